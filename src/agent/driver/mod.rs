@@ -1,0 +1,90 @@
+//! How a host runs its guests. The engine knows only this trait; which platform is behind it is the configuration's choice.
+//! A driver obeys: it never decides whether a Linode may run (`agent::steps` does, from the ledger).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::ids::{DiskId, LinodeId};
+use crate::domain::words::Platform;
+use crate::wire::{BootSpec, GuestSpec, KernelReport, Sample};
+
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// The Linode itself is at fault or cannot run here; `public` is in words its member can use.
+    #[error("{public}: {detail}")]
+    Refused { public: String, detail: String },
+    /// The host failed; trying again may help.
+    #[error("{0}")]
+    Host(String),
+}
+
+/// A guest that is about to start: its identity and where its disks are now.
+pub struct Guest<'a> {
+    pub linode: LinodeId,
+    pub spec: &'a GuestSpec,
+    pub boot: &'a BootSpec,
+    /// The file or block device of every disk of `spec`.
+    pub disks: &'a [(DiskId, PathBuf)],
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GuestState {
+    /// `id` names this very run of the guest (a pid with its start time, or a domain id): it changes on every start.
+    Running {
+        id: String,
+        since: DateTime<Utc>,
+    },
+    Absent,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// It was not running to begin with.
+    WasAbsent,
+    Cleanly,
+    ByForce,
+}
+
+pub trait Driver: Send + Sync {
+    fn platform(&self) -> Platform;
+
+    /// Kernels this host can boot.
+    fn kernels(&self) -> Vec<KernelReport>;
+
+    /// Memory for guests, in MiB.
+    fn memory_total_mb(&self) -> i64;
+
+    /// Could this guest run here? Changes nothing.
+    fn preflight(
+        &self,
+        linode: LinodeId,
+        spec: &GuestSpec,
+        boot: &BootSpec,
+    ) -> Result<(), DriverError>;
+
+    /// Starts the guest and returns once it exists. It outlives the agent. Starting one that runs is an error.
+    fn start(&self, guest: &Guest<'_>) -> Result<(), DriverError>;
+
+    /// Asks for a clean shutdown, uses force after `limit`, and returns only when the guest is **confirmed absent**
+    /// (an error otherwise: never a guess). Idempotent.
+    fn stop(&self, linode: LinodeId, limit: Duration) -> Result<Stopped, DriverError>;
+
+    /// What is true now, found out from the host and not from memory: guests are found again after an agent's restart.
+    fn state(&self, linode: LinodeId) -> Result<GuestState, DriverError>;
+
+    /// Every guest of this agent's that exists on the host now.
+    fn guests(&self) -> Result<Vec<LinodeId>, DriverError>;
+
+    /// Tells the network where the Linode's addresses are now (gratuitous ARP, unsolicited neighbour advertisement).
+    fn announce(&self, linode: LinodeId, spec: &GuestSpec) -> Result<(), DriverError>;
+
+    /// Takes the Linode's network port away, so that nothing answers on its addresses from here. Idempotent.
+    fn withdraw(&self, linode: LinodeId) -> Result<(), DriverError>;
+
+    /// The last `lines` lines of the guest's console, made printable.
+    fn console_tail(&self, linode: LinodeId, lines: usize) -> String;
+
+    fn sample(&self, linode: LinodeId) -> Option<Sample>;
+}

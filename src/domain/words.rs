@@ -1,0 +1,81 @@
+//! The closed sets of words shared by pages, database, agents and API.
+
+use crate::words;
+
+words! {
+    /// What a host runs its Linodes with.
+    pub enum Platform { Uml = "uml", Xen = "xen" }
+}
+words! {
+    /// What a host is for: where Linodes come from, where the beta runs, where they go afterwards.
+    pub enum HostRole { Source = "source", Beta = "beta", Production = "production" }
+}
+words! {
+    /// `draining` takes no new Linodes; `disabled` takes no jobs at all; `quarantined` was taken over and may not come back.
+    pub enum HostState { Enabled = "enabled", Draining = "draining", Disabled = "disabled", Quarantined = "quarantined" }
+}
+words! {
+    pub enum KernelFamily { V24 = "2.4", V26 = "2.6" }
+}
+words! {
+    pub enum UserRole { Member = "member", Staff = "staff" }
+}
+words! {
+    pub enum IpKind { Public = "public", Private = "private" }
+}
+words! {
+    /// How the guest's init is asked to come up.
+    pub enum RunLevel { Default = "default", Single = "single", BinBash = "binbash" }
+}
+words! {
+    /// What the owner host last said of the Linode, or what it was last asked to do.
+    pub enum LinodeStatus {
+        Running = "running", Offline = "offline", Booting = "booting", Rebooting = "rebooting",
+        ShuttingDown = "shutting_down", Provisioning = "provisioning",
+    }
+}
+words! {
+    pub enum ProgrammeState { Open = "open", Closed = "closed", Ended = "ended" }
+}
+words! {
+    pub enum RegistrationState { Requested = "requested", Approved = "approved", Declined = "declined", Withdrawn = "withdrawn" }
+}
+words! {
+    pub enum MigrationKind { Beta = "beta", Graduation = "graduation", Return = "return", Evacuation = "evacuation" }
+}
+words! {
+    /// See `docs/ARCHITECTURE.md` for the picture; `domain::migration` has the transitions.
+    pub enum MigrationState {
+        Offered = "offered", Queued = "queued", Preparing = "preparing", Copying = "copying", Switching = "switching",
+        Finished = "finished", Confirmed = "confirmed", Returning = "returning", Returned = "returned",
+        Expired = "expired", Cancelled = "cancelled", Failed = "failed",
+    }
+}
+words! {
+    /// One step of work on one host.
+    pub enum JobKind {
+        /// Take over knowledge of a Linode that already lives on this host (after an import).
+        Adopt = "adopt",
+        Boot = "boot", Reboot = "reboot", Shutdown = "shutdown",
+        PreflightSource = "preflight_source", PreflightDestination = "preflight_destination",
+        Reserve = "reserve", OpenTransfer = "open_transfer", WarmCopy = "warm_copy", StopSeal = "stop_seal",
+        FinalCopy = "final_copy",
+        /// Accept ownership under a new epoch and boot, at the destination or, after a roll-back, at the source.
+        Start = "start",
+        CloseTransfer = "close_transfer",
+        /// Drop what was reserved and copied for a migration that will not happen.
+        Release = "release",
+        Purge = "purge",
+    }
+}
+words! {
+    pub enum JobState { Pending = "pending", Leased = "leased", Succeeded = "succeeded", Failed = "failed", Cancelled = "cancelled" }
+}
+words! {
+    /// Boot helpers of a config profile.
+    pub enum Helper {
+        /// Move `/lib/tls` out of the way, so that the guest's libc does not use NPTL's segment tricks.
+        DisableTls = "disable_tls",
+        Fstab = "fstab", Console = "console", Modules = "modules", UdevNet = "udev_net", UpdatedbOff = "updatedb_off",
+    }
+}

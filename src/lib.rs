@@ -1,0 +1,8 @@
+//! xenbeta: members register Linodes for a Xen beta, staff configure migrations, one click moves them.
+//!
+//! Imports point down only: `bin → web, work → app → store, mail → domain`; `bin → agent → wire → domain`.
+
+#[cfg(feature = "agent")]
+pub mod agent;
+pub mod domain;
+pub mod wire;

@@ -1,0 +1,378 @@
+//! What portal and agent say to each other: JSON over HTTP, under `/agent/v1`. Shapes only, no behaviour.
+//!
+//! | call | body → answer |
+//! | --- | --- |
+//! | `POST /agent/v1/enrol` | [`Enrol`] → [`Enrolled`] (no credential yet; the one-use token is in the body) |
+//! | `POST /agent/v1/poll` | [`Poll`] → [`PollAnswer`]; held open up to `wait_s` |
+//! | `POST /agent/v1/jobs/{id}/renew` | [`Renew`] → [`Renewed`] |
+//! | `POST /agent/v1/jobs/{id}/finish` | [`Finish`] → [`Finished`] |
+//! | `POST /agent/v1/transfers/{migration}/digests` | [`SealedDigests`] → `{}` |
+//! | `POST /agent/v1/credential/rotate` | `{}` → [`Rotated`]; old and new both work until the new one is first used |
+//!
+//! All but `enrol` carry `Authorization: Bearer <credential>`. Errors are `{"error": "…"}` with a 4xx or 5xx status;
+//! 401 means revoked: stop asking. 409 from `renew` or `finish` means stale: drop the job, do not act on it again.
+//! Unknown fields are ignored by both ends; a field is never given a new meaning, a new call gets a new path.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::{DiskId, HostId, IpId, JobId, LinodeId, MigrationId};
+use crate::domain::words::{Helper, IpKind, KernelFamily, Platform, RunLevel};
+
+/// How long an agent asks the portal to hold a poll open.
+pub const POLL_WAIT_S: u32 = 25;
+/// How long a lease lasts without a renewal; agents renew at least three times in it.
+pub const LEASE_S: u32 = 30;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Enrol {
+    pub token: String,
+    pub platform: Platform,
+    pub agent_version: String,
+    /// SHA-256 of the agent's self-signed transfer certificate (DER), 64 lower-case hex digits.
+    pub fingerprint: String,
+    /// Where other agents reach this one's transfer listener, `address:port`.
+    pub transfer_address: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Enrolled {
+    pub host: HostId,
+    pub name: String,
+    /// The agent's credential; the portal keeps only its hash.
+    pub credential: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Rotated {
+    pub credential: String,
+}
+
+/// One poll. `held` are the jobs this agent has taken and not yet finished: a job leased to this host that is not
+/// among them was lost on the way and is given again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Poll {
+    pub wait_s: u32,
+    pub held: Vec<JobId>,
+    /// How many more jobs the agent can take now; 0 only reports.
+    pub free_slots: u32,
+    pub inventory: Inventory,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct PollAnswer {
+    pub order: Option<Order>,
+    /// The host's cap on copying in MB/s (10^6 bytes); `None` is no cap. Applies to running copies too.
+    pub cap_mb_s: Option<u32>,
+}
+
+/// What the host has, as the agent found it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Inventory {
+    pub agent_version: String,
+    pub memory_total_mb: i64,
+    pub disk_total_mb: i64,
+    pub disk_free_mb: i64,
+    /// The store can tell what changed between two passes (reflink clones), so the final pass does not read whole disks.
+    pub tells_changes: bool,
+    pub kernels: Vec<KernelReport>,
+    pub linodes: Vec<LinodeReport>,
+    /// Disk folders the ledger does not know. Reported, never touched.
+    pub unknown: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KernelReport {
+    pub id: String,
+    pub label: String,
+    pub family: KernelFamily,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LinodeReport {
+    pub linode: LinodeId,
+    /// The newest epoch this agent accepted, and the newest it sealed; 0 is none. It may run only if granted > sealed.
+    pub granted: i64,
+    pub sealed: i64,
+    pub running: bool,
+    pub since: Option<DateTime<Utc>>,
+    pub sample: Option<Sample>,
+}
+
+/// Counters since the guest started.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    pub cpu_ms: u64,
+    pub disk_read_bytes: u64,
+    pub disk_write_bytes: u64,
+    pub net_in_bytes: u64,
+    pub net_out_bytes: u64,
+}
+
+/// One job, given to one host under one lease.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Order {
+    pub job: JobId,
+    pub attempt: i32,
+    pub lease_token: String,
+    pub linode: LinodeId,
+    pub task: Task,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Task {
+    /// The Linode already lives here (import): record `granted = epoch`, find its disks, find it running or not.
+    /// Refused if the ledger knows a different epoch.
+    Adopt {
+        epoch: i64,
+        guest: GuestSpec,
+        boot: Option<BootSpec>,
+    },
+    Boot {
+        epoch: i64,
+        guest: GuestSpec,
+        boot: BootSpec,
+    },
+    Reboot {
+        epoch: i64,
+        guest: GuestSpec,
+        boot: BootSpec,
+        stop_limit_s: u32,
+    },
+    Shutdown {
+        epoch: i64,
+        stop_limit_s: u32,
+    },
+    /// At the source: the disks are whole, the ledger agrees with `epoch`.
+    PreflightSource {
+        epoch: i64,
+        guest: GuestSpec,
+    },
+    /// At the destination: space, memory, kernels, addresses, names.
+    PreflightDestination {
+        migration: MigrationId,
+        guest: GuestSpec,
+        boots: Vec<BootSpec>,
+    },
+    /// Make `.partial` volumes for the migration. `base_epoch`: this host still has the Linode's sealed disks of that
+    /// epoch (the way back); start from a copy of them.
+    Reserve {
+        migration: MigrationId,
+        guest: GuestSpec,
+        base_epoch: Option<i64>,
+    },
+    /// At the source: let the destination read this Linode's disks. Kept until [`Task::CloseTransfer`].
+    OpenTransfer {
+        migration: MigrationId,
+        epoch: i64,
+        guest: GuestSpec,
+        peer_fingerprint: String,
+        token: String,
+    },
+    /// At the destination: passes over the live disks until the rest is small or passes stop paying.
+    WarmCopy {
+        migration: MigrationId,
+        guest: GuestSpec,
+        source: Peer,
+        max_passes: u32,
+    },
+    /// At the source: stop gracefully, by force after the limit; confirm absence; fsync `sealed = epoch`.
+    StopSeal {
+        migration: MigrationId,
+        epoch: i64,
+        stop_limit_s: u32,
+    },
+    /// At the destination: what differs from the sealed disks, re-read, compared, renamed.
+    FinalCopy {
+        migration: MigrationId,
+        epoch: i64,
+        guest: GuestSpec,
+        source: Peer,
+    },
+    /// Accept `epoch`, then boot (`boot: None`: own it, stay off) and watch that it stays up for `watch_s`.
+    /// `migration` names the copied disks to use; `None` (a roll-back at the source): the disks already here.
+    Start {
+        epoch: i64,
+        guest: GuestSpec,
+        boot: Option<BootSpec>,
+        migration: Option<MigrationId>,
+        watch_s: u32,
+    },
+    CloseTransfer {
+        migration: MigrationId,
+    },
+    /// Drop the migration's copies, `.partial` or whole; refused once `epoch` (what they would have run under) was granted here.
+    Release {
+        migration: MigrationId,
+        epoch: i64,
+    },
+    /// Delete the sealed disks. Refused unless sealed >= epoch >= granted and the Linode is not running here.
+    Purge {
+        epoch: i64,
+    },
+}
+
+/// The agent to copy from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Peer {
+    pub address: String,
+    pub fingerprint: String,
+    pub token: String,
+}
+
+/// What stays with a Linode wherever it runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GuestSpec {
+    pub label: String,
+    pub ram_mb: i64,
+    pub mac: String,
+    pub addresses: Vec<AddressSpec>,
+    pub disks: Vec<DiskSpec>,
+    /// Share of the host's CPU under contention, relative to its neighbours'.
+    pub cpu_weight: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AddressSpec {
+    pub id: IpId,
+    pub address: String,
+    pub prefix: i32,
+    pub gateway: Option<String>,
+    pub kind: IpKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DiskSpec {
+    pub id: DiskId,
+    pub label: String,
+    pub size_bytes: u64,
+}
+
+/// A config profile, as the host boots it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BootSpec {
+    pub label: String,
+    pub kernel: String,
+    /// Device name without `/dev/` (`ubda`, `xvda`) → disk.
+    pub devices: BTreeMap<String, DiskId>,
+    pub root_device: String,
+    pub read_only_root: bool,
+    pub run_level: RunLevel,
+    pub ram_mb: i64,
+    pub vcpus: i32,
+    pub helpers: Vec<Helper>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Renew {
+    pub attempt: i32,
+    pub lease_token: String,
+    pub progress: Option<Progress>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    pub pass: u32,
+    /// Bytes of the disks looked at so far in this pass, of how many.
+    pub done_bytes: u64,
+    pub total_bytes: u64,
+    /// Bytes put on the wire so far in this job.
+    pub sent_bytes: u64,
+    pub bytes_per_s: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Renewed {
+    /// The member or staff asked to stop: finish with [`Outcome::Cancelled`] as soon as that is safe.
+    pub cancel: bool,
+    pub cap_mb_s: Option<u32>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Finish {
+    pub attempt: i32,
+    pub lease_token: String,
+    pub outcome: Outcome,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Finished {}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    Succeeded {
+        report: Report,
+    },
+    /// `public` is in words a customer can use; `detail` is for staff. `retry`: the same step may succeed if tried again.
+    Failed {
+        retry: bool,
+        public: String,
+        detail: String,
+        console: Option<String>,
+    },
+    Cancelled,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "report", rename_all = "snake_case")]
+pub enum Report {
+    Done,
+    Adopted {
+        running: bool,
+    },
+    Source {
+        running: bool,
+        total_bytes: u64,
+        allocated_bytes: u64,
+        tells_changes: bool,
+    },
+    Warm {
+        passes: u32,
+        sent_bytes: u64,
+        seconds: f64,
+        rest_bytes: u64,
+    },
+    Sealed {
+        epoch: i64,
+        forced: bool,
+        was_running: bool,
+    },
+    Copied {
+        epoch: i64,
+        digests: Vec<DiskDigest>,
+        sent_bytes: u64,
+        seconds: f64,
+    },
+    Started {
+        epoch: i64,
+        running: bool,
+    },
+    /// The guest did not stay up; its disks here are sealed under `epoch`, and it may be granted elsewhere.
+    StartFailedSealed {
+        epoch: i64,
+        public: String,
+        console: String,
+    },
+    Stopped {
+        forced: bool,
+    },
+}
+
+/// The root digest of one disk: BLAKE3 over its chunks' BLAKE3 digests in order, 64 lower-case hex digits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskDigest {
+    pub disk: DiskId,
+    pub size_bytes: u64,
+    pub root: String,
+}
+
+/// The source's own account of its sealed disks, sent when it has served the final pass.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SealedDigests {
+    pub epoch: i64,
+    pub digests: Vec<DiskDigest>,
+}
