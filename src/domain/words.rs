@@ -79,3 +79,11 @@ words! {
         Fstab = "fstab", Console = "console", Modules = "modules", UdevNet = "udev_net", UpdatedbOff = "updatedb_off",
     }
 }
+words! {
+    /// What a mail tells. Each has its templates in `templates/mail/{word}.txt` and `.html`.
+    pub enum MailKind {
+        Registered = "registered", Approved = "approved", Declined = "declined", OfferReady = "offer_ready",
+        OfferExpired = "offer_expired", Scheduled = "scheduled", Started = "started", Finished = "finished",
+        Failed = "failed", Returned = "returned", Confirmed = "confirmed", PasswordReset = "password_reset",
+    }
+}
