@@ -1,4 +1,6 @@
 //! The host's daemon: polls the portal for orders, carries them out step by step, and remembers in a ledger on disk
 //! what it was granted and what it sealed.
 
+pub mod command;
 pub mod driver;
+pub mod process;
