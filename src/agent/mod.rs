@@ -3,4 +3,5 @@
 
 pub mod command;
 pub mod driver;
+pub mod ledger;
 pub mod process;
