@@ -1,6 +1,8 @@
 //! How a host runs its guests. The engine knows only this trait; which platform is behind it is the configuration's choice.
 //! A driver obeys: it never decides whether a Linode may run (`agent::steps` does, from the ledger).
 
+pub mod simulated;
+
 use std::path::PathBuf;
 use std::time::Duration;
 

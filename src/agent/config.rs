@@ -1,0 +1,203 @@
+//! The agent's configuration file. Unknown keys are refused; secrets are not in it (the credential is a file of its own
+//! in the state folder).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::driver::simulated::SimulatedConfig;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{path}: {source}")]
+    Read {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{path}: {message}")]
+    Parse { path: PathBuf, message: String },
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the portal answers: `https://portal.example.net`, without a path.
+    pub portal: String,
+    /// PEM file of the authorities to trust for the portal instead of the public ones.
+    pub portal_ca: Option<PathBuf>,
+    /// Ledger, credential, transfer key, lock: what must survive a restart. Only root may read it.
+    pub state_dir: PathBuf,
+    /// How many jobs at once.
+    #[serde(default = "default_slots")]
+    pub slots: u32,
+    pub transfer: TransferConfig,
+    pub disks: DisksConfig,
+    pub driver: DriverConfig,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransferConfig {
+    /// `address:port` to listen on for other agents.
+    pub listen: String,
+    /// `address:port` under which they reach it; the listening address unless given.
+    pub advertise: Option<String>,
+}
+
+impl TransferConfig {
+    #[must_use]
+    pub fn advertised(&self) -> &str {
+        self.advertise.as_deref().unwrap_or(&self.listen)
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "store", rename_all = "lowercase")]
+pub enum DisksConfig {
+    /// Sparse files in a folder.
+    Files(FilesConfig),
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilesConfig {
+    pub dir: PathBuf,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum DriverConfig {
+    Simulated(SimulatedConfig),
+}
+
+fn default_slots() -> u32 {
+    2
+}
+
+impl Config {
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text).map_err(|message| ConfigError::Parse {
+            path: path.to_owned(),
+            message,
+        })
+    }
+
+    /// Parses and checks what the types alone do not.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let config: Self = toml::from_str(text).map_err(|error| error.to_string())?;
+        let portal = config.portal.as_str();
+        let rest = portal
+            .strip_prefix("https://")
+            .or_else(|| portal.strip_prefix("http://"));
+        if !rest.is_some_and(|host| !host.is_empty() && !host.contains('/')) {
+            return Err(format!(
+                "portal: {portal:?} is not http(s)://host[:port] without a path"
+            ));
+        }
+        for (key, value) in [
+            ("transfer.listen", config.transfer.listen.as_str()),
+            ("transfer.advertise", config.transfer.advertised()),
+        ] {
+            let port = value
+                .rsplit_once(':')
+                .and_then(|(_, port)| port.parse::<u16>().ok());
+            if port.is_none() {
+                return Err(format!("{key}: {value:?} is not address:port"));
+            }
+        }
+        if !(1..=64).contains(&config.slots) {
+            return Err(format!("slots: {} is not between 1 and 64", config.slots));
+        }
+        Ok(config)
+    }
+
+    #[must_use]
+    pub fn state(&self) -> StateDir {
+        StateDir(self.state_dir.clone())
+    }
+}
+
+/// Where things are in the state folder.
+#[derive(Debug, Clone)]
+pub struct StateDir(pub PathBuf);
+
+impl StateDir {
+    #[must_use]
+    pub fn credential(&self) -> PathBuf {
+        self.0.join(Self::CREDENTIAL)
+    }
+
+    #[must_use]
+    pub fn identity(&self) -> PathBuf {
+        self.0.join(Self::IDENTITY)
+    }
+
+    /// Locked by the running agent.
+    #[must_use]
+    pub fn lock(&self) -> PathBuf {
+        self.0.join("lock")
+    }
+
+    #[must_use]
+    pub fn ledger(&self) -> PathBuf {
+        self.0.join("ledger")
+    }
+
+    /// The driver's own folder.
+    #[must_use]
+    pub fn driver(&self) -> PathBuf {
+        self.0.join("driver")
+    }
+
+    pub const CREDENTIAL: &str = "credential";
+    pub const IDENTITY: &str = "identity.json";
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../packaging/agent.example.toml");
+
+    #[test]
+    fn the_example_file_is_valid() {
+        let config = Config::parse(EXAMPLE).unwrap();
+        assert_eq!(config.slots, 2);
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_at_every_level() {
+        for (after, line) in [
+            ("state_dir", "colour = 1\n"),
+            ("listen", "colour = 1\n"),
+            ("store", "colour = 1\n"),
+            ("kind", "colour = 1\n"),
+        ] {
+            let mut text = String::new();
+            for kept in EXAMPLE.lines() {
+                text.push_str(kept);
+                text.push('\n');
+                if kept.starts_with(after) {
+                    text.push_str(line);
+                }
+            }
+            assert_ne!(text.trim(), EXAMPLE.trim(), "{after} is in the example");
+            let error = Config::parse(&text).unwrap_err();
+            assert!(error.contains("colour"), "after {after}: {error}");
+        }
+    }
+
+    #[test]
+    fn bad_values_are_named() {
+        let bad = |from: &str, to: &str| Config::parse(&EXAMPLE.replace(from, to)).unwrap_err();
+        assert!(bad("https://portal.example.net", "portal.example.net").starts_with("portal:"));
+        assert!(bad("slots = 2", "slots = 0").starts_with("slots:"));
+        assert!(bad(":7443", "").starts_with("transfer.listen:"));
+    }
+}

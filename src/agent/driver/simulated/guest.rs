@@ -1,0 +1,191 @@
+//! The simulated guest itself: a process of its own that outlives the agent. Its standard input is the locked file that
+//! marks it as running; it writes numbers into its first disk until it is told to stop.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use signal_hook::consts::SIGTERM;
+
+use super::records::Ring;
+use super::witness::{self, Acknowledged, Event, Line};
+use crate::agent::ledger::file;
+use crate::agent::process::ProcessRef;
+use crate::domain::ids::LinodeId;
+
+/// What the driver tells the process, in a JSON file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GuestFile {
+    pub linode: LinodeId,
+    pub label: String,
+    pub host: String,
+    pub disks: Vec<PathBuf>,
+    pub epoch: Option<i64>,
+    pub witness: PathBuf,
+    pub run_dir: PathBuf,
+    pub write_every_ms: u64,
+    pub stop_delay_ms: u64,
+    pub ignore_term: bool,
+    pub fail_boot: bool,
+}
+
+/// In the guest's run folder.
+pub const PROCESS: &str = "process";
+pub const PORT: &str = "port";
+
+/// How often a waiting guest looks whether it is to stop.
+const TICK: Duration = Duration::from_millis(5);
+/// How long a guest that cannot boot takes to find out.
+const PANIC_AFTER: Duration = Duration::from_millis(150);
+
+/// The whole life of a guest. Its console is standard output.
+#[must_use]
+pub fn main(spec: &Path) -> ExitCode {
+    match live(spec) {
+        Ok(code) => code,
+        Err(error) => {
+            say(&format!("the guest failed: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn live(spec: &Path) -> io::Result<ExitCode> {
+    let spec: GuestFile = serde_json::from_slice(&fs::read(spec)?).map_err(io::Error::other)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(SIGTERM, Arc::clone(&stop))?;
+    // Fails only if it already leads a session, which is just as good.
+    let _ = rustix::process::setsid();
+    name_process(&spec.run_dir)?;
+    say(&format!(
+        "Linux version 2.6.16-simulated (host {})",
+        spec.host
+    ));
+    let _alone = take_lock(&spec)?;
+    let disks = open_disks(&spec.disks)?;
+    let first = disks
+        .first()
+        .ok_or_else(|| io::Error::other("no disk to boot from"))?;
+    let ring = Ring::of(first.metadata()?.len())
+        .ok_or_else(|| io::Error::other("the first disk is too small"))?;
+    let acknowledged = Acknowledged::open(&spec.witness, spec.linode)?;
+    let found = ring.read(first, spec.linode)?;
+    let told = acknowledged.newest()?;
+    if !found.missing.is_empty() {
+        say(&format!("numbers are missing: {:?}", found.missing));
+        report(&spec, Event::Gap, found.newest, told)?;
+    }
+    if spec.fail_boot {
+        thread::sleep(PANIC_AFTER);
+        say("VFS: Cannot open root device\nKernel panic - not syncing: No init found.");
+        return Ok(ExitCode::FAILURE);
+    }
+    report(&spec, Event::Start, found.newest + 1, told)?;
+    let newest = Arc::new(AtomicU64::new(found.newest));
+    serve(&spec, Arc::clone(&newest))?;
+    say(&format!("{} login:", spec.label));
+    write_until_told(&spec, first, ring, &acknowledged, &newest, &stop)?;
+    say("The system is going down for system halt NOW!");
+    thread::sleep(Duration::from_millis(spec.stop_delay_ms));
+    report(&spec, Event::Stop, newest.load(Ordering::Relaxed), 0)?;
+    say("Power down.");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says on the console; a full or closed console is no reason to die.
+fn say(text: &str) {
+    let _ = writeln!(io::stdout(), "{text}");
+}
+
+fn name_process(run_dir: &Path) -> io::Result<()> {
+    let me = ProcessRef::of(std::process::id())
+        .ok_or_else(|| io::Error::other("/proc does not know this process"))?;
+    file::replace(run_dir, PROCESS, me.id().as_bytes())
+}
+
+/// The witness's lock, if nobody else runs this Linode; if somebody does, that is told, and the guest runs on: the
+/// disaster is to be seen whole.
+fn take_lock(spec: &GuestFile) -> io::Result<Option<File>> {
+    let lock = witness::alone(&spec.witness, spec.linode)?;
+    if lock.is_none() {
+        report(spec, Event::Overlap, 0, 0)?;
+    }
+    Ok(lock)
+}
+
+fn open_disks(paths: &[PathBuf]) -> io::Result<Vec<File>> {
+    let open = |path: &PathBuf| {
+        let named = |error: &dyn std::fmt::Display| {
+            io::Error::other(format!("disk {}: {error}", path.display()))
+        };
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(|error| named(&error))?;
+        file.try_lock().map_err(|error| named(&error))?;
+        Ok(file)
+    };
+    paths.iter().map(open).collect()
+}
+
+fn report(spec: &GuestFile, event: Event, number: u64, acknowledged: u64) -> io::Result<()> {
+    let line = Line {
+        at_ns: witness::now_ns(),
+        event,
+        linode: spec.linode,
+        host: spec.host.clone(),
+        pid: std::process::id(),
+        epoch: spec.epoch,
+        number,
+        acknowledged,
+    };
+    witness::append(&spec.witness, &line)
+}
+
+fn write_until_told(
+    spec: &GuestFile,
+    disk: &File,
+    ring: Ring,
+    acknowledged: &Acknowledged,
+    newest: &AtomicU64,
+    stop: &AtomicBool,
+) -> io::Result<()> {
+    let told = || !spec.ignore_term && stop.load(Ordering::Relaxed);
+    while !told() {
+        let number = newest.load(Ordering::Relaxed) + 1;
+        ring.write(disk, spec.linode, number)?;
+        newest.store(number, Ordering::Relaxed);
+        acknowledged.say(number)?;
+        let mut left = Duration::from_millis(spec.write_every_ms);
+        while !left.is_zero() && !told() {
+            let nap = left.min(TICK);
+            thread::sleep(nap);
+            left = left.saturating_sub(nap);
+        }
+    }
+    Ok(())
+}
+
+/// Answers on a port of loopback with who and where it is, as the guest's network service; `announce` tells the world.
+fn serve(spec: &GuestFile, newest: Arc<AtomicU64>) -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let port = listener.local_addr()?.port().to_string();
+    file::replace(&spec.run_dir, PORT, port.as_bytes())?;
+    let who = format!("linode {} host {}", spec.linode, spec.host);
+    let answer = move || {
+        for mut client in listener.incoming().flatten() {
+            let _ = client.set_write_timeout(Some(Duration::from_secs(1)));
+            let _ = writeln!(client, "{who} number {}", newest.load(Ordering::Relaxed));
+        }
+    };
+    thread::Builder::new().name("serve".into()).spawn(answer)?;
+    Ok(())
+}

@@ -1,0 +1,440 @@
+//! A whole driver without privilege, for demonstrations and tests: a guest is a real process (`guest`) that holds a lock
+//! on its disks, writes synced numbers into them (`records`) and tells an independent `witness` when it starts and stops.
+//!
+//! A guest is running exactly while the lock on its run file is held. The agent takes that lock *before* it starts the
+//! process and hands the locked file over, so there is no moment at which a guest exists unseen.
+//!
+//! Faults for tests: a file `fail-boot-<linode>` or `ignore-term-<linode>` in `<state>/driver/faults`.
+
+pub mod guest;
+pub mod records;
+pub mod witness;
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde::Deserialize;
+
+use super::{Driver, DriverError, Guest, GuestState, Stopped};
+use crate::agent::command::{Tool, printable};
+use crate::agent::ledger::file;
+use crate::agent::process::ProcessRef;
+use crate::domain::ids::LinodeId;
+use crate::domain::words::{KernelFamily, Platform};
+use crate::wire::{BootSpec, GuestSpec, KernelReport, Sample};
+use guest::GuestFile;
+
+/// How long a process may take to exist, or to be gone once killed.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(5);
+const LOCK: &str = "lock";
+const CONSOLE: &str = "console";
+/// How much of a console is looked at for its tail, and after how much it starts anew.
+const CONSOLE_LOOK: u64 = 64 * 1024;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SimulatedConfig {
+    /// The host's name in the witness file.
+    pub host: String,
+    /// Shared by all hosts simulated on this machine.
+    pub witness: PathBuf,
+    #[serde(default = "default_platform")]
+    pub platform: Platform,
+    /// A folder, shared by all hosts, with a file per IP address that says who answers there.
+    pub addresses: Option<PathBuf>,
+    /// The program with the `guest` command; this very program unless given.
+    pub guest_program: Option<PathBuf>,
+    #[serde(default = "default_memory_mb")]
+    pub memory_mb: i64,
+    /// How long a guest takes to shut down.
+    #[serde(default = "default_stop_delay_ms")]
+    pub stop_delay_ms: u64,
+    #[serde(default = "default_write_every_ms")]
+    pub write_every_ms: u64,
+    /// Make sample disks for adopted Linodes that have none.
+    #[serde(default)]
+    pub provision_missing: bool,
+    /// Kernels to offer; every kernel is taken for bootable if empty.
+    #[serde(default)]
+    pub kernels: Vec<KernelConfig>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KernelConfig {
+    pub id: String,
+    pub label: String,
+    pub family: KernelFamily,
+}
+
+fn default_platform() -> Platform {
+    Platform::Uml
+}
+fn default_memory_mb() -> i64 {
+    16 * 1024
+}
+fn default_stop_delay_ms() -> u64 {
+    200
+}
+fn default_write_every_ms() -> u64 {
+    100
+}
+
+#[derive(Debug)]
+pub struct Simulated {
+    config: SimulatedConfig,
+    dir: PathBuf,
+}
+
+impl Simulated {
+    /// `dir` is the driver's own folder; it is made if it is missing.
+    pub fn new(config: SimulatedConfig, dir: &Path) -> Result<Self, DriverError> {
+        file::private_dir(dir)
+            .map_err(|error| DriverError::Host(format!("{}: {error}", dir.display())))?;
+        Ok(Self {
+            config,
+            dir: dir.to_owned(),
+        })
+    }
+
+    fn run_dir(&self, linode: LinodeId) -> PathBuf {
+        self.dir.join(format!("linode-{linode}"))
+    }
+
+    fn fault(&self, name: &str, linode: LinodeId) -> bool {
+        self.dir
+            .join("faults")
+            .join(format!("{name}-{linode}"))
+            .exists()
+    }
+
+    fn lock_file(&self, linode: LinodeId) -> io::Result<File> {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(self.run_dir(linode).join(LOCK))
+    }
+
+    /// Is the guest's lock held by somebody? A look takes it shared for a moment.
+    fn held(&self, linode: LinodeId) -> io::Result<bool> {
+        if !self.run_dir(linode).join(LOCK).exists() {
+            return Ok(false);
+        }
+        match self.lock_file(linode)?.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// The process that holds the lock. It may still be about to write its name down.
+    fn process(&self, linode: LinodeId) -> Result<Option<ProcessRef>, DriverError> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.held(linode).map_err(host)? {
+            let named = fs::read_to_string(self.run_dir(linode).join(guest::PROCESS));
+            let process = named.ok().and_then(|id| ProcessRef::parse(&id));
+            if let Some(process) = process.filter(ProcessRef::lives) {
+                return Ok(Some(process));
+            }
+            if Instant::now() >= deadline {
+                let message = format!("Linode {linode}: its lock is held by an unnamed process");
+                return Err(DriverError::Host(message));
+            }
+            thread::sleep(PAUSE);
+        }
+        Ok(None)
+    }
+
+    fn take_lock(&self, linode: LinodeId) -> Result<File, DriverError> {
+        let lock = self.lock_file(linode).map_err(host)?;
+        let deadline = Instant::now() + Duration::from_secs(1);
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(lock),
+                Err(TryLockError::Error(error)) => return Err(host(error)),
+                // Somebody may only be looking; a guest that runs does not let go.
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(PAUSE),
+                Err(TryLockError::WouldBlock) => {
+                    let message = format!("Linode {linode} already runs here");
+                    return Err(DriverError::Host(message));
+                }
+            }
+        }
+    }
+
+    fn guest_file(&self, guest: &Guest<'_>) -> GuestFile {
+        let disks: Vec<PathBuf> = guest.disks.iter().map(|(_, path)| path.clone()).collect();
+        GuestFile {
+            linode: guest.linode,
+            label: guest.spec.label.clone(),
+            host: self.config.host.clone(),
+            epoch: disks.first().and_then(|path| epoch_in(path)),
+            disks,
+            witness: self.config.witness.clone(),
+            run_dir: self.run_dir(guest.linode),
+            write_every_ms: self.config.write_every_ms,
+            stop_delay_ms: self.config.stop_delay_ms,
+            ignore_term: self.fault("ignore-term", guest.linode),
+            fail_boot: self.fault("fail-boot", guest.linode),
+        }
+    }
+
+    fn console(&self, linode: LinodeId) -> io::Result<File> {
+        let path = self.run_dir(linode).join(CONSOLE);
+        let long = fs::metadata(&path).is_ok_and(|about| about.len() > CONSOLE_LOOK);
+        OpenOptions::new()
+            .create(true)
+            .write(true)
+            .append(!long)
+            .truncate(long)
+            .open(path)
+    }
+
+    fn program(&self) -> io::Result<PathBuf> {
+        match &self.config.guest_program {
+            Some(program) => Ok(program.clone()),
+            None => std::env::current_exe(),
+        }
+    }
+
+    /// Waits until the guest is up; an error if it ended before.
+    fn wait_up(&self, linode: LinodeId) -> Result<(), DriverError> {
+        let port = self.run_dir(linode).join(guest::PORT);
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            if port.exists() || self.fault("fail-boot", linode) {
+                return Ok(());
+            }
+            if !self.held(linode).map_err(host)? {
+                let tail = self.console_tail(linode, 5);
+                return Err(DriverError::Host(format!(
+                    "the guest ended at once: {tail}"
+                )));
+            }
+            thread::sleep(PAUSE);
+        }
+        Err(DriverError::Host("the guest did not come up".into()))
+    }
+
+    fn confirm_absent(&self, linode: LinodeId) -> Result<(), DriverError> {
+        let deadline = Instant::now() + PATIENCE;
+        while self.held(linode).map_err(host)? {
+            if Instant::now() >= deadline {
+                let message = format!("Linode {linode}: killed, and its lock is still held");
+                return Err(DriverError::Host(message));
+            }
+            thread::sleep(PAUSE);
+        }
+        Ok(())
+    }
+
+    fn tell_gone(&self, linode: LinodeId, process: ProcessRef) -> io::Result<()> {
+        let line = witness::Line {
+            at_ns: witness::now_ns(),
+            event: witness::Event::Gone,
+            linode,
+            host: self.config.host.clone(),
+            pid: process.pid,
+            epoch: None,
+            number: 0,
+            acknowledged: 0,
+        };
+        witness::append(&self.config.witness, &line)
+    }
+}
+
+fn host(error: impl std::fmt::Display) -> DriverError {
+    DriverError::Host(error.to_string())
+}
+
+/// The epoch in a folder's name `e<epoch>` above the disk.
+fn epoch_in(disk: &Path) -> Option<i64> {
+    disk.ancestors()
+        .filter_map(|part| part.file_name()?.to_str()?.strip_prefix('e')?.parse().ok())
+        .next()
+}
+
+/// An address's file name; anything that is not plainly an address is refused.
+fn address_file(dir: &Path, address: &str) -> Option<PathBuf> {
+    let address: std::net::IpAddr = address.parse().ok()?;
+    Some(dir.join(address.to_string().replace(':', "_")))
+}
+
+impl Driver for Simulated {
+    fn platform(&self) -> Platform {
+        self.config.platform
+    }
+
+    fn kernels(&self) -> Vec<KernelReport> {
+        let report = |kernel: &KernelConfig| KernelReport {
+            id: kernel.id.clone(),
+            label: kernel.label.clone(),
+            family: kernel.family,
+        };
+        self.config.kernels.iter().map(report).collect()
+    }
+
+    fn memory_total_mb(&self) -> i64 {
+        self.config.memory_mb
+    }
+
+    fn preflight(
+        &self,
+        _linode: LinodeId,
+        spec: &GuestSpec,
+        boot: &BootSpec,
+    ) -> Result<(), DriverError> {
+        let refuse = |public: &str, detail: String| {
+            Err(DriverError::Refused {
+                public: public.into(),
+                detail,
+            })
+        };
+        let kernels = &self.config.kernels;
+        if !kernels.is_empty() && kernels.iter().all(|kernel| kernel.id != boot.kernel) {
+            return refuse(
+                "The new host does not have this kernel.",
+                boot.kernel.clone(),
+            );
+        }
+        if boot.ram_mb.max(spec.ram_mb) > self.config.memory_mb {
+            return refuse(
+                "The new host does not have this much memory.",
+                format!("{} MiB", boot.ram_mb),
+            );
+        }
+        Ok(())
+    }
+
+    fn start(&self, guest: &Guest<'_>) -> Result<(), DriverError> {
+        let run_dir = self.run_dir(guest.linode);
+        file::private_dir(&run_dir).map_err(host)?;
+        let lock = self.take_lock(guest.linode)?;
+        for stale in [guest::PROCESS, guest::PORT] {
+            file::remove(&run_dir, stale).map_err(host)?;
+        }
+        let bytes = serde_json::to_vec_pretty(&self.guest_file(guest)).map_err(host)?;
+        file::replace(&run_dir, "guest.json", &bytes).map_err(host)?;
+        let console = self.console(guest.linode).map_err(host)?;
+        let pid = Tool::new(self.program().map_err(host)?)
+            .args(["guest", "--spec"])
+            .arg(run_dir.join("guest.json"))
+            .detach(Some(lock), console)
+            .map_err(host)?;
+        tracing::info!(linode = %guest.linode, pid, "a simulated guest is started");
+        self.wait_up(guest.linode)
+    }
+
+    fn stop(&self, linode: LinodeId, limit: Duration) -> Result<Stopped, DriverError> {
+        let Some(process) = self.process(linode)? else {
+            return Ok(Stopped::WasAbsent);
+        };
+        process.signal(Signal::TERM).map_err(host)?;
+        if process.wait_gone(limit) {
+            self.confirm_absent(linode)?;
+            return Ok(Stopped::Cleanly);
+        }
+        process.signal(Signal::KILL).map_err(host)?;
+        if !process.wait_gone(PATIENCE) {
+            let message = format!("Linode {linode}: process {} cannot be killed", process.pid);
+            return Err(DriverError::Host(message));
+        }
+        self.confirm_absent(linode)?;
+        self.tell_gone(linode, process).map_err(host)?;
+        Ok(Stopped::ByForce)
+    }
+
+    fn state(&self, linode: LinodeId) -> Result<GuestState, DriverError> {
+        Ok(match self.process(linode)? {
+            Some(process) => GuestState::Running {
+                id: process.id(),
+                since: process.since(),
+            },
+            None => GuestState::Absent,
+        })
+    }
+
+    fn guests(&self) -> Result<Vec<LinodeId>, DriverError> {
+        let mut running = Vec::new();
+        for found in fs::read_dir(&self.dir).map_err(host)? {
+            let name = found.map_err(host)?.file_name();
+            let id = name
+                .to_str()
+                .and_then(|name| name.strip_prefix("linode-")?.parse().ok());
+            if let Some(id) = id.map(LinodeId)
+                && self.held(id).map_err(host)?
+            {
+                running.push(id);
+            }
+        }
+        Ok(running)
+    }
+
+    fn announce(&self, linode: LinodeId, spec: &GuestSpec) -> Result<(), DriverError> {
+        let Some(dir) = &self.config.addresses else {
+            return Ok(());
+        };
+        let port = fs::read_to_string(self.run_dir(linode).join(guest::PORT)).map_err(host)?;
+        let text = format!("{}\n127.0.0.1:{}\n", self.config.host, port.trim());
+        fs::create_dir_all(dir).map_err(host)?;
+        let mut ours = String::new();
+        for path in spec
+            .addresses
+            .iter()
+            .filter_map(|spec| address_file(dir, &spec.address))
+        {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            file::replace(dir, &name, text.as_bytes()).map_err(host)?;
+            ours.push_str(&name);
+            ours.push('\n');
+        }
+        file::replace(&self.run_dir(linode), "addresses", ours.as_bytes()).map_err(host)
+    }
+
+    fn withdraw(&self, linode: LinodeId) -> Result<(), DriverError> {
+        let Some(dir) = &self.config.addresses else {
+            return Ok(());
+        };
+        let run_dir = self.run_dir(linode);
+        let ours = fs::read_to_string(run_dir.join("addresses")).unwrap_or_default();
+        for name in ours.lines() {
+            // Another host may have announced the address since: that is not ours to take away.
+            let text = fs::read_to_string(dir.join(name)).unwrap_or_default();
+            if text.lines().next() == Some(self.config.host.as_str()) {
+                file::remove(dir, name).map_err(host)?;
+            }
+        }
+        if ours.is_empty() {
+            return Ok(());
+        }
+        file::remove(&run_dir, "addresses").map_err(host)
+    }
+
+    fn console_tail(&self, linode: LinodeId, lines: usize) -> String {
+        let bytes = fs::read(self.run_dir(linode).join(CONSOLE)).unwrap_or_default();
+        let text = printable(&bytes, usize::try_from(CONSOLE_LOOK).unwrap_or(usize::MAX));
+        let all: Vec<&str> = text.lines().collect();
+        all.get(all.len().saturating_sub(lines)..)
+            .unwrap_or_default()
+            .join("\n")
+    }
+
+    fn sample(&self, linode: LinodeId) -> Option<Sample> {
+        let named = fs::read_to_string(self.run_dir(linode).join(guest::PROCESS)).ok()?;
+        let used = ProcessRef::parse(&named)?.counters()?;
+        Some(Sample {
+            cpu_ms: used.cpu_ms,
+            disk_read_bytes: used.read_bytes,
+            disk_write_bytes: used.write_bytes,
+            net_in_bytes: 0,
+            net_out_bytes: 0,
+        })
+    }
+}
