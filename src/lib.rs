@@ -5,4 +5,6 @@
 #[cfg(feature = "agent")]
 pub mod agent;
 pub mod domain;
+#[cfg(feature = "portal")]
+pub mod store;
 pub mod wire;

@@ -2,5 +2,11 @@
 //! and nothing here imports from above.
 
 pub mod ids;
+pub mod migration;
+pub mod names;
+pub mod placement;
+pub mod registration;
 pub mod text;
+pub mod time;
+pub mod translate;
 pub mod words;

@@ -1,0 +1,440 @@
+//! The migration as a state machine: what may happen in which state, what state follows, and what must be done about it.
+//!
+//! [`decide`] is pure and total over (state, step, event). The application carries the [`Effect`]s out in the same
+//! transaction that stores the new state. Before the commit ([`Effect::Commit`]) the source owns the Linode; after it the
+//! destination does, and there is no cancelling, only the way back. Nothing here ever moves ownership on a time-out.
+
+use super::words::{JobKind, MigrationState as State};
+use crate::words;
+
+words! {
+    /// What a running migration is doing now. Each step but `Restore` and `SealDestination` is the job of the same name.
+    pub enum Step {
+        PreflightSource = "preflight_source",
+        PreflightDestination = "preflight_destination",
+        Reserve = "reserve",
+        OpenTransfer = "open_transfer",
+        WarmCopy = "warm_copy",
+        StopSeal = "stop_seal",
+        FinalCopy = "final_copy",
+        Start = "start",
+        /// The destination could not start it and must seal before the source may be granted it again.
+        SealDestination = "seal_destination",
+        /// The source is granted a new epoch and starts the Linode again.
+        Restore = "restore",
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Source,
+    Destination,
+}
+
+impl Step {
+    /// The job that carries the step out, and on which host.
+    #[must_use]
+    pub fn job(self) -> (JobKind, Side) {
+        match self {
+            Self::PreflightSource => (JobKind::PreflightSource, Side::Source),
+            Self::PreflightDestination => (JobKind::PreflightDestination, Side::Destination),
+            Self::Reserve => (JobKind::Reserve, Side::Destination),
+            Self::OpenTransfer => (JobKind::OpenTransfer, Side::Source),
+            Self::WarmCopy => (JobKind::WarmCopy, Side::Destination),
+            Self::StopSeal => (JobKind::StopSeal, Side::Source),
+            Self::FinalCopy => (JobKind::FinalCopy, Side::Destination),
+            Self::Start => (JobKind::Start, Side::Destination),
+            Self::SealDestination => (JobKind::StopSeal, Side::Destination),
+            Self::Restore => (JobKind::Start, Side::Source),
+        }
+    }
+
+    /// The step after this one, when it succeeds.
+    #[must_use]
+    fn next(self) -> Option<Self> {
+        match self {
+            Self::PreflightSource => Some(Self::PreflightDestination),
+            Self::PreflightDestination => Some(Self::Reserve),
+            Self::Reserve => Some(Self::OpenTransfer),
+            Self::OpenTransfer => Some(Self::WarmCopy),
+            Self::WarmCopy => Some(Self::StopSeal),
+            Self::StopSeal => Some(Self::FinalCopy),
+            Self::FinalCopy => Some(Self::Start),
+            Self::SealDestination => Some(Self::Restore),
+            Self::Start | Self::Restore => None,
+        }
+    }
+
+    /// The state a migration is in while it does this step.
+    #[must_use]
+    pub fn state(self) -> State {
+        match self {
+            Self::PreflightSource
+            | Self::PreflightDestination
+            | Self::Reserve
+            | Self::OpenTransfer => State::Preparing,
+            Self::WarmCopy => State::Copying,
+            Self::StopSeal
+            | Self::FinalCopy
+            | Self::Start
+            | Self::SealDestination
+            | Self::Restore => State::Switching,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// The one click (now, or at a time: then the row's `not_before` holds it back).
+    Click,
+    /// The scheduler found a slot for it.
+    Admit,
+    /// The offer's time is over.
+    Expire,
+    /// The member or staff ask to cancel.
+    Cancel,
+    /// The agent says that it has stopped working on the step because of a cancel.
+    Stopped(Step),
+    Succeeded(Step),
+    /// All attempts of the step are used up, or another attempt cannot help.
+    Failed(Step),
+    /// The destination booted it, it did not stay up, and it is sealed there.
+    StartFailedSealed,
+    /// Staff take back a commit that the destination has not fetched (the application checks that, by compare-and-set).
+    RollBackUnfetched,
+    /// Try a failed migration again, with what was copied.
+    Retry,
+    /// The member says that all is well, or the way-back window ended with the Linode healthy.
+    Confirm,
+    /// The member asks for the way back; a migration in the other direction begins.
+    WayBack,
+    WayBackSucceeded,
+    /// It failed or was cancelled: the Linode is still at the destination.
+    WayBackFailed,
+}
+
+/// What the application must do, in the same transaction, besides storing the new state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Enqueue the job of the new step.
+    RunStep(Step),
+    /// Cancel jobs of this migration that no agent has taken yet, and ask agents to stop the ones they have.
+    StopJobs,
+    /// Owner = destination, epoch + 1, addresses moved, profiles translated, `fetched = false`; refused if the two
+    /// agents' digests differ.
+    Commit,
+    /// Owner = source under a new epoch, `fetched = false`.
+    GrantSource,
+    /// Tell both agents to forget the transfer; the destination drops its copies.
+    CleanUp,
+    /// Tell the source to stop serving; the destination keeps its copies for another try.
+    CloseTransfer,
+    /// Delete the sealed disks at the source.
+    PurgeSource,
+    /// Start the way back.
+    BeginReturn,
+    /// Tell the parent of a return how it went.
+    TellParent(bool),
+    Mail(Letter),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Letter {
+    Scheduled,
+    Started,
+    Finished,
+    Failed,
+    Expired,
+    Confirmed,
+    Returned,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transition {
+    pub state: State,
+    pub step: Option<Step>,
+    pub effects: Vec<Effect>,
+}
+
+/// Why an event changes nothing. Each is harmless: it is answered and logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The same thing was already done (a second click, a repeated message).
+    #[error("this was already done")]
+    Already,
+    /// An agent speaks of a step that is no longer the current one.
+    #[error("the migration has moved on")]
+    Late,
+    #[error(
+        "the Linode is being switched over: it can no longer be cancelled, but there is a way back when it is done"
+    )]
+    TooLateToCancel,
+    #[error("this offer has ended; ask for a new one")]
+    OfferEnded,
+    #[error("this is not possible in the migration's present state")]
+    NotNow,
+}
+
+type Decision = Result<Transition, Refused>;
+
+fn to(state: State, step: Option<Step>, effects: impl IntoIterator<Item = Effect>) -> Decision {
+    Ok(Transition {
+        state,
+        step,
+        effects: effects.into_iter().collect(),
+    })
+}
+
+fn run(step: Step, before: impl IntoIterator<Item = Effect>) -> Decision {
+    let effects: Vec<Effect> = before.into_iter().chain([Effect::RunStep(step)]).collect();
+    to(step.state(), Some(step), effects)
+}
+
+/// What follows from `event` in (`state`, `step`).
+pub fn decide(state: State, step: Option<Step>, event: Event) -> Decision {
+    match state {
+        State::Offered => offered(event),
+        State::Queued => queued(event),
+        State::Preparing | State::Copying | State::Switching => match step {
+            Some(step) => at_work(state, step, event),
+            None => Err(Refused::NotNow),
+        },
+        State::Finished => finished(event),
+        State::Returning => returning(event),
+        State::Failed => failed(event),
+        State::Confirmed | State::Returned | State::Expired | State::Cancelled => {
+            ended(state, event)
+        }
+    }
+}
+
+fn offered(event: Event) -> Decision {
+    match event {
+        Event::Click => to(State::Queued, None, []),
+        Event::Expire => to(State::Expired, None, [Effect::Mail(Letter::Expired)]),
+        Event::Cancel => to(State::Cancelled, None, []),
+        Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
+            Err(Refused::Late)
+        }
+        Event::Admit
+        | Event::RollBackUnfetched
+        | Event::Retry
+        | Event::Confirm
+        | Event::WayBack
+        | Event::WayBackSucceeded
+        | Event::WayBackFailed => Err(Refused::NotNow),
+    }
+}
+
+fn queued(event: Event) -> Decision {
+    match event {
+        Event::Click | Event::Retry => Err(Refused::Already),
+        Event::Admit => run(Step::PreflightSource, [Effect::Mail(Letter::Started)]),
+        // A retry may have copies at the destination; a first run has none, and then this finds nothing to do.
+        Event::Cancel => to(
+            State::Cancelled,
+            None,
+            [Effect::CleanUp, Effect::TellParent(false)],
+        ),
+        Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
+            Err(Refused::Late)
+        }
+        Event::Expire
+        | Event::RollBackUnfetched
+        | Event::Confirm
+        | Event::WayBack
+        | Event::WayBackSucceeded
+        | Event::WayBackFailed => Err(Refused::NotNow),
+    }
+}
+
+fn at_work(state: State, step: Step, event: Event) -> Decision {
+    match event {
+        Event::Click | Event::Admit | Event::Retry => Err(Refused::Already),
+        Event::Cancel => match state {
+            // The state stays: a cancel is done only when the agent says so.
+            State::Preparing | State::Copying => to(state, Some(step), [Effect::StopJobs]),
+            _ => Err(Refused::TooLateToCancel),
+        },
+        Event::Succeeded(of) | Event::Failed(of) | Event::Stopped(of) if of != step => {
+            Err(Refused::Late)
+        }
+        Event::Succeeded(_) => succeeded(step),
+        Event::Failed(_) => step_failed(step),
+        Event::Stopped(_) => match state {
+            State::Preparing | State::Copying => to(
+                State::Cancelled,
+                None,
+                [Effect::CleanUp, Effect::TellParent(false)],
+            ),
+            _ => Err(Refused::Late),
+        },
+        Event::StartFailedSealed => match step {
+            Step::Start => run(Step::Restore, [Effect::GrantSource]),
+            _ => Err(Refused::Late),
+        },
+        Event::RollBackUnfetched => match step {
+            Step::Start => run(Step::Restore, [Effect::StopJobs, Effect::GrantSource]),
+            _ => Err(Refused::NotNow),
+        },
+        Event::Expire
+        | Event::Confirm
+        | Event::WayBack
+        | Event::WayBackSucceeded
+        | Event::WayBackFailed => Err(Refused::NotNow),
+    }
+}
+
+fn succeeded(step: Step) -> Decision {
+    match (step, step.next()) {
+        (Step::FinalCopy, Some(next)) => run(next, [Effect::Commit]),
+        (Step::SealDestination, Some(next)) => run(next, [Effect::GrantSource]),
+        (_, Some(next)) => run(next, []),
+        (Step::Restore, None) => to(
+            State::Failed,
+            None,
+            [
+                Effect::CloseTransfer,
+                Effect::Mail(Letter::Failed),
+                Effect::TellParent(false),
+            ],
+        ),
+        (_, None) => to(
+            State::Finished,
+            None,
+            [
+                Effect::CloseTransfer,
+                Effect::Mail(Letter::Finished),
+                Effect::TellParent(true),
+            ],
+        ),
+    }
+}
+
+fn step_failed(step: Step) -> Decision {
+    match step {
+        // Nothing was stopped: the Linode runs on where it is.
+        Step::PreflightSource
+        | Step::PreflightDestination
+        | Step::Reserve
+        | Step::OpenTransfer
+        | Step::WarmCopy => to(
+            State::Failed,
+            None,
+            [
+                Effect::CloseTransfer,
+                Effect::Mail(Letter::Failed),
+                Effect::TellParent(false),
+            ],
+        ),
+        // It may be stopped or sealed; a new epoch at the source makes it whole again either way.
+        Step::StopSeal | Step::FinalCopy => run(Step::Restore, [Effect::GrantSource]),
+        Step::Start => run(Step::SealDestination, []),
+        // Ownership is clear and the host has used up its attempts: this waits for staff, who retry the job.
+        Step::SealDestination | Step::Restore => to(step.state(), Some(step), []),
+    }
+}
+
+fn finished(event: Event) -> Decision {
+    match event {
+        Event::Confirm => to(
+            State::Confirmed,
+            None,
+            [Effect::PurgeSource, Effect::Mail(Letter::Confirmed)],
+        ),
+        Event::WayBack => to(State::Returning, None, [Effect::BeginReturn]),
+        Event::Click | Event::Admit | Event::Retry => Err(Refused::Already),
+        Event::Cancel => Err(Refused::TooLateToCancel),
+        Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
+            Err(Refused::Late)
+        }
+        Event::Expire
+        | Event::RollBackUnfetched
+        | Event::WayBackSucceeded
+        | Event::WayBackFailed => Err(Refused::NotNow),
+    }
+}
+
+fn returning(event: Event) -> Decision {
+    match event {
+        Event::WayBackSucceeded => to(State::Returned, None, [Effect::Mail(Letter::Returned)]),
+        Event::WayBackFailed => to(State::Finished, None, []),
+        Event::WayBack | Event::Click | Event::Admit | Event::Retry => Err(Refused::Already),
+        Event::Cancel => Err(Refused::TooLateToCancel),
+        Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
+            Err(Refused::Late)
+        }
+        Event::Expire | Event::RollBackUnfetched | Event::Confirm => Err(Refused::NotNow),
+    }
+}
+
+fn failed(event: Event) -> Decision {
+    match event {
+        Event::Retry | Event::Click => to(State::Queued, None, []),
+        Event::Cancel => to(State::Cancelled, None, [Effect::CleanUp]),
+        Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
+            Err(Refused::Late)
+        }
+        Event::Admit
+        | Event::Expire
+        | Event::RollBackUnfetched
+        | Event::Confirm
+        | Event::WayBack
+        | Event::WayBackSucceeded
+        | Event::WayBackFailed => Err(Refused::NotNow),
+    }
+}
+
+fn ended(state: State, event: Event) -> Decision {
+    match event {
+        Event::Click if state == State::Expired => Err(Refused::OfferEnded),
+        Event::Cancel if state == State::Cancelled => Err(Refused::Already),
+        Event::Confirm if state == State::Confirmed => Err(Refused::Already),
+        Event::WayBack if state == State::Returned => Err(Refused::Already),
+        Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
+            Err(Refused::Late)
+        }
+        Event::Click
+        | Event::Admit
+        | Event::Expire
+        | Event::Cancel
+        | Event::RollBackUnfetched
+        | Event::Retry
+        | Event::Confirm
+        | Event::WayBack
+        | Event::WayBackSucceeded
+        | Event::WayBackFailed => Err(Refused::NotNow),
+    }
+}
+
+/// May the member (or staff) still cancel?
+#[must_use]
+pub fn can_cancel(state: State) -> bool {
+    match state {
+        State::Offered | State::Queued | State::Preparing | State::Copying | State::Failed => true,
+        State::Switching
+        | State::Finished
+        | State::Confirmed
+        | State::Returning
+        | State::Returned
+        | State::Expired
+        | State::Cancelled => false,
+    }
+}
+
+/// Does the migration hold its destination's memory and disk (and the Linode's one place for a live migration)?
+#[must_use]
+pub fn is_live(state: State) -> bool {
+    match state {
+        State::Offered | State::Queued | State::Preparing | State::Copying | State::Switching => {
+            true
+        }
+        State::Finished
+        | State::Confirmed
+        | State::Returning
+        | State::Returned
+        | State::Expired
+        | State::Cancelled
+        | State::Failed => false,
+    }
+}

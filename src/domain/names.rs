@@ -1,0 +1,267 @@
+//! Names and addresses as types: what is inside was checked at the edge, and nothing inside checks twice.
+
+use std::fmt;
+
+/// Why a text is not what it should be, in words for the person who typed it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(pub String);
+
+fn invalid<T>(why: impl Into<String>) -> Result<T, Invalid> {
+    Err(Invalid(why.into()))
+}
+
+/// The label of a Linode, disk, config profile or plan: 1 to 64 characters, none of which could make a path or a header
+/// of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Label(String);
+
+impl Label {
+    pub const MAX: usize = 64;
+
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let text = text.trim();
+        let length = text.chars().count();
+        if length == 0 {
+            return invalid("Enter a label");
+        }
+        if length > Self::MAX {
+            return invalid(format!(
+                "The label must be {} characters or fewer (this one has {length})",
+                Self::MAX
+            ));
+        }
+        if text.chars().all(|c| c == '.') {
+            return invalid("A label cannot be made of dots alone");
+        }
+        if let Some(bad) = text
+            .chars()
+            .find(|c| !(c.is_alphanumeric() || " ._-#()+,:'".contains(*c)))
+        {
+            return invalid(format!(
+                "A label can have letters, digits, spaces and . _ - # ( ) + , : ' but not {bad:?}"
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A host's name, as in DNS: letters, digits, hyphens and dots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostName(String);
+
+impl HostName {
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let text = text.trim().to_ascii_lowercase();
+        let parts_fine = text.split('.').all(|part| {
+            !part.is_empty()
+                && part.len() <= 63
+                && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+                && !part.starts_with('-')
+                && !part.ends_with('-')
+        });
+        if text.len() > 100 || !parts_fine {
+            return invalid(
+                "A host's name has letters, digits, hyphens and dots, at most 100 of them",
+            );
+        }
+        Ok(Self(text))
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// An e-mail address, lower-cased; only its outer form is checked (a mail is what proves it).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Email(String);
+
+impl Email {
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let text = text.trim().to_lowercase();
+        let fine = text.len() <= 254
+            && !text
+                .chars()
+                .any(|c| c.is_whitespace() || c.is_control() || "<>(),;:\\\"[]".contains(c))
+            && text.split_once('@').is_some_and(|(local, domain)| {
+                !local.is_empty()
+                    && local.len() <= 64
+                    && !domain.contains('@')
+                    && domain
+                        .split('.')
+                        .all(|part| !part.is_empty() && part.len() <= 63)
+            });
+        if fine {
+            Ok(Self(text))
+        } else {
+            invalid("Enter an e-mail address, like name@example.com")
+        }
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A person's name as shown in pages and mails: one line, 1 to 100 characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PersonName(String);
+
+impl PersonName {
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let text = text.trim();
+        if text.is_empty() || text.chars().count() > 100 {
+            return invalid("Enter a name of 1 to 100 characters");
+        }
+        if text.chars().any(char::is_control) {
+            return invalid("A name is one line of text");
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A device in a config profile: `ubda` to `ubdh`, `xvda` to `xvdh`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Device(String);
+
+impl Device {
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let name = text.strip_prefix("/dev/").unwrap_or(text);
+        let fine = (name.starts_with("ubd") || name.starts_with("xvd"))
+            && name.len() == 4
+            && name.ends_with(|c: char| ('a'..='h').contains(&c));
+        if fine {
+            Ok(Self(name.to_owned()))
+        } else {
+            invalid(format!(
+                "{text:?} is not a device from ubda to ubdh or xvda to xvdh"
+            ))
+        }
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A MAC address, `aa:bb:cc:dd:ee:ff`, not a multicast one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mac(String);
+
+impl Mac {
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let text = text.trim().to_ascii_lowercase();
+        let octets: Option<Vec<u8>> = text
+            .split(':')
+            .map(|octet| {
+                (octet.len() == 2)
+                    .then(|| u8::from_str_radix(octet, 16).ok())
+                    .flatten()
+            })
+            .collect();
+        match octets.as_deref() {
+            Some([first, _, _, _, _, _]) if first & 1 == 0 => Ok(Self(text)),
+            _ => invalid(format!(
+                "{text:?} is not a MAC address like fe:fd:00:00:00:01"
+            )),
+        }
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A stop limit the member chose: how long a clean shutdown may take before force is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StopLimit(pub i32);
+
+impl StopLimit {
+    pub fn parse(seconds: i32) -> Result<Self, Invalid> {
+        if (5..=600).contains(&seconds) {
+            Ok(Self(seconds))
+        } else {
+            invalid("The time for a clean shutdown is 5 to 600 seconds")
+        }
+    }
+}
+
+/// A password someone chooses: 12 to 128 characters, and not one of the most common.
+pub struct NewPassword(String);
+
+/// The common passwords of twelve characters or more; shorter ones are refused by length alone.
+const COMMON: [&str; 24] = [
+    "123456789012",
+    "1234567890123",
+    "12345678901234",
+    "123456789123",
+    "password1234",
+    "password12345",
+    "passwordpassword",
+    "qwertyuiop12",
+    "qwertyuiop123",
+    "qwertyuiop[]",
+    "1q2w3e4r5t6y",
+    "1qaz2wsx3edc",
+    "1qaz2wsx3edc4rfv",
+    "qwerty123456",
+    "abcdefghijkl",
+    "administrator",
+    "changemeplease",
+    "letmeinletmein",
+    "iloveyouiloveyou",
+    "welcome12345",
+    "aaaaaaaaaaaa",
+    "111111111111",
+    "000000000000",
+    "correcthorsebatterystaple",
+];
+
+impl NewPassword {
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let length = text.chars().count();
+        if length < 12 {
+            return invalid("Use a password of 12 characters or more");
+        }
+        if length > 128 {
+            return invalid("Use a password of 128 characters or fewer");
+        }
+        let plain = text.to_lowercase();
+        let one_character = plain
+            .chars()
+            .next()
+            .is_some_and(|first| plain.chars().all(|c| c == first));
+        if one_character || COMMON.contains(&plain.as_str()) {
+            return invalid(
+                "This password is on the lists that are tried first: choose another one",
+            );
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}

@@ -1,0 +1,103 @@
+//! The audit trail: each entry's hash covers the one before it, so that a changed or missing entry shows.
+
+use diesel::prelude::*;
+
+use super::db::{Db, StoreError};
+use super::schema::{audit_events, audit_head};
+use crate::domain::ids::AuditId;
+use crate::domain::time::Time;
+
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = audit_events)]
+pub struct AuditEvent {
+    pub id: AuditId,
+    pub at: Time,
+    pub actor: String,
+    pub address: String,
+    pub action: String,
+    pub object: String,
+    pub before: String,
+    pub after: String,
+    pub hash: String,
+}
+
+/// One thing that someone did, or tried to do. `object` is like `linode 17`; `before` and `after` are short and human.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry<'a> {
+    pub at: Time,
+    pub actor: &'a str,
+    pub address: &'a str,
+    pub action: &'a str,
+    pub object: &'a str,
+    pub before: &'a str,
+    pub after: &'a str,
+}
+
+/// The link of the chain for `entry` after `previous`: BLAKE3 over all its fields, each with its length in front, so that
+/// no two different entries have the same input.
+#[must_use]
+pub fn link(previous: &str, entry: &Entry<'_>) -> String {
+    let at = entry
+        .at
+        .utc()
+        .to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
+    let mut hasher = blake3::Hasher::new();
+    for part in [
+        previous,
+        &at,
+        entry.actor,
+        entry.address,
+        entry.action,
+        entry.object,
+        entry.before,
+        entry.after,
+    ] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
+/// Appends to the chain. Takes the lock on its head, so do it late in the transaction.
+pub fn append(conn: &mut Db, entry: &Entry<'_>) -> Result<(), StoreError> {
+    let head = audit_head::table.find(1_i64).select(audit_head::hash);
+    let previous: String = match conn {
+        Db::Pg(pg) => head.for_update().first(pg)?,
+        Db::Sqlite(lite) => head.first(lite)?,
+    };
+    let hash = link(&previous, entry);
+    diesel::insert_into(audit_events::table)
+        .values((
+            audit_events::at.eq(entry.at),
+            audit_events::actor.eq(entry.actor),
+            audit_events::address.eq(entry.address),
+            audit_events::action.eq(entry.action),
+            audit_events::object.eq(entry.object),
+            audit_events::before.eq(entry.before),
+            audit_events::after.eq(entry.after),
+            audit_events::hash.eq(&hash),
+        ))
+        .execute(conn)?;
+    diesel::update(audit_head::table.find(1_i64))
+        .set(audit_head::hash.eq(hash))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Entries after `after`, in order.
+pub fn page(conn: &mut Db, after: AuditId, limit: i64) -> Result<Vec<AuditEvent>, StoreError> {
+    Ok(audit_events::table
+        .filter(audit_events::id.gt(after))
+        .order(audit_events::id)
+        .limit(limit)
+        .select(AuditEvent::as_select())
+        .load(conn)?)
+}
+
+/// The chain's last link, which is kept apart from the entries: a cut-off end shows too.
+pub fn head(conn: &mut Db) -> Result<String, StoreError> {
+    Ok(audit_head::table
+        .find(1_i64)
+        .select(audit_head::hash)
+        .first(conn)?)
+}

@@ -1,0 +1,281 @@
+//! Connections: which database, how it is opened, and the two ways to use it: [`Database::read`] and [`Database::write`].
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
+use diesel::prelude::*;
+use diesel::r2d2::{ManageConnection, Pool, PooledConnection, R2D2Connection};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use super::wake::{Hub, Wake};
+
+#[derive(diesel::MultiConnection)]
+pub enum Db {
+    Pg(diesel::PgConnection),
+    Sqlite(diesel::SqliteConnection),
+}
+
+pub const POSTGRESQL: EmbeddedMigrations = embed_migrations!("migrations/postgresql");
+pub const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("database: {0}")]
+    Query(#[from] diesel::result::Error),
+    #[error("no database connection: {0}")]
+    Connect(String),
+    #[error("{0}")]
+    Schema(String),
+    /// A row says something the program does not understand.
+    #[error("bad data in the database: {0}")]
+    Data(String),
+}
+
+impl StoreError {
+    /// A constraint refused the write because such a row is already there.
+    #[must_use]
+    pub fn is_duplicate(&self) -> bool {
+        use diesel::result::{DatabaseErrorKind, Error};
+        matches!(
+            self,
+            Self::Query(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _))
+        )
+    }
+}
+
+/// Which database a URL names. The derived `establish` would try both in turn and hide the error that matters.
+#[derive(Clone)]
+pub enum Target {
+    Postgresql(String),
+    Sqlite(String),
+}
+
+impl Target {
+    pub fn parse(url: &str) -> Result<Self, StoreError> {
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            return Ok(Self::Postgresql(url.to_owned()));
+        }
+        let path = url.strip_prefix("sqlite://").unwrap_or(url);
+        if path.is_empty() || path.contains("://") {
+            return Err(StoreError::Connect(format!(
+                "{:?} is neither a file nor a postgres:// URL",
+                url.split('@').next_back().unwrap_or_default()
+            )));
+        }
+        Ok(Self::Sqlite(path.to_owned()))
+    }
+}
+
+struct Manager(Target);
+
+impl ManageConnection for Manager {
+    type Connection = Db;
+    type Error = diesel::r2d2::Error;
+
+    fn connect(&self) -> Result<Db, Self::Error> {
+        Ok(match &self.0 {
+            Target::Postgresql(url) => Db::Pg(diesel::PgConnection::establish(url)?),
+            Target::Sqlite(path) => {
+                let mut conn = diesel::SqliteConnection::establish(path)?;
+                conn.batch_execute(
+                    "PRAGMA busy_timeout=10000; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
+                )
+                .map_err(diesel::r2d2::Error::QueryError)?;
+                Db::Sqlite(conn)
+            }
+        })
+    }
+
+    fn is_valid(&self, conn: &mut Db) -> Result<(), Self::Error> {
+        conn.ping().map_err(diesel::r2d2::Error::QueryError)
+    }
+
+    fn has_broken(&self, conn: &mut Db) -> bool {
+        std::thread::panicking() || conn.is_broken()
+    }
+}
+
+thread_local! {
+    /// What the write transaction on this thread wants told to others once it has committed.
+    static WAKES: RefCell<Vec<Wake>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The database: a pool of readers, and for SQLite a single writer (two would only wait for each other).
+#[derive(Clone)]
+pub struct Database {
+    readers: Pool<Manager>,
+    writer: Pool<Manager>,
+    target: Target,
+    pub hub: Arc<Hub>,
+}
+
+impl Database {
+    /// Opens the database and checks that its schema is the one this program was built for.
+    pub fn open(url: &str, connections: u32) -> Result<Self, StoreError> {
+        let database = Self::open_any_schema(url, connections)?;
+        super::migrate::check(&database)?;
+        Ok(database)
+    }
+
+    /// Opens the database whatever its schema, for `xenbeta schema`.
+    pub fn open_any_schema(url: &str, connections: u32) -> Result<Self, StoreError> {
+        let target = Target::parse(url)?;
+        // The first connection is made by hand: a pool would hide why it failed behind a time-out.
+        let first = Manager(target.clone())
+            .connect()
+            .map_err(|error| StoreError::Connect(error.to_string()))?;
+        drop(first);
+        let pool = |size: u32| {
+            Pool::builder()
+                .max_size(size)
+                .min_idle(Some(1))
+                .test_on_check_out(matches!(target, Target::Postgresql(_)))
+                .connection_timeout(Duration::from_secs(10))
+                .build(Manager(target.clone()))
+                .map_err(|error| StoreError::Connect(error.to_string()))
+        };
+        let readers = pool(connections.max(1))?;
+        let writer = match target {
+            Target::Postgresql(_) => readers.clone(),
+            Target::Sqlite(_) => pool(1)?,
+        };
+        Ok(Self {
+            readers,
+            writer,
+            target,
+            hub: Arc::new(Hub::default()),
+        })
+    }
+
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    fn conn(pool: &Pool<Manager>) -> Result<PooledConnection<Manager>, StoreError> {
+        pool.get()
+            .map_err(|error| StoreError::Connect(error.to_string()))
+    }
+
+    /// Runs queries that change nothing. Blocking: call it from `web::block` or a thread.
+    pub fn read<T, E: From<StoreError>>(
+        &self,
+        f: impl FnOnce(&mut Db) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut conn = Self::conn(&self.readers)?;
+        f(&mut conn)
+    }
+
+    /// Runs `f` in one transaction: all of it is kept, or nothing. SQLite takes its write lock at the start
+    /// (`BEGIN IMMEDIATE`); a plain one fails with "locked" half way. Blocking.
+    pub fn write<T, E: From<StoreError>>(
+        &self,
+        f: impl FnOnce(&mut Db) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut conn = Self::conn(&self.writer)?;
+        WAKES.with_borrow_mut(Vec::clear);
+        let value = transaction(&mut conn, f)?;
+        let wakes = WAKES.with_borrow_mut(std::mem::take);
+        drop(conn);
+        for wake in wakes {
+            self.hub.wake(wake);
+        }
+        Ok(value)
+    }
+}
+
+fn transaction<T, E: From<StoreError>>(
+    conn: &mut Db,
+    f: impl FnOnce(&mut Db) -> Result<T, E>,
+) -> Result<T, E> {
+    let begun = match conn {
+        Db::Pg(pg) => AnsiTransactionManager::begin_transaction_sql(pg, "BEGIN"),
+        Db::Sqlite(lite) => AnsiTransactionManager::begin_transaction_sql(lite, "BEGIN IMMEDIATE"),
+    };
+    begun.map_err(StoreError::from)?;
+    match f(conn) {
+        Ok(value) => {
+            <Db as Connection>::TransactionManager::commit_transaction(conn)
+                .map_err(StoreError::from)?;
+            Ok(value)
+        }
+        Err(error) => {
+            // The first error is the one worth telling; a connection whose roll-back failed is dropped by the pool.
+            if let Err(rollback) =
+                <Db as Connection>::TransactionManager::rollback_transaction(conn)
+            {
+                tracing::warn!(%rollback, "a roll-back failed");
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Tells `wake` to those who wait for it, here and in other portals, if and when the current transaction commits.
+pub fn wake_on_commit(conn: &mut Db, wake: Wake) -> Result<(), StoreError> {
+    if let Db::Pg(pg) = conn {
+        diesel::sql_query("SELECT pg_notify($1, $2)")
+            .bind::<diesel::sql_types::Text, _>(super::wake::CHANNEL)
+            .bind::<diesel::sql_types::Text, _>(wake.to_payload())
+            .execute(pg)
+            .map_err(StoreError::from)?;
+    }
+    WAKES.with_borrow_mut(|wakes| {
+        if !wakes.contains(&wake) {
+            wakes.push(wake);
+        }
+    });
+    Ok(())
+}
+
+/// Runs pending schema migrations under a lock, so that two portals starting at once do not both try.
+pub(super) fn run_migrations(conn: &mut Db) -> Result<usize, StoreError> {
+    let failed =
+        |error: Box<dyn std::error::Error + Send + Sync>| StoreError::Schema(error.to_string());
+    Ok(match conn {
+        Db::Pg(pg) => {
+            // "xenb" in ASCII; any constant of our own will do.
+            pg.batch_execute("SELECT pg_advisory_lock(2019913314)")
+                .map_err(StoreError::from)?;
+            let done = pg
+                .run_pending_migrations(POSTGRESQL)
+                .map(|versions| versions.len());
+            pg.batch_execute("SELECT pg_advisory_unlock(2019913314)")
+                .map_err(StoreError::from)?;
+            done.map_err(failed)?
+        }
+        Db::Sqlite(lite) => lite.run_pending_migrations(SQLITE).map_err(failed)?.len(),
+    })
+}
+
+/// Adapter for a query fragment that both databases understand, but that Diesel does not offer for the two together.
+pub struct Both<T>(pub T);
+
+impl<T> diesel::query_builder::QueryFragment<MultiBackend> for Both<T>
+where
+    T: diesel::query_builder::QueryFragment<diesel::pg::Pg>
+        + diesel::query_builder::QueryFragment<diesel::sqlite::Sqlite>,
+{
+    fn walk_ast<'b>(
+        &'b self,
+        pass: diesel::query_builder::AstPass<'_, 'b, MultiBackend>,
+    ) -> QueryResult<()> {
+        MultiBackend::walk_variant_ast(&self.0, pass)
+    }
+}
+impl<T: diesel::query_builder::QueryId> diesel::query_builder::QueryId for Both<T> {
+    type QueryId = T::QueryId;
+    const HAS_STATIC_QUERY_ID: bool = T::HAS_STATIC_QUERY_ID;
+}
+impl<T: diesel::query_builder::Query> diesel::query_builder::Query for Both<T> {
+    type SqlType = T::SqlType;
+}
+impl<T> RunQueryDsl<Db> for Both<T> {}
+
+/// The columns of a model for a RETURNING clause, where `as_returning()` is tied to one database.
+#[must_use]
+pub fn columns<T: Selectable<MultiBackend>>() -> T::SelectExpression {
+    T::construct_selection()
+}

@@ -1,0 +1,354 @@
+//! Plans, kernels, Linodes and what belongs to a Linode: disks, config profiles, addresses.
+
+use std::collections::{BTreeMap, HashMap};
+
+use diesel::prelude::*;
+
+use super::db::{Db, StoreError};
+use super::schema::{config_profiles, disks, ips, kernels, linodes, plans};
+use crate::domain::ids::{AccountId, ConfigId, DiskId, HostId, IpId, LinodeId, PlanId};
+use crate::domain::time::Time;
+use crate::domain::translate;
+use crate::domain::words::{Helper, IpKind, KernelFamily, LinodeStatus, Platform, RunLevel};
+
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = plans)]
+pub struct Plan {
+    pub id: PlanId,
+    pub label: String,
+    pub ram_mb: i64,
+    pub disk_mb: i64,
+    pub vcpus: i32,
+    pub cpu_weight: i64,
+}
+
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = kernels)]
+pub struct Kernel {
+    pub id: String,
+    pub label: String,
+    pub platform: Platform,
+    pub family: KernelFamily,
+    pub maps_to: Option<String>,
+}
+
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = linodes)]
+pub struct Linode {
+    pub id: LinodeId,
+    pub account_id: AccountId,
+    pub label: String,
+    pub plan_id: PlanId,
+    /// The owner: the one host that may run it, under `epoch`.
+    pub host_id: HostId,
+    pub epoch: i64,
+    /// The owner has been told of this epoch (or could have been).
+    pub fetched: bool,
+    pub status: LinodeStatus,
+    pub status_at: Time,
+    pub mac: String,
+    pub boot_config_id: Option<ConfigId>,
+    pub console: Option<String>,
+    pub created_at: Time,
+}
+
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = disks)]
+pub struct Disk {
+    pub id: DiskId,
+    pub linode_id: LinodeId,
+    pub label: String,
+    pub size_mb: i64,
+    pub filesystem: String,
+    pub created_at: Time,
+}
+
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = config_profiles)]
+pub struct ConfigProfile {
+    pub id: ConfigId,
+    pub linode_id: LinodeId,
+    pub label: String,
+    pub kernel_id: String,
+    /// JSON: device name → disk id. Read it with [`ConfigProfile::device_map`].
+    pub devices: String,
+    pub root_device: String,
+    pub read_only_root: bool,
+    pub run_level: RunLevel,
+    /// MiB; 0 is all that the plan has.
+    pub ram_limit_mb: i64,
+    pub vcpus: i32,
+    pub comments: String,
+    /// JSON: list of helper words. Read it with [`ConfigProfile::helper_list`].
+    pub helpers: String,
+}
+
+impl ConfigProfile {
+    pub fn device_map(&self) -> Result<BTreeMap<String, DiskId>, StoreError> {
+        serde_json::from_str(&self.devices).map_err(|error| {
+            StoreError::Data(format!("devices of config profile {}: {error}", self.id))
+        })
+    }
+
+    pub fn helper_list(&self) -> Result<Vec<Helper>, StoreError> {
+        serde_json::from_str(&self.helpers).map_err(|error| {
+            StoreError::Data(format!("helpers of config profile {}: {error}", self.id))
+        })
+    }
+
+    /// The part of it that depends on the platform.
+    pub fn platform_part(&self) -> Result<translate::Profile, StoreError> {
+        Ok(translate::Profile {
+            label: self.label.clone(),
+            kernel: self.kernel_id.clone(),
+            devices: self.device_map()?,
+            root_device: self.root_device.clone(),
+            helpers: self.helper_list()?,
+        })
+    }
+}
+
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = ips)]
+pub struct Ip {
+    pub id: IpId,
+    pub address: String,
+    pub linode_id: LinodeId,
+    pub host_id: HostId,
+    pub prefix: i32,
+    pub gateway: Option<String>,
+    pub kind: IpKind,
+    pub rdns: String,
+}
+
+pub fn plans(conn: &mut Db) -> Result<Vec<Plan>, StoreError> {
+    Ok(plans::table
+        .order((plans::ram_mb, plans::id))
+        .select(Plan::as_select())
+        .load(conn)?)
+}
+
+pub fn plan(conn: &mut Db, id: PlanId) -> Result<Plan, StoreError> {
+    Ok(plans::table
+        .find(id)
+        .select(Plan::as_select())
+        .first(conn)?)
+}
+
+/// All kernels, by id, as the translation of config profiles wants them.
+pub fn kernels(conn: &mut Db) -> Result<BTreeMap<String, translate::Kernel>, StoreError> {
+    let rows: Vec<Kernel> = kernels::table.select(Kernel::as_select()).load(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let kernel = translate::Kernel {
+                id: row.id.clone(),
+                label: row.label,
+                platform: row.platform,
+                family: row.family,
+                maps_to: row.maps_to,
+            };
+            (row.id, kernel)
+        })
+        .collect())
+}
+
+pub fn linode(conn: &mut Db, id: LinodeId) -> Result<Option<Linode>, StoreError> {
+    Ok(linodes::table
+        .find(id)
+        .select(Linode::as_select())
+        .first(conn)
+        .optional()?)
+}
+
+/// The Linode if it is this account's; somebody else's looks the same as none.
+pub fn linode_of(
+    conn: &mut Db,
+    account: AccountId,
+    id: LinodeId,
+) -> Result<Option<Linode>, StoreError> {
+    Ok(linodes::table
+        .find(id)
+        .filter(linodes::account_id.eq(account))
+        .select(Linode::as_select())
+        .first(conn)
+        .optional()?)
+}
+
+pub fn linodes_of(conn: &mut Db, account: AccountId) -> Result<Vec<Linode>, StoreError> {
+    Ok(linodes::table
+        .filter(linodes::account_id.eq(account))
+        .order((linodes::label, linodes::id))
+        .limit(1000)
+        .select(Linode::as_select())
+        .load(conn)?)
+}
+
+pub fn linodes_on(conn: &mut Db, host: HostId) -> Result<Vec<Linode>, StoreError> {
+    Ok(linodes::table
+        .filter(linodes::host_id.eq(host))
+        .order(linodes::id)
+        .select(Linode::as_select())
+        .load(conn)?)
+}
+
+pub fn disks_of(conn: &mut Db, linode: LinodeId) -> Result<Vec<Disk>, StoreError> {
+    Ok(disks::table
+        .filter(disks::linode_id.eq(linode))
+        .order(disks::id)
+        .select(Disk::as_select())
+        .load(conn)?)
+}
+
+pub fn profiles_of(conn: &mut Db, linode: LinodeId) -> Result<Vec<ConfigProfile>, StoreError> {
+    Ok(config_profiles::table
+        .filter(config_profiles::linode_id.eq(linode))
+        .order(config_profiles::id)
+        .select(ConfigProfile::as_select())
+        .load(conn)?)
+}
+
+pub fn ips_of(conn: &mut Db, linode: LinodeId) -> Result<Vec<Ip>, StoreError> {
+    Ok(ips::table
+        .filter(ips::linode_id.eq(linode))
+        .order((ips::kind.desc(), ips::id))
+        .select(Ip::as_select())
+        .load(conn)?)
+}
+
+/// Disks of several Linodes in one query, by Linode.
+pub fn disks_of_all(
+    conn: &mut Db,
+    of: &[LinodeId],
+) -> Result<HashMap<LinodeId, Vec<Disk>>, StoreError> {
+    let rows: Vec<Disk> = disks::table
+        .filter(disks::linode_id.eq_any(of.to_vec()))
+        .order(disks::id)
+        .select(Disk::as_select())
+        .load(conn)?;
+    Ok(group(rows, |disk| disk.linode_id))
+}
+
+pub fn profiles_of_all(
+    conn: &mut Db,
+    of: &[LinodeId],
+) -> Result<HashMap<LinodeId, Vec<ConfigProfile>>, StoreError> {
+    let rows: Vec<ConfigProfile> = config_profiles::table
+        .filter(config_profiles::linode_id.eq_any(of.to_vec()))
+        .order(config_profiles::id)
+        .select(ConfigProfile::as_select())
+        .load(conn)?;
+    Ok(group(rows, |profile| profile.linode_id))
+}
+
+fn group<T>(rows: Vec<T>, key: impl Fn(&T) -> LinodeId) -> HashMap<LinodeId, Vec<T>> {
+    let mut groups: HashMap<LinodeId, Vec<T>> = HashMap::new();
+    for row in rows {
+        groups.entry(key(&row)).or_default().push(row);
+    }
+    groups
+}
+
+/// The owner and epoch a change of ownership must find, and what it makes of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Handover {
+    pub from: (HostId, i64),
+    pub to: (HostId, i64),
+    /// Only if the present owner has not been told of its epoch yet.
+    pub only_unfetched: bool,
+}
+
+/// The one compare-and-set by which ownership changes; `false` if the Linode is not as `from` says.
+pub fn hand_over(conn: &mut Db, linode: LinodeId, handover: Handover) -> Result<bool, StoreError> {
+    let target = linodes::table
+        .find(linode)
+        .filter(linodes::host_id.eq(handover.from.0))
+        .filter(linodes::epoch.eq(handover.from.1));
+    let set = (
+        linodes::host_id.eq(handover.to.0),
+        linodes::epoch.eq(handover.to.1),
+        linodes::fetched.eq(false),
+    );
+    let changed = if handover.only_unfetched {
+        diesel::update(target.filter(linodes::fetched.eq(false)))
+            .set(set)
+            .execute(conn)?
+    } else {
+        diesel::update(target).set(set).execute(conn)?
+    };
+    Ok(changed == 1)
+}
+
+/// Notes that the owner is about to be told of its epoch; `false` if it is no longer the owner under that epoch.
+pub fn mark_fetched(
+    conn: &mut Db,
+    linode: LinodeId,
+    host: HostId,
+    epoch: i64,
+) -> Result<bool, StoreError> {
+    Ok(diesel::update(
+        linodes::table
+            .find(linode)
+            .filter(linodes::host_id.eq(host))
+            .filter(linodes::epoch.eq(epoch)),
+    )
+    .set(linodes::fetched.eq(true))
+    .execute(conn)?
+        == 1)
+}
+
+pub fn set_status(
+    conn: &mut Db,
+    linode: LinodeId,
+    status: LinodeStatus,
+    now: Time,
+) -> Result<(), StoreError> {
+    diesel::update(linodes::table.find(linode))
+        .set((linodes::status.eq(status), linodes::status_at.eq(now)))
+        .execute(conn)?;
+    Ok(())
+}
+
+pub fn set_console(conn: &mut Db, linode: LinodeId, console: &str) -> Result<(), StoreError> {
+    diesel::update(linodes::table.find(linode))
+        .set(linodes::console.eq(console))
+        .execute(conn)?;
+    Ok(())
+}
+
+pub fn set_boot_config(
+    conn: &mut Db,
+    linode: LinodeId,
+    config: ConfigId,
+) -> Result<(), StoreError> {
+    diesel::update(linodes::table.find(linode))
+        .set(linodes::boot_config_id.eq(config))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Rewrites the platform's part of a config profile.
+pub fn set_profile(
+    conn: &mut Db,
+    id: ConfigId,
+    profile: &translate::Profile,
+) -> Result<(), StoreError> {
+    let json = |error: serde_json::Error| StoreError::Data(error.to_string());
+    diesel::update(config_profiles::table.find(id))
+        .set((
+            config_profiles::kernel_id.eq(&profile.kernel),
+            config_profiles::devices.eq(serde_json::to_string(&profile.devices).map_err(json)?),
+            config_profiles::root_device.eq(&profile.root_device),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+pub fn set_helpers(conn: &mut Db, id: ConfigId, helpers: &[Helper]) -> Result<(), StoreError> {
+    let text =
+        serde_json::to_string(helpers).map_err(|error| StoreError::Data(error.to_string()))?;
+    diesel::update(config_profiles::table.find(id))
+        .set(config_profiles::helpers.eq(text))
+        .execute(conn)?;
+    Ok(())
+}

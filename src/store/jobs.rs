@@ -1,0 +1,403 @@
+//! Jobs: one step of work on one host, claimed under a lease by one conditional statement.
+
+use diesel::backend::Backend;
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::query_builder::{AsQuery, AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{BigInt, HasSqlType, Text};
+use diesel::sqlite::Sqlite;
+
+use super::db::{Both, Db, StoreError, wake_on_commit};
+use super::schema::jobs;
+use super::types::Utc;
+use super::wake::Wake;
+use crate::domain::ids::{HostId, JobId, LinodeId, MigrationId, UserId};
+use crate::domain::time::Time;
+use crate::domain::words::{JobKind, JobState};
+
+/// Attempts a job gets before it waits for staff.
+pub const MAX_ATTEMPTS: i32 = 5;
+
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = jobs)]
+pub struct Job {
+    pub id: JobId,
+    pub host_id: HostId,
+    pub linode_id: LinodeId,
+    pub migration_id: Option<MigrationId>,
+    pub kind: JobKind,
+    pub state: JobState,
+    /// The epoch the step acts under; what that means depends on the kind (see `wire::Task`).
+    pub epoch: i64,
+    pub attempt: i32,
+    pub run_after: Time,
+    pub lease_hash: Option<String>,
+    pub lease_until: Option<Time>,
+    pub cancel_asked: bool,
+    pub requested_by: Option<UserId>,
+    pub entered_at: Time,
+    pub started_at: Option<Time>,
+    pub finished_at: Option<Time>,
+    /// JSON of `wire::Progress`.
+    pub progress: Option<String>,
+    pub progress_at: Option<Time>,
+    pub message: String,
+    pub detail: String,
+}
+
+#[derive(Debug, Insertable)]
+#[diesel(table_name = jobs)]
+pub struct NewJob {
+    pub host_id: HostId,
+    pub linode_id: LinodeId,
+    pub migration_id: Option<MigrationId>,
+    pub kind: JobKind,
+    pub state: JobState,
+    pub epoch: i64,
+    pub run_after: Time,
+    pub requested_by: Option<UserId>,
+    pub entered_at: Time,
+}
+
+/// Enqueues a job and wakes its host when the transaction commits.
+pub fn enqueue(conn: &mut Db, new: &NewJob) -> Result<JobId, StoreError> {
+    let id = diesel::insert_into(jobs::table)
+        .values(new)
+        .returning(jobs::id)
+        .get_result(conn)?;
+    wake_on_commit(conn, Wake::Host(new.host_id))?;
+    Ok(id)
+}
+
+pub fn job(conn: &mut Db, id: JobId) -> Result<Option<Job>, StoreError> {
+    Ok(jobs::table
+        .find(id)
+        .select(Job::as_select())
+        .first(conn)
+        .optional()?)
+}
+
+/// The oldest runnable job of a host becomes leased, in one statement; another job of the same Linode at work on the
+/// host holds it back. Both drivers keep the statement prepared (it has a query id).
+#[derive(QueryId)]
+pub struct Claim {
+    pub host: HostId,
+    pub now: Time,
+    pub until: Time,
+    pub lease_hash: String,
+}
+
+impl Query for Claim {
+    type SqlType = <jobs::table as AsQuery>::SqlType;
+}
+
+impl Claim {
+    fn walk<'b, DB>(&'b self, mut out: AstPass<'_, 'b, DB>, lock: &str) -> QueryResult<()>
+    where
+        DB: Backend + HasSqlType<Utc> + HasSqlType<BigInt> + HasSqlType<Text>,
+        Time: diesel::serialize::ToSql<Utc, DB>,
+        HostId: diesel::serialize::ToSql<BigInt, DB>,
+        String: diesel::serialize::ToSql<Text, DB>,
+    {
+        out.push_sql("UPDATE jobs SET state = 'leased', attempt = attempt + 1, lease_until = ");
+        out.push_bind_param::<Utc, _>(&self.until)?;
+        out.push_sql(", lease_hash = ");
+        out.push_bind_param::<Text, _>(&self.lease_hash)?;
+        out.push_sql(", started_at = COALESCE(started_at, ");
+        out.push_bind_param::<Utc, _>(&self.now)?;
+        // `state = 'pending'` stands outside too: without it two claims may take one job on PostgreSQL.
+        out.push_sql(") WHERE state = 'pending' AND id = (SELECT j.id FROM jobs j WHERE j.state = 'pending' AND j.host_id = ");
+        out.push_bind_param::<BigInt, _>(&self.host)?;
+        out.push_sql(" AND j.run_after <= ");
+        out.push_bind_param::<Utc, _>(&self.now)?;
+        out.push_sql(
+            " AND NOT EXISTS (SELECT 1 FROM jobs l WHERE l.state = 'leased' AND l.host_id = j.host_id AND l.linode_id = j.linode_id) ORDER BY j.run_after, j.id LIMIT 1",
+        );
+        out.push_sql(lock);
+        out.push_sql(
+            ") RETURNING id, host_id, linode_id, migration_id, kind, state, epoch, attempt, run_after, lease_hash, lease_until, cancel_asked, requested_by, entered_at, started_at, finished_at, progress, progress_at, message, detail",
+        );
+        Ok(())
+    }
+}
+
+impl QueryFragment<Pg> for Claim {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.walk(out, " FOR UPDATE OF j SKIP LOCKED")
+    }
+}
+impl QueryFragment<Sqlite> for Claim {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        self.walk(out, "")
+    }
+}
+
+/// Claims; `None` if nothing is runnable. Two claims racing for two jobs of one Linode: one of them gets `None`.
+pub fn claim(conn: &mut Db, claim: Claim) -> Result<Option<Job>, StoreError> {
+    let claimed = Both(claim)
+        .get_result::<Job>(conn)
+        .optional()
+        .map_err(StoreError::from);
+    match claimed {
+        Err(error) if error.is_duplicate() => Ok(None),
+        other => other,
+    }
+}
+
+/// Is there anything this host could claim now? Cheap, and takes no lock.
+pub fn anything_for(conn: &mut Db, host: HostId, now: Time) -> Result<bool, StoreError> {
+    Ok(diesel::select(diesel::dsl::exists(
+        jobs::table
+            .filter(jobs::state.eq(JobState::Pending))
+            .filter(jobs::host_id.eq(host))
+            .filter(jobs::run_after.le(now)),
+    ))
+    .get_result(conn)?)
+}
+
+/// What an agent shows to speak of a job: only the holder of the current lease has all four right.
+#[derive(Debug, Clone, Copy)]
+pub struct Lease<'a> {
+    pub job: JobId,
+    pub host: HostId,
+    pub attempt: i32,
+    pub hash: &'a str,
+}
+
+/// The job under this lease, or `None` if it is stale (or never was).
+pub fn under_lease(conn: &mut Db, lease: Lease<'_>) -> Result<Option<Job>, StoreError> {
+    Ok(jobs::table
+        .find(lease.job)
+        .filter(jobs::host_id.eq(lease.host))
+        .filter(jobs::attempt.eq(lease.attempt))
+        .filter(jobs::lease_hash.eq(lease.hash))
+        .filter(jobs::state.eq(JobState::Leased))
+        .select(Job::as_select())
+        .first(conn)
+        .optional()?)
+}
+
+/// Extends the lease and notes progress; gives back whether a cancel was asked, `None` if the lease is stale.
+pub fn renew(
+    conn: &mut Db,
+    lease: Lease<'_>,
+    until: Time,
+    progress: Option<(&str, Time)>,
+) -> Result<Option<bool>, StoreError> {
+    let target = jobs::table
+        .find(lease.job)
+        .filter(jobs::host_id.eq(lease.host))
+        .filter(jobs::attempt.eq(lease.attempt))
+        .filter(jobs::lease_hash.eq(lease.hash))
+        .filter(jobs::state.eq(JobState::Leased));
+    Ok(match progress {
+        Some((progress, at)) => diesel::update(target)
+            .set((
+                jobs::lease_until.eq(until),
+                jobs::progress.eq(progress),
+                jobs::progress_at.eq(at),
+            ))
+            .returning(jobs::cancel_asked)
+            .get_result(conn)
+            .optional()?,
+        None => diesel::update(target)
+            .set(jobs::lease_until.eq(until))
+            .returning(jobs::cancel_asked)
+            .get_result(conn)
+            .optional()?,
+    })
+}
+
+pub struct End<'a> {
+    pub state: JobState,
+    pub message: &'a str,
+    pub detail: &'a str,
+    pub now: Time,
+}
+
+/// Ends a job under its lease; `false` if the lease is stale.
+pub fn finish(conn: &mut Db, lease: Lease<'_>, end: &End<'_>) -> Result<bool, StoreError> {
+    Ok(diesel::update(
+        jobs::table
+            .find(lease.job)
+            .filter(jobs::host_id.eq(lease.host))
+            .filter(jobs::attempt.eq(lease.attempt))
+            .filter(jobs::lease_hash.eq(lease.hash))
+            .filter(jobs::state.eq(JobState::Leased)),
+    )
+    .set((
+        jobs::state.eq(end.state),
+        jobs::lease_hash.eq(None::<String>),
+        jobs::lease_until.eq(None::<Time>),
+        jobs::finished_at.eq(end.now),
+        jobs::message.eq(end.message),
+        jobs::detail.eq(end.detail),
+    ))
+    .execute(conn)?
+        == 1)
+}
+
+/// Gives a leased job back to be claimed again at `run_after`, keeping its attempt count.
+pub fn release(
+    conn: &mut Db,
+    id: JobId,
+    run_after: Time,
+    detail: &str,
+) -> Result<bool, StoreError> {
+    let host = diesel::update(
+        jobs::table
+            .find(id)
+            .filter(jobs::state.eq(JobState::Leased)),
+    )
+    .set((
+        jobs::state.eq(JobState::Pending),
+        jobs::lease_hash.eq(None::<String>),
+        jobs::lease_until.eq(None::<Time>),
+        jobs::run_after.eq(run_after),
+        jobs::detail.eq(detail),
+    ))
+    .returning(jobs::host_id)
+    .get_result::<HostId>(conn)
+    .optional()?;
+    if let Some(host) = host {
+        wake_on_commit(conn, Wake::Host(host))?;
+    }
+    Ok(host.is_some())
+}
+
+/// Leased jobs of a host that its agent does not say it holds: they were lost on the way to it.
+pub fn lost(conn: &mut Db, host: HostId, held: &[JobId]) -> Result<Vec<Job>, StoreError> {
+    let leased: Vec<Job> = jobs::table
+        .filter(jobs::host_id.eq(host))
+        .filter(jobs::state.eq(JobState::Leased))
+        .select(Job::as_select())
+        .load(conn)?;
+    Ok(leased
+        .into_iter()
+        .filter(|job| !held.contains(&job.id))
+        .collect())
+}
+
+pub fn expired(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<Job>, StoreError> {
+    Ok(jobs::table
+        .filter(jobs::state.eq(JobState::Leased))
+        .filter(jobs::lease_until.lt(now))
+        .order(jobs::lease_until)
+        .limit(limit)
+        .select(Job::as_select())
+        .load(conn)?)
+}
+
+/// Cancels the migration's jobs that nobody has taken; says how many.
+pub fn cancel_pending(
+    conn: &mut Db,
+    migration: MigrationId,
+    now: Time,
+) -> Result<usize, StoreError> {
+    Ok(diesel::update(
+        jobs::table
+            .filter(jobs::migration_id.eq(migration))
+            .filter(jobs::state.eq(JobState::Pending)),
+    )
+    .set((
+        jobs::state.eq(JobState::Cancelled),
+        jobs::finished_at.eq(now),
+        jobs::message.eq("Cancelled before it began."),
+    ))
+    .execute(conn)?)
+}
+
+/// Asks the agents at work for the migration to stop; says how many jobs that concerns.
+pub fn ask_cancel(conn: &mut Db, migration: MigrationId) -> Result<usize, StoreError> {
+    Ok(diesel::update(
+        jobs::table
+            .filter(jobs::migration_id.eq(migration))
+            .filter(jobs::state.eq(JobState::Leased)),
+    )
+    .set(jobs::cancel_asked.eq(true))
+    .execute(conn)?)
+}
+
+/// Ends a job that must not be given out any more, whatever its state; `false` if it had ended.
+pub fn end_unclaimed(conn: &mut Db, id: JobId, end: &End<'_>) -> Result<bool, StoreError> {
+    Ok(diesel::update(
+        jobs::table
+            .find(id)
+            .filter(jobs::state.eq_any([JobState::Pending, JobState::Leased])),
+    )
+    .set((
+        jobs::state.eq(end.state),
+        jobs::lease_hash.eq(None::<String>),
+        jobs::lease_until.eq(None::<Time>),
+        jobs::finished_at.eq(end.now),
+        jobs::message.eq(end.message),
+        jobs::detail.eq(end.detail),
+    ))
+    .execute(conn)?
+        == 1)
+}
+
+/// A failed job gets its attempts back (staff's retry).
+pub fn revive(conn: &mut Db, id: JobId, now: Time) -> Result<bool, StoreError> {
+    let host = diesel::update(
+        jobs::table
+            .find(id)
+            .filter(jobs::state.eq(JobState::Failed)),
+    )
+    .set((
+        jobs::state.eq(JobState::Pending),
+        jobs::attempt.eq(0),
+        jobs::run_after.eq(now),
+        jobs::cancel_asked.eq(false),
+        jobs::finished_at.eq(None::<Time>),
+    ))
+    .returning(jobs::host_id)
+    .get_result::<HostId>(conn)
+    .optional()?;
+    if let Some(host) = host {
+        wake_on_commit(conn, Wake::Host(host))?;
+    }
+    Ok(host.is_some())
+}
+
+/// The Linode's Host Job Queue, newest first.
+pub fn of_linode(conn: &mut Db, linode: LinodeId, limit: i64) -> Result<Vec<Job>, StoreError> {
+    Ok(jobs::table
+        .filter(jobs::linode_id.eq(linode))
+        .order(jobs::id.desc())
+        .limit(limit)
+        .select(Job::as_select())
+        .load(conn)?)
+}
+
+pub fn of_migration(conn: &mut Db, migration: MigrationId) -> Result<Vec<Job>, StoreError> {
+    Ok(jobs::table
+        .filter(jobs::migration_id.eq(migration))
+        .order(jobs::id)
+        .limit(1000)
+        .select(Job::as_select())
+        .load(conn)?)
+}
+
+/// Is a job of one of these kinds waiting or at work for the Linode?
+pub fn open_of_linode(
+    conn: &mut Db,
+    linode: LinodeId,
+    kinds: &[JobKind],
+) -> Result<Option<Job>, StoreError> {
+    Ok(jobs::table
+        .filter(jobs::linode_id.eq(linode))
+        .filter(jobs::state.eq_any([JobState::Pending, JobState::Leased]))
+        .filter(jobs::kind.eq_any(kinds.to_vec()))
+        .order(jobs::id.desc())
+        .select(Job::as_select())
+        .first(conn)
+        .optional()?)
+}
+
+pub fn counts(conn: &mut Db) -> Result<Vec<(JobState, i64)>, StoreError> {
+    Ok(jobs::table
+        .group_by(jobs::state)
+        .select((jobs::state, diesel::dsl::count_star()))
+        .load(conn)?)
+}

@@ -1,0 +1,372 @@
+//! Migrations with their events and digests. A state is only ever changed from the state it was read in.
+
+use diesel::prelude::*;
+
+use super::db::{Both, Db, StoreError, columns, wake_on_commit};
+use super::schema::{digests, migration_events, migrations};
+use super::wake::Wake;
+use crate::domain::ids::{
+    AccountId, DiskId, HostId, LinodeId, MigrationId, RegistrationId, UserId,
+};
+use crate::domain::migration::Step;
+use crate::domain::placement::Link;
+use crate::domain::time::Time;
+use crate::domain::words::{MigrationKind, MigrationState};
+
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = migrations)]
+pub struct Migration {
+    pub id: MigrationId,
+    pub kind: MigrationKind,
+    pub linode_id: LinodeId,
+    pub account_id: AccountId,
+    pub registration_id: Option<RegistrationId>,
+    pub parent_id: Option<MigrationId>,
+    pub source_host_id: HostId,
+    pub destination_host_id: HostId,
+    pub state: MigrationState,
+    pub step: Option<Step>,
+    /// Counts the tries; a retry begins the next one.
+    pub round: i32,
+    /// The epoch the source holds the Linode under in this round; the destination gets `epoch + 1`.
+    pub epoch: i64,
+    /// Sealed disks of this epoch stand at the destination already (a way back): copying starts from them.
+    pub base_epoch: Option<i64>,
+    pub was_running: bool,
+    pub kernels_accepted: bool,
+    pub stop_limit_s: i32,
+    pub offered_by: Option<UserId>,
+    pub offered_at: Time,
+    pub expires_at: Time,
+    pub not_before: Option<Time>,
+    pub queued_at: Option<Time>,
+    pub queued_by: Option<UserId>,
+    pub started_at: Option<Time>,
+    pub stopped_at: Option<Time>,
+    pub committed_at: Option<Time>,
+    pub finished_at: Option<Time>,
+    pub way_back_until: Option<Time>,
+    pub closed_at: Option<Time>,
+    pub cancel_asked: bool,
+    /// Why it failed, in words for the member; the detail is for staff.
+    pub failure: String,
+    pub failure_detail: String,
+    pub total_bytes: i64,
+    pub sent_bytes: i64,
+    pub warm_passes: i32,
+    /// JSON list of `domain::translate::Profile`, before and after the commit.
+    pub profiles_before: Option<String>,
+    pub profiles_after: Option<String>,
+}
+
+#[derive(Debug, Insertable)]
+#[diesel(table_name = migrations)]
+pub struct NewMigration {
+    pub kind: MigrationKind,
+    pub linode_id: LinodeId,
+    pub account_id: AccountId,
+    pub registration_id: Option<RegistrationId>,
+    pub parent_id: Option<MigrationId>,
+    pub source_host_id: HostId,
+    pub destination_host_id: HostId,
+    pub state: MigrationState,
+    pub epoch: i64,
+    pub base_epoch: Option<i64>,
+    pub offered_by: Option<UserId>,
+    pub offered_at: Time,
+    pub expires_at: Time,
+    pub queued_at: Option<Time>,
+    pub queued_by: Option<UserId>,
+    pub kernels_accepted: bool,
+    pub stop_limit_s: i32,
+}
+
+/// Fails with a duplicate if the Linode has a live migration.
+pub fn insert(conn: &mut Db, new: &NewMigration) -> Result<Migration, StoreError> {
+    Ok(diesel::insert_into(migrations::table)
+        .values(new)
+        .returning(columns::<Migration>())
+        .get_result(conn)?)
+}
+
+pub fn migration(conn: &mut Db, id: MigrationId) -> Result<Option<Migration>, StoreError> {
+    Ok(migrations::table
+        .find(id)
+        .select(Migration::as_select())
+        .first(conn)
+        .optional()?)
+}
+
+/// The row, locked for this transaction on PostgreSQL (SQLite's write transaction has the whole database).
+/// Every transition reads it so: two events for one migration follow each other.
+pub fn locked(conn: &mut Db, id: MigrationId) -> Result<Option<Migration>, StoreError> {
+    if let Db::Pg(pg) = conn {
+        return Ok(migrations::table
+            .find(id)
+            .select(columns::<Migration>())
+            .for_update()
+            .first(pg)
+            .optional()?);
+    }
+    migration(conn, id)
+}
+
+pub fn of_linode(conn: &mut Db, linode: LinodeId) -> Result<Vec<Migration>, StoreError> {
+    Ok(migrations::table
+        .filter(migrations::linode_id.eq(linode))
+        .order(migrations::id.desc())
+        .limit(100)
+        .select(Migration::as_select())
+        .load(conn)?)
+}
+
+pub fn of_account(conn: &mut Db, account: AccountId) -> Result<Vec<Migration>, StoreError> {
+    Ok(migrations::table
+        .filter(migrations::account_id.eq(account))
+        .order(migrations::id.desc())
+        .limit(5000)
+        .select(Migration::as_select())
+        .load(conn)?)
+}
+
+/// What a transition stores, besides the times its effects set.
+#[derive(Debug, Clone, Default, AsChangeset)]
+#[diesel(table_name = migrations)]
+pub struct Change {
+    pub round: Option<i32>,
+    pub epoch: Option<i64>,
+    pub base_epoch: Option<i64>,
+    pub was_running: Option<bool>,
+    pub kernels_accepted: Option<bool>,
+    pub stop_limit_s: Option<i32>,
+    pub not_before: Option<Option<Time>>,
+    pub queued_at: Option<Time>,
+    pub queued_by: Option<UserId>,
+    pub started_at: Option<Time>,
+    pub stopped_at: Option<Time>,
+    pub committed_at: Option<Time>,
+    pub finished_at: Option<Time>,
+    pub way_back_until: Option<Time>,
+    pub closed_at: Option<Time>,
+    pub cancel_asked: Option<bool>,
+    pub failure: Option<String>,
+    pub failure_detail: Option<String>,
+    pub total_bytes: Option<i64>,
+    pub sent_bytes: Option<i64>,
+    pub warm_passes: Option<i32>,
+    pub profiles_before: Option<String>,
+    pub profiles_after: Option<String>,
+}
+
+/// Stores a transition; `false` if the row is no longer in the state and step it was read in.
+pub fn advance(
+    conn: &mut Db,
+    from: &Migration,
+    state: MigrationState,
+    step: Option<Step>,
+    change: &Change,
+) -> Result<bool, StoreError> {
+    let target = migrations::table
+        .find(from.id)
+        .filter(migrations::state.eq(from.state));
+    let set = (
+        migrations::state.eq(state),
+        migrations::step.eq(step),
+        change,
+    );
+    let hit = match from.step {
+        Some(step) => diesel::update(target.filter(migrations::step.eq(step)))
+            .set(set)
+            .execute(conn)?,
+        None => diesel::update(target.filter(migrations::step.is_null()))
+            .set(set)
+            .execute(conn)?,
+    };
+    wake_on_commit(conn, Wake::Migration(from.id))?;
+    Ok(hit == 1)
+}
+
+/// Notes a fact that changes no state (an asked cancel, a new time).
+pub fn note(conn: &mut Db, id: MigrationId, change: &Change) -> Result<(), StoreError> {
+    diesel::update(migrations::table.find(id))
+        .set(change)
+        .execute(conn)?;
+    wake_on_commit(conn, Wake::Migration(id))
+}
+
+pub fn insert_event(
+    conn: &mut Db,
+    id: MigrationId,
+    now: Time,
+    (state, step): (MigrationState, Option<Step>),
+    message: &str,
+) -> Result<(), StoreError> {
+    diesel::insert_into(migration_events::table)
+        .values((
+            migration_events::migration_id.eq(id),
+            migration_events::at.eq(now),
+            migration_events::state.eq(state),
+            migration_events::step.eq(step),
+            migration_events::message.eq(message),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = migration_events)]
+pub struct MigrationEvent {
+    pub id: i64,
+    pub at: Time,
+    pub state: MigrationState,
+    pub step: Option<Step>,
+    pub message: String,
+}
+
+pub fn events(conn: &mut Db, id: MigrationId) -> Result<Vec<MigrationEvent>, StoreError> {
+    Ok(migration_events::table
+        .filter(migration_events::migration_id.eq(id))
+        .order(migration_events::id)
+        .limit(1000)
+        .select(MigrationEvent::as_select())
+        .load(conn)?)
+}
+
+#[derive(Debug, Clone, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = digests)]
+pub struct Digest {
+    pub migration_id: MigrationId,
+    pub disk_id: DiskId,
+    /// `source` or `destination`: which agent computed it.
+    pub side: String,
+    pub epoch: i64,
+    pub size_bytes: i64,
+    pub root: String,
+    pub at: Time,
+}
+
+pub fn put_digest(conn: &mut Db, digest: &Digest) -> Result<(), StoreError> {
+    Both(
+        diesel::insert_into(digests::table)
+            .values(digest)
+            .on_conflict((digests::migration_id, digests::disk_id, digests::side))
+            .do_update()
+            .set(digest),
+    )
+    .execute(conn)?;
+    Ok(())
+}
+
+pub fn digests(conn: &mut Db, id: MigrationId) -> Result<Vec<Digest>, StoreError> {
+    Ok(digests::table
+        .filter(digests::migration_id.eq(id))
+        .order((digests::disk_id, digests::side))
+        .select(Digest::as_select())
+        .load(conn)?)
+}
+
+const AT_WORK: [MigrationState; 3] = [
+    MigrationState::Preparing,
+    MigrationState::Copying,
+    MigrationState::Switching,
+];
+
+fn links(rows: Vec<(MigrationId, HostId, HostId)>) -> Vec<Link> {
+    rows.into_iter()
+        .map(|(migration, source, destination)| Link {
+            migration,
+            source,
+            destination,
+        })
+        .collect()
+}
+
+pub fn at_work(conn: &mut Db) -> Result<Vec<Link>, StoreError> {
+    Ok(links(
+        migrations::table
+            .filter(migrations::state.eq_any(AT_WORK))
+            .select((
+                migrations::id,
+                migrations::source_host_id,
+                migrations::destination_host_id,
+            ))
+            .load(conn)?,
+    ))
+}
+
+/// Queued migrations whose time has come, in queue order; `limit` bounds one round of the scheduler.
+pub fn waiting(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<Link>, StoreError> {
+    Ok(links(
+        migrations::table
+            .filter(migrations::state.eq(MigrationState::Queued))
+            .filter(
+                migrations::not_before
+                    .is_null()
+                    .or(migrations::not_before.le(now)),
+            )
+            .order((migrations::queued_at, migrations::id))
+            .limit(limit)
+            .select((
+                migrations::id,
+                migrations::source_host_id,
+                migrations::destination_host_id,
+            ))
+            .load(conn)?,
+    ))
+}
+
+/// How many queued migrations go before this one.
+pub fn queued_before(conn: &mut Db, of: &Migration, now: Time) -> Result<i64, StoreError> {
+    let Some(queued_at) = of.queued_at else {
+        return Ok(0);
+    };
+    Ok(migrations::table
+        .filter(migrations::state.eq(MigrationState::Queued))
+        .filter(
+            migrations::not_before
+                .is_null()
+                .or(migrations::not_before.le(now)),
+        )
+        .filter(
+            migrations::queued_at.lt(queued_at).or(migrations::queued_at
+                .eq(queued_at)
+                .and(migrations::id.lt(of.id))),
+        )
+        .count()
+        .get_result(conn)?)
+}
+
+pub fn expired_offers(
+    conn: &mut Db,
+    now: Time,
+    limit: i64,
+) -> Result<Vec<MigrationId>, StoreError> {
+    Ok(migrations::table
+        .filter(migrations::state.eq(MigrationState::Offered))
+        .filter(migrations::expires_at.le(now))
+        .order(migrations::expires_at)
+        .limit(limit)
+        .select(migrations::id)
+        .load(conn)?)
+}
+
+pub fn way_backs_over(
+    conn: &mut Db,
+    now: Time,
+    limit: i64,
+) -> Result<Vec<MigrationId>, StoreError> {
+    Ok(migrations::table
+        .filter(migrations::state.eq(MigrationState::Finished))
+        .filter(migrations::way_back_until.le(now))
+        .order(migrations::way_back_until)
+        .limit(limit)
+        .select(migrations::id)
+        .load(conn)?)
+}
+
+pub fn counts(conn: &mut Db) -> Result<Vec<(MigrationState, i64)>, StoreError> {
+    Ok(migrations::table
+        .group_by(migrations::state)
+        .select((migrations::state, diesel::dsl::count_star()))
+        .load(conn)?)
+}

@@ -1,0 +1,19 @@
+//! Rows and queries, a file per thing: the only place that knows Diesel and the two databases.
+//!
+//! Every function takes a connection; the caller owns the transaction. Updates that several may race for are guarded in
+//! their WHERE clause and say whether they hit.
+
+pub mod audit;
+pub mod db;
+pub mod fleet;
+pub mod hosts;
+pub mod jobs;
+pub mod migrate;
+pub mod migrations;
+pub mod outbox;
+pub mod people;
+pub mod programme;
+pub mod registrations;
+pub mod schema;
+pub mod types;
+pub mod wake;

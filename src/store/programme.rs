@@ -1,0 +1,69 @@
+//! The programme's one row: its state and the limits that staff set.
+
+use diesel::prelude::*;
+
+use super::db::{Db, StoreError};
+use super::schema::programme;
+use crate::domain::time::Time;
+use crate::domain::words::ProgrammeState;
+
+#[derive(Debug, Clone, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = programme)]
+#[diesel(treat_none_as_null = true)]
+pub struct Programme {
+    pub state: ProgrammeState,
+    pub irc_url: String,
+    pub forum_url: String,
+    /// Linodes the beta takes; `None` is no limit.
+    pub seats: Option<i64>,
+    pub offer_days: i32,
+    pub way_back_days: i32,
+    /// Migrations at work at once, in all and between the same two hosts.
+    pub max_overall: i32,
+    pub max_per_link: i32,
+    pub max_warm_passes: i32,
+    /// How long a started Linode is watched before its migration counts as finished.
+    pub watch_s: i32,
+    pub changed_at: Time,
+}
+
+impl Programme {
+    #[must_use]
+    pub fn new(now: Time) -> Self {
+        Self {
+            state: ProgrammeState::Open,
+            irc_url: String::new(),
+            forum_url: String::new(),
+            seats: None,
+            offer_days: 14,
+            way_back_days: 7,
+            max_overall: 20,
+            max_per_link: 2,
+            max_warm_passes: 6,
+            watch_s: 10,
+            changed_at: now,
+        }
+    }
+}
+
+/// The programme, made with its defaults if this is the first time anyone asks.
+pub fn get(conn: &mut Db, now: Time) -> Result<Programme, StoreError> {
+    let row = programme::table
+        .find(1_i64)
+        .select(Programme::as_select())
+        .first(conn)
+        .optional()?;
+    Ok(row.unwrap_or_else(|| Programme::new(now)))
+}
+
+pub fn set(conn: &mut Db, to: &Programme) -> Result<(), StoreError> {
+    let changed = diesel::update(programme::table.find(1_i64))
+        .set(to)
+        .execute(conn)?;
+    if changed == 0 {
+        diesel::insert_into(programme::table)
+            .values((programme::id.eq(1_i64), to))
+            .execute(conn)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! How domain values travel to and from columns: one macro for ids, one for words, and an SQL type of our own for time.
+
+use chrono::{DateTime, NaiveDateTime};
+use diesel::backend::Backend;
+use diesel::deserialize::{self, FromSql, Queryable};
+use diesel::expression::AsExpression;
+use diesel::internal::derives::as_expression::Bound;
+use diesel::pg::Pg;
+use diesel::serialize::{self, IsNull, Output, ToSql};
+use diesel::sql_types::{BigInt, HasSqlType, Nullable, Text};
+use diesel::sqlite::Sqlite;
+
+use super::db::{MultiBackend, MultiRawValue};
+use crate::domain::ids::{
+    AccountId, AuditId, ConfigId, DiskId, HostId, IpId, JobId, LinodeId, MailId, MigrationId,
+    PlanId, RegistrationId, SessionId, TokenId, UserId,
+};
+use crate::domain::migration::Step;
+use crate::domain::text::Word;
+use crate::domain::time::Time;
+use crate::domain::words::{
+    HostRole, HostState, IpKind, JobKind, JobState, KernelFamily, LinodeStatus, MigrationKind,
+    MigrationState, Platform, ProgrammeState, RegistrationState, RunLevel, UserRole,
+};
+
+/// TIMESTAMPTZ on PostgreSQL; on SQLite text of fixed width, so that the order of text is the order of time.
+#[derive(Clone, Copy, diesel::sql_types::SqlType, diesel::query_builder::QueryId)]
+#[diesel(
+    postgres_type(oid = 1184, array_oid = 1185),
+    sqlite_type(name = "Text")
+)]
+pub struct Utc;
+impl diesel::sql_types::SqlOrd for Utc {}
+impl HasSqlType<Utc> for MultiBackend {
+    fn metadata(lookup: &mut Self::MetadataLookup) -> Self::TypeMetadata {
+        MultiBackend::lookup_sql_type::<Utc>(lookup)
+    }
+}
+
+const FIXED_WIDTH: &str = "%Y-%m-%dT%H:%M:%S%.6fZ";
+
+macro_rules! expression {
+    ($rust:ty, $sql:ty) => {
+        impl AsExpression<$sql> for $rust {
+            type Expression = Bound<$sql, Self>;
+            fn as_expression(self) -> Self::Expression {
+                Bound::new(self)
+            }
+        }
+        impl AsExpression<Nullable<$sql>> for $rust {
+            type Expression = Bound<Nullable<$sql>, Self>;
+            fn as_expression(self) -> Self::Expression {
+                Bound::new(self)
+            }
+        }
+        impl<'expr> AsExpression<$sql> for &'expr $rust {
+            type Expression = Bound<$sql, Self>;
+            fn as_expression(self) -> Self::Expression {
+                Bound::new(self)
+            }
+        }
+        impl<'expr> AsExpression<Nullable<$sql>> for &'expr $rust {
+            type Expression = Bound<Nullable<$sql>, Self>;
+            fn as_expression(self) -> Self::Expression {
+                Bound::new(self)
+            }
+        }
+        impl<DB: Backend> ToSql<Nullable<$sql>, DB> for $rust
+        where
+            $rust: ToSql<$sql, DB>,
+        {
+            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, DB>) -> serialize::Result {
+                ToSql::<$sql, DB>::to_sql(self, out)
+            }
+        }
+    };
+}
+
+macro_rules! row_value {
+    ($rust:ty, $sql:ty) => {
+        impl<DB: Backend> Queryable<$sql, DB> for $rust
+        where
+            $rust: FromSql<$sql, DB>,
+        {
+            type Row = Self;
+            fn build(row: Self) -> deserialize::Result<Self> {
+                Ok(row)
+            }
+        }
+    };
+}
+
+expression!(Time, Utc);
+row_value!(Time, Utc);
+
+impl ToSql<Utc, Pg> for Time {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        ToSql::<diesel::sql_types::Timestamptz, Pg>::to_sql(
+            &self.utc().naive_utc(),
+            &mut out.reborrow(),
+        )
+    }
+}
+impl FromSql<Utc, Pg> for Time {
+    fn from_sql(value: diesel::pg::PgValue<'_>) -> deserialize::Result<Self> {
+        let at: DateTime<chrono::Utc> =
+            FromSql::<diesel::sql_types::Timestamptz, Pg>::from_sql(value)?;
+        Ok(Self::new(at))
+    }
+}
+impl ToSql<Utc, Sqlite> for Time {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
+        out.set_value(self.utc().format(FIXED_WIDTH).to_string());
+        Ok(IsNull::No)
+    }
+}
+impl FromSql<Utc, Sqlite> for Time {
+    fn from_sql(value: diesel::sqlite::SqliteValue<'_, '_, '_>) -> deserialize::Result<Self> {
+        let text = <String as FromSql<Text, Sqlite>>::from_sql(value)?;
+        Ok(Self::new(
+            NaiveDateTime::parse_from_str(&text, FIXED_WIDTH)?.and_utc(),
+        ))
+    }
+}
+impl ToSql<Utc, MultiBackend> for Time {
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, MultiBackend>) -> serialize::Result {
+        out.set_value((Utc, self));
+        Ok(IsNull::No)
+    }
+}
+impl FromSql<Utc, MultiBackend> for Time {
+    fn from_sql(value: MultiRawValue<'_>) -> deserialize::Result<Self> {
+        value.from_sql::<Self, Utc>()
+    }
+}
+
+macro_rules! ids {
+    ($($id:ty),+ $(,)?) => { $(
+        expression!($id, BigInt);
+        row_value!($id, BigInt);
+        impl<DB: Backend> ToSql<BigInt, DB> for $id where i64: ToSql<BigInt, DB> {
+            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, DB>) -> serialize::Result {
+                <i64 as ToSql<BigInt, DB>>::to_sql(&self.0, out)
+            }
+        }
+        impl<DB: Backend> FromSql<BigInt, DB> for $id where i64: FromSql<BigInt, DB> {
+            fn from_sql(value: DB::RawValue<'_>) -> deserialize::Result<Self> {
+                <i64 as FromSql<BigInt, DB>>::from_sql(value).map(Self)
+            }
+        }
+    )+ };
+}
+
+macro_rules! words {
+    ($($word:ty),+ $(,)?) => { $(
+        expression!($word, Text);
+        row_value!($word, Text);
+        impl<DB: Backend> ToSql<Text, DB> for $word where str: ToSql<Text, DB> {
+            fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, DB>) -> serialize::Result {
+                <str as ToSql<Text, DB>>::to_sql(self.as_str(), out)
+            }
+        }
+        impl<DB: Backend> FromSql<Text, DB> for $word where String: FromSql<Text, DB> {
+            fn from_sql(value: DB::RawValue<'_>) -> deserialize::Result<Self> {
+                let text = <String as FromSql<Text, DB>>::from_sql(value)?;
+                Ok(text.parse::<Self>()?)
+            }
+        }
+    )+ };
+}
+
+ids!(
+    AccountId,
+    UserId,
+    PlanId,
+    LinodeId,
+    DiskId,
+    ConfigId,
+    IpId,
+    HostId,
+    RegistrationId,
+    MigrationId,
+    JobId,
+    SessionId,
+    TokenId,
+    MailId,
+    AuditId,
+);
+words!(
+    Platform,
+    HostRole,
+    HostState,
+    KernelFamily,
+    UserRole,
+    IpKind,
+    RunLevel,
+    LinodeStatus,
+    ProgrammeState,
+    RegistrationState,
+    MigrationKind,
+    MigrationState,
+    JobKind,
+    JobState,
+    Step,
+);
