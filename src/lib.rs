@@ -7,4 +7,6 @@ pub mod agent;
 pub mod domain;
 #[cfg(feature = "portal")]
 pub mod store;
+#[cfg(feature = "portal")]
+pub mod web;
 pub mod wire;

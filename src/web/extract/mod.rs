@@ -1,0 +1,66 @@
+//! How a request is read. Own extractors, so that what cannot be read gets the portal's error page and never a bare text,
+//! and so that no handler can forget the form token.
+
+mod client;
+mod context;
+mod form;
+mod token;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
+use serde::de::DeserializeOwned;
+
+use super::error::Fault;
+
+pub use client::Client;
+pub use context::{Context, cookie_names};
+pub use form::{Form, FormData, Nothing};
+
+/// Parts of the path. What does not parse names no page.
+#[derive(Debug, Clone, Copy)]
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Path<T> {
+    type Error = Fault;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Fault>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let inner = actix_web::web::Path::<T>::from_request(request, payload);
+        Box::pin(async move {
+            inner
+                .await
+                .map(|path| Self(path.into_inner()))
+                .map_err(|_| Fault::NotFound)
+        })
+    }
+}
+
+/// The query. A parameter given twice or one that does not parse is a 400; one that is not known is ignored, as links
+/// from mail and elsewhere grow their own.
+#[derive(Debug, Clone)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Query<T> {
+    type Error = Fault;
+    type Future = std::future::Ready<Result<Self, Fault>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        let parsed = actix_web::web::Query::<T>::from_query(request.query_string());
+        std::future::ready(parsed.map(|query| Self(query.into_inner())).map_err(|_| {
+            Fault::BadRequest("The address has a parameter that is doubled or that cannot be read. Start from the list's own filters.".to_owned())
+        }))
+    }
+}
+
+/// The context, for extractors that build on it.
+fn context_of(request: &HttpRequest) -> Result<Context, Fault> {
+    use actix_web::HttpMessage;
+    request
+        .extensions()
+        .get::<Context>()
+        .cloned()
+        .ok_or_else(|| Fault::internal("a request came past the edge layer"))
+}

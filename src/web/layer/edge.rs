@@ -1,0 +1,233 @@
+//! The outermost layer: gives the request its context, refuses foreign posts, turns faults and panics into pages, and sets
+//! headers and cookies.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::cookie::{Cookie, SameSite, time::Duration};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage, HttpResponse, ResponseError, web};
+use futures_util::FutureExt;
+
+use super::{headers, origin};
+use crate::web::error::{Fault, error_page};
+use crate::web::extract::{Context, cookie_names};
+use crate::web::page::{Flash, own_path};
+use crate::web::settings::Settings;
+use crate::web::ui::Tone;
+
+/// To be given to `from_fn`, outside of everything but compression.
+///
+/// # Errors
+/// Only after a panic, with a whole answer inside: the request is gone then.
+pub async fn edge(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let began = Instant::now();
+    let settings = request
+        .app_data::<web::Data<Settings>>()
+        .map(|settings| settings.get_ref().clone())
+        .unwrap_or_default();
+    let context = context_for(&request, &settings);
+    request.extensions_mut().insert(context.clone());
+    let method = request.method().clone();
+
+    if !origin::is_own(&request, &settings) {
+        tracing::warn!(
+            reference = context.reference(),
+            path = request.path(),
+            "refused a request from a foreign page"
+        );
+        let fault = Fault::Forbidden(
+            "The request did not come from a page of this site. Nothing was changed.".to_owned(),
+        );
+        let mut answer = answer_fault(&context, &fault, &method, "/");
+        finish(&mut answer, &context, &settings);
+        return Ok(request.into_response(answer));
+    }
+
+    let path_and_query = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |whole| whole.as_str())
+        .to_owned();
+    let Ok(answered) = AssertUnwindSafe(next.call(request)).catch_unwind().await else {
+        tracing::error!(reference = context.reference(), "a handler panicked");
+        let mut answer = answer_fault(
+            &context,
+            &Fault::internal("panic"),
+            &method,
+            &path_and_query,
+        );
+        finish(&mut answer, &context, &settings);
+        return Err(InternalError::from_response("panic", answer).into());
+    };
+    let response = match answered {
+        Ok(response) => response.map_into_boxed_body(),
+        Err(error) => {
+            let mut answer = HttpResponse::from_error(error);
+            finish(&mut answer, &context, &settings);
+            return Err(InternalError::from_response("refused", answer).into());
+        }
+    };
+    let (request, mut answer) = response.into_parts();
+    let fault = answer.error().and_then(|error| error.as_error::<Fault>());
+    if let Some(fault) = fault {
+        answer = answer_fault(&context, fault, &method, &path_and_query);
+    } else if is_bare_error(&answer) {
+        let status = answer.status();
+        answer = page_answer(&context, status, None);
+    }
+    finish(&mut answer, &context, &settings);
+    tracing::info!(
+        reference = context.reference(), %method, route = request.match_pattern().as_deref().unwrap_or("-"),
+        status = answer.status().as_u16(), ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), "request"
+    );
+    Ok(ServiceResponse::new(request, answer))
+}
+
+fn context_for(request: &ServiceRequest, settings: &Settings) -> Context {
+    let names = cookie_names(settings.secure());
+    let value = |name: &str| {
+        request
+            .cookie(name)
+            .map(|cookie| cookie.value().to_owned())
+            .filter(|value| !value.is_empty() && value.len() <= 2000)
+    };
+    Context::new(
+        value(names.session),
+        value(names.before),
+        value(names.flash).and_then(|text| read_flash(&text)),
+    )
+}
+
+/// An error that a lower layer answered without a page or JSON of its own.
+fn is_bare_error(answer: &HttpResponse) -> bool {
+    let kind = answer
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or("");
+    (answer.status().is_client_error() || answer.status().is_server_error())
+        && !kind.starts_with("text/html")
+        && !kind.starts_with("application/json")
+}
+
+fn answer_fault(
+    context: &Context,
+    fault: &Fault,
+    method: &Method,
+    path_and_query: &str,
+) -> HttpResponse {
+    match fault {
+        Fault::Internal(cause) => {
+            tracing::error!(reference = context.reference(), %cause, "internal fault")
+        }
+        Fault::Unavailable(cause) => {
+            tracing::warn!(reference = context.reference(), %cause, "unavailable")
+        }
+        _ => tracing::debug!(reference = context.reference(), %fault, "refused"),
+    }
+    if matches!(fault, Fault::SignIn) {
+        if method == Method::GET {
+            let next = own_path(path_and_query).filter(|path| *path != "/");
+            let location = next.map_or("/login".to_owned(), |path| {
+                format!(
+                    "/login?next={}",
+                    path.replace('?', "%3F")
+                        .replace('&', "%26")
+                        .replace('=', "%3D")
+                )
+            });
+            return HttpResponse::SeeOther()
+                .insert_header((header::LOCATION, location))
+                .finish();
+        }
+        if context.typed().is_empty() {
+            return HttpResponse::SeeOther()
+                .insert_header((header::LOCATION, "/login"))
+                .finish();
+        }
+        return page_answer(context, StatusCode::FORBIDDEN, Some(fault));
+    }
+    let mut answer = page_answer(context, fault.status_code(), Some(fault));
+    if let Fault::TooMany { retry_after_s } = fault {
+        answer
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_s));
+    }
+    answer
+}
+
+fn page_answer(context: &Context, status: StatusCode, fault: Option<&Fault>) -> HttpResponse {
+    HttpResponse::build(status)
+        .insert_header((header::CONTENT_TYPE, "text/html; charset=utf-8"))
+        .body(error_page(context, status, fault))
+}
+
+/// Headers and our own small cookies.
+fn finish(answer: &mut HttpResponse, context: &Context, settings: &Settings) {
+    let secure = settings.secure();
+    let names = cookie_names(secure);
+    headers::set(answer.headers_mut(), secure, context.reference());
+    let cookie = |name: &'static str, value: String, seconds: i64| {
+        Cookie::build(name, value)
+            .path("/")
+            .http_only(true)
+            .secure(secure)
+            .same_site(SameSite::Lax)
+            .max_age(Duration::seconds(seconds))
+            .finish()
+    };
+    let flash = answer.extensions_mut().remove::<Flash>();
+    let mut cookies = Vec::new();
+    if let Some(secret) = context.new_form_secret() {
+        cookies.push(cookie(names.before, secret, 86_400));
+    }
+    if let Some(flash) = flash {
+        cookies.push(cookie(names.flash, write_flash(&flash), 60));
+    } else if context.flash_was_taken() {
+        cookies.push(cookie(names.flash, String::new(), 0));
+    }
+    for cookie in cookies {
+        if let Err(fault) = answer.add_cookie(&cookie) {
+            tracing::error!(%fault, "a cookie could not be set");
+        }
+    }
+}
+
+/// As a cookie's value: a letter for the tone, then the text in base64, cut to what fits well.
+fn write_flash(flash: &Flash) -> String {
+    let text: String = flash.text.chars().take(400).collect();
+    let tone = match flash.tone {
+        Tone::Good => 'g',
+        Tone::Warn | Tone::Bad => 'w',
+        Tone::Info | Tone::Plain => 'i',
+    };
+    format!(
+        "{tone}{}",
+        data_encoding::BASE64URL_NOPAD.encode(text.as_bytes())
+    )
+}
+
+fn read_flash(value: &str) -> Option<Flash> {
+    let tone = match value.chars().next()? {
+        'g' => Tone::Good,
+        'w' => Tone::Warn,
+        'i' => Tone::Info,
+        _ => return None,
+    };
+    let bytes = data_encoding::BASE64URL_NOPAD
+        .decode(value.get(1..)?.as_bytes())
+        .ok()?;
+    Some(Flash {
+        tone,
+        text: String::from_utf8(bytes).ok()?,
+    })
+}

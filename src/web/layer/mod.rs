@@ -1,0 +1,10 @@
+//! What is done to every request and answer, whatever the handler.
+
+mod edge;
+mod headers;
+mod origin;
+
+pub use edge::edge;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,244 @@
+//! Form fields and what is wrong with them. One text for a fault, shown in the summary and beside its field.
+
+use askama::Template;
+use askama::filters::HtmlSafe;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The field's name, which is also its id; empty when the fault is the whole form's.
+    pub field: &'static str,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    pub fn add(&mut self, field: &'static str, message: impl Into<String>) {
+        self.0.push(Problem {
+            field,
+            message: message.into(),
+        });
+    }
+
+    /// A form with one fault.
+    #[must_use]
+    pub fn one(field: &'static str, message: impl Into<String>) -> Self {
+        Self(vec![Problem {
+            field,
+            message: message.into(),
+        }])
+    }
+
+    /// Keeps the value, or notes why there is none.
+    pub fn take<T, E: std::fmt::Display>(
+        &mut self,
+        field: &'static str,
+        parsed: Result<T, E>,
+    ) -> Option<T> {
+        parsed
+            .map_err(|fault| self.add(field, fault.to_string()))
+            .ok()
+    }
+
+    #[must_use]
+    pub fn list(&self) -> &[Problem] {
+        &self.0
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    #[must_use]
+    pub fn of(&self, field: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|problem| problem.field == field)
+            .map(|problem| problem.message.as_str())
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Choice {
+    pub value: String,
+    pub label: String,
+    /// Of checkboxes; of the others the field's value decides.
+    pub chosen: bool,
+}
+
+impl Choice {
+    #[must_use]
+    pub fn new(value: impl ToString, label: impl Into<String>) -> Self {
+        Self {
+            value: value.to_string(),
+            label: label.into(),
+            chosen: false,
+        }
+    }
+
+    #[must_use]
+    pub fn chosen(mut self, chosen: bool) -> Self {
+        self.chosen = chosen;
+        self
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// `<input type=…>`
+    Line(&'static str),
+    /// `<textarea rows=…>`
+    Area(u8),
+    Select(Vec<Choice>),
+    Radios(Vec<Choice>),
+    Checks(Vec<Choice>),
+    /// One box; sends `yes`.
+    Check,
+}
+
+#[derive(Debug, Clone, Template)]
+#[template(path = "ui/field.html")]
+pub struct Field {
+    pub name: &'static str,
+    pub label: String,
+    pub input: Input,
+    pub value: String,
+    pub hint: Option<String>,
+    pub error: Option<String>,
+    pub autocomplete: Option<&'static str>,
+    pub short: bool,
+}
+impl HtmlSafe for Field {}
+
+impl Field {
+    #[must_use]
+    pub fn new(name: &'static str, label: impl Into<String>, input: Input) -> Self {
+        Self {
+            name,
+            label: label.into(),
+            input,
+            value: String::new(),
+            hint: None,
+            error: None,
+            autocomplete: None,
+            short: false,
+        }
+    }
+
+    #[must_use]
+    pub fn text(name: &'static str, label: impl Into<String>) -> Self {
+        Self::new(name, label, Input::Line("text"))
+    }
+
+    /// A password is never written back into the page.
+    #[must_use]
+    pub fn password(
+        name: &'static str,
+        label: impl Into<String>,
+        autocomplete: &'static str,
+    ) -> Self {
+        Self {
+            autocomplete: Some(autocomplete),
+            ..Self::new(name, label, Input::Line("password"))
+        }
+    }
+
+    #[must_use]
+    pub fn select(name: &'static str, label: impl Into<String>, choices: Vec<Choice>) -> Self {
+        Self::new(name, label, Input::Select(choices))
+    }
+
+    #[must_use]
+    pub fn value(mut self, value: impl ToString) -> Self {
+        self.value = value.to_string();
+        self
+    }
+
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    #[must_use]
+    pub fn autocomplete(mut self, what: &'static str) -> Self {
+        self.autocomplete = Some(what);
+        self
+    }
+
+    #[must_use]
+    pub fn short(mut self) -> Self {
+        self.short = true;
+        self
+    }
+
+    /// Shows what is wrong with this field, if anything is.
+    #[must_use]
+    pub fn with(mut self, problems: &Problems) -> Self {
+        self.error = problems.of(self.name).map(str::to_owned);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_faulty_field_keeps_its_text_and_names_its_fault() {
+        let problems = Problems::one("label", "Enter a label of 32 characters or fewer");
+        let html = Field::text("label", "Label")
+            .value("<b>\"x\"")
+            .hint("As it is shown")
+            .with(&problems)
+            .to_string();
+        assert!(
+            html.contains(r#"<label for="label">Label</label>"#),
+            "{html}"
+        );
+        assert!(html.contains("value=\"&#60;b&#62;&#34;x&#34;\""), "{html}");
+        assert!(
+            html.contains(r#"aria-describedby="label-hint label-error" aria-invalid="true""#),
+            "{html}"
+        );
+        assert!(
+            html.contains("Enter a label of 32 characters or fewer"),
+            "{html}"
+        );
+    }
+
+    #[test]
+    fn choices_are_chosen_by_value() {
+        let field = Field::select(
+            "state",
+            "State",
+            vec![Choice::new("a", "A"), Choice::new("b", "B")],
+        )
+        .value("b")
+        .to_string();
+        assert!(
+            field.contains(r#"<option value="b" selected>B</option>"#),
+            "{field}"
+        );
+        let radios = Field::new(
+            "when",
+            "When",
+            Input::Radios(vec![
+                Choice::new("now", "Now"),
+                Choice::new("at", "At a time"),
+            ]),
+        )
+        .value("now")
+        .to_string();
+        assert!(
+            radios.contains(r#"id="when" name="when" value="now" checked"#),
+            "{radios}"
+        );
+        assert!(
+            radios.contains(r#"id="when-1" name="when" value="at""#),
+            "{radios}"
+        );
+    }
+}

@@ -1,0 +1,12 @@
+//! Parts of pages: each a small template struct that puts itself, escaped, into a larger one with `{{ part }}`.
+
+mod field;
+mod pager;
+mod tag;
+mod time;
+pub mod units;
+
+pub use field::{Choice, Field, Input, Problem, Problems};
+pub use pager::Pager;
+pub use tag::{Tag, Tone};
+pub use time::{When, Zone};

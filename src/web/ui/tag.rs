@@ -1,0 +1,111 @@
+//! A status, told by its word; the colour only repeats it.
+
+use askama::Template;
+use askama::filters::HtmlSafe;
+
+use crate::domain::words::{HostState, JobState, LinodeStatus, MigrationState, RegistrationState};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tone {
+    Plain,
+    Info,
+    Good,
+    Warn,
+    Bad,
+}
+
+impl std::fmt::Display for Tone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Plain => "plain",
+            Self::Info => "info",
+            Self::Good => "good",
+            Self::Warn => "warn",
+            Self::Bad => "bad",
+        })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Template)]
+#[template(path = "ui/tag.html")]
+pub struct Tag {
+    pub text: String,
+    pub tone: Tone,
+}
+impl HtmlSafe for Tag {}
+
+impl Tag {
+    #[must_use]
+    pub fn new(text: impl Into<String>, tone: Tone) -> Self {
+        Self {
+            text: text.into(),
+            tone,
+        }
+    }
+
+    #[must_use]
+    pub fn linode(status: LinodeStatus) -> Self {
+        use LinodeStatus as S;
+        match status {
+            S::Running => Self::new("Running", Tone::Good),
+            S::Offline => Self::new("Powered off", Tone::Plain),
+            S::Booting => Self::new("Booting", Tone::Info),
+            S::Rebooting => Self::new("Rebooting", Tone::Info),
+            S::ShuttingDown => Self::new("Shutting down", Tone::Info),
+            S::Provisioning => Self::new("Being set up", Tone::Info),
+        }
+    }
+
+    #[must_use]
+    pub fn registration(state: RegistrationState) -> Self {
+        use RegistrationState as S;
+        match state {
+            S::Requested => Self::new("Waiting for review", Tone::Info),
+            S::Approved => Self::new("Approved", Tone::Good),
+            S::Declined => Self::new("Declined", Tone::Warn),
+            S::Withdrawn => Self::new("Withdrawn", Tone::Plain),
+        }
+    }
+
+    #[must_use]
+    pub fn migration(state: MigrationState) -> Self {
+        use MigrationState as S;
+        match state {
+            S::Offered => Self::new("Ready to start", Tone::Info),
+            S::Queued => Self::new("Queued", Tone::Info),
+            S::Preparing => Self::new("Preparing", Tone::Info),
+            S::Copying => Self::new("Copying", Tone::Info),
+            S::Switching => Self::new("Switching over", Tone::Warn),
+            S::Finished => Self::new("Finished", Tone::Good),
+            S::Confirmed => Self::new("Confirmed", Tone::Good),
+            S::Returning => Self::new("Moving back", Tone::Info),
+            S::Returned => Self::new("Moved back", Tone::Plain),
+            S::Expired => Self::new("Expired", Tone::Plain),
+            S::Cancelled => Self::new("Cancelled", Tone::Plain),
+            S::Failed => Self::new("Failed", Tone::Bad),
+        }
+    }
+
+    #[must_use]
+    pub fn job(state: JobState) -> Self {
+        use JobState as S;
+        match state {
+            S::Pending => Self::new("Waiting", Tone::Plain),
+            S::Leased => Self::new("Running", Tone::Info),
+            S::Succeeded => Self::new("Done", Tone::Good),
+            S::Failed => Self::new("Failed", Tone::Bad),
+            S::Cancelled => Self::new("Cancelled", Tone::Plain),
+        }
+    }
+
+    #[must_use]
+    pub fn host(state: HostState) -> Self {
+        use HostState as S;
+        match state {
+            S::Enabled => Self::new("Enabled", Tone::Good),
+            S::Draining => Self::new("Draining", Tone::Warn),
+            S::Disabled => Self::new("Disabled", Tone::Plain),
+            S::Quarantined => Self::new("Quarantined", Tone::Bad),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Times on pages: absolute, in the reader's zone, with the machine-readable instant beside them.
+
+use askama::Template;
+use askama::filters::HtmlSafe;
+use chrono::{DateTime, NaiveDateTime, TimeZone, Utc};
+use chrono_tz::Tz;
+
+/// The reader's time zone, by its IANA name. An unknown name reads as UTC: a page must not fail over a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Zone(Tz);
+
+impl Zone {
+    pub const UTC: Self = Self(Tz::UTC);
+
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        Self(name.parse().unwrap_or(Tz::UTC))
+    }
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.0.name()
+    }
+
+    /// Names to choose from, in alphabetical order.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name())
+    }
+
+    #[must_use]
+    pub fn show(self, at: DateTime<Utc>) -> When {
+        When {
+            iso: iso(at),
+            text: self.text(at),
+        }
+    }
+
+    /// `22 Nov 2026, 17:05`, in the reader's zone: for sentences and options, where no element can stand.
+    #[must_use]
+    pub fn text(self, at: DateTime<Utc>) -> String {
+        at.with_timezone(&self.0)
+            .format("%-d %b %Y, %H:%M")
+            .to_string()
+    }
+
+    /// With seconds, for logs and live pages.
+    #[must_use]
+    pub fn precise(self, at: DateTime<Utc>) -> When {
+        When {
+            iso: iso(at),
+            text: at
+                .with_timezone(&self.0)
+                .format("%-d %b %Y, %H:%M:%S")
+                .to_string(),
+        }
+    }
+
+    /// In the reader's zone and in UTC, where a mistake of an hour would hurt (scheduled starts, deadlines).
+    #[must_use]
+    pub fn both(self, at: DateTime<Utc>) -> When {
+        let text = if self == Self::UTC {
+            format!("{} UTC", self.text(at))
+        } else {
+            format!(
+                "{} {} ({} UTC)",
+                self.text(at),
+                at.with_timezone(&self.0).format("%Z"),
+                at.format("%H:%M")
+            )
+        };
+        When { iso: iso(at), text }
+    }
+
+    /// What a `datetime-local` field holds for this instant.
+    #[must_use]
+    pub fn field(self, at: DateTime<Utc>) -> String {
+        at.with_timezone(&self.0)
+            .format("%Y-%m-%dT%H:%M")
+            .to_string()
+    }
+
+    /// The instant of a `datetime-local` field. Of two instants with one local time (clocks going back) the earlier;
+    /// `None` for no date, or one that the clocks skip.
+    #[must_use]
+    pub fn parse_field(self, text: &str) -> Option<DateTime<Utc>> {
+        let text = text.trim();
+        let local = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M")
+            .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S"))
+            .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M"))
+            .ok()?;
+        self.0
+            .from_local_datetime(&local)
+            .earliest()
+            .map(|at| at.with_timezone(&Utc))
+    }
+}
+
+fn iso(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A `<time>` element.
+#[derive(Debug, Clone, PartialEq, Eq, Template)]
+#[template(path = "ui/time.html")]
+pub struct When {
+    pub iso: String,
+    pub text: String,
+}
+impl HtmlSafe for When {}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_stand_in_the_readers_zone() {
+        let at = Utc.with_ymd_and_hms(2026, 7, 1, 22, 30, 5).unwrap();
+        let berlin = Zone::named("Europe/Berlin");
+        assert_eq!(
+            berlin.show(at).to_string(),
+            r#"<time datetime="2026-07-01T22:30:05Z">2 Jul 2026, 00:30</time>"#
+        );
+        assert_eq!(berlin.both(at).text, "2 Jul 2026, 00:30 CEST (22:30 UTC)");
+        assert_eq!(
+            Zone::named("No/Such").both(at).text,
+            "1 Jul 2026, 22:30 UTC"
+        );
+        assert_eq!(
+            berlin.parse_field("2026-07-02T00:30"),
+            Some(Utc.with_ymd_and_hms(2026, 7, 1, 22, 30, 0).unwrap())
+        );
+        assert_eq!(
+            berlin.parse_field("2026-03-29T02:30"),
+            None,
+            "the clocks skip it"
+        );
+        assert_eq!(berlin.parse_field("tomorrow"), None);
+        assert_eq!(berlin.field(at), "2026-07-02T00:30");
+    }
+}

@@ -1,0 +1,94 @@
+//! Sizes, rates and spans of time in words people read.
+
+/// `4.0 GiB`, `512 MiB`, `17 KiB`, `12 bytes`.
+#[must_use]
+#[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
+pub fn bytes(count: u64) -> String {
+    const STEP: f64 = 1024.0;
+    let mut value = count as f64;
+    if value < STEP {
+        return format!("{count} bytes");
+    }
+    for unit in ["KiB", "MiB", "GiB"] {
+        value /= STEP;
+        if value < STEP {
+            return if value < 10.0 {
+                format!("{value:.1} {unit}")
+            } else {
+                format!("{value:.0} {unit}")
+            };
+        }
+    }
+    format!("{:.1} TiB", value / STEP)
+}
+
+/// From the database's mebibytes; nothing is negative there but a fault, which reads as 0.
+#[must_use]
+pub fn mebibytes(count: i64) -> String {
+    bytes(u64::try_from(count).unwrap_or(0).saturating_mul(1 << 20))
+}
+
+/// `118 MB/s` (10^6 bytes, as caps are given).
+#[must_use]
+#[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
+pub fn rate(bytes_per_s: u64) -> String {
+    let megabytes = bytes_per_s as f64 / 1e6;
+    if megabytes < 10.0 {
+        format!("{megabytes:.1} MB/s")
+    } else {
+        format!("{megabytes:.0} MB/s")
+    }
+}
+
+/// `less than a second`, `12 seconds`, `4 minutes`, `2 hours 5 minutes`, `3 days`.
+#[must_use]
+pub fn span(seconds: i64) -> String {
+    let plural = |count: i64, unit: &str| {
+        if count == 1 {
+            format!("1 {unit}")
+        } else {
+            format!("{count} {unit}s")
+        }
+    };
+    match seconds {
+        ..1 => "less than a second".to_owned(),
+        1..120 => plural(seconds, "second"),
+        120..7200 => plural(seconds / 60, "minute"),
+        7200..172_800 => {
+            let minutes = seconds / 60 % 60;
+            if minutes == 0 {
+                plural(seconds / 3600, "hour")
+            } else {
+                format!(
+                    "{} {}",
+                    plural(seconds / 3600, "hour"),
+                    plural(minutes, "minute")
+                )
+            }
+        }
+        _ => plural(seconds / 86_400, "day"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_for_sizes_and_spans() {
+        assert_eq!(bytes(12), "12 bytes");
+        assert_eq!(bytes(17 * 1024), "17 KiB");
+        assert_eq!(bytes(4 << 30), "4.0 GiB");
+        assert_eq!(bytes(5 << 40), "5.0 TiB");
+        assert_eq!(mebibytes(512), "512 MiB");
+        assert_eq!(mebibytes(-1), "0 bytes");
+        assert_eq!(rate(118_400_000), "118 MB/s");
+        assert_eq!(rate(0), "0.0 MB/s");
+        assert_eq!(span(0), "less than a second");
+        assert_eq!(span(1), "1 second");
+        assert_eq!(span(119), "119 seconds");
+        assert_eq!(span(7500), "2 hours 5 minutes");
+        assert_eq!(span(7200), "2 hours");
+        assert_eq!(span(200_000), "2 days");
+    }
+}
