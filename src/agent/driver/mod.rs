@@ -2,6 +2,7 @@
 //! A driver obeys: it never decides whether a Linode may run (`agent::steps` does, from the ledger).
 
 pub mod simulated;
+pub mod uml;
 
 use std::path::PathBuf;
 use std::time::Duration;

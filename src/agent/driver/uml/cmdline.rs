@@ -1,0 +1,299 @@
+//! From a config profile to the words that start `linux.uml`. Pure, so that what a guest is started with can be read in a test.
+//!
+//! UML joins its arguments with spaces to one kernel command line, and splits disk arguments at `,` and `:`: a value that
+//! holds any of these is refused, never escaped.
+
+use std::path::Path;
+
+use crate::agent::driver::{DriverError, Guest};
+use crate::domain::ids::LinodeId;
+use crate::domain::words::RunLevel;
+use crate::wire::{BootSpec, GuestSpec};
+
+/// UML gives up on a longer command line (its `COMMAND_LINE_SIZE` is 4096, and the kernel adds words of its own).
+const LINE_LIMIT: usize = 3800;
+/// Below this UML does not come up.
+const RAM_LEAST_MB: i64 = 24;
+
+/// Where a guest's pieces are on this host.
+pub struct Place<'a> {
+    pub umid: &'a str,
+    pub uml_dir: &'a Path,
+    pub tap: &'a str,
+}
+
+/// The guest's arguments, without the program itself.
+pub fn arguments(guest: &Guest<'_>, place: &Place<'_>) -> Result<Vec<String>, DriverError> {
+    check(guest.spec, guest.boot)?;
+    let boot = guest.boot;
+    let uml_dir = plain(place.uml_dir).ok_or_else(|| {
+        DriverError::Host(format!("uml_dir {} is not plain", place.uml_dir.display()))
+    })?;
+    let mut words = vec![format!("mem={}M", boot.ram_mb)];
+    for (device, disk) in &boot.devices {
+        let path = guest.disks.iter().find(|(id, _)| id == disk);
+        let path = path.and_then(|(_, path)| plain(path)).ok_or_else(|| {
+            DriverError::Host(format!(
+                "disk {disk} for {device} has no path that UML can be told"
+            ))
+        })?;
+        words.push(format!("{device}={path}"));
+    }
+    words.push(format!("root=/dev/{}", root(boot)));
+    words.push(if boot.read_only_root { "ro" } else { "rw" }.to_owned());
+    match boot.run_level {
+        RunLevel::Default => {}
+        RunLevel::Single => words.push("single".to_owned()),
+        RunLevel::BinBash => words.push("init=/bin/bash".to_owned()),
+    }
+    // Output to the console file only; nothing of the host is attached to the guest's consoles and serial lines.
+    words.extend(["con=null", "con0=null,fd:2", "ssl=null"].map(str::to_owned));
+    words.push(format!("umid={}", place.umid));
+    words.push(format!("uml_dir={uml_dir}/"));
+    words.push(format!("eth0=tuntap,{},{}", place.tap, guest.spec.mac));
+    let length: usize = words.iter().map(|word| word.len() + 1).sum();
+    if length > LINE_LIMIT {
+        return Err(DriverError::Host(format!(
+            "the kernel's command line would be {length} bytes long, over {LINE_LIMIT}"
+        )));
+    }
+    Ok(words)
+}
+
+/// Could UML be told all this? Checks everything that does not need the disks' paths.
+pub fn check(spec: &GuestSpec, boot: &BootSpec) -> Result<(), DriverError> {
+    let refuse = |public: String, detail: String| Err(DriverError::Refused { public, detail });
+    if !is_unicast_mac(&spec.mac) {
+        return refuse(
+            "The Linode's network card has an address that cannot be used.".to_owned(),
+            format!("mac {:?}", spec.mac),
+        );
+    }
+    if boot.ram_mb < RAM_LEAST_MB {
+        return refuse(
+            format!(
+                "The config profile gives the Linode {} MB of memory; it needs at least {RAM_LEAST_MB}.",
+                boot.ram_mb
+            ),
+            format!("ram_mb {}", boot.ram_mb),
+        );
+    }
+    for (device, disk) in &boot.devices {
+        if !is_device(device) {
+            return refuse(
+                format!(
+                    "The config profile names the device {device}, which this host does not have."
+                ),
+                format!("device {device:?} is not ubda to ubdp"),
+            );
+        }
+        if !spec.disks.iter().any(|known| known.id == *disk) {
+            return refuse(
+                format!(
+                    "The config profile puts a disk on {device} that the Linode does not have."
+                ),
+                format!("disk {disk} is not in the guest"),
+            );
+        }
+    }
+    let device = root(boot).trim_end_matches(|c: char| c.is_ascii_digit());
+    if root(boot).len() > 8 || !boot.devices.contains_key(device) {
+        return refuse(
+            format!(
+                "The config profile boots from {}, but no disk is there.",
+                root(boot)
+            ),
+            format!("root device {:?} is not mapped", boot.root_device),
+        );
+    }
+    Ok(())
+}
+
+/// The root device without `/dev/`, which managers' data has in both forms.
+fn root(boot: &BootSpec) -> &str {
+    boot.root_device
+        .strip_prefix("/dev/")
+        .unwrap_or(&boot.root_device)
+}
+
+fn is_device(name: &str) -> bool {
+    name.strip_prefix("ubd")
+        .is_some_and(|unit| matches!(unit.as_bytes(), [b'a'..=b'p']))
+}
+
+fn is_unicast_mac(text: &str) -> bool {
+    mac_bytes(text).is_some_and(|bytes| bytes.iter().any(|byte| *byte != 0))
+        && mac_bytes(text).is_some_and(|[first, ..]| first & 1 == 0)
+}
+
+/// `aa:bb:cc:dd:ee:ff` as bytes.
+#[must_use]
+pub fn mac_bytes(text: &str) -> Option<[u8; 6]> {
+    let mut bytes = [0; 6];
+    let mut parts = text.split(':');
+    for byte in &mut bytes {
+        let part = parts.next()?;
+        if part.len() != 2 || !part.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return None;
+        }
+        *byte = u8::from_str_radix(part, 16).ok()?;
+    }
+    parts.next().is_none().then_some(bytes)
+}
+
+/// The path as text, if UML can be told it as it is.
+#[must_use]
+pub fn plain(path: &Path) -> Option<&str> {
+    let text = path.to_str()?;
+    let fine = |c: char| c.is_ascii_graphic() && !matches!(c, ',' | ':' | '"' | '\'' | '\\' | '=');
+    (!text.is_empty() && text.chars().all(fine)).then_some(text)
+}
+
+/// The name of a Linode's tap on this host.
+pub fn tap(prefix: &str, linode: LinodeId) -> Result<String, DriverError> {
+    let name = format!("{prefix}{linode}");
+    if linode.0 < 1 || name.len() > 15 {
+        return Err(DriverError::Host(format!(
+            "no interface can be called {name:?}: over 15 characters; use a shorter driver.prefix"
+        )));
+    }
+    Ok(name)
+}
+
+/// The name by which UML and this driver know a Linode's guest, unique among the agents of a machine.
+#[must_use]
+pub fn umid(prefix: &str, linode: LinodeId) -> String {
+    format!("{prefix}-linode-{linode}")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::domain::ids::DiskId;
+    use crate::wire::DiskSpec;
+
+    fn spec() -> GuestSpec {
+        let disk = |id, label: &str| DiskSpec {
+            id: DiskId(id),
+            label: label.to_owned(),
+            size_bytes: 64 << 20,
+        };
+        GuestSpec {
+            label: "web-01".to_owned(),
+            ram_mb: 64,
+            mac: "fe:fd:40:16:47:b4".to_owned(),
+            addresses: vec![],
+            disks: vec![disk(11, "root; rm -rf /"), disk(12, "swap")],
+            cpu_weight: 64,
+        }
+    }
+
+    fn boot() -> BootSpec {
+        BootSpec {
+            label: "Debian".to_owned(),
+            kernel: "2.6".to_owned(),
+            devices: BTreeMap::from([
+                ("ubda".to_owned(), DiskId(11)),
+                ("ubdb".to_owned(), DiskId(12)),
+            ]),
+            root_device: "/dev/ubda".to_owned(),
+            read_only_root: false,
+            run_level: RunLevel::Default,
+            ram_mb: 64,
+            vcpus: 1,
+            helpers: vec![],
+        }
+    }
+
+    fn line(boot: &BootSpec, disk: &str) -> Result<String, DriverError> {
+        let disks = [
+            (DiskId(11), PathBuf::from(disk)),
+            (DiskId(12), PathBuf::from("/v/7/12.img")),
+        ];
+        let guest = Guest {
+            linode: LinodeId(7),
+            spec: &spec(),
+            boot,
+            disks: &disks,
+        };
+        let place = Place {
+            umid: "u1-linode-7",
+            uml_dir: Path::new("/run/uml"),
+            tap: "u17",
+        };
+        arguments(&guest, &place).map(|words| words.join(" "))
+    }
+
+    #[test]
+    fn the_whole_line() {
+        insta::assert_snapshot!(line(&boot(), "/v/7/11.img").unwrap(), @"mem=64M ubda=/v/7/11.img ubdb=/v/7/12.img root=/dev/ubda rw con=null con0=null,fd:2 ssl=null umid=u1-linode-7 uml_dir=/run/uml/ eth0=tuntap,u17,fe:fd:40:16:47:b4");
+    }
+
+    #[test]
+    fn rescue_and_read_only() {
+        let mut rescue = boot();
+        rescue.root_device = "ubdb1".to_owned();
+        rescue.read_only_root = true;
+        rescue.run_level = RunLevel::BinBash;
+        assert!(
+            line(&rescue, "/a")
+                .unwrap()
+                .contains(" root=/dev/ubdb1 ro init=/bin/bash con=")
+        );
+        rescue.run_level = RunLevel::Single;
+        assert!(line(&rescue, "/a").unwrap().contains(" ro single con="));
+    }
+
+    #[test]
+    fn no_path_adds_a_word_or_a_second_file() {
+        for path in ["/a b", "/a,b", "/a:b", "/a\nb", "/a\"b", "", "/ä", "/a=b"] {
+            assert!(
+                matches!(line(&boot(), path), Err(DriverError::Host(_))),
+                "{path:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn profiles_that_cannot_work_are_refused_in_words() {
+        type Change = fn(&mut GuestSpec, &mut BootSpec);
+        let cases: [(Change, &str); 7] = [
+            (|_, b| b.root_device = "/dev/ubdc".to_owned(), "ubdc"),
+            (
+                |_, b| b.root_device = "ubda init=/bin/sh".to_owned(),
+                "boots from",
+            ),
+            (
+                |_, b| b.devices.extend([("xvda".to_owned(), DiskId(11))]),
+                "xvda",
+            ),
+            (
+                |_, b| b.devices.extend([("ubdc".to_owned(), DiskId(99))]),
+                "ubdc",
+            ),
+            (|_, b| b.ram_mb = 1, "memory"),
+            (|s, _| s.mac = "01:00:5e:00:00:01".to_owned(), "network"),
+            (|s, _| s.mac = "fe:fd:40:16:47:b4,x".to_owned(), "network"),
+        ];
+        for (change, expected) in cases {
+            let (mut spec, mut boot) = (spec(), boot());
+            change(&mut spec, &mut boot);
+            let Err(DriverError::Refused { public, .. }) = check(&spec, &boot) else {
+                panic!("{expected}: not refused");
+            };
+            assert!(public.contains(expected), "{public}");
+        }
+    }
+
+    #[test]
+    fn names_fit() {
+        assert_eq!(tap("u1", LinodeId(8204)).unwrap(), "u18204");
+        assert!(tap("xenb1", LinodeId(12_345_678_901)).is_err());
+        assert!(tap("u1", LinodeId(-1)).is_err());
+        assert_eq!(umid("u1", LinodeId(7)), "u1-linode-7");
+    }
+}

@@ -1,0 +1,163 @@
+//! A Linode's folder in the driver's state folder: the link that is its kernel, its console, and the record of its last start.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::agent::process::ProcessRef;
+use crate::domain::ids::LinodeId;
+
+/// Written before a guest starts and again once its process is known, so that no crash in between hides it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The host's boot: pids and start times mean nothing in another one.
+    pub boot_id: String,
+    pub main: Option<ProcessRef>,
+    pub disks: Vec<PathBuf>,
+    pub ram_mb: i64,
+}
+
+pub struct Folder {
+    dir: PathBuf,
+}
+
+impl Folder {
+    #[must_use]
+    pub fn new(state: &Path, linode: LinodeId) -> Self {
+        Self {
+            dir: state.join(format!("linode-{linode}")),
+        }
+    }
+
+    pub fn make(&self) -> io::Result<()> {
+        fs::create_dir_all(&self.dir)
+    }
+
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The path by which the guest's kernel is run, a link to the real one. It is also the guest's leave to reboot:
+    /// a UML that reboots runs its own program again, so once the link is gone a reboot inside the guest ends it.
+    #[must_use]
+    pub fn kernel(&self) -> PathBuf {
+        self.dir.join("linux")
+    }
+
+    pub fn permit(&self, kernel: &Path) -> io::Result<()> {
+        self.forbid()?;
+        symlink(kernel, self.kernel())
+    }
+
+    pub fn forbid(&self) -> io::Result<()> {
+        absent_is_fine(fs::remove_file(self.kernel()))
+    }
+
+    #[must_use]
+    pub fn console(&self) -> PathBuf {
+        self.dir.join("console")
+    }
+
+    /// What was on the console before [`Folder::console`].
+    #[must_use]
+    pub fn earlier_console(&self) -> PathBuf {
+        self.dir.join("console.old")
+    }
+
+    /// The record of the last start, if it was in this boot of the host.
+    pub fn record(&self) -> io::Result<Option<Record>> {
+        let text = match fs::read(self.dir.join("run.json")) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let record: Record = serde_json::from_slice(&text)?;
+        Ok((record.boot_id == boot_id()?).then_some(record))
+    }
+
+    /// Whole or not at all; not fsynced, since it is void after a crash of the host.
+    pub fn write(&self, record: &Record) -> io::Result<()> {
+        let next = self.dir.join("run.json.next");
+        serde_json::to_writer(File::create(&next)?, record)?;
+        fs::rename(next, self.dir.join("run.json"))
+    }
+
+    pub fn forget(&self) -> io::Result<()> {
+        absent_is_fine(fs::remove_file(self.dir.join("run.json")))
+    }
+}
+
+/// The Linodes that have a folder.
+pub fn linodes(state: &Path) -> io::Result<Vec<LinodeId>> {
+    let entries = match fs::read_dir(state) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let id = |entry: fs::DirEntry| {
+        let name = entry.file_name();
+        name.to_str()?.strip_prefix("linode-")?.parse().ok()
+    };
+    let mut found: Vec<LinodeId> = entries.flatten().filter_map(id).collect();
+    found.sort_unstable();
+    Ok(found)
+}
+
+pub fn boot_id() -> io::Result<String> {
+    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned())
+}
+
+pub fn absent_is_fine(outcome: io::Result<()>) -> io::Result<()> {
+    match outcome {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_of_one_boot_of_the_host() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(linodes(&dir.path().join("none")).unwrap().is_empty());
+        let folder = Folder::new(dir.path(), LinodeId(7));
+        folder.make().unwrap();
+        assert_eq!(folder.record().unwrap(), None);
+        let mut record = Record {
+            boot_id: boot_id().unwrap(),
+            main: ProcessRef::of(std::process::id()),
+            disks: vec!["/v/7/11.img".into()],
+            ram_mb: 64,
+        };
+        folder.write(&record).unwrap();
+        assert_eq!(folder.record().unwrap().as_ref(), Some(&record));
+        record.boot_id = "another".to_owned();
+        folder.write(&record).unwrap();
+        assert_eq!(folder.record().unwrap(), None);
+        folder.forget().unwrap();
+        folder.forget().unwrap();
+        assert_eq!(linodes(dir.path()).unwrap(), [LinodeId(7)]);
+    }
+
+    #[test]
+    fn the_leave_to_reboot_comes_and_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::new(dir.path(), LinodeId(7));
+        folder.make().unwrap();
+        for _ in 0..2 {
+            folder.permit(Path::new("/bin/true")).unwrap();
+            assert!(folder.kernel().exists());
+        }
+        for _ in 0..2 {
+            folder.forbid().unwrap();
+            assert!(!folder.kernel().exists());
+        }
+    }
+}

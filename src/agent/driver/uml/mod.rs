@@ -1,0 +1,351 @@
+//! Guests as User Mode Linux: each a few ordinary processes of the host.
+//!
+//! The rule of this room: what is true is read from `/proc`, never remembered. A record of the last start only helps to
+//! find processes; it never says that one is there or is not.
+//!
+//! * `cmdline` says with what words a guest is started; * `folder` what is kept of one; * `processes` finds them;
+//! * `mconsole` and `stop` end them; * `network` and `packet` connect them; * `console` keeps their output small.
+
+mod cmdline;
+mod config;
+mod console;
+mod folder;
+mod mconsole;
+mod network;
+mod packet;
+mod processes;
+mod stop;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub use config::{KernelConfig, UmlConfig};
+
+use self::folder::{Folder, Record};
+use self::processes::Table;
+use self::stop::Stop;
+use super::{Driver, DriverError, Guest, GuestState, Stopped};
+use crate::agent::command::Tool;
+use crate::agent::process::ProcessRef;
+use crate::domain::ids::LinodeId;
+use crate::domain::words::Platform;
+use crate::wire::{BootSpec, GuestSpec, KernelReport, Sample};
+
+/// From its start until UML opens its management console; half a second on an idle machine.
+const COMES_UP: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(10);
+/// Lines of the console in the error of a guest that ended at once.
+const LAST_WORDS: usize = 15;
+
+/// Runs Linodes with `linux.uml`.
+pub struct Uml {
+    config: UmlConfig,
+    state: PathBuf,
+}
+
+impl Uml {
+    /// `state` is the driver's own folder. What runs there already is found again.
+    pub fn new(config: UmlConfig, state: PathBuf) -> Result<Self, DriverError> {
+        config.check().map_err(DriverError::Host)?;
+        if cmdline::plain(&state).is_none() {
+            return Err(DriverError::Host(format!(
+                "the driver's folder {} is not a path of plain characters",
+                state.display()
+            )));
+        }
+        for dir in [&state, &config.uml_dir] {
+            fs::create_dir_all(dir).map_err(|error| at(dir, &error))?;
+        }
+        Ok(Self { config, state })
+    }
+
+    fn folder(&self, linode: LinodeId) -> Folder {
+        Folder::new(&self.state, linode)
+    }
+
+    fn umid(&self, linode: LinodeId) -> String {
+        cmdline::umid(&self.config.prefix, linode)
+    }
+
+    fn tap(&self, linode: LinodeId) -> Result<String, DriverError> {
+        cmdline::tap(&self.config.prefix, linode)
+    }
+
+    fn kernel(&self, id: &str) -> Result<&Path, DriverError> {
+        let known = self.config.kernels.iter().find(|kernel| kernel.id == id);
+        let kernel = known.ok_or_else(|| DriverError::Refused {
+            public: format!("The config profile's kernel {id} is not on this host."),
+            detail: format!("kernel {id:?} is not in driver.kernels"),
+        })?;
+        if kernel.path.is_file() {
+            Ok(&kernel.path)
+        } else {
+            Err(DriverError::Host(format!(
+                "kernel {id}: {} is not there",
+                kernel.path.display()
+            )))
+        }
+    }
+
+    fn find(&self, table: &Table, linode: LinodeId) -> Result<processes::Guest, DriverError> {
+        let folder = self.folder(linode);
+        let recorded = folder.record().map_err(|error| at(folder.dir(), &error))?;
+        let main = recorded.and_then(|record| record.main);
+        Ok(table.guest(&folder.kernel(), &self.umid(linode), main))
+    }
+
+    /// Memory of all guests but `except`, in MiB.
+    fn memory_used_mb(&self, except: LinodeId) -> Result<i64, DriverError> {
+        let table = Table::read().map_err(host)?;
+        let mut used = 0;
+        for linode in folder::linodes(&self.state).map_err(host)? {
+            if linode != except && !self.find(&table, linode)?.all.is_empty() {
+                let record = self.folder(linode).record().map_err(host)?;
+                used += record.map_or(0, |record| record.ram_mb);
+            }
+        }
+        Ok(used)
+    }
+
+    fn check(
+        &self,
+        linode: LinodeId,
+        spec: &GuestSpec,
+        boot: &BootSpec,
+    ) -> Result<(), DriverError> {
+        cmdline::check(spec, boot)?;
+        self.kernel(&boot.kernel)?;
+        self.tap(linode)?;
+        if !network::bridge_exists(&self.config.bridge) {
+            return Err(DriverError::Host(format!(
+                "there is no bridge {}",
+                self.config.bridge
+            )));
+        }
+        let free = self.config.memory_mb - self.memory_used_mb(linode)?;
+        if boot.ram_mb > free {
+            return Err(DriverError::Refused {
+                public: format!(
+                    "The host has not enough free memory for the Linode's {} MB.",
+                    boot.ram_mb
+                ),
+                detail: format!("{free} MB are free of {}", self.config.memory_mb),
+            });
+        }
+        Ok(())
+    }
+
+    /// Nothing of an earlier run may be left when a guest starts, and nobody else may write its disks.
+    fn check_clear(&self, guest: &Guest<'_>, disks: &[PathBuf]) -> Result<(), DriverError> {
+        let table = Table::read().map_err(host)?;
+        if let Some(process) = self.find(&table, guest.linode)?.all.first() {
+            return Err(DriverError::Host(format!(
+                "Linode {} runs already, as process {}",
+                guest.linode,
+                process.id()
+            )));
+        }
+        for disk in disks {
+            fs::metadata(disk).map_err(|error| at(disk, &error))?;
+        }
+        match processes::writer_of(disks).map_err(host)? {
+            None => Ok(()),
+            Some((pid, path)) => Err(DriverError::Host(format!(
+                "{} is open for writing by process {pid}",
+                path.display()
+            ))),
+        }
+    }
+
+    /// The chain of small programs ends in the guest itself, with the pid of its first.
+    fn program(&self, folder: &Folder, arguments: &[String]) -> Tool {
+        let mut tool = Tool::new("setsid").arg("env").arg("-i");
+        if let Some(preload) = &self.config.preload {
+            tool = tool.arg(format!("LD_PRELOAD={}", preload.display()));
+        }
+        // Without a random layout UML needs no filler between itself and its memory (hundreds of MB of page tables);
+        // no core file of a guest's memory is ever written.
+        tool.args(["setarch", "-R", "prlimit", "--core=0:0"])
+            .arg(folder.kernel())
+            .args(arguments)
+            .cwd(folder.dir())
+    }
+
+    /// Waits until UML can be talked to: from then on it can be asked to stop.
+    fn wait_up(&self, process: ProcessRef, linode: LinodeId) -> Result<(), DriverError> {
+        let socket = mconsole::socket_path(&self.config.uml_dir, &self.umid(linode));
+        let deadline = Instant::now() + COMES_UP;
+        while !socket.exists() {
+            if !process.lives() {
+                return Err(DriverError::Host(format!(
+                    "the guest ended as it started; its last words: {}",
+                    self.console_tail(linode, LAST_WORDS)
+                )));
+            }
+            if Instant::now() > deadline {
+                return Err(DriverError::Host(format!(
+                    "the guest opened no management console in {COMES_UP:?}"
+                )));
+            }
+            thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    fn launch(&self, guest: &Guest<'_>, disks: Vec<PathBuf>) -> Result<(), DriverError> {
+        let linode = guest.linode;
+        let (folder, umid, tap) = (self.folder(linode), self.umid(linode), self.tap(linode)?);
+        let place = cmdline::Place {
+            umid: &umid,
+            uml_dir: &self.config.uml_dir,
+            tap: &tap,
+        };
+        let arguments = cmdline::arguments(guest, &place)?;
+        let inside = |error| at(folder.dir(), &error);
+        folder.make().map_err(inside)?;
+        let console = console::open(&folder).map_err(inside)?;
+        // Left by a run that was killed. UML would take its pid file's word if that pid is in use again.
+        let stale = fs::remove_dir_all(self.config.uml_dir.join(&umid));
+        folder::absent_is_fine(stale).map_err(host)?;
+        let mut record = Record {
+            boot_id: folder::boot_id().map_err(host)?,
+            main: None,
+            disks,
+            ram_mb: guest.boot.ram_mb,
+        };
+        folder.write(&record).map_err(inside)?;
+        folder
+            .permit(self.kernel(&guest.boot.kernel)?)
+            .map_err(inside)?;
+        let started = self.program(&folder, &arguments).detach(None, console);
+        let pid = started.map_err(|error| DriverError::Host(error.to_string()))?;
+        record.main = ProcessRef::of(pid);
+        folder.write(&record).map_err(inside)?;
+        let process = record.main.ok_or_else(|| {
+            DriverError::Host(format!(
+                "the guest ended as it started; its last words: {}",
+                self.console_tail(linode, LAST_WORDS)
+            ))
+        })?;
+        self.wait_up(process, linode)
+    }
+}
+
+impl Driver for Uml {
+    fn platform(&self) -> Platform {
+        Platform::Uml
+    }
+
+    fn kernels(&self) -> Vec<KernelReport> {
+        let report = |kernel: &KernelConfig| KernelReport {
+            id: kernel.id.clone(),
+            label: kernel.label.clone(),
+            family: kernel.family,
+        };
+        let there = self.config.kernels.iter().filter(|k| k.path.is_file());
+        there.map(report).collect()
+    }
+
+    fn memory_total_mb(&self) -> i64 {
+        self.config.memory_mb
+    }
+
+    fn preflight(
+        &self,
+        linode: LinodeId,
+        spec: &GuestSpec,
+        boot: &BootSpec,
+    ) -> Result<(), DriverError> {
+        self.check(linode, spec, boot)
+    }
+
+    fn start(&self, guest: &Guest<'_>) -> Result<(), DriverError> {
+        self.check(guest.linode, guest.spec, guest.boot)?;
+        let disks: Vec<PathBuf> = guest.disks.iter().map(|(_, path)| path.clone()).collect();
+        self.check_clear(guest, &disks)?;
+        network::ensure_tap(&self.tap(guest.linode)?, &self.config.bridge)?;
+        self.launch(guest, disks).inspect_err(|_| {
+            // A start that failed leaves nothing behind; if even that fails, `state` goes on saying what is there.
+            let _ = self.stop(guest.linode, Duration::ZERO);
+        })
+    }
+
+    fn stop(&self, linode: LinodeId, limit: Duration) -> Result<Stopped, DriverError> {
+        let folder = self.folder(linode);
+        let record = folder.record().map_err(|error| at(folder.dir(), &error))?;
+        Stop {
+            folder: &folder,
+            uml_dir: &self.config.uml_dir,
+            umid: &self.umid(linode),
+            recorded: record.as_ref().and_then(|record| record.main),
+            disks: record.as_ref().map_or(&[], |record| &record.disks),
+        }
+        .run(limit)
+    }
+
+    fn state(&self, linode: LinodeId) -> Result<GuestState, DriverError> {
+        let found = self.find(&Table::read().map_err(host)?, linode)?;
+        // Helpers without a main process hold the disks: that is not absent.
+        let Some(process) = found.main.or(found.all.first().copied()) else {
+            return Ok(GuestState::Absent);
+        };
+        // A console that cannot be cut is no reason not to say what runs.
+        let _ = console::bound(&self.folder(linode), self.config.console_kb * 1024);
+        Ok(GuestState::Running {
+            id: process.id(),
+            since: process.since(),
+        })
+    }
+
+    fn guests(&self) -> Result<Vec<LinodeId>, DriverError> {
+        let table = Table::read().map_err(host)?;
+        let mut running = Vec::new();
+        for linode in folder::linodes(&self.state).map_err(host)? {
+            if !self.find(&table, linode)?.all.is_empty() {
+                running.push(linode);
+            }
+        }
+        Ok(running)
+    }
+
+    fn announce(&self, _linode: LinodeId, spec: &GuestSpec) -> Result<(), DriverError> {
+        network::announce(&self.config.bridge, spec)
+    }
+
+    fn withdraw(&self, linode: LinodeId) -> Result<(), DriverError> {
+        network::remove_tap(&self.tap(linode)?)
+    }
+
+    fn console_tail(&self, linode: LinodeId, lines: usize) -> String {
+        console::tail(&self.folder(linode), lines)
+    }
+
+    fn sample(&self, linode: LinodeId) -> Option<Sample> {
+        let table = Table::read().ok()?;
+        let found = self.find(&table, linode).ok()?;
+        let main = found.main?;
+        let (net_in_bytes, net_out_bytes) = network::traffic(&self.tap(linode).ok()?);
+        let disk = found.all.iter().filter_map(ProcessRef::counters);
+        let (disk_read_bytes, disk_write_bytes) = disk.fold((0, 0), |(read, written), counters| {
+            (read + counters.read_bytes, written + counters.write_bytes)
+        });
+        Some(Sample {
+            cpu_ms: table.cpu_ms(main),
+            disk_read_bytes,
+            disk_write_bytes,
+            net_in_bytes,
+            net_out_bytes,
+        })
+    }
+}
+
+fn host(error: io::Error) -> DriverError {
+    DriverError::Host(error.to_string())
+}
+
+fn at(path: &Path, error: &io::Error) -> DriverError {
+    DriverError::Host(format!("{}: {error}", path.display()))
+}
