@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::driver::simulated::SimulatedConfig;
+use super::driver::uml::UmlConfig;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -69,6 +70,7 @@ pub struct FilesConfig {
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum DriverConfig {
     Simulated(SimulatedConfig),
+    Uml(UmlConfig),
 }
 
 fn default_slots() -> u32 {
@@ -109,6 +111,9 @@ impl Config {
             if port.is_none() {
                 return Err(format!("{key}: {value:?} is not address:port"));
             }
+        }
+        if let DriverConfig::Uml(uml) = &config.driver {
+            uml.check()?;
         }
         if !(1..=64).contains(&config.slots) {
             return Err(format!("slots: {} is not between 1 and 64", config.slots));
