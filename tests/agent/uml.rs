@@ -1,0 +1,365 @@
+//! The `uml` driver with real guests, in a network namespace of the test's own. Needs root and Debian's `user-mode-linux`;
+//! says so and does nothing where they are missing.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use xenbeta::agent::driver::uml::Uml;
+use xenbeta::agent::driver::{Driver, Guest, GuestState, Stopped};
+use xenbeta::domain::ids::{DiskId, IpId, LinodeId};
+use xenbeta::domain::words::{IpKind, RunLevel};
+use xenbeta::wire::{AddressSpec, BootSpec, DiskSpec, GuestSpec};
+
+const TOOL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/uml/guest");
+/// Set in the copy of this test that runs in the namespace.
+const INSIDE: &str = "XENBETA_TEST_NETNS";
+const LINODE: LinodeId = LinodeId(8204);
+const DISK: DiskId = DiskId(11);
+const LIMIT: Duration = Duration::from_secs(20);
+
+fn run(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {args:?}: {said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A network namespace that is gone with this value, and with it everything in it.
+struct Netns(String);
+
+impl Netns {
+    fn new() -> Self {
+        let name = format!("xbtest{}", std::process::id());
+        run("ip", &["netns", "add", &name]);
+        let namespace = Self(name);
+        for line in [
+            "link set lo up",
+            "link add br0 type bridge",
+            "addr add 10.77.0.1/24 dev br0",
+            "link set br0 up",
+        ] {
+            let mut args = vec!["-n", namespace.0.as_str()];
+            args.extend(line.split(' '));
+            run("ip", &args);
+        }
+        namespace
+    }
+}
+
+impl Drop for Netns {
+    fn drop(&mut self) {
+        run("ip", &["netns", "delete", &self.0]);
+    }
+}
+
+#[test]
+fn real_guests_start_stop_and_are_found_again() {
+    if std::env::var_os(INSIDE).is_some() {
+        return inside();
+    }
+    let missing = run(TOOL, &["missing"]);
+    if !rustix::process::geteuid().is_root() || !missing.is_empty() {
+        eprintln!("SKIPPED: real UML guests need root and the packages {missing:?}");
+        return;
+    }
+    let namespace = Netns::new();
+    let me = std::env::current_exe().unwrap();
+    let mut inner = Command::new("ip")
+        .args(["netns", "exec", &namespace.0])
+        .arg(me)
+        .args([
+            "--exact",
+            "uml::real_guests_start_stop_and_are_found_again",
+            "--nocapture",
+        ])
+        .env(INSIDE, &namespace.0)
+        .spawn()
+        .unwrap();
+    assert!(inner.wait().unwrap().success(), "see above");
+}
+
+struct Fixture {
+    dir: tempfile::TempDir,
+    spec: GuestSpec,
+    boot: BootSpec,
+    disks: Vec<(DiskId, PathBuf)>,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let image = dir.path().join("11.img");
+        run(
+            TOOL,
+            &[
+                "image",
+                image.to_str().unwrap(),
+                "10.77.0.10/24",
+                "10.77.0.1",
+            ],
+        );
+        run(
+            TOOL,
+            &["preload", dir.path().join("xstate.so").to_str().unwrap()],
+        );
+        let spec = GuestSpec {
+            label: "web-01".into(),
+            ram_mb: 64,
+            mac: "fe:fd:40:16:47:b4".into(),
+            addresses: vec![AddressSpec {
+                id: IpId(1),
+                address: "10.77.0.10".into(),
+                prefix: 24,
+                gateway: Some("10.77.0.1".into()),
+                kind: IpKind::Public,
+            }],
+            disks: vec![DiskSpec {
+                id: DISK,
+                label: "root".into(),
+                size_bytes: 64 << 20,
+            }],
+            cpu_weight: 64,
+        };
+        let boot = BootSpec {
+            label: "Debian".into(),
+            kernel: "2.6".into(),
+            devices: [("ubda".to_owned(), DISK)].into(),
+            root_device: "/dev/ubda".into(),
+            read_only_root: false,
+            run_level: RunLevel::Default,
+            ram_mb: 64,
+            vcpus: 1,
+            helpers: vec![],
+        };
+        Self {
+            dir,
+            spec,
+            boot,
+            disks: vec![(DISK, image)],
+        }
+    }
+
+    /// What an agent has after every start of its own: a new driver, the same folders.
+    fn driver(&self) -> Uml {
+        let path = |name: &str| self.dir.path().join(name);
+        let preload = path("xstate.so");
+        let preload = if preload.exists() {
+            format!("preload = {preload:?}")
+        } else {
+            String::new()
+        };
+        let text = format!(
+            "prefix = \"t1\"\nbridge = \"br0\"\nmemory_mb = 100\numl_dir = {:?}\nconsole_kb = 64\n{preload}\n\
+             [[kernels]]\nid = \"2.6\"\nlabel = \"2.6\"\nfamily = \"2.6\"\npath = \"/usr/bin/linux.uml\"\n",
+            path("uml")
+        );
+        Uml::new(toml::from_str(&text).unwrap(), path("driver")).unwrap()
+    }
+
+    fn start(&self) -> Result<(), String> {
+        let guest = Guest {
+            linode: LINODE,
+            spec: &self.spec,
+            boot: &self.boot,
+            disks: &self.disks,
+        };
+        self.driver()
+            .start(&guest)
+            .map_err(|error| error.to_string())
+    }
+
+    fn id(&self) -> Option<String> {
+        match self.driver().state(LINODE).unwrap() {
+            GuestState::Running { id, .. } => Some(id),
+            GuestState::Absent => None,
+        }
+    }
+
+    /// The numbers the guest wrote, read from its disk by another program while it is off.
+    fn written(&self) -> Vec<u64> {
+        let image = self.disks[0].1.to_str().unwrap();
+        let said = run("debugfs", &["-R", "cat /data/seq", image]);
+        said.lines().map(|line| line.parse().unwrap()).collect()
+    }
+}
+
+/// If an assertion fails, no guest is left behind.
+struct StopAtEnd<'a>(&'a Fixture);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("{}", self.0.driver().console_tail(LINODE, 30));
+            let _ = self.0.driver().stop(LINODE, Duration::ZERO);
+        }
+    }
+}
+
+fn get(path: &str) -> Option<String> {
+    let address = "10.77.0.10:80".parse().unwrap();
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(300)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    head.contains(" 200 ").then(|| body.trim().to_owned())
+}
+
+fn eventually<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+    let deadline = Instant::now() + LIMIT;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {LIMIT:?}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn inside() {
+    let fixture = Fixture::new();
+    let _guard = StopAtEnd(&fixture);
+    refuses_what_cannot_run(&fixture);
+    starts_serves_and_stops_cleanly(&fixture);
+    a_reboot_inside_is_the_guests_own_affair(&fixture);
+    force_and_killed_guests(&fixture);
+    fixture.driver().withdraw(LINODE).unwrap();
+    fixture.driver().withdraw(LINODE).unwrap();
+    assert!(!Path::new("/sys/class/net/t18204").exists());
+}
+
+fn refuses_what_cannot_run(fixture: &Fixture) {
+    let driver = fixture.driver();
+    let mut boot = fixture.boot.clone();
+    driver.preflight(LINODE, &fixture.spec, &boot).unwrap();
+    boot.ram_mb = 128;
+    let error = driver.preflight(LINODE, &fixture.spec, &boot).unwrap_err();
+    assert!(error.to_string().contains("100 MB are free"), "{error}");
+    boot.ram_mb = 64;
+    boot.kernel = "2.4".into();
+    let error = driver.preflight(LINODE, &fixture.spec, &boot).unwrap_err();
+    assert!(error.to_string().contains("2.4"), "{error}");
+    assert_eq!(driver.stop(LINODE, LIMIT).unwrap(), Stopped::WasAbsent);
+}
+
+fn starts_serves_and_stops_cleanly(fixture: &Fixture) {
+    let begun = Instant::now();
+    fixture.start().unwrap();
+    let id = fixture.id().expect("it runs");
+    eventually("the guest answers", || get("/index.html"));
+    eprintln!("start to first answer: {:?}", begun.elapsed());
+    let acked: u64 = eventually("it writes", || {
+        get("/acked")?.parse().ok().filter(|n| *n > 5)
+    });
+
+    let driver = fixture.driver();
+    assert_eq!(driver.guests().unwrap(), [LINODE]);
+    assert_eq!(
+        fixture.id().as_ref(),
+        Some(&id),
+        "the same run, as a new agent sees it"
+    );
+    driver.announce(LINODE, &fixture.spec).unwrap();
+    let sample = driver.sample(LINODE).unwrap();
+    assert!(sample.cpu_ms > 0 && sample.net_in_bytes > 0 && sample.net_out_bytes > 0);
+    assert!(driver.console_tail(LINODE, 50).contains("guest is up"));
+    let again = fixture.start().unwrap_err();
+    assert!(again.contains("runs already"), "{again}");
+    // Memory of what runs is not free for another; it is for the same one.
+    let other = driver.preflight(LinodeId(1), &fixture.spec, &fixture.boot);
+    assert!(other.unwrap_err().to_string().contains("36 MB are free"));
+    driver
+        .preflight(LINODE, &fixture.spec, &fixture.boot)
+        .unwrap();
+
+    let begun = Instant::now();
+    assert_eq!(driver.stop(LINODE, LIMIT).unwrap(), Stopped::Cleanly);
+    eprintln!("clean stop: {:?}", begun.elapsed());
+    assert_eq!(fixture.id(), None);
+    assert!(driver.guests().unwrap().is_empty());
+    let written = fixture.written();
+    assert!(written.len() as u64 >= acked);
+    assert!(
+        written
+            .iter()
+            .zip(1..)
+            .all(|(found, expected)| *found == expected)
+    );
+}
+
+fn a_reboot_inside_is_the_guests_own_affair(fixture: &Fixture) {
+    fixture.start().unwrap();
+    let first = eventually("the guest answers", || get("/boot"));
+    let id = fixture.id();
+    // What `reboot` in the guest does, asked from outside through UML's own tool, so without the driver knowing.
+    let uml_dir = fixture.dir.path().join("uml/t1-linode-8204/mconsole");
+    run(
+        "timeout",
+        &["5", "uml_mconsole", uml_dir.to_str().unwrap(), "cad"],
+    );
+    eventually("it is back", || get("/boot").filter(|boot| *boot != first));
+    assert_eq!(fixture.id(), id, "the same process all along");
+    assert_eq!(
+        fixture.driver().stop(LINODE, LIMIT).unwrap(),
+        Stopped::Cleanly
+    );
+}
+
+fn force_and_killed_guests(fixture: &Fixture) {
+    // No time given: by force, and nothing written before is lost.
+    fixture.start().unwrap();
+    let acked: u64 = eventually("it writes", || {
+        get("/acked")?.parse().ok().filter(|n| *n > 5)
+    });
+    assert_eq!(
+        fixture.driver().stop(LINODE, Duration::ZERO).unwrap(),
+        Stopped::ByForce
+    );
+    assert_eq!(fixture.id(), None);
+    run("e2fsck", &["-p", fixture.disks[0].1.to_str().unwrap()]);
+    assert!(fixture.written().len() as u64 >= acked);
+
+    // Its main process killed behind our back: helpers still hold the disk, and that is not "absent".
+    fixture.start().unwrap();
+    eventually("the guest answers", || get("/index.html"));
+    let id = fixture.id().unwrap();
+    let pid = id.split(':').next().unwrap();
+    run("kill", &["-9", pid]);
+    eventually("its main process is gone", || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        (stat.is_empty() || stat.contains(") Z ")).then_some(())
+    });
+    assert!(fixture.id().is_some_and(|now| now != id));
+    assert!(fixture.start().unwrap_err().contains("runs already"));
+    assert_eq!(
+        fixture.driver().stop(LINODE, LIMIT).unwrap(),
+        Stopped::ByForce
+    );
+    assert_eq!(fixture.id(), None);
+
+    // Somebody else writes the disk: neither start nor a false "absent".
+    let image = fs::OpenOptions::new()
+        .append(true)
+        .open(&fixture.disks[0].1)
+        .unwrap();
+    let mut bystander = Command::new("sleep")
+        .arg("60")
+        .stdout(Stdio::from(image))
+        .spawn()
+        .unwrap();
+    let error = fixture.start().unwrap_err();
+    assert!(error.contains("open for writing"), "{error}");
+    bystander.kill().unwrap();
+    bystander.wait().unwrap();
+    fixture.start().unwrap();
+    assert_eq!(
+        fixture.driver().stop(LINODE, Duration::ZERO).unwrap(),
+        Stopped::ByForce
+    );
+}
