@@ -1,0 +1,117 @@
+//! What mail templates may say. Everything is already words: hosts by name, times formatted with their zone.
+
+use crate::domain::ids::{LinodeId, MigrationId};
+
+use super::clean::{one_line, paragraph};
+
+/// The facts of one mail. A text that is empty is not known, and its sentence is left out, so that a mail is never held
+/// up by a missing detail.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// From the configuration (never from a request), without a trailing slash: `https://manager.example.com`.
+    pub base_url: String,
+    /// The beta's name, as in "Xen Public Beta".
+    pub programme: String,
+    /// Who is spoken to.
+    pub member: String,
+    /// The Linode's label.
+    pub linode: String,
+    pub linode_id: Option<LinodeId>,
+    pub migration_id: Option<MigrationId>,
+    pub from_host: String,
+    pub to_host: String,
+    /// Place in the queue of registrations, from 1.
+    pub position: Option<i64>,
+    /// When what the mail tells happens or happened: "22 Nov 2026, 16:40 CET".
+    pub when: String,
+    /// Until when the reader can act (offer, way back, reset link), in the same form.
+    pub until: String,
+    /// Expected or measured, as in "about 20 seconds".
+    pub downtime: String,
+    /// Why, in words a member can use; may have several lines.
+    pub reason: String,
+    pub reset: ResetToken,
+}
+
+/// The secret part of a password reset link.
+#[derive(Clone, Default)]
+pub struct ResetToken(pub String);
+
+impl std::fmt::Debug for ResetToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ResetToken")
+    }
+}
+
+/// Deep links. One whose id is not known leads to the member's list of Linodes.
+impl Facts {
+    #[must_use]
+    pub fn home(&self) -> String {
+        format!("{}/members/", self.base_url)
+    }
+
+    #[must_use]
+    pub fn registration_link(&self) -> String {
+        format!("{}/members/xenbeta", self.base_url)
+    }
+
+    #[must_use]
+    pub fn linode_link(&self) -> String {
+        self.linode_id.map_or_else(
+            || self.home(),
+            |id| format!("{}/members/linodes/{id}", self.base_url),
+        )
+    }
+
+    #[must_use]
+    pub fn migrate_link(&self) -> String {
+        self.linode_id.map_or_else(
+            || self.home(),
+            |id| format!("{}/members/linodes/{id}/migrate", self.base_url),
+        )
+    }
+
+    #[must_use]
+    pub fn migration_link(&self) -> String {
+        self.migration_id.map_or_else(
+            || self.home(),
+            |id| format!("{}/members/migrations/{id}", self.base_url),
+        )
+    }
+
+    #[must_use]
+    pub fn reset_link(&self) -> String {
+        format!("{}/password/reset/{}", self.base_url, self.reset.0)
+    }
+
+    #[must_use]
+    pub fn forgot_link(&self) -> String {
+        format!("{}/password/forgot", self.base_url)
+    }
+
+    /// The reason's lines, for templates that set each one apart.
+    #[must_use]
+    pub fn reason_lines(&self) -> Vec<&str> {
+        self.reason.lines().collect()
+    }
+
+    /// Names on one line, texts without control characters: what templates are given.
+    pub(super) fn cleaned(&self) -> Self {
+        Self {
+            base_url: one_line(self.base_url.trim_end_matches('/')),
+            programme: one_line(&self.programme),
+            member: one_line(&self.member),
+            linode: one_line(&self.linode),
+            linode_id: self.linode_id,
+            migration_id: self.migration_id,
+            from_host: one_line(&self.from_host),
+            to_host: one_line(&self.to_host),
+            position: self.position,
+            when: one_line(&self.when),
+            until: one_line(&self.until),
+            downtime: one_line(&self.downtime),
+            reason: paragraph(&self.reason),
+            reset: ResetToken(one_line(&self.reset.0)),
+        }
+    }
+}

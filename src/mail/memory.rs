@@ -1,0 +1,61 @@
+//! Mail for tests: kept in memory, failing on demand.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::{Message, SendError, Transport};
+
+/// Mails kept; the oldest go first.
+const KEPT: usize = 1000;
+
+#[derive(Default)]
+pub struct MemoryTransport {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    sent: VecDeque<Message>,
+    failures: VecDeque<SendError>,
+}
+
+impl MemoryTransport {
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What was sent, oldest first.
+    #[must_use]
+    pub fn sent(&self) -> Vec<Message> {
+        self.lock().sent.iter().cloned().collect()
+    }
+
+    /// Lets the next sends fail, in this order.
+    pub fn fail_next(&self, errors: impl IntoIterator<Item = SendError>) {
+        self.lock().failures.extend(errors);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panicking test thread leaves whole messages behind, never half ones.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Transport for MemoryTransport {
+    fn send(&self, message: &Message) -> Result<(), SendError> {
+        let mut inner = self.lock();
+        if let Some(error) = inner.failures.pop_front() {
+            return Err(error);
+        }
+        if inner.sent.len() == KEPT {
+            inner.sent.pop_front();
+        }
+        inner.sent.push_back(message.clone());
+        Ok(())
+    }
+
+    fn describe(&self) -> String {
+        "memory".to_owned()
+    }
+}

@@ -1,0 +1,106 @@
+//! From kind and facts to subject, text and HTML. A struct per template, so that askama checks each one when it compiles.
+
+use askama::Template;
+
+use crate::domain::words::MailKind;
+
+use super::clean::one_line;
+use super::facts::Facts;
+use super::wrap::wrap;
+
+/// A mail without its addressee: what an outbox row keeps.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Rendered {
+    pub subject: String,
+    pub text: String,
+    pub html: String,
+}
+
+/// Bodies may hold a password reset link.
+impl std::fmt::Debug for Rendered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rendered")
+            .field("subject", &self.subject)
+            .finish_non_exhaustive()
+    }
+}
+
+macro_rules! templates {
+    ($($text:ident $text_path:literal, $html:ident $html_path:literal;)+) => { $(
+        #[derive(Template)]
+        #[template(path = $text_path)]
+        struct $text<'a> { f: &'a Facts }
+
+        #[derive(Template)]
+        #[template(path = $html_path)]
+        struct $html<'a> { f: &'a Facts, subject: &'a str }
+    )+ };
+}
+
+templates! {
+    RegisteredText "mail/registered.txt", RegisteredHtml "mail/registered.html";
+    ApprovedText "mail/approved.txt", ApprovedHtml "mail/approved.html";
+    DeclinedText "mail/declined.txt", DeclinedHtml "mail/declined.html";
+    OfferReadyText "mail/offer_ready.txt", OfferReadyHtml "mail/offer_ready.html";
+    OfferExpiredText "mail/offer_expired.txt", OfferExpiredHtml "mail/offer_expired.html";
+    ScheduledText "mail/scheduled.txt", ScheduledHtml "mail/scheduled.html";
+    StartedText "mail/started.txt", StartedHtml "mail/started.html";
+    FinishedText "mail/finished.txt", FinishedHtml "mail/finished.html";
+    FailedText "mail/failed.txt", FailedHtml "mail/failed.html";
+    ReturnedText "mail/returned.txt", ReturnedHtml "mail/returned.html";
+    ConfirmedText "mail/confirmed.txt", ConfirmedHtml "mail/confirmed.html";
+    PasswordResetText "mail/password_reset.txt", PasswordResetHtml "mail/password_reset.html";
+}
+
+/// Renders a mail.
+///
+/// # Errors
+/// Only if a template's formatting fails, which none of them does on its own.
+pub fn render(kind: MailKind, facts: &Facts) -> Result<Rendered, askama::Error> {
+    let f = &facts.cleaned();
+    let subject = one_line(&subject(kind, f));
+    let s = subject.as_str();
+    macro_rules! both {
+        ($text:ident, $html:ident) => {
+            ($text { f }.render()?, $html { f, subject: s }.render()?)
+        };
+    }
+    let (text, html) = match kind {
+        MailKind::Registered => both!(RegisteredText, RegisteredHtml),
+        MailKind::Approved => both!(ApprovedText, ApprovedHtml),
+        MailKind::Declined => both!(DeclinedText, DeclinedHtml),
+        MailKind::OfferReady => both!(OfferReadyText, OfferReadyHtml),
+        MailKind::OfferExpired => both!(OfferExpiredText, OfferExpiredHtml),
+        MailKind::Scheduled => both!(ScheduledText, ScheduledHtml),
+        MailKind::Started => both!(StartedText, StartedHtml),
+        MailKind::Finished => both!(FinishedText, FinishedHtml),
+        MailKind::Failed => both!(FailedText, FailedHtml),
+        MailKind::Returned => both!(ReturnedText, ReturnedHtml),
+        MailKind::Confirmed => both!(ConfirmedText, ConfirmedHtml),
+        MailKind::PasswordReset => both!(PasswordResetText, PasswordResetHtml),
+    };
+    Ok(Rendered {
+        text: wrap(&text),
+        html,
+        subject,
+    })
+}
+
+/// The Linode comes first: in a list of mails it is what tells one from the next.
+fn subject(kind: MailKind, f: &Facts) -> String {
+    let (linode, programme) = (&f.linode, &f.programme);
+    match kind {
+        MailKind::Registered => format!("{linode}: registered for the {programme}"),
+        MailKind::Approved => format!("{linode}: registration for the {programme} approved"),
+        MailKind::Declined => format!("{linode}: registration for the {programme} declined"),
+        MailKind::OfferReady => format!("{linode}: ready to migrate when you are"),
+        MailKind::OfferExpired => format!("{linode}: the offer to migrate has expired"),
+        MailKind::Scheduled => format!("{linode}: migration set for {}", f.when),
+        MailKind::Started => format!("{linode}: migration started"),
+        MailKind::Finished => format!("{linode}: migration finished"),
+        MailKind::Failed => format!("{linode}: migration failed, your Linode stays where it was"),
+        MailKind::Returned => format!("{linode}: back on {}", f.to_host),
+        MailKind::Confirmed => format!("{linode}: migration confirmed"),
+        MailKind::PasswordReset => "Set a new password".to_owned(),
+    }
+}

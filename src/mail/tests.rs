@@ -1,0 +1,261 @@
+//! Every mail as its reader gets it, and what hostile names do to it.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use chrono::{TimeZone, Utc};
+
+use super::*;
+use crate::domain::ids::{LinodeId, MigrationId};
+use crate::domain::text::Word;
+use crate::domain::words::MailKind;
+
+fn facts(kind: MailKind) -> Facts {
+    let back = kind == MailKind::Returned;
+    let (from, to) = if back {
+        ("xen-beta-1", "uml-27")
+    } else {
+        ("uml-27", "xen-beta-1")
+    };
+    Facts {
+        base_url: "https://manager.example.com".into(),
+        programme: "Xen Public Beta".into(),
+        member: "Ada Lovelace".into(),
+        linode: "web-01".into(),
+        linode_id: Some(LinodeId(17)),
+        migration_id: Some(MigrationId(4)),
+        from_host: from.into(),
+        to_host: to.into(),
+        position: Some(3),
+        when: "22 Nov 2026, 16:40 CET".into(),
+        until: "29 Nov 2026, 16:40 CET".into(),
+        downtime: "about 20 seconds".into(),
+        reason: match kind {
+            MailKind::Declined => {
+                "Its plan is not part of the beta yet.\nPlease register again in January.".into()
+            }
+            MailKind::Failed => {
+                "The new host ran out of space while the disk \"data\" was copied.".into()
+            }
+            _ => String::new(),
+        },
+        reset: ResetToken("3b1f0c".into()),
+    }
+}
+
+fn message(kind: MailKind, facts: &Facts) -> Message {
+    let date = Utc.with_ymd_and_hms(2026, 11, 22, 15, 40, 0).unwrap();
+    let rendered = render(kind, facts).unwrap();
+    Message::of_row(
+        MailId(12),
+        "example.com",
+        "ada@example.org".into(),
+        date,
+        rendered,
+    )
+}
+
+#[test]
+fn every_kind_reads_well() {
+    for kind in MailKind::ALL {
+        let mail = render(*kind, &facts(*kind)).unwrap();
+        insta::assert_snapshot!(
+            format!("{kind}_text"),
+            format!("Subject: {}\n\n{}", mail.subject, mail.text)
+        );
+        insta::assert_snapshot!(format!("{kind}_html"), mail.html);
+    }
+}
+
+#[test]
+fn every_kind_is_complete_in_text_and_links_in_both() {
+    for kind in MailKind::ALL {
+        let mail = render(*kind, &facts(*kind)).unwrap();
+        let deep: Vec<&str> = mail
+            .text
+            .lines()
+            .filter(|line| line.starts_with("https://") && !line.ends_with("/members/"))
+            .collect();
+        assert!(
+            !deep.is_empty(),
+            "{kind}: no deep link on a line of its own"
+        );
+        for link in deep {
+            assert!(
+                mail.html.contains(&format!("href=\"{link}\"")),
+                "{kind}: {link}"
+            );
+        }
+        for line in mail.text.lines() {
+            assert!(line.chars().count() <= 78, "{kind}: {line}");
+        }
+    }
+}
+
+#[test]
+fn missing_facts_leave_no_holes() {
+    for kind in MailKind::ALL {
+        let bare = Facts {
+            base_url: "https://m.example.com/".into(),
+            programme: "Beta".into(),
+            linode: "db".into(),
+            to_host: "xen-1".into(),
+            ..Facts::default()
+        };
+        let mail = render(*kind, &bare).unwrap();
+        for hole in ["  ", " .", " ,", "()", "\n\n\n", "//members"] {
+            let text = mail.text.replace("    \n", "");
+            assert!(!text.contains(hole), "{kind}: {hole:?} in {text}");
+        }
+    }
+}
+
+#[test]
+fn html_escapes_what_people_typed_and_text_keeps_it() {
+    let mut facts = facts(MailKind::Declined);
+    facts.linode = "<script>alert(1)</script>".into();
+    facts.member = "O'Neil & \"Sons\"".into();
+    facts.reason = "<img src=x>\nsecond".into();
+    let mail = render(MailKind::Declined, &facts).unwrap();
+    assert!(!mail.html.contains("<script>") && !mail.html.contains("<img"));
+    assert!(mail.html.contains("&#60;img src=x&#62;<br>second"));
+    assert!(mail.text.contains("Hello O'Neil & \"Sons\","));
+    assert!(mail.text.contains("    <img src=x>\n    second"));
+}
+
+#[test]
+fn a_line_break_in_a_name_reaches_neither_header_nor_paragraph() {
+    let mut facts = facts(MailKind::Finished);
+    facts.linode = "web\r\nBcc: everyone@example.com\r\n\r\nYou have won".into();
+    facts.member = "Ada\nX-Evil: yes".into();
+    let message = message(MailKind::Finished, &facts);
+    let folder = tempfile::tempdir().unwrap();
+    let transport = FolderTransport::new(folder.path(), "Xen beta <beta@example.com>").unwrap();
+    transport.send(&message).unwrap();
+    let eml = read_only_file(folder.path());
+    let headers = eml.split("\r\n\r\n").next().unwrap();
+    assert!(
+        !headers.contains("\nBcc:") && !headers.contains("\nX-Evil"),
+        "{headers}"
+    );
+    assert!(
+        message
+            .text
+            .contains("web Bcc: everyone@example.com You have won")
+    );
+}
+
+#[test]
+fn a_header_that_was_tampered_with_is_refused_for_good() {
+    let transport_folder = tempfile::tempdir().unwrap();
+    let transport = FolderTransport::new(transport_folder.path(), "beta@example.com").unwrap();
+    let good = message(MailKind::Approved, &facts(MailKind::Approved));
+    for (to, subject) in [
+        ("ada@example.org\r\nBcc: x@example.org", "fine"),
+        ("ada@example.org", "fine\r\nBcc: x@example.org"),
+        ("not an address", "fine"),
+    ] {
+        let bad = Message {
+            to: to.into(),
+            subject: subject.into(),
+            ..good.clone()
+        };
+        assert!(
+            matches!(transport.send(&bad), Err(SendError::Permanent(_))),
+            "{bad:?}"
+        );
+    }
+    assert_eq!(
+        std::fs::read_dir(transport_folder.path()).unwrap().count(),
+        0
+    );
+}
+
+#[test]
+fn a_repetition_is_the_same_file_with_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let transport = FolderTransport::new(folder.path(), "Xen beta <beta@example.com>").unwrap();
+    let message = message(MailKind::Scheduled, &facts(MailKind::Scheduled));
+    transport.send(&message).unwrap();
+    let first = read_only_file(folder.path());
+    transport.send(&message).unwrap();
+    assert_eq!(first, read_only_file(folder.path()));
+    insta::assert_snapshot!("eml", first.replace('\r', ""));
+}
+
+#[test]
+fn secrets_stay_out_of_debug_output() {
+    let facts = facts(MailKind::PasswordReset);
+    let message = message(MailKind::PasswordReset, &facts);
+    assert!(message.text.contains("/password/reset/3b1f0c"));
+    let shown = format!(
+        "{facts:?} {message:?} {:?}",
+        render(MailKind::PasswordReset, &facts)
+    );
+    assert!(!shown.contains("3b1f0c"), "{shown}");
+}
+
+#[test]
+fn smtp_settings_that_would_leak_or_fail_are_refused() {
+    let settings = SmtpSettings {
+        host: "mail.example.com".into(),
+        port: None,
+        security: SmtpSecurity::Plain,
+        username: Some("beta".into()),
+        password: Some("hunter2hunter2".into()),
+        root_certificate: None,
+        timeout: std::time::Duration::from_secs(1),
+        from: "beta@example.com".into(),
+        hello_name: None,
+    };
+    let refused = SmtpTransport::new(&settings).err().unwrap().to_string();
+    assert!(refused.contains("in clear"), "{refused}");
+    assert!(!format!("{settings:?}").contains("hunter2"));
+    let local = SmtpSettings {
+        host: "127.0.0.1".into(),
+        ..settings.clone()
+    };
+    assert_eq!(
+        SmtpTransport::new(&local).unwrap().describe(),
+        "smtp 127.0.0.1:25 (plain)"
+    );
+    let tls = SmtpSettings {
+        security: SmtpSecurity::StartTls,
+        ..settings.clone()
+    };
+    assert_eq!(
+        SmtpTransport::new(&tls).unwrap().describe(),
+        "smtp mail.example.com:587 (starttls)"
+    );
+    let half = SmtpSettings {
+        password: None,
+        ..tls
+    };
+    assert!(SmtpTransport::new(&half).is_err());
+    let nobody = SmtpSettings {
+        from: "beta@example.com\r\nBcc: x".into(),
+        ..settings
+    };
+    assert!(matches!(
+        SmtpTransport::new(&nobody),
+        Err(SetupError::Sender(..))
+    ));
+}
+
+#[test]
+fn memory_fails_on_demand_and_keeps_what_it_sent() {
+    let transport = MemoryTransport::new();
+    let message = message(MailKind::Approved, &facts(MailKind::Approved));
+    transport.fail_next([SendError::Temporary("greylisted".into())]);
+    assert!(transport.send(&message).is_err());
+    transport.send(&message).unwrap();
+    assert_eq!(transport.sent(), vec![message]);
+}
+
+fn read_only_file(folder: &std::path::Path) -> String {
+    let files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    assert_eq!(files[0].extension().unwrap(), "eml");
+    std::fs::read_to_string(&files[0]).unwrap()
+}
