@@ -4,9 +4,15 @@
 
 #[cfg(feature = "agent")]
 pub mod agent;
+#[cfg(feature = "portal")]
+pub mod app;
 pub mod domain;
+#[cfg(feature = "portal")]
+pub mod mail;
 #[cfg(feature = "portal")]
 pub mod store;
 #[cfg(feature = "portal")]
 pub mod web;
 pub mod wire;
+#[cfg(feature = "portal")]
+pub mod work;

@@ -230,6 +230,15 @@ pub fn wake_on_commit(conn: &mut Db, wake: Wake) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Only one transaction at a time schedules; the lock goes with the transaction. SQLite has one writer anyway.
+pub fn lock_scheduler(conn: &mut Db) -> Result<(), StoreError> {
+    if let Db::Pg(pg) = conn {
+        // "xens" in ASCII.
+        pg.batch_execute("SELECT pg_advisory_xact_lock(2019913331)")?;
+    }
+    Ok(())
+}
+
 /// Runs pending schema migrations under a lock, so that two portals starting at once do not both try.
 pub(super) fn run_migrations(conn: &mut Db) -> Result<usize, StoreError> {
     let failed =

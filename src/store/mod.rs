@@ -8,6 +8,7 @@ pub mod db;
 pub mod fleet;
 pub mod hosts;
 pub mod jobs;
+pub mod listen;
 pub mod migrate;
 pub mod migrations;
 pub mod outbox;

@@ -1,0 +1,531 @@
+//! Carries a migration's transitions out: the pure decision of `domain::migration`, its effects, its event and its audit
+//! entry, in the caller's transaction.
+
+use super::letters;
+use super::{App, AppError, Who, audit};
+use crate::domain::ids::{HostId, MigrationId, UserId};
+use crate::domain::migration::{self as machine, Effect, Event, Letter, Refused, Side, Step};
+use crate::domain::time::Time;
+use crate::domain::translate;
+use crate::domain::words::{JobKind, JobState, MigrationKind, MigrationState};
+use crate::store::db::{Db, wake_on_commit};
+use crate::store::fleet::{self, Handover, Linode};
+use crate::store::jobs::{self, NewJob};
+use crate::store::migrations::{self as rows, Change, Migration, NewMigration};
+use crate::store::wake::Wake;
+use crate::store::{hosts, programme};
+
+/// What comes with an event.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// Facts to store with the transition.
+    pub change: Change,
+    /// What happened, for the migration's log; empty for the usual words.
+    pub message: String,
+}
+
+impl Given {
+    /// A failure: in words for the member, and for staff.
+    #[must_use]
+    pub fn failure(public: &str, detail: &str) -> Self {
+        Self {
+            change: Change {
+                failure: Some(super::sign_in::clip(public, 500)),
+                failure_detail: Some(detail.chars().take(4000).collect()),
+                ..Change::default()
+            },
+            message: public.chars().take(500).collect(),
+        }
+    }
+}
+
+/// Applies one event. The inner error is an event that changes nothing, with the reason; everything else either happens
+/// whole or, with the caller's transaction, not at all.
+pub fn apply(
+    app: &App,
+    conn: &mut Db,
+    now: Time,
+    who: Who<'_>,
+    id: MigrationId,
+    event: Event,
+    given: &Given,
+) -> Result<Result<Migration, Refused>, AppError> {
+    let before = rows::locked(conn, id)?.ok_or(AppError::NotFound)?;
+    let transition = match machine::decide(before.state, before.step, event) {
+        Ok(transition) => transition,
+        Err(refused) => {
+            tracing::info!(migration = %id, state = %before.state, ?event, %refused, "event without effect");
+            return Ok(Err(refused));
+        }
+    };
+    let mut change = given.change.clone();
+    stamp(conn, now, &before, &transition, who.user, &mut change)?;
+    if !rows::advance(conn, &before, transition.state, transition.step, &change)? {
+        return Err(AppError::conflict(
+            "The migration changed at the same moment. Load the page anew.",
+        ));
+    }
+    if transition.state != before.state
+        || transition.step != before.step
+        || !given.message.is_empty()
+    {
+        let message = if given.message.is_empty() {
+            words(event, &transition)
+        } else {
+            given.message.clone()
+        };
+        rows::insert_event(conn, id, now, (transition.state, transition.step), &message)?;
+    }
+    let mut work = Work {
+        app,
+        conn,
+        now,
+        who,
+        event,
+    };
+    for effect in &transition.effects {
+        work.carry_out(id, *effect)?;
+    }
+    // A slot may have become free, or a migration may want one.
+    if transition.state != before.state {
+        wake_on_commit(work.conn, Wake::Reconcile)?;
+        let object = format!("migration {id}");
+        audit(
+            work.conn,
+            now,
+            who,
+            "migration",
+            &object,
+            (&before.state.to_string(), &transition.state.to_string()),
+        )?;
+    }
+    let after = rows::migration(work.conn, id)?.ok_or(AppError::NotFound)?;
+    Ok(Ok(after))
+}
+
+/// Times and counters that go with a transition.
+fn stamp(
+    conn: &mut Db,
+    now: Time,
+    before: &Migration,
+    transition: &machine::Transition,
+    by: Option<UserId>,
+    change: &mut Change,
+) -> Result<(), AppError> {
+    use MigrationState as State;
+    let entered = transition.state != before.state;
+    match transition.state {
+        State::Queued if entered => {
+            change.queued_at = Some(now);
+            change.queued_by = by;
+            if before.state == State::Failed {
+                let linode = fleet::linode(conn, before.linode_id)?.ok_or(AppError::NotFound)?;
+                change.round = Some(before.round + 1);
+                change.epoch = Some(linode.epoch);
+                change.cancel_asked = Some(false);
+                change.failure = Some(String::new());
+                change.failure_detail = Some(String::new());
+            }
+        }
+        State::Preparing if entered => change.started_at = Some(now),
+        State::Switching if transition.step == Some(Step::StopSeal) => {
+            change.stopped_at = Some(now)
+        }
+        State::Switching if transition.effects.contains(&Effect::Commit) => {
+            change.committed_at = Some(now)
+        }
+        State::Finished if before.state == State::Switching => {
+            let days = programme::get(conn, now)?.way_back_days;
+            change.finished_at = Some(now);
+            change.way_back_until = Some(now.plus_days(i64::from(days)));
+        }
+        State::Confirmed | State::Returned | State::Expired | State::Cancelled | State::Failed
+            if entered =>
+        {
+            change.closed_at = Some(now);
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// One transition's surroundings, for its effects.
+struct Work<'a> {
+    app: &'a App,
+    conn: &'a mut Db,
+    now: Time,
+    who: Who<'a>,
+    event: Event,
+}
+
+impl Work<'_> {
+    fn carry_out(&mut self, id: MigrationId, effect: Effect) -> Result<(), AppError> {
+        // Read anew each time: an effect may have changed what the next one needs (the epoch above all).
+        let row = rows::migration(self.conn, id)?.ok_or(AppError::NotFound)?;
+        match effect {
+            Effect::RunStep(step) => self.run_step(&row, step),
+            Effect::StopJobs => self.stop_jobs(&row),
+            Effect::Commit => self.commit(&row),
+            Effect::GrantSource => self.grant_source(&row),
+            Effect::CloseTransfer if row.kind == MigrationKind::Return => self.clean_up(&row),
+            Effect::CloseTransfer => self.close_transfer(&row),
+            Effect::CleanUp => self.clean_up(&row),
+            Effect::PurgeSource => self.purge(&row),
+            Effect::BeginReturn => self.begin_return(&row),
+            Effect::TellParent(succeeded) => self.tell_parent(&row, succeeded),
+            // The parent's own letter tells of a way back that is done.
+            Effect::Mail(Letter::Finished) if row.kind == MigrationKind::Return => Ok(()),
+            Effect::Mail(letter) => {
+                letters::post_letter(self.app, self.conn, self.now, &row, letter)
+            }
+        }
+    }
+
+    fn linode(&mut self, row: &Migration) -> Result<Linode, AppError> {
+        fleet::linode(self.conn, row.linode_id)?.ok_or(AppError::NotFound)
+    }
+
+    fn enqueue(
+        &mut self,
+        row: &Migration,
+        kind: JobKind,
+        host: HostId,
+        epoch: i64,
+    ) -> Result<(), AppError> {
+        jobs::enqueue(
+            self.conn,
+            &NewJob {
+                host_id: host,
+                linode_id: row.linode_id,
+                migration_id: Some(row.id),
+                kind,
+                state: JobState::Pending,
+                epoch,
+                run_after: self.now,
+                requested_by: row.queued_by,
+                entered_at: self.now,
+            },
+        )?;
+        Ok(())
+    }
+
+    fn run_step(&mut self, row: &Migration, step: Step) -> Result<(), AppError> {
+        let (kind, side) = step.job();
+        let host = match side {
+            Side::Source => row.source_host_id,
+            Side::Destination => row.destination_host_id,
+        };
+        let epoch = match step {
+            Step::PreflightSource | Step::OpenTransfer | Step::StopSeal | Step::FinalCopy => {
+                row.epoch
+            }
+            Step::PreflightDestination | Step::Reserve | Step::WarmCopy => row.epoch + 1,
+            Step::Start | Step::SealDestination | Step::Restore => self.linode(row)?.epoch,
+        };
+        self.enqueue(row, kind, host, epoch)
+    }
+
+    /// Jobs that nobody has taken end now; agents are asked to stop the others, and their word ends the migration.
+    fn stop_jobs(&mut self, row: &Migration) -> Result<(), AppError> {
+        rows::note(
+            self.conn,
+            row.id,
+            &Change {
+                cancel_asked: Some(true),
+                ..Change::default()
+            },
+        )?;
+        jobs::cancel_pending(self.conn, row.id, self.now)?;
+        let at_work = jobs::ask_cancel(self.conn, row.id)?;
+        if self.event == Event::Cancel
+            && at_work == 0
+            && let Some(step) = row.step
+        {
+            let stopped = Event::Stopped(step);
+            // A refusal would mean that it is not at work at all, and then there is nothing to stop.
+            let _decided = apply(
+                self.app,
+                self.conn,
+                self.now,
+                self.who,
+                row.id,
+                stopped,
+                &Given::default(),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The one moment at which the Linode changes hands.
+    fn commit(&mut self, row: &Migration) -> Result<(), AppError> {
+        if !digests_agree(self.conn, row)? {
+            return Err(AppError::Fault(format!(
+                "migration {}: commit without equal digests",
+                row.id
+            )));
+        }
+        let handover = Handover {
+            from: (row.source_host_id, row.epoch),
+            to: (row.destination_host_id, row.epoch + 1),
+            only_unfetched: false,
+        };
+        if !fleet::hand_over(self.conn, row.linode_id, handover)? {
+            return Err(AppError::Fault(format!(
+                "migration {}: the Linode is not its source's any more",
+                row.id
+            )));
+        }
+        let destination =
+            hosts::host(self.conn, row.destination_host_id)?.ok_or(AppError::NotFound)?;
+        let kernels = fleet::kernels(self.conn)?;
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        for profile in fleet::profiles_of(self.conn, row.linode_id)? {
+            let part = profile.platform_part()?;
+            let translated = translate::translate(&part, &kernels, destination.platform)
+                .map_err(|error| AppError::Fault(format!("migration {}: {error}", row.id)))?
+                .profile;
+            if translated != part {
+                fleet::set_profile(self.conn, profile.id, &translated)?;
+            }
+            before.push((profile.id, part));
+            after.push((profile.id, translated));
+        }
+        let json = |profiles: &[_]| {
+            serde_json::to_string(profiles)
+                .map_err(|error| AppError::Fault(format!("profiles as JSON: {error}")))
+        };
+        let change = Change {
+            profiles_before: Some(json(&before)?),
+            profiles_after: Some(json(&after)?),
+            ..Change::default()
+        };
+        rows::note(self.conn, row.id, &change)?;
+        let object = format!("linode {}", row.linode_id);
+        let (from, to) = (
+            format!("host {}", row.source_host_id),
+            format!("host {}", row.destination_host_id),
+        );
+        audit(
+            self.conn,
+            self.now,
+            self.who,
+            "owner",
+            &object,
+            (&from, &to),
+        )?;
+        Ok(())
+    }
+
+    /// Gives the source a new epoch, whether it still owns the Linode or the destination does.
+    fn grant_source(&mut self, row: &Migration) -> Result<(), AppError> {
+        let linode = self.linode(row)?;
+        let epoch = linode.epoch + 1;
+        let handover = Handover {
+            from: (linode.host_id, linode.epoch),
+            to: (row.source_host_id, epoch),
+            only_unfetched: self.event == Event::RollBackUnfetched,
+        };
+        if !fleet::hand_over(self.conn, row.linode_id, handover)? {
+            return Err(AppError::conflict(
+                "The destination has been told of its ownership meanwhile: this can no longer be taken back.",
+            ));
+        }
+        let mut change = Change {
+            epoch: Some(epoch),
+            ..Change::default()
+        };
+        if linode.host_id == row.destination_host_id {
+            if linode.fetched {
+                // Its sealed disks stay there; another try starts from them.
+                change.base_epoch = Some(linode.epoch);
+            }
+            self.restore_profiles(row)?;
+        }
+        rows::note(self.conn, row.id, &change)?;
+        let object = format!("linode {}", row.linode_id);
+        let (from, to) = (
+            format!("host {}", linode.host_id),
+            format!("host {}", row.source_host_id),
+        );
+        audit(
+            self.conn,
+            self.now,
+            self.who,
+            "owner",
+            &object,
+            (&from, &to),
+        )?;
+        Ok(())
+    }
+
+    fn restore_profiles(&mut self, row: &Migration) -> Result<(), AppError> {
+        let Some(before) = &row.profiles_before else {
+            return Ok(());
+        };
+        let before: Vec<(crate::domain::ids::ConfigId, translate::Profile)> =
+            serde_json::from_str(before).map_err(|error| {
+                AppError::Fault(format!("migration {}: stored profiles: {error}", row.id))
+            })?;
+        for (id, profile) in before {
+            fleet::set_profile(self.conn, id, &profile)?;
+        }
+        Ok(())
+    }
+
+    fn close_transfer(&mut self, row: &Migration) -> Result<(), AppError> {
+        if row.started_at.is_some() {
+            self.enqueue(row, JobKind::CloseTransfer, row.source_host_id, row.epoch)?;
+        }
+        Ok(())
+    }
+
+    fn clean_up(&mut self, row: &Migration) -> Result<(), AppError> {
+        if row.started_at.is_none() {
+            return Ok(());
+        }
+        self.close_transfer(row)?;
+        if row.state == MigrationState::Finished {
+            return Ok(());
+        }
+        self.enqueue(
+            row,
+            JobKind::Release,
+            row.destination_host_id,
+            row.epoch + 1,
+        )?;
+        if row.kind != MigrationKind::Return
+            && let Some(epoch) = row.base_epoch
+        {
+            self.enqueue(row, JobKind::Purge, row.destination_host_id, epoch)?;
+        }
+        Ok(())
+    }
+
+    /// The source's sealed disks go, and what an earlier stay left at the destination. The agents check for themselves.
+    fn purge(&mut self, row: &Migration) -> Result<(), AppError> {
+        self.enqueue(row, JobKind::Purge, row.source_host_id, row.epoch)?;
+        if let Some(epoch) = row.base_epoch {
+            self.enqueue(row, JobKind::Purge, row.destination_host_id, epoch)?;
+        }
+        Ok(())
+    }
+
+    fn begin_return(&mut self, row: &Migration) -> Result<(), AppError> {
+        let linode = self.linode(row)?;
+        if linode.host_id != row.destination_host_id {
+            return Err(AppError::conflict(
+                "The Linode has moved on since: there is no way back from here.",
+            ));
+        }
+        let new = NewMigration {
+            kind: MigrationKind::Return,
+            linode_id: row.linode_id,
+            account_id: row.account_id,
+            registration_id: row.registration_id,
+            parent_id: Some(row.id),
+            source_host_id: row.destination_host_id,
+            destination_host_id: row.source_host_id,
+            state: MigrationState::Queued,
+            epoch: linode.epoch,
+            base_epoch: Some(row.epoch),
+            offered_by: None,
+            offered_at: self.now,
+            expires_at: self.now.plus_days(1),
+            queued_at: Some(self.now),
+            queued_by: self.who.user,
+            kernels_accepted: true,
+            stop_limit_s: row.stop_limit_s,
+        };
+        let new = rows::insert(self.conn, &new).map_err(|error| {
+            if error.is_duplicate() {
+                AppError::conflict("The Linode is being migrated already.")
+            } else {
+                error.into()
+            }
+        })?;
+        rows::insert_event(
+            self.conn,
+            new.id,
+            self.now,
+            (new.state, None),
+            "The way back was asked for.",
+        )?;
+        Ok(())
+    }
+
+    fn tell_parent(&mut self, row: &Migration, succeeded: bool) -> Result<(), AppError> {
+        let Some(parent) = row.parent_id else {
+            return Ok(());
+        };
+        let event = if succeeded {
+            Event::WayBackSucceeded
+        } else {
+            Event::WayBackFailed
+        };
+        // Refused only if the parent was told before.
+        let _decided = apply(
+            self.app,
+            self.conn,
+            self.now,
+            self.who,
+            parent,
+            event,
+            &Given::default(),
+        )?;
+        Ok(())
+    }
+}
+
+/// Have both agents reported every disk under this round's epoch, with equal sizes and roots?
+pub fn digests_agree(conn: &mut Db, row: &Migration) -> Result<bool, AppError> {
+    let digests = rows::digests(conn, row.id)?;
+    let disks = fleet::disks_of(conn, row.linode_id)?;
+    Ok(disks.iter().all(|disk| {
+        let side = |side: &str| {
+            digests
+                .iter()
+                .find(|digest| {
+                    digest.disk_id == disk.id && digest.side == side && digest.epoch == row.epoch
+                })
+                .map(|digest| (digest.size_bytes, digest.root.as_str()))
+        };
+        side("source").is_some() && side("source") == side("destination")
+    }))
+}
+
+/// What the migration's log says of a transition, in words for its member.
+fn words(event: Event, to: &machine::Transition) -> String {
+    match (event, to.step) {
+        (Event::Click, _) => "Asked for with one click.",
+        (Event::Retry, _) => "Tried again; what was copied is kept.",
+        (Event::Expire, _) => "The offer expired.",
+        (Event::Cancel, _) if to.state == MigrationState::Cancelled => "Cancelled.",
+        (Event::Cancel, _) => "Asked to cancel.",
+        (Event::Stopped(_), _) => "Cancelled; the Linode stays where it is.",
+        (Event::Confirm, _) => "Confirmed; the copy at the old host is deleted.",
+        (Event::WayBack, _) => "The way back was asked for.",
+        (Event::WayBackSucceeded, _) => "The Linode is back at its old host.",
+        (Event::WayBackFailed, _) => "The way back did not work; the Linode stays where it is.",
+        (Event::RollBackUnfetched, _) => {
+            "Staff took the switch-over back; the old host starts the Linode again."
+        }
+        (_, Some(Step::PreflightSource)) => "Checking the present host.",
+        (_, Some(Step::PreflightDestination)) => "Checking the new host.",
+        (_, Some(Step::Reserve)) => "Reserving disk space on the new host.",
+        (_, Some(Step::OpenTransfer)) => "Connecting the two hosts.",
+        (_, Some(Step::WarmCopy)) => "Copying the disks while the Linode runs.",
+        (_, Some(Step::StopSeal)) => "Shutting the Linode down.",
+        (_, Some(Step::FinalCopy)) => "Copying what changed since, and comparing every piece.",
+        (_, Some(Step::Start)) => "Starting the Linode on the new host.",
+        (_, Some(Step::SealDestination)) => {
+            "The new host could not start it; making sure that it is off there."
+        }
+        (_, Some(Step::Restore)) => "Starting the Linode on its old host again.",
+        (_, None) => match to.state {
+            MigrationState::Finished => "Finished: the Linode runs on the new host.",
+            MigrationState::Failed => "The migration failed; the Linode is on its old host.",
+            _ => "Changed.",
+        },
+    }
+    .to_owned()
+}

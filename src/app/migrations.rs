@@ -1,0 +1,299 @@
+//! What members and staff do with a migration: the one click, a time, cancel, retry, confirm, the way back, and staff's
+//! taking back of a switch-over that the new host has not heard of.
+
+use super::engine::{self, Given};
+use super::{Actor, App, AppError, audit};
+use crate::domain::ids::{JobId, LinodeId, MigrationId};
+use crate::domain::migration::{Event, Letter, Refused};
+use crate::domain::names::StopLimit;
+use crate::domain::time::Time;
+use crate::domain::translate;
+use crate::domain::words::{MigrationKind, MigrationState, Platform, RegistrationState, UserRole};
+use crate::store::db::{Db, wake_on_commit};
+use crate::store::migrations::{self as rows, Change, Migration};
+use crate::store::wake::Wake;
+use crate::store::{fleet, hosts, jobs, registrations};
+
+/// The one click, with what the member chose.
+#[derive(Debug, Clone, Copy)]
+pub struct Click {
+    /// `None`: now.
+    pub at: Option<Time>,
+    /// The member accepts the kernels that stand in for theirs.
+    pub accept_kernels: bool,
+    pub stop_limit: StopLimit,
+}
+
+impl App {
+    /// Starts (or schedules) the migration offered for a Linode. A second click finds it queued and gives the same
+    /// migration; with another time it changes the time.
+    pub fn migrate(
+        &self,
+        actor: &Actor,
+        linode: LinodeId,
+        click: Click,
+    ) -> Result<Migration, AppError> {
+        let account = actor.require_account()?;
+        let now = self.now();
+        if let Some(at) = click.at
+            && (at <= now || at.seconds_since(now) > 366 * 86_400)
+        {
+            let message = "Choose a time in the future, within a year".to_owned();
+            return Err(AppError::Invalid {
+                field: "at",
+                message,
+            });
+        }
+        self.db.write(|conn| {
+            let linode = fleet::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let row = newest(conn, linode.id)?.ok_or_else(no_offer)?;
+            match row.state {
+                MigrationState::Queued => return self.reschedule(conn, now, actor, &row, click.at),
+                MigrationState::Preparing | MigrationState::Copying | MigrationState::Switching => {
+                    return Ok(row);
+                }
+                MigrationState::Offered if row.expires_at <= now => return Err(offer_ended()),
+                MigrationState::Offered => {}
+                MigrationState::Expired => return Err(offer_ended()),
+                _ => return Err(no_offer()),
+            }
+            still_permitted(conn, &row)?;
+            if click.at.is_some_and(|at| at > row.expires_at) {
+                let message = "Choose a time before the offer ends".to_owned();
+                return Err(AppError::Invalid {
+                    field: "at",
+                    message,
+                });
+            }
+            if !click.accept_kernels && needs_acceptance(conn, &row)? {
+                return Err(AppError::Invalid {
+                    field: "accept_kernels",
+                    message: "Confirm that the kernel changes, or stay where you are".to_owned(),
+                });
+            }
+            let change = Change {
+                not_before: Some(click.at),
+                kernels_accepted: Some(click.accept_kernels),
+                stop_limit_s: Some(click.stop_limit.0),
+                ..Change::default()
+            };
+            let given = Given {
+                change,
+                message: String::new(),
+            };
+            let row = accept(engine::apply(
+                self,
+                conn,
+                now,
+                actor.who(),
+                row.id,
+                Event::Click,
+                &given,
+            )?)?;
+            if click.at.is_some() {
+                super::letters::post_letter(self, conn, now, &row, Letter::Scheduled)?;
+            }
+            Ok(row)
+        })
+    }
+
+    fn reschedule(
+        &self,
+        conn: &mut Db,
+        now: Time,
+        actor: &Actor,
+        row: &Migration,
+        at: Option<Time>,
+    ) -> Result<Migration, AppError> {
+        if row.not_before == at || row.not_before.is_none() {
+            return Ok(row.clone());
+        }
+        rows::note(
+            conn,
+            row.id,
+            &Change {
+                not_before: Some(at),
+                ..Change::default()
+            },
+        )?;
+        wake_on_commit(conn, Wake::Reconcile)?;
+        let changed = rows::migration(conn, row.id)?.ok_or(AppError::NotFound)?;
+        if at.is_some() {
+            super::letters::post_letter(self, conn, now, &changed, Letter::Scheduled)?;
+        }
+        let object = format!("migration {}", row.id);
+        let text = |at: Option<Time>| at.map_or_else(|| "now".to_owned(), |at| at.to_string());
+        audit(
+            conn,
+            now,
+            actor.who(),
+            "schedule",
+            &object,
+            (&text(row.not_before), &text(at)),
+        )?;
+        Ok(changed)
+    }
+
+    /// Asks for a cancel. Before the copying it is done at once; later, when the agent says so.
+    pub fn cancel_migration(&self, actor: &Actor, id: MigrationId) -> Result<Migration, AppError> {
+        self.act(actor, id, Event::Cancel)
+    }
+
+    /// Tries a failed migration again, with what was copied.
+    pub fn retry_migration(&self, actor: &Actor, id: MigrationId) -> Result<Migration, AppError> {
+        self.act(actor, id, Event::Retry)
+    }
+
+    /// The member says that all is well: the old host's copy is deleted, and there is no way back any more.
+    pub fn confirm_migration(&self, actor: &Actor, id: MigrationId) -> Result<Migration, AppError> {
+        self.act(actor, id, Event::Confirm)
+    }
+
+    /// Begins the move in the other direction; gives back that new migration.
+    pub fn way_back(&self, actor: &Actor, id: MigrationId) -> Result<Migration, AppError> {
+        let row = self.act(actor, id, Event::WayBack)?;
+        self.db.read(|conn| {
+            Ok(rows::of_linode(conn, row.linode_id)?
+                .into_iter()
+                .find(|child| child.parent_id == Some(row.id))
+                .unwrap_or(row))
+        })
+    }
+
+    /// Staff take a switch-over back whose new host was never told (it is silent): the old host starts the Linode again.
+    pub fn roll_back_migration(
+        &self,
+        actor: &Actor,
+        id: MigrationId,
+    ) -> Result<Migration, AppError> {
+        actor.require_staff()?;
+        self.act(actor, id, Event::RollBackUnfetched)
+    }
+
+    fn act(&self, actor: &Actor, id: MigrationId, event: Event) -> Result<Migration, AppError> {
+        let now = self.now();
+        self.db.write(|conn| {
+            let row = visible(conn, actor, id)?;
+            match (event, row.kind) {
+                (Event::Retry, MigrationKind::Return) => {
+                    return Err(AppError::conflict(
+                        "Ask for the way back again on the migration it belongs to.",
+                    ));
+                }
+                (Event::WayBack, MigrationKind::Return) => {
+                    return Err(AppError::conflict(
+                        "This was the way back itself. Register the Linode again to move it.",
+                    ));
+                }
+                (Event::WayBack, _) if row.way_back_until.is_none_or(|until| until <= now) => {
+                    return Err(AppError::conflict("The time for the way back is over."));
+                }
+                (Event::Retry, _) => still_permitted(conn, &row)?,
+                _ => {}
+            }
+            match engine::apply(self, conn, now, actor.who(), id, event, &Given::default())? {
+                Ok(row) => Ok(row),
+                // The second click of two: what it asked for is done or under way.
+                Err(Refused::Already) => Ok(row),
+                Err(refused) => Err(AppError::conflict(sentence(refused))),
+            }
+        })
+    }
+
+    /// Staff give a job that used up its attempts new ones.
+    pub fn retry_job(&self, actor: &Actor, id: JobId) -> Result<(), AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            if jobs::job(conn, id)?.is_none() {
+                return Err(AppError::NotFound);
+            }
+            if !jobs::revive(conn, id, now)? {
+                return Err(AppError::conflict("Only a failed job can be tried again."));
+            }
+            audit(
+                conn,
+                now,
+                actor.who(),
+                "job.retry",
+                &format!("job {id}"),
+                ("failed", "pending"),
+            )?;
+            Ok(())
+        })
+    }
+}
+
+/// Does the destination need kernels of another family than the profiles have?
+pub fn needs_acceptance(conn: &mut Db, row: &Migration) -> Result<bool, AppError> {
+    let destination = hosts::host(conn, row.destination_host_id)?.ok_or(AppError::NotFound)?;
+    profiles_change_family(conn, row.linode_id, destination.platform)
+}
+
+fn profiles_change_family(conn: &mut Db, linode: LinodeId, to: Platform) -> Result<bool, AppError> {
+    let kernels = fleet::kernels(conn)?;
+    for profile in fleet::profiles_of(conn, linode)? {
+        let translated = translate::translate(&profile.platform_part()?, &kernels, to)
+            .map_err(|error| AppError::conflict(format!("{error}.")))?;
+        if translated.needs_acceptance {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The migration, if the actor may see it: theirs, or any for staff.
+pub fn visible(conn: &mut Db, actor: &Actor, id: MigrationId) -> Result<Migration, AppError> {
+    let row = rows::migration(conn, id)?.ok_or(AppError::NotFound)?;
+    let theirs = actor.account == Some(row.account_id) || actor.role == UserRole::Staff;
+    if theirs {
+        Ok(row)
+    } else {
+        Err(AppError::NotFound)
+    }
+}
+
+/// Checked when work is scheduled and again when it begins: the registration behind it still stands, and the
+/// destination still takes Linodes.
+pub fn still_permitted(conn: &mut Db, row: &Migration) -> Result<(), AppError> {
+    if let Some(id) = row.registration_id
+        && row.kind == MigrationKind::Beta
+        && registrations::registration(conn, id)?
+            .is_none_or(|it| it.state != RegistrationState::Approved)
+    {
+        return Err(AppError::conflict(
+            "The registration behind this migration was withdrawn.",
+        ));
+    }
+    Ok(())
+}
+
+fn newest(conn: &mut Db, linode: LinodeId) -> Result<Option<Migration>, AppError> {
+    Ok(rows::of_linode(conn, linode)?.into_iter().next())
+}
+
+fn no_offer() -> AppError {
+    AppError::conflict(
+        "No migration is offered for this Linode. Register it, and staff will configure one.",
+    )
+}
+
+fn offer_ended() -> AppError {
+    AppError::conflict(
+        "This offer has ended. Your registration still stands: staff can make a new offer.",
+    )
+}
+
+fn accept(decided: Result<Migration, Refused>) -> Result<Migration, AppError> {
+    decided.map_err(|refused| AppError::conflict(sentence(refused)))
+}
+
+fn sentence(refused: Refused) -> String {
+    let text = refused.to_string();
+    let mut letters = text.chars();
+    let first = letters
+        .next()
+        .map(|c| c.to_uppercase().to_string())
+        .unwrap_or_default();
+    format!("{first}{}.", letters.as_str())
+}

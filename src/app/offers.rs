@@ -1,0 +1,152 @@
+//! Staff configure a migration for an approved registration: a destination with room, held for the member until they
+//! click or the offer ends.
+
+use super::letters::{self, About};
+use super::{Actor, App, AppError, audit};
+use crate::domain::ids::{HostId, RegistrationId};
+use crate::domain::placement::{self, Need, Room};
+use crate::domain::translate;
+use crate::domain::words::{
+    HostRole, MailKind, MigrationKind, MigrationState, Platform, RegistrationState,
+};
+use crate::store::db::Db;
+use crate::store::fleet::{self, Linode};
+use crate::store::migrations::{self as rows, Migration, NewMigration};
+use crate::store::{hosts, programme, registrations};
+
+impl App {
+    /// Makes an offer; `destination: None` takes the proposed host. Offering again where an offer stands gives that one.
+    pub fn offer(
+        &self,
+        actor: &Actor,
+        registration: RegistrationId,
+        destination: Option<HostId>,
+    ) -> Result<Migration, AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            let registration =
+                registrations::registration(conn, registration)?.ok_or(AppError::NotFound)?;
+            if registration.state != RegistrationState::Approved {
+                return Err(AppError::conflict(format!(
+                    "The registration is {}, not approved.",
+                    registration.state
+                )));
+            }
+            let linode = fleet::linode(conn, registration.linode_id)?.ok_or(AppError::NotFound)?;
+            let standing = rows::of_linode(conn, linode.id)?.into_iter().find(|row| {
+                row.registration_id == Some(registration.id) && row.state == MigrationState::Offered
+            });
+            if let Some(standing) = standing
+                && destination.is_none_or(|host| host == standing.destination_host_id)
+            {
+                return Ok(standing);
+            }
+            let need = need(conn, &linode, HostRole::Beta)?;
+            if let Some(destination) = destination {
+                hosts::lock(conn, destination)?;
+            }
+            let rooms = hosts::rooms(conn)?;
+            let room = choose(&rooms, &need, destination)?;
+            if destination.is_none() {
+                // The proposal was made without the lock; with it, it must still hold.
+                hosts::lock(conn, room.host)?;
+                let rooms = hosts::rooms(conn)?;
+                choose(&rooms, &need, Some(room.host))?;
+            }
+            check_kernels(conn, &linode, room.platform)?;
+            let programme = programme::get(conn, now)?;
+            let new = NewMigration {
+                kind: MigrationKind::Beta,
+                linode_id: linode.id,
+                account_id: linode.account_id,
+                registration_id: Some(registration.id),
+                parent_id: None,
+                source_host_id: linode.host_id,
+                destination_host_id: room.host,
+                state: MigrationState::Offered,
+                epoch: linode.epoch,
+                base_epoch: None,
+                offered_by: Some(actor.user),
+                offered_at: now,
+                expires_at: now.plus_days(i64::from(programme.offer_days)),
+                queued_at: None,
+                queued_by: None,
+                kernels_accepted: false,
+                stop_limit_s: 60,
+            };
+            let row = rows::insert(conn, &new).map_err(|error| {
+                if error.is_duplicate() {
+                    AppError::conflict("This Linode has a migration already.")
+                } else {
+                    error.into()
+                }
+            })?;
+            rows::insert_event(conn, row.id, now, (row.state, None), "Offered by staff.")?;
+            let about = About {
+                until: Some(row.expires_at),
+                migration: Some(&row),
+                ..About::default()
+            };
+            letters::post_to_account(self, conn, now, MailKind::OfferReady, &linode, &about)?;
+            let object = format!("migration {}", row.id);
+            audit(
+                conn,
+                now,
+                actor.who(),
+                "offer",
+                &object,
+                ("", &format!("host {}", room.host)),
+            )?;
+            Ok(row)
+        })
+    }
+}
+
+/// What a Linode needs of a host.
+pub fn need(conn: &mut Db, linode: &Linode, role: HostRole) -> Result<Need, AppError> {
+    let plan = fleet::plan(conn, linode.plan_id)?;
+    let disk_mb = fleet::disks_of(conn, linode.id)?
+        .iter()
+        .map(|disk| disk.size_mb)
+        .sum();
+    Ok(Need {
+        from: linode.host_id,
+        plan: linode.plan_id,
+        memory_mb: plan.ram_mb,
+        disk_mb,
+        role,
+    })
+}
+
+fn choose<'a>(rooms: &'a [Room], need: &Need, host: Option<HostId>) -> Result<&'a Room, AppError> {
+    match host {
+        Some(host) => {
+            let room = rooms
+                .iter()
+                .find(|room| room.host == host)
+                .ok_or(AppError::NotFound)?;
+            placement::fits(room, need).map_err(|no| {
+                AppError::conflict(format!("{} cannot take this Linode: {no}.", room.name))
+            })?;
+            Ok(room)
+        }
+        None => placement::propose(rooms, need).ok_or_else(|| {
+            AppError::conflict(
+                "No enabled beta host has room for this Linode. Add a host, or free memory on one.",
+            )
+        }),
+    }
+}
+
+fn check_kernels(conn: &mut Db, linode: &Linode, platform: Platform) -> Result<(), AppError> {
+    let kernels = fleet::kernels(conn)?;
+    for profile in fleet::profiles_of(conn, linode.id)? {
+        translate::translate(&profile.platform_part()?, &kernels, platform).map_err(|error| {
+            AppError::conflict(format!(
+                "This Linode cannot be offered a migration: {error}."
+            ))
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! Boot, reboot and shut down a Linode, wherever it is.
+
+use super::{Actor, App, AppError, audit};
+use crate::domain::ids::{ConfigId, JobId, LinodeId};
+use crate::domain::words::{JobKind, JobState, LinodeStatus, MigrationState};
+use crate::store::jobs::{self, NewJob};
+use crate::store::{fleet, migrations};
+
+const POWER: [JobKind; 3] = [JobKind::Boot, JobKind::Reboot, JobKind::Shutdown];
+
+impl App {
+    /// Enqueues a power job. The same one asked for twice is one job; `config` chooses the profile to boot from.
+    pub fn power(
+        &self,
+        actor: &Actor,
+        linode: LinodeId,
+        kind: JobKind,
+        config: Option<ConfigId>,
+    ) -> Result<JobId, AppError> {
+        let account = actor.require_account()?;
+        let now = self.now();
+        let status = match kind {
+            JobKind::Boot => LinodeStatus::Booting,
+            JobKind::Reboot => LinodeStatus::Rebooting,
+            JobKind::Shutdown => LinodeStatus::ShuttingDown,
+            _ => return Err(AppError::Fault(format!("{kind} is not a power job"))),
+        };
+        self.db.write(|conn| {
+            let linode = fleet::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let switching = migrations::of_linode(conn, linode.id)?
+                .first()
+                .is_some_and(|row| row.state == MigrationState::Switching);
+            if switching {
+                return Err(AppError::conflict(
+                    "The Linode is being switched over to its new host. Try again when that is done.",
+                ));
+            }
+            if let Some(open) = jobs::open_of_linode(conn, linode.id, &POWER)? {
+                if open.kind == kind {
+                    return Ok(open.id);
+                }
+                return Err(AppError::conflict(format!(
+                    "A {} is under way. Wait until it is done, then try again.",
+                    open.kind
+                )));
+            }
+            match (kind, linode.status) {
+                (JobKind::Boot, LinodeStatus::Running) => {
+                    return Err(AppError::conflict("The Linode is running already."));
+                }
+                (JobKind::Shutdown, LinodeStatus::Offline) => {
+                    return Err(AppError::conflict("The Linode is off already."));
+                }
+                _ => {}
+            }
+            if kind != JobKind::Shutdown {
+                let profiles = fleet::profiles_of(conn, linode.id)?;
+                match config {
+                    Some(config) if profiles.iter().any(|profile| profile.id == config) => {
+                        fleet::set_boot_config(conn, linode.id, config)?;
+                    }
+                    Some(_) => return Err(AppError::NotFound),
+                    None if profiles.is_empty() => {
+                        return Err(AppError::conflict("The Linode has no config profile to boot from."));
+                    }
+                    None => {}
+                }
+            }
+            let id = jobs::enqueue(
+                conn,
+                &NewJob {
+                    host_id: linode.host_id,
+                    linode_id: linode.id,
+                    migration_id: None,
+                    kind,
+                    state: JobState::Pending,
+                    epoch: linode.epoch,
+                    run_after: now,
+                    requested_by: Some(actor.user),
+                    entered_at: now,
+                },
+            )?;
+            fleet::set_status(conn, linode.id, status, now)?;
+            let object = format!("linode {}", linode.id);
+            audit(conn, now, actor.who(), "power", &object, (&linode.status.to_string(), &status.to_string()))?;
+            Ok(id)
+        })
+    }
+}

@@ -1,0 +1,163 @@
+//! Brings what is up to time: offers expire, queued migrations get their slots, lost leases are given again, way-back
+//! windows end. It has no input: whatever happened before, one round looks at everything, so that recovery after a crash
+//! and normal running are the same path.
+
+use std::collections::HashMap;
+
+use super::engine::{self, Given};
+use super::{App, AppError, PORTAL};
+use crate::domain::migration::Event;
+use crate::domain::placement::{self, Limits};
+use crate::domain::words::{HostState, JobState, LinodeStatus};
+use crate::store::db::{lock_scheduler, wake_on_commit};
+use crate::store::jobs::{self, End, MAX_ATTEMPTS};
+use crate::store::wake::Wake;
+use crate::store::{fleet, hosts, migrations, people, programme};
+
+/// Rows of each kind that one round looks at; the next round goes on.
+const BATCH: i64 = 200;
+/// Failed sign-ins are kept this long.
+const FAILURES_KEPT_S: i64 = 30 * 86_400;
+
+/// What one round did.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Round {
+    pub expired: usize,
+    pub admitted: usize,
+    pub released: usize,
+    pub closed: usize,
+}
+
+impl App {
+    /// One round. Each thing is a transaction of its own: one that fails is logged and holds up none of the others.
+    pub fn reconcile(&self) -> Result<Round, AppError> {
+        Ok(Round {
+            released: self.release_lost_leases()?,
+            expired: self.expire_offers()?,
+            closed: self.close_way_backs()?,
+            admitted: self.admit_queued()?,
+        })
+    }
+
+    fn expire_offers(&self) -> Result<usize, AppError> {
+        let now = self.now();
+        let due = self
+            .db
+            .read(|conn| migrations::expired_offers(conn, now, BATCH))?;
+        let mut done = 0;
+        for id in due {
+            done += usize::from(self.push(id, Event::Expire));
+        }
+        Ok(done)
+    }
+
+    /// The way-back window is over and the Linode is well: its old copy may go. One that is not waits for its member.
+    fn close_way_backs(&self) -> Result<usize, AppError> {
+        let now = self.now();
+        let due = self
+            .db
+            .read(|conn| migrations::way_backs_over(conn, now, BATCH))?;
+        let mut done = 0;
+        for id in due {
+            let healthy = self.db.read(|conn| {
+                let Some(row) = migrations::migration(conn, id)? else {
+                    return Ok(false);
+                };
+                let linode = fleet::linode(conn, row.linode_id)?;
+                Ok::<_, AppError>(linode.is_some_and(|linode| {
+                    linode.host_id == row.destination_host_id
+                        && (linode.status == LinodeStatus::Running || !row.was_running)
+                }))
+            })?;
+            done += usize::from(healthy && self.push(id, Event::Confirm));
+        }
+        Ok(done)
+    }
+
+    fn push(&self, id: crate::domain::ids::MigrationId, event: Event) -> bool {
+        let now = self.now();
+        let outcome = self
+            .db
+            .write(|conn| engine::apply(self, conn, now, PORTAL, id, event, &Given::default()));
+        match outcome {
+            Ok(decided) => decided.is_ok(),
+            Err(error) => {
+                tracing::error!(migration = %id, ?event, %error, "could not be carried out");
+                false
+            }
+        }
+    }
+
+    /// Leases that ran out: the same step is given to the same host again. Nothing else moves: a silent agent may still
+    /// be running what it holds.
+    fn release_lost_leases(&self) -> Result<usize, AppError> {
+        let now = self.now();
+        self.db.write(|conn| {
+            let mut released = 0;
+            for job in jobs::expired(conn, now, BATCH)? {
+                if job.attempt >= MAX_ATTEMPTS {
+                    let end = End {
+                        state: JobState::Failed,
+                        message: "The host stopped answering again and again; staff will look at it.",
+                        detail: "five leases ran out",
+                        now,
+                    };
+                    jobs::end_unclaimed(conn, job.id, &end)?;
+                } else {
+                    jobs::release(conn, job.id, now, "The host did not answer in time.")?;
+                }
+                if let Some(id) = job.migration_id {
+                    wake_on_commit(conn, Wake::Migration(id))?;
+                }
+                released += 1;
+            }
+            Ok(released)
+        })
+    }
+
+    fn admit_queued(&self) -> Result<usize, AppError> {
+        let now = self.now();
+        if self
+            .db
+            .read(|conn| migrations::waiting(conn, now, 1))?
+            .is_empty()
+        {
+            return Ok(0);
+        }
+        self.db.write(|conn| {
+            // Two portals must not both fill the last slot.
+            lock_scheduler(conn)?;
+            let programme = programme::get(conn, now)?;
+            let per_host: HashMap<_, _> = hosts::all(conn)?
+                .into_iter()
+                .filter(|host| matches!(host.state, HostState::Enabled | HostState::Draining))
+                .map(|host| (host.id, host.slots))
+                .collect();
+            let limits = Limits {
+                overall: programme.max_overall,
+                per_link: programme.max_per_link,
+                per_host,
+            };
+            let waiting = migrations::waiting(conn, now, BATCH)?;
+            let running = migrations::at_work(conn)?;
+            let mut admitted = 0;
+            for id in placement::admit(&waiting, &running, &limits) {
+                admitted += usize::from(
+                    engine::apply(self, conn, now, PORTAL, id, Event::Admit, &Given::default())?
+                        .is_ok(),
+                );
+            }
+            Ok(admitted)
+        })
+    }
+
+    /// Throws away what nobody needs any more: ended sessions, old sign-in failures.
+    pub fn tidy(&self) -> Result<(), AppError> {
+        let now = self.now();
+        self.db.write(|conn| {
+            people::drop_expired_sessions(conn, now)?;
+            people::drop_sign_in_failures(conn, now.plus_s(-FAILURES_KEPT_S))?;
+            Ok(())
+        })
+    }
+}

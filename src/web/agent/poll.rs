@@ -1,0 +1,49 @@
+//! The long poll: reports are taken in at once, then the request waits for a job without holding a connection.
+
+use std::time::Duration;
+
+use actix_web::{HttpRequest, web};
+use tokio::time::{Instant, timeout_at};
+
+use super::{Answer, agent, json, parse, run};
+use crate::app::App;
+use crate::wire::{POLL_WAIT_S, Poll, PollAnswer};
+
+/// How often a waiting poll looks without being woken: for jobs whose time comes, and for a lost wake.
+const LOOK: Duration = Duration::from_secs(5);
+
+pub async fn poll(
+    app: web::Data<App>,
+    request: HttpRequest,
+    body: web::Bytes,
+) -> Answer<PollAnswer> {
+    let agent = agent(&app, &request).await?;
+    let poll: Poll = parse(&body)?;
+    let until = Instant::now() + Duration::from_secs(u64::from(poll.wait_s.min(POLL_WAIT_S)));
+    let wants_work = poll.free_slots > 0;
+    {
+        let (app, agent) = (app.clone(), agent.clone());
+        run(move || app.note_poll(&agent, &poll)).await?;
+    }
+    let host = app.db.hub.host(agent.host);
+    let mut answer = PollAnswer {
+        order: None,
+        cap_mb_s: agent.cap_mb_s,
+    };
+    loop {
+        let woken = host.notified();
+        tokio::pin!(woken);
+        // Listening before looking: what is enqueued in between is not missed.
+        woken.as_mut().enable();
+        if wants_work {
+            let (app, agent) = (app.clone(), agent.clone());
+            answer.order = run(move || app.claim(&agent)).await?;
+        }
+        let now = Instant::now();
+        if answer.order.is_some() || now >= until {
+            return Ok(json(answer));
+        }
+        // Running out of time is no error: it looks again.
+        let _woken_or_not = timeout_at(until.min(now + LOOK), woken).await;
+    }
+}
