@@ -149,14 +149,14 @@ impl Fixture {
         let path = |name: &str| self.dir.path().join(name);
         let preload = path("xstate.so");
         let preload = if preload.exists() {
-            format!("preload = {preload:?}")
+            format!("preload = \"{}\"", preload.display())
         } else {
             String::new()
         };
         let text = format!(
-            "prefix = \"t1\"\nbridge = \"br0\"\nmemory_mb = 100\numl_dir = {:?}\nconsole_kb = 64\n{preload}\n\
+            "prefix = \"t1\"\nbridge = \"br0\"\nmemory_mb = 100\numl_dir = \"{}\"\nconsole_kb = 64\n{preload}\n\
              [[kernels]]\nid = \"2.6\"\nlabel = \"2.6\"\nfamily = \"2.6\"\npath = \"/usr/bin/linux.uml\"\n",
-            path("uml")
+            path("uml").display()
         );
         Uml::new(toml::from_str(&text).unwrap(), path("driver")).unwrap()
     }

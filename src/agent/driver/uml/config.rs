@@ -56,7 +56,10 @@ fn default_console_kb() -> u64 {
 }
 
 impl UmlConfig {
-    /// Checks what the types do not; the text names the key.
+    /// Checks what the types do not.
+    ///
+    /// # Errors
+    /// What is wrong, with its key.
     pub fn check(&self) -> Result<(), String> {
         let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
         if self.prefix.is_empty()

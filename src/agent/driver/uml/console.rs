@@ -46,7 +46,7 @@ pub fn bound(folder: &Folder, limit: u64) -> io::Result<()> {
 #[must_use]
 pub fn tail(folder: &Folder, lines: usize) -> String {
     let mut bytes = end_of(&folder.console(), TAIL).unwrap_or_default();
-    if bytes.iter().filter(|byte| **byte == b'\n').count() < lines {
+    if bytes.split(|byte| *byte == b'\n').count() <= lines {
         let mut earlier = end_of(&folder.earlier_console(), TAIL).unwrap_or_default();
         earlier.append(&mut bytes);
         bytes = earlier;

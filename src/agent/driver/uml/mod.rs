@@ -48,6 +48,9 @@ pub struct Uml {
 
 impl Uml {
     /// `state` is the driver's own folder. What runs there already is found again.
+    ///
+    /// # Errors
+    /// If the configuration is wrong, or the folders cannot be made.
     pub fn new(config: UmlConfig, state: PathBuf) -> Result<Self, DriverError> {
         config.check().map_err(DriverError::Host)?;
         if cmdline::plain(&state).is_none() {
@@ -342,6 +345,7 @@ impl Driver for Uml {
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "`map_err` gives it away")]
 fn host(error: io::Error) -> DriverError {
     DriverError::Host(error.to_string())
 }

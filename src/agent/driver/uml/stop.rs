@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::folder::Folder;
-use super::mconsole;
 use super::processes::{Table, writer_of};
+use super::{host, mconsole};
 use crate::agent::driver::{DriverError, Stopped};
 use crate::agent::process::ProcessRef;
 
@@ -115,8 +115,4 @@ impl Stop<'_> {
         let table = Table::read().map_err(host)?;
         Ok(table.guest(&self.folder.kernel(), self.umid, self.recorded))
     }
-}
-
-fn host(error: std::io::Error) -> DriverError {
-    DriverError::Host(error.to_string())
 }

@@ -1,0 +1,125 @@
+"""Who looks on from outside: a client that asks the guest every 50 ms, and a witness that counts its runners. Neither
+knows anything of portal or agents."""
+
+import glob
+import http.client
+import os
+import threading
+import time
+
+
+def fetch(address, path, timeout=0.5):
+    connection = http.client.HTTPConnection(address, 80, timeout=timeout)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        body = answer.read().decode()
+        return body if answer.status == 200 else None
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def await_answer(address, path="/index.html", limit=60):
+    begun = time.monotonic()
+    while time.monotonic() - begun < limit:
+        body = fetch(address, path)
+        if body is not None:
+            return body
+        time.sleep(0.02)
+    raise AssertionError(f"{address}{path}: no answer in {limit} s")
+
+
+class Client(threading.Thread):
+    """Polls `/acked`, the newest number the guest says is on its disk, every 50 ms."""
+
+    PERIOD = 0.05
+
+    def __init__(self, address):
+        super().__init__(daemon=True)
+        self.address = address
+        self.answers = []  # (when asked, number or None)
+        self._ended = threading.Event()
+
+    def run(self):
+        due = time.monotonic()
+        while not self._ended.is_set():
+            now = time.monotonic()
+            body = fetch(self.address, "/acked", timeout=self.PERIOD * 4)
+            self.answers.append((now, int(body) if body and body.strip().isdigit() else None))
+            due = max(due + self.PERIOD, time.monotonic())
+            self._ended.wait(due - time.monotonic())
+
+    def end(self):
+        self._ended.set()
+        self.join()
+
+    @property
+    def acked(self):
+        return max((number for _, number in self.answers if number is not None), default=0)
+
+    def downtime(self, since=0.0):
+        """The longest time between two answers, in seconds."""
+        answered = [when for when, number in self.answers if number is not None and when >= since]
+        return max((b - a for a, b in zip(answered, answered[1:])), default=float("inf"))
+
+    def answered_between(self, begin, end):
+        return sum(1 for when, number in self.answers if begin <= when <= end and number is not None)
+
+
+class Witness(threading.Thread):
+    """Reads the pid files that UML itself writes, of all hosts, every few milliseconds: the same Linode alive twice is
+    the disaster."""
+
+    def __init__(self, folders):
+        super().__init__(daemon=True)
+        self.folders = folders  # host name -> its uml_dir
+        self.overlaps = []
+        self.log = []           # (when, Linode, the hosts it runs on), one entry a change
+        self._ended = threading.Event()
+
+    @staticmethod
+    def _alive(pidfile):
+        try:
+            with open(pidfile) as file:
+                pid = int(file.read())
+            with open(f"/proc/{pid}/stat") as file:
+                return file.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+        except (OSError, ValueError, IndexError):
+            return False
+
+    def look(self):
+        running = {}
+        for host, folder in self.folders.items():
+            for pidfile in glob.glob(f"{folder}/*-linode-*/pid"):
+                if self._alive(pidfile):
+                    linode = int(os.path.dirname(pidfile).rsplit("-", 1)[1])
+                    running.setdefault(linode, []).append(host)
+        return running
+
+    def run(self):
+        before = {}
+        while not self._ended.is_set():
+            running = self.look()
+            for linode in set(before) | set(running):
+                hosts = running.get(linode, [])
+                if hosts != before.get(linode, []):
+                    self.log.append((time.monotonic(), linode, hosts))
+                if len(hosts) > 1:
+                    self.overlaps.append((time.monotonic(), linode, hosts))
+            before = running
+            self._ended.wait(0.01)
+
+    def end(self):
+        self._ended.set()
+        self.join()
+
+
+def check_sequence(text, acked):
+    """The guest's numbers are 1, 2, 3 … without a gap, and none that it called safe is missing."""
+    numbers = [int(line) for line in text.split()]
+    for index, number in enumerate(numbers, 1):
+        assert number == index, f"the sequence has {number} where {index} belongs"
+    assert len(numbers) >= acked, f"{acked} was on disk, but the sequence ends at {len(numbers)}"
+    return len(numbers)
