@@ -4,6 +4,8 @@
 pub mod client;
 pub mod command;
 pub mod config;
+pub mod disk;
 pub mod driver;
 pub mod ledger;
 pub mod process;
+pub mod transfer;

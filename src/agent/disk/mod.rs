@@ -1,0 +1,262 @@
+//! Where guests' disks live on a host. Rule of the room: **nothing here decides**; the ledger says what may be started,
+//! copied or purged, and this room carries it out without ever following a link or touching what it did not make.
+//!
+//! A *generation* is the whole set of one Linode's disks under one epoch. Copies in the making are beside it and become
+//! a generation by one atomic rename ([`DiskStore::publish`]), so half a copy can never be booted.
+//! [`files`] keeps disks as (sparse) files; volumes come with another store behind the same trait.
+
+pub mod aligned;
+mod clones;
+mod dir;
+pub mod files;
+mod image;
+mod sys;
+
+use std::fs::File;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::ids::{DiskId, LinodeId, MigrationId};
+use crate::wire::{DiskDigest, DiskSpec};
+
+pub use files::FileStore;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskFault {
+    /// The host's store is full or would be.
+    NoSpace,
+    /// A disk or generation that should be here is not, or has another size.
+    Missing,
+    /// Something here is not what it should be (a link, a device, two claims on one name); left untouched.
+    Refused,
+    /// The device or file system failed.
+    Io,
+}
+
+/// `public` is in words a customer can use, `detail` for staff.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{public}: {detail}")]
+pub struct DiskError {
+    pub fault: DiskFault,
+    pub public: String,
+    pub detail: String,
+}
+
+impl DiskError {
+    pub fn new(fault: DiskFault, public: &str, detail: impl Into<String>) -> Self {
+        Self {
+            fault,
+            public: public.into(),
+            detail: detail.into(),
+        }
+    }
+
+    /// An I/O error while doing `what`, told apart by its number: a full store is not a broken one.
+    pub fn io(what: &str, error: &std::io::Error) -> Self {
+        let (fault, public) = match error.kind() {
+            std::io::ErrorKind::StorageFull
+            | std::io::ErrorKind::QuotaExceeded
+            | std::io::ErrorKind::FileTooLarge => (
+                DiskFault::NoSpace,
+                "The host has no room left for this Linode's disks",
+            ),
+            std::io::ErrorKind::NotFound => (
+                DiskFault::Missing,
+                "A disk of this Linode was not found on its host",
+            ),
+            _ => (DiskFault::Io, "The host's storage reported an error"),
+        };
+        Self::new(fault, public, format!("{what}: {error}"))
+    }
+}
+
+impl From<(&str, std::io::Error)> for DiskError {
+    fn from((what, error): (&str, std::io::Error)) -> Self {
+        Self::io(what, &error)
+    }
+}
+
+/// Bytes of the file system the disks are on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    pub total: u64,
+    pub free: u64,
+}
+
+/// Bytes of one generation: as its guest sees them, and as stored (holes are free).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    pub total: u64,
+    pub allocated: u64,
+}
+
+/// Everything under the store's folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Whole generations, by Linode and epoch.
+    pub generations: Vec<(LinodeId, i64)>,
+    /// Copies in the making.
+    pub copies: Vec<(LinodeId, MigrationId)>,
+    /// Paths (relative to the store) that follow no rule of the layout. Reported, never touched.
+    pub unknown: Vec<String>,
+}
+
+/// What the final pass proved, kept inside the copy until it is booted, so that a step asked twice answers alike.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Receipt {
+    pub migration: MigrationId,
+    /// The epoch the source had sealed when this was copied.
+    pub sealed: i64,
+    pub digests: Vec<DiskDigest>,
+    pub sent_bytes: u64,
+    pub seconds: f64,
+}
+
+/// One disk's bytes. Offsets and lengths are bytes from its start. All methods may be called from several threads.
+pub trait Image: Send + Sync {
+    /// Size as the guest sees it.
+    fn size(&self) -> u64;
+    /// Fills `buf` from `offset`, through the page cache; a short disk is an error.
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> std::io::Result<()>;
+    /// As [`Image::read_at`], but from the device: not from what this host's memory remembers of it.
+    fn read_uncached(&self, buf: &mut [u8], offset: u64) -> std::io::Result<()>;
+    fn write_at(&self, buf: &[u8], offset: u64) -> std::io::Result<()>;
+    /// Makes a hole: reads as zeros, takes no room.
+    fn punch(&self, range: Range<u64>) -> std::io::Result<()>;
+    /// The first stretch at or after `offset` that may hold anything but zeros; `None`: only holes until the end.
+    fn next_data(&self, offset: u64) -> std::io::Result<Option<Range<u64>>>;
+    /// Tells the store that this will be read soon.
+    fn prefetch(&self, range: Range<u64>);
+    /// Everything written so far survives a power cut.
+    fn sync(&self) -> std::io::Result<()>;
+}
+
+/// A copy in the making: the disk, and the file its digest table is kept in.
+pub struct Target {
+    pub image: Box<dyn Image>,
+    pub table: File,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    /// The Linode may be writing: a clone if the store can, otherwise the live disk.
+    Live,
+    /// The Linode is sealed: the disk itself.
+    Sealed,
+}
+
+/// What one pass reads of one disk.
+pub struct View {
+    pub image: Box<dyn Image>,
+    /// Every change since the view before was reported. If not, everything may have changed.
+    pub told: bool,
+}
+
+/// The disks of one host. Every step may be repeated and then changes nothing.
+pub trait DiskStore: Send + Sync {
+    fn space(&self) -> Result<Space, DiskError>;
+
+    /// The store can tell what changed between two passes (found by trying a clone).
+    fn tells_changes(&self) -> bool;
+
+    /// Is there room for these disks, filled to the brim? Changes nothing.
+    fn preflight(&self, disks: &[DiskSpec]) -> Result<(), DiskError>;
+
+    /// The generation is here, whole, of these sizes, and plain files. (Also how an existing Linode is adopted.)
+    fn check(&self, linode: LinodeId, epoch: i64, disks: &[DiskSpec]) -> Result<Usage, DiskError>;
+
+    /// Where the driver finds a disk of a generation.
+    fn path(&self, linode: LinodeId, epoch: i64, disk: DiskId) -> PathBuf;
+
+    /// Makes room and empty copies for a migration, or copies of the sealed generation `base`. What an earlier,
+    /// interrupted run of the same migration copied is kept (also if it was published and never activated).
+    fn reserve(
+        &self,
+        linode: LinodeId,
+        migration: MigrationId,
+        disks: &[DiskSpec],
+        base: Option<i64>,
+    ) -> Result<(), DiskError>;
+
+    /// A copy in the making, reserved before.
+    fn target(
+        &self,
+        linode: LinodeId,
+        migration: MigrationId,
+        disk: &DiskSpec,
+    ) -> Result<Target, DiskError>;
+
+    /// Gives back `bytes` of the room held for this migration, because they are about to be written.
+    fn use_room(
+        &self,
+        linode: LinodeId,
+        migration: MigrationId,
+        bytes: u64,
+    ) -> Result<(), DiskError>;
+
+    /// Turns the verified copy into generation `epoch`: fsync, one rename, fsync of the folder.
+    fn publish(
+        &self,
+        linode: LinodeId,
+        epoch: i64,
+        disks: &[DiskSpec],
+        receipt: &Receipt,
+    ) -> Result<(), DiskError>;
+
+    /// The generation this migration published here and that was not yet activated.
+    fn published(
+        &self,
+        linode: LinodeId,
+        migration: MigrationId,
+    ) -> Result<Option<(i64, Receipt)>, DiskError>;
+
+    /// The published copy is about to run under `epoch`: it gets that epoch's name and is no longer a migration's to
+    /// release. Call when the grant is persisted and before the boot.
+    fn activate(
+        &self,
+        linode: LinodeId,
+        migration: MigrationId,
+        epoch: i64,
+    ) -> Result<(), DiskError>;
+
+    /// The disks of epoch `from` run on under `to` (a roll-back at the source).
+    fn regrant(&self, linode: LinodeId, from: i64, to: i64) -> Result<(), DiskError>;
+
+    /// Drops the migration's copies, in the making or published, but never an activated generation.
+    fn release(&self, linode: LinodeId, migration: MigrationId) -> Result<(), DiskError>;
+
+    /// Deletes a generation. The caller has checked the ledger.
+    fn purge(&self, linode: LinodeId, epoch: i64) -> Result<(), DiskError>;
+
+    /// Everything written is durable, and the disks refuse writers (short of root's override).
+    fn seal(&self, linode: LinodeId, epoch: i64) -> Result<(), DiskError>;
+
+    fn unseal(&self, linode: LinodeId, epoch: i64) -> Result<(), DiskError>;
+
+    fn list(&self) -> Result<Listing, DiskError>;
+
+    /// What a pass of `migration` reads of one disk of generation `epoch`. Stretches that may differ from the view
+    /// before are reported to `changed`, if the store can tell.
+    fn view(
+        &self,
+        linode: LinodeId,
+        epoch: i64,
+        migration: MigrationId,
+        disk: &DiskSpec,
+        moment: Moment,
+        changed: &mut dyn FnMut(Range<u64>),
+    ) -> Result<View, DiskError>;
+
+    /// A scratch file of the source for one disk of a migration, empty if new. Goes with [`DiskStore::close_source`].
+    fn source_table(
+        &self,
+        linode: LinodeId,
+        migration: MigrationId,
+        disk: DiskId,
+    ) -> Result<File, DiskError>;
+
+    /// Forgets clones and scratch files of a migration at its source.
+    fn close_source(&self, linode: LinodeId, migration: MigrationId) -> Result<(), DiskError>;
+}

@@ -1,0 +1,420 @@
+//! One TLS connection, read and written by one thread, with a time limit on every wait.
+//!
+//! rustls's unbuffered interface: this room owns the buffers, so that records are decrypted where they arrived and a
+//! system call moves a quarter of a megabyte, where the buffered interface reads 4 KiB at a time.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::ServerName;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
+use rustls::{ClientConfig, ServerConfig};
+
+use super::tls;
+
+/// The other end must finish its part of the handshake within this.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// The other end must send or take something within this. Long enough for a segment of a slow disk.
+const IDLE: Duration = Duration::from_secs(60);
+
+const IN: usize = 256 * 1024;
+/// Plaintext encrypted before it is handed to the kernel.
+const OUT: usize = 128 * 1024;
+/// Room for `OUT` bytes in records: 22 bytes for each 16 KiB, and slack for a key update.
+const OUT_TLS: usize = OUT + 4096;
+/// Small messages wait here to share a record.
+const STAGE: usize = 16 * 1024;
+
+enum Conn {
+    Client(UnbufferedClientConnection),
+    Server(UnbufferedServerConnection),
+}
+
+/// What one step through the incoming records found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// Something moved on; look again.
+    More,
+    /// Nothing whole is left in the buffer; plaintext may be sent.
+    Idle,
+    /// The handshake waits for the other end.
+    Blocked,
+    Closed,
+}
+
+pub struct Channel {
+    tcp: TcpStream,
+    conn: Conn,
+    incoming: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Decrypted and not yet read.
+    plain: Vec<u8>,
+    plain_at: usize,
+    stage: Vec<u8>,
+    outgoing: Vec<u8>,
+    out_len: usize,
+    /// Bytes put on the wire, and the time the kernel (so, the link) took to take them.
+    pub wire_bytes: u64,
+    pub wire_time: Duration,
+}
+
+impl Channel {
+    pub fn connect(tcp: TcpStream, config: Arc<ClientConfig>) -> io::Result<Self> {
+        // The name is part of the handshake and never looked at: keys are pinned.
+        let name = ServerName::try_from("agent.invalid").map_err(io::Error::other)?;
+        let conn = UnbufferedClientConnection::new(config, name).map_err(io::Error::other)?;
+        Self::handshake(tcp, Conn::Client(conn))
+    }
+
+    pub fn accept(tcp: TcpStream, config: Arc<ServerConfig>) -> io::Result<Self> {
+        let conn = UnbufferedServerConnection::new(config).map_err(io::Error::other)?;
+        Self::handshake(tcp, Conn::Server(conn))
+    }
+
+    fn handshake(tcp: TcpStream, conn: Conn) -> io::Result<Self> {
+        tcp.set_nodelay(true)?;
+        let mut channel = Self {
+            tcp,
+            conn,
+            incoming: vec![0; IN],
+            start: 0,
+            end: 0,
+            plain: Vec::new(),
+            plain_at: 0,
+            stage: Vec::with_capacity(STAGE),
+            outgoing: vec![0; OUT_TLS],
+            out_len: 0,
+            wire_bytes: 0,
+            wire_time: Duration::ZERO,
+        };
+        let deadline = Instant::now() + HANDSHAKE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "the handshake took too long",
+                ));
+            }
+            channel.tcp.set_read_timeout(Some(left))?;
+            channel.tcp.set_write_timeout(Some(left))?;
+            let found = channel.step(&mut &mut [][..]);
+            // Also on failure: the alert tells the other end why.
+            channel.transmit()?;
+            match found? {
+                Found::More => {}
+                Found::Blocked => channel.receive()?,
+                Found::Idle => break,
+                Found::Closed => return Err(io::ErrorKind::UnexpectedEof.into()),
+            }
+        }
+        channel.tcp.set_read_timeout(Some(IDLE))?;
+        channel.tcp.set_write_timeout(Some(IDLE))?;
+        Ok(channel)
+    }
+
+    /// The other end's certificate, as a fingerprint.
+    pub fn peer(&self) -> Option<String> {
+        let chain = match &self.conn {
+            Conn::Client(conn) => conn.peer_certificates(),
+            Conn::Server(conn) => conn.peer_certificates(),
+        };
+        chain.and_then(<[_]>::first).map(tls::fingerprint)
+    }
+
+    /// One state of the TLS machine. Plaintext goes into `dst` as far as it fits.
+    fn step(&mut self, dst: &mut &mut [u8]) -> io::Result<Found> {
+        let incoming = self
+            .incoming
+            .get_mut(self.start..self.end)
+            .unwrap_or_default();
+        let mut sink = Sink {
+            dst,
+            plain: &mut self.plain,
+            plain_at: &mut self.plain_at,
+            outgoing: &mut self.outgoing,
+            out_len: &mut self.out_len,
+        };
+        let (discard, found) = match &mut self.conn {
+            Conn::Client(conn) => sink.take(conn.process_tls_records(incoming)),
+            Conn::Server(conn) => sink.take(conn.process_tls_records(incoming)),
+        };
+        self.start += discard;
+        if self.start >= self.end {
+            self.start = 0;
+            self.end = 0;
+        }
+        found
+    }
+
+    fn receive(&mut self) -> io::Result<()> {
+        // Move a partial record to the front when there may be no room for its rest.
+        if self.start > 0 && self.incoming.len() - self.end < 32 * 1024 {
+            self.incoming.copy_within(self.start..self.end, 0);
+            self.end -= self.start;
+            self.start = 0;
+        }
+        let room = self.incoming.get_mut(self.end..).unwrap_or_default();
+        if room.is_empty() {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a TLS record is too long",
+            ));
+        }
+        match self.tcp.read(room) {
+            Ok(0) => Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the connection was cut",
+            )),
+            Ok(n) => {
+                self.end += n;
+                Ok(())
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn transmit(&mut self) -> io::Result<()> {
+        if self.out_len > 0 {
+            let started = Instant::now();
+            self.tcp
+                .write_all(self.outgoing.get(..self.out_len).unwrap_or_default())?;
+            self.wire_time += started.elapsed();
+            self.wire_bytes += self.out_len as u64;
+            self.out_len = 0;
+        }
+        Ok(())
+    }
+
+    /// Fills `dst`. What was written before must have been flushed if the other end is to answer it.
+    pub fn read_exact(&mut self, mut dst: &mut [u8]) -> io::Result<()> {
+        let ready = self.plain.get(self.plain_at..).unwrap_or_default();
+        let n = ready.len().min(dst.len());
+        let (head, rest) = dst.split_at_mut(n);
+        head.copy_from_slice(ready.get(..n).unwrap_or_default());
+        dst = rest;
+        self.plain_at += n;
+        if self.plain_at == self.plain.len() {
+            self.plain.clear();
+            self.plain_at = 0;
+        }
+        while !dst.is_empty() {
+            match self.step(&mut dst)? {
+                Found::More => {}
+                Found::Idle | Found::Blocked => {
+                    self.transmit()?;
+                    self.receive()?;
+                }
+                Found::Closed => return Err(io::ErrorKind::UnexpectedEof.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues `data`; large data goes out at once, small waits for [`Channel::flush`].
+    pub fn write(&mut self, data: &[u8]) -> io::Result<()> {
+        if self.stage.len() + data.len() <= STAGE {
+            self.stage.extend_from_slice(data);
+            return Ok(());
+        }
+        self.encrypt_stage()?;
+        if data.len() <= STAGE {
+            self.stage.extend_from_slice(data);
+            return Ok(());
+        }
+        for part in data.chunks(OUT) {
+            self.encrypt(part)?;
+        }
+        Ok(())
+    }
+
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.encrypt_stage()?;
+        self.transmit()
+    }
+
+    fn encrypt_stage(&mut self) -> io::Result<()> {
+        if self.stage.is_empty() {
+            return Ok(());
+        }
+        let stage = std::mem::take(&mut self.stage);
+        let done = self.encrypt(&stage);
+        self.stage = stage;
+        self.stage.clear();
+        done
+    }
+
+    fn encrypt(&mut self, part: &[u8]) -> io::Result<()> {
+        // Records to encrypt and whatever is still waiting share one buffer.
+        if self.out_len + part.len() + 2048 > OUT_TLS {
+            self.transmit()?;
+        }
+        loop {
+            let incoming = self
+                .incoming
+                .get_mut(self.start..self.end)
+                .unwrap_or_default();
+            let room = self.outgoing.get_mut(self.out_len..).unwrap_or_default();
+            // Fast path: nothing has come in, so nothing can be in the way.
+            let status = match &mut self.conn {
+                Conn::Client(conn) => try_encrypt(conn.process_tls_records(incoming), part, room),
+                Conn::Server(conn) => try_encrypt(conn.process_tls_records(incoming), part, room),
+            };
+            match status {
+                Tried::Done { discard, written } => {
+                    self.start += discard;
+                    self.out_len += written;
+                    return Ok(());
+                }
+                Tried::Failed(e) => return Err(e),
+                Tried::Other {
+                    discard,
+                    plain,
+                    encoded,
+                    closed,
+                } => {
+                    self.start += discard;
+                    self.plain.extend_from_slice(&plain);
+                    self.out_len += encoded;
+                    if closed {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        let _ = self.tcp.shutdown(Shutdown::Both);
+    }
+}
+
+enum Tried {
+    Done {
+        discard: usize,
+        written: usize,
+    },
+    /// Something else had to be dealt with first.
+    Other {
+        discard: usize,
+        plain: Vec<u8>,
+        encoded: usize,
+        closed: bool,
+    },
+    Failed(io::Error),
+}
+
+fn try_encrypt<D>(status: UnbufferedStatus<'_, '_, D>, part: &[u8], room: &mut [u8]) -> Tried {
+    let mut discard = status.discard;
+    let mut plain = Vec::new();
+    let mut encoded = 0;
+    let mut closed = false;
+    match status.state {
+        Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+            return match traffic.encrypt(part, room) {
+                Ok(written) => Tried::Done { discard, written },
+                Err(e) => Tried::Failed(io::Error::other(e)),
+            };
+        }
+        Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+            while let Some(record) = traffic.next_record() {
+                match record {
+                    Ok(record) => {
+                        discard += record.discard;
+                        plain.extend_from_slice(record.payload);
+                    }
+                    Err(e) => return Tried::Failed(tls_error(e)),
+                }
+            }
+        }
+        Ok(ConnectionState::EncodeTlsData(mut data)) => match data.encode(room) {
+            Ok(n) => encoded = n,
+            Err(e) => return Tried::Failed(io::Error::other(e)),
+        },
+        Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+        Ok(_) => closed = true,
+        Err(e) => return Tried::Failed(tls_error(e)),
+    }
+    Tried::Other {
+        discard,
+        plain,
+        encoded,
+        closed,
+    }
+}
+
+/// Where what comes out of the TLS machine goes.
+struct Sink<'a, 'b> {
+    dst: &'a mut &'b mut [u8],
+    plain: &'a mut Vec<u8>,
+    plain_at: &'a mut usize,
+    outgoing: &'a mut Vec<u8>,
+    out_len: &'a mut usize,
+}
+
+impl Sink<'_, '_> {
+    fn take<D>(&mut self, status: UnbufferedStatus<'_, '_, D>) -> (usize, io::Result<Found>) {
+        let mut discard = status.discard;
+        let found = match status.state {
+            Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                while let Some(record) = traffic.next_record() {
+                    match record {
+                        Ok(record) => {
+                            discard += record.discard;
+                            self.plaintext(record.payload);
+                        }
+                        Err(e) => return (discard, Err(tls_error(e))),
+                    }
+                }
+                Ok(Found::More)
+            }
+            Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                let room = self.outgoing.get_mut(*self.out_len..).unwrap_or_default();
+                match data.encode(room) {
+                    Ok(n) => {
+                        *self.out_len += n;
+                        Ok(Found::More)
+                    }
+                    Err(e) => Err(io::Error::other(e)),
+                }
+            }
+            Ok(ConnectionState::TransmitTlsData(data)) => {
+                // Encoded bytes stay in `outgoing` until the caller transmits, which it does before it waits.
+                data.done();
+                Ok(Found::More)
+            }
+            Ok(ConnectionState::BlockedHandshake) => Ok(Found::Blocked),
+            Ok(ConnectionState::WriteTraffic(_)) => Ok(Found::Idle),
+            Ok(_) => Ok(Found::Closed),
+            Err(e) => Err(tls_error(e)),
+        };
+        (discard, found)
+    }
+
+    fn plaintext(&mut self, payload: &[u8]) {
+        let whole = std::mem::take(self.dst);
+        let n = whole.len().min(payload.len());
+        let (head, rest) = whole.split_at_mut(n);
+        let (now, later) = payload.split_at(n);
+        head.copy_from_slice(now);
+        *self.dst = rest;
+        if *self.plain_at == self.plain.len() {
+            self.plain.clear();
+            *self.plain_at = 0;
+        }
+        self.plain.extend_from_slice(later);
+    }
+}
+
+/// Keeps "whoever is there is not who we were told" apart from "the line broke".
+fn tls_error(e: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, e)
+}
