@@ -9,4 +9,8 @@
 )]
 
 #[cfg(feature = "agent")]
+mod mover;
+#[cfg(feature = "agent")]
+mod transfer;
+#[cfg(feature = "agent")]
 mod uml;

@@ -1,0 +1,291 @@
+//! Two stores, a source's listener and a destination, for tests of disks and transfers.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use xenbeta::agent::disk::{DiskStore, FileStore};
+use xenbeta::agent::transfer::{
+    Cap, Fetch, FinalReport, Granted, Identity, Server, Source, TransferError, WarmReport, Watch,
+    same_token,
+};
+use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
+use xenbeta::wire::{DiskDigest, DiskSpec, Peer, Progress};
+
+pub const LINODE: LinodeId = LinodeId(7);
+pub const MIGRATION: MigrationId = MigrationId(3);
+pub const EPOCH: i64 = 4;
+pub const MIB: u64 = 1 << 20;
+
+/// The portal's and the ledger's part.
+pub struct FakeSource {
+    pub granted: Granted,
+    pub token: String,
+    pub peer: String,
+    pub sealed: AtomicI64,
+    pub open: AtomicBool,
+    pub reported: Mutex<Vec<DiskDigest>>,
+    pub portal_up: AtomicBool,
+}
+
+impl Source for FakeSource {
+    fn authorise(&self, migration: MigrationId, token: &str, peer: &str) -> Option<Granted> {
+        let fits = migration == self.granted.migration
+            && same_token(token, &self.token)
+            && peer == self.peer;
+        (fits && self.open.load(Ordering::SeqCst)).then(|| self.granted.clone())
+    }
+    fn sealed(&self, linode: LinodeId) -> i64 {
+        assert_eq!(linode, LINODE);
+        self.sealed.load(Ordering::SeqCst)
+    }
+    fn report_digests(
+        &self,
+        migration: MigrationId,
+        epoch: i64,
+        digests: &[DiskDigest],
+    ) -> Result<(), String> {
+        assert_eq!((migration, epoch), (MIGRATION, EPOCH));
+        if !self.portal_up.load(Ordering::SeqCst) {
+            return Err("the portal is down".into());
+        }
+        *self.reported.lock().unwrap() = digests.to_vec();
+        Ok(())
+    }
+}
+
+/// Watches nothing, and cancels once so many bytes were looked at.
+pub struct Quiet {
+    pub cancel_at: AtomicU64,
+    pub last: Mutex<Option<Progress>>,
+    pub reports: AtomicU64,
+}
+
+impl Default for Quiet {
+    fn default() -> Self {
+        Self {
+            cancel_at: AtomicU64::new(u64::MAX),
+            last: Mutex::default(),
+            reports: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Watch for Quiet {
+    fn progress(&self, progress: Progress) {
+        *self.last.lock().unwrap() = Some(progress);
+        self.reports.fetch_add(1, Ordering::SeqCst);
+    }
+    fn cancelled(&self) -> bool {
+        self.cancel_at.load(Ordering::SeqCst) == 0
+    }
+}
+
+pub struct Lab {
+    pub dir: tempfile::TempDir,
+    pub source: Arc<FakeSource>,
+    pub server: Server,
+    pub from: Arc<dyn DiskStore>,
+    pub to: Arc<dyn DiskStore>,
+    pub identity: Identity,
+    pub peer: Peer,
+    pub disks: Vec<DiskSpec>,
+    pub cap: Arc<Cap>,
+    pub source_cap: Arc<Cap>,
+    pub watch: Quiet,
+}
+
+pub fn spec(id: i64, size_bytes: u64) -> DiskSpec {
+    DiskSpec {
+        id: DiskId(id),
+        label: format!("disk {id}"),
+        size_bytes,
+    }
+}
+
+/// A generation as an import leaves it.
+pub fn make_generation(store: &Path, linode: LinodeId, epoch: i64, disks: &[DiskSpec]) {
+    let folder = store.join(format!("linodes/{linode}/e{epoch}"));
+    std::fs::create_dir_all(&folder).unwrap();
+    for disk in disks {
+        let file = File::create(folder.join(format!("{}.img", disk.id))).unwrap();
+        file.set_len(disk.size_bytes).unwrap();
+    }
+}
+
+impl Lab {
+    pub fn new(sizes: &[u64]) -> Self {
+        let dir = tempfile::tempdir_in(work_dir()).unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        std::fs::create_dir_all(&a).unwrap();
+        std::fs::create_dir_all(&b).unwrap();
+        Self::on(dir, &a, &b, sizes, |store| store)
+    }
+
+    /// With stores in these folders, the destination's behind `wrap`.
+    pub fn on(
+        dir: tempfile::TempDir,
+        a: &Path,
+        b: &Path,
+        sizes: &[u64],
+        wrap: impl FnOnce(Arc<dyn DiskStore>) -> Arc<dyn DiskStore>,
+    ) -> Self {
+        let disks: Vec<_> = sizes
+            .iter()
+            .zip(1..)
+            .map(|(size, id)| spec(id, *size))
+            .collect();
+        make_generation(a, LINODE, EPOCH, &disks);
+        let from: Arc<dyn DiskStore> = Arc::new(FileStore::open(a).unwrap());
+        let to = wrap(Arc::new(FileStore::open(b).unwrap()));
+        let (sa, sb) = (dir.path().join("state-a"), dir.path().join("state-b"));
+        std::fs::create_dir_all(&sa).unwrap();
+        std::fs::create_dir_all(&sb).unwrap();
+        let (ia, ib) = (
+            Identity::load_or_create(&sa).unwrap(),
+            Identity::load_or_create(&sb).unwrap(),
+        );
+        let source = Arc::new(FakeSource {
+            granted: Granted {
+                migration: MIGRATION,
+                linode: LINODE,
+                epoch: EPOCH,
+                disks: disks.clone(),
+            },
+            token: "a token of the portal's".into(),
+            peer: ib.fingerprint().into(),
+            sealed: AtomicI64::new(0),
+            open: AtomicBool::new(true),
+            reported: Mutex::default(),
+            portal_up: AtomicBool::new(true),
+        });
+        let source_cap = Arc::new(Cap::new(None));
+        let server = Server::start(
+            "127.0.0.1:0".parse().unwrap(),
+            &ia,
+            source.clone(),
+            from.clone(),
+            source_cap.clone(),
+        )
+        .unwrap();
+        let peer = Peer {
+            address: server.local_addr().to_string(),
+            fingerprint: ia.fingerprint().into(),
+            token: source.token.clone(),
+        };
+        to.reserve(LINODE, MIGRATION, &disks, None).unwrap();
+        let cap = Arc::new(Cap::new(None));
+        Self {
+            dir,
+            source,
+            server,
+            from,
+            to,
+            identity: ib,
+            peer,
+            disks,
+            cap,
+            source_cap,
+            watch: Quiet::default(),
+        }
+    }
+
+    pub fn fetch(&self) -> Fetch<'_> {
+        Fetch {
+            identity: &self.identity,
+            source: &self.peer,
+            linode: LINODE,
+            migration: MIGRATION,
+            disks: &self.disks,
+            store: &*self.to,
+            cap: &self.cap,
+            watch: &self.watch,
+        }
+    }
+
+    pub fn warm(&self, passes: u32) -> Result<WarmReport, TransferError> {
+        self.fetch().warm(passes)
+    }
+
+    pub fn seal(&self) {
+        self.from.seal(LINODE, EPOCH).unwrap();
+        self.source.sealed.store(EPOCH, Ordering::SeqCst);
+    }
+
+    pub fn finish(&self) -> Result<FinalReport, TransferError> {
+        self.fetch().finish(EPOCH)
+    }
+
+    pub fn source_disk(&self, id: i64) -> File {
+        let path = self.from.path(LINODE, EPOCH, DiskId(id));
+        File::options().read(true).write(true).open(path).unwrap()
+    }
+
+    /// The published copy equals the source, byte by byte and root by root.
+    pub fn assert_equal(&self, report: &FinalReport) {
+        for disk in &self.disks {
+            let a = std::fs::read(self.from.path(LINODE, EPOCH, disk.id)).unwrap();
+            let b = std::fs::read(self.to.path(LINODE, EPOCH + 1, disk.id)).unwrap();
+            assert!(a == b, "disk {} differs", disk.id);
+        }
+        assert_eq!(report.digests, *self.source.reported.lock().unwrap());
+        assert_eq!(
+            report.digests,
+            self.disks
+                .iter()
+                .map(|disk| {
+                    let bytes = std::fs::read(self.from.path(LINODE, EPOCH, disk.id)).unwrap();
+                    reference_digest(disk, &bytes)
+                })
+                .collect::<Vec<_>>()
+        );
+    }
+}
+
+/// The root as the wire defines it, computed plainly.
+pub fn reference_digest(disk: &DiskSpec, bytes: &[u8]) -> DiskDigest {
+    let mut roots = blake3::Hasher::new();
+    for chunk in bytes.chunks(16 * 1024) {
+        roots.update(blake3::hash(chunk).as_bytes());
+    }
+    DiskDigest {
+        disk: disk.id,
+        size_bytes: disk.size_bytes,
+        root: roots.finalize().to_hex().to_string(),
+    }
+}
+
+/// A folder on a real file system: temporary files may be in memory elsewhere.
+pub fn work_dir() -> std::path::PathBuf {
+    std::env::temp_dir()
+}
+
+/// Numbers that look random and are the same in every run.
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.roll() % n.max(1)
+    }
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        for part in bytes.chunks_mut(8) {
+            let word = self.roll().to_le_bytes();
+            part.copy_from_slice(&word[..part.len()]);
+        }
+    }
+    /// Writes `len` random bytes at `at`.
+    pub fn write(&mut self, file: &File, at: u64, len: usize) {
+        let mut bytes = vec![0; len];
+        self.fill(&mut bytes);
+        file.write_all_at(&bytes, at).unwrap();
+    }
+}
