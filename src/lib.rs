@@ -6,6 +6,8 @@
 pub mod agent;
 #[cfg(feature = "portal")]
 pub mod app;
+#[cfg(feature = "portal")]
+pub mod config;
 pub mod domain;
 #[cfg(feature = "portal")]
 pub mod mail;

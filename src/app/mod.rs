@@ -16,6 +16,7 @@ pub mod reconcile;
 pub mod registrations;
 pub mod secrets;
 pub mod sign_in;
+pub mod staff;
 
 use std::sync::Arc;
 

@@ -10,5 +10,7 @@ pub mod error;
 pub mod extract;
 pub mod layer;
 pub mod page;
+pub mod routes;
+pub mod server;
 pub mod settings;
 pub mod ui;

@@ -1,6 +1,7 @@
 //! Loops that run without a request: the reconciler, the mailer, and PostgreSQL's notifications. Each is a thread that
 //! ends when it is told to; each only calls into `app`.
 
+pub mod mailer;
 pub mod notifications;
 pub mod reconciler;
 
@@ -8,6 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
+
+use crate::app::App;
+use crate::mail::Transport;
 
 /// Tells loops to end.
 #[derive(Debug, Clone, Default)]
@@ -39,4 +43,31 @@ impl Stop {
 /// A named thread for a loop.
 pub fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name.to_owned()).spawn(run)
+}
+
+/// Starts every loop the portal needs.
+pub fn start(
+    app: &App,
+    mail: Option<Box<dyn Transport>>,
+    mail_domain: String,
+    stop: &Stop,
+) -> std::io::Result<Vec<JoinHandle<()>>> {
+    let mut loops = Vec::new();
+    let (its_app, its_stop) = (app.clone(), stop.clone());
+    loops.push(spawn("reconciler", move || {
+        reconciler::run(&its_app, &its_stop)
+    })?);
+    let (its_app, its_stop) = (app.clone(), stop.clone());
+    loops.push(spawn("notifications", move || {
+        notifications::run(&its_app.db, &its_stop)
+    })?);
+    if let Some(transport) = mail {
+        let (its_app, its_stop) = (app.clone(), stop.clone());
+        loops.push(spawn("mailer", move || {
+            mailer::run(&its_app, transport.as_ref(), &mail_domain, &its_stop)
+        })?);
+    } else {
+        tracing::warn!("no mail transport is configured: mail stays in the outbox");
+    }
+    Ok(loops)
 }

@@ -1,0 +1,99 @@
+//! The portal's program.
+
+mod host;
+mod schema;
+mod serve;
+mod staff;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xenbeta::app::secrets::Secret;
+use xenbeta::app::{App, Who};
+use xenbeta::config::Config;
+
+/// What a command failed with, in words for whoever typed it.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+#[derive(Parser)]
+#[command(
+    name = "xenbeta",
+    version,
+    about = "The portal of the Xen beta: registrations, offers, migrations"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the portal
+    Serve {
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Create, inspect or change the database's schema
+    Schema {
+        #[command(subcommand)]
+        what: schema::What,
+        /// The database is that of this configuration, or of `DATABASE_URL`
+        #[arg(long, global = true)]
+        config: Option<PathBuf>,
+    },
+    /// Staff of the provider
+    Staff {
+        #[command(subcommand)]
+        what: staff::What,
+        #[arg(long, global = true)]
+        config: Option<PathBuf>,
+    },
+    /// Hosts and their agents
+    Host {
+        #[command(subcommand)]
+        what: host::What,
+        #[arg(long, global = true)]
+        config: Option<PathBuf>,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xenbeta: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve { config } => serve::run(&Config::load(&config)?),
+        Command::Schema { what, config } => schema::run(&what, &configuration(config.as_deref())?),
+        Command::Staff { what, config } => staff::run(what, &configuration(config.as_deref())?),
+        Command::Host { what, config } => host::run(what, &configuration(config.as_deref())?),
+    }
+}
+
+fn configuration(path: Option<&Path>) -> Result<Config, Failure> {
+    Ok(path.map_or_else(|| Ok(Config::bare()), Config::load)?)
+}
+
+/// The use cases for a command. One that derives nothing from the portal's secret works without it.
+fn app_without_secret(config: &Config) -> Result<App, Failure> {
+    let secret = match config.secret() {
+        Ok(secret) => secret,
+        Err(_) => Secret::from_text(&xenbeta::app::secrets::new_token()?)?,
+    };
+    Ok(config.app(secret)?)
+}
+
+/// The actor of a command in the audit trail.
+const COMMAND_LINE: Who<'static> = Who {
+    name: "command line",
+    address: "",
+    user: None,
+};

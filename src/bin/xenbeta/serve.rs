@@ -1,0 +1,28 @@
+//! `xenbeta serve`.
+
+use xenbeta::config::Config;
+use xenbeta::web::server;
+use xenbeta::work::{self, Stop};
+
+use super::Failure;
+
+pub fn run(config: &Config) -> Result<(), Failure> {
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let app = config.app(config.secret()?)?;
+    let mail = config.mail_transport()?;
+    let stop = Stop::default();
+    let loops = work::start(&app, mail, config.mail_domain(), &stop)?;
+    let served = server::serve(config, app);
+    stop.ask();
+    for handle in loops {
+        // A loop that panicked has said so; the others still end in order.
+        let _ended = handle.join();
+    }
+    Ok(served?)
+}

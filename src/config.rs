@@ -1,0 +1,250 @@
+//! The portal's configuration: a TOML file, and the environment for secrets. Unknown keys are refused.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::app::clock::Clock;
+use crate::app::password::Hasher;
+use crate::app::secrets::Secret;
+use crate::app::{App, Settings};
+use crate::mail::{FolderTransport, SmtpSecurity, SmtpSettings, SmtpTransport, Transport};
+use crate::store::db::Database;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("{0}: {1}")]
+    File(PathBuf, std::io::Error),
+    #[error("{0}: {1}")]
+    Syntax(PathBuf, String),
+    #[error("{0}")]
+    Wrong(String),
+}
+
+fn wrong<T>(text: impl Into<String>) -> Result<T, ConfigError> {
+    Err(ConfigError::Wrong(text.into()))
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+    /// How people reach the portal, `https://lpm.example.net`; for links in mails and the check of where forms come from.
+    pub base_url: Option<String>,
+    /// A file for SQLite, or `postgres://…`; the environment's DATABASE_URL goes first, as it may hold a password.
+    pub database_url: Option<String>,
+    #[serde(default = "default_connections")]
+    pub database_connections: u32,
+    /// A file with 32 random characters or more; or the environment's XENBETA_SECRET.
+    pub secret_file: Option<PathBuf>,
+    #[serde(default)]
+    pub trusted_proxies: Vec<IpAddr>,
+    pub tls: Option<Tls>,
+    #[serde(default)]
+    pub mail: Mail,
+    #[serde(default = "default_name")]
+    pub programme_name: String,
+}
+
+/// The certificate chain and its key, as PEM files.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(tag = "transport", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Mail {
+    /// Mail stays in the outbox.
+    #[default]
+    None,
+    /// One `.eml` file a mail.
+    Folder { folder: PathBuf, from: String },
+    Smtp {
+        host: String,
+        port: Option<u16>,
+        security: SmtpSecurity,
+        from: String,
+        username: Option<String>,
+        /// Or the environment's XENBETA_SMTP_PASSWORD.
+        password_file: Option<PathBuf>,
+        root_certificate: Option<PathBuf>,
+    },
+}
+
+fn default_listen() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 8080))
+}
+
+fn default_connections() -> u32 {
+    8
+}
+
+fn default_name() -> String {
+    "Xen Public Beta".to_owned()
+}
+
+/// Secrets, and only they, come from the environment.
+#[allow(clippy::disallowed_methods, reason = "this is the environment's home")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|error| ConfigError::File(path.to_owned(), error))
+}
+
+impl Config {
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(&read(path)?)
+            .map_err(|error| ConfigError::Syntax(path.to_owned(), error.to_string()))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// With nothing but the environment: enough for commands that only need the database.
+    #[must_use]
+    pub fn bare() -> Self {
+        Self {
+            listen: default_listen(),
+            base_url: None,
+            database_url: None,
+            database_connections: 2,
+            secret_file: None,
+            trusted_proxies: Vec::new(),
+            tls: None,
+            mail: Mail::None,
+            programme_name: default_name(),
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        if let Some(url) = &self.base_url {
+            let rest = url
+                .strip_prefix("https://")
+                .or_else(|| url.strip_prefix("http://"));
+            if rest.is_none_or(|rest| rest.is_empty() || rest.contains('/')) {
+                return wrong(format!(
+                    "base_url: {url:?} must be a scheme and a host, like https://lpm.example.net"
+                ));
+            }
+        } else if !self.listen.ip().is_loopback() {
+            return wrong("base_url is needed unless the portal listens on loopback only");
+        }
+        if !(1..=500).contains(&self.database_connections) {
+            return wrong("database_connections: 1 to 500");
+        }
+        Ok(())
+    }
+
+    pub fn database_url(&self) -> Result<String, ConfigError> {
+        environment("DATABASE_URL").or_else(|| self.database_url.clone()).map_or_else(
+            || wrong("no database: set DATABASE_URL, or database_url in the configuration (a file, or postgres://…)"),
+            Ok,
+        )
+    }
+
+    pub fn secret(&self) -> Result<Secret, ConfigError> {
+        let text = match (environment("XENBETA_SECRET"), &self.secret_file) {
+            (Some(text), _) => text,
+            (None, Some(file)) => read(file)?,
+            (None, None) => {
+                return wrong("no secret: set secret_file in the configuration, or XENBETA_SECRET");
+            }
+        };
+        Secret::from_text(&text).map_err(|error| ConfigError::Wrong(error.to_string()))
+    }
+
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        self.base_url
+            .clone()
+            .unwrap_or_else(|| format!("http://{}", self.listen))
+    }
+
+    /// The use cases over this configuration's database.
+    pub fn app(&self, secret: Secret) -> Result<App, ConfigError> {
+        let fault = |error: &dyn std::fmt::Display| ConfigError::Wrong(error.to_string());
+        Ok(App {
+            db: Database::open(&self.database_url()?, self.database_connections)
+                .map_err(|error| fault(&error))?,
+            clock: Clock::System,
+            secret: Arc::new(secret),
+            settings: Arc::new(Settings {
+                base_url: self.base_url(),
+                programme_name: self.programme_name.clone(),
+                ..Settings::default()
+            }),
+            hasher: Arc::new(Hasher::new().map_err(|error| fault(&error))?),
+        })
+    }
+
+    /// The way mail leaves; `None` if it does not.
+    pub fn mail_transport(&self) -> Result<Option<Box<dyn Transport>>, ConfigError> {
+        let setup = |error: &dyn std::fmt::Display| ConfigError::Wrong(format!("mail: {error}"));
+        Ok(match &self.mail {
+            Mail::None => None,
+            Mail::Folder { folder, from } => Some(Box::new(
+                FolderTransport::new(folder, from).map_err(|error| setup(&error))?,
+            )),
+            Mail::Smtp {
+                host,
+                port,
+                security,
+                from,
+                username,
+                password_file,
+                root_certificate,
+            } => {
+                let password = match (environment("XENBETA_SMTP_PASSWORD"), password_file) {
+                    (Some(password), _) => Some(password),
+                    (None, Some(file)) => Some(read(file)?.trim_end().to_owned()),
+                    (None, None) => None,
+                };
+                let settings = SmtpSettings {
+                    host: host.clone(),
+                    port: *port,
+                    security: *security,
+                    username: username.clone(),
+                    password,
+                    root_certificate: root_certificate
+                        .as_deref()
+                        .map(|path| read(path).map(String::into_bytes))
+                        .transpose()?,
+                    timeout: Duration::from_secs(20),
+                    from: from.clone(),
+                    hello_name: None,
+                };
+                Some(Box::new(
+                    SmtpTransport::new(&settings).map_err(|error| setup(&error))?,
+                ))
+            }
+        })
+    }
+
+    /// The part of the sender's address after the `@`, for Message-IDs.
+    #[must_use]
+    pub fn mail_domain(&self) -> String {
+        let from = match &self.mail {
+            Mail::None => "",
+            Mail::Folder { from, .. } | Mail::Smtp { from, .. } => from.as_str(),
+        };
+        let domain = from
+            .rsplit('@')
+            .next()
+            .unwrap_or("")
+            .trim_end_matches('>')
+            .trim();
+        if domain.is_empty() {
+            "localhost".to_owned()
+        } else {
+            domain.to_owned()
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Brings the HTTP server up: workers, limits, TLS.
+
+use std::io;
+use std::time::Duration;
+
+use actix_web::middleware::from_fn;
+use actix_web::{App as Web, HttpServer, web};
+use rustls::ServerConfig;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::settings::Settings;
+use super::{layer, routes};
+use crate::app::App;
+use crate::config::{Config, Tls};
+
+/// A body that is no upload, in bytes; forms are far smaller.
+const BODY_LIMIT: usize = 256 * 1024;
+/// How long the head of a request may take to arrive, and how long requests get when the portal stops.
+const HEAD_TIME: Duration = Duration::from_secs(10);
+const STOP_S: u64 = 5;
+/// Long polls of agents are most of the connections.
+const CONNECTIONS_PER_WORKER: usize = 25_000;
+
+/// Serves until told to stop (SIGINT, SIGTERM).
+pub fn serve(config: &Config, app: App) -> io::Result<()> {
+    let settings = Settings {
+        public_origin: config.base_url.clone(),
+        trusted_proxies: config.trusted_proxies.clone(),
+    };
+    let (app, settings) = (web::Data::new(app), web::Data::new(settings));
+    let server = HttpServer::new(move || {
+        Web::new()
+            .app_data(app.clone())
+            .app_data(settings.clone())
+            .app_data(web::PayloadConfig::new(BODY_LIMIT))
+            .app_data(web::FormConfig::default().limit(BODY_LIMIT))
+            .wrap(from_fn(layer::edge))
+            .configure(routes::configure)
+    })
+    .workers(2)
+    .max_connections(CONNECTIONS_PER_WORKER)
+    .client_request_timeout(HEAD_TIME)
+    .keep_alive(Duration::from_secs(75))
+    .shutdown_timeout(STOP_S);
+    let server = match &config.tls {
+        Some(tls) => server.bind_rustls_0_23(config.listen, tls_config(tls)?),
+        None => server.bind(config.listen),
+    }
+    .map_err(|error| {
+        io::Error::new(
+            error.kind(),
+            format!("cannot listen on {}: {error}", config.listen),
+        )
+    })?;
+    for address in server.addrs() {
+        tracing::info!(%address, "serving");
+    }
+    actix_web::rt::System::new().block_on(server.run())
+}
+
+fn tls_config(tls: &Tls) -> io::Result<ServerConfig> {
+    let bad = |what: &std::path::Path, error: &dyn std::fmt::Display| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{}: {error}", what.display()),
+        )
+    };
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&tls.certificate)
+        .and_then(Iterator::collect)
+        .map_err(|error| bad(&tls.certificate, &error))?;
+    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|error| bad(&tls.key, &error))?;
+    ServerConfig::builder_with_provider(std::sync::Arc::new(
+        rustls::crypto::ring::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()
+    .map_err(|error| bad(&tls.certificate, &error))?
+    .with_no_client_auth()
+    .with_single_cert(chain, key)
+    .map_err(|error| bad(&tls.certificate, &error))
+}

@@ -1,0 +1,71 @@
+//! Sends what is in the outbox. A mail is put off before it is tried, so that a crash half way sends it once more (with
+//! the same Message-ID) rather than never; two portals never try the same one at once.
+
+use std::time::Duration;
+
+use super::Stop;
+use crate::app::{App, AppError};
+use crate::mail::{Message, Rendered, SendError, Transport};
+use crate::store::outbox::{self, Mail};
+
+/// Mails taken in one go.
+const BATCH: i64 = 20;
+/// How long a try may take before another one is made; longer than any transport's own limits.
+const TRY_S: i64 = 300;
+/// Tries, with waits of 1, 2, 4 … minutes, at most 4 hours: about two days in all.
+const TRIES: i32 = 18;
+const EVERY: Duration = Duration::from_secs(1);
+
+pub fn run(app: &App, transport: &dyn Transport, domain: &str, stop: &Stop) {
+    while !stop.asked() {
+        match round(app, transport, domain) {
+            Ok(0) => {}
+            // There may be more.
+            Ok(_) => continue,
+            Err(error) => tracing::error!(%error, "the outbox could not be worked off"),
+        }
+        if !stop.sleep(EVERY) {
+            return;
+        }
+    }
+}
+
+/// Tries a batch of what is due; says how many it tried.
+pub fn round(app: &App, transport: &dyn Transport, domain: &str) -> Result<usize, AppError> {
+    let now = app.now();
+    let mails = app.db.write(|conn| {
+        outbox::take_due(conn, now, now.plus_s(TRY_S), BATCH).map_err(AppError::from)
+    })?;
+    let tried = mails.len();
+    for mail in mails {
+        let id = mail.id;
+        let attempts = mail.attempts;
+        let outcome = transport.send(&message(mail, domain));
+        let now = app.now();
+        app.db.write(|conn| {
+            match outcome {
+                Ok(()) => outbox::mark_sent(conn, id, now)?,
+                Err(SendError::Temporary(cause)) if attempts < TRIES => {
+                    tracing::warn!(mail = %id, %cause, "not sent yet");
+                    let minutes = 1_i64 << attempts.clamp(1, 9).saturating_sub(1);
+                    outbox::mark_failed(conn, id, &cause, Some(now.plus_s(60 * minutes.min(240))))?;
+                }
+                Err(SendError::Temporary(cause) | SendError::Permanent(cause)) => {
+                    tracing::error!(mail = %id, %cause, "given up");
+                    outbox::mark_failed(conn, id, &cause, None)?;
+                }
+            }
+            Ok::<_, AppError>(())
+        })?;
+    }
+    Ok(tried)
+}
+
+fn message(mail: Mail, domain: &str) -> Message {
+    let what = Rendered {
+        subject: mail.subject,
+        text: mail.text_body,
+        html: mail.html_body,
+    };
+    Message::of_row(mail.id, domain, mail.recipient, mail.created_at.utc(), what)
+}
