@@ -4,6 +4,7 @@
 use std::fmt;
 use std::fs;
 use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -40,7 +41,7 @@ pub enum ClientError {
 }
 
 /// A bearer credential; its text stays out of logs.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Credential(String);
 
 impl Credential {
@@ -61,7 +62,7 @@ impl fmt::Debug for Credential {
 pub struct Client {
     agent: ureq::Agent,
     portal: String,
-    credential: Option<Credential>,
+    credential: Arc<RwLock<Option<Credential>>>,
 }
 
 impl Client {
@@ -82,14 +83,28 @@ impl Client {
             .max_redirects_will_error(false)
             .proxy(None)
             .timeout_connect(Some(Duration::from_secs(5)))
+            // Shorter than portals keep idle connections, so that none is found closed.
+            .max_idle_age(Duration::from_secs(3))
             .user_agent(concat!("xenbeta-agent/", env!("CARGO_PKG_VERSION")))
             .build()
             .new_agent();
         Ok(Self {
             agent,
             portal: portal.trim_end_matches('/').to_owned(),
-            credential,
+            credential: Arc::new(RwLock::new(credential)),
         })
+    }
+
+    /// Uses another credential from now on, in all threads. `false`: it is the one in use.
+    #[must_use]
+    pub fn change(&self, credential: Credential) -> bool {
+        let mut current = self
+            .credential
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let changed = current.as_ref() != Some(&credential);
+        *current = Some(credential);
+        changed
     }
 
     pub fn enrol(&self, enrol: &Enrol) -> Result<Enrolled, ClientError> {
@@ -122,6 +137,19 @@ impl Client {
         self.call("credential/rotate", &serde_json::json!({}), CALL)
     }
 
+    /// Is this agent's credential accepted? Asked by renewing a job that cannot be: nothing is changed by it.
+    pub fn accepted(&self) -> Result<(), ClientError> {
+        let nothing = Renew {
+            attempt: 0,
+            lease_token: String::new(),
+            progress: None,
+        };
+        match self.renew(JobId(0), &nothing) {
+            Ok(_) | Err(ClientError::Stale(_) | ClientError::Refused { status: 404, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     fn call<B: Serialize, A: DeserializeOwned>(
         &self,
         path: &str,
@@ -135,7 +163,12 @@ impl Client {
             .config()
             .timeout_global(Some(limit))
             .build();
-        if let Some(Credential(credential)) = &self.credential {
+        let credential = self
+            .credential
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some(Credential(credential)) = credential {
             request = request.header("Authorization", format!("Bearer {credential}"));
         }
         let mut response = request.send_json(body).map_err(away)?;

@@ -1,11 +1,21 @@
 //! The host's daemon: polls the portal for orders, carries them out step by step, and remembers in a ledger on disk
 //! what it was granted and what it sealed.
 
+pub mod check;
 pub mod client;
 pub mod command;
 pub mod config;
+pub mod control;
+pub mod daemon;
 pub mod disk;
 pub mod driver;
+pub mod enrol;
+pub mod host;
+pub mod inventory;
 pub mod ledger;
+pub mod overrule;
 pub mod process;
+pub mod run;
+pub mod source;
+pub mod steps;
 pub mod transfer;

@@ -1,1 +1,138 @@
-fn main() {}
+//! The agent's program: enrol a host, run its agent, check that everything it needs is there.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xenbeta::agent::config::Config;
+use xenbeta::agent::driver::simulated::guest;
+use xenbeta::agent::{check, enrol, overrule, run};
+use xenbeta::domain::ids::LinodeId;
+
+const CONFIG: &str = "/etc/xenbeta/agent.toml";
+
+#[derive(Parser)]
+#[command(name = "xenbeta-agent", version, about = "Carries out the portal's orders on one host", long_about = None)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Trade a one-use token (from `xenbeta host add`) for this host's credential
+    Enrol {
+        /// The portal's address; must be the one in the configuration
+        #[arg(long)]
+        portal: Option<String>,
+        #[arg(long, default_value = CONFIG)]
+        config: PathBuf,
+        /// The token; without it, from XENBETA_ENROL_TOKEN or standard input
+        #[arg(long)]
+        token: Option<String>,
+        /// Replace the credential this host already has
+        #[arg(long)]
+        again: bool,
+    },
+    /// Run the agent until SIGTERM; guests outlive it
+    Run {
+        #[arg(long, default_value = CONFIG)]
+        config: PathBuf,
+    },
+    /// Look at everything the agent needs, a line each; status 1 if something fails
+    Check {
+        #[arg(long, default_value = CONFIG)]
+        config: PathBuf,
+    },
+    /// Replace this host's credential by a new one
+    Rotate {
+        #[arg(long, default_value = CONFIG)]
+        config: PathBuf,
+    },
+    /// Start a Linode this host owns without the portal's word (after a reboot, portal away); root only, recorded
+    OverrideStart {
+        #[arg(long, default_value = CONFIG)]
+        config: PathBuf,
+        #[arg(long)]
+        linode: LinodeId,
+        /// Why; goes into the record
+        #[arg(long)]
+        reason: String,
+    },
+    /// A simulated guest (started by the simulated driver)
+    #[command(hide = true)]
+    Guest {
+        #[arg(long)]
+        spec: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    if let Command::Guest { spec } = command {
+        return guest::main(&spec);
+    }
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    match act(command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xenbeta-agent: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+fn act(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Enrol {
+            portal,
+            config,
+            token,
+            again,
+        } => {
+            let config = Config::load(&config)?;
+            if let Some(portal) =
+                portal.filter(|portal| portal.trim_end_matches('/') != config.portal)
+            {
+                return Err(format!(
+                    "--portal {portal}: the configuration says {}",
+                    config.portal
+                )
+                .into());
+            }
+            let identity = enrol::enrol(&config, enrol::token(token)?, again)?;
+            println!("enrolled as {} (host {})", identity.name, identity.host);
+        }
+        Command::Run { config } => run::run(&Config::load(&config)?)?,
+        Command::Check { config } => {
+            let lines = check::check(&Config::load(&config)?);
+            for line in &lines {
+                println!("{line}");
+            }
+            if lines.iter().any(|line| !line.good) {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Command::Rotate { config } => {
+            enrol::rotate(&Config::load(&config)?)?;
+            println!("the credential was replaced");
+        }
+        Command::OverrideStart {
+            config,
+            linode,
+            reason,
+        } => {
+            overrule::start(&Config::load(&config)?, linode, &reason)?;
+            println!("Linode {linode} was started; this is on record");
+        }
+        Command::Guest { spec } => return Ok(guest::main(&spec)),
+    }
+    Ok(ExitCode::SUCCESS)
+}

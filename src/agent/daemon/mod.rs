@@ -1,0 +1,160 @@
+//! The agent at work: one poll at a time, a worker and a keeper per job. It can be killed at any moment: whatever it
+//! must remember is in the ledger first, guests do not depend on it, and a restarted one carries on where it was.
+
+mod jobs;
+mod pause;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::client::{Client, ClientError, Credential};
+use super::control::JobControl;
+use super::host::Host;
+use super::inventory;
+use crate::domain::ids::JobId;
+use crate::wire::{POLL_WAIT_S, Poll, PollAnswer};
+pub use pause::Pause;
+
+/// How often a host with nothing free still reports.
+const BUSY_REPORT: Duration = Duration::from_secs(5);
+/// An answer that came sooner than it was asked to: the portal may be shutting down; do not spin.
+const EARLY: Duration = Duration::from_millis(100);
+/// How often a revoked agent asks whether it is welcome again.
+const REVOKED_PAUSE: Duration = Duration::from_secs(30);
+
+/// Shared by the poll loop, workers and keepers.
+pub struct Daemon {
+    pub host: Arc<Host>,
+    client: Client,
+    slots: u32,
+    wait_s: u32,
+    stop: AtomicBool,
+    /// Read again when the portal refuses the credential: it may have been rotated.
+    credential: Option<PathBuf>,
+    in_hand: Mutex<HashMap<JobId, Arc<JobControl>>>,
+    freed: Condvar,
+}
+
+impl Daemon {
+    #[must_use]
+    pub fn new(
+        host: Arc<Host>,
+        client: Client,
+        slots: u32,
+        credential: Option<PathBuf>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            host,
+            client,
+            slots,
+            wait_s: POLL_WAIT_S,
+            stop: AtomicBool::new(false),
+            credential,
+            in_hand: Mutex::default(),
+            freed: Condvar::new(),
+        })
+    }
+
+    /// Takes up the jobs of an earlier run, then polls until [`Daemon::stop`]. Guests are left as they are.
+    pub fn run(self: &Arc<Self>) {
+        self.take_up();
+        let mut pause = Pause::default();
+        while !self.stopping() {
+            let begun = Instant::now();
+            match self.poll() {
+                Ok(answer) => {
+                    pause.reset();
+                    let idle = answer.order.is_none();
+                    self.answered(answer);
+                    if self.free_slots() == 0 {
+                        self.wait_for_slot();
+                    } else if idle && begun.elapsed() < EARLY {
+                        self.sleep(EARLY);
+                    }
+                }
+                Err(ClientError::Revoked(_)) if self.rotated() => {}
+                Err(error @ ClientError::Revoked(_)) => {
+                    tracing::error!(%error, "this host takes no more orders; its guests run on");
+                    self.sleep(REVOKED_PAUSE);
+                }
+                Err(error) => {
+                    let wait = pause.next();
+                    tracing::warn!(%error, ?wait, "polling failed; guests run on");
+                    self.sleep(wait);
+                }
+            }
+        }
+    }
+
+    /// Asks the poll loop to end; an open poll is not waited for by anyone who exits the process.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.freed.notify_all();
+    }
+
+    #[must_use]
+    pub fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    fn poll(&self) -> Result<PollAnswer, ClientError> {
+        let free_slots = self.free_slots();
+        self.client.poll(&Poll {
+            wait_s: if free_slots == 0 { 0 } else { self.wait_s },
+            held: self.held(),
+            free_slots,
+            inventory: inventory::collect(&self.host),
+        })
+    }
+
+    /// Is there another credential in the state folder than the one refused?
+    fn rotated(&self) -> bool {
+        let read = |path: &PathBuf| std::fs::read_to_string(path).ok();
+        let text = self.credential.as_ref().and_then(read);
+        text.is_some_and(|text| self.client.change(Credential::new(&text)))
+    }
+
+    fn answered(self: &Arc<Self>, answer: PollAnswer) {
+        self.host.cap.set(answer.cap_mb_s);
+        let Some(order) = answer.order else { return };
+        if self.stopping() {
+            // Not held, so it is given again to the next run.
+            return;
+        }
+        self.take(order);
+    }
+
+    fn held(&self) -> Vec<JobId> {
+        let jobs = self.host.ledger.jobs();
+        jobs.iter().map(|held| held.order.job).collect()
+    }
+
+    fn free_slots(&self) -> u32 {
+        let used = u32::try_from(self.lock_jobs().len()).unwrap_or(u32::MAX);
+        self.slots.saturating_sub(used)
+    }
+
+    fn wait_for_slot(&self) {
+        let jobs = self.lock_jobs();
+        let full = |jobs: &mut HashMap<JobId, Arc<JobControl>>| {
+            jobs.len() >= self.slots as usize && !self.stopping()
+        };
+        let _ = self.freed.wait_timeout_while(jobs, BUSY_REPORT, full);
+    }
+
+    /// Sleeps, but not past a stop.
+    fn sleep(&self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        while !self.stopping() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(20).min(deadline - Instant::now()));
+        }
+    }
+
+    fn lock_jobs(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, Arc<JobControl>>> {
+        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,144 @@
+//! Everything the steps of one host work with: ledger, driver, disks, and a lock per Linode.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+
+use super::config::{Config, DisksConfig, DriverConfig};
+use super::disk::{DiskError, DiskStore, FileStore};
+use super::driver::simulated::Simulated;
+use super::driver::{Driver, DriverError};
+use super::ledger::{Ledger, LedgerError};
+use super::transfer::{Cap, Identity, Server};
+use crate::domain::ids::LinodeId;
+
+pub struct Host {
+    pub ledger: Arc<Ledger>,
+    pub driver: Box<dyn Driver>,
+    pub disks: Arc<dyn DiskStore>,
+    /// This agent's end of transfers.
+    pub identity: Arc<Identity>,
+    /// On copying, for the whole host.
+    pub cap: Arc<Cap>,
+    /// Serves open transfers, once the agent runs.
+    pub server: OnceLock<Server>,
+    /// Make sample disks for adopted Linodes that have none (demonstrations only).
+    pub provision_missing: bool,
+    pub locks: Locks,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("the driver: {0}")]
+    Driver(#[from] DriverError),
+    #[error("the disk store: {0}")]
+    Disks(#[from] DiskError),
+    #[error("the transfer identity in {0}: {1}")]
+    Identity(String, std::io::Error),
+}
+
+/// The driver the configuration asks for.
+pub fn driver(config: &Config) -> Result<Box<dyn Driver>, DriverError> {
+    let dir = config.state().driver();
+    match &config.driver {
+        DriverConfig::Simulated(simulated) => {
+            Ok(Box::new(Simulated::new(simulated.clone(), &dir)?))
+        }
+    }
+}
+
+/// The disk store the configuration asks for.
+pub fn disks(config: &Config) -> Result<Arc<dyn DiskStore>, DiskError> {
+    match &config.disks {
+        DisksConfig::Files(files) => Ok(Arc::new(FileStore::open(&files.dir)?)),
+    }
+}
+
+impl Host {
+    /// Opens everything the configuration names. The caller holds the lock on the state folder.
+    pub fn open(config: &Config) -> Result<Self, SetupError> {
+        let identity = Identity::load_or_create(&config.state_dir)
+            .map_err(|error| SetupError::Identity(config.state_dir.display().to_string(), error))?;
+        let mut host = Self::new(
+            Ledger::open(&config.state().ledger())?,
+            driver(config)?,
+            disks(config)?,
+            Arc::new(identity),
+        );
+        host.provision_missing = match &config.driver {
+            DriverConfig::Simulated(simulated) => simulated.provision_missing,
+        };
+        Ok(host)
+    }
+
+    #[must_use]
+    pub fn new(
+        ledger: Ledger,
+        driver: Box<dyn Driver>,
+        disks: Arc<dyn DiskStore>,
+        identity: Arc<Identity>,
+    ) -> Self {
+        Self {
+            ledger: Arc::new(ledger),
+            driver,
+            disks,
+            identity,
+            cap: Arc::new(Cap::new(None)),
+            server: OnceLock::new(),
+            provision_missing: false,
+            locks: Locks::default(),
+        }
+    }
+}
+
+/// One lock per Linode: two jobs of one Linode never run at once on this host. (That no second agent works on the same
+/// state folder is a lock on that folder.)
+#[derive(Debug, Default)]
+pub struct Locks {
+    held: Mutex<HashSet<LinodeId>>,
+    freed: Condvar,
+}
+
+/// The right to work on one Linode, for as long as this lives.
+#[derive(Debug)]
+pub struct Locked<'a> {
+    locks: &'a Locks,
+    linode: LinodeId,
+}
+
+impl Locks {
+    /// Waits for the Linode's lock.
+    #[must_use]
+    pub fn lock(&self, linode: LinodeId) -> Locked<'_> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self
+            .freed
+            .wait_while(held, |held| held.contains(&linode))
+            .unwrap_or_else(PoisonError::into_inner);
+        held.insert(linode);
+        Locked {
+            locks: self,
+            linode,
+        }
+    }
+}
+
+impl Locked<'_> {
+    #[must_use]
+    pub fn linode(&self) -> LinodeId {
+        self.linode
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let mut held = self
+            .locks
+            .held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        held.remove(&self.linode);
+        self.locks.freed.notify_all();
+    }
+}

@@ -1,0 +1,129 @@
+//! What the host has, found out anew for every poll: from the driver and the store, and from the ledger only what no
+//! one else can know. Nothing is repaired or removed here; what does not fit is reported.
+
+use std::collections::BTreeMap;
+
+use super::driver::GuestState;
+use super::host::Host;
+use super::ledger::Entry;
+use crate::domain::ids::LinodeId;
+use crate::wire::{Inventory, LinodeReport};
+
+const MIB: u64 = 1024 * 1024;
+/// How many odd things are named in one report.
+const MOST_UNKNOWN: usize = 100;
+
+/// Looks at everything. A part that cannot be found out is left at zero and named among the unknown.
+#[must_use]
+pub fn collect(host: &Host) -> Inventory {
+    let mut unknown = Vec::new();
+    let space = host
+        .disks
+        .space()
+        .map_err(|error| unknown.push(format!("disk space: {error}")))
+        .ok();
+    let entries = host.ledger.entries();
+    let linodes = linodes(host, &entries, &mut unknown);
+    strangers(host, &entries, &mut unknown);
+    unknown.truncate(MOST_UNKNOWN);
+    Inventory {
+        agent_version: env!("CARGO_PKG_VERSION").into(),
+        memory_total_mb: host.driver.memory_total_mb(),
+        disk_total_mb: space.map_or(0, |space| mib(space.total)),
+        disk_free_mb: space.map_or(0, |space| mib(space.free)),
+        tells_changes: host.disks.tells_changes(),
+        kernels: host.driver.kernels(),
+        linodes,
+        unknown,
+    }
+}
+
+fn mib(bytes: u64) -> i64 {
+    i64::try_from(bytes / MIB).unwrap_or(i64::MAX)
+}
+
+fn linodes(
+    host: &Host,
+    entries: &BTreeMap<LinodeId, Result<Entry, String>>,
+    unknown: &mut Vec<String>,
+) -> Vec<LinodeReport> {
+    let mut reports = Vec::new();
+    for (linode, entry) in entries {
+        match entry {
+            Ok(entry) => match host.driver.state(*linode) {
+                Ok(state) => reports.push(report(host, entry, &state, unknown)),
+                Err(error) => unknown.push(format!("state of Linode {linode}: {error}")),
+            },
+            Err(reason) => unknown.push(format!("ledger record of Linode {linode}: {reason}")),
+        }
+    }
+    reports
+}
+
+fn report(
+    host: &Host,
+    entry: &Entry,
+    state: &GuestState,
+    unknown: &mut Vec<String>,
+) -> LinodeReport {
+    let (running, since) = match state {
+        GuestState::Running { since, .. } => (true, Some(*since)),
+        GuestState::Absent => (false, None),
+    };
+    if running && !entry.marks.owns() {
+        unknown.push(format!(
+            "Linode {} runs here without the right to",
+            entry.linode
+        ));
+        tracing::error!(linode = %entry.linode, marks = ?entry.marks, "a guest runs here without the right to");
+    }
+    LinodeReport {
+        linode: entry.linode,
+        granted: entry.marks.granted,
+        sealed: entry.marks.sealed,
+        running,
+        since,
+        sample: running.then(|| host.driver.sample(entry.linode)).flatten(),
+    }
+}
+
+/// Guests and disks which the ledger does not account for.
+fn strangers(
+    host: &Host,
+    entries: &BTreeMap<LinodeId, Result<Entry, String>>,
+    unknown: &mut Vec<String>,
+) {
+    match host.driver.guests() {
+        Ok(guests) => unknown.extend(
+            guests
+                .iter()
+                .filter(|linode| !entries.contains_key(linode))
+                .map(|linode| format!("guest of Linode {linode}: not in the ledger")),
+        ),
+        Err(error) => unknown.push(format!("guests: {error}")),
+    }
+    let listing = match host.disks.list() {
+        Ok(listing) => listing,
+        Err(error) => {
+            unknown.push(format!("disks: {error}"));
+            return;
+        }
+    };
+    unknown.extend(listing.unknown);
+    for (linode, epoch) in listing.generations {
+        let known = match entries.get(&linode) {
+            Some(Ok(entry)) => {
+                // A published copy waits under an epoch that is still to come.
+                entry.generation == Some(epoch)
+                    || epoch > entry.marks.granted.max(entry.marks.sealed)
+            }
+            Some(Err(_)) => true,
+            None => false,
+        };
+        if !known {
+            unknown.push(format!(
+                "disks of Linode {linode}, epoch {epoch}: not in use"
+            ));
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! What an order makes a host do, a file per group. Rules of the room: `ledger::rules` decides, before anything is
+//! touched; what was decided is on disk before it is acted upon; every step may be repeated and may be cut short at any
+//! point; the driver and the disk store only obey.
+
+mod cleanup;
+mod copy;
+mod ownership;
+mod power;
+mod preflight;
+
+use super::control::{Halt, JobControl};
+use super::disk::{DiskError, DiskFault};
+use super::driver::DriverError;
+use super::host::{Host, Locked};
+use super::ledger::LedgerError;
+use super::ledger::rules::Refusal;
+use super::transfer::TransferError;
+use crate::domain::ids::{DiskId, LinodeId};
+use crate::wire::{GuestSpec, Order, Outcome, Report, Task};
+
+/// How many lines of a guest's console go into a report.
+const CONSOLE_LINES: usize = 60;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    /// The order cannot be carried out as it is; `public` is in words a customer can use.
+    #[error("{public}: {detail}")]
+    Impossible { public: String, detail: String },
+    #[error(transparent)]
+    Halted(#[from] Halt),
+}
+
+/// A job at work: what a step may use.
+pub struct Work<'a> {
+    pub host: &'a Host,
+    pub control: &'a JobControl,
+    /// Proof that nobody else works on this Linode.
+    pub locked: &'a Locked<'a>,
+}
+
+/// Carries an order out. `None`: the lease was lost, and nothing is to be said.
+#[must_use]
+pub fn run(host: &Host, control: &JobControl, order: &Order) -> Option<Outcome> {
+    let locked = host.locks.lock(order.linode);
+    // The wait may have been long.
+    if let Err(halt) = control.check() {
+        return outcome_of_halt(halt);
+    }
+    let work = Work {
+        host,
+        control,
+        locked: &locked,
+    };
+    match dispatch(&work, order) {
+        Ok(report) => Some(Outcome::Succeeded { report }),
+        Err(StepError::Halted(halt)) => outcome_of_halt(halt),
+        Err(error) => Some(failure(&work, order, &error)),
+    }
+}
+
+/// Starts a Linode as it was booted last, under the epoch it is owned by. For `overrule` only.
+pub fn overrule(host: &Host, control: &JobControl, linode: LinodeId) -> Result<(), StepError> {
+    let locked = host.locks.lock(linode);
+    let work = Work {
+        host,
+        control,
+        locked: &locked,
+    };
+    let entry = host.ledger.entry(linode)?;
+    let (Some(guest), Some(boot)) = (entry.guest.clone(), entry.boot.clone()) else {
+        return Err(StepError::Impossible {
+            public: "The Linode was never booted here".into(),
+            detail: format!("Linode {linode}: the ledger has no boot to repeat"),
+        });
+    };
+    power::boot(&work, entry.marks.granted, &guest, &boot).map(|_| ())
+}
+
+fn outcome_of_halt(halt: Halt) -> Option<Outcome> {
+    match halt {
+        Halt::Cancelled => Some(Outcome::Cancelled),
+        Halt::Lost => None,
+    }
+}
+
+fn dispatch(work: &Work<'_>, order: &Order) -> Result<Report, StepError> {
+    match &order.task {
+        Task::Adopt { epoch, guest, boot } => power::adopt(work, *epoch, guest, boot.as_ref()),
+        Task::Boot { epoch, guest, boot } => power::boot(work, *epoch, guest, boot),
+        Task::Reboot {
+            epoch,
+            guest,
+            boot,
+            stop_limit_s,
+        } => power::reboot(work, *epoch, guest, boot, *stop_limit_s),
+        Task::Shutdown {
+            epoch,
+            stop_limit_s,
+        } => power::shutdown(work, *epoch, *stop_limit_s),
+        Task::PreflightSource { epoch, guest } => preflight::source(work, *epoch, guest),
+        Task::PreflightDestination { guest, boots, .. } => {
+            preflight::destination(work, guest, boots)
+        }
+        Task::Reserve {
+            migration,
+            guest,
+            base_epoch,
+        } => preflight::reserve(work, *migration, guest, *base_epoch),
+        Task::OpenTransfer {
+            migration,
+            epoch,
+            guest,
+            peer_fingerprint,
+            token,
+        } => copy::open(work, *migration, *epoch, guest, peer_fingerprint, token),
+        Task::WarmCopy {
+            migration,
+            guest,
+            source,
+            max_passes,
+        } => copy::warm(work, *migration, guest, source, *max_passes),
+        Task::StopSeal {
+            epoch,
+            stop_limit_s,
+            ..
+        } => ownership::stop_seal(work, *epoch, *stop_limit_s),
+        Task::FinalCopy {
+            migration,
+            epoch,
+            guest,
+            source,
+        } => copy::last(work, *migration, *epoch, guest, source),
+        Task::Start {
+            epoch,
+            guest,
+            boot,
+            migration,
+            watch_s,
+        } => ownership::start(
+            work,
+            &ownership::StartOrder {
+                epoch: *epoch,
+                guest,
+                boot: boot.as_ref(),
+                migration: *migration,
+                watch_s: *watch_s,
+            },
+        ),
+        Task::CloseTransfer { migration } => cleanup::close(work, *migration),
+        Task::Release { migration, epoch } => cleanup::release(work, *migration, *epoch),
+        Task::Purge { epoch } => cleanup::purge(work, *epoch),
+    }
+}
+
+/// Puts an error into an answer: what a customer may read, what staff need, and whether to try again.
+fn failure(work: &Work<'_>, order: &Order, error: &StepError) -> Outcome {
+    let (retry, public) = match error {
+        StepError::Refused(_) => (
+            false,
+            "The order no longer fits the Linode's state on this host".into(),
+        ),
+        StepError::Ledger(LedgerError::Damaged { .. }) => (
+            false,
+            "The host cannot be sure of this Linode's state; staff are needed".into(),
+        ),
+        StepError::Ledger(_) => (true, "The host could not write its records".into()),
+        StepError::Driver(DriverError::Refused { public, .. }) => (false, public.clone()),
+        StepError::Driver(DriverError::Host(_)) => {
+            (true, "The host could not carry this out".into())
+        }
+        StepError::Disk(error) => (error.fault == DiskFault::Io, error.public.clone()),
+        StepError::Transfer(error) => (error.retry(), error.public.clone()),
+        StepError::Impossible { public, .. } => (false, public.clone()),
+        StepError::Halted(_) => (true, "The work was interrupted".into()),
+    };
+    let starts = matches!(
+        order.task,
+        Task::Boot { .. } | Task::Reboot { .. } | Task::Start { .. }
+    );
+    let console = starts.then(|| work.console());
+    let detail = error.to_string();
+    tracing::warn!(job = %order.job, linode = %order.linode, retry, detail, "a step failed");
+    Outcome::Failed {
+        retry,
+        public,
+        detail,
+        console: console.filter(|console| !console.is_empty()),
+    }
+}
+
+impl Work<'_> {
+    fn console(&self) -> String {
+        self.host
+            .driver
+            .console_tail(self.locked.linode(), CONSOLE_LINES)
+    }
+
+    /// Where the driver finds the disks of a generation.
+    fn paths(&self, generation: i64, guest: &GuestSpec) -> Vec<(DiskId, std::path::PathBuf)> {
+        let linode = self.locked.linode();
+        let path = |disk: DiskId| (disk, self.host.disks.path(linode, generation, disk));
+        guest.disks.iter().map(|disk| path(disk.id)).collect()
+    }
+}

@@ -1,0 +1,216 @@
+//! Giving a Linode up and taking one over: the two steps that must never be wrong. The order of the lines in here **is**
+//! the protocol (see docs/ARCHITECTURE.md, "Ownership"): change it only together with a model.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::power::{announce, is_running, start_guest, stop};
+use super::preflight::generation;
+use super::{StepError, Work};
+use crate::agent::control::Halt;
+use crate::agent::driver::{DriverError, GuestState, Stopped};
+use crate::agent::ledger::rules::{self, Accept, Seal};
+use crate::agent::ledger::{Entry, Stopping};
+use crate::domain::ids::MigrationId;
+use crate::wire::{BootSpec, GuestSpec, Report};
+
+/// How often a started guest is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long a guest that must not go on may take to end by itself.
+const FAILED_STOP_S: u32 = 10;
+
+/// Stops the guest, confirms that it is absent, and only then seals.
+pub fn stop_seal(work: &Work<'_>, epoch: i64, limit_s: u32) -> Result<Report, StepError> {
+    let mut entry = work.host.ledger.entry(work.locked.linode())?;
+    let seal = rules::may_seal(entry.marks, epoch)?;
+    let found = is_running(work)?;
+    let mut stopping = match entry.stopping {
+        Some(earlier) if earlier.epoch == epoch => Stopping {
+            was_running: earlier.was_running || found,
+            ..earlier
+        },
+        _ => Stopping {
+            epoch,
+            was_running: found,
+            forced: false,
+        },
+    };
+    if entry.stopping != Some(stopping) || entry.desired_running {
+        entry.stopping = Some(stopping);
+        entry.desired_running = false;
+        work.host.ledger.put(&entry)?;
+    }
+    if stop(work, limit_s)? == Stopped::ByForce {
+        stopping.forced = true;
+        entry.stopping = Some(stopping);
+    }
+    match seal {
+        Seal::Now => seal_here(work, &mut entry, epoch)?,
+        Seal::Already => work.host.driver.withdraw(entry.linode)?,
+    }
+    Ok(Report::Sealed {
+        epoch,
+        forced: stopping.forced,
+        was_running: stopping.was_running,
+    })
+}
+
+/// The guest is confirmed absent. Disks first, then the mark, then the network; the caller reports only after all three.
+fn seal_here(work: &Work<'_>, entry: &mut Entry, epoch: i64) -> Result<(), StepError> {
+    if let Some(generation) = entry.generation {
+        work.host.disks.seal(entry.linode, generation)?;
+    }
+    entry.marks = entry.marks.seal(epoch);
+    entry.desired_running = false;
+    work.host.ledger.put(entry)?;
+    work.host.driver.withdraw(entry.linode)?;
+    Ok(())
+}
+
+pub struct StartOrder<'a> {
+    pub epoch: i64,
+    pub guest: &'a GuestSpec,
+    pub boot: Option<&'a BootSpec>,
+    pub migration: Option<MigrationId>,
+    pub watch_s: u32,
+}
+
+/// Accepts the epoch, durably, and only then starts the guest.
+pub fn start(work: &Work<'_>, order: &StartOrder<'_>) -> Result<Report, StepError> {
+    let mut entry = work.host.ledger.entry(work.locked.linode())?;
+    if rules::accept_grant(entry.marks, order.epoch)? == Accept::New {
+        whole_before_accepting(work, &entry, order)?;
+        // From here on the old lease may be lost without harm: the epoch is this host's.
+        if work.control.lost() {
+            return Err(Halt::Lost.into());
+        }
+        entry.marks = entry.marks.grant(order.epoch);
+        entry.stopping = None;
+        entry.guest = Some(order.guest.clone());
+        work.host.ledger.put(&entry)?;
+    }
+    take_disks(work, &mut entry, order)?;
+    let Some(boot) = order.boot else {
+        return Ok(Report::Started {
+            epoch: order.epoch,
+            running: false,
+        });
+    };
+    match bring_up(work, &mut entry, order, boot) {
+        Ok(()) => Ok(Report::Started {
+            epoch: order.epoch,
+            running: true,
+        }),
+        // At the destination the Linode may go back, so it is sealed here. At its own source there is nowhere to go: it
+        // stays this host's, stopped, and can be booted again.
+        Err(StepError::Driver(error)) if order.migration.is_some() => {
+            give_up(work, &mut entry, order.epoch, &error)
+        }
+        Err(error) => {
+            stop(work, FAILED_STOP_S)?;
+            Err(error)
+        }
+    }
+}
+
+/// Nothing is accepted for disks that are not here, whole, and the ones meant.
+fn whole_before_accepting(
+    work: &Work<'_>,
+    entry: &Entry,
+    order: &StartOrder<'_>,
+) -> Result<(), StepError> {
+    let disks = &work.host.disks;
+    let Some(migration) = order.migration else {
+        disks.check(entry.linode, generation(entry)?, &order.guest.disks)?;
+        return Ok(());
+    };
+    let missing = |detail: String| StepError::Impossible {
+        public: "The copied disks are not complete on this host".into(),
+        detail,
+    };
+    match disks.published(entry.linode, migration)? {
+        Some((epoch, _)) if epoch == order.epoch => {
+            disks.check(entry.linode, epoch, &order.guest.disks)?;
+            Ok(())
+        }
+        Some((epoch, _)) => Err(missing(format!(
+            "migration {migration} was published for epoch {epoch}, not {}",
+            order.epoch
+        ))),
+        None => Err(missing(format!(
+            "migration {migration} has no published copy here"
+        ))),
+    }
+}
+
+/// Brings the disks under the epoch's name, if an earlier run of this step did not, and lets the guest write to them.
+fn take_disks(work: &Work<'_>, entry: &mut Entry, order: &StartOrder<'_>) -> Result<(), StepError> {
+    let (disks, linode, epoch) = (&work.host.disks, entry.linode, order.epoch);
+    if entry.generation != Some(epoch) {
+        match order.migration {
+            Some(migration) => disks.activate(linode, migration, epoch)?,
+            None => disks.regrant(linode, generation(entry)?, epoch)?,
+        }
+        entry.generation = Some(epoch);
+        work.host.ledger.put(entry)?;
+    }
+    disks.unseal(linode, epoch)?;
+    Ok(())
+}
+
+/// Starts the guest, announces it and watches that it stays up. A driver's error means that it did not.
+fn bring_up(
+    work: &Work<'_>,
+    entry: &mut Entry,
+    order: &StartOrder<'_>,
+    boot: &BootSpec,
+) -> Result<(), StepError> {
+    let linode = entry.linode;
+    start_guest(work, entry, order.guest, boot)?;
+    announce(work, order.guest);
+    let GuestState::Running { id: first, .. } = work.host.driver.state(linode)? else {
+        return Err(ended("it ended right after its start"));
+    };
+    let deadline = Instant::now() + Duration::from_secs(u64::from(order.watch_s));
+    while Instant::now() < deadline {
+        thread::sleep(LOOK);
+        match work.host.driver.state(linode)? {
+            GuestState::Running { id, .. } if id == first => {}
+            GuestState::Running { .. } => {
+                return Err(ended("it was replaced by another run of itself"));
+            }
+            GuestState::Absent => return Err(ended("it ended while it was watched")),
+        }
+    }
+    Ok(())
+}
+
+fn ended(detail: &str) -> StepError {
+    DriverError::Refused {
+        public: "The Linode did not stay up after its start".into(),
+        detail: detail.into(),
+    }
+    .into()
+}
+
+/// The guest did not come up or did not stay: make sure that it is gone, and seal, so that it may run elsewhere.
+fn give_up(
+    work: &Work<'_>,
+    entry: &mut Entry,
+    epoch: i64,
+    error: &DriverError,
+) -> Result<Report, StepError> {
+    tracing::warn!(linode = %entry.linode, epoch, %error, "a started guest did not stay up");
+    let console = work.console();
+    stop(work, FAILED_STOP_S)?;
+    seal_here(work, entry, epoch)?;
+    let public = match error {
+        DriverError::Refused { public, .. } => public.clone(),
+        DriverError::Host(_) => "The host could not start the Linode".into(),
+    };
+    Ok(Report::StartFailedSealed {
+        epoch,
+        public,
+        console,
+    })
+}

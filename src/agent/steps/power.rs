@@ -1,0 +1,194 @@
+//! Adopt, boot, reboot, shut down: what the owner host does with a Linode that lives here.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use super::{StepError, Work};
+use crate::agent::disk::{DiskError, DiskFault};
+use crate::agent::driver::{Guest, GuestState, Stopped};
+use crate::agent::ledger::rules::{self, Accept};
+use crate::agent::ledger::{Entry, file};
+use crate::wire::{BootSpec, DiskSpec, GuestSpec, Report};
+
+/// How much of a provisioned sample disk is content; the rest is a hole.
+const SAMPLE_BYTES: u64 = 8 * 1024 * 1024;
+
+pub fn adopt(
+    work: &Work<'_>,
+    epoch: i64,
+    guest: &GuestSpec,
+    boot: Option<&BootSpec>,
+) -> Result<Report, StepError> {
+    let linode = work.locked.linode();
+    let mut entry = work.host.ledger.entry(linode)?;
+    let accept = rules::adopt(entry.marks, epoch)?;
+    let generation = entry.generation.unwrap_or(epoch);
+    if work.host.provision_missing && accept == Accept::New {
+        provision(work, generation, guest)?;
+    }
+    work.host.disks.check(linode, generation, &guest.disks)?;
+    let running = is_running(work)?;
+    entry.marks = entry.marks.grant(epoch);
+    entry.generation = Some(generation);
+    entry.guest = Some(guest.clone());
+    entry.boot = boot.cloned().or(entry.boot);
+    entry.desired_running = entry.desired_running || running;
+    work.host.ledger.put(&entry)?;
+    Ok(Report::Adopted { running })
+}
+
+pub fn boot(
+    work: &Work<'_>,
+    epoch: i64,
+    guest: &GuestSpec,
+    boot: &BootSpec,
+) -> Result<Report, StepError> {
+    let mut entry = work.host.ledger.entry(work.locked.linode())?;
+    rules::act(entry.marks, epoch)?;
+    start_guest(work, &mut entry, guest, boot)?;
+    announce(work, guest);
+    Ok(Report::Started {
+        epoch,
+        running: true,
+    })
+}
+
+pub fn reboot(
+    work: &Work<'_>,
+    epoch: i64,
+    guest: &GuestSpec,
+    boot: &BootSpec,
+    limit_s: u32,
+) -> Result<Report, StepError> {
+    let mut entry = work.host.ledger.entry(work.locked.linode())?;
+    rules::act(entry.marks, epoch)?;
+    stop(work, limit_s)?;
+    start_guest(work, &mut entry, guest, boot)?;
+    announce(work, guest);
+    Ok(Report::Started {
+        epoch,
+        running: true,
+    })
+}
+
+pub fn shutdown(work: &Work<'_>, epoch: i64, limit_s: u32) -> Result<Report, StepError> {
+    let mut entry = work.host.ledger.entry(work.locked.linode())?;
+    rules::act(entry.marks, epoch)?;
+    entry.desired_running = false;
+    work.host.ledger.put(&entry)?;
+    let forced = stop(work, limit_s)? == Stopped::ByForce;
+    work.host.driver.withdraw(entry.linode)?;
+    Ok(Report::Stopped { forced })
+}
+
+pub fn is_running(work: &Work<'_>) -> Result<bool, StepError> {
+    let state = work.host.driver.state(work.locked.linode())?;
+    Ok(matches!(state, GuestState::Running { .. }))
+}
+
+/// Stops the guest and confirms, by asking the host again, that it is absent.
+pub fn stop(work: &Work<'_>, limit_s: u32) -> Result<Stopped, StepError> {
+    let limit = Duration::from_secs(u64::from(limit_s));
+    let stopped = work.host.driver.stop(work.locked.linode(), limit)?;
+    if is_running(work)? {
+        return Err(StepError::Impossible {
+            public: "The Linode could not be stopped".into(),
+            detail: "the driver said it was stopped, and it is still there".into(),
+        });
+    }
+    Ok(stopped)
+}
+
+/// Writes down what is wanted, then starts the guest if it does not run yet. The one place that starts a guest.
+pub fn start_guest(
+    work: &Work<'_>,
+    entry: &mut Entry,
+    guest: &GuestSpec,
+    boot: &BootSpec,
+) -> Result<(), StepError> {
+    let linode = entry.linode;
+    let generation = entry.generation.unwrap_or(entry.marks.granted);
+    let whole = work.host.disks.check(linode, generation, &guest.disks);
+    let locked = work.locked.linode() == linode;
+    rules::may_start(entry.marks, entry.marks.granted, whole.is_ok(), locked).or_else(
+        |refusal| match whole {
+            // The store says what is not whole better than the rule does.
+            Err(error) => Err(StepError::from(error)),
+            Ok(_) => Err(refusal.into()),
+        },
+    )?;
+    entry.guest = Some(guest.clone());
+    entry.boot = Some(boot.clone());
+    entry.desired_running = true;
+    work.host.ledger.put(entry)?;
+    if is_running(work)? {
+        return Ok(());
+    }
+    let disks = work.paths(generation, guest);
+    work.host.driver.start(&Guest {
+        linode,
+        spec: guest,
+        boot,
+        disks: &disks,
+    })?;
+    Ok(())
+}
+
+/// Tells the network; a guest that runs unannounced is better than one that does not run.
+pub fn announce(work: &Work<'_>, guest: &GuestSpec) {
+    let linode = work.locked.linode();
+    if let Err(error) = work.host.driver.announce(linode, guest) {
+        tracing::warn!(%linode, %error, "the addresses could not be announced");
+    }
+}
+
+/// Makes sample disks where there are none: some content, mostly a hole. What is there is left as it is.
+fn provision(work: &Work<'_>, generation: i64, guest: &GuestSpec) -> Result<(), StepError> {
+    for disk in &guest.disks {
+        let path = work
+            .host
+            .disks
+            .path(work.locked.linode(), generation, disk.id);
+        if !path.exists() {
+            make_sample(&path, disk)
+                .map_err(|error| DiskError::io("making a sample disk", &error))?;
+        }
+    }
+    Ok(())
+}
+
+fn make_sample(path: &Path, disk: &DiskSpec) -> io::Result<()> {
+    let bad = || {
+        io::Error::other(DiskError::new(
+            DiskFault::Refused,
+            "",
+            path.display().to_string(),
+        ))
+    };
+    let (dir, name) = (
+        path.parent().ok_or_else(bad)?,
+        path.file_name().ok_or_else(bad)?,
+    );
+    file::private_dir(dir)?;
+    let half_made = dir.join(format!("{}.making", name.to_string_lossy()));
+    let mut file = File::create(&half_made)?;
+    let mut left = disk.size_bytes.min(SAMPLE_BYTES);
+    let mut noise = blake3::Hasher::new()
+        .update(&disk.id.0.to_le_bytes())
+        .finalize_xof();
+    let mut block = vec![0; 64 * 1024];
+    while left > 0 {
+        noise.fill(&mut block);
+        let part = block
+            .get(..usize::try_from(left).unwrap_or(usize::MAX).min(block.len()))
+            .unwrap_or(&block);
+        file.write_all(part)?;
+        left -= part.len() as u64;
+    }
+    file.set_len(disk.size_bytes)?;
+    file.sync_all()?;
+    fs::rename(half_made, path)?;
+    File::open(dir)?.sync_all()
+}

@@ -1,0 +1,134 @@
+//! Before anything is stopped: is the Linode whole at its source, could it run here, and room for it.
+
+use super::power::is_running;
+use super::{StepError, Work};
+use crate::agent::ledger::Entry;
+use crate::agent::ledger::rules;
+use crate::domain::ids::MigrationId;
+use crate::wire::{BootSpec, GuestSpec, Report};
+
+pub fn source(work: &Work<'_>, epoch: i64, guest: &GuestSpec) -> Result<Report, StepError> {
+    let entry = work.host.ledger.entry(work.locked.linode())?;
+    rules::act(entry.marks, epoch)?;
+    let generation = generation(&entry)?;
+    let usage = work
+        .host
+        .disks
+        .check(entry.linode, generation, &guest.disks)?;
+    Ok(Report::Source {
+        running: is_running(work)?,
+        total_bytes: usage.total,
+        allocated_bytes: usage.allocated,
+        tells_changes: work.host.disks.tells_changes(),
+    })
+}
+
+/// Space, memory, kernels, addresses, names. Changes nothing.
+pub fn destination(
+    work: &Work<'_>,
+    guest: &GuestSpec,
+    boots: &[BootSpec],
+) -> Result<Report, StepError> {
+    let linode = work.locked.linode();
+    not_owner(work)?;
+    if is_running(work)? {
+        return Err(rules::Refusal::Running.into());
+    }
+    work.host.disks.preflight(&guest.disks)?;
+    for boot in boots {
+        work.host.driver.preflight(linode, guest, boot)?;
+    }
+    let others = others(work);
+    memory(work, guest, &others)?;
+    addresses(guest, &others)?;
+    Ok(Report::Done)
+}
+
+pub fn reserve(
+    work: &Work<'_>,
+    migration: MigrationId,
+    guest: &GuestSpec,
+    base_epoch: Option<i64>,
+) -> Result<Report, StepError> {
+    let entry = not_owner(work)?;
+    // Any sealed generation is a good beginning: every chunk of the copy is compared with the source later.
+    let base = entry
+        .generation
+        .filter(|_| base_epoch.is_some_and(|epoch| entry.marks.sealed >= epoch));
+    work.host
+        .disks
+        .reserve(entry.linode, migration, &guest.disks, base)?;
+    Ok(Report::Done)
+}
+
+/// The generation in use here; an error if this host has none of the Linode's disks.
+pub fn generation(entry: &Entry) -> Result<i64, StepError> {
+    entry.generation.ok_or_else(|| StepError::Impossible {
+        public: "The Linode's disks are not on this host".into(),
+        detail: format!(
+            "Linode {}: the ledger names no generation of disks",
+            entry.linode
+        ),
+    })
+}
+
+/// A host that owns the Linode is not where it can be copied to.
+pub fn not_owner(work: &Work<'_>) -> Result<Entry, StepError> {
+    let entry = work.host.ledger.entry(work.locked.linode())?;
+    if entry.marks.owns() {
+        return Err(StepError::Impossible {
+            public: "The Linode already lives on this host".into(),
+            detail: format!("{:?}", entry.marks),
+        });
+    }
+    Ok(entry)
+}
+
+/// The other Linodes that live here.
+fn others(work: &Work<'_>) -> Vec<Entry> {
+    let entries = work.host.ledger.entries().into_values().flatten();
+    entries
+        .filter(|entry| entry.marks.owns() && entry.linode != work.locked.linode())
+        .collect()
+}
+
+fn memory(work: &Work<'_>, guest: &GuestSpec, others: &[Entry]) -> Result<(), StepError> {
+    let total = work.host.driver.memory_total_mb();
+    let ram = |entry: &Entry| entry.guest.as_ref().map_or(0, |guest| guest.ram_mb);
+    let used: i64 = others
+        .iter()
+        .filter(|entry| entry.desired_running)
+        .map(ram)
+        .sum();
+    if used + guest.ram_mb > total {
+        return Err(StepError::Impossible {
+            public: "The new host does not have enough free memory".into(),
+            detail: format!("{} MiB wanted, {used} of {total} MiB in use", guest.ram_mb),
+        });
+    }
+    Ok(())
+}
+
+fn addresses(guest: &GuestSpec, others: &[Entry]) -> Result<(), StepError> {
+    for other in others {
+        let Some(theirs) = &other.guest else { continue };
+        let shared = guest.addresses.iter().find(|ours| {
+            theirs
+                .addresses
+                .iter()
+                .any(|their| their.address == ours.address)
+        });
+        let clash = match shared {
+            Some(address) => format!("address {}", address.address),
+            None if theirs.mac.eq_ignore_ascii_case(&guest.mac) => {
+                format!("MAC {}", guest.mac)
+            }
+            None => continue,
+        };
+        return Err(StepError::Impossible {
+            public: "An address of this Linode is already in use on the new host".into(),
+            detail: format!("{clash} belongs to Linode {} here", other.linode),
+        });
+    }
+    Ok(())
+}
