@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use super::config::{Config, DisksConfig, DriverConfig};
 use super::disk::{DiskError, DiskStore, FileStore};
 use super::driver::simulated::Simulated;
+use super::driver::uml::Uml;
 use super::driver::{Driver, DriverError};
 use super::ledger::{Ledger, LedgerError};
 use super::transfer::{Cap, Identity, Server};
@@ -45,6 +46,7 @@ pub fn driver(config: &Config) -> Result<Box<dyn Driver>, DriverError> {
         DriverConfig::Simulated(simulated) => {
             Ok(Box::new(Simulated::new(simulated.clone(), &dir)?))
         }
+        DriverConfig::Uml(uml) => Ok(Box::new(Uml::new(uml.clone(), dir)?)),
     }
 }
 
@@ -68,6 +70,7 @@ impl Host {
         );
         host.provision_missing = match &config.driver {
             DriverConfig::Simulated(simulated) => simulated.provision_missing,
+            DriverConfig::Uml(_) => false,
         };
         Ok(host)
     }

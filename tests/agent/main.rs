@@ -9,7 +9,23 @@
 )]
 
 #[cfg(feature = "agent")]
+mod agents;
+#[cfg(feature = "agent")]
+mod daemon;
+#[cfg(feature = "agent")]
+mod fakes;
+#[cfg(feature = "agent")]
 mod mover;
+#[cfg(feature = "agent")]
+mod moves;
+#[cfg(feature = "agent")]
+mod orders;
+#[cfg(feature = "agent")]
+mod portal;
+#[cfg(feature = "agent")]
+mod samples;
+#[cfg(feature = "agent")]
+mod simulated;
 #[cfg(feature = "agent")]
 mod transfer;
 #[cfg(feature = "agent")]

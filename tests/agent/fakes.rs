@@ -1,0 +1,353 @@
+//! A world in memory for many thousands of steps: guests and disks of any number of hosts, with faults on demand. The
+//! world itself notices two runners of one Linode, and a guest on disks that were not whole.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::DateTime;
+use xenbeta::agent::disk::{
+    DiskError, DiskFault, DiskStore, Listing, Moment, Receipt, Space, Target, Usage, View,
+};
+use xenbeta::agent::driver::{Driver, DriverError, Guest, GuestState, Stopped};
+use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
+use xenbeta::domain::words::Platform;
+use xenbeta::wire::{BootSpec, DiskSpec, GuestSpec, KernelReport, Sample};
+
+#[derive(Default)]
+pub struct World {
+    /// Host and Linode → number of this run.
+    pub running: BTreeMap<(usize, LinodeId), u64>,
+    pub runs: u64,
+    pub violations: Vec<String>,
+    /// Host, Linode, epoch → sealed.
+    pub generations: BTreeMap<(usize, LinodeId, i64), bool>,
+    pub published: BTreeMap<(usize, LinodeId, MigrationId), i64>,
+    /// The so-manieth call from now fails: `true`, before it did anything; `false`, after.
+    pub fail: Option<(u64, bool)>,
+    /// A guest that starts is dead at the next look.
+    pub dies: bool,
+}
+
+pub type Shared = Arc<Mutex<World>>;
+
+pub struct FakeDriver(pub usize, pub Shared);
+pub struct FakeDisks(pub usize, pub Shared);
+
+impl World {
+    fn fault(&mut self, before: bool) -> bool {
+        match &mut self.fail {
+            Some((left, when)) if *when == before => {
+                *left -= 1;
+                let now = *left == 0;
+                if now {
+                    self.fail = None;
+                }
+                now
+            }
+            _ => false,
+        }
+    }
+
+    /// One call with an effect; what fails may have happened.
+    fn call<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        if self.fault(true) {
+            return None;
+        }
+        let done = act(self);
+        if self.fault(false) { None } else { Some(done) }
+    }
+
+    fn start(&mut self, host: usize, linode: LinodeId, epoch: Option<i64>) {
+        let others: BTreeSet<usize> = self
+            .running
+            .keys()
+            .filter(|(_, running)| *running == linode)
+            .map(|(host, _)| *host)
+            .collect();
+        if !others.is_empty() {
+            self.violations
+                .push(format!("{linode} starts on {host} and runs on {others:?}"));
+        }
+        match epoch.and_then(|epoch| self.generations.get(&(host, linode, epoch))) {
+            Some(false) => {}
+            found => self.violations.push(format!(
+                "{linode} starts on {host} from disks {epoch:?}: {found:?}"
+            )),
+        }
+        self.runs += 1;
+        if !self.dies {
+            self.running.insert((host, linode), self.runs);
+        }
+    }
+}
+
+fn broken() -> DriverError {
+    DriverError::Host("injected".into())
+}
+
+fn io() -> DiskError {
+    DiskError::new(DiskFault::Io, "injected", "injected")
+}
+
+fn missing(what: &str) -> DiskError {
+    DiskError::new(DiskFault::Missing, "missing", what)
+}
+
+impl Driver for FakeDriver {
+    fn platform(&self) -> Platform {
+        Platform::Uml
+    }
+    fn kernels(&self) -> Vec<KernelReport> {
+        vec![]
+    }
+    fn memory_total_mb(&self) -> i64 {
+        1 << 20
+    }
+    fn preflight(&self, _: LinodeId, _: &GuestSpec, _: &BootSpec) -> Result<(), DriverError> {
+        Ok(())
+    }
+    fn start(&self, guest: &Guest<'_>) -> Result<(), DriverError> {
+        let epoch = guest.disks.first().and_then(|(_, path)| {
+            path.parent()?
+                .file_name()?
+                .to_str()?
+                .strip_prefix('e')?
+                .parse()
+                .ok()
+        });
+        let start = |world: &mut World| world.start(self.0, guest.linode, epoch);
+        self.1.lock().unwrap().call(start).ok_or_else(broken)
+    }
+    fn stop(&self, linode: LinodeId, _: Duration) -> Result<Stopped, DriverError> {
+        let stop = |world: &mut World| match world.running.remove(&(self.0, linode)) {
+            Some(_) => Stopped::Cleanly,
+            None => Stopped::WasAbsent,
+        };
+        self.1.lock().unwrap().call(stop).ok_or_else(broken)
+    }
+    fn state(&self, linode: LinodeId) -> Result<GuestState, DriverError> {
+        let look = |world: &mut World| match world.running.get(&(self.0, linode)) {
+            Some(run) => GuestState::Running {
+                id: run.to_string(),
+                since: DateTime::UNIX_EPOCH,
+            },
+            None => GuestState::Absent,
+        };
+        self.1.lock().unwrap().call(look).ok_or_else(broken)
+    }
+    fn guests(&self) -> Result<Vec<LinodeId>, DriverError> {
+        let world = self.1.lock().unwrap();
+        let here = world.running.keys().filter(|(host, _)| *host == self.0);
+        Ok(here.map(|(_, linode)| *linode).collect())
+    }
+    fn announce(&self, _: LinodeId, _: &GuestSpec) -> Result<(), DriverError> {
+        self.1.lock().unwrap().call(|_| ()).ok_or_else(broken)
+    }
+    fn withdraw(&self, _: LinodeId) -> Result<(), DriverError> {
+        self.1.lock().unwrap().call(|_| ()).ok_or_else(broken)
+    }
+    fn console_tail(&self, _: LinodeId, _: usize) -> String {
+        "Kernel panic".into()
+    }
+    fn sample(&self, _: LinodeId) -> Option<Sample> {
+        None
+    }
+}
+
+impl FakeDisks {
+    fn call<T>(
+        &self,
+        act: impl FnOnce(&mut World) -> Result<T, DiskError>,
+    ) -> Result<T, DiskError> {
+        self.1
+            .lock()
+            .unwrap()
+            .call(act)
+            .unwrap_or_else(|| Err(io()))
+    }
+
+    fn set_sealed(&self, linode: LinodeId, epoch: i64, sealed: bool) -> Result<(), DiskError> {
+        let key = (self.0, linode, epoch);
+        self.call(|world| match world.generations.get_mut(&key) {
+            Some(state) => {
+                *state = sealed;
+                Ok(())
+            }
+            None => Err(missing("generation")),
+        })
+    }
+}
+
+impl DiskStore for FakeDisks {
+    fn space(&self) -> Result<Space, DiskError> {
+        Ok(Space {
+            total: 1 << 40,
+            free: 1 << 40,
+        })
+    }
+    fn tells_changes(&self) -> bool {
+        false
+    }
+    fn preflight(&self, _: &[DiskSpec]) -> Result<(), DiskError> {
+        Ok(())
+    }
+    fn check(&self, linode: LinodeId, epoch: i64, _: &[DiskSpec]) -> Result<Usage, DiskError> {
+        let key = (self.0, linode, epoch);
+        self.call(|world| match world.generations.contains_key(&key) {
+            true => Ok(Usage {
+                total: 1,
+                allocated: 1,
+            }),
+            false => Err(missing("generation")),
+        })
+    }
+    fn path(&self, linode: LinodeId, epoch: i64, disk: DiskId) -> PathBuf {
+        format!("/{}/{linode}/e{epoch}/{disk}", self.0).into()
+    }
+    fn reserve(
+        &self,
+        _: LinodeId,
+        _: MigrationId,
+        _: &[DiskSpec],
+        _: Option<i64>,
+    ) -> Result<(), DiskError> {
+        self.call(|_| Ok(()))
+    }
+    fn target(&self, _: LinodeId, _: MigrationId, _: &DiskSpec) -> Result<Target, DiskError> {
+        Err(missing("no bytes in this world"))
+    }
+    fn use_room(&self, _: LinodeId, _: MigrationId, _: u64) -> Result<(), DiskError> {
+        Ok(())
+    }
+    fn publish(
+        &self,
+        linode: LinodeId,
+        epoch: i64,
+        _: &[DiskSpec],
+        receipt: &Receipt,
+    ) -> Result<(), DiskError> {
+        let mut world = self.1.lock().unwrap();
+        world
+            .published
+            .insert((self.0, linode, receipt.migration), epoch);
+        world.generations.insert((self.0, linode, epoch), true);
+        Ok(())
+    }
+    fn published(
+        &self,
+        linode: LinodeId,
+        migration: MigrationId,
+    ) -> Result<Option<(i64, Receipt)>, DiskError> {
+        let key = (self.0, linode, migration);
+        let receipt = Receipt {
+            migration,
+            sealed: 0,
+            digests: vec![],
+            sent_bytes: 0,
+            seconds: 0.0,
+        };
+        self.call(|world| {
+            Ok(world
+                .published
+                .get(&key)
+                .map(|epoch| (*epoch, receipt.clone())))
+        })
+    }
+    fn activate(
+        &self,
+        linode: LinodeId,
+        migration: MigrationId,
+        epoch: i64,
+    ) -> Result<(), DiskError> {
+        let key = (self.0, linode, migration);
+        self.call(|world| match world.published.remove(&key) {
+            Some(published) => {
+                world.generations.remove(&(key.0, linode, published));
+                world.generations.insert((key.0, linode, epoch), true);
+                Ok(())
+            }
+            None if world.generations.contains_key(&(key.0, linode, epoch)) => Ok(()),
+            None => Err(missing("copy")),
+        })
+    }
+    fn regrant(&self, linode: LinodeId, from: i64, to: i64) -> Result<(), DiskError> {
+        let host = self.0;
+        self.call(|world| {
+            let sealed = match world.generations.remove(&(host, linode, from)) {
+                Some(sealed) => sealed,
+                None if world.generations.contains_key(&(host, linode, to)) => return Ok(()),
+                None => return Err(missing("generation")),
+            };
+            world.generations.insert((host, linode, to), sealed);
+            Ok(())
+        })
+    }
+    fn release(&self, linode: LinodeId, migration: MigrationId) -> Result<(), DiskError> {
+        let key = (self.0, linode, migration);
+        self.call(|world| {
+            if let Some(epoch) = world.published.remove(&key) {
+                world.generations.remove(&(key.0, linode, epoch));
+            }
+            Ok(())
+        })
+    }
+    fn purge(&self, linode: LinodeId, epoch: i64) -> Result<(), DiskError> {
+        let host = self.0;
+        self.call(|world| {
+            if world.running.contains_key(&(host, linode)) {
+                world
+                    .violations
+                    .push(format!("{linode} purged on {host} while it runs"));
+            }
+            world.generations.remove(&(host, linode, epoch));
+            Ok(())
+        })
+    }
+    fn seal(&self, linode: LinodeId, epoch: i64) -> Result<(), DiskError> {
+        if self
+            .1
+            .lock()
+            .unwrap()
+            .running
+            .contains_key(&(self.0, linode))
+        {
+            let mut world = self.1.lock().unwrap();
+            world
+                .violations
+                .push(format!("{linode} sealed while it runs"));
+        }
+        self.set_sealed(linode, epoch, true)
+    }
+    fn unseal(&self, linode: LinodeId, epoch: i64) -> Result<(), DiskError> {
+        self.set_sealed(linode, epoch, false)
+    }
+    fn list(&self) -> Result<Listing, DiskError> {
+        let world = self.1.lock().unwrap();
+        let here = world.generations.keys().filter(|key| key.0 == self.0);
+        Ok(Listing {
+            generations: here.map(|(_, linode, epoch)| (*linode, *epoch)).collect(),
+            ..Listing::default()
+        })
+    }
+    fn view(
+        &self,
+        _: LinodeId,
+        _: i64,
+        _: MigrationId,
+        _: &DiskSpec,
+        _: Moment,
+        _: &mut dyn FnMut(Range<u64>),
+    ) -> Result<View, DiskError> {
+        Err(missing("no bytes in this world"))
+    }
+    fn source_table(&self, _: LinodeId, _: MigrationId, _: DiskId) -> Result<File, DiskError> {
+        Err(missing("no bytes in this world"))
+    }
+    fn close_source(&self, _: LinodeId, _: MigrationId) -> Result<(), DiskError> {
+        self.call(|_| Ok(()))
+    }
+}

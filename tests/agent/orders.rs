@@ -1,0 +1,428 @@
+//! The steps against the world in memory: every order repeated, failed at every call, cut off and carried on by a new
+//! run of the agent; and thousands of orders replayed out of their time. Two runners, a start from disks that are not
+//! whole and a purge under a guest are noticed by the world, not by the agent.
+
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use xenbeta::agent::control::JobControl;
+use xenbeta::agent::disk::{DiskStore, Receipt};
+use xenbeta::agent::host::Host;
+use xenbeta::agent::ledger::Ledger;
+use xenbeta::agent::ledger::rules::Marks;
+use xenbeta::agent::steps;
+use xenbeta::agent::transfer::Identity;
+use xenbeta::domain::ids::{DiskId, JobId, LinodeId, MigrationId};
+use xenbeta::wire::{BootSpec, Order, Outcome, Report, Task};
+
+use crate::fakes::{FakeDisks, FakeDriver, Shared};
+use crate::samples;
+
+const LINODE: LinodeId = LinodeId(4);
+const MIGRATION: MigrationId = MigrationId(9);
+
+/// Two hosts over one world; their ledgers are real files.
+struct Pair {
+    world: Shared,
+    dirs: [TempDir; 2],
+    hosts: [Host; 2],
+    identity: Arc<Identity>,
+}
+
+fn open(at: usize, world: &Shared, dir: &TempDir, identity: &Arc<Identity>) -> Host {
+    Host::new(
+        Ledger::open(dir.path()).unwrap(),
+        Box::new(FakeDriver(at, Arc::clone(world))),
+        Arc::new(FakeDisks(at, Arc::clone(world))),
+        Arc::clone(identity),
+    )
+}
+
+/// The ledger's fsyncs are real; on memory-backed files ten thousands of them are quick.
+fn quick_dir() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
+}
+
+impl Pair {
+    /// The Linode lives on host 0 under epoch 1, not running.
+    fn new() -> Self {
+        let world = Shared::default();
+        world
+            .lock()
+            .unwrap()
+            .generations
+            .insert((0, LINODE, 1), false);
+        let dirs = [quick_dir(), quick_dir()];
+        let identity = Arc::new(Identity::load_or_create(dirs[0].path()).unwrap());
+        let hosts = [0, 1].map(|at| open(at, &world, &dirs[at], &identity));
+        let pair = Self {
+            world,
+            dirs,
+            hosts,
+            identity,
+        };
+        let adopt = Task::Adopt {
+            epoch: 1,
+            guest: samples::guest(LINODE),
+            boot: None,
+        };
+        assert!(succeeded(&pair.run(0, adopt)));
+        pair
+    }
+
+    fn run(&self, at: usize, task: Task) -> Outcome {
+        let order = Order {
+            job: JobId(1),
+            attempt: 1,
+            lease_token: "t".into(),
+            linode: LINODE,
+            task,
+        };
+        steps::run(&self.hosts[at], &JobControl::default(), &order).unwrap()
+    }
+
+    /// The agent of a host ends and starts again, with nothing but its ledger.
+    fn restart(&mut self, at: usize) {
+        self.hosts[at] = open(at, &self.world, &self.dirs[at], &self.identity);
+    }
+
+    /// What a final copy leaves behind.
+    fn publish(&self, at: usize, epoch: i64) {
+        let receipt = Receipt {
+            migration: MIGRATION,
+            sealed: epoch - 1,
+            digests: vec![],
+            sent_bytes: 0,
+            seconds: 0.0,
+        };
+        self.hosts[at]
+            .disks
+            .publish(LINODE, epoch, &[], &receipt)
+            .unwrap();
+    }
+
+    fn marks(&self, at: usize) -> Marks {
+        self.hosts[at].ledger.entry(LINODE).unwrap().marks
+    }
+
+    fn runners(&self) -> usize {
+        self.world.lock().unwrap().running.len()
+    }
+
+    #[track_caller]
+    fn no_violation(&self) {
+        let world = self.world.lock().unwrap();
+        assert_eq!(world.violations, Vec::<String>::new());
+        assert!(world.running.len() <= 1);
+    }
+}
+
+fn boot_spec() -> BootSpec {
+    samples::boot(DiskId(40))
+}
+
+fn boot(epoch: i64) -> Task {
+    Task::Boot {
+        epoch,
+        guest: samples::guest(LINODE),
+        boot: boot_spec(),
+    }
+}
+
+fn seal(epoch: i64) -> Task {
+    Task::StopSeal {
+        migration: MIGRATION,
+        epoch,
+        stop_limit_s: 0,
+    }
+}
+
+fn start(epoch: i64, migration: Option<MigrationId>) -> Task {
+    Task::Start {
+        epoch,
+        guest: samples::guest(LINODE),
+        boot: Some(boot_spec()),
+        migration,
+        watch_s: 0,
+    }
+}
+
+fn succeeded(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Succeeded { .. })
+}
+
+#[track_caller]
+fn refused(outcome: &Outcome) {
+    assert!(
+        matches!(outcome, Outcome::Failed { retry: false, .. }),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn a_whole_move_and_nothing_of_the_old_epoch_acts_afterwards() {
+    let pair = Pair::new();
+    assert!(succeeded(&pair.run(0, boot(1))));
+    let Outcome::Succeeded {
+        report: Report::Sealed {
+            was_running, epoch, ..
+        },
+    } = pair.run(0, seal(1))
+    else {
+        panic!("not sealed")
+    };
+    assert!(was_running && epoch == 1);
+    pair.publish(1, 2);
+    assert!(succeeded(&pair.run(1, start(2, Some(MIGRATION)))));
+    assert_eq!(
+        pair.world.lock().unwrap().running.keys().next(),
+        Some(&(1, LINODE))
+    );
+    for late in [boot(1), start(1, None), boot(2)] {
+        refused(&pair.run(0, late));
+    }
+    refused(&pair.run(1, seal(1)));
+    let release = Task::Release {
+        migration: MIGRATION,
+        epoch: 2,
+    };
+    refused(&pair.run(1, release));
+    refused(&pair.run(1, Task::Purge { epoch: 2 }));
+    assert!(succeeded(&pair.run(0, Task::Purge { epoch: 1 })));
+    assert!(succeeded(&pair.run(0, Task::Purge { epoch: 1 })));
+    assert!(
+        !pair
+            .world
+            .lock()
+            .unwrap()
+            .generations
+            .contains_key(&(0, LINODE, 1))
+    );
+    pair.no_violation();
+}
+
+#[test]
+fn purge_is_refused_before_the_seal_and_release_before_the_grant_is_not() {
+    let pair = Pair::new();
+    refused(&pair.run(0, Task::Purge { epoch: 1 }));
+    refused(&pair.run(0, Task::Purge { epoch: 2 }));
+    pair.publish(1, 2);
+    let release = Task::Release {
+        migration: MIGRATION,
+        epoch: 2,
+    };
+    assert!(succeeded(&pair.run(1, release)));
+    refused(&pair.run(1, start(2, Some(MIGRATION))));
+    assert_eq!(pair.marks(1), Marks::default());
+}
+
+#[test]
+fn a_seal_that_overtakes_the_start_wins() {
+    let pair = Pair::new();
+    pair.run(0, seal(1));
+    pair.publish(1, 2);
+    assert!(succeeded(&pair.run(1, seal(2))));
+    refused(&pair.run(1, start(2, Some(MIGRATION))));
+    assert!(succeeded(&pair.run(0, start(3, None))));
+    assert_eq!(pair.runners(), 1);
+    pair.no_violation();
+}
+
+#[test]
+fn a_guest_that_dies_is_sealed_at_the_destination_and_kept_at_its_source() {
+    let pair = Pair::new();
+    pair.run(0, seal(1));
+    pair.publish(1, 2);
+    pair.world.lock().unwrap().dies = true;
+    let outcome = pair.run(1, start(2, Some(MIGRATION)));
+    let Outcome::Succeeded {
+        report: Report::StartFailedSealed {
+            epoch: 2, console, ..
+        },
+    } = outcome
+    else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(console, "Kernel panic");
+    assert_eq!(
+        pair.marks(1),
+        Marks {
+            granted: 2,
+            sealed: 2
+        }
+    );
+    assert!(!succeeded(&pair.run(0, start(3, None))));
+    assert_eq!(
+        pair.marks(0),
+        Marks {
+            granted: 3,
+            sealed: 1
+        }
+    );
+    pair.world.lock().unwrap().dies = false;
+    assert!(succeeded(&pair.run(0, boot(3))));
+    pair.no_violation();
+}
+
+#[test]
+fn a_roll_back_keeps_a_guest_that_was_never_stopped() {
+    let pair = Pair::new();
+    pair.run(0, boot(1));
+    let before = pair.world.lock().unwrap().runs;
+    assert!(succeeded(&pair.run(0, start(2, None))));
+    assert_eq!(pair.world.lock().unwrap().runs, before);
+    refused(&pair.run(0, seal(1)));
+    pair.no_violation();
+}
+
+/// Every step of a move, with a failure before and after every call it makes, twice over, and the agent restarted in
+/// between: the repeated order finishes, and the end is the same.
+#[test]
+fn every_step_may_fail_at_every_call_and_be_repeated() {
+    type Stage = (usize, fn() -> Task);
+    let stages: [Stage; 6] = [
+        (0, || boot(1)),
+        (0, || seal(1)),
+        (1, || start(2, Some(MIGRATION))),
+        (1, || seal(2)),
+        (0, || start(3, None)),
+        (1, || Task::Purge { epoch: 2 }),
+    ];
+    let mut failures = 0;
+    for target in 0..stages.len() {
+        for before in [true, false] {
+            for call in 1.. {
+                let mut pair = Pair::new();
+                let mut injected = false;
+                for (number, (at, task)) in stages.iter().enumerate() {
+                    if number == 2 {
+                        pair.publish(1, 2);
+                    }
+                    if number == target {
+                        pair.world.lock().unwrap().fail = Some((call, before));
+                        let first = pair.run(*at, task());
+                        injected = pair.world.lock().unwrap().fail.take().is_none();
+                        failures += usize::from(!succeeded(&first));
+                        pair.no_violation();
+                        pair.restart(*at);
+                    }
+                    // A destination that gave up is sealed: then the start is over, and the way goes on.
+                    let gave_up = number == 2 && pair.marks(1).sealed == 2;
+                    let outcome = pair.run(*at, task());
+                    assert!(
+                        gave_up || succeeded(&outcome),
+                        "step {number}, call {call}: {outcome:?}"
+                    );
+                    assert!(
+                        gave_up || succeeded(&pair.run(*at, task())),
+                        "step {number} repeated"
+                    );
+                    pair.no_violation();
+                }
+                assert_eq!(
+                    pair.marks(0),
+                    Marks {
+                        granted: 3,
+                        sealed: 1
+                    }
+                );
+                assert_eq!(pair.runners(), 1);
+                if !injected {
+                    break;
+                }
+            }
+        }
+    }
+    assert!(failures > 30, "only {failures} failures were injected");
+}
+
+/// A small generator, so that a failure can be repeated from its seed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (self.0 >> 33) as usize % sides
+    }
+}
+
+/// A portal that moves a Linode back and forth, and a network that brings old orders again at any time: 10,000 orders
+/// out of their time, to either host, in between agents that restart. None is carried out.
+#[test]
+fn ten_thousand_shuffled_and_repeated_orders_move_nothing() {
+    let mut dice = Dice(20_051_201);
+    let mut pair = Pair::new();
+    let (mut owner, mut epoch) = (0, 1);
+    let mut history = vec![(0, boot(1))];
+    assert!(succeeded(&pair.run(0, boot(1))));
+    let (mut replayed, mut moves) = (0, 0);
+    while replayed < 10_000 {
+        for _ in 0..20 {
+            let (at, task) = history[dice.roll(history.len())].clone();
+            let runs = pair.world.lock().unwrap().runs;
+            let marks = [pair.marks(0), pair.marks(1)];
+            let current = at == owner && of_epoch(&task) == epoch;
+            if current {
+                continue;
+            }
+            let outcome = pair.run(at, task.clone());
+            replayed += 1;
+            assert_eq!(
+                [pair.marks(0), pair.marks(1)],
+                marks,
+                "{task:?}: {outcome:?}"
+            );
+            assert_eq!(
+                pair.world.lock().unwrap().runs,
+                runs,
+                "{task:?} started a guest"
+            );
+            assert_eq!(pair.runners(), 1, "{task:?} stopped the guest");
+            pair.no_violation();
+        }
+        if dice.roll(4) == 0 {
+            pair.restart(dice.roll(2));
+        }
+        let other = 1 - owner;
+        let mut step = |at: usize, task: Task| {
+            assert!(succeeded(&pair.run(at, task.clone())), "{task:?}");
+            history.push((at, task));
+        };
+        step(owner, seal(epoch));
+        if dice.roll(3) == 0 {
+            step(owner, start(epoch + 1, None));
+        } else {
+            let receipt = Receipt {
+                migration: MIGRATION,
+                sealed: epoch,
+                digests: vec![],
+                sent_bytes: 0,
+                seconds: 0.0,
+            };
+            let disks = &pair.hosts[other].disks;
+            disks.publish(LINODE, epoch + 1, &[], &receipt).unwrap();
+            step(other, start(epoch + 1, Some(MIGRATION)));
+            history.push((owner, Task::Purge { epoch }));
+            owner = other;
+            moves += 1;
+        }
+        epoch += 1;
+        if history.len() > 400 {
+            history.drain(..200);
+        }
+    }
+    assert!(moves > 100, "{moves} moves");
+}
+
+fn of_epoch(task: &Task) -> i64 {
+    match task {
+        Task::Boot { epoch, .. }
+        | Task::StopSeal { epoch, .. }
+        | Task::Start { epoch, .. }
+        | Task::Purge { epoch } => *epoch,
+        _ => 0,
+    }
+}
