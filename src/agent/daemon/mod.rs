@@ -23,6 +23,10 @@ pub use pause::Pause;
 const BUSY_REPORT: Duration = Duration::from_secs(5);
 /// An answer that came sooner than it was asked to: the portal may be shutting down; do not spin.
 const EARLY: Duration = Duration::from_millis(100);
+/// After a start, a poll of an earlier run may still be open at the portal and be given an order that nobody hears:
+/// for as long as such a poll can last, ask often enough to be given it again soon.
+const YOUNG: Duration = Duration::from_secs(POLL_WAIT_S as u64);
+const YOUNG_WAIT_S: u32 = 2;
 /// How often a revoked agent asks whether it is welcome again.
 const REVOKED_PAUSE: Duration = Duration::from_secs(30);
 
@@ -31,7 +35,7 @@ pub struct Daemon {
     pub host: Arc<Host>,
     client: Client,
     slots: u32,
-    wait_s: u32,
+    started: Instant,
     stop: AtomicBool,
     /// Read again when the portal refuses the credential: it may have been rotated.
     credential: Option<PathBuf>,
@@ -51,7 +55,7 @@ impl Daemon {
             host,
             client,
             slots,
-            wait_s: POLL_WAIT_S,
+            started: Instant::now(),
             stop: AtomicBool::new(false),
             credential,
             in_hand: Mutex::default(),
@@ -104,7 +108,11 @@ impl Daemon {
     fn poll(&self) -> Result<PollAnswer, ClientError> {
         let free_slots = self.free_slots();
         self.client.poll(&Poll {
-            wait_s: if free_slots == 0 { 0 } else { self.wait_s },
+            wait_s: match free_slots {
+                0 => 0,
+                _ if self.started.elapsed() < YOUNG => YOUNG_WAIT_S,
+                _ => POLL_WAIT_S,
+            },
             held: self.held(),
             free_slots,
             inventory: inventory::collect(&self.host),

@@ -4,6 +4,7 @@ use super::preflight::{generation, not_owner};
 use super::{StepError, Work};
 use crate::agent::ledger::OpenTransfer;
 use crate::agent::ledger::rules;
+use crate::agent::transfer::{Fault, Fetch, TransferError};
 use crate::domain::ids::MigrationId;
 use crate::wire::{GuestSpec, Peer, Report};
 
@@ -31,25 +32,69 @@ pub fn open(
     Ok(Report::Done)
 }
 
+/// Passes over the live disks. Never counts as final.
 pub fn warm(
     work: &Work<'_>,
-    _migration: MigrationId,
-    _guest: &GuestSpec,
-    _source: &Peer,
-    _max_passes: u32,
+    migration: MigrationId,
+    guest: &GuestSpec,
+    source: &Peer,
+    max_passes: u32,
 ) -> Result<Report, StepError> {
     not_owner(work)?;
-    Ok(Report::Done)
+    let warm = fetch(work, migration, guest, source)
+        .warm(max_passes)
+        .map_err(|error| halted(work, error))?;
+    Ok(Report::Warm {
+        passes: warm.passes,
+        sent_bytes: warm.sent_bytes,
+        seconds: warm.seconds,
+        rest_bytes: warm.rest_bytes,
+    })
 }
 
+/// The last pass, from disks sealed at `epoch`, published as the generation that will run under `epoch + 1`.
 pub fn last(
     work: &Work<'_>,
-    _migration: MigrationId,
+    migration: MigrationId,
     epoch: i64,
-    _guest: &GuestSpec,
-    _source: &Peer,
+    guest: &GuestSpec,
+    source: &Peer,
 ) -> Result<Report, StepError> {
     let entry = not_owner(work)?;
     rules::may_publish(entry.marks, epoch + 1)?;
-    Ok(Report::Done)
+    let copied = fetch(work, migration, guest, source)
+        .finish(epoch)
+        .map_err(|error| halted(work, error))?;
+    Ok(Report::Copied {
+        epoch,
+        digests: copied.digests,
+        sent_bytes: copied.sent_bytes,
+        seconds: copied.seconds,
+    })
+}
+
+fn fetch<'a>(
+    work: &'a Work<'_>,
+    migration: MigrationId,
+    guest: &'a GuestSpec,
+    source: &'a Peer,
+) -> Fetch<'a> {
+    Fetch {
+        identity: &work.host.identity,
+        source,
+        linode: work.locked.linode(),
+        migration,
+        disks: &guest.disks,
+        store: &*work.host.disks,
+        cap: &work.host.cap,
+        watch: work.control,
+    }
+}
+
+/// The mover only knows that it was told to stop; the control knows why.
+fn halted(work: &Work<'_>, error: TransferError) -> StepError {
+    match (error.fault, work.control.check()) {
+        (Fault::Cancelled, Err(halt)) => halt.into(),
+        _ => error.into(),
+    }
 }

@@ -1,0 +1,312 @@
+//! The agent's program against a portal that misbehaves.
+
+use std::time::Duration;
+
+use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
+use xenbeta::wire::{Outcome, Report, Task};
+
+use crate::agents::{Agent, Machine, eventually};
+use crate::portal::Portal;
+use crate::samples;
+
+const LINODE: LinodeId = LinodeId(5);
+
+fn adopt() -> Task {
+    Task::Adopt {
+        epoch: 1,
+        guest: samples::guest(LINODE),
+        boot: None,
+    }
+}
+
+fn boot() -> Task {
+    Task::Boot {
+        epoch: 1,
+        guest: samples::guest(LINODE),
+        boot: samples::boot(DiskId(50)),
+    }
+}
+
+fn shutdown() -> Task {
+    Task::Shutdown {
+        epoch: 1,
+        stop_limit_s: 5,
+    }
+}
+
+#[track_caller]
+fn succeeded(outcome: Outcome) -> Report {
+    match outcome {
+        Outcome::Succeeded { report } => report,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A running agent that owns a running Linode.
+fn with_guest(machine: &Machine, portal: &Portal) -> Agent {
+    let mut agent = Agent::enrolled(machine, "uml-1", &portal.url());
+    agent.start();
+    let who = agent.credential();
+    let report = succeeded(portal.outcome(portal.give(&who, LINODE, adopt())));
+    assert_eq!(report, Report::Adopted { running: false });
+    succeeded(portal.outcome(portal.give(&who, LINODE, boot())));
+    agent
+}
+
+#[test]
+fn guests_outlive_the_agent_and_are_found_again() {
+    let (machine, portal) = (Machine::new(), Portal::start());
+    let mut agent = with_guest(&machine, &portal);
+    let guest = agent.guest(LINODE).unwrap();
+    let took = agent.terminate();
+    assert!(took < Duration::from_secs(2), "SIGTERM took {took:?}");
+    assert!(guest.lives());
+    agent.start();
+    agent.kill();
+    assert!(guest.lives());
+    agent.start();
+    let again = portal.give(&agent.credential(), LINODE, boot());
+    succeeded(portal.outcome(again));
+    assert_eq!(
+        agent.guest(LINODE),
+        Some(guest),
+        "the same run of the guest"
+    );
+    let running = portal.wait_for(Duration::from_secs(30), |state| {
+        let inventory = state.inventories.get(&agent.credential())?;
+        let linode = inventory.linodes.first()?;
+        (linode.running && linode.granted == 1 && linode.sample.is_some()).then_some(())
+    });
+    assert!(running.is_some(), "the inventory says that it runs");
+    let report = succeeded(portal.outcome(portal.give(&agent.credential(), LINODE, shutdown())));
+    assert_eq!(report, Report::Stopped { forced: false });
+    assert!(!guest.lives());
+    assert_eq!(machine.judge().starts, 1);
+}
+
+#[test]
+fn a_finish_is_repeated_until_it_is_answered_and_the_step_is_not() {
+    let (machine, portal) = (Machine::new(), Portal::start());
+    let mut agent = with_guest(&machine, &portal);
+    portal.mood(|mood| mood.lose_finishes = 3);
+    let who = agent.credential();
+    let reboot = Task::Reboot {
+        epoch: 1,
+        guest: samples::guest(LINODE),
+        boot: samples::boot(DiskId(50)),
+        stop_limit_s: 5,
+    };
+    let job = portal.give(&who, LINODE, reboot);
+    portal.outcome(job);
+    // Killed before the portal took the answer: the next run only answers.
+    agent.kill();
+    agent.start();
+    let told = portal.wait_for(Duration::from_secs(20), |state| {
+        let told = state.finishes.iter().filter(|(of, _)| *of == job);
+        (told.count() >= 4).then_some(())
+    });
+    assert!(told.is_some());
+    let same = portal.state.0.lock().unwrap();
+    let mut answers = same.finishes.iter().filter(|(of, _)| *of == job);
+    let first = answers.next().unwrap();
+    assert!(answers.all(|(_, finish)| {
+        finish.attempt == first.1.attempt
+            && finish.lease_token == first.1.lease_token
+            && finish.outcome == first.1.outcome
+    }));
+    drop(same);
+    assert_eq!(machine.judge().starts, 2, "booted once, rebooted once");
+}
+
+#[test]
+fn a_job_cut_short_is_carried_on_with_the_same_attempt_and_lease() {
+    let (machine, portal) = (Machine::new(), Portal::start());
+    let mut agent = with_guest(&machine, &portal);
+    agent.fault("ignore-term", LINODE, true);
+    let who = agent.credential();
+    let reboot = |limit| Task::Reboot {
+        epoch: 1,
+        guest: samples::guest(LINODE),
+        boot: samples::boot(DiskId(50)),
+        stop_limit_s: limit,
+    };
+    // A guest that ignores the request, so that the next stop takes its whole limit.
+    succeeded(portal.outcome(portal.give(&who, LINODE, reboot(5))));
+    let seal = Task::StopSeal {
+        migration: MigrationId(1),
+        epoch: 1,
+        stop_limit_s: 1,
+    };
+    let job = portal.give(&who, LINODE, seal);
+    eventually("the job is in hand", || {
+        agent
+            .state()
+            .join(format!("ledger/job-{job}.json"))
+            .exists()
+    });
+    agent.kill();
+    agent.start();
+    let report = succeeded(portal.outcome(job));
+    let Report::Sealed {
+        epoch: 1,
+        forced,
+        was_running,
+    } = report
+    else {
+        panic!("{report:?}")
+    };
+    assert!(forced && was_running);
+    let state = portal.state.0.lock().unwrap();
+    let (_, finish) = state.finishes.iter().find(|(of, _)| *of == job).unwrap();
+    assert_eq!(
+        (finish.attempt, finish.lease_token.as_str()),
+        (1, &*format!("lease-{job}"))
+    );
+    drop(state);
+    machine.judge();
+}
+
+#[test]
+fn a_revoked_agent_stops_asking_and_leaves_its_guests_alone() {
+    let (machine, portal) = (Machine::new(), Portal::start());
+    let agent = with_guest(&machine, &portal);
+    let guest = agent.guest(LINODE).unwrap();
+    portal.mood(|mood| mood.revoked = true);
+    // The open poll is answered with this order; what it says can no longer be reported.
+    portal.give(&agent.credential(), LinodeId(6), shutdown());
+    eventually("the agent says so", || {
+        agent.log().contains("takes no more orders")
+    });
+    let polls = portal.state.0.lock().unwrap().polls;
+    std::thread::sleep(Duration::from_millis(700));
+    assert_eq!(portal.state.0.lock().unwrap().polls, polls);
+    assert!(guest.lives());
+}
+
+#[test]
+fn a_stale_lease_stops_the_step_and_is_not_answered_for() {
+    let (machine, portal) = (Machine::new(), Portal::start());
+    let agent = with_guest(&machine, &portal);
+    portal.mood(|mood| mood.stale = true);
+    let who = agent.credential();
+    // A source that nobody listens at: the copy tries again and again, until it is told that the lease is gone.
+    let warm = Task::WarmCopy {
+        migration: MigrationId(2),
+        guest: samples::guest(LinodeId(6)),
+        source: xenbeta::wire::Peer {
+            address: "192.0.2.1:9".into(),
+            fingerprint: "0".repeat(64),
+            token: "t".into(),
+        },
+        max_passes: 1,
+    };
+    let reserve = Task::Reserve {
+        migration: MigrationId(2),
+        guest: samples::guest(LinodeId(6)),
+        base_epoch: None,
+    };
+    succeeded(portal.outcome(portal.give(&who, LinodeId(6), reserve)));
+    let job = portal.give(&who, LinodeId(6), warm);
+    let path = agent.state().join(format!("ledger/job-{job}.json"));
+    let renewed = portal.wait_for(Duration::from_secs(20), |state| {
+        state
+            .renewals
+            .iter()
+            .any(|(of, _)| *of == job)
+            .then_some(())
+    });
+    assert!(renewed.is_some());
+    eventually("the job is dropped", || !path.exists());
+    let state = portal.state.0.lock().unwrap();
+    assert!(state.finishes.iter().all(|(of, _)| *of != job));
+    assert_eq!(state.most_open_polls, 1, "one poll at a time");
+}
+
+#[test]
+fn the_same_order_twice_is_one_job_and_a_torn_record_is_nobodys_guess() {
+    let (machine, portal) = (Machine::new(), Portal::start());
+    let mut agent = with_guest(&machine, &portal);
+    agent.kill();
+    let record = agent.state().join(format!("ledger/linode-{LINODE}.json"));
+    let whole = std::fs::read(&record).unwrap();
+    std::fs::write(&record, &whole[..whole.len() - 10]).unwrap();
+    agent.start();
+    let who = agent.credential();
+    for task in [boot(), shutdown(), adopt(), Task::Purge { epoch: 9 }] {
+        let outcome = portal.outcome(portal.give(&who, LINODE, task));
+        let Outcome::Failed {
+            retry: false,
+            detail,
+            ..
+        } = outcome
+        else {
+            panic!("{outcome:?}")
+        };
+        assert!(detail.contains("cannot be trusted"), "{detail}");
+    }
+    let said = portal.wait_for(Duration::from_secs(30), |state| {
+        let inventory = state.inventories.get(&who)?;
+        inventory
+            .unknown
+            .iter()
+            .any(|text| text.contains("ledger record"))
+            .then_some(())
+    });
+    assert!(said.is_some(), "the inventory reports it");
+    assert!(agent.guest(LINODE).is_some());
+}
+
+#[test]
+fn enrolment_keeps_the_credential_private_and_check_says_what_fails() {
+    use std::os::unix::fs::PermissionsExt;
+    let (machine, portal) = (Machine::new(), Portal::start());
+    let mut agent = Agent::configured(&machine, "uml-1", &portal.url());
+    let out = agent.tool(&["check"]);
+    assert!(!out.status.success());
+    assert!(String::from_utf8_lossy(&out.stdout).contains("FAIL  identity"));
+    let bad = agent.tool(&["enrol", "--token", "bad"]);
+    assert!(!bad.status.success());
+    assert!(String::from_utf8_lossy(&bad.stderr).contains("not valid any more"));
+    let elsewhere = [
+        "enrol",
+        "--portal",
+        "https://elsewhere.example",
+        "--token",
+        "good-uml-1",
+    ];
+    assert!(!agent.tool(&elsewhere).status.success());
+    let url = portal.url();
+    let good = agent.tool(&["enrol", "--portal", &url, "--token", "good-uml-1"]);
+    assert!(good.status.success(), "{good:?}");
+    assert!(
+        !agent
+            .tool(&["enrol", "--token", "good-uml-1"])
+            .status
+            .success(),
+        "twice"
+    );
+    let credential = agent.state().join("credential");
+    let mode = std::fs::metadata(&credential).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let out = agent.tool(&["check"]);
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(out.status.success(), "{text}");
+    agent.start();
+    eventually("it runs", || agent.log().contains("the agent runs"));
+    let text = String::from_utf8_lossy(&agent.tool(&["check"]).stdout).into_owned();
+    assert!(text.contains("by the running agent"), "{text}");
+    let second = agent.tool(&["run"]);
+    assert!(String::from_utf8_lossy(&second.stderr).contains("another agent"));
+    portal.mood(|mood| mood.revoked = true);
+    let out = agent.tool(&["check"]);
+    let text = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(
+        !out.status.success() && text.contains("FAIL  portal"),
+        "{text}"
+    );
+    let said = String::from_utf8_lossy(&out.stdout).into_owned() + &agent.log();
+    assert!(
+        !said.contains("credential-uml-1"),
+        "a credential is never shown"
+    );
+}

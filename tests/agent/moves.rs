@@ -1,0 +1,313 @@
+//! Whole moves between two agents over simulated hosts, also with agents killed at random moments.
+
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use xenbeta::agent::driver::simulated::records::Ring;
+use xenbeta::domain::ids::{DiskId, JobId, LinodeId, MigrationId};
+use xenbeta::wire::{Outcome, Peer, Report, Task};
+
+use crate::agents::{Agent, Machine, ask};
+use crate::portal::Portal;
+use crate::samples;
+
+const LINODE: LinodeId = LinodeId(8);
+const DISK: DiskId = DiskId(80);
+
+/// Two hosts and a portal; the Linode runs on the first under epoch 1.
+struct Scene {
+    machine: Machine,
+    portal: Portal,
+    agents: [Agent; 2],
+}
+
+impl Scene {
+    fn new() -> Self {
+        let (machine, portal) = (Machine::new(), Portal::start());
+        let mut agents =
+            ["uml-1", "uml-2"].map(|name| Agent::enrolled(&machine, name, &portal.url()));
+        agents.iter_mut().for_each(Agent::start);
+        let scene = Self {
+            machine,
+            portal,
+            agents,
+        };
+        let guest = samples::guest(LINODE);
+        let adopt = Task::Adopt {
+            epoch: 1,
+            guest: guest.clone(),
+            boot: None,
+        };
+        scene.done(0, adopt);
+        let boot = samples::boot(DISK);
+        scene.done(
+            0,
+            Task::Boot {
+                epoch: 1,
+                guest,
+                boot,
+            },
+        );
+        scene
+    }
+
+    fn give(&self, at: usize, task: Task) -> JobId {
+        self.portal
+            .give(&self.agents[at].credential(), LINODE, task)
+    }
+
+    #[track_caller]
+    fn done(&self, at: usize, task: Task) -> Report {
+        match self.portal.outcome(self.give(at, task.clone())) {
+            Outcome::Succeeded { report } => report,
+            other => panic!("{task:?}: {other:?}"),
+        }
+    }
+
+    fn peer(&self, at: usize, token: &str) -> Peer {
+        let state = self.portal.state.0.lock().unwrap();
+        let enrolled = &state.enrolled[&self.agents[at].name];
+        Peer {
+            address: enrolled.transfer_address.clone(),
+            fingerprint: enrolled.fingerprint.clone(),
+            token: token.into(),
+        }
+    }
+
+    /// The orders of a move, in order: at which host, and what.
+    fn orders(&self, from: usize, to: usize, epoch: i64, base: Option<i64>) -> Vec<(usize, Task)> {
+        let migration = MigrationId(100 + epoch);
+        let guest = samples::guest(LINODE);
+        let token = format!("token-of-{migration}");
+        let source = self.peer(from, &token);
+        vec![
+            (
+                from,
+                Task::PreflightSource {
+                    epoch,
+                    guest: guest.clone(),
+                },
+            ),
+            (
+                to,
+                Task::PreflightDestination {
+                    migration,
+                    guest: guest.clone(),
+                    boots: vec![samples::boot(DISK)],
+                },
+            ),
+            (
+                to,
+                Task::Reserve {
+                    migration,
+                    guest: guest.clone(),
+                    base_epoch: base,
+                },
+            ),
+            (
+                from,
+                Task::OpenTransfer {
+                    migration,
+                    epoch,
+                    guest: guest.clone(),
+                    peer_fingerprint: self.peer(to, "").fingerprint,
+                    token,
+                },
+            ),
+            (
+                to,
+                Task::WarmCopy {
+                    migration,
+                    guest: guest.clone(),
+                    source: source.clone(),
+                    max_passes: 3,
+                },
+            ),
+            (
+                from,
+                Task::StopSeal {
+                    migration,
+                    epoch,
+                    stop_limit_s: 5,
+                },
+            ),
+            (
+                to,
+                Task::FinalCopy {
+                    migration,
+                    epoch,
+                    guest: guest.clone(),
+                    source,
+                },
+            ),
+            (
+                to,
+                Task::Start {
+                    epoch: epoch + 1,
+                    guest,
+                    boot: Some(samples::boot(DISK)),
+                    migration: Some(migration),
+                    watch_s: 0,
+                },
+            ),
+            (from, Task::CloseTransfer { migration }),
+        ]
+    }
+
+    fn move_all(&self, from: usize, to: usize, epoch: i64, base: Option<i64>) {
+        for (at, task) in self.orders(from, to, epoch, base) {
+            let report = self.done(at, task);
+            if let Report::Copied {
+                digests,
+                epoch: sealed,
+                ..
+            } = report
+            {
+                assert_eq!(sealed, epoch);
+                let state = self.portal.state.0.lock().unwrap();
+                let source = state.digests.last().unwrap();
+                assert_eq!((source.epoch, &source.digests), (epoch, &digests));
+            }
+        }
+    }
+
+    /// Every number the guest ever synced is on the disk it runs from now, or was overwritten by a later one.
+    #[track_caller]
+    fn nothing_lost(&self, at: usize, epoch: i64) {
+        let file = fs::File::open(self.agents[at].disk(LINODE, epoch)).unwrap();
+        let found = Ring::of(samples::DISK_BYTES)
+            .unwrap()
+            .read(&file, LINODE)
+            .unwrap();
+        assert!(found.newest > 0 && found.missing.is_empty(), "{found:?}");
+        self.machine.judge();
+    }
+}
+
+#[test]
+fn there_and_back_again_with_the_same_address_and_data_and_then_purged() {
+    let scene = Scene::new();
+    let address = &samples::guest(LINODE).addresses[0].address;
+    let answers = || ask(&scene.machine.addresses(), address).unwrap();
+    assert!(answers().contains("host uml-1"));
+    scene.move_all(0, 1, 1, None);
+    assert!(answers().contains("host uml-2"));
+    assert!(scene.agents[0].guest(LINODE).is_none());
+    scene.nothing_lost(1, 2);
+    scene.move_all(1, 0, 2, Some(1));
+    assert!(answers().contains("host uml-1"));
+    scene.nothing_lost(0, 3);
+    scene.done(1, Task::Purge { epoch: 2 });
+    assert!(!scene.agents[1].disk(LINODE, 2).exists());
+    assert!(scene.agents[0].disk(LINODE, 3).exists());
+    assert_eq!(scene.machine.judge().starts, 3);
+}
+
+#[test]
+fn a_boot_that_fails_at_the_destination_goes_back_to_the_source() {
+    let scene = Scene::new();
+    scene.agents[1].fault("fail-boot", LINODE, true);
+    let orders = scene.orders(0, 1, 1, None);
+    let mut reports = Vec::new();
+    for (at, mut task) in orders {
+        if let Task::Start { watch_s, .. } = &mut task {
+            *watch_s = 2;
+        }
+        reports.push(scene.done(at, task));
+    }
+    let Report::StartFailedSealed {
+        epoch: 2, console, ..
+    } = &reports[7]
+    else {
+        panic!("{:?}", reports[7])
+    };
+    assert!(console.contains("Kernel panic"), "{console}");
+    let restore = Task::Start {
+        epoch: 3,
+        guest: samples::guest(LINODE),
+        boot: Some(samples::boot(DISK)),
+        migration: None,
+        watch_s: 0,
+    };
+    assert_eq!(
+        scene.done(0, restore),
+        Report::Started {
+            epoch: 3,
+            running: true
+        }
+    );
+    scene.nothing_lost(0, 3);
+}
+
+#[test]
+fn a_cancel_stops_a_copy_and_the_linode_runs_on() {
+    let scene = Scene::new();
+    scene.portal.mood(|mood| mood.cancel = true);
+    let mut orders = scene.orders(0, 1, 1, None);
+    orders.truncate(4);
+    for (at, task) in orders {
+        scene.done(at, task);
+    }
+    // A source that never answers keeps the copy at work until the cancel reaches it.
+    let mut source = scene.peer(0, "token");
+    source.address = "192.0.2.1:9".into();
+    let warm = Task::WarmCopy {
+        migration: MigrationId(101),
+        guest: samples::guest(LINODE),
+        source,
+        max_passes: 3,
+    };
+    let begun = Instant::now();
+    let outcome = scene.portal.outcome(scene.give(1, warm));
+    assert_eq!(outcome, Outcome::Cancelled, "after {:?}", begun.elapsed());
+    let release = Task::Release {
+        migration: MigrationId(101),
+        epoch: 2,
+    };
+    scene.done(1, release);
+    assert!(scene.agents[0].guest(LINODE).is_some());
+    let left = fs::read_dir(scene.agents[1].dir.join(format!("disks/linodes/{LINODE}")));
+    assert_eq!(left.map_or(0, Iterator::count), 0, "the copies are gone");
+}
+
+/// `kill -9` of either agent at random moments of moves to and fro: every move ends, no write is lost, never two runners.
+#[test]
+fn agents_killed_at_random_moments_of_a_move() {
+    let mut scene = Scene::new();
+    let mut seed: u64 = 0x5eed;
+    let mut random = move |below: u64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed % below
+    };
+    let (mut from, mut kills) = (0, 0);
+    let moves: i64 = 6;
+    for epoch in 1..=moves {
+        let to = 1 - from;
+        let base = (epoch > 1).then_some(epoch - 1);
+        for (at, task) in scene.orders(from, to, epoch, base) {
+            let job = scene.give(at, task.clone());
+            if random(2) == 0 {
+                thread::sleep(Duration::from_millis(random(60)));
+                let victim = usize::try_from(random(2)).unwrap();
+                scene.agents[victim].kill();
+                scene.agents[victim].start();
+                kills += 1;
+            }
+            match scene.portal.outcome(job) {
+                Outcome::Succeeded { .. } => {}
+                // The other end was away: the portal tries again.
+                Outcome::Failed { retry: true, .. } => {
+                    scene.done(at, task);
+                }
+                other => panic!("{task:?}: {other:?}"),
+            }
+        }
+        scene.nothing_lost(to, epoch + 1);
+        from = to;
+    }
+    assert!(kills >= 15, "{kills} kills");
+    println!("{moves} moves, {kills} kills, 0 overlaps, 0 lost writes");
+}

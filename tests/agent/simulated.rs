@@ -1,0 +1,159 @@
+//! The simulated driver by itself: its guests are real processes.
+
+use std::fs;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use xenbeta::agent::driver::simulated::records::Ring;
+use xenbeta::agent::driver::simulated::{Simulated, SimulatedConfig, witness};
+use xenbeta::agent::driver::{Driver, Guest, GuestState, Stopped};
+use xenbeta::domain::ids::{DiskId, LinodeId};
+
+use crate::agents::{Machine, PROGRAM, ask, eventually};
+use crate::samples;
+
+const LINODE: LinodeId = LinodeId(3);
+
+fn driver(machine: &Machine, host: &str) -> Simulated {
+    let text = format!(
+        "host = {host:?}\nwitness = {:?}\naddresses = {:?}\nguest_program = {PROGRAM:?}\nwrite_every_ms = 1\nstop_delay_ms = 20\n",
+        machine.witness(),
+        machine.addresses()
+    );
+    let config: SimulatedConfig = toml::from_str(&text).unwrap();
+    Simulated::new(config, &machine.dir.path().join(host).join("state/driver")).unwrap()
+}
+
+fn disks(machine: &Machine) -> Vec<(DiskId, PathBuf)> {
+    let path = machine.dir.path().join("disk.img");
+    if !path.exists() {
+        fs::write(&path, vec![0; 1 << 20]).unwrap();
+    }
+    vec![(DiskId(30), path)]
+}
+
+fn start(driver: &Simulated, disks: &[(DiskId, PathBuf)]) -> bool {
+    let (spec, boot) = (samples::guest(LINODE), samples::boot(DiskId(30)));
+    let guest = Guest {
+        linode: LINODE,
+        spec: &spec,
+        boot: &boot,
+        disks,
+    };
+    driver.start(&guest).is_ok()
+}
+
+#[test]
+fn a_guest_is_found_again_by_another_run_of_the_agent_and_stops_cleanly() {
+    let machine = Machine::new();
+    let first = driver(&machine, "a");
+    assert_eq!(first.state(LINODE).unwrap(), GuestState::Absent);
+    assert!(start(&first, &disks(&machine)));
+    assert!(!start(&first, &disks(&machine)), "it runs already");
+    let found = first.state(LINODE).unwrap();
+    drop(first);
+    let second = driver(&machine, "a");
+    assert_eq!(second.state(LINODE).unwrap(), found);
+    assert_eq!(second.guests().unwrap(), [LINODE]);
+    assert!(second.sample(LINODE).is_some());
+    assert!(second.console_tail(LINODE, 5).contains("login:"));
+    let limit = Duration::from_secs(5);
+    assert_eq!(second.stop(LINODE, limit).unwrap(), Stopped::Cleanly);
+    assert_eq!(second.state(LINODE).unwrap(), GuestState::Absent);
+    assert_eq!(second.stop(LINODE, limit).unwrap(), Stopped::WasAbsent);
+    let verdict = machine.judge();
+    assert_eq!((verdict.starts, verdict.stops), (1, 1));
+}
+
+#[test]
+fn a_guest_that_ignores_the_request_is_stopped_by_force_after_the_limit() {
+    let machine = Machine::new();
+    let driver = driver(&machine, "a");
+    let faults = machine.dir.path().join("a/state/driver/faults");
+    fs::create_dir_all(&faults).unwrap();
+    fs::write(faults.join("ignore-term-3"), "").unwrap();
+    assert!(start(&driver, &disks(&machine)));
+    let (begun, limit) = (Instant::now(), Duration::from_millis(300));
+    assert_eq!(driver.stop(LINODE, limit).unwrap(), Stopped::ByForce);
+    assert!(begun.elapsed() >= limit);
+    assert_eq!(machine.judge().stops, 1);
+}
+
+#[test]
+fn a_guest_that_cannot_boot_dies_with_a_panic_on_its_console() {
+    let machine = Machine::new();
+    let driver = driver(&machine, "a");
+    let faults = machine.dir.path().join("a/state/driver/faults");
+    fs::create_dir_all(&faults).unwrap();
+    fs::write(faults.join("fail-boot-3"), "").unwrap();
+    assert!(start(&driver, &disks(&machine)));
+    eventually("the guest is dead", || {
+        driver.state(LINODE).unwrap() == GuestState::Absent
+    });
+    assert!(driver.console_tail(LINODE, 3).contains("Kernel panic"));
+    assert_eq!(machine.judge().starts, 0);
+}
+
+/// Killed at any moment, a guest loses nothing it had synced, and goes on with the next number.
+#[test]
+fn nothing_synced_is_lost_however_the_guest_ends() {
+    let machine = Machine::new();
+    let driver = driver(&machine, "a");
+    let disks = disks(&machine);
+    for round in 0..8 {
+        assert!(start(&driver, &disks));
+        thread::sleep(Duration::from_millis(13 * round));
+        driver.stop(LINODE, Duration::ZERO).unwrap();
+    }
+    let file = fs::File::open(&disks[0].1).unwrap();
+    let found = Ring::of(1 << 20).unwrap().read(&file, LINODE).unwrap();
+    assert!(found.newest > 8 && found.missing.is_empty(), "{found:?}");
+    assert_eq!(machine.judge().starts, 8);
+}
+
+/// The witness must be able to see the disaster, or its silence means nothing.
+#[test]
+fn the_witness_sees_two_runners_and_lost_writes() {
+    let machine = Machine::new();
+    let (one, two) = (driver(&machine, "a"), driver(&machine, "b"));
+    let original = disks(&machine);
+    assert!(start(&one, &original));
+    thread::sleep(Duration::from_millis(50));
+    let copy = machine.dir.path().join("copy.img");
+    fs::copy(&original[0].1, &copy).unwrap();
+    thread::sleep(Duration::from_millis(50));
+    assert!(start(&two, &[(DiskId(30), copy)]));
+    one.stop(LINODE, Duration::from_secs(5)).unwrap();
+    two.stop(LINODE, Duration::from_secs(5)).unwrap();
+    let violations = witness::judge(&machine.witness()).unwrap().violations;
+    assert!(
+        violations.iter().any(|said| said.contains("Overlap")),
+        "{violations:?}"
+    );
+    assert!(
+        violations.iter().any(|said| said.contains("was synced")),
+        "{violations:?}"
+    );
+}
+
+#[test]
+fn an_address_follows_the_announcement_and_is_taken_away_only_by_its_owner() {
+    let machine = Machine::new();
+    let (one, two) = (driver(&machine, "a"), driver(&machine, "b"));
+    let spec = samples::guest(LINODE);
+    let address = spec.addresses[0].address.clone();
+    let answers = || ask(&machine.addresses(), &address);
+    assert!(start(&one, &disks(&machine)));
+    one.announce(LINODE, &spec).unwrap();
+    assert!(answers().unwrap().contains("host a"));
+    one.stop(LINODE, Duration::from_secs(5)).unwrap();
+    assert!(start(&two, &disks(&machine)));
+    two.announce(LINODE, &spec).unwrap();
+    one.withdraw(LINODE).unwrap();
+    assert!(answers().unwrap().contains("host b"));
+    two.stop(LINODE, Duration::from_secs(5)).unwrap();
+    two.withdraw(LINODE).unwrap();
+    two.withdraw(LINODE).unwrap();
+    assert_eq!(answers(), None);
+}
