@@ -19,8 +19,8 @@ use xenbeta::wire::{BootSpec, DiskSpec, GuestSpec, KernelReport, Sample};
 
 #[derive(Default)]
 pub struct World {
-    /// Host and Linode → number of this run.
-    pub running: BTreeMap<(usize, LinodeId), u64>,
+    /// Host and Linode → number of this run, and the epoch of the disks it runs from.
+    pub running: BTreeMap<(usize, LinodeId), (u64, Option<i64>)>,
     pub runs: u64,
     pub violations: Vec<String>,
     /// Host, Linode, epoch → sealed.
@@ -80,7 +80,7 @@ impl World {
         }
         self.runs += 1;
         if !self.dies {
-            self.running.insert((host, linode), self.runs);
+            self.running.insert((host, linode), (self.runs, epoch));
         }
     }
 }
@@ -131,7 +131,7 @@ impl Driver for FakeDriver {
     }
     fn state(&self, linode: LinodeId) -> Result<GuestState, DriverError> {
         let look = |world: &mut World| match world.running.get(&(self.0, linode)) {
-            Some(run) => GuestState::Running {
+            Some((run, _)) => GuestState::Running {
                 id: run.to_string(),
                 since: DateTime::UNIX_EPOCH,
             },
@@ -283,6 +283,9 @@ impl DiskStore for FakeDisks {
                 None => return Err(missing("generation")),
             };
             world.generations.insert((host, linode, to), sealed);
+            if let Some((_, of)) = world.running.get_mut(&(host, linode)) {
+                *of = Some(to);
+            }
             Ok(())
         })
     }
@@ -298,7 +301,8 @@ impl DiskStore for FakeDisks {
     fn purge(&self, linode: LinodeId, epoch: i64) -> Result<(), DiskError> {
         let host = self.0;
         self.call(|world| {
-            if world.running.contains_key(&(host, linode)) {
+            let runs_from = world.running.get(&(host, linode));
+            if runs_from.is_some_and(|(_, from)| *from == Some(epoch)) {
                 world
                     .violations
                     .push(format!("{linode} purged on {host} while it runs"));

@@ -174,6 +174,13 @@ pub fn may_purge(marks: Marks, epoch: i64, running: bool) -> Result<(), Refusal>
     Ok(())
 }
 
+/// Disks of an earlier stay, under an epoch that was sealed and whose place a later generation took here: no order can
+/// ever start them again, so they may go without a look at what runs now. They are never the disks in use.
+#[must_use]
+pub fn superseded(marks: Marks, generation: Option<i64>, epoch: i64) -> bool {
+    epoch > 0 && marks.sealed >= epoch && generation.is_some_and(|current| epoch < current)
+}
+
 /// A migration's copies may go as long as the epoch they would run under was never granted here.
 pub fn may_release(marks: Marks, epoch: i64) -> Result<(), Refusal> {
     real(epoch)?;
@@ -261,6 +268,18 @@ mod tests {
                     assert!(may_purge(marks, other, false).is_err());
                     assert!(may_release(marks, epoch).is_err());
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn only_older_sealed_disks_are_superseded() {
+        for (marks, epoch) in every() {
+            assert!(!superseded(marks, None, epoch));
+            for current in 1..=TOP {
+                let old = superseded(marks, Some(current), epoch);
+                assert_eq!(old, epoch > 0 && epoch < current && epoch <= marks.sealed);
+                assert!(!old || may_start(marks, epoch, true, true).is_err());
             }
         }
     }

@@ -26,6 +26,10 @@ pub fn release(work: &Work<'_>, migration: MigrationId, epoch: i64) -> Result<Re
 
 pub fn purge(work: &Work<'_>, epoch: i64) -> Result<Report, StepError> {
     let mut entry = work.host.ledger.entry(work.locked.linode())?;
+    if rules::superseded(entry.marks, entry.generation, epoch) {
+        work.host.disks.purge(entry.linode, epoch)?;
+        return Ok(Report::Done);
+    }
     rules::may_purge(entry.marks, epoch, is_running(work)?)?;
     if let Some(generation) = entry.generation.filter(|generation| *generation <= epoch) {
         work.host.disks.purge(entry.linode, generation)?;

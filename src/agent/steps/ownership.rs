@@ -101,15 +101,8 @@ pub fn start(work: &Work<'_>, order: &StartOrder<'_>) -> Result<Report, StepErro
             epoch: order.epoch,
             running: true,
         }),
-        // At the destination the Linode may go back, so it is sealed here. At its own source there is nowhere to go: it
-        // stays this host's, stopped, and can be booted again.
-        Err(StepError::Driver(error)) if order.migration.is_some() => {
-            give_up(work, &mut entry, order.epoch, &error)
-        }
-        Err(error) => {
-            stop(work, FAILED_STOP_S)?;
-            Err(error)
-        }
+        Err(StepError::Driver(error)) => give_up(work, &mut entry, order.epoch, &error),
+        Err(other) => Err(other),
     }
 }
 
