@@ -47,6 +47,8 @@ impl App {
         self.db.write(|conn| {
             let linode = fleet::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
             let row = newest(conn, linode.id)?.ok_or_else(no_offer)?;
+            // Of two clicks at once the second sees what the first did.
+            let row = rows::locked(conn, row.id)?.ok_or_else(no_offer)?;
             match row.state {
                 MigrationState::Queued => return self.reschedule(conn, now, actor, &row, click.at),
                 MigrationState::Preparing | MigrationState::Copying | MigrationState::Switching => {

@@ -196,8 +196,9 @@ pub fn decide(state: State, step: Option<Step>, event: Event) -> Decision {
         State::Offered => offered(event),
         State::Queued => queued(event),
         State::Preparing | State::Copying | State::Switching => match step {
-            Some(step) => at_work(state, step, event),
-            None => Err(Refused::NotNow),
+            Some(step) if step.state() == state => at_work(state, step, event),
+            // No row says this; if one did, nothing would be safe to do on it.
+            Some(_) | None => Err(Refused::NotNow),
         },
         State::Finished => finished(event),
         State::Returning => returning(event),
@@ -436,5 +437,147 @@ pub fn is_live(state: State) -> bool {
         | State::Expired
         | State::Cancelled
         | State::Failed => false,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::domain::text::Word;
+
+    fn events() -> Vec<Event> {
+        let mut events = vec![
+            Event::Click,
+            Event::Admit,
+            Event::Expire,
+            Event::Cancel,
+            Event::StartFailedSealed,
+            Event::RollBackUnfetched,
+            Event::Retry,
+            Event::Confirm,
+            Event::WayBack,
+            Event::WayBackSucceeded,
+            Event::WayBackFailed,
+        ];
+        for step in Step::ALL {
+            events.extend([
+                Event::Stopped(*step),
+                Event::Succeeded(*step),
+                Event::Failed(*step),
+            ]);
+        }
+        events
+    }
+
+    fn all() -> Vec<(State, Option<Step>)> {
+        let mut all = Vec::new();
+        for state in State::ALL {
+            all.push((*state, None));
+            all.extend(Step::ALL.iter().map(|step| (*state, Some(*step))));
+        }
+        all
+    }
+
+    #[test]
+    fn every_transition_keeps_state_and_step_in_agreement() {
+        for (state, step) in all()
+            .into_iter()
+            .filter(|(state, step)| step.is_none_or(|step| step.state() == *state))
+        {
+            for event in events() {
+                let Ok(to) = decide(state, step, event) else {
+                    continue;
+                };
+                match to.step {
+                    Some(step) => assert_eq!(step.state(), to.state, "{state} {step} {event:?}"),
+                    None => assert!(!matches!(
+                        to.state,
+                        State::Preparing | State::Copying | State::Switching
+                    )),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ownership_changes_only_where_the_protocol_says() {
+        for (state, step) in all() {
+            for event in events() {
+                let Ok(to) = decide(state, step, event) else {
+                    continue;
+                };
+                if to.effects.contains(&Effect::Commit) {
+                    assert_eq!(
+                        (state, step, event),
+                        (
+                            State::Switching,
+                            Some(Step::FinalCopy),
+                            Event::Succeeded(Step::FinalCopy)
+                        )
+                    );
+                }
+                if to.effects.contains(&Effect::GrantSource) {
+                    assert_eq!(state, State::Switching);
+                    // From the destination only after it sealed, or while it cannot know.
+                    let sealed = matches!(
+                        event,
+                        Event::Succeeded(Step::SealDestination) | Event::StartFailedSealed
+                    );
+                    let unfetched = event == Event::RollBackUnfetched;
+                    let before_commit = matches!(step, Some(Step::StopSeal | Step::FinalCopy));
+                    assert!(sealed || unfetched || before_commit, "{step:?} {event:?}");
+                }
+                if to.effects.contains(&Effect::PurgeSource) {
+                    assert_eq!((state, event), (State::Finished, Event::Confirm));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn late_and_repeated_words_of_agents_change_nothing() {
+        for (state, step) in all() {
+            for of in Step::ALL {
+                if Some(*of) == step && step.is_some_and(|step| step.state() == state) {
+                    continue;
+                }
+                for event in [Event::Succeeded(*of), Event::Failed(*of)] {
+                    if let Ok(to) = decide(state, step, event) {
+                        panic!("{state} {step:?} took {event:?} to {to:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_migration_comes_to_an_end_when_its_steps_do() {
+        let (mut state, mut step) = (State::Offered, None);
+        for event in [Event::Click, Event::Admit] {
+            let to = decide(state, step, event).unwrap();
+            (state, step) = (to.state, to.step);
+        }
+        let mut steps = 0;
+        while let Some(now) = step {
+            let to = decide(state, step, Event::Succeeded(now)).unwrap();
+            (state, step) = (to.state, to.step);
+            steps += 1;
+            assert!(steps < 20);
+        }
+        assert_eq!((state, steps), (State::Finished, 8));
+    }
+
+    #[test]
+    fn no_cancel_once_it_is_stopped() {
+        for step in Step::ALL
+            .iter()
+            .filter(|step| step.state() == State::Switching)
+        {
+            assert_eq!(
+                decide(State::Switching, Some(*step), Event::Cancel),
+                Err(Refused::TooLateToCancel)
+            );
+        }
     }
 }

@@ -1,0 +1,418 @@
+//! The main job without hosts: the order of steps, who owns the Linode when, and what happens when a step fails, is
+//! repeated, is late, or is asked for twice.
+
+use xenbeta::app::AppError;
+use xenbeta::domain::words::{JobState, LinodeStatus, MigrationState, Platform};
+use xenbeta::store::{fleet, hosts, jobs, migrations};
+use xenbeta::wire::{Outcome, Report, SealedDigests, Task};
+
+use crate::both_databases;
+use crate::support::TestApp;
+use crate::support::fleet::{OLD, UML1, WEB, XEN1, XEN2};
+use crate::support::hand::{agent, kind, now_click};
+
+fn failure(retry: bool) -> Outcome {
+    Outcome::Failed {
+        retry,
+        public: "The disk is full.".into(),
+        detail: "ENOSPC".into(),
+        console: None,
+    }
+}
+
+fn conflict(error: AppError) -> String {
+    match error {
+        AppError::Conflict(text) => text,
+        other => panic!("a conflict, not {other:?}"),
+    }
+}
+
+both_databases! {
+    fn a_click_moves_the_linode(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        assert_eq!(row.state, MigrationState::Preparing);
+        let mut steps = Vec::new();
+        for host in [UML1, XEN1, XEN1, UML1, XEN1, UML1] {
+            let order = app.work(host);
+            steps.push(kind(&order));
+            assert_eq!(app.linode(WEB).host_id, UML1, "before the commit it is the source's");
+        }
+        assert_eq!(steps, ["preflight_source", "preflight_destination", "reserve", "open_transfer", "warm_copy", "stop_seal"]);
+        assert_eq!(kind(&app.work(XEN1)), "final_copy");
+        let owned = app.linode(WEB);
+        assert_eq!((owned.host_id, owned.epoch, owned.fetched), (XEN1, 2, false), "committed, and not yet told");
+        assert!(app.in_db(|c| fleet::ips_of(c, WEB)).iter().all(|ip| ip.host_id == XEN1), "addresses go along");
+        let start = app.take(XEN1);
+        assert!(app.linode(WEB).fetched, "told only once it is written down");
+        let Task::Start { epoch, boot: Some(boot), migration: Some(of), .. } = &start.task else { panic!("{start:?}") };
+        assert_eq!((*epoch, *of), (2, row.id));
+        assert_eq!((boot.kernel.as_str(), boot.root_device.as_str()), ("xen-2.6", "/dev/xvda"));
+        assert!(boot.devices.contains_key("xvdb"));
+        app.answer(XEN1, &start, Outcome::Succeeded { report: app.success(&start) }).unwrap();
+        let row = app.migration(row.id);
+        assert_eq!(row.state, MigrationState::Finished);
+        assert_eq!(row.sent_bytes, (10 << 20) + (1 << 20));
+        assert_eq!(app.linode(WEB).status, LinodeStatus::Running);
+        assert_eq!(kind(&app.work(UML1)), "close_transfer");
+        let digests = app.in_db(|c| migrations::digests(c, row.id));
+        assert_eq!(digests.len(), 4, "two disks, two sides");
+
+        app.confirm_migration(&app.member(), row.id).unwrap();
+        let purge = app.work(UML1);
+        assert_eq!(purge.task, Task::Purge { epoch: 1 });
+        assert_eq!(app.migration(row.id).state, MigrationState::Confirmed);
+        app.confirm_migration(&app.member(), row.id).expect("a second click finds it done");
+        app.nothing_for(UML1);
+    }
+
+    fn a_full_disk_leaves_it_where_it_was_and_a_retry_goes_on(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        let order = app.work_until("warm_copy");
+        app.answer(XEN1, &order, failure(false)).unwrap();
+        let failed = app.migration(row.id);
+        assert_eq!((failed.state, failed.failure.as_str()), (MigrationState::Failed, "The disk is full."));
+        assert_eq!(app.linode(WEB).host_id, UML1);
+        assert_eq!(kind(&app.work(UML1)), "close_transfer");
+        app.nothing_for(XEN1); // what was copied is kept
+        app.retry_migration(&app.member(), row.id).unwrap();
+        app.retry_migration(&app.member(), row.id).expect("twice is once");
+        app.reconcile().unwrap();
+        app.work_all(&[UML1, XEN1]);
+        let done = app.migration(row.id);
+        assert_eq!((done.state, done.round, done.failure.as_str()), (MigrationState::Finished, 2, ""));
+    }
+
+    fn a_failed_final_copy_starts_it_at_its_source_again(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        let order = app.work_until("final_copy");
+        app.answer(XEN1, &order, failure(false)).unwrap();
+        assert_eq!(app.migration(row.id).state, MigrationState::Switching);
+        let linode = app.linode(WEB);
+        assert_eq!((linode.host_id, linode.epoch, linode.fetched), (UML1, 2, false), "a new epoch at the source");
+        let start = app.take(UML1);
+        assert!(matches!(start.task, Task::Start { epoch: 2, migration: None, boot: Some(_), .. }), "{:?}", start.task);
+        app.answer(UML1, &start, Outcome::Succeeded { report: app.success(&start) }).unwrap();
+        assert_eq!(app.migration(row.id).state, MigrationState::Failed);
+        // Another try, under the newer epoch.
+        app.work_all(&[UML1, XEN1]);
+        app.retry_migration(&app.member(), row.id).unwrap();
+        app.reconcile().unwrap();
+        app.work_all(&[UML1, XEN1]);
+        assert_eq!(app.migration(row.id).state, MigrationState::Finished);
+        assert_eq!((app.linode(WEB).host_id, app.linode(WEB).epoch), (XEN1, 3));
+    }
+
+    fn different_digests_are_never_committed(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        let order = app.work_until("final_copy");
+        let mut digests = app.digests_for(&order);
+        app.note_digests(&agent(UML1), row.id, &SealedDigests { epoch: 1, digests: digests.clone() }).unwrap();
+        digests[0].root = "f".repeat(64);
+        let report = Report::Copied { epoch: 1, digests, sent_bytes: 0, seconds: 0.0 };
+        app.answer(XEN1, &order, Outcome::Succeeded { report }).unwrap();
+        assert_eq!(app.linode(WEB).host_id, UML1);
+        assert!(app.migration(row.id).failure.contains("not equal"));
+        assert_eq!(kind(&app.take(UML1)), "start");
+    }
+
+    fn a_copy_the_source_said_nothing_of_is_never_committed(app: TestApp) {
+        let app = app.with_fleet();
+        app.clicked(WEB);
+        let order = app.work_until("final_copy");
+        let report = Report::Copied { epoch: 1, digests: app.digests_for(&order), sent_bytes: 0, seconds: 0.0 };
+        app.answer(XEN1, &order, Outcome::Succeeded { report }).unwrap();
+        assert_eq!(app.linode(WEB).host_id, UML1);
+    }
+
+    fn a_guest_that_does_not_stay_up_runs_at_its_source_again(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        let start = app.work_until("start");
+        let report = Report::StartFailedSealed { epoch: 2, public: "It did not stay up.".into(), console: "panic\u{7}\n".into() };
+        app.answer(XEN1, &start, Outcome::Succeeded { report }).unwrap();
+        let linode = app.linode(WEB);
+        assert_eq!((linode.host_id, linode.epoch), (UML1, 3));
+        assert_eq!(linode.console.as_deref(), Some("panic\n"));
+        let profile = &app.in_db(|c| fleet::profiles_of(c, WEB))[0];
+        assert_eq!((profile.kernel_id.as_str(), profile.root_device.as_str()), ("uml-2.6", "/dev/ubda"), "its profiles are as they were");
+        let again = app.take(UML1);
+        assert!(matches!(again.task, Task::Start { epoch: 3, migration: None, .. }));
+        app.answer(UML1, &again, Outcome::Succeeded { report: app.success(&again) }).unwrap();
+        assert_eq!(app.migration(row.id).state, MigrationState::Failed);
+        assert_eq!(app.migration(row.id).base_epoch, Some(2), "another try starts from what is there");
+    }
+
+    fn a_destination_that_cannot_start_seals_before_the_source_is_granted(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        let start = app.work_until("start");
+        app.answer(XEN1, &start, failure(false)).unwrap();
+        assert_eq!(app.linode(WEB).host_id, XEN1, "still the destination's");
+        app.nothing_for(UML1);
+        let seal = app.take(XEN1);
+        assert!(matches!(seal.task, Task::StopSeal { epoch: 2, .. }), "{:?}", seal.task);
+        app.answer(XEN1, &seal, Outcome::Succeeded { report: app.success(&seal) }).unwrap();
+        assert_eq!((app.linode(WEB).host_id, app.linode(WEB).epoch), (UML1, 3));
+        app.work_all(&[UML1, XEN1]);
+        assert_eq!(app.migration(row.id).state, MigrationState::Failed);
+    }
+
+    fn staff_take_back_only_what_was_not_fetched(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        let order = app.work_until("final_copy");
+        app.answer(XEN1, &order, Outcome::Succeeded { report: app.success(&order) }).unwrap();
+        assert_eq!(app.linode(WEB).host_id, XEN1);
+        app.roll_back_migration(&app.staff(), row.id).unwrap();
+        assert_eq!((app.linode(WEB).host_id, app.linode(WEB).epoch), (UML1, 3));
+        app.nothing_for(XEN1);
+        app.work_all(&[UML1, XEN1]);
+
+        let app = TestApp::new(if app.url.starts_with("postgres") { crate::support::On::Postgresql } else { crate::support::On::Sqlite }).with_fleet();
+        let row = app.clicked(WEB);
+        app.work_until("start"); // fetched
+        let refused = app.roll_back_migration(&app.staff(), row.id).unwrap_err();
+        assert!(conflict(refused).contains("told of its ownership"));
+        assert_eq!(app.linode(WEB).host_id, XEN1);
+    }
+
+    fn a_cancel_is_done_when_the_agent_says_so(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        let order = app.work_until("warm_copy");
+        app.cancel_migration(&app.member(), row.id).unwrap();
+        assert_eq!(app.migration(row.id).state, MigrationState::Copying, "not before the agent has stopped");
+        let renewed = app.renew(&agent(XEN1), order.job, &xenbeta::wire::Renew { attempt: order.attempt, lease_token: order.lease_token.clone(), progress: None }).unwrap();
+        assert!(renewed.cancel);
+        app.answer(XEN1, &order, Outcome::Cancelled).unwrap();
+        assert_eq!(app.migration(row.id).state, MigrationState::Cancelled);
+        assert_eq!(kind(&app.work(UML1)), "close_transfer");
+        assert_eq!(kind(&app.work(XEN1)), "release");
+        assert_eq!(app.linode(WEB).host_id, UML1);
+    }
+
+    fn a_cancel_before_any_agent_took_the_step_is_done_at_once(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        let cancelled = app.cancel_migration(&app.member(), row.id).unwrap();
+        assert_eq!(cancelled.state, MigrationState::Cancelled);
+        assert_eq!(kind(&app.take(UML1)), "close_transfer");
+    }
+
+    fn a_finished_step_whose_migration_was_cancelled_ends_it(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        let order = app.work_until("reserve");
+        app.cancel_migration(&app.member(), row.id).unwrap();
+        app.answer(XEN1, &order, Outcome::Succeeded { report: Report::Done }).unwrap();
+        assert_eq!(app.migration(row.id).state, MigrationState::Cancelled);
+    }
+
+    fn no_cancel_while_switching(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        app.work_until("stop_seal");
+        let refused = app.cancel_migration(&app.member(), row.id).unwrap_err();
+        assert!(conflict(refused).contains("no longer be cancelled"));
+    }
+
+    fn the_way_back_moves_the_data_back(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        app.work_all(&[UML1, XEN1]);
+        let back = app.way_back(&app.member(), row.id).unwrap();
+        assert_eq!(app.way_back(&app.member(), row.id).unwrap().id, back.id, "asked twice, one way back");
+        assert_eq!((back.source_host_id, back.destination_host_id, back.base_epoch), (XEN1, UML1, Some(1)));
+        app.reconcile().unwrap();
+        let reserve = app.work_until("reserve");
+        assert!(matches!(reserve.task, Task::Reserve { base_epoch: Some(1), .. }));
+        app.answer(UML1, &reserve, Outcome::Succeeded { report: Report::Done }).unwrap();
+        app.work_all(&[UML1, XEN1]);
+        assert_eq!(app.migration(row.id).state, MigrationState::Returned);
+        assert_eq!(app.migration(back.id).state, MigrationState::Finished);
+        assert_eq!((app.linode(WEB).host_id, app.linode(WEB).epoch), (UML1, 3));
+        assert_eq!(app.in_db(|c| fleet::profiles_of(c, WEB))[0].kernel_id, "uml-2.6");
+        app.confirm_migration(&app.member(), back.id).unwrap();
+        assert_eq!(app.take(XEN1).task, Task::Purge { epoch: 2 });
+        assert_eq!(app.take(UML1).task, Task::Purge { epoch: 1 });
+    }
+
+    fn a_way_back_that_fails_leaves_the_first_migration_finished(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        app.work_all(&[UML1, XEN1]);
+        let back = app.way_back(&app.member(), row.id).unwrap();
+        app.reconcile().unwrap();
+        let order = app.work_until("reserve");
+        app.answer(UML1, &order, failure(false)).unwrap();
+        assert_eq!(app.migration(back.id).state, MigrationState::Failed);
+        assert_eq!(app.migration(row.id).state, MigrationState::Finished);
+        assert_eq!(app.linode(WEB).host_id, XEN1);
+        app.work_all(&[UML1, XEN1]);
+        let again = app.way_back(&app.member(), row.id).expect("and can be asked for again");
+        assert_ne!(again.id, back.id);
+    }
+
+    fn leases_that_run_out_give_the_step_again_and_the_late_answer_is_refused(app: TestApp) {
+        let app = app.with_fleet();
+        app.clicked(WEB);
+        let first = app.take(UML1);
+        app.nothing_for(UML1);
+        app.pass_s(31);
+        app.reconcile().unwrap();
+        let second = app.take(UML1);
+        assert_eq!((second.job, second.attempt), (first.job, 2));
+        let late = app.answer(UML1, &first, Outcome::Succeeded { report: app.success(&first) }).unwrap_err();
+        assert!(conflict(late).contains("stale"));
+        app.answer(UML1, &second, Outcome::Succeeded { report: app.success(&second) }).unwrap();
+        let twice = app.answer(UML1, &second, Outcome::Succeeded { report: app.success(&second) }).unwrap_err();
+        assert!(conflict(twice).contains("stale"));
+    }
+
+    fn a_silent_host_only_makes_it_wait(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        app.work_until("start");
+        for _ in 0..20 {
+            app.pass_s(3600);
+            app.reconcile().unwrap();
+        }
+        assert_eq!((app.linode(WEB).host_id, app.linode(WEB).epoch), (XEN1, 2), "time-outs never move ownership");
+        assert_eq!(app.migration(row.id).state, MigrationState::Switching);
+    }
+
+    fn an_agent_that_dies_on_every_try_waits_for_staff(app: TestApp) {
+        let app = app.with_fleet();
+        app.clicked(WEB);
+        let mut job = None;
+        for _ in 0..5 {
+            job = Some(app.take(UML1).job);
+            app.pass_s(31);
+            app.reconcile().unwrap();
+        }
+        app.nothing_for(UML1);
+        let job = job.unwrap();
+        assert_eq!(app.in_db(|c| jobs::job(c, job)).unwrap().state, JobState::Failed);
+        app.retry_job(&app.staff(), job).unwrap();
+        assert_eq!(app.take(UML1).attempt, 1);
+        assert!(matches!(app.retry_job(&app.member(), job), Err(AppError::Forbidden)));
+    }
+
+    fn a_failed_step_is_tried_again_with_pauses(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        for attempt in 1..=5 {
+            let order = app.take(UML1);
+            assert_eq!(order.attempt, attempt);
+            app.answer(UML1, &order, failure(true)).unwrap();
+            if attempt < 5 {
+                app.nothing_for(UML1); // it pauses
+            }
+            app.pass_s(20);
+        }
+        assert_eq!(app.migration(row.id).state, MigrationState::Failed);
+    }
+
+    fn offers_expire_and_free_their_room(app: TestApp) {
+        let app = app.with_fleet();
+        let registration = app.approved(WEB);
+        let row = app.offer(&app.staff(), registration, Some(XEN2)).unwrap();
+        let free = |app: &TestApp| app.in_db(hosts::rooms).into_iter().find(|room| room.host == XEN2).unwrap().memory_free_mb();
+        assert_eq!(free(&app), 512);
+        app.pass_s(15 * 86_400);
+        app.reconcile().unwrap();
+        assert_eq!(app.migration(row.id).state, MigrationState::Expired);
+        assert_eq!(free(&app), 1024);
+        let refused = app.migrate(&app.member(), WEB, now_click()).unwrap_err();
+        assert!(conflict(refused).contains("This offer has ended"));
+        app.offer(&app.staff(), registration, None).expect("and may be offered anew");
+    }
+
+    fn a_click_on_an_offer_that_just_ended_is_told_so(app: TestApp) {
+        let app = app.with_fleet();
+        let registration = app.approved(WEB);
+        app.offer(&app.staff(), registration, None).unwrap();
+        app.pass_s(15 * 86_400); // and the reconciler has not come round
+        assert!(conflict(app.migrate(&app.member(), WEB, now_click()).unwrap_err()).contains("ended"));
+    }
+
+    fn a_chosen_time_is_kept(app: TestApp) {
+        let app = app.with_fleet();
+        let registration = app.approved(WEB);
+        app.offer(&app.staff(), registration, None).unwrap();
+        let mut click = now_click();
+        click.at = Some(app.now().plus_s(3600));
+        let row = app.migrate(&app.member(), WEB, click).unwrap();
+        app.reconcile().unwrap();
+        assert_eq!(app.migration(row.id).state, MigrationState::Queued);
+        app.pass_s(3601);
+        app.reconcile().unwrap();
+        assert_eq!(app.migration(row.id).state, MigrationState::Preparing);
+    }
+
+    fn a_24_kernel_wants_its_members_word(app: TestApp) {
+        let app = app.with_fleet();
+        let registration = app.approved(OLD);
+        app.offer(&app.staff(), registration, None).unwrap();
+        let mut click = now_click();
+        click.accept_kernels = false;
+        let refused = app.migrate(&app.member(), OLD, click).unwrap_err();
+        assert!(matches!(refused, AppError::Invalid { field: "accept_kernels", .. }), "{refused:?}");
+        app.migrate(&app.member(), OLD, now_click()).expect("with it, it goes");
+    }
+
+    fn nobody_elses_linode(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        let other = app.other_member();
+        assert!(matches!(app.migrate(&other, WEB, now_click()), Err(AppError::NotFound)));
+        assert!(matches!(app.cancel_migration(&other, row.id), Err(AppError::NotFound)));
+        assert!(matches!(app.confirm_migration(&other, row.id), Err(AppError::NotFound)));
+        assert!(matches!(app.register(&other, &[WEB]), Err(AppError::NotFound)));
+        assert!(matches!(app.power(&other, WEB, xenbeta::domain::words::JobKind::Shutdown, None), Err(AppError::NotFound)));
+        let order = app.take(UML1);
+        let stolen = app.answer(XEN1, &order, Outcome::Cancelled).unwrap_err();
+        assert!(conflict(stolen).contains("stale"), "another host's job");
+        let report = app.note_digests(&agent(XEN1), row.id, &SealedDigests { epoch: 1, digests: vec![] });
+        assert!(matches!(report, Err(AppError::NotFound)), "only the source speaks of its disks");
+    }
+
+    fn two_clicks_at_once_are_one_migration(app: TestApp) {
+        let app = app.with_fleet();
+        let registration = app.approved(WEB);
+        app.offer(&app.staff(), registration, None).unwrap();
+        let ids: std::collections::BTreeSet<i64> = std::thread::scope(|scope| {
+            let clicks: Vec<_> = (0..16).map(|_| scope.spawn(|| app.migrate(&app.member(), WEB, now_click()).map(|row| row.id.0))).collect();
+            clicks.into_iter().map(|click| click.join().unwrap().unwrap()).collect()
+        });
+        assert_eq!(ids.len(), 1);
+        assert_eq!(app.in_db(|c| migrations::events(c, app.newest_migration(WEB).id)).len(), 2, "offered, and clicked once");
+    }
+
+    fn sixty_four_racers_for_one_offer_give_one_migration(app: TestApp) {
+        let app = app.with_fleet();
+        let registration = app.approved(WEB);
+        std::thread::scope(|scope| {
+            for n in 0..64 {
+                let app = &app;
+                scope.spawn(move || {
+                    let host = if n % 2 == 0 { XEN1 } else { XEN2 };
+                    let _won_or_lost = app.offer(&app.staff(), registration, Some(host));
+                });
+            }
+        });
+        assert_eq!(app.in_db(|c| migrations::of_linode(c, WEB)).len(), 1);
+    }
+
+    fn the_platform_changes_with_the_host(app: TestApp) {
+        let app = app.with_fleet();
+        app.clicked(WEB);
+        app.work_all(&[UML1, XEN1]);
+        let host = app.in_db(|c| hosts::host(c, app.linode(WEB).host_id)).unwrap();
+        assert_eq!(host.platform, Platform::Xen);
+    }
+}

@@ -1,0 +1,242 @@
+//! Agents played by hand: they take orders and answer them as a test says, and know nothing of disks or guests.
+
+use xenbeta::app::AppError;
+use xenbeta::app::agents::Agent;
+use xenbeta::domain::ids::{DiskId, HostId, LinodeId, RegistrationId};
+use xenbeta::domain::names::StopLimit;
+use xenbeta::domain::words::{HostState, RegistrationState};
+use xenbeta::store::db::StoreError;
+use xenbeta::store::fleet::{self, Linode};
+use xenbeta::store::migrations::{self, Migration};
+use xenbeta::store::registrations;
+use xenbeta::wire::{DiskDigest, Finish, Order, Outcome, Report, SealedDigests, Task};
+
+use super::TestApp;
+use super::fleet::{UML1, XEN1};
+use xenbeta::app::migrations::Click;
+
+pub fn agent(host: HostId) -> Agent {
+    Agent {
+        host,
+        name: format!("host {host}"),
+        state: HostState::Enabled,
+        cap_mb_s: None,
+    }
+}
+
+pub fn now_click() -> Click {
+    Click {
+        at: None,
+        accept_kernels: true,
+        stop_limit: StopLimit(60),
+    }
+}
+
+impl TestApp {
+    pub fn linode(&self, id: LinodeId) -> Linode {
+        self.db
+            .read(|conn| fleet::linode(conn, id))
+            .expect("reads")
+            .expect("is there")
+    }
+
+    pub fn newest_migration(&self, linode: LinodeId) -> Migration {
+        let all = self
+            .db
+            .read(|conn| migrations::of_linode(conn, linode))
+            .expect("reads");
+        all.into_iter().next().expect("there is one")
+    }
+
+    pub fn migration(&self, id: xenbeta::domain::ids::MigrationId) -> Migration {
+        self.db
+            .read(|conn| migrations::migration(conn, id))
+            .expect("reads")
+            .expect("is there")
+    }
+
+    /// Registers and approves a Linode of the member.
+    pub fn approved(&self, linode: LinodeId) -> RegistrationId {
+        let registered = self.register(&self.member(), &[linode]).expect("registers");
+        assert_eq!(registered.refused, vec![], "is eligible");
+        let row = self
+            .db
+            .read(|conn| registrations::newest_of(conn, linode))
+            .expect("reads")
+            .expect("is there");
+        assert_eq!(row.state, RegistrationState::Requested);
+        let approved = self.approve(&self.staff(), &[row.id]).expect("approves");
+        assert_eq!(approved.done, vec![row.id]);
+        row.id
+    }
+
+    /// Up to the click: registered, approved, offered to `xen1`, clicked, admitted.
+    pub fn clicked(&self, linode: LinodeId) -> Migration {
+        let registration = self.approved(linode);
+        self.offer(&self.staff(), registration, Some(XEN1))
+            .expect("offers");
+        let row = self
+            .migrate(&self.member(), linode, now_click())
+            .expect("clicks");
+        self.reconcile().expect("reconciles");
+        self.migration(row.id)
+    }
+
+    pub fn take(&self, host: HostId) -> Order {
+        self.claim(&agent(host))
+            .expect("claims")
+            .expect("there is an order")
+    }
+
+    pub fn nothing_for(&self, host: HostId) {
+        assert_eq!(
+            self.claim(&agent(host)).expect("claims"),
+            None,
+            "no order for host {host}"
+        );
+    }
+
+    pub fn answer(&self, host: HostId, order: &Order, outcome: Outcome) -> Result<(), AppError> {
+        let finish = Finish {
+            attempt: order.attempt,
+            lease_token: order.lease_token.clone(),
+            outcome,
+        };
+        self.finish(&agent(host), order.job, &finish)
+    }
+
+    /// Takes the host's next order and reports success, as an agent whose host does everything right would.
+    pub fn work(&self, host: HostId) -> Order {
+        let order = self.take(host);
+        let report = self.success(&order);
+        self.answer(host, &order, Outcome::Succeeded { report })
+            .expect("is taken");
+        order
+    }
+
+    /// The source's digests, and the report of a perfect copy.
+    pub fn digests_for(&self, order: &Order) -> Vec<DiskDigest> {
+        let Task::FinalCopy { guest, .. } = &order.task else {
+            panic!("a final copy, not {:?}", order.task)
+        };
+        guest
+            .disks
+            .iter()
+            .map(|disk| DiskDigest {
+                disk: disk.id,
+                size_bytes: disk.size_bytes,
+                root: root_of(disk.id),
+            })
+            .collect()
+    }
+
+    pub fn success(&self, order: &Order) -> Report {
+        match &order.task {
+            Task::PreflightSource { .. } => Report::Source {
+                running: true,
+                total_bytes: 80 << 20,
+                allocated_bytes: 10 << 20,
+                tells_changes: false,
+            },
+            Task::WarmCopy { .. } => Report::Warm {
+                passes: 2,
+                sent_bytes: 10 << 20,
+                seconds: 1.0,
+                rest_bytes: 1000,
+            },
+            Task::StopSeal { epoch, .. } => Report::Sealed {
+                epoch: *epoch,
+                forced: false,
+                was_running: true,
+            },
+            Task::FinalCopy {
+                migration, epoch, ..
+            } => {
+                let digests = self.digests_for(order);
+                let sealed = SealedDigests {
+                    epoch: *epoch,
+                    digests: digests.clone(),
+                };
+                let source = self.migration(*migration).source_host_id;
+                self.note_digests(&agent(source), *migration, &sealed)
+                    .expect("the source reports");
+                Report::Copied {
+                    epoch: *epoch,
+                    digests,
+                    sent_bytes: 1 << 20,
+                    seconds: 0.1,
+                }
+            }
+            Task::Start { epoch, boot, .. } => Report::Started {
+                epoch: *epoch,
+                running: boot.is_some(),
+            },
+            Task::Adopt { .. } => Report::Adopted { running: true },
+            Task::Shutdown { .. } => Report::Stopped { forced: false },
+            Task::Boot { .. }
+            | Task::Reboot { .. }
+            | Task::PreflightDestination { .. }
+            | Task::Reserve { .. }
+            | Task::OpenTransfer { .. }
+            | Task::CloseTransfer { .. }
+            | Task::Release { .. }
+            | Task::Purge { .. } => Report::Done,
+        }
+    }
+
+    /// Works the migration's steps off up to (and not including) the one that `until` names by its task's kind.
+    pub fn work_until(&self, until: &str) -> Order {
+        for _ in 0..20 {
+            for host in [UML1, XEN1] {
+                if let Some(order) = self.claim(&agent(host)).expect("claims") {
+                    if kind(&order) == until {
+                        return order;
+                    }
+                    let report = self.success(&order);
+                    self.answer(host, &order, Outcome::Succeeded { report })
+                        .expect("is taken");
+                }
+            }
+        }
+        panic!("no order of the kind {until}");
+    }
+
+    /// Works everything off that there is.
+    pub fn work_all(&self, hosts: &[HostId]) {
+        for _ in 0..50 {
+            let mut idle = true;
+            for &host in hosts {
+                if let Some(order) = self.claim(&agent(host)).expect("claims") {
+                    idle = false;
+                    let report = self.success(&order);
+                    self.answer(host, &order, Outcome::Succeeded { report })
+                        .expect("is taken");
+                }
+            }
+            self.reconcile().expect("reconciles");
+            if idle {
+                return;
+            }
+        }
+        panic!("it does not come to an end");
+    }
+
+    pub fn in_db<T>(
+        &self,
+        f: impl FnOnce(&mut xenbeta::store::db::Db) -> Result<T, StoreError>,
+    ) -> T {
+        self.db.read(f).expect("reads")
+    }
+}
+
+pub fn root_of(disk: DiskId) -> String {
+    format!("{:064x}", disk.0)
+}
+
+/// The task's kind, as on the wire.
+pub fn kind(order: &Order) -> String {
+    serde_json::to_value(&order.task).expect("JSON")["kind"]
+        .as_str()
+        .expect("a kind")
+        .to_owned()
+}

@@ -1,0 +1,104 @@
+//! What the portal's tests stand on: both databases, a clock that can be moved, a small fleet, actors, and agents that
+//! speak the protocol without a host behind them.
+
+pub mod fleet;
+pub mod hand;
+pub mod pg;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use tempfile::TempDir;
+use xenbeta::app::clock::Clock;
+use xenbeta::app::password::Hasher;
+use xenbeta::app::secrets::Secret;
+use xenbeta::app::{App, Settings};
+use xenbeta::store::db::Database;
+use xenbeta::store::migrate;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum On {
+    Sqlite,
+    Postgresql,
+}
+
+/// The use cases over a database of their own.
+pub struct TestApp {
+    pub app: App,
+    pub shift: Arc<AtomicI64>,
+    pub url: String,
+    _folder: TempDir,
+}
+
+impl std::ops::Deref for TestApp {
+    type Target = App;
+    fn deref(&self) -> &App {
+        &self.app
+    }
+}
+
+impl TestApp {
+    pub fn new(on: On) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let url = match on {
+            On::Sqlite => folder
+                .path()
+                .join("portal.db")
+                .to_str()
+                .expect("UTF-8")
+                .to_owned(),
+            On::Postgresql => pg::fresh_database(),
+        };
+        if on == On::Sqlite {
+            migrate::up(&Database::open_any_schema(&url, 1).expect("opens")).expect("the schema");
+        }
+        let shift = Arc::new(AtomicI64::new(0));
+        Self {
+            app: portal(&url, &shift),
+            shift,
+            url,
+            _folder: folder,
+        }
+    }
+
+    /// Another portal on the same database.
+    pub fn second(&self) -> App {
+        portal(&self.url, &self.shift)
+    }
+
+    pub fn pass_s(&self, seconds: i64) {
+        self.shift.fetch_add(seconds, Ordering::Relaxed);
+    }
+}
+
+fn portal(url: &str, shift: &Arc<AtomicI64>) -> App {
+    App {
+        db: Database::open(url, 8).expect("the database opens"),
+        clock: Clock::Shifted(Arc::clone(shift)),
+        secret: Arc::new(
+            Secret::from_text("a secret for tests only, of no use anywhere").expect("long enough"),
+        ),
+        settings: Arc::new(Settings {
+            base_url: "https://lpm.example.net".to_owned(),
+            ..Settings::default()
+        }),
+        hasher: Arc::new(Hasher::new().expect("a hasher")),
+    }
+}
+
+/// The same test on both databases.
+#[macro_export]
+macro_rules! both_databases {
+    ($($(#[$meta:meta])* fn $name:ident($app:ident: TestApp) $body:block)+) => { $(
+        mod $name {
+            #[allow(unused_imports, reason = "not every test needs all of them")]
+            use super::*;
+            $(#[$meta])*
+            fn run($app: $crate::support::TestApp) $body
+            #[test]
+            fn sqlite() { run($crate::support::TestApp::new($crate::support::On::Sqlite)); }
+            #[test]
+            fn postgresql() { run($crate::support::TestApp::new($crate::support::On::Postgresql)); }
+        }
+    )+ };
+}
