@@ -12,6 +12,7 @@ pub mod listen;
 pub mod migrate;
 pub mod migrations;
 pub mod outbox;
+pub mod pages_members;
 pub mod people;
 pub mod programme;
 pub mod registrations;

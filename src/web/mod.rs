@@ -9,6 +9,7 @@ pub mod assets;
 pub mod error;
 pub mod extract;
 pub mod layer;
+pub mod members;
 pub mod page;
 pub mod routes;
 pub mod server;

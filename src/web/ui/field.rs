@@ -89,6 +89,8 @@ impl Choice {
 pub enum Input {
     /// `<input type=…>`
     Line(&'static str),
+    /// A line of text with suggestions; others may be typed.
+    Suggest(&'static [&'static str]),
     /// `<textarea rows=…>`
     Area(u8),
     Select(Vec<Choice>),

@@ -1,0 +1,260 @@
+//! What members' pages show, read in a number of queries that does not grow with the number of rows.
+
+use std::collections::{BTreeMap, HashMap};
+
+use diesel::prelude::*;
+
+use super::db::{Db, StoreError};
+use super::fleet::{self, ConfigProfile, Disk, Ip, Kernel, Linode, Plan};
+use super::hosts::Host;
+use super::jobs::{self, Job};
+use super::migrations::{self, Digest, Migration, MigrationEvent};
+use super::registrations::{self, Registration};
+use super::schema;
+use crate::domain::ids::{AccountId, HostId, LinodeId, MigrationId, RegistrationId};
+use crate::domain::time::Time;
+use crate::domain::words::{IpKind, JobState, RegistrationState};
+
+/// A Linode in a list, with the newest of what concerns its move.
+pub struct LinodeRow {
+    pub linode: Linode,
+    pub plan: Plan,
+    pub host: Host,
+    /// Its first public address.
+    pub address: Option<String>,
+    pub registration: Option<Registration>,
+    pub migration: Option<Migration>,
+    pub disks: usize,
+    pub profiles: usize,
+}
+
+/// The account's Linodes by label: at most a thousand.
+pub fn linodes(conn: &mut Db, account: AccountId) -> Result<Vec<LinodeRow>, StoreError> {
+    let rows: Vec<(Linode, Plan, Host)> = schema::linodes::table
+        .inner_join(schema::plans::table)
+        .inner_join(schema::hosts::table)
+        .filter(schema::linodes::account_id.eq(account))
+        .order((schema::linodes::label, schema::linodes::id))
+        .limit(1000)
+        .select((Linode::as_select(), Plan::as_select(), Host::as_select()))
+        .load(conn)?;
+    let ids: Vec<LinodeId> = rows.iter().map(|(linode, ..)| linode.id).collect();
+    let mut addresses = first_addresses(conn, &ids)?;
+    let disks = fleet::disks_of_all(conn, &ids)?;
+    let profiles = fleet::profiles_of_all(conn, &ids)?;
+    let mut newest_registration = HashMap::new();
+    for row in registrations::of_account(conn, account)? {
+        newest_registration.entry(row.linode_id).or_insert(row);
+    }
+    let mut newest_migration = HashMap::new();
+    for row in migrations::of_account(conn, account)? {
+        newest_migration.entry(row.linode_id).or_insert(row);
+    }
+    Ok(rows
+        .into_iter()
+        .map(|(linode, plan, host)| LinodeRow {
+            address: addresses.remove(&linode.id),
+            registration: newest_registration.remove(&linode.id),
+            migration: newest_migration.remove(&linode.id),
+            disks: disks.get(&linode.id).map_or(0, Vec::len),
+            profiles: profiles.get(&linode.id).map_or(0, Vec::len),
+            linode,
+            plan,
+            host,
+        })
+        .collect())
+}
+
+fn first_addresses(conn: &mut Db, of: &[LinodeId]) -> Result<HashMap<LinodeId, String>, StoreError> {
+    let rows: Vec<(LinodeId, String)> = schema::ips::table
+        .filter(schema::ips::linode_id.eq_any(of.to_vec()))
+        .filter(schema::ips::kind.eq(IpKind::Public))
+        .order(schema::ips::id)
+        .select((schema::ips::linode_id, schema::ips::address))
+        .load(conn)?;
+    let mut first = HashMap::new();
+    for (linode, address) in rows {
+        first.entry(linode).or_insert(address);
+    }
+    Ok(first)
+}
+
+/// The places of these registrations in the queue for review, counted from 1. Looks at the first 10,000 of the queue;
+/// whoever waits further back is not in the answer.
+pub fn positions(conn: &mut Db, of: &[RegistrationId]) -> Result<HashMap<RegistrationId, usize>, StoreError> {
+    if of.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let queue: Vec<RegistrationId> = schema::registrations::table
+        .filter(schema::registrations::state.eq(RegistrationState::Requested))
+        .order((schema::registrations::requested_at, schema::registrations::id))
+        .limit(10_000)
+        .select(schema::registrations::id)
+        .load(conn)?;
+    Ok(queue.into_iter().enumerate().filter(|(_, id)| of.contains(id)).map(|(before, id)| (id, before + 1)).collect())
+}
+
+/// How long the last decisions took from request to answer, in seconds, newest first: at most 50.
+pub fn recent_waits(conn: &mut Db) -> Result<Vec<i64>, StoreError> {
+    let rows: Vec<(Time, Option<Time>)> = schema::registrations::table
+        .filter(schema::registrations::state.eq(RegistrationState::Approved))
+        .filter(schema::registrations::decided_at.is_not_null())
+        .order(schema::registrations::id.desc())
+        .limit(50)
+        .select((schema::registrations::requested_at, schema::registrations::decided_at))
+        .load(conn)?;
+    Ok(rows.into_iter().filter_map(|(from, to)| to.map(|to| to.seconds_since(from))).collect())
+}
+
+/// Everything on a Linode's own page.
+pub struct LinodeDetail {
+    pub linode: Linode,
+    pub plan: Plan,
+    pub host: Host,
+    pub disks: Vec<Disk>,
+    pub profiles: Vec<ConfigProfile>,
+    pub ips: Vec<Ip>,
+    pub kernels: BTreeMap<String, Kernel>,
+    pub registration: Option<Registration>,
+    /// Newest first.
+    pub migrations: Vec<Migration>,
+    /// The Host Job Queue, newest first: at most 25.
+    pub jobs: Vec<Job>,
+    pub host_names: HashMap<HostId, String>,
+}
+
+/// `None` for no such Linode, and for somebody else's.
+pub fn linode(conn: &mut Db, account: AccountId, id: LinodeId) -> Result<Option<LinodeDetail>, StoreError> {
+    let found: Option<(Linode, Plan, Host)> = schema::linodes::table
+        .inner_join(schema::plans::table)
+        .inner_join(schema::hosts::table)
+        .filter(schema::linodes::id.eq(id))
+        .filter(schema::linodes::account_id.eq(account))
+        .select((Linode::as_select(), Plan::as_select(), Host::as_select()))
+        .first(conn)
+        .optional()?;
+    let Some((linode, plan, host)) = found else { return Ok(None) };
+    let jobs = jobs::of_linode(conn, id, 25)?;
+    let migrations = migrations::of_linode(conn, id)?;
+    let mut hosts: Vec<HostId> = jobs.iter().map(|job| job.host_id).collect();
+    hosts.extend(migrations.iter().flat_map(|migration| [migration.source_host_id, migration.destination_host_id]));
+    Ok(Some(LinodeDetail {
+        disks: fleet::disks_of(conn, id)?,
+        profiles: fleet::profiles_of(conn, id)?,
+        ips: fleet::ips_of(conn, id)?,
+        kernels: kernels(conn)?,
+        registration: registrations::newest_of(conn, id)?,
+        host_names: host_names(conn, hosts)?,
+        linode,
+        plan,
+        host,
+        migrations,
+        jobs,
+    }))
+}
+
+fn kernels(conn: &mut Db) -> Result<BTreeMap<String, Kernel>, StoreError> {
+    let rows: Vec<Kernel> = schema::kernels::table.select(Kernel::as_select()).load(conn)?;
+    Ok(rows.into_iter().map(|kernel| (kernel.id.clone(), kernel)).collect())
+}
+
+/// Names of these hosts.
+pub fn host_names(conn: &mut Db, mut of: Vec<HostId>) -> Result<HashMap<HostId, String>, StoreError> {
+    of.sort_unstable();
+    of.dedup();
+    let rows: Vec<(HostId, String)> = schema::hosts::table
+        .filter(schema::hosts::id.eq_any(of))
+        .select((schema::hosts::id, schema::hosts::name))
+        .load(conn)?;
+    Ok(rows.into_iter().collect())
+}
+
+/// Everything on a migration's page.
+pub struct MigrationDetail {
+    pub migration: Migration,
+    pub linode: Linode,
+    pub source: Host,
+    pub destination: Host,
+    pub events: Vec<MigrationEvent>,
+    pub digests: Vec<Digest>,
+    pub disks: Vec<Disk>,
+    /// The step at work or waiting, if any.
+    pub job: Option<Job>,
+    /// The way back begun from this migration, newest.
+    pub child: Option<Migration>,
+    /// Place among the queued, from 1, while it is queued and its time has come.
+    pub position: Option<i64>,
+}
+
+/// `account`: whose it must be; `None` for staff. `None` comes back for no such migration, and for somebody else's.
+pub fn migration(
+    conn: &mut Db,
+    account: Option<AccountId>,
+    id: MigrationId,
+    now: Time,
+) -> Result<Option<MigrationDetail>, StoreError> {
+    let Some(migration) = migrations::migration(conn, id)? else { return Ok(None) };
+    if account.is_some_and(|account| account != migration.account_id) {
+        return Ok(None);
+    }
+    let Some(linode) = fleet::linode(conn, migration.linode_id)? else { return Ok(None) };
+    let mut hosts: Vec<Host> = schema::hosts::table
+        .filter(schema::hosts::id.eq_any([migration.source_host_id, migration.destination_host_id]))
+        .select(Host::as_select())
+        .load(conn)?;
+    let mut take = |id: HostId| hosts.iter().position(|host| host.id == id).map(|at| hosts.swap_remove(at));
+    let (Some(source), Some(destination)) = (take(migration.source_host_id), take(migration.destination_host_id)) else {
+        return Err(StoreError::Data(format!("migration {id} names a host that does not exist")));
+    };
+    let job = schema::jobs::table
+        .filter(schema::jobs::migration_id.eq(id))
+        .filter(schema::jobs::state.eq_any([JobState::Pending, JobState::Leased, JobState::Failed]))
+        .order(schema::jobs::id.desc())
+        .select(Job::as_select())
+        .first(conn)
+        .optional()?;
+    let child = schema::migrations::table
+        .filter(schema::migrations::parent_id.eq(id))
+        .order(schema::migrations::id.desc())
+        .select(Migration::as_select())
+        .first(conn)
+        .optional()?;
+    let is_due = migration.not_before.is_none_or(|at| at <= now);
+    let position = if migration.state == crate::domain::words::MigrationState::Queued && is_due {
+        Some(migrations::queued_before(conn, &migration, now)? + 1)
+    } else {
+        None
+    };
+    Ok(Some(MigrationDetail {
+        events: migrations::events(conn, id)?,
+        digests: migrations::digests(conn, id)?,
+        disks: fleet::disks_of(conn, linode.id)?,
+        migration,
+        linode,
+        source,
+        destination,
+        job,
+        child,
+        position,
+    }))
+}
+
+/// The migration a Linode's migrate page is about: its newest.
+pub fn newest_migration(conn: &mut Db, linode: LinodeId) -> Result<Option<Migration>, StoreError> {
+    Ok(schema::migrations::table
+        .filter(schema::migrations::linode_id.eq(linode))
+        .order(schema::migrations::id.desc())
+        .select(Migration::as_select())
+        .first(conn)
+        .optional()?)
+}
+
+/// Bytes on the wire and seconds of the last finished migrations, for a rate to promise from: at most 20.
+pub fn recent_moves(conn: &mut Db) -> Result<Vec<Migration>, StoreError> {
+    Ok(schema::migrations::table
+        .filter(schema::migrations::finished_at.is_not_null())
+        .order(schema::migrations::id.desc())
+        .limit(20)
+        .select(Migration::as_select())
+        .load(conn)?)
+}

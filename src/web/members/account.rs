@@ -1,0 +1,111 @@
+//! `/members/accounts`: profile, time zone, password, and where one is signed in.
+
+use askama::Template;
+
+use crate::domain::ids::SessionId;
+use crate::store::people::{Session, User};
+use crate::web::page::Page;
+use crate::web::ui::{Field, Input, When};
+
+/// Zones to suggest; any IANA name may be typed.
+const ZONES: [&str; 30] = [
+    "UTC", "Africa/Cairo", "Africa/Johannesburg", "Africa/Lagos", "America/Chicago", "America/Denver", "America/Halifax",
+    "America/Los_Angeles", "America/Mexico_City", "America/New_York", "America/Phoenix", "America/Sao_Paulo",
+    "America/Toronto", "Asia/Dubai", "Asia/Hong_Kong", "Asia/Jakarta", "Asia/Karachi", "Asia/Kolkata", "Asia/Seoul",
+    "Asia/Shanghai", "Asia/Singapore", "Asia/Tokyo", "Australia/Sydney", "Europe/Berlin", "Europe/Istanbul",
+    "Europe/London", "Europe/Madrid", "Europe/Moscow", "Europe/Paris", "Pacific/Auckland",
+];
+
+#[derive(Debug, Template)]
+#[template(path = "members/account.html")]
+pub struct AccountPage {
+    pub page: Page,
+    pub email: String,
+    pub account: Option<String>,
+    pub name: Field,
+    pub timezone: Field,
+    pub password: Field,
+    pub new_password: Field,
+    pub sessions: Vec<SessionRow>,
+}
+
+#[derive(Debug)]
+pub struct SessionRow {
+    pub id: i64,
+    pub agent: String,
+    pub address: String,
+    pub began: When,
+    pub seen: When,
+    pub is_this: bool,
+}
+
+/// What the profile form holds: as stored, or as typed.
+#[derive(Debug, Clone)]
+pub struct Typed {
+    pub name: String,
+    pub timezone: String,
+}
+
+impl AccountPage {
+    #[must_use]
+    pub fn new(page: Page, user: &User, typed: Typed, account: Option<String>, sessions: &[Session], this: SessionId) -> Self {
+        let zone = page.zone();
+        let problems = &page.problems;
+        Self {
+            email: user.email.clone(),
+            account,
+            name: Field::text("name", "Name").value(typed.name).autocomplete("name").with(problems),
+            timezone: Field::new("timezone", "Time zone", Input::Suggest(&ZONES))
+                .value(typed.timezone)
+                .hint("A name like Europe/Berlin or America/New_York. Times on pages and in mails are shown in it.")
+                .with(problems),
+            password: Field::password("password", "Present password", "current-password").with(problems),
+            new_password: Field::password("new_password", "New password", "new-password").hint("12 characters or more").with(problems),
+            sessions: sessions
+                .iter()
+                .map(|session| SessionRow {
+                    id: session.id.0,
+                    agent: agent_name(&session.user_agent),
+                    address: session.address.clone(),
+                    began: zone.show(session.created_at.utc()),
+                    seen: zone.show(session.seen_at.utc()),
+                    is_this: session.id == this,
+                })
+                .collect(),
+            page,
+        }
+    }
+}
+
+/// `Firefox on Linux`, where that can be told from what the browser says of itself.
+fn agent_name(agent: &str) -> String {
+    let find = |known: &[(&str, &'static str)]| known.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name);
+    let browser = find(&[("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"), ("curl/", "curl")]);
+    let system = find(&[("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"), ("Mac OS X", "macOS"), ("Linux", "Linux")]);
+    match (browser, system) {
+        (Some(browser), Some(system)) => format!("{browser} on {system}"),
+        (Some(only), None) | (None, Some(only)) => only.to_owned(),
+        (None, None) if agent.is_empty() => "Unknown program".to_owned(),
+        (None, None) => agent.chars().take(60).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::ui::Zone;
+
+    #[test]
+    fn suggested_zones_exist() {
+        for zone in ZONES {
+            assert_eq!(Zone::named(zone).name(), zone);
+        }
+    }
+
+    #[test]
+    fn browsers_are_named() {
+        assert_eq!(agent_name("Mozilla/5.0 (X11; Linux x86_64; rv:109.0) Gecko/20100101 Firefox/115.0"), "Firefox on Linux");
+        assert_eq!(agent_name("curl/8.5.0"), "curl");
+        assert_eq!(agent_name(""), "Unknown program");
+    }
+}

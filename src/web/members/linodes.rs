@@ -1,0 +1,94 @@
+//! `/members/`: the member's Linodes, and what is to be done next about each.
+
+use askama::Template;
+
+use super::{Link, migration_link, platform_name};
+use crate::domain::registration::{self, Circumstances, NotEligible};
+use crate::domain::words::{MigrationState, ProgrammeState, RegistrationState};
+use crate::store::pages_members::LinodeRow;
+use crate::web::page::Page;
+use crate::web::ui::{Tag, Tone};
+
+#[derive(Debug, Template)]
+#[template(path = "members/linodes.html")]
+pub struct LinodesPage {
+    pub page: Page,
+    pub rows: Vec<Row>,
+}
+
+#[derive(Debug)]
+pub struct Row {
+    pub url: String,
+    pub label: String,
+    pub plan: String,
+    pub address: String,
+    pub host: String,
+    pub platform: &'static str,
+    pub status: Tag,
+    pub beta: Next,
+}
+
+/// What a Linode's place in the beta is, and the link to act on it.
+#[derive(Debug)]
+pub struct Next {
+    pub tag: Option<Tag>,
+    pub link: Option<Link>,
+}
+
+impl LinodesPage {
+    #[must_use]
+    pub fn new(page: Page, rows: &[LinodeRow], programme: ProgrammeState, seats_left: Option<i64>) -> Self {
+        let rows = rows
+            .iter()
+            .map(|row| Row {
+                url: format!("/members/linodes/{}", row.linode.id),
+                label: row.linode.label.clone(),
+                plan: row.plan.label.clone(),
+                address: row.address.clone().unwrap_or_default(),
+                host: row.host.name.clone(),
+                platform: platform_name(row.host.platform),
+                status: Tag::linode(row.linode.status),
+                beta: next(row, programme, seats_left),
+            })
+            .collect();
+        Self { page, rows }
+    }
+}
+
+/// May it be registered, and if not, why not?
+pub fn eligibility(row: &LinodeRow, programme: ProgrammeState, seats_left: Option<i64>) -> Result<(), NotEligible> {
+    registration::eligible(&Circumstances {
+        programme,
+        seats_left,
+        platform: row.host.platform,
+        registration: row.registration.as_ref().map(|registration| registration.state),
+        migration: row.migration.as_ref().map(|migration| migration.state),
+        has_disks: row.disks > 0,
+        has_profiles: row.profiles > 0,
+    })
+}
+
+fn next(row: &LinodeRow, programme: ProgrammeState, seats_left: Option<i64>) -> Next {
+    let label = &row.linode.label;
+    if let Some(migration) = &row.migration
+        && let Some(link) = migration_link(migration, label)
+    {
+        return Next { tag: Some(Tag::migration(migration.state)), link: Some(link) };
+    }
+    let over = row.migration.as_ref().is_some_and(|migration| {
+        matches!(migration.state, MigrationState::Confirmed | MigrationState::Returned)
+    });
+    match row.registration.as_ref().map(|registration| registration.state) {
+        Some(RegistrationState::Requested) => {
+            return Next { tag: Some(Tag::registration(RegistrationState::Requested)), link: None };
+        }
+        Some(RegistrationState::Approved) if !over => {
+            return Next { tag: Some(Tag::new("Approved: being configured", Tone::Good)), link: None };
+        }
+        _ => {}
+    }
+    match eligibility(row, programme, seats_left) {
+        Ok(()) => Next { tag: None, link: Some(Link::new("/members/xenbeta", format!("Register {label}"))) },
+        Err(_) => Next { tag: row.migration.as_ref().map(|migration| Tag::migration(migration.state)), link: None },
+    }
+}

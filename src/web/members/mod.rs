@@ -1,0 +1,51 @@
+//! Members' pages. Everything is looked up within the signed-in member's account: somebody else's object is not found.
+
+pub mod account;
+pub mod beta;
+pub mod linode;
+pub mod linodes;
+pub mod migrate;
+pub mod migration;
+pub mod sign_in;
+
+use crate::domain::words::{MigrationState, Platform};
+use crate::store::migrations::Migration;
+
+/// The platform's name, as people write it.
+#[must_use]
+pub fn platform_name(platform: Platform) -> &'static str {
+    match platform {
+        Platform::Uml => "UML",
+        Platform::Xen => "Xen",
+    }
+}
+
+/// A link whose text names the thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    pub url: String,
+    pub label: String,
+}
+
+impl Link {
+    #[must_use]
+    pub fn new(url: impl Into<String>, label: impl Into<String>) -> Self {
+        Self { url: url.into(), label: label.into() }
+    }
+}
+
+/// Where a Linode's newest migration is looked at, and by what words: the migrate page while the member has to choose,
+/// the migration's own page afterwards.
+#[must_use]
+pub fn migration_link(migration: &Migration, label: &str) -> Option<Link> {
+    let own = |words: &str| Some(Link::new(format!("/members/migrations/{}", migration.id), format!("{words} {label}")));
+    match migration.state {
+        MigrationState::Offered => Some(Link::new(format!("/members/linodes/{}/migrate", migration.linode_id), format!("Migrate {label}"))),
+        MigrationState::Queued => own("Migration queued:"),
+        MigrationState::Preparing | MigrationState::Copying | MigrationState::Switching => own("Watch the migration of"),
+        MigrationState::Finished => own("Check and confirm"),
+        MigrationState::Returning => own("Watch the way back of"),
+        MigrationState::Failed => own("Migration failed:"),
+        MigrationState::Confirmed | MigrationState::Returned | MigrationState::Expired | MigrationState::Cancelled => None,
+    }
+}
