@@ -13,7 +13,7 @@ use super::registrations::{self, Registration};
 use super::schema;
 use crate::domain::ids::{AccountId, HostId, LinodeId, MigrationId, RegistrationId};
 use crate::domain::time::Time;
-use crate::domain::words::{IpKind, JobState, RegistrationState};
+use crate::domain::words::{IpKind, JobState, MigrationState, RegistrationState};
 
 /// A Linode in a list, with the newest of what concerns its move.
 pub struct LinodeRow {
@@ -65,7 +65,10 @@ pub fn linodes(conn: &mut Db, account: AccountId) -> Result<Vec<LinodeRow>, Stor
         .collect())
 }
 
-fn first_addresses(conn: &mut Db, of: &[LinodeId]) -> Result<HashMap<LinodeId, String>, StoreError> {
+fn first_addresses(
+    conn: &mut Db,
+    of: &[LinodeId],
+) -> Result<HashMap<LinodeId, String>, StoreError> {
     let rows: Vec<(LinodeId, String)> = schema::ips::table
         .filter(schema::ips::linode_id.eq_any(of.to_vec()))
         .filter(schema::ips::kind.eq(IpKind::Public))
@@ -81,17 +84,28 @@ fn first_addresses(conn: &mut Db, of: &[LinodeId]) -> Result<HashMap<LinodeId, S
 
 /// The places of these registrations in the queue for review, counted from 1. Looks at the first 10,000 of the queue;
 /// whoever waits further back is not in the answer.
-pub fn positions(conn: &mut Db, of: &[RegistrationId]) -> Result<HashMap<RegistrationId, usize>, StoreError> {
+pub fn positions(
+    conn: &mut Db,
+    of: &[RegistrationId],
+) -> Result<HashMap<RegistrationId, usize>, StoreError> {
     if of.is_empty() {
         return Ok(HashMap::new());
     }
     let queue: Vec<RegistrationId> = schema::registrations::table
         .filter(schema::registrations::state.eq(RegistrationState::Requested))
-        .order((schema::registrations::requested_at, schema::registrations::id))
+        .order((
+            schema::registrations::requested_at,
+            schema::registrations::id,
+        ))
         .limit(10_000)
         .select(schema::registrations::id)
         .load(conn)?;
-    Ok(queue.into_iter().enumerate().filter(|(_, id)| of.contains(id)).map(|(before, id)| (id, before + 1)).collect())
+    Ok(queue
+        .into_iter()
+        .enumerate()
+        .filter(|(_, id)| of.contains(id))
+        .map(|(before, id)| (id, before + 1))
+        .collect())
 }
 
 /// How long the last decisions took from request to answer, in seconds, newest first: at most 50.
@@ -101,9 +115,15 @@ pub fn recent_waits(conn: &mut Db) -> Result<Vec<i64>, StoreError> {
         .filter(schema::registrations::decided_at.is_not_null())
         .order(schema::registrations::id.desc())
         .limit(50)
-        .select((schema::registrations::requested_at, schema::registrations::decided_at))
+        .select((
+            schema::registrations::requested_at,
+            schema::registrations::decided_at,
+        ))
         .load(conn)?;
-    Ok(rows.into_iter().filter_map(|(from, to)| to.map(|to| to.seconds_since(from))).collect())
+    Ok(rows
+        .into_iter()
+        .filter_map(|(from, to)| to.map(|to| to.seconds_since(from)))
+        .collect())
 }
 
 /// Everything on a Linode's own page.
@@ -124,7 +144,11 @@ pub struct LinodeDetail {
 }
 
 /// `None` for no such Linode, and for somebody else's.
-pub fn linode(conn: &mut Db, account: AccountId, id: LinodeId) -> Result<Option<LinodeDetail>, StoreError> {
+pub fn linode(
+    conn: &mut Db,
+    account: AccountId,
+    id: LinodeId,
+) -> Result<Option<LinodeDetail>, StoreError> {
     let found: Option<(Linode, Plan, Host)> = schema::linodes::table
         .inner_join(schema::plans::table)
         .inner_join(schema::hosts::table)
@@ -133,11 +157,17 @@ pub fn linode(conn: &mut Db, account: AccountId, id: LinodeId) -> Result<Option<
         .select((Linode::as_select(), Plan::as_select(), Host::as_select()))
         .first(conn)
         .optional()?;
-    let Some((linode, plan, host)) = found else { return Ok(None) };
+    let Some((linode, plan, host)) = found else {
+        return Ok(None);
+    };
     let jobs = jobs::of_linode(conn, id, 25)?;
     let migrations = migrations::of_linode(conn, id)?;
     let mut hosts: Vec<HostId> = jobs.iter().map(|job| job.host_id).collect();
-    hosts.extend(migrations.iter().flat_map(|migration| [migration.source_host_id, migration.destination_host_id]));
+    hosts.extend(
+        migrations
+            .iter()
+            .flat_map(|migration| [migration.source_host_id, migration.destination_host_id]),
+    );
     Ok(Some(LinodeDetail {
         disks: fleet::disks_of(conn, id)?,
         profiles: fleet::profiles_of(conn, id)?,
@@ -154,12 +184,20 @@ pub fn linode(conn: &mut Db, account: AccountId, id: LinodeId) -> Result<Option<
 }
 
 fn kernels(conn: &mut Db) -> Result<BTreeMap<String, Kernel>, StoreError> {
-    let rows: Vec<Kernel> = schema::kernels::table.select(Kernel::as_select()).load(conn)?;
-    Ok(rows.into_iter().map(|kernel| (kernel.id.clone(), kernel)).collect())
+    let rows: Vec<Kernel> = schema::kernels::table
+        .select(Kernel::as_select())
+        .load(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|kernel| (kernel.id.clone(), kernel))
+        .collect())
 }
 
 /// Names of these hosts.
-pub fn host_names(conn: &mut Db, mut of: Vec<HostId>) -> Result<HashMap<HostId, String>, StoreError> {
+pub fn host_names(
+    conn: &mut Db,
+    mut of: Vec<HostId>,
+) -> Result<HashMap<HostId, String>, StoreError> {
     of.sort_unstable();
     of.dedup();
     let rows: Vec<(HostId, String)> = schema::hosts::table
@@ -186,26 +224,22 @@ pub struct MigrationDetail {
     pub position: Option<i64>,
 }
 
-/// `account`: whose it must be; `None` for staff. `None` comes back for no such migration, and for somebody else's.
-pub fn migration(
+/// What changes of a migration while one looks: the row, its job at work or waiting, its place in the queue (from 1, while
+/// it is queued and its time has come). `account`: whose it must be; `None` for staff. `None` comes back for no such
+/// migration, and for somebody else's.
+#[allow(clippy::type_complexity, reason = "read in one place")]
+pub fn migration_now(
     conn: &mut Db,
     account: Option<AccountId>,
     id: MigrationId,
     now: Time,
-) -> Result<Option<MigrationDetail>, StoreError> {
-    let Some(migration) = migrations::migration(conn, id)? else { return Ok(None) };
+) -> Result<Option<(Migration, Option<Job>, Option<i64>)>, StoreError> {
+    let Some(migration) = migrations::migration(conn, id)? else {
+        return Ok(None);
+    };
     if account.is_some_and(|account| account != migration.account_id) {
         return Ok(None);
     }
-    let Some(linode) = fleet::linode(conn, migration.linode_id)? else { return Ok(None) };
-    let mut hosts: Vec<Host> = schema::hosts::table
-        .filter(schema::hosts::id.eq_any([migration.source_host_id, migration.destination_host_id]))
-        .select(Host::as_select())
-        .load(conn)?;
-    let mut take = |id: HostId| hosts.iter().position(|host| host.id == id).map(|at| hosts.swap_remove(at));
-    let (Some(source), Some(destination)) = (take(migration.source_host_id), take(migration.destination_host_id)) else {
-        return Err(StoreError::Data(format!("migration {id} names a host that does not exist")));
-    };
     let job = schema::jobs::table
         .filter(schema::jobs::migration_id.eq(id))
         .filter(schema::jobs::state.eq_any([JobState::Pending, JobState::Leased, JobState::Failed]))
@@ -213,18 +247,52 @@ pub fn migration(
         .select(Job::as_select())
         .first(conn)
         .optional()?;
+    let is_due = migration.not_before.is_none_or(|at| at <= now);
+    let position = if migration.state == MigrationState::Queued && is_due {
+        Some(migrations::queued_before(conn, &migration, now)? + 1)
+    } else {
+        None
+    };
+    Ok(Some((migration, job, position)))
+}
+
+/// Everything on a migration's page; `account` as for [`migration_now`].
+pub fn migration(
+    conn: &mut Db,
+    account: Option<AccountId>,
+    id: MigrationId,
+    now: Time,
+) -> Result<Option<MigrationDetail>, StoreError> {
+    let Some((migration, job, position)) = migration_now(conn, account, id, now)? else {
+        return Ok(None);
+    };
+    let Some(linode) = fleet::linode(conn, migration.linode_id)? else {
+        return Ok(None);
+    };
+    let mut hosts: Vec<Host> = schema::hosts::table
+        .filter(schema::hosts::id.eq_any([migration.source_host_id, migration.destination_host_id]))
+        .select(Host::as_select())
+        .load(conn)?;
+    let mut take = |id: HostId| {
+        hosts
+            .iter()
+            .position(|host| host.id == id)
+            .map(|at| hosts.swap_remove(at))
+    };
+    let (Some(source), Some(destination)) = (
+        take(migration.source_host_id),
+        take(migration.destination_host_id),
+    ) else {
+        return Err(StoreError::Data(format!(
+            "migration {id} names a host that does not exist"
+        )));
+    };
     let child = schema::migrations::table
         .filter(schema::migrations::parent_id.eq(id))
         .order(schema::migrations::id.desc())
         .select(Migration::as_select())
         .first(conn)
         .optional()?;
-    let is_due = migration.not_before.is_none_or(|at| at <= now);
-    let position = if migration.state == crate::domain::words::MigrationState::Queued && is_due {
-        Some(migrations::queued_before(conn, &migration, now)? + 1)
-    } else {
-        None
-    };
     Ok(Some(MigrationDetail {
         events: migrations::events(conn, id)?,
         digests: migrations::digests(conn, id)?,
@@ -237,16 +305,6 @@ pub fn migration(
         child,
         position,
     }))
-}
-
-/// The migration a Linode's migrate page is about: its newest.
-pub fn newest_migration(conn: &mut Db, linode: LinodeId) -> Result<Option<Migration>, StoreError> {
-    Ok(schema::migrations::table
-        .filter(schema::migrations::linode_id.eq(linode))
-        .order(schema::migrations::id.desc())
-        .select(Migration::as_select())
-        .first(conn)
-        .optional()?)
 }
 
 /// Bytes on the wire and seconds of the last finished migrations, for a rate to promise from: at most 20.

@@ -59,6 +59,14 @@ pub fn insert_account(conn: &mut Db, name: &str, now: Time) -> Result<AccountId,
         .get_result(conn)?)
 }
 
+pub fn account(conn: &mut Db, id: AccountId) -> Result<Option<Account>, StoreError> {
+    Ok(accounts::table
+        .find(id)
+        .select(Account::as_select())
+        .first(conn)
+        .optional()?)
+}
+
 pub fn account_by_name(conn: &mut Db, name: &str) -> Result<Option<Account>, StoreError> {
     Ok(accounts::table
         .filter(accounts::name.eq(name))

@@ -7,6 +7,8 @@ use askama::Template;
 
 use super::extract::Context;
 use super::page::{Area, Page};
+use crate::app::AppError;
+use crate::store::db::StoreError;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -63,6 +65,27 @@ impl Fault {
             message: message.into(),
             back: Some((url.into(), label.into())),
         }
+    }
+}
+
+impl From<AppError> for Fault {
+    fn from(error: AppError) -> Self {
+        match error {
+            AppError::NotFound => Self::NotFound,
+            // Handlers that show a form again have taken this out before; elsewhere the field was never on a page.
+            AppError::Invalid { message, .. } => Self::BadRequest(format!("{message}.")),
+            AppError::Conflict(message) => Self::conflict(message),
+            AppError::SignIn => Self::SignIn,
+            AppError::Forbidden => Self::NotFound,
+            AppError::TooMany { retry_after_s } => Self::TooMany { retry_after_s },
+            AppError::Fault(cause) => Self::Internal(cause.into()),
+        }
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self::internal(error)
     }
 }
 

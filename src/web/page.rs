@@ -299,6 +299,14 @@ pub fn see_other(url: &str) -> HttpResponse {
         .finish()
 }
 
+/// An old or shorter address of `url`.
+#[must_use]
+pub fn moved(url: &str) -> HttpResponse {
+    HttpResponse::PermanentRedirect()
+        .insert_header((header::LOCATION, url))
+        .finish()
+}
+
 /// … and say this there, once.
 #[must_use]
 pub fn see_other_saying(url: &str, flash: Flash) -> HttpResponse {

@@ -1,11 +1,99 @@
 //! The whole surface on one screen.
 
-use actix_web::web::{self, ServiceConfig};
+use actix_web::web::{ServiceConfig, get, post};
 
-use super::agent;
+use super::members::{account, beta, linode, linodes, migrate, migration, sign_in};
+use super::{agent, assets, ops};
 
-pub fn configure(config: &mut ServiceConfig) {
-    config
-        .route("/health", web::get().to(|| async { "ok\n" }))
-        .configure(agent::configure);
+pub fn configure(surface: &mut ServiceConfig) {
+    surface
+        .configure(agent::configure)
+        .route("/", get().to(sign_in::start))
+        .route("/health", get().to(ops::health))
+        .route("/ready", get().to(ops::ready))
+        .route("/metrics", get().to(ops::metrics))
+        .route("/static/{name}", get().to(assets::serve))
+        // Signing in.
+        .route("/login", get().to(sign_in::login))
+        .route("/login", post().to(sign_in::sign_in))
+        .route("/logout", post().to(sign_in::sign_out))
+        .route("/password/forgot", get().to(sign_in::forgot))
+        .route("/password/forgot", post().to(sign_in::send_reset))
+        .route("/password/forgot/sent", get().to(sign_in::forgot_sent))
+        .route("/password/reset/{token}", get().to(sign_in::reset))
+        .route("/password/reset/{token}", post().to(sign_in::set_password))
+        // Members.
+        .route("/members", get().to(linodes::to_list))
+        .route("/members/", get().to(linodes::list))
+        .route("/members/linodes/{id}", get().to(linode::show))
+        .route("/members/linodes/{id}/boot", post().to(linode::boot))
+        .route("/members/linodes/{id}/reboot", post().to(linode::reboot))
+        .route(
+            "/members/linodes/{id}/shutdown",
+            get().to(linode::ask_shutdown),
+        )
+        .route(
+            "/members/linodes/{id}/shutdown",
+            post().to(linode::shutdown),
+        )
+        .route("/members/linodes/{id}/migrate", get().to(migrate::show))
+        .route("/members/linodes/{id}/migrate", post().to(migrate::migrate))
+        .route("/members/migrations/{id}", get().to(migration::show))
+        .route(
+            "/members/migrations/{id}/events",
+            get().to(migration::events),
+        )
+        .route(
+            "/members/migrations/{id}/cancel",
+            get().to(migration::ask_cancel),
+        )
+        .route(
+            "/members/migrations/{id}/cancel",
+            post().to(migration::cancel),
+        )
+        .route(
+            "/members/migrations/{id}/confirm",
+            get().to(migration::ask_confirm),
+        )
+        .route(
+            "/members/migrations/{id}/confirm",
+            post().to(migration::confirm),
+        )
+        .route(
+            "/members/migrations/{id}/way-back",
+            get().to(migration::ask_way_back),
+        )
+        .route(
+            "/members/migrations/{id}/way-back",
+            post().to(migration::way_back),
+        )
+        .route(
+            "/members/migrations/{id}/retry",
+            post().to(migration::retry),
+        )
+        .route("/members/xenbeta", get().to(beta::show))
+        .route("/members/xenbeta", post().to(beta::register))
+        .route("/members/xenbeta.cfm", get().to(beta::from_old_link))
+        .route(
+            "/members/xenbeta/{id}/withdraw",
+            get().to(beta::ask_withdraw),
+        )
+        .route("/members/xenbeta/{id}/withdraw", post().to(beta::withdraw))
+        .route("/members/accounts", get().to(account::show))
+        .route(
+            "/members/accounts/profile",
+            post().to(account::save_profile),
+        )
+        .route(
+            "/members/accounts/password",
+            post().to(account::change_password),
+        )
+        .route(
+            "/members/accounts/sessions/end-others",
+            post().to(account::end_others),
+        )
+        .route(
+            "/members/accounts/sessions/{id}/end",
+            post().to(account::end_session),
+        );
 }

@@ -3,14 +3,14 @@
 use std::io;
 use std::time::Duration;
 
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{Compress, from_fn};
 use actix_web::{App as Web, HttpServer, web};
 use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::settings::Settings;
-use super::{layer, routes};
+use super::{assets, layer, routes};
 use crate::app::App;
 use crate::config::{Config, Tls};
 
@@ -28,6 +28,7 @@ pub fn serve(config: &Config, app: App) -> io::Result<()> {
         public_origin: config.base_url.clone(),
         trusted_proxies: config.trusted_proxies.clone(),
     };
+    tracing::debug!(css = assets::assets().css.url, "static files are packed");
     let (app, settings) = (web::Data::new(app), web::Data::new(settings));
     let server = HttpServer::new(move || {
         Web::new()
@@ -36,6 +37,7 @@ pub fn serve(config: &Config, app: App) -> io::Result<()> {
             .app_data(web::PayloadConfig::new(BODY_LIMIT))
             .app_data(web::FormConfig::default().limit(BODY_LIMIT))
             .wrap(from_fn(layer::edge))
+            .wrap(Compress::default())
             .configure(routes::configure)
     })
     .workers(2)

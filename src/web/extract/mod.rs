@@ -4,6 +4,7 @@
 mod client;
 mod context;
 mod form;
+mod signed;
 mod token;
 
 use std::future::Future;
@@ -18,6 +19,7 @@ use super::error::Fault;
 pub use client::Client;
 pub use context::{Context, cookie_names};
 pub use form::{Form, FormData, Nothing};
+pub use signed::{Member, Signed, Staff};
 
 /// Parts of the path. What does not parse names no page.
 #[derive(Debug, Clone, Copy)]

@@ -1,19 +1,51 @@
 //! `/members/accounts`: profile, time zone, password, and where one is signed in.
 
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use askama::Template;
+use serde::Deserialize;
 
+use crate::app::AppError;
 use crate::domain::ids::SessionId;
-use crate::store::people::{Session, User};
-use crate::web::page::Page;
-use crate::web::ui::{Field, Input, When};
+use crate::store::people::{self, Session, User};
+use crate::web::error::Fault;
+use crate::web::extract::{Form, FormData, Nothing, Path, Signed};
+use crate::web::page::{self, Area, Flash, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::{Field, Input, Problems, When};
 
 /// Zones to suggest; any IANA name may be typed.
 const ZONES: [&str; 30] = [
-    "UTC", "Africa/Cairo", "Africa/Johannesburg", "Africa/Lagos", "America/Chicago", "America/Denver", "America/Halifax",
-    "America/Los_Angeles", "America/Mexico_City", "America/New_York", "America/Phoenix", "America/Sao_Paulo",
-    "America/Toronto", "Asia/Dubai", "Asia/Hong_Kong", "Asia/Jakarta", "Asia/Karachi", "Asia/Kolkata", "Asia/Seoul",
-    "Asia/Shanghai", "Asia/Singapore", "Asia/Tokyo", "Australia/Sydney", "Europe/Berlin", "Europe/Istanbul",
-    "Europe/London", "Europe/Madrid", "Europe/Moscow", "Europe/Paris", "Pacific/Auckland",
+    "UTC",
+    "Africa/Cairo",
+    "Africa/Johannesburg",
+    "Africa/Lagos",
+    "America/Chicago",
+    "America/Denver",
+    "America/Halifax",
+    "America/Los_Angeles",
+    "America/Mexico_City",
+    "America/New_York",
+    "America/Phoenix",
+    "America/Sao_Paulo",
+    "America/Toronto",
+    "Asia/Dubai",
+    "Asia/Hong_Kong",
+    "Asia/Jakarta",
+    "Asia/Karachi",
+    "Asia/Kolkata",
+    "Asia/Seoul",
+    "Asia/Shanghai",
+    "Asia/Singapore",
+    "Asia/Tokyo",
+    "Australia/Sydney",
+    "Europe/Berlin",
+    "Europe/Istanbul",
+    "Europe/London",
+    "Europe/Madrid",
+    "Europe/Moscow",
+    "Europe/Paris",
+    "Pacific/Auckland",
 ];
 
 #[derive(Debug, Template)]
@@ -48,7 +80,14 @@ pub struct Typed {
 
 impl AccountPage {
     #[must_use]
-    pub fn new(page: Page, user: &User, typed: Typed, account: Option<String>, sessions: &[Session], this: SessionId) -> Self {
+    pub fn new(
+        page: Page,
+        user: &User,
+        typed: Typed,
+        account: Option<String>,
+        sessions: &[Session],
+        this: SessionId,
+    ) -> Self {
         let zone = page.zone();
         let problems = &page.problems;
         Self {
@@ -79,15 +118,180 @@ impl AccountPage {
 
 /// `Firefox on Linux`, where that can be told from what the browser says of itself.
 fn agent_name(agent: &str) -> String {
-    let find = |known: &[(&str, &'static str)]| known.iter().find(|(mark, _)| agent.contains(mark)).map(|(_, name)| *name);
-    let browser = find(&[("Edg/", "Edge"), ("OPR/", "Opera"), ("Firefox/", "Firefox"), ("Chrome/", "Chrome"), ("Safari/", "Safari"), ("curl/", "curl")]);
-    let system = find(&[("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("Windows", "Windows"), ("Mac OS X", "macOS"), ("Linux", "Linux")]);
+    let find = |known: &[(&str, &'static str)]| {
+        known
+            .iter()
+            .find(|(mark, _)| agent.contains(mark))
+            .map(|(_, name)| *name)
+    };
+    let browser = find(&[
+        ("Edg/", "Edge"),
+        ("OPR/", "Opera"),
+        ("Firefox/", "Firefox"),
+        ("Chrome/", "Chrome"),
+        ("Safari/", "Safari"),
+        ("curl/", "curl"),
+    ]);
+    let system = find(&[
+        ("Android", "Android"),
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Windows", "Windows"),
+        ("Mac OS X", "macOS"),
+        ("Linux", "Linux"),
+    ]);
     match (browser, system) {
         (Some(browser), Some(system)) => format!("{browser} on {system}"),
         (Some(only), None) | (None, Some(only)) => only.to_owned(),
         (None, None) if agent.is_empty() => "Unknown program".to_owned(),
         (None, None) => agent.chars().take(60).collect(),
     }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileForm {
+    name: String,
+    timezone: String,
+}
+impl FormData for ProfileForm {}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PasswordForm {
+    password: String,
+    new_password: String,
+}
+impl FormData for PasswordForm {}
+
+const HERE: &str = "/members/accounts";
+
+async fn present(
+    portal: &Portal,
+    signed: &Signed,
+    typed: Option<Typed>,
+    problems: Problems,
+) -> Result<HttpResponse, Fault> {
+    let (user, session) = (signed.visitor.user.clone(), signed.visitor.session.id);
+    let (id, account) = (user.id, user.account_id);
+    let (account, sessions) = portal::run(portal, move |app| {
+        let now = app.now();
+        app.db.read(|conn| {
+            let account = account
+                .map(|id| people::account(conn, id))
+                .transpose()?
+                .flatten();
+            Ok::<_, AppError>((
+                account.map(|account| account.name),
+                people::sessions_of(conn, id, now)?,
+            ))
+        })
+    })
+    .await?;
+    let status = if problems.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
+    let typed = typed.unwrap_or_else(|| Typed {
+        name: user.name.clone(),
+        timezone: user.timezone.clone(),
+    });
+    let page = signed.page(Area::Profile, "Profile").problems(problems);
+    page::html_status(
+        status,
+        &AccountPage::new(page, &user, typed, account, &sessions, session),
+    )
+}
+
+/// `GET /members/accounts`
+pub async fn show(portal: Portal, signed: Signed) -> Result<HttpResponse, Fault> {
+    present(&portal, &signed, None, Problems::default()).await
+}
+
+/// `POST /members/accounts/profile`
+pub async fn save_profile(
+    portal: Portal,
+    signed: Signed,
+    form: Form<ProfileForm>,
+) -> Result<HttpResponse, Fault> {
+    let (actor, sent) = (signed.actor.clone(), form.0.clone());
+    match portal::submit(&portal, move |app| {
+        app.change_profile(&actor, &sent.name, sent.timezone.trim())
+    })
+    .await?
+    {
+        Ok(()) => Ok(page::see_other_saying(
+            HERE,
+            Flash::good("Your profile is saved."),
+        )),
+        Err(problems) => {
+            present(
+                &portal,
+                &signed,
+                Some(Typed {
+                    name: form.0.name,
+                    timezone: form.0.timezone,
+                }),
+                problems,
+            )
+            .await
+        }
+    }
+}
+
+/// `POST /members/accounts/password`
+pub async fn change_password(
+    portal: Portal,
+    signed: Signed,
+    form: Form<PasswordForm>,
+) -> Result<HttpResponse, Fault> {
+    let (visitor, address) = (signed.visitor.clone(), signed.address());
+    let call = move |app: &crate::app::App| {
+        app.change_password(&visitor, &form.0.password, &form.0.new_password, &address)
+    };
+    match portal::submit_hashing(&portal, call).await? {
+        Ok(()) => Ok(page::see_other_saying(
+            HERE,
+            Flash::good("Your password is changed, and your other sessions have ended."),
+        )),
+        Err(problems) => present(&portal, &signed, None, problems).await,
+    }
+}
+
+/// `POST /members/accounts/sessions/{id}/end`
+pub async fn end_session(
+    portal: Portal,
+    signed: Signed,
+    id: Path<i64>,
+    _form: Form<Nothing>,
+) -> Result<HttpResponse, Fault> {
+    let (visitor, address) = (signed.visitor.clone(), signed.address());
+    portal::run(&portal, move |app| {
+        app.end_sessions(&visitor, Some(SessionId(id.0)), &address)
+    })
+    .await?;
+    Ok(page::see_other_saying(
+        HERE,
+        Flash::good("That session has ended."),
+    ))
+}
+
+/// `POST /members/accounts/sessions/end-others`
+pub async fn end_others(
+    portal: Portal,
+    signed: Signed,
+    _form: Form<Nothing>,
+) -> Result<HttpResponse, Fault> {
+    let (visitor, address) = (signed.visitor.clone(), signed.address());
+    portal::run(&portal, move |app| {
+        app.end_sessions(&visitor, None, &address)
+    })
+    .await?;
+    Ok(page::see_other_saying(
+        HERE,
+        Flash::good("All your other sessions have ended."),
+    ))
 }
 
 #[cfg(test)]
@@ -104,7 +308,10 @@ mod tests {
 
     #[test]
     fn browsers_are_named() {
-        assert_eq!(agent_name("Mozilla/5.0 (X11; Linux x86_64; rv:109.0) Gecko/20100101 Firefox/115.0"), "Firefox on Linux");
+        assert_eq!(
+            agent_name("Mozilla/5.0 (X11; Linux x86_64; rv:109.0) Gecko/20100101 Firefox/115.0"),
+            "Firefox on Linux"
+        );
         assert_eq!(agent_name("curl/8.5.0"), "curl");
         assert_eq!(agent_name(""), "Unknown program");
     }

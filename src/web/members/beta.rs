@@ -2,16 +2,25 @@
 
 use std::collections::HashMap;
 
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use askama::Template;
+use serde::Deserialize;
 
 use super::linodes::eligibility;
 use super::{Link, migration_link, platform_name};
-use crate::domain::ids::RegistrationId;
+use crate::app::AppError;
+use crate::app::registrations::seats_left;
+use crate::domain::ids::{LinodeId, RegistrationId};
 use crate::domain::words::{MigrationState, ProgrammeState, RegistrationState};
-use crate::store::pages_members::LinodeRow;
-use crate::store::programme::Programme;
-use crate::web::page::Page;
-use crate::web::ui::{Tag, Tone, units};
+use crate::store::pages_members::{self, LinodeRow};
+use crate::store::programme::{self, Programme};
+use crate::store::{fleet, registrations};
+use crate::web::error::Fault;
+use crate::web::extract::{Form, FormData, Member, Nothing, Path};
+use crate::web::page::{self, Area, ConfirmPage, Flash, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::{Problems, Tag, Tone, units};
 
 #[derive(Debug, Template)]
 #[template(path = "members/beta.html")]
@@ -68,11 +77,20 @@ impl BetaPage {
         let programme = facts.programme;
         let (state, state_words) = match programme.state {
             ProgrammeState::Open => (Tag::new("Open", Tone::Good), "Registration is open."),
-            ProgrammeState::Closed => (Tag::new("Closed to new registrations", Tone::Warn), "No new registrations are taken at present. What is registered goes on."),
+            ProgrammeState::Closed => (
+                Tag::new("Closed to new registrations", Tone::Warn),
+                "No new registrations are taken at present. What is registered goes on.",
+            ),
             ProgrammeState::Ended => (Tag::new("Ended", Tone::Plain), "The beta has ended."),
         };
         let rows: Vec<Row> = facts.rows.iter().map(|row| beta_row(row, facts)).collect();
-        let link = |url: &str| (url.starts_with("https://") || url.starts_with("http://") || url.starts_with("irc://") || url.starts_with("ircs://")).then(|| url.to_owned());
+        let link = |url: &str| {
+            (url.starts_with("https://")
+                || url.starts_with("http://")
+                || url.starts_with("irc://")
+                || url.starts_with("ircs://"))
+            .then(|| url.to_owned())
+        };
         Self {
             programme: facts.name.to_owned(),
             state,
@@ -96,7 +114,9 @@ impl BetaPage {
 fn usual(waits: &[i64]) -> Option<String> {
     let mut sorted = waits.to_vec();
     sorted.sort_unstable();
-    sorted.get(sorted.len() / 2).map(|median| units::span(*median))
+    sorted
+        .get(sorted.len() / 2)
+        .map(|median| units::span(*median))
 }
 
 fn beta_row(row: &LinodeRow, facts: &Facts<'_>) -> Row {
@@ -129,7 +149,10 @@ fn beta_row(row: &LinodeRow, facts: &Facts<'_>) -> Row {
         return view;
     };
     let has_begun = row.migration.as_ref().is_some_and(|migration| {
-        !matches!(migration.state, MigrationState::Offered | MigrationState::Expired | MigrationState::Cancelled)
+        !matches!(
+            migration.state,
+            MigrationState::Offered | MigrationState::Expired | MigrationState::Cancelled
+        )
     });
     match registration.state {
         RegistrationState::Requested => {
@@ -154,9 +177,13 @@ fn beta_row(row: &LinodeRow, facts: &Facts<'_>) -> Row {
         }
         RegistrationState::Declined => {
             view.tag = Some(Tag::registration(registration.state));
-            view.words = format!("{} You can register it again.", registration.reason).trim().to_owned();
+            view.words = format!("{} You can register it again.", registration.reason)
+                .trim()
+                .to_owned();
             if let Err(reason) = eligible {
-                view.words = format!("{} {reason}", registration.reason).trim().to_owned();
+                view.words = format!("{} {reason}", registration.reason)
+                    .trim()
+                    .to_owned();
             }
         }
         RegistrationState::Withdrawn => {
@@ -169,5 +196,179 @@ fn beta_row(row: &LinodeRow, facts: &Facts<'_>) -> Row {
 }
 
 fn withdraw_link(id: RegistrationId, label: &str) -> Link {
-    Link::new(format!("/members/xenbeta/{id}/withdraw"), format!("Withdraw {label}"))
+    Link::new(
+        format!("/members/xenbeta/{id}/withdraw"),
+        format!("Withdraw {label}"),
+    )
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegisterForm {
+    /// Ids, separated by commas.
+    #[serde(default)]
+    linode: String,
+}
+impl FormData for RegisterForm {
+    const MANY: &'static [&'static str] = &["linode"];
+}
+
+const HERE: &str = "/members/xenbeta";
+
+async fn present(
+    portal: &Portal,
+    member: &Member,
+    chosen: Vec<i64>,
+    problems: Problems,
+) -> Result<HttpResponse, Fault> {
+    let account = member.account;
+    let (programme, left, waiting, waits, rows, positions) = portal::run(portal, move |app| {
+        let now = app.now();
+        app.db.read(|conn| {
+            let programme = programme::get(conn, now)?;
+            let left = seats_left(conn, programme.seats)?;
+            let waiting = registrations::count(conn, RegistrationState::Requested)?;
+            let waits = pages_members::recent_waits(conn)?;
+            let rows = pages_members::linodes(conn, account)?;
+            let mine: Vec<RegistrationId> = rows
+                .iter()
+                .filter_map(|row| {
+                    row.registration
+                        .as_ref()
+                        .map(|registration| registration.id)
+                })
+                .collect();
+            let positions = pages_members::positions(conn, &mine)?;
+            Ok::<_, AppError>((programme, left, waiting, waits, rows, positions))
+        })
+    })
+    .await?;
+    let status = if problems.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
+    let name = &portal.settings.programme_name;
+    let page = member
+        .page(Area::XenBeta, format!("{name} Registration"))
+        .problems(problems);
+    let facts = Facts {
+        name,
+        programme: &programme,
+        seats_left: left,
+        waiting,
+        waits: &waits,
+        rows: &rows,
+        positions: &positions,
+        chosen: &chosen,
+    };
+    page::html_status(status, &BetaPage::new(page, &facts))
+}
+
+/// `GET /members/xenbeta`
+pub async fn show(portal: Portal, member: Member) -> Result<HttpResponse, Fault> {
+    present(&portal, &member, Vec::new(), Problems::default()).await
+}
+
+/// `GET /members/xenbeta.cfm`: the link of old announcements.
+pub async fn from_old_link() -> HttpResponse {
+    page::moved(HERE)
+}
+
+/// `POST /members/xenbeta`
+pub async fn register(
+    portal: Portal,
+    member: Member,
+    form: Form<RegisterForm>,
+) -> Result<HttpResponse, Fault> {
+    let ids: Result<Vec<i64>, _> = form
+        .0
+        .linode
+        .split(',')
+        .filter(|id| !id.is_empty())
+        .map(str::parse)
+        .collect();
+    let ids = ids.map_err(|_| Fault::NotFound)?;
+    let (actor, asked) = (member.actor.clone(), ids.clone());
+    let call = move |app: &crate::app::App| {
+        app.register(&actor, &asked.into_iter().map(LinodeId).collect::<Vec<_>>())
+    };
+    match portal::submit(&portal, call).await? {
+        Err(problems) => present(&portal, &member, ids, problems).await,
+        Ok(many) if many.refused.is_empty() => {
+            let said = match many.done.len() {
+                1 => "Registered. We look at it and write to you.".to_owned(),
+                count => {
+                    format!("{count} Linodes are registered. We look at them and write to you.")
+                }
+            };
+            Ok(page::see_other_saying(HERE, Flash::good(said)))
+        }
+        Ok(many) => {
+            let mut problems = Problems::default();
+            for (id, why) in &many.refused {
+                problems.add("linode", format!("Linode {id}: {why}"));
+            }
+            let refused = many.refused.iter().map(|(id, _)| id.0).collect();
+            present(&portal, &member, refused, problems).await
+        }
+    }
+}
+
+/// `GET /members/xenbeta/{id}/withdraw`
+pub async fn ask_withdraw(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+) -> Result<HttpResponse, Fault> {
+    let account = member.account;
+    let found = portal::read(&portal, move |conn| {
+        let Some(registration) = registrations::registration(conn, RegistrationId(id.0))?
+            .filter(|row| row.account_id == account)
+        else {
+            return Ok(None);
+        };
+        fleet::linode(conn, registration.linode_id)
+    })
+    .await?;
+    let label = found.ok_or(Fault::NotFound)?.label;
+    page::html(&ConfirmPage {
+        page: member.page(Area::XenBeta, format!("Withdraw {label} from the beta?")).crumb("Xen public beta", HERE),
+        consequences: vec![
+            "Its place in the queue, and an offer if there is one, are given up. The Linode stays as it is.".to_owned(),
+            "You can register it again, at the end of the queue.".to_owned(),
+        ],
+        rows: Vec::new(),
+        action: format!("{HERE}/{}/withdraw", id.0),
+        hidden: Vec::new(),
+        fields: Vec::new(),
+        button: format!("Withdraw {label}"),
+        danger: true,
+        back_url: HERE.to_owned(),
+        back_label: "Keep it registered".to_owned(),
+    })
+}
+
+/// `POST /members/xenbeta/{id}/withdraw`
+pub async fn withdraw(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+    _form: Form<Nothing>,
+) -> Result<HttpResponse, Fault> {
+    let actor = member.actor.clone();
+    let done = portal::run(&portal, move |app| {
+        app.withdraw(&actor, RegistrationId(id.0))
+    })
+    .await;
+    done.map_err(|fault| match fault {
+        Fault::Conflict { message, .. } => {
+            Fault::conflict_at(message, HERE, "Back to the registration page")
+        }
+        other => other,
+    })?;
+    Ok(page::see_other_saying(
+        HERE,
+        Flash::good("It is withdrawn."),
+    ))
 }

@@ -1,14 +1,20 @@
 //! `/members/linodes/{id}`: power, disk images, config profiles, addresses, the Host Job Queue, and past moves.
 
+use actix_web::HttpResponse;
 use askama::Template;
+use serde::Deserialize;
 
 use super::{Link, migration_link, platform_name};
+use crate::domain::ids::{ConfigId, LinodeId};
 use crate::domain::words::{Helper, IpKind, JobKind, JobState, LinodeStatus, RunLevel};
 use crate::store::db::StoreError;
 use crate::store::fleet::ConfigProfile;
 use crate::store::jobs::Job;
-use crate::store::pages_members::LinodeDetail;
-use crate::web::page::Page;
+use crate::store::pages_members::{self, LinodeDetail};
+use crate::web::error::Fault;
+use crate::web::extract::{Form, FormData, Member, Nothing, Path};
+use crate::web::page::{self, Area, ConfirmPage, Flash, Page};
+use crate::web::portal::{self, Portal};
 use crate::web::ui::{Choice, Field, Input, Tag, When, Zone, units};
 
 #[derive(Debug, Template)]
@@ -107,14 +113,24 @@ impl LinodePage {
             plan: detail.plan.label.clone(),
             host: detail.host.name.clone(),
             platform: platform_name(detail.host.platform),
-            migration: newest.and_then(|newest| Some((Tag::migration(newest.state), migration_link(newest, label)?))),
+            migration: newest.and_then(|newest| {
+                Some((Tag::migration(newest.state), migration_link(newest, label)?))
+            }),
             power: power(detail),
             disks: detail
                 .disks
                 .iter()
-                .map(|disk| DiskRow { label: disk.label.clone(), filesystem: disk.filesystem.clone(), size: units::mebibytes(disk.size_mb) })
+                .map(|disk| DiskRow {
+                    label: disk.label.clone(),
+                    filesystem: disk.filesystem.clone(),
+                    size: units::mebibytes(disk.size_mb),
+                })
                 .collect(),
-            profiles: detail.profiles.iter().map(|profile| profile_row(profile, detail)).collect::<Result<_, _>>()?,
+            profiles: detail
+                .profiles
+                .iter()
+                .map(|profile| profile_row(profile, detail))
+                .collect::<Result<_, _>>()?,
             ips: detail
                 .ips
                 .iter()
@@ -128,29 +144,60 @@ impl LinodePage {
                     rdns: ip.rdns.clone(),
                 })
                 .collect(),
-            jobs: detail.jobs.iter().map(|job| job_row(job, zone, detail)).collect(),
+            jobs: detail
+                .jobs
+                .iter()
+                .map(|job| job_row(job, zone, detail))
+                .collect(),
             history: detail
                 .migrations
                 .iter()
                 .map(|migration| HistoryRow {
-                    link: Link::new(format!("/members/migrations/{}", migration.id), format!("Migration {}", migration.id)),
+                    link: Link::new(
+                        format!("/members/migrations/{}", migration.id),
+                        format!("Migration {}", migration.id),
+                    ),
                     state: Tag::migration(migration.state),
-                    from: detail.host_names.get(&migration.source_host_id).cloned().unwrap_or_default(),
-                    to: detail.host_names.get(&migration.destination_host_id).cloned().unwrap_or_default(),
-                    at: zone.show(migration.finished_at.or(migration.started_at).unwrap_or(migration.offered_at).utc()),
+                    from: detail
+                        .host_names
+                        .get(&migration.source_host_id)
+                        .cloned()
+                        .unwrap_or_default(),
+                    to: detail
+                        .host_names
+                        .get(&migration.destination_host_id)
+                        .cloned()
+                        .unwrap_or_default(),
+                    at: zone.show(
+                        migration
+                            .finished_at
+                            .or(migration.started_at)
+                            .unwrap_or(migration.offered_at)
+                            .utc(),
+                    ),
                 })
                 .collect(),
-            console: detail.linode.console.clone().filter(|text| !text.trim().is_empty()),
+            console: detail
+                .linode
+                .console
+                .clone()
+                .filter(|text| !text.trim().is_empty()),
             page,
         })
     }
 }
 
 fn power(detail: &LinodeDetail) -> Power {
-    let open = detail.jobs.iter().any(|job| matches!(job.state, JobState::Pending | JobState::Leased));
+    let open = detail
+        .jobs
+        .iter()
+        .any(|job| matches!(job.state, JobState::Pending | JobState::Leased));
     let moving = detail.migrations.iter().any(|migration| {
         use crate::domain::words::MigrationState as S;
-        matches!(migration.state, S::Preparing | S::Copying | S::Switching | S::Returning)
+        matches!(
+            migration.state,
+            S::Preparing | S::Copying | S::Switching | S::Returning
+        )
     });
     let busy = if moving {
         Some("It is being moved. Power is yours again when the move has ended.")
@@ -161,32 +208,65 @@ fn power(detail: &LinodeDetail) -> Power {
     };
     let off = detail.linode.status == LinodeStatus::Offline;
     let profile = (off && detail.profiles.len() > 1).then(|| {
-        let choices = detail.profiles.iter().map(|profile| Choice::new(profile.id, profile.label.clone())).collect();
-        let chosen = detail.linode.boot_config_id.map(|id| id.to_string()).unwrap_or_default();
+        let choices = detail
+            .profiles
+            .iter()
+            .map(|profile| Choice::new(profile.id, profile.label.clone()))
+            .collect();
+        let chosen = detail
+            .linode
+            .boot_config_id
+            .map(|id| id.to_string())
+            .unwrap_or_default();
         Field::new("profile", "Config profile", Input::Select(choices)).value(chosen)
     });
-    Power { can_boot: busy.is_none() && off, can_stop: busy.is_none() && !off, busy, profile }
+    Power {
+        can_boot: busy.is_none() && off,
+        can_stop: busy.is_none() && !off,
+        busy,
+        profile,
+    }
 }
 
 fn profile_row(profile: &ConfigProfile, detail: &LinodeDetail) -> Result<ProfileRow, StoreError> {
     let kernel = detail.kernels.get(&profile.kernel_id);
     let devices = profile.device_map()?.into_iter().map(|(device, disk)| {
-        let label = detail.disks.iter().find(|known| known.id == disk).map_or("no disk", |known| known.label.as_str());
+        let label = detail
+            .disks
+            .iter()
+            .find(|known| known.id == disk)
+            .map_or("no disk", |known| known.label.as_str());
         format!("{device}: {label}")
     });
     Ok(ProfileRow {
         label: profile.label.clone(),
         kernel: kernel.map_or_else(|| profile.kernel_id.clone(), |kernel| kernel.label.clone()),
         devices: devices.collect(),
-        root: format!("/dev/{}{}", profile.root_device, if profile.read_only_root { ", read-only at first" } else { "" }),
+        root: format!(
+            "/dev/{}{}",
+            profile.root_device,
+            if profile.read_only_root {
+                ", read-only at first"
+            } else {
+                ""
+            }
+        ),
         run_level: match profile.run_level {
             RunLevel::Default => "Default run level",
             RunLevel::Single => "Single user mode",
             RunLevel::BinBash => "init=/bin/bash",
         },
-        memory: if profile.ram_limit_mb == 0 { "All of the plan".to_owned() } else { units::mebibytes(profile.ram_limit_mb) },
+        memory: if profile.ram_limit_mb == 0 {
+            "All of the plan".to_owned()
+        } else {
+            units::mebibytes(profile.ram_limit_mb)
+        },
         vcpus: profile.vcpus,
-        helpers: profile.helper_list()?.into_iter().map(helper_name).collect(),
+        helpers: profile
+            .helper_list()?
+            .into_iter()
+            .map(helper_name)
+            .collect(),
         comments: profile.comments.clone(),
         is_boot: detail.linode.boot_config_id == Some(profile.id),
     })
@@ -229,11 +309,155 @@ pub fn job_name(kind: JobKind) -> &'static str {
 fn job_row(job: &Job, zone: Zone, detail: &LinodeDetail) -> JobRow {
     JobRow {
         what: job_name(job.kind),
-        host: detail.host_names.get(&job.host_id).cloned().unwrap_or_default(),
+        host: detail
+            .host_names
+            .get(&job.host_id)
+            .cloned()
+            .unwrap_or_default(),
         state: Tag::job(job.state),
         entered: zone.precise(job.entered_at.utc()),
         started: job.started_at.map(|at| zone.precise(at.utc())),
         finished: job.finished_at.map(|at| zone.precise(at.utc())),
         message: job.message.clone(),
     }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BootForm {
+    profile: Option<i64>,
+}
+impl FormData for BootForm {}
+
+async fn find(portal: &Portal, member: &Member, id: i64) -> Result<LinodeDetail, Fault> {
+    let account = member.account;
+    portal::read(portal, move |conn| {
+        pages_members::linode(conn, account, LinodeId(id))
+    })
+    .await?
+    .ok_or(Fault::NotFound)
+}
+
+/// `GET /members/linodes/{id}`
+pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Result<HttpResponse, Fault> {
+    let detail = find(&portal, &member, id.0).await?;
+    let page = member
+        .page(Area::Linodes, detail.linode.label.clone())
+        .crumb("Linodes", "/members/");
+    page::html(&LinodePage::new(page, &detail)?)
+}
+
+async fn request(
+    portal: Portal,
+    member: Member,
+    id: i64,
+    kind: JobKind,
+    profile: Option<ConfigId>,
+    said: &str,
+) -> Result<HttpResponse, Fault> {
+    let actor = member.actor.clone();
+    portal::run(&portal, move |app| {
+        app.power(&actor, LinodeId(id), kind, profile)
+    })
+    .await
+    .map_err(|fault| at_linode(fault, id))?;
+    Ok(page::see_other_saying(
+        &format!("/members/linodes/{id}"),
+        Flash::good(said),
+    ))
+}
+
+/// A conflict leads back to the Linode, where one sees how it stands.
+fn at_linode(fault: Fault, id: i64) -> Fault {
+    match fault {
+        Fault::Conflict { message, .. } => Fault::conflict_at(
+            message,
+            format!("/members/linodes/{id}"),
+            "Back to the Linode",
+        ),
+        other => other,
+    }
+}
+
+/// `POST /members/linodes/{id}/boot`
+pub async fn boot(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+    form: Form<BootForm>,
+) -> Result<HttpResponse, Fault> {
+    let profile = form.0.profile.map(ConfigId);
+    request(
+        portal,
+        member,
+        id.0,
+        JobKind::Boot,
+        profile,
+        "It is asked to boot. The job stands in the Host Job Queue below.",
+    )
+    .await
+}
+
+/// `POST /members/linodes/{id}/reboot`
+pub async fn reboot(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+    _form: Form<Nothing>,
+) -> Result<HttpResponse, Fault> {
+    request(
+        portal,
+        member,
+        id.0,
+        JobKind::Reboot,
+        None,
+        "It is asked to reboot. The job stands in the Host Job Queue below.",
+    )
+    .await
+}
+
+/// `GET /members/linodes/{id}/shutdown`
+pub async fn ask_shutdown(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+) -> Result<HttpResponse, Fault> {
+    let detail = find(&portal, &member, id.0).await?;
+    let label = &detail.linode.label;
+    let url = format!("/members/linodes/{}", id.0);
+    page::html(&ConfirmPage {
+        page: member
+            .page(Area::Linodes, format!("Shut down {label}?"))
+            .crumb("Linodes", "/members/")
+            .crumb(label, &url),
+        consequences: vec![
+            "It stops serving until you boot it again. Its data and addresses stay.".to_owned(),
+        ],
+        rows: Vec::new(),
+        action: format!("{url}/shutdown"),
+        hidden: Vec::new(),
+        fields: Vec::new(),
+        button: format!("Shut down {label}"),
+        danger: true,
+        back_url: url.clone(),
+        back_label: "Keep it running".to_owned(),
+    })
+}
+
+/// `POST /members/linodes/{id}/shutdown`
+pub async fn shutdown(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+    _form: Form<Nothing>,
+) -> Result<HttpResponse, Fault> {
+    request(
+        portal,
+        member,
+        id.0,
+        JobKind::Shutdown,
+        None,
+        "It is asked to shut down. The job stands in the Host Job Queue below.",
+    )
+    .await
 }

@@ -1,12 +1,19 @@
 //! `/members/`: the member's Linodes, and what is to be done next about each.
 
+use actix_web::HttpResponse;
 use askama::Template;
 
 use super::{Link, migration_link, platform_name};
+use crate::app::AppError;
+use crate::app::registrations::seats_left;
 use crate::domain::registration::{self, Circumstances, NotEligible};
 use crate::domain::words::{MigrationState, ProgrammeState, RegistrationState};
-use crate::store::pages_members::LinodeRow;
-use crate::web::page::Page;
+use crate::store::pages_members::{self, LinodeRow};
+use crate::store::programme;
+use crate::web::error::Fault;
+use crate::web::extract::Member;
+use crate::web::page::{self, Area, Page};
+use crate::web::portal::{self, Portal};
 use crate::web::ui::{Tag, Tone};
 
 #[derive(Debug, Template)]
@@ -37,7 +44,12 @@ pub struct Next {
 
 impl LinodesPage {
     #[must_use]
-    pub fn new(page: Page, rows: &[LinodeRow], programme: ProgrammeState, seats_left: Option<i64>) -> Self {
+    pub fn new(
+        page: Page,
+        rows: &[LinodeRow],
+        programme: ProgrammeState,
+        seats_left: Option<i64>,
+    ) -> Self {
         let rows = rows
             .iter()
             .map(|row| Row {
@@ -56,12 +68,19 @@ impl LinodesPage {
 }
 
 /// May it be registered, and if not, why not?
-pub fn eligibility(row: &LinodeRow, programme: ProgrammeState, seats_left: Option<i64>) -> Result<(), NotEligible> {
+pub fn eligibility(
+    row: &LinodeRow,
+    programme: ProgrammeState,
+    seats_left: Option<i64>,
+) -> Result<(), NotEligible> {
     registration::eligible(&Circumstances {
         programme,
         seats_left,
         platform: row.host.platform,
-        registration: row.registration.as_ref().map(|registration| registration.state),
+        registration: row
+            .registration
+            .as_ref()
+            .map(|registration| registration.state),
         migration: row.migration.as_ref().map(|migration| migration.state),
         has_disks: row.disks > 0,
         has_profiles: row.profiles > 0,
@@ -73,22 +92,76 @@ fn next(row: &LinodeRow, programme: ProgrammeState, seats_left: Option<i64>) -> 
     if let Some(migration) = &row.migration
         && let Some(link) = migration_link(migration, label)
     {
-        return Next { tag: Some(Tag::migration(migration.state)), link: Some(link) };
+        return Next {
+            tag: Some(Tag::migration(migration.state)),
+            link: Some(link),
+        };
     }
     let over = row.migration.as_ref().is_some_and(|migration| {
-        matches!(migration.state, MigrationState::Confirmed | MigrationState::Returned)
+        matches!(
+            migration.state,
+            MigrationState::Confirmed | MigrationState::Returned
+        )
     });
-    match row.registration.as_ref().map(|registration| registration.state) {
+    match row
+        .registration
+        .as_ref()
+        .map(|registration| registration.state)
+    {
         Some(RegistrationState::Requested) => {
-            return Next { tag: Some(Tag::registration(RegistrationState::Requested)), link: None };
+            return Next {
+                tag: Some(Tag::registration(RegistrationState::Requested)),
+                link: None,
+            };
         }
         Some(RegistrationState::Approved) if !over => {
-            return Next { tag: Some(Tag::new("Approved: being configured", Tone::Good)), link: None };
+            return Next {
+                tag: Some(Tag::new("Approved: being configured", Tone::Good)),
+                link: None,
+            };
         }
         _ => {}
     }
     match eligibility(row, programme, seats_left) {
-        Ok(()) => Next { tag: None, link: Some(Link::new("/members/xenbeta", format!("Register {label}"))) },
-        Err(_) => Next { tag: row.migration.as_ref().map(|migration| Tag::migration(migration.state)), link: None },
+        Ok(()) => Next {
+            tag: None,
+            link: Some(Link::new("/members/xenbeta", format!("Register {label}"))),
+        },
+        Err(_) => Next {
+            tag: row
+                .migration
+                .as_ref()
+                .map(|migration| Tag::migration(migration.state)),
+            link: None,
+        },
     }
+}
+
+/// `GET /members/`
+pub async fn list(portal: Portal, member: Member) -> Result<HttpResponse, Fault> {
+    let account = member.account;
+    let (rows, programme, left) = portal::run(&portal, move |app| {
+        let now = app.now();
+        app.db.read(|conn| {
+            let programme = programme::get(conn, now)?;
+            let left = seats_left(conn, programme.seats)?;
+            Ok::<_, AppError>((
+                pages_members::linodes(conn, account)?,
+                programme.state,
+                left,
+            ))
+        })
+    })
+    .await?;
+    page::html(&LinodesPage::new(
+        member.page(Area::Linodes, "Linodes"),
+        &rows,
+        programme,
+        left,
+    ))
+}
+
+/// `GET /members`
+pub async fn to_list() -> HttpResponse {
+    page::moved("/members/")
 }

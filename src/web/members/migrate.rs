@@ -2,16 +2,27 @@
 
 use std::collections::BTreeMap;
 
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use askama::Template;
+use serde::Deserialize;
 
 use super::platform_name;
+use crate::app::migrations::Click;
+use crate::domain::ids::{LinodeId, MigrationId};
+use crate::domain::names::StopLimit;
+use crate::domain::time::Time;
 use crate::domain::translate::{self, Kernel};
-use crate::domain::words::Platform;
+use crate::domain::words::{MigrationState, Platform};
 use crate::store::db::StoreError;
 use crate::store::migrations::Migration;
-use crate::store::pages_members::LinodeDetail;
-use crate::web::page::Page;
-use crate::web::ui::{Choice, Field, Input, When, units};
+use crate::store::pages_members::{self, LinodeDetail};
+use crate::store::{fleet, hosts, programme};
+use crate::web::error::Fault;
+use crate::web::extract::{Form, FormData, Member, Path};
+use crate::web::page::{self, Area, Flash, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::{Choice, Field, Input, Problems, When, Zone, units};
 
 #[derive(Debug, Template)]
 #[template(path = "members/migrate.html")]
@@ -76,9 +87,13 @@ impl MigratePage {
         let (changes, obstacles) = changes(facts)?;
         let total: i64 = detail.disks.iter().map(|disk| disk.size_mb).sum();
         let accept = changes.iter().any(|change| change.family_changes).then(|| {
-            Field::new("accept_kernels", "I accept that config profiles on a 2.4 kernel get the 2.6 kernel shown above", Input::Check)
-                .value(if typed.accept { "yes" } else { "" })
-                .with(&page.problems)
+            Field::new(
+                "accept_kernels",
+                "I accept that config profiles on a 2.4 kernel get the 2.6 kernel shown above",
+                Input::Check,
+            )
+            .value(if typed.accept { "yes" } else { "" })
+            .with(&page.problems)
         });
         let host = |name: &str, platform| format!("{name} ({})", platform_name(platform));
         Ok(Self {
@@ -88,24 +103,39 @@ impl MigratePage {
             from: host(&detail.host.name, detail.host.platform),
             to: host(facts.destination.0, facts.destination.1),
             expires: zone.both(facts.migration.expires_at.utc()),
-            disks: detail.disks.iter().map(|disk| format!("{} ({})", disk.label, units::mebibytes(disk.size_mb))).collect(),
+            disks: detail
+                .disks
+                .iter()
+                .map(|disk| format!("{} ({})", disk.label, units::mebibytes(disk.size_mb)))
+                .collect(),
             disk_total: units::mebibytes(total),
             addresses: detail.ips.iter().map(|ip| ip.address.clone()).collect(),
             downtime: downtime(facts, total),
             way_back_days: facts.way_back_days,
-            when: Field::new("when", "When shall it move?", Input::Radios(vec![Choice::new("now", "Now"), Choice::new("at", "At a time")]))
-                .value(&typed.when)
-                .with(&page.problems),
+            when: Field::new(
+                "when",
+                "When shall it move?",
+                Input::Radios(vec![
+                    Choice::new("now", "Now"),
+                    Choice::new("at", "At a time"),
+                ]),
+            )
+            .value(&typed.when)
+            .with(&page.problems),
             at: Field::new("at", "Time", Input::Line("datetime-local"))
                 .value(&typed.at)
                 .hint(format!("Only for “At a time”. In {}.", zone.name()))
                 .short()
                 .with(&page.problems),
-            stop_limit: Field::new("stop_limit_s", "Seconds it gets to shut down cleanly", Input::Line("number"))
-                .value(&typed.stop_limit)
-                .hint("After this it is stopped by force: 5 to 600.")
-                .short()
-                .with(&page.problems),
+            stop_limit: Field::new(
+                "stop_limit_s",
+                "Seconds it gets to shut down cleanly",
+                Input::Line("number"),
+            )
+            .value(&typed.stop_limit)
+            .hint("After this it is stopped by force: 5 to 600.")
+            .short()
+            .with(&page.problems),
             accept,
             changes,
             obstacles,
@@ -117,7 +147,12 @@ impl MigratePage {
 fn changes(facts: &Facts<'_>) -> Result<(Vec<Change>, Vec<String>), StoreError> {
     let mut changes = Vec::new();
     let mut obstacles = Vec::new();
-    let kernel = |id: &str| facts.kernels.get(id).map_or_else(|| id.to_owned(), |kernel| kernel.label.clone());
+    let kernel = |id: &str| {
+        facts
+            .kernels
+            .get(id)
+            .map_or_else(|| id.to_owned(), |kernel| kernel.label.clone())
+    };
     for profile in &facts.detail.profiles {
         let before = profile.platform_part()?;
         match translate::translate(&before, facts.kernels, facts.destination.1) {
@@ -156,10 +191,238 @@ fn downtime(facts: &Facts<'_>, total_mb: i64) -> String {
     };
     match (seconds.first(), seconds.last()) {
         (Some(least), Some(most)) if seconds.len() >= 3 => {
-            format!("The last {} moves were down for {} to {}. {reading}", seconds.len(), units::span(*least), units::span(*most))
+            format!(
+                "The last {} moves were down for {} to {}. {reading}",
+                seconds.len(),
+                units::span(*least),
+                units::span(*most)
+            )
         }
         _ if facts.tells_changes => format!("About as long as a restart. {reading}"),
         // 200 MB/s read and compared is what plain disks do.
-        _ => format!("About as long as a restart, and up to {} more. {reading}", units::span((total_mb / 200).max(1))),
+        _ => format!(
+            "About as long as a restart, and up to {} more. {reading}",
+            units::span((total_mb / 200).max(1))
+        ),
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MigrateForm {
+    /// The offer the page showed: a natural key, so that a form of an older offer does not take up a newer one.
+    migration: i64,
+    when: String,
+    #[serde(default)]
+    at: String,
+    #[serde(default)]
+    stop_limit_s: String,
+    #[serde(default)]
+    accept_kernels: String,
+}
+impl FormData for MigrateForm {}
+
+impl MigrateForm {
+    fn typed(&self) -> Typed {
+        Typed {
+            when: self.when.clone(),
+            at: self.at.clone(),
+            stop_limit: self.stop_limit_s.clone(),
+            accept: self.accept_kernels == "yes",
+        }
+    }
+
+    fn click(&self, zone: Zone) -> Result<Click, Problems> {
+        let mut problems = Problems::default();
+        let at = match self.when.as_str() {
+            "now" => None,
+            "at" => {
+                let at = zone.parse_field(&self.at).map(Time::new);
+                if at.is_none() {
+                    problems.add("at", "Enter the date and time, like 2026-12-24T18:30");
+                }
+                at
+            }
+            _ => {
+                problems.add("when", "Choose now, or at a time");
+                None
+            }
+        };
+        let text = self.stop_limit_s.trim();
+        let seconds = if text.is_empty() {
+            Ok(60)
+        } else {
+            text.parse::<i32>()
+                .map_err(|_| "Enter a number of seconds from 5 to 600".to_owned())
+        };
+        let stop_limit = seconds
+            .and_then(|seconds| StopLimit::parse(seconds).map_err(|fault| fault.to_string()));
+        match problems.take("stop_limit_s", stop_limit) {
+            Some(stop_limit) if problems.is_empty() => Ok(Click {
+                at,
+                accept_kernels: self.accept_kernels == "yes",
+                stop_limit,
+            }),
+            _ => Err(problems),
+        }
+    }
+}
+
+/// Is the choice still the member's: offered, or waiting for a time they chose?
+fn is_open(migration: &Migration) -> bool {
+    match migration.state {
+        MigrationState::Offered => true,
+        MigrationState::Queued => migration.not_before.is_some(),
+        _ => false,
+    }
+}
+
+async fn find(portal: &Portal, member: &Member, id: i64) -> Result<LinodeDetail, Fault> {
+    let account = member.account;
+    portal::read(portal, move |conn| {
+        pages_members::linode(conn, account, LinodeId(id))
+    })
+    .await?
+    .ok_or(Fault::NotFound)
+}
+
+async fn present(
+    portal: &Portal,
+    member: &Member,
+    id: i64,
+    typed: Option<Typed>,
+    problems: Problems,
+) -> Result<HttpResponse, Fault> {
+    let detail = find(portal, member, id).await?;
+    let Some(migration) = detail.migrations.first().cloned() else {
+        return Err(no_offer(&detail));
+    };
+    match migration.state {
+        _ if is_open(&migration) => {}
+        MigrationState::Expired
+        | MigrationState::Cancelled
+        | MigrationState::Confirmed
+        | MigrationState::Returned => {
+            return Err(no_offer(&detail));
+        }
+        _ => {
+            return Ok(page::see_other(&format!(
+                "/members/migrations/{}",
+                migration.id
+            )));
+        }
+    }
+    let destination_id = migration.destination_host_id;
+    let (destination, kernels, recent, way_back_days) = portal::run(portal, move |app| {
+        let now = app.now();
+        app.db.read(|conn| {
+            let destination =
+                hosts::host(conn, destination_id)?.ok_or(crate::app::AppError::NotFound)?;
+            Ok::<_, crate::app::AppError>((
+                destination,
+                fleet::kernels(conn)?,
+                pages_members::recent_moves(conn)?,
+                programme::get(conn, now)?.way_back_days,
+            ))
+        })
+    })
+    .await?;
+    let label = &detail.linode.label;
+    let status = if problems.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
+    let page = member
+        .page(Area::Linodes, format!("Migrate {label}"))
+        .crumb("Linodes", "/members/")
+        .crumb(label, format!("/members/linodes/{id}"))
+        .problems(problems);
+    let typed = typed.unwrap_or_else(|| Typed {
+        when: if migration.not_before.is_some() {
+            "at"
+        } else {
+            "now"
+        }
+        .to_owned(),
+        at: migration
+            .not_before
+            .map(|at| page.zone().field(at.utc()))
+            .unwrap_or_default(),
+        stop_limit: migration.stop_limit_s.to_string(),
+        accept: migration.kernels_accepted,
+    });
+    let facts = Facts {
+        detail: &detail,
+        migration: &migration,
+        destination: (&destination.name, destination.platform),
+        tells_changes: detail.host.tells_changes,
+        kernels: &kernels,
+        recent: &recent,
+        way_back_days,
+    };
+    page::html_status(status, &MigratePage::new(page, &facts, &typed)?)
+}
+
+fn no_offer(detail: &LinodeDetail) -> Fault {
+    Fault::conflict_at(
+        format!(
+            "No migration is offered for {} at present.",
+            detail.linode.label
+        ),
+        "/members/xenbeta",
+        "See how its registration stands",
+    )
+}
+
+/// `GET /members/linodes/{id}/migrate`
+pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Result<HttpResponse, Fault> {
+    present(&portal, &member, id.0, None, Problems::default()).await
+}
+
+/// `POST /members/linodes/{id}/migrate`: the one click.
+pub async fn migrate(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+    form: Form<MigrateForm>,
+) -> Result<HttpResponse, Fault> {
+    let click = match form.0.click(member.zone()) {
+        Ok(click) => click,
+        Err(problems) => {
+            return present(&portal, &member, id.0, Some(form.0.typed()), problems).await;
+        }
+    };
+    let detail = find(&portal, &member, id.0).await?;
+    let shown = MigrationId(form.0.migration);
+    if detail.migrations.first().map(|newest| newest.id) != Some(shown) {
+        return Err(no_offer(&detail));
+    }
+    let actor = member.actor.clone();
+    match portal::submit(&portal, move |app| {
+        app.migrate(&actor, LinodeId(id.0), click)
+    })
+    .await
+    {
+        Ok(Ok(row)) => {
+            let url = format!("/members/migrations/{}", row.id);
+            Ok(match click.at {
+                Some(at) => page::see_other_saying(
+                    &url,
+                    Flash::good(format!(
+                        "It will move at {}.",
+                        member.zone().both(at.utc()).text
+                    )),
+                ),
+                None => page::see_other(&url),
+            })
+        }
+        Ok(Err(problems)) => present(&portal, &member, id.0, Some(form.0.typed()), problems).await,
+        Err(Fault::Conflict { message, .. }) => Err(Fault::conflict_at(
+            message,
+            "/members/xenbeta",
+            "See how its registration stands",
+        )),
+        Err(other) => Err(other),
     }
 }

@@ -30,7 +30,10 @@ pub struct Link {
 impl Link {
     #[must_use]
     pub fn new(url: impl Into<String>, label: impl Into<String>) -> Self {
-        Self { url: url.into(), label: label.into() }
+        Self {
+            url: url.into(),
+            label: label.into(),
+        }
     }
 }
 
@@ -38,14 +41,27 @@ impl Link {
 /// the migration's own page afterwards.
 #[must_use]
 pub fn migration_link(migration: &Migration, label: &str) -> Option<Link> {
-    let own = |words: &str| Some(Link::new(format!("/members/migrations/{}", migration.id), format!("{words} {label}")));
+    let own = |words: &str| {
+        Some(Link::new(
+            format!("/members/migrations/{}", migration.id),
+            format!("{words} {label}"),
+        ))
+    };
     match migration.state {
-        MigrationState::Offered => Some(Link::new(format!("/members/linodes/{}/migrate", migration.linode_id), format!("Migrate {label}"))),
+        MigrationState::Offered => Some(Link::new(
+            format!("/members/linodes/{}/migrate", migration.linode_id),
+            format!("Migrate {label}"),
+        )),
         MigrationState::Queued => own("Migration queued:"),
-        MigrationState::Preparing | MigrationState::Copying | MigrationState::Switching => own("Watch the migration of"),
+        MigrationState::Preparing | MigrationState::Copying | MigrationState::Switching => {
+            own("Watch the migration of")
+        }
         MigrationState::Finished => own("Check and confirm"),
         MigrationState::Returning => own("Watch the way back of"),
         MigrationState::Failed => own("Migration failed:"),
-        MigrationState::Confirmed | MigrationState::Returned | MigrationState::Expired | MigrationState::Cancelled => None,
+        MigrationState::Confirmed
+        | MigrationState::Returned
+        | MigrationState::Expired
+        | MigrationState::Cancelled => None,
     }
 }

@@ -1,0 +1,143 @@
+//! Who asks. A handler that takes one of these cannot be reached by anyone else.
+
+use std::future::Future;
+use std::ops::Deref;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
+
+use super::{Client, Context};
+use crate::app::Actor;
+use crate::app::sign_in::Visitor;
+use crate::domain::ids::AccountId;
+use crate::domain::words::UserRole;
+use crate::web::error::Fault;
+use crate::web::page::{Area, Page, Viewer};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::Zone;
+
+/// Anyone signed in.
+#[derive(Debug, Clone)]
+pub struct Signed {
+    pub visitor: Visitor,
+    pub actor: Actor,
+    pub context: Context,
+}
+
+impl Signed {
+    #[must_use]
+    pub fn page(&self, area: Area, title: impl Into<String>) -> Page {
+        Page::new(&self.context, area, title)
+    }
+
+    #[must_use]
+    pub fn zone(&self) -> Zone {
+        Zone::named(&self.visitor.user.timezone)
+    }
+
+    /// For the audit trail and sessions.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.actor.address.clone()
+    }
+}
+
+/// Someone signed in who has an account, and so may have Linodes. Staff may be members too.
+#[derive(Debug, Clone)]
+pub struct Member {
+    pub signed: Signed,
+    pub account: AccountId,
+}
+
+impl Deref for Member {
+    type Target = Signed;
+    fn deref(&self) -> &Signed {
+        &self.signed
+    }
+}
+
+/// Someone of the staff. To others, staff pages do not exist.
+#[derive(Debug, Clone)]
+pub struct Staff(pub Signed);
+
+impl Deref for Staff {
+    type Target = Signed;
+    fn deref(&self) -> &Signed {
+        &self.0
+    }
+}
+
+type Found<T> = Pin<Box<dyn Future<Output = Result<T, Fault>>>>;
+
+async fn signed(request: HttpRequest) -> Result<Signed, Fault> {
+    let context = super::context_of(&request)?;
+    let found = find(&request, &context).await;
+    if found.is_err() && !request.method().is_safe() {
+        // The page that refuses shows what was typed, so it must have arrived.
+        context.form_settled().await;
+    }
+    found
+}
+
+async fn find(request: &HttpRequest, context: &Context) -> Result<Signed, Fault> {
+    let token = context.session_cookie().ok_or(Fault::SignIn)?.to_owned();
+    let portal = request
+        .app_data::<Portal>()
+        .ok_or_else(|| Fault::internal("no portal behind the pages"))?;
+    let visitor = portal::run(portal, move |app| app.visitor(&token))
+        .await?
+        .ok_or(Fault::SignIn)?;
+    let user = &visitor.user;
+    context.set_viewer(Viewer {
+        name: user.name.clone(),
+        staff: user.role == UserRole::Staff,
+        member: user.account_id.is_some(),
+        zone: Zone::named(&user.timezone),
+    });
+    let actor = visitor.actor(&Client::of(request).address.to_string());
+    Ok(Signed {
+        visitor,
+        actor,
+        context: context.clone(),
+    })
+}
+
+impl FromRequest for Signed {
+    type Error = Fault;
+    type Future = Found<Self>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        Box::pin(signed(request.clone()))
+    }
+}
+
+impl FromRequest for Member {
+    type Error = Fault;
+    type Future = Found<Self>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let signed = signed(request).await?;
+            let account = signed.actor.account.ok_or(Fault::NotFound)?;
+            Ok(Self { signed, account })
+        })
+    }
+}
+
+impl FromRequest for Staff {
+    type Error = Fault;
+    type Future = Found<Self>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let signed = signed(request).await?;
+            match signed.actor.role {
+                UserRole::Staff => Ok(Self(signed)),
+                UserRole::Member => Err(Fault::NotFound),
+            }
+        })
+    }
+}

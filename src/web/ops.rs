@@ -1,0 +1,132 @@
+//! For operators: is it alive, can it work, and figures for Prometheus.
+
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::error::Fault;
+use super::extract::Client;
+use super::portal::{self, Portal};
+use crate::app::AppError;
+use crate::app::agents::SILENT_S;
+use crate::domain::words::RegistrationState;
+use crate::store::{hosts, jobs, migrations, registrations};
+
+/// `GET /health`: the program answers. Asks nothing of anyone else.
+pub async fn health() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/plain; charset=utf-8")
+        .body("ok\n")
+}
+
+/// `GET /ready`: the database answers too.
+pub async fn ready(portal: Portal) -> HttpResponse {
+    let asked = portal::read(&portal, |conn| {
+        registrations::count(conn, RegistrationState::Requested)
+    });
+    match tokio::time::timeout(std::time::Duration::from_secs(5), asked).await {
+        Ok(Ok(_)) => HttpResponse::Ok()
+            .content_type("text/plain; charset=utf-8")
+            .body("ready\n"),
+        Ok(Err(fault)) => {
+            tracing::warn!(%fault, "not ready");
+            HttpResponse::ServiceUnavailable()
+                .content_type("application/json")
+                .body("{\"error\":\"the database does not answer\"}")
+        }
+        Err(_) => HttpResponse::ServiceUnavailable()
+            .content_type("application/json")
+            .body("{\"error\":\"the database is slow to answer\"}"),
+    }
+}
+
+type Counts = Family<[(&'static str, String); 1], Gauge>;
+
+/// `GET /metrics`, for scrapers on this machine only: put a proxy's rule before it to open it further.
+///
+/// # Errors
+/// [`Fault::NotFound`] for anyone else, and the database's faults.
+pub async fn metrics(portal: Portal, client: Client) -> Result<HttpResponse, Fault> {
+    if !client.address.is_loopback() {
+        return Err(Fault::NotFound);
+    }
+    let now = portal.now();
+    let (by_migration, by_job, waiting, all) = portal::run(&portal, |app| {
+        app.db.read(|conn| {
+            let waiting = registrations::count(conn, RegistrationState::Requested)?;
+            Ok::<_, AppError>((
+                migrations::counts(conn)?,
+                jobs::counts(conn)?,
+                waiting,
+                hosts::all(conn)?,
+            ))
+        })
+    })
+    .await?;
+    let silent = all
+        .iter()
+        .filter(|host| {
+            host.last_seen_at
+                .is_some_and(|at| now.seconds_since(at) > SILENT_S)
+        })
+        .count();
+    let mut registry = Registry::with_prefix("xenbeta");
+    let family = |rows: Vec<(String, i64)>| {
+        let counts = Counts::default();
+        for (state, count) in rows {
+            counts.get_or_create(&[("state", state)]).set(count);
+        }
+        counts
+    };
+    registry.register(
+        "migrations",
+        "Migrations by state",
+        family(
+            by_migration
+                .into_iter()
+                .map(|(state, count)| (state.to_string(), count))
+                .collect(),
+        ),
+    );
+    registry.register(
+        "jobs",
+        "Jobs by state",
+        family(
+            by_job
+                .into_iter()
+                .map(|(state, count)| (state.to_string(), count))
+                .collect(),
+        ),
+    );
+    let gauge = |value: i64| {
+        let gauge: Gauge = Gauge::default();
+        gauge.set(value);
+        gauge
+    };
+    registry.register(
+        "registrations_waiting",
+        "Registrations waiting for review",
+        gauge(waiting),
+    );
+    registry.register(
+        "hosts",
+        "Hosts known",
+        gauge(i64::try_from(all.len()).unwrap_or(i64::MAX)),
+    );
+    registry.register(
+        "hosts_silent",
+        "Hosts that were heard of once and are silent now",
+        gauge(i64::try_from(silent).unwrap_or(i64::MAX)),
+    );
+    let mut text = String::new();
+    encode(&mut text, &registry).map_err(Fault::internal)?;
+    Ok(HttpResponse::Ok()
+        .insert_header((
+            header::CONTENT_TYPE,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        ))
+        .body(text))
+}
