@@ -47,16 +47,15 @@ pub fn token(given: Option<String>) -> Result<String, EnrolError> {
         reason = "a secret for one command, documented with it"
     )]
     let from_environment = || std::env::var(TOKEN_VARIABLE).ok();
-    let text = match given.filter(|text| text != "-").or_else(from_environment) {
-        Some(text) => text,
-        None => {
-            let mut text = String::new();
-            io::stdin()
-                .take(TOKEN_LIMIT)
-                .read_to_string(&mut text)
-                .map_err(|error| EnrolError::Io("standard input".into(), error))?;
-            text
-        }
+    let text = if let Some(text) = given.filter(|text| text != "-").or_else(from_environment) {
+        text
+    } else {
+        let mut text = String::new();
+        io::stdin()
+            .take(TOKEN_LIMIT)
+            .read_to_string(&mut text)
+            .map_err(|error| EnrolError::Io("standard input".into(), error))?;
+        text
     };
     let text = text.trim();
     if text.is_empty() {

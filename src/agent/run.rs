@@ -37,7 +37,7 @@ pub enum RunError {
 }
 
 impl RunError {
-    fn io(what: impl ToString, source: io::Error) -> Self {
+    fn io(what: impl std::fmt::Display, source: io::Error) -> Self {
         Self::Io {
             what: what.to_string(),
             source,

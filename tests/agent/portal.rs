@@ -100,17 +100,6 @@ impl Portal {
         job
     }
 
-    /// Gives an order as it is: again, or out of its time.
-    pub fn give_order(&self, credential: &str, order: Order) {
-        let mut state = self.state.0.lock().unwrap();
-        state
-            .orders
-            .entry(credential.into())
-            .or_default()
-            .push_back(order);
-        self.state.1.notify_all();
-    }
-
     pub fn mood(&self, change: impl FnOnce(&mut Mood)) {
         change(&mut self.state.0.lock().unwrap().mood);
     }

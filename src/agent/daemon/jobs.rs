@@ -85,15 +85,7 @@ impl Daemon {
             tracing::warn!(job = %order.job, attempt = order.attempt, "the lease was lost; the job is dropped");
             return self.forget(&order);
         };
-        let told = HeldJob {
-            order,
-            outcome: Some(outcome),
-        };
-        // Without the record a restarted agent repeats the step, which is as right and only slower.
-        if let Err(error) = self.host.ledger.hold_job(&told) {
-            tracing::error!(%error, "an outcome cannot be written down");
-        }
-        self.deliver(told, control);
+        self.deliver(&order, outcome, control);
     }
 
     fn carry_out(self: &Arc<Self>, order: &Order, control: &Arc<JobControl>) -> Option<Outcome> {
@@ -136,41 +128,52 @@ impl Daemon {
         }
     }
 
-    /// Until the portal has heard the outcome, or says that it no longer wants to.
-    fn deliver(&self, held: HeldJob, control: &JobControl) {
-        let HeldJob {
-            order,
-            outcome: Some(outcome),
-        } = held
-        else {
-            return;
-        };
+    /// Until the portal has heard the outcome, or says that it no longer wants to. The outcome is written down only when
+    /// it has to wait: a restarted agent without it repeats the step, which is as right and only slower.
+    fn deliver(&self, order: &Order, outcome: Outcome, control: &JobControl) {
         let finish = Finish {
             attempt: order.attempt,
             lease_token: order.lease_token.clone(),
             outcome,
         };
         let mut pause = Pause::default();
+        let mut noted = false;
         while !self.stopping() && !control.lost() {
-            match self.client.finish(order.job, &finish) {
+            let wait = match self.client.finish(order.job, &finish) {
                 Ok(_) => {
                     tracing::info!(job = %order.job, attempt = order.attempt, "answered for");
-                    return self.forget(&order);
+                    return self.forget(order);
                 }
                 Err(error @ (ClientError::Stale(_) | ClientError::Refused { .. })) => {
                     tracing::warn!(job = %order.job, %error, "the outcome is not wanted; the job is dropped");
-                    return self.forget(&order);
+                    return self.forget(order);
                 }
                 Err(error @ ClientError::Revoked(_)) => {
                     tracing::error!(job = %order.job, %error, "the outcome waits");
-                    self.sleep(REFUSED_PAUSE);
+                    REFUSED_PAUSE
                 }
                 Err(error) => {
                     tracing::warn!(job = %order.job, %error, "the outcome waits");
-                    self.sleep(pause.next());
+                    pause.longer()
                 }
+            };
+            if !noted {
+                noted = self.note(order, &finish.outcome);
             }
+            self.sleep(wait);
         }
+    }
+
+    fn note(&self, order: &Order, outcome: &Outcome) -> bool {
+        let held = HeldJob {
+            order: order.clone(),
+            outcome: Some(outcome.clone()),
+        };
+        let noted = self.host.ledger.hold_job(&held);
+        if let Err(error) = &noted {
+            tracing::error!(%error, "an outcome cannot be written down");
+        }
+        noted.is_ok()
     }
 
     /// Takes a job out of the ledger, unless a newer attempt is in its place by now.

@@ -86,7 +86,7 @@ impl Daemon {
                     self.sleep(REVOKED_PAUSE);
                 }
                 Err(error) => {
-                    let wait = pause.next();
+                    let wait = pause.longer();
                     tracing::warn!(%error, ?wait, "polling failed; guests run on");
                     self.sleep(wait);
                 }

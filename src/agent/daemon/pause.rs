@@ -16,7 +16,7 @@ impl Pause {
     }
 
     /// Between half of the doubled time and all of it, at most five seconds.
-    pub fn next(&mut self) -> Duration {
+    pub fn longer(&mut self) -> Duration {
         let full = FIRST
             .saturating_mul(1 << self.failures.min(10))
             .min(LONGEST);
@@ -42,10 +42,10 @@ mod tests {
     fn pauses_grow_are_bounded_and_begin_anew() {
         let mut pause = Pause::default();
         for _ in 0..100 {
-            assert!(pause.next() <= LONGEST);
+            assert!(pause.longer() <= LONGEST);
         }
-        assert!(pause.next() >= LONGEST / 2);
+        assert!(pause.longer() >= LONGEST / 2);
         pause.reset();
-        assert!(pause.next() <= FIRST);
+        assert!(pause.longer() <= FIRST);
     }
 }

@@ -43,12 +43,7 @@ pub fn replace_watched(
     at: &mut dyn FnMut(Point) -> io::Result<()>,
 ) -> io::Result<()> {
     let temporary = dir.join(format!("{name}.tmp"));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&temporary)?;
+    let mut file = create(&temporary)?;
     at(Point::Created)?;
     file.write_all(bytes)?;
     at(Point::Written)?;
@@ -59,13 +54,34 @@ pub fn replace_watched(
     File::open(dir)?.sync_all()
 }
 
+/// Replaces `dir/name` as a whole, for as long as the power stays on.
+pub fn replace_unsynced(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let temporary = dir.join(format!("{name}.tmp"));
+    create(&temporary)?.write_all(bytes)?;
+    fs::rename(&temporary, dir.join(name))
+}
+
 /// Removes a file durably; it is no error if there is none.
 pub fn remove(dir: &Path, name: &str) -> io::Result<()> {
+    remove_unsynced(dir, name)?;
+    File::open(dir)?.sync_all()
+}
+
+/// As [`remove`], for as long as the power stays on.
+pub fn remove_unsynced(dir: &Path, name: &str) -> io::Result<()> {
     match fs::remove_file(dir.join(name)) {
-        Ok(()) => File::open(dir)?.sync_all(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
 }
 
 /// The bytes of a record's file.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::ids::{JobId, LinodeId, MigrationId};
 use crate::wire::{BootSpec, GuestSpec, Order, Outcome};
 use rules::Marks;
-use shelf::Shelf;
+use shelf::{Damage, Durable, Shelf};
 
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
@@ -113,9 +113,9 @@ impl Ledger {
     /// are set aside, because the portal gives them again.
     pub fn open(dir: &Path) -> Result<Self, LedgerError> {
         Ok(Self {
-            linodes: Shelf::open(dir, "linode", shelf::Damage::Refuse)?,
-            transfers: Shelf::open(dir, "transfer", shelf::Damage::SetAside)?,
-            jobs: Shelf::open(dir, "job", shelf::Damage::SetAside)?,
+            linodes: Shelf::open(dir, "linode", Damage::Refuse, Durable::Yes)?,
+            transfers: Shelf::open(dir, "transfer", Damage::SetAside, Durable::Yes)?,
+            jobs: Shelf::open(dir, "job", Damage::SetAside, Durable::NotPower)?,
         })
     }
 

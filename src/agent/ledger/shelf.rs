@@ -24,17 +24,31 @@ pub enum Damage {
     SetAside,
 }
 
+/// Must a record survive a power cut?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durable {
+    Yes,
+    /// Any kill of the process, but not a power cut: for what the portal gives again anyway.
+    NotPower,
+}
+
 type Kept<T> = BTreeMap<i64, Result<T, String>>;
 
 #[derive(Debug)]
 pub struct Shelf<T> {
     dir: PathBuf,
     prefix: &'static str,
+    durable: Durable,
     kept: Mutex<Kept<T>>,
 }
 
 impl<T: Serialize + DeserializeOwned + Clone> Shelf<T> {
-    pub fn open(dir: &Path, prefix: &'static str, damage: Damage) -> Result<Self, LedgerError> {
+    pub fn open(
+        dir: &Path,
+        prefix: &'static str,
+        damage: Damage,
+        durable: Durable,
+    ) -> Result<Self, LedgerError> {
         let read = |source| LedgerError::Read {
             path: dir.to_owned(),
             source,
@@ -58,6 +72,7 @@ impl<T: Serialize + DeserializeOwned + Clone> Shelf<T> {
         Ok(Self {
             dir: dir.to_owned(),
             prefix,
+            durable,
             kept: Mutex::new(kept),
         })
     }
@@ -85,14 +100,24 @@ impl<T: Serialize + DeserializeOwned + Clone> Shelf<T> {
         };
         let bytes = file::encode(record).map_err(|error| failed(io::Error::other(error)))?;
         let mut kept = self.lock();
-        file::replace(&self.dir, &name(self.prefix, id), &bytes).map_err(failed)?;
+        let name = name(self.prefix, id);
+        match self.durable {
+            Durable::Yes => file::replace(&self.dir, &name, &bytes),
+            Durable::NotPower => file::replace_unsynced(&self.dir, &name, &bytes),
+        }
+        .map_err(failed)?;
         kept.insert(id, Ok(record.clone()));
         Ok(())
     }
 
     pub fn remove(&self, id: i64) -> Result<(), LedgerError> {
         let mut kept = self.lock();
-        file::remove(&self.dir, &name(self.prefix, id)).map_err(|source| LedgerError::Write {
+        let name = name(self.prefix, id);
+        match self.durable {
+            Durable::Yes => file::remove(&self.dir, &name),
+            Durable::NotPower => file::remove_unsynced(&self.dir, &name),
+        }
+        .map_err(|source| LedgerError::Write {
             path: self.path(id),
             source,
         })?;

@@ -112,13 +112,10 @@ pub fn start_guest(
     let generation = entry.generation.unwrap_or(entry.marks.granted);
     let whole = work.host.disks.check(linode, generation, &guest.disks);
     let locked = work.locked.linode() == linode;
-    rules::may_start(entry.marks, entry.marks.granted, whole.is_ok(), locked).or_else(
-        |refusal| match whole {
-            // The store says what is not whole better than the rule does.
-            Err(error) => Err(StepError::from(error)),
-            Ok(_) => Err(refusal.into()),
-        },
-    )?;
+    let allowed = rules::may_start(entry.marks, entry.marks.granted, whole.is_ok(), locked);
+    // The store says what is not whole better than the rule does.
+    whole?;
+    allowed?;
     entry.guest = Some(guest.clone());
     entry.boot = Some(boot.clone());
     entry.desired_running = true;
