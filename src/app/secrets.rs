@@ -40,12 +40,12 @@ impl Secret {
     }
 }
 
-/// A new token, for its reader's eyes only.
+/// A new token, for its reader's eyes only. It never begins with a hyphen, which a command line takes for an option.
 pub fn new_token() -> Result<String, AppError> {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes)
         .map_err(|error| AppError::Fault(format!("no randomness: {error}")))?;
-    Ok(BASE64URL_NOPAD.encode(&bytes))
+    Ok(format!("xb{}", BASE64URL_NOPAD.encode(&bytes)))
 }
 
 /// What the database keeps of a token. The purpose is part of it: a token is worth nothing for another one. No salt is

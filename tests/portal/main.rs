@@ -11,4 +11,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../agent/agents.rs"]
+#[allow(dead_code, reason = "shared with the agent's tests")]
+mod agents;
 mod engine;
+mod world;

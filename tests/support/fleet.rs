@@ -27,6 +27,7 @@ INSERT INTO users (id, account_id, email, name, role, timezone, disabled, create
  (1, 1, 'mia@example.com', 'Mia', 'member', 'Europe/Vienna', FALSE, '2026-01-01T00:00:00.000000Z'),
  (2, 2, 'otto@example.com', 'Otto', 'member', 'UTC', FALSE, '2026-01-01T00:00:00.000000Z'),
  (3, NULL, 'sam@example.net', 'Sam', 'staff', 'UTC', FALSE, '2026-01-01T00:00:00.000000Z');
+INSERT INTO programme (id, state, watch_s, changed_at) VALUES (1, 'open', 2, '2026-01-01T00:00:00.000000Z');
 INSERT INTO plans (id, label, ram_mb, disk_mb, vcpus, cpu_weight) VALUES (1, 'Linode 512', 512, 20480, 4, 512), (2, 'Linode 1024', 1024, 40960, 4, 1024);
 INSERT INTO hosts (id, name, platform, role, plan_id, state, memory_mb, disk_mb, slots, tells_changes, transfer_address, fingerprint, created_at) VALUES
  (1, 'uml1', 'uml', 'source', NULL, 'enabled', 8192, 400000, 4, FALSE, '127.0.0.1:7001', '{f1}', '2026-01-01T00:00:00.000000Z'),
@@ -73,6 +74,17 @@ impl TestApp {
                 Ok::<_, StoreError>(())
             })
             .expect("the fleet goes in");
+        self
+    }
+
+    /// As after an import: no agent has spoken yet.
+    pub fn not_yet_enrolled(self) -> Self {
+        self.db
+            .write(|conn| {
+                conn.batch_execute("UPDATE hosts SET fingerprint = NULL, transfer_address = NULL; UPDATE linodes SET status = 'provisioning', fetched = FALSE;")?;
+                Ok::<_, StoreError>(())
+            })
+            .expect("is set");
         self
     }
 

@@ -71,13 +71,14 @@ impl TestApp {
     }
 }
 
+/// What every portal of a test derives from.
+pub const SECRET: &str = "a secret for tests only, of no use anywhere";
+
 fn portal(url: &str, shift: &Arc<AtomicI64>) -> App {
     App {
         db: Database::open(url, 8).expect("the database opens"),
         clock: Clock::Shifted(Arc::clone(shift)),
-        secret: Arc::new(
-            Secret::from_text("a secret for tests only, of no use anywhere").expect("long enough"),
-        ),
+        secret: Arc::new(Secret::from_text(SECRET).expect("long enough")),
         settings: Arc::new(Settings {
             base_url: "https://lpm.example.net".to_owned(),
             ..Settings::default()
