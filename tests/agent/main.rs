@@ -13,9 +13,13 @@ mod agents;
 #[cfg(feature = "agent")]
 mod daemon;
 #[cfg(feature = "agent")]
+mod disk;
+#[cfg(feature = "agent")]
 mod fakes;
 #[cfg(feature = "agent")]
 mod mover;
+#[cfg(feature = "agent")]
+mod mover_store;
 #[cfg(feature = "agent")]
 mod moves;
 #[cfg(feature = "agent")]

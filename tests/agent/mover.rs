@@ -56,21 +56,12 @@ impl Source for FakeSource {
     }
 }
 
-/// Watches nothing, and cancels once so many bytes were looked at.
+/// Remembers what it was told last, and cancels when asked to.
+#[derive(Default)]
 pub struct Quiet {
-    pub cancel_at: AtomicU64,
+    pub cancel: AtomicBool,
     pub last: Mutex<Option<Progress>>,
     pub reports: AtomicU64,
-}
-
-impl Default for Quiet {
-    fn default() -> Self {
-        Self {
-            cancel_at: AtomicU64::new(u64::MAX),
-            last: Mutex::default(),
-            reports: AtomicU64::new(0),
-        }
-    }
 }
 
 impl Watch for Quiet {
@@ -79,12 +70,13 @@ impl Watch for Quiet {
         self.reports.fetch_add(1, Ordering::SeqCst);
     }
     fn cancelled(&self) -> bool {
-        self.cancel_at.load(Ordering::SeqCst) == 0
+        self.cancel.load(Ordering::SeqCst)
     }
 }
 
 pub struct Lab {
-    pub dir: tempfile::TempDir,
+    #[allow(dead_code, reason = "the folder lives as long as this")]
+    dir: tempfile::TempDir,
     pub source: Arc<FakeSource>,
     pub server: Server,
     pub from: Arc<dyn DiskStore>,
@@ -117,20 +109,29 @@ pub fn make_generation(store: &Path, linode: LinodeId, epoch: i64, disks: &[Disk
 
 impl Lab {
     pub fn new(sizes: &[u64]) -> Self {
+        Self::wrapped(sizes, |store| store)
+    }
+
+    /// The destination's store behind `wrap`.
+    pub fn wrapped(
+        sizes: &[u64],
+        wrap: impl FnOnce(Arc<dyn DiskStore>) -> Arc<dyn DiskStore>,
+    ) -> Self {
         let dir = tempfile::tempdir_in(work_dir()).unwrap();
         let (a, b) = (dir.path().join("a"), dir.path().join("b"));
         std::fs::create_dir_all(&a).unwrap();
         std::fs::create_dir_all(&b).unwrap();
-        Self::on(dir, &a, &b, sizes, |store| store)
+        Self::on(dir, &a, &b, sizes, |store| store, wrap)
     }
 
-    /// With stores in these folders, the destination's behind `wrap`.
+    /// With stores in these folders, each behind its `wrap`.
     pub fn on(
         dir: tempfile::TempDir,
         a: &Path,
         b: &Path,
         sizes: &[u64],
-        wrap: impl FnOnce(Arc<dyn DiskStore>) -> Arc<dyn DiskStore>,
+        wrap_from: impl FnOnce(Arc<dyn DiskStore>) -> Arc<dyn DiskStore>,
+        wrap_to: impl FnOnce(Arc<dyn DiskStore>) -> Arc<dyn DiskStore>,
     ) -> Self {
         let disks: Vec<_> = sizes
             .iter()
@@ -138,8 +139,8 @@ impl Lab {
             .map(|(size, id)| spec(id, *size))
             .collect();
         make_generation(a, LINODE, EPOCH, &disks);
-        let from: Arc<dyn DiskStore> = Arc::new(FileStore::open(a).unwrap());
-        let to = wrap(Arc::new(FileStore::open(b).unwrap()));
+        let from = wrap_from(Arc::new(FileStore::open(a).unwrap()));
+        let to = wrap_to(Arc::new(FileStore::open(b).unwrap()));
         let (sa, sb) = (dir.path().join("state-a"), dir.path().join("state-b"));
         std::fs::create_dir_all(&sa).unwrap();
         std::fs::create_dir_all(&sb).unwrap();
@@ -288,4 +289,57 @@ impl Dice {
         self.fill(&mut bytes);
         file.write_all_at(&bytes, at).unwrap();
     }
+}
+
+/// A mounted file system, gone with the value. `None`, with a plain word on stderr, where that takes more than we have.
+pub struct Mount {
+    pub at: std::path::PathBuf,
+}
+
+impl Mount {
+    /// XFS with reflinks, in a file on a loop device.
+    pub fn xfs(dir: &Path, size: u64) -> Option<Self> {
+        let file = dir.join("xfs.img");
+        File::create(&file).unwrap().set_len(size).unwrap();
+        let file = file.to_str().unwrap();
+        if !done("mkfs.xfs", &["-q", "-m", "reflink=1", file]) {
+            eprintln!("SKIPPED: no mkfs.xfs (package xfsprogs)");
+            return None;
+        }
+        Self::mount(dir, &["-o", "loop", file])
+    }
+
+    pub fn tmpfs(dir: &Path, size: u64) -> Option<Self> {
+        let size = format!("size={size}");
+        Self::mount(dir, &["-t", "tmpfs", "-o", &size, "none"])
+    }
+
+    fn mount(dir: &Path, args: &[&str]) -> Option<Self> {
+        let at = dir.join("mount");
+        std::fs::create_dir_all(&at).unwrap();
+        let mut all = args.to_vec();
+        all.push(at.to_str().unwrap());
+        if done("mount", &all) {
+            return Some(Self { at });
+        }
+        eprintln!("SKIPPED: mount {args:?} is not allowed here (needs root, and a loop device)");
+        None
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // Lazily: what a failed test still holds open must not keep it mounted for ever.
+        let _ = std::process::Command::new("umount")
+            .arg("-l")
+            .arg(&self.at)
+            .status();
+    }
+}
+
+fn done(program: &str, args: &[&str]) -> bool {
+    std::process::Command::new(program)
+        .args(args)
+        .output()
+        .is_ok_and(|out| out.status.success())
 }

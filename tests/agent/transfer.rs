@@ -1,8 +1,29 @@
 //! Copies between two agents over the loopback: equal bytes, deltas, broken lines, bad peers, broken disks.
 
+use std::collections::HashSet;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use super::mover::{Dice, Lab, MIB};
+use proptest::prelude::*;
+use xenbeta::agent::disk::Image;
+use xenbeta::agent::transfer::{Fault, TransferError};
+use xenbeta::domain::ids::MigrationId;
+
+use super::mover::{Dice, EPOCH, LINODE, Lab, MIB, MIGRATION, spec};
+use super::mover_store::{Faults, Faulty};
+
+fn fault<T: std::fmt::Debug>(result: Result<T, TransferError>) -> Fault {
+    let error = result.unwrap_err();
+    assert!(
+        !error.public.is_empty() && !error.public.contains('/'),
+        "{error}"
+    );
+    error.fault
+}
 
 #[test]
 fn a_sparse_disk_arrives_equal_and_sparse() {
@@ -23,11 +44,651 @@ fn a_sparse_disk_arrives_equal_and_sparse() {
     let report = lab.finish().unwrap();
     lab.assert_equal(&report);
     assert!(report.sent_bytes < 200_000, "{report:?}");
-    let again = lab.finish().unwrap();
-    assert_eq!(again, report);
-    let usage = lab
-        .to
-        .check(super::mover::LINODE, super::mover::EPOCH + 1, &lab.disks)
-        .unwrap();
+    assert_eq!(lab.finish().unwrap(), report, "asked twice, answered alike");
+    let usage = lab.to.check(LINODE, EPOCH + 1, &lab.disks).unwrap();
     assert!(usage.allocated < 5 * MIB, "{usage:?}");
+    let last = lab.watch.last.lock().unwrap().unwrap();
+    assert_eq!(last.total_bytes, 43 * MIB + 4096 + 512);
+    assert_eq!(last.done_bytes, last.total_bytes);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn random_layouts_arrive_equal(
+        size in 1_u64..(2 * MIB + 77),
+        steps in prop::collection::vec((any::<u64>(), 1_usize..90_000, any::<bool>()), 0..12),
+        warm in 0_u32..3,
+    ) {
+        let lab = Lab::new(&[size]);
+        let disk = lab.source_disk(1);
+        let mut dice = Dice(size);
+        let half = steps.len() / 2;
+        for (i, (at, len, zero)) in steps.iter().enumerate() {
+            if i == half {
+                lab.warm(warm).unwrap();
+            }
+            let at = at % size;
+            let len = (*len as u64).min(size - at) as usize;
+            if *zero {
+                disk.write_all_at(&vec![0; len], at).unwrap();
+            } else {
+                dice.write(&disk, at, len);
+            }
+        }
+        lab.seal();
+        let report = lab.finish().unwrap();
+        lab.assert_equal(&report);
+    }
+}
+
+#[test]
+fn what_compresses_is_compressed_on_a_slow_link_only() {
+    let text: Vec<u8> = (0..)
+        .map(|i: u32| b"the same line "[i as usize % 14])
+        .take(12_000_000)
+        .collect();
+    let fast = Lab::new(&[16 * MIB]);
+    fast.source_disk(1).write_all_at(&text, 0).unwrap();
+    assert!(fast.warm(1).unwrap().sent_bytes >= 12_000_000);
+    let slow = Lab::new(&[16 * MIB]);
+    slow.source_disk(1).write_all_at(&text, 0).unwrap();
+    slow.source_cap.set(Some(5));
+    let sent = slow.warm(1).unwrap().sent_bytes;
+    assert!(sent < 5_000_000, "{sent}");
+    slow.seal();
+    let report = slow.finish().unwrap();
+    slow.assert_equal(&report);
+}
+
+/// Passes bytes on both ways, and cuts a connection when it has carried as many as the next limit says.
+struct Proxy {
+    address: String,
+    cuts: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Proxy {
+    fn start(to: String, limits: Vec<u64>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (cuts, stop) = (
+            Arc::new(AtomicU64::new(0)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let limits = Arc::new(Mutex::new(limits));
+        let (count, ended) = (cuts.clone(), stop.clone());
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                if ended.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (Ok(client), Ok(server)) = (client, TcpStream::connect(&to)) else {
+                    continue;
+                };
+                let limit = limits.lock().unwrap().pop();
+                let count = count.clone();
+                let (c2, s2) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                std::thread::spawn(move || pump(c2, s2, None));
+                std::thread::spawn(move || {
+                    if pump(server, client, limit) {
+                        count.fetch_add(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        Self {
+            address,
+            cuts,
+            stop,
+        }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(&self.address);
+    }
+}
+
+fn pump(mut from: TcpStream, mut to: TcpStream, limit: Option<u64>) -> bool {
+    let mut left = limit.unwrap_or(u64::MAX);
+    let mut buf = vec![0; 32 * 1024];
+    let cut = loop {
+        let Ok(n) = from.read(&mut buf) else {
+            break false;
+        };
+        if n == 0 {
+            break false;
+        }
+        if n as u64 >= left {
+            let _ = to.write_all(&buf[..left as usize]);
+            break true;
+        }
+        left -= n as u64;
+        if to.write_all(&buf[..n]).is_err() {
+            break false;
+        }
+    };
+    let _ = from.shutdown(std::net::Shutdown::Both);
+    let _ = to.shutdown(std::net::Shutdown::Both);
+    cut
+}
+
+#[test]
+fn a_line_cut_at_random_points_is_taken_up_again() {
+    let mut lab = Lab::new(&[96 * MIB]);
+    let disk = lab.source_disk(1);
+    let mut dice = Dice(5);
+    dice.write(&disk, MIB, 60 << 20);
+    let limits = (0..12).map(|_| 2000 + dice.below(6 * MIB)).collect();
+    let proxy = Proxy::start(lab.peer.address.clone(), limits);
+    lab.peer.address = proxy.address.clone();
+    lab.seal();
+    let report = lab.finish().unwrap();
+    lab.assert_equal(&report);
+    // One cut ends its attempt, and with it the other connections.
+    assert!(proxy.cuts.load(Ordering::SeqCst) >= 3);
+    // What arrived whole before a cut was not sent again: at most one segment a connection and cut.
+    assert!(report.sent_bytes < 60 * MIB * 3, "{report:?}");
+}
+
+#[test]
+fn a_source_that_went_away_is_given_up_and_then_resumed() {
+    let mut lab = Lab::new(&[64 * MIB]);
+    Dice(6).write(&lab.source_disk(1), 0, 48 << 20);
+    lab.cap.set(Some(40));
+    let report = std::thread::scope(|scope| {
+        let cut = scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(700));
+            lab.server.close(LINODE, MIGRATION).unwrap();
+            lab.source.open.store(false, Ordering::SeqCst);
+            lab.server.close(LINODE, MIGRATION).unwrap();
+        });
+        let report = lab.warm(1);
+        cut.join().unwrap();
+        report
+    });
+    assert_eq!(fault(report), Fault::Refused);
+    lab.source.open.store(true, Ordering::SeqCst);
+    lab.cap.set(None);
+    lab.seal();
+    let again = lab.finish().unwrap();
+    assert!(again.sent_bytes < 40 * MIB, "{again:?}");
+    lab.assert_equal(&again);
+    // And nobody there at all: a clear word, within reason.
+    lab.peer.address = "127.0.0.1:1".into();
+    let start = Instant::now();
+    lab.to.activate(LINODE, MIGRATION, EPOCH + 1).unwrap();
+    lab.to.reserve(LINODE, MIGRATION, &lab.disks, None).unwrap();
+    assert_eq!(fault(lab.warm(1)), Fault::Unreachable);
+    assert!(start.elapsed() < Duration::from_secs(30));
+}
+
+#[test]
+fn strangers_and_wrong_moments_are_refused() {
+    let mut lab = Lab::new(&[MIB]);
+    Dice(2).write(&lab.source_disk(1), 0, 5000);
+    assert_eq!(fault(lab.finish()), Fault::NotSealed);
+    lab.source.sealed.store(EPOCH - 1, Ordering::SeqCst);
+    assert_eq!(fault(lab.finish()), Fault::NotSealed);
+    lab.seal();
+    assert_eq!(fault(lab.fetch().finish(EPOCH + 1)), Fault::NotSealed);
+
+    let token = std::mem::replace(&mut lab.peer.token, "another token".into());
+    assert_eq!(fault(lab.finish()), Fault::Refused);
+    lab.peer.token = String::new();
+    assert_eq!(fault(lab.finish()), Fault::Refused);
+    lab.peer.token = token;
+
+    let right = std::mem::replace(&mut lab.peer.fingerprint, "0".repeat(64));
+    assert_eq!(fault(lab.finish()), Fault::Refused);
+    lab.peer.fingerprint = String::new();
+    assert_eq!(fault(lab.finish()), Fault::Refused);
+    lab.peer.fingerprint = right;
+
+    // The right token in another agent's hands.
+    let state = tempfile::tempdir().unwrap();
+    let thief = xenbeta::agent::transfer::Identity::load_or_create(state.path()).unwrap();
+    let own = std::mem::replace(&mut lab.identity, thief);
+    assert_eq!(fault(lab.finish()), Fault::Refused);
+    lab.identity = own;
+
+    let mut other = lab.fetch();
+    other.migration = MigrationId(99);
+    lab.to
+        .reserve(LINODE, MigrationId(99), &lab.disks, None)
+        .unwrap();
+    assert_eq!(fault(other.finish(EPOCH)), Fault::Refused);
+
+    let disks = vec![spec(1, MIB), spec(2, MIB)];
+    lab.to.reserve(LINODE, MIGRATION, &disks, None).unwrap();
+    let mut more = lab.fetch();
+    more.disks = &disks;
+    assert_eq!(fault(more.finish(EPOCH)), Fault::Refused);
+
+    assert!(lab.to.published(LINODE, MIGRATION).unwrap().is_none());
+    assert!(lab.source.reported.lock().unwrap().is_empty());
+    let report = lab.finish().unwrap();
+    lab.assert_equal(&report);
+}
+
+#[test]
+fn a_plain_or_silent_client_gets_nothing_and_harms_nothing() {
+    let lab = Lab::new(&[MIB]);
+    let mut plain = TcpStream::connect(lab.server.local_addr()).unwrap();
+    plain.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+    plain
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer);
+    assert!(answer.len() < 100, "an alert at most");
+    let silent: Vec<_> = (0..80)
+        .map(|_| TcpStream::connect(lab.server.local_addr()).unwrap())
+        .collect();
+    std::thread::sleep(Duration::from_millis(100));
+    drop(silent);
+    std::thread::sleep(Duration::from_millis(300));
+    lab.seal();
+    let report = lab.finish().unwrap();
+    lab.assert_equal(&report);
+}
+
+#[test]
+fn nothing_is_told_or_published_while_the_portal_does_not_hear_the_source() {
+    let lab = Lab::new(&[MIB]);
+    lab.seal();
+    lab.source.portal_up.store(false, Ordering::SeqCst);
+    assert_eq!(fault(lab.finish()), Fault::Unreachable);
+    assert!(lab.to.published(LINODE, MIGRATION).unwrap().is_none());
+    lab.source.portal_up.store(true, Ordering::SeqCst);
+    let report = lab.finish().unwrap();
+    lab.assert_equal(&report);
+}
+
+#[test]
+fn the_cap_holds_and_changes_while_it_runs() {
+    for source_side in [false, true] {
+        let lab = Lab::new(&[32 * MIB]);
+        Dice(3).write(&lab.source_disk(1), 0, 20_000_000);
+        let cap = if source_side {
+            &lab.source_cap
+        } else {
+            &lab.cap
+        };
+        cap.set(Some(10));
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(1000));
+                let sent = lab.watch.last.lock().unwrap().unwrap().sent_bytes;
+                assert!(sent < 13_000_000, "{sent} in the first second at 10 MB/s");
+                assert!(sent > 3_000_000, "{sent} in the first second at 10 MB/s");
+                cap.set(None);
+            });
+            lab.warm(1).unwrap();
+        });
+        let took = start.elapsed();
+        assert!(took > Duration::from_millis(1000), "{took:?}");
+        assert!(
+            took < Duration::from_millis(1800),
+            "20 MB at 10 MB/s was not let go: {took:?}"
+        );
+        assert!(lab.watch.reports.load(Ordering::SeqCst) >= 3);
+    }
+}
+
+#[test]
+fn a_cancel_ends_it_at_once_and_keeps_what_was_copied() {
+    let lab = Lab::new(&[64 * MIB]);
+    Dice(3).write(&lab.source_disk(1), 0, 60_000_000);
+    lab.cap.set(Some(30));
+    std::thread::scope(|scope| {
+        let job = scope.spawn(|| lab.warm(1));
+        std::thread::sleep(Duration::from_millis(1000));
+        let asked = Instant::now();
+        lab.watch.cancel.store(true, Ordering::SeqCst);
+        assert_eq!(fault(job.join().unwrap()), Fault::Cancelled);
+        assert!(
+            asked.elapsed() < Duration::from_millis(1500),
+            "{:?}",
+            asked.elapsed()
+        );
+    });
+    lab.watch.cancel.store(false, Ordering::SeqCst);
+    lab.cap.set(None);
+    lab.seal();
+    let report = lab.finish().unwrap();
+    lab.assert_equal(&report);
+    assert!(report.sent_bytes < 50_000_000, "{report:?}");
+}
+
+/// Spoils what was written, once a chunk: flips a bit, or cuts the write short.
+struct Spoil {
+    left: AtomicU64,
+    spoilt: Mutex<HashSet<u64>>,
+    always: bool,
+}
+
+impl Faults for Spoil {
+    fn write(&self, image: &dyn Image, buf: &[u8], at: u64) -> io::Result<()> {
+        image.write_at(buf, at)?;
+        for (i, piece) in buf.chunks(16 * 1024).enumerate() {
+            let start = at + i as u64 * 16 * 1024;
+            let fresh = self.spoilt.lock().unwrap().insert(start);
+            let some = |left: u64| left.checked_sub(1);
+            if (fresh || self.always)
+                && self
+                    .left
+                    .fetch_update(Ordering::SeqCst, Ordering::SeqCst, some)
+                    .is_ok()
+            {
+                let mut bad = piece.to_vec();
+                let middle = bad.len() / 2;
+                if (start / 16384).is_multiple_of(2) {
+                    bad[middle] ^= 1 << (start / 32768 % 8);
+                } else {
+                    bad[middle..].fill(0);
+                }
+                image.write_at(&bad, start)?;
+                image.sync()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_thousand_spoilt_chunks_are_all_caught() {
+    let spoil = Arc::new(Spoil {
+        left: AtomicU64::new(1000),
+        spoilt: Mutex::default(),
+        always: false,
+    });
+    let faults = spoil.clone();
+    let lab = Lab::wrapped(&[32 * MIB], |store| Faulty::wrap(store, faults));
+    Dice(9).write(&lab.source_disk(1), 0, 24 << 20);
+    lab.seal();
+    let report = lab.finish().unwrap();
+    assert_eq!(
+        spoil.left.load(Ordering::SeqCst),
+        0,
+        "all thousand were spoilt"
+    );
+    lab.assert_equal(&report);
+    assert!(
+        report.sent_bytes >= (24 << 20) + 1000 * 16 * 1024,
+        "each was fetched again: {report:?}"
+    );
+}
+
+#[test]
+fn a_disk_that_never_keeps_what_it_is_given_is_never_published() {
+    let spoil = Arc::new(Spoil {
+        left: AtomicU64::new(u64::MAX),
+        spoilt: Mutex::default(),
+        always: true,
+    });
+    let lab = Lab::wrapped(&[4 * MIB], |store| Faulty::wrap(store, spoil));
+    Dice(9).write(&lab.source_disk(1), 0, 100_000);
+    lab.seal();
+    assert_eq!(fault(lab.finish()), Fault::Corrupt);
+    assert!(lab.to.published(LINODE, MIGRATION).unwrap().is_none());
+    assert!(!lab.to.path(LINODE, EPOCH + 1, lab.disks[0].id).exists());
+}
+
+/// Fails one kind of call after so many.
+struct Fail {
+    kind: &'static str,
+    after: AtomicU64,
+    error: i32,
+}
+
+impl Fail {
+    fn at(&self, kind: &str) -> io::Result<()> {
+        let some = |left: u64| left.checked_sub(1);
+        if kind == self.kind
+            && self
+                .after
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, some)
+                .is_err()
+        {
+            return Err(io::Error::from_raw_os_error(self.error));
+        }
+        Ok(())
+    }
+}
+
+impl Faults for Fail {
+    fn write(&self, image: &dyn Image, buf: &[u8], at: u64) -> io::Result<()> {
+        self.at("write").and_then(|()| image.write_at(buf, at))
+    }
+    fn read_uncached(&self, image: &dyn Image, buf: &mut [u8], at: u64) -> io::Result<()> {
+        self.at("read back")
+            .and_then(|()| image.read_uncached(buf, at))
+    }
+    fn read(&self, image: &dyn Image, buf: &mut [u8], at: u64) -> io::Result<()> {
+        self.at("read").and_then(|()| image.read_at(buf, at))
+    }
+    fn sync(&self, image: &dyn Image) -> io::Result<()> {
+        self.at("sync").and_then(|()| image.sync())
+    }
+}
+
+#[test]
+fn errors_of_the_devices_end_the_copy_with_clear_words() {
+    const EIO: i32 = 5;
+    const ENOSPC: i32 = 28;
+    let cases = [
+        ("write", ENOSPC, Fault::NoSpace),
+        ("write", EIO, Fault::Disk),
+        ("read back", EIO, Fault::Disk),
+        ("sync", EIO, Fault::Disk),
+    ];
+    for (kind, error, expected) in cases {
+        let fail = Arc::new(Fail {
+            kind,
+            after: AtomicU64::new(1),
+            error,
+        });
+        let faults = fail.clone();
+        let lab = Lab::wrapped(&[8 * MIB], |store| Faulty::wrap(store, faults));
+        Dice(4).write(&lab.source_disk(1), 0, 6 << 20);
+        lab.seal();
+        assert_eq!(fault(lab.finish()), expected, "{kind}");
+        assert!(lab.to.published(LINODE, MIGRATION).unwrap().is_none());
+        // Mended, it goes on.
+        fail.after.store(u64::MAX, Ordering::SeqCst);
+        let report = lab.finish().unwrap();
+        lab.assert_equal(&report);
+    }
+}
+
+#[test]
+fn an_error_of_the_sources_disk_is_told_and_nothing_is_published() {
+    let fail = Arc::new(Fail {
+        kind: "read",
+        after: AtomicU64::new(2),
+        error: 5,
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+    std::fs::create_dir_all(&a).unwrap();
+    std::fs::create_dir_all(&b).unwrap();
+    let faults = fail.clone();
+    let lab = Lab::on(
+        dir,
+        &a,
+        &b,
+        &[8 * MIB],
+        |store| Faulty::wrap(store, faults),
+        |store| store,
+    );
+    Dice(4).write(&lab.source_disk(1), 0, 6 << 20);
+    lab.seal();
+    assert_eq!(fault(lab.finish()), Fault::Disk);
+    assert!(lab.to.published(LINODE, MIGRATION).unwrap().is_none());
+    // A source's image cut short is an error too, not a shorter copy.
+    fail.after.store(u64::MAX, Ordering::SeqCst);
+    lab.server.close(LINODE, MIGRATION).unwrap();
+    lab.from.unseal(LINODE, EPOCH).unwrap();
+    lab.source_disk(1).set_len(8 * MIB - 1).unwrap();
+    assert_eq!(fault(lab.finish()), Fault::Disk);
+    assert!(lab.to.published(LINODE, MIGRATION).unwrap().is_none());
+}
+
+#[test]
+fn a_copy_published_for_an_earlier_seal_is_made_again() {
+    let lab = Lab::new(&[2 * MIB]);
+    let disk = lab.source_disk(1);
+    Dice(1).write(&disk, 0, 300_000);
+    lab.seal();
+    lab.finish().unwrap();
+    assert!(lab.to.published(LINODE, MIGRATION).unwrap().is_some());
+    // The migration is taken up again: the published copy is a copy in the making again, with all it holds.
+    lab.to.reserve(LINODE, MIGRATION, &lab.disks, None).unwrap();
+    assert!(lab.to.published(LINODE, MIGRATION).unwrap().is_none());
+    lab.server.close(LINODE, MIGRATION).unwrap();
+    Dice(2).write(&disk, MIB, 10_000);
+    let report = lab.finish().unwrap();
+    lab.assert_equal(&report);
+    assert!(report.sent_bytes < 50_000, "{report:?}");
+}
+
+#[test]
+fn the_way_back_starts_from_the_old_disks() {
+    let lab = Lab::new(&[32 * MIB]);
+    Dice(8).write(&lab.source_disk(1), 0, 20 << 20);
+    // The destination still has them under an older epoch.
+    let old = lab.to.path(LINODE, 2, lab.disks[0].id);
+    std::fs::create_dir_all(old.parent().unwrap()).unwrap();
+    std::fs::copy(lab.from.path(LINODE, EPOCH, lab.disks[0].id), &old).unwrap();
+    lab.to.release(LINODE, MIGRATION).unwrap();
+    lab.to
+        .reserve(LINODE, MIGRATION, &lab.disks, Some(2))
+        .unwrap();
+    Dice(10).write(&lab.source_disk(1), 5 * MIB, 40_000);
+    lab.seal();
+    let report = lab.finish().unwrap();
+    lab.assert_equal(&report);
+    assert!(report.sent_bytes < 100_000, "{report:?}");
+    assert!(old.exists(), "the old generation is still there");
+}
+
+/// Counts what is read through the page cache: the source's reads.
+#[derive(Default)]
+struct Count(AtomicU64);
+
+impl Faults for Count {
+    fn read(&self, image: &dyn Image, buf: &mut [u8], at: u64) -> io::Result<()> {
+        self.0.fetch_add(buf.len() as u64, Ordering::SeqCst);
+        image.read_at(buf, at)
+    }
+}
+
+#[test]
+fn where_the_store_can_tell_only_what_changed_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(mount) = super::mover::Mount::xfs(dir.path(), 512 * MIB) else {
+        return;
+    };
+    let (a, b) = (mount.at.join("a"), mount.at.join("b"));
+    std::fs::create_dir_all(&a).unwrap();
+    std::fs::create_dir_all(&b).unwrap();
+    let count = Arc::new(Count::default());
+    let faults = count.clone();
+    let lab = Lab::on(
+        dir,
+        &a,
+        &b,
+        &[64 * MIB, MIB],
+        |store| Faulty::wrap(store, faults),
+        |store| store,
+    );
+    assert!(lab.from.tells_changes());
+    let disk = lab.source_disk(1);
+    let mut dice = Dice(11);
+    dice.write(&disk, 0, 30 << 20);
+    let warm = lab.warm(3).unwrap();
+    assert!(warm.passes >= 2);
+    assert!(
+        count.0.swap(0, Ordering::SeqCst) < 31 * MIB,
+        "a pass over nothing changed reads nothing"
+    );
+    // Ten rounds of scattered writes, some to what a clone holds, some to holes, some punched out again.
+    for _ in 0..10 {
+        for _ in 0..5 {
+            let at = dice_at(&mut dice);
+            dice.write(&disk, at, 4096);
+        }
+        punch(&disk, dice_at(&mut dice), 100_000);
+        lab.warm(1).unwrap();
+    }
+    dice.write(&disk, 9_000, 10);
+    lab.seal();
+    count.0.store(0, Ordering::SeqCst);
+    let report = lab.finish().unwrap();
+    let read = count.0.load(Ordering::SeqCst);
+    lab.assert_equal(&report);
+    // Each warm() began anew here; the last one's clone is what the sealed disk is compared with.
+    assert!(read <= 64 * 1024, "{read} bytes read for ten changed");
+    assert!(
+        a.join(format!("linodes/{LINODE}/m{MIGRATION}.source/1.snap"))
+            .exists()
+    );
+    lab.server.close(LINODE, MIGRATION).unwrap();
+    assert!(
+        !a.join(format!("linodes/{LINODE}/m{MIGRATION}.source"))
+            .exists()
+    );
+    drop(lab);
+    drop(mount);
+}
+
+fn dice_at(dice: &mut Dice) -> u64 {
+    dice.below(60 * MIB)
+}
+
+fn punch(disk: &std::fs::File, at: u64, len: u64) {
+    use rustix::fs::{FallocateFlags, fallocate};
+    fallocate(
+        disk,
+        FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
+        at,
+        len,
+    )
+    .unwrap();
+}
+
+#[test]
+fn room_that_was_promised_stays_free_while_others_fill_the_disk() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(mount) = super::mover::Mount::tmpfs(dir.path(), 96 * MIB) else {
+        return;
+    };
+    let (a, b) = (dir.path().join("a"), mount.at.join("b"));
+    std::fs::create_dir_all(&a).unwrap();
+    std::fs::create_dir_all(&b).unwrap();
+    let lab = Lab::on(dir, &a, &b, &[64 * MIB], |store| store, |store| store);
+    Dice(12).write(&lab.source_disk(1), 0, 64 << 20);
+    // Somebody else fills what is left.
+    let mut filler = std::fs::File::create(mount.at.join("filler")).unwrap();
+    while filler.write_all(&[7; 1 << 20]).is_ok() {}
+    lab.seal();
+    let report = lab.finish().unwrap();
+    lab.assert_equal(&report);
+    // And a second Linode is told at once that it does not fit.
+    let error = lab.to.preflight(&[spec(9, 64 * MIB)]).unwrap_err();
+    assert_eq!(error.fault, xenbeta::agent::disk::DiskFault::NoSpace);
+    let again = lab
+        .to
+        .reserve(LINODE, MigrationId(50), &[spec(9, 64 * MIB)], None);
+    assert_eq!(
+        again.unwrap_err().fault,
+        xenbeta::agent::disk::DiskFault::NoSpace
+    );
+    drop(lab);
+    drop(mount);
 }

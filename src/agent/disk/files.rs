@@ -33,6 +33,9 @@ const ROOM: &str = "room";
 /// A receipt is a few hundred bytes a disk; anything larger is not one.
 const RECEIPT_MAX: u64 = 1 << 20;
 
+/// Room kept until the copy is published: for its receipt, and what the file system itself takes.
+const ROOM_KEPT: u64 = 64 * 1024;
+
 pub struct FileStore {
     path: PathBuf,
     linodes: Dir,
@@ -148,7 +151,7 @@ impl FileStore {
 
     /// Holds what the copies may still grow by.
     fn hold_room(&self, folder: &Dir, disks: &[DiskSpec], based: bool) -> Result<(), DiskError> {
-        let mut wanted: u64 = 0;
+        let mut wanted: u64 = ROOM_KEPT;
         for disk in disks {
             let meta = folder
                 .read_write(&image(disk.id))
@@ -157,6 +160,7 @@ impl FileStore {
             // A clone's blocks are its elder's: what is written over them takes new ones.
             let has = if based { 0 } else { meta.blocks() * 512 };
             wanted = wanted.saturating_add(disk.size_bytes.saturating_sub(has));
+            hold_table(folder, disk)?;
         }
         let room = folder.open_or_create(ROOM).map_err(at("hold room"))?;
         let meta = room.metadata().map_err(at("hold room"))?;
@@ -166,9 +170,6 @@ impl FileStore {
             return Err(no_room(wanted, free));
         }
         room.set_len(wanted).map_err(at("hold room"))?;
-        if wanted == 0 {
-            return Ok(());
-        }
         match fallocate(&room, FallocateFlags::empty(), 0, wanted) {
             Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
             Err(e) => {
@@ -330,7 +331,7 @@ impl DiskStore for FileStore {
         let folder = self.folder(linode, &partial(migration))?;
         let room = folder.open_or_create(ROOM).map_err(at("use room"))?;
         let held = room.metadata().map_err(at("use room"))?.len();
-        room.set_len(held.saturating_sub(bytes))
+        room.set_len(held.saturating_sub(bytes).max(ROOM_KEPT.min(held)))
             .map_err(at("use room"))
     }
 
@@ -636,6 +637,18 @@ fn write_receipt(folder: &Dir, receipt: &Receipt) -> Result<(), DiskError> {
         .rename(fresh, RECEIPT)
         .and_then(|()| folder.sync())
         .map_err(at("write the receipt"))
+}
+
+/// Blocks for the copy's table of digests: 32 bytes for each 16 KiB, and its head.
+fn hold_table(folder: &Dir, disk: &DiskSpec) -> Result<(), DiskError> {
+    let table = folder
+        .open_or_create(&digests(disk.id))
+        .map_err(at("hold room for a table"))?;
+    let len = disk.size_bytes / 512 + 16 * 1024;
+    match fallocate(&table, FallocateFlags::KEEP_SIZE, 0, len) {
+        Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
+        Err(e) => Err(DiskError::io("hold room for a table", &e.into())),
+    }
 }
 
 /// Copies what is not a hole.

@@ -19,6 +19,14 @@ mod cap;
 mod channel;
 mod chunk;
 mod fetch;
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+mod hostile;
 mod identity;
 mod message;
 mod pass;

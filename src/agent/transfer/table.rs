@@ -110,7 +110,10 @@ impl Table {
         let (low, high) = if let Some(mark) = mark {
             mark
         } else {
-            table.digests.file.set_len(0)?;
+            // Not where there is nothing: it would give back the blocks held for the table.
+            if table.digests.file.metadata()?.len() > 0 {
+                table.digests.file.set_len(0)?;
+            }
             table.write_mark((0, cut.segments()))?;
             (0, cut.segments())
         };
