@@ -5,7 +5,11 @@
 pub mod agents;
 pub mod clock;
 pub mod engine;
+pub mod fleet_check;
+pub mod fleet_file;
+pub mod fleet_lines;
 pub mod hosts;
+pub mod import;
 pub mod letters;
 pub mod migrations;
 pub mod offers;

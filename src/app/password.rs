@@ -8,6 +8,7 @@ use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, Salt
 use argon2::{Algorithm, Argon2, Params, Version};
 
 use super::AppError;
+use crate::domain::names::Invalid;
 
 /// Memory in KiB, passes and lanes: OWASP's first recommendation for argon2id (19 MiB, 2, 1).
 const MEMORY_KIB: u32 = 19 * 1024;
@@ -86,6 +87,29 @@ impl Drop for Turn<'_> {
         *self.0.busy.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
         self.0.freed.notify_one();
     }
+}
+
+/// A hash made elsewhere, if sign-in can use it: argon2id, and not so large that a sign-in would exhaust the machine.
+pub fn check_stored(text: &str) -> Result<String, Invalid> {
+    const MOST_KIB: u32 = 256 * 1024;
+    const MOST_PASSES: u32 = 10;
+    let unusable = |why: &str| {
+        Invalid(format!(
+            "this is not an argon2id hash ($argon2id$v=19$…) that sign-in can use: {why}"
+        ))
+    };
+    if text.len() > 300 {
+        return Err(unusable("it is too long"));
+    }
+    let parsed = PasswordHash::new(text).map_err(|error| unusable(&error.to_string()))?;
+    if parsed.algorithm != Algorithm::Argon2id.ident() || parsed.hash.is_none() {
+        return Err(unusable("it is of another kind"));
+    }
+    let params = Params::try_from(&parsed).map_err(|error| unusable(&error.to_string()))?;
+    if params.m_cost() > MOST_KIB || params.t_cost() > MOST_PASSES {
+        return Err(unusable("it takes too much memory or time"));
+    }
+    Ok(text.to_owned())
 }
 
 fn hash_with(argon: &Argon2<'_>, password: &str) -> Result<String, AppError> {

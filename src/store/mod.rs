@@ -7,6 +7,7 @@ pub mod audit;
 pub mod db;
 pub mod fleet;
 pub mod hosts;
+pub mod import;
 pub mod jobs;
 pub mod listen;
 pub mod migrate;

@@ -1,0 +1,459 @@
+//! `xenbeta import`: a manager's data, from a file into the database. All of it or nothing, in one transaction; what is
+//! there already stays exactly as it is, so that the same file can be imported again at any time.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::fleet_check::{self, Known, Problems};
+use super::fleet_file::{self, Account, Config, Fleet, Host, Linode, Problem};
+use super::{App, AppError, Who, agents, audit};
+use crate::domain::ids::{AccountId, ConfigId, DiskId, HostId, LinodeId, PlanId};
+use crate::domain::time::Time;
+use crate::domain::words::{HostState, LinodeStatus, Platform, UserRole};
+use crate::store::db::{Db, StoreError};
+use crate::store::import::{
+    self as rows, NewAccount, NewConfig, NewDisk, NewHost, NewIp, NewKernel, NewLinode, NewPlan,
+    NewUser,
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The file cannot be taken as it is; nothing was changed.
+    #[error("{}", told(.0))]
+    File(Problems),
+    #[error(transparent)]
+    App(#[from] AppError),
+}
+
+impl From<StoreError> for ImportError {
+    fn from(error: StoreError) -> Self {
+        Self::App(error.into())
+    }
+}
+
+impl From<Problem> for ImportError {
+    fn from(problem: Problem) -> Self {
+        Self::File(Problems {
+            told: vec![problem],
+            more: 0,
+        })
+    }
+}
+
+fn told(problems: &Problems) -> String {
+    let mut lines: Vec<String> = problems.told.iter().map(ToString::to_string).collect();
+    if problems.more > 0 {
+        lines.push(format!("… and {} more", problems.more));
+    }
+    lines.join("\n")
+}
+
+/// Of one kind of thing: how many were added, and how many were there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    pub what: &'static str,
+    pub added: usize,
+    pub there: usize,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Imported(pub Vec<Count>);
+
+impl Imported {
+    fn note<T>(&mut self, what: &'static str, all: usize, added: &[T]) {
+        self.0.push(Count {
+            what,
+            added: added.len(),
+            there: all - added.len(),
+        });
+    }
+
+    #[must_use]
+    pub fn added(&self) -> usize {
+        self.0.iter().map(|count| count.added).sum()
+    }
+}
+
+impl std::fmt::Display for Imported {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, Count { what, added, there }) in self.0.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{what} {added} added {there} there")?;
+        }
+        Ok(())
+    }
+}
+
+impl App {
+    /// Imports a fleet file (docs/IMPORT.md).
+    pub fn import(&self, who: Who<'_>, bytes: &[u8]) -> Result<Imported, ImportError> {
+        let text = fleet_file::text(bytes)?;
+        let fleet = fleet_file::parse(text)?;
+        let now = self.now();
+        self.db.write(|conn| {
+            rows::lock(conn)?;
+            let known = known(conn, &fleet)?;
+            let problems = fleet_check::check(text, &fleet, &known);
+            if !problems.told.is_empty() {
+                return Err(ImportError::File(problems));
+            }
+            let imported = add(conn, now, &fleet, &known)?;
+            audit(conn, now, who, "import", "fleet", ("", &imported.to_string()))?;
+            Ok(imported)
+        })
+    }
+}
+
+fn linodes(fleet: &Fleet) -> impl Iterator<Item = (&Account, &Linode)> {
+    fleet
+        .accounts
+        .iter()
+        .flat_map(|account| account.linodes.iter().map(move |linode| (account, linode)))
+}
+
+/// Everything the database has of what the file names.
+fn known(conn: &mut Db, fleet: &Fleet) -> Result<Known, StoreError> {
+    let names: Vec<String> = fleet
+        .accounts
+        .iter()
+        .map(|account| account.name.as_str().to_owned())
+        .collect();
+    let emails: Vec<String> = fleet
+        .accounts
+        .iter()
+        .flat_map(|account| &account.users)
+        .map(|user| user.email.as_str().to_owned())
+        .collect();
+    let all = || linodes(fleet).map(|(_, linode)| linode);
+    let ids: Vec<LinodeId> = all().map(|linode| LinodeId(linode.id)).collect();
+    let macs: Vec<String> = all().map(|linode| linode.mac.as_str().to_owned()).collect();
+    let disks: Vec<DiskId> = all()
+        .flat_map(|linode| &linode.disks)
+        .map(|disk| DiskId(disk.id))
+        .collect();
+    let named_disks: Vec<DiskId> = all()
+        .flat_map(|linode| &linode.configs)
+        .flat_map(|config| &config.devices.0)
+        .map(|(_, disk)| DiskId(*disk))
+        .collect();
+    let configs: Vec<ConfigId> = all()
+        .flat_map(|linode| &linode.configs)
+        .map(|config| ConfigId(config.id))
+        .collect();
+    let addresses: Vec<String> = all()
+        .flat_map(|linode| &linode.ips)
+        .map(|ip| ip.address.to_string())
+        .collect();
+    let accounts = rows::accounts_named(conn, &names)?;
+    let account_ids: Vec<AccountId> = accounts.values().copied().collect();
+    let linodes = rows::linodes_with(conn, &ids)?;
+    let there: Vec<LinodeId> = linodes.keys().copied().collect();
+    Ok(Known {
+        plans: rows::plan_ids(conn)?,
+        kernels: rows::kernel_platforms(conn)?,
+        hosts: rows::host_ids(conn)?,
+        users: rows::users_with(conn, &emails)?,
+        macs: rows::macs(conn, &macs)?,
+        linode_labels: rows::linode_labels(conn, &account_ids)?,
+        disks: rows::disks_with(conn, &[disks, named_disks].concat())?,
+        disk_labels: rows::disk_labels(conn, &there)?,
+        configs: rows::configs_with(conn, &configs)?,
+        config_labels: rows::config_labels(conn, &there)?,
+        addresses: rows::addresses(conn, &addresses)?,
+        moving: rows::in_migration(conn, &there)?,
+        accounts,
+        linodes,
+    })
+}
+
+/// Adds what is not there. The file has been checked against `known` in this very transaction.
+fn add(conn: &mut Db, now: Time, fleet: &Fleet, known: &Known) -> Result<Imported, ImportError> {
+    let mut done = Imported::default();
+    add_lists(conn, now, fleet, known, &mut done)?;
+    add_people(conn, now, fleet, known, &mut done)?;
+    let there = Placed {
+        plans: rows::plan_ids(conn)?,
+        hosts: rows::host_ids(conn)?,
+        accounts: {
+            let names: Vec<String> = fleet
+                .accounts
+                .iter()
+                .map(|account| account.name.as_str().to_owned())
+                .collect();
+            rows::accounts_named(conn, &names)?
+        },
+    };
+    let hosts = add_linodes(conn, now, fleet, known, &there, &mut done)?;
+    add_parts(conn, now, fleet, known, &there, &mut done)?;
+    rows::move_sequences(conn)?;
+    for host in hosts {
+        agents::adopt_all(conn, now, host)?;
+    }
+    Ok(done)
+}
+
+/// Ids by natural key, once everything that Linodes refer to is there.
+struct Placed {
+    plans: HashMap<String, PlanId>,
+    hosts: HashMap<String, (HostId, Platform, bool)>,
+    accounts: HashMap<String, AccountId>,
+}
+
+/// The check has seen to it that everything named is there; this is for the day it has not.
+fn missing(what: &str, name: &str) -> ImportError {
+    AppError::Fault(format!("import: no {what} {name:?}")).into()
+}
+
+fn add_lists(
+    conn: &mut Db,
+    now: Time,
+    fleet: &Fleet,
+    known: &Known,
+    done: &mut Imported,
+) -> Result<(), ImportError> {
+    let plans: Vec<NewPlan<'_>> = fleet
+        .plans
+        .iter()
+        .filter(|plan| !known.plans.contains_key(plan.label.as_str()))
+        .map(|plan| NewPlan {
+            label: plan.label.as_str(),
+            ram_mb: plan.ram_mb,
+            disk_mb: plan.disk_mb,
+            vcpus: plan.vcpus,
+            cpu_weight: plan.cpu_weight,
+        })
+        .collect();
+    rows::add_plans(conn, &plans)?;
+    done.note("plans", fleet.plans.len(), &plans);
+    let kernels: Vec<NewKernel<'_>> = fleet
+        .kernels
+        .iter()
+        .filter(|kernel| !known.kernels.contains_key(&kernel.id))
+        .map(|kernel| NewKernel {
+            id: &kernel.id,
+            label: kernel.label.as_str(),
+            platform: kernel.platform,
+            family: kernel.family,
+            maps_to: kernel.maps_to.as_deref(),
+        })
+        .collect();
+    rows::add_kernels(conn, &kernels)?;
+    done.note("kernels", fleet.kernels.len(), &kernels);
+    let plan_ids = rows::plan_ids(conn)?;
+    let hosts = fleet
+        .hosts
+        .iter()
+        .filter(|host| !known.hosts.contains_key(host.name.as_str()))
+        .map(|host| new_host(host, &plan_ids, now))
+        .collect::<Result<Vec<_>, _>>()?;
+    rows::add_hosts(conn, &hosts)?;
+    done.note("hosts", fleet.hosts.len(), &hosts);
+    Ok(())
+}
+
+fn new_host<'a>(
+    host: &'a Host,
+    plans: &HashMap<String, PlanId>,
+    now: Time,
+) -> Result<NewHost<'a>, ImportError> {
+    let plan_id = match &host.plan {
+        None => None,
+        Some(plan) => Some(
+            *plans
+                .get(plan.as_str())
+                .ok_or_else(|| missing("plan", plan.as_str()))?,
+        ),
+    };
+    Ok(NewHost {
+        name: host.name.as_str(),
+        platform: host.platform,
+        role: host.role,
+        plan_id,
+        state: HostState::Enabled,
+        memory_mb: host.memory_mb,
+        disk_mb: host.disk_mb,
+        slots: host.slots,
+        created_at: now,
+    })
+}
+
+fn add_people(
+    conn: &mut Db,
+    now: Time,
+    fleet: &Fleet,
+    known: &Known,
+    done: &mut Imported,
+) -> Result<(), ImportError> {
+    let accounts: Vec<NewAccount<'_>> = fleet
+        .accounts
+        .iter()
+        .filter(|account| !known.accounts.contains_key(account.name.as_str()))
+        .map(|account| NewAccount {
+            name: account.name.as_str(),
+            created_at: now,
+        })
+        .collect();
+    rows::add_accounts(conn, &accounts)?;
+    done.note("accounts", fleet.accounts.len(), &accounts);
+    let names: Vec<String> = fleet
+        .accounts
+        .iter()
+        .map(|account| account.name.as_str().to_owned())
+        .collect();
+    let ids = rows::accounts_named(conn, &names)?;
+    let mut all = 0;
+    let mut users = Vec::new();
+    for account in &fleet.accounts {
+        let name = account.name.as_str();
+        let id = *ids.get(name).ok_or_else(|| missing("account", name))?;
+        all += account.users.len();
+        users.extend(
+            account
+                .users
+                .iter()
+                .filter(|user| !known.users.contains_key(user.email.as_str()))
+                .map(|user| NewUser {
+                    account_id: Some(id),
+                    email: user.email.as_str(),
+                    name: user.name.as_str(),
+                    role: UserRole::Member,
+                    password_hash: user.password_hash.as_deref(),
+                    timezone: &user.timezone,
+                    disabled: false,
+                    created_at: now,
+                }),
+        );
+    }
+    rows::add_users(conn, &users)?;
+    done.note("users", all, &users);
+    Ok(())
+}
+
+/// Gives back the hosts with agents that got Linodes.
+fn add_linodes(
+    conn: &mut Db,
+    now: Time,
+    fleet: &Fleet,
+    known: &Known,
+    there: &Placed,
+    done: &mut Imported,
+) -> Result<Vec<HostId>, ImportError> {
+    let mut new = Vec::new();
+    let mut hosts = Vec::new();
+    let mut all = 0;
+    for (account, linode) in linodes(fleet) {
+        all += 1;
+        let id = LinodeId(linode.id);
+        if known.linodes.contains_key(&id) {
+            continue;
+        }
+        let (name, host, plan) = (
+            account.name.as_str(),
+            linode.host.as_str(),
+            linode.plan.as_str(),
+        );
+        let (host_id, _, enrolled) = *there.hosts.get(host).ok_or_else(|| missing("host", host))?;
+        if enrolled && !hosts.contains(&host_id) {
+            hosts.push(host_id);
+        }
+        new.push(NewLinode {
+            id,
+            account_id: *there.accounts.get(name).ok_or_else(|| missing("account", name))?,
+            label: linode.label.as_str(),
+            plan_id: *there.plans.get(plan).ok_or_else(|| missing("plan", plan))?,
+            host_id,
+            epoch: 1,
+            fetched: false,
+            status: LinodeStatus::Provisioning,
+            status_at: now,
+            mac: linode.mac.as_str(),
+            created_at: now,
+        });
+    }
+    rows::add_linodes(conn, &new)?;
+    done.note("Linodes", all, &new);
+    Ok(hosts)
+}
+
+fn add_parts(
+    conn: &mut Db,
+    now: Time,
+    fleet: &Fleet,
+    known: &Known,
+    there: &Placed,
+    done: &mut Imported,
+) -> Result<(), ImportError> {
+    let (mut disks, mut configs, mut ips) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut all_disks, mut all_configs, mut all_ips) = (0, 0, 0);
+    for (_, linode) in linodes(fleet) {
+        let linode_id = LinodeId(linode.id);
+        all_disks += linode.disks.len();
+        all_configs += linode.configs.len();
+        all_ips += linode.ips.len();
+        let new = linode
+            .disks
+            .iter()
+            .filter(|disk| !known.disks.contains_key(&DiskId(disk.id)));
+        disks.extend(new.map(|disk| NewDisk {
+            id: DiskId(disk.id),
+            linode_id,
+            label: disk.label.as_str(),
+            size_mb: disk.size_mb,
+            filesystem: &disk.filesystem,
+            created_at: now,
+        }));
+        let new = linode
+            .configs
+            .iter()
+            .filter(|config| !known.configs.contains_key(&ConfigId(config.id)));
+        for config in new {
+            configs.push(new_config(linode_id, config)?);
+        }
+        let host = linode.host.as_str();
+        let (host_id, _, _) = *there.hosts.get(host).ok_or_else(|| missing("host", host))?;
+        let new = linode
+            .ips
+            .iter()
+            .map(|ip| (ip, ip.address.to_string()))
+            .filter(|(_, address)| !known.addresses.contains_key(address));
+        ips.extend(new.map(|(ip, address)| NewIp {
+            address,
+            linode_id,
+            host_id,
+            prefix: ip.prefix,
+            gateway: ip.gateway.map(|gateway| gateway.to_string()),
+            kind: ip.kind,
+            rdns: &ip.rdns,
+        }));
+    }
+    rows::add_disks(conn, &disks)?;
+    done.note("disks", all_disks, &disks);
+    rows::add_configs(conn, &configs)?;
+    done.note("config profiles", all_configs, &configs);
+    rows::add_ips(conn, &ips)?;
+    done.note("IP addresses", all_ips, &ips);
+    Ok(())
+}
+
+fn new_config(linode_id: LinodeId, config: &Config) -> Result<NewConfig<'_>, ImportError> {
+    let devices: BTreeMap<&str, i64> = config
+        .devices
+        .0
+        .iter()
+        .map(|(device, disk)| (device.as_str(), *disk))
+        .collect();
+    let json = |error: serde_json::Error| AppError::Fault(error.to_string());
+    Ok(NewConfig {
+        id: ConfigId(config.id),
+        linode_id,
+        label: config.label.as_str(),
+        kernel_id: &config.kernel,
+        devices: serde_json::to_string(&devices).map_err(json)?,
+        root_device: config.root_device.as_str(),
+        read_only_root: config.read_only_root,
+        run_level: config.run_level,
+        ram_limit_mb: config.ram_limit_mb,
+        vcpus: config.vcpus,
+        comments: &config.comments,
+        helpers: serde_json::to_string(&config.helpers).map_err(json)?,
+    })
+}

@@ -1,0 +1,383 @@
+//! What an import asks and adds: many rows at once, in batches that stay below both databases' limits on parameters.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+
+use super::db::{Db, StoreError};
+use super::schema::{
+    accounts, config_profiles, disks, hosts, ips, kernels, linodes, migrations, plans, users,
+};
+use crate::domain::ids::{AccountId, ConfigId, DiskId, HostId, LinodeId, PlanId};
+use crate::domain::migration;
+use crate::domain::text::Word;
+use crate::domain::time::Time;
+use crate::domain::words::{
+    HostRole, HostState, IpKind, KernelFamily, LinodeStatus, MigrationState, Platform, RunLevel,
+    UserRole,
+};
+
+/// Rows in one statement. The widest row has 14 columns; SQLite takes 32,766 parameters.
+const BATCH: usize = 1000;
+
+/// One import at a time; the lock goes with the transaction. SQLite has one writer anyway.
+pub fn lock(conn: &mut Db) -> Result<(), StoreError> {
+    if let Db::Pg(pg) = conn {
+        // "xeni" in ASCII.
+        pg.batch_execute("SELECT pg_advisory_xact_lock(2019913321)")?;
+    }
+    Ok(())
+}
+
+/// Where a Linode that is already there stands.
+#[derive(Debug, Clone)]
+pub struct Place {
+    pub account: AccountId,
+    pub host: HostId,
+}
+
+pub fn plan_ids(conn: &mut Db) -> Result<HashMap<String, PlanId>, StoreError> {
+    let rows: Vec<(String, PlanId)> = plans::table
+        .select((plans::label, plans::id))
+        .load(conn)?;
+    Ok(rows.into_iter().collect())
+}
+
+pub fn kernel_platforms(conn: &mut Db) -> Result<HashMap<String, Platform>, StoreError> {
+    let rows: Vec<(String, Platform)> = kernels::table
+        .select((kernels::id, kernels::platform))
+        .load(conn)?;
+    Ok(rows.into_iter().collect())
+}
+
+/// By name: id, platform, and whether an agent is enrolled.
+pub fn host_ids(conn: &mut Db) -> Result<HashMap<String, (HostId, Platform, bool)>, StoreError> {
+    let rows: Vec<(String, HostId, Platform, Option<String>)> = hosts::table
+        .select((hosts::name, hosts::id, hosts::platform, hosts::fingerprint))
+        .load(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|(name, id, platform, fingerprint)| (name, (id, platform, fingerprint.is_some())))
+        .collect())
+}
+
+/// Runs a query for many keys, some at a time, and puts its rows of (key, value) together.
+fn for_keys<K, V, Out>(
+    keys: &[K],
+    mut query: impl FnMut(Vec<K>) -> QueryResult<Vec<(Out, V)>>,
+) -> Result<HashMap<Out, V>, StoreError>
+where
+    K: Clone,
+    Out: Eq + Hash,
+{
+    let mut found = HashMap::new();
+    for some in keys.chunks(BATCH) {
+        found.extend(query(some.to_vec())?);
+    }
+    Ok(found)
+}
+
+pub fn accounts_named(
+    conn: &mut Db,
+    names: &[String],
+) -> Result<HashMap<String, AccountId>, StoreError> {
+    for_keys(names, |some| {
+        accounts::table
+            .filter(accounts::name.eq_any(some))
+            .select((accounts::name, accounts::id))
+            .load(conn)
+    })
+}
+
+/// The account of each user; `None` for staff without one.
+pub fn users_with(
+    conn: &mut Db,
+    emails: &[String],
+) -> Result<HashMap<String, Option<AccountId>>, StoreError> {
+    for_keys(emails, |some| {
+        users::table
+            .filter(users::email.eq_any(some))
+            .select((users::email, users::account_id))
+            .load(conn)
+    })
+}
+
+pub fn linodes_with(
+    conn: &mut Db,
+    ids: &[LinodeId],
+) -> Result<HashMap<LinodeId, Place>, StoreError> {
+    for_keys(ids, |some| {
+        let rows: Vec<(LinodeId, AccountId, HostId)> = linodes::table
+            .filter(linodes::id.eq_any(some))
+            .select((linodes::id, linodes::account_id, linodes::host_id))
+            .load(conn)?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, account, host)| (id, Place { account, host }))
+            .collect())
+    })
+}
+
+pub fn macs(conn: &mut Db, macs: &[String]) -> Result<HashMap<String, LinodeId>, StoreError> {
+    for_keys(macs, |some| {
+        linodes::table
+            .filter(linodes::mac.eq_any(some))
+            .select((linodes::mac, linodes::id))
+            .load(conn)
+    })
+}
+
+pub fn linode_labels(
+    conn: &mut Db,
+    of: &[AccountId],
+) -> Result<HashMap<(AccountId, String), LinodeId>, StoreError> {
+    for_keys(of, |some| {
+        let rows: Vec<(AccountId, String, LinodeId)> = linodes::table
+            .filter(linodes::account_id.eq_any(some))
+            .select((linodes::account_id, linodes::label, linodes::id))
+            .load(conn)?;
+        Ok(rows
+            .into_iter()
+            .map(|(account, label, id)| ((account, label), id))
+            .collect())
+    })
+}
+
+/// The Linode of each disk.
+pub fn disks_with(conn: &mut Db, ids: &[DiskId]) -> Result<HashMap<DiskId, LinodeId>, StoreError> {
+    for_keys(ids, |some| {
+        disks::table
+            .filter(disks::id.eq_any(some))
+            .select((disks::id, disks::linode_id))
+            .load(conn)
+    })
+}
+
+pub fn disk_labels(
+    conn: &mut Db,
+    of: &[LinodeId],
+) -> Result<HashMap<(LinodeId, String), DiskId>, StoreError> {
+    for_keys(of, |some| {
+        let rows: Vec<(LinodeId, String, DiskId)> = disks::table
+            .filter(disks::linode_id.eq_any(some))
+            .select((disks::linode_id, disks::label, disks::id))
+            .load(conn)?;
+        Ok(rows.into_iter().map(|(l, label, id)| ((l, label), id)).collect())
+    })
+}
+
+/// The Linode of each config profile.
+pub fn configs_with(
+    conn: &mut Db,
+    ids: &[ConfigId],
+) -> Result<HashMap<ConfigId, LinodeId>, StoreError> {
+    for_keys(ids, |some| {
+        config_profiles::table
+            .filter(config_profiles::id.eq_any(some))
+            .select((config_profiles::id, config_profiles::linode_id))
+            .load(conn)
+    })
+}
+
+pub fn config_labels(
+    conn: &mut Db,
+    of: &[LinodeId],
+) -> Result<HashMap<(LinodeId, String), ConfigId>, StoreError> {
+    for_keys(of, |some| {
+        let rows: Vec<(LinodeId, String, ConfigId)> = config_profiles::table
+            .filter(config_profiles::linode_id.eq_any(some))
+            .select((
+                config_profiles::linode_id,
+                config_profiles::label,
+                config_profiles::id,
+            ))
+            .load(conn)?;
+        Ok(rows.into_iter().map(|(l, label, id)| ((l, label), id)).collect())
+    })
+}
+
+/// The Linode of each address.
+pub fn addresses(
+    conn: &mut Db,
+    addresses: &[String],
+) -> Result<HashMap<String, LinodeId>, StoreError> {
+    for_keys(addresses, |some| {
+        ips::table
+            .filter(ips::address.eq_any(some))
+            .select((ips::address, ips::linode_id))
+            .load(conn)
+    })
+}
+
+/// Those of the Linodes that a migration holds at present, offers included.
+pub fn in_migration(conn: &mut Db, of: &[LinodeId]) -> Result<HashSet<LinodeId>, StoreError> {
+    let live: Vec<MigrationState> = MigrationState::ALL
+        .iter()
+        .copied()
+        .filter(|state| migration::is_live(*state))
+        .collect();
+    let mut found = HashSet::new();
+    for some in of.chunks(BATCH) {
+        let rows: Vec<LinodeId> = migrations::table
+            .filter(migrations::linode_id.eq_any(some.to_vec()))
+            .filter(migrations::state.eq_any(live.clone()))
+            .select(migrations::linode_id)
+            .load(conn)?;
+        found.extend(rows);
+    }
+    Ok(found)
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = plans)]
+pub struct NewPlan<'a> {
+    pub label: &'a str,
+    pub ram_mb: i64,
+    pub disk_mb: i64,
+    pub vcpus: i32,
+    pub cpu_weight: i64,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = kernels, treat_none_as_default_value = false)]
+pub struct NewKernel<'a> {
+    pub id: &'a str,
+    pub label: &'a str,
+    pub platform: Platform,
+    pub family: KernelFamily,
+    pub maps_to: Option<&'a str>,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = hosts, treat_none_as_default_value = false)]
+pub struct NewHost<'a> {
+    pub name: &'a str,
+    pub platform: Platform,
+    pub role: HostRole,
+    pub plan_id: Option<PlanId>,
+    pub state: HostState,
+    pub memory_mb: i64,
+    pub disk_mb: i64,
+    pub slots: i32,
+    pub created_at: Time,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = accounts)]
+pub struct NewAccount<'a> {
+    pub name: &'a str,
+    pub created_at: Time,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = users, treat_none_as_default_value = false)]
+pub struct NewUser<'a> {
+    pub account_id: Option<AccountId>,
+    pub email: &'a str,
+    pub name: &'a str,
+    pub role: UserRole,
+    pub password_hash: Option<&'a str>,
+    pub timezone: &'a str,
+    pub disabled: bool,
+    pub created_at: Time,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = linodes)]
+pub struct NewLinode<'a> {
+    pub id: LinodeId,
+    pub account_id: AccountId,
+    pub label: &'a str,
+    pub plan_id: PlanId,
+    pub host_id: HostId,
+    pub epoch: i64,
+    pub fetched: bool,
+    pub status: LinodeStatus,
+    pub status_at: Time,
+    pub mac: &'a str,
+    pub created_at: Time,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = disks)]
+pub struct NewDisk<'a> {
+    pub id: DiskId,
+    pub linode_id: LinodeId,
+    pub label: &'a str,
+    pub size_mb: i64,
+    pub filesystem: &'a str,
+    pub created_at: Time,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = config_profiles)]
+pub struct NewConfig<'a> {
+    pub id: ConfigId,
+    pub linode_id: LinodeId,
+    pub label: &'a str,
+    pub kernel_id: &'a str,
+    pub devices: String,
+    pub root_device: &'a str,
+    pub read_only_root: bool,
+    pub run_level: RunLevel,
+    pub ram_limit_mb: i64,
+    pub vcpus: i32,
+    pub comments: &'a str,
+    pub helpers: String,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = ips, treat_none_as_default_value = false)]
+pub struct NewIp<'a> {
+    pub address: String,
+    pub linode_id: LinodeId,
+    pub host_id: HostId,
+    pub prefix: i32,
+    pub gateway: Option<String>,
+    pub kind: IpKind,
+    pub rdns: &'a str,
+}
+
+macro_rules! inserts {
+    ($($name:ident: $row:ident into $table:ident;)+) => { $(
+        pub fn $name(conn: &mut Db, rows: &[$row<'_>]) -> Result<(), StoreError> {
+            for some in rows.chunks(BATCH) {
+                // Several rows in one statement are two different statements to Diesel.
+                match conn {
+                    Db::Pg(pg) => diesel::insert_into($table::table).values(some).execute(pg)?,
+                    Db::Sqlite(lite) => diesel::insert_into($table::table).values(some).execute(lite)?,
+                };
+            }
+            Ok(())
+        }
+    )+ };
+}
+
+inserts! {
+    add_plans: NewPlan into plans;
+    add_kernels: NewKernel into kernels;
+    add_hosts: NewHost into hosts;
+    add_accounts: NewAccount into accounts;
+    add_users: NewUser into users;
+    add_linodes: NewLinode into linodes;
+    add_disks: NewDisk into disks;
+    add_configs: NewConfig into config_profiles;
+    add_ips: NewIp into ips;
+}
+
+/// After rows with ids of the provider's own: the ids that PostgreSQL gives next must come after them. (SQLite goes by
+/// the largest id by itself.)
+pub fn move_sequences(conn: &mut Db) -> Result<(), StoreError> {
+    if let Db::Pg(pg) = conn {
+        for table in ["linodes", "disks", "config_profiles"] {
+            pg.batch_execute(&format!(
+                "SELECT setval(pg_get_serial_sequence('{table}', 'id'), \
+                 GREATEST((SELECT COALESCE(MAX(id), 1) FROM {table}), \
+                 nextval(pg_get_serial_sequence('{table}', 'id'))))"
+            ))?;
+        }
+    }
+    Ok(())
+}
