@@ -94,8 +94,7 @@ impl Check<'_> {
         let key = (what, format!("{scope}\n{value}"));
         if let Some(first) = self.seen.get(&key) {
             let line = Problem::at(self.text, first, "").line;
-            let message =
-                format!("the {what} {value} stands twice: also in line {line} ({first})");
+            let message = format!("the {what} {value} stands twice: also in line {line} ({first})");
             self.problem(path, message);
         } else {
             self.seen.insert(key, path.to_owned());
@@ -247,12 +246,16 @@ impl Check<'_> {
             match known.disks.get(&DiskId(disk.id)) {
                 Some(owner) if *owner == id => {}
                 Some(owner) => {
-                    let message = format!("disk {} belongs to Linode {owner} in the database", disk.id);
+                    let message =
+                        format!("disk {} belongs to Linode {owner} in the database", disk.id);
                     self.problem(&format!("{at}.id"), message);
                 }
                 None => {
                     if let Some(other) = known.disk_labels.get(&(id, label.to_owned())) {
-                        self.problem(&path, format!("disk {other} in the database has this label"));
+                        self.problem(
+                            &path,
+                            format!("disk {other} in the database has this label"),
+                        );
                     }
                     fresh.push(at);
                 }
@@ -393,6 +396,11 @@ impl Check<'_> {
         if ip.address.is_unspecified() || ip.address.is_loopback() || ip.address.is_multicast() {
             self.problem(&path, format!("{address} cannot be a Linode's address"));
         }
+        if let IpAddr::V6(six) = ip.address
+            && let Some(four) = six.to_ipv4_mapped()
+        {
+            self.problem(&path, format!("write it as {four}"));
+        }
         if ip
             .gateway
             .is_some_and(|gateway| gateway.is_ipv4() != ip.address.is_ipv4())
@@ -406,7 +414,8 @@ impl Check<'_> {
             None => true,
             Some(owner) => {
                 if *owner != id {
-                    let message = format!("Linode {owner} in the database has the address {address}");
+                    let message =
+                        format!("Linode {owner} in the database has the address {address}");
                     self.problem(&path, message);
                 }
                 false

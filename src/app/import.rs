@@ -97,7 +97,14 @@ impl App {
                 return Err(ImportError::File(problems));
             }
             let imported = add(conn, now, &fleet, &known)?;
-            audit(conn, now, who, "import", "fleet", ("", &imported.to_string()))?;
+            audit(
+                conn,
+                now,
+                who,
+                "import",
+                "fleet",
+                ("", &imported.to_string()),
+            )?;
             Ok(imported)
         })
     }
@@ -357,7 +364,10 @@ fn add_linodes(
         }
         new.push(NewLinode {
             id,
-            account_id: *there.accounts.get(name).ok_or_else(|| missing("account", name))?,
+            account_id: *there
+                .accounts
+                .get(name)
+                .ok_or_else(|| missing("account", name))?,
             label: linode.label.as_str(),
             plan_id: *there.plans.get(plan).ok_or_else(|| missing("plan", plan))?,
             host_id,
@@ -448,7 +458,7 @@ fn new_config(linode_id: LinodeId, config: &Config) -> Result<NewConfig<'_>, Imp
         label: config.label.as_str(),
         kernel_id: &config.kernel,
         devices: serde_json::to_string(&devices).map_err(json)?,
-        root_device: config.root_device.as_str(),
+        root_device: format!("/dev/{}", config.root_device.as_str()),
         read_only_root: config.read_only_root,
         run_level: config.run_level,
         ram_limit_mb: config.ram_limit_mb,

@@ -39,9 +39,7 @@ pub struct Place {
 }
 
 pub fn plan_ids(conn: &mut Db) -> Result<HashMap<String, PlanId>, StoreError> {
-    let rows: Vec<(String, PlanId)> = plans::table
-        .select((plans::label, plans::id))
-        .load(conn)?;
+    let rows: Vec<(String, PlanId)> = plans::table.select((plans::label, plans::id)).load(conn)?;
     Ok(rows.into_iter().collect())
 }
 
@@ -164,7 +162,10 @@ pub fn disk_labels(
             .filter(disks::linode_id.eq_any(some))
             .select((disks::linode_id, disks::label, disks::id))
             .load(conn)?;
-        Ok(rows.into_iter().map(|(l, label, id)| ((l, label), id)).collect())
+        Ok(rows
+            .into_iter()
+            .map(|(l, label, id)| ((l, label), id))
+            .collect())
     })
 }
 
@@ -194,7 +195,10 @@ pub fn config_labels(
                 config_profiles::id,
             ))
             .load(conn)?;
-        Ok(rows.into_iter().map(|(l, label, id)| ((l, label), id)).collect())
+        Ok(rows
+            .into_iter()
+            .map(|(l, label, id)| ((l, label), id))
+            .collect())
     })
 }
 
@@ -319,7 +323,7 @@ pub struct NewConfig<'a> {
     pub label: &'a str,
     pub kernel_id: &'a str,
     pub devices: String,
-    pub root_device: &'a str,
+    pub root_device: String,
     pub read_only_root: bool,
     pub run_level: RunLevel,
     pub ram_limit_mb: i64,

@@ -15,4 +15,5 @@ mod support;
 #[allow(dead_code, reason = "shared with the agent's tests")]
 mod agents;
 mod engine;
+mod import;
 mod world;

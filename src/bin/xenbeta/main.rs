@@ -1,6 +1,7 @@
 //! The portal's program.
 
 mod host;
+mod import;
 mod schema;
 mod serve;
 mod staff;
@@ -49,6 +50,12 @@ enum Command {
         #[arg(long, global = true)]
         config: Option<PathBuf>,
     },
+    /// Bring a manager's data in (docs/IMPORT.md)
+    Import {
+        file: PathBuf,
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
     /// Hosts and their agents
     Host {
         #[command(subcommand)]
@@ -74,6 +81,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Serve { config } => serve::run(&Config::load(&config)?),
         Command::Schema { what, config } => schema::run(&what, &configuration(config.as_deref())?),
         Command::Staff { what, config } => staff::run(what, &configuration(config.as_deref())?),
+        Command::Import { file, config } => import::run(&file, &configuration(config.as_deref())?),
         Command::Host { what, config } => host::run(what, &configuration(config.as_deref())?),
     }
 }
