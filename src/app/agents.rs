@@ -185,8 +185,7 @@ impl App {
         }
         self.db.write(|conn| {
             for job in &lost {
-                // Still the same lease? A poll that waits may have claimed it meanwhile.
-                jobs::release(conn, job.id, now, "The agent did not get it, or lost it.")?;
+                jobs::release(conn, job, now, "The agent did not get it, or lost it.")?;
             }
             for (linode, status) in &statuses {
                 fleet::set_status(conn, *linode, *status, now)?;
@@ -216,16 +215,17 @@ impl App {
 
     /// The next order for a host, if there is one. What it grants is marked as fetched before this returns.
     pub fn claim(&self, agent: &Agent) -> Result<Option<Order>, AppError> {
-        if agent.state == HostState::Disabled {
-            return Ok(None);
-        }
         // Bounded: each round ends one job that nobody needs any more.
         for _ in 0..100 {
             let now = self.now();
-            if !self
-                .db
-                .read(|conn| jobs::anything_for(conn, agent.host, now))?
-            {
+            let runnable = self.db.read(|conn| {
+                // Asked anew each time: a poll may have waited since its credential was looked at.
+                Ok::<_, AppError>(
+                    hosts::takes_jobs(conn, agent.host)?
+                        && jobs::anything_for(conn, agent.host, now)?,
+                )
+            })?;
+            if !runnable {
                 return Ok(None);
             }
             let token = secrets::new_token()?;
@@ -557,7 +557,7 @@ impl Ending<'_> {
             // 1, 2, 4, 8 seconds.
             let delay = 1_i64 << self.job.attempt.clamp(1, 10).saturating_sub(1);
             let detail: String = detail.chars().take(4000).collect();
-            return if jobs::release(conn, self.job.id, self.now.plus_s(delay), &detail)? {
+            return if jobs::release(conn, self.job, self.now.plus_s(delay), &detail)? {
                 Ok(())
             } else {
                 Err(stale())
@@ -726,9 +726,9 @@ fn facts(row: &Migration, report: &Report) -> Change {
             change.warm_passes = i32::try_from(*passes).ok();
             change.sent_bytes = more(*sent_bytes);
         }
+        // The agent keeps across its own crashes what it found at the first try.
         Report::Sealed { was_running, .. } if row.step == Some(Step::StopSeal) => {
-            // A stop repeated after a crash finds it stopped already; what was seen running before stays true.
-            change.was_running = Some(*was_running || row.was_running);
+            change.was_running = Some(*was_running);
         }
         Report::Copied { sent_bytes, .. } => change.sent_bytes = more(*sent_bytes),
         Report::Done

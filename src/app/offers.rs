@@ -42,6 +42,13 @@ impl App {
             {
                 return Ok(standing);
             }
+            let here = hosts::host(conn, linode.host_id)?.ok_or(AppError::NotFound)?;
+            if here.platform == Platform::Xen {
+                return Err(AppError::conflict(format!(
+                    "This Linode runs on Xen already, on {}.",
+                    here.name
+                )));
+            }
             let need = need(conn, &linode, HostRole::Beta)?;
             if let Some(destination) = destination {
                 hosts::lock(conn, destination)?;

@@ -104,7 +104,7 @@ impl App {
                     };
                     jobs::end_unclaimed(conn, job.id, &end)?;
                 } else {
-                    jobs::release(conn, job.id, now, "The host did not answer in time.")?;
+                    jobs::release(conn, &job, now, "The host did not answer in time.")?;
                 }
                 if let Some(id) = job.migration_id {
                     wake_on_commit(conn, Wake::Migration(id))?;

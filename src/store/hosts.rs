@@ -114,6 +114,17 @@ pub fn by_credential(conn: &mut Db, hash: &str) -> Result<Option<(Host, bool)>, 
         .map(|host| (host, true)))
 }
 
+/// May the host be given jobs: it is neither disabled nor quarantined, and its agent's credential was not revoked.
+pub fn takes_jobs(conn: &mut Db, id: HostId) -> Result<bool, StoreError> {
+    Ok(diesel::select(diesel::dsl::exists(
+        hosts::table
+            .find(id)
+            .filter(hosts::credential_hash.is_not_null())
+            .filter(hosts::state.eq_any([HostState::Enabled, HostState::Draining])),
+    ))
+    .get_result(conn)?)
+}
+
 pub fn promote_credential(conn: &mut Db, id: HostId) -> Result<(), StoreError> {
     diesel::update(
         hosts::table

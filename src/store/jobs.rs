@@ -237,17 +237,19 @@ pub fn finish(conn: &mut Db, lease: Lease<'_>, end: &End<'_>) -> Result<bool, St
         == 1)
 }
 
-/// Gives a leased job back to be claimed again at `run_after`, keeping its attempt count.
+/// Gives a leased job back to be claimed again at `run_after`, keeping its attempt count; `false` if it is no longer
+/// under the lease that `job` was read with.
 pub fn release(
     conn: &mut Db,
-    id: JobId,
+    job: &Job,
     run_after: Time,
     detail: &str,
 ) -> Result<bool, StoreError> {
     let host = diesel::update(
         jobs::table
-            .find(id)
-            .filter(jobs::state.eq(JobState::Leased)),
+            .find(job.id)
+            .filter(jobs::state.eq(JobState::Leased))
+            .filter(jobs::attempt.eq(job.attempt)),
     )
     .set((
         jobs::state.eq(JobState::Pending),

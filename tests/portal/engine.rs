@@ -416,3 +416,70 @@ both_databases! {
         assert_eq!(host.platform, Platform::Xen);
     }
 }
+
+both_databases! {
+    fn a_revoked_or_disabled_host_gets_nothing(app: TestApp) {
+        let app = app.with_fleet();
+        app.clicked(WEB);
+        app.set_host_state(&app.staff(), UML1, xenbeta::domain::words::HostState::Disabled).unwrap();
+        app.nothing_for(UML1);
+        app.set_host_state(&app.staff(), UML1, xenbeta::domain::words::HostState::Enabled).unwrap();
+        app.revoke_host(&app.staff(), UML1).unwrap();
+        app.nothing_for(UML1);
+        assert!(matches!(app.revoke_host(&app.member(), UML1), Err(AppError::Forbidden)));
+    }
+
+    fn a_linode_on_xen_is_not_offered_the_beta_again(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        app.work_all(&[UML1, XEN1]);
+        let refused = app.offer(&app.staff(), row.registration_id.unwrap(), None).unwrap_err();
+        assert!(conflict(refused).contains("on Xen already"));
+    }
+
+    fn a_linode_shut_down_while_it_was_copied_stays_off(app: TestApp) {
+        let app = app.with_fleet();
+        app.clicked(WEB);
+        let order = app.work_until("stop_seal");
+        let report = Report::Sealed { epoch: 1, forced: false, was_running: false };
+        app.answer(UML1, &order, Outcome::Succeeded { report }).unwrap();
+        let start = app.work_until("start");
+        assert!(matches!(start.task, Task::Start { boot: None, .. }), "{:?}", start.task);
+    }
+
+    fn a_job_written_through_one_portal_wakes_an_agent_on_the_other(app: TestApp) {
+        use xenbeta::work::{Stop, notifications};
+        let app = app.with_fleet();
+        if !app.url.starts_with("postgres") {
+            return; // SQLite has one portal; its wakes are in the process.
+        }
+        let (second, stop) = (app.second(), Stop::default());
+        let registration = app.approved(WEB);
+        app.offer(&app.staff(), registration, Some(XEN1)).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| notifications::run(&second.db, &stop));
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let host = second.db.hub.host(UML1);
+            let mut delays = Vec::new();
+            for _ in 0..10 {
+                let woken = host.notified();
+                tokio::pin!(woken);
+                woken.as_mut().enable();
+                let id = app.power(&app.member(), WEB, xenbeta::domain::words::JobKind::Reboot, None).unwrap();
+                let written = std::time::Instant::now();
+                runtime
+                    .block_on(async { tokio::time::timeout(std::time::Duration::from_secs(2), woken).await })
+                    .expect("it is woken");
+                delays.push(written.elapsed());
+                let order = second.claim(&agent(UML1)).unwrap().expect("and finds the job");
+                assert_eq!(order.job, id);
+                app.answer(UML1, &order, Outcome::Succeeded { report: Report::Done }).unwrap();
+            }
+            stop.ask();
+            delays.sort();
+            println!("woken after {delays:?}");
+            assert!(delays[5] < std::time::Duration::from_millis(100), "median {:?}", delays[5]);
+        });
+    }
+}

@@ -29,11 +29,11 @@ INSERT INTO users (id, account_id, email, name, role, timezone, disabled, create
  (3, NULL, 'sam@example.net', 'Sam', 'staff', 'UTC', FALSE, '2026-01-01T00:00:00.000000Z');
 INSERT INTO programme (id, state, watch_s, changed_at) VALUES (1, 'open', 2, '2026-01-01T00:00:00.000000Z');
 INSERT INTO plans (id, label, ram_mb, disk_mb, vcpus, cpu_weight) VALUES (1, 'Linode 512', 512, 20480, 4, 512), (2, 'Linode 1024', 1024, 40960, 4, 1024);
-INSERT INTO hosts (id, name, platform, role, plan_id, state, memory_mb, disk_mb, slots, tells_changes, transfer_address, fingerprint, created_at) VALUES
- (1, 'uml1', 'uml', 'source', NULL, 'enabled', 8192, 400000, 4, FALSE, '127.0.0.1:7001', '{f1}', '2026-01-01T00:00:00.000000Z'),
- (2, 'uml2', 'uml', 'source', NULL, 'enabled', 8192, 400000, 4, FALSE, '127.0.0.1:7002', '{f2}', '2026-01-01T00:00:00.000000Z'),
- (3, 'xen1', 'xen', 'beta', NULL, 'enabled', 2048, 400000, 4, FALSE, '127.0.0.1:7003', '{f3}', '2026-01-01T00:00:00.000000Z'),
- (4, 'xen2', 'xen', 'beta', NULL, 'enabled', 1024, 400000, 4, FALSE, '127.0.0.1:7004', '{f4}', '2026-01-01T00:00:00.000000Z');
+INSERT INTO hosts (id, name, platform, role, plan_id, state, memory_mb, disk_mb, slots, tells_changes, transfer_address, fingerprint, credential_hash, created_at) VALUES
+ (1, 'uml1', 'uml', 'source', NULL, 'enabled', 8192, 400000, 4, FALSE, '127.0.0.1:7001', '{f1}', 'c1', '2026-01-01T00:00:00.000000Z'),
+ (2, 'uml2', 'uml', 'source', NULL, 'enabled', 8192, 400000, 4, FALSE, '127.0.0.1:7002', '{f2}', 'c2', '2026-01-01T00:00:00.000000Z'),
+ (3, 'xen1', 'xen', 'beta', NULL, 'enabled', 2048, 400000, 4, FALSE, '127.0.0.1:7003', '{f3}', 'c3', '2026-01-01T00:00:00.000000Z'),
+ (4, 'xen2', 'xen', 'beta', NULL, 'enabled', 1024, 400000, 4, FALSE, '127.0.0.1:7004', '{f4}', 'c4', '2026-01-01T00:00:00.000000Z');
 INSERT INTO linodes (id, account_id, label, plan_id, host_id, epoch, fetched, status, status_at, mac, created_at) VALUES
  (101, 1, 'web', 1, 1, 1, TRUE, 'running', '2026-01-01T00:00:00.000000Z', 'fe:fd:00:00:01:01', '2026-01-01T00:00:00.000000Z'),
  (102, 1, 'db', 2, 1, 1, TRUE, 'running', '2026-01-01T00:00:00.000000Z', 'fe:fd:00:00:01:02', '2026-01-01T00:00:00.000000Z'),
@@ -81,7 +81,7 @@ impl TestApp {
     pub fn not_yet_enrolled(self) -> Self {
         self.db
             .write(|conn| {
-                conn.batch_execute("UPDATE hosts SET fingerprint = NULL, transfer_address = NULL; UPDATE linodes SET status = 'provisioning', fetched = FALSE;")?;
+                conn.batch_execute("UPDATE hosts SET fingerprint = NULL, transfer_address = NULL, credential_hash = NULL; UPDATE linodes SET status = 'provisioning', fetched = FALSE;")?;
                 Ok::<_, StoreError>(())
             })
             .expect("is set");
