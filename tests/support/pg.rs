@@ -46,7 +46,7 @@ impl Pg {
     }
 }
 
-fn binaries() -> PathBuf {
+pub fn binaries() -> PathBuf {
     let mut versions: Vec<PathBuf> = std::fs::read_dir("/usr/lib/postgresql")
         .expect("PostgreSQL is missing: run scripts/setup (Debian package postgresql)")
         .filter_map(|entry| entry.ok().map(|entry| entry.path().join("bin")))
