@@ -14,6 +14,7 @@ pub mod migrate;
 pub mod migrations;
 pub mod outbox;
 pub mod pages_members;
+pub mod pages_staff;
 pub mod people;
 pub mod programme;
 pub mod registrations;

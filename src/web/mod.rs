@@ -17,4 +17,5 @@ pub mod portal;
 pub mod routes;
 pub mod server;
 pub mod settings;
+pub mod staff;
 pub mod ui;

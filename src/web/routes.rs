@@ -3,7 +3,7 @@
 use actix_web::web::{ServiceConfig, get, post};
 
 use super::members::{account, beta, linode, linodes, migrate, migration, sign_in};
-use super::{agent, assets, ops};
+use super::{agent, assets, ops, staff};
 
 pub fn configure(surface: &mut ServiceConfig) {
     surface
@@ -95,5 +95,54 @@ pub fn configure(surface: &mut ServiceConfig) {
         .route(
             "/members/accounts/sessions/{id}/end",
             post().to(account::end_session),
-        );
+        )
+        // Staff.
+        .route("/staff", get().to(staff::to_dashboard))
+        .route("/staff/", get().to(staff::dashboard::show))
+        .route("/staff/registrations", get().to(staff::registrations::list))
+        .route(
+            "/staff/registrations.csv",
+            get().to(staff::registrations::csv),
+        )
+        .route("/staff/registrations/review", get().to(staff::bulk::review))
+        .route("/staff/registrations/{deed}", post().to(staff::bulk::act))
+        .route("/staff/migrations", get().to(staff::migrations::list))
+        .route("/staff/migrations/{id}", get().to(staff::migrations::show))
+        .route(
+            "/staff/migrations/{id}/events",
+            get().to(staff::migrations::events),
+        )
+        .route(
+            "/staff/migrations/{id}/{deed}",
+            get().to(staff::migrations::ask),
+        )
+        .route(
+            "/staff/migrations/{id}/{deed}",
+            post().to(staff::migrations::act),
+        )
+        .route("/staff/hosts", get().to(staff::hosts::list))
+        .route("/staff/hosts", post().to(staff::hosts::add))
+        .route("/staff/hosts/new", get().to(staff::hosts::new))
+        .route("/staff/hosts/{id}", get().to(staff::hosts::show))
+        .route(
+            "/staff/hosts/{id}/state",
+            post().to(staff::hosts::set_state),
+        )
+        .route(
+            "/staff/hosts/{id}/limits",
+            post().to(staff::hosts::set_limits),
+        )
+        .route("/staff/hosts/{id}/token", get().to(staff::hosts::ask_token))
+        .route(
+            "/staff/hosts/{id}/token",
+            post().to(staff::hosts::make_token),
+        )
+        .route(
+            "/staff/hosts/{id}/revoke",
+            get().to(staff::hosts::ask_revoke),
+        )
+        .route("/staff/hosts/{id}/revoke", post().to(staff::hosts::revoke))
+        .route("/staff/jobs", get().to(staff::jobs::list))
+        .route("/staff/jobs/{id}", get().to(staff::jobs::show))
+        .route("/staff/jobs/{id}/retry", post().to(staff::jobs::retry));
 }

@@ -1,0 +1,461 @@
+//! What staff's pages show, read in a number of queries that does not grow with the number of rows. Lists are read a
+//! page at a time, from the key of the last row of the page before.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+
+use super::db::{Db, StoreError};
+use super::fleet::{Linode, Plan};
+use super::hosts::Host;
+use super::jobs::Job;
+use super::migrations::Migration;
+use super::registrations::Registration;
+use super::schema::{
+    accounts, audit_events, config_profiles, disks, hosts, jobs, kernels, linodes, migrations,
+    plans, registrations, users,
+};
+use crate::domain::ids::{HostId, JobId, LinodeId, MigrationId, PlanId, RegistrationId, UserId};
+use crate::domain::time::Time;
+use crate::domain::words::{JobState, KernelFamily, MigrationState, RegistrationState};
+
+/// A registration in the list.
+pub struct RegistrationRow {
+    pub registration: Registration,
+    pub linode: Linode,
+    pub plan: Plan,
+    pub account: String,
+    pub host: String,
+    /// Its newest migration.
+    pub migration: Option<(MigrationId, MigrationState, HostId)>,
+    /// MiB of all its disks.
+    pub disk_mb: i64,
+    pub has_24_kernel: bool,
+}
+
+/// Which registrations a list, an export or a bulk action is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RegistrationFilter {
+    pub state: Option<RegistrationState>,
+    pub plan: Option<PlanId>,
+    /// Part of the Linode's label or the account's name, whatever the case.
+    pub text: String,
+    /// Approved, with no migration that lives or succeeded: what still has to be configured.
+    pub unconfigured: bool,
+}
+
+type RegistrationJoin = (Registration, Linode, Plan, String, String);
+
+/// Rows in order of request, oldest first; `after`: the key of the last row seen.
+pub fn registrations(
+    conn: &mut Db,
+    filter: &RegistrationFilter,
+    after: Option<(Time, RegistrationId)>,
+    limit: i64,
+) -> Result<Vec<RegistrationRow>, StoreError> {
+    let mut query = registrations::table
+        .inner_join(
+            linodes::table
+                .inner_join(plans::table)
+                .inner_join(hosts::table),
+        )
+        .inner_join(accounts::table)
+        .select((
+            Registration::as_select(),
+            Linode::as_select(),
+            Plan::as_select(),
+            accounts::name,
+            hosts::name,
+        ))
+        .order((registrations::requested_at, registrations::id))
+        .limit(limit)
+        .into_boxed();
+    if let Some(state) = filter.state {
+        query = query.filter(registrations::state.eq(state));
+    }
+    if let Some(plan) = filter.plan {
+        query = query.filter(linodes::plan_id.eq(plan));
+    }
+    if !filter.text.is_empty() {
+        let pattern = like(&filter.text);
+        query = query.filter(
+            lower(linodes::label)
+                .like(pattern.clone())
+                .escape('\\')
+                .or(lower(accounts::name).like(pattern).escape('\\')),
+        );
+    }
+    if filter.unconfigured {
+        query = query.filter(diesel::dsl::not(diesel::dsl::exists(taken_up())));
+    }
+    if let Some((at, id)) = after {
+        query = query.filter(
+            registrations::requested_at
+                .gt(at)
+                .or(registrations::requested_at
+                    .eq(at)
+                    .and(registrations::id.gt(id))),
+        );
+    }
+    let rows: Vec<RegistrationJoin> = query.load(conn)?;
+    complete(conn, rows)
+}
+
+/// These registrations, whatever their state, in order of request.
+pub fn registrations_by_id(
+    conn: &mut Db,
+    ids: &[RegistrationId],
+) -> Result<Vec<RegistrationRow>, StoreError> {
+    let rows: Vec<RegistrationJoin> = registrations::table
+        .inner_join(
+            linodes::table
+                .inner_join(plans::table)
+                .inner_join(hosts::table),
+        )
+        .inner_join(accounts::table)
+        .filter(registrations::id.eq_any(ids.to_vec()))
+        .select((
+            Registration::as_select(),
+            Linode::as_select(),
+            Plan::as_select(),
+            accounts::name,
+            hosts::name,
+        ))
+        .order((registrations::requested_at, registrations::id))
+        .load(conn)?;
+    complete(conn, rows)
+}
+
+pub fn count_registrations(conn: &mut Db, filter: &RegistrationFilter) -> Result<i64, StoreError> {
+    let mut query = registrations::table
+        .inner_join(linodes::table)
+        .inner_join(accounts::table)
+        .select(diesel::dsl::count_star())
+        .into_boxed();
+    if let Some(state) = filter.state {
+        query = query.filter(registrations::state.eq(state));
+    }
+    if let Some(plan) = filter.plan {
+        query = query.filter(linodes::plan_id.eq(plan));
+    }
+    if !filter.text.is_empty() {
+        let pattern = like(&filter.text);
+        query = query.filter(
+            lower(linodes::label)
+                .like(pattern.clone())
+                .escape('\\')
+                .or(lower(accounts::name).like(pattern).escape('\\')),
+        );
+    }
+    if filter.unconfigured {
+        query = query.filter(diesel::dsl::not(diesel::dsl::exists(taken_up())));
+    }
+    Ok(query.first(conn)?)
+}
+
+diesel::define_sql_function!(fn lower(text: diesel::sql_types::Text) -> diesel::sql_types::Text);
+
+/// A pattern that finds `text` anywhere, with its own wildcards taken as they stand.
+fn like(text: &str) -> String {
+    let plain = text
+        .to_lowercase()
+        .replace('\\', "\\\\")
+        .replace('%', "\\%")
+        .replace('_', "\\_");
+    format!("%{plain}%")
+}
+
+/// The migrations of a registration that make configuring another one wrong.
+#[diesel::dsl::auto_type]
+fn taken_up() -> _ {
+    let states: [MigrationState; 8] = TAKEN_UP;
+    migrations::table
+        .filter(migrations::registration_id.eq(registrations::id.nullable()))
+        .filter(migrations::state.eq_any(states))
+}
+
+const TAKEN_UP: [MigrationState; 8] = [
+    MigrationState::Offered,
+    MigrationState::Queued,
+    MigrationState::Preparing,
+    MigrationState::Copying,
+    MigrationState::Switching,
+    MigrationState::Finished,
+    MigrationState::Confirmed,
+    MigrationState::Returning,
+];
+
+fn complete(
+    conn: &mut Db,
+    rows: Vec<RegistrationJoin>,
+) -> Result<Vec<RegistrationRow>, StoreError> {
+    let ids: Vec<LinodeId> = rows.iter().map(|(_, linode, ..)| linode.id).collect();
+    let mut newest = HashMap::new();
+    let all: Vec<(LinodeId, MigrationId, MigrationState, HostId)> = migrations::table
+        .filter(migrations::linode_id.eq_any(ids.clone()))
+        .order(migrations::id.desc())
+        .select((
+            migrations::linode_id,
+            migrations::id,
+            migrations::state,
+            migrations::destination_host_id,
+        ))
+        .load(conn)?;
+    for (linode, id, state, host) in all {
+        newest.entry(linode).or_insert((id, state, host));
+    }
+    let mut sizes: HashMap<LinodeId, i64> = HashMap::new();
+    let all: Vec<(LinodeId, i64)> = disks::table
+        .filter(disks::linode_id.eq_any(ids.clone()))
+        .select((disks::linode_id, disks::size_mb))
+        .load(conn)?;
+    for (linode, size) in all {
+        *sizes.entry(linode).or_default() += size;
+    }
+    let old: Vec<LinodeId> = config_profiles::table
+        .inner_join(kernels::table)
+        .filter(config_profiles::linode_id.eq_any(ids))
+        .filter(kernels::family.eq(KernelFamily::V24))
+        .select(config_profiles::linode_id)
+        .load(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(
+            |(registration, linode, plan, account, host)| RegistrationRow {
+                migration: newest.get(&linode.id).copied(),
+                disk_mb: sizes.get(&linode.id).copied().unwrap_or(0),
+                has_24_kernel: old.contains(&linode.id),
+                registration,
+                linode,
+                plan,
+                account,
+                host,
+            },
+        )
+        .collect())
+}
+
+pub fn registration_counts(conn: &mut Db) -> Result<Vec<(RegistrationState, i64)>, StoreError> {
+    Ok(registrations::table
+        .group_by(registrations::state)
+        .select((registrations::state, diesel::dsl::count_star()))
+        .load(conn)?)
+}
+
+/// A migration in a list.
+pub struct MigrationRow {
+    pub migration: Migration,
+    pub linode: String,
+    pub account: String,
+    pub source: String,
+    pub destination: String,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct MigrationFilter {
+    pub states: Vec<MigrationState>,
+    pub host: Option<HostId>,
+    pub linode: Option<LinodeId>,
+}
+
+/// Newest first; `before`: the key of the last row seen.
+pub fn migrations(
+    conn: &mut Db,
+    filter: &MigrationFilter,
+    before: Option<MigrationId>,
+    limit: i64,
+) -> Result<Vec<MigrationRow>, StoreError> {
+    let mut query = migrations::table
+        .inner_join(linodes::table)
+        .inner_join(accounts::table)
+        .select((Migration::as_select(), linodes::label, accounts::name))
+        .order(migrations::id.desc())
+        .limit(limit)
+        .into_boxed();
+    if !filter.states.is_empty() {
+        query = query.filter(migrations::state.eq_any(filter.states.clone()));
+    }
+    if let Some(host) = filter.host {
+        query = query.filter(
+            migrations::source_host_id
+                .eq(host)
+                .or(migrations::destination_host_id.eq(host)),
+        );
+    }
+    if let Some(linode) = filter.linode {
+        query = query.filter(migrations::linode_id.eq(linode));
+    }
+    if let Some(before) = before {
+        query = query.filter(migrations::id.lt(before));
+    }
+    let rows: Vec<(Migration, String, String)> = query.load(conn)?;
+    let of = rows
+        .iter()
+        .flat_map(|(row, ..)| [row.source_host_id, row.destination_host_id])
+        .collect();
+    let names = super::pages_members::host_names(conn, of)?;
+    let name = |id: HostId| names.get(&id).cloned().unwrap_or_default();
+    Ok(rows
+        .into_iter()
+        .map(|(migration, linode, account)| MigrationRow {
+            source: name(migration.source_host_id),
+            destination: name(migration.destination_host_id),
+            migration,
+            linode,
+            account,
+        })
+        .collect())
+}
+
+/// A job in a list.
+pub struct JobRow {
+    pub job: Job,
+    pub linode: String,
+    pub host: String,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct JobFilter {
+    pub state: Option<JobState>,
+    pub host: Option<HostId>,
+}
+
+/// Newest first; `before`: the key of the last row seen.
+pub fn jobs(
+    conn: &mut Db,
+    filter: &JobFilter,
+    before: Option<JobId>,
+    limit: i64,
+) -> Result<Vec<JobRow>, StoreError> {
+    let mut query = jobs::table
+        .inner_join(linodes::table)
+        .inner_join(hosts::table)
+        .select((Job::as_select(), linodes::label, hosts::name))
+        .order(jobs::id.desc())
+        .limit(limit)
+        .into_boxed();
+    if let Some(state) = filter.state {
+        query = query.filter(jobs::state.eq(state));
+    }
+    if let Some(host) = filter.host {
+        query = query.filter(jobs::host_id.eq(host));
+    }
+    if let Some(before) = before {
+        query = query.filter(jobs::id.lt(before));
+    }
+    let rows: Vec<(Job, String, String)> = query.load(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|(job, linode, host)| JobRow { job, linode, host })
+        .collect())
+}
+
+pub fn job(conn: &mut Db, id: JobId) -> Result<Option<JobRow>, StoreError> {
+    let row: Option<(Job, String, String)> = jobs::table
+        .inner_join(linodes::table)
+        .inner_join(hosts::table)
+        .filter(jobs::id.eq(id))
+        .select((Job::as_select(), linodes::label, hosts::name))
+        .first(conn)
+        .optional()?;
+    Ok(row.map(|(job, linode, host)| JobRow { job, linode, host }))
+}
+
+/// The jobs of a migration with their hosts' names, in order.
+pub fn jobs_of_migration(conn: &mut Db, id: MigrationId) -> Result<Vec<JobRow>, StoreError> {
+    let rows: Vec<(Job, String, String)> = jobs::table
+        .inner_join(linodes::table)
+        .inner_join(hosts::table)
+        .filter(jobs::migration_id.eq(id))
+        .order(jobs::id)
+        .limit(1000)
+        .select((Job::as_select(), linodes::label, hosts::name))
+        .load(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|(job, linode, host)| JobRow { job, linode, host })
+        .collect())
+}
+
+/// A host with its occupants: at most 500, by label.
+pub struct HostDetail {
+    pub host: Host,
+    pub plan: Option<String>,
+    pub occupants: Vec<(Linode, String, String)>,
+    pub occupants_in_all: i64,
+    pub arriving: Vec<MigrationRow>,
+}
+
+pub fn host(conn: &mut Db, id: HostId) -> Result<Option<HostDetail>, StoreError> {
+    let Some(host) = super::hosts::host(conn, id)? else {
+        return Ok(None);
+    };
+    let plan = host
+        .plan_id
+        .map(|plan| super::fleet::plan(conn, plan))
+        .transpose()?
+        .map(|plan| plan.label);
+    let occupants = linodes::table
+        .inner_join(plans::table)
+        .inner_join(accounts::table)
+        .filter(linodes::host_id.eq(id))
+        .order((linodes::label, linodes::id))
+        .limit(500)
+        .select((Linode::as_select(), plans::label, accounts::name))
+        .load(conn)?;
+    let occupants_in_all = linodes::table
+        .filter(linodes::host_id.eq(id))
+        .count()
+        .get_result(conn)?;
+    let live = [
+        MigrationState::Offered,
+        MigrationState::Queued,
+        MigrationState::Preparing,
+        MigrationState::Copying,
+        MigrationState::Switching,
+    ];
+    let filter = MigrationFilter {
+        states: live.to_vec(),
+        host: Some(id),
+        linode: None,
+    };
+    let arriving = migrations(conn, &filter, None, 200)?;
+    Ok(Some(HostDetail {
+        host,
+        plan,
+        occupants,
+        occupants_in_all,
+        arriving,
+    }))
+}
+
+/// An entry of the audit trail about one thing.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = audit_events)]
+pub struct AuditRow {
+    pub at: Time,
+    pub actor: String,
+    pub address: String,
+    pub action: String,
+    pub before: String,
+    pub after: String,
+}
+
+/// `object` as the trail names it ("migration 7"); newest first, at most 200.
+pub fn audit_of(conn: &mut Db, object: &str) -> Result<Vec<AuditRow>, StoreError> {
+    Ok(audit_events::table
+        .filter(audit_events::object.eq(object))
+        .order(audit_events::id.desc())
+        .limit(200)
+        .select(AuditRow::as_select())
+        .load(conn)?)
+}
+
+/// Names of these users.
+pub fn user_names(conn: &mut Db, of: Vec<UserId>) -> Result<HashMap<UserId, String>, StoreError> {
+    let rows: Vec<(UserId, String)> = users::table
+        .filter(users::id.eq_any(of))
+        .select((users::id, users::name))
+        .load(conn)?;
+    Ok(rows.into_iter().collect())
+}

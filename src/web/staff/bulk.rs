@@ -1,0 +1,522 @@
+//! Approve, decline and configure many registrations at once: a page that says what will happen, with the room there is
+//! for it, then the deed, then what failed, row by row. A bulk action is about ticked rows, or about all that the list's
+//! filter finds; then the number that staff saw is posted with it and checked again.
+
+use std::collections::HashMap;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use askama::Template;
+use serde::Deserialize;
+
+use super::registrations::Asked;
+use crate::app::registrations::Many;
+use crate::app::{Actor, App, AppError};
+use crate::domain::ids::{HostId, RegistrationId};
+use crate::domain::placement::{self, Need, Room};
+use crate::domain::words::{HostRole, RegistrationState};
+use crate::store::hosts;
+use crate::store::pages_staff::{self, RegistrationRow};
+use crate::web::error::Fault;
+use crate::web::extract::{Form, FormData, Query, Staff};
+use crate::web::page::{self, Area, Flash, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::{Choice, Field, Input, Problems, units};
+
+/// Registrations one action may take.
+const AT_ONCE: usize = 1000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    Approve,
+    Decline,
+    Configure,
+}
+
+impl Deed {
+    fn parse(word: &str) -> Result<Self, Fault> {
+        match word {
+            "approve" => Ok(Self::Approve),
+            "decline" => Ok(Self::Decline),
+            "configure" => Ok(Self::Configure),
+            _ => Err(Fault::BadRequest(
+                "Choose what to do with the registrations, on their list.".to_owned(),
+            )),
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Decline => "decline",
+            Self::Configure => "configure",
+        }
+    }
+
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Approve => "Approve",
+            Self::Decline => "Decline",
+            Self::Configure => "Configure",
+        }
+    }
+
+    fn past(self) -> &'static str {
+        match self {
+            Self::Approve => "approved",
+            Self::Decline => "declined",
+            Self::Configure => "configured",
+        }
+    }
+}
+
+#[derive(Debug, Template)]
+#[template(path = "staff/review.html")]
+struct ReviewPage {
+    page: Page,
+    deed: Deed,
+    ids: String,
+    filter: Asked,
+    all: bool,
+    count: usize,
+    rows: Vec<ReviewRow>,
+    rooms: Vec<RoomRow>,
+    reason: Option<Field>,
+    destination: Option<Field>,
+    without_place: usize,
+    back_url: String,
+}
+
+#[derive(Debug)]
+struct ReviewRow {
+    label: String,
+    account: String,
+    plan: String,
+    place: String,
+    has_24_kernel: bool,
+}
+
+#[derive(Debug)]
+struct RoomRow {
+    name: String,
+    memory_before: String,
+    memory_after: String,
+    disk_after: String,
+    takes: usize,
+}
+
+#[derive(Debug, Template)]
+#[template(path = "staff/review_done.html")]
+struct DonePage {
+    page: Page,
+    done: usize,
+    past: &'static str,
+    refused: Vec<(String, String)>,
+    back_url: String,
+}
+
+/// The list's form: filters, ticked rows (repeated `id`), or `all`.
+#[derive(Debug, Default)]
+struct Chosen {
+    asked: Asked,
+    ids: Vec<i64>,
+    all: bool,
+    count: i64,
+    deed: String,
+}
+
+fn chosen(pairs: Vec<(String, String)>) -> Result<Chosen, Fault> {
+    let bad = || Fault::BadRequest("The choice cannot be read. Start from the list.".to_owned());
+    let mut chosen = Chosen::default();
+    for (name, value) in pairs {
+        match name.as_str() {
+            "id" => chosen.ids.push(value.parse().map_err(|_| bad())?),
+            "all" => chosen.all = value == "yes",
+            "count" => chosen.count = value.parse().map_err(|_| bad())?,
+            "do" => chosen.deed = value,
+            "state" => chosen.asked.state = value,
+            "plan" => chosen.asked.plan = value,
+            "q" => chosen.asked.q = value,
+            "unconfigured" => chosen.asked.unconfigured = value,
+            _ => return Err(bad()),
+        }
+    }
+    Ok(chosen)
+}
+
+/// `GET /staff/registrations/review`
+pub async fn review(
+    portal: Portal,
+    staff: Staff,
+    query: Query<Vec<(String, String)>>,
+) -> Result<HttpResponse, Fault> {
+    let chosen = chosen(query.0)?;
+    let deed = Deed::parse(&chosen.deed)?;
+    present(
+        &portal,
+        &staff,
+        deed,
+        chosen.asked,
+        chosen.all.then_some(chosen.count),
+        chosen.ids,
+        ("", "", Problems::default()),
+    )
+    .await
+}
+
+/// The registrations meant: all that the filter finds if `count` is given, else those ticked.
+async fn find(
+    portal: &Portal,
+    asked: &Asked,
+    count: Option<i64>,
+    ids: Vec<i64>,
+) -> Result<Vec<RegistrationRow>, Fault> {
+    let filter = asked.filter()?;
+    let back = asked.url("/staff/registrations", "");
+    let limit = i64::try_from(AT_ONCE).unwrap_or(1000) + 1;
+    let rows = match count {
+        Some(count) => {
+            let rows = portal::read(portal, move |conn| {
+                pages_staff::registrations(conn, &filter, None, limit)
+            })
+            .await?;
+            let found = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+            if found != count && found <= limit - 1 {
+                let message = format!(
+                    "The list has changed: it had {count} rows when you looked, and has {found} now. Look again."
+                );
+                return Err(Fault::conflict_at(message, back, "Back to the list"));
+            }
+            rows
+        }
+        None => {
+            let ids: Vec<RegistrationId> = ids.into_iter().map(RegistrationId).collect();
+            portal::read(portal, move |conn| {
+                pages_staff::registrations_by_id(conn, &ids)
+            })
+            .await?
+        }
+    };
+    if rows.is_empty() {
+        return Err(Fault::conflict_at(
+            "Tick at least one registration, or choose all that the filter finds.",
+            back,
+            "Back to the list",
+        ));
+    }
+    if rows.len() > AT_ONCE {
+        return Err(Fault::conflict_at(
+            format!("At most {AT_ONCE} can be taken at once. Narrow the filter."),
+            back,
+            "Back to the list",
+        ));
+    }
+    Ok(rows)
+}
+
+async fn present(
+    portal: &Portal,
+    staff: &Staff,
+    deed: Deed,
+    asked: Asked,
+    count: Option<i64>,
+    ids: Vec<i64>,
+    (reason, destination, problems): (&str, &str, Problems),
+) -> Result<HttpResponse, Fault> {
+    let rows = find(portal, &asked, count, ids).await?;
+    let rooms = portal::read(portal, hosts::rooms).await?;
+    let status = if problems.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
+    let plural = if rows.len() == 1 {
+        "registration"
+    } else {
+        "registrations"
+    };
+    let title = format!("{} {} {plural}", deed.verb(), rows.len());
+    let page = staff
+        .page(Area::Registrations, title)
+        .crumb("Registrations", asked.url("/staff/registrations", ""))
+        .problems(problems);
+    let only = destination.parse().ok().map(HostId);
+    let (places, after) = if deed == Deed::Configure {
+        spread(&rooms, &rows, only)
+    } else {
+        (HashMap::new(), Vec::new())
+    };
+    let beta = |room: &&Room| room.role == HostRole::Beta;
+    let mut choices = vec![Choice::new("", "The proposed host for each")];
+    choices.extend(rooms.iter().filter(beta).map(|room| {
+        Choice::new(
+            room.host,
+            format!(
+                "{} ({} free)",
+                room.name,
+                units::mebibytes(room.memory_free_mb())
+            ),
+        )
+    }));
+    let name = |host: HostId| {
+        rooms
+            .iter()
+            .find(|room| room.host == host)
+            .map(|room| room.name.clone())
+            .unwrap_or_default()
+    };
+    let view = ReviewPage {
+        deed,
+        ids: rows
+            .iter()
+            .map(|row| row.registration.id.to_string())
+            .collect::<Vec<_>>()
+            .join(","),
+        all: count.is_some(),
+        count: rows.len(),
+        without_place: if deed == Deed::Configure {
+            rows.len() - places.len()
+        } else {
+            0
+        },
+        rows: rows
+            .iter()
+            .take(200)
+            .map(|row| ReviewRow {
+                label: row.linode.label.clone(),
+                account: row.account.clone(),
+                plan: row.plan.label.clone(),
+                place: places
+                    .get(&row.registration.id)
+                    .map_or_else(|| "no room".to_owned(), |host| name(*host)),
+                has_24_kernel: row.has_24_kernel,
+            })
+            .collect(),
+        rooms: after
+            .iter()
+            .filter_map(|room| Some((room, rooms.iter().find(|before| before.host == room.host)?)))
+            .map(|(room, before)| RoomRow {
+                name: room.name.clone(),
+                memory_before: units::mebibytes(before.memory_free_mb()),
+                memory_after: units::mebibytes(room.memory_free_mb()),
+                disk_after: units::mebibytes(room.disk_free_mb()),
+                takes: places.values().filter(|host| **host == room.host).count(),
+            })
+            .collect(),
+        reason: (deed == Deed::Decline).then(|| {
+            Field::new("reason", "Reason", Input::Area(4))
+                .value(reason)
+                .hint("The member reads it, by mail and on the registration page.")
+                .with(&page.problems)
+        }),
+        destination: (deed == Deed::Configure).then(|| {
+            Field::select("destination", "Host", choices)
+                .value(destination)
+                .with(&page.problems)
+        }),
+        back_url: asked.url("/staff/registrations", ""),
+        filter: asked,
+        page,
+    };
+    page::html_status(status, &view)
+}
+
+/// Where each would go, one after the other, and the beta hosts' room when all have gone.
+fn spread(
+    rooms: &[Room],
+    rows: &[RegistrationRow],
+    only: Option<HostId>,
+) -> (HashMap<RegistrationId, HostId>, Vec<Room>) {
+    let mut left: Vec<Room> = rooms
+        .iter()
+        .filter(|room| room.role == HostRole::Beta && only.is_none_or(|host| host == room.host))
+        .cloned()
+        .collect();
+    let mut places = HashMap::new();
+    for row in rows {
+        let need = Need {
+            from: row.linode.host_id,
+            plan: row.plan.id,
+            memory_mb: row.plan.ram_mb,
+            disk_mb: row.disk_mb,
+            role: HostRole::Beta,
+        };
+        let Some(host) = placement::propose(&left, &need).map(|room| room.host) else {
+            continue;
+        };
+        places.insert(row.registration.id, host);
+        if let Some(room) = left.iter_mut().find(|room| room.host == host) {
+            room.memory_promised_mb += need.memory_mb;
+            room.disk_promised_mb += need.disk_mb;
+        }
+    }
+    (places, left)
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeedForm {
+    /// Ids, separated by commas; those that the page showed, also for `all`.
+    ids: String,
+    #[serde(default)]
+    all: String,
+    count: i64,
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    plan: String,
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    unconfigured: String,
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    destination: String,
+}
+impl FormData for DeedForm {}
+
+/// `POST /staff/registrations/{approve|decline|configure}`
+pub async fn act(
+    portal: Portal,
+    staff: Staff,
+    deed: crate::web::extract::Path<String>,
+    form: Form<DeedForm>,
+) -> Result<HttpResponse, Fault> {
+    let deed = Deed::parse(&deed.0).map_err(|_| Fault::NotFound)?;
+    let form = form.0;
+    let ids: Result<Vec<i64>, _> = form
+        .ids
+        .split(',')
+        .filter(|id| !id.is_empty())
+        .map(str::parse)
+        .collect();
+    let ids = ids.map_err(|_| Fault::NotFound)?;
+    if ids.len() > AT_ONCE {
+        return Err(Fault::TooLarge);
+    }
+    let asked = Asked {
+        state: form.state.clone(),
+        plan: form.plan.clone(),
+        q: form.q.clone(),
+        unconfigured: form.unconfigured.clone(),
+        after: String::new(),
+    };
+    let back_url = asked.url("/staff/registrations", "");
+    let is_all = form.all == "yes";
+    // The page's own ids are what is acted on, so that a second press finds them done instead of finding others; "all" is
+    // checked once more: a row that came meanwhile was not seen by anyone.
+    let rows = find(&portal, &asked, None, ids.clone()).await?;
+    if is_all && i64::try_from(ids.len()).unwrap_or(i64::MAX) != form.count {
+        return Err(Fault::conflict_at(
+            "The number of rows does not match what you saw. Look again.",
+            back_url,
+            "Back to the list",
+        ));
+    }
+    let labels: HashMap<RegistrationId, String> = rows
+        .iter()
+        .map(|row| (row.registration.id, row.linode.label.clone()))
+        .collect();
+    let states: Vec<(RegistrationId, RegistrationState)> = rows
+        .iter()
+        .map(|row| (row.registration.id, row.registration.state))
+        .collect();
+    let (actor, sent) = (staff.actor.clone(), form.clone());
+    match portal::submit(&portal, move |app| {
+        carry_out(app, &actor, deed, &states, &sent)
+    })
+    .await?
+    {
+        Err(problems) => {
+            present(
+                &portal,
+                &staff,
+                deed,
+                asked,
+                None,
+                ids,
+                (&form.reason, &form.destination, problems),
+            )
+            .await
+        }
+        Ok(many) if many.refused.is_empty() => {
+            let count = many.done.len();
+            let said = if count == 1 {
+                format!("1 registration is {}.", deed.past())
+            } else {
+                format!("{count} registrations are {}.", deed.past())
+            };
+            Ok(page::see_other_saying(&back_url, Flash::good(said)))
+        }
+        Ok(many) => {
+            let label = |id: &RegistrationId| {
+                labels
+                    .get(id)
+                    .cloned()
+                    .unwrap_or_else(|| format!("Registration {id}"))
+            };
+            let page = staff.page(
+                Area::Registrations,
+                format!(
+                    "{} of {} not {}",
+                    many.refused.len(),
+                    many.refused.len() + many.done.len(),
+                    deed.past()
+                ),
+            );
+            let view = DonePage {
+                page: page.crumb("Registrations", &back_url),
+                done: many.done.len(),
+                past: deed.past(),
+                refused: many
+                    .refused
+                    .iter()
+                    .map(|(id, why)| (label(id), why.clone()))
+                    .collect(),
+                back_url,
+            };
+            page::html_status(StatusCode::UNPROCESSABLE_ENTITY, &view)
+        }
+    }
+}
+
+fn carry_out(
+    app: &App,
+    actor: &Actor,
+    deed: Deed,
+    rows: &[(RegistrationId, RegistrationState)],
+    form: &DeedForm,
+) -> Result<Many<RegistrationId>, AppError> {
+    let ids: Vec<RegistrationId> = rows.iter().map(|(id, _)| *id).collect();
+    match deed {
+        Deed::Approve => app.approve(actor, &ids),
+        Deed::Decline => app.decline(actor, &ids, &form.reason),
+        Deed::Configure => {
+            let destination = form.destination.parse().ok().map(HostId);
+            let waiting: Vec<RegistrationId> = rows
+                .iter()
+                .filter(|(_, state)| *state == RegistrationState::Requested)
+                .map(|(id, _)| *id)
+                .collect();
+            let mut many = Many {
+                done: Vec::new(),
+                refused: app.approve(actor, &waiting)?.refused,
+            };
+            for id in ids {
+                if many.refused.iter().any(|(refused, _)| *refused == id) {
+                    continue;
+                }
+                match app.offer(actor, id, destination) {
+                    Ok(_) => many.done.push(id),
+                    Err(AppError::Conflict(why)) => many.refused.push((id, why)),
+                    Err(AppError::NotFound) => many
+                        .refused
+                        .push((id, "There is no such registration or host.".to_owned())),
+                    Err(other) => return Err(other),
+                }
+            }
+            Ok(many)
+        }
+    }
+}

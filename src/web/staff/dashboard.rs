@@ -1,0 +1,236 @@
+//! `/staff/`: what waits, what runs, what failed, who is silent, and how much room there is.
+
+use actix_web::HttpResponse;
+use askama::Template;
+
+use super::{Counted, heard};
+use crate::app::AppError;
+use crate::domain::time::Time;
+use crate::domain::words::{HostRole, JobState, MigrationState, RegistrationState};
+use crate::store::pages_staff::{self, MigrationFilter, MigrationRow, RegistrationFilter};
+use crate::store::{hosts, jobs, migrations};
+use crate::web::error::Fault;
+use crate::web::extract::Staff;
+use crate::web::members::Link;
+use crate::web::page::{self, Area, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::{Tag, When, units};
+
+#[derive(Debug, Template)]
+#[template(path = "staff/dashboard.html")]
+pub struct DashboardPage {
+    pub page: Page,
+    pub counts: Vec<Counted>,
+    pub attention: Vec<FailedRow>,
+    pub silent: Vec<SilentRow>,
+    pub capacity: Vec<RoomRow>,
+    pub as_of: When,
+}
+
+#[derive(Debug)]
+pub struct FailedRow {
+    pub link: Link,
+    pub state: Tag,
+    pub why: String,
+}
+
+#[derive(Debug)]
+pub struct SilentRow {
+    pub link: Link,
+    pub seen: When,
+}
+
+#[derive(Debug)]
+pub struct RoomRow {
+    pub link: Link,
+    pub state: Tag,
+    pub heard: Tag,
+    pub memory_used: i64,
+    pub memory: i64,
+    pub memory_free: String,
+    pub disk_free: String,
+}
+
+struct Facts {
+    registrations: Vec<(RegistrationState, i64)>,
+    unconfigured: i64,
+    migrations: Vec<(MigrationState, i64)>,
+    jobs: Vec<(JobState, i64)>,
+    failed: Vec<MigrationRow>,
+    hosts: Vec<hosts::Host>,
+    rooms: Vec<crate::domain::placement::Room>,
+    now: Time,
+}
+
+/// `GET /staff/`
+pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
+    let facts = portal::run(&portal, |app| {
+        let now = app.now();
+        app.db.read(|conn| {
+            let failed = MigrationFilter {
+                states: vec![MigrationState::Failed],
+                ..MigrationFilter::default()
+            };
+            let unconfigured = RegistrationFilter {
+                state: Some(RegistrationState::Approved),
+                unconfigured: true,
+                ..RegistrationFilter::default()
+            };
+            Ok::<_, AppError>(Facts {
+                registrations: pages_staff::registration_counts(conn)?,
+                unconfigured: pages_staff::count_registrations(conn, &unconfigured)?,
+                migrations: migrations::counts(conn)?,
+                jobs: jobs::counts(conn)?,
+                failed: pages_staff::migrations(conn, &failed, None, 10)?,
+                hosts: hosts::all(conn)?,
+                rooms: hosts::rooms(conn)?,
+                now,
+            })
+        })
+    })
+    .await?;
+    page::html(&DashboardPage::new(
+        staff.page(Area::StaffHome, "Staff dashboard"),
+        &facts,
+    ))
+}
+
+impl DashboardPage {
+    fn new(page: Page, facts: &Facts) -> Self {
+        let zone = page.zone();
+        let silent: Vec<SilentRow> = facts
+            .hosts
+            .iter()
+            .filter_map(|host| Some((host, host.last_seen_at?)))
+            .filter(|(_, at)| facts.now.seconds_since(*at) > crate::app::agents::SILENT_S)
+            .map(|(host, at)| SilentRow {
+                link: host_link(host),
+                seen: zone.show(at.utc()),
+            })
+            .collect();
+        let attention = facts.failed.iter().map(|row| FailedRow {
+            link: Link::new(
+                format!("/staff/migrations/{}", row.migration.id),
+                format!("Migration {} of {}", row.migration.id, row.linode),
+            ),
+            state: Tag::migration(row.migration.state),
+            why: row.migration.failure.clone(),
+        });
+        Self {
+            counts: counts(facts, silent.len()),
+            attention: attention.collect(),
+            silent,
+            capacity: capacity(facts),
+            as_of: zone.precise(facts.now.utc()),
+            page,
+        }
+    }
+}
+
+fn host_link(host: &hosts::Host) -> Link {
+    Link::new(format!("/staff/hosts/{}", host.id), host.name.clone())
+}
+
+fn counts(facts: &Facts, silent: usize) -> Vec<Counted> {
+    let registrations = |state| {
+        facts
+            .registrations
+            .iter()
+            .find(|(of, _)| *of == state)
+            .map_or(0, |(_, count)| *count)
+    };
+    let migrations = |states: &[MigrationState]| {
+        facts
+            .migrations
+            .iter()
+            .filter(|(of, _)| states.contains(of))
+            .map(|(_, count)| *count)
+            .sum()
+    };
+    let jobs = |state| {
+        facts
+            .jobs
+            .iter()
+            .find(|(of, _)| *of == state)
+            .map_or(0, |(_, count)| *count)
+    };
+    let row = |url: &str, label: &str, count: i64| Counted {
+        url: url.to_owned(),
+        label: label.to_owned(),
+        count,
+        is_bad: false,
+    };
+    let bad = |url: &str, label: &str, count: i64| Counted {
+        is_bad: count > 0,
+        ..row(url, label, count)
+    };
+    use MigrationState as S;
+    vec![
+        row(
+            "/staff/registrations?state=requested",
+            "registrations wait for review",
+            registrations(RegistrationState::Requested),
+        ),
+        row(
+            "/staff/registrations?state=approved&unconfigured=yes",
+            "approved, not configured",
+            facts.unconfigured,
+        ),
+        row(
+            "/staff/migrations?state=offered",
+            "offers wait for their member",
+            migrations(&[S::Offered]),
+        ),
+        row(
+            "/staff/migrations?state=queued",
+            "migrations queued",
+            migrations(&[S::Queued]),
+        ),
+        row(
+            "/staff/migrations?state=running",
+            "migrations running",
+            migrations(&[S::Preparing, S::Copying, S::Switching]),
+        ),
+        row(
+            "/staff/migrations?state=finished",
+            "finished, not confirmed",
+            migrations(&[S::Finished]),
+        ),
+        bad(
+            "/staff/migrations?state=failed",
+            "migrations failed",
+            migrations(&[S::Failed]),
+        ),
+        bad(
+            "/staff/jobs?state=failed",
+            "jobs failed",
+            jobs(JobState::Failed),
+        ),
+        bad(
+            "/staff/hosts?silent=yes",
+            "hosts silent",
+            i64::try_from(silent).unwrap_or(i64::MAX),
+        ),
+    ]
+}
+
+fn capacity(facts: &Facts) -> Vec<RoomRow> {
+    facts
+        .rooms
+        .iter()
+        .filter(|room| room.role != HostRole::Source)
+        .filter_map(|room| {
+            let host = facts.hosts.iter().find(|host| host.id == room.host)?;
+            Some(RoomRow {
+                link: host_link(host),
+                state: Tag::host(host.state),
+                heard: heard(host, facts.now),
+                memory_used: room.memory_promised_mb,
+                memory: room.memory_mb,
+                memory_free: units::mebibytes(room.memory_free_mb()),
+                disk_free: units::mebibytes(room.disk_free_mb()),
+            })
+        })
+        .take(50)
+        .collect()
+}

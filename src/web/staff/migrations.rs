@@ -1,0 +1,459 @@
+//! `/staff/migrations`: by state, page by page; one with its steps, attempts, log and who did what; retry, cancel, roll back.
+
+use actix_web::HttpResponse;
+use askama::Template;
+use serde::Deserialize;
+
+use super::{ROWS, StateTab, cut, query};
+use crate::app::{Actor, App, AppError};
+use crate::domain::ids::{HostId, MigrationId};
+use crate::domain::migration::Step;
+use crate::domain::text::Word;
+use crate::domain::time::Time;
+use crate::domain::words::MigrationState as State;
+use crate::store::migrations::{self, Migration};
+use crate::store::pages_members::{self, MigrationDetail};
+use crate::store::pages_staff::{self, AuditRow, JobRow, MigrationFilter};
+use crate::web::error::Fault;
+use crate::web::extract::{Form, Nothing, Path, Query, Staff};
+use crate::web::live;
+use crate::web::members::Link;
+use crate::web::members::linode::job_name;
+use crate::web::members::migration::{Live, MigrationPage, is_moving, kind_name};
+use crate::web::page::{self, Area, ConfirmPage, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::{Pager, Tag, When};
+
+#[derive(Debug, Template)]
+#[template(path = "staff/migrations.html")]
+pub struct MigrationsPage {
+    pub page: Page,
+    pub tabs: Vec<StateTab>,
+    pub rows: Vec<Row>,
+    pub pager: Pager,
+}
+
+#[derive(Debug)]
+pub struct Row {
+    pub link: Link,
+    pub linode: String,
+    pub account: String,
+    pub kind: &'static str,
+    pub from: String,
+    pub to: String,
+    pub state: Tag,
+    pub step: String,
+    pub at: When,
+    pub why: String,
+}
+
+#[derive(Debug, Template)]
+#[template(path = "staff/migration.html")]
+pub struct StaffMigrationPage {
+    pub page: Page,
+    /// What the member sees.
+    pub shown: MigrationPage,
+    pub account: String,
+    pub failure_detail: String,
+    pub jobs: Vec<StepRow>,
+    pub trail: Vec<TrailRow>,
+    pub can_roll_back: bool,
+    pub facts: Vec<(&'static str, String)>,
+}
+
+#[derive(Debug)]
+pub struct StepRow {
+    pub link: Link,
+    pub host: String,
+    pub state: Tag,
+    pub attempt: i32,
+    pub started: Option<When>,
+    pub finished: Option<When>,
+    pub message: String,
+}
+
+#[derive(Debug)]
+pub struct TrailRow {
+    pub at: When,
+    pub actor: String,
+    pub action: String,
+    pub change: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub struct Asked {
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    host: String,
+    #[serde(default)]
+    before: String,
+}
+
+const PATH: &str = "/staff/migrations";
+const RUNNING: [State; 3] = [State::Preparing, State::Copying, State::Switching];
+
+impl Asked {
+    fn filter(&self) -> Result<(MigrationFilter, Option<MigrationId>), Fault> {
+        let unknown =
+            || Fault::BadRequest("The list cannot be filtered so. Start from its tabs.".to_owned());
+        let states = match self.state.as_str() {
+            "" => Vec::new(),
+            "running" => RUNNING.to_vec(),
+            word => vec![State::parse(word).ok_or_else(unknown)?],
+        };
+        let number = |text: &str| {
+            if text.is_empty() {
+                Ok(None)
+            } else {
+                text.parse().map(Some).map_err(|_| unknown())
+            }
+        };
+        let filter = MigrationFilter {
+            states,
+            host: number(&self.host)?.map(HostId),
+            linode: None,
+        };
+        Ok((filter, number(&self.before)?.map(MigrationId)))
+    }
+}
+
+/// `GET /staff/migrations`
+pub async fn list(
+    portal: Portal,
+    staff: Staff,
+    asked: Query<Asked>,
+) -> Result<HttpResponse, Fault> {
+    let (filter, before) = asked.0.filter()?;
+    let (rows, counts) = portal::read(&portal, move |conn| {
+        let rows = pages_staff::migrations(
+            conn,
+            &filter,
+            before,
+            i64::try_from(ROWS).unwrap_or(100) + 1,
+        )?;
+        Ok((rows, migrations::counts(conn)?))
+    })
+    .await?;
+    let (rows, more) = cut(rows);
+    let url = |before: String| {
+        format!(
+            "{PATH}{}",
+            query(&[
+                ("state", asked.0.state.clone()),
+                ("host", asked.0.host.clone()),
+                ("before", before)
+            ])
+        )
+    };
+    let pager = Pager {
+        first: (!asked.0.before.is_empty()).then(|| url(String::new())),
+        next: rows
+            .last()
+            .filter(|_| more)
+            .map(|last| url(last.migration.id.to_string())),
+    };
+    let page = staff.page(Area::Migrations, "Migrations");
+    let zone = page.zone();
+    let rows = rows
+        .iter()
+        .map(|row| Row {
+            link: Link::new(
+                format!("{PATH}/{}", row.migration.id),
+                format!("Migration {}", row.migration.id),
+            ),
+            linode: row.linode.clone(),
+            account: row.account.clone(),
+            kind: kind_name(row.migration.kind),
+            from: row.source.clone(),
+            to: row.destination.clone(),
+            state: Tag::migration(row.migration.state),
+            step: row
+                .migration
+                .step
+                .map(|step| step.to_string().replace('_', " "))
+                .unwrap_or_default(),
+            at: zone.show(
+                row.migration
+                    .finished_at
+                    .or(row.migration.started_at)
+                    .or(row.migration.queued_at)
+                    .unwrap_or(row.migration.offered_at)
+                    .utc(),
+            ),
+            why: row.migration.failure.clone(),
+        })
+        .collect();
+    page::html(&MigrationsPage {
+        tabs: tabs(&asked.0.state, &counts),
+        rows,
+        pager,
+        page,
+    })
+}
+
+fn tabs(current: &str, counts: &[(State, i64)]) -> Vec<StateTab> {
+    let count = |states: &[State]| {
+        counts
+            .iter()
+            .filter(|(of, _)| states.contains(of))
+            .map(|(_, count)| *count)
+            .sum()
+    };
+    let tab = |word: &str, label: &str, count: i64| StateTab {
+        url: format!("{PATH}{}", query(&[("state", word.to_owned())])),
+        label: label.to_owned(),
+        count,
+        current: current == word,
+    };
+    let mut tabs = vec![
+        tab("", "All", count(State::ALL)),
+        tab("running", "Running", count(&RUNNING)),
+    ];
+    let single = State::ALL.iter().filter(|state| !RUNNING.contains(state));
+    tabs.extend(single.map(|state| {
+        tab(
+            &state.to_string(),
+            &Tag::migration(*state).text,
+            count(&[*state]),
+        )
+    }));
+    tabs
+}
+
+struct Found {
+    detail: MigrationDetail,
+    jobs: Vec<JobRow>,
+    trail: Vec<AuditRow>,
+    account: String,
+    now: Time,
+}
+
+async fn find(portal: &Portal, id: i64) -> Result<Found, Fault> {
+    let now = portal.now();
+    let found = portal::read(portal, move |conn| {
+        let Some(detail) = pages_members::migration(conn, None, MigrationId(id), now)? else {
+            return Ok(None);
+        };
+        let account = crate::store::people::account(conn, detail.migration.account_id)?
+            .map(|account| account.name)
+            .unwrap_or_default();
+        Ok(Some(Found {
+            jobs: pages_staff::jobs_of_migration(conn, MigrationId(id))?,
+            trail: pages_staff::audit_of(conn, &format!("migration {id}"))?,
+            account,
+            detail,
+            now,
+        }))
+    })
+    .await?;
+    found.ok_or(Fault::NotFound)
+}
+
+/// `GET /staff/migrations/{id}`
+pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpResponse, Fault> {
+    let found = find(&portal, id.0).await?;
+    let detail = &found.detail;
+    let mut page = staff
+        .page(
+            Area::Migrations,
+            format!("Migration {} of {}", id.0, detail.linode.label),
+        )
+        .crumb("Migrations", PATH);
+    if is_moving(detail.migration.state) {
+        let live = Live::new(
+            &detail.migration,
+            detail.job.as_ref(),
+            detail.position,
+            found.now,
+            page.zone(),
+        );
+        page = page.live(format!("{PATH}/{}/events", id.0), live.shape);
+    }
+    page::html(&StaffMigrationPage::new(page, &found))
+}
+
+impl StaffMigrationPage {
+    fn new(page: Page, found: &Found) -> Self {
+        let zone = page.zone();
+        let migration = &found.detail.migration;
+        Self {
+            shown: MigrationPage::new(page.clone(), &found.detail, found.now),
+            account: found.account.clone(),
+            failure_detail: migration.failure_detail.clone(),
+            jobs: found
+                .jobs
+                .iter()
+                .map(|row| StepRow {
+                    link: Link::new(
+                        format!("/staff/jobs/{}", row.job.id),
+                        format!("{} (job {})", job_name(row.job.kind), row.job.id),
+                    ),
+                    host: row.host.clone(),
+                    state: Tag::job(row.job.state),
+                    attempt: row.job.attempt,
+                    started: row.job.started_at.map(|at| zone.precise(at.utc())),
+                    finished: row.job.finished_at.map(|at| zone.precise(at.utc())),
+                    message: row.job.message.clone(),
+                })
+                .collect(),
+            trail: found
+                .trail
+                .iter()
+                .map(|row| TrailRow {
+                    at: zone.precise(row.at.utc()),
+                    actor: if row.address.is_empty() {
+                        row.actor.clone()
+                    } else {
+                        format!("{} ({})", row.actor, row.address)
+                    },
+                    action: row.action.clone(),
+                    change: if row.before.is_empty() {
+                        row.after.clone()
+                    } else {
+                        format!("{} → {}", row.before, row.after)
+                    },
+                })
+                .collect(),
+            can_roll_back: migration.step == Some(Step::Start) && !found.detail.linode.fetched,
+            facts: vec![
+                ("Round", migration.round.to_string()),
+                ("Epoch at the source", migration.epoch.to_string()),
+                (
+                    "Linode's epoch now",
+                    format!(
+                        "{}{}",
+                        found.detail.linode.epoch,
+                        if found.detail.linode.fetched {
+                            ", fetched"
+                        } else {
+                            ", not fetched"
+                        }
+                    ),
+                ),
+                ("Time to shut down", format!("{} s", migration.stop_limit_s)),
+            ],
+            page,
+        }
+    }
+}
+
+/// `GET /staff/migrations/{id}/events`
+pub async fn events(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpResponse, Fault> {
+    find(&portal, id.0).await?;
+    let token = staff
+        .context
+        .session_cookie()
+        .unwrap_or_default()
+        .to_owned();
+    Ok(live::stream(
+        portal,
+        MigrationId(id.0),
+        None,
+        token,
+        staff.zone(),
+    ))
+}
+
+type Call = fn(&App, &Actor, MigrationId) -> Result<Migration, AppError>;
+
+/// What staff can do with a migration, by the last part of the address.
+struct Deed {
+    verb: &'static str,
+    title: &'static str,
+    consequences: &'static [&'static str],
+    call: Call,
+    danger: bool,
+}
+
+const DEEDS: [Deed; 3] = [
+    Deed {
+        verb: "cancel",
+        title: "Cancel",
+        consequences: &[
+            "The Linode stays where it is and goes on running. What was copied is thrown away, the place on the new host is given up.",
+        ],
+        call: |app, actor, id| app.cancel_migration(actor, id),
+        danger: true,
+    },
+    Deed {
+        verb: "retry",
+        title: "Retry",
+        consequences: &["It is queued again, and goes on from what was copied."],
+        call: |app, actor, id| app.retry_migration(actor, id),
+        danger: false,
+    },
+    Deed {
+        verb: "roll-back",
+        title: "Roll back",
+        consequences: &[
+            "The new host was never told that it owns the Linode. The old host is granted it again and starts it; the new host never will.",
+        ],
+        call: |app, actor, id| app.roll_back_migration(actor, id),
+        danger: true,
+    },
+];
+
+fn deed(verb: &str) -> Result<&'static Deed, Fault> {
+    DEEDS
+        .iter()
+        .find(|deed| deed.verb == verb)
+        .ok_or(Fault::NotFound)
+}
+
+/// `GET /staff/migrations/{id}/{cancel|retry|roll-back}`
+pub async fn ask(
+    portal: Portal,
+    staff: Staff,
+    path: Path<(i64, String)>,
+) -> Result<HttpResponse, Fault> {
+    let (id, verb) = path.0;
+    let deed = deed(&verb)?;
+    let found = find(&portal, id).await?;
+    let url = format!("{PATH}/{id}");
+    let title = format!(
+        "{} migration {id} of {}",
+        deed.title, found.detail.linode.label
+    );
+    page::html(&ConfirmPage {
+        page: staff
+            .page(Area::Migrations, format!("{title}?"))
+            .crumb("Migrations", PATH)
+            .crumb(format!("Migration {id}"), &url),
+        consequences: deed
+            .consequences
+            .iter()
+            .map(|line| (*line).to_owned())
+            .collect(),
+        rows: Vec::new(),
+        action: format!("{url}/{verb}"),
+        hidden: Vec::new(),
+        fields: Vec::new(),
+        button: title,
+        danger: deed.danger,
+        back_url: url,
+        back_label: "Leave it as it is".to_owned(),
+    })
+}
+
+/// `POST /staff/migrations/{id}/{cancel|retry|roll-back}`
+pub async fn act(
+    portal: Portal,
+    staff: Staff,
+    path: Path<(i64, String)>,
+    _form: Form<Nothing>,
+) -> Result<HttpResponse, Fault> {
+    let (id, verb) = path.0;
+    let call = deed(&verb)?.call;
+    let actor = staff.actor.clone();
+    let url = format!("{PATH}/{id}");
+    match portal::run(&portal, move |app| call(app, &actor, MigrationId(id))).await {
+        Ok(_) => Ok(page::see_other(&url)),
+        Err(Fault::Conflict { message, .. }) => Err(Fault::conflict_at(
+            message,
+            url,
+            "See how the migration stands",
+        )),
+        Err(other) => Err(other),
+    }
+}
