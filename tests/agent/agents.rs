@@ -80,6 +80,10 @@ impl Agent {
     }
 
     pub fn configured(machine: &Machine, name: &str, portal: &str) -> Self {
+        Self::on_platform(machine, name, portal, "uml")
+    }
+
+    pub fn on_platform(machine: &Machine, name: &str, portal: &str, platform: &str) -> Self {
         let dir = machine.dir.path().join(name);
         fs::create_dir_all(dir.join("disks")).unwrap();
         let port = TcpListener::bind("127.0.0.1:0")
@@ -92,7 +96,7 @@ impl Agent {
              [transfer]\nlisten = \"127.0.0.1:{port}\"\n\
              [disks]\nstore = \"files\"\ndir = {:?}\n\
              [driver]\nkind = \"simulated\"\nhost = {name:?}\nwitness = {:?}\naddresses = {:?}\n\
-             write_every_ms = 2\nstop_delay_ms = 30\nprovision_missing = true\n",
+             platform = {platform:?}\nwrite_every_ms = 2\nstop_delay_ms = 30\nprovision_missing = true\n",
             dir.join("state"),
             dir.join("disks"),
             machine.witness(),

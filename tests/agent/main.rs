@@ -30,7 +30,13 @@ mod portal;
 mod samples;
 #[cfg(feature = "agent")]
 mod simulated;
+#[cfg(all(feature = "agent", feature = "portal"))]
+#[path = "../support/mod.rs"]
+#[allow(dead_code, unused_macros, reason = "shared with the portal's tests")]
+mod support;
 #[cfg(feature = "agent")]
 mod transfer;
 #[cfg(feature = "agent")]
 mod uml;
+#[cfg(all(feature = "agent", feature = "portal"))]
+mod whole;
