@@ -156,6 +156,18 @@ impl Agent {
         }
     }
 
+    /// SIGSTOP, and SIGCONT after a while.
+    pub fn stand_still(&self, rest: Duration) {
+        let process = self
+            .child
+            .as_ref()
+            .and_then(|child| ProcessRef::of(child.id()))
+            .unwrap();
+        process.signal(Signal::STOP).unwrap();
+        thread::sleep(rest);
+        process.signal(Signal::CONT).unwrap();
+    }
+
     /// SIGTERM; how long it took to end.
     pub fn terminate(&mut self) -> Duration {
         let mut child = self.child.take().unwrap();

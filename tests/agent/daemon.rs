@@ -186,6 +186,79 @@ fn a_revoked_agent_stops_asking_and_leaves_its_guests_alone() {
 }
 
 #[test]
+fn a_running_agent_takes_up_a_rotated_credential() {
+    let (machine, portal) = (Machine::new(), Portal::start());
+    let agent = with_guest(&machine, &portal);
+    assert!(agent.tool(&["rotate"]).status.success());
+    let old = agent.credential();
+    portal.state.0.lock().unwrap().replaced.insert(old.clone());
+    // Ends the open poll; the next one is refused, and asked again with the new credential.
+    portal.give(&old, LinodeId(6), shutdown());
+    let job = portal.give(&format!("{old}-new"), LINODE, shutdown());
+    succeeded(portal.outcome(job));
+}
+
+/// After a reboot with the portal away: only what this host owns, only by root, and on record.
+#[test]
+fn root_may_start_what_the_host_owns_without_the_portal() {
+    let (machine, portal) = (Machine::new(), Portal::start());
+    let mut agent = with_guest(&machine, &portal);
+    let linode = LINODE.to_string();
+    let start = [
+        "override-start",
+        "--linode",
+        &linode,
+        "--reason",
+        "the portal is away",
+    ];
+    let refused = agent.tool(&start);
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("must be stopped"),
+        "{refused:?}"
+    );
+    agent.terminate();
+    agent
+        .guest(LINODE)
+        .unwrap()
+        .signal(rustix::process::Signal::KILL)
+        .unwrap();
+    eventually("the guest is gone", || agent.guest(LINODE).is_none());
+    assert!(
+        !agent
+            .tool(&[
+                "override-start",
+                "--linode",
+                "99",
+                "--reason",
+                "unknown here"
+            ])
+            .status
+            .success()
+    );
+    let out = agent.tool(&start);
+    if !rustix::process::geteuid().is_root() {
+        assert!(String::from_utf8_lossy(&out.stderr).contains("only root"));
+        return;
+    }
+    assert!(out.status.success(), "{out:?}");
+    assert!(agent.guest(LINODE).is_some());
+    let record = std::fs::read_to_string(agent.state().join("override.log")).unwrap();
+    assert!(record.contains("the portal is away"), "{record}");
+    agent.start();
+    let seal = Task::StopSeal {
+        migration: MigrationId(1),
+        epoch: 1,
+        stop_limit_s: 5,
+    };
+    succeeded(portal.outcome(portal.give(&agent.credential(), LINODE, seal)));
+    agent.terminate();
+    let out = agent.tool(&start);
+    assert!(!out.status.success(), "what is sealed stays down");
+    assert!(agent.guest(LINODE).is_none());
+    machine.judge();
+}
+
+#[test]
 fn a_stale_lease_stops_the_step_and_is_not_answered_for() {
     let (machine, portal) = (Machine::new(), Portal::start());
     let agent = with_guest(&machine, &portal);

@@ -1,6 +1,6 @@
 //! A tiny portal that speaks the wire: it hands out the orders a test gives it and keeps what the agents say.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,6 +36,8 @@ pub struct State {
     pub renewals: Vec<(JobId, Renew)>,
     pub digests: Vec<SealedDigests>,
     pub enrolled: BTreeMap<String, Enrol>,
+    /// Credentials that no longer count.
+    pub replaced: BTreeSet<String>,
     pub inventories: BTreeMap<String, Inventory>,
     /// The most orders that one poll could have had, and the polls open at once.
     pub polls: u64,
@@ -208,11 +210,19 @@ fn answer(request: &Request, shared: &(Mutex<State>, Condvar)) -> (u16, Value) {
             None => (403, json!({"error": "this token is not valid any more"})),
         };
     }
-    if lock.lock().unwrap().mood.revoked || request.credential.is_empty() {
+    let refused = {
+        let state = lock.lock().unwrap();
+        state.mood.revoked || state.replaced.contains(&request.credential)
+    };
+    if refused || request.credential.is_empty() {
         changed.notify_all();
         return (401, json!({"error": "revoked"}));
     }
     let answer = match parts.as_slice() {
+        ["credential", "rotate"] => (
+            200,
+            json!({"credential": format!("{}-new", request.credential)}),
+        ),
         ["poll"] => poll(request, shared),
         ["jobs", job, "renew"] => renew(JobId(job.parse().unwrap()), request, shared),
         ["jobs", job, "finish"] => finish(JobId(job.parse().unwrap()), request, shared),

@@ -16,8 +16,7 @@ use xenbeta::domain::words::{JobKind, LinodeStatus, MigrationState};
 use xenbeta::store::{migrations, programme};
 
 use crate::agents::{Agent, Machine, ask, eventually};
-use crate::support::fleet::{UML1, WEB, XEN1};
-use crate::support::hand::now_click;
+use crate::support::fleet::{DB, UML1, WEB, XEN1};
 use crate::support::{On, TestApp};
 
 /// As in `support`: what the test's own use of the database hashes, the portal's program must understand.
@@ -184,11 +183,16 @@ impl Whole {
     /// Nothing that was synced is missing on the disk it runs from.
     #[track_caller]
     fn nothing_lost(&self, at: usize, epoch: i64) {
+        self.nothing_lost_of(WEB, 1011, at, epoch);
+    }
+
+    #[track_caller]
+    fn nothing_lost_of(&self, linode: LinodeId, disk: i64, at: usize, epoch: i64) {
         let path = self.agents[at]
             .dir
-            .join(format!("disks/linodes/{WEB}/e{epoch}/1011.img"));
+            .join(format!("disks/linodes/{linode}/e{epoch}/{disk}.img"));
         let file = fs::File::open(path).unwrap();
-        let found = Ring::of(64 << 20).unwrap().read(&file, WEB).unwrap();
+        let found = Ring::of(64 << 20).unwrap().read(&file, linode).unwrap();
         assert!(found.newest > 0 && found.missing.is_empty(), "{found:?}");
         self.machine.judge();
     }
@@ -266,59 +270,97 @@ fn a_guest_that_does_not_come_up_runs_on_at_its_source() {
     whole.nothing_lost(1, epoch);
 }
 
-/// `kill -9` of either agent or the portal, ten times in a move and its way back, at random moments.
+/// `kill -9` of either agent or the portal, or an agent that stands still (SIGSTOP), at random moments, while two Linodes move there and back: at least ten times.
 #[test]
-fn anything_killed_at_ten_random_moments() {
+fn anything_killed_at_random_moments() {
     let mut whole = Whole::new(On::Sqlite);
-    let mut bytes = [0; 8];
-    getrandom::fill(&mut bytes).unwrap();
-    let mut seed = u64::from_le_bytes(bytes) | 1;
-    println!("seed {seed}");
-    let mut random = |below: u64| {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        seed % below
-    };
-    let mut row = whole.app.clicked(WEB).id;
-    for round in 0..10 {
-        thread::sleep(Duration::from_millis(random(700)));
-        match random(3) {
+    whole
+        .app
+        .power(&whole.app.member(), DB, JobKind::Boot, None)
+        .unwrap();
+    whole.eventually("db runs", || whole.status(DB) == LinodeStatus::Running);
+    let mut random = Random::new();
+    let first = [WEB, DB].map(|linode| whole.app.clicked(linode).id);
+    let mut kills = 0;
+    while kills < 10 || first.iter().any(|id| whole.busy(*id)) {
+        assert!(kills < 100, "it does not end");
+        thread::sleep(Duration::from_millis(200 + random.below(800)));
+        whole.kill_one(&mut random);
+        kills += 1;
+        for id in first {
+            if whole.app.migration(id).state == MigrationState::Finished {
+                // Refused while the way back is being made already.
+                let _ = whole.app.way_back(&whole.app.member(), id);
+            }
+        }
+        whole.app.reconcile().unwrap();
+        whole.machine.judge();
+    }
+    for (linode, disk) in [(WEB, 1011), (DB, 1021)] {
+        whole.eventually("it runs", || whole.status(linode) == LinodeStatus::Running);
+        let row = whole.app.linode(linode);
+        let at = usize::from(row.host_id != UML1);
+        println!(
+            "Linode {linode}: {} kills, host {}, epoch {}",
+            kills, row.host_id, row.epoch
+        );
+        whole.nothing_lost_of(linode, disk, at, row.epoch);
+    }
+    println!("{:?}", whole.machine.judge());
+}
+
+/// Printed with its seed, so that a failure can be looked into.
+struct Random(u64);
+
+impl Random {
+    fn new() -> Self {
+        let mut bytes = [0; 8];
+        getrandom::fill(&mut bytes).unwrap();
+        let seed = u64::from_le_bytes(bytes) | 1;
+        println!("seed {seed}");
+        Self(seed)
+    }
+
+    fn below(&mut self, below: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % below
+    }
+}
+
+impl Whole {
+    /// Is this move, or its way back, still on its way?
+    fn busy(&self, id: MigrationId) -> bool {
+        match self.app.migration(id).state {
+            MigrationState::Failed | MigrationState::Returned | MigrationState::Cancelled => false,
+            MigrationState::Offered
+            | MigrationState::Queued
+            | MigrationState::Preparing
+            | MigrationState::Copying
+            | MigrationState::Switching
+            | MigrationState::Finished
+            | MigrationState::Confirmed
+            | MigrationState::Returning
+            | MigrationState::Expired => true,
+        }
+    }
+
+    fn kill_one(&mut self, random: &mut Random) {
+        let rest = Duration::from_millis(random.below(300));
+        match random.below(4) {
+            3 => self.agents[usize::try_from(random.below(2)).unwrap()].stand_still(rest),
             0 => {
-                whole.portal.kill();
-                thread::sleep(Duration::from_millis(random(300)));
-                whole.portal.start();
+                self.portal.kill();
+                thread::sleep(rest);
+                self.portal.start();
             }
             victim => {
-                let agent = &mut whole.agents[victim as usize - 1];
+                let agent = &mut self.agents[usize::try_from(victim).unwrap() - 1];
                 agent.kill();
-                thread::sleep(Duration::from_millis(random(300)));
+                thread::sleep(rest);
                 agent.start();
             }
         }
-        let now = whole.app.migration(row);
-        if now.state == MigrationState::Finished && round < 8 && now.parent_id.is_none() {
-            whole.app.way_back(&whole.app.member(), row).unwrap();
-            whole.app.reconcile().unwrap();
-            row = whole.app.newest_migration(WEB).id;
-        }
-        whole.machine.judge();
     }
-    let ended = |state| {
-        matches!(
-            state,
-            MigrationState::Finished | MigrationState::Failed | MigrationState::Returned
-        )
-    };
-    whole.eventually("the move ends", || ended(whole.app.migration(row).state));
-    whole.eventually("it runs", || whole.status(WEB) == LinodeStatus::Running);
-    let linode = whole.app.linode(WEB);
-    let at = usize::from(linode.host_id != UML1);
-    println!(
-        "ended {} on host {} under epoch {}",
-        whole.app.migration(row).state,
-        linode.host_id,
-        linode.epoch
-    );
-    whole.nothing_lost(at, linode.epoch);
 }
