@@ -5,7 +5,9 @@ use diesel::prelude::*;
 use super::db::{Db, StoreError, columns};
 use super::schema::outbox;
 use crate::domain::ids::MailId;
+use crate::domain::text::Word;
 use crate::domain::time::Time;
+use crate::domain::words::MailKind;
 
 #[derive(Clone, Queryable, Selectable)]
 #[diesel(table_name = outbox)]
@@ -86,6 +88,15 @@ pub fn mark_sent(conn: &mut Db, id: MailId, now: Time) -> Result<(), StoreError>
             outbox::last_error.eq(""),
         ))
         .execute(conn)?;
+    forget_secrets(conn, id)
+}
+
+/// A mail that is done with keeps its subject and, if it held a link that gives access, nothing else.
+fn forget_secrets(conn: &mut Db, id: MailId) -> Result<(), StoreError> {
+    diesel::update(outbox::table.find(id))
+        .filter(outbox::kind.eq(MailKind::PasswordReset.as_str()))
+        .set((outbox::text_body.eq(""), outbox::html_body.eq("")))
+        .execute(conn)?;
     Ok(())
 }
 
@@ -99,10 +110,14 @@ pub fn mark_failed(
     match again {
         Some(at) => diesel::update(outbox::table.find(id))
             .set((outbox::next_at.eq(at), outbox::last_error.eq(error)))
-            .execute(conn)?,
-        None => diesel::update(outbox::table.find(id))
-            .set((outbox::state.eq("failed"), outbox::last_error.eq(error)))
-            .execute(conn)?,
-    };
+            .execute(conn)
+            .map(drop)?,
+        None => {
+            diesel::update(outbox::table.find(id))
+                .set((outbox::state.eq("failed"), outbox::last_error.eq(error)))
+                .execute(conn)?;
+            forget_secrets(conn, id)?;
+        }
+    }
     Ok(())
 }

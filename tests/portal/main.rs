@@ -15,5 +15,8 @@ mod support;
 #[allow(dead_code, reason = "shared with the agent's tests")]
 mod agents;
 mod engine;
+mod house;
 mod import;
+mod mail;
+mod schema;
 mod world;

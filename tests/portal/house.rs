@@ -1,0 +1,102 @@
+//! The rooms of the house: imports point down only. Reads the sources, so that a wrong import fails a test and not a review.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Each room with the rooms below it.
+const ROOMS: [(&str, &[&str]); 9] = [
+    ("domain", &[]),
+    ("wire", &["domain"]),
+    ("agent", &["wire", "domain"]),
+    ("mail", &["domain"]),
+    ("store", &["domain", "wire"]),
+    ("app", &["store", "mail", "domain", "wire"]),
+    ("config", &["app", "store", "mail", "domain"]),
+    (
+        "work",
+        &["config", "app", "store", "mail", "domain", "wire"],
+    ),
+    ("web", &["config", "app", "store", "mail", "domain", "wire"]),
+];
+/// What stands at the root of the crate without being a room.
+const MACROS: [&str; 1] = ["words"];
+
+#[test]
+fn imports_point_down_only() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    let mut seen = BTreeSet::new();
+    for file in sources(&root) {
+        let inside = file.strip_prefix(&root).unwrap().to_str().unwrap();
+        let room = inside.split('/').next().unwrap().trim_end_matches(".rs");
+        if matches!(room, "bin" | "lib") {
+            continue;
+        }
+        let Some((_, below)) = ROOMS.iter().find(|(name, _)| *name == room) else {
+            panic!("{inside}: a room that this test does not know; say in ROOMS what is below it");
+        };
+        seen.insert(room.to_owned());
+        for (line, used) in rooms_used(&std::fs::read_to_string(&file).unwrap()) {
+            let fine =
+                used == room || below.contains(&used.as_str()) || MACROS.contains(&used.as_str());
+            if !fine {
+                wrong.push(format!("src/{inside}:{line}: {room} must not know {used}"));
+            }
+        }
+    }
+    assert_eq!(seen.len(), ROOMS.len(), "a room is gone: {seen:?}");
+    assert!(
+        wrong.is_empty(),
+        "imports that point up:\n{}",
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn the_reader_of_imports_sees_them_all() {
+    let text = "use crate::store::db::Db;\n// crate::web is not used\nlet x = crate::web::page(crate::app::now());\n\
+        use crate::{mail::Message, words};\n$crate::domain::text::Word";
+    let used: Vec<String> = rooms_used(text).into_iter().map(|(_, room)| room).collect();
+    assert_eq!(used, ["store", "web", "app", "mail", "words", "domain"]);
+}
+
+/// The first path segment after every `crate::`, with its line.
+fn rooms_used(text: &str) -> Vec<(usize, String)> {
+    let mut used = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        if line.trim_start().starts_with("//") {
+            continue;
+        }
+        for (at, _) in line.match_indices("crate::") {
+            let rest = &line[at + "crate::".len()..];
+            let names: Vec<&str> = match rest.strip_prefix('{') {
+                Some(list) => list.split(['}', ',']).map(str::trim).collect(),
+                None => vec![rest],
+            };
+            for name in names {
+                let name: String = name
+                    .chars()
+                    .take_while(|c| c.is_alphanumeric() || *c == '_')
+                    .collect();
+                // Empty after the list's end; capital for a type that the crate's root might export.
+                if !name.is_empty() && name.starts_with(|c: char| c.is_lowercase()) {
+                    used.push((index + 1, name));
+                }
+            }
+        }
+    }
+    used
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}

@@ -1,0 +1,335 @@
+//! The outbox worked off over a real mail server: nothing blocks, nothing is lost, nothing goes out twice.
+
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use diesel::prelude::*;
+use xenbeta::app::{App, letters};
+use xenbeta::domain::ids::{LinodeId, MailId};
+use xenbeta::domain::words::MailKind;
+use xenbeta::mail::{
+    Facts, MemoryTransport, ResetToken, SendError, SmtpSecurity, SmtpSettings, SmtpTransport,
+};
+use xenbeta::store::db::StoreError;
+use xenbeta::store::outbox;
+use xenbeta::store::schema::outbox as rows;
+use xenbeta::work::mailer;
+
+use crate::support::TestApp;
+use crate::support::smtp::Smtp;
+
+const DOMAIN: &str = "lpm.example.net";
+
+fn settings(port: u16) -> SmtpSettings {
+    SmtpSettings {
+        host: "localhost".to_owned(),
+        port: Some(port),
+        security: SmtpSecurity::Plain,
+        username: None,
+        password: None,
+        root_certificate: None,
+        timeout: Duration::from_secs(5),
+        from: "Xen beta <beta@lpm.example.net>".to_owned(),
+        hello_name: Some("portal.example.net".to_owned()),
+    }
+}
+
+fn transport(port: u16) -> SmtpTransport {
+    SmtpTransport::new(&settings(port)).unwrap()
+}
+
+fn post(app: &App, kind: MailKind, to: &str) {
+    let facts = Facts {
+        base_url: app.settings.base_url.clone(),
+        programme: app.settings.programme_name.clone(),
+        member: "Zoë".to_owned(),
+        linode: "web-ü".to_owned(),
+        linode_id: Some(LinodeId(101)),
+        to_host: "xen1".to_owned(),
+        reset: ResetToken("only-once-4711".to_owned()),
+        ..Facts::default()
+    };
+    let now = app.now();
+    app.db
+        .write(|conn| letters::post(conn, now, kind, to, &facts))
+        .unwrap();
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Row {
+    state: String,
+    attempts: i32,
+    error: String,
+    text: String,
+    html: String,
+}
+
+fn outbox_rows(app: &App) -> Vec<Row> {
+    app.db
+        .read(|conn| {
+            let ids: Vec<MailId> = rows::table.order(rows::id).select(rows::id).load(conn)?;
+            let mut all = Vec::new();
+            for id in ids {
+                let (state, attempts, error, text, html) = rows::table
+                    .find(id)
+                    .select((
+                        rows::state,
+                        rows::attempts,
+                        rows::last_error,
+                        rows::text_body,
+                        rows::html_body,
+                    ))
+                    .first(conn)?;
+                all.push(Row {
+                    state,
+                    attempts,
+                    error,
+                    text,
+                    html,
+                });
+            }
+            Ok::<_, StoreError>(all)
+        })
+        .unwrap()
+}
+
+fn round(app: &App, transport: &SmtpTransport) -> usize {
+    mailer::round(app, transport, DOMAIN).unwrap()
+}
+
+fn arrives_whole(app: TestApp) {
+    let server = Smtp::start();
+    let transport = transport(server.port);
+    post(&app, MailKind::OfferReady, "zoe@example.com");
+    assert_eq!(round(&app, &transport), 1);
+    assert_eq!(round(&app, &transport), 0, "sent is sent");
+    let mails = server.received();
+    assert_eq!(mails.len(), 1);
+    let mail = &mails[0];
+    assert_eq!(mail.from, "beta@lpm.example.net");
+    assert_eq!(mail.to, ["zoe@example.com"]);
+    assert_eq!(
+        mail.headers["Subject"],
+        "web-ü: ready to migrate when you are"
+    );
+    assert_eq!(mail.headers["Auto-Submitted"], "auto-generated");
+    assert!(mail.headers["Message-ID"].ends_with("@lpm.example.net>"));
+    let link = "https://lpm.example.net/members/linodes/101/migrate";
+    assert!(
+        mail.text.starts_with("Hello Zoë,") && mail.text.contains(link),
+        "{}",
+        mail.text
+    );
+    assert!(
+        mail.html.contains(&format!("href=\"{link}\"")),
+        "{}",
+        mail.html
+    );
+    let row = &outbox_rows(&app)[0];
+    assert_eq!((row.state.as_str(), row.attempts), ("sent", 1));
+}
+
+fn greylisted_then_taken_once(app: TestApp) {
+    let server = Smtp::start();
+    let transport = transport(server.port);
+    post(&app, MailKind::Approved, "later-2@example.com");
+    assert_eq!(round(&app, &transport), 1);
+    let row = &outbox_rows(&app)[0];
+    assert_eq!(row.state, "pending");
+    assert!(row.error.contains("greylisted"), "{}", row.error);
+    assert_eq!(round(&app, &transport), 0, "it waits");
+    app.pass_s(61);
+    assert_eq!(round(&app, &transport), 1);
+    app.pass_s(61);
+    assert_eq!(round(&app, &transport), 0, "the second wait is longer");
+    app.pass_s(61);
+    assert_eq!(round(&app, &transport), 1);
+    app.pass_s(86_400);
+    assert_eq!(round(&app, &transport), 0);
+    assert_eq!(server.received().len(), 1);
+    let row = &outbox_rows(&app)[0];
+    assert_eq!(
+        (row.state.as_str(), row.attempts, row.error.as_str()),
+        ("sent", 3, "")
+    );
+}
+
+fn no_such_mailbox_is_final_and_holds_nobody_up(app: TestApp) {
+    let server = Smtp::start();
+    let transport = transport(server.port);
+    post(&app, MailKind::Approved, "refused@example.com");
+    post(&app, MailKind::Approved, "zoe@example.com");
+    assert_eq!(round(&app, &transport), 2);
+    app.pass_s(7 * 86_400);
+    assert_eq!(round(&app, &transport), 0);
+    let all = outbox_rows(&app);
+    assert_eq!(all[0].state, "failed");
+    assert!(all[0].error.contains("no such mailbox"), "{}", all[0].error);
+    assert_eq!(all[1].state, "sent");
+    assert_eq!(server.received().len(), 1);
+}
+
+fn waits_for_a_server_that_is_down(app: TestApp) {
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let transport = transport(port);
+    post(&app, MailKind::Registered, "zoe@example.com");
+    assert_eq!(round(&app, &transport), 1);
+    assert_eq!(outbox_rows(&app)[0].state, "pending");
+    let server = Smtp::on_port(port);
+    app.pass_s(61);
+    assert_eq!(round(&app, &transport), 1);
+    assert_eq!(server.received().len(), 1);
+}
+
+fn two_portals_send_each_mail_once(app: TestApp) {
+    let server = Smtp::start();
+    for n in 0..60 {
+        post(
+            &app,
+            MailKind::Registered,
+            &format!("member{n}@example.com"),
+        );
+    }
+    let second = app.second();
+    std::thread::scope(|scope| {
+        for app in [&app.app, &second] {
+            let transport = transport(server.port);
+            scope.spawn(move || while round(app, &transport) > 0 {});
+        }
+    });
+    let mails = server.received();
+    assert_eq!(mails.len(), 60);
+    let to: BTreeSet<&String> = mails.iter().flat_map(|mail| &mail.to).collect();
+    let ids: BTreeSet<&String> = mails
+        .iter()
+        .map(|mail| &mail.headers["Message-ID"])
+        .collect();
+    assert_eq!((to.len(), ids.len()), (60, 60));
+}
+
+/// A mailer that dies between the server's yes and writing it down sends once more, under the same Message-ID.
+fn a_crash_half_way_repeats_under_the_same_id(app: TestApp) {
+    let server = Smtp::start();
+    let transport = transport(server.port);
+    post(&app, MailKind::Finished, "zoe@example.com");
+    round(&app, &transport);
+    let now = app.now();
+    app.db
+        .write(|conn| {
+            diesel::update(rows::table)
+                .set((rows::state.eq("pending"), rows::next_at.eq(now)))
+                .execute(conn)?;
+            let taken = outbox::take_due(conn, now, now.plus_s(300), 20)?;
+            assert_eq!(taken.len(), 1);
+            Ok::<_, StoreError>(())
+        })
+        .unwrap();
+    assert_eq!(
+        round(&app, &transport),
+        0,
+        "the dead one's try is not taken from it at once"
+    );
+    app.pass_s(301);
+    assert_eq!(round(&app, &transport), 1);
+    let mails = server.received();
+    assert_eq!(mails.len(), 2);
+    assert_eq!(
+        mails[0].headers["Message-ID"],
+        mails[1].headers["Message-ID"]
+    );
+    assert_eq!(mails[0].text, mails[1].text);
+}
+
+fn a_reset_link_leaves_the_outbox_with_its_mail(app: TestApp) {
+    let memory = MemoryTransport::new();
+    memory.fail_next([
+        SendError::Temporary("busy".to_owned()),
+        SendError::Permanent("no such mailbox".to_owned()),
+    ]);
+    post(&app, MailKind::PasswordReset, "zoe@example.com");
+    mailer::round(&app, &memory, DOMAIN).unwrap();
+    assert!(
+        outbox_rows(&app)[0].text.contains("only-once-4711"),
+        "still to be sent"
+    );
+    app.pass_s(61);
+    mailer::round(&app, &memory, DOMAIN).unwrap();
+    post(&app, MailKind::PasswordReset, "zoe@example.com");
+    post(&app, MailKind::Approved, "zoe@example.com");
+    mailer::round(&app, &memory, DOMAIN).unwrap();
+    assert_eq!(memory.sent().len(), 2);
+    assert!(memory.sent()[0].text.contains("only-once-4711"));
+    let all = outbox_rows(&app);
+    assert_eq!(
+        all.iter().map(|row| row.state.as_str()).collect::<Vec<_>>(),
+        ["failed", "sent", "sent"]
+    );
+    for row in &all[..2] {
+        assert!(
+            !row.text.contains("only-once") && !row.html.contains("only-once"),
+            "{row:?}"
+        );
+    }
+    assert!(
+        all[2].text.contains("approved"),
+        "other mails can be read again"
+    );
+}
+
+crate::both_databases! {
+    fn mail_arrives_whole(app: TestApp) { arrives_whole(app) }
+    fn greylisting(app: TestApp) { greylisted_then_taken_once(app) }
+    fn no_such_mailbox(app: TestApp) { no_such_mailbox_is_final_and_holds_nobody_up(app) }
+    fn server_down(app: TestApp) { waits_for_a_server_that_is_down(app) }
+    fn two_portals(app: TestApp) { two_portals_send_each_mail_once(app) }
+    fn crash_half_way(app: TestApp) { a_crash_half_way_repeats_under_the_same_id(app) }
+    fn reset_links(app: TestApp) { a_reset_link_leaves_the_outbox_with_its_mail(app) }
+}
+
+#[test]
+fn starttls_with_a_password_and_nothing_without() {
+    let app = TestApp::new(crate::support::On::Sqlite);
+    let server = Smtp::with_tls();
+    let good = SmtpSettings {
+        security: SmtpSecurity::StartTls,
+        username: Some("beta".to_owned()),
+        password: Some("secret".to_owned()),
+        root_certificate: server.certificate.clone(),
+        ..settings(server.port)
+    };
+    let unknown_authority = SmtpSettings {
+        root_certificate: None,
+        ..good.clone()
+    };
+    let wrong_password = SmtpSettings {
+        password: Some("guess".to_owned()),
+        ..good.clone()
+    };
+    let plain = settings(server.port);
+    post(&app, MailKind::Approved, "zoe@example.com");
+    for (bad, said) in [
+        (unknown_authority, "certificate"),
+        (wrong_password, "535"),
+        (plain, "530"),
+    ] {
+        round(&app, &SmtpTransport::new(&bad).unwrap());
+        let row = &outbox_rows(&app)[0];
+        // Ours to mend, not the reader's fault: the mail waits.
+        assert_eq!(row.state, "pending");
+        assert!(
+            row.error.to_lowercase().contains(said),
+            "{said}: {}",
+            row.error
+        );
+        app.pass_s(3600);
+    }
+    assert_eq!(round(&app, &SmtpTransport::new(&good).unwrap()), 1);
+    let mails = server.received();
+    assert_eq!(mails.len(), 1);
+    assert!(mails[0].encrypted);
+}
