@@ -209,7 +209,8 @@ pub enum Task {
         migration: MigrationId,
         epoch: i64,
     },
-    /// Delete the sealed disks. Refused unless sealed >= epoch >= granted and the Linode is not running here.
+    /// Delete the sealed disks. Refused unless sealed >= epoch >= granted and the Linode is not running here; or, where
+    /// the Linode lives here again, just the disks of the earlier stay sealed under exactly this epoch.
     Purge {
         epoch: i64,
     },
