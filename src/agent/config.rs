@@ -29,7 +29,7 @@ pub struct Config {
     pub portal_ca: Option<PathBuf>,
     /// Ledger, credential, transfer key, lock: what must survive a restart. Only root may read it.
     pub state_dir: PathBuf,
-    /// How many jobs at once.
+    /// How many jobs at once: copies are long, and power jobs must not wait for them.
     #[serde(default = "default_slots")]
     pub slots: u32,
     pub transfer: TransferConfig,
@@ -74,7 +74,7 @@ pub enum DriverConfig {
 }
 
 fn default_slots() -> u32 {
-    2
+    8
 }
 
 impl Config {
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn the_example_file_is_valid() {
         let config = Config::parse(EXAMPLE).unwrap();
-        assert_eq!(config.slots, 2);
+        assert_eq!(config.slots, 8);
     }
 
     #[test]
@@ -202,7 +202,7 @@ mod tests {
     fn bad_values_are_named() {
         let bad = |from: &str, to: &str| Config::parse(&EXAMPLE.replace(from, to)).unwrap_err();
         assert!(bad("https://portal.example.net", "portal.example.net").starts_with("portal:"));
-        assert!(bad("slots = 2", "slots = 0").starts_with("slots:"));
+        assert!(bad("slots = 8", "slots = 0").starts_with("slots:"));
         assert!(bad(":7443", "").starts_with("transfer.listen:"));
     }
 }

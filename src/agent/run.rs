@@ -30,6 +30,8 @@ pub enum RunError {
     Io { what: String, source: io::Error },
     #[error("this host is not enrolled: run `xenbeta-agent enrol` first ({0})")]
     NotEnrolled(String),
+    #[error("the poll loop ended by itself; see the log")]
+    Ended,
     #[error(transparent)]
     Setup(#[from] SetupError),
     #[error(transparent)]
@@ -99,12 +101,15 @@ pub fn run(config: &Config) -> Result<(), RunError> {
     let credential = config.state().credential();
     let daemon = Daemon::new(host, client, config.slots, Some(credential));
     let polling = Arc::clone(&daemon);
-    thread::Builder::new()
+    let polling = thread::Builder::new()
         .name("poll".into())
         .spawn(move || polling.run())
         .map_err(|error| RunError::io("the poll thread", error))?;
     tracing::info!(portal = config.portal, "the agent runs");
     while !stop.load(Ordering::Relaxed) {
+        if polling.is_finished() {
+            return Err(RunError::Ended);
+        }
         thread::sleep(LOOK);
     }
     daemon.stop();

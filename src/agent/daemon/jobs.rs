@@ -1,6 +1,7 @@
 //! A job in hand: a worker that carries the step out and answers for it, a keeper that renews the lease meanwhile.
 //! In the ledger first, and there until the portal has answered the answer.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -58,7 +59,12 @@ impl Daemon {
         let daemon = Arc::clone(self);
         let worker = thread::Builder::new().name(format!("job-{job}"));
         let spawned = worker.spawn(move || {
-            daemon.work(held, &control);
+            let order = held.order.clone();
+            // A bug in one step must not cost the host a slot, nor keep its lease alive: it is given again.
+            if catch_unwind(AssertUnwindSafe(|| daemon.work(held, &control))).is_err() {
+                tracing::error!(job = %order.job, "a step panicked; the job is dropped");
+                daemon.forget(&order);
+            }
             control.done();
             let mut jobs = daemon.lock_jobs();
             if jobs
@@ -161,6 +167,9 @@ impl Daemon {
                 noted = self.note(order, &finish.outcome);
             }
             self.sleep(wait);
+        }
+        if control.lost() {
+            self.forget(order);
         }
     }
 

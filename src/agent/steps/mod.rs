@@ -174,13 +174,13 @@ fn failure(work: &Work<'_>, order: &Order, error: &StepError) -> Outcome {
             "The host cannot be sure of this Linode's state; staff are needed".into(),
         ),
         StepError::Ledger(_) => (true, "The host could not write its records".into()),
-        StepError::Driver(DriverError::Refused { public, .. }) => (false, public.clone()),
+        StepError::Driver(DriverError::Refused { public, .. })
+        | StepError::Impossible { public, .. } => (false, public.clone()),
         StepError::Driver(DriverError::Host(_)) => {
             (true, "The host could not carry this out".into())
         }
         StepError::Disk(error) => (error.fault == DiskFault::Io, error.public.clone()),
         StepError::Transfer(error) => (error.retry(), error.public.clone()),
-        StepError::Impossible { public, .. } => (false, public.clone()),
         StepError::Halted(_) => (true, "The work was interrupted".into()),
     };
     let starts = matches!(

@@ -6,6 +6,8 @@
 //!
 //! Faults for tests: a file `fail-boot-<linode>` or `ignore-term-<linode>` in `<state>/driver/faults`.
 
+mod addresses;
+mod config;
 pub mod guest;
 pub mod records;
 pub mod witness;
@@ -17,15 +19,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use serde::Deserialize;
 
 use super::{Driver, DriverError, Guest, GuestState, Stopped};
 use crate::agent::command::{Tool, printable};
 use crate::agent::ledger::file;
 use crate::agent::process::ProcessRef;
 use crate::domain::ids::LinodeId;
-use crate::domain::words::{KernelFamily, Platform};
+use crate::domain::words::Platform;
 use crate::wire::{BootSpec, GuestSpec, KernelReport, Sample};
+use config::KernelConfig;
+pub use config::SimulatedConfig;
 use guest::GuestFile;
 
 /// How long a process may take to exist, or to be gone once killed.
@@ -35,55 +38,6 @@ const LOCK: &str = "lock";
 const CONSOLE: &str = "console";
 /// How much of a console is looked at for its tail, and after how much it starts anew.
 const CONSOLE_LOOK: u64 = 64 * 1024;
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SimulatedConfig {
-    /// The host's name in the witness file.
-    pub host: String,
-    /// Shared by all hosts simulated on this machine.
-    pub witness: PathBuf,
-    #[serde(default = "default_platform")]
-    pub platform: Platform,
-    /// A folder, shared by all hosts, with a file per IP address that says who answers there.
-    pub addresses: Option<PathBuf>,
-    /// The program with the `guest` command; this very program unless given.
-    pub guest_program: Option<PathBuf>,
-    #[serde(default = "default_memory_mb")]
-    pub memory_mb: i64,
-    /// How long a guest takes to shut down.
-    #[serde(default = "default_stop_delay_ms")]
-    pub stop_delay_ms: u64,
-    #[serde(default = "default_write_every_ms")]
-    pub write_every_ms: u64,
-    /// Make sample disks for adopted Linodes that have none.
-    #[serde(default)]
-    pub provision_missing: bool,
-    /// Kernels to offer; every kernel is taken for bootable if empty.
-    #[serde(default)]
-    pub kernels: Vec<KernelConfig>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct KernelConfig {
-    pub id: String,
-    pub label: String,
-    pub family: KernelFamily,
-}
-
-fn default_platform() -> Platform {
-    Platform::Uml
-}
-fn default_memory_mb() -> i64 {
-    16 * 1024
-}
-fn default_stop_delay_ms() -> u64 {
-    200
-}
-fn default_write_every_ms() -> u64 {
-    100
-}
 
 #[derive(Debug)]
 pub struct Simulated {
@@ -257,14 +211,7 @@ fn host(error: impl std::fmt::Display) -> DriverError {
 /// The epoch in a folder's name `e<epoch>` above the disk.
 fn epoch_in(disk: &Path) -> Option<i64> {
     disk.ancestors()
-        .filter_map(|part| part.file_name()?.to_str()?.strip_prefix('e')?.parse().ok())
-        .next()
-}
-
-/// An address's file name; anything that is not plainly an address is refused.
-fn address_file(dir: &Path, address: &str) -> Option<PathBuf> {
-    let address: std::net::IpAddr = address.parse().ok()?;
-    Some(dir.join(address.to_string().replace(':', "_")))
+        .find_map(|part| part.file_name()?.to_str()?.strip_prefix('e')?.parse().ok())
 }
 
 impl Driver for Simulated {
@@ -378,43 +325,11 @@ impl Driver for Simulated {
     }
 
     fn announce(&self, linode: LinodeId, spec: &GuestSpec) -> Result<(), DriverError> {
-        let Some(dir) = &self.config.addresses else {
-            return Ok(());
-        };
-        let port = fs::read_to_string(self.run_dir(linode).join(guest::PORT)).map_err(host)?;
-        let text = format!("{}\n127.0.0.1:{}\n", self.config.host, port.trim());
-        fs::create_dir_all(dir).map_err(host)?;
-        let mut ours = String::new();
-        for path in spec
-            .addresses
-            .iter()
-            .filter_map(|spec| address_file(dir, &spec.address))
-        {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            file::replace(dir, &name, text.as_bytes()).map_err(host)?;
-            ours.push_str(&name);
-            ours.push('\n');
-        }
-        file::replace(&self.run_dir(linode), "addresses", ours.as_bytes()).map_err(host)
+        self.tell_addresses(linode, spec).map_err(host)
     }
 
     fn withdraw(&self, linode: LinodeId) -> Result<(), DriverError> {
-        let Some(dir) = &self.config.addresses else {
-            return Ok(());
-        };
-        let run_dir = self.run_dir(linode);
-        let ours = fs::read_to_string(run_dir.join("addresses")).unwrap_or_default();
-        for name in ours.lines() {
-            // Another host may have announced the address since: that is not ours to take away.
-            let text = fs::read_to_string(dir.join(name)).unwrap_or_default();
-            if text.lines().next() == Some(self.config.host.as_str()) {
-                file::remove(dir, name).map_err(host)?;
-            }
-        }
-        if ours.is_empty() {
-            return Ok(());
-        }
-        file::remove(&run_dir, "addresses").map_err(host)
+        self.take_addresses_away(linode).map_err(host)
     }
 
     fn console_tail(&self, linode: LinodeId, lines: usize) -> String {

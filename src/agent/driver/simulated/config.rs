@@ -1,0 +1,56 @@
+//! The `[driver]` section for `kind = "simulated"`.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::domain::words::{KernelFamily, Platform};
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SimulatedConfig {
+    /// The host's name in the witness file.
+    pub host: String,
+    /// Shared by all hosts simulated on this machine.
+    pub witness: PathBuf,
+    #[serde(default = "default_platform")]
+    pub platform: Platform,
+    /// A folder, shared by all hosts, with a file per IP address that says who answers there.
+    pub addresses: Option<PathBuf>,
+    /// The program with the `guest` command; this very program unless given.
+    pub guest_program: Option<PathBuf>,
+    #[serde(default = "default_memory_mb")]
+    pub memory_mb: i64,
+    /// How long a guest takes to shut down.
+    #[serde(default = "default_stop_delay_ms")]
+    pub stop_delay_ms: u64,
+    #[serde(default = "default_write_every_ms")]
+    pub write_every_ms: u64,
+    /// Make sample disks for adopted Linodes that have none.
+    #[serde(default)]
+    pub provision_missing: bool,
+    /// Kernels to offer; every kernel is taken for bootable if empty.
+    #[serde(default)]
+    pub kernels: Vec<KernelConfig>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KernelConfig {
+    pub id: String,
+    pub label: String,
+    pub family: KernelFamily,
+}
+
+fn default_platform() -> Platform {
+    Platform::Uml
+}
+fn default_memory_mb() -> i64 {
+    16 * 1024
+}
+fn default_stop_delay_ms() -> u64 {
+    200
+}
+fn default_write_every_ms() -> u64 {
+    100
+}
