@@ -1,0 +1,202 @@
+//! `xenbeta demo`: a portal on SQLite with a sample fleet, and real agents over simulated hosts as child processes.
+//! Everything is in one folder; started again on it, all is as it was. It needs neither root nor other packages.
+//!
+//! The guests are processes of their own that outlive agents. The demo stops them when it ends, and boots those that
+//! were running when it begins again; were it killed, the next one finds them as they are.
+
+mod account;
+mod bring_up;
+mod fleet;
+mod folder;
+mod hosts;
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use xenbeta::app::clock::Clock;
+use xenbeta::app::password::Hasher;
+use xenbeta::app::secrets::Secret;
+use xenbeta::app::{App, Settings};
+use xenbeta::config::Config;
+use xenbeta::mail::{FolderTransport, Transport};
+use xenbeta::store::db::Database;
+use xenbeta::store::migrate;
+use xenbeta::web::server;
+use xenbeta::work::{self, Stop};
+
+use self::bring_up::BringUp;
+use self::folder::Folder;
+use self::hosts::Hosts;
+use super::Failure;
+
+/// How long the portal may take to answer.
+const UP: Duration = Duration::from_secs(20);
+/// How often the agents are looked at while the demo runs.
+const LOOK: Duration = Duration::from_millis(250);
+
+#[derive(clap::Args)]
+pub struct Options {
+    /// Where a browser reaches the portal; port 0 is any free one
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Where everything is kept [default: xenbeta/demo in the state folder of your home]
+    #[arg(long)]
+    data: Option<PathBuf>,
+}
+
+pub fn run(options: Options) -> Result<(), Failure> {
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&asked))?;
+    }
+    let folder = Folder::open(options.data)?;
+    let listen = free(options.listen)?;
+    log_to(&folder)?;
+    let url = format!("http://{listen}");
+    let app = portal(&folder, &url)?;
+    let mut hosts = Hosts::new(&folder, &url)?;
+    hosts.end_leftovers()?;
+    let serving = Serving::start(&folder, listen, &app)?;
+    let demo = BringUp {
+        folder: &folder,
+        app: &app,
+        url: &url,
+        asked: &asked,
+        serving: &serving,
+    };
+    let outcome = demo.run(&mut hosts).and_then(|()| {
+        attend(&folder, &mut hosts, &serving, &asked);
+        Ok(())
+    });
+    if outcome.is_ok() {
+        println!("Stopping portal, agents and guests …");
+    }
+    // Agents first: their long polls would keep the portal waiting. Then nobody starts guests any more.
+    let agents = hosts.stop_agents();
+    let guests = hosts.stop_guests();
+    serving.end();
+    outcome?;
+    agents?;
+    guests?;
+    println!(
+        "Stopped. Start it again on {} and all is as it was.",
+        folder.shown()
+    );
+    Ok(())
+}
+
+/// While the demo runs: an agent that ended is started again, as an operator's service manager would.
+fn attend(folder: &Folder, hosts: &mut Hosts, serving: &Serving, asked: &AtomicBool) {
+    while !asked.load(Ordering::Relaxed) && serving.runs() {
+        std::thread::sleep(LOOK);
+        hosts.restart_ended(folder, asked);
+    }
+}
+
+/// The address with its port, if it can be listened on.
+fn free(listen: SocketAddr) -> Result<SocketAddr, Failure> {
+    let taken = |error: std::io::Error| {
+        format!(
+            "cannot listen on {listen}: {error}. Stop what is there, or choose another address, like --listen 127.0.0.1:8090"
+        )
+    };
+    Ok(TcpListener::bind(listen)
+        .and_then(|socket| socket.local_addr())
+        .map_err(taken)?)
+}
+
+/// The terminal is for the person; what the portal logs goes into a file.
+fn log_to(folder: &Folder) -> Result<(), Failure> {
+    let log = Mutex::new(folder.log("portal.log")?);
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new("info"))
+        .with_ansi(false)
+        .with_writer(log)
+        .init();
+    Ok(())
+}
+
+fn portal(folder: &Folder, url: &str) -> Result<App, Failure> {
+    let path = folder.database()?;
+    migrate::up(&Database::open_any_schema(&path, 1)?)?;
+    Ok(App {
+        db: Database::open(&path, 8)?,
+        clock: Clock::System,
+        secret: Arc::new(Secret::from_text(folder.secret())?),
+        settings: Arc::new(Settings {
+            base_url: url.to_owned(),
+            ..Settings::default()
+        }),
+        hasher: Arc::new(Hasher::new()?),
+    })
+}
+
+/// The portal, at work in threads of its own.
+pub struct Serving {
+    server: JoinHandle<std::io::Result<()>>,
+    loops: Vec<JoinHandle<()>>,
+    stop: Stop,
+}
+
+impl Serving {
+    fn start(folder: &Folder, listen: SocketAddr, app: &App) -> Result<Self, Failure> {
+        let stop = Stop::default();
+        let from = "Xen Public Beta <xenbeta@demo.example>";
+        let mail: Box<dyn Transport> = Box::new(FolderTransport::new(&folder.mail()?, from)?);
+        let loops = work::start(app, Some(mail), "demo.example".to_owned(), &stop)?;
+        let mut config = Config::bare();
+        config.listen = listen;
+        let its_app = app.clone();
+        let server = std::thread::Builder::new()
+            .name("portal".to_owned())
+            .spawn(move || server::serve(&config, its_app))?;
+        let serving = Self {
+            server,
+            loops,
+            stop,
+        };
+        let until = Instant::now() + UP;
+        while TcpStream::connect_timeout(&reach(listen), Duration::from_secs(1)).is_err() {
+            if !serving.runs() || Instant::now() >= until {
+                return Err(format!(
+                    "the portal did not come up on {listen}; it said:\n{}",
+                    folder.log_end("portal.log")
+                )
+                .into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(serving)
+    }
+
+    fn runs(&self) -> bool {
+        !self.server.is_finished()
+    }
+
+    /// The server itself ends by the signal that ended the demo, or with the program.
+    fn end(self) {
+        self.stop.ask();
+        let until = Instant::now() + Duration::from_secs(6);
+        while self.runs() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        for handle in self.loops {
+            let _ended = handle.join();
+        }
+    }
+}
+
+/// Where the portal is reached from this machine.
+fn reach(listen: SocketAddr) -> SocketAddr {
+    if listen.ip().is_unspecified() {
+        SocketAddr::from(([127, 0, 0, 1], listen.port()))
+    } else {
+        listen
+    }
+}
