@@ -28,7 +28,7 @@ enum Command {
         portal: Option<String>,
         #[arg(long, default_value = CONFIG)]
         config: PathBuf,
-        /// The token; without it, from XENBETA_ENROL_TOKEN or standard input
+        /// The token; without it, from `XENBETA_ENROL_TOKEN` or standard input
         #[arg(long)]
         token: Option<String>,
         /// Replace the credential this host already has

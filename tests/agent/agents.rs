@@ -157,6 +157,7 @@ impl Agent {
     }
 
     /// SIGSTOP, and SIGCONT after a while.
+    #[cfg(feature = "portal")]
     pub fn stand_still(&self, rest: Duration) {
         let process = self
             .child

@@ -197,12 +197,14 @@ impl DiskStore for FakeDisks {
     }
     fn check(&self, linode: LinodeId, epoch: i64, _: &[DiskSpec]) -> Result<Usage, DiskError> {
         let key = (self.0, linode, epoch);
-        self.call(|world| match world.generations.contains_key(&key) {
-            true => Ok(Usage {
+        self.call(|world| {
+            if !world.generations.contains_key(&key) {
+                return Err(missing("generation"));
+            }
+            Ok(Usage {
                 total: 1,
                 allocated: 1,
-            }),
-            false => Err(missing("generation")),
+            })
         })
     }
     fn path(&self, linode: LinodeId, epoch: i64, disk: DiskId) -> PathBuf {

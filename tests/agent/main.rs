@@ -5,6 +5,8 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
+    clippy::needless_pass_by_value,
+    clippy::unnecessary_debug_formatting,
     reason = "tests"
 )]
 

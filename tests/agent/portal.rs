@@ -113,7 +113,7 @@ impl Portal {
             let finish = state.finishes.iter().find(|(of, _)| *of == job);
             finish.map(|(_, finish)| finish.outcome.clone())
         };
-        self.wait_for(Duration::from_secs(60), found)
+        self.wait_for(Duration::from_mins(1), found)
             .unwrap_or_else(|| panic!("no outcome of job {job}"))
     }
 
@@ -147,7 +147,7 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
     let path = line.split(' ').nth(1)?.to_owned();
-    let (mut length, mut credential) = (0, String::new());
+    let (mut length, mut credential): (usize, String) = (0, String::new());
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).ok()?;
@@ -158,7 +158,10 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Request> {
         let (name, value) = line.split_once(':')?;
         match name.to_ascii_lowercase().as_str() {
             "content-length" => length = value.trim().parse().ok()?,
-            "authorization" => credential = value.trim().strip_prefix("Bearer ")?.to_owned(),
+            "authorization" => value
+                .trim()
+                .strip_prefix("Bearer ")?
+                .clone_into(&mut credential),
             "transfer-encoding" => panic!("the portal of the tests reads plain bodies"),
             _ => {}
         }
