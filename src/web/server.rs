@@ -37,6 +37,8 @@ pub fn serve(config: &Config, app: App) -> io::Result<()> {
             .app_data(web::PayloadConfig::new(BODY_LIMIT))
             .app_data(web::FormConfig::default().limit(BODY_LIMIT))
             .wrap(from_fn(layer::edge))
+            // Outermost. Static files and event streams say how they are encoded and are left alone.
+            .wrap(Compress::default())
             .wrap(Compress::default())
             .configure(routes::configure)
     })

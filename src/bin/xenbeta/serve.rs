@@ -1,5 +1,7 @@
 //! `xenbeta serve`.
 
+use std::io::IsTerminal;
+
 use xenbeta::config::Config;
 use xenbeta::web::server;
 use xenbeta::work::{self, Stop};
@@ -12,6 +14,7 @@ pub fn run(config: &Config) -> Result<(), Failure> {
             tracing_subscriber::EnvFilter::try_from_default_env()
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
         )
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
     let app = config.app(config.secret()?)?;
