@@ -39,6 +39,8 @@ mod support;
 #[cfg(feature = "agent")]
 mod transfer;
 #[cfg(feature = "agent")]
+mod transfer_kill;
+#[cfg(feature = "agent")]
 mod uml;
 #[cfg(all(feature = "agent", feature = "portal"))]
 mod whole;

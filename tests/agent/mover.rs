@@ -75,7 +75,6 @@ impl Watch for Quiet {
 }
 
 pub struct Lab {
-    #[allow(dead_code, reason = "the folder lives as long as this")]
     dir: tempfile::TempDir,
     pub source: Arc<FakeSource>,
     pub server: Server,
@@ -191,6 +190,10 @@ impl Lab {
             source_cap,
             watch: Quiet::default(),
         }
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     pub fn fetch(&self) -> Fetch<'_> {
