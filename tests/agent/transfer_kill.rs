@@ -2,13 +2,16 @@
 
 use std::os::unix::fs::FileExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use xenbeta::agent::disk::{DiskStore, FileStore};
+use xenbeta::agent::disk::{DiskStore, FileStore, Image};
 use xenbeta::agent::transfer::{Cap, Fetch, Identity};
 use xenbeta::wire::Peer;
 
 use super::mover::{Dice, EPOCH, LINODE, Lab, MIB, MIGRATION, Quiet, spec};
+use super::mover_store::{Faults, Faulty};
 
 const TEST: &str = "transfer_kill::child_that_copies";
 
@@ -48,7 +51,13 @@ fn child_that_copies() {
         token: std::env::var("CHILD_TOKEN").unwrap(),
     };
     let identity = Identity::load_or_create(&dir.join("state-b")).unwrap();
-    let store = FileStore::open(&dir.join("b")).unwrap();
+    let mut store: Arc<dyn DiskStore> = Arc::new(FileStore::open(&dir.join("b")).unwrap());
+    if let Some(writes) = job.strip_prefix("die after ") {
+        store = Faulty::wrap(
+            store,
+            Arc::new(Die(AtomicU64::new(writes.parse().unwrap()))),
+        );
+    }
     let disks = [spec(1, size.parse().unwrap())];
     let (cap, watch) = (Cap::new(None), Quiet::default());
     let fetch = Fetch {
@@ -57,7 +66,7 @@ fn child_that_copies() {
         linode: LINODE,
         migration: MIGRATION,
         disks: &disks,
-        store: &store,
+        store: &*store,
         cap: &cap,
         watch: &watch,
     };
@@ -71,9 +80,55 @@ fn child_that_copies() {
             fetch.warm(2).unwrap();
             println!("\nGREW {}", memory_kib("VmHWM:") - before);
         }
-        other => panic!("unknown job {other}"),
+        die => {
+            fetch.warm(1).unwrap();
+            panic!("{die}: not dead");
+        }
     }
-    drop(store.list());
+}
+
+/// Ends the process, as a SIGKILL would, right after so many writes.
+struct Die(AtomicU64);
+
+impl Faults for Die {
+    fn write(&self, image: &dyn Image, buf: &[u8], at: u64) -> std::io::Result<()> {
+        image.write_at(buf, at)?;
+        if self.0.fetch_sub(1, Ordering::SeqCst) == 1 {
+            std::process::abort();
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_block_that_went_there_and_back_while_its_copy_was_killed_is_not_taken_for_unchanged() {
+    for writes in [1, 2, 5] {
+        let lab = Lab::new(&[40 * MIB]);
+        let disk = lab.source_disk(1);
+        let mut dice = Dice(31);
+        dice.write(&disk, 0, 30 << 20);
+        lab.warm(1).unwrap();
+        let places: Vec<u64> = (0..8).map(|i| i * 4 * MIB + 8192).collect();
+        let mut block = vec![0; 4096];
+        let mut first = Vec::new();
+        for at in &places {
+            disk.read_exact_at(&mut block, *at).unwrap();
+            first.push(block.clone());
+            dice.write(&disk, *at, 4096);
+        }
+        let status = child(&lab, &format!("die after {writes}")).wait().unwrap();
+        assert_eq!(
+            std::os::unix::process::ExitStatusExt::signal(&status),
+            Some(6),
+            "{status}"
+        );
+        for (at, block) in places.iter().zip(&first) {
+            disk.write_all_at(block, *at).unwrap();
+        }
+        lab.seal();
+        let report = lab.finish().unwrap();
+        lab.assert_equal(&report);
+    }
 }
 
 fn memory_kib(field: &str) -> u64 {
