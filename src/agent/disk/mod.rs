@@ -7,10 +7,13 @@
 
 pub mod aligned;
 mod clones;
+mod copies;
 mod dir;
 pub mod files;
 mod image;
+mod layout;
 mod sys;
+mod views;
 
 use std::fs::File;
 use std::ops::Range;

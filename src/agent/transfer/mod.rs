@@ -18,6 +18,7 @@ mod apply;
 mod cap;
 mod channel;
 mod chunk;
+mod codec;
 mod fetch;
 #[cfg(test)]
 #[allow(
@@ -29,12 +30,16 @@ mod fetch;
 mod hostile;
 mod identity;
 mod message;
+mod pack;
 mod pass;
 pub mod policy;
+mod records;
 mod serve;
+mod served;
 mod server;
 mod table;
 mod tls;
+mod verify;
 
 use crate::agent::disk::{DiskError, DiskFault};
 use crate::domain::ids::{LinodeId, MigrationId};

@@ -1,194 +1,30 @@
 //! What the source answers on one connection.
 
 use std::net::TcpStream;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::channel::Channel;
 use super::chunk::{
-    CHUNK, CHUNKS_PER_RUN, Cut, Digest, UNKNOWN, digest, disk_digest, is_zero, run_buffer,
+    CHUNK, CHUNKS_PER_RUN, Digest, UNKNOWN, digest, disk_digest, is_zero, run_buffer,
 };
 use super::message::{Answer, Ask, DISKS_MAX, FRAME_MAX, malformed};
+use super::pack::Packer;
+use super::served::{Pass, PassDisk, Transfer, compare, source_io};
 use super::server::Shared;
-use super::table::{Digests, Holes};
-use super::{Fault, Granted, TransferError, policy};
+use super::table::Holes;
+use super::{Fault, TransferError};
 use crate::agent::disk::aligned::AlignedBuf;
-use crate::agent::disk::{DiskError, Image, Moment};
-use crate::wire::DiskSpec;
-
-/// What one migration has granted, and the pass that is being served.
-pub struct Transfer {
-    pub granted: Granted,
-    pass: Mutex<Option<Arc<Pass>>>,
-}
-
-/// One pass: what every disk is read from, and what is known of it. A pass that is over keeps its own tables: a
-/// connection that is late writes into those, never into the next pass's.
-struct Pass {
-    number: u32,
-    sealed: Option<i64>,
-    told: bool,
-    disks: Vec<PassDisk>,
-}
-
-struct PassDisk {
-    spec: DiskSpec,
-    cut: Cut,
-    image: Box<dyn Image>,
-    /// Of what `image` holds and nothing else; `None`: it may change while it is read.
-    table: Option<Digests>,
-}
-
-impl Transfer {
-    pub fn new(granted: Granted) -> Self {
-        Self {
-            granted,
-            pass: Mutex::new(None),
-        }
-    }
-
-    /// Starts a pass. A final pass over the same sealed disks goes on with what is known of them.
-    fn begin(&self, shared: &Shared, sealed: Option<i64>) -> Result<Arc<Pass>, TransferError> {
-        self.check_sealed(shared, sealed)?;
-        let mut current = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (Some(pass), Some(_)) = (&*current, sealed)
-            && pass.sealed == sealed
-        {
-            return Ok(Arc::clone(pass));
-        }
-        // Taken: if this fails half-way, clones and tables may be of different moments, and the next pass starts anew.
-        let before = current.take();
-        let number = before.as_ref().map_or(1, |pass| pass.number + 1);
-        let mut told = true;
-        let mut disks = Vec::with_capacity(self.granted.disks.len());
-        for (i, spec) in self.granted.disks.iter().enumerate() {
-            let elder = before
-                .as_ref()
-                .and_then(|pass| pass.disks.get(i))
-                .and_then(|disk| disk.table.as_ref());
-            let disk = self.open(shared, spec, sealed.is_some(), elder)?;
-            told &= disk.1;
-            disks.push(disk.0);
-        }
-        let pass = Arc::new(Pass {
-            number,
-            sealed,
-            told,
-            disks,
-        });
-        *current = Some(Arc::clone(&pass));
-        Ok(pass)
-    }
-
-    fn open(
-        &self,
-        shared: &Shared,
-        spec: &DiskSpec,
-        sealed: bool,
-        elder: Option<&Digests>,
-    ) -> Result<(PassDisk, bool), TransferError> {
-        let (linode, migration) = (self.granted.linode, self.granted.migration);
-        let cut = Cut::new(spec.size_bytes);
-        let moment = if sealed { Moment::Sealed } else { Moment::Live };
-        // Only what cannot change while it is read may be remembered: sealed disks and clones.
-        let mut table = None;
-        if sealed || shared.store.tells_changes() {
-            let digests = Digests::plain(shared.store.source_table(linode, migration, spec.id)?);
-            if let Some(elder) = elder {
-                digests.copy_from(elder, cut.chunks()).map_err(source_io)?;
-            }
-            table = Some(digests);
-        }
-        let mut failed = None;
-        let view = shared.store.view(
-            linode,
-            self.granted.epoch,
-            migration,
-            spec,
-            moment,
-            &mut |range| {
-                if let Some(table) = &table
-                    && elder.is_some()
-                    && let Err(e) = forget(table, &cut, &range)
-                {
-                    failed = Some(e);
-                }
-            },
-        )?;
-        if let Some(e) = failed {
-            return Err(source_io(e));
-        }
-        let told = view.told && elder.is_some();
-        if let (Some(_), Some(_), false) = (&table, elder, told) {
-            table = Some(Digests::plain(
-                shared.store.source_table(linode, migration, spec.id)?,
-            ));
-        }
-        Ok((
-            PassDisk {
-                spec: spec.clone(),
-                cut,
-                image: view.image,
-                table,
-            },
-            told,
-        ))
-    }
-
-    fn check_sealed(&self, shared: &Shared, sealed: Option<i64>) -> Result<(), TransferError> {
-        let Some(epoch) = sealed else { return Ok(()) };
-        let found = shared.source.sealed(self.granted.linode);
-        if epoch == self.granted.epoch && found == epoch {
-            return Ok(());
-        }
-        let detail = format!(
-            "final pass for epoch {epoch}, granted {}, sealed {found}",
-            self.granted.epoch
-        );
-        Err(TransferError::new(Fault::NotSealed, detail))
-    }
-
-    fn current(&self, number: u32) -> Result<Arc<Pass>, TransferError> {
-        let current = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
-        let pass = current.as_ref().filter(|pass| pass.number == number);
-        // Unreachable rather than wrong: another connection began a pass; whoever asks may begin again.
-        pass.cloned()
-            .ok_or_else(|| TransferError::new(Fault::Unreachable, format!("pass {number} is over")))
-    }
-}
-
-/// Chunks of which any byte may have changed are not known any more.
-fn forget(table: &Digests, cut: &Cut, range: &std::ops::Range<u64>) -> std::io::Result<()> {
-    let mut at = range.start / CHUNK as u64;
-    let end = range.end.div_ceil(CHUNK as u64).min(cut.chunks());
-    let blank = vec![UNKNOWN; 4096];
-    while at < end {
-        let step = usize::try_from(end - at)
-            .unwrap_or(blank.len())
-            .min(blank.len());
-        table.write(at, blank.get(..step).unwrap_or_default())?;
-        at += step as u64;
-    }
-    Ok(())
-}
-
-fn source_io(e: std::io::Error) -> TransferError {
-    DiskError::io("at the source", &e).into()
-}
 
 pub struct Connection<'a> {
     shared: &'a Shared,
     transfer: Arc<Transfer>,
     channel: Channel,
     buf: AlignedBuf,
-    packed: Vec<u8>,
+    packer: Packer,
     /// Chunks to report as the same or as zeros, not yet sent: kind, first, count.
     range: Option<(bool, u32, u32)>,
-    /// Bytes and seconds of wire at the last look, for the link's rate.
-    seen: (u64, f64),
+    /// Seconds spent waiting for the cap.
     waited: f64,
-    rate: f64,
-    /// Runs not to try compression on, after one that did not shrink.
-    hold_off: u32,
 }
 
 impl<'a> Connection<'a> {
@@ -203,12 +39,9 @@ impl<'a> Connection<'a> {
             transfer,
             channel,
             buf: run_buffer(),
-            packed: Vec::new(),
+            packer: Packer::default(),
             range: None,
-            seen: (0, 0.0),
             waited: 0.0,
-            rate: f64::INFINITY,
-            hold_off: 0,
         };
         while !shared.stopped() {
             let Some(ask) = read_ask(&mut connection.channel)? else {
@@ -239,7 +72,7 @@ impl<'a> Connection<'a> {
                 digests,
             } => {
                 let pass = self.transfer.current(*pass)?;
-                let disk = find(&pass, *disk)?;
+                let disk = pass.disk(*disk)?;
                 let differ = compare(disk, *first, digests)?;
                 self.send(&Answer::Compared { differ })?;
             }
@@ -253,7 +86,7 @@ impl<'a> Connection<'a> {
                 if pass.sealed.is_some() {
                     self.transfer.check_sealed(self.shared, pass.sealed)?;
                 }
-                self.segment(find(&pass, *disk)?, *segment, table)?;
+                self.segment(pass.disk(*disk)?, *segment, table)?;
                 self.send(&Answer::SegmentEnd)?;
             }
             Ask::Finish { pass } => {
@@ -399,18 +232,18 @@ impl<'a> Connection<'a> {
         self.end_range()?;
         let end = (run.end * CHUNK).min(bytes.len());
         let raw = bytes.get(run.start * CHUNK..end).unwrap_or_default();
-        let packed = self.pack(raw)?;
-        let wire = if packed { self.packed.len() } else { raw.len() };
+        let packed = self.packer.pack(raw).map_err(source_io)?;
+        let bytes = packed.unwrap_or(raw);
         let head = Answer::Data {
             first: u32::try_from(at + run.start).unwrap_or(u32::MAX),
             digests: digests.get(run.clone()).unwrap_or_default().to_vec(),
             raw: u32::try_from(raw.len()).unwrap_or(u32::MAX),
-            wire: u32::try_from(wire).unwrap_or(u32::MAX),
+            wire: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
         };
         let stopped = || self.shared.stopped();
         // In pieces, so that a low cap makes a steady stream and not bursts with silence between.
         self.channel.write(&head.encode()).map_err(unreachable)?;
-        for piece in (if packed { &self.packed } else { raw }).chunks(PIECE) {
+        for piece in bytes.chunks(PIECE) {
             let waiting = std::time::Instant::now();
             if self.shared.cap.get().is_some() {
                 self.channel.flush().map_err(unreachable)?;
@@ -419,42 +252,9 @@ impl<'a> Connection<'a> {
             self.waited += waiting.elapsed().as_secs_f64();
             self.channel.write(piece).map_err(unreachable)?;
         }
-        self.measure();
+        let seconds = self.channel.wire_time.as_secs_f64() + self.waited;
+        self.packer.measure(self.channel.wire_bytes, seconds);
         Ok(())
-    }
-
-    /// Compresses into `self.packed` where that pays.
-    fn pack(&mut self, raw: &[u8]) -> Result<bool, TransferError> {
-        if !policy::compress_on(self.rate) || raw.len() < CHUNK {
-            return Ok(false);
-        }
-        if self.hold_off > 0 {
-            self.hold_off -= 1;
-            return Ok(false);
-        }
-        let middle = raw.len() / 2 / CHUNK * CHUNK;
-        let sample = raw.get(middle..).unwrap_or_default();
-        let sample = sample.get(..CHUNK.min(sample.len())).unwrap_or_default();
-        let packed = zstd::bulk::compress(sample, LEVEL).map_err(source_io)?;
-        if !policy::compress_pays(sample.len(), packed.len()) {
-            self.hold_off = HOLD_OFF;
-            return Ok(false);
-        }
-        self.packed = zstd::bulk::compress(raw, LEVEL).map_err(source_io)?;
-        Ok(self.packed.len() < raw.len())
-    }
-
-    /// What the link took lately, its own pace and the cap's together.
-    fn measure(&mut self) {
-        let bytes = self.channel.wire_bytes - self.seen.0;
-        let seconds = self.channel.wire_time.as_secs_f64() + self.waited - self.seen.1;
-        if bytes >= MEASURED {
-            self.rate = bytes as f64 / seconds.max(1e-6);
-            self.seen = (
-                self.channel.wire_bytes,
-                self.channel.wire_time.as_secs_f64() + self.waited,
-            );
-        }
     }
 
     /// One chunk that is the same, or else zeros.
@@ -479,36 +279,11 @@ impl<'a> Connection<'a> {
     }
 }
 
-const LEVEL: i32 = 1;
 /// Bytes sent under one look at the cap.
 const PIECE: usize = 128 * 1024;
-/// Bytes the link's rate is measured over.
-const MEASURED: u64 = 1 << 20;
-/// After a sample that did not shrink, so many runs go uncompressed before another is tried.
-const HOLD_OFF: u32 = 16;
 
 fn unreachable(e: std::io::Error) -> TransferError {
     TransferError::new(Fault::Unreachable, e.to_string())
-}
-
-fn find(pass: &Pass, disk: u16) -> Result<&PassDisk, TransferError> {
-    pass.disks
-        .get(usize::from(disk))
-        .ok_or_else(|| malformed("no such disk"))
-}
-
-/// A segment differs unless all of it is known here and known to be the same.
-fn compare(disk: &PassDisk, first: u32, digests: &[Digest]) -> Result<Vec<bool>, TransferError> {
-    let Some(table) = &disk.table else {
-        return Ok(vec![true; digests.len()]);
-    };
-    let mut differ = Vec::with_capacity(digests.len());
-    for (theirs, segment) in digests.iter().zip(first..) {
-        let (first, count) = disk.cut.segment(segment);
-        let own = table.root(first, count as u64).map_err(source_io)?;
-        differ.push(count == 0 || own.as_ref() != Some(theirs));
-    }
-    Ok(differ)
 }
 
 /// How many chunks from the segment's chunk `i` have to be read together: they are not known, or known to differ and to

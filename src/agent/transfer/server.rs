@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 
-use super::serve::{Connection, Transfer};
+use super::serve::Connection;
+use super::served::Transfer;
 use super::{Cap, Granted, Identity, Source, TransferError};
 use crate::agent::disk::DiskStore;
 use crate::domain::ids::{LinodeId, MigrationId};
