@@ -64,6 +64,11 @@ class Client(threading.Thread):
         answered = [when for when, number in self.answers if number is not None and when >= since]
         return max((b - a for a, b in zip(answered, answered[1:])), default=float("inf"))
 
+    def answered_again(self, since):
+        """The end of that time, in seconds after `since`."""
+        answered = [when for when, number in self.answers if number is not None and when >= since]
+        return max(zip(answered, answered[1:]), key=lambda pair: pair[1] - pair[0], default=(0, since))[1] - since
+
     def answered_between(self, begin, end):
         return sum(1 for when, number in self.answers if begin <= when <= end and number is not None)
 
@@ -97,6 +102,11 @@ class Witness(threading.Thread):
                     linode = int(os.path.dirname(pidfile).rsplit("-", 1)[1])
                     running.setdefault(linode, []).append(host)
         return running
+
+    def gap(self, linode, since):
+        """How long the Linode had no runner anywhere, in seconds: downtime without the guest's own stop and boot."""
+        log = [(when, hosts) for when, number, hosts in self.log if number == linode and when >= since]
+        return sum(later[0] - earlier[0] for earlier, later in zip(log, log[1:]) if not earlier[1])
 
     def run(self):
         before = {}

@@ -2,6 +2,7 @@
 everything started in it ends with it."""
 
 import atexit
+import json
 import os
 import shutil
 import signal
@@ -9,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import forward
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.abspath(os.path.join(HERE, "..", "..", ".."))
@@ -22,8 +25,9 @@ def run(*command, **options):
     return done.stdout
 
 
-def inside(arguments):
-    """Runs this program again in new namespaces and returns its status. They are gone afterwards, whatever happened."""
+def inside(arguments, demo=None):
+    """Runs this program again in new namespaces; returns its status and what it left in `results.json`. The namespaces
+    are gone afterwards, whatever happened."""
     name = f"xblab{os.getpid()}"
     folder = tempfile.mkdtemp(prefix="xenbeta-lab-", dir=os.environ.get("XENBETA_LAB_TMP", "/var/tmp"))
     child = None
@@ -44,13 +48,22 @@ def inside(arguments):
                sys.executable, *arguments]
     child = subprocess.Popen(command, env={**os.environ, "XENBETA_LAB_INSIDE": folder})
     try:
-        return child.wait()
+        if demo:
+            forward.serve(demo, os.path.join(folder, "portal.sock"), folder, child)
+        status = child.wait()
     except KeyboardInterrupt:
         # The copy inside got the same signal; it has a moment to end things itself.
         try:
-            return child.wait(timeout=10)
+            status = child.wait(timeout=10)
         except subprocess.TimeoutExpired:
-            return 1
+            status = 1
+    results = None
+    if os.path.exists(os.path.join(folder, "results.json")):
+        with open(os.path.join(folder, "results.json")) as file:
+            results = json.load(file)
+    atexit.unregister(clean)
+    clean()
+    return status, results
 
 
 def network(hosts):

@@ -269,7 +269,8 @@ impl Driver for Uml {
         self.check(guest.linode, guest.spec, guest.boot)?;
         let disks: Vec<PathBuf> = guest.disks.iter().map(|(_, path)| path.clone()).collect();
         self.check_clear(guest, &disks)?;
-        network::ensure_tap(&self.tap(guest.linode)?, &self.config.bridge)?;
+        let tap = self.tap(guest.linode)?;
+        network::ensure_tap(&tap, &self.config.bridge, &guest.spec.mac)?;
         self.launch(guest, disks).inspect_err(|_| {
             // A start that failed leaves nothing behind; if even that fails, `state` goes on saying what is there.
             let _ = self.stop(guest.linode, Duration::ZERO);

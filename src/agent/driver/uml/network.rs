@@ -1,5 +1,5 @@
 //! A guest's network port: one tap per Linode in the host's bridge. All of it is found in `/sys/class/net`, which shows the
-//! network namespace the agent lives in, and changed by `ip`.
+//! network namespace the agent lives in, and changed by `ip` and `bridge`.
 
 use std::fs;
 use std::net::IpAddr;
@@ -13,7 +13,7 @@ use crate::agent::command::Tool;
 use crate::agent::driver::DriverError;
 use crate::wire::GuestSpec;
 
-const IP_LIMIT: Duration = Duration::from_secs(10);
+const TOOL_LIMIT: Duration = Duration::from_secs(10);
 /// A frame may be lost: a few are sent, a little apart.
 const ANNOUNCEMENTS: u32 = 3;
 const APART: Duration = Duration::from_millis(40);
@@ -22,8 +22,8 @@ fn sys(interface: &str) -> PathBuf {
     Path::new("/sys/class/net").join(interface)
 }
 
-fn ip(args: &[&str]) -> Result<(), DriverError> {
-    let said = Tool::new("ip").args(args).limit(IP_LIMIT).run();
+fn tool(program: &str, args: &[&str]) -> Result<(), DriverError> {
+    let said = Tool::new(program).args(args).limit(TOOL_LIMIT).run();
     said.map(drop)
         .map_err(|error| DriverError::Host(error.to_string()))
 }
@@ -32,12 +32,19 @@ pub fn bridge_exists(bridge: &str) -> bool {
     sys(bridge).join("bridge").is_dir()
 }
 
-/// Makes the tap, in the bridge and up, whatever of that was so before.
-pub fn ensure_tap(tap: &str, bridge: &str) -> Result<(), DriverError> {
+/// Makes the tap, in the bridge and up, whatever of that was so before, and tells the bridge that `mac` is behind it.
+pub fn ensure_tap(tap: &str, bridge: &str, mac: &str) -> Result<(), DriverError> {
     if !sys(tap).exists() {
-        ip(&["tuntap", "add", "dev", tap, "mode", "tap"])?;
+        tool("ip", &["tuntap", "add", "dev", tap, "mode", "tap"])?;
     }
-    ip(&["link", "set", "dev", tap, "master", bridge, "up"])
+    tool("ip", &["link", "set", "dev", tap, "master", bridge, "up"])?;
+    // The bridge may remember the guest outside, where it ran until now, and it does not learn from what its own host
+    // announces: until the guest itself says something, it would send away all that comes for it. (Static, since a
+    // tap that no guest has opened yet may not have another kind; gone with the tap.)
+    tool(
+        "bridge",
+        &["fdb", "replace", mac, "dev", tap, "master", "static"],
+    )
 }
 
 /// Takes the tap away if it is there.
@@ -45,7 +52,7 @@ pub fn remove_tap(tap: &str) -> Result<(), DriverError> {
     if !sys(tap).exists() {
         return Ok(());
     }
-    ip(&["link", "delete", "dev", tap])?;
+    tool("ip", &["link", "delete", "dev", tap])?;
     if sys(tap).exists() {
         return Err(DriverError::Host(format!(
             "{tap} is still there after it was deleted"
