@@ -10,6 +10,8 @@
     clippy::indexing_slicing,
     clippy::disallowed_methods,
     clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    clippy::cast_possible_truncation,
     reason = "a benchmark stops where it cannot go on"
 )]
 

@@ -174,7 +174,7 @@ fn a_copy_may_start_from_sealed_disks_and_stays_sparse() {
     assert!(a == b && a.iter().any(|x| *x != 0));
     let data = target.image.next_data(0).unwrap().unwrap();
     assert!(data.start > 39 * MIB && data.end < 41 * MIB, "{data:?}");
-    target.image.write_at(&[0; 70_000], 40 * MIB).unwrap();
+    target.image.write_at(&vec![0; 70_000], 40 * MIB).unwrap();
     old.read_exact_at(&mut a, 40 * MIB).unwrap();
     assert!(a == b, "the sealed disk is not the copy");
 }

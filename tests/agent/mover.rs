@@ -309,15 +309,15 @@ impl Mount {
             eprintln!("SKIPPED: no mkfs.xfs (package xfsprogs)");
             return None;
         }
-        Self::mount(dir, &["-o", "loop", file])
+        Self::made(dir, &["-o", "loop", file])
     }
 
     pub fn tmpfs(dir: &Path, size: u64) -> Option<Self> {
         let size = format!("size={size}");
-        Self::mount(dir, &["-t", "tmpfs", "-o", &size, "none"])
+        Self::made(dir, &["-t", "tmpfs", "-o", &size, "none"])
     }
 
-    fn mount(dir: &Path, args: &[&str]) -> Option<Self> {
+    fn made(dir: &Path, args: &[&str]) -> Option<Self> {
         let at = dir.join("mount");
         std::fs::create_dir_all(&at).unwrap();
         let mut all = args.to_vec();

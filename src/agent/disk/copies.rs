@@ -25,7 +25,6 @@ const ROOM_KEPT: u64 = 64 * 1024;
 impl FileStore {
     /// The generation whose receipt names this migration.
     pub(super) fn find_published(
-        &self,
         home: &Dir,
         migration: MigrationId,
     ) -> Result<Option<(i64, Receipt)>, DiskError> {
@@ -45,7 +44,6 @@ impl FileStore {
     }
 
     fn make_copy(
-        &self,
         home: &Dir,
         folder: &Dir,
         disk: &DiskSpec,
@@ -124,7 +122,7 @@ impl FileStore {
             .linodes
             .make_dir(&linode.to_string())
             .map_err(at("make the Linode's folder"))?;
-        if let Some((epoch, _)) = self.find_published(&home, migration)? {
+        if let Some((epoch, _)) = Self::find_published(&home, migration)? {
             home.rename(&generation(epoch), &partial(migration))
                 .map_err(at("reopen the copy"))?;
             home.sync().map_err(at("reopen the copy"))?;
@@ -134,7 +132,7 @@ impl FileStore {
             .map_err(at("make the copies' folder"))?;
         folder.remove(RECEIPT).map_err(at("drop an old receipt"))?;
         for disk in disks {
-            self.make_copy(&home, &folder, disk, base)?;
+            Self::make_copy(&home, &folder, disk, base)?;
         }
         self.hold_room(&folder, disks, base.is_some())?;
         folder.sync().map_err(at("sync the copies' folder"))
@@ -162,7 +160,7 @@ impl FileStore {
     ) -> Result<(), DiskError> {
         let home = self.linode(linode)?;
         let from = partial(receipt.migration);
-        if let Some((known, old)) = self.find_published(&home, receipt.migration)? {
+        if let Some((known, old)) = Self::find_published(&home, receipt.migration)? {
             if known == epoch && old.sealed == receipt.sealed {
                 return Ok(());
             }
@@ -198,7 +196,7 @@ impl FileStore {
     ) -> Result<(), DiskError> {
         let home = self.linode(linode)?;
         let to = generation(epoch);
-        let Some((known, _)) = self.find_published(&home, migration)? else {
+        let Some((known, _)) = Self::find_published(&home, migration)? else {
             // Asked again after it was done.
             return match home.exists(&to) {
                 Ok(true) => Ok(()),

@@ -77,7 +77,7 @@ impl FileStore {
     }
 
     /// Renamed first and deleted after, so that a kill in between leaves nothing that looks like a generation.
-    fn discard(&self, home: &Dir, name: &str) -> Result<(), DiskError> {
+    fn discard(home: &Dir, name: &str) -> Result<(), DiskError> {
         let gone = format!("{name}.gone");
         home.remove_folder(&gone).map_err(at("delete"))?;
         match home.rename(name, &gone) {
@@ -214,7 +214,7 @@ impl DiskStore for FileStore {
         migration: MigrationId,
     ) -> Result<Option<(i64, Receipt)>, DiskError> {
         match self.home_if_any(linode)? {
-            Some(home) => self.find_published(&home, migration),
+            Some(home) => Self::find_published(&home, migration),
             None => Ok(None),
         }
     }
@@ -255,15 +255,15 @@ impl DiskStore for FileStore {
         let Some(home) = self.home_if_any(linode)? else {
             return Ok(());
         };
-        if let Some((epoch, _)) = self.find_published(&home, migration)? {
-            self.discard(&home, &generation(epoch))?;
+        if let Some((epoch, _)) = Self::find_published(&home, migration)? {
+            Self::discard(&home, &generation(epoch))?;
         }
-        self.discard(&home, &partial(migration))
+        Self::discard(&home, &partial(migration))
     }
 
     fn purge(&self, linode: LinodeId, epoch: i64) -> Result<(), DiskError> {
         match self.home_if_any(linode)? {
-            Some(home) => self.discard(&home, &generation(epoch)),
+            Some(home) => Self::discard(&home, &generation(epoch)),
             None => Ok(()),
         }
     }

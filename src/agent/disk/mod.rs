@@ -5,6 +5,11 @@
 //! a generation by one atomic rename ([`DiskStore::publish`]), so half a copy can never be booted.
 //! [`files`] keeps disks as (sparse) files; volumes come with another store behind the same trait.
 
+#![allow(
+    clippy::missing_errors_doc,
+    reason = "one error type a room, which says what its faults mean"
+)]
+
 pub mod aligned;
 mod clones;
 mod copies;
@@ -57,6 +62,7 @@ impl DiskError {
     }
 
     /// An I/O error while doing `what`, told apart by its number: a full store is not a broken one.
+    #[must_use]
     pub fn io(what: &str, error: &std::io::Error) -> Self {
         let (fault, public) = match error.kind() {
             std::io::ErrorKind::StorageFull

@@ -175,7 +175,7 @@ impl<'a> Worker<'a> {
                 continue;
             }
             match read_answer(&mut self.channel, kind, len)? {
-                Answer::Same { first, count } => next = self.same(&asked, next, first, count)?,
+                Answer::Same { first, count } => next = Self::same(&asked, next, first, count)?,
                 Answer::Zero { first, count } => next = self.zero(&asked, next, first, count)?,
                 Answer::SegmentEnd if next == asked.table.len() => break,
                 _ => return Err(malformed("not an answer to a fetch")),
@@ -200,13 +200,7 @@ impl<'a> Worker<'a> {
         Ok(end)
     }
 
-    fn same(
-        &self,
-        asked: &Asked,
-        next: usize,
-        first: u32,
-        count: u32,
-    ) -> Result<usize, TransferError> {
+    fn same(asked: &Asked, next: usize, first: u32, count: u32) -> Result<usize, TransferError> {
         let end = Self::in_order(asked, next, first, count as usize)?;
         if asked
             .table

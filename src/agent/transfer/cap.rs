@@ -1,5 +1,12 @@
 //! The cap on copying, in MB/s (10^6 bytes), shared by all connections of a host and changed while they run.
 
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "rates and times: a part in a million does not matter, and all are positive"
+)]
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,6 +24,7 @@ pub struct Cap {
 }
 
 impl Cap {
+    #[must_use]
     pub fn new(mb_s: Option<u32>) -> Self {
         Self {
             mb_s: AtomicU32::new(mb_s.unwrap_or(0)),

@@ -19,7 +19,7 @@ use super::tls;
 /// The other end must finish its part of the handshake within this.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The other end must send or take something within this. Long enough for a segment of a slow disk.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 const IN: usize = 256 * 1024;
 /// Plaintext encrypted before it is handed to the kernel.
@@ -116,6 +116,7 @@ impl Channel {
     }
 
     /// One state of the TLS machine. Plaintext goes into `dst` as far as it fits.
+    #[allow(clippy::mut_mut, reason = "the caller's slice shrinks as it is filled")]
     fn step(&mut self, dst: &mut &mut [u8]) -> io::Result<Found> {
         let incoming = self
             .incoming

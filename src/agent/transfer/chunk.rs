@@ -101,7 +101,7 @@ pub fn disk_digest(disk: DiskId, size_bytes: u64, root: &Digest) -> DiskDigest {
 }
 
 #[cfg(test)]
-#[allow(clippy::indexing_slicing, reason = "tests")]
+#[allow(clippy::indexing_slicing, clippy::large_stack_arrays, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -1,5 +1,12 @@
 //! The destination's two steps: the warm copy and the final one.
 
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "rates and times: a part in a million does not matter, and all are positive"
+)]
+
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -300,7 +307,7 @@ impl Fetch<'_> {
         live: &Live,
         config: &Arc<rustls::ClientConfig>,
     ) -> Result<Channel, TransferError> {
-        let (channel, _, granted) = connect(live, self.source, config, self.migration.0)?;
+        let (channel, granted) = connect(live, self.source, config, self.migration.0)?;
         let wanted = self.disks.iter().map(|disk| (disk.id.0, disk.size_bytes));
         if !wanted.eq(granted) {
             return Err(TransferError::new(

@@ -31,6 +31,7 @@ impl Identity {
     }
 
     /// SHA-256 of the certificate's DER, 64 lower-case hex digits.
+    #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
@@ -112,15 +113,15 @@ mod tests {
     #[test]
     fn is_made_once_and_kept_private() {
         let dir = tempfile::tempdir().unwrap();
-        let made = Identity::load_or_create(dir.path()).unwrap();
+        let one = Identity::load_or_create(dir.path()).unwrap();
         let again = Identity::load_or_create(dir.path()).unwrap();
-        assert_eq!(made.fingerprint(), again.fingerprint());
-        assert_eq!(made.fingerprint().len(), 64);
-        let mode = std::fs::metadata(dir.path().join(FILE))
+        assert_eq!(one.fingerprint(), again.fingerprint());
+        assert_eq!(one.fingerprint().len(), 64);
+        let bits = std::fs::metadata(dir.path().join(FILE))
             .unwrap()
             .permissions()
             .mode();
-        assert_eq!(mode & 0o777, 0o600);
-        assert!(!format!("{made:?}").contains("key"));
+        assert_eq!(bits & 0o777, 0o600);
+        assert!(!format!("{one:?}").contains("key"));
     }
 }

@@ -10,7 +10,7 @@ pub const VERSION: u16 = 1;
 /// The longest frame: a run of chunks, their digests and its head.
 pub const FRAME_MAX: usize = RUN + CHUNKS_PER_RUN * 32 + 64;
 /// Segments compared by one message.
-pub const COMPARE_MAX: usize = 4096;
+pub const COMPARE_MAX: u32 = 4096;
 pub const DISKS_MAX: usize = 64;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -137,7 +137,7 @@ impl Ask {
             }
             3 => {
                 let (pass, disk, first) = (get.u32()?, get.u16()?, get.u32()?);
-                let n = get.count(COMPARE_MAX)?;
+                let n = get.count(COMPARE_MAX as usize)?;
                 Self::Compare {
                     pass,
                     disk,
@@ -242,7 +242,7 @@ impl Answer {
                 told: get.u8()? != 0,
             },
             66 => {
-                let n = get.count(COMPARE_MAX)?;
+                let n = get.count(COMPARE_MAX as usize)?;
                 Self::Compared {
                     differ: get.raw(n)?.iter().map(|d| *d != 0).collect(),
                 }
@@ -313,7 +313,7 @@ fn fault_of(code: u8) -> Fault {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
 
@@ -324,7 +324,6 @@ mod tests {
     }
 
     #[test]
-    #[allow(clippy::indexing_slicing, reason = "tests")]
     fn every_message_comes_back_and_no_cut_one_does() {
         let d = |n: u8| [n; 32];
         let asks = [

@@ -14,6 +14,11 @@
 //! Crashes: the destination's table of digests ([`table`]) is never ahead of the data. It is written after the data was
 //! fsynced and re-read; the segments being overwritten are marked first, and are read and hashed again after a kill.
 
+#![allow(
+    clippy::missing_errors_doc,
+    reason = "one error type a room, which says what its faults mean"
+)]
+
 mod apply;
 mod cap;
 mod channel;
@@ -25,6 +30,9 @@ mod fetch;
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::too_many_lines,
+    clippy::cast_possible_truncation,
+    clippy::large_stack_arrays,
     reason = "tests"
 )]
 mod hostile;
@@ -96,6 +104,7 @@ impl TransferError {
     }
 
     /// May the same step succeed if tried again?
+    #[must_use]
     pub fn retry(&self) -> bool {
         match self.fault {
             Fault::Unreachable | Fault::NotSealed | Fault::Disk | Fault::Corrupt => true,
@@ -161,6 +170,7 @@ pub trait Source: Send + Sync {
 }
 
 /// Compares in a time that tells nothing of where they differ.
+#[must_use]
 pub fn same_token(one: &str, other: &str) -> bool {
     use subtle::ConstantTimeEq;
     // Equal-length inputs whatever the tokens' lengths.

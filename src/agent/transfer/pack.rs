@@ -1,5 +1,12 @@
 //! Compression where it pays: on a link slower than the compressor, of what shrinks.
 
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "rates and times: a part in a million does not matter, and all are positive"
+)]
+
 use super::chunk::CHUNK;
 use super::policy;
 

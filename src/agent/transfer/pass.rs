@@ -170,12 +170,16 @@ impl Work {
     }
 }
 
+/// Ids and sizes of the disks a source grants.
+pub type Granted = Vec<(i64, u64)>;
+
+/// Connects, proves who is who, and hears what is granted.
 pub fn connect(
     live: &Live,
     peer: &Peer,
     config: &Arc<rustls::ClientConfig>,
     migration: i64,
-) -> Result<(Channel, i64, Vec<(i64, u64)>), TransferError> {
+) -> Result<(Channel, Granted), TransferError> {
     let address = peer
         .address
         .to_socket_addrs()
@@ -195,7 +199,7 @@ pub fn connect(
         token: peer.token.clone(),
     };
     match call(&mut channel, &hello)? {
-        Answer::Welcome { epoch, disks } => Ok((channel, epoch, disks)),
+        Answer::Welcome { disks, .. } => Ok((channel, disks)),
         _ => Err(malformed("no welcome")),
     }
 }
@@ -265,7 +269,7 @@ impl Attempt<'_> {
         for (disk, number) in self.disks.iter().zip(0_u16..) {
             let mut segment = 0;
             while segment < disk.cut.segments() {
-                let step = (disk.cut.segments() - segment).min(COMPARE_MAX as u32);
+                let step = (disk.cut.segments() - segment).min(COMPARE_MAX);
                 let mut digests = Vec::new();
                 for one in segment..segment + step {
                     digests.push(
@@ -351,6 +355,7 @@ fn workers() -> usize {
     (cores * 2).clamp(2, 8)
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 pub fn table_io(e: std::io::Error) -> TransferError {
     crate::agent::disk::DiskError::io("the copy's table", &e).into()
 }

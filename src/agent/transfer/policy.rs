@@ -1,5 +1,12 @@
 //! When to stop warm passes, and when to compress. Pure: figures in, a word out.
 
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "rates and times: a part in a million does not matter, and all are positive"
+)]
+
 use std::time::Duration;
 
 /// What one warm pass took.
@@ -30,6 +37,7 @@ const GAIN: f64 = 0.7;
 
 /// After these passes of one warm copy: another? The rest is taken to be what the last pass found changed, scaled by how
 /// long that pass was against the one before: a guest dirties in proportion to time.
+#[must_use]
 pub fn next(passes: &[PassStats], max_passes: u32) -> Next {
     let Some(last) = passes.last() else {
         return if max_passes == 0 {
@@ -61,6 +69,7 @@ pub fn next(passes: &[PassStats], max_passes: u32) -> Next {
 }
 
 /// What the guest has probably changed since the last pass began.
+#[must_use]
 pub fn rest_bytes(passes: &[PassStats]) -> u64 {
     match passes {
         [.., before, last] => {
@@ -79,10 +88,12 @@ const SLOW_LINK: f64 = 60e6;
 const WORTH: f64 = 0.8;
 
 /// Try a sample on a connection that lately took `bytes_per_s`?
+#[must_use]
 pub fn compress_on(bytes_per_s: f64) -> bool {
     bytes_per_s < SLOW_LINK
 }
 
+#[must_use]
 pub fn compress_pays(sample: usize, compressed: usize) -> bool {
     (compressed as f64) < sample as f64 * WORTH
 }
@@ -125,6 +136,15 @@ mod tests {
         assert_eq!(next(&[], 0), Next::Enough);
         assert_eq!(next(&[pass(2048, 4000)], 1), Next::Enough);
         assert_eq!(next(&[pass(2048, 4000), pass(900, 2000)], 2), Next::Enough);
+    }
+
+    #[test]
+    fn compression_is_for_slow_links_and_what_shrinks() {
+        assert!(!compress_on(f64::INFINITY));
+        assert!(!compress_on(500e6));
+        assert!(compress_on(12e6));
+        assert!(compress_pays(16_384, 5_000));
+        assert!(!compress_pays(16_384, 16_000));
     }
 
     #[test]

@@ -71,6 +71,7 @@ pub fn try_encrypt<D>(status: UnbufferedStatus<'_, '_, D>, part: &[u8], room: &m
 }
 
 /// Where what comes out of the TLS machine goes.
+#[allow(clippy::mut_mut, reason = "the caller's slice shrinks as it is filled")]
 pub struct Sink<'a, 'b> {
     pub dst: &'a mut &'b mut [u8],
     pub plain: &'a mut Vec<u8>,

@@ -282,6 +282,7 @@ impl<'a> Connection<'a> {
 /// Bytes sent under one look at the cap.
 const PIECE: usize = 128 * 1024;
 
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 fn unreachable(e: std::io::Error) -> TransferError {
     TransferError::new(Fault::Unreachable, e.to_string())
 }

@@ -166,6 +166,7 @@ fn forget(table: &Digests, cut: &Cut, range: &std::ops::Range<u64>) -> std::io::
     Ok(())
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 pub fn source_io(e: std::io::Error) -> TransferError {
     DiskError::io("at the source", &e).into()
 }

@@ -80,6 +80,7 @@ impl Server {
         })
     }
 
+    #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
