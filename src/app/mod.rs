@@ -21,6 +21,7 @@ pub mod registrations;
 pub mod secrets;
 pub mod sign_in;
 pub mod staff;
+pub mod trail;
 
 use std::sync::Arc;
 

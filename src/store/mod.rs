@@ -4,6 +4,7 @@
 //! their WHERE clause and say whether they hit.
 
 pub mod audit;
+pub mod backup;
 pub mod db;
 pub mod fleet;
 pub mod hosts;

@@ -14,6 +14,8 @@ mod support;
 #[path = "../agent/agents.rs"]
 #[allow(dead_code, reason = "shared with the agent's tests")]
 mod agents;
+mod commands;
+mod demo;
 mod engine;
 mod house;
 mod import;

@@ -1,5 +1,7 @@
 //! The portal's program.
 
+mod audit;
+mod backup;
 mod demo;
 mod host;
 mod import;
@@ -59,6 +61,22 @@ enum Command {
         #[arg(long)]
         config: Option<PathBuf>,
     },
+    /// Copy the database into a file, while the portal serves
+    Backup {
+        file: PathBuf,
+        /// Give up after this many seconds (PostgreSQL)
+        #[arg(long, default_value_t = 3600)]
+        limit_s: u64,
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
+    /// The audit trail
+    Audit {
+        #[command(subcommand)]
+        what: audit::What,
+        #[arg(long, global = true)]
+        config: Option<PathBuf>,
+    },
     /// Hosts and their agents
     Host {
         #[command(subcommand)]
@@ -86,6 +104,12 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Schema { what, config } => schema::run(&what, &configuration(config.as_deref())?),
         Command::Staff { what, config } => staff::run(what, &configuration(config.as_deref())?),
         Command::Import { file, config } => import::run(&file, &configuration(config.as_deref())?),
+        Command::Backup {
+            file,
+            limit_s,
+            config,
+        } => backup::run(&file, limit_s, &configuration(config.as_deref())?),
+        Command::Audit { what, config } => audit::run(&what, &configuration(config.as_deref())?),
         Command::Host { what, config } => host::run(what, &configuration(config.as_deref())?),
     }
 }

@@ -1,0 +1,66 @@
+//! Is the audit trail whole? Walks the chain from its first entry to its head.
+
+use super::{App, AppError};
+use crate::domain::ids::AuditId;
+use crate::store::audit::{self, AuditEvent, Entry};
+
+/// Entries read at once.
+const PAGE: i64 = 1000;
+
+#[derive(Debug, Clone)]
+pub enum Trail {
+    Whole {
+        entries: u64,
+    },
+    /// The first entry whose link does not follow from what is before it: it was changed, or one before it was changed
+    /// or taken away.
+    Broken {
+        entries_before: u64,
+        entry: Box<AuditEvent>,
+    },
+    /// All entries fit, and the last of those there once were is not among them.
+    CutOff {
+        entries: u64,
+    },
+}
+
+impl App {
+    /// Looks at every entry. Others may append meanwhile: the head is read first, and has to be met on the way.
+    pub fn verify_audit(&self) -> Result<Trail, AppError> {
+        let head = self.db.read(audit::head)?;
+        let mut previous = String::new();
+        let mut after = AuditId(0);
+        let mut entries = 0;
+        let mut met = head.is_empty();
+        loop {
+            let page = self.db.read(|conn| audit::page(conn, after, PAGE))?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            for event in page {
+                let entry = Entry {
+                    at: event.at,
+                    actor: &event.actor,
+                    address: &event.address,
+                    action: &event.action,
+                    object: &event.object,
+                    before: &event.before,
+                    after: &event.after,
+                };
+                if audit::link(&previous, &entry) != event.hash {
+                    return Ok(Trail::Broken {
+                        entries_before: entries,
+                        entry: Box::new(event),
+                    });
+                }
+                entries += 1;
+                met |= event.hash == head;
+                previous = event.hash;
+            }
+        }
+        Ok(if met {
+            Trail::Whole { entries }
+        } else {
+            Trail::CutOff { entries }
+        })
+    }
+}

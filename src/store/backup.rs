@@ -1,0 +1,123 @@
+//! A copy of an SQLite database while others use it.
+
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+
+use super::db::{Database, Db, StoreError, Target};
+
+/// Writes all of the database as of one moment into `path`, which is missing or empty. Readers and writers go on.
+pub fn copy_sqlite(database: &Database, path: &str) -> Result<(), StoreError> {
+    database.read(|conn| match conn {
+        Db::Sqlite(lite) => {
+            diesel::sql_query("VACUUM INTO ?")
+                .bind::<Text, _>(path)
+                .execute(lite)?;
+            Ok(())
+        }
+        Db::Pg(_) => Err(StoreError::Data(
+            "PostgreSQL is copied by pg_dump".to_owned(),
+        )),
+    })
+}
+
+/// A PostgreSQL URL without its password, and the password, which must not stand among a program's arguments.
+#[must_use]
+pub fn without_password(url: &str) -> (String, Option<String>) {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return (url.to_owned(), None);
+    };
+    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let (mut user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    let mut password = None;
+    if let Some((name, secret)) = user.split_once(':') {
+        user = name;
+        password = Some(decoded(secret));
+    }
+    let mut kept = Vec::new();
+    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+        match parameter.strip_prefix("password=") {
+            Some(secret) => password = Some(decoded(secret)),
+            None => kept.push(parameter),
+        }
+    }
+    let mut plain = format!("{scheme}://");
+    if !user.is_empty() {
+        plain.push_str(user);
+        plain.push('@');
+    }
+    plain.push_str(host);
+    plain.push('/');
+    plain.push_str(path);
+    if !kept.is_empty() {
+        plain.push('?');
+        plain.push_str(&kept.join("&"));
+    }
+    (plain, password)
+}
+
+/// Takes percent-encoding away.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let code = match (first, after) {
+            (b'%', [high, low, ..]) => std::str::from_utf8(&[*high, *low])
+                .ok()
+                .and_then(|code| u8::from_str_radix(code, 16).ok()),
+            _ => None,
+        };
+        match code {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Which of the two ways a database is backed up in.
+#[must_use]
+pub fn postgresql_url(database: &Database) -> Option<&str> {
+    match database.target() {
+        Target::Postgresql(url) => Some(url),
+        Target::Sqlite(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_leave_urls() {
+        for (url, plain, password) in [
+            (
+                "postgres://me:p%40s:s%2Fw@db.example:5432/portal",
+                "postgres://me@db.example:5432/portal",
+                Some("p@s:s/w"),
+            ),
+            (
+                "postgresql://db/portal?sslmode=require&password=x%",
+                "postgresql://db/portal?sslmode=require",
+                Some("x%"),
+            ),
+            (
+                "postgres:///portal?host=/run/postgresql",
+                "postgres:///portal?host=/run/postgresql",
+                None,
+            ),
+            ("postgres://me@db/portal", "postgres://me@db/portal", None),
+        ] {
+            assert_eq!(
+                without_password(url),
+                (plain.to_owned(), password.map(str::to_owned))
+            );
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The program's commands from outside: import, backup, audit.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, PgConnection};
+use xenbeta::app::PORTAL;
+use xenbeta::app::trail::Trail;
+use xenbeta::domain::ids::AuditId;
+use xenbeta::store::db::{Database, StoreError};
+use xenbeta::store::{audit, fleet, people};
+
+use crate::both_databases;
+use crate::support::TestApp;
+use crate::support::fleet::WEB;
+
+const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/fleet.example.json");
+
+fn xenbeta(app: &TestApp, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_xenbeta"))
+        .args(args)
+        .env("DATABASE_URL", &app.url)
+        .output()
+        .unwrap()
+}
+
+fn error(out: &Output) -> String {
+    assert_eq!(out.status.code(), Some(1), "{out:?}");
+    String::from_utf8(out.stderr.clone()).unwrap()
+}
+
+/// A database that a backup has been brought back into.
+fn restored(backup: &Path, app: &TestApp) -> String {
+    if !app.url.starts_with("postgres://") {
+        return backup.to_str().unwrap().to_owned();
+    }
+    let url = format!("{}_restored", app.url);
+    let name = url.rsplit('/').next().unwrap();
+    PgConnection::establish(&app.url)
+        .unwrap()
+        .batch_execute(&format!("CREATE DATABASE {name}"))
+        .unwrap();
+    let out = Command::new("pg_restore")
+        .args(["--exit-on-error", "--dbname", &url])
+        .arg(backup)
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{out:?}");
+    url
+}
+
+fn execute(app: &TestApp, sql: &str) {
+    app.db
+        .write(|conn| Ok::<_, StoreError>(conn.batch_execute(sql)?))
+        .unwrap();
+}
+
+both_databases! {
+    fn an_import_says_what_it_did_and_where_it_failed(app: TestApp) {
+        let out = xenbeta(&app, &["import", SAMPLE]);
+        assert!(out.status.success(), "{out:?}");
+        assert!(String::from_utf8_lossy(&out.stdout).contains("Linodes               40 added       0 already there"), "{out:?}");
+        let folder = tempfile::tempdir().unwrap();
+        let cut = folder.path().join("cut.json");
+        let text = std::fs::read_to_string(SAMPLE).unwrap();
+        std::fs::write(&cut, &text[..text.len() / 2]).unwrap();
+        let why = error(&xenbeta(&app, &["import", cut.to_str().unwrap()]));
+        assert!(why.contains("nothing was imported\nline ") && why.contains("it was cut off"), "{why}");
+        let why = error(&xenbeta(&app, &["import", "/no/such/file"]));
+        assert!(why.contains("/no/such/file: No such file"), "{why}");
+    }
+
+    fn a_backup_holds_everything_and_overwrites_nothing(app: TestApp) {
+        let app = app.with_fleet();
+        app.register(&app.member(), &[WEB]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("backup");
+        let out = xenbeta(&app, &["backup", file.to_str().unwrap()]);
+        assert!(out.status.success(), "{out:?}");
+        let size = std::fs::metadata(&file).unwrap().len();
+        assert!(String::from_utf8_lossy(&out.stdout).contains(&format!("{size} bytes")), "{out:?}");
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing half made is left");
+
+        let before = std::fs::read(&file).unwrap();
+        let why = error(&xenbeta(&app, &["backup", file.to_str().unwrap()]));
+        assert!(why.contains("overwrites nothing"), "{why}");
+        assert!(before == std::fs::read(&file).unwrap());
+
+        let copy = Database::open(&restored(&file, &app), 1).unwrap();
+        let user = copy.read(|c| people::user_by_email(c, crate::support::fleet::MEMBER_EMAIL)).unwrap();
+        assert!(user.is_some());
+        assert_eq!(copy.read(|c| fleet::ips_of(c, WEB)).unwrap().len(), 2);
+        assert_eq!(copy.read(audit::head).unwrap(), app.in_db(audit::head));
+        assert_ne!(app.in_db(audit::head), "");
+    }
+
+    fn a_backup_that_fails_leaves_nothing(app: TestApp) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("no/such/folder");
+        error(&xenbeta(&app, &["backup", file.to_str().unwrap()]));
+        let file = folder.path().join("backup");
+        let out = Command::new(env!("CARGO_BIN_EXE_xenbeta"))
+            .args(["backup", file.to_str().unwrap()])
+            .env("DATABASE_URL", "postgres://nobody:secret@127.0.0.1:1/none")
+            .output()
+            .unwrap();
+        assert!(!error(&out).contains("secret"), "{out:?}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        drop(app);
+    }
+
+    fn a_touched_audit_trail_shows(app: TestApp) {
+        let app = app.with_fleet();
+        assert!(matches!(app.verify_audit().unwrap(), Trail::Whole { entries: 0 }));
+        for _ in 0..3 {
+            app.new_enrolment_token(PORTAL, crate::support::fleet::UML1).unwrap();
+        }
+        let out = xenbeta(&app, &["audit", "verify"]);
+        assert!(out.status.success() && String::from_utf8_lossy(&out.stdout).contains("3 entries"), "{out:?}");
+        let entries = app.in_db(|c| audit::page(c, AuditId(0), 10));
+        let second = entries[1].id;
+
+        execute(&app, &format!("UPDATE audit_events SET actor = 'somebody else' WHERE id = {second}"));
+        let why = error(&xenbeta(&app, &["audit", "verify"]));
+        assert!(why.contains(&format!("broken at entry {second}:")) && why.contains("1 entries before it"), "{why}");
+        execute(&app, &format!("UPDATE audit_events SET actor = 'portal' WHERE id = {second}"));
+        assert!(matches!(app.verify_audit().unwrap(), Trail::Whole { entries: 3 }));
+
+        let last = entries[2].id;
+        execute(&app, &format!("DELETE FROM audit_events WHERE id = {last}"));
+        let why = error(&xenbeta(&app, &["audit", "verify"]));
+        assert!(why.contains("cut off: its 2 entries"), "{why}");
+        execute(&app, &format!("DELETE FROM audit_events WHERE id = {}", entries[0].id));
+        assert!(matches!(app.verify_audit().unwrap(), Trail::Broken { entries_before: 0, entry } if entry.id == second));
+    }
+}

@@ -1,0 +1,198 @@
+//! `xenbeta demo` as a process: it comes up, ends without leaving anything running, and comes up again as it was.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+use xenbeta::agent::driver::simulated::witness;
+use xenbeta::agent::process::ProcessRef;
+use xenbeta::app::secrets::{self, purpose};
+use xenbeta::domain::ids::HostId;
+use xenbeta::domain::words::{LinodeStatus, RegistrationState};
+use xenbeta::store::db::{Database, StoreError};
+use xenbeta::store::{fleet, hosts, registrations};
+
+const PATIENCE: Duration = Duration::from_secs(180);
+
+struct Demo {
+    folder: TempDir,
+    child: Option<Child>,
+}
+
+impl Demo {
+    fn new() -> Self {
+        Self {
+            folder: TempDir::new().unwrap(),
+            child: None,
+        }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("demo")
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xenbeta"));
+        command
+            .args(["demo", "--listen", "127.0.0.1:0", "--data"])
+            .arg(self.data())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Starts it and waits until it says that it is ready.
+    fn start(&mut self) -> Value {
+        let said = self.folder.path().join("said");
+        let out = fs::File::create(&said).unwrap();
+        self.child = Some(
+            self.command()
+                .stdout(out.try_clone().unwrap())
+                .stderr(out)
+                .spawn()
+                .unwrap(),
+        );
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let text = fs::read_to_string(&said).unwrap();
+            if text.contains("The demo is ready") {
+                break;
+            }
+            let ended = self.child.as_mut().unwrap().try_wait().unwrap();
+            assert!(ended.is_none() && Instant::now() < until, "{text}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        serde_json::from_str(&fs::read_to_string(self.data().join("demo.json")).unwrap()).unwrap()
+    }
+
+    fn signal(&mut self, signal: Signal) -> Option<i32> {
+        let mut child = self.child.take().unwrap();
+        ProcessRef::of(child.id()).unwrap().signal(signal).unwrap();
+        child.wait().unwrap().code()
+    }
+
+    fn database(&self) -> Database {
+        Database::open(self.data().join("portal.db").to_str().unwrap(), 1).unwrap()
+    }
+
+    fn running(&self) -> usize {
+        let all = self.database().read(|conn| {
+            let mut all = Vec::new();
+            for host in hosts::all(conn)? {
+                all.extend(fleet::linodes_on(conn, HostId(host.id.0))?);
+            }
+            Ok::<_, StoreError>(all)
+        });
+        all.unwrap()
+            .iter()
+            .filter(|linode| linode.status == LinodeStatus::Running)
+            .count()
+    }
+
+    /// Processes started with something in the folder.
+    fn processes(&self) -> HashSet<u32> {
+        let data = self.data();
+        let about = |path: &Path| {
+            let arguments = fs::read(path.join("cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&arguments)
+                .split('\0')
+                .any(|argument| Path::new(argument).starts_with(&data))
+        };
+        fs::read_dir("/proc")
+            .unwrap()
+            .flatten()
+            .filter(|entry| about(&entry.path()))
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .collect()
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        for pid in self.processes() {
+            if let Some(process) = ProcessRef::of(pid) {
+                let _ = process.signal(Signal::KILL);
+            }
+        }
+    }
+}
+
+#[test]
+fn it_comes_up_ends_and_comes_up_again() {
+    let mut demo = Demo::new();
+    let first = demo.start();
+    for who in ["member", "other_member", "staff"] {
+        for field in ["email", "password", "token"] {
+            assert!(first[who][field].as_str().unwrap().len() >= 16, "{first}");
+        }
+    }
+    assert_eq!(first["hosts"].as_array().unwrap().len(), 5);
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &fs::metadata(demo.data().join("demo.json"))
+            .unwrap()
+            .permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600, "passwords are in it");
+    assert_eq!(demo.running(), 40);
+    let waiting = demo
+        .database()
+        .read(|conn| registrations::count(conn, RegistrationState::Requested));
+    assert_eq!(waiting.unwrap(), 33);
+    let token = secrets::hash(purpose::API, first["member"]["token"].as_str().unwrap());
+    let known = demo.database().read(|conn| {
+        use diesel::prelude::*;
+        use xenbeta::store::schema::api_tokens;
+        let known = api_tokens::table.filter(api_tokens::hash.eq(&token));
+        Ok::<i64, StoreError>(known.count().get_result(conn)?)
+    });
+    assert_eq!(known.unwrap(), 1);
+
+    let second = demo.command().output().unwrap();
+    let why = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(
+        !second.status.success() && why.contains("another demo runs on"),
+        "{why}"
+    );
+    let listen = first["url"].as_str().unwrap().replace("http://", "");
+    let elsewhere = Command::new(env!("CARGO_BIN_EXE_xenbeta"))
+        .args(["demo", "--listen", &listen, "--data"])
+        .arg(demo.folder.path().join("another"))
+        .output()
+        .unwrap();
+    let why = String::from_utf8_lossy(&elsewhere.stderr).into_owned();
+    assert!(
+        why.contains("cannot listen on") && why.contains("--listen"),
+        "{why}"
+    );
+
+    assert_eq!(demo.signal(Signal::TERM), Some(0));
+    assert_eq!(demo.processes(), HashSet::new(), "nothing runs on");
+
+    let again = demo.start();
+    assert_eq!(again["member"], first["member"]);
+    assert_eq!(again["staff"], first["staff"]);
+    assert_eq!(demo.running(), 40);
+    let waiting = demo
+        .database()
+        .read(|conn| registrations::count(conn, RegistrationState::Requested));
+    assert_eq!(waiting.unwrap(), 33, "nobody registers twice");
+
+    // Killed, it leaves agents and guests; the next one finds them and takes over.
+    demo.child.take().unwrap().kill().unwrap();
+    let guests = demo.processes().len();
+    assert!(guests > 40, "{guests}");
+    demo.start();
+    assert_eq!(demo.running(), 40);
+    assert_eq!(demo.signal(Signal::INT), Some(0));
+    assert_eq!(demo.processes(), HashSet::new());
+    let verdict = witness::judge(&demo.data().join("witness.log")).unwrap();
+    assert_eq!(verdict.violations, Vec::<String>::new());
+}
