@@ -3,6 +3,7 @@ from the unix socket to TCP there. Socket files are seen from every network name
 
 import asyncio
 import os
+import threading
 
 
 async def _pipe(reader, writer):
@@ -38,9 +39,22 @@ async def within(path, address, port):
     return await asyncio.start_unix_server(_joined(lambda: asyncio.open_connection(address, port)), path)
 
 
-def run_forever(make):
+def in_background(makers):
+    """Runs servers in a thread of their own; returns once they listen."""
+    listening = threading.Event()
+    failed = []
+
     async def main():
-        server = await make
-        async with server:
-            await server.serve_forever()
-    asyncio.run(main())
+        try:
+            servers = [await make for make in makers]
+        except OSError as error:
+            failed.append(error)
+            return
+        finally:
+            listening.set()
+        await asyncio.gather(*(server.serve_forever() for server in servers))
+
+    threading.Thread(target=lambda: asyncio.run(main()), daemon=True).start()
+    listening.wait()
+    if failed:
+        raise failed[0]

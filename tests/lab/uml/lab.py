@@ -10,9 +10,10 @@ import sys
 import time
 
 import fleet
+import forward
 import world
 from fleet import Linode
-from hosts import Lab
+from hosts import PORT, Lab
 from watcher import Client, Witness, await_answer, check_sequence, fetch
 from world import eventually
 
@@ -164,11 +165,24 @@ def kills(lab, witness, args):
 
 
 def demo(lab):
+    """Everything up, the first Linode offered, and doors for a browser outside; until somebody ends it."""
     for linode in lab.linodes:
         lab.bring_up(linode)
-    with open(os.path.join(lab.folder, "ready"), "w") as file:
-        file.write("ready")
-    eventually("for ever", lambda: lab.check() and False, limit=float("inf"), pause=1)
+    lab.make_offer(lab.linodes[0])
+    targets = [("The portal", "127.0.0.1", PORT)] + [(f"What {linode.label} serves", linode.address, 80) for linode in lab.linodes]
+    paths = [os.path.join(lab.folder, f"door{number}") for number in range(len(targets))]
+    forward.in_background([forward.within(path, address, port) for path, (_, address, port) in zip(paths, targets)])
+    text = "\n".join([
+        "Two real User Mode Linux hosts, uml1 (source) and uml2 (beta), in a network namespace.",
+        f"  Member: {fleet.MEMBER[0]}, password: {fleet.MEMBER[1]}",
+        f"  Staff:  {fleet.STAFF[0]}, password: {fleet.STAFF[1]}",
+        f"  {lab.linodes[0].label} has its offer: one click moves it. The others wait to be registered.", ""])
+    with open(os.path.join(lab.folder, "ready.part"), "w") as file:
+        json.dump({"text": text, "doors": [(what, path) for (what, _, _), path in zip(targets, paths)]}, file)
+    os.rename(os.path.join(lab.folder, "ready.part"), os.path.join(lab.folder, "ready.json"))
+    while True:
+        lab.check()
+        time.sleep(1)
 
 
 def inside(args, folder):
@@ -186,9 +200,10 @@ def inside(args, folder):
         results = kills(lab, witness, args) if args.kills else moves(lab, witness, args)
         with open(os.path.join(folder, "results.json"), "w") as file:
             json.dump(results, file)
+    except KeyboardInterrupt:
+        return
     except BaseException:
-        if not args.demo:
-            say(lab.logs())
+        say(lab.logs())
         raise
     finally:
         lab.end()
@@ -232,8 +247,13 @@ def main():
             return 1
         if results and "big" in results and "small" in results:
             good = compare(store, results) and good
-    say("All asserted, all held." if good else "Everything held but the downtime wanted.")
-    return 0 if good else 1
+    if good:
+        say("All asserted, all held.")
+    elif args.profile == "dev":
+        say("All asserted held; the downtime wanted is only asked of an optimised build.")
+    else:
+        say("Everything held but the downtime wanted.")
+    return 0 if good or args.profile == "dev" else 1
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def inside(arguments, demo=None):
     child = subprocess.Popen(command, env={**os.environ, "XENBETA_LAB_INSIDE": folder})
     try:
         if demo:
-            forward.serve(demo, os.path.join(folder, "portal.sock"), folder, child)
+            open_doors(demo, folder, child)
         status = child.wait()
     except KeyboardInterrupt:
         # The copy inside got the same signal; it has a moment to end things itself.
@@ -64,6 +64,22 @@ def inside(arguments, demo=None):
     atexit.unregister(clean)
     clean()
     return status, results
+
+
+def open_doors(listen, folder, child):
+    """Waits until the demo is up, then lets a browser on this machine in, and says so."""
+    ready = os.path.join(folder, "ready.json")
+    while not os.path.exists(ready):
+        if child.poll() is not None:
+            return
+        time.sleep(0.1)
+    with open(ready) as file:
+        demo = json.load(file)
+    address, port = listen.rsplit(":", 1)
+    doors = list(enumerate(demo["doors"]))
+    forward.in_background([forward.outside(address, int(port) + number, path) for number, (_, path) in doors])
+    print(demo["text"] + "".join(f"  {what}: http://{address}:{int(port) + number}/\n" for number, (what, _) in doors)
+          + "\nIt runs until Ctrl-C (or a TERM to this process); nothing is left behind then.", flush=True)
 
 
 def network(hosts):
