@@ -5,6 +5,9 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::pedantic,
     reason = "a bench"
 )]
 

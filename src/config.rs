@@ -35,11 +35,11 @@ pub struct Config {
     pub listen: SocketAddr,
     /// How people reach the portal, `https://lpm.example.net`; for links in mails and the check of where forms come from.
     pub base_url: Option<String>,
-    /// A file for SQLite, or `postgres://…`; the environment's DATABASE_URL goes first, as it may hold a password.
+    /// A file for SQLite, or `postgres://…`; the environment's `DATABASE_URL` goes first, as it may hold a password.
     pub database_url: Option<String>,
     #[serde(default = "default_connections")]
     pub database_connections: u32,
-    /// A file with 32 random characters or more; or the environment's XENBETA_SECRET.
+    /// A file with 32 random characters or more; or the environment's `XENBETA_SECRET`.
     pub secret_file: Option<PathBuf>,
     #[serde(default)]
     pub trusted_proxies: Vec<IpAddr>,
@@ -72,7 +72,7 @@ pub enum Mail {
         security: SmtpSecurity,
         from: String,
         username: Option<String>,
-        /// Or the environment's XENBETA_SMTP_PASSWORD.
+        /// Or the environment's `XENBETA_SMTP_PASSWORD`.
         password_file: Option<PathBuf>,
         root_certificate: Option<PathBuf>,
     },

@@ -2,6 +2,20 @@
 //!
 //! Imports point down only: `bin → web, work → app → store, mail → domain`; `bin → agent → wire → domain`.
 
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::disallowed_methods,
+        clippy::pedantic,
+        reason = "in tests a panic is the answer, and they look at clocks and processes from outside; what is not a \
+                  test is checked when the library is built for itself"
+    )
+)]
+
 #[cfg(feature = "agent")]
 pub mod agent;
 #[cfg(feature = "portal")]

@@ -362,6 +362,10 @@ impl App {
     }
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "made once a poll, and taken apart at once"
+)]
 enum Claimed {
     Nothing,
     Dropped,

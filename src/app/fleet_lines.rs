@@ -45,6 +45,7 @@ pub fn line_of(text: &str, path: &[Step]) -> usize {
 
 /// The line, from 1, of a byte.
 #[must_use]
+#[allow(clippy::naive_bytecount, reason = "only for a file that is refused")]
 pub fn line_at(text: &str, at: usize) -> usize {
     let before = text.as_bytes().get(..at).unwrap_or(text.as_bytes());
     before.iter().filter(|byte| **byte == b'\n').count() + 1

@@ -177,6 +177,10 @@ pub enum Refused {
 
 type Decision = Result<Transition, Refused>;
 
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "the arms of decide read as decisions"
+)]
 fn to(state: State, step: Option<Step>, effects: impl IntoIterator<Item = Effect>) -> Decision {
     Ok(Transition {
         state,

@@ -35,6 +35,7 @@ fn failed(error: &(dyn std::error::Error + Send + Sync)) -> StoreError {
     StoreError::Schema(error.to_string())
 }
 
+#[allow(clippy::type_complexity, reason = "what MigrationSource gives")]
 fn known<DB: diesel::backend::Backend>(
     migrations: Result<Vec<Box<dyn Migration<DB>>>, Box<dyn std::error::Error + Send + Sync>>,
 ) -> Result<Vec<String>, StoreError> {

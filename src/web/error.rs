@@ -71,12 +71,12 @@ impl Fault {
 impl From<AppError> for Fault {
     fn from(error: AppError) -> Self {
         match error {
-            AppError::NotFound => Self::NotFound,
+            // What someone may not see is not there for them.
+            AppError::NotFound | AppError::Forbidden => Self::NotFound,
             // Handlers that show a form again have taken this out before; elsewhere the field was never on a page.
             AppError::Invalid { message, .. } => Self::BadRequest(format!("{message}.")),
             AppError::Conflict(message) => Self::conflict(message),
             AppError::SignIn => Self::SignIn,
-            AppError::Forbidden => Self::NotFound,
             AppError::TooMany { retry_after_s } => Self::TooMany { retry_after_s },
             AppError::Fault(cause) => Self::Internal(cause.into()),
         }

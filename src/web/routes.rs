@@ -5,6 +5,7 @@ use actix_web::web::{ServiceConfig, get, post};
 use super::members::{account, beta, linode, linodes, migrate, migration, sign_in};
 use super::{agent, assets, ops, staff};
 
+#[allow(clippy::too_many_lines, reason = "the whole surface on one screen")]
 pub fn configure(surface: &mut ServiceConfig) {
     surface
         .configure(agent::configure)

@@ -5,8 +5,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
-    clippy::needless_pass_by_value,
-    clippy::unnecessary_debug_formatting,
+    clippy::pedantic,
     reason = "tests"
 )]
 
@@ -38,8 +37,6 @@ mod simulated;
 mod support;
 #[cfg(feature = "agent")]
 mod transfer;
-#[cfg(feature = "agent")]
-mod transfer_kill;
 #[cfg(feature = "agent")]
 mod uml;
 #[cfg(all(feature = "agent", feature = "portal"))]

@@ -100,3 +100,58 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     }
     files
 }
+
+/// The longest a file may be, without the tests at its end: beyond it, it is two things.
+const LINES: usize = 500;
+/// Older ones that are to be taken apart, with the most they may have until then. Never to be added to.
+const TOO_LONG: [(&str, usize); 8] = [
+    ("agent/disk/files.rs", 690),
+    ("agent/transfer/serve.rs", 610),
+    ("app/agents.rs", 840),
+    ("app/engine.rs", 540),
+    ("web/members/migration.rs", 640),
+    ("web/staff/bulk.rs", 530),
+    ("web/staff/hosts.rs", 690),
+    ("web/staff/migrations.rs", 500),
+];
+
+#[test]
+fn no_file_is_long() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    for file in sources(&root) {
+        let inside = file.strip_prefix(&root).unwrap().to_str().unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let lines = text
+            .lines()
+            .take_while(|line| *line != "#[cfg(test)]")
+            .count();
+        let most = TOO_LONG
+            .iter()
+            .find(|(name, _)| *name == inside)
+            .map_or(LINES, |(_, most)| *most);
+        if lines > most {
+            wrong.push(format!("src/{inside}: {lines} lines, at most {most}"));
+        }
+    }
+    assert!(wrong.is_empty(), "take them apart:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_room_says_what_it_is_for() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut silent = Vec::new();
+    for file in sources(&root) {
+        let is_room = file
+            .file_name()
+            .is_some_and(|name| name == "mod.rs" || name == "lib.rs" || name == "main.rs");
+        if is_room && !std::fs::read_to_string(&file).unwrap().starts_with("//! ") {
+            silent.push(file.strip_prefix(&root).unwrap().display().to_string());
+        }
+    }
+    assert_eq!(
+        silent,
+        Vec::<String>::new(),
+        "begin with //! and what the room is for"
+    );
+}

@@ -5,7 +5,8 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use diesel::prelude::*;
-use xenbeta::app::{App, letters};
+use xenbeta::app::sign_in::Origin;
+use xenbeta::app::{App, AppError, letters};
 use xenbeta::domain::ids::{LinodeId, MailId};
 use xenbeta::domain::words::MailKind;
 use xenbeta::mail::{
@@ -17,6 +18,7 @@ use xenbeta::store::schema::outbox as rows;
 use xenbeta::work::mailer;
 
 use crate::support::TestApp;
+use crate::support::fleet::{MEMBER_EMAIL, PASSWORD, WEB};
 use crate::support::smtp::Smtp;
 
 const DOMAIN: &str = "lpm.example.net";
@@ -281,7 +283,134 @@ fn a_reset_link_leaves_the_outbox_with_its_mail(app: TestApp) {
     );
 }
 
+/// As the member sees it: registered on the page, told by mail, approved by staff, told again.
+fn a_registration_is_told(app: TestApp) {
+    let app = app.with_fleet();
+    let server = Smtp::start();
+    let transport = transport(server.port);
+    app.approved(WEB);
+    while round(&app, &transport) > 0 {}
+    let mails = server.received();
+    let subjects: Vec<&str> = mails
+        .iter()
+        .map(|it| it.headers["Subject"].as_str())
+        .collect();
+    assert_eq!(mails.len(), 2, "registered, approved: {subjects:?}");
+    for mail in &mails {
+        assert_eq!(mail.to, [MEMBER_EMAIL]);
+        assert!(mail.headers["Subject"].contains("web"), "{subjects:?}");
+        assert!(mail.text.contains("Mia") && mail.html.contains("Mia"));
+    }
+    assert_ne!(
+        mails[0].headers["Message-ID"],
+        mails[1].headers["Message-ID"]
+    );
+}
+
+/// What names may hold is checked where they come in; should one get by, it still is no header.
+fn a_name_is_never_a_header(app: TestApp) {
+    let server = Smtp::start();
+    let transport = transport(server.port);
+    let facts = Facts {
+        base_url: app.settings.base_url.clone(),
+        programme: "Beta\r\nX-Programme: yes".to_owned(),
+        member: "Eve\r\nBcc: victim@example.com\r\n\r\nDear customer".to_owned(),
+        linode: "web\r\nBcc: victim@example.com\nX-Linode: yes\r\n\r\n<b>hello</b>".to_owned(),
+        linode_id: Some(LinodeId(101)),
+        reason: "no\r\n.\r\nMAIL FROM:<evil@example.com>\r\n".to_owned(),
+        ..Facts::default()
+    };
+    let now = app.now();
+    for kind in [MailKind::OfferReady, MailKind::Declined, MailKind::Approved] {
+        app.db
+            .write(|conn| letters::post(conn, now, kind, "eve@example.com", &facts))
+            .unwrap();
+    }
+    while round(&app, &transport) > 0 {}
+    let mails = server.received();
+    assert_eq!(mails.len(), 3, "and none more");
+    for mail in &mails {
+        assert_eq!(mail.from, "beta@lpm.example.net");
+        assert_eq!(mail.to, ["eve@example.com"]);
+        for header in ["Bcc", "X-Programme", "X-Linode"] {
+            assert!(
+                !mail.headers.contains_key(header),
+                "{header}: {:?}",
+                mail.headers
+            );
+        }
+        assert!(!mail.headers["Subject"].contains(['\r', '\n']));
+        assert!(!mail.html.contains("<b>hello"), "{}", mail.html);
+    }
+}
+
+/// From "forgotten password" to a new one, by nothing but what the mail says.
+fn a_reset_mail_works_once(app: TestApp) {
+    let app = app.with_fleet().with_passwords();
+    let from = Origin {
+        address: "198.51.100.7",
+        user_agent: "test",
+    };
+    let server = Smtp::start();
+    let transport = transport(server.port);
+    let signed_in = app
+        .sign_in(MEMBER_EMAIL, PASSWORD, from)
+        .unwrap()
+        .expect("signs in");
+    app.forgot_password(MEMBER_EMAIL, from).unwrap();
+    app.forgot_password("nobody@example.com", from).unwrap();
+    while round(&app, &transport) > 0 {}
+    let mails = server.received();
+    assert_eq!(mails.len(), 1, "nobody has no mail");
+    let start = "https://lpm.example.net/password/reset/";
+    let token: String = mails[0]
+        .text
+        .split(start)
+        .nth(1)
+        .expect("a link")
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .to_owned();
+    assert!(
+        mails[0].html.contains(&format!("{start}{token}")),
+        "the same link in both parts"
+    );
+    assert!(app.reset_is_good(&token).unwrap());
+    app.reset_password(&token, "an entirely new password", from)
+        .unwrap();
+    assert!(
+        app.visitor(&signed_in.token).unwrap().is_none(),
+        "sessions of before have ended"
+    );
+    assert!(app.sign_in(MEMBER_EMAIL, PASSWORD, from).unwrap().is_none());
+    assert!(
+        app.sign_in(MEMBER_EMAIL, "an entirely new password", from)
+            .unwrap()
+            .is_some()
+    );
+    let again = app.reset_password(&token, "yet another password", from);
+    assert!(matches!(again, Err(AppError::Conflict(_))), "once");
+
+    app.forgot_password(MEMBER_EMAIL, from).unwrap();
+    while round(&app, &transport) > 0 {}
+    let late: String = server.received()[1]
+        .text
+        .split(start)
+        .nth(1)
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .to_owned();
+    app.pass_s(11 * 60);
+    assert!(!app.reset_is_good(&late).unwrap(), "ten minutes");
+}
+
 crate::both_databases! {
+    fn registration(app: TestApp) { a_registration_is_told(app) }
+    fn names_and_headers(app: TestApp) { a_name_is_never_a_header(app) }
+    fn reset_mail(app: TestApp) { a_reset_mail_works_once(app) }
     fn mail_arrives_whole(app: TestApp) { arrives_whole(app) }
     fn greylisting(app: TestApp) { greylisted_then_taken_once(app) }
     fn no_such_mailbox(app: TestApp) { no_such_mailbox_is_final_and_holds_nobody_up(app) }

@@ -5,10 +5,13 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::pedantic,
     reason = "tests"
 )]
 
 #[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "shared with the agent's tests and the benches")]
 mod support;
 
 #[path = "../agent/agents.rs"]
@@ -20,5 +23,6 @@ mod engine;
 mod house;
 mod import;
 mod mail;
+mod packaging;
 mod schema;
 mod world;

@@ -74,6 +74,7 @@ fn as_nobody(program: &Path) -> Command {
     command
 }
 
+#[allow(clippy::zombie_processes, reason = "it lives as long as this program")]
 fn start() -> Pg {
     let folder = fresh_folder();
     let bin = binaries();

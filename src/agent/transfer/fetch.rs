@@ -338,6 +338,11 @@ impl Rate {
             self.seen.pop_front();
         }
         self.seen.push_back((now, sent_bytes));
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a rate; never negative, far below u64::MAX"
+        )]
         let bytes_per_s = self.seen.front().map_or(0, |(then, bytes)| {
             let seconds = now.duration_since(*then).as_secs_f64().max(1e-3);
             (sent_bytes.saturating_sub(*bytes) as f64 / seconds) as u64

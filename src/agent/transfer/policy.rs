@@ -74,7 +74,13 @@ pub fn rest_bytes(passes: &[PassStats]) -> u64 {
     match passes {
         [.., before, last] => {
             let scale = last.took.as_secs_f64() / before.took.as_secs_f64().max(1e-3);
-            (last.changed_bytes as f64 * scale.min(1.0)) as u64
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "never negative, and no more than changed_bytes"
+            )]
+            let scaled = (last.changed_bytes as f64 * scale.min(1.0)) as u64;
+            scaled
         }
         [only] => only.changed_bytes,
         [] => 0,

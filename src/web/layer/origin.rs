@@ -29,7 +29,7 @@ pub fn is_own(request: &ServiceRequest, settings: &Settings) -> bool {
             request
                 .uri()
                 .authority()
-                .map(|authority| authority.as_str())
+                .map(actix_web::http::uri::Authority::as_str)
         })
         .unwrap_or("");
     site_is_own && text(header::ORIGIN).is_none_or(|origin| settings.is_own_origin(origin, host))

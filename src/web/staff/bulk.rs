@@ -181,7 +181,7 @@ async fn find(
             })
             .await?;
             let found = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-            if found != count && found <= limit - 1 {
+            if found != count && found < limit {
                 let message = format!(
                     "The list has changed: it had {count} rows when you looked, and has {found} now. Look again."
                 );

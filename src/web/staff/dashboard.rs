@@ -132,6 +132,7 @@ fn host_link(host: &hosts::Host) -> Link {
 }
 
 fn counts(facts: &Facts, silent: usize) -> Vec<Counted> {
+    use MigrationState as S;
     let registrations = |state| {
         facts
             .registrations
@@ -164,7 +165,6 @@ fn counts(facts: &Facts, silent: usize) -> Vec<Counted> {
         is_bad: count > 0,
         ..row(url, label, count)
     };
-    use MigrationState as S;
     vec![
         row(
             "/staff/registrations?state=requested",

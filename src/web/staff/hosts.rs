@@ -227,9 +227,9 @@ pub async fn list(
         })
         .collect();
     page::html(&HostsPage {
+        page,
         only_silent,
         rows,
-        page,
     })
 }
 

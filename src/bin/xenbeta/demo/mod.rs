@@ -70,10 +70,9 @@ pub fn run(options: Options) -> Result<(), Failure> {
         asked: &asked,
         serving: &serving,
     };
-    let outcome = demo.run(&mut hosts).and_then(|()| {
-        attend(&folder, &mut hosts, &serving, &asked);
-        Ok(())
-    });
+    let outcome = demo
+        .run(&mut hosts)
+        .map(|()| attend(&folder, &mut hosts, &serving, &asked));
     if outcome.is_ok() {
         println!("Stopping portal, agents and guests …");
     }

@@ -1,0 +1,115 @@
+//! What is installed as an example works as it stands: a key that was renamed shows here, and not at the operator's.
+
+use std::path::{Path, PathBuf};
+
+use xenbeta::config::{Config, Mail};
+
+fn packaged(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("packaging")
+        .join(name)
+}
+
+fn text(name: &str) -> String {
+    std::fs::read_to_string(packaged(name)).unwrap()
+}
+
+/// The example with its commented-out lines (those that are TOML: `# key = …`, `# [table]`) in force.
+fn uncommented(text: &str, until: Option<&str>) -> String {
+    let part = until.map_or(text, |mark| text.split(mark).next().unwrap());
+    part.lines()
+        .map(|line| match line.strip_prefix("# ") {
+            Some(rest)
+                if rest.starts_with('[')
+                    || rest
+                        .split_once(" = ")
+                        .is_some_and(|(key, _)| !key.contains(' ')) =>
+            {
+                rest
+            }
+            _ => line,
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn the_portals_example_is_read() {
+    let config = Config::load(&packaged("portal.example.toml")).unwrap();
+    assert_eq!(config.base_url(), "https://lpm.example.net");
+    assert!(matches!(config.mail, Mail::Smtp { .. }));
+    assert_eq!(config.mail_domain(), "lpm.example.net");
+}
+
+#[test]
+fn every_key_the_portals_example_only_mentions_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("portal.toml");
+    std::fs::write(&file, uncommented(&text("portal.example.toml"), None)).unwrap();
+    let config = Config::load(&file).unwrap();
+    assert!(config.tls.is_some());
+    let Mail::Smtp {
+        username,
+        password_file,
+        root_certificate,
+        port,
+        ..
+    } = config.mail
+    else {
+        panic!("smtp");
+    };
+    assert!(username.is_some() && password_file.is_some() && root_certificate.is_some());
+    assert_eq!(port, Some(25));
+}
+
+#[test]
+fn the_portal_refuses_a_key_it_does_not_know() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("portal.toml");
+    std::fs::write(
+        &file,
+        format!("listn = \"127.0.0.1:1\"\n{}", text("portal.example.toml")),
+    )
+    .unwrap();
+    let said = Config::load(&file).unwrap_err().to_string();
+    assert!(said.contains("listn"), "{said}");
+}
+
+#[cfg(feature = "agent")]
+#[test]
+fn the_agents_example_is_read_with_either_driver() {
+    use xenbeta::agent::config::{Config, DriverConfig};
+
+    let simulated = Config::parse(&text("agent.example.toml")).unwrap();
+    assert!(matches!(simulated.driver, DriverConfig::Simulated(_)));
+
+    let text = text("agent.example.toml");
+    let (common, drivers) = text.split_once("[driver]").unwrap();
+    let (_, uml) = drivers.split_once("# [driver]").unwrap();
+    let uml: Vec<&str> = uml
+        .lines()
+        .map(|line| line.trim_start_matches("# ").trim_start_matches('#'))
+        .collect();
+    let common = common.rsplit_once('\n').unwrap().0;
+    let uml = Config::parse(&format!("{common}\n[driver]{}", uml.join("\n"))).unwrap();
+    let DriverConfig::Uml(uml) = uml.driver else {
+        panic!("uml");
+    };
+    assert!(format!("{uml:?}").contains("2.6.16-linode15"));
+}
+
+/// The paths in the units and in the examples are the same ones.
+#[test]
+fn units_and_examples_agree() {
+    let portal = text("xenbeta.service");
+    assert!(portal.contains("serve --config /etc/xenbeta/portal.toml"));
+    assert!(portal.contains("LoadCredential=secret:"));
+    assert!(text("portal.example.toml").contains("/run/credentials/xenbeta.service/secret"));
+    let agent = text("xenbeta-agent.service");
+    assert!(agent.contains("run --config /etc/xenbeta/agent.toml"));
+    assert!(
+        agent.contains("KillMode=process"),
+        "guests outlive their agent"
+    );
+    assert!(text("agent.example.toml").contains("/var/lib/xenbeta-agent"));
+}
