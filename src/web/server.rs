@@ -1,8 +1,10 @@
 //! Brings the HTTP server up: workers, limits, TLS.
 
 use std::io;
+use std::net::TcpListener;
 use std::time::Duration;
 
+use actix_web::dev::Server;
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::{App as Web, HttpServer, web};
 use rustls::ServerConfig;
@@ -22,6 +24,34 @@ const STOP_S: u64 = 5;
 /// Long polls of agents are most of the connections.
 const CONNECTIONS_PER_WORKER: usize = 25_000;
 
+/// All layers around all routes. A macro, as the type of an application has no name.
+macro_rules! surface {
+    ($app:expr, $settings:expr) => {{
+        let (app, settings) = (web::Data::new($app), web::Data::new($settings));
+        move || {
+            Web::new()
+                .app_data(app.clone())
+                .app_data(settings.clone())
+                .app_data(web::PayloadConfig::new(BODY_LIMIT))
+                .app_data(web::FormConfig::default().limit(BODY_LIMIT))
+                .wrap(from_fn(layer::edge))
+                // Outermost. Static files and event streams say how they are encoded and are left alone.
+                .wrap(Compress::default())
+                .configure(routes::configure)
+        }
+    }};
+}
+
+/// The same surface on a listener that is open already, plain, with one worker: for tests.
+pub fn on(listener: TcpListener, app: App, settings: Settings) -> io::Result<Server> {
+    let server = HttpServer::new(surface!(app, settings))
+        .workers(1)
+        .disable_signals()
+        .shutdown_timeout(0)
+        .listen(listener)?;
+    Ok(server.run())
+}
+
 /// Serves until told to stop (SIGINT, SIGTERM).
 pub fn serve(config: &Config, app: App) -> io::Result<()> {
     let settings = Settings {
@@ -29,19 +59,7 @@ pub fn serve(config: &Config, app: App) -> io::Result<()> {
         trusted_proxies: config.trusted_proxies.clone(),
     };
     tracing::debug!(css = assets::assets().css.url, "static files are packed");
-    let (app, settings) = (web::Data::new(app), web::Data::new(settings));
-    let server = HttpServer::new(move || {
-        Web::new()
-            .app_data(app.clone())
-            .app_data(settings.clone())
-            .app_data(web::PayloadConfig::new(BODY_LIMIT))
-            .app_data(web::FormConfig::default().limit(BODY_LIMIT))
-            .wrap(from_fn(layer::edge))
-            // Outermost. Static files and event streams say how they are encoded and are left alone.
-            .wrap(Compress::default())
-            .wrap(Compress::default())
-            .configure(routes::configure)
-    })
+    let server = HttpServer::new(surface!(app, settings))
     .workers(2)
     .max_connections(CONNECTIONS_PER_WORKER)
     .client_request_timeout(HEAD_TIME)

@@ -17,6 +17,7 @@ mod support;
 #[path = "../agent/agents.rs"]
 #[allow(dead_code, reason = "shared with the agent's tests")]
 mod agents;
+mod browser;
 mod commands;
 mod demo;
 mod engine;
@@ -24,5 +25,6 @@ mod house;
 mod import;
 mod mail;
 mod packaging;
+mod pages;
 mod schema;
 mod world;

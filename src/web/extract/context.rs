@@ -57,6 +57,8 @@ struct Inner {
     typed: RefCell<Vec<(String, String)>>,
     form_pending: Cell<bool>,
     form_read: Notify,
+    guard_pending: Cell<bool>,
+    guard_done: Notify,
 }
 
 impl Context {
@@ -73,6 +75,8 @@ impl Context {
             typed: RefCell::new(Vec::new()),
             form_pending: Cell::new(false),
             form_read: Notify::new(),
+            guard_pending: Cell::new(false),
+            guard_done: Notify::new(),
         }))
     }
 
@@ -158,6 +162,23 @@ impl Context {
         *self.0.typed.borrow_mut() = typed;
         self.0.form_pending.set(false);
         self.0.form_read.notify_waiters();
+    }
+
+    pub(super) fn guard_begins(&self) {
+        self.0.guard_pending.set(true);
+    }
+
+    pub(super) fn guard_ends(&self) {
+        self.0.guard_pending.set(false);
+        self.0.guard_done.notify_waiters();
+    }
+
+    /// Waits until it is known who asks, if the handler wants to know: a form is complained about only to those who may
+    /// send it.
+    pub(super) async fn guard_settled(&self) {
+        if self.0.guard_pending.get() {
+            self.0.guard_done.notified().await;
+        }
     }
 
     /// Waits until the form of this request, if it has one, was read; a guard that refuses waits for it, so that the typed

@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::Context;
 use crate::web::error::Fault;
 
 /// Forms here are short texts and lists of ids.
@@ -61,18 +62,30 @@ impl<T: FormData> FromRequest for Form<T> {
                 ))
             });
             let body = body.map(|body| if is_form { body } else { String::new() });
-            context.form_ends(body.as_ref().map(|body| keepable(body)).unwrap_or_default());
-            let (token, rest) = split(&body?, T::MANY);
-            if !token.is_some_and(|token| context.form_token_is_good(&token)) {
-                return Err(Fault::Expired);
-            }
-            let parsed = web::Query::<T>::from_query(&rest);
-            parsed.map(|parsed| Self(parsed.into_inner())).map_err(|fault| {
-                tracing::info!(%fault, reference = context.reference(), "a form could not be read");
-                Fault::BadRequest("The form has a field that is missing, doubled or not known. Go back, load the page anew, and send it again.".to_owned())
-            })
+            context.form_ends(
+                body.as_ref()
+                    .map(|body| keepable(body))
+                    .unwrap_or_default(),
+            );
+            context.guard_settled().await;
+            parse(&context, &body?).map(Self)
         })
     }
+}
+
+fn parse<T: FormData>(context: &Context, body: &str) -> Result<T, Fault> {
+    let (token, rest) = split(body, T::MANY);
+    if !token.is_some_and(|token| context.form_token_is_good(&token)) {
+        return Err(Fault::Expired);
+    }
+    let parsed = web::Query::<T>::from_query(&rest);
+    parsed.map(web::Query::into_inner).map_err(|fault| {
+        tracing::info!(%fault, reference = context.reference(), "a form could not be read");
+        Fault::BadRequest(
+            "The form has a field that is missing, doubled or not known. Go back, load the page anew, and send it again."
+                .to_owned(),
+        )
+    })
 }
 
 async fn read(mut payload: Payload) -> Result<String, Fault> {
@@ -113,11 +126,17 @@ fn split(body: &str, many: &[&'static str]) -> (Option<String>, String) {
             .map(|(name, values)| format!("{name}={}", values.join("%2C"))),
     );
     let token = if tokens.len() == 1 {
-        tokens.pop()
+        tokens.pop().and_then(|token| decode(&token))
     } else {
         None
     };
     (token, rest.join("&"))
+}
+
+/// Percent-decodes one value.
+fn decode(value: &str) -> Option<String> {
+    let pairs = web::Query::<Vec<(String, String)>>::from_query(&format!("v={value}")).ok()?;
+    pairs.into_inner().pop().map(|(_, value)| value)
 }
 
 /// What may be shown again on a page that says the form has expired.
@@ -146,7 +165,7 @@ mod tests {
     #[test]
     fn the_token_is_taken_out_and_lists_are_joined() {
         assert_eq!(
-            split("csrf=abc&label=a%26b&id=1&id=2", &["id"]),
+            split("csrf=a%62c&label=a%26b&id=1&id=2", &["id"]),
             (Some("abc".into()), "label=a%26b&id=1%2C2".into())
         );
         assert_eq!(split("csrf=abc&csrf=def", &[]), (None, String::new()));

@@ -103,12 +103,29 @@ async fn find(request: &HttpRequest, context: &Context) -> Result<Signed, Fault>
     })
 }
 
+/// Runs a guard, and lets the form of the same request wait for its verdict.
+fn guard<T>(request: &HttpRequest, check: fn(Signed) -> Result<T, Fault>) -> Found<T>
+where
+    T: 'static,
+{
+    let request = request.clone();
+    let context = super::context_of(&request);
+    if let Ok(context) = &context {
+        context.guard_begins();
+    }
+    Box::pin(async move {
+        let verdict = signed(request).await.and_then(check);
+        context?.guard_ends();
+        verdict
+    })
+}
+
 impl FromRequest for Signed {
     type Error = Fault;
     type Future = Found<Self>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
-        Box::pin(signed(request.clone()))
+        guard(request, Ok)
     }
 }
 
@@ -117,9 +134,7 @@ impl FromRequest for Member {
     type Future = Found<Self>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        Box::pin(async move {
-            let signed = signed(request).await?;
+        guard(request, |signed| {
             let account = signed.actor.account.ok_or(Fault::NotFound)?;
             Ok(Self { signed, account })
         })
@@ -131,13 +146,9 @@ impl FromRequest for Staff {
     type Future = Found<Self>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        Box::pin(async move {
-            let signed = signed(request).await?;
-            match signed.actor.role {
-                UserRole::Staff => Ok(Self(signed)),
-                UserRole::Member => Err(Fault::NotFound),
-            }
+        guard(request, |signed| match signed.actor.role {
+            UserRole::Staff => Ok(Self(signed)),
+            UserRole::Member => Err(Fault::NotFound),
         })
     }
 }
