@@ -60,11 +60,11 @@ pub fn serve(config: &Config, app: App) -> io::Result<()> {
     };
     tracing::debug!(css = assets::assets().css.url, "static files are packed");
     let server = HttpServer::new(surface!(app, settings))
-    .workers(2)
-    .max_connections(CONNECTIONS_PER_WORKER)
-    .client_request_timeout(HEAD_TIME)
-    .keep_alive(Duration::from_secs(75))
-    .shutdown_timeout(STOP_S);
+        .workers(2)
+        .max_connections(CONNECTIONS_PER_WORKER)
+        .client_request_timeout(HEAD_TIME)
+        .keep_alive(Duration::from_secs(75))
+        .shutdown_timeout(STOP_S);
     let server = match &config.tls {
         Some(tls) => server.bind_rustls_0_23(config.listen, tls_config(tls)?),
         None => server.bind(config.listen),

@@ -22,21 +22,37 @@ impl Site {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let app = app.clone();
         std::thread::spawn(move || {
-            actix_web::rt::System::new().block_on(async move { server::on(listener, app, Settings::default()).unwrap().await })
+            actix_web::rt::System::new().block_on(async move {
+                server::on(listener, app, Settings::default())
+                    .unwrap()
+                    .await
+            })
         });
         Self { base }
     }
 
     pub fn visitor(&self) -> Browser {
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).build().into();
-        Browser { agent, base: self.base.clone(), cookies: BTreeMap::new() }
+        let agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .build()
+            .into();
+        Browser {
+            agent,
+            base: self.base.clone(),
+            cookies: BTreeMap::new(),
+        }
     }
 
     /// Someone signed in.
     pub fn signed_in(&self, email: &str) -> Browser {
         let mut browser = self.visitor();
         let login = browser.get("/login");
-        let reply = browser.submit(&login, "Sign in", &[("email", email), ("password", PASSWORD)]);
+        let reply = browser.submit(
+            &login,
+            "Sign in",
+            &[("email", email), ("password", PASSWORD)],
+        );
         assert_eq!(reply.status, 303, "{}", reply.body);
         browser
     }
@@ -59,7 +75,10 @@ pub struct Reply {
 
 impl Browser {
     pub fn get(&mut self, path: &str) -> Reply {
-        let request = self.agent.get(format!("{}{path}", self.base)).header("cookie", self.cookie());
+        let request = self
+            .agent
+            .get(format!("{}{path}", self.base))
+            .header("cookie", self.cookie());
         let reply = request.call().unwrap();
         self.take(path, reply)
     }
@@ -71,7 +90,10 @@ impl Browser {
     }
 
     pub fn post_from(&mut self, path: &str, fields: &[(String, String)], origin: &str) -> Reply {
-        let body: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+        let body: Vec<String> = fields
+            .iter()
+            .map(|(name, value)| format!("{name}={}", encode(value)))
+            .collect();
         let request = self
             .agent
             .post(format!("{}{path}", self.base))
@@ -88,7 +110,10 @@ impl Browser {
         if method == "post" {
             self.post(&action, &filled)
         } else {
-            let query: Vec<String> = filled.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+            let query: Vec<String> = filled
+                .iter()
+                .map(|(name, value)| format!("{name}={}", encode(value)))
+                .collect();
             self.get(&format!("{action}?{}", query.join("&")))
         }
     }
@@ -101,9 +126,15 @@ impl Browser {
 
     /// The first event of a stream.
     pub fn first_event(&mut self, path: &str) -> serde_json::Value {
-        let request = self.agent.get(format!("{}{path}", self.base)).header("cookie", self.cookie());
+        let request = self
+            .agent
+            .get(format!("{}{path}", self.base))
+            .header("cookie", self.cookie());
         let mut reply = request.call().unwrap();
-        assert_eq!(reply.headers().get("content-type").unwrap(), "text/event-stream");
+        assert_eq!(
+            reply.headers().get("content-type").unwrap(),
+            "text/event-stream"
+        );
         let mut text = String::new();
         let mut reader = reply.body_mut().as_reader();
         let mut piece = [0; 4096];
@@ -112,28 +143,53 @@ impl Browser {
             assert_ne!(count, 0, "the stream ended: {text}");
             text.push_str(std::str::from_utf8(&piece[..count]).unwrap());
         }
-        let data = text.split("data: ").nth(1).unwrap().split("\n\n").next().unwrap();
+        let data = text
+            .split("data: ")
+            .nth(1)
+            .unwrap()
+            .split("\n\n")
+            .next()
+            .unwrap();
         serde_json::from_str(data).unwrap()
     }
 
     fn cookie(&self) -> String {
-        self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+        self.cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect::<Vec<_>>()
+            .join("; ")
     }
 
     fn take(&mut self, path: &str, mut reply: ureq::http::Response<ureq::Body>) -> Reply {
         for cookie in reply.headers().get_all("set-cookie") {
-            let (name, value) = cookie.to_str().unwrap().split(';').next().unwrap().split_once('=').unwrap();
+            let (name, value) = cookie
+                .to_str()
+                .unwrap()
+                .split(';')
+                .next()
+                .unwrap()
+                .split_once('=')
+                .unwrap();
             if value.is_empty() {
                 self.cookies.remove(name);
             } else {
                 self.cookies.insert(name.to_owned(), value.to_owned());
             }
         }
-        let headers = reply.headers().iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+        let headers = reply
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+            .collect();
         Reply {
             status: reply.status().as_u16(),
             path: path.to_owned(),
-            location: reply.headers().get("location").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default(),
+            location: reply
+                .headers()
+                .get("location")
+                .map(|value| value.to_str().unwrap().to_owned())
+                .unwrap_or_default(),
             headers,
             body: reply.body_mut().read_to_string().unwrap(),
         }
@@ -150,7 +206,11 @@ impl Reply {
     pub fn says(&self, words: &[&str]) -> &Self {
         let text = self.text();
         for word in words {
-            assert!(text.contains(word), "{} does not say {word:?}: {text}", self.path);
+            assert!(
+                text.contains(word),
+                "{} does not say {word:?}: {text}",
+                self.path
+            );
         }
         self
     }
@@ -167,7 +227,11 @@ impl Reply {
     pub fn text(&self) -> String {
         let page = Html::parse_document(&self.body);
         let main = Selector::parse("main").unwrap();
-        let text: String = page.select(&main).flat_map(|main| main.text()).collect::<Vec<_>>().join(" ");
+        let text: String = page
+            .select(&main)
+            .flat_map(|main| main.text())
+            .collect::<Vec<_>>()
+            .join(" ");
         text.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
@@ -176,20 +240,33 @@ impl Reply {
         let page = Html::parse_document(&self.body);
         let links = Selector::parse("main a").unwrap();
         let found = page.select(&links).find(|link| words(link) == label);
-        found.unwrap_or_else(|| panic!("{} has no link {label:?}: {}", self.path, self.text())).attr("href").unwrap().to_owned()
+        found
+            .unwrap_or_else(|| panic!("{} has no link {label:?}: {}", self.path, self.text()))
+            .attr("href")
+            .unwrap()
+            .to_owned()
     }
 
     /// Elements that live values go to, with their text.
     pub fn live_texts(&self) -> BTreeMap<String, String> {
         let page = Html::parse_document(&self.body);
         let live = Selector::parse("[data-k]").unwrap();
-        page.select(&live).map(|element| (element.attr("data-k").unwrap().to_owned(), element.text().collect())).collect()
+        page.select(&live)
+            .map(|element| {
+                (
+                    element.attr("data-k").unwrap().to_owned(),
+                    element.text().collect(),
+                )
+            })
+            .collect()
     }
 
     pub fn attribute(&self, selector: &str, name: &str) -> Option<String> {
         let page = Html::parse_document(&self.body);
         let selector = Selector::parse(selector).unwrap();
-        page.select(&selector).next().and_then(|element| element.attr(name).map(str::to_owned))
+        page.select(&selector)
+            .next()
+            .and_then(|element| element.attr(name).map(str::to_owned))
     }
 
     pub fn token(&self) -> String {
@@ -197,16 +274,39 @@ impl Reply {
     }
 
     /// Method, action and fields of the form with this button.
-    pub fn form(&self, button: &str, given: &[(&str, &str)]) -> (String, String, Vec<(String, String)>) {
+    pub fn form(
+        &self,
+        button: &str,
+        given: &[(&str, &str)],
+    ) -> (String, String, Vec<(String, String)>) {
         let page = Html::parse_document(&self.body);
-        let (forms, buttons) = (Selector::parse("form").unwrap(), Selector::parse("button").unwrap());
-        let form = page.select(&forms).find(|form| form.select(&buttons).any(|found| words(&found) == button));
-        let form = form.unwrap_or_else(|| panic!("{} has no button {button:?}: {}", self.path, self.text()));
-        let mut fields: Vec<(String, String)> = defaults(&form).into_iter().filter(|(name, _)| !given.iter().any(|(other, _)| other == name)).collect();
-        fields.extend(given.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let pressed = form.select(&buttons).find(|found| words(found) == button).unwrap();
+        let (forms, buttons) = (
+            Selector::parse("form").unwrap(),
+            Selector::parse("button").unwrap(),
+        );
+        let form = page
+            .select(&forms)
+            .find(|form| form.select(&buttons).any(|found| words(&found) == button));
+        let form = form
+            .unwrap_or_else(|| panic!("{} has no button {button:?}: {}", self.path, self.text()));
+        let mut fields: Vec<(String, String)> = defaults(&form)
+            .into_iter()
+            .filter(|(name, _)| !given.iter().any(|(other, _)| other == name))
+            .collect();
+        fields.extend(
+            given
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        let pressed = form
+            .select(&buttons)
+            .find(|found| words(found) == button)
+            .unwrap();
         if let Some(name) = pressed.attr("name") {
-            fields.push((name.to_owned(), pressed.attr("value").unwrap_or("").to_owned()));
+            fields.push((
+                name.to_owned(),
+                pressed.attr("value").unwrap_or("").to_owned(),
+            ));
         }
         let method = form.attr("method").unwrap_or("get").to_owned();
         (method, form.attr("action").unwrap().to_owned(), fields)
@@ -214,22 +314,41 @@ impl Reply {
 }
 
 fn words(element: &ElementRef<'_>) -> String {
-    element.text().collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
+    element
+        .text()
+        .collect::<String>()
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn defaults(form: &ElementRef<'_>) -> Vec<(String, String)> {
     let mut fields = Vec::new();
     for field in form.select(&Selector::parse("input, textarea, select").unwrap()) {
-        let Some(name) = field.attr("name") else { continue };
+        let Some(name) = field.attr("name") else {
+            continue;
+        };
         let kind = field.attr("type").unwrap_or("text");
         let value = match field.value().name() {
-            "textarea" => field.text().collect::<String>().trim_start_matches('\n').to_owned(),
+            "textarea" => field
+                .text()
+                .collect::<String>()
+                .trim_start_matches('\n')
+                .to_owned(),
             "select" => {
                 let options = Selector::parse("option").unwrap();
-                let chosen = field.select(&options).find(|option| option.attr("selected").is_some());
-                chosen.or_else(|| field.select(&options).next()).and_then(|option| option.attr("value")).unwrap_or("").to_owned()
+                let chosen = field
+                    .select(&options)
+                    .find(|option| option.attr("selected").is_some());
+                chosen
+                    .or_else(|| field.select(&options).next())
+                    .and_then(|option| option.attr("value"))
+                    .unwrap_or("")
+                    .to_owned()
             }
-            _ if matches!(kind, "checkbox" | "radio") && field.attr("checked").is_none() => continue,
+            _ if matches!(kind, "checkbox" | "radio") && field.attr("checked").is_none() => {
+                continue;
+            }
             _ => field.attr("value").unwrap_or("").to_owned(),
         };
         fields.push((name.to_owned(), value));
@@ -239,6 +358,12 @@ fn defaults(form: &ElementRef<'_>) -> Vec<(String, String)> {
 
 pub fn encode(text: &str) -> String {
     text.bytes()
-        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .map(|byte| {
+            if byte.is_ascii_alphanumeric() {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
         .collect()
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use crate::browser::{Browser, Reply, Site};
 use crate::both_databases;
+use crate::browser::{Browser, Reply, Site};
 use crate::support::TestApp;
 use crate::support::fleet::{DB, MEMBER_EMAIL, OLD, STAFF_EMAIL, UML1, WEB, XEN1, XEN2};
 
@@ -365,29 +365,85 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
     ("GET", "/members/linodes/{id}", [303, 200, 404, 404]),
     ("POST", "/members/linodes/{id}/boot", [303, 409, 404, 404]),
     ("POST", "/members/linodes/{id}/reboot", [303, 303, 404, 404]),
-    ("GET", "/members/linodes/{id}/shutdown", [303, 200, 404, 404]),
-    ("POST", "/members/linodes/{id}/shutdown", [303, 409, 404, 404]),
+    (
+        "GET",
+        "/members/linodes/{id}/shutdown",
+        [303, 200, 404, 404],
+    ),
+    (
+        "POST",
+        "/members/linodes/{id}/shutdown",
+        [303, 409, 404, 404],
+    ),
     ("GET", "/members/linodes/{id}/migrate", [303, 303, 404, 404]),
-    ("POST", "/members/linodes/{id}/migrate", [303, 400, 400, 404]),
+    (
+        "POST",
+        "/members/linodes/{id}/migrate",
+        [303, 400, 400, 404],
+    ),
     ("GET", "/members/migrations/{id}", [303, 200, 404, 404]),
     ("GET", "/members/migrations/{id}/events", [303, 0, 404, 404]),
-    ("GET", "/members/migrations/{id}/cancel", [303, 200, 404, 404]),
-    ("GET", "/members/migrations/{id}/confirm", [303, 200, 404, 404]),
-    ("POST", "/members/migrations/{id}/confirm", [303, 409, 404, 404]),
-    ("GET", "/members/migrations/{id}/way-back", [303, 200, 404, 404]),
-    ("POST", "/members/migrations/{id}/way-back", [303, 409, 404, 404]),
-    ("POST", "/members/migrations/{id}/retry", [303, 303, 404, 404]),
-    ("POST", "/members/migrations/{id}/cancel", [303, 303, 404, 404]),
+    (
+        "GET",
+        "/members/migrations/{id}/cancel",
+        [303, 200, 404, 404],
+    ),
+    (
+        "GET",
+        "/members/migrations/{id}/confirm",
+        [303, 200, 404, 404],
+    ),
+    (
+        "POST",
+        "/members/migrations/{id}/confirm",
+        [303, 409, 404, 404],
+    ),
+    (
+        "GET",
+        "/members/migrations/{id}/way-back",
+        [303, 200, 404, 404],
+    ),
+    (
+        "POST",
+        "/members/migrations/{id}/way-back",
+        [303, 409, 404, 404],
+    ),
+    (
+        "POST",
+        "/members/migrations/{id}/retry",
+        [303, 303, 404, 404],
+    ),
+    (
+        "POST",
+        "/members/migrations/{id}/cancel",
+        [303, 303, 404, 404],
+    ),
     ("GET", "/members/xenbeta", [303, 200, 200, 404]),
     ("POST", "/members/xenbeta", [303, 422, 422, 404]),
     ("GET", "/members/xenbeta.cfm", [308, 308, 308, 308]),
-    ("GET", "/members/xenbeta/{id}/withdraw", [303, 200, 404, 404]),
-    ("POST", "/members/xenbeta/{id}/withdraw", [303, 303, 404, 404]),
+    (
+        "GET",
+        "/members/xenbeta/{id}/withdraw",
+        [303, 200, 404, 404],
+    ),
+    (
+        "POST",
+        "/members/xenbeta/{id}/withdraw",
+        [303, 303, 404, 404],
+    ),
     ("GET", "/members/accounts", [303, 200, 200, 200]),
     ("POST", "/members/accounts/profile", [303, 400, 400, 400]),
     ("POST", "/members/accounts/password", [303, 400, 400, 400]),
-    ("POST", "/members/accounts/sessions/end-others", [303, 303, 303, 303]),
-    ("POST", "/members/accounts/sessions/{id}/end", [303, 404, 404, 404]),
+    (
+        "POST",
+        "/members/accounts/sessions/end-others",
+        [303, 303, 303, 303],
+    ),
+    (
+        "POST",
+        "/members/accounts/sessions/{id}/end",
+        [303, 404, 404, 404],
+    ),
     ("GET", "/staff", [308, 308, 308, 308]),
     ("GET", "/staff/", [303, 404, 404, 200]),
     ("GET", "/staff/registrations", [303, 404, 404, 200]),
@@ -398,7 +454,11 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
     ("GET", "/staff/migrations/{id}", [303, 404, 404, 200]),
     ("GET", "/staff/migrations/{id}/events", [303, 404, 404, 0]),
     ("GET", "/staff/migrations/{id}/{deed}", [303, 404, 404, 200]),
-    ("POST", "/staff/migrations/{id}/{deed}", [303, 404, 404, 303]),
+    (
+        "POST",
+        "/staff/migrations/{id}/{deed}",
+        [303, 404, 404, 303],
+    ),
     ("GET", "/staff/hosts", [303, 404, 404, 200]),
     ("POST", "/staff/hosts", [303, 404, 404, 400]),
     ("GET", "/staff/hosts/new", [303, 404, 404, 200]),
@@ -417,13 +477,21 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
 
 /// Routes as `routes.rs` spells them, of our own pages (agents have a table of their own).
 fn routes() -> BTreeSet<(String, String)> {
-    let source: String = include_str!("../../src/web/routes.rs").split_whitespace().collect();
+    let source: String = include_str!("../../src/web/routes.rs")
+        .split_whitespace()
+        .collect();
     source
         .split(".route(\"")
         .skip(1)
         .map(|rest| {
             let (path, rest) = rest.split_once("\",").unwrap();
-            let method = if rest.starts_with("get()") { "GET" } else if rest.starts_with("post()") { "POST" } else { panic!("{rest}") };
+            let method = if rest.starts_with("get()") {
+                "GET"
+            } else if rest.starts_with("post()") {
+                "POST"
+            } else {
+                panic!("{rest}")
+            };
             (method.to_owned(), path.to_owned())
         })
         .collect()
@@ -431,7 +499,10 @@ fn routes() -> BTreeSet<(String, String)> {
 
 #[test]
 fn every_route_has_its_line_in_the_matrix() {
-    let listed: BTreeSet<(String, String)> = MATRIX.iter().map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned())).collect();
+    let listed: BTreeSet<(String, String)> = MATRIX
+        .iter()
+        .map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned()))
+        .collect();
     assert_eq!(listed, routes());
 }
 
@@ -477,5 +548,9 @@ both_databases! {
 }
 
 fn ask(browser: &mut Browser, method: &str, url: &str, token: &str) -> Reply {
-    if method == "GET" { browser.get(url) } else { browser.post(url, &[("csrf".to_owned(), token.to_owned())]) }
+    if method == "GET" {
+        browser.get(url)
+    } else {
+        browser.post(url, &[("csrf".to_owned(), token.to_owned())])
+    }
 }

@@ -62,11 +62,7 @@ impl<T: FormData> FromRequest for Form<T> {
                 ))
             });
             let body = body.map(|body| if is_form { body } else { String::new() });
-            context.form_ends(
-                body.as_ref()
-                    .map(|body| keepable(body))
-                    .unwrap_or_default(),
-            );
+            context.form_ends(body.as_ref().map(|body| keepable(body)).unwrap_or_default());
             context.guard_settled().await;
             parse(&context, &body?).map(Self)
         })
