@@ -1,7 +1,7 @@
 //! For operators: is it alive, can it work, and figures for Prometheus.
 
-use actix_web::HttpResponse;
 use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -49,8 +49,16 @@ type Counts = Family<[(&'static str, String); 1], Gauge>;
 ///
 /// # Errors
 /// [`Fault::NotFound`] for anyone else, and the database's faults.
-pub async fn metrics(portal: Portal, client: Client) -> Result<HttpResponse, Fault> {
-    if !client.address.is_loopback() {
+pub async fn metrics(
+    portal: Portal,
+    client: Client,
+    request: HttpRequest,
+) -> Result<HttpResponse, Fault> {
+    // Behind a proxy on this machine everyone would look local.
+    let is_forwarded = ["x-forwarded-for", "forwarded", "via"]
+        .iter()
+        .any(|name| request.headers().contains_key(*name));
+    if is_forwarded || !client.address.is_loopback() {
         return Err(Fault::NotFound);
     }
     let now = portal.now();
