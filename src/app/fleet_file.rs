@@ -271,7 +271,11 @@ fn problem(text: &str, path: &[Step], error: &serde_json::Error) -> Problem {
                 written.push('.');
                 written.push_str(key);
             }
-            Step::Index(index) => written.push_str(&format!("[{index}]")),
+            Step::Index(index) => {
+                written.push('[');
+                written.push_str(&index.to_string());
+                written.push(']');
+            }
         }
     }
     Problem {

@@ -47,8 +47,7 @@ pub fn line_of(text: &str, path: &[Step]) -> usize {
 #[must_use]
 #[allow(clippy::naive_bytecount, reason = "only for a file that is refused")]
 pub fn line_at(text: &str, at: usize) -> usize {
-    let before = text.as_bytes().get(..at).unwrap_or(text.as_bytes());
-    before.iter().filter(|byte| **byte == b'\n').count() + 1
+    text.get(..at).unwrap_or(text).matches('\n').count() + 1
 }
 
 struct Cursor<'a> {

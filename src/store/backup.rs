@@ -67,16 +67,11 @@ fn decoded(text: &str) -> String {
                 .and_then(|code| u8::from_str_radix(code, 16).ok()),
             _ => None,
         };
-        match code {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(first);
-                rest = after;
-            }
-        }
+        bytes.push(code.unwrap_or(first));
+        rest = match code {
+            Some(_) => after.get(2..).unwrap_or_default(),
+            None => after,
+        };
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }

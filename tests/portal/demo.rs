@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -11,12 +12,19 @@ use serde_json::Value;
 use tempfile::TempDir;
 use xenbeta::agent::driver::simulated::witness;
 use xenbeta::agent::process::ProcessRef;
-use xenbeta::app::secrets::{self, purpose};
-use xenbeta::domain::ids::HostId;
-use xenbeta::domain::words::{LinodeStatus, RegistrationState};
+use xenbeta::app::clock::Clock;
+use xenbeta::app::migrations::Click;
+use xenbeta::app::password::Hasher;
+use xenbeta::app::secrets::{self, Secret, purpose};
+use xenbeta::app::{Actor, App, Settings};
+use xenbeta::domain::ids::{HostId, LinodeId};
+use xenbeta::domain::names::StopLimit;
+use xenbeta::domain::words::{LinodeStatus, MigrationState, RegistrationState};
 use xenbeta::store::db::{Database, StoreError};
-use xenbeta::store::{fleet, hosts, registrations};
+use xenbeta::store::{fleet, hosts, migrations, people, registrations};
 
+/// The member's, with a 2.4 kernel.
+const OLD_MAIL: LinodeId = LinodeId(4103);
 const PATIENCE: Duration = Duration::from_secs(180);
 
 struct Demo {
@@ -83,7 +91,7 @@ impl Demo {
         let all = self.database().read(|conn| {
             let mut all = Vec::new();
             for host in hosts::all(conn)? {
-                all.extend(fleet::linodes_on(conn, HostId(host.id.0))?);
+                all.extend(fleet::linodes_on(conn, host.id)?);
             }
             Ok::<_, StoreError>(all)
         });
@@ -91,6 +99,61 @@ impl Demo {
             .iter()
             .filter(|linode| linode.status == LinodeStatus::Running)
             .count()
+    }
+
+    fn linode(&self, id: LinodeId) -> fleet::Linode {
+        let row = self.database().read(|conn| fleet::linode(conn, id));
+        row.unwrap().unwrap()
+    }
+
+    /// The whole way, clicked by its people; gives back the host it went to.
+    fn moves_a_linode(&self) -> HostId {
+        let database = self.data().join("portal.db");
+        let secret = fs::read_to_string(self.data().join("secret")).unwrap();
+        let app = App {
+            db: Database::open(database.to_str().unwrap(), 2).unwrap(),
+            clock: Clock::System,
+            secret: Arc::new(Secret::from_text(&secret).unwrap()),
+            settings: Arc::new(Settings::default()),
+            hasher: Arc::new(Hasher::new().unwrap()),
+        };
+        let actor = |email: &str| {
+            let user = app.db.read(|conn| people::user_by_email(conn, email));
+            let user = user.unwrap().unwrap();
+            Actor {
+                user: user.id,
+                account: user.account_id,
+                role: user.role,
+                name: user.email,
+                address: String::new(),
+            }
+        };
+        let (member, staff) = (actor("member@example.com"), actor("staff@example.com"));
+        let registered = app.register(&member, &[OLD_MAIL]).unwrap();
+        assert_eq!(registered.refused, vec![]);
+        let row = app.db.read(|conn| registrations::newest_of(conn, OLD_MAIL));
+        let registration = row.unwrap().unwrap().id;
+        app.approve(&staff, &[registration]).unwrap();
+        let to = app.db.read(|conn| hosts::by_name(conn, "xen-beta-1"));
+        let to = to.unwrap().unwrap().id;
+        app.offer(&staff, registration, Some(to)).unwrap();
+        let click = Click {
+            at: None,
+            accept_kernels: true,
+            stop_limit: StopLimit(60),
+        };
+        let row = app.migrate(&member, OLD_MAIL, click).unwrap();
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let now = app.db.read(|conn| migrations::migration(conn, row.id));
+            let now = now.unwrap().unwrap();
+            match now.state {
+                MigrationState::Finished => return to,
+                MigrationState::Failed | MigrationState::Cancelled => panic!("{now:?}"),
+                _ => assert!(Instant::now() < until, "{now:?}"),
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Processes started with something in the folder.
@@ -173,6 +236,7 @@ fn it_comes_up_ends_and_comes_up_again() {
         "{why}"
     );
 
+    let new_home = demo.moves_a_linode();
     assert_eq!(demo.signal(Signal::TERM), Some(0));
     assert_eq!(demo.processes(), HashSet::new(), "nothing runs on");
 
@@ -180,6 +244,7 @@ fn it_comes_up_ends_and_comes_up_again() {
     assert_eq!(again["member"], first["member"]);
     assert_eq!(again["staff"], first["staff"]);
     assert_eq!(demo.running(), 40);
+    assert_eq!(demo.linode(OLD_MAIL).host_id, new_home, "it stays moved");
     let waiting = demo
         .database()
         .read(|conn| registrations::count(conn, RegistrationState::Requested));
