@@ -1,13 +1,13 @@
-# Each target is one script or command; scripts/test says what "everything" is.
+# Each target is one script or command; scripts/test says what "everything" is. ARGS go to the script.
 .PHONY: demo demo-uml test lab-uml bench-mover bench-claim screenshots fmt lint setup
 
-demo: ; cargo run --quiet --release --bin xenbeta -- demo
-demo-uml: ; scripts/lab-uml --demo
-test: ; scripts/test
-lab-uml: ; scripts/lab-uml
-bench-mover: ; scripts/bench-mover
-bench-claim: ; scripts/bench-claim
-screenshots: ; scripts/test-browser --screenshots
+demo: ; @scripts/demo $(ARGS)
+demo-uml: ; @scripts/setup lab && scripts/lab-uml --demo $(ARGS)
+test: ; @scripts/test
+lab-uml: ; @scripts/setup lab && scripts/lab-uml $(ARGS)
+bench-mover: ; @scripts/setup bench && scripts/bench-mover
+bench-claim: ; @scripts/setup bench && cargo bench --quiet --locked --bench claim
+screenshots: ; @scripts/setup browser && tests/browser/lib/with-demo node lib/screenshots.js $(or $(OUT),$(CURDIR)/target/screenshots)
 fmt: ; cargo fmt
 lint: ; cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings
 setup: ; scripts/setup
