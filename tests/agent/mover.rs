@@ -75,7 +75,8 @@ impl Watch for Quiet {
 }
 
 pub struct Lab {
-    dir: tempfile::TempDir,
+    /// Goes with it.
+    _dir: tempfile::TempDir,
     pub source: Arc<FakeSource>,
     pub server: Server,
     pub from: Arc<dyn DiskStore>,
@@ -178,7 +179,7 @@ impl Lab {
         to.reserve(LINODE, MIGRATION, &disks, None).unwrap();
         let cap = Arc::new(Cap::new(None));
         Self {
-            dir,
+            _dir: dir,
             source,
             server,
             from,
@@ -190,10 +191,6 @@ impl Lab {
             source_cap,
             watch: Quiet::default(),
         }
-    }
-
-    pub fn dir(&self) -> &Path {
-        self.dir.path()
     }
 
     pub fn fetch(&self) -> Fetch<'_> {
