@@ -5,8 +5,13 @@
 pub mod agents;
 pub mod clock;
 pub mod engine;
+mod fleet_add;
+mod fleet_add_linodes;
 pub mod fleet_check;
+mod fleet_check_parts;
+mod fleet_fields;
 pub mod fleet_file;
+mod fleet_known;
 pub mod fleet_lines;
 pub mod hosts;
 pub mod import;

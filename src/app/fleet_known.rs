@@ -1,0 +1,93 @@
+//! What the database already has of what a fleet file names: read once, in the import's own transaction.
+
+use std::collections::{HashMap, HashSet};
+
+use super::fleet_file::{Account, Fleet, Linode};
+use crate::domain::ids::{AccountId, ConfigId, DiskId, HostId, LinodeId, PlanId};
+use crate::domain::words::Platform;
+use crate::store::db::{Db, StoreError};
+use crate::store::import::{self as rows, Place};
+
+/// What the database has of what the file names.
+#[derive(Debug, Default)]
+pub struct Known {
+    pub plans: HashMap<String, PlanId>,
+    pub kernels: HashMap<String, Platform>,
+    /// Id, platform, and whether an agent is enrolled.
+    pub hosts: HashMap<String, (HostId, Platform, bool)>,
+    pub accounts: HashMap<String, AccountId>,
+    pub users: HashMap<String, Option<AccountId>>,
+    pub linodes: HashMap<LinodeId, Place>,
+    pub macs: HashMap<String, LinodeId>,
+    pub linode_labels: HashMap<(AccountId, String), LinodeId>,
+    pub disks: HashMap<DiskId, LinodeId>,
+    pub disk_labels: HashMap<(LinodeId, String), DiskId>,
+    pub configs: HashMap<ConfigId, LinodeId>,
+    pub config_labels: HashMap<(LinodeId, String), ConfigId>,
+    pub addresses: HashMap<String, LinodeId>,
+    /// Linodes that a migration holds.
+    pub moving: HashSet<LinodeId>,
+}
+
+/// Every Linode of the file, with its account.
+pub(super) fn linodes(fleet: &Fleet) -> impl Iterator<Item = (&Account, &Linode)> {
+    fleet
+        .accounts
+        .iter()
+        .flat_map(|account| account.linodes.iter().map(move |linode| (account, linode)))
+}
+
+/// Reads it.
+pub(super) fn known(conn: &mut Db, fleet: &Fleet) -> Result<Known, StoreError> {
+    let names: Vec<String> = fleet
+        .accounts
+        .iter()
+        .map(|account| account.name.as_str().to_owned())
+        .collect();
+    let emails: Vec<String> = fleet
+        .accounts
+        .iter()
+        .flat_map(|account| &account.users)
+        .map(|user| user.email.as_str().to_owned())
+        .collect();
+    let all = || linodes(fleet).map(|(_, linode)| linode);
+    let ids: Vec<LinodeId> = all().map(|linode| LinodeId(linode.id)).collect();
+    let macs: Vec<String> = all().map(|linode| linode.mac.as_str().to_owned()).collect();
+    let disks: Vec<DiskId> = all()
+        .flat_map(|linode| &linode.disks)
+        .map(|disk| DiskId(disk.id))
+        .collect();
+    let named_disks: Vec<DiskId> = all()
+        .flat_map(|linode| &linode.configs)
+        .flat_map(|config| &config.devices.0)
+        .map(|(_, disk)| DiskId(*disk))
+        .collect();
+    let configs: Vec<ConfigId> = all()
+        .flat_map(|linode| &linode.configs)
+        .map(|config| ConfigId(config.id))
+        .collect();
+    let addresses: Vec<String> = all()
+        .flat_map(|linode| &linode.ips)
+        .map(|ip| ip.address.to_string())
+        .collect();
+    let accounts = rows::accounts_named(conn, &names)?;
+    let account_ids: Vec<AccountId> = accounts.values().copied().collect();
+    let linodes = rows::linodes_with(conn, &ids)?;
+    let there: Vec<LinodeId> = linodes.keys().copied().collect();
+    Ok(Known {
+        plans: rows::plan_ids(conn)?,
+        kernels: rows::kernel_platforms(conn)?,
+        hosts: rows::host_ids(conn)?,
+        users: rows::users_with(conn, &emails)?,
+        macs: rows::macs(conn, &macs)?,
+        linode_labels: rows::linode_labels(conn, &account_ids)?,
+        disks: rows::disks_with(conn, &[disks, named_disks].concat())?,
+        disk_labels: rows::disk_labels(conn, &there)?,
+        configs: rows::configs_with(conn, &configs)?,
+        config_labels: rows::config_labels(conn, &there)?,
+        addresses: rows::addresses(conn, &addresses)?,
+        moving: rows::in_migration(conn, &there)?,
+        accounts,
+        linodes,
+    })
+}
