@@ -244,10 +244,13 @@ def main():
         inside(args, folder)
         return 0
     good = True
+    busy = os.getloadavg()[0] > 2 * (os.cpu_count() or 1)
+    if busy:
+        say(f"This machine is busy (load {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores): downtime is printed, but not judged.")
     for store in args.store or (["ext4"] if args.kills or args.demo else ["ext4", "xfs"]):
         results = {}
         # Machines are noisy: what takes too long once is measured again, and the best of it counts.
-        for _ in range(1 if args.profile == "dev" else 3):
+        for _ in range(1 if busy or args.profile == "dev" else 3):
             say(f"Two UML hosts, disks on {store}, portal on {args.database}, {args.profile} build"
                 + (f", {args.kills} kills, seed {args.seed}" if args.kills else ""))
             status, found = world.inside(command_for(store, args), demo=args.listen if args.demo else None)
@@ -264,11 +267,11 @@ def main():
             good = False
     if good:
         say("All asserted, all held.")
-    elif args.profile == "dev":
-        say("All asserted held; the downtime wanted is only asked of an optimised build.")
+    elif busy or args.profile == "dev":
+        say("All asserted held; the downtime wanted is only asked of an optimised build on a quiet machine.")
     else:
         say("Everything held but the downtime wanted.")
-    return 0 if good or args.profile == "dev" else 1
+    return 0 if good or busy or args.profile == "dev" else 1
 
 
 if __name__ == "__main__":
