@@ -4,6 +4,7 @@
 
 pub mod agents;
 pub mod clock;
+mod endings;
 pub mod engine;
 mod fleet_add;
 mod fleet_add_linodes;

@@ -1,0 +1,369 @@
+//! What the end of a job does: to the job, to its Linode, and to the migration whose step it was.
+
+use super::engine::{self, Given};
+use super::orders;
+use super::{App, AppError, Who};
+use crate::domain::ids::MigrationId;
+use crate::domain::migration::{Event, Step};
+use crate::domain::time::Time;
+use crate::domain::words::{JobKind, JobState, LinodeStatus};
+use crate::store::db::Db;
+use crate::store::fleet;
+use crate::store::jobs::{self, End, Job, Lease, NewJob};
+use crate::store::migrations::{self as rows, Change, Digest, Migration};
+use crate::wire::{DiskDigest, Report};
+
+/// Stale: the lease is not this agent's any more. It drops the job (409).
+pub(super) fn stale() -> AppError {
+    AppError::conflict("stale: the lease of this job has ended")
+}
+
+/// The migration whose present step this job is.
+pub(super) fn step_of(conn: &mut Db, job: &Job) -> Result<Option<(MigrationId, Step)>, AppError> {
+    let Some(id) = job.migration_id else {
+        return Ok(None);
+    };
+    let Some(row) = rows::locked(conn, id)? else {
+        return Ok(None);
+    };
+    let Some(step) = row.step else {
+        return Ok(None);
+    };
+    let (kind, side) = step.job();
+    let host = match side {
+        crate::domain::migration::Side::Source => row.source_host_id,
+        crate::domain::migration::Side::Destination => row.destination_host_id,
+    };
+    Ok((kind == job.kind && host == job.host_id).then_some((id, step)))
+}
+
+/// Everything the end of one job needs.
+pub(super) struct Ending<'a> {
+    pub app: &'a App,
+    pub now: Time,
+    pub who: Who<'a>,
+    pub job: &'a Job,
+    pub lease: Lease<'a>,
+}
+
+impl Ending<'_> {
+    fn end(
+        &self,
+        conn: &mut Db,
+        state: JobState,
+        message: &str,
+        detail: &str,
+    ) -> Result<(), AppError> {
+        let message = super::sign_in::clip(message, 500);
+        let detail: String = detail.chars().take(4000).collect();
+        let end = End {
+            state,
+            message: &message,
+            detail: &detail,
+            now: self.now,
+        };
+        if jobs::finish(conn, self.lease, &end)? {
+            Ok(())
+        } else {
+            Err(stale())
+        }
+    }
+
+    fn tell(
+        &self,
+        conn: &mut Db,
+        id: MigrationId,
+        event: Event,
+        given: &Given,
+    ) -> Result<(), AppError> {
+        // A late event changes nothing; `apply` has logged it.
+        let _decided = engine::apply(self.app, conn, self.now, self.who, id, event, given)?;
+        Ok(())
+    }
+
+    pub fn cancelled(&self, conn: &mut Db) -> Result<(), AppError> {
+        self.end(conn, JobState::Cancelled, "Stopped as asked.", "")?;
+        self.settle_power(conn)?;
+        match step_of(conn, self.job)? {
+            Some((id, step)) => self.tell(conn, id, Event::Stopped(step), &Given::default()),
+            None => Ok(()),
+        }
+    }
+
+    pub fn failed(
+        &self,
+        conn: &mut Db,
+        retry: bool,
+        public: &str,
+        detail: &str,
+    ) -> Result<(), AppError> {
+        if self.job.cancel_asked {
+            // It was to stop, and it has.
+            return self.cancelled(conn);
+        }
+        if retry && self.job.attempt < jobs::MAX_ATTEMPTS {
+            // 1, 2, 4, 8 seconds.
+            let delay = 1_i64 << self.job.attempt.clamp(1, 10).saturating_sub(1);
+            let detail: String = detail.chars().take(4000).collect();
+            return if jobs::release(conn, self.job, self.now.plus_s(delay), &detail)? {
+                Ok(())
+            } else {
+                Err(stale())
+            };
+        }
+        self.end(conn, JobState::Failed, public, detail)?;
+        self.settle_power(conn)?;
+        match step_of(conn, self.job)? {
+            Some((id, step)) => self.tell(
+                conn,
+                id,
+                Event::Failed(step),
+                &Given::failure(public, detail),
+            ),
+            None => Ok(()),
+        }
+    }
+
+    /// After a power job or an adoption that did not work, the next poll's inventory says what is true.
+    fn settle_power(&self, conn: &mut Db) -> Result<(), AppError> {
+        let power = matches!(
+            self.job.kind,
+            JobKind::Boot | JobKind::Reboot | JobKind::Shutdown
+        );
+        if power && orders::is_current(conn, self.job.linode_id, self.job)? {
+            fleet::set_status(conn, self.job.linode_id, LinodeStatus::Offline, self.now)?;
+        }
+        Ok(())
+    }
+
+    pub fn succeeded(&self, conn: &mut Db, report: &Report) -> Result<(), AppError> {
+        if let Report::StartFailedSealed {
+            epoch,
+            public,
+            console,
+        } = report
+        {
+            return self.start_failed(conn, *epoch, public, console);
+        }
+        self.end(conn, JobState::Succeeded, summary(report), "")?;
+        if let Some(running) = runs_after(self.job.kind, report)
+            && orders::is_current(conn, self.job.linode_id, self.job)?
+        {
+            let status = if running {
+                LinodeStatus::Running
+            } else {
+                LinodeStatus::Offline
+            };
+            fleet::set_status(conn, self.job.linode_id, status, self.now)?;
+        }
+        let Some((id, step)) = step_of(conn, self.job)? else {
+            return Ok(());
+        };
+        let row = rows::migration(conn, id)?.ok_or(AppError::NotFound)?;
+        if row.cancel_asked && crate::domain::migration::can_cancel(row.state) {
+            return self.tell(conn, id, Event::Stopped(step), &Given::default());
+        }
+        let mut given = Given {
+            change: facts(&row, report),
+            message: String::new(),
+        };
+        if let Report::Copied { epoch, digests, .. } = report {
+            put_digests(conn, self.now, &row, "destination", *epoch, digests)?;
+            if !engine::digests_agree(conn, &row)? {
+                let public =
+                    "The copy on the new host is not equal to the original. It was not used.";
+                return self.tell(
+                    conn,
+                    id,
+                    Event::Failed(step),
+                    &Given::failure(public, "digests differ"),
+                );
+            }
+            "Every piece was read back and compared: the copy is equal."
+                .clone_into(&mut given.message);
+        }
+        self.tell(conn, id, Event::Succeeded(step), &given)
+    }
+
+    fn start_failed(
+        &self,
+        conn: &mut Db,
+        epoch: i64,
+        public: &str,
+        console: &str,
+    ) -> Result<(), AppError> {
+        fleet::set_console(conn, self.job.linode_id, &console_text(console))?;
+        let current =
+            orders::is_current(conn, self.job.linode_id, self.job)? && epoch == self.job.epoch;
+        self.end(
+            conn,
+            JobState::Failed,
+            public,
+            "sealed after a failed start",
+        )?;
+        if !current {
+            return Ok(());
+        }
+        match step_of(conn, self.job)? {
+            Some((id, Step::Start)) => self.tell(
+                conn,
+                id,
+                Event::StartFailedSealed,
+                &Given::failure(public, "the guest did not stay up"),
+            ),
+            // It does not come up at its old host either: owned there again, off, for its member to look at.
+            Some((id, Step::Restore)) => {
+                self.own_again(conn, epoch)?;
+                self.tell(conn, id, Event::Succeeded(Step::Restore), &Given::default())
+            }
+            _ => self.own_again(conn, epoch),
+        }
+    }
+
+    /// A new epoch for the same host, without a boot.
+    fn own_again(&self, conn: &mut Db, epoch: i64) -> Result<(), AppError> {
+        let here = self.job.host_id;
+        let handover = fleet::Handover {
+            from: (here, epoch),
+            to: (here, epoch + 1),
+            only_unfetched: false,
+        };
+        if !fleet::hand_over(conn, self.job.linode_id, handover)? {
+            return Ok(());
+        }
+        fleet::set_status(conn, self.job.linode_id, LinodeStatus::Offline, self.now)?;
+        jobs::enqueue(
+            conn,
+            &NewJob {
+                host_id: here,
+                linode_id: self.job.linode_id,
+                migration_id: None,
+                kind: JobKind::Start,
+                state: JobState::Pending,
+                epoch: epoch + 1,
+                run_after: self.now,
+                requested_by: None,
+                entered_at: self.now,
+            },
+        )?;
+        Ok(())
+    }
+}
+
+/// What a report adds to the migration's row.
+fn facts(row: &Migration, report: &Report) -> Change {
+    let more = |sent: u64| {
+        Some(
+            row.sent_bytes
+                .saturating_add(i64::try_from(sent).unwrap_or(i64::MAX)),
+        )
+    };
+    let mut change = Change::default();
+    match report {
+        Report::Source {
+            running,
+            total_bytes,
+            ..
+        } => {
+            change.was_running = Some(*running);
+            change.total_bytes = i64::try_from(*total_bytes).ok();
+        }
+        Report::Warm {
+            passes, sent_bytes, ..
+        } => {
+            change.warm_passes = i32::try_from(*passes).ok();
+            change.sent_bytes = more(*sent_bytes);
+        }
+        // The agent keeps across its own crashes what it found at the first try.
+        Report::Sealed { was_running, .. } if row.step == Some(Step::StopSeal) => {
+            change.was_running = Some(*was_running);
+        }
+        Report::Copied { sent_bytes, .. } => change.sent_bytes = more(*sent_bytes),
+        Report::Done
+        | Report::Adopted { .. }
+        | Report::Sealed { .. }
+        | Report::Started { .. }
+        | Report::StartFailedSealed { .. }
+        | Report::Stopped { .. } => {}
+    }
+    change
+}
+
+/// Whether the Linode runs after this, where the report says so.
+fn runs_after(kind: JobKind, report: &Report) -> Option<bool> {
+    match report {
+        Report::Adopted { running } | Report::Started { running, .. } => Some(*running),
+        Report::Sealed { .. } | Report::Stopped { .. } => Some(false),
+        Report::Done => match kind {
+            JobKind::Boot | JobKind::Reboot => Some(true),
+            JobKind::Shutdown => Some(false),
+            _ => None,
+        },
+        Report::Source { .. }
+        | Report::Warm { .. }
+        | Report::Copied { .. }
+        | Report::StartFailedSealed { .. } => None,
+    }
+}
+
+fn summary(report: &Report) -> &'static str {
+    match report {
+        Report::Done => "Done.",
+        Report::Adopted { .. } => "Found with all its disks.",
+        Report::Source { .. } => "All disks are whole.",
+        Report::Warm { .. } => "Copied while it ran.",
+        Report::Sealed { forced: true, .. } => {
+            "Shut down by force after its time limit, and sealed."
+        }
+        Report::Sealed { .. } => "Shut down and sealed.",
+        Report::Copied { .. } => "Copied and compared.",
+        Report::Started { running: true, .. } => "Started.",
+        Report::Started { .. } => "Taken over; it stays off, as it was.",
+        Report::StartFailedSealed { .. } => "It did not stay up.",
+        Report::Stopped { forced: true } => "Shut down by force after its time limit.",
+        Report::Stopped { .. } => "Shut down.",
+    }
+}
+
+pub(super) fn put_digests(
+    conn: &mut Db,
+    now: Time,
+    row: &Migration,
+    side: &str,
+    epoch: i64,
+    digests: &[DiskDigest],
+) -> Result<(), AppError> {
+    let disks = fleet::disks_of(conn, row.linode_id)?;
+    for digest in digests {
+        let well_formed =
+            digest.root.len() == 64 && digest.root.bytes().all(|b| b.is_ascii_hexdigit());
+        if !well_formed || !disks.iter().any(|disk| disk.id == digest.disk) {
+            return Err(AppError::Invalid {
+                field: "digests",
+                message: "not a disk of this Linode, or no digest".to_owned(),
+            });
+        }
+        rows::put_digest(
+            conn,
+            &Digest {
+                migration_id: row.id,
+                disk_id: digest.disk,
+                side: side.to_owned(),
+                epoch,
+                size_bytes: i64::try_from(digest.size_bytes).unwrap_or(i64::MAX),
+                root: digest.root.to_lowercase(),
+                at: now,
+            },
+        )?;
+    }
+    Ok(())
+}
+
+/// At most the last 16 KiB or so of a console, printable.
+pub(super) fn console_text(text: &str) -> String {
+    let all: Vec<char> = text
+        .chars()
+        .filter(|c| *c == '\n' || *c == '\t' || !c.is_control())
+        .collect();
+    all.iter().skip(all.len().saturating_sub(16_384)).collect()
+}
