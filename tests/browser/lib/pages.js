@@ -1,0 +1,100 @@
+// Every page of the portal, by name, in a demo where things have happened: moves under way, finished and offered,
+// registrations in every state, errors.
+
+import * as demo from "./demo.js";
+import { approveAndConfigure, openOffer, register } from "./steps.js";
+
+const { LINODE } = demo;
+
+/** The address of the newest move of a member's Linode. */
+export async function newestMove(session, label) {
+  await session.go(`/members/linodes/${LINODE[label]}`);
+  const moves = session.page.getByRole("table", { name: /^Moves/ });
+  return (await moves.count()) ? moves.getByRole("link").first().getAttribute("href") : null;
+}
+
+/** The first link on the page at `path` whose address starts with `prefix` and goes on with a number. */
+async function firstLink(session, path, prefix) {
+  await session.go(path);
+  const all = await session.page.locator(`a[href^="${prefix}"]`).evaluateAll((links) => links.map((a) => a.getAttribute("href")));
+  return all.find((href) => /^\d+$/.test(href.slice(prefix.length)));
+}
+
+/** Brings about what the pages need; harmless where it is there already. `member` and `staff` are signed in. */
+export async function prepare(member, staff) {
+  await member.go("/members/xenbeta");
+  const box = (label) => member.page.getByRole("checkbox", { name: `Register ${label}` });
+  const fresh = [];
+  for (const label of ["web-01", "staging"]) if (await box(label).count()) fresh.push(label);
+  if (fresh.length === 2) {
+    await register(member, fresh);
+    await approveAndConfigure(staff, "Larkspur", fresh);
+    await openOffer(member, "web-01");
+    await member.button("Migrate web-01").click();
+    await demo.until("web-01 has moved", async () => /Moved\. It runs/.test(await member.text()), 180, 500);
+  }
+}
+
+/**
+ * @returns {Promise<{anyone: object, member: object, staff: object}>} address by name, for each who may see it
+ */
+export async function addresses(member, staff) {
+  const move = await newestMove(member, "web-01");
+  const bare = (await firstLink(staff, "/staff/jobs", "/staff/jobs/")) ?? null;
+  const host = await firstLink(staff, "/staff/hosts", "/staff/hosts/");
+  await staff.go("/staff/registrations?state=requested");
+  const ids = await staff.page.locator('input[name="id"]').evaluateAll((boxes) => boxes.slice(0, 2).map((box) => box.value));
+  const picked = `id=${ids.join("&id=")}`;
+  const withdraw = await (async () => {
+    await member.go("/members/xenbeta");
+    const link = member.page.locator('a[href$="/withdraw"]').first();
+    return (await link.count()) ? link.getAttribute("href") : null;
+  })();
+  const found = {
+    anyone: {
+      start: "/",
+      login: "/login",
+      forgot: "/password/forgot",
+      "forgot-sent": "/password/forgot/sent",
+      "reset-bad": "/password/reset/nothing",
+    },
+    member: {
+      linodes: "/members/",
+      linode: `/members/linodes/${LINODE["web-01"]}`,
+      "linode-2.4": `/members/linodes/${LINODE["old-mail"]}`,
+      shutdown: `/members/linodes/${LINODE.staging}/shutdown`,
+      xenbeta: "/members/xenbeta",
+      withdraw,
+      migrate: `/members/linodes/${LINODE.staging}/migrate`,
+      migration: move,
+      confirm: `${move}/confirm`,
+      "way-back": `${move}/way-back`,
+      accounts: "/members/accounts",
+      "not-found": "/members/linodes/999999",
+      "no-offer": `/members/linodes/${LINODE["old-mail"]}/migrate`,
+    },
+    staff: {
+      dashboard: "/staff/",
+      registrations: "/staff/registrations",
+      "registrations-approved": "/staff/registrations?state=approved",
+      approve: `/staff/registrations/review?${picked}&do=approve`,
+      configure: `/staff/registrations/review?${picked}&do=configure`,
+      decline: `/staff/registrations/review?${picked}&do=decline`,
+      migrations: "/staff/migrations",
+      migration: move?.replace("/members/", "/staff/"),
+      "roll-back": move && `${move.replace("/members/", "/staff/")}/roll-back`,
+      hosts: "/staff/hosts",
+      host,
+      "host-new": "/staff/hosts/new",
+      "host-token": `${host}/token`,
+      "host-revoke": `${host}/revoke`,
+      jobs: "/staff/jobs",
+      job: bare,
+      "staff-not-found": "/staff/hosts/999999",
+    },
+  };
+  for (const pages of Object.values(found)) {
+    for (const [name, path] of Object.entries(pages)) if (!path || path.startsWith("null")) delete pages[name];
+  }
+  return found;
+}

@@ -1,0 +1,149 @@
+// The whole story in two browsers: register, approve, configure, one click, live progress, receipt, way back, confirm.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import * as demo from "./lib/demo.js";
+import { Session, launch } from "./lib/browser.js";
+import {
+  approveAndConfigure,
+  assertReceipt,
+  confirmIt,
+  openMove,
+  openOffer,
+  phase,
+  register,
+  untilPurged,
+} from "./lib/steps.js";
+
+const ACCOUNT = "Larkspur";
+let browser, member, staff;
+
+before(async () => {
+  browser = await launch();
+  [member, staff] = await Promise.all([Session.open(browser), Session.open(browser)]);
+});
+after(() => browser?.close());
+
+/**
+ * Watches a migration's page until `done` stands there. Every look is told apart by the document it was taken in: values
+ * that change inside one document came without a reload.
+ */
+async function watch(done, seconds = 180) {
+  const looks = [];
+  const look = async () => {
+    try {
+      return await member.page.evaluate(() => {
+        window.lookedAt ??= String(performance.timeOrigin);
+        const text = (key) => document.querySelector(`[data-k="${key}"]`)?.textContent.trim() ?? "";
+        return {
+          document: window.lookedAt,
+          phase: text("phase"),
+          progress: text("progress"),
+          bar: document.querySelector('[data-k="bar"]')?.value ?? null,
+        };
+      });
+    } catch {
+      return null; // between two documents
+    }
+  };
+  await demo.until(
+    `"${done}", last seen: ${JSON.stringify(looks.at(-1))}`,
+    async () => {
+      const seen = await look();
+      if (seen) looks.push(seen);
+      return seen?.phase.startsWith(done);
+    },
+    seconds,
+    80,
+  );
+  return looks;
+}
+
+/** In how many documents did `key` take more than one value? */
+function changedInPlace(looks, key) {
+  const values = new Map();
+  for (const look of looks) {
+    if (look[key]) values.set(look.document, (values.get(look.document) ?? new Set()).add(look[key]));
+  }
+  return [...values.values()].filter((seen) => seen.size > 1).length;
+}
+
+test("a member signs in and registers two Linodes", async () => {
+  await member.go("/");
+  await member.link("Sign in").first().click();
+  await member.signIn(demo.member);
+  assert.equal(await member.heading(), "Linodes");
+  await register(member, ["db-01", "old-mail"]);
+  member.clean();
+});
+
+test("staff approve them and configure a migration for each", async () => {
+  await staff.signIn(demo.staff);
+  await approveAndConfigure(staff, ACCOUNT, ["db-01", "old-mail"]);
+  staff.clean();
+});
+
+test("one click moves db-01, and its page shows that live", async () => {
+  await openOffer(member, "db-01");
+  assert.match(await member.text(), /\/dev\/ubda becomes \/dev\/xvda/);
+  assert.equal(demo.imagesAt("uml-17", "db-01").length, 3);
+  await member.button("Migrate db-01").click();
+  const looks = await watch("Moved. It runs on its new host.");
+  assert.ok(changedInPlace(looks, "bar") + changedInPlace(looks, "progress") > 0, "progress moved without a reload");
+  assert.ok(changedInPlace(looks, "phase") > 0, "the phase changed without a reload");
+  const words = looks.map((look) => look.progress).filter(Boolean);
+  assert.ok(words.length > 0, "there was progress to read");
+  for (const said of words) assert.match(said, /^Pass \d+: .* looked at, .* sent, .*\/s\./);
+  await assertReceipt(member, 3);
+  assert.match(await member.text(), /Until .* there is a way back/);
+  member.clean();
+});
+
+test("the 2.4 kernel of old-mail has to be accepted first", async () => {
+  await openOffer(member, "old-mail");
+  assert.match(await member.row("My Debian Profile").innerText(), /2\.4 to 2\.6/);
+  await member.button("Migrate old-mail").click();
+  await member.page.getByRole("alert").waitFor();
+  assert.match(await member.page.title(), /^Error: /);
+  await member.page.getByLabel(/I accept that config profiles on a 2.4 kernel/).check();
+  await member.button("Migrate old-mail").click();
+  await watch("Moved. It runs on its new host.");
+  await assertReceipt(member, 1);
+  member.clean("status of 422");
+});
+
+test("db-01 goes back to its old host", async () => {
+  await openMove(member, "db-01");
+  const there = await member.page.url();
+  await member.link("Move db-01 back").click();
+  assert.equal(await member.heading(), "Move db-01 back?");
+  await member.button("Move db-01 back").click();
+  assert.notEqual(member.page.url(), there, "the way back is a migration of its own");
+  await watch("Moved");
+  await assertReceipt(member, 3);
+  await member.go("/members/");
+  assert.match(await member.row("db-01").innerText(), /Running[^]*uml-17/);
+
+  await member.go(there);
+  assert.match(await phase(member), /^Moved back/);
+  // Nothing is kept once the member is content with that, too.
+  await openMove(member, "db-01");
+  await member.link("All is well: confirm").click();
+  await confirmIt(member);
+  for (const host of ["xen-beta-1", "xen-beta-2"]) await untilPurged(host, "db-01");
+  await demo.until("one copy of each disk is left", () => demo.imagesAt("uml-17", "db-01").length === 3, 60);
+  await member.go("/members/");
+  assert.match(await member.row("db-01").innerText(), /Running[^]*uml-17/);
+  member.clean();
+});
+
+test("confirming old-mail purges its source", async () => {
+  assert.equal(demo.imagesAt("uml-12", "old-mail").length, 1, "the way back keeps the old copy");
+  await openMove(member, "old-mail");
+  await member.link("All is well: confirm").click();
+  await confirmIt(member);
+  await untilPurged("uml-12", "old-mail");
+  await member.go("/members/");
+  assert.match(await member.row("old-mail").innerText(), /Running[^]*xen-beta-\d/);
+  member.clean();
+});
