@@ -136,6 +136,8 @@ test("texts that are too long are shown again with the fault beside them", async
 
   await staff.go("/staff/hosts/new");
   await staff.page.locator("#name").fill(LONG);
+  await staff.page.locator("#memory_mb").fill("8192");
+  await staff.page.locator("#disk_mb").fill("100000");
   await staff.button("Add the host").click();
   await assertRefused(staff, "name");
   assert.equal(await staff.page.locator("#name").inputValue(), LONG);
