@@ -59,13 +59,8 @@ impl World {
     }
 
     fn enrol(&mut self, host: HostId, name: &str, platform: &str) {
-        let mut agent = Agent::configured(
-            &self.machine,
-            name,
-            &format!("http://127.0.0.1:{}", self.port),
-        );
-        let text = std::fs::read_to_string(&agent.config).unwrap();
-        std::fs::write(&agent.config, format!("{text}platform = {platform:?}\n")).unwrap();
+        let portal = format!("http://127.0.0.1:{}", self.port);
+        let mut agent = Agent::on_platform(&self.machine, name, &portal, platform);
         let token = self.app.new_enrolment_token(PORTAL, host).unwrap();
         let out = agent.tool(&["enrol", "--token", &token]);
         assert!(out.status.success(), "{out:?}");
