@@ -251,7 +251,9 @@ fn it_comes_up_ends_and_comes_up_again() {
     assert_eq!(waiting.unwrap(), 33, "nobody registers twice");
 
     // Killed, it leaves agents and guests; the next one finds them and takes over.
-    demo.child.take().unwrap().kill().unwrap();
+    let mut killed = demo.child.take().unwrap();
+    killed.kill().unwrap();
+    killed.wait().unwrap(); // until then it may still hold the folder's lock
     let guests = demo.processes().len();
     assert!(guests > 40, "{guests}");
     demo.start();

@@ -14,9 +14,6 @@
 #[allow(dead_code, reason = "shared with the agent's tests and the benches")]
 mod support;
 
-#[path = "../agent/agents.rs"]
-#[allow(dead_code, reason = "shared with the agent's tests")]
-mod agents;
 mod browser;
 mod commands;
 mod demo;
@@ -27,4 +24,3 @@ mod mail;
 mod packaging;
 mod pages;
 mod schema;
-mod world;

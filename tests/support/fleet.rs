@@ -77,17 +77,6 @@ impl TestApp {
         self
     }
 
-    /// As after an import: no agent has spoken yet.
-    pub fn not_yet_enrolled(self) -> Self {
-        self.db
-            .write(|conn| {
-                conn.batch_execute("UPDATE hosts SET fingerprint = NULL, transfer_address = NULL, credential_hash = NULL; UPDATE linodes SET status = 'provisioning', fetched = FALSE;")?;
-                Ok::<_, StoreError>(())
-            })
-            .expect("is set");
-        self
-    }
-
     pub fn member(&self) -> Actor {
         actor(1, Some(1), UserRole::Member, MEMBER_EMAIL)
     }
