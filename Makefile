@@ -7,7 +7,7 @@ test: ; @scripts/test
 lab-uml: ; @scripts/setup lab && scripts/lab-uml $(ARGS)
 bench-mover: ; @scripts/setup bench && scripts/bench-mover
 bench-claim: ; @scripts/setup bench && cargo bench --quiet --locked --bench claim
-screenshots: ; @scripts/setup browser && scripts/test-browser --screenshots
+screenshots: ; @scripts/setup browser && tests/browser/screenshots
 fmt: ; cargo fmt
 lint: ; cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings
 setup: ; scripts/setup
