@@ -58,16 +58,18 @@ for (const who of ["anyone", "member", "staff"]) {
   });
 
   test(`the pages of ${who} fit a phone of 320 px, and the browser has no complaint`, async () => {
+    const wide = [];
     for (const viewport of [{ width: 320, height: 640 }, DESKTOP]) {
       const session = await Session.open(browser, { viewport, storageState: signedIn[who] });
       for (const [name, path] of Object.entries(pages[who])) {
         await session.go(path);
         const width = await session.page.evaluate(() => document.documentElement.scrollWidth);
-        assert.ok(width <= viewport.width, `${name} is ${width} px wide on ${viewport.width} px`);
+        if (width > viewport.width) wide.push(`${name} is ${width} px wide on ${viewport.width} px`);
       }
       session.clean(...FAULTS);
       await session.close();
     }
+    assert.deepEqual(wide, []);
   });
 }
 

@@ -39,6 +39,8 @@ async function cold(who, path, options = {}) {
   await wire.send("Network.enable");
   const requests = new Map();
   wire.on("Network.responseReceived", ({ requestId, type, response }) => {
+    // The browser draws its own date field with an image that it has inside.
+    if (response.url.startsWith("data:")) return;
     requests.set(requestId, { type, url: response.url, encoding: response.headers["content-encoding"] ?? "" });
   });
   wire.on("Network.loadingFinished", ({ requestId, encodedDataLength }) => {

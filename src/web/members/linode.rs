@@ -243,7 +243,7 @@ fn profile_row(profile: &ConfigProfile, detail: &LinodeDetail) -> Result<Profile
         kernel: kernel.map_or_else(|| profile.kernel_id.clone(), |kernel| kernel.label.clone()),
         devices: devices.collect(),
         root: format!(
-            "/dev/{}{}",
+            "{}{}",
             profile.root_device,
             if profile.read_only_root {
                 ", read-only at first"
