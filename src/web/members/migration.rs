@@ -127,7 +127,7 @@ impl Live {
                     u128::from(progress.done_bytes.min(whole)) * 1000 / u128::from(whole),
                 )
                 .unwrap_or(0);
-                (value, progress_words(&progress))
+                (value, progress_words(&progress, job.and_then(looked_for_s)))
             });
             text.insert("progress", words);
             text.insert("quiet", quiet(job, now));
@@ -182,6 +182,9 @@ fn phase(migration: &Migration, job: Option<&Job>, position: Option<i64>) -> Str
                 }
             }
         }
+        State::Finished if migration.kind == MigrationKind::Return => {
+            "Moved back. It runs on its old host again.".to_owned()
+        }
         State::Finished => "Moved. It runs on its new host.".to_owned(),
         State::Confirmed => "Moved and confirmed.".to_owned(),
         State::Returning => "Moving back to the old host.".to_owned(),
@@ -209,7 +212,14 @@ pub fn step_words(step: Step) -> &'static str {
     }
 }
 
-fn progress_words(progress: &crate::wire::Progress) -> String {
+/// How long the job has looked at disks, in seconds, as of its last word.
+fn looked_for_s(job: &Job) -> Option<i64> {
+    let (begun, heard) = job.started_at.zip(job.progress_at)?;
+    Some(heard.seconds_since(begun)).filter(|seconds| *seconds > 0)
+}
+
+/// `looked_for_s`: since the job began, and so of use for its first pass; later ones are short.
+fn progress_words(progress: &crate::wire::Progress, looked_for_s: Option<i64>) -> String {
     let mut words = format!(
         "Pass {}: {} of {} looked at, {} sent, {}.",
         progress.pass,
@@ -219,7 +229,14 @@ fn progress_words(progress: &crate::wire::Progress) -> String {
         units::rate(progress.bytes_per_s),
     );
     let rest = progress.total_bytes.saturating_sub(progress.done_bytes);
-    if let Some(seconds) = rest.checked_div(progress.bytes_per_s) {
+    let seconds = looked_for_s
+        .filter(|_| progress.pass <= 1)
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .and_then(|seconds| {
+            rest.saturating_mul(seconds)
+                .checked_div(progress.done_bytes)
+        });
+    if let Some(seconds) = seconds {
         let seconds = i64::try_from(seconds).unwrap_or(i64::MAX / 4);
         // Disks are uneven: some of the rest is holes, some is dense.
         let (least, most) = (seconds / 2, seconds.saturating_mul(3) / 2);
@@ -562,7 +579,7 @@ pub async fn ask_confirm(
     ask(&portal, &member, id.0, |label| Question {
         title: format!("Confirm the move of {label}?"),
         consequences: &[
-            "The copy on the old host is deleted for good, and there is no way back by one click any more.",
+            "The copy on the host that it left is deleted for good, and there is no way back by one click any more.",
             "If you are not sure, wait: it is confirmed by itself when the time for the way back is over.",
         ],
         verb: "confirm",
