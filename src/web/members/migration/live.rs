@@ -1,0 +1,195 @@
+//! The values of a migration's page that change while it is open: made once, shown by the page and sent by the stream.
+
+use std::collections::BTreeMap;
+
+use crate::app::agents;
+use crate::domain::migration::Step;
+use crate::domain::time::Time;
+use crate::domain::words::{JobState, MigrationKind, MigrationState as State};
+use crate::store::jobs::Job;
+use crate::store::migrations::Migration;
+use crate::web::ui::{Zone, units};
+
+/// Silence of a host at work after which the page says so, in seconds: agents report at least every ten.
+const QUIET_S: i64 = 20;
+
+/// The values that change while the page is open. The page shows them, and the stream of events sends them; both are
+/// made here, so they cannot differ. Keys name the elements that show them.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Live {
+    /// While this stays, patches are enough; when it changes, the page is fetched anew.
+    pub shape: String,
+    pub text: BTreeMap<&'static str, String>,
+    pub attr: BTreeMap<&'static str, BTreeMap<&'static str, String>>,
+}
+
+impl Live {
+    #[must_use]
+    pub fn new(
+        migration: &Migration,
+        job: Option<&Job>,
+        position: Option<i64>,
+        now: Time,
+        zone: Zone,
+    ) -> Self {
+        let shape = format!(
+            "{}-{}-{}",
+            migration.state, migration.cancel_asked, migration.round
+        );
+        let mut text = BTreeMap::from([
+            ("phase", phase(migration, job, position)),
+            ("asof", zone.precise(now.utc()).text),
+        ]);
+        let mut attr = BTreeMap::from([(
+            "asof",
+            BTreeMap::from([("datetime", zone.precise(now.utc()).iso)]),
+        )]);
+        if is_at_work(migration.state) {
+            let copying = job
+                .filter(|job| job.state == JobState::Leased)
+                .and_then(|job| Some((job, agents::progress(job)?)));
+            let (value, words) = copying.map_or((0, String::new()), |(_, progress)| {
+                // Thousandths, so that a large disk's bar still moves.
+                let whole = progress.total_bytes.max(1);
+                let value = u64::try_from(
+                    u128::from(progress.done_bytes.min(whole)) * 1000 / u128::from(whole),
+                )
+                .unwrap_or(0);
+                (value, progress_words(&progress, job.and_then(looked_for_s)))
+            });
+            text.insert("progress", words);
+            text.insert("quiet", quiet(job, now));
+            attr.insert("bar", BTreeMap::from([("value", value.to_string())]));
+        }
+        Self { shape, text, attr }
+    }
+
+    pub(crate) fn text(&self, key: &str) -> &str {
+        self.text.get(key).map_or("", String::as_str)
+    }
+
+    pub(crate) fn attr(&self, key: &str, name: &str) -> &str {
+        self.attr
+            .get(key)
+            .and_then(|attrs| attrs.get(name))
+            .map_or("", String::as_str)
+    }
+}
+
+#[must_use]
+pub fn is_at_work(state: State) -> bool {
+    matches!(state, State::Preparing | State::Copying | State::Switching)
+}
+
+/// Is anything still to come that the page should hear of by itself?
+#[must_use]
+pub fn is_moving(state: State) -> bool {
+    is_at_work(state) || matches!(state, State::Queued | State::Returning)
+}
+
+fn phase(migration: &Migration, job: Option<&Job>, position: Option<i64>) -> String {
+    if migration.cancel_asked && is_at_work(migration.state) {
+        return "Cancelling: waiting for the host to stop its work.".to_owned();
+    }
+    match migration.state {
+        State::Offered => "Waiting for your click.".to_owned(),
+        State::Queued => match position {
+            Some(1) => "Next in the queue: it starts as soon as both hosts are free.".to_owned(),
+            Some(place) => format!("Number {place} in the queue."),
+            None => "Waiting for the time you chose.".to_owned(),
+        },
+        State::Preparing | State::Copying | State::Switching => {
+            let step = migration.step.map_or("Working", step_words);
+            match job.map(|job| job.state) {
+                Some(JobState::Pending) => format!("{step}: waiting for the host to begin."),
+                Some(JobState::Failed) => {
+                    format!("{step}: this needs an operator. We have been told.")
+                }
+                Some(JobState::Leased | JobState::Succeeded | JobState::Cancelled) | None => {
+                    format!("{step}.")
+                }
+            }
+        }
+        State::Finished if migration.kind == MigrationKind::Return => {
+            "Moved back. It runs on its old host again.".to_owned()
+        }
+        State::Finished => "Moved. It runs on its new host.".to_owned(),
+        State::Confirmed => "Moved and confirmed.".to_owned(),
+        State::Returning => "Moving back to the old host.".to_owned(),
+        State::Returned => "Moved back to the old host.".to_owned(),
+        State::Expired => "The offer has expired.".to_owned(),
+        State::Cancelled => "Cancelled. It stays where it was.".to_owned(),
+        State::Failed => "The move failed. The Linode stays where it was.".to_owned(),
+    }
+}
+
+/// What a step does, in words for the member.
+#[must_use]
+pub fn step_words(step: Step) -> &'static str {
+    match step {
+        Step::PreflightSource => "Checking the present host",
+        Step::PreflightDestination => "Checking the new host",
+        Step::Reserve => "Reserving space on the new host",
+        Step::OpenTransfer => "Opening the transfer between the hosts",
+        Step::WarmCopy => "Copying the disks while the Linode runs",
+        Step::StopSeal => "Stopping the Linode",
+        Step::FinalCopy => "Copying the rest and comparing both copies",
+        Step::Start => "Starting the Linode on its new host",
+        Step::SealDestination => "The new host could not start it: closing it there",
+        Step::Restore => "Starting the Linode again on its old host",
+    }
+}
+
+/// How long the job has looked at disks, in seconds, as of its last word.
+fn looked_for_s(job: &Job) -> Option<i64> {
+    let (begun, heard) = job.started_at.zip(job.progress_at)?;
+    Some(heard.seconds_since(begun)).filter(|seconds| *seconds > 0)
+}
+
+/// `looked_for_s`: since the job began, and so of use for its first pass; later ones are short.
+fn progress_words(progress: &crate::wire::Progress, looked_for_s: Option<i64>) -> String {
+    let mut words = format!(
+        "Pass {}: {} of {} looked at, {} sent, {}.",
+        progress.pass,
+        units::bytes(progress.done_bytes),
+        units::bytes(progress.total_bytes),
+        units::bytes(progress.sent_bytes),
+        units::rate(progress.bytes_per_s),
+    );
+    let rest = progress.total_bytes.saturating_sub(progress.done_bytes);
+    let seconds = looked_for_s
+        .filter(|_| progress.pass <= 1)
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .and_then(|seconds| {
+            rest.saturating_mul(seconds)
+                .checked_div(progress.done_bytes)
+        });
+    if let Some(seconds) = seconds {
+        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX / 4);
+        // Disks are uneven: some of the rest is holes, some is dense.
+        let (least, most) = (seconds / 2, seconds.saturating_mul(3) / 2);
+        words.push_str(&format!(
+            " This pass ends in {} to {}.",
+            units::span(least),
+            units::span(most.max(least + 1))
+        ));
+    }
+    words
+}
+
+/// Empty while the host speaks.
+fn quiet(job: Option<&Job>, now: Time) -> String {
+    let Some(job) = job.filter(|job| job.state == JobState::Leased) else {
+        return String::new();
+    };
+    let heard = job.progress_at.max(job.started_at);
+    match heard.map(|at| now.seconds_since(at)) {
+        Some(seconds) if seconds > QUIET_S => {
+            format!(
+                "No word from the host for {}. Nothing is lost: the move goes on when it answers.",
+                units::span(seconds)
+            )
+        }
+        _ => String::new(),
+    }
+}
