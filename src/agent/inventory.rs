@@ -84,6 +84,7 @@ fn report(
         running,
         since,
         sample: running.then(|| host.driver.sample(entry.linode)).flatten(),
+        share: running.then(|| host.driver.share(entry.linode)).flatten(),
     }
 }
 

@@ -51,7 +51,7 @@ pub fn start(config: &Config, linode: LinodeId, reason: &str) -> Result<(), Over
 
 fn record(dir: &Path, linode: LinodeId, reason: &str) -> io::Result<()> {
     let line = serde_json::json!({
-        "at": chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()),
+        "at": super::process::now(),
         "linode": linode,
         "reason": reason,
         "uid": rustix::process::getuid().as_raw(),

@@ -11,12 +11,12 @@ use crate::domain::time::Time;
 use crate::domain::words::{HostState, JobKind, JobState, LinodeStatus};
 use crate::store::db::Db;
 use crate::store::fleet;
-use crate::store::hosts::{self, Enrolment, Host, Seen};
+use crate::store::hosts::{self, Enrolment, Host};
 use crate::store::jobs::{self, Claim, End, Job, Lease, NewJob};
 use crate::store::migrations as rows;
 use crate::wire::{
-    Enrol, Enrolled, Finish, Inventory, LEASE_S, Order, Outcome, Poll, Progress, Renew, Renewed,
-    Rotated, SealedDigests,
+    Enrol, Enrolled, Finish, LEASE_S, Order, Outcome, Progress, Renew, Renewed, Rotated,
+    SealedDigests,
 };
 
 /// An agent that has proved which host it speaks for.
@@ -157,55 +157,6 @@ impl App {
             Ok(Rotated {
                 credential: credential.clone(),
             })
-        })
-    }
-
-    /// Takes in what a poll reports: what the host has, and which jobs its agent holds. One transaction, and none at all
-    /// if nothing is new.
-    pub fn note_poll(&self, agent: &Agent, poll: &Poll) -> Result<(), AppError> {
-        let now = self.now();
-        let (lost, host, statuses) = self.db.read(|conn| {
-            let lost = jobs::lost(conn, agent.host, &poll.held)?;
-            let host = hosts::host(conn, agent.host)?.ok_or(AppError::NotFound)?;
-            Ok::<_, AppError>((
-                lost,
-                host,
-                changed_statuses(conn, agent.host, &poll.inventory)?,
-            ))
-        })?;
-        let seen_is_old = host
-            .last_seen_at
-            .is_none_or(|seen| now.seconds_since(seen) >= 5);
-        if lost.is_empty() && statuses.is_empty() && !seen_is_old {
-            return Ok(());
-        }
-        self.db.write(|conn| {
-            for job in &lost {
-                jobs::release(conn, job, now, "The agent did not get it, or lost it.")?;
-            }
-            for (linode, status) in &statuses {
-                fleet::set_status(conn, *linode, *status, now)?;
-            }
-            let inventory = &poll.inventory;
-            let unknown: Vec<String> = inventory
-                .unknown
-                .iter()
-                .take(100)
-                .map(|name| super::sign_in::clip(name, 200))
-                .collect();
-            let unknown_disks = serde_json::to_string(&unknown).unwrap_or_else(|_| "[]".to_owned());
-            hosts::set_seen(
-                conn,
-                agent.host,
-                &Seen {
-                    agent_version: &super::sign_in::clip(&inventory.agent_version, 100),
-                    disk_free_mb: inventory.disk_free_mb,
-                    tells_changes: inventory.tells_changes,
-                    unknown_disks: &unknown_disks,
-                    now,
-                },
-            )?;
-            Ok(())
         })
     }
 
@@ -391,41 +342,6 @@ pub fn adopt_all(conn: &mut Db, now: Time, host: HostId) -> Result<(), AppError>
         }
     }
     Ok(())
-}
-
-/// Linodes of the host whose status the report contradicts. Only the owner's word under the present epoch counts, and
-/// not while something is being done to the Linode.
-fn changed_statuses(
-    conn: &mut Db,
-    host: HostId,
-    inventory: &Inventory,
-) -> Result<Vec<(crate::domain::ids::LinodeId, LinodeStatus)>, AppError> {
-    if inventory.linodes.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut changed = Vec::new();
-    for linode in fleet::linodes_on(conn, host)? {
-        let Some(report) = inventory
-            .linodes
-            .iter()
-            .find(|report| report.linode == linode.id)
-        else {
-            continue;
-        };
-        let settled = matches!(linode.status, LinodeStatus::Running | LinodeStatus::Offline);
-        if !settled || report.granted != linode.epoch || report.granted <= report.sealed {
-            continue;
-        }
-        let status = if report.running {
-            LinodeStatus::Running
-        } else {
-            LinodeStatus::Offline
-        };
-        if status != linode.status {
-            changed.push((linode.id, status));
-        }
-    }
-    Ok(changed)
 }
 
 fn drop_unfit(

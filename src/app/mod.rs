@@ -21,6 +21,7 @@ pub mod migrations;
 pub mod offers;
 pub mod orders;
 pub mod password;
+pub mod polls;
 pub mod power;
 pub mod reconcile;
 pub mod registrations;

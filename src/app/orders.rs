@@ -2,6 +2,7 @@
 //! and a job whose time has passed is found out before it is given away.
 
 use super::migrations::still_permitted;
+use super::polls::share_due;
 use super::secrets::purpose;
 use super::{App, AppError};
 use crate::domain::ids::LinodeId;
@@ -289,13 +290,15 @@ pub fn guest(conn: &mut Db, linode: &Linode) -> Result<GuestSpec, AppError> {
             kind: ip.kind,
         })
         .collect();
+    let share = share_due(&plan);
     Ok(GuestSpec {
         label: linode.label.clone(),
         ram_mb: plan.ram_mb,
         mac: linode.mac.clone(),
         addresses,
         disks,
-        cpu_weight: plan.cpu_weight,
+        cpu_weight: share.cpu_weight,
+        io_priority: share.io_priority,
     })
 }
 

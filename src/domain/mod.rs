@@ -6,6 +6,7 @@ pub mod migration;
 pub mod names;
 pub mod placement;
 pub mod registration;
+pub mod shares;
 pub mod text;
 pub mod time;
 pub mod translate;

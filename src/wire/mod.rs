@@ -66,6 +66,18 @@ pub struct PollAnswer {
     pub order: Option<Order>,
     /// The host's cap on copying in MB/s (10^6 bytes); `None` is no cap. Applies to running copies too.
     pub cap_mb_s: Option<u32>,
+    /// Shares that differ from what this poll reported: to be set on the running guests, now.
+    #[serde(default)]
+    pub shares: Vec<(LinodeId, Share)>,
+}
+
+/// What a Linode is due of its host under contention; `domain::shares` has the rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// Share of the CPU relative to its neighbours' (Xen's credit2: 1 to 65535).
+    pub cpu_weight: i64,
+    /// Level within the best-effort class of disk I/O, 0 (first) to 7 (last).
+    pub io_priority: u8,
 }
 
 /// What the host has, as the agent found it.
@@ -88,6 +100,12 @@ pub struct KernelReport {
     pub id: String,
     pub label: String,
     pub family: KernelFamily,
+    /// The host ships this kernel's modules for the guest's `/lib/modules`.
+    #[serde(default)]
+    pub modules: bool,
+    /// It is booted with the provider's initramfs, so boot helpers run.
+    #[serde(default)]
+    pub initramfs: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -99,14 +117,25 @@ pub struct LinodeReport {
     pub running: bool,
     pub since: Option<DateTime<Utc>>,
     pub sample: Option<Sample>,
+    /// What the host gives it now, where the platform can say.
+    #[serde(default)]
+    pub share: Option<Share>,
 }
 
 /// Counters since the guest started.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
+    /// When they were read, by the host's clock: shares are differences over time.
+    #[serde(default)]
+    pub at: DateTime<Utc>,
+    /// CPU time used by all its vCPUs together.
     pub cpu_ms: u64,
     pub disk_read_bytes: u64,
     pub disk_write_bytes: u64,
+    #[serde(default)]
+    pub disk_read_ops: u64,
+    #[serde(default)]
+    pub disk_write_ops: u64,
     pub net_in_bytes: u64,
     pub net_out_bytes: u64,
 }
@@ -232,8 +261,26 @@ pub struct GuestSpec {
     pub mac: String,
     pub addresses: Vec<AddressSpec>,
     pub disks: Vec<DiskSpec>,
-    /// Share of the host's CPU under contention, relative to its neighbours'.
+    /// As [`Share::cpu_weight`].
     pub cpu_weight: i64,
+    /// As [`Share::io_priority`].
+    #[serde(default = "default_io_priority")]
+    pub io_priority: u8,
+}
+
+/// What a process gets that asks for nothing: the middle of its class.
+fn default_io_priority() -> u8 {
+    4
+}
+
+impl GuestSpec {
+    #[must_use]
+    pub fn share(&self) -> Share {
+        Share {
+            cpu_weight: self.cpu_weight,
+            io_priority: self.io_priority,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

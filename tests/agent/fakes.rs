@@ -15,7 +15,7 @@ use xenbeta::agent::disk::{
 use xenbeta::agent::driver::{Driver, DriverError, Guest, GuestState, Stopped};
 use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
 use xenbeta::domain::words::Platform;
-use xenbeta::wire::{BootSpec, DiskSpec, GuestSpec, KernelReport, Sample};
+use xenbeta::wire::{BootSpec, DiskSpec, GuestSpec, KernelReport, Sample, Share};
 
 #[derive(Default)]
 pub struct World {
@@ -155,6 +155,12 @@ impl Driver for FakeDriver {
     }
     fn sample(&self, _: LinodeId) -> Option<Sample> {
         None
+    }
+    fn share(&self, _: LinodeId) -> Option<Share> {
+        None
+    }
+    fn set_share(&self, _: LinodeId, _: Share) -> Result<(), DriverError> {
+        Ok(())
     }
 }
 

@@ -27,6 +27,7 @@ pub fn guest(linode: LinodeId) -> GuestSpec {
             size_bytes: DISK_BYTES,
         }],
         cpu_weight: 256,
+        io_priority: 4,
     }
 }
 

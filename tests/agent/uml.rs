@@ -124,6 +124,7 @@ impl Fixture {
                 size_bytes: 64 << 20,
             }],
             cpu_weight: 64,
+            io_priority: 4,
         };
         let boot = BootSpec {
             label: "Debian".into(),

@@ -23,4 +23,5 @@ mod import;
 mod mail;
 mod packaging;
 mod pages;
+mod polls;
 mod schema;

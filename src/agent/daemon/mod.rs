@@ -27,6 +27,8 @@ const EARLY: Duration = Duration::from_millis(100);
 /// for as long as such a poll can last, ask often enough to be given it again soon.
 const YOUNG: Duration = Duration::from_secs(POLL_WAIT_S as u64);
 const YOUNG_WAIT_S: u32 = 2;
+/// After a share that could not be set.
+const SHARE_PAUSE: Duration = Duration::from_secs(1);
 /// How often a revoked agent asks whether it is welcome again.
 const REVOKED_PAUSE: Duration = Duration::from_secs(30);
 
@@ -128,6 +130,17 @@ impl Daemon {
 
     fn answered(self: &Arc<Self>, answer: PollAnswer) {
         self.host.cap.set(answer.cap_mb_s);
+        for (linode, share) in answer.shares {
+            // The next poll reports what is true; if it failed, it is asked for again.
+            match self.host.driver.set_share(linode, share) {
+                Ok(()) => tracing::info!(%linode, ?share, "share set"),
+                Err(error) => {
+                    tracing::warn!(%linode, ?share, %error, "share not set");
+                    // It is asked for again at once.
+                    self.sleep(SHARE_PAUSE);
+                }
+            }
+        }
         let Some(order) = answer.order else { return };
         if self.stopping() {
             // Not held, so it is given again to the next run.

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::ids::{DiskId, LinodeId};
 use crate::domain::words::Platform;
-use crate::wire::{BootSpec, GuestSpec, KernelReport, Sample};
+use crate::wire::{BootSpec, GuestSpec, KernelReport, Sample, Share};
 
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
@@ -90,4 +90,10 @@ pub trait Driver: Send + Sync {
     fn console_tail(&self, linode: LinodeId, lines: usize) -> String;
 
     fn sample(&self, linode: LinodeId) -> Option<Sample>;
+
+    /// What the running guest is given now; `None` where the platform has no such setting.
+    fn share(&self, linode: LinodeId) -> Option<Share>;
+
+    /// Sets it on the running guest. Idempotent; does nothing where the platform has no such setting.
+    fn set_share(&self, linode: LinodeId, share: Share) -> Result<(), DriverError>;
 }

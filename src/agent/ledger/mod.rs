@@ -271,6 +271,7 @@ mod tests {
             addresses: vec![],
             disks: vec![],
             cpu_weight: 1,
+            io_priority: 4,
         };
         let transfer = OpenTransfer {
             migration: MigrationId(1),

@@ -21,14 +21,15 @@ pub async fn poll(
     let poll: Poll = parse(&body)?;
     let until = Instant::now() + Duration::from_secs(u64::from(poll.wait_s.min(POLL_WAIT_S)));
     let wants_work = poll.free_slots > 0;
-    {
+    let shares = {
         let (app, agent) = (app.clone(), agent.clone());
-        run(move || app.note_poll(&agent, &poll)).await?;
-    }
+        run(move || app.note_poll(&agent, &poll)).await?
+    };
     let host = app.db.hub.host(agent.host);
     let mut answer = PollAnswer {
         order: None,
         cap_mb_s: agent.cap_mb_s,
+        shares,
     };
     loop {
         let woken = host.notified();
@@ -40,7 +41,7 @@ pub async fn poll(
             answer.order = run(move || app.claim(&agent)).await?;
         }
         let now = Instant::now();
-        if answer.order.is_some() || now >= until {
+        if answer.order.is_some() || !answer.shares.is_empty() || now >= until {
             return Ok(json(answer));
         }
         // Running out of time is no error: it looks again.

@@ -23,10 +23,10 @@ use rustix::process::Signal;
 use super::{Driver, DriverError, Guest, GuestState, Stopped};
 use crate::agent::command::{Tool, printable};
 use crate::agent::ledger::file;
-use crate::agent::process::ProcessRef;
+use crate::agent::process::{ProcessRef, now};
 use crate::domain::ids::LinodeId;
 use crate::domain::words::Platform;
-use crate::wire::{BootSpec, GuestSpec, KernelReport, Sample};
+use crate::wire::{BootSpec, GuestSpec, KernelReport, Sample, Share};
 use config::KernelConfig;
 pub use config::SimulatedConfig;
 use guest::GuestFile;
@@ -36,6 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(5);
 const LOCK: &str = "lock";
 const CONSOLE: &str = "console";
+/// What the guest is given, as it was last set: nothing acts on it here.
+const SHARE: &str = "share";
 /// How much of a console is looked at for its tail, and after how much it starts anew.
 const CONSOLE_LOOK: u64 = 64 * 1024;
 
@@ -224,6 +226,8 @@ impl Driver for Simulated {
             id: kernel.id.clone(),
             label: kernel.label.clone(),
             family: kernel.family,
+            modules: false,
+            initramfs: false,
         };
         self.config.kernels.iter().map(report).collect()
     }
@@ -345,11 +349,23 @@ impl Driver for Simulated {
         let named = fs::read_to_string(self.run_dir(linode).join(guest::PROCESS)).ok()?;
         let used = ProcessRef::parse(&named)?.counters()?;
         Some(Sample {
+            at: now(),
             cpu_ms: used.cpu_ms,
             disk_read_bytes: used.read_bytes,
             disk_write_bytes: used.write_bytes,
+            disk_read_ops: 0,
+            disk_write_ops: 0,
             net_in_bytes: 0,
             net_out_bytes: 0,
         })
+    }
+
+    fn share(&self, linode: LinodeId) -> Option<Share> {
+        serde_json::from_slice(&fs::read(self.run_dir(linode).join(SHARE)).ok()?).ok()
+    }
+
+    fn set_share(&self, linode: LinodeId, share: Share) -> Result<(), DriverError> {
+        let text = serde_json::to_vec(&share).map_err(|error| host(io::Error::other(error)))?;
+        file::replace(&self.run_dir(linode), SHARE, &text).map_err(host)
     }
 }

@@ -189,6 +189,7 @@ mod tests {
             addresses: vec![],
             disks: vec![disk(11, "root; rm -rf /"), disk(12, "swap")],
             cpu_weight: 64,
+            io_priority: 4,
         }
     }
 

@@ -29,10 +29,10 @@ use self::processes::Table;
 use self::stop::Stop;
 use super::{Driver, DriverError, Guest, GuestState, Stopped};
 use crate::agent::command::Tool;
-use crate::agent::process::ProcessRef;
+use crate::agent::process::{ProcessRef, now};
 use crate::domain::ids::LinodeId;
 use crate::domain::words::Platform;
-use crate::wire::{BootSpec, GuestSpec, KernelReport, Sample};
+use crate::wire::{BootSpec, GuestSpec, KernelReport, Sample, Share};
 
 /// From its start until UML opens its management console; half a second on an idle machine.
 const COMES_UP: Duration = Duration::from_secs(20);
@@ -247,6 +247,8 @@ impl Driver for Uml {
             id: kernel.id.clone(),
             label: kernel.label.clone(),
             family: kernel.family,
+            modules: false,
+            initramfs: false,
         };
         let there = self.config.kernels.iter().filter(|k| k.path.is_file());
         there.map(report).collect()
@@ -337,12 +339,25 @@ impl Driver for Uml {
             (read + counters.read_bytes, written + counters.write_bytes)
         });
         Some(Sample {
+            at: now(),
             cpu_ms: table.cpu_ms(main),
             disk_read_bytes,
             disk_write_bytes,
+            // UML's process does the reads and writes of its disk and its console alike, so operations say nothing.
+            disk_read_ops: 0,
+            disk_write_ops: 0,
             net_in_bytes,
             net_out_bytes,
         })
+    }
+
+    /// UML's guests are plain processes here: its token limiter is not in Debian's kernel, and there are no weights.
+    fn share(&self, _linode: LinodeId) -> Option<Share> {
+        None
+    }
+
+    fn set_share(&self, _linode: LinodeId, _share: Share) -> Result<(), DriverError> {
+        Ok(())
     }
 }
 

@@ -1,0 +1,126 @@
+//! What agents report with every poll, and what is put right by the answer.
+
+use super::agents::Agent;
+use super::{App, AppError};
+use crate::domain::ids::LinodeId;
+use crate::domain::shares;
+use crate::domain::words::LinodeStatus;
+use crate::store::fleet::{self, Linode, Plan};
+use crate::store::hosts::{self, Seen};
+use crate::store::jobs;
+use crate::wire::{LinodeReport, Poll, Share};
+
+impl App {
+    /// Takes in what a poll reports: what the host has, and which jobs its agent holds. One transaction, and none at all
+    /// if nothing is new. Answers with the shares that the host is to set.
+    pub fn note_poll(
+        &self,
+        agent: &Agent,
+        poll: &Poll,
+    ) -> Result<Vec<(LinodeId, Share)>, AppError> {
+        let now = self.now();
+        let reports = &poll.inventory.linodes;
+        let (lost, host, statuses, shares) = self.db.read(|conn| {
+            let lost = jobs::lost(conn, agent.host, &poll.held)?;
+            let host = hosts::host(conn, agent.host)?.ok_or(AppError::NotFound)?;
+            if reports.is_empty() {
+                return Ok::<_, AppError>((lost, host, Vec::new(), Vec::new()));
+            }
+            let linodes = fleet::linodes_on(conn, agent.host)?;
+            let shares = if reports.iter().any(|report| report.share.is_some()) {
+                wrong_shares(&linodes, &fleet::plans(conn)?, reports)
+            } else {
+                Vec::new()
+            };
+            Ok((lost, host, changed_statuses(&linodes, reports), shares))
+        })?;
+        let seen_is_old = host
+            .last_seen_at
+            .is_none_or(|seen| now.seconds_since(seen) >= 5);
+        if lost.is_empty() && statuses.is_empty() && !seen_is_old {
+            return Ok(shares);
+        }
+        self.db.write(|conn| {
+            for job in &lost {
+                jobs::release(conn, job, now, "The agent did not get it, or lost it.")?;
+            }
+            for (linode, status) in &statuses {
+                fleet::set_status(conn, *linode, *status, now)?;
+            }
+            let inventory = &poll.inventory;
+            let unknown: Vec<String> = inventory
+                .unknown
+                .iter()
+                .take(100)
+                .map(|name| super::sign_in::clip(name, 200))
+                .collect();
+            let unknown_disks = serde_json::to_string(&unknown).unwrap_or_else(|_| "[]".to_owned());
+            hosts::set_seen(
+                conn,
+                agent.host,
+                &Seen {
+                    agent_version: &super::sign_in::clip(&inventory.agent_version, 100),
+                    disk_free_mb: inventory.disk_free_mb,
+                    tells_changes: inventory.tells_changes,
+                    unknown_disks: &unknown_disks,
+                    now,
+                },
+            )?;
+            Ok::<_, AppError>(())
+        })?;
+        Ok(shares)
+    }
+}
+
+/// Linodes of the host whose status the report contradicts. Only the owner's word under the present epoch counts, and
+/// not while something is being done to the Linode.
+fn changed_statuses(linodes: &[Linode], reports: &[LinodeReport]) -> Vec<(LinodeId, LinodeStatus)> {
+    let mut changed = Vec::new();
+    for linode in linodes {
+        let Some(report) = reports.iter().find(|report| report.linode == linode.id) else {
+            continue;
+        };
+        let settled = matches!(linode.status, LinodeStatus::Running | LinodeStatus::Offline);
+        if !settled || report.granted != linode.epoch || report.granted <= report.sealed {
+            continue;
+        }
+        let status = if report.running {
+            LinodeStatus::Running
+        } else {
+            LinodeStatus::Offline
+        };
+        if status != linode.status {
+            changed.push((linode.id, status));
+        }
+    }
+    changed
+}
+
+/// The shares which a host gives otherwise than the plan says: someone changed the plan, or the host.
+fn wrong_shares(
+    linodes: &[Linode],
+    plans: &[Plan],
+    reports: &[LinodeReport],
+) -> Vec<(LinodeId, Share)> {
+    let due = |linode: &Linode| {
+        let plan = plans.iter().find(|plan| plan.id == linode.plan_id)?;
+        Some(share_due(plan))
+    };
+    linodes
+        .iter()
+        .filter_map(|linode| {
+            let report = reports.iter().find(|report| report.linode == linode.id)?;
+            let due = due(linode)?;
+            (report.share? != due).then_some((linode.id, due))
+        })
+        .collect()
+}
+
+/// What a Linode of this plan is due of its host.
+#[must_use]
+pub fn share_due(plan: &Plan) -> Share {
+    Share {
+        cpu_weight: plan.cpu_weight,
+        io_priority: shares::io_priority(plan.ram_mb),
+    }
+}
