@@ -11,6 +11,7 @@ pub mod disk;
 pub mod driver;
 pub mod enrol;
 pub mod host;
+pub mod initramfs;
 pub mod inventory;
 pub mod ledger;
 pub mod overrule;
