@@ -3,12 +3,11 @@
 import json
 import os
 
+from portal import MEMBER
 from world import GATEWAY, GUEST, run
 
 PLAN = {"label": "Linode 64", "ram_mb": 64, "disk_mb": 8192, "vcpus": 1, "cpu_weight": 64}
 KERNEL = "2.6.16-uml"
-MEMBER = ("member@lab.example", "a long enough password")
-STAFF = ("staff@lab.example", "another long password")
 ROOT_MB = 64
 
 

@@ -9,13 +9,15 @@ import random
 import sys
 import time
 
-import fleet
-import forward
-import world
-from fleet import Linode
-from hosts import PORT, Lab
-from watcher import Client, Witness, await_answer, check_sequence, fetch
-from world import eventually
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "common"))
+
+import forward  # noqa: E402
+import world  # noqa: E402
+from fleet import Linode  # noqa: E402
+from hosts import Lab  # noqa: E402
+from portal import MEMBER, PORT, STAFF  # noqa: E402
+from watcher import Client, Witness, await_answer, check_sequence, fetch  # noqa: E402
+from world import eventually  # noqa: E402
 
 BIG_MB = 4096
 # A copy that takes long enough to be hit by a kill.
@@ -176,8 +178,8 @@ def demo(lab):
     forward.in_background([forward.within(path, address, port) for path, (_, address, port) in zip(paths, targets)])
     text = "\n".join([
         "Two real User Mode Linux hosts, uml1 (source) and uml2 (beta), in a network namespace.",
-        f"  Member: {fleet.MEMBER[0]}, password: {fleet.MEMBER[1]}",
-        f"  Staff:  {fleet.STAFF[0]}, password: {fleet.STAFF[1]}",
+        f"  Member: {MEMBER[0]}, password: {MEMBER[1]}",
+        f"  Staff:  {STAFF[0]}, password: {STAFF[1]}",
         f"  {lab.linodes[0].label} has its offer: one click moves it. The others wait to be registered.", ""])
     with open(os.path.join(lab.folder, "ready.part"), "w") as file:
         json.dump({"text": text, "doors": [(what, path) for (what, _, _), path in zip(targets, paths)]}, file)

@@ -15,7 +15,7 @@ import forward
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.abspath(os.path.join(HERE, "..", "..", ".."))
-GUEST = os.path.join(HERE, "guest")
+GUEST = os.path.join(ROOT, "tests", "lab", "uml", "guest")
 GATEWAY = "10.77.0.1"
 
 

@@ -1,0 +1,260 @@
+"""The portal, and what people do on its pages: what every lab has, whatever its hosts are."""
+
+import email
+import email.policy
+import glob
+import os
+import re
+import sqlite3
+import subprocess
+from datetime import datetime, timezone
+
+import world
+from browser import Browser
+from watcher import await_answer
+from world import Program, eventually, run
+
+PORT = 8080
+URL = f"http://127.0.0.1:{PORT}"
+SECRET = "lab-secret-that-is-long-enough-for-anybody"
+MEMBER = ("member@lab.example", "a long enough password")
+STAFF = ("staff@lab.example", "another long password")
+
+
+class Portal:
+    """A lab names its `hosts` (name to role, the source first) and its `linodes`, and brings the hosts up itself."""
+
+    listen = f"127.0.0.1:{PORT}"
+
+    def __init__(self, folder, linodes, hosts, database, profile):
+        self.folder, self.linodes, self.hosts, self.database = folder, linodes, hosts, database
+        target = os.environ.get("CARGO_TARGET_DIR", os.path.join(world.ROOT, "target"))
+        build = os.path.join(target, "debug" if profile == "dev" else profile)
+        self.portal_binary, self.agent_binary = os.path.join(build, "xenbeta"), os.path.join(build, "xenbeta-agent")
+        self.programs = {}
+        self.member = self.staff = None
+        self.postgres = None
+
+    # --- setting up ---
+
+    def path(self, *parts):
+        return os.path.join(self.folder, *parts)
+
+    def begin_portal(self):
+        """The portal with its data, serving. Returns the hosts' enrolment tokens."""
+        url = self.start_postgres() if self.database == "postgres" else self.path("portal.db")
+        os.environ["DATABASE_URL"], os.environ["XENBETA_SECRET"] = url, SECRET
+        with open(self.path("portal.toml"), "w") as file:
+            file.write(f'listen = "{self.listen}"\n')
+            if not self.listen.startswith("127."):
+                file.write(f'base_url = "{URL}"\n')
+            file.write(f'[mail]\ntransport = "folder"\nfolder = "{self.path("mail")}"\nfrom = "beta@lab.example"\n')
+        os.makedirs(self.path("mail"))
+        self.portal_command("schema", "up")
+        tokens = self.seed()
+        self.start("portal", [self.portal_binary, "serve", "--config", self.path("portal.toml")])
+        eventually("the portal answers", self.portal_answers, limit=30)
+        return tokens
+
+    def begin_people(self):
+        self.member, self.staff = Browser(URL), Browser(URL)
+        self.set_password(*MEMBER)
+        self.member.sign_in(*MEMBER)
+        self.staff.sign_in(*STAFF)
+
+    def start_postgres(self):
+        binaries = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
+        data = self.path("pg")
+        os.makedirs(data)
+        os.chmod(self.folder, 0o755)
+        run("chown", "postgres", data)
+        as_postgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        run(*as_postgres, f"{binaries}/initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", cwd="/")
+        self.postgres = Program("postgres", [*as_postgres, f"{binaries}/postgres", "-D", data, "-k", data, "-p", "5433",
+                                             "-c", "listen_addresses=127.0.0.1"], self.path("postgres.log")).start()
+        self.psql = ["psql", "-h", "127.0.0.1", "-p", "5433", "-U", "postgres", "-X", "-q"]
+        eventually("PostgreSQL answers", lambda: subprocess.run([*self.psql, "-c", "select 1", "postgres"], capture_output=True).returncode == 0)
+        run(*self.psql, "-c", "create database xenbeta", "postgres")
+        return "postgres://postgres@127.0.0.1:5433/xenbeta"
+
+    def portal_command(self, *words, stdin=""):
+        return run(self.portal_binary, *words, "--config", self.path("portal.toml"), input=stdin)
+
+    def seed(self):
+        """Hosts, customers and staff, by the commands operators have. Returns the hosts' enrolment tokens."""
+        self.write_fleet(self.path("fleet.json"))
+        self.portal_command("import", self.path("fleet.json"))
+        self.portal_command("staff", "add", STAFF[0], "--name", "Sam Staff", "--password-stdin", stdin=STAFF[1])
+        return {host: self.portal_command("host", "token", host).split()[-1] for host in self.hosts}
+
+    def set_password(self, address, password):
+        """Imported members have no password yet: they get one as anybody who forgot theirs, by mail."""
+        browser = Browser(URL)
+        page = browser.get("/password/forgot")
+        browser.submit(page.form(action="/password/forgot"), {"email": address})
+
+        def link():
+            for name in glob.glob(self.path("mail", "*")):
+                with open(name) as file:
+                    message = email.message_from_file(file, policy=email.policy.default)
+                text = message.get_body(("plain",)).get_content()
+                found = re.search(r"/password/reset/\S+", text)
+                if found and address in str(message["To"]):
+                    return found.group(0)
+        page = browser.get(eventually("the mail comes", link, limit=30))
+        form = page.form(action="/password/reset")
+        browser.submit(form, {name: password for name, _ in form.fields if "password" in name})
+
+    # --- programs ---
+
+    def start(self, name, command=None):
+        if command:
+            self.programs[name] = Program(name, command, self.path(f"{name}.log"))
+        self.programs[name].start()
+
+    def kill(self, name):
+        self.programs[name].kill()
+
+    def revive(self, name):
+        self.start(name)
+        if name == "portal":
+            eventually("the portal answers", self.portal_answers, limit=30)
+
+    def portal_answers(self):
+        self.programs["portal"].check()
+        try:
+            return Browser(URL).get("/login")
+        except (OSError, AssertionError):
+            return None
+
+    def check(self):
+        for program in self.programs.values():
+            program.check()
+
+    def logs(self):
+        return "\n".join(f"--- {name}\n{program.tail()}" for name, program in self.programs.items())
+
+    def end(self):
+        for name, program in self.programs.items():
+            if program.process and program.process.poll() is None:
+                program.kill(15 if name != "portal" else 9)
+        if self.postgres:
+            self.postgres.kill(2)
+        # Guests outlive their agents, by design; they end with this process namespace.
+
+    # --- what is so, as the database has it ---
+
+    def rows(self, sql):
+        if self.database == "sqlite":
+            connection = sqlite3.connect(f"file:{self.path('portal.db')}?mode=ro", uri=True, timeout=10)
+            try:
+                return connection.execute(sql).fetchall()
+            finally:
+                connection.close()
+        said = run(*self.psql, "-A", "-t", "-F", "\t", "-c", sql, "xenbeta")
+        return [tuple(line.split("\t")) for line in said.splitlines()]
+
+    def one(self, sql):
+        rows = self.rows(sql)
+        return rows[0] if rows else None
+
+    @staticmethod
+    def moment(text):
+        text = str(text).replace("T", " ").rstrip("Z").removesuffix("+00:00").removesuffix("+00")
+        base, _, fraction = text.partition(".")
+        return datetime.fromisoformat(base).replace(tzinfo=timezone.utc).timestamp() + float("0." + (fraction or "0"))
+
+    def seconds(self, begin, end):
+        return self.moment(end) - self.moment(begin)
+
+    def owner(self, linode):
+        return self.one(f"SELECT h.name FROM linodes l JOIN hosts h ON h.id = l.host_id WHERE l.id = {linode.id}")[0]
+
+    def status(self, linode):
+        return self.one(f"SELECT status FROM linodes WHERE id = {linode.id}")[0]
+
+    def await_status(self, linode, status, limit=60):
+        eventually(f"{linode.label} is {status}", lambda: self.check() or self.status(linode) == status, limit=limit)
+
+    def migration(self, migration):
+        names = ("state", "step", "failure", "failure_detail", "sent_bytes", "warm_passes", "queued_at", "finished_at")
+        row = self.one(f"SELECT m.{', m.'.join(names)}, s.name, d.name FROM migrations m JOIN hosts s ON s.id = m.source_host_id "
+                       f"JOIN hosts d ON d.id = m.destination_host_id WHERE m.id = {migration}")
+        found = dict(zip(names + ("source", "destination"), row))
+        return {**found, "sent_bytes": int(found["sent_bytes"]), "warm_passes": int(found["warm_passes"])}
+
+    def step(self, migration):
+        row = self.migration(migration)
+        return f"{row['state']}/{row['step']}" if row["step"] else row["state"]
+
+    def await_migration(self, migration, states, limit=180):
+        def look():
+            if not hasattr(self, "_tolerant"):
+                self.check()
+            return self.migration(migration)["state"] in states
+        eventually(f"migration {migration} is {' or '.join(states)}", look, limit=limit)
+
+    def digests(self, migration):
+        found = {}
+        for disk, side, root in self.rows(f"SELECT disk_id, side, root FROM digests WHERE migration_id = {migration}"):
+            found.setdefault(int(disk), {})[side] = root
+        return found
+
+    def job_times(self, migration, kind):
+        """When a job of the migration ran, in seconds after the click."""
+        row = self.one(f"SELECT m.queued_at, j.started_at, j.finished_at FROM jobs j JOIN migrations m ON m.id = j.migration_id "
+                       f"WHERE m.id = {migration} AND j.kind = '{kind}' AND j.state = 'succeeded'")
+        return row and (self.seconds(row[0], row[1]), self.seconds(row[0], row[2]))
+
+    # --- what people do ---
+
+    def member_power(self, linode, what):
+        page = self.member.get(f"/members/linodes/{linode.id}")
+        self.member.submit(page.form(action=f"/{linode.id}/{what}"))
+
+    def bring_up(self, linode):
+        if self.status(linode) != "running":
+            self.member_power(linode, "boot")
+            self.await_status(linode, "running")
+        await_answer(linode.address)
+
+    def shut_down(self, linode):
+        page = self.member.get(f"/members/linodes/{linode.id}/shutdown")
+        self.member.submit(page.form(button="shut down"))
+        self.await_status(linode, "offline")
+
+    def make_offer(self, linode):
+        """The member registers; staff approve and configure."""
+        page = self.member.get("/members/xenbeta")
+        self.member.submit(page.form(button="register"), {"linode": str(linode.id)})
+        registration = self.one(f"SELECT id FROM registrations WHERE linode_id = {linode.id} AND state = 'requested'")[0]
+        page = self.staff.get("/staff/registrations")
+        page = self.staff.submit(page.form(button="approve and configure"), {"id": str(registration)}, button="approve and configure")
+        self.staff.submit(page.form(action="/staff/registrations/configure"))
+        found = self.one(f"SELECT state FROM migrations WHERE linode_id = {linode.id} ORDER BY id DESC")
+        assert found and found[0] == "offered", f"no offer for {linode.label}: {self.staff.page.text[:1500]}"
+
+    def member_migrates(self, linode):
+        page = self.member.get(f"/members/linodes/{linode.id}/migrate")
+        page = self.member.submit(page.form(button=f"Migrate {linode.label}"))
+        return int(re.search(r"/members/migrations/(\d+)", page.url).group(1))
+
+    def receipt_page(self, migration):
+        return self.member.get(f"/members/migrations/{migration}").body
+
+    def newest(self, linode):
+        return int(self.one(f"SELECT max(id) FROM migrations WHERE linode_id = {linode.id}")[0])
+
+    def member_way_back(self, linode):
+        first = self.newest(linode)
+        page = self.member.get(f"/members/migrations/{first}/way-back")
+        self.member.submit(page.form(action="/way-back"))
+        self.await_migration(first, ("returned", "finished"))
+        assert self.migration(first)["state"] == "returned", self.migration(self.newest(linode))
+        return first
+
+    def member_confirms(self, linode):
+        migration = self.newest(linode)
+        page = self.member.get(f"/members/migrations/{migration}/confirm")
+        self.member.submit(page.form(action="/confirm"))
+        self.await_migration(migration, ("confirmed",))
