@@ -2,6 +2,7 @@
 //! entry, in the caller's transaction.
 
 use super::letters;
+use super::profiles;
 use super::{App, AppError, Who, audit};
 use crate::domain::ids::{HostId, MigrationId, UserId};
 use crate::domain::migration::{self as machine, Effect, Event, Letter, Refused, Side, Step};
@@ -277,18 +278,17 @@ impl Work<'_> {
         }
         let destination =
             hosts::host(self.conn, row.destination_host_id)?.ok_or(AppError::NotFound)?;
-        let kernels = fleet::kernels(self.conn)?;
+        let linode = self.linode(row)?;
+        let pairs = profiles::translated(self.conn, &linode, destination.platform)?
+            .map_err(|error| AppError::Fault(format!("migration {}: {error}", row.id)))?;
         let (mut before, mut after) = (Vec::new(), Vec::new());
-        for profile in fleet::profiles_of(self.conn, row.linode_id)? {
-            let part = profile.platform_part()?;
-            let translated = translate::translate(&part, &kernels, destination.platform)
-                .map_err(|error| AppError::Fault(format!("migration {}: {error}", row.id)))?
-                .profile;
-            if translated != part {
-                fleet::set_profile(self.conn, profile.id, &translated)?;
+        for pair in pairs {
+            let translated = pair.after.profile;
+            if translated != pair.before {
+                fleet::set_profile(self.conn, pair.row.id, &translated)?;
             }
-            before.push((profile.id, part));
-            after.push((profile.id, translated));
+            before.push((pair.row.id, pair.before));
+            after.push((pair.row.id, translated));
         }
         let json = |profiles: &[_]| {
             serde_json::to_string(profiles)

@@ -2,13 +2,12 @@
 //! taking back of a switch-over that the new host has not heard of.
 
 use super::engine::{self, Given};
-use super::{Actor, App, AppError, audit};
+use super::{Actor, App, AppError, audit, profiles};
 use crate::domain::ids::{JobId, LinodeId, MigrationId};
 use crate::domain::migration::{Event, Letter, Refused};
 use crate::domain::names::StopLimit;
 use crate::domain::time::Time;
-use crate::domain::translate;
-use crate::domain::words::{MigrationKind, MigrationState, Platform, RegistrationState, UserRole};
+use crate::domain::words::{MigrationKind, MigrationState, RegistrationState, UserRole};
 use crate::store::db::{Db, wake_on_commit};
 use crate::store::migrations::{self as rows, Change, Migration};
 use crate::store::wake::Wake;
@@ -229,19 +228,10 @@ impl App {
 /// Does the destination need kernels of another family than the profiles have?
 pub fn needs_acceptance(conn: &mut Db, row: &Migration) -> Result<bool, AppError> {
     let destination = hosts::host(conn, row.destination_host_id)?.ok_or(AppError::NotFound)?;
-    profiles_change_family(conn, row.linode_id, destination.platform)
-}
-
-fn profiles_change_family(conn: &mut Db, linode: LinodeId, to: Platform) -> Result<bool, AppError> {
-    let kernels = fleet::kernels(conn)?;
-    for profile in fleet::profiles_of(conn, linode)? {
-        let translated = translate::translate(&profile.platform_part()?, &kernels, to)
-            .map_err(|error| AppError::conflict(format!("{error}.")))?;
-        if translated.needs_acceptance {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let linode = fleet::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;
+    let pairs = profiles::translated(conn, &linode, destination.platform)?
+        .map_err(|error| AppError::conflict(format!("{error}.")))?;
+    Ok(pairs.iter().any(|pair| pair.after.needs_acceptance))
 }
 
 /// The migration, if the actor may see it: theirs, or any for staff.

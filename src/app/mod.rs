@@ -23,6 +23,7 @@ pub mod orders;
 pub mod password;
 pub mod polls;
 pub mod power;
+pub mod profiles;
 pub mod reconcile;
 pub mod registrations;
 pub mod secrets;

@@ -2,10 +2,9 @@
 //! click or the offer ends.
 
 use super::letters::{self, About};
-use super::{Actor, App, AppError, audit};
+use super::{Actor, App, AppError, audit, profiles};
 use crate::domain::ids::{HostId, RegistrationId};
 use crate::domain::placement::{self, Need, Room};
-use crate::domain::translate;
 use crate::domain::words::{
     HostRole, MailKind, MigrationKind, MigrationState, Platform, RegistrationState,
 };
@@ -147,13 +146,10 @@ fn choose<'a>(rooms: &'a [Room], need: &Need, host: Option<HostId>) -> Result<&'
 }
 
 fn check_kernels(conn: &mut Db, linode: &Linode, platform: Platform) -> Result<(), AppError> {
-    let kernels = fleet::kernels(conn)?;
-    for profile in fleet::profiles_of(conn, linode.id)? {
-        translate::translate(&profile.platform_part()?, &kernels, platform).map_err(|error| {
-            AppError::conflict(format!(
-                "This Linode cannot be offered a migration: {error}."
-            ))
-        })?;
+    match profiles::translated(conn, linode, platform)? {
+        Ok(_) => Ok(()),
+        Err(error) => Err(AppError::conflict(format!(
+            "This Linode cannot be offered a migration: {error}."
+        ))),
     }
-    Ok(())
 }

@@ -3,6 +3,7 @@
 
 use super::migrations::still_permitted;
 use super::polls::share_due;
+use super::profiles;
 use super::secrets::purpose;
 use super::{App, AppError};
 use crate::domain::ids::LinodeId;
@@ -258,15 +259,13 @@ fn boots_there(
     let platform: Platform = hosts::host(conn, row.destination_host_id)?
         .ok_or(AppError::NotFound)?
         .platform;
-    let kernels = fleet::kernels(conn)?;
-    let mut boots = Vec::new();
-    for profile in fleet::profiles_of(conn, linode.id)? {
-        match translate::translate(&profile.platform_part()?, &kernels, platform) {
-            Ok(translated) => boots.push(boot_spec(&profile, translated.profile, &plan)),
-            Err(error) => return Ok(Err(error.to_string())),
-        }
-    }
-    Ok(Ok(boots))
+    Ok(match profiles::translated(conn, linode, platform)? {
+        Ok(pairs) => Ok(pairs
+            .into_iter()
+            .map(|pair| boot_spec(&pair.row, pair.after.profile, &plan))
+            .collect()),
+        Err(error) => Err(error.to_string()),
+    })
 }
 
 /// What stays with the Linode wherever it runs.
@@ -316,7 +315,7 @@ fn boot(conn: &mut Db, linode: &Linode) -> Result<Option<BootSpec>, AppError> {
 }
 
 fn boot_spec(profile: &ConfigProfile, part: translate::Profile, plan: &Plan) -> BootSpec {
-    let ram_mb = match profile.ram_limit_mb {
+    let ram_mb = match part.ram_limit_mb {
         limit if limit > 0 => limit.min(plan.ram_mb),
         _ => plan.ram_mb,
     };
@@ -328,7 +327,7 @@ fn boot_spec(profile: &ConfigProfile, part: translate::Profile, plan: &Plan) -> 
         read_only_root: profile.read_only_root,
         run_level: profile.run_level,
         ram_mb,
-        vcpus: profile.vcpus.clamp(1, plan.vcpus.max(1)),
+        vcpus: part.vcpus.clamp(1, plan.vcpus.max(1)),
         helpers: part.helpers,
     }
 }

@@ -104,6 +104,8 @@ impl ConfigProfile {
             devices: self.device_map()?,
             root_device: self.root_device.clone(),
             helpers: self.helper_list()?,
+            ram_limit_mb: self.ram_limit_mb,
+            vcpus: self.vcpus,
         })
     }
 }
@@ -327,7 +329,7 @@ pub fn set_boot_config(
     Ok(())
 }
 
-/// Rewrites the platform's part of a config profile.
+/// Rewrites the part of a config profile that depends on the platform or the plan.
 pub fn set_profile(
     conn: &mut Db,
     id: ConfigId,
@@ -339,6 +341,9 @@ pub fn set_profile(
             config_profiles::kernel_id.eq(&profile.kernel),
             config_profiles::devices.eq(serde_json::to_string(&profile.devices).map_err(json)?),
             config_profiles::root_device.eq(&profile.root_device),
+            config_profiles::ram_limit_mb.eq(profile.ram_limit_mb),
+            config_profiles::vcpus.eq(profile.vcpus),
+            config_profiles::helpers.eq(serde_json::to_string(&profile.helpers).map_err(json)?),
         ))
         .execute(conn)?;
     Ok(())

@@ -39,7 +39,7 @@ both_databases! {
         // One click.
         let page = member.get("/members/");
         let offer = member.get(&page.link("Migrate web"));
-        offer.shows(&["What moves", "192.0.2.11", "2.6 under UML", "2.6 on Xen", "/dev/ubda becomes /dev/xvda"]);
+        offer.shows(&["What moves", "192.0.2.11", "2.6 under UML", "2.6 on Xen", "/dev/ubda", "/dev/xvda", "hvc0", "Fix fstab"]);
         let reply = member.submit(&offer, "Migrate web", &[]);
         let again = member.submit(&offer, "Migrate web", &[]);
         assert_eq!(reply.location, again.location, "a second click finds the first");
@@ -94,7 +94,7 @@ both_databases! {
         let site = site(&app);
         let mut member = site.signed_in(MEMBER_EMAIL);
         let offer = member.get("/members/linodes/103/migrate");
-        offer.shows(&["2.4 to 2.6"]);
+        offer.shows(&["2.4 to 2.6", "I accept that “default” gets 2.6 on Xen in place of 2.4 under UML"]);
         let refused = member.submit(&offer, "Migrate old", &[]);
         assert_eq!(refused.status, 422);
         refused.says(&["There is a problem", "Confirm that the kernel changes"]);

@@ -7,13 +7,15 @@ use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
+use super::linode::helper_name;
 use super::platform_name;
 use crate::app::migrations::Click;
 use crate::domain::ids::{LinodeId, MigrationId};
 use crate::domain::names::StopLimit;
+use crate::domain::text::Word;
 use crate::domain::time::Time;
-use crate::domain::translate::{self, Kernel};
-use crate::domain::words::{MigrationState, Platform};
+use crate::domain::translate::{self, Kernel, Line, Part, Target};
+use crate::domain::words::{Helper, MigrationState, Platform};
 use crate::store::db::StoreError;
 use crate::store::migrations::Migration;
 use crate::store::pages_members::{self, LinodeDetail};
@@ -52,10 +54,16 @@ pub struct MigratePage {
 #[derive(Debug)]
 pub struct Change {
     pub profile: String,
-    pub kernel_before: String,
-    pub kernel_after: String,
-    pub family_changes: bool,
-    pub devices: Vec<String>,
+    pub lines: Vec<ChangeLine>,
+    /// The kernels by name, if their family changes: that wants the member's word.
+    pub family_changes: Option<(String, String)>,
+}
+
+#[derive(Debug)]
+pub struct ChangeLine {
+    pub what: &'static str,
+    pub before: String,
+    pub after: String,
 }
 
 /// What the form holds: its first state, or as typed.
@@ -86,14 +94,10 @@ impl MigratePage {
         let zone = page.zone();
         let (changes, obstacles) = changes(facts)?;
         let total: i64 = detail.disks.iter().map(|disk| disk.size_mb).sum();
-        let accept = changes.iter().any(|change| change.family_changes).then(|| {
-            Field::new(
-                "accept_kernels",
-                "I accept that config profiles on a 2.4 kernel get the 2.6 kernel shown above",
-                Input::Check,
-            )
-            .value(if typed.accept { "yes" } else { "" })
-            .with(&page.problems)
+        let accept = acceptance(&changes).map(|words| {
+            Field::new("accept_kernels", words, Input::Check)
+                .value(if typed.accept { "yes" } else { "" })
+                .with(&page.problems)
         });
         let host = |name: &str, platform| format!("{name} ({})", platform_name(platform));
         Ok(Self {
@@ -153,26 +157,76 @@ fn changes(facts: &Facts<'_>) -> Result<(Vec<Change>, Vec<String>), StoreError> 
             .get(id)
             .map_or_else(|| id.to_owned(), |kernel| kernel.label.clone())
     };
+    let (from, to) = (facts.detail.host.platform, facts.destination.1);
+    let target = Target {
+        platform: to,
+        kernels: facts.kernels,
+        plan_ram_mb: facts.detail.plan.ram_mb,
+        plan_vcpus: facts.detail.plan.vcpus,
+    };
     for profile in &facts.detail.profiles {
         let before = profile.platform_part()?;
-        match translate::translate(&before, facts.kernels, facts.destination.1) {
+        match translate::translate(&before, target) {
             Ok(after) => changes.push(Change {
                 profile: before.label.clone(),
-                kernel_before: kernel(&before.kernel),
-                kernel_after: kernel(&after.profile.kernel),
-                family_changes: after.needs_acceptance,
-                devices: before
-                    .devices
-                    .keys()
-                    .zip(after.profile.devices.keys())
-                    .filter(|(old, new)| old != new)
-                    .map(|(old, new)| format!("/dev/{old} becomes /dev/{new}"))
+                lines: translate::difference(&before, &after.profile, from, to)
+                    .into_iter()
+                    .map(|line| change_line(line, kernel))
                     .collect(),
+                family_changes: after
+                    .needs_acceptance
+                    .then(|| (kernel(&before.kernel), kernel(&after.profile.kernel))),
             }),
             Err(obstacle) => obstacles.push(obstacle.to_string()),
         }
     }
     Ok((changes, obstacles))
+}
+
+/// A line of the difference in words for its member.
+fn change_line(line: Line, kernel: impl Fn(&str) -> String) -> ChangeLine {
+    let Line {
+        what,
+        before,
+        after,
+    } = line;
+    let helpers = |words: &str| {
+        let names: Vec<&str> = words
+            .split(", ")
+            .filter_map(|word| Helper::parse(word).map(helper_name))
+            .collect();
+        names.join(", ")
+    };
+    let (what, before, after) = match what {
+        Part::Kernel => ("Kernel", kernel(&before), kernel(&after)),
+        Part::Devices => ("Devices", before, after),
+        Part::RootDevice => ("Root device", before, after),
+        Part::Console => ("Console", before, after),
+        Part::Memory => ("Memory", before, after),
+        Part::Cpus => ("CPUs", before, after),
+        Part::Helpers if before.is_empty() => ("Boot helpers", "off".to_owned(), helpers(&after)),
+        Part::Helpers => ("Boot helpers", helpers(&before), helpers(&after)),
+    };
+    ChangeLine {
+        what,
+        before,
+        after,
+    }
+}
+
+/// The words of the box to tick, with every profile and both its kernels by name.
+fn acceptance(changes: &[Change]) -> Option<String> {
+    let named: Vec<String> = changes
+        .iter()
+        .filter_map(|change| {
+            let (before, after) = change.family_changes.as_ref()?;
+            Some(format!(
+                "“{}” gets {after} in place of {before}",
+                change.profile
+            ))
+        })
+        .collect();
+    (!named.is_empty()).then(|| format!("I accept that {}", named.join(", and ")))
 }
 
 /// From what recent moves measured; before there are any, from what the host can do.
