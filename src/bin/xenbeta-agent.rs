@@ -4,9 +4,10 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use xenbeta::agent::config::Config;
 use xenbeta::agent::driver::simulated::guest;
+use xenbeta::agent::initramfs::{self, Compression, Options, Set};
 use xenbeta::agent::{check, enrol, overrule, run};
 use xenbeta::domain::ids::LinodeId;
 
@@ -60,12 +61,103 @@ enum Command {
         #[arg(long)]
         reason: String,
     },
+    /// The small initramfs that guests start with: it runs the boot helpers of their config profiles
+    Initramfs {
+        #[command(subcommand)]
+        action: InitramfsAction,
+    },
     /// A simulated guest (started by the simulated driver)
     #[command(hide = true)]
     Guest {
         #[arg(long)]
         spec: PathBuf,
     },
+}
+
+#[derive(Subcommand)]
+enum InitramfsAction {
+    /// Make one for a kernel, from a static busybox and the kernel's modules
+    Build(InitramfsBuild),
+}
+
+#[derive(clap::Args)]
+struct InitramfsBuild {
+    /// The kernel's version; its modules are in /lib/modules/VERSION
+    #[arg(
+        long,
+        conflicts_with = "modules_dir",
+        required_unless_present = "modules_dir"
+    )]
+    kernel: Option<String>,
+    /// The kernel's modules, in a folder called as the kernel calls itself
+    #[arg(long)]
+    modules_dir: Option<PathBuf>,
+    /// The file to write
+    #[arg(long)]
+    out: PathBuf,
+    #[arg(long, default_value = "/bin/busybox")]
+    busybox: PathBuf,
+    /// Load this module at boot too (a file system, say); may be given more than once
+    #[arg(long = "module", value_name = "NAME")]
+    modules: Vec<String>,
+    /// Which modules come along for guests that have none for this kernel
+    #[arg(long, default_value = "standard")]
+    set: SetWord,
+    #[arg(long, default_value = "gzip")]
+    compress: CompressWord,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum SetWord {
+    Standard,
+    None,
+}
+
+/// Every kernel that is built for an initramfs unpacks gzip; zstd from 5.9 on.
+#[derive(Clone, Copy, ValueEnum)]
+enum CompressWord {
+    Gzip,
+    Zstd,
+    None,
+}
+
+fn build_initramfs(asked: InitramfsBuild) -> Result<(), Failure> {
+    let modules_dir = match (asked.modules_dir, asked.kernel) {
+        (Some(dir), _) => dir,
+        (None, Some(version)) if !version.contains('/') => {
+            PathBuf::from("/lib/modules").join(version)
+        }
+        (None, _) => return Err("--kernel: a version, without slashes".into()),
+    };
+    let built = initramfs::build(&Options {
+        modules_dir,
+        busybox: asked.busybox,
+        modules: asked.modules,
+        set: match asked.set {
+            SetWord::Standard => Set::Standard,
+            SetWord::None => Set::None,
+        },
+        compression: match asked.compress {
+            CompressWord::Gzip => Compression::Gzip,
+            CompressWord::Zstd => Compression::Zstd,
+            CompressWord::None => Compression::None,
+        },
+    })?;
+    initramfs::write(&asked.out, &built.bytes)?;
+    println!(
+        "{}: {} KiB for kernel {}; loads at boot: {}; installs {} modules ({} KiB) where there are none",
+        asked.out.display(),
+        built.bytes.len().div_ceil(1024),
+        built.version,
+        if built.boot.is_empty() {
+            "nothing".to_owned()
+        } else {
+            built.boot.join(" ")
+        },
+        built.set,
+        built.set_kib,
+    );
+    Ok(())
 }
 
 fn main() -> ExitCode {
@@ -134,6 +226,9 @@ fn act(command: Command) -> Result<ExitCode, Failure> {
             overrule::start(&Config::load(&config)?, linode, &reason)?;
             println!("Linode {linode} was started; this is on record");
         }
+        Command::Initramfs {
+            action: InitramfsAction::Build(asked),
+        } => build_initramfs(asked)?,
         Command::Guest { spec } => return Ok(guest::main(&spec)),
     }
     Ok(ExitCode::SUCCESS)

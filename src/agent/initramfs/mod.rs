@@ -3,6 +3,12 @@
 //! The rule of this room: no host mounts or parses a customer's file system. What must be changed in one is changed by the
 //! scripts of `files/`, inside the guest, where a malicious image hurts nobody but itself.
 //!
-//! * `words` says what the scripts learn from the kernel's command line.
+//! * `words` says what the scripts learn from the kernel's command line; * `build` puts an initramfs together from
+//!   busybox, the scripts and a kernel's modules; * `modules` reads what `depmod` wrote; * `cpio` writes archives.
 
+mod build;
+mod cpio;
+mod modules;
 pub mod words;
+
+pub use build::{Built, Compression, Options, Set, build, write};

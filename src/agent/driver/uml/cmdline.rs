@@ -6,8 +6,9 @@
 use std::path::Path;
 
 use crate::agent::driver::{DriverError, Guest};
+use crate::agent::initramfs::words;
 use crate::domain::ids::LinodeId;
-use crate::domain::words::RunLevel;
+use crate::domain::words::{Platform, RunLevel};
 use crate::wire::{BootSpec, GuestSpec};
 
 /// UML gives up on a longer command line (its `COMMAND_LINE_SIZE` is 4096, and the kernel adds words of its own).
@@ -20,6 +21,8 @@ pub struct Place<'a> {
     pub umid: &'a str,
     pub uml_dir: &'a Path,
     pub tap: &'a str,
+    /// With one, the guest is told what to do in it.
+    pub initramfs: Option<&'a Path>,
 }
 
 /// The guest's arguments, without the program itself.
@@ -45,6 +48,15 @@ pub fn arguments(guest: &Guest<'_>, place: &Place<'_>) -> Result<Vec<String>, Dr
         RunLevel::Default => {}
         RunLevel::Single => words.push("single".to_owned()),
         RunLevel::BinBash => words.push("init=/bin/bash".to_owned()),
+    }
+    if let Some(path) = place.initramfs {
+        let path = plain(path).ok_or_else(|| {
+            DriverError::Host(format!("initramfs {} is not plain", path.display()))
+        })?;
+        words.push(format!("initrd={path}"));
+        words.extend(words::words(boot, Platform::Uml).ok_or_else(|| {
+            DriverError::Host(format!("root device {:?} is not plain", boot.root_device))
+        })?);
     }
     // Output to the console file only; nothing of the host is attached to the guest's consoles and serial lines.
     words.extend(["con=null", "con0=null,fd:2", "ssl=null"].map(str::to_owned));
@@ -174,6 +186,7 @@ mod tests {
 
     use super::*;
     use crate::domain::ids::DiskId;
+    use crate::domain::words::Helper;
     use crate::wire::DiskSpec;
 
     fn spec() -> GuestSpec {
@@ -211,6 +224,14 @@ mod tests {
     }
 
     fn line(boot: &BootSpec, disk: &str) -> Result<String, DriverError> {
+        line_with(boot, disk, None)
+    }
+
+    fn line_with(
+        boot: &BootSpec,
+        disk: &str,
+        initramfs: Option<&Path>,
+    ) -> Result<String, DriverError> {
         let disks = [
             (DiskId(11), PathBuf::from(disk)),
             (DiskId(12), PathBuf::from("/v/7/12.img")),
@@ -225,6 +246,7 @@ mod tests {
             umid: "u1-linode-7",
             uml_dir: Path::new("/run/uml"),
             tap: "u17",
+            initramfs,
         };
         arguments(&guest, &place).map(|words| words.join(" "))
     }
@@ -232,6 +254,21 @@ mod tests {
     #[test]
     fn the_whole_line() {
         insta::assert_snapshot!(line(&boot(), "/v/7/11.img").unwrap(), @"mem=64M ubda=/v/7/11.img ubdb=/v/7/12.img root=/dev/ubda rw con=null con0=null,fd:2 ssl=null umid=u1-linode-7 uml_dir=/run/uml/ eth0=tuntap,u17,fe:fd:40:16:47:b4");
+    }
+
+    #[test]
+    fn with_an_initramfs_the_guest_is_told_its_helpers() {
+        let mut helped = boot();
+        helped.helpers = vec![Helper::Console, Helper::Fstab];
+        let with = line_with(&helped, "/v/7/11.img", Some(Path::new("/b/uml.img"))).unwrap();
+        assert!(with.contains(
+            " root=/dev/ubda rw initrd=/b/uml.img xb.platform=uml xb.root=/dev/ubda xb.helpers=fstab,console con="
+        ));
+        assert_eq!(
+            line(&helped, "/v/7/11.img").unwrap(),
+            line(&boot(), "/v/7/11.img").unwrap()
+        );
+        assert!(line_with(&helped, "/a", Some(Path::new("/b c"))).is_err());
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub struct KernelConfig {
     pub label: String,
     pub family: KernelFamily,
     pub path: PathBuf,
+    /// Made by `xenbeta-agent initramfs build`; runs the boot helpers of the config profile. Without one there are none.
+    pub initramfs: Option<PathBuf>,
 }
 
 fn default_prefix() -> String {
@@ -116,6 +118,9 @@ impl UmlConfig {
                 ));
             }
             check_path("driver.kernels.path", &kernel.path)?;
+            if let Some(path) = &kernel.initramfs {
+                check_path("driver.kernels.initramfs", path)?;
+            }
         }
         self.preload
             .as_deref()
@@ -175,5 +180,9 @@ mod tests {
         );
         assert!(bad("/usr/bin/linux.uml", "/usr/bin/my linux").starts_with("driver.kernels.path"));
         assert!(bad("/usr/bin/linux.uml", "linux.uml").starts_with("driver.kernels.path"));
+        assert!(
+            bad("family", "initramfs = \"boot.img\"\nfamily")
+                .starts_with("driver.kernels.initramfs")
+        );
     }
 }

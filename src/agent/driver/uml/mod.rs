@@ -77,19 +77,20 @@ impl Uml {
         cmdline::tap(&self.config.prefix, linode)
     }
 
-    fn kernel(&self, id: &str) -> Result<&Path, DriverError> {
+    /// The kernel of a profile, if all that it boots with is there.
+    fn kernel(&self, id: &str) -> Result<&KernelConfig, DriverError> {
         let known = self.config.kernels.iter().find(|kernel| kernel.id == id);
         let kernel = known.ok_or_else(|| DriverError::Refused {
             public: format!("The config profile's kernel {id} is not on this host."),
             detail: format!("kernel {id:?} is not in driver.kernels"),
         })?;
-        if kernel.path.is_file() {
-            Ok(&kernel.path)
-        } else {
-            Err(DriverError::Host(format!(
+        let files = [Some(&kernel.path), kernel.initramfs.as_ref()];
+        match files.into_iter().flatten().find(|path| !path.is_file()) {
+            None => Ok(kernel),
+            Some(path) => Err(DriverError::Host(format!(
                 "kernel {id}: {} is not there",
-                kernel.path.display()
-            )))
+                path.display()
+            ))),
         }
     }
 
@@ -201,10 +202,12 @@ impl Uml {
     fn launch(&self, guest: &Guest<'_>, disks: Vec<PathBuf>) -> Result<(), DriverError> {
         let linode = guest.linode;
         let (folder, umid, tap) = (self.folder(linode), self.umid(linode), self.tap(linode)?);
+        let kernel = self.kernel(&guest.boot.kernel)?;
         let place = cmdline::Place {
             umid: &umid,
             uml_dir: &self.config.uml_dir,
             tap: &tap,
+            initramfs: kernel.initramfs.as_deref(),
         };
         let arguments = cmdline::arguments(guest, &place)?;
         let inside = |error| at(folder.dir(), &error);
@@ -220,9 +223,7 @@ impl Uml {
             ram_mb: guest.boot.ram_mb,
         };
         folder.write(&record).map_err(inside)?;
-        folder
-            .permit(self.kernel(&guest.boot.kernel)?)
-            .map_err(inside)?;
+        folder.permit(&kernel.path).map_err(inside)?;
         let started = self.program(&folder, &arguments).detach(None, console);
         let pid = started.map_err(|error| DriverError::Host(error.to_string()))?;
         record.main = ProcessRef::of(pid);
