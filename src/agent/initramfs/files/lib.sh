@@ -9,7 +9,9 @@ say() { echo "xenbeta: $*"; }
 
 # limited SECONDS PROGRAM...: its status, or that of SIGKILL once the time is over; nothing it started is left.
 limited() {
-    timeout -s KILL "$1" setsid "$@" &
+    seconds=$1
+    shift
+    timeout -s KILL "$seconds" setsid "$@" &
     group=$!
     wait $group
     status=$?
