@@ -249,7 +249,7 @@ pub fn visible(conn: &mut Db, actor: &Actor, id: MigrationId) -> Result<Migratio
 /// destination still takes Linodes.
 pub fn still_permitted(conn: &mut Db, row: &Migration) -> Result<(), AppError> {
     if let Some(id) = row.registration_id
-        && row.kind == MigrationKind::Beta
+        && matches!(row.kind, MigrationKind::Beta | MigrationKind::Graduation)
         && registrations::registration(conn, id)?
             .is_none_or(|it| it.state != RegistrationState::Approved)
     {

@@ -3,7 +3,7 @@
 
 use super::letters::{self, About};
 use super::{Actor, App, AppError, audit, profiles};
-use crate::domain::ids::{HostId, RegistrationId};
+use crate::domain::ids::{HostId, LinodeId, RegistrationId};
 use crate::domain::placement::{self, Need, Room};
 use crate::domain::words::{
     HostRole, MailKind, MigrationKind, MigrationState, Platform, RegistrationState,
@@ -42,13 +42,14 @@ impl App {
                 return Ok(standing);
             }
             let here = hosts::host(conn, linode.host_id)?.ok_or(AppError::NotFound)?;
-            if here.platform == Platform::Xen {
+            let Some((kind, role)) = placement::next(here.platform, here.role) else {
                 return Err(AppError::conflict(format!(
-                    "This Linode runs on Xen already, on {}.",
+                    "This Linode runs on a production host already, on {}.",
                     here.name
                 )));
-            }
-            let need = need(conn, &linode, HostRole::Beta)?;
+            };
+            open_way_back(conn, linode.id)?;
+            let need = need(conn, &linode, role)?;
             if let Some(destination) = destination {
                 hosts::lock(conn, destination)?;
             }
@@ -63,7 +64,7 @@ impl App {
             check_kernels(conn, &linode, room.platform)?;
             let programme = programme::get(conn, now)?;
             let new = NewMigration {
-                kind: MigrationKind::Beta,
+                kind,
                 linode_id: linode.id,
                 account_id: linode.account_id,
                 registration_id: Some(registration.id),
@@ -138,10 +139,33 @@ fn choose<'a>(rooms: &'a [Room], need: &Need, host: Option<HostId>) -> Result<&'
             Ok(room)
         }
         None => placement::propose(rooms, need).ok_or_else(|| {
-            AppError::conflict(
-                "No enabled beta host has room for this Linode. Add a host, or free memory on one.",
-            )
+            AppError::conflict(match need.role {
+                HostRole::Production => {
+                    "No enabled production host of its plan has room for this Linode. Add a host, or free memory on one."
+                }
+                HostRole::Beta | HostRole::Source => {
+                    "No enabled beta host has room for this Linode. Add a host, or free memory on one."
+                }
+            })
         }),
+    }
+}
+
+/// While the last move is not confirmed its source keeps the way back, and a further move would cut it off.
+fn open_way_back(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
+    let open = |row: &Migration| {
+        row.kind != MigrationKind::Return
+            && matches!(
+                row.state,
+                MigrationState::Finished | MigrationState::Returning
+            )
+    };
+    match rows::of_linode(conn, linode)?.iter().find(|row| open(row)) {
+        None => Ok(()),
+        Some(row) => Err(AppError::conflict(format!(
+            "Its last move (migration {}) is not confirmed yet, and the way back is still open.",
+            row.id
+        ))),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::domain::ids::{LinodeId, RegistrationId};
 use crate::domain::migration;
 use crate::domain::registration::{self, Circumstances, Event, NotEligible};
 use crate::domain::time::Time;
-use crate::domain::words::{MailKind, MigrationState, RegistrationState};
+use crate::domain::words::{MailKind, MigrationState, Platform, RegistrationState};
 use crate::store::db::Db;
 use crate::store::fleet::{self, Linode};
 use crate::store::registrations::{self as rows, Decision, NewRegistration, Registration};
@@ -71,6 +71,15 @@ impl App {
         self.db.write(|conn| {
             let registration =
                 rows::registration(conn, id)?.filter(|row| row.account_id == account).ok_or(AppError::NotFound)?;
+            let here = fleet::linode(conn, registration.linode_id)?.map(|linode| linode.host_id);
+            let here = here.map(|host| hosts::host(conn, host)).transpose()?.flatten();
+            if registration.state == RegistrationState::Approved
+                && here.is_some_and(|host| host.platform == Platform::Xen)
+            {
+                return Err(AppError::conflict(
+                    "This Linode runs on Xen already. To leave the beta, use the way back of its move, or ask staff.",
+                ));
+            }
             for row in migrations::of_linode(conn, registration.linode_id)? {
                 match row.state {
                     MigrationState::Offered | MigrationState::Queued if row.registration_id == Some(id) => {

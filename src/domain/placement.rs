@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::ids::{HostId, MigrationId, PlanId};
-use super::words::{HostRole, HostState, Platform};
+use super::words::{HostRole, HostState, MigrationKind, Platform};
 
 /// A host with what is already promised on it.
 #[derive(Debug, Clone)]
@@ -31,6 +31,21 @@ impl Room {
     #[must_use]
     pub fn disk_free_mb(&self) -> i64 {
         self.disk_mb - self.disk_promised_mb
+    }
+}
+
+/// Where a Linode of the beta goes next, from a host of this platform and role: from UML into the beta, from the beta to
+/// a production host of its plan. `None`: it is there already.
+#[must_use]
+pub fn next(platform: Platform, role: HostRole) -> Option<(MigrationKind, HostRole)> {
+    match (platform, role) {
+        (Platform::Uml, HostRole::Source | HostRole::Beta | HostRole::Production) => {
+            Some((MigrationKind::Beta, HostRole::Beta))
+        }
+        (Platform::Xen, HostRole::Source | HostRole::Beta) => {
+            Some((MigrationKind::Graduation, HostRole::Production))
+        }
+        (Platform::Xen, HostRole::Production) => None,
     }
 }
 

@@ -433,8 +433,10 @@ both_databases! {
         let app = app.with_fleet();
         let row = app.clicked(WEB);
         app.work_all(&[UML1, XEN1]);
-        let refused = app.offer(&app.staff(), row.registration_id.unwrap(), None).unwrap_err();
-        assert!(conflict(refused).contains("on Xen already"));
+        app.confirm_migration(&app.member(), row.id).unwrap();
+        let registration = row.registration_id.unwrap();
+        let refused = app.offer(&app.staff(), registration, Some(XEN2)).unwrap_err();
+        assert!(conflict(refused).contains("another role"), "a beta host is not where it goes next");
     }
 
     fn a_linode_shut_down_while_it_was_copied_stays_off(app: TestApp) {

@@ -18,6 +18,7 @@ mod browser;
 mod commands;
 mod demo;
 mod engine;
+mod graduation;
 mod house;
 mod import;
 mod mail;

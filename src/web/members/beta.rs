@@ -12,7 +12,7 @@ use super::{Link, migration_link, platform_name};
 use crate::app::AppError;
 use crate::app::registrations::seats_left;
 use crate::domain::ids::{LinodeId, RegistrationId};
-use crate::domain::words::{MigrationState, ProgrammeState, RegistrationState};
+use crate::domain::words::{MigrationState, Platform, ProgrammeState, RegistrationState};
 use crate::store::pages_members::{self, LinodeRow};
 use crate::store::programme::{self, Programme};
 use crate::store::{fleet, registrations};
@@ -171,7 +171,7 @@ fn beta_row(row: &LinodeRow, facts: &Facts<'_>) -> Row {
                     _ => "We are setting up its place on a Xen host, and write to you when it is ready.".to_owned(),
                 };
             }
-            if !has_begun {
+            if !has_begun && row.host.platform == Platform::Uml {
                 view.withdraw = Some(withdraw_link(registration.id, label));
             }
         }
