@@ -12,6 +12,8 @@
 #[cfg(feature = "agent")]
 mod agents;
 #[cfg(feature = "agent")]
+mod boot;
+#[cfg(feature = "agent")]
 mod daemon;
 #[cfg(feature = "agent")]
 mod disk;

@@ -48,7 +48,8 @@ leave_mounted() {
 
 # inside PATH: puts into $found where PATH of the guest is, links followed as the guest would, never out of its root.
 inside() {
-    todo=$1 found=$ROOT links=0
+    local todo=$1 links=0 part target
+    found=$ROOT
     while [ -n "$todo" ]; do
         part=${todo%%/*}
         case $todo in */*) todo=${todo#*/} ;; *) todo='' ;; esac

@@ -17,7 +17,8 @@ function wrong(rule,    name, mine) {
 END {
     for (i = 1; i <= NR; i = last + 1) {
         rule = line[i]
-        for (last = i; last < NR && line[last] ~ /\\$/ && line[i] !~ /^[ \t]*#/; last++) rule = rule " " line[last + 1]
+        # No rule goes over more lines than these.
+        for (last = i; last < NR && last < i + 20 && line[last] ~ /\\$/ && line[i] !~ /^[ \t]*#/; last++) rule = rule " " line[last + 1]
         if (rule ~ /^[ \t]*(#|$)/ || !wrong(rule)) continue
         for (j = i; j <= last; j++) line[j] = "#xenbeta# " line[j]
     }
