@@ -212,16 +212,16 @@ class Portal:
         page = self.member.get(f"/members/linodes/{linode.id}")
         self.member.submit(page.form(action=f"/{linode.id}/{what}"))
 
-    def bring_up(self, linode):
+    def bring_up(self, linode, limit=60):
         if self.status(linode) != "running":
             self.member_power(linode, "boot")
-            self.await_status(linode, "running")
-        await_answer(linode.address)
+            self.await_status(linode, "running", limit)
+        await_answer(linode.address, limit=limit)
 
-    def shut_down(self, linode):
+    def shut_down(self, linode, limit=60):
         page = self.member.get(f"/members/linodes/{linode.id}/shutdown")
         self.member.submit(page.form(button="shut down"))
-        self.await_status(linode, "offline")
+        self.await_status(linode, "offline", limit)
 
     def make_offer(self, linode):
         """The member registers; staff approve and configure."""
@@ -245,10 +245,16 @@ class Portal:
     def newest(self, linode):
         return int(self.one(f"SELECT max(id) FROM migrations WHERE linode_id = {linode.id}")[0])
 
-    def member_way_back(self, linode):
+    def member_turns_back(self, linode):
+        """The click on the way back; returns the number of the migration that it is."""
         first = self.newest(linode)
         page = self.member.get(f"/members/migrations/{first}/way-back")
         self.member.submit(page.form(action="/way-back"))
+        return eventually("the way back begins", lambda: self.newest(linode) > first and self.newest(linode))
+
+    def member_way_back(self, linode):
+        first = self.newest(linode)
+        self.member_turns_back(linode)
         self.await_migration(first, ("returned", "finished"))
         assert self.migration(first)["state"] == "returned", self.migration(self.newest(linode))
         return first

@@ -147,11 +147,11 @@ class Machine:
 
     def _start(self, made):
         facts = self.facts
-        linux = f"root=/dev/vda rw net.ifnames=0 quiet lab.name={facts['name']} lab.address={facts['address']}/24 lab.gateway=10.77.0.1"
+        linux = f"root=/dev/vda rw net.ifnames=0 quiet mitigations=off lab.name={facts['name']} lab.address={facts['address']}/24 lab.gateway=10.77.0.1"
         if facts["plain"]:
             boot = ["-kernel", f"{made}/vmlinuz", "-initrd", self.path("initrd"), "-append", f"{linux} console=ttyS0"]
         else:
-            xen = f"dom0_mem={facts['dom0_memory']}M,max:{facts['dom0_memory']}M console=com1 com1=115200,8n1 loglvl=warning"
+            xen = f"dom0_mem={facts['dom0_memory']}M,max:{facts['dom0_memory']}M console=com1 com1=115200,8n1 loglvl=warning spec-ctrl=no xpti=no pv-l1tf=no"
             # A comma separates multiboot modules; neither path may have one.
             boot = ["-kernel", f"{made}/xen.elf", "-append", xen,
                     "-initrd", f"{made}/vmlinuz {linux} console=hvc0,{self.path('initrd')}"]

@@ -1,0 +1,190 @@
+"""What the Xen lab shows, a stage each. Each takes the lab, the witness, the Linodes made for it and a source of chance;
+asserts what must hold, prints what was measured, and returns the figures. Its first line is its headline."""
+
+import json
+import re
+import time
+
+import customers
+import machine
+from hosts import AGENT, CONFIG
+from moves import move, plain_reboot, report, say
+from watcher import Client, await_answer, check_sequence, fetch
+from world import eventually
+
+# A boot takes that long where everything is emulated and other hosts boot beside it.
+BOOT = 150
+MOVE = 240
+# At which job of a move the power goes, and of which host.
+MOMENTS = [("reserve", "destination"), ("warm_copy", "destination"), ("final_copy", "destination"), ("start", "destination"),
+           ("warm_copy", "source")]
+
+
+def kernel(linode, limit=BOOT):
+    return await_answer(linode.address, "/kernel", limit=limit).strip()
+
+
+def moved(lab, witness, linode, title, floor, click=None):
+    """One move with its report; the kernel before and after it."""
+    before = kernel(linode)
+    cost = move(lab, witness, linode, click, MOVE)
+    after = kernel(linode)
+    report(f"{linode.label}, {title}", floor, cost)
+    say(f"    kernel before: {before}, after: {after}; digests of both hosts equal, and on the receipt")
+    return {**cost, "floor": floor, "kernels": [before, after]}
+
+
+def there_and_back(lab, witness, linodes, _dice):
+    """UML to Xen by the member's click, and the way back."""
+    linode = linodes[0]
+    lab.bring_up(linode)
+    at_source = plain_reboot(lab, witness, linode)
+    lab.make_offer(linode)
+    there = moved(lab, witness, linode, "UML to Xen", at_source)
+    assert there["kernels"][0] != there["kernels"][1], "another kernel runs it"
+    at_xen = plain_reboot(lab, witness, linode, BOOT)
+    say(f"    floor, the same guest's stop and boot with no copy: {at_source['downtime']:.2f} s on UML, {at_xen['downtime']:.2f} s on Xen; "
+        f"the move's downtime {there['downtime']:.2f} s")
+    written = len(await_answer(linode.address, "/seq").split())
+    back = moved(lab, witness, linode, "the way back", at_source, lab.member_turns_back)
+    assert lab.owner(linode) == "uml1", "the way back leads to the source"
+    assert back["kernels"][1] == there["kernels"][0], "under the kernel it had"
+    assert len(await_answer(linode.address, "/seq").split()) >= written > there["written"], "what was written on Xen is kept"
+    return {"there": there, "back": back, "at_xen": at_xen}
+
+
+def on_to_production(lab, witness, linodes, _dice):
+    """Xen to Xen, as graduation uses it: from the beta host to a production host of the same plan."""
+    linode = linodes[0]
+    lab.bring_up(linode)
+    floor = plain_reboot(lab, witness, linode)
+    lab.make_offer(linode)
+    moved(lab, witness, linode, "UML to Xen", floor)
+    floor = plain_reboot(lab, witness, linode, BOOT)
+    lab.make_graduation(linode)
+    cost = moved(lab, witness, linode, "Xen to Xen", floor)
+    assert lab.owner(linode) == "xen2", "the production host has it"
+    lab.shut_down(linode, BOOT)
+    return cost
+
+
+def unbootable(lab, witness, linodes, _dice):
+    """A guest that cannot boot on Xen is noticed, sealed there, and runs again at its source by itself."""
+    linode = linodes[0]
+    lab.bring_up(linode)
+    client = Client(linode.address)
+    client.start()
+    time.sleep(0.5)
+    lab.make_offer(linode)
+    begun = time.monotonic()
+    migration = lab.member_migrates(linode)
+    lab.await_migration(migration, ("finished", "failed"), MOVE)
+    noticed = time.monotonic() - begun
+    row = lab.migration(migration)
+    assert row["state"] == "failed", f"it cannot have finished: {row}"
+    await_answer(linode.address, limit=BOOT)
+    lab.await_status(linode, "running", BOOT)
+    client.end()
+    assert lab.owner(linode) == "uml1" and witness.look().get(linode.id) == ["uml1"], "it runs at its source, and only there"
+    check_sequence(await_answer(linode.address, "/seq"), client.acked)
+    page = lab.receipt_page(migration)
+    assert "does not like Xen" in page or "Kernel panic" in page, "the member reads the console's last lines"
+    say(f"  failed and said so {noticed:.1f} s after the click; it answered again after {client.downtime():.1f} s away; "
+        f"{client.acked} numbers safe. The member reads: {row['failure']}")
+    lab.shut_down(linode)
+    return {"noticed_s": noticed, "downtime": client.downtime()}
+
+
+def weights(lab, witness, linodes, _dice):
+    """Two guests that burn CPU on one processor get shares of 1:2 by their weights; the disk threads have their priority."""
+    host = lab.xen["xen1"]
+    for linode in linodes:
+        lab.bring_up(linode)
+        lab.make_offer(linode)
+        migration = lab.member_migrates(linode)
+        lab.await_migration(migration, ("finished", "failed"), MOVE)
+        assert lab.migration(migration)["state"] == "finished", lab.migration(migration)
+    light, heavy = (linode.id for linode in linodes)
+    # One vCPU's worth of host for both: the second processor; the control domain keeps the first.
+    host.machine.sh("""for name in $(xl list | awk 'NR > 2 { print $1 }'); do xl vcpu-pin "$name" all 1; done
+        xl vcpu-pin Domain-0 all 0""")
+    say("  " + host.machine.sh("xl sched-credit2; ps ax -o pid,comm | grep blkback | while read -r pid name; do "
+                               "echo \"$name: $(ionice -p $pid)\"; done").strip().replace("\n", "\n  "))
+    time.sleep(5)
+    before = samples(host)
+    time.sleep(40)
+    after = samples(host)
+    burnt = {number: after[number] - before[number] for number in (light, heavy)}
+    ratio = burnt[heavy] / burnt[light]
+    say(f"  CPU seconds by the agent's samples: weight 1: {burnt[light]:.1f}, weight 2: {burnt[heavy]:.1f}; {ratio:.2f} times as much")
+    assert 1.8 <= ratio <= 2.2, f"not within 10 % of 1:2: {burnt}"
+    threads = host.machine.sh("ps ax -o pid,comm | grep '[b]lkback' | while read -r pid name; do ionice -p $pid; done").split("\n")
+    assert threads and all("best-effort" in line for line in threads if line), f"the disk threads' class: {threads}"
+    for linode in linodes:
+        lab.shut_down(linode, BOOT)
+    return {"ratio": ratio}
+
+
+def samples(host):
+    """CPU seconds of each Linode, as the agent of the host says."""
+    said = json.loads(host.machine.check(AGENT, "status", "--config", CONFIG))
+    return {int(guest["linode"]): float(guest["cpu_seconds"]) for guest in said["guests"]}
+
+
+def hostile(lab, witness, linodes, _dice):
+    """A guest whose files are traps for the boot helpers: they give up in time, and it boots."""
+    linode = linodes[0]
+    lab.bring_up(linode)
+    lab.make_offer(linode)
+    floor = plain_reboot(lab, witness, linode)
+    cost = moved(lab, witness, linode, "UML to Xen", floor)
+    lab.xen["xen1"].machine.sh("true")
+    lab.shut_down(linode, BOOT)
+    return cost
+
+
+def power(lab, witness, linodes, dice):
+    """The power of a host goes at five moments of a move: no second runner, nothing lost, the move ends or rolls back."""
+    ended = []
+    for (job, which), linode in zip(MOMENTS, linodes):
+        lab.bring_up(linode)
+        lab.make_offer(linode)
+        ended.append(power_cut(lab, witness, linode, job, which, dice))
+        lab.shut_down(linode, BOOT)
+    return {"ended": ended}
+
+
+def power_cut(lab, witness, linode, job, which, dice):
+    back = which == "source"
+    if back:
+        # The source is a Xen host only on the way back.
+        migration = lab.member_migrates(linode)
+        lab.await_migration(migration, ("finished", "failed"), MOVE)
+        assert lab.migration(migration)["state"] == "finished", lab.migration(migration)
+        await_answer(linode.address, limit=BOOT)
+    client = Client(linode.address)
+    client.start()
+    time.sleep(1.0)
+    migration = lab.member_turns_back(linode) if back else lab.member_migrates(linode)
+    eventually(f"the job {job} begins", lambda: lab.one(
+        f"SELECT 1 FROM jobs WHERE migration_id = {migration} AND kind = '{job}' AND state <> 'pending'"), MOVE, pause=0.01)
+    after = dice.uniform(0, 0.5)
+    time.sleep(after)
+    lab.kill("xen1")
+    lab.revive("xen1")
+    lab.await_migration(migration, ("finished", "failed"), MOVE + 120)
+    row, owner = lab.migration(migration), lab.owner(linode)
+    # After a power cut, a host's Linodes wait for the portal's word: the member's, here.
+    if fetch(linode.address, "/acked") is None:
+        lab.await_power_settled(linode)
+        if lab.status(linode) != "running":
+            lab.bring_up(linode, BOOT)
+    await_answer(linode.address, limit=BOOT)
+    client.end()
+    assert owner == (row["destination"] if row["state"] == "finished" else row["source"]), f"{row['state']}, and owned by {owner}"
+    assert witness.look().get(linode.id) == [owner], f"runs on {witness.look().get(linode.id)}, owned by {owner}"
+    written = check_sequence(await_answer(linode.address, "/seq"), client.acked)
+    assert not witness.overlaps, f"two runners: {witness.overlaps}"
+    say(f"  power of the {which} cut {after:.2f} s into {job}: {row['state']}, runs on {owner}; {client.acked} numbers safe, "
+        f"{written} there; away for {client.downtime():.1f} s")
+    return row["state"]
