@@ -1,6 +1,9 @@
 //! How a host runs its guests. The engine knows only this trait; which platform is behind it is the configuration's choice.
 //! A driver obeys: it never decides whether a Linode may run (`agent::steps` does, from the ledger).
 
+mod console;
+mod files;
+mod net;
 pub mod simulated;
 pub mod uml;
 

@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use crate::agent::driver::files::plain;
+use crate::agent::driver::net::is_unicast_mac;
 use crate::agent::driver::{DriverError, Guest};
 use crate::agent::initramfs::words;
 use crate::domain::ids::LinodeId;
@@ -131,45 +133,6 @@ fn root(boot: &BootSpec) -> &str {
 fn is_device(name: &str) -> bool {
     name.strip_prefix("ubd")
         .is_some_and(|unit| matches!(unit.as_bytes(), [b'a'..=b'p']))
-}
-
-fn is_unicast_mac(text: &str) -> bool {
-    mac_bytes(text).is_some_and(|bytes| bytes.iter().any(|byte| *byte != 0))
-        && mac_bytes(text).is_some_and(|[first, ..]| first & 1 == 0)
-}
-
-/// `aa:bb:cc:dd:ee:ff` as bytes.
-#[must_use]
-pub fn mac_bytes(text: &str) -> Option<[u8; 6]> {
-    let mut bytes = [0; 6];
-    let mut parts = text.split(':');
-    for byte in &mut bytes {
-        let part = parts.next()?;
-        if part.len() != 2 || !part.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return None;
-        }
-        *byte = u8::from_str_radix(part, 16).ok()?;
-    }
-    parts.next().is_none().then_some(bytes)
-}
-
-/// The path as text, if UML can be told it as it is.
-#[must_use]
-pub fn plain(path: &Path) -> Option<&str> {
-    let text = path.to_str()?;
-    let fine = |c: char| c.is_ascii_graphic() && !matches!(c, ',' | ':' | '"' | '\'' | '\\' | '=');
-    (!text.is_empty() && text.chars().all(fine)).then_some(text)
-}
-
-/// The name of a Linode's tap on this host.
-pub fn tap(prefix: &str, linode: LinodeId) -> Result<String, DriverError> {
-    let name = format!("{prefix}{linode}");
-    if linode.0 < 1 || name.len() > 15 {
-        return Err(DriverError::Host(format!(
-            "no interface can be called {name:?}: over 15 characters; use a shorter driver.prefix"
-        )));
-    }
-    Ok(name)
 }
 
 /// The name by which UML and this driver know a Linode's guest, unique among the agents of a machine.
@@ -328,10 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn names_fit() {
-        assert_eq!(tap("u1", LinodeId(8204)).unwrap(), "u18204");
-        assert!(tap("xenb1", LinodeId(12_345_678_901)).is_err());
-        assert!(tap("u1", LinodeId(-1)).is_err());
+    fn names_are_of_the_agent() {
         assert_eq!(umid("u1", LinodeId(7)), "u1-linode-7");
     }
 }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::agent::driver::files::plain;
+use crate::agent::driver::net::is_interface;
 use crate::domain::words::KernelFamily;
 
 /// A unix socket's path holds 107 bytes; the longest that UML makes is `uml_dir/umid/mconsole`, and a umid takes up to 35.
@@ -74,12 +76,7 @@ impl UmlConfig {
                 self.prefix
             ));
         }
-        let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if self.bridge.is_empty()
-            || self.bridge.len() > 15
-            || self.bridge.starts_with('.')
-            || !self.bridge.chars().all(name)
-        {
+        if !is_interface(&self.bridge) {
             return Err(format!(
                 "driver.bridge: {:?} is not the name of an interface",
                 self.bridge
@@ -129,7 +126,7 @@ impl UmlConfig {
 }
 
 fn check_path(key: &str, path: &Path) -> Result<(), String> {
-    if path.is_absolute() && super::cmdline::plain(path).is_some() {
+    if path.is_absolute() && plain(path).is_some() {
         Ok(())
     } else {
         Err(format!(

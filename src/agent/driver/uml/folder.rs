@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::agent::driver::console::Console;
+use crate::agent::driver::files::{absent_is_fine, boot_id};
 use crate::agent::process::ProcessRef;
 use crate::domain::ids::LinodeId;
 
@@ -58,14 +60,11 @@ impl Folder {
     }
 
     #[must_use]
-    pub fn console(&self) -> PathBuf {
-        self.dir.join("console")
-    }
-
-    /// What was on the console before [`Folder::console`].
-    #[must_use]
-    pub fn earlier_console(&self) -> PathBuf {
-        self.dir.join("console.old")
+    pub fn console(&self) -> Console {
+        Console {
+            now: self.dir.join("console"),
+            earlier: self.dir.join("console.old"),
+        }
     }
 
     /// The record of the last start, if it was in this boot of the host.
@@ -105,17 +104,6 @@ pub fn linodes(state: &Path) -> io::Result<Vec<LinodeId>> {
     let mut found: Vec<LinodeId> = entries.flatten().filter_map(id).collect();
     found.sort_unstable();
     Ok(found)
-}
-
-pub fn boot_id() -> io::Result<String> {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned())
-}
-
-pub fn absent_is_fine(outcome: io::Result<()>) -> io::Result<()> {
-    match outcome {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
 }
 
 #[cfg(test)]

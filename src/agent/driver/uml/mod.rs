@@ -8,11 +8,9 @@
 
 mod cmdline;
 mod config;
-mod console;
 mod folder;
 mod mconsole;
 mod network;
-mod packet;
 mod processes;
 mod stop;
 
@@ -27,6 +25,8 @@ pub use config::{KernelConfig, UmlConfig};
 use self::folder::{Folder, Record};
 use self::processes::Table;
 use self::stop::Stop;
+use super::files::{absent_is_fine, boot_id, plain, writer_of};
+use super::net;
 use super::{Driver, DriverError, Guest, GuestState, Stopped};
 use crate::agent::command::Tool;
 use crate::agent::process::{ProcessRef, now};
@@ -53,7 +53,7 @@ impl Uml {
     /// If the configuration is wrong, or the folders cannot be made.
     pub fn new(config: UmlConfig, state: PathBuf) -> Result<Self, DriverError> {
         config.check().map_err(DriverError::Host)?;
-        if cmdline::plain(&state).is_none() {
+        if plain(&state).is_none() {
             return Err(DriverError::Host(format!(
                 "the driver's folder {} is not a path of plain characters",
                 state.display()
@@ -74,7 +74,7 @@ impl Uml {
     }
 
     fn tap(&self, linode: LinodeId) -> Result<String, DriverError> {
-        cmdline::tap(&self.config.prefix, linode)
+        net::port(&self.config.prefix, linode)
     }
 
     /// The kernel of a profile, if all that it boots with is there.
@@ -123,7 +123,7 @@ impl Uml {
         cmdline::check(spec, boot)?;
         self.kernel(&boot.kernel)?;
         self.tap(linode)?;
-        if !network::bridge_exists(&self.config.bridge) {
+        if !net::bridge_exists(&self.config.bridge) {
             return Err(DriverError::Host(format!(
                 "there is no bridge {}",
                 self.config.bridge
@@ -155,7 +155,7 @@ impl Uml {
         for disk in disks {
             fs::metadata(disk).map_err(|error| at(disk, &error))?;
         }
-        match processes::writer_of(disks).map_err(host)? {
+        match writer_of(disks).map_err(host)? {
             None => Ok(()),
             Some((pid, path)) => Err(DriverError::Host(format!(
                 "{} is open for writing by process {pid}",
@@ -212,12 +212,12 @@ impl Uml {
         let arguments = cmdline::arguments(guest, &place)?;
         let inside = |error| at(folder.dir(), &error);
         folder.make().map_err(inside)?;
-        let console = console::open(&folder).map_err(inside)?;
+        let console = folder.console().open().map_err(inside)?;
         // Left by a run that was killed. UML would take its pid file's word if that pid is in use again.
         let stale = fs::remove_dir_all(self.config.uml_dir.join(&umid));
-        folder::absent_is_fine(stale).map_err(host)?;
+        absent_is_fine(stale).map_err(host)?;
         let mut record = Record {
-            boot_id: folder::boot_id().map_err(host)?,
+            boot_id: boot_id().map_err(host)?,
             main: None,
             disks,
             ram_mb: guest.boot.ram_mb,
@@ -300,7 +300,10 @@ impl Driver for Uml {
             return Ok(GuestState::Absent);
         };
         // A console that cannot be cut is no reason not to say what runs.
-        let _ = console::bound(&self.folder(linode), self.config.console_kb * 1024);
+        let _ = self
+            .folder(linode)
+            .console()
+            .bound(self.config.console_kb * 1024);
         Ok(GuestState::Running {
             id: process.id(),
             since: process.since(),
@@ -319,7 +322,7 @@ impl Driver for Uml {
     }
 
     fn announce(&self, _linode: LinodeId, spec: &GuestSpec) -> Result<(), DriverError> {
-        network::announce(&self.config.bridge, spec)
+        net::announce(&self.config.bridge, spec)
     }
 
     fn withdraw(&self, linode: LinodeId) -> Result<(), DriverError> {
@@ -327,14 +330,14 @@ impl Driver for Uml {
     }
 
     fn console_tail(&self, linode: LinodeId, lines: usize) -> String {
-        console::tail(&self.folder(linode), lines)
+        self.folder(linode).console().tail(lines)
     }
 
     fn sample(&self, linode: LinodeId) -> Option<Sample> {
         let table = Table::read().ok()?;
         let found = self.find(&table, linode).ok()?;
         let main = found.main?;
-        let (net_in_bytes, net_out_bytes) = network::traffic(&self.tap(linode).ok()?);
+        let (net_in_bytes, net_out_bytes) = net::traffic(&self.tap(linode).ok()?);
         let disk = found.all.iter().filter_map(ProcessRef::counters);
         let (disk_read_bytes, disk_write_bytes) = disk.fold((0, 0), |(read, written), counters| {
             (read + counters.read_bytes, written + counters.write_bytes)

@@ -2,12 +2,11 @@
 //! signals and one for every program's memory in the guest. They share the main process's open files, **locks included**:
 //! a helper that outlives a killed main process still holds the disks. A guest is absent only when all of them are.
 
-use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::agent::driver::files::pids;
 use crate::agent::process::ProcessRef;
 
 /// The kernel's `USER_HZ`, as in `agent::process`.
@@ -125,58 +124,6 @@ pub struct Guest {
     pub all: Vec<ProcessRef>,
 }
 
-/// A process other than this one that holds one of `files` open for writing.
-pub fn writer_of(files: &[PathBuf]) -> io::Result<Option<(u32, PathBuf)>> {
-    let wanted: HashSet<(u64, u64)> = files
-        .iter()
-        .filter_map(|path| fs::metadata(path).ok())
-        .map(|meta| identity(&meta))
-        .collect();
-    if wanted.is_empty() {
-        return Ok(None);
-    }
-    for pid in pids()?.filter(|pid| *pid != std::process::id()) {
-        // Gone meanwhile, or a kernel thread.
-        let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
-            continue;
-        };
-        for descriptor in descriptors.flatten() {
-            let open = fs::metadata(descriptor.path());
-            let hit = open.is_ok_and(|meta| wanted.contains(&identity(&meta)));
-            if hit && writes(pid, &descriptor.file_name().to_string_lossy()) {
-                let path = fs::read_link(descriptor.path()).unwrap_or_default();
-                return Ok(Some((pid, path)));
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// Files are one if device and inode agree; block devices if their numbers do, whichever node they were opened by.
-fn identity(meta: &fs::Metadata) -> (u64, u64) {
-    use std::os::unix::fs::FileTypeExt;
-    if meta.file_type().is_block_device() {
-        (u64::MAX, meta.rdev())
-    } else {
-        (meta.dev(), meta.ino())
-    }
-}
-
-fn writes(pid: u32, descriptor: &str) -> bool {
-    let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{descriptor}")).unwrap_or_default();
-    let flags = info
-        .lines()
-        .find_map(|line| u64::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
-    // The lowest two bits are the access mode; 0 is reading only.
-    flags.is_some_and(|flags| flags & 3 != 0)
-}
-
-fn pids() -> io::Result<impl Iterator<Item = u32>> {
-    Ok(fs::read_dir("/proc")?
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok()))
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
@@ -269,38 +216,5 @@ mod tests {
                 .iter()
                 .any(|row| row.process.pid == me)
         );
-    }
-
-    #[test]
-    fn writers_are_found_and_readers_are_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let disk = dir.path().join("disk");
-        fs::write(&disk, "x").unwrap();
-        let link = dir.path().join("other-name");
-        fs::hard_link(&disk, &link).unwrap();
-        let find = || writer_of(std::slice::from_ref(&disk)).unwrap();
-        let hold = |how: &str| {
-            let script = format!("exec 9{how}{}; echo; read x", link.display());
-            #[allow(clippy::disallowed_methods, reason = "a bystander with an open file")]
-            let mut child = std::process::Command::new("sh")
-                .args(["-c", &script])
-                .stdin(std::process::Stdio::piped())
-                .stdout(std::process::Stdio::piped())
-                .spawn()
-                .unwrap();
-            let mut byte = [0];
-            io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut byte).unwrap();
-            child
-        };
-        assert!(find().is_none());
-        let mut reader = hold("<");
-        assert!(find().is_none());
-        let mut writer = hold(">>");
-        assert_eq!(find().map(|(pid, _)| pid), Some(writer.id()));
-        for child in [&mut reader, &mut writer] {
-            drop(child.stdin.take());
-            child.wait().unwrap();
-        }
-        assert!(find().is_none());
     }
 }

@@ -1,0 +1,130 @@
+//! A guest's console: a file the guest appends to, kept small from outside, since a guest may write for ever and must not
+//! wait for its host.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::files::absent_is_fine;
+use crate::agent::command::printable;
+
+/// How much of the console a page gets at most.
+const TAIL: u64 = 64 * 1024;
+
+/// Where a guest's console is.
+pub struct Console {
+    pub now: PathBuf,
+    /// What was on it before.
+    pub earlier: PathBuf,
+}
+
+impl Console {
+    /// A fresh console for a start; the last one is kept beside it.
+    pub fn open(&self) -> io::Result<File> {
+        absent_is_fine(fs::rename(&self.now, &self.earlier))?;
+        // Appending: after `bound` cut the file, the guest goes on at its new end and leaves no hole.
+        OpenOptions::new().create(true).append(true).open(&self.now)
+    }
+
+    /// Cuts a console that has grown over `limit` bytes: the newest half of it moves to the earlier one. What the guest
+    /// says in that moment may be lost. With a limit of 0 all of it that is worth keeping is the earlier one then.
+    pub fn bound(&self, limit: u64) -> io::Result<()> {
+        let length = match fs::metadata(&self.now) {
+            Ok(meta) => meta.len(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if length > limit {
+            let kept = if limit == 0 { TAIL } else { limit / 2 };
+            fs::write(&self.earlier, end_of(&self.now, kept)?)?;
+            OpenOptions::new().write(true).open(&self.now)?.set_len(0)?;
+        }
+        Ok(())
+    }
+
+    /// The last lines, oldest first, of this run and, if it has said less, of what was before.
+    #[must_use]
+    pub fn tail(&self, lines: usize) -> String {
+        let mut bytes = end_of(&self.now, TAIL).unwrap_or_default();
+        if bytes.split(|byte| *byte == b'\n').count() <= lines {
+            let mut earlier = end_of(&self.earlier, TAIL).unwrap_or_default();
+            earlier.append(&mut bytes);
+            bytes = earlier;
+        }
+        let text = without_escapes(&printable(&bytes, usize::MAX));
+        let all: Vec<&str> = text.lines().collect();
+        let from = all.len().saturating_sub(lines);
+        all.get(from..).unwrap_or_default().join("\n")
+    }
+}
+
+/// `printable` takes out the escape character itself; this the colours that followed it.
+fn without_escapes(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('[') {
+        let (before, after) = rest.split_at(at);
+        clean.push_str(before);
+        let codes = after.get(1..).unwrap_or_default();
+        let end = codes.find(|c: char| !c.is_ascii_digit() && c != ';');
+        match end.and_then(|end| codes.split_at_checked(end)) {
+            Some((_, after_codes)) if after_codes.starts_with('m') => {
+                rest = after_codes.get(1..).unwrap_or_default();
+            }
+            _ => {
+                clean.push('[');
+                rest = codes;
+            }
+        }
+    }
+    clean.push_str(rest);
+    clean
+}
+
+fn end_of(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(limit)))?;
+    let mut bytes = Vec::new();
+    file.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_console_stays_small_and_its_end_readable() {
+        let dir = tempfile::tempdir().unwrap();
+        let console = Console {
+            now: dir.path().join("console"),
+            earlier: dir.path().join("console.old"),
+        };
+        let length = |path: &Path| fs::metadata(path).unwrap().len();
+        assert_eq!(console.tail(5), "");
+        console.bound(100).unwrap();
+        let mut guest = console.open().unwrap();
+        for number in 0..40 {
+            writeln!(guest, "line \x1b[1;31m{number}\x1b[0m\r").unwrap();
+        }
+        assert_eq!(console.tail(2), "line 38\nline 39");
+        console.bound(200).unwrap();
+        assert_eq!(length(&console.now), 0);
+        assert!(length(&console.earlier) <= 100);
+        // The guest's own handle goes on, without a hole.
+        writeln!(guest, "after [x] \u{7}").unwrap();
+        assert_eq!(length(&console.now), 12);
+        assert_eq!(console.tail(2), "line 39\nafter [x]");
+        console.bound(0).unwrap();
+        assert_eq!(length(&console.now), 0);
+        assert_eq!(console.tail(1), "after [x]");
+        writeln!(guest, "and on").unwrap();
+        drop(guest);
+        console.open().unwrap();
+        assert_eq!(console.tail(1), "and on");
+    }
+}
