@@ -36,15 +36,21 @@ pub fn check(config: &Config) -> Vec<Line> {
     };
     // A guess at whether this host's agent runs; taken and let go, so first of all.
     let running = matches!(run::lock(&config.state()), Err(run::RunError::Locked(_)));
-    vec![
+    let mut lines = vec![
         line("state", state(config, running)),
         line("identity", identity(config)),
         line("portal", portal(config)),
         line("ledger", ledger(config)),
         line("disks", disks(config)),
         line("driver", driver(config)),
-        line("listener", listener(config, running)),
-    ]
+    ];
+    // What the platform itself needs; a driver that cannot be had was said above.
+    if let Ok(driver) = host::driver(config) {
+        let examined = driver.examine();
+        lines.extend(examined.into_iter().map(|(what, found)| line(what, found)));
+    }
+    lines.push(line("listener", listener(config, running)));
+    lines
 }
 
 fn text(error: impl std::fmt::Display) -> String {

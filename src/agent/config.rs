@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::driver::simulated::SimulatedConfig;
 use super::driver::uml::UmlConfig;
+use super::driver::xen::XenConfig;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -71,6 +72,7 @@ pub struct FilesConfig {
 pub enum DriverConfig {
     Simulated(SimulatedConfig),
     Uml(UmlConfig),
+    Xen(XenConfig),
 }
 
 fn default_slots() -> u32 {
@@ -112,8 +114,10 @@ impl Config {
                 return Err(format!("{key}: {value:?} is not address:port"));
             }
         }
-        if let DriverConfig::Uml(uml) = &config.driver {
-            uml.check()?;
+        match &config.driver {
+            DriverConfig::Simulated(_) => {}
+            DriverConfig::Uml(uml) => uml.check()?,
+            DriverConfig::Xen(xen) => xen.check()?,
         }
         if !(1..=64).contains(&config.slots) {
             return Err(format!("slots: {} is not between 1 and 64", config.slots));

@@ -7,6 +7,7 @@ use super::config::{Config, DisksConfig, DriverConfig};
 use super::disk::{DiskError, DiskStore, FileStore};
 use super::driver::simulated::Simulated;
 use super::driver::uml::Uml;
+use super::driver::xen::Xen;
 use super::driver::{Driver, DriverError};
 use super::ledger::{Ledger, LedgerError};
 use super::transfer::{Cap, Identity, Server};
@@ -47,6 +48,7 @@ pub fn driver(config: &Config) -> Result<Box<dyn Driver>, DriverError> {
             Ok(Box::new(Simulated::new(simulated.clone(), &dir)?))
         }
         DriverConfig::Uml(uml) => Ok(Box::new(Uml::new(uml.clone(), dir)?)),
+        DriverConfig::Xen(xen) => Ok(Box::new(Xen::new(xen.clone(), dir)?)),
     }
 }
 
@@ -70,7 +72,7 @@ impl Host {
         );
         host.provision_missing = match &config.driver {
             DriverConfig::Simulated(simulated) => simulated.provision_missing,
-            DriverConfig::Uml(_) => false,
+            DriverConfig::Uml(_) | DriverConfig::Xen(_) => false,
         };
         Ok(host)
     }

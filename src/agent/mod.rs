@@ -18,5 +18,6 @@ pub mod overrule;
 pub mod process;
 pub mod run;
 pub mod source;
+pub mod status;
 pub mod steps;
 pub mod transfer;

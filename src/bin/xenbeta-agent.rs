@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use xenbeta::agent::config::Config;
 use xenbeta::agent::driver::simulated::guest;
 use xenbeta::agent::initramfs::{self, Compression, Options, Set};
-use xenbeta::agent::{check, enrol, overrule, run};
+use xenbeta::agent::{check, enrol, overrule, run, status};
 use xenbeta::domain::ids::LinodeId;
 
 const CONFIG: &str = "/etc/xenbeta/agent.toml";
@@ -45,6 +45,14 @@ enum Command {
     Check {
         #[arg(long, default_value = CONFIG)]
         config: PathBuf,
+    },
+    /// Each Linode of the ledger: its marks, whether it runs, what it is given and what it has used. Changes nothing
+    Status {
+        #[arg(long, default_value = CONFIG)]
+        config: PathBuf,
+        /// For programs: shares are differences between two of these
+        #[arg(long)]
+        json: bool,
     },
     /// Replace this host's credential by a new one
     Rotate {
@@ -211,6 +219,17 @@ fn act(command: Command) -> Result<ExitCode, Failure> {
                 println!("{line}");
             }
             if lines.iter().any(|line| !line.good) {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        Command::Status { config, json } => {
+            let status = status::status(&Config::load(&config)?)?;
+            if json {
+                println!("{}", serde_json::to_string_pretty(&status)?);
+            } else {
+                print!("{}", status::table(&status));
+            }
+            if status.iter().any(|line| line.error.is_some()) {
                 return Ok(ExitCode::FAILURE);
             }
         }

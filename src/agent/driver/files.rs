@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::DriverError;
+
 /// Pids, domains and interfaces mean nothing in another boot of the host; this names the present one.
 pub fn boot_id() -> io::Result<String> {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned())
@@ -16,6 +18,16 @@ pub fn absent_is_fine(outcome: io::Result<()>) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
+}
+
+#[must_use]
+pub fn host(error: io::Error) -> DriverError {
+    DriverError::Host(error.to_string())
+}
+
+#[must_use]
+pub fn at(path: &Path, error: &io::Error) -> DriverError {
+    DriverError::Host(format!("{}: {error}", path.display()))
 }
 
 /// The path as text, if it can stand in a guest's configuration as it is: nothing that quotes, separates or escapes.
@@ -54,7 +66,7 @@ pub fn writer_of(files: &[PathBuf]) -> io::Result<Option<(u32, PathBuf)>> {
 }
 
 /// Files are one if device and inode agree; block devices if their numbers do, whichever node they were opened by.
-fn identity(meta: &fs::Metadata) -> (u64, u64) {
+pub fn identity(meta: &fs::Metadata) -> (u64, u64) {
     use std::os::unix::fs::FileTypeExt;
     if meta.file_type().is_block_device() {
         (u64::MAX, meta.rdev())

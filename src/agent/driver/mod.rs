@@ -6,6 +6,7 @@ mod files;
 mod net;
 pub mod simulated;
 pub mod uml;
+pub mod xen;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -99,4 +100,10 @@ pub trait Driver: Send + Sync {
 
     /// Sets it on the running guest. Idempotent; does nothing where the platform has no such setting.
     fn set_share(&self, linode: LinodeId, share: Share) -> Result<(), DriverError>;
+
+    /// Looks at what this platform needs of the host, for `xenbeta-agent check`: what was looked at, and what was found
+    /// or is wrong. Changes nothing.
+    fn examine(&self) -> Vec<(&'static str, Result<String, String>)> {
+        Vec::new()
+    }
 }

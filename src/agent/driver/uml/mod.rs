@@ -15,7 +15,6 @@ mod processes;
 mod stop;
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,7 +24,7 @@ pub use config::{KernelConfig, UmlConfig};
 use self::folder::{Folder, Record};
 use self::processes::Table;
 use self::stop::Stop;
-use super::files::{absent_is_fine, boot_id, plain, writer_of};
+use super::files::{absent_is_fine, at, boot_id, host, plain, writer_of};
 use super::net;
 use super::{Driver, DriverError, Guest, GuestState, Stopped};
 use crate::agent::command::Tool;
@@ -363,13 +362,4 @@ impl Driver for Uml {
     fn set_share(&self, _linode: LinodeId, _share: Share) -> Result<(), DriverError> {
         Ok(())
     }
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "`map_err` gives it away")]
-fn host(error: io::Error) -> DriverError {
-    DriverError::Host(error.to_string())
-}
-
-fn at(path: &Path, error: &io::Error) -> DriverError {
-    DriverError::Host(format!("{}: {error}", path.display()))
 }

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::folder::Folder;
+use super::mconsole;
 use super::processes::Table;
-use super::{host, mconsole};
-use crate::agent::driver::files::writer_of;
+use crate::agent::driver::files::{host, writer_of};
 use crate::agent::driver::{DriverError, Stopped};
 use crate::agent::process::ProcessRef;
 

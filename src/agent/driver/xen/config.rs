@@ -1,0 +1,191 @@
+//! The `xen` driver's part of the agent's configuration.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::agent::driver::files::plain;
+use crate::agent::driver::net::is_interface;
+use crate::domain::words::KernelFamily;
+
+/// With it a port of a Linode id up to nine digits keeps to the 15 characters of an interface's name.
+const PREFIX_LIMIT: usize = 5;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct XenConfig {
+    /// Stands in front of every domain's and port's name. Domains called so are this agent's, whoever made them.
+    #[serde(default = "default_prefix")]
+    pub prefix: String,
+    /// The bridge that the guests' ports join. It is the host's, and must exist.
+    pub bridge: String,
+    /// Memory for guests, in MiB; without it, all that Xen and the control domain leave.
+    pub memory_mb: Option<i64>,
+    /// Lets a guest use its own addresses only (needs `nft`).
+    #[serde(default = "default_anti_spoofing")]
+    pub anti_spoofing: bool,
+    /// Where `xenconsoled --log=guest` keeps what guests say.
+    #[serde(default = "default_console_dir")]
+    pub console_dir: PathBuf,
+    /// How much of a guest's console is kept, in KiB (half as much again of what went before).
+    #[serde(default = "default_console_kb")]
+    pub console_kb: u64,
+    pub kernels: Vec<KernelConfig>,
+}
+
+/// One kernel that config profiles can name. Several may be the same files.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KernelConfig {
+    pub id: String,
+    pub label: String,
+    pub family: KernelFamily,
+    pub path: PathBuf,
+    /// The provider's initramfs for it (`xenbeta-agent initramfs build`). Boot helpers run in it.
+    pub initramfs: Option<PathBuf>,
+    /// Where the kernel's modules are on this host. What guests get of them is in the initramfs.
+    pub modules: Option<PathBuf>,
+}
+
+impl KernelConfig {
+    /// The files a domain is built from.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        [Some(&self.path), self.initramfs.as_ref()]
+            .into_iter()
+            .flatten()
+            .map(PathBuf::as_path)
+    }
+}
+
+fn default_prefix() -> String {
+    "xb".to_owned()
+}
+
+fn default_anti_spoofing() -> bool {
+    true
+}
+
+fn default_console_dir() -> PathBuf {
+    PathBuf::from("/var/log/xen/console")
+}
+
+fn default_console_kb() -> u64 {
+    256
+}
+
+impl XenConfig {
+    /// Checks what the types do not.
+    ///
+    /// # Errors
+    /// What is wrong, with its key.
+    pub fn check(&self) -> Result<(), String> {
+        let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        if self.prefix.is_empty()
+            || self.prefix.len() > PREFIX_LIMIT
+            || !self.prefix.starts_with(|c: char| c.is_ascii_lowercase())
+            || !self.prefix.chars().all(lower)
+        {
+            return Err(format!(
+                "driver.prefix: {:?} is not 1 to {PREFIX_LIMIT} lower-case letters and digits, a letter first",
+                self.prefix
+            ));
+        }
+        if !is_interface(&self.bridge) {
+            return Err(format!(
+                "driver.bridge: {:?} is not the name of an interface",
+                self.bridge
+            ));
+        }
+        if let Some(memory) = self.memory_mb.filter(|memory| *memory < 1) {
+            return Err(format!("driver.memory_mb: {memory} is not positive"));
+        }
+        if !(4..=65_536).contains(&self.console_kb) {
+            return Err(format!(
+                "driver.console_kb: {} is not between 4 and 65536",
+                self.console_kb
+            ));
+        }
+        check_path("driver.console_dir", &self.console_dir)?;
+        self.check_kernels()
+    }
+
+    fn check_kernels(&self) -> Result<(), String> {
+        if self.kernels.is_empty() {
+            return Err("driver.kernels: none, so nothing could boot".to_owned());
+        }
+        for (at, kernel) in self.kernels.iter().enumerate() {
+            if kernel.id.is_empty() || self.kernels.iter().skip(at + 1).any(|k| k.id == kernel.id) {
+                return Err(format!(
+                    "driver.kernels: id {:?} is empty or there twice",
+                    kernel.id
+                ));
+            }
+            check_path("driver.kernels.path", &kernel.path)?;
+            if let Some(initramfs) = &kernel.initramfs {
+                check_path("driver.kernels.initramfs", initramfs)?;
+            }
+            if let Some(modules) = &kernel.modules {
+                check_path("driver.kernels.modules", modules)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_path(key: &str, path: &Path) -> Result<(), String> {
+    if path.is_absolute() && plain(path).is_some() {
+        Ok(())
+    } else {
+        Err(format!(
+            "{key}: {} is not an absolute path of plain characters",
+            path.display()
+        ))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"
+        bridge = "xenbr0"
+        [[kernels]]
+        id = "2.6.18-xen"
+        label = "2.6.18"
+        family = "2.6"
+        path = "/boot/vmlinuz-xenu"
+        initramfs = "/var/lib/xenbeta/xenu.img"
+    "#;
+
+    fn parse(text: &str) -> Result<XenConfig, String> {
+        let config: XenConfig = toml::from_str(text).map_err(|error| error.to_string())?;
+        config.check().map(|()| config)
+    }
+
+    #[test]
+    fn the_least_there_can_be_is_enough() {
+        let config = parse(GOOD).unwrap();
+        assert_eq!((config.prefix.as_str(), config.console_kb), ("xb", 256));
+        assert!(config.anti_spoofing && config.memory_mb.is_none());
+        assert_eq!(config.kernels.first().unwrap().files().count(), 2);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let bad = |from: &str, to: &str| {
+            assert!(GOOD.contains(from));
+            parse(&GOOD.replacen(from, to, 1)).unwrap_err()
+        };
+        let bridge = "bridge = \"xenbr0\"";
+        assert!(bad("xenbr0", "../br0").starts_with("driver.bridge"));
+        assert!(bad("xenbr0", "br0,script=/tmp/x").starts_with("driver.bridge"));
+        let with = |line: &str| bad(bridge, &format!("{bridge}\n{line}"));
+        assert!(with("memory_mb = 0").starts_with("driver.memory_mb"));
+        assert!(with("colour = 1").contains("colour"));
+        assert!(with("prefix = \"toolong\"").starts_with("driver.prefix"));
+        assert!(with("console_dir = \"log\"").starts_with("driver.console_dir"));
+        assert!(bad("/boot/vmlinuz-xenu", "/boot/a'b").starts_with("driver.kernels.path"));
+        assert!(bad("/var/lib/xenbeta/", "").starts_with("driver.kernels.initramfs"));
+    }
+}

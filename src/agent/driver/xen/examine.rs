@@ -1,0 +1,195 @@
+//! What `xenbeta-agent check` looks at on a Xen host.
+
+use std::fs;
+use std::path::Path;
+
+use super::config::XenConfig;
+use super::{filter, keeper, xl};
+use crate::agent::driver::DriverError;
+use crate::agent::driver::net;
+
+type Found = Result<String, String>;
+
+pub fn examine(config: &XenConfig) -> Vec<(&'static str, Found)> {
+    let info = xl::info().map_err(|error| error.to_string());
+    vec![
+        ("toolstack", toolstack(info.as_ref())),
+        ("memory", ballooning(info.as_ref())),
+        ("consoles", consoles(config)),
+        ("bridge", bridge(&config.bridge)),
+        (
+            "spoofing",
+            spoofing(config.anti_spoofing, filter::available()),
+        ),
+        ("kernels", kernels(config)),
+        ("xendomains", xendomains()),
+    ]
+}
+
+fn toolstack(info: Result<&xl::Info, &String>) -> Found {
+    let info = info.map_err(Clone::clone)?;
+    if info.scheduler != "credit2" {
+        return Err(format!(
+            "the scheduler is {}: weights are set under credit2 only",
+            info.scheduler
+        ));
+    }
+    Ok(format!(
+        "Xen {}, credit2, {} MiB free",
+        info.version, info.free_memory_mb
+    ))
+}
+
+/// The control domain's memory must not be what guests are given: it would shrink under the agent.
+fn ballooning(info: Result<&xl::Info, &String>) -> Found {
+    let info = info.map_err(Clone::clone)?;
+    let fixed = info
+        .commandline
+        .split_ascii_whitespace()
+        .any(|word| word.starts_with("dom0_mem="));
+    let text = fs::read_to_string("/etc/xen/xl.conf").unwrap_or_default();
+    if fixed || setting(&text, "autoballoon").as_deref() == Some("off") {
+        Ok("the control domain's is its own".to_owned())
+    } else {
+        Err("guests would take the control domain's: dom0_mem= on Xen's command line, or autoballoon=\"off\" in xl.conf"
+            .to_owned())
+    }
+}
+
+/// `key = "value"` of a file in the shell's or xl's way; the last one counts.
+fn setting(text: &str, key: &str) -> Option<String> {
+    text.lines().rev().find_map(|line| {
+        let (name, value) = line.split_once('=')?;
+        (name.trim() == key).then(|| value.trim().trim_matches(['"', '\'']).to_owned())
+    })
+}
+
+fn consoles(config: &XenConfig) -> Found {
+    keeper::consoles_are_logged().map_err(|error| error.to_string())??;
+    let dir = &config.console_dir;
+    if dir.is_dir() {
+        Ok(format!("kept in {}", dir.display()))
+    } else {
+        Err(format!("{} is not a folder", dir.display()))
+    }
+}
+
+fn bridge(bridge: &str) -> Found {
+    if !net::bridge_exists(bridge) {
+        return Err(format!("there is no bridge {bridge}"));
+    }
+    let filtered = fs::read_to_string("/proc/sys/net/bridge/bridge-nf-call-iptables");
+    if filtered.is_ok_and(|value| value.trim() != "0") {
+        return Err(format!(
+            "{bridge}: net.bridge.bridge-nf-call-iptables is on, so the host's own packet filter meets guests' traffic"
+        ));
+    }
+    Ok(bridge.to_owned())
+}
+
+fn spoofing(wanted: bool, available: Result<String, DriverError>) -> Found {
+    if !wanted {
+        return Err("anti_spoofing is off: guests can use each other's addresses".to_owned());
+    }
+    available
+        .map(|version| format!("guests are kept to their own addresses by {version}"))
+        .map_err(|error| format!("guests can use each other's addresses: {error}"))
+}
+
+fn kernels(config: &XenConfig) -> Found {
+    let missing: Vec<String> = config
+        .kernels
+        .iter()
+        .flat_map(|kernel| {
+            kernel
+                .files()
+                .filter(|path| !path.is_file())
+                .map(move |path| format!("{}: {} is not there", kernel.id, path.display()))
+        })
+        .collect();
+    if missing.is_empty() {
+        let with = config.kernels.iter().filter(|k| k.initramfs.is_some());
+        Ok(format!(
+            "{}, {} with an initramfs for boot helpers",
+            config.kernels.len(),
+            with.count()
+        ))
+    } else {
+        Err(missing.join("; "))
+    }
+}
+
+/// A guest saved at the host's shutdown and restored at its boot would run without the portal's word, with the memory of
+/// then on the disks of now.
+fn xendomains() -> Found {
+    let defaults = Path::new("/etc/default/xendomains");
+    let enabled = ["S", "2", "3", "4", "5"].iter().any(|level| {
+        let dir = fs::read_dir(format!("/etc/rc{level}.d"));
+        dir.into_iter().flatten().flatten().any(|entry| {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            name.starts_with('S') && name.ends_with("xendomains")
+        })
+    });
+    let text = fs::read_to_string(defaults).unwrap_or_default();
+    judge_xendomains(enabled, &text)
+}
+
+fn judge_xendomains(enabled: bool, defaults: &str) -> Found {
+    let saves = setting(defaults, "XENDOMAINS_SAVE").is_some_and(|dir| !dir.is_empty());
+    let restores = setting(defaults, "XENDOMAINS_RESTORE").is_none_or(|value| value == "true");
+    if enabled && saves && restores {
+        Err(
+            "guests are saved at shutdown and restored at boot without the portal's word: XENDOMAINS_RESTORE=false and \
+             XENDOMAINS_SAVE= in /etc/default/xendomains, or disable the service"
+                .to_owned(),
+        )
+    } else {
+        Ok("restores no guest".to_owned())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn info(scheduler: &str, commandline: &str) -> xl::Info {
+        xl::Info {
+            version: "4.17.5".to_owned(),
+            scheduler: scheduler.to_owned(),
+            commandline: commandline.to_owned(),
+            free_memory_mb: 1256,
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_host_is_said() {
+        assert!(
+            toolstack(Ok(&info("credit2", "")))
+                .unwrap()
+                .contains("4.17.5")
+        );
+        assert!(
+            toolstack(Ok(&info("credit", "")))
+                .unwrap_err()
+                .contains("credit2")
+        );
+        assert!(toolstack(Err(&"xl: not there".to_owned())).is_err());
+        assert!(ballooning(Ok(&info("credit2", "x dom0_mem=768M,max:768M y"))).is_ok());
+        assert!(spoofing(false, Ok("nft".to_owned())).is_err());
+        assert!(spoofing(true, Ok("nft".to_owned())).is_ok());
+        assert!(bridge("no-such-bridge").is_err());
+    }
+
+    #[test]
+    fn saved_guests_are_not_to_come_back() {
+        let stock = "XENDOMAINS_SAVE=/var/lib/xen/save\n# comment\nXENDOMAINS_RESTORE=true\n";
+        assert!(judge_xendomains(true, stock).is_err());
+        assert!(judge_xendomains(false, stock).is_ok());
+        assert!(judge_xendomains(true, &stock.replace("true", "false")).is_ok());
+        assert!(judge_xendomains(true, &stock.replace("/var/lib/xen/save", "\"\"")).is_ok());
+        assert_eq!(setting("a = \"off\"\n", "a").as_deref(), Some("off"));
+        assert_eq!(setting("#a=\"off\"\n", "a"), None);
+    }
+}

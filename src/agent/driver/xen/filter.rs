@@ -1,0 +1,227 @@
+//! Anti-spoofing: a guest can use its own MAC and its own addresses, and no others. One nftables table a guest, in the bridge's
+//! family and named after its port; made before the port exists, changed and removed in one transaction.
+
+use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+use std::time::Duration;
+
+use super::folder::replace;
+use crate::agent::command::Tool;
+use crate::agent::driver::DriverError;
+use crate::agent::driver::files::at;
+use crate::agent::driver::net::{addresses, mac_bytes};
+use crate::wire::GuestSpec;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Puts the guest's rules in place of earlier ones. `file` keeps them for people to read.
+pub fn install(file: &Path, port: &str, spec: &GuestSpec) -> Result<(), DriverError> {
+    replace(file, rules(port, spec)?.as_bytes()).map_err(|error| at(file, &error))?;
+    nft(&["-f".as_ref(), file])
+}
+
+/// Takes them away, if they are there.
+pub fn remove(port: &str) -> Result<(), DriverError> {
+    // Adding what may be there makes deleting it an error no more.
+    let text = format!("add table bridge {port}; delete table bridge {port}");
+    nft(&[text.as_ref()])
+}
+
+/// Can rules be made here at all? Says by what.
+pub fn available() -> Result<String, DriverError> {
+    let said = Tool::new("nft").arg("--version").limit(LIMIT).run();
+    let version = said.map_err(|error| DriverError::Host(error.to_string()))?;
+    Tool::new("nft")
+        .args(["list", "tables"])
+        .limit(LIMIT)
+        .run()
+        .map_err(|error| DriverError::Host(error.to_string()))?;
+    Ok(version.text().trim().to_owned())
+}
+
+fn nft(args: &[&Path]) -> Result<(), DriverError> {
+    Tool::new("nft")
+        .args(args)
+        .limit(LIMIT)
+        .run()
+        .map(drop)
+        .map_err(|error| DriverError::Host(error.to_string()))
+}
+
+/// What may come out of the guest. Everything is named; what is not named is dropped: other protocols (802.1Q, STP), other
+/// sources, answers for others, and router advertisements, redirects and DHCP answers, which nobody asks a guest for.
+fn rules(port: &str, spec: &GuestSpec) -> Result<String, DriverError> {
+    let mac = spec.mac.to_ascii_lowercase();
+    let bytes = mac_bytes(&mac).ok_or_else(|| DriverError::Host(format!("mac {:?}", spec.mac)))?;
+    let mut v4 = Vec::new();
+    let mut v6 = vec![link_local(bytes)];
+    for address in addresses(spec)? {
+        match address {
+            IpAddr::V4(address) => v4.push(address),
+            IpAddr::V6(address) => v6.push(address),
+        }
+    }
+    Ok(format!(
+        "add table bridge {port}\n\
+         delete table bridge {port}\n\
+         table bridge {port} {{\n\
+         \tchain from_guest {{\n\
+         \t\ttype filter hook prerouting priority -300; policy accept;\n\
+         \t\tiifname != \"{port}\" accept\n\
+         \t\tether saddr != {mac} drop\n\
+         {}\
+         {}\
+         \t\tdrop\n\
+         \t}}\n\
+         }}\n",
+        rules_v4(&mac, &v4),
+        rules_v6(&v6),
+    ))
+}
+
+fn rules_v4(mac: &str, own: &[Ipv4Addr]) -> String {
+    let mut text = String::new();
+    if own.is_empty() {
+        return text;
+    }
+    let set = joined(own.iter().map(ToString::to_string));
+    let card = format!(
+        "ether type arp arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp saddr ether {mac}"
+    );
+    let mut line = |rule: &str| {
+        let _ = writeln!(text, "\t\t{rule}");
+    };
+    line(&format!("{card} arp saddr ip {{ {set} }} accept"));
+    // A guest asks whether its own address is taken before it has one.
+    line(&format!(
+        "{card} arp operation request arp saddr ip 0.0.0.0 arp daddr ip {{ {set} }} accept"
+    ));
+    line("ether type ip udp sport 67 drop");
+    line(&format!("ether type ip ip saddr {{ {set} }} accept"));
+    text
+}
+
+fn rules_v6(own: &[Ipv6Addr]) -> String {
+    let set = joined(own.iter().map(ToString::to_string));
+    // The address a neighbour advertisement is about: 128 bits, 64 into the message.
+    let targets = joined(
+        own.iter()
+            .map(|address| format!("{:#x}", u128::from(*address))),
+    );
+    [
+        "ether type ip6 icmpv6 type { nd-router-advert, nd-redirect } drop".to_owned(),
+        "ether type ip6 udp sport 547 drop".to_owned(),
+        format!("ether type ip6 icmpv6 type nd-neighbor-advert @th,64,128 != {{ {targets} }} drop"),
+        format!("ether type ip6 ip6 saddr {{ {set} }} accept"),
+        // Before it has an address: is it taken, and which groups it listens to.
+        "ether type ip6 ip6 saddr :: icmpv6 type { nd-neighbor-solicit, mld2-listener-report } accept".to_owned(),
+    ]
+    .iter()
+    .map(|rule| format!("\t\t{rule}\n"))
+    .collect()
+}
+
+fn joined(items: impl Iterator<Item = String>) -> String {
+    items.collect::<Vec<_>>().join(", ")
+}
+
+/// The address every IPv6 interface has by its MAC (the modified EUI-64 form).
+fn link_local([a, b, c, d, e, f]: [u8; 6]) -> Ipv6Addr {
+    let pair = |high: u8, low: u8| u16::from(high) << 8 | u16::from(low);
+    Ipv6Addr::new(
+        0xfe80,
+        0,
+        0,
+        0,
+        pair(a ^ 2, b),
+        pair(c, 0xff),
+        pair(0xfe, d),
+        pair(e, f),
+    )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::domain::ids::IpId;
+    use crate::domain::words::IpKind;
+    use crate::wire::AddressSpec;
+
+    fn spec(addresses: &[&str]) -> GuestSpec {
+        let address = |address: &&str| AddressSpec {
+            id: IpId(1),
+            address: (*address).to_owned(),
+            prefix: 24,
+            gateway: None,
+            kind: IpKind::Public,
+        };
+        GuestSpec {
+            label: "a\" accept".to_owned(),
+            ram_mb: 64,
+            mac: "FE:fd:40:16:47:b4".to_owned(),
+            addresses: addresses.iter().map(address).collect(),
+            disks: vec![],
+            cpu_weight: 64,
+            io_priority: 4,
+        }
+    }
+
+    #[test]
+    fn the_whole_table() {
+        let text = rules(
+            "xb8204",
+            &spec(&["10.77.0.10", "192.168.1.2", "2001:db8::10"]),
+        )
+        .unwrap();
+        insta::assert_snapshot!(text.replace('\t', "  "), @r#"
+        add table bridge xb8204
+        delete table bridge xb8204
+        table bridge xb8204 {
+          chain from_guest {
+            type filter hook prerouting priority -300; policy accept;
+            iifname != "xb8204" accept
+            ether saddr != fe:fd:40:16:47:b4 drop
+            ether type arp arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp saddr ether fe:fd:40:16:47:b4 arp saddr ip { 10.77.0.10, 192.168.1.2 } accept
+            ether type arp arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp saddr ether fe:fd:40:16:47:b4 arp operation request arp saddr ip 0.0.0.0 arp daddr ip { 10.77.0.10, 192.168.1.2 } accept
+            ether type ip udp sport 67 drop
+            ether type ip ip saddr { 10.77.0.10, 192.168.1.2 } accept
+            ether type ip6 icmpv6 type { nd-router-advert, nd-redirect } drop
+            ether type ip6 udp sport 547 drop
+            ether type ip6 icmpv6 type nd-neighbor-advert @th,64,128 != { 0xfe80000000000000fcfd40fffe1647b4, 0x20010db8000000000000000000000010 } drop
+            ether type ip6 ip6 saddr { fe80::fcfd:40ff:fe16:47b4, 2001:db8::10 } accept
+            ether type ip6 ip6 saddr :: icmpv6 type { nd-neighbor-solicit, mld2-listener-report } accept
+            drop
+          }
+        }
+        "#);
+    }
+
+    #[test]
+    fn a_guest_without_addresses_may_say_nothing_by_ipv4() {
+        let text = rules("xb1", &spec(&[])).unwrap();
+        assert!(
+            !text.contains("saddr {  }")
+                && !text.contains("ether type ip ")
+                && !text.contains("arp")
+        );
+        assert!(text.contains("ip6 saddr { fe80::fcfd:40ff:fe16:47b4 }"));
+    }
+
+    #[test]
+    fn only_addresses_get_in() {
+        for address in [
+            "10.0.0.1/8",
+            "10.0.0.1 accept",
+            "",
+            "::1 }",
+            "10.0.0.1, 10.0.0.2",
+        ] {
+            assert!(rules("xb1", &spec(&[address])).is_err(), "{address}");
+        }
+        let mut other = spec(&[]);
+        other.mac = "fe:fd:40:16:47:b4 accept".to_owned();
+        assert!(rules("xb1", &other).is_err());
+    }
+}

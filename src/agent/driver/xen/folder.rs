@@ -1,0 +1,187 @@
+//! A Linode's folder in the driver's own: the file its domain is made from, the links to its kernel, and the record of its
+//! last start. The record says what to look for when the guest should be gone; it never says that it is there or is not.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::names;
+use crate::agent::driver::files::{absent_is_fine, boot_id};
+use crate::domain::ids::LinodeId;
+
+/// A guest that reboots has a new domain each time; older ones than so many are long gone.
+const DOMAINS_KEPT: usize = 8;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The host's boot: domains mean nothing in another one.
+    pub boot_id: String,
+    pub uuid: String,
+    pub since: DateTime<Utc>,
+    pub disks: Vec<PathBuf>,
+    /// Every domain the guest was seen as, the newest last.
+    pub domains: Vec<u32>,
+}
+
+impl Record {
+    /// True if the domain was not known.
+    pub fn note(&mut self, domain: u32) -> bool {
+        if self.domains.contains(&domain) {
+            return false;
+        }
+        self.domains.push(domain);
+        let extra = self.domains.len().saturating_sub(DOMAINS_KEPT);
+        self.domains.drain(..extra);
+        true
+    }
+}
+
+pub struct Folder {
+    dir: PathBuf,
+}
+
+impl Folder {
+    #[must_use]
+    pub fn new(state: &Path, prefix: &str, linode: LinodeId) -> Self {
+        Self {
+            dir: state.join(names::domain(prefix, linode)),
+        }
+    }
+
+    pub fn make(&self) -> io::Result<()> {
+        fs::create_dir_all(&self.dir)
+    }
+
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What `xl create` is given. Its path stands in the arguments of the `xl` that stays behind, and in no other's.
+    #[must_use]
+    pub fn domain_file(&self) -> PathBuf {
+        self.dir.join("domain.cfg")
+    }
+
+    /// A link to the kernel, and the guest's leave to reboot: `xl` opens it again to make a rebooted guest's domain, so
+    /// once the link is gone a reboot ends the guest, whoever notices it and whenever.
+    #[must_use]
+    pub fn kernel(&self) -> PathBuf {
+        self.dir.join("kernel")
+    }
+
+    #[must_use]
+    pub fn initramfs(&self) -> PathBuf {
+        self.dir.join("initramfs")
+    }
+
+    #[must_use]
+    pub fn filter(&self) -> PathBuf {
+        self.dir.join("filter.nft")
+    }
+
+    #[must_use]
+    pub fn earlier_console(&self) -> PathBuf {
+        self.dir.join("console.old")
+    }
+
+    pub fn permit(&self, kernel: &Path, initramfs: Option<&Path>) -> io::Result<()> {
+        self.forbid()?;
+        absent_is_fine(fs::remove_file(self.initramfs()))?;
+        if let Some(initramfs) = initramfs {
+            symlink(initramfs, self.initramfs())?;
+        }
+        symlink(kernel, self.kernel())
+    }
+
+    pub fn forbid(&self) -> io::Result<()> {
+        absent_is_fine(fs::remove_file(self.kernel()))
+    }
+
+    /// The record of the last start, if it was in this boot of the host.
+    pub fn record(&self) -> io::Result<Option<Record>> {
+        let text = match fs::read(self.dir.join("run.json")) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let record: Record = serde_json::from_slice(&text)?;
+        Ok((record.boot_id == boot_id()?).then_some(record))
+    }
+
+    /// Not fsynced, since it is void after a crash of the host.
+    pub fn write(&self, record: &Record) -> io::Result<()> {
+        replace(&self.dir.join("run.json"), &serde_json::to_vec(record)?)
+    }
+
+    pub fn forget(&self) -> io::Result<()> {
+        absent_is_fine(fs::remove_file(self.dir.join("run.json")))
+    }
+}
+
+/// A file whole or not at all, for this boot of the host.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut next = path.as_os_str().to_owned();
+    next.push(".next");
+    File::create(&next)?.write_all(bytes)?;
+    fs::rename(next, path)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn folder(dir: &Path) -> Folder {
+        let folder = Folder::new(dir, "xb", LinodeId(7));
+        folder.make().unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_record_is_of_one_boot_of_the_host() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = folder(dir.path());
+        assert!(folder.dir().ends_with("xb-7"));
+        assert_eq!(folder.record().unwrap(), None);
+        let mut record = Record {
+            boot_id: boot_id().unwrap(),
+            uuid: "u".to_owned(),
+            since: DateTime::default(),
+            disks: vec!["/dev/vg0/a".into()],
+            domains: vec![],
+        };
+        assert!(record.note(4) && !record.note(4));
+        (5..40).for_each(|domain| assert!(record.note(domain)));
+        assert_eq!(
+            (record.domains.len(), record.domains.last()),
+            (8, Some(&39))
+        );
+        folder.write(&record).unwrap();
+        assert_eq!(folder.record().unwrap().as_ref(), Some(&record));
+        record.boot_id = "another".to_owned();
+        folder.write(&record).unwrap();
+        assert_eq!(folder.record().unwrap(), None);
+        folder.forget().unwrap();
+        folder.forget().unwrap();
+    }
+
+    #[test]
+    fn the_leave_to_reboot_comes_and_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = folder(dir.path());
+        for initramfs in [Some(Path::new("/bin/sh")), None] {
+            folder.permit(Path::new("/bin/true"), initramfs).unwrap();
+            assert!(folder.kernel().exists());
+            assert_eq!(folder.initramfs().exists(), initramfs.is_some());
+        }
+        for _ in 0..2 {
+            folder.forbid().unwrap();
+            assert!(!folder.kernel().exists());
+        }
+    }
+}

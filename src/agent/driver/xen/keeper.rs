@@ -1,0 +1,100 @@
+//! The `xl` that `xl create` leaves behind for every domain: it waits for the domain's end, cleans up after it, and makes it
+//! anew if the guest rebooted. While it lives there may be a domain in a moment, even where there is none now.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::agent::driver::files::pids;
+use crate::agent::process::ProcessRef;
+
+/// Those of one guest, known by the file they were started with; also an `xl create` that is still at it.
+pub fn of(domain_file: &Path) -> io::Result<Vec<ProcessRef>> {
+    let wanted = domain_file.as_os_str().as_encoded_bytes();
+    let is_keeper = |pid: &u32| {
+        let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        keeps(&cmdline, wanted)
+    };
+    Ok(pids()?
+        .filter(is_keeper)
+        .filter_map(ProcessRef::of)
+        .collect())
+}
+
+/// `xl create FILE`, whatever its path and whatever ran it.
+fn keeps(cmdline: &[u8], domain_file: &[u8]) -> bool {
+    let args: Vec<&[u8]> = cmdline.split(|byte| *byte == 0).collect();
+    args.contains(&domain_file) && args.contains(&b"create".as_slice())
+}
+
+/// Is there a `xenconsoled` that keeps what guests say?
+pub fn consoles_are_logged() -> io::Result<Result<(), String>> {
+    for pid in pids()? {
+        let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        if let Some(logs) = logs_guests(&cmdline) {
+            return Ok(if logs {
+                Ok(())
+            } else {
+                Err("xenconsoled runs without --log=guest: nobody could say why a guest did not boot".to_owned())
+            });
+        }
+    }
+    Ok(Err(
+        "xenconsoled does not run: no guest would start".to_owned()
+    ))
+}
+
+/// `None`: that is another program.
+fn logs_guests(cmdline: &[u8]) -> Option<bool> {
+    let text = String::from_utf8_lossy(cmdline).into_owned();
+    let mut args = text.split('\0');
+    let program = args.next()?;
+    (program.rsplit('/').next() == Some("xenconsoled")).then(|| {
+        let args: Vec<&str> = args.collect();
+        let given = args.windows(2).find_map(|pair| match pair {
+            ["--log", value] => Some(*value),
+            _ => None,
+        });
+        let joined = args.iter().find_map(|arg| arg.strip_prefix("--log="));
+        matches!(joined.or(given), Some("guest" | "all"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_keeper_is_known_by_its_file() {
+        let file = b"/var/d/xb-7/domain.cfg".as_slice();
+        assert!(keeps(b"xl\0create\0/var/d/xb-7/domain.cfg\0", file));
+        assert!(keeps(
+            b"/usr/lib/xen-4.17/bin/xl\0-v\0create\0/var/d/xb-7/domain.cfg\0",
+            file
+        ));
+        for other in [
+            b"xl\0create\0/var/d/xb-70/domain.cfg\0".as_slice(),
+            b"vi\0/var/d/xb-7/domain.cfg\0",
+            b"xl\0create\0",
+            b"sh\0-c\0xl create /var/d/xb-7/domain.cfg\0",
+            b"",
+        ] {
+            assert!(!keeps(other, file));
+        }
+    }
+
+    #[test]
+    fn the_console_daemon_is_asked_for_its_arguments() {
+        assert_eq!(
+            logs_guests(b"xenconsoled\0--log=all\0--pid-file=/x\0"),
+            Some(true)
+        );
+        assert_eq!(
+            logs_guests(b"/usr/lib/xen-4.17/bin/xenconsoled\0--log\0guest\0"),
+            Some(true)
+        );
+        assert_eq!(logs_guests(b"xenconsoled\0--log=hv\0"), Some(false));
+        assert_eq!(logs_guests(b"xenconsoled\0"), Some(false));
+        assert_eq!(logs_guests(b"grep\0xenconsoled\0--log=all\0"), None);
+    }
+}

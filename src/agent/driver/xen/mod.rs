@@ -1,0 +1,530 @@
+//! Guests as Xen domains (PV), over the `xl` toolstack.
+//!
+//! The rule of this room: what is true is asked of the hypervisor and read from `/sys` and `/proc`, never remembered. A record
+//! of the last start only says what to look for; it never says that a guest is there or is not.
+//!
+//! * `names` and `domain_file` say what a guest is started as; `folder` keeps that; `hotplug.sh` connects its devices;
+//! * `xl` calls the toolstack; `keeper` finds the `xl` that stays with each domain; `backend` reads the devices' ends here;
+//! * `find` puts together what there is of a guest, and `stop` ends it;
+//! * `filter` keeps it to its own addresses; `share` gives it its part; `examine` looks at the host.
+
+mod backend;
+mod config;
+mod domain_file;
+mod examine;
+mod filter;
+mod find;
+mod folder;
+mod keeper;
+mod names;
+mod share;
+mod stop;
+mod xl;
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+
+pub use config::{KernelConfig, XenConfig};
+
+use self::find::{Found, Search};
+use self::folder::{Folder, Record};
+use super::console::Console;
+use super::files::{at, boot_id, host, plain, writer_of};
+use super::net;
+use super::{Driver, DriverError, Guest, GuestState, Stopped};
+use crate::agent::process::now;
+use crate::domain::ids::LinodeId;
+use crate::domain::words::Platform;
+use crate::wire::{BootSpec, GuestSpec, KernelReport, Sample, Share};
+
+/// A domain takes a little more than the memory its guest sees.
+const OVERHEAD_MB: i64 = 4;
+/// Xen wipes what a domain had before it gives it away again.
+const WIPED: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(250);
+/// Figures of all guests are read at once, and for so long the same reading serves the next guest's sample.
+const FRESH: Duration = Duration::from_secs(1);
+const HOTPLUG: &str = include_str!("hotplug.sh");
+
+/// Runs Linodes as Xen domains.
+pub struct Xen {
+    config: XenConfig,
+    state: PathBuf,
+    memory_total: OnceLock<i64>,
+    figures: Mutex<Option<Arc<Figures>>>,
+}
+
+/// Of all domains, at one moment.
+struct Figures {
+    read: Instant,
+    at: DateTime<Utc>,
+    domains: Vec<xl::Domain>,
+    weights: Vec<(u32, i64)>,
+}
+
+impl Xen {
+    /// `state` is the driver's own folder. What runs there already is found again.
+    ///
+    /// # Errors
+    /// If the configuration is wrong, or the folder cannot be made.
+    pub fn new(config: XenConfig, state: PathBuf) -> Result<Self, DriverError> {
+        config.check().map_err(DriverError::Host)?;
+        if plain(&state).is_none() || !state.is_absolute() {
+            return Err(DriverError::Host(format!(
+                "the driver's folder {} is not an absolute path of plain characters",
+                state.display()
+            )));
+        }
+        fs::create_dir_all(&state).map_err(|error| at(&state, &error))?;
+        let driver = Self {
+            config,
+            state,
+            memory_total: OnceLock::new(),
+            figures: Mutex::new(None),
+        };
+        let hotplug = driver.hotplug();
+        write_program(&hotplug, HOTPLUG).map_err(|error| at(&hotplug, &error))?;
+        Ok(driver)
+    }
+
+    /// The script that connects devices. A guest that reboots needs it as long as it lives.
+    fn hotplug(&self) -> PathBuf {
+        self.state.join("hotplug")
+    }
+
+    fn search(&self, linode: LinodeId) -> Result<Search, DriverError> {
+        let prefix = &self.config.prefix;
+        Search::new(prefix, linode, Folder::new(&self.state, prefix, linode))
+    }
+
+    fn console(&self, linode: LinodeId) -> Console {
+        let name = names::domain(&self.config.prefix, linode);
+        Console {
+            now: self.config.console_dir.join(format!("guest-{name}.log")),
+            earlier: Folder::new(&self.state, &self.config.prefix, linode).earlier_console(),
+        }
+    }
+
+    fn kernel(&self, id: &str) -> Result<&KernelConfig, DriverError> {
+        let known = self.config.kernels.iter().find(|kernel| kernel.id == id);
+        let kernel = known.ok_or_else(|| DriverError::Refused {
+            public: format!("The config profile's kernel {id} is not on this host."),
+            detail: format!("kernel {id:?} is not in driver.kernels"),
+        })?;
+        match kernel.files().find(|path| !path.is_file()) {
+            None => Ok(kernel),
+            Some(missing) => Err(DriverError::Host(format!(
+                "kernel {id}: {} is not there",
+                missing.display()
+            ))),
+        }
+    }
+
+    /// The domain that the guest runs as, by its port; costs no program.
+    fn domain(&self, linode: LinodeId) -> Option<u32> {
+        backend::domain_of(&net::port(&self.config.prefix, linode).ok()?)
+    }
+
+    /// Memory that a guest could have now: what Xen has free, and what an earlier run of the same guest still has. The
+    /// control domain is never made smaller for it.
+    fn memory_free_mb(&self, search: &Search) -> Result<i64, DriverError> {
+        let domains = xl::domains()?;
+        let sum = |ours: bool| -> i64 {
+            let guests = domains.iter().filter(|domain| domain.id != 0);
+            guests
+                .filter(|domain| search.is_ours(domain) == ours)
+                .map(|domain| domain.memory_mb)
+                .sum()
+        };
+        let free = xl::info()?.free_memory_mb + sum(true) - OVERHEAD_MB;
+        let allowed = self.config.memory_mb.map(|total| total - sum(false));
+        Ok(allowed.map_or(free, |allowed| allowed.min(free)))
+    }
+
+    fn check_memory(&self, search: &Search, boot: &BootSpec) -> Result<(), DriverError> {
+        let free = self.memory_free_mb(search)?;
+        if boot.ram_mb <= free {
+            return Ok(());
+        }
+        Err(DriverError::Refused {
+            public: format!(
+                "The host has not enough free memory for the Linode's {} MB.",
+                boot.ram_mb
+            ),
+            detail: format!("{free} MB are free"),
+        })
+    }
+
+    fn check(&self, spec: &GuestSpec, boot: &BootSpec) -> Result<(), DriverError> {
+        domain_file::check(spec, boot)?;
+        net::addresses(spec)?;
+        self.kernel(&boot.kernel)?;
+        if !net::bridge_exists(&self.config.bridge) {
+            return Err(DriverError::Host(format!(
+                "there is no bridge {}",
+                self.config.bridge
+            )));
+        }
+        Ok(())
+    }
+
+    /// Nothing of an earlier run may be left when a guest starts, and nobody else may hold its disks.
+    fn check_clear(search: &Search, disks: &[PathBuf]) -> Result<(), DriverError> {
+        let found = search.find()?;
+        let there = found.domains.first().map(|it| format!("domain {}", it.id));
+        let keeper = found
+            .keepers
+            .first()
+            .map(|it| format!("process {}", it.id()));
+        if let Some(there) = there.or(keeper) {
+            return Err(DriverError::Host(format!(
+                "Linode {} runs already, as {there}",
+                search.linode
+            )));
+        }
+        for disk in disks {
+            fs::metadata(disk).map_err(|error| at(disk, &error))?;
+        }
+        let mut left = search.left()?;
+        left.extend(backend::holders(disks).map_err(host)?);
+        if !left.is_empty() {
+            return Err(DriverError::Host(format!(
+                "Linode {} does not run, but there is still: {}",
+                search.linode,
+                left.join(", ")
+            )));
+        }
+        match writer_of(disks).map_err(host)? {
+            None => Ok(()),
+            Some((pid, path)) => Err(DriverError::Host(format!(
+                "{} is open for writing by process {pid}",
+                path.display()
+            ))),
+        }
+    }
+
+    fn filter(&self, search: &Search, spec: &GuestSpec) -> Result<(), DriverError> {
+        if !self.config.anti_spoofing {
+            tracing::warn!(linode = %search.linode, "anti_spoofing is off: the guest can use any address");
+            return Ok(());
+        }
+        if let Err(error) = filter::available() {
+            tracing::error!(linode = %search.linode, %error, "no anti-spoofing: the guest can use any address");
+            return Ok(());
+        }
+        filter::install(&search.folder.filter(), &search.port, spec)
+    }
+
+    fn launch(
+        &self,
+        search: &mut Search,
+        guest: &Guest<'_>,
+        disks: Vec<PathBuf>,
+    ) -> Result<(), DriverError> {
+        let kernel = self.kernel(&guest.boot.kernel)?;
+        let folder = &search.folder;
+        let inside = |error| at(folder.dir(), &error);
+        let uuid = names::uuid(&self.config.prefix, guest.linode)?;
+        let (link, initramfs) = (folder.kernel(), folder.initramfs());
+        let place = domain_file::Place {
+            name: &search.name,
+            uuid: &uuid,
+            kernel: &link,
+            initramfs: kernel.initramfs.as_ref().map(|_| initramfs.as_path()),
+            hotplug: &self.hotplug(),
+            bridge: &self.config.bridge,
+            port: &search.port,
+        };
+        let text = domain_file::text(guest, &place)?;
+        folder.make().map_err(inside)?;
+        self.filter(search, guest.spec)?;
+        // What was said before this start stays, apart. No domain is there that its log could be taken from.
+        self.console(guest.linode).bound(0).map_err(host)?;
+        let record = Record {
+            boot_id: boot_id().map_err(host)?,
+            uuid,
+            since: now(),
+            disks,
+            domains: Vec::new(),
+        };
+        folder.write(&record).map_err(inside)?;
+        folder::replace(&folder.domain_file(), text.as_bytes()).map_err(inside)?;
+        folder
+            .permit(&kernel.path, kernel.initramfs.as_deref())
+            .map_err(inside)?;
+        search.record = Some(record);
+        xl::create(&search.folder.domain_file())?;
+        if let Some(domain) = backend::domain_of(&search.port) {
+            search.note(domain)?;
+            share::settle(search.port.clone(), guest.spec.io_priority);
+        }
+        Ok(())
+    }
+
+    /// After a stop the memory of the earlier run may not be wiped yet.
+    fn wait_for_memory(&self, search: &Search, boot: &BootSpec) -> Result<(), DriverError> {
+        let deadline = Instant::now() + WIPED;
+        loop {
+            match self.check_memory(search, boot) {
+                Err(DriverError::Refused { .. }) if Instant::now() < deadline => {
+                    thread::sleep(POLL)
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn figures(&self) -> Result<Arc<Figures>, DriverError> {
+        let mut kept = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(figures) = kept.as_ref().filter(|it| it.read.elapsed() < FRESH) {
+            return Ok(Arc::clone(figures));
+        }
+        let weights = xl::weights()?;
+        let figures = Arc::new(Figures {
+            at: now(),
+            domains: xl::domains()?,
+            weights,
+            read: Instant::now(),
+        });
+        *kept = Some(Arc::clone(&figures));
+        Ok(figures)
+    }
+
+    /// Ends the state in which a guest ended, and the `xl` that would have cleaned up after it was killed: its domain runs
+    /// nothing any more, but stays, and would be taken for a guest that runs.
+    fn bury(search: &mut Search, found: &Found) -> Result<Found, DriverError> {
+        if !found.forsaken() {
+            return Ok(found.clone());
+        }
+        for domain in &found.domains {
+            search.note(domain.id)?;
+            // Someone else may be at it; the next look tells.
+            let _ = xl::destroy(domain.id);
+        }
+        search.find()
+    }
+}
+
+/// Written whole and then made runnable, so that nobody runs half of it.
+fn write_program(path: &Path, text: &str) -> io::Result<()> {
+    let mut next = path.as_os_str().to_owned();
+    next.push(".next");
+    let mut file = fs::OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o755)
+        .open(&next)?;
+    file.write_all(text.as_bytes())?;
+    drop(file);
+    fs::rename(next, path)
+}
+
+impl Driver for Xen {
+    fn platform(&self) -> Platform {
+        Platform::Xen
+    }
+
+    fn kernels(&self) -> Vec<KernelReport> {
+        let there = |path: &Option<PathBuf>| path.as_ref().is_some_and(|path| path.exists());
+        let report = |kernel: &KernelConfig| KernelReport {
+            id: kernel.id.clone(),
+            label: kernel.label.clone(),
+            family: kernel.family,
+            modules: there(&kernel.modules),
+            initramfs: there(&kernel.initramfs),
+        };
+        let kernels = self.config.kernels.iter();
+        kernels
+            .filter(|kernel| kernel.files().all(Path::is_file))
+            .map(report)
+            .collect()
+    }
+
+    /// Without a setting: what is free and what guests have. That does not change while the host runs, so it is asked once.
+    fn memory_total_mb(&self) -> i64 {
+        if let Some(total) = self.config.memory_mb.or(self.memory_total.get().copied()) {
+            return total;
+        }
+        let total = || -> Result<i64, DriverError> {
+            let domains = xl::domains()?;
+            let guests = domains.iter().filter(|domain| domain.id != 0);
+            let used: i64 = guests.map(|domain| domain.memory_mb).sum();
+            Ok(xl::info()?.free_memory_mb + used)
+        };
+        match total() {
+            Ok(total) => *self.memory_total.get_or_init(|| total),
+            Err(error) => {
+                tracing::warn!(%error, "the host's memory is not known");
+                0
+            }
+        }
+    }
+
+    fn preflight(
+        &self,
+        linode: LinodeId,
+        spec: &GuestSpec,
+        boot: &BootSpec,
+    ) -> Result<(), DriverError> {
+        let search = self.search(linode)?;
+        self.check(spec, boot)?;
+        self.check_memory(&search, boot)
+    }
+
+    fn start(&self, guest: &Guest<'_>) -> Result<(), DriverError> {
+        let mut search = self.search(guest.linode)?;
+        self.check(guest.spec, guest.boot)?;
+        let disks: Vec<PathBuf> = guest.disks.iter().map(|(_, path)| path.clone()).collect();
+        Self::check_clear(&search, &disks)?;
+        self.wait_for_memory(&search, guest.boot)?;
+        self.launch(&mut search, guest, disks).inspect_err(|_| {
+            // A start that failed leaves nothing behind; if even that fails, `state` goes on saying what is there.
+            let _ = self.stop(guest.linode, Duration::ZERO);
+        })
+    }
+
+    fn stop(&self, linode: LinodeId, limit: Duration) -> Result<Stopped, DriverError> {
+        stop::stop(&mut self.search(linode)?, limit)
+    }
+
+    fn state(&self, linode: LinodeId) -> Result<GuestState, DriverError> {
+        let mut search = self.search(linode)?;
+        let keepers = search.keepers()?;
+        let since = |search: &Search| {
+            let known = search.record.as_ref().map(|record| record.since);
+            known.unwrap_or_else(|| keepers.first().map_or_else(now, |keeper| keeper.since()))
+        };
+        let running = |search: &Search, what: &str| GuestState::Running {
+            id: match &search.record {
+                Some(record) => format!("{what}.{}", record.uuid),
+                None => what.to_owned(),
+            },
+            since: since(search),
+        };
+        // A console that cannot be cut is no reason not to say what runs.
+        let _ = self.console(linode).bound(self.config.console_kb * 1024);
+        if let (Some(domain), false) = (backend::domain_of(&search.port), keepers.is_empty()) {
+            search.note(domain)?;
+            return Ok(running(&search, &domain.to_string()));
+        }
+        let found = search.find()?;
+        let found = Self::bury(&mut search, &found)?;
+        if let Some(domain) = found.domains.iter().max_by_key(|domain| domain.id) {
+            search.note(domain.id)?;
+            return Ok(running(&search, &domain.id.to_string()));
+        }
+        if !found.keepers.is_empty() {
+            // It reboots, or what is left of it is just being taken away.
+            return Ok(running(&search, "none"));
+        }
+        if search.left()?.is_empty() {
+            Ok(GuestState::Absent)
+        } else {
+            // Its devices hold the disks: that is not absent.
+            Ok(running(&search, "left"))
+        }
+    }
+
+    fn guests(&self) -> Result<Vec<LinodeId>, DriverError> {
+        let prefix = &self.config.prefix;
+        let mut running: Vec<LinodeId> = xl::domains()?
+            .iter()
+            .filter_map(|domain| {
+                names::linode_of(prefix, &domain.name)
+                    .or_else(|| names::linode_of_uuid(prefix, &domain.uuid))
+            })
+            .collect();
+        for entry in fs::read_dir(&self.state).map_err(host)?.flatten() {
+            let name = entry.file_name();
+            let linode = name
+                .to_str()
+                .and_then(|name| names::linode_of(prefix, name));
+            if let Some(linode) = linode
+                && !self.search(linode)?.keepers()?.is_empty()
+            {
+                running.push(linode);
+            }
+        }
+        running.sort_unstable();
+        running.dedup();
+        Ok(running)
+    }
+
+    fn announce(&self, _linode: LinodeId, spec: &GuestSpec) -> Result<(), DriverError> {
+        net::announce(&self.config.bridge, spec)
+    }
+
+    /// The port goes with its domain; what is left is the guest's filter.
+    fn withdraw(&self, linode: LinodeId) -> Result<(), DriverError> {
+        let search = self.search(linode)?;
+        if net::sys(&search.port).exists() {
+            return Err(DriverError::Host(format!(
+                "the port {} is still there",
+                search.port
+            )));
+        }
+        if search.folder.filter().exists() {
+            filter::remove(&search.port)?;
+            fs::remove_file(search.folder.filter()).map_err(host)?;
+        }
+        Ok(())
+    }
+
+    fn console_tail(&self, linode: LinodeId, lines: usize) -> String {
+        self.console(linode).tail(lines)
+    }
+
+    fn sample(&self, linode: LinodeId) -> Option<Sample> {
+        let id = self.domain(linode)?;
+        let figures = self.figures().ok()?;
+        let domain = figures.domains.iter().find(|domain| domain.id == id)?;
+        let disk = backend::traffic(id);
+        let port = net::port(&self.config.prefix, linode).ok()?;
+        let (net_in_bytes, net_out_bytes) = net::traffic(&port);
+        Some(Sample {
+            at: figures.at,
+            cpu_ms: domain.cpu_ms,
+            disk_read_bytes: disk.read_bytes,
+            disk_write_bytes: disk.write_bytes,
+            disk_read_ops: disk.reads,
+            disk_write_ops: disk.writes,
+            net_in_bytes,
+            net_out_bytes,
+        })
+    }
+
+    /// `None` until the guest has connected its disks: there is nothing yet that could have a level.
+    fn share(&self, linode: LinodeId) -> Option<Share> {
+        let id = self.domain(linode)?;
+        Some(Share {
+            cpu_weight: share::weight(id, &self.figures().ok()?.weights)?,
+            io_priority: share::io_priority(id).ok()??,
+        })
+    }
+
+    fn set_share(&self, linode: LinodeId, share: Share) -> Result<(), DriverError> {
+        domain_file::check_weight(share.cpu_weight)?;
+        let id = self.domain(linode).ok_or_else(|| {
+            DriverError::Host(format!(
+                "Linode {linode} has no domain that could be given a share"
+            ))
+        })?;
+        let mut kept = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = None;
+        drop(kept);
+        share::set_weight(id, share.cpu_weight)?;
+        share::set_io_priority(id, share.io_priority)
+    }
+
+    fn examine(&self) -> Vec<(&'static str, Result<String, String>)> {
+        examine::examine(&self.config)
+    }
+}

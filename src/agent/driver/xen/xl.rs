@@ -1,0 +1,327 @@
+//! The toolstack: every call of `xl` there is, and what it says read strictly. Tables are read where `xl` has no stable
+//! JSON for them (it has none for the state and the CPU time of a domain).
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::agent::command::Tool;
+use crate::agent::driver::DriverError;
+
+const LOOK_LIMIT: Duration = Duration::from_secs(30);
+/// `xl` reads the kernel, builds the domain and connects its devices; each hotplug script has ten seconds of libxl's own.
+const CREATE_LIMIT: Duration = Duration::from_secs(180);
+const DESTROY_LIMIT: Duration = Duration::from_secs(60);
+/// More of a table than this is not read: `command` keeps no more of what a program says, and half a list is no list.
+const TABLE_LIMIT: usize = 250 * 1024;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Domain {
+    pub id: u32,
+    /// `(null)` while it is made or destroyed.
+    pub name: String,
+    pub memory_mb: i64,
+    pub vcpus: u32,
+    /// It ended, and was not cleaned up yet.
+    pub shut_down: bool,
+    pub crashed: bool,
+    pub dying: bool,
+    /// CPU time of all its vCPUs, to a tenth of a second.
+    pub cpu_ms: u64,
+    pub uuid: String,
+}
+
+impl Domain {
+    /// It runs, or could yet.
+    #[must_use]
+    pub fn alive(&self) -> bool {
+        !self.shut_down && !self.dying
+    }
+}
+
+/// What the hypervisor says of itself, as far as it is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Info {
+    pub version: String,
+    pub scheduler: String,
+    pub commandline: String,
+    pub free_memory_mb: i64,
+}
+
+fn xl(args: &[&str], limit: Duration) -> Result<String, DriverError> {
+    let said = Tool::new("xl").args(args).limit(limit).run();
+    said.map(|said| said.text())
+        .map_err(|error| DriverError::Host(error.to_string()))
+}
+
+fn odd(what: &str, why: String) -> DriverError {
+    DriverError::Host(format!("{what} said what is not understood: {why}"))
+}
+
+/// Every domain that the hypervisor knows, the control domain first.
+pub fn domains() -> Result<Vec<Domain>, DriverError> {
+    let text = xl(&["list", "-v"], LOOK_LIMIT)?;
+    parse_domains(&text).map_err(|why| odd("xl list -v", why))
+}
+
+pub fn info() -> Result<Info, DriverError> {
+    let text = xl(&["info"], LOOK_LIMIT)?;
+    parse_info(&text).map_err(|why| odd("xl info", why))
+}
+
+/// The weight of every domain under credit2.
+pub fn weights() -> Result<Vec<(u32, i64)>, DriverError> {
+    let text = xl(&["sched-credit2"], LOOK_LIMIT)?;
+    parse_weights(&text).map_err(|why| odd("xl sched-credit2", why))
+}
+
+pub fn set_weight(domain: u32, weight: i64) -> Result<(), DriverError> {
+    let (domain, weight) = (domain.to_string(), weight.to_string());
+    let args = ["sched-credit2", "-d", &domain, "-w", &weight];
+    xl(&args, LOOK_LIMIT).map(drop)
+}
+
+/// Makes the domain; `xl` leaves a process of itself behind that makes it anew if the guest reboots.
+pub fn create(file: &Path) -> Result<(), DriverError> {
+    let said = Tool::new("xl")
+        .arg("create")
+        .arg(file)
+        .limit(CREATE_LIMIT)
+        .run();
+    said.map(drop)
+        .map_err(|error| DriverError::Host(error.to_string()))
+}
+
+/// Asks the guest to end, by its `control/shutdown` node; returns at once.
+pub fn shutdown(domain: u32) -> Result<(), DriverError> {
+    xl(&["shutdown", &domain.to_string()], LOOK_LIMIT).map(drop)
+}
+
+pub fn destroy(domain: u32) -> Result<(), DriverError> {
+    xl(&["destroy", &domain.to_string()], DESTROY_LIMIT).map(drop)
+}
+
+/// `xl list -v`. The name may hold anything: columns are counted from the right.
+fn parse_domains(text: &str) -> Result<Vec<Domain>, String> {
+    if text.len() > TABLE_LIMIT {
+        return Err("it is too long".to_owned());
+    }
+    let mut lines = text.lines();
+    let header = lines.next().unwrap_or_default();
+    let columns: Vec<&str> = header.split_ascii_whitespace().collect();
+    if columns
+        != [
+            "Name",
+            "ID",
+            "Mem",
+            "VCPUs",
+            "State",
+            "Time(s)",
+            "UUID",
+            "Reason-Code",
+            "Security",
+            "Label",
+        ]
+    {
+        return Err(format!("its first line is {header:?}"));
+    }
+    let domains: Vec<Domain> = lines
+        .map(|line| parse_domain(line).ok_or_else(|| format!("{line:?}")))
+        .collect::<Result<_, _>>()?;
+    if domains.first().is_some_and(|first| first.id == 0) {
+        Ok(domains)
+    } else {
+        Err("the control domain is not in it".to_owned())
+    }
+}
+
+fn parse_domain(line: &str) -> Option<Domain> {
+    let mut fields = line.split_ascii_whitespace().rev();
+    let (_label, _reason, uuid, time, state) = (
+        fields.next()?,
+        fields.next()?,
+        fields.next()?,
+        fields.next()?,
+        fields.next()?,
+    );
+    let (vcpus, memory, id) = (fields.next()?, fields.next()?, fields.next()?);
+    let mut name: Vec<&str> = fields.collect();
+    name.reverse();
+    let flags: Vec<char> = state.chars().collect();
+    let [running, blocked, paused, shut_down, crashed, dying] = *flags.as_slice() else {
+        return None;
+    };
+    let set = |flag: char, letter: char| match flag {
+        '-' => Some(false),
+        found if found == letter => Some(true),
+        _ => None,
+    };
+    for (flag, letter) in [(running, 'r'), (blocked, 'b'), (paused, 'p')] {
+        set(flag, letter)?;
+    }
+    let (seconds, tenths) = time.split_once('.')?;
+    let (seconds, tenths): (u64, u64) = (seconds.parse().ok()?, tenths.parse().ok()?);
+    let is_uuid = uuid.len() == 36 && uuid.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
+    (is_uuid && tenths < 10 && !name.is_empty()).then_some(())?;
+    Some(Domain {
+        id: id.parse().ok()?,
+        name: name.join(" "),
+        memory_mb: memory.parse().ok()?,
+        vcpus: vcpus.parse().ok()?,
+        shut_down: set(shut_down, 's')?,
+        crashed: set(crashed, 'c')?,
+        dying: set(dying, 'd')?,
+        cpu_ms: seconds * 1000 + tenths * 100,
+        uuid: uuid.to_owned(),
+    })
+}
+
+fn parse_info(text: &str) -> Result<Info, String> {
+    let field = |name: &str| {
+        let found = text.lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            (key.trim_end() == name).then(|| value.trim().to_owned())
+        });
+        found.ok_or_else(|| format!("there is no {name}"))
+    };
+    let free = field("free_memory")?;
+    Ok(Info {
+        version: field("xen_version")?,
+        scheduler: field("xen_scheduler")?,
+        commandline: field("xen_commandline")?,
+        free_memory_mb: free
+            .parse()
+            .map_err(|_| format!("free_memory is {free:?}"))?,
+    })
+}
+
+/// `xl sched-credit2`: a line per CPU pool, each with its table.
+fn parse_weights(text: &str) -> Result<Vec<(u32, i64)>, String> {
+    if text.len() > TABLE_LIMIT {
+        return Err("it is too long".to_owned());
+    }
+    let mut weights = Vec::new();
+    for line in text.lines() {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        if fields.is_empty()
+            || line.starts_with("Cpupool ")
+            || fields == ["Name", "ID", "Weight", "Cap"]
+        {
+            continue;
+        }
+        let row = match fields.as_slice() {
+            [_, .., id, weight, _cap] => id.parse().ok().zip(weight.parse().ok()),
+            _ => None,
+        };
+        weights.push(row.ok_or_else(|| format!("{line:?}"))?);
+    }
+    Ok(weights)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use super::*;
+
+    // As Xen 4.17 printed them.
+    const LIST: &str = "\
+Name                                        ID   Mem VCPUs\tState\tTime(s)   UUID                            Reason-Code\tSecurity Label
+Domain-0                                     0   768     2     r-----     487.9 00000000-0000-0000-0000-000000000000        -                -
+xb-8204                                      4   128     1     r-----       0.9 78620000-0000-0000-200c-0123456789ab        -                -
+";
+    const ENDED: &str = "xb-8204                                      4   128     1     --psc-      43.6 78620000-0000-0000-200c-0123456789ab        3                -";
+    const DYING: &str = "(null)                                       4     0     1     --ps-d      43.6 78620000-0000-0000-200c-0123456789ab        1                -";
+    const WEIGHTS: &str = "\
+Cpupool Pool-0: ratelimit=1000us
+Name                                ID Weight  Cap
+Domain-0                             0    256    0
+xb-8204                              4    300    0
+";
+    const INFO: &str = "\
+host                   : xen1
+release                : 6.1.0-50-amd64
+version                : #1 SMP PREEMPT_DYNAMIC Debian 6.1.176-1 (2026-07-02)
+total_memory           : 2047
+free_memory            : 1256
+sharing_freed_memory   : 0
+xen_major              : 4
+xen_minor              : 17
+xen_extra              : .5
+xen_version            : 4.17.5
+xen_caps               : xen-3.0-x86_64 hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 
+xen_scheduler          : credit2
+platform_params        : virt_start=0xffff800000000000
+xen_changeset          : 
+xen_commandline        : dom0_mem=768M,max:768M console=com1 com1=115200,8n1 loglvl=warning
+";
+
+    #[test]
+    fn domains_are_read() {
+        let domains = parse_domains(LIST).unwrap();
+        assert_eq!(domains.len(), 2);
+        assert_eq!(
+            domains[1],
+            Domain {
+                id: 4,
+                name: "xb-8204".to_owned(),
+                memory_mb: 128,
+                vcpus: 1,
+                shut_down: false,
+                crashed: false,
+                dying: false,
+                cpu_ms: 900,
+                uuid: "78620000-0000-0000-200c-0123456789ab".to_owned(),
+            }
+        );
+        let ended = parse_domain(ENDED).unwrap();
+        assert!(ended.shut_down && ended.crashed && ended.cpu_ms == 43_600);
+        let dying = parse_domain(DYING).unwrap();
+        assert_eq!(
+            (dying.name.as_str(), dying.crashed, dying.dying),
+            ("(null)", false, true)
+        );
+        assert!(!ended.dying && !dying.alive() && !ended.alive());
+        let odd_name = DYING.replace("(null)", "a name  x");
+        assert_eq!(parse_domain(&odd_name).unwrap().name, "a name x");
+    }
+
+    #[test]
+    fn a_table_that_is_not_understood_is_an_error_and_not_an_empty_host() {
+        for text in [
+            "",
+            "Name ID Mem VCPUs State Time(s)\n",
+            &LIST.replace("Reason-Code", "Code"),
+            &LIST.replace("768     2", "768"),
+            &LIST.replace("r-----       0.9", "q-----       0.9"),
+            &LIST.replace("       0.9 ", "       1.10 "),
+            &LIST.replace("-0123456789ab", ""),
+            &LIST
+                .lines()
+                .filter(|line| !line.starts_with("Domain-0"))
+                .map(|line| format!("{line}\n"))
+                .collect::<String>(),
+            &format!("{LIST}\nlibxl: error"),
+        ] {
+            assert!(parse_domains(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_hypervisor_says_of_itself() {
+        let info = parse_info(INFO).unwrap();
+        assert_eq!(
+            (info.free_memory_mb, info.scheduler.as_str()),
+            (1256, "credit2")
+        );
+        assert!(info.commandline.starts_with("dom0_mem=768M") && info.version == "4.17.5");
+        assert!(parse_info(&INFO.replace("1256", "1k")).is_err());
+        assert!(parse_info("").is_err());
+    }
+
+    #[test]
+    fn weights_are_read() {
+        assert_eq!(parse_weights(WEIGHTS).unwrap(), [(0, 256), (4, 300)]);
+        assert!(parse_weights("xb-8204 4 300").is_err());
+        assert!(parse_weights(&WEIGHTS.replace("300", "none")).is_err());
+        assert!(parse_weights("").unwrap().is_empty());
+    }
+}
