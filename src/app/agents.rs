@@ -279,7 +279,12 @@ impl App {
                     console,
                 } => {
                     if let Some(console) = console {
-                        fleet::set_console(conn, job.linode_id, &endings::console_text(console))?;
+                        fleet::set_console(
+                            conn,
+                            job.linode_id,
+                            &endings::console_text(console),
+                            now,
+                        )?;
                     }
                     ending.failed(conn, *retry, public, detail)
                 }
@@ -325,20 +330,7 @@ pub fn adopt_all(conn: &mut Db, now: Time, host: HostId) -> Result<(), AppError>
         if linode.status == LinodeStatus::Provisioning
             && jobs::open_of_linode(conn, linode.id, &[JobKind::Adopt])?.is_none()
         {
-            jobs::enqueue(
-                conn,
-                &NewJob {
-                    host_id: host,
-                    linode_id: linode.id,
-                    migration_id: None,
-                    kind: JobKind::Adopt,
-                    state: JobState::Pending,
-                    epoch: linode.epoch,
-                    run_after: now,
-                    requested_by: None,
-                    entered_at: now,
-                },
-            )?;
+            jobs::enqueue(conn, &NewJob::own(&linode, JobKind::Adopt, now, None))?;
         }
     }
     Ok(())

@@ -1,8 +1,7 @@
 //! What the end of a job does: to the job, to its Linode, and to the migration whose step it was.
 
 use super::engine::{self, Given};
-use super::orders;
-use super::{App, AppError, Who};
+use super::{App, AppError, Who, orders, ownership};
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::{Event, Step};
 use crate::domain::time::Time;
@@ -156,6 +155,11 @@ impl Ending<'_> {
             };
             fleet::set_status(conn, self.job.linode_id, status, self.now)?;
         }
+        if let Report::Console { text } = report
+            && orders::is_current(conn, self.job.linode_id, self.job)?
+        {
+            fleet::set_console(conn, self.job.linode_id, &console_text(text), self.now)?;
+        }
         let Some((id, step)) = step_of(conn, self.job)? else {
             return Ok(());
         };
@@ -192,7 +196,7 @@ impl Ending<'_> {
         public: &str,
         console: &str,
     ) -> Result<(), AppError> {
-        fleet::set_console(conn, self.job.linode_id, &console_text(console))?;
+        fleet::set_console(conn, self.job.linode_id, &console_text(console), self.now)?;
         let current =
             orders::is_current(conn, self.job.linode_id, self.job)? && epoch == self.job.epoch;
         self.end(
@@ -228,24 +232,13 @@ impl Ending<'_> {
             to: (here, epoch + 1),
             only_unfetched: false,
         };
-        if !fleet::hand_over(conn, self.job.linode_id, handover)? {
+        let linode = self.job.linode_id;
+        if !ownership::hand_over(conn, self.now, self.who, linode, handover)? {
             return Ok(());
         }
         fleet::set_status(conn, self.job.linode_id, LinodeStatus::Offline, self.now)?;
-        jobs::enqueue(
-            conn,
-            &NewJob {
-                host_id: here,
-                linode_id: self.job.linode_id,
-                migration_id: None,
-                kind: JobKind::Start,
-                state: JobState::Pending,
-                epoch: epoch + 1,
-                run_after: self.now,
-                requested_by: None,
-                entered_at: self.now,
-            },
-        )?;
+        let linode = fleet::linode(conn, linode)?.ok_or(AppError::NotFound)?;
+        jobs::enqueue(conn, &NewJob::own(&linode, JobKind::Start, self.now, None))?;
         Ok(())
     }
 }
@@ -284,7 +277,8 @@ fn facts(row: &Migration, report: &Report) -> Change {
         | Report::Sealed { .. }
         | Report::Started { .. }
         | Report::StartFailedSealed { .. }
-        | Report::Stopped { .. } => {}
+        | Report::Stopped { .. }
+        | Report::Console { .. } => {}
     }
     change
 }
@@ -302,7 +296,8 @@ fn runs_after(kind: JobKind, report: &Report) -> Option<bool> {
         Report::Source { .. }
         | Report::Warm { .. }
         | Report::Copied { .. }
-        | Report::StartFailedSealed { .. } => None,
+        | Report::StartFailedSealed { .. }
+        | Report::Console { .. } => None,
     }
 }
 
@@ -320,6 +315,7 @@ fn summary(report: &Report) -> &'static str {
         Report::Started { running: true, .. } => "Started.",
         Report::Started { .. } => "Taken over; it stays off, as it was.",
         Report::StartFailedSealed { .. } => "It did not stay up.",
+        Report::Console { .. } => "Read.",
         Report::Stopped { forced: true } => "Shut down by force after its time limit.",
         Report::Stopped { .. } => "Shut down.",
     }

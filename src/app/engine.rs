@@ -1,9 +1,8 @@
 //! Carries a migration's transitions out: the pure decision of `domain::migration`, its effects, its event and its audit
 //! entry, in the caller's transaction.
 
-use super::letters;
-use super::profiles;
 use super::{App, AppError, Who, audit};
+use super::{letters, ownership, profiles};
 use crate::domain::ids::{HostId, MigrationId, UserId};
 use crate::domain::migration::{self as machine, Effect, Event, Letter, Refused, Side, Step};
 use crate::domain::time::Time;
@@ -270,7 +269,7 @@ impl Work<'_> {
             to: (row.destination_host_id, row.epoch + 1),
             only_unfetched: false,
         };
-        if !fleet::hand_over(self.conn, row.linode_id, handover)? {
+        if !ownership::hand_over(self.conn, self.now, self.who, row.linode_id, handover)? {
             return Err(AppError::Fault(format!(
                 "migration {}: the Linode is not its source's any more",
                 row.id
@@ -300,19 +299,6 @@ impl Work<'_> {
             ..Change::default()
         };
         rows::note(self.conn, row.id, &change)?;
-        let object = format!("linode {}", row.linode_id);
-        let (from, to) = (
-            format!("host {}", row.source_host_id),
-            format!("host {}", row.destination_host_id),
-        );
-        audit(
-            self.conn,
-            self.now,
-            self.who,
-            "owner",
-            &object,
-            (&from, &to),
-        )?;
         Ok(())
     }
 
@@ -325,7 +311,7 @@ impl Work<'_> {
             to: (row.source_host_id, epoch),
             only_unfetched: self.event == Event::RollBackUnfetched,
         };
-        if !fleet::hand_over(self.conn, row.linode_id, handover)? {
+        if !ownership::hand_over(self.conn, self.now, self.who, row.linode_id, handover)? {
             return Err(AppError::conflict(
                 "The destination has been told of its ownership meanwhile: this can no longer be taken back.",
             ));
@@ -342,19 +328,6 @@ impl Work<'_> {
             self.restore_profiles(row)?;
         }
         rows::note(self.conn, row.id, &change)?;
-        let object = format!("linode {}", row.linode_id);
-        let (from, to) = (
-            format!("host {}", linode.host_id),
-            format!("host {}", row.source_host_id),
-        );
-        audit(
-            self.conn,
-            self.now,
-            self.who,
-            "owner",
-            &object,
-            (&from, &to),
-        )?;
         Ok(())
     }
 

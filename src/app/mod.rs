@@ -20,6 +20,7 @@ pub mod letters;
 pub mod migrations;
 pub mod offers;
 pub mod orders;
+mod ownership;
 pub mod password;
 pub mod polls;
 pub mod power;

@@ -5,9 +5,7 @@ use super::letters::{self, About};
 use super::{Actor, App, AppError, audit, profiles};
 use crate::domain::ids::{HostId, LinodeId, RegistrationId};
 use crate::domain::placement::{self, Need, Room};
-use crate::domain::words::{
-    HostRole, MailKind, MigrationKind, MigrationState, Platform, RegistrationState,
-};
+use crate::domain::words::{HostRole, MailKind, MigrationKind, MigrationState, RegistrationState};
 use crate::store::db::Db;
 use crate::store::fleet::{self, Linode};
 use crate::store::migrations::{self as rows, Migration, NewMigration};
@@ -61,7 +59,7 @@ impl App {
                 let rooms = hosts::rooms(conn)?;
                 choose(&rooms, &need, Some(room.host))?;
             }
-            check_kernels(conn, &linode, room.platform)?;
+            check_kernels(conn, &linode, room.host)?;
             let programme = programme::get(conn, now)?;
             let new = NewMigration {
                 kind,
@@ -169,11 +167,23 @@ fn open_way_back(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
     }
 }
 
-fn check_kernels(conn: &mut Db, linode: &Linode, platform: Platform) -> Result<(), AppError> {
-    match profiles::translated(conn, linode, platform)? {
-        Ok(_) => Ok(()),
-        Err(error) => Err(AppError::conflict(format!(
+fn check_kernels(conn: &mut Db, linode: &Linode, to: HostId) -> Result<(), AppError> {
+    let there = hosts::host(conn, to)?.ok_or(AppError::NotFound)?;
+    let offered = there.kernel_list()?;
+    let pairs = profiles::translated(conn, linode, there.platform)?.map_err(|error| {
+        AppError::conflict(format!(
             "This Linode cannot be offered a migration: {error}."
-        ))),
+        ))
+    })?;
+    for profile in pairs.iter().map(|pair| &pair.after.profile) {
+        let known = offered.iter().any(|kernel| kernel.id == profile.kernel);
+        // A host that names none takes any, or was never heard of; its agent checks before anything is stopped.
+        if !known && !offered.is_empty() {
+            return Err(AppError::conflict(format!(
+                "{} does not have the kernel {}, which the config profile {} would need there.",
+                there.name, profile.kernel, profile.label
+            )));
+        }
     }
+    Ok(())
 }

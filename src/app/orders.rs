@@ -20,6 +20,9 @@ use crate::wire::{AddressSpec, BootSpec, DiskSpec, GuestSpec, Peer, Task};
 /// How long a clean shutdown may take where nobody chose a limit, in seconds.
 const STOP_LIMIT_S: u32 = 60;
 
+/// What the Linode's page shows of the console.
+const CONSOLE_LINES: u32 = 100;
+
 /// Why a job is not given out after all.
 pub enum Unfit {
     /// It was overtaken by events: end it, nobody needs it.
@@ -64,6 +67,10 @@ fn own_task(conn: &mut Db, job: &Job, linode: &Linode, guest: GuestSpec) -> Fit<
         (JobKind::Shutdown, _) => Ok(Task::Shutdown {
             epoch,
             stop_limit_s: STOP_LIMIT_S,
+        }),
+        (JobKind::Console, _) => Ok(Task::Console {
+            epoch,
+            lines: CONSOLE_LINES,
         }),
         // Owned again after a boot that failed: it stays off until its member boots it.
         (JobKind::Start, _) => fetched(conn, job)?.map(|()| Task::Start {
@@ -168,7 +175,7 @@ fn migration_task(
                 Ok(Task::Purge { epoch })
             }
         }
-        JobKind::Adopt | JobKind::Boot | JobKind::Reboot | JobKind::Shutdown => {
+        JobKind::Adopt | JobKind::Boot | JobKind::Reboot | JobKind::Shutdown | JobKind::Console => {
             Err(Unfit::Stale("not a step of a migration".to_owned()))
         }
     })

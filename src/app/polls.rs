@@ -10,6 +10,9 @@ use crate::store::hosts::{self, Seen};
 use crate::store::jobs;
 use crate::wire::{LinodeReport, Poll, Share};
 
+/// Kernels of one host that are kept.
+const MOST_KERNELS: usize = 100;
+
 impl App {
     /// Takes in what a poll reports: what the host has, and which jobs its agent holds. One transaction, and none at all
     /// if nothing is new. Answers with the shares that the host is to set.
@@ -55,6 +58,13 @@ impl App {
                 .map(|name| super::sign_in::clip(name, 200))
                 .collect();
             let unknown_disks = serde_json::to_string(&unknown).unwrap_or_else(|_| "[]".to_owned());
+            let kernels: Vec<_> = inventory
+                .kernels
+                .iter()
+                .take(MOST_KERNELS)
+                .filter(|kernel| kernel.id.len() <= 100 && kernel.label.len() <= 200)
+                .collect();
+            let kernels = serde_json::to_string(&kernels).unwrap_or_else(|_| "[]".to_owned());
             hosts::set_seen(
                 conn,
                 agent.host,
@@ -63,6 +73,7 @@ impl App {
                     disk_free_mb: inventory.disk_free_mb,
                     tells_changes: inventory.tells_changes,
                     unknown_disks: &unknown_disks,
+                    kernels: &kernels,
                     now,
                 },
             )?;

@@ -2,7 +2,7 @@
 
 use super::{Actor, App, AppError, audit};
 use crate::domain::ids::{ConfigId, JobId, LinodeId};
-use crate::domain::words::{JobKind, JobState, LinodeStatus, MigrationState};
+use crate::domain::words::{JobKind, LinodeStatus, MigrationState};
 use crate::store::jobs::{self, NewJob};
 use crate::store::{fleet, migrations};
 
@@ -66,24 +66,25 @@ impl App {
                     None => {}
                 }
             }
-            let id = jobs::enqueue(
-                conn,
-                &NewJob {
-                    host_id: linode.host_id,
-                    linode_id: linode.id,
-                    migration_id: None,
-                    kind,
-                    state: JobState::Pending,
-                    epoch: linode.epoch,
-                    run_after: now,
-                    requested_by: Some(actor.user),
-                    entered_at: now,
-                },
-            )?;
+            let id = jobs::enqueue(conn, &NewJob::own(&linode, kind, now, Some(actor.user)))?;
             fleet::set_status(conn, linode.id, status, now)?;
             let object = format!("linode {}", linode.id);
             audit(conn, now, actor.who(), "power", &object, (&linode.status.to_string(), &status.to_string()))?;
             Ok(id)
+        })
+    }
+
+    /// Asks the Linode's host for the last lines of its console. Asked for twice while it is under way, it is one job.
+    pub fn read_console(&self, actor: &Actor, linode: LinodeId) -> Result<JobId, AppError> {
+        let account = actor.require_account()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            let linode = fleet::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
+            if let Some(open) = jobs::open_of_linode(conn, linode.id, &[JobKind::Console])? {
+                return Ok(open.id);
+            }
+            let job = NewJob::own(&linode, JobKind::Console, now, Some(actor.user));
+            Ok(jobs::enqueue(conn, &job)?)
         })
     }
 }

@@ -1,10 +1,173 @@
 //! A Linode's config profiles as they are, and as they will be on another platform.
 
-use super::AppError;
+use super::{Actor, App, AppError, audit};
+use crate::domain::ids::{ConfigId, LinodeId};
+use crate::domain::names::Label;
 use crate::domain::translate::{self, NoKernel, Profile, Target, Translated};
-use crate::domain::words::Platform;
+use crate::domain::words::{Helper, MigrationState, Platform, RunLevel};
 use crate::store::db::Db;
-use crate::store::fleet::{self, ConfigProfile, Linode};
+use crate::store::fleet::{self, ConfigProfile, Linode, ProfileChange};
+use crate::store::{hosts, migrations};
+
+/// Characters of a profile's comments.
+const COMMENTS: usize = 1000;
+
+/// What a member may change of a config profile.
+#[derive(Debug, Clone)]
+pub struct ProfileEdit {
+    pub label: Label,
+    pub kernel: String,
+    /// With or without `/dev/`; a disk of the device map, or a partition of one.
+    pub root_device: String,
+    pub read_only_root: bool,
+    pub run_level: RunLevel,
+    /// MiB; 0 is all that the plan has.
+    pub ram_limit_mb: i64,
+    pub vcpus: i32,
+    pub comments: String,
+    pub helpers: Vec<Helper>,
+}
+
+impl App {
+    /// Changes a config profile. It holds from the next boot on.
+    pub fn edit_profile(
+        &self,
+        actor: &Actor,
+        linode: LinodeId,
+        id: ConfigId,
+        edit: &ProfileEdit,
+    ) -> Result<(), AppError> {
+        let account = actor.require_account()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            let linode = fleet::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let profiles = fleet::profiles_of(conn, linode.id)?;
+            let before = profiles
+                .iter()
+                .find(|it| it.id == id)
+                .ok_or(AppError::NotFound)?;
+            not_moving(conn, linode.id)?;
+            let twin = |it: &&ConfigProfile| it.id != id && it.label == edit.label.as_str();
+            if profiles.iter().any(|it| twin(&it)) {
+                return Err(invalid(
+                    "label",
+                    "Another config profile of this Linode has this name",
+                ));
+            }
+            check(conn, &linode, before, edit)?;
+            let change = ProfileChange {
+                label: edit.label.as_str(),
+                kernel_id: &edit.kernel,
+                root_device: &edit.root_device,
+                read_only_root: edit.read_only_root,
+                run_level: edit.run_level,
+                ram_limit_mb: edit.ram_limit_mb,
+                vcpus: edit.vcpus,
+                comments: &edit.comments,
+                helpers: &fleet::helpers_json(&edit.helpers)?,
+            };
+            fleet::change_profile(conn, id, &change)?;
+            let object = format!("linode {}, config profile {id}", linode.id);
+            let (old, new) = (before_text(before), format!("{change:?}"));
+            audit(conn, now, actor.who(), "profile", &object, (&old, &new))?;
+            Ok(())
+        })
+    }
+}
+
+/// As the change itself is written, so that both can be compared.
+fn before_text(row: &ConfigProfile) -> String {
+    let change = ProfileChange {
+        label: &row.label,
+        kernel_id: &row.kernel_id,
+        root_device: &row.root_device,
+        read_only_root: row.read_only_root,
+        run_level: row.run_level,
+        ram_limit_mb: row.ram_limit_mb,
+        vcpus: row.vcpus,
+        comments: &row.comments,
+        helpers: &row.helpers,
+    };
+    format!("{change:?}")
+}
+
+fn invalid(field: &'static str, message: impl Into<String>) -> AppError {
+    AppError::Invalid {
+        field,
+        message: message.into(),
+    }
+}
+
+/// What both hosts have agreed on must not change under them.
+fn not_moving(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
+    let moving = migrations::of_linode(conn, linode)?.iter().any(|row| {
+        matches!(
+            row.state,
+            MigrationState::Preparing
+                | MigrationState::Copying
+                | MigrationState::Switching
+                | MigrationState::Returning
+        )
+    });
+    if moving {
+        return Err(AppError::conflict(
+            "The Linode is being moved. Change its config profiles when that is done.",
+        ));
+    }
+    Ok(())
+}
+
+fn check(
+    conn: &mut Db,
+    linode: &Linode,
+    before: &ConfigProfile,
+    edit: &ProfileEdit,
+) -> Result<(), AppError> {
+    let plan = fleet::plan(conn, linode.plan_id)?;
+    let host = hosts::host(conn, linode.host_id)?.ok_or(AppError::NotFound)?;
+    let kernels = fleet::kernels(conn)?;
+    let offered = host.kernel_list()?;
+    let fits = kernels
+        .get(&edit.kernel)
+        .is_some_and(|kernel| kernel.platform == host.platform)
+        && (offered.is_empty() || offered.iter().any(|kernel| kernel.id == edit.kernel));
+    // What it has already may stay, also if the host lost it meanwhile.
+    if !fits && edit.kernel != before.kernel_id {
+        return Err(invalid("kernel", "Choose a kernel of the Linode's host"));
+    }
+    let root = edit
+        .root_device
+        .strip_prefix("/dev/")
+        .unwrap_or(&edit.root_device);
+    let disk = root.trim_end_matches(|c: char| c.is_ascii_digit());
+    if root.len() > 8 || !before.device_map()?.contains_key(disk) {
+        let known: Vec<String> = before.device_map()?.into_keys().collect();
+        return Err(invalid(
+            "root_device",
+            format!(
+                "Enter a device of this profile ({}), or a partition of one",
+                known.join(", ")
+            ),
+        ));
+    }
+    if !(0..=plan.ram_mb).contains(&edit.ram_limit_mb) {
+        let message = format!("Enter 0 for all of the plan, or up to {} MB", plan.ram_mb);
+        return Err(invalid("ram_limit_mb", message));
+    }
+    let most = match host.platform {
+        Platform::Uml => 1,
+        Platform::Xen => plan.vcpus.max(1),
+    };
+    // On UML the number does not count; what an import brought may stay.
+    if !(1..=most).contains(&edit.vcpus) && edit.vcpus != before.vcpus {
+        return Err(invalid("vcpus", format!("Enter a number from 1 to {most}")));
+    }
+    if edit.comments.chars().count() > COMMENTS {
+        let message = format!("Use {COMMENTS} characters or fewer");
+        return Err(invalid("comments", message));
+    }
+    Ok(())
+}
 
 /// One config profile with its counterpart.
 pub struct Pair {

@@ -57,6 +57,8 @@ words! {
         /// Take over knowledge of a Linode that already lives on this host (after an import).
         Adopt = "adopt",
         Boot = "boot", Reboot = "reboot", Shutdown = "shutdown",
+        /// Read the last lines of the guest's console.
+        Console = "console",
         PreflightSource = "preflight_source", PreflightDestination = "preflight_destination",
         Reserve = "reserve", OpenTransfer = "open_transfer", WarmCopy = "warm_copy", StopSeal = "stop_seal",
         FinalCopy = "final_copy",

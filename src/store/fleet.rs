@@ -50,6 +50,8 @@ pub struct Linode {
     pub boot_config_id: Option<ConfigId>,
     pub console: Option<String>,
     pub created_at: Time,
+    /// When `console` was read.
+    pub console_at: Option<Time>,
 }
 
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -311,9 +313,14 @@ pub fn set_status(
     Ok(())
 }
 
-pub fn set_console(conn: &mut Db, linode: LinodeId, console: &str) -> Result<(), StoreError> {
+pub fn set_console(
+    conn: &mut Db,
+    linode: LinodeId,
+    console: &str,
+    now: Time,
+) -> Result<(), StoreError> {
     diesel::update(linodes::table.find(linode))
-        .set(linodes::console.eq(console))
+        .set((linodes::console.eq(console), linodes::console_at.eq(now)))
         .execute(conn)?;
     Ok(())
 }
@@ -343,17 +350,39 @@ pub fn set_profile(
             config_profiles::root_device.eq(&profile.root_device),
             config_profiles::ram_limit_mb.eq(profile.ram_limit_mb),
             config_profiles::vcpus.eq(profile.vcpus),
-            config_profiles::helpers.eq(serde_json::to_string(&profile.helpers).map_err(json)?),
+            config_profiles::helpers.eq(helpers_json(&profile.helpers)?),
         ))
         .execute(conn)?;
     Ok(())
 }
 
-pub fn set_helpers(conn: &mut Db, id: ConfigId, helpers: &[Helper]) -> Result<(), StoreError> {
-    let text =
-        serde_json::to_string(helpers).map_err(|error| StoreError::Data(error.to_string()))?;
+pub fn helpers_json(helpers: &[Helper]) -> Result<String, StoreError> {
+    serde_json::to_string(helpers).map_err(|error| StoreError::Data(error.to_string()))
+}
+
+/// The parts of a config profile that its member edits.
+#[derive(Debug, AsChangeset)]
+#[diesel(table_name = config_profiles)]
+pub struct ProfileChange<'a> {
+    pub label: &'a str,
+    pub kernel_id: &'a str,
+    pub root_device: &'a str,
+    pub read_only_root: bool,
+    pub run_level: RunLevel,
+    pub ram_limit_mb: i64,
+    pub vcpus: i32,
+    pub comments: &'a str,
+    /// JSON: list of helper words.
+    pub helpers: &'a str,
+}
+
+pub fn change_profile(
+    conn: &mut Db,
+    id: ConfigId,
+    change: &ProfileChange<'_>,
+) -> Result<(), StoreError> {
     diesel::update(config_profiles::table.find(id))
-        .set(config_profiles::helpers.eq(text))
+        .set(change)
         .execute(conn)?;
     Ok(())
 }

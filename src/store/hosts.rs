@@ -14,6 +14,7 @@ use crate::domain::placement::Room;
 use crate::domain::text::Word;
 use crate::domain::time::Time;
 use crate::domain::words::{HostRole, HostState, MigrationState, Platform};
+use crate::wire::KernelReport;
 
 #[derive(Clone, Queryable, Selectable)]
 #[diesel(table_name = hosts)]
@@ -36,6 +37,16 @@ pub struct Host {
     pub unknown_disks: String,
     pub last_seen_at: Option<Time>,
     pub created_at: Time,
+    /// JSON: list of `wire::KernelReport`. Read it with [`Host::kernel_list`].
+    pub kernels: String,
+}
+
+impl Host {
+    /// The kernels its agent last reported; none from a host that was never heard of, or that takes any.
+    pub fn kernel_list(&self) -> Result<Vec<KernelReport>, StoreError> {
+        serde_json::from_str(&self.kernels)
+            .map_err(|error| StoreError::Data(format!("kernels of host {}: {error}", self.id)))
+    }
 }
 
 #[derive(Insertable)]
@@ -228,6 +239,8 @@ pub struct Seen<'a> {
     pub disk_free_mb: i64,
     pub tells_changes: bool,
     pub unknown_disks: &'a str,
+    /// JSON list of `wire::KernelReport`.
+    pub kernels: &'a str,
     pub now: Time,
 }
 
@@ -238,6 +251,7 @@ pub fn set_seen(conn: &mut Db, id: HostId, seen: &Seen<'_>) -> Result<(), StoreE
             hosts::disk_free_mb.eq(seen.disk_free_mb),
             hosts::tells_changes.eq(seen.tells_changes),
             hosts::unknown_disks.eq(seen.unknown_disks),
+            hosts::kernels.eq(seen.kernels),
             hosts::last_seen_at.eq(seen.now),
         ))
         .execute(conn)?;

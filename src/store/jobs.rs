@@ -8,6 +8,7 @@ use diesel::sql_types::{BigInt, HasSqlType, Text};
 use diesel::sqlite::Sqlite;
 
 use super::db::{Both, Db, StoreError, wake_on_commit};
+use super::fleet::Linode;
 use super::schema::jobs;
 use super::types::Utc;
 use super::wake::Wake;
@@ -57,6 +58,24 @@ pub struct NewJob {
     pub run_after: Time,
     pub requested_by: Option<UserId>,
     pub entered_at: Time,
+}
+
+impl NewJob {
+    /// A job on the Linode's own host under its present epoch, outside of any migration.
+    #[must_use]
+    pub fn own(linode: &Linode, kind: JobKind, now: Time, requested_by: Option<UserId>) -> Self {
+        Self {
+            host_id: linode.host_id,
+            linode_id: linode.id,
+            migration_id: None,
+            kind,
+            state: JobState::Pending,
+            epoch: linode.epoch,
+            run_after: now,
+            requested_by,
+            entered_at: now,
+        }
+    }
 }
 
 /// Enqueues a job and wakes its host when the transaction commits.

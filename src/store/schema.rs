@@ -85,6 +85,7 @@ diesel::table! {
         unknown_disks -> Text,
         last_seen_at -> Nullable<Utc>,
         created_at -> Utc,
+        kernels -> Text,
     }
 }
 
@@ -118,6 +119,7 @@ diesel::table! {
         boot_config_id -> Nullable<BigInt>,
         console -> Nullable<Text>,
         created_at -> Utc,
+        console_at -> Nullable<Utc>,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use actix_web::web::{ServiceConfig, get, post};
 
-use super::members::{account, beta, linode, linodes, migrate, migration, sign_in};
+use super::members::{account, beta, linode, linodes, migrate, migration, profile, sign_in};
 use super::{agent, assets, ops, staff};
 
 #[allow(clippy::too_many_lines, reason = "the whole surface on one screen")]
@@ -36,6 +36,18 @@ pub fn configure(surface: &mut ServiceConfig) {
         .route(
             "/members/linodes/{id}/shutdown",
             post().to(linode::shutdown),
+        )
+        .route(
+            "/members/linodes/{id}/console",
+            post().to(linode::read_console),
+        )
+        .route(
+            "/members/linodes/{id}/profiles/{profile}",
+            get().to(profile::show),
+        )
+        .route(
+            "/members/linodes/{id}/profiles/{profile}",
+            post().to(profile::save),
         )
         .route("/members/linodes/{id}/migrate", get().to(migrate::show))
         .route("/members/linodes/{id}/migrate", post().to(migrate::migrate))

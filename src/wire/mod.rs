@@ -175,6 +175,11 @@ pub enum Task {
         epoch: i64,
         stop_limit_s: u32,
     },
+    /// The last lines of the guest's console, running or not.
+    Console {
+        epoch: i64,
+        lines: u32,
+    },
     /// At the source: the disks are whole, the ledger agrees with `epoch`.
     PreflightSource {
         epoch: i64,
@@ -407,6 +412,9 @@ pub enum Report {
     },
     Stopped {
         forced: bool,
+    },
+    Console {
+        text: String,
     },
 }
 

@@ -25,4 +25,5 @@ mod mail;
 mod packaging;
 mod pages;
 mod polls;
+mod profiles;
 mod schema;

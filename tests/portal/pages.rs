@@ -375,6 +375,21 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
         "/members/linodes/{id}/shutdown",
         [303, 409, 404, 404],
     ),
+    (
+        "POST",
+        "/members/linodes/{id}/console",
+        [303, 303, 404, 404],
+    ),
+    (
+        "GET",
+        "/members/linodes/{id}/profiles/{profile}",
+        [303, 200, 404, 404],
+    ),
+    (
+        "POST",
+        "/members/linodes/{id}/profiles/{profile}",
+        [303, 400, 400, 404],
+    ),
     ("GET", "/members/linodes/{id}/migrate", [303, 303, 404, 404]),
     (
         "POST",
@@ -532,7 +547,7 @@ both_databases! {
                     path if path.contains("jobs/") => job.0,
                     _ => 987_654,
                 };
-                let url = path.replace("{id}", &id.to_string()).replace("{deed}", "cancel").replace("{token}", "none").replace("{name}", "x.css");
+                let url = path.replace("{id}", &id.to_string()).replace("{deed}", "cancel").replace("{profile}", "1").replace("{token}", "none").replace("{name}", "x.css");
                 let reply = ask(&mut browser, method, &url, &token);
                 assert_eq!(reply.status, expected, "{method} {url} as {email:?}: {} {}", reply.location, reply.text());
                 if reply.status == 303 && column == 0 && *path != "/logout" {

@@ -132,6 +132,9 @@ impl TestApp {
 
     pub fn success(&self, order: &Order) -> Report {
         match &order.task {
+            Task::Console { .. } => Report::Console {
+                text: "guest is up\n".to_owned(),
+            },
             Task::PreflightSource { .. } => Report::Source {
                 running: true,
                 total_bytes: 80 << 20,

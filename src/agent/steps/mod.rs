@@ -19,7 +19,7 @@ use crate::domain::ids::{DiskId, LinodeId};
 use crate::wire::{GuestSpec, Order, Outcome, Report, Task};
 
 /// How many lines of a guest's console go into a report.
-const CONSOLE_LINES: usize = 60;
+const CONSOLE_LINES: usize = 100;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StepError {
@@ -107,6 +107,7 @@ fn dispatch(work: &Work<'_>, order: &Order) -> Result<Report, StepError> {
             epoch,
             stop_limit_s,
         } => power::shutdown(work, *epoch, *stop_limit_s),
+        Task::Console { epoch, lines } => power::console(work, *epoch, *lines),
         Task::PreflightSource { epoch, guest } => preflight::source(work, *epoch, guest),
         Task::PreflightDestination { guest, boots, .. } => {
             preflight::destination(work, guest, boots)

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use super::{StepError, Work};
+use super::{CONSOLE_LINES, StepError, Work};
 use crate::agent::disk::{DiskError, DiskFault};
 use crate::agent::driver::{Guest, GuestState, Stopped};
 use crate::agent::ledger::rules::{self, Accept};
@@ -81,6 +81,18 @@ pub fn shutdown(work: &Work<'_>, epoch: i64, limit_s: u32) -> Result<Report, Ste
     let forced = stop(work, limit_s)? == Stopped::ByForce;
     work.host.driver.withdraw(entry.linode)?;
     Ok(Report::Stopped { forced })
+}
+
+/// The end of the console, of a running guest or of its last run.
+pub fn console(work: &Work<'_>, epoch: i64, lines: u32) -> Result<Report, StepError> {
+    let entry = work.host.ledger.entry(work.locked.linode())?;
+    rules::act(entry.marks, epoch)?;
+    let lines = usize::try_from(lines).unwrap_or(CONSOLE_LINES);
+    let text = work
+        .host
+        .driver
+        .console_tail(entry.linode, lines.min(CONSOLE_LINES));
+    Ok(Report::Console { text })
 }
 
 pub fn is_running(work: &Work<'_>) -> Result<bool, StepError> {

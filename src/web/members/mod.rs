@@ -6,6 +6,7 @@ pub mod linode;
 pub mod linodes;
 pub mod migrate;
 pub mod migration;
+pub mod profile;
 pub mod sign_in;
 
 use crate::domain::words::{MigrationState, Platform};

@@ -1,19 +1,24 @@
-//! `/members/linodes/{id}`: power, disk images, config profiles, addresses, the Host Job Queue, and past moves.
+//! `/members/linodes/{id}`: power, disk images, config profiles, addresses, the Host Job Queue, past moves, the console.
+//! Rule of the room: the page here, what is done from it in [`acts`].
+
+mod acts;
 
 use actix_web::HttpResponse;
 use askama::Template;
-use serde::Deserialize;
 
+pub use acts::{ask_shutdown, boot, read_console, reboot, shutdown};
+
+use super::profile::run_level_name;
 use super::{Link, migration_link, platform_name};
-use crate::domain::ids::{ConfigId, LinodeId};
-use crate::domain::words::{Helper, IpKind, JobKind, JobState, LinodeStatus, RunLevel};
+use crate::domain::ids::LinodeId;
+use crate::domain::words::{Helper, IpKind, JobKind, JobState, LinodeStatus};
 use crate::store::db::StoreError;
 use crate::store::fleet::ConfigProfile;
 use crate::store::jobs::Job;
 use crate::store::pages_members::{self, LinodeDetail};
 use crate::web::error::Fault;
-use crate::web::extract::{Form, FormData, Member, Nothing, Path};
-use crate::web::page::{self, Area, ConfirmPage, Flash, Page};
+use crate::web::extract::{Member, Path};
+use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Choice, Field, Input, Tag, When, Zone, units};
 
@@ -36,7 +41,14 @@ pub struct LinodePage {
     pub ips: Vec<IpRow>,
     pub jobs: Vec<JobRow>,
     pub history: Vec<HistoryRow>,
-    pub console: Option<String>,
+    pub console: Option<Console>,
+}
+
+/// The last lines that were read of it.
+#[derive(Debug)]
+pub struct Console {
+    pub text: String,
+    pub at: Option<When>,
 }
 
 /// The buttons that make sense now. Which profile it boots is chosen with the boot.
@@ -58,6 +70,7 @@ pub struct DiskRow {
 
 #[derive(Debug)]
 pub struct ProfileRow {
+    pub id: i64,
     pub label: String,
     pub kernel: String,
     pub devices: Vec<String>,
@@ -181,7 +194,11 @@ impl LinodePage {
                 .linode
                 .console
                 .clone()
-                .filter(|text| !text.trim().is_empty()),
+                .filter(|text| !text.trim().is_empty())
+                .map(|text| Console {
+                    text,
+                    at: detail.linode.console_at.map(|at| zone.precise(at.utc())),
+                }),
             page,
         })
     }
@@ -191,6 +208,7 @@ fn power(detail: &LinodeDetail) -> Power {
     let open = detail
         .jobs
         .iter()
+        .filter(|job| job.kind != JobKind::Console)
         .any(|job| matches!(job.state, JobState::Pending | JobState::Leased));
     let moving = detail.migrations.iter().any(|migration| {
         use crate::domain::words::MigrationState as S;
@@ -239,6 +257,7 @@ fn profile_row(profile: &ConfigProfile, detail: &LinodeDetail) -> Result<Profile
         format!("{device}: {label}")
     });
     Ok(ProfileRow {
+        id: profile.id.0,
         label: profile.label.clone(),
         kernel: kernel.map_or_else(|| profile.kernel_id.clone(), |kernel| kernel.label.clone()),
         devices: devices.collect(),
@@ -251,11 +270,7 @@ fn profile_row(profile: &ConfigProfile, detail: &LinodeDetail) -> Result<Profile
                 ""
             }
         ),
-        run_level: match profile.run_level {
-            RunLevel::Default => "Default run level",
-            RunLevel::Single => "Single user mode",
-            RunLevel::BinBash => "init=/bin/bash",
-        },
+        run_level: run_level_name(profile.run_level),
         memory: if profile.ram_limit_mb == 0 {
             "All of the plan".to_owned()
         } else {
@@ -292,6 +307,7 @@ pub fn job_name(kind: JobKind) -> &'static str {
         JobKind::Boot => "Boot",
         JobKind::Reboot => "Reboot",
         JobKind::Shutdown => "Shut down",
+        JobKind::Console => "Read the console",
         JobKind::PreflightSource => "Check this host",
         JobKind::PreflightDestination => "Check the new host",
         JobKind::Reserve => "Reserve space",
@@ -322,14 +338,7 @@ fn job_row(job: &Job, zone: Zone, detail: &LinodeDetail) -> JobRow {
     }
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct BootForm {
-    profile: Option<i64>,
-}
-impl FormData for BootForm {}
-
-async fn find(portal: &Portal, member: &Member, id: i64) -> Result<LinodeDetail, Fault> {
+pub(super) async fn find(portal: &Portal, member: &Member, id: i64) -> Result<LinodeDetail, Fault> {
     let account = member.account;
     portal::read(portal, move |conn| {
         pages_members::linode(conn, account, LinodeId(id))
@@ -347,28 +356,8 @@ pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Result<HttpR
     page::html(&LinodePage::new(page, &detail)?)
 }
 
-async fn request(
-    portal: Portal,
-    member: Member,
-    id: i64,
-    kind: JobKind,
-    profile: Option<ConfigId>,
-    said: &str,
-) -> Result<HttpResponse, Fault> {
-    let actor = member.actor.clone();
-    portal::run(&portal, move |app| {
-        app.power(&actor, LinodeId(id), kind, profile)
-    })
-    .await
-    .map_err(|fault| at_linode(fault, id))?;
-    Ok(page::see_other_saying(
-        &format!("/members/linodes/{id}"),
-        Flash::good(said),
-    ))
-}
-
 /// A conflict leads back to the Linode, where one sees how it stands.
-fn at_linode(fault: Fault, id: i64) -> Fault {
+pub(super) fn at_linode(fault: Fault, id: i64) -> Fault {
     match fault {
         Fault::Conflict { message, .. } => Fault::conflict_at(
             message,
@@ -377,87 +366,4 @@ fn at_linode(fault: Fault, id: i64) -> Fault {
         ),
         other => other,
     }
-}
-
-/// `POST /members/linodes/{id}/boot`
-pub async fn boot(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-    form: Form<BootForm>,
-) -> Result<HttpResponse, Fault> {
-    let profile = form.0.profile.map(ConfigId);
-    request(
-        portal,
-        member,
-        id.0,
-        JobKind::Boot,
-        profile,
-        "It is asked to boot. The job stands in the Host Job Queue below.",
-    )
-    .await
-}
-
-/// `POST /members/linodes/{id}/reboot`
-pub async fn reboot(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-    _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
-    request(
-        portal,
-        member,
-        id.0,
-        JobKind::Reboot,
-        None,
-        "It is asked to reboot. The job stands in the Host Job Queue below.",
-    )
-    .await
-}
-
-/// `GET /members/linodes/{id}/shutdown`
-pub async fn ask_shutdown(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-) -> Result<HttpResponse, Fault> {
-    let detail = find(&portal, &member, id.0).await?;
-    let label = &detail.linode.label;
-    let url = format!("/members/linodes/{}", id.0);
-    page::html(&ConfirmPage {
-        page: member
-            .page(Area::Linodes, format!("Shut down {label}?"))
-            .crumb("Linodes", "/members/")
-            .crumb(label, &url),
-        consequences: vec![
-            "It stops serving until you boot it again. Its data and addresses stay.".to_owned(),
-        ],
-        rows: Vec::new(),
-        action: format!("{url}/shutdown"),
-        hidden: Vec::new(),
-        fields: Vec::new(),
-        button: format!("Shut down {label}"),
-        danger: true,
-        back_url: url.clone(),
-        back_label: "Keep it running".to_owned(),
-    })
-}
-
-/// `POST /members/linodes/{id}/shutdown`
-pub async fn shutdown(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-    _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
-    request(
-        portal,
-        member,
-        id.0,
-        JobKind::Shutdown,
-        None,
-        "It is asked to shut down. The job stands in the Host Job Queue below.",
-    )
-    .await
 }

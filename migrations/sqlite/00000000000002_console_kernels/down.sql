@@ -1,0 +1,2 @@
+ALTER TABLE linodes DROP COLUMN console_at;
+ALTER TABLE hosts DROP COLUMN kernels;

@@ -1,0 +1,103 @@
+//! A member's config profiles and console, through the pages.
+
+use xenbeta::domain::words::{Helper, JobKind};
+use xenbeta::store::db::StoreError;
+use xenbeta::store::fleet;
+
+use diesel::connection::SimpleConnection;
+
+use crate::both_databases;
+use crate::browser::Site;
+use crate::support::fleet::{MEMBER_EMAIL, UML1, WEB, XEN1};
+
+const OTHER_EMAIL: &str = "otto@example.com";
+const URL: &str = "/members/linodes/101/profiles/1";
+
+both_databases! {
+    fn a_member_changes_kernel_helpers_and_limits(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let site = Site::serve(&app.app);
+        let mut member = site.signed_in(MEMBER_EMAIL);
+        let linode = member.get("/members/linodes/101");
+        let page = member.get(&linode.link("default"));
+        page.shows(&["Config profile default", "ubda: root", "2.6 under UML", "Disable /lib/tls"]).hides(&["2.6 on Xen"]);
+        let fields = [("label", "rescue"), ("kernel", "uml-2.4"), ("ram_limit_mb", "256"), ("helper", "console"), ("run_level", "single")];
+        let reply = member.submit(&page, "Save the config profile", &fields);
+        member.follow(&reply).shows(&["The config profile is changed", "rescue", "Single user mode", "256 MiB", "2.4 under UML"]);
+        let row = app.in_db(|conn| fleet::profiles_of(conn, WEB)).remove(0);
+        assert_eq!(row.helper_list().unwrap(), vec![Helper::Console], "the others are switched off");
+        assert!(row.read_only_root, "what was not touched stays");
+        // It is what the next boot gets.
+        app.power(&app.member(), WEB, JobKind::Reboot, None).unwrap();
+        let order = app.take(UML1);
+        assert!(matches!(&order.task, xenbeta::wire::Task::Reboot { boot, .. } if boot.kernel == "uml-2.4" && boot.ram_mb == 256), "{order:?}");
+    }
+
+    fn bad_values_are_named_beside_their_fields(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let two = "INSERT INTO config_profiles (id, linode_id, label, kernel_id, devices, root_device, read_only_root, run_level, helpers) VALUES (9, 101, 'second', 'uml-2.6', '{\"ubda\":1011}', '/dev/ubda', TRUE, 'default', '[]');";
+        app.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(two)?));
+        let site = Site::serve(&app.app);
+        let mut member = site.signed_in(MEMBER_EMAIL);
+        let page = member.get(URL);
+        for (field, value, said) in [
+            ("label", "", "label"),
+            ("label", "second", "Another config profile"),
+            ("kernel", "xen-2.6", "Choose a kernel of the Linode's host"),
+            ("kernel", "../../etc", "Choose a kernel of the Linode's host"),
+            ("root_device", "/dev/ubdq", "a device of this profile (ubda, ubdb)"),
+            ("root_device", "/dev/ubda/../sda", "a device of this profile"),
+            ("ram_limit_mb", "513", "up to 512 MB"),
+            ("ram_limit_mb", "-1", "up to 512 MB"),
+            ("ram_limit_mb", "lots", "Enter a whole number"),
+            ("vcpus", "99999999999", "Enter a small number"),
+            ("vcpus", "2", "from 1 to 1"),
+            ("helper", "rm", "is none of"),
+            ("run_level", "9", "is none of"),
+        ] {
+            let reply = member.submit(&page, "Save the config profile", &[(field, value)]);
+            assert_eq!(reply.status, 422, "{field}={value:?}: {}", reply.text());
+            reply.says(&["There is a problem", said]);
+            assert!(reply.body.contains("<title>Error: "));
+        }
+        let row = app.in_db(|conn| fleet::profiles_of(conn, WEB)).remove(0);
+        assert_eq!((row.label.as_str(), row.kernel_id.as_str()), ("default", "uml-2.6"), "nothing was changed");
+        let mut other = site.signed_in(OTHER_EMAIL);
+        assert_eq!(other.get(URL).status, 404);
+        // Their own Linode does not open somebody else's profile.
+        assert_eq!(other.get("/members/linodes/201/profiles/1").status, 404);
+        let form = member.get(URL);
+        app.clicked(WEB);
+        let reply = member.submit(&form, "Save the config profile", &[("comments", "x")]);
+        assert_eq!(reply.status, 409);
+        reply.says(&["is being moved"]);
+    }
+
+    fn the_console_is_read_when_asked_for(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let site = Site::serve(&app.app);
+        let mut member = site.signed_in(MEMBER_EMAIL);
+        let page = member.get("/members/linodes/101");
+        page.shows(&["Nothing of it was read yet"]);
+        let reply = member.submit(&page, "Read the last 100 lines now", &[]);
+        member.follow(&reply).shows(&["The host is asked for the console", "Reboot web"]);
+        let again = app.read_console(&app.member(), WEB).unwrap();
+        let order = app.work(UML1);
+        assert_eq!(order.job, again, "asked twice, one job");
+        app.nothing_for(UML1);
+        member.get("/members/linodes/101").shows(&["guest is up", "as of"]);
+        assert!(matches!(app.read_console(&app.other_member(), WEB), Err(xenbeta::app::AppError::NotFound)));
+    }
+
+    fn a_host_without_the_kernel_is_not_offered(app: TestApp) {
+        let app = app.with_fleet();
+        let registration = app.approved(WEB);
+        let kernels = |ids: &str| format!("UPDATE hosts SET kernels = '{ids}' WHERE id = 3;");
+        let one = |id: &str| format!(r#"[{{"id":"{id}","label":"a","family":"2.6","modules":true,"initramfs":true}}]"#);
+        app.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(&kernels(&one("xen-9")))?));
+        let refused = app.offer(&app.staff(), registration, Some(XEN1)).unwrap_err().to_string();
+        assert!(refused.contains("xen1 does not have the kernel xen-2.6"), "{refused}");
+        app.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(&kernels(&one("xen-2.6")))?));
+        app.offer(&app.staff(), registration, Some(XEN1)).expect("now it has");
+    }
+}
