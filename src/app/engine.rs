@@ -1,6 +1,7 @@
 //! Carries a migration's transitions out: the pure decision of `domain::migration`, its effects, its event and its audit
 //! entry, in the caller's transaction.
 
+use super::engine_words::words;
 use super::{App, AppError, Who, audit};
 use super::{letters, ownership, profiles};
 use crate::domain::ids::{HostId, MigrationId, UserId};
@@ -464,41 +465,4 @@ pub fn digests_agree(conn: &mut Db, row: &Migration) -> Result<bool, AppError> {
         };
         side("source").is_some() && side("source") == side("destination")
     }))
-}
-
-/// What the migration's log says of a transition, in words for its member.
-fn words(event: Event, to: &machine::Transition) -> String {
-    match (event, to.step) {
-        (Event::Click, _) => "Asked for with one click.",
-        (Event::Retry, _) => "Tried again; what was copied is kept.",
-        (Event::Expire, _) => "The offer expired.",
-        (Event::Cancel, _) if to.state == MigrationState::Cancelled => "Cancelled.",
-        (Event::Cancel, _) => "Asked to cancel.",
-        (Event::Stopped(_), _) => "Cancelled; the Linode stays where it is.",
-        (Event::Confirm, _) => "Confirmed; the copy at the old host is deleted.",
-        (Event::WayBack, _) => "The way back was asked for.",
-        (Event::WayBackSucceeded, _) => "The Linode is back at its old host.",
-        (Event::WayBackFailed, _) => "The way back did not work; the Linode stays where it is.",
-        (Event::RollBackUnfetched, _) => {
-            "Staff took the switch-over back; the old host starts the Linode again."
-        }
-        (_, Some(Step::PreflightSource)) => "Checking the present host.",
-        (_, Some(Step::PreflightDestination)) => "Checking the new host.",
-        (_, Some(Step::Reserve)) => "Reserving disk space on the new host.",
-        (_, Some(Step::OpenTransfer)) => "Connecting the two hosts.",
-        (_, Some(Step::WarmCopy)) => "Copying the disks while the Linode runs.",
-        (_, Some(Step::StopSeal)) => "Shutting the Linode down.",
-        (_, Some(Step::FinalCopy)) => "Copying what changed since, and comparing every piece.",
-        (_, Some(Step::Start)) => "Starting the Linode on the new host.",
-        (_, Some(Step::SealDestination)) => {
-            "The new host could not start it; making sure that it is off there."
-        }
-        (_, Some(Step::Restore)) => "Starting the Linode on its old host again.",
-        (_, None) => match to.state {
-            MigrationState::Finished => "Finished: the Linode runs on the new host.",
-            MigrationState::Failed => "The migration failed; the Linode is on its old host.",
-            _ => "Changed.",
-        },
-    }
-    .to_owned()
 }

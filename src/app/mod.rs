@@ -6,6 +6,7 @@ pub mod agents;
 pub mod clock;
 mod endings;
 pub mod engine;
+mod engine_words;
 mod fleet_add;
 mod fleet_add_linodes;
 pub mod fleet_check;
