@@ -6,12 +6,11 @@
 //! <store>/linodes/<linode>/m<migration>.source/…        a source's clones and tables: <disk>.snap, <disk>.table
 //! ```
 //!
-//! `copy.json` in a partial or freshly published folder is the [`Receipt`]; while it is there the folder belongs to its
-//! migration. `room` is a file of reserved blocks that shrinks as the copy grows: room that was promised stays free
-//! without the disks losing their holes. Where the file system cannot reserve, room is only checked.
+//! What the folders mean is [`super::folders`]' business. `room` is a file of reserved blocks that shrinks as the copy
+//! grows: room that was promised stays free without the disks losing their holes. Where the file system cannot reserve,
+//! room is only checked.
 
 use std::fs::File;
-use std::io;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -19,11 +18,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags, fstatvfs};
 
 use super::clones;
-use super::dir::Dir;
+use super::folders::{Folders, copy_table};
 use super::image::FileImage;
-use super::layout::{
-    at, digests, generation, image, is_ours, no_room, number, partial, source, taken,
-};
+use super::layout::{at, generation, image, no_room, number, partial};
 use super::{
     DiskError, DiskFault, DiskStore, Listing, Moment, Receipt, Space, Target, Usage, View,
 };
@@ -32,39 +29,24 @@ use crate::wire::DiskSpec;
 
 pub struct FileStore {
     path: PathBuf,
-    pub(super) linodes: Dir,
+    pub(super) folders: Folders,
     pub(super) tells_changes: bool,
 }
 
 impl FileStore {
     /// Opens the store in `path`, which must exist; makes its `linodes` folder.
     pub fn open(path: &Path) -> Result<Self, DiskError> {
-        let root = Dir::open_root(path).map_err(at("open the store's folder"))?;
-        let linodes = root
-            .make_dir("linodes")
-            .map_err(at("make the linodes folder"))?;
-        let tells_changes = clones::supported(&linodes);
+        let folders = Folders::open(path)?;
+        let tells_changes = clones::supported(&folders.root);
         Ok(Self {
             path: path.join("linodes"),
-            linodes,
+            folders,
             tells_changes,
         })
     }
 
-    pub(super) fn linode(&self, linode: LinodeId) -> Result<Dir, DiskError> {
-        self.linodes
-            .open_dir(&linode.to_string())
-            .map_err(at("open the Linode's folder"))
-    }
-
-    pub(super) fn folder(&self, linode: LinodeId, name: &str) -> Result<Dir, DiskError> {
-        self.linode(linode)?
-            .open_dir(name)
-            .map_err(at("open the disks' folder"))
-    }
-
     fn set_mode(&self, linode: LinodeId, epoch: i64, mode: u32) -> Result<(), DiskError> {
-        let folder = self.folder(linode, &generation(epoch))?;
+        let folder = self.folders.folder(linode, &generation(epoch))?;
         for name in folder.names().map_err(at("list a generation"))? {
             if number(&name, "", ".img").is_some() {
                 let file = folder.read_only(&name).map_err(at("open a disk"))?;
@@ -75,33 +57,12 @@ impl FileStore {
         }
         folder.sync().map_err(at("sync a generation"))
     }
-
-    /// Renamed first and deleted after, so that a kill in between leaves nothing that looks like a generation.
-    fn discard(home: &Dir, name: &str) -> Result<(), DiskError> {
-        let gone = format!("{name}.gone");
-        home.remove_folder(&gone).map_err(at("delete"))?;
-        match home.rename(name, &gone) {
-            Ok(()) => {}
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(DiskError::io("delete", &e)),
-        }
-        home.sync().map_err(at("delete"))?;
-        home.remove_folder(&gone).map_err(at("delete"))
-    }
-
-    fn home_if_any(&self, linode: LinodeId) -> Result<Option<Dir>, DiskError> {
-        match self.linodes.open_dir(&linode.to_string()) {
-            Ok(home) => Ok(Some(home)),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(DiskError::io("open the Linode's folder", &e)),
-        }
-    }
 }
 
 impl DiskStore for FileStore {
     fn space(&self) -> Result<Space, DiskError> {
         let stat =
-            fstatvfs(&self.linodes).map_err(|e| DiskError::io("ask for space", &e.into()))?;
+            fstatvfs(&self.folders.root).map_err(|e| DiskError::io("ask for space", &e.into()))?;
         Ok(Space {
             total: stat.f_blocks * stat.f_frsize,
             free: stat.f_bavail * stat.f_frsize,
@@ -125,7 +86,7 @@ impl DiskStore for FileStore {
     }
 
     fn check(&self, linode: LinodeId, epoch: i64, disks: &[DiskSpec]) -> Result<Usage, DiskError> {
-        let folder = self.folder(linode, &generation(epoch))?;
+        let folder = self.folders.folder(linode, &generation(epoch))?;
         let mut usage = Usage {
             total: 0,
             allocated: 0,
@@ -177,12 +138,10 @@ impl DiskStore for FileStore {
         migration: MigrationId,
         disk: &DiskSpec,
     ) -> Result<Target, DiskError> {
-        let folder = self.folder(linode, &partial(migration))?;
+        let folder = self.folders.folder(linode, &partial(migration))?;
         let image = FileImage::to_write(&folder, &image(disk.id), disk.size_bytes)
             .map_err(at("open the copy"))?;
-        let table = folder
-            .open_or_create(&digests(disk.id))
-            .map_err(at("open the copy's table"))?;
+        let table = copy_table(&folder, disk.id)?;
         Ok(Target {
             image: Box::new(image),
             table,
@@ -205,7 +164,9 @@ impl DiskStore for FileStore {
         disks: &[DiskSpec],
         receipt: &Receipt,
     ) -> Result<(), DiskError> {
-        self.publish_copies(linode, epoch, disks, receipt)
+        self.folders.publish(linode, epoch, receipt, |folder| {
+            Self::make_durable(folder, disks)
+        })
     }
 
     fn published(
@@ -213,10 +174,7 @@ impl DiskStore for FileStore {
         linode: LinodeId,
         migration: MigrationId,
     ) -> Result<Option<(i64, Receipt)>, DiskError> {
-        match self.home_if_any(linode)? {
-            Some(home) => Self::find_published(&home, migration),
-            None => Ok(None),
-        }
+        self.folders.published(linode, migration)
     }
 
     fn activate(
@@ -225,47 +183,19 @@ impl DiskStore for FileStore {
         migration: MigrationId,
         epoch: i64,
     ) -> Result<(), DiskError> {
-        self.activate_copies(linode, migration, epoch)
+        self.folders.activate(linode, migration, epoch)
     }
 
     fn regrant(&self, linode: LinodeId, from: i64, to: i64) -> Result<(), DiskError> {
-        let home = self.linode(linode)?;
-        let (old, new) = (generation(from), generation(to));
-        let has_old = home.exists(&old).map_err(at("regrant"))?;
-        let has_new = home.exists(&new).map_err(at("regrant"))?;
-        match (has_old, has_new) {
-            (_, true) if from == to => Ok(()),
-            (false, true) => Ok(()),
-            (true, true) => Err(taken(&format!(
-                "{old} and {new} of Linode {linode} both exist"
-            ))),
-            (true, false) => {
-                home.rename(&old, &new).map_err(at("regrant"))?;
-                home.sync().map_err(at("regrant"))
-            }
-            (false, false) => Err(DiskError::new(
-                DiskFault::Missing,
-                "The Linode's disks were not found on its host",
-                format!("no {old} of Linode {linode}"),
-            )),
-        }
+        self.folders.regrant(linode, from, to)
     }
 
     fn release(&self, linode: LinodeId, migration: MigrationId) -> Result<(), DiskError> {
-        let Some(home) = self.home_if_any(linode)? else {
-            return Ok(());
-        };
-        if let Some((epoch, _)) = Self::find_published(&home, migration)? {
-            Self::discard(&home, &generation(epoch))?;
-        }
-        Self::discard(&home, &partial(migration))
+        self.folders.release(linode, migration, &|_| Ok(()))
     }
 
     fn purge(&self, linode: LinodeId, epoch: i64) -> Result<(), DiskError> {
-        match self.home_if_any(linode)? {
-            Some(home) => Self::discard(&home, &generation(epoch)),
-            None => Ok(()),
-        }
+        self.folders.purge(linode, epoch, &|_| Ok(()))
     }
 
     fn seal(&self, linode: LinodeId, epoch: i64) -> Result<(), DiskError> {
@@ -277,25 +207,7 @@ impl DiskStore for FileStore {
     }
 
     fn list(&self) -> Result<Listing, DiskError> {
-        let mut listing = Listing::default();
-        for name in self.linodes.names().map_err(at("list the store"))? {
-            let id = number(&name, "", "").map(LinodeId);
-            let (Some(linode), true) = (id, self.linodes.is_folder(&name)) else {
-                listing.unknown.push(format!("linodes/{name}"));
-                continue;
-            };
-            let home = self.linode(linode)?;
-            for entry in home.names().map_err(at("list a Linode's folder"))? {
-                if let Some(epoch) = number(&entry, "e", "") {
-                    listing.generations.push((linode, epoch));
-                } else if let Some(id) = number(&entry, "m", ".partial") {
-                    listing.copies.push((linode, MigrationId(id)));
-                } else if !is_ours(&entry) {
-                    listing.unknown.push(format!("linodes/{name}/{entry}"));
-                }
-            }
-        }
-        Ok(listing)
+        self.folders.list()
     }
 
     fn view(
@@ -316,22 +228,11 @@ impl DiskStore for FileStore {
         migration: MigrationId,
         disk: DiskId,
     ) -> Result<File, DiskError> {
-        let home = self.linode(linode)?;
-        let folder = home
-            .make_dir(&source(migration))
-            .map_err(at("make the clones' folder"))?;
-        folder
-            .create_anew(&format!("{disk}.table"))
-            .map_err(at("make the source's table"))
+        self.folders.source_table(linode, migration, disk)
     }
 
     fn close_source(&self, linode: LinodeId, migration: MigrationId) -> Result<(), DiskError> {
-        match self.home_if_any(linode)? {
-            Some(home) => home
-                .remove_folder(&source(migration))
-                .map_err(at("drop the clones")),
-            None => Ok(()),
-        }
+        self.folders.close_source(linode, migration)
     }
 }
 
@@ -339,7 +240,7 @@ impl DiskStore for FileStore {
 impl FileStore {
     /// Opens a disk of a generation for reading and writing, refusing anything but a plain file.
     pub fn open_disk(&self, linode: LinodeId, epoch: i64, disk: DiskId) -> Result<File, DiskError> {
-        let folder = self.folder(linode, &generation(epoch))?;
+        let folder = self.folders.folder(linode, &generation(epoch))?;
         folder
             .open_file(&image(disk), OFlags::RDWR)
             .map_err(at("open a disk"))

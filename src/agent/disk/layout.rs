@@ -1,4 +1,4 @@
-//! Names of the layout of [`super::files`], and the faults all of its rooms share.
+//! Names of the layouts of [`super::folders`] and [`super::files`], and the faults all stores share.
 
 use std::io;
 

@@ -15,8 +15,10 @@ mod clones;
 mod copies;
 mod dir;
 pub mod files;
+mod folders;
 mod image;
 mod layout;
+mod receipt;
 mod sys;
 mod views;
 

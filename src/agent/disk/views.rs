@@ -23,7 +23,7 @@ impl FileStore {
         moment: Moment,
         changed: &mut dyn FnMut(Range<u64>),
     ) -> Result<View, DiskError> {
-        let home = self.linode(linode)?;
+        let home = self.folders.linode(linode)?;
         let folder = home
             .open_dir(&generation(epoch))
             .map_err(at("open the generation"))?;

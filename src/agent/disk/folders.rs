@@ -1,0 +1,325 @@
+//! Folders that make a set of disks a generation, whatever a disk is made of:
+//!
+//! ```text
+//! <store>/linodes/<linode>/e<epoch>/…                a generation
+//! <store>/linodes/<linode>/m<migration>.partial/…    copies in the making; <disk>.digests
+//! <store>/linodes/<linode>/m<migration>.source/…     a source's tables: <disk>.table
+//! <store>/linodes/<linode>/….gone/…                  being deleted
+//! ```
+//!
+//! The one rule: whatever is said of a whole set of disks is said by one rename of its folder. `copy.json` in a partial
+//! or freshly published folder is the [`Receipt`]; while it is there the folder belongs to its migration.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
+
+use super::dir::Dir;
+use super::layout::{at, digests, generation, is_ours, number, partial, source, taken};
+use super::{DiskError, DiskFault, Listing, Receipt, receipt};
+use crate::domain::ids::{DiskId, LinodeId, MigrationId};
+use crate::wire::DiskSpec;
+
+pub(super) struct Folders {
+    pub root: Dir,
+}
+
+impl Folders {
+    /// Opens the store in `path`, which must exist; makes its `linodes` folder.
+    pub fn open(path: &Path) -> Result<Self, DiskError> {
+        let store = Dir::open_root(path).map_err(at("open the store's folder"))?;
+        let root = store
+            .make_dir("linodes")
+            .map_err(at("make the linodes folder"))?;
+        Ok(Self { root })
+    }
+
+    pub fn linode(&self, linode: LinodeId) -> Result<Dir, DiskError> {
+        self.root
+            .open_dir(&linode.to_string())
+            .map_err(at("open the Linode's folder"))
+    }
+
+    pub fn linode_if_any(&self, linode: LinodeId) -> Result<Option<Dir>, DiskError> {
+        match self.root.open_dir(&linode.to_string()) {
+            Ok(home) => Ok(Some(home)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(DiskError::io("open the Linode's folder", &e)),
+        }
+    }
+
+    pub fn folder(&self, linode: LinodeId, name: &str) -> Result<Dir, DiskError> {
+        self.linode(linode)?
+            .open_dir(name)
+            .map_err(at("open the disks' folder"))
+    }
+
+    /// The Linode's folder and, in it, the one of this migration's copies: made, or taken up again as it was left (also
+    /// if it was published and never activated).
+    pub fn reopen(
+        &self,
+        linode: LinodeId,
+        migration: MigrationId,
+    ) -> Result<(Dir, Dir), DiskError> {
+        let home = self
+            .root
+            .make_dir(&linode.to_string())
+            .map_err(at("make the Linode's folder"))?;
+        if let Some((epoch, _)) = find_published(&home, migration)? {
+            home.rename(&generation(epoch), &partial(migration))
+                .map_err(at("reopen the copy"))?;
+            home.sync().map_err(at("reopen the copy"))?;
+        }
+        let folder = home
+            .make_dir(&partial(migration))
+            .map_err(at("make the copies' folder"))?;
+        receipt::drop(&folder)?;
+        Ok((home, folder))
+    }
+
+    pub fn published(
+        &self,
+        linode: LinodeId,
+        migration: MigrationId,
+    ) -> Result<Option<(i64, Receipt)>, DiskError> {
+        match self.linode_if_any(linode)? {
+            Some(home) => find_published(&home, migration),
+            None => Ok(None),
+        }
+    }
+
+    /// `durable` makes sure of the disks themselves before they become a generation.
+    pub fn publish(
+        &self,
+        linode: LinodeId,
+        epoch: i64,
+        receipt: &Receipt,
+        durable: impl FnOnce(&Dir) -> Result<(), DiskError>,
+    ) -> Result<(), DiskError> {
+        let home = self.linode(linode)?;
+        let from = partial(receipt.migration);
+        if let Some((known, old)) = find_published(&home, receipt.migration)? {
+            if known == epoch && old.sealed == receipt.sealed {
+                return Ok(());
+            }
+            return Err(taken(&format!(
+                "migration {} published e{known} already",
+                receipt.migration
+            )));
+        }
+        let to = generation(epoch);
+        if home.exists(&to).map_err(at("publish"))? {
+            return Err(taken(&format!("{to} of Linode {linode} exists already")));
+        }
+        let folder = home
+            .open_dir(&from)
+            .map_err(at("open the copies' folder"))?;
+        durable(&folder)?;
+        receipt::write(&folder, receipt)?;
+        home.rename(&from, &to).map_err(at("publish"))?;
+        home.sync().map_err(at("publish"))
+    }
+
+    pub fn activate(
+        &self,
+        linode: LinodeId,
+        migration: MigrationId,
+        epoch: i64,
+    ) -> Result<(), DiskError> {
+        let home = self.linode(linode)?;
+        let to = generation(epoch);
+        let Some((known, _)) = find_published(&home, migration)? else {
+            // Asked again after it was done.
+            return match home.exists(&to) {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(DiskError::new(
+                    DiskFault::Missing,
+                    "The copied disks were not found on the new host",
+                    format!("migration {migration} published nothing for Linode {linode}"),
+                )),
+                Err(e) => Err(DiskError::io("activate", &e)),
+            };
+        };
+        if known != epoch {
+            if home.exists(&to).map_err(at("activate"))? {
+                return Err(taken(&format!("{to} of Linode {linode} exists already")));
+            }
+            home.rename(&generation(known), &to)
+                .map_err(at("activate"))?;
+            home.sync().map_err(at("activate"))?;
+        }
+        let folder = home.open_dir(&to).map_err(at("activate"))?;
+        for name in folder.names().map_err(at("activate"))? {
+            if number(&name, "", ".digests").is_some() {
+                folder.remove(&name).map_err(at("activate"))?;
+            }
+        }
+        receipt::drop(&folder)?;
+        folder.sync().map_err(at("activate"))
+    }
+
+    pub fn regrant(&self, linode: LinodeId, from: i64, to: i64) -> Result<(), DiskError> {
+        let home = self.linode(linode)?;
+        let (old, new) = (generation(from), generation(to));
+        let has_old = home.exists(&old).map_err(at("regrant"))?;
+        let has_new = home.exists(&new).map_err(at("regrant"))?;
+        match (has_old, has_new) {
+            (_, true) if from == to => Ok(()),
+            (false, true) => Ok(()),
+            (true, true) => Err(taken(&format!(
+                "{old} and {new} of Linode {linode} both exist"
+            ))),
+            (true, false) => {
+                home.rename(&old, &new).map_err(at("regrant"))?;
+                home.sync().map_err(at("regrant"))
+            }
+            (false, false) => Err(DiskError::new(
+                DiskFault::Missing,
+                "The Linode's disks were not found on its host",
+                format!("no {old} of Linode {linode}"),
+            )),
+        }
+    }
+
+    /// `destroy` deletes what the files of a folder only stand for.
+    pub fn release(
+        &self,
+        linode: LinodeId,
+        migration: MigrationId,
+        destroy: &dyn Fn(&Dir) -> Result<(), DiskError>,
+    ) -> Result<(), DiskError> {
+        let Some(home) = self.linode_if_any(linode)? else {
+            return Ok(());
+        };
+        if let Some((epoch, _)) = find_published(&home, migration)? {
+            discard(&home, &generation(epoch), destroy)?;
+        }
+        discard(&home, &partial(migration), destroy)
+    }
+
+    pub fn purge(
+        &self,
+        linode: LinodeId,
+        epoch: i64,
+        destroy: &dyn Fn(&Dir) -> Result<(), DiskError>,
+    ) -> Result<(), DiskError> {
+        match self.linode_if_any(linode)? {
+            Some(home) => discard(&home, &generation(epoch), destroy),
+            None => Ok(()),
+        }
+    }
+
+    /// All there is, by the names of folders alone.
+    pub fn list(&self) -> Result<Listing, DiskError> {
+        let mut listing = Listing::default();
+        for name in self.root.names().map_err(at("list the store"))? {
+            let id = number(&name, "", "").map(LinodeId);
+            let (Some(linode), true) = (id, self.root.is_folder(&name)) else {
+                listing.unknown.push(format!("linodes/{name}"));
+                continue;
+            };
+            let home = self.linode(linode)?;
+            for entry in home.names().map_err(at("list a Linode's folder"))? {
+                if let Some(epoch) = number(&entry, "e", "") {
+                    listing.generations.push((linode, epoch));
+                } else if let Some(id) = number(&entry, "m", ".partial") {
+                    listing.copies.push((linode, MigrationId(id)));
+                } else if !is_ours(&entry) {
+                    listing.unknown.push(format!("linodes/{name}/{entry}"));
+                }
+            }
+        }
+        Ok(listing)
+    }
+
+    pub fn source_table(
+        &self,
+        linode: LinodeId,
+        migration: MigrationId,
+        disk: DiskId,
+    ) -> Result<File, DiskError> {
+        let home = self.linode(linode)?;
+        let folder = home
+            .make_dir(&source(migration))
+            .map_err(at("make the source's folder"))?;
+        folder
+            .create_anew(&format!("{disk}.table"))
+            .map_err(at("make the source's table"))
+    }
+
+    pub fn close_source(&self, linode: LinodeId, migration: MigrationId) -> Result<(), DiskError> {
+        match self.linode_if_any(linode)? {
+            Some(home) => home
+                .remove_folder(&source(migration))
+                .map_err(at("drop the source's folder")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The generation whose receipt names this migration.
+fn find_published(home: &Dir, migration: MigrationId) -> Result<Option<(i64, Receipt)>, DiskError> {
+    for name in home.names().map_err(at("list the Linode's folder"))? {
+        let Some(epoch) = number(&name, "e", "") else {
+            continue;
+        };
+        let folder = home.open_dir(&name).map_err(at("open a generation"))?;
+        match receipt::read(&folder)? {
+            Some(receipt) if receipt.migration == migration => {
+                return Ok(Some((epoch, receipt)));
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+/// Renamed first and deleted after, so that a kill in between leaves nothing that looks like a generation.
+fn discard(
+    home: &Dir,
+    name: &str,
+    destroy: &dyn Fn(&Dir) -> Result<(), DiskError>,
+) -> Result<(), DiskError> {
+    let gone = format!("{name}.gone");
+    empty(home, &gone, destroy)?;
+    match home.rename(name, &gone) {
+        Ok(()) => {}
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(DiskError::io("delete", &e)),
+    }
+    home.sync().map_err(at("delete"))?;
+    empty(home, &gone, destroy)
+}
+
+fn empty(
+    home: &Dir,
+    name: &str,
+    destroy: &dyn Fn(&Dir) -> Result<(), DiskError>,
+) -> Result<(), DiskError> {
+    match home.open_dir(name) {
+        Ok(folder) => destroy(&folder)?,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(DiskError::io("delete", &e)),
+    }
+    home.remove_folder(name).map_err(at("delete"))
+}
+
+/// The table of a copy's digests.
+pub(super) fn copy_table(folder: &Dir, disk: DiskId) -> Result<File, DiskError> {
+    folder
+        .open_or_create(&digests(disk))
+        .map_err(at("open the copy's table"))
+}
+
+/// Blocks for the copy's table of digests: 32 bytes for each 16 KiB, and its head.
+pub(super) fn hold_table(folder: &Dir, disk: &DiskSpec) -> Result<(), DiskError> {
+    let table = copy_table(folder, disk.id)?;
+    let len = disk.size_bytes / 512 + 16 * 1024;
+    match fallocate(&table, FallocateFlags::KEEP_SIZE, 0, len) {
+        Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
+        Err(e) => Err(DiskError::io("hold room for a table", &e.into())),
+    }
+}

@@ -1,0 +1,44 @@
+//! The receipt in a copy's folder: while it is there, the folder belongs to its migration.
+
+use std::io::{self, Read, Write};
+
+use super::dir::Dir;
+use super::layout::{at, taken};
+use super::{DiskError, Receipt};
+
+const NAME: &str = "copy.json";
+/// A receipt is a few hundred bytes a disk; anything larger is not one.
+const MAX: u64 = 1 << 20;
+
+pub(super) fn read(folder: &Dir) -> Result<Option<Receipt>, DiskError> {
+    let file = match folder.read_only(NAME) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(DiskError::io("open the receipt", &e)),
+    };
+    let mut text = String::new();
+    file.take(MAX)
+        .read_to_string(&mut text)
+        .map_err(at("read the receipt"))?;
+    let parsed = serde_json::from_str(&text);
+    parsed
+        .map(Some)
+        .map_err(|e| taken(&format!("a receipt does not parse: {e}")))
+}
+
+pub(super) fn write(folder: &Dir, receipt: &Receipt) -> Result<(), DiskError> {
+    let text = serde_json::to_vec(receipt).map_err(|e| taken(&format!("receipt: {e}")))?;
+    let fresh = "copy.new";
+    let mut file = folder.create_anew(fresh).map_err(at("write the receipt"))?;
+    file.write_all(&text)
+        .and_then(|()| file.sync_all())
+        .map_err(at("write the receipt"))?;
+    folder
+        .rename(fresh, NAME)
+        .and_then(|()| folder.sync())
+        .map_err(at("write the receipt"))
+}
+
+pub(super) fn drop(folder: &Dir) -> Result<(), DiskError> {
+    folder.remove(NAME).map_err(at("drop a receipt"))
+}
