@@ -59,12 +59,35 @@ impl TransferConfig {
 pub enum DisksConfig {
     /// Sparse files in a folder.
     Files(FilesConfig),
+    /// Linear volumes of an LVM volume group.
+    Lvm(LvmConfig),
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FilesConfig {
     pub dir: PathBuf,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LvmConfig {
+    /// The volume group.
+    pub vg: String,
+    /// Where records and tables of digests are; in the state folder unless given.
+    pub dir: Option<PathBuf>,
+}
+
+impl LvmConfig {
+    /// A name as LVM allows it, that no command takes for an option.
+    fn check(&self) -> Result<(), String> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "+_.-".contains(c);
+        let dots = self.vg == "." || self.vg == "..";
+        if self.vg.is_empty() || dots || self.vg.starts_with('-') || !self.vg.chars().all(plain) {
+            return Err(format!("disks.vg: {:?} is no volume group's name", self.vg));
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -119,6 +142,12 @@ impl Config {
             DriverConfig::Uml(uml) => uml.check()?,
             DriverConfig::Xen(xen) => xen.check()?,
         }
+        if let DisksConfig::Lvm(lvm) = &config.disks {
+            lvm.check()?;
+            if matches!(&config.driver, DriverConfig::Simulated(driver) if driver.provision_missing) {
+                return Err("driver.provision_missing: sample disks are files, not volumes".into());
+            }
+        }
         if !(1..=64).contains(&config.slots) {
             return Err(format!("slots: {} is not between 1 and 64", config.slots));
         }
@@ -161,6 +190,12 @@ impl StateDir {
     #[must_use]
     pub fn driver(&self) -> PathBuf {
         self.0.join("driver")
+    }
+
+    /// Records of a store whose disks are not files themselves.
+    #[must_use]
+    pub fn volumes(&self) -> PathBuf {
+        self.0.join("volumes")
     }
 
     pub const CREDENTIAL: &str = "credential";
@@ -208,5 +243,13 @@ mod tests {
         assert!(bad("https://portal.example.net", "portal.example.net").starts_with("portal:"));
         assert!(bad("slots = 8", "slots = 0").starts_with("slots:"));
         assert!(bad(":7443", "").starts_with("transfer.listen:"));
+        let files = "store = \"files\"\ndir = \"/srv/linodes\"";
+        for vg in ["", "-a", "a/b", "..", "a b"] {
+            let lvm = format!("store = \"lvm\"\nvg = {vg:?}");
+            assert!(bad(files, &lvm).starts_with("disks.vg:"), "{vg}");
+        }
+        let lvm = EXAMPLE.replace(files, "store = \"lvm\"\nvg = \"vg0\"");
+        let config = Config::parse(&lvm).unwrap();
+        assert!(matches!(config.disks, DisksConfig::Lvm(lvm) if lvm.vg == "vg0"));
     }
 }

@@ -3,13 +3,14 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
-use super::config::{Config, DisksConfig, DriverConfig};
-use super::disk::{DiskError, DiskStore, FileStore};
+use super::config::{Config, DisksConfig, DriverConfig, LvmConfig};
+use super::disk::lvm::Commands;
+use super::disk::{DiskError, DiskStore, FileStore, LvmStore};
 use super::driver::simulated::Simulated;
 use super::driver::uml::Uml;
 use super::driver::xen::Xen;
 use super::driver::{Driver, DriverError};
-use super::ledger::{Ledger, LedgerError};
+use super::ledger::{Ledger, LedgerError, file};
 use super::transfer::{Cap, Identity, Server};
 use crate::domain::ids::LinodeId;
 
@@ -56,7 +57,15 @@ pub fn driver(config: &Config) -> Result<Box<dyn Driver>, DriverError> {
 pub fn disks(config: &Config) -> Result<Arc<dyn DiskStore>, DiskError> {
     match &config.disks {
         DisksConfig::Files(files) => Ok(Arc::new(FileStore::open(&files.dir)?)),
+        DisksConfig::Lvm(lvm) => Ok(Arc::new(volumes(config, lvm)?)),
     }
+}
+
+/// The store on a volume group; its folder is made if it is not there.
+pub fn volumes(config: &Config, lvm: &LvmConfig) -> Result<LvmStore, DiskError> {
+    let dir = lvm.dir.clone().unwrap_or_else(|| config.state().volumes());
+    file::private_dir(&dir).map_err(|error| DiskError::io("the folder of volumes", &error))?;
+    LvmStore::open(Arc::new(Commands::new(&lvm.vg)), &dir)
 }
 
 impl Host {

@@ -3,164 +3,70 @@
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use xenbeta::agent::disk::{DiskFault, DiskStore, FileStore, Receipt};
-use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
+use xenbeta::agent::disk::{DiskFault, DiskStore, FileStore};
+use xenbeta::domain::ids::{DiskId, LinodeId};
 
 use super::mover::{Dice, MIB, make_generation, spec};
+use super::stores::{LINODE, MOVE, Shop, suite};
 
-const LINODE: LinodeId = LinodeId(1);
-const MOVE: MigrationId = MigrationId(5);
-
-struct Shop {
+struct Files {
     dir: tempfile::TempDir,
-    store: FileStore,
+    store: Arc<FileStore>,
 }
 
-fn shop() -> Shop {
+fn files() -> Files {
     let dir = tempfile::tempdir().unwrap();
-    let store = FileStore::open(dir.path()).unwrap();
-    Shop { dir, store }
+    let store = Arc::new(FileStore::open(dir.path()).unwrap());
+    Files { dir, store }
 }
 
-impl Shop {
+impl Files {
     fn path(&self, rest: &str) -> PathBuf {
         self.dir.path().join("linodes").join(rest)
     }
+
+    fn shop(&self) -> Shop {
+        let dir = self.dir.path().to_owned();
+        let store = self.store.clone();
+        Shop {
+            store: store.clone(),
+            dir: dir.clone(),
+            make: Box::new(move |linode, epoch, disks| make_generation(&dir, linode, epoch, disks)),
+            sealed: Box::new(move |linode, epoch, disk| {
+                let meta = fs::metadata(store.path(linode, epoch, disk)).unwrap();
+                match meta.permissions().mode() & 0o777 {
+                    0o400 => true,
+                    0o600 => false,
+                    mode => {
+                        // As an import left it.
+                        assert_eq!(mode & 0o200, 0o200);
+                        false
+                    }
+                }
+            }),
+        }
+    }
 }
 
-fn receipt(sealed: i64) -> Receipt {
-    Receipt {
-        migration: MOVE,
-        sealed,
-        digests: vec![],
-        sent_bytes: 1,
-        seconds: 0.5,
-    }
+thread_local! {
+    /// A test's folder lives as long as its thread.
+    static KEPT: std::cell::RefCell<Vec<Files>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
-#[test]
-fn a_copy_goes_from_reserved_to_run_and_every_step_may_be_repeated() {
-    let shop = shop();
-    let disks = [spec(1, 2 * MIB), spec(2, MIB + 5)];
-    for _ in 0..2 {
-        shop.store.reserve(LINODE, MOVE, &disks, None).unwrap();
-    }
-    let target = shop.store.target(LINODE, MOVE, &disks[0]).unwrap();
-    target.image.write_at(&[9; 5000], 3).unwrap();
-    shop.store.reserve(LINODE, MOVE, &disks, None).unwrap();
-    let mut kept = [0; 4];
-    target.image.read_at(&mut kept, 3).unwrap();
-    assert_eq!(kept, [9; 4], "reserving again keeps what was copied");
-    assert!(
-        shop.store.check(LINODE, 8, &disks).is_err(),
-        "a copy in the making is no generation"
-    );
-
-    for _ in 0..2 {
-        shop.store.publish(LINODE, 8, &disks, &receipt(7)).unwrap();
-    }
-    assert_eq!(
-        shop.store.published(LINODE, MOVE).unwrap(),
-        Some((8, receipt(7)))
-    );
-    assert_eq!(
-        shop.store.check(LINODE, 8, &disks).unwrap().total,
-        3 * MIB + 5
-    );
-    for _ in 0..2 {
-        shop.store.activate(LINODE, MOVE, 9).unwrap();
-    }
-    shop.store.check(LINODE, 9, &disks).unwrap();
-    let left: Vec<_> = fs::read_dir(shop.path("1/e9"))
-        .unwrap()
-        .map(|e| e.unwrap().file_name())
-        .collect();
-    assert_eq!(left.len(), 2, "only disks are left: {left:?}");
-
-    // Once it may have run, releasing the migration does not touch it.
-    shop.store.release(LINODE, MOVE).unwrap();
-    shop.store.check(LINODE, 9, &disks).unwrap();
-
-    for _ in 0..2 {
-        shop.store.regrant(LINODE, 9, 11).unwrap();
-    }
-    shop.store.check(LINODE, 11, &disks).unwrap();
-    for _ in 0..2 {
-        shop.store.purge(LINODE, 11).unwrap();
-    }
-    assert_eq!(
-        shop.store.check(LINODE, 11, &disks).unwrap_err().fault,
-        DiskFault::Missing
-    );
-    assert_eq!(fs::read_dir(shop.path("1")).unwrap().count(), 0);
+fn shop() -> Shop {
+    let files = files();
+    let shop = files.shop();
+    KEPT.with(|kept| kept.borrow_mut().push(files));
+    shop
 }
 
-#[test]
-fn releasing_drops_copies_in_the_making_and_published_ones() {
-    let shop = shop();
-    let disks = [spec(1, MIB)];
-    make_generation(shop.dir.path(), LINODE, 3, &disks);
-    shop.store.reserve(LINODE, MOVE, &disks, None).unwrap();
-    for _ in 0..2 {
-        shop.store.release(LINODE, MOVE).unwrap();
-    }
-    shop.store.reserve(LINODE, MOVE, &disks, None).unwrap();
-    shop.store.publish(LINODE, 8, &disks, &receipt(7)).unwrap();
-    for _ in 0..2 {
-        shop.store.release(LINODE, MOVE).unwrap();
-    }
-    assert_eq!(shop.store.list().unwrap().generations, [(LINODE, 3)]);
-    shop.store.release(LinodeId(99), MOVE).unwrap();
-    shop.store.purge(LinodeId(99), 1).unwrap();
-    shop.store.close_source(LinodeId(99), MOVE).unwrap();
-}
-
-#[test]
-fn two_claims_on_one_epoch_are_refused_and_nothing_is_lost() {
-    let shop = shop();
-    let disks = [spec(1, MIB)];
-    make_generation(shop.dir.path(), LINODE, 8, &disks);
-    make_generation(shop.dir.path(), LINODE, 9, &disks);
-    assert_eq!(
-        shop.store.regrant(LINODE, 8, 9).unwrap_err().fault,
-        DiskFault::Refused
-    );
-    shop.store.reserve(LINODE, MOVE, &disks, None).unwrap();
-    let taken = shop
-        .store
-        .publish(LINODE, 8, &disks, &receipt(7))
-        .unwrap_err();
-    assert_eq!(taken.fault, DiskFault::Refused);
-    shop.store.publish(LINODE, 10, &disks, &receipt(9)).unwrap();
-    assert_eq!(
-        shop.store
-            .publish(LINODE, 12, &disks, &receipt(11))
-            .unwrap_err()
-            .fault,
-        DiskFault::Refused
-    );
-    assert_eq!(
-        shop.store.activate(LINODE, MOVE, 9).unwrap_err().fault,
-        DiskFault::Refused
-    );
-    assert_eq!(shop.store.list().unwrap().generations.len(), 3);
-    assert_eq!(
-        shop.store
-            .activate(LINODE, MigrationId(77), 99)
-            .unwrap_err()
-            .fault,
-        DiskFault::Missing
-    );
-    assert_eq!(
-        shop.store.regrant(LINODE, 55, 56).unwrap_err().fault,
-        DiskFault::Missing
-    );
-}
+suite!([] shop());
 
 #[test]
 fn a_copy_may_start_from_sealed_disks_and_stays_sparse() {
-    let shop = shop();
+    let shop = files();
     let disks = [spec(1, 64 * MIB)];
     make_generation(shop.dir.path(), LINODE, 3, &disks);
     let old = shop.store.open_disk(LINODE, 3, DiskId(1)).unwrap();
@@ -181,7 +87,7 @@ fn a_copy_may_start_from_sealed_disks_and_stays_sparse() {
 
 #[test]
 fn sealing_takes_write_permission_away_and_unsealing_gives_it_back() {
-    let shop = shop();
+    let shop = files();
     let disks = [spec(1, MIB)];
     make_generation(shop.dir.path(), LINODE, 3, &disks);
     let mode = || {
@@ -203,45 +109,8 @@ fn sealing_takes_write_permission_away_and_unsealing_gives_it_back() {
 }
 
 #[test]
-fn what_follows_no_rule_is_listed_and_left_alone() {
-    let shop = shop();
-    make_generation(shop.dir.path(), LINODE, 3, &[spec(1, MIB)]);
-    shop.store
-        .reserve(LINODE, MOVE, &[spec(1, MIB)], None)
-        .unwrap();
-    for odd in [
-        "1/notes",
-        "1/e",
-        "1/e-4",
-        "1/e+4",
-        "2x/e1",
-        "1/m7.source.bak",
-    ] {
-        fs::create_dir_all(shop.path(odd)).unwrap();
-    }
-    File::create(shop.path("77")).unwrap();
-    let listing = shop.store.list().unwrap();
-    assert_eq!(listing.generations, [(LINODE, 3)]);
-    assert_eq!(listing.copies, [(LINODE, MOVE)]);
-    assert_eq!(
-        listing.unknown,
-        [
-            "linodes/1/e",
-            "linodes/1/e+4",
-            "linodes/1/e-4",
-            "linodes/1/m7.source.bak",
-            "linodes/1/notes",
-            "linodes/2x",
-            "linodes/77",
-        ]
-    );
-    shop.store.release(LINODE, MOVE).unwrap();
-    assert!(shop.path("1/notes").exists());
-}
-
-#[test]
 fn links_pipes_and_wrong_sizes_are_refused() {
-    let shop = shop();
+    let shop = files();
     let disks = [spec(1, MIB)];
     let outside = tempfile::tempdir().unwrap();
     let secret = outside.path().join("1.img");
@@ -285,26 +154,4 @@ fn links_pipes_and_wrong_sizes_are_refused() {
     assert!(shop.store.reserve(LinodeId(2), MOVE, &disks, None).is_err());
     assert!(shop.store.purge(LinodeId(2), 1).is_err());
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
-}
-
-#[test]
-fn a_disk_that_does_not_fit_is_told_in_plain_words() {
-    let shop = shop();
-    let space = shop.store.space().unwrap();
-    assert!(space.free > 0 && space.total >= space.free);
-    let error = shop
-        .store
-        .preflight(&[spec(1, space.free), spec(2, space.free)])
-        .unwrap_err();
-    assert_eq!(error.fault, DiskFault::NoSpace);
-    assert_eq!(
-        error.public,
-        "The new host does not have enough free disk space for this Linode"
-    );
-    shop.store.preflight(&[spec(1, MIB)]).unwrap();
-    assert!(
-        shop.store
-            .preflight(&[spec(1, u64::MAX), spec(2, u64::MAX)])
-            .is_err()
-    );
 }

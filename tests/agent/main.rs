@@ -20,6 +20,10 @@ mod disk;
 #[cfg(feature = "agent")]
 mod fakes;
 #[cfg(feature = "agent")]
+mod lvm;
+#[cfg(feature = "agent")]
+mod lvm_fake;
+#[cfg(feature = "agent")]
 mod mover;
 #[cfg(feature = "agent")]
 mod mover_store;
@@ -33,6 +37,8 @@ mod portal;
 mod samples;
 #[cfg(feature = "agent")]
 mod simulated;
+#[cfg(feature = "agent")]
+mod stores;
 #[cfg(all(feature = "agent", feature = "portal"))]
 #[path = "../support/mod.rs"]
 #[allow(dead_code, unused_macros, reason = "shared with the portal's tests")]

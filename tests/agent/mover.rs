@@ -141,6 +141,16 @@ impl Lab {
         make_generation(a, LINODE, EPOCH, &disks);
         let from = wrap_from(Arc::new(FileStore::open(a).unwrap()));
         let to = wrap_to(Arc::new(FileStore::open(b).unwrap()));
+        Self::between(dir, disks, from, to)
+    }
+
+    /// With these stores, the first of which has the disks as generation [`EPOCH`].
+    pub fn between(
+        dir: tempfile::TempDir,
+        disks: Vec<DiskSpec>,
+        from: Arc<dyn DiskStore>,
+        to: Arc<dyn DiskStore>,
+    ) -> Self {
         let (sa, sb) = (dir.path().join("state-a"), dir.path().join("state-b"));
         std::fs::create_dir_all(&sa).unwrap();
         std::fs::create_dir_all(&sb).unwrap();
@@ -227,8 +237,8 @@ impl Lab {
     /// The published copy equals the source, byte by byte and root by root.
     pub fn assert_equal(&self, report: &FinalReport) {
         for disk in &self.disks {
-            let a = std::fs::read(self.from.path(LINODE, EPOCH, disk.id)).unwrap();
-            let b = std::fs::read(self.to.path(LINODE, EPOCH + 1, disk.id)).unwrap();
+            let a = content(&self.from.path(LINODE, EPOCH, disk.id), disk);
+            let b = content(&self.to.path(LINODE, EPOCH + 1, disk.id), disk);
             assert!(a == b, "disk {} differs", disk.id);
         }
         assert_eq!(report.digests, *self.source.reported.lock().unwrap());
@@ -237,12 +247,20 @@ impl Lab {
             self.disks
                 .iter()
                 .map(|disk| {
-                    let bytes = std::fs::read(self.from.path(LINODE, EPOCH, disk.id)).unwrap();
+                    let bytes = content(&self.from.path(LINODE, EPOCH, disk.id), disk);
                     reference_digest(disk, &bytes)
                 })
                 .collect::<Vec<_>>()
         );
     }
+}
+
+/// What a guest sees: a volume may be longer than its disk, by zeros.
+fn content(path: &Path, disk: &DiskSpec) -> Vec<u8> {
+    let mut bytes = std::fs::read(path).unwrap();
+    let tail = bytes.split_off(usize::try_from(disk.size_bytes).unwrap());
+    assert!(tail.iter().all(|byte| *byte == 0), "behind {}", disk.label);
+    bytes
 }
 
 /// The root as the wire defines it, computed plainly.

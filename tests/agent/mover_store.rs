@@ -109,10 +109,15 @@ impl DiskStore for Faulty {
         migration: MigrationId,
         disk: &DiskSpec,
     ) -> Result<Target, DiskError> {
-        let Target { image, table } = self.store.target(linode, migration, disk)?;
+        let Target {
+            image,
+            table,
+            blank,
+        } = self.store.target(linode, migration, disk)?;
         Ok(Target {
             image: self.image(image),
             table,
+            blank,
         })
     }
     fn use_room(

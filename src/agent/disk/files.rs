@@ -145,6 +145,7 @@ impl DiskStore for FileStore {
         Ok(Target {
             image: Box::new(image),
             table,
+            blank: false,
         })
     }
 

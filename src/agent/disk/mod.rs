@@ -3,7 +3,7 @@
 //!
 //! A *generation* is the whole set of one Linode's disks under one epoch. Copies in the making are beside it and become
 //! a generation by one atomic rename ([`DiskStore::publish`]), so half a copy can never be booted.
-//! [`files`] keeps disks as (sparse) files; volumes come with another store behind the same trait.
+//! [`files`] keeps disks as (sparse) files, [`lvm`] as volumes of a volume group.
 
 #![allow(
     clippy::missing_errors_doc,
@@ -18,6 +18,7 @@ pub mod files;
 mod folders;
 mod image;
 mod layout;
+pub mod lvm;
 mod receipt;
 mod sys;
 mod views;
@@ -32,6 +33,7 @@ use crate::domain::ids::{DiskId, LinodeId, MigrationId};
 use crate::wire::{DiskDigest, DiskSpec};
 
 pub use files::FileStore;
+pub use lvm::LvmStore;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DiskFault {
@@ -148,6 +150,8 @@ pub trait Image: Send + Sync {
 pub struct Target {
     pub image: Box<dyn Image>,
     pub table: File,
+    /// What the image held when it was made is nobody's business: not worth reading, and never to be kept.
+    pub blank: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,7 +179,8 @@ pub trait DiskStore: Send + Sync {
     /// Is there room for these disks, filled to the brim? Changes nothing.
     fn preflight(&self, disks: &[DiskSpec]) -> Result<(), DiskError>;
 
-    /// The generation is here, whole, of these sizes, and plain files. (Also how an existing Linode is adopted.)
+    /// The generation is here, whole, of these sizes, and made of what the store makes disks of. (Also how an existing
+    /// Linode is adopted.)
     fn check(&self, linode: LinodeId, epoch: i64, disks: &[DiskSpec]) -> Result<Usage, DiskError>;
 
     /// Where the driver finds a disk of a generation.

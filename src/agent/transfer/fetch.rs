@@ -18,7 +18,7 @@ use super::pass::{Attempt, Copy, Live, Patience, Work, call, connect, same_roots
 use super::policy::{self, Next, PassStats};
 use super::table::Table;
 use super::{Cap, Fault, Identity, TransferError, Watch};
-use crate::agent::disk::{DiskStore, Receipt};
+use crate::agent::disk::{DiskStore, Receipt, Target};
 use crate::domain::ids::{LinodeId, MigrationId};
 use crate::wire::{DiskDigest, DiskSpec, Peer, Progress};
 
@@ -203,14 +203,17 @@ impl Fetch<'_> {
     fn open(&self, live: &Live) -> Result<Vec<Copy>, TransferError> {
         let mut copies = Vec::with_capacity(self.disks.len());
         for spec in self.disks {
-            let target = self.store.target(self.linode, self.migration, spec)?;
+            let Target {
+                image,
+                table,
+                blank,
+            } = self.store.target(self.linode, self.migration, spec)?;
             let cut = Cut::new(spec.size_bytes);
-            let table =
-                Table::open(target.table, &*target.image, cut, &live.stop).map_err(table_io)?;
+            let table = Table::open(table, &*image, cut, blank, &live.stop).map_err(table_io)?;
             copies.push(Copy {
                 spec: spec.clone(),
                 cut,
-                image: target.image,
+                image,
                 table,
             });
         }

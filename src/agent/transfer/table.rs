@@ -99,9 +99,17 @@ pub struct Table {
 
 impl Table {
     /// Opens the table of `image`, and brings it up to what the image really holds where a kill left that open (also
-    /// for an image that has no table yet). `stop` ends the reading early with `Interrupted`.
-    pub fn open(file: File, image: &dyn Image, cut: Cut, stop: &AtomicBool) -> io::Result<Self> {
+    /// for an image that has no table yet, unless it is `blank`: of that nothing is known). `stop` ends the reading
+    /// early with `Interrupted`.
+    pub fn open(
+        file: File,
+        image: &dyn Image,
+        cut: Cut,
+        blank: bool,
+        stop: &AtomicBool,
+    ) -> io::Result<Self> {
         let mark = read_mark(&file, cut.size)?;
+        let unread = blank && mark.is_none();
         let table = Self {
             digests: Digests { file, base: HEAD },
             cut,
@@ -117,7 +125,7 @@ impl Table {
             table.write_mark((0, cut.segments()))?;
             (0, cut.segments())
         };
-        if low < high {
+        if low < high && !unread {
             image.sync()?;
             table.learn(image, low, high.min(cut.segments()), stop)?;
         }

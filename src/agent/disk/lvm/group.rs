@@ -1,0 +1,260 @@
+//! What the store asks of LVM, and how it is asked: one `lvm` process for as many volumes as there are (each costs 50 to
+//! 100 ms, and some stand in a move's downtime), volumes named by their UUID wherever something is changed, so that a
+//! volume renamed or made anew by hand is never mistaken for ours.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{FileType, OFlags, fstat, major, minor};
+
+use super::report;
+use crate::agent::command::{CommandError, Tool};
+use crate::agent::disk::{DiskError, DiskFault};
+
+/// On every volume of ours, so that one report finds them all.
+pub const TAG: &str = "xb";
+
+/// Reports and changes of metadata. LVM waits for others' locks.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Removing may discard, which some devices do slowly.
+const REMOVE_LIMIT: Duration = Duration::from_secs(600);
+
+/// The group's room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extents {
+    /// Bytes of one.
+    pub size: u64,
+    pub total: u64,
+    pub free: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    pub name: String,
+    /// As LVM writes it, with dashes.
+    pub uuid: String,
+    pub bytes: u64,
+    pub tags: Vec<String>,
+    pub writable: bool,
+}
+
+/// One volume group. Everything that changes something may be repeated.
+pub trait Group: Send + Sync {
+    fn extents(&self) -> Result<Extents, DiskError>;
+
+    /// The volumes with our tag.
+    fn volumes(&self) -> Result<Vec<Volume>, DiskError>;
+
+    /// Any volume by its name.
+    fn named(&self, name: &str) -> Result<Option<Volume>, DiskError>;
+
+    /// A linear volume, active, with these tags from its first moment on. What is on it is what was there before.
+    fn create(&self, name: &str, extents: u64, tags: &[String]) -> Result<(), DiskError>;
+
+    fn add_tags(&self, uuid: &str, tags: &[String]) -> Result<(), DiskError>;
+
+    /// Removes those of these volumes that are there and have our tag; one in use is an error.
+    fn remove(&self, uuids: &[&str]) -> Result<(), DiskError>;
+
+    fn set_writable(&self, uuids: &[&str], writable: bool) -> Result<(), DiskError>;
+
+    /// Where a guest finds it.
+    fn path(&self, name: &str) -> PathBuf;
+
+    /// Opens the volume's device past the page cache (others write to it without the cache), made active if it is not.
+    /// A device that is not this very volume is refused.
+    fn open(&self, name: &str, uuid: &str, write: bool) -> Result<File, DiskError>;
+
+    /// Whether the kernel lets anybody write to this device.
+    fn is_writable(&self, device: &File) -> Result<bool, DiskError>;
+}
+
+/// A group of this machine, through LVM's commands.
+pub struct Commands {
+    vg: String,
+}
+
+impl Commands {
+    #[must_use]
+    pub fn new(vg: &str) -> Self {
+        Self { vg: vg.into() }
+    }
+
+    fn run(&self, limit: Duration, args: &[&str]) -> Result<Vec<u8>, DiskError> {
+        // Its answers are parsed: no other language. It complains of files its starter holds open.
+        let tool = Tool::new("lvm")
+            .args(args)
+            .arg(&self.vg)
+            .env("LC_ALL", "C")
+            .env("LVM_SUPPRESS_FD_WARNINGS", "1")
+            .limit(limit);
+        Ok(tool.run().map_err(|e| failed(&e))?.stdout)
+    }
+
+    fn report(&self, command: &str, fields: &str, select: &str) -> Result<Vec<u8>, DiskError> {
+        let mut args = vec![command, "--reportformat", "json", "--units", "b"];
+        args.extend(["--nosuffix", "--options", fields]);
+        if !select.is_empty() {
+            args.extend(["--select", select]);
+        }
+        self.run(LIMIT, &args)
+    }
+
+    fn device(&self, path: &Path, uuid: &str, write: bool) -> io::Result<File> {
+        let flags = OFlags::DIRECT | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let device = File::options()
+            .read(true)
+            .write(write)
+            .custom_flags(i32::try_from(flags.bits()).unwrap_or(0))
+            .open(path)?;
+        let known = "LVM-".len() + 2 * 32;
+        let found = kernel_says(&device, "dm/uuid")?;
+        // The group's UUID and the volume's, both without dashes.
+        if found.len() == known && found.ends_with(&uuid.replace('-', "")) {
+            return Ok(device);
+        }
+        let text = format!("{} is not volume {uuid} but {found}", path.display());
+        Err(io::Error::new(io::ErrorKind::InvalidData, text))
+    }
+}
+
+impl Group for Commands {
+    fn extents(&self) -> Result<Extents, DiskError> {
+        let fields = "vg_extent_size,vg_extent_count,vg_free_count";
+        report::extents(&self.report("vgs", fields, "")?)
+    }
+
+    fn volumes(&self) -> Result<Vec<Volume>, DiskError> {
+        report::volumes(&self.report("lvs", report::VOLUME, &format!("lv_tags=\"{TAG}\""))?)
+    }
+
+    fn named(&self, name: &str) -> Result<Option<Volume>, DiskError> {
+        let select = format!("lv_name=\"{name}\"");
+        let found = report::volumes(&self.report("lvs", report::VOLUME, &select)?)?;
+        Ok(found.into_iter().next())
+    }
+
+    fn create(&self, name: &str, extents: u64, tags: &[String]) -> Result<(), DiskError> {
+        let extents = extents.to_string();
+        // Nothing is wiped by LVM: the store takes care of every byte, and asks nobody whether a signature may go.
+        let mut args = vec!["lvcreate", "--yes", "--type", "linear", "--wipesignatures"];
+        args.extend(["n", "--zero", "n", "--extents", &extents, "--name", name]);
+        args.extend(tags.iter().flat_map(|tag| ["--addtag", tag.as_str()]));
+        self.run(LIMIT, &args).map(|_| ())
+    }
+
+    fn add_tags(&self, uuid: &str, tags: &[String]) -> Result<(), DiskError> {
+        let select = format!("lv_uuid=\"{uuid}\"");
+        let mut args = vec!["lvchange", "--yes"];
+        args.extend(tags.iter().flat_map(|tag| ["--addtag", tag.as_str()]));
+        args.extend(["--select", &select]);
+        self.run(LIMIT, &args).map(|_| ())
+    }
+
+    fn remove(&self, uuids: &[&str]) -> Result<(), DiskError> {
+        if uuids.is_empty() {
+            return Ok(());
+        }
+        let discards = "devices/issue_discards=1";
+        let args = ["lvremove", "--yes", "--config", discards, "--select"];
+        let select = ours(uuids);
+        self.run(REMOVE_LIMIT, &[&args[..], &[&select]].concat())
+            .map(|_| ())
+    }
+
+    fn set_writable(&self, uuids: &[&str], writable: bool) -> Result<(), DiskError> {
+        let permission = if writable { "rw" } else { "r" };
+        let args = ["lvchange", "--yes", "--permission", permission, "--select"];
+        let change = |uuids: &[&str]| self.run(LIMIT, &[&args[..], &[&ours(uuids)]].concat());
+        let Err(error) = change(uuids) else {
+            return Ok(());
+        };
+        // LVM takes "it is so already" for an error. Asked only now: this is in a move's downtime.
+        let now = self.volumes()?;
+        let is_so = |uuid: &str| now.iter().any(|v| v.uuid == uuid && v.writable == writable);
+        let others: Vec<&str> = uuids.iter().copied().filter(|uuid| !is_so(uuid)).collect();
+        match others.len() {
+            0 => Ok(()),
+            left if left == uuids.len() => Err(error),
+            _ => change(&others).map(|_| ()),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        Path::new("/dev").join(&self.vg).join(name)
+    }
+
+    fn open(&self, name: &str, uuid: &str, write: bool) -> Result<File, DiskError> {
+        let path = self.path(name);
+        let opened = match self.device(&path, uuid, write) {
+            // Not active (yet): a host that was rebooted, or an operator.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let args = ["lvchange", "--yes", "--activate", "y", "--select"];
+                self.run(LIMIT, &[&args[..], &[&ours(&[uuid])]].concat())?;
+                self.device(&path, uuid, write)
+            }
+            other => other,
+        };
+        let device = opened.map_err(|e| {
+            if e.kind() == io::ErrorKind::InvalidData {
+                return refused(e.to_string());
+            }
+            DiskError::io(&format!("open {}", path.display()), &e)
+        })?;
+        // The kernel lets a sealed volume be opened for writing, and refuses only the writes.
+        if write && !self.is_writable(&device)? {
+            return Err(refused(format!("{} is sealed", path.display())));
+        }
+        Ok(device)
+    }
+
+    fn is_writable(&self, device: &File) -> Result<bool, DiskError> {
+        let said = kernel_says(device, "ro").map_err(|e| DiskError::io("ask the kernel", &e))?;
+        Ok(said == "0")
+    }
+}
+
+/// Selects these volumes, and only if they are ours.
+fn ours(uuids: &[&str]) -> String {
+    let any: Vec<String> = uuids
+        .iter()
+        .map(|uuid| format!("lv_uuid=\"{uuid}\""))
+        .collect();
+    format!("lv_tags=\"{TAG}\" && ({})", any.join(" || "))
+}
+
+/// What the kernel's tree of devices says of an open block device: no process needed.
+fn kernel_says(device: impl AsFd, of: &str) -> io::Result<String> {
+    let stat = fstat(device)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::BlockDevice {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "not a device"));
+    }
+    let (major, minor) = (major(stat.st_rdev), minor(stat.st_rdev));
+    let said = std::fs::read_to_string(format!("/sys/dev/block/{major}:{minor}/{of}"))?;
+    Ok(said.trim().to_owned())
+}
+
+fn failed(error: &CommandError) -> DiskError {
+    let text = error.to_string();
+    let (fault, public) = if text.contains("insufficient free space") {
+        (
+            DiskFault::NoSpace,
+            "The host has no room left for this Linode's disks",
+        )
+    } else {
+        (DiskFault::Io, "The host's storage reported an error")
+    };
+    DiskError::new(fault, public, text)
+}
+
+pub fn refused(detail: impl Into<String>) -> DiskError {
+    DiskError::new(
+        DiskFault::Refused,
+        "The host's disks are not in the state this step needs",
+        detail,
+    )
+}

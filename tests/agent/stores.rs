@@ -1,0 +1,367 @@
+//! What every disk store does, whatever a disk is made of. Each store's own module runs all of these ([`suite!`]).
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use xenbeta::agent::disk::{DiskFault, DiskStore, Moment, Receipt};
+use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
+use xenbeta::wire::DiskSpec;
+
+use super::mover::{Dice, MIB, spec};
+
+pub const LINODE: LinodeId = LinodeId(1);
+pub const MOVE: MigrationId = MigrationId(5);
+
+/// A store to try things on.
+pub struct Shop {
+    pub store: Arc<dyn DiskStore>,
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Makes a generation as an import leaves it.
+    pub make: Box<dyn Fn(LinodeId, i64, &[DiskSpec])>,
+    /// Does a disk of a generation refuse writers?
+    pub sealed: Box<dyn Fn(LinodeId, i64, DiskId) -> bool>,
+}
+
+impl Shop {
+    pub fn path(&self, rest: &str) -> PathBuf {
+        self.dir.join("linodes").join(rest)
+    }
+
+    pub fn disk(&self, epoch: i64, disk: i64) -> File {
+        let path = self.store.path(LINODE, epoch, DiskId(disk));
+        File::options().read(true).write(true).open(path).unwrap()
+    }
+}
+
+pub fn receipt(sealed: i64) -> Receipt {
+    Receipt {
+        migration: MOVE,
+        sealed,
+        digests: vec![],
+        sent_bytes: 1,
+        seconds: 0.5,
+    }
+}
+
+/// Makes a test of each of the functions here, on a new `$shop` each.
+macro_rules! suite {
+    ([$($meta:tt)*] $shop:expr) => {
+        crate::stores::suite!(@all [$($meta)*] $shop,
+            a_copy_goes_from_reserved_to_run_and_every_step_may_be_repeated,
+            releasing_drops_copies_in_the_making_and_published_ones,
+            two_claims_on_one_epoch_are_refused_and_nothing_is_lost,
+            a_disk_that_does_not_fit_is_told_in_plain_words,
+            what_follows_no_rule_is_listed_and_left_alone,
+            a_copy_may_start_from_sealed_disks,
+            sealing_refuses_writers_and_unsealing_lets_them_in,
+            images_hold_what_is_written_wherever_it_is,
+            disks_of_another_size_are_refused,
+        );
+    };
+    (@all $meta:tt $shop:expr, $($name:ident,)*) => {
+        $(crate::stores::suite!(@one $meta $shop, $name);)*
+    };
+    (@one [$($meta:tt)*] $shop:expr, $name:ident) => {
+        #[test]
+        $($meta)*
+        fn $name() {
+            crate::stores::$name(&$shop)
+        }
+    };
+}
+pub(crate) use suite;
+
+pub fn a_copy_goes_from_reserved_to_run_and_every_step_may_be_repeated(shop: &Shop) {
+    let disks = [spec(1, 2 * MIB), spec(2, MIB + 5)];
+    for _ in 0..2 {
+        shop.store.reserve(LINODE, MOVE, &disks, None).unwrap();
+    }
+    let target = shop.store.target(LINODE, MOVE, &disks[0]).unwrap();
+    target.image.write_at(&[9; 5000], 3).unwrap();
+    shop.store.reserve(LINODE, MOVE, &disks, None).unwrap();
+    let mut kept = [0; 4];
+    target.image.read_at(&mut kept, 3).unwrap();
+    assert_eq!(kept, [9; 4], "reserving again keeps what was copied");
+    assert!(
+        shop.store.check(LINODE, 8, &disks).is_err(),
+        "a copy in the making is no generation"
+    );
+
+    for _ in 0..2 {
+        shop.store.publish(LINODE, 8, &disks, &receipt(7)).unwrap();
+    }
+    assert_eq!(
+        shop.store.published(LINODE, MOVE).unwrap(),
+        Some((8, receipt(7)))
+    );
+    assert_eq!(
+        shop.store.check(LINODE, 8, &disks).unwrap().total,
+        3 * MIB + 5
+    );
+    for _ in 0..2 {
+        shop.store.activate(LINODE, MOVE, 9).unwrap();
+    }
+    shop.store.check(LINODE, 9, &disks).unwrap();
+    let left: Vec<_> = fs::read_dir(shop.path("1/e9"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    assert_eq!(left.len(), 2, "only disks are left: {left:?}");
+    let mut kept = [0; 4];
+    std::os::unix::fs::FileExt::read_exact_at(&shop.disk(9, 1), &mut kept, 3).unwrap();
+    assert_eq!(kept, [9; 4]);
+
+    drop(target);
+    // Once it may have run, releasing the migration does not touch it.
+    shop.store.release(LINODE, MOVE).unwrap();
+    shop.store.check(LINODE, 9, &disks).unwrap();
+
+    for _ in 0..2 {
+        shop.store.regrant(LINODE, 9, 11).unwrap();
+    }
+    shop.store.check(LINODE, 11, &disks).unwrap();
+    for _ in 0..2 {
+        shop.store.purge(LINODE, 11).unwrap();
+    }
+    assert_eq!(
+        shop.store.check(LINODE, 11, &disks).unwrap_err().fault,
+        DiskFault::Missing
+    );
+    assert_eq!(fs::read_dir(shop.path("1")).unwrap().count(), 0);
+}
+
+pub fn releasing_drops_copies_in_the_making_and_published_ones(shop: &Shop) {
+    let disks = [spec(1, MIB)];
+    (shop.make)(LINODE, 3, &disks);
+    shop.store.reserve(LINODE, MOVE, &disks, None).unwrap();
+    for _ in 0..2 {
+        shop.store.release(LINODE, MOVE).unwrap();
+    }
+    shop.store.reserve(LINODE, MOVE, &disks, None).unwrap();
+    shop.store.publish(LINODE, 8, &disks, &receipt(7)).unwrap();
+    for _ in 0..2 {
+        shop.store.release(LINODE, MOVE).unwrap();
+    }
+    assert_eq!(shop.store.list().unwrap().generations, [(LINODE, 3)]);
+    shop.store.release(LinodeId(99), MOVE).unwrap();
+    shop.store.purge(LinodeId(99), 1).unwrap();
+    shop.store.close_source(LinodeId(99), MOVE).unwrap();
+}
+
+pub fn two_claims_on_one_epoch_are_refused_and_nothing_is_lost(shop: &Shop) {
+    let disks = [spec(1, MIB)];
+    (shop.make)(LINODE, 8, &disks);
+    (shop.make)(LINODE, 9, &disks);
+    assert_eq!(
+        shop.store.regrant(LINODE, 8, 9).unwrap_err().fault,
+        DiskFault::Refused
+    );
+    shop.store.reserve(LINODE, MOVE, &disks, None).unwrap();
+    let taken = shop
+        .store
+        .publish(LINODE, 8, &disks, &receipt(7))
+        .unwrap_err();
+    assert_eq!(taken.fault, DiskFault::Refused);
+    shop.store.publish(LINODE, 10, &disks, &receipt(9)).unwrap();
+    assert_eq!(
+        shop.store
+            .publish(LINODE, 12, &disks, &receipt(11))
+            .unwrap_err()
+            .fault,
+        DiskFault::Refused
+    );
+    assert_eq!(
+        shop.store.activate(LINODE, MOVE, 9).unwrap_err().fault,
+        DiskFault::Refused
+    );
+    assert_eq!(shop.store.list().unwrap().generations.len(), 3);
+    assert_eq!(
+        shop.store
+            .activate(LINODE, MigrationId(77), 99)
+            .unwrap_err()
+            .fault,
+        DiskFault::Missing
+    );
+    assert_eq!(
+        shop.store.regrant(LINODE, 55, 56).unwrap_err().fault,
+        DiskFault::Missing
+    );
+}
+
+pub fn a_disk_that_does_not_fit_is_told_in_plain_words(shop: &Shop) {
+    let space = shop.store.space().unwrap();
+    assert!(space.free > 0 && space.total >= space.free);
+    let error = shop
+        .store
+        .preflight(&[spec(1, space.free), spec(2, space.free)])
+        .unwrap_err();
+    assert_eq!(error.fault, DiskFault::NoSpace);
+    assert_eq!(
+        error.public,
+        "The new host does not have enough free disk space for this Linode"
+    );
+    shop.store.preflight(&[spec(1, MIB)]).unwrap();
+    assert!(
+        shop.store
+            .preflight(&[spec(1, u64::MAX), spec(2, u64::MAX)])
+            .is_err()
+    );
+}
+
+pub fn what_follows_no_rule_is_listed_and_left_alone(shop: &Shop) {
+    (shop.make)(LINODE, 3, &[spec(1, MIB)]);
+    shop.store
+        .reserve(LINODE, MOVE, &[spec(1, MIB)], None)
+        .unwrap();
+    for odd in [
+        "1/notes",
+        "1/e",
+        "1/e-4",
+        "1/e+4",
+        "2x/e1",
+        "1/m7.source.bak",
+    ] {
+        fs::create_dir_all(shop.path(odd)).unwrap();
+    }
+    File::create(shop.path("77")).unwrap();
+    let listing = shop.store.list().unwrap();
+    assert_eq!(listing.generations, [(LINODE, 3)]);
+    assert_eq!(listing.copies, [(LINODE, MOVE)]);
+    assert_eq!(
+        listing.unknown,
+        [
+            "linodes/1/e",
+            "linodes/1/e+4",
+            "linodes/1/e-4",
+            "linodes/1/m7.source.bak",
+            "linodes/1/notes",
+            "linodes/2x",
+            "linodes/77",
+        ]
+    );
+    shop.store.release(LINODE, MOVE).unwrap();
+    assert!(shop.path("1/notes").exists());
+}
+
+pub fn a_copy_may_start_from_sealed_disks(shop: &Shop) {
+    let disks = [spec(1, 6 * MIB + 700)];
+    (shop.make)(LINODE, 3, &disks);
+    let mut dice = Dice(1);
+    dice.write(&shop.disk(3, 1), 4 * MIB, 70_000);
+    dice.write(&shop.disk(3, 1), 6 * MIB, 700);
+    shop.store.seal(LINODE, 3).unwrap();
+    shop.store.reserve(LINODE, MOVE, &disks, Some(3)).unwrap();
+    let target = shop.store.target(LINODE, MOVE, &disks[0]).unwrap();
+    let view = |changed: &mut dyn FnMut(std::ops::Range<u64>)| {
+        let view = shop
+            .store
+            .view(LINODE, 3, MOVE, &disks[0], Moment::Sealed, changed);
+        view.unwrap().image
+    };
+    let old = view(&mut |_| {});
+    let whole = usize::try_from(disks[0].size_bytes).unwrap();
+    let (mut a, mut b) = (vec![1; whole], vec![2; whole]);
+    old.read_at(&mut a, 0).unwrap();
+    target.image.read_uncached(&mut b, 0).unwrap();
+    assert!(a == b && a[4 * 1024 * 1024..].iter().any(|x| *x != 0));
+    target.image.write_at(&vec![0; 70_000], 4 * MIB).unwrap();
+    target.image.sync().unwrap();
+    old.read_uncached(&mut b, 0).unwrap();
+    assert!(a == b, "the sealed disk is not the copy");
+    shop.store.close_source(LINODE, MOVE).unwrap();
+}
+
+pub fn sealing_refuses_writers_and_unsealing_lets_them_in(shop: &Shop) {
+    let disks = [spec(1, MIB), spec(2, MIB)];
+    (shop.make)(LINODE, 3, &disks);
+    let both = |sealed| {
+        for disk in &disks {
+            assert_eq!((shop.sealed)(LINODE, 3, disk.id), sealed);
+        }
+    };
+    both(false);
+    for _ in 0..2 {
+        shop.store.seal(LINODE, 3).unwrap();
+        both(true);
+    }
+    shop.store.check(LINODE, 3, &disks).unwrap();
+    shop.store.regrant(LINODE, 3, 6).unwrap();
+    for _ in 0..2 {
+        shop.store.unseal(LINODE, 6).unwrap();
+        assert!(!(shop.sealed)(LINODE, 6, DiskId(1)));
+    }
+    let missing = shop.store.seal(LINODE, 99).unwrap_err();
+    assert_eq!(missing.fault, DiskFault::Missing);
+}
+
+/// Reads and writes of any length at any place, holes too, against a plain picture of the disk in memory.
+pub fn images_hold_what_is_written_wherever_it_is(shop: &Shop) {
+    let size = 3 * MIB + 777;
+    let disks = [spec(1, size)];
+    shop.store.reserve(LINODE, MOVE, &disks, None).unwrap();
+    let image = shop.store.target(LINODE, MOVE, &disks[0]).unwrap().image;
+    image.punch(0..size).unwrap();
+    let mut picture = vec![0_u8; usize::try_from(size).unwrap()];
+    let mut dice = Dice(77);
+    for round in 0..200 {
+        let at = dice.below(size);
+        let most = [1, 600, 5000, 300_000][round % 4];
+        let len = (1 + dice.below(most)).min(size - at);
+        // Whole blocks from a boundary on are another way through the store.
+        let at = if round % 3 == 0 { at - at % 4096 } else { at };
+        let part = usize::try_from(at).unwrap()..usize::try_from(at + len).unwrap();
+        if round % 5 == 4 {
+            image.punch(at..at + len).unwrap();
+            picture[part.clone()].fill(0);
+        } else {
+            dice.fill(&mut picture[part.clone()]);
+            image.write_at(&picture[part.clone()], at).unwrap();
+        }
+        let mut found = vec![1; part.len()];
+        image.read_uncached(&mut found, at).unwrap();
+        assert!(found == picture[part], "round {round}: {len} bytes at {at}");
+    }
+    image.sync().unwrap();
+    let mut all = xenbeta::agent::disk::aligned::AlignedBuf::new(picture.len());
+    image.read_uncached(&mut all, 0).unwrap();
+    assert!(*all == *picture);
+    image.read_at(&mut all[..1000], 5).unwrap();
+    assert!(all[..1000] == picture[5..1005]);
+    assert!(image.read_at(&mut [0; 2], size - 1).is_err());
+    assert!(image.write_at(&[0; 2], size - 1).is_err() || image.size() == size);
+    // All that is not zeros is in what the store says may be data.
+    let mut at = 0;
+    while let Some(data) = image.next_data(at).unwrap() {
+        assert!(
+            picture[usize::try_from(at).unwrap()..usize::try_from(data.start).unwrap()]
+                .iter()
+                .all(|byte| *byte == 0)
+        );
+        assert!(data.end > at && data.end <= size);
+        at = data.end;
+    }
+    assert_eq!(image.size(), size);
+}
+
+pub fn disks_of_another_size_are_refused(shop: &Shop) {
+    (shop.make)(LINODE, 3, &[spec(1, 2 * MIB)]);
+    for wrong in [spec(1, 2 * MIB - 1), spec(1, 2 * MIB + 1), spec(2, 2 * MIB)] {
+        let error = shop.store.check(LINODE, 3, &[wrong]).unwrap_err();
+        assert_eq!(error.fault, DiskFault::Missing);
+        assert!(!error.public.contains('/'), "{error}");
+    }
+    // A copy that was reserved for another size is made anew.
+    shop.store
+        .reserve(LINODE, MOVE, &[spec(1, MIB)], None)
+        .unwrap();
+    let disks = [spec(1, 5 * MIB + 5)];
+    assert!(shop.store.target(LINODE, MOVE, &disks[0]).is_err());
+    shop.store.reserve(LINODE, MOVE, &disks, None).unwrap();
+    let image = shop.store.target(LINODE, MOVE, &disks[0]).unwrap().image;
+    image.write_at(&[3; 5], 5 * MIB).unwrap();
+    drop(image);
+    shop.store.release(LINODE, MOVE).unwrap();
+    assert_eq!(shop.store.list().unwrap().copies, []);
+}
