@@ -144,7 +144,8 @@ impl Config {
         }
         if let DisksConfig::Lvm(lvm) = &config.disks {
             lvm.check()?;
-            if matches!(&config.driver, DriverConfig::Simulated(driver) if driver.provision_missing) {
+            if matches!(&config.driver, DriverConfig::Simulated(driver) if driver.provision_missing)
+            {
                 return Err("driver.provision_missing: sample disks are files, not volumes".into());
             }
         }

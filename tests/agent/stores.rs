@@ -13,13 +13,15 @@ use super::mover::{Dice, MIB, spec};
 pub const LINODE: LinodeId = LinodeId(1);
 pub const MOVE: MigrationId = MigrationId(5);
 
+pub type Make = Box<dyn Fn(LinodeId, i64, &[DiskSpec])>;
+
 /// A store to try things on.
 pub struct Shop {
     pub store: Arc<dyn DiskStore>,
     /// Its folder.
     pub dir: PathBuf,
     /// Makes a generation as an import leaves it.
-    pub make: Box<dyn Fn(LinodeId, i64, &[DiskSpec])>,
+    pub make: Make,
     /// Does a disk of a generation refuse writers?
     pub sealed: Box<dyn Fn(LinodeId, i64, DiskId) -> bool>,
 }

@@ -23,6 +23,7 @@ struct Groups {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(clippy::struct_field_names, reason = "LVM's names")]
 struct GroupRow {
     vg_extent_size: String,
     vg_extent_count: String,
