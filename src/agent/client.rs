@@ -13,7 +13,8 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use crate::domain::ids::{JobId, MigrationId};
 use crate::wire::{
-    Enrol, Enrolled, Finish, Finished, Poll, PollAnswer, Renew, Renewed, Rotated, SealedDigests,
+    Enrol, Enrolled, Finish, Finished, Inventory, Poll, PollAnswer, Renew, Renewed, Reported,
+    Rotated, SealedDigests,
 };
 
 /// How long an ordinary call may take. A renewal that takes longer than this is late anyway.
@@ -114,6 +115,10 @@ impl Client {
     pub fn poll(&self, poll: &Poll) -> Result<PollAnswer, ClientError> {
         let limit = Duration::from_secs(u64::from(poll.wait_s)) + POLL_EXTRA;
         self.call("poll", poll, limit)
+    }
+
+    pub fn report(&self, inventory: &Inventory) -> Result<Reported, ClientError> {
+        self.call("report", inventory, CALL)
     }
 
     pub fn renew(&self, job: JobId, renew: &Renew) -> Result<Renewed, ClientError> {

@@ -38,6 +38,19 @@ pub fn collect(host: &Host) -> Inventory {
     }
 }
 
+/// Which of the Linodes in the ledger run now; those whose state cannot be found out are left out.
+#[must_use]
+pub fn running(host: &Host) -> BTreeMap<LinodeId, bool> {
+    let entries = host.ledger.entries();
+    let known = entries.iter().filter(|(_, entry)| entry.is_ok());
+    known
+        .filter_map(|(linode, _)| {
+            let state = host.driver.state(*linode).ok()?;
+            Some((*linode, matches!(state, GuestState::Running { .. })))
+        })
+        .collect()
+}
+
 fn mib(bytes: u64) -> i64 {
     i64::try_from(bytes / MIB).unwrap_or(i64::MAX)
 }

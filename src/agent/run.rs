@@ -105,6 +105,11 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         .name("poll".into())
         .spawn(move || polling.run())
         .map_err(|error| RunError::io("the poll thread", error))?;
+    let watching = Arc::clone(&daemon);
+    thread::Builder::new()
+        .name("watch".into())
+        .spawn(move || watching.watch())
+        .map_err(|error| RunError::io("the watch thread", error))?;
     tracing::info!(portal = config.portal, "the agent runs");
     while !stop.load(Ordering::Relaxed) {
         if polling.is_finished() {

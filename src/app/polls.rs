@@ -2,13 +2,13 @@
 
 use super::agents::Agent;
 use super::{App, AppError};
-use crate::domain::ids::LinodeId;
+use crate::domain::ids::{JobId, LinodeId};
 use crate::domain::shares;
 use crate::domain::words::LinodeStatus;
 use crate::store::fleet::{self, Linode, Plan};
 use crate::store::hosts::{self, Seen};
 use crate::store::jobs;
-use crate::wire::{LinodeReport, Poll, Share};
+use crate::wire::{Inventory, LinodeReport, Poll, Share};
 
 /// Kernels of one host that are kept.
 const MOST_KERNELS: usize = 100;
@@ -21,10 +21,32 @@ impl App {
         agent: &Agent,
         poll: &Poll,
     ) -> Result<Vec<(LinodeId, Share)>, AppError> {
+        self.note(agent, &poll.inventory, Some(&poll.held))
+    }
+
+    /// As [`App::note_poll`], for a report that comes while a poll is open. It says nothing of jobs: one may be on its way
+    /// in that poll's answer, and is not lost.
+    pub fn note_report(
+        &self,
+        agent: &Agent,
+        inventory: &Inventory,
+    ) -> Result<Vec<(LinodeId, Share)>, AppError> {
+        self.note(agent, inventory, None)
+    }
+
+    fn note(
+        &self,
+        agent: &Agent,
+        inventory: &Inventory,
+        held: Option<&[JobId]>,
+    ) -> Result<Vec<(LinodeId, Share)>, AppError> {
         let now = self.now();
-        let reports = &poll.inventory.linodes;
+        let reports = &inventory.linodes;
         let (lost, host, statuses, shares) = self.db.read(|conn| {
-            let lost = jobs::lost(conn, agent.host, &poll.held)?;
+            let lost = match held {
+                Some(held) => jobs::lost(conn, agent.host, held)?,
+                None => Vec::new(),
+            };
             let host = hosts::host(conn, agent.host)?.ok_or(AppError::NotFound)?;
             if reports.is_empty() {
                 return Ok::<_, AppError>((lost, host, Vec::new(), Vec::new()));
@@ -50,7 +72,6 @@ impl App {
             for (linode, status) in &statuses {
                 fleet::set_status(conn, *linode, *status, now)?;
             }
-            let inventory = &poll.inventory;
             let unknown: Vec<String> = inventory
                 .unknown
                 .iter()

@@ -1,6 +1,7 @@
 //! The whole surface on one screen.
 
-use actix_web::web::{ServiceConfig, get, post};
+use actix_web::web::{ServiceConfig, post, route};
+use actix_web::{Route, guard};
 
 use super::members::{account, beta, linode, linodes, migrate, migration, profile, sign_in};
 use super::{agent, assets, ops, staff};
@@ -158,4 +159,9 @@ pub fn configure(surface: &mut ServiceConfig) {
         .route("/staff/jobs", get().to(staff::jobs::list))
         .route("/staff/jobs/{id}", get().to(staff::jobs::show))
         .route("/staff/jobs/{id}/retry", post().to(staff::jobs::retry));
+}
+
+/// GET, and HEAD as the same without its body (which the server leaves out).
+fn get() -> Route {
+    route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }

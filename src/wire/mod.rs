@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `POST /agent/v1/enrol` | [`Enrol`] → [`Enrolled`] (no credential yet; the one-use token is in the body) |
 //! | `POST /agent/v1/poll` | [`Poll`] → [`PollAnswer`]; held open up to `wait_s` |
+//! | `POST /agent/v1/report` | [`Inventory`] → [`Reported`]; at once, also while a poll is open |
 //! | `POST /agent/v1/jobs/{id}/renew` | [`Renew`] → [`Renewed`] |
 //! | `POST /agent/v1/jobs/{id}/finish` | [`Finish`] → [`Finished`] |
 //! | `POST /agent/v1/transfers/{migration}/digests` | [`SealedDigests`] → `{}` |
@@ -67,6 +68,14 @@ pub struct PollAnswer {
     /// The host's cap on copying in MB/s (10^6 bytes); `None` is no cap. Applies to running copies too.
     pub cap_mb_s: Option<u32>,
     /// Shares that differ from what this poll reported: to be set on the running guests, now.
+    #[serde(default)]
+    pub shares: Vec<(LinodeId, Share)>,
+}
+
+/// The answer to a report between polls.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Reported {
+    /// As [`PollAnswer::shares`].
     #[serde(default)]
     pub shares: Vec<(LinodeId, Share)>,
 }

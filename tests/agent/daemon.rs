@@ -85,6 +85,26 @@ fn guests_outlive_the_agent_and_are_found_again() {
 }
 
 #[test]
+fn a_guest_that_dies_is_reported_while_a_poll_is_open() {
+    let (machine, portal) = (Machine::new(), Portal::start());
+    let agent = with_guest(&machine, &portal);
+    let reported = |running: bool| {
+        let found = portal.wait_for(Duration::from_secs(20), |state| {
+            let linode = state.reports.last()?.linodes.first()?;
+            (linode.running == running).then_some(())
+        });
+        assert!(found.is_some(), "running: {running}");
+    };
+    reported(true);
+    agent
+        .guest(LINODE)
+        .unwrap()
+        .signal(rustix::process::Signal::KILL)
+        .unwrap();
+    reported(false);
+}
+
+#[test]
 fn a_finish_is_repeated_until_it_is_answered_and_the_step_is_not() {
     let (machine, portal) = (Machine::new(), Portal::start());
     let mut agent = with_guest(&machine, &portal);

@@ -83,6 +83,15 @@ impl Browser {
         self.take(path, reply)
     }
 
+    pub fn head(&mut self, path: &str) -> Reply {
+        let request = self
+            .agent
+            .head(format!("{}{path}", self.base))
+            .header("cookie", self.cookie());
+        let reply = request.call().unwrap();
+        self.take(path, reply)
+    }
+
     /// As a browser posts a form: with its cookies and its origin.
     pub fn post(&mut self, path: &str, fields: &[(String, String)]) -> Reply {
         let origin = self.base.clone();

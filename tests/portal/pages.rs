@@ -118,6 +118,17 @@ both_databases! {
         member.follow(&reply).shows(&["Next in the queue"]);
     }
 
+    fn head_is_get_without_a_body(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let site = site(&app);
+        let mut visitor = site.visitor();
+        for (path, status) in [("/health", 200), ("/login", 200), ("/members/", 303), ("/no-such-page", 404)] {
+            let reply = visitor.head(path);
+            assert_eq!(reply.status, status, "{path}");
+            assert_eq!(reply.body, "", "{path}");
+        }
+    }
+
     fn clear_answers_to_bad_input(app: TestApp) {
         let app = app.with_fleet().with_passwords();
         let site = site(&app);

@@ -44,6 +44,20 @@ both_databases! {
         assert_eq!(app.note_poll(&hand::agent(UML1), &poll(reports)).unwrap(), vec![]);
     }
 
+    fn a_report_between_polls_says_nothing_of_jobs(app: TestApp) {
+        let app = app.with_fleet();
+        app.clicked(WEB);
+        let order = app.take(UML1);
+        let mut inventory = poll(vec![report(WEB, None)]).inventory;
+        inventory.linodes[0].running = false;
+        app.note_report(&hand::agent(UML1), &inventory).unwrap();
+        assert_eq!(app.linode(WEB).status, LinodeStatus::Offline);
+        app.nothing_for(UML1);
+        app.note_poll(&hand::agent(UML1), &poll(vec![])).unwrap();
+        let again = app.take(UML1);
+        assert_eq!((again.job, again.attempt), (order.job, order.attempt + 1), "a poll that holds nothing says it was lost");
+    }
+
     fn a_guest_that_stopped_by_itself_is_noted(app: TestApp) {
         let app = app.with_fleet();
         let mut gone = report(WEB, None);

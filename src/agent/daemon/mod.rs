@@ -15,8 +15,8 @@ use super::client::{Client, ClientError, Credential};
 use super::control::JobControl;
 use super::host::Host;
 use super::inventory;
-use crate::domain::ids::JobId;
-use crate::wire::{POLL_WAIT_S, Poll, PollAnswer};
+use crate::domain::ids::{JobId, LinodeId};
+use crate::wire::{POLL_WAIT_S, Poll, PollAnswer, Share};
 pub use pause::Pause;
 
 /// How often a host with nothing free still reports.
@@ -27,6 +27,8 @@ const EARLY: Duration = Duration::from_millis(100);
 /// for as long as such a poll can last, ask often enough to be given it again soon.
 const YOUNG: Duration = Duration::from_secs(POLL_WAIT_S as u64);
 const YOUNG_WAIT_S: u32 = 2;
+/// How often it is looked whether guests came or went.
+const WATCH: Duration = Duration::from_secs(2);
 /// After a share that could not be set.
 const SHARE_PAUSE: Duration = Duration::from_secs(1);
 /// How often a revoked agent asks whether it is welcome again.
@@ -96,6 +98,40 @@ impl Daemon {
         }
     }
 
+    /// Tells the portal at once when a guest comes or goes: a poll that is open was asked before.
+    pub fn watch(&self) {
+        let mut told = inventory::running(&self.host);
+        while !self.stopping() {
+            self.sleep(WATCH);
+            let now = inventory::running(&self.host);
+            if now == told {
+                continue;
+            }
+            match self.client.report(&inventory::collect(&self.host)) {
+                Ok(answer) => {
+                    told = now;
+                    self.set_shares(answer.shares);
+                }
+                // It is tried again at the next look, and the next poll reports anyway.
+                Err(error) => tracing::warn!(%error, "a guest's coming or going was not reported"),
+            }
+        }
+    }
+
+    fn set_shares(&self, shares: Vec<(LinodeId, Share)>) {
+        for (linode, share) in shares {
+            // The next poll reports what is true; if it failed, it is asked for again.
+            match self.host.driver.set_share(linode, share) {
+                Ok(()) => tracing::info!(%linode, ?share, "share set"),
+                Err(error) => {
+                    tracing::warn!(%linode, ?share, %error, "share not set");
+                    // It is asked for again at once.
+                    self.sleep(SHARE_PAUSE);
+                }
+            }
+        }
+    }
+
     /// Asks the poll loop to end; an open poll is not waited for by anyone who exits the process.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
@@ -130,17 +166,7 @@ impl Daemon {
 
     fn answered(self: &Arc<Self>, answer: PollAnswer) {
         self.host.cap.set(answer.cap_mb_s);
-        for (linode, share) in answer.shares {
-            // The next poll reports what is true; if it failed, it is asked for again.
-            match self.host.driver.set_share(linode, share) {
-                Ok(()) => tracing::info!(%linode, ?share, "share set"),
-                Err(error) => {
-                    tracing::warn!(%linode, ?share, %error, "share not set");
-                    // It is asked for again at once.
-                    self.sleep(SHARE_PAUSE);
-                }
-            }
-        }
+        self.set_shares(answer.shares);
         let Some(order) = answer.order else { return };
         if self.stopping() {
             // Not held, so it is given again to the next run.

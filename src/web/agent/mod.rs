@@ -21,6 +21,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
             .app_data(web::PayloadConfig::new(BODY_LIMIT))
             .route("/enrol", web::post().to(enrol))
             .route("/poll", web::post().to(poll::poll))
+            .route("/report", web::post().to(poll::report))
             .route("/jobs/{id}/renew", web::post().to(renew))
             .route("/jobs/{id}/finish", web::post().to(finish))
             .route("/transfers/{id}/digests", web::post().to(digests))

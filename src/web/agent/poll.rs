@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Answer, agent, json, parse, run};
 use crate::app::App;
-use crate::wire::{POLL_WAIT_S, Poll, PollAnswer};
+use crate::wire::{Inventory, POLL_WAIT_S, Poll, PollAnswer, Reported};
 
 /// How often a waiting poll looks without being woken: for jobs whose time comes, and for a lost wake.
 const LOOK: Duration = Duration::from_secs(5);
@@ -47,4 +47,16 @@ pub async fn poll(
         // Running out of time is no error: it looks again.
         let _woken_or_not = timeout_at(until.min(now + LOOK), woken).await;
     }
+}
+
+/// What the host has now, from an agent whose poll is still open.
+pub async fn report(
+    app: web::Data<App>,
+    request: HttpRequest,
+    body: web::Bytes,
+) -> Answer<Reported> {
+    let agent = agent(&app, &request).await?;
+    let inventory: Inventory = parse(&body)?;
+    let shares = run(move || app.note_report(&agent, &inventory)).await?;
+    Ok(json(Reported { shares }))
 }
