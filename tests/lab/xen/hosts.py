@@ -17,13 +17,14 @@ from world import GATEWAY, run
 PORTAL_URL = f"http://{GATEWAY}:{PORT}"
 AGENT, CONFIG, STATE, INITRAMFS = "/usr/local/bin/xenbeta-agent", "/etc/xenbeta/agent.toml", "/var/lib/xenbeta-agent", "/boot/guests.img"
 UP_LIMIT = 240
+STORES = {"lvm": 'store = "lvm"\nvg = "vg0"', "files": 'store = "files"\ndir = "/srv/linodes"'}
 
 
 class XenHost:
     """One machine in QEMU and the agent in it; looks like any other program of the lab, so that it can be killed and revived."""
 
-    def __init__(self, name, number, folder, binary, memory):
-        self.name, self.address, self.binary = name, f"10.77.0.{1 + number}", binary
+    def __init__(self, name, number, folder, binary, memory, store):
+        self.name, self.address, self.binary, self.store = name, f"10.77.0.{1 + number}", binary, STORES[store]
         self.machine = machine.Machine(folder)
         self.machine.describe(name=name, memory=memory, dom0_memory=704, cpus=1, disk=8192, plain=False, netns=None, bridge="br0",
                               address=self.address, owns_netns=False)
@@ -40,9 +41,17 @@ class XenHost:
         """What an operator does on a new host: the program, its configuration, the guests' initramfs, enrolment."""
         self.machine.put(self.binary, AGENT)
         version = self.machine.sh("ls /lib/modules").strip()
-        self.machine.sh(f"cat >/share/agent.toml; mkdir -p /etc/xenbeta {STATE}; cp /share/agent.toml {CONFIG}",
+        self.machine.sh(f"cat >/share/agent.toml; mkdir -p /etc/xenbeta /srv/linodes {STATE}; cp /share/agent.toml {CONFIG}",
                         given=self.config(version).encode())
-        self.machine.check(AGENT, "initramfs", "build", "--kernel", version, "--out", INITRAMFS, limit=120)
+        # Made outside: it packs 300 modules, and that takes minutes where everything is emulated.
+        built = self.machine.path("guests.img")
+        modules = self.machine.path("modules")
+        if not os.path.exists(built):
+            os.makedirs(modules)
+            run("debugfs", "-R", f"rdump /usr/lib/modules/{version} {modules}", os.path.join(machine.image(), "root.img"))
+            run(self.binary, "initramfs", "build", "--modules-dir", os.path.join(modules, version), "--out", built)
+            shutil.rmtree(modules)
+        self.machine.put(built, INITRAMFS)
         self.machine.check(AGENT, "enrol", "--config", CONFIG, env={"XENBETA_ENROL_TOKEN": token}, limit=60)
 
     def config(self, version):
@@ -53,8 +62,7 @@ slots = 4
 [transfer]
 listen = "{self.address}:7440"
 [disks]
-store = "lvm"
-vg = "vg0"
+{self.store}
 [driver]
 kind = "xen"
 bridge = "xenbr0"
@@ -109,11 +117,11 @@ initramfs = "{INITRAMFS}"
 class Lab(Portal):
     listen = f"0.0.0.0:{PORT}"
 
-    def __init__(self, folder, linodes, xen_roles, database, profile, memory=2048):
+    def __init__(self, folder, linodes, xen_roles, database, profile, store, memory=2048):
         """`xen_roles`: what the Xen hosts are, `beta` first."""
         names = {f"xen{number}": role for number, role in enumerate(xen_roles, 1)}
         super().__init__(folder, linodes, {"uml1": "source", **names}, database, profile)
-        self.xen = {name: XenHost(name, number, self.path(name), self.agent_binary, memory)
+        self.xen = {name: XenHost(name, number, self.path(name), self.agent_binary, memory, store)
                     for number, name in enumerate(names, 1)}
 
     def disks(self, host):

@@ -60,7 +60,7 @@ def inside(args, folder):
             linodes.append(customers.made(number, kind))
             wanted[stage].append(linodes[-1])
     roles = ["beta", "production"] if "graduate" in args.stage else ["beta"]
-    lab = Lab(folder, linodes, roles, database=args.database, profile=args.profile)
+    lab = Lab(folder, linodes, roles, database=args.database, profile=args.profile, store=args.store)
     witness = Everywhere(lab)
     dice = random.Random(args.seed)
     results = {}
@@ -94,6 +94,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--profile", default="dev", help="which build of the programs to use")
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
+    parser.add_argument("--store", choices=["lvm", "files"], default="lvm", help="where the Xen hosts have their disks")
     parser.add_argument("--stage", action="append", choices=list(STAGES), help="one or several (default: all but short and power)")
     parser.add_argument("--all", action="store_true", help="the power cuts too")
     parser.add_argument("--short", action="store_true", help="the smallest guest, one Xen host, there and back")
