@@ -26,4 +26,5 @@ mod packaging;
 mod pages;
 mod polls;
 mod profiles;
+mod queries;
 mod schema;

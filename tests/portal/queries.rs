@@ -1,0 +1,121 @@
+//! A list asks the database as often for fifty rows as for one.
+
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, Once};
+
+use diesel::connection::{
+    Instrumentation, InstrumentationEvent, SimpleConnection, set_default_instrumentation,
+};
+use xenbeta::store::db::StoreError;
+
+use crate::both_databases;
+use crate::browser::{Browser, Site};
+use crate::support::TestApp;
+use crate::support::fleet::{MEMBER_EMAIL, STAFF_EMAIL, WEB};
+
+/// Statements so far, by the URL of the database.
+static ASKED: LazyLock<Mutex<HashMap<String, usize>>> = LazyLock::new(Mutex::default);
+static ONCE: Once = Once::new();
+
+/// Counts one connection's statements.
+struct Counter {
+    url: String,
+}
+
+impl Instrumentation for Counter {
+    fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
+        match event {
+            InstrumentationEvent::StartEstablishConnection { url, .. } => {
+                url.clone_into(&mut self.url)
+            }
+            InstrumentationEvent::StartQuery { .. } => {
+                *ASKED.lock().unwrap().entry(self.url.clone()).or_default() += 1;
+            }
+            _ => {}
+        }
+    }
+}
+
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "what set_default_instrumentation takes"
+)]
+fn counter() -> Option<Box<dyn Instrumentation>> {
+    Some(Box::new(Counter { url: String::new() }))
+}
+
+/// Statements that one load of the page takes.
+fn cost(app: &TestApp, browser: &mut Browser, path: &str) -> usize {
+    let so_far = || {
+        ASKED
+            .lock()
+            .unwrap()
+            .get(&app.url)
+            .copied()
+            .unwrap_or_default()
+    };
+    let before = so_far();
+    let reply = browser.get(path);
+    assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+    let after = so_far();
+    assert!(after > before, "{path}: its statements are not counted");
+    after - before
+}
+
+/// Fifty of everything that lists show: Linodes with disks, profiles, addresses, registrations, migrations, jobs; hosts.
+fn fifty_more(app: &TestApp) {
+    let at = "'2026-01-01T00:00:00.000000Z'";
+    let mut sql = String::new();
+    for n in 1..=50 {
+        let id = 5000 + n;
+        sql.push_str(&format!(
+            "INSERT INTO hosts (id, name, platform, role, state, memory_mb, disk_mb, created_at) VALUES ({id}, 'h{n}', 'xen', 'beta', 'enabled', 1, 1, {at});
+             INSERT INTO linodes (id, account_id, label, plan_id, host_id, epoch, fetched, status, status_at, mac, created_at) VALUES ({id}, 1, 'node-{n}', 1, 1, 1, TRUE, 'running', {at}, 'fe:fd:00:01:00:{n:02x}', {at});
+             INSERT INTO disks (id, linode_id, label, size_mb, filesystem, created_at) VALUES ({id}, {id}, 'root', 64, 'ext4', {at});
+             INSERT INTO config_profiles (id, linode_id, label, kernel_id, devices, root_device, read_only_root, run_level, helpers) VALUES ({id}, {id}, 'default', 'uml-2.6', '{{\"ubda\":{id}}}', '/dev/ubda', TRUE, 'default', '[]');
+             INSERT INTO ips (id, address, linode_id, host_id, prefix, kind) VALUES ({id}, '198.51.100.{n}', {id}, 1, 24, 'public');
+             INSERT INTO registrations (id, linode_id, account_id, requested_by, state, requested_at) VALUES ({id}, {id}, 1, 1, '{}', {at});
+             INSERT INTO migrations (id, kind, linode_id, account_id, registration_id, source_host_id, destination_host_id, state, epoch, offered_at, expires_at) VALUES ({id}, 'beta', {id}, 1, {id}, 1, 3, 'offered', 1, {at}, '2036-01-01T00:00:00.000000Z');
+             INSERT INTO jobs (host_id, linode_id, migration_id, kind, state, epoch, run_after, entered_at) VALUES (1, 101, {id}, 'warm_copy', 'failed', 1, {at}, {at});",
+            if n % 2 == 0 { "requested" } else { "approved" },
+        ));
+    }
+    app.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(&sql)?));
+}
+
+both_databases! {
+    fn lists_do_not_ask_once_a_row(app: TestApp) {
+        ONCE.call_once(|| set_default_instrumentation(counter).unwrap());
+        // Its own connections were opened before: this portal's count.
+        let portal = app.second();
+        let app = app.with_fleet().with_passwords();
+        app.clicked(WEB);
+        let site = Site::serve(&portal);
+        let (mut member, mut staff) = (site.signed_in(MEMBER_EMAIL), site.signed_in(STAFF_EMAIL));
+        let pages = |who: &mut Browser, paths: &[&str]| -> Vec<(String, usize)> {
+            // A first look may open connections and note the session's use.
+            paths.iter().for_each(|path| drop(who.get(path)));
+            paths.iter().map(|path| ((*path).to_owned(), cost(&app, who, path))).collect()
+        };
+        let members = ["/members/", "/members/xenbeta", "/members/linodes/101"];
+        let staffs = [
+            "/staff/",
+            "/staff/registrations?state=all",
+            "/staff/registrations.csv?state=all",
+            "/staff/registrations/review?do=configure&state=all&all=yes&count=1",
+            "/staff/hosts",
+            "/staff/hosts/1",
+            "/staff/migrations",
+            "/staff/jobs",
+        ];
+        let mut few = pages(&mut member, &members);
+        few.extend(pages(&mut staff, &staffs));
+        fifty_more(&app);
+        let mut many = pages(&mut member, &members);
+        many.extend(pages(&mut staff, &staffs.map(|path| if path.ends_with("count=1") { "/staff/registrations/review?do=configure&state=all&all=yes&count=51" } else { path })));
+        for ((path, few), (_, many)) in few.into_iter().zip(many) {
+            println!("{path}: {few} statements, with fifty more of everything {many}");
+            assert_eq!(few, many, "{path}");
+        }
+    }
+}
