@@ -49,3 +49,5 @@ mod transfer;
 mod uml;
 #[cfg(all(feature = "agent", feature = "portal"))]
 mod whole;
+#[cfg(feature = "agent")]
+mod xen;
