@@ -217,6 +217,17 @@ mod tests {
     }
 
     #[test]
+    fn the_example_file_for_xen_is_valid() {
+        let text = include_str!("../../packaging/agent.xen.example.toml");
+        assert!(matches!(
+            Config::parse(text).unwrap().driver,
+            DriverConfig::Xen(_)
+        ));
+        let error = Config::parse(&text.replace("xenbr0", "xen br0")).unwrap_err();
+        assert!(error.starts_with("driver.bridge"), "{error}");
+    }
+
+    #[test]
     fn unknown_keys_are_refused_at_every_level() {
         for (after, line) in [
             ("state_dir", "colour = 1\n"),

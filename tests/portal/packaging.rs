@@ -98,6 +98,26 @@ fn the_agents_example_is_read_with_either_driver() {
     assert!(format!("{uml:?}").contains("2.6.16-linode15"));
 }
 
+#[cfg(feature = "agent")]
+#[test]
+fn the_agents_example_for_xen_is_read_whole() {
+    use xenbeta::agent::config::{Config, DriverConfig};
+
+    let text = text("agent.xen.example.toml");
+    let xen = |text: &str| match Config::parse(text).unwrap().driver {
+        DriverConfig::Xen(xen) => xen,
+        other => panic!("{other:?}"),
+    };
+    let plain = xen(&text);
+    assert!(plain.anti_spoofing && plain.memory_mb.is_none());
+    assert_eq!(plain.kernels[0].files().count(), 2);
+    // What is commented out is right too.
+    assert_eq!(
+        xen(&text.replace("# memory_mb", "memory_mb")).memory_mb,
+        Some(14336)
+    );
+}
+
 /// The paths in the units and in the examples are the same ones.
 #[test]
 fn units_and_examples_agree() {
@@ -111,5 +131,10 @@ fn units_and_examples_agree() {
         agent.contains("KillMode=process"),
         "guests outlive their agent"
     );
-    assert!(text("agent.example.toml").contains("/var/lib/xenbeta-agent"));
+    for example in ["agent.example.toml", "agent.xen.example.toml"] {
+        assert!(text(example).contains("/var/lib/xenbeta-agent"));
+    }
+    assert!(agent.contains("StateDirectory=xenbeta-agent"));
+    let xen = text("xenbeta-agent.service.d/xen.conf");
+    assert!(xen.contains("CAP_SYS_ADMIN") && xen.contains("CAP_SYS_NICE"));
 }

@@ -2,12 +2,16 @@
 //! JSON for them (it has none for the state and the CPU time of a domain).
 
 use std::path::Path;
+use std::thread;
 use std::time::Duration;
 
 use crate::agent::command::Tool;
 use crate::agent::driver::DriverError;
 
 const LOOK_LIMIT: Duration = Duration::from_secs(30);
+/// How often a look is tried, and how far apart.
+const LOOKS: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(200);
 /// `xl` reads the kernel, builds the domain and connects its devices; each hotplug script has ten seconds of libxl's own.
 const CREATE_LIMIT: Duration = Duration::from_secs(180);
 const DESTROY_LIMIT: Duration = Duration::from_secs(60);
@@ -53,25 +57,37 @@ fn xl(args: &[&str], limit: Duration) -> Result<String, DriverError> {
         .map_err(|error| DriverError::Host(error.to_string()))
 }
 
+/// A call that only looks, and so may be repeated: one that was killed or came at a bad moment says nothing of the guests.
+fn look<T>(args: &[&str], parse: fn(&str) -> Result<T, String>) -> Result<T, DriverError> {
+    let attempt = || {
+        let text = xl(args, LOOK_LIMIT)?;
+        parse(&text).map_err(|why| odd(&format!("xl {}", args.join(" ")), why))
+    };
+    for _ in 1..LOOKS {
+        if let Ok(found) = attempt() {
+            return Ok(found);
+        }
+        thread::sleep(PAUSE);
+    }
+    attempt()
+}
+
 fn odd(what: &str, why: String) -> DriverError {
     DriverError::Host(format!("{what} said what is not understood: {why}"))
 }
 
 /// Every domain that the hypervisor knows, the control domain first.
 pub fn domains() -> Result<Vec<Domain>, DriverError> {
-    let text = xl(&["list", "-v"], LOOK_LIMIT)?;
-    parse_domains(&text).map_err(|why| odd("xl list -v", why))
+    look(&["list", "-v"], parse_domains)
 }
 
 pub fn info() -> Result<Info, DriverError> {
-    let text = xl(&["info"], LOOK_LIMIT)?;
-    parse_info(&text).map_err(|why| odd("xl info", why))
+    look(&["info"], parse_info)
 }
 
 /// The weight of every domain under credit2.
 pub fn weights() -> Result<Vec<(u32, i64)>, DriverError> {
-    let text = xl(&["sched-credit2"], LOOK_LIMIT)?;
-    parse_weights(&text).map_err(|why| odd("xl sched-credit2", why))
+    look(&["sched-credit2"], parse_weights)
 }
 
 pub fn set_weight(domain: u32, weight: i64) -> Result<(), DriverError> {
