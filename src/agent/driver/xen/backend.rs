@@ -194,8 +194,10 @@ fn hex_number(text: &str) -> Option<(u32, u32)> {
     part(major).zip(part(minor))
 }
 
-/// Loop devices in use: name, number, the file behind it.
-fn loops() -> io::Result<Vec<(String, (u32, u32), PathBuf)>> {
+/// A loop device in use: its name, its number, the file behind it.
+type Loop = (String, (u32, u32), PathBuf);
+
+fn loops() -> io::Result<Vec<Loop>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/sys/block")?.flatten() {
         let (name, path) = (entry.file_name(), entry.path());

@@ -118,7 +118,7 @@ fn rules_v6(own: &[Ipv6Addr]) -> String {
         "ether type ip6 ip6 saddr :: icmpv6 type { nd-neighbor-solicit, mld2-listener-report } accept".to_owned(),
     ]
     .iter()
-    .map(|rule| format!("\t\t{rule}\n"))
+    .flat_map(|rule| ["\t\t", rule, "\n"])
     .collect()
 }
 
@@ -127,18 +127,14 @@ fn joined(items: impl Iterator<Item = String>) -> String {
 }
 
 /// The address every IPv6 interface has by its MAC (the modified EUI-64 form).
-fn link_local([a, b, c, d, e, f]: [u8; 6]) -> Ipv6Addr {
-    let pair = |high: u8, low: u8| u16::from(high) << 8 | u16::from(low);
-    Ipv6Addr::new(
-        0xfe80,
-        0,
-        0,
-        0,
-        pair(a ^ 2, b),
-        pair(c, 0xff),
-        pair(0xfe, d),
-        pair(e, f),
-    )
+fn link_local(mac: [u8; 6]) -> Ipv6Addr {
+    let [first, second, third, rest @ ..] = mac;
+    let mut octets = [0; 16];
+    octets[0] = 0xfe;
+    octets[1] = 0x80;
+    octets[8..13].copy_from_slice(&[first ^ 2, second, third, 0xff, 0xfe]);
+    octets[13..].copy_from_slice(&rest);
+    octets.into()
 }
 
 #[cfg(test)]

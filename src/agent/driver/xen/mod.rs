@@ -39,7 +39,7 @@ use super::console::Console;
 use super::files::{at, boot_id, host, plain, writer_of};
 use super::net;
 use super::{Driver, DriverError, Guest, GuestState, Stopped};
-use crate::agent::process::now;
+use crate::agent::process::{ProcessRef, now};
 use crate::domain::ids::LinodeId;
 use crate::domain::words::Platform;
 use crate::wire::{BootSpec, GuestSpec, KernelReport, Sample, Share};
@@ -400,7 +400,7 @@ impl Driver for Xen {
         let keepers = search.keepers()?;
         let since = |search: &Search| {
             let known = search.record.as_ref().map(|record| record.since);
-            known.unwrap_or_else(|| keepers.first().map_or_else(now, |keeper| keeper.since()))
+            known.unwrap_or_else(|| keepers.first().map_or_else(now, ProcessRef::since))
         };
         let running = |search: &Search, what: &str| GuestState::Running {
             id: match &search.record {

@@ -163,7 +163,7 @@ fn parse_domain(line: &str) -> Option<Domain> {
     let mut name: Vec<&str> = fields.collect();
     name.reverse();
     let flags: Vec<char> = state.chars().collect();
-    let [running, blocked, paused, shut_down, crashed, dying] = *flags.as_slice() else {
+    let [running, blocked, paused, shut_down, reason, dying] = *flags.as_slice() else {
         return None;
     };
     let set = |flag: char, letter: char| match flag {
@@ -174,6 +174,9 @@ fn parse_domain(line: &str) -> Option<Domain> {
     for (flag, letter) in [(running, 'r'), (blocked, 'b'), (paused, 'p')] {
         set(flag, letter)?;
     }
+    // Why it ended: by a crash, by the watchdog, to reboot and more; `-` if by itself, or not.
+    let crashed = matches!(reason, 'c' | 'w');
+    (reason == '-' || reason.is_ascii_alphabetic()).then_some(())?;
     let (seconds, tenths) = time.split_once('.')?;
     let (seconds, tenths): (u64, u64) = (seconds.parse().ok()?, tenths.parse().ok()?);
     let is_uuid = uuid.len() == 36 && uuid.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
@@ -184,7 +187,7 @@ fn parse_domain(line: &str) -> Option<Domain> {
         memory_mb: memory.parse().ok()?,
         vcpus: vcpus.parse().ok()?,
         shut_down: set(shut_down, 's')?,
-        crashed: set(crashed, 'c')?,
+        crashed,
         dying: set(dying, 'd')?,
         cpu_ms: seconds * 1000 + tenths * 100,
         uuid: uuid.to_owned(),
@@ -245,6 +248,7 @@ Domain-0                                     0   768     2     r-----     487.9 
 xb-8204                                      4   128     1     r-----       0.9 78620000-0000-0000-200c-0123456789ab        -                -
 ";
     const ENDED: &str = "xb-8204                                      4   128     1     --psc-      43.6 78620000-0000-0000-200c-0123456789ab        3                -";
+    const REBOOTS: &str = "(null)                                       6   128     1     --psr-      15.2 2f646026-0000-0000-200c-880d079df928        1                -";
     const DYING: &str = "(null)                                       4     0     1     --ps-d      43.6 78620000-0000-0000-200c-0123456789ab        1                -";
     const WEIGHTS: &str = "\
 Cpupool Pool-0: ratelimit=1000us
@@ -296,6 +300,8 @@ xen_commandline        : dom0_mem=768M,max:768M console=com1 com1=115200,8n1 log
             ("(null)", false, true)
         );
         assert!(!ended.dying && !dying.alive() && !ended.alive());
+        let reboots = parse_domain(REBOOTS).unwrap();
+        assert!(reboots.shut_down && !reboots.crashed && !reboots.alive());
         let odd_name = DYING.replace("(null)", "a name  x");
         assert_eq!(parse_domain(&odd_name).unwrap().name, "a name x");
     }
