@@ -26,6 +26,7 @@ pub mod password;
 pub mod polls;
 pub mod power;
 pub mod profiles;
+pub mod programme;
 pub mod reconcile;
 pub mod registrations;
 pub mod secrets;

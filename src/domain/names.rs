@@ -265,3 +265,28 @@ impl NewPassword {
         &self.0
     }
 }
+
+/// A link that staff give to members: a web page or an IRC channel; empty for none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OutsideLink(String);
+
+impl OutsideLink {
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let schemes = ["https://", "http://", "irc://", "ircs://"];
+        let rest = schemes.iter().find_map(|scheme| text.strip_prefix(scheme));
+        let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '<' | '>' | '\\');
+        let whole = rest.is_some_and(|rest| !rest.is_empty() && rest.chars().all(plain));
+        if text.is_empty() || (text.len() <= 500 && whole) {
+            Ok(Self(text.to_owned()))
+        } else {
+            invalid(
+                "Enter a link that begins with https://, http://, irc:// or ircs://, or nothing",
+            )
+        }
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}

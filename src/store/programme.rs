@@ -46,14 +46,18 @@ impl Programme {
     }
 }
 
-/// The programme, made with its defaults if this is the first time anyone asks.
-pub fn get(conn: &mut Db, now: Time) -> Result<Programme, StoreError> {
-    let row = programme::table
+/// As it was set, if it ever was.
+pub fn stored(conn: &mut Db) -> Result<Option<Programme>, StoreError> {
+    Ok(programme::table
         .find(1_i64)
         .select(Programme::as_select())
         .first(conn)
-        .optional()?;
-    Ok(row.unwrap_or_else(|| Programme::new(now)))
+        .optional()?)
+}
+
+/// The programme: as it was set, else with its defaults.
+pub fn get(conn: &mut Db, now: Time) -> Result<Programme, StoreError> {
+    Ok(stored(conn)?.unwrap_or_else(|| Programme::new(now)))
 }
 
 pub fn set(conn: &mut Db, to: &Programme) -> Result<(), StoreError> {

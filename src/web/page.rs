@@ -33,6 +33,7 @@ pub enum Area {
     Hosts,
     Migrations,
     Jobs,
+    Programme,
 }
 
 /// How close a tab is to the page: the page itself, an ancestor of it, or elsewhere.
@@ -207,6 +208,7 @@ impl Page {
                 Area::Hosts,
                 Area::Migrations,
                 Area::Jobs,
+                Area::Programme,
             ];
             tabs.push(self.tab("Staff", "/staff/", &all));
         }
@@ -228,7 +230,12 @@ impl Page {
                 }
                 tabs
             }
-            Area::StaffHome | Area::Registrations | Area::Hosts | Area::Migrations | Area::Jobs => {
+            Area::StaffHome
+            | Area::Registrations
+            | Area::Hosts
+            | Area::Migrations
+            | Area::Jobs
+            | Area::Programme => {
                 vec![
                     self.tab("Dashboard", "/staff/", &[Area::StaffHome]),
                     self.tab(
@@ -239,6 +246,7 @@ impl Page {
                     self.tab("Migrations", "/staff/migrations", &[Area::Migrations]),
                     self.tab("Hosts", "/staff/hosts", &[Area::Hosts]),
                     self.tab("Jobs", "/staff/jobs", &[Area::Jobs]),
+                    self.tab("Programme", "/staff/programme", &[Area::Programme]),
                 ]
             }
         }
@@ -248,9 +256,12 @@ impl Page {
         match self.area {
             Area::None | Area::Linodes => "Linodes",
             Area::Profile | Area::XenBeta => "My Accounts",
-            Area::StaffHome | Area::Registrations | Area::Hosts | Area::Migrations | Area::Jobs => {
-                "Staff"
-            }
+            Area::StaffHome
+            | Area::Registrations
+            | Area::Hosts
+            | Area::Migrations
+            | Area::Jobs
+            | Area::Programme => "Staff",
         }
     }
 }

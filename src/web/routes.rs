@@ -156,6 +156,8 @@ pub fn configure(surface: &mut ServiceConfig) {
             get().to(staff::hosts::ask_revoke),
         )
         .route("/staff/hosts/{id}/revoke", post().to(staff::hosts::revoke))
+        .route("/staff/programme", get().to(staff::programme::show))
+        .route("/staff/programme", post().to(staff::programme::save))
         .route("/staff/jobs", get().to(staff::jobs::list))
         .route("/staff/jobs/{id}", get().to(staff::jobs::show))
         .route("/staff/jobs/{id}/retry", post().to(staff::jobs::retry));

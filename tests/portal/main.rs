@@ -26,5 +26,6 @@ mod packaging;
 mod pages;
 mod polls;
 mod profiles;
+mod programme;
 mod queries;
 mod schema;

@@ -495,6 +495,8 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
     ("POST", "/staff/hosts/{id}/token", [303, 404, 404, 200]),
     ("GET", "/staff/hosts/{id}/revoke", [303, 404, 404, 200]),
     ("POST", "/staff/hosts/{id}/revoke", [303, 404, 404, 303]),
+    ("GET", "/staff/programme", [303, 404, 404, 200]),
+    ("POST", "/staff/programme", [303, 404, 404, 400]),
     ("GET", "/staff/jobs", [303, 404, 404, 200]),
     ("GET", "/staff/jobs/{id}", [303, 404, 404, 200]),
     ("POST", "/staff/jobs/{id}/retry", [303, 404, 404, 409]),

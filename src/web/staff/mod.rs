@@ -6,6 +6,7 @@ pub mod dashboard;
 pub mod hosts;
 pub mod jobs;
 pub mod migrations;
+pub mod programme;
 pub mod registrations;
 
 use crate::web::ui::Tag;

@@ -61,6 +61,7 @@ export async function addresses(member, staff) {
     member: {
       linodes: "/members/",
       linode: `/members/linodes/${LINODE["web-01"]}`,
+      profile: await firstLink(member, `/members/linodes/${LINODE["web-01"]}`, `/members/linodes/${LINODE["web-01"]}/profiles/`),
       "linode-2.4": `/members/linodes/${LINODE["old-mail"]}`,
       shutdown: `/members/linodes/${LINODE.staging}/shutdown`,
       xenbeta: "/members/xenbeta",
@@ -88,6 +89,7 @@ export async function addresses(member, staff) {
       "host-new": "/staff/hosts/new",
       "host-token": `${host}/token`,
       "host-revoke": `${host}/revoke`,
+      programme: "/staff/programme",
       jobs: "/staff/jobs",
       job: bare,
       "staff-not-found": "/staff/hosts/999999",
