@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 
 use xenbeta::agent::driver::uml::Uml;
 use xenbeta::agent::driver::{Driver, Guest, GuestState, Stopped};
+use xenbeta::agent::initramfs::{self, Compression, Options, Set};
 use xenbeta::domain::ids::{DiskId, IpId, LinodeId};
-use xenbeta::domain::words::{IpKind, RunLevel};
+use xenbeta::domain::words::{Helper, IpKind, RunLevel};
 use xenbeta::wire::{AddressSpec, BootSpec, DiskSpec, GuestSpec};
 
 const TOOL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/uml/guest");
@@ -159,8 +160,11 @@ impl Fixture {
         };
         let text = format!(
             "prefix = \"t1\"\nbridge = \"br0\"\nmemory_mb = 100\numl_dir = \"{}\"\nconsole_kb = 64\n{preload}\n\
-             [[kernels]]\nid = \"2.6\"\nlabel = \"2.6\"\nfamily = \"2.6\"\npath = \"/usr/bin/linux.uml\"\n",
-            path("uml").display()
+             [[kernels]]\nid = \"2.6\"\nlabel = \"2.6\"\nfamily = \"2.6\"\npath = \"/usr/bin/linux.uml\"\n\
+             [[kernels]]\nid = \"2.6-helpers\"\nlabel = \"2.6\"\nfamily = \"2.6\"\npath = \"/usr/bin/linux.uml\"\n\
+             initramfs = \"{}\"\n",
+            path("uml").display(),
+            path("initramfs").display()
         );
         Uml::new(toml::from_str(&text).unwrap(), path("driver")).unwrap()
     }
@@ -198,7 +202,7 @@ struct StopAtEnd<'a>(&'a Fixture);
 impl Drop for StopAtEnd<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("{}", self.0.driver().console_tail(LINODE, 30));
+            eprintln!("{}", self.0.driver().console_tail(LINODE, 80));
             let _ = self.0.driver().stop(LINODE, Duration::ZERO);
         }
     }
@@ -227,7 +231,8 @@ fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 fn inside() {
-    let fixture = Fixture::new();
+    let mut fixture = Fixture::new();
+    helpers_run_before_the_guests_init(&mut fixture);
     let _guard = StopAtEnd(&fixture);
     refuses_what_cannot_run(&fixture);
     starts_serves_and_stops_cleanly(&fixture);
@@ -236,6 +241,52 @@ fn inside() {
     fixture.driver().withdraw(LINODE).unwrap();
     fixture.driver().withdraw(LINODE).unwrap();
     assert!(!Path::new("/sys/class/net/t18204").exists());
+}
+
+fn helpers_run_before_the_guests_init(fixture: &mut Fixture) {
+    let (plain, path) = (fixture.boot.clone(), |name: &str| {
+        fixture.dir.path().join(name)
+    });
+    fixture.boot.kernel = "2.6-helpers".into();
+    fixture.boot.helpers = vec![Helper::Console, Helper::Fstab];
+    let error = fixture.start().unwrap_err();
+    assert!(error.contains("initramfs is not there"), "{error}");
+    let modules = fs::read_dir("/usr/lib/uml/modules")
+        .unwrap()
+        .next()
+        .unwrap();
+    let built = initramfs::build(&Options {
+        modules_dir: modules.unwrap().path(),
+        busybox: "/bin/busybox".into(),
+        modules: vec![],
+        set: Set::None,
+        compression: Compression::Gzip,
+    });
+    initramfs::write(&path("initramfs"), &built.unwrap().bytes).unwrap();
+    // As it was on Xen.
+    let image = fixture.disks[0].1.to_str().unwrap().to_owned();
+    fs::write(path("fstab"), "/dev/xvda / ext4 defaults 0 1\n").unwrap();
+    let put = format!("write {} /etc/fstab", path("fstab").display());
+    run("debugfs", &["-w", "-R", &put, &image]);
+
+    fixture.start().unwrap();
+    {
+        let _guard = StopAtEnd(fixture);
+        eventually("the guest answers", || get("/index.html"));
+        let console = fixture.driver().console_tail(LINODE, 50);
+        assert!(
+            console.contains("xenbeta: fstab: changed /etc/fstab"),
+            "{console}"
+        );
+        assert_eq!(
+            fixture.driver().stop(LINODE, LIMIT).unwrap(),
+            Stopped::Cleanly
+        );
+    }
+    let said = run("debugfs", &["-R", "cat /etc/fstab", &image]);
+    assert_eq!(said, "/dev/ubda / ext4 defaults 0 1\n");
+    run("debugfs", &["-w", "-R", "rm /data/seq", &image]);
+    fixture.boot = plain;
 }
 
 fn refuses_what_cannot_run(fixture: &Fixture) {

@@ -365,7 +365,7 @@ fn a_guest_that_cannot_boot_says_why_and_ends() {
         "xb.platform=uml xb.root=/dev/ubdb xb.wait=2 ro",
     );
     missing.has("xenbeta: no root device /dev/ubdb after 2 s; there are: ");
-    missing.has("Kernel panic");
+    missing.has("giving up: this guest cannot boot like this\nreboot: ");
     let init = boot(
         lab,
         &lab.initramfs,
@@ -374,7 +374,7 @@ fn a_guest_that_cannot_boot_says_why_and_ends() {
         &format!("{WORDS} ro init=/bin/bash"),
     );
     init.has("xenbeta: /bin/bash is not on /dev/ubda");
-    init.has("Kernel panic");
+    init.has("giving up: this guest cannot boot like this\nreboot: ");
     let empty = lab.at("empty.img");
     File::create(&empty).unwrap().set_len(8 << 20).unwrap();
     let nothing = boot(
@@ -385,7 +385,7 @@ fn a_guest_that_cannot_boot_says_why_and_ends() {
         &format!("{WORDS} xb.helpers=fstab ro"),
     );
     nothing.has("xenbeta: /dev/ubda holds no file system");
-    nothing.has("Kernel panic");
+    nothing.has("giving up: this guest cannot boot like this\nreboot: ");
 }
 
 /// Everything at once that is made to hurt; the guest gets to its own init.
