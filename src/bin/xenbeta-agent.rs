@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use xenbeta::agent::config::Config;
+use xenbeta::agent::config::{Config, DisksConfig};
+use xenbeta::agent::disk::lvm::Adopted;
 use xenbeta::agent::driver::simulated::guest;
 use xenbeta::agent::initramfs::{self, Compression, Options, Set};
-use xenbeta::agent::{check, enrol, overrule, run, status};
+use xenbeta::agent::{check, enrol, host, overrule, run, status};
 use xenbeta::domain::ids::LinodeId;
 
 const CONFIG: &str = "/etc/xenbeta/agent.toml";
@@ -68,6 +69,19 @@ enum Command {
         /// Why; goes into the record
         #[arg(long)]
         reason: String,
+    },
+    /// Make LVM volumes that are there already a Linode's disks, before the portal adopts it; their content is left alone
+    AdoptVolumes {
+        #[arg(long, default_value = CONFIG)]
+        config: PathBuf,
+        #[arg(long)]
+        linode: LinodeId,
+        /// The epoch under which the portal has the Linode
+        #[arg(long, default_value_t = 1)]
+        epoch: i64,
+        /// The portal's number of a disk, and its volume: DISK=VOLUME, or DISK=VOLUME:BYTES if the volume is longer
+        #[arg(required = true)]
+        disks: Vec<Adopted>,
     },
     /// The small initramfs that guests start with: it runs the boot helpers of their config profiles
     Initramfs {
@@ -236,6 +250,19 @@ fn act(command: Command) -> Result<ExitCode, Failure> {
         Command::Rotate { config } => {
             enrol::rotate(&Config::load(&config)?)?;
             println!("the credential was replaced");
+        }
+        Command::AdoptVolumes {
+            config,
+            linode,
+            epoch,
+            disks,
+        } => {
+            let config = Config::load(&config)?;
+            let DisksConfig::Lvm(lvm) = &config.disks else {
+                return Err("the configuration's store is not \"lvm\"".into());
+            };
+            host::volumes(&config, lvm)?.adopt(linode, epoch, &disks)?;
+            println!("Linode {linode} has {} volumes here", disks.len());
         }
         Command::OverrideStart {
             config,

@@ -85,7 +85,7 @@ impl LvmStore {
         let owner = format!("{TAG}.linode=");
         let owner = volume.tags.iter().find(|tag| tag.starts_with(&owner));
         let other = owner.is_some_and(|tag| *tag != record::linode_tag(linode));
-        let mut named = self.all_named()?.into_iter();
+        let mut named = self.all_named(&mut |_, error| Err(error))?.into_iter();
         if other || named.any(|(linode, named)| named.names(linode, &volume)) {
             return Err(taken(&format!("{} is somebody's already", volume.name)));
         }

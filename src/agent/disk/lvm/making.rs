@@ -146,8 +146,11 @@ impl LvmStore {
             .max(self.extent)
     }
 
-    /// What every folder of the store names, also those that are being deleted.
-    pub(super) fn all_named(&self) -> Result<Vec<(LinodeId, Named)>, DiskError> {
+    /// What every folder of the store names, also those that are being deleted. What cannot be read is told to `odd`.
+    pub(super) fn all_named(
+        &self,
+        odd: &mut dyn FnMut(String, DiskError) -> Result<(), DiskError>,
+    ) -> Result<Vec<(LinodeId, Named)>, DiskError> {
         let mut named = Vec::new();
         let root = &self.folders.root;
         for name in root.names().map_err(at("list the store"))? {
@@ -155,9 +158,7 @@ impl LvmStore {
             let (Some(linode), true) = (linode, root.is_folder(&name)) else {
                 continue;
             };
-            let home = root
-                .open_dir(&name)
-                .map_err(at("open the Linode's folder"))?;
+            let home = self.folders.linode(linode)?;
             for entry in home.names().map_err(at("list a Linode's folder"))? {
                 let whole = entry.strip_suffix(".gone").unwrap_or(&entry);
                 let disks = number(whole, "e", "").or_else(|| number(whole, "m", ".partial"));
@@ -165,8 +166,12 @@ impl LvmStore {
                     continue;
                 }
                 // One that is renamed or deleted right now is not looked at: whoever does that knows its volumes.
-                if let Ok(folder) = home.open_dir(&entry) {
-                    named.push((linode, Named::in_folder(&folder)?));
+                let Ok(folder) = home.open_dir(&entry) else {
+                    continue;
+                };
+                match Named::in_folder(&folder) {
+                    Ok(all) => named.push((linode, all)),
+                    Err(e) => odd(format!("linodes/{name}/{entry}"), e)?,
                 }
             }
         }

@@ -320,7 +320,10 @@ impl DiskStore for LvmStore {
         // The group first: a volume is named by a folder before it is made.
         let (_, volumes) = self.reported()?;
         let mut listing = self.folders.list()?;
-        let named = self.all_named()?;
+        let named = self.all_named(&mut |folder, error| {
+            listing.unknown.push(format!("{folder}: {}", error.detail));
+            Ok(())
+        })?;
         for volume in volumes {
             if !named
                 .iter()
