@@ -234,6 +234,16 @@ class Portal:
         found = self.one(f"SELECT state FROM migrations WHERE linode_id = {linode.id} ORDER BY id DESC")
         assert found and found[0] == "offered", f"no offer for {linode.label}: {self.staff.page.text[:1500]}"
 
+    def make_graduation(self, linode):
+        """The member has confirmed the beta; staff configure its move to production."""
+        self.member_confirms(linode)
+        registration = self.one(f"SELECT max(id) FROM registrations WHERE linode_id = {linode.id} AND state = 'approved'")[0]
+        page = self.staff.get("/staff/registrations?state=approved")
+        page = self.staff.submit(page.form(button="configure"), {"id": str(registration)}, button="configure")
+        self.staff.submit(page.form(action="/staff/registrations/configure"))
+        found = self.one(f"SELECT state, kind FROM migrations WHERE linode_id = {linode.id} ORDER BY id DESC")
+        assert found == ("offered", "graduation"), f"no offer for {linode.label}: {self.staff.page.text[:1500]}"
+
     def member_migrates(self, linode):
         page = self.member.get(f"/members/linodes/{linode.id}/migrate")
         page = self.member.submit(page.form(button=f"Migrate {linode.label}"))

@@ -25,12 +25,12 @@ from moves import say  # noqa: E402
 BEGIN_LIMIT = 300
 STAGES = {
     # name: (what is done, seconds it may take, the Linodes it wants, is it done without being named)
-    "move": (stages.there_and_back, 420, ["debian"], True),
-    "graduate": (stages.on_to_production, 420, ["small"], True),
+    "move": (stages.there_and_back, 600, ["debian"], True),
+    "graduate": (stages.on_to_production, 480, ["small"], True),
     "unbootable": (stages.unbootable, 300, ["broken"], True),
     "weights": (stages.weights, 300, ["light", "heavy"], True),
     "hostile": (stages.hostile, 300, ["hostile"], True),
-    "short": (stages.there_and_back, 300, ["small"], False),
+    "short": (stages.there_and_back, 420, ["small"], False),
     "power": (stages.power, 900, ["small"] * len(stages.MOMENTS), False),
 }
 
