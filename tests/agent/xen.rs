@@ -472,6 +472,7 @@ fn a_guest_can_use_its_own_addresses_only() {
         return;
     };
     fixture.started();
+    run("ip", &["neigh", "flush", "dev", "xenbr0"]);
     // An address that is not its own: neither its answers nor its traffic get out.
     tell("address=10.77.0.77");
     assert_eq!(get_from("10.77.0.77", "/index.html"), None);

@@ -472,8 +472,11 @@ impl Driver for Xen {
             )));
         }
         if search.folder.filter().exists() {
-            filter::remove(&search.port)?;
-            fs::remove_file(search.folder.filter()).map_err(host)?;
+            // Rules for a port that is not there keep nobody from anything: no reason to hold up what comes after.
+            match filter::remove(&search.port) {
+                Ok(()) => fs::remove_file(search.folder.filter()).map_err(host)?,
+                Err(error) => tracing::warn!(%linode, %error, "the guest's filter stays behind"),
+            }
         }
         Ok(())
     }
