@@ -204,7 +204,11 @@ fn change_line(line: Line, kernel: impl Fn(&str) -> String) -> ChangeLine {
         Part::Console => ("Console", before, after),
         Part::Memory => ("Memory", before, after),
         Part::Cpus => ("CPUs", before, after),
-        Part::Helpers if before.is_empty() => ("Boot helpers", "off".to_owned(), helpers(&after)),
+        Part::Helpers if before.is_empty() => (
+            "Boot helpers",
+            "as they are".to_owned(),
+            format!("also {}", helpers(&after)),
+        ),
         Part::Helpers => ("Boot helpers", helpers(&before), helpers(&after)),
     };
     ChangeLine {
