@@ -84,7 +84,7 @@ def unbootable(lab, witness, linodes, _dice):
     client.end()
     assert lab.owner(linode) == "uml1" and witness.look().get(linode.id) == ["uml1"], "it runs at its source, and only there"
     check_sequence(await_answer(linode.address, "/seq"), client.acked)
-    page = lab.receipt_page(migration)
+    page = lab.receipt_page(migration) + lab.member.get(f"/members/linodes/{linode.id}").body
     assert "does not like Xen" in page or "Kernel panic" in page, "the member reads the console's last lines"
     say(f"  failed and said so {noticed:.1f} s after the click; it answered again after {client.downtime():.1f} s away; "
         f"{client.acked} numbers safe. The member reads: {row['failure']}")
