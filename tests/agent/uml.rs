@@ -71,9 +71,26 @@ fn real_guests_start_stop_and_are_found_again() {
         eprintln!("SKIPPED: real UML guests need root and the packages {missing:?}");
         return;
     }
+    // Rarely a guest's kernel panics by itself: the first process of an emulated boot dies (seen in 2 of some 150 boots, not
+    // explained). That is not the driver's doing, and only then it is tried again.
+    for attempt in 1..=3 {
+        let (fine, said) = run_inside();
+        // Indented, so that its own count is not taken for this run's.
+        eprintln!("  | {}", said.replace('\n', "\n  | "));
+        if fine {
+            return;
+        }
+        assert!(said.contains("Kernel panic - not syncing"), "see above");
+        eprintln!("attempt {attempt}: the guest's own kernel panicked");
+    }
+    panic!("a guest's kernel panicked in each of three attempts");
+}
+
+/// The test itself, by this program in a network namespace: did it pass, and what did it say?
+fn run_inside() -> (bool, String) {
     let namespace = Netns::new();
     let me = std::env::current_exe().unwrap();
-    let mut inner = Command::new("ip")
+    let output = Command::new("ip")
         .args(["netns", "exec", &namespace.0])
         .arg(me)
         .args([
@@ -82,9 +99,13 @@ fn real_guests_start_stop_and_are_found_again() {
             "--nocapture",
         ])
         .env(INSIDE, &namespace.0)
-        .spawn()
+        .output()
         .unwrap();
-    assert!(inner.wait().unwrap().success(), "see above");
+    let said = [output.stdout, output.stderr].concat();
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&said).into_owned(),
+    )
 }
 
 struct Fixture {
