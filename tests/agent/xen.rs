@@ -284,7 +284,7 @@ fn starts_serves_is_found_again_and_stops_cleanly() {
 
     assert_eq!(fixture.stop(LIMIT), Stopped::Cleanly);
     assert!(driver.guests().unwrap().is_empty());
-    assert!(driver.console_tail(LINODE, 5).contains("guest is down"));
+    assert!(driver.console_tail(LINODE, 20).contains("Power down"));
     assert_eq!(driver.stop(LINODE, LIMIT).unwrap(), Stopped::WasAbsent);
     driver.withdraw(LINODE).unwrap();
     driver.withdraw(LINODE).unwrap();
