@@ -234,6 +234,12 @@ class Portal:
         found = self.one(f"SELECT state FROM migrations WHERE linode_id = {linode.id} ORDER BY id DESC")
         assert found and found[0] == "offered", f"no offer for {linode.label}: {self.staff.page.text[:1500]}"
 
+    def staff_sets(self, **limits):
+        """Changes limits of the programme, on its page."""
+        page = self.staff.get("/staff/programme")
+        form = next(form for form in page.forms if any(name in limits for name, _ in form.fields))
+        self.staff.submit(form, {name: str(value) for name, value in limits.items()})
+
     def make_graduation(self, linode):
         """The member has confirmed the beta; staff configure its move to production."""
         self.member_confirms(linode)

@@ -73,9 +73,12 @@ def unbootable(lab, witness, linodes, _dice):
     client.start()
     time.sleep(0.5)
     lab.make_offer(linode)
+    # Emulated, a guest takes longer to its first program than a real host's guests take to their log-in.
+    lab.staff_sets(watch_s=int(BOOT))
     begun = time.monotonic()
     migration = lab.member_migrates(linode)
-    lab.await_migration(migration, ("finished", "failed"), MOVE)
+    lab.await_migration(migration, ("finished", "failed"), MOVE + BOOT)
+    lab.staff_sets(watch_s=10)
     noticed = time.monotonic() - begun
     row = lab.migration(migration)
     assert row["state"] == "failed", f"it cannot have finished: {row}"
