@@ -284,7 +284,9 @@ fn starts_serves_is_found_again_and_stops_cleanly() {
 
     assert_eq!(fixture.stop(LIMIT), Stopped::Cleanly);
     assert!(driver.guests().unwrap().is_empty());
-    assert!(driver.console_tail(LINODE, 20).contains("Power down"));
+    let disk = fixture.disks[0].1.to_str().unwrap();
+    let file_system = run("dumpe2fs", &["-h", disk]);
+    assert!(!file_system.contains("needs_recovery"), "put away whole");
     assert_eq!(driver.stop(LINODE, LIMIT).unwrap(), Stopped::WasAbsent);
     driver.withdraw(LINODE).unwrap();
     driver.withdraw(LINODE).unwrap();
