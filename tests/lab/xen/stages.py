@@ -77,8 +77,10 @@ def unbootable(lab, witness, linodes, _dice):
     lab.staff_sets(watch_s=int(BOOT))
     begun = time.monotonic()
     migration = lab.member_migrates(linode)
-    lab.await_migration(migration, ("finished", "failed"), MOVE + BOOT)
+    eventually("it is started there", lambda: lab.one(
+        f"SELECT 1 FROM jobs WHERE migration_id = {migration} AND kind = 'start' AND state <> 'pending'"), MOVE)
     lab.staff_sets(watch_s=10)
+    lab.await_migration(migration, ("finished", "failed"), MOVE + BOOT)
     noticed = time.monotonic() - begun
     row = lab.migration(migration)
     assert row["state"] == "failed", f"it cannot have finished: {row}"
