@@ -72,7 +72,7 @@ def write_fleet(path, linodes, hosts):
         "kernels": KERNELS,
         "hosts": [{"name": name, "platform": "uml" if role == "source" else "xen", "role": role, "memory_mb": 1024,
                    "disk_mb": 40000 if role == "source" else 7000, "slots": 4,
-                   **({"plan": "Linode 256"} if role == "production" else {})}
+                   **({"plan": "Linode 128"} if role == "production" else {})}
                   for name, role in hosts.items()],
         "accounts": [{"name": "Lab customers", "users": [{"email": MEMBER[0], "name": "Mara Member"}],
                       "linodes": [linode.imported(next(iter(hosts))) for linode in linodes]}],
