@@ -7,7 +7,6 @@ use super::{letters, ownership, profiles};
 use crate::domain::ids::{HostId, MigrationId, UserId};
 use crate::domain::migration::{self as machine, Effect, Event, Letter, Refused, Side, Step};
 use crate::domain::time::Time;
-use crate::domain::translate;
 use crate::domain::words::{JobKind, JobState, MigrationKind, MigrationState};
 use crate::store::db::{Db, wake_on_commit};
 use crate::store::fleet::{self, Handover, Linode};
@@ -279,7 +278,7 @@ impl Work<'_> {
         let destination =
             hosts::host(self.conn, row.destination_host_id)?.ok_or(AppError::NotFound)?;
         let linode = self.linode(row)?;
-        let pairs = profiles::translated(self.conn, &linode, destination.platform)?
+        let pairs = profiles::after_move(self.conn, &linode, row, destination.platform)?
             .map_err(|error| AppError::Fault(format!("migration {}: {error}", row.id)))?;
         let (mut before, mut after) = (Vec::new(), Vec::new());
         for pair in pairs {
@@ -333,13 +332,7 @@ impl Work<'_> {
     }
 
     fn restore_profiles(&mut self, row: &Migration) -> Result<(), AppError> {
-        let Some(before) = &row.profiles_before else {
-            return Ok(());
-        };
-        let before: Vec<(crate::domain::ids::ConfigId, translate::Profile)> =
-            serde_json::from_str(before).map_err(|error| {
-                AppError::Fault(format!("migration {}: stored profiles: {error}", row.id))
-            })?;
+        let before = profiles::stored(row.profiles_before.as_deref())?;
         for (id, profile) in before {
             fleet::set_profile(self.conn, id, &profile)?;
         }

@@ -70,10 +70,7 @@ pub struct Plan {
     pub disk_mb: i64,
     #[serde(deserialize_with = "small::<_, 1, 512>")]
     pub vcpus: i32,
-    #[serde(
-        default = "usual_weight",
-        deserialize_with = "within::<_, 1, 1_000_000>"
-    )]
+    #[serde(default = "usual_weight", deserialize_with = "within::<_, 1, 65_535>")]
     pub cpu_weight: i64,
 }
 

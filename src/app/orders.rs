@@ -266,7 +266,7 @@ fn boots_there(
     let platform: Platform = hosts::host(conn, row.destination_host_id)?
         .ok_or(AppError::NotFound)?
         .platform;
-    Ok(match profiles::translated(conn, linode, platform)? {
+    Ok(match profiles::after_move(conn, linode, row, platform)? {
         Ok(pairs) => Ok(pairs
             .into_iter()
             .map(|pair| boot_spec(&pair.row, pair.after.profile, &plan))

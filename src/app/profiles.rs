@@ -1,16 +1,20 @@
 //! A Linode's config profiles as they are, and as they will be on another platform.
 
+use super::migrations::needs_acceptance;
 use super::{Actor, App, AppError, audit};
 use crate::domain::ids::{ConfigId, LinodeId};
 use crate::domain::names::Label;
-use crate::domain::translate::{self, NoKernel, Profile, Target, Translated};
-use crate::domain::words::{Helper, MigrationState, Platform, RunLevel};
+use crate::domain::translate::{self, NotTranslatable, Profile, Target, Translated};
+use crate::domain::words::{Helper, MigrationKind, MigrationState, Platform, RunLevel};
 use crate::store::db::Db;
 use crate::store::fleet::{self, ConfigProfile, Linode, ProfileChange};
-use crate::store::{hosts, migrations};
+use crate::store::hosts;
+use crate::store::migrations::{self, Migration};
 
 /// Characters of a profile's comments.
 const COMMENTS: usize = 1000;
+/// Below this no kernel here comes up with its initramfs (docs/BOOT.md).
+const LEAST_RAM_MB: i64 = 64;
 
 /// What a member may change of a config profile.
 #[derive(Debug, Clone)]
@@ -67,6 +71,7 @@ impl App {
                 helpers: &fleet::helpers_json(&edit.helpers)?,
             };
             fleet::change_profile(conn, id, &change)?;
+            as_agreed(conn, linode.id)?;
             let object = format!("linode {}, config profile {id}", linode.id);
             let (old, new) = (before_text(before), format!("{change:?}"));
             audit(conn, now, actor.who(), "profile", &object, (&old, &new))?;
@@ -117,6 +122,22 @@ fn not_moving(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
     Ok(())
 }
 
+/// A move that was asked for without a change of a kernel's family must not come to need one. Called after the change;
+/// the error takes it back with the transaction.
+fn as_agreed(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
+    for row in migrations::of_linode(conn, linode)? {
+        let asked_for = matches!(row.state, MigrationState::Queued | MigrationState::Failed)
+            && row.kind != MigrationKind::Return;
+        if asked_for && !row.kernels_accepted && needs_acceptance(conn, &row)? {
+            return Err(invalid(
+                "kernel",
+                "The move that is asked for would then change the kernel's family, which you did not agree to. Cancel the move first, or keep the kernel",
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn check(
     conn: &mut Db,
     linode: &Linode,
@@ -150,8 +171,10 @@ fn check(
             ),
         ));
     }
-    if !(0..=plan.ram_mb).contains(&edit.ram_limit_mb) {
-        let message = format!("Enter 0 for all of the plan, or up to {} MB", plan.ram_mb);
+    let range = LEAST_RAM_MB.min(plan.ram_mb)..=plan.ram_mb;
+    if edit.ram_limit_mb != 0 && !range.contains(&edit.ram_limit_mb) {
+        let (least, most) = range.into_inner();
+        let message = format!("Enter 0 for all of the plan, or from {least} to {most} MB");
         return Err(invalid("ram_limit_mb", message));
     }
     let most = match host.platform {
@@ -181,7 +204,7 @@ pub fn translated(
     conn: &mut Db,
     linode: &Linode,
     to: Platform,
-) -> Result<Result<Vec<Pair>, NoKernel>, AppError> {
+) -> Result<Result<Vec<Pair>, NotTranslatable>, AppError> {
     let plan = fleet::plan(conn, linode.plan_id)?;
     let kernels = fleet::kernels(conn)?;
     let target = Target {
@@ -199,4 +222,50 @@ pub fn translated(
         }
     }
     Ok(Ok(pairs))
+}
+
+/// As they will be after this migration. On the way back a profile that was not touched since gets what it had before the
+/// first move, for which no kernel's counterpart's counterpart need be guessed; only the helpers stay, because names
+/// inside the guest have to be put back.
+pub fn after_move(
+    conn: &mut Db,
+    linode: &Linode,
+    row: &Migration,
+    to: Platform,
+) -> Result<Result<Vec<Pair>, NotTranslatable>, AppError> {
+    let mut pairs = match translated(conn, linode, to)? {
+        Ok(pairs) => pairs,
+        Err(error) => return Ok(Err(error)),
+    };
+    let parent = match (row.kind, row.parent_id) {
+        (MigrationKind::Return, Some(parent)) => migrations::migration(conn, parent)?,
+        _ => None,
+    };
+    let Some(parent) = parent else {
+        return Ok(Ok(pairs));
+    };
+    let before = stored(parent.profiles_before.as_deref())?;
+    let after = stored(parent.profiles_after.as_deref())?;
+    let of = |list: &[(ConfigId, Profile)], id| {
+        let found = list.iter().find(|(of, _)| *of == id);
+        found.map(|(_, profile)| profile.clone())
+    };
+    for pair in &mut pairs {
+        let untouched = of(&after, pair.row.id).is_some_and(|then| then == pair.before);
+        if let Some(had) = of(&before, pair.row.id).filter(|_| untouched) {
+            pair.after.profile = Profile {
+                helpers: pair.after.profile.helpers.clone(),
+                ..had
+            };
+        }
+    }
+    Ok(Ok(pairs))
+}
+
+/// Profiles as a migration keeps them; none if it kept none yet.
+pub fn stored(text: Option<&str>) -> Result<Vec<(ConfigId, Profile)>, AppError> {
+    text.map_or(Ok(Vec::new()), |text| {
+        serde_json::from_str(text)
+            .map_err(|error| AppError::Fault(format!("stored profiles: {error}")))
+    })
 }

@@ -45,11 +45,21 @@ pub struct Target<'a> {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the kernel {kernel:?} of the config profile {profile:?} has no counterpart on {platform}")]
-pub struct NoKernel {
-    pub profile: String,
-    pub kernel: String,
-    pub platform: Platform,
+pub enum NotTranslatable {
+    #[error(
+        "the kernel {kernel:?} of the config profile {profile:?} has no counterpart on {platform}"
+    )]
+    NoKernel {
+        profile: String,
+        kernel: String,
+        platform: Platform,
+    },
+    #[error("two devices of the config profile {profile:?} would be {device} on {platform}")]
+    SameDevice {
+        profile: String,
+        device: String,
+        platform: Platform,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,8 +100,8 @@ pub fn device(name: &str, to: Platform) -> String {
 }
 
 /// `profile` as it is on the target. On the platform it is already for, only what the plan limits can change.
-pub fn translate(profile: &Profile, target: Target<'_>) -> Result<Translated, NoKernel> {
-    let missing = || NoKernel {
+pub fn translate(profile: &Profile, target: Target<'_>) -> Result<Translated, NotTranslatable> {
+    let missing = || NotTranslatable::NoKernel {
         profile: profile.label.clone(),
         kernel: profile.kernel.clone(),
         platform: target.platform,
@@ -114,11 +124,17 @@ pub fn translate(profile: &Profile, target: Target<'_>) -> Result<Translated, No
         .filter(|stand_in| stand_in.platform == target.platform)
         .ok_or_else(missing)?;
     after.kernel.clone_from(&stand_in.id);
-    after.devices = profile
-        .devices
-        .iter()
-        .map(|(name, disk)| (device(name, target.platform), *disk))
-        .collect();
+    after.devices = BTreeMap::new();
+    for (name, disk) in &profile.devices {
+        let there = device(name, target.platform);
+        if after.devices.insert(there.clone(), *disk).is_some() {
+            return Err(NotTranslatable::SameDevice {
+                profile: profile.label.clone(),
+                device: there,
+                platform: target.platform,
+            });
+        }
+    }
     after.root_device = device(&profile.root_device, target.platform);
     after.vcpus = vcpus(profile.vcpus, target);
     after.helpers = helpers(&profile.helpers, target.platform);
@@ -389,6 +405,14 @@ mod tests {
             let error = translate(&profile(kernel), to(Platform::Xen, &kernels())).unwrap_err();
             assert!(error.to_string().contains(kernel));
         }
+    }
+
+    #[test]
+    fn two_devices_never_become_one() {
+        let mut before = profile("uml-2.6");
+        before.devices.insert("ubd0".to_owned(), DiskId(9));
+        let error = translate(&before, to(Platform::Xen, &kernels())).unwrap_err();
+        assert!(error.to_string().contains("would be xvda"), "{error}");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::domain::migration;
 use crate::domain::placement::Room;
 use crate::domain::text::Word;
 use crate::domain::time::Time;
-use crate::domain::words::{HostRole, HostState, MigrationState, Platform};
+use crate::domain::words::{HostRole, HostState, MigrationKind, MigrationState, Platform};
 use crate::wire::KernelReport;
 
 #[derive(Clone, Queryable, Selectable)]
@@ -278,8 +278,21 @@ pub fn set_limits(
     Ok(())
 }
 
+/// Moves whose source keeps the disks, and the place, for a way back. One that is under way counts as a live migration
+/// of its own instead.
+#[diesel::dsl::auto_type]
+fn way_back_open() -> _ {
+    let finished: MigrationState = MigrationState::Finished;
+    let way_back: MigrationKind = MigrationKind::Return;
+    migrations::state
+        .eq(finished)
+        .and(migrations::kind.ne(way_back))
+        .and(linodes::host_id.ne(migrations::source_host_id))
+}
+
 /// Every host with what is promised on it: Linodes it owns, and those that a live migration brings (until the commit,
-/// after which it owns them). Summed in the database: five queries, however many hosts and Linodes there are.
+/// after which it owns them), and those that may still come back. Summed in the database: seven queries, however many
+/// hosts and Linodes there are.
 pub fn rooms(conn: &mut Db) -> Result<Vec<Room>, StoreError> {
     let live: Vec<MigrationState> = MigrationState::ALL
         .iter()
@@ -323,8 +336,26 @@ pub fn rooms(conn: &mut Db) -> Result<Vec<Room>, StoreError> {
             big_sum("CAST(SUM(disks.size_mb) AS BIGINT)"),
         ))
         .load(conn)?;
-    let memory = add_up([memory_owned, memory_coming]);
-    let disk = add_up([disk_owned, disk_coming]);
+    let memory_kept: Vec<(HostId, Option<i64>)> = migrations::table
+        .inner_join(linodes::table.inner_join(plans::table))
+        .filter(way_back_open())
+        .group_by(migrations::source_host_id)
+        .select((
+            migrations::source_host_id,
+            big_sum("CAST(SUM(plans.ram_mb) AS BIGINT)"),
+        ))
+        .load(conn)?;
+    let disk_kept: Vec<(HostId, Option<i64>)> = migrations::table
+        .inner_join(linodes::table.inner_join(disks::table))
+        .filter(way_back_open())
+        .group_by(migrations::source_host_id)
+        .select((
+            migrations::source_host_id,
+            big_sum("CAST(SUM(disks.size_mb) AS BIGINT)"),
+        ))
+        .load(conn)?;
+    let memory = add_up([memory_owned, memory_coming, memory_kept]);
+    let disk = add_up([disk_owned, disk_coming, disk_kept]);
     Ok(all(conn)?
         .into_iter()
         .map(|host| Room {
@@ -348,7 +379,7 @@ fn big_sum(sum: &'static str) -> SqlLiteral<Nullable<BigInt>> {
     diesel::dsl::sql(sum)
 }
 
-fn add_up(parts: [Vec<(HostId, Option<i64>)>; 2]) -> HashMap<HostId, i64> {
+fn add_up(parts: [Vec<(HostId, Option<i64>)>; 3]) -> HashMap<HostId, i64> {
     let mut sums = HashMap::new();
     for (host, sum) in parts.into_iter().flatten() {
         *sums.entry(host).or_default() += sum.unwrap_or(0);

@@ -5,7 +5,7 @@ use xenbeta::app::AppError;
 use xenbeta::domain::ids::HostId;
 use xenbeta::domain::words::{MigrationKind, MigrationState};
 use xenbeta::store::db::StoreError;
-use xenbeta::store::fleet;
+use xenbeta::store::{fleet, hosts};
 use xenbeta::wire::Task;
 
 use crate::both_databases;
@@ -74,7 +74,14 @@ both_databases! {
         assert_eq!(after[0].kernel_id, before[0].kernel_id);
         assert_eq!(after[0].helpers, before[0].helpers, "nothing changes from Xen to Xen");
 
+        let kept = |host| {
+            let rooms = app.in_db(hosts::rooms);
+            let room = rooms.into_iter().find(|room| room.host == host).unwrap();
+            (room.memory_promised_mb, room.disk_promised_mb)
+        };
+        assert_eq!(kept(XEN1), (512, 80), "its place in the beta is kept for the way back");
         let back = app.way_back(&app.member(), row.id).unwrap();
+        assert_eq!(kept(XEN1), (512, 80), "and counted once while it comes back");
         assert_eq!((back.destination_host_id, back.base_epoch), (XEN1, Some(2)));
         app.reconcile().unwrap();
         app.work_all(&[XEN1, PRODUCTION]);

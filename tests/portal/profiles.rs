@@ -8,7 +8,7 @@ use diesel::connection::SimpleConnection;
 
 use crate::both_databases;
 use crate::browser::Site;
-use crate::support::fleet::{MEMBER_EMAIL, UML1, WEB, XEN1};
+use crate::support::fleet::{MEMBER_EMAIL, OLD, UML1, WEB, XEN1};
 
 const OTHER_EMAIL: &str = "otto@example.com";
 const URL: &str = "/members/linodes/101/profiles/1";
@@ -47,8 +47,9 @@ both_databases! {
             ("kernel", "../../etc", "Choose a kernel of the Linode's host"),
             ("root_device", "/dev/ubdq", "a device of this profile (ubda, ubdb)"),
             ("root_device", "/dev/ubda/../sda", "a device of this profile"),
-            ("ram_limit_mb", "513", "up to 512 MB"),
-            ("ram_limit_mb", "-1", "up to 512 MB"),
+            ("ram_limit_mb", "513", "from 64 to 512 MB"),
+            ("ram_limit_mb", "63", "from 64 to 512 MB"),
+            ("ram_limit_mb", "-1", "from 64 to 512 MB"),
             ("ram_limit_mb", "lots", "Enter a whole number"),
             ("vcpus", "99999999999", "Enter a small number"),
             ("vcpus", "2", "from 1 to 1"),
@@ -71,6 +72,45 @@ both_databases! {
         let reply = member.submit(&form, "Save the config profile", &[("comments", "x")]);
         assert_eq!(reply.status, 409);
         reply.says(&["is being moved"]);
+    }
+
+    fn what_was_agreed_stays_agreed(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let registration = app.approved(WEB);
+        app.offer(&app.staff(), registration, Some(XEN1)).unwrap();
+        let later = xenbeta::app::migrations::Click {
+            at: Some(app.now().plus_days(2)),
+            accept_kernels: false,
+            ..crate::support::hand::now_click()
+        };
+        app.migrate(&app.member(), WEB, later).unwrap();
+        let site = Site::serve(&app.app);
+        let mut member = site.signed_in(MEMBER_EMAIL);
+        let page = member.get(URL);
+        let reply = member.submit(&page, "Save the config profile", &[("kernel", "uml-2.4")]);
+        assert_eq!(reply.status, 422);
+        reply.says(&["which you did not agree to"]);
+        assert_eq!(app.in_db(|conn| fleet::profiles_of(conn, WEB))[0].kernel_id, "uml-2.6", "and nothing was changed");
+        let reply = member.submit(&page, "Save the config profile", &[("comments", "mine")]);
+        assert_eq!(reply.status, 303);
+    }
+
+    fn the_way_back_gives_a_profile_what_it_had(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(OLD);
+        app.work_all(&[UML1, XEN1]);
+        let there = app.in_db(|conn| fleet::profiles_of(conn, OLD)).remove(0);
+        assert_eq!((there.kernel_id.as_str(), there.vcpus), ("xen-2.6", 4));
+        app.way_back(&app.member(), row.id).unwrap();
+        app.reconcile().unwrap();
+        let order = app.work_until("preflight_destination");
+        assert!(matches!(&order.task, xenbeta::wire::Task::PreflightDestination { boots, .. } if boots[0].kernel == "uml-2.4"), "{order:?}");
+        let report = app.success(&order);
+        app.answer(UML1, &order, xenbeta::wire::Outcome::Succeeded { report }).unwrap();
+        app.work_all(&[UML1, XEN1]);
+        let back = app.in_db(|conn| fleet::profiles_of(conn, OLD)).remove(0);
+        assert_eq!((back.kernel_id.as_str(), back.vcpus, back.root_device.as_str()), ("uml-2.4", 1, "/dev/ubda"));
+        assert!(back.helper_list().unwrap().contains(&Helper::Fstab), "names inside have to be put back");
     }
 
     fn the_console_is_read_when_asked_for(app: TestApp) {
