@@ -40,7 +40,8 @@ impl Programme {
             max_overall: 20,
             max_per_link: 2,
             max_warm_passes: 6,
-            watch_s: 10,
+            // Longer than the provider's initramfs waits for a root device (30 s) before it gives the guest up.
+            watch_s: 45,
             changed_at: now,
         }
     }

@@ -251,6 +251,17 @@ fn a_guest_that_dies_is_sealed_and_may_be_owned_again_without_a_boot() {
             sealed: 2
         }
     );
+    // Its word was lost: the step again gives the same answer, and starts nothing.
+    let repeated = pair.run(1, start(2, Some(MIGRATION)));
+    assert!(
+        matches!(
+            repeated,
+            Outcome::Succeeded {
+                report: Report::StartFailedSealed { epoch: 2, .. }
+            }
+        ),
+        "{repeated:?}"
+    );
     let again = pair.run(0, start(3, None));
     assert!(
         matches!(

@@ -48,6 +48,9 @@ pub struct Entry {
     pub desired_running: bool,
     /// Set before a guest is stopped to be sealed, so that a repeated step still knows what it found.
     pub stopping: Option<Stopping>,
+    /// The epoch under which a start was given up and sealed, so that the step repeated says so again.
+    #[serde(default)]
+    pub gave_up: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +71,7 @@ impl Entry {
             boot: None,
             desired_running: false,
             stopping: None,
+            gave_up: None,
         }
     }
 }

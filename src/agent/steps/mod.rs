@@ -36,6 +36,9 @@ pub enum StepError {
     /// The order cannot be carried out as it is; `public` is in words a customer can use.
     #[error("{public}: {detail}")]
     Impossible { public: String, detail: String },
+    /// Whether the guest runs cannot be found out now. Nothing is done to it; the step is tried again.
+    #[error("not known whether the guest runs: {detail}")]
+    Unsure { detail: String },
     #[error(transparent)]
     Halted(#[from] Halt),
 }
@@ -182,6 +185,10 @@ fn failure(work: &Work<'_>, order: &Order, error: &StepError) -> Outcome {
         }
         StepError::Disk(error) => (error.fault == DiskFault::Io, error.public.clone()),
         StepError::Transfer(error) => (error.retry(), error.public.clone()),
+        StepError::Unsure { .. } => (
+            true,
+            "The host could not tell whether the Linode runs".into(),
+        ),
         StepError::Halted(_) => (true, "The work was interrupted".into()),
     };
     let starts = matches!(

@@ -78,6 +78,9 @@ pub struct StartOrder<'a> {
 /// Accepts the epoch, durably, and only then starts the guest.
 pub fn start(work: &Work<'_>, order: &StartOrder<'_>) -> Result<Report, StepError> {
     let mut entry = work.host.ledger.entry(work.locked.linode())?;
+    if entry.gave_up == Some(order.epoch) && entry.marks.sealed >= order.epoch {
+        return gave_up_before(work, order.epoch);
+    }
     if rules::accept_grant(entry.marks, order.epoch)? == Accept::New {
         whole_before_accepting(work, &entry, order)?;
         // From here on the old lease may be lost without harm: the epoch is this host's.
@@ -161,22 +164,36 @@ fn bring_up(
     let linode = entry.linode;
     start_guest(work, entry, order.guest, boot)?;
     announce(work, order.guest);
-    let GuestState::Running { id: first, .. } = work.host.driver.state(linode)? else {
-        return Err(ended("it ended right after its start"));
-    };
     let deadline = Instant::now() + Duration::from_secs(u64::from(order.watch_s));
-    while Instant::now() < deadline {
-        thread::sleep(LOOK);
-        match work.host.driver.state(linode)? {
-            GuestState::Running { id, .. } if id == first => {}
-            GuestState::Running { .. } => {
-                return Err(ended("it was replaced by another run of itself"));
+    let mut runs: Vec<String> = Vec::new();
+    loop {
+        let unknown = match work.host.driver.state(linode) {
+            Ok(GuestState::Running { id, .. }) => {
+                if runs.last() != Some(&id) {
+                    runs.push(id);
+                }
+                if runs.len() > RUNS {
+                    return Err(ended("it starts again and again"));
+                }
+                None
             }
-            GuestState::Absent => return Err(ended("it ended while it was watched")),
+            Ok(GuestState::Absent) => return Err(ended("it ended while it was watched")),
+            // Not known is not "gone": a guest that runs is not taken down because its host could not look.
+            Err(error) => {
+                tracing::warn!(%linode, %error, "a started guest could not be looked at");
+                Some(error.to_string())
+            }
+        };
+        if Instant::now() >= deadline {
+            return unknown.map_or(Ok(()), |detail| Err(StepError::Unsure { detail }));
         }
+        thread::sleep(LOOK);
     }
-    Ok(())
 }
+
+/// What a driver may say a guest runs as within one watch: one restart of its own (after a repair of its file system, say)
+/// is its own affair, and on Xen that is the run before, the moment between, and the run after.
+const RUNS: usize = 3;
 
 fn ended(detail: &str) -> StepError {
     DriverError::Refused {
@@ -196,6 +213,7 @@ fn give_up(
     tracing::warn!(linode = %entry.linode, epoch, %error, "a started guest did not stay up");
     let console = work.console();
     stop(work, FAILED_STOP_S)?;
+    entry.gave_up = Some(epoch);
     seal_here(work, entry, epoch)?;
     let public = match error {
         DriverError::Refused { public, .. } => public.clone(),
@@ -204,6 +222,18 @@ fn give_up(
     Ok(Report::StartFailedSealed {
         epoch,
         public,
+        console,
+    })
+}
+
+/// The same step again, after its word was lost: the same answer. What it still had to do is done once more.
+fn gave_up_before(work: &Work<'_>, epoch: i64) -> Result<Report, StepError> {
+    let console = work.console();
+    stop(work, FAILED_STOP_S)?;
+    work.host.driver.withdraw(work.locked.linode())?;
+    Ok(Report::StartFailedSealed {
+        epoch,
+        public: "The Linode did not stay up after its start".into(),
         console,
     })
 }

@@ -132,7 +132,10 @@ pub fn start_guest(
     entry.boot = Some(boot.clone());
     entry.desired_running = true;
     work.host.ledger.put(entry)?;
-    if is_running(work)? {
+    let running = is_running(work).map_err(|error| StepError::Unsure {
+        detail: error.to_string(),
+    })?;
+    if running {
         return Ok(());
     }
     let disks = work.paths(generation, guest);

@@ -169,7 +169,7 @@ impl ProgrammeForm {
                 "watch_s",
                 "Seconds a started Linode is watched",
                 &self.watch_s,
-                "0 to 600. One that does not stay up for so long runs on at its old host.",
+                "0 to 600; at least 40, so that one whose disk is not found is noticed. One that does not stay up for so long runs on at its old host.",
             ),
             Field::text("forum_url", "Link to the forum").value(&self.forum_url),
             Field::text("irc_url", "Link to the IRC channel").value(&self.irc_url),

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -123,12 +124,19 @@ impl Folder {
     }
 }
 
-/// A file whole or not at all, for this boot of the host.
+/// A file whole or not at all, for this boot of the host. Several threads may do it at once: the last one's stands, whole.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
     let mut next = path.as_os_str().to_owned();
-    next.push(".next");
-    File::create(&next)?.write_all(bytes)?;
-    fs::rename(next, path)
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    next.push(format!(".{}-{number}.next", std::process::id()));
+    let written = File::create(&next).and_then(|mut file| file.write_all(bytes));
+    written
+        .and_then(|()| fs::rename(&next, path))
+        .inspect_err(|_| {
+            // What is left would only take room; the error is what counts.
+            let _ = fs::remove_file(&next);
+        })
 }
 
 #[cfg(test)]
