@@ -125,8 +125,9 @@ impl Daemon {
                 Ok(()) => tracing::info!(%linode, ?share, "share set"),
                 Err(error) => {
                     tracing::warn!(%linode, ?share, %error, "share not set");
-                    // It is asked for again at once.
+                    // This and the rest are asked for again at once.
                     self.sleep(SHARE_PAUSE);
+                    return;
                 }
             }
         }
@@ -166,13 +167,11 @@ impl Daemon {
 
     fn answered(self: &Arc<Self>, answer: PollAnswer) {
         self.host.cap.set(answer.cap_mb_s);
-        self.set_shares(answer.shares);
-        let Some(order) = answer.order else { return };
-        if self.stopping() {
-            // Not held, so it is given again to the next run.
-            return;
+        // The order first: its lease runs. An agent that stops does not hold it, so it is given again to the next run.
+        if let Some(order) = answer.order.filter(|_| !self.stopping()) {
+            self.take(order);
         }
-        self.take(order);
+        self.set_shares(answer.shares);
     }
 
     fn held(&self) -> Vec<JobId> {

@@ -6,7 +6,7 @@
 //! * `names` and `domain_file` say what a guest is started as; `folder` keeps that; `hotplug.sh` connects its devices;
 //! * `xl` calls the toolstack; `keeper` finds the `xl` that stays with each domain; `backend` reads the devices' ends here;
 //! * `find` puts together what there is of a guest, and `stop` ends it;
-//! * `filter` keeps it to its own addresses; `share` gives it its part; `examine` looks at the host.
+//! * `filter` keeps it to its own addresses; `share` gives it its part, `memory` says if there is any; `examine` looks at the host.
 
 mod backend;
 mod config;
@@ -16,6 +16,7 @@ mod filter;
 mod find;
 mod folder;
 mod keeper;
+mod memory;
 mod names;
 mod share;
 mod stop;
@@ -26,7 +27,6 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -44,10 +44,6 @@ use crate::domain::ids::LinodeId;
 use crate::domain::words::Platform;
 use crate::wire::{BootSpec, GuestSpec, KernelReport, Sample, Share};
 
-/// A domain takes a little more than the memory its guest sees.
-const OVERHEAD_MB: i64 = 4;
-/// Xen wipes what a domain had before it gives it away again.
-const WIPED: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(250);
 /// Figures of all guests are read at once, and for so long the same reading serves the next guest's sample.
 const FRESH: Duration = Duration::from_secs(1);
@@ -130,36 +126,6 @@ impl Xen {
     /// The domain that the guest runs as, by its port; costs no program.
     fn domain(&self, linode: LinodeId) -> Option<u32> {
         backend::domain_of(&net::port(&self.config.prefix, linode).ok()?)
-    }
-
-    /// Memory that a guest could have now: what Xen has free, and what an earlier run of the same guest still has. The
-    /// control domain is never made smaller for it.
-    fn memory_free_mb(&self, search: &Search) -> Result<i64, DriverError> {
-        let domains = xl::domains()?;
-        let sum = |ours: bool| -> i64 {
-            let guests = domains.iter().filter(|domain| domain.id != 0);
-            guests
-                .filter(|domain| search.is_ours(domain) == ours)
-                .map(|domain| domain.memory_mb)
-                .sum()
-        };
-        let free = xl::info()?.free_memory_mb + sum(true) - OVERHEAD_MB;
-        let allowed = self.config.memory_mb.map(|total| total - sum(false));
-        Ok(allowed.map_or(free, |allowed| allowed.min(free)))
-    }
-
-    fn check_memory(&self, search: &Search, boot: &BootSpec) -> Result<(), DriverError> {
-        let free = self.memory_free_mb(search)?;
-        if boot.ram_mb <= free {
-            return Ok(());
-        }
-        Err(DriverError::Refused {
-            public: format!(
-                "The host has not enough free memory for the Linode's {} MB.",
-                boot.ram_mb
-            ),
-            detail: format!("{free} MB are free"),
-        })
     }
 
     fn check(&self, spec: &GuestSpec, boot: &BootSpec) -> Result<(), DriverError> {
@@ -268,19 +234,6 @@ impl Xen {
         Ok(())
     }
 
-    /// After a stop the memory of the earlier run may not be wiped yet.
-    fn wait_for_memory(&self, search: &Search, boot: &BootSpec) -> Result<(), DriverError> {
-        let deadline = Instant::now() + WIPED;
-        loop {
-            match self.check_memory(search, boot) {
-                Err(DriverError::Refused { .. }) if Instant::now() < deadline => {
-                    thread::sleep(POLL)
-                }
-                outcome => return outcome,
-            }
-        }
-    }
-
     fn figures(&self) -> Result<Arc<Figures>, DriverError> {
         let mut kept = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(figures) = kept.as_ref().filter(|it| it.read.elapsed() < FRESH) {
@@ -348,24 +301,8 @@ impl Driver for Xen {
             .collect()
     }
 
-    /// Without a setting: what is free and what guests have. That does not change while the host runs, so it is asked once.
     fn memory_total_mb(&self) -> i64 {
-        if let Some(total) = self.config.memory_mb.or(self.memory_total.get().copied()) {
-            return total;
-        }
-        let total = || -> Result<i64, DriverError> {
-            let domains = xl::domains()?;
-            let guests = domains.iter().filter(|domain| domain.id != 0);
-            let used: i64 = guests.map(|domain| domain.memory_mb).sum();
-            Ok(xl::info()?.free_memory_mb + used)
-        };
-        match total() {
-            Ok(total) => *self.memory_total.get_or_init(|| total),
-            Err(error) => {
-                tracing::warn!(%error, "the host's memory is not known");
-                0
-            }
-        }
+        self.memory_total()
     }
 
     fn preflight(
