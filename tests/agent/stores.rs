@@ -147,6 +147,13 @@ pub fn releasing_drops_copies_in_the_making_and_published_ones(shop: &Shop) {
         shop.store.release(LINODE, MOVE).unwrap();
     }
     assert_eq!(shop.store.list().unwrap().generations, [(LINODE, 3)]);
+    // Cut short after it was decided and before anything was deleted: the step again comes to the end of it.
+    shop.store.reserve(LINODE, MOVE, &disks, None).unwrap();
+    shop.store.publish(LINODE, 9, &disks, &receipt(7)).unwrap();
+    fs::rename(shop.path("1/e9"), shop.path("1/e9.gone")).unwrap();
+    shop.store.release(LINODE, MOVE).unwrap();
+    assert!(!shop.path("1/e9.gone").exists());
+    assert_eq!(shop.store.list().unwrap().unknown, Vec::<String>::new());
     shop.store.release(LinodeId(99), MOVE).unwrap();
     shop.store.purge(LinodeId(99), 1).unwrap();
     shop.store.close_source(LinodeId(99), MOVE).unwrap();

@@ -194,6 +194,7 @@ impl Folders {
         let Some(home) = self.linode_if_any(linode)? else {
             return Ok(());
         };
+        finish(&home, destroy)?;
         if let Some((epoch, _)) = find_published(&home, migration)? {
             discard(&home, &generation(epoch), destroy)?;
         }
@@ -207,7 +208,10 @@ impl Folders {
         destroy: &dyn Fn(&Dir) -> Result<(), DiskError>,
     ) -> Result<(), DiskError> {
         match self.linode_if_any(linode)? {
-            Some(home) => discard(&home, &generation(epoch), destroy),
+            Some(home) => {
+                finish(&home, destroy)?;
+                discard(&home, &generation(epoch), destroy)
+            }
             None => Ok(()),
         }
     }
@@ -292,6 +296,16 @@ fn discard(
     }
     home.sync().map_err(at("delete"))?;
     empty(home, &gone, destroy)
+}
+
+/// What an earlier step decided to delete, by its rename, and did not come to the end of.
+fn finish(home: &Dir, destroy: &dyn Fn(&Dir) -> Result<(), DiskError>) -> Result<(), DiskError> {
+    for name in home.names().map_err(at("list a Linode's folder"))? {
+        if name.ends_with(".gone") && is_ours(&name) {
+            empty(home, &name, destroy)?;
+        }
+    }
+    Ok(())
 }
 
 fn empty(

@@ -248,7 +248,7 @@ impl Driver for Uml {
             label: kernel.label.clone(),
             family: kernel.family,
             modules: false,
-            initramfs: false,
+            initramfs: kernel.initramfs.as_ref().is_some_and(|path| path.is_file()),
         };
         let there = self.config.kernels.iter().filter(|k| k.path.is_file());
         there.map(report).collect()
