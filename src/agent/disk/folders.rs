@@ -301,7 +301,7 @@ fn discard(
 /// What an earlier step decided to delete, by its rename, and did not come to the end of.
 fn finish(home: &Dir, destroy: &dyn Fn(&Dir) -> Result<(), DiskError>) -> Result<(), DiskError> {
     for name in home.names().map_err(at("list a Linode's folder"))? {
-        if name.ends_with(".gone") && is_ours(&name) {
+        if name.strip_suffix(".gone").is_some() && is_ours(&name) {
             empty(home, &name, destroy)?;
         }
     }
