@@ -30,6 +30,8 @@ pub struct World {
     pub fail: Option<(u64, bool)>,
     /// A guest that starts is dead at the next look.
     pub dies: bool,
+    /// No host can boot what it is asked to.
+    pub unbootable: bool,
 }
 
 pub type Shared = Arc<Mutex<World>>;
@@ -108,6 +110,12 @@ impl Driver for FakeDriver {
         1 << 20
     }
     fn preflight(&self, _: LinodeId, _: &GuestSpec, _: &BootSpec) -> Result<(), DriverError> {
+        if self.1.lock().unwrap().unbootable {
+            return Err(DriverError::Refused {
+                public: "The host does not have this kernel".into(),
+                detail: "injected".into(),
+            });
+        }
         Ok(())
     }
     fn start(&self, guest: &Guest<'_>) -> Result<(), DriverError> {

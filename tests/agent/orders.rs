@@ -327,6 +327,33 @@ fn a_roll_back_keeps_a_guest_that_was_never_stopped() {
     pair.no_violation();
 }
 
+#[test]
+fn a_reboot_that_could_not_start_leaves_the_guest_running() {
+    let pair = Pair::new();
+    let reboot = || Task::Reboot {
+        epoch: 1,
+        guest: samples::guest(LINODE),
+        boot: boot_spec(),
+        stop_limit_s: 0,
+    };
+    assert!(succeeded(&pair.run(0, boot(1))));
+    pair.world.lock().unwrap().unbootable = true;
+    refused(&pair.run(0, reboot()));
+    assert_eq!(pair.runners(), 1, "a profile that cannot boot");
+    pair.world.lock().unwrap().unbootable = false;
+    let disks = (0, LINODE, 1);
+    let sealed = pair.world.lock().unwrap().generations.remove(&disks);
+    assert!(!succeeded(&pair.run(0, reboot())));
+    assert_eq!(pair.runners(), 1, "disks that are not whole");
+    let mut world = pair.world.lock().unwrap();
+    world.generations.insert(disks, sealed.unwrap());
+    let runs = world.runs;
+    drop(world);
+    assert!(succeeded(&pair.run(0, reboot())));
+    assert_eq!(pair.world.lock().unwrap().runs, runs + 1);
+    pair.no_violation();
+}
+
 /// Every step of a move, with a failure before and after every call it makes, twice over, and the agent restarted in
 /// between: the repeated order finishes, and the end is the same.
 #[test]

@@ -64,6 +64,7 @@ pub fn reboot(
 ) -> Result<Report, StepError> {
     let mut entry = work.host.ledger.entry(work.locked.linode())?;
     rules::act(entry.marks, epoch)?;
+    could_start(work, &entry, guest, boot)?;
     stop(work, limit_s)?;
     start_guest(work, &mut entry, guest, boot)?;
     announce(work, guest);
@@ -111,6 +112,20 @@ pub fn stop(work: &Work<'_>, limit_s: u32) -> Result<Stopped, StepError> {
         });
     }
     Ok(stopped)
+}
+
+/// What a start would refuse, asked while the guest still runs: a profile that cannot boot here must not end it.
+fn could_start(
+    work: &Work<'_>,
+    entry: &Entry,
+    guest: &GuestSpec,
+    boot: &BootSpec,
+) -> Result<(), StepError> {
+    let generation = entry.generation.unwrap_or(entry.marks.granted);
+    work.host
+        .disks
+        .check(entry.linode, generation, &guest.disks)?;
+    Ok(work.host.driver.preflight(entry.linode, guest, boot)?)
 }
 
 /// Writes down what is wanted, then starts the guest if it does not run yet. The one place that starts a guest.
