@@ -70,7 +70,7 @@ enum Command {
         #[arg(long)]
         reason: String,
     },
-    /// Make LVM volumes that are there already a Linode's disks, before the portal adopts it; their content is left alone
+    /// Make LVM volumes that are there already a Linode's disks, before the portal adopts it (stop the agent first; guests run on); their content is left alone
     AdoptVolumes {
         #[arg(long, default_value = CONFIG)]
         config: PathBuf,
@@ -261,6 +261,7 @@ fn act(command: Command) -> Result<ExitCode, Failure> {
             let DisksConfig::Lvm(lvm) = &config.disks else {
                 return Err("the configuration's store is not \"lvm\"".into());
             };
+            let _lock = run::lock(&config.state())?;
             host::volumes(&config, lvm)?.adopt(linode, epoch, &disks)?;
             println!("Linode {linode} has {} volumes here", disks.len());
         }

@@ -202,6 +202,12 @@ fn what_is_somebodys_cannot_be_adopted(rig: &Rig) {
     let bytes = rig.group.named("web").unwrap().unwrap().bytes;
     let large = adopt(2, &format!("1=web:{}", bytes + 1)).unwrap_err();
     assert_eq!(large.fault, DiskFault::Refused);
+    // Not one volume as two disks, and not a second generation.
+    let both = ["1=web", "2=web"].map(|what| what.parse().unwrap());
+    let twice = rig.store.adopt(LinodeId(2), 4, &both).unwrap_err();
+    assert_eq!(twice.fault, DiskFault::Refused);
+    assert!(rig.group.named("web").unwrap().unwrap().tags.is_empty());
+    assert_eq!(adopt(1, "1=web").unwrap_err().fault, DiskFault::Refused);
     adopt(2, "1=web").unwrap();
     rig.store.check(LinodeId(2), 4, &[spec(1, bytes)]).unwrap();
     assert_eq!(rig.store.list().unwrap().unknown, Vec::<String>::new());

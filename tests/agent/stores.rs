@@ -162,7 +162,14 @@ pub fn releasing_drops_copies_in_the_making_and_published_ones(shop: &Shop) {
 pub fn two_claims_on_one_epoch_are_refused_and_nothing_is_lost(shop: &Shop) {
     let disks = [spec(1, MIB)];
     (shop.make)(LINODE, 8, &disks);
-    (shop.make)(LINODE, 9, &disks);
+    let back = MigrationId(4);
+    shop.store.reserve(LINODE, back, &disks, None).unwrap();
+    let came = Receipt {
+        migration: back,
+        ..receipt(8)
+    };
+    shop.store.publish(LINODE, 9, &disks, &came).unwrap();
+    shop.store.activate(LINODE, back, 9).unwrap();
     assert_eq!(
         shop.store.regrant(LINODE, 8, 9).unwrap_err().fault,
         DiskFault::Refused

@@ -3,7 +3,7 @@
 use super::group::TAG;
 use super::record::{self, Record};
 use super::{LvmStore, refused};
-use crate::agent::disk::layout::{at, generation, taken};
+use crate::agent::disk::layout::{at, generation, number, taken};
 use crate::agent::disk::{DiskError, DiskFault};
 use crate::domain::ids::{DiskId, LinodeId};
 
@@ -40,10 +40,18 @@ impl std::str::FromStr for Adopted {
 
 impl LvmStore {
     /// Makes these volumes generation `epoch` of a Linode that has none, and tags them. Their content is left alone.
+    /// For whoever holds the state folder's lock: no agent may make volumes or generations beside it.
     pub fn adopt(&self, linode: LinodeId, epoch: i64, disks: &[Adopted]) -> Result<(), DiskError> {
         let mut records = Vec::new();
         for disk in disks {
-            records.push((disk.disk, self.adoptable(linode, disk)?));
+            let record = self.adoptable(linode, disk)?;
+            if records
+                .iter()
+                .any(|(_, r): &(_, Record)| r.uuid == record.uuid)
+            {
+                return Err(taken(&format!("{} is named twice", record.name)));
+            }
+            records.push((disk.disk, record));
         }
         let home = self
             .folders
@@ -51,8 +59,9 @@ impl LvmStore {
             .make_dir(&linode.to_string())
             .map_err(at("make the Linode's folder"))?;
         let to = generation(epoch);
-        if home.exists(&to).map_err(at("adopt volumes"))? {
-            return Err(taken(&format!("{to} of Linode {linode} exists already")));
+        let names = home.names().map_err(at("adopt volumes"))?;
+        if let Some(other) = names.iter().find(|name| number(name, "e", "").is_some()) {
+            return Err(taken(&format!("{other} of Linode {linode} exists already")));
         }
         // Under a name of its own until it is whole; a kill leaves it there, and the next attempt makes it anew.
         let fresh = format!("{to}.adopting");
