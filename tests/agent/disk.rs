@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use xenbeta::agent::disk::{DiskFault, DiskStore, FileStore};
-use xenbeta::domain::ids::{DiskId, LinodeId};
+use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
 
-use super::mover::{Dice, MIB, make_generation, spec};
+use super::mover::{Dice, MIB, Mount, make_generation, spec};
 use super::stores::{LINODE, MOVE, Shop, suite};
 
 struct Files {
@@ -154,4 +154,27 @@ fn links_pipes_and_wrong_sizes_are_refused() {
     assert!(shop.store.reserve(LinodeId(2), MOVE, &disks, None).is_err());
     assert!(shop.store.purge(LinodeId(2), 1).is_err());
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_retry_is_not_refused_for_the_room_its_own_copy_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(mount) = Mount::tmpfs(dir.path(), 32 * MIB) else {
+        return;
+    };
+    let store = FileStore::open(&mount.at).unwrap();
+    let disks = [spec(1, 20 * MIB)];
+    let ask = |migration: i64| store.preflight(LINODE, MigrationId(migration), &disks);
+    ask(MOVE.0).unwrap();
+    store.reserve(LINODE, MOVE, &disks, None).unwrap();
+    assert!(store.space().unwrap().free < 20 * MIB, "room is held");
+    ask(MOVE.0).unwrap();
+    // Half of it arrived.
+    store.use_room(LINODE, MOVE, 10 * MIB).unwrap();
+    let target = store.target(LINODE, MOVE, &disks[0]).unwrap();
+    target.image.write_at(&vec![7; 10 << 20], 0).unwrap();
+    ask(MOVE.0).unwrap();
+    store.reserve(LINODE, MOVE, &disks, None).unwrap();
+    let other = ask(MOVE.0 + 1).unwrap_err();
+    assert_eq!(other.fault, DiskFault::NoSpace);
 }

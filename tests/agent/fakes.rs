@@ -206,7 +206,7 @@ impl DiskStore for FakeDisks {
     fn tells_changes(&self) -> bool {
         false
     }
-    fn preflight(&self, _: &[DiskSpec]) -> Result<(), DiskError> {
+    fn preflight(&self, _: LinodeId, _: MigrationId, _: &[DiskSpec]) -> Result<(), DiskError> {
         Ok(())
     }
     fn check(&self, linode: LinodeId, epoch: i64, _: &[DiskSpec]) -> Result<Usage, DiskError> {

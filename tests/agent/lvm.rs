@@ -488,9 +488,21 @@ fn what_does_not_fit_is_refused_before_anything_is_made() {
     assert_eq!(refused.fault, DiskFault::NoSpace);
     assert_eq!(rig.store.space().unwrap().free, free);
     let disks = [spec(1, free - 2 * EXTENT), spec(2, EXTENT + 1)];
-    rig.store.preflight(&disks).unwrap();
+    rig.store.preflight(LINODE, MOVE, &disks).unwrap();
     rig.store.reserve(LINODE, MOVE, &disks, None).unwrap();
     assert_eq!(rig.store.space().unwrap().free, 0);
+    // A retry is not refused for what its own copies hold, also published ones; another migration is.
+    rig.store.preflight(LINODE, MOVE, &disks).unwrap();
+    let refused = |migration, disks: &[DiskSpec]| {
+        let asked = rig.store.preflight(LINODE, migration, disks);
+        assert_eq!(asked.unwrap_err().fault, DiskFault::NoSpace);
+    };
+    refused(MigrationId(6), &disks);
+    refused(MOVE, &[disks[0].clone(), spec(2, 2 * EXTENT + 1)]);
+    rig.store.publish(LINODE, 8, &disks, &receipt(7)).unwrap();
+    rig.store.preflight(LINODE, MOVE, &disks).unwrap();
+    rig.store.activate(LINODE, MOVE, 8).unwrap();
+    refused(MOVE, &disks);
 }
 
 /// On real LVM. Run by [`real_lvm_in_a_machine_of_its_own`], or by hand where there is a group to try things on:

@@ -85,8 +85,13 @@ impl DiskStore for Faulty {
     fn tells_changes(&self) -> bool {
         self.store.tells_changes()
     }
-    fn preflight(&self, disks: &[DiskSpec]) -> Result<(), DiskError> {
-        self.store.preflight(disks)
+    fn preflight(
+        &self,
+        linode: LinodeId,
+        migration: MigrationId,
+        disks: &[DiskSpec],
+    ) -> Result<(), DiskError> {
+        self.store.preflight(linode, migration, disks)
     }
     fn check(&self, linode: LinodeId, epoch: i64, disks: &[DiskSpec]) -> Result<Usage, DiskError> {
         self.store.check(linode, epoch, disks)

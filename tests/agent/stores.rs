@@ -211,17 +211,17 @@ pub fn a_disk_that_does_not_fit_is_told_in_plain_words(shop: &Shop) {
     assert!(space.free > 0 && space.total >= space.free);
     let error = shop
         .store
-        .preflight(&[spec(1, space.free), spec(2, space.free)])
+        .preflight(LINODE, MOVE, &[spec(1, space.free), spec(2, space.free)])
         .unwrap_err();
     assert_eq!(error.fault, DiskFault::NoSpace);
     assert_eq!(
         error.public,
         "The new host does not have enough free disk space for this Linode"
     );
-    shop.store.preflight(&[spec(1, MIB)]).unwrap();
+    shop.store.preflight(LINODE, MOVE, &[spec(1, MIB)]).unwrap();
     assert!(
         shop.store
-            .preflight(&[spec(1, u64::MAX), spec(2, u64::MAX)])
+            .preflight(LINODE, MOVE, &[spec(1, u64::MAX), spec(2, u64::MAX)])
             .is_err()
     );
 }

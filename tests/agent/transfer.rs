@@ -679,7 +679,14 @@ fn room_that_was_promised_stays_free_while_others_fill_the_disk() {
     let report = lab.finish().unwrap();
     lab.assert_equal(&report);
     // And a second Linode is told at once that it does not fit.
-    let error = lab.to.preflight(&[spec(9, 64 * MIB)]).unwrap_err();
+    let error = lab
+        .to
+        .preflight(
+            super::mover::LINODE,
+            super::mover::MIGRATION,
+            &[spec(9, 64 * MIB)],
+        )
+        .unwrap_err();
     assert_eq!(error.fault, xenbeta::agent::disk::DiskFault::NoSpace);
     let again = lab
         .to

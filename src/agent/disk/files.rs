@@ -73,11 +73,21 @@ impl DiskStore for FileStore {
         self.tells_changes
     }
 
-    fn preflight(&self, disks: &[DiskSpec]) -> Result<(), DiskError> {
-        let wanted = disks
+    fn preflight(
+        &self,
+        linode: LinodeId,
+        migration: MigrationId,
+        disks: &[DiskSpec],
+    ) -> Result<(), DiskError> {
+        let mut wanted = disks
             .iter()
             .fold(0_u64, |sum, disk| sum.saturating_add(disk.size_bytes));
-        let free = self.space()?.free;
+        let mut free = self.space()?.free;
+        if let Some(folder) = self.folders.left_over(linode, migration)? {
+            let (written, held) = Self::taken_up(&folder, disks)?;
+            wanted = wanted.saturating_sub(written);
+            free = free.saturating_add(held);
+        }
         if free < wanted {
             Err(no_room(wanted, free))
         } else {

@@ -80,6 +80,26 @@ impl Folders {
         Ok((home, folder))
     }
 
+    /// What [`Folders::reopen`] would take up again, if there is any.
+    pub fn left_over(
+        &self,
+        linode: LinodeId,
+        migration: MigrationId,
+    ) -> Result<Option<Dir>, DiskError> {
+        let Some(home) = self.linode_if_any(linode)? else {
+            return Ok(None);
+        };
+        let name = match find_published(&home, migration)? {
+            Some((epoch, _)) => generation(epoch),
+            None => partial(migration),
+        };
+        match home.open_dir(&name) {
+            Ok(folder) => Ok(Some(folder)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(DiskError::io("open the copies' folder", &e)),
+        }
+    }
+
     pub fn published(
         &self,
         linode: LinodeId,

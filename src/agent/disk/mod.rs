@@ -176,8 +176,14 @@ pub trait DiskStore: Send + Sync {
     /// The store can tell what changed between two passes (found by trying a clone).
     fn tells_changes(&self) -> bool;
 
-    /// Is there room for these disks, filled to the brim? Changes nothing.
-    fn preflight(&self, disks: &[DiskSpec]) -> Result<(), DiskError>;
+    /// Is there room for these disks, filled to the brim? What an earlier run of this migration took for its copies counts
+    /// as there. Changes nothing.
+    fn preflight(
+        &self,
+        linode: LinodeId,
+        migration: MigrationId,
+        disks: &[DiskSpec],
+    ) -> Result<(), DiskError>;
 
     /// The generation is here, whole, of these sizes, and made of what the store makes disks of. (Also how an existing
     /// Linode is adopted.)

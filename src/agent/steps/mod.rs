@@ -112,9 +112,11 @@ fn dispatch(work: &Work<'_>, order: &Order) -> Result<Report, StepError> {
         } => power::shutdown(work, *epoch, *stop_limit_s),
         Task::Console { epoch, lines } => power::console(work, *epoch, *lines),
         Task::PreflightSource { epoch, guest } => preflight::source(work, *epoch, guest),
-        Task::PreflightDestination { guest, boots, .. } => {
-            preflight::destination(work, guest, boots)
-        }
+        Task::PreflightDestination {
+            migration,
+            guest,
+            boots,
+        } => preflight::destination(work, *migration, guest, boots),
         Task::Reserve {
             migration,
             guest,

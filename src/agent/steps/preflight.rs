@@ -26,6 +26,7 @@ pub fn source(work: &Work<'_>, epoch: i64, guest: &GuestSpec) -> Result<Report, 
 /// Space, memory, kernels, addresses, names. Changes nothing.
 pub fn destination(
     work: &Work<'_>,
+    migration: MigrationId,
     guest: &GuestSpec,
     boots: &[BootSpec],
 ) -> Result<Report, StepError> {
@@ -34,7 +35,7 @@ pub fn destination(
     if is_running(work)? {
         return Err(rules::Refusal::Running.into());
     }
-    work.host.disks.preflight(&guest.disks)?;
+    work.host.disks.preflight(linode, migration, &guest.disks)?;
     for boot in boots {
         work.host.driver.preflight(linode, guest, boot)?;
     }

@@ -61,6 +61,33 @@ impl LvmStore {
         Ok(false)
     }
 
+    /// The disks for which [`LvmStore::make_copies`] would make a volume. Changes nothing.
+    pub(super) fn still_to_make(
+        &self,
+        linode: LinodeId,
+        folder: &Dir,
+        disks: &[DiskSpec],
+    ) -> Result<Vec<DiskSpec>, DiskError> {
+        let volumes = self.group.volumes()?;
+        let mut missing = Vec::new();
+        for disk in disks {
+            let made = if let Some(record) = record::read(folder, disk.id)? {
+                record.size == disk.size_bytes && volumes.iter().any(|v| v.uuid == record.uuid)
+            } else if let Some(intent) = record::read_intent(folder, disk.id)? {
+                let bytes = self.volume_bytes(disk);
+                volumes
+                    .iter()
+                    .any(|v| intent.is(linode, v) && v.bytes == bytes)
+            } else {
+                false
+            };
+            if !made {
+                missing.push(disk.clone());
+            }
+        }
+        Ok(missing)
+    }
+
     /// A volume for each of these disks, each intended before it is made.
     fn make(
         &self,

@@ -203,8 +203,16 @@ impl DiskStore for LvmStore {
         false
     }
 
-    fn preflight(&self, disks: &[DiskSpec]) -> Result<(), DiskError> {
-        self.fits(disks)
+    fn preflight(
+        &self,
+        linode: LinodeId,
+        migration: MigrationId,
+        disks: &[DiskSpec],
+    ) -> Result<(), DiskError> {
+        let Some(folder) = self.folders.left_over(linode, migration)? else {
+            return self.fits(disks);
+        };
+        self.fits(&self.still_to_make(linode, &folder, disks)?)
     }
 
     fn check(&self, linode: LinodeId, epoch: i64, disks: &[DiskSpec]) -> Result<Usage, DiskError> {
