@@ -11,3 +11,4 @@ pub mod text;
 pub mod time;
 pub mod translate;
 pub mod words;
+pub mod writing;

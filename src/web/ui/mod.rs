@@ -1,6 +1,7 @@
 //! Parts of pages: each a small template struct that puts itself, escaped, into a larger one with `{{ part }}`.
 
 mod field;
+pub mod markdown;
 mod pager;
 mod tag;
 mod time;
