@@ -14,7 +14,7 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use crate::domain::ids::{JobId, MigrationId};
 use crate::wire::{
     Enrol, Enrolled, Finish, Finished, Inventory, Poll, PollAnswer, Renew, Renewed, Reported,
-    Rotated, SealedDigests,
+    Rotated, Samples, SealedDigests,
 };
 
 /// How long an ordinary call may take. A renewal that takes longer than this is late anyway.
@@ -119,6 +119,11 @@ impl Client {
 
     pub fn report(&self, inventory: &Inventory) -> Result<Reported, ClientError> {
         self.call("report", inventory, CALL)
+    }
+
+    /// What guests used.
+    pub fn samples(&self, samples: &Samples) -> Result<Reported, ClientError> {
+        self.call("samples", samples, CALL)
     }
 
     pub fn renew(&self, job: JobId, renew: &Renew) -> Result<Renewed, ClientError> {

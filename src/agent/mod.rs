@@ -17,6 +17,7 @@ pub mod ledger;
 pub mod overrule;
 pub mod process;
 pub mod run;
+pub mod sampler;
 pub mod source;
 pub mod status;
 pub mod steps;

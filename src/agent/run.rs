@@ -110,6 +110,11 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         .name("watch".into())
         .spawn(move || watching.watch())
         .map_err(|error| RunError::io("the watch thread", error))?;
+    let sampling = Arc::clone(&daemon);
+    thread::Builder::new()
+        .name("sample".into())
+        .spawn(move || sampling.sample())
+        .map_err(|error| RunError::io("the sampling thread", error))?;
     tracing::info!(portal = config.portal, "the agent runs");
     while !stop.load(Ordering::Relaxed) {
         if polling.is_finished() {

@@ -33,6 +33,9 @@ pub mod secrets;
 pub mod sign_in;
 pub mod staff;
 pub mod trail;
+pub mod usage;
+pub mod usage_roll;
+pub mod weights;
 
 use std::sync::Arc;
 

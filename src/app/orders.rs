@@ -2,7 +2,7 @@
 //! and a job whose time has passed is found out before it is given away.
 
 use super::migrations::still_permitted;
-use super::polls::share_due;
+use super::polls::{claim, share_due};
 use super::profiles;
 use super::secrets::purpose;
 use super::{App, AppError};
@@ -14,7 +14,7 @@ use crate::store::fleet::{self, ConfigProfile, Linode, Plan};
 use crate::store::hosts::{self, Host};
 use crate::store::jobs::Job;
 use crate::store::migrations::{self as rows, Migration};
-use crate::store::programme;
+use crate::store::{programme, weights};
 use crate::wire::{AddressSpec, BootSpec, DiskSpec, GuestSpec, Peer, Task};
 
 /// How long a clean shutdown may take where nobody chose a limit, in seconds.
@@ -296,7 +296,8 @@ pub fn guest(conn: &mut Db, linode: &Linode) -> Result<GuestSpec, AppError> {
             kind: ip.kind,
         })
         .collect();
-    let share = share_due(&plan);
+    let own = weights::own(conn, linode.id)?;
+    let share = share_due(weights::rule(conn)?, claim(&plan, own));
     Ok(GuestSpec {
         label: linode.label.clone(),
         ram_mb: plan.ram_mb,

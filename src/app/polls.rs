@@ -3,11 +3,11 @@
 use super::agents::Agent;
 use super::{App, AppError};
 use crate::domain::ids::{JobId, LinodeId};
-use crate::domain::shares;
+use crate::domain::shares::{Claim, Rule};
 use crate::domain::words::LinodeStatus;
 use crate::store::fleet::{self, Linode, Plan};
 use crate::store::hosts::{self, Seen};
-use crate::store::jobs;
+use crate::store::{jobs, weights};
 use crate::wire::{Inventory, LinodeReport, Poll, Share};
 
 /// Kernels of one host that are kept.
@@ -53,7 +53,11 @@ impl App {
             }
             let linodes = fleet::linodes_on(conn, agent.host)?;
             let shares = if reports.iter().any(|report| report.share.is_some()) {
-                wrong_shares(&linodes, &fleet::plans(conn)?, reports)
+                let (rule, own) = (weights::rule(conn)?, weights::own_on(conn, agent.host)?);
+                let due = |linode: &Linode, plan: &Plan| {
+                    share_due(rule, claim(plan, own.get(&linode.id).copied()))
+                };
+                wrong_shares(&linodes, &fleet::plans(conn)?, reports, due)
             } else {
                 Vec::new()
             };
@@ -133,10 +137,11 @@ fn wrong_shares(
     linodes: &[Linode],
     plans: &[Plan],
     reports: &[LinodeReport],
+    share_due: impl Fn(&Linode, &Plan) -> Share,
 ) -> Vec<(LinodeId, Share)> {
     let due = |linode: &Linode| {
         let plan = plans.iter().find(|plan| plan.id == linode.plan_id)?;
-        Some(share_due(plan))
+        Some(share_due(linode, plan))
     };
     linodes
         .iter()
@@ -148,11 +153,22 @@ fn wrong_shares(
         .collect()
 }
 
-/// What a Linode of this plan is due of its host.
+/// A Linode's claim by its plan, and by staff's hand.
 #[must_use]
-pub fn share_due(plan: &Plan) -> Share {
+pub fn claim(plan: &Plan, own_weight: Option<i64>) -> Claim {
+    Claim {
+        ram_mb: plan.ram_mb,
+        plan_weight: plan.cpu_weight,
+        own_weight,
+    }
+}
+
+/// What a Linode is due of its host.
+#[must_use]
+pub fn share_due(rule: Rule, claim: Claim) -> Share {
+    let due = rule.due(claim);
     Share {
-        cpu_weight: plan.cpu_weight,
-        io_priority: shares::io_priority(plan.ram_mb),
+        cpu_weight: due.weight,
+        io_priority: due.io_priority,
     }
 }

@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod backup;
 pub mod db;
+pub mod fairness;
 pub mod fleet;
 pub mod hosts;
 pub mod import;
@@ -21,4 +22,8 @@ pub mod programme;
 pub mod registrations;
 pub mod schema;
 pub mod types;
+pub mod usage;
+pub mod usage_pack;
+pub mod usage_pages;
 pub mod wake;
+pub mod weights;

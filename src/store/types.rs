@@ -16,6 +16,7 @@ use crate::domain::ids::{
     PlanId, RegistrationId, SessionId, TokenId, UserId,
 };
 use crate::domain::migration::Step;
+use crate::domain::shares::RuleKind;
 use crate::domain::text::Word;
 use crate::domain::time::Time;
 use crate::domain::words::{
@@ -202,4 +203,5 @@ words!(
     JobKind,
     JobState,
     Step,
+    RuleKind,
 );

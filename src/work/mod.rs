@@ -1,9 +1,10 @@
-//! Loops that run without a request: the reconciler, the mailer, and PostgreSQL's notifications. Each is a thread that
+//! Loops that run without a request: the reconciler, the mailer, the roll-up of usage, PostgreSQL's notifications. Each is a thread that
 //! ends when it is told to; each only calls into `app`.
 
 pub mod mailer;
 pub mod notifications;
 pub mod reconciler;
+pub mod usage;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,6 +62,8 @@ pub fn start(
     loops.push(spawn("notifications", move || {
         notifications::run(&its_app.db, &its_stop)
     })?);
+    let (its_app, its_stop) = (app.clone(), stop.clone());
+    loops.push(spawn("usage", move || usage::run(&its_app, &its_stop))?);
     if let Some(transport) = mail {
         let (its_app, its_stop) = (app.clone(), stop.clone());
         loops.push(spawn("mailer", move || {

@@ -18,6 +18,7 @@ mod browser;
 mod commands;
 mod demo;
 mod engine;
+mod fairness;
 mod graduation;
 mod house;
 mod import;

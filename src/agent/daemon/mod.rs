@@ -3,6 +3,7 @@
 
 mod jobs;
 mod pause;
+mod samples;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

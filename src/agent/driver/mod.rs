@@ -95,6 +95,9 @@ pub trait Driver: Send + Sync {
 
     fn sample(&self, linode: LinodeId) -> Option<Sample>;
 
+    /// Called every second, for what can only be found out by looking often.
+    fn glance(&self) {}
+
     /// What the running guest is given now; `None` where the platform has no such setting.
     fn share(&self, linode: LinodeId) -> Option<Share>;
 

@@ -22,6 +22,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
             .route("/enrol", web::post().to(enrol))
             .route("/poll", web::post().to(poll::poll))
             .route("/report", web::post().to(poll::report))
+            .route("/samples", web::post().to(poll::samples))
             .route("/jobs/{id}/renew", web::post().to(renew))
             .route("/jobs/{id}/finish", web::post().to(finish))
             .route("/transfers/{id}/digests", web::post().to(digests))

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Answer, agent, json, parse, run};
 use crate::app::App;
-use crate::wire::{Inventory, POLL_WAIT_S, Poll, PollAnswer, Reported};
+use crate::wire::{Inventory, POLL_WAIT_S, Poll, PollAnswer, Reported, Samples};
 
 /// How often a waiting poll looks without being woken: for jobs whose time comes, and for a lost wake.
 const LOOK: Duration = Duration::from_secs(5);
@@ -58,5 +58,17 @@ pub async fn report(
     let agent = agent(&app, &request).await?;
     let inventory: Inventory = parse(&body)?;
     let shares = run(move || app.note_report(&agent, &inventory)).await?;
+    Ok(json(Reported { shares }))
+}
+
+/// What the host's guests used.
+pub async fn samples(
+    app: web::Data<App>,
+    request: HttpRequest,
+    body: web::Bytes,
+) -> Answer<Reported> {
+    let agent = agent(&app, &request).await?;
+    let samples: Samples = parse(&body)?;
+    let shares = run(move || app.note_samples(&agent, &samples)).await?;
     Ok(json(Reported { shares }))
 }

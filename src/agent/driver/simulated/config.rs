@@ -1,5 +1,6 @@
 //! The `[driver]` section for `kind = "simulated"`.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::Deserialize;
@@ -32,6 +33,24 @@ pub struct SimulatedConfig {
     /// Kernels to offer; every kernel is taken for bootable if empty.
     #[serde(default)]
     pub kernels: Vec<KernelConfig>,
+    /// A made-up load that guests' figures are computed from; without it, what their processes really use.
+    pub load: Option<LoadConfig>,
+}
+
+/// CPUs that guests share, and what they want of them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LoadConfig {
+    pub cpus: f64,
+    /// The host deals alike to all, whatever their weights.
+    #[serde(default)]
+    pub ignore_weights: bool,
+    /// CPUs each guest wants that is not in `guests`, about: it goes up and down over half an hour.
+    #[serde(default)]
+    pub wants: f64,
+    /// Linode → CPUs it wants, all the time.
+    #[serde(default)]
+    pub guests: BTreeMap<String, f64>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

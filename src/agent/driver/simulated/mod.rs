@@ -9,6 +9,7 @@
 mod addresses;
 mod config;
 pub mod guest;
+pub mod load;
 pub mod records;
 pub mod witness;
 
@@ -30,6 +31,7 @@ use crate::wire::{BootSpec, GuestSpec, KernelReport, Sample, Share};
 use config::KernelConfig;
 pub use config::SimulatedConfig;
 use guest::GuestFile;
+use load::{Load, Taker};
 
 /// How long a process may take to exist, or to be gone once killed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -45,6 +47,8 @@ const CONSOLE_LOOK: u64 = 64 * 1024;
 pub struct Simulated {
     config: SimulatedConfig,
     dir: PathBuf,
+    /// A made-up load, instead of what the processes really use.
+    load: Option<Load>,
 }
 
 impl Simulated {
@@ -53,9 +57,26 @@ impl Simulated {
         file::private_dir(dir)
             .map_err(|error| DriverError::Host(format!("{}: {error}", dir.display())))?;
         Ok(Self {
+            load: config.load.clone().map(Load::new),
             config,
             dir: dir.to_owned(),
         })
+    }
+
+    /// Who takes part in the made-up load: every guest that runs, with its weight.
+    fn loaded(&self, load: &Load) -> Vec<Taker> {
+        let running = self.guests().unwrap_or_default();
+        let taker = |linode: LinodeId| {
+            let process = fs::read_to_string(self.run_dir(linode).join(guest::PROCESS)).ok()?;
+            let weight = self.share(linode).map_or(1, |share| share.cpu_weight);
+            Some(Taker {
+                linode,
+                run: process,
+                weight,
+                wants: load.wants(linode),
+            })
+        };
+        running.into_iter().filter_map(taker).collect()
     }
 
     fn run_dir(&self, linode: LinodeId) -> PathBuf {
@@ -273,6 +294,7 @@ impl Driver for Simulated {
         }
         let bytes = serde_json::to_vec_pretty(&self.guest_file(guest)).map_err(host)?;
         file::replace(&run_dir, "guest.json", &bytes).map_err(host)?;
+        self.set_share(guest.linode, guest.spec.share())?;
         let console = self.console(guest.linode).map_err(host)?;
         let pid = Tool::new(self.program().map_err(host)?)
             .args(["guest", "--spec"])
@@ -346,6 +368,9 @@ impl Driver for Simulated {
     }
 
     fn sample(&self, linode: LinodeId) -> Option<Sample> {
+        if let Some(load) = &self.load {
+            return load.sample(linode, || self.loaded(load));
+        }
         let named = fs::read_to_string(self.run_dir(linode).join(guest::PROCESS)).ok()?;
         let used = ProcessRef::parse(&named)?.counters()?;
         Some(Sample {
@@ -357,6 +382,7 @@ impl Driver for Simulated {
             disk_write_ops: 0,
             net_in_bytes: 0,
             net_out_bytes: 0,
+            wait_ms: None,
         })
     }
 

@@ -4,7 +4,7 @@
 //! find processes; it never says that one is there or is not.
 //!
 //! * `cmdline` says with what words a guest is started; * `folder` what is kept of one; * `processes` finds them;
-//! * `mconsole` and `stop` end them; * `network` and `packet` connect them; * `console` keeps their output small.
+//! * `waits` adds up how long they wait for a CPU; * `mconsole` and `stop` end them; * `network` and `packet` connect them; * `console` keeps their output small.
 
 mod cmdline;
 mod config;
@@ -13,6 +13,7 @@ mod mconsole;
 mod network;
 mod processes;
 mod stop;
+mod waits;
 
 use std::fs;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub use config::{KernelConfig, UmlConfig};
 use self::folder::{Folder, Record};
 use self::processes::Table;
 use self::stop::Stop;
+use self::waits::Waits;
 use super::files::{absent_is_fine, at, boot_id, host, plain, writer_of};
 use super::net;
 use super::{Driver, DriverError, Guest, GuestState, Stopped};
@@ -43,6 +45,7 @@ const LAST_WORDS: usize = 15;
 pub struct Uml {
     config: UmlConfig,
     state: PathBuf,
+    waits: Waits,
 }
 
 impl Uml {
@@ -61,7 +64,11 @@ impl Uml {
         for dir in [&state, &config.uml_dir] {
             fs::create_dir_all(dir).map_err(|error| at(dir, &error))?;
         }
-        Ok(Self { config, state })
+        Ok(Self {
+            config,
+            state,
+            waits: Waits::default(),
+        })
     }
 
     fn folder(&self, linode: LinodeId) -> Folder {
@@ -351,6 +358,7 @@ impl Driver for Uml {
             disk_write_ops: 0,
             net_in_bytes,
             net_out_bytes,
+            wait_ms: self.waits.of(linode, main, &found.all),
         })
     }
 

@@ -6,7 +6,7 @@
 //! * `names` and `domain_file` say what a guest is started as; `folder` keeps that; `hotplug.sh` connects its devices;
 //! * `xl` calls the toolstack; `keeper` finds the `xl` that stays with each domain; `backend` reads the devices' ends here;
 //! * `find` puts together what there is of a guest, and `stop` ends it;
-//! * `filter` keeps it to its own addresses; `share` gives it its part, `memory` says if there is any; `examine` looks at the host.
+//! * `filter` keeps it to its own addresses; `share` gives it its part, `waits` watches how long it waits for it, `memory` says if there is any; `examine` looks at the host.
 
 mod backend;
 mod config;
@@ -20,6 +20,7 @@ mod memory;
 mod names;
 mod share;
 mod stop;
+mod waits;
 mod xl;
 
 use std::fs;
@@ -35,6 +36,7 @@ pub use config::{KernelConfig, XenConfig};
 
 use self::find::{Found, Search};
 use self::folder::{Folder, Record};
+use self::waits::Waits;
 use super::console::Console;
 use super::files::{at, boot_id, host, plain, writer_of};
 use super::net;
@@ -55,6 +57,7 @@ pub struct Xen {
     state: PathBuf,
     memory_total: OnceLock<i64>,
     figures: Mutex<Option<Arc<Figures>>>,
+    waits: Waits,
 }
 
 /// Of all domains, at one moment.
@@ -84,6 +87,7 @@ impl Xen {
             state,
             memory_total: OnceLock::new(),
             figures: Mutex::new(None),
+            waits: Waits::default(),
         };
         let hotplug = driver.hotplug();
         write_program(&hotplug, HOTPLUG).map_err(|error| at(&hotplug, &error))?;
@@ -438,7 +442,15 @@ impl Driver for Xen {
             disk_write_ops: disk.writes,
             net_in_bytes,
             net_out_bytes,
+            wait_ms: self.waits.of(id),
         })
+    }
+
+    fn glance(&self) {
+        // What could not be looked at is a look less.
+        if let Ok(states) = xl::vcpus() {
+            self.waits.note(&states, Instant::now());
+        }
     }
 
     /// `None` until the guest has connected its disks: there is nothing yet that could have a level.

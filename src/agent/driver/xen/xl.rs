@@ -90,6 +90,21 @@ pub fn weights() -> Result<Vec<(u32, i64)>, DriverError> {
     look(&["sched-credit2"], parse_weights)
 }
 
+/// What every virtual CPU is doing at this moment.
+pub fn vcpus() -> Result<Vec<(u32, VcpuState)>, DriverError> {
+    let text = xl(&["vcpu-list"], LOOK_LIMIT)?;
+    parse_vcpus(&text).map_err(|why| odd("xl vcpu-list", why))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VcpuState {
+    Running,
+    /// It could run, and is not let.
+    Waiting,
+    /// It has nothing to do, or is paused or off.
+    Idle,
+}
+
 pub fn set_weight(domain: u32, weight: i64) -> Result<(), DriverError> {
     let (domain, weight) = (domain.to_string(), weight.to_string());
     let args = ["sched-credit2", "-d", &domain, "-w", &weight];
@@ -236,6 +251,43 @@ fn parse_weights(text: &str) -> Result<Vec<(u32, i64)>, String> {
     Ok(weights)
 }
 
+/// `xl vcpu-list`: name, domain, vCPU, CPU, state (`r--`, `-b-`, `---` for runnable), time, affinities. Names hold no
+/// spaces where they are ours; other domains' lines may have more columns, and are found by the state.
+fn parse_vcpus(text: &str) -> Result<Vec<(u32, VcpuState)>, String> {
+    if text.len() > TABLE_LIMIT {
+        return Err("it is too long".to_owned());
+    }
+    let mut lines = text.lines();
+    let header = lines.next().unwrap_or_default();
+    if !header.starts_with("Name") || !header.contains("State") {
+        return Err(format!("its first line is {header:?}"));
+    }
+    let row = |line: &str| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        // The state with its neighbours: vCPU's number and CPU before it, the time after it.
+        let at = fields
+            .iter()
+            .position(|field| is_vcpu_state(field))
+            .filter(|at| *at >= 4)?;
+        let domain = fields.get(at - 3)?.parse().ok()?;
+        let state = match *fields.get(at)? {
+            "---" if fields.get(at - 1) == Some(&"-") => VcpuState::Idle,
+            "---" => VcpuState::Waiting,
+            state if state.starts_with('r') => VcpuState::Running,
+            _ => VcpuState::Idle,
+        };
+        Some((domain, state))
+    };
+    lines
+        .map(|line| row(line).ok_or_else(|| format!("{line:?}")))
+        .collect()
+}
+
+fn is_vcpu_state(field: &str) -> bool {
+    let flags = field.as_bytes();
+    matches!(flags, [b'r' | b'-', b'b' | b'-', b'p' | b'-'])
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
@@ -337,6 +389,31 @@ xen_commandline        : dom0_mem=768M,max:768M console=com1 com1=115200,8n1 log
         assert!(info.commandline.starts_with("dom0_mem=768M") && info.version == "4.17.5");
         assert!(parse_info(&INFO.replace("1256", "1k")).is_err());
         assert!(parse_info("").is_err());
+    }
+
+    // As print_vcpuinfo() of Xen 4.17 prints them.
+    const VCPUS: &str = "\
+Name                                ID  VCPU   CPU State   Time(s) Affinity (Hard / Soft)
+Domain-0                             0     0    1   r--      487.9  all / all
+xb-8204                              4     0    0   r--       12.9  all / all
+xb-8204                              4     1    1   -b-        2.0  all / all
+xb-8205                              5     0    1   ---       11.1  0-1 / all
+xb-8205                              5     1    -   --p        0.0  all / all
+";
+
+    #[test]
+    fn what_vcpus_do_is_read() {
+        use VcpuState::{Idle, Running, Waiting};
+        let all = [
+            (0, Running),
+            (4, Running),
+            (4, Idle),
+            (5, Waiting),
+            (5, Idle),
+        ];
+        assert_eq!(parse_vcpus(VCPUS).unwrap(), all);
+        assert!(parse_vcpus("").is_err());
+        assert!(parse_vcpus(&VCPUS.replace("-b-", "?b-")).is_err());
     }
 
     #[test]

@@ -1,0 +1,190 @@
+//! Rolls usage up into longer intervals and forgets what is past its time, a bounded batch a call. A batch makes its interval
+//! anew from all there is of the shorter ones, so that it does not matter how often, by whom, or how late it is done.
+
+use std::collections::BTreeMap;
+
+use super::usage::{LATE_S, STEP_S};
+use super::{App, AppError};
+use crate::domain::fairness::{Part, standing};
+use crate::domain::ids::{HostId, LinodeId};
+use crate::domain::usage::Usage;
+use crate::store::db::{Db, StoreError};
+use crate::store::fairness::{self, Interval};
+use crate::store::usage::{self, Packed};
+use crate::store::usage_pack::{self, DAY_STEP, DayPart};
+
+pub const MINUTE: i64 = 60;
+pub const DAY: i64 = 86_400;
+/// Hosts of one batch.
+const MOST_HOSTS: i64 = 100;
+/// So long after its end an interval is rolled up first; what comes later is rolled up again.
+const MINUTE_GRACE_S: i64 = 15;
+const TEN_GRACE_S: i64 = 45;
+/// A day is packed when nothing of it can come in any more.
+const DAY_GRACE_S: i64 = LATE_S + 3600;
+
+/// How long what is kept, in seconds, and how much is forgotten in one batch. Shorter intervals outlive the late comers.
+const ROUNDS_KEPT: [(i64, i64, i64); 3] = [
+    (STEP_S, LATE_S + 900, 60),
+    (MINUTE, DAY + 3600, 600),
+    (DAY_STEP, 3 * DAY, 3600),
+];
+const FAIRNESS_KEPT: [(i64, i64, i64); 3] = [
+    (MINUTE, DAY + 3600, 600),
+    (DAY_STEP, 35 * DAY, 6 * 3600),
+    (DAY, DAYS_KEPT * DAY, 7 * DAY),
+];
+/// Days of Linodes: the beta, and then some.
+pub const DAYS_KEPT: i64 = 400;
+
+type Sums = BTreeMap<LinodeId, Usage>;
+
+impl App {
+    /// One batch of whatever is due. Says how many rows it wrote or forgot: 0 is all done.
+    pub fn roll_usage(&self) -> Result<usize, AppError> {
+        let now = self.now().utc().timestamp();
+        for (from, to, grace) in [
+            (STEP_S, MINUTE, MINUTE_GRACE_S),
+            (MINUTE, DAY_STEP, TEN_GRACE_S),
+            (DAY_STEP, DAY, DAY_GRACE_S),
+        ] {
+            let before = (now - grace).div_euclid(to) * to;
+            let open = self
+                .db
+                .read(|conn| usage::oldest_open(conn, from, before))?;
+            if open.is_some() {
+                return Ok(self.db.write(|conn| roll(conn, from, to, before))?);
+            }
+        }
+        for (step, kept, span) in ROUNDS_KEPT {
+            let gone = self
+                .db
+                .write(|conn| usage::forget_rounds(conn, step, now - kept, span))?;
+            if gone > 0 {
+                return Ok(gone);
+            }
+        }
+        for (step, kept, span) in FAIRNESS_KEPT {
+            let gone = self
+                .db
+                .write(|conn| fairness::forget(conn, step, now - kept, span))?;
+            if gone > 0 {
+                return Ok(gone);
+            }
+        }
+        Ok(self
+            .db
+            .write(|conn| usage::forget_days(conn, now / DAY - DAYS_KEPT))?)
+    }
+}
+
+fn roll(conn: &mut Db, from: i64, to: i64, before: i64) -> Result<usize, StoreError> {
+    usage::lock_rolling(conn)?;
+    let Some(oldest) = usage::oldest_open(conn, from, before)? else {
+        return Ok(0);
+    };
+    let slot = oldest.div_euclid(to) * to;
+    let window = (slot, slot + to);
+    let most = if to == DAY { 1 } else { MOST_HOSTS };
+    let hosts = usage::claim_open(conn, from, window, most)?;
+    let rounds = usage::rounds(conn, from, &hosts, window)?;
+    if to == DAY {
+        pack_days(conn, slot, &rounds)?;
+    }
+    let mut sums: BTreeMap<HostId, Sums> = BTreeMap::new();
+    for round in &rounds {
+        let of_host = sums.entry(round.host).or_default();
+        for (linode, usage) in usage_pack::unpack_round(from, &round.data)? {
+            *of_host.entry(linode).or_default() += usage;
+        }
+    }
+    let intervals: Vec<Interval> = sums
+        .iter()
+        .map(|(host, sums)| interval(*host, slot, sums))
+        .collect();
+    fairness::set(conn, to, &intervals)?;
+    if to != DAY {
+        let rows: Vec<Packed> = sums
+            .into_iter()
+            .map(|(host, sums)| Packed {
+                host,
+                slot,
+                data: usage_pack::pack_round(to, &sums.into_iter().collect::<Vec<_>>()),
+            })
+            .collect();
+        usage::set_rounds(conn, to, &rows)?;
+    }
+    Ok(rounds.len())
+}
+
+/// How a host's guests stood to each other.
+#[must_use]
+pub fn interval(host: HostId, slot: i64, sums: &Sums) -> Interval {
+    let parts: Vec<Part<LinodeId>> = sums
+        .iter()
+        .map(|(linode, usage)| Part {
+            id: *linode,
+            got_ms: usage.got_ms,
+            due_ms: usage.due_ms,
+        })
+        .collect();
+    let standing = standing(&parts);
+    let most = |of: fn(&Usage) -> u64| small(sums.values().map(of).max().unwrap_or(0));
+    let worst = standing.and_then(|it| it.worst);
+    Interval {
+        host_id: host,
+        slot,
+        judged_ms: most(|usage| usage.judged_ms),
+        contended_ms: most(|usage| usage.contended_ms),
+        guests: standing.map_or(0, |it| i64::try_from(it.guests).unwrap_or(0)),
+        jain: standing.map_or(1000, |it| thousandths(it.jain).min(1000)),
+        worst_id: worst.map(|it| it.id),
+        worst_ratio: worst.map_or(1000, |it| thousandths(it.ratio())),
+        worst_excess_ms: worst.map_or(0, |it| small(it.got_ms.saturating_sub(it.due_ms))),
+        least_id: standing.map(|it| it.least.id),
+        least_ratio: standing.map_or(1000, |it| thousandths(it.least.ratio())),
+    }
+}
+
+fn small(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// At most a thousand times over: beyond that it is all the same.
+#[allow(clippy::cast_possible_truncation, reason = "between 0 and a million")]
+fn thousandths(ratio: f64) -> i64 {
+    (ratio.clamp(0.0, 1000.0) * 1000.0).round() as i64
+}
+
+/// Turns a host's intervals of one day into its Linodes' days; what they have from other hosts stays.
+fn pack_days(conn: &mut Db, slot: i64, rounds: &[Packed]) -> Result<(), StoreError> {
+    let day = slot / DAY;
+    let mut parts: BTreeMap<LinodeId, BTreeMap<(u8, HostId), Usage>> = BTreeMap::new();
+    for round in rounds {
+        let index = u8::try_from((round.slot - slot) / DAY_STEP).unwrap_or(u8::MAX);
+        for (linode, usage) in usage_pack::unpack_round(DAY_STEP, &round.data)? {
+            let of_linode = parts.entry(linode).or_default();
+            of_linode.insert((index, round.host), usage);
+        }
+    }
+    let linodes: Vec<LinodeId> = parts.keys().copied().collect();
+    for (linode, data) in usage::days_of(conn, &linodes, day)? {
+        let of_linode = parts.entry(linode).or_default();
+        for part in usage_pack::unpack_day(&data)? {
+            of_linode
+                .entry((part.index, part.host))
+                .or_insert(part.usage);
+        }
+    }
+    let rows: Vec<(LinodeId, i64, Vec<u8>)> = parts
+        .into_iter()
+        .map(|(linode, parts)| {
+            let parts: Vec<DayPart> = parts
+                .into_iter()
+                .map(|((index, host), usage)| DayPart { index, host, usage })
+                .collect();
+            (linode, day, usage_pack::pack_day(&parts))
+        })
+        .collect();
+    usage::set_days(conn, &rows)
+}

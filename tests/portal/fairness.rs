@@ -1,0 +1,195 @@
+//! What Linodes used and how fairly: samples come in as agents send them, are rolled up and forgotten, and pages show them.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use xenbeta::domain::fairness::Verdict;
+use xenbeta::domain::ids::{HostId, LinodeId};
+use xenbeta::store::schema::{host_fairness, usage_days, usage_rounds};
+use xenbeta::store::{fairness, usage, usage_pack};
+use xenbeta::wire::{Round, Samples, Share, Used};
+
+use crate::both_databases;
+use crate::support::TestApp;
+use crate::support::fleet::{DB, OLD, THEIRS, UML1, WEB, XEN1};
+use crate::support::hand;
+
+/// What one guest got and waited for, of each second, in ms.
+type Guest = (LinodeId, u64, u64);
+
+fn used((linode, cpu, wait): Guest) -> Used {
+    Used {
+        linode,
+        ms: 10_000,
+        cpu_ms: 10 * cpu,
+        wait_ms: Some(10 * wait),
+        disk_read_bytes: 40_960,
+        disk_write_bytes: 81_920,
+        disk_read_ops: 5,
+        disk_write_ops: 7,
+        net_in_bytes: 1000,
+        net_out_bytes: 2000,
+        share: None,
+    }
+}
+
+fn round(at: i64, guests: &[Guest]) -> Round {
+    Round {
+        at: DateTime::<Utc>::from_timestamp(at, 0).unwrap(),
+        guests: guests.iter().copied().map(used).collect(),
+    }
+}
+
+impl TestApp {
+    /// The portal's time now, cut to ten seconds.
+    fn ten(&self) -> i64 {
+        self.now().utc().timestamp() / 10 * 10
+    }
+
+    fn send(&self, host: HostId, rounds: Vec<Round>) {
+        self.note_samples(&hand::agent(host), &Samples { rounds })
+            .unwrap();
+    }
+
+    /// The guests' load for so many minutes up to now, sample by sample, rolled up.
+    fn under_load(&self, host: HostId, minutes: i64, guests: &[Guest]) {
+        let now = self.ten();
+        for minute in (1..=minutes).rev() {
+            let from = now - 60 * minute;
+            self.send(host, (0..6).map(|n| round(from + 10 * n, guests)).collect());
+        }
+        self.roll_all();
+    }
+
+    fn roll_all(&self) {
+        while self.roll_usage().unwrap() > 0 {}
+    }
+
+    fn count_rounds(&self, step: i64) -> i64 {
+        self.in_db(|conn| {
+            Ok(usage_rounds::table
+                .filter(usage_rounds::step.eq(step))
+                .count()
+                .get_result(conn)?)
+        })
+    }
+}
+
+/// Three guests on one CPU: by plan their weights are 512, 1024, 512.
+const BY_WEIGHT: [Guest; 3] = [(WEB, 250, 750), (DB, 500, 500), (OLD, 250, 750)];
+const ALIKE: [Guest; 3] = [(WEB, 334, 666), (DB, 333, 667), (OLD, 333, 667)];
+
+both_databases! {
+    fn rounds_are_stored_once_and_rolled_up(app: TestApp) {
+        let app = app.with_fleet();
+        let start = (app.ten() - 1800) / 600 * 600;
+        let rounds: Vec<Round> = (0..60).map(|n| round(start + 10 * n, &BY_WEIGHT)).collect();
+        for batch in rounds.chunks(20) {
+            app.send(UML1, batch.to_vec());
+            app.send(UML1, batch.to_vec());
+        }
+        assert_eq!(app.count_rounds(10), 60, "what is sent twice counts once");
+        app.roll_all();
+        assert_eq!((app.count_rounds(60), app.count_rounds(600)), (10, 1));
+        let ten = app.in_db(|conn| usage::rounds(conn, 600, &[UML1], (start, start + 600)));
+        let of = usage_pack::unpack_round(600, &ten[0].data).unwrap();
+        let (linode, web) = of[0];
+        assert_eq!((linode, web.covered_ms, web.contended_ms), (WEB, 600_000, 600_000));
+        assert_eq!((web.cpu_ms, web.wait_ms, web.got_ms, web.due_ms), (150_000, 450_000, 150_000, 150_000));
+        assert_eq!((web.reads, web.read_bytes, web.weight), (300, 2_457_600, 512));
+        // A late round: its minute and its ten minutes are made anew, and nothing is counted twice.
+        let late: Vec<Guest> = vec![(WEB, 250, 750), (DB, 500, 500)];
+        app.send(UML1, vec![round(start + 600, &late)]);
+        app.roll_all();
+        app.send(UML1, vec![round(start + 610, &late)]);
+        app.roll_all();
+        app.roll_all();
+        let next = app.in_db(|conn| usage::rounds(conn, 600, &[UML1], (start + 600, start + 1200)));
+        let of = usage_pack::unpack_round(600, &next[0].data).unwrap();
+        assert_eq!((of.len(), of[0].1.covered_ms), (2, 20_000));
+        assert!(app.second().roll_usage().unwrap() == 0, "another portal finds nothing to do");
+    }
+
+    fn weights_honoured_are_fair_and_ignored_are_unfair(app: TestApp) {
+        let app = app.with_fleet();
+        app.under_load(UML1, 30, &BY_WEIGHT);
+        let now = app.ten();
+        let summary = |app: &TestApp| {
+            app.in_db(|conn| fairness::summaries(conn, 60, (now - 3600, now + 7200))).remove(0)
+        };
+        let fair = summary(&app);
+        let verdict = |it: &fairness::Summary| xenbeta::domain::fairness::verdict(it.contended_ms.unsigned_abs(), it.jain(), it.least());
+        assert!(fair.contended_ms >= 28 * 60_000, "{fair:?}");
+        assert_eq!(verdict(&fair), Verdict::Fair);
+        app.pass_s(3600);
+        app.under_load(UML1, 30, &ALIKE);
+        let later = app.in_db(|conn| fairness::summaries(conn, 60, (now + 1700, now + 7200))).remove(0);
+        assert!(later.jain() < 0.95 && later.least() < 0.7, "{later:?}");
+        assert_ne!(verdict(&later), Verdict::Fair);
+        let worst = app.in_db(|conn| fairness::worst(conn, 60, (now + 1700, now + 7200))).remove(0);
+        assert!(worst.worst_id != DB && worst.worst_ratio > 1300, "{worst:?}");
+    }
+
+    fn hostile_samples_are_refused_or_cut(app: TestApp) {
+        let app = app.with_fleet();
+        let now = app.ten();
+        let mut absurd = used((WEB, 1, 1));
+        absurd.ms = u64::MAX;
+        absurd.cpu_ms = u64::MAX;
+        absurd.wait_ms = Some(u64::MAX);
+        absurd.disk_read_bytes = u64::MAX;
+        absurd.share = Some(Share { cpu_weight: i64::MIN, io_priority: 255 });
+        let mut guests = vec![absurd.clone(), absurd];
+        // Not this host's; none at all; thousands.
+        guests.extend((0..5000).map(|n| used((LinodeId(n * 1_000_003), 500, 500))));
+        let xen = Round { at: DateTime::<Utc>::from_timestamp(now, 0).unwrap(), guests: guests.clone() };
+        app.send(XEN1, vec![xen.clone()]);
+        assert_eq!(app.count_rounds(10), 0, "a host is heard of its own Linodes only");
+        app.send(UML1, vec![xen, round(now - 4000, &BY_WEIGHT), round(now + 4000, &BY_WEIGHT)]);
+        let rows = app.in_db(|conn| usage::rounds(conn, 10, &[UML1], (0, now * 2)));
+        assert_eq!(rows.len(), 1, "neither the past nor the future");
+        let of = usage_pack::unpack_round(10, &rows[0].data).unwrap();
+        assert_eq!(of.len(), 1);
+        let web = of[0].1;
+        assert_eq!((web.covered_ms, web.cpu_ms, web.weight), (60_000, 240_200, 1), "four CPUs for a minute");
+        assert_eq!((web.wait_ms, web.read_bytes), (0, 6_000_000_000_000));
+        let many = Samples { rounds: (0..31).map(|n| round(now - n * 10, &BY_WEIGHT)).collect() };
+        assert!(app.note_samples(&hand::agent(UML1), &many).is_err());
+        // THEIRS is on this host, and another account's.
+        app.send(UML1, vec![round(now - 10, &[(THEIRS, 1, 1)])]);
+        assert_eq!(app.count_rounds(10), 2);
+    }
+
+    fn days_are_packed_and_old_usage_is_forgotten(app: TestApp) {
+        let app = app.with_fleet();
+        app.under_load(UML1, 25, &BY_WEIGHT);
+        app.pass_s(2 * 86_400);
+        app.roll_all();
+        let days: Vec<(LinodeId, i64, Vec<u8>)> = app.in_db(|conn| Ok(usage_days::table.order((usage_days::linode_id, usage_days::day)).load(conn)?));
+        let parts: Vec<_> = days.iter().filter(|(linode, ..)| *linode == WEB).flat_map(|(_, _, data)| usage_pack::unpack_day(data).unwrap()).collect();
+        assert!((3..=4).contains(&parts.len()), "{parts:?}");
+        let cpu: u64 = parts.iter().map(|part| part.usage.cpu_ms).sum();
+        assert_eq!(cpu, 25 * 15_000);
+        assert!(parts.iter().all(|part| part.host == UML1 && part.usage.weight == 512));
+        assert_eq!((app.count_rounds(10), app.count_rounds(60)), (0, 0), "past their time");
+        let of_day: i64 = app.in_db(|conn| Ok(host_fairness::table.filter(host_fairness::step.eq(86_400)).count().get_result(conn)?));
+        assert!(of_day >= 1);
+        app.pass_s(401 * 86_400);
+        app.roll_all();
+        assert_eq!(app.count_rounds(600), 0);
+        let left: i64 = app.in_db(|conn| Ok(usage_days::table.count().get_result(conn)?));
+        let fairness: i64 = app.in_db(|conn| Ok(host_fairness::table.count().get_result(conn)?));
+        assert_eq!((left, fairness), (0, 0));
+    }
+
+    fn a_wrong_share_is_put_right_by_the_answer_to_samples(app: TestApp) {
+        let app = app.with_fleet();
+        let mut one = round(app.ten(), &[(WEB, 1, 0), (DB, 1, 0)]);
+        one.guests[0].share = Some(Share { cpu_weight: 512, io_priority: 4 });
+        one.guests[1].share = Some(Share { cpu_weight: 512, io_priority: 4 });
+        let wrong = app.note_samples(&hand::agent(UML1), &Samples { rounds: vec![one.clone()] }).unwrap();
+        assert_eq!(wrong, [(DB, Share { cpu_weight: 1024, io_priority: 3 })]);
+        app.set_linode_weight(&app.staff(), WEB, Some(2048), "a test").unwrap();
+        let wrong = app.note_samples(&hand::agent(UML1), &Samples { rounds: vec![one] }).unwrap();
+        assert_eq!(wrong[0], (WEB, Share { cpu_weight: 2048, io_priority: 2 }));
+    }
+}
