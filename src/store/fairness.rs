@@ -4,7 +4,8 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
 use super::db::{Db, StoreError};
-use super::schema::{host_fairness, linodes};
+use super::schema::linodes;
+use super::schema_fairness::host_fairness;
 use super::usage::{Value, many, places};
 use crate::domain::ids::{HostId, LinodeId};
 

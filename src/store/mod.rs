@@ -21,6 +21,7 @@ pub mod people;
 pub mod programme;
 pub mod registrations;
 pub mod schema;
+pub mod schema_fairness;
 pub mod types;
 pub mod usage;
 pub mod usage_pack;

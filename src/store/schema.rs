@@ -415,66 +415,6 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    usage_rounds (host_id, step, slot) {
-        host_id -> BigInt,
-        step -> BigInt,
-        slot -> BigInt,
-        rolled -> Bool,
-        data -> Binary,
-    }
-}
-
-diesel::table! {
-    usage_days (linode_id, day) {
-        linode_id -> BigInt,
-        day -> BigInt,
-        data -> Binary,
-    }
-}
-
-diesel::table! {
-    host_fairness (host_id, step, slot) {
-        host_id -> BigInt,
-        step -> BigInt,
-        slot -> BigInt,
-        judged_ms -> BigInt,
-        contended_ms -> BigInt,
-        guests -> BigInt,
-        jain -> BigInt,
-        worst_id -> Nullable<BigInt>,
-        worst_ratio -> BigInt,
-        worst_excess_ms -> BigInt,
-        least_id -> Nullable<BigInt>,
-        least_ratio -> BigInt,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Utc;
-
-    weight_rule (id) {
-        id -> BigInt,
-        kind -> Text,
-        base -> BigInt,
-        unit_mb -> BigInt,
-        changed_at -> Utc,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Utc;
-
-    linode_weights (linode_id) {
-        linode_id -> BigInt,
-        weight -> BigInt,
-        reason -> Text,
-        set_at -> Utc,
-    }
-}
-
 diesel::joinable!(users -> accounts (account_id));
 diesel::joinable!(linodes -> accounts (account_id));
 diesel::joinable!(linodes -> plans (plan_id));
@@ -498,8 +438,6 @@ diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(api_tokens -> users (user_id));
 diesel::joinable!(password_resets -> users (user_id));
 diesel::joinable!(enrolment_tokens -> hosts (host_id));
-diesel::joinable!(linode_weights -> linodes (linode_id));
-diesel::joinable!(host_fairness -> hosts (host_id));
 diesel::allow_tables_to_appear_in_same_query!(
     accounts,
     users,
@@ -523,7 +461,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     sign_in_failures,
     outbox,
     audit_events,
-    audit_head,
-    linode_weights,
-    host_fairness
+    audit_head
 );

@@ -5,7 +5,8 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable};
 
 use super::db::{Db, StoreError};
-use super::schema::{linode_weights, linodes, plans, usage_days, usage_rounds};
+use super::schema::{linodes, plans};
+use super::schema_fairness::{linode_weights, usage_days, usage_rounds};
 use crate::domain::ids::{HostId, LinodeId};
 
 /// A Linode as the intake of samples needs it.

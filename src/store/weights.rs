@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 
 use super::db::{Db, StoreError};
-use super::schema::{hosts, linode_weights, linodes, plans, weight_rule};
+use super::schema::{hosts, linodes, plans};
+use super::schema_fairness::{linode_weights, weight_rule};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::shares::{Rule, RuleKind};
 use crate::domain::time::Time;

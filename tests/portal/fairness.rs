@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use xenbeta::domain::fairness::Verdict;
 use xenbeta::domain::ids::{HostId, LinodeId};
-use xenbeta::store::schema::{host_fairness, usage_days, usage_rounds};
+use xenbeta::store::schema_fairness::{host_fairness, usage_days, usage_rounds};
 use xenbeta::store::{fairness, usage, usage_pack};
 use xenbeta::wire::{Round, Samples, Share, Used};
 
