@@ -220,9 +220,12 @@ class Portal:
             self.await_status(linode, "running", limit)
         await_answer(linode.address, limit=limit)
 
-    def shut_down(self, linode, limit=60):
+    def ask_shut_down(self, linode):
         page = self.member.get(f"/members/linodes/{linode.id}/shutdown")
         self.member.submit(page.form(button="shut down"))
+
+    def shut_down(self, linode, limit=60):
+        self.ask_shut_down(linode)
         self.await_status(linode, "offline", limit)
 
     def make_offer(self, linode):

@@ -53,6 +53,8 @@ class XenHost:
             shutil.rmtree(modules)
         self.machine.put(built, INITRAMFS)
         self.machine.check(AGENT, "enrol", "--config", CONFIG, env={"XENBETA_ENROL_TOKEN": token}, limit=60)
+        # A real host has had its programs on disk for long when its power goes.
+        self.machine.check("sync", limit=60)
 
     def config(self, version):
         return f"""
@@ -81,6 +83,8 @@ initramfs = "{INITRAMFS}"
         if not self.machine.pid():
             self.boot()
         self.pid = self.machine.call([AGENT, "run", "--config", CONFIG], log="/share/agent.log", limit=30).pid
+        time.sleep(1)
+        self.machine.check("kill", "-0", self.pid, limit=30)
         self.process = self
         return self
 

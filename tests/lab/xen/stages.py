@@ -103,8 +103,8 @@ def weights(lab, witness, linodes, _dice):
     for linode in linodes:
         lab.bring_up(linode)
         lab.make_offer(linode)
-        migration = lab.member_migrates(linode)
-        lab.await_migration(migration, ("finished", "failed"), MOVE)
+    for migration in [lab.member_migrates(linode) for linode in linodes]:
+        lab.await_migration(migration, ("finished", "failed"), 2 * MOVE)
         assert lab.migration(migration)["state"] == "finished", lab.migration(migration)
     light, heavy = (linode.id for linode in linodes)
     # One vCPU's worth of host for both: the second processor; the control domain keeps the first.
@@ -123,7 +123,9 @@ def weights(lab, witness, linodes, _dice):
     threads = host.machine.sh("ps ax -o pid,comm | grep '[b]lkback' | while read -r pid name; do ionice -p $pid; done").split("\n")
     assert threads and all("best-effort" in line for line in threads if line), f"the disk threads' class: {threads}"
     for linode in linodes:
-        lab.shut_down(linode, BOOT)
+        lab.ask_shut_down(linode)
+    for linode in linodes:
+        lab.await_status(linode, "offline", BOOT)
     return {"ratio": ratio}
 
 
@@ -175,12 +177,10 @@ def power_cut(lab, witness, linode, job, which, dice):
     lab.revive("xen1")
     lab.await_migration(migration, ("finished", "failed"), MOVE + 120)
     row, owner = lab.migration(migration), lab.owner(linode)
-    # After a power cut, a host's Linodes wait for the portal's word: the member's, here.
-    if fetch(linode.address, "/acked") is None:
-        lab.await_power_settled(linode)
-        if lab.status(linode) != "running":
-            lab.bring_up(linode, BOOT)
-    await_answer(linode.address, limit=BOOT)
+    # After a power cut, a host's Linodes wait for the portal's word: the member's, here. One just started boots by itself.
+    eventually("it answers, or is known to be off",
+               lambda: fetch(linode.address, "/acked") is not None or lab.status(linode) == "offline", BOOT)
+    lab.bring_up(linode, BOOT)
     client.end()
     assert owner == (row["destination"] if row["state"] == "finished" else row["source"]), f"{row['state']}, and owned by {owner}"
     assert witness.look().get(linode.id) == [owner], f"runs on {witness.look().get(linode.id)}, owned by {owner}"
