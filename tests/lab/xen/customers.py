@@ -97,12 +97,15 @@ def made(number, kind):
 
 
 def burning(disk):
-    """Its first process after the boot never sleeps."""
+    """It never sleeps from the moment it is asked to at /cgi-bin/burn until it is at /cgi-bin/rest."""
     with open(os.path.join(machine.HERE, "..", "uml", "rootfs", "inittab")) as file:
         usual = file.read()
+    run("debugfs", "-w", "-R", "mkdir /www/cgi-bin", disk)
+    cgi = "#!/bin/sh\n/bin/{} /run/burn\nprintf 'Content-Type: text/plain\\r\\n\\r\\nok\\n'\n"
     write_into(disk, **{"/etc/inittab": (usual + "::respawn:/etc/burn\n", "644"),
-                        "/etc/burn": ("#!/bin/sh\n# On Xen only: before the move it is a quiet guest.\n"
-                                      "[ -d /proc/xen ] || exec sleep 100000\nwhile :; do :; done\n", "755")})
+                        "/etc/burn": ("#!/bin/sh\nPATH=/bin\nwhile [ -e /run/burn ]; do :; done\nsleep 0.5\n", "755"),
+                        "/www/cgi-bin/burn": (cgi.format("touch"), "755"),
+                        "/www/cgi-bin/rest": (cgi.format("rm -f"), "755")})
 
 
 def broken_on_xen(disk):

@@ -107,15 +107,16 @@ def weights(lab, witness, linodes, _dice):
         lab.await_migration(migration, ("finished", "failed"), 2 * MOVE)
         assert lab.migration(migration)["state"] == "finished", lab.migration(migration)
     light, heavy = (linode.id for linode in linodes)
-    # One vCPU's worth of host for both: the second processor; the control domain keeps the first.
-    host.machine.sh("""for name in $(xl list | awk 'NR > 2 { print $1 }'); do xl vcpu-pin "$name" all 1; done
-        xl vcpu-pin Domain-0 all 0""")
     say("  " + host.machine.sh("xl sched-credit2; ps ax -o pid,comm | grep blkback | while read -r pid name; do "
                                "echo \"$name: $(ionice -p $pid)\"; done").strip().replace("\n", "\n  "))
+    for linode in linodes:
+        await_answer(linode.address, "/cgi-bin/burn", limit=BOOT)
     time.sleep(5)
     before = samples(host)
     time.sleep(40)
     after = samples(host)
+    for linode in linodes:
+        await_answer(linode.address, "/cgi-bin/rest", limit=BOOT)
     burnt = {number: after[number] - before[number] for number in (light, heavy)}
     ratio = burnt[heavy] / burnt[light]
     say(f"  CPU seconds by the agent's samples: weight 1: {burnt[light]:.1f}, weight 2: {burnt[heavy]:.1f}; {ratio:.2f} times as much")
