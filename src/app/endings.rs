@@ -312,6 +312,13 @@ fn summary(report: &Report) -> &'static str {
         }
         Report::Sealed { .. } => "Shut down and sealed.",
         Report::Copied { .. } => "Copied and compared.",
+        Report::Started {
+            running: true,
+            helpers_skipped: true,
+            ..
+        } => {
+            "Started, but without the boot helpers of its config profile: the host has no initramfs for this kernel. Staff can add one."
+        }
         Report::Started { running: true, .. } => "Started.",
         Report::Started { .. } => "Taken over; it stays off, as it was.",
         Report::StartFailedSealed { .. } => "It did not stay up.",

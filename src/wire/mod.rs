@@ -462,6 +462,9 @@ pub enum Report {
     Started {
         epoch: i64,
         running: bool,
+        /// The profile asks for boot helpers, and this host has no initramfs for its kernel that would run them.
+        #[serde(default)]
+        helpers_skipped: bool,
     },
     /// The guest did not stay up; its disks here are sealed under `epoch`, and it may be granted elsewhere.
     StartFailedSealed {

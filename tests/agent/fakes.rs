@@ -32,6 +32,8 @@ pub struct World {
     pub dies: bool,
     /// No host can boot what it is asked to.
     pub unbootable: bool,
+    /// No host has an initramfs for its kernels.
+    pub no_initramfs: bool,
 }
 
 pub type Shared = Arc<Mutex<World>>;
@@ -108,6 +110,9 @@ impl Driver for FakeDriver {
     }
     fn memory_total_mb(&self) -> i64 {
         1 << 20
+    }
+    fn runs_helpers(&self, _: &BootSpec) -> bool {
+        !self.1.lock().unwrap().no_initramfs
     }
     fn preflight(&self, _: LinodeId, _: &GuestSpec, _: &BootSpec) -> Result<(), DriverError> {
         if self.1.lock().unwrap().unbootable {

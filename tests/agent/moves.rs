@@ -234,7 +234,8 @@ fn a_boot_that_fails_at_the_destination_goes_back_to_the_source() {
         scene.done(0, restore),
         Report::Started {
             epoch: 3,
-            running: true
+            running: true,
+            helpers_skipped: false,
         }
     );
     scene.nothing_lost(0, 3);

@@ -13,6 +13,7 @@ use xenbeta::agent::ledger::rules::Marks;
 use xenbeta::agent::steps;
 use xenbeta::agent::transfer::Identity;
 use xenbeta::domain::ids::{DiskId, JobId, LinodeId, MigrationId};
+use xenbeta::domain::words::Helper;
 use xenbeta::wire::{BootSpec, Order, Outcome, Report, Task};
 
 use crate::fakes::{FakeDisks, FakeDriver, Shared};
@@ -351,6 +352,67 @@ fn a_reboot_that_could_not_start_leaves_the_guest_running() {
     drop(world);
     assert!(succeeded(&pair.run(0, reboot())));
     assert_eq!(pair.world.lock().unwrap().runs, runs + 1);
+    pair.no_violation();
+}
+
+/// Without an initramfs nothing puts the guest's own files right: it is not brought there. One that is there boots, and
+/// the answer says what was left out.
+#[test]
+fn helpers_that_cannot_run_are_never_skipped_silently() {
+    let pair = Pair::new();
+    let mut profile = boot_spec();
+    let there = |helpers: &[Helper]| Task::PreflightDestination {
+        migration: MIGRATION,
+        guest: samples::guest(LINODE),
+        boots: vec![BootSpec {
+            helpers: helpers.to_vec(),
+            ..boot_spec()
+        }],
+    };
+    let names = [Helper::Fstab, Helper::Console, Helper::Modules];
+    assert!(succeeded(&pair.run(1, there(&names))));
+    pair.world.lock().unwrap().no_initramfs = true;
+    assert!(succeeded(&pair.run(1, there(&[]))));
+    assert!(
+        succeeded(&pair.run(1, there(&[Helper::Modules, Helper::UpdatedbOff]))),
+        "not what the move depends on"
+    );
+    let Outcome::Failed {
+        retry: false,
+        public,
+        detail,
+        ..
+    } = pair.run(1, there(&names))
+    else {
+        panic!("it goes where it cannot boot")
+    };
+    assert!(
+        public.contains("boot helpers (fstab, console)") && public.contains(&profile.kernel),
+        "{public}"
+    );
+    assert!(detail.contains("initramfs build"), "{detail}");
+
+    let skipped = |task: Task| match pair.run(0, task) {
+        Outcome::Succeeded {
+            report:
+                Report::Started {
+                    running: true,
+                    helpers_skipped,
+                    ..
+                },
+        } => helpers_skipped,
+        other => panic!("it did not boot: {other:?}"),
+    };
+    assert!(!skipped(boot(1)), "it asks for none");
+    profile.helpers = vec![Helper::UpdatedbOff];
+    let with_helpers = Task::Boot {
+        epoch: 1,
+        guest: samples::guest(LINODE),
+        boot: profile,
+    };
+    assert!(skipped(with_helpers.clone()));
+    pair.world.lock().unwrap().no_initramfs = false;
+    assert!(!skipped(with_helpers));
     pair.no_violation();
 }
 

@@ -318,6 +318,9 @@ fn refuses_what_cannot_run(fixture: &Fixture) {
     let error = driver.preflight(LINODE, &fixture.spec, &boot).unwrap_err();
     assert!(error.to_string().contains("100 MB are free"), "{error}");
     boot.ram_mb = 64;
+    assert!(!driver.runs_helpers(&boot), "no initramfs");
+    boot.kernel = "2.6-helpers".into();
+    assert!(driver.runs_helpers(&boot));
     boot.kernel = "2.4".into();
     let error = driver.preflight(LINODE, &fixture.spec, &boot).unwrap_err();
     assert!(error.to_string().contains("2.4"), "{error}");

@@ -173,6 +173,7 @@ impl TestApp {
             Task::Start { epoch, boot, .. } => Report::Started {
                 epoch: *epoch,
                 running: boot.is_some(),
+                helpers_skipped: false,
             },
             Task::Adopt { .. } => Report::Adopted { running: true },
             Task::Shutdown { .. } => Report::Stopped { forced: false },

@@ -71,6 +71,12 @@ pub trait Driver: Send + Sync {
         boot: &BootSpec,
     ) -> Result<(), DriverError>;
 
+    /// Does a guest that boots this profile here run its boot helpers? Without the provider's initramfs for its kernel it
+    /// boots, and its files keep the names they have.
+    fn runs_helpers(&self, _boot: &BootSpec) -> bool {
+        true
+    }
+
     /// Starts the guest and returns once it exists. It outlives the agent. Starting one that runs is an error.
     fn start(&self, guest: &Guest<'_>) -> Result<(), DriverError>;
 

@@ -4,7 +4,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::power::{announce, is_running, start_guest, stop};
+use super::power::{announce, helpers_skipped, is_running, start_guest, stop};
 use super::preflight::generation;
 use super::{StepError, Work};
 use crate::agent::control::Halt;
@@ -97,12 +97,14 @@ pub fn start(work: &Work<'_>, order: &StartOrder<'_>) -> Result<Report, StepErro
         return Ok(Report::Started {
             epoch: order.epoch,
             running: false,
+            helpers_skipped: false,
         });
     };
     match bring_up(work, &mut entry, order, boot) {
         Ok(()) => Ok(Report::Started {
             epoch: order.epoch,
             running: true,
+            helpers_skipped: helpers_skipped(work, boot),
         }),
         Err(StepError::Driver(error)) => give_up(work, &mut entry, order.epoch, &error),
         Err(other) => Err(other),

@@ -52,6 +52,7 @@ pub fn boot(
     Ok(Report::Started {
         epoch,
         running: true,
+        helpers_skipped: helpers_skipped(work, boot),
     })
 }
 
@@ -71,6 +72,7 @@ pub fn reboot(
     Ok(Report::Started {
         epoch,
         running: true,
+        helpers_skipped: helpers_skipped(work, boot),
     })
 }
 
@@ -112,6 +114,11 @@ pub fn stop(work: &Work<'_>, limit_s: u32) -> Result<Stopped, StepError> {
         });
     }
     Ok(stopped)
+}
+
+/// Boot helpers are wanted and cannot run here: said, as nobody would look for the reason at the guest's.
+pub fn helpers_skipped(work: &Work<'_>, boot: &BootSpec) -> bool {
+    !boot.helpers.is_empty() && !work.host.driver.runs_helpers(boot)
 }
 
 /// What a start would refuse, asked while the guest still runs: a profile that cannot boot here must not end it.

@@ -5,6 +5,8 @@ use super::{StepError, Work};
 use crate::agent::ledger::Entry;
 use crate::agent::ledger::rules;
 use crate::domain::ids::MigrationId;
+use crate::domain::text::Word;
+use crate::domain::words::Helper;
 use crate::wire::{BootSpec, GuestSpec, Report};
 
 pub fn source(work: &Work<'_>, epoch: i64, guest: &GuestSpec) -> Result<Report, StepError> {
@@ -38,11 +40,40 @@ pub fn destination(
     work.host.disks.preflight(linode, migration, &guest.disks)?;
     for boot in boots {
         work.host.driver.preflight(linode, guest, boot)?;
+        names_will_fit(work, boot)?;
     }
     let others = others(work);
     memory(work, guest, &others)?;
     addresses(guest, &others)?;
     Ok(Report::Done)
+}
+
+/// Under new names of its disks and its console the guest comes up only if its own files are changed first, and that is
+/// done by helpers. One that cannot be helped here is not brought here.
+fn names_will_fit(work: &Work<'_>, boot: &BootSpec) -> Result<(), StepError> {
+    let depends = |helper: &&Helper| matches!(helper, Helper::Fstab | Helper::Console);
+    let wanted: Vec<&str> = boot
+        .helpers
+        .iter()
+        .filter(depends)
+        .map(|helper| helper.as_str())
+        .collect();
+    if wanted.is_empty() || work.host.driver.runs_helpers(boot) {
+        return Ok(());
+    }
+    Err(StepError::Impossible {
+        public: format!(
+            "The config profile {} needs its boot helpers ({}) on the new host, which cannot run them: it has no initramfs \
+             for the kernel {}. Staff can add one",
+            boot.label,
+            wanted.join(", "),
+            boot.kernel
+        ),
+        detail: format!(
+            "driver.kernels {:?} names no initramfs; make one with `xenbeta-agent initramfs build` (docs/BOOT.md)",
+            boot.kernel
+        ),
+    })
 }
 
 pub fn reserve(

@@ -274,6 +274,11 @@ impl Driver for Uml {
         self.check(linode, spec, boot)
     }
 
+    fn runs_helpers(&self, boot: &BootSpec) -> bool {
+        let kernel = self.kernel(&boot.kernel);
+        kernel.is_ok_and(|kernel| kernel.initramfs.is_some())
+    }
+
     fn start(&self, guest: &Guest<'_>) -> Result<(), DriverError> {
         self.check(guest.linode, guest.spec, guest.boot)?;
         let disks: Vec<PathBuf> = guest.disks.iter().map(|(_, path)| path.clone()).collect();

@@ -320,6 +320,11 @@ impl Driver for Xen {
         self.check_memory(&search, boot)
     }
 
+    fn runs_helpers(&self, boot: &BootSpec) -> bool {
+        let kernel = self.kernel(&boot.kernel);
+        kernel.is_ok_and(|kernel| kernel.initramfs.is_some())
+    }
+
     fn start(&self, guest: &Guest<'_>) -> Result<(), DriverError> {
         let mut search = self.search(guest.linode)?;
         self.check(guest.spec, guest.boot)?;
