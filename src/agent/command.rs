@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// More than this of a program's output is read and thrown away.
+/// More than this of a program's output is read and thrown away, unless [`Tool::output_limit`] says otherwise.
 const OUTPUT_LIMIT: usize = 256 * 1024;
 /// How much of stderr stands in an error.
 const ERROR_TEXT: usize = 2000;
@@ -60,6 +60,7 @@ pub struct Tool {
     env: Vec<(OsString, OsString)>,
     cwd: Option<PathBuf>,
     limit: Duration,
+    output_limit: usize,
 }
 
 impl Tool {
@@ -71,6 +72,7 @@ impl Tool {
             env: Vec::new(),
             cwd: None,
             limit: Duration::from_secs(30),
+            output_limit: OUTPUT_LIMIT,
         }
     }
 
@@ -106,6 +108,13 @@ impl Tool {
         self
     }
 
+    /// Bytes that are kept of its standard output.
+    #[must_use]
+    pub fn output_limit(mut self, bytes: usize) -> Self {
+        self.output_limit = bytes;
+        self
+    }
+
     /// Runs the program to its end. Any status but 0 is an error.
     pub fn run(&self) -> Result<Said, CommandError> {
         let mut command = self.command();
@@ -116,8 +125,8 @@ impl Tool {
         // A group of its own, so that a time-out also ends what the program itself started.
         command.process_group(0);
         let mut child = command.spawn().map_err(|source| self.start_error(source))?;
-        let stdout = drain(child.stdout.take());
-        let stderr = drain(child.stderr.take());
+        let stdout = drain(child.stdout.take(), self.output_limit);
+        let stderr = drain(child.stderr.take(), OUTPUT_LIMIT);
         let status = self.wait(&mut child, Instant::now() + self.limit)?;
         let said = Said {
             stdout: stdout.recv_timeout(OUTPUT_GRACE).unwrap_or_default(),
@@ -226,16 +235,13 @@ fn kill_group(pid: u32) {
     }
 }
 
-/// Reads a stream to its end in a thread of its own, keeping at most [`OUTPUT_LIMIT`] bytes.
-fn drain<R: Read + Send + 'static>(stream: Option<R>) -> mpsc::Receiver<Vec<u8>> {
+/// Reads a stream to its end in a thread of its own, keeping at most `limit` bytes.
+fn drain<R: Read + Send + 'static>(stream: Option<R>, limit: usize) -> mpsc::Receiver<Vec<u8>> {
     let (sender, receiver) = mpsc::channel();
     let work = move || {
         let mut kept = Vec::new();
         if let Some(mut stream) = stream {
-            let _ = stream
-                .by_ref()
-                .take(OUTPUT_LIMIT as u64)
-                .read_to_end(&mut kept);
+            let _ = stream.by_ref().take(limit as u64).read_to_end(&mut kept);
             let _ = io::copy(&mut stream, &mut io::sink());
         }
         let _ = sender.send(kept);

@@ -1,5 +1,5 @@
 //! What the host has, found out anew for every poll: from the driver and the store, and from the ledger only what no
-//! one else can know. Nothing is repaired or removed here; what does not fit is reported.
+//! one else can know. What does not fit is reported, never removed; only a driver may put its own guests' keeping right.
 
 use std::collections::BTreeMap;
 
@@ -24,6 +24,7 @@ pub fn collect(host: &Host) -> Inventory {
         .ok();
     let entries = host.ledger.entries();
     let linodes = linodes(host, &entries, &mut unknown);
+    unknown.extend(host.driver.tend());
     strangers(host, &entries, &mut unknown);
     unknown.truncate(MOST_UNKNOWN);
     Inventory {

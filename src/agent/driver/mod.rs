@@ -110,6 +110,12 @@ pub trait Driver: Send + Sync {
     /// Sets it on the running guest. Idempotent; does nothing where the platform has no such setting.
     fn set_share(&self, linode: LinodeId, share: Share) -> Result<(), DriverError>;
 
+    /// Puts right what somebody else undid of what keeps the guests that run apart from each other. Gives back what was or
+    /// is wrong with it, in words for staff.
+    fn tend(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Looks at what this platform needs of the host, for `xenbeta-agent check`: what was looked at, and what was found
     /// or is wrong. Changes nothing.
     fn examine(&self) -> Vec<(&'static str, Result<String, String>)> {

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use super::config::XenConfig;
-use super::{filter, keeper, xl};
-use crate::agent::driver::DriverError;
+use super::nft::{Nft, NftError};
+use super::{keeper, xl};
 use crate::agent::driver::net;
 
 type Found = Result<String, String>;
@@ -19,7 +19,7 @@ pub fn examine(config: &XenConfig) -> Vec<(&'static str, Found)> {
         ("bridge", bridge(&config.bridge)),
         (
             "spoofing",
-            spoofing(config.anti_spoofing, filter::available()),
+            spoofing(config.anti_spoofing, Nft::default().available()),
         ),
         ("kernels", kernels(config)),
         ("xendomains", xendomains()),
@@ -87,13 +87,16 @@ fn bridge(bridge: &str) -> Found {
     Ok(bridge.to_owned())
 }
 
-fn spoofing(wanted: bool, available: Result<String, DriverError>) -> Found {
+fn spoofing(wanted: bool, available: Result<String, NftError>) -> Found {
     if !wanted {
         return Err("anti_spoofing is off: guests can use each other's addresses".to_owned());
     }
     available
         .map(|version| format!("guests are kept to their own addresses by {version}"))
-        .map_err(|error| format!("guests can use each other's addresses: {error}"))
+        .map_err(|error| match error {
+            NftError::Missing(error) => format!("guests can use each other's addresses: {error}"),
+            NftError::Failed(error) => format!("no guest can start: {error}"),
+        })
 }
 
 fn kernels(config: &XenConfig) -> Found {

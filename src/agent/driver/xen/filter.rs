@@ -1,57 +1,48 @@
 //! Anti-spoofing: a guest can use its own MAC and its own addresses, and no others. One nftables table a guest, in the bridge's
-//! family and named after its port; made before the port exists, changed and removed in one transaction.
+//! family and named after its port; made before the port exists, changed and removed in one transaction. [`super::guard`]
+//! sees to it that they are there.
 
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::Path;
-use std::time::Duration;
 
-use super::folder::replace;
-use crate::agent::command::Tool;
+use super::nft::Chain;
 use crate::agent::driver::DriverError;
-use crate::agent::driver::files::at;
 use crate::agent::driver::net::{addresses, mac_bytes};
 use crate::wire::GuestSpec;
 
-const LIMIT: Duration = Duration::from_secs(20);
+/// The one chain of a guest's table.
+pub const CHAIN: &str = "from_guest";
+const HOOK: &str = "prerouting";
+/// The last rule's comment begins so: how many rules there are, and their digest.
+const MARK: &str = "xenbeta ";
 
-/// Puts the guest's rules in place of earlier ones. `file` keeps them for people to read.
-pub fn install(file: &Path, port: &str, spec: &GuestSpec) -> Result<(), DriverError> {
-    replace(file, rules(port, spec)?.as_bytes()).map_err(|error| at(file, &error))?;
-    nft(&["-f".as_ref(), file])
+/// The last rule's comment, of the text of [`rules`]: by it the loaded rules are known as these.
+#[must_use]
+pub fn mark(text: &str) -> Option<&str> {
+    let (_, rest) = text.rsplit_once("comment \"")?;
+    let (mark, _) = rest.split_once('"')?;
+    mark.starts_with(MARK).then_some(mark)
 }
 
-/// Takes them away, if they are there.
-pub fn remove(port: &str) -> Result<(), DriverError> {
-    // Adding what may be there makes deleting it an error no more.
-    let text = format!("add table bridge {port}; delete table bridge {port}");
-    nft(&[text.as_ref()])
-}
-
-/// Can rules be made here at all? Says by what.
-pub fn available() -> Result<String, DriverError> {
-    let said = Tool::new("nft").arg("--version").limit(LIMIT).run();
-    let version = said.map_err(|error| DriverError::Host(error.to_string()))?;
-    Tool::new("nft")
-        .args(["list", "tables"])
-        .limit(LIMIT)
-        .run()
-        .map_err(|error| DriverError::Host(error.to_string()))?;
-    Ok(version.text().trim().to_owned())
-}
-
-fn nft(args: &[&Path]) -> Result<(), DriverError> {
-    Tool::new("nft")
-        .args(args)
-        .limit(LIMIT)
-        .run()
-        .map(drop)
-        .map_err(|error| DriverError::Host(error.to_string()))
+/// Are these the rules of that mark, all of them, where the guest's packets come by? Without a mark (of an earlier
+/// release) any rules will do.
+#[must_use]
+pub fn is_whole(chain: Option<&Chain>, mark: Option<&str>) -> bool {
+    let Some(chain) = chain.filter(|chain| chain.hook.as_deref() == Some(HOOK)) else {
+        return false;
+    };
+    let Some(mark) = mark else {
+        return chain.rules > 0;
+    };
+    let count = mark
+        .strip_prefix(MARK)
+        .and_then(|rest| rest.split(' ').next());
+    chain.last.as_deref() == Some(mark) && count == Some(&chain.rules.to_string())
 }
 
 /// What may come out of the guest. Everything is named; what is not named is dropped: other protocols (802.1Q, STP), other
 /// sources, answers for others, and router advertisements, redirects and DHCP answers, which nobody asks a guest for.
-fn rules(port: &str, spec: &GuestSpec) -> Result<String, DriverError> {
+pub fn rules(port: &str, spec: &GuestSpec) -> Result<String, DriverError> {
     let mac = spec.mac.to_ascii_lowercase();
     let bytes = mac_bytes(&mac).ok_or_else(|| DriverError::Host(format!("mac {:?}", spec.mac)))?;
     let mut v4 = Vec::new();
@@ -62,21 +53,27 @@ fn rules(port: &str, spec: &GuestSpec) -> Result<String, DriverError> {
             IpAddr::V6(address) => v6.push(address),
         }
     }
+    let body = format!(
+        "\t\tiifname != \"{port}\" accept\n\
+         \t\tether saddr != {mac} drop\n\
+         {}\
+         {}",
+        rules_v4(&mac, &v4),
+        rules_v6(&v6),
+    );
+    let digest = blake3::hash(body.as_bytes()).to_hex();
+    let digest = digest.as_str().get(..16).unwrap_or_default();
+    let count = body.lines().count() + 1;
     Ok(format!(
         "add table bridge {port}\n\
          delete table bridge {port}\n\
          table bridge {port} {{\n\
-         \tchain from_guest {{\n\
-         \t\ttype filter hook prerouting priority -300; policy accept;\n\
-         \t\tiifname != \"{port}\" accept\n\
-         \t\tether saddr != {mac} drop\n\
-         {}\
-         {}\
-         \t\tdrop\n\
+         \tchain {CHAIN} {{\n\
+         \t\ttype filter hook {HOOK} priority -300; policy accept;\n\
+         {body}\
+         \t\tdrop comment \"{MARK}{count} {digest}\"\n\
          \t}}\n\
-         }}\n",
-        rules_v4(&mac, &v4),
-        rules_v6(&v6),
+         }}\n"
     ))
 }
 
@@ -171,6 +168,8 @@ mod tests {
             &spec(&["10.77.0.10", "192.168.1.2", "2001:db8::10"]),
         )
         .unwrap();
+        let digest = mark(&text).unwrap().rsplit(' ').next().unwrap();
+        let text = text.replace(digest, "DIGEST");
         insta::assert_snapshot!(text.replace('\t', "  "), @r#"
         add table bridge xb8204
         delete table bridge xb8204
@@ -188,10 +187,38 @@ mod tests {
             ether type ip6 icmpv6 type nd-neighbor-advert @th,64,128 != { 0xfe80000000000000fcfd40fffe1647b4, 0x20010db8000000000000000000000010 } drop
             ether type ip6 ip6 saddr { fe80::fcfd:40ff:fe16:47b4, 2001:db8::10 } accept
             ether type ip6 ip6 saddr :: icmpv6 type { nd-neighbor-solicit, mld2-listener-report } accept
-            drop
+            drop comment "xenbeta 12 DIGEST"
           }
         }
         "#);
+    }
+
+    #[test]
+    fn the_loaded_rules_are_known_as_these() {
+        let one = rules("xb1", &spec(&["10.0.0.1"])).unwrap();
+        let other = rules("xb1", &spec(&["10.0.0.2"])).unwrap();
+        let (own, others) = (mark(&one).unwrap(), mark(&other).unwrap());
+        assert_ne!(own, others);
+        let count =
+            one.lines().count() - "add, delete, table, chain, type, }, }".split(',').count();
+        let loaded = Chain {
+            hook: Some("prerouting".to_owned()),
+            rules: count,
+            last: Some(own.to_owned()),
+        };
+        assert!(is_whole(Some(&loaded), Some(own)));
+        assert!(!is_whole(Some(&loaded), Some(others)) && !is_whole(None, Some(own)));
+        let but = |change: fn(&mut Chain)| {
+            let mut chain = loaded.clone();
+            change(&mut chain);
+            is_whole(Some(&chain), Some(own))
+        };
+        assert!(!but(|it| it.rules -= 1), "one was deleted");
+        assert!(!but(|it| it.last = None), "one came after");
+        assert!(!but(|it| it.hook = None), "nothing comes by");
+        // Those of an earlier release.
+        assert!(is_whole(Some(&loaded), None) && mark("drop\n").is_none());
+        assert!(!is_whole(Some(&Chain { rules: 0, ..loaded }), None));
     }
 
     #[test]

@@ -6,7 +6,8 @@
 //! * `names` and `domain_file` say what a guest is started as; `folder` keeps that; `hotplug.sh` connects its devices;
 //! * `xl` calls the toolstack; `keeper` finds the `xl` that stays with each domain; `backend` reads the devices' ends here;
 //! * `find` puts together what there is of a guest, and `stop` ends it;
-//! * `filter` keeps it to its own addresses; `share` gives it its part, `waits` watches how long it waits for it, `memory` says if there is any; `examine` looks at the host.
+//! * `filter` keeps it to its own addresses, `guard` sees to that by `nft`; `share` gives it its part, `waits` watches how long
+//!   it waits for it, `memory` says if there is any; `examine` looks at the host.
 
 mod backend;
 mod config;
@@ -15,9 +16,11 @@ mod examine;
 mod filter;
 mod find;
 mod folder;
+mod guard;
 mod keeper;
 mod memory;
 mod names;
+mod nft;
 mod share;
 mod stop;
 mod waits;
@@ -37,6 +40,7 @@ pub use config::{KernelConfig, XenConfig};
 use self::find::{Found, Search};
 use self::folder::{Folder, Record};
 use self::waits::Waits;
+use self::guard::{Guard, Kept};
 use super::console::Console;
 use super::files::{at, boot_id, host, plain, writer_of};
 use super::net;
@@ -58,6 +62,7 @@ pub struct Xen {
     memory_total: OnceLock<i64>,
     figures: Mutex<Option<Arc<Figures>>>,
     waits: Waits,
+    guard: Guard,
 }
 
 /// Of all domains, at one moment.
@@ -88,6 +93,7 @@ impl Xen {
             memory_total: OnceLock::new(),
             figures: Mutex::new(None),
             waits: Waits::default(),
+            guard: Guard::default(),
         };
         let hotplug = driver.hotplug();
         write_program(&hotplug, HOTPLUG).map_err(|error| at(&hotplug, &error))?;
@@ -180,16 +186,20 @@ impl Xen {
         }
     }
 
+    fn kept(search: &Search) -> Kept {
+        Kept {
+            linode: search.linode,
+            port: search.port.clone(),
+            file: search.folder.filter(),
+        }
+    }
+
     fn filter(&self, search: &Search, spec: &GuestSpec) -> Result<(), DriverError> {
-        if !self.config.anti_spoofing {
-            tracing::warn!(linode = %search.linode, "anti_spoofing is off: the guest can use any address");
-            return Ok(());
+        if self.config.anti_spoofing {
+            return self.guard.install(&Self::kept(search), spec);
         }
-        if let Err(error) = filter::available() {
-            tracing::error!(linode = %search.linode, %error, "no anti-spoofing: the guest can use any address");
-            return Ok(());
-        }
-        filter::install(&search.folder.filter(), &search.port, spec)
+        tracing::warn!(linode = %search.linode, "anti_spoofing is off: the guest can use any address");
+        self.guard.remove(&Self::kept(search))
     }
 
     fn launch(
@@ -236,6 +246,16 @@ impl Xen {
             share::settle(search.port.clone(), guest.spec.io_priority);
         }
         Ok(())
+    }
+
+    /// The Linodes that were started here at any time.
+    fn known(&self) -> Result<Vec<LinodeId>, DriverError> {
+        let entries = fs::read_dir(&self.state).map_err(host)?.flatten();
+        let named = entries.filter_map(|entry| {
+            let name = entry.file_name();
+            names::linode_of(&self.config.prefix, name.to_str()?)
+        });
+        Ok(named.collect())
     }
 
     fn figures(&self) -> Result<Arc<Figures>, DriverError> {
@@ -317,6 +337,9 @@ impl Driver for Xen {
     ) -> Result<(), DriverError> {
         let search = self.search(linode)?;
         self.check(spec, boot)?;
+        if self.config.anti_spoofing {
+            self.guard.ready()?;
+        }
         self.check_memory(&search, boot)
     }
 
@@ -388,14 +411,8 @@ impl Driver for Xen {
                     .or_else(|| names::linode_of_uuid(prefix, &domain.uuid))
             })
             .collect();
-        for entry in fs::read_dir(&self.state).map_err(host)?.flatten() {
-            let name = entry.file_name();
-            let linode = name
-                .to_str()
-                .and_then(|name| names::linode_of(prefix, name));
-            if let Some(linode) = linode
-                && !self.search(linode)?.keepers()?.is_empty()
-            {
+        for linode in self.known()? {
+            if !self.search(linode)?.keepers()?.is_empty() {
                 running.push(linode);
             }
         }
@@ -417,14 +434,26 @@ impl Driver for Xen {
                 search.port
             )));
         }
-        if search.folder.filter().exists() {
-            // Rules for a port that is not there keep nobody from anything: no reason to hold up what comes after.
-            match filter::remove(&search.port) {
-                Ok(()) => fs::remove_file(search.folder.filter()).map_err(host)?,
-                Err(error) => tracing::warn!(%linode, %error, "the guest's filter stays behind"),
-            }
+        self.guard.remove(&Self::kept(&search))
+    }
+
+    fn tend(&self) -> Vec<String> {
+        if !self.config.anti_spoofing {
+            return Vec::new();
         }
-        Ok(())
+        let known = match self.known() {
+            Ok(known) => known,
+            Err(error) => return vec![format!("anti-spoofing: {error}")],
+        };
+        let runs = |guest: &Kept| backend::domain_of(&guest.port).is_some();
+        let searches = known
+            .into_iter()
+            .filter_map(|linode| self.search(linode).ok());
+        let guests: Vec<Kept> = searches
+            .map(|search| Self::kept(&search))
+            .filter(runs)
+            .collect();
+        self.guard.look(&guests, &runs)
     }
 
     fn console_tail(&self, linode: LinodeId, lines: usize) -> String {
