@@ -39,15 +39,21 @@ pub fn collect(host: &Host) -> Inventory {
     }
 }
 
-/// Which of the Linodes in the ledger run now; those whose state cannot be found out are left out.
+/// Which of the Linodes in the ledger run now; those whose state cannot be found out are left out, and so are those that
+/// left with their disks: looked at every few seconds, for as long as a host lives, they would be its greatest cost. Should
+/// one of them run all the same, [`collect`] finds it.
 #[must_use]
 pub fn running(host: &Host) -> BTreeMap<LinodeId, bool> {
     let entries = host.ledger.entries();
-    let known = entries.iter().filter(|(_, entry)| entry.is_ok());
-    known
-        .filter_map(|(linode, _)| {
-            let state = host.driver.state(*linode).ok()?;
-            Some((*linode, matches!(state, GuestState::Running { .. })))
+    let here = |entry: &Entry| entry.marks.owns() || entry.generation.is_some();
+    let known = entries
+        .iter()
+        .filter(|(_, entry)| entry.as_ref().is_ok_and(here));
+    let linodes: Vec<LinodeId> = known.map(|(linode, _)| *linode).collect();
+    let states = host.driver.states(&linodes).into_iter();
+    states
+        .filter_map(|(linode, state)| {
+            Some((linode, matches!(state.ok()?, GuestState::Running { .. })))
         })
         .collect()
 }
@@ -62,11 +68,15 @@ fn linodes(
     unknown: &mut Vec<String>,
 ) -> Vec<LinodeReport> {
     let mut reports = Vec::new();
+    let known = entries.iter().filter(|(_, entry)| entry.is_ok());
+    let linodes: Vec<LinodeId> = known.map(|(linode, _)| *linode).collect();
+    let mut states = host.driver.states(&linodes);
     for (linode, entry) in entries {
         match entry {
-            Ok(entry) => match host.driver.state(*linode) {
-                Ok(state) => reports.push(report(host, entry, &state, unknown)),
-                Err(error) => unknown.push(format!("state of Linode {linode}: {error}")),
+            Ok(entry) => match states.remove(linode) {
+                Some(Ok(state)) => reports.push(report(host, entry, &state, unknown)),
+                Some(Err(error)) => unknown.push(format!("state of Linode {linode}: {error}")),
+                None => unknown.push(format!("state of Linode {linode}: the driver said nothing")),
             },
             Err(reason) => unknown.push(format!("ledger record of Linode {linode}: {reason}")),
         }

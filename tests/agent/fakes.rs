@@ -32,6 +32,8 @@ pub struct World {
     pub dies: bool,
     /// No host can boot what it is asked to.
     pub unbootable: bool,
+    /// The Linodes of each look at many.
+    pub looked: Vec<Vec<LinodeId>>,
     /// No host has an initramfs for its kernels.
     pub no_initramfs: bool,
 }
@@ -151,6 +153,10 @@ impl Driver for FakeDriver {
             None => GuestState::Absent,
         };
         self.1.lock().unwrap().call(look).ok_or_else(broken)
+    }
+    fn states(&self, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Result<GuestState, DriverError>> {
+        self.1.lock().unwrap().looked.push(linodes.to_vec());
+        linodes.iter().map(|it| (*it, self.state(*it))).collect()
     }
     fn guests(&self) -> Result<Vec<LinodeId>, DriverError> {
         let world = self.1.lock().unwrap();

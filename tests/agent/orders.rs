@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use xenbeta::agent::control::JobControl;
 use xenbeta::agent::disk::Receipt;
 use xenbeta::agent::host::Host;
+use xenbeta::agent::inventory;
 use xenbeta::agent::ledger::Ledger;
 use xenbeta::agent::ledger::rules::Marks;
 use xenbeta::agent::steps;
@@ -414,6 +415,40 @@ fn helpers_that_cannot_run_are_never_skipped_silently() {
     pair.world.lock().unwrap().no_initramfs = false;
     assert!(!skipped(with_helpers));
     pair.no_violation();
+}
+
+/// A host that thousands have left looks for those that could be there, all at once, and still knows of the others.
+#[test]
+fn who_left_with_their_disks_cost_no_look() {
+    let pair = Pair::new();
+    let looked = || std::mem::take(&mut pair.world.lock().unwrap().looked);
+    assert!(succeeded(&pair.run(0, boot(1))));
+    assert_eq!(inventory::running(&pair.hosts[0]), [(LINODE, true)].into());
+    assert!(succeeded(&pair.run(0, seal(1))));
+    looked();
+    assert_eq!(
+        inventory::running(&pair.hosts[0]),
+        [(LINODE, false)].into(),
+        "its disks are here"
+    );
+    pair.publish(1, 2);
+    assert!(succeeded(&pair.run(1, start(2, Some(MIGRATION)))));
+    assert!(succeeded(&pair.run(0, Task::Purge { epoch: 1 })));
+    assert!(inventory::running(&pair.hosts[0]).is_empty());
+    assert_eq!(looked(), [vec![LINODE], vec![]]);
+    let report = inventory::collect(&pair.hosts[0]);
+    assert_eq!(looked(), [[LINODE]], "once for all");
+    assert_eq!(
+        (report.linodes[0].sealed, report.linodes[0].running),
+        (1, false)
+    );
+    // It comes back behind our back: the next report says so.
+    let mut world = pair.world.lock().unwrap();
+    let there = world.running.remove(&(1, LINODE)).unwrap();
+    world.running.insert((0, LINODE), there);
+    drop(world);
+    let report = inventory::collect(&pair.hosts[0]);
+    assert!(report.linodes[0].running && report.unknown.concat().contains("without the right"));
 }
 
 /// Every step of a move, with a failure before and after every call it makes, twice over, and the agent restarted in

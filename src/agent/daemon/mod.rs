@@ -42,6 +42,8 @@ pub struct Daemon {
     slots: u32,
     started: Instant,
     stop: AtomicBool,
+    /// The portal's last answer was that it does not know this host's credential.
+    refused: AtomicBool,
     /// Read again when the portal refuses the credential: it may have been rotated.
     credential: Option<PathBuf>,
     in_hand: Mutex<HashMap<JobId, Arc<JobControl>>>,
@@ -62,6 +64,7 @@ impl Daemon {
             slots,
             started: Instant::now(),
             stop: AtomicBool::new(false),
+            refused: AtomicBool::new(false),
             credential,
             in_hand: Mutex::default(),
             freed: Condvar::new(),
@@ -74,7 +77,10 @@ impl Daemon {
         let mut pause = Pause::default();
         while !self.stopping() {
             let begun = Instant::now();
-            match self.poll() {
+            let polled = self.poll();
+            let refused = matches!(polled, Err(ClientError::Revoked(_)));
+            self.refused.store(refused, Ordering::Release);
+            match polled {
                 Ok(answer) => {
                     pause.reset();
                     let idle = answer.order.is_none();
@@ -99,11 +105,15 @@ impl Daemon {
         }
     }
 
-    /// Tells the portal at once when a guest comes or goes: a poll that is open was asked before.
+    /// Tells the portal at once when a guest comes or goes: a poll that is open was asked before. While the portal will not
+    /// hear of this host there is nobody to tell, and nothing is looked at.
     pub fn watch(&self) {
         let mut told = inventory::running(&self.host);
         while !self.stopping() {
             self.sleep(WATCH);
+            if self.refused.load(Ordering::Acquire) {
+                continue;
+            }
             let now = inventory::running(&self.host);
             if now == told {
                 continue;

@@ -8,6 +8,7 @@ pub mod simulated;
 pub mod uml;
 pub mod xen;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -86,6 +87,12 @@ pub trait Driver: Send + Sync {
 
     /// What is true now, found out from the host and not from memory: guests are found again after an agent's restart.
     fn state(&self, linode: LinodeId) -> Result<GuestState, DriverError>;
+
+    /// [`Driver::state`] of many, for reports: what has to be asked of the host as a whole is asked once for all of them.
+    fn states(&self, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Result<GuestState, DriverError>> {
+        let each = linodes.iter().map(|linode| (*linode, self.state(*linode)));
+        each.collect()
+    }
 
     /// Every guest of this agent's that exists on the host now.
     fn guests(&self) -> Result<Vec<LinodeId>, DriverError>;

@@ -64,14 +64,23 @@ impl Search {
 
     /// The `xl` first: it may make a domain between the two looks, but a domain never makes an `xl`.
     pub fn keepers(&self) -> Result<Vec<ProcessRef>, DriverError> {
-        keeper::of(&self.folder.domain_file()).map_err(host)
+        let found = keeper::among(&[self.folder.domain_file()]).map_err(host)?;
+        Ok(found.into_iter().flatten().collect())
     }
 
     pub fn find(&self) -> Result<Found, DriverError> {
         let keepers = self.keepers()?;
-        let mut domains = xl::domains()?;
-        domains.retain(|domain| self.is_ours(domain));
-        Ok(Found { domains, keepers })
+        Ok(self.found(keepers, &xl::domains()?))
+    }
+
+    /// What is this guest's of all domains there were, listed after its `xl` was looked for.
+    #[must_use]
+    pub fn found(&self, keepers: Vec<ProcessRef>, domains: &[Domain]) -> Found {
+        let ours = domains.iter().filter(|domain| self.is_ours(domain));
+        Found {
+            domains: ours.cloned().collect(),
+            keepers,
+        }
     }
 
     #[must_use]

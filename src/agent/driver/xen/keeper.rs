@@ -1,30 +1,40 @@
 //! The `xl` that `xl create` leaves behind for every domain: it waits for the domain's end, cleans up after it, and makes it
 //! anew if the guest rebooted. While it lives there may be a domain in a moment, even where there is none now.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 
 use crate::agent::driver::files::pids;
 use crate::agent::process::ProcessRef;
 
-/// Those of one guest, known by the file they were started with; also an `xl create` that is still at it.
-pub fn of(domain_file: &Path) -> io::Result<Vec<ProcessRef>> {
-    let wanted = domain_file.as_os_str().as_encoded_bytes();
-    let is_keeper = |pid: &u32| {
+/// Those of each guest, known by the file they were started with; also an `xl create` that is still at it. One look at all
+/// processes, however many guests there are. In the order of `domain_files`.
+pub fn among(domain_files: &[PathBuf]) -> io::Result<Vec<Vec<ProcessRef>>> {
+    let files = domain_files.iter().enumerate();
+    let wanted: HashMap<&[u8], usize> = files
+        .map(|(at, file)| (file.as_os_str().as_encoded_bytes(), at))
+        .collect();
+    let mut found = vec![Vec::new(); domain_files.len()];
+    if wanted.is_empty() {
+        return Ok(found);
+    }
+    for pid in pids()? {
         let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        keeps(&cmdline, wanted)
-    };
-    Ok(pids()?
-        .filter(is_keeper)
-        .filter_map(ProcessRef::of)
-        .collect())
+        let file = kept(&cmdline, |arg| wanted.get(arg).copied());
+        if let Some(found) = file.and_then(|at| found.get_mut(at)) {
+            found.extend(ProcessRef::of(pid));
+        }
+    }
+    Ok(found)
 }
 
-/// `xl create FILE`, whatever its path and whatever ran it.
-fn keeps(cmdline: &[u8], domain_file: &[u8]) -> bool {
-    let args: Vec<&[u8]> = cmdline.split(|byte| *byte == 0).collect();
-    args.contains(&domain_file) && args.contains(&b"create".as_slice())
+/// `xl create FILE`, whatever its path and whatever ran it: which of the wanted files.
+fn kept(cmdline: &[u8], wanted: impl Fn(&[u8]) -> Option<usize>) -> Option<usize> {
+    let args = || cmdline.split(|byte| *byte == 0);
+    args().find(|arg| *arg == b"create")?;
+    args().find_map(wanted)
 }
 
 /// Is there a `xenconsoled` that keeps what guests say?
@@ -67,6 +77,9 @@ mod tests {
     #[test]
     fn a_keeper_is_known_by_its_file() {
         let file = b"/var/d/xb-7/domain.cfg".as_slice();
+        let keeps = |cmdline: &[u8], file: &[u8]| {
+            kept(cmdline, |arg| (arg == file).then_some(3)) == Some(3)
+        };
         assert!(keeps(b"xl\0create\0/var/d/xb-7/domain.cfg\0", file));
         assert!(keeps(
             b"/usr/lib/xen-4.17/bin/xl\0-v\0create\0/var/d/xb-7/domain.cfg\0",

@@ -5,7 +5,7 @@
 //!
 //! * `names` and `domain_file` say what a guest is started as; `folder` keeps that; `hotplug.sh` connects its devices;
 //! * `xl` calls the toolstack; `keeper` finds the `xl` that stays with each domain; `backend` reads the devices' ends here;
-//! * `find` puts together what there is of a guest, and `stop` ends it;
+//! * `find` puts together what there is of a guest, `look` judges whether it runs, and `stop` ends it;
 //! * `filter` keeps it to its own addresses, `guard` sees to that by `nft`; `share` gives it its part, `waits` watches how long
 //!   it waits for it, `memory` says if there is any; `examine` looks at the host.
 
@@ -18,6 +18,7 @@ mod find;
 mod folder;
 mod guard;
 mod keeper;
+mod look;
 mod memory;
 mod names;
 mod nft;
@@ -26,6 +27,7 @@ mod stop;
 mod waits;
 mod xl;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -37,7 +39,7 @@ use chrono::{DateTime, Utc};
 
 pub use config::{KernelConfig, XenConfig};
 
-use self::find::{Found, Search};
+use self::find::Search;
 use self::folder::{Folder, Record};
 use self::waits::Waits;
 use self::guard::{Guard, Kept};
@@ -45,7 +47,7 @@ use super::console::Console;
 use super::files::{at, boot_id, host, plain, writer_of};
 use super::net;
 use super::{Driver, DriverError, Guest, GuestState, Stopped};
-use crate::agent::process::{ProcessRef, now};
+use crate::agent::process::now;
 use crate::domain::ids::LinodeId;
 use crate::domain::words::Platform;
 use crate::wire::{BootSpec, GuestSpec, KernelReport, Sample, Share};
@@ -273,20 +275,6 @@ impl Xen {
         *kept = Some(Arc::clone(&figures));
         Ok(figures)
     }
-
-    /// Ends the state in which a guest ended, and the `xl` that would have cleaned up after it was killed: its domain runs
-    /// nothing any more, but stays, and would be taken for a guest that runs.
-    fn bury(search: &mut Search, found: &Found) -> Result<Found, DriverError> {
-        if !found.forsaken() {
-            return Ok(found.clone());
-        }
-        for domain in &found.domains {
-            search.note(domain.id)?;
-            // Someone else may be at it; the next look tells.
-            let _ = xl::destroy(domain.id);
-        }
-        search.find()
-    }
 }
 
 /// Written whole and then made runnable, so that nobody runs half of it.
@@ -365,60 +353,15 @@ impl Driver for Xen {
     }
 
     fn state(&self, linode: LinodeId) -> Result<GuestState, DriverError> {
-        let mut search = self.search(linode)?;
-        let keepers = search.keepers()?;
-        let since = |search: &Search| {
-            let known = search.record.as_ref().map(|record| record.since);
-            known.unwrap_or_else(|| keepers.first().map_or_else(now, ProcessRef::since))
-        };
-        let running = |search: &Search, what: &str| GuestState::Running {
-            id: match &search.record {
-                Some(record) => format!("{what}.{}", record.uuid),
-                None => what.to_owned(),
-            },
-            since: since(search),
-        };
-        // A console that cannot be cut is no reason not to say what runs.
-        let _ = self.console(linode).bound(self.config.console_kb * 1024);
-        if let (Some(domain), false) = (backend::domain_of(&search.port), keepers.is_empty()) {
-            search.note(domain)?;
-            return Ok(running(&search, &domain.to_string()));
-        }
-        let found = search.find()?;
-        let found = Self::bury(&mut search, &found)?;
-        if let Some(domain) = found.domains.iter().max_by_key(|domain| domain.id) {
-            search.note(domain.id)?;
-            return Ok(running(&search, &domain.id.to_string()));
-        }
-        if !found.keepers.is_empty() {
-            // It reboots, or what is left of it is just being taken away.
-            return Ok(running(&search, "none"));
-        }
-        if search.left()?.is_empty() {
-            Ok(GuestState::Absent)
-        } else {
-            // Its devices hold the disks: that is not absent.
-            Ok(running(&search, "left"))
-        }
+        look::state(self, linode)
+    }
+
+    fn states(&self, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Result<GuestState, DriverError>> {
+        look::states(self, linodes)
     }
 
     fn guests(&self) -> Result<Vec<LinodeId>, DriverError> {
-        let prefix = &self.config.prefix;
-        let mut running: Vec<LinodeId> = xl::domains()?
-            .iter()
-            .filter_map(|domain| {
-                names::linode_of(prefix, &domain.name)
-                    .or_else(|| names::linode_of_uuid(prefix, &domain.uuid))
-            })
-            .collect();
-        for linode in self.known()? {
-            if !self.search(linode)?.keepers()?.is_empty() {
-                running.push(linode);
-            }
-        }
-        running.sort_unstable();
-        running.dedup();
-        Ok(running)
+        look::guests(self)
     }
 
     fn announce(&self, _linode: LinodeId, spec: &GuestSpec) -> Result<(), DriverError> {

@@ -1,0 +1,169 @@
+//! Which guests run: of one, where something depends on it, or of all at once, for reports.
+
+use std::collections::BTreeMap;
+
+use super::find::{Found, Search};
+use super::{Xen, backend, keeper, names, xl};
+use crate::agent::driver::files::host;
+use crate::agent::driver::{DriverError, GuestState};
+use crate::agent::process::{ProcessRef, now};
+use crate::domain::ids::LinodeId;
+
+type States = BTreeMap<LinodeId, Result<GuestState, DriverError>>;
+type Domains<'a> = &'a mut dyn FnMut() -> Result<Vec<xl::Domain>, DriverError>;
+
+pub fn state(driver: &Xen, linode: LinodeId) -> Result<GuestState, DriverError> {
+    let mut search = driver.search(linode)?;
+    let keepers = search.keepers()?;
+    judge(driver, &mut search, keepers, &mut xl::domains)
+}
+
+/// One look at all processes, then one list of all domains, if any guest's port does not say it all. In this order: see
+/// [`Search::keepers`].
+pub fn states(driver: &Xen, linodes: &[LinodeId]) -> States {
+    let mut states = States::new();
+    let mut searches = Vec::new();
+    for linode in linodes {
+        match driver.search(*linode) {
+            Ok(search) => searches.push(search),
+            Err(error) => {
+                states.insert(*linode, Err(error));
+            }
+        }
+    }
+    let files: Vec<_> = searches.iter().map(|it| it.folder.domain_file()).collect();
+    let keepers = match keeper::among(&files) {
+        Ok(keepers) => keepers,
+        Err(error) => {
+            let failed =
+                |search: &Search| (search.linode, Err(DriverError::Host(error.to_string())));
+            states.extend(searches.iter().map(failed));
+            return states;
+        }
+    };
+    let mut domains = once(xl::domains);
+    for (mut search, keepers) in searches.into_iter().zip(keepers) {
+        let state = judge(driver, &mut search, keepers, &mut domains);
+        states.insert(search.linode, state);
+    }
+    states
+}
+
+/// Asks the first time only; also what went wrong is the same for all.
+fn once<T: Clone>(
+    ask: impl Fn() -> Result<T, DriverError>,
+) -> impl FnMut() -> Result<T, DriverError> {
+    let mut answer: Option<Result<T, String>> = None;
+    move || {
+        let answer = answer.get_or_insert_with(|| ask().map_err(|error| error.to_string()));
+        answer.clone().map_err(DriverError::Host)
+    }
+}
+
+fn judge(
+    driver: &Xen,
+    search: &mut Search,
+    keepers: Vec<ProcessRef>,
+    domains: Domains<'_>,
+) -> Result<GuestState, DriverError> {
+    let first = keepers.first().map(ProcessRef::since);
+    let running = |search: &Search, what: &str| {
+        let record = search.record.as_ref();
+        GuestState::Running {
+            id: match record {
+                Some(record) => format!("{what}.{}", record.uuid),
+                None => what.to_owned(),
+            },
+            since: record.map(|it| it.since).or(first).unwrap_or_else(now),
+        }
+    };
+    // A console that cannot be cut is no reason not to say what runs.
+    let _ = driver
+        .console(search.linode)
+        .bound(driver.config.console_kb * 1024);
+    if let (Some(domain), false) = (backend::domain_of(&search.port), keepers.is_empty()) {
+        search.note(domain)?;
+        return Ok(running(search, &domain.to_string()));
+    }
+    let found = search.found(keepers, &domains()?);
+    let found = bury(search, found)?;
+    if let Some(domain) = found.domains.iter().max_by_key(|domain| domain.id) {
+        search.note(domain.id)?;
+        return Ok(running(search, &domain.id.to_string()));
+    }
+    if !found.keepers.is_empty() {
+        // It reboots, or what is left of it is just being taken away.
+        return Ok(running(search, "none"));
+    }
+    if search.left()?.is_empty() {
+        Ok(GuestState::Absent)
+    } else {
+        // Its devices hold the disks: that is not absent.
+        Ok(running(search, "left"))
+    }
+}
+
+/// Ends the state in which a guest ended, and the `xl` that would have cleaned up after it was killed: its domain runs
+/// nothing any more, but stays, and would be taken for a guest that runs.
+fn bury(search: &mut Search, found: Found) -> Result<Found, DriverError> {
+    if !found.forsaken() {
+        return Ok(found);
+    }
+    for domain in &found.domains {
+        search.note(domain.id)?;
+        // Someone else may be at it; the next look tells.
+        let _ = xl::destroy(domain.id);
+    }
+    search.find()
+}
+
+/// Every guest that runs or may in a moment, by its domain or the `xl` that would make one.
+pub fn guests(driver: &Xen) -> Result<Vec<LinodeId>, DriverError> {
+    let prefix = &driver.config.prefix;
+    let known = driver.known()?;
+    let mut files = Vec::new();
+    for linode in &known {
+        files.push(driver.search(*linode)?.folder.domain_file());
+    }
+    let keepers = keeper::among(&files).map_err(host)?;
+    let kept = known
+        .iter()
+        .zip(&keepers)
+        .filter(|(_, keepers)| !keepers.is_empty());
+    let mut running: Vec<LinodeId> = kept.map(|(linode, _)| *linode).collect();
+    running.extend(xl::domains()?.iter().filter_map(|domain| {
+        names::linode_of(prefix, &domain.name)
+            .or_else(|| names::linode_of_uuid(prefix, &domain.uuid))
+    }));
+    running.sort_unstable();
+    running.dedup();
+    Ok(running)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn one_answer_serves_all() {
+        let asked = Cell::new(0);
+        let mut answer = once(|| {
+            asked.set(asked.get() + 1);
+            Ok(asked.get())
+        });
+        assert_eq!(
+            (answer().unwrap(), answer().unwrap(), asked.get()),
+            (1, 1, 1)
+        );
+        let mut failed = once(|| -> Result<(), _> {
+            asked.set(asked.get() + 1);
+            Err(DriverError::Host("away".to_owned()))
+        });
+        assert_eq!(failed().unwrap_err().to_string(), "away");
+        assert_eq!(failed().unwrap_err().to_string(), "away");
+        assert_eq!(asked.get(), 2);
+    }
+}
