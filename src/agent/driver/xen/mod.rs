@@ -41,8 +41,8 @@ pub use config::{KernelConfig, XenConfig};
 
 use self::find::Search;
 use self::folder::{Folder, Record};
-use self::waits::Waits;
 use self::guard::{Guard, Kept};
+use self::waits::Waits;
 use super::console::Console;
 use super::files::{at, boot_id, host, plain, writer_of};
 use super::net;
