@@ -176,6 +176,12 @@ impl Work<'_> {
             // The parent's own letter tells of a way back that is done.
             Effect::Mail(Letter::Finished) if row.kind == MigrationKind::Return => Ok(()),
             Effect::Mail(letter) => {
+                if letter == Letter::Confirmed
+                    && row.kind == MigrationKind::Graduation
+                    && let Some(registration) = row.registration_id
+                {
+                    super::graduation::graduate(self.conn, self.now, self.who, registration)?;
+                }
                 letters::post_letter(self.app, self.conn, self.now, &row, letter)
             }
         }

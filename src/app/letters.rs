@@ -3,14 +3,14 @@
 use super::{App, AppError};
 use crate::domain::migration::Letter;
 use crate::domain::time::Time;
-use crate::domain::words::MailKind;
+use crate::domain::words::{MailKind, MigrationKind, ProgrammeState};
 use crate::mail::{self, Facts};
 use crate::store::db::Db;
 use crate::store::fleet::Linode;
 use crate::store::migrations::Migration;
 use crate::store::outbox::{self, NewMail};
 use crate::store::people::{self, User};
-use crate::store::{fleet, hosts};
+use crate::store::{fleet, hosts, programme};
 
 /// "22 Nov 2026, 16:40 CET", in the reader's zone; UTC where the zone is not known.
 #[must_use]
@@ -145,10 +145,18 @@ pub fn post_letter(
             about.reason = &migration.failure;
             MailKind::Failed
         }
+        // The end of the beta has a mail of its own.
+        Letter::Expired
+            if migration.kind == MigrationKind::Beta
+                && programme::get(conn, now)?.state == ProgrammeState::Ended =>
+        {
+            return Ok(());
+        }
         Letter::Expired => {
             about.when = Some(migration.expires_at);
             MailKind::OfferExpired
         }
+        Letter::Confirmed if migration.kind == MigrationKind::Graduation => MailKind::Graduated,
         Letter::Confirmed => MailKind::Confirmed,
         Letter::Returned => {
             // After the way back the Linode is at the source again.

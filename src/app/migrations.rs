@@ -6,12 +6,13 @@ use super::{Actor, App, AppError, audit, profiles};
 use crate::domain::ids::{JobId, LinodeId, MigrationId};
 use crate::domain::migration::{Event, Letter, Refused};
 use crate::domain::names::StopLimit;
+use crate::domain::programme::Deed;
 use crate::domain::time::Time;
 use crate::domain::words::{MigrationKind, MigrationState, RegistrationState, UserRole};
 use crate::store::db::{Db, wake_on_commit};
 use crate::store::migrations::{self as rows, Change, Migration};
 use crate::store::wake::Wake;
-use crate::store::{fleet, hosts, jobs, registrations};
+use crate::store::{fleet, hosts, jobs, programme, registrations};
 
 /// The one click, with what the member chose.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +60,8 @@ impl App {
                 _ => return Err(no_offer()),
             }
             still_permitted(conn, &row)?;
+            let programme = programme::get(conn, now)?;
+            super::programme::allows(&programme, now, Deed::Start(row.kind))?;
             if click.at.is_some_and(|at| at > row.expires_at) {
                 let message = "Choose a time before the offer ends".to_owned();
                 return Err(AppError::Invalid {
@@ -250,12 +253,15 @@ pub fn visible(conn: &mut Db, actor: &Actor, id: MigrationId) -> Result<Migratio
 pub fn still_permitted(conn: &mut Db, row: &Migration) -> Result<(), AppError> {
     if let Some(id) = row.registration_id
         && matches!(row.kind, MigrationKind::Beta | MigrationKind::Graduation)
-        && registrations::registration(conn, id)?
-            .is_none_or(|it| it.state != RegistrationState::Approved)
     {
-        return Err(AppError::conflict(
-            "The registration behind this migration was withdrawn.",
-        ));
+        let state = registrations::registration(conn, id)?.map(|it| it.state);
+        return match state {
+            Some(RegistrationState::Approved) => Ok(()),
+            Some(RegistrationState::Closed) => Err(AppError::conflict("The beta has ended.")),
+            _ => Err(AppError::conflict(
+                "The registration behind this migration was withdrawn.",
+            )),
+        };
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 
 pub mod agents;
 pub mod clock;
+pub mod ending;
 mod endings;
 pub mod engine;
 mod engine_words;
@@ -15,6 +16,7 @@ mod fleet_fields;
 pub mod fleet_file;
 mod fleet_known;
 pub mod fleet_lines;
+pub mod graduation;
 pub mod hosts;
 pub mod import;
 pub mod letters;
@@ -32,6 +34,7 @@ pub mod registrations;
 pub mod secrets;
 pub mod sign_in;
 pub mod staff;
+pub mod texts;
 pub mod trail;
 pub mod usage;
 pub mod usage_roll;

@@ -5,6 +5,8 @@ use super::letters::{self, About};
 use super::{Actor, App, AppError, audit, profiles};
 use crate::domain::ids::{HostId, LinodeId, RegistrationId};
 use crate::domain::placement::{self, Need, Room};
+use crate::domain::programme::Deed;
+use crate::domain::time::Time;
 use crate::domain::words::{HostRole, MailKind, MigrationKind, MigrationState, RegistrationState};
 use crate::store::db::Db;
 use crate::store::fleet::{self, Linode};
@@ -46,6 +48,8 @@ impl App {
                     here.name
                 )));
             };
+            let programme = programme::get(conn, now)?;
+            super::programme::allows(&programme, now, Deed::Offer(kind))?;
             open_way_back(conn, linode.id)?;
             let need = need(conn, &linode, role)?;
             if let Some(destination) = destination {
@@ -60,52 +64,78 @@ impl App {
                 choose(&rooms, &need, Some(room.host))?;
             }
             check_kernels(conn, &linode, room.host)?;
-            let programme = programme::get(conn, now)?;
-            let new = NewMigration {
+            let new = Offer {
                 kind,
-                linode_id: linode.id,
-                account_id: linode.account_id,
-                registration_id: Some(registration.id),
-                parent_id: None,
-                source_host_id: linode.host_id,
-                destination_host_id: room.host,
-                state: MigrationState::Offered,
-                epoch: linode.epoch,
-                base_epoch: None,
-                offered_by: Some(actor.user),
-                offered_at: now,
-                expires_at: now.plus_days(i64::from(programme.offer_days)),
-                queued_at: None,
-                queued_by: None,
-                kernels_accepted: false,
-                stop_limit_s: 60,
+                registration: registration.id,
+                to: room.host,
+                until: now.plus_days(i64::from(programme.offer_days)),
             };
-            let row = rows::insert(conn, &new).map_err(|error| {
-                if error.is_duplicate() {
-                    AppError::conflict("This Linode has a migration already.")
-                } else {
-                    error.into()
-                }
-            })?;
-            rows::insert_event(conn, row.id, now, (row.state, None), "Offered by staff.")?;
-            let about = About {
-                until: Some(row.expires_at),
-                migration: Some(&row),
-                ..About::default()
-            };
-            letters::post_to_account(self, conn, now, MailKind::OfferReady, &linode, &about)?;
-            let object = format!("migration {}", row.id);
-            audit(
-                conn,
-                now,
-                actor.who(),
-                "offer",
-                &object,
-                ("", &format!("host {}", room.host)),
-            )?;
-            Ok(row)
+            make(self, conn, now, actor, &linode, new)
         })
     }
+}
+
+/// An offer that was found to be possible.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Offer {
+    pub kind: MigrationKind,
+    pub registration: RegistrationId,
+    pub to: HostId,
+    pub until: Time,
+}
+
+/// Makes it: the row, its log, the mail, the trail.
+pub(super) fn make(
+    app: &App,
+    conn: &mut Db,
+    now: Time,
+    actor: &Actor,
+    linode: &Linode,
+    offer: Offer,
+) -> Result<Migration, AppError> {
+    let new = NewMigration {
+        kind: offer.kind,
+        linode_id: linode.id,
+        account_id: linode.account_id,
+        registration_id: Some(offer.registration),
+        parent_id: None,
+        source_host_id: linode.host_id,
+        destination_host_id: offer.to,
+        state: MigrationState::Offered,
+        epoch: linode.epoch,
+        base_epoch: None,
+        offered_by: Some(actor.user),
+        offered_at: now,
+        expires_at: offer.until,
+        queued_at: None,
+        queued_by: None,
+        kernels_accepted: false,
+        stop_limit_s: 60,
+    };
+    let row = rows::insert(conn, &new).map_err(|error| {
+        if error.is_duplicate() {
+            AppError::conflict("This Linode has a migration already.")
+        } else {
+            error.into()
+        }
+    })?;
+    rows::insert_event(conn, row.id, now, (row.state, None), "Offered by staff.")?;
+    let about = About {
+        until: Some(row.expires_at),
+        migration: Some(&row),
+        ..About::default()
+    };
+    let kind = match offer.kind {
+        MigrationKind::Graduation => MailKind::GraduationReady,
+        MigrationKind::Beta | MigrationKind::Return | MigrationKind::Evacuation => {
+            MailKind::OfferReady
+        }
+    };
+    letters::post_to_account(app, conn, now, kind, linode, &about)?;
+    let object = format!("migration {}", row.id);
+    let to = format!("host {}", offer.to);
+    audit(conn, now, actor.who(), "offer", &object, ("", &to))?;
+    Ok(row)
 }
 
 /// What a Linode needs of a host.

@@ -1,9 +1,10 @@
 //! What staff set for the whole beta: whether it takes registrations, its limits and links.
 
-use super::{Actor, App, AppError, audit};
+use super::{Actor, App, AppError, audit, texts};
 use crate::domain::names::OutsideLink;
+use crate::domain::programme::{self as rules, Deed, Phase};
 use crate::domain::time::Time;
-use crate::domain::words::ProgrammeState;
+use crate::domain::words::{ProgrammeState, TextSection};
 use crate::store::db::wake_on_commit;
 use crate::store::programme::{self, Programme};
 use crate::store::wake::Wake;
@@ -21,6 +22,8 @@ pub struct Settings {
     pub max_per_link: i32,
     pub max_warm_passes: i32,
     pub watch_s: i32,
+    pub opens_at: Option<Time>,
+    pub expected_end_at: Option<Time>,
     /// When what the form showed had been changed last (`None`: never set), so that nobody overwrites unseen what
     /// someone else changed meanwhile.
     pub seen: Option<Time>,
@@ -59,7 +62,18 @@ impl App {
                 max_warm_passes: to.max_warm_passes,
                 watch_s: to.watch_s,
                 changed_at: now,
+                opens_at: to.opens_at,
+                expected_end_at: to.expected_end_at,
+                // Opened or closed again, it has not ended.
+                ended_at: before.ended_at.filter(|_| to.state == ProgrammeState::Ended),
             };
+            if to.state == ProgrammeState::Ended && before.state != ProgrammeState::Ended {
+                return Err(AppError::Invalid {
+                    field: "state",
+                    message: "The beta cannot be ended here: it has a page of its own, which says what will happen"
+                        .to_owned(),
+                });
+            }
             let (old, new) = (words(&before), words(&after));
             if old == new {
                 return Ok(());
@@ -73,6 +87,60 @@ impl App {
             // Raised limits let more of those who wait begin.
             wake_on_commit(conn, Wake::Reconcile)?;
             audit(conn, now, actor.who(), "programme", "programme", (&old, &new))?;
+            Ok(())
+        })
+    }
+}
+
+/// Characters of a section's text.
+pub const TEXT_MOST: usize = 10_000;
+
+impl App {
+    /// Stores what staff wrote for a section of the announcement; nothing (or its default text) gives it its default
+    /// text back. `seen`: when what the form showed had been changed last.
+    pub fn set_text(
+        &self,
+        actor: &Actor,
+        section: TextSection,
+        body: &str,
+        seen: Option<Time>,
+    ) -> Result<(), AppError> {
+        actor.require_staff()?;
+        let body = body.replace("\r\n", "\n").trim().to_owned();
+        if body.chars().count() > TEXT_MOST {
+            return Err(AppError::Invalid {
+                field: "body",
+                message: format!("Write {TEXT_MOST} characters or fewer"),
+            });
+        }
+        let to_default = body.is_empty() || body == texts::default(section).trim();
+        let now = self.now();
+        self.db.write(|conn| {
+            let stored = programme::text(conn, section)?;
+            let before = stored.as_ref().map(|text| text.body.as_str());
+            if before == Some(body.as_str()) || (before.is_none() && to_default) {
+                return Ok(());
+            }
+            if stored.as_ref().map(|text| text.changed_at) != seen {
+                return Err(AppError::conflict(
+                    "Someone else changed this text while you wrote. Look at it again; yours is in the browser's history.",
+                ));
+            }
+            let object = format!("programme text {section}");
+            let before = before.unwrap_or("default").to_owned();
+            if to_default {
+                programme::drop_text(conn, section)?;
+            } else {
+                let text = programme::Text {
+                    section,
+                    body: body.clone(),
+                    changed_at: now,
+                    changed_by: Some(actor.user),
+                };
+                programme::put_text(conn, &text)?;
+            }
+            let after = if to_default { "default" } else { &body };
+            audit(conn, now, actor.who(), "programme.text", &object, (&before, after))?;
             Ok(())
         })
     }
@@ -100,8 +168,13 @@ fn check(to: &Settings) -> Result<(), AppError> {
         let message = format!("Enter a number from 0 to {MOST_SEATS}, or nothing for no limit");
         return invalid("seats", message);
     }
-    if to.state == ProgrammeState::Ended {
-        return invalid("state", "The beta cannot be ended here".to_owned());
+    if let (Some(opens), Some(ends)) = (to.opens_at, to.expected_end_at)
+        && ends <= opens
+    {
+        return invalid(
+            "expected_end_at",
+            "The end must come after the opening".to_owned(),
+        );
     }
     Ok(())
 }
@@ -109,8 +182,10 @@ fn check(to: &Settings) -> Result<(), AppError> {
 /// For the audit trail: everything but when it was changed.
 fn words(of: &Programme) -> String {
     format!(
-        "{}, seats {:?}, offers {} days, way back {} days, at once {} and {} a link, passes {}, watched {} s, irc {:?}, forum {:?}",
+        "{}, opens {}, expected end {}, seats {:?}, offers {} days, way back {} days, at once {} and {} a link, passes {}, watched {} s, irc {:?}, forum {:?}",
         of.state,
+        moment(of.opens_at),
+        moment(of.expected_end_at),
         of.seats,
         of.offer_days,
         of.way_back_days,
@@ -121,4 +196,19 @@ fn words(of: &Programme) -> String {
         of.irc_url,
         of.forum_url
     )
+}
+
+fn moment(at: Option<Time>) -> String {
+    at.map_or_else(|| "-".to_owned(), |at| at.to_string())
+}
+
+/// Where the programme stands now.
+#[must_use]
+pub fn phase(of: &Programme, now: Time) -> Phase {
+    rules::phase(of.state, of.opens_at, now)
+}
+
+/// Refuses what the programme's state does not let anyone do.
+pub fn allows(of: &Programme, now: Time, deed: Deed) -> Result<(), AppError> {
+    rules::allows(phase(of, now), deed).map_err(|barred| AppError::conflict(barred.to_string()))
 }

@@ -26,6 +26,8 @@ pub struct Round {
     pub admitted: usize,
     pub released: usize,
     pub closed: usize,
+    /// Registrations that the end of the beta closed.
+    pub ended: usize,
 }
 
 impl App {
@@ -35,6 +37,7 @@ impl App {
             released: self.release_lost_leases()?,
             expired: self.expire_offers()?,
             closed: self.close_way_backs()?,
+            ended: self.close_after_the_end()?,
             admitted: self.admit_queued()?,
         })
     }

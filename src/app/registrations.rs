@@ -5,6 +5,7 @@ use super::letters::{self, About};
 use super::{Actor, App, AppError, audit};
 use crate::domain::ids::{LinodeId, RegistrationId};
 use crate::domain::migration;
+use crate::domain::programme::Deed;
 use crate::domain::registration::{self, Circumstances, Event, NotEligible};
 use crate::domain::time::Time;
 use crate::domain::words::{MailKind, MigrationState, Platform, RegistrationState};
@@ -137,6 +138,11 @@ impl App {
         reason: &str,
     ) -> Result<Many<RegistrationId>, AppError> {
         actor.require_staff()?;
+        if event == Event::Approve {
+            let now = self.now();
+            let programme = self.db.read(|conn| programme::get(conn, now))?;
+            super::programme::allows(&programme, now, Deed::Approve)?;
+        }
         let mut many = Many::default();
         for &id in ids {
             let now = self.now();
@@ -234,7 +240,7 @@ pub fn circumstances(conn: &mut Db, now: Time, linode: &Linode) -> Result<Circum
     let programme = programme::get(conn, now)?;
     let host = hosts::host(conn, linode.host_id)?.ok_or(AppError::NotFound)?;
     Ok(Circumstances {
-        programme: programme.state,
+        programme: super::programme::phase(&programme, now),
         seats_left: seats_left(conn, programme.seats)?,
         platform: host.platform,
         registration: rows::newest_of(conn, linode.id)?.map(|row| row.state),
@@ -271,7 +277,7 @@ fn decide(
         from: row.state,
         to,
         reason,
-        by: actor.user,
+        by: Some(actor.user),
         at: now,
     };
     if !rows::decide(conn, row.id, &decision)? {

@@ -2,10 +2,13 @@
 //! and nothing here imports from above.
 
 pub mod fairness;
+pub mod graduation;
 pub mod ids;
 pub mod migration;
 pub mod names;
 pub mod placement;
+pub mod programme;
+pub mod readiness;
 pub mod registration;
 pub mod shares;
 pub mod text;

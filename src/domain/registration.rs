@@ -1,11 +1,12 @@
 //! Who may register which Linode, and what may become of a registration.
 
-use super::words::{MigrationState, Platform, ProgrammeState, RegistrationState};
+use super::programme::{Barred, Deed, Phase, allows};
+use super::words::{MigrationState, Platform, RegistrationState};
 
 /// What eligibility is decided from.
 #[derive(Debug, Clone, Copy)]
 pub struct Circumstances {
-    pub programme: ProgrammeState,
+    pub programme: Phase,
     /// Seats left in the beta; `None` is no limit.
     pub seats_left: Option<i64>,
     pub platform: Platform,
@@ -18,10 +19,8 @@ pub struct Circumstances {
 /// Why a Linode cannot be registered, in words for its member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotEligible {
-    #[error("The beta has ended.")]
-    Ended,
-    #[error("The beta takes no new registrations at present.")]
-    Closed,
+    #[error("{0}")]
+    Programme(Barred),
     #[error("All places in the beta are taken.")]
     Full,
     #[error("It already runs on Xen.")]
@@ -42,7 +41,13 @@ pub fn eligible(about: &Circumstances) -> Result<(), NotEligible> {
     match about.registration {
         Some(RegistrationState::Requested) => return Err(NotEligible::Waiting),
         Some(RegistrationState::Approved) => return Err(NotEligible::Approved),
-        Some(RegistrationState::Declined | RegistrationState::Withdrawn) | None => {}
+        Some(
+            RegistrationState::Declined
+            | RegistrationState::Withdrawn
+            | RegistrationState::Graduated
+            | RegistrationState::Closed,
+        )
+        | None => {}
     }
     if about.migration.is_some_and(super::migration::is_live) {
         return Err(NotEligible::Moving);
@@ -50,11 +55,7 @@ pub fn eligible(about: &Circumstances) -> Result<(), NotEligible> {
     if about.platform == Platform::Xen {
         return Err(NotEligible::OnXen);
     }
-    match about.programme {
-        ProgrammeState::Open => {}
-        ProgrammeState::Closed => return Err(NotEligible::Closed),
-        ProgrammeState::Ended => return Err(NotEligible::Ended),
-    }
+    allows(about.programme, Deed::Register).map_err(NotEligible::Programme)?;
     if about.seats_left.is_some_and(|left| left <= 0) {
         return Err(NotEligible::Full);
     }
@@ -72,6 +73,10 @@ pub enum Event {
     Approve,
     Decline,
     Withdraw,
+    /// Its Linode runs on a production host, and the way back from there is closed.
+    Graduate,
+    /// The beta has ended, and its Linode has not moved.
+    Close,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -82,20 +87,34 @@ pub enum Refused {
     Decided,
     #[error("the registration was withdrawn")]
     Gone,
+    #[error("the registration has ended")]
+    Over,
 }
 
 pub fn decide(state: RegistrationState, event: Event) -> Result<RegistrationState, Refused> {
-    use RegistrationState::{Approved, Declined, Requested, Withdrawn};
+    use RegistrationState::{Approved, Closed, Declined, Graduated, Requested, Withdrawn};
     match (state, event) {
         (Requested, Event::Approve) => Ok(Approved),
         (Requested, Event::Decline) => Ok(Declined),
         (Requested | Approved, Event::Withdraw) => Ok(Withdrawn),
-        (Approved, Event::Approve) | (Declined, Event::Decline) | (Withdrawn, Event::Withdraw) => {
-            Err(Refused::Already)
-        }
-        (Approved, Event::Decline) | (Declined, Event::Approve | Event::Withdraw) => {
+        (Requested | Approved, Event::Close) => Ok(Closed),
+        (Approved, Event::Graduate) => Ok(Graduated),
+        (Approved, Event::Approve)
+        | (Declined, Event::Decline)
+        | (Withdrawn, Event::Withdraw)
+        | (Graduated, Event::Graduate)
+        | (Closed, Event::Close) => Err(Refused::Already),
+        (Requested, Event::Graduate)
+        | (Approved, Event::Decline)
+        | (Declined, Event::Approve | Event::Withdraw | Event::Graduate | Event::Close) => {
             Err(Refused::Decided)
         }
-        (Withdrawn, Event::Approve | Event::Decline) => Err(Refused::Gone),
+        (Withdrawn, Event::Approve | Event::Decline | Event::Graduate | Event::Close) => {
+            Err(Refused::Gone)
+        }
+        (Graduated, Event::Approve | Event::Decline | Event::Withdraw | Event::Close)
+        | (Closed, Event::Approve | Event::Decline | Event::Withdraw | Event::Graduate) => {
+            Err(Refused::Over)
+        }
     }
 }

@@ -38,7 +38,11 @@ words! {
     pub enum ProgrammeState { Open = "open", Closed = "closed", Ended = "ended" }
 }
 words! {
-    pub enum RegistrationState { Requested = "requested", Approved = "approved", Declined = "declined", Withdrawn = "withdrawn" }
+    /// `graduated`: it runs on a production host; `closed`: the beta ended before it moved.
+    pub enum RegistrationState {
+        Requested = "requested", Approved = "approved", Declined = "declined", Withdrawn = "withdrawn",
+        Graduated = "graduated", Closed = "closed",
+    }
 }
 words! {
     pub enum MigrationKind { Beta = "beta", Graduation = "graduation", Return = "return", Evacuation = "evacuation" }
@@ -87,5 +91,13 @@ words! {
         Registered = "registered", Approved = "approved", Declined = "declined", OfferReady = "offer_ready",
         OfferExpired = "offer_expired", Scheduled = "scheduled", Started = "started", Finished = "finished",
         Failed = "failed", Returned = "returned", Confirmed = "confirmed", PasswordReset = "password_reset",
+        GraduationReady = "graduation_ready", Graduated = "graduated", BetaEnded = "beta_ended",
+    }
+}
+words! {
+    /// A section of the announcement, which staff write. Its word is in its address and its default text's file name.
+    pub enum TextSection {
+        Brings = "brings", TakePart = "take-part", Tested = "tested", Ends = "ends", Bugs = "bugs", Kernels = "kernels",
+        Threads = "nptl", NotYet = "not-yet",
     }
 }

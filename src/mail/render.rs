@@ -50,6 +50,9 @@ templates! {
     ReturnedText "mail/returned.txt", ReturnedHtml "mail/returned.html";
     ConfirmedText "mail/confirmed.txt", ConfirmedHtml "mail/confirmed.html";
     PasswordResetText "mail/password_reset.txt", PasswordResetHtml "mail/password_reset.html";
+    GraduationReadyText "mail/graduation_ready.txt", GraduationReadyHtml "mail/graduation_ready.html";
+    GraduatedText "mail/graduated.txt", GraduatedHtml "mail/graduated.html";
+    BetaEndedText "mail/beta_ended.txt", BetaEndedHtml "mail/beta_ended.html";
 }
 
 /// Renders a mail.
@@ -78,6 +81,9 @@ pub fn render(kind: MailKind, facts: &Facts) -> Result<Rendered, askama::Error> 
         MailKind::Returned => both!(ReturnedText, ReturnedHtml),
         MailKind::Confirmed => both!(ConfirmedText, ConfirmedHtml),
         MailKind::PasswordReset => both!(PasswordResetText, PasswordResetHtml),
+        MailKind::GraduationReady => both!(GraduationReadyText, GraduationReadyHtml),
+        MailKind::Graduated => both!(GraduatedText, GraduatedHtml),
+        MailKind::BetaEnded => both!(BetaEndedText, BetaEndedHtml),
     };
     Ok(Rendered {
         text: wrap(&text),
@@ -102,5 +108,8 @@ fn subject(kind: MailKind, f: &Facts) -> String {
         MailKind::Returned => format!("{linode}: back on {}", f.to_host),
         MailKind::Confirmed => format!("{linode}: migration confirmed"),
         MailKind::PasswordReset => "Set a new password".to_owned(),
+        MailKind::GraduationReady => format!("{linode}: ready to graduate from the {programme}"),
+        MailKind::Graduated => format!("{linode}: graduated from the {programme}"),
+        MailKind::BetaEnded => format!("{linode}: the {programme} has ended"),
     }
 }

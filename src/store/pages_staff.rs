@@ -1,7 +1,7 @@
 //! What staff's pages show, read in a number of queries that does not grow with the number of rows. Lists are read a
 //! page at a time, from the key of the last row of the page before.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
 
@@ -17,7 +17,9 @@ use super::schema::{
 };
 use crate::domain::ids::{HostId, JobId, LinodeId, MigrationId, PlanId, RegistrationId, UserId};
 use crate::domain::time::Time;
-use crate::domain::words::{JobState, KernelFamily, MigrationState, RegistrationState};
+use crate::domain::words::{
+    JobState, KernelFamily, MigrationKind, MigrationState, RegistrationState,
+};
 
 /// A registration in the list.
 pub struct RegistrationRow {
@@ -28,6 +30,8 @@ pub struct RegistrationRow {
     pub host: String,
     /// Its newest migration.
     pub migration: Option<(MigrationId, MigrationState, HostId)>,
+    /// A move of it is not confirmed: another one would cut the way back off.
+    pub way_back_open: bool,
     /// MiB of all its disks.
     pub disk_mb: i64,
     pub has_24_kernel: bool,
@@ -191,7 +195,8 @@ fn complete(
 ) -> Result<Vec<RegistrationRow>, StoreError> {
     let ids: Vec<LinodeId> = rows.iter().map(|(_, linode, ..)| linode.id).collect();
     let mut newest = HashMap::new();
-    let all: Vec<(LinodeId, MigrationId, MigrationState, HostId)> = migrations::table
+    let mut open = HashSet::new();
+    let all: Vec<(LinodeId, MigrationId, MigrationState, HostId, MigrationKind)> = migrations::table
         .filter(migrations::linode_id.eq_any(ids.clone()))
         .order(migrations::id.desc())
         .select((
@@ -199,9 +204,14 @@ fn complete(
             migrations::id,
             migrations::state,
             migrations::destination_host_id,
+            migrations::kind,
         ))
         .load(conn)?;
-    for (linode, id, state, host) in all {
+    for (linode, id, state, host, kind) in all {
+        let unconfirmed = matches!(state, MigrationState::Finished | MigrationState::Returning);
+        if unconfirmed && kind != MigrationKind::Return {
+            open.insert(linode);
+        }
         newest.entry(linode).or_insert((id, state, host));
     }
     let mut sizes: HashMap<LinodeId, i64> = HashMap::new();
@@ -223,6 +233,7 @@ fn complete(
         .map(
             |(registration, linode, plan, account, host)| RegistrationRow {
                 migration: newest.get(&linode.id).copied(),
+                way_back_open: open.contains(&linode.id),
                 disk_mb: sizes.get(&linode.id).copied().unwrap_or(0),
                 has_24_kernel: old.contains(&linode.id),
                 registration,
@@ -256,6 +267,9 @@ pub struct MigrationFilter {
     pub states: Vec<MigrationState>,
     pub host: Option<HostId>,
     pub linode: Option<LinodeId>,
+    pub kind: Option<MigrationKind>,
+    /// Started from the first moment on, before the second; ways back aside.
+    pub started: Option<(Time, Time)>,
 }
 
 /// Newest first; `before`: the key of the last row seen.
@@ -284,6 +298,15 @@ pub fn migrations(
     }
     if let Some(linode) = filter.linode {
         query = query.filter(migrations::linode_id.eq(linode));
+    }
+    if let Some(kind) = filter.kind {
+        query = query.filter(migrations::kind.eq(kind));
+    }
+    if let Some((from, to)) = filter.started {
+        query = query
+            .filter(migrations::started_at.ge(from))
+            .filter(migrations::started_at.lt(to))
+            .filter(migrations::kind.ne(MigrationKind::Return));
     }
     if let Some(before) = before {
         query = query.filter(migrations::id.lt(before));
@@ -417,7 +440,7 @@ pub fn host(conn: &mut Db, id: HostId) -> Result<Option<HostDetail>, StoreError>
     let filter = MigrationFilter {
         states: live.to_vec(),
         host: Some(id),
-        linode: None,
+        ..MigrationFilter::default()
     };
     let arriving = migrations(conn, &filter, None, 200)?;
     Ok(Some(HostDetail {

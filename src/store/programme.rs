@@ -2,10 +2,11 @@
 
 use diesel::prelude::*;
 
-use super::db::{Db, StoreError};
-use super::schema::programme;
+use super::db::{Both, Db, StoreError};
+use super::schema::{programme, programme_texts};
+use crate::domain::ids::UserId;
 use crate::domain::time::Time;
-use crate::domain::words::ProgrammeState;
+use crate::domain::words::{ProgrammeState, TextSection};
 
 #[derive(Debug, Clone, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = programme)]
@@ -25,6 +26,12 @@ pub struct Programme {
     /// How long a started Linode is watched before its migration counts as finished.
     pub watch_s: i32,
     pub changed_at: Time,
+    /// Registration begins; `None`: it has.
+    pub opens_at: Option<Time>,
+    /// What members are told of the end.
+    pub expected_end_at: Option<Time>,
+    /// Set only while the state is `ended`.
+    pub ended_at: Option<Time>,
 }
 
 impl Programme {
@@ -43,6 +50,9 @@ impl Programme {
             // Longer than the provider's initramfs waits for a root device (30 s) before it gives the guest up.
             watch_s: 45,
             changed_at: now,
+            opens_at: None,
+            expected_end_at: None,
+            ended_at: None,
         }
     }
 }
@@ -70,5 +80,49 @@ pub fn set(conn: &mut Db, to: &Programme) -> Result<(), StoreError> {
             .values((programme::id.eq(1_i64), to))
             .execute(conn)?;
     }
+    Ok(())
+}
+
+/// What staff wrote for a section of the announcement.
+#[derive(Debug, Clone, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = programme_texts)]
+#[diesel(treat_none_as_null = true)]
+pub struct Text {
+    pub section: TextSection,
+    /// Markdown.
+    pub body: String,
+    pub changed_at: Time,
+    pub changed_by: Option<UserId>,
+}
+
+/// Those that were written; a section without one has its default text.
+pub fn texts(conn: &mut Db) -> Result<Vec<Text>, StoreError> {
+    Ok(programme_texts::table
+        .select(Text::as_select())
+        .load(conn)?)
+}
+
+pub fn text(conn: &mut Db, section: TextSection) -> Result<Option<Text>, StoreError> {
+    Ok(programme_texts::table
+        .find(section)
+        .select(Text::as_select())
+        .first(conn)
+        .optional()?)
+}
+
+pub fn put_text(conn: &mut Db, text: &Text) -> Result<(), StoreError> {
+    Both(
+        diesel::insert_into(programme_texts::table)
+            .values(text)
+            .on_conflict(programme_texts::section)
+            .do_update()
+            .set(text),
+    )
+    .execute(conn)?;
+    Ok(())
+}
+
+pub fn drop_text(conn: &mut Db, section: TextSection) -> Result<(), StoreError> {
+    diesel::delete(programme_texts::table.find(section)).execute(conn)?;
     Ok(())
 }

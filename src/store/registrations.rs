@@ -73,7 +73,8 @@ pub struct Decision<'a> {
     pub from: RegistrationState,
     pub to: RegistrationState,
     pub reason: &'a str,
-    pub by: UserId,
+    /// `None`: the portal itself.
+    pub by: Option<UserId>,
     pub at: Time,
 }
 

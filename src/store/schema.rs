@@ -190,6 +190,21 @@ diesel::table! {
         max_warm_passes -> Integer,
         watch_s -> Integer,
         changed_at -> Utc,
+        opens_at -> Nullable<Utc>,
+        expected_end_at -> Nullable<Utc>,
+        ended_at -> Nullable<Utc>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    programme_texts (section) {
+        section -> Text,
+        body -> Text,
+        changed_at -> Utc,
+        changed_by -> Nullable<BigInt>,
     }
 }
 
@@ -450,6 +465,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     config_profiles,
     ips,
     programme,
+    programme_texts,
     registrations,
     migrations,
     migration_events,

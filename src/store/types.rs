@@ -21,7 +21,7 @@ use crate::domain::text::Word;
 use crate::domain::time::Time;
 use crate::domain::words::{
     HostRole, HostState, IpKind, JobKind, JobState, KernelFamily, LinodeStatus, MigrationKind,
-    MigrationState, Platform, ProgrammeState, RegistrationState, RunLevel, UserRole,
+    MigrationState, Platform, ProgrammeState, RegistrationState, RunLevel, TextSection, UserRole,
 };
 
 /// TIMESTAMPTZ on PostgreSQL; on SQLite text of fixed width, so that the order of text is the order of time.
@@ -204,4 +204,5 @@ words!(
     JobState,
     Step,
     RuleKind,
+    TextSection,
 );

@@ -5,6 +5,7 @@
 //! checks the form token; every answer goes through [`layer::edge`], which sets the headers and turns faults into pages.
 
 pub mod agent;
+pub mod announcement;
 pub mod assets;
 pub mod error;
 pub mod extract;
@@ -14,6 +15,7 @@ pub mod members;
 pub mod ops;
 pub mod page;
 pub mod portal;
+pub mod prose;
 pub mod routes;
 pub mod server;
 pub mod settings;

@@ -34,6 +34,11 @@ pub enum Area {
     Migrations,
     Jobs,
     Programme,
+    Graduation,
+    Readiness,
+    People,
+    Mail,
+    Audit,
 }
 
 /// How close a tab is to the page: the page itself, an ancestor of it, or elsewhere.
@@ -134,6 +139,23 @@ impl Page {
         }
     }
 
+    /// A page for who is not signed in, without any form: it gives the browser no cookie.
+    #[must_use]
+    pub fn without_forms(context: &Context, area: Area, title: impl Into<String>) -> Self {
+        Self {
+            title: title.into(),
+            area,
+            below: false,
+            viewer: None,
+            csrf: String::new(),
+            crumbs: Vec::new(),
+            flash: context.take_flash(),
+            problems: Problems::default(),
+            live: None,
+            offer_sign_in: true,
+        }
+    }
+
     /// Adds a step on the way to this page, which then stands below its tab's page.
     #[must_use]
     pub fn crumb(mut self, label: impl Into<String>, url: impl Into<String>) -> Self {
@@ -209,6 +231,11 @@ impl Page {
                 Area::Migrations,
                 Area::Jobs,
                 Area::Programme,
+                Area::Graduation,
+                Area::Readiness,
+                Area::People,
+                Area::Mail,
+                Area::Audit,
             ];
             tabs.push(self.tab("Staff", "/staff/", &all));
         }
@@ -235,7 +262,12 @@ impl Page {
             | Area::Hosts
             | Area::Migrations
             | Area::Jobs
-            | Area::Programme => {
+            | Area::Programme
+            | Area::Graduation
+            | Area::Readiness
+            | Area::People
+            | Area::Mail
+            | Area::Audit => {
                 vec![
                     self.tab("Dashboard", "/staff/", &[Area::StaffHome]),
                     self.tab(
@@ -246,7 +278,12 @@ impl Page {
                     self.tab("Migrations", "/staff/migrations", &[Area::Migrations]),
                     self.tab("Hosts", "/staff/hosts", &[Area::Hosts]),
                     self.tab("Jobs", "/staff/jobs", &[Area::Jobs]),
+                    self.tab("Graduation", "/staff/graduation", &[Area::Graduation]),
+                    self.tab("Readiness", "/staff/readiness", &[Area::Readiness]),
                     self.tab("Programme", "/staff/programme", &[Area::Programme]),
+                    self.tab("Members", "/staff/members", &[Area::People]),
+                    self.tab("Mail", "/staff/mail", &[Area::Mail]),
+                    self.tab("Audit", "/staff/audit", &[Area::Audit]),
                 ]
             }
         }
@@ -261,7 +298,12 @@ impl Page {
             | Area::Hosts
             | Area::Migrations
             | Area::Jobs
-            | Area::Programme => "Staff",
+            | Area::Programme
+            | Area::Graduation
+            | Area::Readiness
+            | Area::People
+            | Area::Mail
+            | Area::Audit => "Staff",
         }
     }
 }

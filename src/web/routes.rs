@@ -4,13 +4,13 @@ use actix_web::web::{ServiceConfig, post, route};
 use actix_web::{Route, guard};
 
 use super::members::{account, beta, linode, linodes, migrate, migration, profile, sign_in};
-use super::{agent, assets, ops, staff};
+use super::{agent, announcement, assets, ops, staff};
 
 #[allow(clippy::too_many_lines, reason = "the whole surface on one screen")]
 pub fn configure(surface: &mut ServiceConfig) {
     surface
         .configure(agent::configure)
-        .route("/", get().to(sign_in::start))
+        .route("/", get().to(announcement::show))
         .route("/health", get().to(ops::health))
         .route("/ready", get().to(ops::ready))
         .route("/metrics", get().to(ops::metrics))
@@ -158,6 +158,25 @@ pub fn configure(surface: &mut ServiceConfig) {
         .route("/staff/hosts/{id}/revoke", post().to(staff::hosts::revoke))
         .route("/staff/programme", get().to(staff::programme::show))
         .route("/staff/programme", post().to(staff::programme::save))
+        .route("/staff/programme/end", get().to(staff::ending::ask))
+        .route("/staff/programme/end", post().to(staff::ending::end))
+        .route(
+            "/staff/programme/texts/{section}",
+            get().to(staff::texts::show),
+        )
+        .route(
+            "/staff/programme/texts/{section}",
+            post().to(staff::texts::save),
+        )
+        .route("/staff/graduation", get().to(staff::graduation::list))
+        .route("/staff/graduation.csv", get().to(staff::graduation::csv))
+        .route("/staff/graduation/offer", get().to(staff::graduation::ask))
+        .route(
+            "/staff/graduation/offer",
+            post().to(staff::graduation::make),
+        )
+        .route("/staff/readiness", get().to(staff::readiness::show))
+        .route("/staff/readiness.csv", get().to(staff::readiness::csv))
         .route("/staff/jobs", get().to(staff::jobs::list))
         .route("/staff/jobs/{id}", get().to(staff::jobs::show))
         .route("/staff/jobs/{id}/retry", post().to(staff::jobs::retry));

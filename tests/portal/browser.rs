@@ -83,6 +83,17 @@ impl Browser {
         self.take(path, reply)
     }
 
+    /// With the tag of what it has.
+    pub fn get_if_changed(&mut self, path: &str, tag: &str) -> Reply {
+        let request = self
+            .agent
+            .get(format!("{}{path}", self.base))
+            .header("cookie", self.cookie())
+            .header("if-none-match", tag);
+        let reply = request.call().unwrap();
+        self.take(path, reply)
+    }
+
     pub fn head(&mut self, path: &str) -> Reply {
         let request = self
             .agent

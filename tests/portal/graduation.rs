@@ -2,7 +2,7 @@
 
 use diesel::connection::SimpleConnection;
 use xenbeta::app::AppError;
-use xenbeta::domain::ids::HostId;
+use xenbeta::domain::ids::{HostId, LinodeId};
 use xenbeta::domain::words::{MigrationKind, MigrationState};
 use xenbeta::store::db::StoreError;
 use xenbeta::store::{fleet, hosts};
@@ -10,7 +10,8 @@ use xenbeta::wire::Task;
 
 use crate::both_databases;
 use crate::support::TestApp;
-use crate::support::fleet::{UML1, WEB, XEN1, XEN2};
+use crate::browser::Site;
+use crate::support::fleet::{MEMBER_EMAIL, STAFF_EMAIL, UML1, WEB, XEN1, XEN2};
 use crate::support::hand::now_click;
 
 const PRODUCTION: HostId = HostId(5);
@@ -89,5 +90,215 @@ both_databases! {
         app.confirm_migration(&app.member(), back.id).unwrap();
         assert_eq!(app.take(PRODUCTION).task, Task::Purge { epoch: 3 });
         app.offer(&app.staff(), registration, None).expect("and can be offered again");
+    }
+}
+
+/// Hosts heard of just now, as the planner wants them.
+fn heard(app: &TestApp) {
+    let now = app.now().utc().format("%Y-%m-%dT%H:%M:%S%.6fZ");
+    let sql = format!("UPDATE hosts SET last_seen_at = '{now}'");
+    app.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(&sql)?));
+}
+
+/// So many Linodes of the beta on XEN1, approved and confirmed, from id 5001 on: of WEB's plan, small enough for all.
+fn in_the_beta(app: &TestApp, count: i64) {
+    let at = "'2026-01-01T00:00:00.000000Z'";
+    let mut sql = format!("UPDATE hosts SET memory_mb = 10000000, disk_mb = 100000000 WHERE id = {PRODUCTION};");
+    for n in 1..=count {
+        let id = 5000 + n;
+        sql.push_str(&format!(
+            "INSERT INTO linodes (id, account_id, label, plan_id, host_id, epoch, fetched, status, status_at, mac, created_at) VALUES ({id}, 1, 'node-{n:04}', 1, 3, 2, TRUE, 'running', {at}, 'fe:fd:00:03:{:02x}:{:02x}', {at});
+             INSERT INTO disks (id, linode_id, label, size_mb, filesystem, created_at) VALUES ({id}, {id}, 'root', 64, 'ext4', {at});
+             INSERT INTO registrations (id, linode_id, account_id, requested_by, state, requested_at) VALUES ({id}, {id}, 1, 1, 'approved', {at});
+             INSERT INTO migrations (id, kind, linode_id, account_id, registration_id, source_host_id, destination_host_id, state, epoch, offered_at, expires_at) VALUES ({id}, 'beta', {id}, 1, {id}, 1, 3, 'confirmed', 1, {at}, {at});",
+            n / 256, n % 256
+        ));
+    }
+    app.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(&sql)?));
+}
+
+both_databases! {
+    fn staff_offer_the_plan_and_the_registration_ends_as_graduated(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let beta = app.clicked(WEB);
+        app.work_all(&[UML1, XEN1]);
+        let app = app.with_production();
+        let site = Site::serve(&app.app);
+        let (mut staff, mut member) = (site.signed_in(STAFF_EMAIL), site.signed_in(MEMBER_EMAIL));
+        heard(&app);
+        staff.get("/staff/graduation").shows(&["web", "= stays", "on xen1: its last move is not confirmed"]);
+        // Where staff configure by hand, a row whose way back is open is promised nothing either.
+        let review = staff.get(&format!("/staff/registrations/review?do=configure&state=approved&id={}", beta.registration_id.unwrap()));
+        review.shows(&["its way back is open"]);
+        app.confirm_migration(&app.member(), beta.id).unwrap();
+        app.work_all(&[UML1, XEN1]);
+        heard(&app);
+        staff.get("/staff/").shows(&["ready to graduate"]);
+        let plan = staff.get("/staff/graduation?show=goes");
+        plan.shows(&["prod5", "+ comes to prod5 from xen1", "1.0 GiB → 512 MiB"]);
+        staff.get("/staff/graduation?show=goes&plan=2").shows(&["There are none."]);
+        let csv = staff.get("/staff/graduation.csv?show=goes").body;
+        assert_eq!(csv.lines().nth(1), Some("101,web,Mia Ltd,Linode 512,xen1,comes,prod5,"));
+        let question = staff.get(&plan.link("Offer 1 places…"));
+        question.shows(&["Offer 1 place", "prod5: 1", "xen1 → prod5"]);
+        let reply = staff.submit(&question, "Offer 1 place", &[]);
+        staff.follow(&reply).shows(&["1 place is offered", "a place on prod5 is offered until"]);
+        assert_eq!(staff.submit(&question, "Offer 1 place", &[]).status, 303, "a double click offers once");
+        let offers = app.in_db(|conn| xenbeta::store::migrations::of_linode(conn, WEB));
+        assert_eq!(offers.len(), 2);
+        assert_eq!(offers[0].kind, MigrationKind::Graduation);
+        let mail = app.mail_to(MEMBER_EMAIL, "graduation_ready");
+        assert!(mail.contains("production host") && mail.contains("xen1"), "{mail}");
+
+        // Nobody clicks: staff see it, and offer again.
+        app.pass_s(15 * 86_400);
+        app.reconcile().unwrap();
+        heard(&app);
+        let mut staff = site.signed_in(STAFF_EMAIL);
+        let expired = staff.get("/staff/graduation?show=expired");
+        expired.shows(&["web", "its last offer ended on"]);
+        let question = staff.get(&expired.link("Offer 1 again…"));
+        assert_eq!(staff.submit(&question, "Offer 1 place", &[]).status, 303);
+
+        // The second click, and its end.
+        let mut member = { drop(member); site.signed_in(MEMBER_EMAIL) };
+        let offer = member.get(&member.get("/members/").link("Migrate web"));
+        let reply = member.submit(&offer, "Migrate web", &[]);
+        app.reconcile().unwrap();
+        app.work_all(&[XEN1, PRODUCTION]);
+        let done = member.follow(&reply);
+        assert_eq!(app.registration_of(WEB), "approved", "there is a way back yet");
+        let question = member.get(&done.link("All is well: confirm"));
+        let reply = member.submit(&question, "Confirm the move and delete the old copy of web", &[]);
+        assert_eq!(reply.status, 303, "{}", reply.text());
+        assert_eq!(app.registration_of(WEB), "graduated");
+        assert!(app.mail_to(MEMBER_EMAIL, "graduated").contains("has graduated"));
+        member.get("/members/xenbeta").shows(&["Graduated", "It runs on a production host"]);
+        staff.get("/staff/registrations?state=graduated").shows(&["web", "Graduated"]);
+        assert!(staff.get("/staff/registrations.csv?state=graduated").body.contains(",graduated,"));
+        staff.get("/staff/graduation").hides(&["web"]);
+    }
+
+    fn what_cannot_be_offered_any_more_is_answered_row_by_row(app: TestApp) {
+        let app = app.with_fleet().with_passwords().with_production();
+        in_the_beta(&app, 3);
+        heard(&app);
+        let site = Site::serve(&app.app);
+        let mut staff = site.signed_in(STAFF_EMAIL);
+        let question = staff.get("/staff/graduation/offer");
+        question.shows(&["Offer 3 places"]);
+        // Meanwhile: one is taken by a colleague, one leaves, and the host is nearly full.
+        let other = app.staff();
+        app.offer_graduations(&other, &[(LinodeId(5001), PRODUCTION)]).unwrap();
+        let withdrawn = "UPDATE registrations SET state = 'withdrawn' WHERE linode_id = 5002";
+        app.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(withdrawn)?));
+        let reply = staff.submit(&question, "Offer 3 places", &[]);
+        assert_eq!(reply.status, 422);
+        reply.says(&["1 of 3 not offered", "node-0002", "It has no approved registration."]);
+        assert_eq!(app.newest_migration(LinodeId(5003)).state, MigrationState::Offered);
+
+        // Forged pairs: another plan's host, a beta host, a host there is none of, nonsense.
+        let offer = |linode: i64, host: i64| app.offer_graduations(&other, &[(LinodeId(linode), HostId(host))]);
+        in_the_beta_again(&app, 5004);
+        for (host, said) in [(OTHER_PLAN.0, "no production host for the plan"), (XEN2.0, "no production host for the plan")] {
+            let many = offer(5004, host).unwrap();
+            assert!(many.refused[0].1.contains(said), "{many:?}");
+        }
+        assert!(matches!(offer(5004, 99), Err(AppError::NotFound)));
+        assert!(offer(WEB.0, PRODUCTION.0).unwrap().refused[0].1.contains("not in the beta"), "WEB is on UML");
+        assert!(matches!(app.offer_graduations(&app.member(), &[(LinodeId(5004), PRODUCTION)]), Err(AppError::Forbidden)));
+        let token = staff.get("/staff/graduation").token();
+        for pairs in ["", "1", "1.x", "1.2-", "-", "x.y"] {
+            let reply = staff.post("/staff/graduation/offer", &[("csrf".to_owned(), token.clone()), ("pairs".to_owned(), pairs.to_owned())]);
+            assert_eq!(reply.status, 400, "{pairs:?}");
+        }
+        // The host takes no more: planner and act say so alike.
+        app.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute("UPDATE hosts SET state = 'draining' WHERE id = 5")?));
+        staff.get("/staff/graduation?show=cannot").shows(&["node-5004", "take no new Linodes"]);
+        assert!(offer(5004, PRODUCTION.0).unwrap().refused[0].1.contains("prod5 cannot take this Linode: it takes no new Linodes"));
+    }
+
+    fn two_staff_at_once_offer_each_place_once(app: TestApp) {
+        let app = app.with_fleet().with_production();
+        in_the_beta(&app, 120);
+        heard(&app);
+        let pairs: Vec<(LinodeId, HostId)> = (5001..=5120).map(|id| (LinodeId(id), PRODUCTION)).collect();
+        let mut backwards = pairs.clone();
+        backwards.reverse();
+        let second = app.second();
+        let staff = app.staff();
+        let (one, two) = std::thread::scope(|scope| {
+            let one = scope.spawn(|| app.offer_graduations(&staff, &pairs).unwrap());
+            let two = scope.spawn(|| second.offer_graduations(&staff, &backwards).unwrap());
+            (one.join().unwrap(), two.join().unwrap())
+        });
+        for many in [one, two] {
+            assert_eq!((many.done.len(), many.refused.len()), (120, 0), "{:?}", many.refused);
+        }
+        let row = app.in_db(xenbeta::store::migrations::counts);
+        assert!(row.contains(&(MigrationState::Offered, 120)), "{row:?}");
+        let room = app.in_db(hosts::rooms).into_iter().find(|room| room.host == PRODUCTION).unwrap();
+        assert_eq!(room.memory_promised_mb, 120 * 512);
+    }
+
+    fn a_thousand_are_paged_and_offered_in_one_act(app: TestApp) {
+        let app = app.with_fleet().with_passwords().with_production();
+        in_the_beta(&app, 1050);
+        heard(&app);
+        let site = Site::serve(&app.app);
+        let mut staff = site.signed_in(STAFF_EMAIL);
+        let mut page = staff.get("/staff/graduation");
+        let mut seen = std::collections::BTreeSet::new();
+        loop {
+            for row in page.body.split("<th scope=\"row\">node-").skip(1) {
+                assert!(seen.insert(row[..4].to_owned()), "twice");
+            }
+            if !page.body.contains("rel=\"next\"") {
+                break;
+            }
+            page = staff.get(&page.link("Next page"));
+        }
+        assert_eq!(seen.len(), 1050);
+        let question = staff.get("/staff/graduation/offer?show=goes");
+        question.shows(&["Offer 1000 places", "50 more are left", "And 900 more."]);
+        let begun = std::time::Instant::now();
+        let reply = staff.submit(&question, "Offer 1000 places", &[]);
+        assert_eq!(reply.status, 303, "{}", reply.text());
+        println!("1000 offers in {:?}", begun.elapsed());
+        staff.get("/staff/graduation/offer").shows(&["Offer 50 places"]);
+        assert_eq!(staff.get("/staff/graduation?after=1").status, 409);
+        assert_eq!(staff.get("/staff/graduation?show=nothing").status, 400);
+    }
+}
+
+fn in_the_beta_again(app: &TestApp, id: i64) {
+    let at = "'2026-01-01T00:00:00.000000Z'";
+    let sql = format!(
+        "INSERT INTO linodes (id, account_id, label, plan_id, host_id, epoch, fetched, status, status_at, mac, created_at) VALUES ({id}, 1, 'node-{id}', 1, 3, 2, TRUE, 'running', {at}, 'fe:fd:00:04:00:01', {at});
+         INSERT INTO registrations (id, linode_id, account_id, requested_by, state, requested_at) VALUES ({id}, {id}, 1, 1, 'approved', {at});"
+    );
+    app.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(&sql)?));
+}
+
+impl TestApp {
+    /// The text of the newest mail of this kind to them.
+    fn mail_to(&self, recipient: &str, kind: &str) -> String {
+        use diesel::prelude::*;
+        use xenbeta::store::schema::outbox;
+        self.in_db(|conn| {
+            Ok::<_, StoreError>(
+                outbox::table
+                    .filter(outbox::recipient.eq(recipient))
+                    .filter(outbox::kind.eq(kind))
+                    .order(outbox::id.desc())
+                    .select(outbox::text_body)
+                    .first::<String>(conn)?,
+            )
+        })
+    }
+
+    fn registration_of(&self, linode: LinodeId) -> String {
+        let newest = |conn: &mut _| xenbeta::store::registrations::newest_of(conn, linode);
+        self.in_db(newest).unwrap().state.to_string()
     }
 }

@@ -14,9 +14,11 @@
 #[allow(dead_code, reason = "shared with the agent's tests and the benches")]
 mod support;
 
+mod announcement;
 mod browser;
 mod commands;
 mod demo;
+mod ending;
 mod engine;
 mod fairness;
 mod graduation;
@@ -29,4 +31,5 @@ mod polls;
 mod profiles;
 mod programme;
 mod queries;
+mod readiness;
 mod schema;

@@ -497,9 +497,27 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
     ("POST", "/staff/hosts/{id}/revoke", [303, 404, 404, 303]),
     ("GET", "/staff/programme", [303, 404, 404, 200]),
     ("POST", "/staff/programme", [303, 404, 404, 400]),
+    ("GET", "/staff/programme/end", [303, 404, 404, 200]),
+    (
+        "GET",
+        "/staff/programme/texts/{section}",
+        [303, 404, 404, 200],
+    ),
+    (
+        "POST",
+        "/staff/programme/texts/{section}",
+        [303, 404, 404, 400],
+    ),
+    ("GET", "/staff/graduation", [303, 404, 404, 200]),
+    ("GET", "/staff/graduation.csv", [303, 404, 404, 200]),
+    ("GET", "/staff/graduation/offer", [303, 404, 404, 409]),
+    ("POST", "/staff/graduation/offer", [303, 404, 404, 400]),
+    ("GET", "/staff/readiness", [303, 404, 404, 200]),
+    ("GET", "/staff/readiness.csv", [303, 404, 404, 200]),
     ("GET", "/staff/jobs", [303, 404, 404, 200]),
     ("GET", "/staff/jobs/{id}", [303, 404, 404, 200]),
     ("POST", "/staff/jobs/{id}/retry", [303, 404, 404, 409]),
+    ("POST", "/staff/programme/end", [303, 404, 404, 303]),
     ("POST", "/logout", [303, 303, 303, 303]),
 ];
 
@@ -560,7 +578,7 @@ both_databases! {
                     path if path.contains("jobs/") => job.0,
                     _ => 987_654,
                 };
-                let url = path.replace("{id}", &id.to_string()).replace("{deed}", "cancel").replace("{profile}", "1").replace("{token}", "none").replace("{name}", "x.css");
+                let url = path.replace("{id}", &id.to_string()).replace("{deed}", "cancel").replace("{profile}", "1").replace("{section}", "brings").replace("{token}", "none").replace("{name}", "x.css");
                 let reply = ask(&mut browser, method, &url, &token);
                 assert_eq!(reply.status, expected, "{method} {url} as {email:?}: {} {}", reply.location, reply.text());
                 if reply.status == 303 && column == 0 && *path != "/logout" {

@@ -75,6 +75,8 @@ fn settings() -> xenbeta::app::programme::Settings {
         max_per_link: 1,
         max_warm_passes: 1,
         watch_s: 1,
+        opens_at: None,
+        expected_end_at: None,
         seen: None,
     }
 }

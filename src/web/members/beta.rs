@@ -12,7 +12,8 @@ use super::{Link, migration_link, platform_name};
 use crate::app::AppError;
 use crate::app::registrations::seats_left;
 use crate::domain::ids::{LinodeId, RegistrationId};
-use crate::domain::words::{MigrationState, Platform, ProgrammeState, RegistrationState};
+use crate::domain::programme::Phase;
+use crate::domain::words::{MigrationState, Platform, RegistrationState};
 use crate::store::pages_members::{self, LinodeRow};
 use crate::store::programme::{self, Programme};
 use crate::store::{fleet, registrations};
@@ -20,7 +21,7 @@ use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Member, Nothing, Path};
 use crate::web::page::{self, Area, ConfirmPage, Flash, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::{Problems, Tag, Tone, units};
+use crate::web::ui::{Problems, Tag, Tone, Zone, units};
 
 #[derive(Debug, Template)]
 #[template(path = "members/beta.html")]
@@ -28,7 +29,7 @@ pub struct BetaPage {
     pub page: Page,
     pub programme: String,
     pub state: Tag,
-    pub state_words: &'static str,
+    pub state_words: String,
     pub seats_left: Option<i64>,
     pub waiting: i64,
     /// How long answers have taken lately, if any were given.
@@ -62,6 +63,7 @@ pub struct Row {
 pub struct Facts<'a> {
     pub name: &'a str,
     pub programme: &'a Programme,
+    pub phase: Phase,
     pub seats_left: Option<i64>,
     pub waiting: i64,
     pub waits: &'a [i64],
@@ -75,14 +77,7 @@ impl BetaPage {
     #[must_use]
     pub fn new(page: Page, facts: &Facts<'_>) -> Self {
         let programme = facts.programme;
-        let (state, state_words) = match programme.state {
-            ProgrammeState::Open => (Tag::new("Open", Tone::Good), "Registration is open."),
-            ProgrammeState::Closed => (
-                Tag::new("Closed to new registrations", Tone::Warn),
-                "No new registrations are taken at present. What is registered goes on.",
-            ),
-            ProgrammeState::Ended => (Tag::new("Ended", Tone::Plain), "The beta has ended."),
-        };
+        let (state, state_words) = state_words(facts.phase, page.zone());
         let rows: Vec<Row> = facts.rows.iter().map(|row| beta_row(row, facts)).collect();
         let link = |url: &str| {
             (url.starts_with("https://")
@@ -110,6 +105,30 @@ impl BetaPage {
     }
 }
 
+/// Where the programme stands, as a tag and in a sentence.
+#[must_use]
+pub fn state_words(phase: Phase, zone: Zone) -> (Tag, String) {
+    match phase {
+        Phase::Announced(at) => (
+            Tag::new("Announced", Tone::Info),
+            format!("Registration opens on {}.", zone.both(at.utc()).text),
+        ),
+        Phase::Open => (
+            Tag::new("Open", Tone::Good),
+            "Registration is open.".to_owned(),
+        ),
+        Phase::Closed => (
+            Tag::new("Closed to new registrations", Tone::Warn),
+            "No new registrations are taken at present. What is registered goes on.".to_owned(),
+        ),
+        Phase::Ended => (
+            Tag::new("Ended", Tone::Plain),
+            "The beta has ended. Linodes that moved to Xen stay there; every way back stays open as long as it was promised."
+                .to_owned(),
+        ),
+    }
+}
+
 /// The median of the last answers.
 fn usual(waits: &[i64]) -> Option<String> {
     let mut sorted = waits.to_vec();
@@ -134,7 +153,7 @@ fn beta_row(row: &LinodeRow, facts: &Facts<'_>) -> Row {
         link: None,
         withdraw: None,
     };
-    let eligible = eligibility(row, facts.programme.state, facts.seats_left);
+    let eligible = eligibility(row, facts.phase, facts.seats_left);
     view.eligible = eligible.is_ok();
     if let Some(migration) = &row.migration {
         view.link = migration_link(migration, label);
@@ -190,6 +209,14 @@ fn beta_row(row: &LinodeRow, facts: &Facts<'_>) -> Row {
             if let Err(reason) = eligible {
                 view.words = reason.to_string();
             }
+        }
+        RegistrationState::Graduated => {
+            view.tag = Some(Tag::registration(registration.state));
+            view.words = "It runs on a production host; the beta is over for it.".to_owned();
+        }
+        RegistrationState::Closed => {
+            view.tag = Some(Tag::registration(registration.state));
+            view.words = registration.reason.clone();
         }
     }
     view
@@ -254,6 +281,7 @@ async fn present(
         .problems(problems);
     let facts = Facts {
         name,
+        phase: crate::app::programme::phase(&programme, portal.now()),
         programme: &programme,
         seats_left: left,
         waiting,

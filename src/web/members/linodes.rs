@@ -6,8 +6,9 @@ use askama::Template;
 use super::{Link, migration_link, platform_name};
 use crate::app::AppError;
 use crate::app::registrations::seats_left;
+use crate::domain::programme::Phase;
 use crate::domain::registration::{self, Circumstances, NotEligible};
-use crate::domain::words::{MigrationState, ProgrammeState, RegistrationState};
+use crate::domain::words::{MigrationState, RegistrationState};
 use crate::store::pages_members::{self, LinodeRow};
 use crate::store::programme;
 use crate::web::error::Fault;
@@ -47,7 +48,7 @@ impl LinodesPage {
     pub fn new(
         page: Page,
         rows: &[LinodeRow],
-        programme: ProgrammeState,
+        programme: Phase,
         seats_left: Option<i64>,
     ) -> Self {
         let rows = rows
@@ -70,7 +71,7 @@ impl LinodesPage {
 /// May it be registered, and if not, why not?
 pub fn eligibility(
     row: &LinodeRow,
-    programme: ProgrammeState,
+    programme: Phase,
     seats_left: Option<i64>,
 ) -> Result<(), NotEligible> {
     registration::eligible(&Circumstances {
@@ -87,7 +88,7 @@ pub fn eligibility(
     })
 }
 
-fn next(row: &LinodeRow, programme: ProgrammeState, seats_left: Option<i64>) -> Next {
+fn next(row: &LinodeRow, programme: Phase, seats_left: Option<i64>) -> Next {
     let label = &row.linode.label;
     if let Some(migration) = &row.migration
         && let Some(link) = migration_link(migration, label)
@@ -147,7 +148,7 @@ pub async fn list(portal: Portal, member: Member) -> Result<HttpResponse, Fault>
             let left = seats_left(conn, programme.seats)?;
             Ok::<_, AppError>((
                 pages_members::linodes(conn, account)?,
-                programme.state,
+                crate::app::programme::phase(&programme, now),
                 left,
             ))
         })

@@ -20,15 +20,6 @@ use crate::web::settings::Settings;
 use crate::web::ui::{Field, Input, Problems};
 
 #[derive(Debug, Template)]
-#[template(path = "members/start.html")]
-pub struct StartPage {
-    pub page: Page,
-    pub programme: String,
-    /// Where someone signed in goes on.
-    pub onward: Option<Link>,
-}
-
-#[derive(Debug, Template)]
 #[template(path = "members/login.html")]
 pub struct LoginPage {
     pub page: Page,
@@ -98,21 +89,6 @@ fn home_of(signed: &Signed) -> Link {
     } else {
         Link::new("/staff/", "Go to the staff dashboard")
     }
-}
-
-/// `GET /`
-pub async fn start(
-    portal: Portal,
-    context: Context,
-    signed: Result<Signed, Fault>,
-) -> Result<HttpResponse, Fault> {
-    let onward = signed.ok().as_ref().map(home_of);
-    let page = Page::new(&context, Area::None, "Welcome");
-    page::html(&StartPage {
-        page,
-        programme: portal.settings.programme_name.clone(),
-        onward,
-    })
 }
 
 fn login_page(context: &Context, typed: &SignInForm, problems: Problems) -> LoginPage {

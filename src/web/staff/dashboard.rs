@@ -8,7 +8,7 @@ use crate::app::AppError;
 use crate::domain::time::Time;
 use crate::domain::words::{HostRole, JobState, MigrationState, RegistrationState};
 use crate::store::pages_staff::{self, MigrationFilter, MigrationRow, RegistrationFilter};
-use crate::store::{hosts, jobs, migrations};
+use crate::store::{graduation, hosts, jobs, migrations};
 use crate::web::error::Fault;
 use crate::web::extract::Staff;
 use crate::web::members::Link;
@@ -54,6 +54,7 @@ pub struct RoomRow {
 struct Facts {
     registrations: Vec<(RegistrationState, i64)>,
     unconfigured: i64,
+    ready: i64,
     migrations: Vec<(MigrationState, i64)>,
     jobs: Vec<(JobState, i64)>,
     failed: Vec<MigrationRow>,
@@ -79,6 +80,7 @@ pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
             Ok::<_, AppError>(Facts {
                 registrations: pages_staff::registration_counts(conn)?,
                 unconfigured: pages_staff::count_registrations(conn, &unconfigured)?,
+                ready: graduation::count_ready(conn)?,
                 migrations: migrations::counts(conn)?,
                 jobs: jobs::counts(conn)?,
                 failed: pages_staff::migrations(conn, &failed, None, 10)?,
@@ -175,6 +177,11 @@ fn counts(facts: &Facts, silent: usize) -> Vec<Counted> {
             "/staff/registrations?state=approved&unconfigured=yes",
             "approved, not configured",
             facts.unconfigured,
+        ),
+        row(
+            "/staff/graduation?show=ready",
+            "ready to graduate",
+            facts.ready,
         ),
         row(
             "/staff/migrations?state=offered",

@@ -10,7 +10,8 @@ use crate::domain::ids::{HostId, MigrationId};
 use crate::domain::migration::Step;
 use crate::domain::text::Word;
 use crate::domain::time::Time;
-use crate::domain::words::MigrationState as State;
+use crate::domain::readiness;
+use crate::domain::words::{MigrationKind, MigrationState as State};
 use crate::store::migrations::{self, Migration};
 use crate::store::pages_members::{self, MigrationDetail};
 use crate::store::pages_staff::{self, AuditRow, JobRow, MigrationFilter};
@@ -29,6 +30,8 @@ use crate::web::ui::{Pager, Tag, When};
 pub struct MigrationsPage {
     pub page: Page,
     pub tabs: Vec<StateTab>,
+    /// In words, if the list shows less than its tab says.
+    pub narrowed: Option<String>,
     pub rows: Vec<Row>,
     pub pager: Pager,
 }
@@ -87,6 +90,11 @@ pub struct Asked {
     #[serde(default)]
     host: String,
     #[serde(default)]
+    kind: String,
+    /// The Monday of a week, in UTC.
+    #[serde(default)]
+    week: String,
+    #[serde(default)]
     before: String,
 }
 
@@ -100,6 +108,8 @@ impl Asked {
         let states = match self.state.as_str() {
             "" => Vec::new(),
             "running" => RUNNING.to_vec(),
+            "moved" => vec![State::Finished, State::Confirmed],
+            "back" => vec![State::Returning, State::Returned],
             word => vec![State::parse(word).ok_or_else(unknown)?],
         };
         let number = |text: &str| {
@@ -113,8 +123,36 @@ impl Asked {
             states,
             host: number(&self.host)?.map(HostId),
             linode: None,
+            kind: match self.kind.as_str() {
+                "" => None,
+                word => Some(MigrationKind::parse(word).ok_or_else(unknown)?),
+            },
+            started: match self.week.as_str() {
+                "" => None,
+                day => {
+                    let monday = day.parse().map_err(|_| unknown())?;
+                    let end = readiness::next_week(monday);
+                    Some((readiness::begin(monday), readiness::begin(end)))
+                }
+            },
         };
         Ok((filter, number(&self.before)?.map(MigrationId)))
+    }
+}
+
+impl Asked {
+    fn narrowed(&self) -> Option<String> {
+        let kind = MigrationKind::parse(&self.kind).map(|kind| kind_name(kind).to_owned());
+        let state = match self.state.as_str() {
+            "moved" => Some("moved to their new host".to_owned()),
+            "back" => Some("went back".to_owned()),
+            _ => None,
+        };
+        let host = (!self.host.is_empty()).then(|| format!("host {}", self.host));
+        let week = (!self.week.is_empty())
+            .then(|| format!("started in the week from {} (UTC)", self.week));
+        let parts: Vec<String> = [kind, state, host, week].into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
     }
 }
 
@@ -142,6 +180,8 @@ pub async fn list(
             query(&[
                 ("state", asked.0.state.clone()),
                 ("host", asked.0.host.clone()),
+                ("kind", asked.0.kind.clone()),
+                ("week", asked.0.week.clone()),
                 ("before", before)
             ])
         )
@@ -186,6 +226,7 @@ pub async fn list(
         .collect();
     page::html(&MigrationsPage {
         tabs: tabs(&asked.0.state, &counts),
+        narrowed: asked.0.narrowed(),
         rows,
         pager,
         page,

@@ -3,11 +3,15 @@
 
 pub mod bulk;
 pub mod dashboard;
+pub mod ending;
+pub mod graduation;
 pub mod hosts;
 pub mod jobs;
 pub mod migrations;
 pub mod programme;
+pub mod readiness;
 pub mod registrations;
+pub mod texts;
 
 use crate::web::ui::Tag;
 
@@ -69,6 +73,31 @@ pub fn query(pairs: &[(&str, String)]) -> String {
     } else {
         format!("?{}", set.join("&"))
     }
+}
+
+/// A file for a spreadsheet. What begins like a formula must have gone through [`registrations::unformula`].
+///
+/// # Errors
+/// When it cannot be written, which memory alone could cause.
+pub fn csv_file<const N: usize>(
+    name: &str,
+    names: &[&str; N],
+    rows: impl Iterator<Item = [String; N]>,
+) -> Result<actix_web::HttpResponse, crate::web::error::Fault> {
+    use crate::web::error::Fault;
+    let mut out = csv::Writer::from_writer(Vec::new());
+    out.write_record(names).map_err(Fault::internal)?;
+    for row in rows {
+        out.write_record(row).map_err(Fault::internal)?;
+    }
+    let body = out
+        .into_inner()
+        .map_err(|fault| Fault::internal(fault.to_string()))?;
+    let file = format!("attachment; filename=\"{name}\"");
+    Ok(actix_web::HttpResponse::Ok()
+        .content_type("text/csv; charset=utf-8")
+        .insert_header((actix_web::http::header::CONTENT_DISPOSITION, file))
+        .body(body))
 }
 
 /// Silent, seen, or never heard of.

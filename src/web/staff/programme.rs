@@ -1,4 +1,5 @@
-//! `/staff/programme`: whether the beta takes registrations, its limits and links.
+//! `/staff/programme`: whether the beta takes registrations, its dates, limits and links. Its texts are in [`super::texts`],
+//! its end in [`super::ending`].
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -7,15 +8,18 @@ use chrono::DateTime;
 use serde::Deserialize;
 
 use crate::app::programme::Settings;
+use crate::app::texts;
 use crate::domain::names::OutsideLink;
+use crate::domain::text::Word;
 use crate::domain::time::Time;
-use crate::domain::words::ProgrammeState;
-use crate::store::programme::{self, Programme};
+use crate::domain::words::{ProgrammeState, TextSection};
+use crate::store::programme::{self, Programme, Text};
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Staff};
+use crate::web::members::Link;
 use crate::web::page::{self, Area, Flash, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::{Choice, Field, Input, Problems};
+use crate::web::ui::{Choice, Field, Input, Problems, When, Zone};
 
 const PATH: &str = "/staff/programme";
 
@@ -25,6 +29,17 @@ pub struct ProgrammePage {
     pub page: Page,
     pub seen: String,
     pub fields: Vec<Field>,
+    pub texts: Vec<TextRow>,
+    /// When it ended, if it has.
+    pub ended: Option<When>,
+}
+
+/// A section of the announcement.
+#[derive(Debug)]
+pub struct TextRow {
+    pub link: Link,
+    /// When staff last wrote it; `None`: it has its default text.
+    pub changed: Option<When>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -34,6 +49,10 @@ pub struct ProgrammeForm {
     #[serde(default)]
     seen: String,
     state: String,
+    #[serde(default)]
+    opens_at: String,
+    #[serde(default)]
+    expected_end_at: String,
     #[serde(default)]
     seats: String,
     offer_days: String,
@@ -50,11 +69,14 @@ pub struct ProgrammeForm {
 impl FormData for ProgrammeForm {}
 
 impl ProgrammeForm {
-    fn of(row: &Programme, seen: Option<Time>) -> Self {
+    fn of(row: &Programme, seen: Option<Time>, zone: Zone) -> Self {
+        let date = |at: Option<Time>| at.map(|at| zone.field(at.utc())).unwrap_or_default();
         let seen = seen.map(|at| at.utc().timestamp_micros().to_string());
         Self {
             seen: seen.unwrap_or_default(),
             state: row.state.to_string(),
+            opens_at: date(row.opens_at),
+            expected_end_at: date(row.expected_end_at),
             seats: row.seats.map(|seats| seats.to_string()).unwrap_or_default(),
             offer_days: row.offer_days.to_string(),
             way_back_days: row.way_back_days.to_string(),
@@ -67,8 +89,17 @@ impl ProgrammeForm {
         }
     }
 
-    fn parse(&self) -> Result<Settings, Problems> {
+    fn parse(&self, zone: Zone) -> Result<Settings, Problems> {
         let mut problems = Problems::default();
+        let mut date = |field: &'static str, text: &str| {
+            if text.trim().is_empty() {
+                return None;
+            }
+            let at = zone.parse_field(text).map(Time::new);
+            problems.take(field, at.ok_or("Enter a date and time, or nothing"))
+        };
+        let opens_at = date("opens_at", &self.opens_at);
+        let expected_end_at = date("expected_end_at", &self.expected_end_at);
         let mut whole = |field: &'static str, text: &str| -> i32 {
             let number = text.trim().parse().map_err(|_| "Enter a whole number");
             problems.take(field, number).unwrap_or_default()
@@ -88,10 +119,7 @@ impl ProgrammeForm {
         let state = problems.take("state", self.state.parse::<ProgrammeState>());
         let irc = problems.take("irc_url", OutsideLink::parse(self.irc_url.trim()));
         let forum = problems.take("forum_url", OutsideLink::parse(self.forum_url.trim()));
-        let micros = self.seen.parse().ok();
-        let seen = micros
-            .and_then(DateTime::from_timestamp_micros)
-            .map(Time::new);
+        let seen = parse_seen(&self.seen);
         match (seats, state, irc, forum) {
             (Some(seats), Some(state), Some(irc), Some(forum)) if problems.is_empty() => {
                 Ok(Settings {
@@ -105,6 +133,8 @@ impl ProgrammeForm {
                     max_per_link,
                     max_warm_passes,
                     watch_s,
+                    opens_at,
+                    expected_end_at,
                     seen,
                 })
             }
@@ -112,14 +142,24 @@ impl ProgrammeForm {
         }
     }
 
-    fn fields(&self, problems: &Problems) -> Vec<Field> {
-        let states = vec![
+    fn fields(&self, stored: ProgrammeState, zone: Zone, problems: &Problems) -> Vec<Field> {
+        let mut states = vec![
             Choice::new(ProgrammeState::Open, "Open: members can register Linodes"),
             Choice::new(
                 ProgrammeState::Closed,
                 "Closed to new registrations: what is registered goes on",
             ),
         ];
+        if stored == ProgrammeState::Ended {
+            let words = "Ended: opened or closed again, registrations that the end has closed stay closed";
+            states.push(Choice::new(ProgrammeState::Ended, words));
+        }
+        let date = |name, label: &str, value: &str, hint: &str| {
+            Field::new(name, label, Input::Line("datetime-local"))
+                .value(value)
+                .hint(format!("{hint} In {}.", zone.name()))
+                .short()
+        };
         let number = |name, label: &str, value: &str, hint: &str| {
             let input = Input::Line("number");
             Field::new(name, label, input)
@@ -129,6 +169,18 @@ impl ProgrammeForm {
         };
         let fields = [
             Field::new("state", "The beta is", Input::Radios(states)).value(&self.state),
+            date(
+                "opens_at",
+                "Registration opens",
+                &self.opens_at,
+                "Empty: it is open as soon as the state above says so.",
+            ),
+            date(
+                "expected_end_at",
+                "Expected end",
+                &self.expected_end_at,
+                "What members are told; nothing happens by itself then. Empty: open-ended.",
+            ),
             number(
                 "seats",
                 "Places for Linodes",
@@ -187,28 +239,46 @@ async fn present(
     typed: Option<ProgrammeForm>,
     problems: Problems,
 ) -> Result<HttpResponse, Fault> {
-    let form = if let Some(form) = typed {
-        form
-    } else {
-        let stored = portal::read(portal, programme::stored).await?;
-        let seen = stored.as_ref().map(|row| row.changed_at);
-        ProgrammeForm::of(
-            &stored.unwrap_or_else(|| Programme::new(portal.now())),
-            seen,
-        )
-    };
+    let (stored, texts) = portal::read(portal, |conn| {
+        Ok((programme::stored(conn)?, programme::texts(conn)?))
+    })
+    .await?;
     let status = if problems.is_empty() {
         StatusCode::OK
     } else {
         StatusCode::UNPROCESSABLE_ENTITY
     };
     let page = staff.page(Area::Programme, "Programme").problems(problems);
+    let zone = page.zone();
+    let seen = stored.as_ref().map(|row| row.changed_at);
+    let row = stored.unwrap_or_else(|| Programme::new(portal.now()));
+    let form = typed.unwrap_or_else(|| ProgrammeForm::of(&row, seen, zone));
     let view = ProgrammePage {
-        fields: form.fields(&page.problems),
+        fields: form.fields(row.state, zone, &page.problems),
         seen: form.seen,
+        texts: TextSection::ALL
+            .iter()
+            .map(|of| text_row(*of, &texts, zone))
+            .collect(),
+        ended: row.ended_at.map(|at| zone.both(at.utc())),
         page,
     };
     page::html_status(status, &view)
+}
+
+fn text_row(of: TextSection, written: &[Text], zone: Zone) -> TextRow {
+    let found = written.iter().find(|text| text.section == of);
+    TextRow {
+        link: Link::new(format!("{PATH}/texts/{of}"), texts::title(of)),
+        changed: found.map(|text| zone.show(text.changed_at.utc())),
+    }
+}
+
+/// When what a form shows had been changed last, in microseconds.
+#[must_use]
+pub fn parse_seen(text: &str) -> Option<Time> {
+    let micros = text.parse().ok()?;
+    DateTime::from_timestamp_micros(micros).map(Time::new)
 }
 
 /// `GET /staff/programme`
@@ -222,7 +292,7 @@ pub async fn save(
     staff: Staff,
     form: Form<ProgrammeForm>,
 ) -> Result<HttpResponse, Fault> {
-    let settings = match form.0.parse() {
+    let settings = match form.0.parse(staff.zone()) {
         Ok(settings) => settings,
         Err(problems) => return present(&portal, &staff, Some(form.0), problems).await,
     };

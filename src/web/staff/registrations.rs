@@ -300,7 +300,8 @@ pub async fn csv(
 }
 
 /// Spreadsheets run what begins like a formula.
-fn unformula(text: &str) -> String {
+#[must_use]
+pub fn unformula(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         format!("'{text}")
     } else {

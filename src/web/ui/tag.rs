@@ -64,6 +64,8 @@ impl Tag {
             S::Approved => Self::new("Approved", Tone::Good),
             S::Declined => Self::new("Declined", Tone::Warn),
             S::Withdrawn => Self::new("Withdrawn", Tone::Plain),
+            S::Graduated => Self::new("Graduated", Tone::Good),
+            S::Closed => Self::new("Closed by the end of the beta", Tone::Plain),
         }
     }
 

@@ -74,12 +74,12 @@ impl Deed {
 
 #[derive(Debug, Template)]
 #[template(path = "staff/review_done.html")]
-struct DonePage {
-    page: Page,
-    done: usize,
-    past: &'static str,
-    refused: Vec<(String, String)>,
-    back_url: String,
+pub struct DonePage {
+    pub page: Page,
+    pub done: usize,
+    pub past: &'static str,
+    pub refused: Vec<(String, String)>,
+    pub back_url: String,
 }
 
 /// The list's form: filters, ticked rows (repeated `id`), or `all`.

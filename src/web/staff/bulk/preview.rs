@@ -128,9 +128,11 @@ pub async fn present(
                 label: row.linode.label.clone(),
                 account: row.account.clone(),
                 plan: row.plan.label.clone(),
-                place: places
-                    .get(&row.registration.id)
-                    .map_or_else(|| "no room".to_owned(), |host| name(*host)),
+                place: match places.get(&row.registration.id) {
+                    Some(host) => name(*host),
+                    None if row.way_back_open => "its way back is open".to_owned(),
+                    None => "no room".to_owned(),
+                },
                 has_24_kernel: row.has_24_kernel,
             })
             .collect(),
@@ -181,7 +183,7 @@ fn spread(
         .cloned()
         .collect();
     let (mut places, mut asked) = (HashMap::new(), HashSet::new());
-    for row in rows {
+    for row in rows.iter().filter(|row| !row.way_back_open) {
         let Some(role) = next_role(rooms, row.linode.host_id) else {
             continue;
         };

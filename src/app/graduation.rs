@@ -1,0 +1,189 @@
+//! The second move: the plan for the beta fleet, and offers made of it, many at once.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::agents::SILENT_S;
+use super::offers::{self, Offer};
+use super::registrations::Many;
+use super::{Actor, App, AppError, Who, audit};
+use crate::domain::graduation::{self as planner, Candidate, Place, Plan, Stands};
+use crate::domain::ids::{HostId, LinodeId, RegistrationId};
+use crate::domain::programme::Deed;
+use crate::domain::registration::{self, Event};
+use crate::domain::time::Time;
+use crate::domain::words::MigrationKind;
+use crate::store::db::Db;
+use crate::store::graduation::{self as rows, Which};
+use crate::store::registrations::Decision;
+use crate::store::{fleet, hosts, programme, registrations};
+
+/// Offers that one act may make, and that one of its transactions makes: others wait no longer than for these.
+pub const AT_ONCE: usize = 1000;
+const IN_ONE: usize = 50;
+
+impl App {
+    /// Who of the beta would go where, as things stand.
+    pub fn graduation_plan(&self, actor: &Actor) -> Result<Plan, AppError> {
+        actor.require_staff()?;
+        let heard_since = self.now().plus_s(-SILENT_S);
+        let (fleet, places) = self.db.read(|conn| {
+            let fleet = rows::fleet(conn, Which::All)?;
+            Ok::<_, AppError>((fleet, rows::places(conn, heard_since)?))
+        })?;
+        Ok(planner::plan(fleet, places))
+    }
+
+    /// Offers each of these Linodes a place on the host named beside it. Everything is looked at anew; one that is offered
+    /// this place already counts as done, so that a form sent twice makes its offers once.
+    pub fn offer_graduations(
+        &self,
+        actor: &Actor,
+        pairs: &[(LinodeId, HostId)],
+    ) -> Result<Many<LinodeId>, AppError> {
+        actor.require_staff()?;
+        if pairs.is_empty() || pairs.len() > AT_ONCE {
+            return Err(AppError::conflict(format!(
+                "Choose at least one Linode, and at most {AT_ONCE} at once."
+            )));
+        }
+        let mut many = Many::default();
+        for chunk in pairs.chunks(IN_ONE) {
+            let mut whole = Vec::with_capacity(chunk.len());
+            let now = self.now();
+            match self.db.write(|conn| offer_all(self, conn, now, actor, chunk)) {
+                Ok(answers) => whole.extend(answers),
+                // One of them was taken by somebody else at the same moment, and the transaction with it: one by one then.
+                Err(AppError::Conflict(_)) => {
+                    for pair in chunk {
+                        let one = std::slice::from_ref(pair);
+                        match self.db.write(|conn| offer_all(self, conn, now, actor, one)) {
+                            Ok(answers) => whole.extend(answers),
+                            Err(AppError::Conflict(why)) => whole.push((pair.0, Err(why))),
+                            Err(other) => return Err(other),
+                        }
+                    }
+                }
+                Err(other) => return Err(other),
+            }
+            for (linode, answer) in whole {
+                match answer {
+                    Ok(()) => many.done.push(linode),
+                    Err(why) => many.refused.push((linode, why)),
+                }
+            }
+        }
+        Ok(many)
+    }
+}
+
+type Answer = (LinodeId, Result<(), String>);
+
+/// A conflict is the whole transaction's; what is refused for a Linode of its own is its answer.
+fn offer_all(
+    app: &App,
+    conn: &mut Db,
+    now: Time,
+    actor: &Actor,
+    pairs: &[(LinodeId, HostId)],
+) -> Result<Vec<Answer>, AppError> {
+    let programme = programme::get(conn, now)?;
+    super::programme::allows(&programme, now, Deed::Offer(MigrationKind::Graduation))?;
+    // In one order, so that two who do this at once do not wait for each other.
+    let hosts: BTreeSet<HostId> = pairs.iter().map(|(_, host)| *host).collect();
+    for host in hosts {
+        if hosts::host(conn, host)?.is_none() {
+            return Err(AppError::NotFound);
+        }
+        hosts::lock(conn, host)?;
+    }
+    let linodes: Vec<LinodeId> = pairs.iter().map(|(linode, _)| *linode).collect();
+    let fleet: HashMap<LinodeId, Candidate> = rows::fleet(conn, Which::These(&linodes))?
+        .into_iter()
+        .map(|it| (it.linode, it))
+        .collect();
+    let mut places: HashMap<HostId, Place> = rows::places(conn, now.plus_s(-SILENT_S))?
+        .into_iter()
+        .map(|place| (place.room.host, place))
+        .collect();
+    let until = now.plus_days(i64::from(programme.offer_days));
+    let mut answers = Vec::with_capacity(pairs.len());
+    for (linode, to) in pairs {
+        let (Some(candidate), Some(place)) = (fleet.get(linode), places.get_mut(to)) else {
+            answers.push((*linode, Err("It is not in the beta any more.".to_owned())));
+            continue;
+        };
+        let registration = match possible(candidate, place) {
+            Ok(Some(registration)) => registration,
+            Ok(None) => {
+                answers.push((*linode, Ok(())));
+                continue;
+            }
+            Err(why) => {
+                answers.push((*linode, Err(why)));
+                continue;
+            }
+        };
+        let row = fleet::linode(conn, *linode)?.ok_or(AppError::NotFound)?;
+        let offer = Offer {
+            kind: MigrationKind::Graduation,
+            registration,
+            to: *to,
+            until,
+        };
+        offers::make(app, conn, now, actor, &row, offer)?;
+        place.promise(candidate);
+        answers.push((*linode, Ok(())));
+    }
+    Ok(answers)
+}
+
+/// The registration to offer it for; `None`: this very place is offered already.
+fn possible(candidate: &Candidate, place: &Place) -> Result<Option<RegistrationId>, String> {
+    let registration = match &candidate.stands {
+        Stands::Ready { registration, .. } => *registration,
+        Stands::Offered { to, .. } if *to == place.room.host => return Ok(None),
+        Stands::Offered { .. } => return Err("A place on another host is offered.".to_owned()),
+        Stands::Moving(_) => return Err("It is being moved.".to_owned()),
+        Stands::WayBackOpen(id) => {
+            return Err(format!(
+                "Its last move (migration {id}) is not confirmed, and the way back is open."
+            ));
+        }
+        Stands::NotRegistered => return Err("It has no approved registration.".to_owned()),
+    };
+    planner::takes(place, candidate)
+        .map(|()| Some(registration))
+        .map_err(|obstacle| {
+            let (host, why) = (&place.room.name, obstacle.of_one());
+            format!("{host} cannot take this Linode: {why}.")
+        })
+}
+
+/// Ends the registration of a Linode whose move to production is confirmed.
+pub(super) fn graduate(
+    conn: &mut Db,
+    now: Time,
+    who: Who<'_>,
+    id: RegistrationId,
+) -> Result<(), AppError> {
+    let Some(row) = registrations::registration(conn, id)? else {
+        return Ok(());
+    };
+    // Withdrawn meanwhile, or graduated before: nothing to end.
+    let Ok(to) = registration::decide(row.state, Event::Graduate) else {
+        return Ok(());
+    };
+    let decision = Decision {
+        from: row.state,
+        to,
+        reason: &row.reason,
+        by: who.user,
+        at: now,
+    };
+    if registrations::decide(conn, id, &decision)? {
+        let object = format!("registration {id}");
+        let change = (row.state.to_string(), to.to_string());
+        audit(conn, now, who, "registration", &object, (&change.0, &change.1))?;
+    }
+    Ok(())
+}

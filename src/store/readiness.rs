@@ -1,0 +1,59 @@
+//! The rows behind the readiness figures.
+
+use diesel::prelude::*;
+
+use super::db::{Db, StoreError};
+use super::schema::{hosts, migrations};
+use crate::domain::readiness::Move;
+use crate::domain::time::Time;
+use crate::domain::words::{MigrationKind, MigrationState};
+
+/// Moves that one page may be made from.
+const MOST: i64 = 200_000;
+
+type Row = (
+    MigrationKind,
+    MigrationState,
+    Option<Time>,
+    Option<Time>,
+    Option<Time>,
+    bool,
+);
+
+/// Moves started at or after `since`, ways back aside.
+pub fn moves(conn: &mut Db, since: Time) -> Result<Vec<Move>, StoreError> {
+    let rows: Vec<Row> = migrations::table
+        .filter(migrations::started_at.ge(since))
+        .filter(migrations::kind.ne(MigrationKind::Return))
+        .order(migrations::started_at)
+        .limit(MOST)
+        .select((
+            migrations::kind,
+            migrations::state,
+            migrations::started_at,
+            migrations::stopped_at,
+            migrations::finished_at,
+            migrations::was_running,
+        ))
+        .load(conn)?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|(kind, state, started, stopped, finished, ran)| {
+            let down = finished.zip(stopped).filter(|_| ran);
+            Some(Move {
+                kind,
+                state,
+                started: started?,
+                down_s: down.map(|(end, start)| end.seconds_since(start).max(0)),
+            })
+        })
+        .collect())
+}
+
+/// Hosts that were heard from once, and not since `since`.
+pub fn silent_hosts(conn: &mut Db, since: Time) -> Result<i64, StoreError> {
+    Ok(hosts::table
+        .filter(hosts::last_seen_at.lt(since))
+        .count()
+        .get_result(conn)?)
+}

@@ -1,0 +1,209 @@
+//! `/`: what the beta is, for anyone, signed in or not. Its texts are staff's; dates, places and days come from the rows.
+
+use actix_web::http::header;
+use actix_web::{HttpRequest, HttpResponse};
+use askama::Template;
+
+use crate::app::AppError;
+use crate::app::programme::phase;
+use crate::app::registrations::seats_left;
+use crate::app::texts;
+use crate::domain::programme::Phase;
+use crate::domain::text::Word;
+use crate::domain::words::TextSection;
+use crate::store::programme::{self, Programme, Text};
+use crate::web::error::Fault;
+use crate::web::extract::{Context, Signed};
+use crate::web::members::Link;
+use crate::web::members::beta::state_words;
+use crate::web::page::{self, Area, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::prose::Markdown;
+use crate::web::ui::{Tag, When};
+
+#[derive(Debug, Template)]
+#[template(path = "announcement.html")]
+pub struct AnnouncementPage {
+    pub page: Page,
+    pub programme: String,
+    pub state: Tag,
+    pub state_words: String,
+    pub dates: Vec<(&'static str, When)>,
+    pub facts: Vec<(&'static str, String)>,
+    pub outside: Vec<Link>,
+    pub onward: Link,
+    pub sections: Vec<Section>,
+}
+
+#[derive(Debug)]
+pub struct Section {
+    pub id: &'static str,
+    pub title: &'static str,
+    pub body: Markdown,
+}
+
+impl Section {
+    /// The section with the text that staff wrote, else its default.
+    #[must_use]
+    pub fn new(of: TextSection, written: &[Text]) -> Self {
+        let body = written
+            .iter()
+            .find(|text| text.section == of)
+            .map_or_else(|| texts::default(of), |text| text.body.as_str());
+        Self {
+            id: of.as_str(),
+            title: texts::title(of),
+            body: Markdown::new(body),
+        }
+    }
+}
+
+/// What the page is made from.
+struct Facts {
+    programme: Programme,
+    phase: Phase,
+    seats_left: Option<i64>,
+    written: Vec<Text>,
+}
+
+impl AnnouncementPage {
+    fn new(page: Page, name: &str, facts: &Facts) -> Self {
+        let of = &facts.programme;
+        let zone = page.zone();
+        let (state, words) = state_words(facts.phase, zone);
+        let mut dates = Vec::new();
+        if let Some(at) = of.opens_at {
+            let label = if matches!(facts.phase, Phase::Announced(_)) {
+                "Opens"
+            } else {
+                "Opened"
+            };
+            dates.push((label, zone.both(at.utc())));
+        }
+        match (of.ended_at, of.expected_end_at) {
+            (Some(at), _) => dates.push(("Ended", zone.both(at.utc()))),
+            (None, Some(at)) => dates.push(("Expected to end", zone.both(at.utc()))),
+            (None, None) => {}
+        }
+        let mut lines = Vec::new();
+        if facts.phase != Phase::Ended {
+            if of.expected_end_at.is_none() {
+                lines.push(("End", "Open: when we are confident of it".to_owned()));
+            }
+            if let (Some(seats), Some(left)) = (of.seats, facts.seats_left) {
+                lines.push(("Places", format!("{seats}, of which {} are free", left.max(0))));
+            }
+            lines.push(("An offer stands", days(of.offer_days)));
+        }
+        lines.push(("The way back is open", days(of.way_back_days)));
+        let links = [
+            (&of.forum_url, "The forum"),
+            (&of.irc_url, "The IRC channel"),
+        ];
+        Self {
+            programme: name.to_owned(),
+            state,
+            state_words: words,
+            dates,
+            facts: lines,
+            outside: links
+                .into_iter()
+                .filter(|(url, _)| !url.is_empty())
+                .map(|(url, label)| Link::new(url.as_str(), label))
+                .collect(),
+            onward: onward(&page, facts.phase),
+            sections: TextSection::ALL
+                .iter()
+                .map(|of| Section::new(*of, &facts.written))
+                .collect(),
+            page,
+        }
+    }
+}
+
+fn days(count: i32) -> String {
+    if count == 1 {
+        "1 day".to_owned()
+    } else {
+        format!("{count} days")
+    }
+}
+
+/// Where the reader goes on.
+fn onward(page: &Page, phase: Phase) -> Link {
+    match (&page.viewer, phase) {
+        (None, Phase::Open) => Link::new("/login?next=/members/xenbeta", "Sign in to take part"),
+        (None, Phase::Announced(_) | Phase::Closed | Phase::Ended) => Link::new("/login", "Sign in"),
+        (Some(viewer), Phase::Open) if viewer.member => {
+            Link::new("/members/xenbeta", "Register your Linodes")
+        }
+        (Some(viewer), _) if viewer.member => Link::new("/members/", "Go to your Linodes"),
+        (Some(_), _) => Link::new("/staff/", "Go to the staff dashboard"),
+    }
+}
+
+/// `GET /`
+pub async fn show(
+    request: HttpRequest,
+    portal: Portal,
+    context: Context,
+    signed: Result<Signed, Fault>,
+) -> Result<HttpResponse, Fault> {
+    let facts = portal::run(&portal, |app| {
+        let now = app.now();
+        app.db.read(|conn| {
+            let programme = programme::get(conn, now)?;
+            Ok::<_, AppError>(Facts {
+                phase: phase(&programme, now),
+                seats_left: seats_left(conn, programme.seats)?,
+                written: programme::texts(conn)?,
+                programme,
+            })
+        })
+    })
+    .await?;
+    let name = portal.settings.programme_name.clone();
+    let page = match signed {
+        Ok(signed) => signed.page(Area::None, name.clone()),
+        Err(_) => Page::without_forms(&context, Area::None, name.clone()),
+    };
+    let is_public = page.viewer.is_none() && page.flash.is_none();
+    let view = AnnouncementPage::new(page, &name, &facts);
+    if is_public {
+        tagged(&request, &view)
+    } else {
+        page::html(&view)
+    }
+}
+
+/// The same for everyone: browsers may keep it, and ask whether it has changed.
+fn tagged(request: &HttpRequest, view: &AnnouncementPage) -> Result<HttpResponse, Fault> {
+    let body = view.render().map_err(Fault::internal)?;
+    let hash: String = blake3::hash(body.as_bytes())
+        .to_hex()
+        .chars()
+        .take(16)
+        .collect();
+    // Weak: it may be sent compressed or plain.
+    let tag = format!("W/\"{hash}\"");
+    let known = request
+        .headers()
+        .get(header::IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|tags| tags.split(',').any(|old| old.trim() == tag));
+    let mut answer = if known {
+        HttpResponse::NotModified()
+    } else {
+        HttpResponse::Ok()
+    };
+    answer
+        .insert_header((header::CACHE_CONTROL, "private, no-cache"))
+        .insert_header((header::ETAG, tag))
+        .insert_header((header::VARY, "Cookie"));
+    if known {
+        return Ok(answer.finish());
+    }
+    Ok(answer
+        .insert_header((header::CONTENT_TYPE, "text/html; charset=utf-8"))
+        .body(body))
+}

@@ -1,0 +1,164 @@
+//! From the plan to offers: a look at what will be offered, then one act, answered row by row.
+
+use std::collections::HashMap;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use askama::Template;
+use serde::Deserialize;
+
+use super::{Asked, PATH, Show, planned};
+use crate::app::graduation::AT_ONCE;
+use crate::domain::graduation::Candidate;
+use crate::domain::ids::{HostId, LinodeId};
+use crate::store::graduation::{self as rows, Which};
+use crate::web::error::Fault;
+use crate::web::extract::{Form, FormData, Query, Staff};
+use crate::web::page::{self, Area, Flash, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::staff::bulk::DonePage;
+
+/// Rows that are listed one by one.
+const LISTED: usize = 100;
+
+#[derive(Debug, Template)]
+#[template(path = "staff/graduation_offer.html")]
+pub struct OfferPage {
+    pub page: Page,
+    /// `linode.host` for each, with `-` between.
+    pub pairs: String,
+    pub count: usize,
+    /// More than one act may take.
+    pub left_over: usize,
+    /// How many go to each host.
+    pub hosts: Vec<(String, usize)>,
+    pub rows: Vec<(String, String, String)>,
+    pub back_url: String,
+}
+
+/// `GET /staff/graduation/offer`
+pub async fn ask(portal: Portal, staff: Staff, asked: Query<Asked>) -> Result<HttpResponse, Fault> {
+    let asked = asked.0;
+    let mut filter = asked.filter()?;
+    if filter.show != Show::Expired {
+        filter.show = Show::Goes;
+    }
+    let back_url = asked.url(PATH, &asked.show, "");
+    let plan = planned(&portal, &staff).await?;
+    let fitting = plan.lines.iter().filter(|line| filter.fits(line));
+    let all: Vec<(&Candidate, HostId)> = fitting
+        .filter_map(|line| match line.outcome {
+            crate::domain::graduation::Outcome::Goes(to) => Some((&line.candidate, to)),
+            _ => None,
+        })
+        .collect();
+    if all.is_empty() {
+        return Err(Fault::conflict_at(
+            "Nobody of this list can be offered a place now: they are offered one already, or there is none.",
+            back_url,
+            "Back to the plan",
+        ));
+    }
+    let chosen: Vec<&(&Candidate, HostId)> = all.iter().take(AT_ONCE).collect();
+    let mut hosts: Vec<(String, usize)> = Vec::new();
+    for (_, to) in &chosen {
+        let name = plan.name(*to);
+        match hosts.iter_mut().find(|(host, _)| host == name) {
+            Some((_, count)) => *count += 1,
+            None => hosts.push((name.to_owned(), 1)),
+        }
+    }
+    let pairs: Vec<String> = chosen
+        .iter()
+        .map(|(it, to)| format!("{}.{to}", it.linode))
+        .collect();
+    let count = chosen.len();
+    let title = if count == 1 {
+        "Offer 1 place".to_owned()
+    } else {
+        format!("Offer {count} places")
+    };
+    page::html(&OfferPage {
+        page: staff
+            .page(Area::Graduation, title)
+            .crumb("Graduation", back_url.clone()),
+        pairs: pairs.join("-"),
+        count,
+        left_over: all.len() - count,
+        hosts,
+        rows: chosen
+            .iter()
+            .take(LISTED)
+            .map(|(it, to)| {
+                let from_to = format!("{} → {}", plan.name(it.host), plan.name(*to));
+                (it.label.clone(), it.account.clone(), from_to)
+            })
+            .collect(),
+        back_url,
+    })
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OfferForm {
+    pairs: String,
+}
+impl FormData for OfferForm {}
+
+fn parse(pairs: &str) -> Option<Vec<(LinodeId, HostId)>> {
+    pairs
+        .split('-')
+        .map(|pair| {
+            let (linode, host) = pair.split_once('.')?;
+            Some((LinodeId(linode.parse().ok()?), HostId(host.parse().ok()?)))
+        })
+        .collect()
+}
+
+/// `POST /staff/graduation/offer`: the pairs that the page showed, each looked at anew.
+pub async fn make(
+    portal: Portal,
+    staff: Staff,
+    form: Form<OfferForm>,
+) -> Result<HttpResponse, Fault> {
+    let pairs = parse(&form.0.pairs).ok_or_else(|| {
+        Fault::BadRequest("The form does not say who goes where. Start from the plan.".to_owned())
+    })?;
+    let (actor, asked) = (staff.actor.clone(), pairs.clone());
+    let many = portal::run(&portal, move |app| app.offer_graduations(&actor, &asked)).await?;
+    let count = many.done.len();
+    if many.refused.is_empty() {
+        let said = if count == 1 {
+            "1 place is offered; its member has mail.".to_owned()
+        } else {
+            format!("{count} places are offered; their members have mail.")
+        };
+        let url = format!("{PATH}?show=offered");
+        return Ok(page::see_other_saying(&url, Flash::good(said)));
+    }
+    let ids: Vec<LinodeId> = many.refused.iter().map(|(id, _)| *id).collect();
+    let labels: HashMap<LinodeId, String> = portal::read(&portal, move |conn| {
+        let found = rows::fleet(conn, Which::These(&ids))?;
+        Ok(found.into_iter().map(|it| (it.linode, it.label)).collect())
+    })
+    .await?;
+    let label = |id: &LinodeId| {
+        let known = labels.get(id).cloned();
+        known.unwrap_or_else(|| format!("Linode {id}"))
+    };
+    let title = format!("{} of {} not offered", many.refused.len(), pairs.len());
+    let view = DonePage {
+        page: staff
+            .page(Area::Graduation, title)
+            .crumb("Graduation", PATH),
+        done: count,
+        past: "offered a place",
+        refused: many
+            .refused
+            .iter()
+            .map(|(id, why)| (label(id), why.clone()))
+            .collect(),
+        back_url: PATH.to_owned(),
+    };
+    page::html_status(StatusCode::UNPROCESSABLE_ENTITY, &view)
+}
