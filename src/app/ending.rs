@@ -48,7 +48,14 @@ impl App {
             programme::set(conn, &after)?;
             wake_on_commit(conn, Wake::Reconcile)?;
             let (from, to) = (before.state.to_string(), format!("ended; {concerned:?}"));
-            audit(conn, now, actor.who(), "programme.end", "programme", (&from, &to))?;
+            audit(
+                conn,
+                now,
+                actor.who(),
+                "programme.end",
+                "programme",
+                (&from, &to),
+            )?;
             Ok(())
         })
     }
@@ -97,8 +104,7 @@ fn close(app: &App, conn: &mut Db, now: Time, id: RegistrationId) -> Result<bool
         };
         if of.registration_id == Some(id) && of.kind == MigrationKind::Beta {
             // Refused only if it has just ended by itself.
-            let _decided =
-                engine::apply(app, conn, now, PORTAL, of.id, event, &Given::default())?;
+            let _decided = engine::apply(app, conn, now, PORTAL, of.id, event, &Given::default())?;
         }
     }
     let Ok(to) = registration::decide(row.state, registration::Event::Close) else {

@@ -50,7 +50,10 @@ impl App {
         for chunk in pairs.chunks(IN_ONE) {
             let mut whole = Vec::with_capacity(chunk.len());
             let now = self.now();
-            match self.db.write(|conn| offer_all(self, conn, now, actor, chunk)) {
+            match self
+                .db
+                .write(|conn| offer_all(self, conn, now, actor, chunk))
+            {
                 Ok(answers) => whole.extend(answers),
                 // One of them was taken by somebody else at the same moment, and the transaction with it: one by one then.
                 Err(AppError::Conflict(_)) => {
@@ -183,7 +186,14 @@ pub(super) fn graduate(
     if registrations::decide(conn, id, &decision)? {
         let object = format!("registration {id}");
         let change = (row.state.to_string(), to.to_string());
-        audit(conn, now, who, "registration", &object, (&change.0, &change.1))?;
+        audit(
+            conn,
+            now,
+            who,
+            "registration",
+            &object,
+            (&change.0, &change.1),
+        )?;
     }
     Ok(())
 }

@@ -75,10 +75,7 @@ fn fleet() -> (Vec<Candidate>, Vec<Place>) {
                 until: at,
             },
         ),
-        standing(
-            linode(108, "busy", 1, 2),
-            Stands::Moving(MigrationId(9)),
-        ),
+        standing(linode(108, "busy", 1, 2), Stands::Moving(MigrationId(9))),
         standing(linode(109, "stray", 1, 2), Stands::NotRegistered),
     ];
     let places = vec![

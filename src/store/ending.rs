@@ -5,9 +5,7 @@ use diesel::prelude::*;
 use super::db::{Db, StoreError};
 use super::schema::{hosts, linodes, migrations, registrations};
 use crate::domain::ids::RegistrationId;
-use crate::domain::words::{
-    HostRole, MigrationKind, MigrationState, Platform, RegistrationState,
-};
+use crate::domain::words::{HostRole, MigrationKind, MigrationState, Platform, RegistrationState};
 
 /// How many of what, when the beta ends now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,14 +6,14 @@ use diesel::prelude::*;
 
 use super::db::{Db, StoreError};
 use super::hosts as host_rows;
-use super::schema::{accounts, config_profiles, disks, hosts, linodes, migrations, plans, registrations};
+use super::schema::{
+    accounts, config_profiles, disks, hosts, linodes, migrations, plans, registrations,
+};
 use crate::domain::graduation::{Candidate, Place, Stands};
 use crate::domain::ids::{HostId, LinodeId, MigrationId, PlanId, RegistrationId};
 use crate::domain::migration;
 use crate::domain::time::Time;
-use crate::domain::words::{
-    HostRole, MigrationKind, MigrationState, Platform, RegistrationState,
-};
+use crate::domain::words::{HostRole, MigrationKind, MigrationState, Platform, RegistrationState};
 
 /// The Linodes in question: all of the beta, or these if they are of it.
 #[derive(Debug, Clone, Copy)]

@@ -196,17 +196,18 @@ fn complete(
     let ids: Vec<LinodeId> = rows.iter().map(|(_, linode, ..)| linode.id).collect();
     let mut newest = HashMap::new();
     let mut open = HashSet::new();
-    let all: Vec<(LinodeId, MigrationId, MigrationState, HostId, MigrationKind)> = migrations::table
-        .filter(migrations::linode_id.eq_any(ids.clone()))
-        .order(migrations::id.desc())
-        .select((
-            migrations::linode_id,
-            migrations::id,
-            migrations::state,
-            migrations::destination_host_id,
-            migrations::kind,
-        ))
-        .load(conn)?;
+    let all: Vec<(LinodeId, MigrationId, MigrationState, HostId, MigrationKind)> =
+        migrations::table
+            .filter(migrations::linode_id.eq_any(ids.clone()))
+            .order(migrations::id.desc())
+            .select((
+                migrations::linode_id,
+                migrations::id,
+                migrations::state,
+                migrations::destination_host_id,
+                migrations::kind,
+            ))
+            .load(conn)?;
     for (linode, id, state, host, kind) in all {
         let unconfirmed = matches!(state, MigrationState::Finished | MigrationState::Returning);
         if unconfirmed && kind != MigrationKind::Return {

@@ -91,7 +91,10 @@ impl AnnouncementPage {
                 lines.push(("End", "Open: when we are confident of it".to_owned()));
             }
             if let (Some(seats), Some(left)) = (of.seats, facts.seats_left) {
-                lines.push(("Places", format!("{seats}, of which {} are free", left.max(0))));
+                lines.push((
+                    "Places",
+                    format!("{seats}, of which {} are free", left.max(0)),
+                ));
             }
             lines.push(("An offer stands", days(of.offer_days)));
         }
@@ -133,7 +136,9 @@ fn days(count: i32) -> String {
 fn onward(page: &Page, phase: Phase) -> Link {
     match (&page.viewer, phase) {
         (None, Phase::Open) => Link::new("/login?next=/members/xenbeta", "Sign in to take part"),
-        (None, Phase::Announced(_) | Phase::Closed | Phase::Ended) => Link::new("/login", "Sign in"),
+        (None, Phase::Announced(_) | Phase::Closed | Phase::Ended) => {
+            Link::new("/login", "Sign in")
+        }
         (Some(viewer), Phase::Open) if viewer.member => {
             Link::new("/members/xenbeta", "Register your Linodes")
         }

@@ -50,7 +50,8 @@ both_databases! {
         let app = app.with_fleet().with_passwords();
         let site = Site::serve(&app.app);
         let mut staff = site.signed_in(STAFF_EMAIL);
-        let form = staff.get(&staff.get(URL).shows(&["as it comes"]).link("Where bugs go"));
+        let programme = staff.get(URL);
+        let form = staff.get(&programme.shows(&["as it comes"]).link("Where bugs go"));
         form.shows(&["As members read it now"]);
         let preview = staff.submit(&form, "Preview", &[("body", "Tell *us*, not the forum.")]);
         preview.shows(&["not saved yet", "us", "not the forum."]);

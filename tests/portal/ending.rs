@@ -15,14 +15,23 @@ const END: &str = "/staff/programme/end";
 
 impl TestApp {
     fn registered_as(&self, linode: xenbeta::domain::ids::LinodeId) -> RegistrationState {
-        self.in_db(|conn| registrations::newest_of(conn, linode)).unwrap().state
+        self.in_db(|conn| registrations::newest_of(conn, linode))
+            .unwrap()
+            .state
     }
 
     /// Mails by kind and recipient.
     fn mails(&self, kind: &str) -> i64 {
         use diesel::prelude::*;
         use xenbeta::store::schema::outbox;
-        self.in_db(|conn| Ok::<_, StoreError>(outbox::table.filter(outbox::kind.eq(kind)).count().get_result(conn)?))
+        self.in_db(|conn| {
+            Ok::<_, StoreError>(
+                outbox::table
+                    .filter(outbox::kind.eq(kind))
+                    .count()
+                    .get_result(conn)?,
+            )
+        })
     }
 
     fn end_now(&self) {
@@ -42,7 +51,8 @@ both_databases! {
         app.register(&app.member(), &[OLD]).unwrap();
         let site = Site::serve(&app.app);
         let (mut staff, mut other, mut member) = (site.signed_in(STAFF_EMAIL), site.signed_in(STAFF_EMAIL), site.signed_in(MEMBER_EMAIL));
-        let page = staff.get(&staff.get("/staff/programme").link("End the beta…"));
+        let programme = staff.get("/staff/programme");
+        let page = staff.get(&programme.link("End the beta…"));
         page.shows(&["End the beta?", "1 registrations that wait for review", "1 approved registrations", "1 offers to move into the beta expire", "1 ways back stay open", "1 Linodes on beta hosts", "Mail goes to the members of 2 Linodes"]);
         let theirs = other.get(END);
         let reply = staff.submit(&page, "End the beta", &[]);

@@ -517,7 +517,7 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
     ("GET", "/staff/jobs", [303, 404, 404, 200]),
     ("GET", "/staff/jobs/{id}", [303, 404, 404, 200]),
     ("POST", "/staff/jobs/{id}/retry", [303, 404, 404, 409]),
-    ("POST", "/staff/programme/end", [303, 404, 404, 303]),
+    ("POST", "/staff/programme/end", [303, 404, 404, 409]),
     ("POST", "/logout", [303, 303, 303, 303]),
 ];
 

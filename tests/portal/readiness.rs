@@ -10,7 +10,8 @@ use crate::support::fleet::{MEMBER_EMAIL, STAFF_EMAIL};
 
 /// A move of DB into the beta, started `ago` days before now and down for so many seconds.
 fn past(app: &TestApp, id: i64, state: &str, ago: i64, down: Option<i64>) {
-    let text = |at: xenbeta::domain::time::Time| at.utc().format("'%Y-%m-%dT%H:%M:%S%.6fZ'").to_string();
+    let text =
+        |at: xenbeta::domain::time::Time| at.utc().format("'%Y-%m-%dT%H:%M:%S%.6fZ'").to_string();
     let start = app.now().plus_days(-ago);
     let (stop, end) = match down {
         Some(seconds) => (text(start.plus_s(60)), text(start.plus_s(60 + seconds))),

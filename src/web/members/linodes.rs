@@ -45,12 +45,7 @@ pub struct Next {
 
 impl LinodesPage {
     #[must_use]
-    pub fn new(
-        page: Page,
-        rows: &[LinodeRow],
-        programme: Phase,
-        seats_left: Option<i64>,
-    ) -> Self {
+    pub fn new(page: Page, rows: &[LinodeRow], programme: Phase, seats_left: Option<i64>) -> Self {
         let rows = rows
             .iter()
             .map(|row| Row {

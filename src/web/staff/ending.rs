@@ -109,11 +109,7 @@ pub async fn ask(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
 }
 
 /// `POST /staff/programme/end`
-pub async fn end(
-    portal: Portal,
-    staff: Staff,
-    form: Form<EndForm>,
-) -> Result<HttpResponse, Fault> {
+pub async fn end(portal: Portal, staff: Staff, form: Form<EndForm>) -> Result<HttpResponse, Fault> {
     let (actor, seen) = (staff.actor.clone(), parse_seen(&form.0.seen));
     let done = portal::run(&portal, move |app| app.end_programme(&actor, seen)).await;
     done.map_err(|fault| match fault {

@@ -151,7 +151,8 @@ impl ProgrammeForm {
             ),
         ];
         if stored == ProgrammeState::Ended {
-            let words = "Ended: opened or closed again, registrations that the end has closed stay closed";
+            let words =
+                "Ended: opened or closed again, registrations that the end has closed stay closed";
             states.push(Choice::new(ProgrammeState::Ended, words));
         }
         let date = |name, label: &str, value: &str, hint: &str| {

@@ -84,7 +84,10 @@ async fn facts(portal: &Portal) -> Result<Facts, Fault> {
             let failed = |(state, count)| (state == JobState::Failed).then_some(count);
             Ok::<_, AppError>(Facts {
                 moves: rows::moves(conn, since)?,
-                failed_jobs: jobs::counts(conn)?.into_iter().find_map(failed).unwrap_or(0),
+                failed_jobs: jobs::counts(conn)?
+                    .into_iter()
+                    .find_map(failed)
+                    .unwrap_or(0),
                 silent: rows::silent_hosts(conn, now.plus_s(-SILENT_S))?,
                 ready: graduation::count_ready(conn)?,
             })
@@ -175,8 +178,18 @@ pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
             .filter(|row| row.counts.started() > 0 || row.kind == MigrationKind::Beta)
             .collect(),
         reliability: vec![
-            row("/staff/hosts?silent=yes", "hosts silent", facts.silent, true),
-            row("/staff/jobs?state=failed", "jobs failed", facts.failed_jobs, true),
+            row(
+                "/staff/hosts?silent=yes",
+                "hosts silent",
+                facts.silent,
+                true,
+            ),
+            row(
+                "/staff/jobs?state=failed",
+                "jobs failed",
+                facts.failed_jobs,
+                true,
+            ),
             row(
                 "/staff/graduation?show=ready",
                 "Linodes ready to graduate",

@@ -89,7 +89,13 @@ pub async fn show(portal: Portal, staff: Staff, of: Path<String>) -> Result<Http
         .map(|text| text.changed_at.utc().timestamp_micros().to_string())
         .unwrap_or_default();
     let body = stored.map_or_else(|| texts::default(of).to_owned(), |text| text.body);
-    present(&staff, of, (body.trim_end(), seen), true, Problems::default())
+    present(
+        &staff,
+        of,
+        (body.trim_end(), seen),
+        true,
+        Problems::default(),
+    )
 }
 
 /// `POST /staff/programme/texts/{section}`: saves; a preview changes nothing and shows what was typed.
@@ -103,7 +109,13 @@ pub async fn save(
     let form = form.0;
     let body = match form.deed.as_str() {
         "preview" => {
-            return present(&staff, of, (&form.body, form.seen), false, Problems::default());
+            return present(
+                &staff,
+                of,
+                (&form.body, form.seen),
+                false,
+                Problems::default(),
+            );
         }
         "save" => form.body.clone(),
         "default" => String::new(),

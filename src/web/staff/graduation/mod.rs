@@ -186,7 +186,13 @@ impl Asked {
             show,
             plan: number(&self.plan)?.map(PlanId),
             host: number(&self.host)?.map(HostId),
-            text: self.q.trim().chars().take(100).collect::<String>().to_lowercase(),
+            text: self
+                .q
+                .trim()
+                .chars()
+                .take(100)
+                .collect::<String>()
+                .to_lowercase(),
         })
     }
 
@@ -243,7 +249,11 @@ pub async fn list(
         text: Field::text("q", "Linode or account").value(&asked.q),
         csv_url: asked.url("/staff/graduation.csv", &asked.show, ""),
         can_offer: plan.lines.iter().filter(offerable).count(),
-        offer_url: asked.url("/staff/graduation/offer", if again { "expired" } else { "goes" }, ""),
+        offer_url: asked.url(
+            "/staff/graduation/offer",
+            if again { "expired" } else { "goes" },
+            "",
+        ),
         again,
         count,
         hosts: if from == 0 { table } else { Vec::new() },
