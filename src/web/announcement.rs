@@ -18,7 +18,7 @@ use crate::web::members::Link;
 use crate::web::members::beta::state_words;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::prose::Markdown;
+use crate::web::ui::markdown::{self, Rendered};
 use crate::web::ui::{Tag, When};
 
 #[derive(Debug, Template)]
@@ -39,7 +39,7 @@ pub struct AnnouncementPage {
 pub struct Section {
     pub id: &'static str,
     pub title: &'static str,
-    pub body: Markdown,
+    pub body: Rendered,
 }
 
 impl Section {
@@ -53,7 +53,7 @@ impl Section {
         Self {
             id: of.as_str(),
             title: texts::title(of),
-            body: Markdown::new(body),
+            body: markdown::article(body, 2),
         }
     }
 }

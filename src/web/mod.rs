@@ -15,7 +15,6 @@ pub mod members;
 pub mod ops;
 pub mod page;
 pub mod portal;
-pub mod prose;
 pub mod routes;
 pub mod server;
 pub mod settings;

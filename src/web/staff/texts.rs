@@ -14,7 +14,7 @@ use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Path, Staff};
 use crate::web::page::{self, Area, Flash, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::prose::Markdown;
+use crate::web::ui::markdown::{self, Rendered};
 use crate::web::ui::{Field, Input, Problems};
 
 const PATH: &str = "/staff/programme";
@@ -27,7 +27,7 @@ pub struct TextPage {
     pub seen: String,
     pub body: Field,
     /// The text as members would read it.
-    pub preview: Markdown,
+    pub preview: Rendered,
     pub is_saved: bool,
 }
 
@@ -73,7 +73,7 @@ fn present(
         action: format!("{PATH}/texts/{of}"),
         seen,
         body: field,
-        preview: Markdown::new(body),
+        preview: markdown::article(body, 2),
         is_saved,
         page,
     };
