@@ -60,9 +60,11 @@ pub fn allows(phase: Phase, deed: Deed) -> Result<(), Barred> {
             | Deed::Offer(MigrationKind::Beta)
             | Deed::Start(MigrationKind::Beta),
         ) => Err(Barred::Ended),
-        (Phase::Open, Deed::Register)
-        | (Phase::Announced(_) | Phase::Open | Phase::Closed, Deed::Approve)
-        | (Phase::Announced(_) | Phase::Open | Phase::Closed, Deed::Offer(_) | Deed::Start(_))
+        (
+            Phase::Announced(_) | Phase::Open | Phase::Closed,
+            Deed::Approve | Deed::Offer(_) | Deed::Start(_),
+        )
+        | (Phase::Open, Deed::Register)
         | (
             Phase::Ended,
             Deed::Offer(

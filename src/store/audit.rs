@@ -101,3 +101,47 @@ pub fn head(conn: &mut Db) -> Result<String, StoreError> {
         .select(audit_head::hash)
         .first(conn)?)
 }
+
+/// Which entries a list or an export shows; texts are compared whole.
+#[derive(Debug, Clone, Default)]
+pub struct TrailFilter {
+    pub actor: String,
+    pub action: String,
+    pub object: String,
+    pub from: Option<Time>,
+    /// Before this moment.
+    pub to: Option<Time>,
+}
+
+/// Newest first; `before`: the key of the last row seen.
+pub fn list(
+    conn: &mut Db,
+    filter: &TrailFilter,
+    before: Option<AuditId>,
+    limit: i64,
+) -> Result<Vec<AuditEvent>, StoreError> {
+    let mut query = audit_events::table
+        .select(AuditEvent::as_select())
+        .order(audit_events::id.desc())
+        .limit(limit)
+        .into_boxed();
+    if !filter.actor.is_empty() {
+        query = query.filter(audit_events::actor.eq(filter.actor.clone()));
+    }
+    if !filter.action.is_empty() {
+        query = query.filter(audit_events::action.eq(filter.action.clone()));
+    }
+    if !filter.object.is_empty() {
+        query = query.filter(audit_events::object.eq(filter.object.clone()));
+    }
+    if let Some(from) = filter.from {
+        query = query.filter(audit_events::at.ge(from));
+    }
+    if let Some(to) = filter.to {
+        query = query.filter(audit_events::at.lt(to));
+    }
+    if let Some(before) = before {
+        query = query.filter(audit_events::id.lt(before));
+    }
+    Ok(query.load(conn)?)
+}

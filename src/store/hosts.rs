@@ -78,6 +78,28 @@ pub fn all(conn: &mut Db) -> Result<Vec<Host>, StoreError> {
         .load(conn)?)
 }
 
+/// A page of the list, by name; `after`: the name of the last row seen. `silent_since`: only those heard of before it, and
+/// not since.
+pub fn page(
+    conn: &mut Db,
+    silent_since: Option<Time>,
+    after: Option<&str>,
+    limit: i64,
+) -> Result<Vec<Host>, StoreError> {
+    let mut query = hosts::table
+        .order(hosts::name)
+        .limit(limit)
+        .select(Host::as_select())
+        .into_boxed();
+    if let Some(since) = silent_since {
+        query = query.filter(hosts::last_seen_at.lt(since));
+    }
+    if let Some(after) = after {
+        query = query.filter(hosts::name.gt(after.to_owned()));
+    }
+    Ok(query.load(conn)?)
+}
+
 pub fn host(conn: &mut Db, id: HostId) -> Result<Option<Host>, StoreError> {
     Ok(hosts::table
         .find(id)

@@ -6,8 +6,8 @@
 pub mod audit;
 pub mod backup;
 pub mod db;
-pub mod fairness;
 pub mod ending;
+pub mod fairness;
 pub mod fleet;
 pub mod graduation;
 pub mod hosts;
@@ -18,6 +18,7 @@ pub mod migrate;
 pub mod migrations;
 pub mod outbox;
 pub mod pages_members;
+pub mod pages_people;
 pub mod pages_staff;
 pub mod people;
 pub mod programme;

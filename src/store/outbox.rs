@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 
 use super::db::{Db, StoreError, columns};
+use super::pages_staff::{like, lower};
 use super::schema::outbox;
 use crate::domain::ids::MailId;
 use crate::domain::text::Word;
@@ -120,4 +121,110 @@ pub fn mark_failed(
         }
     }
     Ok(())
+}
+
+/// States of a mail, in the order of its life.
+pub const STATES: [&str; 3] = ["pending", "sent", "failed"];
+
+#[derive(Debug, Clone, Default)]
+pub struct MailFilter {
+    /// One of [`STATES`].
+    pub state: Option<&'static str>,
+    /// Part of the recipient's address, whatever the case.
+    pub recipient: String,
+}
+
+/// A mail in a list: without its text.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = outbox)]
+pub struct MailRow {
+    pub id: MailId,
+    pub kind: String,
+    pub recipient: String,
+    pub subject: String,
+    pub state: String,
+    pub attempts: i32,
+    pub next_at: Time,
+    pub last_error: String,
+    pub created_at: Time,
+    pub sent_at: Option<Time>,
+}
+
+/// Newest first; `before`: the key of the last row seen.
+pub fn list(
+    conn: &mut Db,
+    filter: &MailFilter,
+    before: Option<MailId>,
+    limit: i64,
+) -> Result<Vec<MailRow>, StoreError> {
+    let mut query = outbox::table
+        .select(MailRow::as_select())
+        .order(outbox::id.desc())
+        .limit(limit)
+        .into_boxed();
+    if let Some(state) = filter.state {
+        query = query.filter(outbox::state.eq(state));
+    }
+    if !filter.recipient.is_empty() {
+        let pattern = like(&filter.recipient);
+        query = query.filter(lower(outbox::recipient).like(pattern).escape('\\'));
+    }
+    if let Some(before) = before {
+        query = query.filter(outbox::id.lt(before));
+    }
+    Ok(query.load(conn)?)
+}
+
+pub fn counts(conn: &mut Db) -> Result<Vec<(String, i64)>, StoreError> {
+    Ok(outbox::table
+        .group_by(outbox::state)
+        .select((outbox::state, diesel::dsl::count_star()))
+        .load(conn)?)
+}
+
+pub fn mail(conn: &mut Db, id: MailId) -> Result<Option<Mail>, StoreError> {
+    Ok(outbox::table
+        .find(id)
+        .select(Mail::as_select())
+        .first(conn)
+        .optional()?)
+}
+
+/// Lets failed mails be sent again: one, or all to matching recipients; says how many. What held a link that gives access
+/// has lost its text when it failed, and stays.
+pub fn revive(
+    conn: &mut Db,
+    one: Option<MailId>,
+    recipient: &str,
+    now: Time,
+) -> Result<usize, StoreError> {
+    let mut query = outbox::table
+        .filter(outbox::state.eq("failed"))
+        .filter(outbox::text_body.ne(""))
+        .select(outbox::id)
+        .into_boxed();
+    if let Some(id) = one {
+        query = query.filter(outbox::id.eq(id));
+    }
+    if !recipient.is_empty() {
+        let pattern = like(recipient);
+        query = query.filter(lower(outbox::recipient).like(pattern).escape('\\'));
+    }
+    let ids: Vec<MailId> = query.load(conn)?;
+    let mut revived = 0;
+    for some in ids.chunks(1000) {
+        revived += diesel::update(
+            outbox::table
+                .filter(outbox::id.eq_any(some.to_vec()))
+                .filter(outbox::state.eq("failed")),
+        )
+        .set((
+            outbox::state.eq("pending"),
+            outbox::attempts.eq(0),
+            outbox::next_at.eq(now),
+            outbox::last_error.eq(""),
+        ))
+        .execute(conn)?;
+    }
+    Ok(revived)
 }

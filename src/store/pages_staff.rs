@@ -160,7 +160,7 @@ pub fn count_registrations(conn: &mut Db, filter: &RegistrationFilter) -> Result
 diesel::define_sql_function!(fn lower(text: diesel::sql_types::Text) -> diesel::sql_types::Text);
 
 /// A pattern that finds `text` anywhere, with its own wildcards taken as they stand.
-fn like(text: &str) -> String {
+pub fn like(text: &str) -> String {
     let plain = text
         .to_lowercase()
         .replace('\\', "\\\\")

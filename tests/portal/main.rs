@@ -33,3 +33,4 @@ mod programme;
 mod queries;
 mod readiness;
 mod schema;
+mod staff_lists;

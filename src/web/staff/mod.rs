@@ -1,13 +1,16 @@
 //! Staff's pages: review, configure, watch, mend. To anyone else they do not exist. Every number links to its list, and
 //! filters, state and page of a list live in its address.
 
+pub mod audit;
 pub mod bulk;
 pub mod dashboard;
 pub mod ending;
 pub mod graduation;
 pub mod hosts;
 pub mod jobs;
+pub mod mail;
 pub mod migrations;
+pub mod people;
 pub mod programme;
 pub mod readiness;
 pub mod registrations;

@@ -128,11 +128,9 @@ pub async fn present(
                 label: row.linode.label.clone(),
                 account: row.account.clone(),
                 plan: row.plan.label.clone(),
-                place: match places.get(&row.registration.id) {
-                    Some(host) => name(*host),
-                    None if row.way_back_open => "its way back is open".to_owned(),
-                    None => "no room".to_owned(),
-                },
+                place: places
+                    .get(&row.registration.id)
+                    .map_or_else(|| no_place(row), |host| name(*host)),
                 has_24_kernel: row.has_24_kernel,
             })
             .collect(),
@@ -163,6 +161,15 @@ pub async fn present(
         page,
     };
     page::html_status(status, &view)
+}
+
+fn no_place(row: &RegistrationRow) -> String {
+    let why = if row.way_back_open {
+        "its way back is open"
+    } else {
+        "no room"
+    };
+    why.to_owned()
 }
 
 /// The role of the hosts that a Linode on this host goes to next.

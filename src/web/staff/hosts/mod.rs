@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 pub use enrol::{add, ask_revoke, ask_token, make_token, new, revoke};
 
-use super::heard;
+use super::{ROWS, cut, heard, query};
 use crate::app::agents::SILENT_S;
 use crate::domain::ids::{HostId, PlanId};
 use crate::domain::placement::Room;
@@ -27,7 +27,7 @@ use crate::web::extract::{Form, FormData, Path, Query, Staff};
 use crate::web::members::{Link, platform_name};
 use crate::web::page::{self, Area, Flash, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::{Choice, Field, Input, Problems, Tag, When, units};
+use crate::web::ui::{Choice, Field, Input, Pager, Problems, Tag, When, units};
 
 #[derive(Debug, Template)]
 #[template(path = "staff/hosts.html")]
@@ -35,6 +35,7 @@ pub struct HostsPage {
     pub page: Page,
     pub only_silent: bool,
     pub rows: Vec<Row>,
+    pub pager: Pager,
 }
 
 #[derive(Debug)]
@@ -88,6 +89,9 @@ pub struct ArrivingRow {
 pub struct Asked {
     #[serde(default)]
     silent: String,
+    /// The name of the last host of the page before.
+    #[serde(default)]
+    after: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -163,12 +167,29 @@ pub async fn list(
     staff: Staff,
     asked: Query<Asked>,
 ) -> Result<HttpResponse, Fault> {
-    let (all, rooms, plans) = portal::read(&portal, |conn| {
-        Ok((hosts::all(conn)?, hosts::rooms(conn)?, fleet::plans(conn)?))
-    })
-    .await?;
     let now = portal.now();
     let only_silent = asked.0.silent == "yes";
+    let since = only_silent.then(|| now.plus_s(-SILENT_S));
+    let after = asked.0.after.clone();
+    let (all, rooms, plans) = portal::read(&portal, move |conn| {
+        let after = (!after.is_empty()).then_some(after.as_str());
+        let limit = i64::try_from(ROWS).unwrap_or(100) + 1;
+        let all = hosts::page(conn, since, after, limit)?;
+        Ok((all, hosts::rooms(conn)?, fleet::plans(conn)?))
+    })
+    .await?;
+    let (all, more) = cut(all);
+    let url = |after: &str| {
+        let pairs = [
+            ("silent", asked.0.silent.clone()),
+            ("after", after.to_owned()),
+        ];
+        format!("{PATH}{}", query(&pairs))
+    };
+    let pager = Pager {
+        first: (!asked.0.after.is_empty()).then(|| url("")),
+        next: all.last().filter(|_| more).map(|last| url(&last.name)),
+    };
     let page = staff.page(
         Area::Hosts,
         if only_silent { "Silent hosts" } else { "Hosts" },
@@ -180,12 +201,6 @@ pub async fn list(
     };
     let rows = all
         .iter()
-        .filter(|host| {
-            !only_silent
-                || host
-                    .last_seen_at
-                    .is_some_and(|at| now.seconds_since(at) > SILENT_S)
-        })
         .map(|host| {
             row(
                 host,
@@ -200,6 +215,7 @@ pub async fn list(
         page,
         only_silent,
         rows,
+        pager,
     })
 }
 

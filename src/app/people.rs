@@ -1,0 +1,98 @@
+//! What staff do with users: take their access away, give it back, send them a link for a new password.
+
+use super::letters;
+use super::secrets::{self, purpose};
+use super::{Actor, App, AppError, audit};
+use crate::domain::ids::UserId;
+use crate::domain::words::{MailKind, UserRole};
+use crate::mail::ResetToken;
+use crate::store::{pages_people, people};
+
+/// As long as one they ask for themselves.
+const RESET_S: i64 = 10 * 60;
+/// Links in an hour, whoever asked for them.
+const RESETS_PER_HOUR: i64 = 5;
+
+impl App {
+    /// Takes a user's access away, with every session, or gives it back. Doing it twice changes nothing.
+    pub fn set_user_disabled(
+        &self,
+        actor: &Actor,
+        id: UserId,
+        disabled: bool,
+    ) -> Result<(), AppError> {
+        actor.require_staff()?;
+        if id == actor.user && disabled {
+            return Err(AppError::conflict(
+                "This is you: ask a colleague to take your access away.",
+            ));
+        }
+        let now = self.now();
+        self.db.write(|conn| {
+            let user = people::user(conn, id)?.ok_or(AppError::NotFound)?;
+            if disabled
+                && user.role == UserRole::Staff
+                && !user.disabled
+                && pages_people::count_able_staff(conn)? <= 1
+            {
+                return Err(AppError::conflict(
+                    "Nobody else of the staff could sign in any more.",
+                ));
+            }
+            if !pages_people::set_disabled(conn, id, disabled)? {
+                return Ok(());
+            }
+            let mut ended = 0;
+            if disabled {
+                ended = people::end_sessions(conn, id, None)?;
+                people::spoil_resets(conn, id, now)?;
+            }
+            let words = |disabled: bool| if disabled { "disabled" } else { "enabled" };
+            let after = if disabled {
+                format!("disabled, {ended} sessions ended")
+            } else {
+                "enabled".to_owned()
+            };
+            let object = format!("user {id}");
+            audit(
+                conn,
+                now,
+                actor.who(),
+                "user",
+                &object,
+                (words(!disabled), &after),
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Sends a user a link for a new password. Staff never see it.
+    pub fn send_password_reset(&self, actor: &Actor, id: UserId) -> Result<(), AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        let token = secrets::new_token()?;
+        self.db.write(|conn| {
+            let user = people::user(conn, id)?.ok_or(AppError::NotFound)?;
+            if user.disabled {
+                return Err(AppError::conflict(
+                    "This user is disabled. Enable them first.",
+                ));
+            }
+            if people::resets_since(conn, id, now.plus_s(-3600))? >= RESETS_PER_HOUR {
+                return Err(AppError::conflict(
+                    "They got several links within the hour. Wait, and look at their mail.",
+                ));
+            }
+            let until = now.plus_s(RESET_S);
+            let hash = secrets::hash(purpose::RESET, &token);
+            people::insert_reset(conn, &hash, id, now, until)?;
+            let mut facts = letters::facts_for(self, &user);
+            facts.until = letters::moment(until, &user.timezone);
+            facts.reset = ResetToken(token.clone());
+            letters::post(conn, now, MailKind::PasswordReset, &user.email, &facts)?;
+            let object = format!("user {id}");
+            audit(conn, now, actor.who(), "password.send", &object, ("", ""))?;
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,274 @@
+//! `/staff/audit`: who did what, to what, when and from where; filtered, page by page, as CSV; and whether the trail is whole.
+
+use std::sync::LazyLock;
+
+use actix_web::HttpResponse;
+use askama::Template;
+use chrono::{Days, NaiveDate};
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+
+use super::registrations::unformula;
+use super::{ROWS, csv_file, cut, query};
+use crate::app::App;
+use crate::app::trail::Trail;
+use crate::domain::ids::AuditId;
+use crate::domain::readiness;
+use crate::store::audit::{self, AuditEvent, TrailFilter};
+use crate::web::error::Fault;
+use crate::web::extract::{Query, Staff};
+use crate::web::members::Link;
+use crate::web::page::{self, Area, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::{Field, Input, Pager, Tag, Tone, When, Zone};
+
+const PATH: &str = "/staff/audit";
+/// Rows of one export.
+const CSV_ROWS: i64 = 100_000;
+/// Characters of a change that the list shows; the export has all.
+const SHOWN: usize = 300;
+
+#[derive(Debug, Template)]
+#[template(path = "staff/audit.html")]
+pub struct AuditPage {
+    pub page: Page,
+    pub fields: Vec<Field>,
+    pub csv_url: String,
+    pub rows: Vec<Row>,
+    pub pager: Pager,
+}
+
+#[derive(Debug)]
+pub struct Row {
+    pub at: When,
+    pub actor: String,
+    pub address: String,
+    pub action: String,
+    pub object: String,
+    pub url: Option<String>,
+    pub before: String,
+    pub after: String,
+}
+
+#[derive(Debug, Template)]
+#[template(path = "staff/audit_verify.html")]
+pub struct VerifyPage {
+    pub page: Page,
+    pub verdict: Tag,
+    pub words: String,
+    pub as_of: When,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Asked {
+    #[serde(default)]
+    actor: String,
+    #[serde(default)]
+    action: String,
+    #[serde(default)]
+    object: String,
+    /// Days in UTC, both with.
+    #[serde(default)]
+    from: String,
+    #[serde(default)]
+    to: String,
+    #[serde(default)]
+    before: String,
+}
+
+impl Asked {
+    fn filter(&self) -> Result<(TrailFilter, Option<AuditId>), Fault> {
+        let unknown = || {
+            Fault::BadRequest(
+                "The trail cannot be filtered so. Give days like 2026-11-22, or start from the list's own filters."
+                    .to_owned(),
+            )
+        };
+        let day = |text: &str| -> Result<Option<NaiveDate>, Fault> {
+            match text.trim() {
+                "" => Ok(None),
+                day => day.parse().map(Some).map_err(|_| unknown()),
+            }
+        };
+        let after = |day: NaiveDate| day.checked_add_days(Days::new(1)).unwrap_or(day);
+        let text = |of: &str| of.trim().chars().take(200).collect::<String>();
+        let before = match self.before.as_str() {
+            "" => None,
+            id => Some(AuditId(id.parse().map_err(|_| unknown())?)),
+        };
+        let filter = TrailFilter {
+            actor: text(&self.actor),
+            action: text(&self.action),
+            object: text(&self.object),
+            from: day(&self.from)?.map(readiness::begin),
+            to: day(&self.to)?.map(after).map(readiness::begin),
+        };
+        Ok((filter, before))
+    }
+
+    fn url(&self, path: &str, before: &str) -> String {
+        let trimmed = |text: &str| text.trim().to_owned();
+        let pairs = [
+            ("actor", trimmed(&self.actor)),
+            ("action", trimmed(&self.action)),
+            ("object", trimmed(&self.object)),
+            ("from", trimmed(&self.from)),
+            ("to", trimmed(&self.to)),
+            ("before", before.to_owned()),
+        ];
+        format!("{path}{}", query(&pairs))
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        let day = |name, label: &str, value: &str| {
+            Field::new(name, label, Input::Line("date")).value(value)
+        };
+        vec![
+            Field::text("actor", "Who").value(&self.actor),
+            Field::text("action", "What").value(&self.action),
+            Field::text("object", "To what, as “linode 17”").value(&self.object),
+            day("from", "From (UTC)", &self.from),
+            day("to", "To (UTC)", &self.to),
+        ]
+    }
+}
+
+/// `GET /staff/audit`
+pub async fn list(
+    portal: Portal,
+    staff: Staff,
+    asked: Query<Asked>,
+) -> Result<HttpResponse, Fault> {
+    let asked = asked.0;
+    let (filter, before) = asked.filter()?;
+    let limit = i64::try_from(ROWS).unwrap_or(100) + 1;
+    let rows = portal::read(&portal, move |conn| {
+        audit::list(conn, &filter, before, limit)
+    })
+    .await?;
+    let (rows, more) = cut(rows);
+    let page = staff.page(Area::Audit, "Audit trail");
+    let zone = page.zone();
+    page::html(&AuditPage {
+        fields: asked.fields(),
+        csv_url: asked.url("/staff/audit.csv", ""),
+        pager: Pager {
+            first: (!asked.before.is_empty()).then(|| asked.url(PATH, "")),
+            next: rows
+                .last()
+                .filter(|_| more)
+                .map(|last| asked.url(PATH, &last.id.to_string())),
+        },
+        rows: rows.into_iter().map(|row| view(row, zone)).collect(),
+        page,
+    })
+}
+
+fn view(row: AuditEvent, zone: Zone) -> Row {
+    Row {
+        at: zone.precise(row.at.utc()),
+        url: link(&row.object).map(|link| link.url),
+        actor: row.actor,
+        address: row.address,
+        action: row.action,
+        object: row.object,
+        before: shown(&row.before),
+        after: shown(&row.after),
+    }
+}
+
+fn shown(text: &str) -> String {
+    if text.chars().count() > SHOWN {
+        let start: String = text.chars().take(SHOWN).collect();
+        format!("{start}…")
+    } else {
+        text.to_owned()
+    }
+}
+
+/// The page of a thing that the trail names, where it has one.
+fn link(object: &str) -> Option<Link> {
+    let (kind, id) = object.split_once(' ')?;
+    let id: i64 = id.parse().ok()?;
+    let list = match kind {
+        "migration" => "migrations",
+        "host" => "hosts",
+        "job" => "jobs",
+        "user" => "members",
+        "mail" => "mail",
+        _ => return None,
+    };
+    Some(Link::new(format!("/staff/{list}/{id}"), object))
+}
+
+/// `GET /staff/audit.csv`: what the filters find, newest first, at most 100,000.
+pub async fn csv(
+    portal: Portal,
+    _staff: Staff,
+    asked: Query<Asked>,
+) -> Result<HttpResponse, Fault> {
+    let (filter, _) = asked.0.filter()?;
+    let rows = portal::read(&portal, move |conn| {
+        audit::list(conn, &filter, None, CSV_ROWS)
+    })
+    .await?;
+    let names = [
+        "id", "at_utc", "actor", "address", "action", "object", "before", "after", "hash",
+    ];
+    let rows = rows.into_iter().map(|row| {
+        [
+            row.id.to_string(),
+            row.at
+                .utc()
+                .to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
+            unformula(&row.actor),
+            unformula(&row.address),
+            unformula(&row.action),
+            unformula(&row.object),
+            unformula(&row.before),
+            unformula(&row.after),
+            row.hash,
+        ]
+    });
+    csv_file("audit.csv", &names, rows)
+}
+
+/// One walk at a time: it reads the whole trail.
+static WALK: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(1));
+
+/// `GET /staff/audit/verify`
+pub async fn verify(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
+    let Ok(_only) = WALK.try_acquire() else {
+        return Err(Fault::TooMany { retry_after_s: 30 });
+    };
+    let trail = portal::run(&portal, App::verify_audit).await?;
+    let (verdict, words) = match trail {
+        Trail::Whole { entries } => (
+            Tag::new("Whole", Tone::Good),
+            format!("{entries} entries, each of which follows from the one before it."),
+        ),
+        Trail::Broken {
+            entries_before,
+            entry,
+        } => (
+            Tag::new("Broken", Tone::Bad),
+            format!(
+                "After {entries_before} entries that are whole, entry {} of {} ({} by {}) does not follow: it was changed, or one before it was changed or taken away.",
+                entry.id, entry.at, entry.action, entry.actor
+            ),
+        ),
+        Trail::CutOff { entries } => (
+            Tag::new("Cut off", Tone::Bad),
+            format!("{entries} entries fit, but the last of those there once were is missing."),
+        ),
+    };
+    let page = staff
+        .page(Area::Audit, "Is the trail whole?")
+        .crumb("Audit trail", PATH);
+    page::html(&VerifyPage {
+        verdict,
+        words,
+        as_of: page.zone().precise(portal.now().utc()),
+        page,
+    })
+}

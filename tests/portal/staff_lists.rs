@@ -1,0 +1,202 @@
+//! Staff's lists of people, mail and the trail: found, paged, acted on, and hostile or careless use of them.
+
+use diesel::connection::SimpleConnection;
+use xenbeta::app::AppError;
+use xenbeta::domain::ids::{MailId, UserId};
+use xenbeta::store::db::{Db, StoreError};
+use xenbeta::store::outbox;
+
+use crate::both_databases;
+use crate::browser::{Browser, Reply, Site};
+use crate::support::TestApp;
+use crate::support::fleet::{MEMBER_EMAIL, PASSWORD, STAFF_EMAIL, WEB};
+
+const MIA: UserId = UserId(1);
+const SAM: UserId = UserId(3);
+
+impl TestApp {
+    fn sql(&self, sql: &str) {
+        self.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(sql)?));
+    }
+
+    /// Fails every mail that waits, for good.
+    fn fail_mails(&self) {
+        let now = self.now();
+        self.db
+            .write(|conn| {
+                for mail in outbox::take_due(conn, now, now.plus_s(60), 1000)? {
+                    outbox::mark_failed(conn, mail.id, "550 no such mailbox", None)?;
+                }
+                Ok::<_, StoreError>(())
+            })
+            .unwrap();
+    }
+}
+
+/// Every row's first cell, page after page.
+fn walk(browser: &mut Browser, path: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut page: Reply = browser.get(path);
+    loop {
+        assert_eq!(page.status, 200, "{}", page.text());
+        let rows = page.body.split("<th scope=\"row\"><a href=\"").skip(1);
+        found.extend(rows.map(|row| row.split('"').next().unwrap().to_owned()));
+        if !page.body.contains("rel=\"next\"") {
+            return found;
+        }
+        page = browser.get(&page.link("Next page"));
+    }
+}
+
+both_databases! {
+    fn people_are_found_and_paged(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let mut sql = String::new();
+        for n in 1..=230 {
+            let id = 1000 + n;
+            sql.push_str(&format!("INSERT INTO users (id, account_id, email, name, role, timezone, disabled, created_at) VALUES ({id}, 2, 'm{n:03}@example.org', 'Name {n}', 'member', 'UTC', {}, '2026-01-01T00:00:00.000000Z');", if n % 10 == 0 { "TRUE" } else { "FALSE" }));
+        }
+        app.sql(&sql);
+        let site = Site::serve(&app.app);
+        let mut staff = site.signed_in(STAFF_EMAIL);
+        let all = walk(&mut staff, "/staff/members");
+        assert_eq!(all.len(), 233);
+        assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), 233, "each once");
+        assert_eq!(walk(&mut staff, "/staff/members?show=disabled").len(), 23);
+        assert_eq!(walk(&mut staff, "/staff/members?show=staff").len(), 1);
+        staff.get("/staff/members?q=MIA").shows(&["mia@example.com", "Mia Ltd"]).hides(&["m001@"]);
+        assert_eq!(walk(&mut staff, "/staff/members?q=otto%20inc").len(), 231, "by account");
+        staff.get("/staff/members?q=100%25_").shows(&["There are none."]);
+        assert_eq!(staff.get("/staff/members?show=nobody").status, 400);
+    }
+
+    fn access_is_taken_away_and_given_back(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        app.register(&app.member(), &[WEB]).unwrap();
+        let site = Site::serve(&app.app);
+        let (mut staff, mut member) = (site.signed_in(STAFF_EMAIL), site.signed_in(MEMBER_EMAIL));
+        let list = staff.get("/staff/members");
+        let page = staff.get(&list.link(MEMBER_EMAIL));
+        page.shows(&["Mia Ltd", "Linodes: 3", "web", "uml1", "Waiting for review", "What mia@example.com did"]);
+        let question = staff.get(&page.link("Disable…"));
+        question.shows(&["Every session ends at once", "Their Linodes run on"]);
+        let button = "Disable mia@example.com";
+        let reply = staff.submit(&question, button, &[]);
+        staff.follow(&reply).shows(&["mia@example.com is disabled.", "Disabled", "Enable…"]);
+        assert_eq!(staff.submit(&question, button, &[]).status, 303, "twice is once");
+        assert_eq!(member.get("/members/").status, 303, "signed out");
+        let mut again = site.visitor();
+        let login = again.get("/login");
+        assert_eq!(again.submit(&login, "Sign in", &[("email", MEMBER_EMAIL), ("password", PASSWORD)]).status, 422);
+        assert!(matches!(app.send_password_reset(&app.staff(), MIA), Err(AppError::Conflict(_))));
+        let question = staff.get("/staff/members/1/enable");
+        assert_eq!(staff.submit(&question, "Enable mia@example.com", &[]).status, 303);
+        site.signed_in(MEMBER_EMAIL).get("/members/").shows(&["web"]);
+        // Nobody locks the staff out.
+        staff.get("/staff/members/3").hides(&["Disable…"]);
+        assert!(matches!(app.set_user_disabled(&app.staff(), SAM, true), Err(AppError::Conflict(_))));
+        assert!(matches!(app.set_user_disabled(&app.member(), UserId(2), true), Err(AppError::Forbidden)));
+        assert!(matches!(app.set_user_disabled(&app.staff(), UserId(99), true), Err(AppError::NotFound)));
+        let trail = staff.get("/staff/audit?object=user%201");
+        trail.shows(&["disabled, 1 sessions ended", "enabled", STAFF_EMAIL]);
+    }
+
+    fn a_reset_is_sent_and_staff_never_see_its_link(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let site = Site::serve(&app.app);
+        let mut staff = site.signed_in(STAFF_EMAIL);
+        let page = staff.get("/staff/members/1");
+        let question = staff.get(&page.link("Send a link for a new password…"));
+        let reply = staff.submit(&question, "Send mia@example.com a link for a new password", &[]);
+        staff.follow(&reply).shows(&["on its way", "Last link for a new password"]);
+        let list = staff.get("/staff/mail?q=MIA@");
+        list.shows(&["Set a new password", "Waiting"]);
+        let mail = staff.get(&list.link("Set a new password"));
+        mail.shows(&["shown to nobody else"]);
+        assert!(!mail.body.contains("/password/reset/") && !list.body.contains("/password/reset/"));
+        let kept: String = app.in_db(|conn: &mut Db| Ok(outbox::mail(conn, MailId(1))?.unwrap().text_body));
+        assert!(kept.contains("/password/reset/"), "it is there to be sent");
+        for _ in 0..4 {
+            app.send_password_reset(&app.staff(), MIA).unwrap();
+        }
+        assert!(matches!(app.send_password_reset(&app.staff(), MIA), Err(AppError::Conflict(_))), "five an hour");
+        // Failed, it has nothing left that could be sent.
+        app.fail_mails();
+        let failed = staff.get(&mail.path);
+        failed.shows(&["Failed", "550 no such mailbox"]).hides(&["Send it again"]);
+        let token = failed.token();
+        let reply = staff.post(&format!("{}/retry", mail.path), &[("csrf".to_owned(), token)]);
+        assert_eq!(reply.status, 409);
+        reply.says(&["Its link for a new password has ended"]);
+    }
+
+    fn failed_mail_is_sent_again(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        app.register(&app.member(), &[WEB]).unwrap();
+        let row = app.in_db(|conn| xenbeta::store::registrations::newest_of(conn, WEB)).unwrap();
+        app.approve(&app.staff(), &[row.id]).unwrap();
+        app.fail_mails();
+        let site = Site::serve(&app.app);
+        let mut staff = site.signed_in(STAFF_EMAIL);
+        let list = staff.get("/staff/mail?state=failed");
+        list.shows(&["web: registered", "web: registration", "550 no such mailbox"]);
+        let one = staff.get(&list.link("web: registered for the Xen Public Beta"));
+        one.shows(&["Hello Mia"]);
+        let reply = staff.submit(&one, "Send it again", &[]);
+        staff.follow(&reply).shows(&["It is sent again.", "Waiting"]);
+        assert_eq!(staff.submit(&one, "Send it again", &[]).status, 303, "twice is once");
+        let all = staff.submit(&list, "Send all failed mail again", &[]);
+        staff.follow(&all).shows(&["1 mail is sent again."]);
+        let all = staff.submit(&list, "Send all failed mail again", &[]);
+        staff.follow(&all).shows(&["Nothing is left"]);
+        assert_eq!(app.in_db(outbox::counts), [("pending".to_owned(), 2)]);
+        assert!(matches!(app.retry_mails(&app.member(), ""), Err(AppError::Forbidden)));
+        staff.get("/staff/mail?q=nobody").shows(&["There is none."]);
+        assert_eq!(staff.get("/staff/mail?state=lost").status, 400);
+        assert_eq!(staff.get("/staff/mail/999").status, 404);
+    }
+
+    fn the_trail_is_filtered_paged_and_checked(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        for n in 0..120 {
+            let body = if n % 2 == 0 { "One <b>text</b>" } else { "=cmd|' /C calc'!A0" };
+            let seen = app.in_db(|conn| xenbeta::store::programme::text(conn, xenbeta::domain::words::TextSection::Bugs)).map(|it| it.changed_at);
+            app.set_text(&app.staff(), xenbeta::domain::words::TextSection::Bugs, body, seen).unwrap();
+        }
+        app.register(&app.member(), &[WEB]).unwrap();
+        let site = Site::serve(&app.app);
+        let mut staff = site.signed_in(STAFF_EMAIL);
+        let page = staff.get("/staff/audit?action=programme.text");
+        page.shows(&["programme text bugs", "One <b>text</b>"]).hides(&["linode 101"]);
+        assert!(!page.body.contains("<b>text"));
+        let next = staff.get(&page.link("Next page"));
+        assert_eq!(next.body.matches("<td>programme.text</td>").count(), 20);
+        staff.get("/staff/audit?actor=mia@example.com").shows(&["linode 101", "register"]).hides(&["programme.text"]);
+        staff.get("/staff/audit?to=2026-01-01").shows(&["There is nothing."]);
+        let today = app.now().utc().date_naive();
+        staff.get(&format!("/staff/audit?from={today}&to={today}&object=linode%20101")).shows(&["register"]);
+        assert_eq!(staff.get("/staff/audit?from=yesterday").status, 400);
+        let csv = staff.get("/staff/audit.csv?action=programme.text").body;
+        assert_eq!(csv.lines().count(), 121);
+        assert!(csv.contains(",'=cmd"), "no formula for a spreadsheet");
+        staff.get("/staff/audit/verify").shows(&["Whole", "entries"]);
+        app.sql("UPDATE audit_events SET after = 'nothing' WHERE id = 5");
+        staff.get("/staff/audit/verify").shows(&["Broken", "entry 5"]);
+        assert_eq!(site.signed_in(MEMBER_EMAIL).get("/staff/audit").status, 404);
+    }
+
+    fn hosts_are_paged(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let mut sql = String::new();
+        for n in 1..=205 {
+            sql.push_str(&format!("INSERT INTO hosts (id, name, platform, role, state, memory_mb, disk_mb, created_at) VALUES ({}, 'h{n:03}', 'xen', 'beta', 'enabled', 1, 1, '2026-01-01T00:00:00.000000Z');", 100 + n));
+        }
+        app.sql(&sql);
+        let site = Site::serve(&app.app);
+        let mut staff = site.signed_in(STAFF_EMAIL);
+        let all = walk(&mut staff, "/staff/hosts");
+        assert_eq!(all.len(), 209);
+        assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), 209, "each once");
+        staff.get("/staff/hosts?silent=yes").shows(&["There are none."]);
+    }
+}
