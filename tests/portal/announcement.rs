@@ -21,6 +21,9 @@ both_databases! {
         assert_eq!(visitor.cookies.len(), 0, "reading leaves no cookie");
         assert_eq!(page.link("Sign in to take part"), "/login?next=/members/xenbeta");
         let mut member = site.signed_in(MEMBER_EMAIL);
+        let size = crate::pages::gzip(&page.body);
+        println!("the announcement: {size} bytes of gzip");
+        assert!(size <= 6 * 1024, "{size} bytes of gzip");
         let mine = member.get("/");
         assert_eq!(mine.shows(&["Register your Linodes"]).link("Register your Linodes"), "/members/xenbeta");
         assert_eq!(mine.headers["cache-control"], "no-store", "it has the member's name on it");

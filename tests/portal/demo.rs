@@ -208,7 +208,7 @@ fn it_comes_up_ends_and_comes_up_again() {
     let waiting = demo
         .database()
         .read(|conn| registrations::count(conn, RegistrationState::Requested));
-    assert_eq!(waiting.unwrap(), 33);
+    assert_eq!(waiting.unwrap(), 31);
     let token = secrets::hash(purpose::API, first["member"]["token"].as_str().unwrap());
     let known = demo.database().read(|conn| {
         use diesel::prelude::*;
@@ -248,7 +248,7 @@ fn it_comes_up_ends_and_comes_up_again() {
     let waiting = demo
         .database()
         .read(|conn| registrations::count(conn, RegistrationState::Requested));
-    assert_eq!(waiting.unwrap(), 33, "nobody registers twice");
+    assert_eq!(waiting.unwrap(), 31, "nobody registers twice");
 
     // Killed, it leaves agents and guests; the next one finds them and takes over.
     let mut killed = demo.child.take().unwrap();

@@ -10,6 +10,7 @@ use xenbeta::wire::Task;
 
 use crate::both_databases;
 use crate::browser::Site;
+use crate::pages::gzip;
 use crate::support::TestApp;
 use crate::support::fleet::{MEMBER_EMAIL, STAFF_EMAIL, UML1, WEB, XEN1, XEN2};
 use crate::support::hand::now_click;
@@ -263,6 +264,11 @@ both_databases! {
             page = staff.get(&page.link("Next page"));
         }
         assert_eq!(seen.len(), 1050);
+        for path in ["/staff/graduation", "/staff/graduation?after=5200", "/staff/graduation/offer?show=goes", "/staff/audit", "/staff/registrations?state=all"] {
+            let size = gzip(&staff.get(path).body);
+            println!("{path}: {size} bytes of gzip");
+            assert!(size <= 14 * 1024, "{path}: {size} bytes of gzip");
+        }
         let question = staff.get("/staff/graduation/offer?show=goes");
         question.shows(&["Offer 1000 places", "50 more are left", "And 900 more."]);
         let begun = std::time::Instant::now();

@@ -351,7 +351,7 @@ fn many_registrations(app: &TestApp) {
         .unwrap();
 }
 
-fn gzip(text: &str) -> usize {
+pub fn gzip(text: &str) -> usize {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
     encoder.write_all(text.as_bytes()).unwrap();
     encoder.finish().unwrap().len()

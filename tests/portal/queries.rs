@@ -79,6 +79,17 @@ fn fifty_more(app: &TestApp) {
              INSERT INTO jobs (host_id, linode_id, migration_id, kind, state, epoch, run_after, entered_at) VALUES (1, 101, {id}, 'warm_copy', 'failed', 1, {at}, {at});",
             if n % 2 == 0 { "requested" } else { "approved" },
         ));
+        // Of the beta, and of what staff's other lists show.
+        let beta = 6000 + n;
+        sql.push_str(&format!(
+            "INSERT INTO users (id, account_id, email, name, role, timezone, disabled, created_at) VALUES ({beta}, 1, 'u{n}@example.org', 'U', 'member', 'UTC', FALSE, {at});
+             INSERT INTO linodes (id, account_id, label, plan_id, host_id, epoch, fetched, status, status_at, mac, created_at) VALUES ({beta}, 1, 'beta-{n}', 1, 3, 2, TRUE, 'running', {at}, 'fe:fd:00:05:00:{n:02x}', {at});
+             INSERT INTO disks (id, linode_id, label, size_mb, filesystem, created_at) VALUES ({beta}, {beta}, 'root', 64, 'ext4', {at});
+             INSERT INTO registrations (id, linode_id, account_id, requested_by, state, requested_at) VALUES ({beta}, {beta}, 1, 1, 'approved', {at});
+             INSERT INTO migrations (id, kind, linode_id, account_id, registration_id, source_host_id, destination_host_id, state, epoch, offered_at, expires_at, started_at) VALUES ({beta}, 'beta', {beta}, 1, {beta}, 1, 3, 'confirmed', 1, {at}, {at}, {at});
+             INSERT INTO outbox (kind, recipient, subject, text_body, html_body, state, next_at, created_at) VALUES ('approved', 'u{n}@example.org', 's', 't', 'h', 'sent', {at}, {at});
+             INSERT INTO audit_events (at, actor, address, action, object, before, after, hash) VALUES ({at}, 'x', '', 'y', 'linode {beta}', '', '', 'h{n}');",
+        ));
     }
     app.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(&sql)?));
 }
@@ -107,12 +118,22 @@ both_databases! {
             "/staff/hosts/1",
             "/staff/migrations",
             "/staff/jobs",
+            "/staff/graduation",
+            "/staff/graduation.csv",
+            "/staff/readiness",
+            "/staff/programme",
+            "/staff/programme/end",
+            "/staff/members",
+            "/staff/members/1",
+            "/staff/mail",
+            "/staff/audit",
+            "/",
         ];
         let mut few = pages(&mut member, &members);
         few.extend(pages(&mut staff, &staffs));
         fifty_more(&app);
         let mut many = pages(&mut member, &members);
-        many.extend(pages(&mut staff, &staffs.map(|path| if path.ends_with("count=1") { "/staff/registrations/review?do=configure&state=all&all=yes&count=51" } else { path })));
+        many.extend(pages(&mut staff, &staffs.map(|path| if path.ends_with("count=1") { "/staff/registrations/review?do=configure&state=all&all=yes&count=101" } else { path })));
         for ((path, few), (_, many)) in few.into_iter().zip(many) {
             println!("{path}: {few} statements, with fifty more of everything {many}");
             assert_eq!(few, many, "{path}");

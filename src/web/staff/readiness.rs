@@ -6,18 +6,25 @@ use askama::Template;
 use super::{Counted, csv_file};
 use crate::app::AppError;
 use crate::app::agents::SILENT_S;
+use crate::domain::fairness::{Verdict, verdict};
 use crate::domain::readiness::{self, Counts, Down, Move, Week};
 use crate::domain::words::{JobState, MigrationKind};
+use crate::store::fairness::{self, Summary};
 use crate::store::readiness as rows;
-use crate::store::{graduation, jobs};
+use crate::store::usage_pack::DAY_STEP;
+use crate::store::{graduation, jobs, pages_members};
 use crate::web::error::Fault;
 use crate::web::extract::Staff;
+use crate::web::members::Link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::{When, units};
+use crate::web::ui::{Tag, Tone, When, units};
 
 /// How far back the figures go.
 const WEEKS: i64 = 52;
+/// Fairness is told for so many days, and for so many hosts, the worst first; the fairness page has them all.
+const FAIR_DAYS: i64 = 7;
+const FAIR_HOSTS: usize = 20;
 /// The chart's height and the width of a week in it.
 const HEIGHT: u32 = 120;
 const STEP: u32 = 12;
@@ -28,9 +35,20 @@ pub struct ReadinessPage {
     pub page: Page,
     pub kinds: Vec<KindRow>,
     pub reliability: Vec<Counted>,
+    pub fairness: Vec<FairRow>,
     pub weeks: Vec<WeekRow>,
     pub chart: Option<Chart>,
     pub as_of: When,
+}
+
+/// How a host divided its CPU lately.
+#[derive(Debug)]
+pub struct FairRow {
+    pub link: Link,
+    pub verdict: Tag,
+    pub contended: String,
+    pub jain: String,
+    pub least: String,
 }
 
 /// What became of the moves of one kind.
@@ -74,6 +92,7 @@ struct Facts {
     failed_jobs: i64,
     silent: i64,
     ready: i64,
+    fairness: Vec<(Summary, String)>,
 }
 
 async fn facts(portal: &Portal) -> Result<Facts, Fault> {
@@ -81,6 +100,12 @@ async fn facts(portal: &Portal) -> Result<Facts, Fault> {
         let now = app.now();
         let since = readiness::begin(readiness::monday(now.plus_days(-7 * WEEKS)));
         app.db.read(|conn| {
+            let until = now.utc().timestamp();
+            let lately = (until - FAIR_DAYS * 86_400, until);
+            let summaries = fairness::summaries(conn, DAY_STEP, lately)?;
+            let hosts = summaries.iter().map(|of| of.host_id).collect();
+            let names = pages_members::host_names(conn, hosts)?;
+            let name = |of: &Summary| names.get(&of.host_id).cloned().unwrap_or_default();
             let failed = |(state, count)| (state == JobState::Failed).then_some(count);
             Ok::<_, AppError>(Facts {
                 moves: rows::moves(conn, since)?,
@@ -90,6 +115,10 @@ async fn facts(portal: &Portal) -> Result<Facts, Fault> {
                     .unwrap_or(0),
                 silent: rows::silent_hosts(conn, now.plus_s(-SILENT_S))?,
                 ready: graduation::count_ready(conn)?,
+                fairness: summaries
+                    .into_iter()
+                    .map(|of| (of.clone(), name(&of)))
+                    .collect(),
             })
         })
     })
@@ -112,6 +141,40 @@ fn kind_row(name: &'static str, kind: MigrationKind, moves: &[Move]) -> KindRow 
         worst: seconds(down, |down| down.worst_s),
         counts,
     }
+}
+
+/// The worst first.
+fn fair_rows(of: &[(Summary, String)]) -> Vec<FairRow> {
+    let judged = |of: &Summary| {
+        let contended = u64::try_from(of.contended_ms).unwrap_or(0);
+        verdict(contended, of.jain(), of.least())
+    };
+    let mut rows: Vec<(Verdict, &Summary, &String)> = of
+        .iter()
+        .map(|(summary, name)| (judged(summary), summary, name))
+        .collect();
+    rows.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.2.cmp(b.2)));
+    rows.into_iter()
+        .take(FAIR_HOSTS)
+        .map(|(verdict, of, name)| {
+            let tone = match verdict {
+                Verdict::TooLittle => Tone::Plain,
+                Verdict::Fair => Tone::Good,
+                Verdict::Uneven => Tone::Warn,
+                Verdict::Unfair => Tone::Bad,
+            };
+            FairRow {
+                link: Link::new(
+                    format!("/staff/hosts/{}/fairness", of.host_id),
+                    name.clone(),
+                ),
+                verdict: Tag::new(verdict.word(), tone),
+                contended: units::span(of.contended_ms / 1000),
+                jain: format!("{:.2}", of.jain()),
+                least: format!("{:.0} %", of.least() * 100.0),
+            }
+        })
+        .collect()
 }
 
 fn week_row(week: &Week) -> WeekRow {
@@ -197,6 +260,7 @@ pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
                 false,
             ),
         ],
+        fairness: fair_rows(&facts.fairness),
         chart: chart(&weeks),
         weeks: weeks.iter().rev().map(week_row).collect(),
         as_of: page.zone().precise(now.utc()),

@@ -16,6 +16,7 @@ use xenbeta::store::people::{self, NewApiToken};
 use xenbeta::store::{hosts, programme};
 
 use super::account::{Account, Accounts, MEMBER, OTHER, STAFF};
+use super::history;
 use crate::Failure;
 
 const SAMPLE: &str = include_str!("../../../../packaging/fleet.example.json");
@@ -24,7 +25,7 @@ const SAMPLE: &str = include_str!("../../../../packaging/fleet.example.json");
 const CAP_MB_S: i32 = 6;
 /// A started Linode is watched this long: enough to see one fall over.
 const WATCH_S: i32 = 3;
-const DAY_S: i64 = 86_400;
+pub const DAY_S: i64 = 86_400;
 
 /// The demo's own doings in the audit trail.
 pub const DEMO: Who<'static> = Who {
@@ -57,6 +58,7 @@ pub fn put_in(app: &App, accounts: &Accounts) -> Result<(), Failure> {
         then.add_staff(DEMO, STAFF, "Sam Staff", &FirstPassword::Given(password))?;
     }
     let mut file: Value = serde_json::from_str(SAMPLE)?;
+    history::move_early(&mut file);
     for account in [&accounts.member, &accounts.other] {
         set_password(app, &mut file, account)?;
     }
@@ -112,6 +114,7 @@ pub fn set_up(app: &App) -> Result<(), Failure> {
     app.db.write(|conn| {
         let mut row = programme::get(conn, now)?;
         row.watch_s = WATCH_S;
+        row.opens_at = Some(now.plus_s(-28 * DAY_S));
         row.irc_url = "https://irc.example.net/xenbeta".to_owned();
         row.forum_url = "https://forum.example.net/xenbeta".to_owned();
         programme::set(conn, &row)
@@ -120,7 +123,7 @@ pub fn set_up(app: &App) -> Result<(), Failure> {
     for host in app.db.read(hosts::all)? {
         app.set_host_limits(&staff, host.id, host.slots, Some(CAP_MB_S))?;
     }
-    Ok(())
+    history::write(app)
 }
 
 /// Everybody but the two members one signs in as has registered, some days ago.
@@ -134,7 +137,12 @@ pub fn register_others(app: &App, fleet: &Fleet) -> Result<(), Failure> {
             continue;
         }
         let who = actor(app, user.email.as_str())?;
-        let linodes: Vec<LinodeId> = account.linodes.iter().map(|it| LinodeId(it.id)).collect();
+        let linodes: Vec<LinodeId> = account
+            .linodes
+            .iter()
+            .filter(|it| !history::is_early(it.id))
+            .map(|it| LinodeId(it.id))
+            .collect();
         let many = ago(app, seconds).register(&who, &linodes)?;
         if let Some((linode, why)) = many.refused.first() {
             return Err(format!("Linode {linode} could not be registered: {why}").into());

@@ -8,6 +8,7 @@ mod account;
 mod bring_up;
 mod fleet;
 mod folder;
+mod history;
 mod hosts;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
