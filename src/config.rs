@@ -179,6 +179,7 @@ impl Config {
             settings: Arc::new(Settings {
                 base_url: self.base_url(),
                 programme_name: self.programme_name.clone(),
+                mail_from: self.mail_from(),
                 ..Settings::default()
             }),
             hasher: Arc::new(Hasher::new().map_err(|error| fault(&error))?),
@@ -228,23 +229,23 @@ impl Config {
         })
     }
 
-    /// The part of the sender's address after the `@`, for Message-IDs.
-    #[must_use]
-    pub fn mail_domain(&self) -> String {
+    /// The sender's bare address; of a portal that sends no mail, one that does not exist.
+    fn mail_from(&self) -> String {
         let from = match &self.mail {
             Mail::None => "",
             Mail::Folder { from, .. } | Mail::Smtp { from, .. } => from.as_str(),
         };
-        let domain = from
-            .rsplit('@')
-            .next()
-            .unwrap_or("")
-            .trim_end_matches('>')
-            .trim();
-        if domain.is_empty() {
-            "localhost".to_owned()
-        } else {
-            domain.to_owned()
+        let bare = from.rsplit('<').next().unwrap_or("");
+        match bare.trim_end_matches('>').trim() {
+            bare if bare.contains('@') && !bare.ends_with('@') => bare.to_owned(),
+            _ => "portal@localhost".to_owned(),
         }
+    }
+
+    /// The part of the sender's address after the `@`, for Message-IDs.
+    #[must_use]
+    pub fn mail_domain(&self) -> String {
+        let from = self.mail_from();
+        from.rsplit('@').next().unwrap_or("localhost").to_owned()
     }
 }

@@ -86,6 +86,12 @@ pub fn apply(
     for effect in &transition.effects {
         work.carry_out(id, *effect)?;
     }
+    if let (MigrationState::Queued, MigrationState::Cancelled) = (before.state, transition.state)
+        && before.not_before.is_some_and(|at| at > now)
+    {
+        let why = "The whole migration was cancelled, and its offer has ended.";
+        letters::post_unscheduled(app, work.conn, now, &before, why, None)?;
+    }
     // A slot may have become free, or a migration may want one.
     if transition.state != before.state {
         wake_on_commit(work.conn, Wake::Reconcile)?;

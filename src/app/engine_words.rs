@@ -7,6 +7,7 @@ use crate::domain::words::MigrationState;
 pub fn words(event: Event, to: &Transition) -> String {
     match (event, to.step) {
         (Event::Click, _) => "Asked for with one click.",
+        (Event::Unschedule, _) => "The chosen time was given up; the offer stands.",
         (Event::Retry, _) => "Tried again; what was copied is kept.",
         (Event::Expire, _) => "The offer expired.",
         (Event::Cancel, _) if to.state == MigrationState::Cancelled => "Cancelled.",

@@ -2,12 +2,14 @@
 
 use super::{App, AppError};
 use crate::domain::migration::Letter;
+use crate::domain::notices;
 use crate::domain::time::Time;
 use crate::domain::words::{MailKind, MigrationKind, ProgrammeState};
-use crate::mail::{self, Facts};
+use crate::mail::{self, Appointment, Facts};
 use crate::store::db::Db;
 use crate::store::fleet::Linode;
-use crate::store::migrations::Migration;
+use crate::store::migrations::{self, Change, Migration};
+use crate::store::notices as choices;
 use crate::store::outbox::{self, NewMail};
 use crate::store::people::{self, User};
 use crate::store::{fleet, hosts, programme};
@@ -32,6 +34,7 @@ pub fn facts_for(app: &App, user: &User) -> Facts {
     }
 }
 
+/// Posts a mail, unless its reader has switched this kind off.
 pub fn post(
     conn: &mut Db,
     now: Time,
@@ -39,6 +42,22 @@ pub fn post(
     to: &str,
     facts: &Facts,
 ) -> Result<(), AppError> {
+    post_with(conn, now, kind, to, facts, None)
+}
+
+/// As [`post`], with a calendar file.
+pub fn post_with(
+    conn: &mut Db,
+    now: Time,
+    kind: MailKind,
+    to: &str,
+    facts: &Facts,
+    calendar: Option<&str>,
+) -> Result<(), AppError> {
+    let can_be_muted = notices::group(kind).is_some();
+    if can_be_muted && choices::is_muted(conn, to, kind)? {
+        return Ok(());
+    }
     let rendered = mail::render(kind, facts)
         .map_err(|error| AppError::Fault(format!("mail {kind}: {error}")))?;
     outbox::insert(
@@ -52,6 +71,7 @@ pub fn post(
             state: "pending",
             next_at: now,
             created_at: now,
+            calendar,
         },
     )?;
     Ok(())
@@ -65,6 +85,48 @@ pub struct About<'a> {
     pub when: Option<Time>,
     pub until: Option<Time>,
     pub migration: Option<&'a Migration>,
+    pub chosen: Option<Chosen>,
+}
+
+/// A time that its member chose, for their calendar.
+#[derive(Debug, Clone, Copy)]
+pub struct Chosen {
+    pub at: Time,
+    /// Of the calendar file; higher than in all before.
+    pub sequence: i32,
+    pub cancelled: bool,
+}
+
+/// The calendar file for one of its readers.
+fn calendar(
+    app: &App,
+    now: Time,
+    user: &User,
+    facts: &Facts,
+    about: &About<'_>,
+) -> Option<String> {
+    let (chosen, migration) = about.chosen.zip(about.migration)?;
+    let host = app.settings.base_url.split("://").nth(1).unwrap_or("");
+    Some(mail::calendar_file(&Appointment {
+        uid: format!(
+            "migration-{}-{}@{host}",
+            migration.id,
+            migration.offered_at.utc().timestamp()
+        ),
+        sequence: chosen.sequence,
+        stamp: now.utc(),
+        starts: chosen.at.utc(),
+        zone: &user.timezone,
+        summary: format!("{} migrates to {}", facts.linode, facts.to_host),
+        description: format!(
+            "{} migrates from {} to {} on {}. It starts by itself, and you need not be there.",
+            facts.linode, facts.from_host, facts.to_host, facts.when
+        ),
+        url: facts.migration_link(),
+        organizer: &app.settings.mail_from,
+        attendee: &user.email,
+        cancelled: chosen.cancelled,
+    }))
 }
 
 /// Posts a mail about a Linode to everyone of its account.
@@ -110,9 +172,54 @@ pub fn post_to_account(
         facts.downtime = downtime
             .map(|(end, start)| format!("about {} seconds", end.seconds_since(start)))
             .unwrap_or_default();
-        post(conn, now, kind, &user.email, &facts)?;
+        let calendar = calendar(app, now, &user, &facts, about);
+        post_with(conn, now, kind, &user.email, &facts, calendar.as_deref())?;
     }
     Ok(())
+}
+
+/// Tells that the time chosen for a migration, as it was in `before`, is given up. `reason`: what happens instead;
+/// `stands`: until when the offer can still be used.
+pub fn post_unscheduled(
+    app: &App,
+    conn: &mut Db,
+    now: Time,
+    before: &Migration,
+    reason: &str,
+    stands: Option<Time>,
+) -> Result<(), AppError> {
+    let Some((linode, at)) = fleet::linode(conn, before.linode_id)?.zip(before.not_before) else {
+        return Ok(());
+    };
+    let about = About {
+        reason,
+        when: Some(at),
+        until: stands,
+        migration: Some(before),
+        chosen: Some(next_file(conn, before, at, true)?),
+        ..About::default()
+    };
+    post_to_account(app, conn, now, MailKind::Unscheduled, &linode, &about)
+}
+
+/// Takes the next number for a calendar file about this migration.
+fn next_file(
+    conn: &mut Db,
+    migration: &Migration,
+    at: Time,
+    cancelled: bool,
+) -> Result<Chosen, AppError> {
+    let sequence = migration.calendar_seq;
+    let change = Change {
+        calendar_seq: Some(sequence.saturating_add(1)),
+        ..Change::default()
+    };
+    migrations::note(conn, migration.id, &change)?;
+    Ok(Chosen {
+        at,
+        sequence,
+        cancelled,
+    })
 }
 
 /// The mail that a transition of a migration asks for.
@@ -134,6 +241,10 @@ pub fn post_letter(
     let kind = match letter {
         Letter::Scheduled => {
             about.when = migration.not_before;
+            about.chosen = match migration.not_before {
+                Some(at) => Some(next_file(conn, migration, at, false)?),
+                None => None,
+            };
             MailKind::Scheduled
         }
         Letter::Started => MailKind::Started,

@@ -2,9 +2,10 @@
 //! taking back of a switch-over that the new host has not heard of.
 
 use super::engine::{self, Given};
-use super::{Actor, App, AppError, audit, profiles};
+use super::{Actor, App, AppError, audit, leisure, profiles};
 use crate::domain::ids::{JobId, LinodeId, MigrationId};
 use crate::domain::migration::{Event, Letter, Refused};
+use crate::domain::move_times::{Limits, time_reminder};
 use crate::domain::names::StopLimit;
 use crate::domain::programme::Deed;
 use crate::domain::time::Time;
@@ -46,11 +47,14 @@ impl App {
         }
         self.db.write(|conn| {
             let linode = fleet::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let limits = leisure::locked_limits(conn, click.at)?;
             let row = newest(conn, linode.id)?.ok_or_else(no_offer)?;
             // Of two clicks at once the second sees what the first did.
             let row = rows::locked(conn, row.id)?.ok_or_else(no_offer)?;
             match row.state {
-                MigrationState::Queued => return self.reschedule(conn, now, actor, &row, click.at),
+                MigrationState::Queued => {
+                    return self.reschedule(conn, now, actor, &row, &limits, click.at);
+                }
                 MigrationState::Preparing | MigrationState::Copying | MigrationState::Switching => {
                     return Ok(row);
                 }
@@ -62,13 +66,7 @@ impl App {
             still_permitted(conn, &row)?;
             let programme = programme::get(conn, now)?;
             super::programme::allows(&programme, now, Deed::Start(row.kind))?;
-            if click.at.is_some_and(|at| at > row.expires_at) {
-                let message = "Choose a time before the offer ends".to_owned();
-                return Err(AppError::Invalid {
-                    field: "at",
-                    message,
-                });
-            }
+            leisure::may_begin(conn, now, actor, &row, &limits, click.at)?;
             if !click.accept_kernels && needs_acceptance(conn, &row)? {
                 return Err(AppError::Invalid {
                     field: "accept_kernels",
@@ -77,6 +75,7 @@ impl App {
             }
             let change = Change {
                 not_before: Some(click.at),
+                remind_at: Some(click.at.and_then(|at| time_reminder(at, now))),
                 kernels_accepted: Some(click.accept_kernels),
                 stop_limit_s: Some(click.stop_limit.0),
                 ..Change::default()
@@ -107,16 +106,20 @@ impl App {
         now: Time,
         actor: &Actor,
         row: &Migration,
+        limits: &Limits,
         at: Option<Time>,
     ) -> Result<Migration, AppError> {
-        if row.not_before == at || row.not_before.is_none() {
+        // One whose time has come waits for its place, as one that was clicked now does.
+        if row.not_before == at || row.not_before.is_none_or(|before| before <= now) {
             return Ok(row.clone());
         }
+        leisure::may_begin(conn, now, actor, row, limits, at)?;
         rows::note(
             conn,
             row.id,
             &Change {
                 not_before: Some(at),
+                remind_at: Some(at.and_then(|at| time_reminder(at, now))),
                 ..Change::default()
             },
         )?;
@@ -124,7 +127,15 @@ impl App {
         let changed = rows::migration(conn, row.id)?.ok_or(AppError::NotFound)?;
         if at.is_some() {
             super::letters::post_letter(self, conn, now, &changed, Letter::Scheduled)?;
+        } else {
+            let why = "It begins now instead, as soon as there is a place for it.";
+            super::letters::post_unscheduled(self, conn, now, row, why, None)?;
         }
+        let text_of = |at: Option<Time>| match at {
+            Some(at) => format!("The time was changed to {at}."),
+            None => "The time was changed to now.".to_owned(),
+        };
+        rows::insert_event(conn, row.id, now, (row.state, row.step), &text_of(at))?;
         let object = format!("migration {}", row.id);
         let text = |at: Option<Time>| at.map_or_else(|| "now".to_owned(), |at| at.to_string());
         audit(
@@ -192,7 +203,10 @@ impl App {
                 (Event::WayBack, _) if row.way_back_until.is_none_or(|until| until <= now) => {
                     return Err(AppError::conflict("The time for the way back is over."));
                 }
-                (Event::Retry, _) => still_permitted(conn, &row)?,
+                (Event::Retry, _) => {
+                    still_permitted(conn, &row)?;
+                    leisure::may_retry(conn, now, actor)?;
+                }
                 _ => {}
             }
             match engine::apply(self, conn, now, actor.who(), id, event, &Given::default())? {

@@ -19,8 +19,12 @@ pub mod fleet_lines;
 pub mod graduation;
 pub mod hosts;
 pub mod import;
+pub mod leisure;
 pub mod letters;
+pub mod linode_parts;
 pub mod migrations;
+pub mod move_times;
+pub mod notices;
 pub mod offers;
 pub mod orders;
 pub mod outbox;
@@ -29,14 +33,17 @@ pub mod password;
 pub mod people;
 pub mod polls;
 pub mod power;
+pub mod profile_set;
 pub mod profiles;
 pub mod programme;
 pub mod reconcile;
+mod reminders;
 pub mod registrations;
 pub mod secrets;
 pub mod sign_in;
 pub mod staff;
 pub mod texts;
+pub mod tokens;
 pub mod trail;
 pub mod usage;
 pub mod usage_roll;
@@ -69,6 +76,8 @@ pub struct Settings {
     /// Scheme and authority of the pages, for links in mails; no trailing slash.
     pub base_url: String,
     pub programme_name: String,
+    /// The bare address that mail comes from; the organizer in calendar files.
+    pub mail_from: String,
     /// A session ends after this long without a request, and after `session_s` in any case.
     pub session_idle_s: i64,
     pub session_s: i64,
@@ -79,6 +88,7 @@ impl Default for Settings {
         Self {
             base_url: "http://127.0.0.1:8080".to_owned(),
             programme_name: "Xen Public Beta".to_owned(),
+            mail_from: "portal@localhost".to_owned(),
             session_idle_s: 12 * 3600,
             session_s: 14 * 86_400,
         }

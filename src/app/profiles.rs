@@ -96,7 +96,7 @@ fn before_text(row: &ConfigProfile) -> String {
     format!("{change:?}")
 }
 
-fn invalid(field: &'static str, message: impl Into<String>) -> AppError {
+pub(super) fn invalid(field: &'static str, message: impl Into<String>) -> AppError {
     AppError::Invalid {
         field,
         message: message.into(),
@@ -104,7 +104,7 @@ fn invalid(field: &'static str, message: impl Into<String>) -> AppError {
 }
 
 /// What both hosts have agreed on must not change under them.
-fn not_moving(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
+pub(super) fn not_moving(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
     let moving = migrations::of_linode(conn, linode)?.iter().any(|row| {
         matches!(
             row.state,
@@ -124,7 +124,7 @@ fn not_moving(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
 
 /// A move that was asked for without a change of a kernel's family must not come to need one. Called after the change;
 /// the error takes it back with the transaction.
-fn as_agreed(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
+pub(super) fn as_agreed(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
     for row in migrations::of_linode(conn, linode)? {
         let asked_for = matches!(row.state, MigrationState::Queued | MigrationState::Failed)
             && row.kind != MigrationKind::Return;
@@ -138,7 +138,7 @@ fn as_agreed(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
     Ok(())
 }
 
-fn check(
+pub(super) fn check(
     conn: &mut Db,
     linode: &Linode,
     before: &ConfigProfile,

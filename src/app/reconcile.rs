@@ -12,12 +12,14 @@ use crate::domain::words::{HostState, JobState, LinodeStatus};
 use crate::store::db::{lock_scheduler, wake_on_commit};
 use crate::store::jobs::{self, End, MAX_ATTEMPTS};
 use crate::store::wake::Wake;
-use crate::store::{fleet, hosts, migrations, people, programme};
+use crate::store::{fleet, hosts, migrations, people, programme, tokens};
 
 /// Rows of each kind that one round looks at; the next round goes on.
-const BATCH: i64 = 200;
+pub(super) const BATCH: i64 = 200;
 /// Failed sign-ins are kept this long.
 const FAILURES_KEPT_S: i64 = 30 * 86_400;
+/// And revoked tokens, so that the form that made one makes no other.
+const REVOKED_KEPT_S: i64 = 30 * 86_400;
 
 /// What one round did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +30,7 @@ pub struct Round {
     pub closed: usize,
     /// Registrations that the end of the beta closed.
     pub ended: usize,
+    pub reminded: usize,
 }
 
 impl App {
@@ -38,6 +41,7 @@ impl App {
             expired: self.expire_offers()?,
             closed: self.close_way_backs()?,
             ended: self.close_after_the_end()?,
+            reminded: self.remind()?,
             admitted: self.admit_queued()?,
         })
     }
@@ -160,6 +164,7 @@ impl App {
         self.db.write(|conn| {
             people::drop_expired_sessions(conn, now)?;
             people::drop_sign_in_failures(conn, now.plus_s(-FAILURES_KEPT_S))?;
+            tokens::drop_revoked(conn, now.plus_s(-REVOKED_KEPT_S))?;
             Ok(())
         })
     }

@@ -4,7 +4,9 @@ use super::secrets::{self, purpose};
 use super::{Actor, App, AppError, Who, audit, letters};
 use crate::domain::ids::SessionId;
 use crate::domain::names::{Email, NewPassword, PersonName};
+use crate::domain::time::Time;
 use crate::domain::words::MailKind;
+use crate::store::db::Db;
 use crate::store::people::{self, NewSession, Session, User};
 
 /// Failed sign-ins within [`WINDOW_S`] after which one has to wait: for one e-mail from one address, and for one address
@@ -195,6 +197,7 @@ impl App {
             people::set_password(conn, visitor.user.id, &hash)?;
             people::spoil_resets(conn, visitor.user.id, now)?;
             people::end_sessions(conn, visitor.user.id, Some(visitor.session.id))?;
+            self.tell_password_changed(conn, now, &visitor.user)?;
             let object = format!("user {}", visitor.user.id);
             audit(
                 conn,
@@ -206,6 +209,13 @@ impl App {
             )
             .map_err(AppError::from)
         })
+    }
+
+    /// A notice that always goes: whoever did not do it themselves must hear of it.
+    fn tell_password_changed(&self, conn: &mut Db, now: Time, user: &User) -> Result<(), AppError> {
+        let mut facts = letters::facts_for(self, user);
+        facts.when = letters::moment(now, &user.timezone);
+        letters::post(conn, now, MailKind::PasswordChanged, &user.email, &facts)
     }
 
     /// Name and time zone.
@@ -298,6 +308,9 @@ impl App {
             people::set_password(conn, user, &hash)?;
             people::spoil_resets(conn, user, now)?;
             people::end_sessions(conn, user, None)?;
+            if let Some(owner) = people::user(conn, user)? {
+                self.tell_password_changed(conn, now, &owner)?;
+            }
             let object = format!("user {user}");
             let who = Who {
                 name: &object,

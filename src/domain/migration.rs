@@ -87,6 +87,8 @@ impl Step {
 pub enum Event {
     /// The one click (now, or at a time: then the row's `not_before` holds it back).
     Click,
+    /// The member gives up the time they chose, while the offer still stands (the application checks that).
+    Unschedule,
     /// The scheduler found a slot for it.
     Admit,
     /// The offer's time is over.
@@ -221,6 +223,8 @@ fn offered(event: Event) -> Decision {
         Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
             Err(Refused::Late)
         }
+        // The second of two: the first gave the time up.
+        Event::Unschedule => Err(Refused::Already),
         Event::Admit
         | Event::RollBackUnfetched
         | Event::Retry
@@ -234,6 +238,7 @@ fn offered(event: Event) -> Decision {
 fn queued(event: Event) -> Decision {
     match event {
         Event::Click | Event::Retry => Err(Refused::Already),
+        Event::Unschedule => to(State::Offered, None, []),
         Event::Admit => run(Step::PreflightSource, [Effect::Mail(Letter::Started)]),
         // A retry may have copies at the destination; a first run has none, and then this finds nothing to do.
         Event::Cancel => to(
@@ -283,6 +288,7 @@ fn at_work(state: State, step: Step, event: Event) -> Decision {
             _ => Err(Refused::NotNow),
         },
         Event::Expire
+        | Event::Unschedule
         | Event::Confirm
         | Event::WayBack
         | Event::WayBackSucceeded
@@ -354,6 +360,7 @@ fn finished(event: Event) -> Decision {
             Err(Refused::Late)
         }
         Event::Expire
+        | Event::Unschedule
         | Event::RollBackUnfetched
         | Event::WayBackSucceeded
         | Event::WayBackFailed => Err(Refused::NotNow),
@@ -369,7 +376,7 @@ fn returning(event: Event) -> Decision {
         Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
             Err(Refused::Late)
         }
-        Event::Expire | Event::RollBackUnfetched | Event::Confirm => Err(Refused::NotNow),
+        Event::Expire | Event::Unschedule | Event::RollBackUnfetched | Event::Confirm => Err(Refused::NotNow),
     }
 }
 
@@ -381,6 +388,7 @@ fn failed(event: Event) -> Decision {
             Err(Refused::Late)
         }
         Event::Admit
+        | Event::Unschedule
         | Event::Expire
         | Event::RollBackUnfetched
         | Event::Confirm
@@ -400,6 +408,7 @@ fn ended(state: State, event: Event) -> Decision {
             Err(Refused::Late)
         }
         Event::Click
+        | Event::Unschedule
         | Event::Admit
         | Event::Expire
         | Event::Cancel
@@ -453,6 +462,7 @@ mod tests {
     fn events() -> Vec<Event> {
         let mut events = vec![
             Event::Click,
+            Event::Unschedule,
             Event::Admit,
             Event::Expire,
             Event::Cancel,

@@ -4,8 +4,13 @@
 pub mod fairness;
 pub mod graduation;
 pub mod ids;
+#[cfg(feature = "portal")]
+pub mod local_time;
 pub mod migration;
+#[cfg(feature = "portal")]
+pub mod move_times;
 pub mod names;
+pub mod notices;
 pub mod placement;
 pub mod programme;
 pub mod readiness;

@@ -85,6 +85,39 @@ impl HostName {
     }
 }
 
+/// What an address's reverse lookup says: a host name with a domain, lower-cased, without the dot at its end; empty for
+/// none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReverseName(String);
+
+impl ReverseName {
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let text = text.trim().to_ascii_lowercase();
+        let text = text.strip_suffix('.').unwrap_or(&text);
+        let part = |part: &str| {
+            (1..=63).contains(&part.len())
+                && part.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
+                && !part.starts_with('-')
+                && !part.ends_with('-')
+        };
+        let whole = text.len() <= 253
+            && text.contains('.')
+            && text.split('.').all(part)
+            // 192.0.2.1 is no name.
+            && !text.bytes().all(|c| c.is_ascii_digit() || c == b'.');
+        if text.is_empty() || whole {
+            Ok(Self(text.to_owned()))
+        } else {
+            invalid("Enter a host name like web.example.com, or nothing")
+        }
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// An e-mail address, lower-cased; only its outer form is checked (a mail is what proves it).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Email(String);

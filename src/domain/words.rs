@@ -21,6 +21,10 @@ words! {
     pub enum UserRole { Member = "member", Staff = "staff" }
 }
 words! {
+    /// What an API token is good for.
+    pub enum TokenScope { ReadOnly = "read_only", ReadWrite = "read_write" }
+}
+words! {
     pub enum IpKind { Public = "public", Private = "private" }
 }
 words! {
@@ -92,6 +96,8 @@ words! {
         OfferExpired = "offer_expired", Scheduled = "scheduled", Started = "started", Finished = "finished",
         Failed = "failed", Returned = "returned", Confirmed = "confirmed", PasswordReset = "password_reset",
         GraduationReady = "graduation_ready", Graduated = "graduated", BetaEnded = "beta_ended",
+        Unscheduled = "unscheduled", TimeReminder = "time_reminder", OfferReminder = "offer_reminder",
+        PasswordChanged = "password_changed", TokenMade = "token_made",
     }
 }
 words! {

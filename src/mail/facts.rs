@@ -31,6 +31,8 @@ pub struct Facts {
     /// Why, in words a member can use; may have several lines.
     pub reason: String,
     pub reset: ResetToken,
+    /// Can its reader switch this kind of mail off? The renderer says so.
+    pub optional: bool,
 }
 
 /// The secret part of a password reset link.
@@ -79,6 +81,17 @@ impl Facts {
         )
     }
 
+    /// Where one chooses which mails one gets.
+    #[must_use]
+    pub fn choices_link(&self) -> String {
+        format!("{}/members/accounts#notifications", self.base_url)
+    }
+
+    #[must_use]
+    pub fn account_link(&self) -> String {
+        format!("{}/members/accounts", self.base_url)
+    }
+
     #[must_use]
     pub fn reset_link(&self) -> String {
         format!("{}/password/reset/{}", self.base_url, self.reset.0)
@@ -112,6 +125,7 @@ impl Facts {
             downtime: one_line(&self.downtime),
             reason: paragraph(&self.reason),
             reset: ResetToken(one_line(&self.reset.0)),
+            optional: self.optional,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A [`Message`] as the bytes that travel, with headers checked once more on the way.
 
-use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
+use lettre::message::header::{ContentDisposition, ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 
 use super::clean::fits_header;
@@ -39,13 +39,37 @@ pub(super) fn build(from: &Mailbox, message: &Message) -> Result<lettre::Message
             HeaderName::new_from_ascii_str("Auto-Submitted"),
             "auto-generated".to_owned(),
         ))
-        .multipart(
-            MultiPart::alternative()
-                .boundary(boundary(message))
-                .singlepart(part(ContentType::TEXT_PLAIN, &message.text))
-                .singlepart(part(ContentType::TEXT_HTML, &message.html)),
-        )
+        .multipart(body(message)?)
         .map_err(|e| SendError::Permanent(e.to_string()))
+}
+
+/// Text and HTML; with a calendar file, both and then the file.
+fn body(message: &Message) -> Result<MultiPart, SendError> {
+    let readable = MultiPart::alternative()
+        .boundary(boundary(message, ""))
+        .singlepart(part(ContentType::TEXT_PLAIN, &message.text))
+        .singlepart(part(ContentType::TEXT_HTML, &message.html));
+    let Some(calendar) = &message.calendar else {
+        return Ok(readable);
+    };
+    // The method stands in the file too; mail programs look here first.
+    let method = if calendar.contains("METHOD:CANCEL") {
+        "CANCEL"
+    } else {
+        "REQUEST"
+    };
+    let kind = format!("text/calendar; charset=utf-8; method={method}; name=migration.ics");
+    let kind = ContentType::parse(&kind).map_err(|e| SendError::Permanent(e.to_string()))?;
+    let file = SinglePart::builder()
+        .header(kind)
+        .header(ContentDisposition::attachment("migration.ics"))
+        // Byte for byte: its lines end in CR LF wherever it is read.
+        .header(ContentTransferEncoding::Base64)
+        .body(calendar.clone());
+    Ok(MultiPart::mixed()
+        .boundary(boundary(message, "m"))
+        .multipart(readable)
+        .singlepart(file))
 }
 
 /// Always quoted-printable: readable in a file, safe on every server, and a long link survives.
@@ -56,13 +80,13 @@ fn part(kind: ContentType, body: &str) -> SinglePart {
         .body(body.to_owned())
 }
 
-/// Unique to the message. `=_` can not occur in quoted-printable text, so no body holds its own boundary.
-fn boundary(message: &Message) -> String {
+/// Unique to the message, and to the `level` of its parts. `=_` can not occur in quoted-printable text, so no body holds its own boundary.
+fn boundary(message: &Message, level: &str) -> String {
     let id: String = message
         .message_id
         .chars()
         .filter(|c| c.is_ascii_alphanumeric() || *c == '.')
         .take(50)
         .collect();
-    format!("=_{id}_=")
+    format!("=_{level}{id}_=")
 }

@@ -4,6 +4,7 @@
 //! transaction and stores the result in the outbox; the mailer makes a [`Message`] of the row and hands it to a [`Transport`].
 //! Rendering early means that a row says exactly what its reader gets, and that sending can not fail over a template.
 
+mod calendar;
 mod clean;
 mod facts;
 mod folder;
@@ -17,6 +18,7 @@ mod wrap;
 #[cfg(test)]
 mod tests;
 
+pub use calendar::{Appointment, file as calendar_file};
 pub use clean::one_line;
 pub use facts::{Facts, ResetToken};
 pub use folder::FolderTransport;
@@ -42,9 +44,17 @@ pub struct Message {
     pub message_id: String,
     /// When the mail was written, which may be long before it is sent.
     pub date: DateTime<Utc>,
+    /// A calendar file that goes with it.
+    pub calendar: Option<String>,
 }
 
 impl Message {
+    /// With a calendar file.
+    #[must_use]
+    pub fn with_calendar(self, calendar: Option<String>) -> Self {
+        Self { calendar, ..self }
+    }
+
     /// The mail of an outbox row. `domain` is the part of the sender's address after the `@`; it must not change while
     /// rows wait, or a repetition would carry another Message-ID.
     #[must_use]
@@ -68,6 +78,7 @@ impl Message {
             html,
             message_id,
             date,
+            calendar: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use crate::domain::notices;
 use crate::domain::words::MailKind;
 
 use super::clean::one_line;
@@ -53,6 +54,11 @@ templates! {
     GraduationReadyText "mail/graduation_ready.txt", GraduationReadyHtml "mail/graduation_ready.html";
     GraduatedText "mail/graduated.txt", GraduatedHtml "mail/graduated.html";
     BetaEndedText "mail/beta_ended.txt", BetaEndedHtml "mail/beta_ended.html";
+    UnscheduledText "mail/unscheduled.txt", UnscheduledHtml "mail/unscheduled.html";
+    TimeReminderText "mail/time_reminder.txt", TimeReminderHtml "mail/time_reminder.html";
+    OfferReminderText "mail/offer_reminder.txt", OfferReminderHtml "mail/offer_reminder.html";
+    PasswordChangedText "mail/password_changed.txt", PasswordChangedHtml "mail/password_changed.html";
+    TokenMadeText "mail/token_made.txt", TokenMadeHtml "mail/token_made.html";
 }
 
 /// Renders a mail.
@@ -60,7 +66,10 @@ templates! {
 /// # Errors
 /// Only if a template's formatting fails, which none of them does on its own.
 pub fn render(kind: MailKind, facts: &Facts) -> Result<Rendered, askama::Error> {
-    let f = &facts.cleaned();
+    let f = &Facts {
+        optional: notices::group(kind).is_some(),
+        ..facts.cleaned()
+    };
     let subject = one_line(&subject(kind, f));
     let s = subject.as_str();
     macro_rules! both {
@@ -84,6 +93,11 @@ pub fn render(kind: MailKind, facts: &Facts) -> Result<Rendered, askama::Error> 
         MailKind::GraduationReady => both!(GraduationReadyText, GraduationReadyHtml),
         MailKind::Graduated => both!(GraduatedText, GraduatedHtml),
         MailKind::BetaEnded => both!(BetaEndedText, BetaEndedHtml),
+        MailKind::Unscheduled => both!(UnscheduledText, UnscheduledHtml),
+        MailKind::TimeReminder => both!(TimeReminderText, TimeReminderHtml),
+        MailKind::OfferReminder => both!(OfferReminderText, OfferReminderHtml),
+        MailKind::PasswordChanged => both!(PasswordChangedText, PasswordChangedHtml),
+        MailKind::TokenMade => both!(TokenMadeText, TokenMadeHtml),
     };
     Ok(Rendered {
         text: wrap(&text),
@@ -111,5 +125,10 @@ fn subject(kind: MailKind, f: &Facts) -> String {
         MailKind::GraduationReady => format!("{linode}: ready to graduate from the {programme}"),
         MailKind::Graduated => format!("{linode}: graduated from the {programme}"),
         MailKind::BetaEnded => format!("{linode}: the {programme} has ended"),
+        MailKind::Unscheduled => format!("{linode}: the time for its migration is cancelled"),
+        MailKind::TimeReminder => format!("{linode}: migrates on {}", f.when),
+        MailKind::OfferReminder => format!("{linode}: the offer to migrate ends soon"),
+        MailKind::PasswordChanged => "Your password was changed".to_owned(),
+        MailKind::TokenMade => "An API token was made for your account".to_owned(),
     }
 }

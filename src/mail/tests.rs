@@ -32,12 +32,14 @@ fn facts(kind: MailKind) -> Facts {
             MailKind::Declined => {
                 "Its plan is not part of the beta yet.\nPlease register again in January.".into()
             }
+            MailKind::TokenMade => "backups (may read)".into(),
             MailKind::Failed => {
                 "The new host ran out of space while the disk \"data\" was copied.".into()
             }
             _ => String::new(),
         },
         reset: ResetToken("3b1f0c".into()),
+        optional: false,
     }
 }
 

@@ -386,3 +386,48 @@ pub fn change_profile(
         .execute(conn)?;
     Ok(())
 }
+
+#[derive(Debug, Insertable)]
+#[diesel(table_name = config_profiles)]
+pub struct NewProfile<'a> {
+    pub linode_id: LinodeId,
+    pub label: &'a str,
+    pub kernel_id: &'a str,
+    /// JSON: device name → disk id.
+    pub devices: &'a str,
+    pub root_device: &'a str,
+    pub read_only_root: bool,
+    pub run_level: RunLevel,
+    pub ram_limit_mb: i64,
+    pub vcpus: i32,
+    pub comments: &'a str,
+    /// JSON: list of helper words.
+    pub helpers: &'a str,
+}
+
+pub fn insert_profile(conn: &mut Db, new: &NewProfile<'_>) -> Result<ConfigId, StoreError> {
+    Ok(diesel::insert_into(config_profiles::table)
+        .values(new)
+        .returning(config_profiles::id)
+        .get_result(conn)?)
+}
+
+pub fn delete_profile(conn: &mut Db, id: ConfigId) -> Result<(), StoreError> {
+    diesel::delete(config_profiles::table.find(id)).execute(conn)?;
+    Ok(())
+}
+
+/// Fails with a duplicate if the Linode has a disk of this label.
+pub fn rename_disk(conn: &mut Db, id: DiskId, label: &str) -> Result<(), StoreError> {
+    diesel::update(disks::table.find(id))
+        .set(disks::label.eq(label))
+        .execute(conn)?;
+    Ok(())
+}
+
+pub fn set_rdns(conn: &mut Db, id: IpId, name: &str) -> Result<(), StoreError> {
+    diesel::update(ips::table.find(id))
+        .set(ips::rdns.eq(name))
+        .execute(conn)?;
+    Ok(())
+}

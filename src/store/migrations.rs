@@ -9,6 +9,7 @@ use crate::domain::ids::{
     AccountId, DiskId, HostId, LinodeId, MigrationId, RegistrationId, UserId,
 };
 use crate::domain::migration::Step;
+use crate::domain::move_times;
 use crate::domain::placement::Link;
 use crate::domain::time::Time;
 use crate::domain::words::{MigrationKind, MigrationState};
@@ -57,6 +58,10 @@ pub struct Migration {
     /// JSON list of `domain::translate::Profile`, before and after the commit.
     pub profiles_before: Option<String>,
     pub profiles_after: Option<String>,
+    /// When its member is to be reminded next.
+    pub remind_at: Option<Time>,
+    /// The SEQUENCE of the next calendar file about its chosen time.
+    pub calendar_seq: i32,
 }
 
 #[derive(Debug, Insertable)]
@@ -81,10 +86,13 @@ pub struct NewMigration {
     pub stop_limit_s: i32,
 }
 
-/// Fails with a duplicate if the Linode has a live migration.
+/// Fails with a duplicate if the Linode has a live migration. The member of an offer is reminded of its end.
 pub fn insert(conn: &mut Db, new: &NewMigration) -> Result<Migration, StoreError> {
+    let remind_at = (new.state == MigrationState::Offered)
+        .then(|| move_times::offer_reminder(new.expires_at, new.offered_at))
+        .flatten();
     Ok(diesel::insert_into(migrations::table)
-        .values(new)
+        .values((new, migrations::remind_at.eq(remind_at)))
         .returning(columns::<Migration>())
         .get_result(conn)?)
 }
@@ -156,6 +164,8 @@ pub struct Change {
     pub warm_passes: Option<i32>,
     pub profiles_before: Option<String>,
     pub profiles_after: Option<String>,
+    pub remind_at: Option<Option<Time>>,
+    pub calendar_seq: Option<i32>,
 }
 
 /// Stores a transition; `false` if the row is no longer in the state and step it was read in.

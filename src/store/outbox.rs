@@ -26,6 +26,8 @@ pub struct Mail {
     pub last_error: String,
     pub created_at: Time,
     pub sent_at: Option<Time>,
+    /// The text of a calendar file that goes with it.
+    pub calendar: Option<String>,
 }
 
 #[derive(Insertable)]
@@ -39,6 +41,7 @@ pub struct NewMail<'a> {
     pub state: &'a str,
     pub next_at: Time,
     pub created_at: Time,
+    pub calendar: Option<&'a str>,
 }
 
 pub fn insert(conn: &mut Db, mail: &NewMail<'_>) -> Result<MailId, StoreError> {

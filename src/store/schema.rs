@@ -266,6 +266,8 @@ diesel::table! {
         warm_passes -> Integer,
         profiles_before -> Nullable<Text>,
         profiles_after -> Nullable<Text>,
+        remind_at -> Nullable<Utc>,
+        calendar_seq -> Integer,
     }
 }
 
@@ -355,6 +357,9 @@ diesel::table! {
         created_at -> Utc,
         used_at -> Nullable<Utc>,
         expires_at -> Nullable<Utc>,
+        prefix -> Text,
+        form -> Nullable<Text>,
+        revoked_at -> Nullable<Utc>,
     }
 }
 
@@ -400,6 +405,7 @@ diesel::table! {
         last_error -> Text,
         created_at -> Utc,
         sent_at -> Nullable<Utc>,
+        calendar -> Nullable<Text>,
     }
 }
 
@@ -430,6 +436,33 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    move_times (id) {
+        id -> BigInt,
+        timezone -> Text,
+        per_hour -> Nullable<Integer>,
+        changed_at -> Utc,
+    }
+}
+
+diesel::table! {
+    quiet_hours (weekday) {
+        weekday -> Integer,
+        begins -> Integer,
+        ends -> Integer,
+    }
+}
+
+diesel::table! {
+    muted_mails (user_id, kind) {
+        user_id -> BigInt,
+        kind -> Text,
+    }
+}
+
 diesel::joinable!(users -> accounts (account_id));
 diesel::joinable!(linodes -> accounts (account_id));
 diesel::joinable!(linodes -> plans (plan_id));
@@ -452,6 +485,7 @@ diesel::joinable!(jobs -> migrations (migration_id));
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(api_tokens -> users (user_id));
 diesel::joinable!(password_resets -> users (user_id));
+diesel::joinable!(muted_mails -> users (user_id));
 diesel::joinable!(enrolment_tokens -> hosts (host_id));
 diesel::allow_tables_to_appear_in_same_query!(
     accounts,
@@ -473,6 +507,9 @@ diesel::allow_tables_to_appear_in_same_query!(
     jobs,
     sessions,
     api_tokens,
+    muted_mails,
+    move_times,
+    quiet_hours,
     password_resets,
     sign_in_failures,
     outbox,

@@ -21,7 +21,8 @@ use crate::domain::text::Word;
 use crate::domain::time::Time;
 use crate::domain::words::{
     HostRole, HostState, IpKind, JobKind, JobState, KernelFamily, LinodeStatus, MigrationKind,
-    MigrationState, Platform, ProgrammeState, RegistrationState, RunLevel, TextSection, UserRole,
+    MigrationState, Platform, ProgrammeState, RegistrationState, RunLevel, TextSection, TokenScope,
+    UserRole,
 };
 
 /// TIMESTAMPTZ on PostgreSQL; on SQLite text of fixed width, so that the order of text is the order of time.
@@ -193,6 +194,7 @@ words!(
     HostState,
     KernelFamily,
     UserRole,
+    TokenScope,
     IpKind,
     RunLevel,
     LinodeStatus,

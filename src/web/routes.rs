@@ -82,6 +82,14 @@ pub fn configure(surface: &mut ServiceConfig) {
             post().to(migration::way_back),
         )
         .route(
+            "/members/migrations/{id}/unschedule",
+            get().to(migration::ask_unschedule),
+        )
+        .route(
+            "/members/migrations/{id}/unschedule",
+            post().to(migration::unschedule),
+        )
+        .route(
             "/members/migrations/{id}/retry",
             post().to(migration::retry),
         )
@@ -188,6 +196,8 @@ pub fn configure(surface: &mut ServiceConfig) {
         .route("/staff/audit", get().to(staff::audit::list))
         .route("/staff/audit.csv", get().to(staff::audit::csv))
         .route("/staff/audit/verify", get().to(staff::audit::verify))
+        .route("/staff/programme/times", get().to(staff::times::show))
+        .route("/staff/programme/times", post().to(staff::times::save))
         .route("/staff/jobs", get().to(staff::jobs::list))
         .route("/staff/jobs/{id}", get().to(staff::jobs::show))
         .route("/staff/jobs/{id}/retry", post().to(staff::jobs::retry));

@@ -68,4 +68,5 @@ fn message(mail: Mail, domain: &str) -> Message {
         html: mail.html_body,
     };
     Message::of_row(mail.id, domain, mail.recipient, mail.created_at.utc(), what)
+        .with_calendar(mail.calendar)
 }

@@ -411,6 +411,16 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
     ("GET", "/members/migrations/{id}/events", [303, 0, 404, 404]),
     (
         "GET",
+        "/members/migrations/{id}/unschedule",
+        [303, 409, 404, 404],
+    ),
+    (
+        "POST",
+        "/members/migrations/{id}/unschedule",
+        [303, 409, 404, 404],
+    ),
+    (
+        "GET",
         "/members/migrations/{id}/cancel",
         [303, 200, 404, 404],
     ),

@@ -15,6 +15,7 @@ pub mod programme;
 pub mod readiness;
 pub mod registrations;
 pub mod texts;
+pub mod times;
 
 use crate::web::ui::Tag;
 

@@ -41,6 +41,17 @@ impl Problems {
             .ok()
     }
 
+    /// The same, said beside another field.
+    #[must_use]
+    pub fn renamed(mut self, from: &str, to: &'static str) -> Self {
+        for problem in &mut self.0 {
+            if problem.field == from {
+                problem.field = to;
+            }
+        }
+        self
+    }
+
     #[must_use]
     pub fn list(&self) -> &[Problem] {
         &self.0

@@ -10,4 +10,4 @@ pub mod units;
 pub use field::{Choice, Field, Input, Problem, Problems};
 pub use pager::Pager;
 pub use tag::{Tag, Tone};
-pub use time::{When, Zone};
+pub use time::{When, ZONES, Zone};

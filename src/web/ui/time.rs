@@ -2,8 +2,42 @@
 
 use askama::Template;
 use askama::filters::HtmlSafe;
-use chrono::{DateTime, NaiveDateTime, TimeZone, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 use chrono_tz::Tz;
+
+/// Zones to suggest; any IANA name may be typed.
+pub const ZONES: [&str; 30] = [
+    "UTC",
+    "Africa/Cairo",
+    "Africa/Johannesburg",
+    "Africa/Lagos",
+    "America/Chicago",
+    "America/Denver",
+    "America/Halifax",
+    "America/Los_Angeles",
+    "America/Mexico_City",
+    "America/New_York",
+    "America/Phoenix",
+    "America/Sao_Paulo",
+    "America/Toronto",
+    "Asia/Dubai",
+    "Asia/Hong_Kong",
+    "Asia/Jakarta",
+    "Asia/Karachi",
+    "Asia/Kolkata",
+    "Asia/Seoul",
+    "Asia/Shanghai",
+    "Asia/Singapore",
+    "Asia/Tokyo",
+    "Australia/Sydney",
+    "Europe/Berlin",
+    "Europe/Istanbul",
+    "Europe/London",
+    "Europe/Madrid",
+    "Europe/Moscow",
+    "Europe/Paris",
+    "Pacific/Auckland",
+];
 
 /// The reader's time zone, by its IANA name. An unknown name reads as UTC: a page must not fail over a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,19 +113,25 @@ impl Zone {
             .to_string()
     }
 
-    /// The instant of a `datetime-local` field. Of two instants with one local time (clocks going back) the earlier;
-    /// `None` for no date, or one that the clocks skip.
+    /// What stands in a `datetime-local` field, as the clocks of the zone would show it; `None` for no date.
     #[must_use]
-    pub fn parse_field(self, text: &str) -> Option<DateTime<Utc>> {
+    pub fn local(self, text: &str) -> Option<NaiveDateTime> {
         let text = text.trim();
-        let local = NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M")
+        NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M")
             .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S"))
             .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M"))
-            .ok()?;
+            .ok()
+    }
+
+    /// `CEST`: what the zone calls its time then.
+    #[must_use]
+    pub fn abbreviation(self, at: DateTime<Utc>) -> String {
+        at.with_timezone(&self.0).format("%Z").to_string()
+    }
+
+    #[must_use]
+    pub fn tz(self) -> Tz {
         self.0
-            .from_local_datetime(&local)
-            .earliest()
-            .map(|at| at.with_timezone(&Utc))
     }
 }
 
@@ -112,6 +152,7 @@ impl HtmlSafe for When {}
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use chrono::TimeZone;
 
     #[test]
     fn times_stand_in_the_readers_zone() {
@@ -127,15 +168,19 @@ mod tests {
             "1 Jul 2026, 22:30 UTC"
         );
         assert_eq!(
-            berlin.parse_field("2026-07-02T00:30"),
-            Some(Utc.with_ymd_and_hms(2026, 7, 1, 22, 30, 0).unwrap())
+            berlin.local(" 2026-07-02T00:30 ").unwrap().to_string(),
+            "2026-07-02 00:30:00"
         );
-        assert_eq!(
-            berlin.parse_field("2026-03-29T02:30"),
-            None,
-            "the clocks skip it"
-        );
-        assert_eq!(berlin.parse_field("tomorrow"), None);
+        assert_eq!(berlin.local("tomorrow"), None);
+        assert_eq!(berlin.local("2026-02-30T10:00"), None);
+        assert_eq!(berlin.abbreviation(at), "CEST");
         assert_eq!(berlin.field(at), "2026-07-02T00:30");
+    }
+
+    #[test]
+    fn suggested_zones_exist() {
+        for zone in ZONES {
+            assert_eq!(Zone::named(zone).name(), zone);
+        }
     }
 }

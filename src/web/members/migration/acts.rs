@@ -11,7 +11,7 @@ use crate::web::extract::{Form, Member, Nothing, Path};
 use crate::web::page::{self, ConfirmPage};
 use crate::web::portal::{self, Portal};
 
-fn at_migration(fault: Fault, id: i64) -> Fault {
+pub(super) fn at_migration(fault: Fault, id: i64) -> Fault {
     match fault {
         Fault::Conflict { message, .. } => Fault::conflict_at(
             message,

@@ -1,8 +1,10 @@
 //! `/members/migrations/{id}`: progress and log while it runs; then the receipt, what to check, the way back, confirm.
-//! Rule of the room: the page here, what changes on it in [`live`], what is done from it in [`acts`].
+//! Rule of the room: the page here, what changes on it in [`live`], what is done from it in [`acts`] and
+//! [`unschedule`].
 
 mod acts;
 mod live;
+mod unschedule;
 
 use actix_web::HttpResponse;
 use askama::Template;
@@ -23,6 +25,7 @@ use crate::web::portal::{self, Portal};
 use crate::web::ui::{Tag, Tone, When, Zone, units};
 
 pub use acts::{ask_cancel, ask_confirm, ask_way_back, cancel, confirm, retry, way_back};
+pub use unschedule::{ask_unschedule, unschedule};
 pub use live::{Live, is_at_work, is_moving, step_words};
 
 #[derive(Debug, Template)]

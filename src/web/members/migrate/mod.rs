@@ -1,17 +1,19 @@
 //! `/members/linodes/{id}/migrate`: what moves, what changes, what stays, and the one click.
+//! Rule of the room: the page here, what is typed into it in [`form`].
+
+mod form;
 
 use std::collections::BTreeMap;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use askama::Template;
-use serde::Deserialize;
 
 use super::linode::helper_name;
 use super::platform_name;
-use crate::app::migrations::Click;
+use crate::app::leisure::{self, Choices};
+use crate::app::move_times::quiet_words;
 use crate::domain::ids::{LinodeId, MigrationId};
-use crate::domain::names::StopLimit;
 use crate::domain::text::Word;
 use crate::domain::time::Time;
 use crate::domain::translate::{self, Kernel, Line, Part, Target};
@@ -21,10 +23,12 @@ use crate::store::migrations::Migration;
 use crate::store::pages_members::{self, LinodeDetail};
 use crate::store::{fleet, hosts, programme};
 use crate::web::error::Fault;
-use crate::web::extract::{Form, FormData, Member, Path};
+use crate::web::extract::{Form, Member, Path};
 use crate::web::page::{self, Area, Flash, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::{Choice, Field, Input, Problems, When, Zone, units};
+use crate::web::ui::{Field, Input, Problems, When, Zone, units};
+
+use form::{MigrateForm, TimeFields, Typed};
 
 #[derive(Debug, Template)]
 #[template(path = "members/migrate.html")]
@@ -44,10 +48,34 @@ pub struct MigratePage {
     pub obstacles: Vec<String>,
     pub downtime: String,
     pub way_back_days: i32,
-    pub when: Field,
-    pub at: Field,
+    pub time: TimeFields,
+    /// When none begins, and from when on one may.
+    pub quiet: Option<Quiet>,
+    /// The time that is chosen already, which can be given up.
+    pub chosen: Option<When>,
     pub stop_limit: Field,
     pub accept: Option<Field>,
+}
+
+/// The provider's quiet hours in words.
+#[derive(Debug)]
+pub struct Quiet {
+    pub hours: String,
+    pub zone: &'static str,
+    /// If it is one now: the next time, if there is one.
+    pub now_until: Option<Option<When>>,
+}
+
+impl Quiet {
+    fn new(choices: &Choices, zone: Zone) -> Option<Self> {
+        choices.limits.has_quiet_hours().then(|| Self {
+            hours: quiet_words(&choices.limits),
+            zone: choices.limits.zone.name(),
+            now_until: choices
+                .now_waits_until
+                .map(|until| until.map(|at| zone.both(at.utc()))),
+        })
+    }
 }
 
 /// What becomes of one config profile.
@@ -66,15 +94,6 @@ pub struct ChangeLine {
     pub after: String,
 }
 
-/// What the form holds: its first state, or as typed.
-#[derive(Debug, Clone)]
-pub struct Typed {
-    pub when: String,
-    pub at: String,
-    pub stop_limit: String,
-    pub accept: bool,
-}
-
 /// What the page is made from.
 pub struct Facts<'a> {
     pub detail: &'a LinodeDetail,
@@ -84,6 +103,8 @@ pub struct Facts<'a> {
     pub kernels: &'a BTreeMap<String, Kernel>,
     pub recent: &'a [Migration],
     pub way_back_days: i32,
+    pub choices: &'a Choices,
+    pub now: Time,
 }
 
 impl MigratePage {
@@ -116,21 +137,13 @@ impl MigratePage {
             addresses: detail.ips.iter().map(|ip| ip.address.clone()).collect(),
             downtime: downtime(facts, total),
             way_back_days: facts.way_back_days,
-            when: Field::new(
-                "when",
-                "When shall it move?",
-                Input::Radios(vec![
-                    Choice::new("now", "Now"),
-                    Choice::new("at", "At a time"),
-                ]),
-            )
-            .value(&typed.when)
-            .with(&page.problems),
-            at: Field::new("at", "Time", Input::Line("datetime-local"))
-                .value(&typed.at)
-                .hint(format!("Only for “At a time”. In {}.", zone.name()))
-                .short()
-                .with(&page.problems),
+            time: TimeFields::new(typed, facts.choices, zone, &page.problems),
+            quiet: Quiet::new(facts.choices, zone),
+            chosen: facts
+                .migration
+                .not_before
+                .filter(|_| leisure::can_unschedule(facts.migration, facts.now))
+                .map(|at| zone.both(at.utc())),
             stop_limit: Field::new(
                 "stop_limit_s",
                 "Seconds it gets to shut down cleanly",
@@ -265,67 +278,6 @@ fn downtime(facts: &Facts<'_>, total_mb: i64) -> String {
     }
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MigrateForm {
-    /// The offer the page showed: a natural key, so that a form of an older offer does not take up a newer one.
-    migration: i64,
-    when: String,
-    #[serde(default)]
-    at: String,
-    #[serde(default)]
-    stop_limit_s: String,
-    #[serde(default)]
-    accept_kernels: String,
-}
-impl FormData for MigrateForm {}
-
-impl MigrateForm {
-    fn typed(&self) -> Typed {
-        Typed {
-            when: self.when.clone(),
-            at: self.at.clone(),
-            stop_limit: self.stop_limit_s.clone(),
-            accept: self.accept_kernels == "yes",
-        }
-    }
-
-    fn click(&self, zone: Zone) -> Result<Click, Problems> {
-        let mut problems = Problems::default();
-        let at = match self.when.as_str() {
-            "now" => None,
-            "at" => {
-                let at = zone.parse_field(&self.at).map(Time::new);
-                if at.is_none() {
-                    problems.add("at", "Enter the date and time, like 2026-12-24T18:30");
-                }
-                at
-            }
-            _ => {
-                problems.add("when", "Choose now, or at a time");
-                None
-            }
-        };
-        let text = self.stop_limit_s.trim();
-        let seconds = if text.is_empty() {
-            Ok(60)
-        } else {
-            text.parse::<i32>()
-                .map_err(|_| "Enter a number of seconds from 5 to 600".to_owned())
-        };
-        let stop_limit = seconds
-            .and_then(|seconds| StopLimit::parse(seconds).map_err(|fault| fault.to_string()));
-        match problems.take("stop_limit_s", stop_limit) {
-            Some(stop_limit) if problems.is_empty() => Ok(Click {
-                at,
-                accept_kernels: self.accept_kernels == "yes",
-                stop_limit,
-            }),
-            _ => Err(problems),
-        }
-    }
-}
-
 /// Is the choice still the member's: offered, or waiting for a time they chose?
 fn is_open(migration: &Migration) -> bool {
     match migration.state {
@@ -385,6 +337,8 @@ async fn present(
         })
     })
     .await?;
+    let offer = migration.clone();
+    let choices = portal::run(portal, move |app| app.move_choices(&offer)).await?;
     let label = &detail.linode.label;
     let status = if problems.is_empty() {
         StatusCode::OK
@@ -396,20 +350,7 @@ async fn present(
         .crumb("Linodes", "/members/")
         .crumb(label, format!("/members/linodes/{id}"))
         .problems(problems);
-    let typed = typed.unwrap_or_else(|| Typed {
-        when: if migration.not_before.is_some() {
-            "at"
-        } else {
-            "now"
-        }
-        .to_owned(),
-        at: migration
-            .not_before
-            .map(|at| page.zone().field(at.utc()))
-            .unwrap_or_default(),
-        stop_limit: migration.stop_limit_s.to_string(),
-        accept: migration.kernels_accepted,
-    });
+    let typed = typed.unwrap_or_else(|| Typed::first(&migration, &choices, page.zone()));
     let facts = Facts {
         detail: &detail,
         migration: &migration,
@@ -418,6 +359,8 @@ async fn present(
         kernels: &kernels,
         recent: &recent,
         way_back_days,
+        choices: &choices,
+        now: portal.now(),
     };
     page::html_status(status, &MigratePage::new(page, &facts, &typed)?)
 }
@@ -475,7 +418,10 @@ pub async fn migrate(
                 None => page::see_other(&url),
             })
         }
-        Ok(Err(problems)) => present(&portal, &member, id.0, Some(form.0.typed()), problems).await,
+        Ok(Err(problems)) => {
+            let problems = form.0.placed(problems);
+            present(&portal, &member, id.0, Some(form.0.typed()), problems).await
+        }
         Err(Fault::Conflict { message, .. }) => Err(Fault::conflict_at(
             message,
             "/members/xenbeta",

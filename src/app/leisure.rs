@@ -1,0 +1,173 @@
+//! At the member's leisure: whether their move may begin when they say, the times they may choose, and giving a chosen
+//! time up.
+
+use super::engine::{self, Given};
+use super::{Actor, App, AppError, letters, migrations};
+use crate::domain::ids::MigrationId;
+use crate::domain::migration::Event;
+use crate::domain::move_times::{Limits, No, Taken, offer_reminder};
+use crate::domain::time::Time;
+use crate::domain::words::{MigrationKind, MigrationState, UserRole};
+use crate::store::db::{Db, lock_scheduler};
+use crate::store::migrations::{self as rows, Change, Migration};
+use crate::store::{move_times, people};
+
+/// Times that a page proposes.
+const PROPOSED: usize = 12;
+const HOUR_S: i64 = 3600;
+
+/// What a member may choose from.
+#[derive(Debug, Clone)]
+pub struct Choices {
+    pub limits: Limits,
+    /// If none may begin now: when the next may.
+    pub now_waits_until: Option<Option<Time>>,
+    /// The next full hours that are free.
+    pub free: Vec<Time>,
+}
+
+impl App {
+    /// The times to choose from for a migration that is offered, or waits for its time.
+    pub fn move_choices(&self, row: &Migration) -> Result<Choices, AppError> {
+        let now = self.now();
+        self.db.read(|conn| {
+            let (limits, _) = move_times::limits(conn)?;
+            let taken = taken(conn, row, &limits, (now, row.expires_at))?;
+            let free = limits.free_hours(now, row.expires_at, hosts(row), &taken, PROPOSED);
+            Ok(Choices {
+                now_waits_until: limits.is_quiet(now).then(|| limits.open_from(now)),
+                free,
+                limits,
+            })
+        })
+    }
+
+    /// Gives a chosen time up: the offer stands as before, if its time is not over; else the migration is cancelled.
+    /// Doing so twice is doing so once.
+    pub fn unschedule(&self, actor: &Actor, id: MigrationId) -> Result<Migration, AppError> {
+        let now = self.now();
+        self.db.write(|conn| {
+            migrations::visible(conn, actor, id)?;
+            let row = rows::locked(conn, id)?.ok_or(AppError::NotFound)?;
+            if matches!(row.state, MigrationState::Offered | MigrationState::Cancelled) {
+                return Ok(row);
+            }
+            if !can_unschedule(&row, now) {
+                return Err(AppError::conflict(
+                    "There is no time to cancel: the migration has begun, or waits for its place.",
+                ));
+            }
+            let stands = row.expires_at > now;
+            let event = if stands { Event::Unschedule } else { Event::Cancel };
+            let given = Given {
+                change: Change {
+                    not_before: stands.then_some(None),
+                    remind_at: Some(offer_reminder(row.expires_at, now)),
+                    ..Change::default()
+                },
+                message: String::new(),
+            };
+            let decided = engine::apply(self, conn, now, actor.who(), id, event, &given)?;
+            let after = decided.map_err(|refused| AppError::conflict(format!("{refused}.")))?;
+            if stands {
+                letters::post_unscheduled(self, conn, now, &row, "", Some(row.expires_at))?;
+            }
+            Ok(after)
+        })
+    }
+}
+
+/// Does it wait for a time that its member chose?
+#[must_use]
+pub fn can_unschedule(row: &Migration, now: Time) -> bool {
+    row.state == MigrationState::Queued
+        && row.kind != MigrationKind::Return
+        && row.started_at.is_none()
+        && row.not_before.is_some_and(|at| at > now)
+}
+
+/// The limits, for a transaction that sets a time by them: of two that want the last place, the second sees the first's.
+/// Call it before any row is locked, as the scheduler does.
+pub fn locked_limits(conn: &mut Db, at: Option<Time>) -> Result<Limits, AppError> {
+    let (limits, _) = move_times::limits(conn)?;
+    if at.is_some() && limits.per_hour.is_some() {
+        lock_scheduler(conn)?;
+    }
+    Ok(limits)
+}
+
+/// May this member's migration begin then (`None`: now)? The error says when it may.
+pub fn may_begin(
+    conn: &mut Db,
+    now: Time,
+    actor: &Actor,
+    row: &Migration,
+    limits: &Limits,
+    at: Option<Time>,
+) -> Result<(), AppError> {
+    let invalid = |field, message| Err(AppError::Invalid { field, message });
+    let Some(at) = at else {
+        if !limits.is_quiet(now) {
+            return Ok(());
+        }
+        let open = limits.open_from(now);
+        let next = next_words(conn, actor, open)?;
+        return invalid("when", format!("No migration begins now: these are quiet hours. {next}"));
+    };
+    if at > row.expires_at {
+        return invalid("at", "Choose a time before the offer ends".to_owned());
+    }
+    let taken_there = taken(conn, row, limits, (at, at))?;
+    let no = match limits.allows(at, hosts(row), &taken_there) {
+        Ok(()) => return Ok(()),
+        Err(no) => no,
+    };
+    let taken_later = taken(conn, row, limits, (at, row.expires_at))?;
+    let free = limits.free_hours(at, row.expires_at, hosts(row), &taken_later, 1);
+    let next = next_words(conn, actor, free.first().copied())?;
+    let why = match no {
+        No::Quiet => "No migration begins then: these are quiet hours.",
+        No::Full => "All places in that hour are taken.",
+    };
+    invalid("at", format!("{why} {next}"))
+}
+
+/// A member's own retry begins now, so it keeps to the quiet hours; staff's does not.
+pub fn may_retry(conn: &mut Db, now: Time, actor: &Actor) -> Result<(), AppError> {
+    let (limits, _) = move_times::limits(conn)?;
+    if actor.role == UserRole::Staff || !limits.is_quiet(now) {
+        return Ok(());
+    }
+    let next = next_words(conn, actor, limits.open_from(now))?;
+    Err(AppError::conflict(format!(
+        "No migration begins now: these are quiet hours. {next}."
+    )))
+}
+
+/// Ends a sentence's paragraph without a full stop, as the words beside a field do.
+fn next_words(conn: &mut Db, actor: &Actor, next: Option<Time>) -> Result<String, AppError> {
+    let zone = people::user(conn, actor.user)?.map_or_else(String::new, |user| user.timezone);
+    Ok(match next {
+        Some(next) => format!("The next free time is {}", letters::moment(next, &zone)),
+        None => "There is no free time before the offer ends; ask us for help".to_owned(),
+    })
+}
+
+fn hosts(row: &Migration) -> [crate::domain::ids::HostId; 2] {
+    [row.source_host_id, row.destination_host_id]
+}
+
+/// What is taken in these hours; nothing needs to be looked up without a limit.
+fn taken(
+    conn: &mut Db,
+    row: &Migration,
+    limits: &Limits,
+    (from, until): (Time, Time),
+) -> Result<Taken, AppError> {
+    if limits.per_hour.is_none() {
+        return Ok(Taken::new());
+    }
+    let into_hour = |at: Time| at.utc().timestamp().rem_euclid(HOUR_S);
+    let whole = (from.plus_s(-into_hour(from)), until.plus_s(HOUR_S - into_hour(until)));
+    Ok(move_times::taken(conn, hosts(row), whole, row.id)?)
+}

@@ -1,0 +1,80 @@
+//! What a member names on a Linode besides its config profiles: its disk images, and its addresses' reverse names. No
+//! host knows a disk by its label, so neither has to be told.
+
+use super::{Actor, App, AppError, audit};
+use crate::domain::ids::{DiskId, IpId, LinodeId};
+use crate::domain::names::{Label, ReverseName};
+use crate::domain::words::IpKind;
+use crate::store::fleet;
+
+impl App {
+    pub fn rename_disk(
+        &self,
+        actor: &Actor,
+        linode: LinodeId,
+        id: DiskId,
+        label: &Label,
+    ) -> Result<(), AppError> {
+        let account = actor.require_account()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            let linode = fleet::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let disks = fleet::disks_of(conn, linode.id)?;
+            let disk = disks
+                .iter()
+                .find(|it| it.id == id)
+                .ok_or(AppError::NotFound)?;
+            if disk.label == label.as_str() {
+                return Ok(());
+            }
+            let taken = || AppError::Invalid {
+                field: "label",
+                message: "Another disk image of this Linode has this name".to_owned(),
+            };
+            if disks.iter().any(|it| it.label == label.as_str()) {
+                return Err(taken());
+            }
+            fleet::rename_disk(conn, id, label.as_str()).map_err(|error| {
+                if error.is_duplicate() {
+                    taken()
+                } else {
+                    error.into()
+                }
+            })?;
+            let object = format!("linode {}, disk {id}", linode.id);
+            let names = (disk.label.as_str(), label.as_str());
+            audit(conn, now, actor.who(), "disk.rename", &object, names)?;
+            Ok(())
+        })
+    }
+
+    /// Sets or (with an empty name) takes away the reverse name of a public address.
+    pub fn set_reverse_name(
+        &self,
+        actor: &Actor,
+        linode: LinodeId,
+        id: IpId,
+        name: &ReverseName,
+    ) -> Result<(), AppError> {
+        let account = actor.require_account()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            let linode = fleet::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let ip = fleet::ips_of(conn, linode.id)?
+                .into_iter()
+                .find(|it| it.id == id)
+                .ok_or(AppError::NotFound)?;
+            if ip.kind == IpKind::Private {
+                return Err(AppError::conflict("A private address has no reverse name."));
+            }
+            if ip.rdns == name.as_str() {
+                return Ok(());
+            }
+            fleet::set_rdns(conn, id, name.as_str())?;
+            let object = format!("linode {}, address {}", linode.id, ip.address);
+            let names = (ip.rdns.as_str(), name.as_str());
+            audit(conn, now, actor.who(), "rdns", &object, names)?;
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,38 @@
+//! A user chooses which mails they get.
+
+use super::{Actor, App, AppError, audit};
+use crate::domain::notices::group;
+use crate::domain::text::Word;
+use crate::domain::words::MailKind;
+use crate::store::notices;
+
+impl App {
+    /// Only these of the kinds that can be switched off are sent from now on.
+    pub fn choose_mails(&self, actor: &Actor, wanted: &[MailKind]) -> Result<(), AppError> {
+        let now = self.now();
+        let muted: Vec<MailKind> = MailKind::ALL
+            .iter()
+            .copied()
+            .filter(|kind| group(*kind).is_some() && !wanted.contains(kind))
+            .collect();
+        let words = |kinds: &[String]| kinds.join(", ");
+        self.db.write(|conn| {
+            let before = notices::muted(conn, actor.user)?;
+            notices::set_muted(conn, actor.user, &muted)?;
+            let after = notices::muted(conn, actor.user)?;
+            if before != after {
+                let object = format!("user {}", actor.user);
+                let changed = (words(&before), words(&after));
+                audit(
+                    conn,
+                    now,
+                    actor.who(),
+                    "mails.muted",
+                    &object,
+                    (&changed.0, &changed.1),
+                )?;
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,74 @@
+//! Reminds members: a day before a time they chose, and before an offer ends. Each once, whichever portal does it, and
+//! none late: one whose moment passed while nobody looked is sent only if there is still something to do.
+
+use super::letters::{self, About};
+use super::reconcile::BATCH;
+use super::{App, AppError};
+use crate::domain::move_times::{REMIND_S, is_offer_reminder, offer_reminder, time_reminder};
+use crate::domain::time::Time;
+use crate::domain::words::{MailKind, MigrationState};
+use crate::store::migrations::Migration;
+use crate::store::{fleet, move_times};
+
+impl App {
+    /// Sends what is due; says how many.
+    pub(super) fn remind(&self) -> Result<usize, AppError> {
+        let now = self.now();
+        let due = self
+            .db
+            .read(|conn| move_times::to_remind(conn, now, BATCH))?;
+        let mut done = 0;
+        for row in due {
+            match self.remind_of(&row, now) {
+                Ok(sent) => done += usize::from(sent),
+                Err(error) => {
+                    tracing::error!(migration = %row.id, %error, "its member could not be reminded");
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    fn remind_of(&self, row: &Migration, now: Time) -> Result<bool, AppError> {
+        let (kind, next) = decide(row, now);
+        self.db.write(|conn| {
+            if !move_times::take_reminder(conn, row, next)? {
+                return Ok(false);
+            }
+            let Some((kind, linode)) = kind.zip(fleet::linode(conn, row.linode_id)?) else {
+                return Ok(false);
+            };
+            let about = About {
+                when: row.not_before,
+                until: Some(row.expires_at),
+                migration: Some(row),
+                ..About::default()
+            };
+            letters::post_to_account(self, conn, now, kind, &linode, &about)?;
+            Ok(true)
+        })
+    }
+}
+
+/// What to send now, if anything, and when to look again.
+fn decide(row: &Migration, now: Time) -> (Option<MailKind>, Option<Time>) {
+    let due = row.remind_at;
+    match (row.state, row.not_before) {
+        (MigrationState::Offered, _) => {
+            let is_due = row.expires_at > now
+                && due.is_some_and(|due| is_offer_reminder(row.expires_at, due));
+            (
+                is_due.then_some(MailKind::OfferReminder),
+                offer_reminder(row.expires_at, now),
+            )
+        }
+        (MigrationState::Queued, Some(at)) => {
+            let is_due = at > now && due == Some(at.plus_s(-REMIND_S));
+            (
+                is_due.then_some(MailKind::TimeReminder),
+                time_reminder(at, now),
+            )
+        }
+        _ => (None, None),
+    }
+}

@@ -1,0 +1,229 @@
+//! The form of the one click: now, one of the next free times, or a time that is typed, in the member's zone. A time that
+//! the clocks skip is refused with its neighbours; of one that they show twice the member says which.
+
+use serde::Deserialize;
+
+use crate::app::leisure::Choices;
+use crate::app::migrations::Click;
+use crate::domain::local_time::{Moments, moments, offset_name};
+use crate::domain::names::StopLimit;
+use crate::domain::time::Time;
+use crate::store::migrations::Migration;
+use crate::web::extract::FormData;
+use crate::web::ui::{Choice, Field, Input, Problems, Zone};
+
+/// What the form holds: its first state, or as typed.
+#[derive(Debug, Clone)]
+pub struct Typed {
+    pub when: String,
+    pub slot: String,
+    pub at: String,
+    pub occurrence: String,
+    pub stop_limit: String,
+    pub accept: bool,
+}
+
+impl Typed {
+    /// As it stands before anything is typed: the time that is chosen already, else the earliest there is.
+    pub fn first(migration: &Migration, choices: &Choices, zone: Zone) -> Self {
+        let (when, at) = match migration.not_before {
+            Some(at) => ("at", zone.field(at.utc())),
+            None if choices.now_waits_until.is_none() => ("now", String::new()),
+            None if !choices.free.is_empty() => ("slot", String::new()),
+            None => ("at", String::new()),
+        };
+        let is_second = matches!(
+            (zone.local(&at).map(|local| moments(zone.tz(), local)), migration.not_before),
+            (Some(Moments::Two { second, .. }), Some(at)) if at.utc() == second
+        );
+        Self {
+            when: when.to_owned(),
+            slot: String::new(),
+            at,
+            occurrence: if is_second { "second" } else { "first" }.to_owned(),
+            stop_limit: migration.stop_limit_s.to_string(),
+            accept: migration.kernels_accepted,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MigrateForm {
+    /// The offer the page showed: a natural key, so that a form of an older offer does not take up a newer one.
+    pub migration: i64,
+    when: String,
+    /// Seconds since 1970, of a time that the page proposed.
+    #[serde(default)]
+    slot: String,
+    #[serde(default)]
+    at: String,
+    /// `first` or `second`, of a time that the clocks show twice.
+    #[serde(default)]
+    occurrence: String,
+    #[serde(default)]
+    stop_limit_s: String,
+    #[serde(default)]
+    accept_kernels: String,
+}
+impl FormData for MigrateForm {}
+
+impl MigrateForm {
+    pub fn typed(&self) -> Typed {
+        Typed {
+            when: self.when.clone(),
+            slot: self.slot.clone(),
+            at: self.at.clone(),
+            occurrence: self.occurrence.clone(),
+            stop_limit: self.stop_limit_s.clone(),
+            accept: self.accept_kernels == "yes",
+        }
+    }
+
+    /// What is wrong with the time stands beside the field it came from.
+    pub fn placed(&self, problems: Problems) -> Problems {
+        if self.when == "slot" {
+            problems.renamed("at", "slot")
+        } else {
+            problems
+        }
+    }
+
+    pub fn click(&self, zone: Zone) -> Result<Click, Problems> {
+        let mut problems = Problems::default();
+        let at = match self.when.as_str() {
+            "now" => None,
+            "slot" => {
+                let seconds = self.slot.parse().ok();
+                let at = seconds.and_then(|seconds| chrono::DateTime::from_timestamp(seconds, 0));
+                problems.take("slot", at.map(Time::new).ok_or("Choose one of the times"))
+            }
+            "at" => self.typed_time(zone, &mut problems),
+            _ => {
+                problems.add("when", "Choose now, or at a time");
+                None
+            }
+        };
+        let text = self.stop_limit_s.trim();
+        let seconds = if text.is_empty() {
+            Ok(60)
+        } else {
+            text.parse::<i32>()
+                .map_err(|_| "Enter a number of seconds from 5 to 600".to_owned())
+        };
+        let stop_limit = seconds
+            .and_then(|seconds| StopLimit::parse(seconds).map_err(|fault| fault.to_string()));
+        match problems.take("stop_limit_s", stop_limit) {
+            Some(stop_limit) if problems.is_empty() => Ok(Click {
+                at,
+                accept_kernels: self.accept_kernels == "yes",
+                stop_limit,
+            }),
+            _ => Err(problems),
+        }
+    }
+
+    fn typed_time(&self, zone: Zone, problems: &mut Problems) -> Option<Time> {
+        let Some(local) = zone.local(&self.at) else {
+            problems.add("at", "Enter the date and time, like 2026-12-24T18:30");
+            return None;
+        };
+        match (moments(zone.tz(), local), self.occurrence.as_str()) {
+            (Moments::One(at), _)
+            | (Moments::Two { first: at, .. }, "first")
+            | (Moments::Two { second: at, .. }, "second") => Some(Time::new(at)),
+            (Moments::Two { .. }, _) => {
+                problems.add(
+                    "occurrence",
+                    "The clocks go back then and show this time twice: choose which one you mean",
+                );
+                None
+            }
+            (Moments::None { before, after }, _) => {
+                problems.add(
+                    "at",
+                    format!(
+                        "The clocks go forward then and skip this time: the nearest are {} and {}",
+                        zone.text(before),
+                        zone.text(after)
+                    ),
+                );
+                None
+            }
+        }
+    }
+}
+
+/// The fields that choose the time.
+#[derive(Debug)]
+pub struct TimeFields {
+    pub when: Field,
+    pub slot: Option<Field>,
+    pub at: Field,
+    pub occurrence: Option<Field>,
+}
+
+impl TimeFields {
+    pub fn new(typed: &Typed, choices: &Choices, zone: Zone, problems: &Problems) -> Self {
+        let mut when = Vec::new();
+        if choices.now_waits_until.is_none() {
+            when.push(Choice::new("now", "Now"));
+        }
+        let slots: Vec<Choice> = choices
+            .free
+            .iter()
+            .map(|at| Choice::new(at.utc().timestamp(), zone.both(at.utc()).text))
+            .collect();
+        if !slots.is_empty() {
+            when.push(Choice::new("slot", "At one of the next free times"));
+        }
+        when.push(Choice::new("at", "At a time"));
+        Self {
+            when: Field::new("when", "When shall it move?", Input::Radios(when))
+                .value(&typed.when)
+                .with(problems),
+            slot: (!slots.is_empty()).then(|| {
+                Field::select("slot", "Next free times", slots)
+                    .value(&typed.slot)
+                    .short()
+                    .with(problems)
+            }),
+            at: Field::new("at", "Time", Input::Line("datetime-local"))
+                .value(&typed.at)
+                .hint(format!("Only for “At a time”. In {}.", zone.name()))
+                .short()
+                .with(problems),
+            occurrence: occurrence(typed, zone, problems),
+        }
+    }
+}
+
+/// Which of two, if the time as typed is one that the clocks show twice.
+fn occurrence(typed: &Typed, zone: Zone, problems: &Problems) -> Option<Field> {
+    let local = zone.local(&typed.at)?;
+    let Moments::Two { first, second } = moments(zone.tz(), local) else {
+        return None;
+    };
+    let choice = |value: &str, words: &str, at| {
+        let label = format!(
+            "{words}: {} {} ({})",
+            zone.text(at),
+            zone.abbreviation(at),
+            offset_name(zone.tz(), at)
+        );
+        Choice::new(value, label)
+    };
+    let choices = vec![
+        choice("first", "The first", first),
+        choice("second", "The second, after the clocks went back", second),
+    ];
+    Some(
+        Field::new(
+            "occurrence",
+            "Which of the two times?",
+            Input::Radios(choices),
+        )
+        .value(&typed.occurrence)
+        .with(problems),
+    )
+}
