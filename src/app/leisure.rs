@@ -49,7 +49,10 @@ impl App {
         self.db.write(|conn| {
             migrations::visible(conn, actor, id)?;
             let row = rows::locked(conn, id)?.ok_or(AppError::NotFound)?;
-            if matches!(row.state, MigrationState::Offered | MigrationState::Cancelled) {
+            if matches!(
+                row.state,
+                MigrationState::Offered | MigrationState::Cancelled
+            ) {
                 return Ok(row);
             }
             if !can_unschedule(&row, now) {
@@ -58,7 +61,11 @@ impl App {
                 ));
             }
             let stands = row.expires_at > now;
-            let event = if stands { Event::Unschedule } else { Event::Cancel };
+            let event = if stands {
+                Event::Unschedule
+            } else {
+                Event::Cancel
+            };
             let given = Given {
                 change: Change {
                     not_before: stands.then_some(None),
@@ -112,7 +119,10 @@ pub fn may_begin(
         }
         let open = limits.open_from(now);
         let next = next_words(conn, actor, open)?;
-        return invalid("when", format!("No migration begins now: these are quiet hours. {next}"));
+        return invalid(
+            "when",
+            format!("No migration begins now: these are quiet hours. {next}"),
+        );
     };
     if at > row.expires_at {
         return invalid("at", "Choose a time before the offer ends".to_owned());
@@ -168,6 +178,9 @@ fn taken(
         return Ok(Taken::new());
     }
     let into_hour = |at: Time| at.utc().timestamp().rem_euclid(HOUR_S);
-    let whole = (from.plus_s(-into_hour(from)), until.plus_s(HOUR_S - into_hour(until)));
+    let whole = (
+        from.plus_s(-into_hour(from)),
+        until.plus_s(HOUR_S - into_hour(until)),
+    );
     Ok(move_times::taken(conn, hosts(row), whole, row.id)?)
 }

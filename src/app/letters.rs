@@ -98,13 +98,7 @@ pub struct Chosen {
 }
 
 /// The calendar file for one of its readers.
-fn calendar(
-    app: &App,
-    now: Time,
-    user: &User,
-    facts: &Facts,
-    about: &About<'_>,
-) -> Option<String> {
+fn calendar(app: &App, now: Time, user: &User, facts: &Facts, about: &About<'_>) -> Option<String> {
     let (chosen, migration) = about.chosen.zip(about.migration)?;
     let host = app.settings.base_url.split("://").nth(1).unwrap_or("");
     Some(mail::calendar_file(&Appointment {

@@ -25,7 +25,9 @@ impl App {
         {
             return Err(AppError::Invalid {
                 field: "per_hour",
-                message: format!("Enter a number from 1 to {MOST_PER_HOUR}, or nothing for no limit"),
+                message: format!(
+                    "Enter a number from 1 to {MOST_PER_HOUR}, or nothing for no limit"
+                ),
             });
         }
         if to.open_from(now).is_none() {

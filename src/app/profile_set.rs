@@ -33,13 +33,17 @@ impl App {
             not_moving(conn, linode.id)?;
             let profiles = fleet::profiles_of(conn, linode.id)?;
             let same_name = || {
-                invalid("label", "Another config profile of this Linode has this name")
+                invalid(
+                    "label",
+                    "Another config profile of this Linode has this name",
+                )
             };
             if profiles.iter().any(|it| it.label == edit.label.as_str()) {
                 return Err(same_name());
             }
             if profiles.len() >= MOST {
-                let message = format!("A Linode has {MOST} config profiles at most. Delete one first");
+                let message =
+                    format!("A Linode has {MOST} config profiles at most. Delete one first");
                 return Err(invalid("label", message));
             }
             let devices = devices(conn, &linode, disks)?;
@@ -170,12 +174,18 @@ fn devices(
             return Err(invalid("device_a", "Choose disk images of this Linode"));
         }
         if map.values().any(|other| other == disk) {
-            return Err(invalid("device_a", "Choose each disk image for one device only"));
+            return Err(invalid(
+                "device_a",
+                "Choose each disk image for one device only",
+            ));
         }
         map.insert(device_name(host.platform, *letter), *disk);
     }
     if map.is_empty() {
-        return Err(invalid("device_a", "Choose a disk image for one device at least"));
+        return Err(invalid(
+            "device_a",
+            "Choose a disk image for one device at least",
+        ));
     }
     serde_json::to_string(&map).map_err(|error| AppError::Fault(format!("devices: {error}")))
 }

@@ -36,10 +36,15 @@ impl App {
     pub fn make_token(&self, actor: &Actor, wish: &Wish) -> Result<Option<Made>, AppError> {
         let invalid = |field, message: String| Err(AppError::Invalid { field, message });
         if wish.days.is_some_and(|days| !(1..=3650).contains(&days)) {
-            return invalid("days", "Enter a number of days from 1 to 3650, or nothing".to_owned());
+            return invalid(
+                "days",
+                "Enter a number of days from 1 to 3650, or nothing".to_owned(),
+            );
         }
         if wish.form.is_empty() || wish.form.len() > FORM {
-            return Err(AppError::conflict("Load the page anew, and send the form again."));
+            return Err(AppError::conflict(
+                "Load the page anew, and send the form again.",
+            ));
         }
         let now = self.now();
         let token = secrets::new_token()?;
@@ -48,8 +53,12 @@ impl App {
                 return Ok(None);
             }
             if tokens::of_user(conn, actor.user)?.len() >= MOST {
-                let message = format!("You have {MOST} tokens. Revoke one that is not used any more");
-                return Err(AppError::Invalid { field: "label", message });
+                let message =
+                    format!("You have {MOST} tokens. Revoke one that is not used any more");
+                return Err(AppError::Invalid {
+                    field: "label",
+                    message,
+                });
             }
             let prefix: String = token.chars().take(PREFIX).collect();
             let new = NewToken {

@@ -376,7 +376,9 @@ fn returning(event: Event) -> Decision {
         Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
             Err(Refused::Late)
         }
-        Event::Expire | Event::Unschedule | Event::RollBackUnfetched | Event::Confirm => Err(Refused::NotNow),
+        Event::Expire | Event::Unschedule | Event::RollBackUnfetched | Event::Confirm => {
+            Err(Refused::NotNow)
+        }
     }
 }
 

@@ -215,9 +215,18 @@ mod tests {
         ] {
             assert_eq!(limits.is_quiet(at(when)), quiet, "{when}");
         }
-        assert_eq!(limits.open_from(at("2026-11-23 12:34")), Some(at("2026-11-23 17:00")));
-        assert_eq!(limits.open_from(at("2026-11-28 22:00")), Some(at("2026-11-29 05:00")));
-        assert_eq!(limits.open_from(at("2026-11-29 12:34")), Some(at("2026-11-29 12:34")));
+        assert_eq!(
+            limits.open_from(at("2026-11-23 12:34")),
+            Some(at("2026-11-23 17:00"))
+        );
+        assert_eq!(
+            limits.open_from(at("2026-11-28 22:00")),
+            Some(at("2026-11-29 05:00"))
+        );
+        assert_eq!(
+            limits.open_from(at("2026-11-29 12:34")),
+            Some(at("2026-11-29 12:34"))
+        );
         let always = Limits {
             quiet: [Some(Quiet {
                 begins: 0,
@@ -240,23 +249,43 @@ mod tests {
             &taken,
             10,
         );
-        let expected: Vec<Time> = ["2026-11-23 06:00", "2026-11-23 17:00", "2026-11-23 19:00", "2026-11-23 20:00"]
-            .map(at)
-            .to_vec();
+        let expected: Vec<Time> = [
+            "2026-11-23 06:00",
+            "2026-11-23 17:00",
+            "2026-11-23 19:00",
+            "2026-11-23 20:00",
+        ]
+        .map(at)
+        .to_vec();
         assert_eq!(free, expected);
-        assert_eq!(limits.allows(at("2026-11-23 18:59"), [A, B], &taken), Err(No::Full));
-        assert_eq!(limits.allows(at("2026-11-23 18:59"), [A, HostId(3)], &taken), Ok(()));
-        assert_eq!(limits.allows(at("2026-11-23 08:00"), [A, B], &taken), Err(No::Quiet));
+        assert_eq!(
+            limits.allows(at("2026-11-23 18:59"), [A, B], &taken),
+            Err(No::Full)
+        );
+        assert_eq!(
+            limits.allows(at("2026-11-23 18:59"), [A, HostId(3)], &taken),
+            Ok(())
+        );
+        assert_eq!(
+            limits.allows(at("2026-11-23 08:00"), [A, B], &taken),
+            Err(No::Quiet)
+        );
     }
 
     #[test]
     fn reminders_come_before_and_never_late() {
         let now = at("2026-11-22 12:00");
-        assert_eq!(time_reminder(at("2026-11-23 12:01"), now), Some(at("2026-11-22 12:01")));
+        assert_eq!(
+            time_reminder(at("2026-11-23 12:01"), now),
+            Some(at("2026-11-22 12:01"))
+        );
         assert_eq!(time_reminder(at("2026-11-23 12:00"), now), None);
         let expires = at("2026-11-26 12:00");
         assert_eq!(offer_reminder(expires, now), Some(at("2026-11-23 12:00")));
-        assert_eq!(offer_reminder(expires, at("2026-11-23 12:00")), Some(at("2026-11-25 12:00")));
+        assert_eq!(
+            offer_reminder(expires, at("2026-11-23 12:00")),
+            Some(at("2026-11-25 12:00"))
+        );
         assert_eq!(offer_reminder(expires, at("2026-11-25 12:00")), None);
         assert!(is_offer_reminder(expires, at("2026-11-25 12:00")));
         assert!(!is_offer_reminder(expires, now));

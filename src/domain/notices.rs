@@ -14,9 +14,12 @@ words! {
 pub fn group(kind: MailKind) -> Option<Group> {
     use MailKind as K;
     match kind {
-        K::Registered | K::Approved | K::Declined | K::OfferReady | K::OfferReminder | K::OfferExpired => {
-            Some(Group::Registration)
-        }
+        K::Registered
+        | K::Approved
+        | K::Declined
+        | K::OfferReady
+        | K::OfferReminder
+        | K::OfferExpired => Some(Group::Registration),
         K::Scheduled
         | K::Unscheduled
         | K::TimeReminder

@@ -108,6 +108,10 @@ mod tests {
         ] {
             assert!(lines.contains(&expected), "{expected}: {text}");
         }
-        assert_eq!(text.matches("METHOD:").count(), 2, "one of them in a summary");
+        assert_eq!(
+            text.matches("METHOD:").count(),
+            2,
+            "one of them in a summary"
+        );
     }
 }

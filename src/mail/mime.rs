@@ -1,6 +1,8 @@
 //! A [`Message`] as the bytes that travel, with headers checked once more on the way.
 
-use lettre::message::header::{ContentDisposition, ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
+use lettre::message::header::{
+    ContentDisposition, ContentTransferEncoding, ContentType, HeaderName, HeaderValue,
+};
 use lettre::message::{Mailbox, MultiPart, SinglePart};
 
 use super::clean::fits_header;

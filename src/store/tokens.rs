@@ -87,5 +87,8 @@ pub fn revoke(conn: &mut Db, user: UserId, id: TokenId, now: Time) -> Result<boo
 
 /// Forgets tokens that were revoked before `before`.
 pub fn drop_revoked(conn: &mut Db, before: Time) -> Result<usize, StoreError> {
-    Ok(diesel::delete(api_tokens::table.filter(api_tokens::revoked_at.lt(before))).execute(conn)?)
+    Ok(
+        diesel::delete(api_tokens::table.filter(api_tokens::revoked_at.lt(before)))
+            .execute(conn)?,
+    )
 }

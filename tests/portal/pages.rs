@@ -506,6 +506,8 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
     ("GET", "/staff/hosts/{id}/revoke", [303, 404, 404, 200]),
     ("POST", "/staff/hosts/{id}/revoke", [303, 404, 404, 303]),
     ("GET", "/staff/programme", [303, 404, 404, 200]),
+    ("GET", "/staff/programme/times", [303, 404, 404, 200]),
+    ("POST", "/staff/programme/times", [303, 404, 404, 400]),
     ("POST", "/staff/programme", [303, 404, 404, 400]),
     ("GET", "/staff/programme/end", [303, 404, 404, 200]),
     (

@@ -174,18 +174,30 @@ async fn present(
         .problems(problems);
     let problems = &page.problems;
     let view = TimesPage {
-        zone: Field::new("timezone", "Time zone of the quiet hours", Input::Suggest(&ZONES))
-            .value(&form.timezone)
-            .with(problems),
-        per_hour: Field::new("per_hour", "Chosen times an hour and host, at most", Input::Line("number"))
-            .value(&form.per_hour)
-            .hint("Empty for no limit. Moves that begin now are not counted: they wait for their place.")
-            .short()
-            .with(problems),
+        zone: Field::new(
+            "timezone",
+            "Time zone of the quiet hours",
+            Input::Suggest(&ZONES),
+        )
+        .value(&form.timezone)
+        .with(problems),
+        per_hour: Field::new(
+            "per_hour",
+            "Chosen times an hour and host, at most",
+            Input::Line("number"),
+        )
+        .value(&form.per_hour)
+        .hint(
+            "Empty for no limit. Moves that begin now are not counted: they wait for their place.",
+        )
+        .short()
+        .with(problems),
         days: DAYS
             .into_iter()
             .zip(form.days())
-            .map(|((name, label), value)| Field::text(name, label).value(value).short().with(problems))
+            .map(|((name, label), value)| {
+                Field::text(name, label).value(value).short().with(problems)
+            })
             .collect(),
         seen: form.seen.clone(),
         page,
@@ -209,18 +221,18 @@ pub async fn save(
         Err(problems) => return present(&portal, &staff, Some(form.0), problems).await,
     };
     let actor = staff.actor.clone();
-    let saved = portal::submit(&portal, move |app| app.set_move_times(&actor, &limits, seen));
+    let saved = portal::submit(&portal, move |app| {
+        app.set_move_times(&actor, &limits, seen)
+    });
     match saved.await {
         Ok(Ok(())) => {
             let said = Flash::good("The times are saved. What members have chosen already stays.");
             Ok(page::see_other_saying(PATH, said))
         }
         Ok(Err(problems)) => present(&portal, &staff, Some(form.0), problems).await,
-        Err(Fault::Conflict { message, .. }) => Err(Fault::conflict_at(
-            message,
-            PATH,
-            "Look at the times again",
-        )),
+        Err(Fault::Conflict { message, .. }) => {
+            Err(Fault::conflict_at(message, PATH, "Look at the times again"))
+        }
         Err(other) => Err(other),
     }
 }
@@ -238,7 +250,18 @@ mod tests {
         assert_eq!(hours("22:00-06:30"), quiet(1320, 390));
         assert_eq!(hours("20:00-24:00"), quiet(1200, 1440));
         assert_eq!(hours("20:00-00:00"), quiet(1200, 1440));
-        for foul in ["8-18", "08:00", "25:00-26:00", "08:60-09:00", "08:00-08:00", "24:00-06:00", "+8:00-9:00", "x", "-", "99999:00-1:00"] {
+        for foul in [
+            "8-18",
+            "08:00",
+            "25:00-26:00",
+            "08:60-09:00",
+            "08:00-08:00",
+            "24:00-06:00",
+            "+8:00-9:00",
+            "x",
+            "-",
+            "99999:00-1:00",
+        ] {
             assert!(hours(foul).is_err(), "{foul}");
         }
     }

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use askama::filters::HtmlSafe;
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, TimeZone, Utc};
 use chrono_tz::Tz;
 
 /// Zones to suggest; any IANA name may be typed.
@@ -123,6 +123,15 @@ impl Zone {
             .ok()
     }
 
+    /// The instant of a `datetime-local` field, where an hour more or less does not matter: of two instants with one
+    /// local time the earlier; `None` for no date, or one that the clocks skip.
+    #[must_use]
+    pub fn parse_field(self, text: &str) -> Option<DateTime<Utc>> {
+        let local = self.local(text)?;
+        let at = self.0.from_local_datetime(&local).earliest()?;
+        Some(at.with_timezone(&Utc))
+    }
+
     /// `CEST`: what the zone calls its time then.
     #[must_use]
     pub fn abbreviation(self, at: DateTime<Utc>) -> String {
@@ -152,7 +161,6 @@ impl HtmlSafe for When {}
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use chrono::TimeZone;
 
     #[test]
     fn times_stand_in_the_readers_zone() {
@@ -171,6 +179,7 @@ mod tests {
             berlin.local(" 2026-07-02T00:30 ").unwrap().to_string(),
             "2026-07-02 00:30:00"
         );
+        assert_eq!(berlin.parse_field("2026-03-29T02:30"), None);
         assert_eq!(berlin.local("tomorrow"), None);
         assert_eq!(berlin.local("2026-02-30T10:00"), None);
         assert_eq!(berlin.abbreviation(at), "CEST");

@@ -25,8 +25,8 @@ use crate::web::portal::{self, Portal};
 use crate::web::ui::{Tag, Tone, When, Zone, units};
 
 pub use acts::{ask_cancel, ask_confirm, ask_way_back, cancel, confirm, retry, way_back};
-pub use unschedule::{ask_unschedule, unschedule};
 pub use live::{Live, is_at_work, is_moving, step_words};
+pub use unschedule::{ask_unschedule, unschedule};
 
 #[derive(Debug, Template)]
 #[template(path = "members/migration.html")]

@@ -66,9 +66,11 @@ pub async fn unschedule(
     // Staff may do it to anyone's, but not from the members' pages.
     find(&portal, &member, id.0).await?;
     let actor = member.actor.clone();
-    let row = portal::run(&portal, move |app| app.unschedule(&actor, MigrationId(id.0)))
-        .await
-        .map_err(|fault| at_migration(fault, id.0))?;
+    let row = portal::run(&portal, move |app| {
+        app.unschedule(&actor, MigrationId(id.0))
+    })
+    .await
+    .map_err(|fault| at_migration(fault, id.0))?;
     let url = format!("/members/migrations/{}", row.id);
     let said = if row.state == MigrationState::Offered {
         "The time is cancelled. The offer stands."
