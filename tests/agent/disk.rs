@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use xenbeta::agent::disk::{DiskFault, DiskStore, FileStore};
+use xenbeta::agent::disk::{Base, DiskFault, DiskStore, FileStore};
 use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
 
 use super::mover::{Dice, MIB, Mount, make_generation, spec};
@@ -72,7 +72,9 @@ fn a_copy_may_start_from_sealed_disks_and_stays_sparse() {
     let old = shop.store.open_disk(LINODE, 3, DiskId(1)).unwrap();
     Dice(1).write(&old, 40 * MIB, 70_000);
     shop.store.seal(LINODE, 3).unwrap();
-    shop.store.reserve(LINODE, MOVE, &disks, Some(3)).unwrap();
+    shop.store
+        .reserve(LINODE, MOVE, &disks, Some(Base::unpaced(3)))
+        .unwrap();
     let target = shop.store.target(LINODE, MOVE, &disks[0]).unwrap();
     let (mut a, mut b) = (vec![0; 70_000], vec![0; 70_000]);
     target.image.read_at(&mut a, 40 * MIB).unwrap();

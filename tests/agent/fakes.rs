@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use xenbeta::agent::disk::{
-    DiskError, DiskFault, DiskStore, Listing, Moment, Receipt, Space, Target, Usage, View,
+    Base, DiskError, DiskFault, DiskStore, Listing, Moment, Receipt, Space, Target, Usage, View,
 };
 use xenbeta::agent::driver::{Driver, DriverError, Guest, GuestState, Stopped};
 use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
@@ -240,8 +240,12 @@ impl DiskStore for FakeDisks {
         _: LinodeId,
         _: MigrationId,
         _: &[DiskSpec],
-        _: Option<i64>,
+        base: Option<Base<'_>>,
     ) -> Result<(), DiskError> {
+        // A hundred megabytes to copy, in no time.
+        if base.is_some_and(|base| (0..100).any(|_| !(base.pace)(1_000_000))) {
+            return Err(DiskError::new(DiskFault::Stopped, "stopped", "stopped"));
+        }
         self.call(|_| Ok(()))
     }
     fn target(&self, _: LinodeId, _: MigrationId, _: &DiskSpec) -> Result<Target, DiskError> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use xenbeta::agent::disk::lvm::{Adopted, Group};
-use xenbeta::agent::disk::{DiskFault, DiskStore, FileStore, Image, LvmStore, Moment};
+use xenbeta::agent::disk::{Base, DiskFault, DiskStore, FileStore, Image, LvmStore, Moment};
 use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
 use xenbeta::wire::DiskSpec;
 
@@ -254,7 +254,7 @@ fn copies_between_groups_arrive_equal_and_spoilt_chunks_are_caught(rig: &Rig) {
     // The way back starts from the sealed disks, which stay as they are.
     let back = MigrationId(44);
     lab.from
-        .reserve(linode, back, &lab.disks, Some(EPOCH))
+        .reserve(linode, back, &lab.disks, Some(Base::unpaced(EPOCH)))
         .unwrap();
     let copy = lab.from.target(linode, back, &lab.disks[0]).unwrap().image;
     let whole = usize::try_from(lab.disks[0].size_bytes).unwrap();
@@ -304,7 +304,7 @@ fn life(
     disks: &[DiskSpec],
 ) -> Result<(), xenbeta::agent::disk::DiskError> {
     match step {
-        0 => store.reserve(LINODE, MOVE, disks, Some(3)),
+        0 => store.reserve(LINODE, MOVE, disks, Some(Base::unpaced(3))),
         1 => {
             let copy = store.target(LINODE, MOVE, &disks[0])?;
             copy.image.write_at(&[8; 9000], 100).unwrap();
@@ -344,7 +344,10 @@ fn a_kill_between_any_two_commands_is_repaired_by_the_next_attempt() {
                 // A new agent on the same folder.
                 let records = rig.dir.path().join("records");
                 let store = LvmStore::open(rig.group.clone(), &records).unwrap();
-                assert_eq!(store.list().unwrap().unknown, Vec::<String>::new());
+                // The last step deletes: that it was cut short is said, and of no volume that it is nobody's.
+                let unfinished = "linodes/1/e3.gone: its deletion has not come to its end";
+                let expected: &[&str] = if failed == 7 { &[unfinished] } else { &[] };
+                assert_eq!(store.list().unwrap().unknown, expected);
                 if failed < 7 {
                     assert!(old == fs::read(store.path(LINODE, 3, DiskId(1))).unwrap());
                 }
@@ -451,7 +454,9 @@ fn between_stop_and_start_there_is_one_process() {
     let (rig, group) = fake();
     let disks = [spec(1, MIB), spec(2, MIB), spec(3, MIB)];
     make_volumes(&rig.store, &*rig.group, LINODE, 3, &disks);
-    rig.store.reserve(LINODE, MOVE, &disks, Some(3)).unwrap();
+    rig.store
+        .reserve(LINODE, MOVE, &disks, Some(Base::unpaced(3)))
+        .unwrap();
     let count = |act: &dyn Fn()| {
         let before = group.state.lock().unwrap().processes;
         act();
@@ -585,7 +590,10 @@ mod real {
         let open = File::open(rig.store.path(LINODE, 3, DiskId(1))).unwrap();
         assert!(rig.store.purge(LINODE, 3).is_err());
         assert_eq!(rig.group.volumes().unwrap().len(), 1);
-        assert_eq!(rig.store.list().unwrap().unknown, Vec::<String>::new());
+        assert_eq!(
+            rig.store.list().unwrap().unknown,
+            ["linodes/1/e3.gone: its deletion has not come to its end"]
+        );
         drop(open);
         rig.store.purge(LINODE, 3).unwrap();
         assert_eq!(rig.group.volumes().unwrap(), []);
@@ -633,7 +641,9 @@ mod real {
         });
         let back = MigrationId(6);
         time("reserve from sealed disks, 144 MiB", &|| {
-            store.reserve(LINODE, back, &disks, Some(3)).unwrap();
+            store
+                .reserve(LINODE, back, &disks, Some(Base::unpaced(3)))
+                .unwrap();
         });
         time("release", &|| store.release(LINODE, back).unwrap());
         time("purge", &|| store.purge(LINODE, 3).unwrap());

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use xenbeta::agent::disk::{
-    DiskError, DiskStore, Image, Listing, Moment, Receipt, Space, Target, Usage, View,
+    Base, DiskError, DiskStore, Image, Listing, Moment, Receipt, Space, Target, Usage, View,
 };
 use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
 use xenbeta::wire::DiskSpec;
@@ -104,7 +104,7 @@ impl DiskStore for Faulty {
         linode: LinodeId,
         migration: MigrationId,
         disks: &[DiskSpec],
-        base: Option<i64>,
+        base: Option<Base<'_>>,
     ) -> Result<(), DiskError> {
         self.store.reserve(linode, migration, disks, base)
     }

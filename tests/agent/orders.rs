@@ -3,6 +3,7 @@
 //! whole and a purge under a guest are noticed by the world, not by the agent.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use xenbeta::agent::control::JobControl;
@@ -415,6 +416,61 @@ fn helpers_that_cannot_run_are_never_skipped_silently() {
     pair.world.lock().unwrap().no_initramfs = false;
     assert!(!skipped(with_helpers));
     pair.no_violation();
+}
+
+/// What a store copies within the host counts as any other copy: held to the cap, and ended by a cancel or a lost lease.
+#[test]
+fn a_copy_of_earlier_disks_is_capped_reported_and_cancelled() {
+    let pair = Pair::new();
+    assert!(succeeded(&pair.run(0, boot(1))));
+    assert!(succeeded(&pair.run(0, seal(1))));
+    let reserve = |control: &JobControl| {
+        let order = Order {
+            job: JobId(1),
+            attempt: 1,
+            lease_token: "t".into(),
+            linode: LINODE,
+            task: Task::Reserve {
+                migration: MigrationId(10),
+                guest: samples::guest(LINODE),
+                base_epoch: Some(1),
+            },
+        };
+        let begun = Instant::now();
+        (steps::run(&pair.hosts[0], control, &order), begun.elapsed())
+    };
+    let (outcome, took) = reserve(&JobControl::default());
+    assert!(outcome.is_some_and(|outcome| succeeded(&outcome)));
+    assert!(took < Duration::from_secs(1), "no cap: {took:?}");
+    pair.hosts[0].cap.set(Some(200));
+    let control = JobControl::default();
+    let (outcome, took) = reserve(&control);
+    assert!(outcome.is_some_and(|outcome| succeeded(&outcome)));
+    // 100 MB at 200 MB/s, less one burst.
+    assert!(took > Duration::from_millis(350), "{took:?}");
+    let progress = control.latest().unwrap();
+    assert_eq!((progress.done_bytes, progress.pass), (99_000_000, 0));
+    // A hundred seconds' worth, cut short.
+    pair.hosts[0].cap.set(Some(1));
+    for lost in [false, true] {
+        let control = JobControl::default();
+        let (outcome, took) = std::thread::scope(|scope| {
+            let end = || {
+                if lost {
+                    control.lose()
+                } else {
+                    control.cancel()
+                }
+            };
+            scope.spawn(move || {
+                std::thread::sleep(Duration::from_millis(300));
+                end();
+            });
+            reserve(&control)
+        });
+        assert!(took < Duration::from_secs(1), "{took:?}");
+        assert_eq!(outcome, (!lost).then_some(Outcome::Cancelled));
+    }
 }
 
 /// A host that thousands have left looks for those that could be there, all at once, and still knows of the others.

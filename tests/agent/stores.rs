@@ -1,10 +1,11 @@
 //! What every disk store does, whatever a disk is made of. Each store's own module runs all of these ([`suite!`]).
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use xenbeta::agent::disk::{DiskFault, DiskStore, Moment, Receipt};
+use xenbeta::agent::disk::{Base, DiskFault, DiskStore, Moment, Receipt};
 use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
 use xenbeta::wire::DiskSpec;
 
@@ -57,6 +58,7 @@ macro_rules! suite {
             a_disk_that_does_not_fit_is_told_in_plain_words,
             what_follows_no_rule_is_listed_and_left_alone,
             a_copy_may_start_from_sealed_disks,
+            a_copy_of_sealed_disks_stops_when_told_and_is_begun_again,
             sealing_refuses_writers_and_unsealing_lets_them_in,
             images_hold_what_is_written_wherever_it_is,
             disks_of_another_size_are_refused,
@@ -151,6 +153,10 @@ pub fn releasing_drops_copies_in_the_making_and_published_ones(shop: &Shop) {
     shop.store.reserve(LINODE, MOVE, &disks, None).unwrap();
     shop.store.publish(LINODE, 9, &disks, &receipt(7)).unwrap();
     fs::rename(shop.path("1/e9"), shop.path("1/e9.gone")).unwrap();
+    assert_eq!(
+        shop.store.list().unwrap().unknown,
+        ["linodes/1/e9.gone: its deletion has not come to its end"]
+    );
     shop.store.release(LINODE, MOVE).unwrap();
     assert!(!shop.path("1/e9.gone").exists());
     assert_eq!(shop.store.list().unwrap().unknown, Vec::<String>::new());
@@ -268,7 +274,9 @@ pub fn a_copy_may_start_from_sealed_disks(shop: &Shop) {
     dice.write(&shop.disk(3, 1), 4 * MIB, 70_000);
     dice.write(&shop.disk(3, 1), 6 * MIB, 700);
     shop.store.seal(LINODE, 3).unwrap();
-    shop.store.reserve(LINODE, MOVE, &disks, Some(3)).unwrap();
+    shop.store
+        .reserve(LINODE, MOVE, &disks, Some(Base::unpaced(3)))
+        .unwrap();
     let target = shop.store.target(LINODE, MOVE, &disks[0]).unwrap();
     let view = |changed: &mut dyn FnMut(std::ops::Range<u64>)| {
         let view = shop
@@ -286,6 +294,61 @@ pub fn a_copy_may_start_from_sealed_disks(shop: &Shop) {
     target.image.sync().unwrap();
     old.read_uncached(&mut b, 0).unwrap();
     assert!(a == b, "the sealed disk is not the copy");
+    shop.store.close_source(LINODE, MOVE).unwrap();
+}
+
+pub fn a_copy_of_sealed_disks_stops_when_told_and_is_begun_again(shop: &Shop) {
+    let disks = [spec(1, 2 * MIB), spec(2, 6 * MIB)];
+    (shop.make)(LINODE, 3, &disks);
+    for disk in &disks {
+        let whole = usize::try_from(disk.size_bytes).unwrap();
+        Dice(disk.id.0.unsigned_abs()).write(&shop.disk(3, disk.id.0), 0, whole);
+    }
+    shop.store.seal(LINODE, 3).unwrap();
+    let free = shop.store.space().unwrap().free;
+    let left = Cell::new(0);
+    let pace = |_: usize| {
+        left.set(left.get() - 1);
+        left.get() >= 0
+    };
+    // Within the first disk, and within the second.
+    for pieces in [1, 5] {
+        left.set(pieces);
+        let base = Base {
+            epoch: 3,
+            pace: &pace,
+        };
+        match shop.store.reserve(LINODE, MOVE, &disks, Some(base)) {
+            Err(error) => assert_eq!(error.fault, DiskFault::Stopped, "{error}"),
+            Ok(()) => assert_eq!(left.get(), pieces, "a store that clones asks for nothing"),
+        }
+    }
+    shop.store.release(LINODE, MOVE).unwrap();
+    let listed = shop.store.list().unwrap();
+    assert!(listed.copies.is_empty() && listed.unknown.is_empty());
+    assert!(shop.store.space().unwrap().free >= free - MIB);
+
+    left.set(5);
+    let base = Base {
+        epoch: 3,
+        pace: &pace,
+    };
+    let _ = shop.store.reserve(LINODE, MOVE, &disks, Some(base));
+    shop.store
+        .reserve(LINODE, MOVE, &disks, Some(Base::unpaced(3)))
+        .unwrap();
+    for disk in &disks {
+        let whole = usize::try_from(disk.size_bytes).unwrap();
+        let mut copied = vec![0; whole];
+        let copy = shop.store.target(LINODE, MOVE, disk).unwrap().image;
+        copy.read_uncached(&mut copied, 0).unwrap();
+        let mut elder = vec![1; whole];
+        let view = shop
+            .store
+            .view(LINODE, 3, MOVE, disk, Moment::Sealed, &mut |_| {});
+        view.unwrap().image.read_uncached(&mut elder, 0).unwrap();
+        assert!(copied == elder, "disk {}", disk.id);
+    }
     shop.store.close_source(LINODE, MOVE).unwrap();
 }
 

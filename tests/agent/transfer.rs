@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use xenbeta::agent::disk::Image;
+use xenbeta::agent::disk::{Base, Image};
 use xenbeta::agent::transfer::{Fault, TransferError};
 use xenbeta::domain::ids::MigrationId;
 
@@ -566,7 +566,7 @@ fn the_way_back_starts_from_the_old_disks() {
     std::fs::copy(lab.from.path(LINODE, EPOCH, lab.disks[0].id), &old).unwrap();
     lab.to.release(LINODE, MIGRATION).unwrap();
     lab.to
-        .reserve(LINODE, MIGRATION, &lab.disks, Some(2))
+        .reserve(LINODE, MIGRATION, &lab.disks, Some(Base::unpaced(2)))
         .unwrap();
     Dice(10).write(&lab.source_disk(1), 5 * MIB, 40_000);
     lab.seal();

@@ -11,7 +11,7 @@ use super::dir::Dir;
 use super::files::FileStore;
 use super::folders::hold_table;
 use super::layout::{at, digests, generation, image, no_room, partial};
-use super::{DiskError, DiskStore};
+use super::{Base, DiskError, DiskStore};
 use crate::domain::ids::{LinodeId, MigrationId};
 use crate::wire::DiskSpec;
 
@@ -24,7 +24,7 @@ impl FileStore {
         home: &Dir,
         folder: &Dir,
         disk: &DiskSpec,
-        base: Option<i64>,
+        base: Option<Base<'_>>,
     ) -> Result<(), DiskError> {
         let name = image(disk.id);
         if folder.exists(&name).map_err(at("look for the copy"))? {
@@ -40,13 +40,13 @@ impl FileStore {
         // Under another name until it is whole: a copy that is there can be trusted to be as long as it should.
         let fresh = format!("{}.new", disk.id);
         let file = folder.create_anew(&fresh).map_err(at("make the copy"))?;
-        if let Some(epoch) = base {
+        if let Some(base) = base {
             let old = home
-                .open_dir(&generation(epoch))
+                .open_dir(&generation(base.epoch))
                 .and_then(|generation| generation.read_only(&name))
                 .map_err(at("open the disk to start from"))?;
             if ioctl_ficlone(&file, &old).is_err() {
-                copy_sparse(&old, &file).map_err(at("copy the disk to start from"))?;
+                copy_sparse(&old, &file, base)?;
             }
         }
         file.set_len(disk.size_bytes).map_err(at("size the copy"))?;
@@ -113,7 +113,7 @@ impl FileStore {
         linode: LinodeId,
         migration: MigrationId,
         disks: &[DiskSpec],
-        base: Option<i64>,
+        base: Option<Base<'_>>,
     ) -> Result<(), DiskError> {
         let (home, folder) = self.folders.reopen(linode, migration)?;
         for disk in disks {
@@ -149,25 +149,29 @@ impl FileStore {
 }
 
 /// Copies what is not a hole.
-fn copy_sparse(from: &File, to: &File) -> io::Result<()> {
-    let size = from.metadata()?.len();
+fn copy_sparse(from: &File, to: &File, base: Base<'_>) -> Result<(), DiskError> {
+    let failed = at("copy the disk to start from");
+    let next = |from: &File, how| rustix::fs::seek(from, how);
+    let size = from.metadata().map_err(&failed)?.len();
     let mut buf = vec![0; 1 << 20];
     let mut at = 0;
     loop {
-        let start = match rustix::fs::seek(from, rustix::fs::SeekFrom::Data(at)) {
+        let start = match next(from, rustix::fs::SeekFrom::Data(at)) {
             Ok(start) => start,
             Err(Errno::NXIO) => return Ok(()),
-            Err(e) => return Err(e.into()),
+            Err(e) => return Err(failed(e.into())),
         };
-        let end = rustix::fs::seek(from, rustix::fs::SeekFrom::Hole(start))?.min(size);
+        let end = next(from, rustix::fs::SeekFrom::Hole(start)).map_err(|e| failed(e.into()))?;
+        let end = end.min(size);
         at = start;
         while at < end {
             let step = (end - at).min(buf.len() as u64);
             let part = buf
                 .get_mut(..usize::try_from(step).unwrap_or(0))
                 .unwrap_or_default();
-            from.read_exact_at(part, at)?;
-            to.write_all_at(part, at)?;
+            base.go(part.len())?;
+            from.read_exact_at(part, at).map_err(&failed)?;
+            to.write_all_at(part, at).map_err(&failed)?;
             at += step;
         }
     }

@@ -22,7 +22,7 @@ use super::folders::{Folders, copy_table};
 use super::image::FileImage;
 use super::layout::{at, generation, image, no_room, number, partial};
 use super::{
-    DiskError, DiskFault, DiskStore, Listing, Moment, Receipt, Space, Target, Usage, View,
+    Base, DiskError, DiskFault, DiskStore, Listing, Moment, Receipt, Space, Target, Usage, View,
 };
 use crate::domain::ids::{DiskId, LinodeId, MigrationId};
 use crate::wire::DiskSpec;
@@ -137,7 +137,7 @@ impl DiskStore for FileStore {
         linode: LinodeId,
         migration: MigrationId,
         disks: &[DiskSpec],
-        base: Option<i64>,
+        base: Option<Base<'_>>,
     ) -> Result<(), DiskError> {
         self.reserve_copies(linode, migration, disks, base)
     }

@@ -251,6 +251,11 @@ impl Folders {
                     listing.generations.push((linode, epoch));
                 } else if let Some(id) = number(&entry, "m", ".partial") {
                     listing.copies.push((linode, MigrationId(id)));
+                } else if entry.strip_suffix(".gone").is_some() && is_ours(&entry) {
+                    // Also one that is at work right now: what is said is true of both.
+                    let text =
+                        format!("linodes/{name}/{entry}: its deletion has not come to its end");
+                    listing.unknown.push(text);
                 } else if !is_ours(&entry) {
                     listing.unknown.push(format!("linodes/{name}/{entry}"));
                 }

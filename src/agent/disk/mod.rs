@@ -45,6 +45,8 @@ pub enum DiskFault {
     Refused,
     /// The device or file system failed.
     Io,
+    /// Somebody wanted it to stop; what was begun is taken up by the next attempt, or released.
+    Stopped,
 }
 
 /// `public` is in words a customer can use, `detail` for staff.
@@ -162,6 +164,38 @@ pub enum Moment {
     Sealed,
 }
 
+/// What new copies start from. A store that cannot share blocks reads and writes whole disks for it.
+#[derive(Clone, Copy)]
+pub struct Base<'a> {
+    /// The sealed generation.
+    pub epoch: i64,
+    /// Asked before each piece of so many bytes: waits until they may go. False: stop.
+    pub pace: &'a dyn Fn(usize) -> bool,
+}
+
+impl Base<'_> {
+    /// As fast as the disks go.
+    #[must_use]
+    pub fn unpaced(epoch: i64) -> Self {
+        Self {
+            epoch,
+            pace: &|_| true,
+        }
+    }
+
+    fn go(&self, bytes: usize) -> Result<(), DiskError> {
+        if (self.pace)(bytes) {
+            return Ok(());
+        }
+        let public = "The copy was stopped";
+        Err(DiskError::new(
+            DiskFault::Stopped,
+            public,
+            "it was asked to stop",
+        ))
+    }
+}
+
 /// What one pass reads of one disk.
 pub struct View {
     pub image: Box<dyn Image>,
@@ -193,13 +227,14 @@ pub trait DiskStore: Send + Sync {
     fn path(&self, linode: LinodeId, epoch: i64, disk: DiskId) -> PathBuf;
 
     /// Makes room and empty copies for a migration, or copies of the sealed generation `base`. What an earlier,
-    /// interrupted run of the same migration copied is kept (also if it was published and never activated).
+    /// interrupted run of the same migration copied is kept (also if it was published and never activated); a disk that was
+    /// being made from `base` is begun anew.
     fn reserve(
         &self,
         linode: LinodeId,
         migration: MigrationId,
         disks: &[DiskSpec],
-        base: Option<i64>,
+        base: Option<Base<'_>>,
     ) -> Result<(), DiskError>;
 
     /// A copy in the making, reserved before.

@@ -1,13 +1,17 @@
 //! Before anything is stopped: is the Linode whole at its source, could it run here, and room for it.
 
+use std::cell::Cell;
+use std::time::Instant;
+
 use super::power::is_running;
 use super::{StepError, Work};
+use crate::agent::disk::{Base, DiskFault};
 use crate::agent::ledger::Entry;
 use crate::agent::ledger::rules;
 use crate::domain::ids::MigrationId;
 use crate::domain::text::Word;
 use crate::domain::words::Helper;
-use crate::wire::{BootSpec, GuestSpec, Report};
+use crate::wire::{BootSpec, GuestSpec, Progress, Report};
 
 pub fn source(work: &Work<'_>, epoch: i64, guest: &GuestSpec) -> Result<Report, StepError> {
     let entry = work.host.ledger.entry(work.locked.linode())?;
@@ -87,10 +91,42 @@ pub fn reserve(
     let base = entry
         .generation
         .filter(|_| base_epoch.is_some_and(|epoch| entry.marks.sealed >= epoch));
-    work.host
+    let pace = paced(work, guest);
+    let base = base.map(|epoch| Base { epoch, pace: &pace });
+    let reserved = work
+        .host
         .disks
-        .reserve(entry.linode, migration, &guest.disks, base)?;
-    Ok(Report::Done)
+        .reserve(entry.linode, migration, &guest.disks, base);
+    match (reserved, work.control.check()) {
+        (Ok(()), _) => Ok(Report::Done),
+        // The store only knows that it was told to stop; the control knows why.
+        (Err(error), Err(halt)) if error.fault == DiskFault::Stopped => Err(halt.into()),
+        (Err(error), _) => Err(error.into()),
+    }
+}
+
+/// Copying of the store's own is held to the host's cap as any other, reported so that a cancel is heard of soon, and ends
+/// with it.
+fn paced(work: &Work<'_>, guest: &GuestSpec) -> impl Fn(usize) -> bool {
+    let (begun, done) = (Instant::now(), Cell::new(0));
+    let total_bytes = guest.disks.iter().map(|disk| disk.size_bytes).sum();
+    move |bytes| {
+        let stop = || work.control.check().is_err();
+        work.host.cap.take(bytes, &stop);
+        if stop() {
+            return false;
+        }
+        let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        work.control.say(Progress {
+            pass: 0,
+            done_bytes: done.get(),
+            total_bytes,
+            sent_bytes: 0,
+            bytes_per_s: done.get().saturating_mul(1000) / ms.max(1),
+        });
+        done.set(done.get() + bytes as u64);
+        true
+    }
 }
 
 /// The generation in use here; an error if this host has none of the Linode's disks.

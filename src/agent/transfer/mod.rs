@@ -117,6 +117,7 @@ impl From<DiskError> for TransferError {
     fn from(e: DiskError) -> Self {
         let fault = match e.fault {
             DiskFault::NoSpace => Fault::NoSpace,
+            DiskFault::Stopped => Fault::Cancelled,
             DiskFault::Missing | DiskFault::Refused | DiskFault::Io => Fault::Disk,
         };
         Self {

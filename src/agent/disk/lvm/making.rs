@@ -9,7 +9,7 @@ use crate::agent::disk::aligned::AlignedBuf;
 use crate::agent::disk::dir::Dir;
 use crate::agent::disk::folders::hold_table;
 use crate::agent::disk::layout::{at, digests, generation, number};
-use crate::agent::disk::{DiskError, Image};
+use crate::agent::disk::{Base, DiskError, Image};
 use crate::domain::ids::{LinodeId, MigrationId};
 use crate::wire::DiskSpec;
 
@@ -19,7 +19,7 @@ impl LvmStore {
         linode: LinodeId,
         migration: MigrationId,
         disks: &[DiskSpec],
-        base: Option<i64>,
+        base: Option<Base<'_>>,
     ) -> Result<(), DiskError> {
         let (home, folder) = self.folders.reopen(linode, migration)?;
         let volumes = self.group.volumes()?;
@@ -32,12 +32,13 @@ impl LvmStore {
         if !missing.is_empty() {
             self.make(linode, migration, &folder, &missing, &volumes)?;
             let volumes = self.group.volumes()?;
-            let base = base.map(|epoch| home.open_dir(&generation(epoch)));
-            let base = base
+            let elder = base.map(|base| home.open_dir(&generation(base.epoch)));
+            let elder = elder
                 .transpose()
                 .map_err(at("open the disk to start from"))?;
+            let base = base.zip(elder.as_ref());
             for disk in &missing {
-                self.fill(linode, &folder, disk, &volumes, base.as_ref())?;
+                self.fill(linode, &folder, disk, &volumes, base)?;
             }
         }
         for disk in disks {
@@ -137,7 +138,7 @@ impl LvmStore {
         folder: &Dir,
         disk: &DiskSpec,
         volumes: &[Volume],
-        base: Option<&Dir>,
+        base: Option<(Base<'_>, &Dir)>,
     ) -> Result<(), DiskError> {
         let intent = record::read_intent(folder, disk.id)?;
         let made = intent.and_then(|intent| volumes.iter().find(|v| intent.is(linode, v)));
@@ -156,9 +157,9 @@ impl LvmStore {
         let copy = self.image(&record, true)?;
         copy.clear_tail()
             .map_err(at("zero behind the disk's end"))?;
-        if let Some(base) = base {
-            let elder = self.image(&record::of(base, disk.id)?, false)?;
-            copy_disk(&elder, &copy).map_err(at("copy the disk to start from"))?;
+        if let Some((base, folder)) = base {
+            let elder = self.image(&record::of(folder, disk.id)?, false)?;
+            copy_disk(&elder, &copy, base)?;
         }
         copy.sync().map_err(at("sync the copy"))?;
         folder
@@ -207,7 +208,8 @@ impl LvmStore {
 }
 
 /// All of one disk onto another, which may be longer or shorter: what has no counterpart reads as zeros.
-fn copy_disk(from: &dyn Image, to: &dyn Image) -> std::io::Result<()> {
+fn copy_disk(from: &dyn Image, to: &dyn Image, base: Base<'_>) -> Result<(), DiskError> {
+    let failed = at("copy the disk to start from");
     let mut buf = AlignedBuf::new(1 << 20);
     let common = from.size().min(to.size());
     let mut at = 0;
@@ -215,17 +217,18 @@ fn copy_disk(from: &dyn Image, to: &dyn Image) -> std::io::Result<()> {
         let n = usize::try_from(common - at)
             .unwrap_or(buf.len())
             .min(buf.len());
+        base.go(n)?;
         let bytes = buf.get_mut(..n).unwrap_or_default();
-        from.read_uncached(bytes, at)?;
+        from.read_uncached(bytes, at).map_err(&failed)?;
         if bytes.iter().all(|byte| *byte == 0) {
-            to.punch(at..at + n as u64)?;
+            to.punch(at..at + n as u64).map_err(&failed)?;
         } else {
-            to.write_at(bytes, at)?;
+            to.write_at(bytes, at).map_err(&failed)?;
         }
         at += n as u64;
     }
     if common < to.size() {
-        to.punch(common..to.size())?;
+        to.punch(common..to.size()).map_err(&failed)?;
     }
     Ok(())
 }

@@ -35,7 +35,7 @@ use super::dir::Dir;
 use super::folders::{Folders, copy_table};
 use super::layout::{generation, no_room, partial};
 use super::{
-    DiskError, DiskFault, DiskStore, Listing, Moment, Receipt, Space, Target, Usage, View,
+    Base, DiskError, DiskFault, DiskStore, Listing, Moment, Receipt, Space, Target, Usage, View,
 };
 use crate::domain::ids::{DiskId, LinodeId, MigrationId};
 use crate::wire::DiskSpec;
@@ -241,7 +241,7 @@ impl DiskStore for LvmStore {
         linode: LinodeId,
         migration: MigrationId,
         disks: &[DiskSpec],
-        base: Option<i64>,
+        base: Option<Base<'_>>,
     ) -> Result<(), DiskError> {
         let done = self.make_copies(linode, migration, disks, base);
         self.forget_report();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::app::agents;
 use crate::domain::migration::Step;
 use crate::domain::time::Time;
-use crate::domain::words::{JobState, MigrationKind, MigrationState as State};
+use crate::domain::words::{JobKind, JobState, MigrationKind, MigrationState as State};
 use crate::store::jobs::Job;
 use crate::store::migrations::Migration;
 use crate::web::ui::{Zone, units};
@@ -55,7 +55,15 @@ impl Live {
                     u128::from(progress.done_bytes.min(whole)) * 1000 / u128::from(whole),
                 )
                 .unwrap_or(0);
-                (value, progress_words(&progress, job.and_then(looked_for_s)))
+                let words = match job.map(|job| job.kind) {
+                    Some(JobKind::Reserve) => format!(
+                        "It begins with a copy of its earlier disks there: {} of {}.",
+                        units::bytes(progress.done_bytes),
+                        units::bytes(progress.total_bytes)
+                    ),
+                    _ => progress_words(&progress, job.and_then(looked_for_s)),
+                };
+                (value, words)
             });
             text.insert("progress", words);
             text.insert("quiet", quiet(job, now));
