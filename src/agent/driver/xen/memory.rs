@@ -1,5 +1,6 @@
 //! How much memory the host has for guests, and whether one more fits.
 
+use std::sync::PoisonError;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,9 @@ use crate::wire::BootSpec;
 
 /// A domain takes a little more than the memory its guest sees.
 const OVERHEAD_MB: i64 = 4;
+/// How long the host's memory is taken to be as it was, and how often it is read until two readings agree.
+const KNOWN: Duration = Duration::from_secs(60);
+const READINGS: u32 = 3;
 /// Xen wipes what a domain had before it gives it away again.
 const WIPED: Duration = Duration::from_secs(30);
 
@@ -57,23 +61,83 @@ impl Xen {
         }
     }
 
-    /// Without a setting: what is free and what guests have. That does not change while the host runs, so it is asked once.
+    /// Without a setting: what is free and what guests have. The control domain may give memory up after the agent's start
+    /// (or take some), so it is asked again from time to time; while it cannot be asked, it is as it was.
     pub fn memory_total(&self) -> i64 {
-        if let Some(total) = self.config.memory_mb.or(self.memory_total.get().copied()) {
+        if let Some(total) = self.config.memory_mb {
             return total;
         }
-        let total = || -> Result<i64, DriverError> {
-            let domains = xl::domains()?;
-            let guests = domains.iter().filter(|domain| domain.id != 0);
-            let used: i64 = guests.map(|domain| domain.memory_mb).sum();
-            Ok(xl::info()?.free_memory_mb + used)
-        };
-        match total() {
-            Ok(total) => *self.memory_total.get_or_init(|| total),
+        let mut kept = self
+            .memory_total
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (when, before) = kept.unzip();
+        if let (Some(when), Some(before)) = (when, before)
+            && Instant::elapsed(&when) < KNOWN
+        {
+            return before;
+        }
+        match settled(|| Ok(xl::info()?.free_memory_mb), guests_memory_mb) {
+            Ok(total) => {
+                *kept = Some((Instant::now(), total));
+                total
+            }
             Err(error) => {
                 tracing::warn!(%error, "the host's memory is not known");
-                0
+                before.unwrap_or(0)
             }
         }
+    }
+}
+
+fn guests_memory_mb() -> Result<i64, DriverError> {
+    let domains = xl::domains()?;
+    let guests = domains.iter().filter(|domain| domain.id != 0);
+    Ok(guests.map(|domain| domain.memory_mb).sum())
+}
+
+/// Free and used memory together, of one moment: a guest that starts or ends between the two looks would count twice or not
+/// at all, so what is free must be the same before and after.
+fn settled(
+    mut free: impl FnMut() -> Result<i64, DriverError>,
+    mut used: impl FnMut() -> Result<i64, DriverError>,
+) -> Result<i64, DriverError> {
+    let mut before = free()?;
+    let mut total = before;
+    for _ in 0..READINGS {
+        let used = used()?;
+        let after = free()?;
+        total = after + used;
+        if after == before {
+            break;
+        }
+        before = after;
+    }
+    Ok(total)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn a_guest_that_starts_between_two_looks_is_counted_once() {
+        // 1000 MB in all; a guest of 300 begins after the first look at what is free.
+        let free = RefCell::new(vec![700, 700, 1000]);
+        let used = RefCell::new(vec![300, 0]);
+        let next = |of: &RefCell<Vec<i64>>| Ok(of.borrow_mut().pop().unwrap());
+        assert_eq!(settled(|| next(&free), || next(&used)).unwrap(), 1000);
+        assert!(free.borrow().is_empty() && used.borrow().is_empty());
+        // One that never comes to rest has an end too.
+        let mut free = 0;
+        let restless = || {
+            free += 1;
+            Ok(free)
+        };
+        assert!(settled(restless, || Ok(0)).unwrap() > 0);
+        assert!(settled(|| Ok(1), || Err(DriverError::Host("away".to_owned()))).is_err());
     }
 }

@@ -32,7 +32,7 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -61,7 +61,8 @@ const HOTPLUG: &str = include_str!("hotplug.sh");
 pub struct Xen {
     config: XenConfig,
     state: PathBuf,
-    memory_total: OnceLock<i64>,
+    /// When it was read, and what.
+    memory_total: Mutex<Option<(Instant, i64)>>,
     figures: Mutex<Option<Arc<Figures>>>,
     waits: Waits,
     guard: Guard,
@@ -92,7 +93,7 @@ impl Xen {
         let driver = Self {
             config,
             state,
-            memory_total: OnceLock::new(),
+            memory_total: Mutex::new(None),
             figures: Mutex::new(None),
             waits: Waits::default(),
             guard: Guard::default(),
