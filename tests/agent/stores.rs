@@ -222,7 +222,7 @@ pub fn a_disk_that_does_not_fit_is_told_in_plain_words(shop: &Shop) {
     assert_eq!(error.fault, DiskFault::NoSpace);
     assert_eq!(
         error.public,
-        "The new host does not have enough free disk space for this Linode"
+        "The new host does not have enough free disk space for this Linode. Staff can make room on it or offer another"
     );
     shop.store.preflight(LINODE, MOVE, &[spec(1, MIB)]).unwrap();
     assert!(

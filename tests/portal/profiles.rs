@@ -95,6 +95,23 @@ both_databases! {
         assert_eq!(reply.status, 303);
     }
 
+    fn a_way_back_without_room_is_said_before_it_is_asked_for(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let row = app.clicked(WEB);
+        app.work_all(&[UML1, XEN1]);
+        let site = Site::serve(&app.app);
+        let mut member = site.signed_in(MEMBER_EMAIL);
+        let url = format!("/members/migrations/{}/way-back", row.id);
+        let free = |mb: i64| {
+            let sql = format!("UPDATE hosts SET disk_free_mb = {mb} WHERE id = {UML1}");
+            app.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(&sql)?));
+        };
+        free(1);
+        member.get(&url).shows(&["There is not enough room for it now", "1 MiB are free there", "Ask staff in a ticket"]);
+        free(1_000_000);
+        member.get(&url).shows(&["nothing written since the move is lost"]).hides(&["not enough room"]);
+    }
+
     fn the_way_back_gives_a_profile_what_it_had(app: TestApp) {
         let app = app.with_fleet();
         let row = app.clicked(OLD);

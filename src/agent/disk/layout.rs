@@ -46,7 +46,7 @@ pub(super) fn is_ours(entry: &str) -> bool {
 pub(super) fn no_room(wanted: u64, free: u64) -> DiskError {
     DiskError::new(
         DiskFault::NoSpace,
-        "The new host does not have enough free disk space for this Linode",
+        "The new host does not have enough free disk space for this Linode. Staff can make room on it or offer another",
         format!("{wanted} bytes wanted, {free} free"),
     )
 }

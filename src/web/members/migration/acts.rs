@@ -6,10 +6,12 @@ use super::{find, page_of};
 use crate::app::{Actor, App, AppError};
 use crate::domain::ids::MigrationId;
 use crate::store::migrations::Migration;
+use crate::store::pages_members::MigrationDetail;
 use crate::web::error::Fault;
 use crate::web::extract::{Form, Member, Nothing, Path};
 use crate::web::page::{self, ConfirmPage};
 use crate::web::portal::{self, Portal};
+use crate::web::ui::units;
 
 pub(super) fn at_migration(fault: Fault, id: i64) -> Fault {
     match fault {
@@ -54,13 +56,23 @@ async fn ask(
 ) -> Result<HttpResponse, Fault> {
     let (detail, _) = find(portal, member, id).await?;
     let question = question(&detail.linode.label);
+    put(member, &detail, question, None)
+}
+
+/// `warning` stands before the consequences.
+fn put(
+    member: &Member,
+    detail: &MigrationDetail,
+    question: Question<'_>,
+    warning: Option<String>,
+) -> Result<HttpResponse, Fault> {
+    let id = detail.migration.id;
     let url = format!("/members/migrations/{id}");
     page::html(&ConfirmPage {
-        page: page_of(member, &detail, question.title).crumb(format!("Migration {id}"), &url),
-        consequences: question
-            .consequences
-            .iter()
-            .map(|line| (*line).to_owned())
+        page: page_of(member, detail, question.title).crumb(format!("Migration {id}"), &url),
+        consequences: warning
+            .into_iter()
+            .chain(question.consequences.iter().map(|line| (*line).to_owned()))
             .collect(),
         rows: Vec::new(),
         action: format!("{url}/{}", question.verb),
@@ -145,7 +157,9 @@ pub async fn ask_way_back(
     member: Member,
     id: Path<i64>,
 ) -> Result<HttpResponse, Fault> {
-    ask(&portal, &member, id.0, |label| Question {
+    let (detail, _) = find(&portal, &member, id.0).await?;
+    let label = &detail.linode.label;
+    let question = Question {
         title: format!("Move {label} back?"),
         consequences: &[
             "It moves to its old host again, with all data as it is now: nothing written since the move is lost.",
@@ -155,8 +169,26 @@ pub async fn ask_way_back(
         button: format!("Move {label} back"),
         danger: false,
         back: "Stay on the new host",
+    };
+    put(&member, &detail, question, no_room_back(&detail))
+}
+
+/// The old disks there stay as they are until the move is confirmed, so the way back needs the same room once more, which
+/// nobody holds. What the host's agent last reported, said while there is time to do something about it.
+fn no_room_back(detail: &MigrationDetail) -> Option<String> {
+    let needed: i64 = detail.disks.iter().map(|disk| disk.size_mb).sum();
+    let (host, free) = (&detail.source, detail.source.disk_free_mb?);
+    (free < needed).then(|| {
+        format!(
+            "There is not enough room for it now: it needs {} on {} beside the old disks, and {} are free there. Asked for \
+             all the same, it would end at its first check, and the Linode would run on here. Ask staff in a ticket to make \
+             room on {}.",
+            units::mebibytes(needed),
+            host.name,
+            units::mebibytes(free),
+            host.name
+        )
     })
-    .await
 }
 
 /// `POST /members/migrations/{id}/way-back`
