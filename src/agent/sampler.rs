@@ -47,7 +47,7 @@ impl Sampler {
         let owned = entries
             .iter()
             .filter(|(_, entry)| entry.as_ref().is_ok_and(|entry| entry.marks.owns()));
-        let ask_shares = self.looks % SHARES_EVERY == 0;
+        let ask_shares = self.looks.is_multiple_of(SHARES_EVERY);
         self.looks = self.looks.wrapping_add(1);
         let readings = owned
             .filter_map(|(linode, _)| {

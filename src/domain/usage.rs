@@ -1,6 +1,10 @@
 //! What a Linode used over a time, as sums: intervals add up to longer ones.
 
+use std::collections::BTreeMap;
 use std::ops::AddAssign;
+
+use super::ids::HostId;
+use crate::words;
 
 /// Sums over a time. Times are in ms, all CPUs of a Linode together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -83,5 +87,102 @@ impl Usage {
     #[must_use]
     pub fn of_due(&self) -> Option<f64> {
         (self.due_ms > 0).then(|| self.got_ms as f64 / self.due_ms as f64)
+    }
+}
+
+/// Usage of one Linode over one interval, and where it ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// Seconds since 1970.
+    pub from: i64,
+    pub seconds: i64,
+    pub host: HostId,
+    pub usage: Usage,
+}
+
+/// The sum of the stretches that lie on `host` and wholly in `from..until`.
+#[must_use]
+pub fn between(all: &[Stretch], host: HostId, (from, until): (i64, i64)) -> Usage {
+    let mut sum = Usage::default();
+    let inside = all
+        .iter()
+        .filter(|it| it.host == host && it.from >= from && it.from + it.seconds <= until);
+    for stretch in inside {
+        sum += stretch.usage;
+    }
+    sum
+}
+
+/// Stretches added up to intervals of `seconds`, in order; those without any are not there. Hosts are not told apart.
+#[must_use]
+pub fn grouped(all: &[Stretch], seconds: i64) -> Vec<(i64, Usage)> {
+    let mut sums: BTreeMap<i64, Usage> = BTreeMap::new();
+    for stretch in all {
+        *sums
+            .entry(stretch.from.div_euclid(seconds) * seconds)
+            .or_default() += stretch.usage;
+    }
+    sums.into_iter().collect()
+}
+
+words! {
+    /// How far back a page looks.
+    pub enum Range { Hour = "hour", Day = "day", Beta = "beta" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_add_up_where_they_lie() {
+        let stretch = |from, host, cpu_ms| Stretch {
+            from,
+            seconds: 10,
+            host: HostId(host),
+            usage: Usage {
+                covered_ms: 10_000,
+                cpu_ms,
+                weight: cpu_ms.cast_signed(),
+                ..Usage::default()
+            },
+        };
+        let all = [
+            stretch(0, 1, 1),
+            stretch(10, 1, 2),
+            stretch(55, 1, 4),
+            stretch(60, 2, 8),
+        ];
+        assert_eq!(
+            between(&all, HostId(1), (0, 60)).cpu_ms,
+            3,
+            "what sticks out is left out"
+        );
+        assert_eq!(between(&all, HostId(2), (0, 600)).cpu_ms, 8);
+        let minutes = grouped(&all, 60);
+        assert_eq!(minutes.len(), 2);
+        assert_eq!(
+            (minutes[0].1.cpu_ms, minutes[0].1.weight),
+            (7, 4),
+            "the newest weight"
+        );
+    }
+
+    #[test]
+    fn figures_are_per_second_watched() {
+        let usage = Usage {
+            covered_ms: 10_000,
+            cpu_ms: 2500,
+            read_bytes: 40_960,
+            write_bytes: 40_960,
+            ..Usage::default()
+        };
+        assert!((usage.of_one_cpu(usage.cpu_ms) - 0.25).abs() < 1e-9);
+        assert!((usage.blocks_per_s() - 2.0).abs() < 1e-9);
+        assert_eq!(usage.of_due(), None);
+        assert!(
+            (Usage::default().per_s(5) - 5000.0).abs() < 1e-9,
+            "no division by nothing"
+        );
     }
 }

@@ -107,6 +107,15 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Another part of the same time.
+    pub fn add(&mut self, more: &Self) {
+        self.judged_ms += more.judged_ms;
+        self.contended_ms += more.contended_ms;
+        self.compared_ms += more.compared_ms;
+        self.jain_ms += more.jain_ms;
+        self.least_ms += more.least_ms;
+    }
+
     /// Jain's index, mean over the contended time; 1 if there was none.
     #[must_use]
     pub fn jain(&self) -> f64 {

@@ -28,11 +28,13 @@ pub enum Area {
     Linodes,
     Profile,
     XenBeta,
+    Fairness,
     StaffHome,
     Registrations,
     Hosts,
     Migrations,
     Jobs,
+    StaffFairness,
     Programme,
     Graduation,
     Readiness,
@@ -221,7 +223,7 @@ impl Page {
         tabs.push(self.tab(
             "My Accounts",
             "/members/accounts",
-            &[Area::Profile, Area::XenBeta],
+            &[Area::Profile, Area::XenBeta, Area::Fairness],
         ));
         if viewer.staff {
             let all = [
@@ -230,6 +232,7 @@ impl Page {
                 Area::Hosts,
                 Area::Migrations,
                 Area::Jobs,
+                Area::StaffFairness,
                 Area::Programme,
                 Area::Graduation,
                 Area::Readiness,
@@ -250,10 +253,11 @@ impl Page {
     pub(crate) fn subtabs(&self) -> Vec<Tab> {
         match self.area {
             Area::None | Area::Linodes => Vec::new(),
-            Area::Profile | Area::XenBeta => {
+            Area::Profile | Area::XenBeta | Area::Fairness => {
                 let mut tabs = vec![self.tab("Profile", "/members/accounts", &[Area::Profile])];
                 if self.viewer.as_ref().is_some_and(|viewer| viewer.member) {
                     tabs.push(self.tab("Xen public beta", "/members/xenbeta", &[Area::XenBeta]));
+                    tabs.push(self.tab("Fairness", "/members/fairness", &[Area::Fairness]));
                 }
                 tabs
             }
@@ -262,6 +266,7 @@ impl Page {
             | Area::Hosts
             | Area::Migrations
             | Area::Jobs
+            | Area::StaffFairness
             | Area::Programme
             | Area::Graduation
             | Area::Readiness
@@ -280,6 +285,7 @@ impl Page {
                     self.tab("Jobs", "/staff/jobs", &[Area::Jobs]),
                     self.tab("Graduation", "/staff/graduation", &[Area::Graduation]),
                     self.tab("Readiness", "/staff/readiness", &[Area::Readiness]),
+                    self.tab("Fairness", "/staff/fairness", &[Area::StaffFairness]),
                     self.tab("Programme", "/staff/programme", &[Area::Programme]),
                     self.tab("Members", "/staff/members", &[Area::People]),
                     self.tab("Mail", "/staff/mail", &[Area::Mail]),
@@ -292,12 +298,13 @@ impl Page {
     pub(crate) fn tab_label(&self) -> &'static str {
         match self.area {
             Area::None | Area::Linodes => "Linodes",
-            Area::Profile | Area::XenBeta => "My Accounts",
+            Area::Profile | Area::XenBeta | Area::Fairness => "My Accounts",
             Area::StaffHome
             | Area::Registrations
             | Area::Hosts
             | Area::Migrations
             | Area::Jobs
+            | Area::StaffFairness
             | Area::Programme
             | Area::Graduation
             | Area::Readiness

@@ -3,7 +3,9 @@
 use actix_web::web::{ServiceConfig, post, route};
 use actix_web::{Route, guard};
 
-use super::members::{account, beta, linode, linodes, migrate, migration, profile, sign_in};
+use super::members::{
+    account, beta, fairness, linode, linodes, migrate, migration, profile, sign_in,
+};
 use super::{agent, announcement, assets, ops, staff};
 
 #[allow(clippy::too_many_lines, reason = "the whole surface on one screen")]
@@ -118,6 +120,8 @@ pub fn configure(surface: &mut ServiceConfig) {
             "/members/accounts/sessions/{id}/end",
             post().to(account::end_session),
         )
+        .route("/members/fairness", get().to(fairness::show))
+        .route("/members/fairness.csv", get().to(fairness::csv))
         // Staff.
         .route("/staff", get().to(staff::to_dashboard))
         .route("/staff/", get().to(staff::dashboard::show))
@@ -164,6 +168,28 @@ pub fn configure(surface: &mut ServiceConfig) {
             get().to(staff::hosts::ask_revoke),
         )
         .route("/staff/hosts/{id}/revoke", post().to(staff::hosts::revoke))
+        .route(
+            "/staff/hosts/{id}/fairness",
+            get().to(staff::fairness::host),
+        )
+        .route(
+            "/staff/hosts/{id}/fairness.csv",
+            get().to(staff::fairness::host_csv),
+        )
+        .route("/staff/fairness", get().to(staff::fairness::list))
+        .route("/staff/fairness.csv", get().to(staff::fairness::csv))
+        .route(
+            "/staff/fairness/weights",
+            get().to(staff::fairness::weights),
+        )
+        .route(
+            "/staff/fairness/weights/rule",
+            post().to(staff::fairness::save_rule),
+        )
+        .route(
+            "/staff/fairness/weights/linode",
+            post().to(staff::fairness::save_linode),
+        )
         .route("/staff/programme", get().to(staff::programme::show))
         .route("/staff/programme", post().to(staff::programme::save))
         .route("/staff/programme/end", get().to(staff::ending::ask))

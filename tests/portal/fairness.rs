@@ -9,8 +9,9 @@ use xenbeta::store::{fairness, usage, usage_pack};
 use xenbeta::wire::{Round, Samples, Share, Used};
 
 use crate::both_databases;
+use crate::browser::Site;
 use crate::support::TestApp;
-use crate::support::fleet::{DB, OLD, THEIRS, UML1, WEB, XEN1};
+use crate::support::fleet::{DB, MEMBER_EMAIL, OLD, STAFF_EMAIL, THEIRS, UML1, WEB, XEN1};
 use crate::support::hand;
 
 /// What one guest got and waited for, of each second, in ms.
@@ -192,4 +193,175 @@ both_databases! {
         let wrong = app.note_samples(&hand::agent(UML1), &Samples { rounds: vec![one] }).unwrap();
         assert_eq!(wrong[0], (WEB, Share { cpu_weight: 2048, io_priority: 2 }));
     }
+}
+
+/// Cells of the page's tables, row by row.
+fn cells(body: &str, row: &str) -> Vec<Vec<String>> {
+    use scraper::{Html, Selector};
+    let page = Html::parse_document(body);
+    let (rows, cells) = (
+        Selector::parse(row).unwrap(),
+        Selector::parse("th, td").unwrap(),
+    );
+    page.select(&rows)
+        .map(|row| {
+            row.select(&cells)
+                .map(|cell| cell.text().collect::<String>().trim().to_owned())
+                .collect()
+        })
+        .collect()
+}
+
+/// A host with weights 1:2:4 on it.
+fn one_two_four(app: &TestApp) {
+    for (linode, weight) in [(WEB, 256), (DB, 512), (OLD, 1024)] {
+        app.set_linode_weight(&app.staff(), linode, Some(weight), "a test")
+            .unwrap();
+    }
+}
+/// One CPU by 1:2:4, and dealt alike to all.
+const ONE_TWO_FOUR: [Guest; 3] = [(WEB, 143, 857), (DB, 286, 714), (OLD, 571, 429)];
+
+both_databases! {
+    fn a_member_sees_share_got_and_due(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        one_two_four(&app);
+        app.under_load(UML1, 50, &ONE_TWO_FOUR);
+        let site = Site::serve(&app.app);
+        let mut member = site.signed_in(MEMBER_EMAIL);
+        for (range, rows) in [("hour", 50..=52), ("day", 2..=3), ("beta", 1..=7)] {
+            for (linode, due) in [(WEB, 14.3), (DB, 28.6), (OLD, 57.1)] {
+                let page = member.get(&format!("/members/fairness?linode={linode}&range={range}"));
+                page.shows(&["Share got and share due", "Got of what was due", "uml1 (UML)"]).hides(&["theirs"]);
+                let table = cells(&page.body, "table.dense tbody tr");
+                assert!(rows.contains(&table.len()), "{range}: {table:?}");
+                for row in &table {
+                    let [shown_due, got, of_due] = [3, 4, 5].map(|at| row[at].parse::<f64>().unwrap());
+                    assert!((shown_due - due).abs() < due * 0.05 && (got - due).abs() < due * 0.05, "{row:?}");
+                    assert!((of_due - 100.0).abs() < 5.0, "{row:?}");
+                }
+                // The CSV is the table.
+                let csv = member.get(&page.link("CSV of this table"));
+                let lines: Vec<Vec<String>> = csv.body.lines().skip(1).map(|line| line.split(',').take(10).map(str::to_owned).collect()).collect();
+                assert_eq!(lines.len(), table.len());
+                for (line, row) in lines.iter().zip(&table) {
+                    assert_eq!(line[1..], row[1..]);
+                }
+                let all = member.get(&page.link("CSV of every interval kept"));
+                assert!(all.body.lines().count() >= table.len() + 1);
+                assert!(page.body.contains("<svg") && !page.body.contains("style="), "drawn without styles");
+                let gz = gzip(&page.body);
+                assert!(gz <= 6 * 1024, "{range}: {gz} bytes");
+            }
+        }
+        assert_eq!(member.get("/members/fairness?linode=201").status, 404, "somebody else's");
+        assert_eq!(member.get("/members/fairness.csv?linode=201").status, 404);
+        assert_eq!(member.get("/members/fairness?linode=x").status, 404);
+        assert_eq!(member.get("/members/fairness?range=year").status, 400);
+        site.signed_in("otto@example.com").get("/members/fairness").shows(&["theirs", "There are no samples"]).hides(&["web"]);
+    }
+
+    fn staff_see_who_is_unfair(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        one_two_four(&app);
+        app.in_db(|conn| Ok(diesel::update(xenbeta::store::schema::linodes::table.find(THEIRS)).set(xenbeta::store::schema::linodes::status.eq("running")).execute(conn)?));
+        app.under_load(UML1, 30, &ALIKE);
+        let site = Site::serve(&app.app);
+        let mut staff = site.signed_in(STAFF_EMAIL);
+        for range in ["hour", "day", "beta"] {
+            let page = staff.get(&format!("/staff/fairness?range={range}"));
+            page.shows(&["uml1", "Unfair"]).hides(&["xen1"]);
+            let row = &cells(&page.body, "tbody tr")[0];
+            let jain: f64 = row[5].parse().unwrap();
+            assert!((jain - 0.778).abs() < 0.01, "{row:?}");
+            assert!(row[7].starts_with("web, 23"), "{row:?}");
+            let csv = staff.get(&page.link("CSV of all hosts"));
+            assert!(csv.body.lines().nth(1).unwrap().contains(",Unfair,"), "{}", csv.body);
+            let host = staff.get(&page.link("uml1"));
+            host.shows(&["Fairness of uml1", "Unfair", "web", "db", "old", "Over time"]);
+            let csv = staff.get(&format!("/staff/hosts/1/fairness.csv?range={range}"));
+            assert!(csv.body.lines().count() > 1, "{}", csv.body);
+        }
+        staff.get("/staff/hosts/3/fairness").shows(&["has sent no samples"]);
+        assert_eq!(staff.get("/staff/hosts/99/fairness").status, 404);
+        assert_eq!(staff.get("/staff/fairness?range=x").status, 400);
+    }
+
+    fn before_and_after_a_move(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        app.under_load(UML1, 20, &BY_WEIGHT);
+        app.clicked(WEB);
+        app.reconcile().unwrap();
+        app.work_all(&[UML1, XEN1]);
+        assert_eq!(app.linode(WEB).host_id, XEN1);
+        let site = Site::serve(&app.app);
+        let mut member = site.signed_in(MEMBER_EMAIL);
+        member.get("/members/fairness?linode=101").shows(&["Before and after the move", "uml1 (UML)", "xen1 (Xen)", "no samples yet"]);
+        app.pass_s(300);
+        app.under_load(XEN1, 4, &[(WEB, 900, 10)]);
+        let page = member.get("/members/fairness?linode=101");
+        let table = cells(&page.body, "table.stack tbody tr");
+        let figure = |name: &str| table.iter().find(|row| row[0].starts_with(name)).unwrap()[1..].to_vec();
+        assert_eq!(figure("CPU used"), ["25.0", "90.0"]);
+        assert_eq!(figure("Got of"), ["100.0", "no contention"]);
+        assert_eq!(figure("Disk, blocks"), ["3.0", "3.0"]);
+        page.says(&["token limiter", "blocks of 4 KiB"]);
+        // The series goes on over the move.
+        assert!(cells(&member.get("/members/fairness?linode=101&range=hour").body, "table.dense tbody tr").len() >= 23);
+    }
+
+    fn staff_change_weights_after_a_look(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let site = Site::serve(&app.app);
+        let mut staff = site.signed_in(STAFF_EMAIL);
+        let page = staff.get("/staff/fairness/weights");
+        page.shows(&["each plan's own weight", "Linode 512", "1024"]);
+        let look = staff.submit(&page, "Preview the rule", &[("kind", "linear"), ("base", "64"), ("unit_mb", "4")]);
+        look.shows(&["Weight then", "192", "320"]);
+        let reply = staff.submit(&look, "Save this rule", &[]);
+        staff.follow(&reply).shows(&["The rule is saved", "64 and one more for every 4 MiB of RAM"]);
+        assert_eq!(staff.submit(&look, "Save this rule", &[]).status, 303, "twice is once");
+        let old = staff.submit(&look, "Save this rule", &[("kind", "plan")]);
+        assert_eq!(old.status, 409);
+        for (field, value, said) in [("base", "-1", "from 0 to 65535"), ("unit_mb", "0", "from 1 to 65536"), ("base", "x", "whole number"), ("kind", "odd", "Choose one")] {
+            let mut fields = vec![("kind", "linear"), ("base", "1"), ("unit_mb", "1")];
+            fields.iter_mut().filter(|it| it.0 == field).for_each(|it| it.1 = value);
+            let reply = staff.submit(&page, "Preview the rule", &fields);
+            assert_eq!(reply.status, 422, "{field}={value}");
+            reply.says(&["There is a problem", said]);
+            let reply = staff.submit(&look, "Save this rule", &fields);
+            assert_eq!(reply.status, 422, "{field}={value}");
+        }
+        // One Linode: the neighbours' shares are shown first.
+        let page = staff.get("/staff/fairness/weights");
+        let look = staff.submit(&page, "Preview the weight", &[("linode", "101"), ("weight", "896"), ("reason", "a promise")]);
+        look.shows(&["If all Linodes of uml1 want", "21.4 %", "56.0 %"]);
+        let reply = staff.submit(&look, "Save the weight of web", &[]);
+        let page = staff.follow(&reply);
+        page.shows(&["The weight is saved", "web (101)", "a promise", "896", "192"]);
+        for fields in [[("linode", "101"), ("weight", "0")], [("linode", "999"), ("weight", "5")], [("linode", ""), ("weight", "5")]] {
+            let reply = staff.submit(&look, "Save the weight of web", &fields);
+            assert_eq!(reply.status, 422, "{fields:?}: {}", reply.text());
+        }
+        let none = staff.submit(&look, "Save the weight of web", &[("weight", "5"), ("reason", " ")]);
+        none.says(&["Say why"]);
+        let look = staff.get(&page.link("Preview the rule's weight for web"));
+        staff.submit(&look, "Save the weight of web", &[]);
+        assert!(staff.get("/staff/fairness/weights").text().contains("Preview the weight") );
+        staff.get("/staff/fairness/weights").hides(&["web (101)"]);
+        assert!(app.set_linode_weight(&app.member(), WEB, Some(1), "no").is_err());
+        assert!(app.set_weight_rule(&app.member(), xenbeta::domain::shares::Rule::Plan, None).is_err());
+        let trail: Vec<String> = app.in_db(|conn| {
+            use xenbeta::store::schema::audit_events as t;
+            Ok(t::table.order(t::id).select(t::action).load(conn)?)
+        });
+        assert_eq!(trail.iter().filter(|it| it.contains("weight")).count(), 3, "{trail:?}");
+    }
+}
+
+fn gzip(text: &str) -> usize {
+    use std::io::Write;
+    let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+    out.write_all(text.as_bytes()).unwrap();
+    out.finish().unwrap().len()
 }

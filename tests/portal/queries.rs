@@ -108,7 +108,7 @@ both_databases! {
             paths.iter().for_each(|path| drop(who.get(path)));
             paths.iter().map(|path| ((*path).to_owned(), cost(&app, who, path))).collect()
         };
-        let members = ["/members/", "/members/xenbeta", "/members/linodes/101"];
+        let members = ["/members/", "/members/xenbeta", "/members/linodes/101", "/members/fairness?linode=101&range=beta"];
         let staffs = [
             "/staff/",
             "/staff/registrations?state=all",
@@ -128,6 +128,9 @@ both_databases! {
             "/staff/mail",
             "/staff/audit",
             "/",
+            "/staff/fairness?range=beta",
+            "/staff/hosts/1/fairness",
+            "/staff/fairness/weights?linode=101&weight=5",
         ];
         let mut few = pages(&mut member, &members);
         few.extend(pages(&mut staff, &staffs));

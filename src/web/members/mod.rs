@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod beta;
+pub mod fairness;
 pub mod linode;
 pub mod linodes;
 pub mod migrate;

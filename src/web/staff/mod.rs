@@ -6,6 +6,7 @@ pub mod bulk;
 pub mod dashboard;
 pub mod ending;
 pub mod graduation;
+pub mod fairness;
 pub mod hosts;
 pub mod jobs;
 pub mod mail;

@@ -1,11 +1,13 @@
 //! Parts of pages: each a small template struct that puts itself, escaped, into a larger one with `{{ part }}`.
 
+pub mod chart;
 mod field;
 pub mod markdown;
 mod pager;
 mod tag;
 mod time;
 pub mod units;
+pub mod usage;
 
 pub use field::{Choice, Field, Input, Problem, Problems};
 pub use pager::Pager;

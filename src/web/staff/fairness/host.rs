@@ -1,0 +1,264 @@
+//! `/staff/hosts/{id}/fairness`: one host over time, and its Linodes.
+
+use actix_web::HttpResponse;
+use askama::Template;
+use chrono::DateTime;
+use std::collections::HashMap;
+
+use super::{Asked, Judged, judged, spans};
+use crate::domain::fairness::verdict;
+use crate::domain::ids::{HostId, LinodeId};
+use crate::domain::usage::{Range, Usage};
+use crate::store::fairness::{self, Interval};
+use crate::store::hosts::{self, Host};
+use crate::store::usage_pages;
+use crate::web::error::Fault;
+use crate::web::extract::{Path, Query, Staff};
+use crate::web::members::fairness::csv_answer;
+use crate::web::page::{self, Area, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::chart::{Chart, Line, Scale};
+use crate::web::ui::usage::{
+    RangeTab, maybe_percent, percent, range, range_name, range_tabs, span_ms, verdict_tag,
+};
+use crate::web::ui::{Tag, When, Zone};
+
+/// Rows of the table; the CSV has all.
+const MOST_ROWS: usize = 100;
+
+#[derive(Debug, Template)]
+#[template(path = "staff/host_fairness.html")]
+pub struct HostFairnessPage {
+    pub page: Page,
+    pub name: String,
+    pub ranges: Vec<RangeTab>,
+    pub range: &'static str,
+    pub verdict: Option<(Tag, String)>,
+    pub chart: Option<Chart>,
+    pub rows: Vec<Row>,
+    pub in_all: usize,
+    pub csv: String,
+    pub linodes: Vec<(String, [String; 6])>,
+    pub linodes_of: &'static str,
+}
+
+/// One interval.
+#[derive(Debug)]
+pub struct Row {
+    pub at: When,
+    /// Contention, Jain, worst-off with its part of its due, worst neighbour with its.
+    pub cells: [String; 4],
+    pub verdict: Tag,
+}
+
+struct Found {
+    host: Host,
+    judged: Option<Judged>,
+    intervals: Vec<Interval>,
+    usage: Vec<(LinodeId, Usage)>,
+    labels: HashMap<LinodeId, String>,
+}
+
+async fn find(portal: &Portal, id: i64, range: Range) -> Result<(Found, i64), Fault> {
+    let now = portal.now().utc().timestamp();
+    let host = HostId(id);
+    let found = portal::read(portal, move |conn| {
+        let Some(found) = hosts::host(conn, host)? else {
+            return Ok(None);
+        };
+        let mut intervals = Vec::new();
+        for (step, from, until) in spans(range, now) {
+            intervals.extend(fairness::of_host(conn, host, step, (from, until))?);
+        }
+        let usage: Vec<(LinodeId, Usage)> = usage_pages::of_host(conn, host, range, now)?
+            .into_iter()
+            .collect();
+        let mut of: Vec<LinodeId> = usage.iter().map(|(id, _)| *id).collect();
+        of.extend(
+            intervals
+                .iter()
+                .flat_map(|it| [it.worst_id, it.least_id])
+                .flatten(),
+        );
+        of.sort_unstable();
+        of.dedup();
+        Ok(Some(Found {
+            host: found,
+            judged: judged(conn, range, now)?
+                .into_iter()
+                .find(|it| it.host.id == host),
+            labels: fairness::labels(conn, &of)?.into_iter().collect(),
+            intervals,
+            usage,
+        }))
+    })
+    .await?;
+    Ok((found.ok_or(Fault::NotFound)?, now))
+}
+
+fn part(found: &Found, id: Option<LinodeId>, ratio: i64) -> String {
+    let Some(label) = id.and_then(|id| found.labels.get(&id)) else {
+        return String::new();
+    };
+    format!("{label}, {} %", percent(ratio as f64 / 1000.0))
+}
+
+fn row(found: &Found, it: &Interval, zone: Zone) -> Row {
+    let compared = it.guests > 0;
+    // In a single interval any contention is judged: what is too little is for the whole.
+    let ms = if compared { u64::MAX } else { 0 };
+    Row {
+        at: zone.show(DateTime::from_timestamp(it.slot, 0).unwrap_or_default()),
+        cells: [
+            span_ms(it.contended_ms.unsigned_abs()),
+            if compared {
+                format!("{:.3}", it.jain as f64 / 1000.0)
+            } else {
+                String::new()
+            },
+            part(found, it.least_id, it.least_ratio),
+            part(found, it.worst_id, it.worst_ratio),
+        ],
+        verdict: verdict_tag(verdict(
+            ms,
+            it.jain as f64 / 1000.0,
+            it.least_ratio as f64 / 1000.0,
+        )),
+    }
+}
+
+fn chart(intervals: &[Interval], range: Range, now: i64, zone: Zone) -> Option<Chart> {
+    let first = intervals.first()?.slot;
+    let (from, gap) = match range {
+        Range::Hour => (now - 3600, 90),
+        Range::Day => (now - 86_400, 900),
+        Range::Beta => (first, 2 * 86_400),
+    };
+    let scale = Scale {
+        from,
+        until: now,
+        top: 1.0,
+        gap,
+    };
+    let line = |class, name, of: fn(&Interval) -> i64| {
+        let values: Vec<(i64, Option<f64>)> = intervals
+            .iter()
+            .map(|it| (it.slot, (it.guests > 0).then(|| of(it) as f64 / 1000.0)))
+            .collect();
+        Line {
+            class,
+            name,
+            path: scale.path(&values),
+        }
+    };
+    let at = |at| zone.text(DateTime::from_timestamp(at, 0).unwrap_or_default());
+    Some(Chart {
+        id: "fairness",
+        title: "Fairness under contention".to_owned(),
+        desc: "Jain's index, and how much of its due the Linode got that came furthest below; gaps where there was no contention. The figures are in the table.".to_owned(),
+        top: "1".to_owned(),
+        middle: "0.5".to_owned(),
+        from: at(from),
+        to: at(now),
+        lines: vec![line("a", "Jain's index", |it| it.jain), line("b", "got of due, worst-off", |it| it.least_ratio)],
+    })
+}
+
+fn linode(usage: &Usage) -> [String; 6] {
+    let waited = (usage.judged_ms > 0).then(|| usage.of_one_cpu(usage.wait_ms));
+    let contended =
+        |ms: u64| (usage.contended_ms > 0).then(|| ms as f64 / usage.contended_ms as f64);
+    [
+        usage.weight.to_string(),
+        percent(usage.of_one_cpu(usage.cpu_ms)),
+        maybe_percent(waited),
+        maybe_percent(contended(usage.due_ms)),
+        maybe_percent(contended(usage.got_ms)),
+        maybe_percent(usage.of_due()),
+    ]
+}
+
+/// `GET /staff/hosts/{id}/fairness`
+pub async fn show(
+    portal: Portal,
+    staff: Staff,
+    id: Path<i64>,
+    asked: Query<Asked>,
+) -> Result<HttpResponse, Fault> {
+    let range = range(&asked.0.range)?;
+    let (found, now) = find(&portal, id.0, range).await?;
+    let url = format!("/staff/hosts/{}", id.0);
+    let page = staff
+        .page(Area::Hosts, format!("Fairness of {}", found.host.name))
+        .crumb("Hosts", "/staff/hosts")
+        .crumb(&found.host.name, &url);
+    let zone = page.zone();
+    page::html(&HostFairnessPage {
+        name: found.host.name.clone(),
+        ranges: range_tabs(range, |range| format!("{url}/fairness?range={range}")),
+        range: range_name(range),
+        verdict: found.judged.as_ref().map(|it| {
+            let contended = span_ms(it.summary.contended_ms.unsigned_abs());
+            (verdict_tag(it.verdict()), contended)
+        }),
+        chart: chart(&found.intervals, range, now, zone),
+        rows: found
+            .intervals
+            .iter()
+            .rev()
+            .take(MOST_ROWS)
+            .map(|it| row(&found, it, zone))
+            .collect(),
+        in_all: found.intervals.len(),
+        csv: format!("{url}/fairness.csv?range={range}"),
+        linodes: found
+            .usage
+            .iter()
+            .map(|(id, usage)| {
+                (
+                    found.labels.get(id).cloned().unwrap_or_default(),
+                    linode(usage),
+                )
+            })
+            .collect(),
+        linodes_of: if range == Range::Beta {
+            "the last three days"
+        } else {
+            "this time"
+        },
+        page,
+    })
+}
+
+/// `GET /staff/hosts/{id}/fairness.csv`
+pub async fn csv(
+    portal: Portal,
+    _staff: Staff,
+    id: Path<i64>,
+    asked: Query<Asked>,
+) -> Result<HttpResponse, Fault> {
+    let range = range(&asked.0.range)?;
+    let (found, _) = find(&portal, id.0, range).await?;
+    let mut out = csv::Writer::from_writer(Vec::new());
+    let names = [
+        "from_utc",
+        "contention",
+        "jain",
+        "worst_off",
+        "worst_neighbour",
+        "verdict",
+        "contended_ms",
+    ];
+    out.write_record(names).map_err(Fault::internal)?;
+    for it in found.intervals.iter().rev() {
+        let row = row(&found, it, Zone::UTC);
+        let mut record = vec![row.at.iso];
+        record.extend(row.cells);
+        record.extend([row.verdict.text, it.contended_ms.to_string()]);
+        out.write_record(record).map_err(Fault::internal)?;
+    }
+    let body = out
+        .into_inner()
+        .map_err(|fault| Fault::internal(fault.to_string()))?;
+    Ok(csv_answer("host-fairness.csv", body))
+}

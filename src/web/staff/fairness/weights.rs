@@ -1,0 +1,448 @@
+//! `/staff/fairness/weights`: the rule by which plans become weights, and Linodes' own weights. What is asked for in the
+//! address is a preview; it comes into force when it is saved.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use askama::Template;
+use chrono::DateTime;
+use serde::Deserialize;
+
+use super::weights_form::{parse_linode, parse_rule, parse_weight};
+use crate::app::weights::words;
+use crate::domain::ids::LinodeId;
+use crate::domain::shares::{Claim, Rule, io_priority};
+use crate::domain::time::Time;
+use crate::store::fleet::{self, Plan};
+use crate::store::usage::{self, Metered};
+use crate::store::weights::{self, Own, RuleRow};
+use crate::store::{fairness, hosts};
+use crate::web::error::Fault;
+use crate::web::extract::{Form, FormData, Query, Staff};
+use crate::web::page::{self, Area, Flash, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::staff::{ROWS, cut};
+use crate::web::ui::usage::percent;
+use crate::web::ui::{Choice, Field, Input, Pager, Problems, When};
+
+const PATH: &str = "/staff/fairness/weights";
+
+#[derive(Debug, Template)]
+#[template(path = "staff/weights.html")]
+pub struct WeightsPage {
+    pub page: Page,
+    pub now: String,
+    pub seen: String,
+    pub rule_fields: Vec<Field>,
+    /// The rule looked at, if another than the one in force: to be saved.
+    pub next: Option<[String; 3]>,
+    /// Plan, RAM, weight now, weight then, disk level.
+    pub plans: Vec<[String; 5]>,
+    pub linode_fields: Vec<Field>,
+    pub preview: Option<Preview>,
+    pub own: Vec<OwnRow>,
+    pub pager: Pager,
+}
+
+/// What one Linode's weight would do on its host.
+#[derive(Debug)]
+pub struct Preview {
+    pub linode: i64,
+    pub label: String,
+    pub host: String,
+    pub weight: String,
+    pub reason: String,
+    /// Linode, weight now and then, share of the CPU now and then if all want it.
+    pub rows: Vec<[String; 5]>,
+    pub more: usize,
+}
+
+#[derive(Debug)]
+pub struct OwnRow {
+    pub linode: i64,
+    pub label: String,
+    pub host: String,
+    pub weight: i64,
+    pub by_rule: i64,
+    pub reason: String,
+    pub at: When,
+}
+
+/// What is looked at.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Asked {
+    #[serde(default)]
+    kind: String,
+    #[serde(default)]
+    base: String,
+    #[serde(default)]
+    unit_mb: String,
+    #[serde(default)]
+    linode: String,
+    #[serde(default)]
+    weight: String,
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    after: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RuleForm {
+    #[serde(default)]
+    seen: String,
+    kind: String,
+    #[serde(default)]
+    base: String,
+    #[serde(default)]
+    unit_mb: String,
+}
+impl FormData for RuleForm {}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinodeForm {
+    linode: String,
+    /// Empty: the rule's again.
+    #[serde(default)]
+    weight: String,
+    #[serde(default)]
+    reason: String,
+}
+impl FormData for LinodeForm {}
+
+type Labelled = (Metered, String);
+
+struct Found {
+    stored: Option<RuleRow>,
+    plans: Vec<Plan>,
+    own: Vec<Own>,
+    /// The Linode looked at, its host's name, and all Linodes of that host with their labels.
+    of: Option<(LinodeId, String, Vec<Labelled>)>,
+}
+
+async fn find(portal: &Portal, linode: Option<LinodeId>, after: LinodeId) -> Result<Found, Fault> {
+    portal::read(portal, move |conn| {
+        let row = match linode {
+            Some(id) => fleet::linode(conn, id)?,
+            None => None,
+        };
+        let of = match row {
+            Some(row) => {
+                let host = hosts::host(conn, row.host_id)?
+                    .map(|host| host.name)
+                    .unwrap_or_default();
+                let metered = usage::metered_on(conn, row.host_id)?;
+                let ids: Vec<LinodeId> = metered.iter().map(|it| it.id).collect();
+                let mut labels: std::collections::HashMap<_, _> =
+                    fairness::labels(conn, &ids)?.into_iter().collect();
+                let with = |it: Metered| (it, labels.remove(&it.id).unwrap_or_default());
+                Some((row.id, host, metered.into_iter().map(with).collect()))
+            }
+            None => None,
+        };
+        Ok(Found {
+            stored: weights::stored(conn)?,
+            plans: fleet::plans(conn)?,
+            own: weights::list_own(conn, after, i64::try_from(ROWS).unwrap_or(100) + 1)?,
+            of,
+        })
+    })
+    .await
+}
+
+fn claim(of: &Metered, own_weight: Option<i64>) -> Claim {
+    Claim {
+        ram_mb: of.ram_mb,
+        plan_weight: of.plan_weight,
+        own_weight,
+    }
+}
+
+fn preview(found: &Found, rule: Rule, weight: Option<i64>, asked: &Asked) -> Option<Preview> {
+    let (id, host, all) = found.of.as_ref()?;
+    let pairs: Vec<(i64, i64)> = all
+        .iter()
+        .map(|(it, _)| {
+            let now = rule.due(claim(it, it.own_weight)).weight;
+            let then = if it.id == *id {
+                rule.due(claim(it, weight)).weight
+            } else {
+                now
+            };
+            (now, then)
+        })
+        .collect();
+    let (now, then): (i64, i64) = pairs
+        .iter()
+        .fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1));
+    let share = |weight: i64, of: i64| format!("{} %", percent(weight as f64 / of.max(1) as f64));
+    let mut rows: Vec<(bool, [String; 5])> = all
+        .iter()
+        .zip(&pairs)
+        .map(|((it, label), (before, after))| {
+            let row = [
+                label.clone(),
+                before.to_string(),
+                after.to_string(),
+                share(*before, now),
+                share(*after, then),
+            ];
+            (it.id != *id, row)
+        })
+        .collect();
+    rows.sort_by_key(|(other, _)| *other);
+    let more = rows.len().saturating_sub(ROWS);
+    rows.truncate(ROWS);
+    Some(Preview {
+        linode: id.0,
+        label: all
+            .iter()
+            .find(|(it, _)| it.id == *id)
+            .map(|(_, label)| label.clone())
+            .unwrap_or_default(),
+        host: host.clone(),
+        weight: asked.weight.trim().to_owned(),
+        reason: asked.reason.trim().to_owned(),
+        rows: rows.into_iter().map(|(_, row)| row).collect(),
+        more,
+    })
+}
+
+async fn present(
+    portal: &Portal,
+    staff: &Staff,
+    asked: Asked,
+    mut problems: Problems,
+) -> Result<HttpResponse, Fault> {
+    let looks_at_rule = !asked.kind.is_empty();
+    let looked = looks_at_rule
+        .then(|| parse_rule(&mut problems, &asked.kind, &asked.base, &asked.unit_mb))
+        .flatten();
+    let looks_at_linode = !asked.linode.is_empty();
+    let linode = looks_at_linode
+        .then(|| parse_linode(&mut problems, &asked.linode))
+        .flatten();
+    let weight = parse_weight(&mut problems, &asked.weight);
+    let after = LinodeId(asked.after.parse().unwrap_or(0));
+    let found = find(portal, linode, after).await?;
+    if linode.is_some() && found.of.is_none() {
+        problems.add("linode", "There is no such Linode");
+    }
+    let rule = found.stored.map_or(Rule::Plan, |row| row.rule());
+    let then = looked.unwrap_or(rule);
+    let status = if problems.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
+    let page = staff
+        .page(Area::StaffFairness, "Weights")
+        .crumb("Fairness of hosts", "/staff/fairness")
+        .problems(problems);
+    let zone = page.zone();
+    let (own, more) = cut(found.own.clone());
+    let view = WeightsPage {
+        now: words(rule),
+        seen: found
+            .stored
+            .map(|row| row.changed_at.utc().timestamp_micros().to_string())
+            .unwrap_or_default(),
+        rule_fields: rule_fields(&asked, then, &page.problems),
+        next: (looked.is_some() && then != rule).then(|| rule_words(then)),
+        plans: found
+            .plans
+            .iter()
+            .map(|plan| plan_row(plan, rule, then))
+            .collect(),
+        linode_fields: linode_fields(&asked, &page.problems),
+        preview: weight
+            .filter(|_| page.problems.is_empty())
+            .and_then(|weight| preview(&found, rule, weight, &asked)),
+        pager: Pager {
+            first: (after.0 > 0).then(|| PATH.to_owned()),
+            next: own
+                .last()
+                .filter(|_| more)
+                .map(|last| format!("{PATH}?after={}", last.linode)),
+        },
+        own: own
+            .into_iter()
+            .map(|it| OwnRow {
+                linode: it.linode.0,
+                label: it.label,
+                host: it.host,
+                weight: it.weight,
+                by_rule: rule.weight(it.ram_mb, it.plan_weight),
+                reason: it.reason,
+                at: zone.show(it.set_at.utc()),
+            })
+            .collect(),
+        page,
+    };
+    page::html_status(status, &view)
+}
+
+/// Kind, base and unit, as the form sends them.
+fn rule_words(rule: Rule) -> [String; 3] {
+    match rule {
+        Rule::Plan => ["plan".to_owned(), String::new(), String::new()],
+        Rule::Linear { base, unit_mb } => {
+            ["linear".to_owned(), base.to_string(), unit_mb.to_string()]
+        }
+    }
+}
+
+fn plan_row(plan: &Plan, now: Rule, then: Rule) -> [String; 5] {
+    [
+        plan.label.clone(),
+        crate::web::ui::units::mebibytes(plan.ram_mb),
+        now.weight(plan.ram_mb, plan.cpu_weight).to_string(),
+        then.weight(plan.ram_mb, plan.cpu_weight).to_string(),
+        io_priority(plan.ram_mb).to_string(),
+    ]
+}
+
+fn rule_fields(asked: &Asked, rule: Rule, problems: &Problems) -> Vec<Field> {
+    let [kind, base, unit] = if asked.kind.is_empty() {
+        rule_words(rule)
+    } else {
+        [
+            asked.kind.clone(),
+            asked.base.clone(),
+            asked.unit_mb.clone(),
+        ]
+    };
+    let choices = vec![
+        Choice::new("plan", "Each plan's own weight, as imported"),
+        Choice::new("linear", "By RAM: the base, and one more for every unit"),
+    ];
+    let number = |name, label: &str, value: String, hint: &str| {
+        Field::new(name, label, Input::Line("number"))
+            .value(value)
+            .hint(hint)
+            .short()
+    };
+    [
+        Field::new("kind", "Weights are", Input::Radios(choices)).value(kind),
+        number("base", "Base", base, "0 to 65535. Only by RAM."),
+        number(
+            "unit_mb",
+            "Unit, MiB of RAM",
+            unit,
+            "1 to 65536. Only by RAM.",
+        ),
+    ]
+    .into_iter()
+    .map(|field| field.with(problems))
+    .collect()
+}
+
+fn linode_fields(asked: &Asked, problems: &Problems) -> Vec<Field> {
+    [
+        Field::new("linode", "Linode's number", Input::Line("number"))
+            .value(&asked.linode)
+            .short(),
+        Field::new("weight", "Weight", Input::Line("number"))
+            .value(&asked.weight)
+            .hint("1 to 65535. Empty: by the rule again.")
+            .short(),
+        Field::text("reason", "Why")
+            .value(&asked.reason)
+            .hint("For the audit trail."),
+    ]
+    .into_iter()
+    .map(|field| field.with(problems))
+    .collect()
+}
+
+/// `GET /staff/fairness/weights`
+pub async fn show(
+    portal: Portal,
+    staff: Staff,
+    asked: Query<Asked>,
+) -> Result<HttpResponse, Fault> {
+    present(&portal, &staff, asked.0, Problems::default()).await
+}
+
+/// `POST /staff/fairness/weights/rule`
+pub async fn save_rule(
+    portal: Portal,
+    staff: Staff,
+    form: Form<RuleForm>,
+) -> Result<HttpResponse, Fault> {
+    let form = form.0;
+    let asked = Asked {
+        kind: form.kind.clone(),
+        base: form.base.clone(),
+        unit_mb: form.unit_mb.clone(),
+        ..Asked::default()
+    };
+    let mut problems = Problems::default();
+    let Some(rule) = parse_rule(&mut problems, &form.kind, &form.base, &form.unit_mb) else {
+        // The page finds the same faults again.
+        return present(&portal, &staff, asked, Problems::default()).await;
+    };
+    let micros = form.seen.parse().ok();
+    let seen = micros
+        .and_then(DateTime::from_timestamp_micros)
+        .map(Time::new);
+    let actor = staff.actor.clone();
+    portal::run(&portal, move |app| app.set_weight_rule(&actor, rule, seen))
+        .await
+        .map_err(|fault| match fault {
+            Fault::Conflict { message, .. } => {
+                Fault::conflict_at(message, PATH, "Look at the weights again")
+            }
+            other => other,
+        })?;
+    Ok(page::see_other_saying(
+        PATH,
+        Flash::good("The rule is saved. Hosts apply it with their next samples."),
+    ))
+}
+
+/// `POST /staff/fairness/weights/linode`
+pub async fn save_linode(
+    portal: Portal,
+    staff: Staff,
+    form: Form<LinodeForm>,
+) -> Result<HttpResponse, Fault> {
+    let form = form.0;
+    let asked = Asked {
+        linode: form.linode.clone(),
+        weight: form.weight.clone(),
+        reason: form.reason.clone(),
+        ..Asked::default()
+    };
+    let mut problems = Problems::default();
+    let linode = parse_linode(&mut problems, &form.linode);
+    let weight = parse_weight(&mut problems, &form.weight);
+    let (Some(linode), Some(weight)) = (linode, weight) else {
+        let none = Problems::default();
+        return present(
+            &portal,
+            &staff,
+            asked,
+            if form.linode.is_empty() {
+                problems
+            } else {
+                none
+            },
+        )
+        .await;
+    };
+    let (actor, reason) = (staff.actor.clone(), form.reason);
+    let saved = portal::submit(&portal, move |app| {
+        app.set_linode_weight(&actor, linode, weight, &reason)
+    });
+    match saved.await {
+        Ok(Ok(())) => {
+            let said = "The weight is saved. The host applies it with its next samples.";
+            Ok(page::see_other_saying(PATH, Flash::good(said)))
+        }
+        Ok(Err(problems)) => present(&portal, &staff, asked, problems).await,
+        Err(Fault::NotFound) => present(&portal, &staff, asked, Problems::default()).await,
+        Err(other) => Err(other),
+    }
+}

@@ -1,0 +1,112 @@
+//! Line charts as SVG: attributes and classes only, with a title and a description. A chart never stands alone: its table has
+//! the same figures.
+
+use askama::Template;
+use askama::filters::HtmlSafe;
+
+#[derive(Debug, Clone, Template)]
+#[template(path = "ui/chart.html")]
+pub struct Chart {
+    pub id: &'static str,
+    pub title: String,
+    /// What is to be seen, in words.
+    pub desc: String,
+    /// The value at the top; the bottom is 0.
+    pub top: String,
+    pub middle: String,
+    pub from: String,
+    pub to: String,
+    pub lines: Vec<Line>,
+}
+impl HtmlSafe for Chart {}
+
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// `a`: solid; `b`: dashed.
+    pub class: &'static str,
+    pub name: &'static str,
+    pub path: String,
+}
+
+/// The plot's corners in the drawing.
+const LEFT: f64 = 44.0;
+const RIGHT: f64 = 632.0;
+const TOP: f64 = 12.0;
+const BOTTOM: f64 = 152.0;
+
+/// Where values stand: times along, from 0 to `top` upwards.
+#[derive(Debug, Clone, Copy)]
+pub struct Scale {
+    pub from: i64,
+    pub until: i64,
+    pub top: f64,
+    /// A longer pause between two values is a gap in the line, in seconds.
+    pub gap: i64,
+}
+
+impl Scale {
+    /// The path of a line; a value that is not there is a gap.
+    #[must_use]
+    pub fn path(&self, values: &[(i64, Option<f64>)]) -> String {
+        let span = (self.until - self.from).max(1) as f64;
+        let mut path = String::new();
+        let mut last: Option<i64> = None;
+        for (at, value) in values {
+            let Some(value) = value else {
+                last = None;
+                continue;
+            };
+            let x = LEFT + (RIGHT - LEFT) * ((at - self.from) as f64 / span).clamp(0.0, 1.0);
+            let y =
+                BOTTOM - (BOTTOM - TOP) * (value / self.top.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
+            // A line of no length shows as a dot.
+            path.push_str(&match last {
+                Some(before) if at - before <= self.gap => format!("L{x:.0} {y:.0}"),
+                _ => format!("M{x:.0} {y:.0}h0"),
+            });
+            last = Some(*at);
+        }
+        path
+    }
+}
+
+/// A round number at or above the largest of the values.
+#[must_use]
+pub fn top_of(values: impl Iterator<Item = f64>) -> f64 {
+    let most = values.fold(0.0_f64, f64::max);
+    let mut step = 0.01;
+    loop {
+        for times in [1.0, 2.0, 5.0] {
+            if step * times >= most || step > 1e12 {
+                return step * times;
+            }
+        }
+        step *= 10.0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_have_gaps_where_nothing_is_known() {
+        let scale = Scale {
+            from: 0,
+            until: 100,
+            top: 2.0,
+            gap: 10,
+        };
+        let path = scale.path(&[
+            (0, Some(0.0)),
+            (10, Some(1.0)),
+            (20, None),
+            (30, Some(2.0)),
+            (90, Some(9.0)),
+        ]);
+        assert_eq!(path, "M44 152h0L103 82M220 12h0M573 12h0");
+        assert_eq!(top_of([0.3, 0.7].into_iter()), 1.0);
+        assert_eq!(top_of([130.0].into_iter()), 200.0);
+        assert_eq!(top_of(std::iter::empty()), 0.01);
+    }
+}
