@@ -16,6 +16,7 @@ use super::account::{Account, Accounts};
 use super::fleet;
 use super::folder::Folder;
 use super::hosts::Hosts;
+use super::usage;
 use crate::Failure;
 
 /// How long the agents get to take over their Linodes (and make their disks, the first time), and to boot them.
@@ -65,6 +66,7 @@ impl BringUp<'_> {
         if first {
             fleet::set_up(self.app)?;
             fleet::register_others(self.app, &fleet)?;
+            usage::make_up(self.app)?;
         }
         let mut to_boot = self.were_running(agents)?;
         agents.start(self.folder, self.app)?;

@@ -29,6 +29,11 @@ const RESTARTS: u32 = 20;
 /// A guest's sign of life on its disk; often enough to show, seldom enough for a laptop with forty of them.
 const WRITE_EVERY_MS: u32 = 1000;
 
+/// What the guests of a simulated host share, and what each wants of it, in CPUs: enough for contention at times.
+pub const CPUS_UML: f64 = 2.0;
+pub const CPUS_XEN: f64 = 0.25;
+pub const WANTS: f64 = 0.12;
+
 pub struct Hosts {
     all: Vec<Host>,
 }
@@ -205,7 +210,8 @@ impl Host {
             "portal = {url:?}\nstate_dir = {:?}\nslots = 4\n\n[transfer]\nlisten = {listen:?}\n\n\
              [disks]\nstore = \"files\"\ndir = {:?}\n\n\
              [driver]\nkind = \"simulated\"\nhost = {:?}\nplatform = \"{}\"\nmemory_mb = {}\nwitness = {:?}\n\
-             addresses = {:?}\nwrite_every_ms = {WRITE_EVERY_MS}\nprovision_missing = true\n",
+             addresses = {:?}\nwrite_every_ms = {WRITE_EVERY_MS}\nprovision_missing = true\n\n\
+             [driver.load]\ncpus = {:.2}\nignore_weights = {}\nwants = {WANTS:.2}\n",
             self.state(),
             self.dir.join("disks"),
             self.name,
@@ -213,6 +219,13 @@ impl Host {
             self.memory_mb,
             folder.path().join("witness.log"),
             folder.path().join("addresses"),
+            if self.platform == Platform::Uml {
+                CPUS_UML
+            } else {
+                CPUS_XEN
+            },
+            // User Mode Linux knows no weights.
+            self.platform == Platform::Uml,
         );
         AgentConfig::parse(&text)
             .map_err(|error| format!("{}: {error}", self.config().display()))?;

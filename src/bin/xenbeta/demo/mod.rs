@@ -10,6 +10,7 @@ mod fleet;
 mod folder;
 mod history;
 mod hosts;
+mod usage;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
