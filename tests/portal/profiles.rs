@@ -107,7 +107,7 @@ both_databases! {
             app.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(&sql)?));
         };
         free(1);
-        member.get(&url).shows(&["There is not enough room for it now", "1 MiB are free there", "Ask staff in a ticket"]);
+        member.get(&url).shows(&["There is not enough room for it now", "1.0 MiB are free there", "Ask staff in a ticket"]);
         free(1_000_000);
         member.get(&url).shows(&["nothing written since the move is lost"]).hides(&["not enough room"]);
     }
