@@ -94,7 +94,13 @@ impl App {
         let now = self.now();
         self.db.write(|conn| {
             if !tokens::revoke(conn, actor.user, id, now)? {
-                return Err(AppError::NotFound);
+                // The second click of two finds it done.
+                let theirs = tokens::is_theirs(conn, actor.user, id)?;
+                return if theirs {
+                    Ok(())
+                } else {
+                    Err(AppError::NotFound)
+                };
             }
             let object = format!("user {}", actor.user);
             let what = format!("token {id}");

@@ -11,7 +11,7 @@ use super::jobs::{self, Job};
 use super::migrations::{self, Digest, Migration, MigrationEvent};
 use super::registrations::{self, Registration};
 use super::schema;
-use crate::domain::ids::{AccountId, HostId, LinodeId, MigrationId, RegistrationId};
+use crate::domain::ids::{AccountId, HostId, JobId, LinodeId, MigrationId, RegistrationId};
 use crate::domain::time::Time;
 use crate::domain::words::{IpKind, JobState, MigrationState, RegistrationState};
 
@@ -181,6 +181,30 @@ pub fn linode(
         migrations,
         jobs,
     }))
+}
+
+/// A Linode's jobs, newest first, older than `before`, with the names of their hosts; `None` for no such Linode, and for
+/// somebody else's.
+#[allow(clippy::type_complexity, reason = "read in one place")]
+pub fn job_history(
+    conn: &mut Db,
+    account: AccountId,
+    id: LinodeId,
+    before: Option<JobId>,
+    limit: i64,
+) -> Result<Option<(Linode, Vec<Job>, HashMap<HostId, String>)>, StoreError> {
+    let Some(linode) = fleet::linode_of(conn, account, id)? else {
+        return Ok(None);
+    };
+    let jobs: Vec<Job> = schema::jobs::table
+        .filter(schema::jobs::linode_id.eq(id))
+        .filter(schema::jobs::id.lt(before.unwrap_or(JobId(i64::MAX))))
+        .order(schema::jobs::id.desc())
+        .limit(limit)
+        .select(Job::as_select())
+        .load(conn)?;
+    let hosts = host_names(conn, jobs.iter().map(|job| job.host_id).collect())?;
+    Ok(Some((linode, jobs, hosts)))
 }
 
 fn kernels(conn: &mut Db) -> Result<BTreeMap<String, Kernel>, StoreError> {

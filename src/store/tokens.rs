@@ -85,6 +85,17 @@ pub fn revoke(conn: &mut Db, user: UserId, id: TokenId, now: Time) -> Result<boo
         == 1)
 }
 
+/// Is it this user's, revoked or not?
+pub fn is_theirs(conn: &mut Db, user: UserId, id: TokenId) -> Result<bool, StoreError> {
+    let found: Option<TokenId> = api_tokens::table
+        .find(id)
+        .filter(api_tokens::user_id.eq(user))
+        .select(api_tokens::id)
+        .first(conn)
+        .optional()?;
+    Ok(found.is_some())
+}
+
 /// Forgets tokens that were revoked before `before`.
 pub fn drop_revoked(conn: &mut Db, before: Time) -> Result<usize, StoreError> {
     Ok(

@@ -4,7 +4,8 @@ use actix_web::web::{ServiceConfig, post, route};
 use actix_web::{Route, guard};
 
 use super::members::{
-    account, beta, fairness, linode, linodes, migrate, migration, profile, sign_in,
+    account, beta, fairness, linode, linodes, migrate, migration, notices, profile, profile_set,
+    sign_in, tokens,
 };
 use super::{agent, announcement, assets, ops, staff};
 
@@ -43,6 +44,39 @@ pub fn configure(surface: &mut ServiceConfig) {
         .route(
             "/members/linodes/{id}/console",
             post().to(linode::read_console),
+        )
+        .route("/members/linodes/{id}/jobs", get().to(linode::history))
+        .route(
+            "/members/linodes/{id}/disks/{disk}",
+            get().to(linode::ask_disk),
+        )
+        .route(
+            "/members/linodes/{id}/disks/{disk}",
+            post().to(linode::rename_disk),
+        )
+        .route(
+            "/members/linodes/{id}/ips/{ip}",
+            get().to(linode::ask_address),
+        )
+        .route(
+            "/members/linodes/{id}/ips/{ip}",
+            post().to(linode::name_address),
+        )
+        .route(
+            "/members/linodes/{id}/profiles/new",
+            get().to(profile_set::new),
+        )
+        .route(
+            "/members/linodes/{id}/profiles/new",
+            post().to(profile_set::add),
+        )
+        .route(
+            "/members/linodes/{id}/profiles/{profile}/delete",
+            get().to(profile_set::ask_delete),
+        )
+        .route(
+            "/members/linodes/{id}/profiles/{profile}/delete",
+            post().to(profile_set::delete),
         )
         .route(
             "/members/linodes/{id}/profiles/{profile}",
@@ -111,6 +145,16 @@ pub fn configure(surface: &mut ServiceConfig) {
         .route(
             "/members/accounts/password",
             post().to(account::change_password),
+        )
+        .route("/members/accounts/notifications", post().to(notices::save))
+        .route("/members/accounts/tokens", post().to(tokens::make))
+        .route(
+            "/members/accounts/tokens/{id}/revoke",
+            get().to(tokens::ask_revoke),
+        )
+        .route(
+            "/members/accounts/tokens/{id}/revoke",
+            post().to(tokens::revoke),
         )
         .route(
             "/members/accounts/sessions/end-others",

@@ -14,8 +14,10 @@
 #[allow(dead_code, reason = "shared with the agent's tests and the benches")]
 mod support;
 
+mod account;
 mod announcement;
 mod browser;
+mod calendar;
 mod commands;
 mod demo;
 mod ending;
@@ -24,6 +26,8 @@ mod fairness;
 mod graduation;
 mod house;
 mod import;
+mod leisure;
+mod linode_parts;
 mod mail;
 mod packaging;
 mod pages;

@@ -401,6 +401,47 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
         "/members/linodes/{id}/profiles/{profile}",
         [303, 400, 400, 404],
     ),
+    (
+        "GET",
+        "/members/linodes/{id}/profiles/new",
+        [303, 200, 404, 404],
+    ),
+    (
+        "POST",
+        "/members/linodes/{id}/profiles/new",
+        [303, 400, 400, 404],
+    ),
+    (
+        "GET",
+        "/members/linodes/{id}/profiles/{profile}/delete",
+        [303, 409, 404, 404],
+    ),
+    (
+        "POST",
+        "/members/linodes/{id}/profiles/{profile}/delete",
+        [303, 409, 404, 404],
+    ),
+    ("GET", "/members/linodes/{id}/jobs", [303, 200, 404, 404]),
+    (
+        "GET",
+        "/members/linodes/{id}/disks/{disk}",
+        [303, 200, 404, 404],
+    ),
+    (
+        "POST",
+        "/members/linodes/{id}/disks/{disk}",
+        [303, 400, 400, 404],
+    ),
+    (
+        "GET",
+        "/members/linodes/{id}/ips/{ip}",
+        [303, 200, 404, 404],
+    ),
+    (
+        "POST",
+        "/members/linodes/{id}/ips/{ip}",
+        [303, 303, 404, 404],
+    ),
     ("GET", "/members/linodes/{id}/migrate", [303, 303, 404, 404]),
     (
         "POST",
@@ -470,6 +511,22 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
     ("GET", "/members/accounts", [303, 200, 200, 200]),
     ("POST", "/members/accounts/profile", [303, 400, 400, 400]),
     ("POST", "/members/accounts/password", [303, 400, 400, 400]),
+    (
+        "POST",
+        "/members/accounts/notifications",
+        [303, 303, 303, 303],
+    ),
+    ("POST", "/members/accounts/tokens", [303, 400, 400, 400]),
+    (
+        "GET",
+        "/members/accounts/tokens/{id}/revoke",
+        [303, 404, 404, 404],
+    ),
+    (
+        "POST",
+        "/members/accounts/tokens/{id}/revoke",
+        [303, 404, 404, 404],
+    ),
     (
         "POST",
         "/members/accounts/sessions/end-others",
@@ -619,7 +676,7 @@ both_databases! {
                     path if path.contains("staff/members/") || path.contains("staff/mail/") => 1,
                     _ => 987_654,
                 };
-                let url = path.replace("{id}", &id.to_string()).replace("{deed}", "cancel").replace("{profile}", "1").replace("{section}", "brings").replace("{token}", "none").replace("{name}", "x.css");
+                let url = path.replace("{id}", &id.to_string()).replace("{deed}", "cancel").replace("{profile}", "1").replace("{disk}", "1011").replace("{ip}", "1").replace("{section}", "brings").replace("{token}", "none").replace("{name}", "x.css");
                 let reply = ask(&mut browser, method, &url, &token);
                 assert_eq!(reply.status, expected, "{method} {url} as {email:?}: {} {}", reply.location, reply.text());
                 if reply.status == 303 && column == 0 && *path != "/logout" {

@@ -41,6 +41,15 @@ class Keeper:
             "text": mail.get_body(("plain",)).get_content(),
             "html": mail.get_body(("html",)).get_content(),
             "encrypted": session.ssl is not None,
+            "attachments": [
+                {
+                    "name": part.get_filename(),
+                    "kind": part.get_content_type(),
+                    "method": part.get_param("method"),
+                    "text": part.get_payload(decode=True).decode(),
+                }
+                for part in mail.iter_attachments()
+            ],
         }
         path = os.path.join(self.folder, f"{self.count:06}.json")
         self.count += 1

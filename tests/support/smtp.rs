@@ -17,6 +17,15 @@ pub struct Received {
     pub text: String,
     pub html: String,
     pub encrypted: bool,
+    pub attachments: Vec<Attachment>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub struct Attachment {
+    pub name: String,
+    pub kind: String,
+    pub method: Option<String>,
+    pub text: String,
 }
 
 pub struct Smtp {

@@ -1,13 +1,18 @@
-//! `/members/accounts`: profile, time zone, password, and where one is signed in.
+//! `/members/accounts`: profile, time zone, password, where one is signed in, mails, and API tokens.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
-use crate::app::AppError;
+use super::notices;
+use super::tokens::{TokenForm, TokenRow};
+use crate::app::{AppError, secrets};
 use crate::domain::ids::SessionId;
+use crate::domain::time::Time;
+use crate::store::notices as muted;
 use crate::store::people::{self, Session, User};
+use crate::store::tokens::{self, ApiToken};
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Nothing, Path, Signed};
 use crate::web::page::{self, Area, Flash, Page};
@@ -25,6 +30,21 @@ pub struct AccountPage {
     pub password: Field,
     pub new_password: Field,
     pub sessions: Vec<SessionRow>,
+    pub notices: Vec<Field>,
+    pub tokens: Vec<TokenRow>,
+    pub token_fields: Vec<Field>,
+    /// So that one page makes one token.
+    pub token_form: String,
+}
+
+/// What the page is made from besides what is typed.
+pub struct Facts {
+    pub account: Option<String>,
+    pub sessions: Vec<Session>,
+    pub muted: Vec<String>,
+    pub tokens: Vec<ApiToken>,
+    pub token_form: String,
+    pub now: Time,
 }
 
 #[derive(Debug)]
@@ -42,23 +62,25 @@ pub struct SessionRow {
 pub struct Typed {
     pub name: String,
     pub timezone: String,
+    pub token: TokenForm,
 }
 
 impl AccountPage {
     #[must_use]
-    pub fn new(
-        page: Page,
-        user: &User,
-        typed: Typed,
-        account: Option<String>,
-        sessions: &[Session],
-        this: SessionId,
-    ) -> Self {
+    pub fn new(page: Page, user: &User, typed: Typed, facts: Facts, this: SessionId) -> Self {
         let zone = page.zone();
         let problems = &page.problems;
         Self {
             email: user.email.clone(),
-            account,
+            account: facts.account,
+            notices: notices::fields(&facts.muted),
+            tokens: facts
+                .tokens
+                .iter()
+                .map(|row| TokenRow::new(row, facts.now, zone))
+                .collect(),
+            token_fields: typed.token.fields(problems),
+            token_form: facts.token_form,
             name: Field::text("name", "Name").value(typed.name).autocomplete("name").with(problems),
             timezone: Field::new("timezone", "Time zone", Input::Suggest(&ZONES))
                 .value(typed.timezone)
@@ -66,7 +88,8 @@ impl AccountPage {
                 .with(problems),
             password: Field::password("password", "Present password", "current-password").with(problems),
             new_password: Field::password("new_password", "New password", "new-password").hint("12 characters or more").with(problems),
-            sessions: sessions
+            sessions: facts
+                .sessions
                 .iter()
                 .map(|session| SessionRow {
                     id: session.id.0,
@@ -140,17 +163,22 @@ async fn present(
 ) -> Result<HttpResponse, Fault> {
     let (user, session) = (signed.visitor.user.clone(), signed.visitor.session.id);
     let (id, account) = (user.id, user.account_id);
-    let (account, sessions) = portal::run(portal, move |app| {
+    let facts = portal::run(portal, move |app| {
         let now = app.now();
+        let token_form = secrets::new_token()?;
         app.db.read(|conn| {
             let account = account
                 .map(|id| people::account(conn, id))
                 .transpose()?
                 .flatten();
-            Ok::<_, AppError>((
-                account.map(|account| account.name),
-                people::sessions_of(conn, id, now)?,
-            ))
+            Ok::<_, AppError>(Facts {
+                account: account.map(|account| account.name),
+                sessions: people::sessions_of(conn, id, now)?,
+                muted: muted::muted(conn, id)?,
+                tokens: tokens::of_user(conn, id)?,
+                token_form,
+                now,
+            })
         })
     })
     .await?;
@@ -162,12 +190,28 @@ async fn present(
     let typed = typed.unwrap_or_else(|| Typed {
         name: user.name.clone(),
         timezone: user.timezone.clone(),
+        token: TokenForm::default(),
     });
     let page = signed.page(Area::Profile, "Profile").problems(problems);
     page::html_status(
         status,
-        &AccountPage::new(page, &user, typed, account, &sessions, session),
+        &AccountPage::new(page, &user, typed, facts, session),
     )
+}
+
+/// The page again, with a token's form as it was typed.
+pub(super) async fn present_token(
+    portal: &Portal,
+    signed: &Signed,
+    token: TokenForm,
+    problems: Problems,
+) -> Result<HttpResponse, Fault> {
+    let typed = Typed {
+        name: signed.visitor.user.name.clone(),
+        timezone: signed.visitor.user.timezone.clone(),
+        token,
+    };
+    present(portal, signed, Some(typed), problems).await
 }
 
 /// `GET /members/accounts`
@@ -198,6 +242,7 @@ pub async fn save_profile(
                 Some(Typed {
                     name: form.0.name,
                     timezone: form.0.timezone,
+                    token: TokenForm::default(),
                 }),
                 problems,
             )

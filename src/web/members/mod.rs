@@ -7,8 +7,11 @@ pub mod linode;
 pub mod linodes;
 pub mod migrate;
 pub mod migration;
+pub mod notices;
 pub mod profile;
+pub mod profile_set;
 pub mod sign_in;
+pub mod tokens;
 
 use crate::domain::words::{MigrationState, Platform};
 use crate::store::migrations::Migration;

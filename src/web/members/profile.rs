@@ -6,6 +6,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::linode::{find, helper_name};
+use crate::app::profile_set::stays;
 use crate::app::profiles::ProfileEdit;
 use crate::domain::ids::{ConfigId, LinodeId};
 use crate::domain::names::Label;
@@ -29,32 +30,34 @@ pub struct ProfilePage {
     pub linode: String,
     pub devices: Vec<String>,
     pub fields: Vec<Field>,
+    /// Why it cannot be deleted now, if it cannot.
+    pub stays: Option<&'static str>,
 }
 
 /// As typed, or as it is stored.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProfileForm {
-    label: String,
-    kernel: String,
-    root_device: String,
+    pub(super) label: String,
+    pub(super) kernel: String,
+    pub(super) root_device: String,
     #[serde(default)]
-    read_only_root: String,
-    run_level: String,
-    ram_limit_mb: String,
-    vcpus: String,
+    pub(super) read_only_root: String,
+    pub(super) run_level: String,
+    pub(super) ram_limit_mb: String,
+    pub(super) vcpus: String,
     #[serde(default)]
-    comments: String,
+    pub(super) comments: String,
     /// Words, separated by commas.
     #[serde(default)]
-    helper: String,
+    pub(super) helper: String,
 }
 impl FormData for ProfileForm {
     const MANY: &'static [&'static str] = &["helper"];
 }
 
 impl ProfileForm {
-    fn of(row: &ConfigProfile) -> Result<Self, StoreError> {
+    pub(super) fn of(row: &ConfigProfile) -> Result<Self, StoreError> {
         let helpers: Vec<&str> = row.helper_list()?.into_iter().map(Word::as_str).collect();
         Ok(Self {
             label: row.label.clone(),
@@ -69,11 +72,26 @@ impl ProfileForm {
         })
     }
 
+    /// Of a Linode that has no profile yet.
+    pub(super) fn plain() -> Self {
+        Self {
+            label: String::new(),
+            kernel: String::new(),
+            root_device: String::new(),
+            read_only_root: "yes".to_owned(),
+            run_level: RunLevel::Default.to_string(),
+            ram_limit_mb: "0".to_owned(),
+            vcpus: "1".to_owned(),
+            comments: String::new(),
+            helper: String::new(),
+        }
+    }
+
     fn helpers(&self) -> impl Iterator<Item = &str> {
         self.helper.split(',').filter(|word| !word.is_empty())
     }
 
-    fn parse(&self) -> Result<ProfileEdit, Problems> {
+    pub(super) fn parse(&self) -> Result<ProfileEdit, Problems> {
         let mut problems = Problems::default();
         let label = problems.take("label", Label::parse(self.label.trim()));
         let whole = |text: &str| {
@@ -105,7 +123,11 @@ impl ProfileForm {
         }
     }
 
-    fn fields(&self, detail: &LinodeDetail, problems: &Problems) -> Result<Vec<Field>, StoreError> {
+    pub(super) fn fields(
+        &self,
+        detail: &LinodeDetail,
+        problems: &Problems,
+    ) -> Result<Vec<Field>, StoreError> {
         let run_level = RunLevel::ALL
             .iter()
             .map(|level| Choice::new(level, run_level_name(*level)))
@@ -224,6 +246,7 @@ async fn present(
         linode: label.clone(),
         devices: devices.collect(),
         fields: form.fields(&detail, &page.problems)?,
+        stays: stays(&detail.linode, &detail.profiles, row.id),
         back_url,
         page,
     };

@@ -1,12 +1,17 @@
 //! `/members/linodes/{id}`: power, disk images, config profiles, addresses, the Host Job Queue, past moves, the console.
-//! Rule of the room: the page here, what is done from it in [`acts`].
+//! Rule of the room: the page here, what is done from it in [`acts`] and [`parts`]; all jobs in
+//! [`queue`].
 
 mod acts;
+mod parts;
+mod queue;
 
 use actix_web::HttpResponse;
 use askama::Template;
 
 pub use acts::{ask_shutdown, boot, read_console, reboot, shutdown};
+pub use parts::{ask_address, ask_disk, name_address, rename_disk};
+pub use queue::history;
 
 use super::profile::run_level_name;
 use super::{Link, migration_link, platform_name};
@@ -63,6 +68,7 @@ pub struct Power {
 
 #[derive(Debug)]
 pub struct DiskRow {
+    pub id: i64,
     pub label: String,
     pub filesystem: String,
     pub size: String,
@@ -85,6 +91,9 @@ pub struct ProfileRow {
 
 #[derive(Debug)]
 pub struct IpRow {
+    pub id: i64,
+    pub bare: String,
+    pub is_public: bool,
     pub address: String,
     pub kind: &'static str,
     pub gateway: String,
@@ -134,6 +143,7 @@ impl LinodePage {
                 .disks
                 .iter()
                 .map(|disk| DiskRow {
+                    id: disk.id.0,
                     label: disk.label.clone(),
                     filesystem: disk.filesystem.clone(),
                     size: units::mebibytes(disk.size_mb),
@@ -148,6 +158,9 @@ impl LinodePage {
                 .ips
                 .iter()
                 .map(|ip| IpRow {
+                    id: ip.id.0,
+                    bare: ip.address.clone(),
+                    is_public: ip.kind == IpKind::Public,
                     address: format!("{}/{}", ip.address, ip.prefix),
                     kind: match ip.kind {
                         IpKind::Public => "Public",
