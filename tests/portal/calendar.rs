@@ -56,7 +56,7 @@ fn python() -> Option<&'static Path> {
 }
 
 fn read(python: &Path, file: &str) -> Value {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/calendar.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/read_ics.py");
     let mut child = Command::new(python)
         .arg(script)
         .stdin(Stdio::piped())

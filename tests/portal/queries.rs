@@ -76,6 +76,7 @@ fn fifty_more(app: &TestApp) {
              INSERT INTO ips (id, address, linode_id, host_id, prefix, kind) VALUES ({id}, '198.51.100.{n}', {id}, 1, 24, 'public');
              INSERT INTO registrations (id, linode_id, account_id, requested_by, state, requested_at) VALUES ({id}, {id}, 1, 1, '{}', {at});
              INSERT INTO migrations (id, kind, linode_id, account_id, registration_id, source_host_id, destination_host_id, state, epoch, offered_at, expires_at) VALUES ({id}, 'beta', {id}, 1, {id}, 1, 3, 'offered', 1, {at}, '2036-01-01T00:00:00.000000Z');
+             INSERT INTO api_tokens (id, hash, user_id, label, scope, created_at) VALUES ({id}, 'h{n}', 1, 'token {n}', 'read_only', {at});
              INSERT INTO jobs (host_id, linode_id, migration_id, kind, state, epoch, run_after, entered_at) VALUES (1, 101, {id}, 'warm_copy', 'failed', 1, {at}, {at});",
             if n % 2 == 0 { "requested" } else { "approved" },
         ));
@@ -108,7 +109,14 @@ both_databases! {
             paths.iter().for_each(|path| drop(who.get(path)));
             paths.iter().map(|path| ((*path).to_owned(), cost(&app, who, path))).collect()
         };
-        let members = ["/members/", "/members/xenbeta", "/members/linodes/101", "/members/fairness?linode=101&range=beta"];
+        let members = [
+            "/members/",
+            "/members/xenbeta",
+            "/members/linodes/101",
+            "/members/linodes/101/jobs",
+            "/members/accounts",
+            "/members/fairness?linode=101&range=beta",
+        ];
         let staffs = [
             "/staff/",
             "/staff/registrations?state=all",

@@ -5,7 +5,7 @@ use diesel::connection::SimpleConnection;
 use xenbeta::app::Actor;
 use xenbeta::domain::ids::{AccountId, HostId, LinodeId, UserId};
 use xenbeta::domain::words::UserRole;
-use xenbeta::store::db::StoreError;
+use xenbeta::store::db::{Db, StoreError};
 
 use super::TestApp;
 
@@ -71,6 +71,12 @@ impl TestApp {
             .write(|conn| {
                 conn.batch_execute(KERNELS)?;
                 conn.batch_execute(&sql)?;
+                if let Db::Pg(pg) = conn {
+                    // What is added later counts on from these.
+                    pg.batch_execute(
+                        "SELECT setval(pg_get_serial_sequence('config_profiles', 'id'), 1000)",
+                    )?;
+                }
                 Ok::<_, StoreError>(())
             })
             .expect("the fleet goes in");

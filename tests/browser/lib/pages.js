@@ -62,6 +62,15 @@ export async function addresses(member, staff) {
       linodes: "/members/",
       linode: `/members/linodes/${LINODE["web-01"]}`,
       profile: await firstLink(member, `/members/linodes/${LINODE["web-01"]}`, `/members/linodes/${LINODE["web-01"]}/profiles/`),
+      "profile-new": `/members/linodes/${LINODE["web-01"]}/profiles/new`,
+      "linode-jobs": `/members/linodes/${LINODE["web-01"]}/jobs`,
+      disk: await firstLink(member, `/members/linodes/${LINODE["web-01"]}`, `/members/linodes/${LINODE["web-01"]}/disks/`),
+      "reverse-name": await firstLink(member, `/members/linodes/${LINODE["web-01"]}`, `/members/linodes/${LINODE["web-01"]}/ips/`),
+      "token-revoke": await (async () => {
+        await member.go("/members/accounts");
+        const link = member.page.locator('a[href$="/revoke"]').first();
+        return (await link.count()) ? link.getAttribute("href") : null;
+      })(),
       "linode-2.4": `/members/linodes/${LINODE["old-mail"]}`,
       shutdown: `/members/linodes/${LINODE.staging}/shutdown`,
       xenbeta: "/members/xenbeta",
@@ -95,6 +104,7 @@ export async function addresses(member, staff) {
       "host-token": `${host}/token`,
       "host-revoke": `${host}/revoke`,
       programme: "/staff/programme",
+      "programme-times": "/staff/programme/times",
       "programme-text": "/staff/programme/texts/brings",
       "programme-end": "/staff/programme/end",
       graduation: "/staff/graduation",

@@ -10,6 +10,7 @@ use xenbeta::app::secrets::{self, purpose};
 use xenbeta::app::staff::FirstPassword;
 use xenbeta::app::{Actor, App, AppError, Who};
 use xenbeta::domain::ids::LinodeId;
+use xenbeta::domain::move_times::Limits;
 use xenbeta::domain::names::NewPassword;
 use xenbeta::domain::words::UserRole;
 use xenbeta::store::people::{self, NewApiToken};
@@ -25,7 +26,8 @@ const SAMPLE: &str = include_str!("../../../../packaging/fleet.example.json");
 const CAP_MB_S: i32 = 6;
 /// A started Linode is watched this long: enough to see one fall over.
 const WATCH_S: i32 = 3;
-pub const DAY_S: i64 = 86_400;
+const MOVES_PER_HOUR: i32 = 4;
+pub(super) const DAY_S: i64 = 86_400;
 
 /// The demo's own doings in the audit trail.
 pub const DEMO: Who<'static> = Who {
@@ -120,6 +122,12 @@ pub fn set_up(app: &App) -> Result<(), Failure> {
         programme::set(conn, &row)
     })?;
     let staff = actor(app, STAFF)?;
+    // No quiet hours: at whatever hour someone looks at the demo, they can click.
+    let times = Limits {
+        per_hour: Some(MOVES_PER_HOUR),
+        ..Limits::default()
+    };
+    app.set_move_times(&staff, &times, None)?;
     for host in app.db.read(hosts::all)? {
         app.set_host_limits(&staff, host.id, host.slots, Some(CAP_MB_S))?;
     }

@@ -408,14 +408,15 @@ pub async fn migrate(
         Ok(Ok(row)) => {
             let url = format!("/members/migrations/{}", row.id);
             Ok(match click.at {
-                Some(at) => page::see_other_saying(
+                Some(at) if row.not_before == Some(at) => page::see_other_saying(
                     &url,
                     Flash::good(format!(
                         "It will move at {}.",
                         member.zone().both(at.utc()).text
                     )),
                 ),
-                None => page::see_other(&url),
+                // Now; or its time has come meanwhile, and then it is no more to be changed.
+                _ => page::see_other(&url),
             })
         }
         Ok(Err(problems)) => {

@@ -1,6 +1,6 @@
 """Reads calendar files with the icalendar package of PyPI, another implementation than the portal's.
 
-usage: python calendar.py < file.ics   prints JSON: one object, the only event of the file
+usage: python read_ics.py < file.ics   prints JSON: one object, the only event of the file
 """
 import json
 import sys
