@@ -6,6 +6,7 @@ use super::{Actor, App, AppError, audit};
 use crate::domain::ids::UserId;
 use crate::domain::words::{MailKind, UserRole};
 use crate::mail::ResetToken;
+use crate::store::db::lock_scheduler;
 use crate::store::{pages_people, people};
 
 /// As long as one they ask for themselves.
@@ -29,6 +30,8 @@ impl App {
         }
         let now = self.now();
         self.db.write(|conn| {
+            // Two who disable each other at once must not both succeed.
+            lock_scheduler(conn)?;
             let user = people::user(conn, id)?.ok_or(AppError::NotFound)?;
             if disabled
                 && user.role == UserRole::Staff

@@ -167,6 +167,7 @@ both_databases! {
         let mut member = site.signed_in(MEMBER_EMAIL);
         let mine = member.get("/members/");
         let offer = member.get(&mine.link("Migrate web"));
+        offer.shows(&["This is its second move, out of the beta"]);
         let reply = member.submit(&offer, "Migrate web", &[]);
         app.reconcile().unwrap();
         app.work_all(&[XEN1, PRODUCTION]);

@@ -17,7 +17,7 @@ use crate::domain::ids::{LinodeId, MigrationId};
 use crate::domain::text::Word;
 use crate::domain::time::Time;
 use crate::domain::translate::{self, Kernel, Line, Part, Target};
-use crate::domain::words::{Helper, MigrationState, Platform};
+use crate::domain::words::{Helper, MigrationKind, MigrationState, Platform};
 use crate::store::db::StoreError;
 use crate::store::migrations::Migration;
 use crate::store::pages_members::{self, LinodeDetail};
@@ -39,6 +39,8 @@ pub struct MigratePage {
     pub migration: i64,
     pub from: String,
     pub to: String,
+    /// The second move: to a production host.
+    pub graduates: bool,
     pub expires: When,
     pub disks: Vec<String>,
     pub disk_total: String,
@@ -127,6 +129,7 @@ impl MigratePage {
             migration: facts.migration.id.0,
             from: host(&detail.host.name, detail.host.platform),
             to: host(facts.destination.0, facts.destination.1),
+            graduates: facts.migration.kind == MigrationKind::Graduation,
             expires: zone.both(facts.migration.expires_at.utc()),
             disks: detail
                 .disks
