@@ -12,9 +12,10 @@ use super::jobs::Job;
 use super::migrations::Migration;
 use super::registrations::Registration;
 use super::schema::{
-    accounts, audit_events, config_profiles, disks, hosts, jobs, kernels, linodes, migrations,
-    plans, registrations, users,
+    accounts, config_profiles, disks, hosts, jobs, kernels, linodes, migrations, plans,
+    registrations, users,
 };
+use super::schema_trail::audit_events;
 use crate::domain::ids::{HostId, JobId, LinodeId, MigrationId, PlanId, RegistrationId, UserId};
 use crate::domain::time::Time;
 use crate::domain::words::{

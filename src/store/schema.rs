@@ -5,6 +5,8 @@
     reason = "what diesel's table! macro expands to"
 )]
 
+pub use super::schema_trail::{audit_events, audit_head, programme_texts};
+
 diesel::table! {
     use diesel::sql_types::*;
     use crate::store::types::Utc;
@@ -193,18 +195,6 @@ diesel::table! {
         opens_at -> Nullable<Utc>,
         expected_end_at -> Nullable<Utc>,
         ended_at -> Nullable<Utc>,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Utc;
-
-    programme_texts (section) {
-        section -> Text,
-        body -> Text,
-        changed_at -> Utc,
-        changed_by -> Nullable<BigInt>,
     }
 }
 
@@ -413,33 +403,6 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::store::types::Utc;
 
-    audit_events (id) {
-        id -> BigInt,
-        at -> Utc,
-        actor -> Text,
-        address -> Text,
-        action -> Text,
-        object -> Text,
-        before -> Text,
-        after -> Text,
-        hash -> Text,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Utc;
-
-    audit_head (id) {
-        id -> BigInt,
-        hash -> Text,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Utc;
-
     move_times (id) {
         id -> BigInt,
         timezone -> Text,
@@ -499,7 +462,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     config_profiles,
     ips,
     programme,
-    programme_texts,
     registrations,
     migrations,
     migration_events,
@@ -512,7 +474,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     quiet_hours,
     password_resets,
     sign_in_failures,
-    outbox,
-    audit_events,
-    audit_head
+    outbox
 );
