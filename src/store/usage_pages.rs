@@ -81,6 +81,17 @@ pub fn of_member(
     }))
 }
 
+/// What a Linode used around a move that is finished; `source` and `destination` are the move's.
+pub fn around(
+    conn: &mut Db,
+    migration: Migration,
+    (source, destination): (Host, Host),
+    now: i64,
+) -> Result<Moved, StoreError> {
+    let on = [source.id, destination.id];
+    moved_of(conn, migration, &on, &[source, destination], now)
+}
+
 /// A move with what its Linode used around it.
 fn moved_of(
     conn: &mut Db,

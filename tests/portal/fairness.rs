@@ -306,6 +306,8 @@ both_databases! {
         assert_eq!(figure("Got of"), ["100.0", "no contention"]);
         assert_eq!(figure("Disk, blocks"), ["3.0", "3.0"]);
         page.says(&["token limiter", "blocks of 4 KiB"]);
+        let migration = app.newest_migration(WEB).id;
+        member.get(&format!("/members/migrations/{migration}")).shows(&["Before and after the move", "25.0", "90.0"]);
         // The series goes on over the move.
         assert!(cells(&member.get("/members/fairness?linode=101&range=hour").body, "table.dense tbody tr").len() >= 23);
     }

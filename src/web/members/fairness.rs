@@ -68,6 +68,15 @@ pub struct Compared {
     pub to: String,
     pub at: When,
     pub rows: Vec<[String; 3]>,
+    has_both: bool,
+}
+
+impl Compared {
+    /// There are samples of both sides.
+    #[must_use]
+    pub fn has_both(&self) -> bool {
+        self.has_both
+    }
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -376,6 +385,7 @@ pub fn compared(moved: &Moved, zone: Zone) -> Compared {
             platform_name(moved.destination.platform)
         ),
         at: show_at(zone, finished),
+        has_both: before.covered_ms > 0 && after.covered_ms > 0,
         rows: vec![
             both("Watched for", &|it| span_ms(it.covered_ms)),
             both("CPU used, % of one CPU", &|it| {

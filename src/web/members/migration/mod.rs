@@ -9,6 +9,7 @@ mod unschedule;
 use actix_web::HttpResponse;
 use askama::Template;
 
+use super::fairness::{Compared, compared};
 use super::platform_name;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration;
@@ -17,6 +18,7 @@ use crate::domain::words::{MigrationKind, MigrationState as State};
 use crate::store::hosts::Host;
 use crate::store::migrations::Migration;
 use crate::store::pages_members::{self, MigrationDetail};
+use crate::store::usage_pages;
 use crate::web::error::Fault;
 use crate::web::extract::{Member, Path};
 use crate::web::live as events_stream;
@@ -51,6 +53,8 @@ pub struct MigrationPage {
     pub after: Option<After>,
     pub receipt: Vec<ReceiptRow>,
     pub figures: Vec<(&'static str, String)>,
+    /// What it used before and after, once there are samples of both.
+    pub moved: Option<Compared>,
     pub log: Vec<LogRow>,
     /// The way back begun from this move, if any.
     pub child: Option<i64>,
@@ -118,6 +122,7 @@ impl MigrationPage {
             after: after(migration, zone, now),
             receipt: receipt(detail),
             figures: figures(migration),
+            moved: None,
             log: detail
                 .events
                 .iter()
@@ -258,6 +263,24 @@ fn page_of(member: &Member, detail: &MigrationDetail, title: String) -> Page {
         .crumb(&linode.label, format!("/members/linodes/{}", linode.id))
 }
 
+/// Of a move that is finished.
+async fn usage_around(
+    portal: &Portal,
+    detail: &MigrationDetail,
+    now: Time,
+) -> Result<Option<usage_pages::Moved>, Fault> {
+    let migration = detail.migration.clone();
+    if migration.finished_at.is_none() || migration.committed_at.is_none() {
+        return Ok(None);
+    }
+    let hosts = (detail.source.clone(), detail.destination.clone());
+    let now = now.utc().timestamp();
+    portal::read(portal, move |conn| {
+        usage_pages::around(conn, migration, hosts, now).map(Some)
+    })
+    .await
+}
+
 /// `GET /members/migrations/{id}`
 pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Result<HttpResponse, Fault> {
     let (detail, now) = find(&portal, &member, id.0).await?;
@@ -276,7 +299,14 @@ pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Result<HttpR
         );
         page = page.live(format!("/members/migrations/{}/events", id.0), live.shape);
     }
-    page::html(&MigrationPage::new(page, &detail, now))
+    let moved = usage_around(&portal, &detail, now).await?;
+    let zone = page.zone();
+    page::html(&MigrationPage {
+        moved: moved
+            .map(|moved| compared(&moved, zone))
+            .filter(Compared::has_both),
+        ..MigrationPage::new(page, &detail, now)
+    })
 }
 
 /// `GET /members/migrations/{id}/events`: the live values of the page above.
