@@ -49,18 +49,21 @@ fn of_host(
     let span = |from: i64, until: i64, step: i64| {
         (from..until).step_by(usize::try_from(step).unwrap_or(1))
     };
-    // The last day in minutes; before it, ten minutes.
+    // The last hour in samples, the last day in minutes; before it, ten minutes.
     let minutes = (now - DAY) / DAY_STEP * DAY_STEP;
     let tens = span((today - UNPACKED) * DAY, minutes, DAY_STEP);
     rounds(conn, host, platform, linodes, DAY_STEP, tens)?;
+    let samples = (now - 3600) / 60 * 60;
+    let last = now / 10 * 10 - 10;
     rounds(
         conn,
         host,
         platform,
         linodes,
         60,
-        span(minutes, now / 60 * 60 - 60, 60),
-    )
+        span(minutes, samples, 60),
+    )?;
+    rounds(conn, host, platform, linodes, 10, span(samples, last, 10))
 }
 
 fn rounds(
@@ -82,6 +85,10 @@ fn rounds(
         });
     }
     usage::set_rounds(conn, step, &rows)?;
+    if step == 10 {
+        // The portal makes minutes of them at once.
+        return Ok(());
+    }
     fairness::set(conn, step, &intervals)
 }
 
