@@ -372,6 +372,7 @@ fn gzip(text: &str) -> usize {
 /// every figure of every sample busy and noisy.
 mod measured {
     use super::*;
+    use crate::support::On;
     use diesel::connection::SimpleConnection;
     use std::time::Instant;
 
@@ -428,63 +429,106 @@ mod measured {
             .unwrap();
     }
 
-    both_databases! {
-        #[ignore = "takes minutes; for its figures"]
-        fn rate_and_space(app: TestApp) {
-            let app = app.with_fleet();
-            large_fleet(&app);
-            let mut seed = 88_172_645_463_325_252;
-            // Eleven minutes of all hosts, one call after the other.
-            let start = (app.ten() - 1500) / 600 * 600;
-            let looks = 66;
-            let (mut spent, mut longest) = (0.0_f64, 0.0_f64);
-            for n in 0..looks {
-                for host in 0..HOSTS {
-                    let samples = busy(host, start + 10 * n, &mut seed);
-                    let agent = hand::agent(HostId(1000 + host));
-                    let begun = Instant::now();
-                    app.note_samples(&agent, &samples).unwrap();
-                    let took = begun.elapsed().as_secs_f64();
-                    spent += took;
-                    longest = longest.max(took);
-                }
+    #[test]
+    #[ignore = "takes minutes; for its figures"]
+    fn sqlite() {
+        rate_and_space(TestApp::new(On::Sqlite));
+    }
+
+    #[test]
+    #[ignore = "takes minutes; for its figures"]
+    fn postgresql() {
+        rate_and_space(TestApp::new(On::Postgresql));
+    }
+
+    fn rate_and_space(app: TestApp) {
+        let app = app.with_fleet();
+        large_fleet(&app);
+        let mut seed = 88_172_645_463_325_252;
+        // Eleven minutes of all hosts, one call after the other.
+        let start = (app.ten() - 1500) / 600 * 600;
+        let looks = 66;
+        let (mut spent, mut longest) = (0.0_f64, 0.0_f64);
+        for n in 0..looks {
+            for host in 0..HOSTS {
+                let samples = busy(host, start + 10 * n, &mut seed);
+                let agent = hand::agent(HostId(1000 + host));
+                let begun = Instant::now();
+                app.note_samples(&agent, &samples).unwrap();
+                let took = begun.elapsed().as_secs_f64();
+                spent += took;
+                longest = longest.max(took);
             }
-            let samples = looks * HOSTS * EACH;
-            println!("{}: {samples} samples in {spent:.1} s: {:.0} a second; the longest call {:.0} ms", if app.url.starts_with("postgres") { "PostgreSQL" } else { "SQLite" }, samples as f64 / spent, longest * 1000.0);
-            let begun = Instant::now();
-            app.roll_all();
-            println!("rolled up in {:.1} s (of {} s of samples)", begun.elapsed().as_secs_f64(), looks * 10);
-            // A day of one host, as it is kept for the year.
-            let day = app.ten() / 86_400 - 3;
-            let mut parts = Vec::new();
-            for index in 0..144_u8 {
-                let mut usage = xenbeta::domain::usage::Usage { covered_ms: 600_000, judged_ms: 600_000, contended_ms: noisy(&mut seed, 600_000), weight: 512, io_priority: 4, ..Default::default() };
-                usage.cpu_ms = noisy(&mut seed, 600_000);
-                usage.wait_ms = noisy(&mut seed, 600_000);
-                usage.got_ms = noisy(&mut seed, 600_000);
-                usage.due_ms = noisy(&mut seed, 600_000);
-                usage.reads = noisy(&mut seed, 100_000);
-                usage.writes = noisy(&mut seed, 100_000);
-                usage.read_bytes = noisy(&mut seed, 2_000_000_000);
-                usage.write_bytes = noisy(&mut seed, 2_000_000_000);
-                usage.net_in_bytes = noisy(&mut seed, 1_000_000_000);
-                usage.net_out_bytes = noisy(&mut seed, 1_000_000_000);
-                parts.push(usage_pack::DayPart { index, host: HostId(1000), usage });
-            }
-            let packed = usage_pack::pack_day(&parts);
-            let before = size(&app);
-            let rows: Vec<_> = (0..HOSTS * EACH).map(|n| (LinodeId(100_000 + n), day, packed.clone())).collect();
-            app.db.write(|conn| usage::set_days(conn, &rows)).unwrap();
-            let grown = size(&app) - before;
-            let year = grown as f64 * 365.0 / 1e9;
-            println!("a Linode's day: {} bytes packed, {:.0} on disk; 10,000 Linodes for a year: {year:.1} GB", packed.len(), grown as f64 / rows.len() as f64);
-            assert!(year < 24.0, "docs/FAIRNESS.md says less than 24 GB");
-            let blob: i64 = app.in_db(|conn| {
-                let all: Vec<Vec<u8>> = usage_rounds::table.filter(usage_rounds::step.eq(10)).limit(100).select(usage_rounds::data).load(conn)?;
-                Ok(all.iter().map(Vec::len).sum::<usize>() as i64 / all.len() as i64)
-            });
-            println!("a round of {EACH} Linodes: {blob} bytes");
         }
+        let samples = looks * HOSTS * EACH;
+        println!(
+            "{}: {samples} samples in {spent:.1} s: {:.0} a second; the longest call {:.0} ms",
+            if app.url.starts_with("postgres") {
+                "PostgreSQL"
+            } else {
+                "SQLite"
+            },
+            samples as f64 / spent,
+            longest * 1000.0
+        );
+        let begun = Instant::now();
+        app.roll_all();
+        println!(
+            "rolled up in {:.1} s (of {} s of samples)",
+            begun.elapsed().as_secs_f64(),
+            looks * 10
+        );
+        // A day of one host, as it is kept for the year.
+        let day = app.ten() / 86_400 - 3;
+        let mut parts = Vec::new();
+        for index in 0..144_u8 {
+            let mut usage = xenbeta::domain::usage::Usage {
+                covered_ms: 600_000,
+                judged_ms: 600_000,
+                contended_ms: noisy(&mut seed, 600_000),
+                weight: 512,
+                io_priority: 4,
+                ..Default::default()
+            };
+            usage.cpu_ms = noisy(&mut seed, 600_000);
+            usage.wait_ms = noisy(&mut seed, 600_000);
+            usage.got_ms = noisy(&mut seed, 600_000);
+            usage.due_ms = noisy(&mut seed, 600_000);
+            usage.reads = noisy(&mut seed, 100_000);
+            usage.writes = noisy(&mut seed, 100_000);
+            usage.read_bytes = noisy(&mut seed, 2_000_000_000);
+            usage.write_bytes = noisy(&mut seed, 2_000_000_000);
+            usage.net_in_bytes = noisy(&mut seed, 1_000_000_000);
+            usage.net_out_bytes = noisy(&mut seed, 1_000_000_000);
+            parts.push(usage_pack::DayPart {
+                index,
+                host: HostId(1000),
+                usage,
+            });
+        }
+        let packed = usage_pack::pack_day(&parts);
+        let before = size(&app);
+        let rows: Vec<_> = (0..HOSTS * EACH)
+            .map(|n| (LinodeId(100_000 + n), day, packed.clone()))
+            .collect();
+        app.db.write(|conn| usage::set_days(conn, &rows)).unwrap();
+        let grown = size(&app) - before;
+        let year = grown as f64 * 365.0 / 1e9;
+        println!(
+            "a Linode's day: {} bytes packed, {:.0} on disk; 10,000 Linodes for a year: {year:.1} GB",
+            packed.len(),
+            grown as f64 / rows.len() as f64
+        );
+        assert!(year < 24.0, "docs/FAIRNESS.md says less than 24 GB");
+        let blob: i64 = app.in_db(|conn| {
+            let all: Vec<Vec<u8>> = usage_rounds::table
+                .filter(usage_rounds::step.eq(10))
+                .limit(100)
+                .select(usage_rounds::data)
+                .load(conn)?;
+            Ok(all.iter().map(Vec::len).sum::<usize>() as i64 / all.len() as i64)
+        });
+        println!("a round of {EACH} Linodes: {blob} bytes");
     }
 
     /// Bytes on disk.
