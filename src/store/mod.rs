@@ -28,6 +28,7 @@ pub mod readiness;
 pub mod registrations;
 pub mod schema;
 pub mod schema_fairness;
+pub mod schema_home;
 pub mod schema_trail;
 pub mod tokens;
 pub mod types;

@@ -4,7 +4,8 @@ use diesel::prelude::*;
 
 use super::db::{Both, Db, StoreError};
 use super::migrations::Migration;
-use super::schema::{migrations, move_times, quiet_hours};
+use super::schema::migrations;
+use super::schema_home::{move_times, quiet_hours};
 use crate::domain::ids::{HostId, MigrationId};
 use crate::domain::move_times::{Limits, Quiet, Taken, hour};
 use crate::domain::time::Time;

@@ -3,7 +3,8 @@
 use diesel::prelude::*;
 
 use super::db::{Db, StoreError};
-use super::schema::{muted_mails, users};
+use super::schema::users;
+use super::schema_home::muted_mails;
 use crate::domain::ids::UserId;
 use crate::domain::words::MailKind;
 

@@ -399,33 +399,6 @@ diesel::table! {
     }
 }
 
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Utc;
-
-    move_times (id) {
-        id -> BigInt,
-        timezone -> Text,
-        per_hour -> Nullable<Integer>,
-        changed_at -> Utc,
-    }
-}
-
-diesel::table! {
-    quiet_hours (weekday) {
-        weekday -> Integer,
-        begins -> Integer,
-        ends -> Integer,
-    }
-}
-
-diesel::table! {
-    muted_mails (user_id, kind) {
-        user_id -> BigInt,
-        kind -> Text,
-    }
-}
-
 diesel::joinable!(users -> accounts (account_id));
 diesel::joinable!(linodes -> accounts (account_id));
 diesel::joinable!(linodes -> plans (plan_id));
@@ -448,7 +421,6 @@ diesel::joinable!(jobs -> migrations (migration_id));
 diesel::joinable!(sessions -> users (user_id));
 diesel::joinable!(api_tokens -> users (user_id));
 diesel::joinable!(password_resets -> users (user_id));
-diesel::joinable!(muted_mails -> users (user_id));
 diesel::joinable!(enrolment_tokens -> hosts (host_id));
 diesel::allow_tables_to_appear_in_same_query!(
     accounts,
@@ -469,9 +441,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     jobs,
     sessions,
     api_tokens,
-    muted_mails,
-    move_times,
-    quiet_hours,
     password_resets,
     sign_in_failures,
     outbox

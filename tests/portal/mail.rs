@@ -394,7 +394,7 @@ fn a_reset_mail_works_once(app: TestApp) {
 
     app.forgot_password(MEMBER_EMAIL, from).unwrap();
     while round(&app, &transport) > 0 {}
-    let late: String = server.received()[1]
+    let late: String = server.received()[2]
         .text
         .split(start)
         .nth(1)
