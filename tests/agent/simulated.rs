@@ -157,3 +157,62 @@ fn an_address_follows_the_announcement_and_is_taken_away_only_by_its_owner() {
     two.withdraw(LINODE).unwrap();
     assert_eq!(answers(), None);
 }
+
+#[test]
+fn guests_under_a_made_up_load_get_by_weight_and_a_changed_weight_acts_at_once() {
+    let machine = Machine::new();
+    let text = format!(
+        "host = \"l\"\nwitness = {:?}\nguest_program = {PROGRAM:?}\nstop_delay_ms = 1\n[load]\ncpus = 1.0\nwants = 0.0\n\
+         guests = {{ \"1\" = 1.0, \"2\" = 1.0, \"3\" = 1.0 }}\n",
+        machine.witness()
+    );
+    let config: SimulatedConfig = toml::from_str(&text).unwrap();
+    let driver = Simulated::new(config, &machine.dir.path().join("l/state/driver")).unwrap();
+    let all = [(1, 128), (2, 256), (3, 512)].map(|(id, weight)| (LinodeId(id), weight));
+    for (linode, weight) in all {
+        let disk = machine.dir.path().join(format!("{linode}.img"));
+        fs::write(&disk, vec![0; 1 << 20]).unwrap();
+        let mut spec = samples::guest(linode);
+        spec.cpu_weight = weight;
+        let (boot, disks) = (samples::boot(spec.disks[0].id), [(spec.disks[0].id, disk)]);
+        let guest = Guest {
+            linode,
+            spec: &spec,
+            boot: &boot,
+            disks: &disks,
+        };
+        driver.start(&guest).unwrap();
+    }
+    let parts = || {
+        let read = || all.map(|(linode, _)| driver.sample(linode).unwrap());
+        let before = read();
+        thread::sleep(Duration::from_millis(2500));
+        let after = read();
+        let used: Vec<f64> = (0..3)
+            .map(|at| (after[at].cpu_ms - before[at].cpu_ms) as f64)
+            .collect();
+        assert!((0..3).all(|at| after[at].wait_ms > before[at].wait_ms));
+        let sum: f64 = used.iter().sum();
+        used.into_iter().map(|it| it / sum).collect::<Vec<f64>>()
+    };
+    let close = |parts: &[f64], of: [f64; 3]| {
+        let sum: f64 = of.iter().sum();
+        parts
+            .iter()
+            .zip(of)
+            .all(|(part, of)| (part - of / sum).abs() < 0.05 * of / sum)
+    };
+    // The first look begins the counting.
+    let _ = driver.sample(LinodeId(1));
+    let by_weight = parts();
+    assert!(close(&by_weight, [1.0, 2.0, 4.0]), "{by_weight:?}");
+    let mut share = driver.share(LinodeId(1)).unwrap();
+    share.cpu_weight = 512;
+    driver.set_share(LinodeId(1), share).unwrap();
+    thread::sleep(Duration::from_millis(1100));
+    let changed = parts();
+    for (linode, _) in all {
+        driver.stop(linode, Duration::from_secs(5)).unwrap();
+    }
+    assert!(close(&changed, [2.0, 1.0, 2.0]), "{changed:?}");
+}
