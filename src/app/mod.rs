@@ -3,11 +3,16 @@
 //! Everything here is blocking; web handlers call it through `web::block`, loops in `work` from threads of their own.
 
 pub mod agents;
+mod bug_facts;
+mod bug_letters;
+mod bug_triage;
+pub mod bugs;
 pub mod clock;
 pub mod ending;
 mod endings;
 pub mod engine;
 mod engine_words;
+pub mod faq;
 mod fleet_add;
 mod fleet_add_linodes;
 pub mod fleet_check;

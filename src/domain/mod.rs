@@ -1,6 +1,8 @@
 //! What the product is, as pure values and functions: no I/O, no clock, no randomness. Everything above imports from here,
 //! and nothing here imports from above.
 
+pub mod attachment;
+pub mod bug;
 pub mod fairness;
 pub mod graduation;
 pub mod ids;
@@ -15,6 +17,7 @@ pub mod placement;
 pub mod programme;
 pub mod readiness;
 pub mod registration;
+pub mod search;
 pub mod shares;
 pub mod text;
 pub mod time;

@@ -33,6 +33,22 @@ pub struct Facts {
     pub reset: ResetToken,
     /// Can its reader switch this kind of mail off? The renderer says so.
     pub optional: bool,
+    /// The bug or question it is about.
+    pub board: Board,
+}
+
+/// A thread or a question. A reply's or answer's text is the facts' `reason`.
+#[derive(Debug, Clone, Default)]
+pub struct Board {
+    /// "Bug 12: no network after the move", or the question.
+    pub title: String,
+    /// Where it is read: a path of the portal.
+    pub path: String,
+    /// Who acted, as far as the reader may know.
+    pub who: String,
+    /// The bug that this one is a duplicate of, if it is, and where that is read.
+    pub other_title: String,
+    pub other_path: String,
 }
 
 /// The secret part of a password reset link.
@@ -93,6 +109,19 @@ impl Facts {
     }
 
     #[must_use]
+    pub fn board_link(&self) -> String {
+        if self.board.path.is_empty() {
+            return self.home();
+        }
+        format!("{}{}", self.base_url, self.board.path)
+    }
+
+    #[must_use]
+    pub fn other_link(&self) -> String {
+        format!("{}{}", self.base_url, self.board.other_path)
+    }
+
+    #[must_use]
     pub fn reset_link(&self) -> String {
         format!("{}/password/reset/{}", self.base_url, self.reset.0)
     }
@@ -126,6 +155,13 @@ impl Facts {
             reason: paragraph(&self.reason),
             reset: ResetToken(one_line(&self.reset.0)),
             optional: self.optional,
+            board: Board {
+                title: one_line(&self.board.title),
+                path: one_line(&self.board.path),
+                who: one_line(&self.board.who),
+                other_title: one_line(&self.board.other_title),
+                other_path: one_line(&self.board.other_path),
+            },
         }
     }
 }

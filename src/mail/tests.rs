@@ -36,10 +36,34 @@ fn facts(kind: MailKind) -> Facts {
             MailKind::Failed => {
                 "The new host ran out of space while the disk \"data\" was copied.".into()
             }
+            MailKind::BugReply => {
+                "It is the card's driver.\nPlease boot **2.6.18** and tell us.".into()
+            }
+            MailKind::BugState => "Duplicate".into(),
+            MailKind::QuestionAnswered => "Yes: switch \"Disable /lib/tls\" off.".into(),
             _ => String::new(),
         },
         reset: ResetToken("3b1f0c".into()),
         optional: false,
+        board: board(kind),
+    }
+}
+
+fn board(kind: MailKind) -> Board {
+    match kind {
+        MailKind::QuestionAnswered => Board {
+            title: "May I use NPTL?".into(),
+            path: "/members/faq/may-i-use-nptl".into(),
+            ..Board::default()
+        },
+        MailKind::BugReply | MailKind::BugState => Board {
+            title: "Bug 12: no network after the move".into(),
+            path: "/members/bugs/12".into(),
+            who: "Sam Staff".into(),
+            other_title: "Bug 7: eth0 is gone".into(),
+            other_path: "/members/bugs/7".into(),
+        },
+        _ => Board::default(),
     }
 }
 

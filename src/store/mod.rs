@@ -5,9 +5,14 @@
 
 pub mod audit;
 pub mod backup;
+pub mod bug_files;
+pub mod bug_links;
+pub mod bug_pages;
+pub mod bugs;
 pub mod db;
 pub mod ending;
 pub mod fairness;
+pub mod faq;
 pub mod fleet;
 pub mod graduation;
 pub mod hosts;
@@ -27,9 +32,11 @@ pub mod programme;
 pub mod readiness;
 pub mod registrations;
 pub mod schema;
+pub mod schema_board;
 pub mod schema_fairness;
 pub mod schema_home;
 pub mod schema_trail;
+pub mod search;
 pub mod tokens;
 pub mod types;
 pub mod usage;

@@ -349,3 +349,29 @@ pub fn insert_api_token(conn: &mut Db, token: &NewApiToken<'_>) -> Result<(), St
     .execute(conn)?;
     Ok(())
 }
+
+/// One at a time per account (or user without one): whoever holds this decides alone whether a form was sent before, and
+/// whether too many were. SQLite has one writer anyway.
+pub fn lock_writer(
+    conn: &mut Db,
+    user: UserId,
+    account: Option<AccountId>,
+) -> Result<(), StoreError> {
+    if let Db::Pg(pg) = conn {
+        match account {
+            Some(account) => super::schema::accounts::table
+                .find(account)
+                .select(super::schema::accounts::id)
+                .for_no_key_update()
+                .first::<AccountId>(pg)
+                .map(drop)?,
+            None => users::table
+                .find(user)
+                .select(users::id)
+                .for_no_key_update()
+                .first::<UserId>(pg)
+                .map(drop)?,
+        }
+    }
+    Ok(())
+}

@@ -11,9 +11,11 @@ use diesel::sql_types::{BigInt, HasSqlType, Nullable, Text};
 use diesel::sqlite::Sqlite;
 
 use super::db::{MultiBackend, MultiRawValue};
+use crate::domain::attachment::FileKind;
+use crate::domain::bug::{BugState, Changed, Component, FactKind, Severity};
 use crate::domain::ids::{
-    AccountId, AuditId, ConfigId, DiskId, HostId, IpId, JobId, LinodeId, MailId, MigrationId,
-    PlanId, RegistrationId, SessionId, TokenId, UserId,
+    AccountId, AuditId, BugFileId, BugId, BugPostId, ConfigId, DiskId, FaqId, HostId, IpId, JobId,
+    LinodeId, MailId, MigrationId, PlanId, QuestionId, RegistrationId, SessionId, TokenId, UserId,
 };
 use crate::domain::migration::Step;
 use crate::domain::shares::RuleKind;
@@ -187,6 +189,11 @@ ids!(
     TokenId,
     MailId,
     AuditId,
+    BugId,
+    BugPostId,
+    BugFileId,
+    FaqId,
+    QuestionId,
 );
 words!(
     Platform,
@@ -207,4 +214,10 @@ words!(
     Step,
     RuleKind,
     TextSection,
+    BugState,
+    Severity,
+    Component,
+    FactKind,
+    Changed,
+    FileKind,
 );

@@ -147,8 +147,8 @@ pub fn error_page(context: &Context, status: StatusCode, fault: Option<&Fault>) 
                 "Go back, load the page anew, and send the form again.".to_owned(),
             ];
         }
-        Some(Fault::NotFound | Fault::TooLarge | Fault::Unavailable(_) | Fault::Internal(_))
-        | None => {}
+        Some(Fault::TooLarge) => typed = context.typed(),
+        Some(Fault::NotFound | Fault::Unavailable(_) | Fault::Internal(_)) | None => {}
     }
     let heading = if matches!(fault, Some(Fault::Expired | Fault::SignIn)) {
         "This form has expired"

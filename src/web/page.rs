@@ -29,12 +29,16 @@ pub enum Area {
     Profile,
     XenBeta,
     Fairness,
+    Bugs,
+    Faq,
     StaffHome,
     Registrations,
     Hosts,
     Migrations,
     Jobs,
     StaffFairness,
+    StaffBugs,
+    StaffFaq,
     Programme,
     Graduation,
     Readiness,
@@ -225,6 +229,10 @@ impl Page {
             "/members/accounts",
             &[Area::Profile, Area::XenBeta, Area::Fairness],
         ));
+        if viewer.member {
+            tabs.push(self.tab("Bugs", "/members/bugs", &[Area::Bugs]));
+        }
+        tabs.push(self.tab("FAQ", "/members/faq", &[Area::Faq]));
         if viewer.staff {
             let all = [
                 Area::StaffHome,
@@ -233,6 +241,8 @@ impl Page {
                 Area::Migrations,
                 Area::Jobs,
                 Area::StaffFairness,
+                Area::StaffBugs,
+                Area::StaffFaq,
                 Area::Programme,
                 Area::Graduation,
                 Area::Readiness,
@@ -252,7 +262,7 @@ impl Page {
 
     pub(crate) fn subtabs(&self) -> Vec<Tab> {
         match self.area {
-            Area::None | Area::Linodes => Vec::new(),
+            Area::None | Area::Linodes | Area::Bugs | Area::Faq => Vec::new(),
             Area::Profile | Area::XenBeta | Area::Fairness => {
                 let mut tabs = vec![self.tab("Profile", "/members/accounts", &[Area::Profile])];
                 if self.viewer.as_ref().is_some_and(|viewer| viewer.member) {
@@ -267,6 +277,8 @@ impl Page {
             | Area::Migrations
             | Area::Jobs
             | Area::StaffFairness
+            | Area::StaffBugs
+            | Area::StaffFaq
             | Area::Programme
             | Area::Graduation
             | Area::Readiness
@@ -286,6 +298,8 @@ impl Page {
                     self.tab("Graduation", "/staff/graduation", &[Area::Graduation]),
                     self.tab("Readiness", "/staff/readiness", &[Area::Readiness]),
                     self.tab("Fairness", "/staff/fairness", &[Area::StaffFairness]),
+                    self.tab("Bugs", "/staff/bugs", &[Area::StaffBugs]),
+                    self.tab("FAQ", "/staff/faq", &[Area::StaffFaq]),
                     self.tab("Programme", "/staff/programme", &[Area::Programme]),
                     self.tab("Members", "/staff/members", &[Area::People]),
                     self.tab("Mail", "/staff/mail", &[Area::Mail]),
@@ -299,12 +313,16 @@ impl Page {
         match self.area {
             Area::None | Area::Linodes => "Linodes",
             Area::Profile | Area::XenBeta | Area::Fairness => "My Accounts",
+            Area::Bugs => "Bugs",
+            Area::Faq => "FAQ",
             Area::StaffHome
             | Area::Registrations
             | Area::Hosts
             | Area::Migrations
             | Area::Jobs
             | Area::StaffFairness
+            | Area::StaffBugs
+            | Area::StaffFaq
             | Area::Programme
             | Area::Graduation
             | Area::Readiness

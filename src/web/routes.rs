@@ -4,8 +4,8 @@ use actix_web::web::{ServiceConfig, post, route};
 use actix_web::{Route, guard};
 
 use super::members::{
-    account, beta, fairness, linode, linodes, migrate, migration, notices, profile, profile_set,
-    sign_in, tokens,
+    account, beta, bugs, fairness, faq, linode, linodes, migrate, migration, notices, profile,
+    profile_set, sign_in, tokens,
 };
 use super::{agent, announcement, assets, ops, staff};
 
@@ -137,6 +137,21 @@ pub fn configure(surface: &mut ServiceConfig) {
             get().to(beta::ask_withdraw),
         )
         .route("/members/xenbeta/{id}/withdraw", post().to(beta::withdraw))
+        .route("/members/bugs", get().to(bugs::list))
+        .route("/members/bugs/new", get().to(bugs::new::show))
+        .route("/members/bugs/new", post().to(bugs::new::open))
+        .route("/members/bugs/{id}", get().to(bugs::thread::show))
+        .route("/members/bugs/{id}", post().to(bugs::thread::reply))
+        .route("/members/bugs/{id}/hit", post().to(bugs::thread::hit))
+        .route("/members/bugs/{id}/unhit", post().to(bugs::thread::unhit))
+        .route(
+            "/members/bugs/{id}/files/{file}",
+            get().to(bugs::thread::file),
+        )
+        .route("/faq", get().to(faq::public))
+        .route("/members/faq", get().to(faq::show))
+        .route("/members/faq", post().to(faq::ask))
+        .route("/members/faq/{entry}", get().to(faq::to_entry))
         .route("/members/accounts", get().to(account::show))
         .route(
             "/members/accounts/profile",
@@ -234,6 +249,29 @@ pub fn configure(surface: &mut ServiceConfig) {
             "/staff/fairness/weights/linode",
             post().to(staff::fairness::save_linode),
         )
+        .route("/staff/bugs", get().to(staff::bugs::list))
+        .route("/staff/bugs.csv", get().to(staff::bugs::csv))
+        .route("/staff/bugs/{id}", get().to(staff::bugs::one::show))
+        .route("/staff/bugs/{id}", post().to(staff::bugs::one::triage))
+        .route("/staff/bugs/{id}/reply", post().to(staff::bugs::one::reply))
+        .route("/staff/bugs/{id}/note", post().to(staff::bugs::one::note))
+        .route(
+            "/staff/bugs/{id}/explains",
+            post().to(staff::bugs::one::explains),
+        )
+        .route(
+            "/staff/bugs/{id}/files/{file}",
+            get().to(staff::bugs::one::file),
+        )
+        .route("/staff/faq", get().to(staff::faq::list))
+        .route("/staff/faq/new", get().to(staff::faq::new))
+        .route("/staff/faq/new", post().to(staff::faq::add))
+        .route("/staff/faq/{id}", get().to(staff::faq::edit))
+        .route("/staff/faq/{id}", post().to(staff::faq::save))
+        .route("/staff/faq/{id}/move", post().to(staff::faq::move_it))
+        .route("/staff/faq/{id}/retire", post().to(staff::faq::retire))
+        .route("/staff/questions/{id}", get().to(staff::faq::question))
+        .route("/staff/questions/{id}", post().to(staff::faq::answer))
         .route("/staff/programme", get().to(staff::programme::show))
         .route("/staff/programme", post().to(staff::programme::save))
         .route("/staff/programme/end", get().to(staff::ending::ask))

@@ -124,6 +124,51 @@ impl Browser {
         self.take(path, reply)
     }
 
+    /// As a browser posts a form with files: each with its field's name, its own name and its bytes.
+    pub fn upload(
+        &mut self,
+        page: &Reply,
+        button: &str,
+        fields: &[(&str, &str)],
+        files: &[(&str, &[u8])],
+    ) -> Reply {
+        let (_, action, filled) = page.form(button, fields);
+        let mark = "----form";
+        let mut body = Vec::new();
+        for (name, value) in filled.iter().filter(|(name, _)| name != "file") {
+            body.extend(
+                format!(
+                    "--{mark}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+                )
+                .as_bytes(),
+            );
+        }
+        for (name, bytes) in files {
+            let name = name
+                .replace('\r', "%0D")
+                .replace('\n', "%0A")
+                .replace('"', "%22");
+            body.extend(
+                format!("--{mark}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\nContent-Type: image/png\r\n\r\n")
+                    .as_bytes(),
+            );
+            body.extend_from_slice(bytes);
+            body.extend_from_slice(b"\r\n");
+        }
+        body.extend(format!("--{mark}--\r\n").as_bytes());
+        let request = self
+            .agent
+            .post(format!("{}{action}", self.base))
+            .header("cookie", self.cookie())
+            .header("origin", &self.base)
+            .header(
+                "content-type",
+                format!("multipart/form-data; boundary={mark}"),
+            );
+        let reply = request.send(&body[..]).unwrap();
+        self.take(&action, reply)
+    }
+
     /// Fills in the form whose button says `button` and sends it. A field given here stands for all of that name.
     pub fn submit(&mut self, page: &Reply, button: &str, fields: &[(&str, &str)]) -> Reply {
         let (method, action, filled) = page.form(button, fields);
@@ -211,7 +256,7 @@ impl Browser {
                 .map(|value| value.to_str().unwrap().to_owned())
                 .unwrap_or_default(),
             headers,
-            body: reply.body_mut().read_to_string().unwrap(),
+            body: String::from_utf8_lossy(&reply.body_mut().read_to_vec().unwrap()).into_owned(),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::Context;
 use crate::web::error::Fault;
 
 /// Forms here are short texts and lists of ids.
-const MOST_BYTES: usize = 64 * 1024;
+pub(super) const MOST_BYTES: usize = 64 * 1024;
 const MOST_TIME: Duration = Duration::from_secs(15);
 
 /// What a form holds. Give it `#[serde(deny_unknown_fields)]`, so that a field nobody asked for is refused.
@@ -69,7 +69,7 @@ impl<T: FormData> FromRequest for Form<T> {
     }
 }
 
-fn parse<T: FormData>(context: &Context, body: &str) -> Result<T, Fault> {
+pub(super) fn parse<T: FormData>(context: &Context, body: &str) -> Result<T, Fault> {
     let (token, rest) = split(body, T::MANY);
     if !token.is_some_and(|token| context.form_token_is_good(&token)) {
         return Err(Fault::Expired);
@@ -136,7 +136,7 @@ fn decode(value: &str) -> Option<String> {
 }
 
 /// What may be shown again on a page that says the form has expired.
-fn keepable(body: &str) -> Vec<(String, String)> {
+pub(super) fn keepable(body: &str) -> Vec<(String, String)> {
     let pairs = web::Query::<Vec<(String, String)>>::from_query(body)
         .map(web::Query::into_inner)
         .unwrap_or_default();

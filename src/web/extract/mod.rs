@@ -6,6 +6,7 @@ mod context;
 mod form;
 mod signed;
 mod token;
+mod upload;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -20,6 +21,13 @@ pub use client::Client;
 pub use context::{Context, cookie_names};
 pub use form::{Form, FormData, Nothing};
 pub use signed::{Member, Signed, Staff};
+pub use upload::{Sent, Upload};
+
+/// A mark for a form: what it does is done once, however often it is sent.
+#[must_use]
+pub fn once() -> String {
+    data_encoding::BASE64URL_NOPAD.encode(&token::random::<12>())
+}
 
 /// Parts of the path. What does not parse names no page.
 #[derive(Debug, Clone, Copy)]

@@ -5,6 +5,9 @@ use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'";
 
+/// For what people attached: no scripts, no origin, nothing loaded.
+pub const FILES: &str = "sandbox; default-src 'none'";
+
 /// Sets what is the same everywhere, and `no-store` where the handler named no caching of its own. `same-origin` rather
 /// than `no-referrer`: with the latter, browsers send `Origin: null` with our own forms.
 pub fn set(headers: &mut HeaderMap, secure: bool, reference: &str) {
@@ -27,7 +30,12 @@ pub fn set(headers: &mut HeaderMap, secure: bool, reference: &str) {
         ),
     ];
     for (name, value) in fixed {
-        headers.insert(name, HeaderValue::from_static(value));
+        // A handler may forbid more than pages need: files that people attached are shut in.
+        let stricter = name == header::CONTENT_SECURITY_POLICY
+            && headers.get(&name).is_some_and(|own| own == FILES);
+        if !stricter {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
     }
     if secure {
         headers.insert(

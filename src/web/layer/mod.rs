@@ -5,6 +5,7 @@ mod headers;
 mod origin;
 
 pub use edge::edge;
+pub use headers::FILES;
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,9 @@
 
 pub mod account;
 pub mod beta;
+pub mod bugs;
 pub mod fairness;
+pub mod faq;
 pub mod linode;
 pub mod linodes;
 pub mod migrate;

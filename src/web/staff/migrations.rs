@@ -12,6 +12,8 @@ use crate::domain::readiness;
 use crate::domain::text::Word;
 use crate::domain::time::Time;
 use crate::domain::words::{MigrationKind, MigrationState as State};
+use crate::store::bug_links;
+use crate::store::bugs::Bug;
 use crate::store::migrations::{self, Migration};
 use crate::store::pages_members::{self, MigrationDetail};
 use crate::store::pages_staff::{self, AuditRow, JobRow, MigrationFilter};
@@ -61,6 +63,8 @@ pub struct StaffMigrationPage {
     pub jobs: Vec<StepRow>,
     pub trail: Vec<TrailRow>,
     pub can_roll_back: bool,
+    /// Bugs that explain what happened to it.
+    pub bugs: Vec<Link>,
     pub facts: Vec<(&'static str, String)>,
 }
 
@@ -267,6 +271,7 @@ struct Found {
     jobs: Vec<JobRow>,
     trail: Vec<AuditRow>,
     account: String,
+    bugs: Vec<Bug>,
     now: Time,
 }
 
@@ -282,6 +287,7 @@ async fn find(portal: &Portal, id: i64) -> Result<Found, Fault> {
         Ok(Some(Found {
             jobs: pages_staff::jobs_of_migration(conn, MigrationId(id))?,
             trail: pages_staff::audit_of(conn, &format!("migration {id}"))?,
+            bugs: bug_links::explaining(conn, MigrationId(id))?,
             account,
             detail,
             now,
@@ -354,6 +360,16 @@ impl StaffMigrationPage {
                     } else {
                         format!("{} → {}", row.before, row.after)
                     },
+                })
+                .collect(),
+            bugs: found
+                .bugs
+                .iter()
+                .map(|bug| {
+                    Link::new(
+                        format!("/staff/bugs/{}", bug.id),
+                        format!("bug {}: {}", bug.id, bug.title),
+                    )
                 })
                 .collect(),
             can_roll_back: migration.step == Some(Step::Start) && !found.detail.linode.fetched,

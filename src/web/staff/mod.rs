@@ -2,10 +2,13 @@
 //! filters, state and page of a list live in its address.
 
 pub mod audit;
+pub mod bugs;
 pub mod bulk;
 pub mod dashboard;
 pub mod ending;
 pub mod fairness;
+pub mod faq;
+mod faq_form;
 pub mod graduation;
 pub mod hosts;
 pub mod jobs;

@@ -3,6 +3,7 @@
 use askama::Template;
 use askama::filters::HtmlSafe;
 
+use crate::domain::bug::{BugState, Severity};
 use crate::domain::words::{HostState, JobState, LinodeStatus, MigrationState, RegistrationState};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +98,30 @@ impl Tag {
             S::Succeeded => Self::new("Done", Tone::Good),
             S::Failed => Self::new("Failed", Tone::Bad),
             S::Cancelled => Self::new("Cancelled", Tone::Plain),
+        }
+    }
+
+    #[must_use]
+    pub fn bug(state: BugState) -> Self {
+        use BugState as S;
+        let text = crate::app::bugs::state_words(state);
+        match state {
+            S::New => Self::new(text, Tone::Info),
+            S::Confirmed | S::InProgress => Self::new(text, Tone::Warn),
+            S::Fixed => Self::new(text, Tone::Good),
+            S::NotABug | S::Duplicate => Self::new(text, Tone::Plain),
+        }
+    }
+
+    #[must_use]
+    pub fn severity(severity: Severity) -> Self {
+        use Severity as S;
+        match severity {
+            S::None => Self::new("Not judged", Tone::Plain),
+            S::Low => Self::new("Low", Tone::Plain),
+            S::Medium => Self::new("Medium", Tone::Info),
+            S::High => Self::new("High", Tone::Warn),
+            S::Critical => Self::new("Critical", Tone::Bad),
         }
     }
 

@@ -13,10 +13,9 @@ use xenbeta::store::{hosts, migrations};
 
 use super::Serving;
 use super::account::{Account, Accounts};
-use super::fleet;
 use super::folder::Folder;
 use super::hosts::Hosts;
-use super::usage;
+use super::{board, fleet, usage};
 use crate::Failure;
 
 /// How long the agents get to take over their Linodes (and make their disks, the first time), and to boot them.
@@ -67,6 +66,7 @@ impl BringUp<'_> {
             fleet::set_up(self.app)?;
             fleet::register_others(self.app, &fleet)?;
             usage::make_up(self.app)?;
+            board::put_in(self.app)?;
         }
         let mut to_boot = self.were_running(agents)?;
         agents.start(self.folder, self.app)?;

@@ -41,7 +41,7 @@ pub fn sample() -> Result<Fleet, Failure> {
 }
 
 /// The same portal, some time ago.
-fn ago(app: &App, seconds: i64) -> App {
+pub fn ago(app: &App, seconds: i64) -> App {
     App {
         clock: Clock::Shifted(Arc::new(AtomicI64::new(-seconds))),
         ..app.clone()

@@ -5,6 +5,7 @@
 //! were running when it begins again; were it killed, the next one finds them as they are.
 
 mod account;
+mod board;
 mod bring_up;
 mod fleet;
 mod folder;

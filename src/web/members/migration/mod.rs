@@ -59,6 +59,8 @@ pub struct MigrationPage {
     /// The way back begun from this move, if any.
     pub child: Option<i64>,
     pub is_return: bool,
+    /// It failed or is finished: what went wrong can be told.
+    pub is_over: bool,
 }
 
 /// One phase in the row of phases at the top.
@@ -133,6 +135,10 @@ impl MigrationPage {
                 })
                 .collect(),
             child: detail.child.as_ref().map(|child| child.id.0),
+            is_over: matches!(
+                migration.state,
+                State::Failed | State::Finished | State::Confirmed | State::Returned
+            ),
             is_return,
             live,
             page,

@@ -1,0 +1,12 @@
+DROP TABLE faq_questions;
+DROP TABLE faq_words;
+DROP TABLE faq_entries;
+DROP TABLE bug_words;
+DROP TABLE bug_migrations;
+DROP TABLE bug_files;
+DROP TABLE bug_facts;
+DROP TABLE bug_hits;
+DROP TABLE bug_events;
+DROP TABLE bug_notes;
+DROP TABLE bug_posts;
+DROP TABLE bugs;

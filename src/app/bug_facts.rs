@@ -1,0 +1,115 @@
+//! What the portal knows of a Linode that its member may want to add to a bug.
+
+use super::{Actor, App, AppError};
+use crate::domain::bug::FactKind;
+use crate::domain::ids::{AccountId, LinodeId, MigrationId};
+use crate::store::db::Db;
+use crate::store::{fleet, hosts, migrations};
+
+/// Lines and characters of the console that are offered: its end, where the trouble is.
+const LINES: usize = 30;
+const CHARACTERS: usize = 4000;
+
+/// Facts about a Linode or a migration of it, as they are now.
+#[derive(Debug, Clone, Default)]
+pub struct Facts(pub Vec<(FactKind, String)>);
+
+impl Facts {
+    /// Tells these facts from others, so that nothing is sent that its member has not seen.
+    #[must_use]
+    pub fn mark(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        for (kind, value) in &self.0 {
+            for part in [kind.to_string().as_str(), value] {
+                hasher.update(&(part.len() as u64).to_le_bytes());
+                hasher.update(part.as_bytes());
+            }
+        }
+        hasher.finalize().to_hex().chars().take(16).collect()
+    }
+}
+
+impl App {
+    /// The facts to offer; none without a Linode. Somebody else's Linode or migration is not found.
+    pub fn bug_facts(
+        &self,
+        actor: &Actor,
+        linode: Option<LinodeId>,
+        migration: Option<MigrationId>,
+    ) -> Result<Facts, AppError> {
+        let account = actor.require_account()?;
+        self.db.read(|conn| facts(conn, account, linode, migration))
+    }
+}
+
+pub(super) fn facts(
+    conn: &mut Db,
+    account: AccountId,
+    linode: Option<LinodeId>,
+    migration: Option<MigrationId>,
+) -> Result<Facts, AppError> {
+    let moved = match migration {
+        Some(id) => Some(
+            migrations::migration(conn, id)?
+                .filter(|row| row.account_id == account)
+                .ok_or(AppError::NotFound)?,
+        ),
+        None => None,
+    };
+    let Some(id) = moved.as_ref().map(|row| row.linode_id).or(linode) else {
+        return Ok(Facts::default());
+    };
+    let linode = fleet::linode_of(conn, account, id)?.ok_or(AppError::NotFound)?;
+    let host = |conn: &mut Db, id| {
+        hosts::host(conn, id).map(|host| host.map(|host| host.name).unwrap_or_default())
+    };
+    let mut facts = vec![
+        (FactKind::Linode, linode.label.clone()),
+        (FactKind::Plan, fleet::plan(conn, linode.plan_id)?.label),
+        (FactKind::Host, host(conn, linode.host_id)?),
+    ];
+    let profiles = fleet::profiles_of(conn, linode.id)?;
+    let boots = profiles
+        .iter()
+        .find(|profile| Some(profile.id) == linode.boot_config_id)
+        .or(profiles.first());
+    if let Some(profile) = boots {
+        let kernels = fleet::kernels(conn)?;
+        let kernel = kernels
+            .get(&profile.kernel_id)
+            .map_or(profile.kernel_id.clone(), |kernel| kernel.label.clone());
+        facts.push((FactKind::Kernel, kernel));
+        facts.push((FactKind::Profile, profile.label.clone()));
+    }
+    if let Some(row) = moved {
+        let (from, to) = (
+            host(conn, row.source_host_id)?,
+            host(conn, row.destination_host_id)?,
+        );
+        let mut words = format!("Migration {} from {from} to {to}: {}", row.id, row.state);
+        if !row.failure.is_empty() {
+            words.push_str(&format!(". {}", row.failure));
+        }
+        facts.push((FactKind::Migration, words));
+    }
+    let console = last_lines(linode.console.as_deref().unwrap_or_default());
+    if !console.is_empty() {
+        facts.push((FactKind::Console, console));
+    }
+    Ok(Facts(facts))
+}
+
+fn last_lines(console: &str) -> String {
+    let clean: String = console
+        .replace("\r\n", "\n")
+        .chars()
+        .filter(|c| matches!(c, '\n' | '\t') || !c.is_control())
+        .collect();
+    let lines: Vec<&str> = clean.trim_end().lines().collect();
+    let last = lines
+        .get(lines.len().saturating_sub(LINES)..)
+        .unwrap_or_default()
+        .join("\n");
+    let skip = last.chars().count().saturating_sub(CHARACTERS);
+    last.chars().skip(skip).collect()
+}

@@ -1,0 +1,321 @@
+//! The FAQ: staff write, order and retire entries; members ask; a question becomes an entry or is answered in private.
+
+use super::bugs::{check_once, too_many};
+use super::letters::{facts_for, post};
+use super::{Actor, App, AppError, audit};
+use crate::domain::ids::{FaqId, QuestionId};
+use crate::domain::search::slug;
+use crate::domain::time::Time;
+use crate::domain::words::MailKind;
+use crate::domain::writing::{Markdown, Title};
+use crate::mail::Board;
+use crate::store::db::Db;
+use crate::store::faq::{self as rows, Entry, EntryChange, NewEntry, NewQuestion};
+use crate::store::{bugs, people, search};
+
+/// Questions of an account within an hour.
+const MOST_ASKED: i64 = 5;
+const HOUR_S: i64 = 3600;
+/// Characters.
+pub const MOST_QUESTION: usize = 1000;
+pub const MOST_ANSWER: usize = 10_000;
+
+/// An entry as staff want it.
+#[derive(Debug, Clone)]
+pub struct EntryText {
+    pub question: Title,
+    pub answer: Markdown,
+    /// The date it is shown with.
+    pub dated_at: Time,
+}
+
+/// How a question is answered.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// For everybody, as an entry.
+    Entry(EntryText),
+    /// For who asked.
+    Private(Markdown),
+}
+
+impl App {
+    /// Puts a question to staff. The same form sent twice asks once.
+    pub fn ask(&self, actor: &Actor, text: &Markdown, once: &str) -> Result<QuestionId, AppError> {
+        let account = actor.require_account()?;
+        check_once(once)?;
+        let now = self.now();
+        self.db.write(|conn| {
+            people::lock_writer(conn, actor.user, Some(account))?;
+            if let Some(id) = rows::asked_once(conn, actor.user, once)? {
+                return Ok(id);
+            }
+            if rows::asked_since(conn, account, now.plus_s(-HOUR_S))? >= MOST_ASKED {
+                return Err(too_many(&format!(
+                    "You have asked {MOST_ASKED} questions within an hour. Wait a while, then send it again"
+                )));
+            }
+            let id = rows::insert_question(
+                conn,
+                &NewQuestion {
+                    asked_by: actor.user,
+                    account_id: account,
+                    question: text.as_str(),
+                    state: "open",
+                    once,
+                    asked_at: now,
+                },
+            )?;
+            audit(conn, now, actor.who(), "question asked", &format!("question {id}"), ("", ""))?;
+            Ok(id)
+        })
+    }
+
+    /// Answers a question that waits. Of two answers at once, the second is told who was faster.
+    pub fn answer_question(
+        &self,
+        actor: &Actor,
+        id: QuestionId,
+        answer: &Answer,
+    ) -> Result<Option<FaqId>, AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            let question = rows::question(conn, id)?.ok_or(AppError::NotFound)?;
+            let entry = match answer {
+                Answer::Entry(text) => Some(self.add_entry(conn, now, actor, text)?),
+                Answer::Private(_) => None,
+            };
+            let private = match answer {
+                Answer::Entry(_) => None,
+                Answer::Private(text) => Some(text.as_str()),
+            };
+            let of = entry.as_ref().map(|entry| entry.id);
+            if !rows::answer(conn, id, of, private, actor.user, now)? {
+                let by = match rows::question(conn, id)?.and_then(|row| row.answered_by) {
+                    Some(by) => people::user(conn, by)?.map(|user| user.name),
+                    None => None,
+                };
+                return Err(AppError::conflict(format!(
+                    "{} has answered this question already.",
+                    by.unwrap_or_else(|| "Someone else".to_owned())
+                )));
+            }
+            let asker = people::user(conn, question.asked_by)?;
+            if let Some(asker) = asker.filter(|asker| !asker.disabled && asker.id != actor.user) {
+                let mut facts = facts_for(self, &asker);
+                let (path, words) = match (&entry, answer) {
+                    (Some(entry), _) => (entry.slug.clone(), entry.answer.as_str()),
+                    (None, Answer::Private(text)) => (format!("question-{id}"), text.as_str()),
+                    (None, Answer::Entry(_)) => (String::new(), ""),
+                };
+                facts.board = Board {
+                    title: question.question.chars().take(200).collect(),
+                    path: format!("/members/faq/{path}"),
+                    ..Board::default()
+                };
+                facts.reason = words.to_owned();
+                post(conn, now, MailKind::QuestionAnswered, &asker.email, &facts)?;
+            }
+            let how = match of {
+                Some(entry) => format!("entry {entry}"),
+                None => "private".to_owned(),
+            };
+            audit(
+                conn,
+                now,
+                actor.who(),
+                "question answered",
+                &format!("question {id}"),
+                ("", &how),
+            )?;
+            Ok(of)
+        })
+    }
+
+    /// Adds an entry at the end.
+    pub fn add_faq(&self, actor: &Actor, text: &EntryText) -> Result<FaqId, AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db
+            .write(|conn| Ok(self.add_entry(conn, now, actor, text)?.id))
+    }
+
+    fn add_entry(
+        &self,
+        conn: &mut Db,
+        now: Time,
+        actor: &Actor,
+        text: &EntryText,
+    ) -> Result<Entry, AppError> {
+        bugs::lock_triage(conn)?;
+        let standing = rows::entries(conn, "")?;
+        // The same form sent twice.
+        if let Some(twin) = standing.iter().find(|entry| {
+            entry.question == text.question.as_str() && entry.answer == text.answer.as_str()
+        }) {
+            return Ok(twin.clone());
+        }
+        if i64::try_from(standing.len()).unwrap_or(i64::MAX) >= rows::MOST_ENTRIES {
+            return Err(AppError::Invalid {
+                field: "question",
+                message: format!(
+                    "There are {} entries, which is all one page can hold: retire one first",
+                    rows::MOST_ENTRIES
+                ),
+            });
+        }
+        let mut name = slug(text.question.as_str());
+        // Other parts of the page have these anchors.
+        if name.starts_with("question")
+            || ["main", "ask", "yours", "problems", "q"].contains(&name.as_str())
+        {
+            name.insert_str(0, "the-");
+        }
+        let stem = name.clone();
+        let mut number = 2;
+        while rows::slug_is_taken(conn, &name)? {
+            name = format!("{stem}-{number}");
+            number += 1;
+        }
+        let position = rows::last_position(conn)? + 1;
+        let entry = rows::insert(
+            conn,
+            &NewEntry {
+                slug: &name,
+                question: text.question.as_str(),
+                answer: text.answer.as_str(),
+                position,
+                dated_at: text.dated_at,
+                changed_at: now,
+            },
+        )?;
+        search::set_entry_text(conn, entry.id, Some(&words(text)))?;
+        let object = format!("faq {}", entry.id);
+        audit(
+            conn,
+            now,
+            actor.who(),
+            "faq entry added",
+            &object,
+            ("", &entry.question),
+        )?;
+        Ok(entry)
+    }
+
+    /// Changes an entry that the form showed at `version`.
+    pub fn change_faq(
+        &self,
+        actor: &Actor,
+        id: FaqId,
+        version: i32,
+        text: &EntryText,
+    ) -> Result<(), AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            bugs::lock_triage(conn)?;
+            let entry = rows::entry(conn, id)?.ok_or(AppError::NotFound)?;
+            let same = (
+                entry.question.as_str(),
+                entry.answer.as_str(),
+                entry.dated_at,
+            ) == (text.question.as_str(), text.answer.as_str(), text.dated_at);
+            if same {
+                return Ok(());
+            }
+            let change = EntryChange {
+                question: text.question.as_str(),
+                answer: text.answer.as_str(),
+                dated_at: text.dated_at,
+                changed_at: now,
+            };
+            if !rows::change(conn, id, version, &change)? {
+                return Err(AppError::conflict(
+                    "Someone else changed this entry while you looked at it. Look at it again.",
+                ));
+            }
+            if entry.retired_at.is_none() {
+                search::set_entry_text(conn, id, Some(&words(text)))?;
+            }
+            let object = format!("faq {id}");
+            audit(
+                conn,
+                now,
+                actor.who(),
+                "faq entry changed",
+                &object,
+                (&entry.question, text.question.as_str()),
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Moves an entry one place up or down. At the end of the list it stays.
+    pub fn move_faq(&self, actor: &Actor, id: FaqId, up: bool) -> Result<(), AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            bugs::lock_triage(conn)?;
+            let standing = rows::entries(conn, "")?;
+            let at = standing
+                .iter()
+                .position(|entry| entry.id == id)
+                .ok_or(AppError::NotFound)?;
+            let to = if up {
+                at.checked_sub(1)
+            } else {
+                at.checked_add(1)
+            };
+            let (Some(one), Some(other)) = (standing.get(at), to.and_then(|to| standing.get(to)))
+            else {
+                return Ok(());
+            };
+            rows::set_position(conn, one.id, other.position)?;
+            rows::set_position(conn, other.id, one.position)?;
+            let way = if up { "up" } else { "down" };
+            audit(
+                conn,
+                now,
+                actor.who(),
+                "faq entry moved",
+                &format!("faq {id}"),
+                ("", way),
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Takes an entry off the page, or puts it back. Its text and anchor are kept.
+    pub fn retire_faq(&self, actor: &Actor, id: FaqId, retire: bool) -> Result<(), AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            bugs::lock_triage(conn)?;
+            let entry = rows::entry(conn, id)?.ok_or(AppError::NotFound)?;
+            if entry.retired_at.is_some() == retire {
+                return Ok(());
+            }
+            rows::set_retired(conn, id, retire.then_some(now))?;
+            let text = format!("{}\n{}", entry.question, entry.answer);
+            search::set_entry_text(conn, id, (!retire).then_some(text.as_str()))?;
+            let what = if retire {
+                "faq entry retired"
+            } else {
+                "faq entry put back"
+            };
+            audit(
+                conn,
+                now,
+                actor.who(),
+                what,
+                &format!("faq {id}"),
+                ("", &entry.question),
+            )?;
+            Ok(())
+        })
+    }
+}
+
+fn words(text: &EntryText) -> String {
+    format!("{}\n{}", text.question.as_str(), text.answer.as_str())
+}

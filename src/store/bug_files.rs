@@ -1,0 +1,85 @@
+//! Files attached to bugs. Their content is read one at a time, by [`content`].
+
+use diesel::prelude::*;
+
+use super::db::{Db, StoreError};
+use super::schema_board::bug_files;
+use crate::domain::attachment::{Attachment, FileKind};
+use crate::domain::ids::{AccountId, BugFileId, BugId, BugPostId, UserId};
+use crate::domain::time::Time;
+
+/// A file without its content.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = bug_files)]
+pub struct BugFile {
+    pub id: BugFileId,
+    pub bug_id: BugId,
+    /// The reply it came with; `None`: the bug itself.
+    pub post_id: Option<BugPostId>,
+    pub author_id: UserId,
+    pub account_id: Option<AccountId>,
+    pub by_staff: bool,
+    pub name: String,
+    pub kind: FileKind,
+    pub size: i64,
+}
+
+/// Where a file belongs, and whose it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    pub bug: BugId,
+    pub post: Option<BugPostId>,
+    pub author: UserId,
+    pub account: Option<AccountId>,
+    pub by_staff: bool,
+}
+
+pub fn insert(conn: &mut Db, at: Place, file: &Attachment, now: Time) -> Result<(), StoreError> {
+    diesel::insert_into(bug_files::table)
+        .values((
+            bug_files::bug_id.eq(at.bug),
+            bug_files::post_id.eq(at.post),
+            bug_files::author_id.eq(at.author),
+            bug_files::account_id.eq(at.account),
+            bug_files::by_staff.eq(at.by_staff),
+            bug_files::name.eq(&file.name),
+            bug_files::kind.eq(file.kind),
+            bug_files::size.eq(i64::try_from(file.bytes.len()).unwrap_or(i64::MAX)),
+            bug_files::content.eq(&file.bytes),
+            bug_files::at.eq(now),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// The files of a thread: at most 500.
+pub fn of_bug(conn: &mut Db, bug: BugId) -> Result<Vec<BugFile>, StoreError> {
+    Ok(bug_files::table
+        .filter(bug_files::bug_id.eq(bug))
+        .order(bug_files::id)
+        .limit(500)
+        .select(BugFile::as_select())
+        .load(conn)?)
+}
+
+/// Sizes of all that an account has attached.
+pub fn sizes_of(conn: &mut Db, account: AccountId) -> Result<i64, StoreError> {
+    let sizes: Vec<i64> = bug_files::table
+        .filter(bug_files::account_id.eq(account))
+        .select(bug_files::size)
+        .load(conn)?;
+    Ok(sizes.into_iter().sum())
+}
+
+pub fn content(
+    conn: &mut Db,
+    bug: BugId,
+    id: BugFileId,
+) -> Result<Option<(BugFile, Vec<u8>)>, StoreError> {
+    Ok(bug_files::table
+        .filter(bug_files::id.eq(id))
+        .filter(bug_files::bug_id.eq(bug))
+        .select((BugFile::as_select(), bug_files::content))
+        .first(conn)
+        .optional()?)
+}
