@@ -6,7 +6,7 @@ use crate::words;
 
 words! {
     /// What the choices are grouped by on the account's page.
-    pub enum Group { Registration = "registration", Move = "move" }
+    pub enum Group { Registration = "registration", Move = "move", Board = "board" }
 }
 
 /// The group of a mail that its reader can switch off; `None` for those that always go: they are about who can get in.
@@ -29,6 +29,7 @@ pub fn group(kind: MailKind) -> Option<Group> {
         | K::Returned
         | K::Confirmed => Some(Group::Move),
         K::GraduationReady | K::Graduated | K::BetaEnded => Some(Group::Registration),
+        K::BugReply | K::BugState | K::QuestionAnswered => Some(Group::Board),
         K::PasswordReset | K::PasswordChanged | K::TokenMade => None,
     }
 }
@@ -63,6 +64,9 @@ pub fn name(kind: MailKind) -> &'static str {
         K::GraduationReady => "A Linode can graduate to a production host",
         K::Graduated => "A Linode has graduated",
         K::BetaEnded => "The beta has ended",
+        K::BugReply => "A reply in a thread of a bug that is mine, hits me, or that I wrote in",
+        K::BugState => "Such a bug changes its state",
+        K::QuestionAnswered => "A question of mine is answered",
         K::PasswordReset => "A new password is asked for",
         K::PasswordChanged => "The password is changed",
         K::TokenMade => "An API token is made",

@@ -77,6 +77,11 @@ fn fifty_more(app: &TestApp) {
              INSERT INTO registrations (id, linode_id, account_id, requested_by, state, requested_at) VALUES ({id}, {id}, 1, 1, '{}', {at});
              INSERT INTO migrations (id, kind, linode_id, account_id, registration_id, source_host_id, destination_host_id, state, epoch, offered_at, expires_at) VALUES ({id}, 'beta', {id}, 1, {id}, 1, 3, 'offered', 1, {at}, '2036-01-01T00:00:00.000000Z');
              INSERT INTO api_tokens (id, hash, user_id, label, scope, created_at) VALUES ({id}, 'h{n}', 1, 'token {n}', 'read_only', {at});
+             INSERT INTO bugs (id, title, happened, expected, reproduce, state, severity, component, opened_by, account_id, once, opened_at, changed_at) VALUES ({id}, 'bug {n}', 'x', '', '', 'new', 'none', 'disk', 1, 1, 'once-{n}', {at}, {at});
+             INSERT INTO bug_hits (bug_id, user_id, at) VALUES ({id}, 2, {at});
+             INSERT INTO bug_posts (bug_id, author_id, by_staff, body, once, at) VALUES (5001, 2, FALSE, 'reply', 'once-{n}', {at});
+             INSERT INTO faq_entries (id, slug, question, answer, position, dated_at, changed_at) VALUES ({id}, 's{n}', 'q', 'a', {n}, {at}, {at});
+             INSERT INTO faq_questions (id, asked_by, account_id, question, state, once, asked_at) VALUES ({id}, 1, 1, 'q', 'open', 'once-{n}', {at});
              INSERT INTO jobs (host_id, linode_id, migration_id, kind, state, epoch, run_after, entered_at) VALUES (1, 101, {id}, 'warm_copy', 'failed', 1, {at}, {at});",
             if n % 2 == 0 { "requested" } else { "approved" },
         ));
@@ -110,6 +115,9 @@ both_databases! {
             paths.iter().map(|path| ((*path).to_owned(), cost(&app, who, path))).collect()
         };
         let members = [
+            "/members/bugs",
+            "/members/bugs/new?title=bug",
+            "/members/faq",
             "/members/",
             "/members/xenbeta",
             "/members/linodes/101",
@@ -119,6 +127,9 @@ both_databases! {
         ];
         let staffs = [
             "/staff/",
+            "/staff/bugs",
+            "/staff/bugs.csv",
+            "/staff/faq",
             "/staff/registrations?state=all",
             "/staff/registrations.csv?state=all",
             "/staff/registrations/review?do=configure&state=all&all=yes&count=1",
