@@ -20,15 +20,18 @@ pub struct NoticesForm {
     mail_registration: String,
     #[serde(default)]
     mail_move: String,
+    #[serde(default)]
+    mail_board: String,
 }
 impl FormData for NoticesForm {
-    const MANY: &'static [&'static str] = &["mail_registration", "mail_move"];
+    const MANY: &'static [&'static str] = &["mail_registration", "mail_move", "mail_board"];
 }
 
 fn field(group: Group) -> (&'static str, &'static str) {
     match group {
         Group::Registration => ("mail_registration", "Registration and offers"),
         Group::Move => ("mail_move", "Migrations"),
+        Group::Board => ("mail_board", "Bugs and questions"),
     }
 }
 
@@ -59,8 +62,9 @@ pub async fn save(
     let NoticesForm {
         mail_registration,
         mail_move,
+        mail_board,
     } = form.0;
-    let words = [mail_registration, mail_move].join(",");
+    let words = [mail_registration, mail_move, mail_board].join(",");
     let wanted: Option<Vec<MailKind>> = words
         .split(',')
         .filter(|word| !word.is_empty())
