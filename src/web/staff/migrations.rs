@@ -4,6 +4,7 @@ use actix_web::HttpResponse;
 use askama::Template;
 use serde::Deserialize;
 
+use super::migration_rows::{self as rows, StepRow, TrailRow};
 use super::{ROWS, StateTab, cut, query};
 use crate::app::{Actor, App, AppError};
 use crate::domain::ids::{HostId, MigrationId};
@@ -21,7 +22,6 @@ use crate::web::error::Fault;
 use crate::web::extract::{Form, Nothing, Path, Query, Staff};
 use crate::web::live;
 use crate::web::members::Link;
-use crate::web::members::linode::job_name;
 use crate::web::members::migration::{Live, MigrationPage, is_moving, kind_name};
 use crate::web::page::{self, Area, ConfirmPage, Page};
 use crate::web::portal::{self, Portal};
@@ -66,25 +66,6 @@ pub struct StaffMigrationPage {
     /// Bugs that explain what happened to it.
     pub bugs: Vec<Link>,
     pub facts: Vec<(&'static str, String)>,
-}
-
-#[derive(Debug)]
-pub struct StepRow {
-    pub link: Link,
-    pub host: String,
-    pub state: Tag,
-    pub attempt: i32,
-    pub started: Option<When>,
-    pub finished: Option<When>,
-    pub message: String,
-}
-
-#[derive(Debug)]
-pub struct TrailRow {
-    pub at: When,
-    pub actor: String,
-    pub action: String,
-    pub change: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -328,50 +309,13 @@ impl StaffMigrationPage {
             shown: MigrationPage::new(page.clone(), &found.detail, found.now),
             account: found.account.clone(),
             failure_detail: migration.failure_detail.clone(),
-            jobs: found
-                .jobs
-                .iter()
-                .map(|row| StepRow {
-                    link: Link::new(
-                        format!("/staff/jobs/{}", row.job.id),
-                        format!("{} (job {})", job_name(row.job.kind), row.job.id),
-                    ),
-                    host: row.host.clone(),
-                    state: Tag::job(row.job.state),
-                    attempt: row.job.attempt,
-                    started: row.job.started_at.map(|at| zone.precise(at.utc())),
-                    finished: row.job.finished_at.map(|at| zone.precise(at.utc())),
-                    message: row.job.message.clone(),
-                })
-                .collect(),
+            jobs: found.jobs.iter().map(|row| rows::step(row, zone)).collect(),
             trail: found
                 .trail
                 .iter()
-                .map(|row| TrailRow {
-                    at: zone.precise(row.at.utc()),
-                    actor: if row.address.is_empty() {
-                        row.actor.clone()
-                    } else {
-                        format!("{} ({})", row.actor, row.address)
-                    },
-                    action: row.action.clone(),
-                    change: if row.before.is_empty() {
-                        row.after.clone()
-                    } else {
-                        format!("{} → {}", row.before, row.after)
-                    },
-                })
+                .map(|row| rows::trail(row, zone))
                 .collect(),
-            bugs: found
-                .bugs
-                .iter()
-                .map(|bug| {
-                    Link::new(
-                        format!("/staff/bugs/{}", bug.id),
-                        format!("bug {}: {}", bug.id, bug.title),
-                    )
-                })
-                .collect(),
+            bugs: found.bugs.iter().map(rows::bug).collect(),
             can_roll_back: migration.step == Some(Step::Start) && !found.detail.linode.fetched,
             facts: vec![
                 ("Round", migration.round.to_string()),
