@@ -4,6 +4,8 @@ use diesel::prelude::*;
 
 use super::db::{Db, StoreError};
 use super::schema::{hosts, migrations};
+use super::schema_board::bugs;
+use crate::domain::bug::{BugState, Severity};
 use crate::domain::readiness::Move;
 use crate::domain::time::Time;
 use crate::domain::words::{MigrationKind, MigrationState};
@@ -56,4 +58,14 @@ pub fn silent_hosts(conn: &mut Db, since: Time) -> Result<i64, StoreError> {
         .filter(hosts::last_seen_at.lt(since))
         .count()
         .get_result(conn)?)
+}
+
+/// Open bugs, counted by state and severity.
+pub fn open_bugs(conn: &mut Db) -> Result<Vec<(BugState, Severity, i64)>, StoreError> {
+    let open = [BugState::New, BugState::Confirmed, BugState::InProgress];
+    Ok(bugs::table
+        .filter(bugs::state.eq_any(open))
+        .group_by((bugs::state, bugs::severity))
+        .select((bugs::state, bugs::severity, diesel::dsl::count_star()))
+        .load(conn)?)
 }

@@ -6,8 +6,10 @@ use askama::Template;
 use super::{Counted, csv_file};
 use crate::app::AppError;
 use crate::app::agents::SILENT_S;
+use crate::domain::bug::{BugState, Severity};
 use crate::domain::fairness::{Verdict, verdict};
 use crate::domain::readiness::{self, Counts, Down, Move, Week};
+use crate::domain::text::Word;
 use crate::domain::words::{JobState, MigrationKind};
 use crate::store::fairness::{self, Summary};
 use crate::store::readiness as rows;
@@ -35,10 +37,20 @@ pub struct ReadinessPage {
     pub page: Page,
     pub kinds: Vec<KindRow>,
     pub reliability: Vec<Counted>,
+    pub severities: Vec<String>,
+    pub bugs: Vec<BugRow>,
     pub fairness: Vec<FairRow>,
     pub weeks: Vec<WeekRow>,
     pub chart: Option<Chart>,
     pub as_of: When,
+}
+
+/// Open bugs of one state, by severity.
+#[derive(Debug)]
+pub struct BugRow {
+    pub state: String,
+    /// How many, with the list of them; in the order of the severities.
+    pub counts: Vec<(i64, String)>,
 }
 
 /// How a host divided its CPU lately.
@@ -93,6 +105,7 @@ struct Facts {
     silent: i64,
     ready: i64,
     fairness: Vec<(Summary, String)>,
+    bugs: Vec<(BugState, Severity, i64)>,
 }
 
 async fn facts(portal: &Portal) -> Result<Facts, Fault> {
@@ -115,6 +128,7 @@ async fn facts(portal: &Portal) -> Result<Facts, Fault> {
                     .unwrap_or(0),
                 silent: rows::silent_hosts(conn, now.plus_s(-SILENT_S))?,
                 ready: graduation::count_ready(conn)?,
+                bugs: rows::open_bugs(conn)?,
                 fairness: summaries
                     .into_iter()
                     .map(|of| (of.clone(), name(&of)))
@@ -141,6 +155,23 @@ fn kind_row(name: &'static str, kind: MigrationKind, moves: &[Move]) -> KindRow 
         worst: seconds(down, |down| down.worst_s),
         counts,
     }
+}
+
+fn bug_rows(of: &[(BugState, Severity, i64)]) -> Vec<BugRow> {
+    [BugState::New, BugState::Confirmed, BugState::InProgress]
+        .into_iter()
+        .map(|state| BugRow {
+            state: state.to_string().replace('_', " "),
+            counts: Severity::ALL
+                .iter()
+                .map(|severity| {
+                    let found = of.iter().find(|it| it.0 == state && it.1 == *severity);
+                    let url = format!("/staff/bugs?state={state}&severity={severity}");
+                    (found.map_or(0, |it| it.2), url)
+                })
+                .collect(),
+        })
+        .collect()
 }
 
 /// The worst first.
@@ -260,6 +291,8 @@ pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
                 false,
             ),
         ],
+        severities: Severity::ALL.iter().map(ToString::to_string).collect(),
+        bugs: bug_rows(&facts.bugs),
         fairness: fair_rows(&facts.fairness),
         chart: chart(&weeks),
         weeks: weeks.iter().rev().map(week_row).collect(),
