@@ -118,13 +118,12 @@ fn shown(name: &str) -> String {
 /// With the ending of what it is, so that no program that goes by names takes it for something else.
 fn named(name: &str, kind: FileKind) -> String {
     let lower = name.to_ascii_lowercase();
-    let fits = match kind {
-        FileKind::Text => [".txt", ".log", ".conf"]
-            .iter()
-            .any(|end| lower.ends_with(end)),
-        FileKind::Png => lower.ends_with(".png"),
-        FileKind::Jpeg => lower.ends_with(".jpg") || lower.ends_with(".jpeg"),
+    let endings: &[&str] = match kind {
+        FileKind::Text => &[".txt", ".log", ".conf"],
+        FileKind::Png => &[".png"],
+        FileKind::Jpeg => &[".jpg", ".jpeg"],
     };
+    let fits = endings.iter().any(|end| lower.ends_with(end));
     if fits {
         name.to_owned()
     } else {

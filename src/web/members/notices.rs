@@ -15,6 +15,7 @@ use crate::web::ui::{Choice, Field, Input};
 /// Words of mail kinds, separated by commas, by group.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[allow(clippy::struct_field_names, reason = "as the page names its fields")]
 pub struct NoticesForm {
     #[serde(default)]
     mail_registration: String,
