@@ -20,6 +20,7 @@ export const LINODE = {
   "db-01": 4102,
   "old-mail": 4103,
   staging: 4104,
+  "shop-01": 4141,
   "quillon-www": 4105,
   "quillon-dev": 4106,
   "quillon-legacy": 4107,
