@@ -142,7 +142,7 @@ both_databases! {
         staff.get("/staff/graduation?show=goes&plan=2").shows(&["There are none."]);
         let csv = staff.get("/staff/graduation.csv?show=goes").body;
         assert_eq!(csv.lines().nth(1), Some("101,web,Mia Ltd,Linode 512,xen1,comes,prod5,"));
-        let question = staff.get(&plan.link("Offer 1 places…"));
+        let question = staff.get(&plan.link("Offer 1 place…"));
         question.shows(&["Offer 1 place", "prod5: 1", "xen1 → prod5"]);
         let reply = staff.submit(&question, "Offer 1 place", &[]);
         staff.follow(&reply).shows(&["1 place is offered", "a place on prod5 is offered until"]);
