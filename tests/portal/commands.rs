@@ -60,7 +60,7 @@ both_databases! {
     fn an_import_says_what_it_did_and_where_it_failed(app: TestApp) {
         let out = xenbeta(&app, &["import", SAMPLE]);
         assert!(out.status.success(), "{out:?}");
-        assert!(String::from_utf8_lossy(&out.stdout).contains("Linodes               40 added       0 already there"), "{out:?}");
+        assert!(String::from_utf8_lossy(&out.stdout).contains("Linodes               41 added       0 already there"), "{out:?}");
         let folder = tempfile::tempdir().unwrap();
         let cut = folder.path().join("cut.json");
         let text = std::fs::read_to_string(SAMPLE).unwrap();

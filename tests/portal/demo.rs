@@ -204,7 +204,7 @@ fn it_comes_up_ends_and_comes_up_again() {
             .permissions(),
     );
     assert_eq!(mode & 0o777, 0o600, "passwords are in it");
-    assert_eq!(demo.running(), 40);
+    assert_eq!(demo.running(), 41);
     let waiting = demo
         .database()
         .read(|conn| registrations::count(conn, RegistrationState::Requested));
@@ -243,7 +243,7 @@ fn it_comes_up_ends_and_comes_up_again() {
     let again = demo.start();
     assert_eq!(again["member"], first["member"]);
     assert_eq!(again["staff"], first["staff"]);
-    assert_eq!(demo.running(), 40);
+    assert_eq!(demo.running(), 41);
     assert_eq!(demo.linode(OLD_MAIL).host_id, new_home, "it stays moved");
     let waiting = demo
         .database()
@@ -255,9 +255,9 @@ fn it_comes_up_ends_and_comes_up_again() {
     killed.kill().unwrap();
     killed.wait().unwrap(); // until then it may still hold the folder's lock
     let guests = demo.processes().len();
-    assert!(guests > 40, "{guests}");
+    assert!(guests > 41, "{guests}");
     demo.start();
-    assert_eq!(demo.running(), 40);
+    assert_eq!(demo.running(), 41);
     assert_eq!(demo.signal(Signal::INT), Some(0));
     assert_eq!(demo.processes(), HashSet::new());
     let verdict = witness::judge(&demo.data().join("witness.log")).unwrap();

@@ -92,7 +92,7 @@ both_databases! {
     fn the_sample_comes_in_and_comes_in_again(app: TestApp) {
         let first = import(&app, SAMPLE).unwrap();
         assert!(first.0.iter().all(|count| count.there == 0 && count.added > 0), "{first}");
-        assert_eq!(linodes(&app), 40);
+        assert_eq!(linodes(&app), 41);
         let web = app.linode(WEB);
         assert_eq!((web.epoch, web.fetched, web.status), (1, false, LinodeStatus::Provisioning));
         let profile = &app.in_db(|c| fleet::profiles_of(c, WEB))[0];
@@ -107,7 +107,7 @@ both_databases! {
         assert_eq!(again.0.iter().map(|count| count.there).collect::<Vec<_>>(), first.0.iter().map(|count| count.added).collect::<Vec<_>>());
         let entries = app.in_db(|c| audit::page(c, AuditId(0), 10));
         assert_eq!(entries.len(), 2);
-        assert!(entries[0].action == "import" && entries[0].after.contains("Linodes 40 added"), "{:?}", entries[0]);
+        assert!(entries[0].action == "import" && entries[0].after.contains("Linodes 41 added"), "{:?}", entries[0]);
     }
 
     fn what_is_there_stays_as_it_is(app: TestApp) {
@@ -224,7 +224,7 @@ both_databases! {
         ] {
             assert!(why.contains(words), "{words}\n{why}");
         }
-        assert_eq!(linodes(&app), 40);
+        assert_eq!(linodes(&app), 41);
     }
 
     fn agents_that_are_there_adopt_what_comes(app: TestApp) {
@@ -255,7 +255,7 @@ both_databases! {
         });
         let added: Vec<usize> = results.iter().map(Imported::added).collect();
         assert!(added.contains(&0) && added.iter().any(|added| *added > 0), "{added:?}");
-        assert_eq!(linodes(&app), 40);
+        assert_eq!(linodes(&app), 41);
     }
 
     /// Long enough to stall a portal that serves meanwhile is too long: its writes wait ten seconds at most.
