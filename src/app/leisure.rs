@@ -6,11 +6,12 @@ use super::{Actor, App, AppError, letters, migrations};
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::Event;
 use crate::domain::move_times::{Limits, No, Taken, offer_reminder};
+use crate::domain::programme::Deed;
 use crate::domain::time::Time;
 use crate::domain::words::{MigrationKind, MigrationState, UserRole};
-use crate::store::db::{Db, lock_scheduler};
+use crate::store::db::{Db, StoreError, lock_scheduler};
 use crate::store::migrations::{self as rows, Change, Migration};
-use crate::store::{move_times, people};
+use crate::store::{move_times, people, programme};
 
 /// Times that a page proposes.
 const PROPOSED: usize = 12;
@@ -60,7 +61,7 @@ impl App {
                     "There is no time to cancel: the migration has begun, or waits for its place.",
                 ));
             }
-            let stands = row.expires_at > now;
+            let stands = offer_stands(conn, &row, now)?;
             let event = if stands {
                 Event::Unschedule
             } else {
@@ -82,6 +83,13 @@ impl App {
             Ok(after)
         })
     }
+}
+
+/// Would its offer still stand if its time were given up? After the end of the beta no offer into it does.
+pub fn offer_stands(conn: &mut Db, row: &Migration, now: Time) -> Result<bool, StoreError> {
+    let programme = programme::get(conn, now)?;
+    let allowed = super::programme::allows(&programme, now, Deed::Start(row.kind));
+    Ok(row.expires_at > now && allowed.is_ok())
 }
 
 /// Does it wait for a time that its member chose?

@@ -53,7 +53,7 @@ impl App {
             let row = rows::locked(conn, row.id)?.ok_or_else(no_offer)?;
             match row.state {
                 MigrationState::Queued => {
-                    return self.reschedule(conn, now, actor, &row, &limits, click.at);
+                    return self.reschedule(conn, now, actor, &row, &limits, click);
                 }
                 MigrationState::Preparing | MigrationState::Copying | MigrationState::Switching => {
                     return Ok(row);
@@ -107,11 +107,15 @@ impl App {
         actor: &Actor,
         row: &Migration,
         limits: &Limits,
-        at: Option<Time>,
+        click: Click,
     ) -> Result<Migration, AppError> {
+        let at = click.at;
         // One whose time has come waits for its place, as one that was clicked now does.
-        if row.not_before == at || row.not_before.is_none_or(|before| before <= now) {
+        if row.not_before.is_none_or(|before| before <= now) {
             return Ok(row.clone());
+        }
+        if row.not_before == at {
+            return relimit(conn, now, actor, row, click.stop_limit);
         }
         leisure::may_begin(conn, now, actor, row, limits, at)?;
         rows::note(
@@ -120,6 +124,7 @@ impl App {
             &Change {
                 not_before: Some(at),
                 remind_at: Some(at.and_then(|at| time_reminder(at, now))),
+                stop_limit_s: Some(click.stop_limit.0),
                 ..Change::default()
             },
         )?;
@@ -282,6 +287,37 @@ pub fn still_permitted(conn: &mut Db, row: &Migration) -> Result<(), AppError> {
 
 fn newest(conn: &mut Db, linode: LinodeId) -> Result<Option<Migration>, AppError> {
     Ok(rows::of_linode(conn, linode)?.into_iter().next())
+}
+
+/// Another limit for the shutdown, at the same time as before.
+fn relimit(
+    conn: &mut Db,
+    now: Time,
+    actor: &Actor,
+    row: &Migration,
+    limit: StopLimit,
+) -> Result<Migration, AppError> {
+    if row.stop_limit_s == limit.0 {
+        return Ok(row.clone());
+    }
+    let change = Change {
+        stop_limit_s: Some(limit.0),
+        ..Change::default()
+    };
+    rows::note(conn, row.id, &change)?;
+    let said = format!("It gets {} seconds to shut down.", limit.0);
+    rows::insert_event(conn, row.id, now, (row.state, row.step), &said)?;
+    let (before, after) = (row.stop_limit_s.to_string(), limit.0.to_string());
+    let object = format!("migration {}", row.id);
+    audit(
+        conn,
+        now,
+        actor.who(),
+        "stop limit",
+        &object,
+        (&before, &after),
+    )?;
+    rows::migration(conn, row.id)?.ok_or(AppError::NotFound)
 }
 
 fn no_offer() -> AppError {

@@ -116,8 +116,9 @@ fn judged(rule: Rule, known: &[(&Metered, &Used)]) -> Vec<(LinodeId, Usage)> {
     let guests: Vec<Guest> = usages
         .iter()
         .zip(known)
-        .map(|((_, usage), (_, used))| Guest {
-            weight: usage.weight,
+        .map(|((_, usage), (metered, used))| Guest {
+            // Due by what the portal set, not by what the host says it gives: else one that sets nothing would look fair.
+            weight: rule.due(claim(metered)).weight,
             got_ms: usage.cpu_ms,
             wait_ms: used.wait_ms.map(|_| usage.wait_ms),
         })

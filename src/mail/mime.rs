@@ -55,7 +55,7 @@ fn body(message: &Message) -> Result<MultiPart, SendError> {
         return Ok(readable);
     };
     // The method stands in the file too; mail programs look here first.
-    let method = if calendar.contains("METHOD:CANCEL") {
+    let method = if calendar.contains("\r\nMETHOD:CANCEL\r\n") {
         "CANCEL"
     } else {
         "REQUEST"

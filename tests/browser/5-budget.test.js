@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import * as demo from "./lib/demo.js";
-import { DESKTOP, PHONE, Session, launch } from "./lib/browser.js";
+import { DESKTOP, PHONE, Session, each, launch } from "./lib/browser.js";
 import { addresses, prepare } from "./lib/pages.js";
 
 const KIB = 1024;
@@ -77,7 +77,7 @@ const shown = (name, cost) =>
 
 for (const who of ["anyone", "member"]) {
   test(`a first visit to the pages of ${who} is small`, async (t) => {
-    for (const [name, path] of Object.entries(pages[who])) {
+    await each(Object.entries(pages[who]), 4, async ([name, path]) => {
       const cost = await cold(who, path);
       t.diagnostic(shown(name, cost));
       assert.ok(cost.total > 0 && cost.html > 0 && cost.css > 0 && cost.js > 0, "all of it was seen");
@@ -88,16 +88,16 @@ for (const who of ["anyone", "member"]) {
       assert.ok(cost.js <= 3000, `JS ${cost.js} bytes`);
       assert.ok(cost.jump <= JUMP, `${name} jumps by ${cost.jump}`);
       for (const { url } of cost.all) assert.equal(new URL(url).origin, demo.url, "no third party");
-    }
+    });
   });
 }
 
 test("pages do not jump about on a phone", async () => {
   for (const who of ["member", "staff"]) {
-    for (const [name, path] of Object.entries(pages[who])) {
+    await each(Object.entries(pages[who]), 4, async ([name, path]) => {
       const { jump } = await cold(who, path, { viewport: PHONE, isMobile: true, hasTouch: true });
       assert.ok(jump <= JUMP, `${name} jumps by ${jump}`);
-    }
+    });
   }
 });
 

@@ -26,6 +26,15 @@ export function launch() {
   });
 }
 
+/** Does `act` for each of the items, so many at a time: most of a page's time is waiting. */
+export async function each(items, atATime, act) {
+  const rest = [...items];
+  const one = async () => {
+    while (rest.length) await act(rest.shift());
+  };
+  await Promise.all(Array.from({ length: atATime }, one));
+}
+
 /** One person at one browser: a context, a page, and what went wrong there. */
 export class Session {
   /** @param options of playwright's newContext */

@@ -8,6 +8,7 @@ use crate::app::migrations::Click;
 use crate::domain::local_time::{Moments, moments, offset_name};
 use crate::domain::names::StopLimit;
 use crate::domain::time::Time;
+use crate::domain::words::MigrationState;
 use crate::store::migrations::Migration;
 use crate::web::extract::FormData;
 use crate::web::ui::{Choice, Field, Input, Problems, Zone};
@@ -121,6 +122,11 @@ impl MigrateForm {
             }),
             _ => Err(problems),
         }
+    }
+
+    /// A time was typed for a fresh offer, and "now" is still what is chosen.
+    pub fn forgets_its_time(&self, offer: &Migration) -> bool {
+        self.when == "now" && !self.at.is_empty() && offer.state == MigrationState::Offered
     }
 
     fn typed_time(&self, zone: Zone, problems: &mut Problems) -> Option<Time> {

@@ -399,8 +399,20 @@ pub async fn migrate(
     };
     let detail = find(&portal, &member, id.0).await?;
     let shown = MigrationId(form.0.migration);
-    if detail.migrations.first().map(|newest| newest.id) != Some(shown) {
+    let Some(offer) = detail
+        .migrations
+        .first()
+        .filter(|newest| newest.id == shown)
+    else {
         return Err(no_offer(&detail));
+    };
+    if form.0.forgets_its_time(offer) {
+        let mut problems = Problems::default();
+        problems.add(
+            "at",
+            "You typed a time: choose “At a time” for it, or empty it",
+        );
+        return present(&portal, &member, id.0, Some(form.0.typed()), problems).await;
     }
     let actor = member.actor.clone();
     match portal::submit(&portal, move |app| {

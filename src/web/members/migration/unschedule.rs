@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 
 use super::acts::at_migration;
 use super::{find, page_of};
-use crate::app::leisure::can_unschedule;
+use crate::app::leisure::{can_unschedule, offer_stands};
 use crate::domain::ids::MigrationId;
 use crate::domain::words::MigrationState;
 use crate::web::error::Fault;
@@ -30,13 +30,15 @@ pub async fn ask_unschedule(
     };
     let label = &detail.linode.label;
     let zone = member.zone();
-    let then = if row.expires_at > now {
+    let asked = row.clone();
+    let stands = portal::read(&portal, move |conn| offer_stands(conn, &asked, now)).await?;
+    let then = if stands {
         format!(
             "The offer stands until {}: until then you can start it, or choose another time.",
             zone.both(row.expires_at.utc()).text
         )
     } else {
-        "The offer's own time is over, so the whole move is cancelled. Staff can make you another offer.".to_owned()
+        "The offer's own time, or the beta, is over, so the whole move is cancelled. Staff can make you another offer.".to_owned()
     };
     page::html(&ConfirmPage {
         page: page_of(&member, &detail, format!("Cancel the time of {label}?"))
