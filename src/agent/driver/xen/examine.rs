@@ -15,6 +15,10 @@ pub fn examine(config: &XenConfig) -> Vec<(&'static str, Found)> {
     vec![
         ("toolstack", toolstack(info.as_ref())),
         ("memory", ballooning(info.as_ref())),
+        (
+            "control",
+            control_weight(&xl::weights().map_err(|error| error.to_string())),
+        ),
         ("consoles", consoles(config)),
         ("bridge", bridge(&config.bridge)),
         (
@@ -53,6 +57,23 @@ fn ballooning(info: Result<&xl::Info, &String>) -> Found {
     } else {
         Err("guests would take the control domain's: dom0_mem= on Xen's command line, or autoballoon=\"off\" in xl.conf"
             .to_owned())
+    }
+}
+
+/// Credit2's weight of a domain that nobody gave one.
+const DEFAULT_WEIGHT: i64 = 256;
+
+/// The control domain moves every guest's disk and network blocks, and runs the agent: with a guest's share of a full host, all
+/// wait for it.
+fn control_weight(weights: &Result<Vec<(u32, i64)>, String>) -> Found {
+    let weights = weights.as_ref().map_err(Clone::clone)?;
+    let own = weights.iter().find(|(domain, _)| *domain == 0);
+    match own.map(|(_, weight)| *weight) {
+        Some(weight) if weight > DEFAULT_WEIGHT => Ok(format!("has the weight {weight}")),
+        Some(weight) => Err(format!(
+            "the control domain has the weight {weight} and waits behind busy guests: xl sched-credit2 -d Domain-0 -w 8192, at each boot"
+        )),
+        None => Err("xl sched-credit2 does not list the control domain".to_owned()),
     }
 }
 
@@ -180,6 +201,14 @@ mod tests {
         );
         assert!(toolstack(Err(&"xl: not there".to_owned())).is_err());
         assert!(ballooning(Ok(&info("credit2", "x dom0_mem=768M,max:768M y"))).is_ok());
+        let weights = |own| Ok(vec![(0, own), (6, 256)]);
+        assert!(
+            control_weight(&weights(256))
+                .unwrap_err()
+                .contains("-w 8192")
+        );
+        assert!(control_weight(&weights(8192)).is_ok());
+        assert!(control_weight(&Ok(vec![(6, 256)])).is_err());
         assert!(spoofing(false, Ok("nft".to_owned())).is_err());
         assert!(spoofing(true, Ok("nft".to_owned())).is_ok());
         assert!(bridge("no-such-bridge").is_err());
