@@ -71,10 +71,18 @@ fn linodes(
     let known = entries.iter().filter(|(_, entry)| entry.is_ok());
     let linodes: Vec<LinodeId> = known.map(|(linode, _)| *linode).collect();
     let mut states = host.driver.states(&linodes);
+    let runs =
+        |linode: &LinodeId| matches!(states.get(linode), Some(Ok(GuestState::Running { .. })));
+    let running: Vec<LinodeId> = linodes.iter().copied().filter(runs).collect();
+    let (mut samples, shares) = (host.driver.samples(&running), host.driver.shares(&running));
     for (linode, entry) in entries {
         match entry {
             Ok(entry) => match states.remove(linode) {
-                Some(Ok(state)) => reports.push(report(host, entry, &state, unknown)),
+                Some(Ok(state)) => reports.push(LinodeReport {
+                    sample: samples.remove(linode).map(|counted| counted.sample),
+                    share: shares.get(linode).copied(),
+                    ..report(entry, &state, unknown)
+                }),
                 Some(Err(error)) => unknown.push(format!("state of Linode {linode}: {error}")),
                 None => unknown.push(format!("state of Linode {linode}: the driver said nothing")),
             },
@@ -84,12 +92,7 @@ fn linodes(
     reports
 }
 
-fn report(
-    host: &Host,
-    entry: &Entry,
-    state: &GuestState,
-    unknown: &mut Vec<String>,
-) -> LinodeReport {
+fn report(entry: &Entry, state: &GuestState, unknown: &mut Vec<String>) -> LinodeReport {
     let (running, since) = match state {
         GuestState::Running { since, .. } => (true, Some(*since)),
         GuestState::Absent => (false, None),
@@ -107,8 +110,8 @@ fn report(
         sealed: entry.marks.sealed,
         running,
         since,
-        sample: running.then(|| host.driver.sample(entry.linode)).flatten(),
-        share: running.then(|| host.driver.share(entry.linode)).flatten(),
+        sample: None,
+        share: None,
     }
 }
 

@@ -107,18 +107,24 @@ impl ProcessRef {
     #[must_use]
     pub fn counters(&self) -> Option<Counters> {
         let stat = Stat::read(self.pid).filter(|stat| stat.started == self.started)?;
-        let io = fs::read_to_string(format!("/proc/{}/io", self.pid)).unwrap_or_default();
-        let field = |name: &str| {
-            io.lines()
-                .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
-                .unwrap_or(0)
-        };
+        let (read_bytes, write_bytes) = storage(self.pid).unwrap_or_default();
         Some(Counters {
             cpu_ms: stat.ticks * 1000 / TICKS_PER_S,
-            read_bytes: field("read_bytes:"),
-            write_bytes: field("write_bytes:"),
+            read_bytes,
+            write_bytes,
         })
     }
+}
+
+/// Bytes that the process with this pid read and wrote, as far as they reached the storage layer.
+#[must_use]
+pub fn storage(pid: u32) -> Option<(u64, u64)> {
+    let io = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    let field = |name: &str| {
+        io.lines()
+            .find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+    };
+    Some((field("read_bytes:")?, field("write_bytes:")?))
 }
 
 struct Stat {

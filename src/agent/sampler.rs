@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::driver::{Driver, GuestState};
+use super::driver::{Counted, Driver};
 use super::host::Host;
 use super::process::now;
 use crate::domain::ids::LinodeId;
@@ -47,15 +47,38 @@ impl Sampler {
         let owned = entries
             .iter()
             .filter(|(_, entry)| entry.as_ref().is_ok_and(|entry| entry.marks.owns()));
-        let ask_shares = self.looks.is_multiple_of(SHARES_EVERY);
-        self.looks = self.looks.wrapping_add(1);
-        let readings = owned
-            .filter_map(|(linode, _)| {
-                let known = self.last.get(linode);
-                Some((*linode, reading(&*host.driver, *linode, known, ask_shares)?))
-            })
-            .collect();
+        let linodes: Vec<LinodeId> = owned.map(|(linode, _)| *linode).collect();
+        let readings = self.readings(&*host.driver, &linodes);
         self.note(readings, now());
+    }
+
+    /// One look for all guests, and one for what they are given: of all of them now and then, else of those of which it is
+    /// not known.
+    fn readings(
+        &mut self,
+        driver: &dyn Driver,
+        linodes: &[LinodeId],
+    ) -> BTreeMap<LinodeId, Reading> {
+        let ask_all = self.looks.is_multiple_of(SHARES_EVERY);
+        self.looks = self.looks.wrapping_add(1);
+        let counted = driver.samples(linodes);
+        let share = |linode: &LinodeId, run: &str| {
+            let known = self.last.get(linode).filter(|known| known.run == run);
+            known.and_then(|known| known.share).filter(|_| !ask_all)
+        };
+        let unknown = counted
+            .iter()
+            .filter(|(linode, it)| share(linode, &it.run).is_none());
+        let unknown: Vec<LinodeId> = unknown.map(|(linode, _)| *linode).collect();
+        let shares = match unknown.as_slice() {
+            [] => BTreeMap::new(),
+            some => driver.shares(some),
+        };
+        let reading = |(linode, Counted { run, sample }): (LinodeId, Counted)| {
+            let share = share(&linode, &run).or_else(|| shares.get(&linode).copied());
+            (linode, Reading { run, sample, share })
+        };
+        counted.into_iter().map(reading).collect()
     }
 
     fn note(&mut self, readings: BTreeMap<LinodeId, Reading>, at: DateTime<Utc>) {
@@ -63,7 +86,10 @@ impl Sampler {
             .iter()
             .filter_map(|(linode, now)| used(*linode, self.last.get(linode)?, now))
             .collect();
-        self.last = readings;
+        // One that was missed once is not lost: its next interval is longer.
+        let fresh = |reading: &mut Reading| (at - reading.sample.at).num_milliseconds() <= MOST_MS;
+        self.last.retain(|_, reading| fresh(reading));
+        self.last.extend(readings);
         if guests.is_empty() {
             return;
         }
@@ -89,27 +115,6 @@ impl Sampler {
     pub fn unwanted(&mut self) {
         self.kept.clear();
     }
-}
-
-fn reading(
-    driver: &dyn Driver,
-    linode: LinodeId,
-    known: Option<&Reading>,
-    ask_share: bool,
-) -> Option<Reading> {
-    let Ok(GuestState::Running { id: run, .. }) = driver.state(linode) else {
-        return None;
-    };
-    let known = known.filter(|known| known.run == run);
-    let share = match known.and_then(|known| known.share) {
-        Some(share) if !ask_share => Some(share),
-        _ => driver.share(linode),
-    };
-    Some(Reading {
-        run,
-        sample: driver.sample(linode)?,
-        share,
-    })
 }
 
 /// What was used between two looks; `None` if they are of different runs, or too far apart. A counter that went back

@@ -1,13 +1,14 @@
 //! `xenbeta-agent status`: what this host knows of each Linode, and what is true of it now. For operators, and for whoever
 //! computes shares from two readings. Beside a running agent, and without one.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::config::Config;
-use super::driver::{Driver, GuestState};
+use super::driver::{Driver, DriverError, GuestState};
 use super::host;
 use super::ledger::{Entry, Ledger};
 use crate::domain::ids::LinodeId;
@@ -68,25 +69,28 @@ fn lines(ledger: &Ledger, driver: &dyn Driver) -> Result<Vec<Line>, super::drive
     let entries = ledger.entries();
     let strangers = driver.guests()?;
     let strangers = strangers.iter().filter(|id| !entries.contains_key(id));
+    let strangers: Vec<LinodeId> = strangers.copied().collect();
+    let all: Vec<LinodeId> = entries.keys().chain(&strangers).copied().collect();
+    let mut seen = observed(driver, &all);
+    let mut line = |linode: &LinodeId| seen.remove(linode).unwrap_or_else(|| Line::new(*linode));
     let mut lines: Vec<Line> = entries
         .iter()
         .map(|(linode, entry)| match entry {
-            Ok(entry) => known(driver, entry),
+            Ok(entry) => known(line(linode), entry),
             Err(reason) => Line {
                 error: Some(format!("its ledger record: {reason}")),
-                ..observed(driver, *linode)
+                ..line(linode)
             },
         })
         .collect();
-    lines.extend(strangers.map(|linode| Line {
+    lines.extend(strangers.iter().map(|linode| Line {
         error: Some("it is not in the ledger".to_owned()),
-        ..observed(driver, *linode)
+        ..line(linode)
     }));
     Ok(lines)
 }
 
-fn known(driver: &dyn Driver, entry: &Entry) -> Line {
-    let line = observed(driver, entry.linode);
+fn known(line: Line, entry: &Entry) -> Line {
     let owned = entry.marks.owns();
     let misplaced = (line.running == Some(true) && !owned)
         .then(|| "it runs here without the right to".to_owned());
@@ -99,26 +103,36 @@ fn known(driver: &dyn Driver, entry: &Entry) -> Line {
     }
 }
 
-fn observed(driver: &dyn Driver, linode: LinodeId) -> Line {
-    let blank = Line::new(linode);
-    match driver.state(linode) {
-        Ok(GuestState::Running { id, since }) => Line {
-            running: Some(true),
-            run: Some(id),
-            since: Some(since),
-            share: driver.share(linode),
-            sample: driver.sample(linode),
-            ..blank
-        },
-        Ok(GuestState::Absent) => Line {
-            running: Some(false),
-            ..blank
-        },
-        Err(error) => Line {
-            error: Some(error.to_string()),
-            ..blank
-        },
-    }
+fn observed(driver: &dyn Driver, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Line> {
+    let mut samples = driver.samples(linodes);
+    let shares = driver.shares(linodes);
+    let states = driver.states(linodes).into_iter();
+    let line = |(linode, state): (LinodeId, Result<GuestState, _>)| {
+        let blank = Line::new(linode);
+        let line = match state {
+            Ok(GuestState::Running { id, since }) => Line {
+                running: Some(true),
+                share: shares.get(&linode).copied(),
+                // Of this run, and no other.
+                sample: (samples.remove(&linode))
+                    .filter(|it| it.run == id)
+                    .map(|it| it.sample),
+                run: Some(id),
+                since: Some(since),
+                ..blank
+            },
+            Ok(GuestState::Absent) => Line {
+                running: Some(false),
+                ..blank
+            },
+            Err(error) => Line {
+                error: Some(DriverError::to_string(&error)),
+                ..blank
+            },
+        };
+        (linode, line)
+    };
+    states.map(line).collect()
 }
 
 /// The same for people.

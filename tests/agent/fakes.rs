@@ -12,7 +12,8 @@ use chrono::DateTime;
 use xenbeta::agent::disk::{
     Base, DiskError, DiskFault, DiskStore, Listing, Moment, Receipt, Space, Target, Usage, View,
 };
-use xenbeta::agent::driver::{Driver, DriverError, Guest, GuestState, Stopped};
+use xenbeta::agent::driver::{Counted, Driver, DriverError, Guest, GuestState, Stopped};
+use xenbeta::agent::process::now;
 use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
 use xenbeta::domain::words::Platform;
 use xenbeta::wire::{BootSpec, DiskSpec, GuestSpec, KernelReport, Sample, Share};
@@ -34,6 +35,9 @@ pub struct World {
     pub unbootable: bool,
     /// The Linodes of each look at many.
     pub looked: Vec<Vec<LinodeId>>,
+    /// How many guests were sampled, and asked for what they are given, look by look.
+    pub sampled: Vec<usize>,
+    pub shared: Vec<usize>,
     /// No host has an initramfs for its kernels.
     pub no_initramfs: bool,
 }
@@ -172,11 +176,37 @@ impl Driver for FakeDriver {
     fn console_tail(&self, _: LinodeId, _: usize) -> String {
         "Kernel panic".into()
     }
-    fn sample(&self, _: LinodeId) -> Option<Sample> {
-        None
+    /// Every guest that runs uses a second of CPU between two looks.
+    fn samples(&self, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Counted> {
+        let mut world = self.1.lock().unwrap();
+        world.sampled.push(linodes.len());
+        let cpu_ms = 1000 * world.sampled.len() as u64;
+        let run = |linode: &LinodeId| Some(world.running.get(&(self.0, *linode))?.0);
+        let counted = |run: u64| Counted {
+            run: run.to_string(),
+            sample: Sample {
+                at: now(),
+                cpu_ms,
+                disk_read_bytes: 0,
+                disk_write_bytes: 0,
+                disk_read_ops: 0,
+                disk_write_ops: 0,
+                net_in_bytes: 0,
+                net_out_bytes: 0,
+                wait_ms: Some(0),
+            },
+        };
+        let all = linodes.iter();
+        all.filter_map(|it| Some((*it, counted(run(it)?))))
+            .collect()
     }
-    fn share(&self, _: LinodeId) -> Option<Share> {
-        None
+    fn shares(&self, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Share> {
+        self.1.lock().unwrap().shared.push(linodes.len());
+        let share = Share {
+            cpu_weight: 256,
+            io_priority: 4,
+        };
+        linodes.iter().map(|it| (*it, share)).collect()
     }
     fn set_share(&self, _: LinodeId, _: Share) -> Result<(), DriverError> {
         Ok(())

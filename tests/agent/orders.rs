@@ -10,8 +10,9 @@ use xenbeta::agent::control::JobControl;
 use xenbeta::agent::disk::Receipt;
 use xenbeta::agent::host::Host;
 use xenbeta::agent::inventory;
-use xenbeta::agent::ledger::Ledger;
 use xenbeta::agent::ledger::rules::Marks;
+use xenbeta::agent::ledger::{Entry, Ledger};
+use xenbeta::agent::sampler::Sampler;
 use xenbeta::agent::steps;
 use xenbeta::agent::transfer::Identity;
 use xenbeta::domain::ids::{DiskId, JobId, LinodeId, MigrationId};
@@ -505,6 +506,62 @@ fn who_left_with_their_disks_cost_no_look() {
     drop(world);
     let report = inventory::collect(&pair.hosts[0]);
     assert!(report.linodes[0].running && report.unknown.concat().contains("without the right"));
+}
+
+/// What one look costs does not grow with the guests: the driver is asked once for all of them.
+#[test]
+fn two_hundred_guests_are_sampled_in_one_look() {
+    const GUESTS: i64 = 200;
+    let pair = Pair::new();
+    let host = &pair.hosts[0];
+    for n in 0..GUESTS {
+        let linode = LinodeId(1000 + n);
+        let marks = Marks {
+            granted: 1,
+            sealed: 0,
+        };
+        let entry = Entry::new(linode);
+        host.ledger.put(&Entry { marks, ..entry }).unwrap();
+        let mut world = pair.world.lock().unwrap();
+        world.running.insert((0, linode), (7000 + n as u64, None));
+    }
+    let mut sampler = Sampler::default();
+    let mut look = || {
+        std::thread::sleep(Duration::from_millis(2));
+        let begun = Instant::now();
+        sampler.look(host);
+        begun.elapsed()
+    };
+    let spent: Vec<Duration> = (0..7).map(|_| look()).collect();
+    eprintln!("looks at {GUESTS} guests: {spent:?}");
+    let batch = sampler.batch().unwrap();
+    assert_eq!(batch.rounds.len(), 6);
+    for round in &batch.rounds {
+        assert_eq!(round.guests.len(), GUESTS as usize);
+        assert!(
+            round
+                .guests
+                .iter()
+                .all(|it| it.cpu_ms == 1000 && it.share.is_some())
+        );
+    }
+    // One more, new: only its share is not known.
+    let mut world = pair.world.lock().unwrap();
+    assert_eq!(world.sampled, [GUESTS as usize; 7]);
+    assert_eq!(
+        world.shared, [GUESTS as usize; 2],
+        "the first look, and the seventh"
+    );
+    world.running.insert((0, LinodeId(1000)), (1, None));
+    drop(world);
+    sampler.look(host);
+    assert_eq!(pair.world.lock().unwrap().shared.last(), Some(&1));
+    let last = sampler.batch().unwrap().rounds.pop().unwrap();
+    assert_eq!(
+        last.guests.len(),
+        GUESTS as usize - 1,
+        "its counters began anew"
+    );
 }
 
 /// Every step of a move, with a failure before and after every call it makes, twice over, and the agent restarted in

@@ -55,6 +55,14 @@ pub enum Stopped {
     ByForce,
 }
 
+/// What a running guest has used, and in which run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Counted {
+    /// As in [`GuestState::Running`]; the counters are of this run and no other.
+    pub run: String,
+    pub sample: Sample,
+}
+
 pub trait Driver: Send + Sync {
     fn platform(&self) -> Platform;
 
@@ -106,13 +114,26 @@ pub trait Driver: Send + Sync {
     /// The last `lines` lines of the guest's console, made printable.
     fn console_tail(&self, linode: LinodeId, lines: usize) -> String;
 
-    fn sample(&self, linode: LinodeId) -> Option<Sample>;
+    /// What these guests have used, those of them that run. The host is looked at once for all of them.
+    fn samples(&self, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Counted>;
+
+    /// [`Driver::samples`] of one.
+    fn sample(&self, linode: LinodeId) -> Option<Sample> {
+        let mut found = self.samples(&[linode]);
+        found.remove(&linode).map(|counted| counted.sample)
+    }
 
     /// Called every second, for what can only be found out by looking often.
     fn glance(&self) {}
 
-    /// What the running guest is given now; `None` where the platform has no such setting.
-    fn share(&self, linode: LinodeId) -> Option<Share>;
+    /// What these guests are given now, those of them that run; none where the platform has no such setting. The host is
+    /// asked once for all of them.
+    fn shares(&self, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Share>;
+
+    /// [`Driver::shares`] of one.
+    fn share(&self, linode: LinodeId) -> Option<Share> {
+        self.shares(&[linode]).remove(&linode)
+    }
 
     /// Sets it on the running guest. Idempotent; does nothing where the platform has no such setting.
     fn set_share(&self, linode: LinodeId, share: Share) -> Result<(), DriverError>;

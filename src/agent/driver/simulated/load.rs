@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use chrono::{DateTime, Utc};
 
 use super::config::LoadConfig;
+use crate::agent::driver::Counted;
 use crate::agent::process::now;
 use crate::domain::fairness::divide;
 use crate::domain::ids::LinodeId;
@@ -65,18 +66,28 @@ impl Load {
         }
     }
 
-    /// The guest's counters now; `takers` says who runs.
-    pub fn sample(&self, linode: LinodeId, takers: impl FnOnce() -> Vec<Taker>) -> Option<Sample> {
+    /// The counters of all guests that run; `takers` says who does.
+    pub fn samples(&self, takers: impl FnOnce() -> Vec<Taker>) -> BTreeMap<LinodeId, Counted> {
+        let takers = takers();
         let mut dealt = self.dealt.lock().unwrap_or_else(PoisonError::into_inner);
         let at = now();
-        let due = dealt
-            .upto
-            .is_none_or(|upto| (at - upto).num_milliseconds() >= PIECE_MS);
-        if due || !dealt.of.contains_key(&linode) {
-            deal(&mut dealt, &self.config, &takers(), at);
+        let since = dealt.upto.map(|upto| (at - upto).num_milliseconds());
+        let known = |taker: &Taker| {
+            let counters = dealt.of.get(&taker.linode);
+            counters.is_some_and(|counters| counters.run == taker.run)
+        };
+        if since.is_none_or(|ms| !(0..PIECE_MS).contains(&ms)) || !takers.iter().all(known) {
+            deal(&mut dealt, &self.config, &takers, at);
         }
-        let counters = dealt.of.get(&linode)?;
-        Some(sample(counters, dealt.upto?))
+        let upto = dealt.upto.unwrap_or(at);
+        let counted = |counters: &Counters| Counted {
+            run: counters.run.clone(),
+            sample: sample(counters, upto),
+        };
+        let running = takers.iter();
+        running
+            .filter_map(|it| Some((it.linode, counted(dealt.of.get(&it.linode)?))))
+            .collect()
     }
 }
 

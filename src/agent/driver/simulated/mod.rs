@@ -13,6 +13,7 @@ pub mod load;
 pub mod records;
 pub mod witness;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::{Driver, DriverError, Guest, GuestState, Stopped};
+use super::{Counted, Driver, DriverError, Guest, GuestState, Stopped};
 use crate::agent::command::{Tool, printable};
 use crate::agent::ledger::file;
 use crate::agent::process::{ProcessRef, now};
@@ -67,16 +68,45 @@ impl Simulated {
     fn loaded(&self, load: &Load) -> Vec<Taker> {
         let running = self.guests().unwrap_or_default();
         let taker = |linode: LinodeId| {
-            let process = fs::read_to_string(self.run_dir(linode).join(guest::PROCESS)).ok()?;
-            let weight = self.share(linode).map_or(1, |share| share.cpu_weight);
+            let weight = self.kept_share(linode).map_or(1, |share| share.cpu_weight);
             Some(Taker {
                 linode,
-                run: process,
+                run: self.named(linode)?.id(),
                 weight,
                 wants: load.wants(linode),
             })
         };
         running.into_iter().filter_map(taker).collect()
+    }
+
+    /// The process that wrote its name down.
+    fn named(&self, linode: LinodeId) -> Option<ProcessRef> {
+        let path = self.run_dir(linode).join(guest::PROCESS);
+        ProcessRef::parse(&fs::read_to_string(path).ok()?)
+    }
+
+    fn kept_share(&self, linode: LinodeId) -> Option<Share> {
+        serde_json::from_slice(&fs::read(self.run_dir(linode).join(SHARE)).ok()?).ok()
+    }
+
+    /// What the guest's process used itself.
+    fn counted(&self, linode: LinodeId) -> Option<Counted> {
+        let process = self.named(linode)?;
+        let used = process.counters()?;
+        Some(Counted {
+            run: process.id(),
+            sample: Sample {
+                at: now(),
+                cpu_ms: used.cpu_ms,
+                disk_read_bytes: used.read_bytes,
+                disk_write_bytes: used.write_bytes,
+                disk_read_ops: 0,
+                disk_write_ops: 0,
+                net_in_bytes: 0,
+                net_out_bytes: 0,
+                wait_ms: None,
+            },
+        })
     }
 
     fn run_dir(&self, linode: LinodeId) -> PathBuf {
@@ -115,9 +145,7 @@ impl Simulated {
     fn process(&self, linode: LinodeId) -> Result<Option<ProcessRef>, DriverError> {
         let deadline = Instant::now() + PATIENCE;
         while self.held(linode).map_err(host)? {
-            let named = fs::read_to_string(self.run_dir(linode).join(guest::PROCESS));
-            let process = named.ok().and_then(|id| ProcessRef::parse(&id));
-            if let Some(process) = process.filter(ProcessRef::lives) {
+            if let Some(process) = self.named(linode).filter(ProcessRef::lives) {
                 return Ok(Some(process));
             }
             if Instant::now() >= deadline {
@@ -367,27 +395,22 @@ impl Driver for Simulated {
             .join("\n")
     }
 
-    fn sample(&self, linode: LinodeId) -> Option<Sample> {
-        if let Some(load) = &self.load {
-            return load.sample(linode, || self.loaded(load));
-        }
-        let named = fs::read_to_string(self.run_dir(linode).join(guest::PROCESS)).ok()?;
-        let used = ProcessRef::parse(&named)?.counters()?;
-        Some(Sample {
-            at: now(),
-            cpu_ms: used.cpu_ms,
-            disk_read_bytes: used.read_bytes,
-            disk_write_bytes: used.write_bytes,
-            disk_read_ops: 0,
-            disk_write_ops: 0,
-            net_in_bytes: 0,
-            net_out_bytes: 0,
-            wait_ms: None,
-        })
+    fn samples(&self, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Counted> {
+        let Some(load) = &self.load else {
+            let each = linodes.iter();
+            return each
+                .filter_map(|it| Some((*it, self.counted(*it)?)))
+                .collect();
+        };
+        let mut all = load.samples(|| self.loaded(load));
+        all.retain(|linode, _| linodes.contains(linode));
+        all
     }
 
-    fn share(&self, linode: LinodeId) -> Option<Share> {
-        serde_json::from_slice(&fs::read(self.run_dir(linode).join(SHARE)).ok()?).ok()
+    fn shares(&self, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Share> {
+        let each = linodes.iter();
+        each.filter_map(|it| Some((*it, self.kept_share(*it)?)))
+            .collect()
     }
 
     fn set_share(&self, linode: LinodeId, share: Share) -> Result<(), DriverError> {

@@ -15,6 +15,7 @@ mod processes;
 mod stop;
 mod waits;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::thread;
@@ -28,9 +29,9 @@ use self::stop::Stop;
 use self::waits::Waits;
 use super::files::{absent_is_fine, at, boot_id, host, plain, writer_of};
 use super::net;
-use super::{Driver, DriverError, Guest, GuestState, Stopped};
+use super::{Counted, Driver, DriverError, Guest, GuestState, Stopped};
 use crate::agent::command::Tool;
-use crate::agent::process::{ProcessRef, now};
+use crate::agent::process::{ProcessRef, now, storage};
 use crate::domain::ids::LinodeId;
 use crate::domain::words::Platform;
 use crate::wire::{BootSpec, GuestSpec, KernelReport, Sample, Share};
@@ -105,6 +106,48 @@ impl Uml {
         let recorded = folder.record().map_err(|error| at(folder.dir(), &error))?;
         let main = recorded.and_then(|record| record.main);
         Ok(table.guest(&folder.kernel(), &self.umid(linode), main))
+    }
+
+    fn state_in(&self, table: &Table, linode: LinodeId) -> Result<GuestState, DriverError> {
+        let found = self.find(table, linode)?;
+        // Helpers without a main process hold the disks: that is not absent.
+        let Some(process) = found.main.or(found.all.first().copied()) else {
+            return Ok(GuestState::Absent);
+        };
+        // A console that cannot be cut is no reason not to say what runs.
+        let _ = self
+            .folder(linode)
+            .console()
+            .bound(self.config.console_kb * 1024);
+        Ok(GuestState::Running {
+            id: process.id(),
+            since: process.since(),
+        })
+    }
+
+    fn counted(&self, table: &Table, linode: LinodeId) -> Option<Counted> {
+        let found = self.find(table, linode).ok()?;
+        let main = found.main?;
+        let (net_in_bytes, net_out_bytes) = net::traffic(&self.tap(linode).ok()?);
+        let disk = found.all.iter().filter_map(|it| storage(it.pid));
+        let (disk_read_bytes, disk_write_bytes) = disk.fold((0, 0), |sum, (read, written)| {
+            (sum.0 + read, sum.1 + written)
+        });
+        Some(Counted {
+            run: main.id(),
+            sample: Sample {
+                at: now(),
+                cpu_ms: table.cpu_ms(main),
+                disk_read_bytes,
+                disk_write_bytes,
+                // UML's process does the reads and writes of its disk and its console alike, so operations say nothing.
+                disk_read_ops: 0,
+                disk_write_ops: 0,
+                net_in_bytes,
+                net_out_bytes,
+                wait_ms: self.waits.of(linode, main, &found.all),
+            },
+        })
     }
 
     /// Memory of all guests but `except`, in MiB.
@@ -305,20 +348,17 @@ impl Driver for Uml {
     }
 
     fn state(&self, linode: LinodeId) -> Result<GuestState, DriverError> {
-        let found = self.find(&Table::read().map_err(host)?, linode)?;
-        // Helpers without a main process hold the disks: that is not absent.
-        let Some(process) = found.main.or(found.all.first().copied()) else {
-            return Ok(GuestState::Absent);
+        self.state_in(&Table::read().map_err(host)?, linode)
+    }
+
+    fn states(&self, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Result<GuestState, DriverError>> {
+        let table = Table::read().map_err(|error| error.to_string());
+        let state = |linode: LinodeId| match &table {
+            Ok(table) => self.state_in(table, linode),
+            Err(error) => Err(DriverError::Host(error.clone())),
         };
-        // A console that cannot be cut is no reason not to say what runs.
-        let _ = self
-            .folder(linode)
-            .console()
-            .bound(self.config.console_kb * 1024);
-        Ok(GuestState::Running {
-            id: process.id(),
-            since: process.since(),
-        })
+        let each = linodes.iter().map(|linode| (*linode, state(*linode)));
+        each.collect()
     }
 
     fn guests(&self) -> Result<Vec<LinodeId>, DriverError> {
@@ -344,32 +384,19 @@ impl Driver for Uml {
         self.folder(linode).console().tail(lines)
     }
 
-    fn sample(&self, linode: LinodeId) -> Option<Sample> {
-        let table = Table::read().ok()?;
-        let found = self.find(&table, linode).ok()?;
-        let main = found.main?;
-        let (net_in_bytes, net_out_bytes) = net::traffic(&self.tap(linode).ok()?);
-        let disk = found.all.iter().filter_map(ProcessRef::counters);
-        let (disk_read_bytes, disk_write_bytes) = disk.fold((0, 0), |(read, written), counters| {
-            (read + counters.read_bytes, written + counters.write_bytes)
-        });
-        Some(Sample {
-            at: now(),
-            cpu_ms: table.cpu_ms(main),
-            disk_read_bytes,
-            disk_write_bytes,
-            // UML's process does the reads and writes of its disk and its console alike, so operations say nothing.
-            disk_read_ops: 0,
-            disk_write_ops: 0,
-            net_in_bytes,
-            net_out_bytes,
-            wait_ms: self.waits.of(linode, main, &found.all),
-        })
+    fn samples(&self, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Counted> {
+        let Ok(table) = Table::read() else {
+            return BTreeMap::new();
+        };
+        self.waits.keep(|main| table.has(main));
+        let each = linodes.iter();
+        each.filter_map(|linode| Some((*linode, self.counted(&table, *linode)?)))
+            .collect()
     }
 
     /// UML's guests are plain processes here: its token limiter is not in Debian's kernel, and there are no weights.
-    fn share(&self, _linode: LinodeId) -> Option<Share> {
-        None
+    fn shares(&self, _linodes: &[LinodeId]) -> BTreeMap<LinodeId, Share> {
+        BTreeMap::new()
     }
 
     fn set_share(&self, _linode: LinodeId, _share: Share) -> Result<(), DriverError> {

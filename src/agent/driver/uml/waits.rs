@@ -20,6 +20,12 @@ struct Guest {
 }
 
 impl Waits {
+    /// Forgets the guests whose main process does not fit.
+    pub fn keep(&self, fits: impl Fn(ProcessRef) -> bool) {
+        let mut guests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        guests.retain(|_, guest| fits(guest.main));
+    }
+
     /// In ms since the first look at this run; `None` where the kernel does not count it.
     #[must_use]
     pub fn of(&self, linode: LinodeId, main: ProcessRef, all: &[ProcessRef]) -> Option<u64> {

@@ -1,7 +1,7 @@
 //! The host's end of a guest's devices, as the kernel shows it in `/sys`: what a guest has used, which threads do its disks'
 //! work, and what is left of it. Looking costs no program.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -80,15 +80,13 @@ pub fn domain_of(port: &str) -> Option<u32> {
     (device.kind == "vif").then_some(device.domain)
 }
 
-/// What a domain's disks did.
+/// What the disks of each domain did.
 #[must_use]
-pub fn traffic(domain: u32) -> Traffic {
-    let mut sum = Traffic::default();
+pub fn traffic() -> BTreeMap<u32, Traffic> {
+    let mut sums: BTreeMap<u32, Traffic> = BTreeMap::new();
     let disks = devices().unwrap_or_default();
-    for disk in disks
-        .iter()
-        .filter(|d| d.domain == domain && d.kind == "vbd")
-    {
+    for disk in disks.iter().filter(|disk| disk.kind == "vbd") {
+        let sum = sums.entry(disk.domain).or_default();
         let counter = |name: &str| -> u64 {
             let path = disk.path().join("statistics").join(name);
             let text = fs::read_to_string(path).unwrap_or_default();
@@ -99,7 +97,7 @@ pub fn traffic(domain: u32) -> Traffic {
         sum.reads += counter("rd_req");
         sum.writes += counter("wr_req");
     }
-    sum
+    sums
 }
 
 /// The kernel threads that do a domain's disk work.
@@ -112,30 +110,42 @@ pub struct Threads {
 
 #[must_use]
 pub fn threads(domain: u32) -> Threads {
-    let mut found = Threads::default();
-    let mut disks = BTreeSet::new();
+    let ids = threads_of_all().remove(&domain).unwrap_or_default();
+    let disks: BTreeSet<&str> = ids.iter().map(|(_, disk)| disk.as_str()).collect();
+    let all = devices().unwrap_or_default();
+    let wanted = all.iter().filter(|d| d.domain == domain && d.kind == "vbd");
+    Threads {
+        complete: !disks.is_empty() && disks.len() >= wanted.count(),
+        ids: ids.iter().map(|(id, _)| *id).collect(),
+    }
+}
+
+/// Of every domain, each with its disk's name. One look at all processes.
+#[must_use]
+pub fn threads_of_all() -> BTreeMap<u32, Vec<(u32, String)>> {
+    let mut found: BTreeMap<u32, Vec<(u32, String)>> = BTreeMap::new();
     for pid in pids().into_iter().flatten() {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        if let Some(disk) = thread_of(name.trim_end(), domain) {
+        if let Some((domain, disk)) = thread_of(name.trim_end()) {
             // A program may call itself so; only the kernel's own has no command line.
             if fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|args| args.is_empty()) {
-                disks.insert(disk.to_owned());
-                found.ids.push(pid);
+                found
+                    .entry(domain)
+                    .or_default()
+                    .push((pid, disk.to_owned()));
             }
         }
     }
-    let all = devices().unwrap_or_default();
-    let wanted = all.iter().filter(|d| d.domain == domain && d.kind == "vbd");
-    found.complete = !disks.is_empty() && disks.len() >= wanted.count();
     found
 }
 
-/// `4.xvda-0`, one a queue; before Linux 4.5 `blkback.4.xvda`. Gives the disk's name.
-fn thread_of(name: &str, domain: u32) -> Option<&str> {
+/// `4.xvda-0`, one a queue; before Linux 4.5 `blkback.4.xvda`. Gives the domain and the disk's name.
+fn thread_of(name: &str) -> Option<(u32, &str)> {
     let rest = name.strip_prefix("blkback.").unwrap_or(name);
     let (number, rest) = rest.split_once('.')?;
     let disk = rest.split('-').next()?;
-    (number.parse() == Ok(domain) && disk.starts_with("xvd")).then_some(disk)
+    disk.starts_with("xvd").then_some(())?;
+    Some((number.parse().ok()?, disk))
 }
 
 /// What holds one of `disks` open on behalf of any domain: back-end devices and loop devices, by their names.
@@ -234,16 +244,16 @@ mod tests {
         for other in ["", "vbd", "vbd-x-1", "vbd-4-51712-2", "vbd--4-1"] {
             assert_eq!(Device::parse(other), None, "{other}");
         }
-        assert_eq!(thread_of("4.xvda-0", 4), Some("xvda"));
-        assert_eq!(thread_of("blkback.4.xvdb", 4), Some("xvdb"));
+        assert_eq!(thread_of("4.xvda-0"), Some((4, "xvda")));
+        assert_eq!(thread_of("blkback.14.xvdb"), Some((14, "xvdb")));
         for other in [
-            "14.xvda-0",
+            "x4.xvda-0",
             "4.hda-0",
             "xb8204-q0-guest-rx",
             "4xvda",
             "kworker/1.xvda",
         ] {
-            assert_eq!(thread_of(other, 4), None, "{other}");
+            assert_eq!(thread_of(other), None, "{other}");
         }
         assert_eq!(hex_number("fd:0\n"), Some((253, 0)));
         assert_eq!(hex_number("7:1f"), Some((7, 31)));

@@ -7,7 +7,8 @@
 //! * `xl` calls the toolstack; `keeper` finds the `xl` that stays with each domain; `backend` reads the devices' ends here;
 //! * `find` puts together what there is of a guest, `look` judges whether it runs, and `stop` ends it;
 //! * `filter` keeps it to its own addresses, `guard` sees to that by `nft`; `share` gives it its part, `waits` watches how long
-//!   it waits for it, `memory` says if there is any; `examine` looks at the host.
+//!   it waits for it, `memory` says if there is any; `samples` reads what all guests used; `examine` looks at
+//!   the host.
 
 mod backend;
 mod config;
@@ -22,6 +23,7 @@ mod look;
 mod memory;
 mod names;
 mod nft;
+mod samples;
 mod share;
 mod stop;
 mod waits;
@@ -32,10 +34,8 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
-
-use chrono::{DateTime, Utc};
 
 pub use config::{KernelConfig, XenConfig};
 
@@ -46,15 +46,13 @@ use self::waits::Waits;
 use super::console::Console;
 use super::files::{at, boot_id, host, plain, writer_of};
 use super::net;
-use super::{Driver, DriverError, Guest, GuestState, Stopped};
+use super::{Counted, Driver, DriverError, Guest, GuestState, Stopped};
 use crate::agent::process::now;
 use crate::domain::ids::LinodeId;
 use crate::domain::words::Platform;
-use crate::wire::{BootSpec, GuestSpec, KernelReport, Sample, Share};
+use crate::wire::{BootSpec, GuestSpec, KernelReport, Share};
 
 const POLL: Duration = Duration::from_millis(250);
-/// Figures of all guests are read at once, and for so long the same reading serves the next guest's sample.
-const FRESH: Duration = Duration::from_secs(1);
 const HOTPLUG: &str = include_str!("hotplug.sh");
 
 /// Runs Linodes as Xen domains.
@@ -63,17 +61,8 @@ pub struct Xen {
     state: PathBuf,
     /// When it was read, and what.
     memory_total: Mutex<Option<(Instant, i64)>>,
-    figures: Mutex<Option<Arc<Figures>>>,
     waits: Waits,
     guard: Guard,
-}
-
-/// Of all domains, at one moment.
-struct Figures {
-    read: Instant,
-    at: DateTime<Utc>,
-    domains: Vec<xl::Domain>,
-    weights: Vec<(u32, i64)>,
 }
 
 impl Xen {
@@ -94,7 +83,6 @@ impl Xen {
             config,
             state,
             memory_total: Mutex::new(None),
-            figures: Mutex::new(None),
             waits: Waits::default(),
             guard: Guard::default(),
         };
@@ -260,22 +248,6 @@ impl Xen {
         });
         Ok(named.collect())
     }
-
-    fn figures(&self) -> Result<Arc<Figures>, DriverError> {
-        let mut kept = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(figures) = kept.as_ref().filter(|it| it.read.elapsed() < FRESH) {
-            return Ok(Arc::clone(figures));
-        }
-        let weights = xl::weights()?;
-        let figures = Arc::new(Figures {
-            at: now(),
-            domains: xl::domains()?,
-            weights,
-            read: Instant::now(),
-        });
-        *kept = Some(Arc::clone(&figures));
-        Ok(figures)
-    }
 }
 
 /// Written whole and then made runnable, so that nobody runs half of it.
@@ -404,24 +376,8 @@ impl Driver for Xen {
         self.console(linode).tail(lines)
     }
 
-    fn sample(&self, linode: LinodeId) -> Option<Sample> {
-        let id = self.domain(linode)?;
-        let figures = self.figures().ok()?;
-        let domain = figures.domains.iter().find(|domain| domain.id == id)?;
-        let disk = backend::traffic(id);
-        let port = net::port(&self.config.prefix, linode).ok()?;
-        let (net_in_bytes, net_out_bytes) = net::traffic(&port);
-        Some(Sample {
-            at: figures.at,
-            cpu_ms: domain.cpu_ms,
-            disk_read_bytes: disk.read_bytes,
-            disk_write_bytes: disk.write_bytes,
-            disk_read_ops: disk.reads,
-            disk_write_ops: disk.writes,
-            net_in_bytes,
-            net_out_bytes,
-            wait_ms: self.waits.of(id),
-        })
+    fn samples(&self, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Counted> {
+        samples::all(self, linodes)
     }
 
     fn glance(&self) {
@@ -431,13 +387,9 @@ impl Driver for Xen {
         }
     }
 
-    /// `None` until the guest has connected its disks: there is nothing yet that could have a level.
-    fn share(&self, linode: LinodeId) -> Option<Share> {
-        let id = self.domain(linode)?;
-        Some(Share {
-            cpu_weight: share::weight(id, &self.figures().ok()?.weights)?,
-            io_priority: share::io_priority(id).ok()??,
-        })
+    /// Not until the guest has connected its disks: there is nothing yet that could have a level.
+    fn shares(&self, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Share> {
+        samples::shares(self, linodes)
     }
 
     fn set_share(&self, linode: LinodeId, share: Share) -> Result<(), DriverError> {
@@ -447,9 +399,6 @@ impl Driver for Xen {
                 "Linode {linode} has no domain that could be given a share"
             ))
         })?;
-        let mut kept = self.figures.lock().unwrap_or_else(PoisonError::into_inner);
-        *kept = None;
-        drop(kept);
         share::set_weight(id, share.cpu_weight)?;
         share::set_io_priority(id, share.io_priority)
     }

@@ -91,9 +91,34 @@ pub fn weights() -> Result<Vec<(u32, i64)>, DriverError> {
 }
 
 /// What every virtual CPU is doing at this moment.
-pub fn vcpus() -> Result<Vec<(u32, VcpuState)>, DriverError> {
+pub fn vcpus() -> Result<Vec<Vcpu>, DriverError> {
     let text = xl(&["vcpu-list"], LOOK_LIMIT)?;
     parse_vcpus(&text).map_err(|why| odd("xl vcpu-list", why))
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vcpu {
+    pub domain: u32,
+    pub state: VcpuState,
+    /// The CPU it is on, or was last.
+    pub cpu: Option<u32>,
+    /// The CPUs it may be on, as `xl` writes them: `all`, `0-1,3`.
+    pub may: String,
+}
+
+impl Vcpu {
+    /// May it be on this CPU? What is not understood is not forbidden.
+    #[must_use]
+    pub fn may_be_on(&self, cpu: u32) -> bool {
+        let within = |part: &str| {
+            let (from, until) = part.split_once('-').unwrap_or((part, part));
+            match (from.parse::<u32>(), until.parse::<u32>()) {
+                (Ok(from), Ok(until)) => (from..=until).contains(&cpu),
+                _ => true,
+            }
+        };
+        self.may.split(',').any(within)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -253,7 +278,7 @@ fn parse_weights(text: &str) -> Result<Vec<(u32, i64)>, String> {
 
 /// `xl vcpu-list`: name, domain, vCPU, CPU, state (`r--`, `-b-`, `---` for runnable), time, affinities. Names hold no
 /// spaces where they are ours; other domains' lines may have more columns, and are found by the state.
-fn parse_vcpus(text: &str) -> Result<Vec<(u32, VcpuState)>, String> {
+pub fn parse_vcpus(text: &str) -> Result<Vec<Vcpu>, String> {
     if text.len() > TABLE_LIMIT {
         return Err("it is too long".to_owned());
     }
@@ -276,7 +301,12 @@ fn parse_vcpus(text: &str) -> Result<Vec<(u32, VcpuState)>, String> {
             state if state.starts_with('r') => VcpuState::Running,
             _ => VcpuState::Idle,
         };
-        Some((domain, state))
+        Some(Vcpu {
+            domain,
+            state,
+            cpu: fields.get(at - 1)?.parse().ok(),
+            may: (*fields.get(at + 2)?).to_owned(),
+        })
     };
     lines
         .map(|line| row(line).ok_or_else(|| format!("{line:?}")))
@@ -404,14 +434,29 @@ xb-8205                              5     1    -   --p        0.0  all / all
     #[test]
     fn what_vcpus_do_is_read() {
         use VcpuState::{Idle, Running, Waiting};
+        let found = parse_vcpus(VCPUS).unwrap();
         let all = [
-            (0, Running),
-            (4, Running),
-            (4, Idle),
-            (5, Waiting),
-            (5, Idle),
+            (0, Running, Some(1)),
+            (4, Running, Some(0)),
+            (4, Idle, Some(1)),
+            (5, Waiting, Some(1)),
+            (5, Idle, None),
         ];
-        assert_eq!(parse_vcpus(VCPUS).unwrap(), all);
+        let seen: Vec<_> = found
+            .iter()
+            .map(|it| (it.domain, it.state, it.cpu))
+            .collect();
+        assert_eq!(seen, all);
+        assert!([0, 1, 9].iter().all(|cpu| found[0].may_be_on(*cpu)));
+        assert!(found[3].may_be_on(1) && !found[3].may_be_on(2));
+        let some = Vcpu {
+            may: "0-1,3".to_owned(),
+            ..found[3].clone()
+        };
+        assert_eq!(
+            [0, 1, 2, 3].map(|cpu| some.may_be_on(cpu)),
+            [true, true, false, true]
+        );
         assert!(parse_vcpus("").is_err());
         assert!(parse_vcpus(&VCPUS.replace("-b-", "?b-")).is_err());
     }

@@ -1,0 +1,92 @@
+//! What guests used and are given: a fixed number of programs and looks, however many guests there are.
+
+use std::collections::BTreeMap;
+
+use super::{Xen, backend, share, xl};
+use crate::agent::driver::net;
+use crate::agent::driver::{Counted, Driver, GuestState};
+use crate::agent::process::now;
+use crate::domain::ids::LinodeId;
+use crate::wire::{Sample, Share};
+
+/// The states first, then one list of all domains: a guest whose domain is not in it any more is left out, so that no
+/// counters are taken for those of another run.
+pub fn all(driver: &Xen, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Counted> {
+    let running = driver.states(linodes).into_iter();
+    let running: Vec<(LinodeId, String)> = running
+        .filter_map(|(linode, state)| match state {
+            Ok(GuestState::Running { id, .. }) => Some((linode, id)),
+            _ => None,
+        })
+        .collect();
+    if running.is_empty() {
+        return BTreeMap::new();
+    }
+    let Ok(domains) = xl::domains() else {
+        return BTreeMap::new();
+    };
+    let at = now();
+    let cpu: BTreeMap<u32, u64> = domains.iter().map(|it| (it.id, it.cpu_ms)).collect();
+    let disks = backend::traffic();
+    let counted = |(linode, run): (LinodeId, String)| {
+        let domain = domain_in(&run)?;
+        let disk = disks.get(&domain).copied().unwrap_or_default();
+        let port = net::port(&driver.config.prefix, linode).ok()?;
+        let (net_in_bytes, net_out_bytes) = net::traffic(&port);
+        let sample = Sample {
+            at,
+            cpu_ms: *cpu.get(&domain)?,
+            disk_read_bytes: disk.read_bytes,
+            disk_write_bytes: disk.write_bytes,
+            disk_read_ops: disk.reads,
+            disk_write_ops: disk.writes,
+            net_in_bytes,
+            net_out_bytes,
+            wait_ms: driver.waits.of(domain),
+        };
+        Some((linode, Counted { run, sample }))
+    };
+    running.into_iter().filter_map(counted).collect()
+}
+
+/// A run is named `DOMAIN.UUID`; one that is between two domains has none.
+fn domain_in(run: &str) -> Option<u32> {
+    run.split('.').next()?.parse().ok()
+}
+
+/// One list of weights, one look at all threads, one call for their levels.
+pub fn shares(driver: &Xen, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Share> {
+    let domains = linodes.iter();
+    let domains: Vec<(LinodeId, u32)> = domains
+        .filter_map(|linode| Some((*linode, driver.domain(*linode)?)))
+        .collect();
+    if domains.is_empty() {
+        return BTreeMap::new();
+    }
+    let Ok(weights) = xl::weights() else {
+        return BTreeMap::new();
+    };
+    let ids: Vec<u32> = domains.iter().map(|(_, domain)| *domain).collect();
+    let levels = share::io_priorities(&ids);
+    let share = |(linode, domain): (LinodeId, u32)| {
+        let share = Share {
+            cpu_weight: share::weight(domain, &weights)?,
+            io_priority: *levels.get(&domain)?,
+        };
+        Some((linode, share))
+    };
+    domains.into_iter().filter_map(share).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_names_its_domain() {
+        assert_eq!(domain_in("4.78620000-0000-0000-200c-0123456789ab"), Some(4));
+        assert_eq!(domain_in("17"), Some(17));
+        assert_eq!(domain_in("none.78620000-0000-0000-200c-0123456789ab"), None);
+        assert_eq!(domain_in("left"), None);
+    }
+}
