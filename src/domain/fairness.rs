@@ -141,16 +141,22 @@ pub struct Standing<Id> {
     pub least: Part<Id>,
 }
 
-/// Guests with less than one part in this of all that was due do not count: their ratio is noise.
-const COUNTS_FROM: u64 = 100;
+/// A guest counts that was due, or got, this part of all …
+const COUNTS_FROM_ALL: u64 = 100;
+/// … or, where there are many, of what one was due on average. Below, it wanted next to nothing, and what it got of that
+/// is latency and no share.
+const COUNTS_FROM_MEAN: u64 = 10;
 
 /// `None` with fewer than two guests that count.
 #[must_use]
 pub fn standing<Id: Copy>(parts: &[Part<Id>]) -> Option<Standing<Id>> {
-    let all: u64 = parts.iter().map(|part| part.due_ms).sum();
-    let count: Vec<&Part<Id>> = parts
-        .iter()
-        .filter(|part| part.due_ms > 0 && part.due_ms.saturating_mul(COUNTS_FROM) >= all)
+    let most = |part: &Part<Id>| part.due_ms.max(part.got_ms);
+    let all = (parts.iter()).fold(0_u64, |sum, part| sum.saturating_add(part.due_ms));
+    let wanting = parts.iter().filter(|part| most(part) > 0);
+    let guests = u64::try_from(wanting.clone().count()).unwrap_or(u64::MAX);
+    let counts_from = COUNTS_FROM_ALL.max(COUNTS_FROM_MEAN.saturating_mul(guests));
+    let count: Vec<&Part<Id>> = wanting
+        .filter(|part| most(part).saturating_mul(counts_from) >= all)
         .collect();
     if count.len() < 2 {
         return None;
@@ -159,11 +165,11 @@ pub fn standing<Id: Copy>(parts: &[Part<Id>]) -> Option<Standing<Id>> {
     let least = **count
         .iter()
         .min_by(|a, b| a.ratio().total_cmp(&b.ratio()))?;
-    let worst = parts
+    let worst = count
         .iter()
         .filter(|part| part.got_ms > part.due_ms)
         .max_by_key(|part| part.got_ms - part.due_ms)
-        .copied();
+        .map(|part| **part);
     Some(Standing {
         guests: count.len(),
         jain: jain(&ratios),
@@ -190,11 +196,15 @@ const FAIR_LEAST: f64 = 0.85;
 const UNFAIR_JAIN: f64 = 0.85;
 const UNFAIR_LEAST: f64 = 0.6;
 
-/// From the best to the worst.
+/// From what says least to the worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
+    /// The host cannot tell whether its guests wait, so nobody knows.
+    Unknown,
     /// There was no contention to speak of: nobody can have been treated unfairly, and nothing is proved.
     TooLittle,
+    /// There was contention, and hardly ever two guests that could be compared.
+    NotCompared,
     Fair,
     Uneven,
     Unfair,
@@ -204,7 +214,9 @@ impl Verdict {
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
+            Self::Unknown => "cannot be told",
             Self::TooLittle => "too little contention",
+            Self::NotCompared => "nothing to compare",
             Self::Fair => "fair",
             Self::Uneven => "uneven",
             Self::Unfair => "unfair",
@@ -212,12 +224,38 @@ impl Verdict {
     }
 }
 
-/// `least`: got ÷ due of who came furthest below. Both are means over the contended time.
+/// A host's figures over a time, as far as a verdict needs them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Figures {
+    /// Time in which contention would have been seen.
+    pub judged_ms: u64,
+    /// Of that, with contention.
+    pub contended_ms: u64,
+    /// Of that, with guests that could be compared.
+    pub compared_ms: u64,
+    /// Mean over the time compared.
+    pub jain: f64,
+    /// Got ÷ due of who came furthest below; mean over the time compared.
+    pub least: f64,
+}
+
 #[must_use]
-pub fn verdict(contended_ms: u64, jain: f64, least: f64) -> Verdict {
-    if contended_ms < LEAST_CONTENDED_MS {
+pub fn verdict(of: &Figures) -> Verdict {
+    if of.judged_ms == 0 {
+        Verdict::Unknown
+    } else if of.contended_ms < LEAST_CONTENDED_MS {
         Verdict::TooLittle
-    } else if jain < UNFAIR_JAIN || least < UNFAIR_LEAST {
+    } else if of.compared_ms < LEAST_CONTENDED_MS {
+        Verdict::NotCompared
+    } else {
+        compared(of.jain, of.least)
+    }
+}
+
+/// Where there is enough to go by.
+#[must_use]
+pub fn compared(jain: f64, least: f64) -> Verdict {
+    if jain < UNFAIR_JAIN || least < UNFAIR_LEAST {
         Verdict::Unfair
     } else if jain < FAIR_JAIN || least < FAIR_LEAST {
         Verdict::Uneven
@@ -245,6 +283,17 @@ mod tests {
             .enumerate()
             .map(|(id, &(got_ms, due_ms))| Part { id, got_ms, due_ms })
             .collect()
+    }
+
+    /// The verdict over so much compared time.
+    fn verdict_of(ms: u64, jain: f64, least: f64) -> Verdict {
+        verdict(&Figures {
+            judged_ms: 600_000,
+            contended_ms: ms,
+            compared_ms: ms,
+            jain,
+            least,
+        })
     }
 
     #[test]
@@ -300,20 +349,20 @@ mod tests {
         let alike = standing(&parts(&[(2333, 1000), (2333, 2000), (2334, 4000)])).unwrap();
         assert_eq!((alike.worst.unwrap().id, alike.least.id), (0, 2));
         assert_eq!(
-            verdict(600_000, alike.jain, alike.least.ratio()),
+            verdict_of(600_000, alike.jain, alike.least.ratio()),
             Verdict::Unfair
         );
         let by_weight = standing(&parts(&[(1040, 1000), (1960, 2000), (4000, 4000)])).unwrap();
         assert_eq!(
-            verdict(600_000, by_weight.jain, by_weight.least.ratio()),
+            verdict_of(600_000, by_weight.jain, by_weight.least.ratio()),
             Verdict::Fair
         );
         let between = standing(&parts(&[(1400, 1000), (1600, 2000), (4000, 4000)])).unwrap();
         assert_eq!(
-            verdict(600_000, between.jain, between.least.ratio()),
+            verdict_of(600_000, between.jain, between.least.ratio()),
             Verdict::Uneven
         );
-        assert_eq!(verdict(60_000, alike.jain, 0.1), Verdict::TooLittle);
+        assert_eq!(verdict_of(60_000, alike.jain, 0.1), Verdict::TooLittle);
         assert!(standing(&parts(&[(5, 5)])).is_none());
         // One of forty starved: Jain hardly sees it, the least does.
         let mut many = vec![(1018, 1000); 39];
@@ -321,9 +370,82 @@ mod tests {
         let many = standing(&parts(&many)).unwrap();
         assert!(many.jain > 0.95);
         assert_eq!(
-            verdict(600_000, many.jain, many.least.ratio()),
+            verdict_of(600_000, many.jain, many.least.ratio()),
             Verdict::Unfair
         );
+    }
+
+    #[test]
+    fn many_alike_are_compared_and_one_starved_among_them_is_seen() {
+        for guests in [2, 40, 101, 150, 1000] {
+            let alike = standing(&parts(&vec![(50, 50); guests])).unwrap();
+            assert_eq!((alike.guests, alike.worst), (guests, None));
+            let mut one = vec![(50, 50); guests];
+            one[1] = (10, 50);
+            one[0] = (90, 50);
+            let one = standing(&parts(&one)).unwrap();
+            assert_eq!((one.least.id, one.worst.unwrap().id), (1, 0));
+            assert_eq!(
+                verdict_of(600_000, one.jain, one.least.ratio()),
+                Verdict::Unfair
+            );
+        }
+    }
+
+    #[test]
+    fn who_wants_next_to_nothing_does_not_count_and_who_takes_without_being_due_does() {
+        // Two that share a CPU, and one that woke up a few times and came late each time.
+        let latency = standing(&parts(&[(5000, 5000), (5000, 5000), (10, 40)])).unwrap();
+        assert_eq!((latency.guests, latency.least.ratio()), (2, 1.0));
+        // More than it was due, and still next to nothing: no neighbour to name.
+        let crumbs = standing(&parts(&[(5000, 5030), (5000, 5000), (40, 10)])).unwrap();
+        assert_eq!((crumbs.guests, crumbs.worst), (2, None));
+        // Weight 1 of 1000, on a host that deals alike to all.
+        let hog = standing(&parts(&[(5000, 9990), (5000, 10)])).unwrap();
+        assert_eq!((hog.worst.unwrap().id, hog.least.id), (1, 0));
+        assert_eq!(
+            verdict_of(600_000, hog.jain, hog.least.ratio()),
+            Verdict::Unfair
+        );
+        assert!(standing(&parts(&[(9990, 9990), (10, 10)])).is_none());
+        let most = Part {
+            id: 0,
+            got_ms: u64::MAX,
+            due_ms: u64::MAX,
+        };
+        assert_eq!(
+            standing(&[most, most]).unwrap().guests,
+            2,
+            "nothing overflows"
+        );
+    }
+
+    #[test]
+    fn what_was_not_compared_is_never_fair() {
+        let all = Figures {
+            judged_ms: 3_600_000,
+            contended_ms: 3_600_000,
+            compared_ms: 3_600_000,
+            jain: 1.0,
+            least: 1.0,
+        };
+        assert_eq!(verdict(&all), Verdict::Fair);
+        let none = Figures {
+            compared_ms: 119_999,
+            ..all
+        };
+        assert_eq!(verdict(&none), Verdict::NotCompared);
+        let little = Figures {
+            contended_ms: 119_999,
+            ..none
+        };
+        assert_eq!(verdict(&little), Verdict::TooLittle);
+        let unknown = Figures {
+            judged_ms: 0,
+            contended_ms: 0,
+            ..none
+        };
+        assert_eq!(verdict(&unknown), Verdict::Unknown);
     }
 
     proptest! {

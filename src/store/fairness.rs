@@ -7,6 +7,7 @@ use super::db::{Db, StoreError};
 use super::schema::linodes;
 use super::schema_fairness::host_fairness;
 use super::usage::{Value, many, places};
+use crate::domain::fairness::Figures;
 use crate::domain::ids::{HostId, LinodeId};
 
 /// One interval with samples. Ratios and Jain's index in parts of 1000.
@@ -107,6 +108,31 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Of one host's intervals; the same as the database's sums.
+    #[must_use]
+    pub fn of(host_id: HostId, intervals: &[Interval]) -> Self {
+        let mut sum = Self {
+            host_id,
+            judged_ms: 0,
+            contended_ms: 0,
+            compared_ms: 0,
+            jain_ms: 0,
+            least_ms: 0,
+        };
+        for it in intervals {
+            let compared_ms = if it.guests > 0 { it.contended_ms } else { 0 };
+            sum.add(&Self {
+                host_id,
+                judged_ms: it.judged_ms,
+                contended_ms: it.contended_ms,
+                compared_ms,
+                jain_ms: it.jain * compared_ms,
+                least_ms: it.least_ratio * compared_ms,
+            });
+        }
+        sum
+    }
+
     /// Another part of the same time.
     pub fn add(&mut self, more: &Self) {
         self.judged_ms += more.judged_ms;
@@ -116,13 +142,26 @@ impl Summary {
         self.least_ms += more.least_ms;
     }
 
-    /// Jain's index, mean over the contended time; 1 if there was none.
+    /// What a verdict is given on.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        let ms = |ms: i64| u64::try_from(ms).unwrap_or(0);
+        Figures {
+            judged_ms: ms(self.judged_ms),
+            contended_ms: ms(self.contended_ms),
+            compared_ms: ms(self.compared_ms),
+            jain: self.jain(),
+            least: self.least(),
+        }
+    }
+
+    /// Jain's index, mean over the time compared; 1 if there was none.
     #[must_use]
     pub fn jain(&self) -> f64 {
         mean(self.jain_ms, self.compared_ms)
     }
 
-    /// Got ÷ due of who came furthest below, mean over the contended time.
+    /// Got ÷ due of who came furthest below, mean over the time compared.
     #[must_use]
     pub fn least(&self) -> f64 {
         mean(self.least_ms, self.compared_ms)
@@ -159,7 +198,7 @@ pub fn summaries(
     })
 }
 
-/// The neighbour who took most beyond its due in one interval of the time, for every host that has one.
+/// The neighbour who took most beyond its due in one interval of the time.
 #[derive(Debug, Clone, QueryableByName)]
 pub struct Worst {
     #[diesel(sql_type = BigInt)]
@@ -174,16 +213,26 @@ pub struct Worst {
     pub worst_excess_ms: i64,
 }
 
+/// Of these hosts.
 pub fn worst(
     conn: &mut Db,
+    hosts: &[HostId],
     step: i64,
     (from, until): (i64, i64),
 ) -> Result<Vec<Worst>, StoreError> {
-    const SQL: &str = "SELECT on_host AS host_id, worst_id, linodes.label AS label, worst_ratio, worst_excess_ms FROM (SELECT host_id AS on_host, worst_id, worst_ratio, \
+    if hosts.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Numbers alone, so nothing of a text can get in.
+    let ids: Vec<String> = hosts.iter().map(|host| host.0.to_string()).collect();
+    let sql = format!(
+        "SELECT on_host AS host_id, worst_id, linodes.label AS label, worst_ratio, worst_excess_ms FROM (SELECT host_id AS on_host, worst_id, worst_ratio, \
         worst_excess_ms, ROW_NUMBER() OVER (PARTITION BY host_id ORDER BY worst_excess_ms DESC, slot) AS place FROM host_fairness \
-        WHERE step = $1 AND slot >= $2 AND slot < $3 AND worst_id IS NOT NULL) AS ranked \
-        JOIN linodes ON linodes.id = ranked.worst_id WHERE place = 1";
-    let query = diesel::sql_query(SQL)
+        WHERE host_id IN ({}) AND step = $1 AND slot >= $2 AND slot < $3 AND worst_id IS NOT NULL) AS ranked \
+        JOIN linodes ON linodes.id = ranked.worst_id WHERE place = 1",
+        ids.join(",")
+    );
+    let query = diesel::sql_query(sql)
         .bind::<BigInt, _>(step)
         .bind::<BigInt, _>(from)
         .bind::<BigInt, _>(until);
@@ -211,15 +260,15 @@ pub fn labels(conn: &mut Db, of: &[LinodeId]) -> Result<Vec<(LinodeId, String)>,
         .load(conn)?)
 }
 
-/// Forgets the oldest `span` seconds of intervals that began before `before`. Says how many.
-pub fn forget(conn: &mut Db, step: i64, before: i64, span: i64) -> Result<usize, StoreError> {
-    match first(conn, step)?.filter(|oldest| *oldest < before) {
-        Some(oldest) => Ok(diesel::delete(
-            host_fairness::table
-                .filter(host_fairness::step.eq(step))
-                .filter(host_fairness::slot.lt(before.min(oldest + span))),
-        )
-        .execute(conn)?),
-        None => Ok(0),
-    }
+/// Is there an interval of `step` that began before `before`?
+pub fn any_before(conn: &mut Db, step: i64, before: i64) -> Result<bool, StoreError> {
+    Ok(first(conn, step)?.is_some_and(|oldest| oldest < before))
+}
+
+/// Forgets up to `most` of the oldest intervals that began before `before`. Says how many.
+pub fn forget(conn: &mut Db, step: i64, before: i64, most: i64) -> Result<usize, StoreError> {
+    let sql = "DELETE FROM host_fairness WHERE (host_id, step, slot) IN (SELECT host_id, step, slot FROM host_fairness \
+               WHERE step = $1 AND slot < $2 ORDER BY slot LIMIT $3)";
+    let values = [step, before, most].map(Value::Int);
+    Ok(many(conn, sql.to_owned(), values.into())?)
 }

@@ -108,6 +108,14 @@ pub fn host(conn: &mut Db, id: HostId) -> Result<Option<Host>, StoreError> {
         .optional()?)
 }
 
+/// Those of these that there are, in no order.
+pub fn some(conn: &mut Db, ids: &[HostId]) -> Result<Vec<Host>, StoreError> {
+    Ok(hosts::table
+        .filter(hosts::id.eq_any(ids.to_vec()))
+        .select(Host::as_select())
+        .load(conn)?)
+}
+
 pub fn by_name(conn: &mut Db, name: &str) -> Result<Option<Host>, StoreError> {
     Ok(hosts::table
         .filter(hosts::name.eq(name))

@@ -1,6 +1,8 @@
 //! What Linodes used: rounds of a host as they come in, the longer intervals they are rolled up into, and the days that are
 //! kept. Everything here is idempotent: a round sent twice, or rolled up twice, counts once.
 
+use std::collections::BTreeSet;
+
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable};
 
@@ -83,6 +85,8 @@ pub(super) fn places(rows: usize, columns: usize) -> String {
 
 /// Rows of one statement: far below the databases' limit of parameters.
 const ROWS: usize = 500;
+/// The same for ids that are looked up.
+const IDS: usize = 5000;
 
 /// Puts rounds in; one that is there already stays. Says how many were new.
 pub fn add_rounds(conn: &mut Db, step: i64, rows: &[Packed]) -> Result<usize, StoreError> {
@@ -176,7 +180,8 @@ pub fn claim_open(
             .filter(usage_rounds::host_id.eq_any(hosts.clone()))
             .filter(usage_rounds::step.eq(step))
             .filter(usage_rounds::slot.ge(from))
-            .filter(usage_rounds::slot.lt(until)),
+            .filter(usage_rounds::slot.lt(until))
+            .filter(diesel::dsl::not(usage_rounds::rolled)),
     )
     .set(usage_rounds::rolled.eq(true))
     .execute(conn)?;
@@ -252,40 +257,57 @@ fn day_values((linode, day, data): &(LinodeId, i64, Vec<u8>)) -> [Value<'_>; 3] 
     [Value::Int(linode.0), Value::Int(*day), Value::Bytes(data)]
 }
 
-/// Forgets the oldest `span` seconds of intervals that began before `before` and are rolled up. Says how many.
-pub fn forget_rounds(
-    conn: &mut Db,
-    step: i64,
-    before: i64,
-    span: i64,
-) -> Result<usize, StoreError> {
+/// Which of these Linodes there are.
+pub fn existing(conn: &mut Db, of: &[LinodeId]) -> Result<BTreeSet<LinodeId>, StoreError> {
+    let mut found = BTreeSet::new();
+    for some in of.chunks(IDS) {
+        let ids: Vec<LinodeId> = linodes::table
+            .filter(linodes::id.eq_any(some.to_vec()))
+            .select(linodes::id)
+            .load(conn)?;
+        found.extend(ids);
+    }
+    Ok(found)
+}
+
+/// Is there an interval of `step` that began before `before`?
+pub fn any_round_before(conn: &mut Db, step: i64, before: i64) -> Result<bool, StoreError> {
     let oldest: Option<i64> = usage_rounds::table
         .filter(usage_rounds::step.eq(step))
         .filter(usage_rounds::slot.lt(before))
-        .filter(usage_rounds::rolled)
         .order(usage_rounds::slot)
         .select(usage_rounds::slot)
         .first(conn)
         .optional()?;
-    let Some(oldest) = oldest else { return Ok(0) };
-    Ok(diesel::delete(
-        usage_rounds::table
-            .filter(usage_rounds::step.eq(step))
-            .filter(usage_rounds::slot.lt(before.min(oldest + span)))
-            .filter(usage_rounds::rolled),
-    )
-    .execute(conn)?)
+    Ok(oldest.is_some())
 }
 
-/// Forgets the oldest day before `before`. Says how many rows.
-pub fn forget_days(conn: &mut Db, before: i64) -> Result<usize, StoreError> {
+/// Forgets up to `most` of the oldest intervals that began before `before` and are rolled up, or before `anyway`. Says how
+/// many.
+pub fn forget_rounds(
+    conn: &mut Db,
+    step: i64,
+    (before, anyway): (i64, i64),
+    most: i64,
+) -> Result<usize, StoreError> {
+    let sql = "DELETE FROM usage_rounds WHERE (host_id, step, slot) IN (SELECT host_id, step, slot FROM usage_rounds \
+               WHERE step = $1 AND slot < $2 AND (rolled OR slot < $3) ORDER BY slot LIMIT $4)";
+    let values = [step, before, anyway, most].map(Value::Int);
+    Ok(many(conn, sql.to_owned(), values.into())?)
+}
+
+/// Is there a day of a Linode before `before`?
+pub fn any_day_before(conn: &mut Db, before: i64) -> Result<bool, StoreError> {
     let oldest: Option<i64> = usage_days::table
         .select(diesel::dsl::min(usage_days::day))
         .first(conn)?;
-    match oldest.filter(|day| *day < before) {
-        Some(day) => {
-            Ok(diesel::delete(usage_days::table.filter(usage_days::day.eq(day))).execute(conn)?)
-        }
-        None => Ok(0),
-    }
+    Ok(oldest.is_some_and(|day| day < before))
+}
+
+/// Forgets up to `most` of the Linodes' oldest days before `before`. Says how many.
+pub fn forget_days(conn: &mut Db, before: i64, most: i64) -> Result<usize, StoreError> {
+    let sql = "DELETE FROM usage_days WHERE (linode_id, day) IN (SELECT linode_id, day FROM usage_days WHERE day < $1 \
+               ORDER BY day LIMIT $2)";
+    let values = [before, most].map(Value::Int);
+    Ok(many(conn, sql.to_owned(), values.into())?)
 }

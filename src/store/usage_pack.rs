@@ -64,6 +64,25 @@ pub fn unpack_round(step: i64, data: &[u8]) -> Result<Vec<(LinodeId, Usage)>, St
     Ok(found)
 }
 
+/// What a host's round says; nothing, and a line in the log, if it cannot be read: one spoilt row keeps nobody from the
+/// others.
+#[must_use]
+pub fn readable(step: i64, host: HostId, slot: i64, data: &[u8]) -> Vec<(LinodeId, Usage)> {
+    unpack_round(step, data).unwrap_or_else(|error| {
+        tracing::error!(%host, slot, step, %error, "usage of a host cannot be read and is left out");
+        Vec::new()
+    })
+}
+
+/// The same of a Linode's day.
+#[must_use]
+pub fn readable_day(linode: LinodeId, day: i64, data: &[u8]) -> Vec<DayPart> {
+    unpack_day(data).unwrap_or_else(|error| {
+        tracing::error!(%linode, day, %error, "a day's usage of a Linode cannot be read and is left out");
+        Vec::new()
+    })
+}
+
 /// The step of what a Linode's day is made of, in seconds.
 pub const DAY_STEP: i64 = 600;
 /// Bytes are kept in KiB for long.

@@ -6,7 +6,7 @@ use super::db::{Db, StoreError};
 use super::fleet::{self, Linode};
 use super::hosts::{self, Host};
 use super::migrations::{self, Migration};
-use super::usage::{self, rounds};
+use super::usage::{self, Packed, rounds};
 use super::usage_pack::{self, DAY_STEP};
 use crate::domain::ids::{AccountId, HostId, LinodeId};
 use crate::domain::usage::{Range, Stretch, Usage};
@@ -14,8 +14,8 @@ use crate::domain::usage::{Range, Stretch, Usage};
 const TEN: i64 = 10;
 const MINUTE: i64 = 60;
 const DAY: i64 = 86_400;
-/// Ten minutes are there so long after they ended, at the latest; before, there are their samples.
-const ROLLED_AFTER: i64 = 1200;
+/// Intervals of ten minutes are kept so long, in seconds; before, there are days.
+const TENS_KEPT: i64 = 3 * DAY;
 /// How far a look before and after a move goes.
 pub const AROUND: i64 = 7 * DAY;
 /// The furthest look back, in days.
@@ -40,12 +40,13 @@ pub struct Moved {
     pub around: Vec<Stretch>,
 }
 
-/// `which`: one of the account's, else its first. `None`: it has no such Linode, or none at all; the list tells which.
+/// `which`: one of the account's, else its first. `every`: in the shortest intervals that are kept of the range, else in
+/// such as a page adds up anyway. `None`: it has no such Linode, or none at all; the list tells which.
 pub fn of_member(
     conn: &mut Db,
     account: AccountId,
     which: Option<LinodeId>,
-    range: Range,
+    (range, every): (Range, bool),
     now: i64,
 ) -> Result<Option<LinodeUsage>, StoreError> {
     let all = fleet::linodes_of(conn, account)?;
@@ -58,18 +59,29 @@ pub fn of_member(
     };
     let moves = migrations::of_linode(conn, linode.id)?;
     let hosts = hosts_of(&linode, &moves);
-    let series = match range {
-        Range::Hour => stretches(conn, linode.id, &hosts, TEN, (now - 3600, now))?,
-        Range::Day => stretches(conn, linode.id, &hosts, MINUTE, (now - DAY, now))?,
-        Range::Beta => long(conn, linode.id, &hosts, now - MOST_DAYS * DAY, now)?,
+    let series = match (range, every) {
+        (Range::Hour, false) => series(conn, linode.id, &hosts, &[MINUTE, TEN], (now - 3600, now))?,
+        (Range::Hour, true) => series(conn, linode.id, &hosts, &[TEN], (now - 3600, now))?,
+        (Range::Day, false) => {
+            let steps = [DAY_STEP, MINUTE, TEN];
+            series(conn, linode.id, &hosts, &steps, (now - DAY, now))?
+        }
+        (Range::Day, true) => series(conn, linode.id, &hosts, &[MINUTE, TEN], (now - DAY, now))?,
+        (Range::Beta, _) => long(conn, linode.id, &hosts, (now - MOST_DAYS * DAY, now), now)?,
     };
-    let known = hosts::all(conn)?;
-    let host = named(&known, linode.host_id)?;
     let moved = moves
         .into_iter()
         .find(|row| row.finished_at.is_some() && row.committed_at.is_some());
+    let mut needed = vec![linode.host_id];
+    needed.extend(
+        moved
+            .iter()
+            .flat_map(|it| [it.source_host_id, it.destination_host_id]),
+    );
+    let known = hosts::some(conn, &needed)?;
+    let host = named(&known, linode.host_id)?;
     let moved = match moved {
-        Some(migration) => Some(moved_of(conn, migration, &hosts, &known, now)?),
+        Some(migration) => Some(moved_of(conn, migration, &known, now)?),
         None => None,
     };
     Ok(Some(LinodeUsage {
@@ -88,15 +100,13 @@ pub fn around(
     (source, destination): (Host, Host),
     now: i64,
 ) -> Result<Moved, StoreError> {
-    let on = [source.id, destination.id];
-    moved_of(conn, migration, &on, &[source, destination], now)
+    moved_of(conn, migration, &[source, destination], now)
 }
 
 /// A move with what its Linode used around it.
 fn moved_of(
     conn: &mut Db,
     migration: Migration,
-    on: &[HostId],
     known: &[Host],
     now: i64,
 ) -> Result<Moved, StoreError> {
@@ -109,8 +119,8 @@ fn moved_of(
         .finished_at
         .map_or(now, |at| at.utc().timestamp() + AROUND)
         .min(now);
-    let mut around = long(conn, migration.linode_id, on, from, now)?;
-    around.retain(|it| it.from < until);
+    let on = [migration.source_host_id, migration.destination_host_id];
+    let around = long(conn, migration.linode_id, &on, (from, until), now)?;
     Ok(Moved {
         source: named(known, migration.source_host_id)?,
         destination: named(known, migration.destination_host_id)?,
@@ -134,17 +144,36 @@ fn hosts_of(linode: &Linode, moves: &[Migration]) -> Vec<HostId> {
     hosts
 }
 
-/// A Linode's part of its hosts' rounds.
-fn stretches(
+/// Rounds of these hosts, in intervals of the first step for as long as there are any, then of the next: a longer interval
+/// is there some time after its end. With their steps.
+fn joint(
+    conn: &mut Db,
+    hosts: &[HostId],
+    steps: &[i64],
+    (from, until): (i64, i64),
+) -> Result<Vec<(i64, Packed)>, StoreError> {
+    let mut found = Vec::new();
+    let mut next = from;
+    for step in steps {
+        let all = rounds(conn, *step, hosts, (next, until))?;
+        let ends = all.iter().map(|round| round.slot + step);
+        next = ends.max().unwrap_or(next);
+        found.extend(all.into_iter().map(|round| (*step, round)));
+    }
+    Ok(found)
+}
+
+/// A Linode's part of its hosts' rounds, in order.
+fn series(
     conn: &mut Db,
     linode: LinodeId,
     hosts: &[HostId],
-    step: i64,
-    (from, until): (i64, i64),
+    steps: &[i64],
+    span: (i64, i64),
 ) -> Result<Vec<Stretch>, StoreError> {
     let mut found = Vec::new();
-    for round in rounds(conn, step, hosts, (from, until))? {
-        let all = usage_pack::unpack_round(step, &round.data)?;
+    for (step, round) in joint(conn, hosts, steps, span)? {
+        let all = usage_pack::readable(step, round.host, round.slot, &round.data);
         let own = all.into_iter().find(|(of, _)| *of == linode);
         found.extend(own.map(|(_, usage)| Stretch {
             from: round.slot,
@@ -157,18 +186,19 @@ fn stretches(
     Ok(found)
 }
 
-/// Ten minutes each, from days and from what is not packed yet; the newest in samples of ten seconds.
+/// Ten minutes each, from the Linode's own days and, where these are not packed yet, from its hosts' rounds; the newest in
+/// shorter intervals.
 fn long(
     conn: &mut Db,
     linode: LinodeId,
     hosts: &[HostId],
-    from: i64,
+    (from, until): (i64, i64),
     now: i64,
 ) -> Result<Vec<Stretch>, StoreError> {
-    let rolled = (now - ROLLED_AFTER).div_euclid(DAY_STEP) * DAY_STEP;
     let mut all: BTreeMap<(i64, HostId), Stretch> = BTreeMap::new();
-    for (day, data) in usage::days(conn, linode, (from.div_euclid(DAY), now / DAY + 1))? {
-        for part in usage_pack::unpack_day(&data)? {
+    let days = (from.div_euclid(DAY), (until - 1).div_euclid(DAY) + 1);
+    for (day, data) in usage::days(conn, linode, days)? {
+        for part in usage_pack::readable_day(linode, day, &data) {
             let start = day * DAY + i64::from(part.index) * DAY_STEP;
             let stretch = Stretch {
                 from: start,
@@ -179,17 +209,14 @@ fn long(
             all.insert((start, part.host), stretch);
         }
     }
-    let unpacked = from.max(now - 3 * DAY);
-    let mut rest = stretches(conn, linode, hosts, DAY_STEP, (unpacked, rolled))?;
-    rest.extend(stretches(
-        conn,
-        linode,
-        hosts,
-        TEN,
-        (rolled.max(from), now),
-    )?);
-    all.extend(rest.into_iter().map(|it| ((it.from, it.host), it)));
-    Ok(all.into_values().filter(|it| it.from >= from).collect())
+    let unpacked = from.max(now - TENS_KEPT);
+    if unpacked < until {
+        let steps = [DAY_STEP, MINUTE, TEN];
+        let rest = series(conn, linode, hosts, &steps, (unpacked, until))?;
+        all.extend(rest.into_iter().map(|it| ((it.from, it.host), it)));
+    }
+    let inside = |it: &Stretch| it.from >= from && it.from < until;
+    Ok(all.into_values().filter(inside).collect())
 }
 
 /// What each Linode of a host used over a range (the last three days for the longest), by Linode.
@@ -199,23 +226,16 @@ pub fn of_host(
     range: Range,
     now: i64,
 ) -> Result<BTreeMap<LinodeId, Usage>, StoreError> {
-    // Where the shorter intervals take over: the longer ones before it are all there.
-    let (long, back, short, joint) = match range {
-        Range::Hour => (MINUTE, 3600, TEN, cut(now - 120, MINUTE)),
-        Range::Day => (DAY_STEP, DAY, MINUTE, cut(now - ROLLED_AFTER, DAY_STEP)),
-        Range::Beta => (DAY_STEP, 3 * DAY, MINUTE, cut(now - ROLLED_AFTER, DAY_STEP)),
+    let (steps, back): (&[i64], i64) = match range {
+        Range::Hour => (&[MINUTE, TEN], 3600),
+        Range::Day => (&[DAY_STEP, MINUTE, TEN], DAY),
+        Range::Beta => (&[DAY_STEP, MINUTE, TEN], TENS_KEPT),
     };
     let mut sums: BTreeMap<LinodeId, Usage> = BTreeMap::new();
-    for (step, span) in [(long, (now - back, joint)), (short, (joint, now))] {
-        for round in rounds(conn, step, &[host], span)? {
-            for (linode, usage) in usage_pack::unpack_round(step, &round.data)? {
-                *sums.entry(linode).or_default() += usage;
-            }
+    for (step, round) in joint(conn, &[host], steps, (now - back, now))? {
+        for (linode, usage) in usage_pack::readable(step, round.host, round.slot, &round.data) {
+            *sums.entry(linode).or_default() += usage;
         }
     }
     Ok(sums)
-}
-
-fn cut(at: i64, step: i64) -> i64 {
-    at.div_euclid(step) * step
 }

@@ -14,10 +14,12 @@ use crate::support::TestApp;
 use crate::support::fleet::{DB, MEMBER_EMAIL, OLD, STAFF_EMAIL, THEIRS, UML1, WEB, XEN1};
 use crate::support::hand;
 
-/// What one guest got and waited for, of each second, in ms.
-type Guest = (LinodeId, u64, u64);
+const AT: &str = "'2026-01-01T00:00:00.000000Z'";
 
-fn used((linode, cpu, wait): Guest) -> Used {
+/// What one guest got and waited for, of each second, in ms.
+pub type Guest = (LinodeId, u64, u64);
+
+pub fn used((linode, cpu, wait): Guest) -> Used {
     Used {
         linode,
         ms: 10_000,
@@ -33,7 +35,7 @@ fn used((linode, cpu, wait): Guest) -> Used {
     }
 }
 
-fn round(at: i64, guests: &[Guest]) -> Round {
+pub fn round(at: i64, guests: &[Guest]) -> Round {
     Round {
         at: DateTime::<Utc>::from_timestamp(at, 0).unwrap(),
         guests: guests.iter().copied().map(used).collect(),
@@ -42,17 +44,17 @@ fn round(at: i64, guests: &[Guest]) -> Round {
 
 impl TestApp {
     /// The portal's time now, cut to ten seconds.
-    fn ten(&self) -> i64 {
+    pub fn ten(&self) -> i64 {
         self.now().utc().timestamp() / 10 * 10
     }
 
-    fn send(&self, host: HostId, rounds: Vec<Round>) {
+    pub fn send(&self, host: HostId, rounds: Vec<Round>) {
         self.note_samples(&hand::agent(host), &Samples { rounds })
             .unwrap();
     }
 
     /// The guests' load for so many minutes up to now, sample by sample, rolled up.
-    fn under_load(&self, host: HostId, minutes: i64, guests: &[Guest]) {
+    pub fn under_load(&self, host: HostId, minutes: i64, guests: &[Guest]) {
         let now = self.ten();
         for minute in (1..=minutes).rev() {
             let from = now - 60 * minute;
@@ -61,11 +63,40 @@ impl TestApp {
         self.roll_all();
     }
 
-    fn roll_all(&self) {
+    pub fn roll_all(&self) {
         while self.roll_usage().unwrap() > 0 {}
     }
 
-    fn count_rounds(&self, step: i64) -> i64 {
+    /// A Xen host of that many in the fleet.
+    pub fn with_host(&self, id: HostId) {
+        self.execute(&format!(
+            "INSERT INTO hosts (id, name, platform, role, state, memory_mb, disk_mb, created_at) \
+             VALUES ({id}, 'h{id}', 'xen', 'beta', 'enabled', 1, 1, {AT})"
+        ));
+    }
+
+    /// Running Linodes of the first plan, owned by that host.
+    pub fn with_linodes_on(&self, host: HostId, ids: &[LinodeId]) {
+        let rows: Vec<String> = ids
+            .iter()
+            .map(|id| {
+                format!("({id}, 2, 'n{id}', 1, {host}, 1, TRUE, 'running', {AT}, 'm{id}', {AT})")
+            })
+            .collect();
+        self.execute(&format!(
+            "INSERT INTO linodes (id, account_id, label, plan_id, host_id, epoch, fetched, status, status_at, mac, created_at) VALUES {}",
+            rows.join(",")
+        ));
+    }
+
+    pub fn execute(&self, sql: &str) {
+        use diesel::connection::SimpleConnection;
+        self.db
+            .write(|conn| Ok::<_, xenbeta::store::db::StoreError>(conn.batch_execute(sql)?))
+            .unwrap();
+    }
+
+    pub fn count_rounds(&self, step: i64) -> i64 {
         self.in_db(|conn| {
             Ok(usage_rounds::table
                 .filter(usage_rounds::step.eq(step))
@@ -118,7 +149,7 @@ both_databases! {
             app.in_db(|conn| fairness::summaries(conn, 60, (now - 3600, now + 7200))).remove(0)
         };
         let fair = summary(&app);
-        let verdict = |it: &fairness::Summary| xenbeta::domain::fairness::verdict(it.contended_ms.unsigned_abs(), it.jain(), it.least());
+        let verdict = |it: &fairness::Summary| xenbeta::domain::fairness::verdict(&it.figures());
         assert!(fair.contended_ms >= 28 * 60_000, "{fair:?}");
         assert_eq!(verdict(&fair), Verdict::Fair);
         app.pass_s(3600);
@@ -126,7 +157,7 @@ both_databases! {
         let later = app.in_db(|conn| fairness::summaries(conn, 60, (now + 1700, now + 7200))).remove(0);
         assert!(later.jain() < 0.95 && later.least() < 0.7, "{later:?}");
         assert_ne!(verdict(&later), Verdict::Fair);
-        let worst = app.in_db(|conn| fairness::worst(conn, 60, (now + 1700, now + 7200))).remove(0);
+        let worst = app.in_db(|conn| fairness::worst(conn, &[UML1], 60, (now + 1700, now + 7200))).remove(0);
         assert!(worst.worst_id != DB && worst.worst_ratio > 1300, "{worst:?}");
     }
 
@@ -196,7 +227,7 @@ both_databases! {
 }
 
 /// Cells of the page's tables, row by row.
-fn cells(body: &str, row: &str) -> Vec<Vec<String>> {
+pub fn cells(body: &str, row: &str) -> Vec<Vec<String>> {
     use scraper::{Html, Selector};
     let page = Html::parse_document(body);
     let (rows, cells) = (
@@ -373,7 +404,6 @@ fn gzip(text: &str) -> usize {
 mod measured {
     use super::*;
     use crate::support::On;
-    use diesel::connection::SimpleConnection;
     use std::time::Instant;
 
     const HOSTS: i64 = 250;
@@ -413,22 +443,6 @@ mod measured {
         }
     }
 
-    fn large_fleet(app: &TestApp) {
-        let at = "'2026-01-01T00:00:00.000000Z'";
-        let mut sql = String::new();
-        for host in 0..HOSTS {
-            let id = 1000 + host;
-            sql.push_str(&format!("INSERT INTO hosts (id, name, platform, role, state, memory_mb, disk_mb, created_at) VALUES ({id}, 'h{id}', 'xen', 'beta', 'enabled', 1, 1, {at});\n"));
-            for n in 0..EACH {
-                let linode = 100_000 + host * EACH + n;
-                sql.push_str(&format!("INSERT INTO linodes (id, account_id, label, plan_id, host_id, epoch, fetched, status, status_at, mac, created_at) VALUES ({linode}, 2, 'n{linode}', 1, {id}, 1, TRUE, 'running', {at}, 'm{linode}', {at});\n"));
-            }
-        }
-        app.db
-            .write(|conn| Ok::<_, xenbeta::store::db::StoreError>(conn.batch_execute(&sql)?))
-            .unwrap();
-    }
-
     #[test]
     #[ignore = "takes minutes; for its figures"]
     fn sqlite() {
@@ -443,7 +457,11 @@ mod measured {
 
     fn rate_and_space(app: TestApp) {
         let app = app.with_fleet();
-        large_fleet(&app);
+        for host in 0..HOSTS {
+            let each = (0..EACH).map(|n| LinodeId(100_000 + host * EACH + n));
+            app.with_host(HostId(1000 + host));
+            app.with_linodes_on(HostId(1000 + host), &each.collect::<Vec<_>>());
+        }
         let mut seed = 88_172_645_463_325_252;
         // Eleven minutes of all hosts, one call after the other.
         let start = (app.ten() - 1500) / 600 * 600;

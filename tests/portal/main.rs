@@ -24,6 +24,7 @@ mod demo;
 mod ending;
 mod engine;
 mod fairness;
+mod fairness_edges;
 mod faq;
 mod graduation;
 mod house;

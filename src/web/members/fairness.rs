@@ -109,10 +109,11 @@ async fn find(
     asked: &Asked,
 ) -> Result<(Option<LinodeUsage>, Rule, i64), Fault> {
     let (which, range, account) = (asked.linode()?, range(&asked.range)?, member.account);
+    let every = asked.all == "yes";
     let now = portal.now().utc().timestamp();
     let (found, rule) = portal::read(portal, move |conn| {
         Ok((
-            usage_pages::of_member(conn, account, which, range, now)?,
+            usage_pages::of_member(conn, account, which, (range, every), now)?,
             weights::rule(conn)?,
         ))
     })

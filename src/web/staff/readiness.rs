@@ -176,10 +176,7 @@ fn bug_rows(of: &[(BugState, Severity, i64)]) -> Vec<BugRow> {
 
 /// The worst first.
 fn fair_rows(of: &[(Summary, String)]) -> Vec<FairRow> {
-    let judged = |of: &Summary| {
-        let contended = u64::try_from(of.contended_ms).unwrap_or(0);
-        verdict(contended, of.jain(), of.least())
-    };
+    let judged = |of: &Summary| verdict(&of.figures());
     let mut rows: Vec<(Verdict, &Summary, &String)> = of
         .iter()
         .map(|(summary, name)| (judged(summary), summary, name))
@@ -189,7 +186,7 @@ fn fair_rows(of: &[(Summary, String)]) -> Vec<FairRow> {
         .take(FAIR_HOSTS)
         .map(|(verdict, of, name)| {
             let tone = match verdict {
-                Verdict::TooLittle => Tone::Plain,
+                Verdict::Unknown | Verdict::TooLittle | Verdict::NotCompared => Tone::Plain,
                 Verdict::Fair => Tone::Good,
                 Verdict::Uneven => Tone::Warn,
                 Verdict::Unfair => Tone::Bad,

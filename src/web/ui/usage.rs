@@ -73,7 +73,9 @@ pub fn kib(usage: &Usage, bytes: u64) -> String {
 #[must_use]
 pub fn verdict_tag(verdict: Verdict) -> Tag {
     match verdict {
+        Verdict::Unknown => Tag::new("Cannot be told", Tone::Plain),
         Verdict::TooLittle => Tag::new("Too little contention", Tone::Plain),
+        Verdict::NotCompared => Tag::new("Nothing to compare", Tone::Plain),
         Verdict::Fair => Tag::new("Fair", Tone::Good),
         Verdict::Uneven => Tag::new("Uneven", Tone::Warn),
         Verdict::Unfair => Tag::new("Unfair", Tone::Bad),

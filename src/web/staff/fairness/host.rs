@@ -5,11 +5,11 @@ use askama::Template;
 use chrono::DateTime;
 use std::collections::HashMap;
 
-use super::{Asked, Judged, judged, spans};
-use crate::domain::fairness::verdict;
+use super::{Asked, spans};
+use crate::domain::fairness::{Verdict, compared, verdict};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::usage::{Range, Usage};
-use crate::store::fairness::{self, Interval};
+use crate::store::fairness::{self, Interval, Summary};
 use crate::store::hosts::{self, Host};
 use crate::store::usage_pages;
 use crate::web::error::Fault;
@@ -53,7 +53,6 @@ pub struct Row {
 
 struct Found {
     host: Host,
-    judged: Option<Judged>,
     intervals: Vec<Interval>,
     usage: Vec<(LinodeId, Usage)>,
     labels: HashMap<LinodeId, String>,
@@ -84,9 +83,6 @@ async fn find(portal: &Portal, id: i64, range: Range) -> Result<(Found, i64), Fa
         of.dedup();
         Ok(Some(Found {
             host: found,
-            judged: judged(conn, range, now)?
-                .into_iter()
-                .find(|it| it.host.id == host),
             labels: fairness::labels(conn, &of)?.into_iter().collect(),
             intervals,
             usage,
@@ -104,26 +100,27 @@ fn part(found: &Found, id: Option<LinodeId>, ratio: i64) -> String {
 }
 
 fn row(found: &Found, it: &Interval, zone: Zone) -> Row {
-    let compared = it.guests > 0;
+    let ratio = |thousandths: i64| thousandths as f64 / 1000.0;
     // In a single interval any contention is judged: what is too little is for the whole.
-    let ms = if compared { u64::MAX } else { 0 };
+    let verdict = match it {
+        it if it.judged_ms == 0 => Verdict::Unknown,
+        it if it.contended_ms == 0 => Verdict::TooLittle,
+        it if it.guests == 0 => Verdict::NotCompared,
+        it => compared(ratio(it.jain), ratio(it.least_ratio)),
+    };
     Row {
         at: zone.show(DateTime::from_timestamp(it.slot, 0).unwrap_or_default()),
         cells: [
             span_ms(it.contended_ms.unsigned_abs()),
-            if compared {
-                format!("{:.3}", it.jain as f64 / 1000.0)
+            if it.guests > 0 {
+                format!("{:.3}", ratio(it.jain))
             } else {
                 String::new()
             },
             part(found, it.least_id, it.least_ratio),
             part(found, it.worst_id, it.worst_ratio),
         ],
-        verdict: verdict_tag(verdict(
-            ms,
-            it.jain as f64 / 1000.0,
-            it.least_ratio as f64 / 1000.0,
-        )),
+        verdict: verdict_tag(verdict),
     }
 }
 
@@ -197,9 +194,13 @@ pub async fn show(
         name: found.host.name.clone(),
         ranges: range_tabs(range, |range| format!("{url}/fairness?range={range}")),
         range: range_name(range),
-        verdict: found.judged.as_ref().map(|it| {
-            let contended = span_ms(it.summary.contended_ms.unsigned_abs());
-            (verdict_tag(it.verdict()), contended)
+        verdict: (!found.intervals.is_empty()).then(|| {
+            let sum = Summary::of(found.host.id, &found.intervals);
+            let contended = match sum.judged_ms {
+                0 => "not known, as this host cannot tell how long its Linodes wait".to_owned(),
+                _ => span_ms(sum.contended_ms.unsigned_abs()),
+            };
+            (verdict_tag(verdict(&sum.figures())), contended)
         }),
         chart: chart(&found.intervals, range, now, zone),
         rows: found

@@ -93,58 +93,56 @@ pub struct Judged {
     pub worst: Option<Worst>,
 }
 
-impl Judged {
-    #[must_use]
-    pub fn verdict(&self) -> Verdict {
-        verdict(
-            self.summary.contended_ms.unsigned_abs(),
-            self.summary.jain(),
-            self.summary.least(),
-        )
-    }
-
-    /// Worst first: by verdict, then by Jain's index.
-    fn rank(&self) -> (std::cmp::Reverse<Verdict>, i64, HostId) {
-        let jain = if self.summary.contended_ms > 0 {
-            self.summary.jain()
-        } else {
-            2.0
-        };
-        #[allow(clippy::cast_possible_truncation, reason = "at most two millions")]
-        let jain = (jain * 1e6) as i64;
-        (std::cmp::Reverse(self.verdict()), jain, self.host.id)
-    }
+/// Worst first: by verdict, then by Jain's index.
+fn rank(of: &Summary) -> (std::cmp::Reverse<Verdict>, i64, HostId) {
+    let jain = if of.compared_ms > 0 { of.jain() } else { 2.0 };
+    #[allow(clippy::cast_possible_truncation, reason = "at most two millions")]
+    let jain = (jain * 1e6) as i64;
+    (std::cmp::Reverse(verdict(&of.figures())), jain, of.host_id)
 }
 
-/// Every host that has samples in the range, worst first.
-pub fn judged(conn: &mut Db, range: Range, now: i64) -> Result<Vec<Judged>, StoreError> {
+/// The figures of every host that has samples in the range, worst first.
+fn ranked(conn: &mut Db, range: Range, now: i64) -> Result<Vec<Summary>, StoreError> {
     let mut sums: HashMap<HostId, Summary> = HashMap::new();
-    let mut worst: HashMap<HostId, Worst> = HashMap::new();
     for (step, from, until) in spans(range, now) {
         for more in fairness::summaries(conn, step, (from, until))? {
             sums.entry(more.host_id)
                 .and_modify(|sum| sum.add(&more))
                 .or_insert(more);
         }
-        for one in fairness::worst(conn, step, (from, until))? {
+    }
+    let mut all: Vec<Summary> = sums.into_values().collect();
+    all.sort_by_key(rank);
+    Ok(all)
+}
+
+/// These figures with their hosts and worst neighbours.
+fn judged(
+    conn: &mut Db,
+    of: Vec<Summary>,
+    range: Range,
+    now: i64,
+) -> Result<Vec<Judged>, StoreError> {
+    let ids: Vec<HostId> = of.iter().map(|sum| sum.host_id).collect();
+    let mut worst: HashMap<HostId, Worst> = HashMap::new();
+    for (step, from, until) in spans(range, now) {
+        for one in fairness::worst(conn, &ids, step, (from, until))? {
             let known = worst.get(&one.host_id);
             if known.is_none_or(|known| known.worst_excess_ms < one.worst_excess_ms) {
                 worst.insert(one.host_id, one);
             }
         }
     }
-    let mut all: Vec<Judged> = hosts::all(conn)?
-        .into_iter()
-        .filter_map(|host| {
-            Some(Judged {
-                summary: sums.remove(&host.id)?,
-                worst: worst.remove(&host.id),
-                host,
-            })
+    let hosts = hosts::some(conn, &ids)?.into_iter();
+    let mut hosts: HashMap<HostId, Host> = hosts.map(|host| (host.id, host)).collect();
+    let judged = |summary: Summary| {
+        Some(Judged {
+            host: hosts.remove(&summary.host_id)?,
+            worst: worst.remove(&summary.host_id),
+            summary,
         })
-        .collect();
-    all.sort_by_key(Judged::rank);
-    Ok(all)
+    };
+    Ok(of.into_iter().filter_map(judged).collect())
 }
 
 fn row(judged: &Judged, range: Range) -> Row {
@@ -158,7 +156,10 @@ fn row(judged: &Judged, range: Range) -> Row {
         cells: [
             platform_name(judged.host.platform).to_owned(),
             span_ms(summary.judged_ms.unsigned_abs()),
-            span_ms(summary.contended_ms.unsigned_abs()),
+            match summary.judged_ms {
+                0 => String::new(),
+                _ => span_ms(summary.contended_ms.unsigned_abs()),
+            },
             if none {
                 String::new()
             } else {
@@ -171,7 +172,7 @@ fn row(judged: &Judged, range: Range) -> Row {
             },
             judged.worst.as_ref().map(worst_words).unwrap_or_default(),
         ],
-        verdict: verdict_tag(judged.verdict()),
+        verdict: verdict_tag(verdict(&summary.figures())),
     }
 }
 
@@ -184,32 +185,31 @@ fn worst_words(worst: &Worst) -> String {
     )
 }
 
-async fn find(portal: &Portal, asked: &Asked) -> Result<(Range, Vec<Judged>), Fault> {
-    let range = range(&asked.range)?;
-    let now = portal.now().utc().timestamp();
-    let all = portal::read(portal, move |conn| judged(conn, range, now)).await?;
-    Ok((range, all))
-}
-
 /// `GET /staff/fairness`
 pub async fn list(
     portal: Portal,
     staff: Staff,
     asked: Query<Asked>,
 ) -> Result<HttpResponse, Fault> {
-    let (range, all) = find(&portal, &asked.0).await?;
+    let range = range(&asked.0.range)?;
+    let now = portal.now().utc().timestamp();
     let after = asked.0.after.parse().ok().map(HostId);
-    let begin = after
-        .and_then(|after| all.iter().position(|it| it.host.id == after))
-        .map_or(0, |at| at + 1);
-    let shown: Vec<&Judged> = all.iter().skip(begin).take(ROWS).collect();
+    let (begin, more, shown) = portal::read(&portal, move |conn| {
+        let all = ranked(conn, range, now)?;
+        let begin = after
+            .and_then(|after| all.iter().position(|it| it.host_id == after))
+            .map_or(0, |at| at + 1);
+        let more = begin + ROWS < all.len();
+        let shown = all.into_iter().skip(begin).take(ROWS).collect();
+        Ok((begin, more, judged(conn, shown, range, now)?))
+    })
+    .await?;
     let url = |after: String| {
         format!(
             "{PATH}{}",
             query(&[("range", range.to_string()), ("after", after)])
         )
     };
-    let more = begin + shown.len() < all.len();
     page::html(&FairnessPage {
         page: staff.page(Area::StaffFairness, "Fairness of hosts"),
         ranges: range_tabs(range, |range| format!("{PATH}?range={range}")),
@@ -222,7 +222,7 @@ pub async fn list(
                 .filter(|_| more)
                 .map(|last| url(last.host.id.to_string())),
         },
-        rows: shown.into_iter().map(|it| row(it, range)).collect(),
+        rows: shown.iter().map(|it| row(it, range)).collect(),
     })
 }
 
@@ -232,7 +232,13 @@ pub async fn csv(
     _staff: Staff,
     asked: Query<Asked>,
 ) -> Result<HttpResponse, Fault> {
-    let (range, all) = find(&portal, &asked.0).await?;
+    let range = range(&asked.0.range)?;
+    let now = portal.now().utc().timestamp();
+    let all = portal::read(&portal, move |conn| {
+        let all = ranked(conn, range, now)?;
+        judged(conn, all, range, now)
+    })
+    .await?;
     let mut out = csv::Writer::from_writer(Vec::new());
     let names = [
         "host",
@@ -244,13 +250,16 @@ pub async fn csv(
         "worst_neighbour",
         "verdict",
         "contended_ms",
+        "compared_ms",
     ];
     out.write_record(names).map_err(Fault::internal)?;
     for judged in &all {
         let row = row(judged, range);
         let mut record = vec![row.link.label];
         record.extend(row.cells);
-        record.extend([row.verdict.text, judged.summary.contended_ms.to_string()]);
+        let times = [judged.summary.contended_ms, judged.summary.compared_ms];
+        record.push(row.verdict.text);
+        record.extend(times.map(|ms| ms.to_string()));
         out.write_record(record).map_err(Fault::internal)?;
     }
     let body = out
