@@ -47,10 +47,14 @@ impl App {
         })?;
         let owned: BTreeMap<LinodeId, Metered> =
             metered.into_iter().map(|it| (it.id, it)).collect();
-        let fresh = samples.rounds.iter().filter(|round| {
+        let (fresh, odd): (Vec<&Round>, Vec<&Round>) = samples.rounds.iter().partition(|round| {
             let at = round.at.timestamp();
             at > now - LATE_S && at <= now + AHEAD_S
         });
+        if let Some(newest) = odd.last() {
+            let ahead_s = newest.at.timestamp().saturating_sub(now);
+            tracing::warn!(host = %agent.host, rounds = odd.len(), ahead_s, "samples are left out: is the host's clock right?");
+        }
         let mut rows = Vec::new();
         let mut shares = Vec::new();
         for round in fresh {

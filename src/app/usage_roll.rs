@@ -148,9 +148,17 @@ fn roll(conn: &mut Db, from: i64, to: i64, before: i64) -> Result<usize, StoreEr
             *of_host.entry(*linode).or_default() += *usage;
         }
     }
+    let spans = spans(&rounds);
     let intervals: Vec<Interval> = sums
         .iter()
-        .map(|(host, sums)| interval(*host, slot, sums))
+        .map(|(host, sums)| {
+            let (judged_ms, contended_ms) = spans.get(host).copied().unwrap_or_default();
+            Interval {
+                judged_ms: small(judged_ms),
+                contended_ms: small(contended_ms),
+                ..interval(*host, slot, sums)
+            }
+        })
         .collect();
     fairness::set(conn, to, &intervals)?;
     if to != DAY {
@@ -165,6 +173,19 @@ fn roll(conn: &mut Db, from: i64, to: i64, before: i64) -> Result<usize, StoreEr
         usage::set_rounds(conn, to, &rows)?;
     }
     Ok(rounds.len())
+}
+
+/// How long each host's contention was known, and how long there was some, in ms. Guests come and go, so no one of them
+/// may have seen all of it.
+fn spans(rounds: &[Unpacked]) -> BTreeMap<HostId, (u64, u64)> {
+    let mut spans: BTreeMap<HostId, (u64, u64)> = BTreeMap::new();
+    for round in rounds {
+        let usages = || round.of.iter().map(|(_, usage)| usage);
+        let (judged, contended) = spans.entry(round.host).or_default();
+        *judged += usages().map(|it| it.judged_ms).max().unwrap_or(0);
+        *contended += usages().map(|it| it.contended_ms).max().unwrap_or(0);
+    }
+    spans
 }
 
 /// A round as it was packed.
@@ -200,7 +221,7 @@ fn unpacked(conn: &mut Db, step: i64, rounds: &[Packed]) -> Result<Vec<Unpacked>
     Ok(all)
 }
 
-/// How a host's guests stood to each other.
+/// How a host's guests stood to each other, if they were all there for as long as the one that was there longest.
 #[must_use]
 pub fn interval(host: HostId, slot: i64, sums: &Sums) -> Interval {
     let parts: Vec<Part<LinodeId>> = sums

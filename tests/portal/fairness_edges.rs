@@ -1,12 +1,21 @@
 //! Fairness where it is thin: what nobody can judge is not called fair.
 
+use diesel::prelude::*;
+use xenbeta::app::usage_roll::MOST_FORGOTTEN;
 use xenbeta::domain::ids::LinodeId;
-use xenbeta::wire::Round;
+use xenbeta::domain::usage::{Range, Usage};
+use xenbeta::store::fairness::{self, Interval};
+use xenbeta::store::schema_fairness::usage_rounds as rounds;
+use xenbeta::store::usage::{self, Packed};
+use xenbeta::store::{usage_pack, usage_pages};
+use xenbeta::wire::{Round, Samples};
 
 use crate::both_databases;
 use crate::browser::Site;
 use crate::fairness::{cells, round};
-use crate::support::fleet::{DB, OLD, STAFF_EMAIL, UML1, WEB};
+use crate::support::TestApp;
+use crate::support::fleet::{DB, MEMBER_EMAIL, OLD, STAFF_EMAIL, THEIRS, UML1, WEB};
+use crate::support::hand;
 
 /// The verdict of the only host with samples, on its list, its page and the newest row of that page's table.
 fn verdicts(site: &Site) -> [String; 3] {
@@ -77,5 +86,200 @@ both_databases! {
         app.under_load(UML1, 10, &starved);
         assert_eq!(verdicts(&site), ["Unfair"; 3].map(str::to_owned));
         site.signed_in(STAFF_EMAIL).get("/staff/hosts/1/fairness?range=hour").shows(&["n5007, 18."]);
+    }
+}
+
+impl TestApp {
+    /// What a Linode used by the host's intervals of `step`.
+    fn used_by(&self, linode: LinodeId, step: i64) -> Usage {
+        let until = self.ten() + 86_400;
+        let all = self.in_db(|conn| usage::rounds(conn, step, &[UML1], (0, until)));
+        let mut sum = Usage::default();
+        for row in all {
+            let of = usage_pack::unpack_round(step, &row.data).unwrap();
+            for (_, usage) in of.into_iter().filter(|(id, _)| *id == linode) {
+                sum += usage;
+            }
+        }
+        sum
+    }
+
+    /// Another content for one of the host's rounds, to be rolled up again.
+    fn spoil(&self, step: i64, slot: i64, data: &[u8]) {
+        let changed = self.db.write(|conn| {
+            let row = rounds::table
+                .filter(rounds::host_id.eq(UML1))
+                .filter(rounds::step.eq(step))
+                .filter(rounds::slot.eq(slot));
+            let spoilt = (rounds::data.eq(data.to_vec()), rounds::rolled.eq(false));
+            Ok::<_, xenbeta::store::db::StoreError>(diesel::update(row).set(spoilt).execute(conn)?)
+        });
+        assert_eq!(changed.unwrap(), 1);
+    }
+
+    fn intervals(&self, step: i64) -> Vec<Interval> {
+        let until = self.ten() + 86_400;
+        self.in_db(|conn| fairness::of_host(conn, UML1, step, (0, until)))
+    }
+
+    /// So many old rounds of ten seconds, rolled up long ago.
+    fn with_old_rounds(&self, many: i64) {
+        let until = self.ten() - 3 * 3600;
+        let row = |n| Packed {
+            host: UML1,
+            slot: until - 10 * n,
+            data: usage_pack::pack_round(10, &[(WEB, Usage::default())]),
+        };
+        let all: Vec<Packed> = (0..many).map(row).collect();
+        self.db
+            .write(|conn| usage::add_rounds(conn, 10, &all))
+            .unwrap();
+        self.execute("UPDATE usage_rounds SET rolled = TRUE");
+    }
+}
+
+/// Two that share what there is by their weights: both count, all the time.
+const TWO: [(LinodeId, u64, u64); 2] = [(WEB, 333, 400), (DB, 667, 400)];
+
+both_databases! {
+    fn a_row_that_cannot_be_read_keeps_nobody_from_the_others(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        app.under_load(UML1, 40, &TWO);
+        let before = app.used_by(WEB, 600).covered_ms;
+        let (ten, minute) = (app.intervals(600)[0].slot, app.intervals(60)[1].slot);
+        // Another layout; cut off in the middle; of a Linode there is none of, and of one there is.
+        app.spoil(10, minute, &[9, 9, 9]);
+        app.spoil(10, minute + 10, &[1, 101, 255]);
+        app.spoil(10, minute + 20, &[1, 5, 0, 96, 0]);
+        app.roll_all();
+        assert_eq!(app.roll_usage().unwrap(), 0, "and it is done with");
+        // Its minute is what is left of it: WEB's round of no figures, and the three whole ones.
+        assert_eq!(app.used_by(WEB, 600).covered_ms, before - 20_000);
+        app.spoil(600, ten, &[]);
+        let site = Site::serve(&app.app);
+        let (mut member, mut staff) = (site.signed_in(MEMBER_EMAIL), site.signed_in(STAFF_EMAIL));
+        for range in ["hour", "day", "beta"] {
+            member.get(&format!("/members/fairness?linode=101&range={range}")).shows(&["CPU used"]);
+            staff.get(&format!("/staff/hosts/1/fairness?range={range}")).shows(&["web"]);
+        }
+        app.pass_s(2 * 86_400);
+        app.roll_all();
+        assert_eq!((app.count_rounds(10), app.count_rounds(60)), (0, 0));
+        let days = app.in_db(|conn| usage::days(conn, WEB, (0, 100_000)));
+        let parts: usize = days.iter().map(|(_, data)| usage_pack::unpack_day(data).unwrap().len()).sum();
+        assert!((3..=4).contains(&parts), "all tens but the spoilt one: {parts}");
+    }
+
+    fn a_batch_forgets_no_more_than_so_many_rows(app: TestApp) {
+        let app = app.with_fleet();
+        let many = 2 * MOST_FORGOTTEN + 7;
+        app.with_old_rounds(many);
+        let mut left = vec![app.count_rounds(10)];
+        while app.roll_usage().unwrap() > 0 {
+            left.push(app.count_rounds(10));
+        }
+        assert_eq!(left, [many, many - MOST_FORGOTTEN, 7, 0]);
+        // Days of Linodes, and hosts' figures, alike.
+        let ids: Vec<LinodeId> = (0..MOST_FORGOTTEN + 5).map(|n| LinodeId(10_000 + n)).collect();
+        app.with_linodes_on(UML1, &ids);
+        let day = app.ten() / 86_400 - 500;
+        let rows: Vec<_> = ids.iter().map(|id| (*id, day, usage_pack::pack_day(&[]))).collect();
+        app.db.write(|conn| usage::set_days(conn, &rows)).unwrap();
+        assert_eq!(app.roll_usage().unwrap() as i64, MOST_FORGOTTEN);
+        assert_eq!((app.roll_usage().unwrap(), app.roll_usage().unwrap()), (5, 0));
+        app.execute(&format!(
+            "INSERT INTO host_fairness (host_id, step, slot, judged_ms, contended_ms, guests, jain, worst_ratio, worst_excess_ms, least_ratio) \
+             WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {}) SELECT 1, 60, i * 60, 0, 0, 0, 1000, 1000, 0, 1000 FROM n",
+            MOST_FORGOTTEN + 3
+        ));
+        assert_eq!(app.roll_usage().unwrap() as i64, MOST_FORGOTTEN);
+        assert_eq!((app.roll_usage().unwrap(), app.roll_usage().unwrap()), (3, 0));
+    }
+
+    fn forgetting_goes_on_while_rolling_up_fails(app: TestApp) {
+        let app = app.with_fleet();
+        app.with_old_rounds(5);
+        // Of today, to be rolled up; and of eight days ago, which nobody ever rolled up.
+        let now = app.ten();
+        app.send(UML1, vec![round(now - 600, &TWO)]);
+        let lost = Packed { host: UML1, slot: now - 8 * 86_400, data: vec![1] };
+        app.db.write(|conn| usage::add_rounds(conn, 10, &[lost])).unwrap();
+        app.execute("ALTER TABLE host_fairness RENAME TO away");
+        for _ in 0..3 {
+            assert!(app.roll_usage().is_err(), "it is said");
+        }
+        assert_eq!(app.count_rounds(10), 1, "only what may still be rolled up is kept");
+        app.execute("ALTER TABLE away RENAME TO host_fairness");
+        app.roll_all();
+        assert_eq!((app.count_rounds(10), app.count_rounds(60)), (1, 1));
+    }
+
+    fn contention_is_counted_though_guests_come_and_go(app: TestApp) {
+        let app = app.with_fleet();
+        let start = app.ten() / 600 * 600 - 1200;
+        // Two run for five minutes and stop; two others start. A restart's counters are no jump: its first round is missing.
+        for n in 0..60 {
+            let pair = if n < 30 { [(WEB, 500, 500), (DB, 500, 500)] } else { [(OLD, 500, 500), (THEIRS, 500, 500)] };
+            app.send(UML1, vec![round(start + 10 * n, &pair)]);
+        }
+        app.roll_all();
+        let ten = app.intervals(600).into_iter().find(|it| it.slot == start).unwrap();
+        assert_eq!((ten.judged_ms, ten.contended_ms, ten.guests), (600_000, 600_000, 4));
+    }
+
+    fn a_weight_counts_from_when_it_is_changed_and_no_agent_changes_it(app: TestApp) {
+        let app = app.with_fleet();
+        for linode in [WEB, DB] {
+            app.set_linode_weight(&app.staff(), linode, Some(100), "a test").unwrap();
+        }
+        let alike = [(WEB, 500, 500), (DB, 500, 500)];
+        let share = Some(xenbeta::wire::Share { cpu_weight: 1, io_priority: 4 });
+        let send = |at| {
+            let mut round = round(at, &alike);
+            // The host says that it gives WEB next to nothing.
+            round.guests[0].share = share;
+            app.send(UML1, vec![round]);
+        };
+        let now = app.ten() / 60 * 60;
+        (1..=3).for_each(|n| send(now - 10 * n));
+        app.set_linode_weight(&app.staff(), WEB, Some(300), "a test").unwrap();
+        (4..=6).for_each(|n| send(now - 10 * n));
+        app.pass_s(120);
+        app.roll_all();
+        let web = app.used_by(WEB, 60);
+        assert_eq!(web.due_ms, 3 * 5000 + 3 * 7500);
+        assert_eq!((web.got_ms, web.weight), (30_000, 1), "what is in force is shown");
+    }
+
+    fn pages_read_no_more_than_they_show(app: TestApp) {
+        let app = app.with_fleet();
+        app.under_load(UML1, 45, &TWO);
+        let now = app.now().utc().timestamp();
+        let account = app.linode(WEB).account_id;
+        let series = |range, every| {
+            let found = app.in_db(|conn| usage_pages::of_member(conn, account, Some(WEB), (range, every), now));
+            let series = found.unwrap().series;
+            let covered: u64 = series.iter().map(|it| it.usage.covered_ms).sum();
+            assert_eq!(covered, 45 * 60_000, "{range:?} {every}: each second once");
+            series.len()
+        };
+        assert_eq!(series(Range::Hour, true), 45 * 6);
+        assert!(series(Range::Hour, false) <= 45 + 12);
+        assert!(series(Range::Day, true) <= 45 + 12);
+        assert!(series(Range::Day, false) <= 4 + 12 + 12);
+        assert!(series(Range::Beta, false) <= 4 + 12 + 12);
+    }
+
+    fn a_clock_that_is_wrong_brings_nothing_and_breaks_nothing(app: TestApp) {
+        let app = app.with_fleet();
+        let now = app.ten();
+        app.send(UML1, vec![round(now + 3600, &TWO), round(now - 7200, &TWO)]);
+        assert_eq!(app.count_rounds(10), 0);
+        let far = |at| Round { at, guests: Vec::new() };
+        let ends = [chrono::DateTime::<chrono::Utc>::MAX_UTC, chrono::DateTime::<chrono::Utc>::MIN_UTC].map(far);
+        app.note_samples(&hand::agent(UML1), &Samples { rounds: ends.into() }).unwrap();
+        // Set back: the same ten seconds again count once.
+        app.send(UML1, vec![round(now, &TWO), round(now - 10, &TWO), round(now, &TWO), round(now + 5, &TWO)]);
+        assert_eq!(app.count_rounds(10), 2);
     }
 }

@@ -52,6 +52,12 @@ pub async fn edge(
         return Ok(request.into_response(answer));
     }
 
+    if is_packed(&request) {
+        let mut answer = page_answer(&context, StatusCode::UNSUPPORTED_MEDIA_TYPE, None);
+        finish(&mut answer, &context, &settings);
+        return Ok(request.into_response(answer));
+    }
+
     let path_and_query = request
         .uri()
         .path_and_query()
@@ -105,6 +111,13 @@ fn context_for(request: &ServiceRequest, settings: &Settings) -> Context {
         value(names.before),
         value(names.flash).and_then(|text| read_flash(&text)),
     )
+}
+
+/// Nobody who means well sends a compressed body here, neither browsers nor agents; and what reads bodies would unpack a
+/// piece of it whole before it looks at any limit.
+fn is_packed(request: &ServiceRequest) -> bool {
+    let coding = request.headers().get(header::CONTENT_ENCODING);
+    coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// An error that a lower layer answered without a page or JSON of its own.

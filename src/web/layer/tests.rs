@@ -161,6 +161,33 @@ async fn every_answer_has_the_headers() {
 }
 
 #[actix_web::test]
+async fn a_compressed_body_is_refused_unread() {
+    let app = app!(Settings::default());
+    let (cookie, token) = form!(&app);
+    let body = format!("csrf={token}&label=web-01");
+    let post = |coding: &'static str| {
+        TestRequest::post()
+            .uri("/act")
+            .insert_header((header::HOST, "127.0.0.1:8080"))
+            .insert_header((header::CONTENT_TYPE, "application/x-www-form-urlencoded"))
+            .insert_header((header::CONTENT_ENCODING, coding))
+            .insert_header((header::COOKIE, cookie.clone()))
+            .set_payload(body.clone())
+    };
+    for coding in ["gzip", "deflate", "br", "GZIP", "gzip, identity", "x"] {
+        let answer = call_service(&app, post(coding).to_request()).await;
+        assert_eq!(
+            answer.status(),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "{coding}"
+        );
+        assert!(!header_of(&answer, header::CONTENT_SECURITY_POLICY).is_empty());
+    }
+    let answer = call_service(&app, post("identity").to_request()).await;
+    assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+}
+
+#[actix_web::test]
 async fn a_form_needs_its_token_cookie_and_origin() {
     let app = app!(Settings::default());
     let (cookie, token) = form!(&app);
