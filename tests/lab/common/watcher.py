@@ -21,10 +21,11 @@ def fetch(address, path, timeout=0.5):
         connection.close()
 
 
-def await_answer(address, path="/index.html", limit=60):
+def await_answer(address, path="/index.html", limit=60, patience=0.5):
+    """Asks again and again, and waits so long for each answer: a guest that is short of CPU needs more than a moment."""
     begun = time.monotonic()
     while time.monotonic() - begun < limit:
-        body = fetch(address, path)
+        body = fetch(address, path, patience)
         if body is not None:
             return body
         time.sleep(0.02)

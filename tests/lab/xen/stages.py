@@ -110,13 +110,13 @@ def weights(lab, witness, linodes, _dice):
     say("  " + host.machine.sh("xl sched-credit2; ps ax -o pid,comm | grep blkback | while read -r pid name; do "
                                "echo \"$name: $(ionice -p $pid)\"; done").strip().replace("\n", "\n  "))
     for linode in linodes:
-        await_answer(linode.address, "/cgi-bin/burn", limit=BOOT)
+        await_answer(linode.address, "/cgi-bin/burn", limit=BOOT, patience=30)
     time.sleep(5)
     before = samples(host)
     time.sleep(40)
     after = samples(host)
     for linode in linodes:
-        await_answer(linode.address, "/cgi-bin/rest", limit=BOOT)
+        await_answer(linode.address, "/cgi-bin/rest", limit=BOOT, patience=30)
     burnt = {number: after[number] - before[number] for number in (light, heavy)}
     ratio = burnt[heavy] / burnt[light]
     say(f"  CPU seconds by the agent's samples: weight 1: {burnt[light]:.1f}, weight 2: {burnt[heavy]:.1f}; {ratio:.2f} times as much")
