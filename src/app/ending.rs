@@ -20,6 +20,7 @@ use crate::store::{ending, fleet, migrations};
 const BATCH: i64 = 100;
 /// What members read beside a registration that the end has closed.
 const REASON: &str = "The beta ended before it moved.";
+const CAME_BACK: &str = "The beta ended. It had moved to Xen and come back.";
 
 impl App {
     /// Ends the beta. `seen`: when what staff looked at had been changed last. A second press finds it ended.
@@ -27,6 +28,7 @@ impl App {
         actor.require_staff()?;
         let now = self.now();
         self.db.write(|conn| {
+            programme::lock(conn)?;
             let stored = programme::stored(conn)?;
             let changed = stored.as_ref().map(|row| row.changed_at);
             let before = stored.unwrap_or_else(|| Programme::new(now));
@@ -88,32 +90,39 @@ impl App {
 }
 
 fn close(app: &App, conn: &mut Db, now: Time, id: RegistrationId) -> Result<bool, AppError> {
+    // Neither opened again meanwhile, nor offered, taken up, withdrawn, tried again: who does that waits for this.
+    programme::hold(conn)?;
+    let Some(row) = rows::locked(conn, id)? else {
+        return Ok(false);
+    };
+    let open = migrations::locked_of_linode(conn, row.linode_id)?;
     let ended = programme::get(conn, now)?.state == ProgrammeState::Ended;
     if !ended || !ending::is_closable(conn, id)? {
         return Ok(false);
     }
-    let Some(row) = rows::registration(conn, id)? else {
-        return Ok(false);
-    };
-    for of in migrations::of_linode(conn, row.linode_id)? {
+    for of in open {
         let event = match of.state {
             MigrationState::Offered => Event::Expire,
             // What it copied is dropped: it cannot be tried again any more.
             MigrationState::Failed => Event::Cancel,
             _ => continue,
         };
-        if of.registration_id == Some(id) && of.kind == MigrationKind::Beta {
-            // Refused only if it has just ended by itself.
-            let _decided = engine::apply(app, conn, now, PORTAL, of.id, event, &Given::default())?;
+        if of.registration_id == Some(id) && of.kind != MigrationKind::Return {
+            engine::apply(app, conn, now, PORTAL, of.id, event, &Given::default())?
+                .map_err(|refused| AppError::conflict(format!("migration {}: {refused}", of.id)))?;
         }
     }
+    let came_back = migrations::of_linode(conn, row.linode_id)?
+        .iter()
+        .any(|of| of.state == MigrationState::Returned);
+    let reason = if came_back { CAME_BACK } else { REASON };
     let Ok(to) = registration::decide(row.state, registration::Event::Close) else {
         return Ok(false);
     };
     let decision = Decision {
         from: row.state,
         to,
-        reason: REASON,
+        reason,
         by: None,
         at: now,
     };
@@ -122,7 +131,8 @@ fn close(app: &App, conn: &mut Db, now: Time, id: RegistrationId) -> Result<bool
     }
     if let Some(linode) = fleet::linode(conn, row.linode_id)? {
         let about = About {
-            reason: REASON,
+            reason,
+            came_back,
             ..About::default()
         };
         letters::post_to_account(app, conn, now, MailKind::BetaEnded, &linode, &about)?;

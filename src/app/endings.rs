@@ -168,7 +168,7 @@ impl Ending<'_> {
             return self.tell(conn, id, Event::Stopped(step), &Given::default());
         }
         let mut given = Given {
-            change: facts(&row, report),
+            change: facts(&row, self.job, self.now, report),
             message: String::new(),
         };
         if let Report::Copied { epoch, digests, .. } = report {
@@ -244,7 +244,7 @@ impl Ending<'_> {
 }
 
 /// What a report adds to the migration's row.
-fn facts(row: &Migration, report: &Report) -> Change {
+fn facts(row: &Migration, job: &Job, now: Time, report: &Report) -> Change {
     let more = |sent: u64| {
         Some(
             row.sent_bytes
@@ -272,6 +272,13 @@ fn facts(row: &Migration, report: &Report) -> Change {
             change.was_running = Some(*was_running);
         }
         Report::Copied { sent_bytes, .. } => change.sent_bytes = more(*sent_bytes),
+        Report::Started {
+            running: true,
+            started_after_s,
+            ..
+        } if row.step == Some(Step::Start) => {
+            change.running_at = started_at(job, now, *started_after_s);
+        }
         Report::Done
         | Report::Adopted { .. }
         | Report::Sealed { .. }
@@ -281,6 +288,17 @@ fn facts(row: &Migration, report: &Report) -> Change {
         | Report::Console { .. } => {}
     }
     change
+}
+
+/// When the guest had been started, by the agent's count from the moment it took the order.
+fn started_at(job: &Job, now: Time, after_s: Option<f64>) -> Option<Time> {
+    let taken = job.started_at?;
+    let most = now.millis_since(taken).max(0);
+    // An agent's number is only a number: what cannot be is not kept.
+    let after = after_s.filter(|seconds| (0.0..=1e9).contains(seconds))?;
+    #[allow(clippy::cast_possible_truncation, reason = "bounded just above")]
+    let after = (after * 1000.0) as i64;
+    Some(taken.plus_millis(after.min(most)))
 }
 
 /// Whether the Linode runs after this, where the report says so.

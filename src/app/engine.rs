@@ -8,12 +8,12 @@ use crate::domain::ids::{HostId, MigrationId, UserId};
 use crate::domain::migration::{self as machine, Effect, Event, Letter, Refused, Side, Step};
 use crate::domain::time::Time;
 use crate::domain::words::{JobKind, JobState, MigrationKind, MigrationState};
-use crate::store::db::{Db, wake_on_commit};
+use crate::store::db::{Db, StoreError, wake_on_commit};
 use crate::store::fleet::{self, Handover, Linode};
 use crate::store::jobs::{self, NewJob};
 use crate::store::migrations::{self as rows, Change, Migration, NewMigration};
 use crate::store::wake::Wake;
-use crate::store::{hosts, programme};
+use crate::store::{hosts, programme, registrations};
 
 /// What comes with an event.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +50,13 @@ pub fn apply(
     event: Event,
     given: &Given,
 ) -> Result<Result<Migration, Refused>, AppError> {
+    if event == Event::Confirm {
+        // It may end the registration, whose row comes before the migration's.
+        let seen = rows::migration(conn, id)?.ok_or(AppError::NotFound)?;
+        if let Some(registration) = seen.registration_id {
+            registrations::locked(conn, registration)?;
+        }
+    }
     let before = rows::locked(conn, id)?.ok_or(AppError::NotFound)?;
     let transition = match machine::decide(before.state, before.step, event) {
         Ok(transition) => transition,
@@ -60,7 +67,8 @@ pub fn apply(
     };
     let mut change = given.change.clone();
     stamp(conn, now, &before, &transition, who.user, &mut change)?;
-    if !rows::advance(conn, &before, transition.state, transition.step, &change)? {
+    let advanced = rows::advance(conn, &before, transition.state, transition.step, &change);
+    if !advanced.map_err(one_live)? {
         return Err(AppError::conflict(
             "The migration changed at the same moment. Load the page anew.",
         ));
@@ -109,6 +117,15 @@ pub fn apply(
     Ok(Ok(after))
 }
 
+/// A Linode has one live migration: the schema says so, whatever was looked at before.
+pub(super) fn one_live(error: StoreError) -> AppError {
+    if error.is_duplicate() {
+        AppError::conflict("This Linode has another migration under way or offered.")
+    } else {
+        error.into()
+    }
+}
+
 /// Times and counters that go with a transition.
 fn stamp(
     conn: &mut Db,
@@ -124,8 +141,13 @@ fn stamp(
         State::Queued if entered => {
             change.queued_at = Some(now);
             change.queued_by = by;
+            let linode = fleet::linode(conn, before.linode_id)?.ok_or(AppError::NotFound)?;
+            if linode.host_id != before.source_host_id {
+                return Err(AppError::conflict(
+                    "The Linode has moved to another host since: this move cannot begin there.",
+                ));
+            }
             if before.state == State::Failed {
-                let linode = fleet::linode(conn, before.linode_id)?.ok_or(AppError::NotFound)?;
                 change.round = Some(before.round + 1);
                 change.epoch = Some(linode.epoch);
                 change.cancel_asked = Some(false);
@@ -415,13 +437,7 @@ impl Work<'_> {
             kernels_accepted: true,
             stop_limit_s: row.stop_limit_s,
         };
-        let new = rows::insert(self.conn, &new).map_err(|error| {
-            if error.is_duplicate() {
-                AppError::conflict("The Linode is being migrated already.")
-            } else {
-                error.into()
-            }
-        })?;
+        let new = rows::insert(self.conn, &new).map_err(one_live)?;
         rows::insert_event(
             self.conn,
             new.id,

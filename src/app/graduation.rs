@@ -15,7 +15,7 @@ use crate::domain::words::MigrationKind;
 use crate::store::db::Db;
 use crate::store::graduation::{self as rows, Which};
 use crate::store::registrations::Decision;
-use crate::store::{fleet, hosts, programme, registrations};
+use crate::store::{fleet, hosts, migrations, programme, registrations};
 
 /// Offers that one act may make, and that one of its transactions makes: others wait no longer than for these.
 pub const AT_ONCE: usize = 1000;
@@ -89,8 +89,11 @@ fn offer_all(
     actor: &Actor,
     pairs: &[(LinodeId, HostId)],
 ) -> Result<Vec<Answer>, AppError> {
+    programme::hold(conn)?;
     let programme = programme::get(conn, now)?;
     super::programme::allows(&programme, now, Deed::Offer(MigrationKind::Graduation))?;
+    let linodes: Vec<LinodeId> = pairs.iter().map(|(linode, _)| *linode).collect();
+    lock_all(conn, &linodes)?;
     // In one order, so that two who do this at once do not wait for each other.
     let hosts: BTreeSet<HostId> = pairs.iter().map(|(_, host)| *host).collect();
     for host in hosts {
@@ -99,7 +102,6 @@ fn offer_all(
         }
         hosts::lock(conn, host)?;
     }
-    let linodes: Vec<LinodeId> = pairs.iter().map(|(linode, _)| *linode).collect();
     let fleet: HashMap<LinodeId, Candidate> = rows::fleet(conn, Which::These(&linodes))?
         .into_iter()
         .map(|it| (it.linode, it))
@@ -138,6 +140,14 @@ fn offer_all(
         answers.push((*linode, Ok(())));
     }
     Ok(answers)
+}
+
+/// What each Linode's offer depends on, before any of it is looked at: its live registration, and what is not over of its
+/// migrations.
+fn lock_all(conn: &mut Db, linodes: &[LinodeId]) -> Result<(), AppError> {
+    registrations::locked_live(conn, linodes)?;
+    migrations::locked_of_linodes(conn, linodes)?;
+    Ok(())
 }
 
 /// The registration to offer it for; `None`: this very place is offered already.

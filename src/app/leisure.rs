@@ -11,7 +11,7 @@ use crate::domain::time::Time;
 use crate::domain::words::{MigrationKind, MigrationState, UserRole};
 use crate::store::db::{Db, StoreError, lock_scheduler};
 use crate::store::migrations::{self as rows, Change, Migration};
-use crate::store::{move_times, people, programme};
+use crate::store::{move_times, people, programme, registrations};
 
 /// Times that a page proposes.
 const PROPOSED: usize = 12;
@@ -48,7 +48,11 @@ impl App {
     pub fn unschedule(&self, actor: &Actor, id: MigrationId) -> Result<Migration, AppError> {
         let now = self.now();
         self.db.write(|conn| {
-            migrations::visible(conn, actor, id)?;
+            programme::hold(conn)?;
+            let seen = migrations::visible(conn, actor, id)?;
+            if let Some(registration) = seen.registration_id {
+                registrations::locked(conn, registration)?;
+            }
             let row = rows::locked(conn, id)?.ok_or(AppError::NotFound)?;
             if matches!(
                 row.state,

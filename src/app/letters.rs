@@ -3,8 +3,9 @@
 use super::{App, AppError};
 use crate::domain::migration::Letter;
 use crate::domain::notices;
+use crate::domain::programme::Deed;
 use crate::domain::time::Time;
-use crate::domain::words::{MailKind, MigrationKind, ProgrammeState};
+use crate::domain::words::{LinodeStatus, MailKind, MigrationKind, ProgrammeState};
 use crate::mail::{self, Appointment, Facts};
 use crate::store::db::Db;
 use crate::store::fleet::Linode;
@@ -86,6 +87,11 @@ pub struct About<'a> {
     pub until: Option<Time>,
     pub migration: Option<&'a Migration>,
     pub chosen: Option<Chosen>,
+    pub came_back: bool,
+    /// No other try goes on from what was copied.
+    pub is_over: bool,
+    /// It is off where it stayed, and nobody starts it but its member.
+    pub is_off: bool,
 }
 
 /// A time that its member chose, for their calendar.
@@ -143,9 +149,7 @@ pub fn post_to_account(
         ),
         None => (String::new(), String::new()),
     };
-    let downtime = about
-        .migration
-        .and_then(|migration| migration.finished_at.zip(migration.stopped_at));
+    let downtime = about.migration.map_or_else(String::new, downtime);
     for user in people::users_of_account(conn, linode.account_id)? {
         let mut facts = facts_for(app, &user);
         facts.linode.clone_from(&linode.label);
@@ -163,13 +167,27 @@ pub fn post_to_account(
             .until
             .map(|at| moment(at, &user.timezone))
             .unwrap_or_default();
-        facts.downtime = downtime
-            .map(|(end, start)| format!("about {} seconds", end.seconds_since(start)))
-            .unwrap_or_default();
+        facts.downtime.clone_from(&downtime);
+        facts.came_back = about.came_back;
+        facts.is_over = about.is_over;
+        facts.is_off = about.is_off;
         let calendar = calendar(app, now, &user, &facts, about);
         post_with(conn, now, kind, &user.email, &facts, calendar.as_deref())?;
     }
     Ok(())
+}
+
+/// How long the Linode was away, in words; empty if it was not, or is not known. An agent that does not say when it had
+/// started it leaves a bound only.
+fn downtime(of: &Migration) -> String {
+    let words = if of.running_at.is_some() {
+        "about"
+    } else {
+        "at most"
+    };
+    of.down_s()
+        .map(|seconds| format!("{words} {} seconds", seconds.max(1)))
+        .unwrap_or_default()
 }
 
 /// Tells that the time chosen for a migration, as it was in `before`, is given up. `reason`: what happens instead;
@@ -248,6 +266,14 @@ pub fn post_letter(
         }
         Letter::Failed => {
             about.reason = &migration.failure;
+            about.is_over = migration.kind == MigrationKind::Return
+                || super::programme::allows(
+                    &programme::get(conn, now)?,
+                    now,
+                    Deed::Start(migration.kind),
+                )
+                .is_err();
+            about.is_off = migration.was_running && linode.status == LinodeStatus::Offline;
             MailKind::Failed
         }
         // The end of the beta has a mail of its own.
@@ -264,8 +290,15 @@ pub fn post_letter(
         Letter::Confirmed if migration.kind == MigrationKind::Graduation => MailKind::Graduated,
         Letter::Confirmed => MailKind::Confirmed,
         Letter::Returned => {
-            // After the way back the Linode is at the source again.
+            // After the way back the Linode is at the source again; how long it took is the way back's own.
             std::mem::swap(&mut told.source_host_id, &mut told.destination_host_id);
+            let back = migrations::of_linode(conn, migration.linode_id)?
+                .into_iter()
+                .find(|row| row.parent_id == Some(migration.id));
+            told.was_running = back.as_ref().is_some_and(|row| row.was_running);
+            told.stopped_at = back.as_ref().and_then(|row| row.stopped_at);
+            told.running_at = back.as_ref().and_then(|row| row.running_at);
+            told.finished_at = back.and_then(|row| row.finished_at);
             MailKind::Returned
         }
     };

@@ -2,7 +2,7 @@
 //! taking back of a switch-over that the new host has not heard of.
 
 use super::engine::{self, Given};
-use super::{Actor, App, AppError, audit, leisure, profiles};
+use super::{Actor, App, AppError, audit, leisure, profiles, retry};
 use crate::domain::ids::{JobId, LinodeId, MigrationId};
 use crate::domain::migration::{Event, Letter, Refused};
 use crate::domain::move_times::{Limits, time_reminder};
@@ -46,9 +46,13 @@ impl App {
             });
         }
         self.db.write(|conn| {
+            programme::hold(conn)?;
             let linode = fleet::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
             let limits = leisure::locked_limits(conn, click.at)?;
             let row = newest(conn, linode.id)?.ok_or_else(no_offer)?;
+            if let Some(registration) = row.registration_id {
+                registrations::locked(conn, registration)?;
+            }
             // Of two clicks at once the second sees what the first did.
             let row = rows::locked(conn, row.id)?.ok_or_else(no_offer)?;
             match row.state {
@@ -56,7 +60,7 @@ impl App {
                     return self.reschedule(conn, now, actor, &row, &limits, click);
                 }
                 MigrationState::Preparing | MigrationState::Copying | MigrationState::Switching => {
-                    return Ok(row);
+                    return at_its_time(&row, click);
                 }
                 MigrationState::Offered if row.expires_at <= now => return Err(offer_ended()),
                 MigrationState::Offered => {}
@@ -112,7 +116,7 @@ impl App {
         let at = click.at;
         // One whose time has come waits for its place, as one that was clicked now does.
         if row.not_before.is_none_or(|before| before <= now) {
-            return Ok(row.clone());
+            return at_its_time(row, click);
         }
         if row.not_before == at {
             return relimit(conn, now, actor, row, click.stop_limit);
@@ -193,25 +197,20 @@ impl App {
     fn act(&self, actor: &Actor, id: MigrationId, event: Event) -> Result<Migration, AppError> {
         let now = self.now();
         self.db.write(|conn| {
+            if event == Event::Retry {
+                programme::hold(conn)?;
+            }
             let row = visible(conn, actor, id)?;
             match (event, row.kind) {
-                (Event::Retry, MigrationKind::Return) => {
-                    return Err(AppError::conflict(
-                        "Ask for the way back again on the migration it belongs to.",
-                    ));
-                }
                 (Event::WayBack, MigrationKind::Return) => {
                     return Err(AppError::conflict(
-                        "This was the way back itself. Register the Linode again to move it.",
+                        "This was the way back itself. To move the Linode again, ask staff for a new offer.",
                     ));
                 }
                 (Event::WayBack, _) if row.way_back_until.is_none_or(|until| until <= now) => {
                     return Err(AppError::conflict("The time for the way back is over."));
                 }
-                (Event::Retry, _) => {
-                    still_permitted(conn, &row)?;
-                    leisure::may_retry(conn, now, actor)?;
-                }
+                (Event::Retry, _) => retry::may(conn, now, actor, &row)?,
                 _ => {}
             }
             match engine::apply(self, conn, now, actor.who(), id, event, &Given::default())? {
@@ -283,6 +282,16 @@ pub fn still_permitted(conn: &mut Db, row: &Migration) -> Result<(), AppError> {
         };
     }
     Ok(())
+}
+
+/// A click on what begins, or has begun: the second of two finds it done, and another time comes too late.
+fn at_its_time(row: &Migration, click: Click) -> Result<Migration, AppError> {
+    if click.at.is_some() && click.at != row.not_before {
+        return Err(AppError::conflict(
+            "Its time has come: it begins, or has begun, and no other time can be chosen any more.",
+        ));
+    }
+    Ok(row.clone())
 }
 
 fn newest(conn: &mut Db, linode: LinodeId) -> Result<Option<Migration>, AppError> {

@@ -44,6 +44,7 @@ pub mod programme;
 pub mod reconcile;
 pub mod registrations;
 mod reminders;
+mod retry;
 pub mod secrets;
 pub mod sign_in;
 pub mod staff;

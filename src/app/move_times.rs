@@ -3,14 +3,14 @@
 use super::{Actor, App, AppError, audit};
 use crate::domain::move_times::{Limits, Quiet};
 use crate::domain::time::Time;
-use crate::store::move_times;
+use crate::store::{move_times, programme};
 
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 const MOST_PER_HOUR: i32 = 1000;
 
 impl App {
     /// Sets the limits. `seen`: when those that staff looked at had been changed last. Saving the same twice changes
-    /// nothing. Times that are chosen already stay as they are.
+    /// nothing. Times that are chosen already stay as they are; in a quiet hour they wait for its end.
     pub fn set_move_times(
         &self,
         actor: &Actor,
@@ -37,6 +37,7 @@ impl App {
             });
         }
         self.db.write(|conn| {
+            programme::lock(conn)?;
             let (before, changed) = move_times::limits(conn)?;
             if before == *to {
                 return Ok(());

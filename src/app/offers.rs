@@ -1,9 +1,11 @@
 //! Staff configure a migration for an approved registration: a destination with room, held for the member until they
 //! click or the offer ends.
 
+use super::engine::{self, Given};
 use super::letters::{self, About};
 use super::{Actor, App, AppError, audit, profiles};
 use crate::domain::ids::{HostId, LinodeId, RegistrationId};
+use crate::domain::migration::Event;
 use crate::domain::placement::{self, Need, Room};
 use crate::domain::programme::Deed;
 use crate::domain::time::Time;
@@ -24,22 +26,24 @@ impl App {
         actor.require_staff()?;
         let now = self.now();
         self.db.write(|conn| {
+            programme::hold(conn)?;
             let registration =
-                registrations::registration(conn, registration)?.ok_or(AppError::NotFound)?;
+                registrations::locked(conn, registration)?.ok_or(AppError::NotFound)?;
             if registration.state != RegistrationState::Approved {
                 return Err(AppError::conflict(format!(
                     "The registration is {}, not approved.",
                     registration.state
                 )));
             }
+            let open = rows::locked_of_linode(conn, registration.linode_id)?;
             let linode = fleet::linode(conn, registration.linode_id)?.ok_or(AppError::NotFound)?;
-            let standing = rows::of_linode(conn, linode.id)?.into_iter().find(|row| {
+            let standing = open.iter().find(|row| {
                 row.registration_id == Some(registration.id) && row.state == MigrationState::Offered
             });
             if let Some(standing) = standing
                 && destination.is_none_or(|host| host == standing.destination_host_id)
             {
-                return Ok(standing);
+                return Ok(standing.clone());
             }
             let here = hosts::host(conn, linode.host_id)?.ok_or(AppError::NotFound)?;
             let Some((kind, role)) = placement::next(here.platform, here.role) else {
@@ -50,7 +54,7 @@ impl App {
             };
             let programme = programme::get(conn, now)?;
             super::programme::allows(&programme, now, Deed::Offer(kind))?;
-            open_way_back(conn, linode.id)?;
+            open_way_back(&open)?;
             let need = need(conn, &linode, role)?;
             if let Some(destination) = destination {
                 hosts::lock(conn, destination)?;
@@ -84,7 +88,7 @@ pub(super) struct Offer {
     pub until: Time,
 }
 
-/// Makes it: the row, its log, the mail, the trail.
+/// Makes it: the row, its log, the mail, the trail. What failed before is over with it: what it copied is dropped.
 pub(super) fn make(
     app: &App,
     conn: &mut Db,
@@ -93,6 +97,7 @@ pub(super) fn make(
     linode: &Linode,
     offer: Offer,
 ) -> Result<Migration, AppError> {
+    replace_failed(app, conn, now, actor, linode.id)?;
     let new = NewMigration {
         kind: offer.kind,
         linode_id: linode.id,
@@ -112,13 +117,7 @@ pub(super) fn make(
         kernels_accepted: false,
         stop_limit_s: 60,
     };
-    let row = rows::insert(conn, &new).map_err(|error| {
-        if error.is_duplicate() {
-            AppError::conflict("This Linode has a migration already.")
-        } else {
-            error.into()
-        }
-    })?;
+    let row = rows::insert(conn, &new).map_err(engine::one_live)?;
     rows::insert_event(conn, row.id, now, (row.state, None), "Offered by staff.")?;
     let about = About {
         until: Some(row.expires_at),
@@ -179,16 +178,39 @@ fn choose<'a>(rooms: &'a [Room], need: &Need, host: Option<HostId>) -> Result<&'
     }
 }
 
-/// While the last move is not confirmed its source keeps the way back, and a further move would cut it off.
-fn open_way_back(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
-    let open = |row: &Migration| {
+/// Two ways to move one Linode would lead to two places: a failed one cannot be tried again beside a new offer.
+fn replace_failed(
+    app: &App,
+    conn: &mut Db,
+    now: Time,
+    actor: &Actor,
+    linode: LinodeId,
+) -> Result<(), AppError> {
+    let given = Given {
+        message: "Staff made a new offer instead; what was copied is dropped.".to_owned(),
+        ..Given::default()
+    };
+    for row in rows::locked_of_linode(conn, linode)? {
+        if row.state == MigrationState::Failed && row.kind != MigrationKind::Return {
+            engine::apply(app, conn, now, actor.who(), row.id, Event::Cancel, &given)?.map_err(
+                |refused| AppError::conflict(format!("Migration {}: {refused}.", row.id)),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// While the last move is not confirmed its source keeps the way back, and a further move would cut it off. `all`: what is
+/// not over of the Linode.
+pub(super) fn open_way_back(all: &[Migration]) -> Result<(), AppError> {
+    let open = |row: &&Migration| {
         row.kind != MigrationKind::Return
             && matches!(
                 row.state,
                 MigrationState::Finished | MigrationState::Returning
             )
     };
-    match rows::of_linode(conn, linode)?.iter().find(|row| open(row)) {
+    match all.iter().find(open) {
         None => Ok(()),
         Some(row) => Err(AppError::conflict(format!(
             "Its last move (migration {}) is not confirmed yet, and the way back is still open.",

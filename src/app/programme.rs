@@ -47,6 +47,7 @@ impl App {
         check(to)?;
         let now = self.now();
         self.db.write(|conn| {
+            programme::lock(conn)?;
             let stored = programme::stored(conn)?;
             let changed = stored.as_ref().map(|row| row.changed_at);
             let before = stored.unwrap_or_else(|| Programme::new(now));
@@ -116,6 +117,7 @@ impl App {
         let to_default = body.is_empty() || body == texts::default(section).trim();
         let now = self.now();
         self.db.write(|conn| {
+            programme::lock(conn)?;
             let stored = programme::text(conn, section)?;
             let before = stored.as_ref().map(|text| text.body.as_str());
             if before == Some(body.as_str()) || (before.is_none() && to_default) {

@@ -7,12 +7,13 @@ use std::collections::HashMap;
 use super::engine::{self, Given};
 use super::{App, AppError, PORTAL};
 use crate::domain::migration::Event;
-use crate::domain::placement::{self, Limits};
+use crate::domain::placement::{self, Limits, Link};
+use crate::domain::time::Time;
 use crate::domain::words::{HostState, JobState, LinodeStatus};
-use crate::store::db::{lock_scheduler, wake_on_commit};
+use crate::store::db::{Db, StoreError, lock_scheduler, wake_on_commit};
 use crate::store::jobs::{self, End, MAX_ATTEMPTS};
 use crate::store::wake::Wake;
-use crate::store::{fleet, hosts, migrations, people, programme, tokens};
+use crate::store::{fleet, hosts, migrations, move_times, people, programme, tokens};
 
 /// Rows of each kind that one round looks at; the next round goes on.
 pub(super) const BATCH: i64 = 200;
@@ -124,11 +125,7 @@ impl App {
 
     fn admit_queued(&self) -> Result<usize, AppError> {
         let now = self.now();
-        if self
-            .db
-            .read(|conn| migrations::waiting(conn, now, 1))?
-            .is_empty()
-        {
+        if self.db.read(|conn| waiting(conn, now, 1))?.is_empty() {
             return Ok(0);
         }
         self.db.write(|conn| {
@@ -145,10 +142,15 @@ impl App {
                 per_link: programme.max_per_link,
                 per_host,
             };
-            let waiting = migrations::waiting(conn, now, BATCH)?;
+            let waiting = waiting(conn, now, BATCH)?;
             let running = migrations::at_work(conn)?;
+            let chosen = placement::admit(&waiting, &running, &limits);
+            // All of them before the first audit entry: someone who cancels one of them now needs that, too.
+            for id in &chosen {
+                migrations::locked(conn, *id)?;
+            }
             let mut admitted = 0;
-            for id in placement::admit(&waiting, &running, &limits) {
+            for id in chosen {
                 admitted += usize::from(
                     engine::apply(self, conn, now, PORTAL, id, Event::Admit, &Given::default())?
                         .is_ok(),
@@ -168,4 +170,10 @@ impl App {
             Ok(())
         })
     }
+}
+
+/// Who may begin now, if there is a place: in quiet hours only ways back, and what staff started.
+fn waiting(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<Link>, StoreError> {
+    let (limits, _) = move_times::limits(conn)?;
+    migrations::waiting(conn, now, limits.is_quiet(now), limit)
 }

@@ -1,5 +1,7 @@
 //! Registering Linodes for the beta, and what staff decide about it.
 
+use std::collections::BTreeSet;
+
 use super::engine::{self, Given};
 use super::letters::{self, About};
 use super::{Actor, App, AppError, audit};
@@ -8,7 +10,7 @@ use crate::domain::migration;
 use crate::domain::programme::Deed;
 use crate::domain::registration::{self, Circumstances, Event, NotEligible};
 use crate::domain::time::Time;
-use crate::domain::words::{MailKind, MigrationState, Platform, RegistrationState};
+use crate::domain::words::{MailKind, MigrationKind, MigrationState, Platform, RegistrationState};
 use crate::store::db::Db;
 use crate::store::fleet::{self, Linode};
 use crate::store::registrations::{self as rows, Decision, NewRegistration, Registration};
@@ -50,9 +52,17 @@ impl App {
             });
         }
         let now = self.now();
+        // In one order, so that two forms of the same moment do not wait for each other.
+        let linodes: BTreeSet<LinodeId> = linodes.iter().copied().collect();
         self.db.write(|conn| {
+            // Without a limit nobody takes another's place, and many can register at once.
+            if programme::get(conn, now)?.seats.is_some() {
+                programme::lock(conn)?;
+            } else {
+                programme::hold(conn)?;
+            }
             let mut many = Many::default();
-            for &id in linodes {
+            for id in linodes {
                 let linode = fleet::linode_of(conn, account, id)?.ok_or(AppError::NotFound)?;
                 match register_one(self, conn, now, actor, &linode)? {
                     Ok(()) | Err(NotEligible::Waiting | NotEligible::Approved) => {
@@ -71,7 +81,8 @@ impl App {
         let now = self.now();
         self.db.write(|conn| {
             let registration =
-                rows::registration(conn, id)?.filter(|row| row.account_id == account).ok_or(AppError::NotFound)?;
+                rows::locked(conn, id)?.filter(|row| row.account_id == account).ok_or(AppError::NotFound)?;
+            let open = migrations::locked_of_linode(conn, registration.linode_id)?;
             let here = fleet::linode(conn, registration.linode_id)?.map(|linode| linode.host_id);
             let here = here.map(|host| hosts::host(conn, host)).transpose()?.flatten();
             if registration.state == RegistrationState::Approved
@@ -81,9 +92,12 @@ impl App {
                     "This Linode runs on Xen already. To leave the beta, use the way back of its move, or ask staff.",
                 ));
             }
-            for row in migrations::of_linode(conn, registration.linode_id)? {
+            for row in open {
                 match row.state {
-                    MigrationState::Offered | MigrationState::Queued if row.registration_id == Some(id) => {
+                    // One that failed cannot be tried again without it; what it copied is dropped.
+                    MigrationState::Offered | MigrationState::Queued | MigrationState::Failed
+                        if row.registration_id == Some(id) && row.kind != MigrationKind::Return =>
+                    {
                         let cancel = migration::Event::Cancel;
                         engine::apply(self, conn, now, actor.who(), row.id, cancel, &Given::default())?
                             .map_err(|refused| AppError::conflict(format!("The offer cannot be ended: {refused}.")))?;
@@ -138,16 +152,16 @@ impl App {
         reason: &str,
     ) -> Result<Many<RegistrationId>, AppError> {
         actor.require_staff()?;
-        if event == Event::Approve {
-            let now = self.now();
-            let programme = self.db.read(|conn| programme::get(conn, now))?;
-            super::programme::allows(&programme, now, Deed::Approve)?;
-        }
         let mut many = Many::default();
         for &id in ids {
             let now = self.now();
             let outcome = self.db.write(|conn| {
-                let Some(row) = rows::registration(conn, id)? else {
+                if event == Event::Approve {
+                    programme::hold(conn)?;
+                    let programme = programme::get(conn, now)?;
+                    super::programme::allows(&programme, now, Deed::Approve)?;
+                }
+                let Some(row) = rows::locked(conn, id)? else {
                     return Ok(Err("there is no such registration".to_owned()));
                 };
                 match decide(conn, now, actor, &row, event, reason)? {

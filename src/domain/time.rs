@@ -26,6 +26,14 @@ impl Time {
             .map_or(self, Self)
     }
 
+    /// As [`Time::plus_s`], in thousandths of a second.
+    #[must_use]
+    pub fn plus_millis(self, millis: i64) -> Self {
+        TimeDelta::try_milliseconds(millis)
+            .and_then(|delta| self.0.checked_add_signed(delta))
+            .map_or(self, Self)
+    }
+
     #[must_use]
     pub fn plus_days(self, days: i64) -> Self {
         self.plus_s(days.saturating_mul(86_400))

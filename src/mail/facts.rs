@@ -28,6 +28,12 @@ pub struct Facts {
     pub until: String,
     /// Expected or measured, as in "about 20 seconds".
     pub downtime: String,
+    /// Of the end of the beta: the Linode had moved, and taken the way back.
+    pub came_back: bool,
+    /// Of a failure: what was copied is dropped, and nothing goes on from it.
+    pub is_over: bool,
+    /// Of a failure: the Linode did not come up where it stayed, either.
+    pub is_off: bool,
     /// Why, in words a member can use; may have several lines.
     pub reason: String,
     pub reset: ResetToken,
@@ -152,6 +158,9 @@ impl Facts {
             when: one_line(&self.when),
             until: one_line(&self.until),
             downtime: one_line(&self.downtime),
+            came_back: self.came_back,
+            is_over: self.is_over,
+            is_off: self.is_off,
             reason: paragraph(&self.reason),
             reset: ResetToken(one_line(&self.reset.0)),
             optional: self.optional,

@@ -28,6 +28,9 @@ fn facts(kind: MailKind) -> Facts {
         when: "22 Nov 2026, 16:40 CET".into(),
         until: "29 Nov 2026, 16:40 CET".into(),
         downtime: "about 20 seconds".into(),
+        came_back: false,
+        is_over: false,
+        is_off: false,
         reason: match kind {
             MailKind::Declined => {
                 "Its plan is not part of the beta yet.\nPlease register again in January.".into()

@@ -131,8 +131,11 @@ pub fn lock(conn: &mut Db, id: HostId) -> Result<(), StoreError> {
         hosts::table
             .find(id)
             .select(hosts::id)
-            .for_update()
-            .first::<HostId>(pg)?;
+            // Others' rows may refer to it meanwhile.
+            .for_no_key_update()
+            .first::<HostId>(pg)
+            // One that is not there is found out by who looks for it.
+            .optional()?;
     }
     Ok(())
 }

@@ -37,6 +37,7 @@ pub struct Job {
     pub cancel_asked: bool,
     pub requested_by: Option<UserId>,
     pub entered_at: Time,
+    /// When its host took it, this time: another try begins anew.
     pub started_at: Option<Time>,
     pub finished_at: Option<Time>,
     /// JSON of `wire::Progress`.
@@ -122,10 +123,10 @@ impl Claim {
         out.push_bind_param::<Utc, _>(&self.until)?;
         out.push_sql(", lease_hash = ");
         out.push_bind_param::<Text, _>(&self.lease_hash)?;
-        out.push_sql(", started_at = COALESCE(started_at, ");
+        out.push_sql(", started_at = ");
         out.push_bind_param::<Utc, _>(&self.now)?;
         // `state = 'pending'` stands outside too: without it two claims may take one job on PostgreSQL.
-        out.push_sql(") WHERE state = 'pending' AND id = (SELECT j.id FROM jobs j WHERE j.state = 'pending' AND j.host_id = ");
+        out.push_sql(" WHERE state = 'pending' AND id = (SELECT j.id FROM jobs j WHERE j.state = 'pending' AND j.host_id = ");
         out.push_bind_param::<BigInt, _>(&self.host)?;
         out.push_sql(" AND j.run_after <= ");
         out.push_bind_param::<Utc, _>(&self.now)?;

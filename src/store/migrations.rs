@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::db::{Both, Db, StoreError, columns, wake_on_commit};
-use super::schema::{digests, migration_events, migrations};
+use super::schema::{digests, migration_events, migrations, users};
 use super::wake::Wake;
 use crate::domain::ids::{
     AccountId, DiskId, HostId, LinodeId, MigrationId, RegistrationId, UserId,
@@ -12,7 +12,7 @@ use crate::domain::migration::Step;
 use crate::domain::move_times;
 use crate::domain::placement::Link;
 use crate::domain::time::Time;
-use crate::domain::words::{MigrationKind, MigrationState};
+use crate::domain::words::{MigrationKind, MigrationState, UserRole};
 
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = migrations)]
@@ -62,6 +62,36 @@ pub struct Migration {
     pub remind_at: Option<Time>,
     /// The SEQUENCE of the next calendar file about its chosen time.
     pub calendar_seq: i32,
+    /// When its destination had started it; `None` also if its agent does not say.
+    pub running_at: Option<Time>,
+}
+
+impl Migration {
+    /// How long the Linode was away: from the order to stop it until it was started again, in seconds. Where the agent does
+    /// not say when that was, until the move was finished, which is later: after the destination had watched it.
+    #[must_use]
+    pub fn down_s(&self) -> Option<i64> {
+        down_s(
+            self.was_running,
+            self.stopped_at,
+            self.running_at,
+            self.finished_at,
+        )
+    }
+}
+
+/// As [`Migration::down_s`], of the columns.
+#[must_use]
+pub fn down_s(
+    was_running: bool,
+    stopped: Option<Time>,
+    running: Option<Time>,
+    finished: Option<Time>,
+) -> Option<i64> {
+    let stopped = stopped.filter(|_| was_running && finished.is_some())?;
+    // What an earlier try left does not count.
+    let running = running.filter(|at| *at >= stopped);
+    Some(running.or(finished)?.seconds_since(stopped).max(0))
 }
 
 #[derive(Debug, Insertable)]
@@ -112,12 +142,40 @@ pub fn locked(conn: &mut Db, id: MigrationId) -> Result<Option<Migration>, Store
         return Ok(migrations::table
             .find(id)
             .select(columns::<Migration>())
-            .for_update()
+            .for_no_key_update()
             .first(pg)
             .optional()?);
     }
     migration(conn, id)
 }
+
+/// All that is not over of a Linode (what failed included), newest first, locked as [`locked`] does. Who holds these knows
+/// where the Linode is: nothing moves it but one of them. A transaction that changes several takes them so, before its
+/// first audit entry: two that take them one after the other could wait for each other.
+pub fn locked_of_linode(conn: &mut Db, linode: LinodeId) -> Result<Vec<Migration>, StoreError> {
+    locked_of_linodes(conn, &[linode])
+}
+
+/// As [`locked_of_linode`], of several.
+pub fn locked_of_linodes(conn: &mut Db, of: &[LinodeId]) -> Result<Vec<Migration>, StoreError> {
+    let open = migrations::table
+        .filter(migrations::linode_id.eq_any(of.to_vec()))
+        .filter(migrations::state.ne_all(OVER))
+        .order(migrations::id.desc())
+        .select(columns::<Migration>());
+    Ok(match conn {
+        Db::Pg(pg) => open.for_no_key_update().load(pg)?,
+        Db::Sqlite(lite) => open.load(lite)?,
+    })
+}
+
+/// States that nothing leads out of.
+const OVER: [MigrationState; 4] = [
+    MigrationState::Confirmed,
+    MigrationState::Returned,
+    MigrationState::Expired,
+    MigrationState::Cancelled,
+];
 
 pub fn of_linode(conn: &mut Db, linode: LinodeId) -> Result<Vec<Migration>, StoreError> {
     Ok(migrations::table
@@ -166,6 +224,7 @@ pub struct Change {
     pub profiles_after: Option<String>,
     pub remind_at: Option<Option<Time>>,
     pub calendar_seq: Option<i32>,
+    pub running_at: Option<Time>,
 }
 
 /// Stores a transition; `false` if the row is no longer in the state and step it was read in.
@@ -304,25 +363,34 @@ pub fn at_work(conn: &mut Db) -> Result<Vec<Link>, StoreError> {
     ))
 }
 
-/// Queued migrations whose time has come, in queue order; `limit` bounds one round of the scheduler.
-pub fn waiting(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<Link>, StoreError> {
-    Ok(links(
-        migrations::table
-            .filter(migrations::state.eq(MigrationState::Queued))
-            .filter(
-                migrations::not_before
-                    .is_null()
-                    .or(migrations::not_before.le(now)),
-            )
-            .order((migrations::queued_at, migrations::id))
-            .limit(limit)
-            .select((
-                migrations::id,
-                migrations::source_host_id,
-                migrations::destination_host_id,
-            ))
-            .load(conn)?,
-    ))
+/// Queued migrations whose time has come, in queue order; `limit` bounds one round of the scheduler. `quiet`: without those
+/// that the quiet hours hold.
+pub fn waiting(conn: &mut Db, now: Time, quiet: bool, limit: i64) -> Result<Vec<Link>, StoreError> {
+    let due = migrations::table
+        .filter(migrations::state.eq(MigrationState::Queued))
+        .filter(
+            migrations::not_before
+                .is_null()
+                .or(migrations::not_before.le(now)),
+        )
+        .order((migrations::queued_at, migrations::id))
+        .limit(limit)
+        .select((
+            migrations::id,
+            migrations::source_host_id,
+            migrations::destination_host_id,
+        ));
+    if !quiet {
+        return Ok(links(due.load(conn)?));
+    }
+    let of_staff = users::table
+        .filter(users::role.eq(UserRole::Staff))
+        .select(users::id.nullable());
+    let free = migrations::kind
+        .eq(MigrationKind::Return)
+        .nullable()
+        .or(migrations::queued_by.eq_any(of_staff));
+    Ok(links(due.filter(free).load(conn)?))
 }
 
 /// How many queued migrations go before this one.

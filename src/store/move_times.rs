@@ -9,7 +9,7 @@ use super::schema_home::{move_times, quiet_hours};
 use crate::domain::ids::{HostId, MigrationId};
 use crate::domain::move_times::{Limits, Quiet, Taken, hour};
 use crate::domain::time::Time;
-use crate::domain::words::MigrationState;
+use crate::domain::words::{MigrationKind, MigrationState, UserRole};
 
 /// Chosen times of one host that are looked at.
 const MOST_TAKEN: i64 = 5000;
@@ -77,33 +77,66 @@ pub fn set_limits(conn: &mut Db, to: &Limits, now: Time) -> Result<(), StoreErro
     Ok(())
 }
 
-/// How many have chosen each hour from `from` to `until` on these hosts, as source or destination; `but` is not counted.
+/// If the quiet hours hold this migration, or will when its time comes: when they end. They hold what a member started, and
+/// neither ways back nor what staff started.
+pub fn held_until(conn: &mut Db, of: &Migration, now: Time) -> Result<Option<Time>, StoreError> {
+    if of.state != MigrationState::Queued || of.kind == MigrationKind::Return {
+        return Ok(None);
+    }
+    let (limits, _) = limits(conn)?;
+    let begins = of.not_before.map_or(now, |at| at.max(now));
+    if !limits.is_quiet(begins) {
+        return Ok(None);
+    }
+    let by_staff = match of.queued_by {
+        Some(user) => super::people::user(conn, user)?.is_some_and(|it| it.role == UserRole::Staff),
+        None => false,
+    };
+    Ok(limits.open_from(begins).filter(|_| !by_staff))
+}
+
+/// Source, destination, state, chosen time, time it began.
+type Begins = (HostId, HostId, MigrationState, Option<Time>, Option<Time>);
+
+/// How many begin, or have begun, in each hour from `from` to `until` on these hosts, as source or destination: those that
+/// wait for a time their members chose, and those that are on their way or over by when they began. Ways back, and `but`,
+/// are not counted.
 pub fn taken(
     conn: &mut Db,
     hosts: [HostId; 2],
     (from, until): (Time, Time),
     but: MigrationId,
 ) -> Result<Taken, StoreError> {
-    let rows: Vec<(HostId, HostId, Option<Time>)> = migrations::table
-        .filter(migrations::state.eq(MigrationState::Queued))
-        .filter(migrations::not_before.ge(from))
-        .filter(migrations::not_before.le(until))
+    let waits = migrations::state
+        .eq(MigrationState::Queued)
+        .and(migrations::not_before.between(from, until));
+    let has_begun = migrations::state
+        .ne(MigrationState::Queued)
+        .and(migrations::started_at.between(from, until));
+    let rows: Vec<Begins> = migrations::table
+        .filter(waits.or(has_begun))
+        .filter(migrations::kind.ne(MigrationKind::Return))
         .filter(
             migrations::source_host_id
                 .eq_any(hosts)
                 .or(migrations::destination_host_id.eq_any(hosts)),
         )
         .filter(migrations::id.ne(but))
-        .order(migrations::not_before)
         .limit(MOST_TAKEN)
         .select((
             migrations::source_host_id,
             migrations::destination_host_id,
+            migrations::state,
             migrations::not_before,
+            migrations::started_at,
         ))
         .load(conn)?;
     let mut taken = Taken::new();
-    for (source, destination, at) in rows {
+    for (source, destination, state, chosen, begun) in rows {
+        let at = match state {
+            MigrationState::Queued => chosen,
+            _ => begun,
+        };
         let Some(at) = at else { continue };
         for host in [source, destination] {
             if hosts.contains(&host) {

@@ -9,6 +9,7 @@ use super::fleet::{self, ConfigProfile, Disk, Ip, Kernel, Linode, Plan};
 use super::hosts::Host;
 use super::jobs::{self, Job};
 use super::migrations::{self, Digest, Migration, MigrationEvent};
+use super::move_times;
 use super::registrations::{self, Registration};
 use super::schema;
 use crate::domain::ids::{AccountId, HostId, JobId, LinodeId, MigrationId, RegistrationId};
@@ -244,12 +245,20 @@ pub struct MigrationDetail {
     pub job: Option<Job>,
     /// The way back begun from this migration, newest.
     pub child: Option<Migration>,
-    /// Place among the queued, from 1, while it is queued and its time has come.
-    pub position: Option<i64>,
+    pub queue: Place,
 }
 
-/// What changes of a migration while one looks: the row, its job at work or waiting, its place in the queue (from 1, while
-/// it is queued and its time has come). `account`: whose it must be; `None` for staff. `None` comes back for no such
+/// Where a migration stands among the queued.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Place {
+    /// From 1, while it is queued and its time has come.
+    pub position: Option<i64>,
+    /// The end of the quiet hours, if they hold it, or will when its time comes.
+    pub held_until: Option<Time>,
+}
+
+/// What changes of a migration while one looks: the row, its job at work or waiting, its place in the queue.
+/// `account`: whose it must be; `None` for staff. `None` comes back for no such
 /// migration, and for somebody else's.
 #[allow(clippy::type_complexity, reason = "read in one place")]
 pub fn migration_now(
@@ -257,7 +266,7 @@ pub fn migration_now(
     account: Option<AccountId>,
     id: MigrationId,
     now: Time,
-) -> Result<Option<(Migration, Option<Job>, Option<i64>)>, StoreError> {
+) -> Result<Option<(Migration, Option<Job>, Place)>, StoreError> {
     let Some(migration) = migrations::migration(conn, id)? else {
         return Ok(None);
     };
@@ -277,7 +286,11 @@ pub fn migration_now(
     } else {
         None
     };
-    Ok(Some((migration, job, position)))
+    let queue = Place {
+        position,
+        held_until: move_times::held_until(conn, &migration, now)?,
+    };
+    Ok(Some((migration, job, queue)))
 }
 
 /// Everything on a migration's page; `account` as for [`migration_now`].
@@ -287,7 +300,7 @@ pub fn migration(
     id: MigrationId,
     now: Time,
 ) -> Result<Option<MigrationDetail>, StoreError> {
-    let Some((migration, job, position)) = migration_now(conn, account, id, now)? else {
+    let Some((migration, job, queue)) = migration_now(conn, account, id, now)? else {
         return Ok(None);
     };
     let Some(linode) = fleet::linode(conn, migration.linode_id)? else {
@@ -327,7 +340,7 @@ pub fn migration(
         destination,
         job,
         child,
-        position,
+        queue,
     }))
 }
 

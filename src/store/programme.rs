@@ -1,5 +1,6 @@
 //! The programme's one row: its state and the limits that staff set.
 
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 
 use super::db::{Both, Db, StoreError};
@@ -56,6 +57,24 @@ impl Programme {
             ended_at: None,
         }
     }
+}
+
+/// The programme stays as it is until this transaction ends. Who does what its state allows takes this before any row, so
+/// that the end of the beta is either before it or after it.
+pub fn hold(conn: &mut Db) -> Result<(), StoreError> {
+    if let Db::Pg(pg) = conn {
+        // "xenp" in ASCII.
+        pg.batch_execute("SELECT pg_advisory_xact_lock_shared(2019913328)")?;
+    }
+    Ok(())
+}
+
+/// Waits for all who [`hold`] the programme, and for another who changes it. Before any row, and never after `hold`.
+pub fn lock(conn: &mut Db) -> Result<(), StoreError> {
+    if let Db::Pg(pg) = conn {
+        pg.batch_execute("SELECT pg_advisory_xact_lock(2019913328)")?;
+    }
+    Ok(())
 }
 
 /// As it was set, if it ever was.

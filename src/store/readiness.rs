@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 
 use super::db::{Db, StoreError};
+use super::migrations::down_s;
 use super::schema::{hosts, migrations};
 use super::schema_board::bugs;
 use crate::domain::bug::{BugState, Severity};
@@ -16,6 +17,7 @@ const MOST: i64 = 200_000;
 type Row = (
     MigrationKind,
     MigrationState,
+    Option<Time>,
     Option<Time>,
     Option<Time>,
     Option<Time>,
@@ -34,19 +36,19 @@ pub fn moves(conn: &mut Db, since: Time) -> Result<Vec<Move>, StoreError> {
             migrations::state,
             migrations::started_at,
             migrations::stopped_at,
+            migrations::running_at,
             migrations::finished_at,
             migrations::was_running,
         ))
         .load(conn)?;
     Ok(rows
         .into_iter()
-        .filter_map(|(kind, state, started, stopped, finished, ran)| {
-            let down = finished.zip(stopped).filter(|_| ran);
+        .filter_map(|(kind, state, started, stopped, running, finished, ran)| {
             Some(Move {
                 kind,
                 state,
                 started: started?,
-                down_s: down.map(|(end, start)| end.seconds_since(start).max(0)),
+                down_s: down_s(ran, stopped, running, finished),
             })
         })
         .collect())

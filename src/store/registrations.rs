@@ -49,6 +49,36 @@ pub fn registration(conn: &mut Db, id: RegistrationId) -> Result<Option<Registra
         .optional()?)
 }
 
+/// The row, locked for this transaction on PostgreSQL. Whatever gives a Linode's registration an offer, takes one up or
+/// ends the registration takes this first, and looks at the row then; a migration's row is locked after it, never before.
+pub fn locked(conn: &mut Db, id: RegistrationId) -> Result<Option<Registration>, StoreError> {
+    if let Db::Pg(pg) = conn {
+        return Ok(registrations::table
+            .find(id)
+            .select(columns::<Registration>())
+            .for_no_key_update()
+            .first(pg)
+            .optional()?);
+    }
+    registration(conn, id)
+}
+
+/// As [`locked`], the live ones of several Linodes, in one order.
+pub fn locked_live(conn: &mut Db, of: &[LinodeId]) -> Result<Vec<Registration>, StoreError> {
+    let live = registrations::table
+        .filter(registrations::linode_id.eq_any(of.to_vec()))
+        .filter(
+            registrations::state
+                .eq_any([RegistrationState::Requested, RegistrationState::Approved]),
+        )
+        .order(registrations::id)
+        .select(columns::<Registration>());
+    Ok(match conn {
+        Db::Pg(pg) => live.for_no_key_update().load(pg)?,
+        Db::Sqlite(lite) => live.load(lite)?,
+    })
+}
+
 /// The newest registration of a Linode.
 pub fn newest_of(conn: &mut Db, linode: LinodeId) -> Result<Option<Registration>, StoreError> {
     Ok(registrations::table

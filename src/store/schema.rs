@@ -258,6 +258,7 @@ diesel::table! {
         profiles_after -> Nullable<Text>,
         remind_at -> Nullable<Utc>,
         calendar_seq -> Integer,
+        running_at -> Nullable<Utc>,
     }
 }
 

@@ -150,17 +150,11 @@ impl Feed {
             })
         })
         .await?;
-        let Some(((migration, job, position), now)) = found else {
+        let Some(((migration, job, queue), now)) = found else {
             return Ok(None);
         };
         self.is_over = !is_moving(migration.state);
-        Ok(Some(Live::new(
-            &migration,
-            job.as_ref(),
-            position,
-            now,
-            zone,
-        )))
+        Ok(Some(Live::new(&migration, job.as_ref(), queue, now, zone)))
     }
 }
 

@@ -465,6 +465,10 @@ pub enum Report {
         /// The profile asks for boot helpers, and this host has no initramfs for its kernel that would run them.
         #[serde(default)]
         helpers_skipped: bool,
+        /// Seconds from taking the order until the guest had been started, which is before it was watched. Older agents do
+        /// not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        started_after_s: Option<f64>,
     },
     /// The guest did not stay up; its disks here are sealed under `epoch`, and it may be granted elsewhere.
     StartFailedSealed {

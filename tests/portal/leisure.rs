@@ -357,14 +357,16 @@ both_databases! {
         let around = Quiet { ends: if around.ends == 0 { 1440 } else { around.ends }, ..around };
         let row = app.migrate(&app.member(), WEB, now_click()).unwrap();
         let limits = Limits { quiet: [Some(around); 7], ..Limits::default() };
-        app.set_move_times(&app.staff(), &limits, None).unwrap();
-        // What was clicked before goes on.
+        // What has begun goes on.
         app.reconcile().unwrap();
+        app.set_move_times(&app.staff(), &limits, None).unwrap();
         let order = app.take(crate::support::fleet::UML1);
         app.answer(crate::support::fleet::UML1, &order, xenbeta::wire::Outcome::Failed { retry: false, public: "No.".to_owned(), detail: String::new(), console: None }).unwrap();
         assert_eq!(app.migration(row.id).state, MigrationState::Failed);
         let refused = app.retry_migration(&app.member(), row.id).unwrap_err().to_string();
         assert!(refused.contains("quiet hours. The next free time is"), "{refused}");
         app.retry_migration(&app.staff(), row.id).unwrap();
+        app.work_all(&[crate::support::fleet::UML1, XEN1]);
+        assert_eq!(app.migration(row.id).state, MigrationState::Finished);
     }
 }

@@ -32,6 +32,7 @@ mod import;
 mod leisure;
 mod linode_parts;
 mod mail;
+mod moving;
 mod packaging;
 mod pages;
 mod polls;

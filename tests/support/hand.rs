@@ -174,6 +174,7 @@ impl TestApp {
                 epoch: *epoch,
                 running: boot.is_some(),
                 helpers_skipped: false,
+                started_after_s: None,
             },
             Task::Adopt { .. } => Report::Adopted { running: true },
             Task::Shutdown { .. } => Report::Stopped { forced: false },

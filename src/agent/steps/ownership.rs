@@ -77,6 +77,7 @@ pub struct StartOrder<'a> {
 
 /// Accepts the epoch, durably, and only then starts the guest.
 pub fn start(work: &Work<'_>, order: &StartOrder<'_>) -> Result<Report, StepError> {
+    let taken = Instant::now();
     let mut entry = work.host.ledger.entry(work.locked.linode())?;
     if entry.gave_up == Some(order.epoch) && entry.marks.sealed >= order.epoch {
         return gave_up_before(work, order.epoch);
@@ -98,13 +99,15 @@ pub fn start(work: &Work<'_>, order: &StartOrder<'_>) -> Result<Report, StepErro
             epoch: order.epoch,
             running: false,
             helpers_skipped: false,
+            started_after_s: None,
         });
     };
     match bring_up(work, &mut entry, order, boot) {
-        Ok(()) => Ok(Report::Started {
+        Ok(started) => Ok(Report::Started {
             epoch: order.epoch,
             running: true,
             helpers_skipped: helpers_skipped(work, boot),
+            started_after_s: Some(started.duration_since(taken).as_secs_f64()),
         }),
         Err(StepError::Driver(error)) => give_up(work, &mut entry, order.epoch, &error),
         Err(other) => Err(other),
@@ -156,16 +159,18 @@ fn take_disks(work: &Work<'_>, entry: &mut Entry, order: &StartOrder<'_>) -> Res
     Ok(())
 }
 
-/// Starts the guest, announces it and watches that it stays up. A driver's error means that it did not.
+/// Starts the guest, announces it and watches that it stays up; says when it had been started. A driver's error means that
+/// it did not stay up.
 fn bring_up(
     work: &Work<'_>,
     entry: &mut Entry,
     order: &StartOrder<'_>,
     boot: &BootSpec,
-) -> Result<(), StepError> {
+) -> Result<Instant, StepError> {
     let linode = entry.linode;
     start_guest(work, entry, order.guest, boot)?;
     announce(work, order.guest);
+    let started = Instant::now();
     let deadline = Instant::now() + Duration::from_secs(u64::from(order.watch_s));
     let mut runs: Vec<String> = Vec::new();
     loop {
@@ -187,7 +192,7 @@ fn bring_up(
             }
         };
         if Instant::now() >= deadline {
-            return unknown.map_or(Ok(()), |detail| Err(StepError::Unsure { detail }));
+            return unknown.map_or(Ok(started), |detail| Err(StepError::Unsure { detail }));
         }
         thread::sleep(LOOK);
     }

@@ -53,6 +53,7 @@ pub fn boot(
         epoch,
         running: true,
         helpers_skipped: helpers_skipped(work, boot),
+        started_after_s: None,
     })
 }
 
@@ -73,6 +74,7 @@ pub fn reboot(
         epoch,
         running: true,
         helpers_skipped: helpers_skipped(work, boot),
+        started_after_s: None,
     })
 }
 

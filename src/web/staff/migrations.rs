@@ -292,7 +292,7 @@ pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpRes
         let live = Live::new(
             &detail.migration,
             detail.job.as_ref(),
-            detail.position,
+            detail.queue,
             found.now,
             page.zone(),
         );

@@ -226,7 +226,9 @@ pub async fn save(
     });
     match saved.await {
         Ok(Ok(())) => {
-            let said = Flash::good("The times are saved. What members have chosen already stays.");
+            let said = Flash::good(
+                "The times are saved. Moves whose time is in a quiet hour now wait for its end.",
+            );
             Ok(page::see_other_saying(PATH, said))
         }
         Ok(Err(problems)) => present(&portal, &staff, Some(form.0), problems).await,

@@ -251,12 +251,7 @@ fn acceptance(changes: &[Change]) -> Option<String> {
 
 /// From what recent moves measured; before there are any, from what the host can do.
 fn downtime(facts: &Facts<'_>, total_mb: i64) -> String {
-    let mut seconds: Vec<i64> = facts
-        .recent
-        .iter()
-        .filter_map(|migration| Some(migration.finished_at?.seconds_since(migration.stopped_at?)))
-        .filter(|seconds| *seconds >= 0)
-        .collect();
+    let mut seconds: Vec<i64> = facts.recent.iter().filter_map(Migration::down_s).collect();
     seconds.sort_unstable();
     let reading = if facts.tells_changes {
         "The host knows what changed, so the size of the disks does not matter."
@@ -281,11 +276,11 @@ fn downtime(facts: &Facts<'_>, total_mb: i64) -> String {
     }
 }
 
-/// Is the choice still the member's: offered, or waiting for a time they chose?
-fn is_open(migration: &Migration) -> bool {
+/// Is the choice still the member's: offered, or waiting for a time they chose? Once that has come it waits for its place.
+fn is_open(migration: &Migration, now: Time) -> bool {
     match migration.state {
         MigrationState::Offered => true,
-        MigrationState::Queued => migration.not_before.is_some(),
+        MigrationState::Queued => migration.not_before.is_some_and(|at| at > now),
         _ => false,
     }
 }
@@ -311,7 +306,7 @@ async fn present(
         return Err(no_offer(&detail));
     };
     match migration.state {
-        _ if is_open(&migration) => {}
+        _ if is_open(&migration, portal.now()) => {}
         MigrationState::Expired
         | MigrationState::Cancelled
         | MigrationState::Confirmed

@@ -8,6 +8,7 @@ use crate::domain::time::Time;
 use crate::domain::words::{JobKind, JobState, MigrationKind, MigrationState as State};
 use crate::store::jobs::Job;
 use crate::store::migrations::Migration;
+use crate::store::pages_members::Place;
 use crate::web::ui::{Zone, units};
 
 /// Silence of a host at work after which the page says so, in seconds: agents report at least every ten.
@@ -28,7 +29,7 @@ impl Live {
     pub fn new(
         migration: &Migration,
         job: Option<&Job>,
-        position: Option<i64>,
+        queue: Place,
         now: Time,
         zone: Zone,
     ) -> Self {
@@ -37,7 +38,7 @@ impl Live {
             migration.state, migration.cancel_asked, migration.round
         );
         let mut text = BTreeMap::from([
-            ("phase", phase(migration, job, position)),
+            ("phase", phase(migration, job, queue, zone)),
             ("asof", zone.precise(now.utc()).text),
         ]);
         let mut attr = BTreeMap::from([(
@@ -95,13 +96,14 @@ pub fn is_moving(state: State) -> bool {
     is_at_work(state) || matches!(state, State::Queued | State::Returning)
 }
 
-fn phase(migration: &Migration, job: Option<&Job>, position: Option<i64>) -> String {
+fn phase(migration: &Migration, job: Option<&Job>, queue: Place, zone: Zone) -> String {
     if migration.cancel_asked && is_at_work(migration.state) {
         return "Cancelling: waiting for the host to stop its work.".to_owned();
     }
     match migration.state {
         State::Offered => "Waiting for your click.".to_owned(),
-        State::Queued => match position {
+        State::Queued => match queue.position {
+            _ if queue.held_until.is_some() => held(queue, zone),
             Some(1) => "Next in the queue: it starts as soon as both hosts are free.".to_owned(),
             Some(place) => format!("Number {place} in the queue."),
             None => "Waiting for the time you chose.".to_owned(),
@@ -128,6 +130,19 @@ fn phase(migration: &Migration, job: Option<&Job>, position: Option<i64>) -> Str
         State::Expired => "The offer has expired.".to_owned(),
         State::Cancelled => "Cancelled. It stays where it was.".to_owned(),
         State::Failed => "The move failed. The Linode stays where it was.".to_owned(),
+    }
+}
+
+/// The quiet hours hold it, or will when its time comes.
+fn held(queue: Place, zone: Zone) -> String {
+    let until = queue
+        .held_until
+        .map_or_else(String::new, |at| zone.both(at.utc()).text);
+    match queue.position {
+        Some(_) => format!("Waiting for the end of the quiet hours, at {until}."),
+        None => format!(
+            "Waiting. The time you chose is in the quiet hours now: it starts at their end, at {until}, or choose another."
+        ),
     }
 }
 

@@ -98,7 +98,7 @@ impl MigrationPage {
     pub fn new(page: Page, detail: &MigrationDetail, now: Time) -> Self {
         let zone = page.zone();
         let migration = &detail.migration;
-        let live = Live::new(migration, detail.job.as_ref(), detail.position, now, zone);
+        let live = Live::new(migration, detail.job.as_ref(), detail.queue, now, zone);
         let is_return = migration.kind == MigrationKind::Return;
         let host = |host: &Host| format!("{} ({})", host.name, platform_name(host.platform));
         Self {
@@ -231,13 +231,13 @@ fn figures(migration: &Migration) -> Vec<(&'static str, String)> {
     if let (Some(from), Some(to)) = (migration.started_at, migration.finished_at) {
         figures.push(("Took in all", units::span(to.seconds_since(from))));
     }
-    if let (Some(from), Some(to)) = (migration.stopped_at, migration.finished_at)
-        && migration.was_running
-    {
-        figures.push((
-            "From stop to running again, at most",
-            units::span(to.seconds_since(from).max(1)),
-        ));
+    if let Some(down_s) = migration.down_s() {
+        let name = if migration.running_at.is_some() {
+            "From the order to stop until started again"
+        } else {
+            "From the order to stop until seen running, at most"
+        };
+        figures.push((name, units::span(down_s.max(1))));
     }
     if migration.total_bytes > 0 {
         figures.push(("Size of the disks", bytes(migration.total_bytes)));
@@ -299,7 +299,7 @@ pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Result<HttpR
         let live = Live::new(
             &detail.migration,
             detail.job.as_ref(),
-            detail.position,
+            detail.queue,
             now,
             page.zone(),
         );

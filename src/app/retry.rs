@@ -1,0 +1,90 @@
+//! Trying a failed migration again: it holds nothing since it failed, so all that it stands on is looked at anew, and under
+//! lock.
+
+use super::migrations::still_permitted;
+use super::{Actor, AppError, leisure, offers};
+use crate::domain::migration::is_live;
+use crate::domain::placement;
+use crate::domain::programme::Deed;
+use crate::domain::time::Time;
+use crate::domain::words::{HostRole, MigrationKind, MigrationState};
+use crate::store::db::Db;
+use crate::store::migrations::{self as rows, Migration};
+use crate::store::{fleet, hosts, programme, registrations};
+
+/// Refuses a retry that must not be. The programme is held already. One that is not failed (any more) is left to the state
+/// machine, which knows a second press from a late one.
+pub(super) fn may(
+    conn: &mut Db,
+    now: Time,
+    actor: &Actor,
+    asked: &Migration,
+) -> Result<(), AppError> {
+    if asked.kind == MigrationKind::Return {
+        return Err(AppError::conflict(
+            "Ask for the way back again on the migration it belongs to.",
+        ));
+    }
+    if let Some(registration) = asked.registration_id {
+        registrations::locked(conn, registration)?;
+    }
+    let open = rows::locked_of_linode(conn, asked.linode_id)?;
+    let Some(row) = open
+        .iter()
+        .find(|row| row.id == asked.id && row.state == MigrationState::Failed)
+    else {
+        return Ok(());
+    };
+    still_permitted(conn, row)?;
+    super::programme::allows(&programme::get(conn, now)?, now, Deed::Start(row.kind))?;
+    in_its_place(conn, row, &open)?;
+    leisure::may_retry(conn, now, actor)?;
+    has_room(conn, row)
+}
+
+/// Nothing came after it, and the Linode is where it starts from.
+fn in_its_place(conn: &mut Db, row: &Migration, open: &[Migration]) -> Result<(), AppError> {
+    if let Some(other) = open
+        .iter()
+        .find(|other| other.id != row.id && is_live(other.state))
+    {
+        return Err(AppError::conflict(format!(
+            "The Linode has another migration, number {}, which is {}.",
+            other.id, other.state
+        )));
+    }
+    offers::open_way_back(open)?;
+    let linode = fleet::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;
+    let newer = rows::of_linode(conn, row.linode_id)?
+        .into_iter()
+        .any(|other| other.id > row.id);
+    if linode.host_id != row.source_host_id || newer {
+        return Err(AppError::conflict(
+            "This is no longer the Linode's last migration, and cannot be tried again. Staff can make a new offer.",
+        ));
+    }
+    Ok(())
+}
+
+/// Its place was given up when it failed: it takes it again, if nobody else has.
+fn has_room(conn: &mut Db, row: &Migration) -> Result<(), AppError> {
+    let linode = fleet::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;
+    hosts::lock(conn, row.destination_host_id)?;
+    let rooms = hosts::rooms(conn)?;
+    let room = rooms
+        .iter()
+        .find(|room| room.host == row.destination_host_id)
+        .ok_or(AppError::NotFound)?;
+    let role = match row.kind {
+        MigrationKind::Beta => HostRole::Beta,
+        MigrationKind::Graduation => HostRole::Production,
+        MigrationKind::Return | MigrationKind::Evacuation => room.role,
+    };
+    let need = offers::need(conn, &linode, role)?;
+    placement::fits(room, &need).map_err(|no| {
+        AppError::conflict(format!(
+            "{} cannot take this Linode any more: {no}. Staff can offer a place on another host.",
+            room.name
+        ))
+    })
+}

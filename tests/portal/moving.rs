@@ -1,0 +1,606 @@
+//! Offers, retries, cancels, ways back, quiet hours and the end of the beta against each other, by one person after another
+//! and by two at the same moment.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use chrono::Timelike;
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use xenbeta::app::engine::{self, Given};
+use xenbeta::app::migrations::Click;
+use xenbeta::app::programme::Settings;
+use xenbeta::app::{AppError, PORTAL};
+use xenbeta::domain::ids::{LinodeId, MigrationId, RegistrationId};
+use xenbeta::domain::migration::{Event, is_live};
+use xenbeta::domain::move_times::{Limits, Quiet};
+use xenbeta::domain::text::Word;
+use xenbeta::domain::words::{MigrationState, ProgrammeState, RegistrationState, TextSection};
+use xenbeta::store::db::{Db, StoreError};
+use xenbeta::store::migrations::Migration;
+use xenbeta::store::schema::outbox;
+use xenbeta::store::{migrations, programme, registrations};
+use xenbeta::wire::{Outcome, Report};
+
+use crate::both_databases;
+use crate::browser::Site;
+use crate::support::TestApp;
+use crate::support::fleet::{DB, MEMBER_EMAIL, OLD, UML1, WEB, XEN1, XEN2};
+use crate::support::hand::{agent, kind, now_click};
+
+fn conflict<T: std::fmt::Debug>(outcome: Result<T, AppError>) -> String {
+    match outcome {
+        Err(AppError::Conflict(text)) => text,
+        other => panic!("a conflict, not {other:?}"),
+    }
+}
+
+impl TestApp {
+    fn run_sql(&self, sql: &str) {
+        self.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(sql)?));
+    }
+
+    /// Clicked, and failed while it was copied to `xen1`; both hosts have tidied up.
+    fn failed(&self, linode: LinodeId) -> Migration {
+        let row = self.clicked(linode);
+        let order = self.work_until("warm_copy");
+        let outcome = Outcome::Failed {
+            retry: false,
+            public: "The disk is full.".into(),
+            detail: "ENOSPC".into(),
+            console: None,
+        };
+        self.answer(XEN1, &order, outcome).unwrap();
+        self.work_all(&[UML1, XEN1]);
+        let row = self.migration(row.id);
+        assert_eq!(row.state, MigrationState::Failed);
+        row
+    }
+
+    fn ended(&self) {
+        let seen = self.in_db(programme::stored).map(|row| row.changed_at);
+        self.end_programme(&self.staff(), seen).unwrap();
+    }
+
+    fn registration(&self, id: RegistrationId) -> registrations::Registration {
+        self.in_db(|conn| registrations::registration(conn, id))
+            .unwrap()
+    }
+
+    /// The newest mail of a kind.
+    fn letter(&self, of: &str) -> String {
+        self.in_db(|conn| {
+            Ok::<_, StoreError>(
+                outbox::table
+                    .filter(outbox::kind.eq(of))
+                    .order(outbox::id.desc())
+                    .select(outbox::text_body)
+                    .first::<String>(conn)?,
+            )
+        })
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+    }
+
+    fn live_of(&self, linode: LinodeId) -> Vec<MigrationId> {
+        self.in_db(|conn| migrations::of_linode(conn, linode))
+            .into_iter()
+            .filter(|row| is_live(row.state))
+            .map(|row| row.id)
+            .collect()
+    }
+
+    /// Begins `first` in a transaction of another portal, holds it open while `second` runs, and gives back its outcome.
+    fn while_open<T: Send>(
+        &self,
+        first: impl FnOnce(&mut Db) + Send,
+        second: impl FnOnce() -> T + Send,
+    ) -> T {
+        let portal = self.second();
+        let (begun, has_begun) = mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                portal
+                    .db
+                    .write(|conn| {
+                        first(conn);
+                        begun.send(()).unwrap();
+                        std::thread::sleep(Duration::from_millis(400));
+                        Ok::<_, StoreError>(())
+                    })
+                    .unwrap();
+            });
+            has_begun.recv().unwrap();
+            second()
+        })
+    }
+
+    /// Quiet from an hour ago until `minutes` from now, every day.
+    fn quiet_for(&self, minutes: u16) -> Limits {
+        let now = self.now().utc();
+        let minute = u16::try_from(now.hour() * 60 + now.minute()).unwrap();
+        let ends = (minute + minutes) % 1440;
+        Limits {
+            quiet: [Some(Quiet {
+                begins: (minute + 1440 - 60) % 1440,
+                ends: if ends == 0 { 1440 } else { ends },
+            }); 7],
+            ..Limits::default()
+        }
+    }
+}
+
+fn close(conn: &mut Db, id: RegistrationId, at: xenbeta::domain::time::Time) {
+    let decision = registrations::Decision {
+        from: RegistrationState::Approved,
+        to: RegistrationState::Closed,
+        reason: "The beta ended.",
+        by: None,
+        at,
+    };
+    assert!(registrations::locked(conn, id).unwrap().is_some());
+    assert!(registrations::decide(conn, id, &decision).unwrap());
+}
+
+both_databases! {
+    fn a_new_offer_ends_what_failed(app: TestApp) {
+        let app = app.with_fleet();
+        let failed = app.failed(WEB);
+        let registration = failed.registration_id.unwrap();
+        let offer = app.offer(&app.staff(), registration, Some(XEN2)).unwrap();
+        assert_eq!(app.migration(failed.id).state, MigrationState::Cancelled);
+        assert_eq!(app.live_of(WEB), [offer.id]);
+        assert_eq!(kind(&app.work(XEN1)), "release", "what was copied is dropped");
+        let events = app.in_db(|conn| migrations::events(conn, failed.id));
+        assert!(events.last().unwrap().message.contains("a new offer instead"));
+        for actor in [app.staff(), app.member()] {
+            assert!(conflict(app.retry_migration(&actor, failed.id)).contains("not possible"));
+        }
+        app.migrate(&app.member(), WEB, now_click()).unwrap();
+        assert_eq!(app.live_of(WEB), [offer.id]);
+    }
+
+    fn a_retry_finds_another_migration_in_its_place(app: TestApp) {
+        let app = app.with_fleet();
+        let failed = app.failed(WEB);
+        // As it could be made before offers ended what failed.
+        app.run_sql(&format!(
+            "INSERT INTO migrations (id, kind, linode_id, account_id, registration_id, source_host_id, destination_host_id, state, epoch, offered_at, expires_at)
+             VALUES (900, 'beta', 101, 1, {}, 1, 4, 'offered', 1, '2026-01-01T00:00:00.000000Z', '2036-01-01T00:00:00.000000Z')",
+            failed.registration_id.unwrap()
+        ));
+        for actor in [app.staff(), app.member()] {
+            assert!(conflict(app.retry_migration(&actor, failed.id)).contains("another migration, number 900, which is offered"));
+        }
+        // And if nobody had looked: the schema refuses it, and that is no fault.
+        let forced = app.db.write(|conn| engine::apply(&app, conn, app.now(), PORTAL, failed.id, Event::Retry, &Given::default()));
+        assert!(conflict(forced).contains("another migration"));
+        // One that is over does not make it the last one again.
+        app.run_sql("UPDATE migrations SET state = 'expired' WHERE id = 900");
+        assert!(conflict(app.retry_migration(&app.staff(), failed.id)).contains("no longer the Linode's last migration"));
+        assert_eq!(app.migration(failed.id).state, MigrationState::Failed);
+    }
+
+    fn a_retry_begins_only_where_the_linode_is(app: TestApp) {
+        let app = app.with_fleet();
+        let failed = app.failed(WEB);
+        app.run_sql("UPDATE linodes SET host_id = 2 WHERE id = 101");
+        assert!(conflict(app.retry_migration(&app.staff(), failed.id)).contains("no longer the Linode's last"));
+        let forced = app.db.write(|conn| engine::apply(&app, conn, app.now(), PORTAL, failed.id, Event::Retry, &Given::default()));
+        assert!(conflict(forced).contains("moved to another host"));
+        app.run_sql("UPDATE linodes SET host_id = 1 WHERE id = 101");
+        // Its place was given up: it gets none that others have taken, or that is no longer to be had.
+        app.run_sql("UPDATE hosts SET state = 'draining' WHERE id = 3");
+        assert!(conflict(app.retry_migration(&app.staff(), failed.id)).contains("xen1 cannot take this Linode any more"));
+        app.run_sql("UPDATE hosts SET state = 'enabled', memory_mb = 100 WHERE id = 3");
+        assert!(conflict(app.retry_migration(&app.member(), failed.id)).contains("too little free memory"));
+        app.run_sql("UPDATE hosts SET memory_mb = 2048 WHERE id = 3");
+        app.retry_migration(&app.member(), failed.id).unwrap();
+        app.run_sql("UPDATE hosts SET memory_mb = 100 WHERE id = 3");
+        app.retry_migration(&app.member(), failed.id).expect("a second press finds it queued");
+    }
+
+    fn after_the_end_nothing_is_tried_again(app: TestApp) {
+        let app = app.with_fleet();
+        let failed = app.failed(WEB);
+        app.ended();
+        for actor in [app.staff(), app.member()] {
+            assert_eq!(conflict(app.retry_migration(&actor, failed.id)), "The beta has ended.");
+        }
+        app.reconcile().unwrap();
+        assert_eq!(app.migration(failed.id).state, MigrationState::Cancelled);
+        assert_eq!(app.registration(failed.registration_id.unwrap()).state, RegistrationState::Closed);
+    }
+
+    fn withdrawing_drops_what_failed(app: TestApp) {
+        let app = app.with_fleet();
+        let failed = app.failed(WEB);
+        app.withdraw(&app.member(), failed.registration_id.unwrap()).unwrap();
+        assert_eq!(app.migration(failed.id).state, MigrationState::Cancelled);
+        assert_eq!(kind(&app.work(XEN1)), "release");
+    }
+
+    fn two_tries_and_an_offer_at_once_leave_one_migration(app: TestApp) {
+        let app = app.with_fleet();
+        let failed = app.failed(WEB);
+        let registration = failed.registration_id.unwrap();
+        let other = app.second();
+        let (staff, member) = (app.staff(), app.member());
+        let outcomes: Vec<Result<Migration, AppError>> = std::thread::scope(|scope| {
+            let mut tries = Vec::new();
+            for n in 0..12 {
+                let (app, other, staff, member) = (&app.app, &other, &staff, &member);
+                tries.push(scope.spawn(move || match n % 3 {
+                    0 => app.retry_migration(member, failed.id),
+                    1 => other.offer(staff, registration, Some(XEN2)),
+                    _ => other.retry_migration(staff, failed.id),
+                }));
+            }
+            tries.into_iter().map(|it| it.join().unwrap()).collect()
+        });
+        for outcome in &outcomes {
+            assert!(matches!(outcome, Ok(_) | Err(AppError::Conflict(_))), "{outcome:?}");
+        }
+        assert_eq!(app.live_of(WEB).len(), 1);
+        // Whatever is not over is that one.
+        let open = app.in_db(|conn| migrations::locked_of_linode(conn, WEB));
+        assert_eq!(open.len(), 1, "{open:?}");
+    }
+
+    fn who_comes_while_a_registration_is_closed_is_refused(app: TestApp) {
+        let app = app.with_fleet();
+        let (staff, member, now) = (app.staff(), app.member(), app.now());
+        let clicked = app.approved(WEB);
+        app.offer(&staff, clicked, Some(XEN1)).unwrap();
+        let click = app.while_open(|conn| close(conn, clicked, now), || app.migrate(&member, WEB, now_click()));
+        assert_eq!(conflict(click), "The beta has ended.");
+        let offered = app.approved(DB);
+        let offer = app.while_open(|conn| close(conn, offered, now), || app.offer(&staff, offered, Some(XEN1)));
+        assert!(conflict(offer).contains("closed, not approved"));
+        assert_eq!(app.live_of(DB), []);
+    }
+
+    fn who_comes_while_the_beta_is_ended_is_refused(app: TestApp) {
+        let app = app.with_fleet();
+        let (staff, member) = (app.staff(), app.member());
+        let (offered, approved) = (app.approved(WEB), app.approved(OLD));
+        app.offer(&staff, offered, Some(XEN1)).unwrap();
+        app.register(&member, &[DB]).unwrap();
+        let waiting = app.in_db(|conn| registrations::newest_of(conn, DB)).unwrap().id;
+        let now = app.now();
+        // As `end_programme` does it, up to its commit.
+        let end = |conn: &mut Db| {
+            programme::lock(conn).unwrap();
+            let before = programme::stored(conn).unwrap().unwrap();
+            let after = programme::Programme { state: ProgrammeState::Ended, ended_at: Some(now), changed_at: now, ..before };
+            programme::set(conn, &after).unwrap();
+        };
+        let open_again = || app.run_sql("UPDATE programme SET ended_at = NULL, state = 'open'");
+        assert_eq!(conflict(app.while_open(end, || app.migrate(&member, WEB, now_click()))), "The beta has ended.");
+        open_again();
+        assert_eq!(conflict(app.while_open(end, || app.offer(&staff, approved, Some(XEN1)))), "The beta has ended.");
+        open_again();
+        assert_eq!(conflict(app.while_open(end, || app.approve(&staff, &[waiting]))), "The beta has ended.");
+        open_again();
+        app.withdraw(&member, waiting).unwrap();
+        let late = app.while_open(end, || app.register(&member, &[DB])).unwrap();
+        assert!(late.refused[0].1.contains("has ended"), "{late:?}");
+    }
+
+    fn the_end_and_the_clicks_of_one_moment(app: TestApp) {
+        let app = app.with_fleet();
+        let linodes = [WEB, OLD];
+        let registrations = linodes.map(|linode| {
+            let registration = app.approved(linode);
+            app.offer(&app.staff(), registration, Some(XEN1)).unwrap();
+            registration
+        });
+        let second = app.second();
+        let member = app.member();
+        std::thread::scope(|scope| {
+            for linode in linodes {
+                let (app, member) = (&app.app, &member);
+                scope.spawn(move || {
+                    let outcome = app.migrate(member, linode, now_click());
+                    assert!(matches!(outcome, Ok(_) | Err(AppError::Conflict(_))), "{outcome:?}");
+                });
+            }
+            scope.spawn(|| app.ended());
+            for portal in [&app.app, &second] {
+                scope.spawn(move || (0..4).for_each(|_| assert!(portal.reconcile().is_ok())));
+            }
+        });
+        app.reconcile().unwrap();
+        for (linode, registration) in linodes.into_iter().zip(registrations) {
+            let row = app.newest_migration(linode);
+            match app.registration(registration).state {
+                RegistrationState::Closed => assert_eq!(row.state, MigrationState::Expired),
+                RegistrationState::Approved => assert_eq!(row.state, MigrationState::Preparing),
+                other => panic!("{other}"),
+            }
+        }
+    }
+
+    fn of_two_who_save_at_once_one_is_told(app: TestApp) {
+        let app = app.with_fleet();
+        let second = app.second();
+        let seen = app.in_db(programme::stored).map(|row| row.changed_at);
+        let settings = |seats: i64| Settings {
+            state: ProgrammeState::Open, irc: Default::default(), forum: Default::default(), seats: Some(seats),
+            offer_days: 1, way_back_days: 1, max_overall: 1, max_per_link: 1, max_warm_passes: 1, watch_s: 1,
+            opens_at: None, expected_end_at: None, seen,
+        };
+        let staff = app.staff();
+        let won = |outcomes: Vec<Result<(), AppError>>| {
+            for outcome in &outcomes {
+                assert!(matches!(outcome, Ok(()) | Err(AppError::Conflict(_))), "{outcome:?}");
+            }
+            outcomes.into_iter().filter(Result::is_ok).count()
+        };
+        let race = |act: &(dyn Fn(&xenbeta::app::App, i64) -> Result<(), AppError> + Sync)| -> Vec<_> {
+            std::thread::scope(|scope| {
+                let tries: Vec<_> = (0..8)
+                    .map(|n| {
+                        let portal = if n % 2 == 0 { &app.app } else { &second };
+                        scope.spawn(move || act(portal, n))
+                    })
+                    .collect();
+                tries.into_iter().map(|it| it.join().unwrap()).collect()
+            })
+        };
+        assert_eq!(won(race(&|portal, n| portal.set_programme(&staff, &settings(100 + n)))), 1);
+        assert_eq!(won(race(&|portal, n| portal.set_text(&staff, TextSection::ALL[0], &format!("Text {n}"), None))), 1);
+        let limits = |n: i64| Limits { per_hour: Some(1 + i32::try_from(n).unwrap()), ..Limits::default() };
+        assert_eq!(won(race(&|portal, n| portal.set_move_times(&staff, &limits(n), None))), 1);
+        // The end against a save: one of the two finds that someone else was first.
+        let seen = app.in_db(programme::stored).map(|row| row.changed_at);
+        let save = Settings { seen, ..settings(500) };
+        assert_eq!(won(race(&|portal, n| if n < 4 { portal.set_programme(&staff, &save) } else { portal.end_programme(&staff, seen) })), 4, "four that did it, or found it done");
+    }
+
+    fn the_last_seat_is_taken_once(app: TestApp) {
+        let app = app.with_fleet();
+        app.run_sql("UPDATE programme SET seats = 1");
+        let second = app.second();
+        let member = app.member();
+        std::thread::scope(|scope| {
+            for (portal, linode) in [(&app.app, WEB), (&second, DB), (&app.app, OLD)] {
+                let member = &member;
+                scope.spawn(move || portal.register(member, &[linode]).unwrap());
+            }
+        });
+        assert_eq!(app.in_db(|conn| registrations::count(conn, RegistrationState::Requested)), 1);
+    }
+
+    fn forms_that_name_the_same_linodes_do_not_wait_for_each_other(app: TestApp) {
+        let app = app.with_fleet();
+        let second = app.second();
+        let member = app.member();
+        for _ in 0..3 {
+            std::thread::scope(|scope| {
+                for (portal, linodes) in [(&app.app, [WEB, DB, OLD]), (&second, [OLD, DB, WEB])] {
+                    let member = &member;
+                    scope.spawn(move || match portal.register(member, &linodes) {
+                        Ok(many) => assert_eq!(many.done.len(), 3),
+                        Err(error) => assert!(matches!(error, AppError::Conflict(_)), "{error:?}"),
+                    });
+                }
+            });
+            assert_eq!(app.in_db(|conn| registrations::count(conn, RegistrationState::Requested)), 3);
+            app.run_sql("DELETE FROM registrations");
+        }
+    }
+
+    fn quiet_hours_hold_what_waits(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let site = Site::serve(&app.app);
+        let mut member = site.signed_in(MEMBER_EMAIL);
+        let registration = app.approved(WEB);
+        app.offer(&app.staff(), registration, Some(XEN1)).unwrap();
+        let row = app.migrate(&app.member(), WEB, now_click()).unwrap();
+        app.set_move_times(&app.staff(), &app.quiet_for(30), None).unwrap();
+        assert_eq!(app.reconcile().unwrap().admitted, 0);
+        member.get(&format!("/members/migrations/{}", row.id)).shows(&["Waiting for the end of the quiet hours, at"]).hides(&["Next in the queue"]);
+        // A way back is not held up, and neither is what staff try again.
+        app.run_sql("UPDATE migrations SET queued_by = 3");
+        member.get(&format!("/members/migrations/{}", row.id)).shows(&["Next in the queue"]);
+        app.run_sql("UPDATE migrations SET queued_by = 1");
+        app.pass_s(31 * 60);
+        assert_eq!(app.reconcile().unwrap().admitted, 1);
+        app.work_all(&[UML1, XEN1]);
+        app.pass_s(1440 * 60 - 40 * 60);
+        assert_eq!(app.migration(row.id).state, MigrationState::Finished);
+        let back = app.way_back(&app.member(), row.id).unwrap();
+        site.signed_in(MEMBER_EMAIL).get(&format!("/members/migrations/{}", back.id)).shows(&["Next in the queue"]);
+        assert_eq!(app.reconcile().unwrap().admitted, 1, "a way back");
+    }
+
+    fn a_chosen_time_that_became_quiet_waits_and_says_so(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let site = Site::serve(&app.app);
+        let mut member = site.signed_in(MEMBER_EMAIL);
+        let registration = app.approved(WEB);
+        app.offer(&app.staff(), registration, Some(XEN1)).unwrap();
+        let click = Click { at: Some(app.now().plus_s(600)), ..now_click() };
+        let row = app.migrate(&app.member(), WEB, click).unwrap();
+        app.set_move_times(&app.staff(), &app.quiet_for(60), None).unwrap();
+        let url = format!("/members/migrations/{}", row.id);
+        member.get(&url).shows(&["The time you chose is in the quiet hours now", "Change the time"]);
+        app.pass_s(900);
+        assert_eq!(app.reconcile().unwrap().admitted, 0);
+        member.get(&url).shows(&["Waiting for the end of the quiet hours"]);
+        app.pass_s(3600);
+        assert_eq!(app.reconcile().unwrap().admitted, 1);
+    }
+
+    fn an_hours_places_are_not_forgotten_when_moves_begin(app: TestApp) {
+        let app = app.with_fleet();
+        for linode in [WEB, OLD] {
+            let registration = app.approved(linode);
+            app.offer(&app.staff(), registration, Some(XEN1)).unwrap();
+        }
+        app.set_move_times(&app.staff(), &Limits { per_hour: Some(1), ..Limits::default() }, None).unwrap();
+        // From the beginning of an hour on, so that all of this is in it.
+        let now = app.now().utc();
+        app.pass_s(3600 - i64::from(now.minute() * 60 + now.second()));
+        let at = |after_s: i64| Click { at: Some(app.now().plus_s(after_s)), ..now_click() };
+        let web = app.migrate(&app.member(), WEB, at(60)).unwrap();
+        let taken = |app: &TestApp| match app.migrate(&app.member(), OLD, at(600)) {
+            Err(AppError::Invalid { field: "at", message }) => assert!(message.contains("All places in that hour are taken"), "{message}"),
+            other => panic!("{other:?}"),
+        };
+        taken(&app);
+        app.pass_s(120);
+        assert_eq!(app.reconcile().unwrap().admitted, 1);
+        taken(&app);
+        app.work_all(&[UML1, XEN1]);
+        assert_eq!(app.migration(web.id).state, MigrationState::Finished);
+        taken(&app);
+        app.migrate(&app.member(), OLD, at(3600)).expect("the next hour is free");
+    }
+
+    fn a_form_whose_time_has_come_meanwhile(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let site = Site::serve(&app.app);
+        let mut member = site.signed_in(MEMBER_EMAIL);
+        let registration = app.approved(WEB);
+        app.offer(&app.staff(), registration, Some(XEN1)).unwrap();
+        let click = Click { at: Some(app.now().plus_s(600)), ..now_click() };
+        let row = app.migrate(&app.member(), WEB, click).unwrap();
+        let page = member.get("/members/linodes/101/migrate");
+        app.pass_s(700);
+        // It waits for its place, and then it moves: either way no other time can be chosen.
+        for _ in 0..2 {
+            let reply = member.get("/members/linodes/101/migrate");
+            assert_eq!((reply.status, reply.location.clone()), (303, format!("/members/migrations/{}", row.id)));
+            let typed = app.now().plus_days(1).utc().with_timezone(&chrono_tz::Europe::Vienna).format("%Y-%m-%dT%H:%M").to_string();
+            let refused = member.submit(&page, "Migrate web", &[("when", "at"), ("at", &typed)]);
+            assert_eq!(refused.status, 409);
+            refused.says(&["Its time has come"]);
+            app.reconcile().unwrap();
+        }
+        assert_eq!(app.migration(row.id).state, MigrationState::Preparing);
+        app.migrate(&app.member(), WEB, now_click()).expect("and now is what happens");
+    }
+
+    fn the_time_away_ends_when_it_is_started(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        app.work_until("stop_seal");
+        app.pass_s(31);
+        app.reconcile().unwrap();
+        let stop = app.take(UML1);
+        app.answer(UML1, &stop, Outcome::Succeeded { report: app.success(&stop) }).unwrap();
+        // The first try to start it is lost; the second says how long it took from then on.
+        app.work_until("start");
+        app.pass_s(40);
+        app.reconcile().unwrap();
+        let start = app.take(XEN1);
+        assert_eq!(start.attempt, 2);
+        app.pass_s(50);
+        let report = Report::Started { epoch: 2, running: true, helpers_skipped: false, started_after_s: Some(3.5) };
+        app.answer(XEN1, &start, Outcome::Succeeded { report }).unwrap();
+        let done = app.migration(row.id);
+        let down = done.down_s().unwrap();
+        assert!((74..=79).contains(&down), "31 for the stop, 40 for the lost start, 3.5 to start: {down}");
+        assert!(done.finished_at.unwrap().seconds_since(done.running_at.unwrap()) >= 46, "the watch is not counted");
+        let mail = app.letter("finished");
+        assert!(mail.contains(&format!("off for about {down} seconds, from the order to stop until it was started again")), "{mail}");
+        // The way back has its own, from an agent that does not say.
+        app.work_all(&[UML1, XEN1]);
+        let back = app.way_back(&app.member(), row.id).unwrap();
+        app.reconcile().unwrap();
+        let start = app.work_until("start");
+        app.pass_s(7);
+        let old: Report = serde_json::from_str(r#"{"report":"started","epoch":3,"running":true}"#).unwrap();
+        app.answer(UML1, &start, Outcome::Succeeded { report: old }).unwrap();
+        let back = app.migration(back.id);
+        let down = back.down_s().unwrap();
+        assert!((7..20).contains(&down), "{down}");
+        assert!(app.letter("returned").contains(&format!("off for at most {down} seconds")), "{}", app.letter("returned"));
+    }
+
+    fn a_number_that_cannot_be_is_not_believed(app: TestApp) {
+        for after in [f64::NAN, -5.0, 1e300] {
+            let app = TestApp::new(if app.url.starts_with("postgres") { crate::support::On::Postgresql } else { crate::support::On::Sqlite }).with_fleet();
+            let row = app.clicked(WEB);
+            let start = app.work_until("start");
+            let report = Report::Started { epoch: 2, running: true, helpers_skipped: false, started_after_s: Some(after) };
+            app.answer(XEN1, &start, Outcome::Succeeded { report }).unwrap();
+            assert_eq!(app.migration(row.id).running_at, None);
+        }
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        let start = app.work_until("start");
+        let report = Report::Started { epoch: 2, running: true, helpers_skipped: false, started_after_s: Some(9e8) };
+        app.answer(XEN1, &start, Outcome::Succeeded { report }).unwrap();
+        let done = app.migration(row.id);
+        assert!(done.running_at.unwrap() <= done.finished_at.unwrap(), "not later than it was told");
+    }
+
+    fn the_end_speaks_truly_to_who_came_back(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let row = app.clicked(WEB);
+        app.work_all(&[UML1, XEN1]);
+        app.way_back(&app.member(), row.id).unwrap();
+        app.reconcile().unwrap();
+        app.work_all(&[UML1, XEN1]);
+        assert_eq!(app.migration(row.id).state, MigrationState::Returned);
+        app.register(&app.member(), &[OLD]).unwrap();
+        app.ended();
+        assert_eq!(app.reconcile().unwrap().ended, 2);
+        let reason = app.registration(row.registration_id.unwrap()).reason;
+        assert_eq!(reason, "The beta ended. It had moved to Xen and come back.");
+        let both = app.in_db(|conn| Ok::<_, StoreError>(outbox::table.filter(outbox::kind.eq("beta_ended")).order(outbox::subject).select(outbox::text_body).load::<String>(conn)?));
+        let (old, web) = (both[0].replace('\n', " "), both[1].replace('\n', " "));
+        assert!(old.contains("old had not moved"), "{old}");
+        assert!(web.contains("web is back from Xen") && !web.contains("had not moved"), "{web}");
+        Site::serve(&app.app).signed_in(MEMBER_EMAIL).get("/members/xenbeta").shows(&["It had moved to Xen and come back."]);
+    }
+
+    fn a_failure_says_what_is_kept_and_what_is_off(app: TestApp) {
+        let app = app.with_fleet();
+        let failed = app.failed(WEB);
+        let mail = app.letter("failed");
+        assert!(mail.contains("already copied is kept") && mail.contains("nothing you need to do"), "{mail}");
+        app.retry_migration(&app.member(), failed.id).unwrap();
+        app.reconcile().unwrap();
+        // It starts neither there nor here.
+        let start = app.work_until("start");
+        let report = Report::StartFailedSealed { epoch: 2, public: "It did not stay up.".into(), console: String::new() };
+        app.answer(XEN1, &start, Outcome::Succeeded { report }).unwrap();
+        let restore = app.take(UML1);
+        let report = Report::StartFailedSealed { epoch: 3, public: "It did not stay up.".into(), console: String::new() };
+        app.ended();
+        app.answer(UML1, &restore, Outcome::Succeeded { report }).unwrap();
+        assert_eq!(app.migration(failed.id).state, MigrationState::Failed);
+        let mail = app.letter("failed");
+        assert!(mail.contains("It is off there") && !mail.contains("is kept") && !mail.contains("nothing you need to do"), "{mail}");
+    }
+
+    fn cancels_and_admissions_of_one_moment(app: TestApp) {
+        let app = app.with_fleet();
+        let second = app.second();
+        let rows = [WEB, OLD].map(|linode| {
+            let registration = app.approved(linode);
+            app.offer(&app.staff(), registration, Some(XEN1)).unwrap();
+            app.migrate(&app.member(), linode, now_click()).unwrap()
+        });
+        let member = app.member();
+        std::thread::scope(|scope| {
+            for row in rows.iter().rev() {
+                let (app, member) = (&app.app, &member);
+                scope.spawn(move || app.cancel_migration(member, row.id).unwrap());
+            }
+            for portal in [&app.app, &second] {
+                scope.spawn(move || assert!(portal.reconcile().is_ok()));
+            }
+        });
+        app.work_all(&[UML1, XEN1]);
+        for row in rows {
+            assert_eq!(app.migration(row.id).state, MigrationState::Cancelled);
+        }
+        assert_eq!(app.claim(&agent(XEN1)).unwrap(), None);
+    }
+}
