@@ -6,7 +6,8 @@ use super::agents::SILENT_S;
 use super::offers::{self, Offer};
 use super::registrations::Many;
 use super::{Actor, App, AppError, Who, audit};
-use crate::domain::graduation::{self as planner, Candidate, Place, Plan, Stands};
+use crate::domain::fitting::{self, Place};
+use crate::domain::graduation::{self as planner, Candidate, Plan, Stands};
 use crate::domain::ids::{HostId, LinodeId, RegistrationId};
 use crate::domain::programme::Deed;
 use crate::domain::registration::{self, Event};
@@ -136,7 +137,7 @@ fn offer_all(
             until,
         };
         offers::make(app, conn, now, actor, &row, offer)?;
-        place.promise(candidate);
+        place.promise(&candidate.guest().need);
         answers.push((*linode, Ok(())));
     }
     Ok(answers)
@@ -164,7 +165,7 @@ fn possible(candidate: &Candidate, place: &Place) -> Result<Option<RegistrationI
         }
         Stands::NotRegistered => return Err("It has no approved registration.".to_owned()),
     };
-    planner::takes(place, candidate)
+    fitting::takes(place, &candidate.guest())
         .map(|()| Some(registration))
         .map_err(|obstacle| {
             let (host, why) = (&place.room.name, obstacle.of_one());

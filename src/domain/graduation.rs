@@ -7,10 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use super::fitting::{self, Guest, Obstacle, Place};
 use super::ids::{HostId, LinodeId, MigrationId, PlanId, RegistrationId};
-use super::placement::{self, Need, NoRoom, Room};
+use super::placement::Need;
 use super::time::Time;
-use super::words::HostRole;
+use super::words::{HostRole, Platform};
 
 /// A Linode of the beta.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,56 +50,6 @@ pub enum Stands {
     NotRegistered,
 }
 
-/// A host with what planning needs to know beyond its room.
-#[derive(Debug, Clone)]
-pub struct Place {
-    pub room: Room,
-    /// Migrations it takes part in at once.
-    pub slots: i32,
-    /// Its agent was heard from lately.
-    pub heard: bool,
-    /// Kernels its agent named; `None` is any.
-    pub kernels: Option<BTreeSet<String>>,
-}
-
-/// Why a host does not take a Linode, in the order in which hosts are asked: of several, the one that came furthest is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
-pub enum Obstacle {
-    #[error("there is no production host for its plan")]
-    NoHost,
-    #[error("the production hosts for its plan take no new Linodes")]
-    NotEnabled,
-    #[error("no agent is enrolled on the production hosts for its plan")]
-    NotEnrolled,
-    #[error("the production hosts for its plan are silent")]
-    Silent,
-    #[error("the production hosts for its plan take no migrations: they have no slots")]
-    NoSlots,
-    #[error("the production hosts for its plan lack a kernel of its config profiles")]
-    Kernel,
-    #[error("too little memory is left on the production hosts for its plan")]
-    Memory,
-    #[error("too little disk space is left on the production hosts for its plan")]
-    Disk,
-}
-
-impl Obstacle {
-    /// The same of one host.
-    #[must_use]
-    pub fn of_one(self) -> &'static str {
-        match self {
-            Self::NoHost => "it is no production host for the plan",
-            Self::NotEnabled => "it takes no new Linodes",
-            Self::NotEnrolled => "no agent is enrolled on it",
-            Self::Silent => "it is silent",
-            Self::NoSlots => "it takes no migrations: it has no slots",
-            Self::Kernel => "it lacks a kernel of the config profiles",
-            Self::Memory => "it has too little free memory",
-            Self::Disk => "it has too little free disk space",
-        }
-    }
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// It can be offered a place on this host.
@@ -125,45 +76,21 @@ pub struct Plan {
     pub after: Vec<Place>,
 }
 
-/// May this host take it, with what is promised so far?
-pub fn takes(place: &Place, candidate: &Candidate) -> Result<(), Obstacle> {
-    let need = Need {
-        from: candidate.host,
-        plan: candidate.plan,
-        memory_mb: candidate.memory_mb,
-        disk_mb: candidate.disk_mb,
-        role: HostRole::Production,
-    };
-    let room = placement::fits(&place.room, &need);
-    match room {
-        Err(NoRoom::SameHost | NoRoom::Role | NoRoom::Plan) => return Err(Obstacle::NoHost),
-        Err(NoRoom::NotEnabled) => return Err(Obstacle::NotEnabled),
-        Err(NoRoom::NotEnrolled) => return Err(Obstacle::NotEnrolled),
-        Ok(()) | Err(NoRoom::Memory | NoRoom::Disk) => {}
-    }
-    if !place.heard {
-        return Err(Obstacle::Silent);
-    }
-    if place.slots < 1 {
-        return Err(Obstacle::NoSlots);
-    }
-    if let Some(kernels) = &place.kernels
-        && !candidate.kernels.is_subset(kernels)
-    {
-        return Err(Obstacle::Kernel);
-    }
-    match room {
-        Err(NoRoom::Memory) => Err(Obstacle::Memory),
-        Err(NoRoom::Disk) => Err(Obstacle::Disk),
-        _ => Ok(()),
-    }
-}
-
-impl Place {
-    /// Books a place for it.
-    pub fn promise(&mut self, candidate: &Candidate) {
-        self.room.memory_promised_mb += candidate.memory_mb;
-        self.room.disk_promised_mb += candidate.disk_mb;
+impl Candidate {
+    /// What it wants of a production host.
+    #[must_use]
+    pub fn guest(&self) -> Guest<'_> {
+        Guest {
+            need: Need {
+                from: self.host,
+                plan: self.plan,
+                memory_mb: self.memory_mb,
+                disk_mb: self.disk_mb,
+                role: HostRole::Production,
+            },
+            platform: Platform::Xen,
+            kernels: &self.kernels,
+        }
     }
 }
 
@@ -186,7 +113,10 @@ pub fn plan(fleet: Vec<Candidate>, mut places: Vec<Place>) -> Plan {
             let outcome = match candidate.stands {
                 Stands::Ready { .. } => {
                     let hosts = of_plan.get(&candidate.plan).map_or(&[][..], Vec::as_slice);
-                    first_fit(hosts, &mut places, &candidate)
+                    match fitting::first_fit(&mut places, hosts, &candidate.guest()) {
+                        Ok(host) => Outcome::Goes(host),
+                        Err(obstacle) => Outcome::Cannot(obstacle),
+                    }
                 }
                 Stands::Offered { .. }
                 | Stands::Moving(_)
@@ -203,23 +133,6 @@ pub fn plan(fleet: Vec<Candidate>, mut places: Vec<Place>) -> Plan {
     };
     plan.sort();
     plan
-}
-
-fn first_fit(hosts: &[usize], places: &mut [Place], candidate: &Candidate) -> Outcome {
-    let mut furthest = Obstacle::NoHost;
-    for index in hosts {
-        let Some(place) = places.get_mut(*index) else {
-            continue;
-        };
-        match takes(place, candidate) {
-            Ok(()) => {
-                place.promise(candidate);
-                return Outcome::Goes(place.room.host);
-            }
-            Err(obstacle) => furthest = furthest.max(obstacle),
-        }
-    }
-    Outcome::Cannot(furthest)
 }
 
 impl Plan {

@@ -3,7 +3,9 @@
 
 pub mod attachment;
 pub mod bug;
+pub mod evacuation;
 pub mod fairness;
+pub mod fitting;
 pub mod graduation;
 pub mod ids;
 #[cfg(feature = "portal")]

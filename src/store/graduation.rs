@@ -9,7 +9,8 @@ use super::hosts as host_rows;
 use super::schema::{
     accounts, config_profiles, disks, hosts, linodes, migrations, plans, registrations,
 };
-use crate::domain::graduation::{Candidate, Place, Stands};
+use crate::domain::fitting::Place;
+use crate::domain::graduation::{Candidate, Stands};
 use crate::domain::ids::{HostId, LinodeId, MigrationId, PlanId, RegistrationId};
 use crate::domain::migration;
 use crate::domain::time::Time;

@@ -11,7 +11,8 @@ pub use offer::{ask, make};
 
 use super::registrations::unformula;
 use super::{ROWS, StateTab, csv_file, cut, query};
-use crate::domain::graduation::{Line, Outcome, Place, Plan, Stands};
+use crate::domain::fitting::Place;
+use crate::domain::graduation::{Line, Outcome, Plan, Stands};
 use crate::domain::ids::{HostId, LinodeId, PlanId};
 use crate::domain::words::HostRole;
 use crate::store::fleet;
