@@ -51,6 +51,16 @@ pub fn entries(conn: &mut Db, text: &str) -> Result<Vec<Entry>, StoreError> {
     Ok(query.load(conn)?)
 }
 
+/// Anchors and questions of the first entries, for a page that leads to them.
+pub fn first(conn: &mut Db, most: i64) -> Result<Vec<(String, String)>, StoreError> {
+    Ok(faq_entries::table
+        .filter(faq_entries::retired_at.is_null())
+        .order((faq_entries::position, faq_entries::id))
+        .limit(most)
+        .select((faq_entries::slug, faq_entries::question))
+        .load(conn)?)
+}
+
 /// Entries that were retired, the newest first: at most 100.
 pub fn retired(conn: &mut Db) -> Result<Vec<Entry>, StoreError> {
     Ok(faq_entries::table

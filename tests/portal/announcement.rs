@@ -1,8 +1,10 @@
 //! The announcement at `/` and its texts: who reads what, and what hostile or careless staff can do to it.
 
 use xenbeta::app::AppError;
+use xenbeta::app::faq::EntryText;
 use xenbeta::domain::time::Time;
 use xenbeta::domain::words::TextSection;
+use xenbeta::domain::writing::{Markdown, Title};
 use xenbeta::store::programme;
 
 use crate::both_databases;
@@ -47,6 +49,26 @@ both_databases! {
         app.pass_s(4 * 86_400);
         assert_eq!(app.register(&app.member(), &[WEB]).unwrap().done, [WEB]);
         visitor.get("/").shows(&["Opened", "39 are free"]);
+    }
+
+    fn members_read_it_where_they_register(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let site = Site::serve(&app.app);
+        let mut member = site.signed_in(MEMBER_EMAIL);
+        let page = member.get("/members/xenbeta");
+        page.shows(&["How it goes", "What Xen brings", "What is tested", "When it ends", "The whole announcement", "a place to ask"]);
+        assert_eq!(page.link("Look whether it is known, and report it"), "/members/bugs");
+        app.set_text(&app.staff(), TextSection::Tested, "Only **the disks**. <script>alert(1)</script>", None).unwrap();
+        for n in 1..=6 {
+            let question = Title::parse(&format!("What is question {n}?")).unwrap();
+            let answer = Markdown::parse("An answer.", 100).unwrap();
+            app.add_faq(&app.staff(), &EntryText { question, answer, dated_at: app.now() }).unwrap();
+        }
+        let page = member.get("/members/xenbeta");
+        page.shows(&["Only the disks", "What is question 5?"]).hides(&["What is question 6?"]);
+        assert!(!page.body.contains("<script>alert"), "{}", page.body);
+        assert_eq!(page.link("What is question 1?"), "/members/faq#what-is-question-1");
+        assert!(member.get("/members/faq").body.contains("id=\"what-is-question-1\""));
     }
 
     fn staff_write_a_section_after_a_look_at_it(app: TestApp) {

@@ -1,4 +1,5 @@
-//! `/members/xenbeta`: what the beta is and tests, and a row per Linode: register, wait, go on, withdraw.
+//! `/members/xenbeta`: a row per Linode (register, wait, go on, withdraw), and what the beta is and tests, in the texts of the
+//! announcement.
 
 use std::collections::HashMap;
 
@@ -13,10 +14,11 @@ use crate::app::AppError;
 use crate::app::registrations::seats_left;
 use crate::domain::ids::{LinodeId, RegistrationId};
 use crate::domain::programme::Phase;
-use crate::domain::words::{MigrationState, Platform, RegistrationState};
+use crate::domain::words::{MigrationState, Platform, RegistrationState, TextSection};
 use crate::store::pages_members::{self, LinodeRow};
-use crate::store::programme::{self, Programme};
-use crate::store::{fleet, registrations};
+use crate::store::programme::{self, Programme, Text};
+use crate::store::{faq, fleet, registrations};
+use crate::web::announcement::Section;
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Member, Nothing, Path};
 use crate::web::page::{self, Area, ConfirmPage, Flash, Page};
@@ -38,6 +40,9 @@ pub struct BetaPage {
     pub way_back_days: i32,
     pub irc: Option<String>,
     pub forum: Option<String>,
+    pub sections: Vec<Section>,
+    /// Links to the first entries of the FAQ.
+    pub questions: Vec<Link>,
     pub rows: Vec<Row>,
     pub any_eligible: bool,
     pub error: Option<String>,
@@ -67,11 +72,19 @@ pub struct Facts<'a> {
     pub seats_left: Option<i64>,
     pub waiting: i64,
     pub waits: &'a [i64],
+    pub written: &'a [Text],
+    /// Anchor and question of the first entries of the FAQ.
+    pub questions: &'a [(String, String)],
     pub rows: &'a [LinodeRow],
     pub positions: &'a HashMap<RegistrationId, usize>,
     /// Linodes ticked in a form that is shown again.
     pub chosen: &'a [i64],
 }
+
+/// The sections of the announcement that matter to one who is about to register, or has.
+const SECTIONS: [TextSection; 3] = [TextSection::Brings, TextSection::Tested, TextSection::Ends];
+/// Questions shown; the FAQ has the rest.
+const QUESTIONS: i64 = 5;
 
 impl BetaPage {
     #[must_use]
@@ -97,6 +110,15 @@ impl BetaPage {
             way_back_days: programme.way_back_days,
             irc: link(&programme.irc_url),
             forum: link(&programme.forum_url),
+            sections: SECTIONS
+                .iter()
+                .map(|of| Section::new(*of, facts.written))
+                .collect(),
+            questions: facts
+                .questions
+                .iter()
+                .map(|(slug, question)| Link::new(format!("/members/faq#{slug}"), question))
+                .collect(),
             any_eligible: rows.iter().any(|row| row.eligible),
             error: page.problems.of("linode").map(str::to_owned),
             rows,
@@ -249,27 +271,32 @@ async fn present(
     problems: Problems,
 ) -> Result<HttpResponse, Fault> {
     let account = member.account;
-    let (programme, left, waiting, waits, rows, positions) = portal::run(portal, move |app| {
-        let now = app.now();
-        app.db.read(|conn| {
-            let programme = programme::get(conn, now)?;
-            let left = seats_left(conn, programme.seats)?;
-            let waiting = registrations::count(conn, RegistrationState::Requested)?;
-            let waits = pages_members::recent_waits(conn)?;
-            let rows = pages_members::linodes(conn, account)?;
-            let mine: Vec<RegistrationId> = rows
-                .iter()
-                .filter_map(|row| {
-                    row.registration
-                        .as_ref()
-                        .map(|registration| registration.id)
-                })
-                .collect();
-            let positions = pages_members::positions(conn, &mine)?;
-            Ok::<_, AppError>((programme, left, waiting, waits, rows, positions))
+    let (programme, left, waiting, waits, rows, positions, written, questions) =
+        portal::run(portal, move |app| {
+            let now = app.now();
+            app.db.read(|conn| {
+                let written = programme::texts(conn)?;
+                let questions = faq::first(conn, QUESTIONS)?;
+                let programme = programme::get(conn, now)?;
+                let left = seats_left(conn, programme.seats)?;
+                let waiting = registrations::count(conn, RegistrationState::Requested)?;
+                let waits = pages_members::recent_waits(conn)?;
+                let rows = pages_members::linodes(conn, account)?;
+                let mine: Vec<RegistrationId> = rows
+                    .iter()
+                    .filter_map(|row| {
+                        row.registration
+                            .as_ref()
+                            .map(|registration| registration.id)
+                    })
+                    .collect();
+                let positions = pages_members::positions(conn, &mine)?;
+                Ok::<_, AppError>((
+                    programme, left, waiting, waits, rows, positions, written, questions,
+                ))
+            })
         })
-    })
-    .await?;
+        .await?;
     let status = if problems.is_empty() {
         StatusCode::OK
     } else {
@@ -286,6 +313,8 @@ async fn present(
         seats_left: left,
         waiting,
         waits: &waits,
+        written: &written,
+        questions: &questions,
         rows: &rows,
         positions: &positions,
         chosen: &chosen,
