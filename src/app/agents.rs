@@ -261,6 +261,11 @@ impl App {
             user: None,
         };
         self.db.write(|conn| {
+            let seen = jobs::under_lease(conn, lease)?.ok_or_else(stale)?;
+            if let Some(of) = seen.migration_id {
+                // The migration before its jobs: who cancels it takes them so, too, and neither waits for the other.
+                rows::locked(conn, of)?;
+            }
             let job = jobs::under_lease(conn, lease)?.ok_or_else(stale)?;
             let ending = Ending {
                 app: self,

@@ -103,17 +103,19 @@ pub(super) fn invalid(field: &'static str, message: impl Into<String>) -> AppErr
     }
 }
 
-/// What both hosts have agreed on must not change under them.
+/// What both hosts have agreed on must not change under them. Whoever starts a move now waits for what is changed here.
 pub(super) fn not_moving(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
-    let moving = migrations::of_linode(conn, linode)?.iter().any(|row| {
-        matches!(
-            row.state,
-            MigrationState::Preparing
-                | MigrationState::Copying
-                | MigrationState::Switching
-                | MigrationState::Returning
-        )
-    });
+    let moving = migrations::locked_of_linode(conn, linode)?
+        .iter()
+        .any(|row| {
+            matches!(
+                row.state,
+                MigrationState::Preparing
+                    | MigrationState::Copying
+                    | MigrationState::Switching
+                    | MigrationState::Returning
+            )
+        });
     if moving {
         return Err(AppError::conflict(
             "The Linode is being moved. Change its config profiles when that is done.",

@@ -2,7 +2,7 @@
 //! windows end. It has no input: whatever happened before, one round looks at everything, so that recovery after a crash
 //! and normal running are the same path.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::engine::{self, Given};
 use super::{App, AppError, PORTAL};
@@ -17,6 +17,8 @@ use crate::store::{fleet, hosts, migrations, move_times, people, programme, toke
 
 /// Rows of each kind that one round looks at; the next round goes on.
 pub(super) const BATCH: i64 = 200;
+/// Queued migrations that are looked at for the free slots: many may wait for one busy host, and must not hide the others.
+const WAITING: i64 = 5000;
 /// Failed sign-ins are kept this long.
 const FAILURES_KEPT_S: i64 = 30 * 86_400;
 /// And revoked tokens, so that the form that made one makes no other.
@@ -142,11 +144,12 @@ impl App {
                 per_link: programme.max_per_link,
                 per_host,
             };
-            let waiting = waiting(conn, now, BATCH)?;
+            let waiting = waiting(conn, now, WAITING)?;
             let running = migrations::at_work(conn)?;
             let chosen = placement::admit(&waiting, &running, &limits);
-            // All of them before the first audit entry: someone who cancels one of them now needs that, too.
-            for id in &chosen {
+            // All of them before the first audit entry, newest first, as everyone takes several: someone who cancels one of
+            // them now needs that entry, too.
+            for id in chosen.iter().collect::<BTreeSet<_>>().into_iter().rev() {
                 migrations::locked(conn, *id)?;
             }
             let mut admitted = 0;

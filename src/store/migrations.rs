@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::db::{Both, Db, StoreError, columns, wake_on_commit};
-use super::schema::{digests, migration_events, migrations, users};
+use super::schema::{digests, linodes, migration_events, migrations, users};
 use super::wake::Wake;
 use crate::domain::ids::{
     AccountId, DiskId, HostId, LinodeId, MigrationId, RegistrationId, UserId,
@@ -12,7 +12,7 @@ use crate::domain::migration::Step;
 use crate::domain::move_times;
 use crate::domain::placement::Link;
 use crate::domain::time::Time;
-use crate::domain::words::{MigrationKind, MigrationState, UserRole};
+use crate::domain::words::{LinodeStatus, MigrationKind, MigrationState, UserRole};
 
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = migrations)]
@@ -428,14 +428,23 @@ pub fn expired_offers(
         .load(conn)?)
 }
 
+/// Moves whose way-back window is over and whose Linode is well, where it moved to. The others wait for their members,
+/// however many they are, and hold up none of these.
 pub fn way_backs_over(
     conn: &mut Db,
     now: Time,
     limit: i64,
 ) -> Result<Vec<MigrationId>, StoreError> {
     Ok(migrations::table
+        .inner_join(linodes::table)
         .filter(migrations::state.eq(MigrationState::Finished))
         .filter(migrations::way_back_until.le(now))
+        .filter(linodes::host_id.eq(migrations::destination_host_id))
+        .filter(
+            linodes::status
+                .eq(LinodeStatus::Running)
+                .or(migrations::was_running.eq(false)),
+        )
         .order(migrations::way_back_until)
         .limit(limit)
         .select(migrations::id)

@@ -19,7 +19,7 @@ use xenbeta::domain::words::{MigrationState, ProgrammeState, RegistrationState, 
 use xenbeta::store::db::{Db, StoreError};
 use xenbeta::store::migrations::Migration;
 use xenbeta::store::schema::outbox;
-use xenbeta::store::{migrations, programme, registrations};
+use xenbeta::store::{jobs, migrations, programme, registrations};
 use xenbeta::wire::{Outcome, Report};
 
 use crate::both_databases;
@@ -577,6 +577,92 @@ both_databases! {
         assert_eq!(app.migration(failed.id).state, MigrationState::Failed);
         let mail = app.letter("failed");
         assert!(mail.contains("It is off there") && !mail.contains("is kept") && !mail.contains("nothing you need to do"), "{mail}");
+    }
+
+    fn a_cancel_at_the_moment_its_step_ends(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        let order = app.work_until("warm_copy");
+        let report = app.success(&order);
+        // A cancel that has the migration and goes on to its job, and meanwhile the agent ends that job.
+        let portal = app.second();
+        let (begun, has_begun) = mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                portal.db.write(|conn| {
+                    migrations::locked(conn, row.id)?;
+                    begun.send(()).unwrap();
+                    std::thread::sleep(Duration::from_millis(300));
+                    jobs::ask_cancel(conn, row.id)
+                }).expect("it does not wait for the agent, which waits for it");
+            });
+            has_begun.recv().unwrap();
+            app.answer(XEN1, &order, Outcome::Succeeded { report }).unwrap();
+        });
+    }
+
+    fn linodes_that_are_off_hold_up_no_others_way_back(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        app.work_all(&[UML1, XEN1]);
+        // Many finished earlier, and their members have shut them down since.
+        let mut sql = String::new();
+        let at = "'2026-01-01T00:00:00.000000Z'";
+        for n in 1..=210 {
+            let id = 5000 + n;
+            sql.push_str(&format!(
+                "INSERT INTO linodes (id, account_id, label, plan_id, host_id, epoch, fetched, status, status_at, mac, created_at) VALUES ({id}, 1, 'node-{n}', 1, 3, 2, TRUE, 'offline', {at}, 'fe:fd:00:00:{:02x}:{:02x}', {at});
+                 INSERT INTO migrations (id, kind, linode_id, account_id, source_host_id, destination_host_id, state, epoch, was_running, offered_at, expires_at, way_back_until) VALUES ({id}, 'beta', {id}, 1, 1, 3, 'finished', 1, {}, {at}, {at}, {at});",
+                n / 200 + 3, n % 200, if app.url.starts_with("postgres") { "TRUE" } else { "1" }
+            ));
+        }
+        app.run_sql(&sql);
+        app.pass_s(8 * 86_400);
+        assert_eq!(app.reconcile().unwrap().closed, 1);
+        assert_eq!(app.migration(row.id).state, MigrationState::Confirmed);
+    }
+
+    fn a_full_queue_for_one_host_hides_nobody(app: TestApp) {
+        let app = app.with_fleet();
+        let mut sql = "UPDATE hosts SET slots = 0 WHERE id = 4;".to_owned();
+        let at = "'2026-01-01T00:00:00.000000Z'";
+        for n in 1..=210 {
+            let id = 5000 + n;
+            sql.push_str(&format!(
+                "INSERT INTO linodes (id, account_id, label, plan_id, host_id, epoch, fetched, status, status_at, mac, created_at) VALUES ({id}, 1, 'node-{n}', 1, 2, 1, TRUE, 'running', {at}, 'fe:fd:00:00:{:02x}:{:02x}', {at});
+                 INSERT INTO migrations (id, kind, linode_id, account_id, source_host_id, destination_host_id, state, epoch, offered_at, expires_at, queued_at) VALUES ({id}, 'beta', {id}, 1, 2, 4, 'queued', 1, {at}, {at}, {at});",
+                n / 200 + 3, n % 200
+            ));
+        }
+        app.run_sql(&sql);
+        if app.url.starts_with("postgres") {
+            app.run_sql("SELECT setval(pg_get_serial_sequence('migrations', 'id'), 6000)");
+        }
+        assert_eq!(app.clicked(WEB).state, MigrationState::Preparing);
+    }
+
+    fn a_profile_and_a_click_of_one_moment_agree(app: TestApp) {
+        let app = app.with_fleet();
+        let registration = app.approved(WEB);
+        app.offer(&app.staff(), registration, Some(XEN1)).unwrap();
+        let member = app.member();
+        // Someone edits the profile to another family's kernel: the offer is locked, and then the kernel is written.
+        let portal = app.second();
+        let (begun, has_begun) = mpsc::channel();
+        let clicked = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                portal.db.write(|conn| {
+                    xenbeta::store::migrations::locked_of_linode(conn, WEB)?;
+                    begun.send(()).unwrap();
+                    std::thread::sleep(Duration::from_millis(300));
+                    conn.batch_execute("UPDATE config_profiles SET kernel_id = 'uml-2.4' WHERE linode_id = 101")?;
+                    Ok::<_, StoreError>(())
+                }).unwrap();
+            });
+            has_begun.recv().unwrap();
+            app.migrate(&member, WEB, Click { accept_kernels: false, ..now_click() })
+        });
+        assert!(matches!(clicked, Err(AppError::Invalid { field: "accept_kernels", .. })), "{clicked:?}");
     }
 
     fn cancels_and_admissions_of_one_moment(app: TestApp) {

@@ -49,7 +49,7 @@ fn rows(of: &Concerned) -> Vec<Counted> {
         row(
             of.approved,
             "/staff/registrations?state=approved",
-            "approved registrations of Linodes that have not moved are closed, with a mail to their members",
+            "approved registrations of Linodes that have not moved, or have come back, are closed, with a mail to their members",
         ),
         row(
             of.offers,

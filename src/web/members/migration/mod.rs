@@ -119,7 +119,9 @@ impl MigrationPage {
             is_queued: migration.state == State::Queued,
             can_cancel: migration::can_cancel(migration.state) && !migration.cancel_asked,
             cancel_asked: migration.cancel_asked && is_at_work(migration.state),
-            can_retry: migration.state == State::Failed && !is_return,
+            can_retry: migration.state == State::Failed
+                && !is_return
+                && detail.linode.host_id == migration.source_host_id,
             failure: (!migration.failure.is_empty()).then(|| migration.failure.clone()),
             after: after(migration, zone, now),
             receipt: receipt(detail),
