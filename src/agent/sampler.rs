@@ -111,6 +111,15 @@ impl Sampler {
         self.kept.drain(..batch.rounds.len().min(self.kept.len()));
     }
 
+    /// These were given another share: the next look asks for it, so that the portal is not told of the old one again.
+    pub fn changed(&mut self, linodes: impl IntoIterator<Item = LinodeId>) {
+        for linode in linodes {
+            if let Some(reading) = self.last.get_mut(&linode) {
+                reading.share = None;
+            }
+        }
+    }
+
     /// This portal takes no samples: an older one.
     pub fn unwanted(&mut self) {
         self.kept.clear();

@@ -282,17 +282,20 @@ pub fn any_round_before(conn: &mut Db, step: i64, before: i64) -> Result<bool, S
     Ok(oldest.is_some())
 }
 
-/// Forgets up to `most` of the oldest intervals that began before `before` and are rolled up, or before `anyway`. Says how
-/// many.
+/// Of the `most` oldest intervals that began before `before`, forgets those that are rolled up, or began before `anyway`.
+/// Says how many.
 pub fn forget_rounds(
     conn: &mut Db,
     step: i64,
     (before, anyway): (i64, i64),
     most: i64,
 ) -> Result<usize, StoreError> {
-    let sql = "DELETE FROM usage_rounds WHERE (host_id, step, slot) IN (SELECT host_id, step, slot FROM usage_rounds \
-               WHERE step = $1 AND slot < $2 AND (rolled OR slot < $3) ORDER BY slot LIMIT $4)";
-    let values = [step, before, anyway, most].map(Value::Int);
+    // The oldest first, and then whether they may go: what may not yet is not searched again and again for the rest.
+    let sql = "DELETE FROM usage_rounds WHERE (host_id, step, slot) IN (SELECT host_id, step, slot FROM \
+               (SELECT host_id, step, slot, rolled FROM usage_rounds WHERE step = $1 AND slot < $2 ORDER BY slot LIMIT $3) \
+               AS oldest WHERE rolled OR slot < $4)";
+    // SQLite numbers them as they appear.
+    let values = [step, before, most, anyway].map(Value::Int);
     Ok(many(conn, sql.to_owned(), values.into())?)
 }
 

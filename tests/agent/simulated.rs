@@ -216,3 +216,46 @@ fn guests_under_a_made_up_load_get_by_weight_and_a_changed_weight_acts_at_once()
     }
     assert!(close(&changed, [2.0, 1.0, 2.0]), "{changed:?}");
 }
+
+/// One look at two hundred guests, by what they really use and under a made-up load.
+#[test]
+fn two_hundred_guests_are_sampled_at_once() {
+    use xenbeta::agent::process::ProcessRef;
+    // Not a Machine: what that finds running at its end it kills, and here that is this process.
+    let home = tempfile::tempdir().unwrap();
+    let load = "[load]\ncpus = 4.0\nwants = 0.5\n";
+    for load in ["", load] {
+        let text = format!(
+            "host = \"s\"\nwitness = {:?}\n{load}",
+            home.path().join("witness")
+        );
+        let config: SimulatedConfig = toml::from_str(&text).unwrap();
+        let dir = home.path().join("s/state/driver");
+        let driver = Simulated::new(config, &dir).unwrap();
+        let all: Vec<LinodeId> = (1..=200).map(LinodeId).collect();
+        let held: Vec<fs::File> = all
+            .iter()
+            .map(|linode| {
+                let dir = dir.join(format!("linode-{linode}"));
+                fs::create_dir_all(&dir).unwrap();
+                let me = ProcessRef::of(std::process::id()).unwrap();
+                fs::write(dir.join("process"), me.id()).unwrap();
+                let lock = fs::File::create(dir.join("lock")).unwrap();
+                lock.lock().unwrap();
+                lock
+            })
+            .collect();
+        let begun = Instant::now();
+        let found = driver.samples(&all);
+        eprintln!("a look at 200 simulated guests: {:?}", begun.elapsed());
+        assert_eq!(found.len(), 200);
+        let states = driver.states(&all);
+        for (linode, counted) in &found {
+            let Ok(GuestState::Running { id, .. }) = &states[linode] else {
+                panic!("{linode} runs")
+            };
+            assert_eq!(id, &counted.run, "of the run that there is");
+        }
+        drop(held);
+    }
+}

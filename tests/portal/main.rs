@@ -25,6 +25,7 @@ mod ending;
 mod engine;
 mod fairness;
 mod fairness_edges;
+mod fairness_scale;
 mod faq;
 mod graduation;
 mod house;

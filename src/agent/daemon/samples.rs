@@ -40,6 +40,7 @@ impl Daemon {
             match self.client.samples(&batch) {
                 Ok(answer) => {
                     sampler.told(&batch);
+                    sampler.changed(answer.shares.iter().map(|(linode, _)| *linode));
                     self.set_shares(answer.shares);
                 }
                 Err(ClientError::Refused {
