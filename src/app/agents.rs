@@ -393,3 +393,10 @@ pub fn progress(job: &Job) -> Option<Progress> {
 
 /// Silence after which a host counts as silent on staff pages, in seconds: two polls and a half.
 pub const SILENT_S: i64 = 75;
+
+/// Should it speak (it takes part), and does it not? `store::silence` asks the database the same.
+#[must_use]
+pub fn is_silent(host: &hosts::Host, now: Time) -> bool {
+    let since = now.plus_s(-SILENT_S);
+    HostState::TAKING_PART.contains(&host.state) && host.last_seen_at.is_some_and(|at| at < since)
+}

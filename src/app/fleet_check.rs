@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use super::fleet_file::{Account, Fleet, Host, Linode, Problem};
 use super::fleet_known::Known;
 use crate::domain::ids::{AccountId, LinodeId};
+use crate::domain::placement;
 use crate::domain::words::{HostRole, Platform};
 
 /// Problems that are told one by one; the rest are only counted.
@@ -123,6 +124,12 @@ impl Check<'_> {
 
     fn host_entry(&mut self, at: &str, host: &Host) {
         self.once("host", "", host.name.as_str(), &format!("{at}.name"));
+        if placement::platform_of(host.role).is_some_and(|platform| platform != host.platform) {
+            self.problem(
+                &format!("{at}.platform"),
+                format!("a {} host must be a Xen host (\"xen\")", host.role),
+            );
+        }
         match (&host.plan, host.role) {
             (None, HostRole::Production) => {
                 self.problem(at, "a production host needs the `plan` it is for");

@@ -4,6 +4,7 @@ use super::secrets::{self, purpose};
 use super::{Actor, App, AppError, Who, audit};
 use crate::domain::ids::{HostId, PlanId};
 use crate::domain::names::HostName;
+use crate::domain::placement;
 use crate::domain::words::{HostRole, HostState, Platform};
 use crate::store::hosts::{self as rows, Host, NewHost};
 
@@ -44,6 +45,10 @@ impl App {
             ));
         }
         check_limits(new.slots, new.cap_mb_s)?;
+        if placement::platform_of(new.role).is_some_and(|platform| platform != new.platform) {
+            let why = format!("A {} host must be a Xen host", new.role);
+            return Err(invalid("platform", &why));
+        }
         match (new.role, new.plan) {
             (HostRole::Production, None) => {
                 return Err(invalid(

@@ -47,6 +47,7 @@ mod reminders;
 mod retry;
 pub mod secrets;
 pub mod sign_in;
+pub mod silence;
 pub mod staff;
 pub mod texts;
 pub mod tokens;

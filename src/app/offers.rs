@@ -160,7 +160,7 @@ fn choose<'a>(rooms: &'a [Room], need: &Need, host: Option<HostId>) -> Result<&'
                 .iter()
                 .find(|room| room.host == host)
                 .ok_or(AppError::NotFound)?;
-            placement::fits(room, need).map_err(|no| {
+            placement::takes(room, need).map_err(|no| {
                 AppError::conflict(format!("{} cannot take this Linode: {no}.", room.name))
             })?;
             Ok(room)

@@ -81,6 +81,7 @@ pub fn takes(place: &Place, guest: &Guest<'_>) -> Result<(), Obstacle> {
     }
     match room {
         Err(NoRoom::SameHost | NoRoom::Role | NoRoom::Plan) => return Err(Obstacle::NoHost),
+        Err(NoRoom::NotXen) => return Err(Obstacle::NotXen),
         Err(NoRoom::NotEnabled) => return Err(Obstacle::NotEnabled),
         Err(NoRoom::NotEnrolled) => return Err(Obstacle::NotEnrolled),
         Ok(()) | Err(NoRoom::Memory | NoRoom::Disk) => {}

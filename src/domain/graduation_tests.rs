@@ -167,3 +167,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_way_back_may_go_to_a_host_of_uml() {
+    let mut place = host(11, "prod", Some(1), 4096);
+    place.room.platform = Platform::Uml;
+    let web = linode(101, "web", 1, 1);
+    let need = web.guest().need;
+    assert_eq!(placement::fits(&place.room, &need), Ok(()));
+    assert_eq!(
+        placement::takes(&place.room, &need),
+        Err(placement::NoRoom::NotXen)
+    );
+    let plan = plan(vec![web], vec![place]);
+    assert_eq!(
+        plan.lines[0].outcome,
+        Outcome::Cannot(fitting::Obstacle::NotXen)
+    );
+}

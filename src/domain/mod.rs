@@ -18,6 +18,7 @@ pub mod notices;
 pub mod placement;
 pub mod programme;
 pub mod readiness;
+pub mod readiness_bugs;
 pub mod registration;
 pub mod search;
 pub mod shares;

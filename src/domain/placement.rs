@@ -65,6 +65,8 @@ pub enum NoRoom {
     SameHost,
     #[error("the host has another role")]
     Role,
+    #[error("the host is no Xen host")]
+    NotXen,
     #[error("the host is for Linodes of another plan")]
     Plan,
     #[error("the host takes no new Linodes")]
@@ -102,12 +104,33 @@ pub fn fits(room: &Room, need: &Need) -> Result<(), NoRoom> {
     Ok(())
 }
 
+/// The platform that a host of this role must be of; `None`: either. Linodes come from anywhere, and the beta and production
+/// are Xen's.
+#[must_use]
+pub fn platform_of(role: HostRole) -> Option<Platform> {
+    match role {
+        HostRole::Source => None,
+        HostRole::Beta | HostRole::Production => Some(Platform::Xen),
+    }
+}
+
+/// May an offer be made of it? As [`fits`], which the way back asks too, and it is a Xen host.
+pub fn takes(room: &Room, need: &Need) -> Result<(), NoRoom> {
+    let fits = fits(room, need);
+    let wrong = platform_of(need.role).is_some_and(|platform| platform != room.platform);
+    match fits {
+        Err(NoRoom::SameHost | NoRoom::Role | NoRoom::Plan) => fits,
+        _ if wrong => Err(NoRoom::NotXen),
+        _ => fits,
+    }
+}
+
 /// The host with the most free memory among those it fits on (ties: the lowest id), so that the beta's hosts fill evenly.
 #[must_use]
 pub fn propose<'a>(rooms: &'a [Room], need: &Need) -> Option<&'a Room> {
     rooms
         .iter()
-        .filter(|room| fits(room, need).is_ok())
+        .filter(|room| takes(room, need).is_ok())
         .max_by_key(|room| (room.memory_free_mb(), std::cmp::Reverse(room.host)))
 }
 

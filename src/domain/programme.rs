@@ -24,6 +24,33 @@ pub fn phase(state: ProgrammeState, opens_at: Option<Time>, now: Time) -> Phase 
     }
 }
 
+/// The programme's dates, as they were set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Dates {
+    pub opens_at: Option<Time>,
+    pub expected_end_at: Option<Time>,
+    pub ended_at: Option<Time>,
+}
+
+/// Those of its dates that say something now, each with its word. None is said of a day that has gone by, or has not come,
+/// that the programme's state contradicts.
+#[must_use]
+pub fn said_of(phase: Phase, dates: Dates, now: Time) -> Vec<(&'static str, Time)> {
+    let opening = match phase {
+        Phase::Announced(at) => Some(("Opens", at)),
+        Phase::Open => dates.opens_at.map(|at| ("Opened", at)),
+        Phase::Closed | Phase::Ended => None,
+    };
+    let end = match phase {
+        Phase::Ended => dates.ended_at.map(|at| ("Ended", at)),
+        Phase::Announced(_) | Phase::Open | Phase::Closed => dates
+            .expected_end_at
+            .filter(|at| *at > now)
+            .map(|at| ("Expected to end", at)),
+    };
+    opening.into_iter().chain(end).collect()
+}
+
 /// What someone wants to do in the programme.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deed {
@@ -82,6 +109,44 @@ pub fn allows(phase: Phase, deed: Deed) -> Result<(), Barred> {
 mod tests {
     use super::*;
     use chrono::DateTime;
+
+    #[test]
+    fn dates_are_told_as_they_are() {
+        let now = Time::new(DateTime::from_timestamp(1_800_000_000, 0).unwrap());
+        let (past, soon) = (now.plus_days(-1), now.plus_days(1));
+        let all = [None, Some(past), Some(now), Some(soon)];
+        let words = |state, opens_at, expected_end_at| {
+            let dates = Dates {
+                opens_at,
+                expected_end_at,
+                ended_at: (state == ProgrammeState::Ended).then_some(past),
+            };
+            let said = said_of(phase(state, opens_at, now), dates, now);
+            said.iter().map(|(word, _)| *word).collect::<Vec<_>>()
+        };
+        for opens_at in all {
+            for end in all {
+                let expected = (end == Some(soon)).then_some("Expected to end");
+                let opening = match opens_at {
+                    None => None,
+                    Some(at) if at > now => Some("Opens"),
+                    Some(_) => Some("Opened"),
+                };
+                let open: Vec<&str> = opening.into_iter().chain(expected).collect();
+                assert_eq!(words(ProgrammeState::Open, opens_at, end), open);
+                let closed: Vec<&str> = expected.into_iter().collect();
+                assert_eq!(words(ProgrammeState::Closed, opens_at, end), closed);
+                assert_eq!(words(ProgrammeState::Ended, opens_at, end), ["Ended"]);
+            }
+        }
+        // An end that was never dated is told by the state alone.
+        let undated = Dates {
+            opens_at: Some(soon),
+            expected_end_at: Some(soon),
+            ended_at: None,
+        };
+        assert_eq!(said_of(Phase::Ended, undated, now), []);
+    }
 
     #[test]
     fn each_state_lets_in_whom_it_says() {

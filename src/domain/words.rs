@@ -14,6 +14,10 @@ words! {
     /// `draining` takes no new Linodes; `disabled` takes no jobs at all; `quarantined` was taken over and may not come back.
     pub enum HostState { Enabled = "enabled", Draining = "draining", Disabled = "disabled", Quarantined = "quarantined" }
 }
+impl HostState {
+    /// States in which a host does its work, and should be heard of.
+    pub const TAKING_PART: [Self; 2] = [Self::Enabled, Self::Draining];
+}
 words! {
     pub enum KernelFamily { V24 = "2.4", V26 = "2.6" }
 }

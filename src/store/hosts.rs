@@ -78,8 +78,8 @@ pub fn all(conn: &mut Db) -> Result<Vec<Host>, StoreError> {
         .load(conn)?)
 }
 
-/// A page of the list, by name; `after`: the name of the last row seen. `silent_since`: only those heard of before it, and
-/// not since.
+/// A page of the list, by name; `after`: the name of the last row seen. `silent_since`: only those that should speak, and
+/// were not heard of since.
 pub fn page(
     conn: &mut Db,
     silent_since: Option<Time>,
@@ -92,7 +92,7 @@ pub fn page(
         .select(Host::as_select())
         .into_boxed();
     if let Some(since) = silent_since {
-        query = query.filter(hosts::last_seen_at.lt(since));
+        query = query.filter(super::silence::is_silent(since));
     }
     if let Some(after) = after {
         query = query.filter(hosts::name.gt(after.to_owned()));

@@ -12,8 +12,8 @@ use super::jobs::Job;
 use super::migrations::Migration;
 use super::registrations::Registration;
 use super::schema::{
-    accounts, config_profiles, disks, hosts, jobs, kernels, linodes, migrations, plans,
-    registrations, users,
+    accounts, config_profiles, disks, hosts, jobs, kernels, linodes, migration_events, migrations,
+    plans, registrations, users,
 };
 use super::schema_trail::audit_events;
 use crate::domain::ids::{HostId, JobId, LinodeId, MigrationId, PlanId, RegistrationId, UserId};
@@ -272,6 +272,10 @@ pub struct MigrationFilter {
     pub kind: Option<MigrationKind>,
     /// Started from the first moment on, before the second; ways back aside.
     pub started: Option<(Time, Time)>,
+    /// Only what was started at all.
+    pub begun: bool,
+    /// Only with (or without) a try that failed.
+    pub failed_try: Option<bool>,
 }
 
 /// Newest first; `before`: the key of the last row seen.
@@ -310,6 +314,17 @@ pub fn migrations(
             .filter(migrations::started_at.lt(to))
             .filter(migrations::kind.ne(MigrationKind::Return));
     }
+    if filter.begun {
+        query = query.filter(migrations::started_at.is_not_null());
+    }
+    if let Some(wanted) = filter.failed_try {
+        let failed = diesel::dsl::exists(failed_tries());
+        query = if wanted {
+            query.filter(failed)
+        } else {
+            query.filter(diesel::dsl::not(failed))
+        };
+    }
     if let Some(before) = before {
         query = query.filter(migrations::id.lt(before));
     }
@@ -332,6 +347,15 @@ pub fn migrations(
         .collect())
 }
 
+/// A migration's events of tries that failed.
+#[diesel::dsl::auto_type]
+fn failed_tries() -> _ {
+    let failed: MigrationState = MigrationState::Failed;
+    migration_events::table
+        .filter(migration_events::migration_id.eq(migrations::id))
+        .filter(migration_events::state.eq(failed))
+}
+
 /// A job in a list.
 pub struct JobRow {
     pub job: Job,
@@ -343,6 +367,7 @@ pub struct JobRow {
 pub struct JobFilter {
     pub state: Option<JobState>,
     pub host: Option<HostId>,
+    pub ended_since: Option<Time>,
 }
 
 /// Newest first; `before`: the key of the last row seen.
@@ -364,6 +389,9 @@ pub fn jobs(
     }
     if let Some(host) = filter.host {
         query = query.filter(jobs::host_id.eq(host));
+    }
+    if let Some(since) = filter.ended_since {
+        query = query.filter(jobs::finished_at.ge(since));
     }
     if let Some(before) = before {
         query = query.filter(jobs::id.lt(before));

@@ -1,37 +1,85 @@
 //! The rows behind the readiness figures.
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 
 use super::db::{Db, StoreError};
+use super::fairness::Summary;
 use super::migrations::down_s;
-use super::schema::{hosts, migrations};
-use super::schema_board::bugs;
-use crate::domain::bug::{BugState, Severity};
-use crate::domain::readiness::Move;
+use super::schema::{jobs, migration_events, migrations};
+use super::schema_board::{bug_events, bugs};
+use super::schema_fairness::host_fairness;
+use super::usage_pack::DAY_STEP;
+use crate::domain::bug::Changed;
+use crate::domain::ids::MigrationId;
+use crate::domain::readiness::{FailedTry, Move};
+use crate::domain::readiness_bugs::{BugChange, BugNow};
 use crate::domain::time::Time;
-use crate::domain::words::{MigrationKind, MigrationState};
+use crate::domain::words::{JobState, MigrationKind, MigrationState};
 
-/// Moves that one page may be made from.
+/// Rows of each kind that one page may be made from.
 const MOST: i64 = 200_000;
+const DAY: i64 = 86_400;
 
-type Row = (
-    MigrationKind,
-    MigrationState,
-    Option<Time>,
-    Option<Time>,
-    Option<Time>,
-    Option<Time>,
-    bool,
-);
+#[derive(Queryable)]
+struct Row {
+    id: MigrationId,
+    kind: MigrationKind,
+    state: MigrationState,
+    started: Option<Time>,
+    stopped: Option<Time>,
+    running: Option<Time>,
+    finished: Option<Time>,
+    ran: bool,
+}
 
-/// Moves started at or after `since`, ways back aside.
-pub fn moves(conn: &mut Db, since: Time) -> Result<Vec<Move>, StoreError> {
+impl Row {
+    /// `failed`: when its tries failed; the last is the last.
+    fn into_move(self, failed: &[Time]) -> Option<Move> {
+        let started = self.started?;
+        // Of the last try: what another one left is not its.
+        let stopped = self.stopped.filter(|at| *at >= started);
+        // A try that failed after the stop ended with the Linode started again at its source.
+        let over = self.finished.or_else(|| failed.last().copied());
+        let over = over.filter(|over| stopped.is_some_and(|at| *over >= at));
+        Some(Move {
+            kind: self.kind,
+            state: self.state,
+            started,
+            tries_failed: u32::try_from(failed.len()).unwrap_or(u32::MAX),
+            down_s: down_s(self.ran, stopped, self.running, over),
+        })
+    }
+}
+
+/// Moves whose last try was started at or after `since`, ways back aside, and all tries that failed since then.
+pub fn moves(conn: &mut Db, since: Time) -> Result<(Vec<Move>, Vec<FailedTry>), StoreError> {
+    let tries: Vec<(MigrationId, MigrationKind, Time)> = migration_events::table
+        .inner_join(migrations::table)
+        .filter(migration_events::state.eq(MigrationState::Failed))
+        .filter(migration_events::at.ge(since))
+        .filter(migrations::kind.ne(MigrationKind::Return))
+        .order(migration_events::at)
+        .limit(MOST)
+        .select((
+            migration_events::migration_id,
+            migrations::kind,
+            migration_events::at,
+        ))
+        .load(conn)?;
+    let mut failed: HashMap<MigrationId, Vec<Time>> = HashMap::new();
+    for (id, _, at) in &tries {
+        failed.entry(*id).or_default().push(*at);
+    }
     let rows: Vec<Row> = migrations::table
         .filter(migrations::started_at.ge(since))
         .filter(migrations::kind.ne(MigrationKind::Return))
         .order(migrations::started_at)
         .limit(MOST)
         .select((
+            migrations::id,
             migrations::kind,
             migrations::state,
             migrations::started_at,
@@ -41,33 +89,96 @@ pub fn moves(conn: &mut Db, since: Time) -> Result<Vec<Move>, StoreError> {
             migrations::was_running,
         ))
         .load(conn)?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|(kind, state, started, stopped, running, finished, ran)| {
-            Some(Move {
-                kind,
-                state,
-                started: started?,
-                down_s: down_s(ran, stopped, running, finished),
-            })
-        })
-        .collect())
+    let moves = rows.into_iter().filter_map(|row| {
+        let failed = failed.get(&row.id).map_or(&[][..], Vec::as_slice);
+        row.into_move(failed)
+    });
+    let tries = tries.iter().map(|(_, kind, at)| FailedTry {
+        kind: *kind,
+        at: *at,
+    });
+    Ok((moves.collect(), tries.collect()))
 }
 
-/// Hosts that were heard from once, and not since `since`.
-pub fn silent_hosts(conn: &mut Db, since: Time) -> Result<i64, StoreError> {
-    Ok(hosts::table
-        .filter(hosts::last_seen_at.lt(since))
+/// Jobs that failed since then, and were not given another try.
+pub fn failed_jobs(conn: &mut Db, since: Time) -> Result<i64, StoreError> {
+    Ok(jobs::table
+        .filter(jobs::state.eq(JobState::Failed))
+        .filter(jobs::finished_at.ge(since))
         .count()
         .get_result(conn)?)
 }
 
-/// Open bugs, counted by state and severity.
-pub fn open_bugs(conn: &mut Db) -> Result<Vec<(BugState, Severity, i64)>, StoreError> {
-    let open = [BugState::New, BugState::Confirmed, BugState::InProgress];
-    Ok(bugs::table
-        .filter(bugs::state.eq_any(open))
-        .group_by((bugs::state, bugs::severity))
-        .select((bugs::state, bugs::severity, diesel::dsl::count_star()))
-        .load(conn)?)
+/// All bugs as they are now, and what was changed of them since then, newest first.
+pub fn bugs_since(conn: &mut Db, since: Time) -> Result<(Vec<BugNow>, Vec<BugChange>), StoreError> {
+    let rows = bugs::table
+        .order(bugs::id)
+        .limit(MOST)
+        .select((bugs::id, bugs::opened_at, bugs::state, bugs::severity))
+        .load(conn)?
+        .into_iter()
+        .map(|(id, opened_at, state, severity)| BugNow {
+            id,
+            opened_at,
+            state,
+            severity,
+        });
+    let rows: Vec<BugNow> = rows.collect();
+    let changes = bug_events::table
+        .filter(bug_events::at.ge(since))
+        .filter(bug_events::what.eq_any([Changed::State, Changed::Severity]))
+        .order((bug_events::at.desc(), bug_events::id.desc()))
+        .limit(MOST)
+        .select((
+            bug_events::bug_id,
+            bug_events::what,
+            bug_events::before,
+            bug_events::at,
+        ))
+        .load(conn)?
+        .into_iter()
+        .map(|(bug, what, before, at)| BugChange {
+            bug,
+            what,
+            before,
+            at,
+        });
+    Ok((rows, changes.collect()))
+}
+
+/// How a host divided its CPU in one week.
+#[derive(Debug, Clone, QueryableByName)]
+pub struct HostWeek {
+    /// Which, counted from the first Monday of 1970.
+    #[diesel(sql_type = BigInt)]
+    pub week: i64,
+    #[diesel(embed)]
+    pub summary: Summary,
+}
+
+/// Every host with samples, week by week, from a moment on (seconds since 1970): days as far as they are made, and what came
+/// after the last of them.
+pub fn fairness_by_week(conn: &mut Db, from: i64) -> Result<Vec<HostWeek>, StoreError> {
+    // 345600 s into 1970 its first Monday began. Literal steps, so that the index is used for each part.
+    const SQL: &str = "SELECT (slot - 345600) / 604800 AS week, host_id, \
+        CAST(SUM(judged_ms) AS BIGINT) AS judged_ms, CAST(SUM(contended_ms) AS BIGINT) AS contended_ms, \
+        CAST(SUM(CASE WHEN guests > 0 THEN contended_ms ELSE 0 END) AS BIGINT) AS compared_ms, \
+        CAST(SUM(CASE WHEN guests > 0 THEN jain * contended_ms ELSE 0 END) AS BIGINT) AS jain_ms, \
+        CAST(SUM(CASE WHEN guests > 0 THEN least_ratio * contended_ms ELSE 0 END) AS BIGINT) AS least_ms \
+        FROM (SELECT * FROM host_fairness WHERE step = 86400 AND slot >= $1 \
+        UNION ALL SELECT * FROM host_fairness WHERE step = 600 AND slot >= $2) AS parts \
+        GROUP BY 1, host_id ORDER BY 1, host_id";
+    let last: Option<i64> = host_fairness::table
+        .filter(host_fairness::step.eq(DAY))
+        .select(diesel::dsl::max(host_fairness::slot))
+        .first(conn)?;
+    let after = last.map_or(from, |slot| (slot + DAY).max(from));
+    debug_assert_eq!(DAY_STEP, 600);
+    let query = diesel::sql_query(SQL)
+        .bind::<BigInt, _>(from)
+        .bind::<BigInt, _>(after);
+    Ok(match conn {
+        Db::Pg(conn) => query.load(conn)?,
+        Db::Sqlite(conn) => query.load(conn)?,
+    })
 }

@@ -397,6 +397,7 @@ diesel::table! {
         created_at -> Utc,
         sent_at -> Nullable<Utc>,
         calendar -> Nullable<Text>,
+        stale_at -> Nullable<Utc>,
     }
 }
 

@@ -8,8 +8,9 @@ use crate::app::AppError;
 use crate::app::programme::phase;
 use crate::app::registrations::seats_left;
 use crate::app::texts;
-use crate::domain::programme::Phase;
+use crate::domain::programme::{Dates, Phase, said_of};
 use crate::domain::text::Word;
+use crate::domain::time::Time;
 use crate::domain::words::TextSection;
 use crate::store::programme::{self, Programme, Text};
 use crate::web::error::Fault;
@@ -64,6 +65,7 @@ struct Facts {
     phase: Phase,
     seats_left: Option<i64>,
     written: Vec<Text>,
+    now: Time,
 }
 
 impl AnnouncementPage {
@@ -71,26 +73,27 @@ impl AnnouncementPage {
         let of = &facts.programme;
         let zone = page.zone();
         let (state, words) = state_words(facts.phase, zone);
-        let mut dates = Vec::new();
-        if let Some(at) = of.opens_at {
-            let label = if matches!(facts.phase, Phase::Announced(_)) {
-                "Opens"
-            } else {
-                "Opened"
-            };
-            dates.push((label, zone.both(at.utc())));
-        }
-        match (of.ended_at, of.expected_end_at) {
-            (Some(at), _) => dates.push(("Ended", zone.both(at.utc()))),
-            (None, Some(at)) => dates.push(("Expected to end", zone.both(at.utc()))),
-            (None, None) => {}
-        }
+        let said = said_of(
+            facts.phase,
+            Dates {
+                opens_at: of.opens_at,
+                expected_end_at: of.expected_end_at,
+                ended_at: of.ended_at,
+            },
+            facts.now,
+        );
+        let has_end = said.iter().any(|(word, _)| *word == "Expected to end");
+        let dates = said
+            .into_iter()
+            .map(|(word, at)| (word, zone.both(at.utc())));
         let mut lines = Vec::new();
         if facts.phase != Phase::Ended {
-            if of.expected_end_at.is_none() {
+            if !has_end {
                 lines.push(("End", "Open: when we are confident of it".to_owned()));
             }
-            if let (Some(seats), Some(left)) = (of.seats, facts.seats_left) {
+            if facts.phase != Phase::Closed
+                && let (Some(seats), Some(left)) = (of.seats, facts.seats_left)
+            {
                 lines.push((
                     "Places",
                     format!("{seats}, of which {} are free", left.max(0)),
@@ -107,7 +110,7 @@ impl AnnouncementPage {
             programme: name.to_owned(),
             state,
             state_words: words,
-            dates,
+            dates: dates.collect(),
             facts: lines,
             outside: links
                 .into_iter()
@@ -163,6 +166,7 @@ pub async fn show(
                 seats_left: seats_left(conn, programme.seats)?,
                 written: programme::texts(conn)?,
                 programme,
+                now,
             })
         })
     })

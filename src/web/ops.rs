@@ -11,7 +11,7 @@ use super::error::Fault;
 use super::extract::Client;
 use super::portal::{self, Portal};
 use crate::app::AppError;
-use crate::app::agents::SILENT_S;
+use crate::app::agents::is_silent;
 use crate::domain::words::RegistrationState;
 use crate::store::{hosts, jobs, migrations, registrations};
 
@@ -74,13 +74,7 @@ pub async fn metrics(
         })
     })
     .await?;
-    let silent = all
-        .iter()
-        .filter(|host| {
-            host.last_seen_at
-                .is_some_and(|at| now.seconds_since(at) > SILENT_S)
-        })
-        .count();
+    let silent = all.iter().filter(|host| is_silent(host, now)).count();
     let mut registry = Registry::with_prefix("xenbeta");
     let family = |rows: Vec<(String, i64)>| {
         let counts = Counts::default();
@@ -126,7 +120,7 @@ pub async fn metrics(
     );
     registry.register(
         "hosts_silent",
-        "Hosts that were heard of once and are silent now",
+        "Hosts, enabled or draining, that were heard of once and are silent now",
         gauge(i64::try_from(silent).unwrap_or(i64::MAX)),
     );
     let mut text = String::new();

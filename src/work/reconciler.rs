@@ -33,6 +33,9 @@ pub fn run(app: &App, stop: &Stop) {
                 tracing::error!(%error, "could not tidy up");
             }
         }
+        if let Err(error) = app.look_for_silent_hosts() {
+            tracing::error!(%error, "could not look for silent hosts");
+        }
         waiting.block_on(async {
             // Whichever comes first; both mean another round. Short, so that a stop is heard.
             let _poked_or_not = tokio::time::timeout(EVERY, poke.notified()).await;

@@ -2,8 +2,9 @@
 
 use xenbeta::app::AppError;
 use xenbeta::app::faq::EntryText;
+use xenbeta::domain::text::Word;
 use xenbeta::domain::time::Time;
-use xenbeta::domain::words::TextSection;
+use xenbeta::domain::words::{ProgrammeState, TextSection};
 use xenbeta::domain::writing::{Markdown, Title};
 use xenbeta::store::programme;
 
@@ -69,6 +70,35 @@ both_databases! {
         assert!(!page.body.contains("<script>alert"), "{}", page.body);
         assert_eq!(page.link("What is question 1?"), "/members/faq#what-is-question-1");
         assert!(member.get("/members/faq").body.contains("id=\"what-is-question-1\""));
+    }
+
+    fn no_date_contradicts_the_state(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let site = Site::serve(&app.app);
+        let now = app.now();
+        let mut set = app.in_db(programme::stored).unwrap();
+        for state in ProgrammeState::ALL {
+            for opens in [None, Some(now.plus_days(-2)), Some(now.plus_days(2))] {
+                for end in [None, Some(now.plus_days(-1)), Some(now.plus_days(9))] {
+                    set.state = *state;
+                    set.opens_at = opens;
+                    set.expected_end_at = end;
+                    set.seats = Some(40);
+                    set.ended_at = (*state == ProgrammeState::Ended).then_some(now);
+                    app.db.write(|conn| programme::set(conn, &set)).unwrap();
+                    let text = site.visitor().get("/").text();
+                    let what = format!("{state} {opens:?} {end:?}: {text}");
+                    let open = *state == ProgrammeState::Open;
+                    let begun = opens.is_some_and(|at| at <= now);
+                    assert_eq!(text.contains("Opened"), open && begun, "{what}");
+                    assert_eq!(text.contains("Registration is open."), open && (begun || opens.is_none()), "{what}");
+                    let ended = *state == ProgrammeState::Ended;
+                    assert_eq!(text.contains("Expected to end"), !ended && end.is_some_and(|at| at > now), "{what}");
+                    assert_eq!(text.contains("when we are confident"), !ended && end.is_none_or(|at| at <= now), "{what}");
+                    assert_eq!(text.contains("are free"), open, "{what}");
+                }
+            }
+        }
     }
 
     fn staff_write_a_section_after_a_look_at_it(app: TestApp) {

@@ -2,8 +2,9 @@
 
 use diesel::connection::SimpleConnection;
 use xenbeta::app::AppError;
-use xenbeta::domain::ids::{HostId, LinodeId};
-use xenbeta::domain::words::{MigrationKind, MigrationState};
+use xenbeta::app::hosts::AddHost;
+use xenbeta::domain::ids::{HostId, LinodeId, PlanId};
+use xenbeta::domain::words::{HostRole, MigrationKind, MigrationState, Platform};
 use xenbeta::store::db::StoreError;
 use xenbeta::store::{fleet, hosts};
 use xenbeta::wire::Task;
@@ -43,6 +44,40 @@ fn refused(outcome: Result<impl Sized, AppError>) -> String {
 }
 
 both_databases! {
+    fn a_production_host_is_a_xen_host(app: TestApp) {
+        let app = app.with_fleet();
+        let beta = app.clicked(WEB);
+        app.work_all(&[UML1, XEN1]);
+        app.confirm_migration(&app.member(), beta.id).unwrap();
+        app.work_all(&[UML1, XEN1]);
+        let app = app.with_production();
+        // One that was put in before this was looked at.
+        app.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute("UPDATE hosts SET platform = 'uml' WHERE id = 5")?));
+        let registration = beta.registration_id.unwrap();
+        let said = refused(app.offer(&app.staff(), registration, Some(PRODUCTION)));
+        assert!(said.contains("the host is no Xen host"), "{said}");
+        let said = refused(app.offer(&app.staff(), registration, None));
+        assert!(said.contains("No enabled production host"), "{said}");
+        let many = app.offer_graduations(&app.staff(), &[(WEB, PRODUCTION)]).unwrap();
+        assert!(many.done.is_empty() && many.refused[0].1.contains("it is no Xen host"), "{many:?}");
+        for role in [HostRole::Production, HostRole::Beta] {
+            let new = AddHost {
+                name: "uml9".to_owned(),
+                platform: Platform::Uml,
+                role,
+                plan: (role == HostRole::Production).then_some(PlanId(1)),
+                memory_mb: 1024,
+                disk_mb: 1024,
+                slots: 2,
+                cap_mb_s: None,
+            };
+            let Err(AppError::Invalid { field, message }) = app.add_host(app.staff().who(), &new) else {
+                panic!("a {role} host under UML");
+            };
+            assert_eq!((field, message), ("platform", format!("A {role} host must be a Xen host")));
+        }
+    }
+
     fn a_second_click_moves_it_from_the_beta_to_production(app: TestApp) {
         let app = app.with_fleet();
         let beta = app.clicked(WEB);

@@ -3,12 +3,14 @@
 use actix_web::HttpResponse;
 use askama::Template;
 
+use super::jobs::LATELY_DAYS;
 use super::{Counted, heard};
 use crate::app::AppError;
+use crate::app::agents::is_silent;
 use crate::domain::time::Time;
-use crate::domain::words::{HostRole, JobState, MigrationState, RegistrationState};
+use crate::domain::words::{HostRole, MigrationState, RegistrationState};
 use crate::store::pages_staff::{self, MigrationFilter, MigrationRow, RegistrationFilter};
-use crate::store::{graduation, hosts, jobs, migrations};
+use crate::store::{graduation, hosts, migrations, readiness};
 use crate::web::error::Fault;
 use crate::web::extract::Staff;
 use crate::web::members::Link;
@@ -56,7 +58,7 @@ struct Facts {
     unconfigured: i64,
     ready: i64,
     migrations: Vec<(MigrationState, i64)>,
-    jobs: Vec<(JobState, i64)>,
+    failed_jobs: i64,
     failed: Vec<MigrationRow>,
     hosts: Vec<hosts::Host>,
     rooms: Vec<crate::domain::placement::Room>,
@@ -82,7 +84,7 @@ pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
                 unconfigured: pages_staff::count_registrations(conn, &unconfigured)?,
                 ready: graduation::count_ready(conn)?,
                 migrations: migrations::counts(conn)?,
-                jobs: jobs::counts(conn)?,
+                failed_jobs: readiness::failed_jobs(conn, now.plus_days(-LATELY_DAYS))?,
                 failed: pages_staff::migrations(conn, &failed, None, 10)?,
                 hosts: hosts::all(conn)?,
                 rooms: hosts::rooms(conn)?,
@@ -103,8 +105,8 @@ impl DashboardPage {
         let silent: Vec<SilentRow> = facts
             .hosts
             .iter()
+            .filter(|host| is_silent(host, facts.now))
             .filter_map(|host| Some((host, host.last_seen_at?)))
-            .filter(|(_, at)| facts.now.seconds_since(*at) > crate::app::agents::SILENT_S)
             .map(|(host, at)| SilentRow {
                 link: host_link(host),
                 seen: zone.show(at.utc()),
@@ -149,13 +151,6 @@ fn counts(facts: &Facts, silent: usize) -> Vec<Counted> {
             .filter(|(of, _)| states.contains(of))
             .map(|(_, count)| *count)
             .sum()
-    };
-    let jobs = |state| {
-        facts
-            .jobs
-            .iter()
-            .find(|(of, _)| *of == state)
-            .map_or(0, |(_, count)| *count)
     };
     let row = |url: &str, label: &str, count: i64| Counted {
         url: url.to_owned(),
@@ -209,9 +204,9 @@ fn counts(facts: &Facts, silent: usize) -> Vec<Counted> {
             migrations(&[S::Failed]),
         ),
         bad(
-            "/staff/jobs?state=failed",
-            "jobs failed",
-            jobs(JobState::Failed),
+            &format!("/staff/jobs?state=failed&days={LATELY_DAYS}"),
+            &format!("jobs failed in the last {LATELY_DAYS} days"),
+            facts.failed_jobs,
         ),
         bad(
             "/staff/hosts?silent=yes",

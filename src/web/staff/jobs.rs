@@ -8,6 +8,7 @@ use super::{ROWS, StateTab, cut, query};
 use crate::app::agents;
 use crate::domain::ids::{HostId, JobId};
 use crate::domain::text::Word;
+use crate::domain::time::Time;
 use crate::domain::words::JobState;
 use crate::store::jobs;
 use crate::store::pages_staff::{self, JobFilter, JobRow};
@@ -24,6 +25,8 @@ use crate::web::ui::{Pager, Tag, When, Zone, units};
 pub struct JobsPage {
     pub page: Page,
     pub tabs: Vec<StateTab>,
+    /// In words, if the list shows less than its tab says.
+    pub narrowed: Option<String>,
     pub rows: Vec<Row>,
     pub pager: Pager,
 }
@@ -58,14 +61,20 @@ pub struct Asked {
     state: String,
     #[serde(default)]
     host: String,
+    /// Ended within so many days.
+    #[serde(default)]
+    days: String,
     #[serde(default)]
     before: String,
 }
 
+/// Jobs that failed longer ago are no longer counted where staff look first.
+pub const LATELY_DAYS: i64 = 7;
+
 const PATH: &str = "/staff/jobs";
 
 impl Asked {
-    fn filter(&self) -> Result<(JobFilter, Option<JobId>), Fault> {
+    fn filter(&self, now: Time) -> Result<(JobFilter, Option<JobId>), Fault> {
         let unknown =
             || Fault::BadRequest("The list cannot be filtered so. Start from its tabs.".to_owned());
         let state = if self.state.is_empty() {
@@ -84,9 +93,17 @@ impl Asked {
             JobFilter {
                 state,
                 host: number(&self.host)?.map(HostId),
+                ended_since: number(&self.days)?.map(|days| now.plus_days(-days.clamp(0, 36_500))),
             },
             number(&self.before)?.map(JobId),
         ))
+    }
+
+    fn narrowed(&self) -> Option<String> {
+        let host = (!self.host.is_empty()).then(|| format!("host {}", self.host));
+        let days = (!self.days.is_empty()).then(|| format!("ended in the last {} days", self.days));
+        let parts: Vec<String> = [host, days].into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
     }
 }
 
@@ -116,7 +133,7 @@ pub async fn list(
     staff: Staff,
     asked: Query<Asked>,
 ) -> Result<HttpResponse, Fault> {
-    let (filter, before) = asked.0.filter()?;
+    let (filter, before) = asked.0.filter(portal.now())?;
     let (rows, counts) = portal::read(&portal, move |conn| {
         let rows = pages_staff::jobs(
             conn,
@@ -134,6 +151,7 @@ pub async fn list(
             query(&[
                 ("state", asked.0.state.clone()),
                 ("host", asked.0.host.clone()),
+                ("days", asked.0.days.clone()),
                 ("before", before)
             ])
         )
@@ -149,6 +167,7 @@ pub async fn list(
     let zone = page.zone();
     page::html(&JobsPage {
         tabs: tabs(&asked.0.state, &counts),
+        narrowed: asked.0.narrowed(),
         rows: rows.iter().map(|row| view(row, zone)).collect(),
         pager,
         page,

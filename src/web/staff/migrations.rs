@@ -90,7 +90,24 @@ impl Asked {
     fn filter(&self) -> Result<(MigrationFilter, Option<MigrationId>), Fault> {
         let unknown =
             || Fault::BadRequest("The list cannot be filtered so. Start from its tabs.".to_owned());
+        let (mut begun, mut failed_try) = (false, None);
         let states = match self.state.as_str() {
+            // As readiness counts: see `domain::readiness::ended`.
+            word @ ("given-up" | "stopped") => {
+                begun = true;
+                failed_try = Some(word == "given-up");
+                let mut states = vec![State::Cancelled, State::Expired];
+                states.extend((word == "given-up").then_some(State::Failed));
+                states
+            }
+            "tried" => {
+                failed_try = Some(true);
+                Vec::new()
+            }
+            "under-way" => {
+                begun = true;
+                [&RUNNING[..], &[State::Offered, State::Queued]].concat()
+            }
             "" => Vec::new(),
             "running" => RUNNING.to_vec(),
             "moved" => vec![State::Finished, State::Confirmed],
@@ -120,6 +137,8 @@ impl Asked {
                     Some((readiness::begin(monday), readiness::begin(end)))
                 }
             },
+            begun,
+            failed_try,
         };
         Ok((filter, number(&self.before)?.map(MigrationId)))
     }
@@ -131,6 +150,10 @@ impl Asked {
         let state = match self.state.as_str() {
             "moved" => Some("moved to their new host".to_owned()),
             "back" => Some("went back".to_owned()),
+            "given-up" => Some("failed, or given up after a try had failed".to_owned()),
+            "stopped" => Some("started and cancelled, with no try that failed".to_owned()),
+            "tried" => Some("with a try that failed".to_owned()),
+            "under-way" => Some("started, and not over".to_owned()),
             _ => None,
         };
         let host = (!self.host.is_empty()).then(|| format!("host {}", self.host));

@@ -18,6 +18,7 @@ pub mod migrations;
 pub mod people;
 pub mod programme;
 pub mod readiness;
+mod readiness_weeks;
 pub mod registrations;
 pub mod texts;
 pub mod times;
@@ -88,10 +89,10 @@ pub fn query(pairs: &[(&str, String)]) -> String {
 ///
 /// # Errors
 /// When it cannot be written, which memory alone could cause.
-pub fn csv_file<const N: usize>(
+pub fn csv_file<R: IntoIterator<Item = String>>(
     name: &str,
-    names: &[&str; N],
-    rows: impl Iterator<Item = [String; N]>,
+    names: &[impl AsRef<[u8]>],
+    rows: impl Iterator<Item = R>,
 ) -> Result<actix_web::HttpResponse, crate::web::error::Fault> {
     use crate::web::error::Fault;
     let mut out = csv::Writer::from_writer(Vec::new());
