@@ -43,17 +43,41 @@ pub fn post(
     to: &str,
     facts: &Facts,
 ) -> Result<(), AppError> {
-    post_with(conn, now, kind, to, facts, None)
+    post_with(conn, now, kind, to, facts, Extra::default())
 }
 
-/// As [`post`], with a calendar file.
+/// As [`post`], for a mail that says nothing of use from a moment on.
+pub fn post_until(
+    conn: &mut Db,
+    now: Time,
+    kind: MailKind,
+    to: &str,
+    facts: &Facts,
+    until: Time,
+) -> Result<(), AppError> {
+    let extra = Extra {
+        stale_at: Some(until),
+        ..Extra::default()
+    };
+    post_with(conn, now, kind, to, facts, extra)
+}
+
+/// What a mail has besides its text.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Extra<'a> {
+    pub calendar: Option<&'a str>,
+    /// From when on it is of no use to send it.
+    pub stale_at: Option<Time>,
+}
+
+/// As [`post`], with what goes with it.
 pub fn post_with(
     conn: &mut Db,
     now: Time,
     kind: MailKind,
     to: &str,
     facts: &Facts,
-    calendar: Option<&str>,
+    extra: Extra<'_>,
 ) -> Result<(), AppError> {
     let can_be_muted = notices::group(kind).is_some();
     if can_be_muted && choices::is_muted(conn, to, kind)? {
@@ -72,7 +96,8 @@ pub fn post_with(
             state: "pending",
             next_at: now,
             created_at: now,
-            calendar,
+            calendar: extra.calendar,
+            stale_at: extra.stale_at,
         },
     )?;
     Ok(())
@@ -172,7 +197,11 @@ pub fn post_to_account(
         facts.is_over = about.is_over;
         facts.is_off = about.is_off;
         let calendar = calendar(app, now, &user, &facts, about);
-        post_with(conn, now, kind, &user.email, &facts, calendar.as_deref())?;
+        let extra = Extra {
+            calendar: calendar.as_deref(),
+            stale_at: stale_at(kind, about),
+        };
+        post_with(conn, now, kind, &user.email, &facts, extra)?;
     }
     Ok(())
 }
@@ -188,6 +217,15 @@ fn downtime(of: &Migration) -> String {
     of.down_s()
         .map(|seconds| format!("{words} {} seconds", seconds.max(1)))
         .unwrap_or_default()
+}
+
+/// From when on a mail asks for, or announces, what is over.
+fn stale_at(kind: MailKind, about: &About<'_>) -> Option<Time> {
+    match kind {
+        MailKind::OfferReady | MailKind::GraduationReady | MailKind::OfferReminder => about.until,
+        MailKind::Scheduled | MailKind::TimeReminder => about.when,
+        _ => None,
+    }
 }
 
 /// Tells that the time chosen for a migration, as it was in `before`, is given up. `reason`: what happens instead;

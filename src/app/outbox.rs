@@ -2,7 +2,7 @@
 
 use super::{Actor, App, AppError, audit};
 use crate::domain::ids::MailId;
-use crate::store::outbox;
+use crate::store::outbox::{self, InVain};
 
 impl App {
     /// Sends a failed mail again. One that waits or was sent stays as it is.
@@ -11,12 +11,20 @@ impl App {
         let now = self.now();
         self.db.write(|conn| {
             let mail = outbox::mail(conn, id)?.ok_or(AppError::NotFound)?;
-            if mail.state == "failed" && mail.text_body.is_empty() {
-                return Err(AppError::conflict(
-                    "Its link for a new password has ended. Send them a new one, from their page.",
-                ));
+            if mail.state == "failed"
+                && let Some(why) = outbox::in_vain(conn, &mail, now)?
+            {
+                return Err(AppError::conflict(match why {
+                    InVain::Secret => {
+                        "Its link for a new password has ended. Send them a new one, from their page."
+                    }
+                    InVain::Disabled => "Its recipient is disabled. Enable them first.",
+                    InVain::Stale => {
+                        "Its moment has passed: what it says is no longer so, and it is not sent again."
+                    }
+                }));
             }
-            if outbox::revive(conn, Some(id), "", now)? == 0 {
+            if !outbox::revive_one(conn, id, now)? {
                 return Ok(());
             }
             let object = format!("mail {id}");
@@ -32,12 +40,27 @@ impl App {
         })
     }
 
-    /// Sends all failed mails again whose recipients have this in their address (all, if it is empty); says how many.
-    pub fn retry_mails(&self, actor: &Actor, recipient: &str) -> Result<usize, AppError> {
+    /// Sends the failed mails again that are still of use to someone, whose recipients have this in their address (all, if it
+    /// is empty). `expected`: how many that were when it was asked for; says how many were sent, 0 if nothing is left.
+    pub fn retry_mails(
+        &self,
+        actor: &Actor,
+        recipient: &str,
+        expected: i64,
+    ) -> Result<usize, AppError> {
         actor.require_staff()?;
         let now = self.now();
         self.db.write(|conn| {
-            let count = outbox::revive(conn, None, recipient, now)?;
+            let (worth, _) = outbox::count_failed(conn, recipient, now)?;
+            if worth == 0 {
+                return Ok(0);
+            }
+            if worth != expected {
+                return Err(AppError::conflict(format!(
+                    "There are {worth} now, and not {expected}. Look at them again."
+                )));
+            }
+            let count = outbox::revive(conn, recipient, now)?;
             if count > 0 {
                 let after = format!("{count} pending, to {recipient:?}");
                 audit(

@@ -7,7 +7,7 @@ use crate::domain::ids::UserId;
 use crate::domain::words::{MailKind, UserRole};
 use crate::mail::ResetToken;
 use crate::store::db::lock_scheduler;
-use crate::store::{pages_people, people};
+use crate::store::{pages_people, people, tokens};
 
 /// As long as one they ask for themselves.
 const RESET_S: i64 = 10 * 60;
@@ -15,7 +15,7 @@ const RESET_S: i64 = 10 * 60;
 const RESETS_PER_HOUR: i64 = 5;
 
 impl App {
-    /// Takes a user's access away, with every session, or gives it back. Doing it twice changes nothing.
+    /// Takes a user's access away, with every session and API token, or gives it back (and nothing of what they had open). Doing it twice changes nothing.
     pub fn set_user_disabled(
         &self,
         actor: &Actor,
@@ -45,14 +45,13 @@ impl App {
             if !pages_people::set_disabled(conn, id, disabled)? {
                 return Ok(());
             }
-            let mut ended = 0;
-            if disabled {
-                ended = people::end_sessions(conn, id, None)?;
-                people::spoil_resets(conn, id, now)?;
-            }
+            // When they are enabled again, too: what was there before must not come back to life with them.
+            let sessions = people::end_sessions(conn, id, None)?;
+            let tokens = tokens::revoke_all(conn, id, now)?;
+            people::spoil_resets(conn, id, now)?;
             let words = |disabled: bool| if disabled { "disabled" } else { "enabled" };
             let after = if disabled {
-                format!("disabled, {ended} sessions ended")
+                format!("disabled, {sessions} sessions ended, {tokens} API tokens revoked")
             } else {
                 "enabled".to_owned()
             };
@@ -92,7 +91,14 @@ impl App {
             let mut facts = letters::facts_for(self, &user);
             facts.until = letters::moment(until, &user.timezone);
             facts.reset = ResetToken(token.clone());
-            letters::post(conn, now, MailKind::PasswordReset, &user.email, &facts)?;
+            letters::post_until(
+                conn,
+                now,
+                MailKind::PasswordReset,
+                &user.email,
+                &facts,
+                until,
+            )?;
             let object = format!("user {id}");
             audit(conn, now, actor.who(), "password.send", &object, ("", ""))?;
             Ok(())

@@ -21,7 +21,7 @@ pub(super) const BATCH: i64 = 200;
 const WAITING: i64 = 5000;
 /// Failed sign-ins are kept this long.
 const FAILURES_KEPT_S: i64 = 30 * 86_400;
-/// And revoked tokens, so that the form that made one makes no other.
+/// And tokens that were revoked or came to their end, so that the form that made one makes no other.
 const REVOKED_KEPT_S: i64 = 30 * 86_400;
 
 /// What one round did.
@@ -169,7 +169,7 @@ impl App {
         self.db.write(|conn| {
             people::drop_expired_sessions(conn, now)?;
             people::drop_sign_in_failures(conn, now.plus_s(-FAILURES_KEPT_S))?;
-            tokens::drop_revoked(conn, now.plus_s(-REVOKED_KEPT_S))?;
+            tokens::drop_dead(conn, now.plus_s(-REVOKED_KEPT_S))?;
             Ok(())
         })
     }

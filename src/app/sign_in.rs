@@ -95,6 +95,11 @@ impl App {
         };
         let token = secrets::new_token()?;
         self.db.write(|conn| {
+            // Their access may have been taken away while the password was looked at.
+            people::lock_writer(conn, user.id, None)?;
+            if people::user(conn, user.id)?.is_none_or(|user| user.disabled) {
+                return Ok(None);
+            }
             people::insert_session(
                 conn,
                 &NewSession {
@@ -107,9 +112,12 @@ impl App {
                     user_agent: &clip(from.user_agent, 200),
                 },
             )?;
-            audit(conn, now, who, "sign_in", "session", ("", "")).map_err(AppError::from)
-        })?;
-        Ok(Some(SignedIn { token, user }))
+            audit(conn, now, who, "sign_in", "session", ("", ""))?;
+            Ok(Some(SignedIn {
+                token: token.clone(),
+                user: user.clone(),
+            }))
+        })
     }
 
     /// Who a session token belongs to, if the session has not ended.
@@ -276,7 +284,14 @@ impl App {
                 let mut facts = letters::facts_for(self, &user);
                 facts.until = letters::moment(until, &user.timezone);
                 facts.reset = crate::mail::ResetToken(token.clone());
-                letters::post(conn, now, MailKind::PasswordReset, &user.email, &facts)?;
+                letters::post_until(
+                    conn,
+                    now,
+                    MailKind::PasswordReset,
+                    &user.email,
+                    &facts,
+                    until,
+                )?;
             }
             audit(conn, now, who, "password.forgot", "session", ("", "")).map_err(AppError::from)
         })

@@ -8,8 +8,8 @@ use crate::domain::words::{MailKind, TokenScope};
 use crate::store::people;
 use crate::store::tokens::{self, NewToken};
 
-/// Tokens one user can have.
-const MOST: usize = 25;
+/// Live tokens one user can have.
+const MOST: i64 = 25;
 /// Characters of a token that stay readable: enough to know it by, far from enough to guess the rest.
 const PREFIX: usize = 8;
 const DAY_S: i64 = 86_400;
@@ -49,10 +49,14 @@ impl App {
         let now = self.now();
         let token = secrets::new_token()?;
         self.db.write(|conn| {
+            // One at a time, and none for somebody whose access was taken away at this moment.
+            people::lock_writer(conn, actor.user, None)?;
+            let user = people::user(conn, actor.user)?.filter(|user| !user.disabled);
+            let user = user.ok_or(AppError::NotFound)?;
             if tokens::form_used(conn, actor.user, &wish.form)? {
                 return Ok(None);
             }
-            if tokens::of_user(conn, actor.user)?.len() >= MOST {
+            if tokens::count_live(conn, actor.user, now)? >= MOST {
                 let message =
                     format!("You have {MOST} tokens. Revoke one that is not used any more");
                 return Err(AppError::Invalid {
@@ -75,7 +79,6 @@ impl App {
                 // The other of two at once was faster.
                 return Ok(None);
             }
-            let user = people::user(conn, actor.user)?.ok_or(AppError::NotFound)?;
             let mut facts = letters::facts_for(self, &user);
             facts.when = letters::moment(now, &user.timezone);
             facts.reason = format!("{} ({})", wish.label, scope_name(wish.scope));

@@ -5,7 +5,7 @@ use chrono::DateTime;
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::placement::Room;
+use crate::domain::placement::{self, Room};
 use crate::domain::words::HostState;
 
 fn host(id: i64, name: &str, plan: Option<i64>, memory_mb: i64) -> Place {

@@ -24,6 +24,7 @@ pub mod migrations;
 pub mod move_times;
 pub mod notices;
 pub mod outbox;
+pub mod pages_hosts;
 pub mod pages_members;
 pub mod pages_people;
 pub mod pages_staff;

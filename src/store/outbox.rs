@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::db::{Db, StoreError, columns};
 use super::pages_staff::{like, lower};
-use super::schema::outbox;
+use super::schema::{outbox, users};
 use crate::domain::ids::MailId;
 use crate::domain::text::Word;
 use crate::domain::time::Time;
@@ -28,6 +28,8 @@ pub struct Mail {
     pub sent_at: Option<Time>,
     /// The text of a calendar file that goes with it.
     pub calendar: Option<String>,
+    /// From when on it says nothing of use.
+    pub stale_at: Option<Time>,
 }
 
 #[derive(Insertable)]
@@ -42,6 +44,7 @@ pub struct NewMail<'a> {
     pub next_at: Time,
     pub created_at: Time,
     pub calendar: Option<&'a str>,
+    pub stale_at: Option<Time>,
 }
 
 pub fn insert(conn: &mut Db, mail: &NewMail<'_>) -> Result<MailId, StoreError> {
@@ -193,41 +196,103 @@ pub fn mail(conn: &mut Db, id: MailId) -> Result<Option<Mail>, StoreError> {
         .optional()?)
 }
 
-/// Lets failed mails be sent again: one, or all to matching recipients; says how many. What held a link that gives access
-/// has lost its text when it failed, and stays.
-pub fn revive(
-    conn: &mut Db,
-    one: Option<MailId>,
-    recipient: &str,
-    now: Time,
-) -> Result<usize, StoreError> {
-    let mut query = outbox::table
+/// Why a mail is not worth sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InVain {
+    /// Its recipient's access was taken away.
+    Disabled,
+    /// Its moment has passed.
+    Stale,
+    /// It held a link that gives access, and lost its text when it failed.
+    Secret,
+}
+
+impl InVain {
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Disabled => "its recipient is disabled",
+            Self::Stale => "its moment has passed",
+            Self::Secret => "its link for a new password has ended",
+        }
+    }
+}
+
+/// Users without access, by address.
+#[diesel::dsl::auto_type]
+fn disabled() -> _ {
+    users::table
+        .filter(users::email.eq(outbox::recipient))
+        .filter(users::disabled.eq(true))
+}
+
+/// Is it in vain to send this mail now?
+pub fn in_vain(conn: &mut Db, mail: &Mail, now: Time) -> Result<Option<InVain>, StoreError> {
+    if mail.text_body.is_empty() {
+        return Ok(Some(InVain::Secret));
+    }
+    if mail.stale_at.is_some_and(|at| at <= now) {
+        return Ok(Some(InVain::Stale));
+    }
+    let user = super::people::user_by_email(conn, &mail.recipient)?;
+    Ok(user.filter(|user| user.disabled).map(|_| InVain::Disabled))
+}
+
+type Boxed<'a> = diesel::helper_types::IntoBoxed<'a, outbox::table, super::db::MultiBackend>;
+
+/// Failed mails to recipients with this in their address (all, if it is empty).
+fn failed<'a>(recipient: &str) -> Boxed<'a> {
+    let query = outbox::table
         .filter(outbox::state.eq("failed"))
-        .filter(outbox::text_body.ne(""))
-        .select(outbox::id)
         .into_boxed();
-    if let Some(id) = one {
-        query = query.filter(outbox::id.eq(id));
+    if recipient.is_empty() {
+        return query;
     }
-    if !recipient.is_empty() {
-        let pattern = like(recipient);
-        query = query.filter(lower(outbox::recipient).like(pattern).escape('\\'));
-    }
-    let ids: Vec<MailId> = query.load(conn)?;
+    let pattern = like(recipient);
+    query.filter(lower(outbox::recipient).like(pattern).escape('\\'))
+}
+
+/// Those of them that are worth sending.
+fn worth_it<'a>(recipient: &str, now: Time) -> Boxed<'a> {
+    failed(recipient)
+        .filter(outbox::text_body.ne(""))
+        .filter(outbox::stale_at.is_null().or(outbox::stale_at.gt(now)))
+        .filter(diesel::dsl::not(diesel::dsl::exists(disabled())))
+}
+
+/// How many failed mails would be sent again, and how many there are.
+pub fn count_failed(conn: &mut Db, recipient: &str, now: Time) -> Result<(i64, i64), StoreError> {
+    let worth = worth_it(recipient, now).count().get_result(conn)?;
+    let all = failed(recipient).count().get_result(conn)?;
+    Ok((worth, all))
+}
+
+/// Lets a failed mail be sent again; `false` if it has not failed.
+pub fn revive_one(conn: &mut Db, id: MailId, now: Time) -> Result<bool, StoreError> {
+    Ok(revive_these(conn, &[id], now)? == 1)
+}
+
+/// Lets failed mails that are worth it be sent again; says how many.
+pub fn revive(conn: &mut Db, recipient: &str, now: Time) -> Result<usize, StoreError> {
+    let ids: Vec<MailId> = worth_it(recipient, now).select(outbox::id).load(conn)?;
     let mut revived = 0;
     for some in ids.chunks(1000) {
-        revived += diesel::update(
-            outbox::table
-                .filter(outbox::id.eq_any(some.to_vec()))
-                .filter(outbox::state.eq("failed")),
-        )
-        .set((
-            outbox::state.eq("pending"),
-            outbox::attempts.eq(0),
-            outbox::next_at.eq(now),
-            outbox::last_error.eq(""),
-        ))
-        .execute(conn)?;
+        revived += revive_these(conn, some, now)?;
     }
     Ok(revived)
+}
+
+fn revive_these(conn: &mut Db, ids: &[MailId], now: Time) -> Result<usize, StoreError> {
+    Ok(diesel::update(
+        outbox::table
+            .filter(outbox::id.eq_any(ids.to_vec()))
+            .filter(outbox::state.eq("failed")),
+    )
+    .set((
+        outbox::state.eq("pending"),
+        outbox::attempts.eq(0),
+        outbox::next_at.eq(now),
+        outbox::last_error.eq(""),
+    ))
+    .execute(conn)?)
 }

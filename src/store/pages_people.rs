@@ -8,11 +8,11 @@ use super::pages_staff::{like, lower};
 use super::people::User;
 use super::registrations::Registration;
 use super::schema::{
-    accounts, api_tokens, linodes, migrations, password_resets, registrations, sessions, users,
+    accounts, linodes, migrations, password_resets, registrations, sessions, users,
 };
-use crate::domain::ids::UserId;
+use crate::domain::ids::{MigrationId, UserId};
 use crate::domain::time::Time;
-use crate::domain::words::{RegistrationState, UserRole};
+use crate::domain::words::{MigrationState, RegistrationState, UserRole};
 
 #[derive(Debug, Clone, Default)]
 pub struct UserFilter {
@@ -103,6 +103,7 @@ pub struct UserDetail {
     pub migrations: i64,
     pub sessions: i64,
     pub last_seen: Option<Time>,
+    /// API tokens that open something.
     pub tokens: i64,
     /// When the last reset link was made for them.
     pub last_reset: Option<Time>,
@@ -163,10 +164,7 @@ pub fn user(conn: &mut Db, id: UserId, now: Time) -> Result<Option<UserDetail>, 
         last_seen: live
             .select(diesel::dsl::max(sessions::seen_at))
             .first(conn)?,
-        tokens: api_tokens::table
-            .filter(api_tokens::user_id.eq(id))
-            .count()
-            .get_result(conn)?,
+        tokens: super::tokens::count_live(conn, id, now)?,
         last_reset: password_resets::table
             .filter(password_resets::user_id.eq(id))
             .select(diesel::dsl::max(password_resets::created_at))
@@ -191,4 +189,20 @@ pub fn count_able_staff(conn: &mut Db) -> Result<i64, StoreError> {
         .filter(users::disabled.eq(false))
         .count()
         .get_result(conn)?)
+}
+
+/// Moves that this user asked for and that have not begun, soonest first: at most `limit`.
+pub fn queued_by(
+    conn: &mut Db,
+    id: UserId,
+    limit: i64,
+) -> Result<Vec<(MigrationId, String, Option<Time>)>, StoreError> {
+    Ok(migrations::table
+        .inner_join(linodes::table)
+        .filter(migrations::state.eq(MigrationState::Queued))
+        .filter(migrations::queued_by.eq(id))
+        .order((migrations::not_before, migrations::id))
+        .limit(limit)
+        .select((migrations::id, linodes::label, migrations::not_before))
+        .load(conn)?)
 }

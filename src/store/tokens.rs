@@ -85,6 +85,34 @@ pub fn revoke(conn: &mut Db, user: UserId, id: TokenId, now: Time) -> Result<boo
         == 1)
 }
 
+/// Revokes every token of this user; says how many that were alive.
+pub fn revoke_all(conn: &mut Db, user: UserId, now: Time) -> Result<usize, StoreError> {
+    let alive = count_live(conn, user, now)?;
+    let ids: Vec<TokenId> = api_tokens::table
+        .filter(api_tokens::user_id.eq(user))
+        .filter(api_tokens::revoked_at.is_null())
+        .select(api_tokens::id)
+        .load(conn)?;
+    for id in ids {
+        revoke(conn, user, id, now)?;
+    }
+    Ok(usize::try_from(alive).unwrap_or(0))
+}
+
+/// Those that open something: neither revoked nor at their end.
+pub fn count_live(conn: &mut Db, user: UserId, now: Time) -> Result<i64, StoreError> {
+    Ok(api_tokens::table
+        .filter(api_tokens::user_id.eq(user))
+        .filter(api_tokens::revoked_at.is_null())
+        .filter(
+            api_tokens::expires_at
+                .is_null()
+                .or(api_tokens::expires_at.gt(now)),
+        )
+        .count()
+        .get_result(conn)?)
+}
+
 /// Is it this user's, revoked or not?
 pub fn is_theirs(conn: &mut Db, user: UserId, id: TokenId) -> Result<bool, StoreError> {
     let found: Option<TokenId> = api_tokens::table
@@ -96,10 +124,10 @@ pub fn is_theirs(conn: &mut Db, user: UserId, id: TokenId) -> Result<bool, Store
     Ok(found.is_some())
 }
 
-/// Forgets tokens that were revoked before `before`.
-pub fn drop_revoked(conn: &mut Db, before: Time) -> Result<usize, StoreError> {
-    Ok(
-        diesel::delete(api_tokens::table.filter(api_tokens::revoked_at.lt(before)))
-            .execute(conn)?,
-    )
+/// Forgets tokens that were revoked, or came to their end, before `before`.
+pub fn drop_dead(conn: &mut Db, before: Time) -> Result<usize, StoreError> {
+    let dead = api_tokens::revoked_at
+        .lt(before)
+        .or(api_tokens::expires_at.lt(before));
+    Ok(diesel::delete(api_tokens::table.filter(dead)).execute(conn)?)
 }

@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod announcement;
 pub mod assets;
+pub mod csv;
 pub mod error;
 pub mod extract;
 pub mod layer;

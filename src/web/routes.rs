@@ -298,6 +298,7 @@ pub fn configure(surface: &mut ServiceConfig) {
         .route("/staff/members/{id}/{deed}", get().to(staff::people::ask))
         .route("/staff/members/{id}/{deed}", post().to(staff::people::act))
         .route("/staff/mail", get().to(staff::mail::list))
+        .route("/staff/mail/retry", get().to(staff::mail::ask_retry))
         .route("/staff/mail/retry", post().to(staff::mail::retry_all))
         .route("/staff/mail/{id}", get().to(staff::mail::show))
         .route("/staff/mail/{id}/retry", post().to(staff::mail::retry))

@@ -39,6 +39,15 @@ pub fn round(app: &App, transport: &dyn Transport, domain: &str) -> Result<usize
     let tried = mails.len();
     for mail in mails {
         let id = mail.id;
+        let vain = app
+            .db
+            .read(|conn| outbox::in_vain(conn, &mail, app.now()))?;
+        if let Some(why) = vain {
+            let said = format!("Not sent: {}.", why.words());
+            app.db
+                .write(|conn| outbox::mark_failed(conn, id, &said, None))?;
+            continue;
+        }
         let attempts = mail.attempts;
         let outcome = transport.send(&message(mail, domain));
         let now = app.now();

@@ -93,8 +93,9 @@ both_databases! {
                     assert_eq!(text.contains("Opened"), open && begun, "{what}");
                     assert_eq!(text.contains("Registration is open."), open && (begun || opens.is_none()), "{what}");
                     let ended = *state == ProgrammeState::Ended;
+                    assert!(!text.contains("no fixed date"), "{what}");
                     assert_eq!(text.contains("Expected to end"), !ended && end.is_some_and(|at| at > now), "{what}");
-                    assert_eq!(text.contains("when we are confident"), !ended && end.is_none_or(|at| at <= now), "{what}");
+                    assert_eq!(text.contains("End Open: when we are confident"), !ended && end.is_none_or(|at| at <= now), "{what}");
                     assert_eq!(text.contains("are free"), open, "{what}");
                 }
             }

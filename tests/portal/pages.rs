@@ -638,6 +638,7 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
     ("GET", "/staff/members/{id}/{deed}", [303, 404, 404, 404]),
     ("POST", "/staff/members/{id}/{deed}", [303, 404, 404, 404]),
     ("GET", "/staff/mail", [303, 404, 404, 200]),
+    ("GET", "/staff/mail/retry", [303, 404, 404, 303]),
     ("POST", "/staff/mail/retry", [303, 404, 404, 303]),
     ("GET", "/staff/mail/{id}", [303, 404, 404, 200]),
     ("POST", "/staff/mail/{id}/retry", [303, 404, 404, 303]),

@@ -2,7 +2,9 @@
 
 use diesel::connection::SimpleConnection;
 use xenbeta::app::AppError;
+use xenbeta::app::migrations::Click;
 use xenbeta::domain::ids::{MailId, UserId};
+use xenbeta::mail::MemoryTransport;
 use xenbeta::store::db::{Db, StoreError};
 use xenbeta::store::outbox;
 
@@ -10,6 +12,7 @@ use crate::both_databases;
 use crate::browser::{Browser, Reply, Site};
 use crate::support::TestApp;
 use crate::support::fleet::{MEMBER_EMAIL, PASSWORD, STAFF_EMAIL, WEB};
+use crate::support::hand::now_click;
 
 const MIA: UserId = UserId(1);
 const SAM: UserId = UserId(3);
@@ -79,7 +82,7 @@ both_databases! {
         let page = staff.get(&list.link(MEMBER_EMAIL));
         page.shows(&["Mia Ltd", "Linodes: 3", "web", "uml1", "Waiting for review", "What mia@example.com did"]);
         let question = staff.get(&page.link("Disable…"));
-        question.shows(&["Every session ends at once", "Their Linodes run on"]);
+        question.shows(&["Every session ends at once", "API tokens are revoked", "Their Linodes run on"]);
         let button = "Disable mia@example.com";
         let reply = staff.submit(&question, button, &[]);
         staff.follow(&reply).shows(&["mia@example.com is disabled.", "Disabled", "Enable…"]);
@@ -145,15 +148,105 @@ both_databases! {
         let reply = staff.submit(&one, "Send it again", &[]);
         staff.follow(&reply).shows(&["It is sent again.", "Waiting"]);
         assert_eq!(staff.submit(&one, "Send it again", &[]).status, 303, "twice is once");
-        let all = staff.submit(&list, "Send all failed mail again", &[]);
+        let ask = list.link("Send all failed mail again…");
+        let question = staff.get(&ask);
+        question.shows(&["Send 1 mail again?", "Of 1 mail that failed, 1 would be sent"]);
+        let all = staff.submit(&question, "Send 1 mail again", &[]);
         staff.follow(&all).shows(&["1 mail is sent again."]);
-        let all = staff.submit(&list, "Send all failed mail again", &[]);
+        let all = staff.submit(&question, "Send 1 mail again", &[]);
         staff.follow(&all).shows(&["Nothing is left"]);
+        let nothing = staff.get(&ask);
+        staff.follow(&nothing).shows(&["Nothing is left"]);
         assert_eq!(app.in_db(outbox::counts), [("pending".to_owned(), 2)]);
-        assert!(matches!(app.retry_mails(&app.member(), ""), Err(AppError::Forbidden)));
+        assert!(matches!(app.retry_mails(&app.member(), "", 1), Err(AppError::Forbidden)));
+        // More have failed since it was asked.
+        app.fail_mails();
+        let late = staff.submit(&question, "Send 1 mail again", &[]);
+        assert_eq!(late.status, 409);
+        late.says(&["There are 2 now, and not 1."]);
         staff.get("/staff/mail?q=nobody").shows(&["There is none."]);
         assert_eq!(staff.get("/staff/mail?state=lost").status, 400);
         assert_eq!(staff.get("/staff/mail/999").status, 404);
+    }
+
+    fn mail_that_is_of_no_use_is_not_sent_again(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let mail = |id: i64, recipient: &str, stale: &str, text: &str| {
+            app.sql(&format!("INSERT INTO outbox (id, kind, recipient, subject, text_body, html_body, state, next_at, created_at, stale_at) VALUES ({id}, 'offer_reminder', '{recipient}', 'Mail {id}', '{text}', '', 'failed', '2026-01-01T00:00:00.000000Z', '2026-01-01T00:00:00.000000Z', {stale})"));
+        };
+        mail(901, MEMBER_EMAIL, "NULL", "Hello");
+        mail(902, MEMBER_EMAIL, "'2026-01-02T00:00:00.000000Z'", "Hello");
+        mail(903, MEMBER_EMAIL, "'2126-01-02T00:00:00.000000Z'", "Hello");
+        mail(904, MEMBER_EMAIL, "NULL", "");
+        mail(905, "otto@example.com", "NULL", "Hello");
+        app.set_user_disabled(&app.staff(), UserId(2), true).unwrap();
+        let site = Site::serve(&app.app);
+        let mut staff = site.signed_in(STAFF_EMAIL);
+        let question = staff.get("/staff/mail/retry");
+        question.shows(&["Of 5 mails that failed, 2 would be sent", "3 mails stay as they are"]);
+        staff.get("/staff/mail/retry?q=MIA").shows(&["Of 4 mails that failed to “MIA”, 2 would be sent"]);
+        let reply = staff.submit(&question, "Send 2 mails again", &[]);
+        staff.follow(&reply).shows(&["2 mails are sent again.", "Mail 901", "Mail 903"]).hides(&["Mail 902", "Mail 905"]);
+        for (id, why) in [(902, "Its moment has passed"), (904, "Its link for a new password"), (905, "Its recipient is disabled")] {
+            let Err(AppError::Conflict(said)) = app.retry_mail(&app.staff(), MailId(id)) else { panic!("mail {id}") };
+            assert!(said.contains(why), "{said}");
+        }
+        // The mailer looks at it too: of the two that wait, one is stale by now.
+        app.sql("UPDATE outbox SET stale_at = '2026-01-03T00:00:00.000000Z' WHERE id = 903");
+        let sent = MemoryTransport::default();
+        xenbeta::work::mailer::round(&app.app, &sent, "example.net").unwrap();
+        staff.get("/staff/mail/901").shows(&["Sent"]);
+        staff.get("/staff/mail/903").shows(&["Failed", "Not sent: its moment has passed."]);
+    }
+
+    fn nothing_from_before_comes_back_with_a_user(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let at = "'2026-01-01T00:00:00.000000Z'";
+        for (id, revoked, expires) in [(1, "NULL", "NULL"), (2, "NULL", "'2026-01-02T00:00:00.000000Z'"), (3, at, "NULL")] {
+            app.sql(&format!("INSERT INTO api_tokens (id, hash, user_id, label, scope, created_at, expires_at, revoked_at) VALUES ({id}, 'h{id}', 1, 't', 'read_only', {at}, {expires}, {revoked})"));
+        }
+        let registration = app.approved(WEB);
+        app.offer(&app.staff(), registration, None).unwrap();
+        let later = Click { at: Some(app.now().plus_days(2)), ..now_click() };
+        let row = app.migrate(&app.member(), WEB, later).unwrap();
+        let site = Site::serve(&app.app);
+        let (mut staff, mut member) = (site.signed_in(STAFF_EMAIL), site.signed_in(MEMBER_EMAIL));
+        let cookies = member.cookies.clone();
+        staff.get("/staff/members/1").shows(&["API tokens 1 "]);
+        let question = staff.get("/staff/members/1/disable");
+        question.shows(&["Moves they set a time for begin at that time", "web moves on", "unless you cancel it", &format!("(migration {})", row.id)]);
+        staff.submit(&question, "Disable mia@example.com", &[]);
+        staff.get("/staff/audit?object=user%201").shows(&["1 sessions ended, 1 API tokens revoked"]);
+        assert_eq!(app.in_db(|conn| xenbeta::store::tokens::of_user(conn, MIA)).len(), 0);
+        // A sign-in that was on its way when access was taken away, or was there before that ended sessions.
+        for old in cookies.values() {
+            let hash = xenbeta::app::secrets::hash(xenbeta::app::secrets::purpose::SESSION, old);
+            let until = "'2126-01-01T00:00:00.000000Z'";
+            app.sql(&format!("INSERT INTO sessions (hash, user_id, created_at, seen_at, expires_at, address, user_agent) VALUES ('{hash}', 1, {until}, {until}, {until}, '', '')"));
+        }
+        assert_eq!(member.get("/members/").status, 303);
+        app.set_user_disabled(&app.staff(), MIA, false).unwrap();
+        member.cookies = cookies;
+        assert_eq!(member.get("/members/").status, 303, "an old session does not live again");
+        site.signed_in(MEMBER_EMAIL).get("/members/").shows(&["web"]);
+    }
+
+    fn exports_are_whole(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let mut sql = String::new();
+        for n in 1..=2_345 {
+            sql.push_str(&format!("INSERT INTO audit_events (at, actor, address, action, object, before, after, hash) VALUES ('2026-01-01T00:00:00.000000Z', 'a', '', 'many', 'x', '', 'n{n}', 'm{n}');"));
+            sql.push_str(&format!("INSERT INTO bugs (title, happened, expected, reproduce, state, severity, component, opened_by, account_id, once, opened_at, changed_at) VALUES ('bug {n}', 'x', '', '', 'new', 'none', 'disk', 1, 1, 'o{n}', '2026-01-01T00:00:00.000000Z', '2026-01-01T00:00:00.000000Z');"));
+        }
+        app.sql(&sql);
+        let site = Site::serve(&app.app);
+        let mut staff = site.signed_in(STAFF_EMAIL);
+        for (path, column) in [("/staff/audit.csv?action=many", 6), ("/staff/bugs.csv?state=new", 1)] {
+            let body = staff.get(path).body;
+            let mut file = csv::Reader::from_reader(body.as_bytes());
+            let seen: std::collections::BTreeSet<String> = file.records().map(|row| row.unwrap()[column + usize::from(column == 6)].to_owned()).collect();
+            assert_eq!(seen.len(), 2_345, "{path}");
+        }
     }
 
     fn the_trail_is_filtered_paged_and_checked(app: TestApp) {

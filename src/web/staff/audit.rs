@@ -8,13 +8,13 @@ use chrono::{Days, NaiveDate};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use super::registrations::unformula;
-use super::{ROWS, csv_file, cut, query};
+use super::{ROWS, cut, query};
 use crate::app::App;
 use crate::app::trail::Trail;
 use crate::domain::ids::AuditId;
 use crate::domain::readiness;
 use crate::store::audit::{self, AuditEvent, TrailFilter};
+use crate::web::csv::{self, unformula};
 use crate::web::error::Fault;
 use crate::web::extract::{Query, Staff};
 use crate::web::members::Link;
@@ -23,8 +23,6 @@ use crate::web::portal::{self, Portal};
 use crate::web::ui::{Field, Input, Pager, Tag, Tone, When, Zone};
 
 const PATH: &str = "/staff/audit";
-/// Rows of one export.
-const CSV_ROWS: i64 = 100_000;
 /// Characters of a change that the list shows; the export has all.
 const SHOWN: usize = 300;
 
@@ -201,36 +199,37 @@ fn link(object: &str) -> Option<Link> {
     Some(Link::new(format!("/staff/{list}/{id}"), object))
 }
 
-/// `GET /staff/audit.csv`: what the filters find, newest first, at most 100,000.
+/// `GET /staff/audit.csv`: all that the filters find, newest first.
 pub async fn csv(
     portal: Portal,
     _staff: Staff,
     asked: Query<Asked>,
 ) -> Result<HttpResponse, Fault> {
     let (filter, _) = asked.0.filter()?;
-    let rows = portal::read(&portal, move |conn| {
-        audit::list(conn, &filter, None, CSV_ROWS)
-    })
-    .await?;
     let names = [
         "id", "at_utc", "actor", "address", "action", "object", "before", "after", "hash",
     ];
-    let rows = rows.into_iter().map(|row| {
-        [
-            row.id.to_string(),
-            row.at
-                .utc()
-                .to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
-            unformula(&row.actor),
-            unformula(&row.address),
-            unformula(&row.action),
-            unformula(&row.object),
-            unformula(&row.before),
-            unformula(&row.after),
-            row.hash,
-        ]
-    });
-    csv_file("audit.csv", &names, rows)
+    csv::list(portal, "audit.csv", &names, move |conn, before| {
+        let rows = audit::list(conn, &filter, before, csv::PAGE)?;
+        Ok(csv::Part::of(&rows, |row| row.id, record))
+    })
+    .await
+}
+
+fn record(row: &AuditEvent) -> csv::Record {
+    vec![
+        row.id.to_string(),
+        row.at
+            .utc()
+            .to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
+        unformula(&row.actor),
+        unformula(&row.address),
+        unformula(&row.action),
+        unformula(&row.object),
+        unformula(&row.before),
+        unformula(&row.after),
+        row.hash.clone(),
+    ]
 }
 
 /// One walk at a time: it reads the whole trail.

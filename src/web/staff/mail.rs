@@ -12,7 +12,7 @@ use crate::store::outbox::{self, Mail, MailFilter, MailRow, STATES};
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Nothing, Path, Query, Staff};
 use crate::web::members::Link;
-use crate::web::page::{self, Area, Flash, Page};
+use crate::web::page::{self, Area, ConfirmPage, Flash, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Field, Pager, Tag, Tone, When, Zone};
 
@@ -25,6 +25,7 @@ pub struct MailsPage {
     pub tabs: Vec<StateTab>,
     pub state: String,
     pub q: String,
+    pub retry_url: String,
     pub text: Field,
     pub can_retry: bool,
     pub rows: Vec<Row>,
@@ -136,6 +137,7 @@ pub async fn list(
                 .map(|last| asked.url(&last.id.to_string())),
         },
         rows: rows.iter().map(|row| view(row, zone)).collect(),
+        retry_url: format!("{PATH}/retry{}", query(&[("q", clipped(&asked.q))])),
         state: asked.state,
         q: clipped(&asked.q),
         page,
@@ -237,29 +239,112 @@ pub async fn retry(
     ))
 }
 
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct AskedRetry {
+    #[serde(default)]
+    q: String,
+}
+
+fn failed_url(q: &str) -> String {
+    let pairs = [("state", "failed".to_owned()), ("q", q.to_owned())];
+    format!("{PATH}{}", query(&pairs))
+}
+
+fn mails(count: i64) -> String {
+    if count == 1 {
+        "1 mail".to_owned()
+    } else {
+        format!("{count} mails")
+    }
+}
+
+/// `GET /staff/mail/retry`: how many would be sent again.
+pub async fn ask_retry(
+    portal: Portal,
+    staff: Staff,
+    asked: Query<AskedRetry>,
+) -> Result<HttpResponse, Fault> {
+    let q = clipped(&asked.0.q);
+    let (recipient, now) = (q.clone(), portal.now());
+    let (worth, all) = portal::read(&portal, move |conn| {
+        outbox::count_failed(conn, &recipient, now)
+    })
+    .await?;
+    if worth == 0 {
+        return Ok(page::see_other_saying(
+            &failed_url(&q),
+            Flash::good("Nothing is left that could be sent again."),
+        ));
+    }
+    let whose = if q.is_empty() {
+        String::new()
+    } else {
+        format!(" to “{q}”")
+    };
+    let mut consequences = vec![format!(
+        "Each is sent to its recipient as it was written. Of {} that failed{whose}, {worth} would be sent.",
+        mails(all)
+    )];
+    if all > worth {
+        consequences.push(format!(
+            "{} stay as they are: their recipient is disabled, their moment has passed, or their link for a new password has ended.",
+            mails(all - worth)
+        ));
+    }
+    let button = format!("Send {} again", mails(worth));
+    page::html(&ConfirmPage {
+        page: staff
+            .page(Area::Mail, format!("{button}?"))
+            .crumb("Mail", PATH),
+        consequences,
+        rows: Vec::new(),
+        action: format!("{PATH}/retry"),
+        hidden: vec![("q", q.clone()), ("count", worth.to_string())],
+        fields: Vec::new(),
+        button,
+        danger: false,
+        back_url: failed_url(&q),
+        back_label: "Back to the failed mails".to_owned(),
+    })
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RetryForm {
     #[serde(default)]
     q: String,
+    /// As the question said.
+    #[serde(default)]
+    count: i64,
 }
 impl FormData for RetryForm {}
 
-/// `POST /staff/mail/retry`: all failed ones that the filter finds.
+/// `POST /staff/mail/retry`: the failed ones that the question counted.
 pub async fn retry_all(
     portal: Portal,
     staff: Staff,
     form: Form<RetryForm>,
 ) -> Result<HttpResponse, Fault> {
     let (actor, recipient) = (staff.actor.clone(), clipped(&form.0.q));
-    let count = portal::run(&portal, move |app| app.retry_mails(&actor, &recipient)).await?;
+    let expected = form.0.count;
+    let done = portal::run(&portal, move |app| {
+        app.retry_mails(&actor, &recipient, expected)
+    })
+    .await;
+    let q = clipped(&form.0.q);
+    let count = done.map_err(|fault| match fault {
+        Fault::Conflict { message, .. } => {
+            Fault::conflict_at(message, failed_url(&q), "Back to the failed mails")
+        }
+        other => other,
+    })?;
     let said = match count {
         // The second press of two, or links that have ended.
         0 => "Nothing is left that could be sent again.".to_owned(),
         1 => "1 mail is sent again.".to_owned(),
         count => format!("{count} mails are sent again."),
     };
-    let pairs = [("state", "pending".to_owned()), ("q", clipped(&form.0.q))];
+    let pairs = [("state", "pending".to_owned()), ("q", q)];
     let url = format!("{PATH}{}", query(&pairs));
     Ok(page::see_other_saying(&url, Flash::good(said)))
 }

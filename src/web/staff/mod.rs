@@ -85,31 +85,6 @@ pub fn query(pairs: &[(&str, String)]) -> String {
     }
 }
 
-/// A file for a spreadsheet. What begins like a formula must have gone through [`registrations::unformula`].
-///
-/// # Errors
-/// When it cannot be written, which memory alone could cause.
-pub fn csv_file<R: IntoIterator<Item = String>>(
-    name: &str,
-    names: &[impl AsRef<[u8]>],
-    rows: impl Iterator<Item = R>,
-) -> Result<actix_web::HttpResponse, crate::web::error::Fault> {
-    use crate::web::error::Fault;
-    let mut out = csv::Writer::from_writer(Vec::new());
-    out.write_record(names).map_err(Fault::internal)?;
-    for row in rows {
-        out.write_record(row).map_err(Fault::internal)?;
-    }
-    let body = out
-        .into_inner()
-        .map_err(|fault| Fault::internal(fault.to_string()))?;
-    let file = format!("attachment; filename=\"{name}\"");
-    Ok(actix_web::HttpResponse::Ok()
-        .content_type("text/csv; charset=utf-8")
-        .insert_header((actix_web::http::header::CONTENT_DISPOSITION, file))
-        .body(body))
-}
-
 /// Silent, seen, or never heard of.
 #[must_use]
 pub fn heard(host: &crate::store::hosts::Host, now: crate::domain::time::Time) -> Tag {

@@ -311,12 +311,14 @@ impl Deed {
     fn consequences(self) -> Vec<String> {
         let lines: &[&str] = match self {
             Self::Disable => &[
-                "Every session ends at once, and links for a new password work no more. They cannot sign in, and get no mail.",
-                "Their Linodes run on, and migrations that were started go on. You can enable them again.",
+                "Every session ends at once, API tokens are revoked for good, and links for a new password work no more. They cannot sign in, and get no mail.",
+                "Their Linodes run on, and migrations that were started go on. Moves they set a time for begin at that time: cancel those that should not. Offers stay open to others of the account.",
+                "You can enable them again.",
             ],
-            Self::Enable => {
-                &["They can sign in again with the password they had, and get mail again."]
-            }
+            Self::Enable => &[
+                "They can sign in again with the password they had, and get mail again.",
+                "Sessions and API tokens from before stay ended.",
+            ],
             Self::SendReset => &[
                 "They get mail with a link that works once, for 10 minutes. Until they use it their password stays as it is.",
             ],
@@ -344,6 +346,31 @@ async fn email_of(portal: &Portal, id: i64) -> Result<String, Fault> {
     Ok(found.ok_or(Fault::NotFound)?.email)
 }
 
+/// Moves they asked for that have not begun, one line each.
+async fn moves_of(portal: &Portal, staff: &Staff, id: i64) -> Result<Vec<String>, Fault> {
+    const SHOWN: usize = 50;
+    let limit = i64::try_from(SHOWN).unwrap_or(50) + 1;
+    let mut moves = portal::read(portal, move |conn| {
+        pages_people::queued_by(conn, UserId(id), limit)
+    })
+    .await?;
+    let more = moves.len() > SHOWN;
+    moves.truncate(SHOWN);
+    let zone = staff.zone();
+    let mut lines: Vec<String> = moves
+        .into_iter()
+        .map(|(id, label, at)| match at {
+            Some(at) => {
+                let at = zone.both(at.utc()).text;
+                format!("{label} moves on {at}, unless you cancel it (migration {id})")
+            }
+            None => format!("{label} moves next, unless you cancel it (migration {id})"),
+        })
+        .collect();
+    lines.extend(more.then(|| "… and more".to_owned()));
+    Ok(lines)
+}
+
 /// `GET /staff/members/{id}/{deed}`
 pub async fn ask(
     portal: Portal,
@@ -353,6 +380,11 @@ pub async fn ask(
     let (id, deed) = path.0;
     let deed = Deed::parse(&deed)?;
     let email = email_of(&portal, id).await?;
+    let moves = if deed == Deed::Disable {
+        moves_of(&portal, &staff, id).await?
+    } else {
+        Vec::new()
+    };
     let (button, _) = deed.words(&email);
     let back_url = format!("{PATH}/{id}");
     page::html(&ConfirmPage {
@@ -361,7 +393,7 @@ pub async fn ask(
             .crumb("Members", PATH)
             .crumb(email.clone(), back_url.clone()),
         consequences: deed.consequences(),
-        rows: Vec::new(),
+        rows: moves,
         action: format!(
             "{back_url}/{}",
             match deed {

@@ -3,8 +3,8 @@
 use actix_web::HttpResponse;
 use askama::Template;
 
+use super::Counted;
 use super::readiness_weeks::{Chart, Figures, WeekRow, chart, span};
-use super::{Counted, csv_file};
 use crate::app::AppError;
 use crate::app::agents::SILENT_S;
 use crate::domain::bug::Severity;
@@ -17,6 +17,7 @@ use crate::store::fairness::{self, Summary};
 use crate::store::readiness as rows;
 use crate::store::usage_pack::DAY_STEP;
 use crate::store::{graduation, pages_members, silence};
+use crate::web::csv;
 use crate::web::error::Fault;
 use crate::web::extract::Staff;
 use crate::web::members::Link;
@@ -255,7 +256,7 @@ pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
 /// `GET /staff/readiness.csv`: a row per week.
 pub async fn csv(portal: Portal, _staff: Staff) -> Result<HttpResponse, Fault> {
     let facts = facts(&portal).await?;
-    csv_file(
+    csv::file(
         "readiness.csv",
         &super::readiness_weeks::csv_names(),
         facts.weeks.iter().map(Figures::csv),

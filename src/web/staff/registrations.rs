@@ -2,7 +2,6 @@
 //! [`super::bulk`].
 
 use actix_web::HttpResponse;
-use actix_web::http::header;
 use askama::Template;
 use chrono::DateTime;
 use serde::Deserialize;
@@ -15,15 +14,13 @@ use crate::domain::time::Time;
 use crate::domain::words::RegistrationState;
 use crate::store::fleet;
 use crate::store::pages_staff::{self, RegistrationFilter, RegistrationRow};
+use crate::web::csv::{self, unformula};
 use crate::web::error::Fault;
 use crate::web::extract::{Query, Staff};
 use crate::web::members::Link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Choice, Field, Pager, Tag, When, units};
-
-/// Rows of one export.
-const CSV_ROWS: i64 = 100_000;
 
 #[derive(Debug, Template)]
 #[template(path = "staff/registrations.html")]
@@ -244,11 +241,6 @@ pub async fn csv(
     asked: Query<Asked>,
 ) -> Result<HttpResponse, Fault> {
     let filter = asked.0.filter()?;
-    let rows = portal::read(&portal, move |conn| {
-        pages_staff::registrations(conn, &filter, None, CSV_ROWS)
-    })
-    .await?;
-    let mut out = csv::Writer::from_writer(Vec::new());
     let names = [
         "registration",
         "linode",
@@ -263,48 +255,34 @@ pub async fn csv(
         "reason",
         "migration_state",
     ];
-    out.write_record(names).map_err(Fault::internal)?;
-    for row in &rows {
-        let record = [
-            row.registration.id.to_string(),
-            row.linode.id.to_string(),
-            unformula(&row.linode.label),
-            unformula(&row.account),
-            unformula(&row.plan.label),
-            unformula(&row.host),
-            row.disk_mb.to_string(),
-            row.has_24_kernel.to_string(),
-            row.registration
-                .requested_at
-                .utc()
-                .format("%Y-%m-%dT%H:%M:%SZ")
-                .to_string(),
-            row.registration.state.to_string(),
-            unformula(&row.registration.reason),
-            row.migration
-                .map(|(_, state, _)| state.to_string())
-                .unwrap_or_default(),
-        ];
-        out.write_record(record).map_err(Fault::internal)?;
-    }
-    let body = out
-        .into_inner()
-        .map_err(|fault| Fault::internal(fault.to_string()))?;
-    Ok(HttpResponse::Ok()
-        .content_type("text/csv; charset=utf-8")
-        .insert_header((
-            header::CONTENT_DISPOSITION,
-            "attachment; filename=\"registrations.csv\"",
-        ))
-        .body(body))
+    csv::list(portal, "registrations.csv", &names, move |conn, after| {
+        let rows = pages_staff::registrations(conn, &filter, after, csv::PAGE)?;
+        let key = |row: &RegistrationRow| (row.registration.requested_at, row.registration.id);
+        Ok(csv::Part::of(&rows, key, record))
+    })
+    .await
 }
 
-/// Spreadsheets run what begins like a formula.
-#[must_use]
-pub fn unformula(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        format!("'{text}")
-    } else {
-        text.to_owned()
-    }
+fn record(row: &RegistrationRow) -> csv::Record {
+    let registration = &row.registration;
+    vec![
+        registration.id.to_string(),
+        row.linode.id.to_string(),
+        unformula(&row.linode.label),
+        unformula(&row.account),
+        unformula(&row.plan.label),
+        unformula(&row.host),
+        row.disk_mb.to_string(),
+        row.has_24_kernel.to_string(),
+        registration
+            .requested_at
+            .utc()
+            .format("%Y-%m-%dT%H:%M:%SZ")
+            .to_string(),
+        registration.state.to_string(),
+        unformula(&registration.reason),
+        row.migration
+            .map(|(_, state, _)| state.to_string())
+            .unwrap_or_default(),
+    ]
 }

@@ -3,17 +3,15 @@
 pub mod one;
 
 use actix_web::HttpResponse;
-use actix_web::http::header;
 use askama::Template;
 use serde::Deserialize;
 
-use super::registrations::unformula;
 use super::{ROWS, StateTab, cut, query};
 use crate::domain::bug::{BugState, Component, Severity};
-use crate::domain::ids::BugId;
 use crate::domain::text::Word;
 use crate::store::bug_pages::{self, BugRow};
 use crate::store::bugs::{self, BugFilter};
+use crate::web::csv::{self, unformula};
 use crate::web::error::Fault;
 use crate::web::extract::{Query, Staff};
 use crate::web::members::Link;
@@ -23,7 +21,6 @@ use crate::web::portal::{self, Portal};
 use crate::web::ui::{Choice, Field, Pager, Tag, When, Zone};
 
 pub const PATH: &str = "/staff/bugs";
-const CSV_ROWS: i64 = 50_000;
 
 #[derive(Debug, Template)]
 #[template(path = "staff/bugs.html")]
@@ -209,23 +206,6 @@ pub async fn csv(
     asked: Query<Asked>,
 ) -> Result<HttpResponse, Fault> {
     let filter = asked.0.filter()?;
-    let rows = portal::read(&portal, move |conn| {
-        let mut all: Vec<BugRow> = Vec::new();
-        let mut before: Option<BugId> = None;
-        // In pages, as the parts of a row are read by lists of ids.
-        while i64::try_from(all.len()).unwrap_or(CSV_ROWS) < CSV_ROWS {
-            let rows = bug_pages::rows(conn, &filter, before, 1000)?;
-            let full = rows.len() == 1000;
-            before = rows.last().map(|row| row.bug.id);
-            all.extend(rows);
-            if !full {
-                break;
-            }
-        }
-        Ok(all)
-    })
-    .await?;
-    let mut out = csv::Writer::from_writer(Vec::new());
     let names = [
         "bug",
         "title",
@@ -239,37 +219,30 @@ pub async fn csv(
         "opened_utc",
         "changed_utc",
     ];
-    out.write_record(names).map_err(Fault::internal)?;
-    for row in &rows {
-        let time =
-            |at: crate::domain::time::Time| at.utc().format("%Y-%m-%dT%H:%M:%SZ").to_string();
-        let author = row.author.as_ref().map(|author| author.name.as_str());
-        let record = [
-            row.bug.id.to_string(),
-            unformula(&row.bug.title),
-            row.bug.state.to_string(),
-            row.bug.severity.to_string(),
-            row.bug.component.to_string(),
-            row.bug
-                .duplicate_of
-                .map(|id| id.to_string())
-                .unwrap_or_default(),
-            unformula(author.unwrap_or_default()),
-            row.hits.to_string(),
-            row.replies.to_string(),
-            time(row.bug.opened_at),
-            time(row.bug.changed_at),
-        ];
-        out.write_record(record).map_err(Fault::internal)?;
-    }
-    let body = out
-        .into_inner()
-        .map_err(|fault| Fault::internal(fault.to_string()))?;
-    Ok(HttpResponse::Ok()
-        .content_type("text/csv; charset=utf-8")
-        .insert_header((
-            header::CONTENT_DISPOSITION,
-            "attachment; filename=\"bugs.csv\"",
-        ))
-        .body(body))
+    csv::list(portal, "bugs.csv", &names, move |conn, before| {
+        let rows = bug_pages::rows(conn, &filter, before, csv::PAGE)?;
+        Ok(csv::Part::of(&rows, |row| row.bug.id, record))
+    })
+    .await
+}
+
+fn record(row: &BugRow) -> csv::Record {
+    let time = |at: crate::domain::time::Time| at.utc().format("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let author = row.author.as_ref().map(|author| author.name.as_str());
+    vec![
+        row.bug.id.to_string(),
+        unformula(&row.bug.title),
+        row.bug.state.to_string(),
+        row.bug.severity.to_string(),
+        row.bug.component.to_string(),
+        row.bug
+            .duplicate_of
+            .map(|id| id.to_string())
+            .unwrap_or_default(),
+        unformula(author.unwrap_or_default()),
+        row.hits.to_string(),
+        row.replies.to_string(),
+        time(row.bug.opened_at),
+        time(row.bug.changed_at),
+    ]
 }

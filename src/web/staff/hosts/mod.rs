@@ -21,7 +21,7 @@ use crate::domain::time::Time;
 use crate::domain::words::{HostRole, HostState};
 use crate::store::fleet;
 use crate::store::hosts::{self, Host};
-use crate::store::pages_staff::{self, HostDetail};
+use crate::store::pages_hosts::{self, HostDetail};
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Path, Query, Staff};
 use crate::web::members::{Link, platform_name};
@@ -227,7 +227,7 @@ async fn present(
     problems: Problems,
 ) -> Result<HttpResponse, Fault> {
     let found = portal::read(portal, move |conn| {
-        let Some(detail) = pages_staff::host(conn, HostId(id))? else {
+        let Some(detail) = pages_hosts::host(conn, HostId(id))? else {
             return Ok(None);
         };
         let room = hosts::rooms(conn)?

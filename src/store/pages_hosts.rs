@@ -1,0 +1,63 @@
+//! What the page of a host shows, read in a fixed number of queries.
+
+use diesel::prelude::*;
+
+use super::db::{Db, StoreError};
+use super::fleet::Linode;
+use super::hosts::Host;
+use super::pages_staff::{MigrationFilter, MigrationRow, migrations};
+use super::schema::{accounts, linodes, plans};
+use crate::domain::ids::HostId;
+use crate::domain::words::MigrationState;
+
+/// A host with its occupants: at most 500, by label.
+pub struct HostDetail {
+    pub host: Host,
+    pub plan: Option<String>,
+    pub occupants: Vec<(Linode, String, String)>,
+    pub occupants_in_all: i64,
+    pub arriving: Vec<MigrationRow>,
+}
+
+pub fn host(conn: &mut Db, id: HostId) -> Result<Option<HostDetail>, StoreError> {
+    let Some(host) = super::hosts::host(conn, id)? else {
+        return Ok(None);
+    };
+    let plan = host
+        .plan_id
+        .map(|plan| super::fleet::plan(conn, plan))
+        .transpose()?
+        .map(|plan| plan.label);
+    let occupants = linodes::table
+        .inner_join(plans::table)
+        .inner_join(accounts::table)
+        .filter(linodes::host_id.eq(id))
+        .order((linodes::label, linodes::id))
+        .limit(500)
+        .select((Linode::as_select(), plans::label, accounts::name))
+        .load(conn)?;
+    let occupants_in_all = linodes::table
+        .filter(linodes::host_id.eq(id))
+        .count()
+        .get_result(conn)?;
+    let live = [
+        MigrationState::Offered,
+        MigrationState::Queued,
+        MigrationState::Preparing,
+        MigrationState::Copying,
+        MigrationState::Switching,
+    ];
+    let filter = MigrationFilter {
+        states: live.to_vec(),
+        host: Some(id),
+        ..MigrationFilter::default()
+    };
+    let arriving = migrations(conn, &filter, None, 200)?;
+    Ok(Some(HostDetail {
+        host,
+        plan,
+        occupants,
+        occupants_in_all,
+        arriving,
+    }))
+}
