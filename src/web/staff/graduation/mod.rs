@@ -9,15 +9,9 @@ use serde::Deserialize;
 
 pub use offer::{ask, make};
 
-<<<<<<< HEAD
-use super::registrations::unformula;
-use super::{ROWS, StateTab, csv_file, cut, query};
+use super::{ROWS, StateTab, cut, query};
 use crate::domain::fitting::Place;
 use crate::domain::graduation::{Line, Outcome, Plan, Stands};
-=======
-use super::{ROWS, StateTab, cut, query};
-use crate::domain::graduation::{Line, Outcome, Place, Plan, Stands};
->>>>>>> 3f8dbed (Take tokens away with a user's access, send whole exports page by page, ask before failed mail is sent again)
 use crate::domain::ids::{HostId, LinodeId, PlanId};
 use crate::domain::words::HostRole;
 use crate::store::fleet;
