@@ -1,14 +1,16 @@
 //! Fairness where it is thin: what nobody can judge is not called fair.
 
+use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use xenbeta::app::usage_roll::MOST_FORGOTTEN;
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::usage::{Range, Usage};
+use xenbeta::domain::words::Platform;
 use xenbeta::store::fairness::{self, Interval};
 use xenbeta::store::schema_fairness::usage_rounds as rounds;
 use xenbeta::store::usage::{self, Packed};
 use xenbeta::store::{usage_pack, usage_pages};
-use xenbeta::wire::{Round, Samples};
+use xenbeta::wire::{Enrol, Round, Samples};
 
 use crate::both_databases;
 use crate::browser::Site;
@@ -268,6 +270,66 @@ both_databases! {
         assert!(series(Range::Day, true) <= 45 + 12);
         assert!(series(Range::Day, false) <= 4 + 12 + 12);
         assert!(series(Range::Beta, false) <= 4 + 12 + 12);
+    }
+
+    fn nonsense_over_the_wire_is_refused_whole(app: TestApp) {
+        let app = app.with_fleet();
+        let token = app.new_enrolment_token(app.staff().who(), UML1).unwrap();
+        let ask = Enrol {
+            token,
+            platform: Platform::Uml,
+            agent_version: "0".to_owned(),
+            fingerprint: "ab".repeat(32),
+            transfer_address: "127.0.0.1:7000".to_owned(),
+        };
+        let credential = app.enrol(&ask, "127.0.0.1").unwrap().credential;
+        let site = Site::serve(&app.app);
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let url = format!("{}/agent/v1/samples", site.base);
+        let send = |credential: &str, coding: &str, body: &[u8]| {
+            let call = agent.post(&url).header("authorization", format!("Bearer {credential}")).header("content-encoding", coding);
+            // A server that has heard enough may hang up first.
+            call.send(body).map_or(0, |reply| reply.status().as_u16())
+        };
+        let plain = |body: &str| send(&credential, "identity", body.as_bytes());
+        let at = DateTime::<Utc>::from_timestamp(app.ten(), 0).unwrap().to_rfc3339();
+        let with = |used: &str| format!("{{\"rounds\":[{{\"at\":{at:?},\"guests\":[{{\"linode\":101,{used}}}]}}]}}");
+        for used in [
+            "\"ms\":10000,\"cpu_ms\":-1",
+            "\"ms\":10000,\"cpu_ms\":NaN",
+            "\"ms\":10000,\"cpu_ms\":1e400",
+            "\"ms\":10000,\"cpu_ms\":1.5",
+            "\"ms\":10000,\"cpu_ms\":18446744073709551616",
+            "\"ms\":10000,\"cpu_ms\":\"7\"",
+            "\"ms\":null,\"cpu_ms\":7",
+            "\"cpu_ms\":7",
+            "\"ms\":10000,\"cpu_ms\":7,\"share\":{\"cpu_weight\":1,\"io_priority\":-1}",
+        ] {
+            assert_eq!(plain(&with(used)), 400, "{used}");
+        }
+        for body in ["", "[]", "{\"rounds\":{}}", &"[".repeat(100_000), &with("\"ms\":1,\"cpu_ms\":1").replace(&at, "yesterday")] {
+            assert_eq!(plain(body), 400);
+        }
+        let good = with("\"ms\":10000,\"cpu_ms\":18446744073709551615,\"wait_ms\":0");
+        assert_eq!(send("nobody", "identity", good.as_bytes()), 401);
+        let long = plain(&format!("{good}{}", " ".repeat(4 << 20)));
+        assert!(matches!(long, 413 | 0), "more than a call may have: {long}");
+        // A thousand times as much as is sent.
+        let bomb = {
+            use std::io::Write;
+            let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+            out.write_all(good.as_bytes()).unwrap();
+            out.write_all(&vec![b' '; 32 << 20]).unwrap();
+            out.finish().unwrap()
+        };
+        assert_eq!(send(&credential, "gzip", &bomb), 415);
+        assert_eq!(app.count_rounds(10), 0);
+        assert_eq!(plain(&good), 200);
+        app.roll_all();
+        assert_eq!(app.count_rounds(10), 1);
+        let most = app.in_db(|conn| usage::rounds(conn, 10, &[UML1], (0, app.ten() + 60)));
+        let of = usage_pack::unpack_round(10, &most[0].data).unwrap();
+        assert_eq!(of[0].1.cpu_ms, 40_200, "four CPUs for ten seconds");
     }
 
     fn a_clock_that_is_wrong_brings_nothing_and_breaks_nothing(app: TestApp) {
