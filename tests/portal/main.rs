@@ -40,6 +40,7 @@ mod polls;
 mod profiles;
 mod programme;
 mod queries;
+mod races;
 mod readiness;
 mod schema;
 mod staff_lists;
