@@ -1,13 +1,46 @@
-//! What a member names on a Linode besides its config profiles: its disk images, and its addresses' reverse names. No
-//! host knows a disk by its label, so neither has to be told.
+//! What a member names on a Linode besides its config profiles: itself, its disk images, and its addresses' reverse names.
+//! Hosts know Linodes and disks by their numbers, so they do not have to be told; the next order has the new label.
 
 use super::{Actor, App, AppError, audit};
 use crate::domain::ids::{DiskId, IpId, LinodeId};
 use crate::domain::names::{Label, ReverseName};
 use crate::domain::words::IpKind;
-use crate::store::fleet;
+use crate::store::{fleet, people};
 
 impl App {
+    /// Gives a Linode another label, by which its account knows it. Anything may be going on with it meanwhile.
+    pub fn rename_linode(
+        &self,
+        actor: &Actor,
+        id: LinodeId,
+        label: &Label,
+    ) -> Result<(), AppError> {
+        let account = actor.require_account()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            // One at a time of an account, so that the label which the trail says it had is the one it had.
+            people::lock_writer(conn, actor.user, Some(account))?;
+            let linode = fleet::linode_of(conn, account, id)?.ok_or(AppError::NotFound)?;
+            if linode.label == label.as_str() {
+                return Ok(());
+            }
+            fleet::rename_linode(conn, id, label.as_str()).map_err(|error| {
+                if error.is_duplicate() {
+                    AppError::Invalid {
+                        field: "label",
+                        message: "Another Linode of your account has this label".to_owned(),
+                    }
+                } else {
+                    error.into()
+                }
+            })?;
+            let object = format!("linode {id}");
+            let names = (linode.label.as_str(), label.as_str());
+            audit(conn, now, actor.who(), "linode.rename", &object, names)?;
+            Ok(())
+        })
+    }
+
     pub fn rename_disk(
         &self,
         actor: &Actor,

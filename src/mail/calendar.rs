@@ -2,9 +2,11 @@
 //! time replace earlier ones in their reader's calendar: the same UID, a higher SEQUENCE.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use icalendar::{Calendar, Component, Event, EventLike, EventStatus, Property};
+use chrono_tz::Tz;
+use icalendar::{Calendar, CalendarDateTime, Component, Event, EventLike, EventStatus, Property};
 
 use super::clean::one_line;
+use super::vtimezone;
 
 /// How long the calendar shows it: the copying takes longer or not, but a day need not be blocked for it.
 const SHOWN: TimeDelta = TimeDelta::minutes(30);
@@ -30,8 +32,24 @@ pub struct Appointment<'a> {
     pub cancelled: bool,
 }
 
-/// The file's text: lines of at most 75 octets that end in CR LF. The time is in UTC, which every program shows in its
-/// reader's zone.
+/// Its beginning and end as the reader's zone has them; `None` where that would not say which moments are meant, or the zone
+/// is UTC.
+fn local(of: &Appointment<'_>) -> Option<(Tz, CalendarDateTime, CalendarDateTime)> {
+    let zone: Tz = of.zone.parse().ok()?;
+    let tzid = || zone.name().to_owned();
+    let in_zone = |at| {
+        let date_time = vtimezone::local(zone, at)?;
+        Some(CalendarDateTime::WithTimezone {
+            date_time,
+            tzid: tzid(),
+        })
+    };
+    let (starts, ends) = (in_zone(of.starts)?, in_zone(of.starts + SHOWN)?);
+    Some((zone, starts, ends))
+}
+
+/// The file's text: lines of at most 75 octets that end in CR LF. The time is in its reader's zone, whose rules go with it;
+/// else in UTC, which every program shows as its reader's time.
 #[must_use]
 pub fn file(of: &Appointment<'_>) -> String {
     let (method, status) = if of.cancelled {
@@ -47,8 +65,6 @@ pub fn file(of: &Appointment<'_>) -> String {
     event
         .sequence(u32::try_from(of.sequence).unwrap_or(0))
         .timestamp(of.stamp)
-        .starts(of.starts)
-        .ends(of.starts + SHOWN)
         .summary(&one_line(&of.summary))
         .description(&of.description)
         .url(&of.url)
@@ -56,6 +72,16 @@ pub fn file(of: &Appointment<'_>) -> String {
         .add_property("TRANSP", "TRANSPARENT")
         .add_property("ORGANIZER", format!("mailto:{}", of.organizer))
         .append_property(attendee);
+    let zone = match local(of) {
+        Some((zone, starts, ends)) => {
+            event.starts(starts).ends(ends);
+            Some(zone)
+        }
+        None => {
+            event.starts(of.starts).ends(of.starts + SHOWN);
+            None
+        }
+    };
     let mut calendar = Calendar::empty();
     for (key, value) in [
         ("VERSION", "2.0"),
@@ -67,7 +93,12 @@ pub fn file(of: &Appointment<'_>) -> String {
         calendar.append_property(Property::new(key, value));
     }
     calendar.push(event.done());
-    calendar.to_string()
+    let text = calendar.to_string();
+    let Some(zone) = zone else { return text };
+    // The crate would give a zone a UID and a stamp, which it must not have; so it comes in as text, before the one event.
+    // The first such line is that event's: the ones before it are this function's own.
+    let rules = vtimezone::component(zone, of.starts);
+    text.replacen("BEGIN:VEVENT\r\n", &format!("{rules}BEGIN:VEVENT\r\n"), 1)
 }
 
 #[cfg(test)]
@@ -102,7 +133,9 @@ mod tests {
             "SEQUENCE:2",
             "STATUS:CANCELLED",
             "UID:migration-7@lpm.example.net",
-            "DTSTART:20261224T173000Z",
+            "DTSTART;TZID=Europe/Vienna:20261224T183000",
+            "DTEND;TZID=Europe/Vienna:20261224T190000",
+            "TZID:Europe/Vienna",
             "DTSTAMP:20261122T120000Z",
             "SUMMARY:web METHOD:PUBLISH moves",
         ] {

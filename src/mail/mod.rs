@@ -13,6 +13,7 @@ mod mime;
 mod render;
 mod smtp;
 mod transport;
+mod vtimezone;
 mod wrap;
 
 #[cfg(test)]

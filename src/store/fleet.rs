@@ -425,6 +425,14 @@ pub fn rename_disk(conn: &mut Db, id: DiskId, label: &str) -> Result<(), StoreEr
     Ok(())
 }
 
+/// A duplicate if another Linode of its account has this label.
+pub fn rename_linode(conn: &mut Db, id: LinodeId, label: &str) -> Result<(), StoreError> {
+    diesel::update(linodes::table.find(id))
+        .set(linodes::label.eq(label))
+        .execute(conn)?;
+    Ok(())
+}
+
 pub fn set_rdns(conn: &mut Db, id: IpId, name: &str) -> Result<(), StoreError> {
     diesel::update(ips::table.find(id))
         .set(ips::rdns.eq(name))

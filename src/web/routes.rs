@@ -45,6 +45,8 @@ pub fn configure(surface: &mut ServiceConfig) {
             "/members/linodes/{id}/console",
             post().to(linode::read_console),
         )
+        .route("/members/linodes/{id}/rename", get().to(linode::ask_label))
+        .route("/members/linodes/{id}/rename", post().to(linode::rename))
         .route("/members/linodes/{id}/jobs", get().to(linode::history))
         .route(
             "/members/linodes/{id}/disks/{disk}",

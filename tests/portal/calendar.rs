@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use chrono::{Offset, TimeZone};
 use serde_json::Value;
 use xenbeta::app::migrations::Click;
 use xenbeta::mail::{SmtpSecurity, SmtpSettings, SmtpTransport};
@@ -74,6 +75,53 @@ fn read(python: &Path, file: &str) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
+/// Whatever the zone and its clocks do, the file means the moment, and its own rules say so too.
+#[test]
+fn another_program_reads_every_kind_of_zone() {
+    let Some(python) = python() else {
+        eprintln!("skipped: the PyPI package icalendar cannot be installed here");
+        return;
+    };
+    for (zone, at, in_zone) in [
+        ("Europe/Vienna", "2026-10-24T22:30:00Z", true),
+        ("Europe/Vienna", "2026-10-25T00:30:00Z", false), // ends in the hour that comes twice
+        ("Europe/Vienna", "2026-10-25T01:10:00Z", false), // is in it
+        ("Europe/Vienna", "2026-10-25T02:10:00Z", true),
+        ("Europe/Vienna", "2027-03-28T01:00:00Z", true), // the first moment of summer time
+        ("America/New_York", "2026-12-24T17:30:00Z", true),
+        ("Australia/Lord_Howe", "2026-12-24T17:30:00Z", true),
+        ("Africa/Casablanca", "2026-12-24T17:30:00Z", true),
+        ("Europe/Dublin", "2026-12-24T17:30:00Z", true),
+        ("Asia/Kolkata", "2026-12-24T17:30:00Z", true),
+        ("America/St_Johns", "2026-07-24T17:30:00Z", true),
+        ("UTC", "2026-12-24T17:30:00Z", false),
+        ("Mars/Olympus", "2026-12-24T17:30:00Z", false),
+    ] {
+        let starts: chrono::DateTime<chrono::Utc> = at.parse().unwrap();
+        let file = xenbeta::mail::calendar_file(&xenbeta::mail::Appointment {
+            uid: "migration-7@lpm.example.net".to_owned(),
+            sequence: 2,
+            stamp: starts,
+            starts,
+            zone,
+            summary: "web moves".to_owned(),
+            description: "It moves.".to_owned(),
+            url: "https://lpm.example.net/members/migrations/7".to_owned(),
+            organizer: "beta@lpm.example.net",
+            attendee: "mia@example.com",
+            cancelled: false,
+        });
+        let event = read(python, &file);
+        let what = format!("{zone} {at}: {event}\n{file}");
+        assert_eq!(event["start_s"], starts.timestamp() as f64, "{what}");
+        assert_eq!(event["minutes"], 30.0, "{what}");
+        assert_eq!(event["zone"] == zone, in_zone, "{what}");
+        if in_zone {
+            assert_eq!(event["ruled_offset_s"], event["offset_s"], "{what}");
+        }
+    }
+}
+
 both_databases! {
     fn another_program_reads_choice_change_and_cancel(app: TestApp) {
         let Some(python) = python() else {
@@ -119,9 +167,13 @@ both_databases! {
             assert_eq!(event["method"], method);
             assert_eq!(event["status"], status);
             assert_eq!(event["sequence"], number);
-            assert_eq!(event["zone"], "Europe/Vienna", "the member's");
-            assert_eq!(event["offset_s"], 0.0, "the time itself is UTC");
-            assert_eq!(event["start"], at.utc().format("%Y-%m-%dT%H:%M:%S+00:00").to_string());
+            for zone in ["zone", "end_zone", "zone_id", "shown_zone"] {
+                assert_eq!(event[zone], "Europe/Vienna", "the member's: {event}");
+            }
+            let there = chrono_tz::Europe::Vienna.offset_from_utc_datetime(&at.utc().naive_utc()).fix().local_minus_utc();
+            assert_eq!(event["offset_s"], f64::from(there), "{event}");
+            assert_eq!(event["ruled_offset_s"], f64::from(there), "{event}");
+            assert_eq!(event["start_s"], at.utc().timestamp() as f64);
             assert_eq!(event["minutes"], 30.0);
             assert_eq!(event["summary"], "web migrates to xen1");
             assert_eq!(event["attendee"], format!("mailto:{MEMBER_EMAIL}"));

@@ -165,7 +165,8 @@ both_databases! {
         at_time(&app, WEB, first).unwrap();
         let uid = line(&app, "UID");
         assert_eq!((line(&app, "SEQUENCE").as_str(), line(&app, "METHOD").as_str()), ("0", "REQUEST"));
-        assert_eq!(line(&app, "DTSTART"), first.utc().format("%Y%m%dT%H%M%SZ").to_string());
+        let there = first.utc().with_timezone(&chrono_tz::Europe::Vienna);
+        assert_eq!(line(&app, "DTSTART;TZID=Europe/Vienna"), there.format("%Y%m%dT%H%M%S").to_string());
         // The same click again is nothing new.
         at_time(&app, WEB, first).unwrap();
         assert_eq!(count(&app, "scheduled"), 1);

@@ -1,18 +1,84 @@
 //! A Linode's parts that its member names, adds and deletes; the Host Job Queue with its history.
 
 use diesel::connection::SimpleConnection;
-use xenbeta::domain::words::JobKind;
+use xenbeta::domain::ids::LinodeId;
+use xenbeta::domain::names::Label;
+use xenbeta::domain::words::{JobKind, MigrationState};
 use xenbeta::store::db::StoreError;
 use xenbeta::store::fleet;
 
+use xenbeta::wire::Outcome;
+
 use crate::both_databases;
 use crate::browser::Site;
-use crate::support::fleet::{MEMBER_EMAIL, UML1, WEB, XEN1};
+use crate::support::fleet::{MEMBER_EMAIL, STAFF_EMAIL, UML1, WEB, XEN1};
 
 const OTHER_EMAIL: &str = "otto@example.com";
 const LINODE: &str = "/members/linodes/101";
 
 both_databases! {
+    fn a_linode_is_renamed_by_its_member_while_it_moves(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let site = Site::serve(&app.app);
+        let (mut member, mut staff) = (site.signed_in(MEMBER_EMAIL), site.signed_in(STAFF_EMAIL));
+        let form = member.get(&member.get(LINODE).link("Rename web"));
+        form.shows(&["Rename web", "it runs on", "At most 64"]);
+        let long = "x".repeat(65);
+        for (label, said) in [
+            ("", "Enter a label"),
+            ("...", "dots alone"),
+            ("a<b>", "but not '<'"),
+            ("a\r\nBcc: x", "but not"),
+            (long.as_str(), "64 characters or fewer"),
+            ("db", "Another Linode of your account has this label"),
+        ] {
+            let refused = member.submit(&form, "Rename the Linode", &[("label", label)]);
+            assert_eq!(refused.status, 422, "{label:?}");
+            refused.says(&["There is a problem", said]);
+            if !label.contains('\r') {
+                assert_eq!(refused.attribute("#label", "value").unwrap(), label, "what was typed is kept");
+            }
+        }
+        // Another account may have a Linode of this name.
+        let theirs = "theirs";
+        let migration = app.clicked(WEB);
+        let order = app.take(UML1);
+        let reply = member.submit(&form, "Rename the Linode", &[("label", theirs)]);
+        member.follow(&reply).shows(&["It is called theirs now.", "Rename theirs"]);
+        assert_eq!(member.submit(&form, "Rename the Linode", &[("label", theirs)]).status, 303, "twice is once");
+        // The agent's order was given before, and its answer still counts: it knows the Linode by its number.
+        let report = app.success(&order);
+        app.answer(UML1, &order, Outcome::Succeeded { report }).unwrap();
+        app.work_all(&[UML1, XEN1]);
+        assert_eq!(app.migration(migration.id).state, MigrationState::Finished);
+        for path in ["/members/", "/members/xenbeta", "/members/fairness"] {
+            member.get(path).shows(&["theirs"]).hides(&["web"]);
+        }
+        for path in ["/staff/migrations", "/staff/jobs", "/staff/registrations?state=approved", "/staff/members/1"] {
+            staff.get(path).shows(&["theirs"]);
+        }
+        staff.get("/staff/audit?object=linode%20101&action=linode.rename").shows(&[MEMBER_EMAIL, "theirs"]);
+        let entries = staff.get("/staff/audit.csv?action=linode.rename").body;
+        assert_eq!(entries.lines().count(), 2, "one entry: {entries}");
+        let last = app.in_db(|conn| xenbeta::store::outbox::list(conn, &Default::default(), None, 1)).remove(0);
+        assert!(last.subject.starts_with("theirs"), "{}", last.subject);
+        let other = app.rename_linode(&app.other_member(), WEB, &Label::parse("mine").unwrap());
+        assert!(matches!(other, Err(xenbeta::app::AppError::NotFound)));
+        let staffs = app.rename_linode(&app.staff(), WEB, &Label::parse("mine").unwrap());
+        assert!(staffs.is_err(), "staff have no account to rename in");
+        // Two at once take one label: one of them has it.
+        let mia = app.member();
+        let taken: Vec<bool> = std::thread::scope(|scope| {
+            let app = &app.app;
+            let rename = |id: i64| {
+                let actor = mia.clone();
+                scope.spawn(move || app.rename_linode(&actor, LinodeId(id), &Label::parse("same").unwrap()).is_ok())
+            };
+            [rename(102), rename(103)].into_iter().map(|it| it.join().unwrap()).collect()
+        });
+        assert_eq!(taken.iter().filter(|done| **done).count(), 1);
+    }
+
     fn a_profile_is_added_booted_and_another_deleted(app: TestApp) {
         let app = app.with_fleet().with_passwords();
         let site = Site::serve(&app.app);

@@ -421,6 +421,8 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
         "/members/linodes/{id}/profiles/{profile}/delete",
         [303, 409, 404, 404],
     ),
+    ("GET", "/members/linodes/{id}/rename", [303, 200, 404, 404]),
+    ("POST", "/members/linodes/{id}/rename", [303, 400, 400, 404]),
     ("GET", "/members/linodes/{id}/jobs", [303, 200, 404, 404]),
     (
         "GET",

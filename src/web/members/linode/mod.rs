@@ -10,7 +10,7 @@ use actix_web::HttpResponse;
 use askama::Template;
 
 pub use acts::{ask_shutdown, boot, read_console, reboot, shutdown};
-pub use parts::{ask_address, ask_disk, name_address, rename_disk};
+pub use parts::{ask_address, ask_disk, ask_label, name_address, rename, rename_disk};
 pub use queue::history;
 
 use super::profile::run_level_name;

@@ -1,4 +1,4 @@
-//! Names that a member gives on a Linode: a disk image's label, an address's reverse name. One field each.
+//! Names that a member gives on a Linode: its own label, a disk image's, an address's reverse name. One field each.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -70,6 +70,65 @@ fn ask(
         page,
     };
     page::html_status(status, &view)
+}
+
+fn own_label(
+    member: &Member,
+    detail: &LinodeDetail,
+    typed: Option<String>,
+    problems: Problems,
+) -> Result<HttpResponse, Fault> {
+    let label = &detail.linode.label;
+    let one = One {
+        title: format!("Rename {label}"),
+        line: "Only its label here changes, in lists and in mail from now on: it runs on, and its own host name, its addresses and its data stay as they are.",
+        path: "rename".to_owned(),
+        field: Field::text("label", "Label")
+            .value(typed.unwrap_or_else(|| label.clone()))
+            .hint("At most 64 letters, digits, spaces and . _ - # ( ) + , : '"),
+        button: "Rename the Linode".to_owned(),
+    };
+    ask(member, detail, one, problems)
+}
+
+/// `GET /members/linodes/{id}/rename`
+pub async fn ask_label(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+) -> Result<HttpResponse, Fault> {
+    let detail = find(&portal, &member, id.0).await?;
+    own_label(&member, &detail, None, Problems::default())
+}
+
+/// `POST /members/linodes/{id}/rename`
+pub async fn rename(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+    form: Form<LabelForm>,
+) -> Result<HttpResponse, Fault> {
+    let id = id.0;
+    let detail = find(&portal, &member, id).await?;
+    let label = match Label::parse(&form.0.label) {
+        Ok(label) => label,
+        Err(fault) => {
+            let problems = Problems::one("label", fault.to_string());
+            return own_label(&member, &detail, Some(form.0.label), problems);
+        }
+    };
+    let actor = member.actor.clone();
+    let said = format!("It is called {label} now.");
+    let renamed = portal::submit(&portal, move |app| {
+        app.rename_linode(&actor, LinodeId(id), &label)
+    });
+    match renamed.await? {
+        Ok(()) => Ok(page::see_other_saying(
+            &format!("/members/linodes/{id}"),
+            Flash::good(said),
+        )),
+        Err(problems) => own_label(&member, &detail, Some(form.0.label), problems),
+    }
 }
 
 fn disk(
