@@ -70,10 +70,24 @@ impl App {
                 comments: &edit.comments,
                 helpers: &fleet::helpers_json(&edit.helpers)?,
             };
-            fleet::change_profile(conn, id, &change)?;
+            let (old, new) = (before_text(before), format!("{change:?}"));
+            if old == new {
+                // The second press of two.
+                return Ok(());
+            }
+            fleet::change_profile(conn, id, &change).map_err(|error| {
+                if error.is_duplicate() {
+                    // Taken at this moment.
+                    invalid(
+                        "label",
+                        "Another config profile of this Linode has this name",
+                    )
+                } else {
+                    error.into()
+                }
+            })?;
             as_agreed(conn, linode.id)?;
             let object = format!("linode {}, config profile {id}", linode.id);
-            let (old, new) = (before_text(before), format!("{change:?}"));
             audit(conn, now, actor.who(), "profile", &object, (&old, &new))?;
             Ok(())
         })

@@ -190,10 +190,34 @@ impl App {
         address: &str,
     ) -> Result<(), AppError> {
         let new = NewPassword::parse(new).map_err(AppError::field("new_password"))?;
+        // A session that somebody else got hold of must not be a place to guess at.
+        let (asked, email) = (self.now(), visitor.user.email.as_str());
+        let (same, _) = self
+            .db
+            .read(|conn| people::sign_in_failures(conn, email, address, asked.plus_s(-WINDOW_S)))?;
+        if same >= FAILURES_SAME {
+            return Err(AppError::TooMany {
+                retry_after_s: WINDOW_S.unsigned_abs(),
+            });
+        }
         if !self
             .hasher
             .verify(old, visitor.user.password_hash.as_deref())?
         {
+            self.db.write(|conn| {
+                people::insert_sign_in_failure(conn, email, address, asked)?;
+                let object = format!("user {}", visitor.user.id);
+                let who = visitor.actor(address);
+                audit(
+                    conn,
+                    asked,
+                    who.who(),
+                    "password.refused",
+                    &object,
+                    ("", ""),
+                )
+                .map_err(AppError::from)
+            })?;
             return Err(AppError::Invalid {
                 field: "password",
                 message: "This is not your present password".to_owned(),

@@ -110,7 +110,13 @@ pub struct UserDetail {
 }
 
 /// Thirteen statements, whatever there is.
-pub fn user(conn: &mut Db, id: UserId, now: Time) -> Result<Option<UserDetail>, StoreError> {
+/// `idle_since`: a session that was not seen since has ended.
+pub fn user(
+    conn: &mut Db,
+    id: UserId,
+    now: Time,
+    idle_since: Time,
+) -> Result<Option<UserDetail>, StoreError> {
     let Some(user) = super::people::user(conn, id)? else {
         return Ok(None);
     };
@@ -132,7 +138,8 @@ pub fn user(conn: &mut Db, id: UserId, now: Time) -> Result<Option<UserDetail>, 
     let of_it = registrations::table.filter(registrations::account_id.nullable().eq(account));
     let live = sessions::table
         .filter(sessions::user_id.eq(id))
-        .filter(sessions::expires_at.gt(now));
+        .filter(sessions::expires_at.gt(now))
+        .filter(sessions::seen_at.gt(idle_since));
     Ok(Some(UserDetail {
         account: name,
         others,

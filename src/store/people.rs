@@ -185,10 +185,17 @@ pub fn touch_session(conn: &mut Db, id: SessionId, now: Time) -> Result<(), Stor
     Ok(())
 }
 
-pub fn sessions_of(conn: &mut Db, user: UserId, now: Time) -> Result<Vec<Session>, StoreError> {
+/// Those that can still be used: as [`session`] has it.
+pub fn sessions_of(
+    conn: &mut Db,
+    user: UserId,
+    now: Time,
+    idle_since: Time,
+) -> Result<Vec<Session>, StoreError> {
     Ok(sessions::table
         .filter(sessions::user_id.eq(user))
         .filter(sessions::expires_at.gt(now))
+        .filter(sessions::seen_at.gt(idle_since))
         .order(sessions::seen_at.desc())
         .limit(100)
         .select(Session::as_select())

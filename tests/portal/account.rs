@@ -7,6 +7,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use xenbeta::app::secrets::{self, purpose};
 use xenbeta::app::sign_in::Origin;
+use xenbeta::domain::ids::UserId;
+use xenbeta::store::people::{self, NewSession};
 use xenbeta::store::schema::{api_tokens, outbox};
 
 use crate::both_databases;
@@ -112,6 +114,30 @@ both_databases! {
         let reply = member.submit(&page, "Change password", &[("password", PASSWORD), ("new_password", "another long password")]);
         assert_eq!(reply.status, 303);
         assert_eq!(kinds(&app), ["password_changed"]);
+    }
+
+    fn a_session_is_no_place_to_guess_at_the_password(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let site = Site::serve(&app.app);
+        let mut member = site.signed_in(MEMBER_EMAIL);
+        let page = member.get("/members/accounts");
+        let button = "Change password";
+        for _ in 0..10 {
+            let fields = [("password", "a guess that is wrong"), ("new_password", "another long password")];
+            assert_eq!(member.submit(&page, button, &fields).status, 422);
+        }
+        let right = [("password", PASSWORD), ("new_password", "another long password")];
+        assert_eq!(member.submit(&page, button, &right).status, 429, "not even the right one, for a while");
+        app.pass_s(16 * 60);
+        assert_eq!(member.submit(&page, button, &right).status, 303);
+        // Sessions that were left alone for too long have ended, and are neither listed nor counted.
+        app.in_db(|conn| {
+            let at = app.now();
+            let session = NewSession { hash: "x", user_id: UserId(1), created_at: at, seen_at: at.plus_s(-13 * 3600), expires_at: at.plus_days(1), address: "", user_agent: "curl/8" };
+            people::insert_session(conn, &session)
+        });
+        member.get("/members/accounts").hides(&["curl"]);
+        site.signed_in(STAFF_EMAIL).get("/staff/members/1").shows(&["Sessions 1 "]);
     }
 
     fn a_token_is_shown_once(app: TestApp) {

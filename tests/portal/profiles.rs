@@ -27,6 +27,9 @@ both_databases! {
         let row = app.in_db(|conn| fleet::profiles_of(conn, WEB)).remove(0);
         assert_eq!(row.helper_list().unwrap(), vec![Helper::Console], "the others are switched off");
         assert!(row.read_only_root, "what was not touched stays");
+        assert_eq!(member.submit(&page, "Save the config profile", &fields).status, 303, "twice is once");
+        let said = xenbeta::store::audit::TrailFilter { action: "profile".to_owned(), ..Default::default() };
+        assert_eq!(app.in_db(|conn| xenbeta::store::audit::list(conn, &said, None, 9)).len(), 1);
         // It is what the next boot gets.
         app.power(&app.member(), WEB, JobKind::Reboot, None).unwrap();
         let order = app.take(UML1);

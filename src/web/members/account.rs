@@ -165,6 +165,7 @@ async fn present(
     let (id, account) = (user.id, user.account_id);
     let facts = portal::run(portal, move |app| {
         let now = app.now();
+        let idle_since = now.plus_s(-app.settings.session_idle_s);
         let token_form = secrets::new_token()?;
         app.db.read(|conn| {
             let account = account
@@ -173,7 +174,7 @@ async fn present(
                 .flatten();
             Ok::<_, AppError>(Facts {
                 account: account.map(|account| account.name),
-                sessions: people::sessions_of(conn, id, now)?,
+                sessions: people::sessions_of(conn, id, now, idle_since)?,
                 muted: muted::muted(conn, id)?,
                 tokens: tokens::of_user(conn, id)?,
                 token_form,

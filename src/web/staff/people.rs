@@ -181,8 +181,9 @@ fn view(row: &UserRow, zone: Zone) -> Row {
 /// `GET /staff/members/{id}`
 pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpResponse, Fault> {
     let now = portal.now();
+    let idle_since = now.plus_s(-portal.settings.session_idle_s);
     let found = portal::read(&portal, move |conn| {
-        pages_people::user(conn, UserId(id.0), now)
+        pages_people::user(conn, UserId(id.0), now, idle_since)
     })
     .await?;
     let found = found.ok_or(Fault::NotFound)?;
