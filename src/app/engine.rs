@@ -94,7 +94,14 @@ pub fn apply(
     for effect in &transition.effects {
         work.carry_out(id, *effect)?;
     }
-    if let (MigrationState::Queued, MigrationState::Cancelled) = (before.state, transition.state)
+    let is_cancelled = transition.state == MigrationState::Cancelled;
+    if is_cancelled && before.kind == MigrationKind::Evacuation {
+        // What had failed is followed by another try, with its own mail.
+        if before.state != MigrationState::Failed {
+            letters::post_called_off(app, work.conn, now, &before)?;
+        }
+    } else if is_cancelled
+        && before.state == MigrationState::Queued
         && before.not_before.is_some_and(|at| at > now)
     {
         let why = "The whole migration was cancelled, and its offer has ended.";

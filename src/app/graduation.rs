@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::agents::SILENT_S;
+use super::chunks::{self, AT_ONCE, Answer};
 use super::offers::{self, Offer};
 use super::registrations::Many;
 use super::{Actor, App, AppError, Who, audit};
@@ -17,10 +18,6 @@ use crate::store::db::Db;
 use crate::store::graduation::{self as rows, Which};
 use crate::store::registrations::Decision;
 use crate::store::{fleet, hosts, migrations, programme, registrations};
-
-/// Offers that one act may make, and that one of its transactions makes: others wait no longer than for these.
-pub const AT_ONCE: usize = 1000;
-const IN_ONE: usize = 50;
 
 impl App {
     /// Who of the beta would go where, as things stand.
@@ -47,40 +44,14 @@ impl App {
                 "Choose at least one Linode, and at most {AT_ONCE} at once."
             )));
         }
-        let mut many = Many::default();
-        for chunk in pairs.chunks(IN_ONE) {
-            let mut whole = Vec::with_capacity(chunk.len());
-            let now = self.now();
-            match self
-                .db
-                .write(|conn| offer_all(self, conn, now, actor, chunk))
-            {
-                Ok(answers) => whole.extend(answers),
-                // One of them was taken by somebody else at the same moment, and the transaction with it: one by one then.
-                Err(AppError::Conflict(_)) => {
-                    for pair in chunk {
-                        let one = std::slice::from_ref(pair);
-                        match self.db.write(|conn| offer_all(self, conn, now, actor, one)) {
-                            Ok(answers) => whole.extend(answers),
-                            Err(AppError::Conflict(why)) => whole.push((pair.0, Err(why))),
-                            Err(other) => return Err(other),
-                        }
-                    }
-                }
-                Err(other) => return Err(other),
-            }
-            for (linode, answer) in whole {
-                match answer {
-                    Ok(()) => many.done.push(linode),
-                    Err(why) => many.refused.push((linode, why)),
-                }
-            }
-        }
-        Ok(many)
+        chunks::each(
+            self,
+            pairs,
+            |pair| pair.0,
+            |conn, now, pairs| offer_all(self, conn, now, actor, pairs),
+        )
     }
 }
-
-type Answer = (LinodeId, Result<(), String>);
 
 /// A conflict is the whole transaction's; what is refused for a Linode of its own is its answer.
 fn offer_all(

@@ -2,7 +2,7 @@
 //! time up.
 
 use super::engine::{self, Given};
-use super::{Actor, App, AppError, letters, migrations};
+use super::{Actor, App, AppError, evacuation, letters, migrations};
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::Event;
 use crate::domain::move_times::{Limits, No, Taken, offer_reminder};
@@ -60,6 +60,7 @@ impl App {
             ) {
                 return Ok(row);
             }
+            evacuation::may(conn, now, actor, &row, Event::Unschedule)?;
             if !can_unschedule(&row, now) {
                 return Err(AppError::conflict(
                     "There is no time to cancel: the migration has begun, or waits for its place.",
@@ -100,7 +101,7 @@ pub fn offer_stands(conn: &mut Db, row: &Migration, now: Time) -> Result<bool, S
 #[must_use]
 pub fn can_unschedule(row: &Migration, now: Time) -> bool {
     row.state == MigrationState::Queued
-        && row.kind != MigrationKind::Return
+        && !matches!(row.kind, MigrationKind::Return | MigrationKind::Evacuation)
         && row.started_at.is_none()
         && row.not_before.is_some_and(|at| at > now)
 }
@@ -137,6 +138,13 @@ pub fn may_begin(
         );
     };
     if at > row.expires_at {
+        if row.kind == MigrationKind::Evacuation {
+            let zone =
+                people::user(conn, actor.user)?.map_or_else(String::new, |user| user.timezone);
+            let latest = letters::moment(row.expires_at, &zone);
+            let message = format!("Its host is being emptied: choose a time before {latest}");
+            return invalid("at", message);
+        }
         return invalid("at", "Choose a time before the offer ends".to_owned());
     }
     let taken_there = taken(conn, row, limits, (at, at))?;

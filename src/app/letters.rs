@@ -6,7 +6,7 @@ use crate::domain::notices;
 use crate::domain::programme::Deed;
 use crate::domain::time::Time;
 use crate::domain::words::{LinodeStatus, MailKind, MigrationKind, ProgrammeState};
-use crate::mail::{self, Appointment, Facts};
+use crate::mail::{self, Appointment, Facts, MoveOff};
 use crate::store::db::Db;
 use crate::store::fleet::Linode;
 use crate::store::migrations::{self, Change, Migration};
@@ -117,6 +117,9 @@ pub struct About<'a> {
     pub is_over: bool,
     /// It is off where it stayed, and nobody starts it but its member.
     pub is_off: bool,
+    pub move_off: MoveOff,
+    /// How long it will be away, where that is told; else how long it was.
+    pub expected: &'a str,
 }
 
 /// A time that its member chose, for their calendar.
@@ -193,6 +196,15 @@ pub fn post_to_account(
             .map(|at| moment(at, &user.timezone))
             .unwrap_or_default();
         facts.downtime.clone_from(&downtime);
+        if !about.expected.is_empty() {
+            about.expected.clone_into(&mut facts.downtime);
+        }
+        facts.move_off = MoveOff {
+            is: about
+                .migration
+                .is_some_and(|row| row.kind == MigrationKind::Evacuation),
+            ..about.move_off
+        };
         facts.came_back = about.came_back;
         facts.is_over = about.is_over;
         facts.is_off = about.is_off;
@@ -252,6 +264,65 @@ pub fn post_unscheduled(
     post_to_account(app, conn, now, MailKind::Unscheduled, &linode, &about)
 }
 
+/// Tells that staff move it off its host: why and when. `expected`: how long it will be away; empty if that is not known.
+pub fn post_move_off(
+    app: &App,
+    conn: &mut Db,
+    now: Time,
+    linode: &Linode,
+    row: &Migration,
+    move_off: MoveOff,
+    expected: &str,
+) -> Result<(), AppError> {
+    let about = About {
+        reason: &row.reason,
+        when: row.not_before,
+        migration: Some(row),
+        chosen: match row.not_before {
+            Some(at) => Some(next_file(conn, row, at, move_off.called_off)?),
+            None => None,
+        },
+        move_off,
+        expected,
+        ..About::default()
+    };
+    post_to_account(app, conn, now, MailKind::Evacuation, linode, &about)
+}
+
+/// Tells that staff have called such a move off. A time that has passed needs no calendar file.
+pub fn post_called_off(
+    app: &App,
+    conn: &mut Db,
+    now: Time,
+    before: &Migration,
+) -> Result<(), AppError> {
+    let Some(linode) = fleet::linode(conn, before.linode_id)? else {
+        return Ok(());
+    };
+    let row = Migration {
+        not_before: before.not_before.filter(|at| *at > now),
+        ..before.clone()
+    };
+    let called_off = MoveOff {
+        called_off: true,
+        ..MoveOff::default()
+    };
+    post_move_off(app, conn, now, &linode, &row, called_off, "")
+}
+
+/// From what the last moves took, if there are enough of them; else empty.
+#[must_use]
+pub fn expected_downtime(recent: &[Migration]) -> String {
+    let mut seconds: Vec<i64> = recent.iter().filter_map(Migration::down_s).collect();
+    seconds.sort_unstable();
+    match (seconds.first(), seconds.last()) {
+        (Some(least), Some(most)) if seconds.len() >= 3 => {
+            format!("{} to {} seconds", (*least).max(1), (*most).max(1))
+        }
+        _ => String::new(),
+    }
+}
+
 /// Takes the next number for a calendar file about this migration.
 fn next_file(
     conn: &mut Db,
@@ -299,7 +370,10 @@ pub fn post_letter(
         }
         Letter::Started => MailKind::Started,
         Letter::Finished => {
-            about.until = migration.way_back_until;
+            // The way back of an evacuation is staff's.
+            about.until = migration
+                .way_back_until
+                .filter(|_| migration.kind != MigrationKind::Evacuation);
             MailKind::Finished
         }
         Letter::Failed => {

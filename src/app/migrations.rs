@@ -2,7 +2,7 @@
 //! taking back of a switch-over that the new host has not heard of.
 
 use super::engine::{self, Given};
-use super::{Actor, App, AppError, audit, leisure, profiles, retry};
+use super::{Actor, App, AppError, audit, evacuation, leisure, profiles, retry};
 use crate::domain::ids::{JobId, LinodeId, MigrationId};
 use crate::domain::migration::{Event, Letter, Refused};
 use crate::domain::move_times::{Limits, time_reminder};
@@ -201,6 +201,7 @@ impl App {
                 programme::hold(conn)?;
             }
             let row = visible(conn, actor, id)?;
+            evacuation::may(conn, now, actor, &row, event)?;
             match (event, row.kind) {
                 (Event::WayBack, MigrationKind::Return) => {
                     return Err(AppError::conflict(

@@ -4,6 +4,7 @@
 use super::engine::{self, Given};
 use super::letters::{self, About};
 use super::{Actor, App, AppError, audit, profiles};
+use crate::domain::evacuation;
 use crate::domain::ids::{HostId, LinodeId, RegistrationId};
 use crate::domain::migration::Event;
 use crate::domain::placement::{self, Need, Room};
@@ -54,7 +55,7 @@ impl App {
             };
             let programme = programme::get(conn, now)?;
             super::programme::allows(&programme, now, Deed::Offer(kind))?;
-            open_way_back(&open)?;
+            open_way_back(&open, &linode)?;
             let need = need(conn, &linode, role)?;
             if let Some(destination) = destination {
                 hosts::lock(conn, destination)?;
@@ -97,7 +98,9 @@ pub(super) fn make(
     linode: &Linode,
     offer: Offer,
 ) -> Result<Migration, AppError> {
-    replace_failed(app, conn, now, actor, linode.id)?;
+    close_evacuations(app, conn, now, actor, linode)?;
+    let instead = "Staff made a new offer instead; what was copied is dropped.";
+    replace_failed(app, conn, now, actor, linode.id, instead)?;
     let new = NewMigration {
         kind: offer.kind,
         linode_id: linode.id,
@@ -179,15 +182,16 @@ fn choose<'a>(rooms: &'a [Room], need: &Need, host: Option<HostId>) -> Result<&'
 }
 
 /// Two ways to move one Linode would lead to two places: a failed one cannot be tried again beside a new offer.
-fn replace_failed(
+pub(super) fn replace_failed(
     app: &App,
     conn: &mut Db,
     now: Time,
     actor: &Actor,
     linode: LinodeId,
+    message: &str,
 ) -> Result<(), AppError> {
     let given = Given {
-        message: "Staff made a new offer instead; what was copied is dropped.".to_owned(),
+        message: message.to_owned(),
         ..Given::default()
     };
     for row in rows::locked_of_linode(conn, linode)? {
@@ -200,15 +204,45 @@ fn replace_failed(
     Ok(())
 }
 
+/// Confirms the evacuations whose way back gives way to a further move, as staff's word that nobody goes back there: left
+/// open, its window would end with the Linode elsewhere, and the disks it keeps would stay for ever.
+pub(super) fn close_evacuations(
+    app: &App,
+    conn: &mut Db,
+    now: Time,
+    actor: &Actor,
+    linode: &Linode,
+) -> Result<(), AppError> {
+    for row in rows::locked_of_linode(conn, linode.id)? {
+        if gives_way(&row, linode) {
+            let given = Given::default();
+            engine::apply(app, conn, now, actor.who(), row.id, Event::Confirm, &given)?.map_err(
+                |refused| AppError::conflict(format!("Migration {}: {refused}.", row.id)),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn gives_way(row: &Migration, linode: &Linode) -> bool {
+    evacuation::gives_way(
+        (row.kind, row.state),
+        row.was_running,
+        linode.status,
+        linode.host_id == row.destination_host_id,
+    )
+}
+
 /// While the last move is not confirmed its source keeps the way back, and a further move would cut it off. `all`: what is
 /// not over of the Linode.
-pub(super) fn open_way_back(all: &[Migration]) -> Result<(), AppError> {
+pub(super) fn open_way_back(all: &[Migration], linode: &Linode) -> Result<(), AppError> {
     let open = |row: &&Migration| {
         row.kind != MigrationKind::Return
             && matches!(
                 row.state,
                 MigrationState::Finished | MigrationState::Returning
             )
+            && !gives_way(row, linode)
     };
     match all.iter().find(open) {
         None => Ok(()),

@@ -102,7 +102,10 @@ impl App {
                         engine::apply(self, conn, now, actor.who(), row.id, cancel, &Given::default())?
                             .map_err(|refused| AppError::conflict(format!("The offer cannot be ended: {refused}.")))?;
                     }
-                    MigrationState::Preparing | MigrationState::Copying | MigrationState::Switching => {
+                    // Being moved off its host by staff has nothing to do with the beta.
+                    MigrationState::Preparing | MigrationState::Copying | MigrationState::Switching
+                        if row.kind != MigrationKind::Evacuation =>
+                    {
                         return Err(AppError::conflict(
                             "This Linode is being migrated. Cancel the migration first, then withdraw.",
                         ));

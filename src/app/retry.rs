@@ -53,8 +53,8 @@ fn in_its_place(conn: &mut Db, row: &Migration, open: &[Migration]) -> Result<()
             other.id, other.state
         )));
     }
-    offers::open_way_back(open)?;
     let linode = fleet::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;
+    offers::open_way_back(open, &linode)?;
     let newer = rows::of_linode(conn, row.linode_id)?
         .into_iter()
         .any(|other| other.id > row.id);

@@ -20,7 +20,8 @@ pub fn group(kind: MailKind) -> Option<Group> {
         | K::OfferReady
         | K::OfferReminder
         | K::OfferExpired => Some(Group::Registration),
-        K::Scheduled
+        K::Evacuation
+        | K::Scheduled
         | K::Unscheduled
         | K::TimeReminder
         | K::Started
@@ -56,6 +57,7 @@ pub fn name(kind: MailKind) -> &'static str {
         K::Scheduled => "A time is set or changed, with a calendar file",
         K::Unscheduled => "A time is cancelled, with a calendar file",
         K::TimeReminder => "Reminder a day before the time",
+        K::Evacuation => "Staff move a Linode to another host, or call that off",
         K::Started => "A migration starts",
         K::Finished => "A migration has finished",
         K::Failed => "A migration has failed",

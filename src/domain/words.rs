@@ -103,6 +103,8 @@ words! {
         BugReply = "bug_reply", BugState = "bug_state", QuestionAnswered = "question_answered",
         Unscheduled = "unscheduled", TimeReminder = "time_reminder", OfferReminder = "offer_reminder",
         PasswordChanged = "password_changed", TokenMade = "token_made",
+        /// Staff move it off its host, or have called that off.
+        Evacuation = "evacuation",
     }
 }
 words! {

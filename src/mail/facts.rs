@@ -34,6 +34,8 @@ pub struct Facts {
     pub is_over: bool,
     /// Of a failure: the Linode did not come up where it stayed, either.
     pub is_off: bool,
+    /// Of a move that staff began, because they empty a host.
+    pub move_off: MoveOff,
     /// Why, in words a member can use; may have several lines.
     pub reason: String,
     pub reset: ResetToken,
@@ -41,6 +43,19 @@ pub struct Facts {
     pub optional: bool,
     /// The bug or question it is about.
     pub board: Board,
+}
+
+/// What a mail about a move off a host says besides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct MoveOff {
+    /// The mail is about such a move.
+    pub is: bool,
+    /// It will not be: staff have called it off.
+    pub called_off: bool,
+    /// An offer to migrate ended with it.
+    pub offer_ended: bool,
+    /// The way back of the move before ended with it.
+    pub way_back_closed: bool,
 }
 
 /// A thread or a question. A reply's or answer's text is the facts' `reason`.
@@ -161,6 +176,7 @@ impl Facts {
             came_back: self.came_back,
             is_over: self.is_over,
             is_off: self.is_off,
+            move_off: self.move_off,
             reason: paragraph(&self.reason),
             reset: ResetToken(one_line(&self.reset.0)),
             optional: self.optional,

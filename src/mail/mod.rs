@@ -21,7 +21,7 @@ mod tests;
 
 pub use calendar::{Appointment, file as calendar_file};
 pub use clean::one_line;
-pub use facts::{Board, Facts, ResetToken};
+pub use facts::{Board, Facts, MoveOff, ResetToken};
 pub use folder::FolderTransport;
 pub use memory::MemoryTransport;
 pub use render::{Rendered, render};

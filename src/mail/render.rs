@@ -59,6 +59,7 @@ templates! {
     OfferReminderText "mail/offer_reminder.txt", OfferReminderHtml "mail/offer_reminder.html";
     PasswordChangedText "mail/password_changed.txt", PasswordChangedHtml "mail/password_changed.html";
     TokenMadeText "mail/token_made.txt", TokenMadeHtml "mail/token_made.html";
+    EvacuationText "mail/evacuation.txt", EvacuationHtml "mail/evacuation.html";
     BugReplyText "mail/bug_reply.txt", BugReplyHtml "mail/bug_reply.html";
     BugStateText "mail/bug_state.txt", BugStateHtml "mail/bug_state.html";
     QuestionAnsweredText "mail/question_answered.txt", QuestionAnsweredHtml "mail/question_answered.html";
@@ -101,6 +102,7 @@ pub fn render(kind: MailKind, facts: &Facts) -> Result<Rendered, askama::Error> 
         MailKind::OfferReminder => both!(OfferReminderText, OfferReminderHtml),
         MailKind::PasswordChanged => both!(PasswordChangedText, PasswordChangedHtml),
         MailKind::TokenMade => both!(TokenMadeText, TokenMadeHtml),
+        MailKind::Evacuation => both!(EvacuationText, EvacuationHtml),
         MailKind::BugReply => both!(BugReplyText, BugReplyHtml),
         MailKind::BugState => both!(BugStateText, BugStateHtml),
         MailKind::QuestionAnswered => both!(QuestionAnsweredText, QuestionAnsweredHtml),
@@ -136,6 +138,13 @@ fn subject(kind: MailKind, f: &Facts) -> String {
         MailKind::OfferReminder => format!("{linode}: the offer to migrate ends soon"),
         MailKind::PasswordChanged => "Your password was changed".to_owned(),
         MailKind::TokenMade => "An API token was made for your account".to_owned(),
+        MailKind::Evacuation if f.move_off.called_off => {
+            format!("{linode}: will not be moved to another host")
+        }
+        MailKind::Evacuation if f.when.is_empty() => {
+            format!("{linode}: will be moved to another host")
+        }
+        MailKind::Evacuation => format!("{linode}: will be moved to another host on {}", f.when),
         MailKind::BugReply => f.board.title.clone(),
         MailKind::BugState => format!("{}: {}", f.board.title, f.reason),
         MailKind::QuestionAnswered => "Your question is answered".to_owned(),

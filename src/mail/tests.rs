@@ -31,6 +31,7 @@ fn facts(kind: MailKind) -> Facts {
         came_back: false,
         is_over: false,
         is_off: false,
+        move_off: MoveOff::default(),
         reason: match kind {
             MailKind::Declined => {
                 "Its plan is not part of the beta yet.\nPlease register again in January.".into()
@@ -39,6 +40,7 @@ fn facts(kind: MailKind) -> Facts {
             MailKind::Failed => {
                 "The new host ran out of space while the disk \"data\" was copied.".into()
             }
+            MailKind::Evacuation => "A disk of the host begins to fail.".into(),
             MailKind::BugReply => {
                 "It is the card's driver.\nPlease boot **2.6.18** and tell us.".into()
             }

@@ -9,32 +9,80 @@ use super::hosts as host_rows;
 use super::schema::{
     accounts, config_profiles, disks, hosts, linodes, migrations, plans, registrations,
 };
+use crate::domain::evacuation;
 use crate::domain::fitting::Place;
 use crate::domain::graduation::{Candidate, Stands};
 use crate::domain::ids::{HostId, LinodeId, MigrationId, PlanId, RegistrationId};
 use crate::domain::migration;
 use crate::domain::time::Time;
-use crate::domain::words::{HostRole, MigrationKind, MigrationState, Platform, RegistrationState};
+use crate::domain::words::{
+    HostRole, LinodeStatus, MigrationKind, MigrationState, Platform, RegistrationState,
+};
 
-/// The Linodes in question: all of the beta, or these if they are of it.
+/// The Linodes in question: all of the beta, or these if they are of it; or all of a host, or these if they are on it.
 #[derive(Debug, Clone, Copy)]
 pub enum Which<'a> {
     All,
     These(&'a [LinodeId]),
+    On(HostId),
+    TheseOn(HostId, &'a [LinodeId]),
+}
+
+/// The part of a boxed query over Linodes and hosts that is in question; `$id`: its column of Linodes.
+macro_rules! within {
+    ($query:expr, $which:expr, $id:expr) => {
+        match $which {
+            Which::All => $query
+                .filter(hosts::platform.eq(Platform::Xen))
+                .filter(hosts::role.eq_any(STAY_ON)),
+            Which::These(ids) => $query
+                .filter(hosts::platform.eq(Platform::Xen))
+                .filter(hosts::role.eq_any(STAY_ON))
+                .filter($id.eq_any(ids.to_vec())),
+            Which::On(host) => $query.filter(linodes::host_id.eq(host)),
+            Which::TheseOn(host, ids) => $query
+                .filter(linodes::host_id.eq(host))
+                .filter($id.eq_any(ids.to_vec())),
+        }
+    };
 }
 
 const STAY_ON: [HostRole; 2] = [HostRole::Source, HostRole::Beta];
 
-type Row = (LinodeId, String, String, PlanId, String, i64, HostId);
+/// A Linode as every plan wants it.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    pub linode: LinodeId,
+    pub label: String,
+    pub account: String,
+    pub plan: PlanId,
+    pub plan_label: String,
+    pub memory_mb: i64,
+    pub disk_mb: i64,
+    pub kernels: BTreeSet<String>,
+    pub host: HostId,
+    pub status: LinodeStatus,
+    /// Newest first.
+    pub moves: Vec<Move>,
+}
 
-/// Linodes on Xen hosts that are not production, by id.
-pub fn fleet(conn: &mut Db, which: Which<'_>) -> Result<Vec<Candidate>, StoreError> {
-    let mut query = linodes::table
+type Columns = (
+    LinodeId,
+    String,
+    String,
+    PlanId,
+    String,
+    i64,
+    HostId,
+    LinodeStatus,
+);
+
+/// The Linodes in question, by id, with what they have and what has become of them.
+pub(super) fn rows(conn: &mut Db, which: Which<'_>) -> Result<Vec<Row>, StoreError> {
+    let query = linodes::table
         .inner_join(hosts::table)
         .inner_join(plans::table)
         .inner_join(accounts::table)
-        .filter(hosts::platform.eq(Platform::Xen))
-        .filter(hosts::role.eq_any(STAY_ON))
         .order(linodes::id)
         .select((
             linodes::id,
@@ -44,48 +92,85 @@ pub fn fleet(conn: &mut Db, which: Which<'_>) -> Result<Vec<Candidate>, StoreErr
             plans::label,
             plans::ram_mb,
             linodes::host_id,
+            linodes::status,
         ))
         .into_boxed();
-    if let Which::These(ids) = which {
-        query = query.filter(linodes::id.eq_any(ids.to_vec()));
-    }
-    let rows: Vec<Row> = query.load(conn)?;
+    let found: Vec<Columns> = within!(query, which, linodes::id).load(conn)?;
     let sizes = sizes(conn, which)?;
     let mut kernels = kernels(conn, which)?;
-    let registered = registered(conn, which)?;
     let mut moves = moves(conn, which)?;
-    Ok(rows
+    Ok(found
         .into_iter()
         .map(
-            |(linode, label, account, plan, plan_label, memory_mb, host)| Candidate {
-                stands: stands(
-                    registered.get(&linode).copied(),
-                    &moves.remove(&linode).unwrap_or_default(),
-                ),
+            |(linode, label, account, plan, plan_label, memory_mb, host, status)| Row {
                 disk_mb: sizes.get(&linode).copied().unwrap_or(0),
                 kernels: kernels.remove(&linode).unwrap_or_default(),
+                moves: moves.remove(&linode).unwrap_or_default(),
                 linode,
                 label,
                 account,
                 plan,
                 plan_label,
-                host,
                 memory_mb,
+                host,
+                status,
             },
         )
         .collect())
 }
 
-struct Move {
-    id: MigrationId,
-    kind: MigrationKind,
-    state: MigrationState,
-    to: HostId,
-    expires_at: Time,
+/// Linodes on Xen hosts that are not production, by id.
+pub fn fleet(conn: &mut Db, which: Which<'_>) -> Result<Vec<Candidate>, StoreError> {
+    let rows = rows(conn, which)?;
+    let registered = registered(conn, which)?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Candidate {
+            stands: stands(registered.get(&row.linode).copied(), &row),
+            linode: row.linode,
+            label: row.label,
+            account: row.account,
+            plan: row.plan,
+            plan_label: row.plan_label,
+            host: row.host,
+            memory_mb: row.memory_mb,
+            disk_mb: row.disk_mb,
+            kernels: row.kernels,
+        })
+        .collect())
 }
 
-/// `moves`: newest first.
-fn stands(registration: Option<RegistrationId>, moves: &[Move]) -> Stands {
+#[derive(Debug, Clone, Queryable)]
+pub(super) struct Move {
+    pub id: MigrationId,
+    pub kind: MigrationKind,
+    pub state: MigrationState,
+    pub from: HostId,
+    pub to: HostId,
+    pub expires_at: Time,
+    pub not_before: Option<Time>,
+    pub was_running: bool,
+}
+
+impl Move {
+    /// Its way back is open, and in the way of a further move.
+    pub fn is_open(&self, row: &Row) -> bool {
+        self.kind != MigrationKind::Return
+            && matches!(
+                self.state,
+                MigrationState::Finished | MigrationState::Returning
+            )
+            && !evacuation::gives_way(
+                (self.kind, self.state),
+                self.was_running,
+                row.status,
+                row.host == self.to,
+            )
+    }
+}
+
+fn stands(registration: Option<RegistrationId>, row: &Row) -> Stands {
+    let moves = &row.moves;
     if let Some(live) = moves.iter().find(|it| migration::is_live(it.state)) {
         return if live.state == MigrationState::Offered {
             Stands::Offered {
@@ -97,14 +182,7 @@ fn stands(registration: Option<RegistrationId>, moves: &[Move]) -> Stands {
             Stands::Moving(live.id)
         };
     }
-    let open = |it: &&Move| {
-        it.kind != MigrationKind::Return
-            && matches!(
-                it.state,
-                MigrationState::Finished | MigrationState::Returning
-            )
-    };
-    if let Some(open) = moves.iter().find(open) {
+    if let Some(open) = moves.iter().find(|it| it.is_open(row)) {
         return Stands::WayBackOpen(open.id);
     }
     let Some(registration) = registration else {
@@ -122,16 +200,11 @@ fn stands(registration: Option<RegistrationId>, moves: &[Move]) -> Stands {
 }
 
 fn sizes(conn: &mut Db, which: Which<'_>) -> Result<HashMap<LinodeId, i64>, StoreError> {
-    let mut query = disks::table
+    let query = disks::table
         .inner_join(linodes::table.inner_join(hosts::table))
-        .filter(hosts::platform.eq(Platform::Xen))
-        .filter(hosts::role.eq_any(STAY_ON))
         .select((disks::linode_id, disks::size_mb))
         .into_boxed();
-    if let Which::These(ids) = which {
-        query = query.filter(disks::linode_id.eq_any(ids.to_vec()));
-    }
-    let rows: Vec<(LinodeId, i64)> = query.load(conn)?;
+    let rows: Vec<(LinodeId, i64)> = within!(query, which, disks::linode_id).load(conn)?;
     let mut sizes = HashMap::new();
     for (linode, size) in rows {
         *sizes.entry(linode).or_default() += size;
@@ -143,16 +216,12 @@ fn kernels(
     conn: &mut Db,
     which: Which<'_>,
 ) -> Result<HashMap<LinodeId, BTreeSet<String>>, StoreError> {
-    let mut query = config_profiles::table
+    let query = config_profiles::table
         .inner_join(linodes::table.inner_join(hosts::table))
-        .filter(hosts::platform.eq(Platform::Xen))
-        .filter(hosts::role.eq_any(STAY_ON))
         .select((config_profiles::linode_id, config_profiles::kernel_id))
         .into_boxed();
-    if let Which::These(ids) = which {
-        query = query.filter(config_profiles::linode_id.eq_any(ids.to_vec()));
-    }
-    let rows: Vec<(LinodeId, String)> = query.load(conn)?;
+    let rows: Vec<(LinodeId, String)> =
+        within!(query, which, config_profiles::linode_id).load(conn)?;
     let mut kernels: HashMap<LinodeId, BTreeSet<String>> = HashMap::new();
     for (linode, kernel) in rows {
         kernels.entry(linode).or_default().insert(kernel);
@@ -164,57 +233,38 @@ fn registered(
     conn: &mut Db,
     which: Which<'_>,
 ) -> Result<HashMap<LinodeId, RegistrationId>, StoreError> {
-    let mut query = registrations::table
+    let query = registrations::table
         .inner_join(linodes::table.inner_join(hosts::table))
         .filter(registrations::state.eq(RegistrationState::Approved))
-        .filter(hosts::platform.eq(Platform::Xen))
-        .filter(hosts::role.eq_any(STAY_ON))
         .select((registrations::linode_id, registrations::id))
         .into_boxed();
-    if let Which::These(ids) = which {
-        query = query.filter(registrations::linode_id.eq_any(ids.to_vec()));
-    }
-    let rows: Vec<(LinodeId, RegistrationId)> = query.load(conn)?;
+    let rows: Vec<(LinodeId, RegistrationId)> =
+        within!(query, which, registrations::linode_id).load(conn)?;
     Ok(rows.into_iter().collect())
 }
 
-type MoveRow = (
-    LinodeId,
-    MigrationId,
-    MigrationKind,
-    MigrationState,
-    HostId,
-    Time,
-);
-
 fn moves(conn: &mut Db, which: Which<'_>) -> Result<HashMap<LinodeId, Vec<Move>>, StoreError> {
-    let mut query = migrations::table
+    let query = migrations::table
         .inner_join(linodes::table.inner_join(hosts::table))
-        .filter(hosts::platform.eq(Platform::Xen))
-        .filter(hosts::role.eq_any(STAY_ON))
         .order(migrations::id.desc())
         .select((
             migrations::linode_id,
-            migrations::id,
-            migrations::kind,
-            migrations::state,
-            migrations::destination_host_id,
-            migrations::expires_at,
+            (
+                migrations::id,
+                migrations::kind,
+                migrations::state,
+                migrations::source_host_id,
+                migrations::destination_host_id,
+                migrations::expires_at,
+                migrations::not_before,
+                migrations::was_running,
+            ),
         ))
         .into_boxed();
-    if let Which::These(ids) = which {
-        query = query.filter(migrations::linode_id.eq_any(ids.to_vec()));
-    }
-    let rows: Vec<MoveRow> = query.load(conn)?;
+    let rows: Vec<(LinodeId, Move)> = within!(query, which, migrations::linode_id).load(conn)?;
     let mut moves: HashMap<LinodeId, Vec<Move>> = HashMap::new();
-    for (linode, id, kind, state, to, expires_at) in rows {
-        moves.entry(linode).or_default().push(Move {
-            id,
-            kind,
-            state,
-            to,
-            expires_at,
-        });
+    for (linode, of) in rows {
+        moves.entry(linode).or_default().push(of);
     }
     Ok(moves)
 }
@@ -261,7 +311,7 @@ pub fn count_ready(conn: &mut Db) -> Result<i64, StoreError> {
         .filter(migrations::state.eq_any(in_the_way))
         .filter(
             migrations::kind
-                .ne(MigrationKind::Return)
+                .ne_all([MigrationKind::Return, MigrationKind::Evacuation])
                 .or(migrations::state.ne(MigrationState::Finished)),
         );
     Ok(registrations::table

@@ -39,6 +39,8 @@ pub struct Host {
     pub created_at: Time,
     /// JSON: list of `wire::KernelReport`. Read it with [`Host::kernel_list`].
     pub kernels: String,
+    /// Since when staff empty it.
+    pub emptying_since: Option<Time>,
 }
 
 impl Host {
@@ -79,10 +81,11 @@ pub fn all(conn: &mut Db) -> Result<Vec<Host>, StoreError> {
 }
 
 /// A page of the list, by name; `after`: the name of the last row seen. `silent_since`: only those that should speak, and
-/// were not heard of since.
+/// were not heard of since. `emptying`: only those that staff empty.
 pub fn page(
     conn: &mut Db,
     silent_since: Option<Time>,
+    emptying: bool,
     after: Option<&str>,
     limit: i64,
 ) -> Result<Vec<Host>, StoreError> {
@@ -94,10 +97,21 @@ pub fn page(
     if let Some(since) = silent_since {
         query = query.filter(super::silence::is_silent(since));
     }
+    if emptying {
+        query = query.filter(hosts::emptying_since.is_not_null());
+    }
     if let Some(after) = after {
         query = query.filter(hosts::name.gt(after.to_owned()));
     }
     Ok(query.load(conn)?)
+}
+
+/// Every host's name, in order.
+pub fn names(conn: &mut Db) -> Result<Vec<(HostId, String)>, StoreError> {
+    Ok(hosts::table
+        .order(hosts::name)
+        .select((hosts::id, hosts::name))
+        .load(conn)?)
 }
 
 pub fn host(conn: &mut Db, id: HostId) -> Result<Option<Host>, StoreError> {
@@ -291,9 +305,28 @@ pub fn set_seen(conn: &mut Db, id: HostId, seen: &Seen<'_>) -> Result<(), StoreE
     Ok(())
 }
 
+/// A host that is not draining (any more) is not being emptied, either.
 pub fn set_state(conn: &mut Db, id: HostId, state: HostState) -> Result<(), StoreError> {
+    let host = diesel::update(hosts::table.find(id));
+    if state == HostState::Draining {
+        host.set(hosts::state.eq(state)).execute(conn)?;
+    } else {
+        host.set((
+            hosts::state.eq(state),
+            hosts::emptying_since.eq(None::<Time>),
+        ))
+        .execute(conn)?;
+    }
+    Ok(())
+}
+
+/// Staff empty it from now on.
+pub fn set_emptying(conn: &mut Db, id: HostId, since: Time) -> Result<(), StoreError> {
     diesel::update(hosts::table.find(id))
-        .set(hosts::state.eq(state))
+        .set((
+            hosts::state.eq(HostState::Draining),
+            hosts::emptying_since.eq(since),
+        ))
         .execute(conn)?;
     Ok(())
 }

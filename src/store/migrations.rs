@@ -64,6 +64,8 @@ pub struct Migration {
     pub calendar_seq: i32,
     /// When its destination had started it; `None` also if its agent does not say.
     pub running_at: Option<Time>,
+    /// Why staff move it off its host, in words for its members; empty for other kinds.
+    pub reason: String,
 }
 
 impl Migration {

@@ -11,6 +11,7 @@ pub mod bug_pages;
 pub mod bugs;
 pub mod db;
 pub mod ending;
+pub mod evacuation;
 pub mod fairness;
 pub mod faq;
 pub mod fleet;

@@ -14,7 +14,7 @@ use super::registrations::{self, Registration};
 use super::schema;
 use crate::domain::ids::{AccountId, HostId, JobId, LinodeId, MigrationId, RegistrationId};
 use crate::domain::time::Time;
-use crate::domain::words::{IpKind, JobState, MigrationState, RegistrationState};
+use crate::domain::words::{IpKind, JobState, MigrationKind, MigrationState, RegistrationState};
 
 /// A Linode in a list, with the newest of what concerns its move.
 pub struct LinodeRow {
@@ -49,6 +49,14 @@ pub fn linodes(conn: &mut Db, account: AccountId) -> Result<Vec<LinodeRow>, Stor
     }
     let mut newest_migration = HashMap::new();
     for row in migrations::of_account(conn, account)? {
+        // That staff moved it off a host says nothing of its place in the beta, once that is over.
+        let is_over = matches!(
+            row.state,
+            MigrationState::Confirmed | MigrationState::Returned | MigrationState::Cancelled
+        );
+        if row.kind == MigrationKind::Evacuation && is_over {
+            continue;
+        }
         newest_migration.entry(row.linode_id).or_insert(row);
     }
     Ok(rows

@@ -16,6 +16,7 @@ use super::schema::{
 };
 use super::schema_trail::audit_events;
 use crate::domain::ids::{HostId, JobId, LinodeId, MigrationId, PlanId, RegistrationId, UserId};
+use crate::domain::migration;
 use crate::domain::time::Time;
 use crate::domain::words::{
     JobState, KernelFamily, MigrationKind, MigrationState, RegistrationState,
@@ -210,8 +211,15 @@ fn complete(
             .load(conn)?;
     for (linode, id, state, host, kind) in all {
         let unconfirmed = matches!(state, MigrationState::Finished | MigrationState::Returning);
-        if unconfirmed && kind != MigrationKind::Return {
+        let evacuated = kind == MigrationKind::Evacuation && !migration::is_live(state);
+        if unconfirmed
+            && kind != MigrationKind::Return
+            && (kind, state) != (MigrationKind::Evacuation, MigrationState::Finished)
+        {
             open.insert(linode);
+        }
+        if evacuated {
+            continue;
         }
         newest.entry(linode).or_insert((id, state, host));
     }
@@ -269,6 +277,8 @@ pub struct MigrationFilter {
     pub host: Option<HostId>,
     pub linode: Option<LinodeId>,
     pub kind: Option<MigrationKind>,
+    pub source: Option<HostId>,
+    pub made_since: Option<Time>,
     /// Started from the first moment on, before the second; ways back aside.
     pub started: Option<(Time, Time)>,
     /// Only what was started at all.
@@ -306,6 +316,12 @@ pub fn migrations(
     }
     if let Some(kind) = filter.kind {
         query = query.filter(migrations::kind.eq(kind));
+    }
+    if let Some(source) = filter.source {
+        query = query.filter(migrations::source_host_id.eq(source));
+    }
+    if let Some(since) = filter.made_since {
+        query = query.filter(migrations::offered_at.ge(since));
     }
     if let Some((from, to)) = filter.started {
         query = query

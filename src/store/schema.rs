@@ -88,6 +88,7 @@ diesel::table! {
         last_seen_at -> Nullable<Utc>,
         created_at -> Utc,
         kernels -> Text,
+        emptying_since -> Nullable<Utc>,
     }
 }
 
@@ -259,6 +260,7 @@ diesel::table! {
         remind_at -> Nullable<Utc>,
         calendar_seq -> Integer,
         running_at -> Nullable<Utc>,
+        reason -> Text,
     }
 }
 

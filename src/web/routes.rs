@@ -219,6 +219,14 @@ pub fn configure(surface: &mut ServiceConfig) {
             "/staff/hosts/{id}/limits",
             post().to(staff::hosts::set_limits),
         )
+        .route(
+            "/staff/hosts/{id}/evacuate",
+            get().to(staff::hosts::evacuate::ask),
+        )
+        .route(
+            "/staff/hosts/{id}/evacuate",
+            post().to(staff::hosts::evacuate::make),
+        )
         .route("/staff/hosts/{id}/token", get().to(staff::hosts::ask_token))
         .route(
             "/staff/hosts/{id}/token",

@@ -23,6 +23,7 @@ mod commands;
 mod demo;
 mod ending;
 mod engine;
+mod evacuation;
 mod fairness;
 mod fairness_edges;
 mod fairness_scale;

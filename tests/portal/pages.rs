@@ -576,6 +576,8 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
     ("GET", "/staff/hosts/{id}", [303, 404, 404, 200]),
     ("POST", "/staff/hosts/{id}/state", [303, 404, 404, 400]),
     ("POST", "/staff/hosts/{id}/limits", [303, 404, 404, 400]),
+    ("GET", "/staff/hosts/{id}/evacuate", [303, 404, 404, 200]),
+    ("POST", "/staff/hosts/{id}/evacuate", [303, 404, 404, 400]),
     ("GET", "/staff/hosts/{id}/token", [303, 404, 404, 200]),
     ("POST", "/staff/hosts/{id}/token", [303, 404, 404, 200]),
     ("GET", "/staff/hosts/{id}/revoke", [303, 404, 404, 200]),

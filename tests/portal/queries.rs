@@ -107,6 +107,8 @@ both_databases! {
         let portal = app.second();
         let app = app.with_fleet().with_passwords();
         app.clicked(WEB);
+        let emptied = "UPDATE hosts SET state = 'draining', emptying_since = '2026-01-01T00:00:00.000000Z' WHERE id = 3";
+        app.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(emptied)?));
         let site = Site::serve(&portal);
         let (mut member, mut staff) = (site.signed_in(MEMBER_EMAIL), site.signed_in(STAFF_EMAIL));
         let pages = |who: &mut Browser, paths: &[&str]| -> Vec<(String, usize)> {
@@ -135,6 +137,10 @@ both_databases! {
             "/staff/registrations/review?do=configure&state=all&all=yes&count=1",
             "/staff/hosts",
             "/staff/hosts/1",
+            "/staff/hosts/1/evacuate",
+            "/staff/hosts/3",
+            "/staff/hosts/3/evacuate",
+            "/staff/migrations?kind=evacuation&from=3",
             "/staff/migrations",
             "/staff/jobs",
             "/staff/graduation",

@@ -14,7 +14,9 @@ use crate::app::AppError;
 use crate::app::registrations::seats_left;
 use crate::domain::ids::{LinodeId, RegistrationId};
 use crate::domain::programme::Phase;
-use crate::domain::words::{MigrationState, Platform, RegistrationState, TextSection};
+use crate::domain::words::{
+    MigrationKind, MigrationState, Platform, RegistrationState, TextSection,
+};
 use crate::store::pages_members::{self, LinodeRow};
 use crate::store::programme::{self, Programme, Text};
 use crate::store::{faq, fleet, registrations};
@@ -189,11 +191,15 @@ fn beta_row(row: &LinodeRow, facts: &Facts<'_>) -> Row {
         }
         return view;
     };
+    // A move off a host, within its platform, begins nothing.
     let has_begun = row.migration.as_ref().is_some_and(|migration| {
-        !matches!(
-            migration.state,
-            MigrationState::Offered | MigrationState::Expired | MigrationState::Cancelled
-        )
+        let is_of_the_beta =
+            migration.kind != MigrationKind::Evacuation || row.host.platform == Platform::Xen;
+        is_of_the_beta
+            && !matches!(
+                migration.state,
+                MigrationState::Offered | MigrationState::Expired | MigrationState::Cancelled
+            )
     });
     match registration.state {
         RegistrationState::Requested => {

@@ -208,6 +208,18 @@ fn counts(facts: &Facts, silent: usize) -> Vec<Counted> {
             &format!("jobs failed in the last {LATELY_DAYS} days"),
             facts.failed_jobs,
         ),
+        row(
+            "/staff/hosts?emptying=yes",
+            "hosts being emptied",
+            i64::try_from(
+                facts
+                    .hosts
+                    .iter()
+                    .filter(|host| host.emptying_since.is_some())
+                    .count(),
+            )
+            .unwrap_or(i64::MAX),
+        ),
         bad(
             "/staff/hosts?silent=yes",
             "hosts silent",

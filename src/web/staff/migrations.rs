@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::migration_rows::{self as rows, StepRow, TrailRow};
 use super::{ROWS, StateTab, cut, query};
+use crate::app::evacuation::closed_to_members;
 use crate::app::{Actor, App, AppError};
 use crate::domain::ids::{HostId, MigrationId};
 use crate::domain::migration::Step;
@@ -15,6 +16,7 @@ use crate::domain::time::Time;
 use crate::domain::words::{MigrationKind, MigrationState as State};
 use crate::store::bug_links;
 use crate::store::bugs::Bug;
+use crate::store::hosts;
 use crate::store::migrations::{self, Migration};
 use crate::store::pages_members::{self, MigrationDetail};
 use crate::store::pages_staff::{self, AuditRow, JobRow, MigrationFilter};
@@ -25,7 +27,7 @@ use crate::web::members::Link;
 use crate::web::members::migration::{Live, MigrationPage, is_moving, kind_name};
 use crate::web::page::{self, Area, ConfirmPage, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::{Pager, Tag, When};
+use crate::web::ui::{Choice, Field, Pager, Tag, When};
 
 #[derive(Debug, Template)]
 #[template(path = "staff/migrations.html")]
@@ -34,6 +36,10 @@ pub struct MigrationsPage {
     pub tabs: Vec<StateTab>,
     /// In words, if the list shows less than its tab says.
     pub narrowed: Option<String>,
+    /// The tab that is shown.
+    pub state: String,
+    pub kind: Field,
+    pub from: Field,
     pub rows: Vec<Row>,
     pub pager: Pager,
 }
@@ -63,6 +69,8 @@ pub struct StaffMigrationPage {
     pub jobs: Vec<StepRow>,
     pub trail: Vec<TrailRow>,
     pub can_roll_back: bool,
+    /// The way back, where its member has none.
+    pub can_take_back: bool,
     /// Bugs that explain what happened to it.
     pub bugs: Vec<Link>,
     pub facts: Vec<(&'static str, String)>,
@@ -76,6 +84,12 @@ pub struct Asked {
     host: String,
     #[serde(default)]
     kind: String,
+    /// The host it moves off.
+    #[serde(default)]
+    from: String,
+    /// Made since: microseconds from 1970.
+    #[serde(default)]
+    since: String,
     /// The Monday of a week, in UTC.
     #[serde(default)]
     week: String,
@@ -129,6 +143,15 @@ impl Asked {
                 "" => None,
                 word => Some(MigrationKind::parse(word).ok_or_else(unknown)?),
             },
+            source: number(&self.from)?.map(HostId),
+            made_since: match self.since.as_str() {
+                "" => None,
+                text => {
+                    let micros = text.parse().ok();
+                    let at = micros.and_then(chrono::DateTime::from_timestamp_micros);
+                    Some(Time::new(at.ok_or_else(unknown)?))
+                }
+            },
             started: match self.week.as_str() {
                 "" => None,
                 day => {
@@ -159,9 +182,27 @@ impl Asked {
         let host = (!self.host.is_empty()).then(|| format!("host {}", self.host));
         let week = (!self.week.is_empty())
             .then(|| format!("started in the week from {} (UTC)", self.week));
-        let parts: Vec<String> = [kind, state, host, week].into_iter().flatten().collect();
+        let from = (!self.from.is_empty()).then(|| "off one host".to_owned());
+        let since = (!self.since.is_empty()).then(|| "since it was last emptied".to_owned());
+        let parts: Vec<String> = [kind, state, host, from, since, week]
+            .into_iter()
+            .flatten()
+            .collect();
         (!parts.is_empty()).then(|| parts.join("; "))
     }
+}
+
+fn kind_field(chosen: &str) -> Field {
+    let mut choices = vec![Choice::new("", "All kinds")];
+    let all = MigrationKind::ALL.iter();
+    choices.extend(all.map(|kind| Choice::new(kind, kind_name(*kind))));
+    Field::select("kind", "Kind", choices).value(chosen)
+}
+
+fn from_field(chosen: &str, hosts: Vec<(HostId, String)>) -> Field {
+    let mut choices = vec![Choice::new("", "All hosts")];
+    choices.extend(hosts.into_iter().map(|(id, name)| Choice::new(id, name)));
+    Field::select("from", "From host", choices).value(chosen)
 }
 
 /// `GET /staff/migrations`
@@ -171,14 +212,14 @@ pub async fn list(
     asked: Query<Asked>,
 ) -> Result<HttpResponse, Fault> {
     let (filter, before) = asked.0.filter()?;
-    let (rows, counts) = portal::read(&portal, move |conn| {
+    let (rows, counts, hosts) = portal::read(&portal, move |conn| {
         let rows = pages_staff::migrations(
             conn,
             &filter,
             before,
             i64::try_from(ROWS).unwrap_or(100) + 1,
         )?;
-        Ok((rows, migrations::counts(conn)?))
+        Ok((rows, migrations::counts(conn)?, hosts::names(conn)?))
     })
     .await?;
     let (rows, more) = cut(rows);
@@ -189,6 +230,8 @@ pub async fn list(
                 ("state", asked.0.state.clone()),
                 ("host", asked.0.host.clone()),
                 ("kind", asked.0.kind.clone()),
+                ("from", asked.0.from.clone()),
+                ("since", asked.0.since.clone()),
                 ("week", asked.0.week.clone()),
                 ("before", before)
             ])
@@ -235,6 +278,9 @@ pub async fn list(
     page::html(&MigrationsPage {
         tabs: tabs(&asked.0.state, &counts),
         narrowed: asked.0.narrowed(),
+        state: asked.0.state.clone(),
+        kind: kind_field(&asked.0.kind),
+        from: from_field(&asked.0.from, hosts),
         rows,
         pager,
         page,
@@ -339,6 +385,9 @@ impl StaffMigrationPage {
                 .map(|row| rows::trail(row, zone))
                 .collect(),
             bugs: found.bugs.iter().map(rows::bug).collect(),
+            can_take_back: migration.state == State::Finished
+                && closed_to_members(migration, &found.detail.source).is_some()
+                && migration.way_back_until.is_some_and(|at| at > found.now),
             can_roll_back: migration.step == Some(Step::Start) && !found.detail.linode.fetched,
             facts: vec![
                 ("Round", migration.round.to_string()),
@@ -390,7 +439,16 @@ struct Deed {
     danger: bool,
 }
 
-const DEEDS: [Deed; 3] = [
+const DEEDS: [Deed; 4] = [
+    Deed {
+        verb: "way-back",
+        title: "Take the way back of",
+        consequences: &[
+            "The Linode moves to its former host again, with all data as it is now. That host must be enabled for it.",
+        ],
+        call: |app, actor, id| app.way_back(actor, id),
+        danger: false,
+    },
     Deed {
         verb: "cancel",
         title: "Cancel",

@@ -2,6 +2,7 @@
 
 pub mod chart;
 mod field;
+pub mod local_time;
 pub mod markdown;
 mod pager;
 mod tag;

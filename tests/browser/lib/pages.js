@@ -104,6 +104,7 @@ export async function addresses(member, staff) {
       "roll-back": move && `${move.replace("/members/", "/staff/")}/roll-back`,
       hosts: "/staff/hosts",
       host,
+      evacuate: `${host}/evacuate`,
       "host-fairness": `${host}/fairness`,
       "host-new": "/staff/hosts/new",
       fairness: "/staff/fairness",

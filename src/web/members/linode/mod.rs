@@ -13,13 +13,15 @@ pub use acts::{ask_shutdown, boot, read_console, reboot, shutdown};
 pub use parts::{ask_address, ask_disk, ask_label, name_address, rename, rename_disk};
 pub use queue::history;
 
+use super::migration::kind_name;
 use super::profile::run_level_name;
 use super::{Link, migration_link, platform_name};
 use crate::domain::ids::LinodeId;
-use crate::domain::words::{Helper, IpKind, JobKind, JobState, LinodeStatus};
+use crate::domain::words::{Helper, IpKind, JobKind, JobState, LinodeStatus, MigrationKind};
 use crate::store::db::StoreError;
 use crate::store::fleet::ConfigProfile;
 use crate::store::jobs::Job;
+use crate::store::migrations::Migration;
 use crate::store::pages_members::{self, LinodeDetail};
 use crate::web::error::Fault;
 use crate::web::extract::{Member, Path};
@@ -40,6 +42,8 @@ pub struct LinodePage {
     pub platform: &'static str,
     /// What is to be done about its move, if anything.
     pub migration: Option<(Tag, Link)>,
+    /// Why staff move it off its host, if they do.
+    pub move_off: Option<String>,
     pub power: Power,
     pub disks: Vec<DiskRow>,
     pub profiles: Vec<ProfileRow>,
@@ -138,6 +142,9 @@ impl LinodePage {
             migration: newest.and_then(|newest| {
                 Some((Tag::migration(newest.state), migration_link(newest, label)?))
             }),
+            move_off: newest
+                .filter(|newest| newest.kind == MigrationKind::Evacuation)
+                .map(|newest| newest.reason.clone()),
             power: power(detail),
             disks: detail
                 .disks
@@ -181,7 +188,7 @@ impl LinodePage {
                 .map(|migration| HistoryRow {
                     link: Link::new(
                         format!("/members/migrations/{}", migration.id),
-                        format!("Migration {}", migration.id),
+                        history_name(migration),
                     ),
                     state: Tag::migration(migration.state),
                     from: detail
@@ -214,6 +221,18 @@ impl LinodePage {
                 }),
             page,
         })
+    }
+}
+
+/// A move that staff began says so.
+fn history_name(migration: &Migration) -> String {
+    match migration.kind {
+        MigrationKind::Evacuation => {
+            format!("Migration {}: {}", migration.id, kind_name(migration.kind))
+        }
+        MigrationKind::Beta | MigrationKind::Graduation | MigrationKind::Return => {
+            format!("Migration {}", migration.id)
+        }
     }
 }
 

@@ -5,13 +5,13 @@ use serde::Deserialize;
 
 use crate::app::leisure::Choices;
 use crate::app::migrations::Click;
-use crate::domain::local_time::{Moments, moments, offset_name};
+use crate::domain::local_time::{Moments, moments};
 use crate::domain::names::StopLimit;
 use crate::domain::time::Time;
 use crate::domain::words::MigrationState;
 use crate::store::migrations::Migration;
 use crate::web::extract::FormData;
-use crate::web::ui::{Choice, Field, Input, Problems, Zone};
+use crate::web::ui::{Choice, Field, Input, Problems, Zone, local_time};
 
 /// What the form holds: its first state, or as typed.
 #[derive(Debug, Clone)]
@@ -99,7 +99,7 @@ impl MigrateForm {
                 let at = seconds.and_then(|seconds| chrono::DateTime::from_timestamp(seconds, 0));
                 problems.take("slot", at.map(Time::new).ok_or("Choose one of the times"))
             }
-            "at" => self.typed_time(zone, &mut problems),
+            "at" => local_time::parse(zone, &self.at, &self.occurrence, &mut problems),
             _ => {
                 problems.add("when", "Choose now, or at a time");
                 None
@@ -127,36 +127,6 @@ impl MigrateForm {
     /// A time was typed for a fresh offer, and "now" is still what is chosen.
     pub fn forgets_its_time(&self, offer: &Migration) -> bool {
         self.when == "now" && !self.at.is_empty() && offer.state == MigrationState::Offered
-    }
-
-    fn typed_time(&self, zone: Zone, problems: &mut Problems) -> Option<Time> {
-        let Some(local) = zone.local(&self.at) else {
-            problems.add("at", "Enter the date and time, like 2026-12-24T18:30");
-            return None;
-        };
-        match (moments(zone.tz(), local), self.occurrence.as_str()) {
-            (Moments::One(at), _)
-            | (Moments::Two { first: at, .. }, "first")
-            | (Moments::Two { second: at, .. }, "second") => Some(Time::new(at)),
-            (Moments::Two { .. }, _) => {
-                problems.add(
-                    "occurrence",
-                    "The clocks go back then and show this time twice: choose which one you mean",
-                );
-                None
-            }
-            (Moments::None { before, after }, _) => {
-                problems.add(
-                    "at",
-                    format!(
-                        "The clocks go forward then and skip this time: the nearest are {} and {}",
-                        zone.text(before),
-                        zone.text(after)
-                    ),
-                );
-                None
-            }
-        }
     }
 }
 
@@ -199,37 +169,7 @@ impl TimeFields {
                 .hint(format!("Only for “At a time”. In {}.", zone.name()))
                 .short()
                 .with(problems),
-            occurrence: occurrence(typed, zone, problems),
+            occurrence: local_time::occurrence(zone, &typed.at, &typed.occurrence, problems),
         }
     }
-}
-
-/// Which of two, if the time as typed is one that the clocks show twice.
-fn occurrence(typed: &Typed, zone: Zone, problems: &Problems) -> Option<Field> {
-    let local = zone.local(&typed.at)?;
-    let Moments::Two { first, second } = moments(zone.tz(), local) else {
-        return None;
-    };
-    let choice = |value: &str, words: &str, at| {
-        let label = format!(
-            "{words}: {} {} ({})",
-            zone.text(at),
-            zone.abbreviation(at),
-            offset_name(zone.tz(), at)
-        );
-        Choice::new(value, label)
-    };
-    let choices = vec![
-        choice("first", "The first", first),
-        choice("second", "The second, after the clocks went back", second),
-    ];
-    Some(
-        Field::new(
-            "occurrence",
-            "Which of the two times?",
-            Input::Radios(choices),
-        )
-        .value(&typed.occurrence)
-        .with(problems),
-    )
 }

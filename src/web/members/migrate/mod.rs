@@ -11,7 +11,7 @@ use askama::Template;
 
 use super::linode::helper_name;
 use super::platform_name;
-use crate::app::leisure::{self, Choices};
+use crate::app::leisure::Choices;
 use crate::app::move_times::quiet_words;
 use crate::domain::ids::{LinodeId, MigrationId};
 use crate::domain::text::Word;
@@ -39,6 +39,8 @@ pub struct MigratePage {
     pub migration: i64,
     pub from: String,
     pub to: String,
+    /// Staff move it, for this reason, and its member may have it sooner.
+    pub move_off: Option<String>,
     /// The second move: to a production host.
     pub graduates: bool,
     pub expires: When,
@@ -129,6 +131,8 @@ impl MigratePage {
             migration: facts.migration.id.0,
             from: host(&detail.host.name, detail.host.platform),
             to: host(facts.destination.0, facts.destination.1),
+            move_off: (facts.migration.kind == MigrationKind::Evacuation)
+                .then(|| facts.migration.reason.clone()),
             graduates: facts.migration.kind == MigrationKind::Graduation,
             expires: zone.both(facts.migration.expires_at.utc()),
             disks: detail
@@ -145,7 +149,7 @@ impl MigratePage {
             chosen: facts
                 .migration
                 .not_before
-                .filter(|_| leisure::can_unschedule(facts.migration, facts.now))
+                .filter(|at| *at > facts.now && facts.migration.state == MigrationState::Queued)
                 .map(|at| zone.both(at.utc())),
             stop_limit: Field::new(
                 "stop_limit_s",

@@ -3,8 +3,10 @@
 use actix_web::HttpResponse;
 
 use super::{find, page_of};
+use crate::app::evacuation::closed_to_members;
 use crate::app::{Actor, App, AppError};
 use crate::domain::ids::MigrationId;
+use crate::domain::words::MigrationKind;
 use crate::store::migrations::Migration;
 use crate::store::pages_members::MigrationDetail;
 use crate::web::error::Fault;
@@ -91,6 +93,12 @@ pub async fn ask_cancel(
     member: Member,
     id: Path<i64>,
 ) -> Result<HttpResponse, Fault> {
+    let (detail, _) = find(&portal, &member, id.0).await?;
+    if detail.migration.kind == MigrationKind::Evacuation {
+        let why =
+            "Staff move this Linode because its host is being emptied: only they can cancel that.";
+        return Err(at_migration(Fault::conflict(why), id.0));
+    }
     ask(&portal, &member, id.0, |label| Question {
         title: format!("Cancel the move of {label}?"),
         consequences: &[
@@ -158,6 +166,9 @@ pub async fn ask_way_back(
     id: Path<i64>,
 ) -> Result<HttpResponse, Fault> {
     let (detail, _) = find(&portal, &member, id.0).await?;
+    if let Some(why) = closed_to_members(&detail.migration, &detail.source) {
+        return Err(at_migration(Fault::conflict(why), id.0));
+    }
     let label = &detail.linode.label;
     let question = Question {
         title: format!("Move {label} back?"),

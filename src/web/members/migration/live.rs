@@ -106,6 +106,9 @@ fn phase(migration: &Migration, job: Option<&Job>, queue: Place, zone: Zone) -> 
             _ if queue.held_until.is_some() => held(queue, zone),
             Some(1) => "Next in the queue: it starts as soon as both hosts are free.".to_owned(),
             Some(place) => format!("Number {place} in the queue."),
+            None if migration.kind == MigrationKind::Evacuation => {
+                "Waiting for its time.".to_owned()
+            }
             None => "Waiting for the time you chose.".to_owned(),
         },
         State::Preparing | State::Copying | State::Switching => {

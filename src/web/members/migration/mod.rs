@@ -11,6 +11,7 @@ use askama::Template;
 
 use super::fairness::{Compared, compared};
 use super::platform_name;
+use crate::app::evacuation::closed_to_members;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration;
 use crate::domain::time::Time;
@@ -59,6 +60,8 @@ pub struct MigrationPage {
     /// The way back begun from this move, if any.
     pub child: Option<i64>,
     pub is_return: bool,
+    /// Staff move it, for this reason: it is theirs to cancel and to try again.
+    pub move_off: Option<String>,
     /// It failed or is finished: what went wrong can be told.
     pub is_over: bool,
 }
@@ -75,6 +78,8 @@ pub struct StepMark {
 #[derive(Debug)]
 pub struct After {
     pub until: Option<When>,
+    /// Why there is no way back for its member, if there is none.
+    pub closed: Option<&'static str>,
     pub can_confirm: bool,
 }
 
@@ -123,7 +128,7 @@ impl MigrationPage {
                 && !is_return
                 && detail.linode.host_id == migration.source_host_id,
             failure: (!migration.failure.is_empty()).then(|| migration.failure.clone()),
-            after: after(migration, zone, now),
+            after: after(detail, zone, now),
             receipt: receipt(detail),
             figures: figures(migration),
             moved: None,
@@ -142,6 +147,8 @@ impl MigrationPage {
                 State::Failed | State::Finished | State::Confirmed | State::Returned
             ),
             is_return,
+            move_off: (migration.kind == MigrationKind::Evacuation)
+                .then(|| migration.reason.clone()),
             live,
             page,
         }
@@ -184,12 +191,16 @@ fn steps(state: State) -> Vec<StepMark> {
     .collect()
 }
 
-fn after(migration: &Migration, zone: Zone, now: Time) -> Option<After> {
+fn after(detail: &MigrationDetail, zone: Zone, now: Time) -> Option<After> {
+    let migration = &detail.migration;
+    let closed = closed_to_members(migration, &detail.source);
     (migration.state == State::Finished).then(|| After {
         until: migration
             .way_back_until
             .filter(|until| *until > now && migration.kind != MigrationKind::Return)
+            .filter(|_| closed.is_none())
             .map(|until| zone.both(until.utc())),
+        closed,
         can_confirm: true,
     })
 }

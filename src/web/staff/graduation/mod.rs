@@ -7,7 +7,7 @@ use actix_web::HttpResponse;
 use askama::Template;
 use serde::Deserialize;
 
-pub use offer::{ask, make};
+pub use offer::{ask, make, parse_pairs};
 
 use super::{ROWS, StateTab, cut, query};
 use crate::domain::fitting::Place;

@@ -8,7 +8,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{Asked, PATH, Show, planned};
-use crate::app::graduation::AT_ONCE;
+use crate::app::chunks::AT_ONCE;
 use crate::domain::graduation::Candidate;
 use crate::domain::ids::{HostId, LinodeId};
 use crate::store::graduation::{self as rows, Which};
@@ -105,7 +105,8 @@ pub struct OfferForm {
 }
 impl FormData for OfferForm {}
 
-fn parse(pairs: &str) -> Option<Vec<(LinodeId, HostId)>> {
+/// `linode.host` for each, with `-` between.
+pub fn parse_pairs(pairs: &str) -> Option<Vec<(LinodeId, HostId)>> {
     pairs
         .split('-')
         .map(|pair| {
@@ -121,7 +122,7 @@ pub async fn make(
     staff: Staff,
     form: Form<OfferForm>,
 ) -> Result<HttpResponse, Fault> {
-    let pairs = parse(&form.0.pairs).ok_or_else(|| {
+    let pairs = parse_pairs(&form.0.pairs).ok_or_else(|| {
         Fault::BadRequest("The form does not say who goes where. Start from the plan.".to_owned())
     })?;
     let (actor, asked) = (staff.actor.clone(), pairs.clone());

@@ -1,7 +1,10 @@
 //! `/staff/hosts`: every host with its room; one host with its occupants and limits. Rule of the room: adding a host,
-//! enrolling and revoking its agent are in [`enrol`], the rest here.
+//! enrolling and revoking its agent are in [`enrol`], emptying it in [`evacuate`], how that stands in [`emptying`]; the rest
+//! here.
 
+mod emptying;
 mod enrol;
+pub mod evacuate;
 
 use std::collections::HashMap;
 
@@ -10,6 +13,7 @@ use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
+use emptying::{EmptyingView, empty_words};
 pub use enrol::{add, ask_revoke, ask_token, make_token, new, revoke};
 
 use super::{ROWS, cut, heard, query};
@@ -34,6 +38,7 @@ use crate::web::ui::{Choice, Field, Input, Pager, Problems, Tag, When, units};
 pub struct HostsPage {
     pub page: Page,
     pub only_silent: bool,
+    pub only_emptying: bool,
     pub rows: Vec<Row>,
     pub pager: Pager,
 }
@@ -67,6 +72,10 @@ pub struct HostPage {
     pub slots: Field,
     pub cap: Field,
     pub is_enrolled: bool,
+    pub can_evacuate: bool,
+    pub emptying: Option<EmptyingView>,
+    /// Whether it can be given back.
+    pub empty: Option<String>,
 }
 
 #[derive(Debug)]
@@ -89,6 +98,9 @@ pub struct ArrivingRow {
 pub struct Asked {
     #[serde(default)]
     silent: String,
+    /// Only those that staff empty.
+    #[serde(default)]
+    emptying: String,
     /// The name of the last host of the page before.
     #[serde(default)]
     after: String,
@@ -169,12 +181,13 @@ pub async fn list(
 ) -> Result<HttpResponse, Fault> {
     let now = portal.now();
     let only_silent = asked.0.silent == "yes";
+    let only_emptying = asked.0.emptying == "yes";
     let since = only_silent.then(|| now.plus_s(-SILENT_S));
     let after = asked.0.after.clone();
     let (all, rooms, plans) = portal::read(&portal, move |conn| {
         let after = (!after.is_empty()).then_some(after.as_str());
         let limit = i64::try_from(ROWS).unwrap_or(100) + 1;
-        let all = hosts::page(conn, since, after, limit)?;
+        let all = hosts::page(conn, since, only_emptying, after, limit)?;
         Ok((all, hosts::rooms(conn)?, fleet::plans(conn)?))
     })
     .await?;
@@ -182,6 +195,7 @@ pub async fn list(
     let url = |after: &str| {
         let pairs = [
             ("silent", asked.0.silent.clone()),
+            ("emptying", asked.0.emptying.clone()),
             ("after", after.to_owned()),
         ];
         format!("{PATH}{}", query(&pairs))
@@ -192,7 +206,11 @@ pub async fn list(
     };
     let page = staff.page(
         Area::Hosts,
-        if only_silent { "Silent hosts" } else { "Hosts" },
+        match (only_silent, only_emptying) {
+            (true, _) => "Silent hosts",
+            (false, true) => "Hosts being emptied",
+            (false, false) => "Hosts",
+        },
     );
     let rooms: HashMap<HostId, Room> = rooms.into_iter().map(|room| (room.host, room)).collect();
     let plan = |id: Option<PlanId>| {
@@ -214,6 +232,7 @@ pub async fn list(
     page::html(&HostsPage {
         page,
         only_silent,
+        only_emptying,
         rows,
         pager,
     })
@@ -237,6 +256,8 @@ async fn present(
     })
     .await?;
     let (detail, room) = found.ok_or(Fault::NotFound)?;
+    let (actor, host) = (staff.actor.clone(), detail.host.clone());
+    let (emptying, hanging) = portal::run(portal, move |app| app.emptying(&actor, &host)).await?;
     let status = if problems.is_empty() {
         StatusCode::OK
     } else {
@@ -246,9 +267,14 @@ async fn present(
         .page(Area::Hosts, detail.host.name.clone())
         .crumb("Hosts", PATH)
         .problems(problems);
+    let zone = page.zone();
     page::html_status(
         status,
-        &HostPage::new(page, &detail, room.as_ref(), typed, portal.now()),
+        &HostPage {
+            emptying: emptying.map(|of| EmptyingView::new(HostId(id), &of, zone)),
+            empty: empty_words(&detail, hanging, zone),
+            ..HostPage::new(page, &detail, room.as_ref(), typed, portal.now())
+        },
     )
 }
 
@@ -310,6 +336,9 @@ impl HostPage {
                 .short()
                 .with(&page.problems),
             is_enrolled: host.fingerprint.is_some(),
+            can_evacuate: host.state != HostState::Quarantined && detail.occupants_in_all > 0,
+            emptying: None,
+            empty: None,
             page,
         }
     }

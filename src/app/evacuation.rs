@@ -1,0 +1,421 @@
+//! Staff empty a host: its Linodes are moved to others of its kind, without an offer or a click. Who is moved so, why, and
+//! by when is staff's; a member may only have it sooner.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::agents::SILENT_S;
+use super::chunks::{self, AT_ONCE, Answer};
+use super::engine::{self, Given};
+use super::letters;
+use super::registrations::Many;
+use super::{Actor, App, AppError, audit, offers};
+use crate::domain::evacuation::{self as planner, Candidate, Plan, Stands};
+use crate::domain::fitting::{self, Place};
+use crate::domain::ids::{HostId, LinodeId, MigrationId};
+use crate::domain::migration::Event;
+use crate::domain::time::Time;
+use crate::domain::words::{HostState, MigrationKind, MigrationState, UserRole};
+use crate::domain::writing::Markdown;
+use crate::mail::MoveOff;
+use crate::store::db::{Db, wake_on_commit};
+use crate::store::evacuation::{self as rows, Hanging, Progress};
+use crate::store::hosts::Host;
+use crate::store::migrations::{self, Migration, NewMigration};
+use crate::store::wake::Wake;
+use crate::store::{fleet, graduation, hosts, pages_members, programme, registrations};
+
+/// A time may be this far ahead, and a reason this long.
+pub const MOST_DAYS: i64 = 30;
+pub const MOST_WHY: usize = 500;
+
+/// What staff ask for.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// Read by members.
+    pub why: String,
+    /// `None`: now.
+    pub at: Option<Time>,
+    pub moves: Vec<Wanted>,
+}
+
+/// One Linode with where it is to go.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    pub linode: LinodeId,
+    pub to: HostId,
+    /// Its last move may be confirmed for that, which closes its way back.
+    pub close: bool,
+}
+
+/// How emptying a host stands.
+#[derive(Debug, Clone)]
+pub struct Emptying {
+    pub since: Time,
+    pub progress: Progress,
+    /// Who is left, with why.
+    pub plan: Plan,
+}
+
+impl App {
+    /// How far it is, if staff empty this host, and what hangs on it besides its Linodes.
+    pub fn emptying(
+        &self,
+        actor: &Actor,
+        host: &Host,
+    ) -> Result<(Option<Emptying>, Hanging), AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db.read(|conn| {
+            let emptying = match host.emptying_since {
+                Some(since) => Some(Emptying {
+                    since,
+                    progress: rows::progress(conn, host.id, since, now)?,
+                    plan: plan_of(conn, host.id, now.plus_s(-SILENT_S))?,
+                }),
+                None => None,
+            };
+            Ok((emptying, rows::hanging(conn, host.id)?))
+        })
+    }
+
+    /// Who would go where, as things stand.
+    pub fn evacuation_plan(&self, actor: &Actor, host: HostId) -> Result<Plan, AppError> {
+        actor.require_staff()?;
+        let heard_since = self.now().plus_s(-SILENT_S);
+        self.db.read(|conn| plan_of(conn, host, heard_since))
+    }
+
+    /// Empties a host of these: it takes no new Linodes from now on, and each is queued to move to the host named beside it.
+    /// Everything is looked at anew; one that is being moved off already counts as done, so that a form sent twice does its
+    /// work once.
+    pub fn evacuate(
+        &self,
+        actor: &Actor,
+        host: HostId,
+        order: &Order,
+    ) -> Result<Many<LinodeId>, AppError> {
+        actor.require_staff()?;
+        let order = &checked(order, self.now())?;
+        let now = self.now();
+        self.db.write(|conn| drain(conn, now, actor, host, order))?;
+        chunks::each(
+            self,
+            &order.moves,
+            |it| it.linode,
+            |conn, now, moves| evacuate_all(self, conn, now, (actor, host, order), moves),
+        )
+    }
+}
+
+fn plan_of(conn: &mut Db, host: HostId, heard_since: Time) -> Result<Plan, AppError> {
+    let places = graduation::places(conn, heard_since)?;
+    let source = places.iter().find(|place| place.room.host == host);
+    let source = source.cloned().ok_or(AppError::NotFound)?;
+    let residents = rows::residents(conn, host, None)?;
+    Ok(planner::plan(source, residents, places))
+}
+
+fn checked(order: &Order, now: Time) -> Result<Order, AppError> {
+    let invalid = |field, message: String| AppError::Invalid { field, message };
+    let why = Markdown::parse(order.why.trim(), MOST_WHY)
+        .map_err(|fault| invalid("why", fault.to_string()))?;
+    if why.is_empty() {
+        let message = "Say why, in words for the members it concerns".to_owned();
+        return Err(invalid("why", message));
+    }
+    if let Some(at) = order.at
+        && (at <= now || at > now.plus_days(MOST_DAYS))
+    {
+        let message = format!("Choose a time in the future, within {MOST_DAYS} days");
+        return Err(invalid("at", message));
+    }
+    if order.moves.is_empty() || order.moves.len() > AT_ONCE {
+        return Err(AppError::conflict(format!(
+            "There must be at least one Linode to evacuate, and at most {AT_ONCE} at once."
+        )));
+    }
+    Ok(Order {
+        why: why.as_str().to_owned(),
+        ..order.clone()
+    })
+}
+
+/// The host takes no new Linodes while it is emptied. Refused if nobody can be moved off it.
+fn drain(
+    conn: &mut Db,
+    now: Time,
+    actor: &Actor,
+    id: HostId,
+    order: &Order,
+) -> Result<(), AppError> {
+    hosts::lock(conn, id)?;
+    let host = hosts::host(conn, id)?.ok_or(AppError::NotFound)?;
+    let places = graduation::places(conn, now.plus_s(-SILENT_S))?;
+    let source = places.iter().find(|place| place.room.host == id);
+    if let Some(blocked) = source.and_then(planner::blocked) {
+        return Err(AppError::conflict(format!(
+            "{} cannot be emptied: {blocked}.",
+            host.name
+        )));
+    }
+    if host.emptying_since.is_some() {
+        return Ok(());
+    }
+    hosts::set_emptying(conn, id, now)?;
+    let object = format!("host {id}");
+    let after = format!("draining, to be emptied: {}", order.why);
+    audit(
+        conn,
+        now,
+        actor.who(),
+        "host.empty",
+        &object,
+        (&host.state.to_string(), &after),
+    )?;
+    Ok(())
+}
+
+/// A conflict is the whole transaction's; what is refused for a Linode of its own is its answer.
+fn evacuate_all(
+    app: &App,
+    conn: &mut Db,
+    now: Time,
+    (actor, host, order): (&Actor, HostId, &Order),
+    moves: &[Wanted],
+) -> Result<Vec<Answer>, AppError> {
+    programme::hold(conn)?;
+    let linodes: Vec<LinodeId> = moves.iter().map(|it| it.linode).collect();
+    registrations::locked_live(conn, &linodes)?;
+    migrations::locked_of_linodes(conn, &linodes)?;
+    // In one order, so that two who do this at once do not wait for each other.
+    let hosts: BTreeSet<HostId> = moves.iter().map(|it| it.to).chain([host]).collect();
+    for id in hosts {
+        if hosts::host(conn, id)?.is_none() {
+            return Err(AppError::NotFound);
+        }
+        hosts::lock(conn, id)?;
+    }
+    drain(conn, now, actor, host, order)?;
+    let mut places: HashMap<HostId, Place> = graduation::places(conn, now.plus_s(-SILENT_S))?
+        .into_iter()
+        .map(|place| (place.room.host, place))
+        .collect();
+    let source = places.get(&host).cloned().ok_or(AppError::NotFound)?;
+    let residents: HashMap<LinodeId, Candidate> = rows::residents(conn, host, Some(&linodes))?
+        .into_iter()
+        .map(|it| (it.linode, it))
+        .collect();
+    let recent = pages_members::recent_moves(conn)?;
+    let act = Act {
+        app,
+        now,
+        actor,
+        order,
+        downtime: letters::expected_downtime(&recent),
+    };
+    let mut answers = Vec::with_capacity(moves.len());
+    for wanted in moves {
+        let answer = match (residents.get(&wanted.linode), places.get_mut(&wanted.to)) {
+            (Some(candidate), Some(place)) => match possible(&source, candidate, place, *wanted) {
+                Ok(true) => {
+                    act.make(conn, candidate, *wanted)?;
+                    place.promise(&candidate.guest(&source).need);
+                    Ok(())
+                }
+                Ok(false) => Ok(()),
+                Err(why) => Err(why),
+            },
+            _ if rows::was_moved_off(conn, host, wanted.linode)? => Ok(()),
+            _ => Err(format!("It is not on {} any more.", source.room.name)),
+        };
+        answers.push((wanted.linode, answer));
+    }
+    Ok(answers)
+}
+
+/// `false`: it is being moved off already.
+fn possible(
+    source: &Place,
+    candidate: &Candidate,
+    place: &Place,
+    wanted: Wanted,
+) -> Result<bool, String> {
+    match candidate.stands {
+        Stands::Free { .. } => {}
+        Stands::Evacuating { .. } => return Ok(false),
+        Stands::Moving(id) => return Err(format!("It is being moved (migration {id}).")),
+        Stands::WayBackOpen(_) if wanted.close => {}
+        Stands::WayBackOpen(id) => {
+            return Err(format!(
+                "Its last move (migration {id}) is not confirmed, and the way back is open."
+            ));
+        }
+    }
+    let name = &place.room.name;
+    if !planner::is_alike(source, place) {
+        return Err(format!(
+            "{name} cannot take this Linode: it is of another platform, role or plan."
+        ));
+    }
+    fitting::takes(place, &candidate.guest(source))
+        .map(|()| true)
+        .map_err(|obstacle| format!("{name} cannot take this Linode: {}.", obstacle.of_one()))
+}
+
+/// What is the same for all that are moved.
+struct Act<'a> {
+    app: &'a App,
+    now: Time,
+    actor: &'a Actor,
+    order: &'a Order,
+    downtime: String,
+}
+
+impl Act<'_> {
+    /// Queues one, with the rows that were in its way ended, its log, mail and audit entry.
+    fn make(&self, conn: &mut Db, of: &Candidate, wanted: Wanted) -> Result<(), AppError> {
+        let (app, now, actor) = (self.app, self.now, self.actor);
+        let linode = fleet::linode(conn, wanted.linode)?.ok_or(AppError::NotFound)?;
+        let mut told = MoveOff::default();
+        match of.stands {
+            Stands::Free { offer: Some(offer) } => {
+                self.end(
+                    conn,
+                    offer,
+                    Event::Cancel,
+                    "Its host is being emptied, and this offer ended with that.",
+                )?;
+                told.offer_ended = true;
+            }
+            Stands::WayBackOpen(last) => {
+                let why = "Its new host is being emptied: staff confirmed the move, and its way back is closed.";
+                self.end(conn, last, Event::Confirm, why)?;
+                told.way_back_closed = true;
+            }
+            Stands::Free { offer: None } | Stands::Evacuating { .. } | Stands::Moving(_) => {}
+        }
+        offers::close_evacuations(app, conn, now, actor, &linode)?;
+        let instead = "Staff move it off its host instead; what was copied is dropped.";
+        offers::replace_failed(app, conn, now, actor, linode.id, instead)?;
+        let new = NewMigration {
+            kind: MigrationKind::Evacuation,
+            linode_id: linode.id,
+            account_id: linode.account_id,
+            // It is no move of the beta: the registration and what follows from it stay as they are.
+            registration_id: None,
+            parent_id: None,
+            source_host_id: linode.host_id,
+            destination_host_id: wanted.to,
+            state: MigrationState::Queued,
+            epoch: linode.epoch,
+            base_epoch: None,
+            offered_by: Some(actor.user),
+            offered_at: now,
+            // Its member may have it sooner, not later.
+            expires_at: self.order.at.unwrap_or(now),
+            queued_at: Some(now),
+            queued_by: Some(actor.user),
+            kernels_accepted: false,
+            stop_limit_s: 60,
+        };
+        let row =
+            rows::insert(conn, &new, &self.order.why, self.order.at).map_err(engine::one_live)?;
+        let said = "Staff move it to another host, because its present one is being emptied.";
+        migrations::insert_event(conn, row.id, now, (row.state, None), said)?;
+        letters::post_move_off(app, conn, now, &linode, &row, told, &self.downtime)?;
+        wake_on_commit(conn, Wake::Reconcile)?;
+        let object = format!("migration {}", row.id);
+        let hosts = (
+            format!("host {}", row.source_host_id),
+            format!("host {}", row.destination_host_id),
+        );
+        audit(
+            conn,
+            now,
+            actor.who(),
+            "evacuate",
+            &object,
+            (&hosts.0, &hosts.1),
+        )?;
+        Ok(())
+    }
+
+    fn end(
+        &self,
+        conn: &mut Db,
+        id: MigrationId,
+        event: Event,
+        message: &str,
+    ) -> Result<(), AppError> {
+        let given = Given {
+            message: message.to_owned(),
+            ..Given::default()
+        };
+        let who = self.actor.who();
+        engine::apply(self.app, conn, self.now, who, id, event, &given)?
+            .map(drop)
+            .map_err(|refused| AppError::conflict(format!("Migration {id}: {refused}.")))
+    }
+}
+
+/// What a member must not do to staff's emptying of a host, and staff only if the host takes it.
+pub(super) fn may(
+    conn: &mut Db,
+    now: Time,
+    actor: &Actor,
+    row: &Migration,
+    event: Event,
+) -> Result<(), AppError> {
+    let is_staff = actor.role == UserRole::Staff;
+    let no = |why: &str| Err(AppError::conflict(why));
+    match (event, row.kind) {
+        (Event::Cancel | Event::Unschedule, MigrationKind::Evacuation) if !is_staff => no(
+            "Staff move this Linode because its host is being emptied: you can have it sooner, but not later, and only staff can cancel it.",
+        ),
+        (Event::Retry, MigrationKind::Evacuation) if !is_staff => {
+            no("Staff move this Linode because its host is being emptied: they try it again.")
+        }
+        (Event::WayBack, _) => {
+            let source = hosts::host(conn, row.source_host_id)?.ok_or(AppError::NotFound)?;
+            match closed_to_members(row, &source) {
+                Some(why) if !is_staff => no(why),
+                Some(_) => takes_back(conn, now, &source),
+                None => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Why its member cannot take the way back to `source`, where it came from, if they cannot.
+#[must_use]
+pub fn closed_to_members(row: &Migration, source: &Host) -> Option<&'static str> {
+    if row.kind == MigrationKind::Evacuation {
+        return Some(
+            "Staff moved it because its former host is being emptied, so there is no way back for you to take. If something is wrong, ask staff.",
+        );
+    }
+    let back = row.kind != MigrationKind::Return && source.emptying_since.is_some();
+    back.then_some(
+        "Its former host is being emptied and takes no Linodes back. If something is wrong, ask staff.",
+    )
+}
+
+fn takes_back(conn: &mut Db, now: Time, host: &Host) -> Result<(), AppError> {
+    let heard = host
+        .last_seen_at
+        .is_some_and(|at| at >= now.plus_s(-SILENT_S));
+    let why = if host.state != HostState::Enabled {
+        format!("it is {}: enable it first", host.state)
+    } else if !hosts::takes_jobs(conn, host.id)? {
+        "no agent is enrolled on it".to_owned()
+    } else if !heard {
+        "it is silent".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(AppError::conflict(format!(
+        "{} takes no Linode back: {why}.",
+        host.name
+    )))
+}
