@@ -12,7 +12,7 @@ use xenbeta::domain::words::{HostState, MigrationKind, MigrationState};
 use xenbeta::store::db::StoreError;
 use xenbeta::store::migrations::Migration;
 use xenbeta::store::schema::outbox;
-use xenbeta::store::{audit, hosts, migrations};
+use xenbeta::store::{hosts, migrations};
 use xenbeta::wire::{Outcome, Task};
 
 use crate::both_databases;
@@ -26,15 +26,15 @@ use crate::support::hand::now_click;
 
 const WHY: &str = "A disk of the host begins to fail.";
 
-impl TestApp {
-    fn sql(&self, sql: &str) {
-        self.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(sql)?));
-    }
+fn put(app: &TestApp, sql: &str) {
+    app.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(sql)?));
+}
 
+impl TestApp {
     /// All hosts are heard of just now.
     fn all_heard(&self) {
         let now = self.now().utc().format("%Y-%m-%dT%H:%M:%S%.6fZ");
-        self.sql(&format!("UPDATE hosts SET last_seen_at = '{now}'"));
+        put(self, &format!("UPDATE hosts SET last_seen_at = '{now}'"));
     }
 
     fn host(&self, id: HostId) -> hosts::Host {
@@ -169,7 +169,6 @@ both_databases! {
         app.confirm_migration(&app.member(), db.id).unwrap();
         assert!(matches!(app.take(UML1).task, Task::Purge { epoch: 1 }));
         assert!(app.verify_audit().is_ok());
-        println!("{chain:?}");
     }
 
     fn it_waits_for_its_time_and_its_member_may_have_it_sooner(app: TestApp) {
@@ -251,7 +250,7 @@ both_databases! {
         // On xen1, DB goes only if its way back is closed.
         app.all_heard();
         let mut staff = site.signed_in(STAFF_EMAIL);
-        app.sql("UPDATE hosts SET memory_mb = 4096 WHERE id = 4");
+        put(&app, "UPDATE hosts SET memory_mb = 4096 WHERE id = 4");
         let plan = staff.get("/staff/hosts/3/evacuate");
         plan.shows(&["they go only if you close their ways back: 1", "Close the way back of 1 Linode", "Evacuate 1 Linode"]);
         let reply = staff.submit(&plan, "Evacuate 1 Linode", &[("why", WHY)]);
@@ -314,7 +313,7 @@ both_databases! {
         assert_eq!((offer.kind, offer.source_host_id), (MigrationKind::Beta, UML2));
         assert_eq!(app.migration(web.id).state, MigrationState::Confirmed, "nobody goes back to where it was");
         // And on: what it was emptied to is emptied, too.
-        app.sql("UPDATE hosts SET state = 'enabled', emptying_since = NULL WHERE id = 1");
+        put(&app, "UPDATE hosts SET state = 'enabled', emptying_since = NULL WHERE id = 1");
         app.all_heard();
         let many = app.evacuate(&app.staff(), UML2, &order(None, &[(WEB, UML1), (DB, UML1)])).unwrap();
         assert_eq!(many.refused, vec![]);
@@ -332,7 +331,7 @@ both_databases! {
                  INSERT INTO disks (id, linode_id, label, size_mb, filesystem, created_at) VALUES ({id}, {id}, 'root', 64, 'ext4', {at});"
             ));
         }
-        app.sql(&sql);
+        put(&app, &sql);
         app.all_heard();
         let moves: Vec<(LinodeId, HostId)> = (5001..=5120).map(|id| (LinodeId(id), XEN2)).collect();
         let backwards: Vec<(LinodeId, HostId)> = moves.iter().rev().copied().collect();

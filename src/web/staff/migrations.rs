@@ -4,10 +4,10 @@ use actix_web::HttpResponse;
 use askama::Template;
 use serde::Deserialize;
 
+pub use super::migration_acts::{act, ask};
 use super::migration_rows::{self as rows, StepRow, TrailRow};
 use super::{ROWS, StateTab, cut, query};
 use crate::app::evacuation::closed_to_members;
-use crate::app::{Actor, App, AppError};
 use crate::domain::ids::{HostId, MigrationId};
 use crate::domain::migration::Step;
 use crate::domain::readiness;
@@ -17,15 +17,15 @@ use crate::domain::words::{MigrationKind, MigrationState as State};
 use crate::store::bug_links;
 use crate::store::bugs::Bug;
 use crate::store::hosts;
-use crate::store::migrations::{self, Migration};
+use crate::store::migrations;
 use crate::store::pages_members::{self, MigrationDetail};
 use crate::store::pages_staff::{self, AuditRow, JobRow, MigrationFilter};
 use crate::web::error::Fault;
-use crate::web::extract::{Form, Nothing, Path, Query, Staff};
+use crate::web::extract::{Path, Query, Staff};
 use crate::web::live;
 use crate::web::members::Link;
 use crate::web::members::migration::{Live, MigrationPage, is_moving, kind_name};
-use crate::web::page::{self, Area, ConfirmPage, Page};
+use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Choice, Field, Pager, Tag, When};
 
@@ -97,7 +97,7 @@ pub struct Asked {
     before: String,
 }
 
-const PATH: &str = "/staff/migrations";
+pub(super) const PATH: &str = "/staff/migrations";
 const RUNNING: [State; 3] = [State::Preparing, State::Copying, State::Switching];
 
 impl Asked {
@@ -316,8 +316,8 @@ fn tabs(current: &str, counts: &[(State, i64)]) -> Vec<StateTab> {
     tabs
 }
 
-struct Found {
-    detail: MigrationDetail,
+pub(super) struct Found {
+    pub detail: MigrationDetail,
     jobs: Vec<JobRow>,
     trail: Vec<AuditRow>,
     account: String,
@@ -325,7 +325,7 @@ struct Found {
     now: Time,
 }
 
-async fn find(portal: &Portal, id: i64) -> Result<Found, Fault> {
+pub(super) async fn find(portal: &Portal, id: i64) -> Result<Found, Fault> {
     let now = portal.now();
     let found = portal::read(portal, move |conn| {
         let Some(detail) = pages_members::migration(conn, None, MigrationId(id), now)? else {
@@ -426,116 +426,4 @@ pub async fn events(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpR
         token,
         staff.zone(),
     ))
-}
-
-type Call = fn(&App, &Actor, MigrationId) -> Result<Migration, AppError>;
-
-/// What staff can do with a migration, by the last part of the address.
-struct Deed {
-    verb: &'static str,
-    title: &'static str,
-    consequences: &'static [&'static str],
-    call: Call,
-    danger: bool,
-}
-
-const DEEDS: [Deed; 4] = [
-    Deed {
-        verb: "way-back",
-        title: "Take the way back of",
-        consequences: &[
-            "The Linode moves to its former host again, with all data as it is now. That host must be enabled for it.",
-        ],
-        call: |app, actor, id| app.way_back(actor, id),
-        danger: false,
-    },
-    Deed {
-        verb: "cancel",
-        title: "Cancel",
-        consequences: &[
-            "The Linode stays where it is and goes on running. What was copied is thrown away, the place on the new host is given up.",
-        ],
-        call: |app, actor, id| app.cancel_migration(actor, id),
-        danger: true,
-    },
-    Deed {
-        verb: "retry",
-        title: "Retry",
-        consequences: &["It is queued again, and goes on from what was copied."],
-        call: |app, actor, id| app.retry_migration(actor, id),
-        danger: false,
-    },
-    Deed {
-        verb: "roll-back",
-        title: "Roll back",
-        consequences: &[
-            "The new host was never told that it owns the Linode. The old host is granted it again and starts it; the new host never will.",
-        ],
-        call: |app, actor, id| app.roll_back_migration(actor, id),
-        danger: true,
-    },
-];
-
-fn deed(verb: &str) -> Result<&'static Deed, Fault> {
-    DEEDS
-        .iter()
-        .find(|deed| deed.verb == verb)
-        .ok_or(Fault::NotFound)
-}
-
-/// `GET /staff/migrations/{id}/{cancel|retry|roll-back}`
-pub async fn ask(
-    portal: Portal,
-    staff: Staff,
-    path: Path<(i64, String)>,
-) -> Result<HttpResponse, Fault> {
-    let (id, verb) = path.0;
-    let deed = deed(&verb)?;
-    let found = find(&portal, id).await?;
-    let url = format!("{PATH}/{id}");
-    let title = format!(
-        "{} migration {id} of {}",
-        deed.title, found.detail.linode.label
-    );
-    page::html(&ConfirmPage {
-        page: staff
-            .page(Area::Migrations, format!("{title}?"))
-            .crumb("Migrations", PATH)
-            .crumb(format!("Migration {id}"), &url),
-        consequences: deed
-            .consequences
-            .iter()
-            .map(|line| (*line).to_owned())
-            .collect(),
-        rows: Vec::new(),
-        action: format!("{url}/{verb}"),
-        hidden: Vec::new(),
-        fields: Vec::new(),
-        button: title,
-        danger: deed.danger,
-        back_url: url,
-        back_label: "Leave it as it is".to_owned(),
-    })
-}
-
-/// `POST /staff/migrations/{id}/{cancel|retry|roll-back}`
-pub async fn act(
-    portal: Portal,
-    staff: Staff,
-    path: Path<(i64, String)>,
-    _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
-    let (id, verb) = path.0;
-    let call = deed(&verb)?.call;
-    let actor = staff.actor.clone();
-    let url = format!("{PATH}/{id}");
-    match portal::run(&portal, move |app| call(app, &actor, MigrationId(id))).await {
-        Ok(_) => Ok(page::see_other(&url)),
-        Err(Fault::Conflict { message, .. }) => Err(Fault::conflict_at(
-            message,
-            url,
-            "See how the migration stands",
-        )),
-        Err(other) => Err(other),
-    }
 }

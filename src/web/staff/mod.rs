@@ -13,6 +13,7 @@ pub mod graduation;
 pub mod hosts;
 pub mod jobs;
 pub mod mail;
+mod migration_acts;
 mod migration_rows;
 pub mod migrations;
 pub mod people;
