@@ -104,12 +104,12 @@ both_databases! {
         ] {
             let reply = staff.submit(&plan, "Evacuate 4 Linodes", &fields);
             assert_eq!(reply.status, 422);
-            reply.shows(&[said]);
+            reply.says(&[said]);
             assert_eq!(fields.is_empty(), !reply.body.contains(WHY), "what was typed is kept");
         }
         let long = "x".repeat(501);
         let reply = staff.submit(&plan, "Evacuate 4 Linodes", &[("why", long.as_str())]);
-        reply.shows(&["Use 500 characters or fewer"]);
+        reply.says(&["Use 500 characters or fewer"]);
         let reply = staff.submit(&plan, "Evacuate 4 Linodes", &[("why", WHY)]);
         assert_eq!(reply.status, 303, "{}", reply.text());
         staff.follow(&reply).shows(&["4 Linodes are on their way off this host", "It is being emptied", "4 waiting"]);
@@ -155,7 +155,7 @@ both_databases! {
         let back = staff.get(&format!("/staff/migrations/{}", rows[0].id)).link("Way back…");
         let question = staff.get(&back);
         let reply = staff.submit(&question, &format!("Take the way back of migration {} of web", rows[0].id), &[]);
-        reply.shows(&["uml1 takes no Linode back: it is draining"]);
+        reply.says(&["uml1 takes no Linode back: it is draining"]);
         app.set_host_state(&app.staff(), UML1, HostState::Enabled).unwrap();
         assert_eq!(app.host(UML1).emptying_since, None);
         let reply = staff.submit(&question, &format!("Take the way back of migration {} of web", rows[0].id), &[]);
@@ -211,7 +211,8 @@ both_databases! {
         assert!(text.contains("will not be moved") && file.as_ref().unwrap().contains("METHOD:CANCEL"), "{text}");
         assert_eq!(app.told("unscheduled").len(), 1, "of the time that became now, only");
         // The end of the beta does not touch it; at its time it goes.
-        app.end_programme(&app.staff(), None).ok();
+        let seen = app.in_db(xenbeta::store::programme::stored).map(|row| row.changed_at);
+        app.end_programme(&app.staff(), seen).unwrap();
         app.reconcile().unwrap();
         let old = app.newest_migration(OLD);
         assert_eq!(old.state, MigrationState::Queued);
@@ -255,7 +256,7 @@ both_databases! {
         plan.shows(&["they go only if you close their ways back: 1", "Close the way back of 1 Linode", "Evacuate 1 Linode"]);
         let reply = staff.submit(&plan, "Evacuate 1 Linode", &[("why", WHY)]);
         assert_eq!(reply.status, 422);
-        reply.shows(&["tick this, or wait"]);
+        reply.says(&["tick this, or wait"]);
         assert_eq!(app.host(XEN1).state, HostState::Enabled);
         let reply = staff.submit(&plan, "Evacuate 1 Linode", &[("why", WHY), ("close", "yes")]);
         assert_eq!(reply.status, 303, "{}", reply.text());
