@@ -15,18 +15,35 @@ const CHARACTERS: usize = 4000;
 pub struct Facts(pub Vec<(FactKind, String)>);
 
 impl Facts {
-    /// Tells these facts from others, so that nothing is sent that its member has not seen.
+    /// Tells these facts from others, one by one, so that nothing is sent that its member has not seen:
+    /// `linode=0123456789abcdef,plan=…`.
     #[must_use]
     pub fn mark(&self) -> String {
-        let mut hasher = blake3::Hasher::new();
-        for (kind, value) in &self.0 {
-            for part in [kind.to_string().as_str(), value] {
-                hasher.update(&(part.len() as u64).to_le_bytes());
-                hasher.update(part.as_bytes());
-            }
-        }
-        hasher.finalize().to_hex().chars().take(16).collect()
+        let marks: Vec<String> = self
+            .0
+            .iter()
+            .filter_map(|(kind, _)| self.mark_of(*kind).map(|mark| format!("{kind}={mark}")))
+            .collect();
+        marks.join(",")
     }
+
+    /// Of one fact; `None` if it is not among these.
+    #[must_use]
+    pub fn mark_of(&self, kind: FactKind) -> Option<String> {
+        let (_, value) = self.0.iter().find(|(of, _)| *of == kind)?;
+        let hash = blake3::hash(value.as_bytes());
+        Some(hash.to_hex().chars().take(16).collect())
+    }
+}
+
+/// A fact's mark among those that a form showed.
+#[must_use]
+pub fn mark_in(seen: &str, kind: FactKind) -> Option<String> {
+    let name = kind.to_string();
+    seen.split(',')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(of, _)| *of == name)
+        .map(|(_, mark)| mark.to_owned())
 }
 
 impl App {

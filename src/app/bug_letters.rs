@@ -6,44 +6,51 @@ use crate::domain::bug::initials;
 use crate::domain::time::Time;
 use crate::domain::words::{MailKind, UserRole};
 use crate::mail::Board;
-use crate::store::bugs::Bug;
+use crate::store::bugs::{Bug, Person};
 use crate::store::db::Db;
 use crate::store::people::{self, User};
-
-/// Characters of a reply that a mail repeats.
-const QUOTED: usize = 3000;
 
 /// What has happened in a thread.
 pub(super) struct News<'a> {
     pub kind: MailKind,
     pub bug: &'a Bug,
-    /// A reply's text, or the new state in words.
+    /// The new state in words.
     pub words: &'a str,
     /// The bug that this one is a duplicate of.
     pub root: Option<&'a Bug>,
 }
 
 /// What `reader` is shown of the name of who acted: of other members only their initials.
-fn shown(actor: &Actor, name: &str, reader: &User) -> String {
-    let whole = actor.role == UserRole::Staff
-        || reader.role == UserRole::Staff
-        || (actor.account.is_some() && actor.account == reader.account_id);
-    if whole {
-        name.to_owned()
+pub(super) fn person_shown(who: Option<&Person>, by_staff: bool, reader: &User) -> String {
+    let Some(who) = who else {
+        return "Somebody".to_owned();
+    };
+    let own = who.account.is_some() && who.account == reader.account_id;
+    if by_staff || own || reader.role == UserRole::Staff {
+        who.name.clone()
     } else {
-        initials(name)
+        initials(&who.name)
+    }
+}
+
+/// What `reader` is shown of a bug's title: of a hidden one, members see its number.
+pub(super) fn title(bug: &Bug, reader: &User) -> String {
+    if bug.hidden_at.is_some() && reader.role != UserRole::Staff {
+        format!("Bug {}", bug.id)
+    } else {
+        format!("Bug {}: {}", bug.id, bug.title)
     }
 }
 
 /// Where a bug is read by this person.
-fn path(bug: &Bug, reader: &User) -> String {
+pub(super) fn path(bug: &Bug, reader: &User) -> String {
     match reader.role {
         UserRole::Staff => format!("/staff/bugs/{}", bug.id),
         UserRole::Member => format!("/members/bugs/{}", bug.id),
     }
 }
 
-/// Writes to each of `readers`; who acted is not among them.
+/// Writes to each of `readers`, in the name of staff; who acted is not among them.
 pub(super) fn tell(
     app: &App,
     conn: &mut Db,
@@ -55,20 +62,20 @@ pub(super) fn tell(
     let name = people::user(conn, actor.user)?
         .map(|user| user.name)
         .unwrap_or_default();
-    let words: String = news.words.chars().take(QUOTED).collect();
-    for reader in readers {
+    for reader in readers.iter().filter(|reader| reader.id != actor.user) {
         let mut facts = facts_for(app, reader);
         facts.board = Board {
-            title: format!("Bug {}: {}", news.bug.id, news.bug.title),
+            bug: Some(news.bug.id),
+            title: title(news.bug, reader),
             path: path(news.bug, reader),
-            who: shown(actor, &name, reader),
+            who: name.clone(),
             other_title: news
                 .root
-                .map(|root| format!("Bug {}: {}", root.id, root.title))
+                .map(|root| title(root, reader))
                 .unwrap_or_default(),
             other_path: news.root.map(|root| path(root, reader)).unwrap_or_default(),
         };
-        facts.reason.clone_from(&words);
+        news.words.clone_into(&mut facts.reason);
         post(conn, now, news.kind, &reader.email, &facts)?;
     }
     Ok(())

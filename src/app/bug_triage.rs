@@ -5,13 +5,16 @@ use super::bug_letters::{News, tell};
 use super::bugs::{check_once, found, state_words};
 use super::{Actor, App, AppError, audit};
 use crate::domain::bug::{self, BugState, Changed, Component, Severity};
-use crate::domain::ids::{BugId, MigrationId};
+use crate::domain::ids::{BugId, MigrationId, UserId};
 use crate::domain::time::Time;
 use crate::domain::words::MailKind;
 use crate::domain::writing::Markdown;
 use crate::store::bugs::{self as rows, Bug, BugEvent, Triage};
 use crate::store::db::Db;
 use crate::store::{bug_links, migrations, people};
+
+/// Most people who are written to about one decision.
+const MOST_READERS: i64 = 2000;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Decision {
@@ -51,7 +54,7 @@ impl App {
                 message: why.to_string(),
             })?;
             // Before the duplicates of a new duplicate are pointed elsewhere: their members are told as well.
-            let readers = rows::readers(conn, &bug, actor.user)?;
+            let readers = rows::readers(conn, id, MailKind::BugState, UserId(0), MOST_READERS)?;
             let decided = Triage {
                 state: to.state,
                 severity: to.severity,

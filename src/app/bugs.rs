@@ -3,19 +3,19 @@
 pub use super::bug_facts::Facts;
 pub use super::bug_triage::Decision;
 
-use super::bug_facts::facts;
-use super::bug_letters::{News, tell};
+use super::bug_facts::{facts, mark_in};
+use super::bug_news::REPLIES_EVERY_S;
 use super::{Actor, App, AppError, audit};
-use crate::domain::attachment::{Attachment, MOST_FILES, MOST_OF_ACCOUNT};
+use crate::domain::attachment::{Attachment, MOST_FILES, MOST_OF_ACCOUNT, MOST_OF_THREAD};
 use crate::domain::bug::{BugState, Component, FactKind, Severity};
 use crate::domain::ids::{BugFileId, BugId, LinodeId, MigrationId};
 use crate::domain::time::Time;
-use crate::domain::words::{MailKind, UserRole};
+use crate::domain::words::UserRole;
 use crate::domain::writing::{Markdown, Title};
 use crate::store::bug_files::{self, BugFile, Place};
 use crate::store::bugs::{self as rows, Bug, NewBug, NewPost};
 use crate::store::db::Db;
-use crate::store::{bug_links, people, search};
+use crate::store::{bug_links, bug_news, people, search};
 
 /// Of an account within an hour.
 const MOST_OPENED: i64 = 10;
@@ -52,7 +52,10 @@ impl App {
         self.db.write(|conn| {
             people::lock_writer(conn, actor.user, Some(account))?;
             if let Some(id) = rows::opened_once(conn, actor.user, &report.once)? {
-                return Ok(id);
+                let bug = found(conn, id)?;
+                let same = (bug.title.as_str(), bug.happened.as_str())
+                    == (report.title.as_str(), report.happened.as_str());
+                return if same { Ok(id) } else { Err(sent_before("title")) };
             }
             if rows::opened_since(conn, account, now.plus_s(-HOUR_S))? >= MOST_OPENED {
                 return Err(too_many(&format!(
@@ -60,7 +63,8 @@ impl App {
                 )));
             }
             let offered = facts(conn, account, report.linode, report.migration)?;
-            if !offered.0.is_empty() && offered.mark() != report.seen {
+            // What is struck may change; what is sent is what was seen.
+            if report.keep.iter().any(|kind| offered.mark_of(*kind) != mark_in(&report.seen, *kind)) {
                 return Err(AppError::Invalid {
                     field: "fact",
                     message: "What we know of your Linode has changed meanwhile: look at it again, then send the form"
@@ -122,9 +126,11 @@ impl App {
         let now = self.now();
         self.db.write(|conn| {
             people::lock_writer(conn, actor.user, actor.account)?;
-            let bug = rows::bug(conn, id)?.ok_or(AppError::NotFound)?;
-            if rows::posted_once(conn, actor.user, once)? {
-                return Ok(());
+            found(conn, id)?;
+            match rows::posted_once(conn, actor.user, once)? {
+                Some(posted) if posted == body.as_str() => return Ok(()),
+                Some(_) => return Err(sent_before("body")),
+                None => {}
             }
             if let Some(account) = actor.account.filter(|_| !by_staff)
                 && rows::posts_since(conn, account, now.plus_s(-HOUR_S))? >= MOST_REPLIES
@@ -133,6 +139,7 @@ impl App {
                     "You have written {MOST_REPLIES} replies within an hour. Wait a while, then send it again"
                 )));
             }
+            bug_news::announce(conn, id, now, REPLIES_EVERY_S)?;
             let post = rows::insert_post(
                 conn,
                 &NewPost {
@@ -153,17 +160,6 @@ impl App {
             };
             attach(conn, now, place, files)?;
             search::add_bug_text(conn, id, body.as_str())?;
-            rows::touch(conn, id, now)?;
-            let news = News {
-                kind: MailKind::BugReply,
-                bug: &bug,
-                words: body.as_str(),
-                root: None,
-            };
-            let mut told = actor.clone();
-            told.role = if by_staff { UserRole::Staff } else { UserRole::Member };
-            let readers = rows::readers(conn, &bug, actor.user)?;
-            tell(self, conn, now, &told, &readers, &news)?;
             let object = format!("bug {id}");
             audit(conn, now, actor.who(), "bug replied to", &object, ("", &format!("post {post}")))?;
             Ok(())
@@ -216,7 +212,9 @@ impl App {
             .db
             .read(|conn| bug_files::content(conn, bug, file))?
             .ok_or(AppError::NotFound)?;
-        if may_see(&file, actor) {
+        let hidden = actor.role != UserRole::Staff
+            && self.db.read(|conn| bug_files::is_hidden(conn, &file))?;
+        if may_see(&file, actor) && !hidden {
             Ok((file, content))
         } else {
             Err(AppError::NotFound)
@@ -238,6 +236,16 @@ pub(super) fn too_many(message: &str) -> AppError {
     AppError::Invalid {
         field: "",
         message: message.to_owned(),
+    }
+}
+
+/// A form that was sent once and changed since: neither lost without a word nor taken for the first.
+pub(super) fn sent_before(field: &'static str) -> AppError {
+    AppError::Invalid {
+        field,
+        message:
+            "This form was sent already, with another text. Send it again to send this one as well"
+                .to_owned(),
     }
 }
 
@@ -269,6 +277,15 @@ fn check_files(files: &[Attachment]) -> Result<(), AppError> {
 fn attach(conn: &mut Db, now: Time, place: Place, files: &[Attachment]) -> Result<(), AppError> {
     if files.is_empty() {
         return Ok(());
+    }
+    let more = i64::try_from(files.len()).unwrap_or(i64::MAX);
+    if bug_files::count_of(conn, place.bug)?.saturating_add(more) > MOST_OF_THREAD {
+        return Err(AppError::Invalid {
+            field: "file",
+            message: format!(
+                "This thread has {MOST_OF_THREAD} files, which is all it can: send this without files"
+            ),
+        });
     }
     if let Some(account) = place.account {
         let more: usize = files.iter().map(|file| file.bytes.len()).sum();

@@ -1,6 +1,6 @@
 //! The FAQ: staff write, order and retire entries; members ask; a question becomes an entry or is answered in private.
 
-use super::bugs::{check_once, too_many};
+use super::bugs::{check_once, sent_before, too_many};
 use super::letters::{facts_for, post};
 use super::{Actor, App, AppError, audit};
 use crate::domain::ids::{FaqId, QuestionId};
@@ -46,8 +46,8 @@ impl App {
         let now = self.now();
         self.db.write(|conn| {
             people::lock_writer(conn, actor.user, Some(account))?;
-            if let Some(id) = rows::asked_once(conn, actor.user, once)? {
-                return Ok(id);
+            if let Some((id, asked)) = rows::asked_once(conn, actor.user, once)? {
+                return if asked == text.as_str() { Ok(id) } else { Err(sent_before("question")) };
             }
             if rows::asked_since(conn, account, now.plus_s(-HOUR_S))? >= MOST_ASKED {
                 return Err(too_many(&format!(
@@ -91,7 +91,16 @@ impl App {
             };
             let of = entry.as_ref().map(|entry| entry.id);
             if !rows::answer(conn, id, of, private, actor.user, now)? {
-                let by = match rows::question(conn, id)?.and_then(|row| row.answered_by) {
+                let now = rows::question(conn, id)?;
+                // The same button twice.
+                let same = now.as_ref().is_some_and(|row| {
+                    row.answered_by == Some(actor.user)
+                        && (row.entry_id, row.answer.as_deref()) == (of, private)
+                });
+                if same {
+                    return Ok(of);
+                }
+                let by = match now.and_then(|row| row.answered_by) {
                     Some(by) => people::user(conn, by)?.map(|user| user.name),
                     None => None,
                 };
@@ -158,10 +167,7 @@ impl App {
         if i64::try_from(standing.len()).unwrap_or(i64::MAX) >= rows::MOST_ENTRIES {
             return Err(AppError::Invalid {
                 field: "question",
-                message: format!(
-                    "There are {} entries, which is all one page can hold: retire one first",
-                    rows::MOST_ENTRIES
-                ),
+                message: full(),
             });
         }
         let mut name = slug(text.question.as_str());
@@ -295,6 +301,10 @@ impl App {
             if entry.retired_at.is_some() == retire {
                 return Ok(());
             }
+            let standing = i64::try_from(rows::entries(conn, "")?.len()).unwrap_or(i64::MAX);
+            if !retire && standing >= rows::MOST_ENTRIES {
+                return Err(AppError::conflict(full()));
+            }
             rows::set_retired(conn, id, retire.then_some(now))?;
             let text = format!("{}\n{}", entry.question, entry.answer);
             search::set_entry_text(conn, id, (!retire).then_some(text.as_str()))?;
@@ -314,6 +324,13 @@ impl App {
             Ok(())
         })
     }
+}
+
+fn full() -> String {
+    format!(
+        "There are {} entries, which is all the page can hold: retire one first.",
+        rows::MOST_ENTRIES
+    )
 }
 
 fn words(text: &EntryText) -> String {

@@ -8,6 +8,7 @@ use super::fleet_known::known;
 use super::{App, AppError, Who, audit};
 use crate::store::db::StoreError;
 use crate::store::import as rows;
+use crate::store::names;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
@@ -92,6 +93,7 @@ impl App {
                 return Err(ImportError::File(problems));
             }
             let imported = add(conn, now, &fleet, &known)?;
+            names::fill(conn)?;
             audit(
                 conn,
                 now,

@@ -98,6 +98,7 @@ pub fn post_with(
             created_at: now,
             calendar: extra.calendar,
             stale_at: extra.stale_at,
+            bug_id: facts.board.bug,
         },
     )?;
     Ok(())

@@ -4,7 +4,9 @@
 
 pub mod agents;
 mod bug_facts;
+pub mod bug_hide;
 mod bug_letters;
+pub mod bug_news;
 mod bug_triage;
 pub mod bugs;
 pub mod chunks;

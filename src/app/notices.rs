@@ -1,7 +1,7 @@
 //! A user chooses which mails they get.
 
 use super::{Actor, App, AppError, audit};
-use crate::domain::notices::group;
+use crate::domain::notices::{group, is_for};
 use crate::domain::text::Word;
 use crate::domain::words::MailKind;
 use crate::store::notices;
@@ -13,7 +13,9 @@ impl App {
         let muted: Vec<MailKind> = MailKind::ALL
             .iter()
             .copied()
-            .filter(|kind| group(*kind).is_some() && !wanted.contains(kind))
+            .filter(|kind| {
+                group(*kind).is_some() && is_for(*kind, actor.role) && !wanted.contains(kind)
+            })
             .collect();
         let words = |kinds: &[String]| kinds.join(", ");
         self.db.write(|conn| {

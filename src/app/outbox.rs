@@ -40,8 +40,7 @@ impl App {
         })
     }
 
-    /// Sends the failed mails again that are still of use to someone, whose recipients have this in their address (all, if it
-    /// is empty). `expected`: how many that were when it was asked for; says how many were sent, 0 if nothing is left.
+    /// Sends the failed mails again that are still of use to someone, whose recipients' addresses begin so (all, if it is empty). `expected`: how many that were when it was asked for; says how many were sent, 0 if nothing is left.
     pub fn retry_mails(
         &self,
         actor: &Actor,

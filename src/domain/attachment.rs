@@ -8,9 +8,10 @@ words! {
     pub enum FileKind { Text = "text", Png = "png", Jpeg = "jpeg" }
 }
 
-/// Limits: bytes of a file, files of a post, bytes of everything an account has attached.
+/// Limits: bytes of a file, files of a post, files of a thread, bytes of everything an account has attached.
 pub const MOST_BYTES: usize = 1024 * 1024;
 pub const MOST_FILES: usize = 5;
+pub const MOST_OF_THREAD: i64 = 500;
 pub const MOST_OF_ACCOUNT: i64 = 50 * 1024 * 1024;
 /// Larger pictures are a burden for whoever looks at them.
 const MOST_SIDE: u32 = 12_000;

@@ -1,5 +1,6 @@
 //! Bugs: their words, what may become of them, and what of them members see of each other.
 
+use super::ids::{BugFileId, BugPostId};
 use crate::words;
 
 words! {
@@ -28,6 +29,38 @@ words! {
 words! {
     /// What an event of a thread changed.
     pub enum Changed { State = "state", Severity = "severity", Component = "component" }
+}
+
+/// What staff can hide of a bug. In addresses and forms: `opening`, `post-5`, `file-7`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Its title, texts, facts and first files.
+    Opening,
+    Post(BugPostId),
+    File(BugFileId),
+}
+
+impl Part {
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        let id = |text: &str| text.parse::<i64>().ok().filter(|id| *id > 0);
+        match word.split_once('-') {
+            None if word == "opening" => Some(Self::Opening),
+            Some(("post", number)) => id(number).map(|id| Self::Post(BugPostId(id))),
+            Some(("file", number)) => id(number).map(|id| Self::File(BugFileId(id))),
+            None | Some(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Opening => f.write_str("opening"),
+            Self::Post(id) => write!(f, "post-{id}"),
+            Self::File(id) => write!(f, "file-{id}"),
+        }
+    }
 }
 
 impl BugState {
@@ -126,6 +159,28 @@ mod tests {
              not_a_bug: new confirmed in_progress\n\
              duplicate: new confirmed in_progress\n"
         );
+    }
+
+    #[test]
+    fn parts_are_told_by_their_words() {
+        for word in ["opening", "post-5", "file-7"] {
+            assert_eq!(
+                Part::parse(word).map(|it| it.to_string()).as_deref(),
+                Some(word)
+            );
+        }
+        for foul in [
+            "",
+            "post",
+            "post-",
+            "post-0",
+            "post--1",
+            "file-x",
+            "opening-1",
+            "bug-1",
+        ] {
+            assert_eq!(Part::parse(foul), None, "{foul}");
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod programme;
 pub mod readiness;
 pub mod readiness_bugs;
 pub mod registration;
+#[cfg(feature = "portal")]
 pub mod search;
 pub mod shares;
 pub mod text;

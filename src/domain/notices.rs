@@ -1,7 +1,7 @@
 //! Which mails their reader can switch off, and by what words.
 
 use super::text::Word;
-use super::words::MailKind;
+use super::words::{MailKind, UserRole};
 use crate::words;
 
 words! {
@@ -30,17 +30,26 @@ pub fn group(kind: MailKind) -> Option<Group> {
         | K::Returned
         | K::Confirmed => Some(Group::Move),
         K::GraduationReady | K::Graduated | K::BetaEnded => Some(Group::Registration),
-        K::BugReply | K::BugState | K::QuestionAnswered => Some(Group::Board),
+        K::BugOpened | K::BugReply | K::BugState | K::QuestionAnswered => Some(Group::Board),
         K::PasswordReset | K::PasswordChanged | K::TokenMade => None,
     }
 }
 
-/// The kinds of a group, in the order of what happens.
-pub fn kinds(of: Group) -> impl Iterator<Item = MailKind> {
+/// Does someone of this role get such mails at all?
+#[must_use]
+pub fn is_for(kind: MailKind, role: UserRole) -> bool {
+    match role {
+        UserRole::Staff => true,
+        UserRole::Member => kind != MailKind::BugOpened,
+    }
+}
+
+/// The kinds of a group that someone of this role gets, in the order of what happens.
+pub fn kinds(of: Group, role: UserRole) -> impl Iterator<Item = MailKind> {
     MailKind::ALL
         .iter()
         .copied()
-        .filter(move |kind| group(*kind) == Some(of))
+        .filter(move |kind| group(*kind) == Some(of) && is_for(*kind, role))
 }
 
 /// What a mail tells, as its reader would say it.
@@ -66,6 +75,7 @@ pub fn name(kind: MailKind) -> &'static str {
         K::GraduationReady => "A Linode can graduate to a production host",
         K::Graduated => "A Linode has graduated",
         K::BetaEnded => "The beta has ended",
+        K::BugOpened => "Members have opened bugs: one mail for all of a quarter of an hour",
         K::BugReply => "A reply in a thread of a bug that is mine, hits me, or that I wrote in",
         K::BugState => "Such a bug changes its state",
         K::QuestionAnswered => "A question of mine is answered",

@@ -1,10 +1,15 @@
 //! The words of a text, for searching: the same for what is stored and for what is asked, on both databases. A question is a
 //! list of words and nothing else, so that no database ever reads it as a language of its own.
 
+use icu_normalizer::DecomposingNormalizerBorrowed;
+
 /// Words of a stored text that are kept, and of a question.
 const MOST_STORED: usize = 6000;
 pub const MOST_ASKED: usize = 12;
 const LONGEST: usize = 40;
+/// Words of a name that are kept, and that are looked for.
+const MOST_OF_NAME: usize = 60;
+const MOST_NAME_ASKED: usize = 6;
 
 /// So common that they tell nothing of a bug.
 const EMPTY: [&str; 48] = [
@@ -14,32 +19,59 @@ const EMPTY: [&str; 48] = [
     "when", "which", "while", "why", "will", "with", "you",
 ];
 
-fn plain(c: char) -> char {
+/// A letter as it is compared: without its accents (which are letters of their own after decomposing), and those that
+/// Unicode does not take apart as a reader without that keyboard would type them.
+fn plain(c: char) -> &'static str {
     match c {
-        'à'..='å' => 'a',
-        'ç' => 'c',
-        'è'..='ë' => 'e',
-        'ì'..='ï' => 'i',
-        'ñ' => 'n',
-        'ò'..='ö' | 'ø' => 'o',
-        'ù'..='ü' => 'u',
-        'ý' | 'ÿ' => 'y',
-        c => c,
+        'ß' => "ss",
+        'æ' => "ae",
+        'œ' => "oe",
+        'ø' => "o",
+        'đ' | 'ð' => "d",
+        'ħ' => "h",
+        // Turkish: the capital of either is an "I" to most keyboards.
+        'ı' => "i",
+        'ĸ' => "k",
+        'ł' => "l",
+        'ŋ' => "n",
+        'þ' => "th",
+        'ŧ' => "t",
+        // As inside a word.
+        'ς' => "σ",
+        _ => "",
     }
 }
 
-fn all(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.split(|c: char| !c.is_alphanumeric())
+/// Marks that stand on the letter before them.
+fn is_mark(c: char) -> bool {
+    matches!(c, '\u{300}'..='\u{36f}' | '\u{483}'..='\u{489}' | '\u{591}'..='\u{5bd}' | '\u{64b}'..='\u{65f}'
+        | '\u{1ab0}'..='\u{1aff}' | '\u{1dc0}'..='\u{1dff}' | '\u{20d0}'..='\u{20ff}' | '\u{fe20}'..='\u{fe2f}')
+}
+
+/// A text as it is compared: "Ölgötter", "OLGOTTER" and "ölgötter" are the same, and so are "Σίσυφος" and "σισυφοσ". Done
+/// here rather than by either database, which fold differently (SQLite ASCII alone, PostgreSQL by its locale).
+#[must_use]
+pub fn fold(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in DecomposingNormalizerBorrowed::new_nfkd().normalize_iter(text.chars()) {
+        for c in c.to_lowercase().filter(|c| !is_mark(*c)) {
+            match plain(c) {
+                "" => out.push(c),
+                plain => out.push_str(plain),
+            }
+        }
+    }
+    out
+}
+
+fn all(text: &str) -> impl Iterator<Item = String> {
+    let folded = fold(text);
+    let words: Vec<String> = folded
+        .split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())
-        .map(|word| {
-            word.chars()
-                .flat_map(char::to_lowercase)
-                .filter(|c| c.is_alphanumeric())
-                .map(plain)
-                .take(LONGEST)
-                .collect::<String>()
-        })
-        .filter(|word| !word.is_empty())
+        .map(|word| word.chars().take(LONGEST).collect())
+        .collect();
+    words.into_iter()
 }
 
 /// What is stored of a text: its words, with single spaces between.
@@ -65,6 +97,28 @@ pub fn asked(text: &str) -> Vec<String> {
     let mut kept = if telling.is_empty() { words } else { telling };
     kept.truncate(MOST_ASKED);
     kept
+}
+
+/// The words by which a name is found, each once.
+#[must_use]
+pub fn of_name(texts: &[&str]) -> Vec<String> {
+    let mut words: Vec<String> = texts.iter().flat_map(|text| all(text)).collect();
+    words.sort_unstable();
+    words.dedup();
+    words.truncate(MOST_OF_NAME);
+    words
+}
+
+/// The words of a part of a name that somebody looks for: at most a few, each once.
+#[must_use]
+pub fn name_asked(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for word in all(text) {
+        if !words.contains(&word) && words.len() < MOST_NAME_ASKED {
+            words.push(word);
+        }
+    }
+    words
 }
 
 /// A name for an address, from a line of text: "Why does NPTL matter?" is `why-does-nptl-matter`.
@@ -100,6 +154,27 @@ mod tests {
         );
         assert_eq!(stored("'\"\0\u{202e};--"), "");
         assert!(stored(&"a ".repeat(100_000)).len() <= 2 * MOST_STORED);
+    }
+
+    #[test]
+    fn letters_are_compared_without_case_and_accents() {
+        for (one, other) in [
+            ("Ölgötter GROẞ Straße", "olgotter gross STRASSE"),
+            ("Příliš žluťoučký kůň", "PRILIS ZLUTOUCKY KUN"),
+            ("İstanbul IŞIK ılık", "istanbul isik ILIK"),
+            ("Σίσυφος ΣΊΣΥΦΟΣ", "σισυφοσ σίσυφος"),
+            ("Łódź smørrebrød Ærø", "lodz smorrebrod aero"),
+            ("Mu\u{308}ller ﬁle ①", "Müller file 1"),
+            ("Ёлка", "елка"),
+        ] {
+            assert_eq!(stored(one), stored(other), "{one}");
+        }
+        assert_eq!(stored("Müller"), "muller");
+        assert_eq!(
+            of_name(&["Ján Ö", "jan@example.com"]),
+            ["com", "example", "jan", "o"]
+        );
+        assert_eq!(name_asked("a b a c d e f g h").len(), MOST_NAME_ASKED);
     }
 
     #[test]

@@ -100,7 +100,7 @@ words! {
         OfferExpired = "offer_expired", Scheduled = "scheduled", Started = "started", Finished = "finished",
         Failed = "failed", Returned = "returned", Confirmed = "confirmed", PasswordReset = "password_reset",
         GraduationReady = "graduation_ready", Graduated = "graduated", BetaEnded = "beta_ended",
-        BugReply = "bug_reply", BugState = "bug_state", QuestionAnswered = "question_answered",
+        BugOpened = "bug_opened", BugReply = "bug_reply", BugState = "bug_state", QuestionAnswered = "question_answered",
         Unscheduled = "unscheduled", TimeReminder = "time_reminder", OfferReminder = "offer_reminder",
         PasswordChanged = "password_changed", TokenMade = "token_made",
         /// Staff move it off its host, or have called that off.

@@ -4,7 +4,8 @@ use super::names::Invalid;
 
 /// Characters that are not there to be read: control characters, and those that turn the direction of the text around
 /// them, with which one text can be made to look like another.
-fn unreadable(c: char) -> bool {
+#[must_use]
+pub fn unreadable(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 

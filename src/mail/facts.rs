@@ -1,6 +1,6 @@
 //! What mail templates may say. Everything is already words: hosts by name, times formatted with their zone.
 
-use crate::domain::ids::{LinodeId, MigrationId};
+use crate::domain::ids::{BugId, LinodeId, MigrationId};
 
 use super::clean::{one_line, paragraph};
 
@@ -61,6 +61,8 @@ pub struct MoveOff {
 /// A thread or a question. A reply's or answer's text is the facts' `reason`.
 #[derive(Debug, Clone, Default)]
 pub struct Board {
+    /// The bug, if it is one.
+    pub bug: Option<BugId>,
     /// "Bug 12: no network after the move", or the question.
     pub title: String,
     /// Where it is read: a path of the portal.
@@ -181,6 +183,7 @@ impl Facts {
             reset: ResetToken(one_line(&self.reset.0)),
             optional: self.optional,
             board: Board {
+                bug: self.board.bug,
                 title: one_line(&self.board.title),
                 path: one_line(&self.board.path),
                 who: one_line(&self.board.who),

@@ -60,6 +60,7 @@ templates! {
     PasswordChangedText "mail/password_changed.txt", PasswordChangedHtml "mail/password_changed.html";
     TokenMadeText "mail/token_made.txt", TokenMadeHtml "mail/token_made.html";
     EvacuationText "mail/evacuation.txt", EvacuationHtml "mail/evacuation.html";
+    BugOpenedText "mail/bug_opened.txt", BugOpenedHtml "mail/bug_opened.html";
     BugReplyText "mail/bug_reply.txt", BugReplyHtml "mail/bug_reply.html";
     BugStateText "mail/bug_state.txt", BugStateHtml "mail/bug_state.html";
     QuestionAnsweredText "mail/question_answered.txt", QuestionAnsweredHtml "mail/question_answered.html";
@@ -103,6 +104,7 @@ pub fn render(kind: MailKind, facts: &Facts) -> Result<Rendered, askama::Error> 
         MailKind::PasswordChanged => both!(PasswordChangedText, PasswordChangedHtml),
         MailKind::TokenMade => both!(TokenMadeText, TokenMadeHtml),
         MailKind::Evacuation => both!(EvacuationText, EvacuationHtml),
+        MailKind::BugOpened => both!(BugOpenedText, BugOpenedHtml),
         MailKind::BugReply => both!(BugReplyText, BugReplyHtml),
         MailKind::BugState => both!(BugStateText, BugStateHtml),
         MailKind::QuestionAnswered => both!(QuestionAnsweredText, QuestionAnsweredHtml),
@@ -145,7 +147,7 @@ fn subject(kind: MailKind, f: &Facts) -> String {
             format!("{linode}: will be moved to another host")
         }
         MailKind::Evacuation => format!("{linode}: will be moved to another host on {}", f.when),
-        MailKind::BugReply => f.board.title.clone(),
+        MailKind::BugOpened | MailKind::BugReply => f.board.title.clone(),
         MailKind::BugState => format!("{}: {}", f.board.title, f.reason),
         MailKind::QuestionAnswered => "Your question is answered".to_owned(),
     }

@@ -4,7 +4,7 @@
 use chrono::{TimeZone, Utc};
 
 use super::*;
-use crate::domain::ids::{LinodeId, MigrationId};
+use crate::domain::ids::{BugId, LinodeId, MigrationId};
 use crate::domain::text::Word;
 use crate::domain::words::MailKind;
 
@@ -41,6 +41,7 @@ fn facts(kind: MailKind) -> Facts {
                 "The new host ran out of space while the disk \"data\" was copied.".into()
             }
             MailKind::Evacuation => "A disk of the host begins to fail.".into(),
+            MailKind::BugOpened => "Bug 12: no network after the move\nBug 13: eth0 is gone".into(),
             MailKind::BugReply => {
                 "It is the card's driver.\nPlease boot **2.6.18** and tell us.".into()
             }
@@ -61,8 +62,14 @@ fn board(kind: MailKind) -> Board {
             path: "/members/faq/may-i-use-nptl".into(),
             ..Board::default()
         },
+        MailKind::BugOpened => Board {
+            title: "2 new bugs".into(),
+            path: "/staff/bugs?state=new".into(),
+            ..Board::default()
+        },
         MailKind::BugReply | MailKind::BugState => Board {
             title: "Bug 12: no network after the move".into(),
+            bug: Some(BugId(12)),
             path: "/members/bugs/12".into(),
             who: "Sam Staff".into(),
             other_title: "Bug 7: eth0 is gone".into(),

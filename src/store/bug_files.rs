@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::db::{Db, StoreError};
-use super::schema_board::bug_files;
+use super::schema_board::{bug_files, bug_posts, bugs};
 use crate::domain::attachment::{Attachment, FileKind};
 use crate::domain::ids::{AccountId, BugFileId, BugId, BugPostId, UserId};
 use crate::domain::time::Time;
@@ -22,6 +22,9 @@ pub struct BugFile {
     pub name: String,
     pub kind: FileKind,
     pub size: i64,
+    pub hidden_at: Option<Time>,
+    pub hidden_by: Option<UserId>,
+    pub hidden_reason: String,
 }
 
 /// Where a file belongs, and whose it is.
@@ -52,7 +55,44 @@ pub fn insert(conn: &mut Db, at: Place, file: &Attachment, now: Time) -> Result<
     Ok(())
 }
 
-/// The files of a thread: at most 500.
+/// Is it for staff alone: itself, or what it came with?
+pub fn is_hidden(conn: &mut Db, file: &BugFile) -> Result<bool, StoreError> {
+    if file.hidden_at.is_some() {
+        return Ok(true);
+    }
+    Ok(match file.post_id {
+        Some(post) => bug_posts::table
+            .find(post)
+            .select(bug_posts::hidden_at.is_not_null())
+            .first(conn)?,
+        None => bugs::table
+            .find(file.bug_id)
+            .select(bugs::hidden_at.is_not_null())
+            .first(conn)?,
+    })
+}
+
+/// Takes a file out of the database, which must be hidden; `false` if there is no such.
+pub fn delete_hidden(conn: &mut Db, bug: BugId, id: BugFileId) -> Result<bool, StoreError> {
+    Ok(diesel::delete(
+        bug_files::table
+            .find(id)
+            .filter(bug_files::bug_id.eq(bug))
+            .filter(bug_files::hidden_at.is_not_null()),
+    )
+    .execute(conn)?
+        == 1)
+}
+
+/// How many files a thread has.
+pub fn count_of(conn: &mut Db, bug: BugId) -> Result<i64, StoreError> {
+    Ok(bug_files::table
+        .filter(bug_files::bug_id.eq(bug))
+        .count()
+        .get_result(conn)?)
+}
+
+/// The files of a thread: at most 500, more than which it does not get.
 pub fn of_bug(conn: &mut Db, bug: BugId) -> Result<Vec<BugFile>, StoreError> {
     Ok(bug_files::table
         .filter(bug_files::bug_id.eq(bug))

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::bug_files::{self, BugFile};
 use super::bug_links;
-use super::bugs::{self, Bug, BugEvent, BugFilter, Person, Post};
+use super::bugs::{self, Bug, BugEvent, BugFilter, BugHead, Person, Post};
 use super::db::{Db, StoreError};
 use crate::domain::bug::FactKind;
 use crate::domain::ids::{BugId, BugPostId, UserId};
@@ -12,7 +12,7 @@ use crate::domain::ids::{BugId, BugPostId, UserId};
 /// A bug in a list.
 #[derive(Debug)]
 pub struct BugRow {
-    pub bug: Bug,
+    pub bug: BugHead,
     /// Members it hits; of a duplicate, those of the bug that is worked on.
     pub hits: i64,
     pub replies: i64,
@@ -36,7 +36,7 @@ pub fn rows_of(conn: &mut Db, ids: &[BugId]) -> Result<Vec<BugRow>, StoreError> 
     complete(conn, found)
 }
 
-fn complete(conn: &mut Db, found: Vec<Bug>) -> Result<Vec<BugRow>, StoreError> {
+fn complete(conn: &mut Db, found: Vec<BugHead>) -> Result<Vec<BugRow>, StoreError> {
     let roots: Vec<BugId> = found.iter().map(|bug| bug.root_id).collect();
     let ids: Vec<BugId> = found.iter().map(|bug| bug.id).collect();
     let hits = bug_links::hits(conn, &roots)?;
@@ -68,8 +68,9 @@ pub struct Thread {
     /// … and can take that back: they said so of a bug they did not open.
     pub can_undo: bool,
     /// Of a duplicate: the bug that is worked on.
-    pub root: Option<(BugId, String)>,
-    pub duplicates: Vec<(BugId, String)>,
+    pub root: Option<(BugId, String, bool)>,
+    /// With their titles, and whether those are hidden, as in `root`.
+    pub duplicates: Vec<(BugId, String, bool)>,
 }
 
 pub fn thread(
@@ -87,15 +88,21 @@ pub fn thread(
     let mut of: Vec<UserId> = posts.iter().map(|post| post.author_id).collect();
     of.extend(events.iter().map(|event| event.author_id));
     of.push(bug.opened_by);
+    let files = bug_files::of_bug(conn, id)?;
+    of.extend(bug.hidden_by);
+    of.extend(posts.iter().filter_map(|post| post.hidden_by));
+    of.extend(files.iter().filter_map(|file| file.hidden_by));
     of.sort_unstable();
     of.dedup();
     let said = bug_links::hits_user(conn, bug.root_id, reader)?;
     let root = match bug.duplicate_of {
-        Some(root) => bugs::bug(conn, root)?.map(|root| (root.id, root.title)),
+        Some(root) => {
+            bugs::bug(conn, root)?.map(|root| (root.id, root.title, root.hidden_at.is_some()))
+        }
         None => None,
     };
     Ok(Some(Thread {
-        files: bug_files::of_bug(conn, id)?,
+        files,
         facts: bug_links::facts(conn, id)?,
         people: bugs::names(conn, of)?,
         hits: bug_links::hits(conn, &[bug.root_id])?

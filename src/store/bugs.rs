@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Text};
 
 use super::db::{Both, Db, StoreError, columns};
 use super::schema::users;
@@ -12,6 +13,7 @@ use super::search;
 use crate::domain::bug::{BugState, Changed, Component, Severity};
 use crate::domain::ids::{AccountId, BugId, BugPostId, UserId};
 use crate::domain::time::Time;
+use crate::domain::words::MailKind;
 
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = bugs)]
@@ -34,6 +36,28 @@ pub struct Bug {
     pub version: i32,
     pub opened_at: Time,
     pub changed_at: Time,
+    /// Since when its opening (title, texts, facts, first files) is for staff alone; by whom, and why.
+    pub hidden_at: Option<Time>,
+    pub hidden_by: Option<UserId>,
+    pub hidden_reason: String,
+}
+
+/// A bug in a list: without its long texts.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = bugs)]
+pub struct BugHead {
+    pub id: BugId,
+    pub title: String,
+    pub state: BugState,
+    pub severity: Severity,
+    pub component: Component,
+    pub duplicate_of: Option<BugId>,
+    pub root_id: BugId,
+    pub opened_by: UserId,
+    pub account_id: AccountId,
+    pub opened_at: Time,
+    pub changed_at: Time,
+    pub hidden_at: Option<Time>,
 }
 
 #[derive(Insertable)]
@@ -62,6 +86,9 @@ pub struct Post {
     pub by_staff: bool,
     pub body: String,
     pub at: Time,
+    pub hidden_at: Option<Time>,
+    pub hidden_by: Option<UserId>,
+    pub hidden_reason: String,
 }
 
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -98,6 +125,8 @@ pub struct BugFilter {
     pub hits: Option<UserId>,
     /// Words that all stand in its public texts.
     pub text: String,
+    /// Whose members read the list: it leaves out what staff have hidden, but their own.
+    pub reader: Option<AccountId>,
 }
 
 type Boxed<'a> = diesel::helper_types::IntoBoxed<'a, bugs::table, super::db::MultiBackend>;
@@ -125,6 +154,9 @@ fn filtered<'a>(conn: &Db, filter: &BugFilter) -> Boxed<'a> {
             ),
         );
     }
+    if let Some(reader) = filter.reader {
+        query = query.filter(bugs::hidden_at.is_null().or(bugs::account_id.eq(reader)));
+    }
     if let Some(condition) = search::bugs_with(conn, &filter.text) {
         query = query.filter(condition);
     }
@@ -137,9 +169,9 @@ pub fn list(
     filter: &BugFilter,
     before: Option<BugId>,
     limit: i64,
-) -> Result<Vec<Bug>, StoreError> {
+) -> Result<Vec<BugHead>, StoreError> {
     let mut query = filtered(conn, filter)
-        .select(Bug::as_select())
+        .select(BugHead::as_select())
         .order(bugs::id.desc())
         .limit(limit);
     if let Some(before) = before {
@@ -160,10 +192,10 @@ pub fn counts(conn: &mut Db) -> Result<Vec<(BugState, i64)>, StoreError> {
         .load(conn)?)
 }
 
-pub fn by_ids(conn: &mut Db, ids: &[BugId]) -> Result<Vec<Bug>, StoreError> {
+pub fn by_ids(conn: &mut Db, ids: &[BugId]) -> Result<Vec<BugHead>, StoreError> {
     Ok(bugs::table
         .filter(bugs::id.eq_any(ids.to_vec()))
-        .select(Bug::as_select())
+        .select(BugHead::as_select())
         .load(conn)?)
 }
 
@@ -247,14 +279,14 @@ pub fn touch(conn: &mut Db, id: BugId, now: Time) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The duplicates of a bug, oldest first: at most 50.
-pub fn duplicates(conn: &mut Db, of: BugId) -> Result<Vec<(BugId, String)>, StoreError> {
+/// The duplicates of a bug, oldest first, with whether their titles are hidden: at most 50.
+pub fn duplicates(conn: &mut Db, of: BugId) -> Result<Vec<(BugId, String, bool)>, StoreError> {
     Ok(bugs::table
         .filter(bugs::root_id.eq(of))
         .filter(bugs::duplicate_of.is_not_null())
         .order(bugs::id)
         .limit(50)
-        .select((bugs::id, bugs::title))
+        .select((bugs::id, bugs::title, bugs::hidden_at.is_not_null()))
         .load(conn)?)
 }
 
@@ -278,13 +310,14 @@ pub fn insert_post(conn: &mut Db, new: &NewPost<'_>) -> Result<BugPostId, StoreE
         .get_result(conn)?)
 }
 
-pub fn posted_once(conn: &mut Db, by: UserId, once: &str) -> Result<bool, StoreError> {
+/// The text that this form has posted already, if it was sent before.
+pub fn posted_once(conn: &mut Db, by: UserId, once: &str) -> Result<Option<String>, StoreError> {
     Ok(bug_posts::table
         .filter(bug_posts::author_id.eq(by))
         .filter(bug_posts::once.eq(once))
-        .count()
-        .get_result::<i64>(conn)?
-        > 0)
+        .select(bug_posts::body)
+        .first(conn)
+        .optional()?)
 }
 
 /// Posts of anyone of the account since then.
@@ -379,40 +412,38 @@ pub fn events(conn: &mut Db, bug: BugId) -> Result<Vec<BugEvent>, StoreError> {
 
 // People.
 
-/// Most people who are written to about one act.
-const MOST_READERS: i64 = 2000;
-
-/// Whom an act in a thread concerns: its author, those who wrote in it, those it (or a duplicate of it) hits; without the
-/// one who acted. Each once.
+/// Whom an act in a thread concerns, by id, after this one: its author, those who wrote in it, those it (or a duplicate of
+/// it) hits, each once. Not those who are disabled, nor those who switched this kind of mail off.
 pub fn readers(
     conn: &mut Db,
-    bug: &Bug,
-    but: UserId,
+    bug: BugId,
+    kind: MailKind,
+    after: UserId,
+    limit: i64,
 ) -> Result<Vec<super::people::User>, StoreError> {
-    let wrote = bug_posts::table
-        .filter(bug_posts::bug_id.eq(bug.id))
-        .select(bug_posts::author_id);
-    let family: Vec<BugId> = bugs::table
-        .filter(bugs::root_id.eq(bug.id))
-        .select(bugs::id)
-        .limit(MOST_READERS)
-        .load(conn)?;
-    let mut of = family;
-    of.push(bug.id);
-    let hit = bug_hits::table
-        .filter(bug_hits::bug_id.eq_any(of))
-        .select(bug_hits::user_id);
+    let concerned = diesel::dsl::sql::<Bool>(
+        "users.id IN (SELECT opened_by FROM bugs WHERE bugs.id = ",
+    )
+    .bind::<BigInt, _>(bug.0)
+    .sql(" UNION SELECT author_id FROM bug_posts WHERE bug_id = ")
+    .bind::<BigInt, _>(bug.0)
+    .sql(" UNION SELECT user_id FROM bug_hits WHERE bug_id = ")
+    .bind::<BigInt, _>(bug.0)
+    .sql(" UNION SELECT user_id FROM bug_hits JOIN bugs ON bugs.id = bug_hits.bug_id WHERE bugs.root_id = ")
+    .bind::<BigInt, _>(bug.0)
+    .sql(")");
+    let wanted = diesel::dsl::sql::<Bool>(
+        "NOT EXISTS (SELECT 1 FROM muted_mails WHERE muted_mails.user_id = users.id AND muted_mails.kind = ",
+    )
+    .bind::<Text, _>(kind.to_string())
+    .sql(")");
     Ok(users::table
-        .filter(
-            users::id
-                .eq(bug.opened_by)
-                .or(users::id.eq_any(wrote))
-                .or(users::id.eq_any(hit)),
-        )
-        .filter(users::id.ne(but))
+        .filter(concerned)
+        .filter(wanted)
+        .filter(users::id.gt(after))
         .filter(users::disabled.eq(false))
         .order(users::id)
-        .limit(MOST_READERS)
+        .limit(limit)
         .select(super::people::User::as_select())
         .load(conn)?)
 }

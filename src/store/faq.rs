@@ -36,6 +36,8 @@ pub struct NewEntry<'a> {
 
 /// Entries there can be: all of them stand on one page.
 pub const MOST_ENTRIES: i64 = 300;
+/// From so many on, staff are told how many more there can be.
+pub const NEARLY: usize = 270;
 
 /// The entries that stand, in order; those with all of the words if any are asked for.
 pub fn entries(conn: &mut Db, text: &str) -> Result<Vec<Entry>, StoreError> {
@@ -176,11 +178,16 @@ pub fn insert_question(conn: &mut Db, new: &NewQuestion<'_>) -> Result<QuestionI
         .get_result(conn)?)
 }
 
-pub fn asked_once(conn: &mut Db, by: UserId, once: &str) -> Result<Option<QuestionId>, StoreError> {
+/// What this form has asked already, if it was sent before.
+pub fn asked_once(
+    conn: &mut Db,
+    by: UserId,
+    once: &str,
+) -> Result<Option<(QuestionId, String)>, StoreError> {
     Ok(faq_questions::table
         .filter(faq_questions::asked_by.eq(by))
         .filter(faq_questions::once.eq(once))
-        .select(faq_questions::id)
+        .select((faq_questions::id, faq_questions::question))
         .first(conn)
         .optional()?)
 }

@@ -93,7 +93,10 @@ pub fn up(database: &Database) -> Result<usize, StoreError> {
     if !state.unknown().is_empty() {
         return check(database).map(|()| 0);
     }
-    database.read(run_migrations)
+    let run = database.read(run_migrations)?;
+    // What is found by its name, and was there before the index of names.
+    database.write(super::names::fill)?;
+    Ok(run)
 }
 
 /// Takes the newest schema migration back.

@@ -6,7 +6,9 @@
 pub mod audit;
 pub mod backup;
 pub mod bug_files;
+pub mod bug_hide;
 pub mod bug_links;
+pub mod bug_news;
 pub mod bug_pages;
 pub mod bugs;
 pub mod db;
@@ -23,6 +25,7 @@ pub mod listen;
 pub mod migrate;
 pub mod migrations;
 pub mod move_times;
+pub mod names;
 pub mod notices;
 pub mod outbox;
 pub mod pages_hosts;

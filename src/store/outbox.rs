@@ -3,9 +3,9 @@
 use diesel::prelude::*;
 
 use super::db::{Db, StoreError, columns};
-use super::pages_staff::{like, lower};
+use super::names;
 use super::schema::{outbox, users};
-use crate::domain::ids::MailId;
+use crate::domain::ids::{BugId, MailId};
 use crate::domain::text::Word;
 use crate::domain::time::Time;
 use crate::domain::words::MailKind;
@@ -45,6 +45,8 @@ pub struct NewMail<'a> {
     pub created_at: Time,
     pub calendar: Option<&'a str>,
     pub stale_at: Option<Time>,
+    /// The bug it tells of, if it does.
+    pub bug_id: Option<BugId>,
 }
 
 pub fn insert(conn: &mut Db, mail: &NewMail<'_>) -> Result<MailId, StoreError> {
@@ -172,8 +174,10 @@ pub fn list(
         query = query.filter(outbox::state.eq(state));
     }
     if !filter.recipient.is_empty() {
-        let pattern = like(&filter.recipient);
-        query = query.filter(lower(outbox::recipient).like(pattern).escape('\\'));
+        let (from, behind) = names::beginning(&filter.recipient);
+        query = query
+            .filter(outbox::recipient.ge(from))
+            .filter(outbox::recipient.lt(behind));
     }
     if let Some(before) = before {
         query = query.filter(outbox::id.lt(before));
@@ -240,7 +244,7 @@ pub fn in_vain(conn: &mut Db, mail: &Mail, now: Time) -> Result<Option<InVain>, 
 
 type Boxed<'a> = diesel::helper_types::IntoBoxed<'a, outbox::table, super::db::MultiBackend>;
 
-/// Failed mails to recipients with this in their address (all, if it is empty).
+/// Failed mails to recipients whose addresses begin so (all, if it is empty).
 fn failed<'a>(recipient: &str) -> Boxed<'a> {
     let query = outbox::table
         .filter(outbox::state.eq("failed"))
@@ -248,8 +252,10 @@ fn failed<'a>(recipient: &str) -> Boxed<'a> {
     if recipient.is_empty() {
         return query;
     }
-    let pattern = like(recipient);
-    query.filter(lower(outbox::recipient).like(pattern).escape('\\'))
+    let (from, behind) = names::beginning(recipient);
+    query
+        .filter(outbox::recipient.ge(from))
+        .filter(outbox::recipient.lt(behind))
 }
 
 /// Those of them that are worth sending.
@@ -295,4 +301,43 @@ fn revive_these(conn: &mut Db, ids: &[MailId], now: Time) -> Result<usize, Store
         outbox::last_error.eq(""),
     ))
     .execute(conn)?)
+}
+
+/// Mails about a bug that were not sent yet, of this kind: their ids and readers, at most 5000.
+pub fn waiting_about(
+    conn: &mut Db,
+    bug: BugId,
+    kind: MailKind,
+) -> Result<Vec<(MailId, String)>, StoreError> {
+    Ok(outbox::table
+        .filter(outbox::bug_id.eq(bug))
+        .filter(outbox::state.eq_any(["pending", "failed"]))
+        .filter(outbox::kind.eq(kind.as_str()))
+        .limit(5000)
+        .select((outbox::id, outbox::recipient))
+        .load(conn)?)
+}
+
+/// Writes a waiting mail anew.
+pub fn rewrite(
+    conn: &mut Db,
+    id: MailId,
+    (subject, text, html): (&str, &str, &str),
+) -> Result<(), StoreError> {
+    diesel::update(outbox::table.find(id))
+        .set((
+            outbox::subject.eq(subject),
+            outbox::text_body.eq(text),
+            outbox::html_body.eq(html),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Throws waiting mails away.
+pub fn drop_waiting(conn: &mut Db, of: &[MailId]) -> Result<(), StoreError> {
+    for some in of.chunks(500) {
+        diesel::delete(outbox::table.filter(outbox::id.eq_any(some.to_vec()))).execute(conn)?;
+    }
+    Ok(())
 }

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::db::{Db, StoreError};
 use super::fleet::Linode;
-use super::pages_staff::{like, lower};
+use super::names;
 use super::people::User;
 use super::registrations::Registration;
 use super::schema::{
@@ -18,7 +18,7 @@ use crate::domain::words::{MigrationState, RegistrationState, UserRole};
 pub struct UserFilter {
     pub role: Option<UserRole>,
     pub disabled: Option<bool>,
-    /// Part of an e-mail address, a name or an account's name, whatever the case.
+    /// Beginnings of words of an e-mail address, a name or an account's name, whatever the case.
     pub text: String,
 }
 
@@ -46,17 +46,8 @@ pub fn users(
     if let Some(disabled) = filter.disabled {
         query = query.filter(users::disabled.eq(disabled));
     }
-    if !filter.text.is_empty() {
-        let pattern = like(&filter.text);
-        query = query.filter(
-            users::email
-                .like(pattern.clone())
-                .escape('\\')
-                .or(lower(users::name).like(pattern.clone()).escape('\\'))
-                .or(lower(accounts::name.assume_not_null())
-                    .like(pattern)
-                    .escape('\\')),
-        );
+    for condition in names::users_with(&filter.text) {
+        query = query.filter(condition);
     }
     if let Some(after) = after {
         query = query.filter(users::email.gt(after.to_owned()));

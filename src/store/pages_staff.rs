@@ -9,6 +9,7 @@ use super::db::{Db, StoreError};
 use super::fleet::{Linode, Plan};
 use super::jobs::Job;
 use super::migrations::Migration;
+use super::names;
 use super::registrations::Registration;
 use super::schema::{
     accounts, config_profiles, disks, hosts, jobs, kernels, linodes, migration_events, migrations,
@@ -43,7 +44,7 @@ pub struct RegistrationRow {
 pub struct RegistrationFilter {
     pub state: Option<RegistrationState>,
     pub plan: Option<PlanId>,
-    /// Part of the Linode's label or the account's name, whatever the case.
+    /// Beginnings of words of the Linode's label or the account's name, whatever the case.
     pub text: String,
     /// Approved, with no migration that lives or succeeded: what still has to be configured.
     pub unconfigured: bool,
@@ -81,14 +82,8 @@ pub fn registrations(
     if let Some(plan) = filter.plan {
         query = query.filter(linodes::plan_id.eq(plan));
     }
-    if !filter.text.is_empty() {
-        let pattern = like(&filter.text);
-        query = query.filter(
-            lower(linodes::label)
-                .like(pattern.clone())
-                .escape('\\')
-                .or(lower(accounts::name).like(pattern).escape('\\')),
-        );
+    for condition in names::linodes_with(&filter.text) {
+        query = query.filter(condition);
     }
     if filter.unconfigured {
         query = query.filter(diesel::dsl::not(diesel::dsl::exists(taken_up())));
@@ -143,31 +138,13 @@ pub fn count_registrations(conn: &mut Db, filter: &RegistrationFilter) -> Result
     if let Some(plan) = filter.plan {
         query = query.filter(linodes::plan_id.eq(plan));
     }
-    if !filter.text.is_empty() {
-        let pattern = like(&filter.text);
-        query = query.filter(
-            lower(linodes::label)
-                .like(pattern.clone())
-                .escape('\\')
-                .or(lower(accounts::name).like(pattern).escape('\\')),
-        );
+    for condition in names::linodes_with(&filter.text) {
+        query = query.filter(condition);
     }
     if filter.unconfigured {
         query = query.filter(diesel::dsl::not(diesel::dsl::exists(taken_up())));
     }
     Ok(query.first(conn)?)
-}
-
-diesel::define_sql_function!(fn lower(text: diesel::sql_types::Text) -> diesel::sql_types::Text);
-
-/// A pattern that finds `text` anywhere, with its own wildcards taken as they stand.
-pub fn like(text: &str) -> String {
-    let plain = text
-        .to_lowercase()
-        .replace('\\', "\\\\")
-        .replace('%', "\\%")
-        .replace('_', "\\_");
-    format!("%{plain}%")
 }
 
 /// The migrations of a registration that make configuring another one wrong.

@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 
 use super::db::{Both, Db, StoreError, columns};
+use super::names;
 use super::schema::{accounts, api_tokens, password_resets, sessions, sign_in_failures, users};
 use crate::domain::ids::{AccountId, SessionId, UserId};
 use crate::domain::time::Time;
@@ -53,10 +54,12 @@ pub struct NewUser<'a> {
 }
 
 pub fn insert_account(conn: &mut Db, name: &str, now: Time) -> Result<AccountId, StoreError> {
-    Ok(diesel::insert_into(accounts::table)
+    let id = diesel::insert_into(accounts::table)
         .values((accounts::name.eq(name), accounts::created_at.eq(now)))
         .returning(accounts::id)
-        .get_result(conn)?)
+        .get_result(conn)?;
+    names::set_account(conn, id, name)?;
+    Ok(id)
 }
 
 pub fn account(conn: &mut Db, id: AccountId) -> Result<Option<Account>, StoreError> {
@@ -76,10 +79,12 @@ pub fn account_by_name(conn: &mut Db, name: &str) -> Result<Option<Account>, Sto
 }
 
 pub fn insert_user(conn: &mut Db, user: &NewUser<'_>) -> Result<User, StoreError> {
-    Ok(diesel::insert_into(users::table)
+    let user: User = diesel::insert_into(users::table)
         .values(user)
         .returning(columns::<User>())
-        .get_result(conn)?)
+        .get_result(conn)?;
+    names::set_user(conn, user.id, &user.name, &user.email)?;
+    Ok(user)
 }
 
 pub fn user(conn: &mut Db, id: UserId) -> Result<Option<User>, StoreError> {
@@ -121,10 +126,15 @@ pub fn set_profile(
     name: &str,
     timezone: &str,
 ) -> Result<(), StoreError> {
-    diesel::update(users::table.find(id))
+    let changed: Option<String> = diesel::update(users::table.find(id))
         .set((users::name.eq(name), users::timezone.eq(timezone)))
-        .execute(conn)?;
-    Ok(())
+        .returning(users::email)
+        .get_result(conn)
+        .optional()?;
+    match changed {
+        Some(email) => names::set_user(conn, id, name, &email),
+        None => Ok(()),
+    }
 }
 
 /// Everything a signed-in request needs, in one query.

@@ -400,6 +400,7 @@ diesel::table! {
         sent_at -> Nullable<Utc>,
         calendar -> Nullable<Text>,
         stale_at -> Nullable<Utc>,
+        bug_id -> Nullable<BigInt>,
     }
 }
 

@@ -28,6 +28,15 @@ diesel::table! {
         version -> Integer,
         opened_at -> Utc,
         changed_at -> Utc,
+        hidden_at -> Nullable<Utc>,
+        hidden_by -> Nullable<BigInt>,
+        hidden_reason -> Text,
+        told -> Bool,
+        news_due -> Nullable<Utc>,
+        news_at -> Nullable<Utc>,
+        news_post -> BigInt,
+        news_until -> BigInt,
+        news_reader -> BigInt,
     }
 }
 
@@ -43,6 +52,9 @@ diesel::table! {
         body -> Text,
         once -> Text,
         at -> Utc,
+        hidden_at -> Nullable<Utc>,
+        hidden_by -> Nullable<BigInt>,
+        hidden_reason -> Text,
     }
 }
 
@@ -114,6 +126,9 @@ diesel::table! {
         size -> BigInt,
         content -> Binary,
         at -> Utc,
+        hidden_at -> Nullable<Utc>,
+        hidden_by -> Nullable<BigInt>,
+        hidden_reason -> Text,
     }
 }
 
@@ -162,6 +177,24 @@ diesel::table! {
         answered_at -> Nullable<Utc>,
         once -> Text,
         asked_at -> Utc,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    bug_digests (id) {
+        id -> BigInt,
+        at -> Utc,
+    }
+}
+
+diesel::table! {
+    name_words (of_what, id, word) {
+        of_what -> Text,
+        id -> BigInt,
+        word -> Text,
     }
 }
 

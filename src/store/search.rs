@@ -1,6 +1,6 @@
 //! Full-text search on both databases: FTS5 on SQLite, `tsvector` with a GIN index on PostgreSQL. Both get the words that
 //! `domain::search` made, and questions are built here of such words alone, so nothing that people type is read as either
-//! one's language. A word finds the words it begins.
+//! one's language. A word of three letters or more finds the words it begins.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
@@ -16,19 +16,31 @@ enum Join {
     Any,
 }
 
+/// A word this long finds those it begins; shorter ones would find nearly everything, and cost as much.
+const FROM: usize = 3;
+
 /// The question in the database's own language. Words have letters and digits only, which neither gives a meaning when
 /// they stand in quotes.
 fn question(conn: &Db, words: &[String], join: Join) -> String {
+    let begins = |word: &str| word.chars().nth(FROM - 1).is_some();
     match conn {
         Db::Sqlite(_) => {
-            let words: Vec<String> = words.iter().map(|word| format!("\"{word}\"*")).collect();
+            let star = |word: &str| if begins(word) { "*" } else { "" };
+            let words: Vec<String> = words
+                .iter()
+                .map(|word| format!("\"{word}\"{}", star(word)))
+                .collect();
             words.join(match join {
                 Join::All => " AND ",
                 Join::Any => " OR ",
             })
         }
         Db::Pg(_) => {
-            let words: Vec<String> = words.iter().map(|word| format!("'{word}':*")).collect();
+            let star = |word: &str| if begins(word) { ":*" } else { "" };
+            let words: Vec<String> = words
+                .iter()
+                .map(|word| format!("'{word}'{}", star(word)))
+                .collect();
             words.join(match join {
                 Join::All => " & ",
                 Join::Any => " | ",
@@ -128,6 +140,20 @@ pub fn bugs_like(conn: &mut Db, text: &str, most: usize) -> Result<Vec<BugId>, S
         }
     }
     Ok(ids)
+}
+
+/// Nothing is found in a bug any more.
+pub fn forget_bug(conn: &mut Db, bug: BugId) -> Result<(), StoreError> {
+    let sql = |mark: &str| format!("DELETE FROM bug_words WHERE bug_id = {mark}");
+    match conn {
+        Db::Sqlite(lite) => diesel::sql_query(sql("?"))
+            .bind::<BigInt, _>(bug.0)
+            .execute(lite)?,
+        Db::Pg(pg) => diesel::sql_query(sql("$1"))
+            .bind::<BigInt, _>(bug.0)
+            .execute(pg)?,
+    };
+    Ok(())
 }
 
 /// Adds a public text to what is searched for a bug.

@@ -263,6 +263,8 @@ pub fn configure(surface: &mut ServiceConfig) {
         .route("/staff/bugs.csv", get().to(staff::bugs::csv))
         .route("/staff/bugs/{id}", get().to(staff::bugs::one::show))
         .route("/staff/bugs/{id}", post().to(staff::bugs::one::triage))
+        .route("/staff/bugs/{id}/hide", get().to(staff::bugs::hide::ask))
+        .route("/staff/bugs/{id}/hide", post().to(staff::bugs::hide::act))
         .route("/staff/bugs/{id}/reply", post().to(staff::bugs::one::reply))
         .route("/staff/bugs/{id}/note", post().to(staff::bugs::one::note))
         .route(

@@ -27,6 +27,9 @@ pub fn run(app: &App, stop: &Stop) {
             Ok(_) => {}
             Err(error) => tracing::error!(%error, "a round of the reconciler failed"),
         }
+        if let Err(error) = app.tell_news() {
+            tracing::error!(%error, "what is new on the board could not be told");
+        }
         if tidied.elapsed() > TIDY_EVERY {
             tidied = Instant::now();
             if let Err(error) = app.tidy() {

@@ -1,7 +1,7 @@
 //! Bugs through the front door: one opens, others find it, staff decide; and what hostile or curious people get.
 
 use xenbeta::app::bugs::{Decision, Report};
-use xenbeta::domain::bug::{BugState, Component, Severity};
+use xenbeta::domain::bug::{BugState, Component, FactKind, Severity};
 use xenbeta::domain::ids::{BugId, LinodeId};
 use xenbeta::domain::words::MailKind;
 use xenbeta::domain::writing::{Markdown, Title};
@@ -156,8 +156,11 @@ both_databases! {
         staff.follow(&reply).shows(&["zanzibar"]);
         let reply = staff.submit(&page, REPLY, &[("body", "We see it too.")]);
         staff.follow(&reply).shows(&["Sam (staff)", "We see it too."]);
+        app.tell_news().unwrap();
+        app.pass_s(600);
         let reply = otto.submit(&theirs, REPLY, &[("body", "And here.")]);
         otto.follow(&reply).shows(&["Confirmed", "High", "Sam (staff)", "And here."]).hides(&["zanzibar"]);
+        app.tell_news().unwrap();
         mia.get(&theirs.path).shows(&["And here.", "O."]).hides(&["Otto", "zanzibar"]);
         for path in ["/members/bugs?q=zanzibar", "/members/bugs/new?title=zanzibar"] {
             mia.get(path).hides(&["No network"]);
@@ -269,6 +272,7 @@ both_databases! {
         let id = page.path.rsplit('/').next().unwrap().to_owned();
         let thread = staff.get(&format!("/staff/bugs/{id}"));
         staff.submit(&thread, REPLY, &[("body", "seen")]);
+        app.tell_news().unwrap();
         let (_, mail) = mails(&app, MailKind::BugReply).pop().unwrap();
         assert!(!mail.contains("\nBcc"), "{mail}");
         // Whatever is looked for is words.
@@ -349,9 +353,13 @@ both_databases! {
         let theirs = Report { linode: Some(LinodeId(101)), ..report("t", "t") };
         assert!(app.open_bug(&app.other_member(), &theirs).is_err());
         // What was not seen is not sent.
-        let unseen = Report { linode: Some(LinodeId(101)), seen: "0".repeat(16), ..report("t", "t") };
+        let unseen = Report { linode: Some(LinodeId(101)), keep: vec![FactKind::Host], seen: format!("host={}", "0".repeat(16)), ..report("t", "t") };
         let refused = app.open_bug(&app.member(), &unseen).unwrap_err().to_string();
         assert!(refused.contains("changed meanwhile"), "{refused}");
+        // What is struck may change, and leaves nothing.
+        let struck = Report { keep: Vec::new(), ..unseen };
+        let id = app.open_bug(&app.member(), &struck).unwrap();
+        assert!(app.in_db(|conn| bug_links::facts(conn, id)).is_empty());
     }
 
     fn too_many_are_refused_with_a_word(app: TestApp) {

@@ -34,6 +34,7 @@ mod import;
 mod leisure;
 mod linode_parts;
 mod mail;
+mod moderation;
 mod moving;
 mod packaging;
 mod pages;

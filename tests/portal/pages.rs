@@ -603,6 +603,8 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
     ("GET", "/staff/bugs.csv", [303, 404, 404, 200]),
     ("GET", "/staff/bugs/{id}", [303, 404, 404, 404]),
     ("POST", "/staff/bugs/{id}", [303, 404, 404, 400]),
+    ("GET", "/staff/bugs/{id}/hide", [303, 404, 404, 400]),
+    ("POST", "/staff/bugs/{id}/hide", [303, 404, 404, 400]),
     ("POST", "/staff/bugs/{id}/reply", [303, 404, 404, 400]),
     ("POST", "/staff/bugs/{id}/note", [303, 404, 404, 400]),
     ("POST", "/staff/bugs/{id}/explains", [303, 404, 404, 400]),

@@ -18,7 +18,7 @@ const MIA: UserId = UserId(1);
 const SAM: UserId = UserId(3);
 
 impl TestApp {
-    fn sql(&self, sql: &str) {
+    pub fn sql(&self, sql: &str) {
         self.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(sql)?));
     }
 

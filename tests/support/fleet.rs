@@ -77,6 +77,7 @@ impl TestApp {
                         "SELECT setval(pg_get_serial_sequence('config_profiles', 'id'), 1000)",
                     )?;
                 }
+                xenbeta::store::names::fill(conn)?;
                 Ok::<_, StoreError>(())
             })
             .expect("the fleet goes in");

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_multipart::Multipart;
@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 
 use super::form::{self, Form, FormData};
 use crate::domain::attachment::{MOST_BYTES, MOST_FILES};
+use crate::domain::ids::UserId;
 use crate::web::error::Fault;
 use crate::web::portal::{self, Portal};
 use crate::web::staff::query;
@@ -27,6 +28,36 @@ const MOST_TIME: Duration = Duration::from_secs(120);
 const SHORT_TIME: Duration = Duration::from_secs(15);
 /// Uploads in memory at a time.
 static PLACES: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(8));
+
+/// Of them, of one user.
+const MOST_OF_USER: usize = 2;
+/// By the portal's secret's place in memory and by user: tests run several portals in one process.
+static SENDING: Mutex<Vec<Whose>> = Mutex::new(Vec::new());
+type Whose = (usize, UserId);
+
+/// One of a user's uploads, while it goes on.
+struct Turn(Whose);
+
+impl Turn {
+    /// `None`: as many of theirs go on already as may.
+    fn take(user: Whose) -> Option<Self> {
+        let mut sending = SENDING.lock().unwrap_or_else(PoisonError::into_inner);
+        let theirs = sending.iter().filter(|other| **other == user).count();
+        (theirs < MOST_OF_USER).then(|| {
+            sending.push(user);
+            Self(user)
+        })
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut sending = SENDING.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = sending.iter().position(|other| *other == self.0) {
+            sending.swap_remove(at);
+        }
+    }
+}
 
 /// A file as it was sent.
 #[derive(Debug, Clone)]
@@ -73,12 +104,24 @@ impl<T: FormData> FromRequest for Upload<T> {
         Box::pin(async move {
             let context = context?;
             let token = context.session_cookie().map(str::to_owned);
-            let known = match (portal, token) {
-                (Some(portal), Some(token)) => portal::run(&portal, move |app| app.visitor(&token))
-                    .await
-                    .is_ok_and(|visitor| visitor.is_some()),
-                _ => false,
+            let user = match (portal, token) {
+                (Some(portal), Some(token)) => portal::run(&portal, move |app| {
+                    let whose = std::sync::Arc::as_ptr(&app.secret) as usize;
+                    Ok(app.visitor(&token)?.map(|visitor| (whose, visitor.user.id)))
+                })
+                .await
+                .ok()
+                .flatten(),
+                _ => None,
             };
+            let known = user.is_some();
+            // Taken for all of the reading: somebody slow holds up themselves, not everybody.
+            let turn = user.map(Turn::take);
+            if matches!(turn, Some(None)) {
+                context.form_ends(Vec::new());
+                context.guard_settled().await;
+                return Err(Fault::TooMany { retry_after_s: 10 });
+            }
             let read = async {
                 let _place = if known {
                     Some(PLACES.acquire().await.map_err(Fault::internal)?)

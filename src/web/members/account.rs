@@ -73,7 +73,7 @@ impl AccountPage {
         Self {
             email: user.email.clone(),
             account: facts.account,
-            notices: notices::fields(&facts.muted),
+            notices: notices::fields(&facts.muted, user.role),
             tokens: facts
                 .tokens
                 .iter()

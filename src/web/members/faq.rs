@@ -214,7 +214,14 @@ pub async fn ask(
             PATH,
             Flash::good("Your question is with our staff. You get mail when it is answered."),
         )),
-        Err(problems) => present(&portal, &signed, String::new(), form.0, problems).await,
+        // What was refused is sent anew under a new mark.
+        Err(problems) => {
+            let typed = AskForm {
+                once: String::new(),
+                ..form.0
+            };
+            present(&portal, &signed, String::new(), typed, problems).await
+        }
     }
 }
 

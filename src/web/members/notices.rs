@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::domain::notices::{Group, kinds, name};
 use crate::domain::text::Word;
-use crate::domain::words::MailKind;
+use crate::domain::words::{MailKind, UserRole};
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Signed};
 use crate::web::page::{self, Flash};
@@ -38,11 +38,11 @@ fn field(group: Group) -> (&'static str, &'static str) {
 
 /// The boxes, with those that are not muted ticked.
 #[must_use]
-pub fn fields(muted: &[String]) -> Vec<Field> {
+pub fn fields(muted: &[String], role: UserRole) -> Vec<Field> {
     Group::ALL
         .iter()
         .map(|group| {
-            let choices = kinds(*group)
+            let choices = kinds(*group, role)
                 .map(|kind| {
                     let wanted = !muted.iter().any(|word| word == kind.as_str());
                     Choice::new(kind, name(kind)).chosen(wanted)

@@ -33,6 +33,8 @@ pub struct FaqPage {
     pub waiting: i64,
     pub pager: Pager,
     pub entries: Vec<EntryRow>,
+    /// How many more there can be, once that is few.
+    pub room: Option<i64>,
     pub retired: Vec<EntryRow>,
 }
 
@@ -116,6 +118,8 @@ pub async fn list(
             })
             .collect(),
         waiting,
+        room: (entries.len() >= faq::NEARLY)
+            .then(|| faq::MOST_ENTRIES - i64::try_from(entries.len()).unwrap_or(faq::MOST_ENTRIES)),
         entries: rows(&entries),
         retired: rows(&retired),
         page,
@@ -329,7 +333,8 @@ pub async fn retire(
     portal::run(&portal, move |app| {
         app.retire_faq(&actor, FaqId(id.0), retire)
     })
-    .await?;
+    .await
+    .map_err(|fault| at(fault, PATH.to_owned(), "Back to the FAQ"))?;
     let said = if retire {
         "The entry is off the page. You can put it back below."
     } else {

@@ -127,7 +127,7 @@ pub async fn list(
     let zone = page.zone();
     page::html(&MailsPage {
         tabs: tabs(&asked.state, &counts),
-        text: Field::text("q", "Recipient").value(&asked.q),
+        text: Field::text("q", "Recipient’s address begins with").value(&asked.q),
         can_retry: asked.state == "failed" && !rows.is_empty(),
         pager: Pager {
             first: (!asked.before.is_empty()).then(|| asked.url("")),

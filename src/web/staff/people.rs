@@ -153,7 +153,7 @@ pub async fn list(
                 current: *show == asked.show,
             })
             .collect(),
-        text: Field::text("q", "E-mail, name or account").value(&asked.q),
+        text: Field::text("q", "E-mail, name or account (how words begin)").value(&asked.q),
         pager: Pager {
             first: (!asked.after.is_empty()).then(|| asked.url("")),
             next: rows

@@ -175,7 +175,7 @@ pub async fn list(
     page::html(&RegistrationsPage {
         tabs: tabs(filter.state, &counts),
         plan: Field::select("plan", "Plan", choices).value(&asked.plan),
-        text: Field::text("q", "Linode or account").value(&asked.q),
+        text: Field::text("q", "Linode or account (how words begin)").value(&asked.q),
         csv_url: asked.url("/staff/registrations.csv", ""),
         rows: rows.iter().map(|row| view(row, zone)).collect(),
         count,

@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use crate::domain::writing::unreadable;
 use askama::filters::HtmlSafe;
 use askama::{FastWritable, Values};
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
@@ -230,6 +231,8 @@ fn escape(out: &mut String, text: &str) {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&#34;"),
             '\'' => out.push_str("&#39;"),
+            // They do not get in as such, but an entity can spell them.
+            c if unreadable(c) && !matches!(c, '\n' | '\t') => {}
             c => out.push(c),
         }
     }
@@ -436,6 +439,10 @@ mod tests {
                 assert!(!inside.contains("on"), "{foul} became {shown}");
             }
         }
+        assert_eq!(
+            html("a&#x202e;b&#8238;c&#x2066;d &#7;&#x9b;e `x&#x202e;y`"),
+            "<p>abcd e <code>x&amp;#x202e;y</code></p>\n"
+        );
         assert_eq!(
             html("![a cat](https://a.test/cat.png) ![b](javascript:x)"),
             "<p>a cat b</p>\n"

@@ -4,6 +4,7 @@
 
 pub mod new;
 pub mod thread;
+pub mod view;
 
 use actix_web::HttpResponse;
 use askama::Template;
@@ -49,11 +50,20 @@ pub struct Line {
     pub changed: When,
 }
 
+/// Only its own account finds a hidden bug in a list, and sees there that it is.
+fn title(row: &BugRow) -> String {
+    if row.bug.hidden_at.is_some() {
+        format!("Bug {} (hidden by our staff)", row.bug.id)
+    } else {
+        row.bug.title.clone()
+    }
+}
+
 impl Line {
     #[must_use]
     pub fn new(row: &BugRow, reader: Option<AccountId>, zone: Zone) -> Self {
         Self {
-            link: Link::new(format!("{PATH}/{}", row.bug.id), row.bug.title.clone()),
+            link: Link::new(format!("{PATH}/{}", row.bug.id), title(row)),
             number: row.bug.id.0,
             state: Tag::bug(row.bug.state),
             component: component_name(row.bug.component),
@@ -161,6 +171,7 @@ impl Asked {
             of,
             hits,
             text: self.q.trim().chars().take(200).collect(),
+            reader: Some(member.account),
         })
     }
 

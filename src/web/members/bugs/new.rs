@@ -185,7 +185,7 @@ async fn present(
     let (actor, title) = (member.actor.clone(), form.title.clone());
     let (facts, like) = portal::run(portal, move |app| {
         let facts = app.bug_facts(&actor, linode, migration)?;
-        let like = app.db.read(|conn| {
+        let mut like = app.db.read(|conn| {
             let ids = if both {
                 search::bugs_like(conn, &title, LIKE)?
             } else {
@@ -193,6 +193,7 @@ async fn present(
             };
             bug_pages::rows_of(conn, &ids).map_err(AppError::from)
         })?;
+        like.retain(|row| row.bug.hidden_at.is_none());
         Ok((facts, like))
     })
     .await?;
@@ -335,6 +336,11 @@ pub async fn open(
                 "The bug is open. You get mail when somebody replies or its state changes.",
             ),
         )),
-        Err(problems) => present(&portal, &member, shown, problems).await,
+        // What was refused is sent anew under a new mark.
+        Err(problems) => {
+            let mut shown = shown;
+            shown.form.once = String::new();
+            present(&portal, &member, shown, problems).await
+        }
     }
 }

@@ -1,5 +1,7 @@
-//! `/staff/bugs`: the threads to triage, by state, page by page, as CSV; one of them in [`one`].
+//! `/staff/bugs`: the threads to triage, by state, page by page, as CSV; one of them in [`one`], what
+//! is hidden of it in [`hide`].
 
+pub mod hide;
 pub mod one;
 
 use actix_web::HttpResponse;
@@ -38,6 +40,8 @@ pub struct BugsPage {
 #[derive(Debug)]
 pub struct Row {
     pub link: Link,
+    /// From members.
+    pub hidden: bool,
     pub state: Tag,
     pub severity: Tag,
     pub component: &'static str,
@@ -77,6 +81,7 @@ impl Asked {
             of: None,
             hits: None,
             text: self.q.trim().chars().take(200).collect(),
+            reader: None,
         })
     }
 
@@ -148,6 +153,7 @@ fn view(row: &BugRow, zone: Zone) -> Row {
             format!("{PATH}/{}", row.bug.id),
             format!("{}: {}", row.bug.id, row.bug.title),
         ),
+        hidden: row.bug.hidden_at.is_some(),
         state: Tag::bug(row.bug.state),
         severity: Tag::severity(row.bug.severity),
         component: component_name(row.bug.component),
@@ -218,6 +224,7 @@ pub async fn csv(
         "replies",
         "opened_utc",
         "changed_utc",
+        "hidden",
     ];
     csv::list(portal, "bugs.csv", &names, move |conn, before| {
         let rows = bug_pages::rows(conn, &filter, before, csv::PAGE)?;
@@ -244,5 +251,6 @@ fn record(row: &BugRow) -> csv::Record {
         row.replies.to_string(),
         time(row.bug.opened_at),
         time(row.bug.changed_at),
+        if row.bug.hidden_at.is_some() { "yes" } else { "" }.to_owned(),
     ]
 }

@@ -21,7 +21,8 @@ use crate::web::extract::{Form, FormData, Path, Query, Staff, Upload, once};
 use crate::web::members::Link;
 use crate::web::members::bugs::component_choices;
 use crate::web::members::bugs::new::files;
-use crate::web::members::bugs::thread::{Asked, POSTS, Reader, ReplyForm, ReplyText, View, serve};
+use crate::web::members::bugs::thread::{Asked, ReplyForm, ReplyText, serve};
+use crate::web::members::bugs::view::{POSTS, Reader, View};
 use crate::web::page::{self, Area, Flash, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::markdown::{self, Rendered};
@@ -332,8 +333,12 @@ pub async fn reply(
         }
         status = StatusCode::UNPROCESSABLE_ENTITY;
     }
+    // A form that was refused is sent anew under a new mark.
     let typed = Typed {
-        reply: sent.form,
+        reply: ReplyText {
+            once: String::new(),
+            ..sent.form
+        },
         ..Typed::default()
     };
     present(&portal, &staff, (id.0, 0), typed, (status, problems)).await

@@ -13,6 +13,7 @@ use super::{ROWS, StateTab, cut, query};
 use crate::domain::fitting::Place;
 use crate::domain::graduation::{Line, Outcome, Plan, Stands};
 use crate::domain::ids::{HostId, LinodeId, PlanId};
+use crate::domain::search;
 use crate::domain::words::HostRole;
 use crate::store::fleet;
 use crate::web::csv::{self, unformula};
@@ -157,8 +158,8 @@ impl Filter {
                 .host
                 .is_none_or(|host| host == it.host || Some(host) == to)
             && (self.text.is_empty()
-                || it.label.to_lowercase().contains(&self.text)
-                || it.account.to_lowercase().contains(&self.text))
+                || search::fold(&it.label).contains(&self.text)
+                || search::fold(&it.account).contains(&self.text))
     }
 }
 
@@ -187,13 +188,7 @@ impl Asked {
             show,
             plan: number(&self.plan)?.map(PlanId),
             host: number(&self.host)?.map(HostId),
-            text: self
-                .q
-                .trim()
-                .chars()
-                .take(100)
-                .collect::<String>()
-                .to_lowercase(),
+            text: search::fold(&self.q.trim().chars().take(100).collect::<String>()),
         })
     }
 

@@ -1,0 +1,18 @@
+DROP TABLE name_words;
+ALTER TABLE users ALTER COLUMN email TYPE TEXT COLLATE "default";
+ALTER TABLE outbox ALTER COLUMN recipient TYPE TEXT COLLATE "default";
+DROP INDEX outbox_bug;
+ALTER TABLE outbox DROP COLUMN bug_id;
+DROP INDEX bugs_news;
+ALTER TABLE bugs
+    DROP COLUMN news_reader,
+    DROP COLUMN news_until,
+    DROP COLUMN news_post,
+    DROP COLUMN news_at,
+    DROP COLUMN news_due;
+DROP TABLE bug_digests;
+DROP INDEX bugs_untold;
+ALTER TABLE bugs DROP COLUMN told;
+ALTER TABLE bug_files DROP COLUMN hidden_reason, DROP COLUMN hidden_by, DROP COLUMN hidden_at;
+ALTER TABLE bug_posts DROP COLUMN hidden_reason, DROP COLUMN hidden_by, DROP COLUMN hidden_at;
+ALTER TABLE bugs DROP COLUMN hidden_reason, DROP COLUMN hidden_by, DROP COLUMN hidden_at;

@@ -1,0 +1,47 @@
+-- What staff hide of a bug: its opening text, a reply, a file. Its text stays, for staff alone.
+ALTER TABLE bugs
+    ADD COLUMN hidden_at TIMESTAMPTZ,
+    ADD COLUMN hidden_by BIGINT REFERENCES users (id) CHECK ((hidden_by IS NULL) = (hidden_at IS NULL)),
+    ADD COLUMN hidden_reason TEXT NOT NULL DEFAULT '';
+ALTER TABLE bug_posts
+    ADD COLUMN hidden_at TIMESTAMPTZ,
+    ADD COLUMN hidden_by BIGINT REFERENCES users (id) CHECK ((hidden_by IS NULL) = (hidden_at IS NULL)),
+    ADD COLUMN hidden_reason TEXT NOT NULL DEFAULT '';
+ALTER TABLE bug_files
+    ADD COLUMN hidden_at TIMESTAMPTZ,
+    ADD COLUMN hidden_by BIGINT REFERENCES users (id) CHECK ((hidden_by IS NULL) = (hidden_at IS NULL)),
+    ADD COLUMN hidden_reason TEXT NOT NULL DEFAULT '';
+-- Staff hear of new bugs in one mail for several; `at`: when the last one was written.
+ALTER TABLE bugs ADD COLUMN told BOOLEAN NOT NULL DEFAULT FALSE;
+UPDATE bugs SET told = TRUE;
+CREATE INDEX bugs_untold ON bugs (id) WHERE NOT told;
+CREATE TABLE bug_digests (
+    id BIGINT PRIMARY KEY CHECK (id = 1),
+    at TIMESTAMPTZ NOT NULL
+);
+-- Readers hear of replies in one mail for several, in rounds of some readers each. `news_due`: when the next round may
+-- begin, if there is one to do; `news_post`: the last reply that was told; `news_until`: the last that the round tells;
+-- `news_reader`: the last reader it reached.
+ALTER TABLE bugs
+    ADD COLUMN news_due TIMESTAMPTZ,
+    ADD COLUMN news_at TIMESTAMPTZ,
+    ADD COLUMN news_post BIGINT NOT NULL DEFAULT 0,
+    ADD COLUMN news_until BIGINT NOT NULL DEFAULT 0,
+    ADD COLUMN news_reader BIGINT NOT NULL DEFAULT 0;
+UPDATE bugs SET news_post = coalesce((SELECT max(id) FROM bug_posts WHERE bug_id = bugs.id), 0);
+CREATE INDEX bugs_news ON bugs (news_due) WHERE news_due IS NOT NULL;
+-- The bug that a mail tells of, so that it can be changed while it waits.
+ALTER TABLE outbox ADD COLUMN bug_id BIGINT REFERENCES bugs (id);
+CREATE INDEX outbox_bug ON outbox (bug_id, state) WHERE bug_id IS NOT NULL;
+-- Recipients are found by how they begin: by bytes, whatever the database's locale.
+ALTER TABLE outbox ALTER COLUMN recipient TYPE TEXT COLLATE "C";
+-- Compared with them, and so in the same order on both databases.
+ALTER TABLE users ALTER COLUMN email TYPE TEXT COLLATE "C";
+-- The words of names, folded as domain::search folds them, for finding by how they begin.
+CREATE TABLE name_words (
+    of_what TEXT NOT NULL CHECK (of_what IN ('user', 'account', 'linode')),
+    id BIGINT NOT NULL,
+    word TEXT COLLATE "C" NOT NULL CHECK (word <> ''),
+    PRIMARY KEY (of_what, id, word)
+);
+CREATE INDEX name_words_word ON name_words (of_what, word, id);

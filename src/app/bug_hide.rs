@@ -1,0 +1,163 @@
+//! Staff hide what should not stand in a thread (spam, a password somebody pasted), show it again, or delete a file for good.
+//! What is hidden stays in the database for staff; members, search and mail do not give it any more.
+
+use super::letters::facts_for;
+use super::{Actor, App, AppError, audit};
+use crate::domain::bug::Part;
+use crate::domain::ids::{BugFileId, BugId};
+use crate::domain::names::Invalid;
+use crate::domain::words::MailKind;
+use crate::domain::writing::Markdown;
+use crate::mail::{self, Board};
+use crate::store::bug_hide::{self, Hiding};
+use crate::store::bugs::{self as rows, Bug};
+use crate::store::db::Db;
+use crate::store::{bug_files, outbox, people};
+
+/// Why something is hidden, for its author: plain words of 500 characters or fewer.
+#[derive(Debug, Clone)]
+pub struct Reason(String);
+
+impl Reason {
+    pub const MAX: usize = 500;
+
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let text = Markdown::parse(text, Self::MAX)?;
+        if text.is_empty() {
+            return Err(Invalid("Say why, for who wrote it".to_owned()));
+        }
+        Ok(Self(text.as_str().to_owned()))
+    }
+}
+
+impl App {
+    /// Hides a part of a bug. Hiding what is hidden already changes nothing: the first reason stays.
+    pub fn hide_of_bug(
+        &self,
+        actor: &Actor,
+        id: BugId,
+        part: Part,
+        reason: &Reason,
+    ) -> Result<(), AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            self.part_of(conn, id, part)?;
+            let hiding = Hiding {
+                by: actor.user,
+                at: now,
+                reason: &reason.0,
+            };
+            if !bug_hide::set(conn, id, part, Some(hiding))? {
+                return Ok(());
+            }
+            bug_hide::search_what_shows(conn, id)?;
+            self.quieten(conn, id, part)?;
+            let object = format!("bug {id}");
+            let what = format!("{part}: {}", reason.0);
+            audit(
+                conn,
+                now,
+                actor.who(),
+                "bug part hidden",
+                &object,
+                ("", &what),
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Shows a hidden part again.
+    pub fn show_of_bug(&self, actor: &Actor, id: BugId, part: Part) -> Result<(), AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            self.part_of(conn, id, part)?;
+            if !bug_hide::set(conn, id, part, None)? {
+                return Ok(());
+            }
+            bug_hide::search_what_shows(conn, id)?;
+            let (object, what) = (format!("bug {id}"), part.to_string());
+            audit(
+                conn,
+                now,
+                actor.who(),
+                "bug part shown again",
+                &object,
+                (&what, ""),
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Deletes a hidden file, which then is nowhere any more. One that is gone already is fine.
+    pub fn delete_bug_file(
+        &self,
+        actor: &Actor,
+        id: BugId,
+        file: BugFileId,
+    ) -> Result<(), AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            let part = Part::File(file);
+            if bug_files::delete_hidden(conn, id, file)? {
+                let (object, what) = (format!("bug {id}"), part.to_string());
+                audit(
+                    conn,
+                    now,
+                    actor.who(),
+                    "bug file deleted",
+                    &object,
+                    (&what, ""),
+                )?;
+            } else if bug_hide::exists(conn, id, part)? {
+                return Err(AppError::conflict(
+                    "This file is shown again: hide it first, then delete it.",
+                ));
+            }
+            Ok(())
+        })
+    }
+
+    /// The bug, with its row locked where two may be at it, if it has this part.
+    fn part_of(&self, conn: &mut Db, id: BugId, part: Part) -> Result<Bug, AppError> {
+        rows::lock_triage(conn)?;
+        if !bug_hide::exists(conn, id, part)? {
+            return Err(AppError::NotFound);
+        }
+        rows::bug(conn, id)?.ok_or(AppError::NotFound)
+    }
+
+    /// Mails that wait and may quote what is hidden now lose their text; those whose subject is hidden do not go.
+    fn quieten(&self, conn: &mut Db, id: BugId, part: Part) -> Result<(), AppError> {
+        let bug = rows::bug(conn, id)?.ok_or(AppError::NotFound)?;
+        match part {
+            Part::File(_) => return Ok(()),
+            Part::Post(_) => {}
+            Part::Opening => {
+                let waiting = outbox::waiting_about(conn, id, MailKind::BugState)?;
+                let of: Vec<_> = waiting.into_iter().map(|(mail, _)| mail).collect();
+                outbox::drop_waiting(conn, &of)?;
+            }
+        }
+        for (id, reader) in outbox::waiting_about(conn, id, MailKind::BugReply)? {
+            let Some(reader) = people::user_by_email(conn, &reader)? else {
+                outbox::drop_waiting(conn, &[id])?;
+                continue;
+            };
+            let mut facts = facts_for(self, &reader);
+            facts.board = Board {
+                bug: Some(bug.id),
+                title: super::bug_letters::title(&bug, &reader),
+                path: super::bug_letters::path(&bug, &reader),
+                ..Board::default()
+            };
+            let kind = MailKind::BugReply;
+            let new = mail::render(kind, &facts)
+                .map_err(|error| AppError::Fault(format!("mail {kind}: {error}")))?;
+            outbox::rewrite(conn, id, (&new.subject, &new.text, &new.html))?;
+        }
+        Ok(())
+    }
+}
