@@ -38,6 +38,7 @@ mod moderation;
 mod moving;
 mod packaging;
 mod pages;
+mod plans;
 mod polls;
 mod profiles;
 mod programme;

@@ -1,6 +1,6 @@
 //! A list asks the database as often for fifty rows as for one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{LazyLock, Mutex, Once};
 
 use diesel::connection::{
@@ -16,6 +16,25 @@ use crate::support::fleet::{MEMBER_EMAIL, STAFF_EMAIL, WEB};
 /// Statements so far, by the URL of the database.
 static ASKED: LazyLock<Mutex<HashMap<String, usize>>> = LazyLock::new(Mutex::default);
 static ONCE: Once = Once::new();
+/// The texts of statements, by the URL of the databases that are listened to.
+static SAID: LazyLock<Mutex<HashMap<String, BTreeSet<String>>>> = LazyLock::new(Mutex::default);
+
+/// From now on the statements of connections that are opened to this database are noted.
+pub fn listen(app: &TestApp) {
+    ONCE.call_once(|| set_default_instrumentation(counter).unwrap());
+    SAID.lock()
+        .unwrap()
+        .insert(app.url.clone(), BTreeSet::new());
+}
+
+/// What was said so far.
+pub fn said(app: &TestApp) -> BTreeSet<String> {
+    SAID.lock()
+        .unwrap()
+        .get(&app.url)
+        .cloned()
+        .unwrap_or_default()
+}
 
 /// Counts one connection's statements.
 struct Counter {
@@ -28,7 +47,16 @@ impl Instrumentation for Counter {
             InstrumentationEvent::StartEstablishConnection { url, .. } => {
                 url.clone_into(&mut self.url)
             }
-            InstrumentationEvent::StartQuery { .. } => {
+            InstrumentationEvent::StartQuery { query, .. } => {
+                if let Some(said) = SAID.lock().unwrap().get_mut(&self.url) {
+                    let text = query.to_string();
+                    said.insert(
+                        text.split(" -- binds:")
+                            .next()
+                            .unwrap_or_default()
+                            .to_owned(),
+                    );
+                }
                 *ASKED.lock().unwrap().entry(self.url.clone()).or_default() += 1;
             }
             _ => {}
@@ -63,7 +91,7 @@ fn cost(app: &TestApp, browser: &mut Browser, path: &str) -> usize {
 }
 
 /// Fifty of everything that lists show: Linodes with disks, profiles, addresses, registrations, migrations, jobs; hosts.
-fn fifty_more(app: &TestApp) {
+pub fn fifty_more(app: &TestApp) {
     let at = "'2026-01-01T00:00:00.000000Z'";
     let mut sql = String::new();
     for n in 1..=50 {

@@ -1,3 +1,5 @@
+DROP INDEX api_tokens_revoked;
+DROP INDEX registrations_requested;
 DROP TABLE name_words;
 ALTER TABLE users ALTER COLUMN email TYPE TEXT COLLATE "default";
 ALTER TABLE outbox ALTER COLUMN recipient TYPE TEXT COLLATE "default";

@@ -1,3 +1,5 @@
+DROP INDEX api_tokens_revoked;
+DROP INDEX registrations_requested;
 DROP TABLE name_words;
 DROP INDEX outbox_bug;
 ALTER TABLE outbox DROP COLUMN bug_id;

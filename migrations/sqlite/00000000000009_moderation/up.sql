@@ -40,3 +40,6 @@ CREATE TABLE name_words (
     PRIMARY KEY (of_what, id, word)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX name_words_word ON name_words (of_what, word, id);
+-- Lists and clearing away that had no index.
+CREATE INDEX registrations_requested ON registrations (requested_at, id);
+CREATE INDEX api_tokens_revoked ON api_tokens (revoked_at) WHERE revoked_at IS NOT NULL;
