@@ -11,7 +11,7 @@ use crate::domain::time::Time;
 use crate::domain::words::UserRole;
 use crate::store::bug_files::BugFile;
 use crate::store::bug_pages::Thread;
-use crate::store::bugs::{Bug, BugEvent};
+use crate::store::bugs::{Bug, BugEvent, Post};
 use crate::web::members::Link;
 use crate::web::ui::markdown::{self, Rendered};
 use crate::web::ui::{Tag, When, Zone, units};
@@ -131,6 +131,102 @@ impl Reader<'_> {
     }
 }
 
+/// A thread before its reader.
+struct Eye<'a> {
+    thread: &'a Thread,
+    reader: &'a Reader<'a>,
+    base: &'static str,
+    /// Of the thread.
+    url: String,
+}
+
+impl Eye<'_> {
+    fn name(&self, id: UserId, by_staff: bool) -> String {
+        match self.thread.people.get(&id) {
+            Some(found) if self.reader.staff && !by_staff => found.name.clone(),
+            found => person(found, self.reader.account(), by_staff),
+        }
+    }
+
+    fn link(&self, (id, title, hidden): &(BugId, String, bool)) -> Link {
+        let label = if *hidden && !self.reader.staff {
+            format!("Bug {id}")
+        } else {
+            format!("Bug {id}: {title}")
+        };
+        Link::new(format!("{}/{id}", self.base), label)
+    }
+
+    /// `own`: its reader's account wrote it.
+    fn hidden(
+        &self,
+        (at, by): (Option<Time>, Option<UserId>),
+        reason: &str,
+        own: bool,
+    ) -> Option<Hidden> {
+        let staff = self.reader.staff;
+        at.map(|at| Hidden {
+            at: self.reader.zone.show(at.utc()),
+            by: by.filter(|_| staff).map(|by| self.name(by, true)),
+            reason: (own || staff).then(|| reason.to_owned()),
+        })
+    }
+
+    fn wrote(&self, id: UserId) -> bool {
+        let account = self
+            .thread
+            .people
+            .get(&id)
+            .and_then(|person| person.account);
+        id == self.reader.actor.user || (account.is_some() && account == self.reader.account())
+    }
+
+    /// The files of a reply, or of the opening.
+    fn files(&self, of: Option<BugPostId>) -> Vec<FileView> {
+        let of_it = self.thread.files.iter().filter(|file| file.post_id == of);
+        of_it
+            .filter(|file| self.reader.sees(file))
+            .map(|file| FileView {
+                url: format!("{}/files/{}", self.url, file.id),
+                name: if file.hidden_at.is_some() && !self.reader.staff {
+                    "A file".to_owned()
+                } else {
+                    file.name.clone()
+                },
+                size: units::bytes(u64::try_from(file.size).unwrap_or(0)),
+                picture: file.kind.is_picture(),
+                hidden: self.hidden(
+                    (file.hidden_at, file.hidden_by),
+                    &file.hidden_reason,
+                    file.account_id.is_some() && file.account_id == self.reader.account(),
+                ),
+                part: Part::File(file.id).to_string(),
+            })
+            .collect()
+    }
+
+    fn post(&self, post: &Post) -> PostView {
+        let shows = self.reader.staff || post.hidden_at.is_none();
+        PostView {
+            id: post.id.0,
+            author: self.name(post.author_id, post.by_staff),
+            by_staff: post.by_staff,
+            at: self.reader.zone.show(post.at.utc()),
+            body: shows.then(|| markdown::post(&post.body, 3)),
+            hidden: self.hidden(
+                (post.hidden_at, post.hidden_by),
+                &post.hidden_reason,
+                self.wrote(post.author_id),
+            ),
+            files: if shows {
+                self.files(Some(post.id))
+            } else {
+                Vec::new()
+            },
+        }
+    }
+}
+
 impl View {
     #[must_use]
     pub fn new(thread: &Thread, reader: &Reader<'_>, after: BugPostId) -> Self {
@@ -138,79 +234,18 @@ impl View {
         let zone = reader.zone;
         let base = if reader.staff { "/staff/bugs" } else { PATH };
         let url = format!("{base}/{}", bug.id);
+        let eye = Eye {
+            thread,
+            reader,
+            base,
+            url: url.clone(),
+        };
         let own = reader.staff || reader.account() == Some(bug.account_id);
-        let name = |id: UserId, by_staff: bool| {
-            let found = thread.people.get(&id);
-            match found {
-                Some(found) if reader.staff && !by_staff => found.name.clone(),
-                found => person(found, reader.account(), by_staff),
-            }
-        };
-        let link = |(id, title, hidden): &(BugId, String, bool)| {
-            let label = if *hidden && !reader.staff {
-                format!("Bug {id}")
-            } else {
-                format!("Bug {id}: {title}")
-            };
-            Link::new(format!("{base}/{id}"), label)
-        };
-        let hidden = |at: Option<Time>, by: Option<UserId>, reason: &str, own: bool| {
-            at.map(|at| Hidden {
-                at: zone.show(at.utc()),
-                by: by.filter(|_| reader.staff).map(|by| name(by, true)),
-                reason: (own || reader.staff).then(|| reason.to_owned()),
-            })
-        };
-        let of_account = |id: &UserId| {
-            let account = thread.people.get(id).and_then(|person| person.account);
-            *id == reader.actor.user || (account.is_some() && account == reader.account())
-        };
-        let opening = hidden(bug.hidden_at, bug.hidden_by, &bug.hidden_reason, own);
+        let opening = eye.hidden((bug.hidden_at, bug.hidden_by), &bug.hidden_reason, own);
         let shows = reader.staff || opening.is_none();
-        let of_post = |post: Option<BugPostId>| -> Vec<FileView> {
-            thread
-                .files
-                .iter()
-                .filter(|file| file.post_id == post && reader.sees(file))
-                .map(|file| FileView {
-                    url: format!("{url}/files/{}", file.id),
-                    name: if file.hidden_at.is_some() && !reader.staff {
-                        "A file".to_owned()
-                    } else {
-                        file.name.clone()
-                    },
-                    size: units::bytes(u64::try_from(file.size).unwrap_or(0)),
-                    picture: file.kind.is_picture(),
-                    hidden: hidden(file.hidden_at, file.hidden_by, &file.hidden_reason, true),
-                    part: Part::File(file.id).to_string(),
-                })
-                .collect()
-        };
         let more = thread.posts.len() > POSTS;
-        let posts: Vec<PostView> = thread
-            .posts
-            .iter()
-            .take(POSTS)
-            .map(|post| PostView {
-                id: post.id.0,
-                author: name(post.author_id, post.by_staff),
-                by_staff: post.by_staff,
-                at: zone.show(post.at.utc()),
-                body: (reader.staff || post.hidden_at.is_none())
-                    .then(|| markdown::post(&post.body, 3)),
-                hidden: hidden(
-                    post.hidden_at,
-                    post.hidden_by,
-                    &post.hidden_reason,
-                    of_account(&post.author_id),
-                ),
-                files: if reader.staff || post.hidden_at.is_none() {
-                    of_post(Some(post.id))
-                } else {
-                    Vec::new()
-                },
-            })
-            .collect();
+        let shown = thread.posts.iter().take(POSTS);
+        let posts: Vec<PostView> = shown.map(|post| eye.post(post)).collect();
         let sections = [
             ("happened", "What happened", &bug.happened),
             ("expected", "What was expected", &bug.expected),
@@ -222,13 +257,13 @@ impl View {
             state: Tag::bug(bug.state),
             severity: (bug.severity != Severity::None).then(|| Tag::severity(bug.severity)),
             component: component_name(bug.component),
-            author: name(bug.opened_by, false),
+            author: eye.name(bug.opened_by, false),
             opened: zone.show(bug.opened_at.utc()),
             hits: thread.hits,
             hits_reader: thread.hits_reader,
             can_undo: thread.can_undo,
-            root: thread.root.as_ref().map(link),
-            duplicates: thread.duplicates.iter().map(link).collect(),
+            root: thread.root.as_ref().map(|root| eye.link(root)),
+            duplicates: thread.duplicates.iter().map(|it| eye.link(it)).collect(),
             sections: sections
                 .into_iter()
                 .filter(|(_, _, text)| shows && !text.trim().is_empty())
@@ -242,12 +277,12 @@ impl View {
             has_private_facts: shows
                 && own
                 && thread.facts.iter().any(|(kind, _)| !kind.is_public()),
-            files: if shows { of_post(None) } else { Vec::new() },
+            files: if shows { eye.files(None) } else { Vec::new() },
             hidden: opening,
             events: thread
                 .events
                 .iter()
-                .map(|event| event_view(event, name(event.author_id, true), base, zone))
+                .map(|event| event_view(event, eye.name(event.author_id, true), base, zone))
                 .collect(),
             next: posts
                 .last()

@@ -70,7 +70,7 @@ async fn present(
     let page = staff
         .page(Area::StaffBugs, title)
         .crumb("Bugs", PATH)
-        .crumb(format!("Bug {id}"), &format!("{PATH}/{id}"))
+        .crumb(format!("Bug {id}"), format!("{PATH}/{id}"))
         .problems(problems);
     let consequences = match (hides, part) {
         (false, _) => vec!["Nobody can see or restore it afterwards, staff neither.".to_owned()],
