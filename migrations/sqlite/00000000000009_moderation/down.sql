@@ -1,3 +1,5 @@
+DROP INDEX migration_events_state;
+DROP INDEX api_tokens_expires;
 DROP INDEX api_tokens_revoked;
 DROP INDEX registrations_requested;
 DROP TABLE name_words;

@@ -43,3 +43,5 @@ CREATE INDEX name_words_word ON name_words (of_what, word, id);
 -- Lists and clearing away that had no index.
 CREATE INDEX registrations_requested ON registrations (requested_at, id);
 CREATE INDEX api_tokens_revoked ON api_tokens (revoked_at) WHERE revoked_at IS NOT NULL;
+CREATE INDEX api_tokens_expires ON api_tokens (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX migration_events_state ON migration_events (state, at);
