@@ -4,7 +4,7 @@ use super::{App, AppError};
 use crate::domain::migration::Letter;
 use crate::domain::notices;
 use crate::domain::programme::Deed;
-use crate::domain::time::Time;
+use crate::domain::time::{Time, span};
 use crate::domain::words::{LinodeStatus, MailKind, MigrationKind, ProgrammeState};
 use crate::mail::{self, Appointment, Facts, MoveOff};
 use crate::store::db::Db;
@@ -114,6 +114,8 @@ pub struct About<'a> {
     pub migration: Option<&'a Migration>,
     pub chosen: Option<Chosen>,
     pub came_back: bool,
+    /// `when` is later than the chosen time: quiet hours hold it.
+    pub is_held: bool,
     /// No other try goes on from what was copied.
     pub is_over: bool,
     /// It is off where it stayed, and nobody starts it but its member.
@@ -207,6 +209,7 @@ pub fn post_to_account(
             ..about.move_off
         };
         facts.came_back = about.came_back;
+        facts.is_held = about.is_held;
         facts.is_over = about.is_over;
         facts.is_off = about.is_off;
         let calendar = calendar(app, now, &user, &facts, about);
@@ -228,7 +231,7 @@ fn downtime(of: &Migration) -> String {
         "at most"
     };
     of.down_s()
-        .map(|seconds| format!("{words} {} seconds", seconds.max(1)))
+        .map(|seconds| format!("{words} {}", span(seconds.max(1))))
         .unwrap_or_default()
 }
 
@@ -397,7 +400,7 @@ pub fn post_letter(
             return Ok(());
         }
         Letter::Expired => {
-            about.when = Some(migration.expires_at);
+            about.until = Some(migration.expires_at);
             MailKind::OfferExpired
         }
         Letter::Confirmed if migration.kind == MigrationKind::Graduation => MailKind::Graduated,

@@ -9,7 +9,7 @@ use super::{App, AppError, PORTAL};
 use crate::domain::migration::Event;
 use crate::domain::placement::{self, Limits, Link};
 use crate::domain::time::Time;
-use crate::domain::words::{HostState, JobState, LinodeStatus};
+use crate::domain::words::{HostState, JobState, LinodeStatus, MigrationKind};
 use crate::store::db::{Db, StoreError, lock_scheduler, wake_on_commit};
 use crate::store::jobs::{self, End, MAX_ATTEMPTS};
 use crate::store::wake::Wake;
@@ -75,8 +75,12 @@ impl App {
                 };
                 let linode = fleet::linode(conn, row.linode_id)?;
                 Ok::<_, AppError>(linode.is_some_and(|linode| {
-                    linode.host_id == row.destination_host_id
-                        && (linode.status == LinodeStatus::Running || !row.was_running)
+                    if linode.host_id == row.destination_host_id {
+                        linode.status == LinodeStatus::Running || !row.was_running
+                    } else {
+                        // Who went back and has moved on needs neither of the copies that the way back left.
+                        row.kind == MigrationKind::Return
+                    }
                 }))
             })?;
             done += usize::from(healthy && self.push(id, Event::Confirm));
@@ -149,11 +153,16 @@ impl App {
             let chosen = placement::admit(&waiting, &running, &limits);
             // All of them before the first audit entry, newest first, as everyone takes several: someone who cancels one of
             // them now needs that entry, too.
+            let mut due = BTreeSet::new();
             for id in chosen.iter().collect::<BTreeSet<_>>().into_iter().rev() {
-                migrations::locked(conn, *id)?;
+                // Another time may have been chosen for it since it was found.
+                let row = migrations::locked(conn, *id)?;
+                if row.is_some_and(|row| row.is_due(now)) {
+                    due.insert(*id);
+                }
             }
             let mut admitted = 0;
-            for id in chosen {
+            for id in chosen.into_iter().filter(|id| due.contains(id)) {
                 admitted += usize::from(
                     engine::apply(self, conn, now, PORTAL, id, Event::Admit, &Given::default())?
                         .is_ok(),

@@ -38,8 +38,11 @@ impl App {
             let Some((kind, linode)) = kind.zip(fleet::linode(conn, row.linode_id)?) else {
                 return Ok(false);
             };
+            // Quiet hours that were set since hold what was chosen in them.
+            let held = move_times::held_until(conn, row, now)?;
             let about = About {
-                when: row.not_before,
+                when: held.or(row.not_before),
+                is_held: held.is_some(),
                 until: Some(row.expires_at),
                 migration: Some(row),
                 ..About::default()

@@ -56,3 +56,33 @@ impl std::fmt::Display for Time {
         write!(f, "{}", self.0.format("%Y-%m-%d %H:%M:%S UTC"))
     }
 }
+
+/// `less than a second`, `12 seconds`, `4 minutes`, `2 hours 5 minutes`, `3 days`.
+#[must_use]
+pub fn span(seconds: i64) -> String {
+    let plural = |count: i64, unit: &str| {
+        if count == 1 {
+            format!("1 {unit}")
+        } else {
+            format!("{count} {unit}s")
+        }
+    };
+    match seconds {
+        ..1 => "less than a second".to_owned(),
+        1..120 => plural(seconds, "second"),
+        120..7200 => plural(seconds / 60, "minute"),
+        7200..172_800 => {
+            let minutes = seconds / 60 % 60;
+            if minutes == 0 {
+                plural(seconds / 3600, "hour")
+            } else {
+                format!(
+                    "{} {}",
+                    plural(seconds / 3600, "hour"),
+                    plural(minutes, "minute")
+                )
+            }
+        }
+        _ => plural(seconds / 86_400, "day"),
+    }
+}

@@ -30,6 +30,8 @@ pub struct Facts {
     pub downtime: String,
     /// Of the end of the beta: the Linode had moved, and taken the way back.
     pub came_back: bool,
+    /// Of a reminder: quiet hours hold the chosen time, and `when` is the end of them.
+    pub is_held: bool,
     /// Of a failure: what was copied is dropped, and nothing goes on from it.
     pub is_over: bool,
     /// Of a failure: the Linode did not come up where it stayed, either.
@@ -176,6 +178,7 @@ impl Facts {
             until: one_line(&self.until),
             downtime: one_line(&self.downtime),
             came_back: self.came_back,
+            is_held: self.is_held,
             is_over: self.is_over,
             is_off: self.is_off,
             move_off: self.move_off,

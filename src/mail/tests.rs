@@ -29,6 +29,7 @@ fn facts(kind: MailKind) -> Facts {
         until: "29 Nov 2026, 16:40 CET".into(),
         downtime: "about 20 seconds".into(),
         came_back: false,
+        is_held: false,
         is_over: false,
         is_off: false,
         move_off: MoveOff::default(),

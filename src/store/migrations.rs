@@ -69,6 +69,12 @@ pub struct Migration {
 }
 
 impl Migration {
+    /// It waits in the queue, and for no time of its own.
+    #[must_use]
+    pub fn is_due(&self, now: Time) -> bool {
+        self.state == MigrationState::Queued && self.not_before.is_none_or(|at| at <= now)
+    }
+
     /// How long the Linode was away: from the order to stop it until it was started again, in seconds. Where the agent does
     /// not say when that was, until the move was finished, which is later: after the destination had watched it.
     #[must_use]
@@ -385,22 +391,34 @@ pub fn waiting(conn: &mut Db, now: Time, quiet: bool, limit: i64) -> Result<Vec<
     if !quiet {
         return Ok(links(due.load(conn)?));
     }
-    let of_staff = users::table
-        .filter(users::role.eq(UserRole::Staff))
-        .select(users::id.nullable());
-    let free = migrations::kind
-        .eq(MigrationKind::Return)
-        .nullable()
-        .or(migrations::queued_by.eq_any(of_staff));
-    Ok(links(due.filter(free).load(conn)?))
+    Ok(links(due.filter(not_held()).load(conn)?))
 }
 
-/// How many queued migrations go before this one.
-pub fn queued_before(conn: &mut Db, of: &Migration, now: Time) -> Result<i64, StoreError> {
+/// What quiet hours do not hold: ways back, and what staff started.
+#[diesel::dsl::auto_type]
+fn not_held() -> _ {
+    let back: MigrationKind = MigrationKind::Return;
+    let staff: UserRole = UserRole::Staff;
+    let of_staff = users::table
+        .filter(users::role.eq(staff))
+        .select(users::id.nullable());
+    migrations::kind
+        .eq(back)
+        .nullable()
+        .or(migrations::queued_by.eq_any(of_staff))
+}
+
+/// How many queued migrations go before this one; `quiet` as for [`waiting`].
+pub fn queued_before(
+    conn: &mut Db,
+    of: &Migration,
+    now: Time,
+    quiet: bool,
+) -> Result<i64, StoreError> {
     let Some(queued_at) = of.queued_at else {
         return Ok(0);
     };
-    Ok(migrations::table
+    let before = migrations::table
         .filter(migrations::state.eq(MigrationState::Queued))
         .filter(
             migrations::not_before
@@ -412,8 +430,12 @@ pub fn queued_before(conn: &mut Db, of: &Migration, now: Time) -> Result<i64, St
                 .eq(queued_at)
                 .and(migrations::id.lt(of.id))),
         )
-        .count()
-        .get_result(conn)?)
+        .count();
+    if quiet {
+        Ok(before.filter(not_held()).get_result(conn)?)
+    } else {
+        Ok(before.get_result(conn)?)
+    }
 }
 
 pub fn expired_offers(
@@ -441,11 +463,17 @@ pub fn way_backs_over(
         .inner_join(linodes::table)
         .filter(migrations::state.eq(MigrationState::Finished))
         .filter(migrations::way_back_until.le(now))
-        .filter(linodes::host_id.eq(migrations::destination_host_id))
         .filter(
-            linodes::status
-                .eq(LinodeStatus::Running)
-                .or(migrations::was_running.eq(false)),
+            linodes::host_id
+                .eq(migrations::destination_host_id)
+                .and(
+                    linodes::status
+                        .eq(LinodeStatus::Running)
+                        .or(migrations::was_running.eq(false)),
+                )
+                .or(migrations::kind
+                    .eq(MigrationKind::Return)
+                    .and(linodes::host_id.ne(migrations::destination_host_id))),
         )
         .order(migrations::way_back_until)
         .limit(limit)

@@ -24,6 +24,7 @@ pub struct LinodeRow {
     /// Its first public address.
     pub address: Option<String>,
     pub registration: Option<Registration>,
+    /// The newest; one that came to nothing does not hide a move before it that waits for its confirmation.
     pub migration: Option<Migration>,
     pub disks: usize,
     pub profiles: usize,
@@ -57,7 +58,14 @@ pub fn linodes(conn: &mut Db, account: AccountId) -> Result<Vec<LinodeRow>, Stor
         if row.kind == MigrationKind::Evacuation && is_over {
             continue;
         }
-        newest_migration.entry(row.linode_id).or_insert(row);
+        newest_migration
+            .entry(row.linode_id)
+            .and_modify(|newer: &mut Migration| {
+                if came_to_nothing(newer) && row.state == MigrationState::Finished {
+                    *newer = row.clone();
+                }
+            })
+            .or_insert(row);
     }
     Ok(rows
         .into_iter()
@@ -72,6 +80,13 @@ pub fn linodes(conn: &mut Db, account: AccountId) -> Result<Vec<LinodeRow>, Stor
             host,
         })
         .collect())
+}
+
+fn came_to_nothing(migration: &Migration) -> bool {
+    matches!(
+        migration.state,
+        MigrationState::Expired | MigrationState::Cancelled
+    )
 }
 
 fn first_addresses(
@@ -290,7 +305,8 @@ pub fn migration_now(
         .optional()?;
     let is_due = migration.not_before.is_none_or(|at| at <= now);
     let position = if migration.state == MigrationState::Queued && is_due {
-        Some(migrations::queued_before(conn, &migration, now)? + 1)
+        let quiet = move_times::limits(conn)?.0.is_quiet(now);
+        Some(migrations::queued_before(conn, &migration, now, quiet)? + 1)
     } else {
         None
     };

@@ -151,9 +151,12 @@ pub fn count_registrations(conn: &mut Db, filter: &RegistrationFilter) -> Result
 #[diesel::dsl::auto_type]
 fn taken_up() -> _ {
     let states: [MigrationState; 8] = TAKEN_UP;
+    let back: MigrationKind = MigrationKind::Return;
     migrations::table
         .filter(migrations::registration_id.eq(registrations::id.nullable()))
         .filter(migrations::state.eq_any(states))
+        // Who went back can be offered another place.
+        .filter(migrations::kind.ne(back))
 }
 
 const TAKEN_UP: [MigrationState; 8] = [

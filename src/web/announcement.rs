@@ -89,7 +89,7 @@ impl AnnouncementPage {
         let mut lines = Vec::new();
         if facts.phase != Phase::Ended {
             if !has_end {
-                lines.push(("End", "Open: when we are confident of it".to_owned()));
+                lines.push(("End", "No fixed date: when we are confident of functionality, performance and reliability".to_owned()));
             }
             if facts.phase != Phase::Closed
                 && let (Some(seats), Some(left)) = (of.seats, facts.seats_left)

@@ -183,7 +183,7 @@ fn words(status: StatusCode) -> (&'static str, Vec<String>) {
             "The address takes another kind of request. Start from the link below.",
         ),
         409 => (
-            "Things have changed meanwhile",
+            "This cannot be done now",
             "Load the page anew to see how it stands.",
         ),
         413 => (

@@ -95,7 +95,7 @@ both_databases! {
                     let ended = *state == ProgrammeState::Ended;
                     assert!(!text.contains("no fixed date"), "{what}");
                     assert_eq!(text.contains("Expected to end"), !ended && end.is_some_and(|at| at > now), "{what}");
-                    assert_eq!(text.contains("End Open: when we are confident"), !ended && end.is_none_or(|at| at <= now), "{what}");
+                    assert_eq!(text.contains("End No fixed date: when we are confident"), !ended && end.is_none_or(|at| at <= now), "{what}");
                     assert_eq!(text.contains("are free"), open, "{what}");
                 }
             }

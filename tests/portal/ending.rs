@@ -53,7 +53,7 @@ both_databases! {
         let (mut staff, mut other, mut member) = (site.signed_in(STAFF_EMAIL), site.signed_in(STAFF_EMAIL), site.signed_in(MEMBER_EMAIL));
         let programme = staff.get("/staff/programme");
         let page = staff.get(&programme.link("End the beta…"));
-        page.shows(&["End the beta?", "1 registrations that wait for review", "1 approved registrations", "1 offers to move into the beta expire", "1 ways back stay open", "1 Linodes on beta hosts", "Mail goes to the members of 2 Linodes"]);
+        page.shows(&["End the beta?", "Registrations that wait for review; they are closed, with a mail to their members : 1", "Approved registrations", "Offers to move into the beta; they expire, and the places held for them are free again : 1", "and a Linode that returns leaves the beta : 1", "Linodes on beta hosts", "Linodes whose members get mail: 2"]);
         let theirs = other.get(END);
         let reply = staff.submit(&page, "End the beta", &[]);
         staff.follow(&reply).shows(&["The beta has ended.", "The beta ended on"]).hides(&["End the beta…"]);

@@ -306,7 +306,7 @@ both_databases! {
             assert!(size <= 14 * 1024, "{path}: {size} bytes of gzip");
         }
         let question = staff.get("/staff/graduation/offer?show=goes");
-        question.shows(&["Offer 1000 places", "50 more are left", "And 900 more."]);
+        question.shows(&["Offer 1000 places", "Left for a next time: 50.", "And 900 more."]);
         let begun = std::time::Instant::now();
         let reply = staff.submit(&question, "Offer 1000 places", &[]);
         assert_eq!(reply.status, 303, "{}", reply.text());

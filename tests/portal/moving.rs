@@ -221,6 +221,40 @@ both_databases! {
         assert_eq!(app.reconcile().unwrap().admitted, 1);
     }
 
+    fn a_reminder_of_a_held_time_says_when_it_begins(app: TestApp) {
+        let app = app.with_fleet();
+        let registration = app.approved(WEB);
+        app.offer(&app.staff(), registration, Some(XEN1)).unwrap();
+        let at = app.now().plus_days(2);
+        app.migrate(&app.member(), WEB, Click { at: Some(at), ..now_click() }).unwrap();
+        app.set_move_times(&app.staff(), &app.quiet_for(60), None).unwrap();
+        app.pass_s(86_400);
+        assert_eq!(app.reconcile().unwrap().reminded, 1);
+        let said = app.letter("time_reminder");
+        assert!(said.contains("later than you chose, as the time falls into our quiet hours"), "{said}");
+    }
+
+    fn a_way_back_ends_though_its_linode_moved_on(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        app.work_all(&[UML1, XEN1]);
+        let back = app.way_back(&app.member(), row.id).unwrap();
+        app.reconcile().unwrap();
+        app.work_all(&[UML1, XEN1]);
+        assert_eq!(app.migration(back.id).state, MigrationState::Finished);
+        app.offer(&app.staff(), row.registration_id.unwrap(), Some(XEN1)).unwrap();
+        app.migrate(&app.member(), WEB, now_click()).unwrap();
+        app.reconcile().unwrap();
+        app.work_all(&[UML1, XEN1]);
+        assert_eq!(app.newest_migration(WEB).state, MigrationState::Finished);
+        app.pass_s(8 * 86_400);
+        app.run_sql("UPDATE linodes SET status = 'offline'");
+        app.reconcile().unwrap();
+        assert_eq!(app.migration(back.id).state, MigrationState::Confirmed, "neither of its copies is needed any more");
+        assert_eq!(app.newest_migration(WEB).state, MigrationState::Finished, "which waits until the Linode is well");
+        app.work_all(&[UML1, XEN1]);
+    }
+
     fn an_hours_places_are_not_forgotten_when_moves_begin(app: TestApp) {
         let app = app.with_fleet();
         for linode in [WEB, OLD] {

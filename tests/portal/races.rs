@@ -63,6 +63,23 @@ fn close(conn: &mut Db, id: RegistrationId, at: xenbeta::domain::time::Time) {
 }
 
 both_databases! {
+    fn another_time_chosen_at_the_last_moment_holds(app: TestApp) {
+        let app = app.with_fleet();
+        let registration = app.approved(WEB);
+        app.offer(&app.staff(), registration, Some(XEN1)).unwrap();
+        let click = xenbeta::app::migrations::Click { at: Some(app.now().plus_s(600)), ..now_click() };
+        let row = app.migrate(&app.member(), WEB, click).unwrap();
+        app.pass_s(700);
+        let later = migrations::Change { not_before: Some(Some(app.now().plus_days(1))), ..migrations::Change::default() };
+        let change = move |conn: &mut Db| {
+            migrations::locked(conn, row.id).unwrap();
+            migrations::note(conn, row.id, &later).unwrap();
+        };
+        let done = app.while_open(change, || app.reconcile().unwrap());
+        assert_eq!(done.admitted, 0);
+        assert_eq!(app.migration(row.id).state, MigrationState::Queued);
+    }
+
     fn two_tries_and_an_offer_at_once_leave_one_migration(app: TestApp) {
         let app = app.with_fleet();
         let failed = app.failed(WEB);

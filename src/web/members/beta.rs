@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::linodes::eligibility;
 use super::{Link, migration_link, platform_name};
 use crate::app::AppError;
-use crate::app::registrations::seats_left;
+use crate::app::registrations::{Many, seats_left};
 use crate::domain::ids::{LinodeId, RegistrationId};
 use crate::domain::programme::Phase;
 use crate::domain::words::{
@@ -191,16 +191,22 @@ fn beta_row(row: &LinodeRow, facts: &Facts<'_>) -> Row {
         }
         return view;
     };
+    let came_back = row.host.platform == Platform::Uml
+        && row.migration.as_ref().is_some_and(|migration| {
+            migration.kind == MigrationKind::Return && migration.state == MigrationState::Confirmed
+                || migration.state == MigrationState::Returned
+        });
     // A move off a host, within its platform, begins nothing.
-    let has_begun = row.migration.as_ref().is_some_and(|migration| {
-        let is_of_the_beta =
-            migration.kind != MigrationKind::Evacuation || row.host.platform == Platform::Xen;
-        is_of_the_beta
-            && !matches!(
-                migration.state,
-                MigrationState::Offered | MigrationState::Expired | MigrationState::Cancelled
-            )
-    });
+    let has_begun = !came_back
+        && row.migration.as_ref().is_some_and(|migration| {
+            let is_of_the_beta =
+                migration.kind != MigrationKind::Evacuation || row.host.platform == Platform::Xen;
+            is_of_the_beta
+                && !matches!(
+                    migration.state,
+                    MigrationState::Offered | MigrationState::Expired | MigrationState::Cancelled
+                )
+        });
     match registration.state {
         RegistrationState::Requested => {
             view.tag = Some(Tag::registration(registration.state));
@@ -214,6 +220,8 @@ fn beta_row(row: &LinodeRow, facts: &Facts<'_>) -> Row {
             if view.link.is_none() && !has_begun {
                 view.tag = Some(Tag::registration(registration.state));
                 view.words = match row.migration.as_ref().map(|migration| migration.state) {
+                    _ if row.host.platform == Platform::Xen => "It runs in the beta.".to_owned(),
+                    _ if came_back => "It is back on its old host. We can offer it another place; withdraw it if it shall stay.".to_owned(),
                     Some(MigrationState::Expired) => "Its offer has expired; we are setting up another.".to_owned(),
                     _ => "We are setting up its place on a Xen host, and write to you when it is ready.".to_owned(),
                 };
@@ -368,14 +376,35 @@ pub async fn register(
             Ok(page::see_other_saying(HERE, Flash::good(said)))
         }
         Ok(many) => {
+            let refused: Vec<i64> = many.refused.iter().map(|(id, _)| id.0).collect();
+            let account = member.account;
+            let rows =
+                portal::read(&portal, move |conn| pages_members::linodes(conn, account)).await?;
             let mut problems = Problems::default();
-            for (id, why) in &many.refused {
-                problems.add("linode", format!("Linode {id}: {why}"));
-            }
-            let refused = many.refused.iter().map(|(id, _)| id.0).collect();
+            problems.add("linode", refusal(&many, &rows));
             present(&portal, &member, refused, problems).await
         }
     }
+}
+
+/// What was done of what was asked for, and what was not.
+fn refusal(many: &Many<LinodeId>, rows: &[LinodeRow]) -> String {
+    let label = |id: LinodeId| {
+        rows.iter()
+            .find(|row| row.linode.id == id)
+            .map_or_else(|| format!("Linode {id}"), |row| row.linode.label.clone())
+    };
+    let done = match many.done.as_slice() {
+        [] => String::new(),
+        [one] => format!("{} is registered. ", label(*one)),
+        all => format!("{} Linodes are registered. ", all.len()),
+    };
+    let refused: Vec<String> = many
+        .refused
+        .iter()
+        .map(|(id, why)| format!("{}: {why}", label(*id)))
+        .collect();
+    format!("{done}Not registered: {}", refused.join(" "))
 }
 
 /// `GET /members/xenbeta/{id}/withdraw`

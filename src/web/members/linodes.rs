@@ -8,7 +8,7 @@ use crate::app::AppError;
 use crate::app::registrations::seats_left;
 use crate::domain::programme::Phase;
 use crate::domain::registration::{self, Circumstances, NotEligible};
-use crate::domain::words::{MigrationState, RegistrationState};
+use crate::domain::words::{MigrationState, Platform, RegistrationState};
 use crate::store::pages_members::{self, LinodeRow};
 use crate::store::programme;
 use crate::web::error::Fault;
@@ -107,6 +107,12 @@ fn next(row: &LinodeRow, programme: Phase, seats_left: Option<i64>) -> Next {
         Some(RegistrationState::Requested) => {
             return Next {
                 tag: Some(Tag::registration(RegistrationState::Requested)),
+                link: None,
+            };
+        }
+        Some(RegistrationState::Approved) if row.host.platform == Platform::Xen => {
+            return Next {
+                tag: Some(Tag::new("In the beta", Tone::Good)),
                 link: None,
             };
         }

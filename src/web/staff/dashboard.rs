@@ -7,10 +7,11 @@ use super::jobs::LATELY_DAYS;
 use super::{Counted, heard};
 use crate::app::AppError;
 use crate::app::agents::is_silent;
+use crate::domain::bug::BugState;
 use crate::domain::time::Time;
 use crate::domain::words::{HostRole, MigrationState, RegistrationState};
 use crate::store::pages_staff::{self, MigrationFilter, MigrationRow, RegistrationFilter};
-use crate::store::{graduation, hosts, migrations, readiness};
+use crate::store::{bugs, faq, graduation, hosts, migrations, readiness};
 use crate::web::error::Fault;
 use crate::web::extract::Staff;
 use crate::web::members::Link;
@@ -26,6 +27,8 @@ pub struct DashboardPage {
     pub attention: Vec<FailedRow>,
     pub silent: Vec<SilentRow>,
     pub capacity: Vec<RoomRow>,
+    /// Hosts that the table leaves out.
+    pub more_hosts: usize,
     pub as_of: When,
 }
 
@@ -59,6 +62,8 @@ struct Facts {
     ready: i64,
     migrations: Vec<(MigrationState, i64)>,
     failed_jobs: i64,
+    bugs: Vec<(BugState, i64)>,
+    questions: i64,
     failed: Vec<MigrationRow>,
     hosts: Vec<hosts::Host>,
     rooms: Vec<crate::domain::placement::Room>,
@@ -85,6 +90,8 @@ pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
                 ready: graduation::count_ready(conn)?,
                 migrations: migrations::counts(conn)?,
                 failed_jobs: readiness::failed_jobs(conn, now.plus_days(-LATELY_DAYS))?,
+                bugs: bugs::counts(conn)?,
+                questions: faq::count_open(conn)?,
                 failed: pages_staff::migrations(conn, &failed, None, 10)?,
                 hosts: hosts::all(conn)?,
                 rooms: hosts::rooms(conn)?,
@@ -120,11 +127,13 @@ impl DashboardPage {
             state: Tag::migration(row.migration.state),
             why: row.migration.failure.clone(),
         });
+        let capacity = capacity(facts);
         Self {
             counts: counts(facts, silent.len()),
             attention: attention.collect(),
             silent,
-            capacity: capacity(facts),
+            more_hosts: capacity.len().saturating_sub(ROOMS),
+            capacity: capacity.into_iter().take(ROOMS).collect(),
             as_of: zone.precise(facts.now.utc()),
             page,
         }
@@ -152,6 +161,11 @@ fn counts(facts: &Facts, silent: usize) -> Vec<Counted> {
             .map(|(_, count)| *count)
             .sum()
     };
+    let new_bugs = facts
+        .bugs
+        .iter()
+        .find(|(of, _)| *of == BugState::New)
+        .map_or(0, |(_, count)| *count);
     let row = |url: &str, label: &str, count: i64| Counted {
         url: url.to_owned(),
         label: label.to_owned(),
@@ -198,6 +212,12 @@ fn counts(facts: &Facts, silent: usize) -> Vec<Counted> {
             "finished, not confirmed",
             migrations(&[S::Finished]),
         ),
+        row("/staff/bugs?state=new", "new bugs", new_bugs),
+        row(
+            "/staff/faq",
+            "questions wait for an answer",
+            facts.questions,
+        ),
         bad(
             "/staff/migrations?state=failed",
             "migrations failed",
@@ -228,6 +248,9 @@ fn counts(facts: &Facts, silent: usize) -> Vec<Counted> {
     ]
 }
 
+/// Hosts in the table of free room.
+const ROOMS: usize = 50;
+
 fn capacity(facts: &Facts) -> Vec<RoomRow> {
     facts
         .rooms
@@ -245,6 +268,5 @@ fn capacity(facts: &Facts) -> Vec<RoomRow> {
                 disk_free: units::mebibytes(room.disk_free_mb()),
             })
         })
-        .take(50)
         .collect()
 }

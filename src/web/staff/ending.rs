@@ -44,42 +44,42 @@ fn rows(of: &Concerned) -> Vec<Counted> {
         row(
             of.waiting,
             "/staff/registrations?state=requested",
-            "registrations that wait for review are closed, with a mail to their members",
+            "Registrations that wait for review; they are closed, with a mail to their members",
         ),
         row(
             of.approved,
             "/staff/registrations?state=approved",
-            "approved registrations of Linodes that have not moved, or have come back, are closed, with a mail to their members",
+            "Approved registrations of Linodes that have not moved, or have come back; they are closed, with a mail to their members",
         ),
         row(
             of.offers,
             "/staff/migrations?state=offered&kind=beta",
-            "offers to move into the beta expire; the places held for them are free again",
+            "Offers to move into the beta; they expire, and the places held for them are free again",
         ),
         row(
             of.queued,
             "/staff/migrations?state=queued",
-            "queued migrations run when their turn or their time comes",
+            "Queued migrations; they run when their turn or their time comes",
         ),
         row(
             of.running,
             "/staff/migrations?state=running",
-            "running migrations finish",
+            "Running migrations; they finish",
         ),
         row(
             of.way_backs,
             "/staff/migrations?state=finished",
-            "ways back stay open as long as they were promised; a Linode that returns leaves the beta",
+            "Ways back; they stay open as long as they were promised, and a Linode that returns leaves the beta",
         ),
         row(
             of.graduation_offers,
             "/staff/graduation?show=offered",
-            "offers to graduate stay open",
+            "Offers to graduate; they stay open",
         ),
         row(
             of.on_beta_hosts,
             "/staff/graduation",
-            "Linodes on beta hosts stay there and can graduate afterwards, too",
+            "Linodes on beta hosts; they stay there and can graduate afterwards, too",
         ),
     ]
 }

@@ -250,7 +250,7 @@ pub async fn retry(
     match portal::run(&portal, move |app| app.retry_job(&actor, JobId(id.0))).await {
         Ok(()) => Ok(page::see_other_saying(
             &url,
-            Flash::good("The job has its attempts back."),
+            Flash::good("The job is tried again."),
         )),
         Err(Fault::Conflict { message, .. }) => {
             Err(Fault::conflict_at(message, url, "See how the job stands"))

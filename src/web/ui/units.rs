@@ -1,5 +1,7 @@
 //! Sizes, rates and spans of time in words people read.
 
+pub use crate::domain::time::span;
+
 /// `4.0 GiB`, `512 MiB`, `17 KiB`, `12 bytes`.
 #[must_use]
 #[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
@@ -37,36 +39,6 @@ pub fn rate(bytes_per_s: u64) -> String {
         format!("{megabytes:.1} MB/s")
     } else {
         format!("{megabytes:.0} MB/s")
-    }
-}
-
-/// `less than a second`, `12 seconds`, `4 minutes`, `2 hours 5 minutes`, `3 days`.
-#[must_use]
-pub fn span(seconds: i64) -> String {
-    let plural = |count: i64, unit: &str| {
-        if count == 1 {
-            format!("1 {unit}")
-        } else {
-            format!("{count} {unit}s")
-        }
-    };
-    match seconds {
-        ..1 => "less than a second".to_owned(),
-        1..120 => plural(seconds, "second"),
-        120..7200 => plural(seconds / 60, "minute"),
-        7200..172_800 => {
-            let minutes = seconds / 60 % 60;
-            if minutes == 0 {
-                plural(seconds / 3600, "hour")
-            } else {
-                format!(
-                    "{} {}",
-                    plural(seconds / 3600, "hour"),
-                    plural(minutes, "minute")
-                )
-            }
-        }
-        _ => plural(seconds / 86_400, "day"),
     }
 }
 

@@ -124,9 +124,20 @@ impl MigrateForm {
         }
     }
 
-    /// A time was typed for a fresh offer, and "now" is still what is chosen.
-    pub fn forgets_its_time(&self, offer: &Migration) -> bool {
-        self.when == "now" && !self.at.is_empty() && offer.state == MigrationState::Offered
+    /// A time was picked or typed for a fresh offer, and "now" is still what is chosen: the field, and what to do.
+    pub fn forgets_its_time(&self, offer: &Migration) -> Option<(&'static str, &'static str)> {
+        if self.when != "now" || offer.state != MigrationState::Offered {
+            None
+        } else if !self.slot.is_empty() {
+            let words =
+                "You picked a time: choose “At one of the next free times” for it, or pick none";
+            Some(("slot", words))
+        } else if !self.at.is_empty() {
+            let words = "You typed a time: choose “At a time” for it, or empty it";
+            Some(("at", words))
+        } else {
+            None
+        }
     }
 }
 
@@ -145,12 +156,15 @@ impl TimeFields {
         if choices.now_waits_until.is_none() {
             when.push(Choice::new("now", "Now"));
         }
-        let slots: Vec<Choice> = choices
-            .free
-            .iter()
-            .map(|at| Choice::new(at.utc().timestamp(), zone.both(at.utc()).text))
-            .collect();
-        if !slots.is_empty() {
+        let mut slots = Vec::new();
+        if !choices.free.is_empty() {
+            slots.push(Choice::new("", "Pick a time"));
+            slots.extend(
+                choices
+                    .free
+                    .iter()
+                    .map(|at| Choice::new(at.utc().timestamp(), zone.both(at.utc()).text)),
+            );
             when.push(Choice::new("slot", "At one of the next free times"));
         }
         when.push(Choice::new("at", "At a time"));

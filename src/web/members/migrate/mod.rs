@@ -48,6 +48,8 @@ pub struct MigratePage {
     pub disk_total: String,
     pub addresses: Vec<String>,
     pub changes: Vec<Change>,
+    /// Some profile is otherwise there.
+    pub something_changes: bool,
     /// Profiles that cannot be translated; then there is no button.
     pub obstacles: Vec<String>,
     pub downtime: String,
@@ -161,6 +163,7 @@ impl MigratePage {
             .short()
             .with(&page.problems),
             accept,
+            something_changes: changes.iter().any(|change| !change.lines.is_empty()),
             changes,
             obstacles,
             page,
@@ -405,12 +408,9 @@ pub async fn migrate(
     else {
         return Err(no_offer(&detail));
     };
-    if form.0.forgets_its_time(offer) {
+    if let Some((field, words)) = form.0.forgets_its_time(offer) {
         let mut problems = Problems::default();
-        problems.add(
-            "at",
-            "You typed a time: choose “At a time” for it, or empty it",
-        );
+        problems.add(field, words);
         return present(&portal, &member, id.0, Some(form.0.typed()), problems).await;
     }
     let actor = member.actor.clone();

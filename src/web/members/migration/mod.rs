@@ -48,6 +48,10 @@ pub struct MigrationPage {
     pub is_offered: bool,
     pub is_queued: bool,
     pub can_cancel: bool,
+    /// The migration on whose page a failed way back is asked for again.
+    pub ask_again: Option<i64>,
+    /// It was cancelled, or its offer expired: what is next stands with the registration.
+    pub came_to_nothing: bool,
     pub cancel_asked: bool,
     pub can_retry: bool,
     pub failure: Option<String>,
@@ -105,6 +109,11 @@ impl MigrationPage {
         let migration = &detail.migration;
         let live = Live::new(migration, detail.job.as_ref(), detail.queue, now, zone);
         let is_return = migration.kind == MigrationKind::Return;
+        // It is asked for anew where it was asked for.
+        let failed_return = migration
+            .parent_id
+            .filter(|_| is_return && migration.state == State::Failed)
+            .map(|parent| parent.0);
         let host = |host: &Host| format!("{} ({})", host.name, platform_name(host.platform));
         Self {
             id: migration.id.0,
@@ -122,7 +131,11 @@ impl MigrationPage {
             is_offered: migration.state == State::Offered
                 && detail.linode.account_id == migration.account_id,
             is_queued: migration.state == State::Queued,
-            can_cancel: migration::can_cancel(migration.state) && !migration.cancel_asked,
+            can_cancel: migration::can_cancel(migration.state)
+                && !migration.cancel_asked
+                && failed_return.is_none(),
+            ask_again: failed_return,
+            came_to_nothing: matches!(migration.state, State::Cancelled | State::Expired),
             cancel_asked: migration.cancel_asked && is_at_work(migration.state),
             can_retry: migration.state == State::Failed
                 && !is_return

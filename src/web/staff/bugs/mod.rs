@@ -251,6 +251,11 @@ fn record(row: &BugRow) -> csv::Record {
         row.replies.to_string(),
         time(row.bug.opened_at),
         time(row.bug.changed_at),
-        if row.bug.hidden_at.is_some() { "yes" } else { "" }.to_owned(),
+        if row.bug.hidden_at.is_some() {
+            "yes"
+        } else {
+            ""
+        }
+        .to_owned(),
     ]
 }
