@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use diesel::prelude::*;
 
 use super::db::{Db, StoreError};
+use super::names;
 use super::schema::{config_profiles, disks, ips, kernels, linodes, plans};
 use crate::domain::ids::{AccountId, ConfigId, DiskId, HostId, IpId, LinodeId, PlanId};
 use crate::domain::time::Time;
@@ -430,7 +431,7 @@ pub fn rename_linode(conn: &mut Db, id: LinodeId, label: &str) -> Result<(), Sto
     diesel::update(linodes::table.find(id))
         .set(linodes::label.eq(label))
         .execute(conn)?;
-    Ok(())
+    names::set_linode(conn, id, label)
 }
 
 pub fn set_rdns(conn: &mut Db, id: IpId, name: &str) -> Result<(), StoreError> {

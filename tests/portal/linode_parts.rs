@@ -59,6 +59,8 @@ both_databases! {
         for path in ["/staff/migrations", "/staff/jobs", "/staff/registrations?state=approved", "/staff/members/1"] {
             staff.get(path).shows(&["theirs"]);
         }
+        staff.get("/staff/registrations?state=approved&q=thei").shows(&["theirs"]);
+        staff.get("/staff/registrations?state=approved&q=web").hides(&["theirs"]);
         staff.get("/staff/audit?object=linode%20101&action=linode.rename").shows(&[MEMBER_EMAIL, "theirs"]);
         let entries = staff.get("/staff/audit.csv?action=linode.rename").body;
         assert_eq!(entries.lines().count(), 2, "one entry: {entries}");

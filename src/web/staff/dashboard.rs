@@ -62,7 +62,7 @@ struct Facts {
     ready: i64,
     migrations: Vec<(MigrationState, i64)>,
     failed_jobs: i64,
-    bugs: Vec<(BugState, i64)>,
+    new_bugs: i64,
     questions: i64,
     failed: Vec<MigrationRow>,
     hosts: Vec<hosts::Host>,
@@ -90,7 +90,10 @@ pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
                 ready: graduation::count_ready(conn)?,
                 migrations: migrations::counts(conn)?,
                 failed_jobs: readiness::failed_jobs(conn, now.plus_days(-LATELY_DAYS))?,
-                bugs: bugs::counts(conn)?,
+                new_bugs: bugs::counts(conn)?
+                    .into_iter()
+                    .find(|(of, _)| *of == BugState::New)
+                    .map_or(0, |(_, count)| count),
                 questions: faq::count_open(conn)?,
                 failed: pages_staff::migrations(conn, &failed, None, 10)?,
                 hosts: hosts::all(conn)?,
@@ -161,11 +164,6 @@ fn counts(facts: &Facts, silent: usize) -> Vec<Counted> {
             .map(|(_, count)| *count)
             .sum()
     };
-    let new_bugs = facts
-        .bugs
-        .iter()
-        .find(|(of, _)| *of == BugState::New)
-        .map_or(0, |(_, count)| *count);
     let row = |url: &str, label: &str, count: i64| Counted {
         url: url.to_owned(),
         label: label.to_owned(),
@@ -212,7 +210,7 @@ fn counts(facts: &Facts, silent: usize) -> Vec<Counted> {
             "finished, not confirmed",
             migrations(&[S::Finished]),
         ),
-        row("/staff/bugs?state=new", "new bugs", new_bugs),
+        row("/staff/bugs?state=new", "new bugs", facts.new_bugs),
         row(
             "/staff/faq",
             "questions wait for an answer",

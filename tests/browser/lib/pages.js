@@ -50,6 +50,9 @@ export async function addresses(member, staff) {
     const link = member.page.locator('a[href$="/withdraw"]').first();
     return (await link.count()) ? link.getAttribute("href") : null;
   })();
+  const staffBug = await firstLink(staff, "/staff/bugs", "/staff/bugs/");
+  await staff.go(staffBug);
+  const hide = await staff.page.locator('a[href*="/hide"]').first().getAttribute("href");
   const found = {
     anyone: {
       start: "/",
@@ -112,7 +115,8 @@ export async function addresses(member, staff) {
       "host-token": `${host}/token`,
       "host-revoke": `${host}/revoke`,
       bugs: "/staff/bugs",
-      bug: await firstLink(staff, "/staff/bugs", "/staff/bugs/"),
+      bug: staffBug,
+      "bug-hide": hide,
       faq: "/staff/faq",
       "faq-new": "/staff/faq/new",
       "faq-entry": await firstLink(staff, "/staff/faq", "/staff/faq/"),
