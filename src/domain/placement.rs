@@ -104,13 +104,13 @@ pub fn fits(room: &Room, need: &Need) -> Result<(), NoRoom> {
     Ok(())
 }
 
-/// The platform that a host of this role must be of; `None`: either. Linodes come from anywhere, and the beta and production
-/// are Xen's.
+/// The platform that a host of this role must be of; `None`: either. Linodes come from anywhere, production is Xen's, and a
+/// beta's destination may also be a second UML host: that is how a provider tries the move without Xen (`make lab-uml`).
 #[must_use]
 pub fn platform_of(role: HostRole) -> Option<Platform> {
     match role {
-        HostRole::Source => None,
-        HostRole::Beta | HostRole::Production => Some(Platform::Xen),
+        HostRole::Source | HostRole::Beta => None,
+        HostRole::Production => Some(Platform::Xen),
     }
 }
 

@@ -110,11 +110,9 @@ both_databases! {
         assert!(entries[0].action == "import" && entries[0].after.contains("Linodes 41 added"), "{:?}", entries[0]);
     }
 
-    fn a_production_or_beta_host_is_a_xen_host(app: TestApp) {
+    fn a_production_host_is_a_xen_host(app: TestApp) {
         let said = refused(&app, &with("/hosts/4/platform", json!("uml")));
         assert!(said.contains("hosts[4].platform") && said.contains("a production host must be a Xen host"), "{said}");
-        let said = refused(&app, &with("/hosts/2/platform", json!("uml")));
-        assert!(said.contains("a beta host must be a Xen host"), "{said}");
         is_empty(&app);
     }
 

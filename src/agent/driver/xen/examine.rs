@@ -71,7 +71,7 @@ fn control_weight(weights: &Result<Vec<(u32, i64)>, String>) -> Found {
     match own.map(|(_, weight)| *weight) {
         Some(weight) if weight > DEFAULT_WEIGHT => Ok(format!("has the weight {weight}")),
         Some(weight) => Err(format!(
-            "the control domain has the weight {weight} and waits behind busy guests: xl sched-credit2 -d Domain-0 -w 8192, at each boot"
+            "the control domain has the weight {weight} and waits behind busy guests: xl sched-credit2 -d Domain-0 -w 1024, at each boot"
         )),
         None => Err("xl sched-credit2 does not list the control domain".to_owned()),
     }
@@ -205,9 +205,9 @@ mod tests {
         assert!(
             control_weight(&weights(256))
                 .unwrap_err()
-                .contains("-w 8192")
+                .contains("-w 1024")
         );
-        assert!(control_weight(&weights(8192)).is_ok());
+        assert!(control_weight(&weights(1024)).is_ok());
         assert!(control_weight(&Ok(vec![(6, 256)])).is_err());
         assert!(spoofing(false, Ok("nft".to_owned())).is_err());
         assert!(spoofing(true, Ok("nft".to_owned())).is_ok());
