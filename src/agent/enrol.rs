@@ -85,6 +85,7 @@ pub fn enrol(config: &Config, token: String, again: bool) -> Result<HostIdentity
         agent_version: env!("CARGO_PKG_VERSION").into(),
         fingerprint: identity.fingerprint().to_owned(),
         transfer_address: config.transfer.advertised().to_owned(),
+        ledger: None,
     })?;
     keep(&state, &config.portal, &enrolled)
 }

@@ -36,6 +36,7 @@ pub fn collect(host: &Host) -> Inventory {
         kernels: host.driver.kernels(),
         linodes,
         unknown,
+        unsure: Vec::new(),
     }
 }
 
@@ -108,6 +109,7 @@ fn report(entry: &Entry, state: &GuestState, unknown: &mut Vec<String>) -> Linod
         linode: entry.linode,
         granted: entry.marks.granted,
         sealed: entry.marks.sealed,
+        generation: entry.generation,
         running,
         since,
         sample: None,

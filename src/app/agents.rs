@@ -282,6 +282,7 @@ impl App {
                     public,
                     detail,
                     console,
+                    owns: _,
                 } => {
                     if let Some(console) = console {
                         fleet::set_console(

@@ -285,6 +285,7 @@ fn facts(row: &Migration, job: &Job, now: Time, report: &Report) -> Change {
         | Report::Started { .. }
         | Report::StartFailedSealed { .. }
         | Report::Stopped { .. }
+        | Report::Proof { .. }
         | Report::Console { .. } => {}
     }
     change
@@ -315,6 +316,7 @@ fn runs_after(kind: JobKind, report: &Report) -> Option<bool> {
         | Report::Warm { .. }
         | Report::Copied { .. }
         | Report::StartFailedSealed { .. }
+        | Report::Proof { .. }
         | Report::Console { .. } => None,
     }
 }
@@ -341,6 +343,7 @@ fn summary(report: &Report) -> &'static str {
         Report::Started { .. } => "Taken over; it stays off, as it was.",
         Report::StartFailedSealed { .. } => "It did not stay up.",
         Report::Console { .. } => "Read.",
+        Report::Proof { .. } => "Its disks are there, whole and readable.",
         Report::Stopped { forced: true } => "Shut down by force after its time limit.",
         Report::Stopped { .. } => "Shut down.",
     }

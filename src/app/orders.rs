@@ -175,6 +175,7 @@ fn migration_task(
                 Ok(Task::Purge { epoch })
             }
         }
+        JobKind::Prove => Ok(Task::Prove { epoch, guest }),
         JobKind::Adopt | JobKind::Boot | JobKind::Reboot | JobKind::Shutdown | JobKind::Console => {
             Err(Unfit::Stale("not a step of a migration".to_owned()))
         }

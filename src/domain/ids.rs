@@ -21,5 +21,5 @@ macro_rules! ids {
 ids! {
     AccountId, UserId, PlanId, LinodeId, DiskId, ConfigId, IpId, HostId, RegistrationId, MigrationId, JobId, SessionId,
     TokenId, MailId, AuditId,
-    BugId, BugPostId, BugFileId, FaqId, QuestionId,
+    BugId, BugPostId, BugFileId, FaqId, QuestionId, JointActId,
 }

@@ -15,6 +15,7 @@ pub mod migration;
 pub mod move_times;
 pub mod names;
 pub mod notices;
+pub mod ownership;
 pub mod placement;
 pub mod programme;
 pub mod readiness;

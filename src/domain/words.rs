@@ -80,10 +80,26 @@ words! {
         /// Drop what was reserved and copied for a migration that will not happen.
         Release = "release",
         Purge = "purge",
+        /// Show that the Linode's disks are whole at their owner, before others are deleted.
+        Prove = "prove",
     }
 }
 words! {
     pub enum JobState { Pending = "pending", Leased = "leased", Succeeded = "succeeded", Failed = "failed", Cancelled = "cancelled" }
+}
+words! {
+    /// What takes two staff.
+    pub enum JointKind {
+        /// A host is dead for good: its Linodes are granted elsewhere, and it may never come back.
+        Takeover = "takeover",
+        /// A host is off: the recovery does not wait for its report.
+        Waive = "waive",
+        /// A host's ledger was not trusted, and is the right one after all.
+        TrustLedger = "trust_ledger",
+    }
+}
+words! {
+    pub enum JointState { Asked = "asked", Done = "done", Withdrawn = "withdrawn" }
 }
 words! {
     /// Boot helpers of a config profile.

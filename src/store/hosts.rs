@@ -41,6 +41,25 @@ pub struct Host {
     pub kernels: String,
     /// Since when staff empty it.
     pub emptying_since: Option<Time>,
+    /// `wire::PROTOCOL` of its agent.
+    pub protocol: i32,
+    /// The ledger that was pinned: its id, the newest serial heard of, its machine, its place there.
+    pub ledger_id: Option<String>,
+    pub ledger_serial: Option<i64>,
+    pub ledger_machine: Option<String>,
+    pub ledger_place: Option<String>,
+    /// The ledger is at another place since.
+    pub ledger_moved_at: Option<Time>,
+    /// Why its ledger is not trusted; empty: it is.
+    pub ledger_fault: String,
+    pub ledger_fault_at: Option<Time>,
+    /// The portal's incarnation in which it last reported, and the one in which two staff said that it is off.
+    pub reported_in: Option<String>,
+    pub waived_in: Option<String>,
+    /// JSON: Linodes of which its last report contradicted the portal.
+    pub contrary: String,
+    /// JSON: `[linode, generation, sealed]` of the disks that it has of Linodes it does not own.
+    pub sealed_here: String,
 }
 
 impl Host {

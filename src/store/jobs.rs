@@ -45,6 +45,9 @@ pub struct Job {
     pub progress_at: Option<Time>,
     pub message: String,
     pub detail: String,
+    /// How often its step failed, and how often in a row it was lost without a word, since it was entered or tried again.
+    pub failures: i32,
+    pub losses: i32,
 }
 
 #[derive(Debug, Insertable)]
@@ -135,7 +138,7 @@ impl Claim {
         );
         out.push_sql(lock);
         out.push_sql(
-            ") RETURNING id, host_id, linode_id, migration_id, kind, state, epoch, attempt, run_after, lease_hash, lease_until, cancel_asked, requested_by, entered_at, started_at, finished_at, progress, progress_at, message, detail",
+            ") RETURNING id, host_id, linode_id, migration_id, kind, state, epoch, attempt, run_after, lease_hash, lease_until, cancel_asked, requested_by, entered_at, started_at, finished_at, progress, progress_at, message, detail, failures, losses",
         );
         Ok(())
     }

@@ -6,7 +6,7 @@ use super::db::{Both, Db, StoreError, columns, wake_on_commit};
 use super::schema::{digests, linodes, migration_events, migrations, users};
 use super::wake::Wake;
 use crate::domain::ids::{
-    AccountId, DiskId, HostId, LinodeId, MigrationId, RegistrationId, UserId,
+    AccountId, DiskId, HostId, JobId, LinodeId, MigrationId, RegistrationId, UserId,
 };
 use crate::domain::migration::Step;
 use crate::domain::move_times;
@@ -66,6 +66,14 @@ pub struct Migration {
     pub running_at: Option<Time>,
     /// Why staff move it off its host, in words for its members; empty for other kinds.
     pub reason: String,
+    /// The job whose word its present step waits for.
+    pub step_job_id: Option<JobId>,
+    /// What the portal's watched seconds must have come to before the way-back window ends.
+    pub way_back_watched_s: Option<i64>,
+    /// When the old disks at its source were deleted.
+    pub purged_at: Option<Time>,
+    /// Whether the copy was read back past the cache, where the agent says.
+    pub uncached: Option<bool>,
 }
 
 impl Migration {
@@ -233,6 +241,10 @@ pub struct Change {
     pub remind_at: Option<Option<Time>>,
     pub calendar_seq: Option<i32>,
     pub running_at: Option<Time>,
+    pub step_job_id: Option<JobId>,
+    pub way_back_watched_s: Option<i64>,
+    pub purged_at: Option<Time>,
+    pub uncached: Option<bool>,
 }
 
 /// Stores a transition; `false` if the row is no longer in the state and step it was read in.

@@ -89,6 +89,18 @@ diesel::table! {
         created_at -> Utc,
         kernels -> Text,
         emptying_since -> Nullable<Utc>,
+        protocol -> Integer,
+        ledger_id -> Nullable<Text>,
+        ledger_serial -> Nullable<BigInt>,
+        ledger_machine -> Nullable<Text>,
+        ledger_place -> Nullable<Text>,
+        ledger_moved_at -> Nullable<Utc>,
+        ledger_fault -> Text,
+        ledger_fault_at -> Nullable<Utc>,
+        reported_in -> Nullable<Text>,
+        waived_in -> Nullable<Text>,
+        contrary -> Text,
+        sealed_here -> Text,
     }
 }
 
@@ -261,6 +273,10 @@ diesel::table! {
         calendar_seq -> Integer,
         running_at -> Nullable<Utc>,
         reason -> Text,
+        step_job_id -> Nullable<BigInt>,
+        way_back_watched_s -> Nullable<BigInt>,
+        purged_at -> Nullable<Utc>,
+        uncached -> Nullable<Bool>,
     }
 }
 
@@ -318,6 +334,8 @@ diesel::table! {
         progress_at -> Nullable<Utc>,
         message -> Text,
         detail -> Text,
+        failures -> Integer,
+        losses -> Integer,
     }
 }
 
@@ -404,6 +422,96 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    portal (id) {
+        id -> BigInt,
+        incarnation -> Text,
+        revision -> BigInt,
+        recovery_since -> Nullable<Utc>,
+        recovery_why -> Text,
+        database_mark -> Text,
+        watched_s -> BigInt,
+        watched_at -> Nullable<Utc>,
+        clock_jump_s -> Nullable<BigInt>,
+        clock_jump_at -> Nullable<Utc>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    incarnations (id) {
+        id -> Text,
+        began_revision -> BigInt,
+        began_at -> Utc,
+        why -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    holds (linode_id) {
+        linode_id -> BigInt,
+        since -> Utc,
+        reason -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    hold_words (linode_id, host_id) {
+        linode_id -> BigInt,
+        host_id -> BigInt,
+        granted -> BigInt,
+        sealed -> BigInt,
+        generation -> Nullable<BigInt>,
+        running -> Nullable<Bool>,
+        at -> Utc,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    proofs (linode_id) {
+        linode_id -> BigInt,
+        host_id -> BigInt,
+        epoch -> BigInt,
+        running -> Bool,
+        at -> Utc,
+        watched_s -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    joint_acts (id) {
+        id -> BigInt,
+        kind -> Text,
+        host_id -> BigInt,
+        evidence -> Text,
+        state -> Text,
+        asked_by -> BigInt,
+        asked_at -> Utc,
+        decided_by -> Nullable<BigInt>,
+        decided_at -> Nullable<Utc>,
+    }
+}
+
+diesel::joinable!(holds -> linodes (linode_id));
+diesel::joinable!(hold_words -> hosts (host_id));
+diesel::joinable!(joint_acts -> hosts (host_id));
 diesel::joinable!(users -> accounts (account_id));
 diesel::joinable!(linodes -> accounts (account_id));
 diesel::joinable!(linodes -> plans (plan_id));
@@ -448,5 +556,11 @@ diesel::allow_tables_to_appear_in_same_query!(
     api_tokens,
     password_resets,
     sign_in_failures,
-    outbox
+    outbox,
+    portal,
+    incarnations,
+    holds,
+    hold_words,
+    proofs,
+    joint_acts
 );

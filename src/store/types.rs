@@ -15,16 +15,17 @@ use crate::domain::attachment::FileKind;
 use crate::domain::bug::{BugState, Changed, Component, FactKind, Severity};
 use crate::domain::ids::{
     AccountId, AuditId, BugFileId, BugId, BugPostId, ConfigId, DiskId, FaqId, HostId, IpId, JobId,
-    LinodeId, MailId, MigrationId, PlanId, QuestionId, RegistrationId, SessionId, TokenId, UserId,
+    JointActId, LinodeId, MailId, MigrationId, PlanId, QuestionId, RegistrationId, SessionId,
+    TokenId, UserId,
 };
 use crate::domain::migration::Step;
 use crate::domain::shares::RuleKind;
 use crate::domain::text::Word;
 use crate::domain::time::Time;
 use crate::domain::words::{
-    HostRole, HostState, IpKind, JobKind, JobState, KernelFamily, LinodeStatus, MigrationKind,
-    MigrationState, Platform, ProgrammeState, RegistrationState, RunLevel, TextSection, TokenScope,
-    UserRole,
+    HostRole, HostState, IpKind, JobKind, JobState, JointKind, JointState, KernelFamily,
+    LinodeStatus, MigrationKind, MigrationState, Platform, ProgrammeState, RegistrationState,
+    RunLevel, TextSection, TokenScope, UserRole,
 };
 
 /// TIMESTAMPTZ on PostgreSQL; on SQLite text of fixed width, so that the order of text is the order of time.
@@ -194,6 +195,7 @@ ids!(
     BugFileId,
     FaqId,
     QuestionId,
+    JointActId,
 );
 words!(
     Platform,
@@ -210,6 +212,8 @@ words!(
     MigrationKind,
     MigrationState,
     JobKind,
+    JointKind,
+    JointState,
     JobState,
     Step,
     RuleKind,

@@ -23,6 +23,14 @@ use serde::{Deserialize, Serialize};
 use crate::domain::ids::{DiskId, HostId, IpId, JobId, LinodeId, MigrationId};
 use crate::domain::words::{Helper, IpKind, KernelFamily, Platform, RunLevel};
 
+/// The version of what is said here, sent with every poll. Agents from before it was sent speak version 1; from version 2
+/// on they show their ledger and what they saw of the portal, and know [`Task::Prove`].
+pub const PROTOCOL: u32 = 2;
+
+fn first_protocol() -> u32 {
+    1
+}
+
 /// How long an agent asks the portal to hold a poll open.
 pub const POLL_WAIT_S: u32 = 25;
 /// How long a lease lasts without a renewal; agents renew at least three times in it.
@@ -37,6 +45,30 @@ pub struct Enrol {
     pub fingerprint: String,
     /// Where other agents reach this one's transfer listener, `address:port`.
     pub transfer_address: String,
+    /// The ledger that the host will act by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<LedgerMark>,
+}
+
+/// What a ledger is known by; `domain::ownership` has what follows from another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerMark {
+    /// 128 random bits in lower-case hex, made with the ledger.
+    pub id: String,
+    /// Counts the ledger's records and the agent's starts; never goes down.
+    pub serial: i64,
+    /// The machine, 64 hex digits: a hash of its machine-id.
+    pub machine: String,
+    /// The folder on this machine since its boot, 64 hex digits.
+    pub place: String,
+}
+
+/// How far the portal's memory reaches: which of its lives this is, and a number that only grows with what it committed
+/// about ownership.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortalMark {
+    pub incarnation: String,
+    pub revision: i64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -54,8 +86,16 @@ pub struct Rotated {
 
 /// One poll. `held` are the jobs this agent has taken and not yet finished: a job leased to this host that is not
 /// among them was lost on the way and is given again.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Poll {
+    /// [`PROTOCOL`] of the agent.
+    #[serde(default = "first_protocol")]
+    pub protocol: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<LedgerMark>,
+    /// The highest mark of the portal that this agent has seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<PortalMark>,
     pub wait_s: u32,
     pub held: Vec<JobId>,
     /// How many more jobs the agent can take now; 0 only reports.
@@ -65,6 +105,9 @@ pub struct Poll {
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct PollAnswer {
+    /// As of the order, if there is one. An agent that has seen a higher one takes no order that changes ownership.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub portal: Option<PortalMark>,
     pub order: Option<Order>,
     /// The host's cap on copying in MB/s (10^6 bytes); `None` is no cap. Applies to running copies too.
     pub cap_mb_s: Option<u32>,
@@ -103,6 +146,19 @@ pub struct Inventory {
     pub linodes: Vec<LinodeReport>,
     /// Disk folders the ledger does not know. Reported, never touched.
     pub unknown: Vec<String>,
+    /// Linodes of the ledger whose guests could not be looked at now; they are not among `linodes`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unsure: Vec<Marked>,
+}
+
+/// What the ledger alone says of a Linode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marked {
+    pub linode: LinodeId,
+    pub granted: i64,
+    pub sealed: i64,
+    #[serde(default)]
+    pub generation: Option<i64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -124,6 +180,9 @@ pub struct LinodeReport {
     /// The newest epoch this agent accepted, and the newest it sealed; 0 is none. It may run only if granted > sealed.
     pub granted: i64,
     pub sealed: i64,
+    /// The epoch that names the disks it has here; `None`: none, or an agent that does not say.
+    #[serde(default)]
+    pub generation: Option<i64>,
     pub running: bool,
     pub since: Option<DateTime<Utc>>,
     pub sample: Option<Sample>,
@@ -307,6 +366,12 @@ pub enum Task {
     Purge {
         epoch: i64,
     },
+    /// At the owner, before old disks elsewhere are deleted: these disks are here, whole, of this size and readable; does
+    /// the Linode run? Changes nothing. Only for agents of protocol 2 and newer.
+    Prove {
+        epoch: i64,
+        guest: GuestSpec,
+    },
 }
 
 /// The agent to copy from.
@@ -425,6 +490,10 @@ pub enum Outcome {
         public: String,
         detail: String,
         console: Option<String>,
+        /// The host holds itself for the Linode's owner already, under these marks. That is no failure of the step: the
+        /// portal and the host remember different things.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owns: Option<Marked>,
     },
     Cancelled,
 }
@@ -458,6 +527,10 @@ pub enum Report {
         digests: Vec<DiskDigest>,
         sent_bytes: u64,
         seconds: f64,
+        /// What was written was read back past the page cache; `false`: the file system does not let it, and it was read
+        /// back through the cache. Older agents do not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        uncached: Option<bool>,
     },
     Started {
         epoch: i64,
@@ -482,6 +555,22 @@ pub enum Report {
     Console {
         text: String,
     },
+    /// Answers [`Task::Prove`].
+    Proof {
+        epoch: i64,
+        running: bool,
+        disks: Vec<DiskProof>,
+    },
+}
+
+/// One disk, looked at where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskProof {
+    pub disk: DiskId,
+    pub size_bytes: u64,
+    /// The root it was published with here, if it came by a move.
+    #[serde(default)]
+    pub root: Option<String>,
 }
 
 /// The root digest of one disk: BLAKE3 over its chunks' BLAKE3 digests in order, 64 lower-case hex digits.

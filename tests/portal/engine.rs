@@ -17,6 +17,7 @@ fn failure(retry: bool) -> Outcome {
         public: "The disk is full.".into(),
         detail: "ENOSPC".into(),
         console: None,
+        owns: None,
     }
 }
 
@@ -112,7 +113,7 @@ both_databases! {
         let mut digests = app.digests_for(&order);
         app.note_digests(&agent(UML1), row.id, &SealedDigests { epoch: 1, digests: digests.clone() }).unwrap();
         digests[0].root = "f".repeat(64);
-        let report = Report::Copied { epoch: 1, digests, sent_bytes: 0, seconds: 0.0 };
+        let report = Report::Copied { epoch: 1, digests, sent_bytes: 0, seconds: 0.0, uncached: None };
         app.answer(XEN1, &order, Outcome::Succeeded { report }).unwrap();
         assert_eq!(app.linode(WEB).host_id, UML1);
         assert!(app.migration(row.id).failure.contains("not equal"));
@@ -123,7 +124,7 @@ both_databases! {
         let app = app.with_fleet();
         app.clicked(WEB);
         let order = app.work_until("final_copy");
-        let report = Report::Copied { epoch: 1, digests: app.digests_for(&order), sent_bytes: 0, seconds: 0.0 };
+        let report = Report::Copied { epoch: 1, digests: app.digests_for(&order), sent_bytes: 0, seconds: 0.0, uncached: None };
         app.answer(XEN1, &order, Outcome::Succeeded { report }).unwrap();
         assert_eq!(app.linode(WEB).host_id, UML1);
     }

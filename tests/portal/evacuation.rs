@@ -300,7 +300,7 @@ both_databases! {
             let report = app.success(&order);
             app.answer(UML1, &order, Outcome::Succeeded { report }).unwrap();
         };
-        app.answer(UML1, &order_of_web, Outcome::Failed { retry: false, public: "No.".to_owned(), detail: String::new(), console: None }).unwrap();
+        app.answer(UML1, &order_of_web, Outcome::Failed { retry: false, public: "No.".to_owned(), detail: String::new(), console: None, owns: None }).unwrap();
         assert_eq!(app.migration(web.id).state, MigrationState::Failed);
         assert!(refused(app.retry_migration(&app.member(), web.id)).contains("they try it again"));
         app.all_heard();

@@ -281,6 +281,7 @@ both_databases! {
             agent_version: "0".to_owned(),
             fingerprint: "ab".repeat(32),
             transfer_address: "127.0.0.1:7000".to_owned(),
+            ledger: None,
         };
         let credential = app.enrol(&ask, "127.0.0.1").unwrap().credential;
         let site = Site::serve(&app.app);

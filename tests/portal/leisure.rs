@@ -364,7 +364,7 @@ both_databases! {
         app.reconcile().unwrap();
         app.set_move_times(&app.staff(), &limits, None).unwrap();
         let order = app.take(crate::support::fleet::UML1);
-        app.answer(crate::support::fleet::UML1, &order, xenbeta::wire::Outcome::Failed { retry: false, public: "No.".to_owned(), detail: String::new(), console: None }).unwrap();
+        app.answer(crate::support::fleet::UML1, &order, xenbeta::wire::Outcome::Failed { retry: false, public: "No.".to_owned(), detail: String::new(), console: None, owns: None }).unwrap();
         assert_eq!(app.migration(row.id).state, MigrationState::Failed);
         let refused = app.retry_migration(&app.member(), row.id).unwrap_err().to_string();
         assert!(refused.contains("quiet hours. The next free time is"), "{refused}");

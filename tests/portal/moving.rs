@@ -44,6 +44,7 @@ impl TestApp {
             public: "The disk is full.".into(),
             detail: "ENOSPC".into(),
             console: None,
+            owns: None,
         };
         self.answer(XEN1, &order, outcome).unwrap();
         self.work_all(&[UML1, XEN1]);

@@ -13,6 +13,7 @@ fn report(linode: LinodeId, share: Option<Share>) -> LinodeReport {
         linode,
         granted: 1,
         sealed: 0,
+        generation: None,
         running: true,
         since: None,
         sample: None,
@@ -29,6 +30,7 @@ fn poll(linodes: Vec<LinodeReport>) -> Poll {
             linodes,
             ..Inventory::default()
         },
+        ..Poll::default()
     }
 }
 

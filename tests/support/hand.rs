@@ -9,7 +9,7 @@ use xenbeta::store::db::StoreError;
 use xenbeta::store::fleet::{self, Linode};
 use xenbeta::store::migrations::{self, Migration};
 use xenbeta::store::registrations;
-use xenbeta::wire::{DiskDigest, Finish, Order, Outcome, Report, SealedDigests, Task};
+use xenbeta::wire::{DiskDigest, DiskProof, Finish, Order, Outcome, Report, SealedDigests, Task};
 
 use super::TestApp;
 use super::fleet::{UML1, XEN1};
@@ -168,6 +168,7 @@ impl TestApp {
                     digests,
                     sent_bytes: 1 << 20,
                     seconds: 0.1,
+                    uncached: None,
                 }
             }
             Task::Start { epoch, boot, .. } => Report::Started {
@@ -178,6 +179,17 @@ impl TestApp {
             },
             Task::Adopt { .. } => Report::Adopted { running: true },
             Task::Shutdown { .. } => Report::Stopped { forced: false },
+            Task::Prove { epoch, guest } => Report::Proof {
+                epoch: *epoch,
+                running: true,
+                disks: (guest.disks.iter())
+                    .map(|disk| DiskProof {
+                        disk: disk.id,
+                        size_bytes: disk.size_bytes,
+                        root: None,
+                    })
+                    .collect(),
+            },
             Task::Boot { .. }
             | Task::Reboot { .. }
             | Task::PreflightDestination { .. }

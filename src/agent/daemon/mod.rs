@@ -158,6 +158,9 @@ impl Daemon {
     fn poll(&self) -> Result<PollAnswer, ClientError> {
         let free_slots = self.free_slots();
         self.client.poll(&Poll {
+            protocol: 1,
+            ledger: None,
+            seen: None,
             wait_s: match free_slots {
                 0 => 0,
                 _ if self.started.elapsed() < YOUNG => YOUNG_WAIT_S,

@@ -194,6 +194,20 @@ pub fn may_release(marks: Marks, epoch: i64) -> Result<(), Refusal> {
     }
 }
 
+/// May an order that changes ownership be taken from a portal that shows this revision, by an agent that has seen `seen`?
+/// A lower one means that the portal's memory went back. `None`: one of the two does not say (an older release).
+#[must_use]
+pub fn follows(seen: Option<(&str, i64)>, shown: Option<(&str, i64)>) -> bool {
+    match (seen, shown) {
+        (Some((seen_in, seen)), Some((shown_in, shown))) => {
+            shown > seen || (shown == seen && shown_in == seen_in)
+        }
+        // It was upgraded and is now older again: it cannot show how far its memory reaches.
+        (Some(_), None) => false,
+        (None, _) => true,
+    }
+}
+
 /// The final pass may write a generation only for an epoch that is still to come here: never over disks that run.
 pub fn may_publish(marks: Marks, next: i64) -> Result<(), Refusal> {
     real(next)?;

@@ -165,6 +165,7 @@ fn dispatch(work: &Work<'_>, order: &Order) -> Result<Report, StepError> {
         Task::CloseTransfer { migration } => cleanup::close(work, *migration),
         Task::Release { migration, epoch } => cleanup::release(work, *migration, *epoch),
         Task::Purge { epoch } => cleanup::purge(work, *epoch),
+        Task::Prove { epoch, guest } => preflight::prove(work, *epoch, guest),
     }
 }
 
@@ -205,6 +206,7 @@ fn failure(work: &Work<'_>, order: &Order, error: &StepError) -> Outcome {
         public,
         detail,
         console: console.filter(|console| !console.is_empty()),
+        owns: None,
     }
 }
 

@@ -27,6 +27,7 @@ pub async fn poll(
     };
     let host = app.db.hub.host(agent.host);
     let mut answer = PollAnswer {
+        portal: None,
         order: None,
         cap_mb_s: agent.cap_mb_s,
         shares,

@@ -351,6 +351,7 @@ pub fn job_name(kind: JobKind) -> &'static str {
         JobKind::CloseTransfer => "Close the transfer",
         JobKind::Release => "Release the space",
         JobKind::Purge => "Delete the old copy",
+        JobKind::Prove => "Check the disks before the old copy goes",
     }
 }
 
