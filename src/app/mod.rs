@@ -31,6 +31,7 @@ pub mod import;
 pub mod leisure;
 pub mod letters;
 pub mod linode_parts;
+mod losses;
 pub mod migrations;
 pub mod move_times;
 pub mod notices;
@@ -48,6 +49,7 @@ pub mod programme;
 pub mod reconcile;
 pub mod registrations;
 mod reminders;
+mod retention;
 mod retry;
 pub mod secrets;
 pub mod sign_in;
@@ -58,6 +60,7 @@ pub mod tokens;
 pub mod trail;
 pub mod usage;
 pub mod usage_roll;
+pub mod watch;
 pub mod weights;
 
 use std::sync::Arc;
@@ -77,6 +80,8 @@ use secrets::Secret;
 pub struct App {
     pub db: Database,
     pub clock: Clock,
+    /// When this process looked at the clock last.
+    pub watch: watch::Watch,
     pub secret: Arc<Secret>,
     pub settings: Arc<Settings>,
     pub hasher: Arc<password::Hasher>,

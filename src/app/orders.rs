@@ -101,7 +101,8 @@ fn migration_task(
         JobKind::CloseTransfer | JobKind::Release | JobKind::Purge
     );
     if !cleaning {
-        let current = row.step.is_some_and(|step| step.job().0 == job.kind);
+        let of_kind = row.step.is_some_and(|step| step.job().0 == job.kind);
+        let current = of_kind && row.step_job_id == Some(job.id);
         if !current {
             return Ok(Err(Unfit::Stale("the migration has moved on".to_owned())));
         }

@@ -69,10 +69,8 @@ impl App {
         if lost.is_empty() && statuses.is_empty() && !seen_is_old {
             return Ok(shares);
         }
+        self.lose_each(&lost, now, "The agent did not get it, or lost it.");
         self.db.write(|conn| {
-            for job in &lost {
-                jobs::release(conn, job, now, "The agent did not get it, or lost it.")?;
-            }
             for (linode, status) in &statuses {
                 fleet::set_status(conn, *linode, *status, now)?;
             }
