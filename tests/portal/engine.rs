@@ -298,7 +298,7 @@ both_databases! {
             app.reconcile().unwrap();
             app.pass_watched_s(16);
         }
-        app.nothing_for(UML1);
+        assert_eq!(kind(&app.take(UML1)), "close_transfer");
         let job = job.unwrap();
         assert_eq!(app.in_db(|c| jobs::job(c, job)).unwrap().state, JobState::Failed);
         assert_eq!(app.migration(row.id).state, MigrationState::Failed, "nothing was stopped yet");
