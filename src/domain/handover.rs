@@ -36,16 +36,6 @@ pub fn fetch(row: Row, (host, epoch): (HostId, i64)) -> Option<Row> {
     })
 }
 
-/// The row after its owner was heard of: who has accepted the epoch was told of it, whatever a memory that went back says.
-#[must_use]
-pub fn heard(row: Row, word: &Word) -> Row {
-    let has_it = word.host == row.host && word.granted.max(word.sealed) >= row.epoch;
-    Row {
-        fetched: row.fetched || has_it,
-        ..row
-    }
-}
-
 /// A new epoch for the host that has sealed the Linode after a failed start.
 #[must_use]
 pub fn own_again(row: Row, (host, epoch): (HostId, i64)) -> Option<Row> {

@@ -3,7 +3,7 @@
 use xenbeta::domain::handover;
 use xenbeta::domain::migration::{Effect, Event, Side, Step, decide};
 use xenbeta::domain::ownership::{
-    Believed, Incarnation, LedgerId, LedgerVerdict, PROOF_S, Proof, Word, believe, contradiction,
+    Believed, Contradiction, Incarnation, LedgerId, LedgerVerdict, PROOF_S, Proof, Word, believe, contradiction,
     judge_ledger, may_purge, went_back,
 };
 use xenbeta::domain::words::{JobKind, MigrationState as State};
@@ -240,12 +240,14 @@ impl World {
         let at = usize::from(host);
         let moving = self.portal.mv.is_some_and(|mv| mv.step.is_some());
         let word = report.word.word(host);
-        let row = handover::heard(self.portal.row.row(), &word);
-        if row != self.portal.row.row() && guards.has(Guard::HeardIsTold) {
-            self.set_row(row);
-        }
         let found = contradiction(self.portal.row.row(), &word, moving)
-            .filter(|found| guards.has(Guard::HoldAhead) || !found.is_proof());
+            .filter(|found| guards.has(Guard::HoldAhead) || !matches!(found, Contradiction::Ahead { .. }))
+            .filter(|found| guards.has(Guard::HeardIsTold) || *found != Contradiction::Told);
+        if found == Some(Contradiction::Told) {
+            self.portal.row.fetched = true;
+            self.count_up();
+            return;
+        }
         let second = std::mem::replace(&mut self.portal.contrary[at], found.is_some());
         let counts = found.is_some_and(|found| found.is_proof() || second);
         if counts {
@@ -371,8 +373,14 @@ impl World {
         }
         if what == Said::Owns && guards.has(Guard::OwnsIsNoFailure) {
             // Rule 15: portal and host remember different things.
-            self.hold(from);
-            return Some(());
+            let word = self.hosts[usize::from(from)].word().word(from);
+            if contradiction(self.portal.row.row(), &word, false).is_some() {
+                self.portal.job = None;
+                self.hold(from);
+                return Some(());
+            }
+        } else if self.portal.held {
+            return None;
         }
         let step = self
             .portal
