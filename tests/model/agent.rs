@@ -13,7 +13,11 @@ impl Host {
             word: self.word(),
             seen: self.seen,
             // Each record counts; the two marks alone do as well.
-            ledger: (self.ledger.id, self.ledger.granted + self.ledger.sealed),
+            ledger: (
+                self.ledger.id,
+                self.ledger.granted + self.ledger.sealed,
+                self.machine,
+            ),
         }
     }
 
@@ -161,6 +165,10 @@ impl World {
                 return self.say(order, Said::Failed);
             }
         }
+        let here = self.at(order.to);
+        if here.data_of(next).is_some() && !here.went_back {
+            self.blame(Bad::Overwritten);
+        }
         let from = &self.hosts[source];
         let here = &self.hosts[usize::from(order.to)];
         if let Some(copy) = here.copy.filter(|copy| {
@@ -193,7 +201,11 @@ impl World {
         };
         let told = Said::Copied {
             source: data,
-            copy: copy.data,
+            copy: if guards.has(Guard::Reread) {
+                copy.data
+            } else {
+                data
+            },
         };
         self.at(order.to).copy = Some(copy);
         self.say(order, told);
@@ -208,6 +220,7 @@ impl World {
         }
         let accept = match rules::accept_grant(marks, epoch) {
             Ok(accept) => accept,
+            Err(_) if !guards.has(Guard::SealCheck) && marks.granted == epoch => Accept::Repeat,
             Err(_) if !guards.has(Guard::NewEpoch) && marks.granted < epoch => Accept::New,
             Err(_) => {
                 let owns = marks.owns();
@@ -218,25 +231,24 @@ impl World {
             let whole = match here.copy {
                 _ if order.number == 0 => here.data_of(here.ledger.generation).is_some(),
                 Some(copy) => {
-                    copy.epoch == order.epoch
-                        && ((copy.whole && copy.number == order.number)
-                            || !guards.has(Guard::Reread))
+                    (copy.whole, copy.epoch, copy.number) == (true, order.epoch, order.number)
                 }
                 None => false,
             };
-            if !whole {
+            // Not whole, or the host cannot write its records.
+            if !whole || fails {
                 return self.say(order, Said::Failed);
             }
             here.ledger.set(marks.grant(epoch));
             here.keep(guards);
             self.granted(order.to, order.epoch);
-            if self.left.crashes > 0 {
+            if self.by_stages() {
                 return;
             }
         }
         if self.at(order.to).ledger.generation != order.epoch {
             self.take_disks(order);
-            if self.left.crashes > 0 {
+            if self.by_stages() {
                 return;
             }
         }
@@ -255,12 +267,17 @@ impl World {
         }
         if !self.at(order.to).running {
             self.run(guards, order.to, order.epoch);
-            if self.left.crashes > 0 {
+            if self.by_stages() {
                 return;
             }
         }
         self.at(order.to).ledger.stayed = order.epoch;
         self.say(order, Said::Done);
+    }
+
+    /// Is something among what may yet happen that sees a start half done?
+    fn by_stages(&self) -> bool {
+        self.left.crashes > 0 || self.left.boots > 0
     }
 
     fn take_disks(&mut self, order: Order) {
@@ -320,11 +337,12 @@ impl World {
     }
 
     pub fn judge(&mut self) {
-        let running = self.hosts.iter().filter(|host| host.running).count();
+        let twins = self.hosts.iter().filter(|host| host.twin).count();
+        let running = twins + self.hosts.iter().filter(|host| host.running).count();
         if running > 1 {
             self.bad = Some(Bad::TwoRunners);
         }
-        let unowned = |host: &Host| host.running && !host.ledger.marks().owns();
+        let unowned = |host: &Host| host.running && !host.went_back && !host.ledger.marks().owns();
         if self.hosts.iter().any(unowned) {
             self.blame(Bad::Unowned);
         }
@@ -359,7 +377,8 @@ impl World {
         here.disks.retain(|(name, _)| *name != generation);
         let kept = self.hosts.iter().filter(|host| !host.long_dead).any(|host| {
             let copies = host.copy.iter().map(|copy| copy.data);
-            let all = host.disks.iter().map(|(_, data)| *data).chain(copies);
+            let all = host.disks.iter().chain(&host.gone);
+            let all = all.map(|(_, data)| *data).chain(copies);
             all.into_iter().any(|it| it >= data && it != 100)
         });
         if !kept && data != 100 {

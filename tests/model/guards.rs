@@ -43,6 +43,8 @@ guards! {
     OwnsIsNoFailure = "'already mine' is no failure",
     OtherLedger = "another ledger is not believed",
     LedgerWentBack = "a ledger that went back is not believed",
+    OtherMachine = "a ledger on another machine is not believed",
+    OwnStartWaits = "own starts wait for the recovery's end, too",
     PowerOff = "a takeover needs the power off",
     OneClaimant = "two claimants are not believed",
     YetAccept = "nobody is believed while the owner may yet accept",
@@ -58,6 +60,13 @@ impl Guards {
     pub fn without(guard: Guard) -> Self {
         Self {
             gone: 1 << guard as u64,
+        }
+    }
+
+    /// Agents of the last release know nothing of the portal's mark.
+    pub fn of_old_agents(self) -> Self {
+        Self {
+            gone: self.gone | 1 << Guard::MarkChecked as u64,
         }
     }
 

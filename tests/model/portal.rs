@@ -10,7 +10,7 @@ use xenbeta::domain::words::{JobKind, MigrationState as State};
 
 use super::guards::{Guard, Guards};
 use super::world::{
-    Bad, H, Job, LIVES, Move, Msg, N, PortalMark, Purge, Report, Said, SmallProof, SmallRow, World, id, of,
+    Bad, H, Job, LIVES, Move, Msg, N, Pin, PortalMark, Purge, Report, Said, SmallProof, SmallRow, World, id, of,
 };
 
 pub fn small(number: i64) -> u8 {
@@ -107,6 +107,11 @@ impl World {
                 }
             }
             Effect::GrantSource => {
+                if event == Event::Succeeded(Step::SealDestination) {
+                    // What a guest wrote there whose start was said to have failed is given up, and its member is told.
+                    let there = &mut self.hosts[usize::from(mv.destination)];
+                    there.disks.retain(|(name, _)| i64::from(*name) != row.epoch);
+                }
                 let only = event == Event::RollBackUnfetched && guards.has(Guard::Unfetched);
                 self.set_row(handover::take_back(row, id(mv.source), only)?);
                 let epoch = self.portal.row.epoch;
@@ -215,18 +220,21 @@ impl World {
 
     fn ledger_is_wrong(&mut self, guards: Guards, host: H, report: Report) -> bool {
         let at = usize::from(host);
-        let ledger = |(id, serial): (u8, u8)| LedgerId {
+        let ledger = |(id, serial, machine): Pin| LedgerId {
             id: LIVES[usize::from(id)].to_owned(),
             serial: serial.into(),
-            machine: String::new(),
+            machine: LIVES[usize::from(machine)].to_owned(),
             place: String::new(),
         };
         let (pinned, shown) = (self.portal.pinned[at], report.ledger);
+        if self.old_agents {
+            return false;
+        }
         let trusted = match judge_ledger(Some(&ledger(pinned)), Some(&ledger(shown))) {
             LedgerVerdict::Known | LedgerVerdict::First | LedgerVerdict::Moved => true,
             LedgerVerdict::Other => !guards.has(Guard::OtherLedger),
             LedgerVerdict::WentBack => !guards.has(Guard::LedgerWentBack),
-            LedgerVerdict::Elsewhere => false,
+            LedgerVerdict::Elsewhere => !guards.has(Guard::OtherMachine),
         };
         if trusted {
             self.portal.pinned[at] = shown;
@@ -265,7 +273,9 @@ impl World {
         if portal.held || portal.shut[usize::from(host)] {
             return None;
         }
-        if portal.recovery && guards.has(Guard::RecoveryWaits) {
+        let own = portal.job.is_some_and(|job| job.number == 0);
+        let goes = own && !guards.has(Guard::OwnStartWaits);
+        if portal.recovery && guards.has(Guard::RecoveryWaits) && !goes {
             return None;
         }
         let mut job = portal.job.filter(|job| job.host == host && !job.failed)?;
@@ -472,8 +482,8 @@ impl World {
         let believed = match believe(&words) {
             Ok(believed) => believed,
             Err(_) if !guards.has(Guard::OneClaimant) => {
-                let most = words.iter().filter(|word| word.claims());
-                let word = most.max_by_key(|word| (word.granted, word.host))?;
+                let any = words.iter().filter(|word| word.claims());
+                let word = any.min_by_key(|word| (word.granted, word.host))?;
                 Believed {
                     host: word.host,
                     epoch: word.granted,

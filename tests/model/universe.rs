@@ -38,6 +38,12 @@ pub enum Act {
     Die(H),
     TakeOver(H),
     LoseLedger(H),
+    KeepLedger(H),
+    PutLedgerBack(H),
+    /// Another machine is put in its place, with a ledger of its own or an early copy of the true one.
+    Replace(H, bool),
+    /// Root starts what the host owns by its ledger.
+    Override(H),
     /// A grant because nothing was heard: only without its guard.
     TimeOut,
 }
@@ -47,6 +53,7 @@ pub struct Universe {
     pub guards: Guards,
     pub left: Budget,
     pub delays: bool,
+    pub old_agents: bool,
 }
 
 fn hosts() -> impl Iterator<Item = H> {
@@ -72,7 +79,6 @@ impl Universe {
         let host = |at: u8| Host {
             ledger: Ledger {
                 id: at,
-                serial: 0,
                 granted: u8::from(at == 0),
                 sealed: 0,
                 generation: u8::from(at == 0),
@@ -82,9 +88,14 @@ impl Universe {
             },
             disks: if at == 0 { vec![(1, 1)] } else { Vec::new() },
             copy: None,
+            gone: Vec::new(),
             running: at == 0,
             seen: Some(mark),
             report: None,
+            twin: false,
+            kept: None,
+            went_back: false,
+            machine: 0,
             dead: false,
             long_dead: false,
         };
@@ -110,7 +121,7 @@ impl Universe {
                 shut: [false; N],
                 mark,
                 lives: vec![mark],
-                pinned: [(0, 1), (1, 0)],
+                pinned: [(0, 1, 0), (1, 0, 0)],
                 moves: 0,
             },
             backup: None,
@@ -122,6 +133,7 @@ impl Universe {
             ids: 1,
             granted_to,
             left: self.left,
+            old_agents: self.old_agents,
             bad: None,
         }
     }
@@ -196,7 +208,7 @@ impl Model for Universe {
                 acts.push(Act::Prove(host));
             }
             if world.left.boots > 0 {
-                acts.push(Act::ShutDown(host));
+                acts.extend([Act::ShutDown(host), Act::Override(host)]);
             }
             if world.left.crashes > 0 {
                 acts.push(Act::Crash(host));
@@ -208,7 +220,14 @@ impl Model for Universe {
                 acts.push(Act::Die(host));
             }
             if world.left.ledgers > 0 {
-                acts.push(Act::LoseLedger(host));
+                acts.extend([
+                    Act::LoseLedger(host),
+                    Act::KeepLedger(host),
+                    Act::PutLedgerBack(host),
+                ]);
+            }
+            if world.left.twins > 0 {
+                acts.extend([Act::Replace(host, false), Act::Replace(host, true)]);
             }
         }
         if world.left.restores > 0 {
@@ -248,6 +267,9 @@ impl Model for Universe {
             }),
             Property::always("no epoch to two hosts", |_, world: &World| {
                 world.bad != Some(Bad::EpochTwice)
+            }),
+            Property::always("granted disks are not copied over", |_, world: &World| {
+                world.bad != Some(Bad::Overwritten)
             }),
         ]
     }
@@ -344,6 +366,13 @@ impl Universe {
                 world.stop(host);
                 Some(())
             }
+            Act::Override(host) => {
+                let here = self.alive(world, host)?;
+                let epoch = here.ledger.granted;
+                let off = !here.running;
+                world.left.boots -= 1;
+                off.then(|| world.run(guards, host, epoch))?
+            }
             Act::Believe => world.believe(guards),
             Act::TimeOut => {
                 let mv = world.portal.mv.filter(|_| !guards.has(Guard::NoTimeout))?;
@@ -414,8 +443,13 @@ impl Universe {
             data,
             whole: false,
         });
+        let last = if self.guards.has(Guard::CopySealed) {
+            Step::StopSeal
+        } else {
+            Step::FinalCopy
+        };
         while let Some(step) = world.portal.mv?.step {
-            if step == Step::StopSeal {
+            if step == last {
                 return Some(());
             }
             world.apply(self.guards, Event::Succeeded(step)).then_some(())?;
@@ -453,6 +487,7 @@ impl Universe {
                 }
                 for host in &mut world.hosts {
                     host.long_dead = host.dead;
+                    host.gone.clear();
                 }
                 // An order is carried out while its lease lasts, or not at all.
                 world.net.retain(|msg| {
@@ -487,6 +522,7 @@ impl Universe {
                 world.left.deaths -= 1;
                 let here = &mut world.hosts[usize::from(host)];
                 here.dead = true;
+                here.twin = false;
                 here.running = false;
                 here.report = None;
             }
@@ -499,19 +535,45 @@ impl Universe {
                 let here = &mut world.hosts[usize::from(host)];
                 here.ledger = Ledger {
                     id,
-                    serial: 0,
-                    granted: 0,
-                    sealed: 0,
-                    generation: 0,
-                    gave_up: 0,
-                    stayed: 0,
-                    seen: None,
+                    ..Ledger::default()
                 };
                 // Installed anew: its guests are gone; the disks are there, and it does not know whose they are.
                 here.running = false;
                 here.copy = None;
                 here.seen = None;
                 here.report = None;
+                world.forget_orders(host);
+            }
+            Act::KeepLedger(host) => {
+                self.alive(world, host)?;
+                let here = &mut world.hosts[usize::from(host)];
+                here.kept = Some(here.ledger.clone());
+            }
+            Act::PutLedgerBack(host) => {
+                self.alive(world, host)?;
+                world.left.ledgers -= 1;
+                let here = &mut world.hosts[usize::from(host)];
+                here.ledger = here.kept.take()?;
+                here.went_back = true;
+                here.crash();
+            }
+            Act::Replace(host, early) => {
+                self.alive(world, host)?;
+                world.left.twins -= 1;
+                world.ids += u8::from(!early);
+                let new = world.ids;
+                let here = &mut world.hosts[usize::from(host)];
+                here.twin = here.running;
+                here.machine += 1;
+                here.running = false;
+                here.ledger = Ledger {
+                    id: if early { here.ledger.id } else { new },
+                    ..Ledger::default()
+                };
+                here.copy = None;
+                here.gone = std::mem::take(&mut here.disks);
+                here.crash();
+                world.forget_orders(host);
             }
             _ => return None,
         }

@@ -148,23 +148,25 @@ pub struct Memory {
     pub shut: [bool; N],
     pub mark: PortalMark,
     pub lives: Vec<PortalMark>,
-    /// The pinned identity and counter of each ledger.
-    pub pinned: [(u8, u8); N],
+    /// The pinned ledgers.
+    pub pinned: [Pin; N],
     pub moves: u8,
 }
+
+/// What a ledger is known by: its identity, its counter, its machine.
+pub type Pin = (u8, u8, u8);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Report {
     pub word: SmallWord,
     pub seen: Option<PortalMark>,
-    pub ledger: (u8, u8),
+    pub ledger: Pin,
 }
 
 /// What a host keeps on disk and survives everything but its loss.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Hash)]
 pub struct Ledger {
     pub id: u8,
-    pub serial: u8,
     pub granted: u8,
     pub sealed: u8,
     /// 0: none.
@@ -204,10 +206,18 @@ pub struct Host {
     /// Generations of disks, by name, with the version of the data on each.
     pub disks: Vec<(u8, u8)>,
     pub copy: Option<Copy>,
+    /// What was lost with its machine, within the time that a proof is good for.
+    pub gone: Vec<(u8, u8)>,
     pub running: bool,
     /// Volatile: what its agent saw of the portal.
     pub seen: Option<PortalMark>,
     pub report: Option<Report>,
+    /// The machine that this one was put in the place of runs the guest still, and nobody hears of it.
+    pub twin: bool,
+    /// An earlier state of the ledger, that may be put back.
+    pub kept: Option<Ledger>,
+    pub went_back: bool,
+    pub machine: u8,
     pub dead: bool,
     /// For longer than a proof is good for.
     pub long_dead: bool,
@@ -298,6 +308,7 @@ pub struct Budget {
     pub failures: u8,
     pub flips: u8,
     pub ledgers: u8,
+    pub twins: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -308,6 +319,7 @@ pub enum Bad {
     OldData,
     LastCopy,
     EpochTwice,
+    Overwritten,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -325,6 +337,8 @@ pub struct World {
     /// To whom each epoch was ever granted (host + 1).
     pub granted_to: [H; 10],
     pub left: Budget,
+    /// Agents of the last release show no ledger.
+    pub old_agents: bool,
     pub bad: Option<Bad>,
 }
 
@@ -337,6 +351,15 @@ impl Host {
 }
 
 impl World {
+    /// Another machine, or another folder: what the former took is not carried out by it. Whoever loses disks so loses them
+    /// at once, as with a host that dies while a purge is on its way.
+    pub fn forget_orders(&mut self, host: H) {
+        self.net.retain(|msg| {
+            !matches!(msg, Msg::Order { to, .. } if *to == host)
+                && !matches!(msg, Msg::Order { kind: JobKind::Purge, .. })
+        });
+    }
+
     /// Takes out what can have no effect any more, so that worlds which differ in nothing else are one.
     pub fn tidy(&mut self, guards: Guards) {
         let Self {
@@ -366,7 +389,8 @@ impl World {
                 }),
             });
         }
-        let keeps = guards.has(Guard::MarkChecked) && self.left.ledgers == 0;
+        let ledgers = self.left.ledgers + self.left.twins;
+        let keeps = guards.has(Guard::MarkChecked) && ledgers == 0;
         net.retain(|msg| {
             let Msg::Order { to, mark, .. } = msg else {
                 return true;
