@@ -355,7 +355,7 @@ impl World {
         let generation = here.ledger.generation;
         let old = rules::superseded(marks, (generation > 0).then_some(generation.into()), epoch);
         let checked = guards.has(Guard::PurgeEpoch);
-        if old {
+        if old && checked {
             self.delete(order.to, order.epoch);
         } else if rules::may_purge(marks, epoch, here.running).is_err() && checked {
             return self.say(order, Said::Failed);
@@ -375,12 +375,16 @@ impl World {
             return;
         };
         here.disks.retain(|(name, _)| *name != generation);
-        let kept = self.hosts.iter().filter(|host| !host.long_dead).any(|host| {
-            let copies = host.copy.iter().map(|copy| copy.data);
-            let all = host.disks.iter().chain(&host.gone);
-            let all = all.map(|(_, data)| *data).chain(copies);
-            all.into_iter().any(|it| it >= data && it != 100)
-        });
+        let kept = self
+            .hosts
+            .iter()
+            .filter(|host| !host.long_dead)
+            .any(|host| {
+                let copies = host.copy.iter().map(|copy| copy.data);
+                let all = host.disks.iter().chain(&host.gone);
+                let all = all.map(|(_, data)| *data).chain(copies);
+                all.into_iter().any(|it| it >= data && it != 100)
+            });
         if !kept && data != 100 {
             self.blame(Bad::LastCopy);
         }

@@ -3,18 +3,27 @@
 use xenbeta::domain::handover;
 use xenbeta::domain::migration::{Effect, Event, Side, Step, decide};
 use xenbeta::domain::ownership::{
-    Believed, Contradiction, Incarnation, LedgerId, LedgerVerdict, PROOF_S, Proof, Word, believe, contradiction,
-    judge_ledger, may_purge, went_back,
+    Believed, Contradiction, Incarnation, LedgerId, LedgerVerdict, PROOF_S, Proof, Word, believe,
+    contradiction, judge_ledger, may_purge, went_back,
 };
 use xenbeta::domain::words::{JobKind, MigrationState as State};
 
 use super::guards::{Guard, Guards};
 use super::world::{
-    Bad, H, Job, LIVES, Move, Msg, N, Pin, PortalMark, Purge, Report, Said, SmallProof, SmallRow, World, id, of,
+    Bad, H, Job, LIVES, Memory, Move, Msg, N, Pin, PortalMark, Purge, Report, Said, SmallProof,
+    SmallRow, World, id, of,
 };
 
 pub fn small(number: i64) -> u8 {
     u8::try_from(number).unwrap()
+}
+
+impl Memory {
+    /// No work for it, and nothing that it says counts.
+    pub fn closed_to(&self, host: H) -> bool {
+        let at = usize::from(host);
+        self.shut[at] || self.faulty[at]
+    }
 }
 
 impl World {
@@ -110,7 +119,9 @@ impl World {
                 if event == Event::Succeeded(Step::SealDestination) {
                     // What a guest wrote there whose start was said to have failed is given up, and its member is told.
                     let there = &mut self.hosts[usize::from(mv.destination)];
-                    there.disks.retain(|(name, _)| i64::from(*name) != row.epoch);
+                    there
+                        .disks
+                        .retain(|(name, _)| i64::from(*name) != row.epoch);
                 }
                 let only = event == Event::RollBackUnfetched && guards.has(Guard::Unfetched);
                 self.set_row(handover::take_back(row, id(mv.source), only)?);
@@ -185,7 +196,7 @@ impl World {
     /// `polls::note`.
     pub fn note(&mut self, guards: Guards, host: H, report: Report) {
         let at = usize::from(host);
-        if self.portal.shut[at] || self.ledger_is_wrong(guards, host, report) {
+        if self.portal.closed_to(host) || self.ledger_is_wrong(guards, host, report) {
             return;
         }
         let portal = &self.portal;
@@ -239,7 +250,7 @@ impl World {
         if trusted {
             self.portal.pinned[at] = shown;
         } else {
-            self.portal.shut[at] = true;
+            self.portal.faulty[at] = true;
         }
         !trusted
     }
@@ -249,7 +260,9 @@ impl World {
         let moving = self.portal.mv.is_some_and(|mv| mv.step.is_some());
         let word = report.word.word(host);
         let found = contradiction(self.portal.row.row(), &word, moving)
-            .filter(|found| guards.has(Guard::HoldAhead) || !matches!(found, Contradiction::Ahead { .. }))
+            .filter(|found| {
+                guards.has(Guard::HoldAhead) || !matches!(found, Contradiction::Ahead { .. })
+            })
             .filter(|found| guards.has(Guard::HeardIsTold) || *found != Contradiction::Told);
         if found == Some(Contradiction::Told) {
             self.portal.row.fetched = true;
@@ -270,18 +283,18 @@ impl World {
     /// The next order for a host, in answer to its poll. `fetched` is set before it leaves.
     pub fn give(&mut self, guards: Guards, host: H) -> Option<Msg> {
         let portal = &self.portal;
-        if portal.held || portal.shut[usize::from(host)] {
+        if portal.held || portal.closed_to(host) {
             return None;
         }
-        let own = portal.job.is_some_and(|job| job.number == 0);
-        let goes = own && !guards.has(Guard::OwnStartWaits);
-        if portal.recovery && guards.has(Guard::RecoveryWaits) && !goes {
+        if portal.recovery && guards.has(Guard::RecoveryWaits) {
             return None;
         }
         let mut job = portal.job.filter(|job| job.host == host && !job.failed)?;
         // Among the jobs that its agent holds; else it was lost on the way and is given again.
-        let has = |msg: &Msg| matches!(msg, Msg::Order { to, kind, epoch, token, .. }
-            if (*to, *kind, *epoch) == (host, job.kind, job.epoch) && job.leased == Some(*token));
+        let has = |msg: &Msg| {
+            matches!(msg, Msg::Order { to, kind, epoch, token, .. }
+            if (*to, *kind, *epoch) == (host, job.kind, job.epoch) && job.leased == Some(*token))
+        };
         if self.net.iter().any(has) {
             return None;
         }
@@ -313,7 +326,7 @@ impl World {
 
     pub fn give_purge(&self, guards: Guards, purge: Purge) -> Option<Msg> {
         let portal = &self.portal;
-        let closed = portal.held || portal.recovery || portal.shut[usize::from(purge.host)];
+        let closed = portal.held || portal.recovery || portal.closed_to(purge.host);
         if closed {
             return None;
         }
@@ -363,7 +376,7 @@ impl World {
         else {
             return None;
         };
-        if self.portal.shut[usize::from(from)] {
+        if self.portal.closed_to(from) {
             return None;
         }
         if kind == JobKind::Purge {

@@ -119,6 +119,7 @@ impl Universe {
                 recovery: false,
                 reported: [true; N],
                 shut: [false; N],
+                faulty: [false; N],
                 mark,
                 lives: vec![mark],
                 pinned: [(0, 1, 0), (1, 0, 0)],
@@ -160,7 +161,10 @@ impl Universe {
             if can_cancel(mv.state) {
                 acts.push(Act::Tell(Event::Cancel));
             }
-            acts.extend([Act::Tell(Event::RollBackUnfetched), Act::Tell(Event::Confirm)]);
+            acts.extend([
+                Act::Tell(Event::RollBackUnfetched),
+                Act::Tell(Event::Confirm),
+            ]);
             if world.left.moves > 0 && !mv.back {
                 acts.push(Act::Tell(Event::WayBack));
             }
@@ -193,7 +197,13 @@ impl Model for Universe {
                 acts.push(Act::DeliverBadly(*msg));
             }
         }
-        acts.extend(world.portal.purges.iter().map(|purge| Act::GivePurge(*purge)));
+        acts.extend(
+            world
+                .portal
+                .purges
+                .iter()
+                .map(|purge| Act::GivePurge(*purge)),
+        );
         for host in hosts() {
             acts.extend([
                 Act::Poll(host),
@@ -245,10 +255,6 @@ impl Model for Universe {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        fn never(bad: Bad) -> impl Fn(&World) -> bool {
-            move |world| world.bad != Some(bad)
-        }
-        let _ = never;
         vec![
             Property::always("never two runners", |_, world: &World| {
                 world.bad != Some(Bad::TwoRunners)
@@ -356,7 +362,7 @@ impl Universe {
                 let whole = here.data_of(here.ledger.generation).is_some()
                     && here.ledger.generation == row.epoch;
                 rules::act(here.ledger.marks(), row.epoch.into()).ok()?;
-                (row.host == host && whole && !world.portal.shut[usize::from(host)])
+                (row.host == host && whole && !world.portal.closed_to(host))
                     .then(|| world.prove(host))
             }
             Act::Boot(host) => self.boot(world, host),
@@ -393,7 +399,7 @@ impl Universe {
     fn hear(&self, world: &mut World, host: H, report: super::world::Report, arrives: bool) {
         let at = usize::from(host);
         world.note(self.guards, host, report);
-        if world.portal.shut[at] {
+        if world.portal.closed_to(host) {
             return;
         }
         let order = world.give(self.guards, host);
@@ -401,7 +407,8 @@ impl Universe {
             return;
         }
         let mark = world.portal.mark;
-        let follows = world.hosts[at].see(self.guards, mark) || !self.guards.has(Guard::MarkChecked);
+        let follows =
+            world.hosts[at].see(self.guards, mark) || !self.guards.has(Guard::MarkChecked);
         if let Some(order) = order.filter(|_| follows) {
             world.hosts[at].keep(self.guards);
             world.send(order);
@@ -419,9 +426,9 @@ impl Universe {
     fn prepare(&self, world: &mut World) -> Option<()> {
         let portal = &world.portal;
         let mv = portal.mv?;
-        let (source, destination) = (usize::from(mv.source), usize::from(mv.destination));
+        let destination = usize::from(mv.destination);
         let closed = portal.held || portal.recovery && self.guards.has(Guard::RecoveryWaits);
-        if closed || portal.shut[source] || portal.shut[destination] {
+        if closed || portal.closed_to(mv.source) || portal.closed_to(mv.destination) {
             return None;
         }
         let from = self.alive(world, mv.source)?;
@@ -452,7 +459,9 @@ impl Universe {
             if step == last {
                 return Some(());
             }
-            world.apply(self.guards, Event::Succeeded(step)).then_some(())?;
+            world
+                .apply(self.guards, Event::Succeeded(step))
+                .then_some(())?;
         }
         None
     }
@@ -461,7 +470,7 @@ impl Universe {
     fn boot(&self, world: &mut World, host: H) -> Option<()> {
         let portal = &world.portal;
         let at_rest = portal.mv.is_none_or(|mv| mv.step.is_none());
-        if portal.held || portal.shut[usize::from(host)] || portal.row.host != host || !at_rest {
+        if portal.held || portal.closed_to(host) || portal.row.host != host || !at_rest {
             return None;
         }
         let here = self.alive(world, host)?;
@@ -491,7 +500,13 @@ impl Universe {
                 }
                 // An order is carried out while its lease lasts, or not at all.
                 world.net.retain(|msg| {
-                    !matches!(msg, Msg::Order { kind: JobKind::Purge, .. })
+                    !matches!(
+                        msg,
+                        Msg::Order {
+                            kind: JobKind::Purge,
+                            ..
+                        }
+                    )
                 });
             }
             Act::Backup => world.backup = Some(Box::new(world.portal.clone())),
@@ -543,6 +558,12 @@ impl Universe {
                 here.seen = None;
                 here.report = None;
                 world.forget_orders(host);
+                // What it was granted, it knows no more of, and runs no more.
+                for to in &mut world.granted_to {
+                    if *to == host + 1 {
+                        *to = 0;
+                    }
+                }
             }
             Act::KeepLedger(host) => {
                 self.alive(world, host)?;

@@ -146,6 +146,8 @@ pub struct Memory {
     pub reported: [bool; N],
     /// Credential revoked: quarantined, or taken over.
     pub shut: [bool; N],
+    /// Its ledger is not believed: no work, no words, and a recovery waits for it.
+    pub faulty: [bool; N],
     pub mark: PortalMark,
     pub lives: Vec<PortalMark>,
     /// The pinned ledgers.
@@ -242,7 +244,10 @@ impl Host {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Said {
     Done,
-    Copied { source: u8, copy: u8 },
+    Copied {
+        source: u8,
+        copy: u8,
+    },
     Failed,
     /// "I already own this."
     Owns,
@@ -291,7 +296,10 @@ impl fmt::Debug for Msg {
                 what,
                 token,
                 ..
-            } => write!(f, "host {from}, of {kind} under {epoch}, lease {token}: {what:?}"),
+            } => write!(
+                f,
+                "host {from}, of {kind} under {epoch}, lease {token}: {what:?}"
+            ),
         }
     }
 }
@@ -356,7 +364,13 @@ impl World {
     pub fn forget_orders(&mut self, host: H) {
         self.net.retain(|msg| {
             !matches!(msg, Msg::Order { to, .. } if *to == host)
-                && !matches!(msg, Msg::Order { kind: JobKind::Purge, .. })
+                && !matches!(
+                    msg,
+                    Msg::Order {
+                        kind: JobKind::Purge,
+                        ..
+                    }
+                )
         });
     }
 
