@@ -257,7 +257,8 @@ impl World {
 
     fn compare(&mut self, guards: Guards, host: H, report: Report) {
         let at = usize::from(host);
-        let moving = self.portal.mv.is_some_and(|mv| mv.step.is_some());
+        let moving =
+            self.portal.mv.is_some_and(|mv| mv.step.is_some()) || self.portal.job.is_some();
         let word = report.word.word(host);
         let found = contradiction(self.portal.row.row(), &word, moving)
             .filter(|found| {

@@ -211,6 +211,13 @@ const LONG: &[Kind] = &[
             ..CALM
         },
     ),
+    kind(
+        "moves, restore",
+        Budget {
+            restores: 1,
+            ..MOVES
+        },
+    ),
 ];
 
 /// With all guards in place nothing goes wrong, and the search came to its end.
