@@ -1,9 +1,10 @@
 # Each target is one script or command; scripts/test says what "everything" is. ARGS go to the script.
-.PHONY: demo demo-uml test lab-uml lab-xen bench-mover bench-claim screenshots fmt lint setup
+.PHONY: demo demo-uml test model lab-uml lab-xen bench-mover bench-claim screenshots fmt lint setup
 
 demo: ; @scripts/demo $(ARGS)
 demo-uml: ; @scripts/setup lab && scripts/lab-uml --demo $(ARGS)
 test: ; @scripts/test
+model: ; @cargo test --quiet --locked --profile model --no-default-features --features agent --test model -- --include-ignored --nocapture --test-threads=1
 lab-uml: ; @scripts/setup lab && scripts/lab-uml $(ARGS)
 lab-xen: ; @scripts/setup lab-xen && scripts/lab-xen $(ARGS)
 bench-mover: ; @scripts/setup bench && scripts/bench-mover

@@ -7,6 +7,7 @@ pub mod evacuation;
 pub mod fairness;
 pub mod fitting;
 pub mod graduation;
+pub mod handover;
 pub mod ids;
 #[cfg(feature = "portal")]
 pub mod local_time;

@@ -175,6 +175,11 @@ pub struct Incarnation {
 /// portal's incarnations, oldest first; `revision`: its newest.
 #[must_use]
 pub fn went_back(lives: &[Incarnation], revision: i64, (seen_in, seen): (&str, i64)) -> bool {
+    // A life that began above it began because of it, or after it: every host is asked in it anyway. Else an agent whose
+    // answers are lost would begin a life with every poll.
+    if lives.last().is_some_and(|life| life.began > seen) {
+        return false;
+    }
     let Some(at) = lives.iter().position(|life| life.id == seen_in) else {
         return true;
     };

@@ -1,0 +1,295 @@
+//! The runs.
+
+use std::time::Instant;
+
+use stateright::{Checker, HasDiscoveries, Model};
+
+use super::guards::{Guard, Guards};
+use super::universe::Universe;
+use super::world::Budget;
+
+const CALM: Budget = Budget {
+    moves: 1,
+    boots: 0,
+    restores: 0,
+    crashes: 0,
+    reboots: 0,
+    deaths: 0,
+    failures: 0,
+    flips: 0,
+    ledgers: 0,
+    twins: 0,
+};
+
+/// A world that is searched: what may go wrong in it.
+struct Kind {
+    name: &'static str,
+    left: Budget,
+    delays: bool,
+    old_agents: bool,
+}
+
+const fn kind(name: &'static str, left: Budget) -> Kind {
+    Kind {
+        name,
+        left,
+        delays: false,
+        old_agents: false,
+    }
+}
+
+const fn of_old_agents(name: &'static str, left: Budget) -> Kind {
+    Kind {
+        old_agents: true,
+        ..kind(name, left)
+    }
+}
+
+const FAILURES: Budget = Budget {
+    failures: 1,
+    flips: 1,
+    boots: 1,
+    reboots: 1,
+    ..CALM
+};
+const DEATH: Budget = Budget { deaths: 1, ..CALM };
+const LEDGER: Budget = Budget { ledgers: 1, ..CALM };
+const MOVES: Budget = Budget { moves: 2, ..CALM };
+const RESTORE: Budget = Budget {
+    restores: 1,
+    ..CALM
+};
+
+const WORLDS: &[Kind] = &[
+    kind("calm", CALM),
+    kind("failures", FAILURES),
+    kind("death", DEATH),
+    kind("ledger", LEDGER),
+    kind("twins", Budget { twins: 1, ..CALM }),
+    kind("moves", MOVES),
+    kind("moves, boot", Budget { boots: 1, ..MOVES }),
+    kind(
+        "moves, failure",
+        Budget {
+            failures: 1,
+            ..MOVES
+        },
+    ),
+    Kind {
+        delays: true,
+        ..kind("delays", CALM)
+    },
+    kind("restore", RESTORE),
+    kind(
+        "restore, crash",
+        Budget {
+            crashes: 1,
+            ..RESTORE
+        },
+    ),
+    of_old_agents("old agents, death", DEATH),
+    of_old_agents("old agents, moves", MOVES),
+    of_old_agents("old agents, ledger", LEDGER),
+    kind(
+        "restore, failure",
+        Budget {
+            failures: 1,
+            ..RESTORE
+        },
+    ),
+    kind(
+        "restore, death",
+        Budget {
+            deaths: 1,
+            ..RESTORE
+        },
+    ),
+];
+
+/// A search that has not found its end by then says so.
+const MOST: usize = 40_000_000;
+
+struct Found {
+    property: &'static str,
+    acts: Vec<String>,
+}
+
+struct Search {
+    states: usize,
+    unique: usize,
+    depth: usize,
+    seconds: f64,
+    found: Option<Found>,
+}
+
+fn search(guards: Guards, kind: &Kind) -> Search {
+    let began = Instant::now();
+    let universe = Universe {
+        guards: if kind.old_agents {
+            guards.of_old_agents()
+        } else {
+            guards
+        },
+        left: kind.left,
+        delays: kind.delays,
+        old_agents: kind.old_agents,
+    };
+    let checker = universe
+        .checker()
+        .finish_when(HasDiscoveries::AnyFailures)
+        .target_state_count(MOST)
+        .spawn_bfs()
+        .join();
+    let found = checker
+        .discoveries()
+        .into_iter()
+        .map(|(property, path)| Found {
+            property,
+            acts: path
+                .into_actions()
+                .iter()
+                .map(|act| format!("{act:?}"))
+                .collect(),
+        })
+        .min_by_key(|found| found.acts.len());
+    Search {
+        states: checker.state_count(),
+        unique: checker.unique_state_count(),
+        depth: checker.max_depth(),
+        seconds: began.elapsed().as_secs_f64(),
+        found,
+    }
+}
+
+impl Search {
+    fn print(&self, name: &str) {
+        println!(
+            "{name:40} {:>10} states {:>9} unique, depth {:>3}, {:.1} s",
+            self.states, self.unique, self.depth, self.seconds
+        );
+        if let Some(found) = &self.found {
+            println!("  {}, by {} acts:", found.property, found.acts.len());
+            for act in &found.acts {
+                println!("    {act}");
+            }
+        }
+    }
+}
+
+/// What `make model` searches besides.
+const LONG: &[Kind] = &[
+    kind("moves, death", Budget { deaths: 1, ..MOVES }),
+    kind(
+        "moves, crash",
+        Budget {
+            crashes: 1,
+            ..MOVES
+        },
+    ),
+    kind(
+        "death, crash",
+        Budget {
+            crashes: 1,
+            ..DEATH
+        },
+    ),
+    kind(
+        "restore, ledger",
+        Budget {
+            ledgers: 1,
+            ..RESTORE
+        },
+    ),
+    Kind {
+        delays: true,
+        ..kind("restore, delays", RESTORE)
+    },
+    kind(
+        "restore twice",
+        Budget {
+            restores: 2,
+            ..CALM
+        },
+    ),
+    kind(
+        "moves, restore",
+        Budget {
+            restores: 1,
+            ..MOVES
+        },
+    ),
+];
+
+/// With all guards in place nothing goes wrong, and the search came to its end.
+fn hold(kinds: &[&Kind]) -> (usize, usize) {
+    let (mut states, mut bad) = (0, 0);
+    for kind in kinds {
+        let search = search(Guards::default(), kind);
+        search.print(kind.name);
+        states += search.unique;
+        bad += usize::from(search.found.is_some());
+        assert!(
+            search.states < MOST,
+            "{}: not searched to its end",
+            kind.name
+        );
+    }
+    (states, bad)
+}
+
+/// Each guard taken away is missed.
+fn take_away(guards: &[Guard]) -> usize {
+    println!("{:55} | {:34} | acts | world", "guard", "violated");
+    let mut unmissed = Vec::new();
+    for guard in guards {
+        let kind = WORLDS.iter().find(|kind| kind.name == guard.world());
+        let found = kind.and_then(|kind| search(Guards::without(*guard), kind).found);
+        match found {
+            Some(found) => println!(
+                "{:55} | {:34} | {:4} | {}",
+                guard.says(),
+                found.property,
+                found.acts.len(),
+                guard.world()
+            ),
+            None => unmissed.push(*guard),
+        }
+    }
+    assert!(unmissed.is_empty(), "no counterexample: {unmissed:?}");
+    guards.len()
+}
+
+fn sum_up((states, bad): (usize, usize), guards: usize) {
+    println!(
+        "model: {states} states, {bad} violations, {guards} guards each with a counterexample"
+    );
+    assert_eq!(bad, 0);
+}
+
+#[test]
+fn short_bounds() {
+    let short = ["calm", "death", "twins", "delays", "moves"];
+    let kinds: Vec<&Kind> = WORLDS
+        .iter()
+        .filter(|kind| short.contains(&kind.name))
+        .collect();
+    let guards: Vec<Guard> = Guard::ALL
+        .iter()
+        .copied()
+        .filter(|guard| short.contains(&guard.world()))
+        .collect();
+    sum_up(hold(&kinds), take_away(&guards));
+}
+
+#[test]
+#[ignore = "make model"]
+fn long_bounds() {
+    let kinds: Vec<&Kind> = WORLDS.iter().chain(LONG).collect();
+    let guards: Vec<Guard> = Guard::ALL
+        .iter()
+        .copied()
+        .filter(|guard| !guard.world().is_empty())
+        .collect();
+    let guards = take_away(&guards);
+    sum_up(hold(&kinds), guards);
+}
