@@ -13,6 +13,8 @@ pub enum Clock {
     System,
     /// The system's time moved by this many seconds, which a test changes as it likes.
     Shifted(Arc<AtomicI64>),
+    /// Stands still at this many milliseconds since 1970 until a simulation moves it.
+    Fixed(Arc<AtomicI64>),
 }
 
 impl Clock {
@@ -23,6 +25,9 @@ impl Clock {
         match self {
             Self::System => Time::new(now),
             Self::Shifted(by) => Time::new(now).plus_s(by.load(Ordering::Relaxed)),
+            Self::Fixed(at) => {
+                Time::new(DateTime::UNIX_EPOCH).plus_millis(at.load(Ordering::Relaxed))
+            }
         }
     }
 }
