@@ -1,7 +1,7 @@
 //! What the end of a job does: to the job, to its Linode, and to the migration whose step it was.
 
-use super::engine::{self, Given};
 use super::agents::Agent;
+use super::engine::{self, Given};
 use super::{App, AppError, Who, holds, orders, ownership};
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::{Event, Step};

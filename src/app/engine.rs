@@ -242,7 +242,8 @@ impl Work<'_> {
         epoch: i64,
     ) -> Result<(), AppError> {
         // Nobody will ever ask for it.
-        let gone = hosts::host(self.conn, host)?.is_none_or(|it| it.state == HostState::Quarantined);
+        let gone =
+            hosts::host(self.conn, host)?.is_none_or(|it| it.state == HostState::Quarantined);
         if gone {
             return Ok(());
         }

@@ -151,7 +151,10 @@ pub(super) fn note(
 }
 
 fn reason(host: &str, row: &Linode, found: Contradiction) -> String {
-    let knows = format!("The portal has host {} with epoch {}.", row.host_id, row.epoch);
+    let knows = format!(
+        "The portal has host {} with epoch {}.",
+        row.host_id, row.epoch
+    );
     match found {
         Contradiction::Ahead { granted } => {
             format!("{host} was granted epoch {granted}. {knows}")
@@ -201,7 +204,10 @@ fn held(conn: &mut Db, id: LinodeId) -> Result<Held, AppError> {
     let words: Vec<Word> = said.iter().map(HoldWord::word).collect();
     Ok(Held {
         believed: rule::believe(&words),
-        words: said.iter().map(|word| (name(word.host_id), *word)).collect(),
+        words: said
+            .iter()
+            .map(|word| (name(word.host_id), *word))
+            .collect(),
         unheard,
         hold,
         linode,
@@ -297,13 +303,23 @@ impl App {
                     "The Linode changed hands at the same moment. Load the page anew.",
                 ));
             }
-            let events = Relocated { to, holds: believed.holds };
+            let events = Relocated {
+                to,
+                holds: believed.holds,
+            };
             self.tell_migrations(conn, now, who, open, events)?;
         }
         self.start_or_note(conn, now, held, believed)?;
         rows::release(conn, linode.id)?;
         let said = format!("host {}, epoch {}", to.0, to.1);
-        audit(conn, now, who, "linode.believe", &object, (&held.hold.reason, &said))?;
+        audit(
+            conn,
+            now,
+            who,
+            "linode.believe",
+            &object,
+            (&held.hold.reason, &said),
+        )?;
         wake_on_commit(conn, Wake::Host(to.0))?;
         wake_on_commit(conn, Wake::Host(linode.host_id))?;
         wake_on_commit(conn, Wake::Reconcile)?;
@@ -344,7 +360,10 @@ impl App {
     ) -> Result<(), AppError> {
         let id = held.linode.id;
         if believed.holds {
-            let owner = held.words.iter().find(|(_, word)| word.host_id == believed.host);
+            let owner = held
+                .words
+                .iter()
+                .find(|(_, word)| word.host_id == believed.host);
             let status = match owner.and_then(|(_, word)| word.running) {
                 Some(true) => LinodeStatus::Running,
                 Some(false) => LinodeStatus::Offline,

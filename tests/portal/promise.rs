@@ -5,7 +5,9 @@ use xenbeta::app::AppError;
 use xenbeta::domain::ids::{HostId, LinodeId};
 use xenbeta::domain::words::{HostState, JointKind, LinodeStatus, MigrationState};
 use xenbeta::store::{fleet, holds, hosts, portal};
-use xenbeta::wire::{Inventory, LedgerMark, LinodeReport, Marked, Outcome, PROTOCOL, Poll, PortalMark, Report, Task};
+use xenbeta::wire::{
+    Inventory, LedgerMark, LinodeReport, Marked, Outcome, PROTOCOL, Poll, PortalMark, Report, Task,
+};
 
 use crate::both_databases;
 use crate::support::TestApp;
@@ -28,13 +30,21 @@ fn says(linode: LinodeId, granted: i64, sealed: i64, running: bool) -> LinodeRep
 fn poll(linodes: Vec<LinodeReport>) -> Poll {
     Poll {
         protocol: PROTOCOL,
-        inventory: Inventory { linodes, ..Inventory::default() },
+        inventory: Inventory {
+            linodes,
+            ..Inventory::default()
+        },
         ..Poll::default()
     }
 }
 
 fn ledger(serial: i64) -> LedgerMark {
-    LedgerMark { id: "a".repeat(32), serial, machine: "b".repeat(64), place: "c".repeat(64) }
+    LedgerMark {
+        id: "a".repeat(32),
+        serial,
+        machine: "b".repeat(64),
+        place: "c".repeat(64),
+    }
 }
 
 fn conflict(error: AppError) -> String {
@@ -64,8 +74,16 @@ impl TestApp {
 
     /// Two staff agree on it.
     fn jointly(&self, kind: JointKind, host: HostId) {
-        let id = self.ask_joint(&self.staff(), PASSWORD, (kind, host), "seen dark by two of us").unwrap();
-        self.decide_joint(&self.second_staff(), PASSWORD, id, true).unwrap();
+        let id = self
+            .ask_joint(
+                &self.staff(),
+                PASSWORD,
+                (kind, host),
+                "seen dark by two of us",
+            )
+            .unwrap();
+        self.decide_joint(&self.second_staff(), PASSWORD, id, true)
+            .unwrap();
     }
 }
 
