@@ -238,6 +238,23 @@ impl Sim {
         if self.portal.borrow().is_none() {
             self.portal_starts();
         }
+        self.until_well();
+        if self.below(2) == 0 {
+            // The way-back windows end: old disks are purged, if their owner has shown that it has its own.
+            self.note("EIGHT DAYS".into());
+            self.clock
+                .fetch_add(8 * 86_400_000, std::sync::atomic::Ordering::Relaxed);
+            for _ in 0..150 {
+                self.event();
+            }
+            self.until_well();
+        }
+        for linode in LINODES {
+            self.world.borrow_mut().look_at(linode);
+        }
+    }
+
+    fn until_well(&self) {
         for round in 0..PATIENCE {
             self.event();
             if round % 16 == 15 {

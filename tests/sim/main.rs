@@ -32,7 +32,7 @@ use portal::Prepared;
 use sim::Sim;
 
 /// Events under faults, at most.
-const EVENTS: u64 = 500;
+const EVENTS: u64 = 400;
 
 #[derive(Debug, Default)]
 struct Found {
@@ -48,13 +48,25 @@ fn one(seed: u64, prepared: &Rc<Prepared>, found: &mut Found) -> (String, Vec<St
     let app = sim.portal.borrow().clone().expect("it is up");
     sim.offer(&app, 0);
     drop(app);
-    let events = 100 + sim.below(EVENTS);
+    let events = 60 + sim.below(EVENTS);
     for _ in 0..events {
         sim.event();
     }
     sim.settle();
     let world = sim.world.take();
     found.seeds += 1;
+    let stuck = sim.stuck.borrow().clone();
+    let kinds = [
+        ("violation", &world.violations),
+        ("lost", &world.lost),
+        ("overlap", &world.overlaps),
+        ("stuck", &stuck),
+    ];
+    for (kind, list) in kinds {
+        for told in list.iter().take(3) {
+            eprintln!("{kind} SEED={seed}: {told}");
+        }
+    }
     let with = |list: Vec<String>| list.into_iter().map(move |it| (seed, it));
     found.violations.extend(with(world.violations));
     found.lost.extend(with(world.lost));
@@ -121,16 +133,6 @@ fn seeds() {
     all.lost.extend(other.lost);
     all.overlaps.extend(other.overlaps);
     all.stuck.extend(other.stuck);
-    for (what, list) in [
-        ("violation", &all.violations),
-        ("lost", &all.lost),
-        ("overlap", &all.overlaps),
-        ("stuck", &all.stuck),
-    ] {
-        for (seed, told) in list.iter().take(40) {
-            println!("{what} SEED={seed}: {told}");
-        }
-    }
     println!(
         "sim: {} seeds, {} violations, {} lost writes, {} overlaps, {} stuck moves ({:.1} s)",
         all.seeds,

@@ -1,5 +1,6 @@
 //! Messages between agents and portal: lost, late, repeated, in any order.
 
+use xenbeta::app::agents::Agent;
 use xenbeta::app::{App, AppError};
 use xenbeta::domain::ids::{JobId, MigrationId};
 use xenbeta::wire::{Finish, Poll, PollAnswer, Renew, Renewed, SealedDigests};
@@ -80,7 +81,12 @@ impl Sim {
     pub fn deliverable(&self) -> Vec<usize> {
         let (now, changes) = (self.now_ms(), self.changes.get());
         let ready = |letter: &Letter| match &letter.what {
-            What::Waits { found_at, until } => *found_at != changes || now >= *until,
+            What::Waits {
+                found_at,
+                looked,
+                until,
+                ..
+            } => *found_at != changes || now >= *until || now - looked >= 5_000,
             What::Ask(_) | What::Reply(_) => true,
         };
         let net = self.net.borrow();
@@ -99,10 +105,10 @@ impl Sim {
                     None => self.unanswered(&letter),
                 }
             }
-            What::Waits { until, .. } => {
+            What::Waits { agent, until, .. } => {
                 let app = self.portal.borrow().clone();
                 match app {
-                    Some(app) => self.look_for_work(&app, &letter, until),
+                    Some(app) => self.look_for_work(&app, &agent, &letter, until),
                     None => self.unanswered(&letter),
                 }
             }
@@ -110,8 +116,11 @@ impl Sim {
     }
 
     fn asked(&self, app: &App, letter: &Letter, ask: Ask) {
+        let wakes = !matches!(ask, Ask::Poll(_) | Ask::Renew(..));
         let result = self.handle(app, letter, ask);
-        self.changes.set(self.changes.get() + 1);
+        if wakes {
+            self.changes.set(self.changes.get() + 1);
+        }
         let reply = match result {
             Ok(None) => return,
             Ok(Some(reply)) => reply,
@@ -142,7 +151,7 @@ impl Sim {
                 if poll.free_slots == 0 {
                     return Ok(Some(Reply::Poll(Box::default())));
                 }
-                self.look_for_work(app, letter, until);
+                self.look_for_work(app, &agent, letter, until);
                 Ok(None)
             }
             Ask::Finish(job, finish) => {
@@ -158,15 +167,13 @@ impl Sim {
     }
 
     /// What a poll that is held open does at every wake.
-    fn look_for_work(&self, app: &App, letter: &Letter, until: i64) {
-        let found = app.agent(&credential(letter.host)).and_then(|agent| {
-            let agent = agent.ok_or(AppError::SignIn)?;
-            app.claim(&agent)
-        });
-        match found {
+    fn look_for_work(&self, app: &App, agent: &Agent, letter: &Letter, until: i64) {
+        match app.claim(agent) {
             Ok(None) if self.now_ms() < until => self.net.borrow_mut().push(Letter {
                 what: What::Waits {
+                    agent: agent.clone(),
                     found_at: self.changes.get(),
+                    looked: self.now_ms(),
                     until,
                 },
                 ..letter.clone()

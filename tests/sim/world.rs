@@ -134,6 +134,17 @@ impl World {
         }
     }
 
+    /// The disks that a guest runs from hold what it wrote.
+    pub fn look_at(&mut self, linode: LinodeId) {
+        let Some((_, run)) = self.guests.iter().find(|(id, _)| *id == linode) else {
+            return;
+        };
+        let generation = self.generations.get(&(run.host, linode, run.epoch));
+        let wrong = generation.map_or(vec!["no disks".into()], |it| judge(&self.truth, &it.disks));
+        let told = |what| format!("{linode} at the end: {what}");
+        self.lost.extend(wrong.into_iter().map(told));
+    }
+
     /// A running guest writes to one of its disks, and then perhaps waits until that is durable.
     pub fn write(&mut self, linode: LinodeId, disk: usize, chunk: usize, fsync: bool) {
         let Some((_, run)) = self.guests.iter().find(|(id, _)| *id == linode) else {
