@@ -7,11 +7,10 @@ use std::sync::Arc;
 
 use xenbeta::agent::control::JobControl;
 use xenbeta::agent::host::Host;
-use xenbeta::agent::ledger::rules;
 use xenbeta::agent::ledger::{HeldJob, Ledger};
 use xenbeta::agent::{inventory, steps};
 use xenbeta::domain::ids::{JobId, LinodeId};
-use xenbeta::wire::{Finish, LedgerMark, Order, Outcome, Poll, PortalMark, Renew, Report};
+use xenbeta::wire::{Finish, Order, Outcome, PROTOCOL, Poll, Renew, Report, Task};
 
 use crate::driver::SimDriver;
 use crate::mover::SimMover;
@@ -28,9 +27,6 @@ const RENEW_MS: i64 = 10_000;
 pub struct AgentState {
     pub live: Option<Arc<Host>>,
     pub life: u64,
-    pub serial: i64,
-    /// The highest mark of the portal seen; survives everything, as the ledger does.
-    pub seen: Option<PortalMark>,
     poll: Option<(u64, i64)>,
     jobs: BTreeMap<JobId, InHand>,
     /// Linodes that a step works on, in this life.
@@ -122,7 +118,6 @@ impl Sim {
         let state = agents.entry(host).or_default();
         state.live = Some(Arc::new(live));
         state.life += 1;
-        state.serial += 1;
         state.not_before = 0;
         for held in held {
             let stage = held.outcome.map_or(Stage::Ready, Stage::Tell);
@@ -231,14 +226,9 @@ impl Sim {
         };
         let free = SLOTS.saturating_sub(state.jobs.len());
         let poll = Poll {
-            protocol: 2,
-            ledger: Some(LedgerMark {
-                id: format!("{host:032x}"),
-                serial: state.serial,
-                machine: format!("{host:064x}"),
-                place: format!("{host:064x}"),
-            }),
-            seen: state.seen.clone(),
+            protocol: PROTOCOL,
+            ledger: live.ledger.mark(),
+            seen: live.ledger.seen(),
             wait_s: if free == 0 { 0 } else { 25 },
             held: live.ledger.jobs().iter().map(|it| it.order.job).collect(),
             free_slots: free as u32,
@@ -430,34 +420,19 @@ impl Sim {
     }
 
     fn poll_answered(&self, host: i64, answer: xenbeta::wire::PollAnswer) {
+        let Some(live) = self.live(host) else { return };
         let shown = answer.portal.as_ref();
-        let mark = |it: &PortalMark| (it.incarnation.clone(), it.revision);
-        let follows = {
-            let mut agents = self.agents.borrow_mut();
-            let Some(state) = agents.get_mut(&host) else {
-                return;
-            };
-            let (seen, shown_mark) = (state.seen.as_ref().map(mark), shown.map(mark));
-            let pair = |it: &Option<(String, i64)>| it.clone();
-            let (seen, shown_mark) = (pair(&seen), pair(&shown_mark));
-            let follows = rules::follows(
-                seen.as_ref().map(|(id, n)| (id.as_str(), *n)),
-                shown_mark.as_ref().map(|(id, n)| (id.as_str(), *n)),
-            );
-            if follows && let Some(shown) = shown {
-                state.seen = Some(shown.clone());
-            }
-            follows
-        };
         if let Some(order) = answer.order {
-            if follows {
+            // By what was seen before this answer.
+            if !changes_ownership(&order.task) || live.ledger.follows(shown) {
                 self.take(host, order);
             } else {
-                self.note(format!(
-                    "{host}: the portal went back, job {} not taken",
-                    order.job
-                ));
+                let job = order.job;
+                self.note(format!("{host}: the portal went back, job {job} not taken"));
             }
+        }
+        if let Some(shown) = shown {
+            live.ledger.saw(shown).expect("the mark is kept");
         }
     }
 
@@ -486,6 +461,19 @@ impl Sim {
             older.control.lose();
         }
     }
+}
+
+/// As in `agent::daemon`.
+fn changes_ownership(task: &Task) -> bool {
+    matches!(
+        task,
+        Task::Adopt { .. }
+            | Task::StopSeal { .. }
+            | Task::FinalCopy { .. }
+            | Task::Start { .. }
+            | Task::Release { .. }
+            | Task::Purge { .. }
+    )
 }
 
 fn in_hand(order: Order, stage: Stage, noted: bool) -> InHand {

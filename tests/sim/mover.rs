@@ -183,14 +183,9 @@ impl Mover for SimMover {
     }
 
     fn finish(&self, fetch: &Fetch<'_>, epoch: i64) -> Result<FinalReport, TransferError> {
-        let report = |receipt: Receipt| FinalReport {
-            digests: receipt.digests,
-            sent_bytes: receipt.sent_bytes,
-            seconds: receipt.seconds,
-        };
         if let Some((_, receipt)) = fetch.store.published(fetch.linode, fetch.migration)? {
             if receipt.sealed == epoch {
-                return Ok(report(receipt));
+                return Ok(receipt.into());
             }
             let (linode, migration) = (fetch.linode, fetch.migration);
             fetch.store.reserve(linode, migration, fetch.disks, None)?;
@@ -207,11 +202,12 @@ impl Mover for SimMover {
                 digests,
                 sent_bytes,
                 seconds: 1.0,
+                uncached: Some(true),
             };
             fetch
                 .store
                 .publish(fetch.linode, epoch + 1, fetch.disks, &receipt)?;
-            return Ok(report(receipt));
+            return Ok(receipt.into());
         }
         Err(TransferError::new(Fault::Corrupt, "the roots differ"))
     }

@@ -5,15 +5,45 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use xenbeta::agent::disk::{
-    Base, DiskError, DiskFault, DiskStore, Listing, Moment, Receipt, Space, Target, Usage, View,
+    Base, DiskError, DiskFault, DiskStore, Image, Listing, Moment, Receipt, Space, Target, Usage,
+    View,
 };
 use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
-use xenbeta::wire::DiskSpec;
+use xenbeta::wire::{DiskDigest, DiskSpec};
 
 use crate::sim::{Fate, sim};
 use crate::world::{Copy, Disks, World};
 
 pub struct SimStore(pub i64);
+
+/// What a proof reads of a disk that is there: its contents are the world's to judge.
+struct Blank(u64);
+
+impl Image for Blank {
+    fn size(&self) -> u64 {
+        self.0
+    }
+    fn read_at(&self, buf: &mut [u8], _: u64) -> std::io::Result<()> {
+        buf.fill(0);
+        Ok(())
+    }
+    fn read_uncached(&self, buf: &mut [u8], offset: u64) -> std::io::Result<()> {
+        self.read_at(buf, offset)
+    }
+    fn write_at(&self, _: &[u8], _: u64) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::PermissionDenied.into())
+    }
+    fn punch(&self, _: Range<u64>) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::PermissionDenied.into())
+    }
+    fn next_data(&self, _: u64) -> std::io::Result<Option<Range<u64>>> {
+        Ok(None)
+    }
+    fn prefetch(&self, _: Range<u64>) {}
+    fn sync(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
 
 fn io() -> DiskError {
     DiskError::new(DiskFault::Io, "injected", "injected")
@@ -233,6 +263,24 @@ impl DiskStore for SimStore {
             copies: copies.map(|(_, linode, id)| (*linode, *id)).collect(),
             ..Listing::default()
         })
+    }
+    fn look(
+        &self,
+        linode: LinodeId,
+        epoch: i64,
+        disk: &DiskSpec,
+    ) -> Result<Box<dyn Image>, DiskError> {
+        let key = (self.0, linode, epoch);
+        let id = disk.id;
+        self.call("look", |world| {
+            let there = world.generations.get(&key);
+            let there = there.is_some_and(|it| it.disks.contains_key(&id));
+            there.then_some(()).ok_or_else(|| missing("disk"))
+        })?;
+        Ok(Box::new(Blank(disk.size_bytes)))
+    }
+    fn origin(&self, _: LinodeId, _: i64) -> Result<Vec<DiskDigest>, DiskError> {
+        Ok(Vec::new())
     }
     fn view(
         &self,
