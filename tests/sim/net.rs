@@ -30,7 +30,9 @@ pub enum What {
     Ask(Ask),
     /// A poll that is held open: since which change of the portal nothing was found for it.
     Waits {
+        agent: Agent,
         found_at: u64,
+        looked: i64,
         until: i64,
     },
     Reply(Reply),
