@@ -11,7 +11,7 @@ use super::driver::uml::Uml;
 use super::driver::xen::Xen;
 use super::driver::{Driver, DriverError};
 use super::ledger::{Ledger, LedgerError, file};
-use super::transfer::{Cap, Identity, Server};
+use super::transfer::{Cap, Identity, Mover, OverTls, Server};
 use crate::domain::ids::LinodeId;
 
 pub struct Host {
@@ -24,6 +24,8 @@ pub struct Host {
     pub cap: Arc<Cap>,
     /// Serves open transfers, once the agent runs.
     pub server: OnceLock<Server>,
+    /// Fetches copies, as the destination.
+    pub mover: Box<dyn Mover>,
     /// Make sample disks for adopted Linodes that have none (demonstrations only).
     pub provision_missing: bool,
     pub locks: Locks,
@@ -100,6 +102,7 @@ impl Host {
             identity,
             cap: Arc::new(Cap::new(None)),
             server: OnceLock::new(),
+            mover: Box::new(OverTls),
             provision_missing: false,
             locks: Locks::default(),
         }

@@ -16,6 +16,8 @@ pub enum Clock {
     Shifted(Arc<AtomicI64>),
     /// As `Shifted`, and then set by as many seconds as the second number says, which the monotonic clock does not see.
     Set(Arc<AtomicI64>, Arc<AtomicI64>),
+    /// Stands still at this many milliseconds since 1970 until a simulation moves it.
+    Fixed(Arc<AtomicI64>),
 }
 
 impl Clock {
@@ -26,6 +28,9 @@ impl Clock {
         match self {
             Self::System => Time::new(now),
             Self::Shifted(by) => Time::new(now).plus_s(by.load(Ordering::Relaxed)),
+            Self::Fixed(at) => {
+                Time::new(DateTime::UNIX_EPOCH).plus_millis(at.load(Ordering::Relaxed))
+            }
             Self::Set(by, set) => {
                 Time::new(now).plus_s(by.load(Ordering::Relaxed) + set.load(Ordering::Relaxed))
             }
@@ -41,6 +46,9 @@ impl Clock {
         let gone = BEGAN.get_or_init(Instant::now).elapsed() + Duration::from_secs(BEFORE_S);
         match self {
             Self::System => gone,
+            Self::Fixed(at) => {
+                Duration::from_millis(at.load(Ordering::Relaxed).unsigned_abs())
+            }
             Self::Shifted(by) | Self::Set(by, _) => {
                 let by = by.load(Ordering::Relaxed);
                 let size = Duration::from_secs(by.unsigned_abs());

@@ -1,6 +1,6 @@
 //! A host's ledger is known by its identity (rule 17): another one, one that went back, or a copy gets no work.
 
-use super::agents::Agent;
+use super::agents::{Agent, SILENT_S};
 use super::{AppError, PORTAL, audit};
 use crate::domain::ownership::{LedgerId, LedgerVerdict, judge_ledger};
 use crate::domain::time::Time;
@@ -27,6 +27,8 @@ pub(super) enum Finding {
         moved: bool,
         protocol: i32,
     },
+    /// A poll of the same agent from before the one heard last, that was late on its way: nothing in it counts.
+    Overtaken,
     Fault(&'static str),
 }
 
@@ -48,10 +50,24 @@ fn id_of(mark: &LedgerMark) -> LedgerId {
     }
 }
 
-pub(super) fn judge(host: &Host, poll: &Poll) -> Finding {
+/// Does a lower counter come from a message that was overtaken? So it does while the agent at the same place goes on being
+/// heard; if nothing else comes any more, its ledger went back.
+fn is_overtaken(host: &Host, shown: Option<&LedgerMark>, now: Time) -> bool {
+    let at_its_place = shown.is_some_and(|shown| {
+        host.ledger_machine.as_ref() == Some(&shown.machine)
+            && host.ledger_place.as_ref() == Some(&shown.place)
+    });
+    let heard = |at| (0..SILENT_S).contains(&now.seconds_since(at));
+    at_its_place && host.last_seen_at.is_some_and(heard)
+}
+
+pub(super) fn judge(host: &Host, poll: &Poll, now: Time) -> Finding {
     let pinned = pinned(host);
     let shown = poll.ledger.as_ref().filter(|mark| is_well_formed(mark));
     let verdict = judge_ledger(pinned.as_ref(), shown.map(id_of).as_ref());
+    if verdict == LedgerVerdict::WentBack && is_overtaken(host, shown, now) {
+        return Finding::Overtaken;
+    }
     if let Some(fault) = fault(verdict) {
         return Finding::Fault(fault);
     }
@@ -101,7 +117,7 @@ pub(super) fn write(
 ) -> Result<(), AppError> {
     let object = format!("host {}", agent.host);
     match finding {
-        Finding::AsKnown => {}
+        Finding::AsKnown | Finding::Overtaken => {}
         Finding::News {
             ledger,
             moved,
@@ -113,7 +129,12 @@ pub(super) fn write(
             };
             // Another request of the same agent may have been quicker.
             let host = hosts::host(conn, agent.host)?.ok_or(AppError::NotFound)?;
-            if poll.is_some_and(|poll| matches!(judge(&host, poll), Finding::Fault(_))) {
+            if poll.is_some_and(|poll| {
+                matches!(
+                    judge(&host, poll, now),
+                    Finding::Fault(_) | Finding::Overtaken
+                )
+            }) {
                 return Ok(());
             }
             hosts::pin_ledger(conn, agent.host, ledger, moved.then_some(now))?;

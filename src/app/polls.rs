@@ -143,9 +143,14 @@ fn find(
     let reports = &inventory.linodes;
     let host = hosts::host(conn, agent.host)?.ok_or(AppError::NotFound)?;
     let ledger = match poll {
-        Some(poll) => ledgers::judge(&host, poll),
+        Some(poll) => ledgers::judge(&host, poll, now),
         None => ledgers::Finding::AsKnown,
     };
+    if ledger == ledgers::Finding::Overtaken {
+        return Err(AppError::Later(
+            "A later poll of this agent was heard already.".to_owned(),
+        ));
+    }
     // What a ledger says that is not the host's own is not believed.
     let believed = host.ledger_fault.is_empty() && !matches!(ledger, ledgers::Finding::Fault(_));
     let lost = match poll {

@@ -313,7 +313,12 @@ impl World {
         let own = here.ledger.generation == epoch || !guards.has(Guard::OwnDisks);
         let data = here.data_of(here.ledger.generation);
         let whole = data.is_some() && own;
-        let may = rules::may_start(marks, epoch.into(), whole, true).is_ok();
+        let generation = if guards.has(Guard::OwnDisks) {
+            here.ledger.generation.into()
+        } else {
+            epoch.into()
+        };
+        let may = rules::may_start(marks, epoch.into(), Some(generation), whole, true).is_ok();
         let unsealed = !guards.has(Guard::SealCheck) && whole && marks.granted == i64::from(epoch);
         if !(may || unsealed) {
             return None;

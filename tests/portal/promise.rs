@@ -279,6 +279,9 @@ both_databases! {
             let shows = |ledger: Option<LedgerMark>| Poll { ledger, ..poll(app.with_others(UML1, vec![])) };
             app.note_poll(&agent(UML1), &shows(Some(ledger(5)))).unwrap();
             app.note_poll(&agent(UML1), &shows(Some(ledger(6)))).unwrap();
+            let late = app.note_poll(&agent(UML1), &shows(Some(ledger(5))));
+            assert!(matches!(late, Err(AppError::Later(_))), "overtaken on its way: {late:?}");
+            app.pass_s(80);
             app.note_poll(&agent(UML1), &shows(shown.clone())).unwrap();
             let host = app.in_db(|c| hosts::host(c, UML1)).unwrap();
             assert!(host.ledger_fault.contains(word), "{}", host.ledger_fault);

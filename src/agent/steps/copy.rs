@@ -41,8 +41,11 @@ pub fn warm(
     max_passes: u32,
 ) -> Result<Report, StepError> {
     not_owner(work)?;
-    let warm = fetch(work, migration, guest, source)
-        .warm(max_passes)
+    let fetch = fetch(work, migration, guest, source);
+    let warm = work
+        .host
+        .mover
+        .warm(&fetch, max_passes)
         .map_err(|error| halted(work, error))?;
     Ok(Report::Warm {
         passes: warm.passes,
@@ -62,8 +65,11 @@ pub fn last(
 ) -> Result<Report, StepError> {
     let entry = not_owner(work)?;
     rules::may_publish(entry.marks, epoch + 1)?;
-    let copied = fetch(work, migration, guest, source)
-        .finish(epoch)
+    let fetch = fetch(work, migration, guest, source);
+    let copied = work
+        .host
+        .mover
+        .finish(&fetch, epoch)
         .map_err(|error| halted(work, error))?;
     Ok(Report::Copied {
         epoch,

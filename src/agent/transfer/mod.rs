@@ -38,6 +38,7 @@ mod fetch;
 mod hostile;
 mod identity;
 mod message;
+mod mover;
 mod pack;
 mod pass;
 pub mod policy;
@@ -56,6 +57,7 @@ use crate::wire::{DiskDigest, DiskSpec, Progress};
 pub use cap::Cap;
 pub use fetch::{Fetch, FinalReport, WarmReport};
 pub use identity::Identity;
+pub use mover::{Mover, OverTls};
 pub use server::Server;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
