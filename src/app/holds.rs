@@ -9,7 +9,7 @@ use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::migration::Event;
 use crate::domain::ownership::{self as rule, Believed, Contradiction, Doubt, Row, Word};
 use crate::domain::time::Time;
-use crate::domain::words::{JobKind, LinodeStatus, MigrationState};
+use crate::domain::words::{HostState, JobKind, LinodeStatus, MigrationState};
 use crate::store::db::{Db, wake_on_commit};
 use crate::store::fleet::{self, Handover, Linode};
 use crate::store::holds::{self as rows, Hold, HoldWord};
@@ -151,7 +151,10 @@ pub(super) fn note(
 }
 
 fn reason(host: &str, row: &Linode, found: Contradiction) -> String {
-    let knows = format!("The portal has host {} with epoch {}.", row.host_id, row.epoch);
+    let knows = format!(
+        "The portal has host {} with epoch {}.",
+        row.host_id, row.epoch
+    );
     match found {
         Contradiction::Ahead { granted } => {
             format!("{host} was granted epoch {granted}. {knows}")
@@ -177,6 +180,41 @@ pub struct Held {
     pub believed: Result<Believed, Doubt>,
     /// Hosts that have not reported since it is held.
     pub unheard: Vec<Host>,
+    /// Hosts that were taken over: what they said last counts no more.
+    pub lost: Vec<HostId>,
+}
+
+impl Held {
+    /// Why it is not clear whom to believe, with the hosts' names.
+    #[must_use]
+    pub fn doubt(&self) -> Option<String> {
+        let name = |id: HostId| {
+            let said = self.words.iter().find(|(_, word)| word.host_id == id);
+            said.map_or_else(|| format!("host {id}"), |(name, _)| name.clone())
+        };
+        Some(match self.believed.err()? {
+            doubt @ (Doubt::Nothing | Doubt::NoDisks) => doubt.to_string(),
+            Doubt::Two(one, other) => format!(
+                "{} and {} both hold themselves for its owner",
+                name(one),
+                name(other)
+            ),
+            Doubt::Strayed(host) => format!(
+                "it runs on {}, which does not hold itself for its owner",
+                name(host)
+            ),
+            Doubt::Unknown(host) => format!("{} cannot say whether it runs there", name(host)),
+        })
+    }
+
+    /// The highest epoch that anyone speaks of, lost hosts too.
+    fn highest(&self) -> i64 {
+        let said = self
+            .words
+            .iter()
+            .map(|(_, word)| word.granted.max(word.sealed));
+        said.max().unwrap_or(0).max(self.linode.epoch)
+    }
 }
 
 fn held(conn: &mut Db, id: LinodeId) -> Result<Held, AppError> {
@@ -198,11 +236,24 @@ fn held(conn: &mut Db, id: LinodeId) -> Result<Held, AppError> {
         let host = all.iter().find(|host| host.id == id);
         host.map(|host| host.name.clone()).unwrap_or_default()
     };
-    let words: Vec<Word> = said.iter().map(HoldWord::word).collect();
+    let lost: Vec<HostId> = all
+        .iter()
+        .filter(|host| host.state == HostState::Quarantined)
+        .map(|host| host.id)
+        .collect();
+    let words: Vec<Word> = said
+        .iter()
+        .filter(|word| !lost.contains(&word.host_id))
+        .map(HoldWord::word)
+        .collect();
     Ok(Held {
         believed: rule::believe(&words),
-        words: said.iter().map(|word| (name(word.host_id), *word)).collect(),
+        words: said
+            .iter()
+            .map(|word| (name(word.host_id), *word))
+            .collect(),
         unheard,
+        lost,
         hold,
         linode,
     })
@@ -228,7 +279,8 @@ impl App {
                     host.name
                 )));
             }
-            let believed = held.believed.map_err(|doubt| {
+            let believed = held.believed.map_err(|_| {
+                let doubt = held.doubt().unwrap_or_default();
                 AppError::conflict(format!(
                     "The hosts do not say who owns it: {doubt}. Mend that on the hosts first."
                 ))
@@ -279,7 +331,7 @@ impl App {
         let to = if believed.holds {
             (believed.host, believed.epoch)
         } else {
-            (believed.host, believed.epoch.max(linode.epoch) + 1)
+            (believed.host, believed.epoch.max(held.highest()) + 1)
         };
         let same = to == (linode.host_id, linode.epoch);
         if same {
@@ -297,13 +349,23 @@ impl App {
                     "The Linode changed hands at the same moment. Load the page anew.",
                 ));
             }
-            let events = Relocated { to, holds: believed.holds };
+            let events = Relocated {
+                to,
+                holds: believed.holds,
+            };
             self.tell_migrations(conn, now, who, open, events)?;
         }
         self.start_or_note(conn, now, held, believed)?;
         rows::release(conn, linode.id)?;
         let said = format!("host {}, epoch {}", to.0, to.1);
-        audit(conn, now, who, "linode.believe", &object, (&held.hold.reason, &said))?;
+        audit(
+            conn,
+            now,
+            who,
+            "linode.believe",
+            &object,
+            (&held.hold.reason, &said),
+        )?;
         wake_on_commit(conn, Wake::Host(to.0))?;
         wake_on_commit(conn, Wake::Host(linode.host_id))?;
         wake_on_commit(conn, Wake::Reconcile)?;
@@ -344,7 +406,10 @@ impl App {
     ) -> Result<(), AppError> {
         let id = held.linode.id;
         if believed.holds {
-            let owner = held.words.iter().find(|(_, word)| word.host_id == believed.host);
+            let owner = held
+                .words
+                .iter()
+                .find(|(_, word)| word.host_id == believed.host);
             let status = match owner.and_then(|(_, word)| word.running) {
                 Some(true) => LinodeStatus::Running,
                 Some(false) => LinodeStatus::Offline,
