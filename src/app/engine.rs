@@ -192,9 +192,9 @@ fn stamp(
 }
 
 /// One transition's surroundings, for its effects.
-struct Work<'a> {
+pub(super) struct Work<'a> {
     app: &'a App,
-    conn: &'a mut Db,
+    pub conn: &'a mut Db,
     now: Time,
     who: Who<'a>,
     event: Event,
@@ -234,7 +234,7 @@ impl Work<'_> {
         fleet::linode(self.conn, row.linode_id)?.ok_or(AppError::NotFound)
     }
 
-    fn enqueue(
+    pub(super) fn enqueue(
         &mut self,
         row: &Migration,
         kind: JobKind,
@@ -242,7 +242,8 @@ impl Work<'_> {
         epoch: i64,
     ) -> Result<(), AppError> {
         // Nobody will ever ask for it.
-        let gone = hosts::host(self.conn, host)?.is_none_or(|it| it.state == HostState::Quarantined);
+        let gone =
+            hosts::host(self.conn, host)?.is_none_or(|it| it.state == HostState::Quarantined);
         if gone {
             return Ok(());
         }
@@ -398,52 +399,6 @@ impl Work<'_> {
         let before = profiles::stored(row.profiles_before.as_deref())?;
         for (id, profile) in before {
             fleet::set_profile(self.conn, id, &profile)?;
-        }
-        Ok(())
-    }
-
-    fn close_transfer(&mut self, row: &Migration) -> Result<(), AppError> {
-        if row.started_at.is_some() {
-            self.enqueue(row, JobKind::CloseTransfer, row.source_host_id, row.epoch)?;
-        }
-        Ok(())
-    }
-
-    fn clean_up(&mut self, row: &Migration) -> Result<(), AppError> {
-        if row.started_at.is_none() {
-            return Ok(());
-        }
-        self.close_transfer(row)?;
-        if row.state == MigrationState::Finished {
-            return Ok(());
-        }
-        self.enqueue(
-            row,
-            JobKind::Release,
-            row.destination_host_id,
-            row.epoch + 1,
-        )?;
-        if row.kind != MigrationKind::Return
-            && let Some(epoch) = row.base_epoch
-        {
-            self.enqueue(row, JobKind::Purge, row.destination_host_id, epoch)?;
-        }
-        Ok(())
-    }
-
-    /// The source's sealed disks go, those of ways back that were tried and given up too, and what an earlier stay left at
-    /// the destination. Each waits for the owner's proof (`orders::purge`), and the agents check for themselves.
-    fn purge(&mut self, row: &Migration) -> Result<(), AppError> {
-        self.enqueue(row, JobKind::Purge, row.source_host_id, row.epoch)?;
-        for tried in rows::of_linode(self.conn, row.linode_id)? {
-            if tried.parent_id == Some(row.id)
-                && let Some(epoch) = tried.base_epoch.filter(|epoch| *epoch > row.epoch)
-            {
-                self.enqueue(row, JobKind::Purge, tried.destination_host_id, epoch)?;
-            }
-        }
-        if let Some(epoch) = row.base_epoch {
-            self.enqueue(row, JobKind::Purge, row.destination_host_id, epoch)?;
         }
         Ok(())
     }

@@ -11,8 +11,8 @@ use crate::domain::words::{
 };
 use crate::store::db::{Db, wake_on_commit};
 use crate::store::hosts::{self, Host};
-use crate::store::joint_acts::{self as rows, JointAct};
 use crate::store::jobs::{self, End};
+use crate::store::joint_acts::{self as rows, JointAct};
 use crate::store::migrations::{self, Migration};
 use crate::store::wake::Wake;
 use crate::store::{fleet, people, portal};
@@ -88,14 +88,25 @@ impl App {
                 (JointKind::Takeover, true) => touched(conn, act.host_id)?,
                 _ => Vec::new(),
             };
-            let state = if agree { JointState::Done } else { JointState::Withdrawn };
+            let state = if agree {
+                JointState::Done
+            } else {
+                JointState::Withdrawn
+            };
             if !rows::decide(conn, id, state, (actor.user, now))? {
                 return Err(AppError::conflict("This was decided already."));
             }
             let host = hosts::host(conn, act.host_id)?.ok_or(AppError::NotFound)?;
             let action = format!("{}.{}", act.kind, if agree { "agree" } else { "withdraw" });
             let object = format!("host {}", act.host_id);
-            audit(conn, now, actor.who(), &action, &object, ("", &act.evidence))?;
+            audit(
+                conn,
+                now,
+                actor.who(),
+                &action,
+                &object,
+                ("", &act.evidence),
+            )?;
             if agree {
                 self.perform(conn, now, actor, (act.kind, &host), &open)?;
             }
@@ -264,7 +275,9 @@ fn may_ask(conn: &mut Db, host: &Host, kind: JointKind) -> Result<(), AppError> 
         JointKind::Waive if !recovery::should_report(host) => {
             conflict("nothing waits for it: it takes no part.")
         }
-        JointKind::Waive if host.waived_in.as_deref() == Some(portal::get(conn)?.incarnation.as_str()) => {
+        JointKind::Waive
+            if host.waived_in.as_deref() == Some(portal::get(conn)?.incarnation.as_str()) =>
+        {
             conflict("nothing waits for it any more: that is decided.")
         }
         JointKind::TrustLedger if host.ledger_fault.is_empty() => {

@@ -123,7 +123,11 @@ pub(super) fn write(
         }
         Finding::Fault(fault) => {
             if hosts::set_ledger_fault(conn, agent.host, fault, now)? {
-                tracing::error!(host = agent.name, fault, "a ledger is not trusted: the host gets no work");
+                tracing::error!(
+                    host = agent.name,
+                    fault,
+                    "a ledger is not trusted: the host gets no work"
+                );
                 audit(conn, now, PORTAL, "ledger.fault", &object, ("", fault))?;
             }
         }

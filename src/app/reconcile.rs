@@ -168,6 +168,7 @@ impl App {
 
     /// Throws away what nobody needs any more: ended sessions, old sign-in failures.
     pub fn tidy(&self) -> Result<(), AppError> {
+        self.find_leftovers()?;
         let now = self.now();
         self.db.write(|conn| {
             people::drop_expired_sessions(conn, now)?;

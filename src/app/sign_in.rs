@@ -210,15 +210,8 @@ impl App {
                     address,
                     user: Some(user.id),
                 };
-                audit(
-                    conn,
-                    asked,
-                    who,
-                    "password.refused",
-                    &object,
-                    ("", ""),
-                )
-                .map_err(AppError::from)
+                audit(conn, asked, who, "password.refused", &object, ("", ""))
+                    .map_err(AppError::from)
             })?;
             return Err(AppError::Invalid {
                 field: "password",

@@ -384,12 +384,7 @@ pub fn end_all_of_host(conn: &mut Db, host: HostId, end: &End<'_>) -> Result<usi
 }
 
 /// Pending jobs of a Linode that were put off may run from now on.
-pub fn hasten(
-    conn: &mut Db,
-    linode: LinodeId,
-    kind: JobKind,
-    now: Time,
-) -> Result<(), StoreError> {
+pub fn hasten(conn: &mut Db, linode: LinodeId, kind: JobKind, now: Time) -> Result<(), StoreError> {
     let hosts: Vec<HostId> = diesel::update(
         jobs::table
             .filter(jobs::linode_id.eq(linode))

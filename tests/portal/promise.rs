@@ -5,7 +5,9 @@ use xenbeta::app::AppError;
 use xenbeta::domain::ids::{HostId, LinodeId};
 use xenbeta::domain::words::{HostState, JointKind, LinodeStatus, MigrationState};
 use xenbeta::store::{fleet, holds, hosts, portal};
-use xenbeta::wire::{Inventory, LedgerMark, LinodeReport, Marked, Outcome, PROTOCOL, Poll, PortalMark, Report, Task};
+use xenbeta::wire::{
+    Inventory, LedgerMark, LinodeReport, Marked, Outcome, PROTOCOL, Poll, PortalMark, Report, Task,
+};
 
 use crate::both_databases;
 use crate::support::TestApp;
@@ -28,13 +30,21 @@ fn says(linode: LinodeId, granted: i64, sealed: i64, running: bool) -> LinodeRep
 fn poll(linodes: Vec<LinodeReport>) -> Poll {
     Poll {
         protocol: PROTOCOL,
-        inventory: Inventory { linodes, ..Inventory::default() },
+        inventory: Inventory {
+            linodes,
+            ..Inventory::default()
+        },
         ..Poll::default()
     }
 }
 
 fn ledger(serial: i64) -> LedgerMark {
-    LedgerMark { id: "a".repeat(32), serial, machine: "b".repeat(64), place: "c".repeat(64) }
+    LedgerMark {
+        id: "a".repeat(32),
+        serial,
+        machine: "b".repeat(64),
+        place: "c".repeat(64),
+    }
 }
 
 fn conflict(error: AppError) -> String {
@@ -64,8 +74,16 @@ impl TestApp {
 
     /// Two staff agree on it.
     fn jointly(&self, kind: JointKind, host: HostId) {
-        let id = self.ask_joint(&self.staff(), PASSWORD, (kind, host), "seen dark by two of us").unwrap();
-        self.decide_joint(&self.second_staff(), PASSWORD, id, true).unwrap();
+        let id = self
+            .ask_joint(
+                &self.staff(),
+                PASSWORD,
+                (kind, host),
+                "seen dark by two of us",
+            )
+            .unwrap();
+        self.decide_joint(&self.second_staff(), PASSWORD, id, true)
+            .unwrap();
     }
 }
 
@@ -173,7 +191,7 @@ both_databases! {
     }
 
     fn an_agent_that_has_seen_more_starts_a_recovery(app: TestApp) {
-        let app = app.with_fleet().with_passwords();
+        let app = app.with_fleet().with_second_staff();
         let row = app.clicked(WEB);
         app.work_until("start");
         let told = app.mark().unwrap();
@@ -198,7 +216,7 @@ both_databases! {
     }
 
     fn a_recovery_lets_nothing_change_hands_and_waits_for_a_dead_host_until_two_staff_say_so(app: TestApp) {
-        let app = app.with_fleet().with_passwords();
+        let app = app.with_fleet().with_second_staff();
         let row = app.clicked(WEB);
         let copy = app.work_until("final_copy");
         app.begin_recovery("a backup was put back").unwrap();
@@ -238,7 +256,7 @@ both_databases! {
             (Some(LedgerMark { machine: "e".repeat(64), ..ledger(9) }), "another machine"),
             (None, "another ledger"),
         ] {
-            let app = TestApp::new(app.on()).with_fleet().with_passwords();
+            let app = TestApp::new(app.on()).with_fleet().with_second_staff();
             app.clicked(WEB);
             let shows = |ledger: Option<LedgerMark>| Poll { ledger, ..poll(vec![]) };
             app.note_poll(&agent(UML1), &shows(Some(ledger(5)))).unwrap();
@@ -340,7 +358,7 @@ both_databases! {
 
     fn a_dead_destination_is_taken_over_in_every_step_and_after(app: TestApp) {
         for step in ["reserve", "warm_copy", "stop_seal", "final_copy", "start", "finished", "confirmed", "returning"] {
-            let app = TestApp::new(app.on()).with_fleet().with_passwords();
+            let app = TestApp::new(app.on()).with_fleet().with_second_staff();
             let row = app.clicked(WEB);
             match step {
                 "finished" | "confirmed" | "returning" => app.work_all(&[UML1, XEN1]),
@@ -401,5 +419,24 @@ both_databases! {
                 assert!(at(&app) > last);
             }
         }
+    }
+
+    fn disks_that_a_move_left_behind_are_found_and_purged(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        app.work_all(&[UML1, XEN1]);
+        app.polls(UML1, vec![says(WEB, 1, 1, false)]);
+        app.tidy().unwrap();
+        app.nothing_for(UML1);
+        app.confirm_migration(&app.member(), row.id).unwrap();
+        let purge = app.proved_purge(XEN1, UML1);
+        app.answer(UML1, &purge, Outcome::Succeeded { report: Report::Done }).unwrap();
+        // It says that it is done, and has them still: a backup of the host, or a purge that did not see them.
+        app.polls(UML1, vec![says(WEB, 1, 1, false)]);
+        app.pass_s(601);
+        app.tidy().unwrap();
+        app.tidy().unwrap();
+        assert_eq!(app.proved_purge(XEN1, UML1).task, Task::Purge { epoch: 1 });
+        app.nothing_for(UML1);
     }
 }

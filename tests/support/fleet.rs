@@ -26,8 +26,7 @@ INSERT INTO accounts (id, name, created_at) VALUES (1, 'Mia Ltd', '2026-01-01T00
 INSERT INTO users (id, account_id, email, name, role, timezone, disabled, created_at) VALUES
  (1, 1, 'mia@example.com', 'Mia', 'member', 'Europe/Vienna', FALSE, '2026-01-01T00:00:00.000000Z'),
  (2, 2, 'otto@example.com', 'Otto', 'member', 'UTC', FALSE, '2026-01-01T00:00:00.000000Z'),
- (3, NULL, 'sam@example.net', 'Sam', 'staff', 'UTC', FALSE, '2026-01-01T00:00:00.000000Z'),
- (4, NULL, 'sue@example.net', 'Sue', 'staff', 'UTC', FALSE, '2026-01-01T00:00:00.000000Z');
+ (3, NULL, 'sam@example.net', 'Sam', 'staff', 'UTC', FALSE, '2026-01-01T00:00:00.000000Z');
 INSERT INTO programme (id, state, watch_s, changed_at) VALUES (1, 'open', 2, '2026-01-01T00:00:00.000000Z');
 INSERT INTO plans (id, label, ram_mb, disk_mb, vcpus, cpu_weight) VALUES (1, 'Linode 512', 512, 20480, 4, 512), (2, 'Linode 1024', 1024, 40960, 4, 1024);
 INSERT INTO hosts (id, name, platform, role, plan_id, state, memory_mb, disk_mb, slots, tells_changes, transfer_address, fingerprint, credential_hash, created_at) VALUES
@@ -98,7 +97,21 @@ impl TestApp {
         actor(3, None, UserRole::Staff, STAFF_EMAIL)
     }
 
-    /// The fleet's second member of staff.
+    /// A second member of staff, with the same password; see [`TestApp::second_staff`].
+    pub fn with_second_staff(self) -> Self {
+        let app = self.with_passwords();
+        app.db
+            .write(|conn| {
+                conn.batch_execute(
+                    "INSERT INTO users (id, account_id, email, name, role, timezone, disabled, created_at, password_hash) \
+                     SELECT 4, NULL, 'sue@example.net', 'Sue', 'staff', 'UTC', FALSE, created_at, password_hash FROM users WHERE id = 3",
+                )?;
+                Ok::<_, StoreError>(())
+            })
+            .expect("Sue goes in");
+        app
+    }
+
     pub fn second_staff(&self) -> Actor {
         actor(4, None, UserRole::Staff, "sue@example.net")
     }
@@ -108,7 +121,7 @@ impl TestApp {
         let hash = self.hasher.hash(PASSWORD).expect("hashes");
         self.db
             .write(|conn| {
-                for id in 1..=4 {
+                for id in 1..=3 {
                     xenbeta::store::people::set_password(conn, UserId(id), &hash)?;
                 }
                 Ok::<_, StoreError>(())
