@@ -43,6 +43,7 @@ mod polls;
 mod profiles;
 mod programme;
 mod promise;
+mod promise_pages;
 mod queries;
 mod races;
 mod readiness;

@@ -26,6 +26,7 @@ pub mod recovery;
 pub mod registrations;
 pub mod texts;
 pub mod times;
+mod waits;
 
 use crate::web::ui::Tag;
 
