@@ -1,6 +1,8 @@
 //! Linodes of which hosts and the portal remember different things (rule 15): held, so that nothing is done to them, until
 //! the hosts are believed. What is unambiguous is put right without anyone.
 
+use std::collections::{HashMap, HashSet};
+
 use super::agents::Agent;
 use super::engine::{self, Given};
 use super::recovery::should_report;
@@ -21,6 +23,8 @@ use crate::store::wake::Wake;
 
 /// Held Linodes that are looked at in one round.
 const ROUND: i64 = 200;
+/// As many as are held at the most, in practice; of others, words are noted once those are settled.
+const MOST_HELD: i64 = 100_000;
 
 /// Refuses what must not happen to a held Linode.
 pub(super) fn guard(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
@@ -36,7 +40,7 @@ pub(super) fn guard(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
 #[derive(Debug, Default)]
 pub(super) struct Contrary {
     /// To be held now.
-    pub proven: Vec<(LinodeId, Contradiction)>,
+    pub proven: Vec<(LinodeId, Word, Contradiction)>,
     /// Its owner has been told so, which the portal forgot.
     pub told: Vec<(LinodeId, i64)>,
     /// To be held if the next report says so too.
@@ -54,37 +58,44 @@ pub(super) fn compare(
     before: Option<&[LinodeId]>,
 ) -> Result<Contrary, AppError> {
     let mut contrary = Contrary::default();
-    let held = rows::ids(conn, 100_000)?;
+    let held: HashSet<LinodeId> = rows::ids(conn, MOST_HELD)?.into_iter().collect();
+    let mut known: HashMap<LinodeId, Linode> = here.iter().map(|it| (it.id, it.clone())).collect();
     let strange: Vec<LinodeId> = words
         .iter()
         .filter(|(id, word)| {
-            (word.claims() || word.running == Some(true)) && !here.iter().any(|it| it.id == *id)
+            (word.claims() || word.running == Some(true)) && !known.contains_key(id)
         })
         .map(|(id, _)| *id)
         .collect();
-    let elsewhere = if strange.is_empty() {
-        Vec::new()
-    } else {
-        fleet::some(conn, &strange)?
-    };
+    if !strange.is_empty() {
+        known.extend(
+            fleet::some(conn, &strange)?
+                .into_iter()
+                .map(|it| (it.id, it)),
+        );
+    }
     for (id, word) in words {
         if held.contains(id) {
             contrary.words.push((*id, *word));
             continue;
         }
-        let Some(linode) = here.iter().chain(&elsewhere).find(|it| it.id == *id) else {
+        let Some(linode) = known.get(id) else {
             continue;
         };
         let Some(found) = rule::contradiction(row_of(linode), word, false) else {
             continue;
         };
-        if matches!(found, Contradiction::Sealed { .. }) && is_moving(conn, linode)? {
+        let may_pass = matches!(
+            found,
+            Contradiction::Sealed { .. } | Contradiction::Behind { .. }
+        );
+        if may_pass && is_moving(conn, linode)? {
             continue;
         }
         if found == Contradiction::Told {
             contrary.told.push((*id, word.granted));
         } else if found.is_proof() || before.is_some_and(|before| before.contains(id)) {
-            contrary.proven.push((*id, found));
+            contrary.proven.push((*id, *word, found));
         } else {
             contrary.once.push(*id);
         }
@@ -105,7 +116,8 @@ fn is_moving(conn: &mut Db, linode: &Linode) -> Result<bool, AppError> {
     if matches!(linode.status, LinodeStatus::Provisioning) {
         return Ok(true);
     }
-    if jobs::open_of_linode(conn, linode.id, &[JobKind::Start, JobKind::StopSeal])?.is_some() {
+    const MARKS: [JobKind; 3] = [JobKind::Start, JobKind::StopSeal, JobKind::Adopt];
+    if jobs::open_of_linode(conn, linode.id, &MARKS)?.is_some() {
         return Ok(true);
     }
     Ok(migrations::of_linode(conn, linode.id)?.iter().any(|row| {
@@ -163,6 +175,12 @@ fn reason(host: &str, row: &Linode, found: Contradiction) -> String {
         Contradiction::Elsewhere { running: true } => format!("It runs on {host}. {knows}"),
         Contradiction::Elsewhere { running: false } => {
             format!("{host} holds itself for its owner. {knows}")
+        }
+        Contradiction::Behind { granted: 0 } => {
+            format!("Its owner {host} knows nothing of it. {knows}")
+        }
+        Contradiction::Behind { granted } => {
+            format!("Its owner {host} knows no epoch after {granted}. {knows}")
         }
         Contradiction::Sealed { sealed } => {
             format!("Its owner {host} has sealed epoch {sealed}. {knows}")

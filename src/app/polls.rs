@@ -1,5 +1,7 @@
 //! What agents report with every poll, and what is put right by the answer.
 
+use std::collections::HashSet;
+
 use super::agents::Agent;
 use super::holds::{self, Contrary};
 use super::{App, AppError, ledgers, recovery};
@@ -101,11 +103,8 @@ impl App {
             for (linode, status) in &found.statuses {
                 fleet::set_status(conn, *linode, *status, now)?;
             }
-            let words = words_of(agent.host, inventory);
-            for (linode, contradiction) in &found.contrary.proven {
-                if let Some((_, word)) = words.iter().find(|(id, _)| id == linode) {
-                    holds::hold(conn, now, agent, *linode, (word, *contradiction))?;
-                }
+            for (linode, word, contradiction) in &found.contrary.proven {
+                holds::hold(conn, now, agent, *linode, (word, *contradiction))?;
             }
             for (linode, epoch) in &found.contrary.told {
                 if fleet::mark_fetched(conn, *linode, agent.host, *epoch)? {
@@ -178,7 +177,7 @@ fn find(
             .last_seen_at
             .is_none_or(|seen| now.seconds_since(seen) >= 5),
     };
-    if !believed || (reports.is_empty() && inventory.unsure.is_empty()) {
+    if !believed || (poll.is_none() && reports.is_empty()) {
         return Ok(findings);
     }
     let linodes = fleet::linodes_on(conn, agent.host)?;
@@ -192,7 +191,10 @@ fn find(
         Vec::new()
     };
     findings.statuses = changed_statuses(&linodes, reports);
-    let words = words_of(agent.host, inventory);
+    let mut words = words_of(agent.host, inventory);
+    if poll.is_some_and(|poll| poll.protocol >= crate::wire::PROTOCOL) {
+        add_forgotten(&mut words, agent.host, &linodes);
+    }
     let before: Vec<LinodeId> = serde_json::from_str(&host.contrary).unwrap_or_default();
     let contrary = holds::compare(conn, &words, &linodes, poll.map(|_| before.as_slice()))?;
     if poll.is_some() {
@@ -232,6 +234,22 @@ fn words_of(host: HostId, inventory: &Inventory) -> Vec<(LinodeId, Word)> {
         (marked.linode, word)
     });
     looked_at.chain(unsure).collect()
+}
+
+/// An agent of this release names every Linode of its ledger: one that it leaves out it knows nothing of.
+fn add_forgotten(words: &mut Vec<(LinodeId, Word)>, host: HostId, here: &[Linode]) {
+    let named: HashSet<LinodeId> = words.iter().map(|(id, _)| *id).collect();
+    let left_out = here.iter().filter(|linode| !named.contains(&linode.id));
+    words.extend(left_out.map(|linode| {
+        let nothing = Word {
+            host,
+            granted: 0,
+            sealed: 0,
+            generation: None,
+            running: None,
+        };
+        (linode.id, nothing)
+    }));
 }
 
 /// Disks of Linodes that the host gave up: their epoch's name, and what it has sealed. At most so many as a row keeps.

@@ -56,16 +56,34 @@ fn conflict(error: AppError) -> String {
 
 impl TestApp {
     fn polls(&self, host: HostId, linodes: Vec<LinodeReport>) {
+        let said = self.with_others(host, linodes);
+        self.note_poll(&agent(host), &poll(said)).unwrap();
+    }
+
+    /// Says that it knows nothing but this.
+    fn polls_only(&self, host: HostId, linodes: Vec<LinodeReport>) {
         self.note_poll(&agent(host), &poll(linodes)).unwrap();
     }
 
-    /// Every host reports: these what is given, the others nothing.
+    /// Every host reports: these what is given, and of every other Linode what the portal knows.
     fn all_poll(&self, with: &[(HostId, Vec<LinodeReport>)]) {
         self.pass_s(6);
         for host in [UML1, UML2, XEN1, XEN2] {
             let said = with.iter().find(|(of, _)| *of == host);
             self.polls(host, said.map(|(_, said)| said.clone()).unwrap_or_default());
         }
+    }
+
+    /// What is said, and of the host's other Linodes what the portal knows.
+    fn with_others(&self, host: HostId, said: Vec<LinodeReport>) -> Vec<LinodeReport> {
+        let others = self.in_db(|c| fleet::linodes_on(c, host));
+        let left_out = others
+            .iter()
+            .filter(|it| !said.iter().any(|said| said.linode == it.id));
+        let known: Vec<_> = left_out
+            .map(|it| says(it.id, it.epoch, 0, it.status == LinodeStatus::Running))
+            .collect();
+        said.into_iter().chain(known).collect()
     }
 
     fn is_held(&self, linode: LinodeId) -> bool {
@@ -258,7 +276,7 @@ both_databases! {
         ] {
             let app = TestApp::new(app.on()).with_fleet().with_second_staff();
             app.clicked(WEB);
-            let shows = |ledger: Option<LedgerMark>| Poll { ledger, ..poll(vec![]) };
+            let shows = |ledger: Option<LedgerMark>| Poll { ledger, ..poll(app.with_others(UML1, vec![])) };
             app.note_poll(&agent(UML1), &shows(Some(ledger(5)))).unwrap();
             app.note_poll(&agent(UML1), &shows(Some(ledger(6)))).unwrap();
             app.note_poll(&agent(UML1), &shows(shown.clone())).unwrap();
@@ -279,7 +297,7 @@ both_databases! {
     fn a_ledger_at_another_place_waits_until_the_former_one_is_silent(app: TestApp) {
         let app = app.with_fleet();
         app.clicked(WEB);
-        let shows = |ledger: LedgerMark| Poll { ledger: Some(ledger), ..poll(vec![]) };
+        let shows = |ledger: LedgerMark| Poll { ledger: Some(ledger), ..poll(app.with_others(UML1, vec![])) };
         app.note_poll(&agent(UML1), &shows(ledger(5))).unwrap();
         let copy = LedgerMark { place: "f".repeat(64), ..ledger(6) };
         app.note_poll(&agent(UML1), &shows(copy.clone())).unwrap();
@@ -351,7 +369,7 @@ both_databases! {
         app.confirm_migration(&app.member(), row.id).unwrap();
         app.nothing_for(UML1);
         app.nothing_for(XEN1);
-        app.note_poll(&agent(XEN1), &poll(vec![])).unwrap();
+        app.polls(XEN1, vec![]);
         app.pass_s(601);
         assert_eq!(app.proved_purge(XEN1, UML1).task, Task::Purge { epoch: 1 }, "upgraded, it proves");
     }
@@ -438,5 +456,16 @@ both_databases! {
         app.tidy().unwrap();
         assert_eq!(app.proved_purge(XEN1, UML1).task, Task::Purge { epoch: 1 });
         app.nothing_for(UML1);
+    }
+
+    fn an_owner_that_knows_nothing_of_its_linode_is_noticed(app: TestApp) {
+        let app = app.with_fleet();
+        app.polls_only(UML1, vec![]);
+        assert!(!app.is_held(WEB));
+        app.polls_only(UML1, vec![]);
+        assert!(app.is_held(WEB), "its ledger was emptied");
+        app.all_poll(&[]);
+        app.reconcile().unwrap();
+        assert!(!app.is_held(WEB), "its records are back");
     }
 }
