@@ -172,18 +172,7 @@ fn counts(facts: &Facts, silent: usize) -> Vec<Counted> {
             .map(|(_, count)| *count)
             .sum()
     };
-    let row = |url: &str, label: &str, count: i64| Counted {
-        url: url.to_owned(),
-        label: label.to_owned(),
-        count,
-        is_bad: false,
-    };
-    let bad = |url: &str, label: &str, count: i64| Counted {
-        is_bad: count > 0,
-        ..row(url, label, count)
-    };
-    let size = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-    vec![
+    let mut all = vec![
         row(
             "/staff/registrations?state=requested",
             "registrations wait for review",
@@ -225,10 +214,35 @@ fn counts(facts: &Facts, silent: usize) -> Vec<Counted> {
             "questions wait for an answer",
             facts.questions,
         ),
+    ];
+    all.extend(faults(facts, silent, migrations(&[S::Failed])));
+    all
+}
+
+fn row(url: &str, label: &str, count: i64) -> Counted {
+    Counted {
+        url: url.to_owned(),
+        label: label.to_owned(),
+        count,
+        is_bad: false,
+    }
+}
+
+fn bad(url: &str, label: &str, count: i64) -> Counted {
+    Counted {
+        is_bad: count > 0,
+        ..row(url, label, count)
+    }
+}
+
+/// What should not be, and stands still until somebody acts.
+fn faults(facts: &Facts, silent: usize, failed: i64) -> Vec<Counted> {
+    let size = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    vec![
         bad(
             "/staff/migrations?state=failed",
             "migrations failed",
-            migrations(&[S::Failed]),
+            failed,
         ),
         bad(
             "/staff/migrations?state=stuck",

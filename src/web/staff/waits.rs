@@ -242,6 +242,13 @@ impl Waits<'_> {
             ));
         }
         links.insert(0, host_link(host));
+        self.host_stands(host, &links)
+            .or_else(|| self.job_stands(job, host, links))
+    }
+
+    /// The host at work gets no work, or does none.
+    fn host_stands(&self, host: &Host, links: &[Link]) -> Option<WaitsView> {
+        let mut links = links.to_vec();
         if !host.ledger_fault.is_empty() {
             return Some(self.view(
                 format!(
@@ -270,6 +277,12 @@ impl Waits<'_> {
                 links,
             ));
         }
+        None
+    }
+
+    /// The job itself waits.
+    fn job_stands(&self, job: &Job, host: &Host, links: Vec<Link>) -> Option<WaitsView> {
+        let step = job_name(job.kind);
         if self.detail.migration.cancel_asked && job.cancel_asked {
             return Some(self.view(
                 format!("{} to say that it has stopped its work", host.name),
