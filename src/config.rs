@@ -199,6 +199,7 @@ impl Config {
             db: Database::open(&self.database_url()?, self.database_connections)
                 .map_err(|error| fault(&error))?,
             clock: Clock::System,
+            watch: crate::app::watch::Watch::default(),
             secret: Arc::new(secret),
             settings: Arc::new(Settings {
                 base_url: self.base_url(),

@@ -4,7 +4,7 @@ use super::endings::{self, Ending, stale};
 use super::engine::{self, Given};
 use super::orders::{self, Unfit};
 use super::secrets::{self, purpose};
-use super::{App, AppError, Who, audit, holds, ledgers};
+use super::{App, AppError, Who, audit, holds, ledgers, losses};
 use crate::domain::ids::{HostId, JobId, MigrationId};
 use crate::domain::migration::{Event, Step};
 use crate::domain::time::Time;
@@ -12,7 +12,7 @@ use crate::domain::words::{HostState, JobKind, JobState, LinodeStatus};
 use crate::store::db::Db;
 use crate::store::fleet;
 use crate::store::hosts::{self, Enrolment, Host};
-use crate::store::jobs::{self, Claim, End, Job, Lease, NewJob};
+use crate::store::jobs::{self, Again, Claim, End, Job, Lease, NewJob};
 use crate::store::migrations as rows;
 use crate::wire::{
     Enrol, Enrolled, Finish, LEASE_S, Order, Outcome, Progress, Renew, Renewed, Rotated,
@@ -181,38 +181,61 @@ impl App {
             if !runnable {
                 return Ok(None);
             }
-            let token = secrets::new_token()?;
-            let claimed = self.db.write(|conn| {
-                let claim = Claim {
-                    host: agent.host,
-                    now,
-                    until: now.plus_s(i64::from(LEASE_S)),
-                    lease_hash: secrets::hash(purpose::LEASE, &token),
-                };
-                let Some(job) = jobs::claim(conn, claim)? else {
-                    return Ok(Claimed::Nothing);
-                };
-                match orders::task(self, conn, &job)? {
-                    Ok(task) => Ok(Claimed::Order(Order {
-                        job: job.id,
-                        attempt: job.attempt,
-                        lease_token: token.clone(),
-                        linode: job.linode_id,
-                        task,
-                    })),
-                    Err(unfit) => {
-                        drop_unfit(self, conn, now, &job, &unfit)?;
-                        Ok::<_, AppError>(Claimed::Dropped)
-                    }
-                }
-            })?;
-            match claimed {
+            match self.claim_one(agent, now)? {
                 Claimed::Nothing => return Ok(None),
                 Claimed::Order(order) => return Ok(Some(order)),
-                Claimed::Dropped => {}
+                Claimed::Unfit(job, unfit) => {
+                    self.db
+                        .write(|conn| drop_unfit(self, conn, now, &job, &unfit))?;
+                }
+                Claimed::Broken => {}
             }
         }
         Ok(None)
+    }
+
+    fn claim_one(&self, agent: &Agent, now: Time) -> Result<Claimed, AppError> {
+        let token = secrets::new_token()?;
+        let mut taken = None;
+        let claimed = self.db.write(|conn| {
+            let claim = Claim {
+                host: agent.host,
+                now,
+                until: now.plus_s(i64::from(LEASE_S)),
+                lease_hash: secrets::hash(purpose::LEASE, &token),
+            };
+            let Some(job) = jobs::claim(conn, claim)? else {
+                return Ok(Claimed::Nothing);
+            };
+            taken = Some((job.id, job.attempt));
+            Ok::<_, AppError>(match orders::task(self, conn, &job)? {
+                Ok(task) => Claimed::Order(Order {
+                    job: job.id,
+                    attempt: job.attempt,
+                    lease_token: token.clone(),
+                    linode: job.linode_id,
+                    task,
+                }),
+                // In another transaction, which takes the migration before the job, as who cancels it does.
+                Err(unfit) => Claimed::Unfit(job, unfit),
+            })
+        });
+        match (claimed, taken) {
+            // Its order cannot be made, and the claim was rolled back: it must not hold up the host's other jobs.
+            (Err(error), Some((id, attempt))) => {
+                tracing::error!(job = %id, %error, "its order could not be made");
+                let seen = self.db.read(|conn| jobs::job(conn, id))?.filter(|job| {
+                    job.state == JobState::Pending && job.attempt.saturating_add(1) == attempt
+                });
+                let detail = format!("its order could not be made: {error}");
+                if let Some(seen) = seen {
+                    self.db
+                        .write(|conn| losses::lose(self, conn, &seen, now, &detail))?;
+                }
+                Ok(Claimed::Broken)
+            }
+            (claimed, _) => claimed,
+        }
     }
 
     pub fn renew(&self, agent: &Agent, job: JobId, renew: &Renew) -> Result<Renewed, AppError> {
@@ -343,7 +366,9 @@ impl App {
 )]
 enum Claimed {
     Nothing,
-    Dropped,
+    /// Its order could not be made: it was put off.
+    Broken,
+    Unfit(Job, Unfit),
     Order(Order),
 }
 
@@ -359,13 +384,25 @@ pub fn adopt_all(conn: &mut Db, now: Time, host: HostId) -> Result<(), AppError>
     Ok(())
 }
 
+/// Ends a job that is not given out after all, if it is still under the lease it was found unfit under.
 fn drop_unfit(
     app: &App,
     conn: &mut Db,
     now: Time,
-    job: &Job,
+    seen: &Job,
     unfit: &Unfit,
 ) -> Result<(), AppError> {
+    if let Some(of) = seen.migration_id {
+        rows::locked(conn, of)?;
+    }
+    let Some(job) = &jobs::locked(conn, seen.id)?
+        .filter(|job| job.state == JobState::Leased && job.attempt == seen.attempt)
+    else {
+        return Ok(());
+    };
+    if job.cancel_asked {
+        return losses::end_stopped(app, conn, job, now, "it was not given out");
+    }
     match unfit {
         Unfit::Stale(why) => {
             let end = End {
@@ -377,7 +414,13 @@ fn drop_unfit(
             jobs::end_unclaimed(conn, job.id, &end)?;
         }
         Unfit::NotYet(why, after_s) => {
-            jobs::release(conn, job, now.plus_s(*after_s), why)?;
+            let again = Again {
+                run_after: now.plus_s(*after_s),
+                failures: job.failures,
+                losses: job.losses,
+                detail: why,
+            };
+            jobs::release(conn, job, &again)?;
         }
         Unfit::Impossible(why) => {
             let end = End {

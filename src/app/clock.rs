@@ -1,7 +1,8 @@
 //! The one place that reads the system's time; tests set a clock of their own.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
@@ -13,6 +14,8 @@ pub enum Clock {
     System,
     /// The system's time moved by this many seconds, which a test changes as it likes.
     Shifted(Arc<AtomicI64>),
+    /// As `Shifted`, and then set by as many seconds as the second number says, which the monotonic clock does not see.
+    Set(Arc<AtomicI64>, Arc<AtomicI64>),
 }
 
 impl Clock {
@@ -23,6 +26,30 @@ impl Clock {
         match self {
             Self::System => Time::new(now),
             Self::Shifted(by) => Time::new(now).plus_s(by.load(Ordering::Relaxed)),
+            Self::Set(by, set) => {
+                Time::new(now).plus_s(by.load(Ordering::Relaxed) + set.load(Ordering::Relaxed))
+            }
+        }
+    }
+
+    /// Time that nobody can set, from some moment of this process.
+    #[must_use]
+    pub fn monotonic(&self) -> Duration {
+        static BEGAN: OnceLock<Instant> = OnceLock::new();
+        // What is moved back (the demo's past) stays above zero.
+        const BEFORE_S: u64 = 1 << 40;
+        let gone = BEGAN.get_or_init(Instant::now).elapsed() + Duration::from_secs(BEFORE_S);
+        match self {
+            Self::System => gone,
+            Self::Shifted(by) | Self::Set(by, _) => {
+                let by = by.load(Ordering::Relaxed);
+                let size = Duration::from_secs(by.unsigned_abs());
+                if by < 0 {
+                    gone.saturating_sub(size)
+                } else {
+                    gone.saturating_add(size)
+                }
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::agents::Agent;
 use super::engine::{self, Given};
+use super::losses::pause_s;
 use super::{App, AppError, Who, holds, orders, ownership, proofs};
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::{Event, Step};
@@ -10,7 +11,7 @@ use crate::domain::time::Time;
 use crate::domain::words::{JobKind, JobState, LinodeStatus};
 use crate::store::db::Db;
 use crate::store::fleet;
-use crate::store::jobs::{self, End, Job, Lease, NewJob};
+use crate::store::jobs::{self, Again, End, Job, Lease, NewJob};
 use crate::store::migrations::{self as rows, Change, Digest, Migration};
 use crate::wire::{DiskDigest, Marked, Report};
 
@@ -19,7 +20,7 @@ pub(super) fn stale() -> AppError {
     AppError::conflict("stale: the lease of this job has ended")
 }
 
-/// The migration whose present step this job is.
+/// The migration whose present step this job is: it itself, and not one of the same kind of an earlier round.
 pub(super) fn step_of(conn: &mut Db, job: &Job) -> Result<Option<(MigrationId, Step)>, AppError> {
     let Some(id) = job.migration_id else {
         return Ok(None);
@@ -35,7 +36,8 @@ pub(super) fn step_of(conn: &mut Db, job: &Job) -> Result<Option<(MigrationId, S
         crate::domain::migration::Side::Source => row.source_host_id,
         crate::domain::migration::Side::Destination => row.destination_host_id,
     };
-    Ok((kind == job.kind && host == job.host_id).then_some((id, step)))
+    let is_it = row.step_job_id == Some(job.id) && kind == job.kind && host == job.host_id;
+    Ok(is_it.then_some((id, step)))
 }
 
 /// Everything the end of one job needs.
@@ -139,17 +141,23 @@ impl Ending<'_> {
             // It was to stop, and it has.
             return self.cancelled(conn);
         }
-        if retry && self.job.attempt < jobs::MAX_ATTEMPTS {
-            // 1, 2, 4, 8 seconds.
-            let delay = 1_i64 << self.job.attempt.clamp(1, 10).saturating_sub(1);
+        let failures = self.job.failures.saturating_add(1);
+        if retry && failures < jobs::MOST_TRIES {
             let detail: String = detail.chars().take(4000).collect();
-            return if jobs::release(conn, self.job, self.now.plus_s(delay), &detail)? {
+            let again = Again {
+                run_after: self.now.plus_s(pause_s(failures)),
+                failures,
+                losses: 0,
+                detail: &detail,
+            };
+            return if jobs::release(conn, self.job, &again)? {
                 Ok(())
             } else {
                 Err(stale())
             };
         }
         self.end(conn, JobState::Failed, public, detail)?;
+        jobs::set_tries(conn, self.job.id, (failures, 0))?;
         self.settle_power(conn)?;
         match step_of(conn, self.job)? {
             Some((id, step)) => self.tell(
@@ -162,16 +170,8 @@ impl Ending<'_> {
         }
     }
 
-    /// After a power job or an adoption that did not work, the next poll's inventory says what is true.
     fn settle_power(&self, conn: &mut Db) -> Result<(), AppError> {
-        let power = matches!(
-            self.job.kind,
-            JobKind::Boot | JobKind::Reboot | JobKind::Shutdown
-        );
-        if power && orders::is_current(conn, self.job.linode_id, self.job)? {
-            fleet::set_status(conn, self.job.linode_id, LinodeStatus::Offline, self.now)?;
-        }
-        Ok(())
+        settle_power(conn, self.now, self.job)
     }
 
     pub fn succeeded(&self, conn: &mut Db, report: &Report) -> Result<(), AppError> {
@@ -293,6 +293,18 @@ impl Ending<'_> {
         jobs::enqueue(conn, &NewJob::own(&linode, JobKind::Start, self.now, None))?;
         Ok(())
     }
+}
+
+/// After a power job or an adoption that did not work, the next poll's inventory says what is true.
+pub(super) fn settle_power(conn: &mut Db, now: Time, job: &Job) -> Result<(), AppError> {
+    let power = matches!(
+        job.kind,
+        JobKind::Boot | JobKind::Reboot | JobKind::Shutdown
+    );
+    if power && orders::is_current(conn, job.linode_id, job)? {
+        fleet::set_status(conn, job.linode_id, LinodeStatus::Offline, now)?;
+    }
+    Ok(())
 }
 
 /// What a report adds to the migration's row.

@@ -4,7 +4,7 @@
 use super::engine_words::words;
 use super::{App, AppError, Who, audit};
 use super::{letters, ownership, profiles, recovery};
-use crate::domain::ids::{HostId, MigrationId, UserId};
+use crate::domain::ids::{HostId, JobId, MigrationId, UserId};
 use crate::domain::migration::{self as machine, Effect, Event, Letter, Refused, Side, Step};
 use crate::domain::time::Time;
 use crate::domain::words::{HostState, JobKind, JobState, MigrationKind, MigrationState};
@@ -13,7 +13,7 @@ use crate::store::fleet::{self, Handover, Linode};
 use crate::store::jobs::{self, NewJob};
 use crate::store::migrations::{self as rows, Change, Migration, NewMigration};
 use crate::store::wake::Wake;
-use crate::store::{hosts, programme, registrations};
+use crate::store::{hosts, portal, programme, registrations};
 
 /// What comes with an event.
 #[derive(Debug, Clone, Default)]
@@ -180,6 +180,8 @@ fn stamp(
             let days = programme::get(conn, now)?.way_back_days;
             change.finished_at = Some(now);
             change.way_back_until = Some(now.plus_days(i64::from(days)));
+            let watched_s = portal::get(conn)?.watched_s;
+            change.way_back_watched_s = Some(watched_s + i64::from(days) * 86_400);
         }
         State::Confirmed | State::Returned | State::Expired | State::Cancelled | State::Failed
             if entered =>
@@ -240,28 +242,25 @@ impl Work<'_> {
         kind: JobKind,
         host: HostId,
         epoch: i64,
-    ) -> Result<(), AppError> {
+    ) -> Result<Option<JobId>, AppError> {
         // Nobody will ever ask for it.
         let gone =
             hosts::host(self.conn, host)?.is_none_or(|it| it.state == HostState::Quarantined);
         if gone {
-            return Ok(());
+            return Ok(None);
         }
-        jobs::enqueue(
-            self.conn,
-            &NewJob {
-                host_id: host,
-                linode_id: row.linode_id,
-                migration_id: Some(row.id),
-                kind,
-                state: JobState::Pending,
-                epoch,
-                run_after: self.now,
-                requested_by: row.queued_by,
-                entered_at: self.now,
-            },
-        )?;
-        Ok(())
+        let new = NewJob {
+            host_id: host,
+            linode_id: row.linode_id,
+            migration_id: Some(row.id),
+            kind,
+            state: JobState::Pending,
+            epoch,
+            run_after: self.now,
+            requested_by: row.queued_by,
+            entered_at: self.now,
+        };
+        Ok(Some(jobs::enqueue(self.conn, &new)?))
     }
 
     fn run_step(&mut self, row: &Migration, step: Step) -> Result<(), AppError> {
@@ -277,7 +276,11 @@ impl Work<'_> {
             Step::PreflightDestination | Step::Reserve | Step::WarmCopy => row.epoch + 1,
             Step::Start | Step::SealDestination | Step::Restore => self.linode(row)?.epoch,
         };
-        self.enqueue(row, kind, host, epoch)
+        let change = Change {
+            step_job_id: self.enqueue(row, kind, host, epoch)?,
+            ..Change::default()
+        };
+        Ok(rows::note(self.conn, row.id, &change)?)
     }
 
     /// Jobs that nobody has taken end now; agents are asked to stop the others, and their word ends the migration.

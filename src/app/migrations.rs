@@ -214,8 +214,22 @@ impl App {
                 (Event::Retry, _) => retry::may(conn, now, actor, &row)?,
                 _ => {}
             }
-            match engine::apply(self, conn, now, actor.who(), id, event, &Given::default())? {
-                Ok(row) => Ok(row),
+            let given = if event == Event::Cancel {
+                cancel_words(conn, actor, id)?
+            } else {
+                Given::default()
+            };
+            match engine::apply(self, conn, now, actor.who(), id, event, &given)? {
+                Ok(after) => {
+                    if event == Event::Cancel && !given.message.is_empty() {
+                        // Who asked, also where the state stays until the agent has stopped.
+                        let object = format!("migration {id}");
+                        let states = (row.state.to_string(), "asked to cancel");
+                        let who = actor.who();
+                        audit(conn, now, who, "migration.cancel", &object, (&states.0, states.1))?;
+                    }
+                    Ok(after)
+                }
                 // The second click of two: what it asked for is done or under way.
                 Err(Refused::Already) => Ok(row),
                 Err(refused) => Err(AppError::conflict(sentence(refused))),
@@ -223,14 +237,12 @@ impl App {
         })
     }
 
-    /// Staff give a job that used up its attempts new ones.
+    /// Staff give a job that used up its tries new ones, if somebody still waits for it.
     pub fn retry_job(&self, actor: &Actor, id: JobId) -> Result<(), AppError> {
         actor.require_staff()?;
         let now = self.now();
         self.db.write(|conn| {
-            if jobs::job(conn, id)?.is_none() {
-                return Err(AppError::NotFound);
-            }
+            retry::may_job(conn, id)?;
             if !jobs::revive(conn, id, now)? {
                 return Err(AppError::conflict("Only a failed job can be tried again."));
             }
@@ -245,6 +257,31 @@ impl App {
             Ok(())
         })
     }
+}
+
+/// What the log says of a cancel; nothing if it was asked for before.
+fn cancel_words(conn: &mut Db, actor: &Actor, id: MigrationId) -> Result<Given, AppError> {
+    let row = rows::locked(conn, id)?.ok_or(AppError::NotFound)?;
+    let at_work = matches!(
+        row.state,
+        MigrationState::Preparing | MigrationState::Copying
+    );
+    if at_work && row.cancel_asked {
+        return Ok(Given::default());
+    }
+    let whom = match actor.role {
+        UserRole::Staff => "Staff",
+        UserRole::Member => actor.name.as_str(),
+    };
+    let message = if at_work {
+        format!("{whom} asked to cancel.")
+    } else {
+        format!("{whom} cancelled it.")
+    };
+    Ok(Given {
+        message,
+        ..Given::default()
+    })
 }
 
 /// Does the destination need kernels of another family than the profiles have?

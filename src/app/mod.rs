@@ -36,6 +36,7 @@ mod leftovers;
 pub mod leisure;
 pub mod letters;
 pub mod linode_parts;
+mod losses;
 pub mod migrations;
 pub mod move_times;
 pub mod notices;
@@ -55,6 +56,7 @@ pub mod reconcile;
 pub mod recovery;
 pub mod registrations;
 mod reminders;
+mod retention;
 mod retry;
 pub mod secrets;
 pub mod sign_in;
@@ -65,6 +67,7 @@ pub mod tokens;
 pub mod trail;
 pub mod usage;
 pub mod usage_roll;
+pub mod watch;
 pub mod weights;
 
 use std::sync::Arc;
@@ -84,6 +87,8 @@ use secrets::Secret;
 pub struct App {
     pub db: Database,
     pub clock: Clock,
+    /// When this process looked at the clock last.
+    pub watch: watch::Watch,
     pub secret: Arc<Secret>,
     pub settings: Arc<Settings>,
     pub hasher: Arc<password::Hasher>,

@@ -27,7 +27,7 @@ const PROVES: i32 = 2;
 /// How often an agent of an older release is looked at again, and a purge that waits for a proof, in seconds. A proof that
 /// comes lets the purge go at once.
 const AGENT_UPGRADE_S: i64 = 600;
-const PROOF_AGAIN_S: i64 = 60;
+const PROOF_AGAIN_S: i64 = 30;
 
 /// What the Linode's page shows of the console.
 const CONSOLE_LINES: u32 = 100;
@@ -113,7 +113,8 @@ fn migration_task(
         JobKind::CloseTransfer | JobKind::Release | JobKind::Purge | JobKind::Prove
     );
     if !cleaning {
-        let current = row.step.is_some_and(|step| step.job().0 == job.kind);
+        let of_kind = row.step.is_some_and(|step| step.job().0 == job.kind);
+        let current = of_kind && row.step_job_id == Some(job.id);
         if !current {
             return Ok(Err(Unfit::Stale("the migration has moved on".to_owned())));
         }

@@ -91,10 +91,8 @@ impl App {
         if found.is_nothing() {
             return Ok(found.shares);
         }
+        self.lose_each(&found.lost, now, "The agent did not get it, or lost it.");
         self.db.write(|conn| {
-            for job in &found.lost {
-                jobs::release(conn, job, now, "The agent did not get it, or lost it.")?;
-            }
             ledgers::write(conn, now, agent, poll, &found.ledger)?;
             if let Some(seen) = &found.ahead {
                 let why = format!("{} has seen more of this portal than it knows.", agent.name);

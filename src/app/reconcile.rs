@@ -11,10 +11,8 @@ use crate::domain::migration::Event;
 use crate::domain::ownership::KeepDisks;
 use crate::domain::placement::{self, Limits, Link};
 use crate::domain::time::Time;
-use crate::domain::words::{HostState, JobState, LinodeStatus, MigrationKind};
-use crate::store::db::{Db, StoreError, lock_scheduler, wake_on_commit};
-use crate::store::jobs::{self, End, MAX_ATTEMPTS};
-use crate::store::wake::Wake;
+use crate::domain::words::{HostState, LinodeStatus, MigrationKind};
+use crate::store::db::{Db, StoreError, lock_scheduler};
 use crate::store::{fleet, hosts, migrations, move_times, people, programme, tokens};
 
 /// Rows of each kind that one round looks at; the next round goes on.
@@ -44,14 +42,27 @@ impl App {
     /// One round. Each thing is a transaction of its own: one that fails is logged and holds up none of the others.
     pub fn reconcile(&self) -> Result<Round, AppError> {
         self.look_at_database()?;
+        let is_right = self.look_at_the_clock()?;
+        let settled = self.end_recovery()? + self.settle_holds()?;
+        let released = self.release_lost_leases()?;
+        if !is_right {
+            // Nothing begins or ends by a clock that jumped.
+            let admitted = self.admit_queued(false)?;
+            return Ok(Round {
+                settled,
+                released,
+                admitted,
+                ..Round::default()
+            });
+        }
         Ok(Round {
-            settled: self.end_recovery()? + self.settle_holds()?,
-            released: self.release_lost_leases()?,
+            settled,
+            released,
             expired: self.expire_offers()?,
             closed: self.close_way_backs()?,
             ended: self.close_after_the_end()?,
             reminded: self.remind()?,
-            admitted: self.admit_queued()?,
+            admitted: self.admit_queued(true)?,
         })
     }
 
@@ -96,36 +107,12 @@ impl App {
         }
     }
 
-    /// Leases that ran out: the same step is given to the same host again. Nothing else moves: a silent agent may still
-    /// be running what it holds.
-    fn release_lost_leases(&self) -> Result<usize, AppError> {
+    /// `by_time`: also those whose chosen time has come.
+    fn admit_queued(&self, by_time: bool) -> Result<usize, AppError> {
         let now = self.now();
-        self.db.write(|conn| {
-            let mut released = 0;
-            for job in jobs::expired(conn, now, BATCH)? {
-                if job.attempt >= MAX_ATTEMPTS {
-                    let end = End {
-                        state: JobState::Failed,
-                        message: "The host stopped answering again and again; staff will look at it.",
-                        detail: "five leases ran out",
-                        now,
-                    };
-                    jobs::end_unclaimed(conn, job.id, &end)?;
-                } else {
-                    jobs::release(conn, &job, now, "The host did not answer in time.")?;
-                }
-                if let Some(id) = job.migration_id {
-                    wake_on_commit(conn, Wake::Migration(id))?;
-                }
-                released += 1;
-            }
-            Ok(released)
-        })
-    }
-
-    fn admit_queued(&self) -> Result<usize, AppError> {
-        let now = self.now();
-        if self.db.read(|conn| waiting(conn, now, 1))?.is_empty() {
+        let due_by = if by_time { now } else { now.plus_days(-36_500) };
+        let waiting = |conn: &mut Db, limit| waiting(conn, (now, due_by), limit);
+        if self.db.read(|conn| waiting(conn, 1))?.is_empty() {
             return Ok(0);
         }
         self.db.write(|conn| {
@@ -142,7 +129,7 @@ impl App {
                 per_link: programme.max_per_link,
                 per_host,
             };
-            let waiting = waiting(conn, now, WAITING)?;
+            let waiting = waiting(conn, WAITING)?;
             let running = migrations::at_work(conn)?;
             let chosen = placement::admit(&waiting, &running, &limits);
             // All of them before the first audit entry, newest first, as everyone takes several: someone who cancels one of
@@ -151,7 +138,7 @@ impl App {
             for id in chosen.iter().collect::<BTreeSet<_>>().into_iter().rev() {
                 // Another time may have been chosen for it since it was found.
                 let row = migrations::locked(conn, *id)?;
-                if row.is_some_and(|row| row.is_due(now)) {
+                if row.is_some_and(|row| row.is_due(due_by)) {
                     due.insert(*id);
                 }
             }
@@ -166,9 +153,13 @@ impl App {
         })
     }
 
-    /// Throws away what nobody needs any more: ended sessions, old sign-in failures.
+    /// Throws away what nobody needs any more, but nothing by a clock that jumped.
     pub fn tidy(&self) -> Result<(), AppError> {
+        if !self.is_clock_right()? {
+            return Ok(());
+        }
         self.find_leftovers()?;
+        self.retain()?;
         let now = self.now();
         self.db.write(|conn| {
             people::drop_expired_sessions(conn, now)?;
@@ -208,7 +199,11 @@ fn is_well(conn: &mut Db, now: Time, id: MigrationId) -> Result<bool, AppError> 
 }
 
 /// Who may begin now, if there is a place: in quiet hours only ways back, and what staff started.
-fn waiting(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<Link>, StoreError> {
+fn waiting(
+    conn: &mut Db,
+    (now, due_by): (Time, Time),
+    limit: i64,
+) -> Result<Vec<Link>, StoreError> {
     let (limits, _) = move_times::limits(conn)?;
-    migrations::waiting(conn, now, limits.is_quiet(now), limit)
+    migrations::waiting(conn, due_by, limits.is_quiet(now), limit)
 }

@@ -1,16 +1,18 @@
 //! Trying a failed migration again: it holds nothing since it failed, so all that it stands on is looked at anew, and under
 //! lock.
 
+use super::endings::step_of;
 use super::migrations::still_permitted;
-use super::{Actor, AppError, leisure, offers};
+use super::{Actor, AppError, leisure, offers, orders};
+use crate::domain::ids::JobId;
 use crate::domain::migration::is_live;
 use crate::domain::placement;
 use crate::domain::programme::Deed;
 use crate::domain::time::Time;
-use crate::domain::words::{HostRole, MigrationKind, MigrationState};
+use crate::domain::words::{HostRole, JobKind, JobState, MigrationKind, MigrationState};
 use crate::store::db::Db;
 use crate::store::migrations::{self as rows, Migration};
-use crate::store::{fleet, hosts, programme, registrations};
+use crate::store::{fleet, hosts, jobs, programme, registrations};
 
 /// Refuses a retry that must not be. The programme is held already. One that is not failed (any more) is left to the state
 /// machine, which knows a second press from a late one.
@@ -87,4 +89,36 @@ fn has_room(conn: &mut Db, row: &Migration) -> Result<(), AppError> {
             room.name
         ))
     })
+}
+
+/// Refuses to revive a job that nobody waits for: it must be its migration's present step, or what is left to clean up
+/// while no other move of the Linode is under way; outside of migrations, its Linode must be where it was.
+pub(super) fn may_job(conn: &mut Db, id: JobId) -> Result<(), AppError> {
+    let seen = jobs::job(conn, id)?.ok_or(AppError::NotFound)?;
+    if let Some(of) = seen.migration_id {
+        rows::locked(conn, of)?;
+    }
+    let job = jobs::locked(conn, id)?.ok_or(AppError::NotFound)?;
+    if job.state != JobState::Failed {
+        return Err(AppError::conflict("Only a failed job can be tried again."));
+    }
+    if step_of(conn, &job)?.is_some() {
+        return Ok(());
+    }
+    let why = if job.migration_id.is_none() {
+        let is_there = orders::is_current(conn, job.linode_id, &job)?;
+        (!is_there)
+            .then_some("Its Linode has moved since: this job is for an owner that is no longer.")
+    } else if matches!(
+        job.kind,
+        JobKind::CloseTransfer | JobKind::Release | JobKind::Purge
+    ) {
+        let open = rows::locked_of_linode(conn, job.linode_id)?;
+        open.iter()
+            .any(|row| is_live(row.state))
+            .then_some("Its Linode is being moved: try this again when that is over.")
+    } else {
+        Some("Its migration has gone on without it: there is nothing to try again.")
+    };
+    why.map_or(Ok(()), |why| Err(AppError::conflict(why)))
 }

@@ -28,5 +28,6 @@ pub mod text;
 pub mod time;
 pub mod translate;
 pub mod usage;
+pub mod watch;
 pub mod words;
 pub mod writing;

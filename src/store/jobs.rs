@@ -7,7 +7,7 @@ use diesel::query_builder::{AsQuery, AstPass, Query, QueryFragment, QueryId};
 use diesel::sql_types::{BigInt, HasSqlType, Text};
 use diesel::sqlite::Sqlite;
 
-use super::db::{Both, Db, StoreError, wake_on_commit};
+use super::db::{Both, Db, StoreError, columns, wake_on_commit};
 use super::fleet::Linode;
 use super::schema::{holds, jobs};
 use super::types::Utc;
@@ -16,8 +16,8 @@ use crate::domain::ids::{HostId, JobId, LinodeId, MigrationId, UserId};
 use crate::domain::time::Time;
 use crate::domain::words::{JobKind, JobState};
 
-/// Attempts a job gets before it waits for staff.
-pub const MAX_ATTEMPTS: i32 = 5;
+/// Failures of its step after which a job has failed; and losses in a row, after which it waits for staff.
+pub const MOST_TRIES: i32 = 5;
 
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = jobs)]
@@ -90,6 +90,19 @@ pub fn enqueue(conn: &mut Db, new: &NewJob) -> Result<JobId, StoreError> {
         .get_result(conn)?;
     wake_on_commit(conn, Wake::Host(new.host_id))?;
     Ok(id)
+}
+
+/// The row, locked for this transaction on PostgreSQL. Its migration's comes before it.
+pub fn locked(conn: &mut Db, id: JobId) -> Result<Option<Job>, StoreError> {
+    if let Db::Pg(pg) = conn {
+        return Ok(jobs::table
+            .find(id)
+            .select(columns::<Job>())
+            .for_no_key_update()
+            .first(pg)
+            .optional()?);
+    }
+    job(conn, id)
 }
 
 pub fn job(conn: &mut Db, id: JobId) -> Result<Option<Job>, StoreError> {
@@ -203,7 +216,7 @@ pub fn under_lease(conn: &mut Db, lease: Lease<'_>) -> Result<Option<Job>, Store
         .optional()?)
 }
 
-/// Extends the lease and notes progress; gives back whether a cancel was asked, `None` if the lease is stale.
+/// Extends the lease and notes progress, which ends a row of losses; gives back whether a cancel was asked, `None` if the lease is stale.
 pub fn renew(
     conn: &mut Db,
     lease: Lease<'_>,
@@ -222,6 +235,7 @@ pub fn renew(
                 jobs::lease_until.eq(until),
                 jobs::progress.eq(progress),
                 jobs::progress_at.eq(at),
+                jobs::losses.eq(0),
             ))
             .returning(jobs::cancel_asked)
             .get_result(conn)
@@ -258,31 +272,37 @@ pub fn finish(conn: &mut Db, lease: Lease<'_>, end: &End<'_>) -> Result<bool, St
         jobs::finished_at.eq(end.now),
         jobs::message.eq(end.message),
         jobs::detail.eq(end.detail),
+        jobs::losses.eq(0),
     ))
     .execute(conn)?
         == 1)
 }
 
-/// Gives a leased job back to be claimed again at `run_after`, keeping its attempt count; `false` if it is no longer
-/// under the lease that `job` was read with.
-pub fn release(
-    conn: &mut Db,
-    job: &Job,
-    run_after: Time,
-    detail: &str,
-) -> Result<bool, StoreError> {
+/// When a job is to be claimed again, and what it has behind it then.
+pub struct Again<'a> {
+    pub run_after: Time,
+    pub failures: i32,
+    pub losses: i32,
+    pub detail: &'a str,
+}
+
+/// Gives a job back to be claimed again, keeping its attempt count; `false` if it is no longer in the state, and at the
+/// attempt, that `job` was read in.
+pub fn release(conn: &mut Db, job: &Job, again: &Again<'_>) -> Result<bool, StoreError> {
     let host = diesel::update(
         jobs::table
             .find(job.id)
-            .filter(jobs::state.eq(JobState::Leased))
+            .filter(jobs::state.eq(job.state))
             .filter(jobs::attempt.eq(job.attempt)),
     )
     .set((
         jobs::state.eq(JobState::Pending),
         jobs::lease_hash.eq(None::<String>),
         jobs::lease_until.eq(None::<Time>),
-        jobs::run_after.eq(run_after),
-        jobs::detail.eq(detail),
+        jobs::run_after.eq(again.run_after),
+        jobs::failures.eq(again.failures),
+        jobs::losses.eq(again.losses),
+        jobs::detail.eq(again.detail),
     ))
     .returning(jobs::host_id)
     .get_result::<HostId>(conn)
@@ -304,6 +324,27 @@ pub fn lost(conn: &mut Db, host: HostId, held: &[JobId]) -> Result<Vec<Job>, Sto
         .into_iter()
         .filter(|job| !held.contains(&job.id))
         .collect())
+}
+
+/// All leases get until then: nobody could renew them for a while.
+pub fn extend_all(conn: &mut Db, until: Time) -> Result<usize, StoreError> {
+    Ok(
+        diesel::update(jobs::table.filter(jobs::state.eq(JobState::Leased)))
+            .set(jobs::lease_until.eq(until))
+            .execute(conn)?,
+    )
+}
+
+/// What went wrong with a job that has ended.
+pub fn set_tries(
+    conn: &mut Db,
+    id: JobId,
+    (failures, losses): (i32, i32),
+) -> Result<(), StoreError> {
+    diesel::update(jobs::table.find(id))
+        .set((jobs::failures.eq(failures), jobs::losses.eq(losses)))
+        .execute(conn)?;
+    Ok(())
 }
 
 pub fn expired(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<Job>, StoreError> {
@@ -400,7 +441,7 @@ pub fn hasten(conn: &mut Db, linode: LinodeId, kind: JobKind, now: Time) -> Resu
     Ok(())
 }
 
-/// A failed job gets its attempts back (staff's retry).
+/// A failed job gets its tries back (staff's retry). Its attempts go on counting: they tell one lease from another.
 pub fn revive(conn: &mut Db, id: JobId, now: Time) -> Result<bool, StoreError> {
     let host = diesel::update(
         jobs::table
@@ -409,7 +450,8 @@ pub fn revive(conn: &mut Db, id: JobId, now: Time) -> Result<bool, StoreError> {
     )
     .set((
         jobs::state.eq(JobState::Pending),
-        jobs::attempt.eq(0),
+        jobs::failures.eq(0),
+        jobs::losses.eq(0),
         jobs::run_after.eq(now),
         jobs::cancel_asked.eq(false),
         jobs::finished_at.eq(None::<Time>),

@@ -477,17 +477,23 @@ pub fn expired_offers(
         .load(conn)?)
 }
 
-/// Moves whose way-back window is over and whose Linode is well, where it moved to. The others wait for their members,
+/// Moves whose way-back window is over, by the clock and by the time that portals watched, and whose Linode is well, where it moved to. The others wait for their members,
 /// however many they are, and hold up none of these.
 pub fn way_backs_over(
     conn: &mut Db,
     now: Time,
     limit: i64,
 ) -> Result<Vec<MigrationId>, StoreError> {
+    let watched_s = super::portal::get(conn)?.watched_s;
     Ok(migrations::table
         .inner_join(linodes::table)
         .filter(migrations::state.eq(MigrationState::Finished))
         .filter(migrations::way_back_until.le(now))
+        .filter(
+            migrations::way_back_watched_s
+                .is_null()
+                .or(migrations::way_back_watched_s.le(watched_s)),
+        )
         .filter(
             linodes::host_id
                 .eq(migrations::destination_host_id)

@@ -41,6 +41,7 @@ pub mod programme;
 pub mod proofs;
 pub mod readiness;
 pub mod registrations;
+pub mod retention;
 pub mod schema;
 pub mod schema_board;
 pub mod schema_fairness;

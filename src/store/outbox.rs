@@ -89,20 +89,44 @@ pub fn take_due(
     Ok(mails)
 }
 
-pub fn mark_sent(conn: &mut Db, id: MailId, now: Time) -> Result<(), StoreError> {
-    diesel::update(outbox::table.find(id))
+/// Which mail a mailer took: ids of deleted rows come again on SQLite, and a mail that took one is another.
+#[derive(Debug, Clone, Copy)]
+pub struct Taken {
+    pub id: MailId,
+    pub created_at: Time,
+}
+
+impl From<&Mail> for Taken {
+    fn from(mail: &Mail) -> Self {
+        Self {
+            id: mail.id,
+            created_at: mail.created_at,
+        }
+    }
+}
+
+#[diesel::dsl::auto_type]
+fn this(of: Taken) -> _ {
+    let (id, created_at): (MailId, Time) = (of.id, of.created_at);
+    outbox::table
+        .filter(outbox::id.eq(id))
+        .filter(outbox::created_at.eq(created_at))
+}
+
+pub fn mark_sent(conn: &mut Db, of: Taken, now: Time) -> Result<(), StoreError> {
+    diesel::update(this(of))
         .set((
             outbox::state.eq("sent"),
             outbox::sent_at.eq(now),
             outbox::last_error.eq(""),
         ))
         .execute(conn)?;
-    forget_secrets(conn, id)
+    forget_secrets(conn, of)
 }
 
 /// A mail that is done with keeps its subject and, if it held a link that gives access, nothing else.
-fn forget_secrets(conn: &mut Db, id: MailId) -> Result<(), StoreError> {
-    diesel::update(outbox::table.find(id))
+fn forget_secrets(conn: &mut Db, of: Taken) -> Result<(), StoreError> {
+    diesel::update(this(of))
         .filter(outbox::kind.eq(MailKind::PasswordReset.as_str()))
         .set((outbox::text_body.eq(""), outbox::html_body.eq("")))
         .execute(conn)?;
@@ -112,20 +136,20 @@ fn forget_secrets(conn: &mut Db, id: MailId) -> Result<(), StoreError> {
 /// `again`: when to try next; `None` gives up.
 pub fn mark_failed(
     conn: &mut Db,
-    id: MailId,
+    of: Taken,
     error: &str,
     again: Option<Time>,
 ) -> Result<(), StoreError> {
     match again {
-        Some(at) => diesel::update(outbox::table.find(id))
+        Some(at) => diesel::update(this(of))
             .set((outbox::next_at.eq(at), outbox::last_error.eq(error)))
             .execute(conn)
             .map(drop)?,
         None => {
-            diesel::update(outbox::table.find(id))
+            diesel::update(this(of))
                 .set((outbox::state.eq("failed"), outbox::last_error.eq(error)))
                 .execute(conn)?;
-            forget_secrets(conn, id)?;
+            forget_secrets(conn, of)?;
         }
     }
     Ok(())

@@ -116,6 +116,29 @@ pub fn set_database_mark(conn: &mut Db, mark: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// As [`watched`], if nobody did since `last`; `false` if another portal did.
+pub fn take_look(
+    conn: &mut Db,
+    last: Option<Time>,
+    now: Time,
+    seconds: i64,
+) -> Result<bool, StoreError> {
+    let set = (
+        portal::watched_s.eq(portal::watched_s + seconds),
+        portal::watched_at.eq(now),
+    );
+    let row = portal::table.find(1_i64);
+    let hit = match last {
+        Some(last) => diesel::update(row.filter(portal::watched_at.eq(last)))
+            .set(set)
+            .execute(conn)?,
+        None => diesel::update(row.filter(portal::watched_at.is_null()))
+            .set(set)
+            .execute(conn)?,
+    };
+    Ok(hit == 1)
+}
+
 /// `seconds` more were watched, until `now`.
 pub fn watched(conn: &mut Db, now: Time, seconds: i64) -> Result<(), StoreError> {
     diesel::update(portal::table.find(1_i64))

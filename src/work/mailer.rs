@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Stop;
 use crate::app::{App, AppError};
 use crate::mail::{Message, Rendered, SendError, Transport};
-use crate::store::outbox::{self, Mail};
+use crate::store::outbox::{self, Mail, Taken};
 
 /// Mails taken in one go.
 const BATCH: i64 = 20;
@@ -38,14 +38,14 @@ pub fn round(app: &App, transport: &dyn Transport, domain: &str) -> Result<usize
     })?;
     let tried = mails.len();
     for mail in mails {
-        let id = mail.id;
+        let (id, taken) = (mail.id, Taken::from(&mail));
         let vain = app
             .db
             .read(|conn| outbox::in_vain(conn, &mail, app.now()))?;
         if let Some(why) = vain {
             let said = format!("Not sent: {}.", why.words());
             app.db
-                .write(|conn| outbox::mark_failed(conn, id, &said, None))?;
+                .write(|conn| outbox::mark_failed(conn, taken, &said, None))?;
             continue;
         }
         let attempts = mail.attempts;
@@ -53,15 +53,20 @@ pub fn round(app: &App, transport: &dyn Transport, domain: &str) -> Result<usize
         let now = app.now();
         app.db.write(|conn| {
             match outcome {
-                Ok(()) => outbox::mark_sent(conn, id, now)?,
+                Ok(()) => outbox::mark_sent(conn, taken, now)?,
                 Err(SendError::Temporary(cause)) if attempts < TRIES => {
                     tracing::warn!(mail = %id, %cause, "not sent yet");
                     let minutes = 1_i64 << attempts.clamp(1, 9).saturating_sub(1);
-                    outbox::mark_failed(conn, id, &cause, Some(now.plus_s(60 * minutes.min(240))))?;
+                    outbox::mark_failed(
+                        conn,
+                        taken,
+                        &cause,
+                        Some(now.plus_s(60 * minutes.min(240))),
+                    )?;
                 }
                 Err(SendError::Temporary(cause) | SendError::Permanent(cause)) => {
                     tracing::error!(mail = %id, %cause, "given up");
-                    outbox::mark_failed(conn, id, &cause, None)?;
+                    outbox::mark_failed(conn, taken, &cause, None)?;
                 }
             }
             Ok::<_, AppError>(())

@@ -113,6 +113,7 @@ impl Demo {
         let app = App {
             db: Database::open(database.to_str().unwrap(), 2).unwrap(),
             clock: Clock::System,
+            watch: xenbeta::app::watch::Watch::default(),
             secret: Arc::new(Secret::from_text(&secret).unwrap()),
             settings: Arc::new(Settings::default()),
             hasher: Arc::new(Hasher::new().unwrap()),

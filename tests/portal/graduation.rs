@@ -187,7 +187,7 @@ both_databases! {
         assert!(mail.contains("production host") && mail.contains("xen1"), "{mail}");
 
         // Nobody clicks: staff see it, and offer again.
-        app.pass_s(15 * 86_400);
+        app.pass_watched_s(15 * 86_400);
         app.reconcile().unwrap();
         heard(&app);
         let mut staff = site.signed_in(STAFF_EMAIL);

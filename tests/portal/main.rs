@@ -16,9 +16,11 @@ mod support;
 
 mod account;
 mod announcement;
+mod attempts;
 mod browser;
 mod bugs;
 mod calendar;
+mod clock;
 mod commands;
 mod demo;
 mod ending;
@@ -47,5 +49,6 @@ mod promise_pages;
 mod queries;
 mod races;
 mod readiness;
+mod retention;
 mod schema;
 mod staff_lists;

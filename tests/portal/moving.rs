@@ -248,7 +248,7 @@ both_databases! {
         app.reconcile().unwrap();
         app.work_all(&[UML1, XEN1]);
         assert_eq!(app.newest_migration(WEB).state, MigrationState::Finished);
-        app.pass_s(8 * 86_400);
+        app.pass_watched_s(8 * 86_400);
         app.run_sql("UPDATE linodes SET status = 'offline'");
         app.reconcile().unwrap();
         assert_eq!(app.migration(back.id).state, MigrationState::Finished, "its owner shows first that it has the Linode");
@@ -312,22 +312,24 @@ both_databases! {
         let app = app.with_fleet();
         let row = app.clicked(WEB);
         app.work_until("stop_seal");
-        app.pass_s(31);
+        app.pass_watched_s(31);
         app.reconcile().unwrap();
+        app.pass_watched_s(1);
         let stop = app.take(UML1);
         app.answer(UML1, &stop, Outcome::Succeeded { report: app.success(&stop) }).unwrap();
         // The first try to start it is lost; the second says how long it took from then on.
         app.work_until("start");
-        app.pass_s(40);
+        app.pass_watched_s(40);
         app.reconcile().unwrap();
+        app.pass_watched_s(1);
         let start = app.take(XEN1);
         assert_eq!(start.attempt, 2);
-        app.pass_s(50);
+        app.pass_watched_s(50);
         let report = Report::Started { epoch: 2, running: true, helpers_skipped: false, started_after_s: Some(3.5) };
         app.answer(XEN1, &start, Outcome::Succeeded { report }).unwrap();
         let done = app.migration(row.id);
         let down = done.down_s().unwrap();
-        assert!((74..=79).contains(&down), "31 for the stop, 40 for the lost start, 3.5 to start: {down}");
+        assert!((76..=81).contains(&down), "32 for the stop, 41 for the lost start, 3.5 to start: {down}");
         assert!(done.finished_at.unwrap().seconds_since(done.running_at.unwrap()) >= 46, "the watch is not counted");
         let mail = app.letter("finished");
         assert!(mail.contains(&format!("off for about {down} seconds, from the order to stop until it was started again")), "{mail}");
@@ -419,7 +421,7 @@ both_databases! {
             ));
         }
         app.run_sql(&sql);
-        app.pass_s(8 * 86_400);
+        app.pass_watched_s(8 * 86_400);
         for _ in 0..3 {
             assert_eq!(app.reconcile().unwrap().closed, 0, "nobody has heard of its new host since");
             app.pass_s(3600);

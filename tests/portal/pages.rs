@@ -575,6 +575,8 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
     ("GET", "/staff/held/{id}/believe", [303, 404, 404, 404]),
     ("POST", "/staff/held/{id}/believe", [303, 404, 404, 303]),
     ("GET", "/staff/recovery", [303, 404, 404, 200]),
+    ("GET", "/staff/recovery/clock", [303, 404, 404, 303]),
+    ("POST", "/staff/recovery/clock", [303, 404, 404, 303]),
     ("GET", "/staff/joint/{id}", [303, 404, 404, 404]),
     ("POST", "/staff/joint/{id}", [303, 404, 404, 400]),
     ("GET", "/staff/joint/{id}/withdraw", [303, 404, 404, 404]),

@@ -56,6 +56,8 @@ both_databases! {
         assert_eq!(app.linode(WEB).status, LinodeStatus::Offline);
         app.nothing_for(UML1);
         app.note_poll(&hand::agent(UML1), &poll(vec![])).unwrap();
+        app.nothing_for(UML1); // it pauses
+        app.pass_s(1);
         let again = app.take(UML1);
         assert_eq!((again.job, again.attempt), (order.job, order.attempt + 1), "a poll that holds nothing says it was lost");
     }

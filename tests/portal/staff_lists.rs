@@ -28,7 +28,12 @@ impl TestApp {
         self.db
             .write(|conn| {
                 for mail in outbox::take_due(conn, now, now.plus_s(60), 1000)? {
-                    outbox::mark_failed(conn, mail.id, "550 no such mailbox", None)?;
+                    outbox::mark_failed(
+                        conn,
+                        outbox::Taken::from(&mail),
+                        "550 no such mailbox",
+                        None,
+                    )?;
                 }
                 Ok::<_, StoreError>(())
             })

@@ -13,9 +13,10 @@ use tempfile::TempDir;
 use xenbeta::app::clock::Clock;
 use xenbeta::app::password::Hasher;
 use xenbeta::app::secrets::Secret;
+use xenbeta::app::watch::Watch;
 use xenbeta::app::{App, Settings};
-use xenbeta::store::db::Database;
-use xenbeta::store::migrate;
+use xenbeta::store::db::{Database, StoreError};
+use xenbeta::store::{migrate, portal as portal_row};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum On {
@@ -27,6 +28,8 @@ pub enum On {
 pub struct TestApp {
     pub app: App,
     pub shift: Arc<AtomicI64>,
+    /// By how much the clock was set.
+    pub set: Arc<AtomicI64>,
     pub url: String,
     _folder: TempDir,
 }
@@ -53,10 +56,11 @@ impl TestApp {
         if on == On::Sqlite {
             migrate::up(&Database::open_any_schema(&url, 1).expect("opens")).expect("the schema");
         }
-        let shift = Arc::new(AtomicI64::new(0));
+        let (shift, set) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicI64::new(0)));
         Self {
-            app: portal(&url, &shift),
+            app: portal(&url, &shift, &set),
             shift,
+            set,
             url,
             _folder: folder,
         }
@@ -79,21 +83,39 @@ impl TestApp {
 
     /// Another portal on the same database.
     pub fn second(&self) -> App {
-        portal(&self.url, &self.shift)
+        portal(&self.url, &self.shift, &self.set)
     }
 
+    /// Time goes by, and no portal looks at it.
     pub fn pass_s(&self, seconds: i64) {
         self.shift.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    /// Time goes by while portals watch it.
+    pub fn pass_watched_s(&self, seconds: i64) {
+        self.pass_s(seconds);
+        let now = self.app.now();
+        let noted: Result<(), StoreError> = self
+            .app
+            .db
+            .write(|conn| portal_row::watched(conn, now, seconds));
+        noted.expect("noted");
+    }
+
+    /// The clock is set by so much; no time goes by.
+    pub fn set_clock_by_s(&self, seconds: i64) {
+        self.set.fetch_add(seconds, Ordering::Relaxed);
     }
 }
 
 /// What every portal of a test derives from.
 pub const SECRET: &str = "a secret for tests only, of no use anywhere";
 
-fn portal(url: &str, shift: &Arc<AtomicI64>) -> App {
+fn portal(url: &str, shift: &Arc<AtomicI64>, set: &Arc<AtomicI64>) -> App {
     App {
         db: Database::open(url, 8).expect("the database opens"),
-        clock: Clock::Shifted(Arc::clone(shift)),
+        clock: Clock::Set(Arc::clone(shift), Arc::clone(set)),
+        watch: Watch::default(),
         secret: Arc::new(Secret::from_text(SECRET).expect("long enough")),
         settings: Arc::new(Settings {
             base_url: "https://lpm.example.net".to_owned(),

@@ -104,3 +104,13 @@ ALTER TABLE migrations ADD COLUMN purged_at TIMESTAMPTZ;
 UPDATE migrations SET purged_at = closed_at WHERE state IN ('confirmed', 'returned');
 -- Whether the copy was read back past the cache, where the agent says.
 ALTER TABLE migrations ADD COLUMN uncached BOOLEAN;
+
+-- What is past its time is found by these (src/store/retention.rs).
+CREATE INDEX jobs_ended ON jobs (finished_at) WHERE finished_at IS NOT NULL;
+CREATE INDEX migration_events_at ON migration_events (at);
+CREATE INDEX digests_at ON digests (at);
+CREATE INDEX outbox_said ON outbox (sent_at) WHERE state = 'sent' AND text_body <> '';
+CREATE INDEX outbox_created ON outbox (created_at);
+CREATE INDEX password_resets_expiry ON password_resets (expires_at);
+CREATE INDEX enrolment_tokens_expiry ON enrolment_tokens (expires_at);
+CREATE INDEX proofs_at ON proofs (at);

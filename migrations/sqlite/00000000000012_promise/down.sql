@@ -1,3 +1,10 @@
+DROP INDEX enrolment_tokens_expiry;
+DROP INDEX password_resets_expiry;
+DROP INDEX outbox_created;
+DROP INDEX outbox_said;
+DROP INDEX digests_at;
+DROP INDEX migration_events_at;
+DROP INDEX jobs_ended;
 ALTER TABLE migrations DROP COLUMN uncached;
 ALTER TABLE migrations DROP COLUMN purged_at;
 ALTER TABLE migrations DROP COLUMN way_back_watched_s;

@@ -16,9 +16,9 @@ use crate::store::joint_acts::{self as acts, JointAct};
 use crate::store::portal::{self as rows, Portal as Memory};
 use crate::store::{attention, hosts};
 use crate::web::error::Fault;
-use crate::web::extract::Staff;
+use crate::web::extract::{Form, Nothing, Staff};
 use crate::web::members::Link;
-use crate::web::page::{self, Area, Page, jump};
+use crate::web::page::{self, Area, ConfirmPage, Flash, Page, jump};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Tag, When, Zone};
 
@@ -77,6 +77,48 @@ pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
     .await?;
     let page = staff.page(Area::Recovery, "Recovery");
     page::html(&RecoveryPage::new(page, &facts))
+}
+
+const PATH: &str = "/staff/recovery";
+
+/// `GET /staff/recovery/clock`
+pub async fn ask_clock(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
+    let memory = portal::read(&portal, rows::get).await?;
+    let Some(by) = memory.clock_jump_s else {
+        return Ok(page::see_other(PATH));
+    };
+    let now = staff.zone().both(portal.now().utc()).text;
+    page::html(&ConfirmPage {
+        page: staff
+            .page(Area::Recovery, "Is the clock right?")
+            .crumb("Recovery", PATH),
+        consequences: vec![
+            format!("The portal's clock jumped by {}, and says {now} now.", jump(by)),
+            "If that is right, offers and ways back end by it again. A way back whose time the portal has not watched go by stays open until it has.".to_owned(),
+        ],
+        rows: Vec::new(),
+        action: format!("{PATH}/clock"),
+        hidden: Vec::new(),
+        fields: Vec::new(),
+        button: "The clock is right".to_owned(),
+        danger: true,
+        back_url: PATH.to_owned(),
+        back_label: "Leave it as it is".to_owned(),
+    })
+}
+
+/// `POST /staff/recovery/clock`
+pub async fn clock_is_right(
+    portal: Portal,
+    staff: Staff,
+    _form: Form<Nothing>,
+) -> Result<HttpResponse, Fault> {
+    let actor = staff.actor.clone();
+    portal::run(&portal, move |app| app.clock_is_right(&actor)).await?;
+    Ok(page::see_other_saying(
+        PATH,
+        Flash::good("The clock counts again."),
+    ))
 }
 
 impl RecoveryPage {

@@ -44,6 +44,7 @@ pub fn sample() -> Result<Fleet, Failure> {
 pub fn ago(app: &App, seconds: i64) -> App {
     App {
         clock: Clock::Shifted(Arc::new(AtomicI64::new(-seconds))),
+        watch: xenbeta::app::watch::Watch::default(),
         ..app.clone()
     }
 }

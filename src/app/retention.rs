@@ -1,0 +1,96 @@
+//! What is kept for how long (docs/OPERATIONS.md says why): old jobs, logs, receipts, mail, tokens and proofs go, in
+//! batches that hold nobody up. The row with the highest id stays where ids live elsewhere: SQLite gives an id of a
+//! deleted last row again, and agents' ledgers hold ids of jobs.
+
+use super::engine::{self, Given};
+use super::{App, AppError, PORTAL};
+use crate::domain::ids::MigrationId;
+use crate::domain::migration::Event;
+use crate::domain::time::Time;
+use crate::domain::words::MigrationState;
+use crate::store::db::{Db, StoreError};
+use crate::store::{migrations, proofs, retention};
+
+/// Rows that one transaction deletes.
+const BATCH: i64 = 500;
+/// Transactions of one kind in one round; the next round goes on.
+const BATCHES: usize = 20;
+
+const JOBS_DAYS: i64 = 90;
+const EVENTS_DAYS: i64 = 400;
+const BODIES_DAYS: i64 = 30;
+const MAILS_DAYS: i64 = 180;
+const TOKENS_DAYS: i64 = 7;
+const PROOFS_DAYS: i64 = 1;
+/// A failed move keeps what it copied, on a host that others wait for.
+const FAILED_DAYS: i64 = 30;
+
+const SAID: &str = "Nobody tried it again for 30 days: the portal cancelled it, and what was copied is deleted. The Linode stays where it is.";
+
+type Drop = fn(&mut Db, Time, i64) -> Result<usize, StoreError>;
+
+impl App {
+    pub(super) fn retain(&self) -> Result<(), AppError> {
+        let now = self.now();
+        let kinds: [(&str, i64, Drop); 7] = [
+            ("jobs", JOBS_DAYS, retention::drop_jobs),
+            ("events", EVENTS_DAYS, retention::drop_events),
+            ("digests", EVENTS_DAYS, retention::drop_digests),
+            ("bodies", BODIES_DAYS, retention::blank_bodies),
+            ("mails", MAILS_DAYS, retention::drop_mails),
+            ("resets", TOKENS_DAYS, retention::drop_resets),
+            ("enrolments", TOKENS_DAYS, retention::drop_enrolments),
+        ];
+        for (what, days, drop) in kinds {
+            if let Err(error) = self.in_batches(now.plus_days(-days), drop) {
+                tracing::error!(what, %error, "what is past its time could not be dropped");
+            }
+        }
+        self.db
+            .write(|conn| proofs::forget(conn, now.plus_days(-PROOFS_DAYS)))?;
+        self.give_up_failed(now)
+    }
+
+    fn in_batches(&self, before: Time, drop: Drop) -> Result<(), StoreError> {
+        for _ in 0..BATCHES {
+            let dropped = self.db.write(|conn| drop(conn, before, BATCH))?;
+            if i64::try_from(dropped).is_ok_and(|dropped| dropped < BATCH) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn give_up_failed(&self, now: Time) -> Result<(), AppError> {
+        let before = now.plus_days(-FAILED_DAYS);
+        let due = self
+            .db
+            .read(|conn| retention::failed_before(conn, before, BATCH))?;
+        for id in due {
+            if let Err(error) = self.db.write(|conn| give_up(self, conn, id, now, before)) {
+                tracing::error!(migration = %id, %error, "could not be cancelled");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn give_up(
+    app: &App,
+    conn: &mut Db,
+    id: MigrationId,
+    now: Time,
+    before: Time,
+) -> Result<(), AppError> {
+    let is_due = migrations::locked(conn, id)?.is_some_and(|row| {
+        row.state == MigrationState::Failed && row.closed_at.is_some_and(|at| at < before)
+    });
+    if is_due {
+        let given = Given {
+            message: SAID.to_owned(),
+            ..Given::default()
+        };
+        let _decided = engine::apply(app, conn, now, PORTAL, id, Event::Cancel, &given)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,255 @@
+//! What a failure, a loss and an outage cost a job; that a cancel ends, and that nothing is tried for ever.
+
+use diesel::prelude::*;
+use xenbeta::app::AppError;
+use xenbeta::domain::ids::JobId;
+use xenbeta::domain::words::{JobKind, JobState, MigrationState};
+use xenbeta::store::{jobs, migrations};
+use xenbeta::wire::{Order, Outcome, Poll, Progress, Renew};
+
+use crate::both_databases;
+use crate::support::TestApp;
+use crate::support::fleet::{DB, UML1, WEB, XEN1};
+use crate::support::hand::{agent, kind};
+
+fn failure() -> Outcome {
+    Outcome::Failed {
+        retry: true,
+        public: "The disk is full.".into(),
+        detail: "ENOSPC".into(),
+        console: None,
+        owns: None,
+    }
+}
+
+fn conflict(error: AppError) -> String {
+    match error {
+        AppError::Conflict(text) => text,
+        other => panic!("a conflict, not {other:?}"),
+    }
+}
+
+fn renewal(order: &Order, progress: bool) -> Renew {
+    Renew {
+        attempt: order.attempt,
+        lease_token: order.lease_token.clone(),
+        progress: progress.then(|| Progress {
+            pass: 1,
+            done_bytes: 1,
+            total_bytes: 2,
+            sent_bytes: 1,
+            bytes_per_s: 1,
+        }),
+    }
+}
+
+fn job(app: &TestApp, id: JobId) -> jobs::Job {
+    app.in_db(|c| jobs::job(c, id)).unwrap()
+}
+
+fn lose(app: &TestApp) {
+    app.pass_watched_s(31);
+    app.reconcile().unwrap();
+    app.pass_watched_s(16);
+}
+
+fn log(app: &TestApp, id: xenbeta::domain::ids::MigrationId) -> String {
+    let lines: Vec<String> = app
+        .in_db(|c| migrations::events(c, id))
+        .into_iter()
+        .map(|event| event.message)
+        .collect();
+    lines.join("\n")
+}
+
+fn trail(app: &TestApp, action: &str) -> i64 {
+    use xenbeta::store::schema_trail::audit_events::dsl;
+    app.in_db(|c| {
+        Ok(dsl::audit_events
+            .filter(dsl::action.eq(action))
+            .count()
+            .get_result(c)?)
+    })
+}
+
+both_databases! {
+    fn losses_pause_longer_each_time(app: TestApp) {
+        let app = app.with_fleet();
+        app.clicked(WEB);
+        for (losses, pause) in [(1, 1), (2, 2), (3, 4), (4, 8)] {
+            let order = app.take(UML1);
+            app.note_poll(&agent(UML1), &Poll::default()).unwrap();
+            assert_eq!((job(&app, order.job).losses, job(&app, order.job).failures), (losses, 0));
+            app.pass_s(pause - 1);
+            app.nothing_for(UML1);
+            app.pass_s(1);
+        }
+        let order = app.take(UML1);
+        app.note_poll(&agent(UML1), &Poll::default()).unwrap();
+        assert_eq!(job(&app, order.job).state, JobState::Failed);
+        assert_eq!(app.newest_migration(WEB).state, MigrationState::Failed);
+        assert_eq!(trail(&app, "job.lost"), 1);
+    }
+
+    fn progress_ends_a_row_of_losses_and_failures_stay(app: TestApp) {
+        let app = app.with_fleet();
+        app.clicked(WEB);
+        let order = app.take(UML1);
+        app.answer(UML1, &order, failure()).unwrap();
+        app.pass_s(20);
+        for _ in 0..12 {
+            let order = app.take(UML1);
+            app.renew(&agent(UML1), order.job, &renewal(&order, true)).unwrap();
+            lose(&app);
+            assert_eq!((job(&app, order.job).losses, job(&app, order.job).failures), (1, 1));
+        }
+        let order = app.take(UML1);
+        app.renew(&agent(UML1), order.job, &renewal(&order, false)).unwrap();
+        assert_eq!(job(&app, order.job).losses, 1, "a renewal alone says nothing of the step");
+        app.answer(UML1, &order, Outcome::Succeeded { report: app.success(&order) }).unwrap();
+        assert_eq!(job(&app, order.job).losses, 0);
+    }
+
+    fn after_the_stop_losses_wait_for_staff(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        let order = app.work_until("final_copy");
+        for n in 0..5 {
+            if n > 0 { app.take(XEN1); }
+            lose(&app);
+        }
+        assert_eq!(job(&app, order.job).state, JobState::Failed);
+        assert_eq!(app.migration(row.id).state, MigrationState::Switching, "time-outs never move ownership");
+        assert!(log(&app, row.id).contains("again and again"), "{}", log(&app, row.id));
+        app.retry_job(&app.staff(), order.job).unwrap();
+        let again = app.take(XEN1);
+        assert_eq!((again.job, again.attempt), (order.job, 6), "attempts tell leases apart for ever");
+        let revived = job(&app, order.job);
+        assert_eq!((revived.failures, revived.losses), (0, 0));
+        assert!(matches!(app.retry_job(&app.member(), order.job), Err(AppError::Forbidden)));
+    }
+
+    fn an_outage_of_the_portal_costs_nothing(app: TestApp) {
+        let app = app.with_fleet();
+        app.clicked(WEB);
+        let order = app.work_until("warm_copy");
+        for outage in [31, 3600, 86_400] {
+            app.pass_s(outage);
+            let portal = app.second(); // and it starts anew
+            portal.reconcile().unwrap();
+            assert_eq!(job(&app, order.job).state, JobState::Leased, "{outage}");
+            app.pass_s(outage);
+            app.reconcile().unwrap();
+            assert_eq!(job(&app, order.job).state, JobState::Leased, "{outage}");
+        }
+        app.pass_s(3600);
+        let renewed = app.renew(&agent(XEN1), order.job, &renewal(&order, true)).expect("an expired lease that nobody took");
+        assert!(!renewed.cancel);
+        app.answer(XEN1, &order, Outcome::Succeeded { report: app.success(&order) }).unwrap();
+        assert_eq!((job(&app, order.job).losses, job(&app, order.job).attempt), (0, 1));
+    }
+
+    fn a_lease_survives_a_clock_that_is_set_back(app: TestApp) {
+        let app = app.with_fleet();
+        app.clicked(WEB);
+        let order = app.work_until("warm_copy");
+        app.set_clock_by_s(-86_400);
+        app.reconcile().unwrap();
+        lose(&app);
+        assert_eq!(job(&app, order.job).state, JobState::Pending, "and is not held for a day");
+    }
+
+    fn a_cancel_ends_without_its_agent(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        let order = app.work_until("warm_copy");
+        app.cancel_migration(&app.member(), row.id).unwrap();
+        app.cancel_migration(&app.staff(), row.id).unwrap();
+        assert_eq!(app.migration(row.id).state, MigrationState::Copying);
+        let log = log(&app, row.id);
+        assert_eq!(log.matches("asked to cancel").count(), 1, "{log}");
+        assert!(log.contains(&format!("{} asked to cancel.", app.member().name)), "{log}");
+        assert_eq!(trail(&app, "migration.cancel"), 1);
+        lose(&app);
+        assert_eq!(job(&app, order.job).state, JobState::Cancelled);
+        assert_eq!(app.migration(row.id).state, MigrationState::Cancelled);
+        assert_eq!(kind(&app.work(UML1)), "close_transfer");
+        assert_eq!(kind(&app.work(XEN1)), "release");
+        let late = app.answer(XEN1, &order, Outcome::Cancelled).unwrap_err();
+        assert!(conflict(late).contains("stale"));
+    }
+
+    fn an_order_that_cannot_be_made_blocks_nobody(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        let stuck = app.in_db(|c| jobs::of_migration(c, row.id))[0].id;
+        app.pass_s(1);
+        let other = app.power(&app.member(), DB, JobKind::Reboot, None).unwrap();
+        app.run_sql("UPDATE config_profiles SET devices = 'torn' WHERE linode_id = 101");
+        app.run_sql("UPDATE jobs SET kind = 'boot', migration_id = NULL WHERE linode_id = 101 AND state = 'pending'");
+        let order = app.take(UML1);
+        assert_eq!(order.job, other, "the host's other jobs go on");
+        let seen = job(&app, stuck);
+        assert_eq!((seen.state, seen.losses, seen.attempt), (JobState::Pending, 1, 0));
+        assert!(seen.detail.contains("could not be made"), "{}", seen.detail);
+        for _ in 0..4 {
+            app.pass_s(20);
+            app.nothing_for(UML1);
+        }
+        assert_eq!(job(&app, stuck).state, JobState::Failed);
+    }
+
+    fn a_late_word_of_an_earlier_round_changes_nothing(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        let first = app.take(UML1);
+        let gone = Outcome::Failed { retry: false, public: "No.".into(), detail: String::new(), console: None, owns: None };
+        app.answer(UML1, &first, gone).unwrap();
+        app.work_all(&[UML1, XEN1]);
+        app.retry_migration(&app.member(), row.id).unwrap();
+        app.reconcile().unwrap();
+        let refused = conflict(app.retry_job(&app.staff(), first.job).unwrap_err());
+        assert!(refused.contains("gone on without it"), "{refused}");
+        // One of the same kind and host that is not the step.
+        let second = app.take(UML1);
+        assert_eq!((kind(&second), second.job == first.job), ("preflight_source".to_owned(), false));
+        app.run_sql(&format!("UPDATE migrations SET step_job_id = {} WHERE id = {}", first.job, row.id));
+        app.answer(UML1, &second, Outcome::Succeeded { report: app.success(&second) }).unwrap();
+        assert_eq!(kind(&second), "preflight_source");
+        assert_eq!(app.migration(row.id).state, MigrationState::Preparing);
+        app.nothing_for(XEN1);
+    }
+
+    fn a_job_of_a_linode_that_moved_is_not_tried_again(app: TestApp) {
+        let app = app.with_fleet();
+        let id = app.power(&app.member(), WEB, JobKind::Reboot, None).unwrap();
+        let order = app.take(UML1);
+        let no = Outcome::Failed { retry: false, public: "No.".into(), detail: String::new(), console: None, owns: None };
+        app.answer(UML1, &order, no).unwrap();
+        app.retry_job(&app.staff(), id).unwrap();
+        let again = conflict(app.retry_job(&app.staff(), id).unwrap_err());
+        assert!(again.contains("Only a failed job"));
+        let order = app.take(UML1);
+        let no = Outcome::Failed { retry: false, public: "No.".into(), detail: String::new(), console: None, owns: None };
+        app.answer(UML1, &order, no).unwrap();
+        app.clicked(WEB);
+        app.work_all(&[UML1, XEN1]);
+        assert!(conflict(app.retry_job(&app.staff(), id).unwrap_err()).contains("has moved"));
+    }
+
+    fn cancels_and_unfit_jobs_do_not_wait_for_each_other(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        app.work(UML1);
+        app.run_sql("UPDATE hosts SET fingerprint = NULL WHERE id = 1");
+        std::thread::scope(|scope| {
+            let claims = scope.spawn(|| { for _ in 0..5 { app.claim(&agent(XEN1)).unwrap(); } });
+            app.cancel_migration(&app.member(), row.id).unwrap();
+            claims.join().unwrap();
+        });
+        let left = app.in_db(|c| jobs::of_migration(c, row.id));
+        assert!(left.iter().all(|job| job.state != JobState::Leased || job.kind == JobKind::Release), "{left:?}");
+        let state = app.migration(row.id).state;
+        assert!(matches!(state, MigrationState::Cancelled | MigrationState::Failed), "{state}");
+    }
+}
