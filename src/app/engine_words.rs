@@ -13,7 +13,7 @@ pub fn words(event: Event, to: &Transition) -> String {
         (Event::Cancel, _) if to.state == MigrationState::Cancelled => "Cancelled.",
         (Event::Cancel, _) => "Asked to cancel.",
         (Event::Stopped(_), _) => "Cancelled; the Linode stays where it is.",
-        (Event::Confirm, _) => "Confirmed; the copy at the old host is deleted.",
+        (Event::Confirm, _) => "Confirmed; the copy at the old host is deleted once the new host has shown its disks.",
         (Event::WayBack, _) => "The way back was asked for.",
         (Event::WayBackSucceeded, _) => "The Linode is back at its old host.",
         (Event::WayBackFailed, _) => "The way back did not work; the Linode stays where it is.",

@@ -11,7 +11,7 @@ use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::migration::Event;
 use crate::domain::ownership::{self as rule, Believed, Contradiction, Doubt, Row, Word};
 use crate::domain::time::Time;
-use crate::domain::words::{JobKind, LinodeStatus, MigrationState};
+use crate::domain::words::{HostState, JobKind, LinodeStatus, MigrationState};
 use crate::store::db::{Db, wake_on_commit};
 use crate::store::fleet::{self, Handover, Linode};
 use crate::store::holds::{self as rows, Hold, HoldWord};
@@ -198,6 +198,41 @@ pub struct Held {
     pub believed: Result<Believed, Doubt>,
     /// Hosts that have not reported since it is held.
     pub unheard: Vec<Host>,
+    /// Hosts that were taken over: what they said last counts no more.
+    pub lost: Vec<HostId>,
+}
+
+impl Held {
+    /// Why it is not clear whom to believe, with the hosts' names.
+    #[must_use]
+    pub fn doubt(&self) -> Option<String> {
+        let name = |id: HostId| {
+            let said = self.words.iter().find(|(_, word)| word.host_id == id);
+            said.map_or_else(|| format!("host {id}"), |(name, _)| name.clone())
+        };
+        Some(match self.believed.err()? {
+            doubt @ (Doubt::Nothing | Doubt::NoDisks) => doubt.to_string(),
+            Doubt::Two(one, other) => format!(
+                "{} and {} both hold themselves for its owner",
+                name(one),
+                name(other)
+            ),
+            Doubt::Strayed(host) => format!(
+                "it runs on {}, which does not hold itself for its owner",
+                name(host)
+            ),
+            Doubt::Unknown(host) => format!("{} cannot say whether it runs there", name(host)),
+        })
+    }
+
+    /// The highest epoch that anyone speaks of, lost hosts too.
+    fn highest(&self) -> i64 {
+        let said = self
+            .words
+            .iter()
+            .map(|(_, word)| word.granted.max(word.sealed));
+        said.max().unwrap_or(0).max(self.linode.epoch)
+    }
 }
 
 fn held(conn: &mut Db, id: LinodeId) -> Result<Held, AppError> {
@@ -219,7 +254,16 @@ fn held(conn: &mut Db, id: LinodeId) -> Result<Held, AppError> {
         let host = all.iter().find(|host| host.id == id);
         host.map(|host| host.name.clone()).unwrap_or_default()
     };
-    let words: Vec<Word> = said.iter().map(HoldWord::word).collect();
+    let lost: Vec<HostId> = all
+        .iter()
+        .filter(|host| host.state == HostState::Quarantined)
+        .map(|host| host.id)
+        .collect();
+    let words: Vec<Word> = said
+        .iter()
+        .filter(|word| !lost.contains(&word.host_id))
+        .map(HoldWord::word)
+        .collect();
     Ok(Held {
         believed: rule::believe(&words),
         words: said
@@ -227,6 +271,7 @@ fn held(conn: &mut Db, id: LinodeId) -> Result<Held, AppError> {
             .map(|word| (name(word.host_id), *word))
             .collect(),
         unheard,
+        lost,
         hold,
         linode,
     })
@@ -252,7 +297,8 @@ impl App {
                     host.name
                 )));
             }
-            let believed = held.believed.map_err(|doubt| {
+            let believed = held.believed.map_err(|_| {
+                let doubt = held.doubt().unwrap_or_default();
                 AppError::conflict(format!(
                     "The hosts do not say who owns it: {doubt}. Mend that on the hosts first."
                 ))
@@ -303,7 +349,7 @@ impl App {
         let to = if believed.holds {
             (believed.host, believed.epoch)
         } else {
-            (believed.host, believed.epoch.max(linode.epoch) + 1)
+            (believed.host, believed.epoch.max(held.highest()) + 1)
         };
         let same = to == (linode.host_id, linode.epoch);
         if same {

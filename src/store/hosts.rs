@@ -100,11 +100,11 @@ pub fn all(conn: &mut Db) -> Result<Vec<Host>, StoreError> {
 }
 
 /// A page of the list, by name; `after`: the name of the last row seen. `silent_since`: only those that should speak, and
-/// were not heard of since. `emptying`: only those that staff empty.
+/// were not heard of since. `emptying`: only those that staff empty. `untrusted`: only those whose ledger is not trusted.
 pub fn page(
     conn: &mut Db,
     silent_since: Option<Time>,
-    emptying: bool,
+    (emptying, untrusted): (bool, bool),
     after: Option<&str>,
     limit: i64,
 ) -> Result<Vec<Host>, StoreError> {
@@ -118,6 +118,11 @@ pub fn page(
     }
     if emptying {
         query = query.filter(hosts::emptying_since.is_not_null());
+    }
+    if untrusted {
+        query = query
+            .filter(hosts::ledger_fault.ne(""))
+            .filter(hosts::state.ne(HostState::Quarantined));
     }
     if let Some(after) = after {
         query = query.filter(hosts::name.gt(after.to_owned()));

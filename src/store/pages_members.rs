@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use diesel::prelude::*;
 
+use super::attention::{self, Pause};
 use super::db::{Db, StoreError};
 use super::fleet::{self, ConfigProfile, Disk, Ip, Kernel, Linode, Plan};
 use super::hosts::Host;
@@ -271,13 +272,15 @@ pub struct MigrationDetail {
     pub queue: Place,
 }
 
-/// Where a migration stands among the queued.
+/// Where a migration stands among the queued, and what holds it back.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Place {
     /// From 1, while it is queued and its time has come.
     pub position: Option<i64>,
     /// The end of the quiet hours, if they hold it, or will when its time comes.
     pub held_until: Option<Time>,
+    /// Why nothing happens to its Linode at all.
+    pub pause: Pause,
 }
 
 /// What changes of a migration while one looks: the row, its job at work or waiting, its place in the queue.
@@ -313,6 +316,7 @@ pub fn migration_now(
     let queue = Place {
         position,
         held_until: move_times::held_until(conn, &migration, now)?,
+        pause: attention::pause(conn, migration.linode_id)?,
     };
     Ok(Some((migration, job, queue)))
 }

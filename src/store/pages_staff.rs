@@ -265,6 +265,8 @@ pub struct MigrationFilter {
     pub begun: bool,
     /// Only with (or without) a try that failed.
     pub failed_try: Option<bool>,
+    /// Only these.
+    pub among: Option<Vec<MigrationId>>,
 }
 
 /// Newest first; `before`: the key of the last row seen.
@@ -320,6 +322,9 @@ pub fn migrations(
             query.filter(diesel::dsl::not(failed))
         };
     }
+    if let Some(among) = &filter.among {
+        query = query.filter(migrations::id.eq_any(among.clone()));
+    }
     if let Some(before) = before {
         query = query.filter(migrations::id.lt(before));
     }
@@ -340,6 +345,28 @@ pub fn migrations(
             account,
         })
         .collect())
+}
+
+/// Migrations at work that need staff: their present step has failed for good, or its host is silent; at most 1,000.
+pub fn stuck(conn: &mut Db, silent_since: Time) -> Result<Vec<MigrationId>, StoreError> {
+    let at_work = [
+        MigrationState::Preparing,
+        MigrationState::Copying,
+        MigrationState::Switching,
+    ];
+    Ok(migrations::table
+        .inner_join(jobs::table.on(jobs::id.nullable().eq(migrations::step_job_id)))
+        .inner_join(hosts::table.on(hosts::id.eq(jobs::host_id)))
+        .filter(migrations::state.eq_any(at_work))
+        .filter(
+            jobs::state
+                .eq(JobState::Failed)
+                .or(super::silence::is_silent(silent_since)),
+        )
+        .order(migrations::id)
+        .limit(1000)
+        .select(migrations::id)
+        .load(conn)?)
 }
 
 /// A migration's events of tries that failed.

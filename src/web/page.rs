@@ -8,7 +8,8 @@ use askama::Template;
 use super::assets::{Assets, assets};
 use super::error::Fault;
 use super::extract::Context;
-use super::ui::{Field, Problems, Tone, Zone};
+use super::ui::{Field, Problems, Tone, Zone, units};
+use crate::store::attention::Attention;
 
 /// Who looks at the page, as far as the layout shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,8 @@ pub enum Area {
     Hosts,
     Migrations,
     Jobs,
+    Held,
+    Recovery,
     StaffFairness,
     StaffBugs,
     StaffFaq,
@@ -126,6 +129,8 @@ pub struct Page {
     pub problems: Problems,
     pub live: Option<LiveSource>,
     pub offer_sign_in: bool,
+    /// What staff are to look at before anything else.
+    pub alarms: Vec<Crumb>,
 }
 
 impl Page {
@@ -142,6 +147,10 @@ impl Page {
             problems: Problems::default(),
             live: None,
             offer_sign_in: true,
+            alarms: alarms(
+                &context.attention(),
+                context.viewer().map_or(Zone::UTC, |it| it.zone),
+            ),
         }
     }
 
@@ -159,6 +168,7 @@ impl Page {
             problems: Problems::default(),
             live: None,
             offer_sign_in: true,
+            alarms: Vec::new(),
         }
     }
 
@@ -240,6 +250,8 @@ impl Page {
                 Area::Hosts,
                 Area::Migrations,
                 Area::Jobs,
+                Area::Held,
+                Area::Recovery,
                 Area::StaffFairness,
                 Area::StaffBugs,
                 Area::StaffFaq,
@@ -276,6 +288,8 @@ impl Page {
             | Area::Hosts
             | Area::Migrations
             | Area::Jobs
+            | Area::Held
+            | Area::Recovery
             | Area::StaffFairness
             | Area::StaffBugs
             | Area::StaffFaq
@@ -295,6 +309,8 @@ impl Page {
                     self.tab("Migrations", "/staff/migrations", &[Area::Migrations]),
                     self.tab("Hosts", "/staff/hosts", &[Area::Hosts]),
                     self.tab("Jobs", "/staff/jobs", &[Area::Jobs]),
+                    self.tab("Held", "/staff/held", &[Area::Held]),
+                    self.tab("Recovery", "/staff/recovery", &[Area::Recovery]),
                     self.tab("Graduation", "/staff/graduation", &[Area::Graduation]),
                     self.tab("Readiness", "/staff/readiness", &[Area::Readiness]),
                     self.tab("Fairness", "/staff/fairness", &[Area::StaffFairness]),
@@ -320,6 +336,8 @@ impl Page {
             | Area::Hosts
             | Area::Migrations
             | Area::Jobs
+            | Area::Held
+            | Area::Recovery
             | Area::StaffFairness
             | Area::StaffBugs
             | Area::StaffFaq
@@ -330,6 +348,66 @@ impl Page {
             | Area::Mail
             | Area::Audit => "Staff",
         }
+    }
+}
+
+/// Each in words, with where it is looked after.
+fn alarms(of: &Attention, zone: Zone) -> Vec<Crumb> {
+    let counted = |count: Option<i64>, url: &str, one: &str, many: &str| match count {
+        None | Some(..=0) => None,
+        Some(1) => Some(alarm(url, format!("1 {one}"))),
+        Some(count) => Some(alarm(url, format!("{count} {many}"))),
+    };
+    let recovery = of.recovery_since.map(|since| {
+        let since = zone.show(since.utc()).text;
+        alarm(
+            "/staff/recovery",
+            format!("The portal recovers its memory since {since}: no Linode changes hands"),
+        )
+    });
+    let clock = of.clock_jump_s.map(|by| {
+        alarm(
+            "/staff/recovery#clock",
+            format!("The clock jumped by {}", jump(by)),
+        )
+    });
+    [
+        recovery,
+        counted(of.held, "/staff/held", "Linode is held", "Linodes are held"),
+        counted(
+            of.untrusted,
+            "/staff/hosts?ledger=untrusted",
+            "host's ledger is not trusted",
+            "hosts' ledgers are not trusted",
+        ),
+        clock,
+        counted(
+            of.asked,
+            "/staff/recovery#asked",
+            "act waits for a second member of staff",
+            "acts wait for a second member of staff",
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn alarm(url: &str, label: impl Into<String>) -> Crumb {
+    Crumb {
+        label: label.into(),
+        url: url.to_owned(),
+    }
+}
+
+/// A jump of the clock, in words.
+#[must_use]
+pub fn jump(seconds: i64) -> String {
+    let span = units::span(seconds.saturating_abs());
+    if seconds < 0 {
+        format!("{span} backwards")
+    } else {
+        format!("{span} forwards")
     }
 }
 

@@ -207,6 +207,34 @@ pub fn configure(surface: &mut ServiceConfig) {
             "/staff/migrations/{id}/{deed}",
             post().to(staff::migrations::act),
         )
+        .route("/staff/held", get().to(staff::held::list))
+        .route("/staff/held/{id}", get().to(staff::held::show))
+        .route("/staff/held/{id}/believe", get().to(staff::held::ask))
+        .route("/staff/held/{id}/believe", post().to(staff::held::believe))
+        .route("/staff/recovery", get().to(staff::recovery::show))
+        .route("/staff/recovery/clock", get().to(staff::recovery::ask_clock))
+        .route(
+            "/staff/recovery/clock",
+            post().to(staff::recovery::clock_is_right),
+        )
+        .route("/staff/joint/{id}", get().to(staff::joint::show))
+        .route("/staff/joint/{id}", post().to(staff::joint::agree))
+        .route(
+            "/staff/joint/{id}/withdraw",
+            get().to(staff::joint::ask_withdraw),
+        )
+        .route(
+            "/staff/joint/{id}/withdraw",
+            post().to(staff::joint::withdraw),
+        )
+        .route(
+            "/staff/hosts/{id}/joint/{kind}",
+            get().to(staff::joint::form),
+        )
+        .route(
+            "/staff/hosts/{id}/joint/{kind}",
+            post().to(staff::joint::ask),
+        )
         .route("/staff/hosts", get().to(staff::hosts::list))
         .route("/staff/hosts", post().to(staff::hosts::add))
         .route("/staff/hosts/new", get().to(staff::hosts::new))

@@ -45,6 +45,7 @@ mod polls;
 mod profiles;
 mod programme;
 mod promise;
+mod promise_pages;
 mod queries;
 mod races;
 mod readiness;

@@ -570,6 +570,27 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
         "/staff/migrations/{id}/{deed}",
         [303, 404, 404, 303],
     ),
+    ("GET", "/staff/held", [303, 404, 404, 200]),
+    ("GET", "/staff/held/{id}", [303, 404, 404, 404]),
+    ("GET", "/staff/held/{id}/believe", [303, 404, 404, 404]),
+    ("POST", "/staff/held/{id}/believe", [303, 404, 404, 303]),
+    ("GET", "/staff/recovery", [303, 404, 404, 200]),
+    ("GET", "/staff/recovery/clock", [303, 404, 404, 303]),
+    ("POST", "/staff/recovery/clock", [303, 404, 404, 303]),
+    ("GET", "/staff/joint/{id}", [303, 404, 404, 404]),
+    ("POST", "/staff/joint/{id}", [303, 404, 404, 400]),
+    ("GET", "/staff/joint/{id}/withdraw", [303, 404, 404, 404]),
+    ("POST", "/staff/joint/{id}/withdraw", [303, 404, 404, 400]),
+    (
+        "GET",
+        "/staff/hosts/{id}/joint/{kind}",
+        [303, 404, 404, 200],
+    ),
+    (
+        "POST",
+        "/staff/hosts/{id}/joint/{kind}",
+        [303, 404, 404, 400],
+    ),
     ("GET", "/staff/hosts", [303, 404, 404, 200]),
     ("POST", "/staff/hosts", [303, 404, 404, 400]),
     ("GET", "/staff/hosts/new", [303, 404, 404, 200]),
@@ -716,7 +737,7 @@ both_databases! {
                     path if path.contains("staff/members/") || path.contains("staff/mail/") => 1,
                     _ => 987_654,
                 };
-                let url = path.replace("{id}", &id.to_string()).replace("{deed}", "cancel").replace("{profile}", "1").replace("{disk}", "1011").replace("{ip}", "1").replace("{section}", "brings").replace("{token}", "none").replace("{name}", "x.css").replace("{file}", "1").replace("{entry}", "x");
+                let url = path.replace("{id}", &id.to_string()).replace("{deed}", "cancel").replace("{kind}", "takeover").replace("{profile}", "1").replace("{disk}", "1011").replace("{ip}", "1").replace("{section}", "brings").replace("{token}", "none").replace("{name}", "x.css").replace("{file}", "1").replace("{entry}", "x");
                 let reply = ask(&mut browser, method, &url, &token);
                 assert_eq!(reply.status, expected, "{method} {url} as {email:?}: {} {}", reply.location, reply.text());
                 if reply.status == 303 && column == 0 && *path != "/logout" {

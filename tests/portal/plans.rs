@@ -29,7 +29,7 @@ const MEMBERS: [&str; 17] = [
     "/members/migrations/1",
 ];
 
-const STAFF: [&str; 49] = [
+const STAFF: [&str; 57] = [
     "/staff/",
     "/staff/bugs",
     "/staff/bugs?state=all&q=disk&before=9000",
@@ -56,6 +56,14 @@ const STAFF: [&str; 49] = [
     "/staff/migrations?host=1",
     "/staff/migrations?linode=101",
     "/staff/migrations/1",
+    "/staff/held",
+    "/staff/held?after=5001",
+    "/staff/held/5001",
+    "/staff/recovery",
+    "/staff/migrations?state=stuck",
+    "/staff/hosts?ledger=untrusted",
+    "/staff/hosts/1/joint/takeover",
+    "/staff/hosts/1/joint/waive",
     "/staff/jobs",
     "/staff/jobs?state=failed",
     "/staff/jobs?host=1&before=9000",

@@ -110,6 +110,8 @@ pub fn fifty_more(app: &TestApp) {
              INSERT INTO bug_posts (bug_id, author_id, by_staff, body, once, at) VALUES (5001, 2, FALSE, 'reply', 'once-{n}', {at});
              INSERT INTO faq_entries (id, slug, question, answer, position, dated_at, changed_at) VALUES ({id}, 's{n}', 'q', 'a', {n}, {at}, {at});
              INSERT INTO faq_questions (id, asked_by, account_id, question, state, once, asked_at) VALUES ({id}, 1, 1, 'q', 'open', 'once-{n}', {at});
+             INSERT INTO holds (linode_id, since, reason) VALUES ({id}, {at}, 'a host says otherwise');
+             INSERT INTO hold_words (linode_id, host_id, granted, sealed, at) VALUES ({id}, 1, 2, 0, {at});
              INSERT INTO jobs (host_id, linode_id, migration_id, kind, state, epoch, run_after, entered_at) VALUES (1, 101, {id}, 'warm_copy', 'failed', 1, {at}, {at});",
             if n % 2 == 0 { "requested" } else { "approved" },
         ));
@@ -171,6 +173,12 @@ both_databases! {
             "/staff/migrations?kind=evacuation&from=3",
             "/staff/migrations",
             "/staff/jobs",
+            "/staff/held",
+            "/staff/held/101",
+            "/staff/recovery",
+            "/staff/migrations?state=stuck",
+            "/staff/hosts?ledger=untrusted",
+            "/staff/hosts/3/joint/waive",
             "/staff/graduation",
             "/staff/graduation.csv",
             "/staff/readiness",

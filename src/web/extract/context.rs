@@ -10,6 +10,7 @@ use data_encoding::BASE32_NOPAD;
 use tokio::sync::Notify;
 
 use super::token;
+use crate::store::attention::Attention;
 use crate::web::error::Fault;
 use crate::web::page::{Flash, Viewer};
 
@@ -54,6 +55,7 @@ struct Inner {
     flash: RefCell<Option<Flash>>,
     flash_taken: Cell<bool>,
     viewer: RefCell<Option<Viewer>>,
+    attention: Cell<Attention>,
     typed: RefCell<Vec<(String, String)>>,
     form_pending: Cell<bool>,
     form_read: Notify,
@@ -72,6 +74,7 @@ impl Context {
             flash: RefCell::new(flash),
             flash_taken: Cell::new(false),
             viewer: RefCell::new(None),
+            attention: Cell::new(Attention::default()),
             typed: RefCell::new(Vec::new()),
             form_pending: Cell::new(false),
             form_read: Notify::new(),
@@ -98,6 +101,16 @@ impl Context {
 
     pub fn set_viewer(&self, viewer: Viewer) {
         *self.0.viewer.borrow_mut() = Some(viewer);
+    }
+
+    /// What staff's pages say above all else; nothing on other pages.
+    #[must_use]
+    pub fn attention(&self) -> Attention {
+        self.0.attention.get()
+    }
+
+    pub fn set_attention(&self, attention: Attention) {
+        self.0.attention.set(attention);
     }
 
     /// A token for the forms of the page being made. Without any cookie yet, the browser is given one.

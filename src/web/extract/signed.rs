@@ -12,6 +12,7 @@ use crate::app::Actor;
 use crate::app::sign_in::Visitor;
 use crate::domain::ids::AccountId;
 use crate::domain::words::UserRole;
+use crate::store::attention::{self, Attention};
 use crate::web::error::Fault;
 use crate::web::page::{Area, Page, Viewer};
 use crate::web::portal::{self, Portal};
@@ -85,10 +86,24 @@ async fn find(request: &HttpRequest, context: &Context) -> Result<Signed, Fault>
     let portal = request
         .app_data::<Portal>()
         .ok_or_else(|| Fault::internal("no portal behind the pages"))?;
-    let visitor = portal::run(portal, move |app| app.visitor(&token))
-        .await?
-        .ok_or(Fault::SignIn)?;
+    let on_staff_page = request.path().starts_with("/staff");
+    let (visitor, attention) = portal::run(portal, move |app| {
+        let visitor = app.visitor(&token)?;
+        let looks = on_staff_page
+            && visitor
+                .as_ref()
+                .is_some_and(|it| it.user.role == UserRole::Staff);
+        let attention = if looks {
+            app.db.read(attention::get)?
+        } else {
+            Attention::default()
+        };
+        Ok((visitor, attention))
+    })
+    .await?;
+    let visitor = visitor.ok_or(Fault::SignIn)?;
     let user = &visitor.user;
+    context.set_attention(attention);
     context.set_viewer(Viewer {
         name: user.name.clone(),
         staff: user.role == UserRole::Staff,

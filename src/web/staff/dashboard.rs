@@ -6,10 +6,11 @@ use askama::Template;
 use super::jobs::LATELY_DAYS;
 use super::{Counted, heard};
 use crate::app::AppError;
-use crate::app::agents::is_silent;
+use crate::app::agents::{SILENT_S, is_silent};
 use crate::domain::bug::BugState;
 use crate::domain::time::Time;
 use crate::domain::words::{HostRole, MigrationState, RegistrationState};
+use crate::store::attention::{self, Attention};
 use crate::store::pages_staff::{self, MigrationFilter, MigrationRow, RegistrationFilter};
 use crate::store::{bugs, faq, graduation, hosts, migrations, readiness};
 use crate::web::error::Fault;
@@ -67,6 +68,9 @@ struct Facts {
     failed: Vec<MigrationRow>,
     hosts: Vec<hosts::Host>,
     rooms: Vec<crate::domain::placement::Room>,
+    attention: Attention,
+    recovery_waits: usize,
+    stuck: usize,
     now: Time,
 }
 
@@ -74,6 +78,7 @@ struct Facts {
 pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
     let facts = portal::run(&portal, |app| {
         let now = app.now();
+        let recovery_waits = app.recovery()?.map_or(0, |it| it.waits_for.len());
         app.db.read(|conn| {
             let failed = MigrationFilter {
                 states: vec![MigrationState::Failed],
@@ -98,6 +103,9 @@ pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
                 failed: pages_staff::migrations(conn, &failed, None, 10)?,
                 hosts: hosts::all(conn)?,
                 rooms: hosts::rooms(conn)?,
+                attention: attention::get(conn)?,
+                recovery_waits,
+                stuck: pages_staff::stuck(conn, now.plus_s(-SILENT_S))?.len(),
                 now,
             })
         })
@@ -164,17 +172,7 @@ fn counts(facts: &Facts, silent: usize) -> Vec<Counted> {
             .map(|(_, count)| *count)
             .sum()
     };
-    let row = |url: &str, label: &str, count: i64| Counted {
-        url: url.to_owned(),
-        label: label.to_owned(),
-        count,
-        is_bad: false,
-    };
-    let bad = |url: &str, label: &str, count: i64| Counted {
-        is_bad: count > 0,
-        ..row(url, label, count)
-    };
-    vec![
+    let mut all = vec![
         row(
             "/staff/registrations?state=requested",
             "registrations wait for review",
@@ -216,10 +214,55 @@ fn counts(facts: &Facts, silent: usize) -> Vec<Counted> {
             "questions wait for an answer",
             facts.questions,
         ),
+    ];
+    all.extend(faults(facts, silent, migrations(&[S::Failed])));
+    all
+}
+
+fn row(url: &str, label: &str, count: i64) -> Counted {
+    Counted {
+        url: url.to_owned(),
+        label: label.to_owned(),
+        count,
+        is_bad: false,
+    }
+}
+
+fn bad(url: &str, label: &str, count: i64) -> Counted {
+    Counted {
+        is_bad: count > 0,
+        ..row(url, label, count)
+    }
+}
+
+/// What should not be, and stands still until somebody acts.
+fn faults(facts: &Facts, silent: usize, failed: i64) -> Vec<Counted> {
+    let size = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    vec![
         bad(
             "/staff/migrations?state=failed",
             "migrations failed",
-            migrations(&[S::Failed]),
+            failed,
+        ),
+        bad(
+            "/staff/migrations?state=stuck",
+            "migrations need staff",
+            size(facts.stuck),
+        ),
+        bad(
+            "/staff/held",
+            "Linodes held",
+            facts.attention.held.unwrap_or(0),
+        ),
+        bad(
+            "/staff/hosts?ledger=untrusted",
+            "ledgers not trusted",
+            facts.attention.untrusted.unwrap_or(0),
+        ),
+        bad(
+            "/staff/recovery",
+            "hosts that the recovery waits for",
+            size(facts.recovery_waits),
         ),
         bad(
             &format!("/staff/jobs?state=failed&days={LATELY_DAYS}"),

@@ -5,7 +5,9 @@ use actix_web::HttpResponse;
 use super::migrations::{PATH, find};
 use crate::app::{Actor, App, AppError};
 use crate::domain::ids::MigrationId;
+use crate::domain::migration::Step;
 use crate::store::migrations::Migration;
+use crate::store::pages_members::MigrationDetail;
 use crate::web::error::Fault;
 use crate::web::extract::{Form, Nothing, Path, Staff};
 use crate::web::page::{self, Area, ConfirmPage};
@@ -51,9 +53,7 @@ const DEEDS: [Deed; 4] = [
     Deed {
         verb: "roll-back",
         title: "Roll back",
-        consequences: &[
-            "The new host was never told that it owns the Linode. The old host is granted it again and starts it; the new host never will. What was copied is kept for another try.",
-        ],
+        consequences: &[],
         call: |app, actor, id| app.roll_back_migration(actor, id),
         danger: true,
     },
@@ -64,6 +64,35 @@ fn deed(verb: &str) -> Result<&'static Deed, Fault> {
         .iter()
         .find(|deed| deed.verb == verb)
         .ok_or(Fault::NotFound)
+}
+
+/// What a roll-back does in the step that it is in.
+fn roll_back_words(detail: &MigrationDetail) -> Vec<String> {
+    let (old, new) = (&detail.source.name, &detail.destination.name);
+    let first = match detail.migration.step {
+        Some(Step::StopSeal) => format!(
+            "{old} was told to stop the Linode, and may have. It is granted the Linode anew and starts it as soon as it answers; nothing was written anywhere else."
+        ),
+        Some(Step::FinalCopy) => format!(
+            "The Linode is off, and its disks are sealed on {old}. {old} is granted it again and starts it, with all data as it was when it was stopped. {new} never owned it, and never will by this try."
+        ),
+        Some(Step::Start) => format!(
+            "{new} was never told that it owns the Linode. {old} is granted it again and starts it; {new} never will. If {new} is told in this very moment, the roll-back is refused."
+        ),
+        Some(
+            Step::PreflightSource
+            | Step::PreflightDestination
+            | Step::Reserve
+            | Step::OpenTransfer
+            | Step::WarmCopy,
+        ) => "The Linode was not stopped yet: cancel the migration instead.".to_owned(),
+        Some(Step::SealDestination | Step::Restore) => "It is being taken back already.".to_owned(),
+        None => "Nothing is being switched over: there is nothing to roll back.".to_owned(),
+    };
+    vec![
+        first,
+        "The migration ends as failed. What was copied is kept for another try.".to_owned(),
+    ]
 }
 
 /// `GET /staff/migrations/{id}/{cancel|retry|roll-back}`
@@ -85,11 +114,12 @@ pub async fn ask(
             .page(Area::Migrations, format!("{title}?"))
             .crumb("Migrations", PATH)
             .crumb(format!("Migration {id}"), &url),
-        consequences: deed
-            .consequences
-            .iter()
-            .map(|line| (*line).to_owned())
-            .collect(),
+        consequences: if verb == "roll-back" {
+            roll_back_words(&found.detail)
+        } else {
+            let lines = deed.consequences.iter();
+            lines.map(|line| (*line).to_owned()).collect()
+        },
         rows: Vec::new(),
         action: format!("{url}/{verb}"),
         hidden: Vec::new(),

@@ -6,10 +6,11 @@ use serde::Deserialize;
 
 pub use super::migration_acts::{act, ask};
 use super::migration_rows::{self as rows, StepRow, TrailRow};
+use super::waits::{WaitsView, can_roll_back, waits};
 use super::{ROWS, StateTab, cut, query};
+use crate::app::agents::SILENT_S;
 use crate::app::evacuation::closed_to_members;
 use crate::domain::ids::{HostId, MigrationId};
-use crate::domain::migration::Step;
 use crate::domain::readiness;
 use crate::domain::text::Word;
 use crate::domain::time::Time;
@@ -69,6 +70,8 @@ pub struct StaffMigrationPage {
     pub jobs: Vec<StepRow>,
     pub trail: Vec<TrailRow>,
     pub can_roll_back: bool,
+    /// What it waits for, if it stands still.
+    pub waits: Option<WaitsView>,
     /// The way back, where its member has none.
     pub can_take_back: bool,
     /// Bugs that explain what happened to it.
@@ -123,7 +126,8 @@ impl Asked {
                 [&RUNNING[..], &[State::Offered, State::Queued]].concat()
             }
             "" => Vec::new(),
-            "running" => RUNNING.to_vec(),
+            // Which of these, the list asks the database.
+            "running" | "stuck" => RUNNING.to_vec(),
             "moved" => vec![State::Finished, State::Confirmed],
             "back" => vec![State::Returning, State::Returned],
             word => vec![State::parse(word).ok_or_else(unknown)?],
@@ -162,6 +166,7 @@ impl Asked {
             },
             begun,
             failed_try,
+            among: None,
         };
         Ok((filter, number(&self.before)?.map(MigrationId)))
     }
@@ -176,6 +181,9 @@ impl Asked {
             "given-up" => Some("failed, or given up after a try had failed".to_owned()),
             "stopped" => Some("started and cancelled, with no try that failed".to_owned()),
             "tried" => Some("with a try that failed".to_owned()),
+            "stuck" => {
+                Some("their present step has failed for good, or its host is silent".to_owned())
+            }
             "under-way" => Some("started, and not over".to_owned()),
             _ => None,
         };
@@ -211,8 +219,13 @@ pub async fn list(
     staff: Staff,
     asked: Query<Asked>,
 ) -> Result<HttpResponse, Fault> {
-    let (filter, before) = asked.0.filter()?;
+    let (mut filter, before) = asked.0.filter()?;
+    let silent_since = portal.now().plus_s(-SILENT_S);
+    let only_stuck = asked.0.state == "stuck";
     let (rows, counts, hosts) = portal::read(&portal, move |conn| {
+        if only_stuck {
+            filter.among = Some(pages_staff::stuck(conn, silent_since)?);
+        }
         let rows = pages_staff::migrations(
             conn,
             &filter,
@@ -388,11 +401,8 @@ impl StaffMigrationPage {
             can_take_back: migration.state == State::Finished
                 && closed_to_members(migration, &found.detail.source).is_some()
                 && migration.way_back_until.is_some_and(|at| at > found.now),
-            can_roll_back: match migration.step {
-                Some(Step::StopSeal | Step::FinalCopy) => true,
-                Some(Step::Start) => !found.detail.linode.fetched,
-                _ => false,
-            },
+            can_roll_back: can_roll_back(&found.detail),
+            waits: waits(&found.detail, found.now, zone),
             facts: vec![
                 ("Round", migration.round.to_string()),
                 ("Epoch at the source", migration.epoch.to_string()),

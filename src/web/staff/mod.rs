@@ -10,8 +10,10 @@ pub mod fairness;
 pub mod faq;
 mod faq_form;
 pub mod graduation;
+pub mod held;
 pub mod hosts;
 pub mod jobs;
+pub mod joint;
 pub mod mail;
 mod migration_acts;
 mod migration_rows;
@@ -20,9 +22,11 @@ pub mod people;
 pub mod programme;
 pub mod readiness;
 mod readiness_weeks;
+pub mod recovery;
 pub mod registrations;
 pub mod texts;
 pub mod times;
+mod waits;
 
 use crate::web::ui::Tag;
 

@@ -97,6 +97,9 @@ pub fn is_moving(state: State) -> bool {
 }
 
 fn phase(migration: &Migration, job: Option<&Job>, queue: Place, zone: Zone) -> String {
+    if let Some(words) = paused(migration.state, queue) {
+        return words.to_owned();
+    }
     if migration.cancel_asked && is_at_work(migration.state) {
         return "Cancelling: waiting for the host to stop its work.".to_owned();
     }
@@ -134,6 +137,21 @@ fn phase(migration: &Migration, job: Option<&Job>, queue: Place, zone: Zone) -> 
         State::Cancelled => "Cancelled. It stays where it was.".to_owned(),
         State::Failed => "The move failed. The Linode stays where it was.".to_owned(),
     }
+}
+
+/// Nothing happens to the Linode now, and why.
+fn paused(state: State, queue: Place) -> Option<&'static str> {
+    if !is_moving(state) {
+        return None;
+    }
+    if queue.pause.held_since.is_some() {
+        return Some(
+            "On hold: two of our records of this Linode differ. Nothing is done to it until our staff have put that right; its data is safe.",
+        );
+    }
+    queue.pause.recovery_since.map(|_| {
+        "On hold: we are comparing our records with every host first. Your Linode stays as it is, and the move goes on by itself."
+    })
 }
 
 /// The quiet hours hold it, or will when its time comes.

@@ -64,6 +64,10 @@ pub struct MigrationPage {
     /// The way back begun from this move, if any.
     pub child: Option<i64>,
     pub is_return: bool,
+    /// What becomes of the old copy, once there is no way back.
+    pub old_copy: Option<&'static str>,
+    /// Some of it was read back through the file system's cache.
+    pub cached: bool,
     /// Staff move it, for this reason: it is theirs to cancel and to try again.
     pub move_off: Option<String>,
     /// It failed or is finished: what went wrong can be told.
@@ -160,6 +164,8 @@ impl MigrationPage {
                 State::Failed | State::Finished | State::Confirmed | State::Returned
             ),
             is_return,
+            old_copy: old_copy(detail, now),
+            cached: migration.uncached == Some(false),
             move_off: (migration.kind == MigrationKind::Evacuation)
                 .then(|| migration.reason.clone()),
             live,
@@ -216,6 +222,19 @@ fn after(detail: &MigrationDetail, zone: Zone, now: Time) -> Option<After> {
         closed,
         can_confirm: true,
     })
+}
+
+fn old_copy(detail: &MigrationDetail, now: Time) -> Option<&'static str> {
+    let row = &detail.migration;
+    if row.purged_at.is_some() || row.committed_at.is_none() {
+        return None;
+    }
+    let stays = "The old copy stays until the new host has shown that it has all disks, whole and readable. Then it is deleted.";
+    match row.state {
+        State::Confirmed => Some(stays),
+        State::Finished if row.way_back_until.is_some_and(|until| until <= now) => Some(stays),
+        _ => None,
+    }
 }
 
 fn receipt(detail: &MigrationDetail) -> Vec<ReceiptRow> {

@@ -5,6 +5,7 @@
 mod emptying;
 mod enrol;
 pub mod evacuate;
+mod joint_view;
 
 use std::collections::HashMap;
 
@@ -15,6 +16,7 @@ use serde::Deserialize;
 
 use emptying::{EmptyingView, empty_words};
 pub use enrol::{add, ask_revoke, ask_token, make_token, new, revoke};
+use joint_view::JointView;
 
 use super::{ROWS, cut, heard, query};
 use crate::app::agents::SILENT_S;
@@ -25,7 +27,9 @@ use crate::domain::time::Time;
 use crate::domain::words::{HostRole, HostState};
 use crate::store::fleet;
 use crate::store::hosts::{self, Host};
+use crate::store::joint_acts;
 use crate::store::pages_hosts::{self, HostDetail};
+use crate::store::portal as memory;
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Path, Query, Staff};
 use crate::web::members::{Link, platform_name};
@@ -39,6 +43,7 @@ pub struct HostsPage {
     pub page: Page,
     pub only_silent: bool,
     pub only_emptying: bool,
+    pub only_untrusted: bool,
     pub rows: Vec<Row>,
     pub pager: Pager,
 }
@@ -76,6 +81,9 @@ pub struct HostPage {
     pub emptying: Option<EmptyingView>,
     /// Whether it can be given back.
     pub empty: Option<String>,
+    /// Why its ledger is not trusted, and since when.
+    pub fault: Option<(String, Option<When>)>,
+    pub joint: JointView,
 }
 
 #[derive(Debug)]
@@ -101,6 +109,9 @@ pub struct Asked {
     /// Only those that staff empty.
     #[serde(default)]
     emptying: String,
+    /// `untrusted`: only those whose ledger is not trusted.
+    #[serde(default)]
+    ledger: String,
     /// The name of the last host of the page before.
     #[serde(default)]
     after: String,
@@ -182,12 +193,13 @@ pub async fn list(
     let now = portal.now();
     let only_silent = asked.0.silent == "yes";
     let only_emptying = asked.0.emptying == "yes";
+    let only_untrusted = asked.0.ledger == "untrusted";
     let since = only_silent.then(|| now.plus_s(-SILENT_S));
     let after = asked.0.after.clone();
     let (all, rooms, plans) = portal::read(&portal, move |conn| {
         let after = (!after.is_empty()).then_some(after.as_str());
         let limit = i64::try_from(ROWS).unwrap_or(100) + 1;
-        let all = hosts::page(conn, since, only_emptying, after, limit)?;
+        let all = hosts::page(conn, since, (only_emptying, only_untrusted), after, limit)?;
         Ok((all, hosts::rooms(conn)?, fleet::plans(conn)?))
     })
     .await?;
@@ -196,6 +208,7 @@ pub async fn list(
         let pairs = [
             ("silent", asked.0.silent.clone()),
             ("emptying", asked.0.emptying.clone()),
+            ("ledger", asked.0.ledger.clone()),
             ("after", after.to_owned()),
         ];
         format!("{PATH}{}", query(&pairs))
@@ -206,10 +219,11 @@ pub async fn list(
     };
     let page = staff.page(
         Area::Hosts,
-        match (only_silent, only_emptying) {
-            (true, _) => "Silent hosts",
-            (false, true) => "Hosts being emptied",
-            (false, false) => "Hosts",
+        match (only_silent, only_emptying, only_untrusted) {
+            (true, ..) => "Silent hosts",
+            (false, true, _) => "Hosts being emptied",
+            (false, false, true) => "Hosts whose ledger is not trusted",
+            (false, false, false) => "Hosts",
         },
     );
     let rooms: HashMap<HostId, Room> = rooms.into_iter().map(|room| (room.host, room)).collect();
@@ -233,6 +247,7 @@ pub async fn list(
         page,
         only_silent,
         only_emptying,
+        only_untrusted,
         rows,
         pager,
     })
@@ -252,10 +267,11 @@ async fn present(
         let room = hosts::rooms(conn)?
             .into_iter()
             .find(|room| room.host == HostId(id));
-        Ok(Some((detail, room)))
+        let asked = joint_acts::asked(conn, Some(HostId(id)))?;
+        Ok(Some((detail, room, asked, memory::get(conn)?)))
     })
     .await?;
-    let (detail, room) = found.ok_or(Fault::NotFound)?;
+    let (detail, room, asked, memory) = found.ok_or(Fault::NotFound)?;
     let (actor, host) = (staff.actor.clone(), detail.host.clone());
     let (emptying, hanging) = portal::run(portal, move |app| app.emptying(&actor, &host)).await?;
     let status = if problems.is_empty() {
@@ -273,6 +289,7 @@ async fn present(
         &HostPage {
             emptying: emptying.map(|of| EmptyingView::new(HostId(id), &of, zone)),
             empty: empty_words(&detail, hanging, zone),
+            joint: JointView::new(&detail.host, &memory, asked, (portal.now(), zone)),
             ..HostPage::new(page, &detail, room.as_ref(), typed, portal.now())
         },
     )
@@ -339,6 +356,11 @@ impl HostPage {
             can_evacuate: host.state != HostState::Quarantined && detail.occupants_in_all > 0,
             emptying: None,
             empty: None,
+            fault: (!host.ledger_fault.is_empty()).then(|| {
+                let since = host.ledger_fault_at.map(|at| page.zone().both(at.utc()));
+                (host.ledger_fault.clone(), since)
+            }),
+            joint: JointView::default(),
             page,
         }
     }
@@ -375,7 +397,12 @@ fn facts(host: &Host) -> Vec<(&'static str, String)> {
         facts.push(("Kernel", format!("{} ({}){with}", kernel.label, kernel.id)));
     }
     if let Some(version) = &host.agent_version {
-        facts.push(("Agent", version.clone()));
+        facts.push(("Agent", format!("{version}, protocol {}", host.protocol)));
+    }
+    if let Some(id) = &host.ledger_id {
+        let id: String = id.chars().take(8).collect();
+        let serial = host.ledger_serial.unwrap_or(0);
+        facts.push(("Ledger", format!("{id}, {serial} records")));
     }
     if let Some(address) = &host.transfer_address {
         facts.push(("Transfer address", address.clone()));

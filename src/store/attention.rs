@@ -1,0 +1,65 @@
+//! What staff are to look at before anything else, in one statement for every page of theirs, and what holds one Linode back.
+//! All of it is derived from rows.
+
+use diesel::prelude::*;
+
+use super::db::{Db, StoreError};
+use super::schema::{holds, hosts, joint_acts, portal};
+use crate::domain::ids::LinodeId;
+use crate::domain::time::Time;
+use crate::domain::words::{HostState, JointState};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Queryable)]
+pub struct Attention {
+    pub recovery_since: Option<Time>,
+    /// By how many seconds the clock jumped.
+    pub clock_jump_s: Option<i64>,
+    /// Linodes that are held.
+    pub held: Option<i64>,
+    /// Hosts whose ledger is not trusted.
+    pub untrusted: Option<i64>,
+    /// Acts that wait for a second member of staff.
+    pub asked: Option<i64>,
+}
+
+pub fn get(conn: &mut Db) -> Result<Attention, StoreError> {
+    Ok(portal::table
+        .find(1_i64)
+        .select((
+            portal::recovery_since,
+            portal::clock_jump_s,
+            holds::table
+                .select(diesel::dsl::count_star())
+                .single_value(),
+            hosts::table
+                .filter(hosts::ledger_fault.ne(""))
+                .filter(hosts::state.ne(HostState::Quarantined))
+                .select(diesel::dsl::count_star())
+                .single_value(),
+            joint_acts::table
+                .filter(joint_acts::state.eq(JointState::Asked))
+                .select(diesel::dsl::count_star())
+                .single_value(),
+        ))
+        .first(conn)?)
+}
+
+/// Why nothing happens to a Linode, if that is so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Queryable)]
+pub struct Pause {
+    pub recovery_since: Option<Time>,
+    pub held_since: Option<Time>,
+}
+
+pub fn pause(conn: &mut Db, linode: LinodeId) -> Result<Pause, StoreError> {
+    Ok(portal::table
+        .find(1_i64)
+        .select((
+            portal::recovery_since,
+            holds::table
+                .filter(holds::linode_id.eq(linode))
+                .select(holds::since)
+                .single_value(),
+        ))
+        .first(conn)?)
+}
