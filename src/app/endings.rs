@@ -1,16 +1,21 @@
 //! What the end of a job does: to the job, to its Linode, and to the migration whose step it was.
 
 use super::engine::{self, Given};
-use super::{App, AppError, Who, orders, ownership};
+use super::agents::Agent;
+use super::{App, AppError, Who, holds, orders, ownership};
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::{Event, Step};
+use crate::domain::ownership::{Word, contradiction};
 use crate::domain::time::Time;
 use crate::domain::words::{JobKind, JobState, LinodeStatus};
-use crate::store::db::Db;
+use crate::store::db::{Db, wake_on_commit};
 use crate::store::fleet;
 use crate::store::jobs::{self, End, Job, Lease, NewJob};
 use crate::store::migrations::{self as rows, Change, Digest, Migration};
-use crate::wire::{DiskDigest, Report};
+use crate::store::portal;
+use crate::store::proofs::{self, ProofRow};
+use crate::store::wake::Wake;
+use crate::wire::{DiskDigest, DiskProof, Marked, Report};
 
 /// Stale: the lease is not this agent's any more. It drops the job (409).
 pub(super) fn stale() -> AppError {
@@ -89,6 +94,43 @@ impl Ending<'_> {
         }
     }
 
+    /// The host holds itself for the Linode's owner: no failure of the step, but two memories that differ.
+    pub fn contradicted(
+        &self,
+        conn: &mut Db,
+        agent: &Agent,
+        marks: &Marked,
+        detail: &str,
+    ) -> Result<(), AppError> {
+        self.end(
+            conn,
+            JobState::Cancelled,
+            "The host says that it owns the Linode already.",
+            detail,
+        )?;
+        let linode = fleet::linode(conn, self.job.linode_id)?.ok_or(AppError::NotFound)?;
+        let word = Word {
+            host: agent.host,
+            granted: marks.granted,
+            sealed: marks.sealed,
+            generation: marks.generation,
+            running: None,
+        };
+        match contradiction(holds::row_of(&linode), &word, false) {
+            Some(found) => holds::hold(conn, self.now, agent, linode.id, (&word, found)),
+            // It has been put right since: the step is done anew.
+            None => match step_of(conn, self.job)? {
+                Some((id, step)) => self.tell(
+                    conn,
+                    id,
+                    Event::Failed(step),
+                    &Given::failure("The order no longer fitted the host's state.", detail),
+                ),
+                None => Ok(()),
+            },
+        }
+    }
+
     pub fn failed(
         &self,
         conn: &mut Db,
@@ -160,6 +202,18 @@ impl Ending<'_> {
         {
             fleet::set_console(conn, self.job.linode_id, &console_text(text), self.now)?;
         }
+        match (self.job.kind, report) {
+            (
+                JobKind::Prove,
+                Report::Proof {
+                    epoch,
+                    running,
+                    disks,
+                },
+            ) => self.proved(conn, (*epoch, *running), disks)?,
+            (JobKind::Purge, Report::Done) => self.purged(conn)?,
+            _ => {}
+        }
         let Some((id, step)) = step_of(conn, self.job)? else {
             return Ok(());
         };
@@ -187,6 +241,59 @@ impl Ending<'_> {
                 .clone_into(&mut given.message);
         }
         self.tell(conn, id, Event::Succeeded(step), &given)
+    }
+
+    /// The owner has shown its disks: what waits for that may go.
+    fn proved(
+        &self,
+        conn: &mut Db,
+        (epoch, running): (i64, bool),
+        shown: &[DiskProof],
+    ) -> Result<(), AppError> {
+        let linode = self.job.linode_id;
+        let disks = fleet::disks_of(conn, linode)?;
+        let whole = disks.iter().all(|disk| {
+            let size = u64::try_from(disk.size_mb).unwrap_or(0) * 1024 * 1024;
+            shown
+                .iter()
+                .any(|it| it.disk == disk.id && it.size_bytes == size)
+        });
+        if epoch != self.job.epoch || !whole || !orders::is_current(conn, linode, self.job)? {
+            tracing::warn!(%linode, "a proof that shows something else than the portal knows does not count");
+            return Ok(());
+        }
+        let watched_s = portal::get(conn)?.watched_s;
+        proofs::put(
+            conn,
+            &ProofRow {
+                linode_id: linode,
+                host_id: self.job.host_id,
+                epoch,
+                running,
+                at: self.now,
+                watched_s,
+            },
+        )?;
+        jobs::hasten(conn, linode, JobKind::Purge, self.now)?;
+        // A way-back window may wait for it.
+        wake_on_commit(conn, Wake::Reconcile)?;
+        Ok(())
+    }
+
+    fn purged(&self, conn: &mut Db) -> Result<(), AppError> {
+        portal::count_up(conn)?;
+        let Some(id) = self.job.migration_id else {
+            return Ok(());
+        };
+        let row = rows::migration(conn, id)?.ok_or(AppError::NotFound)?;
+        if row.source_host_id == self.job.host_id && row.epoch == self.job.epoch {
+            let change = Change {
+                purged_at: Some(self.now),
+                ..Change::default()
+            };
+            rows::note(conn, id, &change)?;
+        }
+        Ok(())
     }
 
     fn start_failed(
@@ -231,6 +338,7 @@ impl Ending<'_> {
             from: (here, epoch),
             to: (here, epoch + 1),
             only_unfetched: false,
+            fetched: false,
         };
         let linode = self.job.linode_id;
         if !ownership::hand_over(conn, self.now, self.who, linode, handover)? {

@@ -41,6 +41,8 @@ pub enum Contradiction {
     /// It was granted an epoch that the portal does not know it ever gave: the portal went back. Marks only grow, so no
     /// old message can say this wrongly.
     Ahead { granted: i64 },
+    /// It holds the row's epoch, and the portal does not know that it told it so. That is put right at once.
+    Told,
     /// It runs the Linode, or holds itself for its owner, and the row says another host. A message written before the
     /// Linode was handed over says this too, so only the second of two reports counts.
     Elsewhere { running: bool },
@@ -54,7 +56,7 @@ impl Contradiction {
     #[must_use]
     pub fn is_proof(self) -> bool {
         match self {
-            Self::Ahead { .. } => true,
+            Self::Ahead { .. } | Self::Told => true,
             Self::Elsewhere { .. } | Self::Sealed { .. } => false,
         }
     }
@@ -71,6 +73,9 @@ pub fn contradiction(row: Row, word: &Word, moving: bool) -> Option<Contradictio
     if word.host != row.host {
         let running = word.running == Some(true);
         return (running || word.claims()).then_some(Contradiction::Elsewhere { running });
+    }
+    if !row.fetched && word.granted == row.epoch {
+        return Some(Contradiction::Told);
     }
     // An owner that was not told yet may have sealed what it had before.
     (row.fetched && !moving && word.sealed >= row.epoch).then_some(Contradiction::Sealed {

@@ -26,7 +26,8 @@ INSERT INTO accounts (id, name, created_at) VALUES (1, 'Mia Ltd', '2026-01-01T00
 INSERT INTO users (id, account_id, email, name, role, timezone, disabled, created_at) VALUES
  (1, 1, 'mia@example.com', 'Mia', 'member', 'Europe/Vienna', FALSE, '2026-01-01T00:00:00.000000Z'),
  (2, 2, 'otto@example.com', 'Otto', 'member', 'UTC', FALSE, '2026-01-01T00:00:00.000000Z'),
- (3, NULL, 'sam@example.net', 'Sam', 'staff', 'UTC', FALSE, '2026-01-01T00:00:00.000000Z');
+ (3, NULL, 'sam@example.net', 'Sam', 'staff', 'UTC', FALSE, '2026-01-01T00:00:00.000000Z'),
+ (4, NULL, 'sue@example.net', 'Sue', 'staff', 'UTC', FALSE, '2026-01-01T00:00:00.000000Z');
 INSERT INTO programme (id, state, watch_s, changed_at) VALUES (1, 'open', 2, '2026-01-01T00:00:00.000000Z');
 INSERT INTO plans (id, label, ram_mb, disk_mb, vcpus, cpu_weight) VALUES (1, 'Linode 512', 512, 20480, 4, 512), (2, 'Linode 1024', 1024, 40960, 4, 1024);
 INSERT INTO hosts (id, name, platform, role, plan_id, state, memory_mb, disk_mb, slots, tells_changes, transfer_address, fingerprint, credential_hash, created_at) VALUES
@@ -34,6 +35,7 @@ INSERT INTO hosts (id, name, platform, role, plan_id, state, memory_mb, disk_mb,
  (2, 'uml2', 'uml', 'source', NULL, 'enabled', 8192, 400000, 4, FALSE, '127.0.0.1:7002', '{f2}', 'c2', '2026-01-01T00:00:00.000000Z'),
  (3, 'xen1', 'xen', 'beta', NULL, 'enabled', 2048, 400000, 4, FALSE, '127.0.0.1:7003', '{f3}', 'c3', '2026-01-01T00:00:00.000000Z'),
  (4, 'xen2', 'xen', 'beta', NULL, 'enabled', 1024, 400000, 4, FALSE, '127.0.0.1:7004', '{f4}', 'c4', '2026-01-01T00:00:00.000000Z');
+UPDATE hosts SET protocol = 2;
 INSERT INTO linodes (id, account_id, label, plan_id, host_id, epoch, fetched, status, status_at, mac, created_at) VALUES
  (101, 1, 'web', 1, 1, 1, TRUE, 'running', '2026-01-01T00:00:00.000000Z', 'fe:fd:00:00:01:01', '2026-01-01T00:00:00.000000Z'),
  (102, 1, 'db', 2, 1, 1, TRUE, 'running', '2026-01-01T00:00:00.000000Z', 'fe:fd:00:00:01:02', '2026-01-01T00:00:00.000000Z'),
@@ -96,12 +98,17 @@ impl TestApp {
         actor(3, None, UserRole::Staff, STAFF_EMAIL)
     }
 
+    /// The fleet's second member of staff.
+    pub fn second_staff(&self) -> Actor {
+        actor(4, None, UserRole::Staff, "sue@example.net")
+    }
+
     /// Gives everyone the same password.
     pub fn with_passwords(self) -> Self {
         let hash = self.hasher.hash(PASSWORD).expect("hashes");
         self.db
             .write(|conn| {
-                for id in 1..=3 {
+                for id in 1..=4 {
                     xenbeta::store::people::set_password(conn, UserId(id), &hash)?;
                 }
                 Ok::<_, StoreError>(())

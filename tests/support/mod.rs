@@ -62,6 +62,15 @@ impl TestApp {
         }
     }
 
+    /// Which database it is on.
+    pub fn on(&self) -> On {
+        if self.url.starts_with("postgres") {
+            On::Postgresql
+        } else {
+            On::Sqlite
+        }
+    }
+
     /// Another portal on the same database.
     pub fn second(&self) -> App {
         portal(&self.url, &self.shift)
