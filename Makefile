@@ -1,11 +1,12 @@
 # Each target is one script or command; scripts/test says what "everything" is. ARGS go to the script.
-.PHONY: demo demo-uml test lab-uml lab-xen bench-mover bench-claim screenshots fmt lint setup
+.PHONY: demo demo-uml test lab-uml lab-xen lab-ha bench-mover bench-claim screenshots fmt lint setup
 
 demo: ; @scripts/demo $(ARGS)
 demo-uml: ; @scripts/setup lab && scripts/lab-uml --demo $(ARGS)
 test: ; @scripts/test
 lab-uml: ; @scripts/setup lab && scripts/lab-uml $(ARGS)
 lab-xen: ; @scripts/setup lab-xen && scripts/lab-xen $(ARGS)
+lab-ha: ; @scripts/setup lab-ha && scripts/lab-ha $(ARGS)
 bench-mover: ; @scripts/setup bench && scripts/bench-mover
 bench-claim: ; @scripts/setup bench && cargo bench --quiet --locked --bench claim
 screenshots: ; @scripts/setup browser && tests/browser/screenshots
