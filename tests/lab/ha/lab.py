@@ -216,8 +216,11 @@ def one(lab, case, linodes, returning, report, dice):
     say(f"{case}: {what}; primary was {old.name}")
     new = eventually("another takes over", lambda: lab.cluster.primary(besides=[old]), limit=60, pause=0.05)
     took = time.monotonic() - moment
-    written = eventually("an act is acknowledged again", lambda: lab.writer.since(moment + (0.5 if case != "switched over" else 0))
-                         if lab.writer.since(moment) else None, limit=60)
+    try:
+        written = eventually("an act is acknowledged again", lambda: lab.writer.since(moment + (0.5 if case != "switched over" else 0)), limit=60)
+    except AssertionError:
+        say(f"the last answer was: {lab.writer.last_word}; {len(lab.writer.acknowledged)} were acknowledged")
+        raise
     eventually("both portals are ready", lambda: all(it.seen and it.seen[-1][2] == 200 and it.seen[-1][0] > moment + took for it in lab.watches), limit=60)
     time.sleep(1.0)
     ready = [it.after(moment) for it in lab.watches]
@@ -276,7 +279,7 @@ def settle(lab, case, linodes, returning, late, report):
 
 def acknowledged(lab, report, lossy_from, lossy_until):
     """Everything that was acknowledged is in the trail; but what a lossy failover was meant to lose."""
-    trail = {row[0] for row in lab.rows("SELECT after FROM audit WHERE after LIKE '%named-%'")}
+    trail = {row[0] for row in lab.rows("SELECT after FROM audit_events WHERE after LIKE '%named-%'")}
     words = " ".join(trail)
     missing = [(number, begun, done) for number, begun, done in lab.writer.acknowledged if f"named-{number:06}" not in words]
     meant = [it for it in missing if lossy_from and it[2] >= lossy_from and it[1] <= lossy_until]

@@ -3,6 +3,7 @@
 
 import threading
 import time
+import urllib.parse
 
 from browser import Browser
 from cluster import ask
@@ -48,10 +49,11 @@ def renamer(url, people, linode):
     """Renames a Linode that is never moved, again and again."""
     browser = Browser(url)
     browser.sign_in(*people)
+    path = f"/members/linodes/{linode.id}/rename"
+    hidden = [(name, value) for name, value in browser.get(path).form(action="/rename").fields if name != "label"]
 
     def act(number):
-        status, location, text = browser._request("POST", f"{url}/members/linodes/{linode.id}/rename",
-                                                  f"label=named-{number:06}")
+        status, location, text = browser._request("POST", url + path, urllib.parse.urlencode([*hidden, ("label", f"named-{number:06}")]))
         assert status in (302, 303) and "/login" not in (location or ""), f"{status} {location} {text[:200]}"
     return Writer("labels", act)
 
