@@ -3,8 +3,10 @@ the files of packaging/ha, whose addresses are the lab's too. Nothing here is a 
 
 import json
 import os
+import re
 import signal
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -123,7 +125,7 @@ class Node:
         for pid in dead:
             try:
                 os.waitpid(pid, 0)
-            except ChildProcessError:
+            except OSError:
                 pass
 
     def cut(self, cut):
@@ -133,9 +135,25 @@ class Node:
         return ask(f"http://{self.address}:8008{path}", timeout=1)[0]
 
 
+def bury():
+    """Patroni leaves PostgreSQL to the first process, which is the lab's here, and waits for it to be gone when it has ended."""
+    while True:
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/stat") as file:
+                    _, comm, rest = re.split(r"[()]", file.read(), maxsplit=2)
+                state, parent = rest.split()[:2]
+                if comm == "postgres" and state == "Z" and int(parent) == os.getpid():
+                    os.waitpid(int(pid), os.WNOHANG)
+            except (OSError, ValueError):
+                pass
+        time.sleep(0.2)
+
+
 class Cluster:
     def __init__(self, folder):
         self.folder = folder
+        threading.Thread(target=bury, daemon=True).start()
         run("ip", "link", "set", "lo", "up")
         run("ip", "link", "add", "br0", "type", "bridge")
         for address in (SWITCH, *PORTALS):
