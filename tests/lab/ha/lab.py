@@ -217,7 +217,7 @@ def one(lab, case, linodes, returning, report, dice):
     new = eventually("another takes over", lambda: lab.cluster.primary(besides=[old]), limit=60, pause=0.05)
     took = time.monotonic() - moment
     try:
-        written = eventually("an act is acknowledged again", lambda: lab.writer.since(moment + (0.5 if case != "switched over" else 0)), limit=60)
+        written = eventually("an act is acknowledged again", lambda: lab.writer.since(moment + took), limit=60)
     except AssertionError:
         say(f"the last answer was: {lab.writer.last_word}; {len(lab.writer.acknowledged)} were acknowledged")
         raise
