@@ -9,6 +9,7 @@ use diesel::prelude::*;
 use diesel::r2d2::{ManageConnection, Pool, PooledConnection, R2D2Connection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
+use super::pulse::{Pulse, Unwell};
 use super::wake::{Hub, Wake};
 
 #[derive(diesel::MultiConnection)]
@@ -68,7 +69,71 @@ impl Target {
     }
 }
 
-struct Manager(Target);
+/// What connections are for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// Requests and loops: only a server that takes writes will do, and no statement goes on for ever.
+    Requests,
+    /// Commands like `xenbeta schema` and `xenbeta backup`, whose statements take as long as they take.
+    Commands,
+}
+
+/// A statement of a request that takes longer is ended by the server, as is a transaction that its portal left open (one
+/// that stands still would block the others).
+const REQUEST_LIMITS: &str =
+    "SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '20s'";
+
+/// The URL with what lets a client find out in seconds that a server is gone, and, `read_write`, refuse one that takes no
+/// writes. What the URL says itself stays.
+pub(super) fn patient(url: &str, read_write: bool) -> String {
+    let (before, query) = url.split_once('?').unwrap_or((url, ""));
+    let authority = before.split_once("://").map_or("", |(_, rest)| rest);
+    let authority = authority.split('/').next().unwrap_or_default();
+    let hosts = authority.rsplit('@').next().unwrap_or_default();
+    let said = |key: &str| {
+        query
+            .split('&')
+            .find_map(|it| it.strip_prefix(key)?.strip_prefix('='))
+    };
+    let several = hosts.contains(',') || said("host").is_some_and(|it| it.contains(','));
+    let mut all: Vec<String> = query
+        .split('&')
+        .filter(|it| !it.is_empty())
+        .map(str::to_owned)
+        .collect();
+    for (key, value) in [
+        ("connect_timeout", "3"),
+        ("keepalives_idle", "5"),
+        ("keepalives_interval", "2"),
+        ("keepalives_count", "3"),
+        ("tcp_user_timeout", "10000"),
+        ("target_session_attrs", "read-write"),
+    ] {
+        let wanted = key != "target_session_attrs" || read_write || several;
+        if wanted && said(key).is_none() {
+            all.push(format!("{key}={value}"));
+        }
+    }
+    format!("{before}?{}", all.join("&"))
+}
+
+struct Manager(Target, Purpose);
+
+/// Refuses a server that takes no writes: a standby, or what was the primary until just now.
+pub(super) fn takes_writes(pg: &mut diesel::PgConnection) -> Result<(), StoreError> {
+    #[derive(QueryableByName)]
+    struct Said {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        read_only: String,
+    }
+    let said: Said =
+        diesel::sql_query("SELECT current_setting('transaction_read_only') AS read_only")
+            .get_result(pg)?;
+    if said.read_only == "on" {
+        return Err(StoreError::Connect("the server is read-only".to_owned()));
+    }
+    Ok(())
+}
 
 impl ManageConnection for Manager {
     type Connection = Db;
@@ -76,7 +141,15 @@ impl ManageConnection for Manager {
 
     fn connect(&self) -> Result<Db, Self::Error> {
         Ok(match &self.0 {
-            Target::Postgresql(url) => Db::Pg(diesel::PgConnection::establish(url)?),
+            Target::Postgresql(url) => {
+                let for_requests = self.1 == Purpose::Requests;
+                let mut pg = diesel::PgConnection::establish(&patient(url, for_requests))?;
+                if for_requests {
+                    pg.batch_execute(REQUEST_LIMITS)
+                        .map_err(diesel::r2d2::Error::QueryError)?;
+                }
+                Db::Pg(pg)
+            }
             Target::Sqlite(path) => {
                 let mut conn = diesel::SqliteConnection::establish(path)?;
                 conn.batch_execute(
@@ -89,7 +162,17 @@ impl ManageConnection for Manager {
     }
 
     fn is_valid(&self, conn: &mut Db) -> Result<(), Self::Error> {
-        conn.ping().map_err(diesel::r2d2::Error::QueryError)
+        let failed = |error: StoreError| match error {
+            StoreError::Query(error) => diesel::r2d2::Error::QueryError(error),
+            other => diesel::r2d2::Error::ConnectionError(diesel::ConnectionError::BadConnection(
+                other.to_string(),
+            )),
+        };
+        match conn {
+            // No dearer than a ping, and a connection to a former primary leaves the pool with it.
+            Db::Pg(pg) if self.1 == Purpose::Requests => takes_writes(pg).map_err(failed),
+            _ => conn.ping().map_err(diesel::r2d2::Error::QueryError),
+        }
     }
 
     fn has_broken(&self, conn: &mut Db) -> bool {
@@ -109,31 +192,43 @@ pub struct Database {
     writer: Pool<Manager>,
     target: Target,
     pub hub: Arc<Hub>,
+    /// Whether it takes writes, as asked last.
+    pub pulse: Arc<Pulse>,
 }
 
 impl Database {
     /// Opens the database and checks that its schema is the one this program was built for.
     pub fn open(url: &str, connections: u32) -> Result<Self, StoreError> {
-        let database = Self::open_any_schema(url, connections)?;
+        let database = Self::open_for(url, connections, Purpose::Requests)?;
         super::migrate::check(&database)?;
         Ok(database)
     }
 
     /// Opens the database whatever its schema, for `xenbeta schema`.
     pub fn open_any_schema(url: &str, connections: u32) -> Result<Self, StoreError> {
+        Self::open_for(url, connections, Purpose::Commands)
+    }
+
+    fn open_for(url: &str, connections: u32, purpose: Purpose) -> Result<Self, StoreError> {
         let target = Target::parse(url)?;
         // The first connection is made by hand: a pool would hide why it failed behind a time-out.
-        let first = Manager(target.clone())
+        let first = Manager(target.clone(), purpose)
             .connect()
             .map_err(|error| StoreError::Connect(error.to_string()))?;
         drop(first);
+        // A pool tries again to connect at up to half of this: short, as after a failover the next try decides how soon
+        // the portal works again. SQLite's one writer is waited for longer.
+        let patience = Duration::from_secs(match target {
+            Target::Postgresql(_) => 4,
+            Target::Sqlite(_) => 10,
+        });
         let pool = |size: u32| {
             Pool::builder()
                 .max_size(size)
                 .min_idle(Some(1))
                 .test_on_check_out(matches!(target, Target::Postgresql(_)))
-                .connection_timeout(Duration::from_secs(10))
-                .build(Manager(target.clone()))
+                .connection_timeout(patience)
+                .build(Manager(target.clone(), purpose))
                 .map_err(|error| StoreError::Connect(error.to_string()))
         };
         let readers = pool(connections.max(1))?;
@@ -146,6 +241,7 @@ impl Database {
             writer,
             target,
             hub: Arc::new(Hub::default()),
+            pulse: Arc::new(Pulse::default()),
         })
     }
 
@@ -183,6 +279,32 @@ impl Database {
             self.hub.wake(wake);
         }
         Ok(value)
+    }
+}
+
+impl Database {
+    /// Writes something that changes nothing, durably: what a request's write would come to. Blocking, for seconds at most
+    /// where the server answers at all.
+    pub fn try_write(&self) -> Result<(), Unwell> {
+        let mut conn = self
+            .writer
+            .get_timeout(Duration::from_millis(1500))
+            .map_err(|error| Unwell::from_words(&error.to_string(), Unwell::Away))?;
+        transaction(&mut conn, |conn| match conn {
+            // A record of the log without a row: no lock, nothing to clean up, and its commit waits for a synchronous
+            // standby as every other.
+            Db::Pg(pg) => diesel::sql_query("SELECT pg_logical_emit_message(true, 'xenbeta', '')")
+                .execute(pg)
+                .map_err(StoreError::from),
+            Db::Sqlite(lite) => diesel::sql_query("UPDATE portal SET id = id")
+                .execute(lite)
+                .map_err(StoreError::from),
+        })
+        .map(|_| ())
+        .map_err(|error| {
+            tracing::warn!(%error, "the database takes no writes");
+            Unwell::from_words(&error.to_string(), Unwell::Refuses)
+        })
     }
 }
 
@@ -287,4 +409,26 @@ impl<T> RunQueryDsl<Db> for Both<T> {}
 #[must_use]
 pub fn columns<T: Selectable<MultiBackend>>() -> T::SelectExpression {
     T::construct_selection()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::patient;
+
+    #[test]
+    fn a_url_is_given_what_it_does_not_say() {
+        let all = "connect_timeout=3&keepalives_idle=5&keepalives_interval=2&keepalives_count=3&tcp_user_timeout=10000";
+        assert_eq!(
+            patient("postgres://u@h/d", false),
+            format!("postgres://u@h/d?{all}")
+        );
+        assert_eq!(
+            patient("postgres://u:p,w@h:1,i:2/d", false),
+            format!("postgres://u:p,w@h:1,i:2/d?{all}&target_session_attrs=read-write")
+        );
+        assert_eq!(
+            patient("postgres:///d?host=/run/pg&target_session_attrs=any", true),
+            format!("postgres:///d?host=/run/pg&target_session_attrs=any&{all}")
+        );
+    }
 }

@@ -39,6 +39,7 @@ pub mod people;
 pub mod portal;
 pub mod programme;
 pub mod proofs;
+pub mod pulse;
 pub mod readiness;
 pub mod registrations;
 pub mod retention;

@@ -26,6 +26,7 @@ mod demo;
 mod ending;
 mod engine;
 mod evacuation;
+mod failover;
 mod fairness;
 mod fairness_edges;
 mod fairness_scale;
