@@ -67,6 +67,18 @@ impl TestApp {
         portal(&self.url, &self.shift)
     }
 
+    /// On a database that stands already; a missing schema is put in.
+    pub fn over(url: &str) -> Self {
+        migrate::up(&Database::open_any_schema(url, 1).expect("opens")).expect("the schema");
+        let shift = Arc::new(AtomicI64::new(0));
+        Self {
+            app: portal(url, &shift),
+            shift,
+            url: url.to_owned(),
+            _folder: TempDir::new().expect("a folder"),
+        }
+    }
+
     pub fn pass_s(&self, seconds: i64) {
         self.shift.fetch_add(seconds, Ordering::Relaxed);
     }
