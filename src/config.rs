@@ -12,7 +12,7 @@ use crate::app::password::Hasher;
 use crate::app::secrets::Secret;
 use crate::app::{App, Settings};
 use crate::mail::{FolderTransport, SmtpSecurity, SmtpSettings, SmtpTransport, Transport};
-use crate::store::db::Database;
+use crate::store::db::{Database, Target};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -148,6 +148,30 @@ impl Config {
             || wrong("no database: set DATABASE_URL, or database_url in the configuration (a file, or postgres://…)"),
             Ok,
         )
+    }
+
+    /// An SQLite database is one portal's, and nobody else's while it is put back: held as long as the file lives. Several
+    /// portals may share a PostgreSQL, which needs none.
+    pub fn lock_database(&self) -> Result<Option<std::fs::File>, ConfigError> {
+        let url = self.database_url()?;
+        let Ok(Target::Sqlite(path)) = Target::parse(&url) else {
+            return Ok(None);
+        };
+        let lock = format!("{path}.lock");
+        let named = |error: std::io::Error| ConfigError::Wrong(format!("{lock}: {error}"));
+        let file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&lock)
+            .map_err(named)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(std::fs::TryLockError::WouldBlock) => {
+                wrong(format!("a portal serves {path} already: stop it first"))
+            }
+            Err(std::fs::TryLockError::Error(error)) => Err(named(error)),
+        }
     }
 
     pub fn secret(&self) -> Result<Secret, ConfigError> {

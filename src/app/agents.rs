@@ -4,7 +4,7 @@ use super::endings::{self, Ending, stale};
 use super::engine::{self, Given};
 use super::orders::{self, Unfit};
 use super::secrets::{self, purpose};
-use super::{App, AppError, Who, audit};
+use super::{App, AppError, Who, audit, holds, ledgers};
 use crate::domain::ids::{HostId, JobId, MigrationId};
 use crate::domain::migration::{Event, Step};
 use crate::domain::time::Time;
@@ -82,6 +82,7 @@ impl App {
                     message,
                 });
             }
+            ledgers::may_enrol(conn, &host, ask.ledger.as_ref())?;
             hosts::set_enrolled(
                 conn,
                 host.id,
@@ -93,6 +94,11 @@ impl App {
                     now,
                 },
             )?;
+            // Whatever was wrong with the ledger of before: this one it is from now on.
+            hosts::unpin_ledger(conn, host.id)?;
+            if let Some(ledger) = &ask.ledger {
+                hosts::pin_ledger(conn, host.id, ledger, None)?;
+            }
             adopt_all(conn, now, host.id)?;
             let who = Who {
                 name: &host.name,
@@ -168,7 +174,7 @@ impl App {
             let runnable = self.db.read(|conn| {
                 // Asked anew each time: a poll may have waited since its credential was looked at.
                 Ok::<_, AppError>(
-                    hosts::takes_jobs(conn, agent.host)?
+                    hosts::takes_jobs(conn, agent.host, ledgers::settled(now))?
                         && jobs::anything_for(conn, agent.host, now)?,
                 )
             })?;
@@ -267,6 +273,14 @@ impl App {
                 rows::locked(conn, of)?;
             }
             let job = jobs::under_lease(conn, lease)?.ok_or_else(stale)?;
+            let owns = match &finish.outcome {
+                Outcome::Failed { owns, .. } => *owns,
+                Outcome::Succeeded { .. } | Outcome::Cancelled => None,
+            };
+            if owns.is_none() {
+                // The agent keeps its word until it can be heard.
+                holds::guard(conn, job.linode_id)?;
+            }
             let ending = Ending {
                 app: self,
                 now,
@@ -282,7 +296,7 @@ impl App {
                     public,
                     detail,
                     console,
-                    owns: _,
+                    owns,
                 } => {
                     if let Some(console) = console {
                         fleet::set_console(
@@ -292,7 +306,10 @@ impl App {
                             now,
                         )?;
                     }
-                    ending.failed(conn, *retry, public, detail)
+                    match owns {
+                        Some(marks) => ending.contradicted(conn, agent, marks, detail),
+                        None => ending.failed(conn, *retry, public, detail),
+                    }
                 }
             }
         })
@@ -358,6 +375,9 @@ fn drop_unfit(
                 now,
             };
             jobs::end_unclaimed(conn, job.id, &end)?;
+        }
+        Unfit::NotYet(why, after_s) => {
+            jobs::release(conn, job, now.plus_s(*after_s), why)?;
         }
         Unfit::Impossible(why) => {
             let end = End {

@@ -1,16 +1,18 @@
 //! What the end of a job does: to the job, to its Linode, and to the migration whose step it was.
 
+use super::agents::Agent;
 use super::engine::{self, Given};
-use super::{App, AppError, Who, orders, ownership};
+use super::{App, AppError, Who, holds, orders, ownership, proofs};
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::{Event, Step};
+use crate::domain::ownership::{Word, contradiction};
 use crate::domain::time::Time;
 use crate::domain::words::{JobKind, JobState, LinodeStatus};
 use crate::store::db::Db;
 use crate::store::fleet;
 use crate::store::jobs::{self, End, Job, Lease, NewJob};
 use crate::store::migrations::{self as rows, Change, Digest, Migration};
-use crate::wire::{DiskDigest, Report};
+use crate::wire::{DiskDigest, Marked, Report};
 
 /// Stale: the lease is not this agent's any more. It drops the job (409).
 pub(super) fn stale() -> AppError {
@@ -89,6 +91,43 @@ impl Ending<'_> {
         }
     }
 
+    /// The host holds itself for the Linode's owner: no failure of the step, but two memories that differ.
+    pub fn contradicted(
+        &self,
+        conn: &mut Db,
+        agent: &Agent,
+        marks: &Marked,
+        detail: &str,
+    ) -> Result<(), AppError> {
+        self.end(
+            conn,
+            JobState::Cancelled,
+            "The host says that it owns the Linode already.",
+            detail,
+        )?;
+        let linode = fleet::linode(conn, self.job.linode_id)?.ok_or(AppError::NotFound)?;
+        let word = Word {
+            host: agent.host,
+            granted: marks.granted,
+            sealed: marks.sealed,
+            generation: marks.generation,
+            running: None,
+        };
+        match contradiction(holds::row_of(&linode), &word, false) {
+            Some(found) => holds::hold(conn, self.now, agent, linode.id, (&word, found)),
+            // It has been put right since: the step is done anew.
+            None => match step_of(conn, self.job)? {
+                Some((id, step)) => self.tell(
+                    conn,
+                    id,
+                    Event::Failed(step),
+                    &Given::failure("The order no longer fitted the host's state.", detail),
+                ),
+                None => Ok(()),
+            },
+        }
+    }
+
     pub fn failed(
         &self,
         conn: &mut Db,
@@ -159,6 +198,18 @@ impl Ending<'_> {
             && orders::is_current(conn, self.job.linode_id, self.job)?
         {
             fleet::set_console(conn, self.job.linode_id, &console_text(text), self.now)?;
+        }
+        match (self.job.kind, report) {
+            (
+                JobKind::Prove,
+                Report::Proof {
+                    epoch,
+                    running,
+                    disks,
+                },
+            ) => proofs::shown(conn, self.now, self.job, (*epoch, *running), disks)?,
+            (JobKind::Purge, Report::Done) => proofs::purged(conn, self.now, self.job)?,
+            _ => {}
         }
         let Some((id, step)) = step_of(conn, self.job)? else {
             return Ok(());
@@ -231,6 +282,7 @@ impl Ending<'_> {
             from: (here, epoch),
             to: (here, epoch + 1),
             only_unfetched: false,
+            fetched: false,
         };
         let linode = self.job.linode_id;
         if !ownership::hand_over(conn, self.now, self.who, linode, handover)? {

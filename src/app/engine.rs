@@ -3,11 +3,11 @@
 
 use super::engine_words::words;
 use super::{App, AppError, Who, audit};
-use super::{letters, ownership, profiles};
+use super::{letters, ownership, profiles, recovery};
 use crate::domain::ids::{HostId, MigrationId, UserId};
 use crate::domain::migration::{self as machine, Effect, Event, Letter, Refused, Side, Step};
 use crate::domain::time::Time;
-use crate::domain::words::{JobKind, JobState, MigrationKind, MigrationState};
+use crate::domain::words::{HostState, JobKind, JobState, MigrationKind, MigrationState};
 use crate::store::db::{Db, StoreError, wake_on_commit};
 use crate::store::fleet::{self, Handover, Linode};
 use crate::store::jobs::{self, NewJob};
@@ -65,6 +65,13 @@ pub fn apply(
             return Ok(Err(refused));
         }
     };
+    if transition
+        .effects
+        .iter()
+        .any(|effect| effect.needs_memory())
+    {
+        recovery::guard(conn, before.linode_id, event)?;
+    }
     let mut change = given.change.clone();
     stamp(conn, now, &before, &transition, who.user, &mut change)?;
     let advanced = rows::advance(conn, &before, transition.state, transition.step, &change);
@@ -185,9 +192,9 @@ fn stamp(
 }
 
 /// One transition's surroundings, for its effects.
-struct Work<'a> {
+pub(super) struct Work<'a> {
     app: &'a App,
-    conn: &'a mut Db,
+    pub conn: &'a mut Db,
     now: Time,
     who: Who<'a>,
     event: Event,
@@ -201,6 +208,7 @@ impl Work<'_> {
             Effect::RunStep(step) => self.run_step(&row, step),
             Effect::StopJobs => self.stop_jobs(&row),
             Effect::Commit => self.commit(&row),
+            Effect::Recall => self.translate(&row),
             Effect::GrantSource => self.grant_source(&row),
             Effect::CloseTransfer if row.kind == MigrationKind::Return => self.clean_up(&row),
             Effect::CloseTransfer => self.close_transfer(&row),
@@ -226,13 +234,19 @@ impl Work<'_> {
         fleet::linode(self.conn, row.linode_id)?.ok_or(AppError::NotFound)
     }
 
-    fn enqueue(
+    pub(super) fn enqueue(
         &mut self,
         row: &Migration,
         kind: JobKind,
         host: HostId,
         epoch: i64,
     ) -> Result<(), AppError> {
+        // Nobody will ever ask for it.
+        let gone =
+            hosts::host(self.conn, host)?.is_none_or(|it| it.state == HostState::Quarantined);
+        if gone {
+            return Ok(());
+        }
         jobs::enqueue(
             self.conn,
             &NewJob {
@@ -309,6 +323,7 @@ impl Work<'_> {
             from: (row.source_host_id, row.epoch),
             to: (row.destination_host_id, row.epoch + 1),
             only_unfetched: false,
+            fetched: false,
         };
         if !ownership::hand_over(self.conn, self.now, self.who, row.linode_id, handover)? {
             return Err(AppError::Fault(format!(
@@ -316,6 +331,11 @@ impl Work<'_> {
                 row.id
             )));
         }
+        self.translate(row)
+    }
+
+    /// The config profiles become what they are at the destination.
+    fn translate(&mut self, row: &Migration) -> Result<(), AppError> {
         let destination =
             hosts::host(self.conn, row.destination_host_id)?.ok_or(AppError::NotFound)?;
         let linode = self.linode(row)?;
@@ -350,7 +370,10 @@ impl Work<'_> {
         let handover = Handover {
             from: (linode.host_id, linode.epoch),
             to: (row.source_host_id, epoch),
-            only_unfetched: self.event == Event::RollBackUnfetched,
+            // Until the commit it is the source's own epoch, which it knows of course.
+            only_unfetched: self.event == Event::RollBackUnfetched
+                && linode.host_id == row.destination_host_id,
+            fetched: false,
         };
         if !ownership::hand_over(self.conn, self.now, self.who, row.linode_id, handover)? {
             return Err(AppError::conflict(
@@ -362,7 +385,7 @@ impl Work<'_> {
             ..Change::default()
         };
         if linode.host_id == row.destination_host_id {
-            if linode.fetched {
+            if linode.fetched && self.event != Event::DestinationLost {
                 // Its sealed disks stay there; another try starts from them.
                 change.base_epoch = Some(linode.epoch);
             }
@@ -376,44 +399,6 @@ impl Work<'_> {
         let before = profiles::stored(row.profiles_before.as_deref())?;
         for (id, profile) in before {
             fleet::set_profile(self.conn, id, &profile)?;
-        }
-        Ok(())
-    }
-
-    fn close_transfer(&mut self, row: &Migration) -> Result<(), AppError> {
-        if row.started_at.is_some() {
-            self.enqueue(row, JobKind::CloseTransfer, row.source_host_id, row.epoch)?;
-        }
-        Ok(())
-    }
-
-    fn clean_up(&mut self, row: &Migration) -> Result<(), AppError> {
-        if row.started_at.is_none() {
-            return Ok(());
-        }
-        self.close_transfer(row)?;
-        if row.state == MigrationState::Finished {
-            return Ok(());
-        }
-        self.enqueue(
-            row,
-            JobKind::Release,
-            row.destination_host_id,
-            row.epoch + 1,
-        )?;
-        if row.kind != MigrationKind::Return
-            && let Some(epoch) = row.base_epoch
-        {
-            self.enqueue(row, JobKind::Purge, row.destination_host_id, epoch)?;
-        }
-        Ok(())
-    }
-
-    /// The source's sealed disks go, and what an earlier stay left at the destination. The agents check for themselves.
-    fn purge(&mut self, row: &Migration) -> Result<(), AppError> {
-        self.enqueue(row, JobKind::Purge, row.source_host_id, row.epoch)?;
-        if let Some(epoch) = row.base_epoch {
-            self.enqueue(row, JobKind::Purge, row.destination_host_id, epoch)?;
         }
         Ok(())
     }

@@ -20,6 +20,17 @@ pub fn words(event: Event, to: &Transition) -> String {
         (Event::RollBackUnfetched, _) => {
             "Staff took the switch-over back; the old host starts the Linode again."
         }
+        (Event::DestinationLost, Some(_)) => {
+            "The new host is lost; the old host starts the Linode again, with the data it had when it was stopped there."
+        }
+        (Event::DestinationLost | Event::SourceLost, None) => {
+            "A host of this migration is lost; it cannot go on."
+        }
+        (Event::FoundAtDestination, _) => {
+            "The hosts say that the Linode is at the new host: the migration is done."
+        }
+        (Event::FoundAtSource, _) => "The hosts say that the Linode is at its old host.",
+        (Event::FoundElsewhere, _) => "The hosts say that the Linode has moved on.",
         (_, Some(Step::PreflightSource)) => "Checking the present host.",
         (_, Some(Step::PreflightDestination)) => "Checking the new host.",
         (_, Some(Step::Reserve)) => "Reserving disk space on the new host.",

@@ -407,7 +407,7 @@ fn takes_back(conn: &mut Db, now: Time, host: &Host) -> Result<(), AppError> {
         .is_some_and(|at| at >= now.plus_s(-SILENT_S));
     let why = if host.state != HostState::Enabled {
         format!("it is {}: enable it first", host.state)
-    } else if !hosts::takes_jobs(conn, host.id)? {
+    } else if !hosts::takes_jobs(conn, host.id, super::ledgers::settled(now))? {
         "no agent is enrolled on it".to_owned()
     } else if !heard {
         "it is silent".to_owned()

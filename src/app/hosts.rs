@@ -1,7 +1,7 @@
 //! Hosts: adding one, enrolling its agent, and what staff set on it.
 
 use super::secrets::{self, purpose};
-use super::{Actor, App, AppError, Who, audit};
+use super::{Actor, App, AppError, Who, audit, recovery};
 use crate::domain::ids::{HostId, PlanId};
 use crate::domain::names::HostName;
 use crate::domain::placement;
@@ -157,6 +157,9 @@ impl App {
                 return Err(AppError::conflict(
                     "A quarantined host cannot come back: add it anew under another name.",
                 ));
+            }
+            if !HostState::TAKING_PART.contains(&state) {
+                recovery::may_leave(conn, id)?;
             }
             rows::set_state(conn, id, state)?;
             let object = format!("host {id}");

@@ -10,6 +10,7 @@ pub mod bug_news;
 mod bug_triage;
 pub mod bugs;
 pub mod chunks;
+mod cleanup;
 pub mod clock;
 pub mod ending;
 mod endings;
@@ -26,8 +27,12 @@ pub mod fleet_file;
 mod fleet_known;
 pub mod fleet_lines;
 pub mod graduation;
+pub mod holds;
 pub mod hosts;
 pub mod import;
+pub mod joint;
+mod ledgers;
+mod leftovers;
 pub mod leisure;
 pub mod letters;
 pub mod linode_parts;
@@ -45,7 +50,9 @@ pub mod power;
 pub mod profile_set;
 pub mod profiles;
 pub mod programme;
+mod proofs;
 pub mod reconcile;
+pub mod recovery;
 pub mod registrations;
 mod reminders;
 mod retry;
@@ -128,6 +135,9 @@ pub enum AppError {
     /// Things are no longer (or not yet) so that this can be done; says how they are.
     #[error("{0}")]
     Conflict(String),
+    /// It will be possible, and is not yet: the portal recovers its memory, or hosts contradict it. Agents ask again.
+    #[error("{0}")]
+    Later(String),
     #[error("not signed in")]
     SignIn,
     #[error("not allowed")]

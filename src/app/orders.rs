@@ -7,6 +7,8 @@ use super::profiles;
 use super::secrets::purpose;
 use super::{App, AppError};
 use crate::domain::ids::LinodeId;
+use crate::domain::ownership::KeepDisks;
+use crate::domain::time::Time;
 use crate::domain::translate;
 use crate::domain::words::{JobKind, LinodeStatus, Platform};
 use crate::store::db::Db;
@@ -14,11 +16,18 @@ use crate::store::fleet::{self, ConfigProfile, Linode, Plan};
 use crate::store::hosts::{self, Host};
 use crate::store::jobs::Job;
 use crate::store::migrations::{self as rows, Migration};
-use crate::store::{programme, weights};
+use crate::store::{portal, programme, weights};
 use crate::wire::{AddressSpec, BootSpec, DiskSpec, GuestSpec, Peer, Task};
 
 /// How long a clean shutdown may take where nobody chose a limit, in seconds.
 const STOP_LIMIT_S: u32 = 60;
+
+/// The protocol from which on agents can prove what they have.
+const PROVES: i32 = 2;
+/// How often an agent of an older release is looked at again, and a purge that waits for a proof, in seconds. A proof that
+/// comes lets the purge go at once.
+const AGENT_UPGRADE_S: i64 = 600;
+const PROOF_AGAIN_S: i64 = 60;
 
 /// What the Linode's page shows of the console.
 const CONSOLE_LINES: u32 = 100;
@@ -29,6 +38,8 @@ pub enum Unfit {
     Stale(String),
     /// It cannot be carried out: its migration must hear of the failure.
     Impossible(String),
+    /// Not yet: what it needs is asked for. It is given again after so many seconds.
+    NotYet(String, i64),
 }
 
 type Fit<T> = Result<Result<T, Unfit>, AppError>;
@@ -72,11 +83,12 @@ fn own_task(conn: &mut Db, job: &Job, linode: &Linode, guest: GuestSpec) -> Fit<
             epoch,
             lines: CONSOLE_LINES,
         }),
-        // Owned again after a boot that failed: it stays off until its member boots it.
-        (JobKind::Start, _) => fetched(conn, job)?.map(|()| Task::Start {
+        // Owned again after a boot that failed: it stays off until its member boots it. After hosts were believed it is
+        // booted, if it ran.
+        (JobKind::Start, boot) => fetched(conn, job)?.map(|()| Task::Start {
             epoch,
             guest,
-            boot: None,
+            boot: boot.filter(|_| linode.status == LinodeStatus::Booting),
             migration: None,
             watch_s: 0,
         }),
@@ -98,7 +110,7 @@ fn migration_task(
     let migration = row.id;
     let cleaning = matches!(
         job.kind,
-        JobKind::CloseTransfer | JobKind::Release | JobKind::Purge
+        JobKind::CloseTransfer | JobKind::Release | JobKind::Purge | JobKind::Prove
     );
     if !cleaning {
         let current = row.step.is_some_and(|step| step.job().0 == job.kind);
@@ -168,18 +180,41 @@ fn migration_task(
         JobKind::Start => start(app, conn, job, linode, guest, row)?,
         JobKind::CloseTransfer => Ok(Task::CloseTransfer { migration }),
         JobKind::Release => Ok(Task::Release { migration, epoch }),
-        JobKind::Purge => {
-            if linode.host_id == job.host_id && linode.epoch <= epoch {
-                Err(Unfit::Stale("the Linode lives on these disks".to_owned()))
-            } else {
-                Ok(Task::Purge { epoch })
-            }
+        JobKind::Purge => purge(conn, app.now(), job, linode)?,
+        JobKind::Prove if !hosts::speaks(conn, job.host_id, PROVES)? => Err(Unfit::NotYet(
+            "The agent of this host is of an older release, and cannot show its disks: upgrade it."
+                .to_owned(),
+            AGENT_UPGRADE_S,
+        )),
+        JobKind::Prove if (linode.host_id, linode.epoch) == (job.host_id, job.epoch) => {
+            Ok(Task::Prove { epoch, guest })
         }
-        JobKind::Prove => Ok(Task::Prove { epoch, guest }),
+        JobKind::Prove => Err(Unfit::Stale(
+            "the Linode has moved since this was asked for".to_owned(),
+        )),
         JobKind::Adopt | JobKind::Boot | JobKind::Reboot | JobKind::Shutdown | JobKind::Console => {
             Err(Unfit::Stale("not a step of a migration".to_owned()))
         }
     })
+}
+
+/// Old disks go on the strength of a fresh proof by the Linode's owner that it has them itself; without one it is asked for.
+fn purge(conn: &mut Db, now: Time, job: &Job, linode: &Linode) -> Fit<Task> {
+    let epoch = job.epoch;
+    let why = match super::proofs::may_purge(conn, now, linode, (job.host_id, epoch), None)? {
+        Ok(()) => return Ok(Ok(Task::Purge { epoch })),
+        Err(KeepDisks::InUse) => {
+            return Ok(Err(Unfit::Stale(
+                "the Linode lives on these disks".to_owned(),
+            )));
+        }
+        Err(why) => why,
+    };
+    super::proofs::ask(conn, now, linode, job.migration_id)?;
+    Ok(Err(Unfit::NotYet(
+        format!("The old disks stay as they are: {why}."),
+        PROOF_AGAIN_S,
+    )))
 }
 
 fn warm_passes(conn: &mut Db, app: &App) -> u32 {
@@ -221,6 +256,8 @@ fn start(
 fn fetched(conn: &mut Db, job: &Job) -> Fit<()> {
     Ok(
         if fleet::mark_fetched(conn, job.linode_id, job.host_id, job.epoch)? {
+            // An agent that has this grant has seen a higher revision than any portal that does not know of it.
+            portal::count_up(conn)?;
             Ok(())
         } else {
             Err(Unfit::Stale("another host owns the Linode now".to_owned()))

@@ -5,6 +5,7 @@ use crate::domain::ids::LinodeId;
 use crate::domain::time::Time;
 use crate::store::db::Db;
 use crate::store::fleet::{self, Handover};
+use crate::store::portal;
 
 /// `false` if the Linode is not as `handover.from` says; then nothing changed.
 pub fn hand_over(
@@ -17,6 +18,7 @@ pub fn hand_over(
     if !fleet::hand_over(conn, linode, handover)? {
         return Ok(false);
     }
+    portal::count_up(conn)?;
     let place = |(host, epoch)| format!("host {host}, epoch {epoch}");
     let (from, to) = (place(handover.from), place(handover.to));
     let object = format!("linode {linode}");

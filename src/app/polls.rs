@@ -1,17 +1,61 @@
 //! What agents report with every poll, and what is put right by the answer.
 
+use std::collections::HashSet;
+
 use super::agents::Agent;
-use super::{App, AppError};
-use crate::domain::ids::{JobId, LinodeId};
+use super::holds::{self, Contrary};
+use super::{App, AppError, ledgers, recovery};
+use crate::domain::ids::{HostId, LinodeId};
+use crate::domain::ownership::Word;
 use crate::domain::shares::{Claim, Rule};
+use crate::domain::time::Time;
 use crate::domain::words::LinodeStatus;
+use crate::store::db::{Db, wake_on_commit};
 use crate::store::fleet::{self, Linode, Plan};
-use crate::store::hosts::{self, Seen};
-use crate::store::{jobs, weights};
-use crate::wire::{Inventory, LinodeReport, Poll, Share};
+use crate::store::hosts::{self, Memory, Seen};
+use crate::store::jobs::{self, Job};
+use crate::store::wake::Wake;
+use crate::store::{portal, weights};
+use crate::wire::{Inventory, LinodeReport, Poll, PortalMark, Share};
 
 /// Kernels of one host that are kept.
 const MOST_KERNELS: usize = 100;
+/// Linodes that a host has given up and has disks of: kept for the search for what was left behind.
+const MOST_LEFT: usize = 2000;
+
+/// What one report says, beside the portal's rows, and what is to be written of it.
+struct Findings {
+    lost: Vec<Job>,
+    statuses: Vec<(LinodeId, LinodeStatus)>,
+    shares: Vec<(LinodeId, Share)>,
+    ledger: ledgers::Finding,
+    contrary: Contrary,
+    /// The portal's mark that the agent saw, if this portal cannot have shown it.
+    ahead: Option<PortalMark>,
+    /// It has not reported in this incarnation yet.
+    incarnation: Option<String>,
+    /// The disks here of Linodes that the host does not own, as JSON, if they changed.
+    sealed_here: Option<String>,
+    /// As JSON, if that changed.
+    contrary_now: Option<String>,
+    seen_is_old: bool,
+}
+
+impl Findings {
+    fn is_nothing(&self) -> bool {
+        self.lost.is_empty()
+            && self.statuses.is_empty()
+            && !self.seen_is_old
+            && self.ledger == ledgers::Finding::AsKnown
+            && self.contrary.proven.is_empty()
+            && self.contrary.told.is_empty()
+            && self.contrary.words.is_empty()
+            && self.ahead.is_none()
+            && self.incarnation.is_none()
+            && self.sealed_here.is_none()
+            && self.contrary_now.is_none()
+    }
+}
 
 impl App {
     /// Takes in what a poll reports: what the host has, and which jobs its agent holds. One transaction, and none at all
@@ -21,7 +65,7 @@ impl App {
         agent: &Agent,
         poll: &Poll,
     ) -> Result<Vec<(LinodeId, Share)>, AppError> {
-        self.note(agent, &poll.inventory, Some(&poll.held))
+        self.note(agent, &poll.inventory, Some(poll))
     }
 
     /// As [`App::note_poll`], for a report that comes while a poll is open. It says nothing of jobs: one may be on its way
@@ -38,74 +82,212 @@ impl App {
         &self,
         agent: &Agent,
         inventory: &Inventory,
-        held: Option<&[JobId]>,
+        poll: Option<&Poll>,
     ) -> Result<Vec<(LinodeId, Share)>, AppError> {
         let now = self.now();
-        let reports = &inventory.linodes;
-        let (lost, host, statuses, shares) = self.db.read(|conn| {
-            let lost = match held {
-                Some(held) => jobs::lost(conn, agent.host, held)?,
-                None => Vec::new(),
-            };
-            let host = hosts::host(conn, agent.host)?.ok_or(AppError::NotFound)?;
-            if reports.is_empty() {
-                return Ok::<_, AppError>((lost, host, Vec::new(), Vec::new()));
-            }
-            let linodes = fleet::linodes_on(conn, agent.host)?;
-            let shares = if reports.iter().any(|report| report.share.is_some()) {
-                let (rule, own) = (weights::rule(conn)?, weights::own_on(conn, agent.host)?);
-                let due = |linode: &Linode, plan: &Plan| {
-                    share_due(rule, claim(plan, own.get(&linode.id).copied()))
-                };
-                wrong_shares(&linodes, &fleet::plans(conn)?, reports, due)
-            } else {
-                Vec::new()
-            };
-            Ok((lost, host, changed_statuses(&linodes, reports), shares))
-        })?;
-        let seen_is_old = host
-            .last_seen_at
-            .is_none_or(|seen| now.seconds_since(seen) >= 5);
-        if lost.is_empty() && statuses.is_empty() && !seen_is_old {
-            return Ok(shares);
+        let found = self
+            .db
+            .read(|conn| find(conn, now, agent, inventory, poll))?;
+        if found.is_nothing() {
+            return Ok(found.shares);
         }
         self.db.write(|conn| {
-            for job in &lost {
+            for job in &found.lost {
                 jobs::release(conn, job, now, "The agent did not get it, or lost it.")?;
             }
-            for (linode, status) in &statuses {
+            ledgers::write(conn, now, agent, poll, &found.ledger)?;
+            if let Some(seen) = &found.ahead {
+                let why = format!("{} has seen more of this portal than it knows.", agent.name);
+                recovery::begin(conn, now, Some(seen), &why)?;
+            }
+            for (linode, status) in &found.statuses {
                 fleet::set_status(conn, *linode, *status, now)?;
             }
-            let unknown: Vec<String> = inventory
-                .unknown
-                .iter()
-                .take(100)
-                .map(|name| super::sign_in::clip(name, 200))
-                .collect();
-            let unknown_disks = serde_json::to_string(&unknown).unwrap_or_else(|_| "[]".to_owned());
-            let kernels: Vec<_> = inventory
-                .kernels
-                .iter()
-                .take(MOST_KERNELS)
-                .filter(|kernel| kernel.id.len() <= 100 && kernel.label.len() <= 200)
-                .collect();
-            let kernels = serde_json::to_string(&kernels).unwrap_or_else(|_| "[]".to_owned());
-            hosts::set_seen(
+            for (linode, word, contradiction) in &found.contrary.proven {
+                holds::hold(conn, now, agent, *linode, (word, *contradiction))?;
+            }
+            for (linode, epoch) in &found.contrary.told {
+                if fleet::mark_fetched(conn, *linode, agent.host, *epoch)? {
+                    portal::count_up(conn)?;
+                }
+            }
+            for (linode, word) in &found.contrary.words {
+                holds::note(conn, now, *linode, word)?;
+            }
+            seen(conn, now, agent.host, inventory)?;
+            hosts::set_memory(
                 conn,
                 agent.host,
-                &Seen {
-                    agent_version: &super::sign_in::clip(&inventory.agent_version, 100),
-                    disk_free_mb: inventory.disk_free_mb,
-                    tells_changes: inventory.tells_changes,
-                    unknown_disks: &unknown_disks,
-                    kernels: &kernels,
-                    now,
+                &Memory {
+                    // A new incarnation may have begun above; then this report counts for the old one, which is as well.
+                    reported_in: found.incarnation.as_deref(),
+                    contrary: found.contrary_now.as_deref(),
+                    sealed_here: found.sealed_here.as_deref(),
                 },
             )?;
+            if found.incarnation.is_some() || !found.contrary.words.is_empty() {
+                wake_on_commit(conn, Wake::Reconcile)?;
+            }
             Ok::<_, AppError>(())
         })?;
-        Ok(shares)
+        Ok(found.shares)
     }
+}
+
+/// Looks at a report without changing anything.
+fn find(
+    conn: &mut Db,
+    now: Time,
+    agent: &Agent,
+    inventory: &Inventory,
+    poll: Option<&Poll>,
+) -> Result<Findings, AppError> {
+    let reports = &inventory.linodes;
+    let host = hosts::host(conn, agent.host)?.ok_or(AppError::NotFound)?;
+    let ledger = match poll {
+        Some(poll) => ledgers::judge(&host, poll),
+        None => ledgers::Finding::AsKnown,
+    };
+    // What a ledger says that is not the host's own is not believed.
+    let believed = host.ledger_fault.is_empty() && !matches!(ledger, ledgers::Finding::Fault(_));
+    let lost = match poll {
+        Some(poll) => jobs::lost(conn, agent.host, &poll.held)?,
+        None => Vec::new(),
+    };
+    let portal = portal::get(conn)?;
+    let ahead = match poll.and_then(|poll| poll.seen.as_ref()) {
+        Some(seen) if recovery::went_back(conn, &portal, seen)? => Some(seen.clone()),
+        _ => None,
+    };
+    let mut findings = Findings {
+        lost,
+        statuses: Vec::new(),
+        shares: Vec::new(),
+        ledger,
+        contrary: Contrary::default(),
+        incarnation: (poll.is_some()
+            && believed
+            && ahead.is_none()
+            && host.reported_in.as_deref() != Some(portal.incarnation.as_str()))
+        .then_some(portal.incarnation),
+        ahead,
+        sealed_here: None,
+        contrary_now: None,
+        seen_is_old: host
+            .last_seen_at
+            .is_none_or(|seen| now.seconds_since(seen) >= 5),
+    };
+    if !believed || (poll.is_none() && reports.is_empty()) {
+        return Ok(findings);
+    }
+    let linodes = fleet::linodes_on(conn, agent.host)?;
+    findings.shares = if reports.iter().any(|report| report.share.is_some()) {
+        let (rule, own) = (weights::rule(conn)?, weights::own_on(conn, agent.host)?);
+        let due = |linode: &Linode, plan: &Plan| {
+            share_due(rule, claim(plan, own.get(&linode.id).copied()))
+        };
+        wrong_shares(&linodes, &fleet::plans(conn)?, reports, due)
+    } else {
+        Vec::new()
+    };
+    findings.statuses = changed_statuses(&linodes, reports);
+    let mut words = words_of(agent.host, inventory);
+    if poll.is_some_and(|poll| poll.protocol >= crate::wire::PROTOCOL) {
+        add_forgotten(&mut words, agent.host, &linodes);
+    }
+    let before: Vec<LinodeId> = serde_json::from_str(&host.contrary).unwrap_or_default();
+    let contrary = holds::compare(conn, &words, &linodes, poll.map(|_| before.as_slice()))?;
+    if poll.is_some() {
+        let now_contrary = json(&contrary.once);
+        findings.contrary_now = (now_contrary != host.contrary).then_some(now_contrary);
+        let sealed_here = json(&left_here(&words));
+        findings.sealed_here = (sealed_here != host.sealed_here).then_some(sealed_here);
+    }
+    findings.contrary = contrary;
+    Ok(findings)
+}
+
+fn json<T: serde::Serialize>(list: &[T]) -> String {
+    serde_json::to_string(list).unwrap_or_else(|_| "[]".to_owned())
+}
+
+/// What the host says of each Linode in its ledger.
+fn words_of(host: HostId, inventory: &Inventory) -> Vec<(LinodeId, Word)> {
+    let looked_at = inventory.linodes.iter().map(|report| {
+        let word = Word {
+            host,
+            granted: report.granted,
+            sealed: report.sealed,
+            generation: report.generation,
+            running: Some(report.running),
+        };
+        (report.linode, word)
+    });
+    let unsure = inventory.unsure.iter().map(|marked| {
+        let word = Word {
+            host,
+            granted: marked.granted,
+            sealed: marked.sealed,
+            generation: marked.generation,
+            running: None,
+        };
+        (marked.linode, word)
+    });
+    looked_at.chain(unsure).collect()
+}
+
+/// An agent of this release names every Linode of its ledger: one that it leaves out it knows nothing of.
+fn add_forgotten(words: &mut Vec<(LinodeId, Word)>, host: HostId, here: &[Linode]) {
+    let named: HashSet<LinodeId> = words.iter().map(|(id, _)| *id).collect();
+    let left_out = here.iter().filter(|linode| !named.contains(&linode.id));
+    words.extend(left_out.map(|linode| {
+        let nothing = Word {
+            host,
+            granted: 0,
+            sealed: 0,
+            generation: None,
+            running: None,
+        };
+        (linode.id, nothing)
+    }));
+}
+
+/// Disks of Linodes that the host gave up: their epoch's name, and what it has sealed. At most so many as a row keeps.
+fn left_here(words: &[(LinodeId, Word)]) -> Vec<(LinodeId, i64, i64)> {
+    words
+        .iter()
+        .filter(|(_, word)| !word.claims())
+        .filter_map(|(id, word)| Some((*id, word.generation?, word.sealed)))
+        .take(MOST_LEFT)
+        .collect()
+}
+
+fn seen(conn: &mut Db, now: Time, host: HostId, inventory: &Inventory) -> Result<(), AppError> {
+    let unknown: Vec<String> = inventory
+        .unknown
+        .iter()
+        .take(100)
+        .map(|name| super::sign_in::clip(name, 200))
+        .collect();
+    let kernels: Vec<_> = inventory
+        .kernels
+        .iter()
+        .take(MOST_KERNELS)
+        .filter(|kernel| kernel.id.len() <= 100 && kernel.label.len() <= 200)
+        .collect();
+    hosts::set_seen(
+        conn,
+        host,
+        &Seen {
+            agent_version: &super::sign_in::clip(&inventory.agent_version, 100),
+            disk_free_mb: inventory.disk_free_mb,
+            tells_changes: inventory.tells_changes,
+            unknown_disks: &json(&unknown),
+            kernels: &json(&kernels),
+            now,
+        },
+    )?;
+    Ok(())
 }
 
 /// Linodes of the host whose status the report contradicts. Only the owner's word under the present epoch counts, and

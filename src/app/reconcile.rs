@@ -5,8 +5,10 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::engine::{self, Given};
-use super::{App, AppError, PORTAL};
+use super::{App, AppError, PORTAL, proofs};
+use crate::domain::ids::MigrationId;
 use crate::domain::migration::Event;
+use crate::domain::ownership::KeepDisks;
 use crate::domain::placement::{self, Limits, Link};
 use crate::domain::time::Time;
 use crate::domain::words::{HostState, JobState, LinodeStatus, MigrationKind};
@@ -34,12 +36,16 @@ pub struct Round {
     /// Registrations that the end of the beta closed.
     pub ended: usize,
     pub reminded: usize,
+    /// Recoveries that ended, and held Linodes that were put right.
+    pub settled: usize,
 }
 
 impl App {
     /// One round. Each thing is a transaction of its own: one that fails is logged and holds up none of the others.
     pub fn reconcile(&self) -> Result<Round, AppError> {
+        self.look_at_database()?;
         Ok(Round {
+            settled: self.end_recovery()? + self.settle_holds()?,
             released: self.release_lost_leases()?,
             expired: self.expire_offers()?,
             closed: self.close_way_backs()?,
@@ -61,7 +67,8 @@ impl App {
         Ok(done)
     }
 
-    /// The way-back window is over and the Linode is well: its old copy may go. One that is not waits for its member.
+    /// The way-back window is over, and the Linode's owner has shown since that it is well and has all its disks: its old
+    /// copy may go. A host that does not answer is not well, whatever was heard of it before; then the old disks stay.
     fn close_way_backs(&self) -> Result<usize, AppError> {
         let now = self.now();
         let due = self
@@ -69,21 +76,8 @@ impl App {
             .read(|conn| migrations::way_backs_over(conn, now, BATCH))?;
         let mut done = 0;
         for id in due {
-            let healthy = self.db.read(|conn| {
-                let Some(row) = migrations::migration(conn, id)? else {
-                    return Ok(false);
-                };
-                let linode = fleet::linode(conn, row.linode_id)?;
-                Ok::<_, AppError>(linode.is_some_and(|linode| {
-                    if linode.host_id == row.destination_host_id {
-                        linode.status == LinodeStatus::Running || !row.was_running
-                    } else {
-                        // Who went back and has moved on needs neither of the copies that the way back left.
-                        row.kind == MigrationKind::Return
-                    }
-                }))
-            })?;
-            done += usize::from(healthy && self.push(id, Event::Confirm));
+            let is_shown = self.db.write(|conn| is_well(conn, now, id))?;
+            done += usize::from(is_shown && self.push(id, Event::Confirm));
         }
         Ok(done)
     }
@@ -174,6 +168,7 @@ impl App {
 
     /// Throws away what nobody needs any more: ended sessions, old sign-in failures.
     pub fn tidy(&self) -> Result<(), AppError> {
+        self.find_leftovers()?;
         let now = self.now();
         self.db.write(|conn| {
             people::drop_expired_sessions(conn, now)?;
@@ -181,6 +176,34 @@ impl App {
             tokens::drop_dead(conn, now.plus_s(-REVOKED_KEPT_S))?;
             Ok(())
         })
+    }
+}
+
+/// Has its owner shown, since the way-back window ended, that the Linode is well? It is asked to, if not.
+fn is_well(conn: &mut Db, now: Time, id: MigrationId) -> Result<bool, AppError> {
+    let Some(row) = migrations::migration(conn, id)? else {
+        return Ok(false);
+    };
+    let Some(linode) = fleet::linode(conn, row.linode_id)? else {
+        return Ok(false);
+    };
+    let is_settled = if linode.host_id == row.destination_host_id {
+        linode.status == LinodeStatus::Running || !row.was_running
+    } else {
+        // Who went back and has moved on needs neither of the copies that the way back left.
+        row.kind == MigrationKind::Return
+    };
+    if !is_settled {
+        return Ok(false);
+    }
+    let place = (row.source_host_id, row.epoch);
+    match proofs::may_purge(conn, now, &linode, place, row.way_back_until)? {
+        Ok(()) => Ok(true),
+        Err(KeepDisks::InUse) => Ok(false),
+        Err(_) => {
+            proofs::ask(conn, now, &linode, Some(id))?;
+            Ok(false)
+        }
     }
 }
 

@@ -181,17 +181,15 @@ impl App {
         })
     }
 
-    /// Changes the password of someone signed in, and ends all their other sessions.
-    pub fn change_password(
+    /// Is this the user's password? Tries are counted as those of signing in are.
+    pub(super) fn check_password(
         &self,
-        visitor: &Visitor,
-        old: &str,
-        new: &str,
+        user: &User,
+        password: &str,
         address: &str,
     ) -> Result<(), AppError> {
-        let new = NewPassword::parse(new).map_err(AppError::field("new_password"))?;
         // A session that somebody else got hold of must not be a place to guess at.
-        let (asked, email) = (self.now(), visitor.user.email.as_str());
+        let (asked, email) = (self.now(), user.email.as_str());
         let (same, _) = self
             .db
             .read(|conn| people::sign_in_failures(conn, email, address, asked.plus_s(-WINDOW_S)))?;
@@ -202,27 +200,37 @@ impl App {
         }
         if !self
             .hasher
-            .verify(old, visitor.user.password_hash.as_deref())?
+            .verify(password, user.password_hash.as_deref())?
         {
             self.db.write(|conn| {
                 people::insert_sign_in_failure(conn, email, address, asked)?;
-                let object = format!("user {}", visitor.user.id);
-                let who = visitor.actor(address);
-                audit(
-                    conn,
-                    asked,
-                    who.who(),
-                    "password.refused",
-                    &object,
-                    ("", ""),
-                )
-                .map_err(AppError::from)
+                let object = format!("user {}", user.id);
+                let who = Who {
+                    name: &user.email,
+                    address,
+                    user: Some(user.id),
+                };
+                audit(conn, asked, who, "password.refused", &object, ("", ""))
+                    .map_err(AppError::from)
             })?;
             return Err(AppError::Invalid {
                 field: "password",
                 message: "This is not your present password".to_owned(),
             });
         }
+        Ok(())
+    }
+
+    /// Changes the password of someone signed in, and ends all their other sessions.
+    pub fn change_password(
+        &self,
+        visitor: &Visitor,
+        old: &str,
+        new: &str,
+        address: &str,
+    ) -> Result<(), AppError> {
+        let new = NewPassword::parse(new).map_err(AppError::field("new_password"))?;
+        self.check_password(&visitor.user, old, address)?;
         let hash = self.hasher.hash(new.expose())?;
         let now = self.now();
         self.db.write(|conn| {

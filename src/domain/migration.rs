@@ -31,6 +31,24 @@ pub enum Side {
     Destination,
 }
 
+impl Effect {
+    /// Does it change who may run the Linode, or delete disks? Nothing of the kind happens while the portal recovers its
+    /// memory, or hosts contradict it.
+    #[must_use]
+    pub fn needs_memory(self) -> bool {
+        match self {
+            Self::Commit | Self::GrantSource | Self::PurgeSource | Self::BeginReturn => true,
+            Self::RunStep(_)
+            | Self::StopJobs
+            | Self::Recall
+            | Self::CleanUp
+            | Self::CloseTransfer
+            | Self::TellParent(_)
+            | Self::Mail(_) => false,
+        }
+    }
+}
+
 impl Step {
     /// The job that carries the step out, and on which host.
     #[must_use]
@@ -102,8 +120,20 @@ pub enum Event {
     Failed(Step),
     /// The destination booted it, it did not stay up, and it is sealed there.
     StartFailedSealed,
-    /// Staff take back a commit that the destination has not fetched (the application checks that, by compare-and-set).
+    /// Staff take the switch-over back while the destination was not told of it (the application checks that, by
+    /// compare-and-set): in every step from the stop on until the grant was fetched.
     RollBackUnfetched,
+    /// The destination is dead for good, and two staff have said so: the source is granted the Linode again, with the disks
+    /// it sealed. After the end, too, as long as they are there (the application checks that).
+    DestinationLost,
+    /// The source is dead for good, and two staff have said so.
+    SourceLost,
+    /// The hosts were believed instead of the portal (rule 15): the Linode is at this migration's destination.
+    FoundAtDestination,
+    /// It is at this migration's source.
+    FoundAtSource,
+    /// It is at neither.
+    FoundElsewhere,
     /// Try a failed migration again, with what was copied.
     Retry,
     /// The member says that all is well, or the way-back window ended with the Linode healthy.
@@ -125,6 +155,8 @@ pub enum Effect {
     /// Owner = destination, epoch + 1, addresses moved, profiles translated, `fetched = false`; refused if the two
     /// agents' digests differ.
     Commit,
+    /// What [`Effect::Commit`] writes besides the owner, which the hosts have named already.
+    Recall,
     /// Owner = source under a new epoch, `fetched = false`.
     GrantSource,
     /// Tell both agents to forget the transfer; the destination drops its copies.
@@ -225,6 +257,11 @@ fn offered(event: Event) -> Decision {
         }
         // The second of two: the first gave the time up.
         Event::Unschedule => Err(Refused::Already),
+        Event::FoundAtSource => to(State::Offered, None, []),
+        Event::FoundAtDestination
+        | Event::FoundElsewhere
+        | Event::DestinationLost
+        | Event::SourceLost => to(State::Cancelled, None, []),
         Event::Admit
         | Event::RollBackUnfetched
         | Event::Retry
@@ -246,6 +283,13 @@ fn queued(event: Event) -> Decision {
             None,
             [Effect::CleanUp, Effect::TellParent(false)],
         ),
+        Event::FoundAtSource => to(State::Queued, None, []),
+        Event::FoundAtDestination | Event::FoundElsewhere => to(
+            State::Cancelled,
+            None,
+            [Effect::CleanUp, Effect::TellParent(false)],
+        ),
+        Event::DestinationLost | Event::SourceLost => lost(),
         Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
             Err(Refused::Late)
         }
@@ -284,9 +328,19 @@ fn at_work(state: State, step: Step, event: Event) -> Decision {
             _ => Err(Refused::Late),
         },
         Event::RollBackUnfetched => match step {
-            Step::Start => run(Step::Restore, [Effect::StopJobs, Effect::GrantSource]),
+            Step::StopSeal | Step::FinalCopy | Step::Start => {
+                run(Step::Restore, [Effect::StopJobs, Effect::GrantSource])
+            }
             _ => Err(Refused::NotNow),
         },
+        Event::DestinationLost => destination_lost(step),
+        Event::SourceLost => match step {
+            // The Linode is at its destination already, or may be: that goes on by itself.
+            Step::Start => Err(Refused::NotNow),
+            _ => lost(),
+        },
+        Event::FoundAtDestination => found_there(),
+        Event::FoundAtSource | Event::FoundElsewhere => lost(),
         Event::Expire
         | Event::Unschedule
         | Event::Confirm
@@ -294,6 +348,50 @@ fn at_work(state: State, step: Step, event: Event) -> Decision {
         | Event::WayBackSucceeded
         | Event::WayBackFailed => Err(Refused::NotNow),
     }
+}
+
+/// Nothing more can come of it: a host is gone, or the Linode is where this migration does not expect it.
+fn lost() -> Decision {
+    to(
+        State::Failed,
+        None,
+        [
+            Effect::StopJobs,
+            Effect::CloseTransfer,
+            Effect::Mail(Letter::Failed),
+            Effect::TellParent(false),
+        ],
+    )
+}
+
+fn destination_lost(step: Step) -> Decision {
+    match step {
+        Step::PreflightSource
+        | Step::PreflightDestination
+        | Step::Reserve
+        | Step::OpenTransfer
+        | Step::WarmCopy => lost(),
+        Step::StopSeal | Step::FinalCopy | Step::Start | Step::SealDestination => {
+            run(Step::Restore, [Effect::StopJobs, Effect::GrantSource])
+        }
+        // The source has it already.
+        Step::Restore => Err(Refused::Already),
+    }
+}
+
+/// The move is done, as its hosts say.
+fn found_there() -> Decision {
+    to(
+        State::Finished,
+        None,
+        [
+            Effect::StopJobs,
+            Effect::Recall,
+            Effect::CloseTransfer,
+            Effect::Mail(Letter::Finished),
+            Effect::TellParent(true),
+        ],
+    )
 }
 
 fn succeeded(step: Step) -> Decision {
@@ -354,6 +452,12 @@ fn finished(event: Event) -> Decision {
             [Effect::PurgeSource, Effect::Mail(Letter::Confirmed)],
         ),
         Event::WayBack => to(State::Returning, None, [Effect::BeginReturn]),
+        Event::DestinationLost => run(Step::Restore, [Effect::GrantSource]),
+        Event::FoundAtDestination => Err(Refused::Already),
+        Event::FoundAtSource => to(State::Returned, None, []),
+        // It has moved on, and what this migration left is found by itself.
+        Event::FoundElsewhere => to(State::Confirmed, None, []),
+        Event::SourceLost => Err(Refused::NotNow),
         Event::Click | Event::Admit | Event::Retry => Err(Refused::Already),
         Event::Cancel => Err(Refused::TooLateToCancel),
         Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
@@ -376,9 +480,16 @@ fn returning(event: Event) -> Decision {
         Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
             Err(Refused::Late)
         }
-        Event::Expire | Event::Unschedule | Event::RollBackUnfetched | Event::Confirm => {
-            Err(Refused::NotNow)
-        }
+        // The way back itself hears of these, and tells.
+        Event::Expire
+        | Event::Unschedule
+        | Event::RollBackUnfetched
+        | Event::DestinationLost
+        | Event::SourceLost
+        | Event::FoundAtDestination
+        | Event::FoundAtSource
+        | Event::FoundElsewhere
+        | Event::Confirm => Err(Refused::NotNow),
     }
 }
 
@@ -386,6 +497,11 @@ fn failed(event: Event) -> Decision {
     match event {
         Event::Retry | Event::Click => to(State::Queued, None, []),
         Event::Cancel => to(State::Cancelled, None, [Effect::CleanUp]),
+        Event::FoundAtDestination => found_there(),
+        Event::FoundAtSource => Err(Refused::Already),
+        Event::FoundElsewhere | Event::DestinationLost | Event::SourceLost => {
+            to(State::Cancelled, None, [Effect::CleanUp])
+        }
         Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
             Err(Refused::Late)
         }
@@ -406,6 +522,10 @@ fn ended(state: State, event: Event) -> Decision {
         Event::Cancel if state == State::Cancelled => Err(Refused::Already),
         Event::Confirm if state == State::Confirmed => Err(Refused::Already),
         Event::WayBack if state == State::Returned => Err(Refused::Already),
+        // Confirmed, and the old disks are there still (the application checks that).
+        Event::DestinationLost if state == State::Confirmed => {
+            run(Step::Restore, [Effect::GrantSource])
+        }
         Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
             Err(Refused::Late)
         }
@@ -415,6 +535,11 @@ fn ended(state: State, event: Event) -> Decision {
         | Event::Expire
         | Event::Cancel
         | Event::RollBackUnfetched
+        | Event::DestinationLost
+        | Event::SourceLost
+        | Event::FoundAtDestination
+        | Event::FoundAtSource
+        | Event::FoundElsewhere
         | Event::Retry
         | Event::Confirm
         | Event::WayBack
@@ -470,6 +595,11 @@ mod tests {
             Event::Cancel,
             Event::StartFailedSealed,
             Event::RollBackUnfetched,
+            Event::DestinationLost,
+            Event::SourceLost,
+            Event::FoundAtDestination,
+            Event::FoundAtSource,
+            Event::FoundElsewhere,
             Event::Retry,
             Event::Confirm,
             Event::WayBack,
@@ -533,7 +663,13 @@ mod tests {
                         )
                     );
                 }
-                if to.effects.contains(&Effect::GrantSource) {
+                if to.effects.contains(&Effect::GrantSource) && event == Event::DestinationLost {
+                    // Two staff have said that it runs nothing any more.
+                    assert!(matches!(
+                        state,
+                        State::Switching | State::Finished | State::Confirmed
+                    ));
+                } else if to.effects.contains(&Effect::GrantSource) {
                     assert_eq!(state, State::Switching);
                     // From the destination only after it sealed, or while it cannot know.
                     let sealed = matches!(

@@ -41,9 +41,14 @@ pub enum Contradiction {
     /// It was granted an epoch that the portal does not know it ever gave: the portal went back. Marks only grow, so no
     /// old message can say this wrongly.
     Ahead { granted: i64 },
+    /// It holds the row's epoch, and the portal does not know that it told it so. That is put right at once.
+    Told,
     /// It runs the Linode, or holds itself for its owner, and the row says another host. A message written before the
     /// Linode was handed over says this too, so only the second of two reports counts.
     Elsewhere { running: bool },
+    /// It is the owner, was told so, and does not know it. That is right until the order arrives, so it counts only if no
+    /// such order is on its way, and from the second of two reports.
+    Behind { granted: i64 },
     /// It is the owner, and has sealed the row's epoch. That is right for a moment in every move, so it counts only if
     /// no move is at work, and from the second of two reports.
     Sealed { sealed: i64 },
@@ -54,8 +59,8 @@ impl Contradiction {
     #[must_use]
     pub fn is_proof(self) -> bool {
         match self {
-            Self::Ahead { .. } => true,
-            Self::Elsewhere { .. } | Self::Sealed { .. } => false,
+            Self::Ahead { .. } | Self::Told => true,
+            Self::Elsewhere { .. } | Self::Behind { .. } | Self::Sealed { .. } => false,
         }
     }
 }
@@ -72,8 +77,19 @@ pub fn contradiction(row: Row, word: &Word, moving: bool) -> Option<Contradictio
         let running = word.running == Some(true);
         return (running || word.claims()).then_some(Contradiction::Elsewhere { running });
     }
+    if !row.fetched && word.granted == row.epoch {
+        return Some(Contradiction::Told);
+    }
     // An owner that was not told yet may have sealed what it had before.
-    (row.fetched && !moving && word.sealed >= row.epoch).then_some(Contradiction::Sealed {
+    if !row.fetched || moving {
+        return None;
+    }
+    if word.granted < row.epoch {
+        return Some(Contradiction::Behind {
+            granted: word.granted,
+        });
+    }
+    (word.sealed >= row.epoch).then_some(Contradiction::Sealed {
         sealed: word.sealed,
     })
 }

@@ -20,6 +20,44 @@ pub fn copy_sqlite(database: &Database, path: &str) -> Result<(), StoreError> {
     })
 }
 
+/// Is the SQLite database whole?
+pub fn check_sqlite(database: &Database) -> Result<(), StoreError> {
+    #[derive(QueryableByName)]
+    struct Check {
+        #[diesel(sql_type = Text)]
+        integrity_check: String,
+    }
+    database.read(|conn| {
+        let Db::Sqlite(lite) = conn else {
+            return Ok(());
+        };
+        let found: Vec<Check> = diesel::sql_query("PRAGMA integrity_check(1)").load(lite)?;
+        match found.first() {
+            Some(check) if check.integrity_check == "ok" => Ok(()),
+            Some(check) => Err(StoreError::Data(check.integrity_check.clone())),
+            None => Err(StoreError::Data("it was not checked".to_owned())),
+        }
+    })
+}
+
+/// How many others are connected to the PostgreSQL database.
+pub fn other_sessions(conn: &mut Db) -> Result<i64, StoreError> {
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        others: i64,
+    }
+    let Db::Pg(pg) = conn else {
+        return Ok(0);
+    };
+    let found: Count = diesel::sql_query(
+        "SELECT count(*) AS others FROM pg_stat_activity WHERE datname = current_database() \
+         AND pid <> pg_backend_pid() AND backend_type = 'client backend'",
+    )
+    .get_result(pg)?;
+    Ok(found.others)
+}
+
 /// A PostgreSQL URL without its password, and the password, which must not stand among a program's arguments.
 #[must_use]
 pub fn without_password(url: &str) -> (String, Option<String>) {

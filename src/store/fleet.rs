@@ -197,6 +197,14 @@ pub fn linodes_on(conn: &mut Db, host: HostId) -> Result<Vec<Linode>, StoreError
         .load(conn)?)
 }
 
+/// Those of these that there are, in no order.
+pub fn some(conn: &mut Db, ids: &[LinodeId]) -> Result<Vec<Linode>, StoreError> {
+    Ok(linodes::table
+        .filter(linodes::id.eq_any(ids.to_vec()))
+        .select(Linode::as_select())
+        .load(conn)?)
+}
+
 pub fn disks_of(conn: &mut Db, linode: LinodeId) -> Result<Vec<Disk>, StoreError> {
     Ok(disks::table
         .filter(disks::linode_id.eq(linode))
@@ -261,6 +269,8 @@ pub struct Handover {
     pub to: (HostId, i64),
     /// Only if the present owner has not been told of its epoch yet.
     pub only_unfetched: bool,
+    /// The new owner holds that epoch already: hosts were believed.
+    pub fetched: bool,
 }
 
 /// The one compare-and-set by which ownership changes; `false` if the Linode is not as `from` says.
@@ -272,7 +282,7 @@ pub fn hand_over(conn: &mut Db, linode: LinodeId, handover: Handover) -> Result<
     let set = (
         linodes::host_id.eq(handover.to.0),
         linodes::epoch.eq(handover.to.1),
-        linodes::fetched.eq(false),
+        linodes::fetched.eq(handover.fetched),
     );
     let changed = if handover.only_unfetched {
         diesel::update(target.filter(linodes::fetched.eq(false)))

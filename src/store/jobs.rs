@@ -9,7 +9,7 @@ use diesel::sqlite::Sqlite;
 
 use super::db::{Both, Db, StoreError, wake_on_commit};
 use super::fleet::Linode;
-use super::schema::jobs;
+use super::schema::{holds, jobs};
 use super::types::Utc;
 use super::wake::Wake;
 use crate::domain::ids::{HostId, JobId, LinodeId, MigrationId, UserId};
@@ -101,7 +101,7 @@ pub fn job(conn: &mut Db, id: JobId) -> Result<Option<Job>, StoreError> {
 }
 
 /// The oldest runnable job of a host becomes leased, in one statement; another job of the same Linode at work on the
-/// host holds it back. Both drivers keep the statement prepared (it has a query id).
+/// host holds it back, and so does a hold of the Linode. While the portal recovers its memory, no move goes on. Both drivers keep the statement prepared (it has a query id).
 #[derive(QueryId)]
 pub struct Claim {
     pub host: HostId,
@@ -134,7 +134,7 @@ impl Claim {
         out.push_sql(" AND j.run_after <= ");
         out.push_bind_param::<Utc, _>(&self.now)?;
         out.push_sql(
-            " AND NOT EXISTS (SELECT 1 FROM jobs l WHERE l.state = 'leased' AND l.host_id = j.host_id AND l.linode_id = j.linode_id) ORDER BY j.run_after, j.id LIMIT 1",
+            " AND NOT EXISTS (SELECT 1 FROM jobs l WHERE l.state = 'leased' AND l.host_id = j.host_id AND l.linode_id = j.linode_id) AND NOT EXISTS (SELECT 1 FROM holds h WHERE h.linode_id = j.linode_id) AND (j.migration_id IS NULL OR NOT EXISTS (SELECT 1 FROM portal p WHERE p.recovery_since IS NOT NULL)) ORDER BY j.run_after, j.id LIMIT 1",
         );
         out.push_sql(lock);
         out.push_sql(
@@ -173,7 +173,10 @@ pub fn anything_for(conn: &mut Db, host: HostId, now: Time) -> Result<bool, Stor
         jobs::table
             .filter(jobs::state.eq(JobState::Pending))
             .filter(jobs::host_id.eq(host))
-            .filter(jobs::run_after.le(now)),
+            .filter(jobs::run_after.le(now))
+            .filter(diesel::dsl::not(diesel::dsl::exists(
+                holds::table.filter(holds::linode_id.eq(jobs::linode_id)),
+            ))),
     ))
     .get_result(conn)?)
 }
@@ -360,6 +363,41 @@ pub fn end_unclaimed(conn: &mut Db, id: JobId, end: &End<'_>) -> Result<bool, St
     ))
     .execute(conn)?
         == 1)
+}
+
+/// Ends whatever waits for a host that never comes back, or is at work on it.
+pub fn end_all_of_host(conn: &mut Db, host: HostId, end: &End<'_>) -> Result<usize, StoreError> {
+    Ok(diesel::update(
+        jobs::table
+            .filter(jobs::host_id.eq(host))
+            .filter(jobs::state.eq_any([JobState::Pending, JobState::Leased])),
+    )
+    .set((
+        jobs::state.eq(end.state),
+        jobs::lease_hash.eq(None::<String>),
+        jobs::lease_until.eq(None::<Time>),
+        jobs::finished_at.eq(end.now),
+        jobs::message.eq(end.message),
+        jobs::detail.eq(end.detail),
+    ))
+    .execute(conn)?)
+}
+
+/// Pending jobs of a Linode that were put off may run from now on.
+pub fn hasten(conn: &mut Db, linode: LinodeId, kind: JobKind, now: Time) -> Result<(), StoreError> {
+    let hosts: Vec<HostId> = diesel::update(
+        jobs::table
+            .filter(jobs::linode_id.eq(linode))
+            .filter(jobs::kind.eq(kind))
+            .filter(jobs::state.eq(JobState::Pending)),
+    )
+    .set(jobs::run_after.eq(now))
+    .returning(jobs::host_id)
+    .get_results(conn)?;
+    for host in hosts {
+        wake_on_commit(conn, Wake::Host(host))?;
+    }
+    Ok(())
 }
 
 /// A failed job gets its attempts back (staff's retry).

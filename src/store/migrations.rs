@@ -185,6 +185,19 @@ pub fn locked_of_linodes(conn: &mut Db, of: &[LinodeId]) -> Result<Vec<Migration
     })
 }
 
+/// Linodes with a migration that is not over and has the host on either side.
+pub fn with_host(conn: &mut Db, host: HostId) -> Result<Vec<LinodeId>, StoreError> {
+    Ok(migrations::table
+        .filter(
+            migrations::source_host_id
+                .eq(host)
+                .or(migrations::destination_host_id.eq(host)),
+        )
+        .filter(migrations::state.ne_all(OVER))
+        .select(migrations::linode_id)
+        .load(conn)?)
+}
+
 /// States that nothing leads out of.
 const OVER: [MigrationState; 4] = [
     MigrationState::Confirmed,

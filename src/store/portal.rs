@@ -139,7 +139,7 @@ pub fn set_clock_jump(conn: &mut Db, jump: Option<(i64, Time)>) -> Result<(), St
 }
 
 /// What tells this database from one that was put in its place: PostgreSQL's system and timeline, which a restored dump
-/// and a promoted standby change. SQLite's file has nothing of the kind: empty.
+/// and a promoted standby change; SQLite's file, unless a backup was written into the very same one (agents notice that).
 pub fn database_mark(conn: &mut Db) -> Result<String, StoreError> {
     #[derive(QueryableByName)]
     struct Mark {
@@ -157,6 +157,22 @@ pub fn database_mark(conn: &mut Db) -> Result<String, StoreError> {
             .get_result(pg)?;
             Ok(found.mark)
         }
-        Db::Sqlite(_) => Ok(String::new()),
+        Db::Sqlite(lite) => sqlite_mark(lite),
     }
+}
+
+/// Which file it is on its disk.
+fn sqlite_mark(conn: &mut diesel::SqliteConnection) -> Result<String, StoreError> {
+    use std::os::unix::fs::MetadataExt;
+    #[derive(QueryableByName)]
+    struct Opened {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        file: String,
+    }
+    let opened: Opened =
+        diesel::sql_query("SELECT file FROM pragma_database_list WHERE name = 'main'")
+            .get_result(conn)?;
+    let about = std::fs::metadata(&opened.file)
+        .map_err(|error| StoreError::Connect(format!("{}: {error}", opened.file)))?;
+    Ok(format!("file {}:{}", about.dev(), about.ino()))
 }

@@ -75,7 +75,7 @@ impl From<AppError> for Fault {
             AppError::NotFound | AppError::Forbidden => Self::NotFound,
             // Handlers that show a form again have taken this out before; elsewhere the field was never on a page.
             AppError::Invalid { message, .. } => Self::BadRequest(format!("{message}.")),
-            AppError::Conflict(message) => Self::conflict(message),
+            AppError::Conflict(message) | AppError::Later(message) => Self::conflict(message),
             AppError::SignIn => Self::SignIn,
             AppError::TooMany { retry_after_s } => Self::TooMany { retry_after_s },
             AppError::Fault(cause) => Self::Internal(cause.into()),

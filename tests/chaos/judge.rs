@@ -24,6 +24,13 @@ pub struct Found {
 }
 
 impl Found {
+    pub fn extend(&mut self, other: Self) {
+        self.overlaps.extend(other.overlaps);
+        self.lost_writes.extend(other.lost_writes);
+        self.stuck.extend(other.stuck);
+        self.violations.extend(other.violations);
+    }
+
     pub fn is_none(&self) -> bool {
         self.overlaps.is_empty()
             && self.lost_writes.is_empty()

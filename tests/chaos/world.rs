@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use diesel::connection::SimpleConnection;
 use rustix::process::Signal;
 use xenbeta::agent::driver::simulated::witness;
-use xenbeta::app::Who;
+use xenbeta::app::{AppError, Who};
 use xenbeta::domain::ids::{HostId, LinodeId};
 use xenbeta::domain::words::{JobKind, LinodeStatus};
 use xenbeta::store::migrations::{self, Migration};
@@ -41,6 +41,7 @@ pub struct World {
     url: String,
     backups: u32,
     begun: Instant,
+    kept: bool,
 }
 
 impl World {
@@ -86,10 +87,11 @@ impl World {
             url,
             backups: 0,
             begun: Instant::now(),
+            kept: false,
         };
         for (id, name, platform) in [(UML1, "uml1", "uml"), (XEN1, "xen1", "xen")] {
             let mut host = Host::new(&world.folder, id, name, platform, world.portal.address);
-            let out = world.enrol(&host, false);
+            let out = world.enrol(&host, false).unwrap();
             assert!(out.status.success(), "{out:?}");
             host.start();
             world.hosts.push(host);
@@ -109,13 +111,31 @@ impl World {
         world
     }
 
-    pub fn enrol(&self, host: &Host, again: bool) -> std::process::Output {
-        let token = self.app().new_enrolment_token(WHO, host.id).unwrap();
+    /// An error: the portal gives no token for it.
+    pub fn enrol(&self, host: &Host, again: bool) -> Result<std::process::Output, AppError> {
+        let token = self.app().new_enrolment_token(WHO, host.id)?;
         let mut args = vec!["enrol", "--token", token.as_str()];
         if again {
             args.push("--again");
         }
-        host.program.tool(&args)
+        Ok(host.program.tool(&args))
+    }
+
+    /// The same by a host whose state folder is empty.
+    pub fn enrol_fresh(&self, at: usize) -> Result<std::process::Output, AppError> {
+        self.enrol(&self.hosts[at], false)
+    }
+
+    pub fn owns_any(&self, host: HostId) -> bool {
+        self.app()
+            .db
+            .read(|conn| fleet::linodes_on(conn, host))
+            .is_ok_and(|all| !all.is_empty())
+    }
+
+    /// The folder stays, to be looked into.
+    pub fn keep(&mut self) {
+        self.kept = true;
     }
 
     pub fn app(&self) -> &TestApp {
@@ -207,7 +227,7 @@ impl World {
         self.portal.start();
     }
 
-    /// The same by the program's own command; `false` if it has none.
+    /// The same by the program's own command.
     pub fn put_back_told(&mut self, file: &Path) {
         self.portal.program.kill();
         self.app = None;
@@ -260,7 +280,7 @@ impl Drop for World {
         self.portal.program.kill();
         self.app = None;
         self.pg = None;
-        if thread::panicking() {
+        if thread::panicking() || self.kept {
             println!("logs are kept in {}", self.folder.display());
         } else {
             fs::remove_dir_all(&self.folder).ok();

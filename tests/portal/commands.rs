@@ -112,6 +112,50 @@ both_databases! {
         drop(app);
     }
 
+    fn a_backup_is_put_back_and_the_portal_knows_that_it_went_back(app: TestApp) {
+        let app = app.with_fleet();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("backup");
+        assert!(xenbeta(&app, &["backup", file.to_str().unwrap()]).status.success());
+        let file = file.to_str().unwrap().to_owned();
+        let before = app.mark().unwrap();
+        app.register(&app.member(), &[WEB]).unwrap();
+        let why = error(&xenbeta(&app, &["restore", &file]));
+        assert!(why.contains("--yes"), "{why}");
+        let junk = folder.path().join("junk");
+        std::fs::write(&junk, vec![7; 10_000]).unwrap();
+        error(&xenbeta(&app, &["restore", junk.to_str().unwrap(), "--yes"]));
+        let (url, folder_of_database) = app.apart();
+        let run = |args: &[&str]| Command::new(env!("CARGO_BIN_EXE_xenbeta")).args(args).env("DATABASE_URL", &url).output().unwrap();
+        error(&run(&["restore", junk.to_str().unwrap(), "--yes"]));
+        let registered = |url: &str| {
+            let database = Database::open(url, 1).unwrap();
+            database.read(|c| xenbeta::store::registrations::newest_of(c, WEB)).unwrap()
+        };
+        assert!(registered(&url).is_some(), "junk replaced nothing");
+        let out = run(&["restore", &file, "--yes"]);
+        assert!(out.status.success(), "{out:?}");
+        assert!(registered(&url).is_none(), "it is the database of before");
+        let portal = Database::open(&url, 1).unwrap().read(xenbeta::store::portal::get).unwrap();
+        assert!(portal.recovery_since.is_some() && portal.revision > before.revision && portal.incarnation != before.incarnation);
+        if !url.starts_with("postgres") {
+            assert!(registered(&format!("{url}.before-restore")).is_some(), "what was there is kept");
+        }
+        drop(folder_of_database);
+    }
+
+    fn a_database_that_is_used_is_not_replaced(app: TestApp) {
+        let app = app.with_fleet();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("backup");
+        assert!(xenbeta(&app, &["backup", file.to_str().unwrap()]).status.success());
+        let lock = std::fs::File::create(format!("{}.lock", app.url));
+        let lock = lock.inspect(|lock| lock.try_lock().unwrap());
+        let why = error(&xenbeta(&app, &["restore", file.to_str().unwrap(), "--yes"]));
+        assert!(why.contains("stop"), "{why}");
+        drop(lock);
+    }
+
     fn a_touched_audit_trail_shows(app: TestApp) {
         let app = app.with_fleet();
         assert!(matches!(app.verify_audit().unwrap(), Trail::Whole { entries: 0 }));

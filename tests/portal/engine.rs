@@ -60,8 +60,9 @@ both_databases! {
         assert_eq!(digests.len(), 4, "two disks, two sides");
 
         app.confirm_migration(&app.member(), row.id).unwrap();
-        let purge = app.work(UML1);
+        let purge = app.proved_purge(XEN1, UML1);
         assert_eq!(purge.task, Task::Purge { epoch: 1 });
+        app.answer(UML1, &purge, Outcome::Succeeded { report: Report::Done }).unwrap();
         assert_eq!(app.migration(row.id).state, MigrationState::Confirmed);
         app.confirm_migration(&app.member(), row.id).expect("a second click finds it done");
         app.nothing_for(UML1);
@@ -238,7 +239,7 @@ both_databases! {
         assert_eq!((app.linode(WEB).host_id, app.linode(WEB).epoch), (UML1, 3));
         assert_eq!(app.in_db(|c| fleet::profiles_of(c, WEB))[0].kernel_id, "uml-2.6");
         app.confirm_migration(&app.member(), back.id).unwrap();
-        assert_eq!(app.take(XEN1).task, Task::Purge { epoch: 2 });
+        assert_eq!(app.proved_purge(UML1, XEN1).task, Task::Purge { epoch: 2 });
         assert_eq!(app.take(UML1).task, Task::Purge { epoch: 1 });
     }
 

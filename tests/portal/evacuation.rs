@@ -167,7 +167,7 @@ both_databases! {
         // Confirming frees the old disks earlier.
         let db = app.newest_migration(DB);
         app.confirm_migration(&app.member(), db.id).unwrap();
-        assert!(matches!(app.take(UML1).task, Task::Purge { epoch: 1 }));
+        assert!(matches!(app.proved_purge(UML2, UML1).task, Task::Purge { epoch: 1 }));
         assert!(app.verify_audit().is_ok());
     }
 

@@ -122,7 +122,7 @@ both_databases! {
         app.work_all(&[XEN1, PRODUCTION]);
         assert_eq!(app.linode(WEB).host_id, XEN1);
         app.confirm_migration(&app.member(), back.id).unwrap();
-        assert_eq!(app.take(PRODUCTION).task, Task::Purge { epoch: 3 });
+        assert_eq!(app.proved_purge(XEN1, PRODUCTION).task, Task::Purge { epoch: 3 });
         app.offer(&app.staff(), registration, None).expect("and can be offered again");
     }
 }

@@ -120,7 +120,7 @@ both_databases! {
         import(&app, SAMPLE).unwrap();
         let web = app.linode(WEB);
         let elsewhere = app.in_db(|c| hosts::by_name(c, "xen-beta-1")).unwrap().id;
-        written(&app, |c| fleet::hand_over(c, WEB, fleet::Handover { from: (web.host_id, 1), to: (elsewhere, 2), only_unfetched: false }));
+        written(&app, |c| fleet::hand_over(c, WEB, fleet::Handover { from: (web.host_id, 1), to: (elsewhere, 2), only_unfetched: false, fetched: false }));
         let mut changed = sample();
         changed["accounts"][0]["linodes"][0]["label"] = json!("renamed");
         changed["plans"][0]["ram_mb"] = json!(1);

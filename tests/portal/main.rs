@@ -42,6 +42,7 @@ mod plans;
 mod polls;
 mod profiles;
 mod programme;
+mod promise;
 mod queries;
 mod races;
 mod readiness;

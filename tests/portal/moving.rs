@@ -251,6 +251,8 @@ both_databases! {
         app.pass_s(8 * 86_400);
         app.run_sql("UPDATE linodes SET status = 'offline'");
         app.reconcile().unwrap();
+        assert_eq!(app.migration(back.id).state, MigrationState::Finished, "its owner shows first that it has the Linode");
+        app.work_all(&[UML1, XEN1]);
         assert_eq!(app.migration(back.id).state, MigrationState::Confirmed, "neither of its copies is needed any more");
         assert_eq!(app.newest_migration(WEB).state, MigrationState::Finished, "which waits until the Linode is well");
         app.work_all(&[UML1, XEN1]);
@@ -418,6 +420,11 @@ both_databases! {
         }
         app.run_sql(&sql);
         app.pass_s(8 * 86_400);
+        for _ in 0..3 {
+            assert_eq!(app.reconcile().unwrap().closed, 0, "nobody has heard of its new host since");
+            app.pass_s(3600);
+        }
+        assert_eq!(kind(&app.work(XEN1)), "prove");
         assert_eq!(app.reconcile().unwrap().closed, 1);
         assert_eq!(app.migration(row.id).state, MigrationState::Confirmed);
     }

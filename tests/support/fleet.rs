@@ -34,6 +34,7 @@ INSERT INTO hosts (id, name, platform, role, plan_id, state, memory_mb, disk_mb,
  (2, 'uml2', 'uml', 'source', NULL, 'enabled', 8192, 400000, 4, FALSE, '127.0.0.1:7002', '{f2}', 'c2', '2026-01-01T00:00:00.000000Z'),
  (3, 'xen1', 'xen', 'beta', NULL, 'enabled', 2048, 400000, 4, FALSE, '127.0.0.1:7003', '{f3}', 'c3', '2026-01-01T00:00:00.000000Z'),
  (4, 'xen2', 'xen', 'beta', NULL, 'enabled', 1024, 400000, 4, FALSE, '127.0.0.1:7004', '{f4}', 'c4', '2026-01-01T00:00:00.000000Z');
+UPDATE hosts SET protocol = 2;
 INSERT INTO linodes (id, account_id, label, plan_id, host_id, epoch, fetched, status, status_at, mac, created_at) VALUES
  (101, 1, 'web', 1, 1, 1, TRUE, 'running', '2026-01-01T00:00:00.000000Z', 'fe:fd:00:00:01:01', '2026-01-01T00:00:00.000000Z'),
  (102, 1, 'db', 2, 1, 1, TRUE, 'running', '2026-01-01T00:00:00.000000Z', 'fe:fd:00:00:01:02', '2026-01-01T00:00:00.000000Z'),
@@ -94,6 +95,25 @@ impl TestApp {
 
     pub fn staff(&self) -> Actor {
         actor(3, None, UserRole::Staff, STAFF_EMAIL)
+    }
+
+    /// A second member of staff, with the same password; see [`TestApp::second_staff`].
+    pub fn with_second_staff(self) -> Self {
+        let app = self.with_passwords();
+        app.db
+            .write(|conn| {
+                conn.batch_execute(
+                    "INSERT INTO users (id, account_id, email, name, role, timezone, disabled, created_at, password_hash) \
+                     SELECT 4, NULL, 'sue@example.net', 'Sue', 'staff', 'UTC', FALSE, created_at, password_hash FROM users WHERE id = 3",
+                )?;
+                Ok::<_, StoreError>(())
+            })
+            .expect("Sue goes in");
+        app
+    }
+
+    pub fn second_staff(&self) -> Actor {
+        actor(4, None, UserRole::Staff, "sue@example.net")
     }
 
     /// Gives everyone the same password.

@@ -114,6 +114,13 @@ impl TestApp {
         order
     }
 
+    /// The old host's order to delete disks, which waits until their owner has shown its own.
+    pub fn proved_purge(&self, owner: HostId, old: HostId) -> Order {
+        self.nothing_for(old);
+        assert_eq!(kind(&self.work(owner)), "prove");
+        self.take(old)
+    }
+
     /// The source's digests, and the report of a perfect copy.
     pub fn digests_for(&self, order: &Order) -> Vec<DiskDigest> {
         let Task::FinalCopy { guest, .. } = &order.task else {
@@ -207,6 +214,23 @@ impl TestApp {
             for host in [UML1, XEN1] {
                 if let Some(order) = self.claim(&agent(host)).expect("claims") {
                     if kind(&order) == until {
+                        return order;
+                    }
+                    let report = self.success(&order);
+                    self.answer(host, &order, Outcome::Succeeded { report })
+                        .expect("is taken");
+                }
+            }
+        }
+        panic!("no order of the kind {until}");
+    }
+
+    /// As [`TestApp::work_until`], of the order that this host is given.
+    pub fn work_until_at(&self, at: HostId, until: &str) -> Order {
+        for _ in 0..20 {
+            for host in [UML1, XEN1] {
+                if let Some(order) = self.claim(&agent(host)).expect("claims") {
+                    if host == at && kind(&order) == until {
                         return order;
                     }
                     let report = self.success(&order);

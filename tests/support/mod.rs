@@ -62,6 +62,21 @@ impl TestApp {
         }
     }
 
+    /// Its database without it: nothing is connected any more. The folder goes with what is given back.
+    pub fn apart(self) -> (String, TempDir) {
+        drop(self.app);
+        (self.url, self._folder)
+    }
+
+    /// Which database it is on.
+    pub fn on(&self) -> On {
+        if self.url.starts_with("postgres") {
+            On::Postgresql
+        } else {
+            On::Sqlite
+        }
+    }
+
     /// Another portal on the same database.
     pub fn second(&self) -> App {
         portal(&self.url, &self.shift)

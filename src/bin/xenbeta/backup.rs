@@ -54,7 +54,7 @@ fn exists(file: &Path) -> Failure {
     .into()
 }
 
-fn folder_of(file: &Path) -> &Path {
+pub(super) fn folder_of(file: &Path) -> &Path {
     file.parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .unwrap_or(Path::new("."))
@@ -77,7 +77,7 @@ fn write(part: &Path, limit_s: u64, config: &Config) -> Result<(), Failure> {
         return Ok(backup::copy_sqlite(&database, path)?);
     };
     let (url, password) = backup::without_password(url);
-    let mut dump = Tool::new(pg_dump())
+    let mut dump = Tool::new(pg_program("pg_dump"))
         .args([
             "--format=custom",
             "--no-password",
@@ -97,7 +97,7 @@ fn write(part: &Path, limit_s: u64, config: &Config) -> Result<(), Failure> {
 
 /// The newest that Debian has installed, as a dump has to be made by a program no older than the server; else whatever
 /// is on the path.
-fn pg_dump() -> PathBuf {
+pub(super) fn pg_program(name: &str) -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql");
     versions
         .into_iter()
@@ -105,9 +105,9 @@ fn pg_dump() -> PathBuf {
         .flatten()
         .filter_map(|entry| {
             let version: u32 = entry.file_name().to_str()?.parse().ok()?;
-            let program = entry.path().join("bin/pg_dump");
+            let program = entry.path().join("bin").join(name);
             program.exists().then_some((version, program))
         })
         .max()
-        .map_or_else(|| PathBuf::from("pg_dump"), |(_, program)| program)
+        .map_or_else(|| PathBuf::from(name), |(_, program)| program)
 }

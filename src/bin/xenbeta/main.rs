@@ -5,6 +5,7 @@ mod backup;
 mod demo;
 mod host;
 mod import;
+mod restore;
 mod schema;
 mod serve;
 mod staff;
@@ -70,6 +71,18 @@ enum Command {
         #[arg(long)]
         config: Option<PathBuf>,
     },
+    /// Put a backup in the place of the database, the portal stopped
+    Restore {
+        file: PathBuf,
+        /// What is in the database now is to be replaced
+        #[arg(long)]
+        yes: bool,
+        /// Give up after this many seconds (PostgreSQL)
+        #[arg(long, default_value_t = 3600)]
+        limit_s: u64,
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
     /// The audit trail
     Audit {
         #[command(subcommand)]
@@ -109,6 +122,12 @@ fn run(command: Command) -> Result<(), Failure> {
             limit_s,
             config,
         } => backup::run(&file, limit_s, &configuration(config.as_deref())?),
+        Command::Restore {
+            file,
+            yes,
+            limit_s,
+            config,
+        } => restore::run(&file, yes, limit_s, &configuration(config.as_deref())?),
         Command::Audit { what, config } => audit::run(&what, &configuration(config.as_deref())?),
         Command::Host { what, config } => host::run(what, &configuration(config.as_deref())?),
     }

@@ -17,6 +17,7 @@ pub fn run(config: &Config) -> Result<(), Failure> {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
+    let _lock = config.lock_database()?;
     let app = config.app(config.secret()?)?;
     let mail = config.mail_transport()?;
     let stop = Stop::default();

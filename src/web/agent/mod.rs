@@ -60,6 +60,11 @@ impl From<AppError> for Refusal {
                 Self::new(StatusCode::BAD_REQUEST, format!("{field}: {message}"))
             }
             AppError::Conflict(message) => Self::new(StatusCode::CONFLICT, message),
+            AppError::Later(message) => Self {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                message,
+                retry_after_s: Some(5),
+            },
             AppError::SignIn => Self::new(StatusCode::UNAUTHORIZED, "unknown credential"),
             AppError::Forbidden => Self::new(
                 StatusCode::FORBIDDEN,

@@ -42,6 +42,11 @@ pub async fn poll(
             answer.order = run(move || app.claim(&agent)).await?;
         }
         let now = Instant::now();
+        if answer.order.is_some() || now >= until || !answer.shares.is_empty() {
+            let app = app.clone();
+            // After the order was claimed, so never less than what it is made from.
+            answer.portal = Some(run(move || app.mark()).await?);
+        }
         if answer.order.is_some() || !answer.shares.is_empty() || now >= until {
             return Ok(json(answer));
         }

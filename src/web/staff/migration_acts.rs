@@ -52,7 +52,7 @@ const DEEDS: [Deed; 4] = [
         verb: "roll-back",
         title: "Roll back",
         consequences: &[
-            "The new host was never told that it owns the Linode. The old host is granted it again and starts it; the new host never will.",
+            "The new host was never told that it owns the Linode. The old host is granted it again and starts it; the new host never will. What was copied is kept for another try.",
         ],
         call: |app, actor, id| app.roll_back_migration(actor, id),
         danger: true,

@@ -388,7 +388,11 @@ impl StaffMigrationPage {
             can_take_back: migration.state == State::Finished
                 && closed_to_members(migration, &found.detail.source).is_some()
                 && migration.way_back_until.is_some_and(|at| at > found.now),
-            can_roll_back: migration.step == Some(Step::Start) && !found.detail.linode.fetched,
+            can_roll_back: match migration.step {
+                Some(Step::StopSeal | Step::FinalCopy) => true,
+                Some(Step::Start) => !found.detail.linode.fetched,
+                _ => false,
+            },
             facts: vec![
                 ("Round", migration.round.to_string()),
                 ("Epoch at the source", migration.epoch.to_string()),

@@ -1,0 +1,422 @@
+//! Linodes of which hosts and the portal remember different things (rule 15): held, so that nothing is done to them, until
+//! the hosts are believed. What is unambiguous is put right without anyone.
+
+use std::collections::{HashMap, HashSet};
+
+use super::agents::Agent;
+use super::engine::{self, Given};
+use super::recovery::should_report;
+use super::{Actor, App, AppError, PORTAL, Who, audit, ownership};
+use crate::domain::ids::{HostId, LinodeId};
+use crate::domain::migration::Event;
+use crate::domain::ownership::{self as rule, Believed, Contradiction, Doubt, Row, Word};
+use crate::domain::time::Time;
+use crate::domain::words::{JobKind, LinodeStatus, MigrationState};
+use crate::store::db::{Db, wake_on_commit};
+use crate::store::fleet::{self, Handover, Linode};
+use crate::store::holds::{self as rows, Hold, HoldWord};
+use crate::store::hosts::{self, Host};
+use crate::store::jobs::{self, NewJob};
+use crate::store::migrations::{self, Change, Migration};
+use crate::store::portal;
+use crate::store::wake::Wake;
+
+/// Held Linodes that are looked at in one round.
+const ROUND: i64 = 200;
+/// As many as are held at the most, in practice; of others, words are noted once those are settled.
+const MOST_HELD: i64 = 100_000;
+
+/// Refuses what must not happen to a held Linode.
+pub(super) fn guard(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
+    match rows::of(conn, linode)? {
+        None => Ok(()),
+        Some(_) => Err(AppError::Later(
+            "This Linode is held: a host says something else of it than the portal knows. Staff look at it; it goes on when that is put right.".to_owned(),
+        )),
+    }
+}
+
+/// What a host's report says against the portal's rows.
+#[derive(Debug, Default)]
+pub(super) struct Contrary {
+    /// To be held now.
+    pub proven: Vec<(LinodeId, Word, Contradiction)>,
+    /// Its owner has been told so, which the portal forgot.
+    pub told: Vec<(LinodeId, i64)>,
+    /// To be held if the next report says so too.
+    pub once: Vec<LinodeId>,
+    /// Words of Linodes that are held already.
+    pub words: Vec<(LinodeId, Word)>,
+}
+
+/// Compares the words with the rows. `before`: what the report before this one contradicted; `None`: this report does not
+/// follow that one, and proves nothing by repetition.
+pub(super) fn compare(
+    conn: &mut Db,
+    words: &[(LinodeId, Word)],
+    here: &[Linode],
+    before: Option<&[LinodeId]>,
+) -> Result<Contrary, AppError> {
+    let mut contrary = Contrary::default();
+    let held: HashSet<LinodeId> = rows::ids(conn, MOST_HELD)?.into_iter().collect();
+    let mut known: HashMap<LinodeId, Linode> = here.iter().map(|it| (it.id, it.clone())).collect();
+    let strange: Vec<LinodeId> = words
+        .iter()
+        .filter(|(id, word)| {
+            (word.claims() || word.running == Some(true)) && !known.contains_key(id)
+        })
+        .map(|(id, _)| *id)
+        .collect();
+    if !strange.is_empty() {
+        known.extend(
+            fleet::some(conn, &strange)?
+                .into_iter()
+                .map(|it| (it.id, it)),
+        );
+    }
+    for (id, word) in words {
+        if held.contains(id) {
+            contrary.words.push((*id, *word));
+            continue;
+        }
+        let Some(linode) = known.get(id) else {
+            continue;
+        };
+        let Some(found) = rule::contradiction(row_of(linode), word, false) else {
+            continue;
+        };
+        let may_pass = matches!(
+            found,
+            Contradiction::Sealed { .. } | Contradiction::Behind { .. }
+        );
+        if may_pass && is_moving(conn, linode)? {
+            continue;
+        }
+        if found == Contradiction::Told {
+            contrary.told.push((*id, word.granted));
+        } else if found.is_proof() || before.is_some_and(|before| before.contains(id)) {
+            contrary.proven.push((*id, *word, found));
+        } else {
+            contrary.once.push(*id);
+        }
+    }
+    Ok(contrary)
+}
+
+pub(super) fn row_of(linode: &Linode) -> Row {
+    Row {
+        host: linode.host_id,
+        epoch: linode.epoch,
+        fetched: linode.fetched,
+    }
+}
+
+/// Is a move at work on it, or something that takes it over, so that its owner may have sealed it?
+fn is_moving(conn: &mut Db, linode: &Linode) -> Result<bool, AppError> {
+    if matches!(linode.status, LinodeStatus::Provisioning) {
+        return Ok(true);
+    }
+    const MARKS: [JobKind; 3] = [JobKind::Start, JobKind::StopSeal, JobKind::Adopt];
+    if jobs::open_of_linode(conn, linode.id, &MARKS)?.is_some() {
+        return Ok(true);
+    }
+    Ok(migrations::of_linode(conn, linode.id)?.iter().any(|row| {
+        matches!(
+            row.state,
+            MigrationState::Preparing | MigrationState::Copying | MigrationState::Switching
+        )
+    }))
+}
+
+/// Holds a Linode and notes what the host says.
+pub(super) fn hold(
+    conn: &mut Db,
+    now: Time,
+    agent: &Agent,
+    linode: LinodeId,
+    (word, found): (&Word, Contradiction),
+) -> Result<(), AppError> {
+    let Some(row) = fleet::linode(conn, linode)? else {
+        return Ok(());
+    };
+    let reason = reason(&agent.name, &row, found);
+    if rows::hold(conn, linode, now, &reason)? {
+        tracing::error!(%linode, reason, "held: a host contradicts the portal");
+        let object = format!("linode {linode}");
+        audit(conn, now, PORTAL, "linode.hold", &object, ("", &reason))?;
+        for open in migrations::of_linode(conn, linode)? {
+            wake_on_commit(conn, Wake::Migration(open.id))?;
+        }
+        wake_on_commit(conn, Wake::Reconcile)?;
+    }
+    note(conn, now, linode, word)
+}
+
+pub(super) fn note(
+    conn: &mut Db,
+    now: Time,
+    linode: LinodeId,
+    word: &Word,
+) -> Result<(), AppError> {
+    rows::put_word(conn, &HoldWord::new(linode, word, now))?;
+    Ok(())
+}
+
+fn reason(host: &str, row: &Linode, found: Contradiction) -> String {
+    let knows = format!(
+        "The portal has host {} with epoch {}.",
+        row.host_id, row.epoch
+    );
+    match found {
+        Contradiction::Ahead { granted } => {
+            format!("{host} was granted epoch {granted}. {knows}")
+        }
+        Contradiction::Told => format!("{host} has been told of its epoch. {knows}"),
+        Contradiction::Elsewhere { running: true } => format!("It runs on {host}. {knows}"),
+        Contradiction::Elsewhere { running: false } => {
+            format!("{host} holds itself for its owner. {knows}")
+        }
+        Contradiction::Behind { granted: 0 } => {
+            format!("Its owner {host} knows nothing of it. {knows}")
+        }
+        Contradiction::Behind { granted } => {
+            format!("Its owner {host} knows no epoch after {granted}. {knows}")
+        }
+        Contradiction::Sealed { sealed } => {
+            format!("Its owner {host} has sealed epoch {sealed}. {knows}")
+        }
+    }
+}
+
+/// A held Linode with the hosts' words side by side.
+#[derive(Clone)]
+pub struct Held {
+    pub hold: Hold,
+    pub linode: Linode,
+    pub words: Vec<(String, HoldWord)>,
+    /// Whom to believe, or why that is not clear.
+    pub believed: Result<Believed, Doubt>,
+    /// Hosts that have not reported since it is held.
+    pub unheard: Vec<Host>,
+}
+
+fn held(conn: &mut Db, id: LinodeId) -> Result<Held, AppError> {
+    let hold = rows::of(conn, id)?.ok_or(AppError::NotFound)?;
+    let linode = fleet::linode(conn, id)?.ok_or(AppError::NotFound)?;
+    let said = rows::words(conn, &[id])?;
+    let all = hosts::all(conn)?;
+    let incarnation = portal::get(conn)?.incarnation;
+    let unheard = all
+        .iter()
+        .filter(|host| {
+            should_report(host)
+                && host.waived_in.as_deref() != Some(incarnation.as_str())
+                && host.last_seen_at.is_none_or(|at| at <= hold.since)
+        })
+        .cloned()
+        .collect();
+    let name = |id: HostId| {
+        let host = all.iter().find(|host| host.id == id);
+        host.map(|host| host.name.clone()).unwrap_or_default()
+    };
+    let words: Vec<Word> = said.iter().map(HoldWord::word).collect();
+    Ok(Held {
+        believed: rule::believe(&words),
+        words: said
+            .iter()
+            .map(|word| (name(word.host_id), *word))
+            .collect(),
+        unheard,
+        hold,
+        linode,
+    })
+}
+
+impl App {
+    pub fn held(&self, actor: &Actor, linode: LinodeId) -> Result<Held, AppError> {
+        actor.require_staff()?;
+        self.db.read(|conn| held(conn, linode))
+    }
+
+    /// Staff believe the hosts: the one that holds the Linode is its owner; if all have sealed it, the one with its newest
+    /// disks is granted it anew. Only once every host has reported since the Linode is held.
+    pub fn believe(&self, actor: &Actor, linode: LinodeId) -> Result<Believed, AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            let open = migrations::locked_of_linode(conn, linode)?;
+            let held = held(conn, linode)?;
+            if let Some(host) = held.unheard.first() {
+                return Err(AppError::conflict(format!(
+                    "{} has not reported since the Linode is held, and may run it. Wait for it; if it is off, two staff can say so on its page.",
+                    host.name
+                )));
+            }
+            let believed = held.believed.map_err(|doubt| {
+                AppError::conflict(format!(
+                    "The hosts do not say who owns it: {doubt}. Mend that on the hosts first."
+                ))
+            })?;
+            self.settle(conn, now, actor.who(), (&held, believed), &open)?;
+            Ok(believed)
+        })
+    }
+
+    /// Puts right what is unambiguous: every host has reported since, and one holds the Linode, or all of it fits again.
+    pub(super) fn settle_holds(&self) -> Result<usize, AppError> {
+        let now = self.now();
+        let ids = self.db.read(|conn| rows::ids(conn, ROUND))?;
+        let mut settled = 0;
+        for id in ids {
+            let done = self.db.write(|conn| {
+                let open = migrations::locked_of_linode(conn, id)?;
+                if portal::get(conn)?.recovery_since.is_some() || rows::of(conn, id)?.is_none() {
+                    return Ok(false);
+                }
+                let held = held(conn, id)?;
+                match held.believed {
+                    Ok(believed) if believed.holds && held.unheard.is_empty() => {
+                        self.settle(conn, now, PORTAL, (&held, believed), &open)?;
+                        Ok::<_, AppError>(true)
+                    }
+                    _ => Ok(false),
+                }
+            });
+            match done {
+                Ok(done) => settled += usize::from(done),
+                Err(error) => tracing::error!(linode = %id, %error, "a hold could not be settled"),
+            }
+        }
+        Ok(settled)
+    }
+
+    fn settle(
+        &self,
+        conn: &mut Db,
+        now: Time,
+        who: Who<'_>,
+        (held, believed): (&Held, Believed),
+        open: &[Migration],
+    ) -> Result<(), AppError> {
+        let linode = &held.linode;
+        let object = format!("linode {}", linode.id);
+        let to = if believed.holds {
+            (believed.host, believed.epoch)
+        } else {
+            (believed.host, believed.epoch.max(linode.epoch) + 1)
+        };
+        let same = to == (linode.host_id, linode.epoch);
+        if same {
+            fleet::mark_fetched(conn, linode.id, to.0, to.1)?;
+        }
+        if !same {
+            let handover = Handover {
+                from: (linode.host_id, linode.epoch),
+                to,
+                only_unfetched: false,
+                fetched: believed.holds,
+            };
+            if !ownership::hand_over(conn, now, who, linode.id, handover)? {
+                return Err(AppError::conflict(
+                    "The Linode changed hands at the same moment. Load the page anew.",
+                ));
+            }
+            let events = Relocated {
+                to,
+                holds: believed.holds,
+            };
+            self.tell_migrations(conn, now, who, open, events)?;
+        }
+        self.start_or_note(conn, now, held, believed)?;
+        rows::release(conn, linode.id)?;
+        let said = format!("host {}, epoch {}", to.0, to.1);
+        audit(
+            conn,
+            now,
+            who,
+            "linode.believe",
+            &object,
+            (&held.hold.reason, &said),
+        )?;
+        wake_on_commit(conn, Wake::Host(to.0))?;
+        wake_on_commit(conn, Wake::Host(linode.host_id))?;
+        wake_on_commit(conn, Wake::Reconcile)?;
+        Ok(())
+    }
+
+    /// Its migrations hear where it is, the newest first.
+    fn tell_migrations(
+        &self,
+        conn: &mut Db,
+        now: Time,
+        who: Who<'_>,
+        open: &[Migration],
+        found: Relocated,
+    ) -> Result<(), AppError> {
+        for row in open {
+            let (event, epoch) = found.event(row);
+            let given = Given {
+                change: Change {
+                    epoch: Some(epoch),
+                    ..Change::default()
+                },
+                ..Given::default()
+            };
+            // Refused where it changes nothing for that migration.
+            let _decided = engine::apply(self, conn, now, who, row.id, event, &given)?;
+        }
+        Ok(())
+    }
+
+    /// A new grant is a job; a Linode that its owner holds is as that host says.
+    fn start_or_note(
+        &self,
+        conn: &mut Db,
+        now: Time,
+        held: &Held,
+        believed: Believed,
+    ) -> Result<(), AppError> {
+        let id = held.linode.id;
+        if believed.holds {
+            let owner = held
+                .words
+                .iter()
+                .find(|(_, word)| word.host_id == believed.host);
+            let status = match owner.and_then(|(_, word)| word.running) {
+                Some(true) => LinodeStatus::Running,
+                Some(false) => LinodeStatus::Offline,
+                None => return Ok(()),
+            };
+            fleet::set_status(conn, id, status, now)?;
+            return Ok(());
+        }
+        let linode = fleet::linode(conn, id)?.ok_or(AppError::NotFound)?;
+        if linode.status == LinodeStatus::Running {
+            fleet::set_status(conn, id, LinodeStatus::Booting, now)?;
+        }
+        jobs::enqueue(conn, &NewJob::own(&linode, JobKind::Start, now, None))?;
+        Ok(())
+    }
+}
+
+/// Where hosts say the Linode is.
+#[derive(Debug, Clone, Copy)]
+struct Relocated {
+    to: (HostId, i64),
+    holds: bool,
+}
+
+impl Relocated {
+    /// What that means for a migration, and the epoch its source has the Linode under, or had.
+    fn event(self, row: &Migration) -> (Event, i64) {
+        let (host, epoch) = self.to;
+        if host == row.destination_host_id {
+            let sealed = if self.holds { epoch - 1 } else { row.epoch };
+            (Event::FoundAtDestination, sealed)
+        } else if host == row.source_host_id {
+            (Event::FoundAtSource, epoch)
+        } else {
+            (Event::FoundElsewhere, row.epoch)
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! `xenbeta restore`: a backup in the place of the database, and the portal told that its memory went back. Nothing is
+//! lost: an SQLite database that was there is kept beside the new one, and PostgreSQL's is replaced in one transaction.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use xenbeta::agent::command::Tool;
+use xenbeta::config::Config;
+use xenbeta::store::backup;
+use xenbeta::store::db::{Database, StoreError};
+use xenbeta::store::migrate;
+
+use super::backup::{folder_of, pg_program};
+use super::{Failure, app_without_secret};
+
+const WHY: &str = "A backup was put back.";
+
+pub fn run(file: &Path, yes: bool, limit_s: u64, config: &Config) -> Result<(), Failure> {
+    if !yes {
+        return Err(
+            "what is in the database is replaced by the backup: stop the portal, then say --yes"
+                .into(),
+        );
+    }
+    let named = |error: std::io::Error| format!("{}: {error}", file.display());
+    if !fs::metadata(file).map_err(named)?.is_file() {
+        return Err(format!("{} is not a file", file.display()).into());
+    }
+    let url = config.database_url()?;
+    match xenbeta::store::db::Target::parse(&url)? {
+        xenbeta::store::db::Target::Sqlite(path) => sqlite(file, Path::new(&path), config)?,
+        xenbeta::store::db::Target::Postgresql(url) => postgresql(file, &url, limit_s)?,
+    }
+    let steps = migrate::up(&Database::open_any_schema(&url, 1)?)?;
+    app_without_secret(config)?.begin_recovery(WHY)?;
+    if steps > 0 {
+        println!("The backup's schema was brought up to date ({steps} steps).");
+    }
+    println!(
+        "{} is in place. Start the portal: nothing changes hands until every host has reported (see /staff/recovery).",
+        file.display()
+    );
+    Ok(())
+}
+
+/// Copied beside the database, looked at, and only then put in its place.
+fn sqlite(file: &Path, target: &Path, config: &Config) -> Result<(), Failure> {
+    let _lock = config.lock_database()?;
+    let part = with_ending(target, "restoring")?;
+    for leftover in ["", "-wal", "-shm"] {
+        remove(&with_suffix(&part, leftover)?)?;
+    }
+    fs::copy(file, &part).map_err(|error| format!("{}: {error}", part.display()))?;
+    {
+        let text = part.to_str().ok_or("the database's path is not UTF-8")?;
+        let database = Database::open_any_schema(text, 1)
+            .map_err(|error| format!("{} is no database: {error}", file.display()))?;
+        backup::check_sqlite(&database)
+            .and_then(|()| migrate::state(&database).map(|_| ()))
+            .map_err(|error: StoreError| format!("{} is not whole: {error}", file.display()))?;
+    }
+    File::open(&part)?.sync_all()?;
+    // Its write-ahead log belongs to the old one: with it the new one would be torn.
+    let kept = with_ending(target, "before-restore")?;
+    for ending in ["-wal", "-shm", ""] {
+        let (old, new) = (with_suffix(target, ending)?, with_suffix(&kept, ending)?);
+        remove(&new)?;
+        match fs::rename(&old, &new) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(format!("{}: {error}", old.display()).into());
+            }
+            Err(_) | Ok(()) => {}
+        }
+    }
+    for ending in ["-wal", "-shm"] {
+        remove(&with_suffix(&part, ending)?)?;
+    }
+    fs::rename(&part, target)?;
+    File::open(folder_of(target))?.sync_all()?;
+    println!("What was there before is kept as {}.", kept.display());
+    Ok(())
+}
+
+fn postgresql(file: &Path, url: &str, limit_s: u64) -> Result<(), Failure> {
+    let database = Database::open_any_schema(url, 1)?;
+    let others = database.read(backup::other_sessions)?;
+    if others > 0 {
+        return Err(
+            format!("{others} other sessions use the database: stop every portal first").into(),
+        );
+    }
+    drop(database);
+    let path = file.to_str().ok_or("the file's path is not UTF-8")?;
+    let (url, password) = backup::without_password(url);
+    let mut restore = Tool::new(pg_program("pg_restore"))
+        .args([
+            "--clean",
+            "--if-exists",
+            "--single-transaction",
+            "--exit-on-error",
+            "--no-owner",
+            "--no-password",
+            "--dbname",
+            &url,
+            path,
+        ])
+        .limit(Duration::from_secs(limit_s));
+    if let Some(password) = password {
+        restore = restore.env("PGPASSWORD", password);
+    }
+    restore
+        .run()
+        .map_err(|error| format!("{error} (pg_restore is in Debian's postgresql-client)"))?;
+    Ok(())
+}
+
+fn with_ending(path: &Path, ending: &str) -> Result<PathBuf, Failure> {
+    with_suffix(path, &format!(".{ending}"))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> Result<PathBuf, Failure> {
+    let mut name = path
+        .file_name()
+        .ok_or_else(|| format!("{} is not a file's name", path.display()))?
+        .to_owned();
+    name.push(suffix);
+    Ok(path.with_file_name(name))
+}
+
+fn remove(path: &Path) -> Result<(), Failure> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("{}: {error}", path.display()).into())
+        }
+        Err(_) | Ok(()) => Ok(()),
+    }
+}
