@@ -58,7 +58,7 @@ impl World {
             || folder.join("portal.db").to_str().unwrap().to_owned(),
             Postgres::url,
         );
-        let app = TestApp::over(&url).with_fleet().with_passwords();
+        let app = TestApp::over(&url).with_fleet().with_second_staff();
         app.db
             .write(|conn| {
                 // Two hosts take part; a Linode that nobody moves stays as a witness of its own.
@@ -204,7 +204,10 @@ impl World {
             .program
             .tool(&["backup", file.to_str().unwrap()]);
         if !out.status.success() {
-            self.note(format!("no backup: {}", String::from_utf8_lossy(&out.stderr)));
+            self.note(format!(
+                "no backup: {}",
+                String::from_utf8_lossy(&out.stderr)
+            ));
             return None;
         }
         Some(file)
@@ -287,4 +290,3 @@ impl Drop for World {
         }
     }
 }
-
