@@ -24,5 +24,6 @@ mod steps;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, unused_macros, reason = "shared with the portal's tests")]
 mod support;
+mod takeover;
 mod traffic;
 mod world;
