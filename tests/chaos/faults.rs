@@ -151,9 +151,13 @@ impl World {
         fs::rename(&kept, &state).unwrap();
         self.hosts[at].start();
         match (taken, owns) {
-            (true, true) => Err(format!(
-                "host {host} was enrolled anew without its state, and it owns Linodes"
-            )),
+            (true, true) => {
+                // Healed all the same, so that what follows from it is seen.
+                self.enrol_right(at).ok();
+                Err(format!(
+                    "host {host} was enrolled anew without its state, and it owns Linodes"
+                ))
+            }
             // The credential was replaced: staff enrol the right folder again.
             (true, false) => self.enrol_right(at),
             (false, _) => Ok(()),
