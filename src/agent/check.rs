@@ -95,7 +95,7 @@ fn portal(config: &Config) -> Found {
 }
 
 fn ledger(config: &Config) -> Found {
-    let ledger = Ledger::open(&config.state().ledger()).map_err(text)?;
+    let ledger = Ledger::look(&config.state().ledger()).map_err(text)?;
     let entries = ledger.entries();
     let damaged: Vec<String> = entries
         .iter()
@@ -108,8 +108,9 @@ fn ledger(config: &Config) -> Found {
         .collect();
     if damaged.is_empty() {
         Ok(format!(
-            "{} Linodes known, every record whole",
-            entries.len()
+            "{} Linodes known, every record whole; {}",
+            entries.len(),
+            ledger.described()
         ))
     } else {
         Err(damaged.join("; "))

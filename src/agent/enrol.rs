@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::client::{Client, ClientError};
 use super::config::{Config, StateDir};
 use super::host;
-use super::ledger::file;
+use super::ledger::{Ledger, LedgerError, file};
 use super::run::{self, RunError};
 use super::transfer::Identity;
 use crate::domain::ids::HostId;
@@ -26,6 +26,8 @@ pub enum EnrolError {
     Client(#[from] ClientError),
     #[error(transparent)]
     Driver(#[from] super::driver::DriverError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     #[error("{0}: {1}")]
     Io(String, io::Error),
     #[error("{0}")]
@@ -85,7 +87,7 @@ pub fn enrol(config: &Config, token: String, again: bool) -> Result<HostIdentity
         agent_version: env!("CARGO_PKG_VERSION").into(),
         fingerprint: identity.fingerprint().to_owned(),
         transfer_address: config.transfer.advertised().to_owned(),
-        ledger: None,
+        ledger: Ledger::open(&state.ledger())?.mark(),
     })?;
     keep(&state, &config.portal, &enrolled)
 }

@@ -7,7 +7,7 @@ use super::driver::GuestState;
 use super::host::Host;
 use super::ledger::Entry;
 use crate::domain::ids::LinodeId;
-use crate::wire::{Inventory, LinodeReport};
+use crate::wire::{Inventory, LinodeReport, Marked};
 
 const MIB: u64 = 1024 * 1024;
 /// How many odd things are named in one report.
@@ -23,7 +23,8 @@ pub fn collect(host: &Host) -> Inventory {
         .map_err(|error| unknown.push(format!("disk space: {error}")))
         .ok();
     let entries = host.ledger.entries();
-    let linodes = linodes(host, &entries, &mut unknown);
+    let mut unsure = Vec::new();
+    let linodes = linodes(host, &entries, &mut unknown, &mut unsure);
     unknown.extend(host.driver.tend());
     strangers(host, &entries, &mut unknown);
     unknown.truncate(MOST_UNKNOWN);
@@ -36,7 +37,7 @@ pub fn collect(host: &Host) -> Inventory {
         kernels: host.driver.kernels(),
         linodes,
         unknown,
-        unsure: Vec::new(),
+        unsure,
     }
 }
 
@@ -67,6 +68,7 @@ fn linodes(
     host: &Host,
     entries: &BTreeMap<LinodeId, Result<Entry, String>>,
     unknown: &mut Vec<String>,
+    unsure: &mut Vec<Marked>,
 ) -> Vec<LinodeReport> {
     let mut reports = Vec::new();
     let known = entries.iter().filter(|(_, entry)| entry.is_ok());
@@ -78,15 +80,27 @@ fn linodes(
     let (mut samples, shares) = (host.driver.samples(&running), host.driver.shares(&running));
     for (linode, entry) in entries {
         match entry {
-            Ok(entry) => match states.remove(linode) {
-                Some(Ok(state)) => reports.push(LinodeReport {
-                    sample: samples.remove(linode).map(|counted| counted.sample),
-                    share: shares.get(linode).copied(),
-                    ..report(entry, &state, unknown)
-                }),
-                Some(Err(error)) => unknown.push(format!("state of Linode {linode}: {error}")),
-                None => unknown.push(format!("state of Linode {linode}: the driver said nothing")),
-            },
+            Ok(entry) => {
+                let why = match states.remove(linode) {
+                    Some(Ok(state)) => {
+                        reports.push(LinodeReport {
+                            sample: samples.remove(linode).map(|counted| counted.sample),
+                            share: shares.get(linode).copied(),
+                            ..report(entry, &state, unknown)
+                        });
+                        continue;
+                    }
+                    Some(Err(error)) => error.to_string(),
+                    None => "the driver said nothing".into(),
+                };
+                unknown.push(format!("state of Linode {linode}: {why}"));
+                unsure.push(Marked {
+                    linode: *linode,
+                    granted: entry.marks.granted,
+                    sealed: entry.marks.sealed,
+                    generation: entry.generation,
+                });
+            }
             Err(reason) => unknown.push(format!("ledger record of Linode {linode}: {reason}")),
         }
     }

@@ -60,9 +60,14 @@ pub enum StatusError {
 
 /// Every Linode of the ledger, and every guest of this agent's that the ledger does not know.
 pub fn status(config: &Config) -> Result<Vec<Line>, StatusError> {
-    let ledger = Ledger::open(&config.state().ledger())?;
+    let ledger = Ledger::look(&config.state().ledger())?;
     let driver = host::driver(config)?;
     Ok(lines(&ledger, &*driver)?)
+}
+
+/// The ledger's identity and count, and how far the portal's memory was seen to reach.
+pub fn ledger(config: &Config) -> Result<String, StatusError> {
+    Ok(Ledger::look(&config.state().ledger())?.described())
 }
 
 fn lines(ledger: &Ledger, driver: &dyn Driver) -> Result<Vec<Line>, super::driver::DriverError> {

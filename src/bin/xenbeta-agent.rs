@@ -9,6 +9,7 @@ use xenbeta::agent::config::{Config, DisksConfig};
 use xenbeta::agent::disk::lvm::Adopted;
 use xenbeta::agent::driver::simulated::guest;
 use xenbeta::agent::initramfs::{self, Compression, Options, Set};
+use xenbeta::agent::ledger::Ledger;
 use xenbeta::agent::{check, enrol, host, overrule, run, status};
 use xenbeta::domain::ids::LinodeId;
 
@@ -54,6 +55,11 @@ enum Command {
         /// For programs: shares are differences between two of these
         #[arg(long)]
         json: bool,
+    },
+    /// Give a damaged ledger a new identity, by which the portal takes it for another until staff have judged it (stop the agent first)
+    RenewLedger {
+        #[arg(long, default_value = CONFIG)]
+        config: PathBuf,
     },
     /// Replace this host's credential by a new one
     Rotate {
@@ -237,11 +243,13 @@ fn act(command: Command) -> Result<ExitCode, Failure> {
             }
         }
         Command::Status { config, json } => {
-            let status = status::status(&Config::load(&config)?)?;
+            let config = Config::load(&config)?;
+            let status = status::status(&config)?;
             if json {
                 println!("{}", serde_json::to_string_pretty(&status)?);
             } else {
                 print!("{}", status::table(&status));
+                println!("{}", status::ledger(&config)?);
             }
             if status.iter().any(|line| line.error.is_some()) {
                 return Ok(ExitCode::FAILURE);
@@ -250,6 +258,15 @@ fn act(command: Command) -> Result<ExitCode, Failure> {
         Command::Rotate { config } => {
             enrol::rotate(&Config::load(&config)?)?;
             println!("the credential was replaced");
+        }
+        Command::RenewLedger { config } => {
+            let state = Config::load(&config)?.state();
+            let _lock = run::lock(&state)?;
+            let mark = Ledger::renew(&state.ledger())?;
+            println!(
+                "the ledger is {} now; the portal gives this host no work until staff accept it",
+                mark.id
+            );
         }
         Command::AdoptVolumes {
             config,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
-use xenbeta::wire::{Outcome, Report, Task};
+use xenbeta::wire::{Outcome, PROTOCOL, PortalMark, Report, Task};
 
 use crate::agents::{Agent, Machine, eventually};
 use crate::portal::Portal;
@@ -404,4 +404,86 @@ fn enrolment_keeps_the_credential_private_and_check_says_what_fails() {
         !said.contains("credential-uml-1"),
         "a credential is never shown"
     );
+}
+
+fn mark(incarnation: &str, revision: i64) -> Option<PortalMark> {
+    Some(PortalMark {
+        incarnation: incarnation.into(),
+        revision,
+    })
+}
+
+#[test]
+fn a_portal_that_went_back_gets_no_change_of_ownership() {
+    let (machine, portal) = (Machine::new(), Portal::start());
+    portal.state.0.lock().unwrap().mark = mark("a", 7);
+    let mut agent = with_guest(&machine, &portal);
+    let who = agent.credential();
+    let seal = Task::StopSeal {
+        migration: MigrationId(1),
+        epoch: 1,
+        stop_limit_s: 5,
+    };
+    portal.state.0.lock().unwrap().mark = mark("b", 6);
+    let job = portal.give(&who, LINODE, seal);
+    let seen = portal.wait_for(Duration::from_secs(20), |state| {
+        let (protocol, ledger, seen) = state.shown.get(&who)?;
+        (*protocol == PROTOCOL && ledger.is_some() && *seen == mark("a", 7)).then_some(())
+    });
+    assert!(seen.is_some());
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(machine.judge().stops, 0, "it was not stopped");
+    let polls = |portal: &Portal| portal.state.0.lock().unwrap().polls;
+    let before = polls(&portal);
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(polls(&portal) - before < 10, "it does not spin");
+    // What changes no ownership is done all the same, also by a restarted agent.
+    agent.kill();
+    agent.start();
+    let told = portal.state.0.lock().unwrap().finishes.len();
+    assert!(
+        !agent
+            .state()
+            .join(format!("ledger/job-{job}.json"))
+            .exists()
+    );
+    // It is a new life of the portal that knows more: followed.
+    portal.state.0.lock().unwrap().mark = mark("b", 8);
+    let report = succeeded(portal.outcome(job));
+    assert!(matches!(report, Report::Sealed { epoch: 1, .. }));
+    assert!(portal.state.0.lock().unwrap().finishes.len() > told);
+    assert!(agent.state().join("ledger/portal.json").exists());
+}
+
+#[test]
+fn an_outcome_that_is_refused_is_given_in_plain_words() {
+    let (machine, portal) = (Machine::new(), Portal::start());
+    let agent = with_guest(&machine, &portal);
+    portal.mood(|mood| mood.refuse_finishes = 1);
+    let job = portal.give(&agent.credential(), LINODE, shutdown());
+    let plain = portal.wait_for(Duration::from_secs(20), |state| {
+        let mut told = state.finishes.iter().filter(|(of, _)| *of == job);
+        told.nth(1).map(|(_, finish)| finish.outcome.clone())
+    });
+    let Some(Outcome::Failed { retry, detail, .. }) = plain else {
+        panic!("{plain:?}");
+    };
+    assert!(retry && detail.contains("what is that?"), "{detail}");
+}
+
+#[test]
+fn a_lease_is_renewed_while_the_outcome_waits() {
+    let (machine, portal) = (Machine::new(), Portal::start());
+    let agent = with_guest(&machine, &portal);
+    portal.mood(|mood| mood.lose_finishes = 1000);
+    let job = portal.give(&agent.credential(), LINODE, shutdown());
+    let renewed = portal.wait_for(Duration::from_secs(30), |state| {
+        let waits = state.finishes.iter().any(|(of, _)| *of == job);
+        let renewed = state.renewals.iter().any(|(of, _)| *of == job);
+        (waits && renewed).then_some(())
+    });
+    assert!(renewed.is_some());
+    portal.mood(|mood| mood.lose_finishes = 0);
+    let path = agent.state().join(format!("ledger/job-{job}.json"));
+    eventually("it is answered", || !path.exists());
 }

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use chrono::DateTime;
 use xenbeta::agent::disk::{
-    Base, DiskError, DiskFault, DiskStore, Listing, Moment, Receipt, Space, Target, Usage, View,
+    Base, DiskError, DiskFault, DiskStore, Image, Listing, Moment, Receipt, Space, Target, Usage,
+    View,
 };
 use xenbeta::agent::driver::{Counted, Driver, DriverError, Guest, GuestState, Stopped};
 use xenbeta::agent::process::now;
 use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
 use xenbeta::domain::words::Platform;
-use xenbeta::wire::{BootSpec, DiskSpec, GuestSpec, KernelReport, Sample, Share};
+use xenbeta::wire::{BootSpec, DiskDigest, DiskSpec, GuestSpec, KernelReport, Sample, Share};
 
 #[derive(Default)]
 pub struct World {
@@ -237,6 +238,35 @@ impl FakeDisks {
     }
 }
 
+/// A disk of zeros, of any size.
+struct Blank;
+
+impl Image for Blank {
+    fn size(&self) -> u64 {
+        u64::MAX
+    }
+    fn read_at(&self, buf: &mut [u8], _: u64) -> std::io::Result<()> {
+        buf.fill(0);
+        Ok(())
+    }
+    fn read_uncached(&self, buf: &mut [u8], offset: u64) -> std::io::Result<()> {
+        self.read_at(buf, offset)
+    }
+    fn write_at(&self, _: &[u8], _: u64) -> std::io::Result<()> {
+        Ok(())
+    }
+    fn punch(&self, _: Range<u64>) -> std::io::Result<()> {
+        Ok(())
+    }
+    fn next_data(&self, _: u64) -> std::io::Result<Option<Range<u64>>> {
+        Ok(None)
+    }
+    fn prefetch(&self, _: Range<u64>) {}
+    fn sync(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 impl DiskStore for FakeDisks {
     fn space(&self) -> Result<Space, DiskError> {
         Ok(Space {
@@ -310,6 +340,7 @@ impl DiskStore for FakeDisks {
             digests: vec![],
             sent_bytes: 0,
             seconds: 0.0,
+            uncached: None,
         };
         self.call(|world| {
             Ok(world
@@ -389,6 +420,12 @@ impl DiskStore for FakeDisks {
     }
     fn unseal(&self, linode: LinodeId, epoch: i64) -> Result<(), DiskError> {
         self.set_sealed(linode, epoch, false)
+    }
+    fn look(&self, _: LinodeId, _: i64, _: &DiskSpec) -> Result<Box<dyn Image>, DiskError> {
+        Ok(Box::new(Blank))
+    }
+    fn origin(&self, _: LinodeId, _: i64) -> Result<Vec<DiskDigest>, DiskError> {
+        Ok(Vec::new())
     }
     fn list(&self) -> Result<Listing, DiskError> {
         let world = self.1.lock().unwrap();

@@ -10,7 +10,7 @@ use xenbeta::agent::disk::{
     Base, DiskError, DiskStore, Image, Listing, Moment, Receipt, Space, Target, Usage, View,
 };
 use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
-use xenbeta::wire::DiskSpec;
+use xenbeta::wire::{DiskDigest, DiskSpec};
 
 /// What to do instead of, or after, the real thing. Called from several threads.
 pub trait Faults: Send + Sync {
@@ -60,6 +60,9 @@ impl Image for FaultyImage {
     }
     fn read_uncached(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         self.faults.read_uncached(&*self.image, buf, offset)
+    }
+    fn passes_cache(&self) -> bool {
+        self.image.passes_cache()
     }
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         self.faults.write(&*self.image, buf, offset)
@@ -171,6 +174,17 @@ impl DiskStore for Faulty {
     }
     fn unseal(&self, linode: LinodeId, epoch: i64) -> Result<(), DiskError> {
         self.store.unseal(linode, epoch)
+    }
+    fn look(
+        &self,
+        linode: LinodeId,
+        epoch: i64,
+        disk: &DiskSpec,
+    ) -> Result<Box<dyn Image>, DiskError> {
+        Ok(self.image(self.store.look(linode, epoch, disk)?))
+    }
+    fn origin(&self, linode: LinodeId, epoch: i64) -> Result<Vec<DiskDigest>, DiskError> {
+        self.store.origin(linode, epoch)
     }
     fn list(&self) -> Result<Listing, DiskError> {
         self.store.list()

@@ -98,6 +98,7 @@ impl Pair {
             digests: vec![],
             sent_bytes: 0,
             seconds: 0.0,
+            uncached: None,
         };
         self.hosts[at]
             .disks
@@ -689,6 +690,7 @@ fn ten_thousand_shuffled_and_repeated_orders_move_nothing() {
                 digests: vec![],
                 sent_bytes: 0,
                 seconds: 0.0,
+                uncached: None,
             };
             let disks = &pair.hosts[other].disks;
             disks.publish(LINODE, epoch + 1, &[], &receipt).unwrap();
@@ -713,4 +715,85 @@ fn of_epoch(task: &Task) -> i64 {
         | Task::Purge { epoch } => *epoch,
         _ => 0,
     }
+}
+
+/// The marks an outcome carries as "I already own this".
+fn owned(outcome: &Outcome) -> Option<(i64, i64, Option<i64>)> {
+    let Outcome::Failed { retry, owns, .. } = outcome else {
+        panic!("{outcome:?}");
+    };
+    assert!(!retry);
+    owns.map(|it| (it.granted, it.sealed, it.generation))
+}
+
+#[test]
+fn a_host_that_is_ahead_says_that_it_owns_the_linode() {
+    let pair = Pair::new();
+    assert!(succeeded(&pair.run(0, start(5, None))));
+    let reserve = Task::Reserve {
+        migration: MIGRATION,
+        guest: samples::guest(LINODE),
+        base_epoch: None,
+    };
+    let seal = Task::StopSeal {
+        migration: MIGRATION,
+        epoch: 4,
+        stop_limit_s: 1,
+    };
+    let release = Task::Release {
+        migration: MIGRATION,
+        epoch: 5,
+    };
+    for task in [
+        reserve,
+        seal.clone(),
+        release,
+        start(4, None),
+        Task::Purge { epoch: 5 },
+    ] {
+        let outcome = pair.run(0, task.clone());
+        assert_eq!(owned(&outcome), Some((5, 0, Some(5))), "{task:?}");
+    }
+    // One that is behind owns nothing that the portal does not know of, and one that gave it up neither.
+    let outcome = pair.run(
+        0,
+        Task::Shutdown {
+            epoch: 6,
+            stop_limit_s: 1,
+        },
+    );
+    assert_eq!(owned(&outcome), None);
+    let now = Task::StopSeal {
+        migration: MIGRATION,
+        epoch: 5,
+        stop_limit_s: 1,
+    };
+    assert!(succeeded(&pair.run(0, now)));
+    assert_eq!(owned(&pair.run(0, start(5, None))), None);
+    pair.no_violation();
+}
+
+#[test]
+fn nothing_starts_from_disks_of_an_earlier_epoch() {
+    let pair = Pair::new();
+    // Granted on disk, and cut off before the new disks were taken.
+    let ledger = &pair.hosts[0].ledger;
+    let entry = ledger.entry(LINODE).unwrap();
+    ledger
+        .put(&Entry {
+            marks: entry.marks.grant(2),
+            guest: Some(samples::guest(LINODE)),
+            boot: Some(samples::boot(DiskId(40))),
+            ..entry
+        })
+        .unwrap();
+    let error = steps::overrule(&pair.hosts[0], &JobControl::default(), LINODE).unwrap_err();
+    assert!(error.to_string().contains("epoch 2"), "{error}");
+    let prove = Task::Prove {
+        epoch: 2,
+        guest: samples::guest(LINODE),
+    };
+    assert!(!succeeded(&pair.run(0, prove)));
+    assert_eq!(pair.runners(), 0);
+    pair.no_violation();
 }

@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use xenbeta::domain::ids::{JobId, LinodeId};
-use xenbeta::wire::{Enrol, Finish, Inventory, Order, Outcome, Poll, Renew, SealedDigests, Task};
+use xenbeta::wire::{
+    Enrol, Finish, Inventory, LedgerMark, Order, Outcome, Poll, PortalMark, Renew, SealedDigests,
+    Task,
+};
 
 /// How the portal misbehaves.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub struct Mood {
     pub revoked: bool,
     /// Answers 503 to this many finishes, although it heard them.
     pub lose_finishes: u32,
+    /// Answers 400 to this many finishes.
+    pub refuse_finishes: u32,
     /// Answers 409 to renewals.
     pub stale: bool,
     /// Says "cancel" in renewals.
@@ -32,6 +37,10 @@ pub struct State {
     orders: BTreeMap<String, VecDeque<Order>>,
     /// Given and not yet finished.
     leased: BTreeMap<String, Vec<Order>>,
+    /// What polls are answered with.
+    pub mark: Option<PortalMark>,
+    /// Of the last poll: who polled, and what it showed.
+    pub shown: BTreeMap<String, (u32, Option<LedgerMark>, Option<PortalMark>)>,
     pub finishes: Vec<(JobId, Finish)>,
     pub renewals: Vec<(JobId, Renew)>,
     pub digests: Vec<SealedDigests>,
@@ -258,6 +267,8 @@ fn poll(request: &Request, (lock, changed): &(Mutex<State>, Condvar)) -> (u16, V
     let open = *open;
     state.most_open_polls = state.most_open_polls.max(open);
     state.inventories.insert(who.clone(), poll.inventory);
+    let shown = (poll.protocol, poll.ledger, poll.seen);
+    state.shown.insert(who.clone(), shown);
     let number = state.polls;
     state.newest_poll.insert(who.clone(), number);
     changed.notify_all();
@@ -287,7 +298,10 @@ fn poll(request: &Request, (lock, changed): &(Mutex<State>, Condvar)) -> (u16, V
         state = changed.wait_timeout(state, left).unwrap().0;
     };
     *state.open_polls.get_mut(&who).unwrap() -= 1;
-    (200, json!({"order": order, "cap_mb_s": null}))
+    (
+        200,
+        json!({"portal": state.mark, "order": order, "cap_mb_s": null}),
+    )
 }
 
 fn renew(job: JobId, request: &Request, (lock, _): &(Mutex<State>, Condvar)) -> (u16, Value) {
@@ -310,6 +324,10 @@ fn finish(job: JobId, request: &Request, (lock, _): &(Mutex<State>, Condvar)) ->
     if state.mood.lose_finishes > 0 {
         state.mood.lose_finishes -= 1;
         return (503, json!({"error": "down for a moment"}));
+    }
+    if state.mood.refuse_finishes > 0 {
+        state.mood.refuse_finishes -= 1;
+        return (400, json!({"error": "what is that?"}));
     }
     for leased in state.leased.values_mut() {
         leased.retain(|order| order.job != job);

@@ -45,6 +45,7 @@ pub fn receipt(sealed: i64) -> Receipt {
         digests: vec![],
         sent_bytes: 1,
         seconds: 0.5,
+        uncached: None,
     }
 }
 

@@ -21,25 +21,41 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 
 impl Daemon {
     /// Takes a new order: written down, then worked on. The same attempt again changes nothing; a newer attempt ends the
-    /// older one, which then stops by itself before the newer gets the Linode's lock.
-    pub(super) fn take(self: &Arc<Self>, order: Order) {
+    /// older one, which then stops by itself before the newer gets the Linode's lock. `false`: it cannot be written down.
+    pub(super) fn take(self: &Arc<Self>, order: Order) -> bool {
         let known = self.host.ledger.job(order.job).ok().flatten();
         let same = known.is_some_and(|held| {
             held.order.attempt == order.attempt && held.order.lease_token == order.lease_token
         });
         if same && self.lock_jobs().contains_key(&order.job) {
-            return;
+            return true;
         }
         let held = HeldJob {
             order,
             outcome: None,
         };
         if let Err(error) = self.host.ledger.hold_job(&held) {
-            // Not held: the portal gives it again when the lease is over.
             tracing::error!(%error, "an order cannot be written down and is not taken");
-            return;
+            self.decline(&held.order, &error.to_string());
+            return false;
         }
         self.begin(held);
+        true
+    }
+
+    /// Says that an order is not carried out, so that it counts as a try and is not merely given again.
+    fn decline(&self, order: &Order, why: &str) {
+        let finish = Finish {
+            attempt: order.attempt,
+            lease_token: order.lease_token.clone(),
+            outcome: failed(
+                "The host could not write its records",
+                format!("the order cannot be written down: {why}"),
+            ),
+        };
+        if let Err(error) = self.client.finish(order.job, &finish) {
+            tracing::warn!(job = %order.job, %error, "an order that is not taken could not be declined");
+        }
     }
 
     /// Jobs of an earlier run of the agent, with the same attempt and lease.
@@ -60,9 +76,9 @@ impl Daemon {
         let worker = thread::Builder::new().name(format!("job-{job}"));
         let spawned = worker.spawn(move || {
             let order = held.order.clone();
-            // A bug in one step must not cost the host a slot, nor keep its lease alive: it is given again.
+            // A bug in answering must not cost the host a slot, nor keep a lease alive: the job is given again.
             if catch_unwind(AssertUnwindSafe(|| daemon.work(held, &control))).is_err() {
-                tracing::error!(job = %order.job, "a step panicked; the job is dropped");
+                tracing::error!(job = %order.job, "a worker panicked; the job is dropped");
                 daemon.forget(&order);
             }
             control.done();
@@ -83,6 +99,9 @@ impl Daemon {
 
     fn work(self: &Arc<Self>, held: HeldJob, control: &Arc<JobControl>) {
         let order = held.order;
+        // Until the answer is heard, not only until the step is done: a lease that runs out makes the portal give the
+        // job anew, and the answer is lost.
+        self.keep_lease(&order, control);
         let outcome = match held.outcome {
             Some(outcome) => Some(outcome),
             None => self.carry_out(&order, control),
@@ -94,8 +113,19 @@ impl Daemon {
         self.deliver(&order, outcome, control);
     }
 
-    fn carry_out(self: &Arc<Self>, order: &Order, control: &Arc<JobControl>) -> Option<Outcome> {
+    fn carry_out(&self, order: &Order, control: &JobControl) -> Option<Outcome> {
         tracing::info!(job = %order.job, attempt = order.attempt, linode = %order.linode, kind = kind(order), "begun");
+        let step = AssertUnwindSafe(|| steps::run(&self.host, control, order));
+        catch_unwind(step).unwrap_or_else(|panic| {
+            let said = panic.downcast_ref::<&str>().map(ToString::to_string);
+            let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
+            let detail = format!("panicked: {}", said.as_deref().unwrap_or("without a word"));
+            tracing::error!(job = %order.job, detail, "a step panicked");
+            Some(failed("The host's agent failed at this step", detail))
+        })
+    }
+
+    fn keep_lease(self: &Arc<Self>, order: &Order, control: &Arc<JobControl>) {
         let keeper = {
             let (daemon, control, order) = (Arc::clone(self), Arc::clone(control), order.clone());
             thread::Builder::new()
@@ -105,12 +135,9 @@ impl Daemon {
         if let Err(error) = keeper {
             tracing::error!(%error, "no thread for a keeper; the lease may run out");
         }
-        let outcome = steps::run(&self.host, control, order);
-        control.done();
-        outcome
     }
 
-    /// Renews the lease until the step is done, and hands on what the portal says to it. An absent portal is no reason
+    /// Renews the lease until the job is over, and hands on what the portal says to it. An absent portal is no reason
     /// to stop: leases do not move ownership.
     fn keep(&self, order: &Order, control: &JobControl) {
         while control.wait(NEWS, RENEW) {
@@ -137,21 +164,46 @@ impl Daemon {
     /// Until the portal has heard the outcome, or says that it no longer wants to. The outcome is written down only when
     /// it has to wait: a restarted agent without it repeats the step, which is as right and only slower.
     fn deliver(&self, order: &Order, outcome: Outcome, control: &JobControl) {
-        let finish = Finish {
+        let mut finish = Finish {
             attempt: order.attempt,
             lease_token: order.lease_token.clone(),
             outcome,
         };
         let mut pause = Pause::default();
-        let mut noted = false;
+        let (mut noted, mut plain) = (false, false);
         while !self.stopping() && !control.lost() {
             let wait = match self.client.finish(order.job, &finish) {
                 Ok(_) => {
                     tracing::info!(job = %order.job, attempt = order.attempt, "answered for");
                     return self.forget(order);
                 }
-                Err(error @ (ClientError::Stale(_) | ClientError::Refused { .. })) => {
+                Err(error @ (ClientError::Stale(_) | ClientError::Refused { status: 404, .. })) => {
                     tracing::warn!(job = %order.job, %error, "the outcome is not wanted; the job is dropped");
+                    return self.forget(order);
+                }
+                // Too early, or too much at once: later.
+                Err(
+                    error @ ClientError::Refused {
+                        status: 408 | 425 | 429,
+                        ..
+                    },
+                ) => {
+                    tracing::warn!(job = %order.job, %error, "the outcome waits");
+                    pause.longer()
+                }
+                // What was found cannot be said to this portal. In plain words it counts as a try; dropped, the job would
+                // be given again at once, for ever.
+                Err(error @ ClientError::Refused { .. }) if !plain => {
+                    tracing::error!(job = %order.job, %error, "the outcome is refused and given in plain words");
+                    plain = true;
+                    let detail = format!("the portal refused what the step found: {error}");
+                    finish.outcome = failed("The portal did not understand the host", detail);
+                    continue;
+                }
+                Err(error @ ClientError::Refused { .. }) => {
+                    tracing::error!(job = %order.job, %error, "no outcome is wanted; the job is dropped");
+                    // Held and leased meanwhile, so that it is not given again at once.
+                    self.sleep(REFUSED_PAUSE);
                     return self.forget(order);
                 }
                 Err(error @ ClientError::Revoked(_)) => {
@@ -193,6 +245,17 @@ impl Daemon {
         {
             tracing::error!(%error, "a job that is over cannot be taken out of the ledger");
         }
+    }
+}
+
+/// A failure that may pass.
+fn failed(public: &str, detail: String) -> Outcome {
+    Outcome::Failed {
+        retry: true,
+        public: public.into(),
+        detail,
+        console: None,
+        owns: None,
     }
 }
 

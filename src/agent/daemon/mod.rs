@@ -17,7 +17,7 @@ use super::control::JobControl;
 use super::host::Host;
 use super::inventory;
 use crate::domain::ids::{JobId, LinodeId};
-use crate::wire::{POLL_WAIT_S, Poll, PollAnswer, Share};
+use crate::wire::{Order, POLL_WAIT_S, PROTOCOL, Poll, PollAnswer, PortalMark, Share, Task};
 pub use pause::Pause;
 
 /// How often a host with nothing free still reports.
@@ -74,7 +74,7 @@ impl Daemon {
     /// Takes up the jobs of an earlier run, then polls until [`Daemon::stop`]. Guests are left as they are.
     pub fn run(self: &Arc<Self>) {
         self.take_up();
-        let mut pause = Pause::default();
+        let (mut pause, mut untaken) = (Pause::default(), Pause::default());
         while !self.stopping() {
             let begun = Instant::now();
             let polled = self.poll();
@@ -84,7 +84,14 @@ impl Daemon {
                 Ok(answer) => {
                     pause.reset();
                     let idle = answer.order.is_none();
-                    self.answered(answer);
+                    if !self.answered(answer) {
+                        // It would be given again at once, and again.
+                        self.sleep(untaken.longer());
+                        continue;
+                    }
+                    if !idle {
+                        untaken.reset();
+                    }
                     if self.free_slots() == 0 {
                         self.wait_for_slot();
                     } else if idle && begun.elapsed() < EARLY {
@@ -158,9 +165,9 @@ impl Daemon {
     fn poll(&self) -> Result<PollAnswer, ClientError> {
         let free_slots = self.free_slots();
         self.client.poll(&Poll {
-            protocol: 1,
-            ledger: None,
-            seen: None,
+            protocol: PROTOCOL,
+            ledger: self.host.ledger.mark(),
+            seen: self.host.ledger.seen(),
             wait_s: match free_slots {
                 0 => 0,
                 _ if self.started.elapsed() < YOUNG => YOUNG_WAIT_S,
@@ -179,13 +186,33 @@ impl Daemon {
         text.is_some_and(|text| self.client.change(Credential::new(&text)))
     }
 
-    fn answered(self: &Arc<Self>, answer: PollAnswer) {
+    /// `false`: there was an order, and it was not taken.
+    fn answered(self: &Arc<Self>, answer: PollAnswer) -> bool {
         self.host.cap.set(answer.cap_mb_s);
+        let shown = answer.portal.as_ref();
         // The order first: its lease runs. An agent that stops does not hold it, so it is given again to the next run.
-        if let Some(order) = answer.order.filter(|_| !self.stopping()) {
-            self.take(order);
+        let order = answer.order.filter(|_| !self.stopping());
+        // By what was seen before this answer: its own mark says nothing against it.
+        let taken = order.is_none_or(|order| self.may_take(&order, shown) && self.take(order));
+        if let Some(Err(error)) = shown.map(|shown| self.host.ledger.saw(shown)) {
+            tracing::warn!(%error, "the portal's mark was not written down; it is known until the agent ends");
         }
         self.set_shares(answer.shares);
+        taken
+    }
+
+    /// A portal whose memory went back is not followed where ownership changes: it may have forgotten who owns what. The
+    /// next poll shows it what was seen.
+    fn may_take(&self, order: &Order, shown: Option<&PortalMark>) -> bool {
+        let ledger = &self.host.ledger;
+        if !changes_ownership(&order.task) || ledger.follows(shown) {
+            return true;
+        }
+        tracing::error!(
+            job = %order.job, linode = %order.linode, seen = ?ledger.seen(), ?shown,
+            "the portal's memory went back: an order that changes ownership is not taken"
+        );
+        false
     }
 
     fn held(&self) -> Vec<JobId> {
@@ -216,5 +243,29 @@ impl Daemon {
 
     fn lock_jobs(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, Arc<JobControl>>> {
         self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Orders after which another host, another generation of disks or none at all counts.
+fn changes_ownership(task: &Task) -> bool {
+    match task {
+        Task::Adopt { .. }
+        | Task::StopSeal { .. }
+        | Task::FinalCopy { .. }
+        | Task::Start { .. }
+        | Task::Release { .. }
+        | Task::Purge { .. } => true,
+        // These act under an epoch that the ledger has, or make copies that nothing runs from.
+        Task::Boot { .. }
+        | Task::Reboot { .. }
+        | Task::Shutdown { .. }
+        | Task::Console { .. }
+        | Task::PreflightSource { .. }
+        | Task::PreflightDestination { .. }
+        | Task::Reserve { .. }
+        | Task::OpenTransfer { .. }
+        | Task::WarmCopy { .. }
+        | Task::CloseTransfer { .. }
+        | Task::Prove { .. } => false,
     }
 }

@@ -22,10 +22,11 @@ use super::folders::{Folders, copy_table};
 use super::image::FileImage;
 use super::layout::{at, generation, image, no_room, number, partial};
 use super::{
-    Base, DiskError, DiskFault, DiskStore, Listing, Moment, Receipt, Space, Target, Usage, View,
+    Base, DiskError, DiskFault, DiskStore, Image, Listing, Moment, Receipt, Space, Target, Usage,
+    View,
 };
 use crate::domain::ids::{DiskId, LinodeId, MigrationId};
-use crate::wire::DiskSpec;
+use crate::wire::{DiskDigest, DiskSpec};
 
 pub struct FileStore {
     path: PathBuf,
@@ -215,6 +216,21 @@ impl DiskStore for FileStore {
 
     fn unseal(&self, linode: LinodeId, epoch: i64) -> Result<(), DiskError> {
         self.set_mode(linode, epoch, 0o600)
+    }
+
+    fn look(
+        &self,
+        linode: LinodeId,
+        epoch: i64,
+        disk: &DiskSpec,
+    ) -> Result<Box<dyn Image>, DiskError> {
+        let folder = self.folders.folder(linode, &generation(epoch))?;
+        let opened = FileImage::to_look(&folder, &image(disk.id), disk.size_bytes);
+        Ok(Box::new(opened.map_err(at("open a disk"))?))
+    }
+
+    fn origin(&self, linode: LinodeId, epoch: i64) -> Result<Vec<DiskDigest>, DiskError> {
+        self.folders.origin(linode, epoch)
     }
 
     fn list(&self) -> Result<Listing, DiskError> {

@@ -21,7 +21,7 @@ use super::dir::Dir;
 use super::layout::{at, digests, generation, is_ours, number, partial, source, taken};
 use super::{DiskError, DiskFault, Listing, Receipt, receipt};
 use crate::domain::ids::{DiskId, LinodeId, MigrationId};
-use crate::wire::DiskSpec;
+use crate::wire::{DiskDigest, DiskSpec};
 
 pub(super) struct Folders {
     pub root: Dir,
@@ -177,8 +177,14 @@ impl Folders {
                 folder.remove(&name).map_err(at("activate"))?;
             }
         }
-        receipt::drop(&folder)?;
+        receipt::retire(&folder)?;
         folder.sync().map_err(at("activate"))
+    }
+
+    /// What the receipt said with which a generation came here.
+    pub fn origin(&self, linode: LinodeId, epoch: i64) -> Result<Vec<DiskDigest>, DiskError> {
+        let folder = self.folder(linode, &generation(epoch))?;
+        Ok(receipt::retired(&folder)?.map_or_else(Vec::new, |receipt| receipt.digests))
     }
 
     pub fn regrant(&self, linode: LinodeId, from: i64, to: i64) -> Result<(), DiskError> {

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{Advice, FallocateFlags, OFlags, SeekFrom, fadvise, fallocate};
 use rustix::io::Errno;
@@ -16,6 +17,8 @@ pub struct FileImage {
     file: File,
     /// The same file past the page cache; `None` where the file system cannot.
     direct: Option<File>,
+    /// The device wants larger blocks than a page, so `direct` is of no use.
+    refused: AtomicBool,
     size: u64,
 }
 
@@ -23,6 +26,12 @@ impl FileImage {
     /// A source to read. `size` is what the portal knows; a file of another length is refused.
     pub fn to_read(folder: &Dir, name: &str, size: u64) -> io::Result<Self> {
         Self::checked(folder.read_only(name)?, None, size)
+    }
+
+    /// A disk to look at, past the cache where that can be.
+    pub fn to_look(folder: &Dir, name: &str, size: u64) -> io::Result<Self> {
+        let direct = folder.open_file(name, OFlags::RDONLY | OFlags::DIRECT).ok();
+        Self::checked(folder.read_only(name)?, direct, size)
     }
 
     /// A copy in the making.
@@ -34,7 +43,12 @@ impl FileImage {
     fn checked(file: File, direct: Option<File>, size: u64) -> io::Result<Self> {
         let found = file.metadata()?.len();
         if found == size {
-            return Ok(Self { file, direct, size });
+            return Ok(Self {
+                file,
+                direct,
+                refused: AtomicBool::new(false),
+                size,
+            });
         }
         let text = format!("the disk's file has {found} bytes, not {size}");
         Err(io::Error::new(io::ErrorKind::InvalidData, text))
@@ -70,6 +84,7 @@ impl Image for FileImage {
                 Ok(()) => {}
                 // A device with larger blocks than a page: the slow way for all of it.
                 Err(e) if e.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
+                    self.refused.store(true, Ordering::Relaxed);
                     whole = [head, rest].concat();
                     drop_cached(&self.file, offset, whole.len())?;
                     self.file.read_exact_at(&mut whole, offset)?;
@@ -87,6 +102,10 @@ impl Image for FileImage {
         }
         drop_cached(&self.file, tail_at, rest.len())?;
         self.file.read_exact_at(rest, tail_at)
+    }
+
+    fn passes_cache(&self) -> bool {
+        self.direct.is_some() && !self.refused.load(Ordering::Relaxed)
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {

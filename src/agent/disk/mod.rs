@@ -127,6 +127,9 @@ pub struct Receipt {
     pub digests: Vec<DiskDigest>,
     pub sent_bytes: u64,
     pub seconds: f64,
+    /// It was read back past the page cache; `None`: written by an agent that did not say.
+    #[serde(default)]
+    pub uncached: Option<bool>,
 }
 
 /// One disk's bytes. Offsets and lengths are bytes from its start. All methods may be called from several threads.
@@ -137,6 +140,10 @@ pub trait Image: Send + Sync {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> std::io::Result<()>;
     /// As [`Image::read_at`], but from the device: not from what this host's memory remembers of it.
     fn read_uncached(&self, buf: &mut [u8], offset: u64) -> std::io::Result<()>;
+    /// Does [`Image::read_uncached`] pass the cache by? `false` where the file system does not let it.
+    fn passes_cache(&self) -> bool {
+        true
+    }
     fn write_at(&self, buf: &[u8], offset: u64) -> std::io::Result<()>;
     /// Makes a hole: reads as zeros, takes no room.
     fn punch(&self, range: Range<u64>) -> std::io::Result<()>;
@@ -291,6 +298,17 @@ pub trait DiskStore: Send + Sync {
     fn seal(&self, linode: LinodeId, epoch: i64) -> Result<(), DiskError>;
 
     fn unseal(&self, linode: LinodeId, epoch: i64) -> Result<(), DiskError>;
+
+    /// A disk of a generation, to look at where it is: live or sealed, past the cache where that can be.
+    fn look(
+        &self,
+        linode: LinodeId,
+        epoch: i64,
+        disk: &DiskSpec,
+    ) -> Result<Box<dyn Image>, DiskError>;
+
+    /// What was proved of the generation's disks when it was published here; empty if it did not come by a move.
+    fn origin(&self, linode: LinodeId, epoch: i64) -> Result<Vec<DiskDigest>, DiskError>;
 
     fn list(&self) -> Result<Listing, DiskError>;
 

@@ -7,11 +7,21 @@ use super::layout::{at, taken};
 use super::{DiskError, Receipt};
 
 const NAME: &str = "copy.json";
+/// The receipt of a generation that was activated: it says what came, and whose it is no longer.
+const ORIGIN: &str = "origin.json";
 /// A receipt is a few hundred bytes a disk; anything larger is not one.
 const MAX: u64 = 1 << 20;
 
 pub(super) fn read(folder: &Dir) -> Result<Option<Receipt>, DiskError> {
-    let file = match folder.read_only(NAME) {
+    named(folder, NAME)
+}
+
+pub(super) fn retired(folder: &Dir) -> Result<Option<Receipt>, DiskError> {
+    named(folder, ORIGIN)
+}
+
+fn named(folder: &Dir, name: &str) -> Result<Option<Receipt>, DiskError> {
+    let file = match folder.read_only(name) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(DiskError::io("open the receipt", &e)),
@@ -41,4 +51,13 @@ pub(super) fn write(folder: &Dir, receipt: &Receipt) -> Result<(), DiskError> {
 
 pub(super) fn drop(folder: &Dir) -> Result<(), DiskError> {
     folder.remove(NAME).map_err(at("drop a receipt"))
+}
+
+/// The folder is no longer its migration's; what was proved of it stays.
+pub(super) fn retire(folder: &Dir) -> Result<(), DiskError> {
+    match folder.rename(NAME, ORIGIN) {
+        // Done before.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(at("retire a receipt")),
+    }
 }

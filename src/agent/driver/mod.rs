@@ -2,7 +2,7 @@
 //! A driver obeys: it never decides whether a Linode may run (`agent::steps` does, from the ledger).
 
 mod console;
-mod files;
+pub(super) mod files;
 mod net;
 pub mod simulated;
 pub mod uml;

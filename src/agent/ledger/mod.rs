@@ -2,6 +2,8 @@
 //! guessed at: nothing is done for that Linode until a person looked. `rules` decides, this remembers.
 
 pub mod file;
+pub mod identity;
+mod portal;
 pub mod rules;
 mod shelf;
 
@@ -9,11 +11,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{JobId, LinodeId, MigrationId};
-use crate::wire::{BootSpec, GuestSpec, Order, Outcome};
+use crate::wire::{BootSpec, GuestSpec, LedgerMark, Order, Outcome, PortalMark};
+use identity::Identity;
+use portal::Seen;
 use rules::Marks;
 use shelf::{Damage, Durable, Shelf};
 
@@ -25,6 +30,14 @@ pub enum LedgerError {
     Write { path: PathBuf, source: io::Error },
     #[error("the ledger in {path} cannot be read: {source}")]
     Read { path: PathBuf, source: io::Error },
+    /// The count in the records began under an identity that is gone: part of the ledger is missing, or from elsewhere.
+    #[error(
+        "the ledger in {path} has lost its identity ({name}), and its records were counted under one: it is damaged, or put \
+         together from parts. Put the whole folder back as it was, or, if that cannot be, run `xenbeta-agent renew-ledger` \
+         and let staff judge this host (docs/AGENT.md, \"When the ledger is refused\")",
+        name = identity::NAME
+    )]
+    NoIdentity { path: PathBuf },
     #[error("{linode}: the marks would go down, from {from:?} to {to:?}")]
     Backwards {
         linode: LinodeId,
@@ -104,23 +117,142 @@ pub struct HeldJob {
     pub outcome: Option<Outcome>,
 }
 
+/// An entry as it is kept: with the ledger's count when it was written.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Counted {
+    #[serde(flatten)]
+    entry: Entry,
+    /// 0: written by an agent that did not count.
+    #[serde(default)]
+    serial: i64,
+}
+
 /// The records of one host. Shared by all threads; every write is on disk before it is visible.
 #[derive(Debug)]
 pub struct Ledger {
-    linodes: Shelf<Entry>,
+    dir: PathBuf,
+    linodes: Shelf<Counted>,
     transfers: Shelf<OpenTransfer>,
     jobs: Shelf<HeldJob>,
+    /// `None`: only looked at, and it has none yet.
+    identity: Option<Identity>,
+    /// The highest count on disk. Held while a record is written, so that no two have the same.
+    serial: Mutex<i64>,
+    seen: Seen,
 }
 
 impl Ledger {
-    /// Opens or makes the ledger in `dir`. Damaged records of Linodes are kept and refused; those of jobs and transfers
-    /// are set aside, because the portal gives them again.
+    /// Opens or makes the ledger in `dir`, for whoever acts by it and holds the lock on the state folder: every start is
+    /// counted. Damaged records of Linodes are kept and refused; those of jobs and transfers are set aside, because the
+    /// portal gives them again.
     pub fn open(dir: &Path) -> Result<Self, LedgerError> {
+        let mut ledger = Self::read(dir, Damage::SetAside)?;
+        let counted = *ledger.lock_serial();
+        let identity = match ledger.identity.take() {
+            Some(known) => known.started(counted),
+            // A ledger of before there were identities has no counts either.
+            None if counted == 0 => Identity::anew(counted)?,
+            None => {
+                return Err(LedgerError::NoIdentity {
+                    path: dir.to_owned(),
+                });
+            }
+        };
+        identity.write(dir)?;
+        *ledger.lock_serial() = identity.serial;
+        ledger.identity = Some(identity);
+        Ok(ledger)
+    }
+
+    /// Opens the ledger to look at it, beside the agent that acts by it. Changes nothing.
+    pub fn look(dir: &Path) -> Result<Self, LedgerError> {
+        let ledger = Self::read(dir, Damage::Refuse)?;
+        if ledger.identity.is_none() && *ledger.lock_serial() > 0 {
+            return Err(LedgerError::NoIdentity {
+                path: dir.to_owned(),
+            });
+        }
+        Ok(ledger)
+    }
+
+    /// Makes another identity for the records that are here, and forgets what was seen of the portal: after damage, by an
+    /// operator. To the portal this is another ledger, which staff have to judge.
+    pub fn renew(dir: &Path) -> Result<LedgerMark, LedgerError> {
+        let linodes: Shelf<Counted> = Shelf::open(dir, "linode", Damage::Refuse, Durable::Yes)?;
+        Seen::forget(dir)?;
+        let identity = Identity::anew(highest(&linodes))?;
+        identity.write(dir)?;
+        Ok(identity.mark(dir, identity.serial))
+    }
+
+    fn read(dir: &Path, damage: Damage) -> Result<Self, LedgerError> {
+        let linodes = Shelf::open(dir, "linode", Damage::Refuse, Durable::Yes)?;
+        let identity = Identity::read(dir)?;
+        let started = identity.as_ref().map_or(0, |known| known.serial);
+        let serial = highest(&linodes).max(started);
         Ok(Self {
-            linodes: Shelf::open(dir, "linode", Damage::Refuse, Durable::Yes)?,
-            transfers: Shelf::open(dir, "transfer", Damage::SetAside, Durable::Yes)?,
-            jobs: Shelf::open(dir, "job", Damage::SetAside, Durable::NotPower)?,
+            dir: dir.to_owned(),
+            linodes,
+            transfers: Shelf::open(dir, "transfer", damage, Durable::Yes)?,
+            jobs: Shelf::open(dir, "job", damage, Durable::NotPower)?,
+            identity,
+            serial: Mutex::new(serial),
+            seen: Seen::open(dir)?,
         })
+    }
+
+    /// What the portal knows this ledger by; `None` only where it was merely looked at and has no identity yet.
+    #[must_use]
+    pub fn mark(&self) -> Option<LedgerMark> {
+        let serial = *self.lock_serial();
+        let identity = self.identity.as_ref()?;
+        Some(identity.mark(&self.dir, serial))
+    }
+
+    /// How far the portal's memory reached at the most.
+    #[must_use]
+    pub fn seen(&self) -> Option<PortalMark> {
+        self.seen.highest()
+    }
+
+    /// May an order that changes ownership be taken from a portal that shows this?
+    #[must_use]
+    pub fn follows(&self, shown: Option<&PortalMark>) -> bool {
+        fn pair(mark: &PortalMark) -> (&str, i64) {
+            (mark.incarnation.as_str(), mark.revision)
+        }
+        rules::follows(self.seen().as_ref().map(pair), shown.map(pair))
+    }
+
+    /// Keeps the portal's mark if it is a newer one; for good only by [`Ledger::remember_portal`].
+    pub fn saw(&self, shown: &PortalMark) -> Result<(), LedgerError> {
+        if self.follows(Some(shown)) {
+            self.seen.keep(&self.dir, shown)?;
+        }
+        Ok(())
+    }
+
+    /// The portal's highest mark is on disk for good: before anything of ownership takes effect.
+    pub fn remember_portal(&self) -> Result<(), LedgerError> {
+        self.seen.remember(&self.dir)
+    }
+
+    /// Identity, count and the portal's mark, in a line for people.
+    #[must_use]
+    pub fn described(&self) -> String {
+        let ledger = self.mark().map_or_else(
+            || "no identity yet".to_owned(),
+            |mark| format!("ledger {} at {}", mark.id, mark.serial),
+        );
+        let portal = self.seen().map_or_else(
+            || "nothing seen of the portal's memory".to_owned(),
+            |mark| format!("portal {} at {}", mark.incarnation, mark.revision),
+        );
+        format!("{ledger}; {portal}")
+    }
+
+    fn lock_serial(&self) -> std::sync::MutexGuard<'_, i64> {
+        self.serial.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is known of a Linode; a blank entry if nothing is.
@@ -128,7 +260,7 @@ impl Ledger {
         Ok(self
             .linodes
             .get(linode.0)?
-            .unwrap_or_else(|| Entry::new(linode)))
+            .map_or_else(|| Entry::new(linode), |counted| counted.entry))
     }
 
     /// Every Linode with a record, readable or not.
@@ -137,7 +269,7 @@ impl Ledger {
         self.linodes
             .all()
             .into_iter()
-            .map(|(id, kept)| (LinodeId(id), kept))
+            .map(|(id, kept)| (LinodeId(id), kept.map(|counted| counted.entry)))
             .collect()
     }
 
@@ -152,7 +284,18 @@ impl Ledger {
                 to,
             });
         }
-        self.linodes.put(entry.linode.0, entry)
+        if to != from {
+            self.remember_portal()?;
+        }
+        let mut serial = self.lock_serial();
+        let counted = Counted {
+            entry: entry.clone(),
+            serial: *serial + 1,
+        };
+        self.linodes.put(entry.linode.0, &counted)?;
+        // Only now: what is told to the portal must not be more than what is on disk.
+        *serial = counted.serial;
+        Ok(())
     }
 
     pub fn transfer(&self, migration: MigrationId) -> Result<Option<OpenTransfer>, LedgerError> {
@@ -189,6 +332,12 @@ impl Ledger {
     pub fn drop_job(&self, job: JobId) -> Result<(), LedgerError> {
         self.jobs.remove(job.0)
     }
+}
+
+/// The highest count of the records that can be read.
+fn highest(linodes: &Shelf<Counted>) -> i64 {
+    let records = linodes.all().into_values().flatten();
+    records.map(|counted| counted.serial).max().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -264,6 +413,108 @@ mod tests {
             Ledger::open(dir.path()).unwrap().entry(LINODE).unwrap(),
             granted(5)
         );
+    }
+
+    #[test]
+    fn every_put_and_every_start_is_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(dir.path()).unwrap();
+        let first = ledger.mark().unwrap();
+        assert_eq!((first.id.len(), first.serial), (32, 1));
+        assert_eq!((first.machine.len(), first.place.len()), (64, 64));
+        ledger.put(&granted(4)).unwrap();
+        ledger.put(&granted(4)).unwrap();
+        assert_eq!(ledger.mark().unwrap().serial, 3);
+        assert_eq!(Ledger::look(dir.path()).unwrap().mark().unwrap().serial, 3);
+        let again = Ledger::open(dir.path()).unwrap().mark().unwrap();
+        assert_eq!((&again.id, again.serial), (&first.id, 4));
+        assert_eq!(
+            (&again.machine, &again.place),
+            (&first.machine, &first.place)
+        );
+        assert!(ledger.put(&granted(3)).is_err());
+        assert_eq!(
+            ledger.mark().unwrap().serial,
+            3,
+            "what was refused is not counted"
+        );
+    }
+
+    #[test]
+    fn a_ledger_of_the_last_release_gets_an_identity_and_one_that_lost_it_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = file::encode(&granted(4)).unwrap();
+        file::replace(dir.path(), "linode-7.json", &old).unwrap();
+        assert_eq!(Ledger::look(dir.path()).unwrap().mark(), None);
+        assert!(!dir.path().join("identity.json").exists());
+        let ledger = Ledger::open(dir.path()).unwrap();
+        assert_eq!(ledger.entry(LINODE).unwrap(), granted(4));
+        let known = ledger.mark().unwrap();
+        ledger.put(&granted(5)).unwrap();
+        fs::remove_file(dir.path().join("identity.json")).unwrap();
+        for opened in [Ledger::open(dir.path()), Ledger::look(dir.path())] {
+            let error = opened.unwrap_err();
+            assert!(matches!(error, LedgerError::NoIdentity { .. }));
+            assert!(error.to_string().contains("renew-ledger"), "{error}");
+        }
+        assert!(!dir.path().join("identity.json").exists());
+        let renewed = Ledger::renew(dir.path()).unwrap();
+        assert_ne!(renewed.id, known.id);
+        assert!(renewed.serial > known.serial);
+        let ledger = Ledger::open(dir.path()).unwrap();
+        assert_eq!(ledger.entry(LINODE).unwrap(), granted(5));
+        assert_eq!(ledger.mark().unwrap().id, renewed.id);
+    }
+
+    #[test]
+    fn a_damaged_identity_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        Ledger::open(dir.path()).unwrap();
+        fs::write(dir.path().join("identity.json"), b"{}").unwrap();
+        assert!(matches!(
+            Ledger::open(dir.path()),
+            Err(LedgerError::Damaged { .. })
+        ));
+    }
+
+    fn shown(incarnation: &str, revision: i64) -> PortalMark {
+        PortalMark {
+            incarnation: incarnation.into(),
+            revision,
+        }
+    }
+
+    #[test]
+    fn the_portals_highest_mark_is_kept_and_for_good_with_a_grant() {
+        let dir = tempfile::tempdir().unwrap();
+        let ledger = Ledger::open(dir.path()).unwrap();
+        assert!(ledger.follows(None));
+        ledger.saw(&shown("a", 5)).unwrap();
+        ledger.saw(&shown("a", 4)).unwrap();
+        ledger.saw(&shown("b", 5)).unwrap();
+        assert_eq!(ledger.seen(), Some(shown("a", 5)));
+        assert!(!ledger.follows(None));
+        assert!(!ledger.follows(Some(&shown("b", 5))));
+        assert!(ledger.follows(Some(&shown("b", 6))));
+        assert!(!dir.path().join("portal.json").exists());
+        assert_eq!(
+            Ledger::look(dir.path()).unwrap().seen(),
+            Some(shown("a", 5))
+        );
+        ledger.put(&granted(4)).unwrap();
+        assert!(dir.path().join("portal.json").exists());
+        ledger.saw(&shown("b", 6)).unwrap();
+        // A power cut took what was not synced.
+        fs::write(dir.path().join("portal-seen.json"), b"").unwrap();
+        assert_eq!(
+            Ledger::open(dir.path()).unwrap().seen(),
+            Some(shown("a", 5))
+        );
+        fs::write(dir.path().join("portal.json"), b"").unwrap();
+        assert!(matches!(
+            Ledger::open(dir.path()),
+            Err(LedgerError::Damaged { .. })
+        ));
     }
 
     #[test]

@@ -55,6 +55,10 @@ pub enum Refusal {
     Running,
     #[error("the disks are not whole here")]
     NotWhole,
+    #[error(
+        "the disks in use here are not those of epoch {granted}, which this host was granted last"
+    )]
+    OtherDisks { granted: i64 },
     #[error("the Linode's lock is not held")]
     NotLocked,
     #[error("{0} is not an epoch")]
@@ -134,9 +138,21 @@ pub fn serve(marks: Marks, epoch: i64) -> Result<(), Refusal> {
     }
 }
 
-/// A guest may be started: owned under this very epoch, whole disks, and nobody else at work on this Linode.
-pub fn may_start(marks: Marks, epoch: i64, whole: bool, locked: bool) -> Result<(), Refusal> {
+/// A guest may be started: owned under this very epoch, its own whole disks (`generation` names those in use here), and
+/// nobody else at work on this Linode.
+pub fn may_start(
+    marks: Marks,
+    epoch: i64,
+    generation: Option<i64>,
+    whole: bool,
+    locked: bool,
+) -> Result<(), Refusal> {
     act(marks, epoch)?;
+    if generation != Some(marks.granted) {
+        return Err(Refusal::OtherDisks {
+            granted: marks.granted,
+        });
+    }
     if !whole {
         return Err(Refusal::NotWhole);
     }
@@ -194,6 +210,20 @@ pub fn may_release(marks: Marks, epoch: i64) -> Result<(), Refusal> {
     }
 }
 
+impl Refusal {
+    /// The marks of a host that is ahead of the order: it owns the Linode, under the order's epoch or a later one.
+    #[must_use]
+    pub fn ahead(self, marks: Marks) -> Option<Marks> {
+        let (Self::Stale { epoch, .. }
+        | Self::NotSealed { epoch, .. }
+        | Self::Granted { epoch, .. }) = self
+        else {
+            return None;
+        };
+        (marks.owns() && marks.granted >= epoch).then_some(marks)
+    }
+}
+
 /// May an order that changes ownership be taken from a portal that shows this revision, by an agent that has seen `seen`?
 /// A lower one means that the portal's memory went back. `None`: one of the two does not say (an older release).
 #[must_use]
@@ -243,9 +273,14 @@ mod tests {
             assert_eq!(accept_grant(marks, epoch) == Ok(Accept::New), new);
             assert_eq!(accept_grant(marks, epoch) == Ok(Accept::Repeat), current);
             assert_eq!(act(marks, epoch).is_ok(), current);
-            assert_eq!(may_start(marks, epoch, true, true).is_ok(), current);
-            assert!(may_start(marks, epoch, false, true).is_err());
-            assert!(may_start(marks, epoch, true, false).is_err());
+            let its_own = Some(granted);
+            let start = |whole, locked| may_start(marks, epoch, its_own, whole, locked);
+            assert_eq!(start(true, true).is_ok(), current);
+            assert!(start(false, true).is_err());
+            assert!(start(true, false).is_err());
+            for other in [None, Some(granted - 1), Some(granted + 1)] {
+                assert!(may_start(marks, epoch, other, true, true).is_err());
+            }
             assert_eq!(
                 may_purge(marks, epoch, false).is_ok(),
                 epoch > 0 && sealed >= epoch && epoch >= granted
@@ -275,10 +310,10 @@ mod tests {
             for other in 1..=TOP {
                 let sealed = marks.seal(epoch);
                 if other <= epoch {
-                    assert!(may_start(sealed, other, true, true).is_err());
+                    assert!(may_start(sealed, other, Some(sealed.granted), true, true).is_err());
                     assert!(accept_grant(sealed, other).is_err());
                 }
-                if may_start(marks, epoch, true, true).is_ok() {
+                if may_start(marks, epoch, Some(epoch), true, true).is_ok() {
                     assert!(may_purge(marks, other, false).is_err());
                     assert!(may_release(marks, epoch).is_err());
                 }
@@ -293,7 +328,7 @@ mod tests {
             for current in 1..=TOP {
                 let old = superseded(marks, Some(current), epoch);
                 assert_eq!(old, epoch > 0 && epoch < current && epoch <= marks.sealed);
-                assert!(!old || may_start(marks, epoch, true, true).is_err());
+                assert!(!old || may_start(marks, epoch, Some(epoch), true, true).is_err());
             }
         }
     }

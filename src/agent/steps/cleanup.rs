@@ -20,6 +20,7 @@ pub fn close(work: &Work<'_>, migration: MigrationId) -> Result<Report, StepErro
 pub fn release(work: &Work<'_>, migration: MigrationId, epoch: i64) -> Result<Report, StepError> {
     let entry = work.host.ledger.entry(work.locked.linode())?;
     rules::may_release(entry.marks, epoch)?;
+    work.host.ledger.remember_portal()?;
     work.host.disks.release(entry.linode, migration)?;
     Ok(Report::Done)
 }
@@ -27,10 +28,12 @@ pub fn release(work: &Work<'_>, migration: MigrationId, epoch: i64) -> Result<Re
 pub fn purge(work: &Work<'_>, epoch: i64) -> Result<Report, StepError> {
     let mut entry = work.host.ledger.entry(work.locked.linode())?;
     if rules::superseded(entry.marks, entry.generation, epoch) {
+        work.host.ledger.remember_portal()?;
         work.host.disks.purge(entry.linode, epoch)?;
         return Ok(Report::Done);
     }
     rules::may_purge(entry.marks, epoch, is_running(work)?)?;
+    work.host.ledger.remember_portal()?;
     if let Some(generation) = entry.generation.filter(|generation| *generation <= epoch) {
         work.host.disks.purge(entry.linode, generation)?;
         entry.generation = None;

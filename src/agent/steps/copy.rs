@@ -70,7 +70,7 @@ pub fn last(
         digests: copied.digests,
         sent_bytes: copied.sent_bytes,
         seconds: copied.seconds,
-        uncached: None,
+        uncached: copied.uncached,
     })
 }
 

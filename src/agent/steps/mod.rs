@@ -7,16 +7,17 @@ mod copy;
 mod ownership;
 mod power;
 mod preflight;
+mod prove;
 
 use super::control::{Halt, JobControl};
 use super::disk::{DiskError, DiskFault};
 use super::driver::DriverError;
 use super::host::{Host, Locked};
 use super::ledger::LedgerError;
-use super::ledger::rules::Refusal;
+use super::ledger::rules::{Marks, Refusal};
 use super::transfer::TransferError;
 use crate::domain::ids::{DiskId, LinodeId};
-use crate::wire::{GuestSpec, Order, Outcome, Report, Task};
+use crate::wire::{GuestSpec, Marked, Order, Outcome, Report, Task};
 
 /// How many lines of a guest's console go into a report.
 const CONSOLE_LINES: usize = 100;
@@ -36,6 +37,9 @@ pub enum StepError {
     /// The order cannot be carried out as it is; `public` is in words a customer can use.
     #[error("{public}: {detail}")]
     Impossible { public: String, detail: String },
+    /// No failure of the step: this host and the portal remember different things.
+    #[error("the Linode already lives on this host: granted {}, sealed {}", marks.granted, marks.sealed)]
+    Owner { marks: Marks },
     /// Whether the guest runs cannot be found out now. Nothing is done to it; the step is tried again.
     #[error("not known whether the guest runs: {detail}")]
     Unsure { detail: String },
@@ -165,7 +169,7 @@ fn dispatch(work: &Work<'_>, order: &Order) -> Result<Report, StepError> {
         Task::CloseTransfer { migration } => cleanup::close(work, *migration),
         Task::Release { migration, epoch } => cleanup::release(work, *migration, *epoch),
         Task::Purge { epoch } => cleanup::purge(work, *epoch),
-        Task::Prove { epoch, guest } => preflight::prove(work, *epoch, guest),
+        Task::Prove { epoch, guest } => prove::prove(work, *epoch, guest),
     }
 }
 
@@ -176,6 +180,7 @@ fn failure(work: &Work<'_>, order: &Order, error: &StepError) -> Outcome {
             false,
             "The order no longer fits the Linode's state on this host".into(),
         ),
+        StepError::Owner { .. } => (false, "The Linode already lives on this host".into()),
         StepError::Ledger(LedgerError::Damaged { .. }) => (
             false,
             "The host cannot be sure of this Linode's state; staff are needed".into(),
@@ -206,8 +211,24 @@ fn failure(work: &Work<'_>, order: &Order, error: &StepError) -> Outcome {
         public,
         detail,
         console: console.filter(|console| !console.is_empty()),
-        owns: None,
+        owns: owns(work, error),
     }
+}
+
+/// The marks under which this host owns the Linode, where that is why the order was not carried out.
+fn owns(work: &Work<'_>, error: &StepError) -> Option<Marked> {
+    let entry = work.host.ledger.entry(work.locked.linode()).ok()?;
+    let marks = match error {
+        StepError::Owner { marks } => *marks,
+        StepError::Refused(refusal) => refusal.ahead(entry.marks)?,
+        _ => return None,
+    };
+    Some(Marked {
+        linode: entry.linode,
+        granted: marks.granted,
+        sealed: marks.sealed,
+        generation: entry.generation,
+    })
 }
 
 impl Work<'_> {

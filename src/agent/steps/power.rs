@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
+use super::preflight::generation;
 use super::{CONSOLE_LINES, StepError, Work};
 use crate::agent::disk::{DiskError, DiskFault};
 use crate::agent::driver::{Guest, GuestState, Stopped};
@@ -130,10 +131,17 @@ fn could_start(
     guest: &GuestSpec,
     boot: &BootSpec,
 ) -> Result<(), StepError> {
-    let generation = entry.generation.unwrap_or(entry.marks.granted);
+    let generation = generation(entry)?;
     work.host
         .disks
         .check(entry.linode, generation, &guest.disks)?;
+    rules::may_start(
+        entry.marks,
+        entry.marks.granted,
+        Some(generation),
+        true,
+        true,
+    )?;
     Ok(work.host.driver.preflight(entry.linode, guest, boot)?)
 }
 
@@ -145,10 +153,11 @@ pub fn start_guest(
     boot: &BootSpec,
 ) -> Result<(), StepError> {
     let linode = entry.linode;
-    let generation = entry.generation.unwrap_or(entry.marks.granted);
+    let generation = generation(entry)?;
     let whole = work.host.disks.check(linode, generation, &guest.disks);
     let locked = work.locked.linode() == linode;
-    let allowed = rules::may_start(entry.marks, entry.marks.granted, whole.is_ok(), locked);
+    let epoch = entry.marks.granted;
+    let allowed = rules::may_start(entry.marks, epoch, Some(generation), whole.is_ok(), locked);
     // The store says what is not whole better than the rule does.
     whole?;
     allowed?;

@@ -11,7 +11,7 @@ use crate::agent::ledger::rules;
 use crate::domain::ids::MigrationId;
 use crate::domain::text::Word;
 use crate::domain::words::Helper;
-use crate::wire::{BootSpec, DiskProof, GuestSpec, Progress, Report};
+use crate::wire::{BootSpec, GuestSpec, Progress, Report};
 
 pub fn source(work: &Work<'_>, epoch: i64, guest: &GuestSpec) -> Result<Report, StepError> {
     let entry = work.host.ledger.entry(work.locked.linode())?;
@@ -26,25 +26,6 @@ pub fn source(work: &Work<'_>, epoch: i64, guest: &GuestSpec) -> Result<Report, 
         total_bytes: usage.total,
         allocated_bytes: usage.allocated,
         tells_changes: work.host.disks.tells_changes(),
-    })
-}
-
-/// The owner shows that it has the Linode's disks, whole, and whether it runs. Changes nothing.
-pub fn prove(work: &Work<'_>, epoch: i64, guest: &GuestSpec) -> Result<Report, StepError> {
-    let entry = work.host.ledger.entry(work.locked.linode())?;
-    rules::act(entry.marks, epoch)?;
-    work.host
-        .disks
-        .check(entry.linode, generation(&entry)?, &guest.disks)?;
-    let disks = guest.disks.iter().map(|disk| DiskProof {
-        disk: disk.id,
-        size_bytes: disk.size_bytes,
-        root: None,
-    });
-    Ok(Report::Proof {
-        epoch,
-        running: is_running(work)?,
-        disks: disks.collect(),
     })
 }
 
@@ -163,10 +144,7 @@ pub fn generation(entry: &Entry) -> Result<i64, StepError> {
 pub fn not_owner(work: &Work<'_>) -> Result<Entry, StepError> {
     let entry = work.host.ledger.entry(work.locked.linode())?;
     if entry.marks.owns() {
-        return Err(StepError::Impossible {
-            public: "The Linode already lives on this host".into(),
-            detail: format!("{:?}", entry.marks),
-        });
+        return Err(StepError::Owner { marks: entry.marks });
     }
     Ok(entry)
 }

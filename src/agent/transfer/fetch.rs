@@ -59,6 +59,19 @@ pub struct FinalReport {
     pub digests: Vec<DiskDigest>,
     pub sent_bytes: u64,
     pub seconds: f64,
+    /// As [`Receipt::uncached`].
+    pub uncached: Option<bool>,
+}
+
+impl From<Receipt> for FinalReport {
+    fn from(receipt: Receipt) -> Self {
+        Self {
+            digests: receipt.digests,
+            sent_bytes: receipt.sent_bytes,
+            seconds: receipt.seconds,
+            uncached: receipt.uncached,
+        }
+    }
 }
 
 impl Fetch<'_> {
@@ -92,17 +105,7 @@ impl Fetch<'_> {
     pub fn finish(&self, epoch: i64) -> Result<FinalReport, TransferError> {
         if let Some((_, receipt)) = self.store.published(self.linode, self.migration)? {
             if receipt.sealed == epoch {
-                let Receipt {
-                    digests,
-                    sent_bytes,
-                    seconds,
-                    ..
-                } = receipt;
-                return Ok(FinalReport {
-                    digests,
-                    sent_bytes,
-                    seconds,
-                });
+                return Ok(receipt.into());
             }
             // Published for an earlier seal and never run: the source has run since, so this is a copy again.
             self.store
@@ -118,26 +121,21 @@ impl Fetch<'_> {
                 .zip(&roots)
                 .map(|(disk, root)| disk_digest(disk.spec.id, disk.spec.size_bytes, root))
                 .collect();
+            let uncached = disks.iter().all(|disk| disk.image.passes_cache());
+            if !uncached {
+                tracing::warn!(migration = %self.migration, "the file system refuses O_DIRECT: the copy was read back through the cache");
+            }
             let receipt = Receipt {
                 migration: self.migration,
                 sealed: epoch,
                 digests,
                 sent_bytes: live.wire.load(Ordering::Relaxed),
                 seconds: started.elapsed().as_secs_f64(),
+                uncached: Some(uncached),
             };
             self.store
                 .publish(self.linode, epoch + 1, self.disks, &receipt)?;
-            let Receipt {
-                digests,
-                sent_bytes,
-                seconds,
-                ..
-            } = receipt;
-            Ok(FinalReport {
-                digests,
-                sent_bytes,
-                seconds,
-            })
+            Ok(receipt.into())
         })
     }
 

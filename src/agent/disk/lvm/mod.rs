@@ -35,10 +35,11 @@ use super::dir::Dir;
 use super::folders::{Folders, copy_table};
 use super::layout::{generation, no_room, partial};
 use super::{
-    Base, DiskError, DiskFault, DiskStore, Listing, Moment, Receipt, Space, Target, Usage, View,
+    Base, DiskError, DiskFault, DiskStore, Image, Listing, Moment, Receipt, Space, Target, Usage,
+    View,
 };
 use crate::domain::ids::{DiskId, LinodeId, MigrationId};
-use crate::wire::DiskSpec;
+use crate::wire::{DiskDigest, DiskSpec};
 use group::refused;
 use image::VolumeImage;
 use record::{Named, Record};
@@ -322,6 +323,21 @@ impl DiskStore for LvmStore {
 
     fn unseal(&self, linode: LinodeId, epoch: i64) -> Result<(), DiskError> {
         self.set_writable(linode, epoch, true)
+    }
+
+    fn look(
+        &self,
+        linode: LinodeId,
+        epoch: i64,
+        disk: &DiskSpec,
+    ) -> Result<Box<dyn Image>, DiskError> {
+        let folder = self.folders.folder(linode, &generation(epoch))?;
+        let record = Self::record(&folder, disk)?;
+        Ok(Box::new(self.image(&record, false)?))
+    }
+
+    fn origin(&self, linode: LinodeId, epoch: i64) -> Result<Vec<DiskDigest>, DiskError> {
+        self.folders.origin(linode, epoch)
     }
 
     fn list(&self) -> Result<Listing, DiskError> {

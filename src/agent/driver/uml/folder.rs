@@ -67,14 +67,21 @@ impl Folder {
         }
     }
 
-    /// The record of the last start, if it was in this boot of the host.
+    /// The record of the last start, if it was in this boot of the host. One that is torn is of an earlier boot: in this
+    /// one it is replaced as a whole.
     pub fn record(&self) -> io::Result<Option<Record>> {
         let text = match fs::read(self.dir.join("run.json")) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let record: Record = serde_json::from_slice(&text)?;
+        let record: Record = match serde_json::from_slice(&text) {
+            Ok(record) => record,
+            Err(error) => {
+                tracing::warn!(dir = %self.dir.display(), %error, "a torn record of a guest's start is void");
+                return Ok(None);
+            }
+        };
         Ok((record.boot_id == boot_id()?).then_some(record))
     }
 
@@ -129,6 +136,10 @@ mod tests {
         record.boot_id = "another".to_owned();
         folder.write(&record).unwrap();
         assert_eq!(folder.record().unwrap(), None);
+        for torn in [&b""[..], b"{\"boot_id\":\"a", &[0; 64]] {
+            fs::write(folder.dir().join("run.json"), torn).unwrap();
+            assert_eq!(folder.record().unwrap(), None, "void, not an error");
+        }
         folder.forget().unwrap();
         folder.forget().unwrap();
         assert_eq!(linodes(dir.path()).unwrap(), [LinodeId(7)]);

@@ -155,8 +155,18 @@ impl Uml {
         let table = Table::read().map_err(host)?;
         let mut used = 0;
         for linode in folder::linodes(&self.state).map_err(host)? {
-            if linode != except && !self.find(&table, linode)?.all.is_empty() {
-                let record = self.folder(linode).record().map_err(host)?;
+            if linode == except {
+                continue;
+            }
+            let folder = self.folder(linode);
+            // One damaged folder concerns its own Linode only; what its guest takes is left to the host's own limits.
+            let record = folder.record().unwrap_or_else(|error| {
+                tracing::warn!(dir = %folder.dir().display(), %error, "a record cannot be read");
+                None
+            });
+            let main = record.as_ref().and_then(|record| record.main);
+            let found = table.guest(&folder.kernel(), &self.umid(linode), main);
+            if !found.all.is_empty() {
                 used += record.map_or(0, |record| record.ram_mb);
             }
         }
@@ -365,8 +375,11 @@ impl Driver for Uml {
         let table = Table::read().map_err(host)?;
         let mut running = Vec::new();
         for linode in folder::linodes(&self.state).map_err(host)? {
-            if !self.find(&table, linode)?.all.is_empty() {
-                running.push(linode);
+            match self.find(&table, linode) {
+                Ok(found) if found.all.is_empty() => {}
+                Ok(_) => running.push(linode),
+                // `state` says so for this one; the others are listed.
+                Err(error) => tracing::warn!(%linode, %error, "a guest cannot be looked for"),
             }
         }
         Ok(running)
