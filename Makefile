@@ -1,5 +1,5 @@
 # Each target is one script or command; scripts/test says what "everything" is. ARGS go to the script.
-.PHONY: demo demo-uml test model lab-uml lab-xen bench-mover bench-claim screenshots fmt lint setup sim lab-ha
+.PHONY: demo demo-uml test model lab-uml lab-xen bench-mover bench-claim screenshots fmt lint setup sim lab-ha chaos
 
 demo: ; @scripts/demo $(ARGS)
 demo-uml: ; @scripts/setup lab && scripts/lab-uml --demo $(ARGS)
@@ -12,6 +12,7 @@ bench-mover: ; @scripts/setup bench && scripts/bench-mover
 bench-claim: ; @scripts/setup bench && cargo bench --quiet --locked --bench claim
 # SEEDS=n FROM=n for a range, SEED=n for one with its trace.
 sim: ; @scripts/sim
+chaos: ; @scripts/chaos $(ARGS)
 screenshots: ; @scripts/setup browser && tests/browser/screenshots
 fmt: ; cargo fmt
 lint: ; cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings

@@ -86,6 +86,19 @@ impl TestApp {
         portal(&self.url, &self.shift, &self.set)
     }
 
+    /// On a database that stands already; a missing schema is put in.
+    pub fn over(url: &str) -> Self {
+        migrate::up(&Database::open_any_schema(url, 1).expect("opens")).expect("the schema");
+        let (shift, set) = (Arc::default(), Arc::default());
+        Self {
+            app: portal(url, &shift, &set),
+            shift,
+            set,
+            url: url.to_owned(),
+            _folder: TempDir::new().expect("a folder"),
+        }
+    }
+
     /// Time goes by, and no portal looks at it.
     pub fn pass_s(&self, seconds: i64) {
         self.shift.fetch_add(seconds, Ordering::Relaxed);

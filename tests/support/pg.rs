@@ -59,7 +59,7 @@ pub fn binaries() -> PathBuf {
 }
 
 /// PostgreSQL refuses to run as root.
-fn as_nobody(program: &Path) -> Command {
+pub fn as_nobody(program: &Path) -> Command {
     let root = std::fs::metadata("/proc/self")
         .is_ok_and(|it| std::os::unix::fs::MetadataExt::uid(&it) == 0);
     let mut command = Command::new("setpriv");
