@@ -14,6 +14,8 @@ pub struct JobControl {
     lost: AtomicBool,
     inner: Mutex<Inner>,
     changed: Condvar,
+    /// The life of the portal that gave the order.
+    life: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -35,6 +37,20 @@ pub enum Halt {
 }
 
 impl JobControl {
+    /// Of an order that the portal gave in this life of its memory.
+    #[must_use]
+    pub fn of_life(life: Option<String>) -> Self {
+        Self {
+            life,
+            ..Self::default()
+        }
+    }
+
+    #[must_use]
+    pub fn life(&self) -> Option<&str> {
+        self.life.as_deref()
+    }
+
     pub fn cancel(&self) {
         self.cancel.store(true, Ordering::Release);
     }

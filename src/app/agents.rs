@@ -82,7 +82,7 @@ impl App {
                     message,
                 });
             }
-            ledgers::may_enrol(conn, &host, ask.ledger.as_ref())?;
+            ledgers::may_enrol(conn, &host, (ask.ledger.as_ref(), &ask.fingerprint))?;
             hosts::set_enrolled(
                 conn,
                 host.id,

@@ -46,9 +46,7 @@ impl Clock {
         let gone = BEGAN.get_or_init(Instant::now).elapsed() + Duration::from_secs(BEFORE_S);
         match self {
             Self::System => gone,
-            Self::Fixed(at) => {
-                Duration::from_millis(at.load(Ordering::Relaxed).unsigned_abs())
-            }
+            Self::Fixed(at) => Duration::from_millis(at.load(Ordering::Relaxed).unsigned_abs()),
             Self::Shifted(by) | Self::Set(by, _) => {
                 let by = by.load(Ordering::Relaxed);
                 let size = Duration::from_secs(by.unsigned_abs());

@@ -7,6 +7,7 @@ use super::agents::Agent;
 use super::engine::{self, Given};
 use super::recovery::should_report;
 use super::{Actor, App, AppError, PORTAL, Who, audit, ownership};
+use crate::domain::handover;
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::migration::Event;
 use crate::domain::ownership::{self as rule, Believed, Contradiction, Doubt, Row, Word};
@@ -225,6 +226,13 @@ impl Held {
         })
     }
 
+    /// Was its owner told of an epoch that it has neither accepted nor sealed? Then it may still act on that.
+    fn may_yet_accept(&self) -> bool {
+        let words: Vec<Word> = self.words.iter().map(|(_, word)| word.word()).collect();
+        !self.lost.contains(&self.linode.host_id)
+            && handover::may_yet_accept(row_of(&self.linode), &words)
+    }
+
     /// The highest epoch that anyone speaks of, lost hosts too.
     fn highest(&self) -> i64 {
         let said = self
@@ -246,7 +254,9 @@ fn held(conn: &mut Db, id: LinodeId) -> Result<Held, AppError> {
         .filter(|host| {
             should_report(host)
                 && host.waived_in.as_deref() != Some(incarnation.as_str())
-                && host.last_seen_at.is_none_or(|at| at <= hold.since)
+                // What a ledger says that is not trusted counts for nothing.
+                && (host.last_seen_at.is_none_or(|at| at <= hold.since)
+                    || !host.ledger_fault.is_empty())
         })
         .cloned()
         .collect();
@@ -297,6 +307,11 @@ impl App {
                     host.name
                 )));
             }
+            if held.may_yet_accept() {
+                return Err(AppError::conflict(
+                    "Its owner was told to start it and has not said so yet: it may still do that. Wait for its word; if the host is lost, two staff can take it over.",
+                ));
+            }
             let believed = held.believed.map_err(|_| {
                 let doubt = held.doubt().unwrap_or_default();
                 AppError::conflict(format!(
@@ -321,7 +336,9 @@ impl App {
                 }
                 let held = held(conn, id)?;
                 match held.believed {
-                    Ok(believed) if believed.holds && held.unheard.is_empty() => {
+                    Ok(believed)
+                        if believed.holds && held.unheard.is_empty() && !held.may_yet_accept() =>
+                    {
                         self.settle(conn, now, PORTAL, (&held, believed), &open)?;
                         Ok::<_, AppError>(true)
                     }
@@ -346,11 +363,16 @@ impl App {
     ) -> Result<(), AppError> {
         let linode = &held.linode;
         let object = format!("linode {}", linode.id);
-        let to = if believed.holds {
-            (believed.host, believed.epoch)
-        } else {
-            (believed.host, believed.epoch.max(held.highest()) + 1)
+        let newest = Believed {
+            epoch: if believed.holds {
+                believed.epoch
+            } else {
+                believed.epoch.max(held.highest())
+            },
+            ..believed
         };
+        let (row, is_grant) = handover::settle(row_of(linode), newest);
+        let (to, holds) = ((row.host, row.epoch), !is_grant);
         let same = to == (linode.host_id, linode.epoch);
         if same {
             fleet::mark_fetched(conn, linode.id, to.0, to.1)?;
@@ -360,20 +382,16 @@ impl App {
                 from: (linode.host_id, linode.epoch),
                 to,
                 only_unfetched: false,
-                fetched: believed.holds,
+                fetched: holds,
             };
             if !ownership::hand_over(conn, now, who, linode.id, handover)? {
                 return Err(AppError::conflict(
                     "The Linode changed hands at the same moment. Load the page anew.",
                 ));
             }
-            let events = Relocated {
-                to,
-                holds: believed.holds,
-            };
-            self.tell_migrations(conn, now, who, open, events)?;
+            self.tell_migrations(conn, now, who, open, Relocated { to, holds })?;
         }
-        self.start_or_note(conn, now, held, believed)?;
+        self.start_or_note(conn, now, held, Believed { holds, ..believed })?;
         rows::release(conn, linode.id)?;
         let said = format!("host {}, epoch {}", to.0, to.1);
         audit(

@@ -161,16 +161,21 @@ pub(super) fn write(
 pub(super) fn may_enrol(
     conn: &mut Db,
     host: &Host,
-    ledger: Option<&LedgerMark>,
+    (ledger, fingerprint): (Option<&LedgerMark>, &str),
 ) -> Result<(), AppError> {
-    let Some(pinned) = pinned(host) else {
-        return Ok(());
-    };
     let shown = ledger.map(id_of);
-    if matches!(
-        judge_ledger(Some(&pinned), shown.as_ref()),
-        LedgerVerdict::Known | LedgerVerdict::Moved
-    ) {
+    let is_its_own = match pinned(host) {
+        Some(pinned) => matches!(
+            judge_ledger(Some(&pinned), shown.as_ref()),
+            LedgerVerdict::Known | LedgerVerdict::Moved
+        ),
+        // An agent of the last release showed no ledger; its transfer key lies beside it.
+        None => host
+            .fingerprint
+            .as_deref()
+            .is_none_or(|known| known == fingerprint),
+    };
+    if is_its_own {
         return Ok(());
     }
     let (owned, moves) = hosts::depends_on(conn, host.id)?;

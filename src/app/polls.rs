@@ -168,7 +168,8 @@ fn find(
         shares: Vec::new(),
         ledger,
         contrary: Contrary::default(),
-        incarnation: (poll.is_some()
+        // A report that was made before the agent knew of this life may be older than what a grant of then led to.
+        incarnation: (poll.is_some_and(|poll| knows_life(poll, &portal.incarnation))
             && believed
             && ahead.is_none()
             && host.reported_in.as_deref() != Some(portal.incarnation.as_str()))
@@ -208,6 +209,15 @@ fn find(
     }
     findings.contrary = contrary;
     Ok(findings)
+}
+
+/// Agents of the last release cannot say.
+fn knows_life(poll: &Poll, incarnation: &str) -> bool {
+    poll.protocol < crate::wire::PROTOCOL
+        || poll
+            .seen
+            .as_ref()
+            .is_some_and(|seen| seen.incarnation == incarnation)
 }
 
 fn json<T: serde::Serialize>(list: &[T]) -> String {

@@ -147,7 +147,7 @@ impl Claim {
         out.push_sql(" AND j.run_after <= ");
         out.push_bind_param::<Utc, _>(&self.now)?;
         out.push_sql(
-            " AND NOT EXISTS (SELECT 1 FROM jobs l WHERE l.state = 'leased' AND l.host_id = j.host_id AND l.linode_id = j.linode_id) AND NOT EXISTS (SELECT 1 FROM holds h WHERE h.linode_id = j.linode_id) AND (j.migration_id IS NULL OR NOT EXISTS (SELECT 1 FROM portal p WHERE p.recovery_since IS NOT NULL)) ORDER BY j.run_after, j.id LIMIT 1",
+            " AND NOT EXISTS (SELECT 1 FROM jobs l WHERE l.state = 'leased' AND l.host_id = j.host_id AND l.linode_id = j.linode_id) AND NOT EXISTS (SELECT 1 FROM holds h WHERE h.linode_id = j.linode_id) AND (j.migration_id IS NULL AND j.kind <> 'start' OR NOT EXISTS (SELECT 1 FROM portal p WHERE p.recovery_since IS NOT NULL)) ORDER BY j.run_after, j.id LIMIT 1",
         );
         out.push_sql(lock);
         out.push_sql(

@@ -161,8 +161,8 @@ pub fn set_clock_jump(conn: &mut Db, jump: Option<(i64, Time)>) -> Result<(), St
     Ok(())
 }
 
-/// What tells this database from one that was put in its place: PostgreSQL's system and timeline, which a restored dump
-/// and a promoted standby change; SQLite's file, unless a backup was written into the very same one (agents notice that).
+/// What tells this database from one that was put in its place: PostgreSQL's system, timeline and the table's own number,
+/// which a promoted standby and a restored dump change; SQLite's file, unless a backup was written into the very same one (agents notice that).
 pub fn database_mark(conn: &mut Db) -> Result<String, StoreError> {
     #[derive(QueryableByName)]
     struct Mark {
@@ -175,6 +175,7 @@ pub fn database_mark(conn: &mut Db) -> Result<String, StoreError> {
             let found: Mark = diesel::sql_query(
                 "SELECT (SELECT system_identifier FROM pg_control_system())::text || ' ' || \
                  (SELECT oid FROM pg_database WHERE datname = current_database())::text || ' ' || \
+                 'portal'::regclass::oid::text || ' ' || \
                  CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END AS mark",
             )
             .get_result(pg)?;

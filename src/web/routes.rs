@@ -212,7 +212,10 @@ pub fn configure(surface: &mut ServiceConfig) {
         .route("/staff/held/{id}/believe", get().to(staff::held::ask))
         .route("/staff/held/{id}/believe", post().to(staff::held::believe))
         .route("/staff/recovery", get().to(staff::recovery::show))
-        .route("/staff/recovery/clock", get().to(staff::recovery::ask_clock))
+        .route(
+            "/staff/recovery/clock",
+            get().to(staff::recovery::ask_clock),
+        )
         .route(
             "/staff/recovery/clock",
             post().to(staff::recovery::clock_is_right),

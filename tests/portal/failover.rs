@@ -31,7 +31,10 @@ fn becomes(site: &Site, status: u16, word: &str) {
         if found == status && body.contains(word) {
             return;
         }
-        assert!(Instant::now() < until, "{found} {body}, not {status} {word}");
+        assert!(
+            Instant::now() < until,
+            "{found} {body}, not {status} {word}"
+        );
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -124,7 +127,8 @@ fn a_file_that_cannot_be_written_is_not_ready() {
                     "PRAGMA query_only = ON"
                 } else {
                     "PRAGMA query_only = OFF"
-                })?;
+                })
+                .map_err(StoreError::from)?;
                 Ok::<_, AppError>(())
             })
             .unwrap();

@@ -279,7 +279,7 @@ both_databases! {
             token,
             platform: Platform::Uml,
             agent_version: "0".to_owned(),
-            fingerprint: "ab".repeat(32),
+            fingerprint: "1".repeat(64),
             transfer_address: "127.0.0.1:7000".to_owned(),
             ledger: None,
         };

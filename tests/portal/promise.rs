@@ -57,7 +57,9 @@ fn conflict(error: AppError) -> String {
 impl TestApp {
     fn polls(&self, host: HostId, linodes: Vec<LinodeReport>) {
         let said = self.with_others(host, linodes);
-        self.note_poll(&agent(host), &poll(said)).unwrap();
+        let seen = Some(self.mark().unwrap());
+        self.note_poll(&agent(host), &Poll { seen, ..poll(said) })
+            .unwrap();
     }
 
     /// Says that it knows nothing but this.

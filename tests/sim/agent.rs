@@ -122,7 +122,7 @@ impl Sim {
         for held in held {
             let stage = held.outcome.map_or(Stage::Ready, Stage::Tell);
             let noted = matches!(stage, Stage::Tell(_));
-            let in_hand = in_hand(held.order, stage, noted);
+            let in_hand = in_hand(held.order, held.life, stage, noted);
             state.jobs.insert(in_hand.order.job, in_hand);
         }
     }
@@ -409,6 +409,7 @@ impl Sim {
             match &it.stage {
                 Stage::Tell(outcome) if !noted => Some(HeldJob {
                     order: it.order.clone(),
+                    life: it.control.life().map(ToOwned::to_owned),
                     outcome: Some(outcome.clone()),
                 }),
                 _ => None,
@@ -424,19 +425,22 @@ impl Sim {
         let shown = answer.portal.as_ref();
         if let Some(order) = answer.order {
             // By what was seen before this answer.
-            if !changes_ownership(&order.task) || live.ledger.follows(shown) {
-                self.take(host, order);
+            let may = !changes_ownership(&order.task) || live.ledger.follows(shown);
+            if let Some(shown) = shown {
+                live.ledger.saw(shown).expect("the mark is kept");
+            }
+            if may {
+                self.take(host, order, shown.map(|shown| shown.incarnation.clone()));
             } else {
                 let job = order.job;
                 self.note(format!("{host}: the portal went back, job {job} not taken"));
             }
-        }
-        if let Some(shown) = shown {
+        } else if let Some(shown) = shown {
             live.ledger.saw(shown).expect("the mark is kept");
         }
     }
 
-    fn take(&self, host: i64, order: Order) {
+    fn take(&self, host: i64, order: Order, life: Option<String>) {
         let Some(live) = self.live(host) else { return };
         let known = live.ledger.job(order.job).ok().flatten();
         let same = known.is_some_and(|held| {
@@ -451,12 +455,13 @@ impl Sim {
         }
         let held = HeldJob {
             order: order.clone(),
+            life: life.clone(),
             outcome: None,
         };
         if live.ledger.hold_job(&held).is_err() {
             return;
         }
-        let it = in_hand(order, Stage::Ready, false);
+        let it = in_hand(order, life, Stage::Ready, false);
         if let Some(older) = state.jobs.insert(it.order.job, it) {
             older.control.lose();
         }
@@ -476,10 +481,10 @@ fn changes_ownership(task: &Task) -> bool {
     )
 }
 
-fn in_hand(order: Order, stage: Stage, noted: bool) -> InHand {
+fn in_hand(order: Order, life: Option<String>, stage: Stage, noted: bool) -> InHand {
     InHand {
         order,
-        control: Arc::default(),
+        control: Arc::new(JobControl::of_life(life)),
         stage,
         asked: None,
         renewal: None,

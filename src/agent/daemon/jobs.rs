@@ -22,7 +22,7 @@ const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 impl Daemon {
     /// Takes a new order: written down, then worked on. The same attempt again changes nothing; a newer attempt ends the
     /// older one, which then stops by itself before the newer gets the Linode's lock. `false`: it cannot be written down.
-    pub(super) fn take(self: &Arc<Self>, order: Order) -> bool {
+    pub(super) fn take(self: &Arc<Self>, order: Order, life: Option<String>) -> bool {
         let known = self.host.ledger.job(order.job).ok().flatten();
         let same = known.is_some_and(|held| {
             held.order.attempt == order.attempt && held.order.lease_token == order.lease_token
@@ -32,6 +32,7 @@ impl Daemon {
         }
         let held = HeldJob {
             order,
+            life,
             outcome: None,
         };
         if let Err(error) = self.host.ledger.hold_job(&held) {
@@ -67,7 +68,7 @@ impl Daemon {
     }
 
     fn begin(self: &Arc<Self>, held: HeldJob) {
-        let control = Arc::new(JobControl::default());
+        let control = Arc::new(JobControl::of_life(held.life.clone()));
         let job = held.order.job;
         if let Some(older) = self.lock_jobs().insert(job, Arc::clone(&control)) {
             older.lose();
@@ -216,7 +217,7 @@ impl Daemon {
                 }
             };
             if !noted {
-                noted = self.note(order, &finish.outcome);
+                noted = self.note(order, &finish.outcome, control);
             }
             self.sleep(wait);
         }
@@ -225,9 +226,10 @@ impl Daemon {
         }
     }
 
-    fn note(&self, order: &Order, outcome: &Outcome) -> bool {
+    fn note(&self, order: &Order, outcome: &Outcome, control: &JobControl) -> bool {
         let held = HeldJob {
             order: order.clone(),
+            life: control.life().map(ToOwned::to_owned),
             outcome: Some(outcome.clone()),
         };
         let noted = self.host.ledger.hold_job(&held);

@@ -190,13 +190,17 @@ impl Daemon {
     fn answered(self: &Arc<Self>, answer: PollAnswer) -> bool {
         self.host.cap.set(answer.cap_mb_s);
         let shown = answer.portal.as_ref();
-        // The order first: its lease runs. An agent that stops does not hold it, so it is given again to the next run.
+        // An agent that stops does not hold it, so it is given again to the next run.
         let order = answer.order.filter(|_| !self.stopping());
         // By what was seen before this answer: its own mark says nothing against it.
-        let taken = order.is_none_or(|order| self.may_take(&order, shown) && self.take(order));
+        let may = order
+            .as_ref()
+            .is_none_or(|order| self.may_take(order, shown));
         if let Some(Err(error)) = shown.map(|shown| self.host.ledger.saw(shown)) {
             tracing::warn!(%error, "the portal's mark was not written down; it is known until the agent ends");
         }
+        let life = shown.map(|shown| shown.incarnation.clone());
+        let taken = may && order.is_none_or(|order| self.take(order, life));
         self.set_shares(answer.shares);
         taken
     }

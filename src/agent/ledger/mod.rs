@@ -64,6 +64,9 @@ pub struct Entry {
     /// The epoch under which a start was given up and sealed, so that the step repeated says so again.
     #[serde(default)]
     pub gave_up: Option<i64>,
+    /// The epoch under which a start held: the step repeated says so again, and never gives up what was written since.
+    #[serde(default)]
+    pub stayed_up: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +88,7 @@ impl Entry {
             desired_running: false,
             stopping: None,
             gave_up: None,
+            stayed_up: None,
         }
     }
 }
@@ -114,6 +118,9 @@ impl fmt::Debug for OpenTransfer {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeldJob {
     pub order: Order,
+    /// The life of the portal that gave it, where it says.
+    #[serde(default)]
+    pub life: Option<String>,
     pub outcome: Option<Outcome>,
 }
 
@@ -139,6 +146,8 @@ pub struct Ledger {
     /// The highest count on disk. Held while a record is written, so that no two have the same.
     serial: Mutex<i64>,
     seen: Seen,
+    /// Held while a grant is accepted, and while a new life of the portal is noted.
+    life: Mutex<()>,
 }
 
 impl Ledger {
@@ -198,6 +207,7 @@ impl Ledger {
             identity,
             serial: Mutex::new(serial),
             seen: Seen::open(dir)?,
+            life: Mutex::default(),
         })
     }
 
@@ -225,11 +235,33 @@ impl Ledger {
     }
 
     /// Keeps the portal's mark if it is a newer one; for good only by [`Ledger::remember_portal`].
+    /// A new life of the portal is kept for good at once: orders of the one before are void from then on.
     pub fn saw(&self, shown: &PortalMark) -> Result<(), LedgerError> {
-        if self.follows(Some(shown)) {
-            self.seen.keep(&self.dir, shown)?;
+        if !self.follows(Some(shown)) {
+            return Ok(());
         }
-        Ok(())
+        if self.is_life(&shown.incarnation) {
+            return self.seen.keep(&self.dir, shown);
+        }
+        let _no_grant_meanwhile = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        self.seen.keep(&self.dir, shown)?;
+        self.remember_portal()
+    }
+
+    fn is_life(&self, incarnation: &str) -> bool {
+        self.seen()
+            .is_some_and(|seen| seen.incarnation == incarnation)
+    }
+
+    /// Writes an entry that accepts a grant, if the portal is in the life that the order came from (`None`: it did not say).
+    /// `false`: a new life began since, and whoever was asked in it must not find a grant of the old one later.
+    pub fn accept(&self, entry: &Entry, life: Option<&str>) -> Result<bool, LedgerError> {
+        let _no_new_life_meanwhile = self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        if life.is_some_and(|life| !self.is_life(life)) {
+            return Ok(false);
+        }
+        self.put(entry)?;
+        Ok(true)
     }
 
     /// The portal's highest mark is on disk for good: before anything of ownership takes effect.

@@ -91,7 +91,13 @@ pub fn start(work: &Work<'_>, order: &StartOrder<'_>) -> Result<Report, StepErro
         entry.marks = entry.marks.grant(order.epoch);
         entry.stopping = None;
         entry.guest = Some(order.guest.clone());
-        work.host.ledger.put(&entry)?;
+        // The portal's memory may have gone back since the order was taken: then it is void.
+        if !work.host.ledger.accept(&entry, work.control.life())? {
+            return Err(Halt::Lost.into());
+        }
+    }
+    if entry.stayed_up == Some(order.epoch) {
+        return stayed_up_before(work, order);
     }
     take_disks(work, &mut entry, order)?;
     let Some(boot) = order.boot else {
@@ -103,15 +109,32 @@ pub fn start(work: &Work<'_>, order: &StartOrder<'_>) -> Result<Report, StepErro
         });
     };
     match bring_up(work, &mut entry, order, boot) {
-        Ok(started) => Ok(Report::Started {
-            epoch: order.epoch,
-            running: true,
-            helpers_skipped: helpers_skipped(work, boot),
-            started_after_s: Some(started.duration_since(taken).as_secs_f64()),
-        }),
+        Ok(started) => {
+            entry.stayed_up = Some(order.epoch);
+            work.host.ledger.put(&entry)?;
+            Ok(Report::Started {
+                epoch: order.epoch,
+                running: true,
+                helpers_skipped: helpers_skipped(work, boot),
+                started_after_s: Some(started.duration_since(taken).as_secs_f64()),
+            })
+        }
         Err(StepError::Driver(error)) => give_up(work, &mut entry, order.epoch, &error),
         Err(other) => Err(other),
     }
+}
+
+/// The same step again, after its word was lost: it held, whatever became of the guest since. It has written, so its disks
+/// are not given up any more.
+fn stayed_up_before(work: &Work<'_>, order: &StartOrder<'_>) -> Result<Report, StepError> {
+    let running = is_running(work)?;
+    let skipped = |boot| running && helpers_skipped(work, boot);
+    Ok(Report::Started {
+        epoch: order.epoch,
+        running,
+        helpers_skipped: order.boot.is_some_and(skipped),
+        started_after_s: None,
+    })
 }
 
 /// Nothing is accepted for disks that are not here, whole, and the ones meant.

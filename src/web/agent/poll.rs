@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Answer, agent, json, parse, run};
 use crate::app::App;
-use crate::wire::{Inventory, POLL_WAIT_S, Poll, PollAnswer, Reported, Samples};
+use crate::wire::{Inventory, POLL_WAIT_S, PROTOCOL, Poll, PollAnswer, Reported, Samples};
 
 /// How often a waiting poll looks without being woken: for jobs whose time comes, and for a lost wake.
 const LOOK: Duration = Duration::from_secs(5);
@@ -21,6 +21,15 @@ pub async fn poll(
     let poll: Poll = parse(&body)?;
     let until = Instant::now() + Duration::from_secs(u64::from(poll.wait_s.min(POLL_WAIT_S)));
     let wants_work = poll.free_slots > 0;
+    let seen = poll.seen.clone().map(|seen| seen.incarnation);
+    let (is_new, protocol) = (app.clone(), poll.protocol);
+    let is_new = run(move || is_new.mark()).await?.incarnation;
+    // An agent that does not know of the portal's newest life is told at once: recoveries wait for it.
+    let until = if protocol >= PROTOCOL && seen.as_deref() != Some(is_new.as_str()) {
+        Instant::now()
+    } else {
+        until
+    };
     let shares = {
         let (app, agent) = (app.clone(), agent.clone());
         run(move || app.note_poll(&agent, &poll)).await?
