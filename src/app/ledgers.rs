@@ -182,8 +182,12 @@ pub(super) fn may_enrol(
     if owned == 0 && moves == 0 {
         return Ok(());
     }
-    Err(AppError::conflict(format!(
+    let message = format!(
         "{} owns {owned} Linodes and takes part in {moves} moves under another ledger. Put its old state folder back; if the host is lost for good, two staff can take it over on its page",
         host.name
-    )))
+    );
+    Err(AppError::Invalid {
+        field: "ledger",
+        message,
+    })
 }

@@ -2,12 +2,11 @@
 
 use diesel::prelude::*;
 
-use super::db::{Both, Db, StoreError, columns, wake_on_commit};
-use super::schema::{digests, linodes, migration_events, migrations, users};
+use super::db::{Db, StoreError, columns, wake_on_commit};
+pub use super::digests::{Digest, digests, put_digest};
+use super::schema::{linodes, migration_events, migrations, users};
 use super::wake::Wake;
-use crate::domain::ids::{
-    AccountId, DiskId, HostId, JobId, LinodeId, MigrationId, RegistrationId, UserId,
-};
+use crate::domain::ids::{AccountId, HostId, JobId, LinodeId, MigrationId, RegistrationId, UserId};
 use crate::domain::migration::Step;
 use crate::domain::move_times;
 use crate::domain::placement::Link;
@@ -331,39 +330,6 @@ pub fn events(conn: &mut Db, id: MigrationId) -> Result<Vec<MigrationEvent>, Sto
         .order(migration_events::id)
         .limit(1000)
         .select(MigrationEvent::as_select())
-        .load(conn)?)
-}
-
-#[derive(Debug, Clone, Queryable, Selectable, Insertable, AsChangeset)]
-#[diesel(table_name = digests)]
-pub struct Digest {
-    pub migration_id: MigrationId,
-    pub disk_id: DiskId,
-    /// `source` or `destination`: which agent computed it.
-    pub side: String,
-    pub epoch: i64,
-    pub size_bytes: i64,
-    pub root: String,
-    pub at: Time,
-}
-
-pub fn put_digest(conn: &mut Db, digest: &Digest) -> Result<(), StoreError> {
-    Both(
-        diesel::insert_into(digests::table)
-            .values(digest)
-            .on_conflict((digests::migration_id, digests::disk_id, digests::side))
-            .do_update()
-            .set(digest),
-    )
-    .execute(conn)?;
-    Ok(())
-}
-
-pub fn digests(conn: &mut Db, id: MigrationId) -> Result<Vec<Digest>, StoreError> {
-    Ok(digests::table
-        .filter(digests::migration_id.eq(id))
-        .order((digests::disk_id, digests::side))
-        .select(Digest::as_select())
         .load(conn)?)
 }
 

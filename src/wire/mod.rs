@@ -15,6 +15,8 @@
 //! 401 means revoked: stop asking. 409 from `renew` or `finish` means stale: drop the job, do not act on it again.
 //! Unknown fields are ignored by both ends; a field is never given a new meaning, a new call gets a new path.
 
+mod marks;
+
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
@@ -22,6 +24,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{DiskId, HostId, IpId, JobId, LinodeId, MigrationId};
 use crate::domain::words::{Helper, IpKind, KernelFamily, Platform, RunLevel};
+
+pub use marks::{DiskProof, LedgerMark, Marked, PortalMark};
 
 /// The version of what is said here, sent with every poll. Agents from before it was sent speak version 1; from version 2
 /// on they show their ledger and what they saw of the portal, and know [`Task::Prove`].
@@ -48,27 +52,6 @@ pub struct Enrol {
     /// The ledger that the host will act by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<LedgerMark>,
-}
-
-/// What a ledger is known by; `domain::ownership` has what follows from another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LedgerMark {
-    /// 128 random bits in lower-case hex, made with the ledger.
-    pub id: String,
-    /// Counts the ledger's records and the agent's starts; never goes down.
-    pub serial: i64,
-    /// The machine, 64 hex digits: a hash of its machine-id.
-    pub machine: String,
-    /// The folder on this machine since its boot, 64 hex digits.
-    pub place: String,
-}
-
-/// How far the portal's memory reaches: which of its lives this is, and a number that only grows with what it committed
-/// about ownership.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PortalMark {
-    pub incarnation: String,
-    pub revision: i64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -149,16 +132,6 @@ pub struct Inventory {
     /// Linodes of the ledger whose guests could not be looked at now; they are not among `linodes`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unsure: Vec<Marked>,
-}
-
-/// What the ledger alone says of a Linode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Marked {
-    pub linode: LinodeId,
-    pub granted: i64,
-    pub sealed: i64,
-    #[serde(default)]
-    pub generation: Option<i64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -561,16 +534,6 @@ pub enum Report {
         running: bool,
         disks: Vec<DiskProof>,
     },
-}
-
-/// One disk, looked at where it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DiskProof {
-    pub disk: DiskId,
-    pub size_bytes: u64,
-    /// The root it was published with here, if it came by a move.
-    #[serde(default)]
-    pub root: Option<String>,
 }
 
 /// The root digest of one disk: BLAKE3 over its chunks' BLAKE3 digests in order, 64 lower-case hex digits.

@@ -113,6 +113,8 @@ impl Whole {
         app.db
             .write(|conn| {
                 conn.batch_execute("UPDATE linodes SET status = 'provisioning'")?;
+                // No agent was ever on them.
+                conn.batch_execute("UPDATE hosts SET fingerprint = NULL, credential_hash = NULL")?;
                 let programme = programme::get(conn, app.now())?;
                 programme::set(
                     conn,

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection, SqliteConnection};
-use xenbeta::app::AppError;
 use xenbeta::store::db::StoreError;
 
 use crate::browser::Site;
@@ -116,28 +115,10 @@ fn a_connection_that_takes_no_writes_leaves_the_pool() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_is_not_ready() {
+fn a_file_that_another_program_keeps_is_not_ready() {
     let app = TestApp::new(On::Sqlite);
     let site = Site::serve(&app);
     assert_eq!(ready(&site).0, 200);
-    let query_only = |on: bool| {
-        app.db
-            .write(|conn| {
-                conn.batch_execute(if on {
-                    "PRAGMA query_only = ON"
-                } else {
-                    "PRAGMA query_only = OFF"
-                })
-                .map_err(StoreError::from)?;
-                Ok::<_, AppError>(())
-            })
-            .unwrap();
-    };
-    query_only(true);
-    becomes(&site, 503, "the database is read-only");
-    query_only(false);
-    becomes(&site, 200, "ready");
-
     // Another program keeps it to itself.
     let mut other = SqliteConnection::establish(&app.url).unwrap();
     other.batch_execute("BEGIN IMMEDIATE").unwrap();

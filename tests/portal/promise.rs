@@ -194,7 +194,7 @@ both_databases! {
         let row = app.clicked(WEB);
         app.work_until("warm_copy");
         app.cancel_migration(&app.member(), row.id).unwrap();
-        app.pass_s(31);
+        app.pass_watched_s(31);
         app.reconcile().unwrap();
         app.work_all(&[UML1, XEN1]);
         for _ in 0..2 {
@@ -225,7 +225,7 @@ both_databases! {
         let new = app.mark().unwrap();
         assert!(new.revision > ahead.revision && new.incarnation != told.incarnation);
         app.nothing_for(XEN1);
-        app.pass_s(31);
+        app.pass_watched_s(31);
         app.reconcile().unwrap();
         app.nothing_for(XEN1);
         app.all_poll(&[(XEN1, vec![says(WEB, 2, 0, true)])]);
@@ -284,6 +284,11 @@ both_databases! {
             let late = app.note_poll(&agent(UML1), &shows(Some(ledger(5))));
             assert!(matches!(late, Err(AppError::Later(_))), "overtaken on its way: {late:?}");
             app.pass_s(80);
+            if word == "went back" {
+                let late = app.note_poll(&agent(UML1), &shows(shown.clone())).unwrap_err();
+                assert!(matches!(late, AppError::Later(_)), "a message may have been overtaken by another");
+                app.pass_s(80);
+            }
             app.note_poll(&agent(UML1), &shows(shown.clone())).unwrap();
             let host = app.in_db(|c| hosts::host(c, UML1)).unwrap();
             assert!(host.ledger_fault.contains(word), "{}", host.ledger_fault);
@@ -398,7 +403,7 @@ both_databases! {
             assert_eq!(ids, if there { vec![(WEB, Some(UML1))] } else { vec![] }, "{step}");
             app.jointly(JointKind::Takeover, XEN1);
             app.nothing_for(XEN1);
-            app.pass_s(31);
+            app.pass_watched_s(31);
             app.reconcile().unwrap();
             app.work_all(&[UML1]);
             let linode = app.linode(WEB);

@@ -53,7 +53,15 @@ fn all_report(app: &TestApp, with: &[(HostId, Vec<LinodeReport>)]) {
 /// The host says this, and of its other Linodes what the portal knows.
 fn reports(app: &TestApp, host: HostId, said: Vec<LinodeReport>) {
     let said = with_others(app, host, said);
-    app.note_poll(&agent(host), &report(said)).unwrap();
+    let seen = Some(app.mark().unwrap());
+    app.note_poll(
+        &agent(host),
+        &Poll {
+            seen,
+            ..report(said)
+        },
+    )
+    .unwrap();
 }
 
 fn with_others(app: &TestApp, host: HostId, mut said: Vec<LinodeReport>) -> Vec<LinodeReport> {
@@ -81,7 +89,7 @@ both_databases! {
         let row = app.clicked(WEB);
         app.work_until("warm_copy");
         app.cancel_migration(&app.member(), row.id).unwrap();
-        app.pass_s(31);
+        app.pass_watched_s(31);
         app.reconcile().unwrap();
         app.work_all(&[UML1, XEN1]);
         let site = Site::serve(&app.app);

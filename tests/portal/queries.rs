@@ -45,6 +45,8 @@ impl Instrumentation for Counter {
     fn on_connection_event(&mut self, event: InstrumentationEvent<'_>) {
         match event {
             InstrumentationEvent::StartEstablishConnection { url, .. } => {
+                // Without the limits that the portal puts behind it.
+                let url = url.split('?').next().unwrap_or_default();
                 url.clone_into(&mut self.url)
             }
             InstrumentationEvent::StartQuery { query, .. } => {

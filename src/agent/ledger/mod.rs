@@ -528,19 +528,35 @@ mod tests {
         assert!(!ledger.follows(None));
         assert!(!ledger.follows(Some(&shown("b", 5))));
         assert!(ledger.follows(Some(&shown("b", 6))));
-        assert!(!dir.path().join("portal.json").exists());
+        assert!(
+            dir.path().join("portal.json").exists(),
+            "a new life at once"
+        );
         assert_eq!(
             Ledger::look(dir.path()).unwrap().seen(),
             Some(shown("a", 5))
         );
         ledger.put(&granted(4)).unwrap();
         assert!(dir.path().join("portal.json").exists());
-        ledger.saw(&shown("b", 6)).unwrap();
+        ledger.saw(&shown("a", 6)).unwrap();
         // A power cut took what was not synced.
         fs::write(dir.path().join("portal-seen.json"), b"").unwrap();
         assert_eq!(
             Ledger::open(dir.path()).unwrap().seen(),
             Some(shown("a", 5))
+        );
+        let ledger = Ledger::open(dir.path()).unwrap();
+        assert!(ledger.accept(&granted(5), Some("a")).unwrap());
+        ledger.saw(&shown("b", 7)).unwrap();
+        assert!(
+            !ledger.accept(&granted(6), Some("a")).unwrap(),
+            "an order of the life before"
+        );
+        assert_eq!(ledger.entry(LINODE).unwrap().marks.granted, 5);
+        fs::write(dir.path().join("portal-seen.json"), b"").unwrap();
+        assert_eq!(
+            Ledger::open(dir.path()).unwrap().seen(),
+            Some(shown("b", 7))
         );
         fs::write(dir.path().join("portal.json"), b"").unwrap();
         assert!(matches!(
