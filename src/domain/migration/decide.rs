@@ -1,0 +1,342 @@
+//! The transitions: what follows from an event, in every state and step.
+
+use super::{Effect, Event, Letter, Refused, State, Step, Transition};
+
+type Decision = Result<Transition, Refused>;
+
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "the arms of decide read as decisions"
+)]
+fn to(state: State, step: Option<Step>, effects: impl IntoIterator<Item = Effect>) -> Decision {
+    Ok(Transition {
+        state,
+        step,
+        effects: effects.into_iter().collect(),
+    })
+}
+
+fn run(step: Step, before: impl IntoIterator<Item = Effect>) -> Decision {
+    let effects: Vec<Effect> = before.into_iter().chain([Effect::RunStep(step)]).collect();
+    to(step.state(), Some(step), effects)
+}
+
+/// What follows from `event` in (`state`, `step`).
+pub fn decide(state: State, step: Option<Step>, event: Event) -> Decision {
+    match state {
+        State::Offered => offered(event),
+        State::Queued => queued(event),
+        State::Preparing | State::Copying | State::Switching => match step {
+            Some(step) if step.state() == state => at_work(state, step, event),
+            // No row says this; if one did, nothing would be safe to do on it.
+            Some(_) | None => Err(Refused::NotNow),
+        },
+        State::Finished => finished(event),
+        State::Returning => returning(event),
+        State::Failed => failed(event),
+        State::Confirmed | State::Returned | State::Expired | State::Cancelled => {
+            ended(state, event)
+        }
+    }
+}
+
+fn offered(event: Event) -> Decision {
+    match event {
+        Event::Click => to(State::Queued, None, []),
+        Event::Expire => to(State::Expired, None, [Effect::Mail(Letter::Expired)]),
+        Event::Cancel => to(State::Cancelled, None, []),
+        Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
+            Err(Refused::Late)
+        }
+        // The second of two: the first gave the time up.
+        Event::Unschedule => Err(Refused::Already),
+        Event::FoundAtSource => to(State::Offered, None, []),
+        Event::FoundAtDestination
+        | Event::FoundElsewhere
+        | Event::DestinationLost
+        | Event::SourceLost => to(State::Cancelled, None, []),
+        Event::Admit
+        | Event::RollBackUnfetched
+        | Event::Retry
+        | Event::Confirm
+        | Event::WayBack
+        | Event::WayBackSucceeded
+        | Event::WayBackFailed => Err(Refused::NotNow),
+    }
+}
+
+fn queued(event: Event) -> Decision {
+    match event {
+        Event::Click | Event::Retry => Err(Refused::Already),
+        Event::Unschedule => to(State::Offered, None, []),
+        Event::Admit => run(Step::PreflightSource, [Effect::Mail(Letter::Started)]),
+        // A retry may have copies at the destination; a first run has none, and then this finds nothing to do.
+        Event::Cancel => to(
+            State::Cancelled,
+            None,
+            [Effect::CleanUp, Effect::TellParent(false)],
+        ),
+        Event::FoundAtSource => to(State::Queued, None, []),
+        Event::FoundAtDestination | Event::FoundElsewhere => to(
+            State::Cancelled,
+            None,
+            [Effect::CleanUp, Effect::TellParent(false)],
+        ),
+        Event::DestinationLost | Event::SourceLost => lost(),
+        Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
+            Err(Refused::Late)
+        }
+        Event::Expire
+        | Event::RollBackUnfetched
+        | Event::Confirm
+        | Event::WayBack
+        | Event::WayBackSucceeded
+        | Event::WayBackFailed => Err(Refused::NotNow),
+    }
+}
+
+fn at_work(state: State, step: Step, event: Event) -> Decision {
+    match event {
+        Event::Click | Event::Admit | Event::Retry => Err(Refused::Already),
+        Event::Cancel => match state {
+            // The state stays: a cancel is done only when the agent says so.
+            State::Preparing | State::Copying => to(state, Some(step), [Effect::StopJobs]),
+            _ => Err(Refused::TooLateToCancel),
+        },
+        Event::Succeeded(of) | Event::Failed(of) | Event::Stopped(of) if of != step => {
+            Err(Refused::Late)
+        }
+        Event::Succeeded(_) => succeeded(step),
+        Event::Failed(_) => step_failed(step),
+        Event::Stopped(_) => match state {
+            State::Preparing | State::Copying => to(
+                State::Cancelled,
+                None,
+                [Effect::CleanUp, Effect::TellParent(false)],
+            ),
+            _ => Err(Refused::Late),
+        },
+        Event::StartFailedSealed => match step {
+            Step::Start => run(Step::Restore, [Effect::GrantSource]),
+            _ => Err(Refused::Late),
+        },
+        Event::RollBackUnfetched => match step {
+            Step::StopSeal | Step::FinalCopy | Step::Start => {
+                run(Step::Restore, [Effect::StopJobs, Effect::GrantSource])
+            }
+            _ => Err(Refused::NotNow),
+        },
+        Event::DestinationLost => destination_lost(step),
+        Event::SourceLost => match step {
+            // The Linode is at its destination already, or may be: that goes on by itself.
+            Step::Start => Err(Refused::NotNow),
+            _ => lost(),
+        },
+        Event::FoundAtDestination => found_there(),
+        Event::FoundAtSource | Event::FoundElsewhere => lost(),
+        Event::Expire
+        | Event::Unschedule
+        | Event::Confirm
+        | Event::WayBack
+        | Event::WayBackSucceeded
+        | Event::WayBackFailed => Err(Refused::NotNow),
+    }
+}
+
+/// Nothing more can come of it: a host is gone, or the Linode is where this migration does not expect it.
+fn lost() -> Decision {
+    to(
+        State::Failed,
+        None,
+        [
+            Effect::StopJobs,
+            Effect::CloseTransfer,
+            Effect::Mail(Letter::Failed),
+            Effect::TellParent(false),
+        ],
+    )
+}
+
+fn destination_lost(step: Step) -> Decision {
+    match step {
+        Step::PreflightSource
+        | Step::PreflightDestination
+        | Step::Reserve
+        | Step::OpenTransfer
+        | Step::WarmCopy => lost(),
+        Step::StopSeal | Step::FinalCopy | Step::Start | Step::SealDestination => {
+            run(Step::Restore, [Effect::StopJobs, Effect::GrantSource])
+        }
+        // The source has it already.
+        Step::Restore => Err(Refused::Already),
+    }
+}
+
+/// The move is done, as its hosts say.
+fn found_there() -> Decision {
+    to(
+        State::Finished,
+        None,
+        [
+            Effect::StopJobs,
+            Effect::Recall,
+            Effect::CloseTransfer,
+            Effect::Mail(Letter::Finished),
+            Effect::TellParent(true),
+        ],
+    )
+}
+
+fn succeeded(step: Step) -> Decision {
+    match (step, step.next()) {
+        (Step::FinalCopy, Some(next)) => run(next, [Effect::Commit]),
+        (Step::SealDestination, Some(next)) => run(next, [Effect::GrantSource]),
+        (_, Some(next)) => run(next, []),
+        (Step::Restore, None) => to(
+            State::Failed,
+            None,
+            [
+                Effect::CloseTransfer,
+                Effect::Mail(Letter::Failed),
+                Effect::TellParent(false),
+            ],
+        ),
+        (_, None) => to(
+            State::Finished,
+            None,
+            [
+                Effect::CloseTransfer,
+                Effect::Mail(Letter::Finished),
+                Effect::TellParent(true),
+            ],
+        ),
+    }
+}
+
+fn step_failed(step: Step) -> Decision {
+    match step {
+        // Nothing was stopped: the Linode runs on where it is.
+        Step::PreflightSource
+        | Step::PreflightDestination
+        | Step::Reserve
+        | Step::OpenTransfer
+        | Step::WarmCopy => to(
+            State::Failed,
+            None,
+            [
+                Effect::CloseTransfer,
+                Effect::Mail(Letter::Failed),
+                Effect::TellParent(false),
+            ],
+        ),
+        // It may be stopped or sealed; a new epoch at the source makes it whole again either way.
+        Step::StopSeal | Step::FinalCopy => run(Step::Restore, [Effect::GrantSource]),
+        Step::Start => run(Step::SealDestination, []),
+        // Ownership is clear and the host has used up its attempts: this waits for staff, who retry the job.
+        Step::SealDestination | Step::Restore => to(step.state(), Some(step), []),
+    }
+}
+
+fn finished(event: Event) -> Decision {
+    match event {
+        Event::Confirm => to(
+            State::Confirmed,
+            None,
+            [Effect::PurgeSource, Effect::Mail(Letter::Confirmed)],
+        ),
+        Event::WayBack => to(State::Returning, None, [Effect::BeginReturn]),
+        Event::DestinationLost => run(Step::Restore, [Effect::GrantSource]),
+        Event::FoundAtDestination => Err(Refused::Already),
+        Event::FoundAtSource => to(State::Returned, None, []),
+        // It has moved on, and what this migration left is found by itself.
+        Event::FoundElsewhere => to(State::Confirmed, None, []),
+        Event::SourceLost => Err(Refused::NotNow),
+        Event::Click | Event::Admit | Event::Retry => Err(Refused::Already),
+        Event::Cancel => Err(Refused::TooLateToCancel),
+        Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
+            Err(Refused::Late)
+        }
+        Event::Expire
+        | Event::Unschedule
+        | Event::RollBackUnfetched
+        | Event::WayBackSucceeded
+        | Event::WayBackFailed => Err(Refused::NotNow),
+    }
+}
+
+fn returning(event: Event) -> Decision {
+    match event {
+        Event::WayBackSucceeded => to(State::Returned, None, [Effect::Mail(Letter::Returned)]),
+        Event::WayBackFailed => to(State::Finished, None, []),
+        Event::WayBack | Event::Click | Event::Admit | Event::Retry => Err(Refused::Already),
+        Event::Cancel => Err(Refused::TooLateToCancel),
+        Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
+            Err(Refused::Late)
+        }
+        // The way back itself hears of these, and tells.
+        Event::Expire
+        | Event::Unschedule
+        | Event::RollBackUnfetched
+        | Event::DestinationLost
+        | Event::SourceLost
+        | Event::FoundAtDestination
+        | Event::FoundAtSource
+        | Event::FoundElsewhere
+        | Event::Confirm => Err(Refused::NotNow),
+    }
+}
+
+fn failed(event: Event) -> Decision {
+    match event {
+        Event::Retry | Event::Click => to(State::Queued, None, []),
+        Event::Cancel => to(State::Cancelled, None, [Effect::CleanUp]),
+        Event::FoundAtDestination => found_there(),
+        Event::FoundAtSource => Err(Refused::Already),
+        Event::FoundElsewhere | Event::DestinationLost | Event::SourceLost => {
+            to(State::Cancelled, None, [Effect::CleanUp])
+        }
+        Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
+            Err(Refused::Late)
+        }
+        Event::Admit
+        | Event::Unschedule
+        | Event::Expire
+        | Event::RollBackUnfetched
+        | Event::Confirm
+        | Event::WayBack
+        | Event::WayBackSucceeded
+        | Event::WayBackFailed => Err(Refused::NotNow),
+    }
+}
+
+fn ended(state: State, event: Event) -> Decision {
+    match event {
+        Event::Click if state == State::Expired => Err(Refused::OfferEnded),
+        Event::Cancel if state == State::Cancelled => Err(Refused::Already),
+        Event::Confirm if state == State::Confirmed => Err(Refused::Already),
+        Event::WayBack if state == State::Returned => Err(Refused::Already),
+        // Confirmed, and the old disks are there still (the application checks that).
+        Event::DestinationLost if state == State::Confirmed => {
+            run(Step::Restore, [Effect::GrantSource])
+        }
+        Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
+            Err(Refused::Late)
+        }
+        Event::Click
+        | Event::Unschedule
+        | Event::Admit
+        | Event::Expire
+        | Event::Cancel
+        | Event::RollBackUnfetched
+        | Event::DestinationLost
+        | Event::SourceLost
+        | Event::FoundAtDestination
+        | Event::FoundAtSource
+        | Event::FoundElsewhere
+        | Event::Retry
+        | Event::Confirm
+        | Event::WayBack
+        | Event::WayBackSucceeded
+        | Event::WayBackFailed => Err(Refused::NotNow),
+    }
+}
