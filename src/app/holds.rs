@@ -27,6 +27,9 @@ const ROUND: i64 = 200;
 /// As many as are held at the most, in practice; of others, words are noted once those are settled.
 const MOST_HELD: i64 = 100_000;
 
+/// Jobs that change what a host is granted or has sealed.
+const CHANGE_MARKS: [JobKind; 3] = [JobKind::Start, JobKind::StopSeal, JobKind::Adopt];
+
 /// Refuses what must not happen to a held Linode.
 pub(super) fn guard(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
     match rows::of(conn, linode)? {
@@ -117,8 +120,7 @@ fn is_moving(conn: &mut Db, linode: &Linode) -> Result<bool, AppError> {
     if matches!(linode.status, LinodeStatus::Provisioning) {
         return Ok(true);
     }
-    const MARKS: [JobKind; 3] = [JobKind::Start, JobKind::StopSeal, JobKind::Adopt];
-    if jobs::open_of_linode(conn, linode.id, &MARKS)?.is_some() {
+    if jobs::open_of_linode(conn, linode.id, &CHANGE_MARKS)?.is_some() {
         return Ok(true);
     }
     Ok(migrations::of_linode(conn, linode.id)?.iter().any(|row| {

@@ -49,9 +49,9 @@ impl App {
             // Nothing begins or ends by a clock that jumped.
             let admitted = self.admit_queued(false)?;
             return Ok(Round {
-                settled,
-                released,
                 admitted,
+                released,
+                settled,
                 ..Round::default()
             });
         }

@@ -64,6 +64,7 @@ impl World {
                 // Two hosts take part; a Linode that nobody moves stays as a witness of its own.
                 conn.batch_execute(
                     "DELETE FROM hosts WHERE id IN (2, 4); \
+                     UPDATE hosts SET fingerprint = NULL, credential_hash = NULL; \
                      UPDATE linodes SET status = 'provisioning'",
                 )?;
                 let programme = programme::get(conn, app.now())?;

@@ -122,7 +122,7 @@ fn seeds() {
         println!("{hash}\n{found:#?}");
         return;
     }
-    let (from, seeds) = (env("FROM").unwrap_or(0), env("SEEDS").unwrap_or(200));
+    let (from, seeds) = (env("FROM").unwrap_or(0), env("SEEDS").unwrap_or(12));
     let begun = Instant::now();
     let half = seeds / 2;
     let other = std::thread::spawn(move || run(from + half, seeds - half));
