@@ -33,7 +33,7 @@ fn renewal(order: &Order, progress: bool) -> Renew {
     Renew {
         attempt: order.attempt,
         lease_token: order.lease_token.clone(),
-        progress: progress.then(|| Progress {
+        progress: progress.then_some(Progress {
             pass: 1,
             done_bytes: 1,
             total_bytes: 2,

@@ -109,9 +109,7 @@ fn a_connection_that_takes_no_writes_leaves_the_pool() {
             })
             .unwrap();
     }
-    app.db
-        .write(|conn| xenbeta::store::portal::count_up(conn))
-        .unwrap();
+    app.db.write(xenbeta::store::portal::count_up).unwrap();
 }
 
 #[test]

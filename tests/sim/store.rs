@@ -119,8 +119,7 @@ impl DiskStore for SimStore {
                 (at.0 == key.0 && at.1 == linode && published == Some(epoch)).then_some(&copy.disks)
             };
             let there = world.generations.get(&key).map(|it| &it.disks);
-            let there =
-                there.or_else(|| world.copies.iter().map(|(k, c)| (k, c)).find_map(of_copy));
+            let there = there.or_else(|| world.copies.iter().find_map(of_copy));
             let there = there.ok_or_else(|| missing("generation"))?;
             if disks.iter().any(|it| !there.contains_key(&it.id)) {
                 return Err(missing("disk"));
