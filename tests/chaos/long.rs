@@ -113,8 +113,8 @@ fn end(tally: &Tally) {
 /// Part of every run: as many as fit into a quarter of a minute, and what they take to settle.
 #[test]
 fn some_faults() {
-    let seed = Random::seed();
-    println!("seed {seed}");
+    // The same in every run: what others find is for `make chaos`.
+    let seed = 4_267_883_524;
     let until = Instant::now() + Duration::from_secs(15);
     end(&told(On::Sqlite, seed, 25, Some(until)));
 }
