@@ -4,9 +4,8 @@
 use super::engine::{self, Given};
 use super::letters::{self, About};
 use super::{Actor, App, AppError, audit, profiles};
-use crate::domain::evacuation;
 use crate::domain::ids::{HostId, LinodeId, RegistrationId};
-use crate::domain::migration::Event;
+use crate::domain::migration::{Event, Last, blocks_next, gives_way};
 use crate::domain::placement::{self, Need, Room};
 use crate::domain::programme::Deed;
 use crate::domain::time::Time;
@@ -47,7 +46,7 @@ impl App {
                 return Ok(standing.clone());
             }
             let here = hosts::host(conn, linode.host_id)?.ok_or(AppError::NotFound)?;
-            let Some((kind, role)) = placement::next(here.platform, here.role) else {
+            let Some((kind, role)) = placement::next(here.standing()) else {
                 return Err(AppError::conflict(format!(
                     "This Linode runs on a production host already, on {}.",
                     here.name
@@ -214,7 +213,7 @@ pub(super) fn close_evacuations(
     linode: &Linode,
 ) -> Result<(), AppError> {
     for row in rows::locked_of_linode(conn, linode.id)? {
-        if gives_way(&row, linode) {
+        if gives_way(&last(&row, linode)) {
             let given = Given::default();
             engine::apply(app, conn, now, actor.who(), row.id, Event::Confirm, &given)?.map_err(
                 |refused| AppError::conflict(format!("Migration {}: {refused}.", row.id)),
@@ -224,27 +223,19 @@ pub(super) fn close_evacuations(
     Ok(())
 }
 
-fn gives_way(row: &Migration, linode: &Linode) -> bool {
-    evacuation::gives_way(
-        (row.kind, row.state),
-        row.was_running,
-        linode.status,
-        linode.host_id == row.destination_host_id,
-    )
+fn last(row: &Migration, linode: &Linode) -> Last {
+    Last {
+        kind: row.kind,
+        state: row.state,
+        was_running: row.was_running,
+        status: linode.status,
+        at_destination: linode.host_id == row.destination_host_id,
+    }
 }
 
-/// While the last move is not confirmed its source keeps the way back, and a further move would cut it off. `all`: what is
-/// not over of the Linode.
+/// All that is not over of the Linode, against [`migration::blocks_next`].
 pub(super) fn open_way_back(all: &[Migration], linode: &Linode) -> Result<(), AppError> {
-    let open = |row: &&Migration| {
-        row.kind != MigrationKind::Return
-            && matches!(
-                row.state,
-                MigrationState::Finished | MigrationState::Returning
-            )
-            && !gives_way(row, linode)
-    };
-    match all.iter().find(open) {
+    match all.iter().find(|row| blocks_next(&last(row, linode))) {
         None => Ok(()),
         Some(row) => Err(AppError::conflict(format!(
             "Its last move (migration {}) is not confirmed yet, and the way back is still open.",

@@ -7,10 +7,11 @@ use super::letters::{self, About};
 use super::{Actor, App, AppError, audit};
 use crate::domain::ids::{LinodeId, RegistrationId};
 use crate::domain::migration;
+use crate::domain::placement::Standing;
 use crate::domain::programme::Deed;
 use crate::domain::registration::{self, Circumstances, Event, NotEligible};
 use crate::domain::time::Time;
-use crate::domain::words::{MailKind, MigrationKind, MigrationState, Platform, RegistrationState};
+use crate::domain::words::{MailKind, MigrationKind, MigrationState, RegistrationState};
 use crate::store::db::Db;
 use crate::store::fleet::{self, Linode};
 use crate::store::registrations::{self as rows, Decision, NewRegistration, Registration};
@@ -86,10 +87,10 @@ impl App {
             let here = fleet::linode(conn, registration.linode_id)?.map(|linode| linode.host_id);
             let here = here.map(|host| hosts::host(conn, host)).transpose()?.flatten();
             if registration.state == RegistrationState::Approved
-                && here.is_some_and(|host| host.platform == Platform::Xen)
+                && here.is_some_and(|host| host.standing() != Standing::Outside)
             {
                 return Err(AppError::conflict(
-                    "This Linode runs on Xen already. To leave the beta, use the way back of its move, or ask staff.",
+                    "This Linode is in the beta already. To leave the beta, use the way back of its move, or ask staff.",
                 ));
             }
             for row in open {
@@ -260,6 +261,7 @@ pub fn circumstances(conn: &mut Db, now: Time, linode: &Linode) -> Result<Circum
         programme: super::programme::phase(&programme, now),
         seats_left: seats_left(conn, programme.seats)?,
         platform: host.platform,
+        standing: host.standing(),
         registration: rows::newest_of(conn, linode.id)?.map(|row| row.state),
         migration: migrations::of_linode(conn, linode.id)?
             .first()

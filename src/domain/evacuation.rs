@@ -9,7 +9,7 @@ use super::fitting::{self, Guest, Obstacle, Place};
 use super::ids::{HostId, LinodeId, MigrationId, PlanId};
 use super::placement::Need;
 use super::time::Time;
-use super::words::{HostRole, HostState, LinodeStatus, MigrationKind, MigrationState};
+use super::words::{HostRole, HostState};
 
 /// A Linode of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,20 +169,6 @@ pub fn plan(source: Place, residents: Vec<Candidate>, places: Vec<Place>) -> Pla
         before,
         after: places,
     }
-}
-
-/// Does the open way back of an evacuation give way to a further move? It is staff's alone, to a host that they emptied: when
-/// they move the Linode on, nobody else loses anything. As at the end of the window, the Linode must be well where it is.
-#[must_use]
-pub fn gives_way(
-    of: (MigrationKind, MigrationState),
-    was_running: bool,
-    status: LinodeStatus,
-    at_destination: bool,
-) -> bool {
-    of == (MigrationKind::Evacuation, MigrationState::Finished)
-        && at_destination
-        && (status == LinodeStatus::Running || !was_running)
 }
 
 fn rank(stands: &Stands) -> u8 {

@@ -6,7 +6,9 @@
 
 mod decide;
 
-use super::words::{JobKind, MigrationState as State};
+use super::text::Word;
+use super::time::Time;
+use super::words::{JobKind, LinodeStatus, MigrationKind, MigrationState as State};
 use crate::words;
 
 pub use decide::decide;
@@ -245,11 +247,59 @@ pub fn is_live(state: State) -> bool {
     }
 }
 
+/// How long a Linode was away, in seconds: until it was started again or, where the agent does not say when that was, until
+/// the move was finished. `None`: it was off, or is still away.
+#[must_use]
+pub fn down_s(
+    was_running: bool,
+    stopped: Option<Time>,
+    running: Option<Time>,
+    finished: Option<Time>,
+) -> Option<i64> {
+    let stopped = stopped.filter(|_| was_running && finished.is_some())?;
+    // What an earlier try left does not count.
+    let running = running.filter(|at| *at >= stopped);
+    Some(running.or(finished)?.seconds_since(stopped).max(0))
+}
+
+/// A migration of a Linode, and how the Linode is now.
+#[derive(Debug, Clone, Copy)]
+pub struct Last {
+    pub kind: MigrationKind,
+    pub state: State,
+    /// When it was switched over.
+    pub was_running: bool,
+    pub status: LinodeStatus,
+    pub at_destination: bool,
+}
+
+/// Is its way back in the way of a further move? While it is not confirmed its source keeps the way back, and a further move
+/// would cut that off. `store::graduation::blocks_next` says the same to the database.
+#[must_use]
+pub fn blocks_next(last: &Last) -> bool {
+    last.kind != MigrationKind::Return
+        && matches!(last.state, State::Finished | State::Returning)
+        && !gives_way(last)
+}
+
+/// Does the open way back of an evacuation give way to a further move? It is staff's alone, to a host that they emptied: when
+/// they move the Linode on, nobody else loses anything. As at the end of the window, the Linode must be well where it is.
+#[must_use]
+pub fn gives_way(last: &Last) -> bool {
+    (last.kind, last.state) == (MigrationKind::Evacuation, State::Finished)
+        && last.at_destination
+        && (last.status == LinodeStatus::Running || !last.was_running)
+}
+
+/// The states of which [`is_live`] is true.
+pub fn live() -> impl Iterator<Item = State> {
+    State::ALL.iter().copied().filter(|state| is_live(*state))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod tests {
     use super::*;
-    use crate::domain::text::Word;
 
     fn events() -> Vec<Event> {
         let mut events = vec![

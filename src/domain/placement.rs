@@ -34,18 +34,34 @@ impl Room {
     }
 }
 
-/// Where a Linode of the beta goes next, from a host of this platform and role: from UML into the beta, from the beta to
-/// a production host of its plan. `None`: it is there already.
+/// How a Linode stands to the beta, by its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It has not come to the beta.
+    Outside,
+    InBeta,
+    /// It has come through it.
+    Graduated,
+}
+
+/// A host of the beta may be a second UML host (as [`platform_of`] says), and who runs on Xen has no need to come there.
 #[must_use]
-pub fn next(platform: Platform, role: HostRole) -> Option<(MigrationKind, HostRole)> {
+pub fn standing(platform: Platform, role: HostRole) -> Standing {
     match (platform, role) {
-        (Platform::Uml, HostRole::Source | HostRole::Beta | HostRole::Production) => {
-            Some((MigrationKind::Beta, HostRole::Beta))
-        }
-        (Platform::Xen, HostRole::Source | HostRole::Beta) => {
-            Some((MigrationKind::Graduation, HostRole::Production))
-        }
-        (Platform::Xen, HostRole::Production) => None,
+        (Platform::Uml, HostRole::Source) => Standing::Outside,
+        (Platform::Xen, HostRole::Source) | (_, HostRole::Beta) => Standing::InBeta,
+        (_, HostRole::Production) => Standing::Graduated,
+    }
+}
+
+/// Where a Linode goes next that stands so: into the beta, and from there to a production host of its plan. `None`: it is
+/// there already.
+#[must_use]
+pub fn next(standing: Standing) -> Option<(MigrationKind, HostRole)> {
+    match standing {
+        Standing::Outside => Some((MigrationKind::Beta, HostRole::Beta)),
+        Standing::InBeta => Some((MigrationKind::Graduation, HostRole::Production)),
+        Standing::Graduated => None,
     }
 }
 

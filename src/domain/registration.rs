@@ -1,5 +1,6 @@
 //! Who may register which Linode, and what may become of a registration.
 
+use super::placement::Standing;
 use super::programme::{Barred, Deed, Phase, allows};
 use super::words::{MigrationState, Platform, RegistrationState};
 
@@ -10,6 +11,7 @@ pub struct Circumstances {
     /// Seats left in the beta; `None` is no limit.
     pub seats_left: Option<i64>,
     pub platform: Platform,
+    pub standing: Standing,
     pub registration: Option<RegistrationState>,
     pub migration: Option<MigrationState>,
     pub has_disks: bool,
@@ -25,6 +27,8 @@ pub enum NotEligible {
     Full,
     #[error("It already runs on Xen.")]
     OnXen,
+    #[error("It is on a host of the beta already.")]
+    InBeta,
     #[error("It is registered and waits for staff.")]
     Waiting,
     #[error("Its registration is approved.")]
@@ -52,8 +56,10 @@ pub fn eligible(about: &Circumstances) -> Result<(), NotEligible> {
     if about.migration.is_some_and(super::migration::is_live) {
         return Err(NotEligible::Moving);
     }
-    if about.platform == Platform::Xen {
-        return Err(NotEligible::OnXen);
+    match (about.standing, about.platform) {
+        (Standing::Outside, _) => {}
+        (_, Platform::Xen) => return Err(NotEligible::OnXen),
+        (_, Platform::Uml) => return Err(NotEligible::InBeta),
     }
     allows(about.programme, Deed::Register).map_err(NotEligible::Programme)?;
     if about.seats_left.is_some_and(|left| left <= 0) {

@@ -3,9 +3,10 @@
 use diesel::prelude::*;
 
 use super::db::{Db, StoreError};
+use super::graduation::{in_beta, outside};
 use super::schema::{hosts, linodes, migrations, registrations};
 use crate::domain::ids::RegistrationId;
-use crate::domain::words::{HostRole, MigrationKind, MigrationState, Platform, RegistrationState};
+use crate::domain::words::{MigrationKind, MigrationState, RegistrationState};
 
 /// How many of what, when the beta ends now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,29 +75,29 @@ pub fn concerned(conn: &mut Db) -> Result<Concerned, StoreError> {
         way_backs: in_states(conn, &[MigrationState::Finished])?,
         on_beta_hosts: linodes::table
             .inner_join(hosts::table)
-            .filter(hosts::platform.eq(Platform::Xen))
-            .filter(hosts::role.ne(HostRole::Production))
+            .filter(in_beta())
             .count()
             .get_result(conn)?,
         graduation_offers: offers(conn, MigrationKind::Graduation)?,
     })
 }
 
-/// Waiting, or approved for a Linode that is on UML with no move under way.
+/// Waiting, or approved for a Linode outside the beta with no move under way.
 #[diesel::dsl::auto_type]
 fn closable() -> _ {
     let requested: RegistrationState = RegistrationState::Requested;
     let approved: RegistrationState = RegistrationState::Approved;
-    let uml: Platform = Platform::Uml;
     let states: [MigrationState; 5] = UNDER_WAY;
-    registrations::state.eq(requested).or(registrations::state
-        .eq(approved)
-        .and(hosts::platform.eq(uml))
-        .and(diesel::dsl::not(diesel::dsl::exists(
-            migrations::table
-                .filter(migrations::linode_id.eq(registrations::linode_id))
-                .filter(migrations::state.eq_any(states)),
-        ))))
+    registrations::state
+        .eq(requested)
+        .or(registrations::state
+            .eq(approved)
+            .and(outside())
+            .and(diesel::dsl::not(diesel::dsl::exists(
+                migrations::table
+                    .filter(migrations::linode_id.eq(registrations::linode_id))
+                    .filter(migrations::state.eq_any(states)),
+            ))))
 }
 
 pub fn count_closable(conn: &mut Db) -> Result<i64, StoreError> {

@@ -11,7 +11,6 @@ use crate::domain::evacuation::{Candidate, Stands};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::migration;
 use crate::domain::move_times::time_reminder;
-use crate::domain::text::Word;
 use crate::domain::time::Time;
 use crate::domain::words::{MigrationKind, MigrationState};
 
@@ -169,11 +168,7 @@ pub fn hanging(conn: &mut Db, host: HostId) -> Result<Hanging, StoreError> {
             diesel::dsl::max(migrations::way_back_until),
         ))
         .first(conn)?;
-    let live: Vec<MigrationState> = MigrationState::ALL
-        .iter()
-        .copied()
-        .filter(|state| migration::is_live(*state))
-        .collect();
+    let live: Vec<MigrationState> = migration::live().collect();
     let coming = migrations::table
         .inner_join(linodes::table)
         .filter(migrations::destination_host_id.eq(host))

@@ -9,11 +9,10 @@ use super::hosts as host_rows;
 use super::schema::{
     accounts, config_profiles, disks, hosts, linodes, migrations, plans, registrations,
 };
-use crate::domain::evacuation;
 use crate::domain::fitting::Place;
 use crate::domain::graduation::{Candidate, Stands};
 use crate::domain::ids::{HostId, LinodeId, MigrationId, PlanId, RegistrationId};
-use crate::domain::migration;
+use crate::domain::migration::{self, Last};
 use crate::domain::time::Time;
 use crate::domain::words::{
     HostRole, LinodeStatus, MigrationKind, MigrationState, Platform, RegistrationState,
@@ -32,13 +31,8 @@ pub enum Which<'a> {
 macro_rules! within {
     ($query:expr, $which:expr, $id:expr) => {
         match $which {
-            Which::All => $query
-                .filter(hosts::platform.eq(Platform::Xen))
-                .filter(hosts::role.eq_any(STAY_ON)),
-            Which::These(ids) => $query
-                .filter(hosts::platform.eq(Platform::Xen))
-                .filter(hosts::role.eq_any(STAY_ON))
-                .filter($id.eq_any(ids.to_vec())),
+            Which::All => $query.filter(in_beta()),
+            Which::These(ids) => $query.filter(in_beta()).filter($id.eq_any(ids.to_vec())),
             Which::On(host) => $query.filter(linodes::host_id.eq(host)),
             Which::TheseOn(host, ids) => $query
                 .filter(linodes::host_id.eq(host))
@@ -46,8 +40,6 @@ macro_rules! within {
         }
     };
 }
-
-const STAY_ON: [HostRole; 2] = [HostRole::Source, HostRole::Beta];
 
 /// A Linode as every plan wants it.
 #[derive(Debug, Clone)]
@@ -155,17 +147,13 @@ pub(super) struct Move {
 impl Move {
     /// Its way back is open, and in the way of a further move.
     pub fn is_open(&self, row: &Row) -> bool {
-        self.kind != MigrationKind::Return
-            && matches!(
-                self.state,
-                MigrationState::Finished | MigrationState::Returning
-            )
-            && !evacuation::gives_way(
-                (self.kind, self.state),
-                self.was_running,
-                row.status,
-                row.host == self.to,
-            )
+        migration::blocks_next(&Last {
+            kind: self.kind,
+            state: self.state,
+            was_running: self.was_running,
+            status: row.status,
+            at_destination: row.host == self.to,
+        })
     }
 }
 
@@ -295,31 +283,58 @@ pub fn places(conn: &mut Db, heard_since: Time) -> Result<Vec<Place>, StoreError
     Ok(places)
 }
 
+/// Of hosts: as `domain::placement::standing` says *in the beta*.
+#[diesel::dsl::auto_type]
+pub(super) fn in_beta() -> _ {
+    let (beta, source): (HostRole, HostRole) = (HostRole::Beta, HostRole::Source);
+    let xen: Platform = Platform::Xen;
+    hosts::role
+        .eq(beta)
+        .or(hosts::role.eq(source).and(hosts::platform.eq(xen)))
+}
+
+/// Of hosts: as `domain::placement::standing` says *outside*.
+#[diesel::dsl::auto_type]
+pub(super) fn outside() -> _ {
+    let source: HostRole = HostRole::Source;
+    let uml: Platform = Platform::Uml;
+    hosts::role.eq(source).and(hosts::platform.eq(uml))
+}
+
+/// As `domain::migration::blocks_next`, of migrations and the Linodes and hosts that they stand beside.
+#[diesel::dsl::auto_type]
+fn blocks_next() -> _ {
+    let back: MigrationKind = MigrationKind::Return;
+    let evacuation: MigrationKind = MigrationKind::Evacuation;
+    let open: [MigrationState; 2] = [MigrationState::Finished, MigrationState::Returning];
+    let finished: MigrationState = MigrationState::Finished;
+    let running: LinodeStatus = LinodeStatus::Running;
+    let gives_way = migrations::kind
+        .eq(evacuation)
+        .and(migrations::state.eq(finished))
+        .and(linodes::host_id.eq(migrations::destination_host_id))
+        .and(
+            linodes::status
+                .eq(running)
+                .or(migrations::was_running.eq(false)),
+        );
+    migrations::kind
+        .ne(back)
+        .and(migrations::state.eq_any(open))
+        .and(diesel::dsl::not(gives_way))
+}
+
 /// Linodes of the beta that wait for an offer to graduate: approved, with no move that lives or can still be taken back.
 pub fn count_ready(conn: &mut Db) -> Result<i64, StoreError> {
-    let in_the_way: [MigrationState; 7] = [
-        MigrationState::Offered,
-        MigrationState::Queued,
-        MigrationState::Preparing,
-        MigrationState::Copying,
-        MigrationState::Switching,
-        MigrationState::Finished,
-        MigrationState::Returning,
-    ];
-    let moving = migrations::table
+    let live: Vec<MigrationState> = migration::live().collect();
+    let in_the_way = migrations::table
         .filter(migrations::linode_id.eq(registrations::linode_id))
-        .filter(migrations::state.eq_any(in_the_way))
-        .filter(
-            migrations::kind
-                .ne_all([MigrationKind::Return, MigrationKind::Evacuation])
-                .or(migrations::state.ne(MigrationState::Finished)),
-        );
+        .filter(migrations::state.eq_any(live).or(blocks_next()));
     Ok(registrations::table
         .inner_join(linodes::table.inner_join(hosts::table))
         .filter(registrations::state.eq(RegistrationState::Approved))
-        .filter(hosts::platform.eq(Platform::Xen))
-        .filter(hosts::role.eq_any(STAY_ON))
-        .filter(diesel::dsl::not(diesel::dsl::exists(moving)))
+        .filter(in_beta())
+        .filter(diesel::dsl::not(diesel::dsl::exists(in_the_way)))
         .count()
         .get_result(conn)?)
 }

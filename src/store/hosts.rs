@@ -14,8 +14,7 @@ pub use super::ledgers::{
 use super::schema::{disks, enrolment_tokens, hosts, linodes, migrations, plans};
 use crate::domain::ids::{HostId, PlanId};
 use crate::domain::migration;
-use crate::domain::placement::Room;
-use crate::domain::text::Word;
+use crate::domain::placement::{self, Room, Standing};
 use crate::domain::time::Time;
 use crate::domain::words::{HostRole, HostState, MigrationKind, MigrationState, Platform};
 use crate::wire::KernelReport;
@@ -67,6 +66,12 @@ pub struct Host {
 }
 
 impl Host {
+    /// How the Linodes on it stand to the beta.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        placement::standing(self.platform, self.role)
+    }
+
     /// The kernels its agent last reported; none from a host that was never heard of, or that takes any.
     pub fn kernel_list(&self) -> Result<Vec<KernelReport>, StoreError> {
         serde_json::from_str(&self.kernels)
@@ -403,11 +408,7 @@ fn way_back_open() -> _ {
 /// after which it owns them), and those that may still come back. Summed in the database: seven queries, however many
 /// hosts and Linodes there are.
 pub fn rooms(conn: &mut Db) -> Result<Vec<Room>, StoreError> {
-    let live: Vec<MigrationState> = MigrationState::ALL
-        .iter()
-        .copied()
-        .filter(|state| migration::is_live(*state))
-        .collect();
+    let live: Vec<MigrationState> = migration::live().collect();
     let memory_owned: Vec<(HostId, Option<i64>)> = linodes::table
         .inner_join(plans::table)
         .group_by(linodes::host_id)

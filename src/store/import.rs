@@ -12,7 +12,6 @@ use super::schema::{
 };
 use crate::domain::ids::{AccountId, ConfigId, DiskId, HostId, LinodeId, PlanId};
 use crate::domain::migration;
-use crate::domain::text::Word;
 use crate::domain::time::Time;
 use crate::domain::words::{
     HostRole, HostState, IpKind, KernelFamily, LinodeStatus, MigrationState, Platform, RunLevel,
@@ -217,11 +216,7 @@ pub fn addresses(
 
 /// Those of the Linodes that a migration holds at present, offers included.
 pub fn in_migration(conn: &mut Db, of: &[LinodeId]) -> Result<HashSet<LinodeId>, StoreError> {
-    let live: Vec<MigrationState> = MigrationState::ALL
-        .iter()
-        .copied()
-        .filter(|state| migration::is_live(*state))
-        .collect();
+    let live: Vec<MigrationState> = migration::live().collect();
     let mut found = HashSet::new();
     for some in of.chunks(BATCH) {
         let rows: Vec<LinodeId> = migrations::table

@@ -7,7 +7,7 @@ pub use super::digests::{Digest, digests, put_digest};
 use super::schema::{linodes, migration_events, migrations, users};
 use super::wake::Wake;
 use crate::domain::ids::{AccountId, HostId, JobId, LinodeId, MigrationId, RegistrationId, UserId};
-use crate::domain::migration::Step;
+use crate::domain::migration::{self, Step};
 use crate::domain::move_times;
 use crate::domain::placement::Link;
 use crate::domain::time::Time;
@@ -82,31 +82,26 @@ impl Migration {
         self.state == MigrationState::Queued && self.not_before.is_none_or(|at| at <= now)
     }
 
+    /// Is the time for its way back over, by the clock and by what portals have watched of it? `way_backs_over` asks the same.
+    #[must_use]
+    pub fn way_back_is_over(&self, now: Time, watched_s: i64) -> bool {
+        self.way_back_until.is_none_or(|until| until <= now)
+            && self
+                .way_back_watched_s
+                .is_none_or(|least| least <= watched_s)
+    }
+
     /// How long the Linode was away: from the order to stop it until it was started again, in seconds. Where the agent does
     /// not say when that was, until the move was finished, which is later: after the destination had watched it.
     #[must_use]
     pub fn down_s(&self) -> Option<i64> {
-        down_s(
+        migration::down_s(
             self.was_running,
             self.stopped_at,
             self.running_at,
             self.finished_at,
         )
     }
-}
-
-/// As [`Migration::down_s`], of the columns.
-#[must_use]
-pub fn down_s(
-    was_running: bool,
-    stopped: Option<Time>,
-    running: Option<Time>,
-    finished: Option<Time>,
-) -> Option<i64> {
-    let stopped = stopped.filter(|_| was_running && finished.is_some())?;
-    // What an earlier try left does not count.
-    let running = running.filter(|at| *at >= stopped);
-    Some(running.or(finished)?.seconds_since(stopped).max(0))
 }
 
 #[derive(Debug, Insertable)]
@@ -210,6 +205,24 @@ pub fn of_linode(conn: &mut Db, linode: LinodeId) -> Result<Vec<Migration>, Stor
         .filter(migrations::linode_id.eq(linode))
         .order(migrations::id.desc())
         .limit(100)
+        .select(Migration::as_select())
+        .load(conn)?)
+}
+
+/// Those that brought a Linode to this host and whose source still has its disks, newest first.
+pub fn brought_to(conn: &mut Db, host: HostId) -> Result<Vec<Migration>, StoreError> {
+    let brought = [
+        MigrationState::Switching,
+        MigrationState::Finished,
+        MigrationState::Returning,
+        MigrationState::Confirmed,
+    ];
+    Ok(migrations::table
+        .filter(migrations::destination_host_id.eq(host))
+        .filter(migrations::state.eq_any(brought))
+        .filter(migrations::committed_at.is_not_null())
+        .filter(migrations::purged_at.is_null())
+        .order(migrations::id.desc())
         .select(Migration::as_select())
         .load(conn)?)
 }

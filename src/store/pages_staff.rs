@@ -17,10 +17,10 @@ use super::schema::{
 };
 use super::schema_trail::audit_events;
 use crate::domain::ids::{HostId, JobId, LinodeId, MigrationId, PlanId, RegistrationId, UserId};
-use crate::domain::migration;
+use crate::domain::migration::{self, Last};
 use crate::domain::time::Time;
 use crate::domain::words::{
-    JobState, KernelFamily, MigrationKind, MigrationState, RegistrationState,
+    JobState, KernelFamily, LinodeStatus, MigrationKind, MigrationState, RegistrationState,
 };
 
 /// A registration in the list.
@@ -175,30 +175,45 @@ fn complete(
     rows: Vec<RegistrationJoin>,
 ) -> Result<Vec<RegistrationRow>, StoreError> {
     let ids: Vec<LinodeId> = rows.iter().map(|(_, linode, ..)| linode.id).collect();
+    let now: HashMap<LinodeId, (LinodeStatus, HostId)> = rows
+        .iter()
+        .map(|(_, linode, ..)| (linode.id, (linode.status, linode.host_id)))
+        .collect();
     let mut newest = HashMap::new();
     let mut open = HashSet::new();
-    let all: Vec<(LinodeId, MigrationId, MigrationState, HostId, MigrationKind)> =
-        migrations::table
-            .filter(migrations::linode_id.eq_any(ids.clone()))
-            .order(migrations::id.desc())
-            .select((
-                migrations::linode_id,
-                migrations::id,
-                migrations::state,
-                migrations::destination_host_id,
-                migrations::kind,
-            ))
-            .load(conn)?;
-    for (linode, id, state, host, kind) in all {
-        let unconfirmed = matches!(state, MigrationState::Finished | MigrationState::Returning);
-        let evacuated = kind == MigrationKind::Evacuation && !migration::is_live(state);
-        if unconfirmed
-            && kind != MigrationKind::Return
-            && (kind, state) != (MigrationKind::Evacuation, MigrationState::Finished)
-        {
+    let all: Vec<(
+        LinodeId,
+        MigrationId,
+        MigrationState,
+        HostId,
+        MigrationKind,
+        bool,
+    )> = migrations::table
+        .filter(migrations::linode_id.eq_any(ids.clone()))
+        .order(migrations::id.desc())
+        .select((
+            migrations::linode_id,
+            migrations::id,
+            migrations::state,
+            migrations::destination_host_id,
+            migrations::kind,
+            migrations::was_running,
+        ))
+        .load(conn)?;
+    for (linode, id, state, host, kind, was_running) in all {
+        let Some(&(status, here)) = now.get(&linode) else {
+            continue;
+        };
+        if migration::blocks_next(&Last {
+            kind,
+            state,
+            was_running,
+            status,
+            at_destination: here == host,
+        }) {
             open.insert(linode);
         }
-        if evacuated {
+        if kind == MigrationKind::Evacuation && !migration::is_live(state) {
             continue;
         }
         newest.entry(linode).or_insert((id, state, host));

@@ -7,13 +7,13 @@ use diesel::sql_types::BigInt;
 
 use super::db::{Db, StoreError};
 use super::fairness::Summary;
-use super::migrations::down_s;
 use super::schema::{jobs, migration_events, migrations};
 use super::schema_board::{bug_events, bugs};
 use super::schema_fairness::host_fairness;
 use super::usage_pack::DAY_STEP;
 use crate::domain::bug::Changed;
 use crate::domain::ids::MigrationId;
+use crate::domain::migration::down_s;
 use crate::domain::readiness::{FailedTry, Move};
 use crate::domain::readiness_bugs::{BugChange, BugNow};
 use crate::domain::time::Time;

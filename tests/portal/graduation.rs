@@ -4,6 +4,9 @@ use diesel::connection::SimpleConnection;
 use xenbeta::app::AppError;
 use xenbeta::app::hosts::AddHost;
 use xenbeta::domain::ids::{HostId, LinodeId, PlanId};
+use xenbeta::domain::migration::{self, Last};
+use xenbeta::domain::placement::{self, Standing};
+use xenbeta::domain::text::Word;
 use xenbeta::domain::words::{HostRole, MigrationKind, MigrationState, Platform};
 use xenbeta::store::db::StoreError;
 use xenbeta::store::{fleet, hosts};
@@ -94,7 +97,7 @@ both_databases! {
         let said = refused(app.offer(&app.staff(), registration, Some(OTHER_PLAN)));
         assert!(said.contains("another plan"), "{said}");
         let said = refused(app.withdraw(&app.member(), registration));
-        assert!(said.contains("runs on Xen already"), "{said}");
+        assert!(said.contains("in the beta already"), "{said}");
         let offer = app.offer(&app.staff(), registration, None).unwrap();
         assert_eq!((offer.kind, offer.destination_host_id), (MigrationKind::Graduation, PRODUCTION));
         let before = app.in_db(|conn| fleet::profiles_of(conn, WEB));
@@ -312,6 +315,64 @@ both_databases! {
         staff.get("/staff/graduation/offer").shows(&["Offer 50 places"]);
         assert_eq!(staff.get("/staff/graduation?after=1").status, 409);
         assert_eq!(staff.get("/staff/graduation?show=nothing").status, 400);
+    }
+}
+
+both_databases! {
+    fn what_is_in_the_way_of_the_next_move_is_one_rule(app: TestApp) {
+        let app = app.with_fleet();
+        let beta = app.clicked(WEB);
+        app.work_all(&[UML1, XEN1]);
+        let put = |sql: String| app.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(&sql)?));
+        let id = beta.id;
+        for &kind in MigrationKind::ALL {
+            for &state in MigrationState::ALL {
+                for (was_running, status, to) in [(true, "running", XEN1), (true, "offline", XEN1), (false, "offline", XEN1), (true, "running", XEN2)] {
+                    put(format!(
+                        "UPDATE migrations SET kind = '{kind}', state = '{state}', was_running = {was_running}, reason = 'a disk fails', destination_host_id = {to} WHERE id = {id};
+                         UPDATE linodes SET status = '{status}' WHERE id = {WEB}"
+                    ));
+                    let linode = app.linode(WEB);
+                    let last = Last { kind, state, was_running, status: linode.status, at_destination: linode.host_id == to };
+                    let free = !migration::is_live(state) && !migration::blocks_next(&last);
+                    let ready = app.in_db(xenbeta::store::graduation::count_ready);
+                    assert_eq!(ready, i64::from(free), "{last:?}");
+                }
+            }
+        }
+    }
+
+    fn in_the_beta_is_one_rule(app: TestApp) {
+        let app = app.with_fleet();
+        app.approved(WEB);
+        let put = |sql: String| app.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(&sql)?));
+        for &platform in Platform::ALL {
+            for &role in HostRole::ALL {
+                let plan = if role == HostRole::Production { "1" } else { "NULL" };
+                put(format!("UPDATE hosts SET platform = '{platform}', role = '{role}', plan_id = {plan} WHERE id = {UML1}"));
+                let standing = placement::standing(platform, role);
+                let ready = app.in_db(xenbeta::store::graduation::count_ready);
+                assert_eq!(ready, i64::from(standing == Standing::InBeta), "{platform} {role}");
+                let closable = app.in_db(xenbeta::store::ending::count_closable);
+                assert_eq!(closable, i64::from(standing == Standing::Outside), "{platform} {role}");
+            }
+        }
+    }
+
+    fn a_linode_on_a_uml_host_of_the_beta_is_in_the_beta(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let beta = app.clicked(WEB);
+        app.work_all(&[UML1, XEN1]);
+        app.confirm_migration(&app.member(), beta.id).unwrap();
+        app.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(&format!("UPDATE hosts SET platform = 'uml' WHERE id = {XEN1}"))?));
+        let said = refused(app.withdraw(&app.member(), beta.registration_id.unwrap()));
+        assert!(said.contains("in the beta already"), "{said}");
+        let site = Site::serve(&app.app);
+        let mut member = site.signed_in(MEMBER_EMAIL);
+        member.get("/members/linodes").shows(&["In the beta"]);
+        // What comes next is a production host, and there is none.
+        let said = refused(app.offer(&app.staff(), beta.registration_id.unwrap(), None));
+        assert!(said.contains("No enabled production host"), "{said}");
     }
 }
 

@@ -13,10 +13,9 @@ use super::{Link, migration_link, platform_name};
 use crate::app::AppError;
 use crate::app::registrations::{Many, seats_left};
 use crate::domain::ids::{LinodeId, RegistrationId};
+use crate::domain::placement::Standing;
 use crate::domain::programme::Phase;
-use crate::domain::words::{
-    MigrationKind, MigrationState, Platform, RegistrationState, TextSection,
-};
+use crate::domain::words::{MigrationKind, MigrationState, RegistrationState, TextSection};
 use crate::store::pages_members::{self, LinodeRow};
 use crate::store::programme::{self, Programme, Text};
 use crate::store::{faq, fleet, registrations};
@@ -191,16 +190,16 @@ fn beta_row(row: &LinodeRow, facts: &Facts<'_>) -> Row {
         }
         return view;
     };
-    let came_back = row.host.platform == Platform::Uml
+    let outside = row.host.standing() == Standing::Outside;
+    let came_back = outside
         && row.migration.as_ref().is_some_and(|migration| {
             migration.kind == MigrationKind::Return && migration.state == MigrationState::Confirmed
                 || migration.state == MigrationState::Returned
         });
-    // A move off a host, within its platform, begins nothing.
+    // A move off a host, to its like, begins nothing.
     let has_begun = !came_back
         && row.migration.as_ref().is_some_and(|migration| {
-            let is_of_the_beta =
-                migration.kind != MigrationKind::Evacuation || row.host.platform == Platform::Xen;
+            let is_of_the_beta = migration.kind != MigrationKind::Evacuation || !outside;
             is_of_the_beta
                 && !matches!(
                     migration.state,
@@ -220,13 +219,13 @@ fn beta_row(row: &LinodeRow, facts: &Facts<'_>) -> Row {
             if view.link.is_none() && !has_begun {
                 view.tag = Some(Tag::registration(registration.state));
                 view.words = match row.migration.as_ref().map(|migration| migration.state) {
-                    _ if row.host.platform == Platform::Xen => "It runs in the beta.".to_owned(),
+                    _ if !outside => "It runs in the beta.".to_owned(),
                     _ if came_back => "It is back on its old host. We can offer it another place; withdraw it if it shall stay.".to_owned(),
                     Some(MigrationState::Expired) => "Its offer has expired; we are setting up another.".to_owned(),
                     _ => "We are setting up its place on a Xen host, and write to you when it is ready.".to_owned(),
                 };
             }
-            if !has_begun && row.host.platform == Platform::Uml {
+            if !has_begun && outside {
                 view.withdraw = Some(withdraw_link(registration.id, label));
             }
         }

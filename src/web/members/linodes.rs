@@ -6,9 +6,10 @@ use askama::Template;
 use super::{Link, migration_link, platform_name};
 use crate::app::AppError;
 use crate::app::registrations::seats_left;
+use crate::domain::placement::Standing;
 use crate::domain::programme::Phase;
 use crate::domain::registration::{self, Circumstances, NotEligible};
-use crate::domain::words::{MigrationState, Platform, RegistrationState};
+use crate::domain::words::{MigrationState, RegistrationState};
 use crate::store::pages_members::{self, LinodeRow};
 use crate::store::programme;
 use crate::web::error::Fault;
@@ -73,6 +74,7 @@ pub fn eligibility(
         programme,
         seats_left,
         platform: row.host.platform,
+        standing: row.host.standing(),
         registration: row
             .registration
             .as_ref()
@@ -110,7 +112,7 @@ fn next(row: &LinodeRow, programme: Phase, seats_left: Option<i64>) -> Next {
                 link: None,
             };
         }
-        Some(RegistrationState::Approved) if row.host.platform == Platform::Xen => {
+        Some(RegistrationState::Approved) if row.host.standing() != Standing::Outside => {
             return Next {
                 tag: Some(Tag::new("In the beta", Tone::Good)),
                 link: None,

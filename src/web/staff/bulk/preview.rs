@@ -175,7 +175,7 @@ fn no_place(row: &RegistrationRow) -> String {
 /// The role of the hosts that a Linode on this host goes to next.
 fn next_role(rooms: &[Room], here: HostId) -> Option<HostRole> {
     let here = rooms.iter().find(|room| room.host == here)?;
-    placement::next(here.platform, here.role).map(|(_, role)| role)
+    placement::next(placement::standing(here.platform, here.role)).map(|(_, role)| role)
 }
 
 /// Where each would go, one after the other, and the room on the hosts in question when all have gone.
