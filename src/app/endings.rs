@@ -4,6 +4,7 @@ use super::agents::Agent;
 use super::engine::{self, Given};
 use super::losses::pause_s;
 use super::{App, AppError, Who, holds, orders, ownership, proofs};
+use crate::domain::handover;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::{Event, Step};
 use crate::domain::ownership::{Word, contradiction};
@@ -115,7 +116,7 @@ impl Ending<'_> {
             generation: marks.generation,
             running: None,
         };
-        match contradiction(holds::row_of(&linode), &word, false) {
+        match contradiction(linode.row(), &word, false) {
             Some(found) => holds::hold(conn, self.now, agent, linode.id, (&word, found)),
             // It has been put right since: the step is done anew.
             None => match step_of(conn, self.job)? {
@@ -277,15 +278,14 @@ impl Ending<'_> {
 
     /// A new epoch for the same host, without a boot.
     fn own_again(&self, conn: &mut Db, epoch: i64) -> Result<(), AppError> {
-        let here = self.job.host_id;
-        let handover = fleet::Handover {
-            from: (here, epoch),
-            to: (here, epoch + 1),
-            only_unfetched: false,
-            fetched: false,
-        };
         let linode = self.job.linode_id;
-        if !ownership::hand_over(conn, self.now, self.who, linode, handover)? {
+        let from = fleet::linode(conn, linode)?
+            .ok_or(AppError::NotFound)?
+            .row();
+        let Some(to) = handover::own_again(from, (self.job.host_id, epoch)) else {
+            return Ok(());
+        };
+        if !ownership::hand_over(conn, self.now, self.who, linode, (from, to))? {
             return Ok(());
         }
         fleet::set_status(conn, self.job.linode_id, LinodeStatus::Offline, self.now)?;

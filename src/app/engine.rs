@@ -4,12 +4,14 @@
 use super::engine_words::words;
 use super::{App, AppError, Who, audit};
 use super::{letters, ownership, profiles, recovery};
-use crate::domain::ids::{HostId, JobId, MigrationId, UserId};
+use crate::domain::handover;
+use crate::domain::ids::{HostId, JobId, LinodeId, MigrationId, UserId};
 use crate::domain::migration::{self as machine, Effect, Event, Letter, Refused, Side, Step};
+use crate::domain::ownership::Row;
 use crate::domain::time::Time;
 use crate::domain::words::{HostState, JobKind, JobState, MigrationKind, MigrationState};
 use crate::store::db::{Db, StoreError, wake_on_commit};
-use crate::store::fleet::{self, Handover, Linode};
+use crate::store::fleet::{self, Linode};
 use crate::store::jobs::{self, NewJob};
 use crate::store::migrations::{self as rows, Change, Migration, NewMigration};
 use crate::store::wake::Wake;
@@ -269,13 +271,7 @@ impl Work<'_> {
             Side::Source => row.source_host_id,
             Side::Destination => row.destination_host_id,
         };
-        let epoch = match step {
-            Step::PreflightSource | Step::OpenTransfer | Step::StopSeal | Step::FinalCopy => {
-                row.epoch
-            }
-            Step::PreflightDestination | Step::Reserve | Step::WarmCopy => row.epoch + 1,
-            Step::Start | Step::SealDestination | Step::Restore => self.linode(row)?.epoch,
-        };
+        let epoch = handover::step_epoch(step, row.epoch, self.linode(row)?.row());
         let change = Change {
             step_job_id: self.enqueue(row, kind, host, epoch)?,
             ..Change::default()
@@ -322,19 +318,26 @@ impl Work<'_> {
                 row.id
             )));
         }
-        let handover = Handover {
-            from: (row.source_host_id, row.epoch),
-            to: (row.destination_host_id, row.epoch + 1),
-            only_unfetched: false,
-            fetched: false,
-        };
-        if !ownership::hand_over(self.conn, self.now, self.who, row.linode_id, handover)? {
-            return Err(AppError::Fault(format!(
+        let from = self.linode(row)?.row();
+        let source = (row.source_host_id, row.epoch);
+        let to = handover::commit(from, source, row.destination_host_id).ok_or_else(|| {
+            AppError::Fault(format!(
                 "migration {}: the Linode is not its source's any more",
                 row.id
-            )));
-        }
+            ))
+        })?;
+        self.hand_over(row.linode_id, (from, to))?;
         self.translate(row)
+    }
+
+    fn hand_over(&mut self, linode: LinodeId, change: (Row, Row)) -> Result<(), AppError> {
+        if ownership::hand_over(self.conn, self.now, self.who, linode, change)? {
+            return Ok(());
+        }
+        // An agent asks again, and its word is looked at anew.
+        Err(AppError::Later(
+            "The Linode changed hands at the same moment. Try again.".to_owned(),
+        ))
     }
 
     /// The config profiles become what they are at the destination.
@@ -369,22 +372,17 @@ impl Work<'_> {
     /// Gives the source a new epoch, whether it still owns the Linode or the destination does.
     fn grant_source(&mut self, row: &Migration) -> Result<(), AppError> {
         let linode = self.linode(row)?;
-        let epoch = linode.epoch + 1;
-        let handover = Handover {
-            from: (linode.host_id, linode.epoch),
-            to: (row.source_host_id, epoch),
-            // Until the commit it is the source's own epoch, which it knows of course.
-            only_unfetched: self.event == Event::RollBackUnfetched
-                && linode.host_id == row.destination_host_id,
-            fetched: false,
-        };
-        if !ownership::hand_over(self.conn, self.now, self.who, row.linode_id, handover)? {
-            return Err(AppError::conflict(
-                "The destination has been told of its ownership meanwhile: this can no longer be taken back.",
-            ));
-        }
+        let only_unfetched = self.event == Event::RollBackUnfetched;
+        let to = handover::take_back(linode.row(), row.source_host_id, only_unfetched).ok_or_else(
+            || {
+                AppError::conflict(
+                    "The destination has been told of its ownership meanwhile: this can no longer be taken back.",
+                )
+            },
+        )?;
+        self.hand_over(row.linode_id, (linode.row(), to))?;
         let mut change = Change {
-            epoch: Some(epoch),
+            epoch: Some(to.epoch),
             ..Change::default()
         };
         if linode.host_id == row.destination_host_id {

@@ -10,11 +10,11 @@ use super::{Actor, App, AppError, PORTAL, Who, audit, ownership};
 use crate::domain::handover;
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::migration::Event;
-use crate::domain::ownership::{self as rule, Believed, Contradiction, Doubt, Row, Word};
+use crate::domain::ownership::{self as rule, Believed, Contradiction, Doubt, Word};
 use crate::domain::time::Time;
 use crate::domain::words::{HostState, JobKind, LinodeStatus, MigrationState};
 use crate::store::db::{Db, wake_on_commit};
-use crate::store::fleet::{self, Handover, Linode};
+use crate::store::fleet::{self, Linode};
 use crate::store::holds::{self as rows, Hold, HoldWord};
 use crate::store::hosts::{self, Host};
 use crate::store::jobs::{self, NewJob};
@@ -86,7 +86,7 @@ pub(super) fn compare(
         let Some(linode) = known.get(id) else {
             continue;
         };
-        let Some(found) = rule::contradiction(row_of(linode), word, false) else {
+        let Some(found) = rule::contradiction(linode.row(), word, false) else {
             continue;
         };
         let may_pass = matches!(
@@ -105,14 +105,6 @@ pub(super) fn compare(
         }
     }
     Ok(contrary)
-}
-
-pub(super) fn row_of(linode: &Linode) -> Row {
-    Row {
-        host: linode.host_id,
-        epoch: linode.epoch,
-        fetched: linode.fetched,
-    }
 }
 
 /// Is a move at work on it, or something that takes it over, so that its owner may have sealed it?
@@ -232,7 +224,7 @@ impl Held {
     fn may_yet_accept(&self) -> bool {
         let words: Vec<Word> = self.words.iter().map(|(_, word)| word.word()).collect();
         !self.lost.contains(&self.linode.host_id)
-            && handover::may_yet_accept(row_of(&self.linode), &words)
+            && handover::may_yet_accept(self.linode.row(), &words)
     }
 
     /// The highest epoch that anyone speaks of, lost hosts too.
@@ -373,20 +365,12 @@ impl App {
             },
             ..believed
         };
-        let (row, is_grant) = handover::settle(row_of(linode), newest);
+        let (row, is_grant) = handover::settle(linode.row(), newest);
         let (to, holds) = ((row.host, row.epoch), !is_grant);
-        let same = to == (linode.host_id, linode.epoch);
-        if same {
-            fleet::mark_fetched(conn, linode.id, to.0, to.1)?;
-        }
-        if !same {
-            let handover = Handover {
-                from: (linode.host_id, linode.epoch),
-                to,
-                only_unfetched: false,
-                fetched: holds,
-            };
-            if !ownership::hand_over(conn, now, who, linode.id, handover)? {
+        if to == (linode.host_id, linode.epoch) {
+            ownership::fetch(conn, linode.id, to)?;
+        } else {
+            if !ownership::hand_over(conn, now, who, linode.id, (linode.row(), row))? {
                 return Err(AppError::conflict(
                     "The Linode changed hands at the same moment. Load the page anew.",
                 ));

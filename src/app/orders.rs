@@ -3,9 +3,9 @@
 
 use super::migrations::still_permitted;
 use super::polls::{claim, share_due};
-use super::profiles;
 use super::secrets::purpose;
 use super::{App, AppError};
+use super::{ownership, profiles};
 use crate::domain::ids::LinodeId;
 use crate::domain::ownership::KeepDisks;
 use crate::domain::time::Time;
@@ -16,7 +16,7 @@ use crate::store::fleet::{self, ConfigProfile, Linode, Plan};
 use crate::store::hosts::{self, Host};
 use crate::store::jobs::Job;
 use crate::store::migrations::{self as rows, Migration};
-use crate::store::{portal, programme, weights};
+use crate::store::{programme, weights};
 use crate::wire::{AddressSpec, BootSpec, DiskSpec, GuestSpec, Peer, Task};
 
 /// How long a clean shutdown may take where nobody chose a limit, in seconds.
@@ -256,9 +256,7 @@ fn start(
 
 fn fetched(conn: &mut Db, job: &Job) -> Fit<()> {
     Ok(
-        if fleet::mark_fetched(conn, job.linode_id, job.host_id, job.epoch)? {
-            // An agent that has this grant has seen a higher revision than any portal that does not know of it.
-            portal::count_up(conn)?;
+        if ownership::fetch(conn, job.linode_id, (job.host_id, job.epoch))? {
             Ok(())
         } else {
             Err(Unfit::Stale("another host owns the Linode now".to_owned()))

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::agents::Agent;
 use super::holds::{self, Contrary};
-use super::{App, AppError, ledgers, recovery};
+use super::{App, AppError, ledgers, ownership, recovery};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::ownership::Word;
 use crate::domain::shares::{Claim, Rule};
@@ -105,9 +105,7 @@ impl App {
                 holds::hold(conn, now, agent, *linode, (word, *contradiction))?;
             }
             for (linode, epoch) in &found.contrary.told {
-                if fleet::mark_fetched(conn, *linode, agent.host, *epoch)? {
-                    portal::count_up(conn)?;
-                }
+                ownership::fetch(conn, *linode, (agent.host, *epoch))?;
             }
             for (linode, word) in &found.contrary.words {
                 holds::note(conn, now, *linode, word)?;

@@ -1,7 +1,7 @@
 //! Before old disks are deleted the Linode's owner shows that it has them itself (rule 18): asking for that, and what is
 //! shown.
 
-use super::{AppError, holds, orders};
+use super::{AppError, orders};
 use crate::domain::ids::{HostId, MigrationId};
 use crate::domain::ownership::{self, KeepDisks, Proof};
 use crate::domain::time::Time;
@@ -38,12 +38,7 @@ pub(super) fn may_purge(
         });
     // What its member switched off is off as it should be.
     let should_run = linode.status == LinodeStatus::Running;
-    Ok(ownership::may_purge(
-        holds::row_of(linode),
-        proof,
-        should_run,
-        place,
-    ))
+    Ok(ownership::may_purge(linode.row(), proof, should_run, place))
 }
 
 /// Asks the owner to show its disks, unless it is asked already.

@@ -1,5 +1,5 @@
-//! What becomes of a Linode's row at each of the moments at which it may change hands. Pure: `store::fleet` does the same
-//! by compare-and-set, and the model (`tests/model`) runs these.
+//! What becomes of a Linode's row at each of the moments at which it may change hands. Pure: `app::ownership` puts the
+//! result in the place of the row it was made from, by compare-and-set; the model (`tests/model`) runs these.
 
 use super::ids::HostId;
 use super::migration::Step;

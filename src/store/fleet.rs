@@ -8,6 +8,7 @@ use super::db::{Db, StoreError};
 use super::names;
 use super::schema::{config_profiles, disks, ips, kernels, linodes, plans};
 use crate::domain::ids::{AccountId, ConfigId, DiskId, HostId, IpId, LinodeId, PlanId};
+use crate::domain::ownership::Row;
 use crate::domain::time::Time;
 use crate::domain::translate;
 use crate::domain::words::{Helper, IpKind, KernelFamily, LinodeStatus, Platform, RunLevel};
@@ -53,6 +54,18 @@ pub struct Linode {
     pub created_at: Time,
     /// When `console` was read.
     pub console_at: Option<Time>,
+}
+
+impl Linode {
+    /// Who owns it, as the rules of ownership look at it.
+    #[must_use]
+    pub fn row(&self) -> Row {
+        Row {
+            host: self.host_id,
+            epoch: self.epoch,
+            fetched: self.fetched,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -262,54 +275,26 @@ fn group<T>(rows: Vec<T>, key: impl Fn(&T) -> LinodeId) -> HashMap<LinodeId, Vec
     groups
 }
 
-/// The owner and epoch a change of ownership must find, and what it makes of them.
-#[derive(Debug, Clone, Copy)]
-pub struct Handover {
-    pub from: (HostId, i64),
-    pub to: (HostId, i64),
-    /// Only if the present owner has not been told of its epoch yet.
-    pub only_unfetched: bool,
-    /// The new owner holds that epoch already: hosts were believed.
-    pub fetched: bool,
-}
-
 /// The one compare-and-set by which ownership changes; `false` if the Linode is not as `from` says.
-pub fn hand_over(conn: &mut Db, linode: LinodeId, handover: Handover) -> Result<bool, StoreError> {
-    let target = linodes::table
-        .find(linode)
-        .filter(linodes::host_id.eq(handover.from.0))
-        .filter(linodes::epoch.eq(handover.from.1));
-    let set = (
-        linodes::host_id.eq(handover.to.0),
-        linodes::epoch.eq(handover.to.1),
-        linodes::fetched.eq(handover.fetched),
-    );
-    let changed = if handover.only_unfetched {
-        diesel::update(target.filter(linodes::fetched.eq(false)))
-            .set(set)
-            .execute(conn)?
-    } else {
-        diesel::update(target).set(set).execute(conn)?
-    };
-    Ok(changed == 1)
-}
-
-/// Notes that the owner is about to be told of its epoch; `false` if it is no longer the owner under that epoch.
-pub fn mark_fetched(
+pub fn hand_over(
     conn: &mut Db,
     linode: LinodeId,
-    host: HostId,
-    epoch: i64,
+    (from, to): (Row, Row),
 ) -> Result<bool, StoreError> {
-    Ok(diesel::update(
+    let changed = diesel::update(
         linodes::table
             .find(linode)
-            .filter(linodes::host_id.eq(host))
-            .filter(linodes::epoch.eq(epoch)),
+            .filter(linodes::host_id.eq(from.host))
+            .filter(linodes::epoch.eq(from.epoch))
+            .filter(linodes::fetched.eq(from.fetched)),
     )
-    .set(linodes::fetched.eq(true))
-    .execute(conn)?
-        == 1)
+    .set((
+        linodes::host_id.eq(to.host),
+        linodes::epoch.eq(to.epoch),
+        linodes::fetched.eq(to.fetched),
+    ))
+    .execute(conn)?;
+    Ok(changed == 1)
 }
 
 pub fn set_status(

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use xenbeta::app::import::{ImportError, Imported};
 use xenbeta::app::{App, PORTAL};
 use xenbeta::domain::ids::{AuditId, LinodeId};
+use xenbeta::domain::ownership::Row;
 use xenbeta::domain::words::{JobKind, LinodeStatus};
 use xenbeta::store::db::{Db, StoreError};
 use xenbeta::store::{audit, fleet, hosts, jobs, people};
@@ -120,7 +121,7 @@ both_databases! {
         import(&app, SAMPLE).unwrap();
         let web = app.linode(WEB);
         let elsewhere = app.in_db(|c| hosts::by_name(c, "xen-beta-1")).unwrap().id;
-        written(&app, |c| fleet::hand_over(c, WEB, fleet::Handover { from: (web.host_id, 1), to: (elsewhere, 2), only_unfetched: false, fetched: false }));
+        written(&app, |c| fleet::hand_over(c, WEB, (web.row(), Row { host: elsewhere, epoch: 2, fetched: false })));
         let mut changed = sample();
         changed["accounts"][0]["linodes"][0]["label"] = json!("renamed");
         changed["plans"][0]["ram_mb"] = json!(1);
