@@ -115,7 +115,21 @@ pub(super) fn may_leave(conn: &mut Db, host: HostId) -> Result<(), AppError> {
 impl App {
     /// The mark that goes into answers to agents.
     pub fn mark(&self) -> Result<PortalMark, AppError> {
-        self.db.read(|conn| Ok(rows::get(conn)?.mark()))
+        let mark = self
+            .db
+            .read(|conn| Ok::<_, AppError>(rows::get(conn)?.mark()))?;
+        if let Some(file) = &self.db.mark_file {
+            file.keep(&mark)?;
+        }
+        Ok(mark)
+    }
+
+    /// What agents were shown last, where that is known beside the database.
+    fn shown(&self) -> Result<Option<PortalMark>, AppError> {
+        Ok(match &self.db.mark_file {
+            Some(file) => file.last()?,
+            None => None,
+        })
     }
 
     /// `None`: the portal's memory is whole.
@@ -135,16 +149,36 @@ impl App {
 
     /// For `xenbeta restore`: what is in the database is from before.
     pub fn begin_recovery(&self, why: &str) -> Result<(), AppError> {
-        let now = self.now();
-        self.db.write(|conn| begin(conn, now, None, why))
+        let (now, shown) = (self.now(), self.shown()?);
+        self.db.write(|conn| {
+            let portal = rows::get(conn)?;
+            let ahead = match &shown {
+                Some(shown) if went_back(conn, &portal, shown)? => Some(shown),
+                _ => None,
+            };
+            begin(conn, now, ahead, why)
+        })
     }
 
-    /// Is this the database that it was? PostgreSQL says when it was promoted or put in another's place.
+    /// Is this the database that it was, and as new as what agents were shown? PostgreSQL says when it was promoted or put in
+    /// another's place.
     pub fn look_at_database(&self) -> Result<(), AppError> {
-        let (mark, known) = self.db.read(|conn| {
-            let mark = rows::database_mark(conn)?;
-            Ok::<_, AppError>((mark, rows::get(conn)?.database_mark))
+        let shown = self.shown()?;
+        let (mark, known, is_older) = self.db.read(|conn| {
+            let portal = rows::get(conn)?;
+            let is_older = match &shown {
+                Some(shown) => went_back(conn, &portal, shown)?,
+                None => false,
+            };
+            Ok::<_, AppError>((rows::database_mark(conn)?, portal.database_mark, is_older))
         })?;
+        if is_older {
+            let now = self.now();
+            let why =
+                "The database is older than what hosts were told: a copy was put in its place.";
+            self.db
+                .write(|conn| begin(conn, now, shown.as_ref(), why))?;
+        }
         if mark == known || mark.ends_with("standby") {
             return Ok(());
         }

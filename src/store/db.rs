@@ -9,6 +9,7 @@ use diesel::prelude::*;
 use diesel::r2d2::{ManageConnection, Pool, PooledConnection, R2D2Connection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
+use super::mark_file::MarkFile;
 use super::pulse::{Pulse, Unwell};
 use super::wake::{Hub, Wake};
 
@@ -194,6 +195,8 @@ pub struct Database {
     pub hub: Arc<Hub>,
     /// Whether it takes writes, as asked last.
     pub pulse: Arc<Pulse>,
+    /// Beside an SQLite database.
+    pub mark_file: Option<Arc<MarkFile>>,
 }
 
 impl Database {
@@ -236,9 +239,14 @@ impl Database {
             Target::Postgresql(_) => readers.clone(),
             Target::Sqlite(_) => pool(1)?,
         };
+        let mark_file = match &target {
+            Target::Postgresql(_) => None,
+            Target::Sqlite(path) => Some(Arc::new(MarkFile::beside(path))),
+        };
         Ok(Self {
             readers,
             writer,
+            mark_file,
             target,
             hub: Arc::new(Hub::default()),
             pulse: Arc::new(Pulse::default()),

@@ -162,7 +162,8 @@ pub fn set_clock_jump(conn: &mut Db, jump: Option<(i64, Time)>) -> Result<(), St
 }
 
 /// What tells this database from one that was put in its place: PostgreSQL's system, timeline and the table's own number,
-/// which a promoted standby and a restored dump change; SQLite's file, unless a backup was written into the very same one (agents notice that).
+/// which a promoted standby and a restored dump change; SQLite's file, unless a backup was written into the very same one
+/// (`mark_file` notices that).
 pub fn database_mark(conn: &mut Db) -> Result<String, StoreError> {
     #[derive(QueryableByName)]
     struct Mark {

@@ -19,6 +19,8 @@ pub fn run(config: &Config) -> Result<(), Failure> {
         .init();
     let _lock = config.lock_database()?;
     let app = config.app(config.secret()?)?;
+    // Before the first agent is answered.
+    app.look_at_database()?;
     let mail = config.mail_transport()?;
     let stop = Stop::default();
     let loops = work::start(&app, mail, config.mail_domain(), &stop)?;
