@@ -13,7 +13,7 @@ use crate::mail::Board;
 use crate::store::bug_news::{self as rows, Round};
 use crate::store::bugs::{self, Bug, Person, Post};
 use crate::store::db::Db;
-use crate::store::people::User;
+use crate::store::people::{self, User};
 
 /// A reader gets at most one mail about replies in a thread within this time.
 pub const REPLIES_EVERY_S: i64 = 600;
@@ -155,7 +155,7 @@ impl App {
                     "/staff/bugs?state=new".to_owned(),
                 ),
             };
-            for user in rows::staff(conn)? {
+            for user in people::staff(conn)? {
                 let mut facts = facts_for(self, &user);
                 facts.board = Board {
                     title: title.clone(),

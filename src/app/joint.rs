@@ -1,6 +1,8 @@
 //! What takes two staff (rules 14, 16 and 17): one asks with evidence, another one agrees, each with their password. Taking
 //! a dead host over; not waiting for one that is off; trusting a ledger again.
 
+use std::collections::BTreeMap;
+
 use super::engine::{self, Given};
 use super::{Actor, App, AppError, audit, recovery};
 use crate::domain::ids::{HostId, JointActId, LinodeId, UserId};
@@ -183,18 +185,18 @@ impl App {
     ) -> Result<Vec<Consequence>, AppError> {
         actor.require_staff()?;
         self.db.read(|conn| {
-            let mut all = Vec::new();
-            for linode in fleet::linodes_on(conn, host)? {
-                let back = migrations::of_linode(conn, linode.id)?
-                    .into_iter()
-                    .find(|row| keeps_old_disks(host, row));
-                all.push(Consequence {
+            let kept = newest_of_each(migrations::brought_to(conn, host)?);
+            let of = fleet::linodes_on(conn, host)?;
+            Ok(of
+                .into_iter()
+                .map(|linode| Consequence {
                     linode: linode.id,
                     label: linode.label,
-                    goes_to: back.and_then(|row| Some((row.source_host_id, row.stopped_at?))),
-                });
-            }
-            Ok(all)
+                    goes_to: kept
+                        .get(&linode.id)
+                        .and_then(|row| Some((row.source_host_id, row.stopped_at?))),
+                })
+                .collect())
         })
     }
 
@@ -214,39 +216,23 @@ fn touched(conn: &mut Db, host: HostId) -> Result<Vec<Migration>, AppError> {
     of.sort_unstable();
     of.dedup();
     let mut open = migrations::locked_of_linodes(conn, &of)?;
-    for id in &of {
-        let kept = migrations::of_linode(conn, *id)?
-            .into_iter()
-            .find(|row| keeps_old_disks(host, row));
-        // One that is confirmed is not among those that are open.
-        if let Some(row) = kept
-            && !open.iter().any(|other| other.id == row.id)
-        {
-            open.push(row);
-        }
-    }
+    // One that is confirmed is not among those that are open.
+    let kept = newest_of_each(migrations::brought_to(conn, host)?);
+    open.extend(
+        kept.into_values()
+            .filter(|row| of.contains(&row.linode_id))
+            .filter(|row| open.iter().all(|other| other.id != row.id))
+            .collect::<Vec<_>>(),
+    );
     Ok(open)
 }
 
-/// Did the Linode come to this host by it, and are the disks that it came from still there?
-fn keeps_old_disks(host: HostId, row: &Migration) -> bool {
-    row.destination_host_id == host
-        && row.purged_at.is_none()
-        && row.committed_at.is_some()
-        && match row.state {
-            MigrationState::Switching
-            | MigrationState::Finished
-            | MigrationState::Returning
-            | MigrationState::Confirmed => true,
-            MigrationState::Offered
-            | MigrationState::Queued
-            | MigrationState::Preparing
-            | MigrationState::Copying
-            | MigrationState::Returned
-            | MigrationState::Expired
-            | MigrationState::Cancelled
-            | MigrationState::Failed => false,
-        }
+fn newest_of_each(rows: Vec<Migration>) -> BTreeMap<LinodeId, Migration> {
+    let mut newest = BTreeMap::new();
+    for row in rows {
+        newest.entry(row.linode_id).or_insert(row);
+    }
+    newest
 }
 
 /// What the loss of the host is to a migration.
@@ -258,7 +244,8 @@ fn lost(conn: &mut Db, host: HostId, row: &Migration) -> Result<Option<Event>, A
     );
     if row.destination_host_id == host {
         // Of what is over, only the move that brought the Linode to where it is now.
-        let brought = linode.host_id == host && keeps_old_disks(host, row);
+        let brought =
+            linode.host_id == host && row.committed_at.is_some() && row.purged_at.is_none();
         return Ok((!is_over || brought).then_some(Event::DestinationLost));
     }
     // The way back of a Linode whose host is lost ends, and what it belongs to hears next.

@@ -13,7 +13,7 @@ use crate::domain::words::{MigrationKind, MigrationState, RegistrationState, Use
 use crate::store::db::{Db, wake_on_commit};
 use crate::store::migrations::{self as rows, Change, Migration};
 use crate::store::wake::Wake;
-use crate::store::{fleet, hosts, jobs, programme, registrations};
+use crate::store::{fleet, hosts, jobs, portal, programme, registrations};
 
 /// The one click, with what the member chose.
 #[derive(Debug, Clone, Copy)]
@@ -208,7 +208,7 @@ impl App {
                         "This was the way back itself. To move the Linode again, ask staff for a new offer.",
                     ));
                 }
-                (Event::WayBack, _) if row.way_back_until.is_none_or(|until| until <= now) => {
+                (Event::WayBack, _) if row.way_back_is_over(now, portal::get(conn)?.watched_s) => {
                     return Err(AppError::conflict("The time for the way back is over."));
                 }
                 (Event::Retry, _) => retry::may(conn, now, actor, &row)?,

@@ -3,6 +3,7 @@
 //! Everything here is blocking; web handlers call it through `web::block`, loops in `work` from threads of their own.
 
 pub mod agents;
+mod alerts;
 mod bug_facts;
 pub mod bug_hide;
 mod bug_letters;

@@ -36,6 +36,8 @@ pub struct Round {
     pub reminded: usize,
     /// Recoveries that ended, and held Linodes that were put right.
     pub settled: usize,
+    /// Things that staff were told of.
+    pub alerted: usize,
 }
 
 impl App {
@@ -45,6 +47,7 @@ impl App {
         let is_right = self.look_at_the_clock()?;
         let settled = self.end_recovery()? + self.settle_holds()?;
         let released = self.release_lost_leases()?;
+        let alerted = self.alert_staff()?;
         if !is_right {
             // Nothing begins or ends by a clock that jumped.
             let admitted = self.admit_queued(false)?;
@@ -52,12 +55,14 @@ impl App {
                 admitted,
                 released,
                 settled,
+                alerted,
                 ..Round::default()
             });
         }
         Ok(Round {
             settled,
             released,
+            alerted,
             expired: self.expire_offers()?,
             closed: self.close_way_backs()?,
             ended: self.close_after_the_end()?,

@@ -9,7 +9,8 @@ words! {
     pub enum Group { Registration = "registration", Move = "move", Board = "board" }
 }
 
-/// The group of a mail that its reader can switch off; `None` for those that always go: they are about who can get in.
+/// The group of a mail that its reader can switch off; `None` for those that always go: they are about who can get in,
+/// or about what waits for its reader.
 #[must_use]
 pub fn group(kind: MailKind) -> Option<Group> {
     use MailKind as K;
@@ -31,7 +32,7 @@ pub fn group(kind: MailKind) -> Option<Group> {
         | K::Confirmed => Some(Group::Move),
         K::GraduationReady | K::Graduated | K::BetaEnded => Some(Group::Registration),
         K::BugOpened | K::BugReply | K::BugState | K::QuestionAnswered => Some(Group::Board),
-        K::PasswordReset | K::PasswordChanged | K::TokenMade => None,
+        K::PasswordReset | K::PasswordChanged | K::TokenMade | K::StaffNeeded => None,
     }
 }
 
@@ -40,7 +41,7 @@ pub fn group(kind: MailKind) -> Option<Group> {
 pub fn is_for(kind: MailKind, role: UserRole) -> bool {
     match role {
         UserRole::Staff => true,
-        UserRole::Member => kind != MailKind::BugOpened,
+        UserRole::Member => !matches!(kind, MailKind::BugOpened | MailKind::StaffNeeded),
     }
 }
 
@@ -82,5 +83,6 @@ pub fn name(kind: MailKind) -> &'static str {
         K::PasswordReset => "A new password is asked for",
         K::PasswordChanged => "The password is changed",
         K::TokenMade => "An API token is made",
+        K::StaffNeeded => "Something waits for staff",
     }
 }

@@ -121,6 +121,7 @@ words! {
         PasswordChanged = "password_changed", TokenMade = "token_made",
         /// Staff move it off its host, or have called that off.
         Evacuation = "evacuation",
+        StaffNeeded = "staff_needed",
     }
 }
 words! {

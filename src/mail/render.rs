@@ -64,6 +64,7 @@ templates! {
     BugReplyText "mail/bug_reply.txt", BugReplyHtml "mail/bug_reply.html";
     BugStateText "mail/bug_state.txt", BugStateHtml "mail/bug_state.html";
     QuestionAnsweredText "mail/question_answered.txt", QuestionAnsweredHtml "mail/question_answered.html";
+    StaffNeededText "mail/staff_needed.txt", StaffNeededHtml "mail/staff_needed.html";
 }
 
 /// Renders a mail.
@@ -108,6 +109,7 @@ pub fn render(kind: MailKind, facts: &Facts) -> Result<Rendered, askama::Error> 
         MailKind::BugReply => both!(BugReplyText, BugReplyHtml),
         MailKind::BugState => both!(BugStateText, BugStateHtml),
         MailKind::QuestionAnswered => both!(QuestionAnsweredText, QuestionAnsweredHtml),
+        MailKind::StaffNeeded => both!(StaffNeededText, StaffNeededHtml),
     };
     Ok(Rendered {
         text: wrap(&text),
@@ -148,6 +150,7 @@ fn subject(kind: MailKind, f: &Facts) -> String {
         }
         MailKind::Evacuation => format!("{linode}: will be moved to another host on {}", f.when),
         MailKind::BugOpened | MailKind::BugReply => f.board.title.clone(),
+        MailKind::StaffNeeded => f.board.title.chars().take(150).collect(),
         MailKind::BugState => format!("{}: {}", f.board.title, f.reason),
         MailKind::QuestionAnswered => "Your question is answered".to_owned(),
     }

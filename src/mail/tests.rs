@@ -42,6 +42,7 @@ fn facts(kind: MailKind) -> Facts {
                 "The new host ran out of space while the disk \"data\" was copied.".into()
             }
             MailKind::Evacuation => "A disk of the host begins to fail.".into(),
+            MailKind::StaffNeeded => "web is held: two hosts say that they own it\nxen3 gets no work: its ledger turned up on another machine.".into(),
             MailKind::BugOpened => "Bug 12: no network after the move\nBug 13: eth0 is gone".into(),
             MailKind::BugReply => {
                 "It is the card's driver.\nPlease boot **2.6.18** and tell us.".into()
@@ -61,6 +62,11 @@ fn board(kind: MailKind) -> Board {
         MailKind::QuestionAnswered => Board {
             title: "May I use NPTL?".into(),
             path: "/members/faq/may-i-use-nptl".into(),
+            ..Board::default()
+        },
+        MailKind::StaffNeeded => Board {
+            title: "2 things wait for staff.".into(),
+            path: "/staff".into(),
             ..Board::default()
         },
         MailKind::BugOpened => Board {

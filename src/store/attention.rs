@@ -48,6 +48,8 @@ pub fn get(conn: &mut Db) -> Result<Attention, StoreError> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Queryable)]
 pub struct Pause {
     pub recovery_since: Option<Time>,
+    /// Seconds that portals have watched: the window of a way back is counted in them, too.
+    pub watched_s: i64,
     pub held_since: Option<Time>,
 }
 
@@ -56,6 +58,7 @@ pub fn pause(conn: &mut Db, linode: LinodeId) -> Result<Pause, StoreError> {
         .find(1_i64)
         .select((
             portal::recovery_since,
+            portal::watched_s,
             holds::table
                 .filter(holds::linode_id.eq(linode))
                 .select(holds::since)

@@ -3,11 +3,9 @@
 use diesel::prelude::*;
 
 use super::db::{Both, Db, StoreError};
-use super::schema::users;
 use super::schema_board::{bug_digests, bug_posts, bugs};
 use crate::domain::ids::{BugId, BugPostId, UserId};
 use crate::domain::time::Time;
-use crate::domain::words::UserRole;
 
 /// The telling of a thread's replies: in rounds, each in pieces of some readers.
 #[derive(Debug, Clone, Copy, Queryable, Selectable)]
@@ -169,15 +167,4 @@ pub fn note_digest(conn: &mut Db, now: Time) -> Result<(), StoreError> {
         .set(bug_digests::at.eq(now));
     Both(sql).execute(conn)?;
     Ok(())
-}
-
-/// Staff who can sign in: at most 500.
-pub fn staff(conn: &mut Db) -> Result<Vec<super::people::User>, StoreError> {
-    Ok(users::table
-        .filter(users::role.eq(UserRole::Staff))
-        .filter(users::disabled.eq(false))
-        .order(users::email)
-        .limit(500)
-        .select(super::people::User::as_select())
-        .load(conn)?)
 }

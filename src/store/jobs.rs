@@ -144,7 +144,11 @@ pub fn under_lease(conn: &mut Db, lease: Lease<'_>) -> Result<Option<Job>, Store
         .optional()?)
 }
 
-/// Extends the lease and notes progress, which ends a row of losses; gives back whether a cancel was asked, `None` if the lease is stale.
+/// So long a job must have gone on, in seconds, for its progress to end a row of losses: what gets on and dies sooner, each
+/// time, gets nowhere.
+const STEADY_S: i64 = 300;
+
+/// Extends the lease and notes progress; gives back whether a cancel was asked, `None` if the lease is stale.
 pub fn renew(
     conn: &mut Db,
     lease: Lease<'_>,
@@ -163,7 +167,12 @@ pub fn renew(
                 jobs::lease_until.eq(until),
                 jobs::progress.eq(progress),
                 jobs::progress_at.eq(at),
-                jobs::losses.eq(0),
+                // It was given out soon after it could be.
+                jobs::losses.eq(diesel::dsl::case_when(
+                    jobs::run_after.le(at.plus_s(-STEADY_S)),
+                    0_i32.into_sql::<diesel::sql_types::Integer>(),
+                )
+                .otherwise(jobs::losses)),
             ))
             .returning(jobs::cancel_asked)
             .get_result(conn)
@@ -183,6 +192,30 @@ pub struct End<'a> {
     pub now: Time,
 }
 
+#[derive(AsChangeset)]
+#[diesel(table_name = jobs, treat_none_as_null = true)]
+struct Ended<'a> {
+    state: JobState,
+    lease_hash: Option<&'a str>,
+    lease_until: Option<Time>,
+    finished_at: Option<Time>,
+    message: &'a str,
+    detail: &'a str,
+}
+
+impl End<'_> {
+    fn set(&self) -> Ended<'_> {
+        Ended {
+            state: self.state,
+            lease_hash: None,
+            lease_until: None,
+            finished_at: Some(self.now),
+            message: self.message,
+            detail: self.detail,
+        }
+    }
+}
+
 /// Ends a job under its lease; `false` if the lease is stale.
 pub fn finish(conn: &mut Db, lease: Lease<'_>, end: &End<'_>) -> Result<bool, StoreError> {
     Ok(diesel::update(
@@ -193,15 +226,7 @@ pub fn finish(conn: &mut Db, lease: Lease<'_>, end: &End<'_>) -> Result<bool, St
             .filter(jobs::lease_hash.eq(lease.hash))
             .filter(jobs::state.eq(JobState::Leased)),
     )
-    .set((
-        jobs::state.eq(end.state),
-        jobs::lease_hash.eq(None::<String>),
-        jobs::lease_until.eq(None::<Time>),
-        jobs::finished_at.eq(end.now),
-        jobs::message.eq(end.message),
-        jobs::detail.eq(end.detail),
-        jobs::losses.eq(0),
-    ))
+    .set((end.set(), jobs::losses.eq(0)))
     .execute(conn)?
         == 1)
 }
@@ -322,14 +347,7 @@ pub fn end_unclaimed(conn: &mut Db, id: JobId, end: &End<'_>) -> Result<bool, St
             .find(id)
             .filter(jobs::state.eq_any([JobState::Pending, JobState::Leased])),
     )
-    .set((
-        jobs::state.eq(end.state),
-        jobs::lease_hash.eq(None::<String>),
-        jobs::lease_until.eq(None::<Time>),
-        jobs::finished_at.eq(end.now),
-        jobs::message.eq(end.message),
-        jobs::detail.eq(end.detail),
-    ))
+    .set(end.set())
     .execute(conn)?
         == 1)
 }
@@ -341,14 +359,7 @@ pub fn end_all_of_host(conn: &mut Db, host: HostId, end: &End<'_>) -> Result<usi
             .filter(jobs::host_id.eq(host))
             .filter(jobs::state.eq_any([JobState::Pending, JobState::Leased])),
     )
-    .set((
-        jobs::state.eq(end.state),
-        jobs::lease_hash.eq(None::<String>),
-        jobs::lease_until.eq(None::<Time>),
-        jobs::finished_at.eq(end.now),
-        jobs::message.eq(end.message),
-        jobs::detail.eq(end.detail),
-    ))
+    .set(end.set())
     .execute(conn)?)
 }
 

@@ -3,6 +3,7 @@
 //! Every function takes a connection; the caller owns the transaction. Updates that several may race for are guarded in
 //! their WHERE clause and say whether they hit.
 
+pub mod alerts;
 pub mod attention;
 pub mod audit;
 pub mod backup;
@@ -28,6 +29,7 @@ pub mod jobs;
 pub mod joint_acts;
 pub mod ledgers;
 pub mod listen;
+pub mod mark_file;
 pub mod migrate;
 pub mod migrations;
 pub mod move_times;

@@ -53,6 +53,17 @@ pub struct NewUser<'a> {
     pub created_at: Time,
 }
 
+/// Those of staff who can sign in, for mail.
+pub fn staff(conn: &mut Db) -> Result<Vec<User>, StoreError> {
+    Ok(users::table
+        .filter(users::role.eq(UserRole::Staff))
+        .filter(users::disabled.eq(false))
+        .order(users::email)
+        .limit(500)
+        .select(User::as_select())
+        .load(conn)?)
+}
+
 pub fn insert_account(conn: &mut Db, name: &str, now: Time) -> Result<AccountId, StoreError> {
     let id = diesel::insert_into(accounts::table)
         .values((accounts::name.eq(name), accounts::created_at.eq(now)))

@@ -5,7 +5,9 @@
     reason = "what diesel's table! macro expands to"
 )]
 
-pub use super::schema_promise::{hold_words, holds, incarnations, joint_acts, portal, proofs};
+pub use super::schema_promise::{
+    alerts, hold_words, holds, incarnations, joint_acts, portal, proofs,
+};
 pub use super::schema_trail::{audit_events, audit_head, programme_texts};
 
 diesel::table! {
@@ -476,5 +478,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     holds,
     hold_words,
     proofs,
-    joint_acts
+    joint_acts,
+    alerts
 );

@@ -91,3 +91,13 @@ diesel::table! {
         decided_at -> Nullable<Utc>,
     }
 }
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    alerts (id) {
+        id -> Text,
+        told_at -> Utc,
+    }
+}

@@ -99,7 +99,11 @@ both_databases! {
         app.pass_s(20);
         for _ in 0..12 {
             let order = app.take(UML1);
-            app.renew(&agent(UML1), order.job, &renewal(&order, true)).unwrap();
+            // A step that goes on for a while has got on, whatever becomes of its agent then.
+            for _ in 0..16 {
+                app.pass_s(20);
+                app.renew(&agent(UML1), order.job, &renewal(&order, true)).unwrap();
+            }
             lose(&app);
             assert_eq!((job(&app, order.job).losses, job(&app, order.job).failures), (1, 1));
         }
@@ -108,6 +112,19 @@ both_databases! {
         assert_eq!(job(&app, order.job).losses, 1, "a renewal alone says nothing of the step");
         app.answer(UML1, &order, Outcome::Succeeded { report: app.success(&order) }).unwrap();
         assert_eq!(job(&app, order.job).losses, 0);
+    }
+
+    fn a_step_that_gets_on_and_dies_each_time_reaches_staff(app: TestApp) {
+        let app = app.with_fleet();
+        app.clicked(WEB);
+        for losses in 1..=5 {
+            let order = app.take(UML1);
+            app.renew(&agent(UML1), order.job, &renewal(&order, true)).unwrap();
+            lose(&app);
+            let job = job(&app, order.job);
+            assert_eq!(job.state == JobState::Failed, losses == 5, "after {losses}");
+        }
+        assert_eq!(trail(&app, "job.lost"), 1);
     }
 
     fn after_the_stop_losses_wait_for_staff(app: TestApp) {

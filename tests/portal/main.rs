@@ -15,6 +15,7 @@
 mod support;
 
 mod account;
+mod alerts;
 mod announcement;
 mod attempts;
 mod browser;
@@ -50,6 +51,7 @@ mod promise_pages;
 mod queries;
 mod races;
 mod readiness;
+mod reported;
 mod retention;
 mod schema;
 mod staff_lists;

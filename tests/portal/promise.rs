@@ -1,42 +1,18 @@
 //! The promise when the world does more than the protocol foresaw: a portal that went back, hosts that contradict it, dead
 //! hosts, other ledgers. Rules 15 to 19.
 
+use diesel::connection::SimpleConnection;
 use xenbeta::app::AppError;
-use xenbeta::domain::ids::{HostId, LinodeId};
 use xenbeta::domain::words::{HostState, JointKind, LinodeStatus, MigrationState};
-use xenbeta::store::{fleet, holds, hosts, portal};
-use xenbeta::wire::{
-    Inventory, LedgerMark, LinodeReport, Marked, Outcome, PROTOCOL, Poll, PortalMark, Report, Task,
-};
+use xenbeta::store::db::StoreError;
+use xenbeta::store::{fleet, hosts, portal};
+use xenbeta::wire::{LedgerMark, Marked, Outcome, Poll, PortalMark, Report, Task};
 
 use crate::both_databases;
-use crate::support::TestApp;
+use crate::reported::{poll, says};
 use crate::support::fleet::{PASSWORD, UML1, UML2, WEB, XEN1, XEN2};
 use crate::support::hand::{agent, kind};
-
-fn says(linode: LinodeId, granted: i64, sealed: i64, running: bool) -> LinodeReport {
-    LinodeReport {
-        linode,
-        granted,
-        sealed,
-        generation: Some(granted),
-        running,
-        since: None,
-        sample: None,
-        share: None,
-    }
-}
-
-fn poll(linodes: Vec<LinodeReport>) -> Poll {
-    Poll {
-        protocol: PROTOCOL,
-        inventory: Inventory {
-            linodes,
-            ..Inventory::default()
-        },
-        ..Poll::default()
-    }
-}
+use crate::support::{On, TestApp};
 
 fn ledger(serial: i64) -> LedgerMark {
     LedgerMark {
@@ -51,59 +27,6 @@ fn conflict(error: AppError) -> String {
     match error {
         AppError::Conflict(text) | AppError::Later(text) => text,
         other => panic!("a conflict, not {other:?}"),
-    }
-}
-
-impl TestApp {
-    fn polls(&self, host: HostId, linodes: Vec<LinodeReport>) {
-        let said = self.with_others(host, linodes);
-        let seen = Some(self.mark().unwrap());
-        self.note_poll(&agent(host), &Poll { seen, ..poll(said) })
-            .unwrap();
-    }
-
-    /// Says that it knows nothing but this.
-    fn polls_only(&self, host: HostId, linodes: Vec<LinodeReport>) {
-        self.note_poll(&agent(host), &poll(linodes)).unwrap();
-    }
-
-    /// Every host reports: these what is given, and of every other Linode what the portal knows.
-    fn all_poll(&self, with: &[(HostId, Vec<LinodeReport>)]) {
-        self.pass_s(6);
-        for host in [UML1, UML2, XEN1, XEN2] {
-            let said = with.iter().find(|(of, _)| *of == host);
-            self.polls(host, said.map(|(_, said)| said.clone()).unwrap_or_default());
-        }
-    }
-
-    /// What is said, and of the host's other Linodes what the portal knows.
-    fn with_others(&self, host: HostId, said: Vec<LinodeReport>) -> Vec<LinodeReport> {
-        let others = self.in_db(|c| fleet::linodes_on(c, host));
-        let left_out = others
-            .iter()
-            .filter(|it| !said.iter().any(|said| said.linode == it.id));
-        let known: Vec<_> = left_out
-            .map(|it| says(it.id, it.epoch, 0, it.status == LinodeStatus::Running))
-            .collect();
-        said.into_iter().chain(known).collect()
-    }
-
-    fn is_held(&self, linode: LinodeId) -> bool {
-        self.in_db(|c| holds::of(c, linode)).is_some()
-    }
-
-    /// Two staff agree on it.
-    fn jointly(&self, kind: JointKind, host: HostId) {
-        let id = self
-            .ask_joint(
-                &self.staff(),
-                PASSWORD,
-                (kind, host),
-                "seen dark by two of us",
-            )
-            .unwrap();
-        self.decide_joint(&self.second_staff(), PASSWORD, id, true)
-            .unwrap();
     }
 }
 
@@ -233,6 +156,29 @@ both_databases! {
         assert!(app.recovery().unwrap().is_none(), "every host has reported");
         app.work_all(&[UML1, XEN1]);
         assert_eq!(app.migration(row.id).state, MigrationState::Finished);
+    }
+
+    fn a_copy_written_into_the_databases_very_file_is_noticed_before_any_poll(app: TestApp) {
+        let app = app.with_fleet();
+        app.clicked(WEB);
+        app.work_until("start");
+        let shown = app.mark().unwrap();
+        assert!(app.recovery().unwrap().is_none());
+        // As such a copy would: the same file, the same table, and fewer commits.
+        app.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute("UPDATE portal SET revision = revision - 1")?));
+        let started = app.second();
+        started.look_at_database().unwrap();
+        let recovers = started.recovery().unwrap();
+        if app.on() == On::Postgresql {
+            // Its system, timeline and the table's number say it there, and agents.
+            assert!(recovers.is_none());
+            return;
+        }
+        assert!(recovers.unwrap().why.contains("older than what hosts were told"));
+        let now = started.mark().unwrap();
+        assert!(now.revision > shown.revision && now.incarnation != shown.incarnation);
+        started.look_at_database().unwrap();
+        assert_eq!(started.mark().unwrap(), now, "one life for one copy");
     }
 
     fn a_recovery_lets_nothing_change_hands_and_waits_for_a_dead_host_until_two_staff_say_so(app: TestApp) {

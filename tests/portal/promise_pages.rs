@@ -2,77 +2,20 @@
 //! front door.
 
 use diesel::connection::SimpleConnection;
-use xenbeta::domain::ids::{HostId, LinodeId};
-use xenbeta::domain::words::{HostState, LinodeStatus, MigrationState};
+use xenbeta::domain::ids::HostId;
+use xenbeta::domain::words::{HostState, MigrationState};
 use xenbeta::store::db::StoreError;
-use xenbeta::store::{fleet, hosts};
-use xenbeta::wire::{Inventory, LedgerMark, LinodeReport, PROTOCOL, Poll};
+use xenbeta::store::hosts;
+use xenbeta::wire::{LedgerMark, Poll};
 
 use crate::both_databases;
 use crate::browser::{Browser, Reply, Site};
+use crate::reported::{poll, says};
 use crate::support::TestApp;
-use crate::support::fleet::{MEMBER_EMAIL, PASSWORD, STAFF_EMAIL, UML1, UML2, WEB, XEN1, XEN2};
+use crate::support::fleet::{MEMBER_EMAIL, PASSWORD, STAFF_EMAIL, UML1, UML2, WEB, XEN1};
 use crate::support::hand::agent;
 
 const SECOND_STAFF: &str = "sue@example.net";
-
-fn says(linode: LinodeId, granted: i64, sealed: i64, running: bool) -> LinodeReport {
-    LinodeReport {
-        linode,
-        granted,
-        sealed,
-        generation: Some(granted),
-        running,
-        since: None,
-        sample: None,
-        share: None,
-    }
-}
-
-fn report(linodes: Vec<LinodeReport>) -> Poll {
-    Poll {
-        protocol: PROTOCOL,
-        inventory: Inventory {
-            linodes,
-            ..Inventory::default()
-        },
-        ..Poll::default()
-    }
-}
-
-/// Every host reports: these what is given, and of every other Linode what the portal knows.
-fn all_report(app: &TestApp, with: &[(HostId, Vec<LinodeReport>)]) {
-    app.pass_s(6);
-    for host in [UML1, UML2, XEN1, XEN2] {
-        let said = with.iter().find(|(of, _)| *of == host);
-        let said = said.map(|(_, said)| said.clone()).unwrap_or_default();
-        reports(app, host, said);
-    }
-}
-
-/// The host says this, and of its other Linodes what the portal knows.
-fn reports(app: &TestApp, host: HostId, said: Vec<LinodeReport>) {
-    let said = with_others(app, host, said);
-    let seen = Some(app.mark().unwrap());
-    app.note_poll(
-        &agent(host),
-        &Poll {
-            seen,
-            ..report(said)
-        },
-    )
-    .unwrap();
-}
-
-fn with_others(app: &TestApp, host: HostId, mut said: Vec<LinodeReport>) -> Vec<LinodeReport> {
-    for it in app.in_db(|conn| fleet::linodes_on(conn, host)) {
-        if !said.iter().any(|said| said.linode == it.id) {
-            let running = it.status == LinodeStatus::Running;
-            said.push(says(it.id, it.epoch, 0, running));
-        }
-    }
-    said
-}
 
 fn sql(app: &TestApp, sql: &str) {
     app.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(sql)?));
@@ -98,7 +41,7 @@ both_databases! {
         staff.get("/staff/held/101").shows(&["web is not held", "uml1"]);
         assert_eq!(staff.get("/staff/held/999999").status, 404);
         for _ in 0..2 {
-            all_report(&app, &[(UML1, vec![says(WEB, 1, 1, false)])]);
+            app.all_poll(&[(UML1, vec![says(WEB, 1, 1, false)])]);
         }
         staff.get("/staff/jobs").shows(&["1 Linode is held"]);
         staff.get("/staff/").shows(&["1 Linodes held"]);
@@ -106,7 +49,7 @@ both_databases! {
         list.shows(&["web", "has sealed epoch 1"]);
         let early = go(&mut staff, &list, "web");
         early.shows(&["web is held", "The portal, of uml1", "not the owner"]);
-        all_report(&app, &[(UML1, vec![says(WEB, 1, 1, false)])]);
+        app.all_poll(&[(UML1, vec![says(WEB, 1, 1, false)])]);
         let one = go(&mut staff, &list, "web");
         one.shows(&["Every host has sealed it. uml1 has its newest disks, of epoch 1"]).hides(&["Not heard of since"]);
         let question = go(&mut staff, &one, "Believe the hosts…");
@@ -126,7 +69,7 @@ both_databases! {
         app.work_all(&[UML1, XEN1]);
         let both = [(UML1, vec![says(WEB, 1, 0, true)]), (XEN1, vec![says(WEB, 2, 0, true)])];
         for _ in 0..3 {
-            all_report(&app, &both);
+            app.all_poll(&both);
         }
         let site = Site::serve(&app.app);
         let (mut staff, mut second) = (site.signed_in(STAFF_EMAIL), site.signed_in(SECOND_STAFF));
@@ -229,7 +172,7 @@ both_databases! {
         theirs.shows(&["On hold: we are comparing our records with every host first."]).hides(&["The portal recovers"]);
         app.pass_s(6);
         for host in [UML1, UML2, XEN1] {
-            reports(&app, host, vec![]);
+            app.polls(host, vec![]);
         }
         let page = staff.get("/staff/recovery");
         page.shows(&["Waits for: 1"]);
@@ -247,7 +190,7 @@ both_databases! {
     fn a_ledger_that_is_not_trusted_is_shown_and_trusted_again_by_two(app: TestApp) {
         let app = app.with_fleet().with_second_staff();
         let mark = |id: &str, serial| LedgerMark { id: id.repeat(32), serial, machine: "b".repeat(64), place: "c".repeat(64) };
-        let shows = |mark: LedgerMark| Poll { ledger: Some(mark), ..report(with_others(&app, UML1, vec![])) };
+        let shows = |mark: LedgerMark| Poll { ledger: Some(mark), ..poll(app.with_others(UML1, vec![])) };
         app.note_poll(&agent(UML1), &shows(mark("a", 5))).unwrap();
         app.note_poll(&agent(UML1), &shows(mark("d", 9))).unwrap();
         let site = Site::serve(&app.app);
@@ -268,7 +211,7 @@ both_databases! {
         let app = app.with_fleet().with_second_staff();
         let row = app.clicked(WEB);
         app.work_until("final_copy");
-        reports(&app, XEN1, vec![]);
+        app.polls(XEN1, vec![]);
         app.pass_s(100);
         sql(&app, "UPDATE migrations SET step_job_id = (SELECT max(id) FROM jobs WHERE kind = 'final_copy'), uncached = FALSE");
         let site = Site::serve(&app.app);

@@ -21,19 +21,18 @@ pub async fn poll(
     let poll: Poll = parse(&body)?;
     let until = Instant::now() + Duration::from_secs(u64::from(poll.wait_s.min(POLL_WAIT_S)));
     let wants_work = poll.free_slots > 0;
-    let seen = poll.seen.clone().map(|seen| seen.incarnation);
-    let (is_new, protocol) = (app.clone(), poll.protocol);
-    let is_new = run(move || is_new.mark()).await?.incarnation;
-    // An agent that does not know of the portal's newest life is told at once: recoveries wait for it.
-    let until = if protocol >= PROTOCOL && seen.as_deref() != Some(is_new.as_str()) {
-        Instant::now()
-    } else {
-        until
-    };
-    let shares = {
+    let (shares, knows_life) = {
         let (app, agent) = (app.clone(), agent.clone());
-        run(move || app.note_poll(&agent, &poll)).await?
+        run(move || {
+            let life = app.mark()?.incarnation;
+            let knows_life = poll.protocol < PROTOCOL
+                || poll.seen.as_ref().is_some_and(|it| it.incarnation == life);
+            Ok((app.note_poll(&agent, &poll)?, knows_life))
+        })
+        .await?
     };
+    // An agent that does not know of the portal's newest life is told at once: recoveries wait for it.
+    let until = if knows_life { until } else { Instant::now() };
     let host = app.db.hub.host(agent.host);
     let mut answer = PollAnswer {
         portal: None,
@@ -51,12 +50,10 @@ pub async fn poll(
             answer.order = run(move || app.claim(&agent)).await?;
         }
         let now = Instant::now();
-        if answer.order.is_some() || now >= until || !answer.shares.is_empty() {
+        if answer.order.is_some() || !answer.shares.is_empty() || now >= until {
             let app = app.clone();
             // After the order was claimed, so never less than what it is made from.
             answer.portal = Some(run(move || app.mark()).await?);
-        }
-        if answer.order.is_some() || !answer.shares.is_empty() || now >= until {
             return Ok(json(answer));
         }
         // Running out of time is no error: it looks again.

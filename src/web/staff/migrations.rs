@@ -400,7 +400,7 @@ impl StaffMigrationPage {
             bugs: found.bugs.iter().map(rows::bug).collect(),
             can_take_back: migration.state == State::Finished
                 && closed_to_members(migration, &found.detail.source).is_some()
-                && migration.way_back_until.is_some_and(|at| at > found.now),
+                && !migration.way_back_is_over(found.now, found.detail.queue.pause.watched_s),
             can_roll_back: can_roll_back(&found.detail),
             waits: waits(&found.detail, found.now, zone),
             facts: vec![

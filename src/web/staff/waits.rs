@@ -141,7 +141,7 @@ impl Waits<'_> {
                 ],
             )),
             State::Finished => {
-                let until = row.way_back_until.filter(|until| *until > self.now);
+                let until = row.way_back_until.filter(|_| !row.way_back_is_over(self.now, self.detail.queue.pause.watched_s));
                 match until {
                     Some(until) => Some(self.view(
                         format!(

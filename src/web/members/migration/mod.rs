@@ -216,7 +216,8 @@ fn after(detail: &MigrationDetail, zone: Zone, now: Time) -> Option<After> {
     (migration.state == State::Finished).then(|| After {
         until: migration
             .way_back_until
-            .filter(|until| *until > now && migration.kind != MigrationKind::Return)
+            .filter(|_| !migration.way_back_is_over(now, detail.queue.pause.watched_s))
+            .filter(|_| migration.kind != MigrationKind::Return)
             .filter(|_| closed.is_none())
             .map(|until| zone.both(until.utc())),
         closed,
@@ -232,7 +233,12 @@ fn old_copy(detail: &MigrationDetail, now: Time) -> Option<&'static str> {
     let stays = "The old copy stays until the new host has shown that it has all disks, whole and readable. Then it is deleted.";
     match row.state {
         State::Confirmed => Some(stays),
-        State::Finished if row.way_back_until.is_some_and(|until| until <= now) => Some(stays),
+        State::Finished
+            if row.way_back_until.is_some()
+                && row.way_back_is_over(now, detail.queue.pause.watched_s) =>
+        {
+            Some(stays)
+        }
         _ => None,
     }
 }
