@@ -67,6 +67,9 @@ pub enum DisksConfig {
 #[serde(deny_unknown_fields)]
 pub struct FilesConfig {
     pub dir: PathBuf,
+    /// MiB that stay free beside what guests can overwrite while a copy has their live disks cloned (XFS and btrfs); a
+    /// twentieth of the file system unless given, and at most 4 GiB.
+    pub reserve_mb: Option<u64>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -58,7 +58,10 @@ pub fn driver(config: &Config) -> Result<Box<dyn Driver>, DriverError> {
 /// The disk store the configuration asks for.
 pub fn disks(config: &Config) -> Result<Arc<dyn DiskStore>, DiskError> {
     match &config.disks {
-        DisksConfig::Files(files) => Ok(Arc::new(FileStore::open(&files.dir)?)),
+        DisksConfig::Files(files) => {
+            let reserve = files.reserve_mb.map(|mb| mb.saturating_mul(1 << 20));
+            Ok(Arc::new(FileStore::with_reserve(&files.dir, reserve)?))
+        }
         DisksConfig::Lvm(lvm) => Ok(Arc::new(volumes(config, lvm)?)),
     }
 }

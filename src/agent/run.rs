@@ -95,6 +95,17 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         );
     }
     let host = Arc::new(Host::open(config)?);
+    match host.disks.forget_sources() {
+        Ok(0) => {}
+        Ok(migrations) => tracing::info!(
+            migrations,
+            "what an earlier run knew as a source is forgotten"
+        ),
+        // None of it is used: it only takes room until its transfer is closed.
+        Err(error) => {
+            tracing::error!(%error, "what an earlier run left as a source cannot be dropped")
+        }
+    }
     let server = serve(config, &host, &client)?;
     tracing::info!(address = %server.local_addr(), "transfers are served");
     let _ = host.server.set(server);

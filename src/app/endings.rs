@@ -390,6 +390,11 @@ fn summary(report: &Report) -> &'static str {
         Report::Done => "Done.",
         Report::Adopted { .. } => "Found with all its disks.",
         Report::Source { .. } => "All disks are whole.",
+        Report::Warm {
+            moving_passes: 1.., ..
+        } => {
+            "Copied while it ran. The old host had too little free room for a snapshot of its disks beside what the Linode can overwrite, so they were read as they changed; the last copy reads all of them."
+        }
         Report::Warm { .. } => "Copied while it ran.",
         Report::Sealed { forced: true, .. } => {
             "Shut down by force after its time limit, and sealed."

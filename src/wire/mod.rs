@@ -424,6 +424,9 @@ pub enum Report {
         sent_bytes: u64,
         seconds: f64,
         rest_bytes: u64,
+        /// Passes that read a live disk as it changed, because its host had no room for a clone. Older agents do not say.
+        #[serde(default)]
+        moving_passes: u32,
     },
     Sealed {
         epoch: i64,

@@ -452,4 +452,7 @@ impl DiskStore for FakeDisks {
     fn close_source(&self, _: LinodeId, _: MigrationId) -> Result<(), DiskError> {
         self.call(|_| Ok(()))
     }
+    fn forget_sources(&self) -> Result<u32, DiskError> {
+        Ok(0)
+    }
 }

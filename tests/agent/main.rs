@@ -20,6 +20,8 @@ mod disk;
 #[cfg(feature = "agent")]
 mod fakes;
 #[cfg(feature = "agent")]
+mod ground;
+#[cfg(feature = "agent")]
 mod lvm;
 #[cfg(feature = "agent")]
 mod lvm_fake;
@@ -33,6 +35,8 @@ mod moves;
 mod orders;
 #[cfg(feature = "agent")]
 mod portal;
+#[cfg(feature = "agent")]
+mod room;
 #[cfg(feature = "agent")]
 mod samples;
 #[cfg(feature = "agent")]

@@ -140,6 +140,17 @@ impl Lab {
             .collect();
         make_generation(a, LINODE, EPOCH, &disks);
         let from = wrap_from(Arc::new(FileStore::open(a).unwrap()));
+        Self::from_store(dir, disks, from, b, wrap_to)
+    }
+
+    /// From a store that has the disks as generation [`EPOCH`], to one in a folder.
+    pub fn from_store(
+        dir: tempfile::TempDir,
+        disks: Vec<DiskSpec>,
+        from: Arc<dyn DiskStore>,
+        b: &Path,
+        wrap_to: impl FnOnce(Arc<dyn DiskStore>) -> Arc<dyn DiskStore>,
+    ) -> Self {
         let to = wrap_to(Arc::new(FileStore::open(b).unwrap()));
         Self::between(dir, disks, from, to)
     }

@@ -198,12 +198,17 @@ impl DiskStore for Faulty {
         moment: Moment,
         changed: &mut dyn FnMut(Range<u64>),
     ) -> Result<View, DiskError> {
-        let View { image, told } = self
+        let View {
+            image,
+            told,
+            moving,
+        } = self
             .store
             .view(linode, epoch, migration, disk, moment, changed)?;
         Ok(View {
             image: self.image(image),
             told,
+            moving,
         })
     }
     fn source_table(
@@ -216,5 +221,8 @@ impl DiskStore for Faulty {
     }
     fn close_source(&self, linode: LinodeId, migration: MigrationId) -> Result<(), DiskError> {
         self.store.close_source(linode, migration)
+    }
+    fn forget_sources(&self) -> Result<u32, DiskError> {
+        self.store.forget_sources()
     }
 }

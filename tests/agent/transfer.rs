@@ -634,7 +634,7 @@ fn where_the_store_can_tell_only_what_changed_is_read() {
     // Each warm() began anew here; the last one's clone is what the sealed disk is compared with.
     assert!(read <= 64 * 1024, "{read} bytes read for ten changed");
     assert!(
-        a.join(format!("linodes/{LINODE}/m{MIGRATION}.source/1.snap"))
+        a.join(format!("linodes/{LINODE}/m{MIGRATION}.source/1.table"))
             .exists()
     );
     lab.server.close(LINODE, MIGRATION).unwrap();

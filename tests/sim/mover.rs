@@ -179,6 +179,7 @@ impl Mover for SimMover {
             sent_bytes,
             seconds: 1.0,
             rest_bytes: 0,
+            moving_passes: 0,
         })
     }
 

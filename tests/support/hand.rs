@@ -153,6 +153,7 @@ impl TestApp {
                 sent_bytes: 10 << 20,
                 seconds: 1.0,
                 rest_bytes: 1000,
+                moving_passes: 0,
             },
             Task::StopSeal { epoch, .. } => Report::Sealed {
                 epoch: *epoch,

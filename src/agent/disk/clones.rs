@@ -6,34 +6,30 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
 
-use rustix::fs::ioctl_ficlone;
-
+use super::Ground;
 use super::dir::Dir;
 use super::sys::{self, Extent};
 
-/// Makes `to` in `folder` a clone of `from`, in the place of whatever was there.
-pub fn clone_file(from: &File, folder: &Dir, to: &str) -> io::Result<File> {
-    let clone = folder.create_anew(to)?;
-    ioctl_ficlone(&clone, from)?;
-    Ok(clone)
+/// An empty file that no name leads to: it is gone with whoever holds it. `name` is free again at once.
+pub fn nameless(folder: &Dir, name: &str) -> io::Result<File> {
+    let file = folder.create_anew(name)?;
+    folder.remove(name)?;
+    Ok(file)
 }
 
 /// Whether clones work in this folder and their places can be asked: found by doing it.
-pub fn supported(folder: &Dir) -> bool {
+pub fn supported(folder: &Dir, ground: &dyn Ground) -> bool {
     let tried = || -> io::Result<bool> {
-        let one = folder.create_anew(".probe-a")?;
+        let one = nameless(folder, ".probe-a")?;
         std::os::unix::fs::FileExt::write_all_at(&one, &[1; 8192], 0)?;
         one.sync_all()?;
-        let two = clone_file(&one, folder, ".probe-b")?;
+        let two = nameless(folder, ".probe-b")?;
+        ground.share(&one, &two)?;
         let mut differs = false;
-        differences(&one, &two, 8192, &mut |_| differs = true)?;
+        ground.differences(&one, &two, 8192, &mut |_| differs = true)?;
         Ok(!differs)
     };
-    let works = tried().unwrap_or(false);
-    for name in [".probe-a", ".probe-b"] {
-        let _ = folder.remove(name);
-    }
-    works
+    tried().unwrap_or(false)
 }
 
 /// Reports every stretch below `size` where `a` and `b` may differ. Reads no content; holds one batch of extents each.
@@ -43,17 +39,44 @@ pub fn differences(
     size: u64,
     report: &mut dyn FnMut(Range<u64>),
 ) -> io::Result<()> {
-    let mut a = Walk::new(a);
-    let mut b = Walk::new(b);
+    walk(a, b, size, true, &mut |range, left, right| {
+        if left != right || left == Place::Vague {
+            report(range);
+        }
+    })
+}
+
+/// Bytes of `clone` that `live` has at no other place of its own: what is overwritten of them takes new blocks. Counts too
+/// much rather than too little; what is not yet on the device counts as shared.
+pub fn still_shared(clone: impl AsFd, live: impl AsFd, size: u64) -> io::Result<u64> {
+    let mut shared = 0;
+    // Without waiting for what is not yet written: this asks in the middle of a guest's life.
+    walk(clone, live, size, false, &mut |range, left, right| {
+        let own = matches!(right, Place::At(_)) && left != right;
+        if left != Place::Hole && !own {
+            shared += range.end - range.start;
+        }
+    })?;
+    Ok(shared)
+}
+
+/// Goes through two files side by side, stretch by stretch. `settled`: what is still in memory is written first.
+fn walk(
+    a: impl AsFd,
+    b: impl AsFd,
+    size: u64,
+    settled: bool,
+    tell: &mut dyn FnMut(Range<u64>, Place, Place),
+) -> io::Result<()> {
+    let mut a = Walk::new(a, settled);
+    let mut b = Walk::new(b, settled);
     let mut at = 0;
     while at < size {
         let left = a.at(at)?;
         let right = b.at(at)?;
-        let end = left.until.min(right.until).min(size);
-        if left.place != right.place || left.place == Place::Vague {
-            report(at..end);
-        }
-        at = end.max(at + 1);
+        let end = left.until.min(right.until).min(size).max(at + 1);
+        tell(at..end, left.place, right.place);
+        at = end;
     }
     Ok(())
 }
@@ -74,15 +97,17 @@ struct Here {
 /// Goes through a file's extents in order, a batch at a time.
 struct Walk<F> {
     file: F,
+    settled: bool,
     batch: std::collections::VecDeque<Extent>,
     ended: bool,
     asked: u64,
 }
 
 impl<F: AsFd> Walk<F> {
-    fn new(file: F) -> Self {
+    fn new(file: F, settled: bool) -> Self {
         Self {
             file,
+            settled,
             batch: std::collections::VecDeque::new(),
             ended: false,
             asked: 0,
@@ -109,7 +134,7 @@ impl<F: AsFd> Walk<F> {
                 });
             }
             let from = self.asked.max(offset);
-            let (found, last) = sys::extents(&self.file, from)?;
+            let (found, last) = sys::extents(&self.file, from, self.settled)?;
             // A batch that brings nothing on cannot be followed by another: never ask the same twice.
             let reached = found.last().map_or(from, Extent::end);
             self.ended = last || reached <= from;

@@ -98,6 +98,8 @@ impl FileStore {
         if free < wanted {
             return Err(no_room(wanted, free));
         }
+        // What comes in goes before clones, and those before their guests.
+        self.room.keep(wanted.saturating_sub(held));
         room.set_len(wanted).map_err(at("hold room"))?;
         match fallocate(&room, FallocateFlags::empty(), 0, wanted) {
             Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),

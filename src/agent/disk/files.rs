@@ -3,9 +3,10 @@
 //! ```text
 //! <store>/linodes/<linode>/e<epoch>/<disk>.img          a generation
 //! <store>/linodes/<linode>/m<migration>.partial/…       copies in the making: <disk>.img, <disk>.digests, room
-//! <store>/linodes/<linode>/m<migration>.source/…        a source's clones and tables: <disk>.snap, <disk>.table
+//! <store>/linodes/<linode>/m<migration>.source/…        a source's tables: <disk>.table
 //! ```
 //!
+//! Clones of live disks have no names: they are in the hands of [`super::room`], and go with it.
 //! What the folders mean is [`super::folders`]' business. `room` is a file of reserved blocks that shrinks as the copy
 //! grows: room that was promised stays free without the disks losing their holes. Where the file system cannot reserve,
 //! room is only checked.
@@ -14,16 +15,20 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags, fstatvfs};
+use rustix::fs::{Mode, OFlags};
 
 use super::clones;
+use super::dir::Dir;
 use super::folders::{Folders, copy_table};
+use super::ground::Kernel;
 use super::image::FileImage;
 use super::layout::{at, generation, image, no_room, number, partial};
+use super::room::Room;
 use super::{
-    Base, DiskError, DiskFault, DiskStore, Image, Listing, Moment, Receipt, Space, Target, Usage,
-    View,
+    Base, DiskError, DiskFault, DiskStore, Ground, Image, Listing, Moment, Receipt, Space, Target,
+    Usage, View,
 };
 use crate::domain::ids::{DiskId, LinodeId, MigrationId};
 use crate::wire::{DiskDigest, DiskSpec};
@@ -32,17 +37,34 @@ pub struct FileStore {
     path: PathBuf,
     pub(super) folders: Folders,
     pub(super) tells_changes: bool,
+    pub(super) room: Arc<Room>,
 }
 
 impl FileStore {
     /// Opens the store in `path`, which must exist; makes its `linodes` folder.
     pub fn open(path: &Path) -> Result<Self, DiskError> {
+        Self::with_reserve(path, None)
+    }
+
+    /// `reserve`: bytes that stay free beside what guests can overwrite while their disks are cloned, instead of the usual.
+    pub fn with_reserve(path: &Path, reserve: Option<u64>) -> Result<Self, DiskError> {
+        let root = Dir::open_root(path).map_err(at("open the store's folder"))?;
+        Self::on(path, reserve, Arc::new(Kernel(root)))
+    }
+
+    /// On something else than what the kernel has there.
+    pub fn on(
+        path: &Path,
+        reserve: Option<u64>,
+        ground: Arc<dyn Ground>,
+    ) -> Result<Self, DiskError> {
         let folders = Folders::open(path)?;
-        let tells_changes = clones::supported(&folders.root);
+        let tells_changes = clones::supported(&folders.root, &*ground);
         Ok(Self {
             path: path.join("linodes"),
             folders,
             tells_changes,
+            room: Room::new(ground, reserve),
         })
     }
 
@@ -62,12 +84,7 @@ impl FileStore {
 
 impl DiskStore for FileStore {
     fn space(&self) -> Result<Space, DiskError> {
-        let stat =
-            fstatvfs(&self.folders.root).map_err(|e| DiskError::io("ask for space", &e.into()))?;
-        Ok(Space {
-            total: stat.f_blocks * stat.f_frsize,
-            free: stat.f_bavail * stat.f_frsize,
-        })
+        self.room.ground.space().map_err(at("ask for space"))
     }
 
     fn tells_changes(&self) -> bool {
@@ -259,7 +276,12 @@ impl DiskStore for FileStore {
     }
 
     fn close_source(&self, linode: LinodeId, migration: MigrationId) -> Result<(), DiskError> {
+        self.room.close_all(linode, migration);
         self.folders.close_source(linode, migration)
+    }
+
+    fn forget_sources(&self) -> Result<u32, DiskError> {
+        self.folders.forget_sources()
     }
 }
 

@@ -295,6 +295,37 @@ impl Folders {
     }
 }
 
+impl Folders {
+    /// What earlier agents left as sources. A Linode whose folder cannot be read holds up no other's.
+    pub fn forget_sources(&self) -> Result<u32, DiskError> {
+        let mut forgotten = 0;
+        let mut failed = Ok(());
+        for name in self.root.names().map_err(at("list the store"))? {
+            if number(&name, "", "").is_none() || !self.root.is_folder(&name) {
+                continue;
+            }
+            match self.root.open_dir(&name).and_then(|home| forget(&home)) {
+                Ok(count) => forgotten += count,
+                Err(error) => failed = Err(DiskError::io("drop a source's folder", &error)),
+            }
+        }
+        failed.map(|()| forgotten)
+    }
+}
+
+fn forget(home: &Dir) -> io::Result<u32> {
+    let names = home.names()?;
+    let sources = names
+        .iter()
+        .filter(|name| number(name, "m", ".source").is_some());
+    let mut forgotten = 0;
+    for name in sources {
+        home.remove_folder(name)?;
+        forgotten += 1;
+    }
+    Ok(forgotten)
+}
+
 /// The generation whose receipt names this migration.
 fn find_published(home: &Dir, migration: MigrationId) -> Result<Option<(i64, Receipt)>, DiskError> {
     for name in home.names().map_err(at("list the Linode's folder"))? {

@@ -24,8 +24,8 @@ pub struct FileImage {
 
 impl FileImage {
     /// A source to read. `size` is what the portal knows; a file of another length is refused.
-    pub fn to_read(folder: &Dir, name: &str, size: u64) -> io::Result<Self> {
-        Self::checked(folder.read_only(name)?, None, size)
+    pub fn to_read(file: File, size: u64) -> io::Result<Self> {
+        Self::checked(file, None, size)
     }
 
     /// A disk to look at, past the cache where that can be.

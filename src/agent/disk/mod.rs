@@ -16,10 +16,12 @@ mod copies;
 mod dir;
 pub mod files;
 mod folders;
+mod ground;
 mod image;
 mod layout;
 pub mod lvm;
 mod receipt;
+mod room;
 mod sys;
 mod views;
 
@@ -33,6 +35,7 @@ use crate::domain::ids::{DiskId, LinodeId, MigrationId};
 use crate::wire::{DiskDigest, DiskSpec};
 
 pub use files::FileStore;
+pub use ground::Ground;
 pub use lvm::LvmStore;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,6 +211,22 @@ pub struct View {
     pub image: Box<dyn Image>,
     /// Every change since the view before was reported. If not, everything may have changed.
     pub told: bool,
+    /// The store makes clones and had no room for this one: what is read may change while it is read.
+    pub moving: bool,
+}
+
+/// Why an image of a live disk cannot be read any more: its clone was dropped, for want of room or because another view
+/// took its place. A view opened now is as good.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the clone of the live disk was dropped")]
+pub struct Dropped;
+
+impl Dropped {
+    /// Is this the reason of an image's error?
+    #[must_use]
+    pub fn is_why(error: &std::io::Error) -> bool {
+        error.get_ref().is_some_and(|why| why.is::<Self>())
+    }
 }
 
 /// The disks of one host. Every step may be repeated and then changes nothing.
@@ -313,7 +332,8 @@ pub trait DiskStore: Send + Sync {
     fn list(&self) -> Result<Listing, DiskError>;
 
     /// What a pass of `migration` reads of one disk of generation `epoch`. Stretches that may differ from the view
-    /// before are reported to `changed`, if the store can tell.
+    /// before are reported to `changed`, if the store can tell. Of a live disk it is a clone only where all that the guest
+    /// can overwrite has room beside it, and only while it has: after that, reading fails with [`Dropped`].
     fn view(
         &self,
         linode: LinodeId,
@@ -334,4 +354,8 @@ pub trait DiskStore: Send + Sync {
 
     /// Forgets clones and scratch files of a migration at its source.
     fn close_source(&self, linode: LinodeId, migration: MigrationId) -> Result<(), DiskError>;
+
+    /// Forgets what earlier agents left of clones and scratch files at this host: they vouch for nothing any more, and their
+    /// room is guests'. For the agent's start, before it serves; gives how many migrations' there were.
+    fn forget_sources(&self) -> Result<u32, DiskError>;
 }

@@ -84,8 +84,9 @@ impl Extent {
     }
 }
 
-/// The next extents at or after `start` (a bounded batch), and whether the last of the file is among them.
-pub fn extents(file: impl AsFd, start: u64) -> io::Result<(Vec<Extent>, bool)> {
+/// The next extents at or after `start` (a bounded batch), and whether the last of the file is among them. `settled`: as
+/// they are when all that is in memory is written.
+pub fn extents(file: impl AsFd, start: u64, settled: bool) -> io::Result<(Vec<Extent>, bool)> {
     let empty = RawExtent {
         logical: 0,
         physical: 0,
@@ -98,7 +99,7 @@ pub fn extents(file: impl AsFd, start: u64) -> io::Result<(Vec<Extent>, bool)> {
         header: Header {
             start,
             length: u64::MAX - start,
-            flags: FLAG_SYNC,
+            flags: if settled { FLAG_SYNC } else { 0 },
             mapped_extents: 0,
             extent_count: u32::try_from(COUNT).unwrap_or(0),
             reserved: 0,

@@ -52,6 +52,7 @@ pub fn warm(
         sent_bytes: warm.sent_bytes,
         seconds: warm.seconds,
         rest_bytes: warm.rest_bytes,
+        moving_passes: warm.moving_passes,
     })
 }
 

@@ -51,6 +51,8 @@ pub struct WarmReport {
     pub seconds: f64,
     /// What the guest has probably changed since the last pass began.
     pub rest_bytes: u64,
+    /// Passes that read a live disk as it changed: the source makes clones, and had no room for one.
+    pub moving_passes: u32,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -81,10 +83,13 @@ impl Fetch<'_> {
             let started = Instant::now();
             let disks = self.open(live)?;
             let mut passes: Vec<PassStats> = Vec::new();
+            let mut moving_passes = 0;
             while policy::next(&passes, max_passes) == Next::Again {
                 let (begun, before) = (Instant::now(), live.changed.load(Ordering::Relaxed));
                 live.pass.store(passes.len() + 1, Ordering::Relaxed);
+                live.moving.store(false, Ordering::Relaxed);
                 self.pass(live, &disks, None)?;
+                moving_passes += u32::from(live.moving.load(Ordering::Relaxed));
                 let changed_bytes = live.changed.load(Ordering::Relaxed) - before;
                 passes.push(PassStats {
                     changed_bytes,
@@ -96,6 +101,7 @@ impl Fetch<'_> {
                 sent_bytes: live.wire.load(Ordering::Relaxed),
                 seconds: started.elapsed().as_secs_f64(),
                 rest_bytes: policy::rest_bytes(&passes),
+                moving_passes,
             })
         })
     }
@@ -256,9 +262,13 @@ impl Fetch<'_> {
         live.forget_sockets();
         let open = || self.channel(live, config);
         let mut channel = open()?;
-        let Answer::Begun { pass, told } = call(&mut channel, &Ask::Begin { sealed })? else {
+        let Answer::Begun { pass, told, moving } = call(&mut channel, &Ask::Begin { sealed })?
+        else {
             return Err(malformed("no pass begun"));
         };
+        if moving && !live.moving.swap(true, Ordering::Relaxed) {
+            tracing::warn!(migration = %self.migration, "the source has no room for a clone: this pass reads the live disk");
+        }
         for disk in disks {
             disk.table.settle().map_err(table_io)?;
         }

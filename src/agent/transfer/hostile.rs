@@ -95,6 +95,7 @@ impl Liar {
                             Ask::Begin { .. } => Answer::Begun {
                                 pass: 1,
                                 told: false,
+                                moving: false,
                             }
                             .encode(),
                             ask => lie(&ask),

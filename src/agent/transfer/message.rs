@@ -52,6 +52,9 @@ pub enum Answer {
     Begun {
         pass: u32,
         told: bool,
+        /// A live disk is read as it changes: there was no room for a clone. (Older sources do not say, and older
+        /// destinations take it for `told`, which then only asks for digests that are not known.)
+        moving: bool,
     },
     Compared {
         differ: Vec<bool>,
@@ -173,7 +176,10 @@ impl Answer {
                     .fold(put, |put, (id, size)| put.i64(*id).u64(*size))
                     .done(0)
             }
-            Self::Begun { pass, told } => Put::new(65).u32(*pass).u8(u8::from(*told)).done(0),
+            Self::Begun { pass, told, moving } => {
+                let flags = u8::from(*told) | u8::from(*moving) << 1;
+                Put::new(65).u32(*pass).u8(flags).done(0)
+            }
             Self::Compared { differ } => {
                 let put = Put::new(66).count(differ.len());
                 differ
@@ -237,10 +243,14 @@ impl Answer {
                     .collect::<Result<_, TransferError>>()?;
                 Self::Welcome { epoch, disks }
             }
-            65 => Self::Begun {
-                pass: get.u32()?,
-                told: get.u8()? != 0,
-            },
+            65 => {
+                let (pass, flags) = (get.u32()?, get.u8()?);
+                Self::Begun {
+                    pass,
+                    told: flags & 1 != 0,
+                    moving: flags & 2 != 0,
+                }
+            }
             66 => {
                 let n = get.count(COMPARE_MAX as usize)?;
                 Self::Compared {
@@ -369,6 +379,12 @@ mod tests {
             Answer::Begun {
                 pass: 3,
                 told: true,
+                moving: false,
+            },
+            Answer::Begun {
+                pass: 4,
+                told: false,
+                moving: true,
             },
             Answer::Compared {
                 differ: vec![true, false],

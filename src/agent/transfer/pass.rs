@@ -37,6 +37,8 @@ pub struct Live {
     /// Bytes received, as they were on the wire; and as they are on the disks.
     pub wire: AtomicU64,
     pub changed: AtomicU64,
+    /// The source reads a disk of this pass as it changes, for want of room.
+    pub moving: AtomicBool,
     sockets: Mutex<Vec<TcpStream>>,
 }
 

@@ -63,6 +63,7 @@ impl<'a> Connection<'a> {
                 self.send(&Answer::Begun {
                     pass: pass.number,
                     told: pass.told,
+                    moving: pass.moving,
                 })?;
             }
             Ask::Compare {

@@ -7,7 +7,7 @@ use super::message::malformed;
 use super::server::Shared;
 use super::table::Digests;
 use super::{Fault, Granted, TransferError};
-use crate::agent::disk::{DiskError, Image, Moment};
+use crate::agent::disk::{DiskError, Dropped, Image, Moment};
 use crate::wire::DiskSpec;
 
 /// What one migration has granted, and the pass that is being served.
@@ -22,6 +22,8 @@ pub struct Pass {
     pub number: u32,
     pub sealed: Option<i64>,
     pub told: bool,
+    /// A disk is read as it changes, for want of room.
+    pub moving: bool,
     pub disks: Vec<PassDisk>,
 }
 
@@ -31,6 +33,12 @@ pub struct PassDisk {
     pub image: Box<dyn Image>,
     /// Of what `image` holds and nothing else; `None`: it may change while it is read.
     pub table: Option<Digests>,
+}
+
+struct Opened {
+    disk: PassDisk,
+    told: bool,
+    moving: bool,
 }
 
 impl Transfer {
@@ -53,21 +61,23 @@ impl Transfer {
         // Taken: if this fails half-way, clones and tables may be of different moments, and the next pass starts anew.
         let before = current.take();
         let number = before.as_ref().map_or(1, |pass| pass.number + 1);
-        let mut told = true;
+        let (mut told, mut moving) = (true, false);
         let mut disks = Vec::with_capacity(self.granted.disks.len());
         for (i, spec) in self.granted.disks.iter().enumerate() {
             let elder = before
                 .as_ref()
                 .and_then(|pass| pass.disks.get(i))
                 .and_then(|disk| disk.table.as_ref());
-            let disk = self.open(shared, spec, sealed.is_some(), elder)?;
-            told &= disk.1;
-            disks.push(disk.0);
+            let opened = self.open(shared, spec, sealed.is_some(), elder)?;
+            told &= opened.told;
+            moving |= opened.moving;
+            disks.push(opened.disk);
         }
         let pass = Arc::new(Pass {
             number,
             sealed,
             told,
+            moving,
             disks,
         });
         *current = Some(Arc::clone(&pass));
@@ -80,7 +90,7 @@ impl Transfer {
         spec: &DiskSpec,
         sealed: bool,
         elder: Option<&Digests>,
-    ) -> Result<(PassDisk, bool), TransferError> {
+    ) -> Result<Opened, TransferError> {
         let (linode, migration) = (self.granted.linode, self.granted.migration);
         let cut = Cut::new(spec.size_bytes);
         let moment = if sealed { Moment::Sealed } else { Moment::Live };
@@ -113,20 +123,24 @@ impl Transfer {
             return Err(source_io(e));
         }
         let told = view.told && elder.is_some();
-        if let (Some(_), Some(_), false) = (&table, elder, told) {
+        if view.moving {
+            // As on a store without clones.
+            table = None;
+        } else if let (Some(_), Some(_), false) = (&table, elder, told) {
             table = Some(Digests::plain(
                 shared.store.source_table(linode, migration, spec.id)?,
             ));
         }
-        Ok((
-            PassDisk {
+        Ok(Opened {
+            told,
+            moving: view.moving,
+            disk: PassDisk {
                 spec: spec.clone(),
                 cut,
                 image: view.image,
                 table,
             },
-            told,
-        ))
+        })
     }
 
     pub fn check_sealed(&self, shared: &Shared, sealed: Option<i64>) -> Result<(), TransferError> {
@@ -168,6 +182,10 @@ fn forget(table: &Digests, cut: &Cut, range: &std::ops::Range<u64>) -> std::io::
 
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
 pub fn source_io(e: std::io::Error) -> TransferError {
+    if Dropped::is_why(&e) {
+        // The asker begins again, and is given what can be read then.
+        return TransferError::new(Fault::Unreachable, format!("{e}; the pass begins anew"));
+    }
     DiskError::io("at the source", &e).into()
 }
 

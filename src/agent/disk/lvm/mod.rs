@@ -384,6 +384,7 @@ impl DiskStore for LvmStore {
         Ok(View {
             image: Box::new(image),
             told: false,
+            moving: false,
         })
     }
 
@@ -398,5 +399,9 @@ impl DiskStore for LvmStore {
 
     fn close_source(&self, linode: LinodeId, migration: MigrationId) -> Result<(), DiskError> {
         self.folders.close_source(linode, migration)
+    }
+
+    fn forget_sources(&self) -> Result<u32, DiskError> {
+        self.folders.forget_sources()
     }
 }
