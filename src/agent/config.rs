@@ -253,6 +253,18 @@ mod tests {
     }
 
     #[test]
+    fn the_reserve_beside_clones_may_be_set() {
+        let files = |text: &str| match Config::parse(text).unwrap().disks {
+            DisksConfig::Files(files) => files.reserve_mb,
+            DisksConfig::Lvm(_) => None,
+        };
+        assert_eq!(files(EXAMPLE), None);
+        let dir = "dir = \"/srv/linodes\"";
+        let set = EXAMPLE.replace(dir, &format!("{dir}\nreserve_mb = 512"));
+        assert_eq!(files(&set), Some(512));
+    }
+
+    #[test]
     fn bad_values_are_named() {
         let bad = |from: &str, to: &str| Config::parse(&EXAMPLE.replace(from, to)).unwrap_err();
         assert!(bad("https://portal.example.net", "portal.example.net").starts_with("portal:"));

@@ -120,6 +120,13 @@ impl Ending<'_> {
             Some(found) => holds::hold(conn, self.now, agent, linode.id, (&word, found)),
             // It has been put right since: the step is done anew.
             None => match step_of(conn, self.job)? {
+                // It is the owner as it should be, and will not seal what holds there.
+                Some((id, Step::SealDestination))
+                    if linode.epoch == marks.granted && linode.epoch > marks.sealed =>
+                {
+                    fleet::set_status(conn, linode.id, LinodeStatus::Running, self.now)?;
+                    self.tell(conn, id, Event::HeldAtDestination, &Given::default())
+                }
                 Some((id, step)) => self.tell(
                     conn,
                     id,
@@ -218,6 +225,15 @@ impl Ending<'_> {
         let row = rows::migration(conn, id)?.ok_or(AppError::NotFound)?;
         if row.cancel_asked && crate::domain::migration::can_cancel(row.state) {
             return self.tell(conn, id, Event::Stopped(step), &Given::default());
+        }
+        if matches!(
+            report,
+            Report::Warm {
+                moving_passes: 1..,
+                ..
+            }
+        ) {
+            rows::insert_event(conn, id, self.now, (row.state, row.step), summary(report))?;
         }
         let mut given = Given {
             change: facts(&row, self.job, self.now, report),
@@ -335,7 +351,14 @@ fn facts(row: &Migration, job: &Job, now: Time, report: &Report) -> Change {
         Report::Sealed { was_running, .. } if row.step == Some(Step::StopSeal) => {
             change.was_running = Some(*was_running);
         }
-        Report::Copied { sent_bytes, .. } => change.sent_bytes = more(*sent_bytes),
+        Report::Copied {
+            sent_bytes,
+            uncached,
+            ..
+        } => {
+            change.sent_bytes = more(*sent_bytes);
+            change.uncached = *uncached;
+        }
         Report::Started {
             running: true,
             started_after_s,

@@ -26,6 +26,9 @@ pub fn words(event: Event, to: &Transition) -> String {
         (Event::DestinationLost | Event::SourceLost, None) => {
             "A host of this migration is lost; it cannot go on."
         }
+        (Event::HeldAtDestination, _) => {
+            "The new host says that the Linode came up there after all: it stays, with what it wrote."
+        }
         (Event::FoundAtDestination, _) => {
             "The hosts say that the Linode is at the new host: the migration is done."
         }

@@ -134,6 +134,9 @@ pub enum Event {
     DestinationLost,
     /// The source is dead for good, and two staff have said so.
     SourceLost,
+    /// The destination was to be sealed, because its start had failed for good, and says that the guest came up there all the
+    /// same: it has written, and stays.
+    HeldAtDestination,
     /// The hosts were believed instead of the portal (rule 15): the Linode is at this migration's destination.
     FoundAtDestination,
     /// It is at this migration's source.
@@ -312,6 +315,7 @@ mod tests {
             Event::RollBackUnfetched,
             Event::DestinationLost,
             Event::SourceLost,
+            Event::HeldAtDestination,
             Event::FoundAtDestination,
             Event::FoundAtSource,
             Event::FoundElsewhere,

@@ -218,6 +218,63 @@ fn a_running_agent_takes_up_a_rotated_credential() {
     succeeded(portal.outcome(job));
 }
 
+/// A lease that is refused with a credential of yesterday is no lost lease: the copy goes on, under the new one.
+#[test]
+fn a_copy_outlives_the_rotation_of_its_hosts_credential() {
+    let (machine, portal) = (Machine::new(), Portal::start());
+    let agent = with_guest(&machine, &portal);
+    let old = agent.credential();
+    let other = LinodeId(6);
+    let reserve = Task::Reserve {
+        migration: MigrationId(2),
+        guest: samples::guest(other),
+        base_epoch: None,
+    };
+    succeeded(portal.outcome(portal.give(&old, other, reserve)));
+    // A source that nobody listens at: it is tried for a good while.
+    let job = portal.give(&old, other, warm_from_nowhere(other));
+    let held = agent.state().join(format!("ledger/job-{job}.json"));
+    eventually("it is in hand", || held.exists());
+    // The portal knows the new one before the host does: for a moment there is none that both know.
+    portal.state.0.lock().unwrap().replaced.insert(old.clone());
+    std::thread::sleep(Duration::from_secs(12));
+    assert!(held.exists(), "{}", agent.log());
+    assert!(
+        portal
+            .state
+            .0
+            .lock()
+            .unwrap()
+            .finishes
+            .iter()
+            .all(|(of, _)| *of != job)
+    );
+    std::fs::write(agent.state().join("credential"), format!("{old}-new")).unwrap();
+    let outcome = portal.outcome(job);
+    assert!(
+        matches!(outcome, Outcome::Failed { retry: true, .. }),
+        "{outcome:?}"
+    );
+    assert!(
+        !agent.log().contains("the lease was lost"),
+        "{}",
+        agent.log()
+    );
+}
+
+fn warm_from_nowhere(linode: LinodeId) -> Task {
+    Task::WarmCopy {
+        migration: MigrationId(2),
+        guest: samples::guest(linode),
+        source: xenbeta::wire::Peer {
+            address: "192.0.2.1:9".into(),
+            fingerprint: "0".repeat(64),
+            token: "t".into(),
+        },
+        max_passes: 1,
+    }
+}
+
 /// After a reboot with the portal away: only what this host owns, only by root, and on record.
 #[test]
 fn root_may_start_what_the_host_owns_without_the_portal() {
@@ -285,16 +342,7 @@ fn a_stale_lease_stops_the_step_and_is_not_answered_for() {
     portal.mood(|mood| mood.stale = true);
     let who = agent.credential();
     // A source that nobody listens at: the copy tries again and again, until it is told that the lease is gone.
-    let warm = Task::WarmCopy {
-        migration: MigrationId(2),
-        guest: samples::guest(LinodeId(6)),
-        source: xenbeta::wire::Peer {
-            address: "192.0.2.1:9".into(),
-            fingerprint: "0".repeat(64),
-            token: "t".into(),
-        },
-        max_passes: 1,
-    };
+    let warm = warm_from_nowhere(LinodeId(6));
     let reserve = Task::Reserve {
         migration: MigrationId(2),
         guest: samples::guest(LinodeId(6)),

@@ -41,6 +41,8 @@ pub struct World {
     pub shared: Vec<usize>,
     /// No host has an initramfs for its kernels.
     pub no_initramfs: bool,
+    /// Whoever asks for the start of this Linode finds a bug.
+    pub panics: Option<LinodeId>,
 }
 
 pub type Shared = Arc<Mutex<World>>;
@@ -131,6 +133,8 @@ impl Driver for FakeDriver {
         Ok(())
     }
     fn start(&self, guest: &Guest<'_>) -> Result<(), DriverError> {
+        let panics = self.1.lock().unwrap().panics;
+        assert_ne!(panics, Some(guest.linode), "a bug of the driver");
         let epoch = guest.disks.first().and_then(|(_, path)| {
             path.parent()?
                 .file_name()?

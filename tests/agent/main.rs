@@ -54,4 +54,6 @@ mod uml;
 #[cfg(all(feature = "agent", feature = "portal"))]
 mod whole;
 #[cfg(feature = "agent")]
+mod workers;
+#[cfg(feature = "agent")]
 mod xen;

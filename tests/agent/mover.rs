@@ -343,6 +343,11 @@ impl Mount {
         Self::made(dir, &["-t", "tmpfs", "-o", &size, "none"])
     }
 
+    /// A file system that refuses O_DIRECT, and does not say how full it is.
+    pub fn ramfs(dir: &Path) -> Option<Self> {
+        Self::made(dir, &["-t", "ramfs", "none"])
+    }
+
     fn made(dir: &Path, args: &[&str]) -> Option<Self> {
         let at = dir.join("mount");
         std::fs::create_dir_all(&at).unwrap();

@@ -26,6 +26,9 @@ pub trait Faults: Send + Sync {
     fn sync(&self, image: &dyn Image) -> io::Result<()> {
         image.sync()
     }
+    fn passes_cache(&self, image: &dyn Image) -> bool {
+        image.passes_cache()
+    }
 }
 
 pub struct Faulty {
@@ -62,7 +65,7 @@ impl Image for FaultyImage {
         self.faults.read_uncached(&*self.image, buf, offset)
     }
     fn passes_cache(&self) -> bool {
-        self.image.passes_cache()
+        self.faults.passes_cache(&*self.image)
     }
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<()> {
         self.faults.write(&*self.image, buf, offset)

@@ -134,9 +134,14 @@ fn boot(epoch: i64) -> Task {
     }
 }
 
+/// Of another move than the one that brought it.
 fn seal(epoch: i64) -> Task {
+    seal_of(MigrationId(10), epoch)
+}
+
+fn seal_of(migration: MigrationId, epoch: i64) -> Task {
     Task::StopSeal {
-        migration: MIGRATION,
+        migration,
         epoch,
         stop_limit_s: 0,
     }
@@ -295,6 +300,85 @@ fn a_guest_that_dies_is_sealed_and_may_be_owned_again_without_a_boot() {
     );
     pair.world.lock().unwrap().dies = false;
     assert!(succeeded(&pair.run(0, boot(4))));
+    pair.no_violation();
+}
+
+/// The word of a start was lost, five times or for good, and its migration wants the Linode back at its source: a guest that
+/// holds has written, and stays. Only another move stops it.
+#[test]
+fn a_guest_that_held_is_not_taken_back_by_the_move_that_brought_it() {
+    for noted in [true, false] {
+        let mut pair = Pair::new();
+        pair.run(0, boot(1));
+        pair.run(0, seal(1));
+        pair.publish(1, 2);
+        assert!(succeeded(&pair.run(1, start(2, Some(MIGRATION)))));
+        if !noted {
+            // It came up, and that could not be written down.
+            let mut entry = pair.hosts[1].ledger.entry(LINODE).unwrap();
+            entry.stayed_up = None;
+            pair.hosts[1].ledger.put(&entry).unwrap();
+        }
+        pair.restart(1);
+        let runs = pair.world.lock().unwrap().runs;
+        for _ in 0..2 {
+            let outcome = pair.run(1, seal_of(MIGRATION, 2));
+            assert_eq!(owned(&outcome), Some((2, 0, Some(2))), "{outcome:?}");
+        }
+        assert_eq!(pair.world.lock().unwrap().runs, runs);
+        assert_eq!(pair.runners(), 1);
+        // The start repeated says so, and is noted from then on: the guest may end, and still nothing is taken back.
+        let again = pair.run(1, start(2, Some(MIGRATION)));
+        assert!(
+            matches!(
+                again,
+                Outcome::Succeeded {
+                    report: Report::Started { running: true, .. }
+                }
+            ),
+            "{again:?}"
+        );
+        pair.world.lock().unwrap().running.clear();
+        let outcome = pair.run(1, seal_of(MIGRATION, 2));
+        assert_eq!(owned(&outcome), Some((2, 0, Some(2))), "{outcome:?}");
+        let off = pair.run(1, start(2, Some(MIGRATION)));
+        assert!(
+            matches!(
+                off,
+                Outcome::Succeeded {
+                    report: Report::Started { running: false, .. }
+                }
+            ),
+            "{off:?}"
+        );
+        assert!(
+            succeeded(&pair.run(1, seal(2))),
+            "its way back is another move"
+        );
+        pair.no_violation();
+    }
+}
+
+/// One that never came up is taken back, and the promise holds against a start that comes late.
+#[test]
+fn a_guest_that_never_held_is_taken_back() {
+    let pair = Pair::new();
+    pair.run(0, seal(1));
+    pair.publish(1, 2);
+    // The agent accepted and ended before it booted.
+    pair.world.lock().unwrap().fail = Some((4, true));
+    let cut = pair.run(1, start(2, Some(MIGRATION)));
+    pair.world.lock().unwrap().fail = None;
+    assert!(!succeeded(&cut) && pair.marks(1).owns(), "{cut:?}");
+    assert_eq!(pair.runners(), 0);
+    assert!(succeeded(&pair.run(1, seal_of(MIGRATION, 2))));
+    refused(&pair.run(1, start(2, Some(MIGRATION))));
+    assert!(succeeded(&pair.run(0, start(3, None))));
+    // And if the same migration tries again and fails again, under its newer epochs.
+    assert!(
+        succeeded(&pair.run(0, seal_of(MIGRATION, 3))),
+        "its source is not what it brought"
+    );
     pair.no_violation();
 }
 

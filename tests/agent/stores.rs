@@ -2,14 +2,24 @@
 
 use std::cell::Cell;
 use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use xenbeta::agent::disk::{Base, DiskFault, DiskStore, Moment, Receipt};
-use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
-use xenbeta::wire::DiskSpec;
+use xenbeta::agent::control::JobControl;
+use xenbeta::agent::disk::{Base, DiskFault, DiskStore, Image, Moment, Receipt};
+use xenbeta::agent::host::Host;
+use xenbeta::agent::ledger::Ledger;
+use xenbeta::agent::steps;
+use xenbeta::agent::transfer::Identity;
+use xenbeta::domain::ids::{DiskId, JobId, LinodeId, MigrationId};
+use xenbeta::wire::{DiskSpec, GuestSpec, Order, Outcome, Report, Task};
 
+use super::fakes::{FakeDriver, Shared};
 use super::mover::{Dice, MIB, spec};
+use super::mover_store::{Faults, Faulty};
+use super::samples;
 
 pub const LINODE: LinodeId = LinodeId(1);
 pub const MOVE: MigrationId = MigrationId(5);
@@ -63,6 +73,7 @@ macro_rules! suite {
             sealing_refuses_writers_and_unsealing_lets_them_in,
             images_hold_what_is_written_wherever_it_is,
             disks_of_another_size_are_refused,
+            a_proof_is_what_the_disks_show,
         );
     };
     (@all $meta:tt $shop:expr, $($name:ident,)*) => {
@@ -445,4 +456,112 @@ pub fn disks_of_another_size_are_refused(shop: &Shop) {
     drop(image);
     shop.store.release(LINODE, MOVE).unwrap();
     assert_eq!(shop.store.list().unwrap().copies, []);
+}
+
+/// A disk whose device is worn out from some byte on, while it is told so.
+struct Worn(AtomicBool);
+
+impl Faults for Worn {
+    fn read_uncached(&self, image: &dyn Image, buf: &mut [u8], at: u64) -> std::io::Result<()> {
+        if self.0.load(Ordering::SeqCst) && at >= MIB {
+            return Err(std::io::Error::from_raw_os_error(5));
+        }
+        image.read_uncached(buf, at)
+    }
+}
+
+/// The owner shows its disks while the guest writes and while it is off, and shows nothing it does not have.
+pub fn a_proof_is_what_the_disks_show(shop: &Shop) {
+    let disks = [spec(1, 3 * MIB), spec(2, MIB + 512)];
+    (shop.make)(LINODE, 3, &disks);
+    let state = tempfile::tempdir().unwrap();
+    let world = Shared::default();
+    let worn = Arc::new(Worn(AtomicBool::new(false)));
+    let host = Host::new(
+        Ledger::open(state.path()).unwrap(),
+        Box::new(FakeDriver(0, Arc::clone(&world))),
+        Faulty::wrap(shop.store.clone(), worn.clone()),
+        Arc::new(Identity::load_or_create(state.path()).unwrap()),
+    );
+    let run = |task: Task| {
+        let order = Order {
+            job: JobId(1),
+            attempt: 1,
+            lease_token: "t".into(),
+            linode: LINODE,
+            task,
+        };
+        steps::run(&host, &JobControl::default(), &order).unwrap()
+    };
+    let guest = |disks: &[DiskSpec]| GuestSpec {
+        disks: disks.to_vec(),
+        ..samples::guest(LINODE)
+    };
+    let prove = |epoch, disks: &[DiskSpec]| {
+        run(Task::Prove {
+            epoch,
+            guest: guest(disks),
+        })
+    };
+    let shown = |outcome: Outcome| match outcome {
+        Outcome::Succeeded {
+            report:
+                Report::Proof {
+                    epoch: 3,
+                    running,
+                    disks,
+                },
+        } => (running, disks.iter().map(|it| it.size_bytes).collect()),
+        other => panic!("{other:?}"),
+    };
+    let adopt = Task::Adopt {
+        epoch: 3,
+        guest: guest(&disks),
+        boot: None,
+    };
+    assert!(matches!(run(adopt), Outcome::Succeeded { .. }));
+    let sizes: Vec<u64> = disks.iter().map(|disk| disk.size_bytes).collect();
+
+    // A guest that writes all the while, to the disk that is read.
+    world
+        .lock()
+        .unwrap()
+        .running
+        .insert((0, LINODE), (1, Some(3)));
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (device, stop) = (shop.disk(3, 1), &stop);
+        scope.spawn(move || {
+            let mut at = 0;
+            while !stop.load(Ordering::SeqCst) {
+                device.write_all_at(&[7; 4096], at % (3 * MIB)).unwrap();
+                at += 4096;
+            }
+        });
+        for _ in 0..3 {
+            assert_eq!(shown(prove(3, &disks)), (true, sizes.clone()));
+        }
+        stop.store(true, Ordering::SeqCst);
+    });
+    world.lock().unwrap().running.clear();
+    assert_eq!(shown(prove(3, &disks)), (false, sizes.clone()));
+
+    // Nothing is shown that is not here, whole, readable and its own; a device may recover, the rest does not.
+    let failed = |outcome: Outcome, again: bool| match outcome {
+        Outcome::Failed { retry, public, .. } => {
+            assert_eq!(retry, again, "{public}");
+            assert!(!public.contains('/'), "{public}");
+        }
+        other => panic!("{other:?}"),
+    };
+    worn.0.store(true, Ordering::SeqCst);
+    failed(prove(3, &disks), true);
+    worn.0.store(false, Ordering::SeqCst);
+    failed(prove(3, &[spec(1, 3 * MIB), spec(2, 9 * MIB)]), false);
+    failed(prove(3, &[spec(1, 3 * MIB), spec(3, MIB)]), false);
+    failed(prove(2, &disks), false);
+    failed(prove(4, &disks), false);
+    assert_eq!(shown(prove(3, &disks)), (false, sizes));
+    shop.store.purge(LINODE, 3).unwrap();
+    failed(prove(3, &disks), false);
 }

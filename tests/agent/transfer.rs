@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use xenbeta::agent::disk::{Base, Image};
+use xenbeta::agent::disk::{Base, DiskStore, FileStore, Image};
 use xenbeta::agent::transfer::{Fault, TransferError};
 use xenbeta::domain::ids::MigrationId;
 
@@ -436,6 +436,55 @@ fn a_disk_that_never_keeps_what_it_is_given_is_never_published() {
     assert_eq!(fault(lab.finish()), Fault::Corrupt);
     assert!(lab.to.published(LINODE, MIGRATION).unwrap().is_none());
     assert!(!lab.to.path(LINODE, EPOCH + 1, lab.disks[0].id).exists());
+}
+
+/// Past the cache, or not: as the destination's store has it.
+struct Cached(bool);
+
+impl Faults for Cached {
+    fn passes_cache(&self, _: &dyn Image) -> bool {
+        !self.0
+    }
+}
+
+#[test]
+fn a_copy_read_back_through_the_cache_says_so() {
+    for cached in [false, true] {
+        let lab = Lab::wrapped(&[2 * MIB, MIB], |store| {
+            Faulty::wrap(store, Arc::new(Cached(cached)))
+        });
+        Dice(4).write(&lab.source_disk(1), 0, 1 << 20);
+        lab.seal();
+        let report = lab.finish().unwrap();
+        lab.assert_equal(&report);
+        assert_eq!(report.uncached, Some(!cached));
+        let published = lab.to.published(LINODE, MIGRATION).unwrap().unwrap();
+        assert_eq!(
+            published.1.uncached, report.uncached,
+            "also when asked again"
+        );
+    }
+    // And where the kernel refuses.
+    let dir = tempfile::tempdir().unwrap();
+    let Some(mount) = super::mover::Mount::ramfs(dir.path()) else {
+        return;
+    };
+    let (a, b) = (dir.path().join("a"), mount.at.join("b"));
+    std::fs::create_dir_all(&a).unwrap();
+    std::fs::create_dir_all(&b).unwrap();
+    let disks = vec![spec(1, 2 * MIB + 5)];
+    super::mover::make_generation(&a, LINODE, EPOCH, &disks);
+    let from = Arc::new(FileStore::open(&a).unwrap());
+    let ground = super::ground::FakeGround::new(1 << 30);
+    let to: Arc<dyn DiskStore> = Arc::new(FileStore::on(&b, None, ground).unwrap());
+    let lab = Lab::between(dir, disks, from, to);
+    Dice(4).write(&lab.source_disk(1), 5, 1 << 20);
+    lab.seal();
+    let report = lab.finish().unwrap();
+    lab.assert_equal(&report);
+    assert_eq!(report.uncached, Some(false));
+    drop(lab);
+    drop(mount);
 }
 
 /// Fails one kind of call after so many.

@@ -163,6 +163,43 @@ both_databases! {
         assert_eq!(app.migration(row.id).state, MigrationState::Failed);
     }
 
+    fn a_destination_whose_guest_holds_is_not_sealed_and_the_move_is_done(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        let start = app.work_until("start");
+        app.answer(XEN1, &start, failure(false)).unwrap();
+        let seal = app.take(XEN1);
+        assert!(matches!(seal.task, Task::StopSeal { migration, epoch: 2, .. } if migration == row.id), "{:?}", seal.task);
+        let Outcome::Failed { retry, public, detail, console, .. } = failure(false) else { panic!() };
+        let marks = xenbeta::wire::Marked { linode: WEB, granted: 2, sealed: 0, generation: Some(2) };
+        let held = Outcome::Failed { retry, public, detail, console, owns: Some(marks) };
+        app.answer(XEN1, &seal, held).unwrap();
+        assert_eq!((app.linode(WEB).host_id, app.linode(WEB).epoch), (XEN1, 2), "nothing was taken back");
+        let row = app.migration(row.id);
+        assert_eq!((row.state, row.step), (MigrationState::Finished, None));
+        assert!(row.way_back_until.is_some(), "the way back is its member's to choose");
+        assert_eq!(kind(&app.work(UML1)), "close_transfer");
+        let log = app.in_db(|c| migrations::events(c, row.id));
+        assert!(log.iter().any(|it| it.message.contains("came up there after all")), "{log:?}");
+    }
+
+    fn what_a_copy_was_read_back_through_is_kept_and_too_little_room_is_said(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        let warm = app.work_until("warm_copy");
+        let report = Report::Warm { passes: 2, sent_bytes: 1, seconds: 1.0, rest_bytes: 1, moving_passes: 1 };
+        app.answer(XEN1, &warm, Outcome::Succeeded { report }).unwrap();
+        let job = app.in_db(|c| jobs::job(c, warm.job)).unwrap();
+        assert!(job.message.contains("too little free room"), "{}", job.message);
+        let log = app.in_db(|c| migrations::events(c, row.id));
+        assert!(log.iter().any(|it| it.message.contains("too little free room")), "{log:?}");
+        let order = app.work_until("final_copy");
+        let Report::Copied { epoch, digests, .. } = app.success(&order) else { panic!() };
+        let report = Report::Copied { epoch, digests, sent_bytes: 0, seconds: 0.0, uncached: Some(false) };
+        app.answer(XEN1, &order, Outcome::Succeeded { report }).unwrap();
+        assert_eq!(app.migration(row.id).uncached, Some(false));
+    }
+
     fn staff_take_back_only_what_was_not_fetched(app: TestApp) {
         let app = app.with_fleet();
         let row = app.clicked(WEB);

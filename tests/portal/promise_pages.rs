@@ -6,7 +6,7 @@ use xenbeta::domain::ids::HostId;
 use xenbeta::domain::words::{HostState, MigrationState};
 use xenbeta::store::db::StoreError;
 use xenbeta::store::hosts;
-use xenbeta::wire::{LedgerMark, Poll};
+use xenbeta::wire::{LedgerMark, Outcome, Poll, Report};
 
 use crate::both_databases;
 use crate::browser::{Browser, Reply, Site};
@@ -213,7 +213,7 @@ both_databases! {
         app.work_until("final_copy");
         app.polls(XEN1, vec![]);
         app.pass_s(100);
-        sql(&app, "UPDATE migrations SET step_job_id = (SELECT max(id) FROM jobs WHERE kind = 'final_copy'), uncached = FALSE");
+        sql(&app, "UPDATE migrations SET step_job_id = (SELECT max(id) FROM jobs WHERE kind = 'final_copy')");
         let site = Site::serve(&app.app);
         let (mut staff, mut member) = (site.signed_in(STAFF_EMAIL), site.signed_in(MEMBER_EMAIL));
         staff.get("/staff/").shows(&["1 migrations need staff"]);
@@ -234,8 +234,11 @@ both_databases! {
     fn the_old_copy_stays_until_the_new_host_has_shown_its_disks(app: TestApp) {
         let app = app.with_fleet().with_second_staff();
         let row = app.clicked(WEB);
+        let order = app.work_until("final_copy");
+        let Report::Copied { epoch, digests, sent_bytes, seconds, .. } = app.success(&order) else { panic!() };
+        let report = Report::Copied { epoch, digests, sent_bytes, seconds, uncached: Some(false) };
+        app.answer(XEN1, &order, Outcome::Succeeded { report }).unwrap();
         app.work_all(&[UML1, XEN1]);
-        sql(&app, "UPDATE migrations SET uncached = FALSE");
         let site = Site::serve(&app.app);
         let (mut staff, mut member) = (site.signed_in(STAFF_EMAIL), site.signed_in(MEMBER_EMAIL));
         let (theirs, ours) = (format!("/members/migrations/{}", row.id), format!("/staff/migrations/{}", row.id));

@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Daemon, Pause};
 use crate::agent::client::ClientError;
@@ -16,6 +16,8 @@ use crate::wire::{Finish, LEASE_S, Order, Outcome, Renew};
 /// A lease is renewed this often without news, and not more often with it.
 const RENEW: Duration = Duration::from_secs(LEASE_S as u64 / 3);
 const NEWS: Duration = Duration::from_secs(1);
+/// Refused for so long, a host is not welcome any more.
+const FOR_GOOD: Duration = Duration::from_secs(2 * LEASE_S as u64);
 /// How long an answer that the portal refuses to hear of (401) waits before it is offered again.
 const REFUSED_PAUSE: Duration = Duration::from_secs(30);
 
@@ -141,20 +143,30 @@ impl Daemon {
     /// Renews the lease until the job is over, and hands on what the portal says to it. An absent portal is no reason
     /// to stop: leases do not move ownership.
     fn keep(&self, order: &Order, control: &JobControl) {
+        let mut unwelcome = Unwelcome::default();
         while control.wait(NEWS, RENEW) {
             let renew = Renew {
                 attempt: order.attempt,
                 lease_token: order.lease_token.clone(),
                 progress: control.latest(),
             };
-            match self.client.renew(order.job, &renew) {
+            let mut renewed = self.client.renew(order.job, &renew);
+            if matches!(renewed, Err(ClientError::Revoked(_))) && self.rotated() {
+                renewed = self.client.renew(order.job, &renew);
+            }
+            match renewed {
                 Ok(renewed) => {
+                    unwelcome = Unwelcome::default();
                     self.host.cap.set(renewed.cap_mb_s);
                     if renewed.cancel {
                         control.cancel();
                     }
                 }
-                Err(ClientError::Stale(_) | ClientError::Revoked(_)) => control.lose(),
+                Err(ClientError::Stale(_)) => control.lose(),
+                Err(ClientError::Revoked(_)) if unwelcome.for_good(Instant::now()) => {
+                    tracing::error!(job = %order.job, "the portal will not hear of this host any more: its job ends");
+                    control.lose();
+                }
                 Err(error) => {
                     tracing::warn!(job = %order.job, %error, "a lease could not be renewed");
                 }
@@ -250,6 +262,18 @@ impl Daemon {
     }
 }
 
+/// Since when the portal refuses this host's credential. That is no loss of a lease yet: the credential may have been rotated
+/// and not be written down yet. When the lease would have run out twice over, it is meant.
+#[derive(Default)]
+struct Unwelcome(Option<Instant>);
+
+impl Unwelcome {
+    fn for_good(&mut self, now: Instant) -> bool {
+        let since = *self.0.get_or_insert(now);
+        now.duration_since(since) >= FOR_GOOD
+    }
+}
+
 /// A failure that may pass.
 fn failed(public: &str, detail: String) -> Outcome {
     Outcome::Failed {
@@ -269,4 +293,21 @@ fn kind(order: &Order) -> String {
         .and_then(|kind| kind.as_str())
         .unwrap_or("?")
         .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_for_good_only_when_it_lasts() {
+        let begun = Instant::now();
+        let mut unwelcome = Unwelcome::default();
+        assert!(!unwelcome.for_good(begun));
+        assert!(!unwelcome.for_good(begun + FOR_GOOD / 2));
+        assert!(unwelcome.for_good(begun + FOR_GOOD));
+        // Welcome in between: it begins anew.
+        unwelcome = Unwelcome::default();
+        assert!(!unwelcome.for_good(begun + FOR_GOOD));
+    }
 }

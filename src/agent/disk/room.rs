@@ -112,6 +112,12 @@ impl Room {
             let full = error.kind() == io::ErrorKind::StorageFull;
             return if full { Ok(None) } else { Err(error) };
         }
+        // The guest may have written since it was counted, and that is shared too.
+        if let Ok(about) = clone.file.metadata() {
+            let stored = about.blocks() * 512;
+            let needed = stored.saturating_add(size / TABLE_PART);
+            clone.needed.fetch_max(needed, Ordering::Relaxed);
+        }
         if clone.gone() {
             // Dropped while it was made: what was shared after the cut goes too.
             self.close(&clone);

@@ -67,6 +67,9 @@ pub struct Entry {
     /// The epoch under which a start held: the step repeated says so again, and never gives up what was written since.
     #[serde(default)]
     pub stayed_up: Option<i64>,
+    /// The migration that brought it here under the epoch granted last.
+    #[serde(default)]
+    pub brought_by: Option<MigrationId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +92,7 @@ impl Entry {
             stopping: None,
             gave_up: None,
             stayed_up: None,
+            brought_by: None,
         }
     }
 }

@@ -63,6 +63,10 @@ pub enum Refusal {
     NotLocked,
     #[error("{0} is not an epoch")]
     NoEpoch(i64),
+    #[error(
+        "the guest came up here under epoch {epoch} and has written: the migration that brought it does not seal it"
+    )]
+    Held { epoch: i64 },
 }
 
 /// An order to accept ownership.
@@ -175,6 +179,16 @@ pub fn may_seal(marks: Marks, epoch: i64) -> Result<Seal, Refusal> {
     }
 }
 
+/// A move is not taken back over the guest it brought: one that held, or that runs, has written, and only its member or
+/// staff may discard that. Any later move seals it as usual. `back`: the seal is of the migration that brought it.
+pub fn may_take_back(marks: Marks, epoch: i64, back: bool, held: bool) -> Result<(), Refusal> {
+    if back && held && marks.owns() && epoch == marks.granted {
+        Err(Refusal::Held { epoch })
+    } else {
+        Ok(())
+    }
+}
+
 /// Disks are deleted only where `sealed >= epoch >= granted`, and never under a running guest.
 pub fn may_purge(marks: Marks, epoch: i64, running: bool) -> Result<(), Refusal> {
     real(epoch)?;
@@ -215,6 +229,7 @@ impl Refusal {
     #[must_use]
     pub fn ahead(self, marks: Marks) -> Option<Marks> {
         let (Self::Stale { epoch, .. }
+        | Self::Held { epoch }
         | Self::NotSealed { epoch, .. }
         | Self::Granted { epoch, .. }) = self
         else {

@@ -140,10 +140,10 @@ fn dispatch(work: &Work<'_>, order: &Order) -> Result<Report, StepError> {
             max_passes,
         } => copy::warm(work, *migration, guest, source, *max_passes),
         Task::StopSeal {
+            migration,
             epoch,
             stop_limit_s,
-            ..
-        } => ownership::stop_seal(work, *epoch, *stop_limit_s),
+        } => ownership::stop_seal(work, *migration, *epoch, *stop_limit_s),
         Task::FinalCopy {
             migration,
             epoch,

@@ -11,6 +11,7 @@ use crate::agent::control::Halt;
 use crate::agent::driver::{DriverError, GuestState, Stopped};
 use crate::agent::ledger::rules::{self, Accept, Seal};
 use crate::agent::ledger::{Entry, Stopping};
+use crate::agent::process::now;
 use crate::domain::ids::MigrationId;
 use crate::wire::{BootSpec, GuestSpec, Report};
 
@@ -20,10 +21,18 @@ const LOOK: Duration = Duration::from_millis(50);
 const FAILED_STOP_S: u32 = 10;
 
 /// Stops the guest, confirms that it is absent, and only then seals.
-pub fn stop_seal(work: &Work<'_>, epoch: i64, limit_s: u32) -> Result<Report, StepError> {
+pub fn stop_seal(
+    work: &Work<'_>,
+    migration: MigrationId,
+    epoch: i64,
+    limit_s: u32,
+) -> Result<Report, StepError> {
     let mut entry = work.host.ledger.entry(work.locked.linode())?;
     let seal = rules::may_seal(entry.marks, epoch)?;
     let found = is_running(work)?;
+    let held = found || entry.stayed_up == Some(epoch);
+    let back = entry.brought_by == Some(migration);
+    rules::may_take_back(entry.marks, epoch, back, held)?;
     let mut stopping = match entry.stopping {
         Some(earlier) if earlier.epoch == epoch => Stopping {
             was_running: earlier.was_running || found,
@@ -90,14 +99,15 @@ pub fn start(work: &Work<'_>, order: &StartOrder<'_>) -> Result<Report, StepErro
         }
         entry.marks = entry.marks.grant(order.epoch);
         entry.stopping = None;
+        entry.brought_by = order.migration;
         entry.guest = Some(order.guest.clone());
         // The portal's memory may have gone back since the order was taken: then it is void.
         if !work.host.ledger.accept(&entry, work.control.life())? {
             return Err(Halt::Lost.into());
         }
     }
-    if entry.stayed_up == Some(order.epoch) {
-        return stayed_up_before(work, order);
+    if entry.stayed_up == Some(order.epoch) || held_before(work, &entry, order) {
+        return stayed_up_before(work, &mut entry, order);
     }
     take_disks(work, &mut entry, order)?;
     let Some(boot) = order.boot else {
@@ -124,9 +134,31 @@ pub fn start(work: &Work<'_>, order: &StartOrder<'_>) -> Result<Report, StepErro
     }
 }
 
+/// An earlier run of this step started it and could not write down that it held; it has been up for longer than it would be
+/// watched now.
+fn held_before(work: &Work<'_>, entry: &Entry, order: &StartOrder<'_>) -> bool {
+    let ours = entry.generation == Some(order.epoch) && order.boot.is_some();
+    let watch = Duration::from_secs(u64::from(order.watch_s));
+    match work.host.driver.state(entry.linode) {
+        Ok(GuestState::Running { since, .. }) if ours => {
+            (now() - since).to_std().is_ok_and(|up| up > watch)
+        }
+        _ => false,
+    }
+}
+
 /// The same step again, after its word was lost: it held, whatever became of the guest since. It has written, so its disks
 /// are not given up any more.
-fn stayed_up_before(work: &Work<'_>, order: &StartOrder<'_>) -> Result<Report, StepError> {
+fn stayed_up_before(
+    work: &Work<'_>,
+    entry: &mut Entry,
+    order: &StartOrder<'_>,
+) -> Result<Report, StepError> {
+    if entry.stayed_up != Some(order.epoch) {
+        entry.stayed_up = Some(order.epoch);
+        work.host.ledger.put(entry)?;
+        announce(work, order.guest);
+    }
     let running = is_running(work)?;
     let skipped = |boot| running && helpers_skipped(work, boot);
     Ok(Report::Started {

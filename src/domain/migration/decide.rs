@@ -45,9 +45,11 @@ fn offered(event: Event) -> Decision {
         Event::Click => to(State::Queued, None, []),
         Event::Expire => to(State::Expired, None, [Effect::Mail(Letter::Expired)]),
         Event::Cancel => to(State::Cancelled, None, []),
-        Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
-            Err(Refused::Late)
-        }
+        Event::Stopped(_)
+        | Event::Succeeded(_)
+        | Event::Failed(_)
+        | Event::StartFailedSealed
+        | Event::HeldAtDestination => Err(Refused::Late),
         // The second of two: the first gave the time up.
         Event::Unschedule => Err(Refused::Already),
         Event::FoundAtSource => to(State::Offered, None, []),
@@ -83,9 +85,11 @@ fn queued(event: Event) -> Decision {
             [Effect::CleanUp, Effect::TellParent(false)],
         ),
         Event::DestinationLost | Event::SourceLost => lost(),
-        Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
-            Err(Refused::Late)
-        }
+        Event::Stopped(_)
+        | Event::Succeeded(_)
+        | Event::Failed(_)
+        | Event::StartFailedSealed
+        | Event::HeldAtDestination => Err(Refused::Late),
         Event::Expire
         | Event::RollBackUnfetched
         | Event::Confirm
@@ -118,6 +122,10 @@ fn at_work(state: State, step: Step, event: Event) -> Decision {
         },
         Event::StartFailedSealed => match step {
             Step::Start => run(Step::Restore, [Effect::GrantSource]),
+            _ => Err(Refused::Late),
+        },
+        Event::HeldAtDestination => match step {
+            Step::SealDestination => succeeded(Step::Start),
             _ => Err(Refused::Late),
         },
         Event::RollBackUnfetched => match step {
@@ -253,9 +261,11 @@ fn finished(event: Event) -> Decision {
         Event::SourceLost => Err(Refused::NotNow),
         Event::Click | Event::Admit | Event::Retry => Err(Refused::Already),
         Event::Cancel => Err(Refused::TooLateToCancel),
-        Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
-            Err(Refused::Late)
-        }
+        Event::Stopped(_)
+        | Event::Succeeded(_)
+        | Event::Failed(_)
+        | Event::StartFailedSealed
+        | Event::HeldAtDestination => Err(Refused::Late),
         Event::Expire
         | Event::Unschedule
         | Event::RollBackUnfetched
@@ -270,9 +280,11 @@ fn returning(event: Event) -> Decision {
         Event::WayBackFailed => to(State::Finished, None, []),
         Event::WayBack | Event::Click | Event::Admit | Event::Retry => Err(Refused::Already),
         Event::Cancel => Err(Refused::TooLateToCancel),
-        Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
-            Err(Refused::Late)
-        }
+        Event::Stopped(_)
+        | Event::Succeeded(_)
+        | Event::Failed(_)
+        | Event::StartFailedSealed
+        | Event::HeldAtDestination => Err(Refused::Late),
         // The way back itself hears of these, and tells.
         Event::Expire
         | Event::Unschedule
@@ -295,9 +307,11 @@ fn failed(event: Event) -> Decision {
         Event::FoundElsewhere | Event::DestinationLost | Event::SourceLost => {
             to(State::Cancelled, None, [Effect::CleanUp])
         }
-        Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
-            Err(Refused::Late)
-        }
+        Event::Stopped(_)
+        | Event::Succeeded(_)
+        | Event::Failed(_)
+        | Event::StartFailedSealed
+        | Event::HeldAtDestination => Err(Refused::Late),
         Event::Admit
         | Event::Unschedule
         | Event::Expire
@@ -319,9 +333,11 @@ fn ended(state: State, event: Event) -> Decision {
         Event::DestinationLost if state == State::Confirmed => {
             run(Step::Restore, [Effect::GrantSource])
         }
-        Event::Stopped(_) | Event::Succeeded(_) | Event::Failed(_) | Event::StartFailedSealed => {
-            Err(Refused::Late)
-        }
+        Event::Stopped(_)
+        | Event::Succeeded(_)
+        | Event::Failed(_)
+        | Event::StartFailedSealed
+        | Event::HeldAtDestination => Err(Refused::Late),
         Event::Click
         | Event::Unschedule
         | Event::Admit
