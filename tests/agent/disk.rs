@@ -34,6 +34,7 @@ impl Files {
             store: store.clone(),
             dir: dir.clone(),
             make: Box::new(move |linode, epoch, disks| make_generation(&dir, linode, epoch, disks)),
+            own_room: false,
             sealed: Box::new(move |linode, epoch, disk| {
                 let meta = fs::metadata(store.path(linode, epoch, disk)).unwrap();
                 match meta.permissions().mode() & 0o777 {

@@ -89,28 +89,39 @@ impl FakeGround {
     }
 }
 
-fn blocks(disk: &File) -> usize {
-    pieces(disk).into_iter().flatten().count()
+/// What a disk holds; nothing if it was cut while it was read.
+fn content(file: &File) -> Vec<u8> {
+    let mut bytes = vec![0; usize::try_from(file.metadata().unwrap().size()).unwrap()];
+    if file.read_exact_at(&mut bytes, 0).is_err() {
+        bytes.clear();
+    }
+    bytes
 }
 
-/// Block by block; `None` for zeros, which this file system keeps nowhere.
-fn pieces(file: &File) -> Vec<Option<Vec<u8>>> {
-    let mut bytes = vec![0; usize::try_from(file.metadata().unwrap().size()).unwrap()];
-    // It may be cut while it is read.
-    if file.read_exact_at(&mut bytes, 0).is_err() {
-        return Vec::new();
-    }
-    let piece = |piece: &[u8]| piece.iter().any(|byte| *byte != 0).then(|| piece.to_vec());
-    bytes.chunks(BLOCK).map(piece).collect()
+/// Zeros are kept nowhere by this file system.
+fn is_hole(piece: &[u8]) -> bool {
+    piece == &[0; BLOCK][..piece.len()]
+}
+
+fn blocks(disk: &File) -> usize {
+    let content = content(disk);
+    content
+        .chunks(BLOCK)
+        .filter(|piece| !is_hole(piece))
+        .count()
+}
+
+/// How many blocks of `clone` are so, in comparison with the disk's.
+fn count(clone: &File, disk: &File, so: impl Fn(&[u8], &[u8]) -> bool) -> usize {
+    let (clone, disk) = (content(clone), content(disk));
+    let pairs = clone.chunks(BLOCK).zip(disk.chunks(BLOCK));
+    let held = pairs.filter(|(clone, _)| !is_hole(clone));
+    held.filter(|(clone, disk)| so(clone, disk)).count()
 }
 
 /// Blocks of `clone` that are no longer the disk's.
 fn own(clone: &File, disk: &File) -> usize {
-    let (clone, disk) = (pieces(clone), pieces(disk));
-    let pairs = clone.iter().zip(&disk);
-    pairs
-        .filter(|(clone, disk)| clone.is_some() && clone != disk)
-        .count()
+    count(clone, disk, |clone, disk| clone != disk)
 }
 
 impl Ground for FakeGround {
@@ -125,8 +136,8 @@ impl Ground for FakeGround {
     fn share(&self, from: &File, to: &File) -> io::Result<()> {
         let mut state = self.state.lock().unwrap();
         to.set_len(from.metadata()?.len())?;
-        for (piece, at) in pieces(from).iter().zip(0..) {
-            if let Some(piece) = piece {
+        for (piece, at) in content(from).chunks(BLOCK).zip(0..) {
+            if !is_hole(piece) {
                 to.write_all_at(piece, at * BLOCK as u64)?;
             }
         }
@@ -142,10 +153,14 @@ impl Ground for FakeGround {
         report: &mut dyn FnMut(Range<u64>),
     ) -> io::Result<()> {
         let _still = self.state.lock().unwrap();
-        let (elder, newer) = (pieces(elder), pieces(newer));
-        for i in 0..elder.len().max(newer.len()) {
-            if elder.get(i).unwrap_or(&None) != newer.get(i).unwrap_or(&None) {
-                report(i as u64 * BLOCK as u64..(i as u64 + 1) * BLOCK as u64);
+        let (elder, newer) = (content(elder), content(newer));
+        let at = |of: &[u8], from: usize| {
+            let end = (from + BLOCK).min(of.len());
+            of.get(from..end).unwrap_or_default().to_vec()
+        };
+        for from in (0..elder.len().max(newer.len())).step_by(BLOCK) {
+            if at(&elder, from) != at(&newer, from) {
+                report(from as u64..(from + BLOCK) as u64);
             }
         }
         Ok(())
@@ -153,11 +168,7 @@ impl Ground for FakeGround {
 
     fn still_shared(&self, clone: &File, live: &File, _: u64) -> io::Result<u64> {
         let _still = self.state.lock().unwrap();
-        let (cloned, live) = (pieces(clone), pieces(live));
-        let shared = |(clone, live): &(&Option<Vec<u8>>, &Option<Vec<u8>>)| {
-            clone.is_some() && (live.is_none() || clone == live)
-        };
-        let count = cloned.iter().zip(&live).filter(shared).count();
-        Ok(count as u64 * BLOCK as u64)
+        let shared = count(clone, live, |clone, live| is_hole(live) || clone == live);
+        Ok((shared * BLOCK) as u64)
     }
 }

@@ -45,6 +45,7 @@ impl Rig {
             make: Box::new(move |linode, epoch, disks| {
                 make_volumes(&store, &*group, linode, epoch, disks);
             }),
+            own_room: true,
             sealed: Box::new(move |linode, epoch, disk| {
                 let path = looked.0.path(linode, epoch, disk);
                 let name = path.file_name().unwrap().to_str().unwrap();

@@ -122,7 +122,7 @@ fn a_guest_that_overwrites_everything_keeps_its_clone() {
 #[test]
 fn a_clone_goes_at_once_when_others_take_its_room() {
     let rig = Rig::new([6, 0], 40 * MIB);
-    rig.lab.source_cap.set(Some(3));
+    rig.lab.source_cap.set(Some(1));
     let warm = std::thread::scope(|scope| {
         let warm = scope.spawn(|| rig.lab.warm(1));
         let begun = Instant::now();
