@@ -80,6 +80,8 @@ impl App {
         actor.require_staff()?;
         let now = self.now();
         self.db.write(|conn| {
+            // An entry is in the trail before the question is answered: of two answers one waits here.
+            rows::lock_question(conn, id)?;
             let question = rows::question(conn, id)?.ok_or(AppError::NotFound)?;
             let entry = match answer {
                 Answer::Entry(text) => Some(self.add_entry(conn, now, actor, text)?),

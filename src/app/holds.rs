@@ -1,7 +1,7 @@
 //! Linodes of which hosts and the portal remember different things (rule 15): held, so that nothing is done to them, until
 //! the hosts are believed. What is unambiguous is put right without anyone.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::agents::Agent;
 use super::engine::{self, Given};
@@ -131,29 +131,56 @@ pub(super) fn hold(
     linode: LinodeId,
     (word, found): (&Word, Contradiction),
 ) -> Result<(), AppError> {
-    let Some(row) = fleet::linode(conn, linode)? else {
-        return Ok(());
+    let contrary = Contrary {
+        proven: vec![(linode, *word, found)],
+        ..Contrary::default()
     };
-    let reason = reason(&agent.name, &row, found);
-    if rows::hold(conn, linode, now, &reason)? {
+    let new = note(conn, now, agent, &contrary)?;
+    tell(conn, now, &new)
+}
+
+/// Holds what a host contradicts, and notes what it says of what is held. Gives back what is held from now on, with why:
+/// for [`tell`], once all rows are written, as whoever puts one right has the hold before the trail.
+pub(super) fn note(
+    conn: &mut Db,
+    now: Time,
+    agent: &Agent,
+    contrary: &Contrary,
+) -> Result<Vec<(LinodeId, String)>, AppError> {
+    // In one order, so that two hosts that speak of the same Linodes do not wait for each other.
+    let mut all: BTreeMap<LinodeId, (Word, Option<Contradiction>)> = BTreeMap::new();
+    all.extend(contrary.words.iter().map(|(id, word)| (*id, (*word, None))));
+    let proven = contrary.proven.iter();
+    all.extend(proven.map(|(id, word, found)| (*id, (*word, Some(*found)))));
+    let mut new = Vec::new();
+    for (id, (word, found)) in all {
+        if let Some(found) = found
+            && let Some(row) = fleet::linode(conn, id)?
+        {
+            let reason = reason(&agent.name, &row, found);
+            if rows::hold(conn, id, now, &reason)? {
+                new.push((id, reason));
+            }
+        }
+        // It may have been put right meanwhile.
+        if rows::locked(conn, id)?.is_some() {
+            rows::put_word(conn, &HoldWord::new(id, &word, now))?;
+        }
+    }
+    Ok(new)
+}
+
+/// The trail of what is newly held.
+pub(super) fn tell(conn: &mut Db, now: Time, new: &[(LinodeId, String)]) -> Result<(), AppError> {
+    for (linode, reason) in new {
         tracing::error!(%linode, reason, "held: a host contradicts the portal");
         let object = format!("linode {linode}");
-        audit(conn, now, PORTAL, "linode.hold", &object, ("", &reason))?;
-        for open in migrations::of_linode(conn, linode)? {
+        audit(conn, now, PORTAL, "linode.hold", &object, ("", reason))?;
+        for open in migrations::of_linode(conn, *linode)? {
             wake_on_commit(conn, Wake::Migration(open.id))?;
         }
         wake_on_commit(conn, Wake::Reconcile)?;
     }
-    note(conn, now, linode, word)
-}
-
-pub(super) fn note(
-    conn: &mut Db,
-    now: Time,
-    linode: LinodeId,
-    word: &Word,
-) -> Result<(), AppError> {
-    rows::put_word(conn, &HoldWord::new(linode, word, now))?;
     Ok(())
 }
 
@@ -294,6 +321,8 @@ impl App {
         let now = self.now();
         self.db.write(|conn| {
             let open = migrations::locked_of_linode(conn, linode)?;
+            // Of two who believe at once the second finds that nothing is held any more.
+            rows::locked(conn, linode)?.ok_or(AppError::NotFound)?;
             let held = held(conn, linode)?;
             if let Some(host) = held.unheard.first() {
                 return Err(AppError::conflict(format!(
@@ -325,7 +354,8 @@ impl App {
         for id in ids {
             let done = self.db.write(|conn| {
                 let open = migrations::locked_of_linode(conn, id)?;
-                if portal::get(conn)?.recovery_since.is_some() || rows::of(conn, id)?.is_none() {
+                if portal::get(conn)?.recovery_since.is_some() || rows::locked(conn, id)?.is_none()
+                {
                     return Ok(false);
                 }
                 let held = held(conn, id)?;

@@ -63,9 +63,10 @@ impl App {
         }
         let now = self.now();
         let token = secrets::new_token()?;
+        let taken = || invalid("name", "There is a host of this name already");
         self.db.write(|conn| {
             if rows::by_name(conn, name.as_str())?.is_some() {
-                return Err(invalid("name", "There is a host of this name already"));
+                return Err(taken());
             }
             let host = rows::insert(
                 conn,
@@ -81,7 +82,15 @@ impl App {
                     cap_mb_s: new.cap_mb_s,
                     created_at: now,
                 },
-            )?;
+            )
+            // Another one of the same moment was first.
+            .map_err(|error| {
+                if error.is_duplicate() {
+                    taken()
+                } else {
+                    error.into()
+                }
+            })?;
             rows::insert_enrolment_token(
                 conn,
                 &secrets::hash(purpose::ENROLMENT, &token),
@@ -152,6 +161,8 @@ impl App {
         actor.require_staff()?;
         let now = self.now();
         self.db.write(|conn| {
+            // A takeover of this moment is either before this or after it.
+            rows::lock(conn, id)?;
             let host = rows::host(conn, id)?.ok_or(AppError::NotFound)?;
             if host.state == HostState::Quarantined {
                 return Err(AppError::conflict(
@@ -187,6 +198,7 @@ impl App {
         check_limits(slots, cap_mb_s)?;
         let now = self.now();
         self.db.write(|conn| {
+            rows::lock(conn, id)?;
             let host = rows::host(conn, id)?.ok_or(AppError::NotFound)?;
             rows::set_limits(conn, id, slots, cap_mb_s)?;
             let text = |slots: i32, cap: Option<i32>| format!("{slots} slots, cap {cap:?} MB/s");

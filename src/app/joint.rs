@@ -90,6 +90,8 @@ impl App {
                 (JointKind::Takeover, true) => touched(conn, act.host_id)?,
                 _ => Vec::new(),
             };
+            // Before the act's row and the trail, as who asks for one takes them, and who sets the host's state.
+            hosts::lock(conn, act.host_id)?;
             let state = if agree {
                 JointState::Done
             } else {

@@ -108,11 +108,11 @@ fn is_well_formed(mark: &LedgerMark) -> bool {
     hex(&mark.id, 32) && hex(&mark.machine, 64) && hex(&mark.place, 64) && mark.serial >= 0
 }
 
+/// Writes down what was found under the host's lock.
 pub(super) fn write(
     conn: &mut Db,
     now: Time,
     agent: &Agent,
-    poll: Option<&Poll>,
     finding: &Finding,
 ) -> Result<(), AppError> {
     let object = format!("host {}", agent.host);
@@ -127,16 +127,7 @@ pub(super) fn write(
             let Some(ledger) = ledger else {
                 return Ok(());
             };
-            // Another request of the same agent may have been quicker.
             let host = hosts::host(conn, agent.host)?.ok_or(AppError::NotFound)?;
-            if poll.is_some_and(|poll| {
-                matches!(
-                    judge(&host, poll, now),
-                    Finding::Fault(_) | Finding::Overtaken
-                )
-            }) {
-                return Ok(());
-            }
             hosts::pin_ledger(conn, agent.host, ledger, moved.then_some(now))?;
             if host.ledger_id.is_none() {
                 audit(conn, now, PORTAL, "ledger.pin", &object, ("", &ledger.id))?;

@@ -53,6 +53,7 @@ fn purge(
     host: HostId,
     (linode, sealed): (LinodeId, i64),
 ) -> Result<bool, AppError> {
+    fleet::lock(conn, linode)?;
     let Some(row) = fleet::linode(conn, linode)? else {
         return Ok(false);
     };

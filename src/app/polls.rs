@@ -92,42 +92,65 @@ impl App {
             return Ok(found.shares);
         }
         self.lose_each(&found.lost, now, "The agent did not get it, or lost it.");
-        self.db.write(|conn| {
-            ledgers::write(conn, now, agent, poll, &found.ledger)?;
-            if let Some(seen) = &found.ahead {
-                let why = format!("{} has seen more of this portal than it knows.", agent.name);
-                recovery::begin(conn, now, Some(seen), &why)?;
-            }
-            for (linode, status) in &found.statuses {
-                fleet::set_status(conn, *linode, *status, now)?;
-            }
-            for (linode, word, contradiction) in &found.contrary.proven {
-                holds::hold(conn, now, agent, *linode, (word, *contradiction))?;
-            }
-            for (linode, epoch) in &found.contrary.told {
-                ownership::fetch(conn, *linode, (agent.host, *epoch))?;
-            }
-            for (linode, word) in &found.contrary.words {
-                holds::note(conn, now, *linode, word)?;
-            }
-            seen(conn, now, agent.host, inventory)?;
-            hosts::set_memory(
-                conn,
-                agent.host,
-                &Memory {
-                    // A new incarnation may have begun above; then this report counts for the old one, which is as well.
-                    reported_in: found.incarnation.as_deref(),
-                    contrary: found.contrary_now.as_deref(),
-                    sealed_here: found.sealed_here.as_deref(),
-                },
-            )?;
-            if found.incarnation.is_some() || !found.contrary.words.is_empty() {
-                wake_on_commit(conn, Wake::Reconcile)?;
-            }
-            Ok::<_, AppError>(())
-        })?;
+        self.db
+            .write(|conn| write(conn, now, agent, (inventory, poll), &found))?;
         Ok(found.shares)
     }
+}
+
+/// Hosts before holds before Linodes, and the trail last, as everyone takes them.
+fn write(
+    conn: &mut Db,
+    now: Time,
+    agent: &Agent,
+    (inventory, poll): (&Inventory, Option<&Poll>),
+    found: &Findings,
+) -> Result<(), AppError> {
+    hosts::lock(conn, agent.host)?;
+    // Another agent of this credential may have been quicker, or another poll of this one.
+    let host = hosts::host(conn, agent.host)?.ok_or(AppError::NotFound)?;
+    let ledger = poll.map_or(ledgers::Finding::AsKnown, |poll| {
+        ledgers::judge(&host, poll, now)
+    });
+    if ledger == ledgers::Finding::Overtaken {
+        return Err(overtaken());
+    }
+    let is_believed = host.ledger_fault.is_empty() && !matches!(ledger, ledgers::Finding::Fault(_));
+    let mut new = Vec::new();
+    if is_believed {
+        new = holds::note(conn, now, agent, &found.contrary)?;
+        for (linode, status) in &found.statuses {
+            fleet::set_status(conn, *linode, *status, now)?;
+        }
+        for (linode, epoch) in &found.contrary.told {
+            ownership::fetch(conn, *linode, (agent.host, *epoch))?;
+        }
+    }
+    seen(conn, now, agent.host, inventory)?;
+    if is_believed {
+        let memory = Memory {
+            // A new incarnation may begin below; then this report counts for the old one, which is as well.
+            reported_in: found.incarnation.as_deref(),
+            contrary: found.contrary_now.as_deref(),
+            sealed_here: found.sealed_here.as_deref(),
+        };
+        hosts::set_memory(conn, agent.host, &memory)?;
+    }
+    if found.incarnation.is_some() || !found.contrary.words.is_empty() {
+        wake_on_commit(conn, Wake::Reconcile)?;
+    }
+    ledgers::write(conn, now, agent, &ledger)?;
+    holds::tell(conn, now, &new)?;
+    if let Some(seen) = &found.ahead {
+        let why = format!("{} has seen more of this portal than it knows.", agent.name);
+        recovery::begin(conn, now, Some(seen), &why)?;
+    }
+    Ok(())
+}
+
+/// An agent asks again.
+fn overtaken() -> AppError {
+    AppError::Later("A later poll of this agent was heard already.".to_owned())
 }
 
 /// Looks at a report without changing anything.
@@ -145,9 +168,7 @@ fn find(
         None => ledgers::Finding::AsKnown,
     };
     if ledger == ledgers::Finding::Overtaken {
-        return Err(AppError::Later(
-            "A later poll of this agent was heard already.".to_owned(),
-        ));
+        return Err(overtaken());
     }
     // What a ledger says that is not the host's own is not believed.
     let believed = host.ledger_fault.is_empty() && !matches!(ledger, ledgers::Finding::Fault(_));

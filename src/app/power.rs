@@ -26,6 +26,7 @@ impl App {
             _ => return Err(AppError::Fault(format!("{kind} is not a power job"))),
         };
         self.db.write(|conn| {
+            fleet::lock(conn, linode)?;
             let linode = fleet::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
             let switching = migrations::of_linode(conn, linode.id)?
                 .first()
@@ -79,6 +80,7 @@ impl App {
         let account = actor.require_account()?;
         let now = self.now();
         self.db.write(|conn| {
+            fleet::lock(conn, linode)?;
             let linode = fleet::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
             if let Some(open) = jobs::open_of_linode(conn, linode.id, &[JobKind::Console])? {
                 return Ok(open.id);

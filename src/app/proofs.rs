@@ -48,6 +48,8 @@ pub(super) fn ask(
     linode: &Linode,
     migration: Option<MigrationId>,
 ) -> Result<(), AppError> {
+    // Old disks on two hosts may want it at one moment.
+    fleet::lock(conn, linode.id)?;
     if jobs::open_of_linode(conn, linode.id, &[JobKind::Prove])?.is_some() {
         return Ok(());
     }

@@ -15,7 +15,7 @@ use crate::domain::words::{MailKind, MigrationKind, MigrationState, Registration
 use crate::store::db::Db;
 use crate::store::fleet::{self, Linode};
 use crate::store::registrations::{self as rows, Decision, NewRegistration, Registration};
-use crate::store::{hosts, migrations, programme};
+use crate::store::{hosts, migrations, people, programme};
 
 /// Linodes or registrations one request may name.
 const AT_ONCE: usize = 1000;
@@ -53,15 +53,16 @@ impl App {
             });
         }
         let now = self.now();
-        // In one order, so that two forms of the same moment do not wait for each other.
         let linodes: BTreeSet<LinodeId> = linodes.iter().copied().collect();
         self.db.write(|conn| {
-            // Without a limit nobody takes another's place, and many can register at once.
+            programme::hold(conn)?;
+            // Looked at only now: a limit that is set from here on comes after this. Without one nobody takes another's
+            // place, and many can register at once.
             if programme::get(conn, now)?.seats.is_some() {
-                programme::lock(conn)?;
-            } else {
-                programme::hold(conn)?;
+                programme::lock_seats(conn)?;
             }
+            // Two forms that share a Linode would each wait for what the other one has written.
+            people::lock_writer(conn, actor.user, Some(account))?;
             let mut many = Many::default();
             for id in linodes {
                 let linode = fleet::linode_of(conn, account, id)?.ok_or(AppError::NotFound)?;
@@ -221,7 +222,7 @@ fn register_one(
     };
     let row = match rows::insert(conn, &new) {
         Ok(row) => row,
-        // Another request of the same moment was first (PostgreSQL): this transaction is lost, the registration is not.
+        // Whoever got past the lock that keeps this away: this transaction is lost, the registration is not.
         Err(error) if error.is_duplicate() => {
             return Err(AppError::conflict(
                 "This Linode was registered a moment ago. Load the page anew.",

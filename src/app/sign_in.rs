@@ -302,6 +302,10 @@ impl App {
                 user: None,
             };
             let user = people::user_by_email(conn, email.as_str())?.filter(|user| !user.disabled);
+            if let Some(user) = &user {
+                // One after another, so that each counts those before it.
+                people::lock_writer(conn, user.id, None)?;
+            }
             if let Some(user) = user
                 && people::resets_since(conn, user.id, now.plus_s(-3600))? < RESETS_PER_HOUR
             {

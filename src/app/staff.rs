@@ -33,12 +33,13 @@ impl App {
         };
         let now = self.now();
         let token = secrets::new_token()?;
+        let taken = || AppError::Invalid {
+            field: "email",
+            message: "there is a user with this address already".to_owned(),
+        };
         self.db.write(|conn| {
             if people::user_by_email(conn, email.as_str())?.is_some() {
-                return Err(AppError::Invalid {
-                    field: "email",
-                    message: "there is a user with this address already".to_owned(),
-                });
+                return Err(taken());
             }
             let user = people::insert_user(
                 conn,
@@ -52,7 +53,15 @@ impl App {
                     disabled: false,
                     created_at: now,
                 },
-            )?;
+            )
+            // Another one of the same moment was first.
+            .map_err(|error| {
+                if error.is_duplicate() {
+                    taken()
+                } else {
+                    error.into()
+                }
+            })?;
             let link = match first {
                 FirstPassword::Given(_) => None,
                 FirstPassword::Link => {

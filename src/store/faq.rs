@@ -200,6 +200,19 @@ pub fn asked_since(conn: &mut Db, account: AccountId, since: Time) -> Result<i64
         .get_result(conn)?)
 }
 
+/// Takes the question's row lock on PostgreSQL; SQLite has one writer anyway.
+pub fn lock_question(conn: &mut Db, id: QuestionId) -> Result<(), StoreError> {
+    if let Db::Pg(pg) = conn {
+        faq_questions::table
+            .find(id)
+            .select(faq_questions::id)
+            .for_no_key_update()
+            .first::<QuestionId>(pg)
+            .optional()?;
+    }
+    Ok(())
+}
+
 pub fn question(conn: &mut Db, id: QuestionId) -> Result<Option<Question>, StoreError> {
     Ok(faq_questions::table
         .find(id)

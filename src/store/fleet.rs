@@ -202,6 +202,22 @@ pub fn linodes_of(conn: &mut Db, account: AccountId) -> Result<Vec<Linode>, Stor
         .load(conn)?)
 }
 
+/// Takes the Linode's row lock on PostgreSQL, so that of two who ask for the same thing the second sees what the first
+/// did. SQLite has one writer anyway.
+pub fn lock(conn: &mut Db, id: LinodeId) -> Result<(), StoreError> {
+    if let Db::Pg(pg) = conn {
+        linodes::table
+            .find(id)
+            .select(linodes::id)
+            // Others' rows may refer to it meanwhile.
+            .for_no_key_update()
+            .first::<LinodeId>(pg)
+            // One that is not there is found out by who looks for it.
+            .optional()?;
+    }
+    Ok(())
+}
+
 pub fn linodes_on(conn: &mut Db, host: HostId) -> Result<Vec<Linode>, StoreError> {
     Ok(linodes::table
         .filter(linodes::host_id.eq(host))

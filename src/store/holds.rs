@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::db::{Both, Db, StoreError};
+use super::db::{Both, Db, StoreError, columns};
 use super::schema::{hold_words, holds, linodes};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::ownership::Word;
@@ -42,6 +42,20 @@ pub fn of(conn: &mut Db, linode: LinodeId) -> Result<Option<Hold>, StoreError> {
         .select(Hold::as_select())
         .first(conn)
         .optional()?)
+}
+
+/// As [`of`], and it stays held, with nobody else at it, until the transaction ends. After the Linode's migrations, before
+/// its own row; of several, in the order of their ids.
+pub fn locked(conn: &mut Db, linode: LinodeId) -> Result<Option<Hold>, StoreError> {
+    if let Db::Pg(pg) = conn {
+        return Ok(holds::table
+            .find(linode)
+            .select(columns::<Hold>())
+            .for_no_key_update()
+            .first(pg)
+            .optional()?);
+    }
+    of(conn, linode)
 }
 
 pub fn count(conn: &mut Db) -> Result<i64, StoreError> {

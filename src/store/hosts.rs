@@ -189,20 +189,17 @@ pub fn lock(conn: &mut Db, id: HostId) -> Result<(), StoreError> {
 
 /// The host that `hash` is the credential of. The newer of two credentials, once used, replaces the older.
 pub fn by_credential(conn: &mut Db, hash: &str) -> Result<Option<(Host, bool)>, StoreError> {
-    let current = hosts::table
-        .filter(hosts::credential_hash.eq(hash))
-        .select(Host::as_select())
+    // One look at both: between two, the newer one may take the older one's place.
+    let found: Option<(Host, Option<bool>)> = hosts::table
+        .filter(
+            hosts::credential_hash
+                .eq(hash)
+                .or(hosts::next_credential_hash.eq(hash)),
+        )
+        .select((Host::as_select(), hosts::next_credential_hash.eq(hash)))
         .first(conn)
         .optional()?;
-    if let Some(host) = current {
-        return Ok(Some((host, false)));
-    }
-    Ok(hosts::table
-        .filter(hosts::next_credential_hash.eq(hash))
-        .select(Host::as_select())
-        .first(conn)
-        .optional()?
-        .map(|host| (host, true)))
+    Ok(found.map(|(host, is_next)| (host, is_next == Some(true))))
 }
 
 /// May the host be given jobs: it is neither disabled nor quarantined, and its agent's credential was not revoked.

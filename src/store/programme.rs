@@ -77,6 +77,15 @@ pub fn lock(conn: &mut Db) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// One at a time takes of the seats. After [`hold`], which keeps their number as it is.
+pub fn lock_seats(conn: &mut Db) -> Result<(), StoreError> {
+    if let Db::Pg(pg) = conn {
+        // "xenq" in ASCII.
+        pg.batch_execute("SELECT pg_advisory_xact_lock(2019913329)")?;
+    }
+    Ok(())
+}
+
 /// As it was set, if it ever was.
 pub fn stored(conn: &mut Db) -> Result<Option<Programme>, StoreError> {
     Ok(programme::table

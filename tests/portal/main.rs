@@ -49,6 +49,7 @@ mod programme;
 mod promise;
 mod promise_pages;
 mod queries;
+mod racers;
 mod races;
 mod readiness;
 mod reported;

@@ -14,7 +14,7 @@ use crate::support::fleet::{PASSWORD, UML1, UML2, WEB, XEN1, XEN2};
 use crate::support::hand::{agent, kind};
 use crate::support::{On, TestApp};
 
-fn ledger(serial: i64) -> LedgerMark {
+pub fn ledger(serial: i64) -> LedgerMark {
     LedgerMark {
         id: "a".repeat(32),
         serial,

@@ -65,6 +65,11 @@ INSERT INTO kernels (id, label, platform, family, maps_to) VALUES
 impl TestApp {
     /// With the fleet in it.
     pub fn with_fleet(self) -> Self {
+        self.put_fleet();
+        self
+    }
+
+    pub fn put_fleet(&self) {
         let sql = (1..=4).fold(FLEET.to_owned(), |sql, n| {
             sql.replace(&format!("{{f{n}}}"), &n.to_string().repeat(64))
         });
@@ -82,7 +87,6 @@ impl TestApp {
                 Ok::<_, StoreError>(())
             })
             .expect("the fleet goes in");
-        self
     }
 
     pub fn member(&self) -> Actor {
