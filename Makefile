@@ -1,5 +1,5 @@
 # Each target is one script or command; scripts/test says what "everything" is. ARGS go to the script.
-.PHONY: demo demo-uml test model lab-uml lab-xen bench-mover bench-claim screenshots fmt lint setup sim lab-ha chaos
+.PHONY: demo demo-uml test model lab-uml lab-xen bench-mover bench-claim screenshots fmt lint setup sim lab-ha chaos races
 
 demo: ; @scripts/demo $(ARGS)
 demo-uml: ; @scripts/setup lab && scripts/lab-uml --demo $(ARGS)
@@ -13,6 +13,8 @@ bench-claim: ; @scripts/setup bench && cargo bench --quiet --locked --bench clai
 # SEEDS=n FROM=n for a range, SEED=n for one with its trace.
 sim: ; @scripts/sim
 chaos: ; @scripts/chaos $(ARGS)
+# RACES=n for so many rounds.
+races: ; @scripts/races
 screenshots: ; @scripts/setup browser && tests/browser/screenshots
 fmt: ; cargo fmt
 lint: ; cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings

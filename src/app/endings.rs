@@ -102,12 +102,6 @@ impl Ending<'_> {
         marks: &Marked,
         detail: &str,
     ) -> Result<(), AppError> {
-        self.end(
-            conn,
-            JobState::Cancelled,
-            "The host says that it owns the Linode already.",
-            detail,
-        )?;
         let linode = fleet::linode(conn, self.job.linode_id)?.ok_or(AppError::NotFound)?;
         let word = Word {
             host: agent.host,
@@ -116,7 +110,15 @@ impl Ending<'_> {
             generation: marks.generation,
             running: None,
         };
-        match contradiction(linode.row(), &word, false) {
+        let found = contradiction(linode.row(), &word, false);
+        // One that failed can be tried again by staff.
+        let state = match found {
+            Some(_) => JobState::Cancelled,
+            None => JobState::Failed,
+        };
+        let said = "The host says that it owns the Linode already.";
+        self.end(conn, state, said, detail)?;
+        match found {
             Some(found) => holds::hold(conn, self.now, agent, linode.id, (&word, found)),
             // It has been put right since: the step is done anew.
             None => match step_of(conn, self.job)? {

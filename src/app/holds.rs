@@ -398,7 +398,7 @@ impl App {
         let (row, is_grant) = handover::settle(linode.row(), newest);
         let (to, holds) = ((row.host, row.epoch), !is_grant);
         if to == (linode.host_id, linode.epoch) {
-            ownership::fetch(conn, linode.id, to)?;
+            ownership::fetch(conn, to.0, &[(linode.id, to.1)])?;
         } else {
             if !ownership::hand_over(conn, now, who, linode.id, (linode.row(), row))? {
                 return Err(AppError::conflict(

@@ -101,6 +101,9 @@ impl App {
                 return Err(AppError::conflict("This was decided already."));
             }
             let host = hosts::host(conn, act.host_id)?.ok_or(AppError::NotFound)?;
+            if agree && act.kind == JointKind::Takeover {
+                shut_out(conn, now, act.host_id)?;
+            }
             let action = format!("{}.{}", act.kind, if agree { "agree" } else { "withdraw" });
             let object = format!("host {}", act.host_id);
             audit(
@@ -139,7 +142,7 @@ impl App {
         Ok(())
     }
 
-    /// The host never comes back: its credential ends, and whatever waits for it is told.
+    /// The host never comes back: whatever waits for it is told.
     fn take_over(
         &self,
         conn: &mut Db,
@@ -148,16 +151,6 @@ impl App {
         host: &Host,
         open: &[Migration],
     ) -> Result<(), AppError> {
-        hosts::set_state(conn, host.id, HostState::Quarantined)?;
-        hosts::revoke_credential(conn, host.id)?;
-        portal::count_up(conn)?;
-        let end = End {
-            state: JobState::Cancelled,
-            message: "The host was taken over.",
-            detail: "",
-            now,
-        };
-        jobs::end_all_of_host(conn, host.id, &end)?;
         for row in open {
             // Ways back are newer than what they belong to, and tell it: so each row is read anew.
             let Some(row) = migrations::migration(conn, row.id)? else {
@@ -209,6 +202,22 @@ impl App {
         let user = user.ok_or(AppError::SignIn)?;
         self.check_password(&user, password, &actor.address)
     }
+}
+
+/// Its credential and its jobs end. Before the trail, as who commits or grants something has its jobs, and the portal's
+/// revision, before that.
+fn shut_out(conn: &mut Db, now: Time, host: HostId) -> Result<(), AppError> {
+    hosts::set_state(conn, host, HostState::Quarantined)?;
+    hosts::revoke_credential(conn, host)?;
+    let end = End {
+        state: JobState::Cancelled,
+        message: "The host was taken over.",
+        detail: "",
+        now,
+    };
+    jobs::end_all_of_host(conn, host, &end)?;
+    portal::count_up(conn)?;
+    Ok(())
 }
 
 /// Every migration that is not over, or whose old disks stand, and has the host on either side; locked, newest first.

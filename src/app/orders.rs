@@ -256,7 +256,7 @@ fn start(
 
 fn fetched(conn: &mut Db, job: &Job) -> Fit<()> {
     Ok(
-        if ownership::fetch(conn, job.linode_id, (job.host_id, job.epoch))? {
+        if ownership::fetch(conn, job.host_id, &[(job.linode_id, job.epoch)])? == 1 {
             Ok(())
         } else {
             Err(Unfit::Stale("another host owns the Linode now".to_owned()))

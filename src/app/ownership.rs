@@ -28,23 +28,28 @@ pub fn hand_over(
     Ok(true)
 }
 
-/// The owner is about to be told of its epoch, or says that it knows; `false` if it is not the owner under that epoch.
-pub fn fetch(
-    conn: &mut Db,
-    linode: LinodeId,
-    (host, epoch): (HostId, i64),
-) -> Result<bool, AppError> {
+/// This host is about to be told of what it owns under these epochs, or says that it knows; how many of them it does own so.
+pub fn fetch(conn: &mut Db, host: HostId, of: &[(LinodeId, i64)]) -> Result<usize, AppError> {
+    let mut known = 0;
+    for (linode, epoch) in of {
+        known += usize::from(fetch_one(conn, *linode, (host, *epoch))?);
+    }
+    if known > 0 {
+        // Once, after the Linodes: others take that row last. An agent that has a grant has seen a higher revision than any
+        // portal that does not know of it.
+        portal::count_up(conn)?;
+    }
+    Ok(known)
+}
+
+fn fetch_one(conn: &mut Db, linode: LinodeId, owner: (HostId, i64)) -> Result<bool, AppError> {
     // Twice at most: under one epoch the row changes once, from not told to told.
     for _ in 0..2 {
         let row = fleet::linode(conn, linode)?.map(|linode| linode.row());
-        let Some((from, to)) =
-            row.and_then(|row| Some((row, handover::fetch(row, (host, epoch))?)))
-        else {
+        let Some((from, to)) = row.and_then(|row| Some((row, handover::fetch(row, owner)?))) else {
             return Ok(false);
         };
         if fleet::hand_over(conn, linode, (from, to))? {
-            // An agent that has this grant has seen a higher revision than any portal that does not know of it.
-            portal::count_up(conn)?;
             return Ok(true);
         }
     }

@@ -122,9 +122,7 @@ fn write(
         for (linode, status) in &found.statuses {
             fleet::set_status(conn, *linode, *status, now)?;
         }
-        for (linode, epoch) in &found.contrary.told {
-            ownership::fetch(conn, *linode, (agent.host, *epoch))?;
-        }
+        ownership::fetch(conn, agent.host, &found.contrary.told)?;
     }
     seen(conn, now, agent.host, inventory)?;
     if is_believed {

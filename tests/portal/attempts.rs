@@ -254,19 +254,4 @@ both_databases! {
         assert!(conflict(app.retry_job(&app.staff(), id).unwrap_err()).contains("has moved"));
     }
 
-    fn cancels_and_unfit_jobs_do_not_wait_for_each_other(app: TestApp) {
-        let app = app.with_fleet();
-        let row = app.clicked(WEB);
-        app.work(UML1);
-        app.run_sql("UPDATE hosts SET fingerprint = NULL WHERE id = 1");
-        std::thread::scope(|scope| {
-            let claims = scope.spawn(|| { for _ in 0..5 { app.claim(&agent(XEN1)).unwrap(); } });
-            app.cancel_migration(&app.member(), row.id).unwrap();
-            claims.join().unwrap();
-        });
-        let left = app.in_db(|c| jobs::of_migration(c, row.id));
-        assert!(left.iter().all(|job| job.state != JobState::Leased || job.kind == JobKind::Release), "{left:?}");
-        let state = app.migration(row.id).state;
-        assert!(matches!(state, MigrationState::Cancelled | MigrationState::Failed), "{state}");
-    }
 }

@@ -422,33 +422,6 @@ both_databases! {
         assert!(matches!(report, Err(AppError::NotFound)), "only the source speaks of its disks");
     }
 
-    fn two_clicks_at_once_are_one_migration(app: TestApp) {
-        let app = app.with_fleet();
-        let registration = app.approved(WEB);
-        app.offer(&app.staff(), registration, None).unwrap();
-        let ids: std::collections::BTreeSet<i64> = std::thread::scope(|scope| {
-            let clicks: Vec<_> = (0..16).map(|_| scope.spawn(|| app.migrate(&app.member(), WEB, now_click()).map(|row| row.id.0))).collect();
-            clicks.into_iter().map(|click| click.join().unwrap().unwrap()).collect()
-        });
-        assert_eq!(ids.len(), 1);
-        assert_eq!(app.in_db(|c| migrations::events(c, app.newest_migration(WEB).id)).len(), 2, "offered, and clicked once");
-    }
-
-    fn sixty_four_racers_for_one_offer_give_one_migration(app: TestApp) {
-        let app = app.with_fleet();
-        let registration = app.approved(WEB);
-        std::thread::scope(|scope| {
-            for n in 0..64 {
-                let app = &app;
-                scope.spawn(move || {
-                    let host = if n % 2 == 0 { XEN1 } else { XEN2 };
-                    let _won_or_lost = app.offer(&app.staff(), registration, Some(host));
-                });
-            }
-        });
-        assert_eq!(app.in_db(|c| migrations::of_linode(c, WEB)).len(), 1);
-    }
-
     fn the_platform_changes_with_the_host(app: TestApp) {
         let app = app.with_fleet();
         app.clicked(WEB);

@@ -56,3 +56,4 @@ mod reported;
 mod retention;
 mod schema;
 mod staff_lists;
+mod steps;

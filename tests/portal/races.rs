@@ -218,39 +218,6 @@ both_databases! {
         assert_eq!(won(race(&|portal, n| if n < 4 { portal.set_programme(&staff, &save) } else { portal.end_programme(&staff, seen) })), 4, "four that did it, or found it done");
     }
 
-    fn the_last_seat_is_taken_once(app: TestApp) {
-        let app = app.with_fleet();
-        app.run_sql("UPDATE programme SET seats = 1");
-        let second = app.second();
-        let member = app.member();
-        std::thread::scope(|scope| {
-            for (portal, linode) in [(&app.app, WEB), (&second, DB), (&app.app, OLD)] {
-                let member = &member;
-                scope.spawn(move || portal.register(member, &[linode]).unwrap());
-            }
-        });
-        assert_eq!(app.in_db(|conn| registrations::count(conn, RegistrationState::Requested)), 1);
-    }
-
-    fn forms_that_name_the_same_linodes_do_not_wait_for_each_other(app: TestApp) {
-        let app = app.with_fleet();
-        let second = app.second();
-        let member = app.member();
-        for _ in 0..3 {
-            std::thread::scope(|scope| {
-                for (portal, linodes) in [(&app.app, [WEB, DB, OLD]), (&second, [OLD, DB, WEB])] {
-                    let member = &member;
-                    scope.spawn(move || match portal.register(member, &linodes) {
-                        Ok(many) => assert_eq!(many.done.len(), 3),
-                        Err(error) => assert!(matches!(error, AppError::Conflict(_)), "{error:?}"),
-                    });
-                }
-            });
-            assert_eq!(app.in_db(|conn| registrations::count(conn, RegistrationState::Requested)), 3);
-            app.run_sql("DELETE FROM registrations");
-        }
-    }
-
     fn a_cancel_at_the_moment_its_step_ends(app: TestApp) {
         let app = app.with_fleet();
         let row = app.clicked(WEB);

@@ -4,9 +4,9 @@
 //! A transition is a row: what stands before (`arrange`), what each racer does, how many may win, what the audit trail then
 //! has, and what else is looked at. `make races` runs a thousand rounds of each on both databases, the tests two.
 
-mod begin;
+pub mod begin;
 mod jobs;
-mod judge;
+pub mod judge;
 mod moving;
 mod offering;
 mod owning;

@@ -133,7 +133,7 @@ fn a_commit(app: &TestApp) -> Race<'_> {
         })
 }
 
-fn committed(app: &TestApp) -> Migration {
+pub fn committed(app: &TestApp) -> Migration {
     let row = app.clicked(WEB);
     let order = app.work_until("final_copy");
     let done = success(app, &order);

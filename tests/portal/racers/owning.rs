@@ -32,6 +32,8 @@ super::rows![
     a_joint_act_asked_for,
     a_joint_act_decided,
     a_takeover_and_its_hosts_word,
+    a_takeover_and_a_grant,
+    a_takeover_and_a_commit_elsewhere,
     a_takeover_and_a_state,
     a_waiver,
     a_look_at_the_clock,
@@ -267,6 +269,37 @@ fn a_takeover_and_its_hosts_word(app: &TestApp) -> Race<'_> {
         let it = app.linode(WEB);
         [same("owner", (it.host_id, it.epoch), (UML1, 3))]
     })
+}
+
+/// What is granted to the host at the moment at which it is taken over is taken back, and nothing is granted later.
+fn a_takeover_and_a_grant(app: &TestApp) -> Race<'_> {
+    let id = asked(app, JointKind::Takeover, XEN1);
+    super::moving::committed(app);
+    let sue = app.second_staff();
+    Race::of(move |portal, n| match n % 2 {
+        0 => portal.decide_joint(&sue, PASSWORD, id, true).map(|_| false),
+        _ => Ok(portal.claim(&agent(XEN1))?.is_some()),
+    })
+    .won_by_at_most(1)
+    .then(|| {
+        let it = app.linode(WEB);
+        [same("owner", (it.host_id, it.epoch), (UML1, 3))]
+    })
+}
+
+fn a_takeover_and_a_commit_elsewhere(app: &TestApp) -> Race<'_> {
+    let id = asked(app, JointKind::Takeover, UML2);
+    app.clicked(WEB);
+    let order = app.work_until("final_copy");
+    let done = success(app, &order);
+    let sue = app.second_staff();
+    Race::of(move |portal, n| match n % 2 {
+        0 => portal.decide_joint(&sue, PASSWORD, id, true).map(|_| true),
+        _ => portal.finish(&agent(XEN1), order.job, &done).map(|()| true),
+    })
+    .won_by(2)
+    .noted("owner", 1)
+    .noted("takeover.agree", 1)
 }
 
 fn a_takeover_and_a_state(app: &TestApp) -> Race<'_> {
