@@ -29,6 +29,13 @@ pub trait Faults: Send + Sync {
     fn passes_cache(&self, image: &dyn Image) -> bool {
         image.passes_cache()
     }
+    /// Can the store tell what changed, and could it for this view?
+    fn tells(&self, really: bool) -> bool {
+        really
+    }
+    fn told(&self, really: bool) -> bool {
+        really
+    }
 }
 
 pub struct Faulty {
@@ -89,7 +96,7 @@ impl DiskStore for Faulty {
         self.store.space()
     }
     fn tells_changes(&self) -> bool {
-        self.store.tells_changes()
+        self.faults.tells(self.store.tells_changes())
     }
     fn preflight(
         &self,
@@ -210,7 +217,7 @@ impl DiskStore for Faulty {
             .view(linode, epoch, migration, disk, moment, changed)?;
         Ok(View {
             image: self.image(image),
-            told,
+            told: self.faults.told(told),
             moving,
         })
     }

@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use super::dir::Dir;
 use super::layout::{at, taken};
 use super::{DiskError, Receipt};
+use crate::agent::ledger::file;
 
 const NAME: &str = "copy.json";
 /// The receipt of a generation that was activated: it says what came, and whose it is no longer.
@@ -26,21 +27,20 @@ fn named(folder: &Dir, name: &str) -> Result<Option<Receipt>, DiskError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(DiskError::io("open the receipt", &e)),
     };
-    let mut text = String::new();
+    let mut bytes = Vec::new();
     file.take(MAX)
-        .read_to_string(&mut text)
+        .read_to_end(&mut bytes)
         .map_err(at("read the receipt"))?;
-    let parsed = serde_json::from_str(&text);
-    parsed
+    file::decode_or_plain(&bytes)
         .map(Some)
-        .map_err(|e| taken(&format!("a receipt does not parse: {e}")))
+        .map_err(|e| taken(&format!("the receipt {name} is damaged: {e}")))
 }
 
 pub(super) fn write(folder: &Dir, receipt: &Receipt) -> Result<(), DiskError> {
-    let text = serde_json::to_vec(receipt).map_err(|e| taken(&format!("receipt: {e}")))?;
+    let bytes = file::encode(receipt).map_err(|e| taken(&format!("receipt: {e}")))?;
     let fresh = "copy.new";
     let mut file = folder.create_anew(fresh).map_err(at("write the receipt"))?;
-    file.write_all(&text)
+    file.write_all(&bytes)
         .and_then(|()| file.sync_all())
         .map_err(at("write the receipt"))?;
     folder

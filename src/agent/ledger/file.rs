@@ -111,6 +111,15 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     serde_json::from_slice(json).map_err(|error| error.to_string())
 }
 
+/// As [`decode`]; a record that an older release wrote without a digest is read, too. One that has a digest never passes
+/// for one that has none: the digest's line is no JSON.
+pub fn decode_or_plain<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    match decode(bytes) {
+        Err(reason) => serde_json::from_slice(bytes).map_err(|_| reason),
+        done => done,
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
@@ -148,11 +157,14 @@ mod tests {
                 let mut bad = whole.clone();
                 *bad.get_mut(at).unwrap() ^= 1 << bit;
                 assert!(decode::<Vec<String>>(&bad).is_err(), "byte {at} bit {bit}");
+                let plain = decode_or_plain::<Vec<String>>(&bad);
+                assert!(plain.is_err(), "byte {at} bit {bit}");
             }
         }
         assert_eq!(
             decode::<Vec<String>>(&whole).unwrap(),
             ["granted", "sealed"]
         );
+        assert_eq!(decode_or_plain::<Vec<i32>>(b"[1]").unwrap(), [1], "of old");
     }
 }

@@ -135,6 +135,17 @@ impl<'a> Worker<'a> {
         copy.table
             .mark(segment, || self.attempt.work.low(disk))
             .map_err(table_io)?;
+        if self.attempt.reread {
+            // The source reads its disk meanwhile, so the time is the slower one's, not both.
+            copy.table
+                .learn_segment(
+                    &*copy.image,
+                    segment,
+                    &mut self.buf,
+                    &self.attempt.live.stop,
+                )
+                .map_err(|e| target_io(&e))?;
+        }
         let table = copy
             .table
             .segment(&*copy.image, segment)

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::apply::target_io;
 use super::channel::Channel;
 use super::chunk::{Cut, Digest, disk_digest};
 use super::message::{Answer, Ask, malformed};
@@ -77,7 +78,8 @@ impl From<Receipt> for FinalReport {
 }
 
 impl Fetch<'_> {
-    /// Passes over the live disks until the rest is small, passes stop paying or `max_passes` were made.
+    /// Passes over the live disks until the rest is small, passes stop paying or `max_passes` were made; and one more, once
+    /// the copy was read again, where the final pass will not read it.
     pub fn warm(&self, max_passes: u32) -> Result<WarmReport, TransferError> {
         self.watched(|live| {
             let started = Instant::now();
@@ -85,16 +87,21 @@ impl Fetch<'_> {
             let mut passes: Vec<PassStats> = Vec::new();
             let mut moving_passes = 0;
             while policy::next(&passes, max_passes) == Next::Again {
-                let (begun, before) = (Instant::now(), live.changed.load(Ordering::Relaxed));
-                live.pass.store(passes.len() + 1, Ordering::Relaxed);
-                live.moving.store(false, Ordering::Relaxed);
-                self.pass(live, &disks, None)?;
-                moving_passes += u32::from(live.moving.load(Ordering::Relaxed));
-                let changed_bytes = live.changed.load(Ordering::Relaxed) - before;
-                passes.push(PassStats {
-                    changed_bytes,
-                    took: begun.elapsed(),
-                });
+                moving_passes += self.warm_pass(live, &disks, &mut passes)?;
+            }
+            // Where the source will read only what changed, the final pass re-reads only what it writes. What else is in
+            // the copy is read again now, while the Linode runs.
+            if live.told.load(Ordering::Relaxed) || passes.len() == 1 {
+                let begun = Instant::now();
+                for disk in &disks {
+                    let done = disk.table.reread(&*disk.image, &live.stop);
+                    done.map_err(|e| target_io(&e))?;
+                }
+                // The guest writes meanwhile, too.
+                if let Some(last) = passes.last_mut() {
+                    last.took += begun.elapsed();
+                }
+                moving_passes += self.warm_pass(live, &disks, &mut passes)?;
             }
             Ok(WarmReport {
                 passes: u32::try_from(passes.len()).unwrap_or(u32::MAX),
@@ -104,6 +111,25 @@ impl Fetch<'_> {
                 moving_passes,
             })
         })
+    }
+
+    /// How many of this one pass read a live disk: none or one.
+    fn warm_pass(
+        &self,
+        live: &Live,
+        disks: &[Copy],
+        passes: &mut Vec<PassStats>,
+    ) -> Result<u32, TransferError> {
+        let (begun, before) = (Instant::now(), live.changed.load(Ordering::Relaxed));
+        live.pass.store(passes.len() + 1, Ordering::Relaxed);
+        live.moving.store(false, Ordering::Relaxed);
+        self.pass(live, disks, None)?;
+        let changed_bytes = live.changed.load(Ordering::Relaxed) - before;
+        passes.push(PassStats {
+            changed_bytes,
+            took: begun.elapsed(),
+        });
+        Ok(u32::from(live.moving.load(Ordering::Relaxed)))
     }
 
     /// The last pass, over disks sealed at `epoch`: fetches what differs, verifies, compares the roots, and publishes the
@@ -269,6 +295,7 @@ impl Fetch<'_> {
         if moving && !live.moving.swap(true, Ordering::Relaxed) {
             tracing::warn!(migration = %self.migration, "the source has no room for a clone: this pass reads the live disk");
         }
+        live.told.store(told, Ordering::Relaxed);
         for disk in disks {
             disk.table.settle().map_err(table_io)?;
         }
@@ -279,6 +306,7 @@ impl Fetch<'_> {
             work,
             disks,
             pass,
+            reread: sealed.is_some() && !told,
             cap: self.cap,
             use_room: &use_room,
         };

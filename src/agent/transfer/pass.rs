@@ -34,6 +34,8 @@ pub struct Live {
     pub done: AtomicU64,
     pub total: AtomicU64,
     pub pass: AtomicUsize,
+    /// The source could tell what changed since the pass before this one, and reads nothing else.
+    pub told: AtomicBool,
     /// Bytes received, as they were on the wire; and as they are on the disks.
     pub wire: AtomicU64,
     pub changed: AtomicU64,
@@ -259,6 +261,8 @@ pub struct Attempt<'a> {
     pub work: &'a Work,
     pub disks: &'a [Copy],
     pub pass: u32,
+    /// What the copy holds is read from the device before it is asked about, not taken from its table.
+    pub reread: bool,
     pub cap: &'a super::Cap,
     /// Room promised to this migration is used up by so many bytes.
     pub use_room: &'a (dyn Fn(u64) -> Result<(), TransferError> + Sync),

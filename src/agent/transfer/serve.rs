@@ -150,8 +150,8 @@ impl<'a> Connection<'a> {
             Some(table) => table.read(first, count).map_err(source_io)?,
             None => vec![UNKNOWN; count],
         };
-        let unread = own.contains(&UNKNOWN);
-        if unread {
+        let known = own.clone();
+        if own.contains(&UNKNOWN) {
             disk.image.prefetch(disk.cut.range(first, count));
         }
         let mut holes = Holes::new(&*disk.image);
@@ -167,8 +167,9 @@ impl<'a> Connection<'a> {
             }
         }
         self.end_range()?;
+        // What was not known, and what the disk says otherwise: a table's bit may have rotted.
         match &disk.table {
-            Some(table) if unread => table.write(first, &own).map_err(source_io),
+            Some(table) if own != known => table.write(first, &own).map_err(source_io),
             _ => Ok(()),
         }
     }

@@ -143,6 +143,19 @@ impl Table {
         Ok(())
     }
 
+    /// Reads all of the copy from the device, and takes what is found for what the copy holds. Cut short, it is done
+    /// when the table is opened next.
+    pub fn reread(&self, image: &dyn Image, stop: &AtomicBool) -> io::Result<()> {
+        let all = (0, self.cut.segments());
+        {
+            let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
+            self.write_mark(all)?;
+            *mark = all;
+        }
+        self.learn(image, all.0, all.1, stop)?;
+        self.settle()
+    }
+
     /// `segment` is about to be overwritten; no segment below `low()` is any more.
     pub fn mark(&self, segment: u32, low: impl FnOnce() -> u32) -> io::Result<()> {
         let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
@@ -223,7 +236,8 @@ impl Table {
         })
     }
 
-    fn learn_segment(
+    /// One segment, as the device has it.
+    pub fn learn_segment(
         &self,
         image: &dyn Image,
         segment: u32,

@@ -1,6 +1,6 @@
 //! A Linode's folder in the driver's state folder: the link that is its kernel, its console, and the record of its last start.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::driver::console::Console;
 use crate::agent::driver::files::{absent_is_fine, boot_id};
+use crate::agent::ledger::file;
 use crate::agent::process::ProcessRef;
 use crate::domain::ids::LinodeId;
 
@@ -75,10 +76,10 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let record: Record = match serde_json::from_slice(&text) {
+        let record: Record = match file::decode_or_plain(&text) {
             Ok(record) => record,
             Err(error) => {
-                tracing::warn!(dir = %self.dir.display(), %error, "a torn record of a guest's start is void");
+                tracing::warn!(dir = %self.dir.display(), %error, "a record of a guest's start that is torn or damaged is void");
                 return Ok(None);
             }
         };
@@ -88,7 +89,7 @@ impl Folder {
     /// Whole or not at all; not fsynced, since it is void after a crash of the host.
     pub fn write(&self, record: &Record) -> io::Result<()> {
         let next = self.dir.join("run.json.next");
-        serde_json::to_writer(File::create(&next)?, record)?;
+        fs::write(&next, file::encode(record)?)?;
         fs::rename(next, self.dir.join("run.json"))
     }
 
@@ -140,6 +141,18 @@ mod tests {
             fs::write(folder.dir().join("run.json"), torn).unwrap();
             assert_eq!(folder.record().unwrap(), None, "void, not an error");
         }
+        record.boot_id = boot_id().unwrap();
+        folder.write(&record).unwrap();
+        let path = folder.dir().join("run.json");
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() * 8 {
+            let mut flipped = whole.clone();
+            *flipped.get_mut(at / 8).unwrap() ^= 1 << (at % 8);
+            fs::write(&path, flipped).unwrap();
+            assert_eq!(folder.record().unwrap(), None, "bit {at}");
+        }
+        fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
+        assert_eq!(folder.record().unwrap().as_ref(), Some(&record), "of old");
         folder.forget().unwrap();
         folder.forget().unwrap();
         assert_eq!(linodes(dir.path()).unwrap(), [LinodeId(7)]);

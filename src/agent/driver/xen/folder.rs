@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::names;
 use crate::agent::driver::files::{absent_is_fine, boot_id};
+use crate::agent::ledger::file;
 use crate::domain::ids::LinodeId;
 
 /// A guest that reboots has a new domain each time; older ones than so many are long gone.
@@ -111,10 +112,10 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let record: Record = match serde_json::from_slice(&text) {
+        let record: Record = match file::decode_or_plain(&text) {
             Ok(record) => record,
             Err(error) => {
-                tracing::warn!(dir = %self.dir.display(), %error, "a torn record of a guest's start is void");
+                tracing::warn!(dir = %self.dir.display(), %error, "a record of a guest's start that is torn or damaged is void");
                 return Ok(None);
             }
         };
@@ -123,7 +124,7 @@ impl Folder {
 
     /// Not fsynced, since it is void after a crash of the host.
     pub fn write(&self, record: &Record) -> io::Result<()> {
-        replace(&self.dir.join("run.json"), &serde_json::to_vec(record)?)
+        replace(&self.dir.join("run.json"), &file::encode(record)?)
     }
 
     pub fn forget(&self) -> io::Result<()> {
@@ -185,6 +186,18 @@ mod tests {
             fs::write(folder.dir().join("run.json"), torn).unwrap();
             assert_eq!(folder.record().unwrap(), None, "void, not an error");
         }
+        record.boot_id = boot_id().unwrap();
+        folder.write(&record).unwrap();
+        let path = folder.dir().join("run.json");
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() * 8 {
+            let mut flipped = whole.clone();
+            *flipped.get_mut(at / 8).unwrap() ^= 1 << (at % 8);
+            fs::write(&path, flipped).unwrap();
+            assert_eq!(folder.record().unwrap(), None, "bit {at}");
+        }
+        fs::write(&path, serde_json::to_vec(&record).unwrap()).unwrap();
+        assert_eq!(folder.record().unwrap().as_ref(), Some(&record), "of old");
         folder.forget().unwrap();
         folder.forget().unwrap();
     }
