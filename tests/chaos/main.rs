@@ -19,11 +19,13 @@ mod pg;
 mod processes;
 mod proxy;
 mod random;
+mod refusing;
 mod staff;
 mod steps;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, unused_macros, reason = "shared with the portal's tests")]
 mod support;
+mod syscalls;
 mod takeover;
 mod traffic;
 mod world;

@@ -13,6 +13,7 @@ use xenbeta::agent::process::ProcessRef;
 use xenbeta::domain::ids::{HostId, LinodeId};
 
 use crate::proxy::Proxy;
+use crate::refusing::Refusing;
 
 const PORTAL: &str = env!("CARGO_BIN_EXE_xenbeta");
 const AGENT: &str = env!("CARGO_BIN_EXE_xenbeta-agent");
@@ -30,6 +31,8 @@ pub struct Program {
     verb: &'static str,
     pub config: PathBuf,
     pub log: PathBuf,
+    /// Its disk may say no.
+    pub refusing: Option<Refusing>,
     child: Option<Child>,
 }
 
@@ -42,7 +45,9 @@ impl Program {
             .open(&self.log)
             .unwrap();
         let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "--", self.program, self.verb])
+            .args(["--pdeathsig", "KILL", "--"])
+            .args(self.refusing.iter().flat_map(Refusing::command))
+            .args([self.program, self.verb])
             .arg("--config")
             .arg(&self.config)
             .env_remove("DATABASE_URL")
@@ -123,6 +128,7 @@ impl Portal {
             verb: "serve",
             config,
             log: folder.join("portal.log"),
+            refusing: None,
             child: None,
         };
         Self { program, address }
@@ -271,6 +277,7 @@ fn agent(name: &str, dir: &Path, text: &str) -> Program {
         verb: "run",
         config,
         log: dir.join("log"),
+        refusing: None,
         child: None,
     }
 }

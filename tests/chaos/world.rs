@@ -17,6 +17,7 @@ use xenbeta::store::{fleet, programme};
 
 use crate::pg::Postgres;
 use crate::processes::{Host, Portal};
+use crate::refusing::Refusing;
 use crate::support::fleet::{DB, THEIRS, UML1, WEB, XEN1};
 use crate::support::{On, SECRET, TestApp};
 
@@ -46,6 +47,15 @@ pub struct World {
 
 impl World {
     pub fn new(on: On) -> Self {
+        Self::made(on, false)
+    }
+
+    /// On SQLite, with disks that can be told to say no: where the database is, and each host's state and disks.
+    pub fn refusing() -> Self {
+        Self::made(On::Sqlite, true)
+    }
+
+    fn made(on: On, refusing: bool) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("xenbeta-chaos-")
             .tempdir()
@@ -78,6 +88,9 @@ impl World {
             })
             .unwrap();
         let mut portal = Portal::new(&folder, &url, SECRET);
+        if refusing {
+            portal.program.refusing = Some(Refusing::new(&folder, "portal", &[url.clone().into()]));
+        }
         portal.start();
         let mut world = Self {
             hosts: Vec::new(),
@@ -94,6 +107,10 @@ impl World {
             let mut host = Host::new(&world.folder, id, name, platform, world.portal.address);
             let out = world.enrol(&host, false).unwrap();
             assert!(out.status.success(), "{out:?}");
+            if refusing {
+                let folders = [host.state(), host.dir.join("disks")];
+                host.program.refusing = Some(Refusing::new(&world.folder, name, &folders));
+            }
             host.start();
             world.hosts.push(host);
         }

@@ -25,6 +25,9 @@ mod rest;
 #[allow(dead_code, reason = "shared with the agent's tests")]
 mod samples;
 
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use mover::Dice;
 
 /// One flipped bit, drawn by the dice. An error: it was not found.
@@ -55,17 +58,27 @@ const FLIPS: [(&str, Flip); 13] = [
     ),
 ];
 
-/// `count` bits, of each kind in turn. The line that counts comes last.
+/// `count` bits, of each kind in turn. The line that counts comes last. Most of the time is waiting for disks, so several
+/// go side by side.
 fn flip(count: u64, seed: u64) {
-    let mut missed = Vec::new();
-    for (round, (name, flip)) in (0..count).zip(FLIPS.iter().cycle()) {
-        let mut dice = Dice(seed.wrapping_add(round << 32));
-        if let Err(why) = flip(&mut dice) {
-            missed.push(format!("flip {round}, seed {seed}, {name}: {why}"));
+    let (next, missed) = (AtomicU64::new(0), Mutex::new(Vec::new()));
+    let work = || {
+        loop {
+            let round = next.fetch_add(1, Ordering::SeqCst);
+            if round >= count {
+                return;
+            }
+            let (name, flip) = FLIPS[round as usize % FLIPS.len()];
+            let done = flip(&mut Dice(seed.wrapping_add(round << 32)));
+            if let Err(why) = done {
+                let text = format!("flip {round}, seed {seed}, {name}: {why}");
+                missed.lock().unwrap().push(text);
+            }
         }
-    }
-    let found = count - missed.len() as u64;
-    println!("flips: {found} of {count} found");
+    };
+    std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(work))));
+    let missed = missed.into_inner().unwrap();
+    println!("flips: {} of {count} found", count - missed.len() as u64);
     assert!(missed.is_empty(), "{missed:#?}");
 }
 
