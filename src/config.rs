@@ -24,6 +24,10 @@ pub enum ConfigError {
     Wrong(String),
 }
 
+fn fault(error: &dyn std::fmt::Display) -> ConfigError {
+    ConfigError::Wrong(error.to_string())
+}
+
 fn wrong<T>(text: impl Into<String>) -> Result<T, ConfigError> {
     Err(ConfigError::Wrong(text.into()))
 }
@@ -194,10 +198,14 @@ impl Config {
 
     /// The use cases over this configuration's database.
     pub fn app(&self, secret: Secret) -> Result<App, ConfigError> {
-        let fault = |error: &dyn std::fmt::Display| ConfigError::Wrong(error.to_string());
+        let database = Database::open(&self.database_url()?, self.database_connections);
+        self.app_over(database.map_err(|error| fault(&error))?, secret)
+    }
+
+    /// The same over another database, which is to take this one's place.
+    pub fn app_over(&self, db: Database, secret: Secret) -> Result<App, ConfigError> {
         Ok(App {
-            db: Database::open(&self.database_url()?, self.database_connections)
-                .map_err(|error| fault(&error))?,
+            db,
             clock: Clock::System,
             watch: crate::app::watch::Watch::default(),
             secret: Arc::new(secret),

@@ -40,6 +40,27 @@ pub fn check_sqlite(database: &Database) -> Result<(), StoreError> {
     })
 }
 
+/// Everything that the SQLite database was told is in its own file: its write-ahead log can go.
+pub fn settle_sqlite(database: &Database) -> Result<(), StoreError> {
+    #[derive(QueryableByName)]
+    struct Checkpoint {
+        #[diesel(sql_type = diesel::sql_types::Integer)]
+        busy: i32,
+    }
+    database.read(|conn| {
+        let Db::Sqlite(lite) = conn else {
+            return Ok(());
+        };
+        let done: Checkpoint =
+            diesel::sql_query("PRAGMA wal_checkpoint(TRUNCATE)").get_result(lite)?;
+        if done.busy == 0 {
+            Ok(())
+        } else {
+            Err(StoreError::Data("its log is in use".to_owned()))
+        }
+    })
+}
+
 /// How many others are connected to the PostgreSQL database.
 pub fn other_sessions(conn: &mut Db) -> Result<i64, StoreError> {
     #[derive(QueryableByName)]

@@ -27,5 +27,6 @@ mod steps;
 mod support;
 mod syscalls;
 mod takeover;
+mod tools;
 mod traffic;
 mod world;

@@ -83,7 +83,9 @@ impl Program {
     /// Runs another command of the program to its end, which must come.
     pub fn tool(&self, args: &[&str]) -> Output {
         Command::new("timeout")
-            .args(["-k", "1", "60", self.program])
+            .args(["-k", "1", "60"])
+            .args(self.refusing.iter().flat_map(Refusing::command))
+            .arg(self.program)
             .args(args)
             .arg("--config")
             .arg(&self.config)

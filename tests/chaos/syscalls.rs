@@ -124,9 +124,10 @@ impl World {
         std::array::from_fn(|at| after[at] - before[at])
     }
 
-    /// A move with these faults, and what is left of it.
-    fn refused(&mut self, faults: &[Fault], tally: &mut Tally) {
+    /// A move with these faults, and what is left of it. Gives how many calls each made in it.
+    fn refused(&mut self, faults: &[Fault], tally: &mut Tally) -> [u64; 3] {
         let before = ALL.map(|who| self.disk(who).log().len());
+        let seen = ALL.map(|who| self.disk(who).seen());
         for fault in faults {
             self.disk(fault.who)
                 .refuse(fault.number, fault.these, fault.errno);
@@ -143,6 +144,7 @@ impl World {
         for who in ALL {
             self.disk(who).accept();
         }
+        let calls = ALL.map(|who| self.disk(who).seen());
         let (acts, mut found) = self.settle(SETTLE);
         tally.died += self.revive();
         tally.acts.staff += acts.staff;
@@ -167,6 +169,7 @@ impl World {
         ));
         self.look_at_ends(&mut found, tally);
         tally.found.extend(found);
+        std::array::from_fn(|at| calls[at] - seen[at])
     }
 
     /// A move that failed says why; no record of a ledger is half done, and the database is whole.
@@ -265,9 +268,17 @@ fn sweep(seed: u64, count: usize, calls: Option<[[u64; 3]; 2]>, until: Option<In
             break;
         }
         let mut faults = vec![portals(turn, &mut random)];
-        faults.extend(plans[usize::from(world.there())].pop());
+        let way = usize::from(world.there());
+        faults.extend(plans[way].pop());
         turn += 1;
-        world.refused(&faults, &mut tally);
+        let calls = world.refused(&faults, &mut tally);
+        // A later move may have less to do than the first one had.
+        if let Some(fault) = faults.get(1)
+            && let Some(at) = ALL.iter().position(|who| *who == fault.who)
+            && fault.number > calls[at]
+        {
+            plans[way].retain(|other| other.who != fault.who || other.number <= calls[at]);
+        }
         if !tally.found.is_none() {
             world.keep();
             break;

@@ -12,7 +12,7 @@ use xenbeta::store::db::{Database, StoreError};
 use xenbeta::store::migrate;
 
 use super::backup::{folder_of, pg_program};
-use super::{Failure, app_without_secret};
+use super::{Failure, any_secret, app_without_secret};
 
 const WHY: &str = "A backup was put back.";
 
@@ -28,12 +28,15 @@ pub fn run(file: &Path, yes: bool, limit_s: u64, config: &Config) -> Result<(), 
         return Err(format!("{} is not a file", file.display()).into());
     }
     let url = config.database_url()?;
-    match xenbeta::store::db::Target::parse(&url)? {
+    let steps = match xenbeta::store::db::Target::parse(&url)? {
         xenbeta::store::db::Target::Sqlite(path) => sqlite(file, Path::new(&path), config)?,
-        xenbeta::store::db::Target::Postgresql(url) => postgresql(file, &url, limit_s)?,
-    }
-    let steps = migrate::up(&Database::open_any_schema(&url, 1)?)?;
-    app_without_secret(config)?.begin_recovery(WHY)?;
+        xenbeta::store::db::Target::Postgresql(url) => {
+            postgresql(file, &url, limit_s)?;
+            let steps = migrate::up(&Database::open_any_schema(&url, 1)?)?;
+            app_without_secret(config)?.begin_recovery(WHY)?;
+            steps
+        }
+    };
     if steps > 0 {
         println!("The backup's schema was brought up to date ({steps} steps).");
     }
@@ -44,41 +47,97 @@ pub fn run(file: &Path, yes: bool, limit_s: u64, config: &Config) -> Result<(), 
     Ok(())
 }
 
-/// Copied beside the database, looked at, and only then put in its place.
-fn sqlite(file: &Path, target: &Path, config: &Config) -> Result<(), Failure> {
+/// Copied beside the database, looked at, told that it went back, and only then put in its place. Gives the steps that
+/// its schema was behind.
+fn sqlite(file: &Path, target: &Path, config: &Config) -> Result<usize, Failure> {
     let _lock = config.lock_database()?;
     let part = with_ending(target, "restoring")?;
-    for leftover in ["", "-wal", "-shm"] {
-        remove(&with_suffix(&part, leftover)?)?;
+    let done = prepare(file, &part, config).and_then(|steps| {
+        swap(&part, target)?;
+        Ok(steps)
+    });
+    if done.is_err() {
+        // It would only take room: perhaps there was too little.
+        for ending in ENDINGS {
+            with_suffix(&part, ending).and_then(|it| remove(&it)).ok();
+        }
     }
-    fs::copy(file, &part).map_err(|error| format!("{}: {error}", part.display()))?;
+    done.map_err(|error| format!("{error}. The database that was there is as it was.").into())
+}
+
+/// A write-ahead log belongs to one database: with another's, that would be torn. So it moves first and comes back last.
+const ENDINGS: [&str; 3] = ["-wal", "-shm", ""];
+
+fn prepare(file: &Path, part: &Path, config: &Config) -> Result<usize, Failure> {
+    for ending in ENDINGS {
+        remove(&with_suffix(part, ending)?)?;
+    }
+    fs::copy(file, part).map_err(|error| format!("{}: {error}", part.display()))?;
+    let text = part.to_str().ok_or("the database's path is not UTF-8")?;
     {
-        let text = part.to_str().ok_or("the database's path is not UTF-8")?;
         let database = Database::open_any_schema(text, 1)
             .map_err(|error| format!("{} is no database: {error}", file.display()))?;
         backup::check_sqlite(&database)
             .and_then(|()| migrate::state(&database).map(|_| ()))
             .map_err(|error: StoreError| format!("{} is not whole: {error}", file.display()))?;
     }
-    File::open(&part)?.sync_all()?;
-    // Its write-ahead log belongs to the old one: with it the new one would be torn.
+    let at = |error: &dyn std::fmt::Display| format!("{}: {error}", part.display());
+    let steps = Database::open_any_schema(text, 1).and_then(|database| migrate::up(&database));
+    let steps = steps.map_err(|error| at(&error))?;
+    let database = Database::open(text, 1).map_err(|error| at(&error))?;
+    let app = config.app_over(database, any_secret(config)?)?;
+    app.begin_recovery(WHY).map_err(|error| at(&error))?;
+    backup::settle_sqlite(&app.db).map_err(|error| at(&error))?;
+    drop(app);
+    for ending in ["-wal", "-shm"] {
+        remove(&with_suffix(part, ending)?)?;
+    }
+    let synced = File::open(part).and_then(|part| part.sync_all());
+    synced.map_err(|error| at(&error))?;
+    Ok(steps)
+}
+
+/// All that is moved is moved back if something does not work.
+fn swap(part: &Path, target: &Path) -> Result<(), Failure> {
     let kept = with_ending(target, "before-restore")?;
-    for ending in ["-wal", "-shm", ""] {
-        let (old, new) = (with_suffix(target, ending)?, with_suffix(&kept, ending)?);
-        remove(&new)?;
+    for ending in ENDINGS {
+        remove(&with_suffix(&kept, ending)?)?;
+    }
+    let mut moved = Vec::new();
+    let done = replace(part, target, &kept, &mut moved);
+    if let Err(error) = done {
+        for (old, new) in moved.iter().rev() {
+            fs::rename(new, old).map_err(|also| {
+                format!(
+                    "{error}; and the database that was there could not be put back: {also}. It is {} now: \
+                     move it back to {}, with its -wal, before the portal is started",
+                    kept.display(),
+                    target.display()
+                )
+            })?;
+        }
+        return Err(error);
+    }
+    println!("What was there before is kept as {}.", kept.display());
+    Ok(())
+}
+
+/// What was moved, and whereto.
+type Moved = Vec<(PathBuf, PathBuf)>;
+
+fn replace(part: &Path, target: &Path, kept: &Path, moved: &mut Moved) -> Result<(), Failure> {
+    for ending in ENDINGS {
+        let (old, new) = (with_suffix(target, ending)?, with_suffix(kept, ending)?);
         match fs::rename(&old, &new) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(format!("{}: {error}", old.display()).into());
-            }
-            Err(_) | Ok(()) => {}
+            Ok(()) => moved.push((old, new)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(format!("{}: {error}", old.display()).into()),
         }
     }
-    for ending in ["-wal", "-shm"] {
-        remove(&with_suffix(&part, ending)?)?;
-    }
-    fs::rename(&part, target)?;
-    File::open(folder_of(target))?.sync_all()?;
-    println!("What was there before is kept as {}.", kept.display());
+    let at = |error: std::io::Error| format!("{}: {error}", target.display());
+    fs::rename(part, target).map_err(at)?;
+    let folder = File::open(folder_of(target)).and_then(|folder| folder.sync_all());
+    folder.map_err(at)?;
     Ok(())
 }
 
