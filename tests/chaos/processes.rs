@@ -136,6 +136,14 @@ impl Portal {
         Self { program, address }
     }
 
+    pub fn mail_into(&self, folder: &Path) {
+        let mut text = fs::read_to_string(&self.program.config).unwrap();
+        text += &format!(
+            "[mail]\ntransport = \"folder\"\nfolder = {folder:?}\nfrom = \"beta@example.com\"\n"
+        );
+        fs::write(&self.program.config, text).unwrap();
+    }
+
     pub fn start(&mut self) {
         self.program.spawn();
         let until = Instant::now() + Duration::from_secs(60);

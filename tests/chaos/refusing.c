@@ -26,20 +26,21 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* What a call names: a descriptor (FD), or a path beside a descriptor (AT) or alone (PATH), in this argument. */
+/* What a call names: a descriptor (FD), or a path beside a descriptor (AT) or alone (PATH), in this argument. Of those
+ * that make a file or a folder (flags in the argument `made`, or always where it is -1), only what is not there counts. */
 enum { FD, AT, PATH };
-static const struct { int number; const char *name; int kind, argument; } CALLS[] = {
-    { __NR_write, "write", FD, 0 }, { __NR_pwrite64, "pwrite64", FD, 0 },
-    { __NR_writev, "writev", FD, 0 }, { __NR_pwritev, "pwritev", FD, 0 }, { __NR_pwritev2, "pwritev2", FD, 0 },
-    { __NR_fsync, "fsync", FD, 0 }, { __NR_fdatasync, "fdatasync", FD, 0 },
-    { __NR_ftruncate, "ftruncate", FD, 0 }, { __NR_fallocate, "fallocate", FD, 0 },
-    { __NR_copy_file_range, "copy_file_range", FD, 2 }, { __NR_sendfile, "sendfile", FD, 0 },
-    { __NR_renameat2, "renameat2", AT, 2 }, { __NR_mkdirat, "mkdirat", AT, 0 }, { __NR_openat, "openat", AT, 0 },
+static const struct { int number; const char *name; int kind, argument, made; } CALLS[] = {
+    { __NR_write, "write", FD, 0, 0 }, { __NR_pwrite64, "pwrite64", FD, 0, 0 },
+    { __NR_writev, "writev", FD, 0, 0 }, { __NR_pwritev, "pwritev", FD, 0, 0 }, { __NR_pwritev2, "pwritev2", FD, 0, 0 },
+    { __NR_fsync, "fsync", FD, 0, 0 }, { __NR_fdatasync, "fdatasync", FD, 0, 0 },
+    { __NR_ftruncate, "ftruncate", FD, 0, 0 }, { __NR_fallocate, "fallocate", FD, 0, 0 },
+    { __NR_copy_file_range, "copy_file_range", FD, 2, 0 }, { __NR_sendfile, "sendfile", FD, 0, 0 },
+    { __NR_renameat2, "renameat2", AT, 2, 0 }, { __NR_mkdirat, "mkdirat", AT, 0, -1 }, { __NR_openat, "openat", AT, 0, 2 },
 #ifdef __NR_renameat
-    { __NR_renameat, "renameat", AT, 2 },
+    { __NR_renameat, "renameat", AT, 2, 0 },
 #endif
 #ifdef __NR_rename
-    { __NR_rename, "rename", PATH, 1 }, { __NR_mkdir, "mkdir", PATH, 0 }, { __NR_open, "open", PATH, 0 },
+    { __NR_rename, "rename", PATH, 1, 0 }, { __NR_mkdir, "mkdir", PATH, 0, -1 }, { __NR_open, "open", PATH, 0, 1 },
 #endif
 };
 #define COUNT (sizeof CALLS / sizeof *CALLS)
@@ -98,11 +99,9 @@ static int counts(const struct seccomp_notif *ask, size_t call, const char *path
     char task[64];
     snprintf(task, sizeof task, "/proc/%d/task/%d", program, (int)ask->pid);
     if (access(task, F_OK) != 0) return 0;
-    int number = CALLS[call].number;
-    if (number == __NR_openat && !(ask->data.args[2] & O_CREAT)) return 0;
-#ifdef __NR_open
-    if (number == __NR_open && !(ask->data.args[1] & O_CREAT)) return 0;
-#endif
+    int made = CALLS[call].made;
+    if (made > 0 && !(ask->data.args[made] & O_CREAT)) return 0;
+    if (made != 0 && access(path, F_OK) == 0) return 0;
     for (char **folder = folders; *folder; folder++)
         if (strncmp(path, *folder, strlen(*folder)) == 0) return 1;
     return 0;

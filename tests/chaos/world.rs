@@ -89,7 +89,10 @@ impl World {
             .unwrap();
         let mut portal = Portal::new(&folder, &url, SECRET);
         if refusing {
-            portal.program.refusing = Some(Refusing::new(&folder, "portal", &[url.clone().into()]));
+            let mail = folder.join("mail");
+            portal.mail_into(&mail);
+            let folders = [url.clone().into(), mail];
+            portal.program.refusing = Some(Refusing::new(&folder, "portal", &folders));
         }
         portal.start();
         let mut world = Self {
@@ -207,6 +210,10 @@ impl World {
             assert!(Instant::now() < deadline, "not in 90 s: {what}");
             thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    pub fn mail(&self) -> PathBuf {
+        self.folder.join("mail")
     }
 
     pub fn witness(&self) -> PathBuf {
