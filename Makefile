@@ -1,5 +1,5 @@
 # Each target is one script or command; scripts/test says what "everything" is. ARGS go to the script.
-.PHONY: demo demo-uml test model lab-uml lab-xen bench-mover bench-claim screenshots fmt lint setup sim lab-ha chaos races
+.PHONY: demo demo-uml test model lab-uml lab-xen bench-mover bench-claim screenshots fmt lint setup sim lab-ha chaos races faults
 
 demo: ; @scripts/demo $(ARGS)
 demo-uml: ; @scripts/setup lab && scripts/lab-uml --demo $(ARGS)
@@ -15,6 +15,7 @@ sim: ; @scripts/sim
 chaos: ; @scripts/chaos $(ARGS)
 # RACES=n for so many rounds.
 races: ; @scripts/races
+faults: ; @scripts/faults $(ARGS)
 screenshots: ; @scripts/setup browser && tests/browser/screenshots
 fmt: ; cargo fmt
 lint: ; cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings

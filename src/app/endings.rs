@@ -188,10 +188,11 @@ impl Ending<'_> {
         if let Report::StartFailedSealed {
             epoch,
             public,
+            detail,
             console,
         } = report
         {
-            return self.start_failed(conn, *epoch, public, console);
+            return self.start_failed(conn, *epoch, (public, detail), console);
         }
         self.end(conn, JobState::Succeeded, summary(report), "")?;
         if let Some(running) = runs_after(self.job.kind, report)
@@ -263,9 +264,14 @@ impl Ending<'_> {
         &self,
         conn: &mut Db,
         epoch: i64,
-        public: &str,
+        (public, detail): (&str, &str),
         console: &str,
     ) -> Result<(), AppError> {
+        let detail = if detail.is_empty() {
+            "the guest did not stay up"
+        } else {
+            detail
+        };
         fleet::set_console(conn, self.job.linode_id, &console_text(console), self.now)?;
         let current =
             orders::is_current(conn, self.job.linode_id, self.job)? && epoch == self.job.epoch;
@@ -273,7 +279,7 @@ impl Ending<'_> {
             conn,
             JobState::Failed,
             public,
-            "sealed after a failed start",
+            &format!("sealed after a failed start: {detail}"),
         )?;
         if !current {
             return Ok(());
@@ -283,7 +289,7 @@ impl Ending<'_> {
                 conn,
                 id,
                 Event::StartFailedSealed,
-                &Given::failure(public, "the guest did not stay up"),
+                &Given::failure(public, detail),
             ),
             // It does not come up at its old host either: owned there again, off, for its member to look at.
             Some((id, Step::Restore)) => {

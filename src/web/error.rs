@@ -147,8 +147,11 @@ pub fn error_page(context: &Context, status: StatusCode, fault: Option<&Fault>) 
                 "Go back, load the page anew, and send the form again.".to_owned(),
             ];
         }
-        Some(Fault::TooLarge) => typed = context.typed(),
-        Some(Fault::NotFound | Fault::Unavailable(_) | Fault::Internal(_)) | None => {}
+        // Where a disk is full, what was written with care is not lost with it.
+        Some(Fault::TooLarge | Fault::Unavailable(_) | Fault::Internal(_)) => {
+            typed = context.typed();
+        }
+        Some(Fault::NotFound) | None => {}
     }
     let heading = if matches!(fault, Some(Fault::Expired | Fault::SignIn)) {
         "This form has expired"

@@ -458,6 +458,9 @@ pub enum Report {
     StartFailedSealed {
         epoch: i64,
         public: String,
+        /// For staff. Older agents do not say.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        detail: String,
         console: String,
     },
     Stopped {

@@ -246,13 +246,18 @@ fn a_guest_that_dies_is_sealed_and_may_be_owned_again_without_a_boot() {
     pair.world.lock().unwrap().dies = true;
     let outcome = pair.run(1, start(2, Some(MIGRATION)));
     let Outcome::Succeeded {
-        report: Report::StartFailedSealed {
-            epoch: 2, console, ..
-        },
+        report:
+            Report::StartFailedSealed {
+                epoch: 2,
+                console,
+                detail,
+                ..
+            },
     } = outcome
     else {
         panic!("{outcome:?}")
     };
+    assert!(!detail.is_empty(), "staff read why");
     assert_eq!(console, "Kernel panic");
     assert_eq!(
         pair.marks(1),

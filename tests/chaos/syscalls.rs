@@ -150,7 +150,7 @@ impl World {
             thread::sleep(Duration::from_millis(200));
         }
         // To the end of the move, so that the portal is refused in all of it.
-        while self.moves() && begun.elapsed() < Duration::from_secs(8) {
+        while self.moves() && begun.elapsed() < Duration::from_secs(12) {
             thread::sleep(Duration::from_millis(10));
             tally.died += self.revive();
         }
@@ -344,17 +344,23 @@ fn sweep(
         });
     }
     let mut turn = random.below(4 * SPREAD) + u64::try_from(share).unwrap() * 4 * SPREAD / 3;
+    let mut moves = 0_u64;
     while tally.faults < count && until.is_none_or(|until| Instant::now() < until) {
         if plans.iter().all(Vec::is_empty) {
             break;
         }
-        let mut faults = vec![portals(turn, &mut random)];
         let way = usize::from(world.there());
-        faults.extend(plans[way].pop());
-        turn += 1;
+        let mut faults: Vec<Fault> = plans[way].pop().into_iter().collect();
+        // Not in each: the portal's make a move longer.
+        moves += 1;
+        if moves % 3 == 1 || faults.is_empty() {
+            faults.push(portals(turn, &mut random));
+            turn += 1;
+        }
         let calls = world.refused(&faults, tally);
         // A later move may have less to do than the first one had.
-        if let Some(fault) = faults.get(1)
+        let ended = usize::from(world.there()) != way;
+        if let (true, [fault]) = (ended, &faults[..])
             && let Some(at) = ALL.iter().position(|who| *who == fault.who)
             && fault.number > calls[at]
         {

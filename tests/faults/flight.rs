@@ -19,7 +19,7 @@ pub fn from_source(dice: &mut Dice) -> Result<(), String> {
 }
 
 pub fn to_source(dice: &mut Dice) -> Result<(), String> {
-    line(dice, 900, false)
+    line(dice, 850, false)
 }
 
 fn line(dice: &mut Dice, below: u64, from_source: bool) -> Result<(), String> {

@@ -50,7 +50,7 @@ fn report(title: &str, once: &str) -> Report {
     }
 }
 
-fn opened(app: &TestApp, title: &str) -> BugId {
+pub fn opened(app: &TestApp, title: &str) -> BugId {
     let once: String = title.chars().filter(char::is_ascii_alphanumeric).collect();
     app.open_bug(&app.member(), &report(title, &once)).unwrap()
 }

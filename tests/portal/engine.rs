@@ -134,7 +134,7 @@ both_databases! {
         let app = app.with_fleet();
         let row = app.clicked(WEB);
         let start = app.work_until("start");
-        let report = Report::StartFailedSealed { epoch: 2, public: "It did not stay up.".into(), console: "panic\u{7}\n".into() };
+        let report = Report::StartFailedSealed { epoch: 2, public: "It did not stay up.".into(), detail: "No space left on device".into(), console: "panic\u{7}\n".into() };
         app.answer(XEN1, &start, Outcome::Succeeded { report }).unwrap();
         let linode = app.linode(WEB);
         assert_eq!((linode.host_id, linode.epoch), (UML1, 3));
@@ -144,8 +144,10 @@ both_databases! {
         let again = app.take(UML1);
         assert!(matches!(again.task, Task::Start { epoch: 3, migration: None, .. }));
         app.answer(UML1, &again, Outcome::Succeeded { report: app.success(&again) }).unwrap();
-        assert_eq!(app.migration(row.id).state, MigrationState::Failed);
-        assert_eq!(app.migration(row.id).base_epoch, Some(2), "another try starts from what is there");
+        let row = app.migration(row.id);
+        assert_eq!(row.state, MigrationState::Failed);
+        assert_eq!(row.failure_detail, "No space left on device", "staff read why");
+        assert_eq!(row.base_epoch, Some(2), "another try starts from what is there");
     }
 
     fn a_destination_that_cannot_start_seals_before_the_source_is_granted(app: TestApp) {

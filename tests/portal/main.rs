@@ -32,6 +32,7 @@ mod fairness;
 mod fairness_edges;
 mod fairness_scale;
 mod faq;
+mod full;
 mod graduation;
 mod house;
 mod import;

@@ -394,10 +394,10 @@ both_databases! {
         app.reconcile().unwrap();
         // It starts neither there nor here.
         let start = app.work_until("start");
-        let report = Report::StartFailedSealed { epoch: 2, public: "It did not stay up.".into(), console: String::new() };
+        let report = Report::StartFailedSealed { epoch: 2, public: "It did not stay up.".into(), detail: String::new(), console: String::new() };
         app.answer(XEN1, &start, Outcome::Succeeded { report }).unwrap();
         let restore = app.take(UML1);
-        let report = Report::StartFailedSealed { epoch: 3, public: "It did not stay up.".into(), console: String::new() };
+        let report = Report::StartFailedSealed { epoch: 3, public: "It did not stay up.".into(), detail: String::new(), console: String::new() };
         app.ended();
         app.answer(UML1, &restore, Outcome::Succeeded { report }).unwrap();
         assert_eq!(app.migration(failed.id).state, MigrationState::Failed);

@@ -363,7 +363,7 @@ both_databases! {
         app.way_back(&app.member(), row.id).unwrap();
         app.reconcile().unwrap();
         let start = app.work_until_at(UML1, "start");
-        let report = Report::StartFailedSealed { epoch: 3, public: "It did not stay up.".into(), console: String::new() };
+        let report = Report::StartFailedSealed { epoch: 3, public: "It did not stay up.".into(), detail: String::new(), console: String::new() };
         app.answer(UML1, &start, Outcome::Succeeded { report }).unwrap();
         app.work_all(&[UML1, XEN1]);
         assert_eq!(app.migration(row.id).state, MigrationState::Finished);

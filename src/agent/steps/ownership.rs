@@ -284,6 +284,7 @@ fn give_up(
     Ok(Report::StartFailedSealed {
         epoch,
         public,
+        detail: error.to_string(),
         console,
     })
 }
@@ -296,6 +297,7 @@ fn gave_up_before(work: &Work<'_>, epoch: i64) -> Result<Report, StepError> {
     Ok(Report::StartFailedSealed {
         epoch,
         public: "The Linode did not stay up after its start".into(),
+        detail: String::new(),
         console,
     })
 }
