@@ -2,9 +2,10 @@
 
 use xenbeta::app::App;
 use xenbeta::domain::ids::HostId;
+use xenbeta::domain::ownership::Row;
 use xenbeta::domain::words::{HostState, JointKind, LinodeStatus};
 use xenbeta::store::db::StoreError;
-use xenbeta::store::fleet::{self, Handover};
+use xenbeta::store::fleet;
 use xenbeta::store::{hosts, portal as portal_row};
 use xenbeta::wire::{LedgerMark, Poll, PortalMark};
 
@@ -12,7 +13,8 @@ use super::begin::two_staff;
 use super::judge::{count, jobs_of};
 use super::moving::success;
 use super::{RACERS, Race, same, so};
-use crate::promise::{ledger, poll, says};
+use crate::promise::ledger;
+use crate::reported::{poll, says};
 use crate::support::TestApp;
 use crate::support::fleet::{OLD, PASSWORD, UML1, UML2, WEB, XEN1, XEN2};
 use crate::support::hand::agent;
@@ -42,18 +44,16 @@ super::rows![
 ];
 
 fn a_handover(app: &TestApp) -> Race<'_> {
-    let _ = app;
-    Race::of(|portal: &App, n| {
-        let to = ([XEN1, XEN2][n % 2], 2);
-        let handover = Handover {
-            from: (UML1, 1),
-            to,
-            only_unfetched: false,
+    let was = app.linode(WEB).row();
+    Race::of(move |portal: &App, n| {
+        let to = Row {
+            host: [XEN1, XEN2][n % 2],
+            epoch: 2,
             fetched: false,
         };
         portal
             .db
-            .write(|conn| Ok(fleet::hand_over(conn, WEB, handover)?))
+            .write(|conn| Ok(fleet::hand_over(conn, WEB, (was, to))?))
     })
     .won_by(1)
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use xenbeta::domain::ids::{HostId, JobId};
 use xenbeta::wire::{LinodeReport, Order, Report, Task};
 
-use crate::promise::says;
+use crate::reported::says;
 use crate::support::TestApp;
 use crate::support::fleet::WEB;
 

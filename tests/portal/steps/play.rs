@@ -10,9 +10,9 @@ use xenbeta::wire::{Marked, Order, Outcome, Poll};
 
 use super::hosts::{Hosts, Marks};
 use super::table::{self, After, Again, Target, Tidying, Trouble};
-use crate::promise::poll;
 use crate::racers::begin::{PRODUCTION, World, all_heard, with_production};
 use crate::racers::judge::{self, Mark};
+use crate::reported::poll;
 use crate::support::TestApp;
 use crate::support::fleet::{UML1, UML2, WEB, XEN1, XEN2};
 use crate::support::hand::{agent, kind as kind_of, now_click};
