@@ -225,7 +225,7 @@ impl Dropped {
     /// Is this the reason of an image's error?
     #[must_use]
     pub fn is_why(error: &std::io::Error) -> bool {
-        error.get_ref().is_some_and(|why| why.is::<Self>())
+        matches!(error.get_ref(), Some(why) if why.is::<Self>())
     }
 }
 

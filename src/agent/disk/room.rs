@@ -154,7 +154,9 @@ impl Room {
             }
             keep
         });
-        closed.iter().for_each(|clone| clone.cut());
+        for clone in closed {
+            clone.cut();
+        }
     }
 
     /// Drops clones until there is room for what the others need when `taken` more bytes are gone.
