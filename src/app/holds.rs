@@ -387,14 +387,10 @@ impl App {
     ) -> Result<(), AppError> {
         let linode = &held.linode;
         let object = format!("linode {}", linode.id);
-        let newest = Believed {
-            epoch: if believed.holds {
-                believed.epoch
-            } else {
-                believed.epoch.max(held.highest())
-            },
-            ..believed
-        };
+        let mut newest = believed;
+        if !believed.holds {
+            newest.epoch = believed.epoch.max(held.highest());
+        }
         let (row, is_grant) = handover::settle(linode.row(), newest);
         let (to, holds) = ((row.host, row.epoch), !is_grant);
         if to == (linode.host_id, linode.epoch) {

@@ -66,7 +66,7 @@ fn of_holds(conn: &mut Db, since: Time) -> Result<Vec<Alert>, StoreError> {
     let held: Vec<(LinodeId, String, String)> = holds::table
         .inner_join(linodes::table)
         .filter(holds::since.le(since))
-        .order(holds::since)
+        .order(holds::linode_id)
         .limit(MOST)
         .select((linodes::id, linodes::label, holds::reason))
         .load(conn)?;

@@ -369,7 +369,7 @@ both_databases! {
         assert!(said.contains("in the beta already"), "{said}");
         let site = Site::serve(&app.app);
         let mut member = site.signed_in(MEMBER_EMAIL);
-        member.get("/members/linodes").shows(&["In the beta"]);
+        member.get("/members/").shows(&["In the beta"]);
         // What comes next is a production host, and there is none.
         let said = refused(app.offer(&app.staff(), beta.registration_id.unwrap(), None));
         assert!(said.contains("No enabled production host"), "{said}");

@@ -90,7 +90,8 @@ const STAFF: [&str; 57] = [
 ];
 
 /// Tables that stay small (or are one row), and may be read as a whole.
-const SMALL: [&str; 13] = [
+const SMALL: [&str; 14] = [
+    "alerts",
     "plans",
     "kernels",
     "programme",
