@@ -52,6 +52,7 @@ impl App {
         check_rule(rule)?;
         let now = self.now();
         self.db.write(|conn| {
+            weights::lock(conn)?;
             let stored = weights::stored(conn)?;
             let before = stored.map_or(Rule::Plan, |row| row.rule());
             if before == rule {
@@ -107,6 +108,7 @@ impl App {
         }
         let now = self.now();
         self.db.write(|conn| {
+            fleet::lock(conn, linode)?;
             fleet::linode(conn, linode)?.ok_or(AppError::NotFound)?;
             let before = weights::own(conn, linode)?;
             if before == weight {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 
 use super::db::{Db, StoreError};
@@ -31,6 +32,15 @@ impl RuleRow {
             },
         }
     }
+}
+
+/// One at a time changes the rule, so that of two the second sees the first's. SQLite has one writer anyway.
+pub fn lock(conn: &mut Db) -> Result<(), StoreError> {
+    if let Db::Pg(pg) = conn {
+        // "xenw" in ASCII.
+        pg.batch_execute("SELECT pg_advisory_xact_lock(2019913335)")?;
+    }
+    Ok(())
 }
 
 /// As it was set, if it ever was.

@@ -30,13 +30,16 @@ const NO_CONNECTION: &str = "no database connection";
 type Said = Result<bool, AppError>;
 pub type Arrange = fn(&TestApp) -> Race<'_>;
 
+type Act<'a> = Box<dyn Fn(&App, usize) -> Said + Sync + 'a>;
+/// What is wrong, if anything.
+type Judge<'a> = Box<dyn Fn() -> Vec<Option<String>> + 'a>;
+
 /// One round of a transition, ready to run.
 pub struct Race<'a> {
-    act: Box<dyn Fn(&App, usize) -> Said + Sync + 'a>,
+    act: Act<'a>,
     wins: Option<(usize, usize)>,
     trail: Vec<(&'static str, usize)>,
-    #[allow(clippy::type_complexity, reason = "what is wrong, if anything")]
-    judge: Option<Box<dyn Fn() -> Vec<Option<String>> + 'a>>,
+    judge: Option<Judge<'a>>,
 }
 
 impl<'a> Race<'a> {

@@ -4,7 +4,7 @@ use xenbeta::app::App;
 use xenbeta::domain::ids::HostId;
 use xenbeta::domain::ownership::Row;
 use xenbeta::domain::words::{HostState, JointKind, LinodeStatus};
-use xenbeta::store::db::StoreError;
+use xenbeta::store::db::Db;
 use xenbeta::store::fleet;
 use xenbeta::store::{hosts, portal as portal_row};
 use xenbeta::wire::{LedgerMark, Poll, PortalMark};
@@ -343,11 +343,8 @@ fn a_look_at_the_clock(app: &TestApp) -> Race<'_> {
     let last = app.in_db(portal_row::get);
     let now = app.now();
     Race::of(move |portal, _| {
-        let look = |conn: &mut _| portal_row::take_look(conn, last.watched_at, now, 5);
-        portal
-            .db
-            .write(|conn| Ok::<_, StoreError>(look(conn)?))
-            .map_err(Into::into)
+        let look = |conn: &mut Db| portal_row::take_look(conn, last.watched_at, now, 5);
+        portal.db.write(look).map_err(Into::into)
     })
     .won_by(1)
     .then(move || {

@@ -13,7 +13,7 @@ use xenbeta::domain::ids::{MailId, UserId};
 use xenbeta::domain::names::Label;
 use xenbeta::domain::words::{HostRole, Platform, TokenScope};
 use xenbeta::domain::writing::{Markdown, Title};
-use xenbeta::store::db::StoreError;
+use xenbeta::store::db::{Db, StoreError};
 use xenbeta::store::outbox::{self, Taken};
 use xenbeta::store::people::{self, NewSession};
 use xenbeta::store::tokens;
@@ -52,10 +52,8 @@ fn from() -> Origin<'static> {
 /// The one use of a link; hashing passwords is not what is raced for.
 fn a_link_for_a_password(app: &TestApp) -> Race<'_> {
     let now = app.now();
-    let put = |conn: &mut _| people::insert_reset(conn, "h", UserId(1), now, now.plus_s(600));
-    app.db
-        .write(|conn| Ok::<_, StoreError>(put(conn)?))
-        .unwrap();
+    let put = |conn: &mut Db| people::insert_reset(conn, "h", UserId(1), now, now.plus_s(600));
+    app.db.write(put).unwrap();
     Race::of(move |portal, _| {
         let used = portal.db.write(|conn| people::use_reset(conn, "h", now))?;
         Ok(used == Some(UserId(1)))
@@ -189,11 +187,8 @@ fn mails_tried_again(app: &TestApp) -> Race<'_> {
 fn a_mail_that_took_anothers_number(app: &TestApp) -> Race<'_> {
     let now = app.now();
     five_mails(app, "pending");
-    let take = |conn: &mut _| outbox::take_due(conn, now.plus_s(1), now.plus_s(300), 5);
-    let slow = app
-        .db
-        .write(|conn| Ok::<_, StoreError>(take(conn)?))
-        .unwrap();
+    let take = |conn: &mut Db| outbox::take_due(conn, now.plus_s(1), now.plus_s(300), 5);
+    let slow = app.db.write(take).unwrap();
     let slow: Vec<Taken> = slow.iter().map(Taken::from).collect();
     app.run_sql("DELETE FROM outbox");
     app.register(&app.member(), &[WEB]).unwrap();

@@ -4,6 +4,7 @@ use xenbeta::app::programme::Settings;
 use xenbeta::app::{App, AppError};
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::move_times::Limits;
+use xenbeta::domain::shares::Rule;
 use xenbeta::domain::text::Word;
 use xenbeta::domain::time::Time;
 use xenbeta::domain::words::{MigrationState, ProgrammeState, RegistrationState, TextSection};
@@ -31,6 +32,8 @@ super::rows![
     settings_saved,
     a_text_saved,
     move_times_saved,
+    a_weight_rule_saved,
+    a_weight_set_by_hand,
 ];
 
 fn requested(app: &TestApp) -> i64 {
@@ -272,4 +275,26 @@ fn move_times_saved(app: &TestApp) -> Race<'_> {
         portal.set_move_times(&staff, &limits, None).map(|()| true)
     })
     .won_by(1)
+}
+
+fn a_weight_rule_saved(app: &TestApp) -> Race<'_> {
+    let staff = app.staff();
+    Race::of(move |portal, n| {
+        let base = 100 + i64::try_from(n).unwrap();
+        let rule = Rule::Linear { base, unit_mb: 512 };
+        portal.set_weight_rule(&staff, rule, None).map(|()| true)
+    })
+    .won_by(1)
+    .noted("weight_rule", 1)
+}
+
+fn a_weight_set_by_hand(app: &TestApp) -> Race<'_> {
+    let staff = app.staff();
+    Race::of(move |portal, _| {
+        portal
+            .set_linode_weight(&staff, WEB, Some(777), "It was promised.")
+            .map(|()| true)
+    })
+    .won_by(RACERS)
+    .noted("linode_weight", 1)
 }
