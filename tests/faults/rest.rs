@@ -76,7 +76,14 @@ fn all_but_published(lab: &Lab) {
     lab.source.portal_up.store(false, Ordering::SeqCst);
     std::thread::scope(|scope| {
         let given_up = scope.spawn(|| lab.finish().is_err());
-        std::thread::sleep(Duration::from_millis(250));
+        let looked_at_all = || {
+            let last = lab.watch.last.lock().unwrap();
+            last.as_ref()
+                .is_some_and(|it| it.total_bytes > 0 && it.done_bytes == it.total_bytes)
+        };
+        while !looked_at_all() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         lab.watch.cancel.store(true, Ordering::SeqCst);
         assert!(given_up.join().unwrap(), "nothing is published");
     });
