@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
-use xenbeta::wire::{Outcome, PROTOCOL, PortalMark, Report, Task};
+use xenbeta::agent::ledger::{HeldJob, Ledger};
+use xenbeta::domain::ids::{DiskId, JobId, LinodeId, MigrationId};
+use xenbeta::wire::{Order, Outcome, PROTOCOL, PortalMark, Report, Task};
 
 use crate::agents::{Agent, Machine, eventually};
 use crate::portal::Portal;
@@ -82,6 +83,68 @@ fn guests_outlive_the_agent_and_are_found_again() {
     assert_eq!(report, Report::Stopped { forced: false });
     assert!(!guest.lives());
     assert_eq!(machine.judge().starts, 1);
+}
+
+/// As a folder has it that was put back: an order that was in hand once.
+fn hold_again(agent: &Agent, task: Task) -> JobId {
+    let order = Order {
+        job: JobId(9001),
+        attempt: 1,
+        lease_token: "of-long-ago".to_owned(),
+        linode: LINODE,
+        task,
+    };
+    let job = order.job;
+    let held = HeldJob {
+        order,
+        life: None,
+        outcome: None,
+    };
+    let ledger = Ledger::open(&agent.state().join("ledger")).unwrap();
+    ledger.hold_job(&held).unwrap();
+    job
+}
+
+#[test]
+fn an_order_in_a_folder_that_was_put_back_is_asked_about_before_it_is_carried_out() {
+    let (machine, portal) = (Machine::new(), Portal::start());
+    let mut agent = with_guest(&machine, &portal);
+    let guest = agent.guest(LINODE).unwrap();
+    agent.terminate();
+    let job = hold_again(&agent, shutdown());
+    portal.mood(|mood| mood.stale = true);
+    agent.start();
+    let asked = portal.wait_for(Duration::from_secs(20), |state| {
+        state
+            .renewals
+            .iter()
+            .any(|(of, _)| *of == job)
+            .then_some(())
+    });
+    assert!(asked.is_some(), "it is asked about");
+    eventually("it is dropped", || {
+        agent.log().contains("is not wanted any more")
+    });
+    assert!(guest.lives(), "and nothing was done");
+    let finished = portal.wait_for(Duration::ZERO, |state| {
+        state
+            .finishes
+            .iter()
+            .any(|(of, _)| *of == job)
+            .then_some(())
+    });
+    assert!(finished.is_none());
+    agent.terminate();
+
+    // Wanted yet: it is carried out.
+    hold_again(&agent, shutdown());
+    portal.mood(|mood| mood.stale = false);
+    agent.start();
+    assert_eq!(
+        succeeded(portal.outcome(job)),
+        Report::Stopped { forced: false }
+    );
+    assert!(!guest.lives());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,11 +12,13 @@ use crate::agent::client::ClientError;
 use crate::agent::control::JobControl;
 use crate::agent::ledger::HeldJob;
 use crate::agent::steps;
-use crate::wire::{Finish, LEASE_S, Order, Outcome, Renew};
+use crate::wire::{Finish, LEASE_S, Order, Outcome, Renew, Task};
 
 /// A lease is renewed this often without news, and not more often with it.
 const RENEW: Duration = Duration::from_secs(LEASE_S as u64 / 3);
 const NEWS: Duration = Duration::from_secs(1);
+/// How soon a job that waits for the first answer of a run finds it.
+const LOOK: Duration = Duration::from_millis(20);
 /// Refused for so long, a host is not welcome any more.
 const FOR_GOOD: Duration = Duration::from_secs(2 * LEASE_S as u64);
 /// How long an answer that the portal refuses to hear of (401) waits before it is offered again.
@@ -42,7 +45,7 @@ impl Daemon {
             self.decline(&held.order, &error.to_string());
             return false;
         }
-        self.begin(held);
+        self.begin(held, Origin::Portal);
         true
     }
 
@@ -65,11 +68,11 @@ impl Daemon {
     pub(super) fn take_up(self: &Arc<Self>) {
         for held in self.host.ledger.jobs() {
             tracing::info!(job = %held.order.job, "a job of an earlier run is taken up again");
-            self.begin(held);
+            self.begin(held, Origin::EarlierRun);
         }
     }
 
-    fn begin(self: &Arc<Self>, held: HeldJob) {
+    fn begin(self: &Arc<Self>, held: HeldJob, origin: Origin) {
         let control = Arc::new(JobControl::of_life(held.life.clone()));
         let job = held.order.job;
         if let Some(older) = self.lock_jobs().insert(job, Arc::clone(&control)) {
@@ -80,7 +83,7 @@ impl Daemon {
         let spawned = worker.spawn(move || {
             let order = held.order.clone();
             // A bug in answering must not cost the host a slot, nor keep a lease alive: the job is given again.
-            if catch_unwind(AssertUnwindSafe(|| daemon.work(held, &control))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| daemon.work(held, origin, &control))).is_err() {
                 tracing::error!(job = %order.job, "a worker panicked; the job is dropped");
                 daemon.forget(&order);
             }
@@ -100,14 +103,22 @@ impl Daemon {
         }
     }
 
-    fn work(self: &Arc<Self>, held: HeldJob, control: &Arc<JobControl>) {
+    fn work(self: &Arc<Self>, held: HeldJob, origin: Origin, control: &Arc<JobControl>) {
         let order = held.order;
         // Until the answer is heard, not only until the step is done: a lease that runs out makes the portal give the
         // job anew, and the answer is lost.
         self.keep_lease(&order, control);
         let outcome = match held.outcome {
             Some(outcome) => Some(outcome),
-            None => self.carry_out(&order, control),
+            None => {
+                if origin == Origin::EarlierRun
+                    && !goes_on(&order.task)
+                    && !self.is_wanted(&order, control)
+                {
+                    return;
+                }
+                self.carry_out(&order, control)
+            }
         };
         let Some(outcome) = outcome.filter(|_| !control.lost()) else {
             tracing::warn!(job = %order.job, attempt = order.attempt, "the lease was lost; the job is dropped");
@@ -126,6 +137,45 @@ impl Daemon {
             tracing::error!(job = %order.job, detail, "a step panicked");
             Some(failed("The host's agent failed at this step", detail))
         })
+    }
+
+    /// Does the portal still want a job of an earlier run? The folder may be an old one that was put back, and what it orders
+    /// long over: then the job is dropped. First the portal's life must be known, by which the order may be void. Waits for
+    /// an answer; `false` also when the agent ends, or a newer attempt came.
+    fn is_wanted(&self, order: &Order, control: &JobControl) -> bool {
+        let renew = Renew {
+            attempt: order.attempt,
+            lease_token: order.lease_token.clone(),
+            progress: None,
+        };
+        let mut pause = Pause::default();
+        while !self.stopping() && !control.lost() {
+            if !self.heard.load(Ordering::Acquire) {
+                self.sleep(LOOK);
+                continue;
+            }
+            match self.client.renew(order.job, &renew) {
+                Ok(renewed) => {
+                    if renewed.cancel {
+                        control.cancel();
+                    }
+                    return true;
+                }
+                Err(error @ (ClientError::Stale(_) | ClientError::Refused { status: 404, .. })) => {
+                    tracing::warn!(job = %order.job, %error, "a job of an earlier run is not wanted any more");
+                    self.forget(order);
+                    return false;
+                }
+                Err(error) => {
+                    tracing::warn!(job = %order.job, %error, "a job of an earlier run waits for the portal");
+                    self.sleep(pause.longer());
+                }
+            }
+        }
+        if control.lost() {
+            self.forget(order);
+        }
+        false
     }
 
     fn keep_lease(self: &Arc<Self>, order: &Order, control: &Arc<JobControl>) {
@@ -260,6 +310,20 @@ impl Daemon {
             tracing::error!(%error, "a job that is over cannot be taken out of the ledger");
         }
     }
+}
+
+/// Where a job came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Portal,
+    /// It was in the folder when the agent started.
+    EarlierRun,
+}
+
+/// Does a job of an earlier run go on without a word of the portal? Copying changes nobody's ownership, and may be what a
+/// stopped Linode waits for.
+fn goes_on(task: &Task) -> bool {
+    matches!(task, Task::WarmCopy { .. } | Task::FinalCopy { .. })
 }
 
 /// Since when the portal refuses this host's credential. That is no loss of a lease yet: the credential may have been rotated

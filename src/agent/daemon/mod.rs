@@ -44,6 +44,8 @@ pub struct Daemon {
     stop: AtomicBool,
     /// The portal's last answer was that it does not know this host's credential.
     refused: AtomicBool,
+    /// A poll of this run was answered: the life that the portal is in is known.
+    heard: AtomicBool,
     /// Read again when the portal refuses the credential: it may have been rotated.
     credential: Option<PathBuf>,
     in_hand: Mutex<HashMap<JobId, Arc<JobControl>>>,
@@ -65,6 +67,7 @@ impl Daemon {
             started: Instant::now(),
             stop: AtomicBool::new(false),
             refused: AtomicBool::new(false),
+            heard: AtomicBool::new(false),
             credential,
             in_hand: Mutex::default(),
             freed: Condvar::new(),
@@ -170,6 +173,8 @@ impl Daemon {
             seen: self.host.ledger.seen(),
             wait_s: match free_slots {
                 0 => 0,
+                // Jobs of an earlier run wait for it.
+                _ if !self.heard.load(Ordering::Acquire) => 0,
                 _ if self.started.elapsed() < YOUNG => YOUNG_WAIT_S,
                 _ => POLL_WAIT_S,
             },
@@ -199,6 +204,7 @@ impl Daemon {
         if let Some(Err(error)) = shown.map(|shown| self.host.ledger.saw(shown)) {
             tracing::warn!(%error, "the portal's mark was not written down; it is known until the agent ends");
         }
+        self.heard.store(true, Ordering::Release);
         let life = shown.map(|shown| shown.incarnation.clone());
         let taken = may && order.is_none_or(|order| self.take(order, life));
         self.set_shares(answer.shares);
