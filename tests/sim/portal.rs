@@ -87,10 +87,11 @@ impl Prepared {
         self.folder.path().join("portal.db")
     }
 
-    /// Puts a file in the database's place; nobody has it open.
+    /// Puts a file in the database's place, as a snapshot of the folder would: what stood beside it is gone, too, and only
+    /// agents know more. Nobody has it open.
     pub fn put(&self, from: &str) {
         let to = self.database();
-        for suffix in ["-wal", "-shm"] {
+        for suffix in ["-wal", "-shm", ".mark"] {
             let _ = std::fs::remove_file(format!("{}{suffix}", to.display()));
         }
         std::fs::copy(self.folder.path().join(from), to).expect("copies");
