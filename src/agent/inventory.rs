@@ -1,6 +1,7 @@
 //! What the host has, found out anew for every poll: from the driver and the store, and from the ledger only what no
 //! one else can know. What does not fit is reported, never removed; only a driver may put its own guests' keeping right.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::driver::GuestState;
@@ -86,7 +87,7 @@ fn linodes(
                         reports.push(LinodeReport {
                             sample: samples.remove(linode).map(|counted| counted.sample),
                             share: shares.get(linode).copied(),
-                            ..report(entry, &state, unknown)
+                            ..report(&settled(host, entry, &state), &state, unknown)
                         });
                         continue;
                     }
@@ -105,6 +106,14 @@ fn linodes(
         }
     }
     reports
+}
+
+/// A guest that runs without the right to is an alarm. It may have been granted since the ledger was read: then what the
+/// ledger says now counts.
+fn settled<'a>(host: &Host, entry: &'a Entry, state: &GuestState) -> Cow<'a, Entry> {
+    let strayed = matches!(state, GuestState::Running { .. }) && !entry.marks.owns();
+    let now = strayed.then(|| host.ledger.entry(entry.linode).ok());
+    now.flatten().map_or(Cow::Borrowed(entry), Cow::Owned)
 }
 
 fn report(entry: &Entry, state: &GuestState, unknown: &mut Vec<String>) -> LinodeReport {

@@ -1,9 +1,10 @@
 //! Linodes of which hosts and the portal remember different things (rule 15): held, so that nothing is done to them, until
 //! the hosts are believed. What is unambiguous is put right without anyone.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 use super::agents::Agent;
+use super::contradictions::{Contrary, reason};
 use super::engine::{self, Given};
 use super::recovery::should_report;
 use super::{Actor, App, AppError, PORTAL, Who, audit, ownership};
@@ -12,7 +13,7 @@ use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::migration::Event;
 use crate::domain::ownership::{self as rule, Believed, Contradiction, Doubt, Word};
 use crate::domain::time::Time;
-use crate::domain::words::{HostState, JobKind, LinodeStatus, MigrationState};
+use crate::domain::words::{HostState, JobKind, LinodeStatus};
 use crate::store::db::{Db, wake_on_commit};
 use crate::store::fleet::{self, Linode};
 use crate::store::holds::{self as rows, Hold, HoldWord};
@@ -24,11 +25,6 @@ use crate::store::wake::Wake;
 
 /// Held Linodes that are looked at in one round.
 const ROUND: i64 = 200;
-/// As many as are held at the most, in practice; of others, words are noted once those are settled.
-const MOST_HELD: i64 = 100_000;
-
-/// Jobs that change what a host is granted or has sealed.
-const CHANGE_MARKS: [JobKind; 3] = [JobKind::Start, JobKind::StopSeal, JobKind::Adopt];
 
 /// Refuses what must not happen to a held Linode.
 pub(super) fn guard(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
@@ -38,89 +34,6 @@ pub(super) fn guard(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
             "This Linode is held: a host says something else of it than the portal knows. Staff look at it; it goes on when that is put right.".to_owned(),
         )),
     }
-}
-
-/// What a host's report says against the portal's rows.
-#[derive(Debug, Default)]
-pub(super) struct Contrary {
-    /// To be held now.
-    pub proven: Vec<(LinodeId, Word, Contradiction)>,
-    /// Its owner has been told so, which the portal forgot.
-    pub told: Vec<(LinodeId, i64)>,
-    /// To be held if the next report says so too.
-    pub once: Vec<LinodeId>,
-    /// Words of Linodes that are held already.
-    pub words: Vec<(LinodeId, Word)>,
-}
-
-/// Compares the words with the rows. `before`: what the report before this one contradicted; `None`: this report does not
-/// follow that one, and proves nothing by repetition.
-pub(super) fn compare(
-    conn: &mut Db,
-    words: &[(LinodeId, Word)],
-    here: &[Linode],
-    before: Option<&[LinodeId]>,
-) -> Result<Contrary, AppError> {
-    let mut contrary = Contrary::default();
-    let held: HashSet<LinodeId> = rows::ids(conn, MOST_HELD)?.into_iter().collect();
-    let mut known: HashMap<LinodeId, Linode> = here.iter().map(|it| (it.id, it.clone())).collect();
-    let strange: Vec<LinodeId> = words
-        .iter()
-        .filter(|(id, word)| {
-            (word.claims() || word.running == Some(true)) && !known.contains_key(id)
-        })
-        .map(|(id, _)| *id)
-        .collect();
-    if !strange.is_empty() {
-        known.extend(
-            fleet::some(conn, &strange)?
-                .into_iter()
-                .map(|it| (it.id, it)),
-        );
-    }
-    for (id, word) in words {
-        if held.contains(id) {
-            contrary.words.push((*id, *word));
-            continue;
-        }
-        let Some(linode) = known.get(id) else {
-            continue;
-        };
-        let Some(found) = rule::contradiction(linode.row(), word, false) else {
-            continue;
-        };
-        let may_pass = matches!(
-            found,
-            Contradiction::Sealed { .. } | Contradiction::Behind { .. }
-        );
-        if may_pass && is_moving(conn, linode)? {
-            continue;
-        }
-        if found == Contradiction::Told {
-            contrary.told.push((*id, word.granted));
-        } else if found.is_proof() || before.is_some_and(|before| before.contains(id)) {
-            contrary.proven.push((*id, *word, found));
-        } else {
-            contrary.once.push(*id);
-        }
-    }
-    Ok(contrary)
-}
-
-/// Is a move at work on it, or something that takes it over, so that its owner may have sealed it?
-fn is_moving(conn: &mut Db, linode: &Linode) -> Result<bool, AppError> {
-    if matches!(linode.status, LinodeStatus::Provisioning) {
-        return Ok(true);
-    }
-    if jobs::open_of_linode(conn, linode.id, &CHANGE_MARKS)?.is_some() {
-        return Ok(true);
-    }
-    Ok(migrations::of_linode(conn, linode.id)?.iter().any(|row| {
-        matches!(
-            row.state,
-            MigrationState::Preparing | MigrationState::Copying | MigrationState::Switching
-        )
-    }))
 }
 
 /// Holds a Linode and notes what the host says.
@@ -182,32 +95,6 @@ pub(super) fn tell(conn: &mut Db, now: Time, new: &[(LinodeId, String)]) -> Resu
         wake_on_commit(conn, Wake::Reconcile)?;
     }
     Ok(())
-}
-
-fn reason(host: &str, row: &Linode, found: Contradiction) -> String {
-    let knows = format!(
-        "The portal has host {} with epoch {}.",
-        row.host_id, row.epoch
-    );
-    match found {
-        Contradiction::Ahead { granted } => {
-            format!("{host} was granted epoch {granted}. {knows}")
-        }
-        Contradiction::Told => format!("{host} has been told of its epoch. {knows}"),
-        Contradiction::Elsewhere { running: true } => format!("It runs on {host}. {knows}"),
-        Contradiction::Elsewhere { running: false } => {
-            format!("{host} holds itself for its owner. {knows}")
-        }
-        Contradiction::Behind { granted: 0 } => {
-            format!("Its owner {host} knows nothing of it. {knows}")
-        }
-        Contradiction::Behind { granted } => {
-            format!("Its owner {host} knows no epoch after {granted}. {knows}")
-        }
-        Contradiction::Sealed { sealed } => {
-            format!("Its owner {host} has sealed epoch {sealed}. {knows}")
-        }
-    }
 }
 
 /// A held Linode with the hosts' words side by side.

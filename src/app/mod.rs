@@ -13,6 +13,7 @@ pub mod bugs;
 pub mod chunks;
 mod cleanup;
 pub mod clock;
+mod contradictions;
 pub mod ending;
 mod endings;
 pub mod engine;

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::agents::Agent;
-use super::holds::{self, Contrary};
-use super::{App, AppError, ledgers, ownership, recovery};
+use super::contradictions::{Contrary, Weight};
+use super::{App, AppError, contradictions, holds, ledgers, ownership, recovery};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::ownership::Word;
 use crate::domain::shares::{Claim, Rule};
@@ -179,6 +179,7 @@ fn find(
         Some(seen) if recovery::went_back(conn, &portal, seen)? => Some(seen.clone()),
         _ => None,
     };
+    let recovers = portal.recovery_since.is_some();
     let mut findings = Findings {
         lost,
         statuses: Vec::new(),
@@ -213,11 +214,17 @@ fn find(
     };
     findings.statuses = changed_statuses(&linodes, reports);
     let mut words = words_of(agent.host, inventory);
-    if poll.is_some_and(|poll| poll.protocol >= crate::wire::PROTOCOL) {
+    let speaks = poll.is_some_and(|poll| poll.protocol >= crate::wire::PROTOCOL);
+    if speaks {
         add_forgotten(&mut words, agent.host, &linodes);
     }
     let before: Vec<LinodeId> = serde_json::from_str(&host.contrary).unwrap_or_default();
-    let contrary = holds::compare(conn, &words, &linodes, poll.map(|_| before.as_slice()))?;
+    let weight = match poll {
+        None => Weight::One,
+        Some(_) if speaks && recovers && findings.incarnation.is_some() => Weight::OfThisLife,
+        Some(_) => Weight::After(&before),
+    };
+    let contrary = contradictions::compare(conn, (&words, weight), agent.host, &linodes)?;
     if poll.is_some() {
         let now_contrary = json(&contrary.once);
         findings.contrary_now = (now_contrary != host.contrary).then_some(now_contrary);

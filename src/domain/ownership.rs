@@ -41,6 +41,11 @@ pub enum Contradiction {
     /// It was granted an epoch that the portal does not know it ever gave: the portal went back. Marks only grow, so no
     /// old message can say this wrongly.
     Ahead { granted: i64 },
+    /// It runs the Linode and holds itself for no owner: no message of any moment says so while the ledger is the one that
+    /// belongs to the guest.
+    Strayed,
+    /// It is the owner, had said that it sealed the row's epoch, and says now that it holds it.
+    Unsealed,
     /// It holds the row's epoch, and the portal does not know that it told it so. That is put right at once.
     Told,
     /// It runs the Linode, or holds itself for its owner, and the row says another host. A message written before the
@@ -59,19 +64,32 @@ impl Contradiction {
     #[must_use]
     pub fn is_proof(self) -> bool {
         match self {
-            Self::Ahead { .. } | Self::Told => true,
+            Self::Ahead { .. } | Self::Strayed | Self::Unsealed | Self::Told => true,
             Self::Elsewhere { .. } | Self::Behind { .. } | Self::Sealed { .. } => false,
         }
     }
 }
 
-/// Does this word contradict the row? `moving`: a step of a move is at work on the Linode.
+/// What the portal knows of a Linode besides its row, when a host speaks of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment {
+    AtRest,
+    /// A step of a move is at work on it.
+    Moving,
+    /// As before; and its owner had said that it sealed the row's epoch before it said this.
+    Sealed,
+}
+
+/// Does this word contradict the row?
 #[must_use]
-pub fn contradiction(row: Row, word: &Word, moving: bool) -> Option<Contradiction> {
+pub fn contradiction(row: Row, word: &Word, moment: Moment) -> Option<Contradiction> {
     if word.granted > row.epoch {
         return Some(Contradiction::Ahead {
             granted: word.granted,
         });
+    }
+    if word.running == Some(true) && !word.claims() {
+        return Some(Contradiction::Strayed);
     }
     if word.host != row.host {
         let running = word.running == Some(true);
@@ -80,8 +98,11 @@ pub fn contradiction(row: Row, word: &Word, moving: bool) -> Option<Contradictio
     if !row.fetched && word.granted == row.epoch {
         return Some(Contradiction::Told);
     }
+    if moment == Moment::Sealed && word.claims() && word.granted == row.epoch {
+        return Some(Contradiction::Unsealed);
+    }
     // An owner that was not told yet may have sealed what it had before.
-    if !row.fetched || moving {
+    if !row.fetched || moment != Moment::AtRest {
         return None;
     }
     if word.granted < row.epoch {
@@ -356,24 +377,52 @@ mod tests {
                 false,
             ),
         ] {
-            assert_eq!(contradiction(row, &word, moving), None, "{row:?} {word:?}");
+            let moment = if moving {
+                Moment::Moving
+            } else {
+                Moment::AtRest
+            };
+            assert_eq!(contradiction(row, &word, moment), None, "{row:?} {word:?}");
         }
     }
 
     #[test]
     fn a_portal_that_went_back_is_contradicted_at_once() {
-        let it = contradiction(ROW, &word(B, 2, 0, true), true).unwrap();
+        let it = contradiction(ROW, &word(B, 2, 0, true), Moment::Moving).unwrap();
         assert_eq!(it, Contradiction::Ahead { granted: 2 });
         assert!(it.is_proof());
-        let it = contradiction(ROW, &word(A, 1, 1, false), false).unwrap();
+        let it = contradiction(ROW, &word(A, 1, 1, false), Moment::AtRest).unwrap();
         assert_eq!(it, Contradiction::Sealed { sealed: 1 });
         let on = Row {
             host: B,
             epoch: 3,
             fetched: true,
         };
-        let it = contradiction(on, &word(A, 1, 0, true), false).unwrap();
+        let it = contradiction(on, &word(A, 1, 0, true), Moment::AtRest).unwrap();
         assert!(!it.is_proof(), "a late message may say so");
+        // Portal and ledger were both put back to the moment after the seal, and the guest was started since.
+        for (row, moment) in [(ROW, Moment::Sealed), (on, Moment::AtRest)] {
+            let it = contradiction(row, &word(A, 1, 1, true), moment).unwrap();
+            assert_eq!(it, Contradiction::Strayed);
+            assert!(it.is_proof());
+        }
+    }
+
+    #[test]
+    fn an_owner_that_sealed_and_holds_it_again_went_back() {
+        let again = word(A, 1, 0, true);
+        assert_eq!(
+            contradiction(ROW, &again, Moment::Moving),
+            None,
+            "it is about to be stopped"
+        );
+        let it = contradiction(ROW, &again, Moment::Sealed).unwrap();
+        assert_eq!(it, Contradiction::Unsealed);
+        assert!(it.is_proof());
+        assert_eq!(
+            contradiction(ROW, &word(A, 1, 1, false), Moment::Sealed),
+            None
+        );
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! Linodes of which hosts and portal remember different things, with what each host says.
 
+use std::collections::HashSet;
+
 use diesel::prelude::*;
 
 use super::db::{Both, Db, StoreError, columns};
-use super::schema::{hold_words, holds, linodes};
+use super::schema::{hold_words, holds, linodes, migrations};
 use crate::domain::ids::{HostId, LinodeId};
+use crate::domain::migration::Step;
 use crate::domain::ownership::Word;
 use crate::domain::time::Time;
+use crate::domain::words::MigrationState;
 
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = holds)]
@@ -28,6 +32,17 @@ pub fn hold(conn: &mut Db, linode: LinodeId, now: Time, reason: &str) -> Result<
             .on_conflict_do_nothing(),
     );
     Ok(new.execute(conn)? == 1)
+}
+
+/// Linodes of which this host has said, as the source of their move, that it sealed them; not handed over yet.
+pub fn sealed_by(conn: &mut Db, host: HostId) -> Result<HashSet<LinodeId>, StoreError> {
+    let sealed: Vec<LinodeId> = migrations::table
+        .filter(migrations::source_host_id.eq(host))
+        .filter(migrations::state.eq(MigrationState::Switching))
+        .filter(migrations::step.eq(Step::FinalCopy))
+        .select(migrations::linode_id)
+        .load(conn)?;
+    Ok(sealed.into_iter().collect())
 }
 
 /// With all that was said of it.

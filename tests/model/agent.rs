@@ -5,7 +5,7 @@ use xenbeta::agent::ledger::rules::{self, Accept, Seal};
 use xenbeta::domain::words::JobKind;
 
 use super::guards::{Guard, Guards};
-use super::world::{Bad, Copy, H, Host, Msg, PortalMark, Report, Said, World};
+use super::world::{Bad, Copy, H, Host, Msg, PortalMark, Purge, Report, Said, World};
 
 impl Host {
     pub fn report(&self) -> Report {
@@ -89,13 +89,11 @@ impl World {
         else {
             return None;
         };
-        if self.at(to).dead {
+        let here = self.at(to);
+        if here.dead || here.asks && kind != JobKind::FinalCopy {
             return None;
         }
-        let follows = self.at(to).see(guards, mark);
-        if !follows && guards.has(Guard::MarkChecked) {
-            return None;
-        }
+        let void = here.seen.is_some_and(|seen| seen.life != mark.life);
         let order = Order {
             to,
             kind,
@@ -106,11 +104,38 @@ impl World {
         match kind {
             JobKind::StopSeal => self.stop_seal(guards, order, fails),
             JobKind::FinalCopy => self.final_copy(guards, order, fails),
-            JobKind::Start => self.start(guards, order, fails),
+            JobKind::Start => self.start(guards, order, void, fails),
             JobKind::Purge => self.purge(guards, order),
             _ => return None,
         }
         Some(())
+    }
+
+    /// An agent that runs anew asks about what it holds; what nobody wants is dropped. One that the portal will not hear waits.
+    pub fn ask(&mut self, host: H) {
+        if self.portal.closed_to(host) {
+            return;
+        }
+        self.at(host).asks = false;
+        let Self { net, portal, .. } = self;
+        net.retain(|msg| match msg {
+            Msg::Order { to, .. } if *to != host => true,
+            Msg::Order {
+                kind: JobKind::Purge,
+                epoch,
+                ..
+            } => portal.purges.contains(&Purge {
+                host,
+                epoch: *epoch,
+            }),
+            Msg::Order {
+                kind, epoch, token, ..
+            } => portal.job.is_some_and(|job| {
+                (job.host, job.kind, job.epoch, job.leased) == (host, *kind, *epoch, Some(*token))
+                    && !job.failed
+            }),
+            Msg::Said { .. } => true,
+        });
     }
 
     /// The guest ends, and what it wrote last is on its disks.
@@ -136,6 +161,12 @@ impl World {
         let Ok(seal) = rules::may_seal(marks, order.epoch.into()) else {
             return self.say(order, Said::Failed);
         };
+        let back = here.ledger.brought_by == order.number;
+        let held = here.running || here.ledger.stayed == order.epoch;
+        let may = rules::may_take_back(marks, order.epoch.into(), back, held);
+        if may.is_err() && guards.has(Guard::HeldStays) {
+            return self.say(order, Said::Owns);
+        }
         if guards.has(Guard::StopFirst) {
             self.stop(order.to);
             if killed {
@@ -144,6 +175,10 @@ impl World {
         }
         let here = self.at(order.to);
         if seal == Seal::Now {
+            if back && !held {
+                // What a guest wrote that did not stay up is given up with it.
+                here.disks.retain(|(name, _)| *name != order.epoch);
+            }
             here.ledger.set(marks.seal(order.epoch.into()));
             here.keep(guards);
         }
@@ -211,7 +246,7 @@ impl World {
         self.say(order, told);
     }
 
-    fn start(&mut self, guards: Guards, order: Order, fails: bool) {
+    fn start(&mut self, guards: Guards, order: Order, void: bool, fails: bool) {
         let epoch = i64::from(order.epoch);
         let here = self.at(order.to);
         let marks = here.ledger.marks();
@@ -239,7 +274,12 @@ impl World {
             if !whole || fails {
                 return self.say(order, Said::Failed);
             }
+            // The portal began a new life since the order was taken.
+            if void && guards.has(Guard::MarkChecked) {
+                return;
+            }
             here.ledger.set(marks.grant(epoch));
+            here.ledger.brought_by = order.number;
             here.keep(guards);
             self.granted(order.to, order.epoch);
             if self.by_stages() {

@@ -30,6 +30,7 @@ guards! {
     PurgeLate, "failures" = "nothing is purged before the end",
     Digests, "failures" = "no commit without equal digests",
     Reread, "failures" = "what was copied is read again",
+    HeldStays, "failures" = "a guest that held stays where its move brought it",
     StayedUp, "failures" = "what stayed up once is not given up by a repeated start",
     PurgeProof, "death" = "a purge needs a proof",
     ProofFresh, "death" = "a proof is fresh",
@@ -48,6 +49,9 @@ guards! {
     ReportOfThisLife, "restore" = "only a report of this life counts",
     HeardIsTold, "restore" = "an owner that has the epoch counts as told",
     HoldAhead, "restore" = "a host that is ahead holds the Linode",
+    HoldStrayed, "restore, ledger" = "a guest that runs without the right to holds the Linode",
+    FirstReport, "restore, ledger" = "the first report of a life proves what it contradicts",
+    AskedAgain, "restore, ledger" = "a job of an earlier run is asked about first",
     MarkKept, "restore, crash" = "agents keep the portal's mark across crashes",
     LifeKept, "restore, crash" = "agents keep a new life of the portal at once",
     // Nothing is found without these three alone: `may_start` still looks at the seal, every poll says what its host owns
@@ -69,10 +73,13 @@ impl Guards {
         }
     }
 
-    /// Agents of the last release know nothing of the portal's mark.
+    /// Agents of the last release know nothing of the portal's mark, and go on with what they hold.
     pub fn of_old_agents(self) -> Self {
+        let unknown = [Guard::MarkChecked, Guard::AskedAgain, Guard::HeldStays];
         Self {
-            gone: self.gone | 1 << Guard::MarkChecked as u64,
+            gone: unknown
+                .iter()
+                .fold(self.gone, |gone, guard| gone | 1 << *guard as u64),
         }
     }
 

@@ -3,8 +3,8 @@
 use xenbeta::domain::handover;
 use xenbeta::domain::migration::{Effect, Event, Side, Step, decide};
 use xenbeta::domain::ownership::{
-    Believed, Contradiction, Incarnation, LedgerId, LedgerVerdict, PROOF_S, Proof, Word, believe,
-    contradiction, judge_ledger, may_purge, went_back,
+    Believed, Contradiction, Incarnation, LedgerId, LedgerVerdict, Moment, PROOF_S, Proof, Word,
+    believe, contradiction, judge_ledger, may_purge, went_back,
 };
 use xenbeta::domain::words::{JobKind, MigrationState as State};
 
@@ -116,13 +116,6 @@ impl World {
                 }
             }
             Effect::GrantSource => {
-                if event == Event::Succeeded(Step::SealDestination) {
-                    // What a guest wrote there whose start was said to have failed is given up, and its member is told.
-                    let there = &mut self.hosts[usize::from(mv.destination)];
-                    there
-                        .disks
-                        .retain(|(name, _)| i64::from(*name) != row.epoch);
-                }
                 let only = event == Event::RollBackUnfetched && guards.has(Guard::Unfetched);
                 self.set_row(handover::take_back(row, id(mv.source), only)?);
                 let epoch = self.portal.row.epoch;
@@ -215,10 +208,14 @@ impl World {
             }
         }
         let of_this_life = report.seen.map(|seen| seen.life) == Some(self.portal.mark.life);
+        let was_heard = self.portal.reported[at];
         if of_this_life || !guards.has(Guard::ReportOfThisLife) {
             self.portal.reported[at] = true;
         }
-        self.compare(guards, host, report);
+        // The first report that was made in this life is from after all that the portal knows.
+        let counts =
+            self.portal.recovery && of_this_life && !was_heard && guards.has(Guard::FirstReport);
+        self.compare(guards, host, report, counts);
         self.end_recovery();
     }
 
@@ -255,15 +252,22 @@ impl World {
         !trusted
     }
 
-    fn compare(&mut self, guards: Guards, host: H, report: Report) {
+    fn compare(&mut self, guards: Guards, host: H, report: Report, first: bool) {
         let at = usize::from(host);
         let moving =
             self.portal.mv.is_some_and(|mv| mv.step.is_some()) || self.portal.job.is_some();
+        let has_sealed = |mv: &Move| mv.step == Some(Step::FinalCopy) && mv.source == host && first;
+        let moment = match self.portal.mv {
+            Some(mv) if has_sealed(&mv) => Moment::Sealed,
+            _ if moving => Moment::Moving,
+            _ => Moment::AtRest,
+        };
         let word = report.word.word(host);
-        let found = contradiction(self.portal.row.row(), &word, moving)
+        let found = contradiction(self.portal.row.row(), &word, moment)
             .filter(|found| {
                 guards.has(Guard::HoldAhead) || !matches!(found, Contradiction::Ahead { .. })
             })
+            .filter(|found| guards.has(Guard::HoldStrayed) || *found != Contradiction::Strayed)
             .filter(|found| guards.has(Guard::HeardIsTold) || *found != Contradiction::Told);
         if found == Some(Contradiction::Told) {
             self.portal.row.fetched = true;
@@ -271,7 +275,7 @@ impl World {
             return;
         }
         let second = std::mem::replace(&mut self.portal.contrary[at], found.is_some());
-        let counts = found.is_some_and(|found| found.is_proof() || second);
+        let counts = found.is_some_and(|found| found.is_proof() || second || first);
         if counts {
             self.portal.contrary[at] = false;
             self.portal.held = true;
@@ -398,7 +402,7 @@ impl World {
         if what == Said::Owns && guards.has(Guard::OwnsIsNoFailure) {
             // Rule 15: portal and host remember different things.
             let word = self.hosts[usize::from(from)].word().word(from);
-            if contradiction(self.portal.row.row(), &word, false).is_some() {
+            if contradiction(self.portal.row.row(), &word, Moment::AtRest).is_some() {
                 self.portal.job = None;
                 self.hold(from);
                 return Some(());
@@ -448,6 +452,7 @@ impl World {
 
     fn end_step(&mut self, guards: Guards, step: Step, what: Said, job: Job) -> Option<()> {
         let event = match what {
+            Said::Owns if step == Step::SealDestination => Event::HeldAtDestination,
             Said::Done => Event::Succeeded(step),
             Said::Copied { source, copy } => {
                 self.portal.mv.as_mut()?.digests = [source, copy];

@@ -25,6 +25,8 @@ pub enum Act {
     Hear(H),
     Deliver(Msg),
     DeliverBadly(Msg),
+    /// An agent that runs anew is heard, and asks whether its jobs are wanted.
+    Ask(H),
     GivePurge(Purge),
     Prove(H),
     Boot(H),
@@ -84,6 +86,7 @@ impl Universe {
                 generation: u8::from(at == 0),
                 gave_up: 0,
                 stayed: 0,
+                brought_by: 0,
                 seen: Some(mark),
             },
             disks: if at == 0 { vec![(1, 1)] } else { Vec::new() },
@@ -95,6 +98,7 @@ impl Universe {
             twin: false,
             kept: None,
             went_back: false,
+            asks: false,
             machine: 0,
             dead: false,
             long_dead: false,
@@ -211,6 +215,9 @@ impl Model for Universe {
                 Act::Boot(host),
                 Act::TakeOver(host),
             ]);
+            if world.hosts[usize::from(host)].asks {
+                acts.push(Act::Ask(host));
+            }
             if self.delays {
                 acts.extend([Act::Send(host), Act::Hear(host)]);
             }
@@ -229,19 +236,23 @@ impl Model for Universe {
             if world.left.deaths > 0 {
                 acts.push(Act::Die(host));
             }
-            if world.left.ledgers > 0 {
-                acts.extend([
-                    Act::LoseLedger(host),
-                    Act::KeepLedger(host),
-                    Act::PutLedgerBack(host),
-                ]);
+            // What is kept is put back, once: whoever keeps one needs no other, and loses none.
+            let kept = world.hosts.iter().any(|host| host.kept.is_some());
+            match world.left.ledgers {
+                0 => {}
+                _ if kept => acts.push(Act::PutLedgerBack(host)),
+                _ => acts.extend([Act::LoseLedger(host), Act::KeepLedger(host)]),
             }
             if world.left.twins > 0 {
                 acts.extend([Act::Replace(host, false), Act::Replace(host, true)]);
             }
         }
-        if world.left.restores > 0 {
-            acts.extend([Act::Backup, Act::PutBack]);
+        match (world.left.restores, &world.backup) {
+            (0, _) => {}
+            (_, None) => acts.push(Act::Backup),
+            (_, Some(_)) if world.restored == 0 => acts.push(Act::PutBack),
+            // The same again, or a newer one.
+            (_, Some(_)) => acts.extend([Act::Backup, Act::PutBack]),
         }
         acts.push(Act::Tick);
     }
@@ -328,6 +339,12 @@ impl Universe {
                 Some(())
             }
             Act::Deliver(msg) => self.deliver(world, msg, false),
+            Act::Ask(host) => {
+                let report = self.alive(world, host)?.report();
+                self.hear(world, host, report, true);
+                world.ask(host);
+                Some(())
+            }
             Act::DeliverBadly(msg) => {
                 let Msg::Order { to, kind, .. } = msg else {
                     return None;
@@ -340,7 +357,7 @@ impl Universe {
                 let before = world.net.len();
                 self.deliver(world, msg, true)?;
                 if kind == JobKind::StopSeal {
-                    world.hosts[usize::from(to)].crash();
+                    world.hosts[usize::from(to)].crash(guards);
                     return (world.net.len() == before).then_some(());
                 }
                 Some(())
@@ -484,6 +501,7 @@ impl Universe {
 
     /// What nobody wants.
     fn fate(&self, world: &mut World, act: Act) -> Option<()> {
+        let guards = self.guards;
         match act {
             Act::Tick => {
                 for memory in [Some(&mut world.portal), world.backup.as_deref_mut()]
@@ -517,20 +535,20 @@ impl Universe {
                 if world.left.restores == 0 {
                     world.backup = None;
                 }
-                if self.guards.has(Guard::RecoveryAtStart) {
+                if guards.has(Guard::RecoveryAtStart) {
                     world.begin_life(0);
                 }
             }
             Act::Crash(host) => {
                 self.alive(world, host)?;
                 world.left.crashes -= 1;
-                world.hosts[usize::from(host)].crash();
+                world.hosts[usize::from(host)].crash(guards);
             }
             Act::Reboot(host) => {
                 self.alive(world, host)?;
                 world.left.reboots -= 1;
                 world.stop(host);
-                world.hosts[usize::from(host)].crash();
+                world.hosts[usize::from(host)].crash(guards);
             }
             Act::Die(host) => {
                 self.alive(world, host)?;
@@ -576,7 +594,7 @@ impl Universe {
                 let here = &mut world.hosts[usize::from(host)];
                 here.ledger = here.kept.take()?;
                 here.went_back = true;
-                here.crash();
+                here.crash(guards);
             }
             Act::Replace(host, early) => {
                 self.alive(world, host)?;
@@ -593,7 +611,7 @@ impl Universe {
                 };
                 here.copy = None;
                 here.gone = std::mem::take(&mut here.disks);
-                here.crash();
+                here.crash(guards);
                 world.forget_orders(host);
             }
             _ => return None,

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use xenbeta::agent::ledger::rules::{self, Marks};
+use xenbeta::agent::ledger::rules::Marks;
 use xenbeta::domain::ids::HostId;
 use xenbeta::domain::migration::Step;
 use xenbeta::domain::ownership::{Row, Word};
@@ -35,11 +35,6 @@ pub const LIVES: [&str; 12] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9",
 impl PortalMark {
     pub fn shown(self) -> (&'static str, i64) {
         (LIVES[usize::from(self.life)], self.revision.into())
-    }
-
-    /// Would an agent that has seen this one take an order of `other`?
-    pub fn precedes(self, other: Self) -> bool {
-        rules::follows(Some(self.shown()), Some(other.shown()))
     }
 }
 
@@ -176,6 +171,8 @@ pub struct Ledger {
     pub gave_up: u8,
     /// The epoch under which the guest stayed up.
     pub stayed: u8,
+    /// The move that brought it under the epoch granted last.
+    pub brought_by: u8,
     pub seen: Option<PortalMark>,
 }
 
@@ -219,6 +216,8 @@ pub struct Host {
     /// An earlier state of the ledger, that may be put back.
     pub kept: Option<Ledger>,
     pub went_back: bool,
+    /// Its agent runs anew, and has not asked yet about the jobs of its earlier run.
+    pub asks: bool,
     pub machine: u8,
     pub dead: bool,
     /// For longer than a proof is good for.
@@ -352,9 +351,10 @@ pub struct World {
 
 impl Host {
     /// What was only in memory is gone.
-    pub fn crash(&mut self) {
+    pub fn crash(&mut self, guards: Guards) {
         self.seen = self.ledger.seen;
         self.report = None;
+        self.asks = guards.has(Guard::AskedAgain);
     }
 }
 
@@ -406,11 +406,21 @@ impl World {
         let ledgers = self.left.ledgers + self.left.twins;
         let keeps = guards.has(Guard::MarkChecked) && ledgers == 0;
         net.retain(|msg| {
-            let Msg::Order { to, mark, .. } = msg else {
+            let Msg::Order {
+                to,
+                kind,
+                epoch,
+                mark,
+                ..
+            } = msg
+            else {
                 return true;
             };
             let host = &hosts[usize::from(*to)];
-            let over = keeps && host.ledger.seen.is_some_and(|seen| !seen.precedes(*mark));
+            let over = keeps
+                && *kind == JobKind::Start
+                && host.ledger.granted < *epoch
+                && host.ledger.seen.is_some_and(|seen| seen.life != mark.life);
             !(host.dead || over)
         });
         for host in hosts {

@@ -5,7 +5,7 @@ use diesel::connection::SimpleConnection;
 use xenbeta::app::AppError;
 use xenbeta::domain::words::{HostState, JointKind, LinodeStatus, MigrationState};
 use xenbeta::store::db::StoreError;
-use xenbeta::store::{fleet, hosts, portal};
+use xenbeta::store::{fleet, holds, hosts, portal};
 use xenbeta::wire::{LedgerMark, Marked, Outcome, Poll, PortalMark, Report, Task};
 
 use crate::both_databases;
@@ -191,7 +191,8 @@ both_databases! {
         assert_eq!(app.migration(row.id).state, MigrationState::Switching);
         assert!(matches!(app.roll_back_migration(&app.staff(), row.id), Err(AppError::Later(_))));
         app.pass_s(6);
-        for host in [UML1, UML2, XEN1] {
+        app.polls(UML1, vec![says(WEB, 1, 1, false)]);
+        for host in [UML2, XEN1] {
             app.polls(host, vec![]);
         }
         app.reconcile().unwrap();
@@ -214,6 +215,24 @@ both_databases! {
         app.pass_s(10); // what was lost pauses
         app.work_all(&[UML1, XEN1]);
         assert_eq!(app.migration(row.id).state, MigrationState::Finished);
+    }
+
+    /// A backup of the portal and an old ledger of its host, put back at once: each fits the other, and the guest neither.
+    fn a_host_that_was_put_back_with_the_portal_is_contradicted_by_its_own_guest(app: TestApp) {
+        for (granted, sealed, recovers, reason) in [(1, 0, true, "sealed it, and now holds"), (1, 1, true, "no right to"), (1, 1, false, "no right to")] {
+            let app = TestApp::new(app.on()).with_fleet();
+            app.clicked(WEB);
+            let copy = app.work_until("final_copy");
+            if recovers {
+                app.begin_recovery("a backup was put back").unwrap();
+                app.pass_s(6);
+            }
+            app.polls(UML1, vec![says(WEB, granted, sealed, true)]);
+            let hold = app.in_db(|c| holds::of(c, WEB)).expect("by its first report");
+            assert!(hold.reason.contains(reason), "{}", hold.reason);
+            app.answer(XEN1, &copy, Outcome::Succeeded { report: app.success(&copy) }).ok();
+            assert_eq!((app.linode(WEB).host_id, app.linode(WEB).epoch), (UML1, 1), "nothing changes hands");
+        }
     }
 
     fn another_ledger_gets_no_work_until_two_staff_trust_it(app: TestApp) {
