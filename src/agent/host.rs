@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
+use chrono::{DateTime, Utc};
+
 use super::config::{Config, DisksConfig, DriverConfig, LvmConfig};
 use super::disk::lvm::Commands;
 use super::disk::{DiskError, DiskStore, FileStore, LvmStore};
@@ -11,6 +13,7 @@ use super::driver::uml::Uml;
 use super::driver::xen::Xen;
 use super::driver::{Driver, DriverError};
 use super::ledger::{Ledger, LedgerError, file};
+use super::process::now;
 use super::transfer::{Cap, Identity, Mover, OverTls, Server};
 use crate::domain::ids::LinodeId;
 
@@ -29,6 +32,8 @@ pub struct Host {
     /// Make sample disks for adopted Linodes that have none (demonstrations only).
     pub provision_missing: bool,
     pub locks: Locks,
+    /// When this run of the agent began: what was to be seen before, nobody saw.
+    pub began: DateTime<Utc>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -108,6 +113,7 @@ impl Host {
             mover: Box::new(OverTls),
             provision_missing: false,
             locks: Locks::default(),
+            began: now(),
         }
     }
 }

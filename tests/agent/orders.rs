@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::TimeDelta;
 use tempfile::TempDir;
 use xenbeta::agent::control::JobControl;
 use xenbeta::agent::disk::Receipt;
@@ -385,6 +386,53 @@ fn a_guest_that_never_held_is_taken_back() {
         "its source is not what it brought"
     );
     pair.no_violation();
+}
+
+/// The agent was killed in its watch and came back after it; the guest ran meanwhile, or did not, and is gone. It may have
+/// written for long: a start that fails then gives nothing up, nor does the move take it back. Only another move stops it.
+#[test]
+fn a_guest_that_ran_unseen_is_not_given_up() {
+    for (away, kept) in [(true, true), (false, false)] {
+        let mut pair = Pair::new();
+        pair.run(0, seal(1));
+        pair.publish(1, 2);
+        assert!(succeeded(&pair.run(1, start(2, Some(MIGRATION)))));
+        // As the ledger was when the agent was killed, right after the guest's start.
+        let mut entry = pair.hosts[1].ledger.entry(LINODE).unwrap();
+        entry.stayed_up = None;
+        let watch = entry.watch.as_mut().unwrap();
+        assert_eq!(watch.epoch, 2);
+        if !away {
+            watch.until += TimeDelta::hours(1);
+        }
+        pair.hosts[1].ledger.put(&entry).unwrap();
+        pair.world.lock().unwrap().running.clear();
+        pair.world.lock().unwrap().dies = true;
+        pair.restart(1);
+        let again = pair.run(1, start(2, Some(MIGRATION)));
+        if kept {
+            assert!(
+                matches!(&again, Outcome::Failed { retry: false, public, .. } if public.contains("is kept")),
+                "{again:?}"
+            );
+            let outcome = pair.run(1, seal_of(MIGRATION, 2));
+            assert_eq!(owned(&outcome), Some((2, 0, Some(2))), "{outcome:?}");
+            pair.world.lock().unwrap().dies = false;
+            assert!(succeeded(&pair.run(1, boot(2))), "its member may try again");
+            assert!(succeeded(&pair.run(1, seal(2))), "or move it back");
+        } else {
+            assert!(
+                matches!(
+                    again,
+                    Outcome::Succeeded {
+                        report: Report::StartFailedSealed { epoch: 2, .. }
+                    }
+                ),
+                "{again:?}"
+            );
+        }
+        pair.no_violation();
+    }
 }
 
 /// There and back: the disks of the first stay may go although the Linode lives here again, and only they.

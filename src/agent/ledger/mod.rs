@@ -13,6 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{JobId, LinodeId, MigrationId};
@@ -70,6 +71,16 @@ pub struct Entry {
     /// The migration that brought it here under the epoch granted last.
     #[serde(default)]
     pub brought_by: Option<MigrationId>,
+    /// The start that was, or is, to be watched: written down before the guest can write.
+    #[serde(default)]
+    pub watch: Option<Watch>,
+}
+
+/// A guest that was started under `epoch` is looked at until then, to see whether it stays up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    pub epoch: i64,
+    pub until: DateTime<Utc>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +104,7 @@ impl Entry {
             gave_up: None,
             stayed_up: None,
             brought_by: None,
+            watch: None,
         }
     }
 }

@@ -10,7 +10,7 @@ use super::{StepError, Work};
 use crate::agent::control::Halt;
 use crate::agent::driver::{DriverError, GuestState, Stopped};
 use crate::agent::ledger::rules::{self, Accept, Seal};
-use crate::agent::ledger::{Entry, Stopping};
+use crate::agent::ledger::{Entry, Stopping, Watch};
 use crate::agent::process::now;
 use crate::domain::ids::MigrationId;
 use crate::wire::{BootSpec, GuestSpec, Report};
@@ -30,7 +30,7 @@ pub fn stop_seal(
     let mut entry = work.host.ledger.entry(work.locked.linode())?;
     let seal = rules::may_seal(entry.marks, epoch)?;
     let found = is_running(work)?;
-    let held = found || entry.stayed_up == Some(epoch);
+    let held = found || entry.stayed_up == Some(epoch) || perhaps_held(work, &entry, epoch);
     let back = entry.brought_by == Some(migration);
     rules::may_take_back(entry.marks, epoch, back, held)?;
     let mut stopping = match entry.stopping {
@@ -109,6 +109,7 @@ pub fn start(work: &Work<'_>, order: &StartOrder<'_>) -> Result<Report, StepErro
     if entry.stayed_up == Some(order.epoch) || held_before(work, &entry, order) {
         return stayed_up_before(work, &mut entry, order);
     }
+    let unseen = perhaps_held(work, &entry, order.epoch);
     take_disks(work, &mut entry, order)?;
     let Some(boot) = order.boot else {
         return Ok(Report::Started {
@@ -129,6 +130,14 @@ pub fn start(work: &Work<'_>, order: &StartOrder<'_>) -> Result<Report, StepErro
                 started_after_s: Some(started.duration_since(taken).as_secs_f64()),
             })
         }
+        Err(StepError::Driver(error)) if unseen => Err(StepError::Impossible {
+            public:
+                "The Linode did not come up again; it may have run before, so what it wrote is kept"
+                    .into(),
+            detail: format!(
+                "the agent was away for the whole watch of an earlier start; then: {error}"
+            ),
+        }),
         Err(StepError::Driver(error)) => give_up(work, &mut entry, order.epoch, &error),
         Err(other) => Err(other),
     }
@@ -145,6 +154,14 @@ fn held_before(work: &Work<'_>, entry: &Entry, order: &StartOrder<'_>) -> bool {
         }
         _ => false,
     }
+}
+
+/// Was the agent away for the whole watch of a start under this epoch? Then the guest may have run for as long, and what it
+/// wrote is nobody's to give up. An agent that comes back earlier watches anew.
+fn perhaps_held(work: &Work<'_>, entry: &Entry, epoch: i64) -> bool {
+    entry
+        .watch
+        .is_some_and(|watch| watch.epoch == epoch && watch.until < work.host.began)
 }
 
 /// The same step again, after its word was lost: it held, whatever became of the guest since. It has written, so its disks
@@ -223,10 +240,18 @@ fn bring_up(
     boot: &BootSpec,
 ) -> Result<Instant, StepError> {
     let linode = entry.linode;
+    let watch = Duration::from_secs(u64::from(order.watch_s));
+    if entry.watch.is_none_or(|watch| watch.epoch != order.epoch) {
+        // The guest's start writes it down.
+        entry.watch = Some(Watch {
+            epoch: order.epoch,
+            until: now() + watch,
+        });
+    }
     start_guest(work, entry, order.guest, boot)?;
     announce(work, order.guest);
     let started = Instant::now();
-    let deadline = Instant::now() + Duration::from_secs(u64::from(order.watch_s));
+    let deadline = started + watch;
     let mut runs: Vec<String> = Vec::new();
     loop {
         let unknown = match work.host.driver.state(linode) {
