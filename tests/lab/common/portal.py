@@ -5,6 +5,7 @@ import email.policy
 import glob
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 from datetime import datetime, timezone
@@ -195,6 +196,21 @@ class Portal:
                 self.check()
             return self.migration(migration)["state"] in states
         eventually(f"migration {migration} is {' or '.join(states)}", look, limit=limit)
+
+    def is_settled(self, linode, migration):
+        """The move is over, nothing of the Linode is in doubt, and it runs."""
+        self.check()
+        doubts = self.one(f"SELECT (SELECT count(*) FROM holds WHERE linode_id = {linode.id}) + (SELECT count(*) FROM portal WHERE recovery_since IS NOT NULL)")
+        return (int(doubts[0]) == 0 and self.migration(migration)["state"] in ("finished", "failed")
+                and self.status(linode) == "running")
+
+    def put_back(self, backup):
+        """A copy of the database stands in its place, and nobody is told."""
+        assert self.database == "sqlite", "only on SQLite"
+        for beside in ("-wal", "-shm"):
+            if os.path.exists(self.path("portal.db") + beside):
+                os.remove(self.path("portal.db") + beside)
+        shutil.copyfile(backup, self.path("portal.db"))
 
     def digests(self, migration):
         found = {}

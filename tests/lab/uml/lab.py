@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import random
+import signal
 import sys
 import time
 
@@ -21,8 +22,8 @@ from watcher import Client, Witness, await_answer, check_sequence  # noqa: E402
 from world import eventually  # noqa: E402
 
 BIG_MB = 4096
-# A copy that takes long enough to be hit by a kill.
-KILLED_MB = 512
+# A copy that takes long enough to be hit.
+HIT_MB = 512
 # How much more downtime than 64 MiB a disk of 4 GiB, half of it holes, may cost; in seconds.
 MORE_DOWNTIME = {"ext4": 1.5, "xfs": 0.3}
 
@@ -54,10 +55,11 @@ def way_back_and_confirm(lab, witness):
     say(f"  way back of {back.label}: done, it runs on uml1; {stay.label}: confirmed, its disks at uml1 are gone")
 
 
-def kills(lab, witness, args):
-    """A move each, and in each one victim at one moment."""
+def faults(lab, witness, args):
+    """A move each, and in each one thing that goes wrong at one moment: an agent or the portal killed, or frozen; or a backup
+    of the portal's database, that stands in its place again when the move is over."""
     dice = random.Random(args.seed)
-    # One undisturbed move says how long a move takes; kills are spread over that.
+    # One undisturbed move says how long a move takes; faults are spread over that.
     first = lab.linodes[0]
     lab.bring_up(first)
     lab.make_offer(first)
@@ -66,7 +68,8 @@ def kills(lab, witness, args):
     busy = first_move["answered_s"] + 1.5
     finished = failed = 0
     for number, linode in enumerate(lab.linodes[1:], 1):
-        victim = dice.choice(["uml1", "uml2", "portal"])
+        fault = dice.choice(["kill", "kill", "freeze", "put back"])
+        victim = "portal" if fault == "put back" else dice.choice(["uml1", "uml2", "portal"])
         after, pause = dice.uniform(0, busy), dice.uniform(0.1, 2.0)
         lab.bring_up(linode)
         lab.make_offer(linode)
@@ -76,10 +79,9 @@ def kills(lab, witness, args):
         migration = lab.member_migrates(linode)
         time.sleep(after)
         step = lab.step(migration)
-        lab.kill(victim)
-        time.sleep(pause)
-        lab.revive(victim)
-        lab.await_migration(migration, ("finished", "failed"), limit=240)
+        strike(lab, fault, victim, pause, migration)
+        # What the portal was made to forget, it learns from the hosts.
+        eventually("all is said and done", lambda: lab.is_settled(linode, migration), limit=240)
         await_answer(linode.address, limit=60)
         time.sleep(0.5)
         client.end()
@@ -91,11 +93,29 @@ def kills(lab, witness, args):
         check_sequence(await_answer(linode.address, "/seq"), client.acked)
         assert not witness.overlaps, f"two runners: {witness.overlaps}"
         finished, failed = finished + (row["state"] == "finished"), failed + (row["state"] == "failed")
-        say(f"  kill {number}: {victim} {after:.2f} s after the click (in {step}), back after {pause:.1f} s: "
+        say(f"  fault {number}: {fault} {victim} {after:.2f} s after the click (in {step}), for {pause:.1f} s: "
             f"{row['state']}, runs on {owner}, {client.acked} numbers safe, downtime {client.downtime():.1f} s")
         lab.shut_down(linode)
     say(f"  {finished} moves finished, {failed} failed cleanly with the guest at its source; never two runners, nothing lost")
-    return {"kills": [{"finished": finished, "failed": failed}]}
+    return {"faults": [{"finished": finished, "failed": failed}]}
+
+
+def strike(lab, fault, victim, pause, migration):
+    if fault == "put back":
+        backup = lab.path(f"backup-{migration}.db")
+        lab.portal_command("backup", backup)
+        lab.await_migration(migration, ("finished", "failed"), limit=240)
+        lab.kill(victim)
+        lab.put_back(backup)
+        lab.revive(victim)
+    elif fault == "freeze":
+        lab.programs[victim].process.send_signal(signal.SIGSTOP)
+        time.sleep(pause)
+        lab.programs[victim].process.send_signal(signal.SIGCONT)
+    else:
+        lab.kill(victim)
+        time.sleep(pause)
+        lab.revive(victim)
 
 
 def demo(lab):
@@ -120,9 +140,9 @@ def demo(lab):
 
 
 def inside(args, folder):
-    small = args.kills + 1 if args.kills else 2 if args.way_back or args.demo else 1
-    linodes = [Linode(number, f"web-{number:02}", KILLED_MB if args.kills else 0) for number in range(1, small + 1)]
-    if args.big and not args.kills:
+    small = args.faults + 1 if args.faults else 2 if args.way_back or args.demo else 1
+    linodes = [Linode(number, f"web-{number:02}", HIT_MB if args.faults else 0) for number in range(1, small + 1)]
+    if args.big and not args.faults:
         linodes.append(Linode(small + 1, f"db-{small + 1:02}", BIG_MB))
     lab = Lab(folder, linodes, store=args.store, database=args.database, profile=args.profile)
     witness = Witness(lab.uml_dirs())
@@ -131,7 +151,7 @@ def inside(args, folder):
         witness.start()
         if args.demo:
             demo(lab)
-        results = kills(lab, witness, args) if args.kills else moves(lab, witness, args)
+        results = faults(lab, witness, args) if args.faults else moves(lab, witness, args)
         with open(os.path.join(folder, "results.json"), "w") as file:
             json.dump(results, file)
     except KeyboardInterrupt:
@@ -164,8 +184,9 @@ def main():
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
     parser.add_argument("--no-big", dest="big", action="store_false", help="leave the 4 GiB disk out")
     parser.add_argument("--no-way-back", dest="way_back", action="store_false")
-    parser.add_argument("--kills", type=int, default=0, metavar="N", help="N moves, in each one agent or the portal killed")
-    parser.add_argument("--seed", type=int, default=None, help="of the kills; printed if not given")
+    parser.add_argument("--faults", type=int, default=0, metavar="N",
+                        help="N moves, in each an agent or the portal killed or frozen, or the database put back")
+    parser.add_argument("--seed", type=int, default=None, help="of the faults; printed if not given")
     parser.add_argument("--demo", action="store_true", help="leave portal and hosts running for a person")
     parser.add_argument("--listen", default="127.0.0.1:8080", help="where a browser reaches the demo")
     args = parser.parse_args()
@@ -179,12 +200,12 @@ def main():
     busy = os.getloadavg()[0] > 2 * (os.cpu_count() or 1)
     if busy:
         say(f"This machine is busy (load {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores): downtime is printed, but not judged.")
-    for store in args.store or (["ext4"] if args.kills or args.demo else ["ext4", "xfs"]):
+    for store in args.store or (["ext4"] if args.faults or args.demo else ["ext4", "xfs"]):
         results = {}
         # Machines are noisy: what takes too long once is measured again, and the best of it counts.
         for _ in range(1 if busy or args.profile == "dev" else 3):
             say(f"Two UML hosts, disks on {store}, portal on {args.database}, {args.profile} build"
-                + (f", {args.kills} kills, seed {args.seed}" if args.kills else ""))
+                + (f", {args.faults} faults, seed {args.seed}" if args.faults else ""))
             status, found = world.inside(command_for(store, args), demo=args.listen if args.demo else None)
             if status != 0:
                 say(f"FAILED on {store}")
