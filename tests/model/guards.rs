@@ -52,12 +52,12 @@ guards! {
     HoldStrayed, "restore, ledger" = "a guest that runs without the right to holds the Linode",
     FirstReport, "restore, ledger" = "the first report of a life proves what it contradicts",
     AskedAgain, "restore, ledger" = "a job of an earlier run is asked about first",
-    MarkKept, "restore, crash" = "agents keep the portal's mark across crashes",
-    LifeKept, "restore, crash" = "agents keep a new life of the portal at once",
-    // Nothing is found without these three alone: `may_start` still looks at the seal, every poll says what its host owns
-    // before it is given an order, and hosts accept no epoch twice.
+    LifeKept, "restore, crash, unasked" = "agents keep a new life of the portal at once",
+    // Nothing is found without these four alone: `may_start` still looks at the seal, every poll says what its host owns
+    // before it is given an order, hosts accept no epoch twice, and a portal that went back begins a life, which is kept.
     NewEpoch, "" = "only an epoch above both marks is accepted",
     OwnsIsNoFailure, "" = "'already mine' is no failure",
+    MarkKept, "" = "agents keep the portal's mark across crashes",
     NoEpochTwice, "" = "a believed row's epoch never goes down",
 }
 
@@ -70,6 +70,12 @@ impl Guards {
     pub fn without(guard: Guard) -> Self {
         Self {
             gone: 1 << guard as u64,
+        }
+    }
+
+    pub fn and_without(self, guard: Guard) -> Self {
+        Self {
+            gone: self.gone | 1 << guard as u64,
         }
     }
 

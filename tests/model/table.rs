@@ -29,6 +29,8 @@ struct Kind {
     left: Budget,
     delays: bool,
     old_agents: bool,
+    /// A guard that is not there: another does its work, and is looked at alone.
+    lacks: Option<Guard>,
 }
 
 const fn kind(name: &'static str, left: Budget) -> Kind {
@@ -37,6 +39,7 @@ const fn kind(name: &'static str, left: Budget) -> Kind {
         left,
         delays: false,
         old_agents: false,
+        lacks: None,
     }
 }
 
@@ -96,6 +99,16 @@ const WORLDS: &[Kind] = &[
             ..RESTORE
         },
     ),
+    Kind {
+        lacks: Some(Guard::AskedAgain),
+        ..kind(
+            "restore, crash, unasked",
+            Budget {
+                crashes: 1,
+                ..RESTORE
+            },
+        )
+    },
     of_old_agents("old agents, death", DEATH),
     of_old_agents("old agents, moves", MOVES),
     of_old_agents("old agents, ledger", LEDGER),
@@ -133,6 +146,7 @@ struct Search {
 
 fn search(guards: Guards, kind: &Kind) -> Search {
     let began = Instant::now();
+    let guards = kind.lacks.map_or(guards, |lacks| guards.and_without(lacks));
     let universe = Universe {
         guards: if kind.old_agents {
             guards.of_old_agents()

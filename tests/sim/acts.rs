@@ -5,14 +5,17 @@ use xenbeta::app::migrations::Click;
 use xenbeta::app::{Actor, App, AppError};
 use xenbeta::domain::ids::{AccountId, JobId, LinodeId, UserId};
 use xenbeta::domain::names::StopLimit;
-use xenbeta::domain::words::{JobKind, JobState, LinodeStatus, MigrationState, UserRole};
+use xenbeta::domain::words::{
+    JobKind, JobState, JointKind, LinodeStatus, MigrationState, UserRole,
+};
 use xenbeta::store::db::StoreError;
 use xenbeta::store::migrations::Migration;
 use xenbeta::store::schema::jobs;
-use xenbeta::store::{fleet, holds, migrations};
+use xenbeta::store::{fleet, holds, hosts, migrations};
 
 use crate::portal::{HOSTS, LINODES, id};
 use crate::sim::Sim;
+use crate::support::fleet::PASSWORD;
 
 /// Events after the last fault within which everything has to come to its end.
 const PATIENCE: usize = 6000;
@@ -154,12 +157,25 @@ impl Sim {
         if held.is_some() {
             self.told("believe", app.believe(&staff(), linode));
         }
+        self.trust_ledgers(app);
         for job in failed_jobs(app) {
             if self.is_current(app, job) {
                 self.told(&format!("retry job {job}"), app.retry_job(&staff(), job));
             }
         }
         self.power_on(app, linode);
+    }
+
+    /// A poll that was long on its way looks like a ledger that went back: two staff trust it again.
+    fn trust_ledgers(&self, app: &App) {
+        let all = app.db.read(hosts::all).expect("reads");
+        for host in all.iter().filter(|host| !host.ledger_fault.is_empty()) {
+            let trust = (JointKind::TrustLedger, host.id);
+            let asked = app.ask_joint(&staff(), PASSWORD, trust, "nothing is wrong with it");
+            let agreed = asked
+                .and_then(|act| app.decide_joint(&actor(4, UserRole::Staff), PASSWORD, act, true));
+            self.told(&format!("trust the ledger of {}", host.id), agreed);
+        }
     }
 
     fn power_on(&self, app: &App, linode: LinodeId) {

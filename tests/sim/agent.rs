@@ -33,6 +33,8 @@ pub struct AgentState {
     pub busy: Vec<LinodeId>,
     /// Nothing is tried before.
     not_before: i64,
+    /// The portal has answered a poll of this run.
+    heard: bool,
 }
 
 struct InHand {
@@ -48,6 +50,8 @@ struct InHand {
 
 #[derive(Clone)]
 enum Stage {
+    /// Of an earlier run: asked about before it is carried out.
+    Asks,
     Ready,
     Working,
     Tell(Outcome),
@@ -119,8 +123,13 @@ impl Sim {
         state.live = Some(Arc::new(live));
         state.life += 1;
         state.not_before = 0;
+        state.heard = false;
         for held in held {
-            let stage = held.outcome.map_or(Stage::Ready, Stage::Tell);
+            let stage = match held.outcome {
+                Some(outcome) => Stage::Tell(outcome),
+                None if goes_on(&held.order.task) => Stage::Ready,
+                None => Stage::Asks,
+            };
             let noted = matches!(stage, Stage::Tell(_));
             let in_hand = in_hand(held.order, held.life, stage, noted);
             state.jobs.insert(in_hand.order.job, in_hand);
@@ -181,6 +190,11 @@ impl Sim {
                 match it.stage {
                     Stage::Ready if !state.busy.contains(&it.order.linode) => {
                         deeds.push(Deed::Work(host, *job));
+                    }
+                    Stage::Asks
+                        if state.heard && !open(&mut it.renewal) && now >= it.not_before =>
+                    {
+                        deeds.push(Deed::Renew(host, *job));
                     }
                     Stage::Tell(_) if !open(&mut it.asked) && now >= it.not_before => {
                         deeds.push(Deed::Tell(host, *job));
@@ -390,10 +404,36 @@ impl Sim {
                 }
             }
             (Reply::Status(_), Some((job, true))) => self.answer_waits(host, job, later),
-            (Reply::Renewed(renewed), Some((job, false))) if renewed.cancel => {
-                self.with_job(host, job, |it| it.control.cancel());
+            (Reply::Renewed(renewed), Some((job, false))) => {
+                self.with_job(host, job, |it| {
+                    if renewed.cancel {
+                        it.control.cancel();
+                    }
+                    if matches!(it.stage, Stage::Asks) {
+                        it.stage = Stage::Ready;
+                    }
+                });
             }
-            (Reply::Status(401 | 409), Some((job, false))) => {
+            (Reply::Status(status), Some((job, false))) => {
+                self.not_renewed(host, job, status, later);
+            }
+            _ => {}
+        }
+    }
+
+    fn not_renewed(&self, host: i64, job: JobId, status: u16, later: i64) {
+        let asks = |it: &mut InHand| {
+            it.not_before = later;
+            matches!(it.stage, Stage::Asks)
+        };
+        match status {
+            404 | 409 if self.with_job(host, job, asks) == Some(true) => {
+                self.note(format!("{host}: job {job} is not wanted any more"));
+                if let Some(order) = self.with_job(host, job, |it| it.order.clone()) {
+                    self.forget(host, &order);
+                }
+            }
+            401 | 409 if self.with_job(host, job, asks) == Some(false) => {
                 self.note(format!("{host} lost the lease of job {job}"));
                 self.with_job(host, job, |it| it.control.lose());
             }
@@ -422,6 +462,9 @@ impl Sim {
 
     fn poll_answered(&self, host: i64, answer: xenbeta::wire::PollAnswer) {
         let Some(live) = self.live(host) else { return };
+        if let Some(state) = self.agents.borrow_mut().get_mut(&host) {
+            state.heard = true;
+        }
         let shown = answer.portal.as_ref();
         if let Some(order) = answer.order {
             // By what was seen before this answer.
@@ -492,4 +535,9 @@ fn in_hand(order: Order, life: Option<String>, stage: Stage, noted: bool) -> InH
         noted,
         not_before: 0,
     }
+}
+
+/// As in `agent::daemon::jobs`.
+fn goes_on(task: &Task) -> bool {
+    matches!(task, Task::WarmCopy { .. } | Task::FinalCopy { .. })
 }

@@ -50,7 +50,7 @@ impl Prepared {
             .collect();
         let mut app = TestApp::new(On::Sqlite);
         app.app.clock = Clock::Fixed(Arc::new(AtomicI64::new(BEGIN)));
-        let app = app.with_fleet();
+        let app = app.with_fleet().with_second_staff();
         let registrations = LINODES.iter().map(|linode| app.approved(*linode)).collect();
         let mut sql = String::from(
             "DELETE FROM ips WHERE linode_id IN (103, 201); DELETE FROM config_profiles WHERE linode_id IN (103, 201);
