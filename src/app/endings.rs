@@ -3,7 +3,7 @@
 use super::agents::Agent;
 use super::engine::{self, Given};
 use super::losses::pause_s;
-use super::{App, AppError, Who, holds, orders, ownership, proofs};
+use super::{App, AppError, Who, holds, orders, ownership, power, proofs};
 use crate::domain::handover;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::{Event, Step};
@@ -242,6 +242,11 @@ impl Ending<'_> {
             change: facts(&row, self.job, self.now, report),
             message: String::new(),
         };
+        if step == Step::StopSeal
+            && let Some(runs) = power::wish(conn, row.linode_id)?
+        {
+            given.change.was_running = Some(runs);
+        }
         if let Report::Copied { epoch, digests, .. } = report {
             put_digests(conn, self.now, &row, "destination", *epoch, digests)?;
             if !engine::digests_agree(conn, &row)? {

@@ -5,7 +5,7 @@ use super::migrations::still_permitted;
 use super::polls::{claim, share_due};
 use super::secrets::purpose;
 use super::{App, AppError};
-use super::{ownership, profiles};
+use super::{ownership, power, profiles};
 use crate::domain::ids::LinodeId;
 use crate::domain::ownership::KeepDisks;
 use crate::domain::time::Time;
@@ -28,6 +28,8 @@ const PROVES: i32 = 2;
 /// comes lets the purge go at once.
 const AGENT_UPGRADE_S: i64 = 600;
 const PROOF_AGAIN_S: i64 = 30;
+/// A power job that waits for a switch-over is over with it, unless that is taken back.
+const SWITCHED_AGAIN_S: i64 = 10;
 
 /// What the Linode's page shows of the console.
 const CONSOLE_LINES: u32 = 100;
@@ -62,6 +64,12 @@ fn own_task(conn: &mut Db, job: &Job, linode: &Linode, guest: GuestSpec) -> Fit<
     if linode.host_id != job.host_id || linode.epoch != job.epoch {
         return Ok(Err(Unfit::Stale(
             "the Linode has moved since this was asked for".to_owned(),
+        )));
+    }
+    if power::POWER.contains(&job.kind) && power::is_switching(conn, linode.id)? {
+        return Ok(Err(Unfit::NotYet(
+            "the Linode is being switched over".to_owned(),
+            SWITCHED_AGAIN_S,
         )));
     }
     let epoch = job.epoch;

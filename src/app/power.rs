@@ -3,10 +3,23 @@
 use super::{Actor, App, AppError, audit};
 use crate::domain::ids::{ConfigId, JobId, LinodeId};
 use crate::domain::words::{JobKind, LinodeStatus, MigrationState};
+use crate::store::db::Db;
 use crate::store::jobs::{self, NewJob};
 use crate::store::{fleet, migrations};
 
-const POWER: [JobKind; 3] = [JobKind::Boot, JobKind::Reboot, JobKind::Shutdown];
+pub(super) const POWER: [JobKind; 3] = [JobKind::Boot, JobKind::Reboot, JobKind::Shutdown];
+
+/// Is it being stopped, copied or started by its move? Then nothing else starts or stops it.
+pub(super) fn is_switching(conn: &mut Db, linode: LinodeId) -> Result<bool, AppError> {
+    let newest = migrations::of_linode(conn, linode)?.into_iter().next();
+    Ok(newest.is_some_and(|row| row.state == MigrationState::Switching))
+}
+
+/// What a power job that the switch-over overtook was to end in: running, or off. The switch-over ends in that.
+pub(super) fn wish(conn: &mut Db, linode: LinodeId) -> Result<Option<bool>, AppError> {
+    let open = jobs::open_of_linode(conn, linode, &POWER)?;
+    Ok(open.map(|job| job.kind != JobKind::Shutdown))
+}
 
 impl App {
     /// Enqueues a power job. The same one asked for twice is one job; `config` chooses the profile to boot from.
@@ -28,10 +41,7 @@ impl App {
         self.db.write(|conn| {
             fleet::lock(conn, linode)?;
             let linode = fleet::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
-            let switching = migrations::of_linode(conn, linode.id)?
-                .first()
-                .is_some_and(|row| row.state == MigrationState::Switching);
-            if switching {
+            if is_switching(conn, linode.id)? {
                 return Err(AppError::conflict(
                     "The Linode is being switched over to its new host. Try again when that is done.",
                 ));

@@ -388,6 +388,31 @@ fn a_guest_that_never_held_is_taken_back() {
     pair.no_violation();
 }
 
+/// A stop that was to end in a seal did not, after the disks were closed: whoever boots the Linode again opens them first.
+#[test]
+fn a_boot_between_two_tries_of_a_seal_has_disks_it_can_write_to() {
+    let calls = 12;
+    for at in 1..calls {
+        let pair = Pair::new();
+        pair.run(0, boot(1));
+        pair.world.lock().unwrap().fail = Some((at, false));
+        let first = pair.run(0, seal(1));
+        pair.world.lock().unwrap().fail = None;
+        if succeeded(&first) {
+            assert!(at > 3, "it fails at some call");
+            return;
+        }
+        if pair.marks(0).owns() {
+            assert!(succeeded(&pair.run(0, boot(1))), "at call {at}");
+            assert_eq!(pair.runners(), 1);
+        }
+        assert!(succeeded(&pair.run(0, seal(1))));
+        refused(&pair.run(0, boot(1)));
+        pair.no_violation();
+    }
+    panic!("it still fails at call {calls}");
+}
+
 /// The agent was killed in its watch and came back after it; the guest ran meanwhile, or did not, and is gone. It may have
 /// written for long: a start that fails then gives nothing up, nor does the move take it back. Only another move stops it.
 #[test]

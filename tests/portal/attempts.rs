@@ -5,7 +5,7 @@ use xenbeta::app::AppError;
 use xenbeta::domain::ids::JobId;
 use xenbeta::domain::words::{JobKind, JobState, MigrationState};
 use xenbeta::store::{jobs, migrations};
-use xenbeta::wire::{Order, Outcome, Poll, Progress, Renew};
+use xenbeta::wire::{Order, Outcome, Poll, Progress, Renew, Report, Task};
 
 use crate::both_databases;
 use crate::support::TestApp;
@@ -214,6 +214,43 @@ both_databases! {
             app.nothing_for(UML1);
         }
         assert_eq!(job(&app, stuck).state, JobState::Failed);
+    }
+
+    fn a_power_job_that_the_switch_over_overtakes_waits_and_its_wish_goes_along(app: TestApp) {
+        for (asked, was_running, runs) in [(JobKind::Reboot, false, true), (JobKind::Shutdown, true, false)] {
+            let app = TestApp::new(app.on()).with_fleet();
+            let row = app.clicked(WEB);
+            let copy = app.work_until("warm_copy");
+            let id = app.power(&app.member(), WEB, asked, None).unwrap();
+            let power = app.take(UML1);
+            let half = Outcome::Failed { retry: true, public: "No.".into(), detail: String::new(), console: None, owns: None };
+            app.answer(UML1, &power, half).unwrap();
+            app.answer(XEN1, &copy, Outcome::Succeeded { report: app.success(&copy) }).unwrap();
+            app.pass_s(20);
+            let stop = app.take(UML1);
+            assert_eq!(kind(&stop), "stop_seal", "{asked} has to wait");
+            let failed = Outcome::Failed { retry: true, public: "No.".into(), detail: String::new(), console: None, owns: None };
+            app.answer(UML1, &stop, failed).unwrap();
+            app.nothing_for(UML1);
+            let (mut stop, mut rounds) = (None, 0);
+            while stop.is_none() {
+                app.pass_s(5);
+                stop = app.claim(&agent(UML1)).unwrap();
+                rounds += 1;
+                assert!(rounds < 30);
+            }
+            let stop = stop.unwrap();
+            assert_eq!(kind(&stop), "stop_seal", "nothing starts or stops it between two tries");
+            let report = Report::Sealed { epoch: 1, forced: false, was_running };
+            app.answer(UML1, &stop, Outcome::Succeeded { report }).unwrap();
+            let start = app.work_until("start");
+            assert!(matches!(&start.task, Task::Start { boot, .. } if boot.is_some() == runs), "{:?}", start.task);
+            app.answer(XEN1, &start, Outcome::Succeeded { report: app.success(&start) }).unwrap();
+            app.pass_s(20);
+            app.work_all(&[UML1, XEN1]);
+            assert_eq!(app.migration(row.id).state, MigrationState::Finished);
+            assert_eq!(job(&app, id).state, JobState::Cancelled, "the switch-over took its place");
+        }
     }
 
     fn a_late_word_of_an_earlier_round_changes_nothing(app: TestApp) {

@@ -161,6 +161,14 @@ pub fn start_guest(
     // The store says what is not whole better than the rule does.
     whole?;
     allowed?;
+    if entry
+        .stopping
+        .take_if(|stopping| stopping.epoch == epoch)
+        .is_some()
+    {
+        // It was to be sealed, and was not: its disks may say that they are.
+        work.host.disks.unseal(linode, generation)?;
+    }
     entry.guest = Some(guest.clone());
     entry.boot = Some(boot.clone());
     entry.desired_running = true;
