@@ -14,7 +14,10 @@ use crate::store::db::{Db, wake_on_commit};
 use crate::store::jobs::{self, Again, End, Job, MOST_TRIES};
 use crate::store::migrations as rows;
 use crate::store::wake::Wake;
+use crate::wire::LEASE_S;
 
+/// No job pauses for longer.
+const LONGEST_PAUSE_S: i64 = 900;
 const PUBLIC: &str =
     "The host lost this step again and again without a word; staff will look at it.";
 
@@ -34,6 +37,25 @@ impl App {
             }
         }
         done
+    }
+
+    /// Written by a clock that was ahead, and has been put right since: nobody waits for it to come to that again.
+    pub(super) fn bring_jobs_back(&self) -> Result<usize, AppError> {
+        let now = self.now();
+        let lease_s = i64::from(LEASE_S);
+        let (pause, lease) = (now.plus_s(LONGEST_PAUSE_S), now.plus_s(2 * lease_s));
+        if !self.db.read(|conn| jobs::any_ahead(conn, pause, lease))? {
+            return Ok(0);
+        }
+        let leased = (now.plus_s(lease_s), lease);
+        let done = self
+            .db
+            .write(|conn| jobs::bring_back(conn, (now, pause), leased))?;
+        tracing::warn!(
+            jobs = done,
+            "the clock was ahead: jobs that waited for its time go on"
+        );
+        Ok(done)
     }
 
     /// Leases that ran out. Nothing else moves: a silent agent may still be running what it holds.

@@ -116,11 +116,7 @@ fn migration_task(
     row: &Migration,
 ) -> Fit<Task> {
     let migration = row.id;
-    let cleaning = matches!(
-        job.kind,
-        JobKind::CloseTransfer | JobKind::Release | JobKind::Purge | JobKind::Prove
-    );
-    if !cleaning {
+    if !JobKind::TIDYING.contains(&job.kind) {
         let of_kind = row.step.is_some_and(|step| step.job().0 == job.kind);
         let current = of_kind && row.step_job_id == Some(job.id);
         if !current {

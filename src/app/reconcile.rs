@@ -46,7 +46,7 @@ impl App {
         self.look_at_database()?;
         let is_right = self.look_at_the_clock()?;
         let settled = self.end_recovery()? + self.settle_holds()?;
-        let released = self.release_lost_leases()?;
+        let released = self.bring_jobs_back()? + self.release_lost_leases()?;
         let alerted = self.alert_staff()?;
         if !is_right {
             // Nothing begins or ends by a clock that jumped.

@@ -84,6 +84,10 @@ words! {
         Prove = "prove",
     }
 }
+impl JobKind {
+    /// No steps of a move: they tidy up after one, and go on when it is cancelled or tried again.
+    pub const TIDYING: [Self; 4] = [Self::CloseTransfer, Self::Release, Self::Purge, Self::Prove];
+}
 words! {
     pub enum JobState { Pending = "pending", Leased = "leased", Succeeded = "succeeded", Failed = "failed", Cancelled = "cancelled" }
 }

@@ -300,6 +300,41 @@ pub fn set_tries(
     Ok(())
 }
 
+/// Pauses and leases that end later than any that is given now end at `now`, and at `lease`. Says how many there were.
+pub fn bring_back(
+    conn: &mut Db,
+    (now, pause_most): (Time, Time),
+    (lease, lease_most): (Time, Time),
+) -> Result<usize, StoreError> {
+    let waiting = jobs::table
+        .filter(jobs::state.eq(JobState::Pending))
+        .filter(jobs::run_after.gt(pause_most));
+    let leased = jobs::table
+        .filter(jobs::state.eq(JobState::Leased))
+        .filter(jobs::lease_until.gt(lease_most));
+    let set = diesel::update(waiting)
+        .set(jobs::run_after.eq(now))
+        .execute(conn)?;
+    Ok(set
+        + diesel::update(leased)
+            .set(jobs::lease_until.eq(lease))
+            .execute(conn)?)
+}
+
+/// Is there anything to be brought back?
+pub fn any_ahead(conn: &mut Db, pause_most: Time, lease_most: Time) -> Result<bool, StoreError> {
+    let waiting = jobs::state
+        .eq(JobState::Pending)
+        .and(jobs::run_after.gt(pause_most));
+    let leased = jobs::state
+        .eq(JobState::Leased)
+        .and(jobs::lease_until.gt(lease_most).assume_not_null());
+    Ok(
+        diesel::select(diesel::dsl::exists(jobs::table.filter(waiting.or(leased))))
+            .get_result(conn)?,
+    )
+}
+
 pub fn expired(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<Job>, StoreError> {
     Ok(jobs::table
         .filter(jobs::state.eq(JobState::Leased))
@@ -319,6 +354,7 @@ pub fn cancel_pending(
     Ok(diesel::update(
         jobs::table
             .filter(jobs::migration_id.eq(migration))
+            .filter(jobs::kind.ne_all(JobKind::TIDYING))
             .filter(jobs::state.eq(JobState::Pending)),
     )
     .set((
@@ -329,11 +365,13 @@ pub fn cancel_pending(
     .execute(conn)?)
 }
 
-/// Asks the agents at work for the migration to stop; says how many jobs that concerns.
+/// Asks the agents at work for the migration to stop; says how many jobs that concerns. What tidies up after an earlier round
+/// goes on: its end ends nothing.
 pub fn ask_cancel(conn: &mut Db, migration: MigrationId) -> Result<usize, StoreError> {
     Ok(diesel::update(
         jobs::table
             .filter(jobs::migration_id.eq(migration))
+            .filter(jobs::kind.ne_all(JobKind::TIDYING))
             .filter(jobs::state.eq(JobState::Leased)),
     )
     .set(jobs::cancel_asked.eq(true))

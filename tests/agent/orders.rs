@@ -333,6 +333,14 @@ fn a_guest_that_held_is_not_taken_back_by_the_move_that_brought_it() {
         }
         assert_eq!(pair.world.lock().unwrap().runs, runs);
         assert_eq!(pair.runners(), 1);
+        if !noted {
+            let noted = pair.hosts[1].ledger.entry(LINODE).unwrap();
+            assert_eq!(
+                noted.stayed_up,
+                Some(2),
+                "whoever ends the guest now changes nothing"
+            );
+        }
         // The start repeated says so, and is noted from then on: the guest may end, and still nothing is taken back.
         let again = pair.run(1, start(2, Some(MIGRATION)));
         assert!(
@@ -361,6 +369,9 @@ fn a_guest_that_held_is_not_taken_back_by_the_move_that_brought_it() {
             succeeded(&pair.run(1, seal(2))),
             "its way back is another move"
         );
+        // A portal that was put back to before that move wants to take the first one back: its source has old data.
+        let forgotten = pair.run(1, seal_of(MIGRATION, 2));
+        assert_eq!(owned(&forgotten), Some((2, 2, Some(2))), "{forgotten:?}");
         pair.no_violation();
     }
 }

@@ -156,6 +156,7 @@ impl World {
     }
 
     fn stop_seal(&mut self, guards: Guards, order: Order, killed: bool) {
+        let agents_are_old = self.old_agents;
         let here = self.at(order.to);
         let marks = here.ledger.marks();
         let Ok(seal) = rules::may_seal(marks, order.epoch.into()) else {
@@ -165,6 +166,7 @@ impl World {
         let held = here.running || here.ledger.stayed == order.epoch;
         let may = rules::may_take_back(marks, order.epoch.into(), back, held);
         if may.is_err() && guards.has(Guard::HeldStays) {
+            self.at(order.to).ledger.stayed = order.epoch;
             return self.say(order, Said::Owns);
         }
         if guards.has(Guard::StopFirst) {
@@ -175,8 +177,8 @@ impl World {
         }
         let here = self.at(order.to);
         if seal == Seal::Now {
-            if back && !held {
-                // What a guest wrote that did not stay up is given up with it.
+            if back && (!held || agents_are_old) {
+                // What a guest wrote that did not stay up is given up with it; agents of the last release do not tell.
                 here.disks.retain(|(name, _)| *name != order.epoch);
             }
             here.ledger.set(marks.seal(order.epoch.into()));

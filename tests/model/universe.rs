@@ -496,7 +496,10 @@ impl Universe {
             return None;
         }
         world.left.boots -= 1;
-        world.run(self.guards, host, epoch)
+        world.run(self.guards, host, epoch)?;
+        // It is its member's run from here on.
+        world.hosts[usize::from(host)].ledger.stayed = epoch;
+        Some(())
     }
 
     /// What nobody wants.

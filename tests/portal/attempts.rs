@@ -5,7 +5,7 @@ use xenbeta::app::AppError;
 use xenbeta::domain::ids::JobId;
 use xenbeta::domain::words::{JobKind, JobState, MigrationState};
 use xenbeta::store::{jobs, migrations};
-use xenbeta::wire::{Order, Outcome, Poll, Progress, Renew, Report, Task};
+use xenbeta::wire::{LEASE_S, Order, Outcome, Poll, Progress, Renew, Report, Task};
 
 use crate::both_databases;
 use crate::support::TestApp;
@@ -251,6 +251,48 @@ both_databases! {
             assert_eq!(app.migration(row.id).state, MigrationState::Finished);
             assert_eq!(job(&app, id).state, JobState::Cancelled, "the switch-over took its place");
         }
+    }
+
+    fn what_tidies_up_after_one_round_neither_keeps_the_next_from_being_cancelled_nor_is_cancelled(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        let copy = app.work_until("warm_copy");
+        let no = Outcome::Failed { retry: false, public: "No.".into(), detail: String::new(), console: None, owns: None };
+        app.answer(XEN1, &copy, no).unwrap();
+        let close = app.take(UML1);
+        assert_eq!(kind(&close), "close_transfer");
+        app.retry_migration(&app.member(), row.id).unwrap();
+        app.reconcile().unwrap();
+        assert_eq!(app.migration(row.id).state, MigrationState::Preparing);
+        app.cancel_migration(&app.member(), row.id).unwrap();
+        assert_eq!(app.migration(row.id).state, MigrationState::Cancelled, "nobody was at work for it");
+        assert!(!job(&app, close.job).cancel_asked);
+        app.answer(UML1, &close, Outcome::Succeeded { report: app.success(&close) }).unwrap();
+        assert_eq!(job(&app, close.job).state, JobState::Succeeded);
+    }
+
+    fn jobs_of_a_clock_that_was_ahead_do_not_wait_for_it(app: TestApp) {
+        let app = app.with_fleet();
+        app.clicked(WEB);
+        app.pass_s(7 * 86_400);
+        let first = app.take(UML1);
+        let no = Outcome::Failed { retry: true, public: "No.".into(), detail: String::new(), console: None, owns: None };
+        app.answer(UML1, &first, no).unwrap();
+        app.pass_s(-7 * 86_400);
+        app.nothing_for(UML1);
+        app.reconcile().unwrap();
+        let again = app.take(UML1);
+        assert_eq!(again.job, first.job);
+        // And the same with a lease: the host falls silent.
+        let ahead = job(&app, first.job).lease_until.unwrap();
+        app.pass_s(-86_400);
+        app.reconcile().unwrap();
+        assert!(job(&app, first.job).lease_until.unwrap() < ahead);
+        for _ in 0..8 {
+            app.pass_s(i64::from(LEASE_S) / 6);
+            app.reconcile().unwrap();
+        }
+        assert_eq!((job(&app, first.job).state, job(&app, first.job).losses), (JobState::Pending, 1));
     }
 
     fn a_late_word_of_an_earlier_round_changes_nothing(app: TestApp) {

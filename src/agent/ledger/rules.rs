@@ -180,9 +180,10 @@ pub fn may_seal(marks: Marks, epoch: i64) -> Result<Seal, Refusal> {
 }
 
 /// A move is not taken back over the guest it brought: one that held, or that runs, has written, and only its member or
-/// staff may discard that. Any later move seals it as usual. `back`: the seal is of the migration that brought it.
+/// staff may discard that. Any later move seals it as usual; and if one has, a portal that asks for this has forgotten it.
+/// `back`: the seal is of the migration that brought it.
 pub fn may_take_back(marks: Marks, epoch: i64, back: bool, held: bool) -> Result<(), Refusal> {
-    if back && held && marks.owns() && epoch == marks.granted {
+    if back && held && epoch == marks.granted {
         Err(Refusal::Held { epoch })
     } else {
         Ok(())
@@ -225,11 +226,13 @@ pub fn may_release(marks: Marks, epoch: i64) -> Result<(), Refusal> {
 }
 
 impl Refusal {
-    /// The marks of a host that is ahead of the order: it owns the Linode, under the order's epoch or a later one.
+    /// The marks of a host that is ahead of the order: it owns the Linode, under the order's epoch or a later one, or did.
     #[must_use]
     pub fn ahead(self, marks: Marks) -> Option<Marks> {
+        if matches!(self, Self::Held { .. }) {
+            return Some(marks);
+        }
         let (Self::Stale { epoch, .. }
-        | Self::Held { epoch }
         | Self::NotSealed { epoch, .. }
         | Self::Granted { epoch, .. }) = self
         else {

@@ -32,7 +32,14 @@ pub fn stop_seal(
     let found = is_running(work)?;
     let held = found || entry.stayed_up == Some(epoch) || perhaps_held(work, &entry, epoch);
     let back = entry.brought_by == Some(migration);
-    rules::may_take_back(entry.marks, epoch, back, held)?;
+    if let Err(refusal) = rules::may_take_back(entry.marks, epoch, back, held) {
+        // Its member may end it before this is asked for again.
+        if entry.stayed_up != Some(epoch) {
+            entry.stayed_up = Some(epoch);
+            work.host.ledger.put(&entry)?;
+        }
+        return Err(refusal.into());
+    }
     let mut stopping = match entry.stopping {
         Some(earlier) if earlier.epoch == epoch => Stopping {
             was_running: earlier.was_running || found,
@@ -70,6 +77,7 @@ fn seal_here(work: &Work<'_>, entry: &mut Entry, epoch: i64) -> Result<(), StepE
         work.host.disks.seal(entry.linode, generation)?;
     }
     entry.marks = entry.marks.seal(epoch);
+    entry.watch = None;
     entry.desired_running = false;
     work.host.ledger.put(entry)?;
     work.host.driver.withdraw(entry.linode)?;

@@ -48,6 +48,8 @@ pub fn boot(
 ) -> Result<Report, StepError> {
     let mut entry = work.host.ledger.entry(work.locked.linode())?;
     rules::act(entry.marks, epoch)?;
+    // From here on it is its member's run, and not one that its move may take back.
+    entry.stayed_up = Some(epoch);
     start_guest(work, &mut entry, guest, boot)?;
     announce(work, guest);
     Ok(Report::Started {
@@ -68,6 +70,7 @@ pub fn reboot(
     let mut entry = work.host.ledger.entry(work.locked.linode())?;
     rules::act(entry.marks, epoch)?;
     could_start(work, &entry, guest, boot)?;
+    entry.stayed_up = Some(epoch);
     stop(work, limit_s)?;
     start_guest(work, &mut entry, guest, boot)?;
     announce(work, guest);
