@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use xenbeta::agent::transfer::Identity;
@@ -88,9 +89,10 @@ impl Prepared {
     }
 
     /// Puts a file in the database's place, as a snapshot of the folder would: what stood beside it is gone, too, and only
-    /// agents know more. Nobody has it open.
+    /// agents know more.
     pub fn put(&self, from: &str) {
         let to = self.database();
+        await_closed(&to);
         for suffix in ["-wal", "-shm", ".mark"] {
             let _ = std::fs::remove_file(format!("{}{suffix}", to.display()));
         }
@@ -121,6 +123,23 @@ impl Prepared {
     pub fn identity(&self, host: i64) -> Arc<Identity> {
         let at = HOSTS.iter().position(|it| *it == host).expect("a host");
         Arc::clone(&self.identities[at])
+    }
+}
+
+/// A pool that was dropped closes its connections in threads of its own, and may be opening another one.
+fn await_closed(database: &Path) {
+    let name = database.display().to_string();
+    let is_open = || {
+        let files = std::fs::read_dir("/proc/self/fd").into_iter().flatten();
+        files
+            .flatten()
+            .filter_map(|it| std::fs::read_link(it.path()).ok())
+            .any(|it| it.to_string_lossy().starts_with(&name))
+    };
+    let begun = Instant::now();
+    while is_open() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{name} is open");
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 
