@@ -326,11 +326,7 @@ impl Ending<'_> {
 
 /// After a power job or an adoption that did not work, the next poll's inventory says what is true.
 pub(super) fn settle_power(conn: &mut Db, now: Time, job: &Job) -> Result<(), AppError> {
-    let power = matches!(
-        job.kind,
-        JobKind::Boot | JobKind::Reboot | JobKind::Shutdown
-    );
-    if power && orders::is_current(conn, job.linode_id, job)? {
+    if power::POWER.contains(&job.kind) && orders::is_current(conn, job.linode_id, job)? {
         fleet::set_status(conn, job.linode_id, LinodeStatus::Offline, now)?;
     }
     Ok(())

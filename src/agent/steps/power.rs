@@ -48,16 +48,7 @@ pub fn boot(
 ) -> Result<Report, StepError> {
     let mut entry = work.host.ledger.entry(work.locked.linode())?;
     rules::act(entry.marks, epoch)?;
-    // From here on it is its member's run, and not one that its move may take back.
-    entry.stayed_up = Some(epoch);
-    start_guest(work, &mut entry, guest, boot)?;
-    announce(work, guest);
-    Ok(Report::Started {
-        epoch,
-        running: true,
-        helpers_skipped: helpers_skipped(work, boot),
-        started_after_s: None,
-    })
+    run(work, &mut entry, guest, boot)
 }
 
 pub fn reboot(
@@ -70,9 +61,20 @@ pub fn reboot(
     let mut entry = work.host.ledger.entry(work.locked.linode())?;
     rules::act(entry.marks, epoch)?;
     could_start(work, &entry, guest, boot)?;
-    entry.stayed_up = Some(epoch);
     stop(work, limit_s)?;
-    start_guest(work, &mut entry, guest, boot)?;
+    run(work, &mut entry, guest, boot)
+}
+
+/// From here on it is its member's run, and not one that its move may take back.
+fn run(
+    work: &Work<'_>,
+    entry: &mut Entry,
+    guest: &GuestSpec,
+    boot: &BootSpec,
+) -> Result<Report, StepError> {
+    let epoch = entry.marks.granted;
+    entry.stayed_up = Some(epoch);
+    start_guest(work, entry, guest, boot)?;
     announce(work, guest);
     Ok(Report::Started {
         epoch,

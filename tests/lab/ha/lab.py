@@ -184,7 +184,7 @@ FAULTS = dict(zip(CASES, [killed, frozen, cut_off, switched_over, lossy]))
 class Report:
     def __init__(self):
         self.failovers, self.violations, self.lost, self.stuck, self.longest = 0, [], 0, 0, 0.0
-        self.clicks, self.meant, self.believed = [], 0, 0
+        self.clicks, self.meant = [], 0
 
 
 def click(lab, linode, report):
@@ -240,12 +240,11 @@ def one(lab, case, linodes, returning, report, dice):
     eventually("the cluster is whole again", lambda: lab.cluster.whole(case != "lossy") or lab.cluster.whole(), limit=90, pause=0.3)
 
 
-def believe(lab, report):
+def believe(lab):
     """One click of staff for each Linode that is held and stays so, as its page says."""
     for linode, in lab.rows("SELECT linode_id FROM holds"):
         page = lab.staff.get(f"/staff/held/{linode}/believe")
         lab.staff.submit(page.form(action=f"/staff/held/{linode}/believe"))
-        report.believed += 1
         say(f"  staff believe the hosts about Linode {linode}")
 
 
@@ -277,7 +276,7 @@ def settle(lab, case, linodes, returning, late, report):
         left = still()
         # What puts itself right has done so by then.
         if left and time.monotonic() - begun > BY_ITSELF_S:
-            believe(lab, report)
+            believe(lab)
         return not left
     try:
         eventually("moves end", ended, limit=90, pause=0.3)
