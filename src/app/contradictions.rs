@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::AppError;
 use crate::domain::ids::{HostId, LinodeId};
-use crate::domain::ownership::{Contradiction, Moment, Word, contradiction};
-use crate::domain::words::{JobKind, LinodeStatus, MigrationState};
+use crate::domain::migration;
+use crate::domain::ownership::{Contradiction, Word, contradiction};
+use crate::domain::words::{JobKind, LinodeStatus};
 use crate::store::db::Db;
 use crate::store::fleet::{self, Linode};
 use crate::store::holds as rows;
@@ -88,19 +89,10 @@ pub(super) fn compare(
         let Some(linode) = known.get(id) else {
             continue;
         };
-        let moment = if sealed.contains(id) {
-            Moment::Sealed
-        } else {
-            Moment::AtRest
-        };
-        let Some(found) = contradiction(linode.row(), word, moment) else {
+        let Some(found) = contradiction(linode.row(), word, sealed.contains(id)) else {
             continue;
         };
-        let may_pass = matches!(
-            found,
-            Contradiction::Sealed { .. } | Contradiction::Behind { .. }
-        );
-        if may_pass && is_moving(conn, linode)? {
+        if found.is_of_a_move() && is_moving(conn, linode)? {
             continue;
         }
         if found == Contradiction::Told {
@@ -122,12 +114,7 @@ fn is_moving(conn: &mut Db, linode: &Linode) -> Result<bool, AppError> {
     if jobs::open_of_linode(conn, linode.id, &CHANGE_MARKS)?.is_some() {
         return Ok(true);
     }
-    Ok(migrations::of_linode(conn, linode.id)?.iter().any(|row| {
-        matches!(
-            row.state,
-            MigrationState::Preparing | MigrationState::Copying | MigrationState::Switching
-        )
-    }))
+    Ok(migrations::is_in(conn, linode.id, &migration::AT_WORK)?)
 }
 
 /// In words for staff.

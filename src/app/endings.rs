@@ -7,7 +7,7 @@ use super::{App, AppError, Who, holds, orders, ownership, power, proofs};
 use crate::domain::handover;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::{Event, Step};
-use crate::domain::ownership::{Moment, Word, contradiction};
+use crate::domain::ownership::{Word, contradiction};
 use crate::domain::time::Time;
 use crate::domain::words::{JobKind, JobState, LinodeStatus};
 use crate::store::db::Db;
@@ -110,7 +110,7 @@ impl Ending<'_> {
             generation: marks.generation,
             running: None,
         };
-        let found = contradiction(linode.row(), &word, Moment::AtRest);
+        let found = contradiction(linode.row(), &word, false);
         // One that failed can be tried again by staff.
         let state = match found {
             Some(_) => JobState::Cancelled,

@@ -11,8 +11,11 @@ pub(super) const POWER: [JobKind; 3] = [JobKind::Boot, JobKind::Reboot, JobKind:
 
 /// Is it being stopped, copied or started by its move? Then nothing else starts or stops it.
 pub(super) fn is_switching(conn: &mut Db, linode: LinodeId) -> Result<bool, AppError> {
-    let newest = migrations::of_linode(conn, linode)?.into_iter().next();
-    Ok(newest.is_some_and(|row| row.state == MigrationState::Switching))
+    Ok(migrations::is_in(
+        conn,
+        linode,
+        &[MigrationState::Switching],
+    )?)
 }
 
 /// What a power job that the switch-over overtook was to end in: running, or off. The switch-over ends in that.

@@ -13,7 +13,7 @@ use crate::domain::placement::{self, Limits, Link};
 use crate::domain::time::Time;
 use crate::domain::words::{HostState, LinodeStatus, MigrationKind};
 use crate::store::db::{Db, StoreError, lock_scheduler};
-use crate::store::{fleet, hosts, migrations, move_times, people, programme, tokens};
+use crate::store::{admission, fleet, hosts, migrations, move_times, people, programme, tokens};
 
 /// Rows of each kind that one round looks at; the next round goes on.
 pub(super) const BATCH: i64 = 200;
@@ -135,7 +135,7 @@ impl App {
                 per_host,
             };
             let waiting = waiting(conn, WAITING)?;
-            let running = migrations::at_work(conn)?;
+            let running = admission::at_work(conn)?;
             let chosen = placement::admit(&waiting, &running, &limits);
             // All of them before the first audit entry, newest first, as everyone takes several: someone who cancels one of
             // them now needs that entry, too.
@@ -210,5 +210,5 @@ fn waiting(
     limit: i64,
 ) -> Result<Vec<Link>, StoreError> {
     let (limits, _) = move_times::limits(conn)?;
-    migrations::waiting(conn, due_by, limits.is_quiet(now), limit)
+    admission::waiting(conn, due_by, limits.is_quiet(now), limit)
 }

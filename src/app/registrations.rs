@@ -105,8 +105,7 @@ impl App {
                             .map_err(|refused| AppError::conflict(format!("The offer cannot be ended: {refused}.")))?;
                     }
                     // Being moved off its host by staff has nothing to do with the beta.
-                    MigrationState::Preparing | MigrationState::Copying | MigrationState::Switching
-                        if row.kind != MigrationKind::Evacuation =>
+                    state if migration::AT_WORK.contains(&state) && row.kind != MigrationKind::Evacuation =>
                     {
                         return Err(AppError::conflict(
                             "This Linode is being migrated. Cancel the migration first, then withdraw.",

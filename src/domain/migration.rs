@@ -233,6 +233,9 @@ pub fn can_cancel(state: State) -> bool {
     }
 }
 
+/// States in which the steps are at work.
+pub const AT_WORK: [State; 3] = [State::Preparing, State::Copying, State::Switching];
+
 /// Does the migration hold its destination's memory and disk (and the Linode's one place for a live migration)?
 #[must_use]
 pub fn is_live(state: State) -> bool {
@@ -356,10 +359,7 @@ mod tests {
                 };
                 match to.step {
                     Some(step) => assert_eq!(step.state(), to.state, "{state} {step} {event:?}"),
-                    None => assert!(!matches!(
-                        to.state,
-                        State::Preparing | State::Copying | State::Switching
-                    )),
+                    None => assert!(!AT_WORK.contains(&to.state)),
                 }
             }
         }

@@ -68,21 +68,17 @@ impl Contradiction {
             Self::Elsewhere { .. } | Self::Behind { .. } | Self::Sealed { .. } => false,
         }
     }
+
+    /// Is it as it should be while a move is at work on the Linode?
+    #[must_use]
+    pub fn is_of_a_move(self) -> bool {
+        matches!(self, Self::Behind { .. } | Self::Sealed { .. })
+    }
 }
 
-/// What the portal knows of a Linode besides its row, when a host speaks of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Moment {
-    AtRest,
-    /// A step of a move is at work on it.
-    Moving,
-    /// As before; and its owner had said that it sealed the row's epoch before it said this.
-    Sealed,
-}
-
-/// Does this word contradict the row?
+/// Does this word contradict the row? `had_sealed`: the host, its owner, said before this that it sealed the row's epoch.
 #[must_use]
-pub fn contradiction(row: Row, word: &Word, moment: Moment) -> Option<Contradiction> {
+pub fn contradiction(row: Row, word: &Word, had_sealed: bool) -> Option<Contradiction> {
     if word.granted > row.epoch {
         return Some(Contradiction::Ahead {
             granted: word.granted,
@@ -98,11 +94,11 @@ pub fn contradiction(row: Row, word: &Word, moment: Moment) -> Option<Contradict
     if !row.fetched && word.granted == row.epoch {
         return Some(Contradiction::Told);
     }
-    if moment == Moment::Sealed && word.claims() && word.granted == row.epoch {
+    if had_sealed && word.claims() && word.granted == row.epoch {
         return Some(Contradiction::Unsealed);
     }
     // An owner that was not told yet may have sealed what it had before.
-    if !row.fetched || moment != Moment::AtRest {
+    if !row.fetched {
         return None;
     }
     if word.granted < row.epoch {
@@ -377,32 +373,29 @@ mod tests {
                 false,
             ),
         ] {
-            let moment = if moving {
-                Moment::Moving
-            } else {
-                Moment::AtRest
-            };
-            assert_eq!(contradiction(row, &word, moment), None, "{row:?} {word:?}");
+            let found = contradiction(row, &word, false);
+            let held = found.filter(|found| !(moving && found.is_of_a_move()));
+            assert_eq!(held, None, "{row:?} {word:?}");
         }
     }
 
     #[test]
     fn a_portal_that_went_back_is_contradicted_at_once() {
-        let it = contradiction(ROW, &word(B, 2, 0, true), Moment::Moving).unwrap();
+        let it = contradiction(ROW, &word(B, 2, 0, true), false).unwrap();
         assert_eq!(it, Contradiction::Ahead { granted: 2 });
-        assert!(it.is_proof());
-        let it = contradiction(ROW, &word(A, 1, 1, false), Moment::AtRest).unwrap();
+        assert!(it.is_proof() && !it.is_of_a_move());
+        let it = contradiction(ROW, &word(A, 1, 1, false), false).unwrap();
         assert_eq!(it, Contradiction::Sealed { sealed: 1 });
         let on = Row {
             host: B,
             epoch: 3,
             fetched: true,
         };
-        let it = contradiction(on, &word(A, 1, 0, true), Moment::AtRest).unwrap();
+        let it = contradiction(on, &word(A, 1, 0, true), false).unwrap();
         assert!(!it.is_proof(), "a late message may say so");
         // Portal and ledger were both put back to the moment after the seal, and the guest was started since.
-        for (row, moment) in [(ROW, Moment::Sealed), (on, Moment::AtRest)] {
-            let it = contradiction(row, &word(A, 1, 1, true), moment).unwrap();
+        for (row, had_sealed) in [(ROW, true), (on, false)] {
+            let it = contradiction(row, &word(A, 1, 1, true), had_sealed).unwrap();
             assert_eq!(it, Contradiction::Strayed);
             assert!(it.is_proof());
         }
@@ -412,17 +405,16 @@ mod tests {
     fn an_owner_that_sealed_and_holds_it_again_went_back() {
         let again = word(A, 1, 0, true);
         assert_eq!(
-            contradiction(ROW, &again, Moment::Moving),
+            contradiction(ROW, &again, false),
             None,
             "it is about to be stopped"
         );
-        let it = contradiction(ROW, &again, Moment::Sealed).unwrap();
+        let it = contradiction(ROW, &again, true).unwrap();
         assert_eq!(it, Contradiction::Unsealed);
         assert!(it.is_proof());
-        assert_eq!(
-            contradiction(ROW, &word(A, 1, 1, false), Moment::Sealed),
-            None
-        );
+        let still = contradiction(ROW, &word(A, 1, 1, false), true).unwrap();
+        assert_eq!(still, Contradiction::Sealed { sealed: 1 });
+        assert!(still.is_of_a_move());
     }
 
     #[test]

@@ -7,8 +7,9 @@ use diesel::prelude::*;
 use super::db::{Both, Db, StoreError};
 use super::schema::{alerts, holds, hosts, jobs, joint_acts, linodes, migrations, portal};
 use crate::domain::ids::{HostId, JobId, JointActId, LinodeId, MigrationId};
+use crate::domain::migration::AT_WORK;
 use crate::domain::time::Time;
-use crate::domain::words::{HostState, JobState, JointKind, JointState, MigrationState};
+use crate::domain::words::{HostState, JobState, JointKind, JointState};
 
 /// Of each kind at most, in one look: a mail names the first few anyway.
 const MOST: i64 = 200;
@@ -120,15 +121,10 @@ fn of_joint_acts(conn: &mut Db) -> Result<Vec<Alert>, StoreError> {
 
 /// Moves that stand because their step's job failed for good.
 fn of_steps(conn: &mut Db) -> Result<Vec<Alert>, StoreError> {
-    let runs = [
-        MigrationState::Preparing,
-        MigrationState::Copying,
-        MigrationState::Switching,
-    ];
     let stuck: Vec<(JobId, MigrationId, String)> = migrations::table
         .inner_join(linodes::table)
         .inner_join(jobs::table.on(migrations::step_job_id.eq(jobs::id.nullable())))
-        .filter(migrations::state.eq_any(runs))
+        .filter(migrations::state.eq_any(AT_WORK))
         .filter(jobs::state.eq(JobState::Failed))
         .order(migrations::id)
         .limit(MOST)

@@ -6,6 +6,7 @@ use super::db::{Db, StoreError};
 use super::graduation::{in_beta, outside};
 use super::schema::{hosts, linodes, migrations, registrations};
 use crate::domain::ids::RegistrationId;
+use crate::domain::migration::AT_WORK;
 use crate::domain::words::{MigrationKind, MigrationState, RegistrationState};
 
 /// How many of what, when the beta ends now.
@@ -64,14 +65,7 @@ pub fn concerned(conn: &mut Db) -> Result<Concerned, StoreError> {
         approved,
         offers: offers(conn, MigrationKind::Beta)?,
         queued: in_states(conn, &[MigrationState::Queued])?,
-        running: in_states(
-            conn,
-            &[
-                MigrationState::Preparing,
-                MigrationState::Copying,
-                MigrationState::Switching,
-            ],
-        )?,
+        running: in_states(conn, &AT_WORK)?,
         way_backs: in_states(conn, &[MigrationState::Finished])?,
         on_beta_hosts: linodes::table
             .inner_join(hosts::table)

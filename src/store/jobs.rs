@@ -306,33 +306,33 @@ pub fn bring_back(
     (now, pause_most): (Time, Time),
     (lease, lease_most): (Time, Time),
 ) -> Result<usize, StoreError> {
-    let waiting = jobs::table
-        .filter(jobs::state.eq(JobState::Pending))
-        .filter(jobs::run_after.gt(pause_most));
-    let leased = jobs::table
-        .filter(jobs::state.eq(JobState::Leased))
-        .filter(jobs::lease_until.gt(lease_most));
-    let set = diesel::update(waiting)
+    let waiting = diesel::update(jobs::table.filter(waits_beyond(pause_most)))
         .set(jobs::run_after.eq(now))
         .execute(conn)?;
-    Ok(set
-        + diesel::update(leased)
-            .set(jobs::lease_until.eq(lease))
-            .execute(conn)?)
+    let leased = diesel::update(jobs::table.filter(leased_beyond(lease_most)))
+        .set(jobs::lease_until.eq(lease))
+        .execute(conn)?;
+    Ok(waiting + leased)
 }
 
-/// Is there anything to be brought back?
+#[diesel::dsl::auto_type]
+fn waits_beyond(most: Time) -> _ {
+    let pending: JobState = JobState::Pending;
+    jobs::state.eq(pending).and(jobs::run_after.gt(most))
+}
+
+#[diesel::dsl::auto_type]
+fn leased_beyond(most: Time) -> _ {
+    let leased: JobState = JobState::Leased;
+    jobs::state
+        .eq(leased)
+        .and(jobs::lease_until.gt(most).assume_not_null())
+}
+
+/// Is there anything to be brought back? Asked first, so that a round without takes no lock to write.
 pub fn any_ahead(conn: &mut Db, pause_most: Time, lease_most: Time) -> Result<bool, StoreError> {
-    let waiting = jobs::state
-        .eq(JobState::Pending)
-        .and(jobs::run_after.gt(pause_most));
-    let leased = jobs::state
-        .eq(JobState::Leased)
-        .and(jobs::lease_until.gt(lease_most).assume_not_null());
-    Ok(
-        diesel::select(diesel::dsl::exists(jobs::table.filter(waiting.or(leased))))
-            .get_result(conn)?,
-    )
+    let ahead = waits_beyond(pause_most).or(leased_beyond(lease_most));
+    Ok(diesel::select(diesel::dsl::exists(jobs::table.filter(ahead))).get_result(conn)?)
 }
 
 pub fn expired(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<Job>, StoreError> {

@@ -4,14 +4,13 @@ use diesel::prelude::*;
 
 use super::db::{Db, StoreError, columns, wake_on_commit};
 pub use super::digests::{Digest, digests, put_digest};
-use super::schema::{linodes, migration_events, migrations, users};
+use super::schema::{linodes, migration_events, migrations};
 use super::wake::Wake;
 use crate::domain::ids::{AccountId, HostId, JobId, LinodeId, MigrationId, RegistrationId, UserId};
 use crate::domain::migration::{self, Step};
 use crate::domain::move_times;
-use crate::domain::placement::Link;
 use crate::domain::time::Time;
-use crate::domain::words::{LinodeStatus, MigrationKind, MigrationState, UserRole};
+use crate::domain::words::{LinodeStatus, MigrationKind, MigrationState};
 
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = migrations)]
@@ -209,6 +208,18 @@ pub fn of_linode(conn: &mut Db, linode: LinodeId) -> Result<Vec<Migration>, Stor
         .load(conn)?)
 }
 
+/// Is a migration of the Linode in one of these states?
+pub fn is_in(
+    conn: &mut Db,
+    linode: LinodeId,
+    states: &[MigrationState],
+) -> Result<bool, StoreError> {
+    let of = migrations::linode_id
+        .eq(linode)
+        .and(migrations::state.eq_any(states.to_vec()));
+    Ok(diesel::select(diesel::dsl::exists(migrations::table.filter(of))).get_result(conn)?)
+}
+
 /// Those that brought a Linode to this host and whose source still has its disks, newest first.
 pub fn brought_to(conn: &mut Db, host: HostId) -> Result<Vec<Migration>, StoreError> {
     let brought = [
@@ -344,102 +355,6 @@ pub fn events(conn: &mut Db, id: MigrationId) -> Result<Vec<MigrationEvent>, Sto
         .limit(1000)
         .select(MigrationEvent::as_select())
         .load(conn)?)
-}
-
-const AT_WORK: [MigrationState; 3] = [
-    MigrationState::Preparing,
-    MigrationState::Copying,
-    MigrationState::Switching,
-];
-
-fn links(rows: Vec<(MigrationId, HostId, HostId)>) -> Vec<Link> {
-    rows.into_iter()
-        .map(|(migration, source, destination)| Link {
-            migration,
-            source,
-            destination,
-        })
-        .collect()
-}
-
-pub fn at_work(conn: &mut Db) -> Result<Vec<Link>, StoreError> {
-    Ok(links(
-        migrations::table
-            .filter(migrations::state.eq_any(AT_WORK))
-            .select((
-                migrations::id,
-                migrations::source_host_id,
-                migrations::destination_host_id,
-            ))
-            .load(conn)?,
-    ))
-}
-
-/// Queued migrations whose time has come, in queue order; `limit` bounds one round of the scheduler. `quiet`: without those
-/// that the quiet hours hold.
-pub fn waiting(conn: &mut Db, now: Time, quiet: bool, limit: i64) -> Result<Vec<Link>, StoreError> {
-    let due = migrations::table
-        .filter(migrations::state.eq(MigrationState::Queued))
-        .filter(
-            migrations::not_before
-                .is_null()
-                .or(migrations::not_before.le(now)),
-        )
-        .order((migrations::queued_at, migrations::id))
-        .limit(limit)
-        .select((
-            migrations::id,
-            migrations::source_host_id,
-            migrations::destination_host_id,
-        ));
-    if !quiet {
-        return Ok(links(due.load(conn)?));
-    }
-    Ok(links(due.filter(not_held()).load(conn)?))
-}
-
-/// What quiet hours do not hold: ways back, and what staff started.
-#[diesel::dsl::auto_type]
-fn not_held() -> _ {
-    let back: MigrationKind = MigrationKind::Return;
-    let staff: UserRole = UserRole::Staff;
-    let of_staff = users::table
-        .filter(users::role.eq(staff))
-        .select(users::id.nullable());
-    migrations::kind
-        .eq(back)
-        .nullable()
-        .or(migrations::queued_by.eq_any(of_staff))
-}
-
-/// How many queued migrations go before this one; `quiet` as for [`waiting`].
-pub fn queued_before(
-    conn: &mut Db,
-    of: &Migration,
-    now: Time,
-    quiet: bool,
-) -> Result<i64, StoreError> {
-    let Some(queued_at) = of.queued_at else {
-        return Ok(0);
-    };
-    let before = migrations::table
-        .filter(migrations::state.eq(MigrationState::Queued))
-        .filter(
-            migrations::not_before
-                .is_null()
-                .or(migrations::not_before.le(now)),
-        )
-        .filter(
-            migrations::queued_at.lt(queued_at).or(migrations::queued_at
-                .eq(queued_at)
-                .and(migrations::id.lt(of.id))),
-        )
-        .count();
-    if quiet {
-        Ok(before.filter(not_held()).get_result(conn)?)
-    } else {
-        Ok(before.get_result(conn)?)
-    }
 }
 
 pub fn expired_offers(

@@ -3,6 +3,7 @@
 //! Every function takes a connection; the caller owns the transaction. Updates that several may race for are guarded in
 //! their WHERE clause and say whether they hit.
 
+pub mod admission;
 pub mod alerts;
 pub mod attention;
 pub mod audit;

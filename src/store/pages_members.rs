@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use diesel::prelude::*;
 
+use super::admission;
 use super::attention::{self, Pause};
 use super::db::{Db, StoreError};
 use super::fleet::{self, ConfigProfile, Disk, Ip, Kernel, Linode, Plan};
@@ -309,7 +310,7 @@ pub fn migration_now(
     let is_due = migration.not_before.is_none_or(|at| at <= now);
     let position = if migration.state == MigrationState::Queued && is_due {
         let quiet = move_times::limits(conn)?.0.is_quiet(now);
-        Some(migrations::queued_before(conn, &migration, now, quiet)? + 1)
+        Some(admission::queued_before(conn, &migration, now, quiet)? + 1)
     } else {
         None
     };

@@ -17,7 +17,7 @@ use super::schema::{
 };
 use super::schema_trail::audit_events;
 use crate::domain::ids::{HostId, JobId, LinodeId, MigrationId, PlanId, RegistrationId, UserId};
-use crate::domain::migration::{self, Last};
+use crate::domain::migration::{self, AT_WORK, Last};
 use crate::domain::time::Time;
 use crate::domain::words::{
     JobState, KernelFamily, LinodeStatus, MigrationKind, MigrationState, RegistrationState,
@@ -364,15 +364,10 @@ pub fn migrations(
 
 /// Migrations at work that need staff: their present step has failed for good, or its host is silent; at most 1,000.
 pub fn stuck(conn: &mut Db, silent_since: Time) -> Result<Vec<MigrationId>, StoreError> {
-    let at_work = [
-        MigrationState::Preparing,
-        MigrationState::Copying,
-        MigrationState::Switching,
-    ];
     Ok(migrations::table
         .inner_join(jobs::table.on(jobs::id.nullable().eq(migrations::step_job_id)))
         .inner_join(hosts::table.on(hosts::id.eq(jobs::host_id)))
-        .filter(migrations::state.eq_any(at_work))
+        .filter(migrations::state.eq_any(AT_WORK))
         .filter(
             jobs::state
                 .eq(JobState::Failed)

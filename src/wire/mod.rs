@@ -16,6 +16,7 @@
 //! Unknown fields are ignored by both ends; a field is never given a new meaning, a new call gets a new path.
 
 mod marks;
+mod task;
 mod usage;
 
 use std::collections::BTreeMap;
@@ -23,10 +24,11 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::ids::{DiskId, HostId, IpId, JobId, LinodeId, MigrationId};
+use crate::domain::ids::{DiskId, HostId, IpId, JobId, LinodeId};
 use crate::domain::words::{Helper, IpKind, KernelFamily, Platform, RunLevel};
 
 pub use marks::{DiskProof, LedgerMark, Marked, PortalMark};
+pub use task::Task;
 pub use usage::{MOST_ROUNDS, Round, SAMPLE_S, Sample, Samples, Used};
 
 /// The version of what is said here, sent with every poll. Agents from before it was sent speak version 1; from version 2
@@ -174,112 +176,6 @@ pub struct Order {
     pub lease_token: String,
     pub linode: LinodeId,
     pub task: Task,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Task {
-    /// The Linode already lives here (import): record `granted = epoch`, find its disks, find it running or not.
-    /// Refused if the ledger knows a different epoch.
-    Adopt {
-        epoch: i64,
-        guest: GuestSpec,
-        boot: Option<BootSpec>,
-    },
-    Boot {
-        epoch: i64,
-        guest: GuestSpec,
-        boot: BootSpec,
-    },
-    Reboot {
-        epoch: i64,
-        guest: GuestSpec,
-        boot: BootSpec,
-        stop_limit_s: u32,
-    },
-    Shutdown {
-        epoch: i64,
-        stop_limit_s: u32,
-    },
-    /// The last lines of the guest's console, running or not.
-    Console {
-        epoch: i64,
-        lines: u32,
-    },
-    /// At the source: the disks are whole, the ledger agrees with `epoch`.
-    PreflightSource {
-        epoch: i64,
-        guest: GuestSpec,
-    },
-    /// At the destination: space, memory, kernels, addresses, names.
-    PreflightDestination {
-        migration: MigrationId,
-        guest: GuestSpec,
-        boots: Vec<BootSpec>,
-    },
-    /// Make `.partial` volumes for the migration. `base_epoch`: this host still has the Linode's sealed disks of that
-    /// epoch (the way back); start from a copy of them.
-    Reserve {
-        migration: MigrationId,
-        guest: GuestSpec,
-        base_epoch: Option<i64>,
-    },
-    /// At the source: let the destination read this Linode's disks. Kept until [`Task::CloseTransfer`].
-    OpenTransfer {
-        migration: MigrationId,
-        epoch: i64,
-        guest: GuestSpec,
-        peer_fingerprint: String,
-        token: String,
-    },
-    /// At the destination: passes over the live disks until the rest is small or passes stop paying.
-    WarmCopy {
-        migration: MigrationId,
-        guest: GuestSpec,
-        source: Peer,
-        max_passes: u32,
-    },
-    /// At the source: stop gracefully, by force after the limit; confirm absence; fsync `sealed = epoch`.
-    StopSeal {
-        migration: MigrationId,
-        epoch: i64,
-        stop_limit_s: u32,
-    },
-    /// At the destination: what differs from the sealed disks, re-read, compared, renamed.
-    FinalCopy {
-        migration: MigrationId,
-        epoch: i64,
-        guest: GuestSpec,
-        source: Peer,
-    },
-    /// Accept `epoch`, then boot (`boot: None`: own it, stay off) and watch that it stays up for `watch_s`.
-    /// `migration` names the copied disks to use; `None` (a roll-back at the source): the disks already here.
-    Start {
-        epoch: i64,
-        guest: GuestSpec,
-        boot: Option<BootSpec>,
-        migration: Option<MigrationId>,
-        watch_s: u32,
-    },
-    CloseTransfer {
-        migration: MigrationId,
-    },
-    /// Drop the migration's copies, `.partial` or whole; refused once `epoch` (what they would have run under) was granted here.
-    Release {
-        migration: MigrationId,
-        epoch: i64,
-    },
-    /// Delete the sealed disks. Refused unless sealed >= epoch >= granted and the Linode is not running here; or, where
-    /// the Linode lives here again, just the disks of the earlier stay sealed under exactly this epoch.
-    Purge {
-        epoch: i64,
-    },
-    /// At the owner, before old disks elsewhere are deleted: these disks are here, whole, of this size and readable; does
-    /// the Linode run? Changes nothing. Only for agents of protocol 2 and newer.
-    Prove {
-        epoch: i64,
-        guest: GuestSpec,
-    },
 }
 
 /// The agent to copy from.

@@ -3,8 +3,8 @@
 use xenbeta::domain::handover;
 use xenbeta::domain::migration::{Effect, Event, Side, Step, decide};
 use xenbeta::domain::ownership::{
-    Believed, Contradiction, Incarnation, LedgerId, LedgerVerdict, Moment, PROOF_S, Proof, Word,
-    believe, contradiction, judge_ledger, may_purge, went_back,
+    Believed, Contradiction, Incarnation, LedgerId, LedgerVerdict, PROOF_S, Proof, Word, believe,
+    contradiction, judge_ledger, may_purge, went_back,
 };
 use xenbeta::domain::words::{JobKind, MigrationState as State};
 
@@ -257,13 +257,10 @@ impl World {
         let moving =
             self.portal.mv.is_some_and(|mv| mv.step.is_some()) || self.portal.job.is_some();
         let has_sealed = |mv: &Move| mv.step == Some(Step::FinalCopy) && mv.source == host && first;
-        let moment = match self.portal.mv {
-            Some(mv) if has_sealed(&mv) => Moment::Sealed,
-            _ if moving => Moment::Moving,
-            _ => Moment::AtRest,
-        };
+        let had_sealed = self.portal.mv.as_ref().is_some_and(has_sealed);
         let word = report.word.word(host);
-        let found = contradiction(self.portal.row.row(), &word, moment)
+        let found = contradiction(self.portal.row.row(), &word, had_sealed)
+            .filter(|found| !(moving && found.is_of_a_move()))
             .filter(|found| {
                 guards.has(Guard::HoldAhead) || !matches!(found, Contradiction::Ahead { .. })
             })
@@ -402,7 +399,7 @@ impl World {
         if what == Said::Owns && guards.has(Guard::OwnsIsNoFailure) {
             // Rule 15: portal and host remember different things.
             let word = self.hosts[usize::from(from)].word().word(from);
-            if contradiction(self.portal.row.row(), &word, Moment::AtRest).is_some() {
+            if contradiction(self.portal.row.row(), &word, false).is_some() {
                 self.portal.job = None;
                 self.hold(from);
                 return Some(());

@@ -10,7 +10,7 @@ use xenbeta::agent::host::Host;
 use xenbeta::agent::ledger::{HeldJob, Ledger};
 use xenbeta::agent::{inventory, steps};
 use xenbeta::domain::ids::{JobId, LinodeId};
-use xenbeta::wire::{Finish, Order, Outcome, PROTOCOL, Poll, Renew, Report, Task};
+use xenbeta::wire::{Finish, Order, Outcome, PROTOCOL, Poll, Renew, Report};
 
 use crate::driver::SimDriver;
 use crate::mover::SimMover;
@@ -127,7 +127,7 @@ impl Sim {
         for held in held {
             let stage = match held.outcome {
                 Some(outcome) => Stage::Tell(outcome),
-                None if goes_on(&held.order.task) => Stage::Ready,
+                None if held.order.task.goes_on_unasked() => Stage::Ready,
                 None => Stage::Asks,
             };
             let noted = matches!(stage, Stage::Tell(_));
@@ -468,7 +468,7 @@ impl Sim {
         let shown = answer.portal.as_ref();
         if let Some(order) = answer.order {
             // By what was seen before this answer.
-            let may = !changes_ownership(&order.task) || live.ledger.follows(shown);
+            let may = !order.task.changes_ownership() || live.ledger.follows(shown);
             if let Some(shown) = shown {
                 live.ledger.saw(shown).expect("the mark is kept");
             }
@@ -511,19 +511,6 @@ impl Sim {
     }
 }
 
-/// As in `agent::daemon`.
-fn changes_ownership(task: &Task) -> bool {
-    matches!(
-        task,
-        Task::Adopt { .. }
-            | Task::StopSeal { .. }
-            | Task::FinalCopy { .. }
-            | Task::Start { .. }
-            | Task::Release { .. }
-            | Task::Purge { .. }
-    )
-}
-
 fn in_hand(order: Order, life: Option<String>, stage: Stage, noted: bool) -> InHand {
     InHand {
         order,
@@ -535,9 +522,4 @@ fn in_hand(order: Order, life: Option<String>, stage: Stage, noted: bool) -> InH
         noted,
         not_before: 0,
     }
-}
-
-/// As in `agent::daemon::jobs`.
-fn goes_on(task: &Task) -> bool {
-    matches!(task, Task::WarmCopy { .. } | Task::FinalCopy { .. })
 }

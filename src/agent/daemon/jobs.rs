@@ -12,7 +12,7 @@ use crate::agent::client::ClientError;
 use crate::agent::control::JobControl;
 use crate::agent::ledger::HeldJob;
 use crate::agent::steps;
-use crate::wire::{Finish, LEASE_S, Order, Outcome, Renew, Task};
+use crate::wire::{Finish, LEASE_S, Order, Outcome, Renew};
 
 /// A lease is renewed this often without news, and not more often with it.
 const RENEW: Duration = Duration::from_secs(LEASE_S as u64 / 3);
@@ -112,7 +112,7 @@ impl Daemon {
             Some(outcome) => Some(outcome),
             None => {
                 if origin == Origin::EarlierRun
-                    && !goes_on(&order.task)
+                    && !order.task.goes_on_unasked()
                     && !self.is_wanted(&order, control)
                 {
                     return;
@@ -318,12 +318,6 @@ enum Origin {
     Portal,
     /// It was in the folder when the agent started.
     EarlierRun,
-}
-
-/// Does a job of an earlier run go on without a word of the portal? Copying changes nobody's ownership, and may be what a
-/// stopped Linode waits for.
-fn goes_on(task: &Task) -> bool {
-    matches!(task, Task::WarmCopy { .. } | Task::FinalCopy { .. })
 }
 
 /// Since when the portal refuses this host's credential. That is no loss of a lease yet: the credential may have been rotated

@@ -17,7 +17,7 @@ use super::control::JobControl;
 use super::host::Host;
 use super::inventory;
 use crate::domain::ids::{JobId, LinodeId};
-use crate::wire::{Order, POLL_WAIT_S, PROTOCOL, Poll, PollAnswer, PortalMark, Share, Task};
+use crate::wire::{Order, POLL_WAIT_S, PROTOCOL, Poll, PollAnswer, PortalMark, Share};
 pub use pause::Pause;
 
 /// How often a host with nothing free still reports.
@@ -215,7 +215,7 @@ impl Daemon {
     /// next poll shows it what was seen.
     fn may_take(&self, order: &Order, shown: Option<&PortalMark>) -> bool {
         let ledger = &self.host.ledger;
-        if !changes_ownership(&order.task) || ledger.follows(shown) {
+        if !order.task.changes_ownership() || ledger.follows(shown) {
             return true;
         }
         tracing::error!(
@@ -253,29 +253,5 @@ impl Daemon {
 
     fn lock_jobs(&self) -> std::sync::MutexGuard<'_, HashMap<JobId, Arc<JobControl>>> {
         self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Orders after which another host, another generation of disks or none at all counts.
-fn changes_ownership(task: &Task) -> bool {
-    match task {
-        Task::Adopt { .. }
-        | Task::StopSeal { .. }
-        | Task::FinalCopy { .. }
-        | Task::Start { .. }
-        | Task::Release { .. }
-        | Task::Purge { .. } => true,
-        // These act under an epoch that the ledger has, or make copies that nothing runs from.
-        Task::Boot { .. }
-        | Task::Reboot { .. }
-        | Task::Shutdown { .. }
-        | Task::Console { .. }
-        | Task::PreflightSource { .. }
-        | Task::PreflightDestination { .. }
-        | Task::Reserve { .. }
-        | Task::OpenTransfer { .. }
-        | Task::WarmCopy { .. }
-        | Task::CloseTransfer { .. }
-        | Task::Prove { .. } => false,
     }
 }

@@ -8,6 +8,7 @@ use super::{Counted, heard};
 use crate::app::AppError;
 use crate::app::agents::{SILENT_S, is_silent};
 use crate::domain::bug::BugState;
+use crate::domain::migration::AT_WORK;
 use crate::domain::time::Time;
 use crate::domain::words::{HostRole, MigrationState, RegistrationState};
 use crate::store::attention::{self, Attention};
@@ -201,7 +202,7 @@ fn counts(facts: &Facts, silent: usize) -> Vec<Counted> {
         row(
             "/staff/migrations?state=running",
             "migrations running",
-            migrations(&[S::Preparing, S::Copying, S::Switching]),
+            migrations(&AT_WORK),
         ),
         row(
             "/staff/migrations?state=finished",

@@ -11,6 +11,7 @@ use super::{ROWS, StateTab, cut, query};
 use crate::app::agents::SILENT_S;
 use crate::app::evacuation::closed_to_members;
 use crate::domain::ids::{HostId, MigrationId};
+use crate::domain::migration::AT_WORK;
 use crate::domain::readiness;
 use crate::domain::text::Word;
 use crate::domain::time::Time;
@@ -101,7 +102,6 @@ pub struct Asked {
 }
 
 pub(super) const PATH: &str = "/staff/migrations";
-const RUNNING: [State; 3] = [State::Preparing, State::Copying, State::Switching];
 
 impl Asked {
     fn filter(&self) -> Result<(MigrationFilter, Option<MigrationId>), Fault> {
@@ -123,11 +123,11 @@ impl Asked {
             }
             "under-way" => {
                 begun = true;
-                [&RUNNING[..], &[State::Offered, State::Queued]].concat()
+                [&AT_WORK[..], &[State::Offered, State::Queued]].concat()
             }
             "" => Vec::new(),
             // Which of these, the list asks the database.
-            "running" | "stuck" => RUNNING.to_vec(),
+            "running" | "stuck" => AT_WORK.to_vec(),
             "moved" => vec![State::Finished, State::Confirmed],
             "back" => vec![State::Returning, State::Returned],
             word => vec![State::parse(word).ok_or_else(unknown)?],
@@ -316,9 +316,9 @@ fn tabs(current: &str, counts: &[(State, i64)]) -> Vec<StateTab> {
     };
     let mut tabs = vec![
         tab("", "All", count(State::ALL)),
-        tab("running", "Running", count(&RUNNING)),
+        tab("running", "Running", count(&AT_WORK)),
     ];
-    let single = State::ALL.iter().filter(|state| !RUNNING.contains(state));
+    let single = State::ALL.iter().filter(|state| !AT_WORK.contains(state));
     tabs.extend(single.map(|state| {
         tab(
             &state.to_string(),
