@@ -2,12 +2,10 @@
 //! entry, in the caller's transaction.
 
 use super::engine_words::words;
-use super::{App, AppError, Who, audit};
-use super::{letters, ownership, profiles, recovery};
-use crate::domain::handover;
+use super::{App, AppError, Who, audit, letters, ownership, profiles, recovery};
 use crate::domain::ids::{HostId, JobId, LinodeId, MigrationId, UserId};
 use crate::domain::migration::{self as machine, Effect, Event, Letter, Refused, Side, Step};
-use crate::domain::ownership::Row;
+use crate::domain::ownership::{Row, handover};
 use crate::domain::time::Time;
 use crate::domain::words::{HostState, JobKind, JobState, MigrationKind, MigrationState};
 use crate::store::db::{Db, StoreError, wake_on_commit};

@@ -6,23 +6,22 @@ use std::collections::{BTreeSet, HashMap};
 use super::agents::SILENT_S;
 use super::chunks::{self, AT_ONCE, Answer};
 use super::engine::{self, Given};
-use super::letters;
 use super::registrations::Many;
-use super::{Actor, App, AppError, audit, offers};
+use super::{Actor, App, AppError, audit, letters, offers};
 use crate::domain::evacuation::{self as planner, Candidate, Plan, Stands};
-use crate::domain::fitting::{self, Place};
 use crate::domain::ids::{HostId, LinodeId, MigrationId};
+use crate::domain::markdown::Markdown;
 use crate::domain::migration::Event;
+use crate::domain::placement::fitting::{self, Place};
 use crate::domain::time::Time;
 use crate::domain::words::{HostState, MigrationKind, MigrationState, UserRole};
-use crate::domain::writing::Markdown;
 use crate::mail::MoveOff;
 use crate::store::db::{Db, wake_on_commit};
 use crate::store::evacuation::{self as rows, Hanging, Progress};
-use crate::store::hosts::Host;
+use crate::store::hosts::{self, Host};
 use crate::store::migrations::{self, Migration, NewMigration};
 use crate::store::wake::Wake;
-use crate::store::{fleet, graduation, hosts, pages_members, programme, registrations};
+use crate::store::{fleet, graduation, pages_members, programme, registrations};
 
 /// A time may be this far ahead, and a reason this long.
 pub const MOST_DAYS: i64 = 30;

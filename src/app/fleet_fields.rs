@@ -1,4 +1,4 @@
-//! How single fields of a fleet file are read: into the types of `domain::names`, or refused in words for the person who
+//! How single fields of a fleet file are read: into the types of `domain::values`, or refused in words for the person who
 //! wrote the file.
 
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::fleet_file::Devices;
-use crate::domain::names::{Device, Email, HostName, Invalid, Label, Mac, PersonName};
+use crate::domain::values::{Device, Email, HostName, Invalid, Label, Mac, PersonName};
 use crate::domain::words::RunLevel;
 
 fn checked<'de, D: Deserializer<'de>, T>(

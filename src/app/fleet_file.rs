@@ -11,7 +11,7 @@ use super::fleet_fields::{
     usual_slots, usual_timezone, usual_weight, within,
 };
 use super::fleet_lines::{Step, line_at, line_of, steps};
-use crate::domain::names::{Device, Email, HostName, Label, Mac, PersonName};
+use crate::domain::values::{Device, Email, HostName, Label, Mac, PersonName};
 use crate::domain::words::{Helper, HostRole, IpKind, KernelFamily, Platform, RunLevel};
 
 /// The largest file that is read: some 60,000 Linodes.

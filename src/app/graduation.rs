@@ -7,17 +7,17 @@ use super::chunks::{self, AT_ONCE, Answer};
 use super::offers::{self, Offer};
 use super::registrations::Many;
 use super::{Actor, App, AppError, Who, audit};
-use crate::domain::fitting::{self, Place};
 use crate::domain::graduation::{self as planner, Candidate, Plan, Stands};
 use crate::domain::ids::{HostId, LinodeId, RegistrationId};
+use crate::domain::placement::fitting::{self, Place};
 use crate::domain::programme::Deed;
 use crate::domain::registration::{self, Event};
 use crate::domain::time::Time;
 use crate::domain::words::MigrationKind;
 use crate::store::db::Db;
 use crate::store::graduation::{self as rows, Which};
-use crate::store::registrations::Decision;
-use crate::store::{fleet, hosts, migrations, programme, registrations};
+use crate::store::registrations::{self, Decision};
+use crate::store::{fleet, hosts, migrations, programme};
 
 impl App {
     /// Who of the beta would go where, as things stand.

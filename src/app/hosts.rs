@@ -3,8 +3,8 @@
 use super::secrets::{self, purpose};
 use super::{Actor, App, AppError, Who, audit, recovery};
 use crate::domain::ids::{HostId, PlanId};
-use crate::domain::names::HostName;
 use crate::domain::placement;
+use crate::domain::values::HostName;
 use crate::domain::words::{HostRole, HostState, Platform};
 use crate::store::hosts::{self as rows, Host, NewHost};
 

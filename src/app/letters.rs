@@ -1,19 +1,18 @@
 //! Mail in the transaction that causes it: rendered now, sent later from the outbox.
 
 use super::{App, AppError};
+use crate::domain;
 use crate::domain::migration::Letter;
-use crate::domain::notices;
 use crate::domain::programme::Deed;
 use crate::domain::time::{Time, span};
 use crate::domain::words::{LinodeStatus, MailKind, MigrationKind, ProgrammeState};
 use crate::mail::{self, Appointment, Facts, MoveOff};
 use crate::store::db::Db;
-use crate::store::fleet::Linode;
+use crate::store::fleet::{self, Linode};
 use crate::store::migrations::{self, Change, Migration};
-use crate::store::notices as choices;
 use crate::store::outbox::{self, NewMail};
 use crate::store::people::{self, User};
-use crate::store::{fleet, hosts, programme};
+use crate::store::{hosts, notices as choices, programme};
 
 /// "22 Nov 2026, 16:40 CET", in the reader's zone; UTC where the zone is not known.
 #[must_use]
@@ -79,7 +78,7 @@ pub fn post_with(
     facts: &Facts,
     extra: Extra<'_>,
 ) -> Result<(), AppError> {
-    let can_be_muted = notices::group(kind).is_some();
+    let can_be_muted = domain::mail::group(kind).is_some();
     if can_be_muted && choices::is_muted(conn, to, kind)? {
         return Ok(());
     }

@@ -3,7 +3,7 @@
 
 use super::{Actor, App, AppError, audit};
 use crate::domain::ids::{DiskId, IpId, LinodeId};
-use crate::domain::names::{Label, ReverseName};
+use crate::domain::values::{Label, ReverseName};
 use crate::domain::words::IpKind;
 use crate::store::{fleet, people};
 

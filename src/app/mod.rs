@@ -75,12 +75,11 @@ pub mod weights;
 use std::sync::Arc;
 
 use crate::domain::ids::{AccountId, UserId};
-use crate::domain::names::Invalid;
 use crate::domain::time::Time;
+use crate::domain::values::Invalid;
 use crate::domain::words::UserRole;
 use crate::store::audit;
 use crate::store::db::{Database, Db, StoreError};
-
 use clock::Clock;
 use secrets::Secret;
 

@@ -1,7 +1,7 @@
 //! Staff set when moves may begin by a member's choice.
 
 use super::{Actor, App, AppError, audit};
-use crate::domain::move_times::{Limits, Quiet};
+use crate::domain::programme::move_times::{Limits, Quiet};
 use crate::domain::time::Time;
 use crate::store::{move_times, programme};
 

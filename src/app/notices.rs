@@ -1,8 +1,8 @@
 //! A user chooses which mails they get.
 
 use super::{Actor, App, AppError, audit};
-use crate::domain::notices::{group, is_for};
-use crate::domain::text::Word;
+use crate::domain::mail::{group, is_for};
+use crate::domain::string_enum::Word;
 use crate::domain::words::MailKind;
 use crate::store::notices;
 

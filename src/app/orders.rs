@@ -4,12 +4,11 @@
 use super::migrations::still_permitted;
 use super::polls::{claim, share_due};
 use super::secrets::purpose;
-use super::{App, AppError};
-use super::{ownership, power, profiles};
+use super::{App, AppError, ownership, power, profiles};
 use crate::domain::ids::LinodeId;
+use crate::domain::linode::translate;
 use crate::domain::ownership::KeepDisks;
 use crate::domain::time::Time;
-use crate::domain::translate;
 use crate::domain::words::{JobKind, LinodeStatus, Platform};
 use crate::store::db::Db;
 use crate::store::fleet::{self, ConfigProfile, Linode, Plan};

@@ -1,14 +1,12 @@
-//! The one way by which a Linode changes hands: what `domain::handover` made of its row, by compare-and-set, with the portal's
+//! The one way by which a Linode changes hands: what `domain::ownership::handover` made of its row, by compare-and-set, with the portal's
 //! revision and its line in the audit trail.
 
 use super::{AppError, Who, audit};
-use crate::domain::handover;
 use crate::domain::ids::{HostId, LinodeId};
-use crate::domain::ownership::Row;
+use crate::domain::ownership::{Row, handover};
 use crate::domain::time::Time;
 use crate::store::db::Db;
-use crate::store::fleet;
-use crate::store::portal;
+use crate::store::{fleet, portal};
 
 /// `false` if the Linode is not as `from` says; then nothing changed.
 pub fn hand_over(

@@ -8,7 +8,7 @@ use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, Salt
 use argon2::{Algorithm, Argon2, Params, Version};
 
 use super::AppError;
-use crate::domain::names::Invalid;
+use crate::domain::values::Invalid;
 
 /// Memory in KiB, passes and lanes: OWASP's first recommendation for argon2id (19 MiB, 2, 1).
 const MEMORY_KIB: u32 = 19 * 1024;

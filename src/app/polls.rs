@@ -3,11 +3,11 @@
 use std::collections::HashSet;
 
 use super::agents::Agent;
-use super::contradictions::{Contrary, Weight};
-use super::{App, AppError, contradictions, holds, ledgers, ownership, recovery};
+use super::contradictions::{self, Contrary, Weight};
+use super::{App, AppError, holds, ledgers, ownership, recovery};
+use crate::domain::fairness::shares::{Claim, Rule};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::ownership::Word;
-use crate::domain::shares::{Claim, Rule};
 use crate::domain::time::Time;
 use crate::domain::words::LinodeStatus;
 use crate::store::db::{Db, wake_on_commit};

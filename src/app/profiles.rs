@@ -3,8 +3,8 @@
 use super::migrations::needs_acceptance;
 use super::{Actor, App, AppError, audit};
 use crate::domain::ids::{ConfigId, LinodeId};
-use crate::domain::names::Label;
-use crate::domain::translate::{self, NotTranslatable, Profile, Target, Translated};
+use crate::domain::linode::translate::{self, NotTranslatable, Profile, Target, Translated};
+use crate::domain::values::Label;
 use crate::domain::words::{Helper, MigrationKind, MigrationState, Platform, RunLevel};
 use crate::store::db::Db;
 use crate::store::fleet::{self, ConfigProfile, Linode, ProfileChange};

@@ -1,9 +1,9 @@
 //! What staff set for the whole beta: whether it takes registrations, its limits and links.
 
 use super::{Actor, App, AppError, audit, texts};
-use crate::domain::names::OutsideLink;
 use crate::domain::programme::{self as rules, Deed, Phase};
 use crate::domain::time::Time;
+use crate::domain::values::OutsideLink;
 use crate::domain::words::{ProgrammeState, TextSection};
 use crate::store::db::wake_on_commit;
 use crate::store::programme::{self, Programme};

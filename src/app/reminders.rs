@@ -4,7 +4,9 @@
 use super::letters::{self, About};
 use super::reconcile::BATCH;
 use super::{App, AppError};
-use crate::domain::move_times::{REMIND_S, is_offer_reminder, offer_reminder, time_reminder};
+use crate::domain::programme::move_times::{
+    REMIND_S, is_offer_reminder, offer_reminder, time_reminder,
+};
 use crate::domain::time::Time;
 use crate::domain::words::{MailKind, MigrationState};
 use crate::store::migrations::Migration;

@@ -3,8 +3,8 @@
 use super::secrets::{self, purpose};
 use super::{Actor, App, AppError, Who, audit, letters};
 use crate::domain::ids::SessionId;
-use crate::domain::names::{Email, NewPassword, PersonName};
 use crate::domain::time::Time;
+use crate::domain::values::{Email, NewPassword, PersonName};
 use crate::domain::words::MailKind;
 use crate::store::db::Db;
 use crate::store::people::{self, NewSession, Session, User};

@@ -2,7 +2,7 @@
 
 use super::secrets::{self, purpose};
 use super::{App, AppError, Who, audit};
-use crate::domain::names::{Email, NewPassword, PersonName};
+use crate::domain::values::{Email, NewPassword, PersonName};
 use crate::domain::words::UserRole;
 use crate::store::people::{self, NewUser};
 

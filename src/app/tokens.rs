@@ -3,7 +3,7 @@
 use super::secrets::{self, purpose};
 use super::{Actor, App, AppError, audit, letters};
 use crate::domain::ids::TokenId;
-use crate::domain::names::Label;
+use crate::domain::values::Label;
 use crate::domain::words::{MailKind, TokenScope};
 use crate::store::people;
 use crate::store::tokens::{self, NewToken};

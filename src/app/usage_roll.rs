@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::usage::{LATE_S, STEP_S};
 use super::{App, AppError};
-use crate::domain::fairness::{Part, standing};
+use crate::domain::fairness::judge::{Part, standing};
+use crate::domain::fairness::usage::Usage;
 use crate::domain::ids::{HostId, LinodeId};
-use crate::domain::usage::Usage;
 use crate::store::db::{Db, StoreError};
 use crate::store::fairness::{self, Interval};
 use crate::store::usage::{self, Packed};

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Actor, App, AppError, PORTAL, audit};
 use crate::domain::time::Time;
-use crate::domain::watch::{self, Gap, Own};
+use crate::domain::time::watch::{self, Gap, Own};
 use crate::store::db::Db;
 use crate::store::{jobs, portal};
 use crate::wire::LEASE_S;

@@ -2,8 +2,8 @@
 //! differs with the answer to their next samples or poll.
 
 use super::{Actor, App, AppError, audit};
+use crate::domain::fairness::shares::{LEAST_WEIGHT, MOST_WEIGHT, Rule, RuleKind};
 use crate::domain::ids::LinodeId;
-use crate::domain::shares::{LEAST_WEIGHT, MOST_WEIGHT, Rule, RuleKind};
 use crate::domain::time::Time;
 use crate::store::fleet;
 use crate::store::weights::{self, RuleRow};

@@ -2,12 +2,11 @@
 
 use askama::Template;
 
-use crate::domain::notices;
-use crate::domain::words::MailKind;
-
 use super::clean::one_line;
 use super::facts::Facts;
 use super::wrap::wrap;
+use crate::domain::mail;
+use crate::domain::words::MailKind;
 
 /// A mail without its addressee: what an outbox row keeps.
 #[derive(Clone, PartialEq, Eq)]
@@ -73,7 +72,7 @@ templates! {
 /// Only if a template's formatting fails, which none of them does on its own.
 pub fn render(kind: MailKind, facts: &Facts) -> Result<Rendered, askama::Error> {
     let f = &Facts {
-        optional: notices::group(kind).is_some(),
+        optional: mail::group(kind).is_some(),
         ..facts.cleaned()
     };
     let subject = one_line(&subject(kind, f));

@@ -3,10 +3,10 @@
 
 use chrono::{TimeZone, Utc};
 
-use super::*;
 use crate::domain::ids::{BugId, LinodeId, MigrationId};
-use crate::domain::text::Word;
+use crate::domain::string_enum::Word;
 use crate::domain::words::MailKind;
+use crate::mail::*;
 
 fn facts(kind: MailKind) -> Facts {
     let back = kind == MailKind::Returned;

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use chrono::{DateTime, Days, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::{OffsetComponents, Tz};
 
-use crate::domain::local_time::{Moments, moments};
+use crate::domain::time::local::{Moments, moments};
 
 /// Changes this many days before and after the date are told.
 const AROUND: Days = Days::new(400);

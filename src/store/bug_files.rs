@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::db::{Db, StoreError};
 use super::schema_board::{bug_files, bug_posts, bugs};
-use crate::domain::attachment::{Attachment, FileKind};
+use crate::domain::bug::attachment::{Attachment, FileKind};
 use crate::domain::ids::{AccountId, BugFileId, BugId, BugPostId, UserId};
 use crate::domain::time::Time;
 

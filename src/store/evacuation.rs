@@ -10,7 +10,7 @@ use super::schema::{linodes, migrations};
 use crate::domain::evacuation::{Candidate, Stands};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::migration;
-use crate::domain::move_times::time_reminder;
+use crate::domain::programme::move_times::time_reminder;
 use crate::domain::time::Time;
 use crate::domain::words::{MigrationKind, MigrationState};
 

@@ -7,7 +7,7 @@ use super::db::{Db, StoreError};
 use super::schema::linodes;
 use super::schema_fairness::host_fairness;
 use super::usage::{Value, many, places};
-use crate::domain::fairness::Figures;
+use crate::domain::fairness::judge::Figures;
 use crate::domain::ids::{HostId, LinodeId};
 
 /// One interval with samples. Ratios and Jain's index in parts of 1000.

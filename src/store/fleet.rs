@@ -8,9 +8,9 @@ use super::db::{Db, StoreError};
 use super::names;
 use super::schema::{config_profiles, disks, ips, kernels, linodes, plans};
 use crate::domain::ids::{AccountId, ConfigId, DiskId, HostId, IpId, LinodeId, PlanId};
+use crate::domain::linode::translate;
 use crate::domain::ownership::Row;
 use crate::domain::time::Time;
-use crate::domain::translate;
 use crate::domain::words::{Helper, IpKind, KernelFamily, LinodeStatus, Platform, RunLevel};
 
 #[derive(Debug, Clone, Queryable, Selectable)]

@@ -9,10 +9,10 @@ use super::hosts as host_rows;
 use super::schema::{
     accounts, config_profiles, disks, hosts, linodes, migrations, plans, registrations,
 };
-use crate::domain::fitting::Place;
 use crate::domain::graduation::{Candidate, Stands};
 use crate::domain::ids::{HostId, LinodeId, MigrationId, PlanId, RegistrationId};
 use crate::domain::migration::{self, Last};
+use crate::domain::placement::fitting::Place;
 use crate::domain::time::Time;
 use crate::domain::words::{
     HostRole, LinodeStatus, MigrationKind, MigrationState, Platform, RegistrationState,

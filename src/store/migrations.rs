@@ -8,7 +8,7 @@ use super::schema::{linodes, migration_events, migrations};
 use super::wake::Wake;
 use crate::domain::ids::{AccountId, HostId, JobId, LinodeId, MigrationId, RegistrationId, UserId};
 use crate::domain::migration::{self, Step};
-use crate::domain::move_times;
+use crate::domain::programme::move_times;
 use crate::domain::time::Time;
 use crate::domain::words::{LinodeStatus, MigrationKind, MigrationState};
 
@@ -53,7 +53,7 @@ pub struct Migration {
     pub total_bytes: i64,
     pub sent_bytes: i64,
     pub warm_passes: i32,
-    /// JSON list of `domain::translate::Profile`, before and after the commit.
+    /// JSON list of `domain::linode::translate::Profile`, before and after the commit.
     pub profiles_before: Option<String>,
     pub profiles_after: Option<String>,
     /// When its member is to be reminded next.

@@ -7,7 +7,7 @@ use super::migrations::Migration;
 use super::schema::migrations;
 use super::schema_home::{move_times, quiet_hours};
 use crate::domain::ids::{HostId, MigrationId};
-use crate::domain::move_times::{Limits, Quiet, Taken, hour};
+use crate::domain::programme::move_times::{Limits, Quiet, Taken, hour};
 use crate::domain::time::Time;
 use crate::domain::words::{MigrationKind, MigrationState, UserRole};
 

@@ -9,7 +9,7 @@ use super::schema::{accounts, linodes, users};
 use super::schema_board::name_words;
 use crate::domain::ids::{AccountId, LinodeId, UserId};
 use crate::domain::search;
-use crate::domain::text::Word;
+use crate::domain::string_enum::Word;
 use crate::words;
 
 words! {

@@ -6,7 +6,7 @@ use super::db::{Db, StoreError, columns};
 use super::names;
 use super::schema::{outbox, users};
 use crate::domain::ids::{BugId, MailId};
-use crate::domain::text::Word;
+use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
 use crate::domain::words::MailKind;
 

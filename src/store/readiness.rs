@@ -14,8 +14,8 @@ use super::usage_pack::DAY_STEP;
 use crate::domain::bug::Changed;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::down_s;
+use crate::domain::readiness::bugs::{BugChange, BugNow};
 use crate::domain::readiness::{FailedTry, Move};
-use crate::domain::readiness_bugs::{BugChange, BugNow};
 use crate::domain::time::Time;
 use crate::domain::words::{JobState, MigrationKind, MigrationState};
 

@@ -11,16 +11,16 @@ use diesel::sql_types::{BigInt, HasSqlType, Nullable, Text};
 use diesel::sqlite::Sqlite;
 
 use super::db::{MultiBackend, MultiRawValue};
-use crate::domain::attachment::FileKind;
+use crate::domain::bug::attachment::FileKind;
 use crate::domain::bug::{BugState, Changed, Component, FactKind, Severity};
+use crate::domain::fairness::shares::RuleKind;
 use crate::domain::ids::{
     AccountId, AuditId, BugFileId, BugId, BugPostId, ConfigId, DiskId, FaqId, HostId, IpId, JobId,
     JointActId, LinodeId, MailId, MigrationId, PlanId, QuestionId, RegistrationId, SessionId,
     TokenId, UserId,
 };
 use crate::domain::migration::Step;
-use crate::domain::shares::RuleKind;
-use crate::domain::text::Word;
+use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
 use crate::domain::words::{
     HostRole, HostState, IpKind, JobKind, JobState, JointKind, JointState, KernelFamily,

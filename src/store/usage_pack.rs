@@ -2,8 +2,8 @@
 //! as usual (the whole interval watched, no contention, the weight of the one before) takes no byte.
 
 use super::db::StoreError;
+use crate::domain::fairness::usage::{NO_LEVEL, Usage};
 use crate::domain::ids::{HostId, LinodeId};
-use crate::domain::usage::{NO_LEVEL, Usage};
 
 /// The first byte of everything packed: another layout gets another.
 const LAYOUT: u8 = 1;

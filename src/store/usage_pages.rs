@@ -8,8 +8,8 @@ use super::hosts::{self, Host};
 use super::migrations::{self, Migration};
 use super::usage::{self, Packed, rounds};
 use super::usage_pack::{self, DAY_STEP};
+use crate::domain::fairness::usage::{Range, Stretch, Usage};
 use crate::domain::ids::{AccountId, HostId, LinodeId};
-use crate::domain::usage::{Range, Stretch, Usage};
 
 const TEN: i64 = 10;
 const MINUTE: i64 = 60;

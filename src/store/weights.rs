@@ -8,8 +8,8 @@ use diesel::prelude::*;
 use super::db::{Db, StoreError};
 use super::schema::{hosts, linodes, plans};
 use super::schema_fairness::{linode_weights, weight_rule};
+use crate::domain::fairness::shares::{Rule, RuleKind};
 use crate::domain::ids::{HostId, LinodeId};
-use crate::domain::shares::{Rule, RuleKind};
 use crate::domain::time::Time;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]

@@ -4,23 +4,22 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
-use crate::app::AppError;
+use super::error::Fault;
+use super::extract::{Context, Signed};
+use super::members::Link;
+use super::members::beta::state_words;
+use super::page::{self, Area, Page};
+use super::portal::{self, Portal};
+use super::ui::markdown::{self, Rendered};
+use super::ui::{Tag, When};
 use crate::app::programme::phase;
 use crate::app::registrations::seats_left;
-use crate::app::texts;
+use crate::app::{AppError, texts};
 use crate::domain::programme::{Dates, Phase, said_of};
-use crate::domain::text::Word;
+use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
 use crate::domain::words::TextSection;
 use crate::store::programme::{self, Programme, Text};
-use crate::web::error::Fault;
-use crate::web::extract::{Context, Signed};
-use crate::web::members::Link;
-use crate::web::members::beta::state_words;
-use crate::web::page::{self, Area, Page};
-use crate::web::portal::{self, Portal};
-use crate::web::ui::markdown::{self, Rendered};
-use crate::web::ui::{Tag, When};
 
 #[derive(Debug, Template)]
 #[template(path = "announcement.html")]

@@ -111,7 +111,7 @@ pub struct Reported {
     pub shares: Vec<(LinodeId, Share)>,
 }
 
-/// What a Linode is due of its host under contention; `domain::shares` has the rule.
+/// What a Linode is due of its host under contention; `domain::fairness::shares` has the rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
     /// Share of the CPU relative to its neighbours' (Xen's credit2: 1 to 65535).

@@ -1,10 +1,9 @@
 //! The portal's side: what `app` does with polls, outcomes and people's acts, by the product's pure functions.
 
-use xenbeta::domain::handover;
 use xenbeta::domain::migration::{Effect, Event, Side, Step, decide};
 use xenbeta::domain::ownership::{
     Believed, Contradiction, Incarnation, LedgerId, LedgerVerdict, PROOF_S, Proof, Word, believe,
-    contradiction, judge_ledger, may_purge, went_back,
+    contradiction, handover, judge_ledger, may_purge, went_back,
 };
 use xenbeta::domain::words::{JobKind, MigrationState as State};
 

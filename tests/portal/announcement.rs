@@ -2,10 +2,10 @@
 
 use xenbeta::app::AppError;
 use xenbeta::app::faq::EntryText;
-use xenbeta::domain::text::Word;
+use xenbeta::domain::markdown::{Markdown, Title};
+use xenbeta::domain::string_enum::Word;
 use xenbeta::domain::time::Time;
 use xenbeta::domain::words::{ProgrammeState, TextSection};
-use xenbeta::domain::writing::{Markdown, Title};
 use xenbeta::store::programme;
 
 use crate::both_databases;

@@ -3,8 +3,8 @@
 use xenbeta::app::bugs::{Decision, Report};
 use xenbeta::domain::bug::{BugState, Component, FactKind, Severity};
 use xenbeta::domain::ids::{BugId, LinodeId};
+use xenbeta::domain::markdown::{Markdown, Title};
 use xenbeta::domain::words::MailKind;
-use xenbeta::domain::writing::{Markdown, Title};
 use xenbeta::store::db::StoreError;
 use xenbeta::store::{bug_links, bugs, search};
 

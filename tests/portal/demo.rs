@@ -18,7 +18,7 @@ use xenbeta::app::password::Hasher;
 use xenbeta::app::secrets::{self, Secret, purpose};
 use xenbeta::app::{Actor, App, Settings};
 use xenbeta::domain::ids::{HostId, LinodeId};
-use xenbeta::domain::names::StopLimit;
+use xenbeta::domain::values::StopLimit;
 use xenbeta::domain::words::{LinodeStatus, MigrationState, RegistrationState};
 use xenbeta::store::db::{Database, StoreError};
 use xenbeta::store::{fleet, hosts, migrations, people, registrations};

@@ -6,13 +6,13 @@ use xenbeta::app::AppError;
 use xenbeta::app::evacuation::{Order, Wanted};
 use xenbeta::app::migrations::Click;
 use xenbeta::domain::ids::{HostId, LinodeId};
-use xenbeta::domain::names::StopLimit;
 use xenbeta::domain::time::Time;
+use xenbeta::domain::values::StopLimit;
 use xenbeta::domain::words::{HostState, MigrationKind, MigrationState};
 use xenbeta::store::db::StoreError;
-use xenbeta::store::migrations::Migration;
+use xenbeta::store::hosts;
+use xenbeta::store::migrations::{self, Migration};
 use xenbeta::store::schema::outbox;
-use xenbeta::store::{hosts, migrations};
 use xenbeta::wire::{Outcome, Task};
 
 use crate::both_databases;

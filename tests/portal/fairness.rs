@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use xenbeta::domain::fairness::Verdict;
+use xenbeta::domain::fairness::judge::Verdict;
 use xenbeta::domain::ids::{HostId, LinodeId};
 use xenbeta::store::schema_fairness::{host_fairness, usage_days, usage_rounds};
 use xenbeta::store::{fairness, usage, usage_pack};
@@ -149,7 +149,7 @@ both_databases! {
             app.in_db(|conn| fairness::summaries(conn, 60, (now - 3600, now + 7200))).remove(0)
         };
         let fair = summary(&app);
-        let verdict = |it: &fairness::Summary| xenbeta::domain::fairness::verdict(&it.figures());
+        let verdict = |it: &fairness::Summary| xenbeta::domain::fairness::judge::verdict(&it.figures());
         assert!(fair.contended_ms >= 28 * 60_000, "{fair:?}");
         assert_eq!(verdict(&fair), Verdict::Fair);
         app.pass_s(3600);
@@ -383,7 +383,7 @@ both_databases! {
         assert!(staff.get("/staff/fairness/weights").text().contains("Preview the weight") );
         staff.get("/staff/fairness/weights").hides(&["web (101)"]);
         assert!(app.set_linode_weight(&app.member(), WEB, Some(1), "no").is_err());
-        assert!(app.set_weight_rule(&app.member(), xenbeta::domain::shares::Rule::Plan, None).is_err());
+        assert!(app.set_weight_rule(&app.member(), xenbeta::domain::fairness::shares::Rule::Plan, None).is_err());
         let trail: Vec<String> = app.in_db(|conn| {
             use xenbeta::store::schema::audit_events as t;
             Ok(t::table.order(t::id).select(t::action).load(conn)?)
@@ -500,7 +500,7 @@ mod measured {
         let day = app.ten() / 86_400 - 3;
         let mut parts = Vec::new();
         for index in 0..144_u8 {
-            let mut usage = xenbeta::domain::usage::Usage {
+            let mut usage = xenbeta::domain::fairness::usage::Usage {
                 covered_ms: 600_000,
                 judged_ms: 600_000,
                 contended_ms: noisy(&mut seed, 600_000),

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use xenbeta::app::usage_roll::MOST_FORGOTTEN;
+use xenbeta::domain::fairness::usage::{Range, Usage};
 use xenbeta::domain::ids::LinodeId;
-use xenbeta::domain::usage::{Range, Usage};
 use xenbeta::domain::words::Platform;
 use xenbeta::store::fairness::{self, Interval};
 use xenbeta::store::schema_fairness::usage_rounds as rounds;

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use diesel::prelude::*;
 use diesel::sql_types::Text;
+use xenbeta::domain::fairness::usage::Usage;
 use xenbeta::domain::ids::{HostId, LinodeId};
-use xenbeta::domain::usage::Usage;
 use xenbeta::store::db::Db;
 use xenbeta::store::usage::{self, Packed};
 use xenbeta::store::{fairness, usage_pack};

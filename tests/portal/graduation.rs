@@ -6,7 +6,7 @@ use xenbeta::app::hosts::AddHost;
 use xenbeta::domain::ids::{HostId, LinodeId, PlanId};
 use xenbeta::domain::migration::{self, Last};
 use xenbeta::domain::placement::{self, Standing};
-use xenbeta::domain::text::Word;
+use xenbeta::domain::string_enum::Word;
 use xenbeta::domain::words::{HostRole, MigrationKind, MigrationState, Platform};
 use xenbeta::store::db::StoreError;
 use xenbeta::store::{fleet, hosts};

@@ -5,7 +5,7 @@ use chrono::{DateTime, Duration, NaiveDateTime, Timelike, Utc};
 use xenbeta::app::AppError;
 use xenbeta::app::migrations::Click;
 use xenbeta::domain::ids::LinodeId;
-use xenbeta::domain::move_times::{Limits, Quiet};
+use xenbeta::domain::programme::move_times::{Limits, Quiet};
 use xenbeta::domain::time::Time;
 use xenbeta::domain::words::MigrationState;
 use xenbeta::store::db::StoreError;

@@ -2,11 +2,10 @@
 
 use diesel::connection::SimpleConnection;
 use xenbeta::domain::ids::LinodeId;
-use xenbeta::domain::names::Label;
+use xenbeta::domain::values::Label;
 use xenbeta::domain::words::{JobKind, MigrationState};
 use xenbeta::store::db::StoreError;
 use xenbeta::store::fleet;
-
 use xenbeta::wire::Outcome;
 
 use crate::both_databases;

@@ -2,11 +2,11 @@
 
 use xenbeta::app::bug_hide::Reason;
 use xenbeta::app::bugs::Report;
-use xenbeta::domain::attachment::Attachment;
+use xenbeta::domain::bug::attachment::Attachment;
 use xenbeta::domain::bug::{Component, Part};
 use xenbeta::domain::ids::{BugFileId, BugId, BugPostId};
+use xenbeta::domain::markdown::{Markdown, Title};
 use xenbeta::domain::words::MailKind;
-use xenbeta::domain::writing::{Markdown, Title};
 use xenbeta::store::db::StoreError;
 use xenbeta::store::{bug_files, bugs, search};
 

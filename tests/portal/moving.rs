@@ -9,12 +9,12 @@ use xenbeta::app::migrations::Click;
 use xenbeta::app::{AppError, PORTAL};
 use xenbeta::domain::ids::{LinodeId, MigrationId, RegistrationId};
 use xenbeta::domain::migration::{Event, is_live};
-use xenbeta::domain::move_times::{Limits, Quiet};
+use xenbeta::domain::programme::move_times::{Limits, Quiet};
 use xenbeta::domain::words::{MigrationState, RegistrationState};
 use xenbeta::store::db::StoreError;
-use xenbeta::store::migrations::Migration;
+use xenbeta::store::migrations::{self, Migration};
 use xenbeta::store::schema::outbox;
-use xenbeta::store::{migrations, programme, registrations};
+use xenbeta::store::{programme, registrations};
 use xenbeta::wire::{Outcome, Report};
 
 use crate::both_databases;

@@ -9,12 +9,12 @@ use xenbeta::app::AppError;
 use xenbeta::app::migrations::Click;
 use xenbeta::app::programme::Settings;
 use xenbeta::domain::ids::RegistrationId;
-use xenbeta::domain::move_times::Limits;
-use xenbeta::domain::text::Word;
+use xenbeta::domain::programme::move_times::Limits;
+use xenbeta::domain::string_enum::Word;
 use xenbeta::domain::words::{MigrationState, ProgrammeState, RegistrationState, TextSection};
 use xenbeta::store::db::{Db, StoreError};
-use xenbeta::store::migrations::Migration;
-use xenbeta::store::{jobs, migrations, programme, registrations};
+use xenbeta::store::migrations::{self, Migration};
+use xenbeta::store::{jobs, programme, registrations};
 use xenbeta::wire::Outcome;
 
 use crate::both_databases;

@@ -4,14 +4,14 @@ use diesel::prelude::*;
 use xenbeta::app::migrations::Click;
 use xenbeta::app::{Actor, App, AppError};
 use xenbeta::domain::ids::{AccountId, JobId, LinodeId, UserId};
-use xenbeta::domain::names::StopLimit;
+use xenbeta::domain::values::StopLimit;
 use xenbeta::domain::words::{
     JobKind, JobState, JointKind, LinodeStatus, MigrationState, UserRole,
 };
 use xenbeta::store::db::StoreError;
-use xenbeta::store::migrations::Migration;
+use xenbeta::store::migrations::{self, Migration};
 use xenbeta::store::schema::jobs;
-use xenbeta::store::{fleet, holds, hosts, migrations};
+use xenbeta::store::{fleet, holds, hosts};
 
 use crate::portal::{HOSTS, LINODES, id};
 use crate::sim::Sim;

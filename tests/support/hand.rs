@@ -2,8 +2,9 @@
 
 use xenbeta::app::AppError;
 use xenbeta::app::agents::Agent;
+use xenbeta::app::migrations::Click;
 use xenbeta::domain::ids::{DiskId, HostId, LinodeId, RegistrationId};
-use xenbeta::domain::names::StopLimit;
+use xenbeta::domain::values::StopLimit;
 use xenbeta::domain::words::{HostState, RegistrationState};
 use xenbeta::store::db::StoreError;
 use xenbeta::store::fleet::{self, Linode};
@@ -13,7 +14,6 @@ use xenbeta::wire::{DiskDigest, DiskProof, Finish, Order, Outcome, Report, Seale
 
 use super::TestApp;
 use super::fleet::{UML1, XEN1};
-use xenbeta::app::migrations::Click;
 
 pub fn agent(host: HostId) -> Agent {
     Agent {

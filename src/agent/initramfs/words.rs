@@ -1,6 +1,6 @@
 //! The words on a kernel's command line that tell the provider's initramfs what to do, the same on every platform.
 
-use crate::domain::text::Word;
+use crate::domain::string_enum::Word;
 use crate::domain::words::{Helper, Platform};
 use crate::wire::BootSpec;
 

@@ -6,10 +6,9 @@ use std::time::Instant;
 use super::power::is_running;
 use super::{StepError, Work};
 use crate::agent::disk::{Base, DiskFault};
-use crate::agent::ledger::Entry;
-use crate::agent::ledger::rules;
+use crate::agent::ledger::{Entry, rules};
 use crate::domain::ids::MigrationId;
-use crate::domain::text::Word;
+use crate::domain::string_enum::Word;
 use crate::domain::words::Helper;
 use crate::wire::{BootSpec, GuestSpec, Progress, Report};
 

@@ -35,7 +35,7 @@ pub fn default(of: TextSection) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::text::Word;
+    use crate::domain::string_enum::Word;
 
     #[test]
     fn every_section_has_its_words() {

@@ -5,7 +5,7 @@ use std::io::Read;
 use clap::Subcommand;
 use xenbeta::app::staff::FirstPassword;
 use xenbeta::config::Config;
-use xenbeta::domain::names::NewPassword;
+use xenbeta::domain::values::NewPassword;
 
 use super::{COMMAND_LINE, Failure, app_without_secret};
 

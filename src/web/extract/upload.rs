@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use tokio::sync::Semaphore;
 
 use super::form::{self, Form, FormData};
-use crate::domain::attachment::{MOST_BYTES, MOST_FILES};
+use crate::domain::bug::attachment::{MOST_BYTES, MOST_FILES};
 use crate::domain::ids::UserId;
 use crate::web::error::Fault;
 use crate::web::portal::{self, Portal};

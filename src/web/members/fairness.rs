@@ -8,9 +8,9 @@ use chrono::DateTime;
 use serde::Deserialize;
 
 use super::{Link, platform_name};
+use crate::domain::fairness::shares::Rule;
+use crate::domain::fairness::usage::{NO_LEVEL, Range, Stretch, Usage, between, grouped};
 use crate::domain::ids::LinodeId;
-use crate::domain::shares::Rule;
-use crate::domain::usage::{NO_LEVEL, Range, Stretch, Usage, between, grouped};
 use crate::store::usage_pages::{self, AROUND, LinodeUsage, Moved};
 use crate::store::weights;
 use crate::web::error::Fault;

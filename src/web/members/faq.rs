@@ -5,12 +5,12 @@ use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
+use super::Link;
 use crate::app::faq::MOST_QUESTION;
-use crate::domain::writing::Markdown;
+use crate::domain::markdown::Markdown;
 use crate::store::faq::{self, Entry, Question};
 use crate::web::error::Fault;
 use crate::web::extract::{Context, Form, FormData, Path, Query, Signed, once};
-use crate::web::members::Link;
 use crate::web::page::{self, Area, Flash, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::markdown::{self, Rendered};

@@ -3,8 +3,8 @@
 use actix_web::HttpResponse;
 use serde::Deserialize;
 
-use crate::domain::notices::{Group, kinds, name};
-use crate::domain::text::Word;
+use crate::domain::mail::{Group, kinds, name};
+use crate::domain::string_enum::Word;
 use crate::domain::words::{MailKind, UserRole};
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Signed};

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::account;
 use crate::app::tokens::{Wish, scope_name};
 use crate::domain::ids::TokenId;
-use crate::domain::names::Label;
+use crate::domain::values::Label;
 use crate::domain::words::TokenScope;
 use crate::store::tokens::{self, ApiToken};
 use crate::web::error::Fault;

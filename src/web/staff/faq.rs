@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::faq_form::EntryForm;
 use crate::app::faq::Answer;
 use crate::domain::ids::{FaqId, QuestionId};
-use crate::domain::writing::Title;
+use crate::domain::markdown::Title;
 use crate::store::faq::{self, Entry, Question};
 use crate::store::people;
 use crate::web::error::Fault;

@@ -4,8 +4,8 @@ use chrono::NaiveDate;
 use serde::Deserialize;
 
 use crate::app::faq::{EntryText, MOST_ANSWER};
+use crate::domain::markdown::{Markdown, Title};
 use crate::domain::time::Time;
-use crate::domain::writing::{Markdown, Title};
 use crate::store::faq::Entry;
 use crate::web::extract::FormData;
 use crate::web::ui::{Field, Input, Problems};

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::{ROWS, StateTab, cut, query};
 use crate::app::agents;
 use crate::domain::ids::{HostId, JobId};
-use crate::domain::text::Word;
+use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
 use crate::domain::words::JobState;
 use crate::store::jobs;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{ROWS, StateTab, cut, query};
 use crate::domain::ids::MailId;
-use crate::domain::text::Word;
+use crate::domain::string_enum::Word;
 use crate::domain::words::MailKind;
 use crate::store::outbox::{self, Mail, MailFilter, MailRow, STATES};
 use crate::web::error::Fault;

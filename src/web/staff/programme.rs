@@ -9,9 +9,9 @@ use serde::Deserialize;
 
 use crate::app::programme::Settings;
 use crate::app::texts;
-use crate::domain::names::OutsideLink;
-use crate::domain::text::Word;
+use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
+use crate::domain::values::OutsideLink;
 use crate::domain::words::{ProgrammeState, TextSection};
 use crate::store::programme::{self, Programme, Text};
 use crate::web::error::Fault;

@@ -4,26 +4,25 @@ use actix_web::HttpResponse;
 use askama::Template;
 
 use super::Counted;
+use super::jobs::LATELY_DAYS;
 use super::readiness_weeks::{Chart, Figures, WeekRow, chart, span};
 use crate::app::AppError;
 use crate::app::agents::SILENT_S;
 use crate::domain::bug::Severity;
-use crate::domain::fairness::{Verdict, verdict};
+use crate::domain::fairness::judge::{Verdict, verdict};
+use crate::domain::readiness::bugs::{OPEN, OpenBugs};
 use crate::domain::readiness::{self, Counts, FailedTry, Move};
-use crate::domain::readiness_bugs::{OPEN, OpenBugs};
-use crate::domain::text::Word;
+use crate::domain::string_enum::Word;
 use crate::domain::words::MigrationKind;
 use crate::store::fairness::{self, Summary};
-use crate::store::readiness as rows;
 use crate::store::usage_pack::DAY_STEP;
-use crate::store::{graduation, pages_members, silence};
+use crate::store::{graduation, pages_members, readiness as rows, silence};
 use crate::web::csv;
 use crate::web::error::Fault;
 use crate::web::extract::Staff;
 use crate::web::members::Link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::staff::jobs::LATELY_DAYS;
 use crate::web::ui::{Tag, Tone, When, units};
 
 /// How far back the figures go.

@@ -1,10 +1,10 @@
 //! The figures of `/staff/readiness` week by week: rows, chart, CSV.
 
 use crate::domain::bug::Severity;
-use crate::domain::fairness::Verdict;
+use crate::domain::fairness::judge::Verdict;
+use crate::domain::readiness::bugs::{self, BugChange, BugNow, OPEN, OpenBugs};
 use crate::domain::readiness::{self, Down, FailedTry, Move, Week};
-use crate::domain::readiness_bugs::{self, BugChange, BugNow, OPEN, OpenBugs};
-use crate::domain::text::Word;
+use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
 use crate::store::silence::SilentWeek;
 use crate::web::ui::{Tag, units};
@@ -63,7 +63,7 @@ impl Rows<'_> {
             .iter()
             .map(|monday| readiness::begin(readiness::next_week(*monday)))
             .collect();
-        let bugs = readiness_bugs::open_at(&ends, self.bugs, self.changes);
+        let bugs = bugs::open_at(&ends, self.bugs, self.changes);
         readiness::weeks(&mondays, self.moves, self.tries)
             .into_iter()
             .zip(bugs)

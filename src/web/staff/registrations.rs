@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::{ROWS, StateTab, cut, query};
 use crate::app::AppError;
 use crate::domain::ids::{PlanId, RegistrationId};
-use crate::domain::text::Word;
+use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
 use crate::domain::words::RegistrationState;
 use crate::store::fleet;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::programme::parse_seen;
 use crate::app::texts;
-use crate::domain::text::Word;
+use crate::domain::string_enum::Word;
 use crate::domain::words::TextSection;
 use crate::store::programme;
 use crate::web::error::Fault;

@@ -7,7 +7,7 @@ use chrono::DateTime;
 use serde::Deserialize;
 
 use crate::app::move_times::span;
-use crate::domain::move_times::{Limits, Quiet};
+use crate::domain::programme::move_times::{Limits, Quiet};
 use crate::domain::time::Time;
 use crate::store::move_times;
 use crate::web::error::Fault;

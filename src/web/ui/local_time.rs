@@ -2,8 +2,8 @@
 //! that they show twice the reader says which.
 
 use super::{Choice, Field, Input, Problems, Zone};
-use crate::domain::local_time::{Moments, moments, offset_name};
 use crate::domain::time::Time;
+use crate::domain::time::local::{Moments, moments, offset_name};
 
 /// What is typed in the fields `at` and `occurrence` (`first` or `second`).
 pub fn parse(zone: Zone, at: &str, occurrence: &str, problems: &mut Problems) -> Option<Time> {

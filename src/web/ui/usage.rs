@@ -1,10 +1,9 @@
 //! Figures of usage in words, the same on pages and in CSV.
 
-use crate::domain::fairness::Verdict;
-use crate::domain::usage::{Range, Usage};
-use crate::web::error::Fault;
-
 use super::{Tag, Tone};
+use crate::domain::fairness::judge::Verdict;
+use crate::domain::fairness::usage::{Range, Usage};
+use crate::web::error::Fault;
 
 /// A choice of range, as a link.
 #[derive(Debug)]

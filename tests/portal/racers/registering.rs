@@ -2,10 +2,10 @@
 
 use xenbeta::app::programme::Settings;
 use xenbeta::app::{App, AppError};
+use xenbeta::domain::fairness::shares::Rule;
 use xenbeta::domain::ids::LinodeId;
-use xenbeta::domain::move_times::Limits;
-use xenbeta::domain::shares::Rule;
-use xenbeta::domain::text::Word;
+use xenbeta::domain::programme::move_times::Limits;
+use xenbeta::domain::string_enum::Word;
 use xenbeta::domain::time::Time;
 use xenbeta::domain::words::{MigrationState, ProgrammeState, RegistrationState, TextSection};
 use xenbeta::store::{programme, registrations};

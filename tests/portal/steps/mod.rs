@@ -12,7 +12,7 @@ mod table;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 
-use xenbeta::domain::text::Word;
+use xenbeta::domain::string_enum::Word;
 use xenbeta::domain::words::MigrationKind;
 
 use crate::racers::begin::World;

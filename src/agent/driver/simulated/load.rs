@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use super::config::LoadConfig;
 use crate::agent::driver::Counted;
 use crate::agent::process::now;
-use crate::domain::fairness::divide;
+use crate::domain::fairness::judge::divide;
 use crate::domain::ids::LinodeId;
 use crate::wire::Sample;
 

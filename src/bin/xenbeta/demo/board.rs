@@ -5,8 +5,8 @@ use xenbeta::app::faq::EntryText;
 use xenbeta::app::{App, AppError};
 use xenbeta::domain::bug::{BugState, Component, Severity};
 use xenbeta::domain::ids::BugId;
-use xenbeta::domain::names::Invalid;
-use xenbeta::domain::writing::{Markdown, Title};
+use xenbeta::domain::markdown::{Markdown, Title};
+use xenbeta::domain::values::Invalid;
 use xenbeta::store::bugs;
 
 use super::account::{MEMBER, OTHER, STAFF};

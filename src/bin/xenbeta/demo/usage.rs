@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use xenbeta::app::usage_roll::interval;
 use xenbeta::app::{App, AppError};
-use xenbeta::domain::fairness::{Guest, divide, judge};
+use xenbeta::domain::fairness::judge::{Guest, divide, judge};
+use xenbeta::domain::fairness::usage::Usage;
 use xenbeta::domain::ids::{HostId, LinodeId};
-use xenbeta::domain::usage::Usage;
 use xenbeta::domain::words::Platform;
 use xenbeta::store::db::{Db, StoreError};
 use xenbeta::store::usage::{self, Metered, Packed};
@@ -181,7 +181,7 @@ fn used(
                 net_in_bytes: guest.got_ms * 90,
                 net_out_bytes: guest.got_ms * 300,
                 weight: it.plan_weight,
-                io_priority: xenbeta::domain::shares::io_priority(it.ram_mb),
+                io_priority: xenbeta::domain::fairness::shares::io_priority(it.ram_mb),
             };
             (it.id, usage)
         })

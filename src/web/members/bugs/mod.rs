@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::Link;
 use crate::domain::bug::{BugState, Component, initials};
 use crate::domain::ids::{AccountId, BugId};
-use crate::domain::text::Word;
+use crate::domain::string_enum::Word;
 use crate::store::bug_pages::{self, BugRow};
 use crate::store::bugs::{BugFilter, Person};
 use crate::web::error::Fault;

@@ -8,11 +8,11 @@ use serde::Deserialize;
 use super::{Line, PATH, component_choices};
 use crate::app::AppError;
 use crate::app::bugs::{Facts, MOST_TEXT, Report};
-use crate::domain::attachment::Attachment;
+use crate::domain::bug::attachment::Attachment;
 use crate::domain::bug::{Component, FactKind};
 use crate::domain::ids::{LinodeId, MigrationId};
-use crate::domain::text::Word;
-use crate::domain::writing::{Markdown, Title};
+use crate::domain::markdown::{Markdown, Title};
+use crate::domain::string_enum::Word;
 use crate::store::{bug_pages, search};
 use crate::web::error::Fault;
 use crate::web::extract::{FormData, Member, Query, Sent, Upload, once};
@@ -304,7 +304,7 @@ pub(crate) fn files(sent: Vec<Sent>, problems: &mut Problems) -> (Vec<Attachment
             files.push(file);
         }
     }
-    if count > crate::domain::attachment::MOST_FILES {
+    if count > crate::domain::bug::attachment::MOST_FILES {
         problems.add("file", "Attach 5 files or fewer");
     }
     (files, status)

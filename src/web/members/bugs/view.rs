@@ -6,7 +6,7 @@ use crate::app::Actor;
 use crate::app::bugs::may_see;
 use crate::domain::bug::{BugState, Changed, Component, FactKind, Part, Severity};
 use crate::domain::ids::{AccountId, BugId, BugPostId, UserId};
-use crate::domain::text::Word;
+use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
 use crate::domain::words::UserRole;
 use crate::store::bug_files::BugFile;

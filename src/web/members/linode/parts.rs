@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::{at_linode, find};
 use crate::domain::ids::{DiskId, IpId, LinodeId};
-use crate::domain::names::{Label, ReverseName};
+use crate::domain::values::{Label, ReverseName};
 use crate::domain::words::IpKind;
 use crate::store::pages_members::LinodeDetail;
 use crate::web::error::Fault;

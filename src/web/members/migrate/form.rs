@@ -5,9 +5,9 @@ use serde::Deserialize;
 
 use crate::app::leisure::Choices;
 use crate::app::migrations::Click;
-use crate::domain::local_time::{Moments, moments};
-use crate::domain::names::StopLimit;
 use crate::domain::time::Time;
+use crate::domain::time::local::{Moments, moments};
+use crate::domain::values::StopLimit;
 use crate::domain::words::MigrationState;
 use crate::store::migrations::Migration;
 use crate::web::extract::FormData;

@@ -14,9 +14,9 @@ use super::platform_name;
 use crate::app::leisure::Choices;
 use crate::app::move_times::quiet_words;
 use crate::domain::ids::{LinodeId, MigrationId};
-use crate::domain::text::Word;
+use crate::domain::linode::translate::{self, Kernel, Line, Part, Target};
+use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
-use crate::domain::translate::{self, Kernel, Line, Part, Target};
 use crate::domain::words::{Helper, MigrationKind, MigrationState, Platform};
 use crate::store::db::StoreError;
 use crate::store::migrations::Migration;
@@ -27,7 +27,6 @@ use crate::web::extract::{Form, Member, Path};
 use crate::web::page::{self, Area, Flash, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Field, Input, Problems, When, Zone, units};
-
 use form::{MigrateForm, TimeFields, Typed};
 
 #[derive(Debug, Template)]

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::{ROWS, StateTab, cut, query};
 use crate::domain::bug::{BugState, Component, Severity};
-use crate::domain::text::Word;
+use crate::domain::string_enum::Word;
 use crate::store::bug_pages::{self, BugRow};
 use crate::store::bugs::{self, BugFilter};
 use crate::web::csv::{self, unformula};

@@ -6,9 +6,9 @@ use chrono::DateTime;
 use std::collections::HashMap;
 
 use super::{Asked, spans};
-use crate::domain::fairness::{Verdict, compared, verdict};
+use crate::domain::fairness::judge::{Verdict, compared, verdict};
+use crate::domain::fairness::usage::{Range, Usage};
 use crate::domain::ids::{HostId, LinodeId};
-use crate::domain::usage::{Range, Usage};
 use crate::store::fairness::{self, Interval, Summary};
 use crate::store::hosts::{self, Host};
 use crate::store::usage_pages;

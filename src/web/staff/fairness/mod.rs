@@ -15,9 +15,9 @@ pub use host::{csv as host_csv, show as host};
 pub use weights::{save_linode, save_rule, show as weights};
 
 use super::{ROWS, query};
-use crate::domain::fairness::{Verdict, verdict};
+use crate::domain::fairness::judge::{Verdict, verdict};
+use crate::domain::fairness::usage::Range;
 use crate::domain::ids::HostId;
-use crate::domain::usage::Range;
 use crate::store::db::{Db, StoreError};
 use crate::store::fairness::{self, Summary, Worst};
 use crate::store::hosts::{self, Host};

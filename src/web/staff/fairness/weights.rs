@@ -9,8 +9,8 @@ use serde::Deserialize;
 
 use super::weights_form::{parse_linode, parse_rule, parse_weight};
 use crate::app::weights::words;
+use crate::domain::fairness::shares::{Claim, Rule, io_priority};
 use crate::domain::ids::LinodeId;
-use crate::domain::shares::{Claim, Rule, io_priority};
 use crate::domain::time::Time;
 use crate::store::fleet::{self, Plan};
 use crate::store::usage::{self, Metered};

@@ -2,8 +2,8 @@
 
 use crate::app::AppError;
 use crate::app::weights::{check_rule, check_weight};
+use crate::domain::fairness::shares::Rule;
 use crate::domain::ids::LinodeId;
-use crate::domain::shares::Rule;
 use crate::web::ui::Problems;
 
 pub fn parse_rule(problems: &mut Problems, kind: &str, base: &str, unit_mb: &str) -> Option<Rule> {

@@ -10,9 +10,9 @@ use serde::Deserialize;
 pub use offer::{ask, make, parse_pairs};
 
 use super::{ROWS, StateTab, cut, query};
-use crate::domain::fitting::Place;
 use crate::domain::graduation::{Line, Outcome, Plan, Stands};
 use crate::domain::ids::{HostId, LinodeId, PlanId};
+use crate::domain::placement::fitting::Place;
 use crate::domain::search;
 use crate::domain::words::HostRole;
 use crate::store::fleet;

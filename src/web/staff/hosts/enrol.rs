@@ -9,7 +9,7 @@ use super::{PATH, number, optional, role_name};
 use crate::app::AppError;
 use crate::app::hosts::AddHost;
 use crate::domain::ids::{HostId, PlanId};
-use crate::domain::text::Word;
+use crate::domain::string_enum::Word;
 use crate::domain::words::{HostRole, Platform};
 use crate::store::fleet::{self, Plan};
 use crate::store::hosts::{self, Host};

@@ -14,28 +14,25 @@ use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
-use emptying::{EmptyingView, empty_words};
-pub use enrol::{add, ask_revoke, ask_token, make_token, new, revoke};
-use joint_view::JointView;
-
 use super::{ROWS, cut, heard, query};
 use crate::app::agents::SILENT_S;
 use crate::domain::ids::{HostId, PlanId};
 use crate::domain::placement::Room;
-use crate::domain::text::Word;
+use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
 use crate::domain::words::{HostRole, HostState};
-use crate::store::fleet;
 use crate::store::hosts::{self, Host};
-use crate::store::joint_acts;
 use crate::store::pages_hosts::{self, HostDetail};
-use crate::store::portal as memory;
+use crate::store::{fleet, joint_acts, portal as memory};
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Path, Query, Staff};
 use crate::web::members::{Link, platform_name};
 use crate::web::page::{self, Area, Flash, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Choice, Field, Input, Pager, Problems, Tag, When, units};
+use emptying::{EmptyingView, empty_words};
+pub use enrol::{add, ask_revoke, ask_token, make_token, new, revoke};
+use joint_view::JointView;
 
 #[derive(Debug, Template)]
 #[template(path = "staff/hosts.html")]

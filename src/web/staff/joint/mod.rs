@@ -7,12 +7,9 @@ mod case;
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 
-pub use case::{AskForm, DecideForm, title};
-use case::{Case, case_of_act, case_of_host, lower};
-
 use crate::app::{App, AppError};
 use crate::domain::ids::HostId;
-use crate::domain::text::Word;
+use crate::domain::string_enum::Word;
 use crate::domain::words::JointKind;
 use crate::store::joint_acts::JointAct;
 use crate::web::error::Fault;
@@ -20,6 +17,8 @@ use crate::web::extract::{Form, Path, Staff};
 use crate::web::page::{self, Flash};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Problems, units};
+pub use case::{AskForm, DecideForm, title};
+use case::{Case, case_of_act, case_of_host, lower};
 
 const HOSTS: &str = "/staff/hosts";
 const PATH: &str = "/staff/joint";

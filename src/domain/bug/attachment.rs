@@ -1,0 +1,348 @@
+//! Files that people attach: what they are is read from their bytes, never from their names. Text, PNG and JPEG are taken;
+//! a picture is walked part by part, and what stands behind its end is cut off.
+
+use crate::domain::values::Invalid;
+use crate::words;
+
+words! {
+    pub enum FileKind { Text = "text", Png = "png", Jpeg = "jpeg" }
+}
+
+/// Limits: bytes of a file, files of a post, files of a thread, bytes of everything an account has attached.
+pub const MOST_BYTES: usize = 1024 * 1024;
+pub const MOST_FILES: usize = 5;
+pub const MOST_OF_THREAD: i64 = 500;
+pub const MOST_OF_ACCOUNT: i64 = 50 * 1024 * 1024;
+/// Larger pictures are a burden for whoever looks at them.
+const MOST_SIDE: u32 = 12_000;
+
+/// A file that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    pub name: String,
+    pub kind: FileKind,
+    pub bytes: Vec<u8>,
+}
+
+impl FileKind {
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => "text/plain; charset=utf-8",
+            Self::Png => "image/png",
+            Self::Jpeg => "image/jpeg",
+        }
+    }
+
+    fn ending(self) -> &'static str {
+        match self {
+            Self::Text => ".txt",
+            Self::Png => ".png",
+            Self::Jpeg => ".jpg",
+        }
+    }
+
+    #[must_use]
+    pub fn is_picture(self) -> bool {
+        match self {
+            Self::Text => false,
+            Self::Png | Self::Jpeg => true,
+        }
+    }
+}
+
+impl Attachment {
+    /// # Errors
+    /// What it is that is not taken, in words for who attached it.
+    pub fn parse(name: &str, mut bytes: Vec<u8>) -> Result<Self, Invalid> {
+        let shown = shown(name);
+        let refuse = |why: &str| Err(Invalid(format!("{shown}: {why}")));
+        if bytes.is_empty() {
+            return refuse("the file is empty");
+        }
+        if bytes.len() > MOST_BYTES {
+            return refuse("the file is larger than 1 MiB");
+        }
+        let kind = if bytes.starts_with(PNG) {
+            let Some(end) = png_end(&bytes) else {
+                return refuse("the PNG picture is broken or too large");
+            };
+            bytes.truncate(end);
+            FileKind::Png
+        } else if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
+            let Some(end) = jpeg_end(&bytes) else {
+                return refuse("the JPEG picture is broken or too large");
+            };
+            bytes.truncate(end);
+            FileKind::Jpeg
+        } else {
+            let Ok(text) = std::str::from_utf8(&bytes) else {
+                return refuse("only text (UTF-8), PNG and JPEG files can be attached");
+            };
+            if text.contains('\0') {
+                return refuse("only text (UTF-8), PNG and JPEG files can be attached");
+            }
+            if is_markup(text) {
+                return refuse(
+                    "HTML, SVG and XML cannot be attached; paste them as text, or attach a PNG picture",
+                );
+            }
+            FileKind::Text
+        };
+        Ok(Self {
+            name: named(&shown, kind),
+            kind,
+            bytes,
+        })
+    }
+}
+
+/// The last part of a name, in characters that cannot do anything in a header or a path.
+fn shown(name: &str) -> String {
+    let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
+    let plain: String = last
+        .chars()
+        .map(|c| match c {
+            c if c.is_ascii_alphanumeric() || "-_.".contains(c) => c,
+            _ => '_',
+        })
+        .take(80)
+        .collect();
+    let plain = plain.trim_matches(['.', '_']);
+    if plain.is_empty() {
+        "file".to_owned()
+    } else {
+        plain.to_owned()
+    }
+}
+
+/// With the ending of what it is, so that no program that goes by names takes it for something else.
+fn named(name: &str, kind: FileKind) -> String {
+    let lower = name.to_ascii_lowercase();
+    let endings: &[&str] = match kind {
+        FileKind::Text => &[".txt", ".log", ".conf"],
+        FileKind::Png => &[".png"],
+        FileKind::Jpeg => &[".jpg", ".jpeg"],
+    };
+    let fits = endings.iter().any(|end| lower.ends_with(end));
+    if fits {
+        name.to_owned()
+    } else {
+        format!("{name}{}", kind.ending())
+    }
+}
+
+/// Does a text begin like HTML, SVG or other XML? A kernel's `<6>` does not.
+fn is_markup(text: &str) -> bool {
+    let mut rest = text.trim_start_matches('\u{feff}').trim_start();
+    while let Some(after) = rest.strip_prefix("<!--") {
+        rest = after
+            .split_once("-->")
+            .map_or("", |(_, rest)| rest)
+            .trim_start();
+    }
+    let mut chars = rest.chars();
+    let begins = chars.next() == Some('<')
+        && chars
+            .next()
+            .is_some_and(|c| c.is_ascii_alphabetic() || c == '!' || c == '?');
+    let head: String = rest
+        .chars()
+        .take(4096)
+        .collect::<String>()
+        .to_ascii_lowercase();
+    begins || head.contains("<svg") || head.contains("<html") || head.contains("<!doctype")
+}
+
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
+
+fn be32(bytes: &[u8], at: usize) -> Option<u32> {
+    let four = bytes.get(at..at.checked_add(4)?)?;
+    Some(u32::from_be_bytes(four.try_into().ok()?))
+}
+
+/// Where a PNG ends: behind its IEND, if it is made of whole chunks, IHDR first, with sane sides.
+fn png_end(bytes: &[u8]) -> Option<usize> {
+    let mut at = PNG.len();
+    let mut first = true;
+    let mut has_data = false;
+    loop {
+        let length = usize::try_from(be32(bytes, at)?).ok()?;
+        let kind = bytes.get(at + 4..at + 8)?;
+        let end = at.checked_add(12)?.checked_add(length)?;
+        if end > bytes.len() {
+            return None;
+        }
+        if first {
+            let (width, height) = (be32(bytes, at + 8)?, be32(bytes, at + 12)?);
+            let sane = (1..=MOST_SIDE).contains(&width) && (1..=MOST_SIDE).contains(&height);
+            if kind != b"IHDR" || length != 13 || !sane {
+                return None;
+            }
+            first = false;
+        }
+        has_data |= kind == b"IDAT";
+        if kind == b"IEND" {
+            return has_data.then_some(end);
+        }
+        at = end;
+    }
+}
+
+/// Where a JPEG ends: behind its end marker, if its segments are whole and its sides sane.
+fn jpeg_end(bytes: &[u8]) -> Option<usize> {
+    let mut at = 2;
+    let mut has_frame = false;
+    loop {
+        if *bytes.get(at)? != 0xff {
+            return None;
+        }
+        let marker = *bytes.get(at + 1)?;
+        match marker {
+            0xff => at += 1,
+            0xd9 => return has_frame.then_some(at + 2),
+            0x01 | 0xd0..=0xd7 => at += 2,
+            0x00 | 0xd8 => return None,
+            _ => {
+                let length = usize::from(u16::from_be_bytes([
+                    *bytes.get(at + 2)?,
+                    *bytes.get(at + 3)?,
+                ]));
+                if length < 2 {
+                    return None;
+                }
+                let is_frame =
+                    matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc);
+                if is_frame {
+                    let side = |at: usize| {
+                        Some(u32::from(u16::from_be_bytes([
+                            *bytes.get(at)?,
+                            *bytes.get(at + 1)?,
+                        ])))
+                    };
+                    let (height, width) = (side(at + 5)?, side(at + 7)?);
+                    let sane =
+                        (1..=MOST_SIDE).contains(&width) && (1..=MOST_SIDE).contains(&height);
+                    if !sane {
+                        return None;
+                    }
+                    has_frame = true;
+                }
+                at = at.checked_add(2)?.checked_add(length)?;
+                if marker == 0xda {
+                    at = scan_end(bytes, at)?;
+                }
+            }
+        }
+    }
+}
+
+/// The next marker after the coded data of a scan.
+fn scan_end(bytes: &[u8], mut at: usize) -> Option<usize> {
+    loop {
+        if *bytes.get(at)? == 0xff && !matches!(*bytes.get(at + 1)?, 0x00 | 0xd0..=0xd7 | 0xff) {
+            return Some(at);
+        }
+        at += 1;
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn png(width: u32, height: u32) -> Vec<u8> {
+        let mut out = PNG.to_vec();
+        let mut chunk = |kind: &[u8], data: &[u8]| {
+            out.extend(u32::try_from(data.len()).unwrap().to_be_bytes());
+            out.extend(kind);
+            out.extend(data);
+            out.extend([0; 4]);
+        };
+        let mut head = width.to_be_bytes().to_vec();
+        head.extend(height.to_be_bytes());
+        head.extend([8, 2, 0, 0, 0]);
+        chunk(b"IHDR", &head);
+        chunk(b"IDAT", &[1, 2, 3]);
+        chunk(b"IEND", &[]);
+        out
+    }
+
+    fn jpeg() -> Vec<u8> {
+        let mut out = vec![0xff, 0xd8, 0xff, 0xe0, 0, 4, 1, 2];
+        out.extend([0xff, 0xc0, 0, 11, 8, 0, 20, 0, 10, 1, 1, 0x11, 0]);
+        out.extend([0xff, 0xda, 0, 4, 1, 1, 9, 0xff, 0, 9, 0xff, 0xd0, 7]);
+        out.extend([0xff, 0xd9]);
+        out
+    }
+
+    #[test]
+    fn what_a_file_is_its_bytes_say() {
+        let text =
+            Attachment::parse("boot.log", b"<6>Linux version 2.6\n\x1b[0m".to_vec()).unwrap();
+        assert_eq!(
+            (text.kind, text.name.as_str()),
+            (FileKind::Text, "boot.log")
+        );
+        let picture = Attachment::parse("shot.html", png(3, 4)).unwrap();
+        assert_eq!(
+            (picture.kind, picture.name.as_str()),
+            (FileKind::Png, "shot.html.png")
+        );
+        let photo = Attachment::parse("p.JPG", jpeg()).unwrap();
+        assert_eq!((photo.kind, photo.name.as_str()), (FileKind::Jpeg, "p.JPG"));
+    }
+
+    #[test]
+    fn what_stands_behind_a_picture_is_cut_off() {
+        for whole in [png(3, 4), jpeg()] {
+            let mut tail = whole.clone();
+            tail.extend(b"<script>alert(1)</script>");
+            assert_eq!(Attachment::parse("x", tail).unwrap().bytes, whole);
+            for end in 4..whole.len() {
+                assert!(
+                    Attachment::parse("x", whole[..end].to_vec()).is_err(),
+                    "{end}"
+                );
+            }
+        }
+        assert!(Attachment::parse("bomb.png", png(100_000, 1)).is_err());
+        assert!(Attachment::parse("flat.png", png(0, 1)).is_err());
+    }
+
+    #[test]
+    fn markup_and_unknown_bytes_are_refused_with_a_word() {
+        for foul in [
+            "<svg xmlns='x'><script>alert(1)</script></svg>",
+            "\u{feff}  <?xml version='1.0'?><svg/>",
+            "<!-- <6> --><html>",
+            "<!DOCTYPE html>",
+            "hello <SVG onload=x>",
+        ] {
+            let why = Attachment::parse("a.txt", foul.as_bytes().to_vec())
+                .unwrap_err()
+                .0;
+            assert!(why.contains("HTML, SVG and XML"), "{foul}: {why}");
+        }
+        for foul in [&b"GIF89a"[..], b"\xff\xfe\0", b"MZ\0\0", b"%PDF-1.4\xe2"] {
+            assert!(Attachment::parse("a.png", foul.to_vec()).is_err() || foul == b"GIF89a");
+        }
+        assert!(Attachment::parse("a", Vec::new()).is_err());
+        assert!(Attachment::parse("a", vec![b'a'; MOST_BYTES + 1]).is_err());
+    }
+
+    #[test]
+    fn names_cannot_do_anything() {
+        for (name, shown) in [
+            ("../../etc/passwd", "passwd.txt"),
+            ("C:\\x\\a\r\nSet-Cookie: b=c.txt", "a__Set-Cookie__b_c.txt"),
+            ("\"quoted\".log", "quoted_.log"),
+            ("...", "file.txt"),
+            ("", "file.txt"),
+            ("x.txt.exe", "x.txt.exe.txt"),
+        ] {
+            assert_eq!(Attachment::parse(name, b"x".to_vec()).unwrap().name, shown);
+        }
+    }
+}

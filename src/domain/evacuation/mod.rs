@@ -1,0 +1,294 @@
+//! Where the Linodes of a host go when staff empty it: the plan that staff look at before they do. Pure and deterministic,
+//! first-fit-decreasing as graduation is ([`super::placement::fitting`]), among the other hosts of the same platform and role; of a
+//! production host among those of its plan.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use super::ids::{HostId, LinodeId, MigrationId, PlanId};
+use super::placement::Need;
+use super::placement::fitting::{self, Guest, Obstacle, Place};
+use super::time::Time;
+use super::words::{HostRole, HostState};
+
+/// A Linode of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    pub linode: LinodeId,
+    pub label: String,
+    pub account: String,
+    pub plan: PlanId,
+    pub plan_label: String,
+    pub memory_mb: i64,
+    pub disk_mb: i64,
+    /// The kernels its config profiles name.
+    pub kernels: BTreeSet<String>,
+    pub stands: Stands,
+}
+
+/// What its migrations say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stands {
+    /// Nothing is in the way. `offer`: one that nobody has taken up, made with this host as its source: it ends.
+    Free { offer: Option<MigrationId> },
+    /// It is being moved off already; `at`: the time it waits for.
+    Evacuating {
+        migration: MigrationId,
+        to: HostId,
+        at: Option<Time>,
+    },
+    /// Its member, or staff, moves it otherwise.
+    Moving(MigrationId),
+    /// Its last move is not confirmed, and an evacuation would cut the way back off.
+    WayBackOpen(MigrationId),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Goes(HostId),
+    /// It would go there, if staff close its way back.
+    GoesIfClosed(HostId),
+    /// There is no place for it.
+    Cannot(Obstacle),
+    /// Its [`Stands`] says why nothing is planned for it.
+    Stays,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    pub candidate: Candidate,
+    pub outcome: Outcome,
+}
+
+/// Why nobody can be moved off the host at all: its agent has to stop and seal them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Blocked {
+    #[error(
+        "no agent is enrolled on it, and only its agent can stop a Linode there and close its disks"
+    )]
+    NotEnrolled,
+    #[error("it is silent, and only its agent can stop a Linode there and close its disks")]
+    Silent,
+    #[error("it takes no jobs in its present state")]
+    TakesNoJobs,
+    #[error("it takes part in no migrations: it has no slots")]
+    NoSlots,
+}
+
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub source: Place,
+    pub blocked: Option<Blocked>,
+    /// By label.
+    pub lines: Vec<Line>,
+    /// The hosts in question, by name, as they are now.
+    pub before: Vec<Place>,
+    /// … and when all who go, also those whose way back is to be closed, have gone.
+    pub after: Vec<Place>,
+}
+
+impl Candidate {
+    /// What it wants of its next host.
+    #[must_use]
+    pub fn guest(&self, source: &Place) -> Guest<'_> {
+        Guest {
+            need: Need {
+                from: source.room.host,
+                plan: self.plan,
+                memory_mb: self.memory_mb,
+                disk_mb: self.disk_mb,
+                role: source.room.role,
+            },
+            platform: source.room.platform,
+            kernels: &self.kernels,
+        }
+    }
+}
+
+/// Can anybody be moved off it?
+#[must_use]
+pub fn blocked(source: &Place) -> Option<Blocked> {
+    match source.room.state {
+        HostState::Disabled | HostState::Quarantined => return Some(Blocked::TakesNoJobs),
+        HostState::Enabled | HostState::Draining => {}
+    }
+    if !source.room.enrolled {
+        Some(Blocked::NotEnrolled)
+    } else if !source.heard {
+        Some(Blocked::Silent)
+    } else if source.slots < 1 {
+        Some(Blocked::NoSlots)
+    } else {
+        None
+    }
+}
+
+/// May a Linode of `source` go to this host at all, were it empty and well?
+#[must_use]
+pub fn is_alike(source: &Place, place: &Place) -> bool {
+    let (from, to) = (&source.room, &place.room);
+    from.host != to.host
+        && from.platform == to.platform
+        && from.role == to.role
+        && (from.role != HostRole::Production || from.plan == to.plan)
+}
+
+/// The plan for all of `residents`, who are on `source`. Those whose way back is open come last: closing it is a choice, and
+/// nobody else's place may hang on it.
+#[must_use]
+pub fn plan(source: Place, residents: Vec<Candidate>, places: Vec<Place>) -> Plan {
+    let mut places: Vec<Place> = places
+        .into_iter()
+        .filter(|place| is_alike(&source, place))
+        .collect();
+    places.sort_by(|a, b| (&a.room.name, a.room.host).cmp(&(&b.room.name, b.room.host)));
+    let before = places.clone();
+    let all: Vec<usize> = (0..places.len()).collect();
+    let mut residents = residents;
+    residents.sort_by_key(|it| (rank(&it.stands), -it.memory_mb, -it.disk_mb, it.linode));
+    let mut lines: Vec<Line> = residents
+        .into_iter()
+        .map(|candidate| {
+            let mut fit = || fitting::first_fit(&mut places, &all, &candidate.guest(&source));
+            let outcome = match candidate.stands {
+                Stands::Free { .. } => fit().map_or_else(Outcome::Cannot, Outcome::Goes),
+                Stands::WayBackOpen(_) => fit().map_or_else(Outcome::Cannot, Outcome::GoesIfClosed),
+                Stands::Evacuating { .. } | Stands::Moving(_) => Outcome::Stays,
+            };
+            Line { candidate, outcome }
+        })
+        .collect();
+    lines.sort_by(|a, b| {
+        let key = |line: &Line| (line.candidate.label.clone(), line.candidate.linode);
+        key(a).cmp(&key(b))
+    });
+    Plan {
+        blocked: blocked(&source),
+        source,
+        lines,
+        before,
+        after: places,
+    }
+}
+
+fn rank(stands: &Stands) -> u8 {
+    match stands {
+        Stands::Free { .. } => 0,
+        Stands::Evacuating { .. } | Stands::Moving(_) => 1,
+        Stands::WayBackOpen(_) => 2,
+    }
+}
+
+/// "the other beta hosts", as a sentence about the source's like names them.
+#[must_use]
+pub fn others(role: HostRole) -> &'static str {
+    match role {
+        HostRole::Source => "the other hosts of its platform",
+        HostRole::Beta => "the other beta hosts",
+        HostRole::Production => "the other production hosts of its plan",
+    }
+}
+
+/// Why no host takes it.
+#[must_use]
+pub fn why(obstacle: Obstacle, role: HostRole) -> String {
+    let others = others(role);
+    match obstacle {
+        Obstacle::NoHost | Obstacle::NotXen => match role {
+            HostRole::Source => "there is no other host of its platform".to_owned(),
+            HostRole::Beta => "there is no other beta host".to_owned(),
+            HostRole::Production => "there is no other production host of its plan".to_owned(),
+        },
+        Obstacle::NotEnabled => format!("{others} take no new Linodes"),
+        Obstacle::NotEnrolled => format!("no agent is enrolled on {others}"),
+        Obstacle::Silent => format!("{others} are silent"),
+        Obstacle::NoSlots => format!("{others} take no migrations: they have no slots"),
+        Obstacle::Kernel => format!("{others} lack a kernel of its config profiles"),
+        Obstacle::Memory => format!("too little memory is left on {others}"),
+        Obstacle::Disk => format!("too little disk space is left on {others}"),
+    }
+}
+
+impl Plan {
+    /// Who goes, with where to.
+    pub fn moves(&self) -> impl Iterator<Item = (&Candidate, HostId)> {
+        self.lines.iter().filter_map(|line| match line.outcome {
+            Outcome::Goes(to) => Some((&line.candidate, to)),
+            Outcome::GoesIfClosed(_) | Outcome::Cannot(_) | Outcome::Stays => None,
+        })
+    }
+
+    /// Who would go, if their ways back are closed.
+    pub fn closing(&self) -> impl Iterator<Item = (&Candidate, HostId)> {
+        self.lines.iter().filter_map(|line| match line.outcome {
+            Outcome::GoesIfClosed(to) => Some((&line.candidate, to)),
+            Outcome::Goes(_) | Outcome::Cannot(_) | Outcome::Stays => None,
+        })
+    }
+
+    /// The name of one of its hosts; empty for none.
+    #[must_use]
+    pub fn name(&self, host: HostId) -> &str {
+        self.before
+            .iter()
+            .find(|place| place.room.host == host)
+            .map_or("", |place| place.room.name.as_str())
+    }
+
+    /// Why this one does not go; empty if it does.
+    #[must_use]
+    pub fn reason(&self, line: &Line) -> String {
+        match (line.outcome, line.candidate.stands) {
+            (Outcome::Goes(_), _) => String::new(),
+            (Outcome::Cannot(obstacle), _) => why(obstacle, self.source.room.role),
+            (_, Stands::WayBackOpen(_)) => {
+                "its last move is not confirmed, and the way back is open".to_owned()
+            }
+            (_, Stands::Evacuating { .. }) => "it is being moved off already".to_owned(),
+            (_, Stands::Moving(_)) => "it is being moved".to_owned(),
+            (Outcome::GoesIfClosed(_) | Outcome::Stays, Stands::Free { .. }) => String::new(),
+        }
+    }
+
+    /// The plan as text: where each goes (`+`, and `?` if its way back is closed), who stays (`=`) or cannot (`!`).
+    #[must_use]
+    pub fn diff(&self) -> String {
+        let mut out = String::new();
+        if let Some(blocked) = self.blocked {
+            let _written = writeln!(out, "{}: {blocked}", self.source.room.name);
+        }
+        for (before, after) in self.before.iter().zip(&self.after) {
+            let _written = writeln!(
+                out,
+                "{}, free: memory {} -> {} MiB, disk {} -> {} MiB",
+                before.room.name,
+                before.room.memory_free_mb(),
+                after.room.memory_free_mb(),
+                before.room.disk_free_mb(),
+                after.room.disk_free_mb()
+            );
+            for line in &self.lines {
+                let label = &line.candidate.label;
+                let _written = match line.outcome {
+                    Outcome::Goes(to) if to == before.room.host => writeln!(out, "  + {label}"),
+                    Outcome::GoesIfClosed(to) if to == before.room.host => {
+                        writeln!(out, "  ? {label}")
+                    }
+                    _ => Ok(()),
+                };
+            }
+        }
+        for line in &self.lines {
+            let (label, why) = (&line.candidate.label, self.reason(line));
+            let _written = match line.outcome {
+                Outcome::Cannot(_) => writeln!(out, "! {label}: {why}"),
+                Outcome::Stays => writeln!(out, "= {label}: {why}"),
+                Outcome::Goes(_) | Outcome::GoesIfClosed(_) => Ok(()),
+            };
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests;

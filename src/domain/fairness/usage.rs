@@ -1,0 +1,188 @@
+//! What a Linode used over a time, as sums: intervals add up to longer ones.
+
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
+
+use crate::domain::ids::HostId;
+use crate::words;
+
+/// Sums over a time. Times are in ms, all CPUs of a Linode together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Time that was watched: less than the time that passed if samples are missing, or it did not run.
+    pub covered_ms: u64,
+    /// Of that, with its host's contention known.
+    pub judged_ms: u64,
+    /// Of that, with contention.
+    pub contended_ms: u64,
+    pub cpu_ms: u64,
+    /// Could have run and was not let.
+    pub wait_ms: u64,
+    /// CPU got, and due, while there was contention.
+    pub got_ms: u64,
+    pub due_ms: u64,
+    /// Operations, where the platform counts them.
+    pub reads: u64,
+    pub writes: u64,
+    pub read_bytes: u64,
+    pub write_bytes: u64,
+    pub net_in_bytes: u64,
+    pub net_out_bytes: u64,
+    /// The newest in force.
+    pub weight: i64,
+    /// Level in the best-effort class, 0 to 7; [`NO_LEVEL`] if the platform has none.
+    pub io_priority: u8,
+}
+
+/// The platform gives disk work no level.
+pub const NO_LEVEL: u8 = 8;
+/// Disk work is compared in blocks of this many bytes, whatever a platform calls an operation.
+pub const BLOCK: u64 = 4096;
+
+impl AddAssign for Usage {
+    fn add_assign(&mut self, later: Self) {
+        let counters = [
+            (&mut self.covered_ms, later.covered_ms),
+            (&mut self.judged_ms, later.judged_ms),
+            (&mut self.contended_ms, later.contended_ms),
+            (&mut self.cpu_ms, later.cpu_ms),
+            (&mut self.wait_ms, later.wait_ms),
+            (&mut self.got_ms, later.got_ms),
+            (&mut self.due_ms, later.due_ms),
+            (&mut self.reads, later.reads),
+            (&mut self.writes, later.writes),
+            (&mut self.read_bytes, later.read_bytes),
+            (&mut self.write_bytes, later.write_bytes),
+            (&mut self.net_in_bytes, later.net_in_bytes),
+            (&mut self.net_out_bytes, later.net_out_bytes),
+        ];
+        for (sum, more) in counters {
+            *sum = sum.saturating_add(more);
+        }
+        self.weight = later.weight;
+        self.io_priority = later.io_priority;
+    }
+}
+
+impl Usage {
+    /// `what` per second of the time that was watched.
+    #[must_use]
+    pub fn per_s(&self, what: u64) -> f64 {
+        what as f64 * 1000.0 / self.covered_ms.max(1) as f64
+    }
+
+    /// In parts of one CPU over the time that was watched.
+    #[must_use]
+    pub fn of_one_cpu(&self, ms: u64) -> f64 {
+        ms as f64 / self.covered_ms.max(1) as f64
+    }
+
+    /// Disk work in blocks of 4 KiB a second: the same measure on both platforms.
+    #[must_use]
+    pub fn blocks_per_s(&self) -> f64 {
+        self.per_s(self.read_bytes.saturating_add(self.write_bytes)) / BLOCK as f64
+    }
+
+    /// Got ÷ due under contention; `None` if there was none to speak of.
+    #[must_use]
+    pub fn of_due(&self) -> Option<f64> {
+        (self.due_ms > 0).then(|| self.got_ms as f64 / self.due_ms as f64)
+    }
+}
+
+/// Usage of one Linode over one interval, and where it ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stretch {
+    /// Seconds since 1970.
+    pub from: i64,
+    pub seconds: i64,
+    pub host: HostId,
+    pub usage: Usage,
+}
+
+/// The sum of the stretches that lie on `host` and wholly in `from..until`.
+#[must_use]
+pub fn between(all: &[Stretch], host: HostId, (from, until): (i64, i64)) -> Usage {
+    let mut sum = Usage::default();
+    let inside = all
+        .iter()
+        .filter(|it| it.host == host && it.from >= from && it.from + it.seconds <= until);
+    for stretch in inside {
+        sum += stretch.usage;
+    }
+    sum
+}
+
+/// Stretches added up to intervals of `seconds`, in order; those without any are not there. Hosts are not told apart.
+#[must_use]
+pub fn grouped(all: &[Stretch], seconds: i64) -> Vec<(i64, Usage)> {
+    let mut sums: BTreeMap<i64, Usage> = BTreeMap::new();
+    for stretch in all {
+        *sums
+            .entry(stretch.from.div_euclid(seconds) * seconds)
+            .or_default() += stretch.usage;
+    }
+    sums.into_iter().collect()
+}
+
+words! {
+    /// How far back a page looks.
+    pub enum Range { Hour = "hour", Day = "day", Beta = "beta" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stretches_add_up_where_they_lie() {
+        let stretch = |from, host, cpu_ms| Stretch {
+            from,
+            seconds: 10,
+            host: HostId(host),
+            usage: Usage {
+                covered_ms: 10_000,
+                cpu_ms,
+                weight: cpu_ms.cast_signed(),
+                ..Usage::default()
+            },
+        };
+        let all = [
+            stretch(0, 1, 1),
+            stretch(10, 1, 2),
+            stretch(55, 1, 4),
+            stretch(60, 2, 8),
+        ];
+        assert_eq!(
+            between(&all, HostId(1), (0, 60)).cpu_ms,
+            3,
+            "what sticks out is left out"
+        );
+        assert_eq!(between(&all, HostId(2), (0, 600)).cpu_ms, 8);
+        let minutes = grouped(&all, 60);
+        assert_eq!(minutes.len(), 2);
+        assert_eq!(
+            (minutes[0].1.cpu_ms, minutes[0].1.weight),
+            (7, 4),
+            "the newest weight"
+        );
+    }
+
+    #[test]
+    fn figures_are_per_second_watched() {
+        let usage = Usage {
+            covered_ms: 10_000,
+            cpu_ms: 2500,
+            read_bytes: 40_960,
+            write_bytes: 40_960,
+            ..Usage::default()
+        };
+        assert!((usage.of_one_cpu(usage.cpu_ms) - 0.25).abs() < 1e-9);
+        assert!((usage.blocks_per_s() - 2.0).abs() < 1e-9);
+        assert_eq!(usage.of_due(), None);
+        assert!(
+            (Usage::default().per_s(5) - 5000.0).abs() < 1e-9,
+            "no division by nothing"
+        );
+    }
+}

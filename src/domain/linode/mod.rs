@@ -1,0 +1,3 @@
+//! Linodes and their config profiles.
+
+pub mod translate;

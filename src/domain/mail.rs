@@ -1,0 +1,88 @@
+//! Which mails their reader can switch off, and by what words.
+
+use super::string_enum::Word;
+use super::words::{MailKind, UserRole};
+use crate::words;
+
+words! {
+    /// What the choices are grouped by on the account's page.
+    pub enum Group { Registration = "registration", Move = "move", Board = "board" }
+}
+
+/// The group of a mail that its reader can switch off; `None` for those that always go: they are about who can get in,
+/// or about what waits for its reader.
+#[must_use]
+pub fn group(kind: MailKind) -> Option<Group> {
+    use MailKind as K;
+    match kind {
+        K::Registered
+        | K::Approved
+        | K::Declined
+        | K::OfferReady
+        | K::OfferReminder
+        | K::OfferExpired => Some(Group::Registration),
+        K::Evacuation
+        | K::Scheduled
+        | K::Unscheduled
+        | K::TimeReminder
+        | K::Started
+        | K::Finished
+        | K::Failed
+        | K::Returned
+        | K::Confirmed => Some(Group::Move),
+        K::GraduationReady | K::Graduated | K::BetaEnded => Some(Group::Registration),
+        K::BugOpened | K::BugReply | K::BugState | K::QuestionAnswered => Some(Group::Board),
+        K::PasswordReset | K::PasswordChanged | K::TokenMade | K::StaffNeeded => None,
+    }
+}
+
+/// Does someone of this role get such mails at all?
+#[must_use]
+pub fn is_for(kind: MailKind, role: UserRole) -> bool {
+    match role {
+        UserRole::Staff => true,
+        UserRole::Member => !matches!(kind, MailKind::BugOpened | MailKind::StaffNeeded),
+    }
+}
+
+/// The kinds of a group that someone of this role gets, in the order of what happens.
+pub fn kinds(of: Group, role: UserRole) -> impl Iterator<Item = MailKind> {
+    MailKind::ALL
+        .iter()
+        .copied()
+        .filter(move |kind| group(*kind) == Some(of) && is_for(*kind, role))
+}
+
+/// What a mail tells, as its reader would say it.
+#[must_use]
+pub fn name(kind: MailKind) -> &'static str {
+    use MailKind as K;
+    match kind {
+        K::Registered => "A Linode is registered",
+        K::Approved => "A registration is approved",
+        K::Declined => "A registration is declined",
+        K::OfferReady => "A Linode can migrate",
+        K::OfferReminder => "An offer to migrate ends soon",
+        K::OfferExpired => "An offer to migrate has ended",
+        K::Scheduled => "A time is set or changed, with a calendar file",
+        K::Unscheduled => "A time is cancelled, with a calendar file",
+        K::TimeReminder => "Reminder a day before the time",
+        K::Evacuation => "Staff move a Linode to another host, or call that off",
+        K::Started => "A migration starts",
+        K::Finished => "A migration has finished",
+        K::Failed => "A migration has failed",
+        K::Returned => "A Linode is back on its old host",
+        K::Confirmed => "A migration is confirmed",
+        K::GraduationReady => "A Linode can graduate to a production host",
+        K::Graduated => "A Linode has graduated",
+        K::BetaEnded => "The beta has ended",
+        K::BugOpened => "Members have opened bugs: one mail for all of a quarter of an hour",
+        K::BugReply => "A reply in a thread of a bug that is mine, hits me, or that I wrote in",
+        K::BugState => "Such a bug changes its state",
+        K::QuestionAnswered => "A question of mine is answered",
+        K::PasswordReset => "A new password is asked for",
+        K::PasswordChanged => "The password is changed",
+        K::TokenMade => "An API token is made",
+        K::StaffNeeded => "Something waits for staff",
+    }
+}

@@ -1,0 +1,454 @@
+//! The migration as a state machine: what may happen in which state, what state follows, and what must be done about it.
+//!
+//! [`decide`] is pure and total over (state, step, event). The application carries the [`Effect`]s out in the same
+//! transaction that stores the new state. Before the commit ([`Effect::Commit`]) the source owns the Linode; after it the
+//! destination does, and there is no cancelling, only the way back. Nothing here ever moves ownership on a time-out.
+
+mod decide;
+
+use super::string_enum::Word;
+use super::time::Time;
+use super::words::{JobKind, LinodeStatus, MigrationKind, MigrationState as State};
+use crate::words;
+
+pub use decide::decide;
+
+words! {
+    /// What a running migration is doing now. Each step but `Restore` and `SealDestination` is the job of the same name.
+    pub enum Step {
+        PreflightSource = "preflight_source",
+        PreflightDestination = "preflight_destination",
+        Reserve = "reserve",
+        OpenTransfer = "open_transfer",
+        WarmCopy = "warm_copy",
+        StopSeal = "stop_seal",
+        FinalCopy = "final_copy",
+        Start = "start",
+        /// The destination could not start it and must seal before the source may be granted it again.
+        SealDestination = "seal_destination",
+        /// The source is granted a new epoch and starts the Linode again.
+        Restore = "restore",
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    Source,
+    Destination,
+}
+
+impl Effect {
+    /// Does it change who may run the Linode, or delete disks? Nothing of the kind happens while the portal recovers its
+    /// memory, or hosts contradict it.
+    #[must_use]
+    pub fn needs_memory(self) -> bool {
+        match self {
+            Self::Commit | Self::GrantSource | Self::PurgeSource | Self::BeginReturn => true,
+            Self::RunStep(_)
+            | Self::StopJobs
+            | Self::Recall
+            | Self::CleanUp
+            | Self::CloseTransfer
+            | Self::TellParent(_)
+            | Self::Mail(_) => false,
+        }
+    }
+}
+
+impl Step {
+    /// The job that carries the step out, and on which host.
+    #[must_use]
+    pub fn job(self) -> (JobKind, Side) {
+        match self {
+            Self::PreflightSource => (JobKind::PreflightSource, Side::Source),
+            Self::PreflightDestination => (JobKind::PreflightDestination, Side::Destination),
+            Self::Reserve => (JobKind::Reserve, Side::Destination),
+            Self::OpenTransfer => (JobKind::OpenTransfer, Side::Source),
+            Self::WarmCopy => (JobKind::WarmCopy, Side::Destination),
+            Self::StopSeal => (JobKind::StopSeal, Side::Source),
+            Self::FinalCopy => (JobKind::FinalCopy, Side::Destination),
+            Self::Start => (JobKind::Start, Side::Destination),
+            Self::SealDestination => (JobKind::StopSeal, Side::Destination),
+            Self::Restore => (JobKind::Start, Side::Source),
+        }
+    }
+
+    /// The step after this one, when it succeeds.
+    #[must_use]
+    fn next(self) -> Option<Self> {
+        match self {
+            Self::PreflightSource => Some(Self::PreflightDestination),
+            Self::PreflightDestination => Some(Self::Reserve),
+            Self::Reserve => Some(Self::OpenTransfer),
+            Self::OpenTransfer => Some(Self::WarmCopy),
+            Self::WarmCopy => Some(Self::StopSeal),
+            Self::StopSeal => Some(Self::FinalCopy),
+            Self::FinalCopy => Some(Self::Start),
+            Self::SealDestination => Some(Self::Restore),
+            Self::Start | Self::Restore => None,
+        }
+    }
+
+    /// The state a migration is in while it does this step.
+    #[must_use]
+    pub fn state(self) -> State {
+        match self {
+            Self::PreflightSource
+            | Self::PreflightDestination
+            | Self::Reserve
+            | Self::OpenTransfer => State::Preparing,
+            Self::WarmCopy => State::Copying,
+            Self::StopSeal
+            | Self::FinalCopy
+            | Self::Start
+            | Self::SealDestination
+            | Self::Restore => State::Switching,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// The one click (now, or at a time: then the row's `not_before` holds it back).
+    Click,
+    /// The member gives up the time they chose, while the offer still stands (the application checks that).
+    Unschedule,
+    /// The scheduler found a slot for it.
+    Admit,
+    /// The offer's time is over.
+    Expire,
+    /// The member or staff ask to cancel.
+    Cancel,
+    /// The agent says that it has stopped working on the step because of a cancel.
+    Stopped(Step),
+    Succeeded(Step),
+    /// All attempts of the step are used up, or another attempt cannot help.
+    Failed(Step),
+    /// The destination booted it, it did not stay up, and it is sealed there.
+    StartFailedSealed,
+    /// Staff take the switch-over back while the destination was not told of it (the application checks that, by
+    /// compare-and-set): in every step from the stop on until the grant was fetched.
+    RollBackUnfetched,
+    /// The destination is dead for good, and two staff have said so: the source is granted the Linode again, with the disks
+    /// it sealed. After the end, too, as long as they are there (the application checks that).
+    DestinationLost,
+    /// The source is dead for good, and two staff have said so.
+    SourceLost,
+    /// The destination was to be sealed, because its start had failed for good, and says that the guest came up there all the
+    /// same: it has written, and stays.
+    HeldAtDestination,
+    /// The hosts were believed instead of the portal (rule 15): the Linode is at this migration's destination.
+    FoundAtDestination,
+    /// It is at this migration's source.
+    FoundAtSource,
+    /// It is at neither.
+    FoundElsewhere,
+    /// Try a failed migration again, with what was copied.
+    Retry,
+    /// The member says that all is well, or the way-back window ended with the Linode healthy.
+    Confirm,
+    /// The member asks for the way back; a migration in the other direction begins.
+    WayBack,
+    WayBackSucceeded,
+    /// It failed or was cancelled: the Linode is still at the destination.
+    WayBackFailed,
+}
+
+/// What the application must do, in the same transaction, besides storing the new state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Enqueue the job of the new step.
+    RunStep(Step),
+    /// Cancel jobs of this migration that no agent has taken yet, and ask agents to stop the ones they have.
+    StopJobs,
+    /// Owner = destination, epoch + 1, addresses moved, profiles translated, `fetched = false`; refused if the two
+    /// agents' digests differ.
+    Commit,
+    /// What [`Effect::Commit`] writes besides the owner, which the hosts have named already.
+    Recall,
+    /// Owner = source under a new epoch, `fetched = false`.
+    GrantSource,
+    /// Tell both agents to forget the transfer; the destination drops its copies.
+    CleanUp,
+    /// Tell the source to stop serving; the destination keeps its copies for another try.
+    CloseTransfer,
+    /// Delete the sealed disks at the source.
+    PurgeSource,
+    /// Start the way back.
+    BeginReturn,
+    /// Tell the parent of a return how it went.
+    TellParent(bool),
+    Mail(Letter),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Letter {
+    Scheduled,
+    Started,
+    Finished,
+    Failed,
+    Expired,
+    Confirmed,
+    Returned,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transition {
+    pub state: State,
+    pub step: Option<Step>,
+    pub effects: Vec<Effect>,
+}
+
+/// Why an event changes nothing. Each is harmless: it is answered and logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The same thing was already done (a second click, a repeated message).
+    #[error("this was already done")]
+    Already,
+    /// An agent speaks of a step that is no longer the current one.
+    #[error("the migration has moved on")]
+    Late,
+    #[error(
+        "the Linode is being switched over: it can no longer be cancelled, but there is a way back when it is done"
+    )]
+    TooLateToCancel,
+    #[error("this offer has ended; ask for a new one")]
+    OfferEnded,
+    #[error("this is not possible in the migration's present state")]
+    NotNow,
+}
+
+/// May the member (or staff) still cancel?
+#[must_use]
+pub fn can_cancel(state: State) -> bool {
+    match state {
+        State::Offered | State::Queued | State::Preparing | State::Copying | State::Failed => true,
+        State::Switching
+        | State::Finished
+        | State::Confirmed
+        | State::Returning
+        | State::Returned
+        | State::Expired
+        | State::Cancelled => false,
+    }
+}
+
+/// States in which the steps are at work.
+pub const AT_WORK: [State; 3] = [State::Preparing, State::Copying, State::Switching];
+
+/// Does the migration hold its destination's memory and disk (and the Linode's one place for a live migration)?
+#[must_use]
+pub fn is_live(state: State) -> bool {
+    match state {
+        State::Offered | State::Queued | State::Preparing | State::Copying | State::Switching => {
+            true
+        }
+        State::Finished
+        | State::Confirmed
+        | State::Returning
+        | State::Returned
+        | State::Expired
+        | State::Cancelled
+        | State::Failed => false,
+    }
+}
+
+/// How long a Linode was away, in seconds: until it was started again or, where the agent does not say when that was, until
+/// the move was finished. `None`: it was off, or is still away.
+#[must_use]
+pub fn down_s(
+    was_running: bool,
+    stopped: Option<Time>,
+    running: Option<Time>,
+    finished: Option<Time>,
+) -> Option<i64> {
+    let stopped = stopped.filter(|_| was_running && finished.is_some())?;
+    // What an earlier try left does not count.
+    let running = running.filter(|at| *at >= stopped);
+    Some(running.or(finished)?.seconds_since(stopped).max(0))
+}
+
+/// A migration of a Linode, and how the Linode is now.
+#[derive(Debug, Clone, Copy)]
+pub struct Last {
+    pub kind: MigrationKind,
+    pub state: State,
+    /// When it was switched over.
+    pub was_running: bool,
+    pub status: LinodeStatus,
+    pub at_destination: bool,
+}
+
+/// Is its way back in the way of a further move? While it is not confirmed its source keeps the way back, and a further move
+/// would cut that off. `store::graduation::blocks_next` says the same to the database.
+#[must_use]
+pub fn blocks_next(last: &Last) -> bool {
+    last.kind != MigrationKind::Return
+        && matches!(last.state, State::Finished | State::Returning)
+        && !gives_way(last)
+}
+
+/// Does the open way back of an evacuation give way to a further move? It is staff's alone, to a host that they emptied: when
+/// they move the Linode on, nobody else loses anything. As at the end of the window, the Linode must be well where it is.
+#[must_use]
+pub fn gives_way(last: &Last) -> bool {
+    (last.kind, last.state) == (MigrationKind::Evacuation, State::Finished)
+        && last.at_destination
+        && (last.status == LinodeStatus::Running || !last.was_running)
+}
+
+/// The states of which [`is_live`] is true.
+pub fn live() -> impl Iterator<Item = State> {
+    State::ALL.iter().copied().filter(|state| is_live(*state))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn events() -> Vec<Event> {
+        let mut events = vec![
+            Event::Click,
+            Event::Unschedule,
+            Event::Admit,
+            Event::Expire,
+            Event::Cancel,
+            Event::StartFailedSealed,
+            Event::RollBackUnfetched,
+            Event::DestinationLost,
+            Event::SourceLost,
+            Event::HeldAtDestination,
+            Event::FoundAtDestination,
+            Event::FoundAtSource,
+            Event::FoundElsewhere,
+            Event::Retry,
+            Event::Confirm,
+            Event::WayBack,
+            Event::WayBackSucceeded,
+            Event::WayBackFailed,
+        ];
+        for step in Step::ALL {
+            events.extend([
+                Event::Stopped(*step),
+                Event::Succeeded(*step),
+                Event::Failed(*step),
+            ]);
+        }
+        events
+    }
+
+    fn all() -> Vec<(State, Option<Step>)> {
+        let mut all = Vec::new();
+        for state in State::ALL {
+            all.push((*state, None));
+            all.extend(Step::ALL.iter().map(|step| (*state, Some(*step))));
+        }
+        all
+    }
+
+    #[test]
+    fn every_transition_keeps_state_and_step_in_agreement() {
+        for (state, step) in all()
+            .into_iter()
+            .filter(|(state, step)| step.is_none_or(|step| step.state() == *state))
+        {
+            for event in events() {
+                let Ok(to) = decide(state, step, event) else {
+                    continue;
+                };
+                match to.step {
+                    Some(step) => assert_eq!(step.state(), to.state, "{state} {step} {event:?}"),
+                    None => assert!(!AT_WORK.contains(&to.state)),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ownership_changes_only_where_the_protocol_says() {
+        for (state, step) in all() {
+            for event in events() {
+                let Ok(to) = decide(state, step, event) else {
+                    continue;
+                };
+                if to.effects.contains(&Effect::Commit) {
+                    assert_eq!(
+                        (state, step, event),
+                        (
+                            State::Switching,
+                            Some(Step::FinalCopy),
+                            Event::Succeeded(Step::FinalCopy)
+                        )
+                    );
+                }
+                if to.effects.contains(&Effect::GrantSource) && event == Event::DestinationLost {
+                    // Two staff have said that it runs nothing any more.
+                    assert!(matches!(
+                        state,
+                        State::Switching | State::Finished | State::Confirmed
+                    ));
+                } else if to.effects.contains(&Effect::GrantSource) {
+                    assert_eq!(state, State::Switching);
+                    // From the destination only after it sealed, or while it cannot know.
+                    let sealed = matches!(
+                        event,
+                        Event::Succeeded(Step::SealDestination) | Event::StartFailedSealed
+                    );
+                    let unfetched = event == Event::RollBackUnfetched;
+                    let before_commit = matches!(step, Some(Step::StopSeal | Step::FinalCopy));
+                    assert!(sealed || unfetched || before_commit, "{step:?} {event:?}");
+                }
+                if to.effects.contains(&Effect::PurgeSource) {
+                    assert_eq!((state, event), (State::Finished, Event::Confirm));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn late_and_repeated_words_of_agents_change_nothing() {
+        for (state, step) in all() {
+            for of in Step::ALL {
+                if Some(*of) == step && step.is_some_and(|step| step.state() == state) {
+                    continue;
+                }
+                for event in [Event::Succeeded(*of), Event::Failed(*of)] {
+                    if let Ok(to) = decide(state, step, event) {
+                        panic!("{state} {step:?} took {event:?} to {to:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_migration_comes_to_an_end_when_its_steps_do() {
+        let (mut state, mut step) = (State::Offered, None);
+        for event in [Event::Click, Event::Admit] {
+            let to = decide(state, step, event).unwrap();
+            (state, step) = (to.state, to.step);
+        }
+        let mut steps = 0;
+        while let Some(now) = step {
+            let to = decide(state, step, Event::Succeeded(now)).unwrap();
+            (state, step) = (to.state, to.step);
+            steps += 1;
+            assert!(steps < 20);
+        }
+        assert_eq!((state, steps), (State::Finished, 8));
+    }
+
+    #[test]
+    fn no_cancel_once_it_is_stopped() {
+        for step in Step::ALL
+            .iter()
+            .filter(|step| step.state() == State::Switching)
+        {
+            assert_eq!(
+                decide(State::Switching, Some(*step), Event::Cancel),
+                Err(Refused::TooLateToCancel)
+            );
+        }
+    }
+}

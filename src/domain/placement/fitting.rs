@@ -1,0 +1,137 @@
+//! Which of several hosts takes a Linode, with what is promised so far: what the plans for graduation and for emptying a
+//! host have in common. First-fit-decreasing, so that hosts fill one after the other and the large ones are not left over.
+
+use std::collections::BTreeSet;
+
+use super::{Need, NoRoom, Room};
+use crate::domain::ids::HostId;
+use crate::domain::placement;
+use crate::domain::words::Platform;
+
+/// A host with what planning needs to know beyond its room.
+#[derive(Debug, Clone)]
+pub struct Place {
+    pub room: Room,
+    /// Migrations it takes part in at once.
+    pub slots: i32,
+    /// Its agent was heard from lately.
+    pub heard: bool,
+    /// Kernels its agent named; `None` is any.
+    pub kernels: Option<BTreeSet<String>>,
+}
+
+/// What a Linode wants of its next host.
+#[derive(Debug, Clone, Copy)]
+pub struct Guest<'a> {
+    pub need: Need,
+    pub platform: Platform,
+    /// The kernels that its config profiles name.
+    pub kernels: &'a BTreeSet<String>,
+}
+
+/// Why a host does not take a Linode, in the order in which hosts are asked: of several, the one that came furthest is told.
+/// The words are those of graduation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+pub enum Obstacle {
+    #[error("there is no production host for its plan")]
+    NoHost,
+    #[error("the production hosts for its plan are no Xen hosts")]
+    NotXen,
+    #[error("the production hosts for its plan take no new Linodes")]
+    NotEnabled,
+    #[error("no agent is enrolled on the production hosts for its plan")]
+    NotEnrolled,
+    #[error("the production hosts for its plan are silent")]
+    Silent,
+    #[error("the production hosts for its plan take no migrations: they have no slots")]
+    NoSlots,
+    #[error("the production hosts for its plan lack a kernel of its config profiles")]
+    Kernel,
+    #[error("too little memory is left on the production hosts for its plan")]
+    Memory,
+    #[error("too little disk space is left on the production hosts for its plan")]
+    Disk,
+}
+
+impl Obstacle {
+    /// The same of one host.
+    #[must_use]
+    pub fn of_one(self) -> &'static str {
+        match self {
+            Self::NoHost => "it is no production host for the plan",
+            Self::NotXen => "it is no Xen host",
+            Self::NotEnabled => "it takes no new Linodes",
+            Self::NotEnrolled => "no agent is enrolled on it",
+            Self::Silent => "it is silent",
+            Self::NoSlots => "it takes no migrations: it has no slots",
+            Self::Kernel => "it lacks a kernel of the config profiles",
+            Self::Memory => "it has too little free memory",
+            Self::Disk => "it has too little free disk space",
+        }
+    }
+}
+
+/// May this host take it, with what is promised so far?
+pub fn takes(place: &Place, guest: &Guest<'_>) -> Result<(), Obstacle> {
+    let room = placement::fits(&place.room, &guest.need);
+    if let Err(NoRoom::SameHost | NoRoom::Role | NoRoom::Plan) = room {
+        return Err(Obstacle::NoHost);
+    }
+    if place.room.platform != guest.platform {
+        return Err(Obstacle::NotXen);
+    }
+    match room {
+        Err(NoRoom::SameHost | NoRoom::Role | NoRoom::Plan) => return Err(Obstacle::NoHost),
+        Err(NoRoom::NotXen) => return Err(Obstacle::NotXen),
+        Err(NoRoom::NotEnabled) => return Err(Obstacle::NotEnabled),
+        Err(NoRoom::NotEnrolled) => return Err(Obstacle::NotEnrolled),
+        Ok(()) | Err(NoRoom::Memory | NoRoom::Disk) => {}
+    }
+    if !place.heard {
+        return Err(Obstacle::Silent);
+    }
+    if place.slots < 1 {
+        return Err(Obstacle::NoSlots);
+    }
+    if let Some(kernels) = &place.kernels
+        && !guest.kernels.is_subset(kernels)
+    {
+        return Err(Obstacle::Kernel);
+    }
+    match room {
+        Err(NoRoom::Memory) => Err(Obstacle::Memory),
+        Err(NoRoom::Disk) => Err(Obstacle::Disk),
+        _ => Ok(()),
+    }
+}
+
+impl Place {
+    /// Books a place for it.
+    pub fn promise(&mut self, need: &Need) {
+        self.room.memory_promised_mb += need.memory_mb;
+        self.room.disk_promised_mb += need.disk_mb;
+    }
+}
+
+/// The first of these hosts, which are indices into `places`, that takes it; it is promised there. Of several obstacles the
+/// furthest is told.
+pub fn first_fit(
+    places: &mut [Place],
+    hosts: &[usize],
+    guest: &Guest<'_>,
+) -> Result<HostId, Obstacle> {
+    let mut furthest = Obstacle::NoHost;
+    for index in hosts {
+        let Some(place) = places.get_mut(*index) else {
+            continue;
+        };
+        match takes(place, guest) {
+            Ok(()) => {
+                place.promise(&guest.need);
+                return Ok(place.room.host);
+            }
+            Err(obstacle) => furthest = furthest.max(obstacle),
+        }
+    }
+    Err(furthest)
+}

@@ -1,0 +1,293 @@
+//! When a member's move may begin: the provider's quiet hours, a number of chosen times an hour and host, and the moments
+//! at which a member is reminded.
+
+use std::collections::BTreeMap;
+
+use chrono::{Datelike, Timelike};
+use chrono_tz::Tz;
+
+use crate::domain::ids::HostId;
+use crate::domain::time::Time;
+
+const HOUR_S: i64 = 3600;
+const DAY_S: i64 = 86_400;
+/// A chosen time is reminded of this long before.
+pub const REMIND_S: i64 = DAY_S;
+/// The end of an offer is reminded of these days before.
+const OFFER_DAYS: [i64; 2] = [3, 1];
+
+/// Quiet minutes that begin on one weekday, counted from its midnight; an end that is not after the beginning is on the
+/// next day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quiet {
+    pub begins: u16,
+    /// 1 to 1440.
+    pub ends: u16,
+}
+
+impl Quiet {
+    fn over_midnight(self) -> bool {
+        self.ends <= self.begins
+    }
+}
+
+/// The provider's limits. The default is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// The zone the quiet hours are in.
+    pub zone: Tz,
+    /// Monday first.
+    pub quiet: [Option<Quiet>; 7],
+    /// Chosen times in one hour on one host, at most.
+    pub per_hour: Option<i32>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            zone: Tz::UTC,
+            quiet: [None; 7],
+            per_hour: None,
+        }
+    }
+}
+
+/// How many have chosen each hour (counted from 1970), by host.
+pub type Taken = BTreeMap<(HostId, i64), i32>;
+
+/// The hour of a moment.
+#[must_use]
+pub fn hour(at: Time) -> i64 {
+    at.utc().timestamp().div_euclid(HOUR_S)
+}
+
+/// Why no move may begin then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum No {
+    Quiet,
+    Full,
+}
+
+impl Limits {
+    #[must_use]
+    pub fn has_quiet_hours(&self) -> bool {
+        self.quiet.iter().any(Option::is_some)
+    }
+
+    #[must_use]
+    pub fn is_quiet(&self, at: Time) -> bool {
+        let local = at.utc().with_timezone(&self.zone);
+        let today = local.weekday().num_days_from_monday() as usize;
+        let minute = u16::try_from(local.hour() * 60 + local.minute()).unwrap_or(0);
+        let of = |day: usize| self.quiet.get(day % 7).copied().flatten();
+        let since_today = of(today).is_some_and(|quiet| {
+            quiet.begins <= minute && (quiet.over_midnight() || minute < quiet.ends)
+        });
+        let since_yesterday =
+            of(today + 6).is_some_and(|quiet| quiet.over_midnight() && minute < quiet.ends);
+        since_today || since_yesterday
+    }
+
+    /// The first moment from `at` on that is not quiet; `None` if there is none within eight days.
+    #[must_use]
+    pub fn open_from(&self, at: Time) -> Option<Time> {
+        if !self.is_quiet(at) {
+            return Some(at);
+        }
+        let minute = at.plus_s(60 - at.utc().timestamp().rem_euclid(60));
+        (0..8 * 24 * 60)
+            .map(|minutes| minute.plus_s(minutes * 60))
+            .find(|moment| !self.is_quiet(*moment))
+            .map(|moment| moment.plus_s(-moment.utc().timestamp().rem_euclid(60)))
+    }
+
+    /// May a move between these hosts be set for `at`?
+    pub fn allows(&self, at: Time, hosts: [HostId; 2], taken: &Taken) -> Result<(), No> {
+        if self.is_quiet(at) {
+            return Err(No::Quiet);
+        }
+        let full = |most: i32| {
+            hosts
+                .iter()
+                .any(|host| taken.get(&(*host, hour(at))).copied().unwrap_or(0) >= most)
+        };
+        if self.per_hour.is_some_and(full) {
+            return Err(No::Full);
+        }
+        Ok(())
+    }
+
+    /// The next full hours that may be chosen, after `now` and not after `until`: at most `count`, looked for over
+    /// fourteen days.
+    #[must_use]
+    pub fn free_hours(
+        &self,
+        now: Time,
+        until: Time,
+        hosts: [HostId; 2],
+        taken: &Taken,
+        count: usize,
+    ) -> Vec<Time> {
+        let next = now.plus_s(HOUR_S - now.utc().timestamp().rem_euclid(HOUR_S));
+        let next = Time::new(next.utc().with_nanosecond(0).unwrap_or(next.utc()));
+        (0..14 * 24)
+            .map(|hours| next.plus_s(hours * HOUR_S))
+            .take_while(|at| *at <= until)
+            .filter(|at| self.allows(*at, hosts, taken).is_ok())
+            .take(count)
+            .collect()
+    }
+}
+
+/// When the member is to be reminded of a chosen time: a day before, if that is still to come.
+#[must_use]
+pub fn time_reminder(at: Time, now: Time) -> Option<Time> {
+    Some(at.plus_s(-REMIND_S)).filter(|due| *due > now)
+}
+
+/// The next reminder of an offer's end after `now`.
+#[must_use]
+pub fn offer_reminder(expires: Time, now: Time) -> Option<Time> {
+    OFFER_DAYS
+        .iter()
+        .map(|days| expires.plus_days(-days))
+        .find(|due| *due > now)
+}
+
+/// Is `due` one of the moments at which the end of an offer is reminded of?
+#[must_use]
+pub fn is_offer_reminder(expires: Time, due: Time) -> bool {
+    OFFER_DAYS
+        .iter()
+        .any(|days| expires.plus_days(-days) == due)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+mod tests {
+    use super::*;
+    use chrono::NaiveDateTime;
+
+    const A: HostId = HostId(1);
+    const B: HostId = HostId(2);
+
+    fn at(text: &str) -> Time {
+        let parsed = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M").unwrap();
+        Time::new(parsed.and_utc())
+    }
+
+    /// Working days from eight to six, the night from Saturday ten to Sunday six; in Berlin.
+    fn limits() -> Limits {
+        let day = Quiet {
+            begins: 8 * 60,
+            ends: 18 * 60,
+        };
+        let mut quiet = [Some(day); 7];
+        quiet[5] = Some(Quiet {
+            begins: 22 * 60,
+            ends: 6 * 60,
+        });
+        quiet[6] = None;
+        Limits {
+            zone: Tz::Europe__Berlin,
+            quiet,
+            per_hour: Some(1),
+        }
+    }
+
+    #[test]
+    fn quiet_hours_are_in_the_providers_zone() {
+        let limits = limits();
+        // 23 Nov 2026 is a Monday; Berlin is an hour ahead of UTC.
+        for (when, quiet) in [
+            ("2026-11-23 06:59", false),
+            ("2026-11-23 07:00", true),
+            ("2026-11-23 16:59", true),
+            ("2026-11-23 17:00", false),
+            ("2026-11-28 12:00", false),
+            ("2026-11-28 21:00", true),
+            ("2026-11-28 23:30", true),
+            ("2026-11-29 04:59", true),
+            ("2026-11-29 05:00", false),
+            // In summer two hours ahead.
+            ("2027-06-07 06:00", true),
+            ("2027-06-07 05:59", false),
+        ] {
+            assert_eq!(limits.is_quiet(at(when)), quiet, "{when}");
+        }
+        assert_eq!(
+            limits.open_from(at("2026-11-23 12:34")),
+            Some(at("2026-11-23 17:00"))
+        );
+        assert_eq!(
+            limits.open_from(at("2026-11-28 22:00")),
+            Some(at("2026-11-29 05:00"))
+        );
+        assert_eq!(
+            limits.open_from(at("2026-11-29 12:34")),
+            Some(at("2026-11-29 12:34"))
+        );
+        let always = Limits {
+            quiet: [Some(Quiet {
+                begins: 0,
+                ends: 1440,
+            }); 7],
+            ..Limits::default()
+        };
+        assert_eq!(always.open_from(at("2026-11-23 12:34")), None);
+    }
+
+    #[test]
+    fn free_hours_are_neither_quiet_nor_full() {
+        let limits = limits();
+        let mut taken = Taken::new();
+        taken.insert((B, hour(at("2026-11-23 18:20"))), 1);
+        let free = limits.free_hours(
+            at("2026-11-23 05:30"),
+            at("2026-11-23 20:00"),
+            [A, B],
+            &taken,
+            10,
+        );
+        let expected: Vec<Time> = [
+            "2026-11-23 06:00",
+            "2026-11-23 17:00",
+            "2026-11-23 19:00",
+            "2026-11-23 20:00",
+        ]
+        .map(at)
+        .to_vec();
+        assert_eq!(free, expected);
+        assert_eq!(
+            limits.allows(at("2026-11-23 18:59"), [A, B], &taken),
+            Err(No::Full)
+        );
+        assert_eq!(
+            limits.allows(at("2026-11-23 18:59"), [A, HostId(3)], &taken),
+            Ok(())
+        );
+        assert_eq!(
+            limits.allows(at("2026-11-23 08:00"), [A, B], &taken),
+            Err(No::Quiet)
+        );
+    }
+
+    #[test]
+    fn reminders_come_before_and_never_late() {
+        let now = at("2026-11-22 12:00");
+        assert_eq!(
+            time_reminder(at("2026-11-23 12:01"), now),
+            Some(at("2026-11-22 12:01"))
+        );
+        assert_eq!(time_reminder(at("2026-11-23 12:00"), now), None);
+        let expires = at("2026-11-26 12:00");
+        assert_eq!(offer_reminder(expires, now), Some(at("2026-11-23 12:00")));
+        assert_eq!(
+            offer_reminder(expires, at("2026-11-23 12:00")),
+            Some(at("2026-11-25 12:00"))
+        );
+        assert_eq!(offer_reminder(expires, at("2026-11-25 12:00")), None);
+        assert!(is_offer_reminder(expires, at("2026-11-25 12:00")));
+        assert!(!is_offer_reminder(expires, now));
+    }
+}
