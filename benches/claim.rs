@@ -23,8 +23,9 @@ use diesel::connection::SimpleConnection;
 use support::hand::agent;
 use support::{On, TestApp, pg};
 use xenbeta::domain::ids::HostId;
+use xenbeta::store;
 use xenbeta::store::db::StoreError;
-use xenbeta::store::jobs::{self, Claim};
+use xenbeta::store::job::Claim;
 
 const WORKERS: i64 = 8;
 const ROUNDS: usize = 5;
@@ -142,7 +143,7 @@ fn by_statement(app: &TestApp, host: HostId) -> bool {
         lease_hash: "0".repeat(64),
     };
     app.db
-        .read(|conn| jobs::claim(conn, claim))
+        .read(|conn| store::job::claim(conn, claim))
         .unwrap()
         .is_some()
 }

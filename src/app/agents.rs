@@ -9,11 +9,10 @@ use crate::domain::ids::{HostId, JobId, MigrationId};
 use crate::domain::migration::{Event, Step};
 use crate::domain::time::Time;
 use crate::domain::words::{HostState, JobKind, JobState, LinodeStatus};
+use crate::store;
 use crate::store::db::Db;
-use crate::store::fleet;
-use crate::store::hosts::{self, Enrolment, Host};
-use crate::store::jobs::{self, Again, Claim, End, Job, Lease, NewJob};
-use crate::store::migrations as rows;
+use crate::store::host::{Enrolment, Host};
+use crate::store::job::{Again, Claim, End, Job, Lease, NewJob};
 use crate::wire::{
     Enrol, Enrolled, Finish, LEASE_S, Order, Outcome, Progress, Renew, Renewed, Rotated,
     SealedDigests,
@@ -65,13 +64,13 @@ impl App {
         let now = self.now();
         let credential = secrets::new_token()?;
         self.db.write(|conn| {
-            let host = hosts::use_enrolment_token(
+            let host = store::host::use_enrolment_token(
                 conn,
                 &secrets::hash(purpose::ENROLMENT, &ask.token),
                 now,
             )?
             .ok_or(AppError::Forbidden)?;
-            let host = hosts::host(conn, host)?.ok_or(AppError::NotFound)?;
+            let host = store::host::host(conn, host)?.ok_or(AppError::NotFound)?;
             if host.platform != ask.platform {
                 let message = format!(
                     "this host is entered as {}, and the agent's driver is {}",
@@ -83,7 +82,7 @@ impl App {
                 });
             }
             ledgers::may_enrol(conn, &host, (ask.ledger.as_ref(), &ask.fingerprint))?;
-            hosts::set_enrolled(
+            store::host::set_enrolled(
                 conn,
                 host.id,
                 &Enrolment {
@@ -95,9 +94,9 @@ impl App {
                 },
             )?;
             // Whatever was wrong with the ledger of before: this one it is from now on.
-            hosts::unpin_ledger(conn, host.id)?;
+            store::host::unpin_ledger(conn, host.id)?;
             if let Some(ledger) = &ask.ledger {
-                hosts::pin_ledger(conn, host.id, ledger, None)?;
+                store::host::pin_ledger(conn, host.id, ledger, None)?;
             }
             adopt_all(conn, now, host.id)?;
             let who = Who {
@@ -124,7 +123,10 @@ impl App {
     /// The agent behind a credential; `None` if it was revoked or never given, or the host is quarantined.
     pub fn agent(&self, credential: &str) -> Result<Option<Agent>, AppError> {
         let hash = secrets::hash(purpose::AGENT, credential);
-        let Some((host, is_next)) = self.db.read(|conn| hosts::by_credential(conn, &hash))? else {
+        let Some((host, is_next)) = self
+            .db
+            .read(|conn| store::host::by_credential(conn, &hash))?
+        else {
             return Ok(None);
         };
         if host.state == HostState::Quarantined {
@@ -132,7 +134,7 @@ impl App {
         }
         if is_next {
             self.db
-                .write(|conn| hosts::promote_credential(conn, host.id))?;
+                .write(|conn| store::host::promote_credential(conn, host.id))?;
         }
         Ok(Some(agent_of(host)))
     }
@@ -142,7 +144,7 @@ impl App {
         let now = self.now();
         let credential = secrets::new_token()?;
         self.db.write(|conn| {
-            hosts::set_next_credential(
+            store::host::set_next_credential(
                 conn,
                 agent.host,
                 &secrets::hash(purpose::AGENT, &credential),
@@ -174,8 +176,8 @@ impl App {
             let runnable = self.db.read(|conn| {
                 // Asked anew each time: a poll may have waited since its credential was looked at.
                 Ok::<_, AppError>(
-                    hosts::takes_jobs(conn, agent.host, ledgers::settled(now))?
-                        && jobs::anything_for(conn, agent.host, now)?,
+                    store::host::takes_jobs(conn, agent.host, ledgers::settled(now))?
+                        && store::job::anything_for(conn, agent.host, now)?,
                 )
             })?;
             if !runnable {
@@ -204,7 +206,7 @@ impl App {
                 until: now.plus_s(i64::from(LEASE_S)),
                 lease_hash: secrets::hash(purpose::LEASE, &token),
             };
-            let Some(job) = jobs::claim(conn, claim)? else {
+            let Some(job) = store::job::claim(conn, claim)? else {
                 return Ok(Claimed::Nothing);
             };
             taken = Some((job.id, job.attempt));
@@ -224,9 +226,12 @@ impl App {
             // Its order cannot be made, and the claim was rolled back: it must not hold up the host's other jobs.
             (Err(error), Some((id, attempt))) => {
                 tracing::error!(job = %id, %error, "its order could not be made");
-                let seen = self.db.read(|conn| jobs::job(conn, id))?.filter(|job| {
-                    job.state == JobState::Pending && job.attempt.saturating_add(1) == attempt
-                });
+                let seen = self
+                    .db
+                    .read(|conn| store::job::job(conn, id))?
+                    .filter(|job| {
+                        job.state == JobState::Pending && job.attempt.saturating_add(1) == attempt
+                    });
                 let detail = format!("its order could not be made: {error}");
                 if let Some(seen) = seen {
                     self.db
@@ -254,14 +259,14 @@ impl App {
             .map_err(|error| AppError::Fault(error.to_string()))?;
         let until = now.plus_s(i64::from(LEASE_S));
         let cancel = self.db.write(|conn| {
-            let cancel = jobs::renew(
+            let cancel = store::job::renew(
                 conn,
                 lease,
                 until,
                 progress.as_deref().map(|text| (text, now)),
             )?;
             if progress.is_some()
-                && let Some(id) = jobs::job(conn, job)?.and_then(|job| job.migration_id)
+                && let Some(id) = store::job::job(conn, job)?.and_then(|job| job.migration_id)
             {
                 crate::store::db::wake_on_commit(conn, crate::store::wake::Wake::Migration(id))?;
             }
@@ -290,12 +295,12 @@ impl App {
             user: None,
         };
         self.db.write(|conn| {
-            let seen = jobs::under_lease(conn, lease)?.ok_or_else(stale)?;
+            let seen = store::job::under_lease(conn, lease)?.ok_or_else(stale)?;
             if let Some(of) = seen.migration_id {
                 // The migration before its jobs: who cancels it takes them so, too, and neither waits for the other.
-                rows::locked(conn, of)?;
+                store::migration::locked(conn, of)?;
             }
-            let job = jobs::under_lease(conn, lease)?.ok_or_else(stale)?;
+            let job = store::job::under_lease(conn, lease)?.ok_or_else(stale)?;
             let owns = match &finish.outcome {
                 Outcome::Failed { owns, .. } => *owns,
                 Outcome::Succeeded { .. } | Outcome::Cancelled => None,
@@ -322,7 +327,7 @@ impl App {
                     owns,
                 } => {
                     if let Some(console) = console {
-                        fleet::set_console(
+                        store::linode::set_console(
                             conn,
                             job.linode_id,
                             &endings::console_text(console),
@@ -347,7 +352,7 @@ impl App {
     ) -> Result<(), AppError> {
         let now = self.now();
         self.db.write(|conn| {
-            let row = rows::migration(conn, id)?
+            let row = store::migration::migration(conn, id)?
                 .filter(|row| row.source_host_id == agent.host)
                 .ok_or(AppError::NotFound)?;
             if row.step != Some(Step::FinalCopy) || sealed.epoch != row.epoch {
@@ -374,11 +379,11 @@ enum Claimed {
 
 /// Every Linode that an import put on this host is made known to its agent.
 pub fn adopt_all(conn: &mut Db, now: Time, host: HostId) -> Result<(), AppError> {
-    for linode in fleet::linodes_on(conn, host)? {
+    for linode in store::linode::linodes_on(conn, host)? {
         if linode.status == LinodeStatus::Provisioning
-            && jobs::open_of_linode(conn, linode.id, &[JobKind::Adopt])?.is_none()
+            && store::job::open_of_linode(conn, linode.id, &[JobKind::Adopt])?.is_none()
         {
-            jobs::enqueue(conn, &NewJob::own(&linode, JobKind::Adopt, now, None))?;
+            store::job::enqueue(conn, &NewJob::own(&linode, JobKind::Adopt, now, None))?;
         }
     }
     Ok(())
@@ -393,9 +398,9 @@ fn drop_unfit(
     unfit: &Unfit,
 ) -> Result<(), AppError> {
     if let Some(of) = seen.migration_id {
-        rows::locked(conn, of)?;
+        store::migration::locked(conn, of)?;
     }
-    let Some(job) = &jobs::locked(conn, seen.id)?
+    let Some(job) = &store::job::locked(conn, seen.id)?
         .filter(|job| job.state == JobState::Leased && job.attempt == seen.attempt)
     else {
         return Ok(());
@@ -411,7 +416,7 @@ fn drop_unfit(
                 detail: why,
                 now,
             };
-            jobs::end_unclaimed(conn, job.id, &end)?;
+            store::job::end_unclaimed(conn, job.id, &end)?;
         }
         Unfit::NotYet(why, after_s) => {
             let again = Again {
@@ -420,7 +425,7 @@ fn drop_unfit(
                 losses: job.losses,
                 detail: why,
             };
-            jobs::release(conn, job, &again)?;
+            store::job::release(conn, job, &again)?;
         }
         Unfit::Impossible(why) => {
             let end = End {
@@ -429,7 +434,7 @@ fn drop_unfit(
                 detail: why,
                 now,
             };
-            jobs::end_unclaimed(conn, job.id, &end)?;
+            store::job::end_unclaimed(conn, job.id, &end)?;
             if let Some((id, step)) = endings::step_of(conn, job)? {
                 let given = Given::failure(why, why);
                 let _decided = engine::apply(
@@ -458,9 +463,9 @@ pub fn progress(job: &Job) -> Option<Progress> {
 /// Silence after which a host counts as silent on staff pages, in seconds: two polls and a half.
 pub const SILENT_S: i64 = 75;
 
-/// Should it speak (it takes part), and does it not? `store::silence` asks the database the same.
+/// Should it speak (it takes part), and does it not? `store::host::silence` asks the database the same.
 #[must_use]
-pub fn is_silent(host: &hosts::Host, now: Time) -> bool {
+pub fn is_silent(host: &store::host::Host, now: Time) -> bool {
     let since = now.plus_s(-SILENT_S);
     HostState::TAKING_PART.contains(&host.state) && host.last_seen_at.is_some_and(|at| at < since)
 }

@@ -7,8 +7,8 @@ use super::letters::{facts_for, post};
 use super::{App, AppError};
 use crate::domain::words::MailKind;
 use crate::mail::Board;
-use crate::store::alerts::{self, Alert};
-use crate::store::people;
+use crate::store;
+use crate::store::alert::Alert;
 
 /// What may put itself right takes seconds for it; what still stands then waits for somebody.
 const STANDS_S: i64 = 120;
@@ -20,8 +20,8 @@ impl App {
     pub(super) fn alert_staff(&self) -> Result<usize, AppError> {
         let now = self.now();
         let (standing, told) = self.db.read(|conn| {
-            let standing = alerts::standing(conn, now.plus_s(-STANDS_S))?;
-            Ok::<_, AppError>((standing, alerts::told(conn)?))
+            let standing = store::alert::standing(conn, now.plus_s(-STANDS_S))?;
+            Ok::<_, AppError>((standing, store::alert::told(conn)?))
         })?;
         let stands: HashSet<&str> = standing.iter().map(|alert| alert.id.as_str()).collect();
         let over: Vec<String> = told
@@ -34,10 +34,10 @@ impl App {
             return Ok(0);
         }
         self.db.write(|conn| {
-            alerts::forget(conn, &over)?;
+            store::alert::forget(conn, &over)?;
             let mut new = Vec::new();
             for alert in standing.iter().filter(|alert| is_new(alert)) {
-                if alerts::tell(conn, &alert.id, now)? {
+                if store::alert::tell(conn, &alert.id, now)? {
                     new.push(alert);
                 }
             }
@@ -63,7 +63,7 @@ impl App {
                     .map(|alert| alert.line.as_str())
                     .collect(),
             };
-            for user in people::staff(conn)? {
+            for user in store::account::staff(conn)? {
                 let mut facts = facts_for(self, &user);
                 facts.board = Board {
                     title: title.clone(),

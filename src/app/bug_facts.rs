@@ -3,8 +3,8 @@
 use super::{Actor, App, AppError};
 use crate::domain::bug::FactKind;
 use crate::domain::ids::{AccountId, LinodeId, MigrationId};
+use crate::store;
 use crate::store::db::Db;
-use crate::store::{fleet, hosts, migrations};
 
 /// Lines and characters of the console that are offered: its end, where the trouble is.
 const LINES: usize = 30;
@@ -67,7 +67,7 @@ pub(super) fn facts(
 ) -> Result<Facts, AppError> {
     let moved = match migration {
         Some(id) => Some(
-            migrations::migration(conn, id)?
+            store::migration::migration(conn, id)?
                 .filter(|row| row.account_id == account)
                 .ok_or(AppError::NotFound)?,
         ),
@@ -76,22 +76,25 @@ pub(super) fn facts(
     let Some(id) = moved.as_ref().map(|row| row.linode_id).or(linode) else {
         return Ok(Facts::default());
     };
-    let linode = fleet::linode_of(conn, account, id)?.ok_or(AppError::NotFound)?;
+    let linode = store::linode::linode_of(conn, account, id)?.ok_or(AppError::NotFound)?;
     let host = |conn: &mut Db, id| {
-        hosts::host(conn, id).map(|host| host.map(|host| host.name).unwrap_or_default())
+        store::host::host(conn, id).map(|host| host.map(|host| host.name).unwrap_or_default())
     };
     let mut facts = vec![
         (FactKind::Linode, linode.label.clone()),
-        (FactKind::Plan, fleet::plan(conn, linode.plan_id)?.label),
+        (
+            FactKind::Plan,
+            store::linode::plan(conn, linode.plan_id)?.label,
+        ),
         (FactKind::Host, host(conn, linode.host_id)?),
     ];
-    let profiles = fleet::profiles_of(conn, linode.id)?;
+    let profiles = store::linode::profiles_of(conn, linode.id)?;
     let boots = profiles
         .iter()
         .find(|profile| Some(profile.id) == linode.boot_config_id)
         .or(profiles.first());
     if let Some(profile) = boots {
-        let kernels = fleet::kernels(conn)?;
+        let kernels = store::linode::kernels(conn)?;
         let kernel = kernels
             .get(&profile.kernel_id)
             .map_or(profile.kernel_id.clone(), |kernel| kernel.label.clone());

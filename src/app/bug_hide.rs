@@ -9,10 +9,10 @@ use crate::domain::markdown::Markdown;
 use crate::domain::values::Invalid;
 use crate::domain::words::MailKind;
 use crate::mail::{self, Board};
-use crate::store::bug_hide::{self, Hiding};
-use crate::store::bugs::{self as rows, Bug};
+use crate::store;
+use crate::store::bug::Bug;
+use crate::store::bug::moderation::Hiding;
 use crate::store::db::Db;
-use crate::store::{bug_files, outbox, people};
 
 /// Why something is hidden, for its author: plain words of 500 characters or fewer.
 #[derive(Debug, Clone)]
@@ -48,10 +48,10 @@ impl App {
                 at: now,
                 reason: &reason.0,
             };
-            if !bug_hide::set(conn, id, part, Some(hiding))? {
+            if !store::bug::moderation::set(conn, id, part, Some(hiding))? {
                 return Ok(());
             }
-            bug_hide::search_what_shows(conn, id)?;
+            store::bug::moderation::search_what_shows(conn, id)?;
             self.quieten(conn, id, part)?;
             let object = format!("bug {id}");
             let what = format!("{part}: {}", reason.0);
@@ -73,10 +73,10 @@ impl App {
         let now = self.now();
         self.db.write(|conn| {
             self.part_of(conn, id, part)?;
-            if !bug_hide::set(conn, id, part, None)? {
+            if !store::bug::moderation::set(conn, id, part, None)? {
                 return Ok(());
             }
-            bug_hide::search_what_shows(conn, id)?;
+            store::bug::moderation::search_what_shows(conn, id)?;
             let (object, what) = (format!("bug {id}"), part.to_string());
             audit(
                 conn,
@@ -101,7 +101,7 @@ impl App {
         let now = self.now();
         self.db.write(|conn| {
             let part = Part::File(file);
-            if bug_files::delete_hidden(conn, id, file)? {
+            if store::bug::files::delete_hidden(conn, id, file)? {
                 let (object, what) = (format!("bug {id}"), part.to_string());
                 audit(
                     conn,
@@ -111,7 +111,7 @@ impl App {
                     &object,
                     (&what, ""),
                 )?;
-            } else if bug_hide::exists(conn, id, part)? {
+            } else if store::bug::moderation::exists(conn, id, part)? {
                 return Err(AppError::conflict(
                     "This file is shown again: hide it first, then delete it.",
                 ));
@@ -122,28 +122,28 @@ impl App {
 
     /// The bug, with its row locked where two may be at it, if it has this part.
     fn part_of(&self, conn: &mut Db, id: BugId, part: Part) -> Result<Bug, AppError> {
-        rows::lock_triage(conn)?;
-        if !bug_hide::exists(conn, id, part)? {
+        store::bug::lock_triage(conn)?;
+        if !store::bug::moderation::exists(conn, id, part)? {
             return Err(AppError::NotFound);
         }
-        rows::bug(conn, id)?.ok_or(AppError::NotFound)
+        store::bug::bug(conn, id)?.ok_or(AppError::NotFound)
     }
 
     /// Mails that wait and may quote what is hidden now lose their text; those whose subject is hidden do not go.
     fn quieten(&self, conn: &mut Db, id: BugId, part: Part) -> Result<(), AppError> {
-        let bug = rows::bug(conn, id)?.ok_or(AppError::NotFound)?;
+        let bug = store::bug::bug(conn, id)?.ok_or(AppError::NotFound)?;
         match part {
             Part::File(_) => return Ok(()),
             Part::Post(_) => {}
             Part::Opening => {
-                let waiting = outbox::waiting_about(conn, id, MailKind::BugState)?;
+                let waiting = store::mail::waiting_about(conn, id, MailKind::BugState)?;
                 let of: Vec<_> = waiting.into_iter().map(|(mail, _)| mail).collect();
-                outbox::drop_waiting(conn, &of)?;
+                store::mail::drop_waiting(conn, &of)?;
             }
         }
-        for (id, reader) in outbox::waiting_about(conn, id, MailKind::BugReply)? {
-            let Some(reader) = people::user_by_email(conn, &reader)? else {
-                outbox::drop_waiting(conn, &[id])?;
+        for (id, reader) in store::mail::waiting_about(conn, id, MailKind::BugReply)? {
+            let Some(reader) = store::account::user_by_email(conn, &reader)? else {
+                store::mail::drop_waiting(conn, &[id])?;
                 continue;
             };
             let mut facts = facts_for(self, &reader);
@@ -156,7 +156,7 @@ impl App {
             let kind = MailKind::BugReply;
             let new = mail::render(kind, &facts)
                 .map_err(|error| AppError::Fault(format!("mail {kind}: {error}")))?;
-            outbox::rewrite(conn, id, (&new.subject, &new.text, &new.html))?;
+            store::mail::rewrite(conn, id, (&new.subject, &new.text, &new.html))?;
         }
         Ok(())
     }

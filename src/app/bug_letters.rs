@@ -6,9 +6,10 @@ use crate::domain::bug::initials;
 use crate::domain::time::Time;
 use crate::domain::words::{MailKind, UserRole};
 use crate::mail::Board;
-use crate::store::bugs::{Bug, Person};
+use crate::store;
+use crate::store::account::User;
+use crate::store::bug::{Bug, Person};
 use crate::store::db::Db;
-use crate::store::people::{self, User};
 
 /// What has happened in a thread.
 pub(super) struct News<'a> {
@@ -59,7 +60,7 @@ pub(super) fn tell(
     readers: &[User],
     news: &News<'_>,
 ) -> Result<(), AppError> {
-    let name = people::user(conn, actor.user)?
+    let name = store::account::user(conn, actor.user)?
         .map(|user| user.name)
         .unwrap_or_default();
     for reader in readers.iter().filter(|reader| reader.id != actor.user) {

@@ -10,10 +10,11 @@ use crate::domain::ids::{BugId, UserId};
 use crate::domain::time::Time;
 use crate::domain::words::MailKind;
 use crate::mail::Board;
-use crate::store::bug_news::{self as rows, Round};
-use crate::store::bugs::{self, Bug, Person, Post};
+use crate::store;
+use crate::store::account::User;
+use crate::store::bug::digest::Round;
+use crate::store::bug::{Bug, Person, Post};
 use crate::store::db::Db;
-use crate::store::people::{self, User};
 
 /// A reader gets at most one mail about replies in a thread within this time.
 pub const REPLIES_EVERY_S: i64 = 600;
@@ -35,46 +36,48 @@ impl App {
         let mut done = usize::from(self.tell_staff_of_bugs()?);
         for _ in 0..PIECES {
             let now = self.now();
-            if !self.db.read(|conn| rows::is_due(conn, now))? {
+            if !self.db.read(|conn| store::bug::digest::is_due(conn, now))? {
                 break;
             }
             done += 1;
-            self.db.write(|conn| match rows::take_due(conn, now)? {
-                Some(round) => self.tell_some(conn, now, &round),
-                None => Ok(()),
-            })?;
+            self.db
+                .write(|conn| match store::bug::digest::take_due(conn, now)? {
+                    Some(round) => self.tell_some(conn, now, &round),
+                    None => Ok(()),
+                })?;
         }
         Ok(done)
     }
 
     /// The next piece of a thread's round.
     fn tell_some(&self, conn: &mut Db, now: Time, round: &Round) -> Result<(), AppError> {
-        let Some(bug) = bugs::bug(conn, round.id)? else {
+        let Some(bug) = store::bug::bug(conn, round.id)? else {
             return Ok(());
         };
         let until = match round.news_until {
-            0 => rows::last_post(conn, bug.id)?,
+            0 => store::bug::digest::last_post(conn, bug.id)?,
             until => until,
         };
         // One more than is quoted, to know whether there are more.
-        let posts = rows::posts(conn, bug.id, (round.news_post, until), QUOTED_POSTS + 1)?;
+        let posts =
+            store::bug::digest::posts(conn, bug.id, (round.news_post, until), QUOTED_POSTS + 1)?;
         let readers = if posts.is_empty() {
             Vec::new()
         } else {
             let after = UserId(round.news_reader);
-            bugs::readers(conn, bug.id, MailKind::BugReply, after, READERS)?
+            store::bug::readers(conn, bug.id, MailKind::BugReply, after, READERS)?
         };
-        let people = bugs::names(conn, posts.iter().map(|post| post.author_id).collect())?;
+        let people = store::bug::names(conn, posts.iter().map(|post| post.author_id).collect())?;
         for reader in &readers {
             self.tell_reader(conn, now, &bug, &posts, (&people, reader))?;
         }
         let whole = i64::try_from(readers.len()).unwrap_or(READERS) == READERS;
         match readers.last().filter(|_| whole) {
-            Some(last) => rows::go_on(conn, round, until, last.id)?,
+            Some(last) => store::bug::digest::go_on(conn, round, until, last.id)?,
             None => {
-                let more = rows::last_post(conn, bug.id)? > until;
+                let more = store::bug::digest::last_post(conn, bug.id)? > until;
                 let next = more.then(|| now.plus_s(REPLIES_EVERY_S));
-                rows::end(conn, round, until, now, next)?;
+                store::bug::digest::end(conn, round, until, now, next)?;
             }
         }
         Ok(())
@@ -123,23 +126,23 @@ impl App {
     fn tell_staff_of_bugs(&self) -> Result<bool, AppError> {
         let now = self.now();
         let is_time = |conn: &mut Db| -> Result<bool, AppError> {
-            let last = rows::last_digest(conn)?;
+            let last = store::bug::digest::last_digest(conn)?;
             Ok(last.is_none_or(|last| last.plus_s(BUGS_EVERY_S) <= now)
-                && !rows::untold(conn, 1)?.is_empty())
+                && !store::bug::digest::untold(conn, 1)?.is_empty())
         };
         if !self.db.read(is_time)? {
             return Ok(false);
         }
         self.db.write(|conn| {
             // Two portals must not both write.
-            bugs::lock_triage(conn)?;
+            store::bug::lock_triage(conn)?;
             if !is_time(conn)? {
                 return Ok(false);
             }
-            let new = rows::untold(conn, UNTOLD)?;
+            let new = store::bug::digest::untold(conn, UNTOLD)?;
             let ids: Vec<BugId> = new.iter().map(|(id, _)| *id).collect();
-            rows::mark_told(conn, &ids)?;
-            rows::note_digest(conn, now)?;
+            store::bug::digest::mark_told(conn, &ids)?;
+            store::bug::digest::note_digest(conn, now)?;
             let lines: Vec<String> = new
                 .iter()
                 .take(NAMED)
@@ -155,7 +158,7 @@ impl App {
                     "/staff/bugs?state=new".to_owned(),
                 ),
             };
-            for user in people::staff(conn)? {
+            for user in store::account::staff(conn)? {
                 let mut facts = facts_for(self, &user);
                 facts.board = Board {
                     title: title.clone(),

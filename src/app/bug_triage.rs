@@ -9,9 +9,9 @@ use crate::domain::ids::{BugId, MigrationId, UserId};
 use crate::domain::markdown::Markdown;
 use crate::domain::time::Time;
 use crate::domain::words::MailKind;
-use crate::store::bugs::{self as rows, Bug, BugEvent, Triage};
+use crate::store;
+use crate::store::bug::{Bug, BugEvent, Triage};
 use crate::store::db::Db;
-use crate::store::{bug_links, migrations, people};
 
 /// Most people who are written to about one decision.
 const MOST_READERS: i64 = 2000;
@@ -33,7 +33,7 @@ impl App {
         actor.require_staff()?;
         let now = self.now();
         self.db.write(|conn| {
-            rows::lock_triage(conn)?;
+            store::bug::lock_triage(conn)?;
             let bug = found(conn, id)?;
             let root = root_for(conn, &bug, to)?;
             let same = (bug.state, bug.severity, bug.component, bug.duplicate_of)
@@ -54,7 +54,8 @@ impl App {
                 message: why.to_string(),
             })?;
             // Before the duplicates of a new duplicate are pointed elsewhere: their members are told as well.
-            let readers = rows::readers(conn, id, MailKind::BugState, UserId(0), MOST_READERS)?;
+            let readers =
+                store::bug::readers(conn, id, MailKind::BugState, UserId(0), MOST_READERS)?;
             let decided = Triage {
                 state: to.state,
                 severity: to.severity,
@@ -63,9 +64,9 @@ impl App {
                 version: bug.version + 1,
                 changed_at: now,
             };
-            rows::triage(conn, id, &decided)?;
+            store::bug::triage(conn, id, &decided)?;
             if let Some(root) = &root {
-                rows::repoint(conn, id, root.id)?;
+                store::bug::repoint(conn, id, root.id)?;
             }
             self.note_changes(conn, now, actor, &bug, &decided)?;
             if bug.state != decided.state || bug.duplicate_of != decided.duplicate_of {
@@ -123,7 +124,7 @@ impl App {
                 Some(root) => format!("{what} {new} of {root}"),
                 None => format!("{what} {new}"),
             });
-            rows::insert_event(
+            store::bug::insert_event(
                 conn,
                 &BugEvent {
                     bug_id: before.id,
@@ -155,7 +156,7 @@ impl App {
         let now = self.now();
         self.db.write(|conn| {
             found(conn, id)?;
-            if rows::insert_note(conn, id, actor.user, body.as_str(), once, now)? {
+            if store::bug::insert_note(conn, id, actor.user, body.as_str(), once, now)? {
                 audit(
                     conn,
                     now,
@@ -181,17 +182,17 @@ impl App {
         let now = self.now();
         self.db.write(|conn| {
             found(conn, id)?;
-            if migrations::migration(conn, migration)?.is_none() {
+            if store::migration::migration(conn, migration)?.is_none() {
                 return Err(AppError::Invalid {
                     field: "migration",
                     message: format!("There is no migration {migration}"),
                 });
             }
             let (done, what) = if explains {
-                let done = bug_links::link_migration(conn, id, migration, actor.user, now)?;
+                let done = store::bug::links::link_migration(conn, id, migration, actor.user, now)?;
                 (done, "bug explains a migration")
             } else {
-                let done = bug_links::unlink_migration(conn, id, migration)?;
+                let done = store::bug::links::unlink_migration(conn, id, migration)?;
                 (done, "bug explains a migration no more")
             };
             if done {
@@ -224,7 +225,7 @@ fn root_for(conn: &mut Db, bug: &Bug, to: &Decision) -> Result<Option<Bug>, AppE
             "Enter the number of the bug it is a duplicate of".to_owned(),
         ));
     };
-    let Some(named) = rows::bug(conn, named)? else {
+    let Some(named) = store::bug::bug(conn, named)? else {
         return Err(invalid(format!("There is no bug {named}")));
     };
     if named.id == bug.id {
@@ -240,9 +241,9 @@ fn root_for(conn: &mut Db, bug: &Bug, to: &Decision) -> Result<Option<Bug>, AppE
 }
 
 fn changed_meanwhile(conn: &mut Db, bug: &Bug) -> Result<AppError, AppError> {
-    let last = rows::events(conn, bug.id)?.pop();
+    let last = store::bug::events(conn, bug.id)?.pop();
     let who = match last {
-        Some(event) => people::user(conn, event.author_id)?.map(|user| user.name),
+        Some(event) => store::account::user(conn, event.author_id)?.map(|user| user.name),
         None => None,
     };
     Ok(AppError::conflict(format!(

@@ -12,10 +12,10 @@ use crate::domain::ids::{BugFileId, BugId, LinodeId, MigrationId};
 use crate::domain::markdown::{Markdown, Title};
 use crate::domain::time::Time;
 use crate::domain::words::UserRole;
-use crate::store::bug_files::{self, BugFile, Place};
-use crate::store::bugs::{self as rows, Bug, NewBug, NewPost};
+use crate::store;
+use crate::store::bug::files::{BugFile, Place};
+use crate::store::bug::{Bug, NewBug, NewPost};
 use crate::store::db::Db;
-use crate::store::{bug_links, bug_news, people, search};
 
 /// Of an account within an hour.
 const MOST_OPENED: i64 = 10;
@@ -50,14 +50,14 @@ impl App {
         check_once(&report.once)?;
         check_files(&report.files)?;
         self.db.write(|conn| {
-            people::lock_writer(conn, actor.user, Some(account))?;
-            if let Some(id) = rows::opened_once(conn, actor.user, &report.once)? {
+            store::account::lock_writer(conn, actor.user, Some(account))?;
+            if let Some(id) = store::bug::opened_once(conn, actor.user, &report.once)? {
                 let bug = found(conn, id)?;
                 let same = (bug.title.as_str(), bug.happened.as_str())
                     == (report.title.as_str(), report.happened.as_str());
                 return if same { Ok(id) } else { Err(sent_before("title")) };
             }
-            if rows::opened_since(conn, account, now.plus_s(-HOUR_S))? >= MOST_OPENED {
+            if store::bug::opened_since(conn, account, now.plus_s(-HOUR_S))? >= MOST_OPENED {
                 return Err(too_many(&format!(
                     "You have opened {MOST_OPENED} bugs within an hour. Wait a while, then send it again"
                 )));
@@ -85,10 +85,10 @@ impl App {
                 opened_at: now,
                 changed_at: now,
             };
-            let bug = rows::insert(conn, &new)?;
-            bug_links::insert_hit(conn, bug.id, actor.user, now)?;
+            let bug = store::bug::insert(conn, &new)?;
+            store::bug::links::insert_hit(conn, bug.id, actor.user, now)?;
             for (kind, value) in offered.0.iter().filter(|(kind, _)| report.keep.contains(kind)) {
-                bug_links::insert_fact(conn, bug.id, *kind, value)?;
+                store::bug::links::insert_fact(conn, bug.id, *kind, value)?;
             }
             let place = Place {
                 bug: bug.id,
@@ -100,7 +100,7 @@ impl App {
             attach(conn, now, place, &report.files)?;
             // Only what everybody reads is searched.
             let texts = [new.title, new.happened, new.expected, new.reproduce].join("\n");
-            search::add_bug_text(conn, bug.id, &texts)?;
+            store::search::add_bug_text(conn, bug.id, &texts)?;
             let object = format!("bug {}", bug.id);
             audit(conn, now, actor.who(), "bug opened", &object, ("", new.title))?;
             Ok(bug.id)
@@ -125,22 +125,22 @@ impl App {
         check_files(files)?;
         let now = self.now();
         self.db.write(|conn| {
-            people::lock_writer(conn, actor.user, actor.account)?;
+            store::account::lock_writer(conn, actor.user, actor.account)?;
             found(conn, id)?;
-            match rows::posted_once(conn, actor.user, once)? {
+            match store::bug::posted_once(conn, actor.user, once)? {
                 Some(posted) if posted == body.as_str() => return Ok(()),
                 Some(_) => return Err(sent_before("body")),
                 None => {}
             }
             if let Some(account) = actor.account.filter(|_| !by_staff)
-                && rows::posts_since(conn, account, now.plus_s(-HOUR_S))? >= MOST_REPLIES
+                && store::bug::posts_since(conn, account, now.plus_s(-HOUR_S))? >= MOST_REPLIES
             {
                 return Err(too_many(&format!(
                     "You have written {MOST_REPLIES} replies within an hour. Wait a while, then send it again"
                 )));
             }
-            bug_news::announce(conn, id, now, REPLIES_EVERY_S)?;
-            let post = rows::insert_post(
+            store::bug::digest::announce(conn, id, now, REPLIES_EVERY_S)?;
+            let post = store::bug::insert_post(
                 conn,
                 &NewPost {
                     bug_id: id,
@@ -159,7 +159,7 @@ impl App {
                 by_staff,
             };
             attach(conn, now, place, files)?;
-            search::add_bug_text(conn, id, body.as_str())?;
+            store::search::add_bug_text(conn, id, body.as_str())?;
             let object = format!("bug {id}");
             audit(conn, now, actor.who(), "bug replied to", &object, ("", &format!("post {post}")))?;
             Ok(())
@@ -171,11 +171,11 @@ impl App {
         actor.require_account()?;
         let now = self.now();
         self.db.write(|conn| {
-            let bug = rows::bug(conn, id)?.ok_or(AppError::NotFound)?;
+            let bug = store::bug::bug(conn, id)?.ok_or(AppError::NotFound)?;
             let object = format!("bug {}", bug.root_id);
             if hit {
-                if !bug_links::hits_user(conn, bug.root_id, actor.user)?.is_empty()
-                    || !bug_links::insert_hit(conn, bug.root_id, actor.user, now)?
+                if !store::bug::links::hits_user(conn, bug.root_id, actor.user)?.is_empty()
+                    || !store::bug::links::insert_hit(conn, bug.root_id, actor.user, now)?
                 {
                     return Ok(());
                 }
@@ -187,7 +187,7 @@ impl App {
                     &object,
                     ("", ""),
                 )?;
-            } else if bug_links::remove_hits(conn, bug.root_id, actor.user)? > 0 {
+            } else if store::bug::links::remove_hits(conn, bug.root_id, actor.user)? > 0 {
                 audit(
                     conn,
                     now,
@@ -210,10 +210,12 @@ impl App {
     ) -> Result<(BugFile, Vec<u8>), AppError> {
         let (file, content) = self
             .db
-            .read(|conn| bug_files::content(conn, bug, file))?
+            .read(|conn| store::bug::files::content(conn, bug, file))?
             .ok_or(AppError::NotFound)?;
         let hidden = actor.role != UserRole::Staff
-            && self.db.read(|conn| bug_files::is_hidden(conn, &file))?;
+            && self
+                .db
+                .read(|conn| store::bug::files::is_hidden(conn, &file))?;
         if may_see(&file, actor) && !hidden {
             Ok((file, content))
         } else {
@@ -279,7 +281,7 @@ fn attach(conn: &mut Db, now: Time, place: Place, files: &[Attachment]) -> Resul
         return Ok(());
     }
     let more = i64::try_from(files.len()).unwrap_or(i64::MAX);
-    if bug_files::count_of(conn, place.bug)?.saturating_add(more) > MOST_OF_THREAD {
+    if store::bug::files::count_of(conn, place.bug)?.saturating_add(more) > MOST_OF_THREAD {
         return Err(AppError::Invalid {
             field: "file",
             message: format!(
@@ -290,7 +292,7 @@ fn attach(conn: &mut Db, now: Time, place: Place, files: &[Attachment]) -> Resul
     if let Some(account) = place.account {
         let more: usize = files.iter().map(|file| file.bytes.len()).sum();
         let more = i64::try_from(more).unwrap_or(i64::MAX);
-        if bug_files::sizes_of(conn, account)?.saturating_add(more) > MOST_OF_ACCOUNT {
+        if store::bug::files::sizes_of(conn, account)?.saturating_add(more) > MOST_OF_ACCOUNT {
             return Err(AppError::Invalid {
                 field: "file",
                 message:
@@ -300,7 +302,7 @@ fn attach(conn: &mut Db, now: Time, place: Place, files: &[Attachment]) -> Resul
         }
     }
     for file in files {
-        bug_files::insert(conn, place, file, now)?;
+        store::bug::files::insert(conn, place, file, now)?;
     }
     Ok(())
 }
@@ -319,5 +321,5 @@ pub fn state_words(state: BugState) -> &'static str {
 }
 
 pub(super) fn found(conn: &mut Db, id: BugId) -> Result<Bug, AppError> {
-    rows::bug(conn, id)?.ok_or(AppError::NotFound)
+    store::bug::bug(conn, id)?.ok_or(AppError::NotFound)
 }

@@ -3,7 +3,8 @@
 use super::AppError;
 use super::engine::Work;
 use crate::domain::words::{JobKind, MigrationKind, MigrationState};
-use crate::store::migrations::{self as rows, Migration};
+use crate::store;
+use crate::store::migration::Migration;
 
 impl Work<'_> {
     pub(super) fn close_transfer(&mut self, row: &Migration) -> Result<(), AppError> {
@@ -39,7 +40,7 @@ impl Work<'_> {
     /// the destination. Each waits for the owner's proof (`orders::purge`), and the agents check for themselves.
     pub(super) fn purge(&mut self, row: &Migration) -> Result<(), AppError> {
         self.enqueue(row, JobKind::Purge, row.source_host_id, row.epoch)?;
-        for tried in rows::of_linode(self.conn, row.linode_id)? {
+        for tried in store::migration::of_linode(self.conn, row.linode_id)? {
             if tried.parent_id == Some(row.id)
                 && let Some(epoch) = tried.base_epoch.filter(|epoch| *epoch > row.epoch)
             {

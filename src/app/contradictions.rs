@@ -7,10 +7,9 @@ use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::migration;
 use crate::domain::ownership::{Contradiction, Word, contradiction};
 use crate::domain::words::{JobKind, LinodeStatus};
+use crate::store;
 use crate::store::db::Db;
-use crate::store::fleet::{self, Linode};
-use crate::store::holds as rows;
-use crate::store::{jobs, migrations};
+use crate::store::linode::Linode;
 
 /// As many as are held at the most, in practice; of others, words are noted once those are settled.
 const MOST_HELD: i64 = 100_000;
@@ -61,7 +60,9 @@ pub(super) fn compare(
     here: &[Linode],
 ) -> Result<Contrary, AppError> {
     let mut contrary = Contrary::default();
-    let held: HashSet<LinodeId> = rows::ids(conn, MOST_HELD)?.into_iter().collect();
+    let held: HashSet<LinodeId> = store::ownership::hold::ids(conn, MOST_HELD)?
+        .into_iter()
+        .collect();
     let mut known: HashMap<LinodeId, Linode> = here.iter().map(|it| (it.id, it.clone())).collect();
     let strange: Vec<LinodeId> = words
         .iter()
@@ -72,13 +73,13 @@ pub(super) fn compare(
         .collect();
     if !strange.is_empty() {
         known.extend(
-            fleet::some(conn, &strange)?
+            store::linode::some(conn, &strange)?
                 .into_iter()
                 .map(|it| (it.id, it)),
         );
     }
     let sealed = match weight {
-        Weight::OfThisLife => rows::sealed_by(conn, host)?,
+        Weight::OfThisLife => store::ownership::hold::sealed_by(conn, host)?,
         Weight::One | Weight::After(_) => HashSet::new(),
     };
     for (id, word) in words {
@@ -111,10 +112,14 @@ fn is_moving(conn: &mut Db, linode: &Linode) -> Result<bool, AppError> {
     if matches!(linode.status, LinodeStatus::Provisioning) {
         return Ok(true);
     }
-    if jobs::open_of_linode(conn, linode.id, &CHANGE_MARKS)?.is_some() {
+    if store::job::open_of_linode(conn, linode.id, &CHANGE_MARKS)?.is_some() {
         return Ok(true);
     }
-    Ok(migrations::is_in(conn, linode.id, &migration::AT_WORK)?)
+    Ok(store::migration::is_in(
+        conn,
+        linode.id,
+        &migration::AT_WORK,
+    )?)
 }
 
 /// In words for staff.

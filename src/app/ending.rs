@@ -10,11 +10,11 @@ use crate::domain::migration::Event;
 use crate::domain::registration;
 use crate::domain::time::Time;
 use crate::domain::words::{MailKind, MigrationKind, MigrationState, ProgrammeState};
+use crate::store;
 use crate::store::db::{Db, wake_on_commit};
-use crate::store::programme::{self, Programme};
-use crate::store::registrations::{self as rows, Decision};
+use crate::store::programme::Programme;
+use crate::store::registration::Decision;
 use crate::store::wake::Wake;
-use crate::store::{ending, fleet, migrations};
 
 /// Registrations that one round closes.
 const BATCH: i64 = 100;
@@ -28,8 +28,8 @@ impl App {
         actor.require_staff()?;
         let now = self.now();
         self.db.write(|conn| {
-            programme::lock(conn)?;
-            let stored = programme::stored(conn)?;
+            store::programme::lock(conn)?;
+            let stored = store::programme::stored(conn)?;
             let changed = stored.as_ref().map(|row| row.changed_at);
             let before = stored.unwrap_or_else(|| Programme::new(now));
             if before.state == ProgrammeState::Ended {
@@ -40,14 +40,14 @@ impl App {
                     "Someone else changed the programme while you looked at it. Look at it again.",
                 ));
             }
-            let concerned = ending::concerned(conn)?;
+            let concerned = store::programme::end::concerned(conn)?;
             let after = Programme {
                 state: ProgrammeState::Ended,
                 ended_at: Some(now),
                 changed_at: now,
                 ..before.clone()
             };
-            programme::set(conn, &after)?;
+            store::programme::set(conn, &after)?;
             wake_on_commit(conn, Wake::Reconcile)?;
             let (from, to) = (before.state.to_string(), format!("ended; {concerned:?}"));
             audit(
@@ -66,10 +66,10 @@ impl App {
     pub(super) fn close_after_the_end(&self) -> Result<usize, AppError> {
         let now = self.now();
         let due = self.db.read(|conn| {
-            if programme::get(conn, now)?.state != ProgrammeState::Ended {
+            if store::programme::get(conn, now)?.state != ProgrammeState::Ended {
                 return Ok(Vec::new());
             }
-            ending::closable_ids(conn, BATCH)
+            store::programme::end::closable_ids(conn, BATCH)
         })?;
         let mut done = 0;
         for id in &due {
@@ -91,13 +91,13 @@ impl App {
 
 fn close(app: &App, conn: &mut Db, now: Time, id: RegistrationId) -> Result<bool, AppError> {
     // Neither opened again meanwhile, nor offered, taken up, withdrawn, tried again: who does that waits for this.
-    programme::hold(conn)?;
-    let Some(row) = rows::locked(conn, id)? else {
+    store::programme::hold(conn)?;
+    let Some(row) = store::registration::locked(conn, id)? else {
         return Ok(false);
     };
-    let open = migrations::locked_of_linode(conn, row.linode_id)?;
-    let ended = programme::get(conn, now)?.state == ProgrammeState::Ended;
-    if !ended || !ending::is_closable(conn, id)? {
+    let open = store::migration::locked_of_linode(conn, row.linode_id)?;
+    let ended = store::programme::get(conn, now)?.state == ProgrammeState::Ended;
+    if !ended || !store::programme::end::is_closable(conn, id)? {
         return Ok(false);
     }
     for of in open {
@@ -112,7 +112,7 @@ fn close(app: &App, conn: &mut Db, now: Time, id: RegistrationId) -> Result<bool
                 .map_err(|refused| AppError::conflict(format!("migration {}: {refused}", of.id)))?;
         }
     }
-    let came_back = migrations::of_linode(conn, row.linode_id)?
+    let came_back = store::migration::of_linode(conn, row.linode_id)?
         .iter()
         .any(|of| of.state == MigrationState::Returned);
     let reason = if came_back { CAME_BACK } else { REASON };
@@ -126,10 +126,10 @@ fn close(app: &App, conn: &mut Db, now: Time, id: RegistrationId) -> Result<bool
         by: None,
         at: now,
     };
-    if !rows::decide(conn, id, &decision)? {
+    if !store::registration::decide(conn, id, &decision)? {
         return Ok(false);
     }
-    if let Some(linode) = fleet::linode(conn, row.linode_id)? {
+    if let Some(linode) = store::linode::linode(conn, row.linode_id)? {
         let about = About {
             reason,
             came_back,

@@ -9,10 +9,10 @@ use crate::domain::migration::{Event, Step};
 use crate::domain::ownership::{Word, contradiction, handover};
 use crate::domain::time::Time;
 use crate::domain::words::{JobKind, JobState, LinodeStatus};
+use crate::store;
 use crate::store::db::Db;
-use crate::store::fleet;
-use crate::store::jobs::{self, Again, End, Job, Lease, NewJob};
-use crate::store::migrations::{self as rows, Change, Digest, Migration};
+use crate::store::job::{Again, End, Job, Lease, NewJob};
+use crate::store::migration::{Change, Digest, Migration};
 use crate::wire::{DiskDigest, Marked, Report};
 
 /// Stale: the lease is not this agent's any more. It drops the job (409).
@@ -25,7 +25,7 @@ pub(super) fn step_of(conn: &mut Db, job: &Job) -> Result<Option<(MigrationId, S
     let Some(id) = job.migration_id else {
         return Ok(None);
     };
-    let Some(row) = rows::locked(conn, id)? else {
+    let Some(row) = store::migration::locked(conn, id)? else {
         return Ok(None);
     };
     let Some(step) = row.step else {
@@ -65,7 +65,7 @@ impl Ending<'_> {
             detail: &detail,
             now: self.now,
         };
-        if jobs::finish(conn, self.lease, &end)? {
+        if store::job::finish(conn, self.lease, &end)? {
             Ok(())
         } else {
             Err(stale())
@@ -101,7 +101,7 @@ impl Ending<'_> {
         marks: &Marked,
         detail: &str,
     ) -> Result<(), AppError> {
-        let linode = fleet::linode(conn, self.job.linode_id)?.ok_or(AppError::NotFound)?;
+        let linode = store::linode::linode(conn, self.job.linode_id)?.ok_or(AppError::NotFound)?;
         let word = Word {
             host: agent.host,
             granted: marks.granted,
@@ -125,7 +125,7 @@ impl Ending<'_> {
                 Some((id, Step::SealDestination))
                     if linode.epoch == marks.granted && linode.epoch > marks.sealed =>
                 {
-                    fleet::set_status(conn, linode.id, LinodeStatus::Running, self.now)?;
+                    store::linode::set_status(conn, linode.id, LinodeStatus::Running, self.now)?;
                     self.tell(conn, id, Event::HeldAtDestination, &Given::default())
                 }
                 Some((id, step)) => self.tell(
@@ -151,7 +151,7 @@ impl Ending<'_> {
             return self.cancelled(conn);
         }
         let failures = self.job.failures.saturating_add(1);
-        if retry && failures < jobs::MOST_TRIES {
+        if retry && failures < store::job::MOST_TRIES {
             let detail: String = detail.chars().take(4000).collect();
             let again = Again {
                 run_after: self.now.plus_s(pause_s(failures)),
@@ -159,14 +159,14 @@ impl Ending<'_> {
                 losses: 0,
                 detail: &detail,
             };
-            return if jobs::release(conn, self.job, &again)? {
+            return if store::job::release(conn, self.job, &again)? {
                 Ok(())
             } else {
                 Err(stale())
             };
         }
         self.end(conn, JobState::Failed, public, detail)?;
-        jobs::set_tries(conn, self.job.id, (failures, 0))?;
+        store::job::set_tries(conn, self.job.id, (failures, 0))?;
         self.settle_power(conn)?;
         match step_of(conn, self.job)? {
             Some((id, step)) => self.tell(
@@ -202,12 +202,12 @@ impl Ending<'_> {
             } else {
                 LinodeStatus::Offline
             };
-            fleet::set_status(conn, self.job.linode_id, status, self.now)?;
+            store::linode::set_status(conn, self.job.linode_id, status, self.now)?;
         }
         if let Report::Console { text } = report
             && orders::is_current(conn, self.job.linode_id, self.job)?
         {
-            fleet::set_console(conn, self.job.linode_id, &console_text(text), self.now)?;
+            store::linode::set_console(conn, self.job.linode_id, &console_text(text), self.now)?;
         }
         match (self.job.kind, report) {
             (
@@ -224,7 +224,7 @@ impl Ending<'_> {
         let Some((id, step)) = step_of(conn, self.job)? else {
             return Ok(());
         };
-        let row = rows::migration(conn, id)?.ok_or(AppError::NotFound)?;
+        let row = store::migration::migration(conn, id)?.ok_or(AppError::NotFound)?;
         if row.cancel_asked && crate::domain::migration::can_cancel(row.state) {
             return self.tell(conn, id, Event::Stopped(step), &Given::default());
         }
@@ -235,7 +235,13 @@ impl Ending<'_> {
                 ..
             }
         ) {
-            rows::insert_event(conn, id, self.now, (row.state, row.step), summary(report))?;
+            store::migration::insert_event(
+                conn,
+                id,
+                self.now,
+                (row.state, row.step),
+                summary(report),
+            )?;
         }
         let mut given = Given {
             change: facts(&row, self.job, self.now, report),
@@ -276,7 +282,7 @@ impl Ending<'_> {
         } else {
             detail
         };
-        fleet::set_console(conn, self.job.linode_id, &console_text(console), self.now)?;
+        store::linode::set_console(conn, self.job.linode_id, &console_text(console), self.now)?;
         let current =
             orders::is_current(conn, self.job.linode_id, self.job)? && epoch == self.job.epoch;
         self.end(
@@ -307,7 +313,7 @@ impl Ending<'_> {
     /// A new epoch for the same host, without a boot.
     fn own_again(&self, conn: &mut Db, epoch: i64) -> Result<(), AppError> {
         let linode = self.job.linode_id;
-        let from = fleet::linode(conn, linode)?
+        let from = store::linode::linode(conn, linode)?
             .ok_or(AppError::NotFound)?
             .row();
         let Some(to) = handover::own_again(from, (self.job.host_id, epoch)) else {
@@ -316,9 +322,9 @@ impl Ending<'_> {
         if !ownership::hand_over(conn, self.now, self.who, linode, (from, to))? {
             return Ok(());
         }
-        fleet::set_status(conn, self.job.linode_id, LinodeStatus::Offline, self.now)?;
-        let linode = fleet::linode(conn, linode)?.ok_or(AppError::NotFound)?;
-        jobs::enqueue(conn, &NewJob::own(&linode, JobKind::Start, self.now, None))?;
+        store::linode::set_status(conn, self.job.linode_id, LinodeStatus::Offline, self.now)?;
+        let linode = store::linode::linode(conn, linode)?.ok_or(AppError::NotFound)?;
+        store::job::enqueue(conn, &NewJob::own(&linode, JobKind::Start, self.now, None))?;
         Ok(())
     }
 }
@@ -326,7 +332,7 @@ impl Ending<'_> {
 /// After a power job or an adoption that did not work, the next poll's inventory says what is true.
 pub(super) fn settle_power(conn: &mut Db, now: Time, job: &Job) -> Result<(), AppError> {
     if power::POWER.contains(&job.kind) && orders::is_current(conn, job.linode_id, job)? {
-        fleet::set_status(conn, job.linode_id, LinodeStatus::Offline, now)?;
+        store::linode::set_status(conn, job.linode_id, LinodeStatus::Offline, now)?;
     }
     Ok(())
 }
@@ -457,7 +463,7 @@ pub(super) fn put_digests(
     epoch: i64,
     digests: &[DiskDigest],
 ) -> Result<(), AppError> {
-    let disks = fleet::disks_of(conn, row.linode_id)?;
+    let disks = store::linode::disks_of(conn, row.linode_id)?;
     for digest in digests {
         let well_formed =
             digest.root.len() == 64 && digest.root.bytes().all(|b| b.is_ascii_hexdigit());
@@ -467,7 +473,7 @@ pub(super) fn put_digests(
                 message: "not a disk of this Linode, or no digest".to_owned(),
             });
         }
-        rows::put_digest(
+        store::migration::put_digest(
             conn,
             &Digest {
                 migration_id: row.id,

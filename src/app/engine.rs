@@ -8,12 +8,12 @@ use crate::domain::migration::{self as machine, Effect, Event, Letter, Refused, 
 use crate::domain::ownership::{Row, handover};
 use crate::domain::time::Time;
 use crate::domain::words::{HostState, JobKind, JobState, MigrationKind, MigrationState};
+use crate::store;
 use crate::store::db::{Db, StoreError, wake_on_commit};
-use crate::store::fleet::{self, Linode};
-use crate::store::jobs::{self, NewJob};
-use crate::store::migrations::{self as rows, Change, Migration, NewMigration};
+use crate::store::job::NewJob;
+use crate::store::linode::Linode;
+use crate::store::migration::{Change, Migration, NewMigration};
 use crate::store::wake::Wake;
-use crate::store::{hosts, portal, programme, registrations};
 
 /// What comes with an event.
 #[derive(Debug, Clone, Default)]
@@ -52,12 +52,12 @@ pub fn apply(
 ) -> Result<Result<Migration, Refused>, AppError> {
     if event == Event::Confirm {
         // It may end the registration, whose row comes before the migration's.
-        let seen = rows::migration(conn, id)?.ok_or(AppError::NotFound)?;
+        let seen = store::migration::migration(conn, id)?.ok_or(AppError::NotFound)?;
         if let Some(registration) = seen.registration_id {
-            registrations::locked(conn, registration)?;
+            store::registration::locked(conn, registration)?;
         }
     }
-    let before = rows::locked(conn, id)?.ok_or(AppError::NotFound)?;
+    let before = store::migration::locked(conn, id)?.ok_or(AppError::NotFound)?;
     let transition = match machine::decide(before.state, before.step, event) {
         Ok(transition) => transition,
         Err(refused) => {
@@ -74,7 +74,8 @@ pub fn apply(
     }
     let mut change = given.change.clone();
     stamp(conn, now, &before, &transition, who.user, &mut change)?;
-    let advanced = rows::advance(conn, &before, transition.state, transition.step, &change);
+    let advanced =
+        store::migration::advance(conn, &before, transition.state, transition.step, &change);
     if !advanced.map_err(one_live)? {
         return Err(AppError::conflict(
             "The migration changed at the same moment. Load the page anew.",
@@ -89,7 +90,13 @@ pub fn apply(
         } else {
             given.message.clone()
         };
-        rows::insert_event(conn, id, now, (transition.state, transition.step), &message)?;
+        store::migration::insert_event(
+            conn,
+            id,
+            now,
+            (transition.state, transition.step),
+            &message,
+        )?;
     }
     let mut work = Work {
         app,
@@ -127,7 +134,7 @@ pub fn apply(
             (&before.state.to_string(), &transition.state.to_string()),
         )?;
     }
-    let after = rows::migration(work.conn, id)?.ok_or(AppError::NotFound)?;
+    let after = store::migration::migration(work.conn, id)?.ok_or(AppError::NotFound)?;
     Ok(Ok(after))
 }
 
@@ -155,7 +162,8 @@ fn stamp(
         State::Queued if entered => {
             change.queued_at = Some(now);
             change.queued_by = by;
-            let linode = fleet::linode(conn, before.linode_id)?.ok_or(AppError::NotFound)?;
+            let linode =
+                store::linode::linode(conn, before.linode_id)?.ok_or(AppError::NotFound)?;
             if linode.host_id != before.source_host_id {
                 return Err(AppError::conflict(
                     "The Linode has moved to another host since: this move cannot begin there.",
@@ -177,10 +185,10 @@ fn stamp(
             change.committed_at = Some(now)
         }
         State::Finished if before.state == State::Switching => {
-            let days = programme::get(conn, now)?.way_back_days;
+            let days = store::programme::get(conn, now)?.way_back_days;
             change.finished_at = Some(now);
             change.way_back_until = Some(now.plus_days(i64::from(days)));
-            let watched_s = portal::get(conn)?.watched_s;
+            let watched_s = store::ownership::memory::get(conn)?.watched_s;
             change.way_back_watched_s = Some(watched_s + i64::from(days) * 86_400);
         }
         State::Confirmed | State::Returned | State::Expired | State::Cancelled | State::Failed
@@ -205,7 +213,7 @@ pub(super) struct Work<'a> {
 impl Work<'_> {
     fn carry_out(&mut self, id: MigrationId, effect: Effect) -> Result<(), AppError> {
         // Read anew each time: an effect may have changed what the next one needs (the epoch above all).
-        let row = rows::migration(self.conn, id)?.ok_or(AppError::NotFound)?;
+        let row = store::migration::migration(self.conn, id)?.ok_or(AppError::NotFound)?;
         match effect {
             Effect::RunStep(step) => self.run_step(&row, step),
             Effect::StopJobs => self.stop_jobs(&row),
@@ -233,7 +241,7 @@ impl Work<'_> {
     }
 
     fn linode(&mut self, row: &Migration) -> Result<Linode, AppError> {
-        fleet::linode(self.conn, row.linode_id)?.ok_or(AppError::NotFound)
+        store::linode::linode(self.conn, row.linode_id)?.ok_or(AppError::NotFound)
     }
 
     pub(super) fn enqueue(
@@ -245,7 +253,7 @@ impl Work<'_> {
     ) -> Result<Option<JobId>, AppError> {
         // Nobody will ever ask for it.
         let gone =
-            hosts::host(self.conn, host)?.is_none_or(|it| it.state == HostState::Quarantined);
+            store::host::host(self.conn, host)?.is_none_or(|it| it.state == HostState::Quarantined);
         if gone {
             return Ok(None);
         }
@@ -260,7 +268,7 @@ impl Work<'_> {
             requested_by: row.queued_by,
             entered_at: self.now,
         };
-        Ok(Some(jobs::enqueue(self.conn, &new)?))
+        Ok(Some(store::job::enqueue(self.conn, &new)?))
     }
 
     fn run_step(&mut self, row: &Migration, step: Step) -> Result<(), AppError> {
@@ -274,12 +282,12 @@ impl Work<'_> {
             step_job_id: self.enqueue(row, kind, host, epoch)?,
             ..Change::default()
         };
-        Ok(rows::note(self.conn, row.id, &change)?)
+        Ok(store::migration::note(self.conn, row.id, &change)?)
     }
 
     /// Jobs that nobody has taken end now; agents are asked to stop the others, and their word ends the migration.
     fn stop_jobs(&mut self, row: &Migration) -> Result<(), AppError> {
-        rows::note(
+        store::migration::note(
             self.conn,
             row.id,
             &Change {
@@ -287,8 +295,8 @@ impl Work<'_> {
                 ..Change::default()
             },
         )?;
-        jobs::cancel_pending(self.conn, row.id, self.now)?;
-        let at_work = jobs::ask_cancel(self.conn, row.id)?;
+        store::job::cancel_pending(self.conn, row.id, self.now)?;
+        let at_work = store::job::ask_cancel(self.conn, row.id)?;
         if self.event == Event::Cancel
             && at_work == 0
             && let Some(step) = row.step
@@ -341,7 +349,7 @@ impl Work<'_> {
     /// The config profiles become what they are at the destination.
     fn translate(&mut self, row: &Migration) -> Result<(), AppError> {
         let destination =
-            hosts::host(self.conn, row.destination_host_id)?.ok_or(AppError::NotFound)?;
+            store::host::host(self.conn, row.destination_host_id)?.ok_or(AppError::NotFound)?;
         let linode = self.linode(row)?;
         let pairs = profiles::after_move(self.conn, &linode, row, destination.platform)?
             .map_err(|error| AppError::Fault(format!("migration {}: {error}", row.id)))?;
@@ -349,7 +357,7 @@ impl Work<'_> {
         for pair in pairs {
             let translated = pair.after.profile;
             if translated != pair.before {
-                fleet::set_profile(self.conn, pair.row.id, &translated)?;
+                store::linode::set_profile(self.conn, pair.row.id, &translated)?;
             }
             before.push((pair.row.id, pair.before));
             after.push((pair.row.id, translated));
@@ -363,7 +371,7 @@ impl Work<'_> {
             profiles_after: Some(json(&after)?),
             ..Change::default()
         };
-        rows::note(self.conn, row.id, &change)?;
+        store::migration::note(self.conn, row.id, &change)?;
         Ok(())
     }
 
@@ -390,14 +398,14 @@ impl Work<'_> {
             }
             self.restore_profiles(row)?;
         }
-        rows::note(self.conn, row.id, &change)?;
+        store::migration::note(self.conn, row.id, &change)?;
         Ok(())
     }
 
     fn restore_profiles(&mut self, row: &Migration) -> Result<(), AppError> {
         let before = profiles::stored(row.profiles_before.as_deref())?;
         for (id, profile) in before {
-            fleet::set_profile(self.conn, id, &profile)?;
+            store::linode::set_profile(self.conn, id, &profile)?;
         }
         Ok(())
     }
@@ -428,8 +436,8 @@ impl Work<'_> {
             kernels_accepted: true,
             stop_limit_s: row.stop_limit_s,
         };
-        let new = rows::insert(self.conn, &new).map_err(one_live)?;
-        rows::insert_event(
+        let new = store::migration::insert(self.conn, &new).map_err(one_live)?;
+        store::migration::insert_event(
             self.conn,
             new.id,
             self.now,
@@ -464,8 +472,8 @@ impl Work<'_> {
 
 /// Have both agents reported every disk under this round's epoch, with equal sizes and roots?
 pub fn digests_agree(conn: &mut Db, row: &Migration) -> Result<bool, AppError> {
-    let digests = rows::digests(conn, row.id)?;
-    let disks = fleet::disks_of(conn, row.linode_id)?;
+    let digests = store::migration::digests(conn, row.id)?;
+    let disks = store::linode::disks_of(conn, row.linode_id)?;
     Ok(disks.iter().all(|disk| {
         let side = |side: &str| {
             digests

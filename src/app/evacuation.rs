@@ -16,12 +16,12 @@ use crate::domain::placement::fitting::{self, Place};
 use crate::domain::time::Time;
 use crate::domain::words::{HostState, MigrationKind, MigrationState, UserRole};
 use crate::mail::MoveOff;
+use crate::store;
 use crate::store::db::{Db, wake_on_commit};
-use crate::store::evacuation::{self as rows, Hanging, Progress};
-use crate::store::hosts::{self, Host};
-use crate::store::migrations::{self, Migration, NewMigration};
+use crate::store::evacuation::{Hanging, Progress};
+use crate::store::host::Host;
+use crate::store::migration::{Migration, NewMigration};
 use crate::store::wake::Wake;
-use crate::store::{fleet, graduation, pages_members, programme, registrations};
 
 /// A time may be this far ahead, and a reason this long.
 pub const MOST_DAYS: i64 = 30;
@@ -68,12 +68,12 @@ impl App {
             let emptying = match host.emptying_since {
                 Some(since) => Some(Emptying {
                     since,
-                    progress: rows::progress(conn, host.id, since, now)?,
+                    progress: store::evacuation::progress(conn, host.id, since, now)?,
                     plan: plan_of(conn, host.id, now.plus_s(-SILENT_S))?,
                 }),
                 None => None,
             };
-            Ok((emptying, rows::hanging(conn, host.id)?))
+            Ok((emptying, store::evacuation::hanging(conn, host.id)?))
         })
     }
 
@@ -107,10 +107,10 @@ impl App {
 }
 
 fn plan_of(conn: &mut Db, host: HostId, heard_since: Time) -> Result<Plan, AppError> {
-    let places = graduation::places(conn, heard_since)?;
+    let places = store::graduation::places(conn, heard_since)?;
     let source = places.iter().find(|place| place.room.host == host);
     let source = source.cloned().ok_or(AppError::NotFound)?;
-    let residents = rows::residents(conn, host, None)?;
+    let residents = store::evacuation::residents(conn, host, None)?;
     Ok(planner::plan(source, residents, places))
 }
 
@@ -147,9 +147,9 @@ fn drain(
     id: HostId,
     order: &Order,
 ) -> Result<(), AppError> {
-    hosts::lock(conn, id)?;
-    let host = hosts::host(conn, id)?.ok_or(AppError::NotFound)?;
-    let places = graduation::places(conn, now.plus_s(-SILENT_S))?;
+    store::host::lock(conn, id)?;
+    let host = store::host::host(conn, id)?.ok_or(AppError::NotFound)?;
+    let places = store::graduation::places(conn, now.plus_s(-SILENT_S))?;
     let source = places.iter().find(|place| place.room.host == id);
     if let Some(blocked) = source.and_then(planner::blocked) {
         return Err(AppError::conflict(format!(
@@ -160,7 +160,7 @@ fn drain(
     if host.emptying_since.is_some() {
         return Ok(());
     }
-    hosts::set_emptying(conn, id, now)?;
+    store::host::set_emptying(conn, id, now)?;
     let object = format!("host {id}");
     let after = format!("draining, to be emptied: {}", order.why);
     audit(
@@ -182,29 +182,31 @@ fn evacuate_all(
     (actor, host, order): (&Actor, HostId, &Order),
     moves: &[Wanted],
 ) -> Result<Vec<Answer>, AppError> {
-    programme::hold(conn)?;
+    store::programme::hold(conn)?;
     let linodes: Vec<LinodeId> = moves.iter().map(|it| it.linode).collect();
-    registrations::locked_live(conn, &linodes)?;
-    migrations::locked_of_linodes(conn, &linodes)?;
+    store::registration::locked_live(conn, &linodes)?;
+    store::migration::locked_of_linodes(conn, &linodes)?;
     // In one order, so that two who do this at once do not wait for each other.
     let hosts: BTreeSet<HostId> = moves.iter().map(|it| it.to).chain([host]).collect();
     for id in hosts {
-        if hosts::host(conn, id)?.is_none() {
+        if store::host::host(conn, id)?.is_none() {
             return Err(AppError::NotFound);
         }
-        hosts::lock(conn, id)?;
+        store::host::lock(conn, id)?;
     }
     drain(conn, now, actor, host, order)?;
-    let mut places: HashMap<HostId, Place> = graduation::places(conn, now.plus_s(-SILENT_S))?
-        .into_iter()
-        .map(|place| (place.room.host, place))
-        .collect();
+    let mut places: HashMap<HostId, Place> =
+        store::graduation::places(conn, now.plus_s(-SILENT_S))?
+            .into_iter()
+            .map(|place| (place.room.host, place))
+            .collect();
     let source = places.get(&host).cloned().ok_or(AppError::NotFound)?;
-    let residents: HashMap<LinodeId, Candidate> = rows::residents(conn, host, Some(&linodes))?
-        .into_iter()
-        .map(|it| (it.linode, it))
-        .collect();
-    let recent = pages_members::recent_moves(conn)?;
+    let residents: HashMap<LinodeId, Candidate> =
+        store::evacuation::residents(conn, host, Some(&linodes))?
+            .into_iter()
+            .map(|it| (it.linode, it))
+            .collect();
+    let recent = store::linode::page::recent_moves(conn)?;
     let act = Act {
         app,
         now,
@@ -224,7 +226,7 @@ fn evacuate_all(
                 Ok(false) => Ok(()),
                 Err(why) => Err(why),
             },
-            _ if rows::was_moved_off(conn, host, wanted.linode)? => Ok(()),
+            _ if store::evacuation::was_moved_off(conn, host, wanted.linode)? => Ok(()),
             _ => Err(format!("It is not on {} any more.", source.room.name)),
         };
         answers.push((wanted.linode, answer));
@@ -274,7 +276,7 @@ impl Act<'_> {
     /// Queues one, with the rows that were in its way ended, its log, mail and audit entry.
     fn make(&self, conn: &mut Db, of: &Candidate, wanted: Wanted) -> Result<(), AppError> {
         let (app, now, actor) = (self.app, self.now, self.actor);
-        let linode = fleet::linode(conn, wanted.linode)?.ok_or(AppError::NotFound)?;
+        let linode = store::linode::linode(conn, wanted.linode)?.ok_or(AppError::NotFound)?;
         let mut told = MoveOff::default();
         match of.stands {
             Stands::Free { offer: Some(offer) } => {
@@ -317,10 +319,10 @@ impl Act<'_> {
             kernels_accepted: false,
             stop_limit_s: 60,
         };
-        let row =
-            rows::insert(conn, &new, &self.order.why, self.order.at).map_err(engine::one_live)?;
+        let row = store::evacuation::insert(conn, &new, &self.order.why, self.order.at)
+            .map_err(engine::one_live)?;
         let said = "Staff move it to another host, because its present one is being emptied.";
-        migrations::insert_event(conn, row.id, now, (row.state, None), said)?;
+        store::migration::insert_event(conn, row.id, now, (row.state, None), said)?;
         letters::post_move_off(app, conn, now, &linode, &row, told, &self.downtime)?;
         wake_on_commit(conn, Wake::Reconcile)?;
         let object = format!("migration {}", row.id);
@@ -375,7 +377,7 @@ pub(super) fn may(
             no("Staff move this Linode because its host is being emptied: they try it again.")
         }
         (Event::WayBack, _) => {
-            let source = hosts::host(conn, row.source_host_id)?.ok_or(AppError::NotFound)?;
+            let source = store::host::host(conn, row.source_host_id)?.ok_or(AppError::NotFound)?;
             match closed_to_members(row, &source) {
                 Some(why) if !is_staff => no(why),
                 Some(_) => takes_back(conn, now, &source),
@@ -406,7 +408,7 @@ fn takes_back(conn: &mut Db, now: Time, host: &Host) -> Result<(), AppError> {
         .is_some_and(|at| at >= now.plus_s(-SILENT_S));
     let why = if host.state != HostState::Enabled {
         format!("it is {}: enable it first", host.state)
-    } else if !hosts::takes_jobs(conn, host.id, super::ledgers::settled(now))? {
+    } else if !store::host::takes_jobs(conn, host.id, super::ledgers::settled(now))? {
         "no agent is enrolled on it".to_owned()
     } else if !heard {
         "it is silent".to_owned()

@@ -9,9 +9,9 @@ use crate::domain::search::slug;
 use crate::domain::time::Time;
 use crate::domain::words::MailKind;
 use crate::mail::Board;
+use crate::store;
 use crate::store::db::Db;
-use crate::store::faq::{self as rows, Entry, EntryChange, NewEntry, NewQuestion};
-use crate::store::{bugs, people, search};
+use crate::store::faq::{Entry, EntryChange, NewEntry, NewQuestion};
 
 /// Questions of an account within an hour.
 const MOST_ASKED: i64 = 5;
@@ -45,16 +45,16 @@ impl App {
         check_once(once)?;
         let now = self.now();
         self.db.write(|conn| {
-            people::lock_writer(conn, actor.user, Some(account))?;
-            if let Some((id, asked)) = rows::asked_once(conn, actor.user, once)? {
+            store::account::lock_writer(conn, actor.user, Some(account))?;
+            if let Some((id, asked)) = store::faq::asked_once(conn, actor.user, once)? {
                 return if asked == text.as_str() { Ok(id) } else { Err(sent_before("question")) };
             }
-            if rows::asked_since(conn, account, now.plus_s(-HOUR_S))? >= MOST_ASKED {
+            if store::faq::asked_since(conn, account, now.plus_s(-HOUR_S))? >= MOST_ASKED {
                 return Err(too_many(&format!(
                     "You have asked {MOST_ASKED} questions within an hour. Wait a while, then send it again"
                 )));
             }
-            let id = rows::insert_question(
+            let id = store::faq::insert_question(
                 conn,
                 &NewQuestion {
                     asked_by: actor.user,
@@ -81,8 +81,8 @@ impl App {
         let now = self.now();
         self.db.write(|conn| {
             // An entry is in the trail before the question is answered: of two answers one waits here.
-            rows::lock_question(conn, id)?;
-            let question = rows::question(conn, id)?.ok_or(AppError::NotFound)?;
+            store::faq::lock_question(conn, id)?;
+            let question = store::faq::question(conn, id)?.ok_or(AppError::NotFound)?;
             let entry = match answer {
                 Answer::Entry(text) => Some(self.add_entry(conn, now, actor, text)?),
                 Answer::Private(_) => None,
@@ -92,8 +92,8 @@ impl App {
                 Answer::Private(text) => Some(text.as_str()),
             };
             let of = entry.as_ref().map(|entry| entry.id);
-            if !rows::answer(conn, id, of, private, actor.user, now)? {
-                let now = rows::question(conn, id)?;
+            if !store::faq::answer(conn, id, of, private, actor.user, now)? {
+                let now = store::faq::question(conn, id)?;
                 // The same button twice.
                 let same = now.as_ref().is_some_and(|row| {
                     row.answered_by == Some(actor.user)
@@ -103,7 +103,7 @@ impl App {
                     return Ok(of);
                 }
                 let by = match now.and_then(|row| row.answered_by) {
-                    Some(by) => people::user(conn, by)?.map(|user| user.name),
+                    Some(by) => store::account::user(conn, by)?.map(|user| user.name),
                     None => None,
                 };
                 return Err(AppError::conflict(format!(
@@ -111,7 +111,7 @@ impl App {
                     by.unwrap_or_else(|| "Someone else".to_owned())
                 )));
             }
-            let asker = people::user(conn, question.asked_by)?;
+            let asker = store::account::user(conn, question.asked_by)?;
             if let Some(asker) = asker.filter(|asker| !asker.disabled && asker.id != actor.user) {
                 let mut facts = facts_for(self, &asker);
                 let (path, words) = match (&entry, answer) {
@@ -158,15 +158,15 @@ impl App {
         actor: &Actor,
         text: &EntryText,
     ) -> Result<Entry, AppError> {
-        bugs::lock_triage(conn)?;
-        let standing = rows::entries(conn, "")?;
+        store::bug::lock_triage(conn)?;
+        let standing = store::faq::entries(conn, "")?;
         // The same form sent twice.
         if let Some(twin) = standing.iter().find(|entry| {
             entry.question == text.question.as_str() && entry.answer == text.answer.as_str()
         }) {
             return Ok(twin.clone());
         }
-        if i64::try_from(standing.len()).unwrap_or(i64::MAX) >= rows::MOST_ENTRIES {
+        if i64::try_from(standing.len()).unwrap_or(i64::MAX) >= store::faq::MOST_ENTRIES {
             return Err(AppError::Invalid {
                 field: "question",
                 message: full(),
@@ -181,12 +181,12 @@ impl App {
         }
         let stem = name.clone();
         let mut number = 2;
-        while rows::slug_is_taken(conn, &name)? {
+        while store::faq::slug_is_taken(conn, &name)? {
             name = format!("{stem}-{number}");
             number += 1;
         }
-        let position = rows::last_position(conn)? + 1;
-        let entry = rows::insert(
+        let position = store::faq::last_position(conn)? + 1;
+        let entry = store::faq::insert(
             conn,
             &NewEntry {
                 slug: &name,
@@ -197,7 +197,7 @@ impl App {
                 changed_at: now,
             },
         )?;
-        search::set_entry_text(conn, entry.id, Some(&words(text)))?;
+        store::search::set_entry_text(conn, entry.id, Some(&words(text)))?;
         let object = format!("faq {}", entry.id);
         audit(
             conn,
@@ -221,8 +221,8 @@ impl App {
         actor.require_staff()?;
         let now = self.now();
         self.db.write(|conn| {
-            bugs::lock_triage(conn)?;
-            let entry = rows::entry(conn, id)?.ok_or(AppError::NotFound)?;
+            store::bug::lock_triage(conn)?;
+            let entry = store::faq::entry(conn, id)?.ok_or(AppError::NotFound)?;
             let same = (
                 entry.question.as_str(),
                 entry.answer.as_str(),
@@ -237,13 +237,13 @@ impl App {
                 dated_at: text.dated_at,
                 changed_at: now,
             };
-            if !rows::change(conn, id, version, &change)? {
+            if !store::faq::change(conn, id, version, &change)? {
                 return Err(AppError::conflict(
                     "Someone else changed this entry while you looked at it. Look at it again.",
                 ));
             }
             if entry.retired_at.is_none() {
-                search::set_entry_text(conn, id, Some(&words(text)))?;
+                store::search::set_entry_text(conn, id, Some(&words(text)))?;
             }
             let object = format!("faq {id}");
             audit(
@@ -263,8 +263,8 @@ impl App {
         actor.require_staff()?;
         let now = self.now();
         self.db.write(|conn| {
-            bugs::lock_triage(conn)?;
-            let standing = rows::entries(conn, "")?;
+            store::bug::lock_triage(conn)?;
+            let standing = store::faq::entries(conn, "")?;
             let at = standing
                 .iter()
                 .position(|entry| entry.id == id)
@@ -278,8 +278,8 @@ impl App {
             else {
                 return Ok(());
             };
-            rows::set_position(conn, one.id, other.position)?;
-            rows::set_position(conn, other.id, one.position)?;
+            store::faq::set_position(conn, one.id, other.position)?;
+            store::faq::set_position(conn, other.id, one.position)?;
             let way = if up { "up" } else { "down" };
             audit(
                 conn,
@@ -298,18 +298,18 @@ impl App {
         actor.require_staff()?;
         let now = self.now();
         self.db.write(|conn| {
-            bugs::lock_triage(conn)?;
-            let entry = rows::entry(conn, id)?.ok_or(AppError::NotFound)?;
+            store::bug::lock_triage(conn)?;
+            let entry = store::faq::entry(conn, id)?.ok_or(AppError::NotFound)?;
             if entry.retired_at.is_some() == retire {
                 return Ok(());
             }
-            let standing = i64::try_from(rows::entries(conn, "")?.len()).unwrap_or(i64::MAX);
-            if !retire && standing >= rows::MOST_ENTRIES {
+            let standing = i64::try_from(store::faq::entries(conn, "")?.len()).unwrap_or(i64::MAX);
+            if !retire && standing >= store::faq::MOST_ENTRIES {
                 return Err(AppError::conflict(full()));
             }
-            rows::set_retired(conn, id, retire.then_some(now))?;
+            store::faq::set_retired(conn, id, retire.then_some(now))?;
             let text = format!("{}\n{}", entry.question, entry.answer);
-            search::set_entry_text(conn, id, (!retire).then_some(text.as_str()))?;
+            store::search::set_entry_text(conn, id, (!retire).then_some(text.as_str()))?;
             let what = if retire {
                 "faq entry retired"
             } else {
@@ -331,7 +331,7 @@ impl App {
 fn full() -> String {
     format!(
         "There are {} entries, which is all the page can hold: retire one first.",
-        rows::MOST_ENTRIES
+        store::faq::MOST_ENTRIES
     )
 }
 

@@ -2,17 +2,17 @@
 
 use std::collections::HashMap;
 
-use super::AppError;
-use super::agents;
 use super::fleet_add_linodes::{add_linodes, add_parts};
 use super::fleet_file::{Fleet, Host};
 use super::fleet_known::Known;
 use super::import::{ImportError, Imported};
+use super::{AppError, agents};
 use crate::domain::ids::{AccountId, HostId, PlanId};
 use crate::domain::time::Time;
 use crate::domain::words::{HostState, Platform, UserRole};
+use crate::store;
 use crate::store::db::Db;
-use crate::store::import::{self as rows, NewAccount, NewHost, NewKernel, NewPlan, NewUser};
+use crate::store::import::{NewAccount, NewHost, NewKernel, NewPlan, NewUser};
 
 /// Adds what is not there. The file has been checked against `known` in this very transaction.
 pub(super) fn add(
@@ -25,20 +25,20 @@ pub(super) fn add(
     add_lists(conn, now, fleet, known, &mut done)?;
     add_people(conn, now, fleet, known, &mut done)?;
     let there = Placed {
-        plans: rows::plan_ids(conn)?,
-        hosts: rows::host_ids(conn)?,
+        plans: store::import::plan_ids(conn)?,
+        hosts: store::import::host_ids(conn)?,
         accounts: {
             let names: Vec<String> = fleet
                 .accounts
                 .iter()
                 .map(|account| account.name.as_str().to_owned())
                 .collect();
-            rows::accounts_named(conn, &names)?
+            store::import::accounts_named(conn, &names)?
         },
     };
     let hosts = add_linodes(conn, now, fleet, known, &there, &mut done)?;
     add_parts(conn, now, fleet, known, &there, &mut done)?;
-    rows::move_sequences(conn)?;
+    store::import::move_sequences(conn)?;
     for host in hosts {
         agents::adopt_all(conn, now, host)?;
     }
@@ -76,7 +76,7 @@ fn add_lists(
             cpu_weight: plan.cpu_weight,
         })
         .collect();
-    rows::add_plans(conn, &plans)?;
+    store::import::add_plans(conn, &plans)?;
     done.note("plans", fleet.plans.len(), &plans);
     let kernels: Vec<NewKernel<'_>> = fleet
         .kernels
@@ -90,16 +90,16 @@ fn add_lists(
             maps_to: kernel.maps_to.as_deref(),
         })
         .collect();
-    rows::add_kernels(conn, &kernels)?;
+    store::import::add_kernels(conn, &kernels)?;
     done.note("kernels", fleet.kernels.len(), &kernels);
-    let plan_ids = rows::plan_ids(conn)?;
+    let plan_ids = store::import::plan_ids(conn)?;
     let hosts = fleet
         .hosts
         .iter()
         .filter(|host| !known.hosts.contains_key(host.name.as_str()))
         .map(|host| new_host(host, &plan_ids, now))
         .collect::<Result<Vec<_>, _>>()?;
-    rows::add_hosts(conn, &hosts)?;
+    store::import::add_hosts(conn, &hosts)?;
     done.note("hosts", fleet.hosts.len(), &hosts);
     Ok(())
 }
@@ -146,14 +146,14 @@ fn add_people(
             created_at: now,
         })
         .collect();
-    rows::add_accounts(conn, &accounts)?;
+    store::import::add_accounts(conn, &accounts)?;
     done.note("accounts", fleet.accounts.len(), &accounts);
     let names: Vec<String> = fleet
         .accounts
         .iter()
         .map(|account| account.name.as_str().to_owned())
         .collect();
-    let ids = rows::accounts_named(conn, &names)?;
+    let ids = store::import::accounts_named(conn, &names)?;
     let mut all = 0;
     let mut users = Vec::new();
     for account in &fleet.accounts {
@@ -177,7 +177,7 @@ fn add_people(
                 }),
         );
     }
-    rows::add_users(conn, &users)?;
+    store::import::add_users(conn, &users)?;
     done.note("users", all, &users);
     Ok(())
 }

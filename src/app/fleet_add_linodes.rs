@@ -10,8 +10,9 @@ use super::import::{ImportError, Imported};
 use crate::domain::ids::{ConfigId, DiskId, HostId, LinodeId};
 use crate::domain::time::Time;
 use crate::domain::words::LinodeStatus;
+use crate::store;
 use crate::store::db::Db;
-use crate::store::import::{self as rows, NewConfig, NewDisk, NewIp, NewLinode};
+use crate::store::import::{NewConfig, NewDisk, NewIp, NewLinode};
 
 /// Gives back the hosts with agents that got Linodes.
 pub(super) fn add_linodes(
@@ -57,7 +58,7 @@ pub(super) fn add_linodes(
             created_at: now,
         });
     }
-    rows::add_linodes(conn, &new)?;
+    store::import::add_linodes(conn, &new)?;
     done.note("Linodes", all, &new);
     Ok(hosts)
 }
@@ -114,11 +115,11 @@ pub(super) fn add_parts(
             rdns: &ip.rdns,
         }));
     }
-    rows::add_disks(conn, &disks)?;
+    store::import::add_disks(conn, &disks)?;
     done.note("disks", all_disks, &disks);
-    rows::add_configs(conn, &configs)?;
+    store::import::add_configs(conn, &configs)?;
     done.note("config profiles", all_configs, &configs);
-    rows::add_ips(conn, &ips)?;
+    store::import::add_ips(conn, &ips)?;
     done.note("IP addresses", all_ips, &ips);
     Ok(())
 }

@@ -5,8 +5,9 @@ use std::collections::{HashMap, HashSet};
 use super::fleet_file::{Account, Fleet, Linode};
 use crate::domain::ids::{AccountId, ConfigId, DiskId, HostId, LinodeId, PlanId};
 use crate::domain::words::Platform;
+use crate::store;
 use crate::store::db::{Db, StoreError};
-use crate::store::import::{self as rows, Place};
+use crate::store::import::Place;
 
 /// What the database has of what the file names.
 #[derive(Debug, Default)]
@@ -70,23 +71,23 @@ pub(super) fn known(conn: &mut Db, fleet: &Fleet) -> Result<Known, StoreError> {
         .flat_map(|linode| &linode.ips)
         .map(|ip| ip.address.to_string())
         .collect();
-    let accounts = rows::accounts_named(conn, &names)?;
+    let accounts = store::import::accounts_named(conn, &names)?;
     let account_ids: Vec<AccountId> = accounts.values().copied().collect();
-    let linodes = rows::linodes_with(conn, &ids)?;
+    let linodes = store::import::linodes_with(conn, &ids)?;
     let there: Vec<LinodeId> = linodes.keys().copied().collect();
     Ok(Known {
-        plans: rows::plan_ids(conn)?,
-        kernels: rows::kernel_platforms(conn)?,
-        hosts: rows::host_ids(conn)?,
-        users: rows::users_with(conn, &emails)?,
-        macs: rows::macs(conn, &macs)?,
-        linode_labels: rows::linode_labels(conn, &account_ids)?,
-        disks: rows::disks_with(conn, &[disks, named_disks].concat())?,
-        disk_labels: rows::disk_labels(conn, &there)?,
-        configs: rows::configs_with(conn, &configs)?,
-        config_labels: rows::config_labels(conn, &there)?,
-        addresses: rows::addresses(conn, &addresses)?,
-        moving: rows::in_migration(conn, &there)?,
+        plans: store::import::plan_ids(conn)?,
+        kernels: store::import::kernel_platforms(conn)?,
+        hosts: store::import::host_ids(conn)?,
+        users: store::import::users_with(conn, &emails)?,
+        macs: store::import::macs(conn, &macs)?,
+        linode_labels: store::import::linode_labels(conn, &account_ids)?,
+        disks: store::import::disks_with(conn, &[disks, named_disks].concat())?,
+        disk_labels: store::import::disk_labels(conn, &there)?,
+        configs: store::import::configs_with(conn, &configs)?,
+        config_labels: store::import::config_labels(conn, &there)?,
+        addresses: store::import::addresses(conn, &addresses)?,
+        moving: store::import::in_migration(conn, &there)?,
         accounts,
         linodes,
     })

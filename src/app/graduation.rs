@@ -14,10 +14,10 @@ use crate::domain::programme::Deed;
 use crate::domain::registration::{self, Event};
 use crate::domain::time::Time;
 use crate::domain::words::MigrationKind;
+use crate::store;
 use crate::store::db::Db;
-use crate::store::graduation::{self as rows, Which};
-use crate::store::registrations::{self, Decision};
-use crate::store::{fleet, hosts, migrations, programme};
+use crate::store::graduation::Which;
+use crate::store::registration::Decision;
 
 impl App {
     /// Who of the beta would go where, as things stand.
@@ -25,8 +25,8 @@ impl App {
         actor.require_staff()?;
         let heard_since = self.now().plus_s(-SILENT_S);
         let (fleet, places) = self.db.read(|conn| {
-            let fleet = rows::fleet(conn, Which::All)?;
-            Ok::<_, AppError>((fleet, rows::places(conn, heard_since)?))
+            let fleet = store::graduation::fleet(conn, Which::All)?;
+            Ok::<_, AppError>((fleet, store::graduation::places(conn, heard_since)?))
         })?;
         Ok(planner::plan(fleet, places))
     }
@@ -61,27 +61,29 @@ fn offer_all(
     actor: &Actor,
     pairs: &[(LinodeId, HostId)],
 ) -> Result<Vec<Answer>, AppError> {
-    programme::hold(conn)?;
-    let programme = programme::get(conn, now)?;
+    store::programme::hold(conn)?;
+    let programme = store::programme::get(conn, now)?;
     super::programme::allows(&programme, now, Deed::Offer(MigrationKind::Graduation))?;
     let linodes: Vec<LinodeId> = pairs.iter().map(|(linode, _)| *linode).collect();
     lock_all(conn, &linodes)?;
     // In one order, so that two who do this at once do not wait for each other.
     let hosts: BTreeSet<HostId> = pairs.iter().map(|(_, host)| *host).collect();
     for host in hosts {
-        if hosts::host(conn, host)?.is_none() {
+        if store::host::host(conn, host)?.is_none() {
             return Err(AppError::NotFound);
         }
-        hosts::lock(conn, host)?;
+        store::host::lock(conn, host)?;
     }
-    let fleet: HashMap<LinodeId, Candidate> = rows::fleet(conn, Which::These(&linodes))?
-        .into_iter()
-        .map(|it| (it.linode, it))
-        .collect();
-    let mut places: HashMap<HostId, Place> = rows::places(conn, now.plus_s(-SILENT_S))?
-        .into_iter()
-        .map(|place| (place.room.host, place))
-        .collect();
+    let fleet: HashMap<LinodeId, Candidate> =
+        store::graduation::fleet(conn, Which::These(&linodes))?
+            .into_iter()
+            .map(|it| (it.linode, it))
+            .collect();
+    let mut places: HashMap<HostId, Place> =
+        store::graduation::places(conn, now.plus_s(-SILENT_S))?
+            .into_iter()
+            .map(|place| (place.room.host, place))
+            .collect();
     let until = now.plus_days(i64::from(programme.offer_days));
     let mut answers = Vec::with_capacity(pairs.len());
     for (linode, to) in pairs {
@@ -100,7 +102,7 @@ fn offer_all(
                 continue;
             }
         };
-        let row = fleet::linode(conn, *linode)?.ok_or(AppError::NotFound)?;
+        let row = store::linode::linode(conn, *linode)?.ok_or(AppError::NotFound)?;
         let offer = Offer {
             kind: MigrationKind::Graduation,
             registration,
@@ -117,8 +119,8 @@ fn offer_all(
 /// What each Linode's offer depends on, before any of it is looked at: its live registration, and what is not over of its
 /// migrations.
 fn lock_all(conn: &mut Db, linodes: &[LinodeId]) -> Result<(), AppError> {
-    registrations::locked_live(conn, linodes)?;
-    migrations::locked_of_linodes(conn, linodes)?;
+    store::registration::locked_live(conn, linodes)?;
+    store::migration::locked_of_linodes(conn, linodes)?;
     Ok(())
 }
 
@@ -151,7 +153,7 @@ pub(super) fn graduate(
     who: Who<'_>,
     id: RegistrationId,
 ) -> Result<(), AppError> {
-    let Some(row) = registrations::registration(conn, id)? else {
+    let Some(row) = store::registration::registration(conn, id)? else {
         return Ok(());
     };
     // Withdrawn meanwhile, or graduated before: nothing to end.
@@ -165,7 +167,7 @@ pub(super) fn graduate(
         by: who.user,
         at: now,
     };
-    if registrations::decide(conn, id, &decision)? {
+    if store::registration::decide(conn, id, &decision)? {
         let object = format!("registration {id}");
         let change = (row.state.to_string(), to.to_string());
         audit(

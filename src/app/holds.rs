@@ -13,13 +13,13 @@ use crate::domain::migration::Event;
 use crate::domain::ownership::{self as rule, Believed, Contradiction, Doubt, Word, handover};
 use crate::domain::time::Time;
 use crate::domain::words::{HostState, JobKind, LinodeStatus};
+use crate::store;
 use crate::store::db::{Db, wake_on_commit};
-use crate::store::fleet::{self, Linode};
-use crate::store::holds::{self as rows, Hold, HoldWord};
-use crate::store::hosts::{self, Host};
-use crate::store::jobs::{self, NewJob};
-use crate::store::migrations::{self, Change, Migration};
-use crate::store::portal;
+use crate::store::host::Host;
+use crate::store::job::NewJob;
+use crate::store::linode::Linode;
+use crate::store::migration::{Change, Migration};
+use crate::store::ownership::hold::{Hold, HoldWord};
 use crate::store::wake::Wake;
 
 /// Held Linodes that are looked at in one round.
@@ -27,7 +27,7 @@ const ROUND: i64 = 200;
 
 /// Refuses what must not happen to a held Linode.
 pub(super) fn guard(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
-    match rows::of(conn, linode)? {
+    match store::ownership::hold::of(conn, linode)? {
         None => Ok(()),
         Some(_) => Err(AppError::Later(
             "This Linode is held: a host says something else of it than the portal knows. Staff look at it; it goes on when that is put right.".to_owned(),
@@ -67,16 +67,16 @@ pub(super) fn note(
     let mut new = Vec::new();
     for (id, (word, found)) in all {
         if let Some(found) = found
-            && let Some(row) = fleet::linode(conn, id)?
+            && let Some(row) = store::linode::linode(conn, id)?
         {
             let reason = reason(&agent.name, &row, found);
-            if rows::hold(conn, id, now, &reason)? {
+            if store::ownership::hold::hold(conn, id, now, &reason)? {
                 new.push((id, reason));
             }
         }
         // It may have been put right meanwhile.
-        if rows::locked(conn, id)?.is_some() {
-            rows::put_word(conn, &HoldWord::new(id, &word, now))?;
+        if store::ownership::hold::locked(conn, id)?.is_some() {
+            store::ownership::hold::put_word(conn, &HoldWord::new(id, &word, now))?;
         }
     }
     Ok(new)
@@ -88,7 +88,7 @@ pub(super) fn tell(conn: &mut Db, now: Time, new: &[(LinodeId, String)]) -> Resu
         tracing::error!(%linode, reason, "held: a host contradicts the portal");
         let object = format!("linode {linode}");
         audit(conn, now, PORTAL, "linode.hold", &object, ("", reason))?;
-        for open in migrations::of_linode(conn, *linode)? {
+        for open in store::migration::of_linode(conn, *linode)? {
             wake_on_commit(conn, Wake::Migration(open.id))?;
         }
         wake_on_commit(conn, Wake::Reconcile)?;
@@ -151,11 +151,11 @@ impl Held {
 }
 
 fn held(conn: &mut Db, id: LinodeId) -> Result<Held, AppError> {
-    let hold = rows::of(conn, id)?.ok_or(AppError::NotFound)?;
-    let linode = fleet::linode(conn, id)?.ok_or(AppError::NotFound)?;
-    let said = rows::words(conn, &[id])?;
-    let all = hosts::all(conn)?;
-    let incarnation = portal::get(conn)?.incarnation;
+    let hold = store::ownership::hold::of(conn, id)?.ok_or(AppError::NotFound)?;
+    let linode = store::linode::linode(conn, id)?.ok_or(AppError::NotFound)?;
+    let said = store::ownership::hold::words(conn, &[id])?;
+    let all = store::host::all(conn)?;
+    let incarnation = store::ownership::memory::get(conn)?.incarnation;
     let unheard = all
         .iter()
         .filter(|host| {
@@ -206,9 +206,9 @@ impl App {
         actor.require_staff()?;
         let now = self.now();
         self.db.write(|conn| {
-            let open = migrations::locked_of_linode(conn, linode)?;
+            let open = store::migration::locked_of_linode(conn, linode)?;
             // Of two who believe at once the second finds that nothing is held any more.
-            rows::locked(conn, linode)?.ok_or(AppError::NotFound)?;
+            store::ownership::hold::locked(conn, linode)?.ok_or(AppError::NotFound)?;
             let held = held(conn, linode)?;
             if let Some(host) = held.unheard.first() {
                 return Err(AppError::conflict(format!(
@@ -235,12 +235,17 @@ impl App {
     /// Puts right what is unambiguous: every host has reported since, and one holds the Linode, or all of it fits again.
     pub(super) fn settle_holds(&self) -> Result<usize, AppError> {
         let now = self.now();
-        let ids = self.db.read(|conn| rows::ids(conn, ROUND))?;
+        let ids = self
+            .db
+            .read(|conn| store::ownership::hold::ids(conn, ROUND))?;
         let mut settled = 0;
         for id in ids {
             let done = self.db.write(|conn| {
-                let open = migrations::locked_of_linode(conn, id)?;
-                if portal::get(conn)?.recovery_since.is_some() || rows::locked(conn, id)?.is_none()
+                let open = store::migration::locked_of_linode(conn, id)?;
+                if store::ownership::memory::get(conn)?
+                    .recovery_since
+                    .is_some()
+                    || store::ownership::hold::locked(conn, id)?.is_none()
                 {
                     return Ok(false);
                 }
@@ -290,7 +295,7 @@ impl App {
             self.tell_migrations(conn, now, who, open, Relocated { to, holds })?;
         }
         self.start_or_note(conn, now, held, Believed { holds, ..believed })?;
-        rows::release(conn, linode.id)?;
+        store::ownership::hold::release(conn, linode.id)?;
         let said = format!("host {}, epoch {}", to.0, to.1);
         audit(
             conn,
@@ -349,14 +354,14 @@ impl App {
                 Some(false) => LinodeStatus::Offline,
                 None => return Ok(()),
             };
-            fleet::set_status(conn, id, status, now)?;
+            store::linode::set_status(conn, id, status, now)?;
             return Ok(());
         }
-        let linode = fleet::linode(conn, id)?.ok_or(AppError::NotFound)?;
+        let linode = store::linode::linode(conn, id)?.ok_or(AppError::NotFound)?;
         if linode.status == LinodeStatus::Running {
-            fleet::set_status(conn, id, LinodeStatus::Booting, now)?;
+            store::linode::set_status(conn, id, LinodeStatus::Booting, now)?;
         }
-        jobs::enqueue(conn, &NewJob::own(&linode, JobKind::Start, now, None))?;
+        store::job::enqueue(conn, &NewJob::own(&linode, JobKind::Start, now, None))?;
         Ok(())
     }
 }

@@ -6,7 +6,8 @@ use crate::domain::ids::{HostId, PlanId};
 use crate::domain::placement;
 use crate::domain::values::HostName;
 use crate::domain::words::{HostRole, HostState, Platform};
-use crate::store::hosts::{self as rows, Host, NewHost};
+use crate::store;
+use crate::store::host::{Host, NewHost};
 
 /// An enrolment token works once, for this long.
 const TOKEN_S: i64 = 15 * 60;
@@ -65,10 +66,10 @@ impl App {
         let token = secrets::new_token()?;
         let taken = || invalid("name", "There is a host of this name already");
         self.db.write(|conn| {
-            if rows::by_name(conn, name.as_str())?.is_some() {
+            if store::host::by_name(conn, name.as_str())?.is_some() {
                 return Err(taken());
             }
-            let host = rows::insert(
+            let host = store::host::insert(
                 conn,
                 &NewHost {
                     name: name.as_str(),
@@ -91,7 +92,7 @@ impl App {
                     error.into()
                 }
             })?;
-            rows::insert_enrolment_token(
+            store::host::insert_enrolment_token(
                 conn,
                 &secrets::hash(purpose::ENROLMENT, &token),
                 host.id,
@@ -114,8 +115,8 @@ impl App {
         let now = self.now();
         let token = secrets::new_token()?;
         self.db.write(|conn| {
-            rows::host(conn, id)?.ok_or(AppError::NotFound)?;
-            rows::insert_enrolment_token(
+            store::host::host(conn, id)?.ok_or(AppError::NotFound)?;
+            store::host::insert_enrolment_token(
                 conn,
                 &secrets::hash(purpose::ENROLMENT, &token),
                 id,
@@ -138,8 +139,8 @@ impl App {
         actor.require_staff()?;
         let now = self.now();
         self.db.write(|conn| {
-            rows::host(conn, id)?.ok_or(AppError::NotFound)?;
-            rows::revoke_credential(conn, id)?;
+            store::host::host(conn, id)?.ok_or(AppError::NotFound)?;
+            store::host::revoke_credential(conn, id)?;
             audit(
                 conn,
                 now,
@@ -162,8 +163,8 @@ impl App {
         let now = self.now();
         self.db.write(|conn| {
             // A takeover of this moment is either before this or after it.
-            rows::lock(conn, id)?;
-            let host = rows::host(conn, id)?.ok_or(AppError::NotFound)?;
+            store::host::lock(conn, id)?;
+            let host = store::host::host(conn, id)?.ok_or(AppError::NotFound)?;
             if host.state == HostState::Quarantined {
                 return Err(AppError::conflict(
                     "A quarantined host cannot come back: add it anew under another name.",
@@ -172,7 +173,7 @@ impl App {
             if !HostState::TAKING_PART.contains(&state) {
                 recovery::may_leave(conn, id)?;
             }
-            rows::set_state(conn, id, state)?;
+            store::host::set_state(conn, id, state)?;
             let object = format!("host {id}");
             audit(
                 conn,
@@ -198,9 +199,9 @@ impl App {
         check_limits(slots, cap_mb_s)?;
         let now = self.now();
         self.db.write(|conn| {
-            rows::lock(conn, id)?;
-            let host = rows::host(conn, id)?.ok_or(AppError::NotFound)?;
-            rows::set_limits(conn, id, slots, cap_mb_s)?;
+            store::host::lock(conn, id)?;
+            let host = store::host::host(conn, id)?.ok_or(AppError::NotFound)?;
+            store::host::set_limits(conn, id, slots, cap_mb_s)?;
             let text = |slots: i32, cap: Option<i32>| format!("{slots} slots, cap {cap:?} MB/s");
             let (before, after) = (text(host.slots, host.cap_mb_s), text(slots, cap_mb_s));
             audit(

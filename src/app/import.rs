@@ -6,9 +6,8 @@ use super::fleet_check::{self, Problems};
 use super::fleet_file::{self, Problem};
 use super::fleet_known::known;
 use super::{App, AppError, Who, audit};
+use crate::store;
 use crate::store::db::StoreError;
-use crate::store::import as rows;
-use crate::store::names;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
@@ -86,14 +85,14 @@ impl App {
         let fleet = fleet_file::parse(text)?;
         let now = self.now();
         self.db.write(|conn| {
-            rows::lock(conn)?;
+            store::import::lock(conn)?;
             let known = known(conn, &fleet)?;
             let problems = fleet_check::check(text, &fleet, &known);
             if !problems.told.is_empty() {
                 return Err(ImportError::File(problems));
             }
             let imported = add(conn, now, &fleet, &known)?;
-            names::fill(conn)?;
+            store::name_index::fill(conn)?;
             audit(
                 conn,
                 now,

@@ -11,13 +11,13 @@ use crate::domain::time::Time;
 use crate::domain::words::{
     HostState, JobState, JointKind, JointState, MigrationKind, MigrationState,
 };
+use crate::store;
 use crate::store::db::{Db, wake_on_commit};
-use crate::store::hosts::{self, Host};
-use crate::store::jobs::{self, End};
-use crate::store::joint_acts::{self as rows, JointAct};
-use crate::store::migrations::{self, Migration};
+use crate::store::host::Host;
+use crate::store::job::End;
+use crate::store::migration::Migration;
+use crate::store::ownership::joint::JointAct;
 use crate::store::wake::Wake;
-use crate::store::{fleet, people, portal};
 
 const MOST_EVIDENCE: usize = 2000;
 
@@ -51,16 +51,17 @@ impl App {
         }
         let now = self.now();
         self.db.write(|conn| {
-            hosts::lock(conn, host)?;
-            let row = hosts::host(conn, host)?.ok_or(AppError::NotFound)?;
+            store::host::lock(conn, host)?;
+            let row = store::host::host(conn, host)?.ok_or(AppError::NotFound)?;
             may_ask(conn, &row, kind)?;
-            if let Some((standing, _)) = rows::asked(conn, Some(host))?
+            if let Some((standing, _)) = store::ownership::joint::asked(conn, Some(host))?
                 .into_iter()
                 .find(|(act, _)| act.kind == kind)
             {
                 return Ok(standing.id);
             }
-            let id = rows::insert(conn, (kind, host), evidence, (actor.user, now))?;
+            let id =
+                store::ownership::joint::insert(conn, (kind, host), evidence, (actor.user, now))?;
             let object = format!("host {host}");
             let action = format!("{kind}.ask");
             audit(conn, now, actor.who(), &action, &object, ("", evidence))?;
@@ -79,7 +80,7 @@ impl App {
         self.is_still(actor, password)?;
         let now = self.now();
         self.db.write(|conn| {
-            let act = rows::get(conn, id)?.ok_or(AppError::NotFound)?;
+            let act = store::ownership::joint::get(conn, id)?.ok_or(AppError::NotFound)?;
             if agree && act.asked_by == actor.user {
                 return Err(AppError::conflict(
                     "You asked for this yourself: another member of staff has to agree.",
@@ -91,16 +92,16 @@ impl App {
                 _ => Vec::new(),
             };
             // Before the act's row and the trail, as who asks for one takes them, and who sets the host's state.
-            hosts::lock(conn, act.host_id)?;
+            store::host::lock(conn, act.host_id)?;
             let state = if agree {
                 JointState::Done
             } else {
                 JointState::Withdrawn
             };
-            if !rows::decide(conn, id, state, (actor.user, now))? {
+            if !store::ownership::joint::decide(conn, id, state, (actor.user, now))? {
                 return Err(AppError::conflict("This was decided already."));
             }
-            let host = hosts::host(conn, act.host_id)?.ok_or(AppError::NotFound)?;
+            let host = store::host::host(conn, act.host_id)?.ok_or(AppError::NotFound)?;
             if agree && act.kind == JointKind::Takeover {
                 shut_out(conn, now, act.host_id)?;
             }
@@ -131,10 +132,10 @@ impl App {
     ) -> Result<(), AppError> {
         match kind {
             JointKind::Waive => {
-                let incarnation = portal::get(conn)?.incarnation;
-                hosts::set_waived(conn, host.id, &incarnation)?;
+                let incarnation = store::ownership::memory::get(conn)?.incarnation;
+                store::host::set_waived(conn, host.id, &incarnation)?;
             }
-            JointKind::TrustLedger => hosts::unpin_ledger(conn, host.id)?,
+            JointKind::TrustLedger => store::host::unpin_ledger(conn, host.id)?,
             JointKind::Takeover => self.take_over(conn, now, actor, host, open)?,
         }
         wake_on_commit(conn, Wake::Reconcile)?;
@@ -153,7 +154,7 @@ impl App {
     ) -> Result<(), AppError> {
         for row in open {
             // Ways back are newer than what they belong to, and tell it: so each row is read anew.
-            let Some(row) = migrations::migration(conn, row.id)? else {
+            let Some(row) = store::migration::migration(conn, row.id)? else {
                 continue;
             };
             let Some(event) = lost(conn, host.id, &row)? else {
@@ -180,8 +181,8 @@ impl App {
     ) -> Result<Vec<Consequence>, AppError> {
         actor.require_staff()?;
         self.db.read(|conn| {
-            let kept = newest_of_each(migrations::brought_to(conn, host)?);
-            let of = fleet::linodes_on(conn, host)?;
+            let kept = newest_of_each(store::migration::brought_to(conn, host)?);
+            let of = store::linode::linodes_on(conn, host)?;
             Ok(of
                 .into_iter()
                 .map(|linode| Consequence {
@@ -198,7 +199,9 @@ impl App {
     /// The same person, by their password: what counts is asked again.
     pub(super) fn is_still(&self, actor: &Actor, password: &str) -> Result<(), AppError> {
         actor.require_staff()?;
-        let user = self.db.read(|conn| people::user(conn, actor.user))?;
+        let user = self
+            .db
+            .read(|conn| store::account::user(conn, actor.user))?;
         let user = user.ok_or(AppError::SignIn)?;
         self.check_password(&user, password, &actor.address)
     }
@@ -207,28 +210,32 @@ impl App {
 /// Its credential and its jobs end. Before the trail, as who commits or grants something has its jobs, and the portal's
 /// revision, before that.
 fn shut_out(conn: &mut Db, now: Time, host: HostId) -> Result<(), AppError> {
-    hosts::set_state(conn, host, HostState::Quarantined)?;
-    hosts::revoke_credential(conn, host)?;
+    store::host::set_state(conn, host, HostState::Quarantined)?;
+    store::host::revoke_credential(conn, host)?;
     let end = End {
         state: JobState::Cancelled,
         message: "The host was taken over.",
         detail: "",
         now,
     };
-    jobs::end_all_of_host(conn, host, &end)?;
-    portal::count_up(conn)?;
+    store::job::end_all_of_host(conn, host, &end)?;
+    store::ownership::memory::count_up(conn)?;
     Ok(())
 }
 
 /// Every migration that is not over, or whose old disks stand, and has the host on either side; locked, newest first.
 fn touched(conn: &mut Db, host: HostId) -> Result<Vec<Migration>, AppError> {
-    let mut of: Vec<LinodeId> = migrations::with_host(conn, host)?;
-    of.extend(fleet::linodes_on(conn, host)?.into_iter().map(|it| it.id));
+    let mut of: Vec<LinodeId> = store::migration::with_host(conn, host)?;
+    of.extend(
+        store::linode::linodes_on(conn, host)?
+            .into_iter()
+            .map(|it| it.id),
+    );
     of.sort_unstable();
     of.dedup();
-    let mut open = migrations::locked_of_linodes(conn, &of)?;
+    let mut open = store::migration::locked_of_linodes(conn, &of)?;
     // One that is confirmed is not among those that are open.
-    let kept = newest_of_each(migrations::brought_to(conn, host)?);
+    let kept = newest_of_each(store::migration::brought_to(conn, host)?);
     open.extend(
         kept.into_values()
             .filter(|row| of.contains(&row.linode_id))
@@ -248,7 +255,7 @@ fn newest_of_each(rows: Vec<Migration>) -> BTreeMap<LinodeId, Migration> {
 
 /// What the loss of the host is to a migration.
 fn lost(conn: &mut Db, host: HostId, row: &Migration) -> Result<Option<Event>, AppError> {
-    let linode = fleet::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;
+    let linode = store::linode::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;
     let is_over = matches!(
         row.state,
         MigrationState::Finished | MigrationState::Confirmed
@@ -274,7 +281,8 @@ fn may_ask(conn: &mut Db, host: &Host, kind: JointKind) -> Result<(), AppError> 
             conflict("nothing waits for it: it takes no part.")
         }
         JointKind::Waive
-            if host.waived_in.as_deref() == Some(portal::get(conn)?.incarnation.as_str()) =>
+            if host.waived_in.as_deref()
+                == Some(store::ownership::memory::get(conn)?.incarnation.as_str()) =>
         {
             conflict("nothing waits for it any more: that is decided.")
         }

@@ -4,8 +4,9 @@ use super::agents::{Agent, SILENT_S};
 use super::{AppError, PORTAL, audit};
 use crate::domain::ownership::{LedgerId, LedgerVerdict, judge_ledger};
 use crate::domain::time::Time;
+use crate::store;
 use crate::store::db::Db;
-use crate::store::hosts::{self, Host};
+use crate::store::host::Host;
 use crate::wire::{LedgerMark, POLL_WAIT_S, Poll};
 
 /// How long a ledger that turns up at another place waits for work, in seconds: if it is a copy, the agent at the former
@@ -123,18 +124,18 @@ pub(super) fn write(
             moved,
             protocol,
         } => {
-            hosts::set_protocol(conn, agent.host, *protocol)?;
+            store::host::set_protocol(conn, agent.host, *protocol)?;
             let Some(ledger) = ledger else {
                 return Ok(());
             };
-            let host = hosts::host(conn, agent.host)?.ok_or(AppError::NotFound)?;
-            hosts::pin_ledger(conn, agent.host, ledger, moved.then_some(now))?;
+            let host = store::host::host(conn, agent.host)?.ok_or(AppError::NotFound)?;
+            store::host::pin_ledger(conn, agent.host, ledger, moved.then_some(now))?;
             if host.ledger_id.is_none() {
                 audit(conn, now, PORTAL, "ledger.pin", &object, ("", &ledger.id))?;
             }
         }
         Finding::Fault(fault) => {
-            if hosts::set_ledger_fault(conn, agent.host, fault, now)? {
+            if store::host::set_ledger_fault(conn, agent.host, fault, now)? {
                 tracing::error!(
                     host = agent.name,
                     fault,
@@ -169,7 +170,7 @@ pub(super) fn may_enrol(
     if is_its_own {
         return Ok(());
     }
-    let (owned, moves) = hosts::depends_on(conn, host.id)?;
+    let (owned, moves) = store::host::depends_on(conn, host.id)?;
     if owned == 0 && moves == 0 {
         return Ok(());
     }

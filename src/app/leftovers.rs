@@ -6,21 +6,24 @@ use super::{App, AppError};
 use crate::domain::ids::{HostId, LinodeId, MigrationId};
 use crate::domain::time::Time;
 use crate::domain::words::{JobKind, JobState, MigrationKind, MigrationState};
+use crate::store;
 use crate::store::db::Db;
-use crate::store::hosts::{self, Host};
-use crate::store::jobs::{self, NewJob};
-use crate::store::migrations::{self, Migration};
-use crate::store::{fleet, holds, portal};
+use crate::store::host::Host;
+use crate::store::job::NewJob;
+use crate::store::migration::Migration;
 
 impl App {
     /// Says how many were found.
     pub(super) fn find_leftovers(&self) -> Result<usize, AppError> {
         let now = self.now();
         let hosts = self.db.read(|conn| {
-            if portal::get(conn)?.recovery_since.is_some() {
+            if store::ownership::memory::get(conn)?
+                .recovery_since
+                .is_some()
+            {
                 return Ok::<_, AppError>(Vec::new());
             }
-            Ok(hosts::all(conn)?)
+            Ok(store::host::all(conn)?)
         })?;
         let mut found = 0;
         for host in hosts.iter().filter(|host| should_report(host)) {
@@ -53,22 +56,22 @@ fn purge(
     host: HostId,
     (linode, sealed): (LinodeId, i64),
 ) -> Result<bool, AppError> {
-    fleet::lock(conn, linode)?;
-    let Some(row) = fleet::linode(conn, linode)? else {
+    store::linode::lock(conn, linode)?;
+    let Some(row) = store::linode::linode(conn, linode)? else {
         return Ok(false);
     };
     if row.host_id == host
-        || holds::of(conn, linode)?.is_some()
-        || jobs::open_of_linode(conn, linode, &[JobKind::Purge])?.is_some()
+        || store::ownership::hold::of(conn, linode)?.is_some()
+        || store::job::open_of_linode(conn, linode, &[JobKind::Purge])?.is_some()
     {
         return Ok(false);
     }
-    let all = migrations::of_linode(conn, linode)?;
+    let all = store::migration::of_linode(conn, linode)?;
     let Some(of) = nobody_needs(&all, host) else {
         return Ok(false);
     };
     tracing::warn!(%host, %linode, sealed, "disks were left behind: they are purged once their owner has shown its own");
-    jobs::enqueue(
+    store::job::enqueue(
         conn,
         &NewJob {
             host_id: host,

@@ -9,9 +9,9 @@ use crate::domain::programme::Deed;
 use crate::domain::programme::move_times::{Limits, No, Taken, offer_reminder};
 use crate::domain::time::Time;
 use crate::domain::words::{MigrationKind, MigrationState, UserRole};
+use crate::store;
 use crate::store::db::{Db, StoreError, lock_scheduler};
-use crate::store::migrations::{self as rows, Change, Migration};
-use crate::store::{move_times, people, programme, registrations};
+use crate::store::migration::{Change, Migration};
 
 /// Times that a page proposes.
 const PROPOSED: usize = 12;
@@ -32,7 +32,7 @@ impl App {
     pub fn move_choices(&self, row: &Migration) -> Result<Choices, AppError> {
         let now = self.now();
         self.db.read(|conn| {
-            let (limits, _) = move_times::limits(conn)?;
+            let (limits, _) = store::programme::move_times::limits(conn)?;
             let taken = taken(conn, row, &limits, (now, row.expires_at))?;
             let free = limits.free_hours(now, row.expires_at, hosts(row), &taken, PROPOSED);
             Ok(Choices {
@@ -48,12 +48,12 @@ impl App {
     pub fn unschedule(&self, actor: &Actor, id: MigrationId) -> Result<Migration, AppError> {
         let now = self.now();
         self.db.write(|conn| {
-            programme::hold(conn)?;
+            store::programme::hold(conn)?;
             let seen = migrations::visible(conn, actor, id)?;
             if let Some(registration) = seen.registration_id {
-                registrations::locked(conn, registration)?;
+                store::registration::locked(conn, registration)?;
             }
-            let row = rows::locked(conn, id)?.ok_or(AppError::NotFound)?;
+            let row = store::migration::locked(conn, id)?.ok_or(AppError::NotFound)?;
             if matches!(
                 row.state,
                 MigrationState::Offered | MigrationState::Cancelled
@@ -92,7 +92,7 @@ impl App {
 
 /// Would its offer still stand if its time were given up? After the end of the beta no offer into it does.
 pub fn offer_stands(conn: &mut Db, row: &Migration, now: Time) -> Result<bool, StoreError> {
-    let programme = programme::get(conn, now)?;
+    let programme = store::programme::get(conn, now)?;
     let allowed = super::programme::allows(&programme, now, Deed::Start(row.kind));
     Ok(row.expires_at > now && allowed.is_ok())
 }
@@ -109,7 +109,7 @@ pub fn can_unschedule(row: &Migration, now: Time) -> bool {
 /// The limits, for a transaction that sets a time by them: of two that want the last place, the second sees the first's.
 /// Call it before any row is locked, as the scheduler does.
 pub fn locked_limits(conn: &mut Db, at: Option<Time>) -> Result<Limits, AppError> {
-    let (limits, _) = move_times::limits(conn)?;
+    let (limits, _) = store::programme::move_times::limits(conn)?;
     if at.is_some() && limits.per_hour.is_some() {
         lock_scheduler(conn)?;
     }
@@ -139,8 +139,8 @@ pub fn may_begin(
     };
     if at > row.expires_at {
         if row.kind == MigrationKind::Evacuation {
-            let zone =
-                people::user(conn, actor.user)?.map_or_else(String::new, |user| user.timezone);
+            let zone = store::account::user(conn, actor.user)?
+                .map_or_else(String::new, |user| user.timezone);
             let latest = letters::moment(row.expires_at, &zone);
             let message = format!("Its host is being emptied: choose a time before {latest}");
             return invalid("at", message);
@@ -164,7 +164,7 @@ pub fn may_begin(
 
 /// A member's own retry begins now, so it keeps to the quiet hours; staff's does not.
 pub fn may_retry(conn: &mut Db, now: Time, actor: &Actor) -> Result<(), AppError> {
-    let (limits, _) = move_times::limits(conn)?;
+    let (limits, _) = store::programme::move_times::limits(conn)?;
     if actor.role == UserRole::Staff || !limits.is_quiet(now) {
         return Ok(());
     }
@@ -176,7 +176,8 @@ pub fn may_retry(conn: &mut Db, now: Time, actor: &Actor) -> Result<(), AppError
 
 /// Ends a sentence's paragraph without a full stop, as the words beside a field do.
 fn next_words(conn: &mut Db, actor: &Actor, next: Option<Time>) -> Result<String, AppError> {
-    let zone = people::user(conn, actor.user)?.map_or_else(String::new, |user| user.timezone);
+    let zone =
+        store::account::user(conn, actor.user)?.map_or_else(String::new, |user| user.timezone);
     Ok(match next {
         Some(next) => format!("The next free time is {}", letters::moment(next, &zone)),
         None => "There is no free time before the offer ends; ask us for help".to_owned(),
@@ -202,5 +203,10 @@ fn taken(
         from.plus_s(-into_hour(from)),
         until.plus_s(HOUR_S - into_hour(until)),
     );
-    Ok(move_times::taken(conn, hosts(row), whole, row.id)?)
+    Ok(store::programme::move_times::taken(
+        conn,
+        hosts(row),
+        whole,
+        row.id,
+    )?)
 }

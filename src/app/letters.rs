@@ -1,18 +1,17 @@
 //! Mail in the transaction that causes it: rendered now, sent later from the outbox.
 
 use super::{App, AppError};
-use crate::domain;
 use crate::domain::migration::Letter;
 use crate::domain::programme::Deed;
 use crate::domain::time::{Time, span};
 use crate::domain::words::{LinodeStatus, MailKind, MigrationKind, ProgrammeState};
 use crate::mail::{self, Appointment, Facts, MoveOff};
+use crate::store::account::User;
 use crate::store::db::Db;
-use crate::store::fleet::{self, Linode};
-use crate::store::migrations::{self, Change, Migration};
-use crate::store::outbox::{self, NewMail};
-use crate::store::people::{self, User};
-use crate::store::{hosts, notices as choices, programme};
+use crate::store::linode::Linode;
+use crate::store::mail::NewMail;
+use crate::store::migration::{Change, Migration};
+use crate::{domain, store};
 
 /// "22 Nov 2026, 16:40 CET", in the reader's zone; UTC where the zone is not known.
 #[must_use]
@@ -79,12 +78,12 @@ pub fn post_with(
     extra: Extra<'_>,
 ) -> Result<(), AppError> {
     let can_be_muted = domain::mail::group(kind).is_some();
-    if can_be_muted && choices::is_muted(conn, to, kind)? {
+    if can_be_muted && store::account::mail_choices::is_muted(conn, to, kind)? {
         return Ok(());
     }
     let rendered = mail::render(kind, facts)
         .map_err(|error| AppError::Fault(format!("mail {kind}: {error}")))?;
-    outbox::insert(
+    store::mail::insert(
         conn,
         &NewMail {
             kind: &kind.to_string(),
@@ -170,17 +169,17 @@ pub fn post_to_account(
 ) -> Result<(), AppError> {
     let (from_host, to_host) = match about.migration {
         Some(migration) => (
-            hosts::host(conn, migration.source_host_id)?
+            store::host::host(conn, migration.source_host_id)?
                 .map(|host| host.name)
                 .unwrap_or_default(),
-            hosts::host(conn, migration.destination_host_id)?
+            store::host::host(conn, migration.destination_host_id)?
                 .map(|host| host.name)
                 .unwrap_or_default(),
         ),
         None => (String::new(), String::new()),
     };
     let downtime = about.migration.map_or_else(String::new, downtime);
-    for user in people::users_of_account(conn, linode.account_id)? {
+    for user in store::account::users_of_account(conn, linode.account_id)? {
         let mut facts = facts_for(app, &user);
         facts.linode.clone_from(&linode.label);
         facts.linode_id = Some(linode.id);
@@ -253,7 +252,8 @@ pub fn post_unscheduled(
     reason: &str,
     stands: Option<Time>,
 ) -> Result<(), AppError> {
-    let Some((linode, at)) = fleet::linode(conn, before.linode_id)?.zip(before.not_before) else {
+    let Some((linode, at)) = store::linode::linode(conn, before.linode_id)?.zip(before.not_before)
+    else {
         return Ok(());
     };
     let about = About {
@@ -299,7 +299,7 @@ pub fn post_called_off(
     now: Time,
     before: &Migration,
 ) -> Result<(), AppError> {
-    let Some(linode) = fleet::linode(conn, before.linode_id)? else {
+    let Some(linode) = store::linode::linode(conn, before.linode_id)? else {
         return Ok(());
     };
     let row = Migration {
@@ -338,7 +338,7 @@ fn next_file(
         calendar_seq: Some(sequence.saturating_add(1)),
         ..Change::default()
     };
-    migrations::note(conn, migration.id, &change)?;
+    store::migration::note(conn, migration.id, &change)?;
     Ok(Chosen {
         at,
         sequence,
@@ -354,7 +354,7 @@ pub fn post_letter(
     migration: &Migration,
     letter: Letter,
 ) -> Result<(), AppError> {
-    let Some(linode) = fleet::linode(conn, migration.linode_id)? else {
+    let Some(linode) = store::linode::linode(conn, migration.linode_id)? else {
         return Ok(());
     };
     let mut told = migration.clone();
@@ -383,7 +383,7 @@ pub fn post_letter(
             about.reason = &migration.failure;
             about.is_over = migration.kind == MigrationKind::Return
                 || super::programme::allows(
-                    &programme::get(conn, now)?,
+                    &store::programme::get(conn, now)?,
                     now,
                     Deed::Start(migration.kind),
                 )
@@ -394,7 +394,7 @@ pub fn post_letter(
         // The end of the beta has a mail of its own.
         Letter::Expired
             if migration.kind == MigrationKind::Beta
-                && programme::get(conn, now)?.state == ProgrammeState::Ended =>
+                && store::programme::get(conn, now)?.state == ProgrammeState::Ended =>
         {
             return Ok(());
         }
@@ -407,7 +407,7 @@ pub fn post_letter(
         Letter::Returned => {
             // After the way back the Linode is at the source again; how long it took is the way back's own.
             std::mem::swap(&mut told.source_host_id, &mut told.destination_host_id);
-            let back = migrations::of_linode(conn, migration.linode_id)?
+            let back = store::migration::of_linode(conn, migration.linode_id)?
                 .into_iter()
                 .find(|row| row.parent_id == Some(migration.id));
             told.was_running = back.as_ref().is_some_and(|row| row.was_running);

@@ -5,7 +5,7 @@ use super::{Actor, App, AppError, audit};
 use crate::domain::ids::{DiskId, IpId, LinodeId};
 use crate::domain::values::{Label, ReverseName};
 use crate::domain::words::IpKind;
-use crate::store::{fleet, people};
+use crate::store;
 
 impl App {
     /// Gives a Linode another label, by which its account knows it. Anything may be going on with it meanwhile.
@@ -19,12 +19,12 @@ impl App {
         let now = self.now();
         self.db.write(|conn| {
             // One at a time of an account, so that the label which the trail says it had is the one it had.
-            people::lock_writer(conn, actor.user, Some(account))?;
-            let linode = fleet::linode_of(conn, account, id)?.ok_or(AppError::NotFound)?;
+            store::account::lock_writer(conn, actor.user, Some(account))?;
+            let linode = store::linode::linode_of(conn, account, id)?.ok_or(AppError::NotFound)?;
             if linode.label == label.as_str() {
                 return Ok(());
             }
-            fleet::rename_linode(conn, id, label.as_str()).map_err(|error| {
+            store::linode::rename_linode(conn, id, label.as_str()).map_err(|error| {
                 if error.is_duplicate() {
                     AppError::Invalid {
                         field: "label",
@@ -51,8 +51,9 @@ impl App {
         let account = actor.require_account()?;
         let now = self.now();
         self.db.write(|conn| {
-            let linode = fleet::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
-            let disks = fleet::disks_of(conn, linode.id)?;
+            let linode =
+                store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let disks = store::linode::disks_of(conn, linode.id)?;
             let disk = disks
                 .iter()
                 .find(|it| it.id == id)
@@ -67,7 +68,7 @@ impl App {
             if disks.iter().any(|it| it.label == label.as_str()) {
                 return Err(taken());
             }
-            fleet::rename_disk(conn, id, label.as_str()).map_err(|error| {
+            store::linode::rename_disk(conn, id, label.as_str()).map_err(|error| {
                 if error.is_duplicate() {
                     taken()
                 } else {
@@ -92,8 +93,9 @@ impl App {
         let account = actor.require_account()?;
         let now = self.now();
         self.db.write(|conn| {
-            let linode = fleet::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
-            let ip = fleet::ips_of(conn, linode.id)?
+            let linode =
+                store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let ip = store::linode::ips_of(conn, linode.id)?
                 .into_iter()
                 .find(|it| it.id == id)
                 .ok_or(AppError::NotFound)?;
@@ -103,7 +105,7 @@ impl App {
             if ip.rdns == name.as_str() {
                 return Ok(());
             }
-            fleet::set_rdns(conn, id, name.as_str())?;
+            store::linode::set_rdns(conn, id, name.as_str())?;
             let object = format!("linode {}, address {}", linode.id, ip.address);
             let names = (ip.rdns.as_str(), name.as_str());
             audit(conn, now, actor.who(), "rdns", &object, names)?;

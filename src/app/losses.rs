@@ -10,9 +10,9 @@ use super::{App, AppError, PORTAL, audit};
 use crate::domain::migration::{Event, Step, can_cancel};
 use crate::domain::time::Time;
 use crate::domain::words::{JobState, MigrationState};
+use crate::store;
 use crate::store::db::{Db, wake_on_commit};
-use crate::store::jobs::{self, Again, End, Job, MOST_TRIES};
-use crate::store::migrations as rows;
+use crate::store::job::{Again, End, Job, MOST_TRIES};
 use crate::store::wake::Wake;
 use crate::wire::LEASE_S;
 
@@ -44,13 +44,16 @@ impl App {
         let now = self.now();
         let lease_s = i64::from(LEASE_S);
         let (pause, lease) = (now.plus_s(LONGEST_PAUSE_S), now.plus_s(2 * lease_s));
-        if !self.db.read(|conn| jobs::any_ahead(conn, pause, lease))? {
+        if !self
+            .db
+            .read(|conn| store::job::any_ahead(conn, pause, lease))?
+        {
             return Ok(0);
         }
         let leased = (now.plus_s(lease_s), lease);
         let done = self
             .db
-            .write(|conn| jobs::bring_back(conn, (now, pause), leased))?;
+            .write(|conn| store::job::bring_back(conn, (now, pause), leased))?;
         tracing::warn!(
             jobs = done,
             "the clock was ahead: jobs that waited for its time go on"
@@ -61,7 +64,7 @@ impl App {
     /// Leases that ran out. Nothing else moves: a silent agent may still be running what it holds.
     pub(super) fn release_lost_leases(&self) -> Result<usize, AppError> {
         let now = self.now();
-        let lost = self.db.read(|conn| jobs::expired(conn, now, BATCH))?;
+        let lost = self.db.read(|conn| store::job::expired(conn, now, BATCH))?;
         Ok(self.lose_each(&lost, now, "The host did not answer in time."))
     }
 }
@@ -76,9 +79,9 @@ pub(super) fn lose(
 ) -> Result<bool, AppError> {
     if let Some(of) = seen.migration_id {
         // The migration before its jobs, as everyone takes them.
-        rows::locked(conn, of)?;
+        store::migration::locked(conn, of)?;
     }
-    let Some(job) = jobs::locked(conn, seen.id)?.filter(|job| {
+    let Some(job) = store::job::locked(conn, seen.id)?.filter(|job| {
         (job.state, job.attempt, job.lease_until) == (seen.state, seen.attempt, seen.lease_until)
     }) else {
         return Ok(false);
@@ -94,10 +97,10 @@ pub(super) fn lose(
             losses,
             detail: &detail,
         };
-        jobs::release(conn, &job, &again)?;
+        store::job::release(conn, &job, &again)?;
     } else {
         give_up(app, conn, &job, now, &detail)?;
-        jobs::set_tries(conn, job.id, (job.failures, losses))?;
+        store::job::set_tries(conn, job.id, (job.failures, losses))?;
     }
     if let Some(id) = job.migration_id {
         wake_on_commit(conn, Wake::Migration(id))?;
@@ -119,7 +122,7 @@ pub(super) fn end_stopped(
         detail,
         now,
     };
-    jobs::end_unclaimed(conn, job.id, &end)?;
+    store::job::end_unclaimed(conn, job.id, &end)?;
     settle_power(conn, now, job)?;
     if let Some((id, step)) = step_of(conn, job)?
         && can_cancel(step.state())
@@ -138,7 +141,7 @@ fn give_up(app: &App, conn: &mut Db, job: &Job, now: Time, detail: &str) -> Resu
         detail,
         now,
     };
-    jobs::end_unclaimed(conn, job.id, &end)?;
+    store::job::end_unclaimed(conn, job.id, &end)?;
     settle_power(conn, now, job)?;
     let object = format!("job {}", job.id);
     let before = job.state.to_string();
@@ -150,11 +153,11 @@ fn give_up(app: &App, conn: &mut Db, job: &Job, now: Time, detail: &str) -> Resu
         }
         _ => {
             if let Some(row) = match job.migration_id {
-                Some(id) => rows::migration(conn, id)?,
+                Some(id) => store::migration::migration(conn, id)?,
                 None => None,
             } {
                 let said = format!("{}: {PUBLIC}", job.kind);
-                rows::insert_event(conn, row.id, now, (row.state, row.step), &said)?;
+                store::migration::insert_event(conn, row.id, now, (row.state, row.step), &said)?;
             }
         }
     }

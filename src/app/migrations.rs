@@ -10,10 +10,10 @@ use crate::domain::programme::move_times::{Limits, time_reminder};
 use crate::domain::time::Time;
 use crate::domain::values::StopLimit;
 use crate::domain::words::{MigrationKind, MigrationState, RegistrationState, UserRole};
+use crate::store;
 use crate::store::db::{Db, wake_on_commit};
-use crate::store::migrations::{self as rows, Change, Migration};
+use crate::store::migration::{Change, Migration};
 use crate::store::wake::Wake;
-use crate::store::{fleet, hosts, jobs, portal, programme, registrations};
 
 /// The one click, with what the member chose.
 #[derive(Debug, Clone, Copy)]
@@ -46,15 +46,16 @@ impl App {
             });
         }
         self.db.write(|conn| {
-            programme::hold(conn)?;
-            let linode = fleet::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
+            store::programme::hold(conn)?;
+            let linode =
+                store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
             let limits = leisure::locked_limits(conn, click.at)?;
             let row = newest(conn, linode.id)?.ok_or_else(no_offer)?;
             if let Some(registration) = row.registration_id {
-                registrations::locked(conn, registration)?;
+                store::registration::locked(conn, registration)?;
             }
             // Of two clicks at once the second sees what the first did.
-            let row = rows::locked(conn, row.id)?.ok_or_else(no_offer)?;
+            let row = store::migration::locked(conn, row.id)?.ok_or_else(no_offer)?;
             match row.state {
                 MigrationState::Queued => {
                     return self.reschedule(conn, now, actor, &row, &limits, click);
@@ -68,7 +69,7 @@ impl App {
                 _ => return Err(no_offer()),
             }
             still_permitted(conn, &row)?;
-            let programme = programme::get(conn, now)?;
+            let programme = store::programme::get(conn, now)?;
             super::programme::allows(&programme, now, Deed::Start(row.kind))?;
             leisure::may_begin(conn, now, actor, &row, &limits, click.at)?;
             if !click.accept_kernels && needs_acceptance(conn, &row)? {
@@ -122,7 +123,7 @@ impl App {
             return relimit(conn, now, actor, row, click.stop_limit);
         }
         leisure::may_begin(conn, now, actor, row, limits, at)?;
-        rows::note(
+        store::migration::note(
             conn,
             row.id,
             &Change {
@@ -133,7 +134,7 @@ impl App {
             },
         )?;
         wake_on_commit(conn, Wake::Reconcile)?;
-        let changed = rows::migration(conn, row.id)?.ok_or(AppError::NotFound)?;
+        let changed = store::migration::migration(conn, row.id)?.ok_or(AppError::NotFound)?;
         if at.is_some() {
             super::letters::post_letter(self, conn, now, &changed, Letter::Scheduled)?;
         } else {
@@ -144,7 +145,7 @@ impl App {
             Some(at) => format!("The time was changed to {at}."),
             None => "The time was changed to now.".to_owned(),
         };
-        rows::insert_event(conn, row.id, now, (row.state, row.step), &text_of(at))?;
+        store::migration::insert_event(conn, row.id, now, (row.state, row.step), &text_of(at))?;
         let object = format!("migration {}", row.id);
         let text = |at: Option<Time>| at.map_or_else(|| "now".to_owned(), |at| at.to_string());
         audit(
@@ -177,7 +178,7 @@ impl App {
     pub fn way_back(&self, actor: &Actor, id: MigrationId) -> Result<Migration, AppError> {
         let row = self.act(actor, id, Event::WayBack)?;
         self.db.read(|conn| {
-            Ok(rows::of_linode(conn, row.linode_id)?
+            Ok(store::migration::of_linode(conn, row.linode_id)?
                 .into_iter()
                 .find(|child| child.parent_id == Some(row.id))
                 .unwrap_or(row))
@@ -198,7 +199,7 @@ impl App {
         let now = self.now();
         self.db.write(|conn| {
             if event == Event::Retry {
-                programme::hold(conn)?;
+                store::programme::hold(conn)?;
             }
             let row = visible(conn, actor, id)?;
             evacuation::may(conn, now, actor, &row, event)?;
@@ -208,7 +209,7 @@ impl App {
                         "This was the way back itself. To move the Linode again, ask staff for a new offer.",
                     ));
                 }
-                (Event::WayBack, _) if row.way_back_is_over(now, portal::get(conn)?.watched_s) => {
+                (Event::WayBack, _) if row.way_back_is_over(now, store::ownership::memory::get(conn)?.watched_s) => {
                     return Err(AppError::conflict("The time for the way back is over."));
                 }
                 (Event::Retry, _) => retry::may(conn, now, actor, &row)?,
@@ -243,7 +244,7 @@ impl App {
         let now = self.now();
         self.db.write(|conn| {
             retry::may_job(conn, id)?;
-            if !jobs::revive(conn, id, now)? {
+            if !store::job::revive(conn, id, now)? {
                 return Err(AppError::conflict("Only a failed job can be tried again."));
             }
             audit(
@@ -261,7 +262,7 @@ impl App {
 
 /// What the log says of a cancel; nothing if it was asked for before.
 fn cancel_words(conn: &mut Db, actor: &Actor, id: MigrationId) -> Result<Given, AppError> {
-    let row = rows::locked(conn, id)?.ok_or(AppError::NotFound)?;
+    let row = store::migration::locked(conn, id)?.ok_or(AppError::NotFound)?;
     let at_work = matches!(
         row.state,
         MigrationState::Preparing | MigrationState::Copying
@@ -286,8 +287,9 @@ fn cancel_words(conn: &mut Db, actor: &Actor, id: MigrationId) -> Result<Given, 
 
 /// Does the destination need kernels of another family than the profiles have?
 pub fn needs_acceptance(conn: &mut Db, row: &Migration) -> Result<bool, AppError> {
-    let destination = hosts::host(conn, row.destination_host_id)?.ok_or(AppError::NotFound)?;
-    let linode = fleet::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;
+    let destination =
+        store::host::host(conn, row.destination_host_id)?.ok_or(AppError::NotFound)?;
+    let linode = store::linode::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;
     let pairs = profiles::translated(conn, &linode, destination.platform)?
         .map_err(|error| AppError::conflict(format!("{error}.")))?;
     Ok(pairs.iter().any(|pair| pair.after.needs_acceptance))
@@ -295,7 +297,7 @@ pub fn needs_acceptance(conn: &mut Db, row: &Migration) -> Result<bool, AppError
 
 /// The migration, if the actor may see it: theirs, or any for staff.
 pub fn visible(conn: &mut Db, actor: &Actor, id: MigrationId) -> Result<Migration, AppError> {
-    let row = rows::migration(conn, id)?.ok_or(AppError::NotFound)?;
+    let row = store::migration::migration(conn, id)?.ok_or(AppError::NotFound)?;
     let theirs = actor.account == Some(row.account_id) || actor.role == UserRole::Staff;
     if theirs {
         Ok(row)
@@ -310,7 +312,7 @@ pub fn still_permitted(conn: &mut Db, row: &Migration) -> Result<(), AppError> {
     if let Some(id) = row.registration_id
         && matches!(row.kind, MigrationKind::Beta | MigrationKind::Graduation)
     {
-        let state = registrations::registration(conn, id)?.map(|it| it.state);
+        let state = store::registration::registration(conn, id)?.map(|it| it.state);
         return match state {
             Some(RegistrationState::Approved) => Ok(()),
             Some(RegistrationState::Closed) => Err(AppError::conflict("The beta has ended.")),
@@ -333,7 +335,9 @@ fn at_its_time(row: &Migration, click: Click) -> Result<Migration, AppError> {
 }
 
 fn newest(conn: &mut Db, linode: LinodeId) -> Result<Option<Migration>, AppError> {
-    Ok(rows::of_linode(conn, linode)?.into_iter().next())
+    Ok(store::migration::of_linode(conn, linode)?
+        .into_iter()
+        .next())
 }
 
 /// Another limit for the shutdown, at the same time as before.
@@ -351,9 +355,9 @@ fn relimit(
         stop_limit_s: Some(limit.0),
         ..Change::default()
     };
-    rows::note(conn, row.id, &change)?;
+    store::migration::note(conn, row.id, &change)?;
     let said = format!("It gets {} seconds to shut down.", limit.0);
-    rows::insert_event(conn, row.id, now, (row.state, row.step), &said)?;
+    store::migration::insert_event(conn, row.id, now, (row.state, row.step), &said)?;
     let (before, after) = (row.stop_limit_s.to_string(), limit.0.to_string());
     let object = format!("migration {}", row.id);
     audit(
@@ -364,7 +368,7 @@ fn relimit(
         &object,
         (&before, &after),
     )?;
-    rows::migration(conn, row.id)?.ok_or(AppError::NotFound)
+    store::migration::migration(conn, row.id)?.ok_or(AppError::NotFound)
 }
 
 fn no_offer() -> AppError {

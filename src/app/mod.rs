@@ -78,7 +78,7 @@ use crate::domain::ids::{AccountId, UserId};
 use crate::domain::time::Time;
 use crate::domain::values::Invalid;
 use crate::domain::words::UserRole;
-use crate::store::audit;
+use crate::store;
 use crate::store::db::{Database, Db, StoreError};
 use clock::Clock;
 use secrets::Secret;
@@ -231,9 +231,9 @@ pub(crate) fn audit(
     object: &str,
     (before, after): (&str, &str),
 ) -> Result<(), StoreError> {
-    audit::append(
+    store::audit::append(
         conn,
-        &audit::Entry {
+        &store::audit::Entry {
             at: now,
             actor: who.name,
             address: who.address,

@@ -3,7 +3,7 @@
 use super::{Actor, App, AppError, audit};
 use crate::domain::programme::move_times::{Limits, Quiet};
 use crate::domain::time::Time;
-use crate::store::{move_times, programme};
+use crate::store;
 
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 const MOST_PER_HOUR: i32 = 1000;
@@ -37,8 +37,8 @@ impl App {
             });
         }
         self.db.write(|conn| {
-            programme::lock(conn)?;
-            let (before, changed) = move_times::limits(conn)?;
+            store::programme::lock(conn)?;
+            let (before, changed) = store::programme::move_times::limits(conn)?;
             if before == *to {
                 return Ok(());
             }
@@ -47,7 +47,7 @@ impl App {
                     "Someone else changed these times while you looked at them. Look at them again.",
                 ));
             }
-            move_times::set_limits(conn, to, now)?;
+            store::programme::move_times::set_limits(conn, to, now)?;
             let (old, new) = (words(&before), words(to));
             audit(conn, now, actor.who(), "move_times", "programme", (&old, &new))?;
             Ok(())

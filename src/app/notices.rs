@@ -4,7 +4,7 @@ use super::{Actor, App, AppError, audit};
 use crate::domain::mail::{group, is_for};
 use crate::domain::string_enum::Word;
 use crate::domain::words::MailKind;
-use crate::store::notices;
+use crate::store;
 
 impl App {
     /// Only these of the kinds that can be switched off are sent from now on.
@@ -19,9 +19,9 @@ impl App {
             .collect();
         let words = |kinds: &[String]| kinds.join(", ");
         self.db.write(|conn| {
-            let before = notices::muted(conn, actor.user)?;
-            notices::set_muted(conn, actor.user, &muted)?;
-            let after = notices::muted(conn, actor.user)?;
+            let before = store::account::mail_choices::muted(conn, actor.user)?;
+            store::account::mail_choices::set_muted(conn, actor.user, &muted)?;
+            let after = store::account::mail_choices::muted(conn, actor.user)?;
             if before != after {
                 let object = format!("user {}", actor.user);
                 let changed = (words(&before), words(&after));

@@ -10,10 +10,10 @@ use crate::domain::placement::{self, Need, Room};
 use crate::domain::programme::Deed;
 use crate::domain::time::Time;
 use crate::domain::words::{HostRole, MailKind, MigrationKind, MigrationState, RegistrationState};
+use crate::store;
 use crate::store::db::Db;
-use crate::store::fleet::{self, Linode};
-use crate::store::migrations::{self as rows, Migration, NewMigration};
-use crate::store::{hosts, programme, registrations};
+use crate::store::linode::Linode;
+use crate::store::migration::{Migration, NewMigration};
 
 impl App {
     /// Makes an offer; `destination: None` takes the proposed host. Offering again where an offer stands gives that one.
@@ -26,17 +26,18 @@ impl App {
         actor.require_staff()?;
         let now = self.now();
         self.db.write(|conn| {
-            programme::hold(conn)?;
+            store::programme::hold(conn)?;
             let registration =
-                registrations::locked(conn, registration)?.ok_or(AppError::NotFound)?;
+                store::registration::locked(conn, registration)?.ok_or(AppError::NotFound)?;
             if registration.state != RegistrationState::Approved {
                 return Err(AppError::conflict(format!(
                     "The registration is {}, not approved.",
                     registration.state
                 )));
             }
-            let open = rows::locked_of_linode(conn, registration.linode_id)?;
-            let linode = fleet::linode(conn, registration.linode_id)?.ok_or(AppError::NotFound)?;
+            let open = store::migration::locked_of_linode(conn, registration.linode_id)?;
+            let linode =
+                store::linode::linode(conn, registration.linode_id)?.ok_or(AppError::NotFound)?;
             let standing = open.iter().find(|row| {
                 row.registration_id == Some(registration.id) && row.state == MigrationState::Offered
             });
@@ -45,26 +46,26 @@ impl App {
             {
                 return Ok(standing.clone());
             }
-            let here = hosts::host(conn, linode.host_id)?.ok_or(AppError::NotFound)?;
+            let here = store::host::host(conn, linode.host_id)?.ok_or(AppError::NotFound)?;
             let Some((kind, role)) = placement::next(here.standing()) else {
                 return Err(AppError::conflict(format!(
                     "This Linode runs on a production host already, on {}.",
                     here.name
                 )));
             };
-            let programme = programme::get(conn, now)?;
+            let programme = store::programme::get(conn, now)?;
             super::programme::allows(&programme, now, Deed::Offer(kind))?;
             open_way_back(&open, &linode)?;
             let need = need(conn, &linode, role)?;
             if let Some(destination) = destination {
-                hosts::lock(conn, destination)?;
+                store::host::lock(conn, destination)?;
             }
-            let rooms = hosts::rooms(conn)?;
+            let rooms = store::host::rooms(conn)?;
             let room = choose(&rooms, &need, destination)?;
             if destination.is_none() {
                 // The proposal was made without the lock; with it, it must still hold.
-                hosts::lock(conn, room.host)?;
-                let rooms = hosts::rooms(conn)?;
+                store::host::lock(conn, room.host)?;
+                let rooms = store::host::rooms(conn)?;
                 choose(&rooms, &need, Some(room.host))?;
             }
             check_kernels(conn, &linode, room.host)?;
@@ -119,8 +120,8 @@ pub(super) fn make(
         kernels_accepted: false,
         stop_limit_s: 60,
     };
-    let row = rows::insert(conn, &new).map_err(engine::one_live)?;
-    rows::insert_event(conn, row.id, now, (row.state, None), "Offered by staff.")?;
+    let row = store::migration::insert(conn, &new).map_err(engine::one_live)?;
+    store::migration::insert_event(conn, row.id, now, (row.state, None), "Offered by staff.")?;
     let about = About {
         until: Some(row.expires_at),
         migration: Some(&row),
@@ -141,8 +142,8 @@ pub(super) fn make(
 
 /// What a Linode needs of a host.
 pub fn need(conn: &mut Db, linode: &Linode, role: HostRole) -> Result<Need, AppError> {
-    let plan = fleet::plan(conn, linode.plan_id)?;
-    let disk_mb = fleet::disks_of(conn, linode.id)?
+    let plan = store::linode::plan(conn, linode.plan_id)?;
+    let disk_mb = store::linode::disks_of(conn, linode.id)?
         .iter()
         .map(|disk| disk.size_mb)
         .sum();
@@ -193,7 +194,7 @@ pub(super) fn replace_failed(
         message: message.to_owned(),
         ..Given::default()
     };
-    for row in rows::locked_of_linode(conn, linode)? {
+    for row in store::migration::locked_of_linode(conn, linode)? {
         if row.state == MigrationState::Failed && row.kind != MigrationKind::Return {
             engine::apply(app, conn, now, actor.who(), row.id, Event::Cancel, &given)?.map_err(
                 |refused| AppError::conflict(format!("Migration {}: {refused}.", row.id)),
@@ -212,7 +213,7 @@ pub(super) fn close_evacuations(
     actor: &Actor,
     linode: &Linode,
 ) -> Result<(), AppError> {
-    for row in rows::locked_of_linode(conn, linode.id)? {
+    for row in store::migration::locked_of_linode(conn, linode.id)? {
         if gives_way(&last(&row, linode)) {
             let given = Given::default();
             engine::apply(app, conn, now, actor.who(), row.id, Event::Confirm, &given)?.map_err(
@@ -245,7 +246,7 @@ pub(super) fn open_way_back(all: &[Migration], linode: &Linode) -> Result<(), Ap
 }
 
 fn check_kernels(conn: &mut Db, linode: &Linode, to: HostId) -> Result<(), AppError> {
-    let there = hosts::host(conn, to)?.ok_or(AppError::NotFound)?;
+    let there = store::host::host(conn, to)?.ok_or(AppError::NotFound)?;
     let offered = there.kernel_list()?;
     let pairs = profiles::translated(conn, linode, there.platform)?.map_err(|error| {
         AppError::conflict(format!(

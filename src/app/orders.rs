@@ -10,12 +10,12 @@ use crate::domain::linode::translate;
 use crate::domain::ownership::KeepDisks;
 use crate::domain::time::Time;
 use crate::domain::words::{JobKind, LinodeStatus, Platform};
+use crate::store;
 use crate::store::db::Db;
-use crate::store::fleet::{self, ConfigProfile, Linode, Plan};
-use crate::store::hosts::{self, Host};
-use crate::store::jobs::Job;
-use crate::store::migrations::{self as rows, Migration};
-use crate::store::{programme, weights};
+use crate::store::host::Host;
+use crate::store::job::Job;
+use crate::store::linode::{ConfigProfile, Linode, Plan};
+use crate::store::migration::Migration;
 use crate::wire::{AddressSpec, BootSpec, DiskSpec, GuestSpec, Peer, Task};
 
 /// How long a clean shutdown may take where nobody chose a limit, in seconds.
@@ -47,14 +47,14 @@ type Fit<T> = Result<Result<T, Unfit>, AppError>;
 
 /// The task for a job, with the facts of this moment.
 pub fn task(app: &App, conn: &mut Db, job: &Job) -> Fit<Task> {
-    let Some(linode) = fleet::linode(conn, job.linode_id)? else {
+    let Some(linode) = store::linode::linode(conn, job.linode_id)? else {
         return Ok(Err(Unfit::Stale("the Linode is gone".to_owned())));
     };
     let guest = guest(conn, &linode)?;
     let Some(id) = job.migration_id else {
         return own_task(conn, job, &linode, guest);
     };
-    let row = rows::migration(conn, id)?.ok_or(AppError::NotFound)?;
+    let row = store::migration::migration(conn, id)?.ok_or(AppError::NotFound)?;
     migration_task(app, conn, job, &linode, guest, &row)
 }
 
@@ -185,7 +185,7 @@ fn migration_task(
         JobKind::CloseTransfer => Ok(Task::CloseTransfer { migration }),
         JobKind::Release => Ok(Task::Release { migration, epoch }),
         JobKind::Purge => purge(conn, app.now(), job, linode)?,
-        JobKind::Prove if !hosts::speaks(conn, job.host_id, PROVES)? => Err(Unfit::NotYet(
+        JobKind::Prove if !store::host::speaks(conn, job.host_id, PROVES)? => Err(Unfit::NotYet(
             "The agent of this host is of an older release, and cannot show its disks: upgrade it."
                 .to_owned(),
             AGENT_UPGRADE_S,
@@ -222,7 +222,7 @@ fn purge(conn: &mut Db, now: Time, job: &Job, linode: &Linode) -> Fit<Task> {
 }
 
 fn warm_passes(conn: &mut Db, app: &App) -> u32 {
-    programme::get(conn, app.now())
+    store::programme::get(conn, app.now())
         .ok()
         .and_then(|it| u32::try_from(it.max_warm_passes).ok())
         .unwrap_or(6)
@@ -246,7 +246,7 @@ fn start(
     } else {
         None
     };
-    let watch_s = u32::try_from(programme::get(conn, app.now())?.watch_s).unwrap_or(10);
+    let watch_s = u32::try_from(store::programme::get(conn, app.now())?.watch_s).unwrap_or(10);
     let migration = at_destination.then_some(row.id);
     Ok(Ok(Task::Start {
         epoch: job.epoch,
@@ -289,7 +289,7 @@ fn enrolled(
     conn: &mut Db,
     id: crate::domain::ids::HostId,
 ) -> Result<Result<(String, String), String>, AppError> {
-    let host: Host = hosts::host(conn, id)?.ok_or(AppError::NotFound)?;
+    let host: Host = store::host::host(conn, id)?.ok_or(AppError::NotFound)?;
     Ok(match (host.transfer_address, host.fingerprint) {
         (Some(address), Some(fingerprint)) => Ok((address, fingerprint)),
         _ => Err(format!("no agent is enrolled on {}", host.name)),
@@ -302,8 +302,8 @@ fn boots_there(
     linode: &Linode,
     row: &Migration,
 ) -> Result<Result<Vec<BootSpec>, String>, AppError> {
-    let plan = fleet::plan(conn, linode.plan_id)?;
-    let platform: Platform = hosts::host(conn, row.destination_host_id)?
+    let plan = store::linode::plan(conn, linode.plan_id)?;
+    let platform: Platform = store::host::host(conn, row.destination_host_id)?
         .ok_or(AppError::NotFound)?
         .platform;
     Ok(match profiles::after_move(conn, linode, row, platform)? {
@@ -317,8 +317,8 @@ fn boots_there(
 
 /// What stays with the Linode wherever it runs.
 pub fn guest(conn: &mut Db, linode: &Linode) -> Result<GuestSpec, AppError> {
-    let plan = fleet::plan(conn, linode.plan_id)?;
-    let disks = fleet::disks_of(conn, linode.id)?
+    let plan = store::linode::plan(conn, linode.plan_id)?;
+    let disks = store::linode::disks_of(conn, linode.id)?
         .into_iter()
         .map(|disk| DiskSpec {
             id: disk.id,
@@ -326,7 +326,7 @@ pub fn guest(conn: &mut Db, linode: &Linode) -> Result<GuestSpec, AppError> {
             size_bytes: u64::try_from(disk.size_mb).unwrap_or(0) * 1024 * 1024,
         })
         .collect();
-    let addresses = fleet::ips_of(conn, linode.id)?
+    let addresses = store::linode::ips_of(conn, linode.id)?
         .into_iter()
         .map(|ip| AddressSpec {
             id: ip.id,
@@ -336,8 +336,8 @@ pub fn guest(conn: &mut Db, linode: &Linode) -> Result<GuestSpec, AppError> {
             kind: ip.kind,
         })
         .collect();
-    let own = weights::own(conn, linode.id)?;
-    let share = share_due(weights::rule(conn)?, claim(&plan, own));
+    let own = store::fairness::weights::own(conn, linode.id)?;
+    let share = share_due(store::fairness::weights::rule(conn)?, claim(&plan, own));
     Ok(GuestSpec {
         label: linode.label.clone(),
         ram_mb: plan.ram_mb,
@@ -351,8 +351,8 @@ pub fn guest(conn: &mut Db, linode: &Linode) -> Result<GuestSpec, AppError> {
 
 /// The config profile the Linode boots from: the chosen one, else its first.
 fn boot(conn: &mut Db, linode: &Linode) -> Result<Option<BootSpec>, AppError> {
-    let plan = fleet::plan(conn, linode.plan_id)?;
-    let profiles = fleet::profiles_of(conn, linode.id)?;
+    let plan = store::linode::plan(conn, linode.plan_id)?;
+    let profiles = store::linode::profiles_of(conn, linode.id)?;
     let chosen = profiles
         .iter()
         .find(|profile| Some(profile.id) == linode.boot_config_id)
@@ -382,6 +382,6 @@ fn boot_spec(profile: &ConfigProfile, part: translate::Profile, plan: &Plan) -> 
 
 /// Is a job of this Linode its owner's business under its present epoch?
 pub fn is_current(conn: &mut Db, linode: LinodeId, job: &Job) -> Result<bool, AppError> {
-    Ok(fleet::linode(conn, linode)?
+    Ok(store::linode::linode(conn, linode)?
         .is_some_and(|it| it.host_id == job.host_id && it.epoch == job.epoch))
 }

@@ -2,7 +2,8 @@
 
 use super::{Actor, App, AppError, audit};
 use crate::domain::ids::MailId;
-use crate::store::outbox::{self, InVain};
+use crate::store;
+use crate::store::mail::InVain;
 
 impl App {
     /// Sends a failed mail again. One that waits or was sent stays as it is.
@@ -10,9 +11,9 @@ impl App {
         actor.require_staff()?;
         let now = self.now();
         self.db.write(|conn| {
-            let mail = outbox::mail(conn, id)?.ok_or(AppError::NotFound)?;
+            let mail = store::mail::mail(conn, id)?.ok_or(AppError::NotFound)?;
             if mail.state == "failed"
-                && let Some(why) = outbox::in_vain(conn, &mail, now)?
+                && let Some(why) = store::mail::in_vain(conn, &mail, now)?
             {
                 return Err(AppError::conflict(match why {
                     InVain::Secret => {
@@ -24,7 +25,7 @@ impl App {
                     }
                 }));
             }
-            if !outbox::revive_one(conn, id, now)? {
+            if !store::mail::revive_one(conn, id, now)? {
                 return Ok(());
             }
             let object = format!("mail {id}");
@@ -50,7 +51,7 @@ impl App {
         actor.require_staff()?;
         let now = self.now();
         self.db.write(|conn| {
-            let (worth, _) = outbox::count_failed(conn, recipient, now)?;
+            let (worth, _) = store::mail::count_failed(conn, recipient, now)?;
             if worth == 0 {
                 return Ok(0);
             }
@@ -59,7 +60,7 @@ impl App {
                     "There are {worth} now, and not {expected}. Look at them again."
                 )));
             }
-            let count = outbox::revive(conn, recipient, now)?;
+            let count = store::mail::revive(conn, recipient, now)?;
             if count > 0 {
                 let after = format!("{count} pending, to {recipient:?}");
                 audit(

@@ -5,8 +5,8 @@ use super::{AppError, Who, audit};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::ownership::{Row, handover};
 use crate::domain::time::Time;
+use crate::store;
 use crate::store::db::Db;
-use crate::store::{fleet, portal};
 
 /// `false` if the Linode is not as `from` says; then nothing changed.
 pub fn hand_over(
@@ -16,10 +16,10 @@ pub fn hand_over(
     linode: LinodeId,
     (from, to): (Row, Row),
 ) -> Result<bool, AppError> {
-    if !fleet::hand_over(conn, linode, (from, to))? {
+    if !store::linode::hand_over(conn, linode, (from, to))? {
         return Ok(false);
     }
-    portal::count_up(conn)?;
+    store::ownership::memory::count_up(conn)?;
     let place = |row: Row| format!("host {}, epoch {}", row.host, row.epoch);
     let object = format!("linode {linode}");
     audit(conn, now, who, "owner", &object, (&place(from), &place(to)))?;
@@ -35,7 +35,7 @@ pub fn fetch(conn: &mut Db, host: HostId, of: &[(LinodeId, i64)]) -> Result<usiz
     if known > 0 {
         // Once, after the Linodes: others take that row last. An agent that has a grant has seen a higher revision than any
         // portal that does not know of it.
-        portal::count_up(conn)?;
+        store::ownership::memory::count_up(conn)?;
     }
     Ok(known)
 }
@@ -43,11 +43,11 @@ pub fn fetch(conn: &mut Db, host: HostId, of: &[(LinodeId, i64)]) -> Result<usiz
 fn fetch_one(conn: &mut Db, linode: LinodeId, owner: (HostId, i64)) -> Result<bool, AppError> {
     // Twice at most: under one epoch the row changes once, from not told to told.
     for _ in 0..2 {
-        let row = fleet::linode(conn, linode)?.map(|linode| linode.row());
+        let row = store::linode::linode(conn, linode)?.map(|linode| linode.row());
         let Some((from, to)) = row.and_then(|row| Some((row, handover::fetch(row, owner)?))) else {
             return Ok(false);
         };
-        if fleet::hand_over(conn, linode, (from, to))? {
+        if store::linode::hand_over(conn, linode, (from, to))? {
             return Ok(true);
         }
     }

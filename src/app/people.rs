@@ -1,13 +1,12 @@
 //! What staff do with users: take their access away, give it back, send them a link for a new password.
 
-use super::letters;
 use super::secrets::{self, purpose};
-use super::{Actor, App, AppError, audit};
+use super::{Actor, App, AppError, audit, letters};
 use crate::domain::ids::UserId;
 use crate::domain::words::{MailKind, UserRole};
 use crate::mail::ResetToken;
+use crate::store;
 use crate::store::db::lock_scheduler;
-use crate::store::{pages_people, people, tokens};
 
 /// As long as one they ask for themselves.
 const RESET_S: i64 = 10 * 60;
@@ -32,23 +31,23 @@ impl App {
         self.db.write(|conn| {
             // Two who disable each other at once must not both succeed.
             lock_scheduler(conn)?;
-            let user = people::user(conn, id)?.ok_or(AppError::NotFound)?;
+            let user = store::account::user(conn, id)?.ok_or(AppError::NotFound)?;
             if disabled
                 && user.role == UserRole::Staff
                 && !user.disabled
-                && pages_people::count_able_staff(conn)? <= 1
+                && store::account::page::count_able_staff(conn)? <= 1
             {
                 return Err(AppError::conflict(
                     "Nobody else of the staff could sign in any more.",
                 ));
             }
-            if !pages_people::set_disabled(conn, id, disabled)? {
+            if !store::account::page::set_disabled(conn, id, disabled)? {
                 return Ok(());
             }
             // When they are enabled again, too: what was there before must not come back to life with them.
-            let sessions = people::end_sessions(conn, id, None)?;
-            let tokens = tokens::revoke_all(conn, id, now)?;
-            people::spoil_resets(conn, id, now)?;
+            let sessions = store::account::end_sessions(conn, id, None)?;
+            let tokens = store::account::tokens::revoke_all(conn, id, now)?;
+            store::account::spoil_resets(conn, id, now)?;
             let words = |disabled: bool| if disabled { "disabled" } else { "enabled" };
             let after = if disabled {
                 format!("disabled, {sessions} sessions ended, {tokens} API tokens revoked")
@@ -74,20 +73,20 @@ impl App {
         let now = self.now();
         let token = secrets::new_token()?;
         self.db.write(|conn| {
-            let user = people::user(conn, id)?.ok_or(AppError::NotFound)?;
+            let user = store::account::user(conn, id)?.ok_or(AppError::NotFound)?;
             if user.disabled {
                 return Err(AppError::conflict(
                     "This user is disabled. Enable them first.",
                 ));
             }
-            if people::resets_since(conn, id, now.plus_s(-3600))? >= RESETS_PER_HOUR {
+            if store::account::resets_since(conn, id, now.plus_s(-3600))? >= RESETS_PER_HOUR {
                 return Err(AppError::conflict(
                     "They got several links within the hour. Wait, and look at their mail.",
                 ));
             }
             let until = now.plus_s(RESET_S);
             let hash = secrets::hash(purpose::RESET, &token);
-            people::insert_reset(conn, &hash, id, now, until)?;
+            store::account::insert_reset(conn, &hash, id, now, until)?;
             let mut facts = letters::facts_for(self, &user);
             facts.until = letters::moment(until, &user.timezone);
             facts.reset = ResetToken(token.clone());

@@ -10,12 +10,12 @@ use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::ownership::Word;
 use crate::domain::time::Time;
 use crate::domain::words::LinodeStatus;
+use crate::store;
 use crate::store::db::{Db, wake_on_commit};
-use crate::store::fleet::{self, Linode, Plan};
-use crate::store::hosts::{self, Memory, Seen};
-use crate::store::jobs::{self, Job};
+use crate::store::host::{Memory, Seen};
+use crate::store::job::Job;
+use crate::store::linode::{Linode, Plan};
 use crate::store::wake::Wake;
-use crate::store::{portal, weights};
 use crate::wire::{Inventory, LinodeReport, Poll, PortalMark, Share};
 
 /// Kernels of one host that are kept.
@@ -106,9 +106,9 @@ fn write(
     (inventory, poll): (&Inventory, Option<&Poll>),
     found: &Findings,
 ) -> Result<(), AppError> {
-    hosts::lock(conn, agent.host)?;
+    store::host::lock(conn, agent.host)?;
     // Another agent of this credential may have been quicker, or another poll of this one.
-    let host = hosts::host(conn, agent.host)?.ok_or(AppError::NotFound)?;
+    let host = store::host::host(conn, agent.host)?.ok_or(AppError::NotFound)?;
     let ledger = poll.map_or(ledgers::Finding::AsKnown, |poll| {
         ledgers::judge(&host, poll, now)
     });
@@ -120,7 +120,7 @@ fn write(
     if is_believed {
         new = holds::note(conn, now, agent, &found.contrary)?;
         for (linode, status) in &found.statuses {
-            fleet::set_status(conn, *linode, *status, now)?;
+            store::linode::set_status(conn, *linode, *status, now)?;
         }
         ownership::fetch(conn, agent.host, &found.contrary.told)?;
     }
@@ -132,7 +132,7 @@ fn write(
             contrary: found.contrary_now.as_deref(),
             sealed_here: found.sealed_here.as_deref(),
         };
-        hosts::set_memory(conn, agent.host, &memory)?;
+        store::host::set_memory(conn, agent.host, &memory)?;
     }
     if found.incarnation.is_some() || !found.contrary.words.is_empty() {
         wake_on_commit(conn, Wake::Reconcile)?;
@@ -160,7 +160,7 @@ fn find(
     poll: Option<&Poll>,
 ) -> Result<Findings, AppError> {
     let reports = &inventory.linodes;
-    let host = hosts::host(conn, agent.host)?.ok_or(AppError::NotFound)?;
+    let host = store::host::host(conn, agent.host)?.ok_or(AppError::NotFound)?;
     let ledger = match poll {
         Some(poll) => ledgers::judge(&host, poll, now),
         None => ledgers::Finding::AsKnown,
@@ -171,10 +171,10 @@ fn find(
     // What a ledger says that is not the host's own is not believed.
     let believed = host.ledger_fault.is_empty() && !matches!(ledger, ledgers::Finding::Fault(_));
     let lost = match poll {
-        Some(poll) => jobs::lost(conn, agent.host, &poll.held)?,
+        Some(poll) => store::job::lost(conn, agent.host, &poll.held)?,
         None => Vec::new(),
     };
-    let portal = portal::get(conn)?;
+    let portal = store::ownership::memory::get(conn)?;
     let ahead = match poll.and_then(|poll| poll.seen.as_ref()) {
         Some(seen) if recovery::went_back(conn, &portal, seen)? => Some(seen.clone()),
         _ => None,
@@ -202,13 +202,16 @@ fn find(
     if !believed || (poll.is_none() && reports.is_empty()) {
         return Ok(findings);
     }
-    let linodes = fleet::linodes_on(conn, agent.host)?;
+    let linodes = store::linode::linodes_on(conn, agent.host)?;
     findings.shares = if reports.iter().any(|report| report.share.is_some()) {
-        let (rule, own) = (weights::rule(conn)?, weights::own_on(conn, agent.host)?);
+        let (rule, own) = (
+            store::fairness::weights::rule(conn)?,
+            store::fairness::weights::own_on(conn, agent.host)?,
+        );
         let due = |linode: &Linode, plan: &Plan| {
             share_due(rule, claim(plan, own.get(&linode.id).copied()))
         };
-        wrong_shares(&linodes, &fleet::plans(conn)?, reports, due)
+        wrong_shares(&linodes, &store::linode::plans(conn)?, reports, due)
     } else {
         Vec::new()
     };
@@ -312,7 +315,7 @@ fn seen(conn: &mut Db, now: Time, host: HostId, inventory: &Inventory) -> Result
         .take(MOST_KERNELS)
         .filter(|kernel| kernel.id.len() <= 100 && kernel.label.len() <= 200)
         .collect();
-    hosts::set_seen(
+    store::host::set_seen(
         conn,
         host,
         &Seen {

@@ -3,15 +3,15 @@
 use super::{Actor, App, AppError, audit};
 use crate::domain::ids::{ConfigId, JobId, LinodeId};
 use crate::domain::words::{JobKind, LinodeStatus, MigrationState};
+use crate::store;
 use crate::store::db::Db;
-use crate::store::jobs::{self, NewJob};
-use crate::store::{fleet, migrations};
+use crate::store::job::NewJob;
 
 pub(super) const POWER: [JobKind; 3] = [JobKind::Boot, JobKind::Reboot, JobKind::Shutdown];
 
 /// Is it being stopped, copied or started by its move? Then nothing else starts or stops it.
 pub(super) fn is_switching(conn: &mut Db, linode: LinodeId) -> Result<bool, AppError> {
-    Ok(migrations::is_in(
+    Ok(store::migration::is_in(
         conn,
         linode,
         &[MigrationState::Switching],
@@ -20,7 +20,7 @@ pub(super) fn is_switching(conn: &mut Db, linode: LinodeId) -> Result<bool, AppE
 
 /// What a power job that the switch-over overtook was to end in: running, or off. The switch-over ends in that.
 pub(super) fn wish(conn: &mut Db, linode: LinodeId) -> Result<Option<bool>, AppError> {
-    let open = jobs::open_of_linode(conn, linode, &POWER)?;
+    let open = store::job::open_of_linode(conn, linode, &POWER)?;
     Ok(open.map(|job| job.kind != JobKind::Shutdown))
 }
 
@@ -42,14 +42,14 @@ impl App {
             _ => return Err(AppError::Fault(format!("{kind} is not a power job"))),
         };
         self.db.write(|conn| {
-            fleet::lock(conn, linode)?;
-            let linode = fleet::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
+            store::linode::lock(conn, linode)?;
+            let linode = store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
             if is_switching(conn, linode.id)? {
                 return Err(AppError::conflict(
                     "The Linode is being switched over to its new host. Try again when that is done.",
                 ));
             }
-            if let Some(open) = jobs::open_of_linode(conn, linode.id, &POWER)? {
+            if let Some(open) = store::job::open_of_linode(conn, linode.id, &POWER)? {
                 if open.kind == kind {
                     return Ok(open.id);
                 }
@@ -68,10 +68,10 @@ impl App {
                 _ => {}
             }
             if kind != JobKind::Shutdown {
-                let profiles = fleet::profiles_of(conn, linode.id)?;
+                let profiles = store::linode::profiles_of(conn, linode.id)?;
                 match config {
                     Some(config) if profiles.iter().any(|profile| profile.id == config) => {
-                        fleet::set_boot_config(conn, linode.id, config)?;
+                        store::linode::set_boot_config(conn, linode.id, config)?;
                     }
                     Some(_) => return Err(AppError::NotFound),
                     None if profiles.is_empty() => {
@@ -80,8 +80,8 @@ impl App {
                     None => {}
                 }
             }
-            let id = jobs::enqueue(conn, &NewJob::own(&linode, kind, now, Some(actor.user)))?;
-            fleet::set_status(conn, linode.id, status, now)?;
+            let id = store::job::enqueue(conn, &NewJob::own(&linode, kind, now, Some(actor.user)))?;
+            store::linode::set_status(conn, linode.id, status, now)?;
             let object = format!("linode {}", linode.id);
             audit(conn, now, actor.who(), "power", &object, (&linode.status.to_string(), &status.to_string()))?;
             Ok(id)
@@ -93,13 +93,14 @@ impl App {
         let account = actor.require_account()?;
         let now = self.now();
         self.db.write(|conn| {
-            fleet::lock(conn, linode)?;
-            let linode = fleet::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
-            if let Some(open) = jobs::open_of_linode(conn, linode.id, &[JobKind::Console])? {
+            store::linode::lock(conn, linode)?;
+            let linode =
+                store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
+            if let Some(open) = store::job::open_of_linode(conn, linode.id, &[JobKind::Console])? {
                 return Ok(open.id);
             }
             let job = NewJob::own(&linode, JobKind::Console, now, Some(actor.user));
-            Ok(jobs::enqueue(conn, &job)?)
+            Ok(store::job::enqueue(conn, &job)?)
         })
     }
 }

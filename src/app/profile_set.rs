@@ -7,9 +7,9 @@ use super::profiles::{ProfileEdit, as_agreed, check, invalid, not_moving};
 use super::{Actor, App, AppError, audit};
 use crate::domain::ids::{ConfigId, DiskId, LinodeId};
 use crate::domain::words::{MigrationState, Platform};
+use crate::store;
 use crate::store::db::Db;
-use crate::store::fleet::{self, ConfigProfile, Linode, NewProfile};
-use crate::store::{hosts, migrations};
+use crate::store::linode::{ConfigProfile, Linode, NewProfile};
 
 /// Config profiles that one Linode can have.
 const MOST: usize = 25;
@@ -29,9 +29,10 @@ impl App {
         let account = actor.require_account()?;
         let now = self.now();
         self.db.write(|conn| {
-            let linode = fleet::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let linode =
+                store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
             not_moving(conn, linode.id)?;
-            let profiles = fleet::profiles_of(conn, linode.id)?;
+            let profiles = store::linode::profiles_of(conn, linode.id)?;
             let same_name = || {
                 invalid(
                     "label",
@@ -47,7 +48,7 @@ impl App {
                 return Err(invalid("label", message));
             }
             let devices = devices(conn, &linode, disks)?;
-            let helpers = fleet::helpers_json(&edit.helpers)?;
+            let helpers = store::linode::helpers_json(&edit.helpers)?;
             check(conn, &linode, &blank(&linode, &devices), edit)?;
             let new = NewProfile {
                 linode_id: linode.id,
@@ -62,7 +63,7 @@ impl App {
                 comments: &edit.comments,
                 helpers: &helpers,
             };
-            let id = fleet::insert_profile(conn, &new).map_err(|error| {
+            let id = store::linode::insert_profile(conn, &new).map_err(|error| {
                 if error.is_duplicate() {
                     same_name()
                 } else {
@@ -93,8 +94,8 @@ impl App {
         let account = actor.require_account()?;
         let now = self.now();
         self.db.write(|conn| {
-            let linode = fleet::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
-            let profiles = fleet::profiles_of(conn, linode.id)?;
+            let linode = store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let profiles = store::linode::profiles_of(conn, linode.id)?;
             let row = profiles
                 .iter()
                 .find(|it| it.id == id)
@@ -103,7 +104,7 @@ impl App {
             if let Some(why) = stays(&linode, &profiles, id) {
                 return Err(AppError::conflict(why));
             }
-            let queued = migrations::of_linode(conn, linode.id)?
+            let queued = store::migration::of_linode(conn, linode.id)?
                 .iter()
                 .any(|it| it.state == MigrationState::Queued);
             if queued {
@@ -111,7 +112,7 @@ impl App {
                     "A move of this Linode is asked for. Delete config profiles when it is done, or cancel it first.",
                 ));
             }
-            fleet::delete_profile(conn, id)?;
+            store::linode::delete_profile(conn, id)?;
             let object = format!("linode {}, config profile {id}", linode.id);
             audit(
                 conn,
@@ -166,8 +167,8 @@ fn devices(
     linode: &Linode,
     disks: &BTreeMap<char, DiskId>,
 ) -> Result<String, AppError> {
-    let host = hosts::host(conn, linode.host_id)?.ok_or(AppError::NotFound)?;
-    let known = fleet::disks_of(conn, linode.id)?;
+    let host = store::host::host(conn, linode.host_id)?.ok_or(AppError::NotFound)?;
+    let known = store::linode::disks_of(conn, linode.id)?;
     let mut map = BTreeMap::new();
     for (letter, disk) in disks {
         if !LETTERS.contains(letter) || !known.iter().any(|it| it.id == *disk) {

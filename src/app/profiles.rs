@@ -6,10 +6,10 @@ use crate::domain::ids::{ConfigId, LinodeId};
 use crate::domain::linode::translate::{self, NotTranslatable, Profile, Target, Translated};
 use crate::domain::values::Label;
 use crate::domain::words::{Helper, MigrationKind, MigrationState, Platform, RunLevel};
+use crate::store;
 use crate::store::db::Db;
-use crate::store::fleet::{self, ConfigProfile, Linode, ProfileChange};
-use crate::store::hosts;
-use crate::store::migrations::{self, Migration};
+use crate::store::linode::{ConfigProfile, Linode, ProfileChange};
+use crate::store::migration::Migration;
 
 /// Characters of a profile's comments.
 const COMMENTS: usize = 1000;
@@ -44,8 +44,9 @@ impl App {
         let account = actor.require_account()?;
         let now = self.now();
         self.db.write(|conn| {
-            let linode = fleet::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
-            let profiles = fleet::profiles_of(conn, linode.id)?;
+            let linode =
+                store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let profiles = store::linode::profiles_of(conn, linode.id)?;
             let before = profiles
                 .iter()
                 .find(|it| it.id == id)
@@ -68,14 +69,14 @@ impl App {
                 ram_limit_mb: edit.ram_limit_mb,
                 vcpus: edit.vcpus,
                 comments: &edit.comments,
-                helpers: &fleet::helpers_json(&edit.helpers)?,
+                helpers: &store::linode::helpers_json(&edit.helpers)?,
             };
             let (old, new) = (before_text(before), format!("{change:?}"));
             if old == new {
                 // The second press of two.
                 return Ok(());
             }
-            fleet::change_profile(conn, id, &change).map_err(|error| {
+            store::linode::change_profile(conn, id, &change).map_err(|error| {
                 if error.is_duplicate() {
                     // Taken at this moment.
                     invalid(
@@ -119,7 +120,7 @@ pub(super) fn invalid(field: &'static str, message: impl Into<String>) -> AppErr
 
 /// What both hosts have agreed on must not change under them. Whoever starts a move now waits for what is changed here.
 pub(super) fn not_moving(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
-    let moving = migrations::locked_of_linode(conn, linode)?
+    let moving = store::migration::locked_of_linode(conn, linode)?
         .iter()
         .any(|row| {
             matches!(
@@ -141,7 +142,7 @@ pub(super) fn not_moving(conn: &mut Db, linode: LinodeId) -> Result<(), AppError
 /// A move that was asked for without a change of a kernel's family must not come to need one. Called after the change;
 /// the error takes it back with the transaction.
 pub(super) fn as_agreed(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
-    for row in migrations::of_linode(conn, linode)? {
+    for row in store::migration::of_linode(conn, linode)? {
         let asked_for = matches!(row.state, MigrationState::Queued | MigrationState::Failed)
             && row.kind != MigrationKind::Return;
         if asked_for && !row.kernels_accepted && needs_acceptance(conn, &row)? {
@@ -160,9 +161,9 @@ pub(super) fn check(
     before: &ConfigProfile,
     edit: &ProfileEdit,
 ) -> Result<(), AppError> {
-    let plan = fleet::plan(conn, linode.plan_id)?;
-    let host = hosts::host(conn, linode.host_id)?.ok_or(AppError::NotFound)?;
-    let kernels = fleet::kernels(conn)?;
+    let plan = store::linode::plan(conn, linode.plan_id)?;
+    let host = store::host::host(conn, linode.host_id)?.ok_or(AppError::NotFound)?;
+    let kernels = store::linode::kernels(conn)?;
     let offered = host.kernel_list()?;
     let fits = kernels
         .get(&edit.kernel)
@@ -221,8 +222,8 @@ pub fn translated(
     linode: &Linode,
     to: Platform,
 ) -> Result<Result<Vec<Pair>, NotTranslatable>, AppError> {
-    let plan = fleet::plan(conn, linode.plan_id)?;
-    let kernels = fleet::kernels(conn)?;
+    let plan = store::linode::plan(conn, linode.plan_id)?;
+    let kernels = store::linode::kernels(conn)?;
     let target = Target {
         platform: to,
         kernels: &kernels,
@@ -230,7 +231,7 @@ pub fn translated(
         plan_vcpus: plan.vcpus,
     };
     let mut pairs = Vec::new();
-    for row in fleet::profiles_of(conn, linode.id)? {
+    for row in store::linode::profiles_of(conn, linode.id)? {
         let before = row.platform_part()?;
         match translate::translate(&before, target) {
             Ok(after) => pairs.push(Pair { row, before, after }),
@@ -254,7 +255,7 @@ pub fn after_move(
         Err(error) => return Ok(Err(error)),
     };
     let parent = match (row.kind, row.parent_id) {
-        (MigrationKind::Return, Some(parent)) => migrations::migration(conn, parent)?,
+        (MigrationKind::Return, Some(parent)) => store::migration::migration(conn, parent)?,
         _ => None,
     };
     let Some(parent) = parent else {

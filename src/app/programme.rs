@@ -5,8 +5,9 @@ use crate::domain::programme::{self as rules, Deed, Phase};
 use crate::domain::time::Time;
 use crate::domain::values::OutsideLink;
 use crate::domain::words::{ProgrammeState, TextSection};
+use crate::store;
 use crate::store::db::wake_on_commit;
-use crate::store::programme::{self, Programme};
+use crate::store::programme::Programme;
 use crate::store::wake::Wake;
 
 /// The settings as staff want them.
@@ -47,8 +48,8 @@ impl App {
         check(to)?;
         let now = self.now();
         self.db.write(|conn| {
-            programme::lock(conn)?;
-            let stored = programme::stored(conn)?;
+            store::programme::lock(conn)?;
+            let stored = store::programme::stored(conn)?;
             let changed = stored.as_ref().map(|row| row.changed_at);
             let before = stored.unwrap_or_else(|| Programme::new(now));
             let after = Programme {
@@ -84,7 +85,7 @@ impl App {
                     "Someone else changed these settings while you looked at them. Look at them again.",
                 ));
             }
-            programme::set(conn, &after)?;
+            store::programme::set(conn, &after)?;
             // Raised limits let more of those who wait begin.
             wake_on_commit(conn, Wake::Reconcile)?;
             audit(conn, now, actor.who(), "programme", "programme", (&old, &new))?;
@@ -117,8 +118,8 @@ impl App {
         let to_default = body.is_empty() || body == texts::default(section).trim();
         let now = self.now();
         self.db.write(|conn| {
-            programme::lock(conn)?;
-            let stored = programme::text(conn, section)?;
+            store::programme::lock(conn)?;
+            let stored = store::programme::text(conn, section)?;
             let before = stored.as_ref().map(|text| text.body.as_str());
             if before == Some(body.as_str()) || (before.is_none() && to_default) {
                 return Ok(());
@@ -131,15 +132,15 @@ impl App {
             let object = format!("programme text {section}");
             let before = before.unwrap_or("default").to_owned();
             if to_default {
-                programme::drop_text(conn, section)?;
+                store::programme::drop_text(conn, section)?;
             } else {
-                let text = programme::Text {
+                let text = store::programme::Text {
                     section,
                     body: body.clone(),
                     changed_at: now,
                     changed_by: Some(actor.user),
                 };
-                programme::put_text(conn, &text)?;
+                store::programme::put_text(conn, &text)?;
             }
             let after = if to_default { "default" } else { &body };
             audit(conn, now, actor.who(), "programme.text", &object, (&before, after))?;

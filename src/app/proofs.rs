@@ -6,12 +6,12 @@ use crate::domain::ids::{HostId, MigrationId};
 use crate::domain::ownership::{self, KeepDisks, Proof};
 use crate::domain::time::Time;
 use crate::domain::words::{JobKind, LinodeStatus};
+use crate::store;
 use crate::store::db::{Db, wake_on_commit};
-use crate::store::fleet::{self, Linode};
-use crate::store::jobs::{self, Job, NewJob};
-use crate::store::migrations::{self, Change};
-use crate::store::portal;
-use crate::store::proofs::{self as rows, ProofRow};
+use crate::store::job::{Job, NewJob};
+use crate::store::linode::Linode;
+use crate::store::migration::Change;
+use crate::store::ownership::proof::ProofRow;
 use crate::store::wake::Wake;
 use crate::wire::DiskProof;
 
@@ -23,8 +23,8 @@ pub(super) fn may_purge(
     place: (HostId, i64),
     since: Option<Time>,
 ) -> Result<Result<(), KeepDisks>, AppError> {
-    let watched_s = portal::get(conn)?.watched_s;
-    let proof = rows::of(conn, linode.id)?
+    let watched_s = store::ownership::memory::get(conn)?.watched_s;
+    let proof = store::ownership::proof::of(conn, linode.id)?
         .filter(|it| since.is_none_or(|since| it.at >= since))
         .map(|it| Proof {
             host: it.host_id,
@@ -49,11 +49,11 @@ pub(super) fn ask(
     migration: Option<MigrationId>,
 ) -> Result<(), AppError> {
     // Old disks on two hosts may want it at one moment.
-    fleet::lock(conn, linode.id)?;
-    if jobs::open_of_linode(conn, linode.id, &[JobKind::Prove])?.is_some() {
+    store::linode::lock(conn, linode.id)?;
+    if store::job::open_of_linode(conn, linode.id, &[JobKind::Prove])?.is_some() {
         return Ok(());
     }
-    jobs::enqueue(
+    store::job::enqueue(
         conn,
         &NewJob {
             migration_id: migration,
@@ -72,7 +72,7 @@ pub(super) fn shown(
     shown: &[DiskProof],
 ) -> Result<(), AppError> {
     let linode = job.linode_id;
-    let disks = fleet::disks_of(conn, linode)?;
+    let disks = store::linode::disks_of(conn, linode)?;
     let whole = disks.iter().all(|disk| {
         let size = u64::try_from(disk.size_mb).unwrap_or(0) * 1024 * 1024;
         shown
@@ -83,8 +83,8 @@ pub(super) fn shown(
         tracing::warn!(%linode, "a proof that shows something else than the portal knows does not count");
         return Ok(());
     }
-    let watched_s = portal::get(conn)?.watched_s;
-    rows::put(
+    let watched_s = store::ownership::memory::get(conn)?.watched_s;
+    store::ownership::proof::put(
         conn,
         &ProofRow {
             linode_id: linode,
@@ -95,7 +95,7 @@ pub(super) fn shown(
             watched_s,
         },
     )?;
-    jobs::hasten(conn, linode, JobKind::Purge, now)?;
+    store::job::hasten(conn, linode, JobKind::Purge, now)?;
     // A way-back window may wait for it.
     wake_on_commit(conn, Wake::Reconcile)?;
     Ok(())
@@ -103,17 +103,17 @@ pub(super) fn shown(
 
 /// Old disks are gone: noted on the migration they were the source of.
 pub(super) fn purged(conn: &mut Db, now: Time, job: &Job) -> Result<(), AppError> {
-    portal::count_up(conn)?;
+    store::ownership::memory::count_up(conn)?;
     let Some(id) = job.migration_id else {
         return Ok(());
     };
-    let row = migrations::migration(conn, id)?.ok_or(AppError::NotFound)?;
+    let row = store::migration::migration(conn, id)?.ok_or(AppError::NotFound)?;
     if row.source_host_id == job.host_id && row.epoch == job.epoch {
         let change = Change {
             purged_at: Some(now),
             ..Change::default()
         };
-        migrations::note(conn, id, &change)?;
+        store::migration::note(conn, id, &change)?;
     }
     Ok(())
 }

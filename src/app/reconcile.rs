@@ -12,8 +12,8 @@ use crate::domain::ownership::KeepDisks;
 use crate::domain::placement::{self, Limits, Link};
 use crate::domain::time::Time;
 use crate::domain::words::{HostState, LinodeStatus, MigrationKind};
+use crate::store;
 use crate::store::db::{Db, StoreError, lock_scheduler};
-use crate::store::{admission, fleet, hosts, migrations, move_times, people, programme, tokens};
 
 /// Rows of each kind that one round looks at; the next round goes on.
 pub(super) const BATCH: i64 = 200;
@@ -75,7 +75,7 @@ impl App {
         let now = self.now();
         let due = self
             .db
-            .read(|conn| migrations::expired_offers(conn, now, BATCH))?;
+            .read(|conn| store::migration::expired_offers(conn, now, BATCH))?;
         let mut done = 0;
         for id in due {
             done += usize::from(self.push(id, Event::Expire));
@@ -89,7 +89,7 @@ impl App {
         let now = self.now();
         let due = self
             .db
-            .read(|conn| migrations::way_backs_over(conn, now, BATCH))?;
+            .read(|conn| store::migration::way_backs_over(conn, now, BATCH))?;
         let mut done = 0;
         for id in due {
             let is_shown = self.db.write(|conn| is_well(conn, now, id))?;
@@ -123,8 +123,8 @@ impl App {
         self.db.write(|conn| {
             // Two portals must not both fill the last slot.
             lock_scheduler(conn)?;
-            let programme = programme::get(conn, now)?;
-            let per_host: HashMap<_, _> = hosts::all(conn)?
+            let programme = store::programme::get(conn, now)?;
+            let per_host: HashMap<_, _> = store::host::all(conn)?
                 .into_iter()
                 .filter(|host| matches!(host.state, HostState::Enabled | HostState::Draining))
                 .map(|host| (host.id, host.slots))
@@ -135,14 +135,14 @@ impl App {
                 per_host,
             };
             let waiting = waiting(conn, WAITING)?;
-            let running = admission::at_work(conn)?;
+            let running = store::migration::queue::at_work(conn)?;
             let chosen = placement::admit(&waiting, &running, &limits);
             // All of them before the first audit entry, newest first, as everyone takes several: someone who cancels one of
             // them now needs that entry, too.
             let mut due = BTreeSet::new();
             for id in chosen.iter().collect::<BTreeSet<_>>().into_iter().rev() {
                 // Another time may have been chosen for it since it was found.
-                let row = migrations::locked(conn, *id)?;
+                let row = store::migration::locked(conn, *id)?;
                 if row.is_some_and(|row| row.is_due(due_by)) {
                     due.insert(*id);
                 }
@@ -167,9 +167,9 @@ impl App {
         self.retain()?;
         let now = self.now();
         self.db.write(|conn| {
-            people::drop_expired_sessions(conn, now)?;
-            people::drop_sign_in_failures(conn, now.plus_s(-FAILURES_KEPT_S))?;
-            tokens::drop_dead(conn, now.plus_s(-REVOKED_KEPT_S))?;
+            store::account::drop_expired_sessions(conn, now)?;
+            store::account::drop_sign_in_failures(conn, now.plus_s(-FAILURES_KEPT_S))?;
+            store::account::tokens::drop_dead(conn, now.plus_s(-REVOKED_KEPT_S))?;
             Ok(())
         })
     }
@@ -177,10 +177,10 @@ impl App {
 
 /// Has its owner shown, since the way-back window ended, that the Linode is well? It is asked to, if not.
 fn is_well(conn: &mut Db, now: Time, id: MigrationId) -> Result<bool, AppError> {
-    let Some(row) = migrations::migration(conn, id)? else {
+    let Some(row) = store::migration::migration(conn, id)? else {
         return Ok(false);
     };
-    let Some(linode) = fleet::linode(conn, row.linode_id)? else {
+    let Some(linode) = store::linode::linode(conn, row.linode_id)? else {
         return Ok(false);
     };
     let is_settled = if linode.host_id == row.destination_host_id {
@@ -209,6 +209,6 @@ fn waiting(
     (now, due_by): (Time, Time),
     limit: i64,
 ) -> Result<Vec<Link>, StoreError> {
-    let (limits, _) = move_times::limits(conn)?;
-    admission::waiting(conn, due_by, limits.is_quiet(now), limit)
+    let (limits, _) = store::programme::move_times::limits(conn)?;
+    store::migration::queue::waiting(conn, due_by, limits.is_quiet(now), limit)
 }

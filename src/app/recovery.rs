@@ -6,9 +6,10 @@ use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::migration::Event;
 use crate::domain::ownership;
 use crate::domain::time::Time;
+use crate::store;
 use crate::store::db::{Db, wake_on_commit};
-use crate::store::hosts::{self, Host};
-use crate::store::portal::{self as rows, Portal};
+use crate::store::host::Host;
+use crate::store::ownership::memory::Portal;
 use crate::store::wake::Wake;
 use crate::wire::PortalMark;
 
@@ -30,7 +31,7 @@ pub(super) fn went_back(
     if seen.incarnation == portal.incarnation {
         return Ok(seen.revision > portal.revision);
     }
-    let lives = rows::incarnations(conn)?;
+    let lives = store::ownership::memory::incarnations(conn)?;
     let shown = (seen.incarnation.as_str(), seen.revision);
     Ok(ownership::went_back(&lives, portal.revision, shown))
 }
@@ -42,7 +43,7 @@ pub(super) fn begin(
     seen: Option<&PortalMark>,
     why: &str,
 ) -> Result<(), AppError> {
-    let portal = rows::locked(conn)?;
+    let portal = store::ownership::memory::locked(conn)?;
     // Another request may have found the same out meanwhile.
     if let Some(seen) = seen
         && !went_back(conn, &portal, seen)?
@@ -51,7 +52,7 @@ pub(super) fn begin(
     }
     let above = seen.map_or(0, |seen| seen.revision).max(portal.revision);
     let id: String = secrets::new_token()?.chars().take(32).collect();
-    rows::begin(conn, &id, above.saturating_add(1), (now, why))?;
+    store::ownership::memory::begin(conn, &id, above.saturating_add(1), (now, why))?;
     audit(
         conn,
         now,
@@ -71,7 +72,10 @@ pub(super) fn begin(
 /// Refuses what changes who may run a Linode, or deletes disks, while the portal recovers or the Linode is held. What two
 /// staff have said of a lost host goes on.
 pub(super) fn guard(conn: &mut Db, linode: LinodeId, event: Event) -> Result<(), AppError> {
-    if rows::get(conn)?.recovery_since.is_some() {
+    if store::ownership::memory::get(conn)?
+        .recovery_since
+        .is_some()
+    {
         return Err(AppError::Later(
             "The portal is putting its memory right: no Linode changes hands until every host has reported.".to_owned(),
         ));
@@ -89,7 +93,7 @@ fn waits_for(conn: &mut Db, incarnation: &str) -> Result<Vec<Host>, AppError> {
             && host.reported_in.as_deref() != Some(incarnation)
             && host.waived_in.as_deref() != Some(incarnation)
     };
-    Ok(hosts::all(conn)?.into_iter().filter(waits).collect())
+    Ok(store::host::all(conn)?.into_iter().filter(waits).collect())
 }
 
 /// Does it take part, with an agent that was heard of?
@@ -99,7 +103,7 @@ pub(super) fn should_report(host: &Host) -> bool {
 
 /// May this host leave those that take part? Not while a recovery waits for it: that takes two staff.
 pub(super) fn may_leave(conn: &mut Db, host: HostId) -> Result<(), AppError> {
-    let portal = rows::get(conn)?;
+    let portal = store::ownership::memory::get(conn)?;
     if portal.recovery_since.is_some()
         && waits_for(conn, &portal.incarnation)?
             .iter()
@@ -117,7 +121,7 @@ impl App {
     pub fn mark(&self) -> Result<PortalMark, AppError> {
         let mark = self
             .db
-            .read(|conn| Ok::<_, AppError>(rows::get(conn)?.mark()))?;
+            .read(|conn| Ok::<_, AppError>(store::ownership::memory::get(conn)?.mark()))?;
         if let Some(file) = &self.db.mark_file {
             file.keep(&mark)?;
         }
@@ -135,7 +139,7 @@ impl App {
     /// `None`: the portal's memory is whole.
     pub fn recovery(&self) -> Result<Option<Recovery>, AppError> {
         self.db.read(|conn| {
-            let portal = rows::get(conn)?;
+            let portal = store::ownership::memory::get(conn)?;
             let Some(since) = portal.recovery_since else {
                 return Ok(None);
             };
@@ -151,7 +155,7 @@ impl App {
     pub fn begin_recovery(&self, why: &str) -> Result<(), AppError> {
         let (now, shown) = (self.now(), self.shown()?);
         self.db.write(|conn| {
-            let portal = rows::get(conn)?;
+            let portal = store::ownership::memory::get(conn)?;
             let ahead = match &shown {
                 Some(shown) if went_back(conn, &portal, shown)? => Some(shown),
                 _ => None,
@@ -165,12 +169,16 @@ impl App {
     pub fn look_at_database(&self) -> Result<(), AppError> {
         let shown = self.shown()?;
         let (mark, known, is_older) = self.db.read(|conn| {
-            let portal = rows::get(conn)?;
+            let portal = store::ownership::memory::get(conn)?;
             let is_older = match &shown {
                 Some(shown) => went_back(conn, &portal, shown)?,
                 None => false,
             };
-            Ok::<_, AppError>((rows::database_mark(conn)?, portal.database_mark, is_older))
+            Ok::<_, AppError>((
+                store::ownership::memory::database_mark(conn)?,
+                portal.database_mark,
+                is_older,
+            ))
         })?;
         if is_older {
             let now = self.now();
@@ -184,11 +192,11 @@ impl App {
         }
         let now = self.now();
         self.db.write(|conn| {
-            let portal = rows::locked(conn)?;
+            let portal = store::ownership::memory::locked(conn)?;
             if portal.database_mark == mark {
                 return Ok(());
             }
-            rows::set_database_mark(conn, &mark)?;
+            store::ownership::memory::set_database_mark(conn, &mark)?;
             if portal.database_mark.is_empty() {
                 return Ok(());
             }
@@ -209,18 +217,18 @@ impl App {
         }
         let now = self.now();
         self.db.write(|conn| {
-            let portal = rows::locked(conn)?;
+            let portal = store::ownership::memory::locked(conn)?;
             let Some(since) = portal.recovery_since else {
                 return Ok(0);
             };
             if !waits_for(conn, &portal.incarnation)?.is_empty() {
                 return Ok(0);
             }
-            rows::end_recovery(conn)?;
+            store::ownership::memory::end_recovery(conn)?;
             let after = format!("after {} s", now.seconds_since(since));
             audit(conn, now, PORTAL, "recovery.end", "portal", ("", &after))?;
             // Jobs that were held back may go out.
-            for host in hosts::all(conn)? {
+            for host in store::host::all(conn)? {
                 wake_on_commit(conn, Wake::Host(host.id))?;
             }
             tracing::warn!("every host has reported: the portal's memory is whole again");

@@ -12,10 +12,10 @@ use crate::domain::programme::Deed;
 use crate::domain::registration::{self, Circumstances, Event, NotEligible};
 use crate::domain::time::Time;
 use crate::domain::words::{MailKind, MigrationKind, MigrationState, RegistrationState};
+use crate::store;
 use crate::store::db::Db;
-use crate::store::fleet::{self, Linode};
-use crate::store::registrations::{self as rows, Decision, NewRegistration, Registration};
-use crate::store::{hosts, migrations, people, programme};
+use crate::store::linode::Linode;
+use crate::store::registration::{Decision, NewRegistration, Registration};
 
 /// Linodes or registrations one request may name.
 const AT_ONCE: usize = 1000;
@@ -55,17 +55,18 @@ impl App {
         let now = self.now();
         let linodes: BTreeSet<LinodeId> = linodes.iter().copied().collect();
         self.db.write(|conn| {
-            programme::hold(conn)?;
+            store::programme::hold(conn)?;
             // Looked at only now: a limit that is set from here on comes after this. Without one nobody takes another's
             // place, and many can register at once.
-            if programme::get(conn, now)?.seats.is_some() {
-                programme::lock_seats(conn)?;
+            if store::programme::get(conn, now)?.seats.is_some() {
+                store::programme::lock_seats(conn)?;
             }
             // Two forms that share a Linode would each wait for what the other one has written.
-            people::lock_writer(conn, actor.user, Some(account))?;
+            store::account::lock_writer(conn, actor.user, Some(account))?;
             let mut many = Many::default();
             for id in linodes {
-                let linode = fleet::linode_of(conn, account, id)?.ok_or(AppError::NotFound)?;
+                let linode =
+                    store::linode::linode_of(conn, account, id)?.ok_or(AppError::NotFound)?;
                 match register_one(self, conn, now, actor, &linode)? {
                     Ok(()) | Err(NotEligible::Waiting | NotEligible::Approved) => {
                         many.done.push(id)
@@ -83,10 +84,10 @@ impl App {
         let now = self.now();
         self.db.write(|conn| {
             let registration =
-                rows::locked(conn, id)?.filter(|row| row.account_id == account).ok_or(AppError::NotFound)?;
-            let open = migrations::locked_of_linode(conn, registration.linode_id)?;
-            let here = fleet::linode(conn, registration.linode_id)?.map(|linode| linode.host_id);
-            let here = here.map(|host| hosts::host(conn, host)).transpose()?.flatten();
+                store::registration::locked(conn, id)?.filter(|row| row.account_id == account).ok_or(AppError::NotFound)?;
+            let open = store::migration::locked_of_linode(conn, registration.linode_id)?;
+            let here = store::linode::linode(conn, registration.linode_id)?.map(|linode| linode.host_id);
+            let here = here.map(|host| store::host::host(conn, host)).transpose()?.flatten();
             if registration.state == RegistrationState::Approved
                 && here.is_some_and(|host| host.standing() != Standing::Outside)
             {
@@ -161,11 +162,11 @@ impl App {
             let now = self.now();
             let outcome = self.db.write(|conn| {
                 if event == Event::Approve {
-                    programme::hold(conn)?;
-                    let programme = programme::get(conn, now)?;
+                    store::programme::hold(conn)?;
+                    let programme = store::programme::get(conn, now)?;
                     super::programme::allows(&programme, now, Deed::Approve)?;
                 }
-                let Some(row) = rows::locked(conn, id)? else {
+                let Some(row) = store::registration::locked(conn, id)? else {
                     return Ok(Err("there is no such registration".to_owned()));
                 };
                 match decide(conn, now, actor, &row, event, reason)? {
@@ -173,7 +174,7 @@ impl App {
                     Err(registration::Refused::Already) => return Ok(Ok(())),
                     Err(refused) => return Ok(Err(refused.to_string())),
                 }
-                if let Some(linode) = fleet::linode(conn, row.linode_id)? {
+                if let Some(linode) = store::linode::linode(conn, row.linode_id)? {
                     let kind = if event == Event::Approve {
                         MailKind::Approved
                     } else {
@@ -219,7 +220,7 @@ fn register_one(
         state: RegistrationState::Requested,
         requested_at: now,
     };
-    let row = match rows::insert(conn, &new) {
+    let row = match store::registration::insert(conn, &new) {
         Ok(row) => row,
         // Whoever got past the lock that keeps this away: this transaction is lost, the registration is not.
         Err(error) if error.is_duplicate() => {
@@ -229,7 +230,7 @@ fn register_one(
         }
         Err(error) => return Err(error.into()),
     };
-    let position = Some(rows::waiting_before(conn, &row)? + 1);
+    let position = Some(store::registration::waiting_before(conn, &row)? + 1);
     letters::post_to_account(
         app,
         conn,
@@ -255,27 +256,27 @@ fn register_one(
 
 /// What the eligibility of one Linode is decided from.
 pub fn circumstances(conn: &mut Db, now: Time, linode: &Linode) -> Result<Circumstances, AppError> {
-    let programme = programme::get(conn, now)?;
-    let host = hosts::host(conn, linode.host_id)?.ok_or(AppError::NotFound)?;
+    let programme = store::programme::get(conn, now)?;
+    let host = store::host::host(conn, linode.host_id)?.ok_or(AppError::NotFound)?;
     Ok(Circumstances {
         programme: super::programme::phase(&programme, now),
         seats_left: seats_left(conn, programme.seats)?,
         platform: host.platform,
         standing: host.standing(),
-        registration: rows::newest_of(conn, linode.id)?.map(|row| row.state),
-        migration: migrations::of_linode(conn, linode.id)?
+        registration: store::registration::newest_of(conn, linode.id)?.map(|row| row.state),
+        migration: store::migration::of_linode(conn, linode.id)?
             .first()
             .map(|row| row.state),
-        has_disks: !fleet::disks_of(conn, linode.id)?.is_empty(),
-        has_profiles: !fleet::profiles_of(conn, linode.id)?.is_empty(),
+        has_disks: !store::linode::disks_of(conn, linode.id)?.is_empty(),
+        has_profiles: !store::linode::profiles_of(conn, linode.id)?.is_empty(),
     })
 }
 
 /// Places not taken by a live registration; `None` is no limit.
 pub fn seats_left(conn: &mut Db, seats: Option<i64>) -> Result<Option<i64>, AppError> {
     let Some(seats) = seats else { return Ok(None) };
-    let taken = rows::count(conn, RegistrationState::Requested)?
-        + rows::count(conn, RegistrationState::Approved)?;
+    let taken = store::registration::count(conn, RegistrationState::Requested)?
+        + store::registration::count(conn, RegistrationState::Approved)?;
     Ok(Some(seats - taken))
 }
 
@@ -299,7 +300,7 @@ fn decide(
         by: Some(actor.user),
         at: now,
     };
-    if !rows::decide(conn, row.id, &decision)? {
+    if !store::registration::decide(conn, row.id, &decision)? {
         return Ok(Err(registration::Refused::Decided));
     }
     let object = format!("registration {}", row.id);

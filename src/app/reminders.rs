@@ -9,8 +9,8 @@ use crate::domain::programme::move_times::{
 };
 use crate::domain::time::Time;
 use crate::domain::words::{MailKind, MigrationState};
-use crate::store::migrations::Migration;
-use crate::store::{fleet, move_times};
+use crate::store;
+use crate::store::migration::Migration;
 
 impl App {
     /// Sends what is due; says how many.
@@ -18,7 +18,7 @@ impl App {
         let now = self.now();
         let due = self
             .db
-            .read(|conn| move_times::to_remind(conn, now, BATCH))?;
+            .read(|conn| store::programme::move_times::to_remind(conn, now, BATCH))?;
         let mut done = 0;
         for row in due {
             match self.remind_of(&row, now) {
@@ -34,14 +34,14 @@ impl App {
     fn remind_of(&self, row: &Migration, now: Time) -> Result<bool, AppError> {
         let (kind, next) = decide(row, now);
         self.db.write(|conn| {
-            if !move_times::take_reminder(conn, row, next)? {
+            if !store::programme::move_times::take_reminder(conn, row, next)? {
                 return Ok(false);
             }
-            let Some((kind, linode)) = kind.zip(fleet::linode(conn, row.linode_id)?) else {
+            let Some((kind, linode)) = kind.zip(store::linode::linode(conn, row.linode_id)?) else {
                 return Ok(false);
             };
             // Quiet hours that were set since hold what was chosen in them.
-            let held = move_times::held_until(conn, row, now)?;
+            let held = store::programme::move_times::held_until(conn, row, now)?;
             let about = About {
                 when: held.or(row.not_before),
                 is_held: held.is_some(),

@@ -8,8 +8,8 @@ use crate::domain::ids::MigrationId;
 use crate::domain::migration::Event;
 use crate::domain::time::Time;
 use crate::domain::words::MigrationState;
+use crate::store;
 use crate::store::db::{Db, StoreError};
-use crate::store::{migrations, proofs, retention};
 
 /// Rows that one transaction deletes.
 const BATCH: i64 = 500;
@@ -33,13 +33,13 @@ impl App {
     pub(super) fn retain(&self) -> Result<(), AppError> {
         let now = self.now();
         let kinds: [(&str, i64, Drop); 7] = [
-            ("jobs", JOBS_DAYS, retention::drop_jobs),
-            ("events", EVENTS_DAYS, retention::drop_events),
-            ("digests", EVENTS_DAYS, retention::drop_digests),
-            ("bodies", BODIES_DAYS, retention::blank_bodies),
-            ("mails", MAILS_DAYS, retention::drop_mails),
-            ("resets", TOKENS_DAYS, retention::drop_resets),
-            ("enrolments", TOKENS_DAYS, retention::drop_enrolments),
+            ("jobs", JOBS_DAYS, store::retention::drop_jobs),
+            ("events", EVENTS_DAYS, store::retention::drop_events),
+            ("digests", EVENTS_DAYS, store::retention::drop_digests),
+            ("bodies", BODIES_DAYS, store::retention::blank_bodies),
+            ("mails", MAILS_DAYS, store::retention::drop_mails),
+            ("resets", TOKENS_DAYS, store::retention::drop_resets),
+            ("enrolments", TOKENS_DAYS, store::retention::drop_enrolments),
         ];
         for (what, days, drop) in kinds {
             if let Err(error) = self.in_batches(now.plus_days(-days), drop) {
@@ -47,7 +47,7 @@ impl App {
             }
         }
         self.db
-            .write(|conn| proofs::forget(conn, now.plus_days(-PROOFS_DAYS)))?;
+            .write(|conn| store::ownership::proof::forget(conn, now.plus_days(-PROOFS_DAYS)))?;
         self.give_up_failed(now)
     }
 
@@ -65,7 +65,7 @@ impl App {
         let before = now.plus_days(-FAILED_DAYS);
         let due = self
             .db
-            .read(|conn| retention::failed_before(conn, before, BATCH))?;
+            .read(|conn| store::retention::failed_before(conn, before, BATCH))?;
         for id in due {
             if let Err(error) = self.db.write(|conn| give_up(self, conn, id, now, before)) {
                 tracing::error!(migration = %id, %error, "could not be cancelled");
@@ -82,7 +82,7 @@ fn give_up(
     now: Time,
     before: Time,
 ) -> Result<(), AppError> {
-    let is_due = migrations::locked(conn, id)?.is_some_and(|row| {
+    let is_due = store::migration::locked(conn, id)?.is_some_and(|row| {
         row.state == MigrationState::Failed && row.closed_at.is_some_and(|at| at < before)
     });
     if is_due {

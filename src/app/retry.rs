@@ -10,9 +10,9 @@ use crate::domain::placement;
 use crate::domain::programme::Deed;
 use crate::domain::time::Time;
 use crate::domain::words::{HostRole, JobKind, JobState, MigrationKind, MigrationState};
+use crate::store;
 use crate::store::db::Db;
-use crate::store::migrations::{self as rows, Migration};
-use crate::store::{fleet, hosts, jobs, programme, registrations};
+use crate::store::migration::Migration;
 
 /// Refuses a retry that must not be. The programme is held already. One that is not failed (any more) is left to the state
 /// machine, which knows a second press from a late one.
@@ -28,9 +28,9 @@ pub(super) fn may(
         ));
     }
     if let Some(registration) = asked.registration_id {
-        registrations::locked(conn, registration)?;
+        store::registration::locked(conn, registration)?;
     }
-    let open = rows::locked_of_linode(conn, asked.linode_id)?;
+    let open = store::migration::locked_of_linode(conn, asked.linode_id)?;
     let Some(row) = open
         .iter()
         .find(|row| row.id == asked.id && row.state == MigrationState::Failed)
@@ -38,7 +38,11 @@ pub(super) fn may(
         return Ok(());
     };
     still_permitted(conn, row)?;
-    super::programme::allows(&programme::get(conn, now)?, now, Deed::Start(row.kind))?;
+    super::programme::allows(
+        &store::programme::get(conn, now)?,
+        now,
+        Deed::Start(row.kind),
+    )?;
     in_its_place(conn, row, &open)?;
     leisure::may_retry(conn, now, actor)?;
     has_room(conn, row)
@@ -55,9 +59,9 @@ fn in_its_place(conn: &mut Db, row: &Migration, open: &[Migration]) -> Result<()
             other.id, other.state
         )));
     }
-    let linode = fleet::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;
+    let linode = store::linode::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;
     offers::open_way_back(open, &linode)?;
-    let newer = rows::of_linode(conn, row.linode_id)?
+    let newer = store::migration::of_linode(conn, row.linode_id)?
         .into_iter()
         .any(|other| other.id > row.id);
     if linode.host_id != row.source_host_id || newer {
@@ -70,9 +74,9 @@ fn in_its_place(conn: &mut Db, row: &Migration, open: &[Migration]) -> Result<()
 
 /// Its place was given up when it failed: it takes it again, if nobody else has.
 fn has_room(conn: &mut Db, row: &Migration) -> Result<(), AppError> {
-    let linode = fleet::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;
-    hosts::lock(conn, row.destination_host_id)?;
-    let rooms = hosts::rooms(conn)?;
+    let linode = store::linode::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;
+    store::host::lock(conn, row.destination_host_id)?;
+    let rooms = store::host::rooms(conn)?;
     let room = rooms
         .iter()
         .find(|room| room.host == row.destination_host_id)
@@ -94,11 +98,11 @@ fn has_room(conn: &mut Db, row: &Migration) -> Result<(), AppError> {
 /// Refuses to revive a job that nobody waits for: it must be its migration's present step, or what is left to clean up
 /// while no other move of the Linode is under way; outside of migrations, its Linode must be where it was.
 pub(super) fn may_job(conn: &mut Db, id: JobId) -> Result<(), AppError> {
-    let seen = jobs::job(conn, id)?.ok_or(AppError::NotFound)?;
+    let seen = store::job::job(conn, id)?.ok_or(AppError::NotFound)?;
     if let Some(of) = seen.migration_id {
-        rows::locked(conn, of)?;
+        store::migration::locked(conn, of)?;
     }
-    let job = jobs::locked(conn, id)?.ok_or(AppError::NotFound)?;
+    let job = store::job::locked(conn, id)?.ok_or(AppError::NotFound)?;
     if job.state != JobState::Failed {
         return Err(AppError::conflict("Only a failed job can be tried again."));
     }
@@ -113,7 +117,7 @@ pub(super) fn may_job(conn: &mut Db, id: JobId) -> Result<(), AppError> {
         job.kind,
         JobKind::CloseTransfer | JobKind::Release | JobKind::Purge
     ) {
-        let open = rows::locked_of_linode(conn, job.linode_id)?;
+        let open = store::migration::locked_of_linode(conn, job.linode_id)?;
         open.iter()
             .any(|row| is_live(row.state))
             .then_some("Its Linode is being moved: try this again when that is over.")

@@ -6,8 +6,9 @@ use crate::domain::ids::SessionId;
 use crate::domain::time::Time;
 use crate::domain::values::{Email, NewPassword, PersonName};
 use crate::domain::words::MailKind;
+use crate::store;
+use crate::store::account::{NewSession, Session, User};
 use crate::store::db::Db;
-use crate::store::people::{self, NewSession, Session, User};
 
 /// Failed sign-ins within [`WINDOW_S`] after which one has to wait: for one e-mail from one address, and for one address
 /// in all. An e-mail alone never locks: that would let anyone lock a member out.
@@ -67,14 +68,16 @@ impl App {
             .map(|email| email.as_str().to_owned())
             .unwrap_or_default();
         let (same, address) = self.db.read(|conn| {
-            people::sign_in_failures(conn, &email, from.address, now.plus_s(-WINDOW_S))
+            store::account::sign_in_failures(conn, &email, from.address, now.plus_s(-WINDOW_S))
         })?;
         if same >= FAILURES_SAME || address >= FAILURES_ADDRESS {
             return Err(AppError::TooMany {
                 retry_after_s: WINDOW_S.unsigned_abs(),
             });
         }
-        let user = self.db.read(|conn| people::user_by_email(conn, &email))?;
+        let user = self
+            .db
+            .read(|conn| store::account::user_by_email(conn, &email))?;
         let hash = user
             .as_ref()
             .filter(|user| !user.disabled)
@@ -87,7 +90,7 @@ impl App {
         };
         let Some(user) = user.filter(|_| right) else {
             self.db.write(|conn| {
-                people::insert_sign_in_failure(conn, &email, from.address, now)?;
+                store::account::insert_sign_in_failure(conn, &email, from.address, now)?;
                 audit(conn, now, who, "sign_in.refused", "session", ("", ""))
                     .map_err(AppError::from)
             })?;
@@ -96,11 +99,11 @@ impl App {
         let token = secrets::new_token()?;
         self.db.write(|conn| {
             // Their access may have been taken away while the password was looked at.
-            people::lock_writer(conn, user.id, None)?;
-            if people::user(conn, user.id)?.is_none_or(|user| user.disabled) {
+            store::account::lock_writer(conn, user.id, None)?;
+            if store::account::user(conn, user.id)?.is_none_or(|user| user.disabled) {
                 return Ok(None);
             }
-            people::insert_session(
+            store::account::insert_session(
                 conn,
                 &NewSession {
                     hash: &secrets::hash(purpose::SESSION, &token),
@@ -127,12 +130,13 @@ impl App {
         let idle_since = now.plus_s(-self.settings.session_idle_s);
         let found = self
             .db
-            .read(|conn| people::session(conn, &hash, now, idle_since))?;
+            .read(|conn| store::account::session(conn, &hash, now, idle_since))?;
         if let Some((session, _)) = &found
             && now.seconds_since(session.seen_at) > TOUCH_S
         {
             let id = session.id;
-            self.db.write(|conn| people::touch_session(conn, id, now))?;
+            self.db
+                .write(|conn| store::account::touch_session(conn, id, now))?;
         }
         Ok(found.map(|(session, user)| Visitor { session, user }))
     }
@@ -140,7 +144,7 @@ impl App {
     pub fn sign_out(&self, visitor: &Visitor, address: &str) -> Result<(), AppError> {
         let now = self.now();
         self.db.write(|conn| {
-            people::end_session(conn, visitor.user.id, visitor.session.id)?;
+            store::account::end_session(conn, visitor.user.id, visitor.session.id)?;
             audit(
                 conn,
                 now,
@@ -163,8 +167,10 @@ impl App {
         let now = self.now();
         self.db.write(|conn| {
             let ended = match which {
-                Some(id) => usize::from(people::end_session(conn, visitor.user.id, id)?),
-                None => people::end_sessions(conn, visitor.user.id, Some(visitor.session.id))?,
+                Some(id) => usize::from(store::account::end_session(conn, visitor.user.id, id)?),
+                None => {
+                    store::account::end_sessions(conn, visitor.user.id, Some(visitor.session.id))?
+                }
             };
             if ended == 0 && which.is_some() {
                 return Err(AppError::NotFound);
@@ -190,9 +196,9 @@ impl App {
     ) -> Result<(), AppError> {
         // A session that somebody else got hold of must not be a place to guess at.
         let (asked, email) = (self.now(), user.email.as_str());
-        let (same, _) = self
-            .db
-            .read(|conn| people::sign_in_failures(conn, email, address, asked.plus_s(-WINDOW_S)))?;
+        let (same, _) = self.db.read(|conn| {
+            store::account::sign_in_failures(conn, email, address, asked.plus_s(-WINDOW_S))
+        })?;
         if same >= FAILURES_SAME {
             return Err(AppError::TooMany {
                 retry_after_s: WINDOW_S.unsigned_abs(),
@@ -203,7 +209,7 @@ impl App {
             .verify(password, user.password_hash.as_deref())?
         {
             self.db.write(|conn| {
-                people::insert_sign_in_failure(conn, email, address, asked)?;
+                store::account::insert_sign_in_failure(conn, email, address, asked)?;
                 let object = format!("user {}", user.id);
                 let who = Who {
                     name: &user.email,
@@ -234,9 +240,9 @@ impl App {
         let hash = self.hasher.hash(new.expose())?;
         let now = self.now();
         self.db.write(|conn| {
-            people::set_password(conn, visitor.user.id, &hash)?;
-            people::spoil_resets(conn, visitor.user.id, now)?;
-            people::end_sessions(conn, visitor.user.id, Some(visitor.session.id))?;
+            store::account::set_password(conn, visitor.user.id, &hash)?;
+            store::account::spoil_resets(conn, visitor.user.id, now)?;
+            store::account::end_sessions(conn, visitor.user.id, Some(visitor.session.id))?;
             self.tell_password_changed(conn, now, &visitor.user)?;
             let object = format!("user {}", visitor.user.id);
             audit(
@@ -274,7 +280,7 @@ impl App {
         }
         let now = self.now();
         self.db.write(|conn| {
-            people::set_profile(conn, actor.user, name.as_str(), timezone)?;
+            store::account::set_profile(conn, actor.user, name.as_str(), timezone)?;
             let object = format!("user {}", actor.user);
             audit(
                 conn,
@@ -301,16 +307,17 @@ impl App {
                 address: from.address,
                 user: None,
             };
-            let user = people::user_by_email(conn, email.as_str())?.filter(|user| !user.disabled);
+            let user =
+                store::account::user_by_email(conn, email.as_str())?.filter(|user| !user.disabled);
             if let Some(user) = &user {
                 // One after another, so that each counts those before it.
-                people::lock_writer(conn, user.id, None)?;
+                store::account::lock_writer(conn, user.id, None)?;
             }
             if let Some(user) = user
-                && people::resets_since(conn, user.id, now.plus_s(-3600))? < RESETS_PER_HOUR
+                && store::account::resets_since(conn, user.id, now.plus_s(-3600))? < RESETS_PER_HOUR
             {
                 let until = now.plus_s(RESET_S);
-                people::insert_reset(
+                store::account::insert_reset(
                     conn,
                     &secrets::hash(purpose::RESET, &token),
                     user.id,
@@ -339,7 +346,7 @@ impl App {
         let hash = secrets::hash(purpose::RESET, token);
         Ok(self
             .db
-            .read(|conn| people::reset_user(conn, &hash, now))?
+            .read(|conn| store::account::reset_user(conn, &hash, now))?
             .is_some())
     }
 
@@ -354,12 +361,12 @@ impl App {
         let hash = self.hasher.hash(new.expose())?;
         let now = self.now();
         self.db.write(|conn| {
-            let user = people::use_reset(conn, &secrets::hash(purpose::RESET, token), now)?
+            let user = store::account::use_reset(conn, &secrets::hash(purpose::RESET, token), now)?
                 .ok_or_else(gone)?;
-            people::set_password(conn, user, &hash)?;
-            people::spoil_resets(conn, user, now)?;
-            people::end_sessions(conn, user, None)?;
-            if let Some(owner) = people::user(conn, user)? {
+            store::account::set_password(conn, user, &hash)?;
+            store::account::spoil_resets(conn, user, now)?;
+            store::account::end_sessions(conn, user, None)?;
+            if let Some(owner) = store::account::user(conn, user)? {
                 self.tell_password_changed(conn, now, &owner)?;
             }
             let object = format!("user {user}");

@@ -4,7 +4,7 @@
 
 use super::agents::SILENT_S;
 use super::{App, AppError};
-use crate::store::silence;
+use crate::store;
 
 /// Between two looks, in seconds.
 pub const LOOK_S: i64 = 60;
@@ -18,24 +18,24 @@ impl App {
     /// Says how many hosts were silent, if it was time to look.
     pub fn look_for_silent_hosts(&self) -> Result<Option<usize>, AppError> {
         let now = self.now();
-        let looks = self.db.read(silence::looks)?;
+        let looks = self.db.read(store::host::silence::looks)?;
         let last = looks.map(|(_, last)| last);
         let gone = last.map(|last| now.seconds_since(last));
         if gone.is_some_and(|gone| (0..LOOK_S).contains(&gone)) {
             return Ok(None);
         }
         self.db.write(|conn| {
-            if !silence::take_look(conn, last, now)? {
+            if !store::host::silence::take_look(conn, last, now)? {
                 return Ok(None);
             }
             // The first look, one after a pause, and one after the clock was set back count nothing.
             let Some(gone) = gone.filter(|gone| (0..=PAUSE_S).contains(gone)) else {
                 return Ok(None);
             };
-            let silent = silence::now_silent(conn, now.plus_s(-SILENT_S))?;
+            let silent = store::host::silence::now_silent(conn, now.plus_s(-SILENT_S))?;
             let day = now.utc().timestamp().div_euclid(DAY_S);
-            silence::add(conn, day, &silent, gone)?;
-            silence::forget(conn, day - DAYS_KEPT)?;
+            store::host::silence::add(conn, day, &silent, gone)?;
+            store::host::silence::forget(conn, day - DAYS_KEPT)?;
             Ok(Some(silent.len()))
         })
     }

@@ -4,7 +4,8 @@ use super::secrets::{self, purpose};
 use super::{App, AppError, Who, audit};
 use crate::domain::values::{Email, NewPassword, PersonName};
 use crate::domain::words::UserRole;
-use crate::store::people::{self, NewUser};
+use crate::store;
+use crate::store::account::NewUser;
 
 /// The link for a first password works this long: it is handed over, not mailed.
 const FIRST_PASSWORD_S: i64 = 24 * 3600;
@@ -38,10 +39,10 @@ impl App {
             message: "there is a user with this address already".to_owned(),
         };
         self.db.write(|conn| {
-            if people::user_by_email(conn, email.as_str())?.is_some() {
+            if store::account::user_by_email(conn, email.as_str())?.is_some() {
                 return Err(taken());
             }
-            let user = people::insert_user(
+            let user = store::account::insert_user(
                 conn,
                 &NewUser {
                     account_id: None,
@@ -66,7 +67,7 @@ impl App {
                 FirstPassword::Given(_) => None,
                 FirstPassword::Link => {
                     let until = now.plus_s(FIRST_PASSWORD_S);
-                    people::insert_reset(
+                    store::account::insert_reset(
                         conn,
                         &secrets::hash(purpose::RESET, &token),
                         user.id,

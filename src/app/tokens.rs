@@ -5,8 +5,8 @@ use super::{Actor, App, AppError, audit, letters};
 use crate::domain::ids::TokenId;
 use crate::domain::values::Label;
 use crate::domain::words::{MailKind, TokenScope};
-use crate::store::people;
-use crate::store::tokens::{self, NewToken};
+use crate::store;
+use crate::store::account::tokens::NewToken;
 
 /// Live tokens one user can have.
 const MOST: i64 = 25;
@@ -50,13 +50,13 @@ impl App {
         let token = secrets::new_token()?;
         self.db.write(|conn| {
             // One at a time, and none for somebody whose access was taken away at this moment.
-            people::lock_writer(conn, actor.user, None)?;
-            let user = people::user(conn, actor.user)?.filter(|user| !user.disabled);
+            store::account::lock_writer(conn, actor.user, None)?;
+            let user = store::account::user(conn, actor.user)?.filter(|user| !user.disabled);
             let user = user.ok_or(AppError::NotFound)?;
-            if tokens::form_used(conn, actor.user, &wish.form)? {
+            if store::account::tokens::form_used(conn, actor.user, &wish.form)? {
                 return Ok(None);
             }
-            if tokens::count_live(conn, actor.user, now)? >= MOST {
+            if store::account::tokens::count_live(conn, actor.user, now)? >= MOST {
                 let message =
                     format!("You have {MOST} tokens. Revoke one that is not used any more");
                 return Err(AppError::Invalid {
@@ -75,7 +75,7 @@ impl App {
                 prefix: &prefix,
                 form: &wish.form,
             };
-            if !tokens::insert(conn, &new)? {
+            if !store::account::tokens::insert(conn, &new)? {
                 // The other of two at once was faster.
                 return Ok(None);
             }
@@ -96,9 +96,9 @@ impl App {
     pub fn revoke_token(&self, actor: &Actor, id: TokenId) -> Result<(), AppError> {
         let now = self.now();
         self.db.write(|conn| {
-            if !tokens::revoke(conn, actor.user, id, now)? {
+            if !store::account::tokens::revoke(conn, actor.user, id, now)? {
                 // The second click of two finds it done.
-                let theirs = tokens::is_theirs(conn, actor.user, id)?;
+                let theirs = store::account::tokens::is_theirs(conn, actor.user, id)?;
                 return if theirs {
                     Ok(())
                 } else {

@@ -2,7 +2,8 @@
 
 use super::{App, AppError};
 use crate::domain::ids::AuditId;
-use crate::store::audit::{self, AuditEvent, Entry};
+use crate::store;
+use crate::store::audit::{AuditEvent, Entry};
 
 /// Entries read at once.
 const PAGE: i64 = 1000;
@@ -27,13 +28,13 @@ pub enum Trail {
 impl App {
     /// Looks at every entry. Others may append meanwhile: the head is read first, and has to be met on the way.
     pub fn verify_audit(&self) -> Result<Trail, AppError> {
-        let head = self.db.read(audit::head)?;
+        let head = self.db.read(store::audit::head)?;
         let mut previous = String::new();
         let mut after = AuditId(0);
         let mut entries = 0;
         let mut met = head.is_empty();
         loop {
-            let page = self.db.read(|conn| audit::page(conn, after, PAGE))?;
+            let page = self.db.read(|conn| store::audit::page(conn, after, PAGE))?;
             let Some(last) = page.last() else { break };
             after = last.id;
             for event in page {
@@ -46,7 +47,7 @@ impl App {
                     before: &event.before,
                     after: &event.after,
                 };
-                if audit::link(&previous, &entry) != event.hash {
+                if store::audit::link(&previous, &entry) != event.hash {
                     return Ok(Trail::Broken {
                         entries_before: entries,
                         entry: Box::new(event),

@@ -9,8 +9,8 @@ use crate::domain::fairness::judge::{Guest, judge};
 use crate::domain::fairness::shares::{Claim, LEAST_WEIGHT, MOST_WEIGHT, Rule};
 use crate::domain::fairness::usage::{NO_LEVEL, Usage};
 use crate::domain::ids::LinodeId;
-use crate::store::usage::{self, Metered, Packed};
-use crate::store::{usage_pack, weights};
+use crate::store;
+use crate::store::fairness::usage::{Metered, Packed};
 use crate::wire::{MOST_ROUNDS, Round, SAMPLE_S, Samples, Share, Used};
 
 /// The step of what comes in, in seconds.
@@ -43,7 +43,10 @@ impl App {
         }
         let now = self.now().utc().timestamp();
         let (metered, rule) = self.db.read(|conn| {
-            Ok::<_, AppError>((usage::metered_on(conn, agent.host)?, weights::rule(conn)?))
+            Ok::<_, AppError>((
+                store::fairness::usage::metered_on(conn, agent.host)?,
+                store::fairness::weights::rule(conn)?,
+            ))
         })?;
         let owned: BTreeMap<LinodeId, Metered> =
             metered.into_iter().map(|it| (it.id, it)).collect();
@@ -65,13 +68,13 @@ impl App {
                 rows.push(Packed {
                     host: agent.host,
                     slot: round.at.timestamp().div_euclid(STEP_S) * STEP_S,
-                    data: usage_pack::pack_round(STEP_S, &judged),
+                    data: store::fairness::pack::pack_round(STEP_S, &judged),
                 });
             }
         }
         if !rows.is_empty() {
             self.db.write(|conn| {
-                usage::add_rounds(conn, STEP_S, &rows)?;
+                store::fairness::usage::add_rounds(conn, STEP_S, &rows)?;
                 Ok::<_, AppError>(())
             })?;
         }

@@ -8,10 +8,11 @@ use super::{App, AppError};
 use crate::domain::fairness::judge::{Part, standing};
 use crate::domain::fairness::usage::Usage;
 use crate::domain::ids::{HostId, LinodeId};
+use crate::store;
 use crate::store::db::{Db, StoreError};
-use crate::store::fairness::{self, Interval};
-use crate::store::usage::{self, Packed};
-use crate::store::usage_pack::{self, DAY_STEP, DayPart};
+use crate::store::fairness::Interval;
+use crate::store::fairness::pack::{DAY_STEP, DayPart};
+use crate::store::fairness::usage::Packed;
 
 pub const MINUTE: i64 = 60;
 pub const DAY: i64 = 86_400;
@@ -64,7 +65,7 @@ impl App {
         ];
         first_done(steps.into_iter().map(|(from, to, grace)| {
             let before = (now - grace).div_euclid(to) * to;
-            let open = |conn: &mut Db| usage::oldest_open(conn, from, before);
+            let open = |conn: &mut Db| store::fairness::usage::oldest_open(conn, from, before);
             match self.db.read(open)? {
                 Some(_) => self.db.write(|conn| roll(conn, from, to, before)),
                 None => Ok(0),
@@ -76,21 +77,28 @@ impl App {
         let rounds = ROUNDS_KEPT.into_iter().map(|(step, kept)| {
             let (before, anyway) = (now - kept, now - kept - ANYWAY_S);
             self.forget(
-                |conn| usage::any_round_before(conn, step, before),
-                |conn| usage::forget_rounds(conn, step, (before, anyway), MOST_FORGOTTEN),
+                |conn| store::fairness::usage::any_round_before(conn, step, before),
+                |conn| {
+                    store::fairness::usage::forget_rounds(
+                        conn,
+                        step,
+                        (before, anyway),
+                        MOST_FORGOTTEN,
+                    )
+                },
             )
         });
         let fairness = FAIRNESS_KEPT.into_iter().map(|(step, kept)| {
             self.forget(
-                |conn| fairness::any_before(conn, step, now - kept),
-                |conn| fairness::forget(conn, step, now - kept, MOST_FORGOTTEN),
+                |conn| store::fairness::any_before(conn, step, now - kept),
+                |conn| store::fairness::forget(conn, step, now - kept, MOST_FORGOTTEN),
             )
         });
         let before = now / DAY - DAYS_KEPT;
         let days = std::iter::once_with(|| {
             self.forget(
-                |conn| usage::any_day_before(conn, before),
-                |conn| usage::forget_days(conn, before, MOST_FORGOTTEN),
+                |conn| store::fairness::usage::any_day_before(conn, before),
+                |conn| store::fairness::usage::forget_days(conn, before, MOST_FORGOTTEN),
             )
         });
         first_done(rounds.chain(fairness).chain(days))
@@ -106,7 +114,7 @@ impl App {
             return Ok(0);
         }
         self.db.write(|conn| {
-            usage::lock_rolling(conn)?;
+            store::fairness::usage::lock_rolling(conn)?;
             forget(conn)
         })
     }
@@ -128,15 +136,15 @@ fn first_done(all: impl Iterator<Item = Result<usize, StoreError>>) -> Result<us
 }
 
 fn roll(conn: &mut Db, from: i64, to: i64, before: i64) -> Result<usize, StoreError> {
-    usage::lock_rolling(conn)?;
-    let Some(oldest) = usage::oldest_open(conn, from, before)? else {
+    store::fairness::usage::lock_rolling(conn)?;
+    let Some(oldest) = store::fairness::usage::oldest_open(conn, from, before)? else {
         return Ok(0);
     };
     let slot = oldest.div_euclid(to) * to;
     let window = (slot, slot + to);
     let most = if to == DAY { 1 } else { MOST_HOSTS };
-    let hosts = usage::claim_open(conn, from, window, most)?;
-    let rounds = usage::rounds(conn, from, &hosts, window)?;
+    let hosts = store::fairness::usage::claim_open(conn, from, window, most)?;
+    let rounds = store::fairness::usage::rounds(conn, from, &hosts, window)?;
     let rounds = unpacked(conn, from, &rounds)?;
     if to == DAY {
         pack_days(conn, slot, &rounds)?;
@@ -160,17 +168,17 @@ fn roll(conn: &mut Db, from: i64, to: i64, before: i64) -> Result<usize, StoreEr
             }
         })
         .collect();
-    fairness::set(conn, to, &intervals)?;
+    store::fairness::set(conn, to, &intervals)?;
     if to != DAY {
         let rows: Vec<Packed> = sums
             .into_iter()
             .map(|(host, sums)| Packed {
                 host,
                 slot,
-                data: usage_pack::pack_round(to, &sums.into_iter().collect::<Vec<_>>()),
+                data: store::fairness::pack::pack_round(to, &sums.into_iter().collect::<Vec<_>>()),
             })
             .collect();
-        usage::set_rounds(conn, to, &rows)?;
+        store::fairness::usage::set_rounds(conn, to, &rows)?;
     }
     Ok(rounds.len())
 }
@@ -202,12 +210,12 @@ fn unpacked(conn: &mut Db, step: i64, rounds: &[Packed]) -> Result<Vec<Unpacked>
         .map(|round| Unpacked {
             host: round.host,
             slot: round.slot,
-            of: usage_pack::readable(step, round.host, round.slot, &round.data),
+            of: store::fairness::pack::readable(step, round.host, round.slot, &round.data),
         })
         .collect();
     let ids = all.iter().flat_map(|round| &round.of).map(|(id, _)| *id);
     let ids: BTreeSet<LinodeId> = ids.collect();
-    let existing = usage::existing(conn, &ids.into_iter().collect::<Vec<_>>())?;
+    let existing = store::fairness::usage::existing(conn, &ids.into_iter().collect::<Vec<_>>())?;
     for round in &mut all {
         let (host, slot) = (round.host, round.slot);
         round.of.retain(|(linode, _)| {
@@ -272,9 +280,9 @@ fn pack_days(conn: &mut Db, slot: i64, rounds: &[Unpacked]) -> Result<(), StoreE
         }
     }
     let linodes: Vec<LinodeId> = parts.keys().copied().collect();
-    for (linode, data) in usage::days_of(conn, &linodes, day)? {
+    for (linode, data) in store::fairness::usage::days_of(conn, &linodes, day)? {
         let of_linode = parts.entry(linode).or_default();
-        for part in usage_pack::readable_day(linode, day, &data) {
+        for part in store::fairness::pack::readable_day(linode, day, &data) {
             of_linode
                 .entry((part.index, part.host))
                 .or_insert(part.usage);
@@ -287,8 +295,8 @@ fn pack_days(conn: &mut Db, slot: i64, rounds: &[Unpacked]) -> Result<(), StoreE
                 .into_iter()
                 .map(|((index, host), usage)| DayPart { index, host, usage })
                 .collect();
-            (linode, day, usage_pack::pack_day(&parts))
+            (linode, day, store::fairness::pack::pack_day(&parts))
         })
         .collect();
-    usage::set_days(conn, &rows)
+    store::fairness::usage::set_days(conn, &rows)
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::{Actor, App, AppError, PORTAL, audit};
 use crate::domain::time::Time;
 use crate::domain::time::watch::{self, Gap, Own};
+use crate::store;
 use crate::store::db::Db;
-use crate::store::{jobs, portal};
 use crate::wire::LEASE_S;
 
 /// Between two looks, in seconds: several in a lease.
@@ -42,7 +42,7 @@ impl App {
     pub(super) fn look_at_the_clock(&self) -> Result<bool, AppError> {
         let now = self.now();
         let at = (now, self.clock.monotonic());
-        let seen = self.db.read(portal::get)?;
+        let seen = self.db.read(store::ownership::memory::get)?;
         let gap = Gap {
             since_any: seen.watched_at.map(|last| now.seconds_since(last)),
             own: self.watch.since(at),
@@ -55,13 +55,14 @@ impl App {
         // Each in a transaction of its own: others take jobs first, and this row last.
         if gap.is_pause(i64::from(LEASE_S)) {
             let until = now.plus_s(i64::from(LEASE_S));
-            self.db.write(|conn| jobs::extend_all(conn, until))?;
+            self.db.write(|conn| store::job::extend_all(conn, until))?;
         }
         if let Some(jump) = jump {
             self.db.write(|conn| note_jump(conn, now, jump))?;
         }
-        self.db
-            .write(|conn| portal::take_look(conn, seen.watched_at, now, gap.watched()))?;
+        self.db.write(|conn| {
+            store::ownership::memory::take_look(conn, seen.watched_at, now, gap.watched())
+        })?;
         // Last: what could not be written down is found again by the next look.
         self.watch.set(at);
         self.is_clock_right()
@@ -69,7 +70,11 @@ impl App {
 
     /// No jump of the clock stands.
     pub(super) fn is_clock_right(&self) -> Result<bool, AppError> {
-        Ok(self.db.read(portal::get)?.clock_jump_s.is_none())
+        Ok(self
+            .db
+            .read(store::ownership::memory::get)?
+            .clock_jump_s
+            .is_none())
     }
 
     /// Staff say that the clock is right as it is: what waited goes on.
@@ -77,10 +82,10 @@ impl App {
         actor.require_staff()?;
         let now = self.now();
         self.db.write(|conn| {
-            let Some(jump) = portal::locked(conn)?.clock_jump_s else {
+            let Some(jump) = store::ownership::memory::locked(conn)?.clock_jump_s else {
                 return Ok(());
             };
-            portal::set_clock_jump(conn, None)?;
+            store::ownership::memory::set_clock_jump(conn, None)?;
             let before = format!("jumped by {jump} s");
             audit(
                 conn,
@@ -96,9 +101,9 @@ impl App {
 }
 
 fn note_jump(conn: &mut Db, now: Time, jump: i64) -> Result<(), AppError> {
-    let before = portal::locked(conn)?.clock_jump_s;
+    let before = store::ownership::memory::locked(conn)?.clock_jump_s;
     let stands = watch::standing(before, jump);
-    portal::set_clock_jump(conn, stands.map(|seconds| (seconds, now)))?;
+    store::ownership::memory::set_clock_jump(conn, stands.map(|seconds| (seconds, now)))?;
     tracing::error!(jump, ?stands, "the clock jumped");
     let words = |stands: Option<i64>| match stands {
         Some(seconds) => format!("jumped by {seconds} s"),

@@ -5,8 +5,8 @@ use super::{Actor, App, AppError, audit};
 use crate::domain::fairness::shares::{LEAST_WEIGHT, MOST_WEIGHT, Rule, RuleKind};
 use crate::domain::ids::LinodeId;
 use crate::domain::time::Time;
-use crate::store::fleet;
-use crate::store::weights::{self, RuleRow};
+use crate::store;
+use crate::store::fairness::weights::RuleRow;
 
 /// MiB of RAM for one more of weight.
 const MOST_UNIT_MB: i64 = 65_536;
@@ -52,8 +52,8 @@ impl App {
         check_rule(rule)?;
         let now = self.now();
         self.db.write(|conn| {
-            weights::lock(conn)?;
-            let stored = weights::stored(conn)?;
+            store::fairness::weights::lock(conn)?;
+            let stored = store::fairness::weights::stored(conn)?;
             let before = stored.map_or(Rule::Plan, |row| row.rule());
             if before == rule {
                 return Ok(());
@@ -73,7 +73,7 @@ impl App {
                 unit_mb,
                 changed_at: now,
             };
-            weights::set(conn, &row)?;
+            store::fairness::weights::set(conn, &row)?;
             let (old, new) = (words(before), words(rule));
             audit(
                 conn,
@@ -108,13 +108,13 @@ impl App {
         }
         let now = self.now();
         self.db.write(|conn| {
-            fleet::lock(conn, linode)?;
-            fleet::linode(conn, linode)?.ok_or(AppError::NotFound)?;
-            let before = weights::own(conn, linode)?;
+            store::linode::lock(conn, linode)?;
+            store::linode::linode(conn, linode)?.ok_or(AppError::NotFound)?;
+            let before = store::fairness::weights::own(conn, linode)?;
             if before == weight {
                 return Ok(());
             }
-            weights::set_own(conn, linode, weight, reason, now)?;
+            store::fairness::weights::set_own(conn, linode, weight, reason, now)?;
             let shown =
                 |weight: Option<i64>| weight.map_or("by the rule".to_owned(), |it| it.to_string());
             let (old, mut new) = (shown(before), shown(weight));

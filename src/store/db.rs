@@ -9,7 +9,7 @@ use diesel::prelude::*;
 use diesel::r2d2::{ManageConnection, Pool, PooledConnection, R2D2Connection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::mark_file::MarkFile;
+use super::ownership::mark_file::MarkFile;
 use super::pulse::{Pulse, Unwell};
 use super::wake::{Hub, Wake};
 
@@ -203,7 +203,7 @@ impl Database {
     /// Opens the database and checks that its schema is the one this program was built for.
     pub fn open(url: &str, connections: u32) -> Result<Self, StoreError> {
         let database = Self::open_for(url, connections, Purpose::Requests)?;
-        super::migrate::check(&database)?;
+        super::schema_migrations::check(&database)?;
         Ok(database)
     }
 

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 
 use super::db::{Db, StoreError, columns};
 use super::graduation::{self, Row, Which};
-use super::migrations::{Migration, NewMigration};
+use super::migration::{Migration, NewMigration};
 use super::schema::{linodes, migrations};
 use crate::domain::evacuation::{Candidate, Stands};
 use crate::domain::ids::{HostId, LinodeId};

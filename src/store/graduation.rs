@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use diesel::prelude::*;
 
 use super::db::{Db, StoreError};
-use super::hosts as host_rows;
+use super::host;
 use super::schema::{
     accounts, config_profiles, disks, hosts, linodes, migrations, plans, registrations,
 };
@@ -259,12 +259,12 @@ fn moves(conn: &mut Db, which: Which<'_>) -> Result<HashMap<LinodeId, Vec<Move>>
 
 /// Every host as a place; `heard_since`: an agent heard of before this is silent.
 pub fn places(conn: &mut Db, heard_since: Time) -> Result<Vec<Place>, StoreError> {
-    let mut rooms: HashMap<HostId, _> = host_rows::rooms(conn)?
+    let mut rooms: HashMap<HostId, _> = host::rooms(conn)?
         .into_iter()
         .map(|room| (room.host, room))
         .collect();
     let mut places = Vec::with_capacity(rooms.len());
-    for host in host_rows::all(conn)? {
+    for host in host::all(conn)? {
         let kernels: BTreeSet<String> = host
             .kernel_list()?
             .into_iter()

@@ -7,10 +7,10 @@ use diesel::sql_types::BigInt;
 
 use super::db::{Db, StoreError};
 use super::fairness::Summary;
+use super::fairness::pack::DAY_STEP;
 use super::schema::{jobs, migration_events, migrations};
 use super::schema_board::{bug_events, bugs};
 use super::schema_fairness::host_fairness;
-use super::usage_pack::DAY_STEP;
 use crate::domain::bug::Changed;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::down_s;

@@ -19,7 +19,8 @@ use crate::domain::programme::{Dates, Phase, said_of};
 use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
 use crate::domain::words::TextSection;
-use crate::store::programme::{self, Programme, Text};
+use crate::store;
+use crate::store::programme::{Programme, Text};
 
 #[derive(Debug, Template)]
 #[template(path = "announcement.html")]
@@ -159,11 +160,11 @@ pub async fn show(
     let facts = portal::run(&portal, |app| {
         let now = app.now();
         app.db.read(|conn| {
-            let programme = programme::get(conn, now)?;
+            let programme = store::programme::get(conn, now)?;
             Ok::<_, AppError>(Facts {
                 phase: phase(&programme, now),
                 seats_left: seats_left(conn, programme.seats)?,
-                written: programme::texts(conn)?,
+                written: store::programme::texts(conn)?,
                 programme,
                 now,
             })

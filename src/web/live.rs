@@ -17,7 +17,7 @@ use super::portal::{self, Portal};
 use super::ui::Zone;
 use crate::app::secrets::{self, purpose};
 use crate::domain::ids::{AccountId, MigrationId};
-use crate::store::{pages_members, people};
+use crate::store;
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// A look without being woken: a host's silence makes no event.
@@ -141,11 +141,12 @@ impl Feed {
             let now = app.now();
             let idle_since = now.plus_s(-app.settings.session_idle_s);
             app.db.read(|conn| {
-                if people::session(conn, &session, now, idle_since)?.is_none() {
+                if store::account::session(conn, &session, now, idle_since)?.is_none() {
                     return Ok(None);
                 }
                 Ok::<_, crate::app::AppError>(
-                    pages_members::migration_now(conn, account, id, now)?.map(|found| (found, now)),
+                    store::linode::page::migration_now(conn, account, id, now)?
+                        .map(|found| (found, now)),
                 )
             })
         })

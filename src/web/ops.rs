@@ -15,8 +15,8 @@ use super::portal::{self, Portal};
 use crate::app::AppError;
 use crate::app::agents::is_silent;
 use crate::domain::words::RegistrationState;
+use crate::store;
 use crate::store::pulse::{Next, Unwell};
-use crate::store::{hosts, jobs, migrations, registrations};
 
 /// `GET /health`: the program answers. Asks nothing of anyone else.
 pub async fn health() -> HttpResponse {
@@ -82,12 +82,12 @@ pub async fn metrics(
     let now = portal.now();
     let (by_migration, by_job, waiting, all) = portal::run(&portal, |app| {
         app.db.read(|conn| {
-            let waiting = registrations::count(conn, RegistrationState::Requested)?;
+            let waiting = store::registration::count(conn, RegistrationState::Requested)?;
             Ok::<_, AppError>((
-                migrations::counts(conn)?,
-                jobs::counts(conn)?,
+                store::migration::counts(conn)?,
+                store::job::counts(conn)?,
                 waiting,
-                hosts::all(conn)?,
+                store::host::all(conn)?,
             ))
         })
     })

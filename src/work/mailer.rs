@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::Stop;
 use crate::app::{App, AppError};
 use crate::mail::{Message, Rendered, SendError, Transport};
-use crate::store::outbox::{self, Mail, Taken};
+use crate::store;
+use crate::store::mail::{Mail, Taken};
 
 /// Mails taken in one go.
 const BATCH: i64 = 20;
@@ -34,18 +35,18 @@ pub fn run(app: &App, transport: &dyn Transport, domain: &str, stop: &Stop) {
 pub fn round(app: &App, transport: &dyn Transport, domain: &str) -> Result<usize, AppError> {
     let now = app.now();
     let mails = app.db.write(|conn| {
-        outbox::take_due(conn, now, now.plus_s(TRY_S), BATCH).map_err(AppError::from)
+        store::mail::take_due(conn, now, now.plus_s(TRY_S), BATCH).map_err(AppError::from)
     })?;
     let tried = mails.len();
     for mail in mails {
         let (id, taken) = (mail.id, Taken::from(&mail));
         let vain = app
             .db
-            .read(|conn| outbox::in_vain(conn, &mail, app.now()))?;
+            .read(|conn| store::mail::in_vain(conn, &mail, app.now()))?;
         if let Some(why) = vain {
             let said = format!("Not sent: {}.", why.words());
             app.db
-                .write(|conn| outbox::mark_failed(conn, taken, &said, None))?;
+                .write(|conn| store::mail::mark_failed(conn, taken, &said, None))?;
             continue;
         }
         let attempts = mail.attempts;
@@ -53,11 +54,11 @@ pub fn round(app: &App, transport: &dyn Transport, domain: &str) -> Result<usize
         let now = app.now();
         app.db.write(|conn| {
             match outcome {
-                Ok(()) => outbox::mark_sent(conn, taken, now)?,
+                Ok(()) => store::mail::mark_sent(conn, taken, now)?,
                 Err(SendError::Temporary(cause)) if attempts < TRIES => {
                     tracing::warn!(mail = %id, %cause, "not sent yet");
                     let minutes = 1_i64 << attempts.clamp(1, 9).saturating_sub(1);
-                    outbox::mark_failed(
+                    store::mail::mark_failed(
                         conn,
                         taken,
                         &cause,
@@ -66,7 +67,7 @@ pub fn round(app: &App, transport: &dyn Transport, domain: &str) -> Result<usize
                 }
                 Err(SendError::Temporary(cause) | SendError::Permanent(cause)) => {
                     tracing::error!(mail = %id, %cause, "given up");
-                    outbox::mark_failed(conn, taken, &cause, None)?;
+                    store::mail::mark_failed(conn, taken, &cause, None)?;
                 }
             }
             Ok::<_, AppError>(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Stop;
 use crate::store::db::{Database, StoreError, Target};
-use crate::store::listen::Listener;
+use crate::store::wake::listen::Listener;
 
 /// How often the connection is looked at; a wake's latency is half of it on average.
 const LOOK: Duration = Duration::from_millis(20);

@@ -13,7 +13,7 @@ use xenbeta::agent::driver::simulated::records::Ring;
 use xenbeta::app::Who;
 use xenbeta::domain::ids::{HostId, LinodeId, MigrationId};
 use xenbeta::domain::words::{JobKind, LinodeStatus, MigrationState};
-use xenbeta::store::{migrations, programme};
+use xenbeta::store;
 
 use crate::agents::{Agent, Machine, ask, eventually};
 use crate::support::fleet::{DB, UML1, WEB, XEN1};
@@ -115,10 +115,10 @@ impl Whole {
                 conn.batch_execute("UPDATE linodes SET status = 'provisioning'")?;
                 // No agent was ever on them.
                 conn.batch_execute("UPDATE hosts SET fingerprint = NULL, credential_hash = NULL")?;
-                let programme = programme::get(conn, app.now())?;
-                programme::set(
+                let programme = store::programme::get(conn, app.now())?;
+                store::programme::set(
                     conn,
-                    &programme::Programme {
+                    &store::programme::Programme {
                         watch_s: 1,
                         ..programme
                     },
@@ -163,7 +163,7 @@ impl Whole {
         while !holds() {
             let row = self
                 .app
-                .in_db(|conn| migrations::of_linode(conn, WEB))
+                .in_db(|conn| store::migration::of_linode(conn, WEB))
                 .into_iter()
                 .next();
             assert!(Instant::now() < deadline, "not in 90 s: {what}; {row:?}");
@@ -209,7 +209,9 @@ fn there_and_back(on: On) {
     println!("one click to finished: {:?}", begun.elapsed());
     assert!(whole.answers().contains("host xen1"), "{}", whole.answers());
     whole.nothing_lost(1, 2);
-    let digests = whole.app.in_db(|conn| migrations::digests(conn, row.id));
+    let digests = whole
+        .app
+        .in_db(|conn| store::migration::digests(conn, row.id));
     assert_eq!(digests.len(), 4, "two disks, two agents");
     assert!(digests.iter().all(|one| {
         digests

@@ -10,7 +10,7 @@ use xenbeta::agent::driver::simulated::records::Ring;
 use xenbeta::agent::driver::simulated::witness::{self, Event};
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::words::{LinodeStatus, MigrationState};
-use xenbeta::store::jobs;
+use xenbeta::store;
 
 use crate::world::{ALL, World};
 
@@ -207,7 +207,7 @@ impl World {
         let jobs = self
             .app()
             .db
-            .read(|conn| jobs::of_linode(conn, linode, 3))
+            .read(|conn| store::job::of_linode(conn, linode, 3))
             .unwrap_or_default();
         let jobs: Vec<String> = jobs
             .iter()

@@ -3,7 +3,7 @@
 use xenbeta::app::AppError;
 use xenbeta::domain::ids::{HostId, LinodeId};
 use xenbeta::domain::words::{JobState, JointKind, LinodeStatus, MigrationState};
-use xenbeta::store::{holds, hosts, jobs};
+use xenbeta::store;
 
 use crate::judge::Acts;
 use crate::support::fleet::PASSWORD;
@@ -12,7 +12,11 @@ use crate::world::World;
 impl World {
     /// Why a Linode is held, if it is.
     pub fn hold(&self, linode: LinodeId) -> Option<String> {
-        let hold = self.app().db.read(|conn| holds::of(conn, linode)).ok()??;
+        let hold = self
+            .app()
+            .db
+            .read(|conn| store::ownership::hold::of(conn, linode))
+            .ok()??;
         Some(hold.reason)
     }
 
@@ -36,7 +40,7 @@ impl World {
         if switching {
             let failed = app
                 .db
-                .read(|conn| jobs::of_linode(conn, linode, 5))
+                .read(|conn| store::job::of_linode(conn, linode, 5))
                 .unwrap_or_default()
                 .into_iter()
                 .find(|job| job.state == JobState::Failed);
@@ -59,7 +63,7 @@ impl World {
     /// Two staff trust a ledger again whose host was told apart from itself: the harness has put the right one back.
     pub fn act_on_hosts(&self, acts: &mut Acts) {
         let app = self.app();
-        let Ok(all) = app.db.read(hosts::all) else {
+        let Ok(all) = app.db.read(store::host::all) else {
             return;
         };
         for host in all.iter().filter(|host| !host.ledger_fault.is_empty()) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use xenbeta::domain::migration::Step;
 use xenbeta::domain::words::MigrationState;
-use xenbeta::store::migrations::Migration;
+use xenbeta::store::migration::Migration;
 
 use crate::support::On;
 use crate::support::fleet::WEB;

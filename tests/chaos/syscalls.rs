@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use xenbeta::agent::ledger::Ledger;
 use xenbeta::domain::words::MigrationState;
-use xenbeta::store::{backup, outbox};
+use xenbeta::store;
 
 use crate::judge::{Acts, Found};
 use crate::processes::Program;
@@ -200,7 +200,7 @@ impl World {
                 found.violations.push(text);
             }
         }
-        if let Err(error) = backup::check_sqlite(&self.app().db) {
+        if let Err(error) = store::backup::check_sqlite(&self.app().db) {
             found.violations.push(format!("the database: {error}"));
         }
         for host in &self.hosts {
@@ -224,7 +224,7 @@ impl World {
 impl World {
     /// What the portal calls sent is there, whole.
     fn look_at_mail(&self, found: &mut Found) {
-        let counts = self.app().db.read(outbox::counts).unwrap();
+        let counts = self.app().db.read(store::mail::counts).unwrap();
         let sent = counts.iter().find(|(state, _)| state == "sent");
         let sent = sent.map_or(0, |(_, count)| usize::try_from(*count).unwrap());
         let files = fs::read_dir(self.mail()).into_iter().flatten().flatten();

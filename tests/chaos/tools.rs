@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 
 use rustix::io::Errno;
+use xenbeta::store;
 use xenbeta::store::db::Database;
-use xenbeta::store::{backup, portal, registrations};
 
 use crate::processes::Portal;
 use crate::refusing::{Refusing, These};
@@ -26,7 +26,7 @@ impl Desk {
         let folder = tempfile::tempdir().unwrap();
         let live = TestApp::new(On::Sqlite).with_fleet();
         let backup = folder.path().join("backup");
-        backup::copy_sqlite(&live.db, backup.to_str().unwrap()).unwrap();
+        store::backup::copy_sqlite(&live.db, backup.to_str().unwrap()).unwrap();
         live.register(&live.member(), &[WEB]).unwrap();
         let database = folder.path().join("portal.db");
         // As a portal leaves it that is killed.
@@ -69,9 +69,9 @@ fn with(path: &Path, ending: &str) -> PathBuf {
 
 fn registered(database: &Path) -> bool {
     let database = Database::open(database.to_str().unwrap(), 1).unwrap();
-    backup::check_sqlite(&database).unwrap();
+    store::backup::check_sqlite(&database).unwrap();
     database
-        .read(|conn| registrations::newest_of(conn, WEB))
+        .read(|conn| store::registration::newest_of(conn, WEB))
         .unwrap()
         .is_some()
 }
@@ -115,7 +115,7 @@ fn restores(apart: usize) {
         if out.status.success() {
             assert!(!registered(&desk.database), "{at}");
             let database = Database::open(desk.database.to_str().unwrap(), 1).unwrap();
-            let row = database.read(portal::get).unwrap();
+            let row = database.read(store::ownership::memory::get).unwrap();
             assert!(
                 row.recovery_since.is_some(),
                 "it knows that it went back: {at}"

@@ -2,8 +2,8 @@
 
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::words::{MigrationKind, MigrationState, RegistrationState};
-use xenbeta::store::migrations::Migration;
-use xenbeta::store::registrations;
+use xenbeta::store;
+use xenbeta::store::migration::Migration;
 
 use crate::support::fleet::XEN1;
 use crate::support::hand::now_click;
@@ -49,7 +49,7 @@ impl World {
         let app = self.app();
         let newest = app
             .db
-            .read(|conn| registrations::newest_of(conn, linode))?
+            .read(|conn| store::registration::newest_of(conn, linode))?
             .filter(|it| {
                 matches!(
                     it.state,
@@ -61,7 +61,7 @@ impl World {
         }
         let row = app
             .db
-            .read(|conn| registrations::newest_of(conn, linode))?
+            .read(|conn| store::registration::newest_of(conn, linode))?
             .ok_or(xenbeta::app::AppError::NotFound)?;
         if row.state == RegistrationState::Requested {
             app.approve(&app.staff(), &[row.id])?;

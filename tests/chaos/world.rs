@@ -12,8 +12,8 @@ use xenbeta::agent::driver::simulated::witness;
 use xenbeta::app::{AppError, Who};
 use xenbeta::domain::ids::{HostId, LinodeId};
 use xenbeta::domain::words::{JobKind, LinodeStatus};
-use xenbeta::store::migrations::{self, Migration};
-use xenbeta::store::{fleet, programme};
+use xenbeta::store;
+use xenbeta::store::migration::Migration;
 
 use crate::pg::Postgres;
 use crate::processes::{Host, Portal};
@@ -77,10 +77,10 @@ impl World {
                      UPDATE hosts SET fingerprint = NULL, credential_hash = NULL; \
                      UPDATE linodes SET status = 'provisioning'",
                 )?;
-                let programme = programme::get(conn, app.now())?;
-                programme::set(
+                let programme = store::programme::get(conn, app.now())?;
+                store::programme::set(
                     conn,
-                    &programme::Programme {
+                    &store::programme::Programme {
                         watch_s: 1,
                         ..programme
                     },
@@ -150,7 +150,7 @@ impl World {
     pub fn owns_any(&self, host: HostId) -> bool {
         self.app()
             .db
-            .read(|conn| fleet::linodes_on(conn, host))
+            .read(|conn| store::linode::linodes_on(conn, host))
             .is_ok_and(|all| !all.is_empty())
     }
 
@@ -179,10 +179,10 @@ impl World {
     }
 
     /// As the portal has it; `None` while the database is away.
-    pub fn row(&self, linode: LinodeId) -> Option<fleet::Linode> {
+    pub fn row(&self, linode: LinodeId) -> Option<store::linode::Linode> {
         self.app()
             .db
-            .read(|conn| fleet::linode(conn, linode))
+            .read(|conn| store::linode::linode(conn, linode))
             .ok()
             .flatten()
     }
@@ -195,7 +195,7 @@ impl World {
     pub fn migrations(&self, linode: LinodeId) -> Vec<Migration> {
         self.app()
             .db
-            .read(|conn| migrations::of_linode(conn, linode))
+            .read(|conn| store::migration::of_linode(conn, linode))
             .unwrap_or_default()
     }
 

@@ -6,7 +6,7 @@ use xenbeta::domain::markdown::{Markdown, Title};
 use xenbeta::domain::string_enum::Word;
 use xenbeta::domain::time::Time;
 use xenbeta::domain::words::{ProgrammeState, TextSection};
-use xenbeta::store::programme;
+use xenbeta::store;
 
 use crate::both_databases;
 use crate::browser::Site;
@@ -76,7 +76,7 @@ both_databases! {
         let app = app.with_fleet().with_passwords();
         let site = Site::serve(&app.app);
         let now = app.now();
-        let mut set = app.in_db(programme::stored).unwrap();
+        let mut set = app.in_db(store::programme::stored).unwrap();
         for state in ProgrammeState::ALL {
             for opens in [None, Some(now.plus_days(-2)), Some(now.plus_days(2))] {
                 for end in [None, Some(now.plus_days(-1)), Some(now.plus_days(9))] {
@@ -85,7 +85,7 @@ both_databases! {
                     set.expected_end_at = end;
                     set.seats = Some(40);
                     set.ended_at = (*state == ProgrammeState::Ended).then_some(now);
-                    app.db.write(|conn| programme::set(conn, &set)).unwrap();
+                    app.db.write(|conn| store::programme::set(conn, &set)).unwrap();
                     let text = site.visitor().get("/").text();
                     let what = format!("{state} {opens:?} {end:?}: {text}");
                     let open = *state == ProgrammeState::Open;
@@ -157,6 +157,6 @@ both_databases! {
         assert_eq!(reply.status, 422);
         reply.says(&["Enter a date and time, or nothing"]);
         assert_eq!(reply.attribute("#opens_at", "value").unwrap(), "soon");
-        assert_eq!(app.in_db(programme::stored).unwrap().opens_at, None::<Time>);
+        assert_eq!(app.in_db(store::programme::stored).unwrap().opens_at, None::<Time>);
     }
 }

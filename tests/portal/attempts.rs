@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use xenbeta::app::AppError;
 use xenbeta::domain::ids::JobId;
 use xenbeta::domain::words::{JobKind, JobState, MigrationState};
-use xenbeta::store::{jobs, migrations};
+use xenbeta::store;
 use xenbeta::wire::{LEASE_S, Order, Outcome, Poll, Progress, Renew, Report, Task};
 
 use crate::both_databases;
@@ -43,8 +43,8 @@ fn renewal(order: &Order, progress: bool) -> Renew {
     }
 }
 
-fn job(app: &TestApp, id: JobId) -> jobs::Job {
-    app.in_db(|c| jobs::job(c, id)).unwrap()
+fn job(app: &TestApp, id: JobId) -> store::job::Job {
+    app.in_db(|c| store::job::job(c, id)).unwrap()
 }
 
 fn lose(app: &TestApp) {
@@ -55,7 +55,7 @@ fn lose(app: &TestApp) {
 
 fn log(app: &TestApp, id: xenbeta::domain::ids::MigrationId) -> String {
     let lines: Vec<String> = app
-        .in_db(|c| migrations::events(c, id))
+        .in_db(|c| store::migration::events(c, id))
         .into_iter()
         .map(|event| event.message)
         .collect();
@@ -199,7 +199,7 @@ both_databases! {
     fn an_order_that_cannot_be_made_blocks_nobody(app: TestApp) {
         let app = app.with_fleet();
         let row = app.clicked(WEB);
-        let stuck = app.in_db(|c| jobs::of_migration(c, row.id))[0].id;
+        let stuck = app.in_db(|c| store::job::of_migration(c, row.id))[0].id;
         app.pass_s(1);
         let other = app.power(&app.member(), DB, JobKind::Reboot, None).unwrap();
         app.run_sql("UPDATE config_profiles SET devices = 'torn' WHERE linode_id = 101");

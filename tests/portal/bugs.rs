@@ -5,8 +5,8 @@ use xenbeta::domain::bug::{BugState, Component, FactKind, Severity};
 use xenbeta::domain::ids::{BugId, LinodeId};
 use xenbeta::domain::markdown::{Markdown, Title};
 use xenbeta::domain::words::MailKind;
+use xenbeta::store;
 use xenbeta::store::db::StoreError;
-use xenbeta::store::{bug_links, bugs, search};
 
 use crate::both_databases;
 use crate::browser::{Browser, Reply, Site};
@@ -60,7 +60,7 @@ fn text(text: &str) -> Markdown {
 }
 
 fn decision(app: &TestApp, id: BugId, state: BugState) -> Decision {
-    let bug = app.in_db(|conn| bugs::bug(conn, id)).unwrap();
+    let bug = app.in_db(|conn| store::bug::bug(conn, id)).unwrap();
     Decision {
         state,
         severity: bug.severity,
@@ -210,7 +210,7 @@ both_databases! {
         assert!(duplicate(one, BugId(4711)).unwrap_err().to_string().contains("no bug 4711"));
         duplicate(two, one).unwrap();
         assert!(duplicate(one, two).unwrap_err().to_string().contains("duplicate of this one"), "no circle");
-        let hits = |id: BugId| app.in_db(|conn| bug_links::hits(conn, &[id])).get(&id).copied().unwrap_or(0);
+        let hits = |id: BugId| app.in_db(|conn| store::bug::links::hits(conn, &[id])).get(&id).copied().unwrap_or(0);
         assert_eq!(hits(one), 2, "its member and the duplicate's");
         // Saying so of the duplicate as well counts once.
         app.hit_by_bug(&other, two, true).unwrap();
@@ -218,7 +218,7 @@ both_databases! {
         // The first becomes a duplicate itself: all lead to the last.
         duplicate(one, three).unwrap();
         for id in [one, two] {
-            assert_eq!(app.in_db(|conn| bugs::bug(conn, id)).unwrap().root_id, three);
+            assert_eq!(app.in_db(|conn| store::bug::bug(conn, id)).unwrap().root_id, three);
         }
         assert_eq!(hits(three), 2);
         let told = mails(&app, MailKind::BugState);
@@ -227,7 +227,7 @@ both_databases! {
         // A duplicate of a duplicate is one of what that leads to.
         let four = opened(&app, "four");
         duplicate(four, two).unwrap();
-        assert_eq!(app.in_db(|conn| bugs::bug(conn, four)).unwrap().duplicate_of, Some(three));
+        assert_eq!(app.in_db(|conn| store::bug::bug(conn, four)).unwrap().duplicate_of, Some(three));
         // Opened again it stands for itself.
         app.triage_bug(&staff, two, &decision(&app, two, BugState::Confirmed)).unwrap();
         assert_eq!((hits(two), hits(three)), (2, 1));
@@ -359,7 +359,7 @@ both_databases! {
         // What is struck may change, and leaves nothing.
         let struck = Report { keep: Vec::new(), ..unseen };
         let id = app.open_bug(&app.member(), &struck).unwrap();
-        assert!(app.in_db(|conn| bug_links::facts(conn, id)).is_empty());
+        assert!(app.in_db(|conn| store::bug::links::facts(conn, id)).is_empty());
     }
 
     fn too_many_are_refused_with_a_word(app: TestApp) {
@@ -419,7 +419,7 @@ both_databases! {
         let app = app.with_fleet();
         opened(&app, "Disk slow after the move");
         opened(&app, "No network");
-        let found = app.in_db(|conn| search::bugs_like(conn, "the disk is very slow", 5));
+        let found = app.in_db(|conn| store::search::bugs_like(conn, "the disk is very slow", 5));
         assert_eq!(found.len(), 1, "{found:?}");
         let plan = |sqlite: &str, pg: &str| -> String {
             let steps: Vec<Step> = app.in_db(|conn| Ok::<_, StoreError>(match conn {

@@ -2,7 +2,7 @@
 
 use xenbeta::app::AppError;
 use xenbeta::domain::words::MigrationState;
-use xenbeta::store::portal;
+use xenbeta::store;
 
 use crate::both_databases;
 use crate::support::TestApp;
@@ -20,25 +20,25 @@ fn watch(app: &TestApp, minutes: usize) {
 }
 
 fn jump(app: &TestApp) -> Option<i64> {
-    app.in_db(portal::get).clock_jump_s
+    app.in_db(store::ownership::memory::get).clock_jump_s
 }
 
 both_databases! {
     fn what_is_watched_is_counted_once(app: TestApp) {
         let app = app.with_fleet();
         app.reconcile().unwrap();
-        let before = app.in_db(portal::get).watched_s;
+        let before = app.in_db(store::ownership::memory::get).watched_s;
         let other = app.second();
         for _ in 0..10 {
             app.pass_s(60);
             app.reconcile().unwrap();
             other.reconcile().unwrap();
         }
-        let gone = app.in_db(portal::get).watched_s - before;
+        let gone = app.in_db(store::ownership::memory::get).watched_s - before;
         assert!((600..=610).contains(&gone), "{gone}");
         app.pass_s(3600); // nobody looked
         app.reconcile().unwrap();
-        assert_eq!(app.in_db(portal::get).watched_s - before, gone);
+        assert_eq!(app.in_db(store::ownership::memory::get).watched_s - before, gone);
         assert_eq!(jump(&app), None);
     }
 

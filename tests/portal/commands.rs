@@ -8,8 +8,8 @@ use diesel::{Connection, PgConnection};
 use xenbeta::app::PORTAL;
 use xenbeta::app::trail::Trail;
 use xenbeta::domain::ids::AuditId;
+use xenbeta::store;
 use xenbeta::store::db::{Database, StoreError};
-use xenbeta::store::{audit, fleet, people};
 
 use crate::both_databases;
 use crate::support::TestApp;
@@ -90,11 +90,11 @@ both_databases! {
         assert!(before == std::fs::read(&file).unwrap());
 
         let copy = Database::open(&restored(&file, &app), 1).unwrap();
-        let user = copy.read(|c| people::user_by_email(c, crate::support::fleet::MEMBER_EMAIL)).unwrap();
+        let user = copy.read(|c| store::account::user_by_email(c, crate::support::fleet::MEMBER_EMAIL)).unwrap();
         assert!(user.is_some());
-        assert_eq!(copy.read(|c| fleet::ips_of(c, WEB)).unwrap().len(), 2);
-        assert_eq!(copy.read(audit::head).unwrap(), app.in_db(audit::head));
-        assert_ne!(app.in_db(audit::head), "");
+        assert_eq!(copy.read(|c| store::linode::ips_of(c, WEB)).unwrap().len(), 2);
+        assert_eq!(copy.read(store::audit::head).unwrap(), app.in_db(store::audit::head));
+        assert_ne!(app.in_db(store::audit::head), "");
     }
 
     fn a_backup_that_fails_leaves_nothing(app: TestApp) {
@@ -130,13 +130,13 @@ both_databases! {
         error(&run(&["restore", junk.to_str().unwrap(), "--yes"]));
         let registered = |url: &str| {
             let database = Database::open(url, 1).unwrap();
-            database.read(|c| xenbeta::store::registrations::newest_of(c, WEB)).unwrap()
+            database.read(|c| xenbeta::store::registration::newest_of(c, WEB)).unwrap()
         };
         assert!(registered(&url).is_some(), "junk replaced nothing");
         let out = run(&["restore", &file, "--yes"]);
         assert!(out.status.success(), "{out:?}");
         assert!(registered(&url).is_none(), "it is the database of before");
-        let portal = Database::open(&url, 1).unwrap().read(xenbeta::store::portal::get).unwrap();
+        let portal = Database::open(&url, 1).unwrap().read(xenbeta::store::ownership::memory::get).unwrap();
         assert!(portal.recovery_since.is_some() && portal.revision > before.revision && portal.incarnation != before.incarnation);
         if !url.starts_with("postgres") {
             assert!(registered(&format!("{url}.before-restore")).is_some(), "what was there is kept");
@@ -164,7 +164,7 @@ both_databases! {
         }
         let out = xenbeta(&app, &["audit", "verify"]);
         assert!(out.status.success() && String::from_utf8_lossy(&out.stdout).contains("3 entries"), "{out:?}");
-        let entries = app.in_db(|c| audit::page(c, AuditId(0), 10));
+        let entries = app.in_db(|c| store::audit::page(c, AuditId(0), 10));
         let second = entries[1].id;
 
         execute(&app, &format!("UPDATE audit_events SET actor = 'somebody else' WHERE id = {second}"));

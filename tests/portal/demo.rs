@@ -20,8 +20,8 @@ use xenbeta::app::{Actor, App, Settings};
 use xenbeta::domain::ids::{HostId, LinodeId};
 use xenbeta::domain::values::StopLimit;
 use xenbeta::domain::words::{LinodeStatus, MigrationState, RegistrationState};
+use xenbeta::store;
 use xenbeta::store::db::{Database, StoreError};
-use xenbeta::store::{fleet, hosts, migrations, people, registrations};
 
 /// The member's, with a 2.4 kernel.
 const OLD_MAIL: LinodeId = LinodeId(4103);
@@ -90,8 +90,8 @@ impl Demo {
     fn running(&self) -> usize {
         let all = self.database().read(|conn| {
             let mut all = Vec::new();
-            for host in hosts::all(conn)? {
-                all.extend(fleet::linodes_on(conn, host.id)?);
+            for host in store::host::all(conn)? {
+                all.extend(store::linode::linodes_on(conn, host.id)?);
             }
             Ok::<_, StoreError>(all)
         });
@@ -101,8 +101,8 @@ impl Demo {
             .count()
     }
 
-    fn linode(&self, id: LinodeId) -> fleet::Linode {
-        let row = self.database().read(|conn| fleet::linode(conn, id));
+    fn linode(&self, id: LinodeId) -> store::linode::Linode {
+        let row = self.database().read(|conn| store::linode::linode(conn, id));
         row.unwrap().unwrap()
     }
 
@@ -119,7 +119,9 @@ impl Demo {
             hasher: Arc::new(Hasher::new().unwrap()),
         };
         let actor = |email: &str| {
-            let user = app.db.read(|conn| people::user_by_email(conn, email));
+            let user = app
+                .db
+                .read(|conn| store::account::user_by_email(conn, email));
             let user = user.unwrap().unwrap();
             Actor {
                 user: user.id,
@@ -132,10 +134,12 @@ impl Demo {
         let (member, staff) = (actor("member@example.com"), actor("staff@example.com"));
         let registered = app.register(&member, &[OLD_MAIL]).unwrap();
         assert_eq!(registered.refused, vec![]);
-        let row = app.db.read(|conn| registrations::newest_of(conn, OLD_MAIL));
+        let row = app
+            .db
+            .read(|conn| store::registration::newest_of(conn, OLD_MAIL));
         let registration = row.unwrap().unwrap().id;
         app.approve(&staff, &[registration]).unwrap();
-        let to = app.db.read(|conn| hosts::by_name(conn, "xen-beta-1"));
+        let to = app.db.read(|conn| store::host::by_name(conn, "xen-beta-1"));
         let to = to.unwrap().unwrap().id;
         app.offer(&staff, registration, Some(to)).unwrap();
         let click = Click {
@@ -146,7 +150,9 @@ impl Demo {
         let row = app.migrate(&member, OLD_MAIL, click).unwrap();
         let until = Instant::now() + PATIENCE;
         loop {
-            let now = app.db.read(|conn| migrations::migration(conn, row.id));
+            let now = app
+                .db
+                .read(|conn| store::migration::migration(conn, row.id));
             let now = now.unwrap().unwrap();
             match now.state {
                 MigrationState::Finished => return to,
@@ -208,7 +214,7 @@ fn it_comes_up_ends_and_comes_up_again() {
     assert_eq!(demo.running(), 41);
     let waiting = demo
         .database()
-        .read(|conn| registrations::count(conn, RegistrationState::Requested));
+        .read(|conn| store::registration::count(conn, RegistrationState::Requested));
     assert_eq!(waiting.unwrap(), 31);
     let token = secrets::hash(purpose::API, first["member"]["token"].as_str().unwrap());
     let known = demo.database().read(|conn| {
@@ -248,7 +254,7 @@ fn it_comes_up_ends_and_comes_up_again() {
     assert_eq!(demo.linode(OLD_MAIL).host_id, new_home, "it stays moved");
     let waiting = demo
         .database()
-        .read(|conn| registrations::count(conn, RegistrationState::Requested));
+        .read(|conn| store::registration::count(conn, RegistrationState::Requested));
     assert_eq!(waiting.unwrap(), 31, "nobody registers twice");
 
     // Killed, it leaves agents and guests; the next one finds them and takes over.

@@ -2,8 +2,8 @@
 
 use xenbeta::app::AppError;
 use xenbeta::domain::words::{MigrationState, ProgrammeState, RegistrationState};
+use xenbeta::store;
 use xenbeta::store::db::StoreError;
-use xenbeta::store::{programme, registrations};
 
 use crate::both_databases;
 use crate::browser::Site;
@@ -15,7 +15,7 @@ const END: &str = "/staff/programme/end";
 
 impl TestApp {
     fn registered_as(&self, linode: xenbeta::domain::ids::LinodeId) -> RegistrationState {
-        self.in_db(|conn| registrations::newest_of(conn, linode))
+        self.in_db(|conn| store::registration::newest_of(conn, linode))
             .unwrap()
             .state
     }
@@ -35,7 +35,9 @@ impl TestApp {
     }
 
     fn end_now(&self) {
-        let seen = self.in_db(programme::stored).map(|row| row.changed_at);
+        let seen = self
+            .in_db(store::programme::stored)
+            .map(|row| row.changed_at);
         self.end_programme(&self.staff(), seen).unwrap();
     }
 }
@@ -110,9 +112,9 @@ both_databases! {
         let reply = one.submit(&page, "End the beta", &[]);
         assert_eq!(reply.status, 409);
         reply.says(&["Someone else changed the programme", "Look at it again"]);
-        let seen = app.in_db(programme::stored).map(|row| row.changed_at);
+        let seen = app.in_db(store::programme::stored).map(|row| row.changed_at);
         assert!(matches!(app.end_programme(&app.member(), seen), Err(AppError::Forbidden)));
-        assert_eq!(app.in_db(programme::stored).unwrap().state, ProgrammeState::Open);
+        assert_eq!(app.in_db(store::programme::stored).unwrap().state, ProgrammeState::Open);
     }
 
     fn it_can_be_opened_again(app: TestApp) {
@@ -126,10 +128,10 @@ both_databases! {
         form.shows(&["Ended: opened or closed again"]);
         // Other settings can be saved without opening it.
         assert_eq!(staff.submit(&form, "Save the programme", &[("seats", "9")]).status, 303);
-        assert!(app.in_db(programme::stored).unwrap().ended_at.is_some());
+        assert!(app.in_db(store::programme::stored).unwrap().ended_at.is_some());
         let form = staff.get("/staff/programme");
         assert_eq!(staff.submit(&form, "Save the programme", &[("state", "open")]).status, 303);
-        let row = app.in_db(programme::stored).unwrap();
+        let row = app.in_db(store::programme::stored).unwrap();
         assert_eq!((row.state, row.ended_at), (ProgrammeState::Open, None));
         assert_eq!(app.registered_as(WEB), RegistrationState::Closed, "what is closed stays closed");
         assert_eq!(app.register(&app.member(), &[WEB]).unwrap().done, [WEB]);

@@ -3,7 +3,7 @@
 
 use xenbeta::app::AppError;
 use xenbeta::domain::words::{JobState, LinodeStatus, MigrationState, Platform};
-use xenbeta::store::{fleet, hosts, jobs, migrations};
+use xenbeta::store;
 use xenbeta::wire::{Outcome, Report, SealedDigests, Task};
 
 use crate::both_databases;
@@ -43,7 +43,7 @@ both_databases! {
         assert_eq!(kind(&app.work(XEN1)), "final_copy");
         let owned = app.linode(WEB);
         assert_eq!((owned.host_id, owned.epoch, owned.fetched), (XEN1, 2, false), "committed, and not yet told");
-        assert!(app.in_db(|c| fleet::ips_of(c, WEB)).iter().all(|ip| ip.host_id == XEN1), "addresses go along");
+        assert!(app.in_db(|c| store::linode::ips_of(c, WEB)).iter().all(|ip| ip.host_id == XEN1), "addresses go along");
         let start = app.take(XEN1);
         assert!(app.linode(WEB).fetched, "told only once it is written down");
         let Task::Start { epoch, boot: Some(boot), migration: Some(of), .. } = &start.task else { panic!("{start:?}") };
@@ -56,7 +56,7 @@ both_databases! {
         assert_eq!(row.sent_bytes, (10 << 20) + (1 << 20));
         assert_eq!(app.linode(WEB).status, LinodeStatus::Running);
         assert_eq!(kind(&app.work(UML1)), "close_transfer");
-        let digests = app.in_db(|c| migrations::digests(c, row.id));
+        let digests = app.in_db(|c| store::migration::digests(c, row.id));
         assert_eq!(digests.len(), 4, "two disks, two sides");
 
         app.confirm_migration(&app.member(), row.id).unwrap();
@@ -139,7 +139,7 @@ both_databases! {
         let linode = app.linode(WEB);
         assert_eq!((linode.host_id, linode.epoch), (UML1, 3));
         assert_eq!(linode.console.as_deref(), Some("panic\n"));
-        let profile = &app.in_db(|c| fleet::profiles_of(c, WEB))[0];
+        let profile = &app.in_db(|c| store::linode::profiles_of(c, WEB))[0];
         assert_eq!((profile.kernel_id.as_str(), profile.root_device.as_str()), ("uml-2.6", "/dev/ubda"), "its profiles are as they were");
         let again = app.take(UML1);
         assert!(matches!(again.task, Task::Start { epoch: 3, migration: None, .. }));
@@ -181,7 +181,7 @@ both_databases! {
         assert_eq!((row.state, row.step), (MigrationState::Finished, None));
         assert!(row.way_back_until.is_some(), "the way back is its member's to choose");
         assert_eq!(kind(&app.work(UML1)), "close_transfer");
-        let log = app.in_db(|c| migrations::events(c, row.id));
+        let log = app.in_db(|c| store::migration::events(c, row.id));
         assert!(log.iter().any(|it| it.message.contains("came up there after all")), "{log:?}");
     }
 
@@ -191,9 +191,9 @@ both_databases! {
         let warm = app.work_until("warm_copy");
         let report = Report::Warm { passes: 2, sent_bytes: 1, seconds: 1.0, rest_bytes: 1, moving_passes: 1 };
         app.answer(XEN1, &warm, Outcome::Succeeded { report }).unwrap();
-        let job = app.in_db(|c| jobs::job(c, warm.job)).unwrap();
+        let job = app.in_db(|c| store::job::job(c, warm.job)).unwrap();
         assert!(job.message.contains("too little free room"), "{}", job.message);
-        let log = app.in_db(|c| migrations::events(c, row.id));
+        let log = app.in_db(|c| store::migration::events(c, row.id));
         assert!(log.iter().any(|it| it.message.contains("too little free room")), "{log:?}");
         let order = app.work_until("final_copy");
         let Report::Copied { epoch, digests, .. } = app.success(&order) else { panic!() };
@@ -276,7 +276,7 @@ both_databases! {
         assert_eq!(app.migration(row.id).state, MigrationState::Returned);
         assert_eq!(app.migration(back.id).state, MigrationState::Finished);
         assert_eq!((app.linode(WEB).host_id, app.linode(WEB).epoch), (UML1, 3));
-        assert_eq!(app.in_db(|c| fleet::profiles_of(c, WEB))[0].kernel_id, "uml-2.6");
+        assert_eq!(app.in_db(|c| store::linode::profiles_of(c, WEB))[0].kernel_id, "uml-2.6");
         app.confirm_migration(&app.member(), back.id).unwrap();
         assert_eq!(app.proved_purge(UML1, XEN1).task, Task::Purge { epoch: 2 });
         assert_eq!(app.take(UML1).task, Task::Purge { epoch: 1 });
@@ -340,7 +340,7 @@ both_databases! {
         }
         assert_eq!(kind(&app.take(UML1)), "close_transfer");
         let job = job.unwrap();
-        assert_eq!(app.in_db(|c| jobs::job(c, job)).unwrap().state, JobState::Failed);
+        assert_eq!(app.in_db(|c| store::job::job(c, job)).unwrap().state, JobState::Failed);
         assert_eq!(app.migration(row.id).state, MigrationState::Failed, "nothing was stopped yet");
         assert!(matches!(app.retry_job(&app.member(), job), Err(AppError::Forbidden)));
     }
@@ -364,7 +364,7 @@ both_databases! {
         let app = app.with_fleet();
         let registration = app.approved(WEB);
         let row = app.offer(&app.staff(), registration, Some(XEN2)).unwrap();
-        let free = |app: &TestApp| app.in_db(hosts::rooms).into_iter().find(|room| room.host == XEN2).unwrap().memory_free_mb();
+        let free = |app: &TestApp| app.in_db(store::host::rooms).into_iter().find(|room| room.host == XEN2).unwrap().memory_free_mb();
         assert_eq!(free(&app), 512);
         app.pass_s(15 * 86_400);
         app.reconcile().unwrap();
@@ -428,7 +428,7 @@ both_databases! {
         let app = app.with_fleet();
         app.clicked(WEB);
         app.work_all(&[UML1, XEN1]);
-        let host = app.in_db(|c| hosts::host(c, app.linode(WEB).host_id)).unwrap();
+        let host = app.in_db(|c| store::host::host(c, app.linode(WEB).host_id)).unwrap();
         assert_eq!(host.platform, Platform::Xen);
     }
 }

@@ -9,9 +9,9 @@ use xenbeta::domain::ids::{HostId, LinodeId};
 use xenbeta::domain::time::Time;
 use xenbeta::domain::values::StopLimit;
 use xenbeta::domain::words::{HostState, MigrationKind, MigrationState};
+use xenbeta::store;
 use xenbeta::store::db::StoreError;
-use xenbeta::store::hosts;
-use xenbeta::store::migrations::{self, Migration};
+use xenbeta::store::migration::Migration;
 use xenbeta::store::schema::outbox;
 use xenbeta::wire::{Outcome, Task};
 
@@ -37,8 +37,8 @@ impl TestApp {
         put(self, &format!("UPDATE hosts SET last_seen_at = '{now}'"));
     }
 
-    fn host(&self, id: HostId) -> hosts::Host {
-        self.in_db(|conn| hosts::host(conn, id)).unwrap()
+    fn host(&self, id: HostId) -> store::host::Host {
+        self.in_db(|conn| store::host::host(conn, id)).unwrap()
     }
 
     /// Of all mails of this kind: who got it, its text and its calendar file, oldest first.
@@ -115,7 +115,7 @@ both_databases! {
         staff.follow(&reply).shows(&["4 Linodes are on their way off this host", "It is being emptied", "4 waiting"]);
         let again = staff.submit(&plan, "Evacuate 4 Linodes", &[("why", WHY)]);
         assert_eq!(again.status, 303, "a form sent twice does its work once: {}", again.text());
-        let rows = app.in_db(|conn| migrations::of_linode(conn, WEB));
+        let rows = app.in_db(|conn| store::migration::of_linode(conn, WEB));
         assert_eq!((rows.len(), rows[0].kind, rows[0].state), (1, MigrationKind::Evacuation, MigrationState::Queued));
         assert_eq!((app.host(UML1).state, rows[0].registration_id), (HostState::Draining, None));
         staff.get("/staff/").shows(&["hosts being emptied"]);
@@ -265,7 +265,7 @@ both_databases! {
         app.reconcile().unwrap();
         app.work_all(&[UML1, XEN1, XEN2]);
         assert_eq!(app.linode(DB).host_id, XEN2);
-        let registered = app.in_db(|conn| xenbeta::store::registrations::newest_of(conn, DB)).unwrap();
+        let registered = app.in_db(|conn| xenbeta::store::registration::newest_of(conn, DB)).unwrap();
         assert_eq!(registered.state.to_string(), "approved", "it is still in the beta");
 
         // A silent host is not emptied: nothing would come of its rows.
@@ -346,9 +346,9 @@ both_databases! {
         for many in [one, two] {
             assert_eq!((many.done.len(), many.refused.len()), (120, 0), "{:?}", many.refused);
         }
-        let rows = app.in_db(migrations::counts);
+        let rows = app.in_db(store::migration::counts);
         assert_eq!(rows, vec![(MigrationState::Queued, 120)]);
-        let room = app.in_db(hosts::rooms).into_iter().find(|room| room.host == XEN2).unwrap();
+        let room = app.in_db(store::host::rooms).into_iter().find(|room| room.host == XEN2).unwrap();
         assert_eq!(room.memory_promised_mb, 120 * 512);
         let app = app.with_passwords();
         let site = Site::serve(&app.app);

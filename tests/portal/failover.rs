@@ -109,7 +109,9 @@ fn a_connection_that_takes_no_writes_leaves_the_pool() {
             })
             .unwrap();
     }
-    app.db.write(xenbeta::store::portal::count_up).unwrap();
+    app.db
+        .write(xenbeta::store::ownership::memory::count_up)
+        .unwrap();
 }
 
 #[test]

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use xenbeta::domain::fairness::judge::Verdict;
 use xenbeta::domain::ids::{HostId, LinodeId};
+use xenbeta::store;
 use xenbeta::store::schema_fairness::{host_fairness, usage_days, usage_rounds};
-use xenbeta::store::{fairness, usage, usage_pack};
 use xenbeta::wire::{Round, Samples, Share, Used};
 
 use crate::both_databases;
@@ -122,8 +122,8 @@ both_databases! {
         assert_eq!(app.count_rounds(10), 60, "what is sent twice counts once");
         app.roll_all();
         assert_eq!((app.count_rounds(60), app.count_rounds(600)), (10, 1));
-        let ten = app.in_db(|conn| usage::rounds(conn, 600, &[UML1], (start, start + 600)));
-        let of = usage_pack::unpack_round(600, &ten[0].data).unwrap();
+        let ten = app.in_db(|conn| store::fairness::usage::rounds(conn, 600, &[UML1], (start, start + 600)));
+        let of = store::fairness::pack::unpack_round(600, &ten[0].data).unwrap();
         let (linode, web) = of[0];
         assert_eq!((linode, web.covered_ms, web.contended_ms), (WEB, 600_000, 600_000));
         assert_eq!((web.cpu_ms, web.wait_ms, web.got_ms, web.due_ms), (150_000, 450_000, 150_000, 150_000));
@@ -135,8 +135,8 @@ both_databases! {
         app.send(UML1, vec![round(start + 610, &late)]);
         app.roll_all();
         app.roll_all();
-        let next = app.in_db(|conn| usage::rounds(conn, 600, &[UML1], (start + 600, start + 1200)));
-        let of = usage_pack::unpack_round(600, &next[0].data).unwrap();
+        let next = app.in_db(|conn| store::fairness::usage::rounds(conn, 600, &[UML1], (start + 600, start + 1200)));
+        let of = store::fairness::pack::unpack_round(600, &next[0].data).unwrap();
         assert_eq!((of.len(), of[0].1.covered_ms), (2, 20_000));
         assert!(app.second().roll_usage().unwrap() == 0, "another portal finds nothing to do");
     }
@@ -146,18 +146,18 @@ both_databases! {
         app.under_load(UML1, 30, &BY_WEIGHT);
         let now = app.ten();
         let summary = |app: &TestApp| {
-            app.in_db(|conn| fairness::summaries(conn, 60, (now - 3600, now + 7200))).remove(0)
+            app.in_db(|conn| store::fairness::summaries(conn, 60, (now - 3600, now + 7200))).remove(0)
         };
         let fair = summary(&app);
-        let verdict = |it: &fairness::Summary| xenbeta::domain::fairness::judge::verdict(&it.figures());
+        let verdict = |it: &store::fairness::Summary| xenbeta::domain::fairness::judge::verdict(&it.figures());
         assert!(fair.contended_ms >= 28 * 60_000, "{fair:?}");
         assert_eq!(verdict(&fair), Verdict::Fair);
         app.pass_s(3600);
         app.under_load(UML1, 30, &ALIKE);
-        let later = app.in_db(|conn| fairness::summaries(conn, 60, (now + 1700, now + 7200))).remove(0);
+        let later = app.in_db(|conn| store::fairness::summaries(conn, 60, (now + 1700, now + 7200))).remove(0);
         assert!(later.jain() < 0.95 && later.least() < 0.7, "{later:?}");
         assert_ne!(verdict(&later), Verdict::Fair);
-        let worst = app.in_db(|conn| fairness::worst(conn, &[UML1], 60, (now + 1700, now + 7200))).remove(0);
+        let worst = app.in_db(|conn| store::fairness::worst(conn, &[UML1], 60, (now + 1700, now + 7200))).remove(0);
         assert!(worst.worst_id != DB && worst.worst_ratio > 1300, "{worst:?}");
     }
 
@@ -177,9 +177,9 @@ both_databases! {
         app.send(XEN1, vec![xen.clone()]);
         assert_eq!(app.count_rounds(10), 0, "a host is heard of its own Linodes only");
         app.send(UML1, vec![xen, round(now - 4000, &BY_WEIGHT), round(now + 4000, &BY_WEIGHT)]);
-        let rows = app.in_db(|conn| usage::rounds(conn, 10, &[UML1], (0, now * 2)));
+        let rows = app.in_db(|conn| store::fairness::usage::rounds(conn, 10, &[UML1], (0, now * 2)));
         assert_eq!(rows.len(), 1, "neither the past nor the future");
-        let of = usage_pack::unpack_round(10, &rows[0].data).unwrap();
+        let of = store::fairness::pack::unpack_round(10, &rows[0].data).unwrap();
         assert_eq!(of.len(), 1);
         let web = of[0].1;
         assert_eq!((web.covered_ms, web.cpu_ms, web.weight), (60_000, 240_200, 1), "four CPUs for a minute");
@@ -197,7 +197,7 @@ both_databases! {
         app.pass_s(2 * 86_400);
         app.roll_all();
         let days: Vec<(LinodeId, i64, Vec<u8>)> = app.in_db(|conn| Ok(usage_days::table.order((usage_days::linode_id, usage_days::day)).load(conn)?));
-        let parts: Vec<_> = days.iter().filter(|(linode, ..)| *linode == WEB).flat_map(|(_, _, data)| usage_pack::unpack_day(data).unwrap()).collect();
+        let parts: Vec<_> = days.iter().filter(|(linode, ..)| *linode == WEB).flat_map(|(_, _, data)| store::fairness::pack::unpack_day(data).unwrap()).collect();
         assert!((3..=4).contains(&parts.len()), "{parts:?}");
         let cpu: u64 = parts.iter().map(|part| part.usage.cpu_ms).sum();
         assert_eq!(cpu, 25 * 15_000);
@@ -518,18 +518,20 @@ mod measured {
             usage.write_bytes = noisy(&mut seed, 2_000_000_000);
             usage.net_in_bytes = noisy(&mut seed, 1_000_000_000);
             usage.net_out_bytes = noisy(&mut seed, 1_000_000_000);
-            parts.push(usage_pack::DayPart {
+            parts.push(store::fairness::pack::DayPart {
                 index,
                 host: HostId(1000),
                 usage,
             });
         }
-        let packed = usage_pack::pack_day(&parts);
+        let packed = store::fairness::pack::pack_day(&parts);
         let before = size(&app);
         let rows: Vec<_> = (0..HOSTS * EACH)
             .map(|n| (LinodeId(100_000 + n), day, packed.clone()))
             .collect();
-        app.db.write(|conn| usage::set_days(conn, &rows)).unwrap();
+        app.db
+            .write(|conn| store::fairness::usage::set_days(conn, &rows))
+            .unwrap();
         let grown = size(&app) - before;
         let year = grown as f64 * 365.0 / 1e9;
         println!(

@@ -6,10 +6,10 @@ use xenbeta::app::usage_roll::MOST_FORGOTTEN;
 use xenbeta::domain::fairness::usage::{Range, Usage};
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::words::Platform;
-use xenbeta::store::fairness::{self, Interval};
+use xenbeta::store;
+use xenbeta::store::fairness::Interval;
+use xenbeta::store::fairness::usage::Packed;
 use xenbeta::store::schema_fairness::usage_rounds as rounds;
-use xenbeta::store::usage::{self, Packed};
-use xenbeta::store::{usage_pack, usage_pages};
 use xenbeta::wire::{Enrol, Round, Samples};
 
 use crate::both_databases;
@@ -95,10 +95,11 @@ impl TestApp {
     /// What a Linode used by the host's intervals of `step`.
     fn used_by(&self, linode: LinodeId, step: i64) -> Usage {
         let until = self.ten() + 86_400;
-        let all = self.in_db(|conn| usage::rounds(conn, step, &[UML1], (0, until)));
+        let all =
+            self.in_db(|conn| store::fairness::usage::rounds(conn, step, &[UML1], (0, until)));
         let mut sum = Usage::default();
         for row in all {
-            let of = usage_pack::unpack_round(step, &row.data).unwrap();
+            let of = store::fairness::pack::unpack_round(step, &row.data).unwrap();
             for (_, usage) in of.into_iter().filter(|(id, _)| *id == linode) {
                 sum += usage;
             }
@@ -121,7 +122,7 @@ impl TestApp {
 
     fn intervals(&self, step: i64) -> Vec<Interval> {
         let until = self.ten() + 86_400;
-        self.in_db(|conn| fairness::of_host(conn, UML1, step, (0, until)))
+        self.in_db(|conn| store::fairness::of_host(conn, UML1, step, (0, until)))
     }
 
     /// So many old rounds of ten seconds, rolled up long ago.
@@ -130,11 +131,11 @@ impl TestApp {
         let row = |n| Packed {
             host: UML1,
             slot: until - 10 * n,
-            data: usage_pack::pack_round(10, &[(WEB, Usage::default())]),
+            data: store::fairness::pack::pack_round(10, &[(WEB, Usage::default())]),
         };
         let all: Vec<Packed> = (0..many).map(row).collect();
         self.db
-            .write(|conn| usage::add_rounds(conn, 10, &all))
+            .write(|conn| store::fairness::usage::add_rounds(conn, 10, &all))
             .unwrap();
         self.execute("UPDATE usage_rounds SET rolled = TRUE");
     }
@@ -167,8 +168,8 @@ both_databases! {
         app.pass_s(2 * 86_400);
         app.roll_all();
         assert_eq!((app.count_rounds(10), app.count_rounds(60)), (0, 0));
-        let days = app.in_db(|conn| usage::days(conn, WEB, (0, 100_000)));
-        let parts: usize = days.iter().map(|(_, data)| usage_pack::unpack_day(data).unwrap().len()).sum();
+        let days = app.in_db(|conn| store::fairness::usage::days(conn, WEB, (0, 100_000)));
+        let parts: usize = days.iter().map(|(_, data)| store::fairness::pack::unpack_day(data).unwrap().len()).sum();
         assert!((3..=4).contains(&parts), "all tens but the spoilt one: {parts}");
     }
 
@@ -185,8 +186,8 @@ both_databases! {
         let ids: Vec<LinodeId> = (0..MOST_FORGOTTEN + 5).map(|n| LinodeId(10_000 + n)).collect();
         app.with_linodes_on(UML1, &ids);
         let day = app.ten() / 86_400 - 500;
-        let rows: Vec<_> = ids.iter().map(|id| (*id, day, usage_pack::pack_day(&[]))).collect();
-        app.db.write(|conn| usage::set_days(conn, &rows)).unwrap();
+        let rows: Vec<_> = ids.iter().map(|id| (*id, day, store::fairness::pack::pack_day(&[]))).collect();
+        app.db.write(|conn| store::fairness::usage::set_days(conn, &rows)).unwrap();
         assert_eq!(app.roll_usage().unwrap() as i64, MOST_FORGOTTEN);
         assert_eq!((app.roll_usage().unwrap(), app.roll_usage().unwrap()), (5, 0));
         app.execute(&format!(
@@ -205,7 +206,7 @@ both_databases! {
         let now = app.ten();
         app.send(UML1, vec![round(now - 600, &TWO)]);
         let lost = Packed { host: UML1, slot: now - 8 * 86_400, data: vec![1] };
-        app.db.write(|conn| usage::add_rounds(conn, 10, &[lost])).unwrap();
+        app.db.write(|conn| store::fairness::usage::add_rounds(conn, 10, &[lost])).unwrap();
         app.execute("ALTER TABLE host_fairness RENAME TO away");
         for _ in 0..3 {
             assert!(app.roll_usage().is_err(), "it is said");
@@ -259,7 +260,7 @@ both_databases! {
         let now = app.now().utc().timestamp();
         let account = app.linode(WEB).account_id;
         let series = |range, every| {
-            let found = app.in_db(|conn| usage_pages::of_member(conn, account, Some(WEB), (range, every), now));
+            let found = app.in_db(|conn| store::fairness::page::of_member(conn, account, Some(WEB), (range, every), now));
             let series = found.unwrap().series;
             let covered: u64 = series.iter().map(|it| it.usage.covered_ms).sum();
             assert_eq!(covered, 45 * 60_000, "{range:?} {every}: each second once");
@@ -328,8 +329,8 @@ both_databases! {
         assert_eq!(plain(&good), 200);
         app.roll_all();
         assert_eq!(app.count_rounds(10), 1);
-        let most = app.in_db(|conn| usage::rounds(conn, 10, &[UML1], (0, app.ten() + 60)));
-        let of = usage_pack::unpack_round(10, &most[0].data).unwrap();
+        let most = app.in_db(|conn| store::fairness::usage::rounds(conn, 10, &[UML1], (0, app.ten() + 60)));
+        let of = store::fairness::pack::unpack_round(10, &most[0].data).unwrap();
         assert_eq!(of[0].1.cpu_ms, 40_200, "four CPUs for ten seconds");
     }
 

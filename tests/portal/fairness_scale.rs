@@ -7,9 +7,9 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 use xenbeta::domain::fairness::usage::Usage;
 use xenbeta::domain::ids::{HostId, LinodeId};
+use xenbeta::store;
 use xenbeta::store::db::Db;
-use xenbeta::store::usage::{self, Packed};
-use xenbeta::store::{fairness, usage_pack};
+use xenbeta::store::fairness::usage::Packed;
 
 use crate::browser::Site;
 use crate::support::fleet::{MEMBER_EMAIL, STAFF_EMAIL, UML1, WEB};
@@ -100,11 +100,11 @@ fn fill(app: &TestApp) {
             .map(|n| Packed {
                 host: UML1,
                 slot: until - n * step,
-                data: usage_pack::pack_round(step, &of),
+                data: store::fairness::pack::pack_round(step, &of),
             })
             .collect();
         app.db
-            .write(|conn| usage::add_rounds(conn, step, &rows))
+            .write(|conn| store::fairness::usage::add_rounds(conn, step, &rows))
             .unwrap();
     }
     app.execute("UPDATE usage_rounds SET rolled = TRUE WHERE host_id = 1");
@@ -205,11 +205,13 @@ fn pages_and_batches(app: TestApp) {
         };
     for _ in 0..2 {
         time("rounds", &|conn| {
-            usage::forget_rounds(conn, 10, (now - 2000, 0), 1000)
+            store::fairness::usage::forget_rounds(conn, 10, (now - 2000, 0), 1000)
         });
         time("figures", &|conn| {
-            fairness::forget(conn, 60, now - 80_000, 1000)
+            store::fairness::forget(conn, 60, now - 80_000, 1000)
         });
-        time("days", &|conn| usage::forget_days(conn, day - 50, 1000));
+        time("days", &|conn| {
+            store::fairness::usage::forget_days(conn, day - 50, 1000)
+        });
     }
 }

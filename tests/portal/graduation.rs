@@ -8,8 +8,8 @@ use xenbeta::domain::migration::{self, Last};
 use xenbeta::domain::placement::{self, Standing};
 use xenbeta::domain::string_enum::Word;
 use xenbeta::domain::words::{HostRole, MigrationKind, MigrationState, Platform};
+use xenbeta::store;
 use xenbeta::store::db::StoreError;
-use xenbeta::store::{fleet, hosts};
 use xenbeta::wire::Task;
 
 use crate::both_databases;
@@ -100,7 +100,7 @@ both_databases! {
         assert!(said.contains("in the beta already"), "{said}");
         let offer = app.offer(&app.staff(), registration, None).unwrap();
         assert_eq!((offer.kind, offer.destination_host_id), (MigrationKind::Graduation, PRODUCTION));
-        let before = app.in_db(|conn| fleet::profiles_of(conn, WEB));
+        let before = app.in_db(|conn| store::linode::profiles_of(conn, WEB));
 
         let row = app.migrate(&app.member(), WEB, now_click()).unwrap();
         assert_eq!(row.id, offer.id);
@@ -108,12 +108,12 @@ both_databases! {
         app.work_all(&[XEN1, PRODUCTION]);
         assert_eq!(app.migration(row.id).state, MigrationState::Finished);
         assert_eq!((app.linode(WEB).host_id, app.linode(WEB).epoch), (PRODUCTION, 3));
-        let after = app.in_db(|conn| fleet::profiles_of(conn, WEB));
+        let after = app.in_db(|conn| store::linode::profiles_of(conn, WEB));
         assert_eq!(after[0].kernel_id, before[0].kernel_id);
         assert_eq!(after[0].helpers, before[0].helpers, "nothing changes from Xen to Xen");
 
         let kept = |host| {
-            let rooms = app.in_db(hosts::rooms);
+            let rooms = app.in_db(store::host::rooms);
             let room = rooms.into_iter().find(|room| room.host == host).unwrap();
             (room.memory_promised_mb, room.disk_promised_mb)
         };
@@ -183,7 +183,7 @@ both_databases! {
         let reply = staff.submit(&question, "Offer 1 place", &[]);
         staff.follow(&reply).shows(&["1 place is offered", "a place on prod5 is offered until"]);
         assert_eq!(staff.submit(&question, "Offer 1 place", &[]).status, 303, "a double click offers once");
-        let offers = app.in_db(|conn| xenbeta::store::migrations::of_linode(conn, WEB));
+        let offers = app.in_db(|conn| xenbeta::store::migration::of_linode(conn, WEB));
         assert_eq!(offers.len(), 2);
         assert_eq!(offers[0].kind, MigrationKind::Graduation);
         let mail = app.mail_to(MEMBER_EMAIL, "graduation_ready");
@@ -236,7 +236,7 @@ both_databases! {
         let reply = staff.submit(&question, "Offer 3 places", &[]);
         assert_eq!(reply.status, 422);
         reply.says(&["1 of 3 not offered", "node-0002", "It has no approved registration."]);
-        let theirs = app.in_db(|conn| xenbeta::store::migrations::of_linode(conn, LinodeId(5003)));
+        let theirs = app.in_db(|conn| xenbeta::store::migration::of_linode(conn, LinodeId(5003)));
         assert!(theirs.iter().any(|row| row.state == MigrationState::Offered));
 
         // Forged pairs: another plan's host, a beta host, a host there is none of, nonsense.
@@ -277,9 +277,9 @@ both_databases! {
         for many in [one, two] {
             assert_eq!((many.done.len(), many.refused.len()), (120, 0), "{:?}", many.refused);
         }
-        let row = app.in_db(xenbeta::store::migrations::counts);
+        let row = app.in_db(xenbeta::store::migration::counts);
         assert!(row.contains(&(MigrationState::Offered, 120)), "{row:?}");
-        let room = app.in_db(hosts::rooms).into_iter().find(|room| room.host == PRODUCTION).unwrap();
+        let room = app.in_db(store::host::rooms).into_iter().find(|room| room.host == PRODUCTION).unwrap();
         assert_eq!(room.memory_promised_mb, 120 * 512);
     }
 
@@ -353,7 +353,7 @@ both_databases! {
                 let standing = placement::standing(platform, role);
                 let ready = app.in_db(xenbeta::store::graduation::count_ready);
                 assert_eq!(ready, i64::from(standing == Standing::InBeta), "{platform} {role}");
-                let closable = app.in_db(xenbeta::store::ending::count_closable);
+                let closable = app.in_db(xenbeta::store::programme::end::count_closable);
                 assert_eq!(closable, i64::from(standing == Standing::Outside), "{platform} {role}");
             }
         }
@@ -403,7 +403,7 @@ impl TestApp {
     }
 
     fn registration_of(&self, linode: LinodeId) -> String {
-        let newest = |conn: &mut _| xenbeta::store::registrations::newest_of(conn, linode);
+        let newest = |conn: &mut _| xenbeta::store::registration::newest_of(conn, linode);
         self.in_db(newest).unwrap().state.to_string()
     }
 }

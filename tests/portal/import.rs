@@ -8,8 +8,8 @@ use xenbeta::app::{App, PORTAL};
 use xenbeta::domain::ids::{AuditId, LinodeId};
 use xenbeta::domain::ownership::Row;
 use xenbeta::domain::words::{JobKind, LinodeStatus};
+use xenbeta::store;
 use xenbeta::store::db::{Db, StoreError};
-use xenbeta::store::{audit, fleet, hosts, jobs, people};
 
 use crate::both_databases;
 use crate::support::TestApp;
@@ -49,19 +49,22 @@ fn written<T>(app: &TestApp, f: impl FnOnce(&mut Db) -> Result<T, StoreError>) -
 fn linodes(app: &TestApp) -> usize {
     ["uml-12", "uml-17"]
         .iter()
-        .filter_map(|name| app.in_db(|c| hosts::by_name(c, name)))
-        .map(|host| app.in_db(|c| fleet::linodes_on(c, host.id)).len())
+        .filter_map(|name| app.in_db(|c| store::host::by_name(c, name)))
+        .map(|host| app.in_db(|c| store::linode::linodes_on(c, host.id)).len())
         .sum()
 }
 
 fn is_empty(app: &TestApp) {
-    assert_eq!(app.in_db(fleet::plans).len(), 0);
-    assert_eq!(app.in_db(hosts::all).len(), 0);
+    assert_eq!(app.in_db(store::linode::plans).len(), 0);
+    assert_eq!(app.in_db(store::host::all).len(), 0);
     assert!(
-        app.in_db(|c| people::account_by_name(c, "Larkspur Studio"))
+        app.in_db(|c| store::account::account_by_name(c, "Larkspur Studio"))
             .is_none()
     );
-    assert_eq!(app.in_db(|c| audit::page(c, AuditId(0), 10)).len(), 0);
+    assert_eq!(
+        app.in_db(|c| store::audit::page(c, AuditId(0), 10)).len(),
+        0
+    );
 }
 
 /// A fleet of `count` Linodes on two hosts, a hundred to an account.
@@ -96,17 +99,17 @@ both_databases! {
         assert_eq!(linodes(&app), 41);
         let web = app.linode(WEB);
         assert_eq!((web.epoch, web.fetched, web.status), (1, false, LinodeStatus::Provisioning));
-        let profile = &app.in_db(|c| fleet::profiles_of(c, WEB))[0];
+        let profile = &app.in_db(|c| store::linode::profiles_of(c, WEB))[0];
         assert_eq!(profile.root_device, "/dev/ubda");
         assert_eq!(profile.device_map().unwrap().len(), 2);
         assert_eq!(profile.helper_list().unwrap().len(), 3);
-        let ips = app.in_db(|c| fleet::ips_of(c, WEB));
+        let ips = app.in_db(|c| store::linode::ips_of(c, WEB));
         assert!(ips.len() == 3 && ips.iter().all(|ip| ip.host_id == web.host_id));
 
         let again = import(&app, SAMPLE).unwrap();
         assert_eq!(again.added(), 0, "{again}");
         assert_eq!(again.0.iter().map(|count| count.there).collect::<Vec<_>>(), first.0.iter().map(|count| count.added).collect::<Vec<_>>());
-        let entries = app.in_db(|c| audit::page(c, AuditId(0), 10));
+        let entries = app.in_db(|c| store::audit::page(c, AuditId(0), 10));
         assert_eq!(entries.len(), 2);
         assert!(entries[0].action == "import" && entries[0].after.contains("Linodes 41 added"), "{:?}", entries[0]);
     }
@@ -120,8 +123,8 @@ both_databases! {
     fn what_is_there_stays_as_it_is(app: TestApp) {
         import(&app, SAMPLE).unwrap();
         let web = app.linode(WEB);
-        let elsewhere = app.in_db(|c| hosts::by_name(c, "xen-beta-1")).unwrap().id;
-        written(&app, |c| fleet::hand_over(c, WEB, (web.row(), Row { host: elsewhere, epoch: 2, fetched: false })));
+        let elsewhere = app.in_db(|c| store::host::by_name(c, "xen-beta-1")).unwrap().id;
+        written(&app, |c| store::linode::hand_over(c, WEB, (web.row(), Row { host: elsewhere, epoch: 2, fetched: false })));
         let mut changed = sample();
         changed["accounts"][0]["linodes"][0]["label"] = json!("renamed");
         changed["plans"][0]["ram_mb"] = json!(1);
@@ -133,7 +136,7 @@ both_databases! {
         assert_eq!(imported.added(), 1, "{imported}");
         let after = app.linode(WEB);
         assert_eq!((after.host_id, after.epoch, after.label.as_str()), (elsewhere, 2, "web-01"));
-        assert_eq!(app.in_db(fleet::plans)[0].ram_mb, 96);
+        assert_eq!(app.in_db(store::linode::plans)[0].ram_mb, 96);
         assert_eq!(app.linode(LinodeId(9000)).epoch, 1);
         // Nothing is added to a Linode that is not where the file says.
         changed["accounts"][0]["linodes"][0]["disks"].as_array_mut().unwrap().push(json!({"id": 77, "label": "new", "size_mb": 1, "filesystem": "raw"}));
@@ -148,7 +151,7 @@ both_databases! {
         web["disks"].as_array_mut().unwrap().push(json!({"id": 77, "label": "new", "size_mb": 1, "filesystem": "raw"}));
         web["ips"].as_array_mut().unwrap().push(json!({"address": "203.0.113.200", "prefix": 24, "kind": "public"}));
         assert_eq!(import(&app, &more.to_string()).unwrap().added(), 2);
-        assert_eq!(app.in_db(|c| fleet::disks_of(c, WEB)).len(), 3);
+        assert_eq!(app.in_db(|c| store::linode::disks_of(c, WEB)).len(), 3);
     }
 
     fn cut_off_anywhere_it_changes_nothing(app: TestApp) {
@@ -239,7 +242,7 @@ both_databases! {
         let text = json!({"format": "xenbeta-fleet-1", "accounts": [{"name": "Mia Ltd", "linodes": [
             {"id": 900, "label": "new", "plan": "Linode 512", "host": "xen1", "mac": "fe:fd:00:00:09:00"}]}]});
         import(&app, &text.to_string()).unwrap();
-        let job = app.in_db(|c| jobs::open_of_linode(c, LinodeId(900), &[JobKind::Adopt])).expect("a job");
+        let job = app.in_db(|c| store::job::open_of_linode(c, LinodeId(900), &[JobKind::Adopt])).expect("a job");
         assert_eq!((job.host_id, job.epoch), (XEN1, 1));
     }
 

@@ -9,7 +9,7 @@ use xenbeta::domain::programme::move_times::{Limits, Quiet};
 use xenbeta::domain::time::Time;
 use xenbeta::domain::words::MigrationState;
 use xenbeta::store::db::StoreError;
-use xenbeta::store::migrations::Migration;
+use xenbeta::store::migration::Migration;
 use xenbeta::store::schema::{migrations, outbox};
 
 use diesel::prelude::*;

@@ -4,8 +4,8 @@ use diesel::connection::SimpleConnection;
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::values::Label;
 use xenbeta::domain::words::{JobKind, MigrationState};
+use xenbeta::store;
 use xenbeta::store::db::StoreError;
-use xenbeta::store::fleet;
 use xenbeta::wire::Outcome;
 
 use crate::both_databases;
@@ -63,7 +63,7 @@ both_databases! {
         staff.get("/staff/audit?object=linode%20101&action=linode.rename").shows(&[MEMBER_EMAIL, "theirs"]);
         let entries = staff.get("/staff/audit.csv?action=linode.rename").body;
         assert_eq!(entries.lines().count(), 2, "one entry: {entries}");
-        let last = app.in_db(|conn| xenbeta::store::outbox::list(conn, &Default::default(), None, 1)).remove(0);
+        let last = app.in_db(|conn| xenbeta::store::mail::list(conn, &Default::default(), None, 1)).remove(0);
         assert!(last.subject.starts_with("theirs"), "{}", last.subject);
         let other = app.rename_linode(&app.other_member(), WEB, &Label::parse("mine").unwrap());
         assert!(matches!(other, Err(xenbeta::app::AppError::NotFound)));
@@ -109,7 +109,7 @@ both_databases! {
         let reply = member.submit(&page, "Add the config profile", &fields);
         member.follow(&reply).shows(&["The config profile is added", "rescue", "ubda: swap"]);
         assert_eq!(member.submit(&page, "Add the config profile", &fields).status, 422, "a second click makes no second one");
-        let rescue = app.in_db(|conn| fleet::profiles_of(conn, WEB)).into_iter().find(|row| row.label == "rescue").unwrap();
+        let rescue = app.in_db(|conn| store::linode::profiles_of(conn, WEB)).into_iter().find(|row| row.label == "rescue").unwrap();
         // The one it boots stays; another one boots, and then the first goes.
         let first = format!("{LINODE}/profiles/1");
         member.get(&first).shows(&["It cannot be deleted now", "boots with this config profile"]);
@@ -151,7 +151,7 @@ both_databases! {
         app.migrate(&app.member(), WEB, crate::support::hand::now_click()).unwrap();
         app.reconcile().unwrap();
         assert_eq!(member.submit(&page, "Add the config profile", &[("label", "third")]).status, 409, "it is being moved");
-        assert_eq!(app.in_db(|conn| fleet::profiles_of(conn, WEB)).len(), 2);
+        assert_eq!(app.in_db(|conn| store::linode::profiles_of(conn, WEB)).len(), 2);
     }
 
     fn after_the_move_it_is_the_same_on_xen(app: TestApp) {

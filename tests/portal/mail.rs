@@ -12,8 +12,8 @@ use xenbeta::domain::words::MailKind;
 use xenbeta::mail::{
     Facts, MemoryTransport, ResetToken, SendError, SmtpSecurity, SmtpSettings, SmtpTransport,
 };
+use xenbeta::store;
 use xenbeta::store::db::StoreError;
-use xenbeta::store::outbox;
 use xenbeta::store::schema::outbox as rows;
 use xenbeta::work::mailer;
 
@@ -226,7 +226,7 @@ fn a_crash_half_way_repeats_under_the_same_id(app: TestApp) {
             diesel::update(rows::table)
                 .set((rows::state.eq("pending"), rows::next_at.eq(now)))
                 .execute(conn)?;
-            let taken = outbox::take_due(conn, now, now.plus_s(300), 20)?;
+            let taken = store::mail::take_due(conn, now, now.plus_s(300), 20)?;
             assert_eq!(taken.len(), 1);
             Ok::<_, StoreError>(())
         })

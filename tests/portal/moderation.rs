@@ -7,8 +7,8 @@ use xenbeta::domain::bug::{Component, Part};
 use xenbeta::domain::ids::{BugFileId, BugId, BugPostId};
 use xenbeta::domain::markdown::{Markdown, Title};
 use xenbeta::domain::words::MailKind;
+use xenbeta::store;
 use xenbeta::store::db::StoreError;
-use xenbeta::store::{bug_files, bugs, search};
 
 use crate::both_databases;
 use crate::browser::Site;
@@ -75,7 +75,7 @@ fn reply(app: &TestApp, id: BugId, body: &str, files: &[Attachment]) -> BugPostI
         (&format!("{once}-once-once"), false),
     )
     .unwrap();
-    app.in_db(|conn| bugs::posts(conn, id, BugPostId(0), 1000))
+    app.in_db(|conn| store::bug::posts(conn, id, BugPostId(0), 1000))
         .last()
         .unwrap()
         .id
@@ -157,7 +157,7 @@ both_databases! {
         staff.get(&format!("/staff/bugs/{id}")).shows(&["zanzibar", "quokka", "pills.log", "Advertising."]);
         // Titles do not come back by links or mails.
         let other = opened(&app, "Spam again", "x", Vec::new());
-        let bug = app.in_db(|conn| bugs::bug(conn, other)).unwrap();
+        let bug = app.in_db(|conn| store::bug::bug(conn, other)).unwrap();
         app.triage_bug(&app.staff(), other, &xenbeta::app::bugs::Decision {
             state: xenbeta::domain::bug::BugState::Duplicate, severity: bug.severity, component: bug.component, duplicate_of: Some(id), version: bug.version,
         }).unwrap();
@@ -175,7 +175,7 @@ both_databases! {
     fn a_file_is_hidden_and_then_deleted(app: TestApp) {
         let app = app.with_fleet().with_passwords();
         let id = opened(&app, "With a file", "x", vec![file("secret.log"), file("fine.log")]);
-        let files = app.in_db(|conn| bug_files::of_bug(conn, id));
+        let files = app.in_db(|conn| store::bug::files::of_bug(conn, id));
         let part = files[0].id;
         let site = Site::serve(&app.app);
         let (mut mia, mut staff) = (site.signed_in(MEMBER_EMAIL), site.signed_in(STAFF_EMAIL));
@@ -194,7 +194,7 @@ both_databases! {
         staff.follow(&done).shows(&["The file is deleted."]).hides(&["secret.log"]);
         assert_eq!(staff.submit(&question, "Delete it", &[]).status, 303, "twice is once");
         assert_eq!(staff.get(&format!("/staff/bugs/{id}/files/{part}")).status, 404);
-        assert!(app.in_db(|conn| bug_files::content(conn, id, BugFileId(part.0))).is_none());
+        assert!(app.in_db(|conn| store::bug::files::content(conn, id, BugFileId(part.0))).is_none());
         assert!(app.delete_bug_file(&app.member(), id, part).is_err());
     }
 
@@ -269,7 +269,7 @@ both_databases! {
         assert_eq!(again.status, 422);
         again.says(&["This form was sent already", "two"]);
         assert_eq!(mia.submit(&again, "Send the reply", &[]).status, 303);
-        let posts = app.in_db(|conn| bugs::posts(conn, id, BugPostId(0), 10));
+        let posts = app.in_db(|conn| store::bug::posts(conn, id, BugPostId(0), 10));
         assert_eq!(posts.iter().map(|post| post.body.as_str()).collect::<Vec<_>>(), ["one", "two"]);
         let page = mia.get("/members/faq");
         assert_eq!(mia.submit(&page, "Ask", &[("question", "one")]).status, 303);
@@ -294,12 +294,12 @@ both_databases! {
             app.sql(&format!("INSERT INTO users (id, account_id, email, name, role, timezone, disabled, created_at) VALUES ({}, 1, 'w{n}@example.org', '{title}', 'member', 'UTC', FALSE, '2026-01-01T00:00:00.000000Z')", 2000 + n));
             app.add_faq(&app.staff(), &xenbeta::app::faq::EntryText { question: Title::parse(title).unwrap(), answer: text("x"), dated_at: app.now() }).unwrap();
         }
-        app.db.write(xenbeta::store::names::fill).unwrap();
+        app.db.write(xenbeta::store::name_index::fill).unwrap();
         let site = Site::serve(&app.app);
         let mut staff = site.signed_in(STAFF_EMAIL);
         for (n, (title, asked)) in words.iter().enumerate() {
             let q = crate::browser::encode(asked);
-            let found = app.in_db(|conn| search::bugs_like(conn, asked, 5));
+            let found = app.in_db(|conn| store::search::bugs_like(conn, asked, 5));
             assert_eq!(found.len(), 1, "{title}: {asked}");
             for path in ["/staff/bugs", "/faq"] {
                 let page = staff.get(&format!("{path}?q={q}"));

@@ -11,10 +11,10 @@ use xenbeta::domain::ids::{LinodeId, MigrationId, RegistrationId};
 use xenbeta::domain::migration::{Event, is_live};
 use xenbeta::domain::programme::move_times::{Limits, Quiet};
 use xenbeta::domain::words::{MigrationState, RegistrationState};
+use xenbeta::store;
 use xenbeta::store::db::StoreError;
-use xenbeta::store::migrations::{self, Migration};
+use xenbeta::store::migration::Migration;
 use xenbeta::store::schema::outbox;
-use xenbeta::store::{programme, registrations};
 use xenbeta::wire::{Outcome, Report};
 
 use crate::both_databases;
@@ -54,12 +54,14 @@ impl TestApp {
     }
 
     pub fn ended(&self) {
-        let seen = self.in_db(programme::stored).map(|row| row.changed_at);
+        let seen = self
+            .in_db(store::programme::stored)
+            .map(|row| row.changed_at);
         self.end_programme(&self.staff(), seen).unwrap();
     }
 
-    pub fn registration(&self, id: RegistrationId) -> registrations::Registration {
-        self.in_db(|conn| registrations::registration(conn, id))
+    pub fn registration(&self, id: RegistrationId) -> store::registration::Registration {
+        self.in_db(|conn| store::registration::registration(conn, id))
             .unwrap()
     }
 
@@ -80,7 +82,7 @@ impl TestApp {
     }
 
     pub fn live_of(&self, linode: LinodeId) -> Vec<MigrationId> {
-        self.in_db(|conn| migrations::of_linode(conn, linode))
+        self.in_db(|conn| store::migration::of_linode(conn, linode))
             .into_iter()
             .filter(|row| is_live(row.state))
             .map(|row| row.id)
@@ -111,7 +113,7 @@ both_databases! {
         assert_eq!(app.migration(failed.id).state, MigrationState::Cancelled);
         assert_eq!(app.live_of(WEB), [offer.id]);
         assert_eq!(kind(&app.work(XEN1)), "release", "what was copied is dropped");
-        let events = app.in_db(|conn| migrations::events(conn, failed.id));
+        let events = app.in_db(|conn| store::migration::events(conn, failed.id));
         assert!(events.last().unwrap().message.contains("a new offer instead"));
         for actor in [app.staff(), app.member()] {
             assert!(conflict(app.retry_migration(&actor, failed.id)).contains("not possible"));

@@ -716,7 +716,7 @@ both_databases! {
         let migration = app.clicked(WEB);
         app.reconcile().unwrap();
         let registration = migration.registration_id.unwrap();
-        let job = app.in_db(|conn| xenbeta::store::jobs::of_migration(conn, migration.id)).first().unwrap().id;
+        let job = app.in_db(|conn| xenbeta::store::job::of_migration(conn, migration.id)).first().unwrap().id;
         let site = site(&app);
         // Staff last: what they do changes things. The events streams are read in another test.
         for (column, email) in ["", OTHER_EMAIL, MEMBER_EMAIL, STAFF_EMAIL].into_iter().enumerate() {

@@ -1,7 +1,7 @@
 //! What staff set for the whole beta, through the page.
 
 use xenbeta::domain::words::ProgrammeState;
-use xenbeta::store::programme;
+use xenbeta::store;
 
 use crate::both_databases;
 use crate::browser::Site;
@@ -20,7 +20,7 @@ both_databases! {
         let fields = [("state", "closed"), ("seats", "40"), ("offer_days", "3"), ("irc_url", "ircs://irc.example.net/xenbeta")];
         let reply = staff.submit(&page, SAVE, &fields);
         staff.follow(&reply).shows(&["The programme is saved."]);
-        let row = app.in_db(programme::stored).unwrap();
+        let row = app.in_db(store::programme::stored).unwrap();
         assert_eq!((row.state, row.seats, row.offer_days), (ProgrammeState::Closed, Some(40), 3));
         assert_eq!(row.watch_s, 2, "what was not touched stays");
         member.get("/members/xenbeta").shows(&["the IRC channel"]);
@@ -34,7 +34,7 @@ both_databases! {
         let fresh = staff.get(URL);
         let reply = staff.submit(&fresh, SAVE, &[("state", "open"), ("seats", "")]);
         assert_eq!(reply.status, 303);
-        assert_eq!(app.in_db(programme::stored).unwrap().seats, None);
+        assert_eq!(app.in_db(store::programme::stored).unwrap().seats, None);
     }
 
     fn bad_settings_are_named(app: TestApp) {
@@ -58,7 +58,7 @@ both_databases! {
             assert_eq!(reply.status, 422, "{field}={value:?}: {}", reply.text());
             reply.says(&["There is a problem", said]);
         }
-        assert_eq!(app.in_db(programme::stored).unwrap().state, ProgrammeState::Open);
+        assert_eq!(app.in_db(store::programme::stored).unwrap().state, ProgrammeState::Open);
         assert!(app.set_programme(&app.member(), &settings()).is_err(), "members set nothing");
     }
 }

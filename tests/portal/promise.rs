@@ -4,8 +4,8 @@
 use diesel::connection::SimpleConnection;
 use xenbeta::app::AppError;
 use xenbeta::domain::words::{HostState, JointKind, LinodeStatus, MigrationState};
+use xenbeta::store;
 use xenbeta::store::db::StoreError;
-use xenbeta::store::{fleet, holds, hosts, portal};
 use xenbeta::wire::{LedgerMark, Marked, Outcome, Poll, PortalMark, Report, Task};
 
 use crate::both_databases;
@@ -56,9 +56,9 @@ both_databases! {
         assert_eq!((linode.host_id, linode.epoch, linode.fetched), (XEN1, 2, true));
         assert_eq!(linode.status, LinodeStatus::Running);
         assert_eq!(app.migration(row.id).state, MigrationState::Finished);
-        let profile = &app.in_db(|c| fleet::profiles_of(c, WEB))[0];
+        let profile = &app.in_db(|c| store::linode::profiles_of(c, WEB))[0];
         assert_eq!(profile.root_device, "/dev/xvda", "its profiles are what they are there");
-        assert!(app.in_db(|c| fleet::ips_of(c, WEB)).iter().all(|ip| ip.host_id == XEN1));
+        assert!(app.in_db(|c| store::linode::ips_of(c, WEB)).iter().all(|ip| ip.host_id == XEN1));
         // The poll of every host without jobs took it for lost: what the agent says of it comes too late, and changes nothing.
         assert!(conflict(app.answer(XEN1, &copy, Outcome::Cancelled).unwrap_err()).contains("stale"));
         app.work_all(&[UML1, XEN1]);
@@ -228,7 +228,7 @@ both_databases! {
                 app.pass_s(6);
             }
             app.polls(UML1, vec![says(WEB, granted, sealed, true)]);
-            let hold = app.in_db(|c| holds::of(c, WEB)).expect("by its first report");
+            let hold = app.in_db(|c| store::ownership::hold::of(c, WEB)).expect("by its first report");
             assert!(hold.reason.contains(reason), "{}", hold.reason);
             app.answer(XEN1, &copy, Outcome::Succeeded { report: app.success(&copy) }).ok();
             assert_eq!((app.linode(WEB).host_id, app.linode(WEB).epoch), (UML1, 1), "nothing changes hands");
@@ -251,7 +251,7 @@ both_databases! {
             assert!(matches!(late, Err(AppError::Later(_))), "overtaken on its way: {late:?}");
             app.pass_s(80);
             app.note_poll(&agent(UML1), &shows(shown.clone())).unwrap();
-            let host = app.in_db(|c| hosts::host(c, UML1)).unwrap();
+            let host = app.in_db(|c| store::host::host(c, UML1)).unwrap();
             assert!(host.ledger_fault.contains(word), "{}", host.ledger_fault);
             app.nothing_for(UML1);
             app.note_poll(&agent(UML1), &shows(Some(ledger(6)))).unwrap();
@@ -278,7 +278,7 @@ both_databases! {
         app.note_poll(&agent(UML1), &shows(copy)).unwrap();
         assert_eq!(kind(&app.take(UML1)), "preflight_source", "it was booted anew");
         app.note_poll(&agent(UML1), &shows(ledger(5))).unwrap();
-        assert!(app.in_db(|c| hosts::host(c, UML1)).unwrap().ledger_fault.contains("went back"), "no: two agents, one ledger");
+        assert!(app.in_db(|c| store::host::host(c, UML1)).unwrap().ledger_fault.contains("went back"), "no: two agents, one ledger");
     }
 
     fn a_switch_over_is_taken_back_in_every_step_before_the_grant(app: TestApp) {
@@ -371,7 +371,7 @@ both_databases! {
             let linode = app.linode(WEB);
             assert_eq!((linode.host_id, linode.status), (UML1, LinodeStatus::Running), "{step}");
             assert!(matches!(app.migration(row.id).state, MigrationState::Failed | MigrationState::Cancelled), "{step}: {}", app.migration(row.id).state);
-            assert_eq!(app.in_db(|c| hosts::host(c, XEN1)).unwrap().state, HostState::Quarantined);
+            assert_eq!(app.in_db(|c| store::host::host(c, XEN1)).unwrap().state, HostState::Quarantined);
         }
     }
 
@@ -396,7 +396,7 @@ both_databases! {
 
     fn the_revision_grows_with_every_commit_about_ownership(app: TestApp) {
         let app = app.with_fleet();
-        let at = |app: &TestApp| app.in_db(portal::get).revision;
+        let at = |app: &TestApp| app.in_db(store::ownership::memory::get).revision;
         let mut last = at(&app);
         app.clicked(WEB);
         for until in ["final_copy", "start"] {

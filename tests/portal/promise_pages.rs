@@ -4,8 +4,8 @@
 use diesel::connection::SimpleConnection;
 use xenbeta::domain::ids::HostId;
 use xenbeta::domain::words::{HostState, MigrationState};
+use xenbeta::store;
 use xenbeta::store::db::StoreError;
-use xenbeta::store::hosts;
 use xenbeta::wire::{LedgerMark, Outcome, Poll, Report};
 
 use crate::both_databases;
@@ -113,7 +113,7 @@ both_databases! {
         own.shows(&["Another member of staff has to agree", "You asked for this", "Asked for by Sam", "Rack 4 has burnt"]).hides(&["Agree:"]);
         let twice = staff.submit(&form, ask, &good);
         assert_eq!(asked.location, twice.location, "asked twice is asked once");
-        assert_eq!(app.in_db(|c| hosts::host(c, XEN1)).unwrap().state, HostState::Enabled);
+        assert_eq!(app.in_db(|c| store::host::host(c, XEN1)).unwrap().state, HostState::Enabled);
         second.get("/staff/").shows(&["1 act waits for a second member of staff"]);
         second.get("/staff/hosts/3").shows(&["Sam asked on", "Evidence: Rack 4 has burnt"]);
         let list = second.get("/staff/recovery");

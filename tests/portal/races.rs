@@ -12,9 +12,9 @@ use xenbeta::domain::ids::RegistrationId;
 use xenbeta::domain::programme::move_times::Limits;
 use xenbeta::domain::string_enum::Word;
 use xenbeta::domain::words::{MigrationState, ProgrammeState, RegistrationState, TextSection};
+use xenbeta::store;
 use xenbeta::store::db::{Db, StoreError};
-use xenbeta::store::migrations::{self, Migration};
-use xenbeta::store::{jobs, programme, registrations};
+use xenbeta::store::migration::Migration;
 use xenbeta::wire::Outcome;
 
 use crate::both_databases;
@@ -51,15 +51,15 @@ impl TestApp {
 }
 
 fn close(conn: &mut Db, id: RegistrationId, at: xenbeta::domain::time::Time) {
-    let decision = registrations::Decision {
+    let decision = store::registration::Decision {
         from: RegistrationState::Approved,
         to: RegistrationState::Closed,
         reason: "The beta ended.",
         by: None,
         at,
     };
-    assert!(registrations::locked(conn, id).unwrap().is_some());
-    assert!(registrations::decide(conn, id, &decision).unwrap());
+    assert!(store::registration::locked(conn, id).unwrap().is_some());
+    assert!(store::registration::decide(conn, id, &decision).unwrap());
 }
 
 both_databases! {
@@ -70,10 +70,10 @@ both_databases! {
         let click = xenbeta::app::migrations::Click { at: Some(app.now().plus_s(600)), ..now_click() };
         let row = app.migrate(&app.member(), WEB, click).unwrap();
         app.pass_s(700);
-        let later = migrations::Change { not_before: Some(Some(app.now().plus_days(1))), ..migrations::Change::default() };
+        let later = store::migration::Change { not_before: Some(Some(app.now().plus_days(1))), ..store::migration::Change::default() };
         let change = move |conn: &mut Db| {
-            migrations::locked(conn, row.id).unwrap();
-            migrations::note(conn, row.id, &later).unwrap();
+            store::migration::locked(conn, row.id).unwrap();
+            store::migration::note(conn, row.id, &later).unwrap();
         };
         let done = app.while_open(change, || app.reconcile().unwrap());
         assert_eq!(done.admitted, 0);
@@ -103,7 +103,7 @@ both_databases! {
         }
         assert_eq!(app.live_of(WEB).len(), 1);
         // Whatever is not over is that one.
-        let open = app.in_db(|conn| migrations::locked_of_linode(conn, WEB));
+        let open = app.in_db(|conn| store::migration::locked_of_linode(conn, WEB));
         assert_eq!(open.len(), 1, "{open:?}");
     }
 
@@ -126,14 +126,14 @@ both_databases! {
         let (offered, approved) = (app.approved(WEB), app.approved(OLD));
         app.offer(&staff, offered, Some(XEN1)).unwrap();
         app.register(&member, &[DB]).unwrap();
-        let waiting = app.in_db(|conn| registrations::newest_of(conn, DB)).unwrap().id;
+        let waiting = app.in_db(|conn| store::registration::newest_of(conn, DB)).unwrap().id;
         let now = app.now();
         // As `end_programme` does it, up to its commit.
         let end = |conn: &mut Db| {
-            programme::lock(conn).unwrap();
-            let before = programme::stored(conn).unwrap().unwrap();
-            let after = programme::Programme { state: ProgrammeState::Ended, ended_at: Some(now), changed_at: now, ..before };
-            programme::set(conn, &after).unwrap();
+            store::programme::lock(conn).unwrap();
+            let before = store::programme::stored(conn).unwrap().unwrap();
+            let after = store::programme::Programme { state: ProgrammeState::Ended, ended_at: Some(now), changed_at: now, ..before };
+            store::programme::set(conn, &after).unwrap();
         };
         let open_again = || app.run_sql("UPDATE programme SET ended_at = NULL, state = 'open'");
         assert_eq!(conflict(app.while_open(end, || app.migrate(&member, WEB, now_click()))), "The beta has ended.");
@@ -184,7 +184,7 @@ both_databases! {
     fn of_two_who_save_at_once_one_is_told(app: TestApp) {
         let app = app.with_fleet();
         let second = app.second();
-        let seen = app.in_db(programme::stored).map(|row| row.changed_at);
+        let seen = app.in_db(store::programme::stored).map(|row| row.changed_at);
         let settings = |seats: i64| Settings {
             state: ProgrammeState::Open, irc: Default::default(), forum: Default::default(), seats: Some(seats),
             offer_days: 1, way_back_days: 1, max_overall: 1, max_per_link: 1, max_warm_passes: 1, watch_s: 1,
@@ -213,7 +213,7 @@ both_databases! {
         let limits = |n: i64| Limits { per_hour: Some(1 + i32::try_from(n).unwrap()), ..Limits::default() };
         assert_eq!(won(race(&|portal, n| portal.set_move_times(&staff, &limits(n), None))), 1);
         // The end against a save: one of the two finds that someone else was first.
-        let seen = app.in_db(programme::stored).map(|row| row.changed_at);
+        let seen = app.in_db(store::programme::stored).map(|row| row.changed_at);
         let save = Settings { seen, ..settings(500) };
         assert_eq!(won(race(&|portal, n| if n < 4 { portal.set_programme(&staff, &save) } else { portal.end_programme(&staff, seen) })), 4, "four that did it, or found it done");
     }
@@ -229,10 +229,10 @@ both_databases! {
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 portal.db.write(|conn| {
-                    migrations::locked(conn, row.id)?;
+                    store::migration::locked(conn, row.id)?;
                     begun.send(()).unwrap();
                     std::thread::sleep(Duration::from_millis(300));
-                    jobs::ask_cancel(conn, row.id)
+                    store::job::ask_cancel(conn, row.id)
                 }).expect("it does not wait for the agent, which waits for it");
             });
             has_begun.recv().unwrap();
@@ -251,7 +251,7 @@ both_databases! {
         let clicked = std::thread::scope(|scope| {
             scope.spawn(move || {
                 portal.db.write(|conn| {
-                    xenbeta::store::migrations::locked_of_linode(conn, WEB)?;
+                    xenbeta::store::migration::locked_of_linode(conn, WEB)?;
                     begun.send(()).unwrap();
                     std::thread::sleep(Duration::from_millis(300));
                     conn.batch_execute("UPDATE config_profiles SET kernel_id = 'uml-2.4' WHERE linode_id = 101")?;

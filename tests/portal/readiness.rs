@@ -196,7 +196,7 @@ both_databases! {
         app.pass_s(60);
         (1..=3).for_each(|host| heard(host, 0));
         app.look_for_silent_hosts().unwrap();
-        assert!(app.in_db(|conn| xenbeta::store::silence::by_week(conn, 0)).is_empty());
+        assert!(app.in_db(|conn| xenbeta::store::host::silence::by_week(conn, 0)).is_empty());
     }
 
     fn fairness_is_told_by_week(app: TestApp) {

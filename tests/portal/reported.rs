@@ -2,7 +2,7 @@
 
 use xenbeta::domain::ids::{HostId, LinodeId};
 use xenbeta::domain::words::{JointKind, LinodeStatus};
-use xenbeta::store::{fleet, holds};
+use xenbeta::store;
 use xenbeta::wire::{Inventory, LinodeReport, PROTOCOL, Poll};
 
 use crate::support::TestApp;
@@ -57,7 +57,7 @@ impl TestApp {
 
     /// What is said, and of the host's other Linodes what the portal knows.
     pub fn with_others(&self, host: HostId, said: Vec<LinodeReport>) -> Vec<LinodeReport> {
-        let others = self.in_db(|c| fleet::linodes_on(c, host));
+        let others = self.in_db(|c| store::linode::linodes_on(c, host));
         let left_out = others
             .iter()
             .filter(|it| !said.iter().any(|said| said.linode == it.id));
@@ -68,7 +68,8 @@ impl TestApp {
     }
 
     pub fn is_held(&self, linode: LinodeId) -> bool {
-        self.in_db(|c| holds::of(c, linode)).is_some()
+        self.in_db(|c| store::ownership::hold::of(c, linode))
+            .is_some()
     }
 
     /// Two staff agree on it.

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 use xenbeta::domain::words::{JobKind, JobState, MigrationState};
-use xenbeta::store::{jobs, migrations, outbox, portal, proofs};
+use xenbeta::store;
 use xenbeta::wire::{Outcome, Report};
 
 use crate::both_databases;
@@ -26,35 +26,35 @@ both_databases! {
             let order = app.take(UML1);
             app.answer(UML1, &order, Outcome::Succeeded { report: Report::Done }).unwrap();
         }
-        let count = |app: &TestApp| app.in_db(|c| jobs::of_migration(c, row.id)).len();
+        let count = |app: &TestApp| app.in_db(|c| store::job::of_migration(c, row.id)).len();
         let steps = count(&app);
         later(&app, 89);
-        assert_eq!(app.in_db(|c| jobs::of_linode(c, DB, 10)).len(), 2);
+        assert_eq!(app.in_db(|c| store::job::of_linode(c, DB, 10)).len(), 2);
         later(&app, 2);
-        assert_eq!(app.in_db(|c| jobs::of_linode(c, DB, 10)).len(), 1, "the highest id stays: agents' ledgers hold ids");
+        assert_eq!(app.in_db(|c| store::job::of_linode(c, DB, 10)).len(), 1, "the highest id stays: agents' ledgers hold ids");
         assert_eq!(count(&app), steps, "a move that is not over keeps its jobs");
         app.confirm_migration(&app.member(), row.id).unwrap();
         app.work_all(&[UML1, XEN1]);
         later(&app, 91);
         assert!(count(&app) <= 1, "{}", count(&app));
-        assert_eq!(app.in_db(|c| migrations::digests(c, row.id)).len(), 4);
+        assert_eq!(app.in_db(|c| store::migration::digests(c, row.id)).len(), 4);
         later(&app, 300);
-        assert!(!app.in_db(|c| migrations::events(c, row.id)).is_empty());
+        assert!(!app.in_db(|c| store::migration::events(c, row.id)).is_empty());
         later(&app, 10);
-        assert!(app.in_db(|c| migrations::events(c, row.id)).len() <= 1);
-        assert!(app.in_db(|c| migrations::digests(c, row.id)).is_empty(), "receipts as long as logs");
+        assert!(app.in_db(|c| store::migration::events(c, row.id)).len() <= 1);
+        assert!(app.in_db(|c| store::migration::digests(c, row.id)).is_empty(), "receipts as long as logs");
     }
 
     fn mail_loses_its_text_and_then_goes(app: TestApp) {
         let app = app.with_fleet();
         app.clicked(WEB);
         let now = app.now();
-        let mails = app.db.write(|c| outbox::take_due(c, now, now, 100)).unwrap();
+        let mails = app.db.write(|c| store::mail::take_due(c, now, now, 100)).unwrap();
         assert!(mails.len() > 2);
         for mail in &mails[1..] {
-            app.db.write(|c| outbox::mark_sent(c, outbox::Taken::from(mail), now)).unwrap();
+            app.db.write(|c| store::mail::mark_sent(c, store::mail::Taken::from(mail), now)).unwrap();
         }
-        let text = |app: &TestApp, at: usize| app.in_db(|c| outbox::mail(c, mails[at].id)).map(|mail| mail.text_body.is_empty());
+        let text = |app: &TestApp, at: usize| app.in_db(|c| store::mail::mail(c, mails[at].id)).map(|mail| mail.text_body.is_empty());
         later(&app, 29);
         assert_eq!(text(&app, 1), Some(false));
         later(&app, 2);
@@ -68,13 +68,13 @@ both_databases! {
         let app = app.with_fleet();
         app.clicked(WEB);
         let now = app.now();
-        let mails = app.db.write(|c| outbox::take_due(c, now, now, 100)).unwrap();
+        let mails = app.db.write(|c| store::mail::take_due(c, now, now, 100)).unwrap();
         let last = mails.iter().max_by_key(|mail| mail.id).unwrap();
         app.pass_s(5);
         app.run_sql(&format!("UPDATE outbox SET created_at = (SELECT min(created_at) FROM users) WHERE id = {}", last.id));
-        app.db.write(|c| outbox::mark_sent(c, outbox::Taken::from(last), now)).unwrap();
-        app.db.write(|c| outbox::mark_failed(c, outbox::Taken::from(last), "no", None)).unwrap();
-        assert_eq!(app.in_db(|c| outbox::mail(c, last.id)).unwrap().state, "pending");
+        app.db.write(|c| store::mail::mark_sent(c, store::mail::Taken::from(last), now)).unwrap();
+        app.db.write(|c| store::mail::mark_failed(c, store::mail::Taken::from(last), "no", None)).unwrap();
+        assert_eq!(app.in_db(|c| store::mail::mail(c, last.id)).unwrap().state, "pending");
     }
 
     fn ended_tokens_and_old_proofs_go(app: TestApp) {
@@ -82,18 +82,18 @@ both_databases! {
         let now = app.now();
         app.run_sql("DELETE FROM enrolment_tokens");
         app.new_enrolment_token(app.staff().who(), UML1).unwrap();
-        let proof = proofs::ProofRow { linode_id: WEB, host_id: UML1, epoch: 1, running: true, at: now, watched_s: app.in_db(portal::get).watched_s };
-        app.db.write(|c| proofs::put(c, &proof)).unwrap();
+        let proof = store::ownership::proof::ProofRow { linode_id: WEB, host_id: UML1, epoch: 1, running: true, at: now, watched_s: app.in_db(store::ownership::memory::get).watched_s };
+        app.db.write(|c| store::ownership::proof::put(c, &proof)).unwrap();
         let tokens = |app: &TestApp| {
             use xenbeta::store::schema::enrolment_tokens::dsl;
             app.in_db(|c| Ok(dsl::enrolment_tokens.count().get_result::<i64>(c)?))
         };
         app.tidy().unwrap();
-        assert!(app.in_db(|c| proofs::of(c, WEB)).is_some());
+        assert!(app.in_db(|c| store::ownership::proof::of(c, WEB)).is_some());
         assert_eq!(tokens(&app), 1);
         later(&app, 30);
         assert_eq!(tokens(&app), 0);
-        assert!(app.in_db(|c| proofs::of(c, WEB)).is_none());
+        assert!(app.in_db(|c| store::ownership::proof::of(c, WEB)).is_none());
     }
 
     fn a_move_that_failed_is_cancelled_after_a_month(app: TestApp) {
@@ -108,9 +108,9 @@ both_databases! {
         assert_eq!(app.migration(row.id).state, MigrationState::Failed);
         later(&app, 2);
         assert_eq!(app.migration(row.id).state, MigrationState::Cancelled);
-        let log = app.in_db(|c| migrations::events(c, row.id));
+        let log = app.in_db(|c| store::migration::events(c, row.id));
         assert!(log.last().unwrap().message.contains("30 days"), "{log:?}");
-        let kinds: Vec<_> = app.in_db(|c| jobs::of_migration(c, row.id)).into_iter().filter(|job| job.state == JobState::Pending).map(|job| job.kind).collect();
+        let kinds: Vec<_> = app.in_db(|c| store::job::of_migration(c, row.id)).into_iter().filter(|job| job.state == JobState::Pending).map(|job| job.kind).collect();
         assert_eq!(kinds, [JobKind::CloseTransfer, JobKind::Release]);
     }
 }

@@ -1,27 +1,30 @@
 //! The schema goes up and down on both databases, and a schema from elsewhere is refused in words.
 
 use diesel::connection::SimpleConnection;
+use xenbeta::store;
 use xenbeta::store::db::{Database, StoreError};
-use xenbeta::store::migrate;
 
 use crate::support::TestApp;
 
 fn down_and_up(app: TestApp) {
     let database = Database::open_any_schema(&app.url, 1).unwrap();
-    let all = migrate::state(&database).unwrap();
+    let all = store::schema_migrations::state(&database).unwrap();
     assert!(all.pending().is_empty() && all.unknown().is_empty());
     for _ in &all.applied {
-        migrate::down(&database).unwrap();
+        store::schema_migrations::down(&database).unwrap();
     }
     assert_eq!(
-        migrate::state(&database).unwrap().applied,
+        store::schema_migrations::state(&database).unwrap().applied,
         Vec::<String>::new()
     );
     assert!(has_no_table(&database), "down leaves nothing behind");
     let refused = Database::open(&app.url, 1).err().unwrap().to_string();
     assert!(refused.contains("xenbeta schema up"), "{refused}");
-    assert_eq!(migrate::up(&database).unwrap(), all.known.len());
-    assert_eq!(migrate::up(&database).unwrap(), 0);
+    assert_eq!(
+        store::schema_migrations::up(&database).unwrap(),
+        all.known.len()
+    );
+    assert_eq!(store::schema_migrations::up(&database).unwrap(), 0);
     // And it is the same schema: the fleet goes in.
     app.with_fleet();
 }

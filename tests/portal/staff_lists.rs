@@ -5,8 +5,8 @@ use xenbeta::app::AppError;
 use xenbeta::app::migrations::Click;
 use xenbeta::domain::ids::{MailId, UserId};
 use xenbeta::mail::MemoryTransport;
+use xenbeta::store;
 use xenbeta::store::db::{Db, StoreError};
-use xenbeta::store::outbox;
 
 use crate::both_databases;
 use crate::browser::{Browser, Reply, Site};
@@ -27,10 +27,10 @@ impl TestApp {
         let now = self.now();
         self.db
             .write(|conn| {
-                for mail in outbox::take_due(conn, now, now.plus_s(60), 1000)? {
-                    outbox::mark_failed(
+                for mail in store::mail::take_due(conn, now, now.plus_s(60), 1000)? {
+                    store::mail::mark_failed(
                         conn,
-                        outbox::Taken::from(&mail),
+                        store::mail::Taken::from(&mail),
                         "550 no such mailbox",
                         None,
                     )?;
@@ -122,7 +122,7 @@ both_databases! {
         let mail = staff.get(&list.link("Set a new password"));
         mail.shows(&["shown to nobody else"]);
         assert!(!mail.body.contains("/password/reset/") && !list.body.contains("/password/reset/"));
-        let kept: String = app.in_db(|conn: &mut Db| Ok(outbox::mail(conn, MailId(1))?.unwrap().text_body));
+        let kept: String = app.in_db(|conn: &mut Db| Ok(store::mail::mail(conn, MailId(1))?.unwrap().text_body));
         assert!(kept.contains("/password/reset/"), "it is there to be sent");
         for _ in 0..4 {
             app.send_password_reset(&app.staff(), MIA).unwrap();
@@ -141,7 +141,7 @@ both_databases! {
     fn failed_mail_is_sent_again(app: TestApp) {
         let app = app.with_fleet().with_passwords();
         app.register(&app.member(), &[WEB]).unwrap();
-        let row = app.in_db(|conn| xenbeta::store::registrations::newest_of(conn, WEB)).unwrap();
+        let row = app.in_db(|conn| xenbeta::store::registration::newest_of(conn, WEB)).unwrap();
         app.approve(&app.staff(), &[row.id]).unwrap();
         app.fail_mails();
         let site = Site::serve(&app.app);
@@ -162,7 +162,7 @@ both_databases! {
         staff.follow(&all).shows(&["Nothing is left"]);
         let nothing = staff.get(&ask);
         staff.follow(&nothing).shows(&["Nothing is left"]);
-        assert_eq!(app.in_db(outbox::counts), [("pending".to_owned(), 2)]);
+        assert_eq!(app.in_db(store::mail::counts), [("pending".to_owned(), 2)]);
         assert!(matches!(app.retry_mails(&app.member(), "", 1), Err(AppError::Forbidden)));
         // More have failed since it was asked.
         app.fail_mails();
@@ -222,7 +222,7 @@ both_databases! {
         question.shows(&["Moves they set a time for begin at that time", "web moves on", "unless you cancel it", &format!("(migration {})", row.id)]);
         staff.submit(&question, "Disable mia@example.com", &[]);
         staff.get("/staff/audit?object=user%201").shows(&["1 sessions ended, 1 API tokens revoked"]);
-        assert_eq!(app.in_db(|conn| xenbeta::store::tokens::of_user(conn, MIA)).len(), 0);
+        assert_eq!(app.in_db(|conn| xenbeta::store::account::tokens::of_user(conn, MIA)).len(), 0);
         // A sign-in that was on its way when access was taken away, or was there before that ended sessions.
         for old in cookies.values() {
             let hash = xenbeta::app::secrets::hash(xenbeta::app::secrets::purpose::SESSION, old);

@@ -8,10 +8,10 @@ use xenbeta::domain::values::StopLimit;
 use xenbeta::domain::words::{
     JobKind, JobState, JointKind, LinodeStatus, MigrationState, UserRole,
 };
+use xenbeta::store;
 use xenbeta::store::db::StoreError;
-use xenbeta::store::migrations::{self, Migration};
+use xenbeta::store::migration::Migration;
 use xenbeta::store::schema::jobs;
-use xenbeta::store::{fleet, holds, hosts};
 
 use crate::portal::{HOSTS, LINODES, id};
 use crate::sim::Sim;
@@ -39,7 +39,9 @@ pub fn staff() -> Actor {
 }
 
 fn newest(app: &App, linode: LinodeId) -> Option<Migration> {
-    let rows = app.db.read(|conn| migrations::of_linode(conn, linode));
+    let rows = app
+        .db
+        .read(|conn| store::migration::of_linode(conn, linode));
     rows.expect("reads").into_iter().next()
 }
 
@@ -116,7 +118,7 @@ impl Sim {
     }
 
     fn power(&self, app: &App, linode: LinodeId) {
-        let row = app.db.read(|conn| fleet::linode(conn, linode));
+        let row = app.db.read(|conn| store::linode::linode(conn, linode));
         let status = row.expect("reads").expect("is there").status;
         let kind = match status {
             LinodeStatus::Offline => JobKind::Boot,
@@ -153,7 +155,10 @@ impl Sim {
 
     /// What staff and members do when they are shown that something waits for them.
     fn staff_help(&self, app: &App, linode: LinodeId) {
-        let held = app.db.read(|conn| holds::of(conn, linode)).expect("reads");
+        let held = app
+            .db
+            .read(|conn| store::ownership::hold::of(conn, linode))
+            .expect("reads");
         if held.is_some() {
             self.told("believe", app.believe(&staff(), linode));
         }
@@ -168,7 +173,7 @@ impl Sim {
 
     /// A poll that was long on its way looks like a ledger that went back: two staff trust it again.
     fn trust_ledgers(&self, app: &App) {
-        let all = app.db.read(hosts::all).expect("reads");
+        let all = app.db.read(store::host::all).expect("reads");
         for host in all.iter().filter(|host| !host.ledger_fault.is_empty()) {
             let trust = (JointKind::TrustLedger, host.id);
             let asked = app.ask_joint(&staff(), PASSWORD, trust, "nothing is wrong with it");
@@ -179,7 +184,7 @@ impl Sim {
     }
 
     fn power_on(&self, app: &App, linode: LinodeId) {
-        let row = app.db.read(|conn| fleet::linode(conn, linode));
+        let row = app.db.read(|conn| store::linode::linode(conn, linode));
         if row.expect("reads").expect("is there").status == LinodeStatus::Offline {
             let boot = app.power(&member(), linode, JobKind::Boot, None);
             self.told(&format!("boot {linode}"), boot);
@@ -189,11 +194,11 @@ impl Sim {
     /// The failed job is the one that its migration's present step waits for.
     fn is_current(&self, app: &App, job: JobId) -> bool {
         let read = |conn: &mut _| {
-            let job = xenbeta::store::jobs::job(conn, job)?;
+            let job = xenbeta::store::job::job(conn, job)?;
             let Some((job, of)) = job.and_then(|it| it.migration_id.map(|of| (it, of))) else {
                 return Ok(false);
             };
-            let row = migrations::migration(conn, of)?;
+            let row = store::migration::migration(conn, of)?;
             let step = row.and_then(|row| row.step);
             Ok::<_, StoreError>(step.is_some_and(|step| step.job().0 == job.kind))
         };
@@ -204,7 +209,9 @@ impl Sim {
     fn unfinished(&self, app: &App) -> Vec<String> {
         let mut open = Vec::new();
         for linode in LINODES {
-            let rows = app.db.read(|conn| migrations::of_linode(conn, linode));
+            let rows = app
+                .db
+                .read(|conn| store::migration::of_linode(conn, linode));
             for row in rows.expect("reads") {
                 let waits = matches!(
                     row.state,
@@ -223,7 +230,7 @@ impl Sim {
                     ));
                 }
             }
-            let row = app.db.read(|conn| fleet::linode(conn, linode));
+            let row = app.db.read(|conn| store::linode::linode(conn, linode));
             let row = row.expect("reads").expect("is there");
             let runs = self.world.borrow().run_of(row.host_id.0, linode).is_some();
             if !runs || row.status != LinodeStatus::Running {
@@ -234,7 +241,7 @@ impl Sim {
             }
             if app
                 .db
-                .read(|conn| holds::of(conn, linode))
+                .read(|conn| store::ownership::hold::of(conn, linode))
                 .expect("reads")
                 .is_some()
             {

@@ -83,7 +83,7 @@ impl TestApp {
                         "SELECT setval(pg_get_serial_sequence('config_profiles', 'id'), 1000)",
                     )?;
                 }
-                xenbeta::store::names::fill(conn)?;
+                xenbeta::store::name_index::fill(conn)?;
                 Ok::<_, StoreError>(())
             })
             .expect("the fleet goes in");
@@ -126,7 +126,7 @@ impl TestApp {
         self.db
             .write(|conn| {
                 for id in 1..=3 {
-                    xenbeta::store::people::set_password(conn, UserId(id), &hash)?;
+                    xenbeta::store::account::set_password(conn, UserId(id), &hash)?;
                 }
                 Ok::<_, StoreError>(())
             })

@@ -6,10 +6,10 @@ use xenbeta::app::migrations::Click;
 use xenbeta::domain::ids::{DiskId, HostId, LinodeId, RegistrationId};
 use xenbeta::domain::values::StopLimit;
 use xenbeta::domain::words::{HostState, RegistrationState};
+use xenbeta::store;
 use xenbeta::store::db::StoreError;
-use xenbeta::store::fleet::{self, Linode};
-use xenbeta::store::migrations::{self, Migration};
-use xenbeta::store::registrations;
+use xenbeta::store::linode::Linode;
+use xenbeta::store::migration::Migration;
 use xenbeta::wire::{DiskDigest, DiskProof, Finish, Order, Outcome, Report, SealedDigests, Task};
 
 use super::TestApp;
@@ -35,7 +35,7 @@ pub fn now_click() -> Click {
 impl TestApp {
     pub fn linode(&self, id: LinodeId) -> Linode {
         self.db
-            .read(|conn| fleet::linode(conn, id))
+            .read(|conn| store::linode::linode(conn, id))
             .expect("reads")
             .expect("is there")
     }
@@ -43,14 +43,14 @@ impl TestApp {
     pub fn newest_migration(&self, linode: LinodeId) -> Migration {
         let all = self
             .db
-            .read(|conn| migrations::of_linode(conn, linode))
+            .read(|conn| store::migration::of_linode(conn, linode))
             .expect("reads");
         all.into_iter().next().expect("there is one")
     }
 
     pub fn migration(&self, id: xenbeta::domain::ids::MigrationId) -> Migration {
         self.db
-            .read(|conn| migrations::migration(conn, id))
+            .read(|conn| store::migration::migration(conn, id))
             .expect("reads")
             .expect("is there")
     }
@@ -61,7 +61,7 @@ impl TestApp {
         assert_eq!(registered.refused, vec![], "is eligible");
         let row = self
             .db
-            .read(|conn| registrations::newest_of(conn, linode))
+            .read(|conn| store::registration::newest_of(conn, linode))
             .expect("reads")
             .expect("is there");
         assert_eq!(row.state, RegistrationState::Requested);

@@ -15,8 +15,8 @@ use xenbeta::app::password::Hasher;
 use xenbeta::app::secrets::Secret;
 use xenbeta::app::watch::Watch;
 use xenbeta::app::{App, Settings};
+use xenbeta::store;
 use xenbeta::store::db::{Database, StoreError};
-use xenbeta::store::{migrate, portal as portal_row};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum On {
@@ -54,7 +54,8 @@ impl TestApp {
             On::Postgresql => pg::fresh_database(),
         };
         if on == On::Sqlite {
-            migrate::up(&Database::open_any_schema(&url, 1).expect("opens")).expect("the schema");
+            store::schema_migrations::up(&Database::open_any_schema(&url, 1).expect("opens"))
+                .expect("the schema");
         }
         let (shift, set) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicI64::new(0)));
         Self {
@@ -88,7 +89,8 @@ impl TestApp {
 
     /// On a database that stands already; a missing schema is put in.
     pub fn over(url: &str) -> Self {
-        migrate::up(&Database::open_any_schema(url, 1).expect("opens")).expect("the schema");
+        store::schema_migrations::up(&Database::open_any_schema(url, 1).expect("opens"))
+            .expect("the schema");
         let (shift, set) = (Arc::default(), Arc::default());
         Self {
             app: portal(url, &shift, &set),
@@ -111,7 +113,7 @@ impl TestApp {
         let noted: Result<(), StoreError> = self
             .app
             .db
-            .write(|conn| portal_row::watched(conn, now, seconds));
+            .write(|conn| store::ownership::memory::watched(conn, now, seconds));
         noted.expect("noted");
     }
 

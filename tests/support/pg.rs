@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection};
+use xenbeta::store;
 use xenbeta::store::db::Database;
-use xenbeta::store::migrate;
 
 pub struct Pg {
     port: u16,
@@ -148,7 +148,7 @@ fn start() -> Pg {
     conn.batch_execute("CREATE DATABASE pattern")
         .expect("a database");
     let pattern = Database::open_any_schema(&pg.url("pattern"), 1).expect("the template opens");
-    migrate::up(&pattern).expect("the schema");
+    store::schema_migrations::up(&pattern).expect("the schema");
     pg
 }
 

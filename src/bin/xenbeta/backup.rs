@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use xenbeta::agent::command::Tool;
 use xenbeta::config::Config;
-use xenbeta::store::backup;
+use xenbeta::store;
 use xenbeta::store::db::Database;
 
 use super::Failure;
@@ -73,10 +73,10 @@ fn beside(file: &Path) -> Result<PathBuf, Failure> {
 fn write(part: &Path, limit_s: u64, config: &Config) -> Result<(), Failure> {
     let database = Database::open_any_schema(&config.database_url()?, 1)?;
     let path = part.to_str().ok_or("the file's path is not UTF-8")?;
-    let Some(url) = backup::postgresql_url(&database) else {
-        return Ok(backup::copy_sqlite(&database, path)?);
+    let Some(url) = store::backup::postgresql_url(&database) else {
+        return Ok(store::backup::copy_sqlite(&database, path)?);
     };
-    let (url, password) = backup::without_password(url);
+    let (url, password) = store::backup::without_password(url);
     let mut dump = Tool::new(pg_program("pg_dump"))
         .args([
             "--format=custom",

@@ -4,7 +4,7 @@ use clap::Subcommand;
 use xenbeta::app::hosts::AddHost;
 use xenbeta::config::Config;
 use xenbeta::domain::words::{HostRole, Platform};
-use xenbeta::store::{fleet, hosts};
+use xenbeta::store;
 
 use super::{COMMAND_LINE, Failure, app_without_secret};
 
@@ -55,7 +55,7 @@ pub fn run(what: What, config: &Config) -> Result<(), Failure> {
             let plan = match plan {
                 None => None,
                 Some(label) => {
-                    let plans = app.db.read(fleet::plans)?;
+                    let plans = app.db.read(store::linode::plans)?;
                     let plan = plans.iter().find(|plan| plan.label == label);
                     Some(
                         plan.ok_or_else(|| format!("there is no plan {label:?}"))?
@@ -76,7 +76,7 @@ pub fn run(what: What, config: &Config) -> Result<(), Failure> {
             app.add_host(COMMAND_LINE, &new)?.1
         }
         What::Token { name } => {
-            let host = app.db.read(|conn| hosts::by_name(conn, &name))?;
+            let host = app.db.read(|conn| store::host::by_name(conn, &name))?;
             let host = host.ok_or_else(|| format!("there is no host {name:?}"))?;
             app.new_enrolment_token(COMMAND_LINE, host.id)?
         }

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use xenbeta::agent::command::Tool;
 use xenbeta::config::Config;
-use xenbeta::store::backup;
+use xenbeta::store;
 use xenbeta::store::db::{Database, StoreError};
-use xenbeta::store::migrate;
 
 use super::backup::{folder_of, pg_program};
 use super::{Failure, any_secret, app_without_secret};
@@ -32,7 +31,7 @@ pub fn run(file: &Path, yes: bool, limit_s: u64, config: &Config) -> Result<(), 
         xenbeta::store::db::Target::Sqlite(path) => sqlite(file, Path::new(&path), config)?,
         xenbeta::store::db::Target::Postgresql(url) => {
             postgresql(file, &url, limit_s)?;
-            let steps = migrate::up(&Database::open_any_schema(&url, 1)?)?;
+            let steps = store::schema_migrations::up(&Database::open_any_schema(&url, 1)?)?;
             app_without_secret(config)?.begin_recovery(WHY)?;
             steps
         }
@@ -77,17 +76,18 @@ fn prepare(file: &Path, part: &Path, config: &Config) -> Result<usize, Failure> 
     {
         let database = Database::open_any_schema(text, 1)
             .map_err(|error| format!("{} is no database: {error}", file.display()))?;
-        backup::check_sqlite(&database)
-            .and_then(|()| migrate::state(&database).map(|_| ()))
+        store::backup::check_sqlite(&database)
+            .and_then(|()| store::schema_migrations::state(&database).map(|_| ()))
             .map_err(|error: StoreError| format!("{} is not whole: {error}", file.display()))?;
     }
     let at = |error: &dyn std::fmt::Display| format!("{}: {error}", part.display());
-    let steps = Database::open_any_schema(text, 1).and_then(|database| migrate::up(&database));
+    let steps = Database::open_any_schema(text, 1)
+        .and_then(|database| store::schema_migrations::up(&database));
     let steps = steps.map_err(|error| at(&error))?;
     let database = Database::open(text, 1).map_err(|error| at(&error))?;
     let app = config.app_over(database, any_secret(config)?)?;
     app.begin_recovery(WHY).map_err(|error| at(&error))?;
-    backup::settle_sqlite(&app.db).map_err(|error| at(&error))?;
+    store::backup::settle_sqlite(&app.db).map_err(|error| at(&error))?;
     drop(app);
     for ending in ["-wal", "-shm"] {
         remove(&with_suffix(part, ending)?)?;
@@ -143,7 +143,7 @@ fn replace(part: &Path, target: &Path, kept: &Path, moved: &mut Moved) -> Result
 
 fn postgresql(file: &Path, url: &str, limit_s: u64) -> Result<(), Failure> {
     let database = Database::open_any_schema(url, 1)?;
-    let others = database.read(backup::other_sessions)?;
+    let others = database.read(store::backup::other_sessions)?;
     if others > 0 {
         return Err(
             format!("{others} other sessions use the database: stop every portal first").into(),
@@ -151,7 +151,7 @@ fn postgresql(file: &Path, url: &str, limit_s: u64) -> Result<(), Failure> {
     }
     drop(database);
     let path = file.to_str().ok_or("the file's path is not UTF-8")?;
-    let (url, password) = backup::without_password(url);
+    let (url, password) = store::backup::without_password(url);
     let mut restore = Tool::new(pg_program("pg_restore"))
         .args([
             "--clean",

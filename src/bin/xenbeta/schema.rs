@@ -2,8 +2,8 @@
 
 use clap::Subcommand;
 use xenbeta::config::Config;
+use xenbeta::store;
 use xenbeta::store::db::Database;
-use xenbeta::store::migrate;
 
 use super::Failure;
 
@@ -25,15 +25,17 @@ pub fn run(what: &What, config: &Config) -> Result<(), Failure> {
     let database = Database::open_any_schema(&config.database_url()?, 2)?;
     match what {
         What::Up => {
-            let done = migrate::up(&database)?;
+            let done = store::schema_migrations::up(&database)?;
             println!("{done} schema migrations run; the schema is up to date.");
         }
         What::Down { yes: false } => {
             return Err("this deletes the tables of the newest schema migration with all that is in them; add --yes".into());
         }
-        What::Down { yes: true } => println!("taken back: {}", migrate::down(&database)?),
+        What::Down { yes: true } => {
+            println!("taken back: {}", store::schema_migrations::down(&database)?)
+        }
         What::Status => {
-            let state = migrate::state(&database)?;
+            let state = store::schema_migrations::state(&database)?;
             for version in &state.known {
                 let applied = if state.applied.contains(version) {
                     "applied"

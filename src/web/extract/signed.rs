@@ -12,7 +12,8 @@ use crate::app::Actor;
 use crate::app::sign_in::Visitor;
 use crate::domain::ids::AccountId;
 use crate::domain::words::UserRole;
-use crate::store::attention::{self, Attention};
+use crate::store;
+use crate::store::attention::Attention;
 use crate::web::error::Fault;
 use crate::web::page::{Area, Page, Viewer};
 use crate::web::portal::{self, Portal};
@@ -94,7 +95,7 @@ async fn find(request: &HttpRequest, context: &Context) -> Result<Signed, Fault>
                 .as_ref()
                 .is_some_and(|it| it.user.role == UserRole::Staff);
         let attention = if looks {
-            app.db.read(attention::get)?
+            app.db.read(store::attention::get)?
         } else {
             Attention::default()
         };

@@ -10,9 +10,9 @@ use super::tokens::{TokenForm, TokenRow};
 use crate::app::{AppError, secrets};
 use crate::domain::ids::SessionId;
 use crate::domain::time::Time;
-use crate::store::notices as muted;
-use crate::store::people::{self, Session, User};
-use crate::store::tokens::{self, ApiToken};
+use crate::store;
+use crate::store::account::tokens::ApiToken;
+use crate::store::account::{Session, User};
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Nothing, Path, Signed};
 use crate::web::page::{self, Area, Flash, Page};
@@ -169,14 +169,14 @@ async fn present(
         let token_form = secrets::new_token()?;
         app.db.read(|conn| {
             let account = account
-                .map(|id| people::account(conn, id))
+                .map(|id| store::account::account(conn, id))
                 .transpose()?
                 .flatten();
             Ok::<_, AppError>(Facts {
                 account: account.map(|account| account.name),
-                sessions: people::sessions_of(conn, id, now, idle_since)?,
-                muted: muted::muted(conn, id)?,
-                tokens: tokens::of_user(conn, id)?,
+                sessions: store::account::sessions_of(conn, id, now, idle_since)?,
+                muted: store::account::mail_choices::muted(conn, id)?,
+                tokens: store::account::tokens::of_user(conn, id)?,
                 token_form,
                 now,
             })

@@ -16,9 +16,9 @@ use crate::domain::ids::{LinodeId, RegistrationId};
 use crate::domain::placement::Standing;
 use crate::domain::programme::Phase;
 use crate::domain::words::{MigrationKind, MigrationState, RegistrationState, TextSection};
-use crate::store::pages_members::{self, LinodeRow};
-use crate::store::programme::{self, Programme, Text};
-use crate::store::{faq, fleet, registrations};
+use crate::store;
+use crate::store::linode::page::LinodeRow;
+use crate::store::programme::{Programme, Text};
 use crate::web::announcement::Section;
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Member, Nothing, Path};
@@ -288,13 +288,13 @@ async fn present(
         portal::run(portal, move |app| {
             let now = app.now();
             app.db.read(|conn| {
-                let written = programme::texts(conn)?;
-                let questions = faq::first(conn, QUESTIONS)?;
-                let programme = programme::get(conn, now)?;
+                let written = store::programme::texts(conn)?;
+                let questions = store::faq::first(conn, QUESTIONS)?;
+                let programme = store::programme::get(conn, now)?;
                 let left = seats_left(conn, programme.seats)?;
-                let waiting = registrations::count(conn, RegistrationState::Requested)?;
-                let waits = pages_members::recent_waits(conn)?;
-                let rows = pages_members::linodes(conn, account)?;
+                let waiting = store::registration::count(conn, RegistrationState::Requested)?;
+                let waits = store::linode::page::recent_waits(conn)?;
+                let rows = store::linode::page::linodes(conn, account)?;
                 let mine: Vec<RegistrationId> = rows
                     .iter()
                     .filter_map(|row| {
@@ -303,7 +303,7 @@ async fn present(
                             .map(|registration| registration.id)
                     })
                     .collect();
-                let positions = pages_members::positions(conn, &mine)?;
+                let positions = store::linode::page::positions(conn, &mine)?;
                 Ok::<_, AppError>((
                     programme, left, waiting, waits, rows, positions, written, questions,
                 ))
@@ -377,8 +377,10 @@ pub async fn register(
         Ok(many) => {
             let refused: Vec<i64> = many.refused.iter().map(|(id, _)| id.0).collect();
             let account = member.account;
-            let rows =
-                portal::read(&portal, move |conn| pages_members::linodes(conn, account)).await?;
+            let rows = portal::read(&portal, move |conn| {
+                store::linode::page::linodes(conn, account)
+            })
+            .await?;
             let mut problems = Problems::default();
             problems.add("linode", refusal(&many, &rows));
             present(&portal, &member, refused, problems).await
@@ -414,12 +416,12 @@ pub async fn ask_withdraw(
 ) -> Result<HttpResponse, Fault> {
     let account = member.account;
     let found = portal::read(&portal, move |conn| {
-        let Some(registration) = registrations::registration(conn, RegistrationId(id.0))?
+        let Some(registration) = store::registration::registration(conn, RegistrationId(id.0))?
             .filter(|row| row.account_id == account)
         else {
             return Ok(None);
         };
-        fleet::linode(conn, registration.linode_id)
+        store::linode::linode(conn, registration.linode_id)
     })
     .await?;
     let label = found.ok_or(Fault::NotFound)?.label;

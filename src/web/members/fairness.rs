@@ -11,8 +11,8 @@ use super::{Link, platform_name};
 use crate::domain::fairness::shares::Rule;
 use crate::domain::fairness::usage::{NO_LEVEL, Range, Stretch, Usage, between, grouped};
 use crate::domain::ids::LinodeId;
-use crate::store::usage_pages::{self, AROUND, LinodeUsage, Moved};
-use crate::store::weights;
+use crate::store;
+use crate::store::fairness::page::{AROUND, LinodeUsage, Moved};
 use crate::web::error::Fault;
 use crate::web::extract::{Member, Query};
 use crate::web::page::{self, Area, Page};
@@ -113,8 +113,8 @@ async fn find(
     let now = portal.now().utc().timestamp();
     let (found, rule) = portal::read(portal, move |conn| {
         Ok((
-            usage_pages::of_member(conn, account, which, (range, every), now)?,
-            weights::rule(conn)?,
+            store::fairness::page::of_member(conn, account, which, (range, every), now)?,
+            store::fairness::weights::rule(conn)?,
         ))
     })
     .await?;

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use super::Link;
 use crate::app::faq::MOST_QUESTION;
 use crate::domain::markdown::Markdown;
-use crate::store::faq::{self, Entry, Question};
+use crate::store;
+use crate::store::faq::{Entry, Question};
 use crate::web::error::Fault;
 use crate::web::extract::{Context, Form, FormData, Path, Query, Signed, once};
 use crate::web::page::{self, Area, Flash, Page};
@@ -112,7 +113,7 @@ pub async fn public(
 ) -> Result<HttpResponse, Fault> {
     let text = words(&asked.0);
     let wanted = text.clone();
-    let entries = portal::read(&portal, move |conn| faq::entries(conn, &wanted)).await?;
+    let entries = portal::read(&portal, move |conn| store::faq::entries(conn, &wanted)).await?;
     page::html(&FaqPage {
         page: Page::new(&context, Area::Faq, "Questions and answers"),
         path: "/faq",
@@ -132,13 +133,13 @@ async fn present(
 ) -> Result<HttpResponse, Fault> {
     let (wanted, user) = (text.clone(), signed.actor.user);
     let (entries, all, questions) = portal::read(portal, move |conn| {
-        let entries = faq::entries(conn, &wanted)?;
+        let entries = store::faq::entries(conn, &wanted)?;
         let all = if wanted.is_empty() {
             Vec::new()
         } else {
-            faq::entries(conn, "")?
+            store::faq::entries(conn, "")?
         };
-        Ok((entries, all, faq::questions_of(conn, user)?))
+        Ok((entries, all, store::faq::questions_of(conn, user)?))
     })
     .await?;
     let status = if problems.is_empty() {

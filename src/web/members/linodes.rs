@@ -10,8 +10,8 @@ use crate::domain::placement::Standing;
 use crate::domain::programme::Phase;
 use crate::domain::registration::{self, Circumstances, NotEligible};
 use crate::domain::words::{MigrationState, RegistrationState};
-use crate::store::pages_members::{self, LinodeRow};
-use crate::store::programme;
+use crate::store;
+use crate::store::linode::page::LinodeRow;
 use crate::web::error::Fault;
 use crate::web::extract::Member;
 use crate::web::page::{self, Area, Page};
@@ -147,10 +147,10 @@ pub async fn list(portal: Portal, member: Member) -> Result<HttpResponse, Fault>
     let (rows, programme, left) = portal::run(&portal, move |app| {
         let now = app.now();
         app.db.read(|conn| {
-            let programme = programme::get(conn, now)?;
+            let programme = store::programme::get(conn, now)?;
             let left = seats_left(conn, programme.seats)?;
             Ok::<_, AppError>((
-                pages_members::linodes(conn, account)?,
+                store::linode::page::linodes(conn, account)?,
                 crate::app::programme::phase(&programme, now),
                 left,
             ))

@@ -16,7 +16,7 @@ pub mod sign_in;
 pub mod tokens;
 
 use crate::domain::words::{MigrationState, Platform};
-use crate::store::migrations::Migration;
+use crate::store::migration::Migration;
 
 /// The platform's name, as people write it.
 #[must_use]

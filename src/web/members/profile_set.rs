@@ -11,7 +11,7 @@ use super::linode::{at_linode, find};
 use super::profile::ProfileForm;
 use crate::app::profile_set::{LETTERS, device_name, stays};
 use crate::domain::ids::{ConfigId, DiskId, LinodeId};
-use crate::store::pages_members::LinodeDetail;
+use crate::store::linode::page::LinodeDetail;
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Member, Nothing, Path};
 use crate::web::page::{self, Area, ConfirmPage, Flash, Page};

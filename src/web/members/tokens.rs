@@ -9,7 +9,8 @@ use crate::app::tokens::{Wish, scope_name};
 use crate::domain::ids::TokenId;
 use crate::domain::values::Label;
 use crate::domain::words::TokenScope;
-use crate::store::tokens::{self, ApiToken};
+use crate::store;
+use crate::store::account::tokens::ApiToken;
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Nothing, Path, Signed};
 use crate::web::page::{self, Area, ConfirmPage, Flash, Page};
@@ -152,7 +153,10 @@ pub async fn ask_revoke(
     id: Path<i64>,
 ) -> Result<HttpResponse, Fault> {
     let user = signed.actor.user;
-    let all = portal::read(&portal, move |conn| tokens::of_user(conn, user)).await?;
+    let all = portal::read(&portal, move |conn| {
+        store::account::tokens::of_user(conn, user)
+    })
+    .await?;
     let row = all
         .into_iter()
         .find(|row| row.id == TokenId(id.0))

@@ -13,7 +13,8 @@ use crate::app::App;
 use crate::app::trail::Trail;
 use crate::domain::ids::AuditId;
 use crate::domain::readiness;
-use crate::store::audit::{self, AuditEvent, TrailFilter};
+use crate::store;
+use crate::store::audit::{AuditEvent, TrailFilter};
 use crate::web::csv::{self, unformula};
 use crate::web::error::Fault;
 use crate::web::extract::{Query, Staff};
@@ -141,7 +142,7 @@ pub async fn list(
     let (filter, before) = asked.filter()?;
     let limit = i64::try_from(ROWS).unwrap_or(100) + 1;
     let rows = portal::read(&portal, move |conn| {
-        audit::list(conn, &filter, before, limit)
+        store::audit::list(conn, &filter, before, limit)
     })
     .await?;
     let (rows, more) = cut(rows);
@@ -210,7 +211,7 @@ pub async fn csv(
         "id", "at_utc", "actor", "address", "action", "object", "before", "after", "hash",
     ];
     csv::list(portal, "audit.csv", &names, move |conn, before| {
-        let rows = audit::list(conn, &filter, before, csv::PAGE)?;
+        let rows = store::audit::list(conn, &filter, before, csv::PAGE)?;
         Ok(csv::Part::of(&rows, |row| row.id, record))
     })
     .await

@@ -11,9 +11,9 @@ use crate::domain::bug::BugState;
 use crate::domain::migration::AT_WORK;
 use crate::domain::time::Time;
 use crate::domain::words::{HostRole, MigrationState, RegistrationState};
-use crate::store::attention::{self, Attention};
-use crate::store::pages_staff::{self, MigrationFilter, MigrationRow, RegistrationFilter};
-use crate::store::{bugs, faq, graduation, hosts, migrations, readiness};
+use crate::store;
+use crate::store::attention::Attention;
+use crate::store::registration::list::{MigrationFilter, MigrationRow, RegistrationFilter};
 use crate::web::error::Fault;
 use crate::web::extract::Staff;
 use crate::web::members::Link;
@@ -67,7 +67,7 @@ struct Facts {
     new_bugs: i64,
     questions: i64,
     failed: Vec<MigrationRow>,
-    hosts: Vec<hosts::Host>,
+    hosts: Vec<store::host::Host>,
     rooms: Vec<crate::domain::placement::Room>,
     attention: Attention,
     recovery_waits: usize,
@@ -91,22 +91,22 @@ pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
                 ..RegistrationFilter::default()
             };
             Ok::<_, AppError>(Facts {
-                registrations: pages_staff::registration_counts(conn)?,
-                unconfigured: pages_staff::count_registrations(conn, &unconfigured)?,
-                ready: graduation::count_ready(conn)?,
-                migrations: migrations::counts(conn)?,
-                failed_jobs: readiness::failed_jobs(conn, now.plus_days(-LATELY_DAYS))?,
-                new_bugs: bugs::counts(conn)?
+                registrations: store::registration::list::registration_counts(conn)?,
+                unconfigured: store::registration::list::count_registrations(conn, &unconfigured)?,
+                ready: store::graduation::count_ready(conn)?,
+                migrations: store::migration::counts(conn)?,
+                failed_jobs: store::readiness::failed_jobs(conn, now.plus_days(-LATELY_DAYS))?,
+                new_bugs: store::bug::counts(conn)?
                     .into_iter()
                     .find(|(of, _)| *of == BugState::New)
                     .map_or(0, |(_, count)| count),
-                questions: faq::count_open(conn)?,
-                failed: pages_staff::migrations(conn, &failed, None, 10)?,
-                hosts: hosts::all(conn)?,
-                rooms: hosts::rooms(conn)?,
-                attention: attention::get(conn)?,
+                questions: store::faq::count_open(conn)?,
+                failed: store::registration::list::migrations(conn, &failed, None, 10)?,
+                hosts: store::host::all(conn)?,
+                rooms: store::host::rooms(conn)?,
+                attention: store::attention::get(conn)?,
                 recovery_waits,
-                stuck: pages_staff::stuck(conn, now.plus_s(-SILENT_S))?.len(),
+                stuck: store::registration::list::stuck(conn, now.plus_s(-SILENT_S))?.len(),
                 now,
             })
         })
@@ -152,7 +152,7 @@ impl DashboardPage {
     }
 }
 
-fn host_link(host: &hosts::Host) -> Link {
+fn host_link(host: &store::host::Host) -> Link {
     Link::new(format!("/staff/hosts/{}", host.id), host.name.clone())
 }
 

@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::Counted;
 use super::programme::parse_seen;
-use crate::store::ending::{self, Concerned};
-use crate::store::programme;
+use crate::store;
+use crate::store::programme::end::Concerned;
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Staff};
 use crate::web::page::{self, Area, Flash, Page};
@@ -87,7 +87,10 @@ fn rows(of: &Concerned) -> Vec<Counted> {
 /// `GET /staff/programme/end`
 pub async fn ask(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
     let (stored, concerned) = portal::read(&portal, |conn| {
-        Ok((programme::stored(conn)?, ending::concerned(conn)?))
+        Ok((
+            store::programme::stored(conn)?,
+            store::programme::end::concerned(conn)?,
+        ))
     })
     .await?;
     if stored.as_ref().is_some_and(|row| row.ended_at.is_some()) {

@@ -10,8 +10,8 @@ use super::faq_form::EntryForm;
 use crate::app::faq::Answer;
 use crate::domain::ids::{FaqId, QuestionId};
 use crate::domain::markdown::Title;
-use crate::store::faq::{self, Entry, Question};
-use crate::store::people;
+use crate::store;
+use crate::store::faq::{Entry, Question};
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Path, Query, Staff};
 use crate::web::members::Link;
@@ -93,10 +93,10 @@ pub async fn list(
     let (mut questions, waiting, entries, retired) = portal::read(&portal, move |conn| {
         let limit = i64::try_from(ROWS).unwrap_or(50) + 1;
         Ok((
-            faq::open_questions(conn, QuestionId(after), limit)?,
-            faq::count_open(conn)?,
-            faq::entries(conn, "")?,
-            faq::retired(conn)?,
+            store::faq::open_questions(conn, QuestionId(after), limit)?,
+            store::faq::count_open(conn)?,
+            store::faq::entries(conn, "")?,
+            store::faq::retired(conn)?,
         ))
     })
     .await?;
@@ -118,8 +118,10 @@ pub async fn list(
             })
             .collect(),
         waiting,
-        room: (entries.len() >= faq::NEARLY)
-            .then(|| faq::MOST_ENTRIES - i64::try_from(entries.len()).unwrap_or(faq::MOST_ENTRIES)),
+        room: (entries.len() >= store::faq::NEARLY).then(|| {
+            store::faq::MOST_ENTRIES
+                - i64::try_from(entries.len()).unwrap_or(store::faq::MOST_ENTRIES)
+        }),
         entries: rows(&entries),
         retired: rows(&retired),
         page,
@@ -233,7 +235,7 @@ pub async fn add(
 }
 
 async fn find(portal: &Portal, id: i64) -> Result<Entry, Fault> {
-    portal::read(portal, move |conn| faq::entry(conn, FaqId(id)))
+    portal::read(portal, move |conn| store::faq::entry(conn, FaqId(id)))
         .await?
         .ok_or(Fault::NotFound)
 }
@@ -345,10 +347,10 @@ pub async fn retire(
 
 async fn asked(portal: &Portal, id: i64) -> Result<Editing, Fault> {
     let (question, who) = portal::read(portal, move |conn| {
-        let Some(question) = faq::question(conn, QuestionId(id))? else {
+        let Some(question) = store::faq::question(conn, QuestionId(id))? else {
             return Ok(None);
         };
-        let who = people::user(conn, question.asked_by)?
+        let who = store::account::user(conn, question.asked_by)?
             .map(|user| user.name)
             .unwrap_or_default();
         Ok(Some((question, who)))

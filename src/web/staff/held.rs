@@ -11,10 +11,10 @@ use crate::app::AppError;
 use crate::app::holds::Held;
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::words::MigrationState as State;
-use crate::store::fleet::{self, Linode};
-use crate::store::hosts::{self, Host};
-use crate::store::pages_staff::{self, AuditRow, MigrationFilter, MigrationRow};
-use crate::store::{attention, holds};
+use crate::store;
+use crate::store::host::Host;
+use crate::store::linode::Linode;
+use crate::store::registration::list::{AuditRow, MigrationFilter, MigrationRow};
 use crate::web::error::Fault;
 use crate::web::extract::{Form, Nothing, Path, Query, Staff};
 use crate::web::members::Link;
@@ -108,7 +108,7 @@ pub async fn list(
         })?)),
     };
     let rows = portal::read(&portal, move |conn| {
-        holds::page(conn, after, i64::try_from(ROWS).unwrap_or(100) + 1)
+        store::ownership::hold::page(conn, after, i64::try_from(ROWS).unwrap_or(100) + 1)
     })
     .await?;
     let (rows, more) = cut(rows);
@@ -176,17 +176,17 @@ async fn find(portal: &Portal, staff: &Staff, id: i64) -> Result<Found, Fault> {
                 ..MigrationFilter::default()
             };
             Ok(Found::Held(Box::new(Case {
-                owner: hosts::host(conn, held.linode.host_id)?,
-                moves: pages_staff::migrations(conn, &filter, None, 20)?,
-                recovers: attention::pause(conn, id)?.recovery_since.is_some(),
+                owner: store::host::host(conn, held.linode.host_id)?,
+                moves: store::registration::list::migrations(conn, &filter, None, 20)?,
+                recovers: store::attention::pause(conn, id)?.recovery_since.is_some(),
                 held,
             })))
         }),
         Err(AppError::NotFound) => app.db.read(|conn| {
-            let linode = fleet::linode(conn, id)?.ok_or(AppError::NotFound)?;
+            let linode = store::linode::linode(conn, id)?.ok_or(AppError::NotFound)?;
             Ok(Found::Settled(Box::new(Settled {
-                owner: hosts::host(conn, linode.host_id)?,
-                trail: pages_staff::audit_of(conn, &format!("linode {id}"))?,
+                owner: store::host::host(conn, linode.host_id)?,
+                trail: store::registration::list::audit_of(conn, &format!("linode {id}"))?,
                 linode,
             })))
         }),

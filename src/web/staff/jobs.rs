@@ -10,8 +10,8 @@ use crate::domain::ids::{HostId, JobId};
 use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
 use crate::domain::words::JobState;
-use crate::store::jobs;
-use crate::store::pages_staff::{self, JobFilter, JobRow};
+use crate::store;
+use crate::store::registration::list::{JobFilter, JobRow};
 use crate::web::error::Fault;
 use crate::web::extract::{Form, Nothing, Path, Query, Staff};
 use crate::web::members::Link;
@@ -135,13 +135,13 @@ pub async fn list(
 ) -> Result<HttpResponse, Fault> {
     let (filter, before) = asked.0.filter(portal.now())?;
     let (rows, counts) = portal::read(&portal, move |conn| {
-        let rows = pages_staff::jobs(
+        let rows = store::registration::list::jobs(
             conn,
             &filter,
             before,
             i64::try_from(ROWS).unwrap_or(100) + 1,
         )?;
-        Ok((rows, jobs::counts(conn)?))
+        Ok((rows, store::job::counts(conn)?))
     })
     .await?;
     let (rows, more) = cut(rows);
@@ -194,9 +194,11 @@ fn tabs(current: &str, counts: &[(JobState, i64)]) -> Vec<StateTab> {
 
 /// `GET /staff/jobs/{id}`
 pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpResponse, Fault> {
-    let row = portal::read(&portal, move |conn| pages_staff::job(conn, JobId(id.0)))
-        .await?
-        .ok_or(Fault::NotFound)?;
+    let row = portal::read(&portal, move |conn| {
+        store::registration::list::job(conn, JobId(id.0))
+    })
+    .await?
+    .ok_or(Fault::NotFound)?;
     let page = staff
         .page(
             Area::Jobs,

@@ -8,7 +8,8 @@ use super::{ROWS, StateTab, cut, query};
 use crate::domain::ids::MailId;
 use crate::domain::string_enum::Word;
 use crate::domain::words::MailKind;
-use crate::store::outbox::{self, Mail, MailFilter, MailRow, STATES};
+use crate::store;
+use crate::store::mail::{Mail, MailFilter, MailRow, STATES};
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Nothing, Path, Query, Staff};
 use crate::web::members::Link;
@@ -118,8 +119,8 @@ pub async fn list(
     let (filter, before) = asked.filter()?;
     let (rows, counts) = portal::read(&portal, move |conn| {
         let limit = i64::try_from(ROWS).unwrap_or(100) + 1;
-        let rows = outbox::list(conn, &filter, before, limit)?;
-        Ok((rows, outbox::counts(conn)?))
+        let rows = store::mail::list(conn, &filter, before, limit)?;
+        Ok((rows, store::mail::counts(conn)?))
     })
     .await?;
     let (rows, more) = cut(rows);
@@ -187,7 +188,7 @@ fn shown_text(mail: &Mail) -> Option<String> {
 
 /// `GET /staff/mail/{id}`
 pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpResponse, Fault> {
-    let mail = portal::read(&portal, move |conn| outbox::mail(conn, MailId(id.0))).await?;
+    let mail = portal::read(&portal, move |conn| store::mail::mail(conn, MailId(id.0))).await?;
     let mail = mail.ok_or(Fault::NotFound)?;
     let page = staff
         .page(Area::Mail, mail.subject.clone())
@@ -267,7 +268,7 @@ pub async fn ask_retry(
     let q = clipped(&asked.0.q);
     let (recipient, now) = (q.clone(), portal.now());
     let (worth, all) = portal::read(&portal, move |conn| {
-        outbox::count_failed(conn, &recipient, now)
+        store::mail::count_failed(conn, &recipient, now)
     })
     .await?;
     if worth == 0 {

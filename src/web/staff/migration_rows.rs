@@ -1,7 +1,7 @@
 //! Rows of a migration's page: its steps, who did what, the bugs that explain it.
 
-use crate::store::bugs::Bug;
-use crate::store::pages_staff::{AuditRow, JobRow};
+use crate::store::bug::Bug;
+use crate::store::registration::list::{AuditRow, JobRow};
 use crate::web::members::Link;
 use crate::web::members::linode::job_name;
 use crate::web::ui::{Tag, When, Zone};

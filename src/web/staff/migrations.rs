@@ -16,10 +16,10 @@ use crate::domain::readiness;
 use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
 use crate::domain::words::{MigrationKind, MigrationState as State};
-use crate::store::bugs::Bug;
-use crate::store::pages_members::{self, MigrationDetail};
-use crate::store::pages_staff::{self, AuditRow, JobRow, MigrationFilter};
-use crate::store::{bug_links, hosts, migrations};
+use crate::store;
+use crate::store::bug::Bug;
+use crate::store::linode::page::MigrationDetail;
+use crate::store::registration::list::{AuditRow, JobRow, MigrationFilter};
 use crate::web::error::Fault;
 use crate::web::extract::{Path, Query, Staff};
 use crate::web::live;
@@ -222,15 +222,19 @@ pub async fn list(
     let only_stuck = asked.0.state == "stuck";
     let (rows, counts, hosts) = portal::read(&portal, move |conn| {
         if only_stuck {
-            filter.among = Some(pages_staff::stuck(conn, silent_since)?);
+            filter.among = Some(store::registration::list::stuck(conn, silent_since)?);
         }
-        let rows = pages_staff::migrations(
+        let rows = store::registration::list::migrations(
             conn,
             &filter,
             before,
             i64::try_from(ROWS).unwrap_or(100) + 1,
         )?;
-        Ok((rows, migrations::counts(conn)?, hosts::names(conn)?))
+        Ok((
+            rows,
+            store::migration::counts(conn)?,
+            store::host::names(conn)?,
+        ))
     })
     .await?;
     let (rows, more) = cut(rows);
@@ -339,16 +343,16 @@ pub(super) struct Found {
 pub(super) async fn find(portal: &Portal, id: i64) -> Result<Found, Fault> {
     let now = portal.now();
     let found = portal::read(portal, move |conn| {
-        let Some(detail) = pages_members::migration(conn, None, MigrationId(id), now)? else {
+        let Some(detail) = store::linode::page::migration(conn, None, MigrationId(id), now)? else {
             return Ok(None);
         };
-        let account = crate::store::people::account(conn, detail.migration.account_id)?
+        let account = crate::store::account::account(conn, detail.migration.account_id)?
             .map(|account| account.name)
             .unwrap_or_default();
         Ok(Some(Found {
-            jobs: pages_staff::jobs_of_migration(conn, MigrationId(id))?,
-            trail: pages_staff::audit_of(conn, &format!("migration {id}"))?,
-            bugs: bug_links::explaining(conn, MigrationId(id))?,
+            jobs: store::registration::list::jobs_of_migration(conn, MigrationId(id))?,
+            trail: store::registration::list::audit_of(conn, &format!("migration {id}"))?,
+            bugs: store::bug::links::explaining(conn, MigrationId(id))?,
             account,
             detail,
             now,

@@ -28,7 +28,7 @@ pub mod texts;
 pub mod times;
 mod waits;
 
-use crate::web::ui::Tag;
+use super::ui::Tag;
 
 /// Rows on a page of a list.
 pub const ROWS: usize = 100;
@@ -92,7 +92,7 @@ pub fn query(pairs: &[(&str, String)]) -> String {
 
 /// Silent, seen, or never heard of.
 #[must_use]
-pub fn heard(host: &crate::store::hosts::Host, now: crate::domain::time::Time) -> Tag {
+pub fn heard(host: &crate::store::host::Host, now: crate::domain::time::Time) -> Tag {
     use crate::app::agents::SILENT_S;
     use crate::web::ui::Tone;
     match host.last_seen_at.map(|at| now.seconds_since(at)) {

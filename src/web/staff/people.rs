@@ -9,7 +9,8 @@ use super::{ROWS, StateTab, cut, query};
 use crate::app::{Actor, App, AppError};
 use crate::domain::ids::UserId;
 use crate::domain::words::UserRole;
-use crate::store::pages_people::{self, UserDetail, UserFilter, UserRow};
+use crate::store;
+use crate::store::account::page::{UserDetail, UserFilter, UserRow};
 use crate::web::error::Fault;
 use crate::web::extract::{Form, Nothing, Path, Query, Staff};
 use crate::web::members::Link;
@@ -135,8 +136,8 @@ pub async fn list(
     let (rows, counts) = portal::read(&portal, move |conn| {
         let after = (!after.is_empty()).then_some(after.as_str());
         let limit = i64::try_from(ROWS).unwrap_or(100) + 1;
-        let rows = pages_people::users(conn, &filter, after, limit)?;
-        Ok((rows, pages_people::user_counts(conn)?))
+        let rows = store::account::page::users(conn, &filter, after, limit)?;
+        Ok((rows, store::account::page::user_counts(conn)?))
     })
     .await?;
     let (rows, more) = cut(rows);
@@ -183,7 +184,7 @@ pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpRes
     let now = portal.now();
     let idle_since = now.plus_s(-portal.settings.session_idle_s);
     let found = portal::read(&portal, move |conn| {
-        pages_people::user(conn, UserId(id.0), now, idle_since)
+        store::account::page::user(conn, UserId(id.0), now, idle_since)
     })
     .await?;
     let found = found.ok_or(Fault::NotFound)?;
@@ -341,7 +342,7 @@ impl Deed {
 
 async fn email_of(portal: &Portal, id: i64) -> Result<String, Fault> {
     let found = portal::read(portal, move |conn| {
-        crate::store::people::user(conn, UserId(id))
+        crate::store::account::user(conn, UserId(id))
     })
     .await?;
     Ok(found.ok_or(Fault::NotFound)?.email)
@@ -352,7 +353,7 @@ async fn moves_of(portal: &Portal, staff: &Staff, id: i64) -> Result<Vec<String>
     const SHOWN: usize = 50;
     let limit = i64::try_from(SHOWN).unwrap_or(50) + 1;
     let mut moves = portal::read(portal, move |conn| {
-        pages_people::queued_by(conn, UserId(id), limit)
+        store::account::page::queued_by(conn, UserId(id), limit)
     })
     .await?;
     let more = moves.len() > SHOWN;

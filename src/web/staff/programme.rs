@@ -13,7 +13,8 @@ use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
 use crate::domain::values::OutsideLink;
 use crate::domain::words::{ProgrammeState, TextSection};
-use crate::store::programme::{self, Programme, Text};
+use crate::store;
+use crate::store::programme::{Programme, Text};
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Staff};
 use crate::web::members::Link;
@@ -241,7 +242,10 @@ async fn present(
     problems: Problems,
 ) -> Result<HttpResponse, Fault> {
     let (stored, texts) = portal::read(portal, |conn| {
-        Ok((programme::stored(conn)?, programme::texts(conn)?))
+        Ok((
+            store::programme::stored(conn)?,
+            store::programme::texts(conn)?,
+        ))
     })
     .await?;
     let status = if problems.is_empty() {

@@ -14,9 +14,9 @@ use crate::domain::readiness::bugs::{OPEN, OpenBugs};
 use crate::domain::readiness::{self, Counts, FailedTry, Move};
 use crate::domain::string_enum::Word;
 use crate::domain::words::MigrationKind;
-use crate::store::fairness::{self, Summary};
-use crate::store::usage_pack::DAY_STEP;
-use crate::store::{graduation, pages_members, readiness as rows, silence};
+use crate::store;
+use crate::store::fairness::Summary;
+use crate::store::fairness::pack::DAY_STEP;
 use crate::web::csv;
 use crate::web::error::Fault;
 use crate::web::extract::Staff;
@@ -92,15 +92,15 @@ async fn facts(portal: &Portal) -> Result<Facts, Fault> {
         app.db.read(|conn| {
             let until = now.utc().timestamp();
             let lately = (until - FAIR_DAYS * 86_400, until);
-            let summaries = fairness::summaries(conn, DAY_STEP, lately)?;
-            let by_week = rows::fairness_by_week(conn, since.utc().timestamp())?;
+            let summaries = store::fairness::summaries(conn, DAY_STEP, lately)?;
+            let by_week = store::readiness::fairness_by_week(conn, since.utc().timestamp())?;
             let hosts = (summaries.iter().map(|of| of.host_id))
                 .chain(by_week.iter().map(|of| of.summary.host_id))
                 .collect();
-            let names = pages_members::host_names(conn, hosts)?;
+            let names = store::linode::page::host_names(conn, hosts)?;
             let name = |of: &Summary| names.get(&of.host_id).cloned().unwrap_or_default();
-            let (moves, tries) = rows::moves(conn, since)?;
-            let (bugs, changes) = rows::bugs_since(conn, since)?;
+            let (moves, tries) = store::readiness::moves(conn, since)?;
+            let (bugs, changes) = store::readiness::bugs_since(conn, since)?;
             let day = since.utc().timestamp().div_euclid(86_400);
             let over_time = super::readiness_weeks::Rows {
                 since,
@@ -113,14 +113,14 @@ async fn facts(portal: &Portal) -> Result<Facts, Fault> {
                     .iter()
                     .map(|of| (of.week, judged(&of.summary), name(&of.summary)))
                     .collect(),
-                silence_began: silence::looks(conn)?.map(|(began, _)| began),
-                silence: silence::by_week(conn, day)?,
+                silence_began: store::host::silence::looks(conn)?.map(|(began, _)| began),
+                silence: store::host::silence::by_week(conn, day)?,
             };
             Ok::<_, AppError>(Facts {
                 weeks: over_time.weeks(),
-                failed_jobs: rows::failed_jobs(conn, now.plus_days(-LATELY_DAYS))?,
-                silent: silence::count(conn, now.plus_s(-SILENT_S))?,
-                ready: graduation::count_ready(conn)?,
+                failed_jobs: store::readiness::failed_jobs(conn, now.plus_days(-LATELY_DAYS))?,
+                silent: store::host::silence::count(conn, now.plus_s(-SILENT_S))?,
+                ready: store::graduation::count_ready(conn)?,
                 bugs: OpenBugs::count(bugs.iter().map(|bug| (bug.state, bug.severity))),
                 fairness: summaries
                     .into_iter()

@@ -6,7 +6,7 @@ use crate::domain::readiness::bugs::{self, BugChange, BugNow, OPEN, OpenBugs};
 use crate::domain::readiness::{self, Down, FailedTry, Move, Week};
 use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
-use crate::store::silence::SilentWeek;
+use crate::store::host::silence::SilentWeek;
 use crate::web::ui::{Tag, units};
 
 /// The chart's height and the width of a week in it.

@@ -12,9 +12,9 @@ use crate::app::recovery::Recovery;
 use crate::domain::ids::HostId;
 use crate::domain::time::Time;
 use crate::domain::words::JointKind;
-use crate::store::joint_acts::{self as acts, JointAct};
-use crate::store::portal::{self as rows, Portal as Memory};
-use crate::store::{attention, hosts};
+use crate::store;
+use crate::store::ownership::joint::JointAct;
+use crate::store::ownership::memory::Portal as Memory;
 use crate::web::error::Fault;
 use crate::web::extract::{Form, Nothing, Staff};
 use crate::web::members::Link;
@@ -66,10 +66,10 @@ pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
         app.db.read(|conn| {
             Ok::<_, AppError>(Facts {
                 recovery,
-                memory: rows::get(conn)?,
-                held: attention::get(conn)?.held.unwrap_or(0),
-                asked: acts::asked(conn, None)?,
-                names: hosts::names(conn)?.into_iter().collect(),
+                memory: store::ownership::memory::get(conn)?,
+                held: store::attention::get(conn)?.held.unwrap_or(0),
+                asked: store::ownership::joint::asked(conn, None)?,
+                names: store::host::names(conn)?.into_iter().collect(),
                 now: app.now(),
             })
         })
@@ -83,7 +83,7 @@ const PATH: &str = "/staff/recovery";
 
 /// `GET /staff/recovery/clock`
 pub async fn ask_clock(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
-    let memory = portal::read(&portal, rows::get).await?;
+    let memory = portal::read(&portal, store::ownership::memory::get).await?;
     let Some(by) = memory.clock_jump_s else {
         return Ok(page::see_other(PATH));
     };

@@ -12,8 +12,8 @@ use crate::domain::ids::{PlanId, RegistrationId};
 use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
 use crate::domain::words::RegistrationState;
-use crate::store::fleet;
-use crate::store::pages_staff::{self, RegistrationFilter, RegistrationRow};
+use crate::store;
+use crate::store::registration::list::{RegistrationFilter, RegistrationRow};
 use crate::web::csv::{self, unformula};
 use crate::web::error::Fault;
 use crate::web::extract::{Query, Staff};
@@ -138,18 +138,18 @@ pub async fn list(
     let wanted = filter.clone();
     let (rows, count, counts, plans) = portal::run(&portal, move |app| {
         app.db.read(|conn| {
-            let rows = pages_staff::registrations(
+            let rows = store::registration::list::registrations(
                 conn,
                 &wanted,
                 after,
                 i64::try_from(ROWS).unwrap_or(100) + 1,
             )?;
-            let count = pages_staff::count_registrations(conn, &wanted)?;
+            let count = store::registration::list::count_registrations(conn, &wanted)?;
             Ok::<_, AppError>((
                 rows,
                 count,
-                pages_staff::registration_counts(conn)?,
-                fleet::plans(conn)?,
+                store::registration::list::registration_counts(conn)?,
+                store::linode::plans(conn)?,
             ))
         })
     })
@@ -256,7 +256,7 @@ pub async fn csv(
         "migration_state",
     ];
     csv::list(portal, "registrations.csv", &names, move |conn, after| {
-        let rows = pages_staff::registrations(conn, &filter, after, csv::PAGE)?;
+        let rows = store::registration::list::registrations(conn, &filter, after, csv::PAGE)?;
         let key = |row: &RegistrationRow| (row.registration.requested_at, row.registration.id);
         Ok(csv::Part::of(&rows, key, record))
     })

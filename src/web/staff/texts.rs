@@ -9,7 +9,7 @@ use super::programme::parse_seen;
 use crate::app::texts;
 use crate::domain::string_enum::Word;
 use crate::domain::words::TextSection;
-use crate::store::programme;
+use crate::store;
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Path, Staff};
 use crate::web::page::{self, Area, Flash, Page};
@@ -83,7 +83,7 @@ fn present(
 /// `GET /staff/programme/texts/{section}`
 pub async fn show(portal: Portal, staff: Staff, of: Path<String>) -> Result<HttpResponse, Fault> {
     let of = section(&of.0)?;
-    let stored = portal::read(&portal, move |conn| programme::text(conn, of)).await?;
+    let stored = portal::read(&portal, move |conn| store::programme::text(conn, of)).await?;
     let seen = stored
         .as_ref()
         .map(|text| text.changed_at.utc().timestamp_micros().to_string())

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::app::move_times::span;
 use crate::domain::programme::move_times::{Limits, Quiet};
 use crate::domain::time::Time;
-use crate::store::move_times;
+use crate::store;
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Staff};
 use crate::web::page::{self, Area, Flash, Page};
@@ -160,7 +160,7 @@ async fn present(
     let form = if let Some(form) = typed {
         form
     } else {
-        let (limits, seen) = portal::read(portal, move_times::limits).await?;
+        let (limits, seen) = portal::read(portal, store::programme::move_times::limits).await?;
         TimesForm::of(&limits, seen)
     };
     let status = if problems.is_empty() {

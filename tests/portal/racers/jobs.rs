@@ -2,7 +2,7 @@
 
 use xenbeta::app::App;
 use xenbeta::domain::words::{JobKind, JobState};
-use xenbeta::store::jobs;
+use xenbeta::store;
 use xenbeta::wire::{Poll, Progress, Renew};
 
 use super::moving::{failure, success};
@@ -58,7 +58,8 @@ fn the_end_of_a_job(app: &TestApp) -> Race<'_> {
         .then(move || {
             [same(
                 "jobs",
-                app.in_db(|conn| jobs::of_migration(conn, row.id)).len(),
+                app.in_db(|conn| store::job::of_migration(conn, row.id))
+                    .len(),
                 4,
             )]
         })
@@ -77,7 +78,7 @@ fn a_loss(app: &TestApp) -> Race<'_> {
     })
     .won_by_at_most(1)
     .then(move || {
-        let job = app.in_db(|conn| jobs::job(conn, order.job)).unwrap();
+        let job = app.in_db(|conn| store::job::job(conn, order.job)).unwrap();
         [same(
             "job",
             (job.state, job.losses, job.attempt),
@@ -122,7 +123,7 @@ fn all_that_can_end_a_lease(app: &TestApp) -> Race<'_> {
     })
     .won_by_at_most(1)
     .then(move || {
-        let job = app.in_db(|conn| jobs::job(conn, id)).unwrap();
+        let job = app.in_db(|conn| store::job::job(conn, id)).unwrap();
         [so(
             &format!(
                 "{} lost and {} failed at most once",

@@ -8,7 +8,8 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 use xenbeta::app::trail::Trail;
 use xenbeta::domain::ids::AuditId;
-use xenbeta::store::audit::{self, AuditEvent};
+use xenbeta::store;
+use xenbeta::store::audit::AuditEvent;
 use xenbeta::store::db::{Db, StoreError};
 use xenbeta::store::schema_trail::audit_events;
 
@@ -32,7 +33,7 @@ pub fn mark(app: &TestApp) -> Mark {
 }
 
 pub fn since(app: &TestApp, mark: &Mark) -> Vec<AuditEvent> {
-    app.in_db(|conn| audit::page(conn, mark.0, 10_000))
+    app.in_db(|conn| store::audit::page(conn, mark.0, 10_000))
 }
 
 /// Entries whose states do not follow from each other: one of the two did not see the other.

@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use xenbeta::domain::words::{JobState, MigrationState, RegistrationState};
-use xenbeta::store::migrations::Migration;
-use xenbeta::store::{jobs, migrations, portal as portal_row};
+use xenbeta::store;
+use xenbeta::store::migration::Migration;
 use xenbeta::wire::{Finish, Order, Outcome};
 
 use super::begin::{PRODUCTION, all_heard, with_production};
@@ -62,7 +62,7 @@ fn a_cancel_at_work(app: &TestApp) -> Race<'_> {
         .won_by(RACERS)
         .noted("migration.cancel", 1)
         .then(move || {
-            let log = app.in_db(|conn| migrations::events(conn, row.id));
+            let log = app.in_db(|conn| store::migration::events(conn, row.id));
             let asked = log
                 .iter()
                 .filter(|it| it.message.contains("asked to cancel"));
@@ -143,12 +143,16 @@ pub fn committed(app: &TestApp) -> Migration {
 
 fn a_grant(app: &TestApp) -> Race<'_> {
     committed(app);
-    let before = app.in_db(portal_row::get).revision;
+    let before = app.in_db(store::ownership::memory::get).revision;
     Race::of(|portal, _| Ok(portal.claim(&agent(XEN1))?.is_some()))
         .won_by(1)
         .then(move || {
             [
-                same("revision", app.in_db(portal_row::get).revision, before + 1),
+                same(
+                    "revision",
+                    app.in_db(store::ownership::memory::get).revision,
+                    before + 1,
+                ),
                 so("fetched", app.linode(WEB).fetched),
             ]
         })
@@ -241,7 +245,8 @@ fn a_way_back(app: &TestApp) -> Race<'_> {
         .then(|| {
             [same(
                 "moves",
-                app.in_db(|conn| migrations::of_linode(conn, WEB)).len(),
+                app.in_db(|conn| store::migration::of_linode(conn, WEB))
+                    .len(),
                 2,
             )]
         })
@@ -256,7 +261,9 @@ fn a_confirmation_and_a_way_back(app: &TestApp) -> Race<'_> {
     .won_by(RACERS / 2)
     .noted("migration", 1)
     .then(move || {
-        let moves = app.in_db(|conn| migrations::of_linode(conn, WEB)).len();
+        let moves = app
+            .in_db(|conn| store::migration::of_linode(conn, WEB))
+            .len();
         let found = (app.migration(row.id).state, jobs_of(app, "purge"), moves);
         let fits = matches!(
             found,
@@ -287,7 +294,7 @@ fn a_retry_a_cancel_and_an_offer(app: &TestApp) -> Race<'_> {
     })
     .then(move || {
         let state = app.migration(row.id).state;
-        let released = app.in_db(|conn| jobs::of_migration(conn, row.id));
+        let released = app.in_db(|conn| store::job::of_migration(conn, row.id));
         let waits = released
             .iter()
             .filter(|it| it.state == JobState::Pending)

@@ -6,7 +6,7 @@ use xenbeta::app::migrations::Click;
 use xenbeta::domain::ids::{HostId, LinodeId};
 use xenbeta::domain::programme::move_times::Limits;
 use xenbeta::domain::words::MigrationState;
-use xenbeta::store::migrations::Migration;
+use xenbeta::store::migration::Migration;
 
 use super::begin::{PRODUCTION, all_heard, with_production};
 use super::judge::mails;

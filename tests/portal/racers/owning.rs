@@ -4,9 +4,8 @@ use xenbeta::app::App;
 use xenbeta::domain::ids::HostId;
 use xenbeta::domain::ownership::Row;
 use xenbeta::domain::words::{HostState, JointKind, LinodeStatus};
+use xenbeta::store;
 use xenbeta::store::db::Db;
-use xenbeta::store::fleet;
-use xenbeta::store::{hosts, portal as portal_row};
 use xenbeta::wire::{LedgerMark, Poll, PortalMark};
 
 use super::begin::two_staff;
@@ -53,7 +52,7 @@ fn a_handover(app: &TestApp) -> Race<'_> {
         };
         portal
             .db
-            .write(|conn| Ok(fleet::hand_over(conn, WEB, (was, to))?))
+            .write(|conn| Ok(store::linode::hand_over(conn, WEB, (was, to))?))
     })
     .won_by(1)
 }
@@ -189,7 +188,7 @@ fn a_first_ledger(app: &TestApp) -> Race<'_> {
     })
     .noted("ledger.pin", 1)
     .then(|| {
-        let host = app.in_db(|conn| hosts::host(conn, UML2)).unwrap();
+        let host = app.in_db(|conn| store::host::host(conn, UML2)).unwrap();
         [so(
             &format!("the other one is noticed: {:?}", host.ledger_fault),
             !host.ledger_fault.is_empty(),
@@ -228,7 +227,9 @@ fn asked(app: &TestApp, kind: JointKind, host: HostId) -> xenbeta::domain::ids::
 }
 
 fn state(app: &TestApp, host: HostId) -> HostState {
-    app.in_db(|conn| hosts::host(conn, host)).unwrap().state
+    app.in_db(|conn| store::host::host(conn, host))
+        .unwrap()
+        .state
 }
 
 fn a_joint_act_decided(app: &TestApp) -> Race<'_> {
@@ -340,17 +341,18 @@ fn a_waiver(app: &TestApp) -> Race<'_> {
 }
 
 fn a_look_at_the_clock(app: &TestApp) -> Race<'_> {
-    let last = app.in_db(portal_row::get);
+    let last = app.in_db(store::ownership::memory::get);
     let now = app.now();
     Race::of(move |portal, _| {
-        let look = |conn: &mut Db| portal_row::take_look(conn, last.watched_at, now, 5);
+        let look =
+            |conn: &mut Db| store::ownership::memory::take_look(conn, last.watched_at, now, 5);
         portal.db.write(look).map_err(Into::into)
     })
     .won_by(1)
     .then(move || {
         [same(
             "watched",
-            app.in_db(portal_row::get).watched_s,
+            app.in_db(store::ownership::memory::get).watched_s,
             last.watched_s + 5,
         )]
     })

@@ -13,10 +13,10 @@ use xenbeta::domain::ids::{MailId, UserId};
 use xenbeta::domain::markdown::{Markdown, Title};
 use xenbeta::domain::values::Label;
 use xenbeta::domain::words::{HostRole, Platform, TokenScope};
+use xenbeta::store;
+use xenbeta::store::account::NewSession;
 use xenbeta::store::db::{Db, StoreError};
-use xenbeta::store::outbox::{self, Taken};
-use xenbeta::store::people::{self, NewSession};
-use xenbeta::store::tokens;
+use xenbeta::store::mail::Taken;
 use xenbeta::wire::Enrol;
 
 use super::judge::{count, mails};
@@ -52,10 +52,13 @@ fn from() -> Origin<'static> {
 /// The one use of a link; hashing passwords is not what is raced for.
 fn a_link_for_a_password(app: &TestApp) -> Race<'_> {
     let now = app.now();
-    let put = |conn: &mut Db| people::insert_reset(conn, "h", UserId(1), now, now.plus_s(600));
+    let put =
+        |conn: &mut Db| store::account::insert_reset(conn, "h", UserId(1), now, now.plus_s(600));
     app.db.write(put).unwrap();
     Race::of(move |portal, _| {
-        let used = portal.db.write(|conn| people::use_reset(conn, "h", now))?;
+        let used = portal
+            .db
+            .write(|conn| store::account::use_reset(conn, "h", now))?;
         Ok(used == Some(UserId(1)))
     })
     .won_by(1)
@@ -81,14 +84,16 @@ fn a_session_ended(app: &TestApp) -> Race<'_> {
     let (mine, other) = app
         .db
         .write(|conn| {
-            let mine = people::insert_session(conn, &session("one"))?;
-            Ok::<_, StoreError>((mine, people::insert_session(conn, &session("two"))?))
+            let mine = store::account::insert_session(conn, &session("one"))?;
+            Ok::<_, StoreError>((mine, store::account::insert_session(conn, &session("two"))?))
         })
         .unwrap();
-    let all = app.in_db(|conn| people::sessions_of(conn, UserId(1), now, now.plus_s(-60)));
+    let all = app.in_db(|conn| store::account::sessions_of(conn, UserId(1), now, now.plus_s(-60)));
     let visitor = Visitor {
         session: all.into_iter().find(|it| it.id == mine).unwrap(),
-        user: app.in_db(|conn| people::user(conn, UserId(1))).unwrap(),
+        user: app
+            .in_db(|conn| store::account::user(conn, UserId(1)))
+            .unwrap(),
     };
     Race::of(move |portal, _| Ok(portal.end_sessions(&visitor, Some(other), "")? == 1))
         .won_by(1)
@@ -133,7 +138,7 @@ fn the_last_token(app: &TestApp) -> Race<'_> {
 fn a_token_revoked(app: &TestApp) -> Race<'_> {
     let member = app.member();
     app.make_token(&member, &wish("one".to_owned())).unwrap();
-    let id = app.in_db(|conn| tokens::of_user(conn, UserId(1)))[0].id;
+    let id = app.in_db(|conn| store::account::tokens::of_user(conn, UserId(1)))[0].id;
     Race::of(move |portal, _| portal.revoke_token(&member, id).map(|()| true))
         .won_by(RACERS)
         .noted("token.revoke", 1)
@@ -148,8 +153,8 @@ fn five_mails(app: &TestApp, state: &str) -> Vec<MailId> {
              VALUES ('approved', '{MEMBER_EMAIL}', 's', 't', 'h', '{state}', 0, '{at}', '', '{at}')"
         ));
     }
-    let filter = outbox::MailFilter::default();
-    let rows = app.in_db(|conn| outbox::list(conn, &filter, None, 10));
+    let filter = store::mail::MailFilter::default();
+    let rows = app.in_db(|conn| store::mail::list(conn, &filter, None, 10));
     rows.into_iter().map(|row| row.id).collect()
 }
 
@@ -161,7 +166,7 @@ fn mails_taken(app: &TestApp) -> Race<'_> {
     Race::of(move |portal, _| {
         let took = portal
             .db
-            .write(|conn| outbox::take_due(conn, now, now.plus_s(300), 3))?;
+            .write(|conn| store::mail::take_due(conn, now, now.plus_s(300), 3))?;
         sum.fetch_add(took.len(), Ordering::SeqCst);
         Ok(!took.is_empty())
     })
@@ -187,7 +192,7 @@ fn mails_tried_again(app: &TestApp) -> Race<'_> {
 fn a_mail_that_took_anothers_number(app: &TestApp) -> Race<'_> {
     let now = app.now();
     five_mails(app, "pending");
-    let take = |conn: &mut Db| outbox::take_due(conn, now.plus_s(1), now.plus_s(300), 5);
+    let take = |conn: &mut Db| store::mail::take_due(conn, now.plus_s(1), now.plus_s(300), 5);
     let slow = app.db.write(take).unwrap();
     let slow: Vec<Taken> = slow.iter().map(Taken::from).collect();
     app.run_sql("DELETE FROM outbox");
@@ -195,8 +200,8 @@ fn a_mail_that_took_anothers_number(app: &TestApp) -> Race<'_> {
     Race::of(move |portal, n| {
         let of = slow[n % slow.len()];
         let mark = |conn: &mut _| match n % 2 {
-            0 => outbox::mark_sent(conn, of, now),
-            _ => outbox::mark_failed(conn, of, "no", None),
+            0 => store::mail::mark_sent(conn, of, now),
+            _ => store::mail::mark_failed(conn, of, "no", None),
         };
         portal
             .db

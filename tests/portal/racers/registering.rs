@@ -8,7 +8,7 @@ use xenbeta::domain::programme::move_times::Limits;
 use xenbeta::domain::string_enum::Word;
 use xenbeta::domain::time::Time;
 use xenbeta::domain::words::{MigrationState, ProgrammeState, RegistrationState, TextSection};
-use xenbeta::store::{programme, registrations};
+use xenbeta::store;
 
 use super::begin::one_each;
 use super::judge::{count, mails};
@@ -37,7 +37,7 @@ super::rows![
 ];
 
 fn requested(app: &TestApp) -> i64 {
-    app.in_db(|conn| registrations::count(conn, RegistrationState::Requested))
+    app.in_db(|conn| store::registration::count(conn, RegistrationState::Requested))
 }
 
 fn one_form_sent_again(app: &TestApp) -> Race<'_> {
@@ -100,7 +100,8 @@ fn settings(seats: Option<i64>, seen: Option<Time>) -> Settings {
 }
 
 fn seen(app: &TestApp) -> Option<Time> {
-    app.in_db(programme::stored).map(|row| row.changed_at)
+    app.in_db(store::programme::stored)
+        .map(|row| row.changed_at)
 }
 
 /// Who registered before the limit was set stays; after it, nobody gets a place that is not there.
@@ -134,7 +135,7 @@ fn the_first_limit_of_seats(app: &TestApp) -> Race<'_> {
 
 fn one_requested(app: &TestApp) -> xenbeta::domain::ids::RegistrationId {
     app.register(&app.member(), &[WEB]).unwrap();
-    app.in_db(|conn| registrations::newest_of(conn, WEB))
+    app.in_db(|conn| store::registration::newest_of(conn, WEB))
         .unwrap()
         .id
 }

@@ -5,7 +5,7 @@ use xenbeta::app::evacuation::{Order as Emptying, Wanted};
 use xenbeta::domain::ids::{HostId, JobId, MigrationId};
 use xenbeta::domain::migration::{Side, Step};
 use xenbeta::domain::words::{JobKind, JobState, LinodeStatus, MigrationKind, MigrationState};
-use xenbeta::store::{jobs, migrations};
+use xenbeta::store;
 use xenbeta::wire::{Marked, Order, Outcome, Poll};
 
 use super::hosts::{Hosts, Marks};
@@ -132,7 +132,7 @@ impl<'a> Play<'a> {
         self.end(target, trouble)
     }
 
-    fn row(&self) -> migrations::Migration {
+    fn row(&self) -> store::migration::Migration {
         self.app.migration(self.id)
     }
 
@@ -240,7 +240,7 @@ impl<'a> Play<'a> {
             "digests",
         ];
         let counts = counted.map(|table| judge::count(app, table));
-        let jobs = app.in_db(|conn| jobs::of_linode(conn, WEB, 1000));
+        let jobs = app.in_db(|conn| store::job::of_linode(conn, WEB, 1000));
         format!("{:?} {:?} {jobs:?} {counts:?}", self.row(), app.linode(WEB))
     }
 
@@ -275,7 +275,10 @@ impl<'a> Play<'a> {
         self.app.pass_watched_s(31);
         self.app.reconcile().unwrap();
         assert_eq!(
-            self.app.in_db(|conn| jobs::job(conn, job)).unwrap().host_id,
+            self.app
+                .in_db(|conn| store::job::job(conn, job))
+                .unwrap()
+                .host_id,
             host
         );
         self.app.pass_watched_s(2);
@@ -491,7 +494,7 @@ impl<'a> Play<'a> {
         assert_eq!(self.hosts.runners(), [self.source]);
     }
 
-    fn tried_again(&mut self) -> migrations::Migration {
+    fn tried_again(&mut self) -> store::migration::Migration {
         match table::again(self.kind) {
             Again::ByARetry => {
                 self.app
@@ -510,7 +513,9 @@ impl<'a> Play<'a> {
     }
 
     fn as_told(&self) -> Told {
-        let jobs = self.app.in_db(|conn| jobs::of_linode(conn, WEB, 1000));
+        let jobs = self
+            .app
+            .in_db(|conn| store::job::of_linode(conn, WEB, 1000));
         let trail = judge::since(self.app, &self.mark);
         Told {
             jobs: jobs

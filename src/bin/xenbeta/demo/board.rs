@@ -7,7 +7,7 @@ use xenbeta::domain::bug::{BugState, Component, Severity};
 use xenbeta::domain::ids::BugId;
 use xenbeta::domain::markdown::{Markdown, Title};
 use xenbeta::domain::values::Invalid;
-use xenbeta::store::bugs;
+use xenbeta::store;
 
 use super::account::{MEMBER, OTHER, STAFF};
 use super::fleet::{DAY_S, actor, ago};
@@ -170,7 +170,7 @@ fn decide(
 ) -> Result<(), Failure> {
     let bug = app
         .db
-        .read(|conn| bugs::bug(conn, id))?
+        .read(|conn| store::bug::bug(conn, id))?
         .ok_or(AppError::NotFound)?;
     let decision = Decision {
         state,

@@ -8,8 +8,8 @@ use xenbeta::app::fleet_file::Fleet;
 use xenbeta::app::{App, AppError};
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::words::{HostRole, JobKind, LinodeStatus, MigrationState, Platform};
-use xenbeta::store::fleet::{self as rows, Linode};
-use xenbeta::store::{hosts, migrations};
+use xenbeta::store;
+use xenbeta::store::linode::Linode;
 
 use super::Serving;
 use super::account::{Account, Accounts};
@@ -131,8 +131,8 @@ impl BringUp<'_> {
     fn all(&self) -> Result<Vec<(Linode, String)>, Failure> {
         Ok(self.app.db.read(|conn| {
             let mut all = Vec::new();
-            for host in hosts::all(conn)? {
-                let on_it = rows::linodes_on(conn, host.id)?;
+            for host in store::host::all(conn)? {
+                let on_it = store::linode::linodes_on(conn, host.id)?;
                 all.extend(on_it.into_iter().map(|linode| (linode, host.name.clone())));
             }
             Ok::<_, AppError>(all)
@@ -161,9 +161,9 @@ impl BringUp<'_> {
                 continue;
             }
             let now = self.app.now();
-            self.app
-                .db
-                .write(|conn| rows::set_status(conn, linode.id, LinodeStatus::Offline, now))?;
+            self.app.db.write(|conn| {
+                store::linode::set_status(conn, linode.id, LinodeStatus::Offline, now)
+            })?;
             if ran {
                 found.push(linode.id);
             }
@@ -175,7 +175,7 @@ impl BringUp<'_> {
         let newest = self
             .app
             .db
-            .read(|conn| migrations::of_linode(conn, linode))?;
+            .read(|conn| store::migration::of_linode(conn, linode))?;
         Ok(newest
             .first()
             .is_some_and(|row| row.state == MigrationState::Switching))
@@ -205,7 +205,7 @@ impl BringUp<'_> {
     }
 
     fn write_summary(&self, people: &Accounts) -> Result<(), Failure> {
-        let hosts = self.app.db.read(hosts::all)?;
+        let hosts = self.app.db.read(store::host::all)?;
         let summary = Summary {
             url: self.url,
             member: &people.member,

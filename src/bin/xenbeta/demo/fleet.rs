@@ -13,8 +13,8 @@ use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::programme::move_times::Limits;
 use xenbeta::domain::values::NewPassword;
 use xenbeta::domain::words::UserRole;
-use xenbeta::store::people::{self, NewApiToken};
-use xenbeta::store::{hosts, programme};
+use xenbeta::store;
+use xenbeta::store::account::NewApiToken;
 
 use super::account::{Account, Accounts, MEMBER, OTHER, STAFF};
 use super::history;
@@ -54,7 +54,7 @@ pub fn put_in(app: &App, accounts: &Accounts) -> Result<(), Failure> {
     let then = ago(app, 20 * DAY_S);
     if app
         .db
-        .read(|conn| people::user_by_email(conn, STAFF))?
+        .read(|conn| store::account::user_by_email(conn, STAFF))?
         .is_none()
     {
         let password = NewPassword::parse(&accounts.staff.password)?;
@@ -94,8 +94,8 @@ fn set_password(app: &App, file: &mut Value, account: &Account) -> Result<(), Fa
 fn give_token(app: &App, account: &Account) -> Result<(), Failure> {
     let now = app.now();
     app.db.write(|conn| {
-        let user = people::user_by_email(conn, account.email)?.ok_or(AppError::NotFound)?;
-        people::insert_api_token(
+        let user = store::account::user_by_email(conn, account.email)?.ok_or(AppError::NotFound)?;
+        store::account::insert_api_token(
             conn,
             &NewApiToken {
                 hash: &secrets::hash(purpose::API, &account.token),
@@ -115,12 +115,12 @@ fn give_token(app: &App, account: &Account) -> Result<(), Failure> {
 pub fn set_up(app: &App) -> Result<(), Failure> {
     let now = app.now();
     app.db.write(|conn| {
-        let mut row = programme::get(conn, now)?;
+        let mut row = store::programme::get(conn, now)?;
         row.watch_s = WATCH_S;
         row.opens_at = Some(now.plus_s(-28 * DAY_S));
         row.irc_url = "https://irc.example.net/xenbeta".to_owned();
         row.forum_url = "https://forum.example.net/xenbeta".to_owned();
-        programme::set(conn, &row)
+        store::programme::set(conn, &row)
     })?;
     let staff = actor(app, STAFF)?;
     // No quiet hours: at whatever hour someone looks at the demo, they can click.
@@ -129,7 +129,7 @@ pub fn set_up(app: &App) -> Result<(), Failure> {
         ..Limits::default()
     };
     app.set_move_times(&staff, &times, None)?;
-    for host in app.db.read(hosts::all)? {
+    for host in app.db.read(store::host::all)? {
         app.set_host_limits(&staff, host.id, host.slots, Some(CAP_MB_S))?;
     }
     history::write(app)
@@ -165,7 +165,7 @@ pub fn register_others(app: &App, fleet: &Fleet) -> Result<(), Failure> {
 pub fn actor(app: &App, email: &str) -> Result<Actor, Failure> {
     let user = app
         .db
-        .read(|conn| people::user_by_email(conn, email))?
+        .read(|conn| store::account::user_by_email(conn, email))?
         .ok_or_else(|| format!("there is no user {email}"))?;
     Ok(Actor {
         user: user.id,

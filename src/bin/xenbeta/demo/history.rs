@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use xenbeta::app::{App, AppError};
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::words::{MigrationKind, MigrationState, RegistrationState};
-use xenbeta::store::migrations::{self, Change, NewMigration};
-use xenbeta::store::registrations::{self, Decision, NewRegistration};
-use xenbeta::store::{fleet, hosts, people};
+use xenbeta::store;
+use xenbeta::store::migration::{Change, NewMigration};
+use xenbeta::store::registration::{Decision, NewRegistration};
 
 use super::account::STAFF;
 use super::fleet::DAY_S;
@@ -61,15 +61,17 @@ pub fn move_early(file: &mut Value) {
 pub fn write(app: &App) -> Result<(), Failure> {
     let now = app.now();
     let of_early = app.db.write(|conn| {
-        let staff = people::user_by_email(conn, STAFF)?.ok_or(AppError::NotFound)?;
-        let member = people::user_by_email(conn, EARLY.0)?.ok_or(AppError::NotFound)?;
-        let (Some(from), Some(to)) = (hosts::by_name(conn, FROM)?, hosts::by_name(conn, TO)?)
-        else {
+        let staff = store::account::user_by_email(conn, STAFF)?.ok_or(AppError::NotFound)?;
+        let member = store::account::user_by_email(conn, EARLY.0)?.ok_or(AppError::NotFound)?;
+        let (Some(from), Some(to)) = (
+            store::host::by_name(conn, FROM)?,
+            store::host::by_name(conn, TO)?,
+        ) else {
             return Err(AppError::NotFound);
         };
         for (days, (id, _)) in (1_i64..).zip(EARLY.1) {
             let begun = now.plus_s(-(8 + 7 * days) * DAY_S);
-            let linode = fleet::linode(conn, LinodeId(id))?.ok_or(AppError::NotFound)?;
+            let linode = store::linode::linode(conn, LinodeId(id))?.ok_or(AppError::NotFound)?;
             let new = NewRegistration {
                 linode_id: linode.id,
                 account_id: linode.account_id,
@@ -77,7 +79,7 @@ pub fn write(app: &App) -> Result<(), Failure> {
                 state: RegistrationState::Requested,
                 requested_at: begun.plus_s(-DAY_S),
             };
-            let registration = registrations::insert(conn, &new)?;
+            let registration = store::registration::insert(conn, &new)?;
             let decision = Decision {
                 from: RegistrationState::Requested,
                 to: RegistrationState::Approved,
@@ -85,7 +87,7 @@ pub fn write(app: &App) -> Result<(), Failure> {
                 by: Some(staff.id),
                 at: begun.plus_s(-3600),
             };
-            registrations::decide(conn, registration.id, &decision)?;
+            store::registration::decide(conn, registration.id, &decision)?;
             for state in [MigrationState::Failed, MigrationState::Confirmed] {
                 let moved = state == MigrationState::Confirmed;
                 if !moved && days > 1 {
@@ -93,7 +95,7 @@ pub fn write(app: &App) -> Result<(), Failure> {
                 }
                 let started = if moved { begun } else { begun.plus_s(-1800) };
                 let stopped = started.plus_s(180);
-                let row = migrations::insert(
+                let row = store::migration::insert(
                     conn,
                     &NewMigration {
                         kind: MigrationKind::Beta,
@@ -126,9 +128,9 @@ pub fn write(app: &App) -> Result<(), Failure> {
                     failure: (!moved).then(|| "The new host had too little space.".to_owned()),
                     ..Change::default()
                 };
-                migrations::note(conn, row.id, &change)?;
+                store::migration::note(conn, row.id, &change)?;
                 let said = "This happened before the demo began.";
-                migrations::insert_event(conn, row.id, started, (state, None), said)?;
+                store::migration::insert_event(conn, row.id, started, (state, None), said)?;
             }
         }
         Ok::<_, AppError>(())

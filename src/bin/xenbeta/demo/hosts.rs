@@ -15,7 +15,7 @@ use xenbeta::app::App;
 use xenbeta::app::fleet_file::Fleet;
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::words::Platform;
-use xenbeta::store::hosts;
+use xenbeta::store;
 
 use super::fleet::{self, DEMO};
 use super::folder::Folder;
@@ -239,7 +239,7 @@ impl Host {
         }
         let host = app
             .db
-            .read(|conn| hosts::by_name(conn, &self.name))?
+            .read(|conn| store::host::by_name(conn, &self.name))?
             .ok_or("the portal does not know this host")?;
         let token = app.new_enrolment_token(DEMO, host.id)?;
         let mut tool = Tool::new(&self.program)

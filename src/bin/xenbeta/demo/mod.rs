@@ -28,8 +28,8 @@ use xenbeta::app::secrets::Secret;
 use xenbeta::app::{App, Settings};
 use xenbeta::config::Config;
 use xenbeta::mail::{FolderTransport, Transport};
+use xenbeta::store;
 use xenbeta::store::db::Database;
-use xenbeta::store::migrate;
 use xenbeta::web::server;
 use xenbeta::work::{self, Stop};
 
@@ -126,7 +126,7 @@ fn log_to(folder: &Folder) -> Result<(), Failure> {
 
 fn portal(folder: &Folder, url: &str) -> Result<App, Failure> {
     let path = folder.database()?;
-    migrate::up(&Database::open_any_schema(&path, 1)?)?;
+    store::schema_migrations::up(&Database::open_any_schema(&path, 1)?)?;
     Ok(App {
         db: Database::open(&path, 8)?,
         clock: Clock::System,

@@ -9,10 +9,10 @@ use xenbeta::domain::fairness::judge::{Guest, divide, judge};
 use xenbeta::domain::fairness::usage::Usage;
 use xenbeta::domain::ids::{HostId, LinodeId};
 use xenbeta::domain::words::Platform;
+use xenbeta::store;
 use xenbeta::store::db::{Db, StoreError};
-use xenbeta::store::usage::{self, Metered, Packed};
-use xenbeta::store::usage_pack::{DAY_STEP, DayPart, pack_day, pack_round};
-use xenbeta::store::{fairness, hosts};
+use xenbeta::store::fairness::pack::{DAY_STEP, DayPart, pack_day, pack_round};
+use xenbeta::store::fairness::usage::{Metered, Packed};
 
 use super::hosts::{CPUS_UML, CPUS_XEN, WANTS};
 use crate::Failure;
@@ -25,8 +25,8 @@ const UNPACKED: i64 = 2;
 pub fn make_up(app: &App) -> Result<(), Failure> {
     let now = app.now().utc().timestamp();
     Ok(app.db.write(|conn| {
-        for host in hosts::all(conn)? {
-            let linodes = usage::metered_on(conn, host.id)?;
+        for host in store::host::all(conn)? {
+            let linodes = store::fairness::usage::metered_on(conn, host.id)?;
             if !linodes.is_empty() {
                 of_host(conn, host.id, host.platform, &linodes, now)?;
             }
@@ -84,12 +84,12 @@ fn rounds(
             data: pack_round(step, &sums.into_iter().collect::<Vec<_>>()),
         });
     }
-    usage::set_rounds(conn, step, &rows)?;
+    store::fairness::usage::set_rounds(conn, step, &rows)?;
     if step == 10 {
         // The portal makes minutes of them at once.
         return Ok(());
     }
-    fairness::set(conn, step, &intervals)
+    store::fairness::set(conn, step, &intervals)
 }
 
 fn packed_day(
@@ -115,8 +115,8 @@ fn packed_day(
         .into_iter()
         .map(|(linode, parts)| (linode, day, pack_day(&parts)))
         .collect();
-    usage::set_days(conn, &rows)?;
-    fairness::set(conn, DAY, &[interval(host, day * DAY, &sums)])
+    store::fairness::usage::set_days(conn, &rows)?;
+    store::fairness::set(conn, DAY, &[interval(host, day * DAY, &sums)])
 }
 
 /// Dealt out as the simulated hosts do it: by weight on Xen, alike under UML.

@@ -14,8 +14,9 @@ use super::Link;
 use crate::domain::bug::{BugState, Component, initials};
 use crate::domain::ids::{AccountId, BugId};
 use crate::domain::string_enum::Word;
-use crate::store::bug_pages::{self, BugRow};
-use crate::store::bugs::{BugFilter, Person};
+use crate::store;
+use crate::store::bug::page::BugRow;
+use crate::store::bug::{BugFilter, Person};
 use crate::web::error::Fault;
 use crate::web::extract::{Member, Query};
 use crate::web::page::{self, Area, Page};
@@ -219,7 +220,7 @@ pub async fn list(
     let (filter, before) = (asked.filter(&member)?, key(&asked.before)?);
     let limit = i64::try_from(ROWS).unwrap_or(30) + 1;
     let mut rows = portal::read(&portal, move |conn| {
-        bug_pages::rows(conn, &filter, before, limit)
+        store::bug::page::rows(conn, &filter, before, limit)
     })
     .await?;
     let more = rows.len() > ROWS;

@@ -13,7 +13,7 @@ use crate::domain::bug::{Component, FactKind};
 use crate::domain::ids::{LinodeId, MigrationId};
 use crate::domain::markdown::{Markdown, Title};
 use crate::domain::string_enum::Word;
-use crate::store::{bug_pages, search};
+use crate::store;
 use crate::web::error::Fault;
 use crate::web::extract::{FormData, Member, Query, Sent, Upload, once};
 use crate::web::page::{self, Area, Flash, Page};
@@ -187,11 +187,11 @@ async fn present(
         let facts = app.bug_facts(&actor, linode, migration)?;
         let mut like = app.db.read(|conn| {
             let ids = if both {
-                search::bugs_like(conn, &title, LIKE)?
+                store::search::bugs_like(conn, &title, LIKE)?
             } else {
                 Vec::new()
             };
-            bug_pages::rows_of(conn, &ids).map_err(AppError::from)
+            store::bug::page::rows_of(conn, &ids).map_err(AppError::from)
         })?;
         like.retain(|row| row.bug.hidden_at.is_none());
         Ok((facts, like))

@@ -15,7 +15,7 @@ use crate::domain::bug::attachment::FileKind;
 use crate::domain::ids::{BugFileId, BugId, BugPostId};
 use crate::domain::markdown::Markdown;
 use crate::domain::words::UserRole;
-use crate::store::bug_pages;
+use crate::store;
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Member, Nothing, Path, Query, Upload, once};
 use crate::web::page::{self, Area, Flash, Page};
@@ -84,7 +84,7 @@ async fn present(
     let (user, after) = (member.actor.user, BugPostId(after));
     let limit = i64::try_from(POSTS).unwrap_or(50) + 1;
     let thread = portal::read(portal, move |conn| {
-        bug_pages::thread(conn, BugId(id), user, after, limit)
+        store::bug::page::thread(conn, BugId(id), user, after, limit)
     })
     .await?
     .ok_or(Fault::NotFound)?;

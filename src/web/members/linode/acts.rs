@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{at_linode, find};
 use crate::domain::ids::{ConfigId, LinodeId};
 use crate::domain::words::JobKind;
-use crate::store::jobs;
+use crate::store;
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Member, Nothing, Path};
 use crate::web::page::{self, Area, ConfirmPage, Flash};
@@ -141,7 +141,7 @@ pub async fn read_console(
     let url = format!("/members/linodes/{}", id.0);
     let deadline = Instant::now() + CONSOLE_WAIT;
     loop {
-        let row = portal::read(&portal, move |conn| jobs::job(conn, job)).await?;
+        let row = portal::read(&portal, move |conn| store::job::job(conn, job)).await?;
         let over = row.is_none_or(|row| row.finished_at.is_some());
         if over {
             return Ok(page::see_other(&format!("{url}#console")));

@@ -18,11 +18,12 @@ use super::profile::run_level_name;
 use super::{Link, migration_link, platform_name};
 use crate::domain::ids::LinodeId;
 use crate::domain::words::{Helper, IpKind, JobKind, JobState, LinodeStatus, MigrationKind};
+use crate::store;
 use crate::store::db::StoreError;
-use crate::store::fleet::ConfigProfile;
-use crate::store::jobs::Job;
-use crate::store::migrations::Migration;
-use crate::store::pages_members::{self, LinodeDetail};
+use crate::store::job::Job;
+use crate::store::linode::ConfigProfile;
+use crate::store::linode::page::LinodeDetail;
+use crate::store::migration::Migration;
 use crate::web::error::Fault;
 use crate::web::extract::{Member, Path};
 use crate::web::page::{self, Area, Page};
@@ -374,7 +375,7 @@ fn job_row(job: &Job, zone: Zone, detail: &LinodeDetail) -> JobRow {
 pub(super) async fn find(portal: &Portal, member: &Member, id: i64) -> Result<LinodeDetail, Fault> {
     let account = member.account;
     portal::read(portal, move |conn| {
-        pages_members::linode(conn, account, LinodeId(id))
+        store::linode::page::linode(conn, account, LinodeId(id))
     })
     .await?
     .ok_or(Fault::NotFound)

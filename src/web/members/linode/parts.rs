@@ -8,7 +8,7 @@ use super::{at_linode, find};
 use crate::domain::ids::{DiskId, IpId, LinodeId};
 use crate::domain::values::{Label, ReverseName};
 use crate::domain::words::IpKind;
-use crate::store::pages_members::LinodeDetail;
+use crate::store::linode::page::LinodeDetail;
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Member, Path};
 use crate::web::page::{self, Area, ConfirmPage, Flash};

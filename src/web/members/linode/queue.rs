@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::job_name;
 use crate::domain::ids::{JobId, LinodeId};
-use crate::store::pages_members;
+use crate::store;
 use crate::web::error::Fault;
 use crate::web::extract::{Member, Path, Query};
 use crate::web::page::{self, Area, Page};
@@ -55,7 +55,7 @@ pub async fn history(
     let before = asked.0.before.map(JobId);
     let found = portal::read(&portal, move |conn| {
         let most = i64::try_from(ROWS).unwrap_or(50) + 1;
-        pages_members::job_history(conn, account, LinodeId(id.0), before, most)
+        store::linode::page::job_history(conn, account, LinodeId(id.0), before, most)
     });
     let (linode, mut jobs, hosts) = found.await?.ok_or(Fault::NotFound)?;
     let more = jobs.len() > ROWS;

@@ -9,7 +9,7 @@ use crate::domain::time::Time;
 use crate::domain::time::local::{Moments, moments};
 use crate::domain::values::StopLimit;
 use crate::domain::words::MigrationState;
-use crate::store::migrations::Migration;
+use crate::store::migration::Migration;
 use crate::web::extract::FormData;
 use crate::web::ui::{Choice, Field, Input, Problems, Zone, local_time};
 

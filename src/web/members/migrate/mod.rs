@@ -18,10 +18,10 @@ use crate::domain::linode::translate::{self, Kernel, Line, Part, Target};
 use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
 use crate::domain::words::{Helper, MigrationKind, MigrationState, Platform};
+use crate::store;
 use crate::store::db::StoreError;
-use crate::store::migrations::Migration;
-use crate::store::pages_members::{self, LinodeDetail};
-use crate::store::{fleet, hosts, programme};
+use crate::store::linode::page::LinodeDetail;
+use crate::store::migration::Migration;
 use crate::web::error::Fault;
 use crate::web::extract::{Form, Member, Path};
 use crate::web::page::{self, Area, Flash, Page};
@@ -294,7 +294,7 @@ fn is_open(migration: &Migration, now: Time) -> bool {
 async fn find(portal: &Portal, member: &Member, id: i64) -> Result<LinodeDetail, Fault> {
     let account = member.account;
     portal::read(portal, move |conn| {
-        pages_members::linode(conn, account, LinodeId(id))
+        store::linode::page::linode(conn, account, LinodeId(id))
     })
     .await?
     .ok_or(Fault::NotFound)
@@ -331,12 +331,12 @@ async fn present(
         let now = app.now();
         app.db.read(|conn| {
             let destination =
-                hosts::host(conn, destination_id)?.ok_or(crate::app::AppError::NotFound)?;
+                store::host::host(conn, destination_id)?.ok_or(crate::app::AppError::NotFound)?;
             Ok::<_, crate::app::AppError>((
                 destination,
-                fleet::kernels(conn)?,
-                pages_members::recent_moves(conn)?,
-                programme::get(conn, now)?.way_back_days,
+                store::linode::kernels(conn)?,
+                store::linode::page::recent_moves(conn)?,
+                store::programme::get(conn, now)?.way_back_days,
             ))
         })
     })

@@ -6,9 +6,9 @@ use crate::app::agents;
 use crate::domain::migration::Step;
 use crate::domain::time::Time;
 use crate::domain::words::{JobKind, JobState, MigrationKind, MigrationState as State};
-use crate::store::jobs::Job;
-use crate::store::migrations::Migration;
-use crate::store::pages_members::Place;
+use crate::store::job::Job;
+use crate::store::linode::page::Place;
+use crate::store::migration::Migration;
 use crate::web::ui::{Zone, units};
 
 /// Silence of a host at work after which the page says so, in seconds: agents report at least every ten.

@@ -16,10 +16,10 @@ use crate::domain::ids::MigrationId;
 use crate::domain::migration;
 use crate::domain::time::Time;
 use crate::domain::words::{MigrationKind, MigrationState as State};
-use crate::store::hosts::Host;
-use crate::store::migrations::Migration;
-use crate::store::pages_members::{self, MigrationDetail};
-use crate::store::usage_pages;
+use crate::store;
+use crate::store::host::Host;
+use crate::store::linode::page::MigrationDetail;
+use crate::store::migration::Migration;
 use crate::web::error::Fault;
 use crate::web::extract::{Member, Path};
 use crate::web::live as events_stream;
@@ -306,7 +306,7 @@ async fn find(portal: &Portal, member: &Member, id: i64) -> Result<(MigrationDet
     let account = member.account;
     let now = portal.now();
     let found = portal::read(portal, move |conn| {
-        pages_members::migration(conn, Some(account), MigrationId(id), now)
+        store::linode::page::migration(conn, Some(account), MigrationId(id), now)
     })
     .await?;
     Ok((found.ok_or(Fault::NotFound)?, now))
@@ -325,7 +325,7 @@ async fn usage_around(
     portal: &Portal,
     detail: &MigrationDetail,
     now: Time,
-) -> Result<Option<usage_pages::Moved>, Fault> {
+) -> Result<Option<store::fairness::page::Moved>, Fault> {
     let migration = detail.migration.clone();
     if migration.finished_at.is_none() || migration.committed_at.is_none() {
         return Ok(None);
@@ -333,7 +333,7 @@ async fn usage_around(
     let hosts = (detail.source.clone(), detail.destination.clone());
     let now = now.utc().timestamp();
     portal::read(portal, move |conn| {
-        usage_pages::around(conn, migration, hosts, now).map(Some)
+        store::fairness::page::around(conn, migration, hosts, now).map(Some)
     })
     .await
 }

@@ -7,7 +7,7 @@ use super::PATH;
 use crate::app::bug_hide::Reason;
 use crate::domain::bug::Part;
 use crate::domain::ids::BugId;
-use crate::store::{bug_hide, bugs};
+use crate::store;
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Path, Query, Staff};
 use crate::web::page::{self, Area, ConfirmPage, Flash};
@@ -53,8 +53,8 @@ async fn present(
     (typed, problems): (&str, Problems),
 ) -> Result<HttpResponse, Fault> {
     let bug = portal::read(portal, move |conn| {
-        let there = bug_hide::exists(conn, BugId(id), part)?;
-        Ok(bugs::bug(conn, BugId(id))?.filter(|_| there))
+        let there = store::bug::moderation::exists(conn, BugId(id), part)?;
+        Ok(store::bug::bug(conn, BugId(id))?.filter(|_| there))
     })
     .await?
     .ok_or(Fault::NotFound)?;

@@ -11,8 +11,9 @@ use serde::Deserialize;
 use super::{ROWS, StateTab, cut, query};
 use crate::domain::bug::{BugState, Component, Severity};
 use crate::domain::string_enum::Word;
-use crate::store::bug_pages::{self, BugRow};
-use crate::store::bugs::{self, BugFilter};
+use crate::store;
+use crate::store::bug::BugFilter;
+use crate::store::bug::page::BugRow;
 use crate::web::csv::{self, unformula};
 use crate::web::error::Fault;
 use crate::web::extract::{Query, Staff};
@@ -179,8 +180,12 @@ pub async fn list(
     let (filter, before) = (asked.filter()?, key(&asked.before)?);
     let limit = i64::try_from(ROWS).unwrap_or(100) + 1;
     let (rows, count, counts) = portal::read(&portal, move |conn| {
-        let rows = bug_pages::rows(conn, &filter, before, limit)?;
-        Ok((rows, bugs::count(conn, &filter)?, bugs::counts(conn)?))
+        let rows = store::bug::page::rows(conn, &filter, before, limit)?;
+        Ok((
+            rows,
+            store::bug::count(conn, &filter)?,
+            store::bug::counts(conn)?,
+        ))
     })
     .await?;
     let (rows, more) = cut(rows);
@@ -227,7 +232,7 @@ pub async fn csv(
         "hidden",
     ];
     csv::list(portal, "bugs.csv", &names, move |conn, before| {
-        let rows = bug_pages::rows(conn, &filter, before, csv::PAGE)?;
+        let rows = store::bug::page::rows(conn, &filter, before, csv::PAGE)?;
         Ok(csv::Part::of(&rows, |row| row.bug.id, record))
     })
     .await

@@ -13,9 +13,9 @@ use crate::domain::ids::{BugId, BugPostId, MigrationId};
 use crate::domain::markdown::Markdown;
 use crate::domain::string_enum::Word;
 use crate::domain::words::MigrationState;
-use crate::store::bug_links;
-use crate::store::bug_pages::{self, Thread};
-use crate::store::bugs::{self, Note, Person};
+use crate::store;
+use crate::store::bug::page::Thread;
+use crate::store::bug::{Note, Person};
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Path, Query, Staff, Upload, once};
 use crate::web::members::Link;
@@ -112,13 +112,13 @@ async fn present(
     let (user, after) = (staff.actor.user, BugPostId(after));
     let limit = i64::try_from(POSTS).unwrap_or(50) + 1;
     let found = portal::read(portal, move |conn| {
-        let Some(thread) = bug_pages::thread(conn, BugId(id), user, after, limit)? else {
+        let Some(thread) = store::bug::page::thread(conn, BugId(id), user, after, limit)? else {
             return Ok(None);
         };
-        let notes = bugs::notes(conn, BugId(id))?;
+        let notes = store::bug::notes(conn, BugId(id))?;
         Ok(Some(Found {
-            names: bugs::names(conn, notes.iter().map(|note| note.author_id).collect())?,
-            migrations: bug_links::migrations_of(conn, BugId(id))?,
+            names: store::bug::names(conn, notes.iter().map(|note| note.author_id).collect())?,
+            migrations: store::bug::links::migrations_of(conn, BugId(id))?,
             thread,
             notes,
         }))

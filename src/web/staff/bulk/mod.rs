@@ -17,7 +17,8 @@ use crate::app::registrations::Many;
 use crate::app::{Actor, App, AppError};
 use crate::domain::ids::{HostId, RegistrationId};
 use crate::domain::words::RegistrationState;
-use crate::store::pages_staff::{self, RegistrationRow};
+use crate::store;
+use crate::store::registration::list::RegistrationRow;
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Query, Staff};
 use crate::web::page::{self, Area, Flash, Page};
@@ -144,7 +145,7 @@ async fn find(
     let rows = match count {
         Some(count) => {
             let rows = portal::read(portal, move |conn| {
-                pages_staff::registrations(conn, &filter, None, limit)
+                store::registration::list::registrations(conn, &filter, None, limit)
             })
             .await?;
             let found = i64::try_from(rows.len()).unwrap_or(i64::MAX);
@@ -159,7 +160,7 @@ async fn find(
         None => {
             let ids: Vec<RegistrationId> = ids.into_iter().map(RegistrationId).collect();
             portal::read(portal, move |conn| {
-                pages_staff::registrations_by_id(conn, &ids)
+                store::registration::list::registrations_by_id(conn, &ids)
             })
             .await?
         }

@@ -10,8 +10,8 @@ use super::{Deed, find};
 use crate::domain::ids::{HostId, RegistrationId};
 use crate::domain::placement::{self, Need, Room};
 use crate::domain::words::HostRole;
-use crate::store::hosts;
-use crate::store::pages_staff::RegistrationRow;
+use crate::store;
+use crate::store::registration::list::RegistrationRow;
 use crate::web::error::Fault;
 use crate::web::extract::Staff;
 use crate::web::page::{self, Area, Page};
@@ -64,7 +64,7 @@ pub async fn present(
     (reason, destination, problems): (&str, &str, Problems),
 ) -> Result<HttpResponse, Fault> {
     let rows = find(portal, &asked, count, ids).await?;
-    let rooms = portal::read(portal, hosts::rooms).await?;
+    let rooms = portal::read(portal, store::host::rooms).await?;
     let status = if problems.is_empty() {
         StatusCode::OK
     } else {

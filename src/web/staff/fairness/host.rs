@@ -9,9 +9,9 @@ use super::{Asked, spans};
 use crate::domain::fairness::judge::{Verdict, compared, verdict};
 use crate::domain::fairness::usage::{Range, Usage};
 use crate::domain::ids::{HostId, LinodeId};
-use crate::store::fairness::{self, Interval, Summary};
-use crate::store::hosts::{self, Host};
-use crate::store::usage_pages;
+use crate::store;
+use crate::store::fairness::{Interval, Summary};
+use crate::store::host::Host;
 use crate::web::error::Fault;
 use crate::web::extract::{Path, Query, Staff};
 use crate::web::members::fairness::csv_answer;
@@ -62,14 +62,14 @@ async fn find(portal: &Portal, id: i64, range: Range) -> Result<(Found, i64), Fa
     let now = portal.now().utc().timestamp();
     let host = HostId(id);
     let found = portal::read(portal, move |conn| {
-        let Some(found) = hosts::host(conn, host)? else {
+        let Some(found) = store::host::host(conn, host)? else {
             return Ok(None);
         };
         let mut intervals = Vec::new();
         for (step, from, until) in spans(range, now) {
-            intervals.extend(fairness::of_host(conn, host, step, (from, until))?);
+            intervals.extend(store::fairness::of_host(conn, host, step, (from, until))?);
         }
-        let usage: Vec<(LinodeId, Usage)> = usage_pages::of_host(conn, host, range, now)?
+        let usage: Vec<(LinodeId, Usage)> = store::fairness::page::of_host(conn, host, range, now)?
             .into_iter()
             .collect();
         let mut of: Vec<LinodeId> = usage.iter().map(|(id, _)| *id).collect();
@@ -83,7 +83,7 @@ async fn find(portal: &Portal, id: i64, range: Range) -> Result<(Found, i64), Fa
         of.dedup();
         Ok(Some(Found {
             host: found,
-            labels: fairness::labels(conn, &of)?.into_iter().collect(),
+            labels: store::fairness::labels(conn, &of)?.into_iter().collect(),
             intervals,
             usage,
         }))

@@ -18,9 +18,10 @@ use super::{ROWS, query};
 use crate::domain::fairness::judge::{Verdict, verdict};
 use crate::domain::fairness::usage::Range;
 use crate::domain::ids::HostId;
+use crate::store;
 use crate::store::db::{Db, StoreError};
-use crate::store::fairness::{self, Summary, Worst};
-use crate::store::hosts::{self, Host};
+use crate::store::fairness::{Summary, Worst};
+use crate::store::host::Host;
 use crate::web::error::Fault;
 use crate::web::extract::{Query, Staff};
 use crate::web::members::fairness::csv_answer;
@@ -105,7 +106,7 @@ fn rank(of: &Summary) -> (std::cmp::Reverse<Verdict>, i64, HostId) {
 fn ranked(conn: &mut Db, range: Range, now: i64) -> Result<Vec<Summary>, StoreError> {
     let mut sums: HashMap<HostId, Summary> = HashMap::new();
     for (step, from, until) in spans(range, now) {
-        for more in fairness::summaries(conn, step, (from, until))? {
+        for more in store::fairness::summaries(conn, step, (from, until))? {
             sums.entry(more.host_id)
                 .and_modify(|sum| sum.add(&more))
                 .or_insert(more);
@@ -126,14 +127,14 @@ fn judged(
     let ids: Vec<HostId> = of.iter().map(|sum| sum.host_id).collect();
     let mut worst: HashMap<HostId, Worst> = HashMap::new();
     for (step, from, until) in spans(range, now) {
-        for one in fairness::worst(conn, &ids, step, (from, until))? {
+        for one in store::fairness::worst(conn, &ids, step, (from, until))? {
             let known = worst.get(&one.host_id);
             if known.is_none_or(|known| known.worst_excess_ms < one.worst_excess_ms) {
                 worst.insert(one.host_id, one);
             }
         }
     }
-    let hosts = hosts::some(conn, &ids)?.into_iter();
+    let hosts = store::host::some(conn, &ids)?.into_iter();
     let mut hosts: HashMap<HostId, Host> = hosts.map(|host| (host.id, host)).collect();
     let judged = |summary: Summary| {
         Some(Judged {

@@ -12,10 +12,10 @@ use crate::app::weights::words;
 use crate::domain::fairness::shares::{Claim, Rule, io_priority};
 use crate::domain::ids::LinodeId;
 use crate::domain::time::Time;
-use crate::store::fleet::{self, Plan};
-use crate::store::usage::{self, Metered};
-use crate::store::weights::{self, Own, RuleRow};
-use crate::store::{fairness, hosts};
+use crate::store;
+use crate::store::fairness::usage::Metered;
+use crate::store::fairness::weights::{Own, RuleRow};
+use crate::store::linode::Plan;
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Query, Staff};
 use crate::web::page::{self, Area, Flash, Page};
@@ -124,27 +124,31 @@ struct Found {
 async fn find(portal: &Portal, linode: Option<LinodeId>, after: LinodeId) -> Result<Found, Fault> {
     portal::read(portal, move |conn| {
         let row = match linode {
-            Some(id) => fleet::linode(conn, id)?,
+            Some(id) => store::linode::linode(conn, id)?,
             None => None,
         };
         let of = match row {
             Some(row) => {
-                let host = hosts::host(conn, row.host_id)?
+                let host = store::host::host(conn, row.host_id)?
                     .map(|host| host.name)
                     .unwrap_or_default();
-                let metered = usage::metered_on(conn, row.host_id)?;
+                let metered = store::fairness::usage::metered_on(conn, row.host_id)?;
                 let ids: Vec<LinodeId> = metered.iter().map(|it| it.id).collect();
                 let mut labels: std::collections::HashMap<_, _> =
-                    fairness::labels(conn, &ids)?.into_iter().collect();
+                    store::fairness::labels(conn, &ids)?.into_iter().collect();
                 let with = |it: Metered| (it, labels.remove(&it.id).unwrap_or_default());
                 Some((row.id, host, metered.into_iter().map(with).collect()))
             }
             None => None,
         };
         Ok(Found {
-            stored: weights::stored(conn)?,
-            plans: fleet::plans(conn)?,
-            own: weights::list_own(conn, after, i64::try_from(ROWS).unwrap_or(100) + 1)?,
+            stored: store::fairness::weights::stored(conn)?,
+            plans: store::linode::plans(conn)?,
+            own: store::fairness::weights::list_own(
+                conn,
+                after,
+                i64::try_from(ROWS).unwrap_or(100) + 1,
+            )?,
             of,
         })
     })

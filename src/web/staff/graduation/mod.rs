@@ -15,7 +15,7 @@ use crate::domain::ids::{HostId, LinodeId, PlanId};
 use crate::domain::placement::fitting::Place;
 use crate::domain::search;
 use crate::domain::words::HostRole;
-use crate::store::fleet;
+use crate::store;
 use crate::web::csv::{self, unformula};
 use crate::web::error::Fault;
 use crate::web::extract::{Query, Staff};
@@ -219,7 +219,7 @@ pub async fn list(
     let asked = asked.0;
     let filter = asked.filter()?;
     let plan = planned(&portal, &staff).await?;
-    let plans = portal::read(&portal, fleet::plans).await?;
+    let plans = portal::read(&portal, store::linode::plans).await?;
     let page = staff.page(Area::Graduation, "Graduation");
     let zone = page.zone();
     let found: Vec<&Line> = plan.lines.iter().filter(|line| filter.fits(line)).collect();

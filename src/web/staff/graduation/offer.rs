@@ -11,7 +11,8 @@ use super::{Asked, PATH, Show, planned};
 use crate::app::chunks::AT_ONCE;
 use crate::domain::graduation::Candidate;
 use crate::domain::ids::{HostId, LinodeId};
-use crate::store::graduation::{self as rows, Which};
+use crate::store;
+use crate::store::graduation::Which;
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Query, Staff};
 use crate::web::page::{self, Area, Flash, Page};
@@ -139,7 +140,7 @@ pub async fn make(
     }
     let ids: Vec<LinodeId> = many.refused.iter().map(|(id, _)| *id).collect();
     let labels: HashMap<LinodeId, String> = portal::read(&portal, move |conn| {
-        let found = rows::fleet(conn, Which::These(&ids))?;
+        let found = store::graduation::fleet(conn, Which::These(&ids))?;
         Ok(found.into_iter().map(|it| (it.linode, it.label)).collect())
     })
     .await?;

@@ -7,7 +7,7 @@ use crate::domain::evacuation::Outcome;
 use crate::domain::ids::HostId;
 use crate::domain::words::HostState;
 use crate::store::evacuation::Hanging;
-use crate::store::pages_hosts::HostDetail;
+use crate::store::host::page::HostDetail;
 use crate::web::staff::{Counted, query};
 use crate::web::ui::{When, Zone};
 

@@ -11,8 +11,9 @@ use crate::app::hosts::AddHost;
 use crate::domain::ids::{HostId, PlanId};
 use crate::domain::string_enum::Word;
 use crate::domain::words::{HostRole, Platform};
-use crate::store::fleet::{self, Plan};
-use crate::store::hosts::{self, Host};
+use crate::store;
+use crate::store::host::Host;
+use crate::store::linode::Plan;
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Nothing, Path, Staff};
 use crate::web::members::platform_name;
@@ -108,7 +109,7 @@ fn new_page(staff: &Staff, typed: &NewHostForm, plans: &[Plan], problems: Proble
 
 /// `GET /staff/hosts/new`
 pub async fn new(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
-    let plans = portal::read(&portal, fleet::plans).await?;
+    let plans = portal::read(&portal, store::linode::plans).await?;
     let typed = NewHostForm {
         platform: "xen".to_owned(),
         role: "beta".to_owned(),
@@ -167,7 +168,7 @@ pub async fn add(
     match outcome {
         Ok((host, token)) => page::html(&token_page(&portal, &staff, &host, token)),
         Err(problems) => {
-            let plans = portal::read(&portal, fleet::plans).await?;
+            let plans = portal::read(&portal, store::linode::plans).await?;
             page::html_status(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 &new_page(&staff, &form.0, &plans, problems),
@@ -220,7 +221,7 @@ pub async fn make_token(
         let token = app.new_enrolment_token(actor.who(), HostId(id.0))?;
         let host = app
             .db
-            .read(|conn| hosts::host(conn, HostId(id.0)).map_err(AppError::from))?
+            .read(|conn| store::host::host(conn, HostId(id.0)).map_err(AppError::from))?
             .ok_or(AppError::NotFound)?;
         Ok((host, token))
     })
@@ -271,7 +272,7 @@ struct Ask {
 
 impl Ask {
     async fn page(self, portal: &Portal, staff: &Staff, id: i64) -> Result<HttpResponse, Fault> {
-        let host = portal::read(portal, move |conn| hosts::host(conn, HostId(id)))
+        let host = portal::read(portal, move |conn| store::host::host(conn, HostId(id)))
             .await?
             .ok_or(Fault::NotFound)?;
         let url = format!("{PATH}/{id}");

@@ -12,8 +12,8 @@ use crate::app::chunks::AT_ONCE;
 use crate::app::evacuation::{MOST_DAYS, MOST_WHY, Order, Wanted};
 use crate::domain::evacuation::{Candidate, Line, Outcome, Plan, Stands};
 use crate::domain::ids::{HostId, LinodeId};
+use crate::store;
 use crate::store::evacuation::Hanging;
-use crate::store::{evacuation as rows, hosts};
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Path, Staff};
 use crate::web::members::Link;
@@ -172,7 +172,10 @@ async fn present(
 ) -> Result<HttpResponse, Fault> {
     let actor = staff.actor.clone();
     let plan = portal::run(portal, move |app| app.evacuation_plan(&actor, HostId(id))).await?;
-    let hanging = portal::read(portal, move |conn| rows::hanging(conn, HostId(id))).await?;
+    let hanging = portal::read(portal, move |conn| {
+        store::evacuation::hanging(conn, HostId(id))
+    })
+    .await?;
     let status = if problems.is_empty() {
         StatusCode::OK
     } else {
@@ -366,7 +369,7 @@ pub async fn make(
 ) -> Result<HttpResponse, Fault> {
     let host = HostId(id.0);
     let url = format!("{PATH}/{host}");
-    let known = portal::read(&portal, move |conn| hosts::host(conn, host)).await?;
+    let known = portal::read(&portal, move |conn| store::host::host(conn, host)).await?;
     known.ok_or(Fault::NotFound)?;
     let mut problems = Problems::default();
     let order = form.0.order(staff.zone(), &mut problems).ok_or_else(|| {
@@ -403,7 +406,7 @@ pub async fn make(
     }
     let ids: Vec<LinodeId> = many.refused.iter().map(|(id, _)| *id).collect();
     let labels: HashMap<LinodeId, String> = portal::read(&portal, move |conn| {
-        let found = rows::residents(conn, host, Some(&ids))?;
+        let found = store::evacuation::residents(conn, host, Some(&ids))?;
         Ok(found.into_iter().map(|it| (it.linode, it.label)).collect())
     })
     .await?;

@@ -3,9 +3,9 @@
 use crate::app::agents::is_silent;
 use crate::domain::time::Time;
 use crate::domain::words::{HostState, JointKind};
-use crate::store::hosts::Host;
-use crate::store::joint_acts::JointAct;
-use crate::store::portal::Portal as Memory;
+use crate::store::host::Host;
+use crate::store::ownership::joint::JointAct;
+use crate::store::ownership::memory::Portal as Memory;
 use crate::web::members::Link;
 use crate::web::staff::joint::title;
 use crate::web::ui::{When, Zone};

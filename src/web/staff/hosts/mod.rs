@@ -21,9 +21,9 @@ use crate::domain::placement::Room;
 use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
 use crate::domain::words::{HostRole, HostState};
-use crate::store::hosts::{self, Host};
-use crate::store::pages_hosts::{self, HostDetail};
-use crate::store::{fleet, joint_acts, portal as memory};
+use crate::store;
+use crate::store::host::Host;
+use crate::store::host::page::HostDetail;
 use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Path, Query, Staff};
 use crate::web::members::{Link, platform_name};
@@ -196,8 +196,8 @@ pub async fn list(
     let (all, rooms, plans) = portal::read(&portal, move |conn| {
         let after = (!after.is_empty()).then_some(after.as_str());
         let limit = i64::try_from(ROWS).unwrap_or(100) + 1;
-        let all = hosts::page(conn, since, (only_emptying, only_untrusted), after, limit)?;
-        Ok((all, hosts::rooms(conn)?, fleet::plans(conn)?))
+        let all = store::host::page(conn, since, (only_emptying, only_untrusted), after, limit)?;
+        Ok((all, store::host::rooms(conn)?, store::linode::plans(conn)?))
     })
     .await?;
     let (all, more) = cut(all);
@@ -258,14 +258,19 @@ async fn present(
     problems: Problems,
 ) -> Result<HttpResponse, Fault> {
     let found = portal::read(portal, move |conn| {
-        let Some(detail) = pages_hosts::host(conn, HostId(id))? else {
+        let Some(detail) = store::host::page::host(conn, HostId(id))? else {
             return Ok(None);
         };
-        let room = hosts::rooms(conn)?
+        let room = store::host::rooms(conn)?
             .into_iter()
             .find(|room| room.host == HostId(id));
-        let asked = joint_acts::asked(conn, Some(HostId(id)))?;
-        Ok(Some((detail, room, asked, memory::get(conn)?)))
+        let asked = store::ownership::joint::asked(conn, Some(HostId(id)))?;
+        Ok(Some((
+            detail,
+            room,
+            asked,
+            store::ownership::memory::get(conn)?,
+        )))
     })
     .await?;
     let (detail, room, asked, memory) = found.ok_or(Fault::NotFound)?;

@@ -10,9 +10,9 @@ use crate::app::joint::{Consequence, may_agree};
 use crate::app::{Actor, App, AppError};
 use crate::domain::ids::{HostId, JointActId, UserId};
 use crate::domain::words::{JointKind, JointState};
-use crate::store::hosts::{self, Host};
-use crate::store::joint_acts::{self as acts, JointAct};
-use crate::store::pages_staff;
+use crate::store;
+use crate::store::host::Host;
+use crate::store::ownership::joint::JointAct;
 use crate::web::error::Fault;
 use crate::web::extract::{FormData, Staff};
 use crate::web::page::{Area, Page};
@@ -135,9 +135,9 @@ fn load(
             .iter()
             .flat_map(|act| [Some(act.asked_by), act.decided_by]);
         Ok(Case {
-            host: hosts::host(conn, host)?.ok_or(AppError::NotFound)?,
-            people: pages_staff::user_names(conn, of.flatten().collect())?,
-            names: hosts::names(conn)?.into_iter().collect(),
+            host: store::host::host(conn, host)?.ok_or(AppError::NotFound)?,
+            people: store::registration::list::user_names(conn, of.flatten().collect())?,
+            names: store::host::names(conn)?.into_iter().collect(),
             act,
             preview,
         })
@@ -164,9 +164,9 @@ pub(super) async fn case_of_act(
 ) -> Result<(Case, JointAct), Fault> {
     let actor = staff.actor.clone();
     portal::run(portal, move |app| {
-        let act = app
-            .db
-            .read(|conn| acts::get(conn, JointActId(id)).map_err(AppError::from))?;
+        let act = app.db.read(|conn| {
+            store::ownership::joint::get(conn, JointActId(id)).map_err(AppError::from)
+        })?;
         let act = act.ok_or(AppError::NotFound)?;
         Ok((
             load(app, &actor, act.host_id, Some(act.clone()), act.kind)?,

@@ -11,7 +11,7 @@ use crate::app::{App, AppError};
 use crate::domain::ids::HostId;
 use crate::domain::string_enum::Word;
 use crate::domain::words::JointKind;
-use crate::store::joint_acts::JointAct;
+use crate::store::ownership::joint::JointAct;
 use crate::web::error::Fault;
 use crate::web::extract::{Form, Path, Staff};
 use crate::web::page::{self, Flash};

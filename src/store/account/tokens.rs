@@ -1,0 +1,133 @@
+//! API tokens: only their hashes are kept, with what tells one from another.
+
+use diesel::prelude::*;
+
+use crate::domain::ids::{TokenId, UserId};
+use crate::domain::time::Time;
+use crate::domain::words::TokenScope;
+use crate::store::db::{Both, Db, StoreError};
+use crate::store::schema::api_tokens;
+
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = api_tokens)]
+pub struct ApiToken {
+    pub id: TokenId,
+    pub label: String,
+    pub scope: TokenScope,
+    pub created_at: Time,
+    pub used_at: Option<Time>,
+    pub expires_at: Option<Time>,
+    /// Its first characters; empty for one that was put in from elsewhere.
+    pub prefix: String,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = api_tokens)]
+pub struct NewToken<'a> {
+    pub hash: &'a str,
+    pub user_id: UserId,
+    pub label: &'a str,
+    pub scope: TokenScope,
+    pub created_at: Time,
+    pub expires_at: Option<Time>,
+    pub prefix: &'a str,
+    /// The form it was made with: one form makes one token.
+    pub form: &'a str,
+}
+
+/// `false` if this form has made its token already.
+pub fn insert(conn: &mut Db, token: &NewToken<'_>) -> Result<bool, StoreError> {
+    let added = Both(
+        diesel::insert_into(api_tokens::table)
+            .values(token)
+            .on_conflict_do_nothing(),
+    )
+    .execute(conn)?;
+    Ok(added == 1)
+}
+
+/// Those that were not revoked, newest first: at most a hundred.
+pub fn of_user(conn: &mut Db, user: UserId) -> Result<Vec<ApiToken>, StoreError> {
+    Ok(api_tokens::table
+        .filter(api_tokens::user_id.eq(user))
+        .filter(api_tokens::revoked_at.is_null())
+        .order(api_tokens::id.desc())
+        .limit(100)
+        .select(ApiToken::as_select())
+        .load(conn)?)
+}
+
+/// Has this form of the user's made a token, be it revoked since?
+pub fn form_used(conn: &mut Db, user: UserId, form: &str) -> Result<bool, StoreError> {
+    let found: Option<TokenId> = api_tokens::table
+        .filter(api_tokens::user_id.eq(user))
+        .filter(api_tokens::form.eq(form))
+        .select(api_tokens::id)
+        .first(conn)
+        .optional()?;
+    Ok(found.is_some())
+}
+
+/// Revokes a token of this user; `false` if there is none, or it was revoked before. Its hash goes too, so that it opens
+/// nothing whoever looks it up.
+pub fn revoke(conn: &mut Db, user: UserId, id: TokenId, now: Time) -> Result<bool, StoreError> {
+    Ok(diesel::update(
+        api_tokens::table
+            .find(id)
+            .filter(api_tokens::user_id.eq(user))
+            .filter(api_tokens::revoked_at.is_null()),
+    )
+    .set((
+        api_tokens::revoked_at.eq(now),
+        api_tokens::hash.eq(format!("revoked {id}")),
+    ))
+    .execute(conn)?
+        == 1)
+}
+
+/// Revokes every token of this user; says how many that were alive.
+pub fn revoke_all(conn: &mut Db, user: UserId, now: Time) -> Result<usize, StoreError> {
+    let alive = count_live(conn, user, now)?;
+    let ids: Vec<TokenId> = api_tokens::table
+        .filter(api_tokens::user_id.eq(user))
+        .filter(api_tokens::revoked_at.is_null())
+        .select(api_tokens::id)
+        .load(conn)?;
+    for id in ids {
+        revoke(conn, user, id, now)?;
+    }
+    Ok(usize::try_from(alive).unwrap_or(0))
+}
+
+/// Those that open something: neither revoked nor at their end.
+pub fn count_live(conn: &mut Db, user: UserId, now: Time) -> Result<i64, StoreError> {
+    Ok(api_tokens::table
+        .filter(api_tokens::user_id.eq(user))
+        .filter(api_tokens::revoked_at.is_null())
+        .filter(
+            api_tokens::expires_at
+                .is_null()
+                .or(api_tokens::expires_at.gt(now)),
+        )
+        .count()
+        .get_result(conn)?)
+}
+
+/// Is it this user's, revoked or not?
+pub fn is_theirs(conn: &mut Db, user: UserId, id: TokenId) -> Result<bool, StoreError> {
+    let found: Option<TokenId> = api_tokens::table
+        .find(id)
+        .filter(api_tokens::user_id.eq(user))
+        .select(api_tokens::id)
+        .first(conn)
+        .optional()?;
+    Ok(found.is_some())
+}
+
+/// Forgets tokens that were revoked, or came to their end, before `before`.
+pub fn drop_dead(conn: &mut Db, before: Time) -> Result<usize, StoreError> {
+    let dead = api_tokens::revoked_at
+        .lt(before)
+        .or(api_tokens::expires_at.lt(before));
+    Ok(diesel::delete(api_tokens::table.filter(dead)).execute(conn)?)
+}

@@ -1,0 +1,170 @@
+//! What is still to be told of bugs: new ones to staff, replies to those whom a thread concerns.
+
+use diesel::prelude::*;
+
+use crate::domain::ids::{BugId, BugPostId, UserId};
+use crate::domain::time::Time;
+use crate::store::db::{Both, Db, StoreError};
+use crate::store::schema_board::{bug_digests, bug_posts, bugs};
+
+/// The telling of a thread's replies: in rounds, each in pieces of some readers.
+#[derive(Debug, Clone, Copy, Queryable, Selectable)]
+#[diesel(table_name = bugs)]
+pub struct Round {
+    pub id: BugId,
+    /// The last reply that was told.
+    pub news_post: i64,
+    /// The last that this round tells; 0: it has not begun.
+    pub news_until: i64,
+    /// The last reader it has reached.
+    pub news_reader: i64,
+}
+
+/// A reply is there: it is told at once, or `every_s` seconds after the round before. Call it before the reply is written:
+/// the bug's row is locked by it, so that replies of a thread become visible in the order of their ids.
+pub fn announce(conn: &mut Db, bug: BugId, now: Time, every_s: i64) -> Result<(), StoreError> {
+    let (due, last): (Option<Time>, Option<Time>) = {
+        let row = bugs::table
+            .find(bug)
+            .select((bugs::news_due, bugs::news_at));
+        match conn {
+            Db::Pg(pg) => row.for_update().first(pg)?,
+            Db::Sqlite(lite) => row.first(lite)?,
+        }
+    };
+    let at = last.map_or(now, |last| now.max(last.plus_s(every_s)));
+    diesel::update(bugs::table.find(bug))
+        .set((
+            bugs::changed_at.eq(now),
+            bugs::news_due.eq(due.unwrap_or(at)),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// A thread with replies to tell, held until the end of the transaction.
+pub fn take_due(conn: &mut Db, now: Time) -> Result<Option<Round>, StoreError> {
+    let due = bugs::table
+        .filter(bugs::news_due.le(now))
+        .order(bugs::news_due)
+        .limit(1)
+        .select(bugs::id);
+    let id: Option<BugId> = match conn {
+        Db::Pg(pg) => due.for_update().skip_locked().first(pg).optional()?,
+        Db::Sqlite(lite) => due.first(lite).optional()?,
+    };
+    let Some(id) = id else { return Ok(None) };
+    Ok(bugs::table
+        .find(id)
+        .select(Round::as_select())
+        .first(conn)
+        .optional()?)
+}
+
+pub fn is_due(conn: &mut Db, now: Time) -> Result<bool, StoreError> {
+    let first: Option<BugId> = bugs::table
+        .filter(bugs::news_due.le(now))
+        .order(bugs::news_due)
+        .limit(1)
+        .select(bugs::id)
+        .first(conn)
+        .optional()?;
+    Ok(first.is_some())
+}
+
+pub fn last_post(conn: &mut Db, bug: BugId) -> Result<i64, StoreError> {
+    let last: Option<BugPostId> = bug_posts::table
+        .filter(bug_posts::bug_id.eq(bug))
+        .order(bug_posts::id.desc())
+        .limit(1)
+        .select(bug_posts::id)
+        .first(conn)
+        .optional()?;
+    Ok(last.map_or(0, |last| last.0))
+}
+
+/// The next piece of this round goes on after this reader.
+pub fn go_on(conn: &mut Db, round: &Round, until: i64, reader: UserId) -> Result<(), StoreError> {
+    diesel::update(bugs::table.find(round.id))
+        .set((bugs::news_until.eq(until), bugs::news_reader.eq(reader.0)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// The round is done; `next`: when the next one may begin, if there are replies for it.
+pub fn end(
+    conn: &mut Db,
+    round: &Round,
+    until: i64,
+    now: Time,
+    next: Option<Time>,
+) -> Result<(), StoreError> {
+    diesel::update(bugs::table.find(round.id))
+        .set((
+            bugs::news_post.eq(until),
+            bugs::news_until.eq(0),
+            bugs::news_reader.eq(0),
+            bugs::news_at.eq(now),
+            bugs::news_due.eq(next),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Replies of a round that everybody may read, in order: at most `limit`.
+pub fn posts(
+    conn: &mut Db,
+    bug: BugId,
+    (after, until): (i64, i64),
+    limit: i64,
+) -> Result<Vec<super::Post>, StoreError> {
+    Ok(bug_posts::table
+        .filter(bug_posts::bug_id.eq(bug))
+        .filter(bug_posts::id.gt(BugPostId(after)))
+        .filter(bug_posts::id.le(BugPostId(until)))
+        .filter(bug_posts::hidden_at.is_null())
+        .order(bug_posts::id)
+        .limit(limit)
+        .select(super::Post::as_select())
+        .load(conn)?)
+}
+
+// New bugs.
+
+/// Bugs that staff were not told of, oldest first: at most `limit`.
+pub fn untold(conn: &mut Db, limit: i64) -> Result<Vec<(BugId, String)>, StoreError> {
+    Ok(bugs::table
+        // As the index says it.
+        .filter(diesel::dsl::sql::<diesel::sql_types::Bool>("NOT bugs.told"))
+        .order(bugs::id)
+        .limit(limit)
+        .select((bugs::id, bugs::title))
+        .load(conn)?)
+}
+
+pub fn mark_told(conn: &mut Db, of: &[BugId]) -> Result<(), StoreError> {
+    for some in of.chunks(500) {
+        diesel::update(bugs::table.filter(bugs::id.eq_any(some.to_vec())))
+            .set(bugs::told.eq(true))
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+pub fn last_digest(conn: &mut Db) -> Result<Option<Time>, StoreError> {
+    Ok(bug_digests::table
+        .find(1)
+        .select(bug_digests::at)
+        .first(conn)
+        .optional()?)
+}
+
+pub fn note_digest(conn: &mut Db, now: Time) -> Result<(), StoreError> {
+    let sql = diesel::insert_into(bug_digests::table)
+        .values((bug_digests::id.eq(1), bug_digests::at.eq(now)))
+        .on_conflict(bug_digests::id)
+        .do_update()
+        .set(bug_digests::at.eq(now));
+    Both(sql).execute(conn)?;
+    Ok(())
+}

@@ -1,0 +1,498 @@
+//! Hosts, their credentials and enrolment tokens, and how much room they have.
+
+pub mod page;
+pub mod silence;
+
+use std::collections::HashMap;
+
+use diesel::expression::SqlLiteral;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable};
+
+use super::db::{Db, StoreError, columns};
+pub use super::ownership::ledger::{
+    Memory, depends_on, pin_ledger, set_ledger_fault, set_memory, set_protocol, set_waived,
+    unpin_ledger,
+};
+use super::schema::{disks, enrolment_tokens, hosts, linodes, migrations, plans};
+use crate::domain::ids::{HostId, PlanId};
+use crate::domain::migration;
+use crate::domain::placement::{self, Room, Standing};
+use crate::domain::time::Time;
+use crate::domain::words::{HostRole, HostState, MigrationKind, MigrationState, Platform};
+use crate::wire::KernelReport;
+
+#[derive(Clone, Queryable, Selectable)]
+#[diesel(table_name = hosts)]
+pub struct Host {
+    pub id: HostId,
+    pub name: String,
+    pub platform: Platform,
+    pub role: HostRole,
+    pub plan_id: Option<PlanId>,
+    pub state: HostState,
+    pub memory_mb: i64,
+    pub disk_mb: i64,
+    pub disk_free_mb: Option<i64>,
+    pub slots: i32,
+    pub cap_mb_s: Option<i32>,
+    pub tells_changes: bool,
+    pub transfer_address: Option<String>,
+    pub fingerprint: Option<String>,
+    pub agent_version: Option<String>,
+    pub unknown_disks: String,
+    pub last_seen_at: Option<Time>,
+    pub created_at: Time,
+    /// JSON: list of `wire::KernelReport`. Read it with [`Host::kernel_list`].
+    pub kernels: String,
+    /// Since when staff empty it.
+    pub emptying_since: Option<Time>,
+    /// `wire::PROTOCOL` of its agent.
+    pub protocol: i32,
+    /// The ledger that was pinned: its id, the newest serial heard of, its machine, its place there.
+    pub ledger_id: Option<String>,
+    pub ledger_serial: Option<i64>,
+    pub ledger_machine: Option<String>,
+    pub ledger_place: Option<String>,
+    /// The ledger is at another place since.
+    pub ledger_moved_at: Option<Time>,
+    /// Why its ledger is not trusted; empty: it is.
+    pub ledger_fault: String,
+    pub ledger_fault_at: Option<Time>,
+    /// The portal's incarnation in which it last reported, and the one in which two staff said that it is off.
+    pub reported_in: Option<String>,
+    pub waived_in: Option<String>,
+    /// JSON: Linodes of which its last report contradicted the portal.
+    pub contrary: String,
+    /// JSON: `[linode, generation, sealed]` of the disks that it has of Linodes it does not own.
+    pub sealed_here: String,
+}
+
+impl Host {
+    /// How the Linodes on it stand to the beta.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        placement::standing(self.platform, self.role)
+    }
+
+    /// The kernels its agent last reported; none from a host that was never heard of, or that takes any.
+    pub fn kernel_list(&self) -> Result<Vec<KernelReport>, StoreError> {
+        serde_json::from_str(&self.kernels)
+            .map_err(|error| StoreError::Data(format!("kernels of host {}: {error}", self.id)))
+    }
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = hosts)]
+pub struct NewHost<'a> {
+    pub name: &'a str,
+    pub platform: Platform,
+    pub role: HostRole,
+    pub plan_id: Option<PlanId>,
+    pub state: HostState,
+    pub memory_mb: i64,
+    pub disk_mb: i64,
+    pub slots: i32,
+    pub cap_mb_s: Option<i32>,
+    pub created_at: Time,
+}
+
+pub fn insert(conn: &mut Db, host: &NewHost<'_>) -> Result<Host, StoreError> {
+    Ok(diesel::insert_into(hosts::table)
+        .values(host)
+        .returning(columns::<Host>())
+        .get_result(conn)?)
+}
+
+pub fn all(conn: &mut Db) -> Result<Vec<Host>, StoreError> {
+    Ok(hosts::table
+        .order(hosts::name)
+        .select(Host::as_select())
+        .load(conn)?)
+}
+
+/// A page of the list, by name; `after`: the name of the last row seen. `silent_since`: only those that should speak, and
+/// were not heard of since. `emptying`: only those that staff empty. `untrusted`: only those whose ledger is not trusted.
+pub fn page(
+    conn: &mut Db,
+    silent_since: Option<Time>,
+    (emptying, untrusted): (bool, bool),
+    after: Option<&str>,
+    limit: i64,
+) -> Result<Vec<Host>, StoreError> {
+    let mut query = hosts::table
+        .order(hosts::name)
+        .limit(limit)
+        .select(Host::as_select())
+        .into_boxed();
+    if let Some(since) = silent_since {
+        query = query.filter(silence::is_silent(since));
+    }
+    if emptying {
+        query = query.filter(hosts::emptying_since.is_not_null());
+    }
+    if untrusted {
+        query = query
+            .filter(hosts::ledger_fault.ne(""))
+            .filter(hosts::state.ne(HostState::Quarantined));
+    }
+    if let Some(after) = after {
+        query = query.filter(hosts::name.gt(after.to_owned()));
+    }
+    Ok(query.load(conn)?)
+}
+
+/// Every host's name, in order.
+pub fn names(conn: &mut Db) -> Result<Vec<(HostId, String)>, StoreError> {
+    Ok(hosts::table
+        .order(hosts::name)
+        .select((hosts::id, hosts::name))
+        .load(conn)?)
+}
+
+pub fn host(conn: &mut Db, id: HostId) -> Result<Option<Host>, StoreError> {
+    Ok(hosts::table
+        .find(id)
+        .select(Host::as_select())
+        .first(conn)
+        .optional()?)
+}
+
+/// Those of these that there are, in no order.
+pub fn some(conn: &mut Db, ids: &[HostId]) -> Result<Vec<Host>, StoreError> {
+    Ok(hosts::table
+        .filter(hosts::id.eq_any(ids.to_vec()))
+        .select(Host::as_select())
+        .load(conn)?)
+}
+
+pub fn by_name(conn: &mut Db, name: &str) -> Result<Option<Host>, StoreError> {
+    Ok(hosts::table
+        .filter(hosts::name.eq(name))
+        .select(Host::as_select())
+        .first(conn)
+        .optional()?)
+}
+
+/// Takes the host's row lock on PostgreSQL, so that two offers cannot both take the last of its memory.
+/// SQLite has one writer anyway.
+pub fn lock(conn: &mut Db, id: HostId) -> Result<(), StoreError> {
+    if let Db::Pg(pg) = conn {
+        hosts::table
+            .find(id)
+            .select(hosts::id)
+            // Others' rows may refer to it meanwhile.
+            .for_no_key_update()
+            .first::<HostId>(pg)
+            // One that is not there is found out by who looks for it.
+            .optional()?;
+    }
+    Ok(())
+}
+
+/// The host that `hash` is the credential of. The newer of two credentials, once used, replaces the older.
+pub fn by_credential(conn: &mut Db, hash: &str) -> Result<Option<(Host, bool)>, StoreError> {
+    // One look at both: between two, the newer one may take the older one's place.
+    let found: Option<(Host, Option<bool>)> = hosts::table
+        .filter(
+            hosts::credential_hash
+                .eq(hash)
+                .or(hosts::next_credential_hash.eq(hash)),
+        )
+        .select((Host::as_select(), hosts::next_credential_hash.eq(hash)))
+        .first(conn)
+        .optional()?;
+    Ok(found.map(|(host, is_next)| (host, is_next == Some(true))))
+}
+
+/// May the host be given jobs: it is neither disabled nor quarantined, and its agent's credential was not revoked.
+/// Its ledger must be trusted, too, and have been at its place since before `settled`.
+pub fn takes_jobs(conn: &mut Db, id: HostId, settled: Time) -> Result<bool, StoreError> {
+    Ok(diesel::select(diesel::dsl::exists(
+        hosts::table
+            .find(id)
+            .filter(hosts::credential_hash.is_not_null())
+            .filter(hosts::ledger_fault.eq(""))
+            .filter(
+                hosts::ledger_moved_at
+                    .is_null()
+                    .or(hosts::ledger_moved_at.le(settled)),
+            )
+            .filter(hosts::state.eq_any([HostState::Enabled, HostState::Draining])),
+    ))
+    .get_result(conn)?)
+}
+
+/// Does its agent speak this version of the wire, or a newer one?
+pub fn speaks(conn: &mut Db, id: HostId, protocol: i32) -> Result<bool, StoreError> {
+    Ok(diesel::select(diesel::dsl::exists(
+        hosts::table.find(id).filter(hosts::protocol.ge(protocol)),
+    ))
+    .get_result(conn)?)
+}
+
+pub fn promote_credential(conn: &mut Db, id: HostId) -> Result<(), StoreError> {
+    diesel::update(
+        hosts::table
+            .find(id)
+            .filter(hosts::next_credential_hash.is_not_null()),
+    )
+    .set((
+        hosts::credential_hash.eq(hosts::next_credential_hash),
+        hosts::next_credential_hash.eq(None::<String>),
+    ))
+    .execute(conn)?;
+    Ok(())
+}
+
+pub fn set_next_credential(conn: &mut Db, id: HostId, hash: &str) -> Result<(), StoreError> {
+    diesel::update(hosts::table.find(id))
+        .set(hosts::next_credential_hash.eq(hash))
+        .execute(conn)?;
+    Ok(())
+}
+
+pub struct Enrolment<'a> {
+    pub credential_hash: &'a str,
+    pub fingerprint: &'a str,
+    pub transfer_address: &'a str,
+    pub agent_version: &'a str,
+    pub now: Time,
+}
+
+pub fn set_enrolled(
+    conn: &mut Db,
+    id: HostId,
+    enrolment: &Enrolment<'_>,
+) -> Result<(), StoreError> {
+    diesel::update(hosts::table.find(id))
+        .set((
+            hosts::credential_hash.eq(enrolment.credential_hash),
+            hosts::next_credential_hash.eq(None::<String>),
+            hosts::fingerprint.eq(enrolment.fingerprint),
+            hosts::transfer_address.eq(enrolment.transfer_address),
+            hosts::agent_version.eq(enrolment.agent_version),
+            hosts::last_seen_at.eq(enrolment.now),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+pub fn revoke_credential(conn: &mut Db, id: HostId) -> Result<(), StoreError> {
+    diesel::update(hosts::table.find(id))
+        .set((
+            hosts::credential_hash.eq(None::<String>),
+            hosts::next_credential_hash.eq(None::<String>),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+pub fn insert_enrolment_token(
+    conn: &mut Db,
+    hash: &str,
+    host: HostId,
+    until: Time,
+) -> Result<(), StoreError> {
+    // A new token makes the ones before it useless.
+    diesel::delete(
+        enrolment_tokens::table
+            .filter(enrolment_tokens::host_id.eq(host))
+            .filter(enrolment_tokens::used_at.is_null()),
+    )
+    .execute(conn)?;
+    diesel::insert_into(enrolment_tokens::table)
+        .values((
+            enrolment_tokens::hash.eq(hash),
+            enrolment_tokens::host_id.eq(host),
+            enrolment_tokens::expires_at.eq(until),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Uses the token up; `None` if it was used, expired or never given.
+pub fn use_enrolment_token(
+    conn: &mut Db,
+    hash: &str,
+    now: Time,
+) -> Result<Option<HostId>, StoreError> {
+    Ok(diesel::update(
+        enrolment_tokens::table
+            .filter(enrolment_tokens::hash.eq(hash))
+            .filter(enrolment_tokens::used_at.is_null())
+            .filter(enrolment_tokens::expires_at.gt(now)),
+    )
+    .set(enrolment_tokens::used_at.eq(now))
+    .returning(enrolment_tokens::host_id)
+    .get_result(conn)
+    .optional()?)
+}
+
+pub struct Seen<'a> {
+    pub agent_version: &'a str,
+    pub disk_free_mb: i64,
+    pub tells_changes: bool,
+    pub unknown_disks: &'a str,
+    /// JSON list of `wire::KernelReport`.
+    pub kernels: &'a str,
+    pub now: Time,
+}
+
+pub fn set_seen(conn: &mut Db, id: HostId, seen: &Seen<'_>) -> Result<(), StoreError> {
+    diesel::update(hosts::table.find(id))
+        .set((
+            hosts::agent_version.eq(seen.agent_version),
+            hosts::disk_free_mb.eq(seen.disk_free_mb),
+            hosts::tells_changes.eq(seen.tells_changes),
+            hosts::unknown_disks.eq(seen.unknown_disks),
+            hosts::kernels.eq(seen.kernels),
+            hosts::last_seen_at.eq(seen.now),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// A host that is not draining (any more) is not being emptied, either.
+pub fn set_state(conn: &mut Db, id: HostId, state: HostState) -> Result<(), StoreError> {
+    let host = diesel::update(hosts::table.find(id));
+    if state == HostState::Draining {
+        host.set(hosts::state.eq(state)).execute(conn)?;
+    } else {
+        host.set((
+            hosts::state.eq(state),
+            hosts::emptying_since.eq(None::<Time>),
+        ))
+        .execute(conn)?;
+    }
+    Ok(())
+}
+
+/// Staff empty it from now on.
+pub fn set_emptying(conn: &mut Db, id: HostId, since: Time) -> Result<(), StoreError> {
+    diesel::update(hosts::table.find(id))
+        .set((
+            hosts::state.eq(HostState::Draining),
+            hosts::emptying_since.eq(since),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// `slots`: migrations the host takes part in at once. `cap_mb_s`: `None` is no cap.
+pub fn set_limits(
+    conn: &mut Db,
+    id: HostId,
+    slots: i32,
+    cap_mb_s: Option<i32>,
+) -> Result<(), StoreError> {
+    diesel::update(hosts::table.find(id))
+        .set((hosts::slots.eq(slots), hosts::cap_mb_s.eq(cap_mb_s)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Moves whose source keeps the disks, and the place, for a way back. One that is under way counts as a live migration
+/// of its own instead.
+#[diesel::dsl::auto_type]
+fn way_back_open() -> _ {
+    let finished: MigrationState = MigrationState::Finished;
+    let way_back: MigrationKind = MigrationKind::Return;
+    migrations::state
+        .eq(finished)
+        .and(migrations::kind.ne(way_back))
+        .and(linodes::host_id.ne(migrations::source_host_id))
+}
+
+/// Every host with what is promised on it: Linodes it owns, and those that a live migration brings (until the commit,
+/// after which it owns them), and those that may still come back. Summed in the database: seven queries, however many
+/// hosts and Linodes there are.
+pub fn rooms(conn: &mut Db) -> Result<Vec<Room>, StoreError> {
+    let live: Vec<MigrationState> = migration::live().collect();
+    let memory_owned: Vec<(HostId, Option<i64>)> = linodes::table
+        .inner_join(plans::table)
+        .group_by(linodes::host_id)
+        .select((
+            linodes::host_id,
+            big_sum("CAST(SUM(plans.ram_mb) AS BIGINT)"),
+        ))
+        .load(conn)?;
+    let disk_owned: Vec<(HostId, Option<i64>)> = disks::table
+        .inner_join(linodes::table)
+        .group_by(linodes::host_id)
+        .select((
+            linodes::host_id,
+            big_sum("CAST(SUM(disks.size_mb) AS BIGINT)"),
+        ))
+        .load(conn)?;
+    let on_the_way = migrations::state
+        .eq_any(live)
+        .and(linodes::host_id.ne(migrations::destination_host_id));
+    let memory_coming: Vec<(HostId, Option<i64>)> = migrations::table
+        .inner_join(linodes::table.inner_join(plans::table))
+        .filter(on_the_way.clone())
+        .group_by(migrations::destination_host_id)
+        .select((
+            migrations::destination_host_id,
+            big_sum("CAST(SUM(plans.ram_mb) AS BIGINT)"),
+        ))
+        .load(conn)?;
+    let disk_coming: Vec<(HostId, Option<i64>)> = migrations::table
+        .inner_join(linodes::table.inner_join(disks::table))
+        .filter(on_the_way)
+        .group_by(migrations::destination_host_id)
+        .select((
+            migrations::destination_host_id,
+            big_sum("CAST(SUM(disks.size_mb) AS BIGINT)"),
+        ))
+        .load(conn)?;
+    let memory_kept: Vec<(HostId, Option<i64>)> = migrations::table
+        .inner_join(linodes::table.inner_join(plans::table))
+        .filter(way_back_open())
+        .group_by(migrations::source_host_id)
+        .select((
+            migrations::source_host_id,
+            big_sum("CAST(SUM(plans.ram_mb) AS BIGINT)"),
+        ))
+        .load(conn)?;
+    let disk_kept: Vec<(HostId, Option<i64>)> = migrations::table
+        .inner_join(linodes::table.inner_join(disks::table))
+        .filter(way_back_open())
+        .group_by(migrations::source_host_id)
+        .select((
+            migrations::source_host_id,
+            big_sum("CAST(SUM(disks.size_mb) AS BIGINT)"),
+        ))
+        .load(conn)?;
+    let memory = add_up([memory_owned, memory_coming, memory_kept]);
+    let disk = add_up([disk_owned, disk_coming, disk_kept]);
+    Ok(all(conn)?
+        .into_iter()
+        .map(|host| Room {
+            host: host.id,
+            platform: host.platform,
+            role: host.role,
+            plan: host.plan_id,
+            state: host.state,
+            enrolled: host.fingerprint.is_some(),
+            memory_mb: host.memory_mb,
+            memory_promised_mb: memory.get(&host.id).copied().unwrap_or(0),
+            disk_mb: host.disk_mb,
+            disk_promised_mb: disk.get(&host.id).copied().unwrap_or(0),
+            name: host.name,
+        })
+        .collect())
+}
+
+/// PostgreSQL's sum of BIGINT is NUMERIC; both databases are asked for BIGINT. `sum` is one of ours, never input.
+fn big_sum(sum: &'static str) -> SqlLiteral<Nullable<BigInt>> {
+    diesel::dsl::sql(sum)
+}
+
+fn add_up(parts: [Vec<(HostId, Option<i64>)>; 3]) -> HashMap<HostId, i64> {
+    let mut sums = HashMap::new();
+    for (host, sum) in parts.into_iter().flatten() {
+        *sums.entry(host).or_default() += sum.unwrap_or(0);
+    }
+    sums
+}

@@ -1,0 +1,63 @@
+//! What the page of a host shows, read in a fixed number of queries.
+
+use diesel::prelude::*;
+
+use super::Host;
+use crate::domain::ids::HostId;
+use crate::domain::words::MigrationState;
+use crate::store::db::{Db, StoreError};
+use crate::store::linode::Linode;
+use crate::store::registration::list::{MigrationFilter, MigrationRow, migrations};
+use crate::store::schema::{accounts, linodes, plans};
+
+/// A host with its occupants: at most 500, by label.
+pub struct HostDetail {
+    pub host: Host,
+    pub plan: Option<String>,
+    pub occupants: Vec<(Linode, String, String)>,
+    pub occupants_in_all: i64,
+    pub arriving: Vec<MigrationRow>,
+}
+
+pub fn host(conn: &mut Db, id: HostId) -> Result<Option<HostDetail>, StoreError> {
+    let Some(host) = super::host(conn, id)? else {
+        return Ok(None);
+    };
+    let plan = host
+        .plan_id
+        .map(|plan| crate::store::linode::plan(conn, plan))
+        .transpose()?
+        .map(|plan| plan.label);
+    let occupants = linodes::table
+        .inner_join(plans::table)
+        .inner_join(accounts::table)
+        .filter(linodes::host_id.eq(id))
+        .order((linodes::label, linodes::id))
+        .limit(500)
+        .select((Linode::as_select(), plans::label, accounts::name))
+        .load(conn)?;
+    let occupants_in_all = linodes::table
+        .filter(linodes::host_id.eq(id))
+        .count()
+        .get_result(conn)?;
+    let live = [
+        MigrationState::Offered,
+        MigrationState::Queued,
+        MigrationState::Preparing,
+        MigrationState::Copying,
+        MigrationState::Switching,
+    ];
+    let filter = MigrationFilter {
+        states: live.to_vec(),
+        host: Some(id),
+        ..MigrationFilter::default()
+    };
+    let arriving = migrations(conn, &filter, None, 200)?;
+    Ok(Some(HostDetail {
+        host,
+        plan,
+        occupants,
+        occupants_in_all,
+        arriving,
+    }))
+}

@@ -1,0 +1,82 @@
+//! The claim of a job: one conditional statement, the hottest of all.
+
+use diesel::backend::Backend;
+use diesel::pg::Pg;
+use diesel::prelude::*;
+use diesel::query_builder::{AsQuery, AstPass, Query, QueryFragment, QueryId};
+use diesel::sql_types::{BigInt, HasSqlType, Text};
+use diesel::sqlite::Sqlite;
+
+use super::Job;
+use crate::domain::ids::HostId;
+use crate::domain::time::Time;
+use crate::store::db::{Both, Db, StoreError};
+use crate::store::schema::jobs;
+use crate::store::types::Utc;
+
+/// The oldest runnable job of a host becomes leased, in one statement; another job of the same Linode at work on the
+/// host holds it back, and so does a hold of the Linode. While the portal recovers its memory, no move goes on. Both drivers keep the statement prepared (it has a query id).
+#[derive(QueryId)]
+pub struct Claim {
+    pub host: HostId,
+    pub now: Time,
+    pub until: Time,
+    pub lease_hash: String,
+}
+
+impl Query for Claim {
+    type SqlType = <jobs::table as AsQuery>::SqlType;
+}
+
+impl Claim {
+    fn walk<'b, DB>(&'b self, mut out: AstPass<'_, 'b, DB>, lock: &str) -> QueryResult<()>
+    where
+        DB: Backend + HasSqlType<Utc> + HasSqlType<BigInt> + HasSqlType<Text>,
+        Time: diesel::serialize::ToSql<Utc, DB>,
+        HostId: diesel::serialize::ToSql<BigInt, DB>,
+        String: diesel::serialize::ToSql<Text, DB>,
+    {
+        out.push_sql("UPDATE jobs SET state = 'leased', attempt = attempt + 1, lease_until = ");
+        out.push_bind_param::<Utc, _>(&self.until)?;
+        out.push_sql(", lease_hash = ");
+        out.push_bind_param::<Text, _>(&self.lease_hash)?;
+        out.push_sql(", started_at = ");
+        out.push_bind_param::<Utc, _>(&self.now)?;
+        // `state = 'pending'` stands outside too: without it two claims may take one job on PostgreSQL.
+        out.push_sql(" WHERE state = 'pending' AND id = (SELECT j.id FROM jobs j WHERE j.state = 'pending' AND j.host_id = ");
+        out.push_bind_param::<BigInt, _>(&self.host)?;
+        out.push_sql(" AND j.run_after <= ");
+        out.push_bind_param::<Utc, _>(&self.now)?;
+        out.push_sql(
+            " AND NOT EXISTS (SELECT 1 FROM jobs l WHERE l.state = 'leased' AND l.host_id = j.host_id AND l.linode_id = j.linode_id) AND NOT EXISTS (SELECT 1 FROM holds h WHERE h.linode_id = j.linode_id) AND (j.migration_id IS NULL AND j.kind <> 'start' OR NOT EXISTS (SELECT 1 FROM portal p WHERE p.recovery_since IS NOT NULL)) ORDER BY j.run_after, j.id LIMIT 1",
+        );
+        out.push_sql(lock);
+        out.push_sql(
+            ") RETURNING id, host_id, linode_id, migration_id, kind, state, epoch, attempt, run_after, lease_hash, lease_until, cancel_asked, requested_by, entered_at, started_at, finished_at, progress, progress_at, message, detail, failures, losses",
+        );
+        Ok(())
+    }
+}
+
+impl QueryFragment<Pg> for Claim {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.walk(out, " FOR UPDATE OF j SKIP LOCKED")
+    }
+}
+impl QueryFragment<Sqlite> for Claim {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        self.walk(out, "")
+    }
+}
+
+/// Claims; `None` if nothing is runnable. Two claims racing for two jobs of one Linode: one of them gets `None`.
+pub fn claim(conn: &mut Db, claim: Claim) -> Result<Option<Job>, StoreError> {
+    let claimed = Both(claim)
+        .get_result::<Job>(conn)
+        .optional()
+        .map_err(StoreError::from);
+    match claimed {
+        Err(error) if error.is_duplicate() => Ok(None),
+        other => other,
+    }
+}

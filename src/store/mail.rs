@@ -1,0 +1,367 @@
+//! Mail that was decided on, in the transaction that decided it; the mailer sends it afterwards.
+
+use diesel::prelude::*;
+
+use super::db::{Db, StoreError, columns};
+use super::name_index;
+use super::schema::{outbox, users};
+use crate::domain::ids::{BugId, MailId};
+use crate::domain::string_enum::Word;
+use crate::domain::time::Time;
+use crate::domain::words::MailKind;
+
+#[derive(Clone, Queryable, Selectable)]
+#[diesel(table_name = outbox)]
+pub struct Mail {
+    pub id: MailId,
+    pub kind: String,
+    pub recipient: String,
+    pub subject: String,
+    pub text_body: String,
+    pub html_body: String,
+    /// `pending`, `sent` or `failed`.
+    pub state: String,
+    pub attempts: i32,
+    pub next_at: Time,
+    pub last_error: String,
+    pub created_at: Time,
+    pub sent_at: Option<Time>,
+    /// The text of a calendar file that goes with it.
+    pub calendar: Option<String>,
+    /// From when on it says nothing of use.
+    pub stale_at: Option<Time>,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = outbox)]
+pub struct NewMail<'a> {
+    pub kind: &'a str,
+    pub recipient: &'a str,
+    pub subject: &'a str,
+    pub text_body: &'a str,
+    pub html_body: &'a str,
+    pub state: &'a str,
+    pub next_at: Time,
+    pub created_at: Time,
+    pub calendar: Option<&'a str>,
+    pub stale_at: Option<Time>,
+    /// The bug it tells of, if it does.
+    pub bug_id: Option<BugId>,
+}
+
+pub fn insert(conn: &mut Db, mail: &NewMail<'_>) -> Result<MailId, StoreError> {
+    Ok(diesel::insert_into(outbox::table)
+        .values(mail)
+        .returning(outbox::id)
+        .get_result(conn)?)
+}
+
+/// Takes up to `limit` mails that are due, putting each off until `until`: another mailer, or this one after a crash,
+/// tries again then. Call it in a transaction of its own.
+pub fn take_due(
+    conn: &mut Db,
+    now: Time,
+    until: Time,
+    limit: i64,
+) -> Result<Vec<Mail>, StoreError> {
+    let due = outbox::table
+        .filter(outbox::state.eq("pending"))
+        .filter(outbox::next_at.le(now))
+        .order((outbox::next_at, outbox::id))
+        .limit(limit)
+        .select(outbox::id);
+    let ids: Vec<MailId> = match conn {
+        Db::Pg(pg) => due.for_update().skip_locked().load(pg)?,
+        Db::Sqlite(lite) => due.load(lite)?,
+    };
+    let mut mails = Vec::with_capacity(ids.len());
+    for id in ids {
+        mails.push(
+            diesel::update(outbox::table.find(id))
+                .set((
+                    outbox::attempts.eq(outbox::attempts + 1),
+                    outbox::next_at.eq(until),
+                ))
+                .returning(columns::<Mail>())
+                .get_result(conn)?,
+        );
+    }
+    Ok(mails)
+}
+
+/// Which mail a mailer took: ids of deleted rows come again on SQLite, and a mail that took one is another.
+#[derive(Debug, Clone, Copy)]
+pub struct Taken {
+    pub id: MailId,
+    pub created_at: Time,
+}
+
+impl From<&Mail> for Taken {
+    fn from(mail: &Mail) -> Self {
+        Self {
+            id: mail.id,
+            created_at: mail.created_at,
+        }
+    }
+}
+
+#[diesel::dsl::auto_type]
+fn this(of: Taken) -> _ {
+    let (id, created_at): (MailId, Time) = (of.id, of.created_at);
+    outbox::table
+        .filter(outbox::id.eq(id))
+        .filter(outbox::created_at.eq(created_at))
+}
+
+pub fn mark_sent(conn: &mut Db, of: Taken, now: Time) -> Result<(), StoreError> {
+    diesel::update(this(of))
+        .set((
+            outbox::state.eq("sent"),
+            outbox::sent_at.eq(now),
+            outbox::last_error.eq(""),
+        ))
+        .execute(conn)?;
+    forget_secrets(conn, of)
+}
+
+/// A mail that is done with keeps its subject and, if it held a link that gives access, nothing else.
+fn forget_secrets(conn: &mut Db, of: Taken) -> Result<(), StoreError> {
+    diesel::update(this(of))
+        .filter(outbox::kind.eq(MailKind::PasswordReset.as_str()))
+        .set((outbox::text_body.eq(""), outbox::html_body.eq("")))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// `again`: when to try next; `None` gives up.
+pub fn mark_failed(
+    conn: &mut Db,
+    of: Taken,
+    error: &str,
+    again: Option<Time>,
+) -> Result<(), StoreError> {
+    match again {
+        Some(at) => diesel::update(this(of))
+            .set((outbox::next_at.eq(at), outbox::last_error.eq(error)))
+            .execute(conn)
+            .map(drop)?,
+        None => {
+            diesel::update(this(of))
+                .set((outbox::state.eq("failed"), outbox::last_error.eq(error)))
+                .execute(conn)?;
+            forget_secrets(conn, of)?;
+        }
+    }
+    Ok(())
+}
+
+/// States of a mail, in the order of its life.
+pub const STATES: [&str; 3] = ["pending", "sent", "failed"];
+
+#[derive(Debug, Clone, Default)]
+pub struct MailFilter {
+    /// One of [`STATES`].
+    pub state: Option<&'static str>,
+    /// Part of the recipient's address, whatever the case.
+    pub recipient: String,
+}
+
+/// A mail in a list: without its text.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = outbox)]
+pub struct MailRow {
+    pub id: MailId,
+    pub kind: String,
+    pub recipient: String,
+    pub subject: String,
+    pub state: String,
+    pub attempts: i32,
+    pub next_at: Time,
+    pub last_error: String,
+    pub created_at: Time,
+    pub sent_at: Option<Time>,
+}
+
+/// Newest first; `before`: the key of the last row seen.
+pub fn list(
+    conn: &mut Db,
+    filter: &MailFilter,
+    before: Option<MailId>,
+    limit: i64,
+) -> Result<Vec<MailRow>, StoreError> {
+    let mut query = outbox::table
+        .select(MailRow::as_select())
+        .order(outbox::id.desc())
+        .limit(limit)
+        .into_boxed();
+    if let Some(state) = filter.state {
+        query = query.filter(outbox::state.eq(state));
+    }
+    if !filter.recipient.is_empty() {
+        let (from, behind) = name_index::beginning(&filter.recipient);
+        query = query
+            .filter(outbox::recipient.ge(from))
+            .filter(outbox::recipient.lt(behind));
+    }
+    if let Some(before) = before {
+        query = query.filter(outbox::id.lt(before));
+    }
+    Ok(query.load(conn)?)
+}
+
+pub fn counts(conn: &mut Db) -> Result<Vec<(String, i64)>, StoreError> {
+    Ok(outbox::table
+        .group_by(outbox::state)
+        .select((outbox::state, diesel::dsl::count_star()))
+        .load(conn)?)
+}
+
+pub fn mail(conn: &mut Db, id: MailId) -> Result<Option<Mail>, StoreError> {
+    Ok(outbox::table
+        .find(id)
+        .select(Mail::as_select())
+        .first(conn)
+        .optional()?)
+}
+
+/// Why a mail is not worth sending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InVain {
+    /// Its recipient's access was taken away.
+    Disabled,
+    /// Its moment has passed.
+    Stale,
+    /// It held a link that gives access, and lost its text when it failed.
+    Secret,
+}
+
+impl InVain {
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Disabled => "its recipient is disabled",
+            Self::Stale => "its moment has passed",
+            Self::Secret => "its link for a new password has ended",
+        }
+    }
+}
+
+/// Users without access, by address.
+#[diesel::dsl::auto_type]
+fn disabled() -> _ {
+    users::table
+        .filter(users::email.eq(outbox::recipient))
+        .filter(users::disabled.eq(true))
+}
+
+/// Is it in vain to send this mail now?
+pub fn in_vain(conn: &mut Db, mail: &Mail, now: Time) -> Result<Option<InVain>, StoreError> {
+    if mail.text_body.is_empty() {
+        return Ok(Some(InVain::Secret));
+    }
+    if mail.stale_at.is_some_and(|at| at <= now) {
+        return Ok(Some(InVain::Stale));
+    }
+    let user = super::account::user_by_email(conn, &mail.recipient)?;
+    Ok(user.filter(|user| user.disabled).map(|_| InVain::Disabled))
+}
+
+type Boxed<'a> = diesel::helper_types::IntoBoxed<'a, outbox::table, super::db::MultiBackend>;
+
+/// Failed mails to recipients whose addresses begin so (all, if it is empty).
+fn failed<'a>(recipient: &str) -> Boxed<'a> {
+    let query = outbox::table
+        .filter(outbox::state.eq("failed"))
+        .into_boxed();
+    if recipient.is_empty() {
+        return query;
+    }
+    let (from, behind) = name_index::beginning(recipient);
+    query
+        .filter(outbox::recipient.ge(from))
+        .filter(outbox::recipient.lt(behind))
+}
+
+/// Those of them that are worth sending.
+fn worth_it<'a>(recipient: &str, now: Time) -> Boxed<'a> {
+    failed(recipient)
+        .filter(outbox::text_body.ne(""))
+        .filter(outbox::stale_at.is_null().or(outbox::stale_at.gt(now)))
+        .filter(diesel::dsl::not(diesel::dsl::exists(disabled())))
+}
+
+/// How many failed mails would be sent again, and how many there are.
+pub fn count_failed(conn: &mut Db, recipient: &str, now: Time) -> Result<(i64, i64), StoreError> {
+    let worth = worth_it(recipient, now).count().get_result(conn)?;
+    let all = failed(recipient).count().get_result(conn)?;
+    Ok((worth, all))
+}
+
+/// Lets a failed mail be sent again; `false` if it has not failed.
+pub fn revive_one(conn: &mut Db, id: MailId, now: Time) -> Result<bool, StoreError> {
+    Ok(revive_these(conn, &[id], now)? == 1)
+}
+
+/// Lets failed mails that are worth it be sent again; says how many.
+pub fn revive(conn: &mut Db, recipient: &str, now: Time) -> Result<usize, StoreError> {
+    let ids: Vec<MailId> = worth_it(recipient, now).select(outbox::id).load(conn)?;
+    let mut revived = 0;
+    for some in ids.chunks(1000) {
+        revived += revive_these(conn, some, now)?;
+    }
+    Ok(revived)
+}
+
+fn revive_these(conn: &mut Db, ids: &[MailId], now: Time) -> Result<usize, StoreError> {
+    Ok(diesel::update(
+        outbox::table
+            .filter(outbox::id.eq_any(ids.to_vec()))
+            .filter(outbox::state.eq("failed")),
+    )
+    .set((
+        outbox::state.eq("pending"),
+        outbox::attempts.eq(0),
+        outbox::next_at.eq(now),
+        outbox::last_error.eq(""),
+    ))
+    .execute(conn)?)
+}
+
+/// Mails about a bug that were not sent yet, of this kind: their ids and readers, at most 5000.
+pub fn waiting_about(
+    conn: &mut Db,
+    bug: BugId,
+    kind: MailKind,
+) -> Result<Vec<(MailId, String)>, StoreError> {
+    Ok(outbox::table
+        .filter(outbox::bug_id.eq(bug))
+        .filter(outbox::state.eq_any(["pending", "failed"]))
+        .filter(outbox::kind.eq(kind.as_str()))
+        .limit(5000)
+        .select((outbox::id, outbox::recipient))
+        .load(conn)?)
+}
+
+/// Writes a waiting mail anew.
+pub fn rewrite(
+    conn: &mut Db,
+    id: MailId,
+    (subject, text, html): (&str, &str, &str),
+) -> Result<(), StoreError> {
+    diesel::update(outbox::table.find(id))
+        .set((
+            outbox::subject.eq(subject),
+            outbox::text_body.eq(text),
+            outbox::html_body.eq(html),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Throws waiting mails away.
+pub fn drop_waiting(conn: &mut Db, of: &[MailId]) -> Result<(), StoreError> {
+    for some in of.chunks(500) {
+        diesel::delete(outbox::table.filter(outbox::id.eq_any(some.to_vec()))).execute(conn)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,41 @@
+//! What both agents computed of the disks of a migration.
+
+use diesel::prelude::*;
+
+use crate::domain::ids::{DiskId, MigrationId};
+use crate::domain::time::Time;
+use crate::store::db::{Both, Db, StoreError};
+use crate::store::schema::digests;
+
+#[derive(Debug, Clone, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = digests)]
+pub struct Digest {
+    pub migration_id: MigrationId,
+    pub disk_id: DiskId,
+    /// `source` or `destination`: which agent computed it.
+    pub side: String,
+    pub epoch: i64,
+    pub size_bytes: i64,
+    pub root: String,
+    pub at: Time,
+}
+
+pub fn put_digest(conn: &mut Db, digest: &Digest) -> Result<(), StoreError> {
+    Both(
+        diesel::insert_into(digests::table)
+            .values(digest)
+            .on_conflict((digests::migration_id, digests::disk_id, digests::side))
+            .do_update()
+            .set(digest),
+    )
+    .execute(conn)?;
+    Ok(())
+}
+
+pub fn digests(conn: &mut Db, id: MigrationId) -> Result<Vec<Digest>, StoreError> {
+    Ok(digests::table
+        .filter(digests::migration_id.eq(id))
+        .order((digests::disk_id, digests::side))
+        .select(Digest::as_select())
+        .load(conn)?)
+}

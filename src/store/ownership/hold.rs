@@ -1,0 +1,169 @@
+//! Linodes of which hosts and portal remember different things, with what each host says.
+
+use std::collections::HashSet;
+
+use diesel::prelude::*;
+
+use crate::domain::ids::{HostId, LinodeId};
+use crate::domain::migration::Step;
+use crate::domain::ownership::Word;
+use crate::domain::time::Time;
+use crate::domain::words::MigrationState;
+use crate::store::db::{Both, Db, StoreError, columns};
+use crate::store::schema::{hold_words, holds, linodes, migrations};
+
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = holds)]
+pub struct Hold {
+    pub linode_id: LinodeId,
+    pub since: Time,
+    pub reason: String,
+}
+
+/// `false` if it was held before.
+pub fn hold(conn: &mut Db, linode: LinodeId, now: Time, reason: &str) -> Result<bool, StoreError> {
+    let new = Both(
+        diesel::insert_into(holds::table)
+            .values((
+                holds::linode_id.eq(linode),
+                holds::since.eq(now),
+                holds::reason.eq(reason),
+            ))
+            .on_conflict_do_nothing(),
+    );
+    Ok(new.execute(conn)? == 1)
+}
+
+/// Linodes of which this host has said, as the source of their move, that it sealed them; not handed over yet.
+pub fn sealed_by(conn: &mut Db, host: HostId) -> Result<HashSet<LinodeId>, StoreError> {
+    let sealed: Vec<LinodeId> = migrations::table
+        .filter(migrations::source_host_id.eq(host))
+        .filter(migrations::state.eq(MigrationState::Switching))
+        .filter(migrations::step.eq(Step::FinalCopy))
+        .select(migrations::linode_id)
+        .load(conn)?;
+    Ok(sealed.into_iter().collect())
+}
+
+/// With all that was said of it.
+pub fn release(conn: &mut Db, linode: LinodeId) -> Result<bool, StoreError> {
+    diesel::delete(hold_words::table.filter(hold_words::linode_id.eq(linode))).execute(conn)?;
+    Ok(diesel::delete(holds::table.find(linode)).execute(conn)? == 1)
+}
+
+pub fn of(conn: &mut Db, linode: LinodeId) -> Result<Option<Hold>, StoreError> {
+    Ok(holds::table
+        .find(linode)
+        .select(Hold::as_select())
+        .first(conn)
+        .optional()?)
+}
+
+/// As [`of`], and it stays held, with nobody else at it, until the transaction ends. After the Linode's migrations, before
+/// its own row; of several, in the order of their ids.
+pub fn locked(conn: &mut Db, linode: LinodeId) -> Result<Option<Hold>, StoreError> {
+    if let Db::Pg(pg) = conn {
+        return Ok(holds::table
+            .find(linode)
+            .select(columns::<Hold>())
+            .for_no_key_update()
+            .first(pg)
+            .optional()?);
+    }
+    of(conn, linode)
+}
+
+pub fn count(conn: &mut Db) -> Result<i64, StoreError> {
+    Ok(holds::table.count().get_result(conn)?)
+}
+
+/// The held ones among these.
+pub fn among(conn: &mut Db, of: &[LinodeId]) -> Result<Vec<LinodeId>, StoreError> {
+    Ok(holds::table
+        .filter(holds::linode_id.eq_any(of.to_vec()))
+        .select(holds::linode_id)
+        .load(conn)?)
+}
+
+/// Oldest first, with the Linode's label, after `after`.
+pub fn page(
+    conn: &mut Db,
+    after: Option<LinodeId>,
+    limit: i64,
+) -> Result<Vec<(Hold, String)>, StoreError> {
+    Ok(holds::table
+        .inner_join(linodes::table)
+        .filter(holds::linode_id.gt(after.unwrap_or(LinodeId(0))))
+        .order(holds::linode_id)
+        .limit(limit)
+        .select((Hold::as_select(), linodes::label))
+        .load(conn)?)
+}
+
+/// Every held Linode's id, at most so many.
+pub fn ids(conn: &mut Db, limit: i64) -> Result<Vec<LinodeId>, StoreError> {
+    Ok(holds::table
+        .order(holds::linode_id)
+        .limit(limit)
+        .select(holds::linode_id)
+        .load(conn)?)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = hold_words, treat_none_as_null = true)]
+pub struct HoldWord {
+    pub linode_id: LinodeId,
+    pub host_id: HostId,
+    pub granted: i64,
+    pub sealed: i64,
+    pub generation: Option<i64>,
+    pub running: Option<bool>,
+    pub at: Time,
+}
+
+impl HoldWord {
+    #[must_use]
+    pub fn new(linode: LinodeId, word: &Word, at: Time) -> Self {
+        Self {
+            linode_id: linode,
+            host_id: word.host,
+            granted: word.granted,
+            sealed: word.sealed,
+            generation: word.generation,
+            running: word.running,
+            at,
+        }
+    }
+
+    #[must_use]
+    pub fn word(&self) -> Word {
+        Word {
+            host: self.host_id,
+            granted: self.granted,
+            sealed: self.sealed,
+            generation: self.generation,
+            running: self.running,
+        }
+    }
+}
+
+pub fn put_word(conn: &mut Db, word: &HoldWord) -> Result<(), StoreError> {
+    Both(
+        diesel::insert_into(hold_words::table)
+            .values(word)
+            .on_conflict((hold_words::linode_id, hold_words::host_id))
+            .do_update()
+            .set(word),
+    )
+    .execute(conn)?;
+    Ok(())
+}
+
+/// What hosts say of these, by Linode and host.
+pub fn words(conn: &mut Db, of: &[LinodeId]) -> Result<Vec<HoldWord>, StoreError> {
+    Ok(hold_words::table
+        .filter(hold_words::linode_id.eq_any(of.to_vec()))
+        .order((hold_words::linode_id, hold_words::host_id))
+        .select(HoldWord::as_select())
+        .load(conn)?)
+}

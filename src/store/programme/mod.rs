@@ -1,0 +1,160 @@
+//! The programme's one row: its state and the limits that staff set.
+
+pub mod end;
+pub mod move_times;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+
+use super::db::{Both, Db, StoreError};
+use super::schema::programme;
+use super::schema_trail::programme_texts;
+use crate::domain::ids::UserId;
+use crate::domain::time::Time;
+use crate::domain::words::{ProgrammeState, TextSection};
+
+#[derive(Debug, Clone, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = programme)]
+#[diesel(treat_none_as_null = true)]
+pub struct Programme {
+    pub state: ProgrammeState,
+    pub irc_url: String,
+    pub forum_url: String,
+    /// Linodes the beta takes; `None` is no limit.
+    pub seats: Option<i64>,
+    pub offer_days: i32,
+    pub way_back_days: i32,
+    /// Migrations at work at once, in all and between the same two hosts.
+    pub max_overall: i32,
+    pub max_per_link: i32,
+    pub max_warm_passes: i32,
+    /// How long a started Linode is watched before its migration counts as finished.
+    pub watch_s: i32,
+    pub changed_at: Time,
+    /// Registration begins; `None`: it has.
+    pub opens_at: Option<Time>,
+    /// What members are told of the end.
+    pub expected_end_at: Option<Time>,
+    /// Set only while the state is `ended`.
+    pub ended_at: Option<Time>,
+}
+
+impl Programme {
+    #[must_use]
+    pub fn new(now: Time) -> Self {
+        Self {
+            state: ProgrammeState::Open,
+            irc_url: String::new(),
+            forum_url: String::new(),
+            seats: None,
+            offer_days: 14,
+            way_back_days: 7,
+            max_overall: 20,
+            max_per_link: 2,
+            max_warm_passes: 6,
+            // Longer than the provider's initramfs waits for a root device (30 s) before it gives the guest up.
+            watch_s: 45,
+            changed_at: now,
+            opens_at: None,
+            expected_end_at: None,
+            ended_at: None,
+        }
+    }
+}
+
+/// The programme stays as it is until this transaction ends. Who does what its state allows takes this before any row, so
+/// that the end of the beta is either before it or after it.
+pub fn hold(conn: &mut Db) -> Result<(), StoreError> {
+    if let Db::Pg(pg) = conn {
+        // "xenp" in ASCII.
+        pg.batch_execute("SELECT pg_advisory_xact_lock_shared(2019913328)")?;
+    }
+    Ok(())
+}
+
+/// Waits for all who [`hold`] the programme, and for another who changes it. Before any row, and never after `hold`.
+pub fn lock(conn: &mut Db) -> Result<(), StoreError> {
+    if let Db::Pg(pg) = conn {
+        pg.batch_execute("SELECT pg_advisory_xact_lock(2019913328)")?;
+    }
+    Ok(())
+}
+
+/// One at a time takes of the seats. After [`hold`], which keeps their number as it is.
+pub fn lock_seats(conn: &mut Db) -> Result<(), StoreError> {
+    if let Db::Pg(pg) = conn {
+        // "xenq" in ASCII.
+        pg.batch_execute("SELECT pg_advisory_xact_lock(2019913329)")?;
+    }
+    Ok(())
+}
+
+/// As it was set, if it ever was.
+pub fn stored(conn: &mut Db) -> Result<Option<Programme>, StoreError> {
+    Ok(programme::table
+        .find(1_i64)
+        .select(Programme::as_select())
+        .first(conn)
+        .optional()?)
+}
+
+/// The programme: as it was set, else with its defaults.
+pub fn get(conn: &mut Db, now: Time) -> Result<Programme, StoreError> {
+    Ok(stored(conn)?.unwrap_or_else(|| Programme::new(now)))
+}
+
+pub fn set(conn: &mut Db, to: &Programme) -> Result<(), StoreError> {
+    let changed = diesel::update(programme::table.find(1_i64))
+        .set(to)
+        .execute(conn)?;
+    if changed == 0 {
+        diesel::insert_into(programme::table)
+            .values((programme::id.eq(1_i64), to))
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+/// What staff wrote for a section of the announcement.
+#[derive(Debug, Clone, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = programme_texts)]
+#[diesel(treat_none_as_null = true)]
+pub struct Text {
+    pub section: TextSection,
+    /// Markdown.
+    pub body: String,
+    pub changed_at: Time,
+    pub changed_by: Option<UserId>,
+}
+
+/// Those that were written; a section without one has its default text.
+pub fn texts(conn: &mut Db) -> Result<Vec<Text>, StoreError> {
+    Ok(programme_texts::table
+        .select(Text::as_select())
+        .load(conn)?)
+}
+
+pub fn text(conn: &mut Db, section: TextSection) -> Result<Option<Text>, StoreError> {
+    Ok(programme_texts::table
+        .find(section)
+        .select(Text::as_select())
+        .first(conn)
+        .optional()?)
+}
+
+pub fn put_text(conn: &mut Db, text: &Text) -> Result<(), StoreError> {
+    Both(
+        diesel::insert_into(programme_texts::table)
+            .values(text)
+            .on_conflict(programme_texts::section)
+            .do_update()
+            .set(text),
+    )
+    .execute(conn)?;
+    Ok(())
+}
+
+pub fn drop_text(conn: &mut Db, section: TextSection) -> Result<(), StoreError> {
+    diesel::delete(programme_texts::table.find(section)).execute(conn)?;
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! When moves may begin: the limits that staff set, the times that are taken, and who is to be reminded.
+
+use diesel::prelude::*;
+
+use crate::domain::ids::{HostId, MigrationId};
+use crate::domain::programme::move_times::{Limits, Quiet, Taken, hour};
+use crate::domain::time::Time;
+use crate::domain::words::{MigrationKind, MigrationState, UserRole};
+use crate::store::db::{Both, Db, StoreError};
+use crate::store::migration::Migration;
+use crate::store::schema::migrations;
+use crate::store::schema_home::{move_times, quiet_hours};
+
+/// Chosen times of one host that are looked at.
+const MOST_TAKEN: i64 = 5000;
+
+/// The limits, with when they were changed last; `None`: never.
+pub fn limits(conn: &mut Db) -> Result<(Limits, Option<Time>), StoreError> {
+    let found: Option<(String, Option<i32>, Time)> = move_times::table
+        .find(1_i64)
+        .select((
+            move_times::timezone,
+            move_times::per_hour,
+            move_times::changed_at,
+        ))
+        .first(conn)
+        .optional()?;
+    let Some((zone, per_hour, changed)) = found else {
+        return Ok((Limits::default(), None));
+    };
+    let mut limits = Limits {
+        zone: zone
+            .parse()
+            .map_err(|_| StoreError::Data(format!("time zone {zone:?} of the move times")))?,
+        per_hour,
+        ..Limits::default()
+    };
+    let rows: Vec<(i32, i32, i32)> = quiet_hours::table
+        .select((quiet_hours::weekday, quiet_hours::begins, quiet_hours::ends))
+        .load(conn)?;
+    for (weekday, begins, ends) in rows {
+        let day = usize::try_from(weekday - 1).unwrap_or(usize::MAX);
+        let minutes = u16::try_from(begins).ok().zip(u16::try_from(ends).ok());
+        if let (Some(slot), Some((begins, ends))) = (limits.quiet.get_mut(day), minutes) {
+            *slot = Some(Quiet { begins, ends });
+        }
+    }
+    Ok((limits, Some(changed)))
+}
+
+pub fn set_limits(conn: &mut Db, to: &Limits, now: Time) -> Result<(), StoreError> {
+    let set = (
+        move_times::timezone.eq(to.zone.name()),
+        move_times::per_hour.eq(to.per_hour),
+        move_times::changed_at.eq(now),
+    );
+    Both(
+        diesel::insert_into(move_times::table)
+            .values((move_times::id.eq(1_i64), set))
+            .on_conflict(move_times::id)
+            .do_update()
+            .set(set),
+    )
+    .execute(conn)?;
+    diesel::delete(quiet_hours::table).execute(conn)?;
+    for (weekday, quiet) in (1_i32..).zip(to.quiet) {
+        if let Some(quiet) = quiet {
+            diesel::insert_into(quiet_hours::table)
+                .values((
+                    quiet_hours::weekday.eq(weekday),
+                    quiet_hours::begins.eq(i32::from(quiet.begins)),
+                    quiet_hours::ends.eq(i32::from(quiet.ends)),
+                ))
+                .execute(conn)?;
+        }
+    }
+    Ok(())
+}
+
+/// If the quiet hours hold this migration, or will when its time comes: when they end. They hold what a member started, and
+/// neither ways back nor what staff started.
+pub fn held_until(conn: &mut Db, of: &Migration, now: Time) -> Result<Option<Time>, StoreError> {
+    if of.state != MigrationState::Queued || of.kind == MigrationKind::Return {
+        return Ok(None);
+    }
+    let (limits, _) = limits(conn)?;
+    let begins = of.not_before.map_or(now, |at| at.max(now));
+    if !limits.is_quiet(begins) {
+        return Ok(None);
+    }
+    let by_staff = match of.queued_by {
+        Some(user) => {
+            crate::store::account::user(conn, user)?.is_some_and(|it| it.role == UserRole::Staff)
+        }
+        None => false,
+    };
+    Ok(limits.open_from(begins).filter(|_| !by_staff))
+}
+
+/// Source, destination, state, chosen time, time it began.
+type Begins = (HostId, HostId, MigrationState, Option<Time>, Option<Time>);
+
+/// How many begin, or have begun, in each hour from `from` to `until` on these hosts, as source or destination: those that
+/// wait for a time their members chose, and those that are on their way or over by when they began. Ways back, and `but`,
+/// are not counted.
+pub fn taken(
+    conn: &mut Db,
+    hosts: [HostId; 2],
+    (from, until): (Time, Time),
+    but: MigrationId,
+) -> Result<Taken, StoreError> {
+    let waits = migrations::state
+        .eq(MigrationState::Queued)
+        .and(migrations::not_before.between(from, until));
+    let has_begun = migrations::state
+        .ne(MigrationState::Queued)
+        .and(migrations::started_at.between(from, until));
+    let rows: Vec<Begins> = migrations::table
+        .filter(waits.or(has_begun))
+        .filter(migrations::kind.ne(MigrationKind::Return))
+        .filter(
+            migrations::source_host_id
+                .eq_any(hosts)
+                .or(migrations::destination_host_id.eq_any(hosts)),
+        )
+        .filter(migrations::id.ne(but))
+        .limit(MOST_TAKEN)
+        .select((
+            migrations::source_host_id,
+            migrations::destination_host_id,
+            migrations::state,
+            migrations::not_before,
+            migrations::started_at,
+        ))
+        .load(conn)?;
+    let mut taken = Taken::new();
+    for (source, destination, state, chosen, begun) in rows {
+        let at = match state {
+            MigrationState::Queued => chosen,
+            _ => begun,
+        };
+        let Some(at) = at else { continue };
+        for host in [source, destination] {
+            if hosts.contains(&host) {
+                *taken.entry((host, hour(at))).or_default() += 1;
+            }
+        }
+    }
+    Ok(taken)
+}
+
+/// Migrations whose member is to be reminded by now.
+pub fn to_remind(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<Migration>, StoreError> {
+    Ok(migrations::table
+        .filter(migrations::remind_at.le(now))
+        .order(migrations::remind_at)
+        .limit(limit)
+        .select(Migration::as_select())
+        .load(conn)?)
+}
+
+/// Takes a reminder: `false` if another portal did, or the migration has changed since it was read.
+pub fn take_reminder(
+    conn: &mut Db,
+    of: &Migration,
+    next: Option<Time>,
+) -> Result<bool, StoreError> {
+    let target = migrations::table
+        .find(of.id)
+        .filter(migrations::state.eq(of.state))
+        .filter(migrations::remind_at.eq(of.remind_at));
+    let hit = match of.not_before {
+        Some(at) => diesel::update(target.filter(migrations::not_before.eq(at)))
+            .set(migrations::remind_at.eq(next))
+            .execute(conn)?,
+        None => diesel::update(target.filter(migrations::not_before.is_null()))
+            .set(migrations::remind_at.eq(next))
+            .execute(conn)?,
+    };
+    Ok(hit == 1)
+}

@@ -1,0 +1,154 @@
+//! Registrations: at most one live one per Linode, which the schema enforces.
+
+pub mod list;
+
+use diesel::prelude::*;
+
+use super::db::{Db, StoreError, columns};
+use super::schema::registrations;
+use crate::domain::ids::{AccountId, LinodeId, RegistrationId, UserId};
+use crate::domain::time::Time;
+use crate::domain::words::RegistrationState;
+
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = registrations)]
+pub struct Registration {
+    pub id: RegistrationId,
+    pub linode_id: LinodeId,
+    pub account_id: AccountId,
+    pub requested_by: UserId,
+    pub state: RegistrationState,
+    /// Why it was declined, in words for the member.
+    pub reason: String,
+    pub requested_at: Time,
+    pub decided_at: Option<Time>,
+    pub decided_by: Option<UserId>,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = registrations)]
+pub struct NewRegistration {
+    pub linode_id: LinodeId,
+    pub account_id: AccountId,
+    pub requested_by: UserId,
+    pub state: RegistrationState,
+    pub requested_at: Time,
+}
+
+/// Fails with a duplicate ([`StoreError::is_duplicate`]) if the Linode has a live registration.
+pub fn insert(conn: &mut Db, new: &NewRegistration) -> Result<Registration, StoreError> {
+    Ok(diesel::insert_into(registrations::table)
+        .values(new)
+        .returning(columns::<Registration>())
+        .get_result(conn)?)
+}
+
+pub fn registration(conn: &mut Db, id: RegistrationId) -> Result<Option<Registration>, StoreError> {
+    Ok(registrations::table
+        .find(id)
+        .select(Registration::as_select())
+        .first(conn)
+        .optional()?)
+}
+
+/// The row, locked for this transaction on PostgreSQL. Whatever gives a Linode's registration an offer, takes one up or
+/// ends the registration takes this first, and looks at the row then; a migration's row is locked after it, never before.
+pub fn locked(conn: &mut Db, id: RegistrationId) -> Result<Option<Registration>, StoreError> {
+    if let Db::Pg(pg) = conn {
+        return Ok(registrations::table
+            .find(id)
+            .select(columns::<Registration>())
+            .for_no_key_update()
+            .first(pg)
+            .optional()?);
+    }
+    registration(conn, id)
+}
+
+/// As [`locked`], the live ones of several Linodes, in one order.
+pub fn locked_live(conn: &mut Db, of: &[LinodeId]) -> Result<Vec<Registration>, StoreError> {
+    let live = registrations::table
+        .filter(registrations::linode_id.eq_any(of.to_vec()))
+        .filter(
+            registrations::state
+                .eq_any([RegistrationState::Requested, RegistrationState::Approved]),
+        )
+        .order(registrations::id)
+        .select(columns::<Registration>());
+    Ok(match conn {
+        Db::Pg(pg) => live.for_no_key_update().load(pg)?,
+        Db::Sqlite(lite) => live.load(lite)?,
+    })
+}
+
+/// The newest registration of a Linode.
+pub fn newest_of(conn: &mut Db, linode: LinodeId) -> Result<Option<Registration>, StoreError> {
+    Ok(registrations::table
+        .filter(registrations::linode_id.eq(linode))
+        .order(registrations::id.desc())
+        .select(Registration::as_select())
+        .first(conn)
+        .optional()?)
+}
+
+/// All registrations of an account, newest first.
+pub fn of_account(conn: &mut Db, account: AccountId) -> Result<Vec<Registration>, StoreError> {
+    Ok(registrations::table
+        .filter(registrations::account_id.eq(account))
+        .order(registrations::id.desc())
+        .limit(5000)
+        .select(Registration::as_select())
+        .load(conn)?)
+}
+
+pub struct Decision<'a> {
+    pub from: RegistrationState,
+    pub to: RegistrationState,
+    pub reason: &'a str,
+    /// `None`: the portal itself.
+    pub by: Option<UserId>,
+    pub at: Time,
+}
+
+/// `false` if the registration is no longer in `from`.
+pub fn decide(
+    conn: &mut Db,
+    id: RegistrationId,
+    decision: &Decision<'_>,
+) -> Result<bool, StoreError> {
+    Ok(diesel::update(
+        registrations::table
+            .find(id)
+            .filter(registrations::state.eq(decision.from)),
+    )
+    .set((
+        registrations::state.eq(decision.to),
+        registrations::reason.eq(decision.reason),
+        registrations::decided_at.eq(decision.at),
+        registrations::decided_by.eq(decision.by),
+    ))
+    .execute(conn)?
+        == 1)
+}
+
+pub fn count(conn: &mut Db, state: RegistrationState) -> Result<i64, StoreError> {
+    Ok(registrations::table
+        .filter(registrations::state.eq(state))
+        .count()
+        .get_result(conn)?)
+}
+
+/// How many requests were made before this one and still wait: its position in the queue is one more.
+pub fn waiting_before(conn: &mut Db, of: &Registration) -> Result<i64, StoreError> {
+    Ok(registrations::table
+        .filter(registrations::state.eq(RegistrationState::Requested))
+        .filter(
+            registrations::requested_at
+                .lt(of.requested_at)
+                .or(registrations::requested_at
+                    .eq(of.requested_at)
+                    .and(registrations::id.lt(of.id))),
+        )
+        .count()
+        .get_result(conn)?)
+}
