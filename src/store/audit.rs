@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::db::{Db, StoreError};
-use super::schema_trail::{audit_events, audit_head};
+use super::schema::{audit_events, audit_head};
 use crate::domain::ids::AuditId;
 use crate::domain::time::Time;
 

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use super::db::{Db, StoreError, columns};
-use super::schema_board::{faq_entries, faq_questions};
+use super::schema::{faq_entries, faq_questions};
 use super::search;
 use crate::domain::ids::{AccountId, FaqId, QuestionId, UserId};
 use crate::domain::time::Time;

@@ -5,8 +5,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
 
 use super::db::{Db, MultiBackend, StoreError};
-use super::schema::{accounts, linodes, users};
-use super::schema_board::name_words;
+use super::schema::{accounts, linodes, name_words, users};
 use crate::domain::ids::{AccountId, LinodeId, UserId};
 use crate::domain::search;
 use crate::domain::string_enum::Word;

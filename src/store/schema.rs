@@ -1,14 +1,9 @@
-//! The tables, as Diesel knows them; `migrations/` has what the databases enforce.
+//! The tables, as Diesel knows them; `migrations/` has what the databases enforce. Generated: `tests/portal/schema.rs` says how.
 
 #![allow(
     clippy::wildcard_imports,
     reason = "what diesel's table! macro expands to"
 )]
-
-pub use super::schema_promise::{
-    alerts, hold_words, holds, incarnations, joint_acts, portal, proofs,
-};
-pub use super::schema_trail::{audit_events, audit_head, programme_texts};
 
 diesel::table! {
     use diesel::sql_types::*;
@@ -25,15 +20,250 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::store::types::Utc;
 
-    users (id) {
+    alerts (id) {
+        id -> Text,
+        told_at -> Utc,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    api_tokens (id) {
         id -> BigInt,
+        hash -> Text,
+        user_id -> BigInt,
+        label -> Text,
+        scope -> Text,
+        created_at -> Utc,
+        used_at -> Nullable<Utc>,
+        expires_at -> Nullable<Utc>,
+        prefix -> Text,
+        form -> Nullable<Text>,
+        revoked_at -> Nullable<Utc>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    audit_events (id) {
+        id -> BigInt,
+        at -> Utc,
+        actor -> Text,
+        address -> Text,
+        action -> Text,
+        object -> Text,
+        before -> Text,
+        after -> Text,
+        hash -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    audit_head (id) {
+        id -> BigInt,
+        hash -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    bug_digests (id) {
+        id -> BigInt,
+        at -> Utc,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    bug_events (id) {
+        id -> BigInt,
+        bug_id -> BigInt,
+        author_id -> BigInt,
+        what -> Text,
+        before -> Text,
+        after -> Text,
+        duplicate_of -> Nullable<BigInt>,
+        at -> Utc,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    bug_facts (bug_id, kind) {
+        bug_id -> BigInt,
+        kind -> Text,
+        value -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    bug_files (id) {
+        id -> BigInt,
+        bug_id -> BigInt,
+        post_id -> Nullable<BigInt>,
+        author_id -> BigInt,
         account_id -> Nullable<BigInt>,
-        email -> Text,
+        by_staff -> Bool,
         name -> Text,
-        role -> Text,
-        password_hash -> Nullable<Text>,
-        timezone -> Text,
-        disabled -> Bool,
+        kind -> Text,
+        size -> BigInt,
+        content -> Binary,
+        at -> Utc,
+        hidden_at -> Nullable<Utc>,
+        hidden_by -> Nullable<BigInt>,
+        hidden_reason -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    bug_hits (bug_id, user_id) {
+        bug_id -> BigInt,
+        user_id -> BigInt,
+        at -> Utc,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    bug_migrations (bug_id, migration_id) {
+        bug_id -> BigInt,
+        migration_id -> BigInt,
+        linked_by -> BigInt,
+        at -> Utc,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    bug_notes (id) {
+        id -> BigInt,
+        bug_id -> BigInt,
+        author_id -> BigInt,
+        body -> Text,
+        once -> Text,
+        at -> Utc,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    bug_posts (id) {
+        id -> BigInt,
+        bug_id -> BigInt,
+        author_id -> BigInt,
+        by_staff -> Bool,
+        body -> Text,
+        once -> Text,
+        at -> Utc,
+        hidden_at -> Nullable<Utc>,
+        hidden_by -> Nullable<BigInt>,
+        hidden_reason -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    bugs (id) {
+        id -> BigInt,
+        title -> Text,
+        happened -> Text,
+        expected -> Text,
+        reproduce -> Text,
+        state -> Text,
+        severity -> Text,
+        component -> Text,
+        duplicate_of -> Nullable<BigInt>,
+        root_id -> BigInt,
+        opened_by -> BigInt,
+        account_id -> BigInt,
+        once -> Text,
+        version -> Integer,
+        opened_at -> Utc,
+        changed_at -> Utc,
+        hidden_at -> Nullable<Utc>,
+        hidden_by -> Nullable<BigInt>,
+        hidden_reason -> Text,
+        told -> Bool,
+        news_due -> Nullable<Utc>,
+        news_at -> Nullable<Utc>,
+        news_post -> BigInt,
+        news_until -> BigInt,
+        news_reader -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    config_profiles (id) {
+        id -> BigInt,
+        linode_id -> BigInt,
+        label -> Text,
+        kernel_id -> Text,
+        devices -> Text,
+        root_device -> Text,
+        read_only_root -> Bool,
+        run_level -> Text,
+        ram_limit_mb -> BigInt,
+        vcpus -> Integer,
+        comments -> Text,
+        helpers -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    digests (migration_id, disk_id, side) {
+        migration_id -> BigInt,
+        disk_id -> BigInt,
+        side -> Text,
+        epoch -> BigInt,
+        size_bytes -> BigInt,
+        root -> Text,
+        at -> Utc,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    disks (id) {
+        id -> BigInt,
+        linode_id -> BigInt,
+        label -> Text,
+        size_mb -> BigInt,
+        filesystem -> Text,
         created_at -> Utc,
     }
 }
@@ -42,13 +272,11 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::store::types::Utc;
 
-    plans (id) {
-        id -> BigInt,
-        label -> Text,
-        ram_mb -> BigInt,
-        disk_mb -> BigInt,
-        vcpus -> Integer,
-        cpu_weight -> BigInt,
+    enrolment_tokens (hash) {
+        hash -> Text,
+        host_id -> BigInt,
+        expires_at -> Utc,
+        used_at -> Nullable<Utc>,
     }
 }
 
@@ -56,12 +284,86 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::store::types::Utc;
 
-    kernels (id) {
-        id -> Text,
-        label -> Text,
-        platform -> Text,
-        family -> Text,
-        maps_to -> Nullable<Text>,
+    faq_entries (id) {
+        id -> BigInt,
+        slug -> Text,
+        question -> Text,
+        answer -> Text,
+        position -> BigInt,
+        dated_at -> Utc,
+        retired_at -> Nullable<Utc>,
+        version -> Integer,
+        changed_at -> Utc,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    faq_questions (id) {
+        id -> BigInt,
+        asked_by -> BigInt,
+        account_id -> BigInt,
+        question -> Text,
+        state -> Text,
+        entry_id -> Nullable<BigInt>,
+        answer -> Nullable<Text>,
+        answered_by -> Nullable<BigInt>,
+        answered_at -> Nullable<Utc>,
+        once -> Text,
+        asked_at -> Utc,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    hold_words (linode_id, host_id) {
+        linode_id -> BigInt,
+        host_id -> BigInt,
+        granted -> BigInt,
+        sealed -> BigInt,
+        generation -> Nullable<BigInt>,
+        running -> Nullable<Bool>,
+        at -> Utc,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    holds (linode_id) {
+        linode_id -> BigInt,
+        since -> Utc,
+        reason -> Text,
+    }
+}
+
+diesel::table! {
+    host_fairness (host_id, step, slot) {
+        host_id -> BigInt,
+        step -> BigInt,
+        slot -> BigInt,
+        judged_ms -> BigInt,
+        contended_ms -> BigInt,
+        guests -> BigInt,
+        jain -> BigInt,
+        worst_id -> Nullable<BigInt>,
+        worst_ratio -> BigInt,
+        worst_excess_ms -> BigInt,
+        least_id -> Nullable<BigInt>,
+        least_ratio -> BigInt,
+    }
+}
+
+diesel::table! {
+    host_silence (day, host_id) {
+        day -> BigInt,
+        host_id -> BigInt,
+        silent_s -> BigInt,
     }
 }
 
@@ -111,11 +413,99 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::store::types::Utc;
 
-    enrolment_tokens (hash) {
-        hash -> Text,
+    incarnations (id) {
+        id -> Text,
+        began_revision -> BigInt,
+        began_at -> Utc,
+        why -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    ips (id) {
+        id -> BigInt,
+        address -> Text,
+        linode_id -> BigInt,
         host_id -> BigInt,
-        expires_at -> Utc,
-        used_at -> Nullable<Utc>,
+        prefix -> Integer,
+        gateway -> Nullable<Text>,
+        kind -> Text,
+        rdns -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    jobs (id) {
+        id -> BigInt,
+        host_id -> BigInt,
+        linode_id -> BigInt,
+        migration_id -> Nullable<BigInt>,
+        kind -> Text,
+        state -> Text,
+        epoch -> BigInt,
+        attempt -> Integer,
+        run_after -> Utc,
+        lease_hash -> Nullable<Text>,
+        lease_until -> Nullable<Utc>,
+        cancel_asked -> Bool,
+        requested_by -> Nullable<BigInt>,
+        entered_at -> Utc,
+        started_at -> Nullable<Utc>,
+        finished_at -> Nullable<Utc>,
+        progress -> Nullable<Text>,
+        progress_at -> Nullable<Utc>,
+        message -> Text,
+        detail -> Text,
+        failures -> Integer,
+        losses -> Integer,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    joint_acts (id) {
+        id -> BigInt,
+        kind -> Text,
+        host_id -> BigInt,
+        evidence -> Text,
+        state -> Text,
+        asked_by -> BigInt,
+        asked_at -> Utc,
+        decided_by -> Nullable<BigInt>,
+        decided_at -> Nullable<Utc>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    kernels (id) {
+        id -> Text,
+        label -> Text,
+        platform -> Text,
+        family -> Text,
+        maps_to -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    linode_weights (linode_id) {
+        linode_id -> BigInt,
+        weight -> BigInt,
+        reason -> Text,
+        set_at -> Utc,
     }
 }
 
@@ -145,89 +535,13 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::store::types::Utc;
 
-    disks (id) {
+    migration_events (id) {
         id -> BigInt,
-        linode_id -> BigInt,
-        label -> Text,
-        size_mb -> BigInt,
-        filesystem -> Text,
-        created_at -> Utc,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Utc;
-
-    config_profiles (id) {
-        id -> BigInt,
-        linode_id -> BigInt,
-        label -> Text,
-        kernel_id -> Text,
-        devices -> Text,
-        root_device -> Text,
-        read_only_root -> Bool,
-        run_level -> Text,
-        ram_limit_mb -> BigInt,
-        vcpus -> Integer,
-        comments -> Text,
-        helpers -> Text,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Utc;
-
-    ips (id) {
-        id -> BigInt,
-        address -> Text,
-        linode_id -> BigInt,
-        host_id -> BigInt,
-        prefix -> Integer,
-        gateway -> Nullable<Text>,
-        kind -> Text,
-        rdns -> Text,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Utc;
-
-    programme (id) {
-        id -> BigInt,
+        migration_id -> BigInt,
+        at -> Utc,
         state -> Text,
-        irc_url -> Text,
-        forum_url -> Text,
-        seats -> Nullable<BigInt>,
-        offer_days -> Integer,
-        way_back_days -> Integer,
-        max_overall -> Integer,
-        max_per_link -> Integer,
-        max_warm_passes -> Integer,
-        watch_s -> Integer,
-        changed_at -> Utc,
-        opens_at -> Nullable<Utc>,
-        expected_end_at -> Nullable<Utc>,
-        ended_at -> Nullable<Utc>,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Utc;
-
-    registrations (id) {
-        id -> BigInt,
-        linode_id -> BigInt,
-        account_id -> BigInt,
-        requested_by -> BigInt,
-        state -> Text,
-        reason -> Text,
-        requested_at -> Utc,
-        decided_at -> Nullable<Utc>,
-        decided_by -> Nullable<BigInt>,
+        step -> Nullable<Text>,
+        message -> Text,
     }
 }
 
@@ -287,118 +601,26 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::store::types::Utc;
 
-    migration_events (id) {
+    move_times (id) {
         id -> BigInt,
-        migration_id -> BigInt,
-        at -> Utc,
-        state -> Text,
-        step -> Nullable<Text>,
-        message -> Text,
+        timezone -> Text,
+        per_hour -> Nullable<Integer>,
+        changed_at -> Utc,
     }
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Utc;
-
-    digests (migration_id, disk_id, side) {
-        migration_id -> BigInt,
-        disk_id -> BigInt,
-        side -> Text,
-        epoch -> BigInt,
-        size_bytes -> BigInt,
-        root -> Text,
-        at -> Utc,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Utc;
-
-    jobs (id) {
-        id -> BigInt,
-        host_id -> BigInt,
-        linode_id -> BigInt,
-        migration_id -> Nullable<BigInt>,
+    muted_mails (user_id, kind) {
+        user_id -> BigInt,
         kind -> Text,
-        state -> Text,
-        epoch -> BigInt,
-        attempt -> Integer,
-        run_after -> Utc,
-        lease_hash -> Nullable<Text>,
-        lease_until -> Nullable<Utc>,
-        cancel_asked -> Bool,
-        requested_by -> Nullable<BigInt>,
-        entered_at -> Utc,
-        started_at -> Nullable<Utc>,
-        finished_at -> Nullable<Utc>,
-        progress -> Nullable<Text>,
-        progress_at -> Nullable<Utc>,
-        message -> Text,
-        detail -> Text,
-        failures -> Integer,
-        losses -> Integer,
     }
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Utc;
-
-    sessions (id) {
+    name_words (of_what, id, word) {
+        of_what -> Text,
         id -> BigInt,
-        hash -> Text,
-        user_id -> BigInt,
-        created_at -> Utc,
-        seen_at -> Utc,
-        expires_at -> Utc,
-        address -> Text,
-        user_agent -> Text,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Utc;
-
-    api_tokens (id) {
-        id -> BigInt,
-        hash -> Text,
-        user_id -> BigInt,
-        label -> Text,
-        scope -> Text,
-        created_at -> Utc,
-        used_at -> Nullable<Utc>,
-        expires_at -> Nullable<Utc>,
-        prefix -> Text,
-        form -> Nullable<Text>,
-        revoked_at -> Nullable<Utc>,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Utc;
-
-    password_resets (hash) {
-        hash -> Text,
-        user_id -> BigInt,
-        created_at -> Utc,
-        expires_at -> Utc,
-        used_at -> Nullable<Utc>,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Utc;
-
-    sign_in_failures (id) {
-        id -> BigInt,
-        email -> Text,
-        address -> Text,
-        at -> Utc,
+        word -> Text,
     }
 }
 
@@ -425,59 +647,300 @@ diesel::table! {
     }
 }
 
-diesel::joinable!(holds -> linodes (linode_id));
-diesel::joinable!(hold_words -> hosts (host_id));
-diesel::joinable!(joint_acts -> hosts (host_id));
-diesel::joinable!(users -> accounts (account_id));
-diesel::joinable!(linodes -> accounts (account_id));
-diesel::joinable!(linodes -> plans (plan_id));
-diesel::joinable!(linodes -> hosts (host_id));
-diesel::joinable!(disks -> linodes (linode_id));
-diesel::joinable!(config_profiles -> linodes (linode_id));
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    password_resets (hash) {
+        hash -> Text,
+        user_id -> BigInt,
+        created_at -> Utc,
+        expires_at -> Utc,
+        used_at -> Nullable<Utc>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    plans (id) {
+        id -> BigInt,
+        label -> Text,
+        ram_mb -> BigInt,
+        disk_mb -> BigInt,
+        vcpus -> Integer,
+        cpu_weight -> BigInt,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    portal (id) {
+        id -> BigInt,
+        incarnation -> Text,
+        revision -> BigInt,
+        recovery_since -> Nullable<Utc>,
+        recovery_why -> Text,
+        database_mark -> Text,
+        watched_s -> BigInt,
+        watched_at -> Nullable<Utc>,
+        clock_jump_s -> Nullable<BigInt>,
+        clock_jump_at -> Nullable<Utc>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    programme (id) {
+        id -> BigInt,
+        state -> Text,
+        irc_url -> Text,
+        forum_url -> Text,
+        seats -> Nullable<BigInt>,
+        offer_days -> Integer,
+        way_back_days -> Integer,
+        max_overall -> Integer,
+        max_per_link -> Integer,
+        max_warm_passes -> Integer,
+        watch_s -> Integer,
+        changed_at -> Utc,
+        opens_at -> Nullable<Utc>,
+        expected_end_at -> Nullable<Utc>,
+        ended_at -> Nullable<Utc>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    programme_texts (section) {
+        section -> Text,
+        body -> Text,
+        changed_at -> Utc,
+        changed_by -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    proofs (linode_id) {
+        linode_id -> BigInt,
+        host_id -> BigInt,
+        epoch -> BigInt,
+        running -> Bool,
+        at -> Utc,
+        watched_s -> BigInt,
+    }
+}
+
+diesel::table! {
+    quiet_hours (weekday) {
+        weekday -> Integer,
+        begins -> Integer,
+        ends -> Integer,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    registrations (id) {
+        id -> BigInt,
+        linode_id -> BigInt,
+        account_id -> BigInt,
+        requested_by -> BigInt,
+        state -> Text,
+        reason -> Text,
+        requested_at -> Utc,
+        decided_at -> Nullable<Utc>,
+        decided_by -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    sessions (id) {
+        id -> BigInt,
+        hash -> Text,
+        user_id -> BigInt,
+        created_at -> Utc,
+        seen_at -> Utc,
+        expires_at -> Utc,
+        address -> Text,
+        user_agent -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    sign_in_failures (id) {
+        id -> BigInt,
+        email -> Text,
+        address -> Text,
+        at -> Utc,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    silence_looks (id) {
+        id -> BigInt,
+        began_at -> Utc,
+        looked_at -> Utc,
+    }
+}
+
+diesel::table! {
+    usage_days (linode_id, day) {
+        linode_id -> BigInt,
+        day -> BigInt,
+        data -> Binary,
+    }
+}
+
+diesel::table! {
+    usage_rounds (host_id, step, slot) {
+        host_id -> BigInt,
+        step -> BigInt,
+        slot -> BigInt,
+        rolled -> Bool,
+        data -> Binary,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    users (id) {
+        id -> BigInt,
+        account_id -> Nullable<BigInt>,
+        email -> Text,
+        name -> Text,
+        role -> Text,
+        password_hash -> Nullable<Text>,
+        timezone -> Text,
+        disabled -> Bool,
+        created_at -> Utc,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    weight_rule (id) {
+        id -> BigInt,
+        kind -> Text,
+        base -> BigInt,
+        unit_mb -> BigInt,
+        changed_at -> Utc,
+    }
+}
+
+diesel::joinable!(api_tokens -> users (user_id));
+diesel::joinable!(bug_events -> bugs (bug_id));
+diesel::joinable!(bug_hits -> bugs (bug_id));
+diesel::joinable!(bug_hits -> users (user_id));
+diesel::joinable!(bug_migrations -> bugs (bug_id));
+diesel::joinable!(bug_migrations -> migrations (migration_id));
+diesel::joinable!(bug_posts -> bugs (bug_id));
+diesel::joinable!(bug_posts -> users (author_id));
 diesel::joinable!(config_profiles -> kernels (kernel_id));
-diesel::joinable!(ips -> linodes (linode_id));
-diesel::joinable!(registrations -> linodes (linode_id));
-diesel::joinable!(registrations -> accounts (account_id));
-diesel::joinable!(migrations -> linodes (linode_id));
-diesel::joinable!(migrations -> accounts (account_id));
-diesel::joinable!(migrations -> registrations (registration_id));
-diesel::joinable!(migration_events -> migrations (migration_id));
-diesel::joinable!(digests -> migrations (migration_id));
+diesel::joinable!(config_profiles -> linodes (linode_id));
 diesel::joinable!(digests -> disks (disk_id));
+diesel::joinable!(digests -> migrations (migration_id));
+diesel::joinable!(disks -> linodes (linode_id));
+diesel::joinable!(enrolment_tokens -> hosts (host_id));
+diesel::joinable!(faq_questions -> users (asked_by));
+diesel::joinable!(hold_words -> hosts (host_id));
+diesel::joinable!(holds -> linodes (linode_id));
+diesel::joinable!(ips -> linodes (linode_id));
 diesel::joinable!(jobs -> hosts (host_id));
 diesel::joinable!(jobs -> linodes (linode_id));
 diesel::joinable!(jobs -> migrations (migration_id));
-diesel::joinable!(sessions -> users (user_id));
-diesel::joinable!(api_tokens -> users (user_id));
+diesel::joinable!(joint_acts -> hosts (host_id));
+diesel::joinable!(linode_weights -> linodes (linode_id));
+diesel::joinable!(linodes -> accounts (account_id));
+diesel::joinable!(linodes -> hosts (host_id));
+diesel::joinable!(linodes -> plans (plan_id));
+diesel::joinable!(migration_events -> migrations (migration_id));
+diesel::joinable!(migrations -> accounts (account_id));
+diesel::joinable!(migrations -> linodes (linode_id));
+diesel::joinable!(migrations -> registrations (registration_id));
+diesel::joinable!(muted_mails -> users (user_id));
 diesel::joinable!(password_resets -> users (user_id));
-diesel::joinable!(enrolment_tokens -> hosts (host_id));
+diesel::joinable!(registrations -> accounts (account_id));
+diesel::joinable!(registrations -> linodes (linode_id));
+diesel::joinable!(sessions -> users (user_id));
+diesel::joinable!(users -> accounts (account_id));
 diesel::allow_tables_to_appear_in_same_query!(
     accounts,
-    users,
-    plans,
-    kernels,
-    hosts,
-    enrolment_tokens,
-    linodes,
-    disks,
-    config_profiles,
-    ips,
-    programme,
-    registrations,
-    migrations,
-    migration_events,
-    digests,
-    jobs,
-    sessions,
+    alerts,
     api_tokens,
-    password_resets,
-    sign_in_failures,
-    outbox,
-    portal,
-    incarnations,
-    holds,
+    audit_events,
+    audit_head,
+    bug_digests,
+    bug_events,
+    bug_facts,
+    bug_files,
+    bug_hits,
+    bug_migrations,
+    bug_notes,
+    bug_posts,
+    bugs,
+    config_profiles,
+    digests,
+    disks,
+    enrolment_tokens,
+    faq_entries,
+    faq_questions,
     hold_words,
-    proofs,
+    holds,
+    host_fairness,
+    host_silence,
+    hosts,
+    incarnations,
+    ips,
+    jobs,
     joint_acts,
-    alerts
+    kernels,
+    linode_weights,
+    linodes,
+    migration_events,
+    migrations,
+    move_times,
+    muted_mails,
+    name_words,
+    outbox,
+    password_resets,
+    plans,
+    portal,
+    programme,
+    programme_texts,
+    proofs,
+    quiet_hours,
+    registrations,
+    sessions,
+    sign_in_failures,
+    silence_looks,
+    usage_days,
+    usage_rounds,
+    users,
+    weight_rule,
 );

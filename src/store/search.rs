@@ -53,7 +53,7 @@ fn question(conn: &Db, words: &[String], join: Join) -> String {
 pub type Condition<Table> = Box<dyn BoxableExpression<Table, MultiBackend, SqlType = Bool>>;
 
 /// Bugs in whose public texts all of the words stand. `None`: nothing was asked.
-pub fn bugs_with(conn: &Db, text: &str) -> Option<Condition<super::schema_board::bugs::table>> {
+pub fn bugs_with(conn: &Db, text: &str) -> Option<Condition<super::schema::bugs::table>> {
     let words = search::asked(text);
     if words.is_empty() {
         return None;
@@ -76,10 +76,7 @@ pub fn bugs_with(conn: &Db, text: &str) -> Option<Condition<super::schema_board:
 }
 
 /// FAQ entries with all of the words. `None`: nothing was asked.
-pub fn entries_with(
-    conn: &Db,
-    text: &str,
-) -> Option<Condition<super::schema_board::faq_entries::table>> {
+pub fn entries_with(conn: &Db, text: &str) -> Option<Condition<super::schema::faq_entries::table>> {
     let words = search::asked(text);
     if words.is_empty() {
         return None;

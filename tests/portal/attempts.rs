@@ -63,7 +63,7 @@ fn log(app: &TestApp, id: xenbeta::domain::ids::MigrationId) -> String {
 }
 
 fn trail(app: &TestApp, action: &str) -> i64 {
-    use xenbeta::store::schema_trail::audit_events::dsl;
+    use xenbeta::store::schema::audit_events::dsl;
     app.in_db(|c| {
         Ok(dsl::audit_events
             .filter(dsl::action.eq(action))

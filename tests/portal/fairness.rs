@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use xenbeta::domain::fairness::judge::Verdict;
 use xenbeta::domain::ids::{HostId, LinodeId};
 use xenbeta::store;
-use xenbeta::store::schema_fairness::{host_fairness, usage_days, usage_rounds};
+use xenbeta::store::schema::{host_fairness, usage_days, usage_rounds};
 use xenbeta::wire::{Round, Samples, Share, Used};
 
 use crate::both_databases;

@@ -9,7 +9,7 @@ use xenbeta::domain::words::Platform;
 use xenbeta::store;
 use xenbeta::store::fairness::Interval;
 use xenbeta::store::fairness::usage::Packed;
-use xenbeta::store::schema_fairness::usage_rounds as rounds;
+use xenbeta::store::schema::usage_rounds as rounds;
 use xenbeta::wire::{Enrol, Round, Samples};
 
 use crate::both_databases;

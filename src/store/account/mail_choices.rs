@@ -5,8 +5,7 @@ use diesel::prelude::*;
 use crate::domain::ids::UserId;
 use crate::domain::words::MailKind;
 use crate::store::db::{Db, StoreError};
-use crate::store::schema::users;
-use crate::store::schema_home::muted_mails;
+use crate::store::schema::{muted_mails, users};
 
 /// The kinds the user has switched off.
 pub fn muted(conn: &mut Db, user: UserId) -> Result<Vec<String>, StoreError> {

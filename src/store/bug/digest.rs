@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use crate::domain::ids::{BugId, BugPostId, UserId};
 use crate::domain::time::Time;
 use crate::store::db::{Both, Db, StoreError};
-use crate::store::schema_board::{bug_digests, bug_posts, bugs};
+use crate::store::schema::{bug_digests, bug_posts, bugs};
 
 /// The telling of a thread's replies: in rounds, each in pieces of some readers.
 #[derive(Debug, Clone, Copy, Queryable, Selectable)]

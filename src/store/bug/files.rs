@@ -6,7 +6,7 @@ use crate::domain::bug::attachment::{Attachment, FileKind};
 use crate::domain::ids::{AccountId, BugFileId, BugId, BugPostId, UserId};
 use crate::domain::time::Time;
 use crate::store::db::{Db, StoreError};
-use crate::store::schema_board::{bug_files, bug_posts, bugs};
+use crate::store::schema::{bug_files, bug_posts, bugs};
 
 /// A file without its content.
 #[derive(Debug, Clone, Queryable, Selectable)]

@@ -10,8 +10,7 @@ use crate::domain::ids::{BugId, MigrationId, UserId};
 use crate::domain::time::Time;
 use crate::domain::words::MigrationState;
 use crate::store::db::{Both, Db, StoreError};
-use crate::store::schema::{linodes, migrations};
-use crate::store::schema_board::{bug_facts, bug_hits, bug_migrations, bugs};
+use crate::store::schema::{bug_facts, bug_hits, bug_migrations, bugs, linodes, migrations};
 
 // Whom it hits.
 

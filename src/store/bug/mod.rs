@@ -13,8 +13,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 
 use super::db::{Both, Db, StoreError, columns};
-use super::schema::users;
-use super::schema_board::{bug_events, bug_hits, bug_notes, bug_posts, bugs};
+use super::schema::{bug_events, bug_hits, bug_notes, bug_posts, bugs, users};
 use super::search;
 use crate::domain::bug::{BugState, Changed, Component, Severity};
 use crate::domain::ids::{AccountId, BugId, BugPostId, UserId};

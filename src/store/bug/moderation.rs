@@ -6,7 +6,7 @@ use crate::domain::bug::Part;
 use crate::domain::ids::{BugId, BugPostId, UserId};
 use crate::domain::time::Time;
 use crate::store::db::{Db, StoreError};
-use crate::store::schema_board::{bug_files, bug_posts, bugs};
+use crate::store::schema::{bug_files, bug_posts, bugs};
 use crate::store::search;
 
 /// Who hides something, when, and why.

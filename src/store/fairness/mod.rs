@@ -9,8 +9,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
 use super::db::{Db, StoreError};
-use super::schema::linodes;
-use super::schema_fairness::host_fairness;
+use super::schema::{host_fairness, linodes};
 use crate::domain::fairness::judge::Figures;
 use crate::domain::ids::{HostId, LinodeId};
 use usage::{Value, many, places};

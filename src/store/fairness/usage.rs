@@ -8,8 +8,7 @@ use diesel::sql_types::{BigInt, Binary, Nullable};
 
 use crate::domain::ids::{HostId, LinodeId};
 use crate::store::db::{Db, StoreError};
-use crate::store::schema::{linodes, plans};
-use crate::store::schema_fairness::{linode_weights, usage_days, usage_rounds};
+use crate::store::schema::{linode_weights, linodes, plans, usage_days, usage_rounds};
 
 /// A Linode as the intake of samples needs it.
 #[derive(Debug, Clone, Copy, Queryable)]

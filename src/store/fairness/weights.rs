@@ -9,8 +9,7 @@ use crate::domain::fairness::shares::{Rule, RuleKind};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::time::Time;
 use crate::store::db::{Db, StoreError};
-use crate::store::schema::{hosts, linodes, plans};
-use crate::store::schema_fairness::{linode_weights, weight_rule};
+use crate::store::schema::{hosts, linode_weights, linodes, plans, weight_rule};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = weight_rule)]

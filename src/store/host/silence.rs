@@ -8,8 +8,7 @@ use crate::domain::ids::HostId;
 use crate::domain::time::Time;
 use crate::domain::words::HostState;
 use crate::store::db::{Both, Db, StoreError};
-use crate::store::schema::hosts;
-use crate::store::schema_readiness::{host_silence, silence_looks};
+use crate::store::schema::{host_silence, hosts, silence_looks};
 
 /// Hosts that should speak and do not: they take part (enabled, or draining), their agent was heard of before `since`, and
 /// not since.

@@ -7,8 +7,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 
 use super::db::{Both, Db, StoreError};
-use super::schema::programme;
-use super::schema_trail::programme_texts;
+use super::schema::{programme, programme_texts};
 use crate::domain::ids::UserId;
 use crate::domain::time::Time;
 use crate::domain::words::{ProgrammeState, TextSection};

@@ -8,8 +8,7 @@ use crate::domain::time::Time;
 use crate::domain::words::{MigrationKind, MigrationState, UserRole};
 use crate::store::db::{Both, Db, StoreError};
 use crate::store::migration::Migration;
-use crate::store::schema::migrations;
-use crate::store::schema_home::{move_times, quiet_hours};
+use crate::store::schema::{migrations, move_times, quiet_hours};
 
 /// Chosen times of one host that are looked at.
 const MOST_TAKEN: i64 = 5000;

@@ -18,10 +18,9 @@ use crate::store::linode::{Linode, Plan};
 use crate::store::migration::Migration;
 use crate::store::name_index;
 use crate::store::schema::{
-    accounts, config_profiles, disks, hosts, jobs, kernels, linodes, migration_events, migrations,
-    plans, registrations, users,
+    accounts, audit_events, config_profiles, disks, hosts, jobs, kernels, linodes,
+    migration_events, migrations, plans, registrations, users,
 };
-use crate::store::schema_trail::audit_events;
 
 /// A registration in the list.
 pub struct RegistrationRow {

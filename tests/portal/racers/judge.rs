@@ -11,7 +11,7 @@ use xenbeta::domain::ids::AuditId;
 use xenbeta::store;
 use xenbeta::store::audit::AuditEvent;
 use xenbeta::store::db::{Db, StoreError};
-use xenbeta::store::schema_trail::audit_events;
+use xenbeta::store::schema::audit_events;
 
 use super::same;
 use crate::support::TestApp;
