@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::app::account::password::Hasher;
 use crate::app::clock::Clock;
-use crate::app::password::Hasher;
 use crate::app::secrets::Secret;
 use crate::app::{App, Settings};
 use crate::mail::{FolderTransport, SmtpSecurity, SmtpSettings, SmtpTransport, Transport};
@@ -207,7 +207,7 @@ impl Config {
         Ok(App {
             db,
             clock: Clock::System,
-            watch: crate::app::watch::Watch::default(),
+            watch: crate::app::ownership::watch::Watch::default(),
             secret: Arc::new(secret),
             settings: Arc::new(Settings {
                 base_url: self.base_url(),

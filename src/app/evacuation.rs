@@ -3,11 +3,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::agents::SILENT_S;
-use super::chunks::{self, AT_ONCE, Answer};
-use super::engine::{self, Given};
-use super::registrations::Many;
-use super::{Actor, App, AppError, audit, letters, offers};
+use super::bulk::{self, AT_ONCE, Answer};
+use super::host::agent::SILENT_S;
+use super::mail::compose;
+use super::migration::engine::{self, Given};
+use super::migration::offer;
+use super::registration::Many;
+use super::{Actor, App, AppError, audit};
 use crate::domain::evacuation::{self as planner, Candidate, Plan, Stands};
 use crate::domain::ids::{HostId, LinodeId, MigrationId};
 use crate::domain::markdown::Markdown;
@@ -97,7 +99,7 @@ impl App {
         let order = &checked(order, self.now())?;
         let now = self.now();
         self.db.write(|conn| drain(conn, now, actor, host, order))?;
-        chunks::each(
+        bulk::each(
             self,
             &order.moves,
             |it| it.linode,
@@ -212,7 +214,7 @@ fn evacuate_all(
         now,
         actor,
         order,
-        downtime: letters::expected_downtime(&recent),
+        downtime: compose::expected_downtime(&recent),
     };
     let mut answers = Vec::with_capacity(moves.len());
     for wanted in moves {
@@ -295,9 +297,9 @@ impl Act<'_> {
             }
             Stands::Free { offer: None } | Stands::Evacuating { .. } | Stands::Moving(_) => {}
         }
-        offers::close_evacuations(app, conn, now, actor, &linode)?;
+        offer::close_evacuations(app, conn, now, actor, &linode)?;
         let instead = "Staff move it off its host instead; what was copied is dropped.";
-        offers::replace_failed(app, conn, now, actor, linode.id, instead)?;
+        offer::replace_failed(app, conn, now, actor, linode.id, instead)?;
         let new = NewMigration {
             kind: MigrationKind::Evacuation,
             linode_id: linode.id,
@@ -323,7 +325,7 @@ impl Act<'_> {
             .map_err(engine::one_live)?;
         let said = "Staff move it to another host, because its present one is being emptied.";
         store::migration::insert_event(conn, row.id, now, (row.state, None), said)?;
-        letters::post_move_off(app, conn, now, &linode, &row, told, &self.downtime)?;
+        compose::post_move_off(app, conn, now, &linode, &row, told, &self.downtime)?;
         wake_on_commit(conn, Wake::Reconcile)?;
         let object = format!("migration {}", row.id);
         let hosts = (
@@ -408,7 +410,7 @@ fn takes_back(conn: &mut Db, now: Time, host: &Host) -> Result<(), AppError> {
         .is_some_and(|at| at >= now.plus_s(-SILENT_S));
     let why = if host.state != HostState::Enabled {
         format!("it is {}: enable it first", host.state)
-    } else if !store::host::takes_jobs(conn, host.id, super::ledgers::settled(now))? {
+    } else if !store::host::takes_jobs(conn, host.id, super::ownership::ledger::settled(now))? {
         "no agent is enrolled on it".to_owned()
     } else if !heard {
         "it is silent".to_owned()

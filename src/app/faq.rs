@@ -1,7 +1,7 @@
 //! The FAQ: staff write, order and retire entries; members ask; a question becomes an entry or is answered in private.
 
-use super::bugs::{check_once, sent_before, too_many};
-use super::letters::{facts_for, post};
+use super::bug::{check_once, sent_before, too_many};
+use super::mail::compose::{facts_for, post};
 use super::{Actor, App, AppError, audit};
 use crate::domain::ids::{FaqId, QuestionId};
 use crate::domain::markdown::{Markdown, Title};

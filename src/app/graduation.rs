@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::agents::SILENT_S;
-use super::chunks::{self, AT_ONCE, Answer};
-use super::offers::{self, Offer};
-use super::registrations::Many;
+use super::bulk::{self, AT_ONCE, Answer};
+use super::host::agent::SILENT_S;
+use super::migration::offer::{self, Offer};
+use super::registration::Many;
 use super::{Actor, App, AppError, Who, audit};
 use crate::domain::graduation::{self as planner, Candidate, Plan, Stands};
 use crate::domain::ids::{HostId, LinodeId, RegistrationId};
@@ -44,7 +44,7 @@ impl App {
                 "Choose at least one Linode, and at most {AT_ONCE} at once."
             )));
         }
-        chunks::each(
+        bulk::each(
             self,
             pairs,
             |pair| pair.0,
@@ -109,7 +109,7 @@ fn offer_all(
             to: *to,
             until,
         };
-        offers::make(app, conn, now, actor, &row, offer)?;
+        offer::make(app, conn, now, actor, &row, offer)?;
         place.promise(&candidate.guest().need);
         answers.push((*linode, Ok(())));
     }

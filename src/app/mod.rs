@@ -2,75 +2,28 @@
 //!
 //! Everything here is blocking; web handlers call it through `web::block`, loops in `work` from threads of their own.
 
-pub mod agents;
-mod alerts;
-mod bug_facts;
-pub mod bug_hide;
-mod bug_letters;
-pub mod bug_news;
-mod bug_triage;
-pub mod bugs;
-pub mod chunks;
-mod cleanup;
+pub mod account;
+mod alert;
+pub mod audit;
+pub mod bug;
+pub mod bulk;
 pub mod clock;
-mod contradictions;
-pub mod ending;
-mod endings;
-pub mod engine;
-mod engine_words;
 pub mod evacuation;
+pub mod fairness;
 pub mod faq;
-mod fleet_add;
-mod fleet_add_linodes;
-pub mod fleet_check;
-mod fleet_check_parts;
-mod fleet_fields;
-pub mod fleet_file;
-mod fleet_known;
-pub mod fleet_lines;
 pub mod graduation;
-pub mod holds;
-pub mod hosts;
+pub mod host;
 pub mod import;
-pub mod joint;
-mod ledgers;
-mod leftovers;
-pub mod leisure;
-pub mod letters;
-pub mod linode_parts;
-mod losses;
-pub mod migrations;
-pub mod move_times;
-pub mod notices;
-pub mod offers;
-pub mod orders;
-pub mod outbox;
-mod ownership;
-pub mod password;
-pub mod people;
-pub mod polls;
-pub mod power;
-pub mod profile_set;
-pub mod profiles;
+pub mod job;
+pub mod linode;
+pub mod mail;
+pub mod migration;
+pub mod ownership;
 pub mod programme;
-mod proofs;
 pub mod reconcile;
-pub mod recovery;
-pub mod registrations;
-mod reminders;
+pub mod registration;
 mod retention;
-mod retry;
 pub mod secrets;
-pub mod sign_in;
-pub mod silence;
-pub mod staff;
-pub mod texts;
-pub mod tokens;
-pub mod trail;
-pub mod usage;
-pub mod usage_roll;
-pub mod watch;
-pub mod weights;
 
 use std::sync::Arc;
 
@@ -89,10 +42,10 @@ pub struct App {
     pub db: Database,
     pub clock: Clock,
     /// When this process looked at the clock last.
-    pub watch: watch::Watch,
+    pub watch: ownership::watch::Watch,
     pub secret: Arc<Secret>,
     pub settings: Arc<Settings>,
-    pub hasher: Arc<password::Hasher>,
+    pub hasher: Arc<account::password::Hasher>,
 }
 
 #[derive(Debug, Clone)]

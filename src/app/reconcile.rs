@@ -4,8 +4,9 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::engine::{self, Given};
-use super::{App, AppError, PORTAL, proofs};
+use super::migration::engine::{self, Given};
+use super::ownership::proof;
+use super::{App, AppError, PORTAL};
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::Event;
 use crate::domain::ownership::KeepDisks;
@@ -193,11 +194,11 @@ fn is_well(conn: &mut Db, now: Time, id: MigrationId) -> Result<bool, AppError> 
         return Ok(false);
     }
     let place = (row.source_host_id, row.epoch);
-    match proofs::may_purge(conn, now, &linode, place, row.way_back_until)? {
+    match proof::may_purge(conn, now, &linode, place, row.way_back_until)? {
         Ok(()) => Ok(true),
         Err(KeepDisks::InUse) => Ok(false),
         Err(_) => {
-            proofs::ask(conn, now, &linode, Some(id))?;
+            proof::ask(conn, now, &linode, Some(id))?;
             Ok(false)
         }
     }

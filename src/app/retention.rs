@@ -2,7 +2,7 @@
 //! batches that hold nobody up. The row with the highest id stays where ids live elsewhere: SQLite gives an id of a
 //! deleted last row again, and agents' ledgers hold ids of jobs.
 
-use super::engine::{self, Given};
+use super::migration::engine::{self, Given};
 use super::{App, AppError, PORTAL};
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::Event;

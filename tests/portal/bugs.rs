@@ -1,6 +1,7 @@
 //! Bugs through the front door: one opens, others find it, staff decide; and what hostile or curious people get.
 
-use xenbeta::app::bugs::{Decision, Report};
+use xenbeta::app::bug::Report;
+use xenbeta::app::bug::triage::Decision;
 use xenbeta::domain::bug::{BugState, Component, FactKind, Severity};
 use xenbeta::domain::ids::{BugId, LinodeId};
 use xenbeta::domain::markdown::{Markdown, Title};

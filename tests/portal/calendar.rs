@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use chrono::{Offset, TimeZone};
 use serde_json::Value;
-use xenbeta::app::migrations::Click;
+use xenbeta::app::migration::actions::Click;
 use xenbeta::mail::{SmtpSecurity, SmtpSettings, SmtpTransport};
 use xenbeta::work::mailer;
 

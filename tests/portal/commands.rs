@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection};
 use xenbeta::app::PORTAL;
-use xenbeta::app::trail::Trail;
+use xenbeta::app::audit::Trail;
 use xenbeta::domain::ids::AuditId;
 use xenbeta::store;
 use xenbeta::store::db::{Database, StoreError};

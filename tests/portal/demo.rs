@@ -12,9 +12,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 use xenbeta::agent::driver::simulated::witness;
 use xenbeta::agent::process::ProcessRef;
+use xenbeta::app::account::password::Hasher;
 use xenbeta::app::clock::Clock;
-use xenbeta::app::migrations::Click;
-use xenbeta::app::password::Hasher;
+use xenbeta::app::migration::actions::Click;
 use xenbeta::app::secrets::{self, Secret, purpose};
 use xenbeta::app::{Actor, App, Settings};
 use xenbeta::domain::ids::{HostId, LinodeId};
@@ -113,7 +113,7 @@ impl Demo {
         let app = App {
             db: Database::open(database.to_str().unwrap(), 2).unwrap(),
             clock: Clock::System,
-            watch: xenbeta::app::watch::Watch::default(),
+            watch: xenbeta::app::ownership::watch::Watch::default(),
             secret: Arc::new(Secret::from_text(&secret).unwrap()),
             settings: Arc::new(Settings::default()),
             hasher: Arc::new(Hasher::new().unwrap()),

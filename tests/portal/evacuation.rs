@@ -4,7 +4,7 @@ use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use xenbeta::app::AppError;
 use xenbeta::app::evacuation::{Order, Wanted};
-use xenbeta::app::migrations::Click;
+use xenbeta::app::migration::actions::Click;
 use xenbeta::domain::ids::{HostId, LinodeId};
 use xenbeta::domain::time::Time;
 use xenbeta::domain::values::StopLimit;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use xenbeta::app::usage_roll::MOST_FORGOTTEN;
+use xenbeta::app::fairness::rollup::MOST_FORGOTTEN;
 use xenbeta::domain::fairness::usage::{Range, Usage};
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::words::Platform;

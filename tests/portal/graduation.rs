@@ -2,7 +2,7 @@
 
 use diesel::connection::SimpleConnection;
 use xenbeta::app::AppError;
-use xenbeta::app::hosts::AddHost;
+use xenbeta::app::host::AddHost;
 use xenbeta::domain::ids::{HostId, LinodeId, PlanId};
 use xenbeta::domain::migration::{self, Last};
 use xenbeta::domain::placement::{self, Standing};

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Duration, NaiveDateTime, Timelike, Utc};
 use xenbeta::app::AppError;
-use xenbeta::app::migrations::Click;
+use xenbeta::app::migration::actions::Click;
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::programme::move_times::{Limits, Quiet};
 use xenbeta::domain::time::Time;

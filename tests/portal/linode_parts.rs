@@ -135,7 +135,7 @@ both_databases! {
         app.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(two)?));
         let registration = app.approved(WEB);
         app.offer(&app.staff(), registration, Some(XEN1)).unwrap();
-        let later = xenbeta::app::migrations::Click { at: Some(app.now().plus_days(2)), accept_kernels: false, ..crate::support::hand::now_click() };
+        let later = xenbeta::app::migration::actions::Click { at: Some(app.now().plus_days(2)), accept_kernels: false, ..crate::support::hand::now_click() };
         let row = app.migrate(&app.member(), WEB, later).unwrap();
         let site = Site::serve(&app.app);
         let mut member = site.signed_in(MEMBER_EMAIL);

@@ -5,8 +5,9 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use diesel::prelude::*;
-use xenbeta::app::sign_in::Origin;
-use xenbeta::app::{App, AppError, letters};
+use xenbeta::app::account::sign_in::Origin;
+use xenbeta::app::mail::compose;
+use xenbeta::app::{App, AppError};
 use xenbeta::domain::ids::{LinodeId, MailId};
 use xenbeta::domain::words::MailKind;
 use xenbeta::mail::{
@@ -54,7 +55,7 @@ fn post(app: &App, kind: MailKind, to: &str) {
     };
     let now = app.now();
     app.db
-        .write(|conn| letters::post(conn, now, kind, to, &facts))
+        .write(|conn| compose::post(conn, now, kind, to, &facts))
         .unwrap();
 }
 
@@ -323,7 +324,7 @@ fn a_name_is_never_a_header(app: TestApp) {
     let now = app.now();
     for kind in [MailKind::OfferReady, MailKind::Declined, MailKind::Approved] {
         app.db
-            .write(|conn| letters::post(conn, now, kind, "eve@example.com", &facts))
+            .write(|conn| compose::post(conn, now, kind, "eve@example.com", &facts))
             .unwrap();
     }
     while round(&app, &transport) > 0 {}

@@ -1,7 +1,7 @@
 //! What staff hide of the board, what they and others are told of it in bounded mails, and names in all alphabets.
 
-use xenbeta::app::bug_hide::Reason;
-use xenbeta::app::bugs::Report;
+use xenbeta::app::bug::Report;
+use xenbeta::app::bug::moderation::Reason;
 use xenbeta::domain::bug::attachment::Attachment;
 use xenbeta::domain::bug::{Component, Part};
 use xenbeta::domain::ids::{BugFileId, BugId, BugPostId};
@@ -158,7 +158,7 @@ both_databases! {
         // Titles do not come back by links or mails.
         let other = opened(&app, "Spam again", "x", Vec::new());
         let bug = app.in_db(|conn| store::bug::bug(conn, other)).unwrap();
-        app.triage_bug(&app.staff(), other, &xenbeta::app::bugs::Decision {
+        app.triage_bug(&app.staff(), other, &xenbeta::app::bug::triage::Decision {
             state: xenbeta::domain::bug::BugState::Duplicate, severity: bug.severity, component: bug.component, duplicate_of: Some(id), version: bug.version,
         }).unwrap();
         otto.get(&format!("/members/bugs/{other}")).shows(&[&format!("Bug {id}")]).hides(&["zanzibar"]);

@@ -4,8 +4,8 @@
 use chrono::Timelike;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use xenbeta::app::engine::{self, Given};
-use xenbeta::app::migrations::Click;
+use xenbeta::app::migration::actions::Click;
+use xenbeta::app::migration::engine::{self, Given};
 use xenbeta::app::{AppError, PORTAL};
 use xenbeta::domain::ids::{LinodeId, MigrationId, RegistrationId};
 use xenbeta::domain::migration::{Event, is_live};

@@ -81,7 +81,7 @@ both_databases! {
         let app = app.with_fleet().with_passwords();
         let registration = app.approved(WEB);
         app.offer(&app.staff(), registration, Some(XEN1)).unwrap();
-        let later = xenbeta::app::migrations::Click {
+        let later = xenbeta::app::migration::actions::Click {
             at: Some(app.now().plus_days(2)),
             accept_kernels: false,
             ..crate::support::hand::now_click()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
 use xenbeta::app::AppError;
-use xenbeta::app::migrations::Click;
+use xenbeta::app::migration::actions::Click;
 use xenbeta::app::programme::Settings;
 use xenbeta::domain::ids::RegistrationId;
 use xenbeta::domain::programme::move_times::Limits;
@@ -67,7 +67,7 @@ both_databases! {
         let app = app.with_fleet();
         let registration = app.approved(WEB);
         app.offer(&app.staff(), registration, Some(XEN1)).unwrap();
-        let click = xenbeta::app::migrations::Click { at: Some(app.now().plus_s(600)), ..now_click() };
+        let click = xenbeta::app::migration::actions::Click { at: Some(app.now().plus_s(600)), ..now_click() };
         let row = app.migrate(&app.member(), WEB, click).unwrap();
         app.pass_s(700);
         let later = store::migration::Change { not_before: Some(Some(app.now().plus_days(1))), ..store::migration::Change::default() };

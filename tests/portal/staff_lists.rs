@@ -2,7 +2,7 @@
 
 use diesel::connection::SimpleConnection;
 use xenbeta::app::AppError;
-use xenbeta::app::migrations::Click;
+use xenbeta::app::migration::actions::Click;
 use xenbeta::domain::ids::{MailId, UserId};
 use xenbeta::mail::MemoryTransport;
 use xenbeta::store;

@@ -1,7 +1,7 @@
 //! What members and staff do, by the portal's own use cases; and the end of a run, when all faults have stopped.
 
 use diesel::prelude::*;
-use xenbeta::app::migrations::Click;
+use xenbeta::app::migration::actions::Click;
 use xenbeta::app::{Actor, App, AppError};
 use xenbeta::domain::ids::{AccountId, JobId, LinodeId, UserId};
 use xenbeta::domain::values::StopLimit;

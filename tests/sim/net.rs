@@ -1,6 +1,6 @@
 //! Messages between agents and portal: lost, late, repeated, in any order.
 
-use xenbeta::app::agents::Agent;
+use xenbeta::app::host::agent::Agent;
 use xenbeta::app::{App, AppError};
 use xenbeta::domain::ids::{JobId, MigrationId};
 use xenbeta::wire::{Finish, Poll, PollAnswer, Renew, Renewed, SealedDigests};

@@ -27,7 +27,7 @@ pub struct Prepared {
     pub folder: tempfile::TempDir,
     pub identities: Vec<Arc<Identity>>,
     pub registrations: Vec<RegistrationId>,
-    hasher: Arc<xenbeta::app::password::Hasher>,
+    hasher: Arc<xenbeta::app::account::password::Hasher>,
     secret: Arc<Secret>,
     settings: Arc<Settings>,
 }
@@ -113,7 +113,7 @@ impl Prepared {
         App {
             db: Database::open(&url, 2).expect("the database opens"),
             clock: Clock::Fixed(Arc::clone(clock)),
-            watch: xenbeta::app::watch::Watch::default(),
+            watch: xenbeta::app::ownership::watch::Watch::default(),
             secret: Arc::clone(&self.secret),
             settings: Arc::clone(&self.settings),
             hasher: Arc::clone(&self.hasher),

@@ -1,8 +1,8 @@
 //! Agents played by hand: they take orders and answer them as a test says, and know nothing of disks or guests.
 
 use xenbeta::app::AppError;
-use xenbeta::app::agents::Agent;
-use xenbeta::app::migrations::Click;
+use xenbeta::app::host::agent::Agent;
+use xenbeta::app::migration::actions::Click;
 use xenbeta::domain::ids::{DiskId, HostId, LinodeId, RegistrationId};
 use xenbeta::domain::values::StopLimit;
 use xenbeta::domain::words::{HostState, RegistrationState};

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use tempfile::TempDir;
+use xenbeta::app::account::password::Hasher;
 use xenbeta::app::clock::Clock;
-use xenbeta::app::password::Hasher;
+use xenbeta::app::ownership::watch::Watch;
 use xenbeta::app::secrets::Secret;
-use xenbeta::app::watch::Watch;
 use xenbeta::app::{App, Settings};
 use xenbeta::store;
 use xenbeta::store::db::{Database, StoreError};

@@ -1,7 +1,7 @@
 //! `xenbeta audit`.
 
 use clap::Subcommand;
-use xenbeta::app::trail::Trail;
+use xenbeta::app::audit::Trail;
 use xenbeta::config::Config;
 
 use super::{Failure, app_without_secret};

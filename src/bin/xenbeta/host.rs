@@ -1,7 +1,7 @@
 //! `xenbeta host`.
 
 use clap::Subcommand;
-use xenbeta::app::hosts::AddHost;
+use xenbeta::app::host::AddHost;
 use xenbeta::config::Config;
 use xenbeta::domain::words::{HostRole, Platform};
 use xenbeta::store;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use xenbeta::app::fleet_file::MAX_BYTES;
+use xenbeta::app::import::file::MAX_BYTES;
 use xenbeta::config::Config;
 
 use super::{COMMAND_LINE, Failure, app_without_secret};

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use clap::Subcommand;
-use xenbeta::app::staff::FirstPassword;
+use xenbeta::app::account::staff::FirstPassword;
 use xenbeta::config::Config;
 use xenbeta::domain::values::NewPassword;
 

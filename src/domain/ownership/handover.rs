@@ -1,4 +1,4 @@
-//! What becomes of a Linode's row at each of the moments at which it may change hands. Pure: `app::ownership` puts the
+//! What becomes of a Linode's row at each of the moments at which it may change hands. Pure: `app::ownership::change` puts the
 //! result in the place of the row it was made from, by compare-and-set; the model (`tests/model`) runs these.
 
 use super::{Believed, Row, Word};

@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::app::agents::Agent;
+use crate::app::host::agent::Agent;
 use crate::app::{App, AppError};
 use crate::domain::ids::{JobId, MigrationId};
 use crate::wire::{Enrol, Finish, Finished, Renew, SealedDigests};

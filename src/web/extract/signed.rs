@@ -9,7 +9,7 @@ use actix_web::{FromRequest, HttpRequest};
 
 use super::{Client, Context};
 use crate::app::Actor;
-use crate::app::sign_in::Visitor;
+use crate::app::account::sign_in::Visitor;
 use crate::domain::ids::AccountId;
 use crate::domain::words::UserRole;
 use crate::store;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::linodes::eligibility;
 use super::{Link, migration_link, platform_name};
 use crate::app::AppError;
-use crate::app::registrations::{Many, seats_left};
+use crate::app::registration::{Many, seats_left};
 use crate::domain::ids::{LinodeId, RegistrationId};
 use crate::domain::placement::Standing;
 use crate::domain::programme::Phase;

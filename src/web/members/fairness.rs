@@ -185,7 +185,7 @@ fn shown(found: &LinodeUsage, rule: Rule, range: Range, now: i64, zone: Zone) ->
         csv_all: format!("{csv}&all=yes"),
         csv,
         moved: found.moved.as_ref().map(|moved| compared(moved, zone)),
-        rule: crate::app::weights::words(rule),
+        rule: crate::app::fairness::weights::words(rule),
     }
 }
 

@@ -5,7 +5,7 @@ use askama::Template;
 
 use super::{Link, migration_link, platform_name};
 use crate::app::AppError;
-use crate::app::registrations::seats_left;
+use crate::app::registration::seats_left;
 use crate::domain::placement::Standing;
 use crate::domain::programme::Phase;
 use crate::domain::registration::{self, Circumstances, NotEligible};

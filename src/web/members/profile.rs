@@ -6,8 +6,8 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::linode::{find, helper_name};
-use crate::app::profile_set::stays;
-use crate::app::profiles::ProfileEdit;
+use crate::app::linode::profile::ProfileEdit;
+use crate::app::linode::profile::add_remove::stays;
 use crate::domain::ids::{ConfigId, LinodeId};
 use crate::domain::string_enum::Word;
 use crate::domain::values::Label;

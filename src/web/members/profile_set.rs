@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::linode::{at_linode, find};
 use super::profile::ProfileForm;
-use crate::app::profile_set::{LETTERS, device_name, stays};
+use crate::app::linode::profile::add_remove::{LETTERS, device_name, stays};
 use crate::domain::ids::{ConfigId, DiskId, LinodeId};
 use crate::store::linode::page::LinodeDetail;
 use crate::web::error::Fault;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::Link;
 use crate::app::App;
-use crate::app::sign_in::Origin;
+use crate::app::account::sign_in::Origin;
 use crate::web::error::Fault;
 use crate::web::extract::{
     Client, Context, Form, FormData, Nothing, Path, Query, Signed, cookie_names,

@@ -5,7 +5,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::account;
-use crate::app::tokens::{Wish, scope_name};
+use crate::app::account::tokens::{Wish, scope_name};
 use crate::domain::ids::TokenId;
 use crate::domain::values::Label;
 use crate::domain::words::TokenScope;

@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::{ROWS, cut, query};
 use crate::app::App;
-use crate::app::trail::Trail;
+use crate::app::audit::Trail;
 use crate::domain::ids::AuditId;
 use crate::domain::readiness;
 use crate::store;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::migration_rows::{self as trail, TrailRow};
 use super::{ROWS, cut, query};
 use crate::app::AppError;
-use crate::app::holds::Held;
+use crate::app::ownership::hold::Held;
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::words::MigrationState as State;
 use crate::store;

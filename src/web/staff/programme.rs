@@ -7,8 +7,7 @@ use askama::Template;
 use chrono::DateTime;
 use serde::Deserialize;
 
-use crate::app::programme::Settings;
-use crate::app::texts;
+use crate::app::programme::{Settings, texts};
 use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
 use crate::domain::values::OutsideLink;

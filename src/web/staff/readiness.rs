@@ -7,7 +7,7 @@ use super::Counted;
 use super::jobs::LATELY_DAYS;
 use super::readiness_weeks::{Chart, Figures, WeekRow, chart, span};
 use crate::app::AppError;
-use crate::app::agents::SILENT_S;
+use crate::app::host::agent::SILENT_S;
 use crate::domain::bug::Severity;
 use crate::domain::fairness::judge::{Verdict, verdict};
 use crate::domain::readiness::bugs::{OPEN, OpenBugs};

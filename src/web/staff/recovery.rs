@@ -8,7 +8,7 @@ use askama::Template;
 
 use super::{heard, joint};
 use crate::app::AppError;
-use crate::app::recovery::Recovery;
+use crate::app::ownership::recovery::Recovery;
 use crate::domain::ids::HostId;
 use crate::domain::time::Time;
 use crate::domain::words::JointKind;

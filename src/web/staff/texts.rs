@@ -6,7 +6,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::programme::parse_seen;
-use crate::app::texts;
+use crate::app::programme::texts;
 use crate::domain::string_enum::Word;
 use crate::domain::words::TextSection;
 use crate::store;

@@ -6,7 +6,7 @@ use askama::Template;
 use chrono::DateTime;
 use serde::Deserialize;
 
-use crate::app::move_times::span;
+use crate::app::programme::move_times::span;
 use crate::domain::programme::move_times::{Limits, Quiet};
 use crate::domain::time::Time;
 use crate::store;

@@ -104,7 +104,7 @@ impl Tag {
     #[must_use]
     pub fn bug(state: BugState) -> Self {
         use BugState as S;
-        let text = crate::app::bugs::state_words(state);
+        let text = crate::app::bug::state_words(state);
         match state {
             S::New => Self::new(text, Tone::Info),
             S::Confirmed | S::InProgress => Self::new(text, Tone::Warn),

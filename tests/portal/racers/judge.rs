@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
-use xenbeta::app::trail::Trail;
+use xenbeta::app::audit::Trail;
 use xenbeta::domain::ids::AuditId;
 use xenbeta::store;
 use xenbeta::store::audit::AuditEvent;

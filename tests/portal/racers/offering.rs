@@ -2,7 +2,7 @@
 
 use xenbeta::app::App;
 use xenbeta::app::evacuation::{Order, Wanted};
-use xenbeta::app::migrations::Click;
+use xenbeta::app::migration::actions::Click;
 use xenbeta::domain::ids::{HostId, LinodeId};
 use xenbeta::domain::programme::move_times::Limits;
 use xenbeta::domain::words::MigrationState;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use xenbeta::app::agents::Agent;
+use xenbeta::app::account::sign_in::{Origin, Visitor};
+use xenbeta::app::account::tokens::Wish;
 use xenbeta::app::faq::{Answer, EntryText};
-use xenbeta::app::hosts::AddHost;
-use xenbeta::app::sign_in::{Origin, Visitor};
-use xenbeta::app::tokens::Wish;
+use xenbeta::app::host::AddHost;
+use xenbeta::app::host::agent::Agent;
 use xenbeta::app::{App, AppError, PORTAL};
 use xenbeta::domain::ids::{MailId, UserId};
 use xenbeta::domain::markdown::{Markdown, Title};

@@ -1,6 +1,7 @@
 //! Bugs, questions and answers of the demo: a few in each state, days old.
 
-use xenbeta::app::bugs::{Decision, Report};
+use xenbeta::app::bug::Report;
+use xenbeta::app::bug::triage::Decision;
 use xenbeta::app::faq::EntryText;
 use xenbeta::app::{App, AppError};
 use xenbeta::domain::bug::{BugState, Component, Severity};

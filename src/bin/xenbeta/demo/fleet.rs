@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use serde_json::Value;
+use xenbeta::app::account::staff::FirstPassword;
 use xenbeta::app::clock::Clock;
-use xenbeta::app::fleet_file::{self, Fleet};
+use xenbeta::app::import::file::{self, Fleet};
 use xenbeta::app::secrets::{self, purpose};
-use xenbeta::app::staff::FirstPassword;
 use xenbeta::app::{Actor, App, AppError, Who};
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::programme::move_times::Limits;
@@ -37,14 +37,14 @@ pub const DEMO: Who<'static> = Who {
 };
 
 pub fn sample() -> Result<Fleet, Failure> {
-    Ok(fleet_file::parse(SAMPLE)?)
+    Ok(file::parse(SAMPLE)?)
 }
 
 /// The same portal, some time ago.
 pub fn ago(app: &App, seconds: i64) -> App {
     App {
         clock: Clock::Shifted(Arc::new(AtomicI64::new(-seconds))),
-        watch: xenbeta::app::watch::Watch::default(),
+        watch: xenbeta::app::ownership::watch::Watch::default(),
         ..app.clone()
     }
 }

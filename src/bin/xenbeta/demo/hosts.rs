@@ -12,7 +12,7 @@ use xenbeta::agent::config::Config as AgentConfig;
 use xenbeta::agent::ledger::file;
 use xenbeta::agent::process::ProcessRef;
 use xenbeta::app::App;
-use xenbeta::app::fleet_file::Fleet;
+use xenbeta::app::import::file::Fleet;
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::words::Platform;
 use xenbeta::store;

@@ -22,8 +22,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
+use xenbeta::app::account::password::Hasher;
 use xenbeta::app::clock::Clock;
-use xenbeta::app::password::Hasher;
 use xenbeta::app::secrets::Secret;
 use xenbeta::app::{App, Settings};
 use xenbeta::config::Config;
@@ -130,7 +130,7 @@ fn portal(folder: &Folder, url: &str) -> Result<App, Failure> {
     Ok(App {
         db: Database::open(&path, 8)?,
         clock: Clock::System,
-        watch: xenbeta::app::watch::Watch::default(),
+        watch: xenbeta::app::ownership::watch::Watch::default(),
         secret: Arc::new(Secret::from_text(folder.secret())?),
         settings: Arc::new(Settings {
             base_url: url.to_owned(),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use xenbeta::app::usage_roll::interval;
+use xenbeta::app::fairness::rollup::interval;
 use xenbeta::app::{App, AppError};
 use xenbeta::domain::fairness::judge::{Guest, divide, judge};
 use xenbeta::domain::fairness::usage::Usage;

@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 use super::{Line, PATH, component_choices};
 use crate::app::AppError;
-use crate::app::bugs::{Facts, MOST_TEXT, Report};
+use crate::app::bug::facts::Facts;
+use crate::app::bug::{MOST_TEXT, Report};
 use crate::domain::bug::attachment::Attachment;
 use crate::domain::bug::{Component, FactKind};
 use crate::domain::ids::{LinodeId, MigrationId};

@@ -10,7 +10,7 @@ use super::PATH;
 use super::new::files;
 use super::view::{POSTS, Reader, View, shown_title};
 use crate::app::Actor;
-use crate::app::bugs::MOST_TEXT;
+use crate::app::bug::MOST_TEXT;
 use crate::domain::bug::attachment::FileKind;
 use crate::domain::ids::{BugFileId, BugId, BugPostId};
 use crate::domain::markdown::Markdown;

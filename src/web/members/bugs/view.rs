@@ -3,7 +3,7 @@
 use super::new::fact_name;
 use super::{PATH, component_name, person};
 use crate::app::Actor;
-use crate::app::bugs::may_see;
+use crate::app::bug::may_see;
 use crate::domain::bug::{BugState, Changed, Component, FactKind, Part, Severity};
 use crate::domain::ids::{AccountId, BugId, BugPostId, UserId};
 use crate::domain::string_enum::Word;

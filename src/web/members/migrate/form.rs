@@ -3,8 +3,8 @@
 
 use serde::Deserialize;
 
-use crate::app::leisure::Choices;
-use crate::app::migrations::Click;
+use crate::app::migration::actions::Click;
+use crate::app::migration::schedule::Choices;
 use crate::domain::time::Time;
 use crate::domain::time::local::{Moments, moments};
 use crate::domain::values::StopLimit;

@@ -11,8 +11,8 @@ use askama::Template;
 
 use super::linode::helper_name;
 use super::platform_name;
-use crate::app::leisure::Choices;
-use crate::app::move_times::quiet_words;
+use crate::app::migration::schedule::Choices;
+use crate::app::programme::move_times::quiet_words;
 use crate::domain::ids::{LinodeId, MigrationId};
 use crate::domain::linode::translate::{self, Kernel, Line, Part, Target};
 use crate::domain::string_enum::Word;

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 
 use super::acts::at_migration;
 use super::{find, page_of};
-use crate::app::leisure::{can_unschedule, offer_stands};
+use crate::app::migration::schedule::{can_unschedule, offer_stands};
 use crate::domain::ids::MigrationId;
 use crate::domain::words::MigrationState;
 use crate::web::error::Fault;

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use serde::Deserialize;
 
 use super::PATH;
-use crate::app::bug_hide::Reason;
+use crate::app::bug::moderation::Reason;
 use crate::domain::bug::Part;
 use crate::domain::ids::BugId;
 use crate::store;

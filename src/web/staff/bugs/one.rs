@@ -7,7 +7,8 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{PATH, severity_choices};
-use crate::app::bugs::{Decision, MOST_TEXT};
+use crate::app::bug::MOST_TEXT;
+use crate::app::bug::triage::Decision;
 use crate::domain::bug::{BugState, Component, Severity};
 use crate::domain::ids::{BugId, BugPostId, MigrationId};
 use crate::domain::markdown::Markdown;

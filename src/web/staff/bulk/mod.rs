@@ -13,7 +13,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::registrations::Asked;
-use crate::app::registrations::Many;
+use crate::app::registration::Many;
 use crate::app::{Actor, App, AppError};
 use crate::domain::ids::{HostId, RegistrationId};
 use crate::domain::words::RegistrationState;

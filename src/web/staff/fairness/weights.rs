@@ -8,7 +8,7 @@ use chrono::DateTime;
 use serde::Deserialize;
 
 use super::weights_form::{parse_linode, parse_rule, parse_weight};
-use crate::app::weights::words;
+use crate::app::fairness::weights::words;
 use crate::domain::fairness::shares::{Claim, Rule, io_priority};
 use crate::domain::ids::LinodeId;
 use crate::domain::time::Time;

@@ -8,7 +8,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{Asked, PATH, Show, planned};
-use crate::app::chunks::AT_ONCE;
+use crate::app::bulk::AT_ONCE;
 use crate::domain::graduation::Candidate;
 use crate::domain::ids::{HostId, LinodeId};
 use crate::store;

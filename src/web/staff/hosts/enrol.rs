@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::{PATH, number, optional, role_name};
 use crate::app::AppError;
-use crate::app::hosts::AddHost;
+use crate::app::host::AddHost;
 use crate::domain::ids::{HostId, PlanId};
 use crate::domain::string_enum::Word;
 use crate::domain::words::{HostRole, Platform};

@@ -8,7 +8,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::PATH;
-use crate::app::chunks::AT_ONCE;
+use crate::app::bulk::AT_ONCE;
 use crate::app::evacuation::{MOST_DAYS, MOST_WHY, Order, Wanted};
 use crate::domain::evacuation::{Candidate, Line, Outcome, Plan, Stands};
 use crate::domain::ids::{HostId, LinodeId};

@@ -15,7 +15,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{ROWS, cut, heard, query};
-use crate::app::agents::SILENT_S;
+use crate::app::host::agent::SILENT_S;
 use crate::domain::ids::{HostId, PlanId};
 use crate::domain::placement::Room;
 use crate::domain::string_enum::Word;

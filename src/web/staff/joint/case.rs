@@ -6,7 +6,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{HOSTS, PATH};
-use crate::app::joint::{Consequence, may_agree};
+use crate::app::ownership::joint::{Consequence, may_agree};
 use crate::app::{Actor, App, AppError};
 use crate::domain::ids::{HostId, JointActId, UserId};
 use crate::domain::words::{JointKind, JointState};

@@ -1,0 +1,40 @@
+//! A user chooses which mails they get.
+
+use crate::app::{Actor, App, AppError, audit};
+use crate::domain::mail::{group, is_for};
+use crate::domain::string_enum::Word;
+use crate::domain::words::MailKind;
+use crate::store;
+
+impl App {
+    /// Only these of the kinds that can be switched off are sent from now on.
+    pub fn choose_mails(&self, actor: &Actor, wanted: &[MailKind]) -> Result<(), AppError> {
+        let now = self.now();
+        let muted: Vec<MailKind> = MailKind::ALL
+            .iter()
+            .copied()
+            .filter(|kind| {
+                group(*kind).is_some() && is_for(*kind, actor.role) && !wanted.contains(kind)
+            })
+            .collect();
+        let words = |kinds: &[String]| kinds.join(", ");
+        self.db.write(|conn| {
+            let before = store::account::mail_choices::muted(conn, actor.user)?;
+            store::account::mail_choices::set_muted(conn, actor.user, &muted)?;
+            let after = store::account::mail_choices::muted(conn, actor.user)?;
+            if before != after {
+                let object = format!("user {}", actor.user);
+                let changed = (words(&before), words(&after));
+                audit(
+                    conn,
+                    now,
+                    actor.who(),
+                    "mails.muted",
+                    &object,
+                    (&changed.0, &changed.1),
+                )?;
+            }
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,8 @@
+//! Who signs in, and with what: accounts, users, passwords, sessions, API tokens, choices of mail.
+
+pub mod mail_choices;
+pub mod password;
+pub mod sign_in;
+pub mod staff;
+pub mod tokens;
+pub mod users;

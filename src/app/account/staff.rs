@@ -1,0 +1,91 @@
+//! Adding people: staff, from the command line.
+
+use crate::app::secrets::{self, purpose};
+use crate::app::{App, AppError, Who, audit};
+use crate::domain::values::{Email, NewPassword, PersonName};
+use crate::domain::words::UserRole;
+use crate::store;
+use crate::store::account::NewUser;
+
+/// The link for a first password works this long: it is handed over, not mailed.
+const FIRST_PASSWORD_S: i64 = 24 * 3600;
+
+/// How a new member of staff gets their password.
+pub enum FirstPassword {
+    Given(NewPassword),
+    /// By a link to the page that sets one.
+    Link,
+}
+
+impl App {
+    /// Adds a member of staff; gives back the link to set a password, if that was asked for.
+    pub fn add_staff(
+        &self,
+        who: Who<'_>,
+        email: &str,
+        name: &str,
+        first: &FirstPassword,
+    ) -> Result<Option<String>, AppError> {
+        let email = Email::parse(email).map_err(AppError::field("email"))?;
+        let name = PersonName::parse(name).map_err(AppError::field("name"))?;
+        let hash = match first {
+            FirstPassword::Given(password) => Some(self.hasher.hash(password.expose())?),
+            FirstPassword::Link => None,
+        };
+        let now = self.now();
+        let token = secrets::new_token()?;
+        let taken = || AppError::Invalid {
+            field: "email",
+            message: "there is a user with this address already".to_owned(),
+        };
+        self.db.write(|conn| {
+            if store::account::user_by_email(conn, email.as_str())?.is_some() {
+                return Err(taken());
+            }
+            let user = store::account::insert_user(
+                conn,
+                &NewUser {
+                    account_id: None,
+                    email: email.as_str(),
+                    name: name.as_str(),
+                    role: UserRole::Staff,
+                    password_hash: hash.as_deref(),
+                    timezone: "UTC",
+                    disabled: false,
+                    created_at: now,
+                },
+            )
+            // Another one of the same moment was first.
+            .map_err(|error| {
+                if error.is_duplicate() {
+                    taken()
+                } else {
+                    error.into()
+                }
+            })?;
+            let link = match first {
+                FirstPassword::Given(_) => None,
+                FirstPassword::Link => {
+                    let until = now.plus_s(FIRST_PASSWORD_S);
+                    store::account::insert_reset(
+                        conn,
+                        &secrets::hash(purpose::RESET, &token),
+                        user.id,
+                        now,
+                        until,
+                    )?;
+                    Some(format!("{}/password/reset/{token}", self.settings.base_url))
+                }
+            };
+            audit(
+                conn,
+                now,
+                who,
+                "staff.add",
+                &format!("user {}", user.id),
+                ("", email.as_str()),
+            )?;
+            Ok(link)
+        })
+    }
+}

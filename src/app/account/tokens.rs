@@ -1,0 +1,123 @@
+//! API tokens of a user: made and shown once, revoked.
+
+use crate::app::mail::compose;
+use crate::app::secrets::{self, purpose};
+use crate::app::{Actor, App, AppError, audit};
+use crate::domain::ids::TokenId;
+use crate::domain::values::Label;
+use crate::domain::words::{MailKind, TokenScope};
+use crate::store;
+use crate::store::account::tokens::NewToken;
+
+/// Live tokens one user can have.
+const MOST: i64 = 25;
+/// Characters of a token that stay readable: enough to know it by, far from enough to guess the rest.
+const PREFIX: usize = 8;
+const DAY_S: i64 = 86_400;
+const FORM: usize = 100;
+
+/// What a user wants of a token.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    pub label: Label,
+    pub scope: TokenScope,
+    /// Days until it ends by itself; `None` for never.
+    pub days: Option<i64>,
+    /// The form it is made with; the same form makes no second one.
+    pub form: String,
+}
+
+/// A token just made; its text goes to its owner's eyes and nowhere else.
+pub struct Made {
+    pub token: String,
+}
+
+impl App {
+    /// `Ok(None)`: this form has made its token already.
+    pub fn make_token(&self, actor: &Actor, wish: &Wish) -> Result<Option<Made>, AppError> {
+        let invalid = |field, message: String| Err(AppError::Invalid { field, message });
+        if wish.days.is_some_and(|days| !(1..=3650).contains(&days)) {
+            return invalid(
+                "days",
+                "Enter a number of days from 1 to 3650, or nothing".to_owned(),
+            );
+        }
+        if wish.form.is_empty() || wish.form.len() > FORM {
+            return Err(AppError::conflict(
+                "Load the page anew, and send the form again.",
+            ));
+        }
+        let now = self.now();
+        let token = secrets::new_token()?;
+        self.db.write(|conn| {
+            // One at a time, and none for somebody whose access was taken away at this moment.
+            store::account::lock_writer(conn, actor.user, None)?;
+            let user = store::account::user(conn, actor.user)?.filter(|user| !user.disabled);
+            let user = user.ok_or(AppError::NotFound)?;
+            if store::account::tokens::form_used(conn, actor.user, &wish.form)? {
+                return Ok(None);
+            }
+            if store::account::tokens::count_live(conn, actor.user, now)? >= MOST {
+                let message =
+                    format!("You have {MOST} tokens. Revoke one that is not used any more");
+                return Err(AppError::Invalid {
+                    field: "label",
+                    message,
+                });
+            }
+            let prefix: String = token.chars().take(PREFIX).collect();
+            let new = NewToken {
+                hash: &secrets::hash(purpose::API, &token),
+                user_id: actor.user,
+                label: wish.label.as_str(),
+                scope: wish.scope,
+                created_at: now,
+                expires_at: wish.days.map(|days| now.plus_s(days * DAY_S)),
+                prefix: &prefix,
+                form: &wish.form,
+            };
+            if !store::account::tokens::insert(conn, &new)? {
+                // The other of two at once was faster.
+                return Ok(None);
+            }
+            let mut facts = compose::facts_for(self, &user);
+            facts.when = compose::moment(now, &user.timezone);
+            facts.reason = format!("{} ({})", wish.label, scope_name(wish.scope));
+            compose::post(conn, now, MailKind::TokenMade, &user.email, &facts)?;
+            let object = format!("user {}", actor.user);
+            let what = format!("{} {} {prefix}…", wish.label, wish.scope);
+            audit(conn, now, actor.who(), "token.make", &object, ("", &what))?;
+            Ok(Some(Made {
+                token: token.clone(),
+            }))
+        })
+    }
+
+    /// Revokes a token of the user's own.
+    pub fn revoke_token(&self, actor: &Actor, id: TokenId) -> Result<(), AppError> {
+        let now = self.now();
+        self.db.write(|conn| {
+            if !store::account::tokens::revoke(conn, actor.user, id, now)? {
+                // The second click of two finds it done.
+                let theirs = store::account::tokens::is_theirs(conn, actor.user, id)?;
+                return if theirs {
+                    Ok(())
+                } else {
+                    Err(AppError::NotFound)
+                };
+            }
+            let object = format!("user {}", actor.user);
+            let what = format!("token {id}");
+            audit(conn, now, actor.who(), "token.revoke", &object, (&what, ""))?;
+            Ok(())
+        })
+    }
+}
+
+#[must_use]
+pub fn scope_name(scope: TokenScope) -> &'static str {
+    match scope {
+        TokenScope::ReadOnly => "may read",
+        TokenScope::ReadWrite => "may read and change",
+    }
+}

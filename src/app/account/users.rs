@@ -1,0 +1,107 @@
+//! What staff do with users: take their access away, give it back, send them a link for a new password.
+
+use crate::app::mail::compose;
+use crate::app::secrets::{self, purpose};
+use crate::app::{Actor, App, AppError, audit};
+use crate::domain::ids::UserId;
+use crate::domain::words::{MailKind, UserRole};
+use crate::mail::ResetToken;
+use crate::store;
+use crate::store::db::lock_scheduler;
+
+/// As long as one they ask for themselves.
+const RESET_S: i64 = 10 * 60;
+/// Links in an hour, whoever asked for them.
+const RESETS_PER_HOUR: i64 = 5;
+
+impl App {
+    /// Takes a user's access away, with every session and API token, or gives it back (and nothing of what they had open). Doing it twice changes nothing.
+    pub fn set_user_disabled(
+        &self,
+        actor: &Actor,
+        id: UserId,
+        disabled: bool,
+    ) -> Result<(), AppError> {
+        actor.require_staff()?;
+        if id == actor.user && disabled {
+            return Err(AppError::conflict(
+                "This is you: ask a colleague to take your access away.",
+            ));
+        }
+        let now = self.now();
+        self.db.write(|conn| {
+            // Two who disable each other at once must not both succeed.
+            lock_scheduler(conn)?;
+            let user = store::account::user(conn, id)?.ok_or(AppError::NotFound)?;
+            if disabled
+                && user.role == UserRole::Staff
+                && !user.disabled
+                && store::account::page::count_able_staff(conn)? <= 1
+            {
+                return Err(AppError::conflict(
+                    "Nobody else of the staff could sign in any more.",
+                ));
+            }
+            if !store::account::page::set_disabled(conn, id, disabled)? {
+                return Ok(());
+            }
+            // When they are enabled again, too: what was there before must not come back to life with them.
+            let sessions = store::account::end_sessions(conn, id, None)?;
+            let tokens = store::account::tokens::revoke_all(conn, id, now)?;
+            store::account::spoil_resets(conn, id, now)?;
+            let words = |disabled: bool| if disabled { "disabled" } else { "enabled" };
+            let after = if disabled {
+                format!("disabled, {sessions} sessions ended, {tokens} API tokens revoked")
+            } else {
+                "enabled".to_owned()
+            };
+            let object = format!("user {id}");
+            audit(
+                conn,
+                now,
+                actor.who(),
+                "user",
+                &object,
+                (words(!disabled), &after),
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Sends a user a link for a new password. Staff never see it.
+    pub fn send_password_reset(&self, actor: &Actor, id: UserId) -> Result<(), AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        let token = secrets::new_token()?;
+        self.db.write(|conn| {
+            let user = store::account::user(conn, id)?.ok_or(AppError::NotFound)?;
+            if user.disabled {
+                return Err(AppError::conflict(
+                    "This user is disabled. Enable them first.",
+                ));
+            }
+            if store::account::resets_since(conn, id, now.plus_s(-3600))? >= RESETS_PER_HOUR {
+                return Err(AppError::conflict(
+                    "They got several links within the hour. Wait, and look at their mail.",
+                ));
+            }
+            let until = now.plus_s(RESET_S);
+            let hash = secrets::hash(purpose::RESET, &token);
+            store::account::insert_reset(conn, &hash, id, now, until)?;
+            let mut facts = compose::facts_for(self, &user);
+            facts.until = compose::moment(until, &user.timezone);
+            facts.reset = ResetToken(token.clone());
+            compose::post_until(
+                conn,
+                now,
+                MailKind::PasswordReset,
+                &user.email,
+                &facts,
+                until,
+            )?;
+            let object = format!("user {id}");
+            audit(conn, now, actor.who(), "password.send", &object, ("", ""))?;
+            Ok(())
+        })
+    }
+}

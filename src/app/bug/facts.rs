@@ -1,0 +1,135 @@
+//! What the portal knows of a Linode that its member may want to add to a bug.
+
+use crate::app::{Actor, App, AppError};
+use crate::domain::bug::FactKind;
+use crate::domain::ids::{AccountId, LinodeId, MigrationId};
+use crate::store;
+use crate::store::db::Db;
+
+/// Lines and characters of the console that are offered: its end, where the trouble is.
+const LINES: usize = 30;
+const CHARACTERS: usize = 4000;
+
+/// Facts about a Linode or a migration of it, as they are now.
+#[derive(Debug, Clone, Default)]
+pub struct Facts(pub Vec<(FactKind, String)>);
+
+impl Facts {
+    /// Tells these facts from others, one by one, so that nothing is sent that its member has not seen:
+    /// `linode=0123456789abcdef,plan=…`.
+    #[must_use]
+    pub fn mark(&self) -> String {
+        let marks: Vec<String> = self
+            .0
+            .iter()
+            .filter_map(|(kind, _)| self.mark_of(*kind).map(|mark| format!("{kind}={mark}")))
+            .collect();
+        marks.join(",")
+    }
+
+    /// Of one fact; `None` if it is not among these.
+    #[must_use]
+    pub fn mark_of(&self, kind: FactKind) -> Option<String> {
+        let (_, value) = self.0.iter().find(|(of, _)| *of == kind)?;
+        let hash = blake3::hash(value.as_bytes());
+        Some(hash.to_hex().chars().take(16).collect())
+    }
+}
+
+/// A fact's mark among those that a form showed.
+#[must_use]
+pub fn mark_in(seen: &str, kind: FactKind) -> Option<String> {
+    let name = kind.to_string();
+    seen.split(',')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(of, _)| *of == name)
+        .map(|(_, mark)| mark.to_owned())
+}
+
+impl App {
+    /// The facts to offer; none without a Linode. Somebody else's Linode or migration is not found.
+    pub fn bug_facts(
+        &self,
+        actor: &Actor,
+        linode: Option<LinodeId>,
+        migration: Option<MigrationId>,
+    ) -> Result<Facts, AppError> {
+        let account = actor.require_account()?;
+        self.db.read(|conn| facts(conn, account, linode, migration))
+    }
+}
+
+pub(in crate::app) fn facts(
+    conn: &mut Db,
+    account: AccountId,
+    linode: Option<LinodeId>,
+    migration: Option<MigrationId>,
+) -> Result<Facts, AppError> {
+    let moved = match migration {
+        Some(id) => Some(
+            store::migration::migration(conn, id)?
+                .filter(|row| row.account_id == account)
+                .ok_or(AppError::NotFound)?,
+        ),
+        None => None,
+    };
+    let Some(id) = moved.as_ref().map(|row| row.linode_id).or(linode) else {
+        return Ok(Facts::default());
+    };
+    let linode = store::linode::linode_of(conn, account, id)?.ok_or(AppError::NotFound)?;
+    let host = |conn: &mut Db, id| {
+        store::host::host(conn, id).map(|host| host.map(|host| host.name).unwrap_or_default())
+    };
+    let mut facts = vec![
+        (FactKind::Linode, linode.label.clone()),
+        (
+            FactKind::Plan,
+            store::linode::plan(conn, linode.plan_id)?.label,
+        ),
+        (FactKind::Host, host(conn, linode.host_id)?),
+    ];
+    let profiles = store::linode::profiles_of(conn, linode.id)?;
+    let boots = profiles
+        .iter()
+        .find(|profile| Some(profile.id) == linode.boot_config_id)
+        .or(profiles.first());
+    if let Some(profile) = boots {
+        let kernels = store::linode::kernels(conn)?;
+        let kernel = kernels
+            .get(&profile.kernel_id)
+            .map_or(profile.kernel_id.clone(), |kernel| kernel.label.clone());
+        facts.push((FactKind::Kernel, kernel));
+        facts.push((FactKind::Profile, profile.label.clone()));
+    }
+    if let Some(row) = moved {
+        let (from, to) = (
+            host(conn, row.source_host_id)?,
+            host(conn, row.destination_host_id)?,
+        );
+        let mut words = format!("Migration {} from {from} to {to}: {}", row.id, row.state);
+        if !row.failure.is_empty() {
+            words.push_str(&format!(". {}", row.failure));
+        }
+        facts.push((FactKind::Migration, words));
+    }
+    let console = last_lines(linode.console.as_deref().unwrap_or_default());
+    if !console.is_empty() {
+        facts.push((FactKind::Console, console));
+    }
+    Ok(Facts(facts))
+}
+
+fn last_lines(console: &str) -> String {
+    let clean: String = console
+        .replace("\r\n", "\n")
+        .chars()
+        .filter(|c| matches!(c, '\n' | '\t') || !c.is_control())
+        .collect();
+    let lines: Vec<&str> = clean.trim_end().lines().collect();
+    let last = lines
+        .get(lines.len().saturating_sub(LINES)..)
+        .unwrap_or_default()
+        .join("\n");
+    let skip = last.chars().count().saturating_sub(CHARACTERS);
+    last.chars().skip(skip).collect()
+}

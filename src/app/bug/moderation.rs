@@ -1,0 +1,163 @@
+//! Staff hide what should not stand in a thread (spam, a password somebody pasted), show it again, or delete a file for good.
+//! What is hidden stays in the database for staff; members, search and mail do not give it any more.
+
+use crate::app::mail::compose::facts_for;
+use crate::app::{Actor, App, AppError, audit};
+use crate::domain::bug::Part;
+use crate::domain::ids::{BugFileId, BugId};
+use crate::domain::markdown::Markdown;
+use crate::domain::values::Invalid;
+use crate::domain::words::MailKind;
+use crate::mail::{self, Board};
+use crate::store;
+use crate::store::bug::Bug;
+use crate::store::bug::moderation::Hiding;
+use crate::store::db::Db;
+
+/// Why something is hidden, for its author: plain words of 500 characters or fewer.
+#[derive(Debug, Clone)]
+pub struct Reason(String);
+
+impl Reason {
+    pub const MAX: usize = 500;
+
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let text = Markdown::parse(text, Self::MAX)?;
+        if text.is_empty() {
+            return Err(Invalid("Say why, for who wrote it".to_owned()));
+        }
+        Ok(Self(text.as_str().to_owned()))
+    }
+}
+
+impl App {
+    /// Hides a part of a bug. Hiding what is hidden already changes nothing: the first reason stays.
+    pub fn hide_of_bug(
+        &self,
+        actor: &Actor,
+        id: BugId,
+        part: Part,
+        reason: &Reason,
+    ) -> Result<(), AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            self.part_of(conn, id, part)?;
+            let hiding = Hiding {
+                by: actor.user,
+                at: now,
+                reason: &reason.0,
+            };
+            if !store::bug::moderation::set(conn, id, part, Some(hiding))? {
+                return Ok(());
+            }
+            store::bug::moderation::search_what_shows(conn, id)?;
+            self.quieten(conn, id, part)?;
+            let object = format!("bug {id}");
+            let what = format!("{part}: {}", reason.0);
+            audit(
+                conn,
+                now,
+                actor.who(),
+                "bug part hidden",
+                &object,
+                ("", &what),
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Shows a hidden part again.
+    pub fn show_of_bug(&self, actor: &Actor, id: BugId, part: Part) -> Result<(), AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            self.part_of(conn, id, part)?;
+            if !store::bug::moderation::set(conn, id, part, None)? {
+                return Ok(());
+            }
+            store::bug::moderation::search_what_shows(conn, id)?;
+            let (object, what) = (format!("bug {id}"), part.to_string());
+            audit(
+                conn,
+                now,
+                actor.who(),
+                "bug part shown again",
+                &object,
+                (&what, ""),
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Deletes a hidden file, which then is nowhere any more. One that is gone already is fine.
+    pub fn delete_bug_file(
+        &self,
+        actor: &Actor,
+        id: BugId,
+        file: BugFileId,
+    ) -> Result<(), AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            let part = Part::File(file);
+            if store::bug::files::delete_hidden(conn, id, file)? {
+                let (object, what) = (format!("bug {id}"), part.to_string());
+                audit(
+                    conn,
+                    now,
+                    actor.who(),
+                    "bug file deleted",
+                    &object,
+                    (&what, ""),
+                )?;
+            } else if store::bug::moderation::exists(conn, id, part)? {
+                return Err(AppError::conflict(
+                    "This file is shown again: hide it first, then delete it.",
+                ));
+            }
+            Ok(())
+        })
+    }
+
+    /// The bug, with its row locked where two may be at it, if it has this part.
+    fn part_of(&self, conn: &mut Db, id: BugId, part: Part) -> Result<Bug, AppError> {
+        store::bug::lock_triage(conn)?;
+        if !store::bug::moderation::exists(conn, id, part)? {
+            return Err(AppError::NotFound);
+        }
+        store::bug::bug(conn, id)?.ok_or(AppError::NotFound)
+    }
+
+    /// Mails that wait and may quote what is hidden now lose their text; those whose subject is hidden do not go.
+    fn quieten(&self, conn: &mut Db, id: BugId, part: Part) -> Result<(), AppError> {
+        let bug = store::bug::bug(conn, id)?.ok_or(AppError::NotFound)?;
+        match part {
+            Part::File(_) => return Ok(()),
+            Part::Post(_) => {}
+            Part::Opening => {
+                let waiting = store::mail::waiting_about(conn, id, MailKind::BugState)?;
+                let of: Vec<_> = waiting.into_iter().map(|(mail, _)| mail).collect();
+                store::mail::drop_waiting(conn, &of)?;
+            }
+        }
+        for (id, reader) in store::mail::waiting_about(conn, id, MailKind::BugReply)? {
+            let Some(reader) = store::account::user_by_email(conn, &reader)? else {
+                store::mail::drop_waiting(conn, &[id])?;
+                continue;
+            };
+            let mut facts = facts_for(self, &reader);
+            facts.board = Board {
+                bug: Some(bug.id),
+                title: super::mail::title(&bug, &reader),
+                path: super::mail::path(&bug, &reader),
+                ..Board::default()
+            };
+            let kind = MailKind::BugReply;
+            let new = mail::render(kind, &facts)
+                .map_err(|error| AppError::Fault(format!("mail {kind}: {error}")))?;
+            store::mail::rewrite(conn, id, (&new.subject, &new.text, &new.html))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,254 @@
+//! What staff decide of a bug: its state, severity and component, whose duplicate it is, which migrations it explains; and
+//! their notes, which no member sees.
+
+use super::mail::{News, tell};
+use super::{check_once, found, state_words};
+use crate::app::{Actor, App, AppError, audit};
+use crate::domain::bug::{self, BugState, Changed, Component, Severity};
+use crate::domain::ids::{BugId, MigrationId, UserId};
+use crate::domain::markdown::Markdown;
+use crate::domain::time::Time;
+use crate::domain::words::MailKind;
+use crate::store;
+use crate::store::bug::{Bug, BugEvent, Triage};
+use crate::store::db::Db;
+
+/// Most people who are written to about one decision.
+const MOST_READERS: i64 = 2000;
+
+#[derive(Debug, Clone, Copy)]
+pub struct Decision {
+    pub state: BugState,
+    pub severity: Severity,
+    pub component: Component,
+    /// For a duplicate: of which bug.
+    pub duplicate_of: Option<BugId>,
+    /// The version of the bug that the form showed.
+    pub version: i32,
+}
+
+impl App {
+    /// Sets what staff decided. Whoever decides on what was changed meanwhile is told; deciding the same again is fine.
+    pub fn triage_bug(&self, actor: &Actor, id: BugId, to: &Decision) -> Result<(), AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            store::bug::lock_triage(conn)?;
+            let bug = found(conn, id)?;
+            let root = root_for(conn, &bug, to)?;
+            let same = (bug.state, bug.severity, bug.component, bug.duplicate_of)
+                == (
+                    to.state,
+                    to.severity,
+                    to.component,
+                    root.as_ref().map(|root| root.id),
+                );
+            if same {
+                return Ok(());
+            }
+            if bug.version != to.version {
+                return Err(changed_meanwhile(conn, &bug)?);
+            }
+            bug::step(bug.state, to.state).map_err(|why| AppError::Invalid {
+                field: "state",
+                message: why.to_string(),
+            })?;
+            // Before the duplicates of a new duplicate are pointed elsewhere: their members are told as well.
+            let readers =
+                store::bug::readers(conn, id, MailKind::BugState, UserId(0), MOST_READERS)?;
+            let decided = Triage {
+                state: to.state,
+                severity: to.severity,
+                component: to.component,
+                duplicate_of: root.as_ref().map(|root| root.id),
+                version: bug.version + 1,
+                changed_at: now,
+            };
+            store::bug::triage(conn, id, &decided)?;
+            if let Some(root) = &root {
+                store::bug::repoint(conn, id, root.id)?;
+            }
+            self.note_changes(conn, now, actor, &bug, &decided)?;
+            if bug.state != decided.state || bug.duplicate_of != decided.duplicate_of {
+                let news = News {
+                    kind: MailKind::BugState,
+                    bug: &bug,
+                    words: state_words(decided.state),
+                    root: root.as_ref(),
+                };
+                tell(self, conn, now, actor, &readers, &news)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// An event for each thing that changed, and the audit entry.
+    fn note_changes(
+        &self,
+        conn: &mut Db,
+        now: Time,
+        actor: &Actor,
+        before: &Bug,
+        after: &Triage,
+    ) -> Result<(), AppError> {
+        let changes = [
+            (
+                Changed::State,
+                before.state.to_string(),
+                after.state.to_string(),
+                after.duplicate_of,
+                before.duplicate_of != after.duplicate_of,
+            ),
+            (
+                Changed::Severity,
+                before.severity.to_string(),
+                after.severity.to_string(),
+                None,
+                false,
+            ),
+            (
+                Changed::Component,
+                before.component.to_string(),
+                after.component.to_string(),
+                None,
+                false,
+            ),
+        ];
+        let (mut was, mut is) = (Vec::new(), Vec::new());
+        for (what, old, new, duplicate_of, elsewhere) in changes {
+            if old == new && !elsewhere {
+                continue;
+            }
+            was.push(format!("{what} {old}"));
+            is.push(match duplicate_of {
+                Some(root) => format!("{what} {new} of {root}"),
+                None => format!("{what} {new}"),
+            });
+            store::bug::insert_event(
+                conn,
+                &BugEvent {
+                    bug_id: before.id,
+                    author_id: actor.user,
+                    what,
+                    before: old,
+                    after: new,
+                    duplicate_of,
+                    at: now,
+                },
+            )?;
+        }
+        let object = format!("bug {}", before.id);
+        let (was, is) = (was.join(", "), is.join(", "));
+        audit(conn, now, actor.who(), "bug triaged", &object, (&was, &is))?;
+        Ok(())
+    }
+
+    /// Adds a note that only staff see. Nobody is written to.
+    pub fn note_on_bug(
+        &self,
+        actor: &Actor,
+        id: BugId,
+        body: &Markdown,
+        once: &str,
+    ) -> Result<(), AppError> {
+        actor.require_staff()?;
+        check_once(once)?;
+        let now = self.now();
+        self.db.write(|conn| {
+            found(conn, id)?;
+            if store::bug::insert_note(conn, id, actor.user, body.as_str(), once, now)? {
+                audit(
+                    conn,
+                    now,
+                    actor.who(),
+                    "bug noted on",
+                    &format!("bug {id}"),
+                    ("", ""),
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Says that a bug explains a migration, or takes that back.
+    pub fn explain_by_bug(
+        &self,
+        actor: &Actor,
+        id: BugId,
+        migration: MigrationId,
+        explains: bool,
+    ) -> Result<(), AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            found(conn, id)?;
+            if store::migration::migration(conn, migration)?.is_none() {
+                return Err(AppError::Invalid {
+                    field: "migration",
+                    message: format!("There is no migration {migration}"),
+                });
+            }
+            let (done, what) = if explains {
+                let done = store::bug::links::link_migration(conn, id, migration, actor.user, now)?;
+                (done, "bug explains a migration")
+            } else {
+                let done = store::bug::links::unlink_migration(conn, id, migration)?;
+                (done, "bug explains a migration no more")
+            };
+            if done {
+                let of = format!("migration {migration}");
+                audit(
+                    conn,
+                    now,
+                    actor.who(),
+                    what,
+                    &format!("bug {id}"),
+                    ("", &of),
+                )?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The bug that is worked on, for one that is to become a duplicate: never itself, never a duplicate.
+fn root_for(conn: &mut Db, bug: &Bug, to: &Decision) -> Result<Option<Bug>, AppError> {
+    if to.state != BugState::Duplicate {
+        return Ok(None);
+    }
+    let invalid = |message: String| AppError::Invalid {
+        field: "duplicate_of",
+        message,
+    };
+    let Some(named) = to.duplicate_of else {
+        return Err(invalid(
+            "Enter the number of the bug it is a duplicate of".to_owned(),
+        ));
+    };
+    let Some(named) = store::bug::bug(conn, named)? else {
+        return Err(invalid(format!("There is no bug {named}")));
+    };
+    if named.id == bug.id {
+        return Err(invalid("A bug is not a duplicate of itself".to_owned()));
+    }
+    if named.root_id == bug.id {
+        return Err(invalid(format!(
+            "Bug {} is a duplicate of this one. Open it again first, or close that one",
+            named.id
+        )));
+    }
+    Ok(Some(found(conn, named.root_id)?))
+}
+
+fn changed_meanwhile(conn: &mut Db, bug: &Bug) -> Result<AppError, AppError> {
+    let last = store::bug::events(conn, bug.id)?.pop();
+    let who = match last {
+        Some(event) => store::account::user(conn, event.author_id)?.map(|user| user.name),
+        None => None,
+    };
+    Ok(AppError::conflict(format!(
+        "{} changed this bug while you looked at it: it is now “{}”. Look at it again.",
+        who.unwrap_or_else(|| "Someone else".to_owned()),
+        state_words(bug.state)
+    )))
+}

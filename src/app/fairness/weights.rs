@@ -1,0 +1,147 @@
+//! Staff's hand on the shares: the rule by which a plan's RAM becomes a weight, and single Linodes' own weights. Hosts get what
+//! differs with the answer to their next samples or poll.
+
+use crate::app::{Actor, App, AppError, audit};
+use crate::domain::fairness::shares::{LEAST_WEIGHT, MOST_WEIGHT, Rule, RuleKind};
+use crate::domain::ids::LinodeId;
+use crate::domain::time::Time;
+use crate::store;
+use crate::store::fairness::weights::RuleRow;
+
+/// MiB of RAM for one more of weight.
+const MOST_UNIT_MB: i64 = 65_536;
+const MOST_REASON: usize = 500;
+
+/// Says what cannot be of a rule, by field.
+pub fn check_rule(rule: Rule) -> Result<(), AppError> {
+    let Rule::Linear { base, unit_mb } = rule else {
+        return Ok(());
+    };
+    let within = |field: &'static str, value: i64, least: i64, most: i64| {
+        if (least..=most).contains(&value) {
+            return Ok(());
+        }
+        Err(AppError::Invalid {
+            field,
+            message: format!("Enter a number from {least} to {most}"),
+        })
+    };
+    within("base", base, 0, MOST_WEIGHT)?;
+    within("unit_mb", unit_mb, 1, MOST_UNIT_MB)
+}
+
+pub fn check_weight(weight: i64) -> Result<(), AppError> {
+    if (LEAST_WEIGHT..=MOST_WEIGHT).contains(&weight) {
+        return Ok(());
+    }
+    Err(AppError::Invalid {
+        field: "weight",
+        message: format!("Enter a number from {LEAST_WEIGHT} to {MOST_WEIGHT}"),
+    })
+}
+
+impl App {
+    /// Changes the rule. `seen`: when what the form showed had been changed last. Saving the same twice changes nothing.
+    pub fn set_weight_rule(
+        &self,
+        actor: &Actor,
+        rule: Rule,
+        seen: Option<Time>,
+    ) -> Result<(), AppError> {
+        actor.require_staff()?;
+        check_rule(rule)?;
+        let now = self.now();
+        self.db.write(|conn| {
+            store::fairness::weights::lock(conn)?;
+            let stored = store::fairness::weights::stored(conn)?;
+            let before = stored.map_or(Rule::Plan, |row| row.rule());
+            if before == rule {
+                return Ok(());
+            }
+            if stored.map(|row| row.changed_at) != seen {
+                return Err(AppError::conflict(
+                    "Someone else changed the rule while you looked at it. Look at it again.",
+                ));
+            }
+            let (kind, base, unit_mb) = match rule {
+                Rule::Plan => (RuleKind::Plan, 0, 1),
+                Rule::Linear { base, unit_mb } => (RuleKind::Linear, base, unit_mb),
+            };
+            let row = RuleRow {
+                kind,
+                base,
+                unit_mb,
+                changed_at: now,
+            };
+            store::fairness::weights::set(conn, &row)?;
+            let (old, new) = (words(before), words(rule));
+            audit(
+                conn,
+                now,
+                actor.who(),
+                "weight_rule",
+                "weights",
+                (&old, &new),
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Sets one Linode's weight by hand; `None`: the rule's again. Saving the same twice changes nothing.
+    pub fn set_linode_weight(
+        &self,
+        actor: &Actor,
+        linode: LinodeId,
+        weight: Option<i64>,
+        reason: &str,
+    ) -> Result<(), AppError> {
+        actor.require_staff()?;
+        let reason = reason.trim();
+        if let Some(weight) = weight {
+            check_weight(weight)?;
+            if reason.is_empty() || reason.chars().count() > MOST_REASON {
+                return Err(AppError::Invalid {
+                    field: "reason",
+                    message: format!("Say why, in {MOST_REASON} characters or fewer"),
+                });
+            }
+        }
+        let now = self.now();
+        self.db.write(|conn| {
+            store::linode::lock(conn, linode)?;
+            store::linode::linode(conn, linode)?.ok_or(AppError::NotFound)?;
+            let before = store::fairness::weights::own(conn, linode)?;
+            if before == weight {
+                return Ok(());
+            }
+            store::fairness::weights::set_own(conn, linode, weight, reason, now)?;
+            let shown =
+                |weight: Option<i64>| weight.map_or("by the rule".to_owned(), |it| it.to_string());
+            let (old, mut new) = (shown(before), shown(weight));
+            if weight.is_some() {
+                new = format!("{new}: {reason}");
+            }
+            let object = format!("linode:{linode}");
+            audit(
+                conn,
+                now,
+                actor.who(),
+                "linode_weight",
+                &object,
+                (&old, &new),
+            )?;
+            Ok(())
+        })
+    }
+}
+
+/// The rule in a sentence, for pages and the trail.
+#[must_use]
+pub fn words(rule: Rule) -> String {
+    match rule {
+        Rule::Plan => "each plan's own weight".to_owned(),
+        Rule::Linear { base, unit_mb } => {
+            format!("{base} and one more for every {unit_mb} MiB of RAM")
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Hosts: adding one, enrolling its agent, and what staff set on it.
+
+pub mod agent;
+pub mod report;
+pub mod silence;
+
+use super::ownership::recovery;
+use super::secrets::{self, purpose};
+use super::{Actor, App, AppError, Who, audit};
+use crate::domain::ids::{HostId, PlanId};
+use crate::domain::placement;
+use crate::domain::values::HostName;
+use crate::domain::words::{HostRole, HostState, Platform};
+use crate::store;
+use crate::store::host::{Host, NewHost};
+
+/// An enrolment token works once, for this long.
+const TOKEN_S: i64 = 15 * 60;
+
+#[derive(Debug, Clone)]
+pub struct AddHost {
+    pub name: String,
+    pub platform: Platform,
+    pub role: HostRole,
+    /// Production hosts take Linodes of one plan; others of any.
+    pub plan: Option<PlanId>,
+    pub memory_mb: i64,
+    pub disk_mb: i64,
+    pub slots: i32,
+    pub cap_mb_s: Option<i32>,
+}
+
+impl App {
+    /// Adds a host; gives it back with a one-use enrolment token for its agent.
+    pub fn add_host(&self, who: Who<'_>, new: &AddHost) -> Result<(Host, String), AppError> {
+        let name = HostName::parse(&new.name).map_err(AppError::field("name"))?;
+        let invalid = |field: &'static str, message: &str| AppError::Invalid {
+            field,
+            message: message.to_owned(),
+        };
+        if !(1..=100_000_000).contains(&new.memory_mb) {
+            return Err(invalid(
+                "memory_mb",
+                "Give the memory for guests in MiB, 1 or more",
+            ));
+        }
+        if !(1..=10_000_000_000).contains(&new.disk_mb) {
+            return Err(invalid(
+                "disk_mb",
+                "Give the disk space for guests in MiB, 1 or more",
+            ));
+        }
+        check_limits(new.slots, new.cap_mb_s)?;
+        if placement::platform_of(new.role).is_some_and(|platform| platform != new.platform) {
+            let why = format!("A {} host must be a Xen host", new.role);
+            return Err(invalid("platform", &why));
+        }
+        match (new.role, new.plan) {
+            (HostRole::Production, None) => {
+                return Err(invalid(
+                    "plan",
+                    "Choose the plan this production host is for",
+                ));
+            }
+            (HostRole::Source | HostRole::Beta, Some(_)) => {
+                return Err(invalid("plan", "Only a production host is for one plan"));
+            }
+            _ => {}
+        }
+        let now = self.now();
+        let token = secrets::new_token()?;
+        let taken = || invalid("name", "There is a host of this name already");
+        self.db.write(|conn| {
+            if store::host::by_name(conn, name.as_str())?.is_some() {
+                return Err(taken());
+            }
+            let host = store::host::insert(
+                conn,
+                &NewHost {
+                    name: name.as_str(),
+                    platform: new.platform,
+                    role: new.role,
+                    plan_id: new.plan,
+                    state: HostState::Enabled,
+                    memory_mb: new.memory_mb,
+                    disk_mb: new.disk_mb,
+                    slots: new.slots,
+                    cap_mb_s: new.cap_mb_s,
+                    created_at: now,
+                },
+            )
+            // Another one of the same moment was first.
+            .map_err(|error| {
+                if error.is_duplicate() {
+                    taken()
+                } else {
+                    error.into()
+                }
+            })?;
+            store::host::insert_enrolment_token(
+                conn,
+                &secrets::hash(purpose::ENROLMENT, &token),
+                host.id,
+                now.plus_s(TOKEN_S),
+            )?;
+            audit(
+                conn,
+                now,
+                who,
+                "host.add",
+                &format!("host {}", host.id),
+                ("", name.as_str()),
+            )?;
+            Ok((host, token.clone()))
+        })
+    }
+
+    /// A new enrolment token; the ones before it stop working.
+    pub fn new_enrolment_token(&self, who: Who<'_>, id: HostId) -> Result<String, AppError> {
+        let now = self.now();
+        let token = secrets::new_token()?;
+        self.db.write(|conn| {
+            store::host::host(conn, id)?.ok_or(AppError::NotFound)?;
+            store::host::insert_enrolment_token(
+                conn,
+                &secrets::hash(purpose::ENROLMENT, &token),
+                id,
+                now.plus_s(TOKEN_S),
+            )?;
+            audit(
+                conn,
+                now,
+                who,
+                "host.token",
+                &format!("host {id}"),
+                ("", ""),
+            )?;
+            Ok(token.clone())
+        })
+    }
+
+    /// Ends the agent's credential: its next request is refused. Its guests run on; nothing new is started there.
+    pub fn revoke_host(&self, actor: &Actor, id: HostId) -> Result<(), AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            store::host::host(conn, id)?.ok_or(AppError::NotFound)?;
+            store::host::revoke_credential(conn, id)?;
+            audit(
+                conn,
+                now,
+                actor.who(),
+                "host.revoke",
+                &format!("host {id}"),
+                ("", ""),
+            )?;
+            Ok(())
+        })
+    }
+
+    pub fn set_host_state(
+        &self,
+        actor: &Actor,
+        id: HostId,
+        state: HostState,
+    ) -> Result<(), AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            // A takeover of this moment is either before this or after it.
+            store::host::lock(conn, id)?;
+            let host = store::host::host(conn, id)?.ok_or(AppError::NotFound)?;
+            if host.state == HostState::Quarantined {
+                return Err(AppError::conflict(
+                    "A quarantined host cannot come back: add it anew under another name.",
+                ));
+            }
+            if !HostState::TAKING_PART.contains(&state) {
+                recovery::may_leave(conn, id)?;
+            }
+            store::host::set_state(conn, id, state)?;
+            let object = format!("host {id}");
+            audit(
+                conn,
+                now,
+                actor.who(),
+                "host.state",
+                &object,
+                (&host.state.to_string(), &state.to_string()),
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Migrations at once, and the cap on copying in MB/s (`None`: no cap), which reaches running copies too.
+    pub fn set_host_limits(
+        &self,
+        actor: &Actor,
+        id: HostId,
+        slots: i32,
+        cap_mb_s: Option<i32>,
+    ) -> Result<(), AppError> {
+        actor.require_staff()?;
+        check_limits(slots, cap_mb_s)?;
+        let now = self.now();
+        self.db.write(|conn| {
+            store::host::lock(conn, id)?;
+            let host = store::host::host(conn, id)?.ok_or(AppError::NotFound)?;
+            store::host::set_limits(conn, id, slots, cap_mb_s)?;
+            let text = |slots: i32, cap: Option<i32>| format!("{slots} slots, cap {cap:?} MB/s");
+            let (before, after) = (text(host.slots, host.cap_mb_s), text(slots, cap_mb_s));
+            audit(
+                conn,
+                now,
+                actor.who(),
+                "host.limits",
+                &format!("host {id}"),
+                (&before, &after),
+            )?;
+            Ok(())
+        })
+    }
+}
+
+fn check_limits(slots: i32, cap_mb_s: Option<i32>) -> Result<(), AppError> {
+    let invalid = |field: &'static str, message: &str| AppError::Invalid {
+        field,
+        message: message.to_owned(),
+    };
+    if !(0..=1000).contains(&slots) {
+        return Err(invalid("slots", "Migrations at once: 0 to 1000"));
+    }
+    if cap_mb_s.is_some_and(|cap| !(1..=1_000_000).contains(&cap)) {
+        return Err(invalid(
+            "cap_mb_s",
+            "The cap is 1 MB/s or more; leave it empty for none",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,397 @@
+//! What agents report with every poll, and what is put right by the answer.
+
+use std::collections::HashSet;
+
+use super::agent::Agent;
+use crate::app::ownership::contradiction::{self, Contrary, Weight};
+use crate::app::ownership::{change, hold, ledger, recovery};
+use crate::app::{App, AppError};
+use crate::domain::fairness::shares::{Claim, Rule};
+use crate::domain::ids::{HostId, LinodeId};
+use crate::domain::ownership::Word;
+use crate::domain::time::Time;
+use crate::domain::words::LinodeStatus;
+use crate::store;
+use crate::store::db::{Db, wake_on_commit};
+use crate::store::host::{Memory, Seen};
+use crate::store::job::Job;
+use crate::store::linode::{Linode, Plan};
+use crate::store::wake::Wake;
+use crate::wire::{Inventory, LinodeReport, Poll, PortalMark, Share};
+
+/// Kernels of one host that are kept.
+const MOST_KERNELS: usize = 100;
+/// Linodes that a host has given up and has disks of: kept for the search for what was left behind.
+const MOST_LEFT: usize = 2000;
+
+/// What one report says, beside the portal's rows, and what is to be written of it.
+struct Findings {
+    lost: Vec<Job>,
+    statuses: Vec<(LinodeId, LinodeStatus)>,
+    shares: Vec<(LinodeId, Share)>,
+    ledger: ledger::Finding,
+    contrary: Contrary,
+    /// The portal's mark that the agent saw, if this portal cannot have shown it.
+    ahead: Option<PortalMark>,
+    /// It has not reported in this incarnation yet.
+    incarnation: Option<String>,
+    /// The disks here of Linodes that the host does not own, as JSON, if they changed.
+    sealed_here: Option<String>,
+    /// As JSON, if that changed.
+    contrary_now: Option<String>,
+    seen_is_old: bool,
+}
+
+impl Findings {
+    fn is_nothing(&self) -> bool {
+        self.lost.is_empty()
+            && self.statuses.is_empty()
+            && !self.seen_is_old
+            && self.ledger == ledger::Finding::AsKnown
+            && self.contrary.proven.is_empty()
+            && self.contrary.told.is_empty()
+            && self.contrary.words.is_empty()
+            && self.ahead.is_none()
+            && self.incarnation.is_none()
+            && self.sealed_here.is_none()
+            && self.contrary_now.is_none()
+    }
+}
+
+impl App {
+    /// Takes in what a poll reports: what the host has, and which jobs its agent holds. One transaction, and none at all
+    /// if nothing is new. Answers with the shares that the host is to set.
+    pub fn note_poll(
+        &self,
+        agent: &Agent,
+        poll: &Poll,
+    ) -> Result<Vec<(LinodeId, Share)>, AppError> {
+        self.note(agent, &poll.inventory, Some(poll))
+    }
+
+    /// As [`App::note_poll`], for a report that comes while a poll is open. It says nothing of jobs: one may be on its way
+    /// in that poll's answer, and is not lost.
+    pub fn note_report(
+        &self,
+        agent: &Agent,
+        inventory: &Inventory,
+    ) -> Result<Vec<(LinodeId, Share)>, AppError> {
+        self.note(agent, inventory, None)
+    }
+
+    fn note(
+        &self,
+        agent: &Agent,
+        inventory: &Inventory,
+        poll: Option<&Poll>,
+    ) -> Result<Vec<(LinodeId, Share)>, AppError> {
+        let now = self.now();
+        let found = self
+            .db
+            .read(|conn| find(conn, now, agent, inventory, poll))?;
+        if found.is_nothing() {
+            return Ok(found.shares);
+        }
+        self.lose_each(&found.lost, now, "The agent did not get it, or lost it.");
+        self.db
+            .write(|conn| write(conn, now, agent, (inventory, poll), &found))?;
+        Ok(found.shares)
+    }
+}
+
+/// Hosts before holds before Linodes, and the trail last, as everyone takes them.
+fn write(
+    conn: &mut Db,
+    now: Time,
+    agent: &Agent,
+    (inventory, poll): (&Inventory, Option<&Poll>),
+    found: &Findings,
+) -> Result<(), AppError> {
+    store::host::lock(conn, agent.host)?;
+    // Another agent of this credential may have been quicker, or another poll of this one.
+    let host = store::host::host(conn, agent.host)?.ok_or(AppError::NotFound)?;
+    let ledger = poll.map_or(ledger::Finding::AsKnown, |poll| {
+        ledger::judge(&host, poll, now)
+    });
+    if ledger == ledger::Finding::Overtaken {
+        return Err(overtaken());
+    }
+    let is_believed = host.ledger_fault.is_empty() && !matches!(ledger, ledger::Finding::Fault(_));
+    let mut new = Vec::new();
+    if is_believed {
+        new = hold::note(conn, now, agent, &found.contrary)?;
+        for (linode, status) in &found.statuses {
+            store::linode::set_status(conn, *linode, *status, now)?;
+        }
+        change::fetch(conn, agent.host, &found.contrary.told)?;
+    }
+    seen(conn, now, agent.host, inventory)?;
+    if is_believed {
+        let memory = Memory {
+            // A new incarnation may begin below; then this report counts for the old one, which is as well.
+            reported_in: found.incarnation.as_deref(),
+            contrary: found.contrary_now.as_deref(),
+            sealed_here: found.sealed_here.as_deref(),
+        };
+        store::host::set_memory(conn, agent.host, &memory)?;
+    }
+    if found.incarnation.is_some() || !found.contrary.words.is_empty() {
+        wake_on_commit(conn, Wake::Reconcile)?;
+    }
+    ledger::write(conn, now, agent, &ledger)?;
+    hold::tell(conn, now, &new)?;
+    if let Some(seen) = &found.ahead {
+        let why = format!("{} has seen more of this portal than it knows.", agent.name);
+        recovery::begin(conn, now, Some(seen), &why)?;
+    }
+    Ok(())
+}
+
+/// An agent asks again.
+fn overtaken() -> AppError {
+    AppError::Later("A later poll of this agent was heard already.".to_owned())
+}
+
+/// Looks at a report without changing anything.
+fn find(
+    conn: &mut Db,
+    now: Time,
+    agent: &Agent,
+    inventory: &Inventory,
+    poll: Option<&Poll>,
+) -> Result<Findings, AppError> {
+    let reports = &inventory.linodes;
+    let host = store::host::host(conn, agent.host)?.ok_or(AppError::NotFound)?;
+    let ledger = match poll {
+        Some(poll) => ledger::judge(&host, poll, now),
+        None => ledger::Finding::AsKnown,
+    };
+    if ledger == ledger::Finding::Overtaken {
+        return Err(overtaken());
+    }
+    // What a ledger says that is not the host's own is not believed.
+    let believed = host.ledger_fault.is_empty() && !matches!(ledger, ledger::Finding::Fault(_));
+    let lost = match poll {
+        Some(poll) => store::job::lost(conn, agent.host, &poll.held)?,
+        None => Vec::new(),
+    };
+    let portal = store::ownership::memory::get(conn)?;
+    let ahead = match poll.and_then(|poll| poll.seen.as_ref()) {
+        Some(seen) if recovery::went_back(conn, &portal, seen)? => Some(seen.clone()),
+        _ => None,
+    };
+    let recovers = portal.recovery_since.is_some();
+    let mut findings = Findings {
+        lost,
+        statuses: Vec::new(),
+        shares: Vec::new(),
+        ledger,
+        contrary: Contrary::default(),
+        // A report that was made before the agent knew of this life may be older than what a grant of then led to.
+        incarnation: (poll.is_some_and(|poll| knows_life(poll, &portal.incarnation))
+            && believed
+            && ahead.is_none()
+            && host.reported_in.as_deref() != Some(portal.incarnation.as_str()))
+        .then_some(portal.incarnation),
+        ahead,
+        sealed_here: None,
+        contrary_now: None,
+        seen_is_old: host
+            .last_seen_at
+            .is_none_or(|seen| now.seconds_since(seen) >= 5),
+    };
+    if !believed || (poll.is_none() && reports.is_empty()) {
+        return Ok(findings);
+    }
+    let linodes = store::linode::linodes_on(conn, agent.host)?;
+    findings.shares = if reports.iter().any(|report| report.share.is_some()) {
+        let (rule, own) = (
+            store::fairness::weights::rule(conn)?,
+            store::fairness::weights::own_on(conn, agent.host)?,
+        );
+        let due = |linode: &Linode, plan: &Plan| {
+            share_due(rule, claim(plan, own.get(&linode.id).copied()))
+        };
+        wrong_shares(&linodes, &store::linode::plans(conn)?, reports, due)
+    } else {
+        Vec::new()
+    };
+    findings.statuses = changed_statuses(&linodes, reports);
+    let mut words = words_of(agent.host, inventory);
+    let speaks = poll.is_some_and(|poll| poll.protocol >= crate::wire::PROTOCOL);
+    if speaks {
+        add_forgotten(&mut words, agent.host, &linodes);
+    }
+    let before: Vec<LinodeId> = serde_json::from_str(&host.contrary).unwrap_or_default();
+    let weight = match poll {
+        None => Weight::One,
+        Some(_) if speaks && recovers && findings.incarnation.is_some() => Weight::OfThisLife,
+        Some(_) => Weight::After(&before),
+    };
+    let contrary = contradiction::compare(conn, (&words, weight), agent.host, &linodes)?;
+    if poll.is_some() {
+        let now_contrary = json(&contrary.once);
+        findings.contrary_now = (now_contrary != host.contrary).then_some(now_contrary);
+        let sealed_here = json(&left_here(&words));
+        findings.sealed_here = (sealed_here != host.sealed_here).then_some(sealed_here);
+    }
+    findings.contrary = contrary;
+    Ok(findings)
+}
+
+/// Agents of the last release cannot say.
+fn knows_life(poll: &Poll, incarnation: &str) -> bool {
+    poll.protocol < crate::wire::PROTOCOL
+        || poll
+            .seen
+            .as_ref()
+            .is_some_and(|seen| seen.incarnation == incarnation)
+}
+
+fn json<T: serde::Serialize>(list: &[T]) -> String {
+    serde_json::to_string(list).unwrap_or_else(|_| "[]".to_owned())
+}
+
+/// What the host says of each Linode in its ledger.
+fn words_of(host: HostId, inventory: &Inventory) -> Vec<(LinodeId, Word)> {
+    let looked_at = inventory.linodes.iter().map(|report| {
+        let word = Word {
+            host,
+            granted: report.granted,
+            sealed: report.sealed,
+            generation: report.generation,
+            running: Some(report.running),
+        };
+        (report.linode, word)
+    });
+    let unsure = inventory.unsure.iter().map(|marked| {
+        let word = Word {
+            host,
+            granted: marked.granted,
+            sealed: marked.sealed,
+            generation: marked.generation,
+            running: None,
+        };
+        (marked.linode, word)
+    });
+    looked_at.chain(unsure).collect()
+}
+
+/// An agent of this release names every Linode of its ledger: one that it leaves out it knows nothing of.
+fn add_forgotten(words: &mut Vec<(LinodeId, Word)>, host: HostId, here: &[Linode]) {
+    let named: HashSet<LinodeId> = words.iter().map(|(id, _)| *id).collect();
+    let left_out = here.iter().filter(|linode| !named.contains(&linode.id));
+    words.extend(left_out.map(|linode| {
+        let nothing = Word {
+            host,
+            granted: 0,
+            sealed: 0,
+            generation: None,
+            running: None,
+        };
+        (linode.id, nothing)
+    }));
+}
+
+/// Disks of Linodes that the host gave up: their epoch's name, and what it has sealed. At most so many as a row keeps.
+fn left_here(words: &[(LinodeId, Word)]) -> Vec<(LinodeId, i64, i64)> {
+    words
+        .iter()
+        .filter(|(_, word)| !word.claims())
+        .filter_map(|(id, word)| Some((*id, word.generation?, word.sealed)))
+        .take(MOST_LEFT)
+        .collect()
+}
+
+fn seen(conn: &mut Db, now: Time, host: HostId, inventory: &Inventory) -> Result<(), AppError> {
+    let unknown: Vec<String> = inventory
+        .unknown
+        .iter()
+        .take(100)
+        .map(|name| crate::app::account::sign_in::clip(name, 200))
+        .collect();
+    let kernels: Vec<_> = inventory
+        .kernels
+        .iter()
+        .take(MOST_KERNELS)
+        .filter(|kernel| kernel.id.len() <= 100 && kernel.label.len() <= 200)
+        .collect();
+    store::host::set_seen(
+        conn,
+        host,
+        &Seen {
+            agent_version: &crate::app::account::sign_in::clip(&inventory.agent_version, 100),
+            disk_free_mb: inventory.disk_free_mb,
+            tells_changes: inventory.tells_changes,
+            unknown_disks: &json(&unknown),
+            kernels: &json(&kernels),
+            now,
+        },
+    )?;
+    Ok(())
+}
+
+/// Linodes of the host whose status the report contradicts. Only the owner's word under the present epoch counts, and
+/// not while something is being done to the Linode.
+fn changed_statuses(linodes: &[Linode], reports: &[LinodeReport]) -> Vec<(LinodeId, LinodeStatus)> {
+    let mut changed = Vec::new();
+    for linode in linodes {
+        let Some(report) = reports.iter().find(|report| report.linode == linode.id) else {
+            continue;
+        };
+        let settled = matches!(linode.status, LinodeStatus::Running | LinodeStatus::Offline);
+        if !settled || report.granted != linode.epoch || report.granted <= report.sealed {
+            continue;
+        }
+        let status = if report.running {
+            LinodeStatus::Running
+        } else {
+            LinodeStatus::Offline
+        };
+        if status != linode.status {
+            changed.push((linode.id, status));
+        }
+    }
+    changed
+}
+
+/// The shares which a host gives otherwise than the plan says: someone changed the plan, or the host.
+fn wrong_shares(
+    linodes: &[Linode],
+    plans: &[Plan],
+    reports: &[LinodeReport],
+    share_due: impl Fn(&Linode, &Plan) -> Share,
+) -> Vec<(LinodeId, Share)> {
+    let due = |linode: &Linode| {
+        let plan = plans.iter().find(|plan| plan.id == linode.plan_id)?;
+        Some(share_due(linode, plan))
+    };
+    linodes
+        .iter()
+        .filter_map(|linode| {
+            let report = reports.iter().find(|report| report.linode == linode.id)?;
+            let due = due(linode)?;
+            (report.share? != due).then_some((linode.id, due))
+        })
+        .collect()
+}
+
+/// A Linode's claim by its plan, and by staff's hand.
+#[must_use]
+pub fn claim(plan: &Plan, own_weight: Option<i64>) -> Claim {
+    Claim {
+        ram_mb: plan.ram_mb,
+        plan_weight: plan.cpu_weight,
+        own_weight,
+    }
+}
+
+/// What a Linode is due of its host.
+#[must_use]
+pub fn share_due(rule: Rule, claim: Claim) -> Share {
+    let due = rule.due(claim);
+    Share {
+        cpu_weight: due.weight,
+        io_priority: due.io_priority,
+    }
+}

@@ -1,0 +1,225 @@
+//! Whether the parts of a fleet file fit together and fit what is in the database. Pure: what is there comes in as
+//! [`Known`]. Goes through everything before it gives up, so that a file is put right in one go and not line by line.
+
+use std::collections::{HashMap, HashSet};
+
+use super::existing::Known;
+use super::file::{Account, Fleet, Host, Linode, Problem};
+use crate::domain::ids::{AccountId, LinodeId};
+use crate::domain::placement;
+use crate::domain::words::{HostRole, Platform};
+
+/// Problems that are told one by one; the rest are only counted.
+const TOLD: usize = 20;
+
+/// The problems found, in the file's order, and how many more there are.
+#[derive(Debug, Default)]
+pub struct Problems {
+    pub told: Vec<Problem>,
+    pub more: usize,
+}
+
+/// Everything in the file that cannot be as it is.
+#[must_use]
+pub fn check(text: &str, fleet: &Fleet, known: &Known) -> Problems {
+    let mut check = Check {
+        text,
+        known,
+        fleet_plans: fleet.plans.iter().map(|plan| plan.label.as_str()).collect(),
+        fleet_kernels: fleet
+            .kernels
+            .iter()
+            .map(|kernel| (kernel.id.as_str(), kernel.platform))
+            .collect(),
+        fleet_hosts: fleet
+            .hosts
+            .iter()
+            .map(|host| (host.name.as_str(), host.platform))
+            .collect(),
+        seen: HashMap::new(),
+        problems: Problems::default(),
+    };
+    check.lists(fleet);
+    for (index, account) in fleet.accounts.iter().enumerate() {
+        check.account(&format!("accounts[{index}]"), account);
+    }
+    check.problems
+}
+
+pub(in crate::app) struct Check<'a> {
+    text: &'a str,
+    pub known: &'a Known,
+    fleet_plans: HashSet<&'a str>,
+    fleet_kernels: HashMap<&'a str, Platform>,
+    fleet_hosts: HashMap<&'a str, Platform>,
+    /// What must not stand twice, and where it stood first.
+    seen: HashMap<(&'static str, String), String>,
+    problems: Problems,
+}
+
+impl Check<'_> {
+    pub(in crate::app) fn problem(&mut self, path: &str, message: impl Into<String>) {
+        if self.problems.told.len() < TOLD {
+            self.problems
+                .told
+                .push(Problem::at(self.text, path, message));
+        } else {
+            self.problems.more += 1;
+        }
+    }
+
+    /// `value` is the only `what` of its kind in the file (`scope` narrows where).
+    pub(in crate::app) fn once(
+        &mut self,
+        what: &'static str,
+        scope: &str,
+        value: &str,
+        path: &str,
+    ) {
+        let key = (what, format!("{scope}\n{value}"));
+        if let Some(first) = self.seen.get(&key) {
+            let line = Problem::at(self.text, first, "").line;
+            let message = format!("the {what} {value} stands twice: also in line {line} ({first})");
+            self.problem(path, message);
+        } else {
+            self.seen.insert(key, path.to_owned());
+        }
+    }
+
+    pub(in crate::app) fn kernel(&self, id: &str) -> Option<Platform> {
+        // What is in the database stays as it is, so it counts first.
+        let there = self.known.kernels.get(id);
+        there.or_else(|| self.fleet_kernels.get(id)).copied()
+    }
+
+    fn host(&self, name: &str) -> Option<Platform> {
+        let there = self.known.hosts.get(name).map(|(_, platform, _)| platform);
+        there.or_else(|| self.fleet_hosts.get(name)).copied()
+    }
+
+    fn has_plan(&self, label: &str) -> bool {
+        self.known.plans.contains_key(label) || self.fleet_plans.contains(label)
+    }
+
+    fn lists(&mut self, fleet: &Fleet) {
+        for (index, plan) in fleet.plans.iter().enumerate() {
+            let path = format!("plans[{index}].label");
+            self.once("plan", "", plan.label.as_str(), &path);
+        }
+        for (index, kernel) in fleet.kernels.iter().enumerate() {
+            self.once("kernel", "", &kernel.id, &format!("kernels[{index}].id"));
+            let Some(target) = &kernel.maps_to else {
+                continue;
+            };
+            let path = format!("kernels[{index}].maps_to");
+            match self.kernel(target) {
+                None => self.problem(&path, format!("there is no kernel {target:?}")),
+                Some(platform) if platform == kernel.platform => {
+                    let why = format!(
+                        "{target:?} is for {platform} too: a kernel's counterpart is for the other platform"
+                    );
+                    self.problem(&path, why);
+                }
+                Some(_) => {}
+            }
+        }
+        for (index, host) in fleet.hosts.iter().enumerate() {
+            self.host_entry(&format!("hosts[{index}]"), host);
+        }
+    }
+
+    fn host_entry(&mut self, at: &str, host: &Host) {
+        self.once("host", "", host.name.as_str(), &format!("{at}.name"));
+        if placement::platform_of(host.role).is_some_and(|platform| platform != host.platform) {
+            self.problem(
+                &format!("{at}.platform"),
+                format!("a {} host must be a Xen host (\"xen\")", host.role),
+            );
+        }
+        match (&host.plan, host.role) {
+            (None, HostRole::Production) => {
+                self.problem(at, "a production host needs the `plan` it is for");
+            }
+            (Some(_), HostRole::Source | HostRole::Beta) => {
+                self.problem(
+                    &format!("{at}.plan"),
+                    "only a production host is for one plan",
+                );
+            }
+            (Some(plan), HostRole::Production) if !self.has_plan(plan.as_str()) => {
+                self.problem(&format!("{at}.plan"), format!("there is no plan {plan:?}"));
+            }
+            _ => {}
+        }
+    }
+
+    fn account(&mut self, at: &str, account: &Account) {
+        let known = self.known;
+        let name = account.name.as_str();
+        self.once("account", "", name, &format!("{at}.name"));
+        let id = known.accounts.get(name).copied();
+        for (index, user) in account.users.iter().enumerate() {
+            let path = format!("{at}.users[{index}].email");
+            let email = user.email.as_str();
+            self.once("user", "", email, &path);
+            if let Some(theirs) = known.users.get(email)
+                && (theirs.is_none() || *theirs != id)
+            {
+                let whose = if theirs.is_none() {
+                    "belongs to staff"
+                } else {
+                    "belongs to another account in the database"
+                };
+                self.problem(&path, format!("{email} {whose}"));
+            }
+        }
+        for (index, linode) in account.linodes.iter().enumerate() {
+            self.linode(&format!("{at}.linodes[{index}]"), name, id, linode);
+        }
+    }
+
+    fn linode(&mut self, at: &str, account: &str, account_id: Option<AccountId>, linode: &Linode) {
+        let known = self.known;
+        let id = LinodeId(linode.id);
+        let label = linode.label.as_str();
+        self.once("Linode", "", &linode.id.to_string(), &format!("{at}.id"));
+        self.once("MAC address", "", linode.mac.as_str(), &format!("{at}.mac"));
+        let path = format!("{at}.label");
+        self.once("label", account, label, &path);
+        let there = known.linodes.get(&id);
+        if there.is_some_and(|place| Some(place.account) != account_id) {
+            let message = format!("Linode {id} belongs to another account in the database");
+            self.problem(&format!("{at}.id"), message);
+            return;
+        }
+        if !self.has_plan(linode.plan.as_str()) {
+            self.problem(
+                &format!("{at}.plan"),
+                format!("there is no plan {:?}", linode.plan.as_str()),
+            );
+        }
+        if there.is_none() {
+            if let Some(other) = known.macs.get(linode.mac.as_str()) {
+                let message = format!(
+                    "Linode {other} in the database has the MAC address {} already",
+                    linode.mac.as_str()
+                );
+                self.problem(&format!("{at}.mac"), message);
+            }
+            let holder = account_id
+                .and_then(|account| known.linode_labels.get(&(account, label.to_owned())));
+            if let Some(other) = holder {
+                let message =
+                    format!("Linode {other} of this account in the database has this label");
+                self.problem(&path, message);
+            }
+        }
+        match self.host(linode.host.as_str()) {
+            None => self.problem(
+                &format!("{at}.host"),
+                format!("there is no host {:?}", linode.host.as_str()),
+            ),
+            Some(platform) => self.parts(at, linode, platform, there),
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! A job that is lost without a word: its lease ran out, its agent does not hold it, or its order cannot be made. It is
+//! given again after a pause that grows, and after five losses in a row it waits for staff: never a hot loop, never for
+//! ever. Ownership is not moved by it: only a step before anything was stopped fails by losses alone. One that was to stop
+//! has stopped.
+
+use super::outcome::{settle_power, step_of};
+use crate::app::migration::engine::{self, Given};
+use crate::app::reconcile::BATCH;
+use crate::app::{App, AppError, PORTAL, audit};
+use crate::domain::migration::{Event, Step, can_cancel};
+use crate::domain::time::Time;
+use crate::domain::words::{JobState, MigrationState};
+use crate::store;
+use crate::store::db::{Db, wake_on_commit};
+use crate::store::job::{Again, End, Job, MOST_TRIES};
+use crate::store::wake::Wake;
+use crate::wire::LEASE_S;
+
+/// No job pauses for longer.
+const LONGEST_PAUSE_S: i64 = 900;
+const PUBLIC: &str =
+    "The host lost this step again and again without a word; staff will look at it.";
+
+/// The pause after so many failures or losses: 1, 2, 4, 8, 16 seconds.
+pub(in crate::app) fn pause_s(tries: i32) -> i64 {
+    1_i64 << tries.clamp(1, 5).saturating_sub(1)
+}
+
+impl App {
+    /// Each in a transaction of its own: one that fails is logged and holds up none of the others.
+    pub(in crate::app) fn lose_each(&self, lost: &[Job], now: Time, detail: &str) -> usize {
+        let mut done = 0;
+        for job in lost {
+            match self.db.write(|conn| lose(self, conn, job, now, detail)) {
+                Ok(hit) => done += usize::from(hit),
+                Err(error) => tracing::error!(job = %job.id, %error, "its loss could not be noted"),
+            }
+        }
+        done
+    }
+
+    /// Written by a clock that was ahead, and has been put right since: nobody waits for it to come to that again.
+    pub(in crate::app) fn bring_jobs_back(&self) -> Result<usize, AppError> {
+        let now = self.now();
+        let lease_s = i64::from(LEASE_S);
+        let (pause, lease) = (now.plus_s(LONGEST_PAUSE_S), now.plus_s(2 * lease_s));
+        if !self
+            .db
+            .read(|conn| store::job::any_ahead(conn, pause, lease))?
+        {
+            return Ok(0);
+        }
+        let leased = (now.plus_s(lease_s), lease);
+        let done = self
+            .db
+            .write(|conn| store::job::bring_back(conn, (now, pause), leased))?;
+        tracing::warn!(
+            jobs = done,
+            "the clock was ahead: jobs that waited for its time go on"
+        );
+        Ok(done)
+    }
+
+    /// Leases that ran out. Nothing else moves: a silent agent may still be running what it holds.
+    pub(in crate::app) fn release_lost_leases(&self) -> Result<usize, AppError> {
+        let now = self.now();
+        let lost = self.db.read(|conn| store::job::expired(conn, now, BATCH))?;
+        Ok(self.lose_each(&lost, now, "The host did not answer in time."))
+    }
+}
+
+/// One more loss of a job. `false` if it is no longer as `seen`: renewed, finished, or given again.
+pub(in crate::app) fn lose(
+    app: &App,
+    conn: &mut Db,
+    seen: &Job,
+    now: Time,
+    detail: &str,
+) -> Result<bool, AppError> {
+    if let Some(of) = seen.migration_id {
+        // The migration before its jobs, as everyone takes them.
+        store::migration::locked(conn, of)?;
+    }
+    let Some(job) = store::job::locked(conn, seen.id)?.filter(|job| {
+        (job.state, job.attempt, job.lease_until) == (seen.state, seen.attempt, seen.lease_until)
+    }) else {
+        return Ok(false);
+    };
+    let detail: String = detail.chars().take(4000).collect();
+    let losses = job.losses.saturating_add(1);
+    if job.cancel_asked {
+        end_stopped(app, conn, &job, now, &detail)?;
+    } else if losses < MOST_TRIES {
+        let again = Again {
+            run_after: now.plus_s(pause_s(losses)),
+            failures: job.failures,
+            losses,
+            detail: &detail,
+        };
+        store::job::release(conn, &job, &again)?;
+    } else {
+        give_up(app, conn, &job, now, &detail)?;
+        store::job::set_tries(conn, job.id, (job.failures, losses))?;
+    }
+    if let Some(id) = job.migration_id {
+        wake_on_commit(conn, Wake::Migration(id))?;
+    }
+    Ok(true)
+}
+
+/// It was to stop, and nobody is at it any more: it has stopped.
+pub(in crate::app) fn end_stopped(
+    app: &App,
+    conn: &mut Db,
+    job: &Job,
+    now: Time,
+    detail: &str,
+) -> Result<(), AppError> {
+    let end = End {
+        state: JobState::Cancelled,
+        message: "Stopped: its host is no longer at it.",
+        detail,
+        now,
+    };
+    store::job::end_unclaimed(conn, job.id, &end)?;
+    settle_power(conn, now, job)?;
+    if let Some((id, step)) = step_of(conn, job)?
+        && can_cancel(step.state())
+    {
+        let event = Event::Stopped(step);
+        let _decided = engine::apply(app, conn, now, PORTAL, id, event, &Given::default())?;
+    }
+    Ok(())
+}
+
+/// Five losses in a row: it has failed, and staff are told by the pages, the migration's log and the trail.
+fn give_up(app: &App, conn: &mut Db, job: &Job, now: Time, detail: &str) -> Result<(), AppError> {
+    let end = End {
+        state: JobState::Failed,
+        message: PUBLIC,
+        detail,
+        now,
+    };
+    store::job::end_unclaimed(conn, job.id, &end)?;
+    settle_power(conn, now, job)?;
+    let object = format!("job {}", job.id);
+    let before = job.state.to_string();
+    let step = step_of(conn, job)?;
+    match step {
+        Some((id, step)) if stops_nothing(step) => {
+            let given = Given::failure(PUBLIC, detail);
+            let _decided = engine::apply(app, conn, now, PORTAL, id, Event::Failed(step), &given)?;
+        }
+        _ => {
+            if let Some(row) = match job.migration_id {
+                Some(id) => store::migration::migration(conn, id)?,
+                None => None,
+            } {
+                let said = format!("{}: {PUBLIC}", job.kind);
+                store::migration::insert_event(conn, row.id, now, (row.state, row.step), &said)?;
+            }
+        }
+    }
+    audit(conn, now, PORTAL, "job.lost", &object, (&before, "failed"))?;
+    Ok(())
+}
+
+/// Steps that leave the Linode running where it is: these may fail without a word of the host.
+fn stops_nothing(step: Step) -> bool {
+    step.state() != MigrationState::Switching
+}

@@ -1,0 +1,505 @@
+//! What the end of a job does: to the job, to its Linode, and to the migration whose step it was.
+
+use super::loss::pause_s;
+use super::order;
+use crate::app::host::agent::Agent;
+use crate::app::linode::power;
+use crate::app::migration::engine::{self, Given};
+use crate::app::ownership::{change, hold, proof};
+use crate::app::{App, AppError, Who};
+use crate::domain::ids::MigrationId;
+use crate::domain::migration::{Event, Step};
+use crate::domain::ownership::{Word, contradiction, handover};
+use crate::domain::time::Time;
+use crate::domain::words::{JobKind, JobState, LinodeStatus};
+use crate::store;
+use crate::store::db::Db;
+use crate::store::job::{Again, End, Job, Lease, NewJob};
+use crate::store::migration::{Change, Digest, Migration};
+use crate::wire::{DiskDigest, Marked, Report};
+
+/// Stale: the lease is not this agent's any more. It drops the job (409).
+pub(in crate::app) fn stale() -> AppError {
+    AppError::conflict("stale: the lease of this job has ended")
+}
+
+/// The migration whose present step this job is: it itself, and not one of the same kind of an earlier round.
+pub(in crate::app) fn step_of(
+    conn: &mut Db,
+    job: &Job,
+) -> Result<Option<(MigrationId, Step)>, AppError> {
+    let Some(id) = job.migration_id else {
+        return Ok(None);
+    };
+    let Some(row) = store::migration::locked(conn, id)? else {
+        return Ok(None);
+    };
+    let Some(step) = row.step else {
+        return Ok(None);
+    };
+    let (kind, side) = step.job();
+    let host = match side {
+        crate::domain::migration::Side::Source => row.source_host_id,
+        crate::domain::migration::Side::Destination => row.destination_host_id,
+    };
+    let is_it = row.step_job_id == Some(job.id) && kind == job.kind && host == job.host_id;
+    Ok(is_it.then_some((id, step)))
+}
+
+/// Everything the end of one job needs.
+pub(in crate::app) struct Ending<'a> {
+    pub app: &'a App,
+    pub now: Time,
+    pub who: Who<'a>,
+    pub job: &'a Job,
+    pub lease: Lease<'a>,
+}
+
+impl Ending<'_> {
+    fn end(
+        &self,
+        conn: &mut Db,
+        state: JobState,
+        message: &str,
+        detail: &str,
+    ) -> Result<(), AppError> {
+        let message = crate::app::account::sign_in::clip(message, 500);
+        let detail: String = detail.chars().take(4000).collect();
+        let end = End {
+            state,
+            message: &message,
+            detail: &detail,
+            now: self.now,
+        };
+        if store::job::finish(conn, self.lease, &end)? {
+            Ok(())
+        } else {
+            Err(stale())
+        }
+    }
+
+    fn tell(
+        &self,
+        conn: &mut Db,
+        id: MigrationId,
+        event: Event,
+        given: &Given,
+    ) -> Result<(), AppError> {
+        // A late event changes nothing; `apply` has logged it.
+        let _decided = engine::apply(self.app, conn, self.now, self.who, id, event, given)?;
+        Ok(())
+    }
+
+    pub fn cancelled(&self, conn: &mut Db) -> Result<(), AppError> {
+        self.end(conn, JobState::Cancelled, "Stopped as asked.", "")?;
+        self.settle_power(conn)?;
+        match step_of(conn, self.job)? {
+            Some((id, step)) => self.tell(conn, id, Event::Stopped(step), &Given::default()),
+            None => Ok(()),
+        }
+    }
+
+    /// The host holds itself for the Linode's owner: no failure of the step, but two memories that differ.
+    pub fn contradicted(
+        &self,
+        conn: &mut Db,
+        agent: &Agent,
+        marks: &Marked,
+        detail: &str,
+    ) -> Result<(), AppError> {
+        let linode = store::linode::linode(conn, self.job.linode_id)?.ok_or(AppError::NotFound)?;
+        let word = Word {
+            host: agent.host,
+            granted: marks.granted,
+            sealed: marks.sealed,
+            generation: marks.generation,
+            running: None,
+        };
+        let found = contradiction(linode.row(), &word, false);
+        // One that failed can be tried again by staff.
+        let state = match found {
+            Some(_) => JobState::Cancelled,
+            None => JobState::Failed,
+        };
+        let said = "The host says that it owns the Linode already.";
+        self.end(conn, state, said, detail)?;
+        match found {
+            Some(found) => hold::hold(conn, self.now, agent, linode.id, (&word, found)),
+            // It has been put right since: the step is done anew.
+            None => match step_of(conn, self.job)? {
+                // It is the owner as it should be, and will not seal what holds there.
+                Some((id, Step::SealDestination))
+                    if linode.epoch == marks.granted && linode.epoch > marks.sealed =>
+                {
+                    store::linode::set_status(conn, linode.id, LinodeStatus::Running, self.now)?;
+                    self.tell(conn, id, Event::HeldAtDestination, &Given::default())
+                }
+                Some((id, step)) => self.tell(
+                    conn,
+                    id,
+                    Event::Failed(step),
+                    &Given::failure("The order no longer fitted the host's state.", detail),
+                ),
+                None => Ok(()),
+            },
+        }
+    }
+
+    pub fn failed(
+        &self,
+        conn: &mut Db,
+        retry: bool,
+        public: &str,
+        detail: &str,
+    ) -> Result<(), AppError> {
+        if self.job.cancel_asked {
+            // It was to stop, and it has.
+            return self.cancelled(conn);
+        }
+        let failures = self.job.failures.saturating_add(1);
+        if retry && failures < store::job::MOST_TRIES {
+            let detail: String = detail.chars().take(4000).collect();
+            let again = Again {
+                run_after: self.now.plus_s(pause_s(failures)),
+                failures,
+                losses: 0,
+                detail: &detail,
+            };
+            return if store::job::release(conn, self.job, &again)? {
+                Ok(())
+            } else {
+                Err(stale())
+            };
+        }
+        self.end(conn, JobState::Failed, public, detail)?;
+        store::job::set_tries(conn, self.job.id, (failures, 0))?;
+        self.settle_power(conn)?;
+        match step_of(conn, self.job)? {
+            Some((id, step)) => self.tell(
+                conn,
+                id,
+                Event::Failed(step),
+                &Given::failure(public, detail),
+            ),
+            None => Ok(()),
+        }
+    }
+
+    fn settle_power(&self, conn: &mut Db) -> Result<(), AppError> {
+        settle_power(conn, self.now, self.job)
+    }
+
+    pub fn succeeded(&self, conn: &mut Db, report: &Report) -> Result<(), AppError> {
+        if let Report::StartFailedSealed {
+            epoch,
+            public,
+            detail,
+            console,
+        } = report
+        {
+            return self.start_failed(conn, *epoch, (public, detail), console);
+        }
+        self.end(conn, JobState::Succeeded, summary(report), "")?;
+        if let Some(running) = runs_after(self.job.kind, report)
+            && order::is_current(conn, self.job.linode_id, self.job)?
+        {
+            let status = if running {
+                LinodeStatus::Running
+            } else {
+                LinodeStatus::Offline
+            };
+            store::linode::set_status(conn, self.job.linode_id, status, self.now)?;
+        }
+        if let Report::Console { text } = report
+            && order::is_current(conn, self.job.linode_id, self.job)?
+        {
+            store::linode::set_console(conn, self.job.linode_id, &console_text(text), self.now)?;
+        }
+        match (self.job.kind, report) {
+            (
+                JobKind::Prove,
+                Report::Proof {
+                    epoch,
+                    running,
+                    disks,
+                },
+            ) => proof::shown(conn, self.now, self.job, (*epoch, *running), disks)?,
+            (JobKind::Purge, Report::Done) => proof::purged(conn, self.now, self.job)?,
+            _ => {}
+        }
+        let Some((id, step)) = step_of(conn, self.job)? else {
+            return Ok(());
+        };
+        let row = store::migration::migration(conn, id)?.ok_or(AppError::NotFound)?;
+        if row.cancel_asked && crate::domain::migration::can_cancel(row.state) {
+            return self.tell(conn, id, Event::Stopped(step), &Given::default());
+        }
+        if matches!(
+            report,
+            Report::Warm {
+                moving_passes: 1..,
+                ..
+            }
+        ) {
+            store::migration::insert_event(
+                conn,
+                id,
+                self.now,
+                (row.state, row.step),
+                summary(report),
+            )?;
+        }
+        let mut given = Given {
+            change: facts(&row, self.job, self.now, report),
+            message: String::new(),
+        };
+        if step == Step::StopSeal
+            && let Some(runs) = power::wish(conn, row.linode_id)?
+        {
+            given.change.was_running = Some(runs);
+        }
+        if let Report::Copied { epoch, digests, .. } = report {
+            put_digests(conn, self.now, &row, "destination", *epoch, digests)?;
+            if !engine::digests_agree(conn, &row)? {
+                let public =
+                    "The copy on the new host is not equal to the original. It was not used.";
+                return self.tell(
+                    conn,
+                    id,
+                    Event::Failed(step),
+                    &Given::failure(public, "digests differ"),
+                );
+            }
+            "Every piece was read back and compared: the copy is equal."
+                .clone_into(&mut given.message);
+        }
+        self.tell(conn, id, Event::Succeeded(step), &given)
+    }
+
+    fn start_failed(
+        &self,
+        conn: &mut Db,
+        epoch: i64,
+        (public, detail): (&str, &str),
+        console: &str,
+    ) -> Result<(), AppError> {
+        let detail = if detail.is_empty() {
+            "the guest did not stay up"
+        } else {
+            detail
+        };
+        store::linode::set_console(conn, self.job.linode_id, &console_text(console), self.now)?;
+        let current =
+            order::is_current(conn, self.job.linode_id, self.job)? && epoch == self.job.epoch;
+        self.end(
+            conn,
+            JobState::Failed,
+            public,
+            &format!("sealed after a failed start: {detail}"),
+        )?;
+        if !current {
+            return Ok(());
+        }
+        match step_of(conn, self.job)? {
+            Some((id, Step::Start)) => self.tell(
+                conn,
+                id,
+                Event::StartFailedSealed,
+                &Given::failure(public, detail),
+            ),
+            // It does not come up at its old host either: owned there again, off, for its member to look at.
+            Some((id, Step::Restore)) => {
+                self.own_again(conn, epoch)?;
+                self.tell(conn, id, Event::Succeeded(Step::Restore), &Given::default())
+            }
+            _ => self.own_again(conn, epoch),
+        }
+    }
+
+    /// A new epoch for the same host, without a boot.
+    fn own_again(&self, conn: &mut Db, epoch: i64) -> Result<(), AppError> {
+        let linode = self.job.linode_id;
+        let from = store::linode::linode(conn, linode)?
+            .ok_or(AppError::NotFound)?
+            .row();
+        let Some(to) = handover::own_again(from, (self.job.host_id, epoch)) else {
+            return Ok(());
+        };
+        if !change::hand_over(conn, self.now, self.who, linode, (from, to))? {
+            return Ok(());
+        }
+        store::linode::set_status(conn, self.job.linode_id, LinodeStatus::Offline, self.now)?;
+        let linode = store::linode::linode(conn, linode)?.ok_or(AppError::NotFound)?;
+        store::job::enqueue(conn, &NewJob::own(&linode, JobKind::Start, self.now, None))?;
+        Ok(())
+    }
+}
+
+/// After a power job or an adoption that did not work, the next poll's inventory says what is true.
+pub(in crate::app) fn settle_power(conn: &mut Db, now: Time, job: &Job) -> Result<(), AppError> {
+    if power::POWER.contains(&job.kind) && order::is_current(conn, job.linode_id, job)? {
+        store::linode::set_status(conn, job.linode_id, LinodeStatus::Offline, now)?;
+    }
+    Ok(())
+}
+
+/// What a report adds to the migration's row.
+fn facts(row: &Migration, job: &Job, now: Time, report: &Report) -> Change {
+    let more = |sent: u64| {
+        Some(
+            row.sent_bytes
+                .saturating_add(i64::try_from(sent).unwrap_or(i64::MAX)),
+        )
+    };
+    let mut change = Change::default();
+    match report {
+        Report::Source {
+            running,
+            total_bytes,
+            ..
+        } => {
+            change.was_running = Some(*running);
+            change.total_bytes = i64::try_from(*total_bytes).ok();
+        }
+        Report::Warm {
+            passes, sent_bytes, ..
+        } => {
+            change.warm_passes = i32::try_from(*passes).ok();
+            change.sent_bytes = more(*sent_bytes);
+        }
+        // The agent keeps across its own crashes what it found at the first try.
+        Report::Sealed { was_running, .. } if row.step == Some(Step::StopSeal) => {
+            change.was_running = Some(*was_running);
+        }
+        Report::Copied {
+            sent_bytes,
+            uncached,
+            ..
+        } => {
+            change.sent_bytes = more(*sent_bytes);
+            change.uncached = *uncached;
+        }
+        Report::Started {
+            running: true,
+            started_after_s,
+            ..
+        } if row.step == Some(Step::Start) => {
+            change.running_at = started_at(job, now, *started_after_s);
+        }
+        Report::Done
+        | Report::Adopted { .. }
+        | Report::Sealed { .. }
+        | Report::Started { .. }
+        | Report::StartFailedSealed { .. }
+        | Report::Stopped { .. }
+        | Report::Proof { .. }
+        | Report::Console { .. } => {}
+    }
+    change
+}
+
+/// When the guest had been started, by the agent's count from the moment it took the order.
+fn started_at(job: &Job, now: Time, after_s: Option<f64>) -> Option<Time> {
+    let taken = job.started_at?;
+    let most = now.millis_since(taken).max(0);
+    // An agent's number is only a number: what cannot be is not kept.
+    let after = after_s.filter(|seconds| (0.0..=1e9).contains(seconds))?;
+    #[allow(clippy::cast_possible_truncation, reason = "bounded just above")]
+    let after = (after * 1000.0) as i64;
+    Some(taken.plus_millis(after.min(most)))
+}
+
+/// Whether the Linode runs after this, where the report says so.
+fn runs_after(kind: JobKind, report: &Report) -> Option<bool> {
+    match report {
+        Report::Adopted { running } | Report::Started { running, .. } => Some(*running),
+        Report::Sealed { .. } | Report::Stopped { .. } => Some(false),
+        Report::Done => match kind {
+            JobKind::Boot | JobKind::Reboot => Some(true),
+            JobKind::Shutdown => Some(false),
+            _ => None,
+        },
+        Report::Source { .. }
+        | Report::Warm { .. }
+        | Report::Copied { .. }
+        | Report::StartFailedSealed { .. }
+        | Report::Proof { .. }
+        | Report::Console { .. } => None,
+    }
+}
+
+fn summary(report: &Report) -> &'static str {
+    match report {
+        Report::Done => "Done.",
+        Report::Adopted { .. } => "Found with all its disks.",
+        Report::Source { .. } => "All disks are whole.",
+        Report::Warm {
+            moving_passes: 1.., ..
+        } => {
+            "Copied while it ran. The old host had too little free room for a snapshot of its disks beside what the Linode can overwrite, so they were read as they changed; the last copy reads all of them."
+        }
+        Report::Warm { .. } => "Copied while it ran.",
+        Report::Sealed { forced: true, .. } => {
+            "Shut down by force after its time limit, and sealed."
+        }
+        Report::Sealed { .. } => "Shut down and sealed.",
+        Report::Copied { .. } => "Copied and compared.",
+        Report::Started {
+            running: true,
+            helpers_skipped: true,
+            ..
+        } => {
+            "Started, but without the boot helpers of its config profile: the host has no initramfs for this kernel. Staff can add one."
+        }
+        Report::Started { running: true, .. } => "Started.",
+        Report::Started { .. } => "Taken over; it stays off, as it was.",
+        Report::StartFailedSealed { .. } => "It did not stay up.",
+        Report::Console { .. } => "Read.",
+        Report::Proof { .. } => "Its disks are there, whole and readable.",
+        Report::Stopped { forced: true } => "Shut down by force after its time limit.",
+        Report::Stopped { .. } => "Shut down.",
+    }
+}
+
+pub(in crate::app) fn put_digests(
+    conn: &mut Db,
+    now: Time,
+    row: &Migration,
+    side: &str,
+    epoch: i64,
+    digests: &[DiskDigest],
+) -> Result<(), AppError> {
+    let disks = store::linode::disks_of(conn, row.linode_id)?;
+    for digest in digests {
+        let well_formed =
+            digest.root.len() == 64 && digest.root.bytes().all(|b| b.is_ascii_hexdigit());
+        if !well_formed || !disks.iter().any(|disk| disk.id == digest.disk) {
+            return Err(AppError::Invalid {
+                field: "digests",
+                message: "not a disk of this Linode, or no digest".to_owned(),
+            });
+        }
+        store::migration::put_digest(
+            conn,
+            &Digest {
+                migration_id: row.id,
+                disk_id: digest.disk,
+                side: side.to_owned(),
+                epoch,
+                size_bytes: i64::try_from(digest.size_bytes).unwrap_or(i64::MAX),
+                root: digest.root.to_lowercase(),
+                at: now,
+            },
+        )?;
+    }
+    Ok(())
+}
+
+/// At most the last 16 KiB or so of a console, printable.
+pub(in crate::app) fn console_text(text: &str) -> String {
+    let all: Vec<char> = text
+        .chars()
+        .filter(|c| *c == '\n' || *c == '\t' || !c.is_control())
+        .collect();
+    all.iter().skip(all.len().saturating_sub(16_384)).collect()
+}

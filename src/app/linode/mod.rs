@@ -1,0 +1,5 @@
+//! What a member does with a Linode, wherever it is.
+
+pub mod power;
+pub mod profile;
+pub mod rename;

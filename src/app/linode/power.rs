@@ -1,0 +1,106 @@
+//! Boot, reboot and shut down a Linode, wherever it is.
+
+use crate::app::{Actor, App, AppError, audit};
+use crate::domain::ids::{ConfigId, JobId, LinodeId};
+use crate::domain::words::{JobKind, LinodeStatus, MigrationState};
+use crate::store;
+use crate::store::db::Db;
+use crate::store::job::NewJob;
+
+pub(in crate::app) const POWER: [JobKind; 3] = [JobKind::Boot, JobKind::Reboot, JobKind::Shutdown];
+
+/// Is it being stopped, copied or started by its move? Then nothing else starts or stops it.
+pub(in crate::app) fn is_switching(conn: &mut Db, linode: LinodeId) -> Result<bool, AppError> {
+    Ok(store::migration::is_in(
+        conn,
+        linode,
+        &[MigrationState::Switching],
+    )?)
+}
+
+/// What a power job that the switch-over overtook was to end in: running, or off. The switch-over ends in that.
+pub(in crate::app) fn wish(conn: &mut Db, linode: LinodeId) -> Result<Option<bool>, AppError> {
+    let open = store::job::open_of_linode(conn, linode, &POWER)?;
+    Ok(open.map(|job| job.kind != JobKind::Shutdown))
+}
+
+impl App {
+    /// Enqueues a power job. The same one asked for twice is one job; `config` chooses the profile to boot from.
+    pub fn power(
+        &self,
+        actor: &Actor,
+        linode: LinodeId,
+        kind: JobKind,
+        config: Option<ConfigId>,
+    ) -> Result<JobId, AppError> {
+        let account = actor.require_account()?;
+        let now = self.now();
+        let status = match kind {
+            JobKind::Boot => LinodeStatus::Booting,
+            JobKind::Reboot => LinodeStatus::Rebooting,
+            JobKind::Shutdown => LinodeStatus::ShuttingDown,
+            _ => return Err(AppError::Fault(format!("{kind} is not a power job"))),
+        };
+        self.db.write(|conn| {
+            store::linode::lock(conn, linode)?;
+            let linode = store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
+            if is_switching(conn, linode.id)? {
+                return Err(AppError::conflict(
+                    "The Linode is being switched over to its new host. Try again when that is done.",
+                ));
+            }
+            if let Some(open) = store::job::open_of_linode(conn, linode.id, &POWER)? {
+                if open.kind == kind {
+                    return Ok(open.id);
+                }
+                return Err(AppError::conflict(format!(
+                    "A {} is under way. Wait until it is done, then try again.",
+                    open.kind
+                )));
+            }
+            match (kind, linode.status) {
+                (JobKind::Boot, LinodeStatus::Running) => {
+                    return Err(AppError::conflict("The Linode is running already."));
+                }
+                (JobKind::Shutdown, LinodeStatus::Offline) => {
+                    return Err(AppError::conflict("The Linode is off already."));
+                }
+                _ => {}
+            }
+            if kind != JobKind::Shutdown {
+                let profiles = store::linode::profiles_of(conn, linode.id)?;
+                match config {
+                    Some(config) if profiles.iter().any(|profile| profile.id == config) => {
+                        store::linode::set_boot_config(conn, linode.id, config)?;
+                    }
+                    Some(_) => return Err(AppError::NotFound),
+                    None if profiles.is_empty() => {
+                        return Err(AppError::conflict("The Linode has no config profile to boot from."));
+                    }
+                    None => {}
+                }
+            }
+            let id = store::job::enqueue(conn, &NewJob::own(&linode, kind, now, Some(actor.user)))?;
+            store::linode::set_status(conn, linode.id, status, now)?;
+            let object = format!("linode {}", linode.id);
+            audit(conn, now, actor.who(), "power", &object, (&linode.status.to_string(), &status.to_string()))?;
+            Ok(id)
+        })
+    }
+
+    /// Asks the Linode's host for the last lines of its console. Asked for twice while it is under way, it is one job.
+    pub fn read_console(&self, actor: &Actor, linode: LinodeId) -> Result<JobId, AppError> {
+        let account = actor.require_account()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            store::linode::lock(conn, linode)?;
+            let linode =
+                store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
+            if let Some(open) = store::job::open_of_linode(conn, linode.id, &[JobKind::Console])? {
+                return Ok(open.id);
+            }
+            let job = NewJob::own(&linode, JobKind::Console, now, Some(actor.user));
+            Ok(store::job::enqueue(conn, &job)?)
+        })
+    }
+}

@@ -1,0 +1,290 @@
+//! A Linode's config profiles as they are, and as they will be on another platform.
+
+pub mod add_remove;
+
+use crate::app::migration::actions::needs_acceptance;
+use crate::app::{Actor, App, AppError, audit};
+use crate::domain::ids::{ConfigId, LinodeId};
+use crate::domain::linode::translate::{self, NotTranslatable, Profile, Target, Translated};
+use crate::domain::values::Label;
+use crate::domain::words::{Helper, MigrationKind, MigrationState, Platform, RunLevel};
+use crate::store;
+use crate::store::db::Db;
+use crate::store::linode::{ConfigProfile, Linode, ProfileChange};
+use crate::store::migration::Migration;
+
+/// Characters of a profile's comments.
+const COMMENTS: usize = 1000;
+/// Below this no kernel here comes up with its initramfs (docs/BOOT.md).
+const LEAST_RAM_MB: i64 = 64;
+
+/// What a member may change of a config profile.
+#[derive(Debug, Clone)]
+pub struct ProfileEdit {
+    pub label: Label,
+    pub kernel: String,
+    /// With or without `/dev/`; a disk of the device map, or a partition of one.
+    pub root_device: String,
+    pub read_only_root: bool,
+    pub run_level: RunLevel,
+    /// MiB; 0 is all that the plan has.
+    pub ram_limit_mb: i64,
+    pub vcpus: i32,
+    pub comments: String,
+    pub helpers: Vec<Helper>,
+}
+
+impl App {
+    /// Changes a config profile. It holds from the next boot on.
+    pub fn edit_profile(
+        &self,
+        actor: &Actor,
+        linode: LinodeId,
+        id: ConfigId,
+        edit: &ProfileEdit,
+    ) -> Result<(), AppError> {
+        let account = actor.require_account()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            let linode =
+                store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let profiles = store::linode::profiles_of(conn, linode.id)?;
+            let before = profiles
+                .iter()
+                .find(|it| it.id == id)
+                .ok_or(AppError::NotFound)?;
+            not_moving(conn, linode.id)?;
+            let twin = |it: &&ConfigProfile| it.id != id && it.label == edit.label.as_str();
+            if profiles.iter().any(|it| twin(&it)) {
+                return Err(invalid(
+                    "label",
+                    "Another config profile of this Linode has this name",
+                ));
+            }
+            check(conn, &linode, before, edit)?;
+            let change = ProfileChange {
+                label: edit.label.as_str(),
+                kernel_id: &edit.kernel,
+                root_device: &edit.root_device,
+                read_only_root: edit.read_only_root,
+                run_level: edit.run_level,
+                ram_limit_mb: edit.ram_limit_mb,
+                vcpus: edit.vcpus,
+                comments: &edit.comments,
+                helpers: &store::linode::helpers_json(&edit.helpers)?,
+            };
+            let (old, new) = (before_text(before), format!("{change:?}"));
+            if old == new {
+                // The second press of two.
+                return Ok(());
+            }
+            store::linode::change_profile(conn, id, &change).map_err(|error| {
+                if error.is_duplicate() {
+                    // Taken at this moment.
+                    invalid(
+                        "label",
+                        "Another config profile of this Linode has this name",
+                    )
+                } else {
+                    error.into()
+                }
+            })?;
+            as_agreed(conn, linode.id)?;
+            let object = format!("linode {}, config profile {id}", linode.id);
+            audit(conn, now, actor.who(), "profile", &object, (&old, &new))?;
+            Ok(())
+        })
+    }
+}
+
+/// As the change itself is written, so that both can be compared.
+fn before_text(row: &ConfigProfile) -> String {
+    let change = ProfileChange {
+        label: &row.label,
+        kernel_id: &row.kernel_id,
+        root_device: &row.root_device,
+        read_only_root: row.read_only_root,
+        run_level: row.run_level,
+        ram_limit_mb: row.ram_limit_mb,
+        vcpus: row.vcpus,
+        comments: &row.comments,
+        helpers: &row.helpers,
+    };
+    format!("{change:?}")
+}
+
+pub(in crate::app) fn invalid(field: &'static str, message: impl Into<String>) -> AppError {
+    AppError::Invalid {
+        field,
+        message: message.into(),
+    }
+}
+
+/// What both hosts have agreed on must not change under them. Whoever starts a move now waits for what is changed here.
+pub(in crate::app) fn not_moving(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
+    let moving = store::migration::locked_of_linode(conn, linode)?
+        .iter()
+        .any(|row| {
+            matches!(
+                row.state,
+                MigrationState::Preparing
+                    | MigrationState::Copying
+                    | MigrationState::Switching
+                    | MigrationState::Returning
+            )
+        });
+    if moving {
+        return Err(AppError::conflict(
+            "The Linode is being moved. Change its config profiles when that is done.",
+        ));
+    }
+    Ok(())
+}
+
+/// A move that was asked for without a change of a kernel's family must not come to need one. Called after the change;
+/// the error takes it back with the transaction.
+pub(in crate::app) fn as_agreed(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
+    for row in store::migration::of_linode(conn, linode)? {
+        let asked_for = matches!(row.state, MigrationState::Queued | MigrationState::Failed)
+            && row.kind != MigrationKind::Return;
+        if asked_for && !row.kernels_accepted && needs_acceptance(conn, &row)? {
+            return Err(invalid(
+                "kernel",
+                "The move that is asked for would then change the kernel's family, which you did not agree to. Cancel the move first, or keep the kernel",
+            ));
+        }
+    }
+    Ok(())
+}
+
+pub(in crate::app) fn check(
+    conn: &mut Db,
+    linode: &Linode,
+    before: &ConfigProfile,
+    edit: &ProfileEdit,
+) -> Result<(), AppError> {
+    let plan = store::linode::plan(conn, linode.plan_id)?;
+    let host = store::host::host(conn, linode.host_id)?.ok_or(AppError::NotFound)?;
+    let kernels = store::linode::kernels(conn)?;
+    let offered = host.kernel_list()?;
+    let fits = kernels
+        .get(&edit.kernel)
+        .is_some_and(|kernel| kernel.platform == host.platform)
+        && (offered.is_empty() || offered.iter().any(|kernel| kernel.id == edit.kernel));
+    // What it has already may stay, also if the host lost it meanwhile.
+    if !fits && edit.kernel != before.kernel_id {
+        return Err(invalid("kernel", "Choose a kernel of the Linode's host"));
+    }
+    let root = edit
+        .root_device
+        .strip_prefix("/dev/")
+        .unwrap_or(&edit.root_device);
+    let disk = root.trim_end_matches(|c: char| c.is_ascii_digit());
+    if root.len() > 8 || !before.device_map()?.contains_key(disk) {
+        let known: Vec<String> = before.device_map()?.into_keys().collect();
+        return Err(invalid(
+            "root_device",
+            format!(
+                "Enter a device of this profile ({}), or a partition of one",
+                known.join(", ")
+            ),
+        ));
+    }
+    let range = LEAST_RAM_MB.min(plan.ram_mb)..=plan.ram_mb;
+    if edit.ram_limit_mb != 0 && !range.contains(&edit.ram_limit_mb) {
+        let (least, most) = range.into_inner();
+        let message = format!("Enter 0 for all of the plan, or from {least} to {most} MB");
+        return Err(invalid("ram_limit_mb", message));
+    }
+    let most = match host.platform {
+        Platform::Uml => 1,
+        Platform::Xen => plan.vcpus.max(1),
+    };
+    // On UML the number does not count; what an import brought may stay.
+    if !(1..=most).contains(&edit.vcpus) && edit.vcpus != before.vcpus {
+        return Err(invalid("vcpus", format!("Enter a number from 1 to {most}")));
+    }
+    if edit.comments.chars().count() > COMMENTS {
+        let message = format!("Use {COMMENTS} characters or fewer");
+        return Err(invalid("comments", message));
+    }
+    Ok(())
+}
+
+/// One config profile with its counterpart.
+pub struct Pair {
+    pub row: ConfigProfile,
+    pub before: Profile,
+    pub after: Translated,
+}
+
+/// All of them; the inner error is the first that cannot be translated.
+pub fn translated(
+    conn: &mut Db,
+    linode: &Linode,
+    to: Platform,
+) -> Result<Result<Vec<Pair>, NotTranslatable>, AppError> {
+    let plan = store::linode::plan(conn, linode.plan_id)?;
+    let kernels = store::linode::kernels(conn)?;
+    let target = Target {
+        platform: to,
+        kernels: &kernels,
+        plan_ram_mb: plan.ram_mb,
+        plan_vcpus: plan.vcpus,
+    };
+    let mut pairs = Vec::new();
+    for row in store::linode::profiles_of(conn, linode.id)? {
+        let before = row.platform_part()?;
+        match translate::translate(&before, target) {
+            Ok(after) => pairs.push(Pair { row, before, after }),
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(Ok(pairs))
+}
+
+/// As they will be after this migration. On the way back a profile that was not touched since gets what it had before the
+/// first move, for which no kernel's counterpart's counterpart need be guessed; only the helpers stay, because names
+/// inside the guest have to be put back.
+pub fn after_move(
+    conn: &mut Db,
+    linode: &Linode,
+    row: &Migration,
+    to: Platform,
+) -> Result<Result<Vec<Pair>, NotTranslatable>, AppError> {
+    let mut pairs = match translated(conn, linode, to)? {
+        Ok(pairs) => pairs,
+        Err(error) => return Ok(Err(error)),
+    };
+    let parent = match (row.kind, row.parent_id) {
+        (MigrationKind::Return, Some(parent)) => store::migration::migration(conn, parent)?,
+        _ => None,
+    };
+    let Some(parent) = parent else {
+        return Ok(Ok(pairs));
+    };
+    let before = stored(parent.profiles_before.as_deref())?;
+    let after = stored(parent.profiles_after.as_deref())?;
+    let of = |list: &[(ConfigId, Profile)], id| {
+        let found = list.iter().find(|(of, _)| *of == id);
+        found.map(|(_, profile)| profile.clone())
+    };
+    for pair in &mut pairs {
+        let untouched = of(&after, pair.row.id).is_some_and(|then| then == pair.before);
+        if let Some(had) = of(&before, pair.row.id).filter(|_| untouched) {
+            pair.after.profile = Profile {
+                helpers: pair.after.profile.helpers.clone(),
+                ..had
+            };
+        }
+    }
+    Ok(Ok(pairs))
+}
+
+/// Profiles as a migration keeps them; none if it kept none yet.
+pub fn stored(text: Option<&str>) -> Result<Vec<(ConfigId, Profile)>, AppError> {
+    text.map_or(Ok(Vec::new()), |text| {
+        serde_json::from_str(text)
+            .map_err(|error| AppError::Fault(format!("stored profiles: {error}")))
+    })
+}

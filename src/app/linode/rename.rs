@@ -1,0 +1,115 @@
+//! What a member names on a Linode besides its config profiles: itself, its disk images, and its addresses' reverse names.
+//! Hosts know Linodes and disks by their numbers, so they do not have to be told; the next order has the new label.
+
+use crate::app::{Actor, App, AppError, audit};
+use crate::domain::ids::{DiskId, IpId, LinodeId};
+use crate::domain::values::{Label, ReverseName};
+use crate::domain::words::IpKind;
+use crate::store;
+
+impl App {
+    /// Gives a Linode another label, by which its account knows it. Anything may be going on with it meanwhile.
+    pub fn rename_linode(
+        &self,
+        actor: &Actor,
+        id: LinodeId,
+        label: &Label,
+    ) -> Result<(), AppError> {
+        let account = actor.require_account()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            // One at a time of an account, so that the label which the trail says it had is the one it had.
+            store::account::lock_writer(conn, actor.user, Some(account))?;
+            let linode = store::linode::linode_of(conn, account, id)?.ok_or(AppError::NotFound)?;
+            if linode.label == label.as_str() {
+                return Ok(());
+            }
+            store::linode::rename_linode(conn, id, label.as_str()).map_err(|error| {
+                if error.is_duplicate() {
+                    AppError::Invalid {
+                        field: "label",
+                        message: "Another Linode of your account has this label".to_owned(),
+                    }
+                } else {
+                    error.into()
+                }
+            })?;
+            let object = format!("linode {id}");
+            let names = (linode.label.as_str(), label.as_str());
+            audit(conn, now, actor.who(), "linode.rename", &object, names)?;
+            Ok(())
+        })
+    }
+
+    pub fn rename_disk(
+        &self,
+        actor: &Actor,
+        linode: LinodeId,
+        id: DiskId,
+        label: &Label,
+    ) -> Result<(), AppError> {
+        let account = actor.require_account()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            let linode =
+                store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let disks = store::linode::disks_of(conn, linode.id)?;
+            let disk = disks
+                .iter()
+                .find(|it| it.id == id)
+                .ok_or(AppError::NotFound)?;
+            if disk.label == label.as_str() {
+                return Ok(());
+            }
+            let taken = || AppError::Invalid {
+                field: "label",
+                message: "Another disk image of this Linode has this name".to_owned(),
+            };
+            if disks.iter().any(|it| it.label == label.as_str()) {
+                return Err(taken());
+            }
+            store::linode::rename_disk(conn, id, label.as_str()).map_err(|error| {
+                if error.is_duplicate() {
+                    taken()
+                } else {
+                    error.into()
+                }
+            })?;
+            let object = format!("linode {}, disk {id}", linode.id);
+            let names = (disk.label.as_str(), label.as_str());
+            audit(conn, now, actor.who(), "disk.rename", &object, names)?;
+            Ok(())
+        })
+    }
+
+    /// Sets or (with an empty name) takes away the reverse name of a public address.
+    pub fn set_reverse_name(
+        &self,
+        actor: &Actor,
+        linode: LinodeId,
+        id: IpId,
+        name: &ReverseName,
+    ) -> Result<(), AppError> {
+        let account = actor.require_account()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            let linode =
+                store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let ip = store::linode::ips_of(conn, linode.id)?
+                .into_iter()
+                .find(|it| it.id == id)
+                .ok_or(AppError::NotFound)?;
+            if ip.kind == IpKind::Private {
+                return Err(AppError::conflict("A private address has no reverse name."));
+            }
+            if ip.rdns == name.as_str() {
+                return Ok(());
+            }
+            store::linode::set_rdns(conn, id, name.as_str())?;
+            let object = format!("linode {}, address {}", linode.id, ip.address);
+            let names = (ip.rdns.as_str(), name.as_str());
+            audit(conn, now, actor.who(), "rdns", &object, names)?;
+            Ok(())
+        })
+    }
+}

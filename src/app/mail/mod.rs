@@ -1,0 +1,5 @@
+//! Mail in the transaction that causes it, and what becomes of it in the outbox.
+
+pub mod compose;
+pub mod outbox;
+pub(super) mod reminders;

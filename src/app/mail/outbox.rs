@@ -1,0 +1,78 @@
+//! What staff do with mail that could not be sent.
+
+use crate::app::{Actor, App, AppError, audit};
+use crate::domain::ids::MailId;
+use crate::store;
+use crate::store::mail::InVain;
+
+impl App {
+    /// Sends a failed mail again. One that waits or was sent stays as it is.
+    pub fn retry_mail(&self, actor: &Actor, id: MailId) -> Result<(), AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            let mail = store::mail::mail(conn, id)?.ok_or(AppError::NotFound)?;
+            if mail.state == "failed"
+                && let Some(why) = store::mail::in_vain(conn, &mail, now)?
+            {
+                return Err(AppError::conflict(match why {
+                    InVain::Secret => {
+                        "Its link for a new password has ended. Send them a new one, from their page."
+                    }
+                    InVain::Disabled => "Its recipient is disabled. Enable them first.",
+                    InVain::Stale => {
+                        "Its moment has passed: what it says is no longer so, and it is not sent again."
+                    }
+                }));
+            }
+            if !store::mail::revive_one(conn, id, now)? {
+                return Ok(());
+            }
+            let object = format!("mail {id}");
+            audit(
+                conn,
+                now,
+                actor.who(),
+                "mail.retry",
+                &object,
+                ("failed", "pending"),
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Sends the failed mails again that are still of use to someone, whose recipients' addresses begin so (all, if it is empty). `expected`: how many that were when it was asked for; says how many were sent, 0 if nothing is left.
+    pub fn retry_mails(
+        &self,
+        actor: &Actor,
+        recipient: &str,
+        expected: i64,
+    ) -> Result<usize, AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            let (worth, _) = store::mail::count_failed(conn, recipient, now)?;
+            if worth == 0 {
+                return Ok(0);
+            }
+            if worth != expected {
+                return Err(AppError::conflict(format!(
+                    "There are {worth} now, and not {expected}. Look at them again."
+                )));
+            }
+            let count = store::mail::revive(conn, recipient, now)?;
+            if count > 0 {
+                let after = format!("{count} pending, to {recipient:?}");
+                audit(
+                    conn,
+                    now,
+                    actor.who(),
+                    "mail.retry",
+                    "mail",
+                    ("failed", &after),
+                )?;
+            }
+            Ok(count)
+        })
+    }
+}

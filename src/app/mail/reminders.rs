@@ -1,0 +1,79 @@
+//! Reminds members: a day before a time they chose, and before an offer ends. Each once, whichever portal does it, and
+//! none late: one whose moment passed while nobody looked is sent only if there is still something to do.
+
+use super::compose::{self, About};
+use crate::app::reconcile::BATCH;
+use crate::app::{App, AppError};
+use crate::domain::programme::move_times::{
+    REMIND_S, is_offer_reminder, offer_reminder, time_reminder,
+};
+use crate::domain::time::Time;
+use crate::domain::words::{MailKind, MigrationState};
+use crate::store;
+use crate::store::migration::Migration;
+
+impl App {
+    /// Sends what is due; says how many.
+    pub(in crate::app) fn remind(&self) -> Result<usize, AppError> {
+        let now = self.now();
+        let due = self
+            .db
+            .read(|conn| store::programme::move_times::to_remind(conn, now, BATCH))?;
+        let mut done = 0;
+        for row in due {
+            match self.remind_of(&row, now) {
+                Ok(sent) => done += usize::from(sent),
+                Err(error) => {
+                    tracing::error!(migration = %row.id, %error, "its member could not be reminded");
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    fn remind_of(&self, row: &Migration, now: Time) -> Result<bool, AppError> {
+        let (kind, next) = decide(row, now);
+        self.db.write(|conn| {
+            if !store::programme::move_times::take_reminder(conn, row, next)? {
+                return Ok(false);
+            }
+            let Some((kind, linode)) = kind.zip(store::linode::linode(conn, row.linode_id)?) else {
+                return Ok(false);
+            };
+            // Quiet hours that were set since hold what was chosen in them.
+            let held = store::programme::move_times::held_until(conn, row, now)?;
+            let about = About {
+                when: held.or(row.not_before),
+                is_held: held.is_some(),
+                until: Some(row.expires_at),
+                migration: Some(row),
+                ..About::default()
+            };
+            compose::post_to_account(self, conn, now, kind, &linode, &about)?;
+            Ok(true)
+        })
+    }
+}
+
+/// What to send now, if anything, and when to look again.
+fn decide(row: &Migration, now: Time) -> (Option<MailKind>, Option<Time>) {
+    let due = row.remind_at;
+    match (row.state, row.not_before) {
+        (MigrationState::Offered, _) => {
+            let is_due = row.expires_at > now
+                && due.is_some_and(|due| is_offer_reminder(row.expires_at, due));
+            (
+                is_due.then_some(MailKind::OfferReminder),
+                offer_reminder(row.expires_at, now),
+            )
+        }
+        (MigrationState::Queued, Some(at)) => {
+            let is_due = at > now && due == Some(at.plus_s(-REMIND_S));
+            (
+                is_due.then_some(MailKind::TimeReminder),
+                time_reminder(at, now),
+            )
+        }
+        _ => (None, None),
+    }
+}

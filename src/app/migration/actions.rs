@@ -1,0 +1,400 @@
+//! What members and staff do with a migration: the one click, a time, cancel, retry, confirm, the way back, and staff's
+//! taking back of a switch-over that the new host has not heard of.
+
+use super::engine::{self, Given};
+use super::{retry, schedule};
+use crate::app::linode::profile;
+use crate::app::{Actor, App, AppError, audit, evacuation};
+use crate::domain::ids::{JobId, LinodeId, MigrationId};
+use crate::domain::migration::{Event, Letter, Refused};
+use crate::domain::programme::Deed;
+use crate::domain::programme::move_times::{Limits, time_reminder};
+use crate::domain::time::Time;
+use crate::domain::values::StopLimit;
+use crate::domain::words::{MigrationKind, MigrationState, RegistrationState, UserRole};
+use crate::store;
+use crate::store::db::{Db, wake_on_commit};
+use crate::store::migration::{Change, Migration};
+use crate::store::wake::Wake;
+
+/// The one click, with what the member chose.
+#[derive(Debug, Clone, Copy)]
+pub struct Click {
+    /// `None`: now.
+    pub at: Option<Time>,
+    /// The member accepts the kernels that stand in for theirs.
+    pub accept_kernels: bool,
+    pub stop_limit: StopLimit,
+}
+
+impl App {
+    /// Starts (or schedules) the migration offered for a Linode. A second click finds it queued and gives the same
+    /// migration; with another time it changes the time.
+    pub fn migrate(
+        &self,
+        actor: &Actor,
+        linode: LinodeId,
+        click: Click,
+    ) -> Result<Migration, AppError> {
+        let account = actor.require_account()?;
+        let now = self.now();
+        if let Some(at) = click.at
+            && (at <= now || at.seconds_since(now) > 366 * 86_400)
+        {
+            let message = "Choose a time in the future, within a year".to_owned();
+            return Err(AppError::Invalid {
+                field: "at",
+                message,
+            });
+        }
+        self.db.write(|conn| {
+            store::programme::hold(conn)?;
+            let linode =
+                store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let limits = schedule::locked_limits(conn, click.at)?;
+            let row = newest(conn, linode.id)?.ok_or_else(no_offer)?;
+            if let Some(registration) = row.registration_id {
+                store::registration::locked(conn, registration)?;
+            }
+            // Of two clicks at once the second sees what the first did.
+            let row = store::migration::locked(conn, row.id)?.ok_or_else(no_offer)?;
+            match row.state {
+                MigrationState::Queued => {
+                    return self.reschedule(conn, now, actor, &row, &limits, click);
+                }
+                MigrationState::Preparing | MigrationState::Copying | MigrationState::Switching => {
+                    return at_its_time(&row, click);
+                }
+                MigrationState::Offered if row.expires_at <= now => return Err(offer_ended()),
+                MigrationState::Offered => {}
+                MigrationState::Expired => return Err(offer_ended()),
+                _ => return Err(no_offer()),
+            }
+            still_permitted(conn, &row)?;
+            let programme = store::programme::get(conn, now)?;
+            crate::app::programme::allows(&programme, now, Deed::Start(row.kind))?;
+            schedule::may_begin(conn, now, actor, &row, &limits, click.at)?;
+            if !click.accept_kernels && needs_acceptance(conn, &row)? {
+                return Err(AppError::Invalid {
+                    field: "accept_kernels",
+                    message: "Confirm that the kernel changes, or stay where you are".to_owned(),
+                });
+            }
+            let change = Change {
+                not_before: Some(click.at),
+                remind_at: Some(click.at.and_then(|at| time_reminder(at, now))),
+                kernels_accepted: Some(click.accept_kernels),
+                stop_limit_s: Some(click.stop_limit.0),
+                ..Change::default()
+            };
+            let given = Given {
+                change,
+                message: String::new(),
+            };
+            let row = accept(engine::apply(
+                self,
+                conn,
+                now,
+                actor.who(),
+                row.id,
+                Event::Click,
+                &given,
+            )?)?;
+            if click.at.is_some() {
+                crate::app::mail::compose::post_letter(self, conn, now, &row, Letter::Scheduled)?;
+            }
+            Ok(row)
+        })
+    }
+
+    fn reschedule(
+        &self,
+        conn: &mut Db,
+        now: Time,
+        actor: &Actor,
+        row: &Migration,
+        limits: &Limits,
+        click: Click,
+    ) -> Result<Migration, AppError> {
+        let at = click.at;
+        // One whose time has come waits for its place, as one that was clicked now does.
+        if row.not_before.is_none_or(|before| before <= now) {
+            return at_its_time(row, click);
+        }
+        if row.not_before == at {
+            return relimit(conn, now, actor, row, click.stop_limit);
+        }
+        schedule::may_begin(conn, now, actor, row, limits, at)?;
+        store::migration::note(
+            conn,
+            row.id,
+            &Change {
+                not_before: Some(at),
+                remind_at: Some(at.and_then(|at| time_reminder(at, now))),
+                stop_limit_s: Some(click.stop_limit.0),
+                ..Change::default()
+            },
+        )?;
+        wake_on_commit(conn, Wake::Reconcile)?;
+        let changed = store::migration::migration(conn, row.id)?.ok_or(AppError::NotFound)?;
+        if at.is_some() {
+            crate::app::mail::compose::post_letter(self, conn, now, &changed, Letter::Scheduled)?;
+        } else {
+            let why = "It begins now instead, as soon as there is a place for it.";
+            crate::app::mail::compose::post_unscheduled(self, conn, now, row, why, None)?;
+        }
+        let text_of = |at: Option<Time>| match at {
+            Some(at) => format!("The time was changed to {at}."),
+            None => "The time was changed to now.".to_owned(),
+        };
+        store::migration::insert_event(conn, row.id, now, (row.state, row.step), &text_of(at))?;
+        let object = format!("migration {}", row.id);
+        let text = |at: Option<Time>| at.map_or_else(|| "now".to_owned(), |at| at.to_string());
+        audit(
+            conn,
+            now,
+            actor.who(),
+            "schedule",
+            &object,
+            (&text(row.not_before), &text(at)),
+        )?;
+        Ok(changed)
+    }
+
+    /// Asks for a cancel. Before the copying it is done at once; later, when the agent says so.
+    pub fn cancel_migration(&self, actor: &Actor, id: MigrationId) -> Result<Migration, AppError> {
+        self.act(actor, id, Event::Cancel)
+    }
+
+    /// Tries a failed migration again, with what was copied.
+    pub fn retry_migration(&self, actor: &Actor, id: MigrationId) -> Result<Migration, AppError> {
+        self.act(actor, id, Event::Retry)
+    }
+
+    /// The member says that all is well: the old host's copy is deleted, and there is no way back any more.
+    pub fn confirm_migration(&self, actor: &Actor, id: MigrationId) -> Result<Migration, AppError> {
+        self.act(actor, id, Event::Confirm)
+    }
+
+    /// Begins the move in the other direction; gives back that new migration.
+    pub fn way_back(&self, actor: &Actor, id: MigrationId) -> Result<Migration, AppError> {
+        let row = self.act(actor, id, Event::WayBack)?;
+        self.db.read(|conn| {
+            Ok(store::migration::of_linode(conn, row.linode_id)?
+                .into_iter()
+                .find(|child| child.parent_id == Some(row.id))
+                .unwrap_or(row))
+        })
+    }
+
+    /// Staff take a switch-over back whose new host was never told (it is silent): the old host starts the Linode again.
+    pub fn roll_back_migration(
+        &self,
+        actor: &Actor,
+        id: MigrationId,
+    ) -> Result<Migration, AppError> {
+        actor.require_staff()?;
+        self.act(actor, id, Event::RollBackUnfetched)
+    }
+
+    fn act(&self, actor: &Actor, id: MigrationId, event: Event) -> Result<Migration, AppError> {
+        let now = self.now();
+        self.db.write(|conn| {
+            if event == Event::Retry {
+                store::programme::hold(conn)?;
+            }
+            let row = visible(conn, actor, id)?;
+            evacuation::may(conn, now, actor, &row, event)?;
+            match (event, row.kind) {
+                (Event::WayBack, MigrationKind::Return) => {
+                    return Err(AppError::conflict(
+                        "This was the way back itself. To move the Linode again, ask staff for a new offer.",
+                    ));
+                }
+                (Event::WayBack, _) if row.way_back_is_over(now, store::ownership::memory::get(conn)?.watched_s) => {
+                    return Err(AppError::conflict("The time for the way back is over."));
+                }
+                (Event::Retry, _) => retry::may(conn, now, actor, &row)?,
+                _ => {}
+            }
+            let given = if event == Event::Cancel {
+                cancel_words(conn, actor, id)?
+            } else {
+                Given::default()
+            };
+            match engine::apply(self, conn, now, actor.who(), id, event, &given)? {
+                Ok(after) => {
+                    if event == Event::Cancel && !given.message.is_empty() {
+                        // Who asked, also where the state stays until the agent has stopped.
+                        let object = format!("migration {id}");
+                        let states = (row.state.to_string(), "asked to cancel");
+                        let who = actor.who();
+                        audit(conn, now, who, "migration.cancel", &object, (&states.0, states.1))?;
+                    }
+                    Ok(after)
+                }
+                // The second click of two: what it asked for is done or under way.
+                Err(Refused::Already) => Ok(row),
+                Err(refused) => Err(AppError::conflict(sentence(refused))),
+            }
+        })
+    }
+
+    /// Staff give a job that used up its tries new ones, if somebody still waits for it.
+    pub fn retry_job(&self, actor: &Actor, id: JobId) -> Result<(), AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            retry::may_job(conn, id)?;
+            if !store::job::revive(conn, id, now)? {
+                return Err(AppError::conflict("Only a failed job can be tried again."));
+            }
+            audit(
+                conn,
+                now,
+                actor.who(),
+                "job.retry",
+                &format!("job {id}"),
+                ("failed", "pending"),
+            )?;
+            Ok(())
+        })
+    }
+}
+
+/// What the log says of a cancel; nothing if it was asked for before.
+fn cancel_words(conn: &mut Db, actor: &Actor, id: MigrationId) -> Result<Given, AppError> {
+    let row = store::migration::locked(conn, id)?.ok_or(AppError::NotFound)?;
+    let at_work = matches!(
+        row.state,
+        MigrationState::Preparing | MigrationState::Copying
+    );
+    if at_work && row.cancel_asked {
+        return Ok(Given::default());
+    }
+    let whom = match actor.role {
+        UserRole::Staff => "Staff",
+        UserRole::Member => actor.name.as_str(),
+    };
+    let message = if at_work {
+        format!("{whom} asked to cancel.")
+    } else {
+        format!("{whom} cancelled it.")
+    };
+    Ok(Given {
+        message,
+        ..Given::default()
+    })
+}
+
+/// Does the destination need kernels of another family than the profiles have?
+pub fn needs_acceptance(conn: &mut Db, row: &Migration) -> Result<bool, AppError> {
+    let destination =
+        store::host::host(conn, row.destination_host_id)?.ok_or(AppError::NotFound)?;
+    let linode = store::linode::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;
+    let pairs = profile::translated(conn, &linode, destination.platform)?
+        .map_err(|error| AppError::conflict(format!("{error}.")))?;
+    Ok(pairs.iter().any(|pair| pair.after.needs_acceptance))
+}
+
+/// The migration, if the actor may see it: theirs, or any for staff.
+pub fn visible(conn: &mut Db, actor: &Actor, id: MigrationId) -> Result<Migration, AppError> {
+    let row = store::migration::migration(conn, id)?.ok_or(AppError::NotFound)?;
+    let theirs = actor.account == Some(row.account_id) || actor.role == UserRole::Staff;
+    if theirs {
+        Ok(row)
+    } else {
+        Err(AppError::NotFound)
+    }
+}
+
+/// Checked when work is scheduled and again when it begins: the registration behind it still stands, and the
+/// destination still takes Linodes.
+pub fn still_permitted(conn: &mut Db, row: &Migration) -> Result<(), AppError> {
+    if let Some(id) = row.registration_id
+        && matches!(row.kind, MigrationKind::Beta | MigrationKind::Graduation)
+    {
+        let state = store::registration::registration(conn, id)?.map(|it| it.state);
+        return match state {
+            Some(RegistrationState::Approved) => Ok(()),
+            Some(RegistrationState::Closed) => Err(AppError::conflict("The beta has ended.")),
+            _ => Err(AppError::conflict(
+                "The registration behind this migration was withdrawn.",
+            )),
+        };
+    }
+    Ok(())
+}
+
+/// A click on what begins, or has begun: the second of two finds it done, and another time comes too late.
+fn at_its_time(row: &Migration, click: Click) -> Result<Migration, AppError> {
+    if click.at.is_some() && click.at != row.not_before {
+        return Err(AppError::conflict(
+            "Its time has come: it begins, or has begun, and no other time can be chosen any more.",
+        ));
+    }
+    Ok(row.clone())
+}
+
+fn newest(conn: &mut Db, linode: LinodeId) -> Result<Option<Migration>, AppError> {
+    Ok(store::migration::of_linode(conn, linode)?
+        .into_iter()
+        .next())
+}
+
+/// Another limit for the shutdown, at the same time as before.
+fn relimit(
+    conn: &mut Db,
+    now: Time,
+    actor: &Actor,
+    row: &Migration,
+    limit: StopLimit,
+) -> Result<Migration, AppError> {
+    if row.stop_limit_s == limit.0 {
+        return Ok(row.clone());
+    }
+    let change = Change {
+        stop_limit_s: Some(limit.0),
+        ..Change::default()
+    };
+    store::migration::note(conn, row.id, &change)?;
+    let said = format!("It gets {} seconds to shut down.", limit.0);
+    store::migration::insert_event(conn, row.id, now, (row.state, row.step), &said)?;
+    let (before, after) = (row.stop_limit_s.to_string(), limit.0.to_string());
+    let object = format!("migration {}", row.id);
+    audit(
+        conn,
+        now,
+        actor.who(),
+        "stop limit",
+        &object,
+        (&before, &after),
+    )?;
+    store::migration::migration(conn, row.id)?.ok_or(AppError::NotFound)
+}
+
+fn no_offer() -> AppError {
+    AppError::conflict(
+        "No migration is offered for this Linode. Register it, and staff will configure one.",
+    )
+}
+
+fn offer_ended() -> AppError {
+    AppError::conflict(
+        "This offer has ended. Your registration still stands: staff can make a new offer.",
+    )
+}
+
+fn accept(decided: Result<Migration, Refused>) -> Result<Migration, AppError> {
+    decided.map_err(|refused| AppError::conflict(sentence(refused)))
+}
+
+fn sentence(refused: Refused) -> String {
+    let text = refused.to_string();
+    let mut letters = text.chars();
+    let first = letters
+        .next()
+        .map(|c| c.to_uppercase().to_string())
+        .unwrap_or_default();
+    format!("{first}{}.", letters.as_str())
+}

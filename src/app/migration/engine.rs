@@ -1,0 +1,491 @@
+//! Carries a migration's transitions out: the pure decision of `domain::migration`, its effects, its event and its audit
+//! entry, in the caller's transaction.
+
+use super::log_text::words;
+use crate::app::linode::profile;
+use crate::app::mail::compose;
+use crate::app::ownership::{change, recovery};
+use crate::app::{App, AppError, Who, audit};
+use crate::domain::ids::{HostId, JobId, LinodeId, MigrationId, UserId};
+use crate::domain::migration::{self as machine, Effect, Event, Letter, Refused, Side, Step};
+use crate::domain::ownership::{Row, handover};
+use crate::domain::time::Time;
+use crate::domain::words::{HostState, JobKind, JobState, MigrationKind, MigrationState};
+use crate::store;
+use crate::store::db::{Db, StoreError, wake_on_commit};
+use crate::store::job::NewJob;
+use crate::store::linode::Linode;
+use crate::store::migration::{Change, Migration, NewMigration};
+use crate::store::wake::Wake;
+
+/// What comes with an event.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// Facts to store with the transition.
+    pub change: Change,
+    /// What happened, for the migration's log; empty for the usual words.
+    pub message: String,
+}
+
+impl Given {
+    /// A failure: in words for the member, and for staff.
+    #[must_use]
+    pub fn failure(public: &str, detail: &str) -> Self {
+        Self {
+            change: Change {
+                failure: Some(crate::app::account::sign_in::clip(public, 500)),
+                failure_detail: Some(detail.chars().take(4000).collect()),
+                ..Change::default()
+            },
+            message: public.chars().take(500).collect(),
+        }
+    }
+}
+
+/// Applies one event. The inner error is an event that changes nothing, with the reason; everything else either happens
+/// whole or, with the caller's transaction, not at all.
+pub fn apply(
+    app: &App,
+    conn: &mut Db,
+    now: Time,
+    who: Who<'_>,
+    id: MigrationId,
+    event: Event,
+    given: &Given,
+) -> Result<Result<Migration, Refused>, AppError> {
+    if event == Event::Confirm {
+        // It may end the registration, whose row comes before the migration's.
+        let seen = store::migration::migration(conn, id)?.ok_or(AppError::NotFound)?;
+        if let Some(registration) = seen.registration_id {
+            store::registration::locked(conn, registration)?;
+        }
+    }
+    let before = store::migration::locked(conn, id)?.ok_or(AppError::NotFound)?;
+    let transition = match machine::decide(before.state, before.step, event) {
+        Ok(transition) => transition,
+        Err(refused) => {
+            tracing::info!(migration = %id, state = %before.state, ?event, %refused, "event without effect");
+            return Ok(Err(refused));
+        }
+    };
+    if transition
+        .effects
+        .iter()
+        .any(|effect| effect.needs_memory())
+    {
+        recovery::guard(conn, before.linode_id, event)?;
+    }
+    let mut change = given.change.clone();
+    stamp(conn, now, &before, &transition, who.user, &mut change)?;
+    let advanced =
+        store::migration::advance(conn, &before, transition.state, transition.step, &change);
+    if !advanced.map_err(one_live)? {
+        return Err(AppError::conflict(
+            "The migration changed at the same moment. Load the page anew.",
+        ));
+    }
+    if transition.state != before.state
+        || transition.step != before.step
+        || !given.message.is_empty()
+    {
+        let message = if given.message.is_empty() {
+            words(event, &transition)
+        } else {
+            given.message.clone()
+        };
+        store::migration::insert_event(
+            conn,
+            id,
+            now,
+            (transition.state, transition.step),
+            &message,
+        )?;
+    }
+    let mut work = Work {
+        app,
+        conn,
+        now,
+        who,
+        event,
+    };
+    for effect in &transition.effects {
+        work.carry_out(id, *effect)?;
+    }
+    let is_cancelled = transition.state == MigrationState::Cancelled;
+    if is_cancelled && before.kind == MigrationKind::Evacuation {
+        // What had failed is followed by another try, with its own mail.
+        if before.state != MigrationState::Failed {
+            compose::post_called_off(app, work.conn, now, &before)?;
+        }
+    } else if is_cancelled
+        && before.state == MigrationState::Queued
+        && before.not_before.is_some_and(|at| at > now)
+    {
+        let why = "The whole migration was cancelled, and its offer has ended.";
+        compose::post_unscheduled(app, work.conn, now, &before, why, None)?;
+    }
+    // A slot may have become free, or a migration may want one.
+    if transition.state != before.state {
+        wake_on_commit(work.conn, Wake::Reconcile)?;
+        let object = format!("migration {id}");
+        audit(
+            work.conn,
+            now,
+            who,
+            "migration",
+            &object,
+            (&before.state.to_string(), &transition.state.to_string()),
+        )?;
+    }
+    let after = store::migration::migration(work.conn, id)?.ok_or(AppError::NotFound)?;
+    Ok(Ok(after))
+}
+
+/// A Linode has one live migration: the schema says so, whatever was looked at before.
+pub(in crate::app) fn one_live(error: StoreError) -> AppError {
+    if error.is_duplicate() {
+        AppError::conflict("This Linode has another migration under way or offered.")
+    } else {
+        error.into()
+    }
+}
+
+/// Times and counters that go with a transition.
+fn stamp(
+    conn: &mut Db,
+    now: Time,
+    before: &Migration,
+    transition: &machine::Transition,
+    by: Option<UserId>,
+    change: &mut Change,
+) -> Result<(), AppError> {
+    use MigrationState as State;
+    let entered = transition.state != before.state;
+    match transition.state {
+        State::Queued if entered => {
+            change.queued_at = Some(now);
+            change.queued_by = by;
+            let linode =
+                store::linode::linode(conn, before.linode_id)?.ok_or(AppError::NotFound)?;
+            if linode.host_id != before.source_host_id {
+                return Err(AppError::conflict(
+                    "The Linode has moved to another host since: this move cannot begin there.",
+                ));
+            }
+            if before.state == State::Failed {
+                change.round = Some(before.round + 1);
+                change.epoch = Some(linode.epoch);
+                change.cancel_asked = Some(false);
+                change.failure = Some(String::new());
+                change.failure_detail = Some(String::new());
+            }
+        }
+        State::Preparing if entered => change.started_at = Some(now),
+        State::Switching if transition.step == Some(Step::StopSeal) => {
+            change.stopped_at = Some(now)
+        }
+        State::Switching if transition.effects.contains(&Effect::Commit) => {
+            change.committed_at = Some(now)
+        }
+        State::Finished if before.state == State::Switching => {
+            let days = store::programme::get(conn, now)?.way_back_days;
+            change.finished_at = Some(now);
+            change.way_back_until = Some(now.plus_days(i64::from(days)));
+            let watched_s = store::ownership::memory::get(conn)?.watched_s;
+            change.way_back_watched_s = Some(watched_s + i64::from(days) * 86_400);
+        }
+        State::Confirmed | State::Returned | State::Expired | State::Cancelled | State::Failed
+            if entered =>
+        {
+            change.closed_at = Some(now);
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// One transition's surroundings, for its effects.
+pub(in crate::app) struct Work<'a> {
+    app: &'a App,
+    pub conn: &'a mut Db,
+    now: Time,
+    who: Who<'a>,
+    event: Event,
+}
+
+impl Work<'_> {
+    fn carry_out(&mut self, id: MigrationId, effect: Effect) -> Result<(), AppError> {
+        // Read anew each time: an effect may have changed what the next one needs (the epoch above all).
+        let row = store::migration::migration(self.conn, id)?.ok_or(AppError::NotFound)?;
+        match effect {
+            Effect::RunStep(step) => self.run_step(&row, step),
+            Effect::StopJobs => self.stop_jobs(&row),
+            Effect::Commit => self.commit(&row),
+            Effect::Recall => self.translate(&row),
+            Effect::GrantSource => self.grant_source(&row),
+            Effect::CloseTransfer if row.kind == MigrationKind::Return => self.clean_up(&row),
+            Effect::CloseTransfer => self.close_transfer(&row),
+            Effect::CleanUp => self.clean_up(&row),
+            Effect::PurgeSource => self.purge(&row),
+            Effect::BeginReturn => self.begin_return(&row),
+            Effect::TellParent(succeeded) => self.tell_parent(&row, succeeded),
+            // The parent's own letter tells of a way back that is done.
+            Effect::Mail(Letter::Finished) if row.kind == MigrationKind::Return => Ok(()),
+            Effect::Mail(letter) => {
+                if letter == Letter::Confirmed
+                    && row.kind == MigrationKind::Graduation
+                    && let Some(registration) = row.registration_id
+                {
+                    crate::app::graduation::graduate(self.conn, self.now, self.who, registration)?;
+                }
+                compose::post_letter(self.app, self.conn, self.now, &row, letter)
+            }
+        }
+    }
+
+    fn linode(&mut self, row: &Migration) -> Result<Linode, AppError> {
+        store::linode::linode(self.conn, row.linode_id)?.ok_or(AppError::NotFound)
+    }
+
+    pub(in crate::app) fn enqueue(
+        &mut self,
+        row: &Migration,
+        kind: JobKind,
+        host: HostId,
+        epoch: i64,
+    ) -> Result<Option<JobId>, AppError> {
+        // Nobody will ever ask for it.
+        let gone =
+            store::host::host(self.conn, host)?.is_none_or(|it| it.state == HostState::Quarantined);
+        if gone {
+            return Ok(None);
+        }
+        let new = NewJob {
+            host_id: host,
+            linode_id: row.linode_id,
+            migration_id: Some(row.id),
+            kind,
+            state: JobState::Pending,
+            epoch,
+            run_after: self.now,
+            requested_by: row.queued_by,
+            entered_at: self.now,
+        };
+        Ok(Some(store::job::enqueue(self.conn, &new)?))
+    }
+
+    fn run_step(&mut self, row: &Migration, step: Step) -> Result<(), AppError> {
+        let (kind, side) = step.job();
+        let host = match side {
+            Side::Source => row.source_host_id,
+            Side::Destination => row.destination_host_id,
+        };
+        let epoch = handover::step_epoch(step, row.epoch, self.linode(row)?.row());
+        let change = Change {
+            step_job_id: self.enqueue(row, kind, host, epoch)?,
+            ..Change::default()
+        };
+        Ok(store::migration::note(self.conn, row.id, &change)?)
+    }
+
+    /// Jobs that nobody has taken end now; agents are asked to stop the others, and their word ends the migration.
+    fn stop_jobs(&mut self, row: &Migration) -> Result<(), AppError> {
+        store::migration::note(
+            self.conn,
+            row.id,
+            &Change {
+                cancel_asked: Some(true),
+                ..Change::default()
+            },
+        )?;
+        store::job::cancel_pending(self.conn, row.id, self.now)?;
+        let at_work = store::job::ask_cancel(self.conn, row.id)?;
+        if self.event == Event::Cancel
+            && at_work == 0
+            && let Some(step) = row.step
+        {
+            let stopped = Event::Stopped(step);
+            // A refusal would mean that it is not at work at all, and then there is nothing to stop.
+            let _decided = apply(
+                self.app,
+                self.conn,
+                self.now,
+                self.who,
+                row.id,
+                stopped,
+                &Given::default(),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The one moment at which the Linode changes hands.
+    fn commit(&mut self, row: &Migration) -> Result<(), AppError> {
+        if !digests_agree(self.conn, row)? {
+            return Err(AppError::Fault(format!(
+                "migration {}: commit without equal digests",
+                row.id
+            )));
+        }
+        let from = self.linode(row)?.row();
+        let source = (row.source_host_id, row.epoch);
+        let to = handover::commit(from, source, row.destination_host_id).ok_or_else(|| {
+            AppError::Fault(format!(
+                "migration {}: the Linode is not its source's any more",
+                row.id
+            ))
+        })?;
+        self.hand_over(row.linode_id, (from, to))?;
+        self.translate(row)
+    }
+
+    fn hand_over(&mut self, linode: LinodeId, change: (Row, Row)) -> Result<(), AppError> {
+        if change::hand_over(self.conn, self.now, self.who, linode, change)? {
+            return Ok(());
+        }
+        // An agent asks again, and its word is looked at anew.
+        Err(AppError::Later(
+            "The Linode changed hands at the same moment. Try again.".to_owned(),
+        ))
+    }
+
+    /// The config profiles become what they are at the destination.
+    fn translate(&mut self, row: &Migration) -> Result<(), AppError> {
+        let destination =
+            store::host::host(self.conn, row.destination_host_id)?.ok_or(AppError::NotFound)?;
+        let linode = self.linode(row)?;
+        let pairs = profile::after_move(self.conn, &linode, row, destination.platform)?
+            .map_err(|error| AppError::Fault(format!("migration {}: {error}", row.id)))?;
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        for pair in pairs {
+            let translated = pair.after.profile;
+            if translated != pair.before {
+                store::linode::set_profile(self.conn, pair.row.id, &translated)?;
+            }
+            before.push((pair.row.id, pair.before));
+            after.push((pair.row.id, translated));
+        }
+        let json = |profiles: &[_]| {
+            serde_json::to_string(profiles)
+                .map_err(|error| AppError::Fault(format!("profiles as JSON: {error}")))
+        };
+        let change = Change {
+            profiles_before: Some(json(&before)?),
+            profiles_after: Some(json(&after)?),
+            ..Change::default()
+        };
+        store::migration::note(self.conn, row.id, &change)?;
+        Ok(())
+    }
+
+    /// Gives the source a new epoch, whether it still owns the Linode or the destination does.
+    fn grant_source(&mut self, row: &Migration) -> Result<(), AppError> {
+        let linode = self.linode(row)?;
+        let only_unfetched = self.event == Event::RollBackUnfetched;
+        let to = handover::take_back(linode.row(), row.source_host_id, only_unfetched).ok_or_else(
+            || {
+                AppError::conflict(
+                    "The destination has been told of its ownership meanwhile: this can no longer be taken back.",
+                )
+            },
+        )?;
+        self.hand_over(row.linode_id, (linode.row(), to))?;
+        let mut change = Change {
+            epoch: Some(to.epoch),
+            ..Change::default()
+        };
+        if linode.host_id == row.destination_host_id {
+            if linode.fetched && self.event != Event::DestinationLost {
+                // Its sealed disks stay there; another try starts from them.
+                change.base_epoch = Some(linode.epoch);
+            }
+            self.restore_profiles(row)?;
+        }
+        store::migration::note(self.conn, row.id, &change)?;
+        Ok(())
+    }
+
+    fn restore_profiles(&mut self, row: &Migration) -> Result<(), AppError> {
+        let before = profile::stored(row.profiles_before.as_deref())?;
+        for (id, profile) in before {
+            store::linode::set_profile(self.conn, id, &profile)?;
+        }
+        Ok(())
+    }
+
+    fn begin_return(&mut self, row: &Migration) -> Result<(), AppError> {
+        let linode = self.linode(row)?;
+        if linode.host_id != row.destination_host_id {
+            return Err(AppError::conflict(
+                "The Linode has moved on since: there is no way back from here.",
+            ));
+        }
+        let new = NewMigration {
+            kind: MigrationKind::Return,
+            linode_id: row.linode_id,
+            account_id: row.account_id,
+            registration_id: row.registration_id,
+            parent_id: Some(row.id),
+            source_host_id: row.destination_host_id,
+            destination_host_id: row.source_host_id,
+            state: MigrationState::Queued,
+            epoch: linode.epoch,
+            base_epoch: Some(row.epoch),
+            offered_by: None,
+            offered_at: self.now,
+            expires_at: self.now.plus_days(1),
+            queued_at: Some(self.now),
+            queued_by: self.who.user,
+            kernels_accepted: true,
+            stop_limit_s: row.stop_limit_s,
+        };
+        let new = store::migration::insert(self.conn, &new).map_err(one_live)?;
+        store::migration::insert_event(
+            self.conn,
+            new.id,
+            self.now,
+            (new.state, None),
+            "The way back was asked for.",
+        )?;
+        Ok(())
+    }
+
+    fn tell_parent(&mut self, row: &Migration, succeeded: bool) -> Result<(), AppError> {
+        let Some(parent) = row.parent_id else {
+            return Ok(());
+        };
+        let event = if succeeded {
+            Event::WayBackSucceeded
+        } else {
+            Event::WayBackFailed
+        };
+        // Refused only if the parent was told before.
+        let _decided = apply(
+            self.app,
+            self.conn,
+            self.now,
+            self.who,
+            parent,
+            event,
+            &Given::default(),
+        )?;
+        Ok(())
+    }
+}
+
+/// Have both agents reported every disk under this round's epoch, with equal sizes and roots?
+pub fn digests_agree(conn: &mut Db, row: &Migration) -> Result<bool, AppError> {
+    let digests = store::migration::digests(conn, row.id)?;
+    let disks = store::linode::disks_of(conn, row.linode_id)?;
+    Ok(disks.iter().all(|disk| {
+        let side = |side: &str| {
+            digests
+                .iter()
+                .find(|digest| {
+                    digest.disk_id == disk.id && digest.side == side && digest.epoch == row.epoch
+                })
+                .map(|digest| (digest.size_bytes, digest.root.as_str()))
+        };
+        side("source").is_some() && side("source") == side("destination")
+    }))
+}

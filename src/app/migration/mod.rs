@@ -1,0 +1,10 @@
+//! Migrations: offered, put off or begun, carried out step by step, taken back, tidied up.
+
+pub mod actions;
+pub(super) mod cleanup;
+pub mod engine;
+pub(super) mod leftovers;
+pub(super) mod log_text;
+pub mod offer;
+pub(super) mod retry;
+pub mod schedule;

@@ -1,0 +1,268 @@
+//! Staff configure a migration for an approved registration: a destination with room, held for the member until they
+//! click or the offer ends.
+
+use super::engine::{self, Given};
+use crate::app::linode::profile;
+use crate::app::mail::compose::{self, About};
+use crate::app::{Actor, App, AppError, audit};
+use crate::domain::ids::{HostId, LinodeId, RegistrationId};
+use crate::domain::migration::{Event, Last, blocks_next, gives_way};
+use crate::domain::placement::{self, Need, Room};
+use crate::domain::programme::Deed;
+use crate::domain::time::Time;
+use crate::domain::words::{HostRole, MailKind, MigrationKind, MigrationState, RegistrationState};
+use crate::store;
+use crate::store::db::Db;
+use crate::store::linode::Linode;
+use crate::store::migration::{Migration, NewMigration};
+
+impl App {
+    /// Makes an offer; `destination: None` takes the proposed host. Offering again where an offer stands gives that one.
+    pub fn offer(
+        &self,
+        actor: &Actor,
+        registration: RegistrationId,
+        destination: Option<HostId>,
+    ) -> Result<Migration, AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            store::programme::hold(conn)?;
+            let registration =
+                store::registration::locked(conn, registration)?.ok_or(AppError::NotFound)?;
+            if registration.state != RegistrationState::Approved {
+                return Err(AppError::conflict(format!(
+                    "The registration is {}, not approved.",
+                    registration.state
+                )));
+            }
+            let open = store::migration::locked_of_linode(conn, registration.linode_id)?;
+            let linode =
+                store::linode::linode(conn, registration.linode_id)?.ok_or(AppError::NotFound)?;
+            let standing = open.iter().find(|row| {
+                row.registration_id == Some(registration.id) && row.state == MigrationState::Offered
+            });
+            if let Some(standing) = standing
+                && destination.is_none_or(|host| host == standing.destination_host_id)
+            {
+                return Ok(standing.clone());
+            }
+            let here = store::host::host(conn, linode.host_id)?.ok_or(AppError::NotFound)?;
+            let Some((kind, role)) = placement::next(here.standing()) else {
+                return Err(AppError::conflict(format!(
+                    "This Linode runs on a production host already, on {}.",
+                    here.name
+                )));
+            };
+            let programme = store::programme::get(conn, now)?;
+            crate::app::programme::allows(&programme, now, Deed::Offer(kind))?;
+            open_way_back(&open, &linode)?;
+            let need = need(conn, &linode, role)?;
+            if let Some(destination) = destination {
+                store::host::lock(conn, destination)?;
+            }
+            let rooms = store::host::rooms(conn)?;
+            let room = choose(&rooms, &need, destination)?;
+            if destination.is_none() {
+                // The proposal was made without the lock; with it, it must still hold.
+                store::host::lock(conn, room.host)?;
+                let rooms = store::host::rooms(conn)?;
+                choose(&rooms, &need, Some(room.host))?;
+            }
+            check_kernels(conn, &linode, room.host)?;
+            let new = Offer {
+                kind,
+                registration: registration.id,
+                to: room.host,
+                until: now.plus_days(i64::from(programme.offer_days)),
+            };
+            make(self, conn, now, actor, &linode, new)
+        })
+    }
+}
+
+/// An offer that was found to be possible.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::app) struct Offer {
+    pub kind: MigrationKind,
+    pub registration: RegistrationId,
+    pub to: HostId,
+    pub until: Time,
+}
+
+/// Makes it: the row, its log, the mail, the trail. What failed before is over with it: what it copied is dropped.
+pub(in crate::app) fn make(
+    app: &App,
+    conn: &mut Db,
+    now: Time,
+    actor: &Actor,
+    linode: &Linode,
+    offer: Offer,
+) -> Result<Migration, AppError> {
+    close_evacuations(app, conn, now, actor, linode)?;
+    let instead = "Staff made a new offer instead; what was copied is dropped.";
+    replace_failed(app, conn, now, actor, linode.id, instead)?;
+    let new = NewMigration {
+        kind: offer.kind,
+        linode_id: linode.id,
+        account_id: linode.account_id,
+        registration_id: Some(offer.registration),
+        parent_id: None,
+        source_host_id: linode.host_id,
+        destination_host_id: offer.to,
+        state: MigrationState::Offered,
+        epoch: linode.epoch,
+        base_epoch: None,
+        offered_by: Some(actor.user),
+        offered_at: now,
+        expires_at: offer.until,
+        queued_at: None,
+        queued_by: None,
+        kernels_accepted: false,
+        stop_limit_s: 60,
+    };
+    let row = store::migration::insert(conn, &new).map_err(engine::one_live)?;
+    store::migration::insert_event(conn, row.id, now, (row.state, None), "Offered by staff.")?;
+    let about = About {
+        until: Some(row.expires_at),
+        migration: Some(&row),
+        ..About::default()
+    };
+    let kind = match offer.kind {
+        MigrationKind::Graduation => MailKind::GraduationReady,
+        MigrationKind::Beta | MigrationKind::Return | MigrationKind::Evacuation => {
+            MailKind::OfferReady
+        }
+    };
+    compose::post_to_account(app, conn, now, kind, linode, &about)?;
+    let object = format!("migration {}", row.id);
+    let to = format!("host {}", offer.to);
+    audit(conn, now, actor.who(), "offer", &object, ("", &to))?;
+    Ok(row)
+}
+
+/// What a Linode needs of a host.
+pub fn need(conn: &mut Db, linode: &Linode, role: HostRole) -> Result<Need, AppError> {
+    let plan = store::linode::plan(conn, linode.plan_id)?;
+    let disk_mb = store::linode::disks_of(conn, linode.id)?
+        .iter()
+        .map(|disk| disk.size_mb)
+        .sum();
+    Ok(Need {
+        from: linode.host_id,
+        plan: linode.plan_id,
+        memory_mb: plan.ram_mb,
+        disk_mb,
+        role,
+    })
+}
+
+fn choose<'a>(rooms: &'a [Room], need: &Need, host: Option<HostId>) -> Result<&'a Room, AppError> {
+    match host {
+        Some(host) => {
+            let room = rooms
+                .iter()
+                .find(|room| room.host == host)
+                .ok_or(AppError::NotFound)?;
+            placement::takes(room, need).map_err(|no| {
+                AppError::conflict(format!("{} cannot take this Linode: {no}.", room.name))
+            })?;
+            Ok(room)
+        }
+        None => placement::propose(rooms, need).ok_or_else(|| {
+            AppError::conflict(match need.role {
+                HostRole::Production => {
+                    "No enabled production host of its plan has room for this Linode. Add a host, or free memory on one."
+                }
+                HostRole::Beta | HostRole::Source => {
+                    "No enabled beta host has room for this Linode. Add a host, or free memory on one."
+                }
+            })
+        }),
+    }
+}
+
+/// Two ways to move one Linode would lead to two places: a failed one cannot be tried again beside a new offer.
+pub(in crate::app) fn replace_failed(
+    app: &App,
+    conn: &mut Db,
+    now: Time,
+    actor: &Actor,
+    linode: LinodeId,
+    message: &str,
+) -> Result<(), AppError> {
+    let given = Given {
+        message: message.to_owned(),
+        ..Given::default()
+    };
+    for row in store::migration::locked_of_linode(conn, linode)? {
+        if row.state == MigrationState::Failed && row.kind != MigrationKind::Return {
+            engine::apply(app, conn, now, actor.who(), row.id, Event::Cancel, &given)?.map_err(
+                |refused| AppError::conflict(format!("Migration {}: {refused}.", row.id)),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Confirms the evacuations whose way back gives way to a further move, as staff's word that nobody goes back there: left
+/// open, its window would end with the Linode elsewhere, and the disks it keeps would stay for ever.
+pub(in crate::app) fn close_evacuations(
+    app: &App,
+    conn: &mut Db,
+    now: Time,
+    actor: &Actor,
+    linode: &Linode,
+) -> Result<(), AppError> {
+    for row in store::migration::locked_of_linode(conn, linode.id)? {
+        if gives_way(&last(&row, linode)) {
+            let given = Given::default();
+            engine::apply(app, conn, now, actor.who(), row.id, Event::Confirm, &given)?.map_err(
+                |refused| AppError::conflict(format!("Migration {}: {refused}.", row.id)),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn last(row: &Migration, linode: &Linode) -> Last {
+    Last {
+        kind: row.kind,
+        state: row.state,
+        was_running: row.was_running,
+        status: linode.status,
+        at_destination: linode.host_id == row.destination_host_id,
+    }
+}
+
+/// All that is not over of the Linode, against [`migration::blocks_next`].
+pub(in crate::app) fn open_way_back(all: &[Migration], linode: &Linode) -> Result<(), AppError> {
+    match all.iter().find(|row| blocks_next(&last(row, linode))) {
+        None => Ok(()),
+        Some(row) => Err(AppError::conflict(format!(
+            "Its last move (migration {}) is not confirmed yet, and the way back is still open.",
+            row.id
+        ))),
+    }
+}
+
+fn check_kernels(conn: &mut Db, linode: &Linode, to: HostId) -> Result<(), AppError> {
+    let there = store::host::host(conn, to)?.ok_or(AppError::NotFound)?;
+    let offered = there.kernel_list()?;
+    let pairs = profile::translated(conn, linode, there.platform)?.map_err(|error| {
+        AppError::conflict(format!(
+            "This Linode cannot be offered a migration: {error}."
+        ))
+    })?;
+    for profile in pairs.iter().map(|pair| &pair.after.profile) {
+        let known = offered.iter().any(|kernel| kernel.id == profile.kernel);
+        // A host that names none takes any, or was never heard of; its agent checks before anything is stopped.
+        if !known && !offered.is_empty() {
+            return Err(AppError::conflict(format!(
+                "{} does not have the kernel {}, which the config profile {} would need there.",
+                there.name, profile.kernel, profile.label
+            )));
+        }
+    }
+    Ok(())
+}

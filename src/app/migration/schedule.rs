@@ -1,0 +1,214 @@
+//! At the member's leisure: whether their move may begin when they say, the times they may choose, and giving a chosen
+//! time up.
+
+use super::actions;
+use super::engine::{self, Given};
+use crate::app::mail::compose;
+use crate::app::{Actor, App, AppError, evacuation};
+use crate::domain::ids::MigrationId;
+use crate::domain::migration::Event;
+use crate::domain::programme::Deed;
+use crate::domain::programme::move_times::{Limits, No, Taken, offer_reminder};
+use crate::domain::time::Time;
+use crate::domain::words::{MigrationKind, MigrationState, UserRole};
+use crate::store;
+use crate::store::db::{Db, StoreError, lock_scheduler};
+use crate::store::migration::{Change, Migration};
+
+/// Times that a page proposes.
+const PROPOSED: usize = 12;
+const HOUR_S: i64 = 3600;
+
+/// What a member may choose from.
+#[derive(Debug, Clone)]
+pub struct Choices {
+    pub limits: Limits,
+    /// If none may begin now: when the next may.
+    pub now_waits_until: Option<Option<Time>>,
+    /// The next full hours that are free.
+    pub free: Vec<Time>,
+}
+
+impl App {
+    /// The times to choose from for a migration that is offered, or waits for its time.
+    pub fn move_choices(&self, row: &Migration) -> Result<Choices, AppError> {
+        let now = self.now();
+        self.db.read(|conn| {
+            let (limits, _) = store::programme::move_times::limits(conn)?;
+            let taken = taken(conn, row, &limits, (now, row.expires_at))?;
+            let free = limits.free_hours(now, row.expires_at, hosts(row), &taken, PROPOSED);
+            Ok(Choices {
+                now_waits_until: limits.is_quiet(now).then(|| limits.open_from(now)),
+                free,
+                limits,
+            })
+        })
+    }
+
+    /// Gives a chosen time up: the offer stands as before, if its time is not over; else the migration is cancelled.
+    /// Doing so twice is doing so once.
+    pub fn unschedule(&self, actor: &Actor, id: MigrationId) -> Result<Migration, AppError> {
+        let now = self.now();
+        self.db.write(|conn| {
+            store::programme::hold(conn)?;
+            let seen = actions::visible(conn, actor, id)?;
+            if let Some(registration) = seen.registration_id {
+                store::registration::locked(conn, registration)?;
+            }
+            let row = store::migration::locked(conn, id)?.ok_or(AppError::NotFound)?;
+            if matches!(
+                row.state,
+                MigrationState::Offered | MigrationState::Cancelled
+            ) {
+                return Ok(row);
+            }
+            evacuation::may(conn, now, actor, &row, Event::Unschedule)?;
+            if !can_unschedule(&row, now) {
+                return Err(AppError::conflict(
+                    "There is no time to cancel: the migration has begun, or waits for its place.",
+                ));
+            }
+            let stands = offer_stands(conn, &row, now)?;
+            let event = if stands {
+                Event::Unschedule
+            } else {
+                Event::Cancel
+            };
+            let given = Given {
+                change: Change {
+                    not_before: stands.then_some(None),
+                    remind_at: Some(offer_reminder(row.expires_at, now)),
+                    ..Change::default()
+                },
+                message: String::new(),
+            };
+            let decided = engine::apply(self, conn, now, actor.who(), id, event, &given)?;
+            let after = decided.map_err(|refused| AppError::conflict(format!("{refused}.")))?;
+            if stands {
+                compose::post_unscheduled(self, conn, now, &row, "", Some(row.expires_at))?;
+            }
+            Ok(after)
+        })
+    }
+}
+
+/// Would its offer still stand if its time were given up? After the end of the beta no offer into it does.
+pub fn offer_stands(conn: &mut Db, row: &Migration, now: Time) -> Result<bool, StoreError> {
+    let programme = store::programme::get(conn, now)?;
+    let allowed = crate::app::programme::allows(&programme, now, Deed::Start(row.kind));
+    Ok(row.expires_at > now && allowed.is_ok())
+}
+
+/// Does it wait for a time that its member chose?
+#[must_use]
+pub fn can_unschedule(row: &Migration, now: Time) -> bool {
+    row.state == MigrationState::Queued
+        && !matches!(row.kind, MigrationKind::Return | MigrationKind::Evacuation)
+        && row.started_at.is_none()
+        && row.not_before.is_some_and(|at| at > now)
+}
+
+/// The limits, for a transaction that sets a time by them: of two that want the last place, the second sees the first's.
+/// Call it before any row is locked, as the scheduler does.
+pub fn locked_limits(conn: &mut Db, at: Option<Time>) -> Result<Limits, AppError> {
+    let (limits, _) = store::programme::move_times::limits(conn)?;
+    if at.is_some() && limits.per_hour.is_some() {
+        lock_scheduler(conn)?;
+    }
+    Ok(limits)
+}
+
+/// May this member's migration begin then (`None`: now)? The error says when it may.
+pub fn may_begin(
+    conn: &mut Db,
+    now: Time,
+    actor: &Actor,
+    row: &Migration,
+    limits: &Limits,
+    at: Option<Time>,
+) -> Result<(), AppError> {
+    let invalid = |field, message| Err(AppError::Invalid { field, message });
+    let Some(at) = at else {
+        if !limits.is_quiet(now) {
+            return Ok(());
+        }
+        let open = limits.open_from(now);
+        let next = next_words(conn, actor, open)?;
+        return invalid(
+            "when",
+            format!("No migration begins now: these are quiet hours. {next}"),
+        );
+    };
+    if at > row.expires_at {
+        if row.kind == MigrationKind::Evacuation {
+            let zone = store::account::user(conn, actor.user)?
+                .map_or_else(String::new, |user| user.timezone);
+            let latest = compose::moment(row.expires_at, &zone);
+            let message = format!("Its host is being emptied: choose a time before {latest}");
+            return invalid("at", message);
+        }
+        return invalid("at", "Choose a time before the offer ends".to_owned());
+    }
+    let taken_there = taken(conn, row, limits, (at, at))?;
+    let no = match limits.allows(at, hosts(row), &taken_there) {
+        Ok(()) => return Ok(()),
+        Err(no) => no,
+    };
+    let taken_later = taken(conn, row, limits, (at, row.expires_at))?;
+    let free = limits.free_hours(at, row.expires_at, hosts(row), &taken_later, 1);
+    let next = next_words(conn, actor, free.first().copied())?;
+    let why = match no {
+        No::Quiet => "No migration begins then: these are quiet hours.",
+        No::Full => "All places in that hour are taken.",
+    };
+    invalid("at", format!("{why} {next}"))
+}
+
+/// A member's own retry begins now, so it keeps to the quiet hours; staff's does not.
+pub fn may_retry(conn: &mut Db, now: Time, actor: &Actor) -> Result<(), AppError> {
+    let (limits, _) = store::programme::move_times::limits(conn)?;
+    if actor.role == UserRole::Staff || !limits.is_quiet(now) {
+        return Ok(());
+    }
+    let next = next_words(conn, actor, limits.open_from(now))?;
+    Err(AppError::conflict(format!(
+        "No migration begins now: these are quiet hours. {next}."
+    )))
+}
+
+/// Ends a sentence's paragraph without a full stop, as the words beside a field do.
+fn next_words(conn: &mut Db, actor: &Actor, next: Option<Time>) -> Result<String, AppError> {
+    let zone =
+        store::account::user(conn, actor.user)?.map_or_else(String::new, |user| user.timezone);
+    Ok(match next {
+        Some(next) => format!("The next free time is {}", compose::moment(next, &zone)),
+        None => "There is no free time before the offer ends; ask us for help".to_owned(),
+    })
+}
+
+fn hosts(row: &Migration) -> [crate::domain::ids::HostId; 2] {
+    [row.source_host_id, row.destination_host_id]
+}
+
+/// What is taken in these hours; nothing needs to be looked up without a limit.
+fn taken(
+    conn: &mut Db,
+    row: &Migration,
+    limits: &Limits,
+    (from, until): (Time, Time),
+) -> Result<Taken, AppError> {
+    if limits.per_hour.is_none() {
+        return Ok(Taken::new());
+    }
+    let into_hour = |at: Time| at.utc().timestamp().rem_euclid(HOUR_S);
+    let whole = (
+        from.plus_s(-into_hour(from)),
+        until.plus_s(HOUR_S - into_hour(until)),
+    );
+    Ok(store::programme::move_times::taken(
+        conn,
+        hosts(row),
+        whole,
+        row.id,
+    )?)
+}

@@ -1,0 +1,120 @@
+//! Before old disks are deleted the Linode's owner shows that it has them itself (rule 18): asking for that, and what is
+//! shown.
+
+use crate::app::AppError;
+use crate::app::job::order;
+use crate::domain::ids::{HostId, MigrationId};
+use crate::domain::ownership::{self, KeepDisks, Proof};
+use crate::domain::time::Time;
+use crate::domain::words::{JobKind, LinodeStatus};
+use crate::store;
+use crate::store::db::{Db, wake_on_commit};
+use crate::store::job::{Job, NewJob};
+use crate::store::linode::Linode;
+use crate::store::migration::Change;
+use crate::store::ownership::proof::ProofRow;
+use crate::store::wake::Wake;
+use crate::wire::DiskProof;
+
+/// May the disks at `place` (a host, and the epoch they are sealed under) go? `since`: only what was shown after that counts.
+pub(in crate::app) fn may_purge(
+    conn: &mut Db,
+    now: Time,
+    linode: &Linode,
+    place: (HostId, i64),
+    since: Option<Time>,
+) -> Result<Result<(), KeepDisks>, AppError> {
+    let watched_s = store::ownership::memory::get(conn)?.watched_s;
+    let proof = store::ownership::proof::of(conn, linode.id)?
+        .filter(|it| since.is_none_or(|since| it.at >= since))
+        .map(|it| Proof {
+            host: it.host_id,
+            epoch: it.epoch,
+            running: it.running,
+            // A clock that was set back makes nothing fresh.
+            age_s: match now.seconds_since(it.at) {
+                age @ ..0 => age,
+                age => age.max(watched_s - it.watched_s),
+            },
+        });
+    // What its member switched off is off as it should be.
+    let should_run = linode.status == LinodeStatus::Running;
+    Ok(ownership::may_purge(linode.row(), proof, should_run, place))
+}
+
+/// Asks the owner to show its disks, unless it is asked already.
+pub(in crate::app) fn ask(
+    conn: &mut Db,
+    now: Time,
+    linode: &Linode,
+    migration: Option<MigrationId>,
+) -> Result<(), AppError> {
+    // Old disks on two hosts may want it at one moment.
+    store::linode::lock(conn, linode.id)?;
+    if store::job::open_of_linode(conn, linode.id, &[JobKind::Prove])?.is_some() {
+        return Ok(());
+    }
+    store::job::enqueue(
+        conn,
+        &NewJob {
+            migration_id: migration,
+            ..NewJob::own(linode, JobKind::Prove, now, None)
+        },
+    )?;
+    Ok(())
+}
+
+/// The owner has shown its disks: what waits for that may go.
+pub(in crate::app) fn shown(
+    conn: &mut Db,
+    now: Time,
+    job: &Job,
+    (epoch, running): (i64, bool),
+    shown: &[DiskProof],
+) -> Result<(), AppError> {
+    let linode = job.linode_id;
+    let disks = store::linode::disks_of(conn, linode)?;
+    let whole = disks.iter().all(|disk| {
+        let size = u64::try_from(disk.size_mb).unwrap_or(0) * 1024 * 1024;
+        shown
+            .iter()
+            .any(|it| it.disk == disk.id && it.size_bytes == size)
+    });
+    if epoch != job.epoch || !whole || !order::is_current(conn, linode, job)? {
+        tracing::warn!(%linode, "a proof that shows something else than the portal knows does not count");
+        return Ok(());
+    }
+    let watched_s = store::ownership::memory::get(conn)?.watched_s;
+    store::ownership::proof::put(
+        conn,
+        &ProofRow {
+            linode_id: linode,
+            host_id: job.host_id,
+            epoch,
+            running,
+            at: now,
+            watched_s,
+        },
+    )?;
+    store::job::hasten(conn, linode, JobKind::Purge, now)?;
+    // A way-back window may wait for it.
+    wake_on_commit(conn, Wake::Reconcile)?;
+    Ok(())
+}
+
+/// Old disks are gone: noted on the migration they were the source of.
+pub(in crate::app) fn purged(conn: &mut Db, now: Time, job: &Job) -> Result<(), AppError> {
+    store::ownership::memory::count_up(conn)?;
+    let Some(id) = job.migration_id else {
+        return Ok(());
+    };
+    let row = store::migration::migration(conn, id)?.ok_or(AppError::NotFound)?;
+    if row.source_host_id == job.host_id && row.epoch == job.epoch {
+        let change = Change {
+            purged_at: Some(now),
+            ..Change::default()
+        };
+        store::migration::note(conn, id, &change)?;
+    }
+    Ok(())
+}

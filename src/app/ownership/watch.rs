@@ -1,0 +1,115 @@
+//! The reconciler's look at the clock (rule 20 and the promise's windows): counts the seconds that portals watched, gives
+//! leases time after a pause in which nobody could renew them, and notices a clock that jumped. While one stands, nothing
+//! begins or ends because its time has come.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::app::{Actor, App, AppError, PORTAL, audit};
+use crate::domain::time::Time;
+use crate::domain::time::watch::{self, Gap, Own};
+use crate::store;
+use crate::store::db::Db;
+use crate::wire::LEASE_S;
+
+/// Between two looks, in seconds: several in a lease.
+const LOOK_S: i64 = 10;
+
+/// When this process looked last, by both clocks.
+#[derive(Debug, Clone, Default)]
+pub struct Watch(Arc<Mutex<Option<(Time, Duration)>>>);
+
+impl Watch {
+    /// What went by since this process's last look.
+    fn since(&self, (now, monotonic): (Time, Duration)) -> Option<Own> {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.map(|(wall, before)| {
+            let gone = monotonic.saturating_sub(before).as_secs();
+            Own {
+                wall_s: now.seconds_since(wall),
+                monotonic_s: i64::try_from(gone).unwrap_or(i64::MAX),
+            }
+        })
+    }
+
+    fn set(&self, at: (Time, Duration)) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    }
+}
+
+impl App {
+    /// Looks at the clock if it is time to; `true` if it can be trusted.
+    pub(in crate::app) fn look_at_the_clock(&self) -> Result<bool, AppError> {
+        let now = self.now();
+        let at = (now, self.clock.monotonic());
+        let seen = self.db.read(store::ownership::memory::get)?;
+        let gap = Gap {
+            since_any: seen.watched_at.map(|last| now.seconds_since(last)),
+            own: self.watch.since(at),
+        };
+        let jump = gap.own.and_then(Own::jump);
+        let is_recent = gap.since_any.is_some_and(|gap| (0..LOOK_S).contains(&gap));
+        if is_recent && gap.own.is_some() && jump.is_none() {
+            return Ok(seen.clock_jump_s.is_none());
+        }
+        // Each in a transaction of its own: others take jobs first, and this row last.
+        if gap.is_pause(i64::from(LEASE_S)) {
+            let until = now.plus_s(i64::from(LEASE_S));
+            self.db.write(|conn| store::job::extend_all(conn, until))?;
+        }
+        if let Some(jump) = jump {
+            self.db.write(|conn| note_jump(conn, now, jump))?;
+        }
+        self.db.write(|conn| {
+            store::ownership::memory::take_look(conn, seen.watched_at, now, gap.watched())
+        })?;
+        // Last: what could not be written down is found again by the next look.
+        self.watch.set(at);
+        self.is_clock_right()
+    }
+
+    /// No jump of the clock stands.
+    pub(in crate::app) fn is_clock_right(&self) -> Result<bool, AppError> {
+        Ok(self
+            .db
+            .read(store::ownership::memory::get)?
+            .clock_jump_s
+            .is_none())
+    }
+
+    /// Staff say that the clock is right as it is: what waited goes on.
+    pub fn clock_is_right(&self, actor: &Actor) -> Result<(), AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            let Some(jump) = store::ownership::memory::locked(conn)?.clock_jump_s else {
+                return Ok(());
+            };
+            store::ownership::memory::set_clock_jump(conn, None)?;
+            let before = format!("jumped by {jump} s");
+            audit(
+                conn,
+                now,
+                actor.who(),
+                "clock",
+                "portal",
+                (&before, "right"),
+            )?;
+            Ok(())
+        })
+    }
+}
+
+fn note_jump(conn: &mut Db, now: Time, jump: i64) -> Result<(), AppError> {
+    let before = store::ownership::memory::locked(conn)?.clock_jump_s;
+    let stands = watch::standing(before, jump);
+    store::ownership::memory::set_clock_jump(conn, stands.map(|seconds| (seconds, now)))?;
+    tracing::error!(jump, ?stands, "the clock jumped");
+    let words = |stands: Option<i64>| match stands {
+        Some(seconds) => format!("jumped by {seconds} s"),
+        None => "right".to_owned(),
+    };
+    let (from, to) = (words(before), words(stands));
+    audit(conn, now, PORTAL, "clock", "portal", (&from, &to))?;
+    Ok(())
+}

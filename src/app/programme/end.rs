@@ -1,0 +1,144 @@
+//! The end of the beta. One act ends it; what follows for each registration is done by the reconciler, a transaction each,
+//! so that thousands hold nobody up and a crash half way is picked up where it stopped. It has no list of its own: whatever
+//! is still open while the programme is ended is closed, also what comes home later.
+
+use crate::app::mail::compose::{self, About};
+use crate::app::migration::engine::{self, Given};
+use crate::app::{Actor, App, AppError, PORTAL, audit};
+use crate::domain::ids::RegistrationId;
+use crate::domain::migration::Event;
+use crate::domain::registration;
+use crate::domain::time::Time;
+use crate::domain::words::{MailKind, MigrationKind, MigrationState, ProgrammeState};
+use crate::store;
+use crate::store::db::{Db, wake_on_commit};
+use crate::store::programme::Programme;
+use crate::store::registration::Decision;
+use crate::store::wake::Wake;
+
+/// Registrations that one round closes.
+const BATCH: i64 = 100;
+/// What members read beside a registration that the end has closed.
+const REASON: &str = "The beta ended before it moved.";
+const CAME_BACK: &str = "The beta ended. It had moved to Xen and come back.";
+
+impl App {
+    /// Ends the beta. `seen`: when what staff looked at had been changed last. A second press finds it ended.
+    pub fn end_programme(&self, actor: &Actor, seen: Option<Time>) -> Result<(), AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            store::programme::lock(conn)?;
+            let stored = store::programme::stored(conn)?;
+            let changed = stored.as_ref().map(|row| row.changed_at);
+            let before = stored.unwrap_or_else(|| Programme::new(now));
+            if before.state == ProgrammeState::Ended {
+                return Ok(());
+            }
+            if changed != seen {
+                return Err(AppError::conflict(
+                    "Someone else changed the programme while you looked at it. Look at it again.",
+                ));
+            }
+            let concerned = store::programme::end::concerned(conn)?;
+            let after = Programme {
+                state: ProgrammeState::Ended,
+                ended_at: Some(now),
+                changed_at: now,
+                ..before.clone()
+            };
+            store::programme::set(conn, &after)?;
+            wake_on_commit(conn, Wake::Reconcile)?;
+            let (from, to) = (before.state.to_string(), format!("ended; {concerned:?}"));
+            audit(
+                conn,
+                now,
+                actor.who(),
+                "programme.end",
+                "programme",
+                (&from, &to),
+            )?;
+            Ok(())
+        })
+    }
+
+    /// Closes what the end of the beta closes, some of it; says how much.
+    pub(in crate::app) fn close_after_the_end(&self) -> Result<usize, AppError> {
+        let now = self.now();
+        let due = self.db.read(|conn| {
+            if store::programme::get(conn, now)?.state != ProgrammeState::Ended {
+                return Ok(Vec::new());
+            }
+            store::programme::end::closable_ids(conn, BATCH)
+        })?;
+        let mut done = 0;
+        for id in &due {
+            let now = self.now();
+            match self.db.write(|conn| close(self, conn, now, *id)) {
+                Ok(closed) => done += usize::from(closed),
+                Err(error) => {
+                    tracing::error!(registration = %id, %error, "could not be closed");
+                }
+            }
+        }
+        if done > 0 && i64::try_from(due.len()).is_ok_and(|found| found == BATCH) {
+            // There may be more.
+            self.db.hub.wake(Wake::Reconcile);
+        }
+        Ok(done)
+    }
+}
+
+fn close(app: &App, conn: &mut Db, now: Time, id: RegistrationId) -> Result<bool, AppError> {
+    // Neither opened again meanwhile, nor offered, taken up, withdrawn, tried again: who does that waits for this.
+    store::programme::hold(conn)?;
+    let Some(row) = store::registration::locked(conn, id)? else {
+        return Ok(false);
+    };
+    let open = store::migration::locked_of_linode(conn, row.linode_id)?;
+    let ended = store::programme::get(conn, now)?.state == ProgrammeState::Ended;
+    if !ended || !store::programme::end::is_closable(conn, id)? {
+        return Ok(false);
+    }
+    for of in open {
+        let event = match of.state {
+            MigrationState::Offered => Event::Expire,
+            // What it copied is dropped: it cannot be tried again any more.
+            MigrationState::Failed => Event::Cancel,
+            _ => continue,
+        };
+        if of.registration_id == Some(id) && of.kind != MigrationKind::Return {
+            engine::apply(app, conn, now, PORTAL, of.id, event, &Given::default())?
+                .map_err(|refused| AppError::conflict(format!("migration {}: {refused}", of.id)))?;
+        }
+    }
+    let came_back = store::migration::of_linode(conn, row.linode_id)?
+        .iter()
+        .any(|of| of.state == MigrationState::Returned);
+    let reason = if came_back { CAME_BACK } else { REASON };
+    let Ok(to) = registration::decide(row.state, registration::Event::Close) else {
+        return Ok(false);
+    };
+    let decision = Decision {
+        from: row.state,
+        to,
+        reason,
+        by: None,
+        at: now,
+    };
+    if !store::registration::decide(conn, id, &decision)? {
+        return Ok(false);
+    }
+    if let Some(linode) = store::linode::linode(conn, row.linode_id)? {
+        let about = About {
+            reason,
+            came_back,
+            ..About::default()
+        };
+        compose::post_to_account(app, conn, now, MailKind::BetaEnded, &linode, &about)?;
+    }
+    let object = format!("registration {id}");
+    let (from, to) = (row.state.to_string(), to.to_string());
+    audit(conn, now, PORTAL, "registration", &object, (&from, &to))?;
+    Ok(true)
+}

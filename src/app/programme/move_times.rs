@@ -1,0 +1,125 @@
+//! Staff set when moves may begin by a member's choice.
+
+use crate::app::{Actor, App, AppError, audit};
+use crate::domain::programme::move_times::{Limits, Quiet};
+use crate::domain::time::Time;
+use crate::store;
+
+const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+const MOST_PER_HOUR: i32 = 1000;
+
+impl App {
+    /// Sets the limits. `seen`: when those that staff looked at had been changed last. Saving the same twice changes
+    /// nothing. Times that are chosen already stay as they are; in a quiet hour they wait for its end.
+    pub fn set_move_times(
+        &self,
+        actor: &Actor,
+        to: &Limits,
+        seen: Option<Time>,
+    ) -> Result<(), AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        if to
+            .per_hour
+            .is_some_and(|most| !(1..=MOST_PER_HOUR).contains(&most))
+        {
+            return Err(AppError::Invalid {
+                field: "per_hour",
+                message: format!(
+                    "Enter a number from 1 to {MOST_PER_HOUR}, or nothing for no limit"
+                ),
+            });
+        }
+        if to.open_from(now).is_none() {
+            return Err(AppError::Invalid {
+                field: "mon",
+                message: "Leave a time of the week in which migrations can begin".to_owned(),
+            });
+        }
+        self.db.write(|conn| {
+            store::programme::lock(conn)?;
+            let (before, changed) = store::programme::move_times::limits(conn)?;
+            if before == *to {
+                return Ok(());
+            }
+            if changed != seen {
+                return Err(AppError::conflict(
+                    "Someone else changed these times while you looked at them. Look at them again.",
+                ));
+            }
+            store::programme::move_times::set_limits(conn, to, now)?;
+            let (old, new) = (words(&before), words(to));
+            audit(conn, now, actor.who(), "move_times", "programme", (&old, &new))?;
+            Ok(())
+        })
+    }
+}
+
+/// `08:00–18:00`
+#[must_use]
+pub fn span(quiet: Quiet) -> String {
+    let time = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
+    format!("{}\u{2013}{}", time(quiet.begins), time(quiet.ends))
+}
+
+/// The quiet hours by day, those with the same hours together: `Mon–Fri 08:00–18:00, Sun 00:00–24:00`; empty for none.
+#[must_use]
+pub fn quiet_words(limits: &Limits) -> String {
+    let mut runs: Vec<(usize, usize, Quiet)> = Vec::new();
+    for (day, quiet) in limits.quiet.iter().enumerate() {
+        let Some(quiet) = quiet else { continue };
+        match runs.last_mut() {
+            Some((_, last, same)) if *last + 1 == day && same == quiet => *last = day,
+            _ => runs.push((day, day, *quiet)),
+        }
+    }
+    let name = |day: usize| DAYS.get(day).copied().unwrap_or_default();
+    let words: Vec<String> = runs
+        .into_iter()
+        .map(|(first, last, quiet)| {
+            let days = if first == last {
+                name(first).to_owned()
+            } else {
+                format!("{}\u{2013}{}", name(first), name(last))
+            };
+            format!("{days} {}", span(quiet))
+        })
+        .collect();
+    words.join(", ")
+}
+
+/// For the audit trail.
+fn words(of: &Limits) -> String {
+    format!(
+        "quiet {:?} in {}, {:?} an hour and host",
+        quiet_words(of),
+        of.zone.name(),
+        of.per_hour
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_days_are_told_together() {
+        let day = Some(Quiet {
+            begins: 480,
+            ends: 1080,
+        });
+        let night = Some(Quiet {
+            begins: 1320,
+            ends: 1440,
+        });
+        let limits = Limits {
+            quiet: [day, day, day, None, day, night, None],
+            ..Limits::default()
+        };
+        assert_eq!(
+            quiet_words(&limits),
+            "Mon–Wed 08:00–18:00, Fri 08:00–18:00, Sat 22:00–24:00"
+        );
+        assert_eq!(quiet_words(&Limits::default()), "");
+    }
+}

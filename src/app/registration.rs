@@ -1,0 +1,316 @@
+//! Registering Linodes for the beta, and what staff decide about it.
+
+use std::collections::BTreeSet;
+
+use super::mail::compose::{self, About};
+use super::migration::engine::{self, Given};
+use super::{Actor, App, AppError, audit};
+use crate::domain::ids::{LinodeId, RegistrationId};
+use crate::domain::migration;
+use crate::domain::placement::Standing;
+use crate::domain::programme::Deed;
+use crate::domain::registration::{self, Circumstances, Event, NotEligible};
+use crate::domain::time::Time;
+use crate::domain::words::{MailKind, MigrationKind, MigrationState, RegistrationState};
+use crate::store;
+use crate::store::db::Db;
+use crate::store::linode::Linode;
+use crate::store::registration::{Decision, NewRegistration, Registration};
+
+/// Linodes or registrations one request may name.
+const AT_ONCE: usize = 1000;
+
+/// What came of each of several things asked for at once.
+#[derive(Debug)]
+pub struct Many<Id> {
+    pub done: Vec<Id>,
+    pub refused: Vec<(Id, String)>,
+}
+
+impl<Id> Default for Many<Id> {
+    fn default() -> Self {
+        Self {
+            done: Vec::new(),
+            refused: Vec::new(),
+        }
+    }
+}
+
+impl App {
+    /// Registers Linodes of the actor's account. Asking again for one that is registered changes nothing and counts
+    /// as done, so that a form sent twice registers once.
+    pub fn register(
+        &self,
+        actor: &Actor,
+        linodes: &[LinodeId],
+    ) -> Result<Many<LinodeId>, AppError> {
+        let account = actor.require_account()?;
+        if linodes.is_empty() || linodes.len() > AT_ONCE {
+            let message = format!("Choose at least one Linode, and at most {AT_ONCE} at once");
+            return Err(AppError::Invalid {
+                field: "linode",
+                message,
+            });
+        }
+        let now = self.now();
+        let linodes: BTreeSet<LinodeId> = linodes.iter().copied().collect();
+        self.db.write(|conn| {
+            store::programme::hold(conn)?;
+            // Looked at only now: a limit that is set from here on comes after this. Without one nobody takes another's
+            // place, and many can register at once.
+            if store::programme::get(conn, now)?.seats.is_some() {
+                store::programme::lock_seats(conn)?;
+            }
+            // Two forms that share a Linode would each wait for what the other one has written.
+            store::account::lock_writer(conn, actor.user, Some(account))?;
+            let mut many = Many::default();
+            for id in linodes {
+                let linode =
+                    store::linode::linode_of(conn, account, id)?.ok_or(AppError::NotFound)?;
+                match register_one(self, conn, now, actor, &linode)? {
+                    Ok(()) | Err(NotEligible::Waiting | NotEligible::Approved) => {
+                        many.done.push(id)
+                    }
+                    Err(reason) => many.refused.push((id, reason.to_string())),
+                }
+            }
+            Ok(many)
+        })
+    }
+
+    /// Withdraws a registration of the actor's account, and with it an offer not yet taken up.
+    pub fn withdraw(&self, actor: &Actor, id: RegistrationId) -> Result<(), AppError> {
+        let account = actor.require_account()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            let registration =
+                store::registration::locked(conn, id)?.filter(|row| row.account_id == account).ok_or(AppError::NotFound)?;
+            let open = store::migration::locked_of_linode(conn, registration.linode_id)?;
+            let here = store::linode::linode(conn, registration.linode_id)?.map(|linode| linode.host_id);
+            let here = here.map(|host| store::host::host(conn, host)).transpose()?.flatten();
+            if registration.state == RegistrationState::Approved
+                && here.is_some_and(|host| host.standing() != Standing::Outside)
+            {
+                return Err(AppError::conflict(
+                    "This Linode is in the beta already. To leave the beta, use the way back of its move, or ask staff.",
+                ));
+            }
+            for row in open {
+                match row.state {
+                    // One that failed cannot be tried again without it; what it copied is dropped.
+                    MigrationState::Offered | MigrationState::Queued | MigrationState::Failed
+                        if row.registration_id == Some(id) && row.kind != MigrationKind::Return =>
+                    {
+                        let cancel = migration::Event::Cancel;
+                        engine::apply(self, conn, now, actor.who(), row.id, cancel, &Given::default())?
+                            .map_err(|refused| AppError::conflict(format!("The offer cannot be ended: {refused}.")))?;
+                    }
+                    // Being moved off its host by staff has nothing to do with the beta.
+                    state if migration::AT_WORK.contains(&state) && row.kind != MigrationKind::Evacuation =>
+                    {
+                        return Err(AppError::conflict(
+                            "This Linode is being migrated. Cancel the migration first, then withdraw.",
+                        ));
+                    }
+                    _ => {}
+                }
+            }
+            match decide(conn, now, actor, &registration, Event::Withdraw, "")? {
+                // A second click finds it done.
+                Ok(()) | Err(registration::Refused::Already) => Ok(()),
+                Err(refused) => Err(AppError::conflict(format!("This cannot be withdrawn: {refused}."))),
+            }
+        })
+    }
+
+    pub fn approve(
+        &self,
+        actor: &Actor,
+        ids: &[RegistrationId],
+    ) -> Result<Many<RegistrationId>, AppError> {
+        self.decide_many(actor, ids, Event::Approve, "")
+    }
+
+    /// Declines with a reason that the member reads.
+    pub fn decline(
+        &self,
+        actor: &Actor,
+        ids: &[RegistrationId],
+        reason: &str,
+    ) -> Result<Many<RegistrationId>, AppError> {
+        let reason = reason.trim();
+        if reason.is_empty() || reason.chars().count() > 1000 {
+            return Err(AppError::Invalid {
+                field: "reason",
+                message: "Give the member a reason, in 1000 characters or fewer".to_owned(),
+            });
+        }
+        self.decide_many(actor, ids, Event::Decline, reason)
+    }
+
+    /// One transaction each, so that one that cannot be decided does not hold up the others.
+    fn decide_many(
+        &self,
+        actor: &Actor,
+        ids: &[RegistrationId],
+        event: Event,
+        reason: &str,
+    ) -> Result<Many<RegistrationId>, AppError> {
+        actor.require_staff()?;
+        let mut many = Many::default();
+        for &id in ids {
+            let now = self.now();
+            let outcome = self.db.write(|conn| {
+                if event == Event::Approve {
+                    store::programme::hold(conn)?;
+                    let programme = store::programme::get(conn, now)?;
+                    super::programme::allows(&programme, now, Deed::Approve)?;
+                }
+                let Some(row) = store::registration::locked(conn, id)? else {
+                    return Ok(Err("there is no such registration".to_owned()));
+                };
+                match decide(conn, now, actor, &row, event, reason)? {
+                    Ok(()) => {}
+                    Err(registration::Refused::Already) => return Ok(Ok(())),
+                    Err(refused) => return Ok(Err(refused.to_string())),
+                }
+                if let Some(linode) = store::linode::linode(conn, row.linode_id)? {
+                    let kind = if event == Event::Approve {
+                        MailKind::Approved
+                    } else {
+                        MailKind::Declined
+                    };
+                    compose::post_to_account(
+                        self,
+                        conn,
+                        now,
+                        kind,
+                        &linode,
+                        &About {
+                            reason,
+                            ..About::default()
+                        },
+                    )?;
+                }
+                Ok::<_, AppError>(Ok(()))
+            })?;
+            match outcome {
+                Ok(()) => many.done.push(id),
+                Err(why) => many.refused.push((id, why)),
+            }
+        }
+        Ok(many)
+    }
+}
+
+fn register_one(
+    app: &App,
+    conn: &mut Db,
+    now: Time,
+    actor: &Actor,
+    linode: &Linode,
+) -> Result<Result<(), NotEligible>, AppError> {
+    if let Err(reason) = registration::eligible(&circumstances(conn, now, linode)?) {
+        return Ok(Err(reason));
+    }
+    let new = NewRegistration {
+        linode_id: linode.id,
+        account_id: linode.account_id,
+        requested_by: actor.user,
+        state: RegistrationState::Requested,
+        requested_at: now,
+    };
+    let row = match store::registration::insert(conn, &new) {
+        Ok(row) => row,
+        // Whoever got past the lock that keeps this away: this transaction is lost, the registration is not.
+        Err(error) if error.is_duplicate() => {
+            return Err(AppError::conflict(
+                "This Linode was registered a moment ago. Load the page anew.",
+            ));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let position = Some(store::registration::waiting_before(conn, &row)? + 1);
+    compose::post_to_account(
+        app,
+        conn,
+        now,
+        MailKind::Registered,
+        linode,
+        &About {
+            position,
+            ..About::default()
+        },
+    )?;
+    let object = format!("linode {}", linode.id);
+    audit(
+        conn,
+        now,
+        actor.who(),
+        "register",
+        &object,
+        ("", "requested"),
+    )?;
+    Ok(Ok(()))
+}
+
+/// What the eligibility of one Linode is decided from.
+pub fn circumstances(conn: &mut Db, now: Time, linode: &Linode) -> Result<Circumstances, AppError> {
+    let programme = store::programme::get(conn, now)?;
+    let host = store::host::host(conn, linode.host_id)?.ok_or(AppError::NotFound)?;
+    Ok(Circumstances {
+        programme: super::programme::phase(&programme, now),
+        seats_left: seats_left(conn, programme.seats)?,
+        platform: host.platform,
+        standing: host.standing(),
+        registration: store::registration::newest_of(conn, linode.id)?.map(|row| row.state),
+        migration: store::migration::of_linode(conn, linode.id)?
+            .first()
+            .map(|row| row.state),
+        has_disks: !store::linode::disks_of(conn, linode.id)?.is_empty(),
+        has_profiles: !store::linode::profiles_of(conn, linode.id)?.is_empty(),
+    })
+}
+
+/// Places not taken by a live registration; `None` is no limit.
+pub fn seats_left(conn: &mut Db, seats: Option<i64>) -> Result<Option<i64>, AppError> {
+    let Some(seats) = seats else { return Ok(None) };
+    let taken = store::registration::count(conn, RegistrationState::Requested)?
+        + store::registration::count(conn, RegistrationState::Approved)?;
+    Ok(Some(seats - taken))
+}
+
+/// Stores a decision; the inner error says why it changes nothing.
+fn decide(
+    conn: &mut Db,
+    now: Time,
+    actor: &Actor,
+    row: &Registration,
+    event: Event,
+    reason: &str,
+) -> Result<Result<(), registration::Refused>, AppError> {
+    let to = match registration::decide(row.state, event) {
+        Ok(to) => to,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let decision = Decision {
+        from: row.state,
+        to,
+        reason,
+        by: Some(actor.user),
+        at: now,
+    };
+    if !store::registration::decide(conn, row.id, &decision)? {
+        return Ok(Err(registration::Refused::Decided));
+    }
+    let object = format!("registration {}", row.id);
+    audit(
+        conn,
+        now,
+        actor.who(),
+        "registration",
+        &object,
+        (&row.state.to_string(), &to.to_string()),
+    )?;
+    Ok(Ok(()))
+}
