@@ -9,7 +9,7 @@ use actix_web::web::Bytes;
 use futures_util::stream::{once, unfold};
 use futures_util::{Stream, StreamExt};
 
-use super::error::Fault;
+use super::fault::Fault;
 use super::portal::{self, Portal};
 use crate::store::db::{Db, StoreError};
 

@@ -5,17 +5,18 @@
 //! checks the form token; every answer goes through [`layer::edge`], which sets the headers and turns faults into pages.
 
 pub mod agent;
-pub mod announcement;
-pub mod assets;
+pub mod bug;
+mod context;
 pub mod csv;
-pub mod error;
 pub mod extract;
+pub mod fault;
 pub mod layer;
-pub mod live;
 pub mod members;
+pub mod migration;
 pub mod ops;
 pub mod page;
 pub mod portal;
+pub mod public;
 pub mod routes;
 pub mod server;
 pub mod settings;

@@ -9,8 +9,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::error::Fault;
 use super::extract::Client;
+use super::fault::Fault;
 use super::portal::{self, Portal};
 use crate::app::AppError;
 use crate::app::host::agent::is_silent;

@@ -5,9 +5,9 @@ use actix_web::http::StatusCode;
 use actix_web::http::header;
 use askama::Template;
 
-use super::assets::{Assets, assets};
-use super::error::Fault;
 use super::extract::Context;
+use super::fault::Fault;
+use super::public::assets::{Assets, assets};
 use super::ui::{Field, Problems, Tone, Zone, units};
 use crate::store::attention::Attention;
 

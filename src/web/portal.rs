@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::web;
 use tokio::sync::Semaphore;
 
-use super::error::Fault;
+use super::fault::Fault;
 use super::ui::Problems;
 use crate::app::{App, AppError};
 use crate::store::db::{Db, StoreError};

@@ -11,8 +11,9 @@ use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::public::assets;
 use super::settings::Settings;
-use super::{assets, layer, routes};
+use super::{layer, routes};
 use crate::app::App;
 use crate::config::{Config, Tls};
 

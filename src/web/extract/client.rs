@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
 
-use crate::web::error::Fault;
+use crate::web::fault::Fault;
 use crate::web::settings::Settings;
 
 /// The client's address, and its browser as it calls itself (cut to 200 characters).

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::Context;
-use crate::web::error::Fault;
+use crate::web::fault::Fault;
 
 /// Forms here are short texts and lists of ids.
 pub(super) const MOST_BYTES: usize = 64 * 1024;

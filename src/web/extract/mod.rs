@@ -2,10 +2,9 @@
 //! and so that no handler can forget the form token.
 
 mod client;
-mod context;
+pub(in crate::web) mod csrf;
 mod form;
 mod signed;
-mod token;
 mod upload;
 
 use std::future::Future;
@@ -15,10 +14,10 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use serde::de::DeserializeOwned;
 
-use super::error::Fault;
+use super::fault::Fault;
 
+pub use super::context::{Context, cookie_names};
 pub use client::Client;
-pub use context::{Context, cookie_names};
 pub use form::{Form, FormData, Nothing};
 pub use signed::{Member, Signed, Staff};
 pub use upload::{Sent, Upload};
@@ -26,7 +25,7 @@ pub use upload::{Sent, Upload};
 /// A mark for a form: what it does is done once, however often it is sent.
 #[must_use]
 pub fn once() -> String {
-    data_encoding::BASE64URL_NOPAD.encode(&token::random::<12>())
+    data_encoding::BASE64URL_NOPAD.encode(&csrf::random::<12>())
 }
 
 /// Parts of the path. What does not parse names no page.
@@ -66,7 +65,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Query<T> {
 }
 
 /// The context, for extractors that build on it.
-fn context_of(request: &HttpRequest) -> Result<Context, Fault> {
+pub(in crate::web) fn context_of(request: &HttpRequest) -> Result<Context, Fault> {
     use actix_web::HttpMessage;
     request
         .extensions()

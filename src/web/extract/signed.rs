@@ -14,7 +14,7 @@ use crate::domain::ids::AccountId;
 use crate::domain::words::UserRole;
 use crate::store;
 use crate::store::attention::Attention;
-use crate::web::error::Fault;
+use crate::web::fault::Fault;
 use crate::web::page::{Area, Page, Viewer};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::Zone;

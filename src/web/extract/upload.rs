@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use super::form::{self, Form, FormData};
 use crate::domain::bug::attachment::{MOST_BYTES, MOST_FILES};
 use crate::domain::ids::UserId;
-use crate::web::error::Fault;
+use crate::web::fault::Fault;
 use crate::web::portal::{self, Portal};
 use crate::web::staff::query;
 

@@ -15,8 +15,8 @@ use actix_web::{Error, HttpMessage, HttpResponse, ResponseError, web};
 use futures_util::FutureExt;
 
 use super::{headers, origin};
-use crate::web::error::{Fault, error_page};
 use crate::web::extract::{Context, cookie_names};
+use crate::web::fault::{Fault, error_page};
 use crate::web::page::{Flash, own_path};
 use crate::web::settings::Settings;
 use crate::web::ui::Tone;

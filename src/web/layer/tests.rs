@@ -15,8 +15,8 @@ use actix_web::{App, HttpResponse, web};
 use serde::Deserialize;
 
 use super::edge;
-use crate::web::error::Fault;
 use crate::web::extract::{Context, Form, FormData, Path};
+use crate::web::fault::Fault;
 use crate::web::page::{self, Area, ConfirmPage, Flash, Page};
 use crate::web::settings::Settings;
 
@@ -77,7 +77,10 @@ macro_rules! app {
                 .route("/act", web::post().to(act))
                 .route("/fail/{kind}", web::get().to(fail))
                 .route("/number/{n}", web::get().to(number))
-                .route("/static/{name}", web::get().to(crate::web::assets::serve)),
+                .route(
+                    "/static/{name}",
+                    web::get().to(crate::web::public::assets::serve),
+                ),
         )
         .await
     };
@@ -362,7 +365,7 @@ async fn a_message_is_shown_once_and_escaped() {
 #[actix_web::test]
 async fn static_files_are_kept_for_ever_and_compressed_once() {
     let app = app!(Settings::default());
-    let css = &crate::web::assets::assets().css.url;
+    let css = &crate::web::public::assets::assets().css.url;
     let answer = call_service(
         &app,
         TestRequest::get()

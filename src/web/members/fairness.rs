@@ -13,8 +13,8 @@ use crate::domain::fairness::usage::{NO_LEVEL, Range, Stretch, Usage, between, g
 use crate::domain::ids::LinodeId;
 use crate::store;
 use crate::store::fairness::page::{AROUND, LinodeUsage, Moved};
-use crate::web::error::Fault;
 use crate::web::extract::{Member, Query};
+use crate::web::fault::Fault;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::chart::{Chart, Line, Scale, top_of};

@@ -1,19 +1,12 @@
 //! Members' pages. Everything is looked up within the signed-in member's account: somebody else's object is not found.
 
 pub mod account;
-pub mod beta;
-pub mod bugs;
+pub mod bug;
 pub mod fairness;
 pub mod faq;
 pub mod linode;
-pub mod linodes;
-pub mod migrate;
 pub mod migration;
-pub mod notices;
-pub mod profile;
-pub mod profile_set;
-pub mod sign_in;
-pub mod tokens;
+pub mod registration;
 
 use crate::domain::words::{MigrationState, Platform};
 use crate::store::migration::Migration;

@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use askama::Template;
 
-use super::jobs::LATELY_DAYS;
+use super::job::LATELY_DAYS;
 use super::{Counted, heard};
 use crate::app::AppError;
 use crate::app::host::agent::{SILENT_S, is_silent};
@@ -14,8 +14,8 @@ use crate::domain::words::{HostRole, MigrationState, RegistrationState};
 use crate::store;
 use crate::store::attention::Attention;
 use crate::store::registration::list::{MigrationFilter, MigrationRow, RegistrationFilter};
-use crate::web::error::Fault;
 use crate::web::extract::Staff;
+use crate::web::fault::Fault;
 use crate::web::members::Link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};

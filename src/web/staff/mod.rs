@@ -1,32 +1,22 @@
 //! Staff's pages: review, configure, watch, mend. To anyone else they do not exist. Every number links to its list, and
 //! filters, state and page of a list live in its address.
 
+pub mod account;
 pub mod audit;
-pub mod bugs;
-pub mod bulk;
+pub mod bug;
 pub mod dashboard;
-pub mod ending;
+pub mod evacuation;
 pub mod fairness;
 pub mod faq;
-mod faq_form;
 pub mod graduation;
-pub mod held;
-pub mod hosts;
-pub mod jobs;
-pub mod joint;
+pub mod host;
+pub mod job;
 pub mod mail;
-mod migration_acts;
-mod migration_rows;
-pub mod migrations;
-pub mod people;
+pub mod migration;
+pub mod ownership;
 pub mod programme;
 pub mod readiness;
-mod readiness_weeks;
-pub mod recovery;
-pub mod registrations;
-pub mod texts;
-pub mod times;
-mod waits;
+pub mod registration;
 
 use super::ui::Tag;
 

@@ -2,15 +2,15 @@
 
 pub mod chart;
 mod field;
+mod list;
 pub mod local_time;
 pub mod markdown;
-mod pager;
 mod tag;
 mod time;
 pub mod units;
 pub mod usage;
 
 pub use field::{Choice, Field, Input, Problem, Problems};
-pub use pager::Pager;
+pub use list::Pager;
 pub use tag::{Tag, Tone};
 pub use time::{When, ZONES, Zone};

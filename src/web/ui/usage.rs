@@ -3,7 +3,7 @@
 use super::{Tag, Tone};
 use crate::domain::fairness::judge::Verdict;
 use crate::domain::fairness::usage::{Range, Usage};
-use crate::web::error::Fault;
+use crate::web::fault::Fault;
 
 /// A choice of range, as a link.
 #[derive(Debug)]

@@ -2,13 +2,13 @@
 
 use actix_web::HttpResponse;
 
-use super::acts::at_migration;
-use super::{find, page_of};
+use super::actions::at_migration;
+use super::show::{find, page_of};
 use crate::app::migration::schedule::{can_unschedule, offer_stands};
 use crate::domain::ids::MigrationId;
 use crate::domain::words::MigrationState;
-use crate::web::error::Fault;
 use crate::web::extract::{Form, Member, Nothing, Path};
+use crate::web::fault::Fault;
 use crate::web::page::{self, ConfirmPage, Flash};
 use crate::web::portal::{self, Portal};
 

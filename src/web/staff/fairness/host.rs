@@ -5,15 +5,15 @@ use askama::Template;
 use chrono::DateTime;
 use std::collections::HashMap;
 
-use super::{Asked, spans};
+use super::list::{Asked, spans};
 use crate::domain::fairness::judge::{Verdict, compared, verdict};
 use crate::domain::fairness::usage::{Range, Usage};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::store;
 use crate::store::fairness::{Interval, Summary};
 use crate::store::host::Host;
-use crate::web::error::Fault;
 use crate::web::extract::{Path, Query, Staff};
+use crate::web::fault::Fault;
 use crate::web::members::fairness::csv_answer;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};

@@ -7,17 +7,17 @@ use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
-use super::{Asked, PATH, Show, planned};
+use super::plan::{Asked, PATH, Show, planned};
 use crate::app::bulk::AT_ONCE;
 use crate::domain::graduation::Candidate;
 use crate::domain::ids::{HostId, LinodeId};
 use crate::store;
 use crate::store::graduation::Which;
-use crate::web::error::Fault;
 use crate::web::extract::{Form, FormData, Query, Staff};
+use crate::web::fault::Fault;
 use crate::web::page::{self, Area, Flash, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::staff::bulk::DonePage;
+use crate::web::staff::registration::bulk::DonePage;
 
 /// Rows that are listed one by one.
 const LISTED: usize = 100;

@@ -1,0 +1,3 @@
+//! Threads of bugs, for members' and staff's pages alike.
+
+pub mod thread_view;

@@ -1,0 +1,213 @@
+//! What the edge layer knows of a request before any handler runs, shared with extractors, pages and error pages.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Ready, ready};
+use std::rc::Rc;
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest};
+use data_encoding::BASE32_NOPAD;
+use tokio::sync::Notify;
+
+use super::extract::csrf;
+use super::fault::Fault;
+use super::page::{Flash, Viewer};
+use crate::store::attention::Attention;
+
+/// The names of our cookies. Over TLS they carry the `__Host-` prefix, which no other host can plant; browsers refuse that
+/// on plain loopback.
+#[derive(Debug, Clone, Copy)]
+pub struct CookieNames {
+    pub session: &'static str,
+    pub before: &'static str,
+    pub flash: &'static str,
+}
+
+#[must_use]
+pub fn cookie_names(secure: bool) -> CookieNames {
+    if secure {
+        CookieNames {
+            session: "__Host-lpm",
+            before: "__Host-lpm-form",
+            flash: "__Host-lpm-say",
+        }
+    } else {
+        CookieNames {
+            session: "lpm",
+            before: "lpm-form",
+            flash: "lpm-say",
+        }
+    }
+}
+
+/// Cheap to clone; one per request.
+#[derive(Debug, Clone)]
+pub struct Context(Rc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    reference: String,
+    /// The session cookie's value, as sent; whether it is good for anything, only the database knows.
+    session: Option<String>,
+    /// The secret that form tokens are derived from where there is no session cookie.
+    before: RefCell<Option<String>>,
+    before_is_new: Cell<bool>,
+    flash: RefCell<Option<Flash>>,
+    flash_taken: Cell<bool>,
+    viewer: RefCell<Option<Viewer>>,
+    attention: Cell<Attention>,
+    typed: RefCell<Vec<(String, String)>>,
+    form_pending: Cell<bool>,
+    form_read: Notify,
+    guard_pending: Cell<bool>,
+    guard_done: Notify,
+}
+
+impl Context {
+    #[must_use]
+    pub fn new(session: Option<String>, before: Option<String>, flash: Option<Flash>) -> Self {
+        Self(Rc::new(Inner {
+            reference: BASE32_NOPAD.encode(&csrf::random::<8>()).to_lowercase(),
+            session,
+            before: RefCell::new(before),
+            before_is_new: Cell::new(false),
+            flash: RefCell::new(flash),
+            flash_taken: Cell::new(false),
+            viewer: RefCell::new(None),
+            attention: Cell::new(Attention::default()),
+            typed: RefCell::new(Vec::new()),
+            form_pending: Cell::new(false),
+            form_read: Notify::new(),
+            guard_pending: Cell::new(false),
+            guard_done: Notify::new(),
+        }))
+    }
+
+    /// Names this request in the log and on error pages.
+    #[must_use]
+    pub fn reference(&self) -> &str {
+        &self.0.reference
+    }
+
+    #[must_use]
+    pub fn session_cookie(&self) -> Option<&str> {
+        self.0.session.as_deref()
+    }
+
+    #[must_use]
+    pub fn viewer(&self) -> Option<Viewer> {
+        self.0.viewer.borrow().clone()
+    }
+
+    pub fn set_viewer(&self, viewer: Viewer) {
+        *self.0.viewer.borrow_mut() = Some(viewer);
+    }
+
+    /// What staff's pages say above all else; nothing on other pages.
+    #[must_use]
+    pub fn attention(&self) -> Attention {
+        self.0.attention.get()
+    }
+
+    pub fn set_attention(&self, attention: Attention) {
+        self.0.attention.set(attention);
+    }
+
+    /// A token for the forms of the page being made. Without any cookie yet, the browser is given one.
+    #[must_use]
+    pub fn form_token(&self) -> String {
+        if let Some(session) = &self.0.session {
+            return csrf::make(session);
+        }
+        let mut before = self.0.before.borrow_mut();
+        let secret = before.get_or_insert_with(|| {
+            self.0.before_is_new.set(true);
+            data_encoding::BASE64URL_NOPAD.encode(&csrf::random::<24>())
+        });
+        csrf::make(secret)
+    }
+
+    #[must_use]
+    pub fn form_token_is_good(&self, sent: &str) -> bool {
+        let before = self.0.before.borrow();
+        self.0
+            .session
+            .as_deref()
+            .or(before.as_deref())
+            .is_some_and(|secret| csrf::check(secret, sent))
+    }
+
+    /// The form secret to set as a cookie, if one was made for this request.
+    #[must_use]
+    pub fn new_form_secret(&self) -> Option<String> {
+        if self.0.before_is_new.get() {
+            self.0.before.borrow().clone()
+        } else {
+            None
+        }
+    }
+
+    #[must_use]
+    pub fn take_flash(&self) -> Option<Flash> {
+        let flash = self.0.flash.borrow_mut().take();
+        self.0
+            .flash_taken
+            .set(self.0.flash_taken.get() || flash.is_some());
+        flash
+    }
+
+    #[must_use]
+    pub fn flash_was_taken(&self) -> bool {
+        self.0.flash_taken.get()
+    }
+
+    /// What the sent form held, for the page that says it has expired. Never passwords or tokens.
+    #[must_use]
+    pub fn typed(&self) -> Vec<(String, String)> {
+        self.0.typed.borrow().clone()
+    }
+
+    pub(crate) fn form_begins(&self) {
+        self.0.form_pending.set(true);
+    }
+
+    pub(crate) fn form_ends(&self, typed: Vec<(String, String)>) {
+        *self.0.typed.borrow_mut() = typed;
+        self.0.form_pending.set(false);
+        self.0.form_read.notify_waiters();
+    }
+
+    pub(crate) fn guard_begins(&self) {
+        self.0.guard_pending.set(true);
+    }
+
+    pub(crate) fn guard_ends(&self) {
+        self.0.guard_pending.set(false);
+        self.0.guard_done.notify_waiters();
+    }
+
+    /// Waits until it is known who asks, if the handler wants to know: a form is complained about only to those who may
+    /// send it.
+    pub(crate) async fn guard_settled(&self) {
+        if self.0.guard_pending.get() {
+            self.0.guard_done.notified().await;
+        }
+    }
+
+    /// Waits until the form of this request, if it has one, was read; a guard that refuses waits for it, so that the typed
+    /// text can be kept. [`super::extract::Form`] bounds its own time.
+    pub async fn form_settled(&self) {
+        if self.0.form_pending.get() {
+            self.0.form_read.notified().await;
+        }
+    }
+}
+
+impl FromRequest for Context {
+    type Error = Fault;
+    type Future = Ready<Result<Self, Fault>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        ready(super::extract::context_of(request))
+    }
+}

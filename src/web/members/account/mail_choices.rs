@@ -1,0 +1,86 @@
+//! Which mails one gets: a box for each kind, in groups.
+
+use actix_web::HttpResponse;
+use serde::Deserialize;
+
+use crate::domain::mail::{Group, kinds, name};
+use crate::domain::string_enum::Word;
+use crate::domain::words::{MailKind, UserRole};
+use crate::web::extract::{Form, FormData, Signed};
+use crate::web::fault::Fault;
+use crate::web::page::{self, Flash};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::{Choice, Field, Input};
+
+/// Words of mail kinds, separated by commas, by group.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(clippy::struct_field_names, reason = "as the page names its fields")]
+pub struct NoticesForm {
+    #[serde(default)]
+    mail_registration: String,
+    #[serde(default)]
+    mail_move: String,
+    #[serde(default)]
+    mail_board: String,
+}
+impl FormData for NoticesForm {
+    const MANY: &'static [&'static str] = &["mail_registration", "mail_move", "mail_board"];
+}
+
+fn field(group: Group) -> (&'static str, &'static str) {
+    match group {
+        Group::Registration => ("mail_registration", "Registration and offers"),
+        Group::Move => ("mail_move", "Migrations"),
+        Group::Board => ("mail_board", "Bugs and questions"),
+    }
+}
+
+/// The boxes, with those that are not muted ticked.
+#[must_use]
+pub fn fields(muted: &[String], role: UserRole) -> Vec<Field> {
+    Group::ALL
+        .iter()
+        .map(|group| {
+            let choices = kinds(*group, role)
+                .map(|kind| {
+                    let wanted = !muted.iter().any(|word| word == kind.as_str());
+                    Choice::new(kind, name(kind)).chosen(wanted)
+                })
+                .collect();
+            let (name, label) = field(*group);
+            Field::new(name, label, Input::Checks(choices))
+        })
+        .collect()
+}
+
+/// `POST /members/accounts/notifications`
+pub async fn save(
+    portal: Portal,
+    signed: Signed,
+    form: Form<NoticesForm>,
+) -> Result<HttpResponse, Fault> {
+    let NoticesForm {
+        mail_registration,
+        mail_move,
+        mail_board,
+    } = form.0;
+    let words = [mail_registration, mail_move, mail_board].join(",");
+    let wanted: Option<Vec<MailKind>> = words
+        .split(',')
+        .filter(|word| !word.is_empty())
+        .map(MailKind::parse)
+        .collect();
+    let Some(wanted) = wanted else {
+        return Err(Fault::BadRequest(
+            "The form names a mail that does not exist. Load the page anew, and send it again."
+                .to_owned(),
+        ));
+    };
+    let actor = signed.actor.clone();
+    portal::run(&portal, move |app| app.choose_mails(&actor, &wanted)).await?;
+    Ok(page::see_other_saying(
+        "/members/accounts",
+        Flash::good("Your choice of mails is saved."),
+    ))
+}

@@ -1,0 +1,322 @@
+//! `/members/accounts`: profile, time zone, password, where one is signed in, mails, and API tokens.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use askama::Template;
+use serde::Deserialize;
+
+use super::mail_choices;
+use super::tokens::{TokenForm, TokenRow};
+use crate::app::{AppError, secrets};
+use crate::domain::ids::SessionId;
+use crate::domain::time::Time;
+use crate::store;
+use crate::store::account::tokens::ApiToken;
+use crate::store::account::{Session, User};
+use crate::web::extract::{Form, FormData, Nothing, Path, Signed};
+use crate::web::fault::Fault;
+use crate::web::page::{self, Area, Flash, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::{Field, Input, Problems, When, ZONES};
+
+#[derive(Debug, Template)]
+#[template(path = "members/account.html")]
+pub struct AccountPage {
+    pub page: Page,
+    pub email: String,
+    pub account: Option<String>,
+    pub name: Field,
+    pub timezone: Field,
+    pub password: Field,
+    pub new_password: Field,
+    pub sessions: Vec<SessionRow>,
+    pub notices: Vec<Field>,
+    pub tokens: Vec<TokenRow>,
+    pub token_fields: Vec<Field>,
+    /// So that one page makes one token.
+    pub token_form: String,
+}
+
+/// What the page is made from besides what is typed.
+pub struct Facts {
+    pub account: Option<String>,
+    pub sessions: Vec<Session>,
+    pub muted: Vec<String>,
+    pub tokens: Vec<ApiToken>,
+    pub token_form: String,
+    pub now: Time,
+}
+
+#[derive(Debug)]
+pub struct SessionRow {
+    pub id: i64,
+    pub agent: String,
+    pub address: String,
+    pub began: When,
+    pub seen: When,
+    pub is_this: bool,
+}
+
+/// What the profile form holds: as stored, or as typed.
+#[derive(Debug, Clone)]
+pub struct Typed {
+    pub name: String,
+    pub timezone: String,
+    pub token: TokenForm,
+}
+
+impl AccountPage {
+    #[must_use]
+    pub fn new(page: Page, user: &User, typed: Typed, facts: Facts, this: SessionId) -> Self {
+        let zone = page.zone();
+        let problems = &page.problems;
+        Self {
+            email: user.email.clone(),
+            account: facts.account,
+            notices: mail_choices::fields(&facts.muted, user.role),
+            tokens: facts
+                .tokens
+                .iter()
+                .map(|row| TokenRow::new(row, facts.now, zone))
+                .collect(),
+            token_fields: typed.token.fields(problems),
+            token_form: facts.token_form,
+            name: Field::text("name", "Name").value(typed.name).autocomplete("name").with(problems),
+            timezone: Field::new("timezone", "Time zone", Input::Suggest(&ZONES))
+                .value(typed.timezone)
+                .hint("A name like Europe/Berlin or America/New_York. Times on pages and in mails are shown in it.")
+                .with(problems),
+            password: Field::password("password", "Present password", "current-password").with(problems),
+            new_password: Field::password("new_password", "New password", "new-password").hint("12 characters or more").with(problems),
+            sessions: facts
+                .sessions
+                .iter()
+                .map(|session| SessionRow {
+                    id: session.id.0,
+                    agent: agent_name(&session.user_agent),
+                    address: session.address.clone(),
+                    began: zone.show(session.created_at.utc()),
+                    seen: zone.show(session.seen_at.utc()),
+                    is_this: session.id == this,
+                })
+                .collect(),
+            page,
+        }
+    }
+}
+
+/// `Firefox on Linux`, where that can be told from what the browser says of itself.
+fn agent_name(agent: &str) -> String {
+    let find = |known: &[(&str, &'static str)]| {
+        known
+            .iter()
+            .find(|(mark, _)| agent.contains(mark))
+            .map(|(_, name)| *name)
+    };
+    let browser = find(&[
+        ("Edg/", "Edge"),
+        ("OPR/", "Opera"),
+        ("Firefox/", "Firefox"),
+        ("Chrome/", "Chrome"),
+        ("Safari/", "Safari"),
+        ("curl/", "curl"),
+    ]);
+    let system = find(&[
+        ("Android", "Android"),
+        ("iPhone", "iPhone"),
+        ("iPad", "iPad"),
+        ("Windows", "Windows"),
+        ("Mac OS X", "macOS"),
+        ("Linux", "Linux"),
+    ]);
+    match (browser, system) {
+        (Some(browser), Some(system)) => format!("{browser} on {system}"),
+        (Some(only), None) | (None, Some(only)) => only.to_owned(),
+        (None, None) if agent.is_empty() => "Unknown program".to_owned(),
+        (None, None) => agent.chars().take(60).collect(),
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileForm {
+    name: String,
+    timezone: String,
+}
+impl FormData for ProfileForm {}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PasswordForm {
+    password: String,
+    new_password: String,
+}
+impl FormData for PasswordForm {}
+
+const HERE: &str = "/members/accounts";
+
+async fn present(
+    portal: &Portal,
+    signed: &Signed,
+    typed: Option<Typed>,
+    problems: Problems,
+) -> Result<HttpResponse, Fault> {
+    let (user, session) = (signed.visitor.user.clone(), signed.visitor.session.id);
+    let (id, account) = (user.id, user.account_id);
+    let facts = portal::run(portal, move |app| {
+        let now = app.now();
+        let idle_since = now.plus_s(-app.settings.session_idle_s);
+        let token_form = secrets::new_token()?;
+        app.db.read(|conn| {
+            let account = account
+                .map(|id| store::account::account(conn, id))
+                .transpose()?
+                .flatten();
+            Ok::<_, AppError>(Facts {
+                account: account.map(|account| account.name),
+                sessions: store::account::sessions_of(conn, id, now, idle_since)?,
+                muted: store::account::mail_choices::muted(conn, id)?,
+                tokens: store::account::tokens::of_user(conn, id)?,
+                token_form,
+                now,
+            })
+        })
+    })
+    .await?;
+    let status = if problems.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
+    let typed = typed.unwrap_or_else(|| Typed {
+        name: user.name.clone(),
+        timezone: user.timezone.clone(),
+        token: TokenForm::default(),
+    });
+    let page = signed.page(Area::Profile, "Profile").problems(problems);
+    page::html_status(
+        status,
+        &AccountPage::new(page, &user, typed, facts, session),
+    )
+}
+
+/// The page again, with a token's form as it was typed.
+pub(in crate::web::members) async fn present_token(
+    portal: &Portal,
+    signed: &Signed,
+    token: TokenForm,
+    problems: Problems,
+) -> Result<HttpResponse, Fault> {
+    let typed = Typed {
+        name: signed.visitor.user.name.clone(),
+        timezone: signed.visitor.user.timezone.clone(),
+        token,
+    };
+    present(portal, signed, Some(typed), problems).await
+}
+
+/// `GET /members/accounts`
+pub async fn show(portal: Portal, signed: Signed) -> Result<HttpResponse, Fault> {
+    present(&portal, &signed, None, Problems::default()).await
+}
+
+/// `POST /members/accounts/profile`
+pub async fn save_profile(
+    portal: Portal,
+    signed: Signed,
+    form: Form<ProfileForm>,
+) -> Result<HttpResponse, Fault> {
+    let (actor, sent) = (signed.actor.clone(), form.0.clone());
+    match portal::submit(&portal, move |app| {
+        app.change_profile(&actor, &sent.name, sent.timezone.trim())
+    })
+    .await?
+    {
+        Ok(()) => Ok(page::see_other_saying(
+            HERE,
+            Flash::good("Your profile is saved."),
+        )),
+        Err(problems) => {
+            present(
+                &portal,
+                &signed,
+                Some(Typed {
+                    name: form.0.name,
+                    timezone: form.0.timezone,
+                    token: TokenForm::default(),
+                }),
+                problems,
+            )
+            .await
+        }
+    }
+}
+
+/// `POST /members/accounts/password`
+pub async fn change_password(
+    portal: Portal,
+    signed: Signed,
+    form: Form<PasswordForm>,
+) -> Result<HttpResponse, Fault> {
+    let (visitor, address) = (signed.visitor.clone(), signed.address());
+    let call = move |app: &crate::app::App| {
+        app.change_password(&visitor, &form.0.password, &form.0.new_password, &address)
+    };
+    match portal::submit_hashing(&portal, call).await? {
+        Ok(()) => Ok(page::see_other_saying(
+            HERE,
+            Flash::good("Your password is changed, and your other sessions have ended."),
+        )),
+        Err(problems) => present(&portal, &signed, None, problems).await,
+    }
+}
+
+/// `POST /members/accounts/sessions/{id}/end`
+pub async fn end_session(
+    portal: Portal,
+    signed: Signed,
+    id: Path<i64>,
+    _form: Form<Nothing>,
+) -> Result<HttpResponse, Fault> {
+    let (visitor, address) = (signed.visitor.clone(), signed.address());
+    portal::run(&portal, move |app| {
+        app.end_sessions(&visitor, Some(SessionId(id.0)), &address)
+    })
+    .await?;
+    Ok(page::see_other_saying(
+        HERE,
+        Flash::good("That session has ended."),
+    ))
+}
+
+/// `POST /members/accounts/sessions/end-others`
+pub async fn end_others(
+    portal: Portal,
+    signed: Signed,
+    _form: Form<Nothing>,
+) -> Result<HttpResponse, Fault> {
+    let (visitor, address) = (signed.visitor.clone(), signed.address());
+    portal::run(&portal, move |app| {
+        app.end_sessions(&visitor, None, &address)
+    })
+    .await?;
+    Ok(page::see_other_saying(
+        HERE,
+        Flash::good("All your other sessions have ended."),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn browsers_are_named() {
+        assert_eq!(
+            agent_name("Mozilla/5.0 (X11; Linux x86_64; rv:109.0) Gecko/20100101 Firefox/115.0"),
+            "Firefox on Linux"
+        );
+        assert_eq!(agent_name("curl/8.5.0"), "curl");
+        assert_eq!(agent_name(""), "Unknown program");
+    }
+}

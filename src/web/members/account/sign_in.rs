@@ -1,0 +1,322 @@
+//! Pages for who is not signed in: the start, sign-in, and the reset of a forgotten password.
+
+use actix_web::cookie::time::Duration;
+use actix_web::cookie::{Cookie, SameSite};
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use askama::Template;
+use serde::Deserialize;
+
+use crate::app::App;
+use crate::app::account::sign_in::Origin;
+use crate::web::extract::{
+    Client, Context, Form, FormData, Nothing, Path, Query, Signed, cookie_names,
+};
+use crate::web::fault::Fault;
+use crate::web::members::Link;
+use crate::web::page::{self, Area, Flash, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::settings::Settings;
+use crate::web::ui::{Field, Input, Problems};
+
+#[derive(Debug, Template)]
+#[template(path = "members/login.html")]
+pub struct LoginPage {
+    pub page: Page,
+    pub email: Field,
+    pub password: Field,
+    /// Where to go on after sign-in: a path of this site, checked.
+    pub next: Option<String>,
+}
+
+#[derive(Debug, Template)]
+#[template(path = "members/forgot.html")]
+pub struct ForgotPage {
+    pub page: Page,
+    pub email: Field,
+}
+
+#[derive(Debug, Template)]
+#[template(path = "members/forgot_sent.html")]
+pub struct ForgotSentPage {
+    pub page: Page,
+}
+
+#[derive(Debug, Template)]
+#[template(path = "members/reset.html")]
+pub struct ResetPage {
+    pub page: Page,
+    /// The link's token, for the form's own address; `None` when the link is used up or never was.
+    pub token: Option<String>,
+    pub password: Field,
+}
+
+/// Sign-in and password forms.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignInForm {
+    email: String,
+    password: String,
+    #[serde(default)]
+    next: String,
+}
+impl FormData for SignInForm {}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ForgotForm {
+    email: String,
+}
+impl FormData for ForgotForm {}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResetForm {
+    password: String,
+}
+impl FormData for ResetForm {}
+
+#[derive(Debug, Default, Deserialize)]
+pub struct NextQuery {
+    #[serde(default)]
+    next: String,
+}
+
+/// Where someone starts: their Linodes, or the staff dashboard for staff without an account.
+fn home_of(signed: &Signed) -> Link {
+    if signed.actor.account.is_some() {
+        Link::new("/members/", "Go to your Linodes")
+    } else {
+        Link::new("/staff/", "Go to the staff dashboard")
+    }
+}
+
+fn login_page(context: &Context, typed: &SignInForm, problems: Problems) -> LoginPage {
+    let mut page = Page::new(context, Area::None, "Sign in").problems(problems);
+    page.offer_sign_in = false;
+    LoginPage {
+        email: Field::new("email", "E-mail address", Input::Line("email"))
+            .value(&typed.email)
+            .autocomplete("username")
+            .with(&page.problems),
+        password: Field::password("password", "Password", "current-password").with(&page.problems),
+        next: page::own_path(&typed.next).map(str::to_owned),
+        page,
+    }
+}
+
+/// `GET /login`
+pub async fn login(
+    context: Context,
+    signed: Result<Signed, Fault>,
+    query: Query<NextQuery>,
+) -> Result<HttpResponse, Fault> {
+    if let Ok(signed) = signed {
+        let home = home_of(&signed).url;
+        return Ok(page::see_other(
+            page::own_path(&query.0.next).unwrap_or(&home),
+        ));
+    }
+    let typed = SignInForm {
+        next: query.0.next,
+        ..SignInForm::default()
+    };
+    page::html(&login_page(&context, &typed, Problems::default()))
+}
+
+/// `POST /login`
+pub async fn sign_in(
+    portal: Portal,
+    settings: web::Data<Settings>,
+    context: Context,
+    client: Client,
+    form: Form<SignInForm>,
+) -> Result<HttpResponse, Fault> {
+    let typed = form.0.clone();
+    let address = client.address.to_string();
+    let call = move |app: &App| {
+        app.sign_in(
+            &form.0.email,
+            &form.0.password,
+            Origin {
+                address: &address,
+                user_agent: &client.agent,
+            },
+        )
+    };
+    let signed_in = match portal::submit_hashing(&portal, call).await? {
+        Ok(Some(signed_in)) => signed_in,
+        Ok(None) => {
+            let problems =
+                Problems::one("email", "The e-mail address or the password is not right");
+            return page::html_status(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                &login_page(&context, &typed, problems),
+            );
+        }
+        Err(problems) => {
+            return page::html_status(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                &login_page(&context, &typed, problems),
+            );
+        }
+    };
+    let home = if signed_in.user.account_id.is_some() {
+        "/members/"
+    } else {
+        "/staff/"
+    };
+    let mut answer = page::see_other(page::own_path(&typed.next).unwrap_or(home));
+    set_cookie(
+        &mut answer,
+        &settings,
+        cookie_names(settings.secure()).session,
+        &signed_in.token,
+        portal.settings.session_s,
+    )?;
+    set_cookie(
+        &mut answer,
+        &settings,
+        cookie_names(settings.secure()).before,
+        "",
+        0,
+    )?;
+    Ok(answer)
+}
+
+fn set_cookie(
+    answer: &mut HttpResponse,
+    settings: &Settings,
+    name: &'static str,
+    value: &str,
+    seconds: i64,
+) -> Result<(), Fault> {
+    let cookie = Cookie::build(name, value.to_owned())
+        .path("/")
+        .http_only(true)
+        .secure(settings.secure())
+        .same_site(SameSite::Lax)
+        .max_age(Duration::seconds(seconds))
+        .finish();
+    answer.add_cookie(&cookie).map_err(Fault::internal)
+}
+
+/// `POST /logout`: also for a session that has ended already.
+pub async fn sign_out(
+    portal: Portal,
+    settings: web::Data<Settings>,
+    signed: Result<Signed, Fault>,
+    _form: Form<Nothing>,
+) -> Result<HttpResponse, Fault> {
+    if let Ok(signed) = signed {
+        portal::run(&portal, move |app| {
+            app.sign_out(&signed.visitor, &signed.actor.address)
+        })
+        .await?;
+    }
+    let mut answer = page::see_other_saying("/login", Flash::good("You are signed out."));
+    set_cookie(
+        &mut answer,
+        &settings,
+        cookie_names(settings.secure()).session,
+        "",
+        0,
+    )?;
+    Ok(answer)
+}
+
+/// `GET /password/forgot`
+pub async fn forgot(context: Context) -> Result<HttpResponse, Fault> {
+    let email =
+        Field::new("email", "E-mail address", Input::Line("email")).autocomplete("username");
+    page::html(&ForgotPage {
+        page: Page::new(&context, Area::None, "Reset your password"),
+        email,
+    })
+}
+
+/// `POST /password/forgot`: the same answer whether or not there is such a person.
+pub async fn send_reset(
+    portal: Portal,
+    client: Client,
+    form: Form<ForgotForm>,
+) -> Result<HttpResponse, Fault> {
+    let address = client.address.to_string();
+    portal::run(&portal, move |app| {
+        app.forgot_password(
+            &form.0.email,
+            Origin {
+                address: &address,
+                user_agent: &client.agent,
+            },
+        )
+    })
+    .await?;
+    Ok(page::see_other("/password/forgot/sent"))
+}
+
+/// `GET /password/forgot/sent`
+pub async fn forgot_sent(context: Context) -> Result<HttpResponse, Fault> {
+    page::html(&ForgotSentPage {
+        page: Page::new(&context, Area::None, "Look at your mail"),
+    })
+}
+
+fn reset_page(context: &Context, token: Option<String>, problems: Problems) -> ResetPage {
+    let page = Page::new(context, Area::None, "Set a new password").problems(problems);
+    let password = Field::password("password", "New password", "new-password")
+        .hint("12 characters or more")
+        .with(&page.problems);
+    ResetPage {
+        page,
+        token,
+        password,
+    }
+}
+
+/// `GET /password/reset/{token}`
+pub async fn reset(
+    portal: Portal,
+    context: Context,
+    token: Path<String>,
+) -> Result<HttpResponse, Fault> {
+    let asked = token.0.clone();
+    let good = portal::run(&portal, move |app| app.reset_is_good(&asked)).await?;
+    page::html(&reset_page(
+        &context,
+        good.then_some(token.0),
+        Problems::default(),
+    ))
+}
+
+/// `POST /password/reset/{token}`
+pub async fn set_password(
+    portal: Portal,
+    context: Context,
+    client: Client,
+    token: Path<String>,
+    form: Form<ResetForm>,
+) -> Result<HttpResponse, Fault> {
+    let address = client.address.to_string();
+    let asked = token.0.clone();
+    let call = move |app: &App| {
+        app.reset_password(
+            &asked,
+            &form.0.password,
+            Origin {
+                address: &address,
+                user_agent: &client.agent,
+            },
+        )
+    };
+    match portal::submit_hashing(&portal, call).await? {
+        Ok(()) => Ok(page::see_other_saying(
+            "/login",
+            Flash::good("Your password is set. Sign in with it."),
+        )),
+        Err(problems) => page::html_status(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            &reset_page(&context, Some(token.0), problems),
+        ),
+    }
+}

@@ -1,0 +1,237 @@
+//! `/members/bugs/{id}`: one thread with its replies, files and what staff decided; reply, "this hits me too".
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header;
+use askama::Template;
+use serde::Deserialize;
+
+use super::list::PATH;
+use super::new::files;
+use crate::app::Actor;
+use crate::app::bug::MOST_TEXT;
+use crate::domain::bug::attachment::FileKind;
+use crate::domain::ids::{BugFileId, BugId, BugPostId};
+use crate::domain::markdown::Markdown;
+use crate::domain::words::UserRole;
+use crate::store;
+use crate::web::bug::thread_view::{POSTS, Reader, View, shown_title};
+use crate::web::extract::{Form, FormData, Member, Nothing, Path, Query, Upload, once};
+use crate::web::fault::Fault;
+use crate::web::page::{self, Area, Flash, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::{Field, Input, Problems};
+
+#[derive(Debug, Template)]
+#[template(path = "members/bug.html")]
+pub struct BugPage {
+    pub page: Page,
+    pub thread: View,
+    pub reply: ReplyForm,
+}
+
+#[derive(Debug)]
+pub struct ReplyForm {
+    pub action: String,
+    pub body: Field,
+    pub files_error: Option<String>,
+    pub once: String,
+}
+
+impl ReplyForm {
+    #[must_use]
+    pub fn new(action: String, typed: &ReplyText, problems: &Problems) -> Self {
+        Self {
+            action,
+            body: Field::new("body", "Your reply", Input::Area(5))
+                .value(&typed.body)
+                .hint("Everybody in the beta reads it. Markdown works.")
+                .with(problems),
+            files_error: problems.of("file").map(str::to_owned),
+            once: if typed.once.is_empty() {
+                once()
+            } else {
+                typed.once.clone()
+            },
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplyText {
+    pub body: String,
+    pub once: String,
+    #[serde(default)]
+    #[allow(dead_code, reason = "files come apart from the texts")]
+    pub file: String,
+}
+impl FormData for ReplyText {}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Asked {
+    #[serde(default)]
+    pub after: i64,
+}
+
+async fn present(
+    portal: &Portal,
+    member: &Member,
+    (id, after): (i64, i64),
+    typed: ReplyText,
+    (status, problems): (StatusCode, Problems),
+) -> Result<HttpResponse, Fault> {
+    let (user, after) = (member.actor.user, BugPostId(after));
+    let limit = i64::try_from(POSTS).unwrap_or(50) + 1;
+    let thread = portal::read(portal, move |conn| {
+        store::bug::page::thread(conn, BugId(id), user, after, limit)
+    })
+    .await?
+    .ok_or(Fault::NotFound)?;
+    let page = member
+        .page(Area::Bugs, shown_title(&thread.bug, false))
+        .crumb("Bugs", PATH)
+        .problems(problems);
+    let reader = Reader {
+        actor: &member.actor,
+        staff: false,
+        zone: page.zone(),
+    };
+    let view = View::new(&thread, &reader, after);
+    let reply = ReplyForm::new(view.url.clone(), &typed, &page.problems);
+    page::html_status(
+        status,
+        &BugPage {
+            thread: view,
+            reply,
+            page,
+        },
+    )
+}
+
+/// `GET /members/bugs/{id}`
+pub async fn show(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+    asked: Query<Asked>,
+) -> Result<HttpResponse, Fault> {
+    let fine = (StatusCode::OK, Problems::default());
+    present(
+        &portal,
+        &member,
+        (id.0, asked.0.after),
+        ReplyText::default(),
+        fine,
+    )
+    .await
+}
+
+/// `POST /members/bugs/{id}`
+pub async fn reply(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+    sent: Upload<ReplyText>,
+) -> Result<HttpResponse, Fault> {
+    let mut problems = Problems::default();
+    let (files, status) = files(sent.files, &mut problems);
+    let body = problems.take("body", Markdown::required(&sent.form.body, MOST_TEXT));
+    let Some(body) = body.filter(|_| problems.is_empty()) else {
+        return present(&portal, &member, (id.0, 0), sent.form, (status, problems)).await;
+    };
+    let (actor, mark) = (member.actor.clone(), sent.form.once.clone());
+    let done = portal::submit(&portal, move |app| {
+        app.reply_to_bug(&actor, BugId(id.0), &body, &files, (&mark, false))
+    });
+    match done.await? {
+        Ok(()) => Ok(page::see_other_saying(
+            &format!("{PATH}/{}", id.0),
+            Flash::good("Your reply is in the thread."),
+        )),
+        Err(problems) => {
+            let status = (StatusCode::UNPROCESSABLE_ENTITY, problems);
+            let typed = ReplyText {
+                once: String::new(),
+                ..sent.form
+            };
+            present(&portal, &member, (id.0, 0), typed, status).await
+        }
+    }
+}
+
+async fn set_hit(
+    portal: Portal,
+    member: Member,
+    id: i64,
+    hit: bool,
+) -> Result<HttpResponse, Fault> {
+    let actor = member.actor.clone();
+    portal::run(&portal, move |app| app.hit_by_bug(&actor, BugId(id), hit)).await?;
+    let said = if hit {
+        "Noted: it hits you too. You get mail when something happens in the thread."
+    } else {
+        "Noted: it does not hit you."
+    };
+    Ok(page::see_other_saying(
+        &format!("{PATH}/{id}"),
+        Flash::good(said),
+    ))
+}
+
+/// `POST /members/bugs/{id}/hit`
+pub async fn hit(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+    _form: Form<Nothing>,
+) -> Result<HttpResponse, Fault> {
+    set_hit(portal, member, id.0, true).await
+}
+
+/// `POST /members/bugs/{id}/unhit`
+pub async fn unhit(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+    _form: Form<Nothing>,
+) -> Result<HttpResponse, Fault> {
+    set_hit(portal, member, id.0, false).await
+}
+
+/// `GET /members/bugs/{id}/files/{file}`
+pub async fn file(
+    portal: Portal,
+    member: Member,
+    at: Path<(i64, i64)>,
+) -> Result<HttpResponse, Fault> {
+    let mut actor = member.actor.clone();
+    actor.role = UserRole::Member;
+    serve(&portal, actor, at.0).await
+}
+
+/// A file, as something that can do nothing in a browser. Only pictures, which were looked at when they came, show by
+/// themselves; all else is saved.
+pub(crate) async fn serve(
+    portal: &Portal,
+    actor: Actor,
+    (bug, file): (i64, i64),
+) -> Result<HttpResponse, Fault> {
+    let (file, content) = portal::run(portal, move |app| {
+        app.bug_file(&actor, BugId(bug), BugFileId(file))
+    })
+    .await?;
+    let how = match file.kind {
+        FileKind::Png | FileKind::Jpeg => "inline",
+        FileKind::Text => "attachment",
+    };
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, file.kind.content_type()))
+        .insert_header((
+            header::CONTENT_DISPOSITION,
+            format!("{how}; filename=\"{}\"", file.name),
+        ))
+        .insert_header((header::CONTENT_SECURITY_POLICY, crate::web::layer::FILES))
+        .insert_header((header::CACHE_CONTROL, "private, no-store"))
+        .body(content))
+}

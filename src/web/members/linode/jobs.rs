@@ -1,0 +1,94 @@
+//! `/members/linodes/{id}/jobs`: the Host Job Queue with its whole history, newest first.
+
+use actix_web::HttpResponse;
+use askama::Template;
+use serde::Deserialize;
+
+use super::show::job_name;
+use crate::domain::ids::{JobId, LinodeId};
+use crate::store;
+use crate::web::extract::{Member, Path, Query};
+use crate::web::fault::Fault;
+use crate::web::page::{self, Area, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::{Pager, Tag, When, units};
+
+/// Jobs on one page.
+const ROWS: usize = 50;
+
+#[derive(Debug, Template)]
+#[template(path = "members/jobs.html")]
+pub struct QueuePage {
+    pub page: Page,
+    pub linode: String,
+    pub rows: Vec<Row>,
+    pub pager: Pager,
+}
+
+#[derive(Debug)]
+pub struct Row {
+    pub what: &'static str,
+    pub state: Tag,
+    pub host: String,
+    pub entered: When,
+    pub started: Option<When>,
+    pub finished: Option<When>,
+    /// From start to finish.
+    pub took: Option<String>,
+    pub message: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Asked {
+    /// The last job of the page before.
+    before: Option<i64>,
+}
+
+/// `GET /members/linodes/{id}/jobs`
+pub async fn history(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+    asked: Query<Asked>,
+) -> Result<HttpResponse, Fault> {
+    let account = member.account;
+    let before = asked.0.before.map(JobId);
+    let found = portal::read(&portal, move |conn| {
+        let most = i64::try_from(ROWS).unwrap_or(50) + 1;
+        store::linode::page::job_history(conn, account, LinodeId(id.0), before, most)
+    });
+    let (linode, mut jobs, hosts) = found.await?.ok_or(Fault::NotFound)?;
+    let more = jobs.len() > ROWS;
+    jobs.truncate(ROWS);
+    let url = format!("/members/linodes/{}", id.0);
+    let page = member
+        .page(Area::Linodes, format!("Host Job Queue of {}", linode.label))
+        .crumb("Linodes", "/members/")
+        .crumb(&linode.label, &url);
+    let zone = page.zone();
+    let rows = jobs.iter().map(|job| Row {
+        what: job_name(job.kind),
+        state: Tag::job(job.state),
+        host: hosts.get(&job.host_id).cloned().unwrap_or_default(),
+        entered: zone.precise(job.entered_at.utc()),
+        started: job.started_at.map(|at| zone.precise(at.utc())),
+        finished: job.finished_at.map(|at| zone.precise(at.utc())),
+        took: job
+            .started_at
+            .zip(job.finished_at)
+            .map(|(from, to)| units::span(to.seconds_since(from).max(0))),
+        message: job.message.clone(),
+    });
+    page::html(&QueuePage {
+        linode: linode.label.clone(),
+        rows: rows.collect(),
+        pager: Pager {
+            first: before.map(|_| format!("{url}/jobs")),
+            next: jobs
+                .last()
+                .filter(|_| more)
+                .map(|last| format!("{url}/jobs?before={}", last.id)),
+        },
+        page,
+    })
+}

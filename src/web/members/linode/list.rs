@@ -1,0 +1,171 @@
+//! `/members/`: the member's Linodes, and what is to be done next about each.
+
+use actix_web::HttpResponse;
+use askama::Template;
+
+use crate::app::AppError;
+use crate::app::registration::seats_left;
+use crate::domain::placement::Standing;
+use crate::domain::programme::Phase;
+use crate::domain::registration::{self, Circumstances, NotEligible};
+use crate::domain::words::{MigrationState, RegistrationState};
+use crate::store;
+use crate::store::linode::page::LinodeRow;
+use crate::web::extract::Member;
+use crate::web::fault::Fault;
+use crate::web::members::{Link, migration_link, platform_name};
+use crate::web::page::{self, Area, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::{Tag, Tone};
+
+#[derive(Debug, Template)]
+#[template(path = "members/linodes.html")]
+pub struct LinodesPage {
+    pub page: Page,
+    pub rows: Vec<Row>,
+}
+
+#[derive(Debug)]
+pub struct Row {
+    pub url: String,
+    pub label: String,
+    pub plan: String,
+    pub address: String,
+    pub host: String,
+    pub platform: &'static str,
+    pub status: Tag,
+    pub beta: Next,
+}
+
+/// What a Linode's place in the beta is, and the link to act on it.
+#[derive(Debug)]
+pub struct Next {
+    pub tag: Option<Tag>,
+    pub link: Option<Link>,
+}
+
+impl LinodesPage {
+    #[must_use]
+    pub fn new(page: Page, rows: &[LinodeRow], programme: Phase, seats_left: Option<i64>) -> Self {
+        let rows = rows
+            .iter()
+            .map(|row| Row {
+                url: format!("/members/linodes/{}", row.linode.id),
+                label: row.linode.label.clone(),
+                plan: row.plan.label.clone(),
+                address: row.address.clone().unwrap_or_default(),
+                host: row.host.name.clone(),
+                platform: platform_name(row.host.platform),
+                status: Tag::linode(row.linode.status),
+                beta: next(row, programme, seats_left),
+            })
+            .collect();
+        Self { page, rows }
+    }
+}
+
+/// May it be registered, and if not, why not?
+pub fn eligibility(
+    row: &LinodeRow,
+    programme: Phase,
+    seats_left: Option<i64>,
+) -> Result<(), NotEligible> {
+    registration::eligible(&Circumstances {
+        programme,
+        seats_left,
+        platform: row.host.platform,
+        standing: row.host.standing(),
+        registration: row
+            .registration
+            .as_ref()
+            .map(|registration| registration.state),
+        migration: row.migration.as_ref().map(|migration| migration.state),
+        has_disks: row.disks > 0,
+        has_profiles: row.profiles > 0,
+    })
+}
+
+fn next(row: &LinodeRow, programme: Phase, seats_left: Option<i64>) -> Next {
+    let label = &row.linode.label;
+    if let Some(migration) = &row.migration
+        && let Some(link) = migration_link(migration, label)
+    {
+        return Next {
+            tag: Some(Tag::migration(migration.state)),
+            link: Some(link),
+        };
+    }
+    let over = row.migration.as_ref().is_some_and(|migration| {
+        matches!(
+            migration.state,
+            MigrationState::Confirmed | MigrationState::Returned
+        )
+    });
+    match row
+        .registration
+        .as_ref()
+        .map(|registration| registration.state)
+    {
+        Some(RegistrationState::Requested) => {
+            return Next {
+                tag: Some(Tag::registration(RegistrationState::Requested)),
+                link: None,
+            };
+        }
+        Some(RegistrationState::Approved) if row.host.standing() != Standing::Outside => {
+            return Next {
+                tag: Some(Tag::new("In the beta", Tone::Good)),
+                link: None,
+            };
+        }
+        Some(RegistrationState::Approved) if !over => {
+            return Next {
+                tag: Some(Tag::new("Approved: being configured", Tone::Good)),
+                link: None,
+            };
+        }
+        _ => {}
+    }
+    match eligibility(row, programme, seats_left) {
+        Ok(()) => Next {
+            tag: None,
+            link: Some(Link::new("/members/xenbeta", format!("Register {label}"))),
+        },
+        Err(_) => Next {
+            tag: row
+                .migration
+                .as_ref()
+                .map(|migration| Tag::migration(migration.state)),
+            link: None,
+        },
+    }
+}
+
+/// `GET /members/`
+pub async fn list(portal: Portal, member: Member) -> Result<HttpResponse, Fault> {
+    let account = member.account;
+    let (rows, programme, left) = portal::run(&portal, move |app| {
+        let now = app.now();
+        app.db.read(|conn| {
+            let programme = store::programme::get(conn, now)?;
+            let left = seats_left(conn, programme.seats)?;
+            Ok::<_, AppError>((
+                store::linode::page::linodes(conn, account)?,
+                crate::app::programme::phase(&programme, now),
+                left,
+            ))
+        })
+    })
+    .await?;
+    page::html(&LinodesPage::new(
+        member.page(Area::Linodes, "Linodes"),
+        &rows,
+        programme,
+        left,
+    ))
+}
+
+/// `GET /members`
+pub async fn to_list() -> HttpResponse {
+    page::moved("/members/")
+}

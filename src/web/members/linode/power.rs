@@ -1,0 +1,158 @@
+//! What a member does with a Linode: power, and a look at its console.
+
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::show::{at_linode, find};
+use crate::domain::ids::{ConfigId, LinodeId};
+use crate::domain::words::JobKind;
+use crate::store;
+use crate::web::extract::{Form, FormData, Member, Nothing, Path};
+use crate::web::fault::Fault;
+use crate::web::page::{self, Area, ConfirmPage, Flash};
+use crate::web::portal::{self, Portal};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BootForm {
+    profile: Option<i64>,
+}
+impl FormData for BootForm {}
+
+async fn request(
+    portal: Portal,
+    member: Member,
+    id: i64,
+    kind: JobKind,
+    profile: Option<ConfigId>,
+    said: &str,
+) -> Result<HttpResponse, Fault> {
+    let actor = member.actor.clone();
+    portal::run(&portal, move |app| {
+        app.power(&actor, LinodeId(id), kind, profile)
+    })
+    .await
+    .map_err(|fault| at_linode(fault, id))?;
+    Ok(page::see_other_saying(
+        &format!("/members/linodes/{id}"),
+        Flash::good(said),
+    ))
+}
+
+/// `POST /members/linodes/{id}/boot`
+pub async fn boot(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+    form: Form<BootForm>,
+) -> Result<HttpResponse, Fault> {
+    let profile = form.0.profile.map(ConfigId);
+    request(
+        portal,
+        member,
+        id.0,
+        JobKind::Boot,
+        profile,
+        "It is asked to boot. The job stands in the Host Job Queue below.",
+    )
+    .await
+}
+
+/// `POST /members/linodes/{id}/reboot`
+pub async fn reboot(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+    _form: Form<Nothing>,
+) -> Result<HttpResponse, Fault> {
+    request(
+        portal,
+        member,
+        id.0,
+        JobKind::Reboot,
+        None,
+        "It is asked to reboot. The job stands in the Host Job Queue below.",
+    )
+    .await
+}
+
+/// `GET /members/linodes/{id}/shutdown`
+pub async fn ask_shutdown(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+) -> Result<HttpResponse, Fault> {
+    let detail = find(&portal, &member, id.0).await?;
+    let label = &detail.linode.label;
+    let url = format!("/members/linodes/{}", id.0);
+    page::html(&ConfirmPage {
+        page: member
+            .page(Area::Linodes, format!("Shut down {label}?"))
+            .crumb("Linodes", "/members/")
+            .crumb(label, &url),
+        consequences: vec![
+            "It stops serving until you boot it again. Its data and addresses stay.".to_owned(),
+        ],
+        rows: Vec::new(),
+        action: format!("{url}/shutdown"),
+        hidden: Vec::new(),
+        fields: Vec::new(),
+        button: format!("Shut down {label}"),
+        danger: true,
+        back_url: url.clone(),
+        back_label: "Keep it running".to_owned(),
+    })
+}
+
+/// `POST /members/linodes/{id}/shutdown`
+pub async fn shutdown(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+    _form: Form<Nothing>,
+) -> Result<HttpResponse, Fault> {
+    request(
+        portal,
+        member,
+        id.0,
+        JobKind::Shutdown,
+        None,
+        "It is asked to shut down. The job stands in the Host Job Queue below.",
+    )
+    .await
+}
+
+/// How long a page waits for the host's answer before it is shown without.
+const CONSOLE_WAIT: Duration = Duration::from_secs(2);
+const CONSOLE_LOOK: Duration = Duration::from_millis(100);
+
+/// `POST /members/linodes/{id}/console`: has the host read it, and shows it as soon as it is there.
+pub async fn read_console(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+    _form: Form<Nothing>,
+) -> Result<HttpResponse, Fault> {
+    let actor = member.actor.clone();
+    let job = portal::run(&portal, move |app| app.read_console(&actor, LinodeId(id.0))).await?;
+    let url = format!("/members/linodes/{}", id.0);
+    let deadline = Instant::now() + CONSOLE_WAIT;
+    loop {
+        let row = portal::read(&portal, move |conn| store::job::job(conn, job)).await?;
+        let over = row.is_none_or(|row| row.finished_at.is_some());
+        if over {
+            return Ok(page::see_other(&format!("{url}#console")));
+        }
+        if Instant::now() >= deadline {
+            break;
+        }
+        tokio::time::sleep(CONSOLE_LOOK).await;
+    }
+    Ok(page::see_other_saying(
+        &url,
+        Flash::good("The host is asked for the console. Load this page again in a moment."),
+    ))
+}

@@ -1,0 +1,290 @@
+//! `/members/linodes/{id}/profiles/new` and `…/{profile}/delete`: config profiles are added and deleted.
+
+use std::collections::BTreeMap;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use askama::Template;
+use serde::Deserialize;
+
+use super::edit::ProfileForm;
+use crate::app::linode::profile::add_remove::{LETTERS, device_name, stays};
+use crate::domain::ids::{ConfigId, DiskId, LinodeId};
+use crate::store::linode::page::LinodeDetail;
+use crate::web::extract::{Form, FormData, Member, Nothing, Path};
+use crate::web::fault::Fault;
+use crate::web::members::linode::show::{at_linode, find};
+use crate::web::page::{self, Area, ConfirmPage, Flash, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::{Choice, Field, Problems};
+
+#[derive(Debug, Template)]
+#[template(path = "members/profile_new.html")]
+pub struct NewProfilePage {
+    pub page: Page,
+    pub action: String,
+    pub back_url: String,
+    pub linode: String,
+    pub devices: Vec<Field>,
+    pub fields: Vec<Field>,
+}
+
+/// Fields of a disk for each device, in the order of [`LETTERS`].
+const DEVICES: [&str; 8] = [
+    "device_a", "device_b", "device_c", "device_d", "device_e", "device_f", "device_g", "device_h",
+];
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewProfileForm {
+    label: String,
+    kernel: String,
+    root_device: String,
+    #[serde(default)]
+    read_only_root: String,
+    run_level: String,
+    ram_limit_mb: String,
+    vcpus: String,
+    #[serde(default)]
+    comments: String,
+    #[serde(default)]
+    helper: String,
+    #[serde(default)]
+    device_a: String,
+    #[serde(default)]
+    device_b: String,
+    #[serde(default)]
+    device_c: String,
+    #[serde(default)]
+    device_d: String,
+    #[serde(default)]
+    device_e: String,
+    #[serde(default)]
+    device_f: String,
+    #[serde(default)]
+    device_g: String,
+    #[serde(default)]
+    device_h: String,
+}
+impl FormData for NewProfileForm {
+    const MANY: &'static [&'static str] = &["helper"];
+}
+
+/// What is typed, or what is proposed: all disks in their order, the rest as the profile that it boots has it.
+struct Typed {
+    devices: [String; 8],
+    rest: ProfileForm,
+}
+
+impl Typed {
+    fn of(form: NewProfileForm) -> Self {
+        Self {
+            devices: [
+                form.device_a,
+                form.device_b,
+                form.device_c,
+                form.device_d,
+                form.device_e,
+                form.device_f,
+                form.device_g,
+                form.device_h,
+            ],
+            rest: ProfileForm {
+                label: form.label,
+                kernel: form.kernel,
+                root_device: form.root_device,
+                read_only_root: form.read_only_root,
+                run_level: form.run_level,
+                ram_limit_mb: form.ram_limit_mb,
+                vcpus: form.vcpus,
+                comments: form.comments,
+                helper: form.helper,
+            },
+        }
+    }
+
+    fn first(detail: &LinodeDetail) -> Result<Self, Fault> {
+        let boots = detail.linode.boot_config_id;
+        let like = detail
+            .profiles
+            .iter()
+            .find(|row| Some(row.id) == boots)
+            .or(detail.profiles.first());
+        let mut rest = match like {
+            Some(row) => ProfileForm::of(row)?,
+            None => ProfileForm::plain(),
+        };
+        rest.label = String::new();
+        rest.comments = String::new();
+        let root = device_name(detail.host.platform, 'a');
+        rest.root_device = format!("/dev/{root}");
+        let mut devices: [String; 8] = Default::default();
+        for (slot, disk) in devices.iter_mut().zip(&detail.disks) {
+            *slot = disk.id.to_string();
+        }
+        Ok(Self { devices, rest })
+    }
+
+    fn disks(&self) -> Result<BTreeMap<char, DiskId>, Problems> {
+        let mut map = BTreeMap::new();
+        for (letter, text) in LETTERS.into_iter().zip(&self.devices) {
+            if text.is_empty() {
+                continue;
+            }
+            let id = text.parse::<DiskId>();
+            let id =
+                id.map_err(|_| Problems::one("device_a", "Choose disk images of this Linode"))?;
+            map.insert(letter, id);
+        }
+        Ok(map)
+    }
+
+    fn device_fields(&self, detail: &LinodeDetail, problems: &Problems) -> Vec<Field> {
+        let choices: Vec<Choice> = std::iter::once(Choice::new("", "No disk"))
+            .chain(
+                detail
+                    .disks
+                    .iter()
+                    .map(|disk| Choice::new(disk.id, disk.label.clone())),
+            )
+            .collect();
+        DEVICES
+            .into_iter()
+            .zip(LETTERS)
+            .zip(&self.devices)
+            .take(detail.disks.len().clamp(1, LETTERS.len()))
+            .map(|((name, letter), value)| {
+                let device = device_name(detail.host.platform, letter);
+                Field::select(name, format!("Disk on {device}"), choices.clone())
+                    .value(value)
+                    .with(problems)
+            })
+            .collect()
+    }
+}
+
+fn present(
+    member: &Member,
+    detail: &LinodeDetail,
+    typed: &Typed,
+    problems: Problems,
+) -> Result<HttpResponse, Fault> {
+    let status = if problems.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
+    let label = &detail.linode.label;
+    let back_url = format!("/members/linodes/{}", detail.linode.id);
+    let page = member
+        .page(Area::Linodes, "New config profile")
+        .crumb("Linodes", "/members/")
+        .crumb(label, &back_url)
+        .problems(problems);
+    let view = NewProfilePage {
+        action: format!("{back_url}/profiles/new"),
+        linode: label.clone(),
+        devices: typed.device_fields(detail, &page.problems),
+        fields: typed.rest.fields(detail, &page.problems)?,
+        back_url,
+        page,
+    };
+    page::html_status(status, &view)
+}
+
+/// `GET /members/linodes/{id}/profiles/new`
+pub async fn new(portal: Portal, member: Member, id: Path<i64>) -> Result<HttpResponse, Fault> {
+    let detail = find(&portal, &member, id.0).await?;
+    let typed = Typed::first(&detail)?;
+    present(&member, &detail, &typed, Problems::default())
+}
+
+/// `POST /members/linodes/{id}/profiles/new`
+pub async fn add(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+    form: Form<NewProfileForm>,
+) -> Result<HttpResponse, Fault> {
+    let detail = find(&portal, &member, id.0).await?;
+    let typed = Typed::of(form.0);
+    let parsed = typed
+        .rest
+        .parse()
+        .and_then(|edit| Ok((edit, typed.disks()?)));
+    let (edit, disks) = match parsed {
+        Ok(parsed) => parsed,
+        Err(problems) => return present(&member, &detail, &typed, problems),
+    };
+    let actor = member.actor.clone();
+    let added = portal::submit(&portal, move |app| {
+        app.add_profile(&actor, LinodeId(id.0), &edit, &disks)
+    });
+    match added.await.map_err(|fault| at_linode(fault, id.0))? {
+        Ok(_) => Ok(page::see_other_saying(
+            &format!("/members/linodes/{}", id.0),
+            Flash::good("The config profile is added. Choose it when you boot the Linode."),
+        )),
+        Err(problems) => present(&member, &detail, &typed, problems),
+    }
+}
+
+/// `GET /members/linodes/{id}/profiles/{profile}/delete`
+pub async fn ask_delete(
+    portal: Portal,
+    member: Member,
+    ids: Path<(i64, i64)>,
+) -> Result<HttpResponse, Fault> {
+    let (id, profile) = ids.0;
+    let detail = find(&portal, &member, id).await?;
+    let row = detail
+        .profiles
+        .iter()
+        .find(|row| row.id == ConfigId(profile))
+        .ok_or(Fault::NotFound)?;
+    if let Some(why) = stays(&detail.linode, &detail.profiles, row.id) {
+        return Err(at_linode(Fault::conflict(why), id));
+    }
+    let url = format!("/members/linodes/{id}");
+    page::html(&ConfirmPage {
+        page: member
+            .page(
+                Area::Linodes,
+                format!("Delete the config profile {}?", row.label),
+            )
+            .crumb("Linodes", "/members/")
+            .crumb(&detail.linode.label, &url),
+        consequences: vec![
+            "Its settings are gone for good. Disk images and their data stay as they are."
+                .to_owned(),
+        ],
+        rows: Vec::new(),
+        action: format!("{url}/profiles/{profile}/delete"),
+        hidden: Vec::new(),
+        fields: Vec::new(),
+        button: format!("Delete {}", row.label),
+        danger: true,
+        back_url: format!("{url}/profiles/{profile}"),
+        back_label: "Keep it".to_owned(),
+    })
+}
+
+/// `POST /members/linodes/{id}/profiles/{profile}/delete`
+pub async fn delete(
+    portal: Portal,
+    member: Member,
+    ids: Path<(i64, i64)>,
+    _form: Form<Nothing>,
+) -> Result<HttpResponse, Fault> {
+    let (id, profile) = ids.0;
+    let actor = member.actor.clone();
+    portal::run(&portal, move |app| {
+        app.delete_profile(&actor, LinodeId(id), ConfigId(profile))
+    })
+    .await
+    .map_err(|fault| at_linode(fault, id))?;
+    Ok(page::see_other_saying(
+        &format!("/members/linodes/{id}"),
+        Flash::good("The config profile is deleted."),
+    ))
+}

@@ -1,0 +1,294 @@
+//! `/members/linodes/{id}/profiles/{profile}`: a config profile, to be changed. It holds from the next boot on.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use askama::Template;
+use serde::Deserialize;
+
+use crate::app::linode::profile::ProfileEdit;
+use crate::app::linode::profile::add_remove::stays;
+use crate::domain::ids::{ConfigId, LinodeId};
+use crate::domain::string_enum::Word;
+use crate::domain::values::Label;
+use crate::domain::words::{Helper, Platform, RunLevel};
+use crate::store::db::StoreError;
+use crate::store::linode::ConfigProfile;
+use crate::store::linode::page::LinodeDetail;
+use crate::web::extract::{Form, FormData, Member, Path};
+use crate::web::fault::Fault;
+use crate::web::members::linode::show::{find, helper_name};
+use crate::web::page::{self, Area, Flash, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::{Choice, Field, Input, Problems};
+
+#[derive(Debug, Template)]
+#[template(path = "members/profile.html")]
+pub struct ProfilePage {
+    pub page: Page,
+    pub action: String,
+    pub back_url: String,
+    pub linode: String,
+    pub devices: Vec<String>,
+    pub fields: Vec<Field>,
+    /// Why it cannot be deleted now, if it cannot.
+    pub stays: Option<&'static str>,
+}
+
+/// As typed, or as it is stored.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProfileForm {
+    pub(in crate::web::members) label: String,
+    pub(in crate::web::members) kernel: String,
+    pub(in crate::web::members) root_device: String,
+    #[serde(default)]
+    pub(in crate::web::members) read_only_root: String,
+    pub(in crate::web::members) run_level: String,
+    pub(in crate::web::members) ram_limit_mb: String,
+    pub(in crate::web::members) vcpus: String,
+    #[serde(default)]
+    pub(in crate::web::members) comments: String,
+    /// Words, separated by commas.
+    #[serde(default)]
+    pub(in crate::web::members) helper: String,
+}
+impl FormData for ProfileForm {
+    const MANY: &'static [&'static str] = &["helper"];
+}
+
+impl ProfileForm {
+    pub(in crate::web::members) fn of(row: &ConfigProfile) -> Result<Self, StoreError> {
+        let helpers: Vec<&str> = row.helper_list()?.into_iter().map(Word::as_str).collect();
+        Ok(Self {
+            label: row.label.clone(),
+            kernel: row.kernel_id.clone(),
+            root_device: row.root_device.clone(),
+            read_only_root: if row.read_only_root { "yes" } else { "" }.to_owned(),
+            run_level: row.run_level.to_string(),
+            ram_limit_mb: row.ram_limit_mb.to_string(),
+            vcpus: row.vcpus.to_string(),
+            comments: row.comments.clone(),
+            helper: helpers.join(","),
+        })
+    }
+
+    /// Of a Linode that has no profile yet.
+    pub(in crate::web::members) fn plain() -> Self {
+        Self {
+            label: String::new(),
+            kernel: String::new(),
+            root_device: String::new(),
+            read_only_root: "yes".to_owned(),
+            run_level: RunLevel::Default.to_string(),
+            ram_limit_mb: "0".to_owned(),
+            vcpus: "1".to_owned(),
+            comments: String::new(),
+            helper: String::new(),
+        }
+    }
+
+    fn helpers(&self) -> impl Iterator<Item = &str> {
+        self.helper.split(',').filter(|word| !word.is_empty())
+    }
+
+    pub(in crate::web::members) fn parse(&self) -> Result<ProfileEdit, Problems> {
+        let mut problems = Problems::default();
+        let label = problems.take("label", Label::parse(self.label.trim()));
+        let whole = |text: &str| {
+            let number = text.trim().parse::<i64>();
+            number.map_err(|_| "Enter a whole number")
+        };
+        let ram = problems.take("ram_limit_mb", whole(&self.ram_limit_mb));
+        let vcpus =
+            whole(&self.vcpus).and_then(|n| i32::try_from(n).map_err(|_| "Enter a small number"));
+        let vcpus = problems.take("vcpus", vcpus);
+        let run_level = problems.take("run_level", self.run_level.parse::<RunLevel>());
+        let helpers: Result<Vec<Helper>, String> = self.helpers().map(str::parse).collect();
+        let helpers = problems.take("helper", helpers);
+        match (label, ram, vcpus, run_level, helpers) {
+            (Some(label), Some(ram_limit_mb), Some(vcpus), Some(run_level), Some(helpers)) => {
+                Ok(ProfileEdit {
+                    label,
+                    kernel: self.kernel.clone(),
+                    root_device: self.root_device.trim().to_owned(),
+                    read_only_root: self.read_only_root == "yes",
+                    run_level,
+                    ram_limit_mb,
+                    vcpus,
+                    comments: self.comments.trim().to_owned(),
+                    helpers,
+                })
+            }
+            _ => Err(problems),
+        }
+    }
+
+    pub(in crate::web::members) fn fields(
+        &self,
+        detail: &LinodeDetail,
+        problems: &Problems,
+    ) -> Result<Vec<Field>, StoreError> {
+        let run_level = RunLevel::ALL
+            .iter()
+            .map(|level| Choice::new(level, run_level_name(*level)))
+            .collect();
+        let on: Vec<&str> = self.helpers().collect();
+        let helpers = Helper::ALL
+            .iter()
+            .map(|helper| {
+                let words = format!("{}: {}", helper_name(*helper), helper_words(*helper));
+                Choice::new(helper, words).chosen(on.contains(&helper.as_str()))
+            })
+            .collect();
+        let cpus = match detail.host.platform {
+            Platform::Uml => "Under UML a Linode has one CPU, whatever stands here.".to_owned(),
+            Platform::Xen => format!("1 to {}.", detail.plan.vcpus.max(1)),
+        };
+        let fields = [
+            Field::text("label", "Label").value(&self.label),
+            Field::select("kernel", "Kernel", kernels(detail, &self.kernel)?).value(&self.kernel),
+            Field::text("root_device", "Root device").value(&self.root_device),
+            Field::new("read_only_root", "Mount the root read-only at first", Input::Check)
+                .value(&self.read_only_root)
+                .hint("Most distributions check the file system, then make it writable themselves."),
+            Field::new("run_level", "Run level", Input::Radios(run_level)).value(&self.run_level),
+            Field::new("ram_limit_mb", "Memory limit in MB", Input::Line("number"))
+                .value(&self.ram_limit_mb)
+                .hint(format!("0 is all of the plan, {} MB.", detail.plan.ram_mb))
+                .short(),
+            Field::new("vcpus", "CPUs", Input::Line("number"))
+                .value(&self.vcpus)
+                .hint(cpus)
+                .short(),
+            Field::new("helper", "Boot helpers", Input::Checks(helpers)).hint(
+                "They run inside the Linode before its own start, each keeps a copy of what it changes, and what they did stands on the console.",
+            ),
+            Field::new("comments", "Comments", Input::Area(3)).value(&self.comments),
+        ];
+        Ok(fields
+            .into_iter()
+            .map(|field| field.with(problems))
+            .collect())
+    }
+}
+
+/// Those of the Linode's platform that its host has, and the one in use.
+fn kernels(detail: &LinodeDetail, current: &str) -> Result<Vec<Choice>, StoreError> {
+    let offered = detail.host.kernel_list()?;
+    let fits = |id: &str| offered.is_empty() || offered.iter().any(|kernel| kernel.id == id);
+    Ok(detail
+        .kernels
+        .values()
+        .filter(|kernel| {
+            kernel.id == current || (kernel.platform == detail.host.platform && fits(&kernel.id))
+        })
+        .map(|kernel| Choice::new(&kernel.id, kernel.label.clone()))
+        .collect())
+}
+
+#[must_use]
+pub fn run_level_name(level: RunLevel) -> &'static str {
+    match level {
+        RunLevel::Default => "Default run level",
+        RunLevel::Single => "Single user mode",
+        RunLevel::BinBash => "init=/bin/bash",
+    }
+}
+
+fn helper_words(helper: Helper) -> &'static str {
+    match helper {
+        Helper::DisableTls => {
+            "moves /lib/tls out of the way. Off: threads by NPTL, slower under Xen unless the libc is built for it"
+        }
+        Helper::Fstab => "puts the names of disks in /etc/fstab right",
+        Helper::Console => "starts the log-in prompt on this platform's console",
+        Helper::Modules => "brings the modules of the kernel that we provide",
+        Helper::UdevNet => "keeps the network card's name eth0",
+        Helper::UpdatedbOff => "switches the nightly indexing of all files off",
+    }
+}
+
+async fn present(
+    portal: &Portal,
+    member: &Member,
+    id: i64,
+    profile: i64,
+    typed: Option<&ProfileForm>,
+    problems: Problems,
+) -> Result<HttpResponse, Fault> {
+    let detail = find(portal, member, id).await?;
+    let row = detail
+        .profiles
+        .iter()
+        .find(|row| row.id == ConfigId(profile))
+        .ok_or(Fault::NotFound)?;
+    let stored = ProfileForm::of(row)?;
+    let form = typed.unwrap_or(&stored);
+    let status = if problems.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
+    let label = &detail.linode.label;
+    let back_url = format!("/members/linodes/{id}");
+    let page = member
+        .page(Area::Linodes, format!("Config profile {}", row.label))
+        .crumb("Linodes", "/members/")
+        .crumb(label, &back_url)
+        .problems(problems);
+    let devices = row.device_map()?.into_iter().map(|(device, disk)| {
+        let known = detail.disks.iter().find(|known| known.id == disk);
+        let disk = known.map_or("no disk", |known| known.label.as_str());
+        format!("{device}: {disk}")
+    });
+    let view = ProfilePage {
+        action: format!("{back_url}/profiles/{profile}"),
+        linode: label.clone(),
+        devices: devices.collect(),
+        fields: form.fields(&detail, &page.problems)?,
+        stays: stays(&detail.linode, &detail.profiles, row.id),
+        back_url,
+        page,
+    };
+    page::html_status(status, &view)
+}
+
+/// `GET /members/linodes/{id}/profiles/{profile}`
+pub async fn show(
+    portal: Portal,
+    member: Member,
+    ids: Path<(i64, i64)>,
+) -> Result<HttpResponse, Fault> {
+    let (id, profile) = ids.0;
+    present(&portal, &member, id, profile, None, Problems::default()).await
+}
+
+/// `POST /members/linodes/{id}/profiles/{profile}`
+pub async fn save(
+    portal: Portal,
+    member: Member,
+    ids: Path<(i64, i64)>,
+    form: Form<ProfileForm>,
+) -> Result<HttpResponse, Fault> {
+    let (id, profile) = ids.0;
+    let edit = match form.0.parse() {
+        Ok(edit) => edit,
+        Err(problems) => {
+            return present(&portal, &member, id, profile, Some(&form.0), problems).await;
+        }
+    };
+    let actor = member.actor.clone();
+    let saved = portal::submit(&portal, move |app| {
+        app.edit_profile(&actor, LinodeId(id), ConfigId(profile), &edit)
+    });
+    match saved
+        .await
+        .map_err(|fault| crate::web::members::linode::show::at_linode(fault, id))?
+    {
+        Ok(()) => Ok(page::see_other_saying(
+            &format!("/members/linodes/{id}"),
+            Flash::good("The config profile is changed. It holds from the next boot on."),
+        )),
+        Err(problems) => present(&portal, &member, id, profile, Some(&form.0), problems).await,
+    }
+}

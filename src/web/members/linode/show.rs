@@ -1,0 +1,399 @@
+//! `/members/linodes/{id}`: power, disk images, config profiles, addresses, the Host Job Queue, past moves, the console.
+//! Rule of the room: the page here, what is done from it in [`acts`] and [`parts`]; all jobs in
+//! [`queue`].
+
+use actix_web::HttpResponse;
+use askama::Template;
+
+use super::profile::edit::run_level_name;
+use crate::domain::ids::LinodeId;
+use crate::domain::words::{Helper, IpKind, JobKind, JobState, LinodeStatus, MigrationKind};
+use crate::store;
+use crate::store::db::StoreError;
+use crate::store::job::Job;
+use crate::store::linode::ConfigProfile;
+use crate::store::linode::page::LinodeDetail;
+use crate::store::migration::Migration;
+use crate::web::extract::{Member, Path};
+use crate::web::fault::Fault;
+use crate::web::members::migration::show::kind_name;
+use crate::web::members::{Link, migration_link, platform_name};
+use crate::web::page::{self, Area, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::{Choice, Field, Input, Tag, When, Zone, units};
+
+#[derive(Debug, Template)]
+#[template(path = "members/linode.html")]
+pub struct LinodePage {
+    pub page: Page,
+    pub id: i64,
+    pub label: String,
+    pub status: Tag,
+    pub status_at: When,
+    pub plan: String,
+    pub host: String,
+    pub platform: &'static str,
+    /// What is to be done about its move, if anything.
+    pub migration: Option<(Tag, Link)>,
+    /// Why staff move it off its host, if they do.
+    pub move_off: Option<String>,
+    pub power: Power,
+    pub disks: Vec<DiskRow>,
+    pub profiles: Vec<ProfileRow>,
+    pub ips: Vec<IpRow>,
+    pub jobs: Vec<JobRow>,
+    pub history: Vec<HistoryRow>,
+    pub console: Option<Console>,
+}
+
+/// The last lines that were read of it.
+#[derive(Debug)]
+pub struct Console {
+    pub text: String,
+    pub at: Option<When>,
+}
+
+/// The buttons that make sense now. Which profile it boots is chosen with the boot.
+#[derive(Debug)]
+pub struct Power {
+    pub can_boot: bool,
+    pub can_stop: bool,
+    /// Why there are none: a job or a move is at work.
+    pub busy: Option<&'static str>,
+    pub profile: Option<Field>,
+}
+
+#[derive(Debug)]
+pub struct DiskRow {
+    pub id: i64,
+    pub label: String,
+    pub filesystem: String,
+    pub size: String,
+}
+
+#[derive(Debug)]
+pub struct ProfileRow {
+    pub id: i64,
+    pub label: String,
+    pub kernel: String,
+    pub devices: Vec<String>,
+    pub root: String,
+    pub run_level: &'static str,
+    pub memory: String,
+    pub vcpus: i32,
+    pub helpers: Vec<&'static str>,
+    pub comments: String,
+    pub is_boot: bool,
+}
+
+#[derive(Debug)]
+pub struct IpRow {
+    pub id: i64,
+    pub bare: String,
+    pub is_public: bool,
+    pub address: String,
+    pub kind: &'static str,
+    pub gateway: String,
+    pub rdns: String,
+}
+
+#[derive(Debug)]
+pub struct JobRow {
+    pub what: &'static str,
+    pub host: String,
+    pub state: Tag,
+    pub entered: When,
+    pub started: Option<When>,
+    pub finished: Option<When>,
+    pub message: String,
+}
+
+#[derive(Debug)]
+pub struct HistoryRow {
+    pub link: Link,
+    pub state: Tag,
+    pub from: String,
+    pub to: String,
+    pub at: When,
+}
+
+impl LinodePage {
+    /// # Errors
+    /// When a stored profile cannot be read.
+    pub fn new(page: Page, detail: &LinodeDetail) -> Result<Self, StoreError> {
+        let zone = page.zone();
+        let label = &detail.linode.label;
+        let newest = detail.migrations.first();
+        Ok(Self {
+            id: detail.linode.id.0,
+            label: label.clone(),
+            status: Tag::linode(detail.linode.status),
+            status_at: zone.show(detail.linode.status_at.utc()),
+            plan: detail.plan.label.clone(),
+            host: detail.host.name.clone(),
+            platform: platform_name(detail.host.platform),
+            migration: newest.and_then(|newest| {
+                Some((Tag::migration(newest.state), migration_link(newest, label)?))
+            }),
+            move_off: newest
+                .filter(|newest| newest.kind == MigrationKind::Evacuation)
+                .map(|newest| newest.reason.clone()),
+            power: power(detail),
+            disks: detail
+                .disks
+                .iter()
+                .map(|disk| DiskRow {
+                    id: disk.id.0,
+                    label: disk.label.clone(),
+                    filesystem: disk.filesystem.clone(),
+                    size: units::mebibytes(disk.size_mb),
+                })
+                .collect(),
+            profiles: detail
+                .profiles
+                .iter()
+                .map(|profile| profile_row(profile, detail))
+                .collect::<Result<_, _>>()?,
+            ips: detail
+                .ips
+                .iter()
+                .map(|ip| IpRow {
+                    id: ip.id.0,
+                    bare: ip.address.clone(),
+                    is_public: ip.kind == IpKind::Public,
+                    address: format!("{}/{}", ip.address, ip.prefix),
+                    kind: match ip.kind {
+                        IpKind::Public => "Public",
+                        IpKind::Private => "Private",
+                    },
+                    gateway: ip.gateway.clone().unwrap_or_default(),
+                    rdns: ip.rdns.clone(),
+                })
+                .collect(),
+            jobs: detail
+                .jobs
+                .iter()
+                .map(|job| job_row(job, zone, detail))
+                .collect(),
+            history: detail
+                .migrations
+                .iter()
+                .map(|migration| HistoryRow {
+                    link: Link::new(
+                        format!("/members/migrations/{}", migration.id),
+                        history_name(migration),
+                    ),
+                    state: Tag::migration(migration.state),
+                    from: detail
+                        .host_names
+                        .get(&migration.source_host_id)
+                        .cloned()
+                        .unwrap_or_default(),
+                    to: detail
+                        .host_names
+                        .get(&migration.destination_host_id)
+                        .cloned()
+                        .unwrap_or_default(),
+                    at: zone.show(
+                        migration
+                            .finished_at
+                            .or(migration.started_at)
+                            .unwrap_or(migration.offered_at)
+                            .utc(),
+                    ),
+                })
+                .collect(),
+            console: detail
+                .linode
+                .console
+                .clone()
+                .filter(|text| !text.trim().is_empty())
+                .map(|text| Console {
+                    text,
+                    at: detail.linode.console_at.map(|at| zone.precise(at.utc())),
+                }),
+            page,
+        })
+    }
+}
+
+/// A move that staff began says so.
+fn history_name(migration: &Migration) -> String {
+    match migration.kind {
+        MigrationKind::Evacuation => {
+            format!("Migration {}: {}", migration.id, kind_name(migration.kind))
+        }
+        MigrationKind::Beta | MigrationKind::Graduation | MigrationKind::Return => {
+            format!("Migration {}", migration.id)
+        }
+    }
+}
+
+fn power(detail: &LinodeDetail) -> Power {
+    let open = detail
+        .jobs
+        .iter()
+        .filter(|job| job.kind != JobKind::Console)
+        .any(|job| matches!(job.state, JobState::Pending | JobState::Leased));
+    let moving = detail.migrations.iter().any(|migration| {
+        use crate::domain::words::MigrationState as S;
+        matches!(
+            migration.state,
+            S::Preparing | S::Copying | S::Switching | S::Returning
+        )
+    });
+    let busy = if moving {
+        Some("It is being moved. Power is yours again when the move has ended.")
+    } else if open {
+        Some("A job is at work on it. The buttons come back when it has ended.")
+    } else {
+        None
+    };
+    let off = detail.linode.status == LinodeStatus::Offline;
+    let profile = (off && detail.profiles.len() > 1).then(|| {
+        let choices = detail
+            .profiles
+            .iter()
+            .map(|profile| Choice::new(profile.id, profile.label.clone()))
+            .collect();
+        let chosen = detail
+            .linode
+            .boot_config_id
+            .map(|id| id.to_string())
+            .unwrap_or_default();
+        Field::new("profile", "Config profile", Input::Select(choices)).value(chosen)
+    });
+    Power {
+        can_boot: busy.is_none() && off,
+        can_stop: busy.is_none() && !off,
+        busy,
+        profile,
+    }
+}
+
+fn profile_row(profile: &ConfigProfile, detail: &LinodeDetail) -> Result<ProfileRow, StoreError> {
+    let kernel = detail.kernels.get(&profile.kernel_id);
+    let devices = profile.device_map()?.into_iter().map(|(device, disk)| {
+        let label = detail
+            .disks
+            .iter()
+            .find(|known| known.id == disk)
+            .map_or("no disk", |known| known.label.as_str());
+        format!("{device}: {label}")
+    });
+    Ok(ProfileRow {
+        id: profile.id.0,
+        label: profile.label.clone(),
+        kernel: kernel.map_or_else(|| profile.kernel_id.clone(), |kernel| kernel.label.clone()),
+        devices: devices.collect(),
+        root: format!(
+            "{}{}",
+            profile.root_device,
+            if profile.read_only_root {
+                ", read-only at first"
+            } else {
+                ""
+            }
+        ),
+        run_level: run_level_name(profile.run_level),
+        memory: if profile.ram_limit_mb == 0 {
+            "All of the plan".to_owned()
+        } else {
+            units::mebibytes(profile.ram_limit_mb)
+        },
+        vcpus: profile.vcpus,
+        helpers: profile
+            .helper_list()?
+            .into_iter()
+            .map(helper_name)
+            .collect(),
+        comments: profile.comments.clone(),
+        is_boot: detail.linode.boot_config_id == Some(profile.id),
+    })
+}
+
+#[must_use]
+pub fn helper_name(helper: Helper) -> &'static str {
+    match helper {
+        Helper::DisableTls => "Disable /lib/tls",
+        Helper::Fstab => "Fix fstab",
+        Helper::Console => "Console",
+        Helper::Modules => "Kernel modules",
+        Helper::UdevNet => "Forget old network cards",
+        Helper::UpdatedbOff => "No updatedb",
+    }
+}
+
+/// A job by the words of the Host Job Queue.
+#[must_use]
+pub fn job_name(kind: JobKind) -> &'static str {
+    match kind {
+        JobKind::Adopt => "Take stock",
+        JobKind::Boot => "Boot",
+        JobKind::Reboot => "Reboot",
+        JobKind::Shutdown => "Shut down",
+        JobKind::Console => "Read the console",
+        JobKind::PreflightSource => "Check this host",
+        JobKind::PreflightDestination => "Check the new host",
+        JobKind::Reserve => "Reserve space",
+        JobKind::OpenTransfer => "Open the transfer",
+        JobKind::WarmCopy => "Copy while running",
+        JobKind::StopSeal => "Stop and seal",
+        JobKind::FinalCopy => "Copy the rest",
+        JobKind::Start => "Start",
+        JobKind::CloseTransfer => "Close the transfer",
+        JobKind::Release => "Release the space",
+        JobKind::Purge => "Delete the old copy",
+        JobKind::Prove => "Check the disks before the old copy goes",
+    }
+}
+
+fn job_row(job: &Job, zone: Zone, detail: &LinodeDetail) -> JobRow {
+    JobRow {
+        what: job_name(job.kind),
+        host: detail
+            .host_names
+            .get(&job.host_id)
+            .cloned()
+            .unwrap_or_default(),
+        state: Tag::job(job.state),
+        entered: zone.precise(job.entered_at.utc()),
+        started: job.started_at.map(|at| zone.precise(at.utc())),
+        finished: job.finished_at.map(|at| zone.precise(at.utc())),
+        message: job.message.clone(),
+    }
+}
+
+pub(in crate::web::members) async fn find(
+    portal: &Portal,
+    member: &Member,
+    id: i64,
+) -> Result<LinodeDetail, Fault> {
+    let account = member.account;
+    portal::read(portal, move |conn| {
+        store::linode::page::linode(conn, account, LinodeId(id))
+    })
+    .await?
+    .ok_or(Fault::NotFound)
+}
+
+/// `GET /members/linodes/{id}`
+pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Result<HttpResponse, Fault> {
+    let detail = find(&portal, &member, id.0).await?;
+    let page = member
+        .page(Area::Linodes, detail.linode.label.clone())
+        .crumb("Linodes", "/members/");
+    page::html(&LinodePage::new(page, &detail)?)
+}
+
+/// A conflict leads back to the Linode, where one sees how it stands.
+pub(in crate::web::members) fn at_linode(fault: Fault, id: i64) -> Fault {
+    match fault {
+        Fault::Conflict { message, .. } => Fault::conflict_at(
+            message,
+            format!("/members/linodes/{id}"),
+            "Back to the Linode",
+        ),
+        other => other,
+    }
+}

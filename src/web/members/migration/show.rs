@@ -1,0 +1,381 @@
+//! `/members/migrations/{id}`: progress and log while it runs; then the receipt, what to check, the way back, confirm.
+//! Rule of the room: the page here, what changes on it in [`live`], what is done from it in [`acts`] and
+//! [`unschedule`].
+
+use crate::web::migration::live::{Live, is_at_work, is_moving};
+use actix_web::HttpResponse;
+use askama::Template;
+
+use crate::app::evacuation::closed_to_members;
+use crate::domain::ids::MigrationId;
+use crate::domain::migration;
+use crate::domain::time::Time;
+use crate::domain::words::{MigrationKind, MigrationState as State};
+use crate::store;
+use crate::store::host::Host;
+use crate::store::linode::page::MigrationDetail;
+use crate::store::migration::Migration;
+use crate::web::extract::{Member, Path};
+use crate::web::fault::Fault;
+use crate::web::members::fairness::{Compared, compared};
+use crate::web::members::platform_name;
+use crate::web::migration::stream;
+use crate::web::page::{self, Area, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::{Tag, Tone, When, Zone, units};
+
+#[derive(Debug, Template)]
+#[template(path = "members/migration.html")]
+pub struct MigrationPage {
+    pub page: Page,
+    pub id: i64,
+    pub linode: i64,
+    pub label: String,
+    pub kind: &'static str,
+    pub from: String,
+    pub to: String,
+    pub live: Live,
+    pub steps: Vec<StepMark>,
+    pub at_work: bool,
+    pub planned: Option<When>,
+    pub is_offered: bool,
+    pub is_queued: bool,
+    pub can_cancel: bool,
+    /// The migration on whose page a failed way back is asked for again.
+    pub ask_again: Option<i64>,
+    /// It was cancelled, or its offer expired: what is next stands with the registration.
+    pub came_to_nothing: bool,
+    pub cancel_asked: bool,
+    pub can_retry: bool,
+    pub failure: Option<String>,
+    pub after: Option<After>,
+    pub receipt: Vec<ReceiptRow>,
+    pub figures: Vec<(&'static str, String)>,
+    /// What it used before and after, once there are samples of both.
+    pub moved: Option<Compared>,
+    pub log: Vec<LogRow>,
+    /// The way back begun from this move, if any.
+    pub child: Option<i64>,
+    pub is_return: bool,
+    /// What becomes of the old copy, once there is no way back.
+    pub old_copy: Option<&'static str>,
+    /// Some of it was read back through the file system's cache.
+    pub cached: bool,
+    /// Staff move it, for this reason: it is theirs to cancel and to try again.
+    pub move_off: Option<String>,
+    /// It failed or is finished: what went wrong can be told.
+    pub is_over: bool,
+}
+
+/// One phase in the row of phases at the top.
+#[derive(Debug)]
+pub struct StepMark {
+    pub name: &'static str,
+    pub class: &'static str,
+    pub current: bool,
+}
+
+/// What can be done after the move: until when, and whether it was confirmed.
+#[derive(Debug)]
+pub struct After {
+    pub until: Option<When>,
+    /// Why there is no way back for its member, if there is none.
+    pub closed: Option<&'static str>,
+    pub can_confirm: bool,
+}
+
+#[derive(Debug)]
+pub struct ReceiptRow {
+    pub disk: String,
+    pub size: String,
+    pub source: String,
+    pub destination: String,
+    pub verdict: Tag,
+}
+
+#[derive(Debug)]
+pub struct LogRow {
+    pub at: When,
+    pub message: String,
+}
+
+impl MigrationPage {
+    #[must_use]
+    pub fn new(page: Page, detail: &MigrationDetail, now: Time) -> Self {
+        let zone = page.zone();
+        let migration = &detail.migration;
+        let live = Live::new(migration, detail.job.as_ref(), detail.queue, now, zone);
+        let is_return = migration.kind == MigrationKind::Return;
+        // It is asked for anew where it was asked for.
+        let failed_return = migration
+            .parent_id
+            .filter(|_| is_return && migration.state == State::Failed)
+            .map(|parent| parent.0);
+        let host = |host: &Host| format!("{} ({})", host.name, platform_name(host.platform));
+        Self {
+            id: migration.id.0,
+            linode: migration.linode_id.0,
+            label: detail.linode.label.clone(),
+            kind: kind_name(migration.kind),
+            from: host(&detail.source),
+            to: host(&detail.destination),
+            steps: steps(migration.state),
+            at_work: is_at_work(migration.state),
+            planned: migration
+                .not_before
+                .filter(|at| migration.state == State::Queued && *at > now)
+                .map(|at| zone.both(at.utc())),
+            is_offered: migration.state == State::Offered
+                && detail.linode.account_id == migration.account_id,
+            is_queued: migration.state == State::Queued,
+            can_cancel: migration::can_cancel(migration.state)
+                && !migration.cancel_asked
+                && failed_return.is_none(),
+            ask_again: failed_return,
+            came_to_nothing: matches!(migration.state, State::Cancelled | State::Expired),
+            cancel_asked: migration.cancel_asked && is_at_work(migration.state),
+            can_retry: migration.state == State::Failed
+                && !is_return
+                && detail.linode.host_id == migration.source_host_id,
+            failure: (!migration.failure.is_empty()).then(|| migration.failure.clone()),
+            after: after(detail, zone, now),
+            receipt: receipt(detail),
+            figures: figures(migration),
+            moved: None,
+            log: detail
+                .events
+                .iter()
+                .rev()
+                .map(|event| LogRow {
+                    at: zone.precise(event.at.utc()),
+                    message: event.message.clone(),
+                })
+                .collect(),
+            child: detail.child.as_ref().map(|child| child.id.0),
+            is_over: matches!(
+                migration.state,
+                State::Failed | State::Finished | State::Confirmed | State::Returned
+            ),
+            is_return,
+            old_copy: old_copy(detail, now),
+            cached: migration.uncached == Some(false),
+            move_off: (migration.kind == MigrationKind::Evacuation)
+                .then(|| migration.reason.clone()),
+            live,
+            page,
+        }
+    }
+}
+
+#[must_use]
+pub fn kind_name(kind: MigrationKind) -> &'static str {
+    match kind {
+        MigrationKind::Beta => "Move to the Xen beta",
+        MigrationKind::Graduation => "Move to a production host",
+        MigrationKind::Return => "Way back",
+        MigrationKind::Evacuation => "Move off a host",
+    }
+}
+
+fn steps(state: State) -> Vec<StepMark> {
+    let at = match state {
+        State::Offered | State::Queued => 0,
+        State::Preparing => 1,
+        State::Copying => 2,
+        State::Switching => 3,
+        State::Finished | State::Confirmed | State::Returning | State::Returned => 5,
+        State::Expired | State::Cancelled | State::Failed => return Vec::new(),
+    };
+    [
+        "Queue",
+        "Prepare",
+        "Copy while running",
+        "Switch over",
+        "Done",
+    ]
+    .into_iter()
+    .enumerate()
+    .map(|(index, name)| StepMark {
+        name,
+        class: if index < at { "done" } else { "" },
+        current: index == at,
+    })
+    .collect()
+}
+
+fn after(detail: &MigrationDetail, zone: Zone, now: Time) -> Option<After> {
+    let migration = &detail.migration;
+    let closed = closed_to_members(migration, &detail.source);
+    (migration.state == State::Finished).then(|| After {
+        until: migration
+            .way_back_until
+            .filter(|_| !migration.way_back_is_over(now, detail.queue.pause.watched_s))
+            .filter(|_| migration.kind != MigrationKind::Return)
+            .filter(|_| closed.is_none())
+            .map(|until| zone.both(until.utc())),
+        closed,
+        can_confirm: true,
+    })
+}
+
+fn old_copy(detail: &MigrationDetail, now: Time) -> Option<&'static str> {
+    let row = &detail.migration;
+    if row.purged_at.is_some() || row.committed_at.is_none() {
+        return None;
+    }
+    let stays = "The old copy stays until the new host has shown that it has all disks, whole and readable. Then it is deleted.";
+    match row.state {
+        State::Confirmed => Some(stays),
+        State::Finished
+            if row.way_back_until.is_some()
+                && row.way_back_is_over(now, detail.queue.pause.watched_s) =>
+        {
+            Some(stays)
+        }
+        _ => None,
+    }
+}
+
+fn receipt(detail: &MigrationDetail) -> Vec<ReceiptRow> {
+    let root = |disk, side: &str| {
+        detail
+            .digests
+            .iter()
+            .find(|digest| digest.disk_id == disk && digest.side == side)
+    };
+    detail
+        .disks
+        .iter()
+        .filter_map(|disk| {
+            let (source, destination) = (root(disk.id, "source"), root(disk.id, "destination"));
+            let known = source.or(destination)?;
+            let equal = source
+                .zip(destination)
+                .map(|(one, other)| one.root == other.root && one.size_bytes == other.size_bytes);
+            Some(ReceiptRow {
+                disk: disk.label.clone(),
+                size: units::bytes(u64::try_from(known.size_bytes).unwrap_or(0)),
+                source: source.map(|digest| digest.root.clone()).unwrap_or_default(),
+                destination: destination
+                    .map(|digest| digest.root.clone())
+                    .unwrap_or_default(),
+                verdict: match equal {
+                    Some(true) => Tag::new("Equal", Tone::Good),
+                    Some(false) => Tag::new("Different", Tone::Bad),
+                    None => Tag::new("One side only", Tone::Plain),
+                },
+            })
+        })
+        .collect()
+}
+
+fn figures(migration: &Migration) -> Vec<(&'static str, String)> {
+    let mut figures = Vec::new();
+    let bytes = |count: i64| units::bytes(u64::try_from(count).unwrap_or(0));
+    if let (Some(from), Some(to)) = (migration.started_at, migration.finished_at) {
+        figures.push(("Took in all", units::span(to.seconds_since(from))));
+    }
+    if let Some(down_s) = migration.down_s() {
+        let name = if migration.running_at.is_some() {
+            "From the order to stop until started again"
+        } else {
+            "From the order to stop until seen running, at most"
+        };
+        figures.push((name, units::span(down_s.max(1))));
+    }
+    if migration.total_bytes > 0 {
+        figures.push(("Size of the disks", bytes(migration.total_bytes)));
+    }
+    if migration.sent_bytes > 0 {
+        figures.push(("Sent between the hosts", bytes(migration.sent_bytes)));
+    }
+    if migration.warm_passes > 0 {
+        figures.push(("Passes while it ran", migration.warm_passes.to_string()));
+    }
+    figures
+}
+
+pub(super) async fn find(
+    portal: &Portal,
+    member: &Member,
+    id: i64,
+) -> Result<(MigrationDetail, Time), Fault> {
+    let account = member.account;
+    let now = portal.now();
+    let found = portal::read(portal, move |conn| {
+        store::linode::page::migration(conn, Some(account), MigrationId(id), now)
+    })
+    .await?;
+    Ok((found.ok_or(Fault::NotFound)?, now))
+}
+
+pub(super) fn page_of(member: &Member, detail: &MigrationDetail, title: String) -> Page {
+    let linode = &detail.linode;
+    member
+        .page(Area::Linodes, title)
+        .crumb("Linodes", "/members/")
+        .crumb(&linode.label, format!("/members/linodes/{}", linode.id))
+}
+
+/// Of a move that is finished.
+async fn usage_around(
+    portal: &Portal,
+    detail: &MigrationDetail,
+    now: Time,
+) -> Result<Option<store::fairness::page::Moved>, Fault> {
+    let migration = detail.migration.clone();
+    if migration.finished_at.is_none() || migration.committed_at.is_none() {
+        return Ok(None);
+    }
+    let hosts = (detail.source.clone(), detail.destination.clone());
+    let now = now.utc().timestamp();
+    portal::read(portal, move |conn| {
+        store::fairness::page::around(conn, migration, hosts, now).map(Some)
+    })
+    .await
+}
+
+/// `GET /members/migrations/{id}`
+pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Result<HttpResponse, Fault> {
+    let (detail, now) = find(&portal, &member, id.0).await?;
+    let mut page = page_of(
+        &member,
+        &detail,
+        format!("Migration of {}", detail.linode.label),
+    );
+    if is_moving(detail.migration.state) {
+        let live = Live::new(
+            &detail.migration,
+            detail.job.as_ref(),
+            detail.queue,
+            now,
+            page.zone(),
+        );
+        page = page.live(format!("/members/migrations/{}/events", id.0), live.shape);
+    }
+    let moved = usage_around(&portal, &detail, now).await?;
+    let zone = page.zone();
+    page::html(&MigrationPage {
+        moved: moved
+            .map(|moved| compared(&moved, zone))
+            .filter(Compared::has_both),
+        ..MigrationPage::new(page, &detail, now)
+    })
+}
+
+/// `GET /members/migrations/{id}/events`: the live values of the page above.
+pub async fn events(portal: Portal, member: Member, id: Path<i64>) -> Result<HttpResponse, Fault> {
+    find(&portal, &member, id.0).await?;
+    let token = member
+        .context
+        .session_cookie()
+        .unwrap_or_default()
+        .to_owned();
+    Ok(stream::stream(
+        portal,
+        MigrationId(id.0),
+        Some(member.account),
+        token,
+        member.zone(),
+    ))
+}

@@ -1,0 +1,444 @@
+//! `/members/linodes/{id}/migrate`: what moves, what changes, what stays, and the one click.
+//! Rule of the room: the page here, what is typed into it in [`form`].
+
+use std::collections::BTreeMap;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use askama::Template;
+
+use super::start_form::{MigrateForm, TimeFields, Typed};
+use crate::app::migration::schedule::Choices;
+use crate::app::programme::move_times::quiet_words;
+use crate::domain::ids::{LinodeId, MigrationId};
+use crate::domain::linode::translate::{self, Kernel, Line, Part, Target};
+use crate::domain::string_enum::Word;
+use crate::domain::time::Time;
+use crate::domain::words::{Helper, MigrationKind, MigrationState, Platform};
+use crate::store;
+use crate::store::db::StoreError;
+use crate::store::linode::page::LinodeDetail;
+use crate::store::migration::Migration;
+use crate::web::extract::{Form, Member, Path};
+use crate::web::fault::Fault;
+use crate::web::members::linode::show::helper_name;
+use crate::web::members::platform_name;
+use crate::web::page::{self, Area, Flash, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::{Field, Input, Problems, When, Zone, units};
+
+#[derive(Debug, Template)]
+#[template(path = "members/migrate.html")]
+pub struct MigratePage {
+    pub page: Page,
+    pub linode: i64,
+    pub label: String,
+    pub migration: i64,
+    pub from: String,
+    pub to: String,
+    /// Staff move it, for this reason, and its member may have it sooner.
+    pub move_off: Option<String>,
+    /// The second move: to a production host.
+    pub graduates: bool,
+    pub expires: When,
+    pub disks: Vec<String>,
+    pub disk_total: String,
+    pub addresses: Vec<String>,
+    pub changes: Vec<Change>,
+    /// Some profile is otherwise there.
+    pub something_changes: bool,
+    /// Profiles that cannot be translated; then there is no button.
+    pub obstacles: Vec<String>,
+    pub downtime: String,
+    pub way_back_days: i32,
+    pub time: TimeFields,
+    /// When none begins, and from when on one may.
+    pub quiet: Option<Quiet>,
+    /// The time that is chosen already, which can be given up.
+    pub chosen: Option<When>,
+    pub stop_limit: Field,
+    pub accept: Option<Field>,
+}
+
+/// The provider's quiet hours in words.
+#[derive(Debug)]
+pub struct Quiet {
+    pub hours: String,
+    pub zone: &'static str,
+    /// If it is one now: the next time, if there is one.
+    pub now_until: Option<Option<When>>,
+}
+
+impl Quiet {
+    fn new(choices: &Choices, zone: Zone) -> Option<Self> {
+        choices.limits.has_quiet_hours().then(|| Self {
+            hours: quiet_words(&choices.limits),
+            zone: choices.limits.zone.name(),
+            now_until: choices
+                .now_waits_until
+                .map(|until| until.map(|at| zone.both(at.utc()))),
+        })
+    }
+}
+
+/// What becomes of one config profile.
+#[derive(Debug)]
+pub struct Change {
+    pub profile: String,
+    pub lines: Vec<ChangeLine>,
+    /// The kernels by name, if their family changes: that wants the member's word.
+    pub family_changes: Option<(String, String)>,
+}
+
+#[derive(Debug)]
+pub struct ChangeLine {
+    pub what: &'static str,
+    pub before: String,
+    pub after: String,
+}
+
+/// What the page is made from.
+pub struct Facts<'a> {
+    pub detail: &'a LinodeDetail,
+    pub migration: &'a Migration,
+    pub destination: (&'a str, Platform),
+    pub tells_changes: bool,
+    pub kernels: &'a BTreeMap<String, Kernel>,
+    pub recent: &'a [Migration],
+    pub way_back_days: i32,
+    pub choices: &'a Choices,
+    pub now: Time,
+}
+
+impl MigratePage {
+    /// # Errors
+    /// When a stored profile cannot be read.
+    pub fn new(page: Page, facts: &Facts<'_>, typed: &Typed) -> Result<Self, StoreError> {
+        let detail = facts.detail;
+        let zone = page.zone();
+        let (changes, obstacles) = changes(facts)?;
+        let total: i64 = detail.disks.iter().map(|disk| disk.size_mb).sum();
+        let accept = acceptance(&changes).map(|words| {
+            Field::new("accept_kernels", words, Input::Check)
+                .value(if typed.accept { "yes" } else { "" })
+                .with(&page.problems)
+        });
+        let host = |name: &str, platform| format!("{name} ({})", platform_name(platform));
+        Ok(Self {
+            linode: detail.linode.id.0,
+            label: detail.linode.label.clone(),
+            migration: facts.migration.id.0,
+            from: host(&detail.host.name, detail.host.platform),
+            to: host(facts.destination.0, facts.destination.1),
+            move_off: (facts.migration.kind == MigrationKind::Evacuation)
+                .then(|| facts.migration.reason.clone()),
+            graduates: facts.migration.kind == MigrationKind::Graduation,
+            expires: zone.both(facts.migration.expires_at.utc()),
+            disks: detail
+                .disks
+                .iter()
+                .map(|disk| format!("{} ({})", disk.label, units::mebibytes(disk.size_mb)))
+                .collect(),
+            disk_total: units::mebibytes(total),
+            addresses: detail.ips.iter().map(|ip| ip.address.clone()).collect(),
+            downtime: downtime(facts, total),
+            way_back_days: facts.way_back_days,
+            time: TimeFields::new(typed, facts.choices, zone, &page.problems),
+            quiet: Quiet::new(facts.choices, zone),
+            chosen: facts
+                .migration
+                .not_before
+                .filter(|at| *at > facts.now && facts.migration.state == MigrationState::Queued)
+                .map(|at| zone.both(at.utc())),
+            stop_limit: Field::new(
+                "stop_limit_s",
+                "Seconds it gets to shut down cleanly",
+                Input::Line("number"),
+            )
+            .value(&typed.stop_limit)
+            .hint("After this it is stopped by force: 5 to 600.")
+            .short()
+            .with(&page.problems),
+            accept,
+            something_changes: changes.iter().any(|change| !change.lines.is_empty()),
+            changes,
+            obstacles,
+            page,
+        })
+    }
+}
+
+fn changes(facts: &Facts<'_>) -> Result<(Vec<Change>, Vec<String>), StoreError> {
+    let mut changes = Vec::new();
+    let mut obstacles = Vec::new();
+    let kernel = |id: &str| {
+        facts
+            .kernels
+            .get(id)
+            .map_or_else(|| id.to_owned(), |kernel| kernel.label.clone())
+    };
+    let (from, to) = (facts.detail.host.platform, facts.destination.1);
+    let target = Target {
+        platform: to,
+        kernels: facts.kernels,
+        plan_ram_mb: facts.detail.plan.ram_mb,
+        plan_vcpus: facts.detail.plan.vcpus,
+    };
+    for profile in &facts.detail.profiles {
+        let before = profile.platform_part()?;
+        match translate::translate(&before, target) {
+            Ok(after) => changes.push(Change {
+                profile: before.label.clone(),
+                lines: translate::difference(&before, &after.profile, from, to)
+                    .into_iter()
+                    .map(|line| change_line(line, kernel))
+                    .collect(),
+                family_changes: after
+                    .needs_acceptance
+                    .then(|| (kernel(&before.kernel), kernel(&after.profile.kernel))),
+            }),
+            Err(obstacle) => obstacles.push(obstacle.to_string()),
+        }
+    }
+    Ok((changes, obstacles))
+}
+
+/// A line of the difference in words for its member.
+fn change_line(line: Line, kernel: impl Fn(&str) -> String) -> ChangeLine {
+    let Line {
+        what,
+        before,
+        after,
+    } = line;
+    let helpers = |words: &str| {
+        let names: Vec<&str> = words
+            .split(", ")
+            .filter_map(|word| Helper::parse(word).map(helper_name))
+            .collect();
+        names.join(", ")
+    };
+    let (what, before, after) = match what {
+        Part::Kernel => ("Kernel", kernel(&before), kernel(&after)),
+        Part::Devices => ("Devices", before, after),
+        Part::RootDevice => ("Root device", before, after),
+        Part::Console => ("Console", before, after),
+        Part::Memory => ("Memory", before, after),
+        Part::Cpus => ("CPUs", before, after),
+        Part::Helpers if before.is_empty() => (
+            "Boot helpers",
+            "as they are".to_owned(),
+            format!("also {}", helpers(&after)),
+        ),
+        Part::Helpers => ("Boot helpers", helpers(&before), helpers(&after)),
+    };
+    ChangeLine {
+        what,
+        before,
+        after,
+    }
+}
+
+/// The words of the box to tick, with every profile and both its kernels by name.
+fn acceptance(changes: &[Change]) -> Option<String> {
+    let named: Vec<String> = changes
+        .iter()
+        .filter_map(|change| {
+            let (before, after) = change.family_changes.as_ref()?;
+            Some(format!(
+                "“{}” gets {after} in place of {before}",
+                change.profile
+            ))
+        })
+        .collect();
+    (!named.is_empty()).then(|| format!("I accept that {}", named.join(", and ")))
+}
+
+/// From what recent moves measured; before there are any, from what the host can do.
+fn downtime(facts: &Facts<'_>, total_mb: i64) -> String {
+    let mut seconds: Vec<i64> = facts.recent.iter().filter_map(Migration::down_s).collect();
+    seconds.sort_unstable();
+    let reading = if facts.tells_changes {
+        "The host knows what changed, so the size of the disks does not matter."
+    } else {
+        "The host has to read the whole disks once while the Linode is stopped."
+    };
+    match (seconds.first(), seconds.last()) {
+        (Some(least), Some(most)) if seconds.len() >= 3 => {
+            format!(
+                "The last {} moves were down for {} to {}. {reading}",
+                seconds.len(),
+                units::span(*least),
+                units::span(*most)
+            )
+        }
+        _ if facts.tells_changes => format!("About as long as a restart. {reading}"),
+        // 200 MB/s read and compared is what plain disks do.
+        _ => format!(
+            "About as long as a restart, and up to {} more. {reading}",
+            units::span((total_mb / 200).max(1))
+        ),
+    }
+}
+
+/// Is the choice still the member's: offered, or waiting for a time they chose? Once that has come it waits for its place.
+fn is_open(migration: &Migration, now: Time) -> bool {
+    match migration.state {
+        MigrationState::Offered => true,
+        MigrationState::Queued => migration.not_before.is_some_and(|at| at > now),
+        _ => false,
+    }
+}
+
+async fn find(portal: &Portal, member: &Member, id: i64) -> Result<LinodeDetail, Fault> {
+    let account = member.account;
+    portal::read(portal, move |conn| {
+        store::linode::page::linode(conn, account, LinodeId(id))
+    })
+    .await?
+    .ok_or(Fault::NotFound)
+}
+
+async fn present(
+    portal: &Portal,
+    member: &Member,
+    id: i64,
+    typed: Option<Typed>,
+    problems: Problems,
+) -> Result<HttpResponse, Fault> {
+    let detail = find(portal, member, id).await?;
+    let Some(migration) = detail.migrations.first().cloned() else {
+        return Err(no_offer(&detail));
+    };
+    match migration.state {
+        _ if is_open(&migration, portal.now()) => {}
+        MigrationState::Expired
+        | MigrationState::Cancelled
+        | MigrationState::Confirmed
+        | MigrationState::Returned => {
+            return Err(no_offer(&detail));
+        }
+        _ => {
+            return Ok(page::see_other(&format!(
+                "/members/migrations/{}",
+                migration.id
+            )));
+        }
+    }
+    let destination_id = migration.destination_host_id;
+    let (destination, kernels, recent, way_back_days) = portal::run(portal, move |app| {
+        let now = app.now();
+        app.db.read(|conn| {
+            let destination =
+                store::host::host(conn, destination_id)?.ok_or(crate::app::AppError::NotFound)?;
+            Ok::<_, crate::app::AppError>((
+                destination,
+                store::linode::kernels(conn)?,
+                store::linode::page::recent_moves(conn)?,
+                store::programme::get(conn, now)?.way_back_days,
+            ))
+        })
+    })
+    .await?;
+    let offer = migration.clone();
+    let choices = portal::run(portal, move |app| app.move_choices(&offer)).await?;
+    let label = &detail.linode.label;
+    let status = if problems.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
+    let page = member
+        .page(Area::Linodes, format!("Migrate {label}"))
+        .crumb("Linodes", "/members/")
+        .crumb(label, format!("/members/linodes/{id}"))
+        .problems(problems);
+    let typed = typed.unwrap_or_else(|| Typed::first(&migration, &choices, page.zone()));
+    let facts = Facts {
+        detail: &detail,
+        migration: &migration,
+        destination: (&destination.name, destination.platform),
+        tells_changes: detail.host.tells_changes,
+        kernels: &kernels,
+        recent: &recent,
+        way_back_days,
+        choices: &choices,
+        now: portal.now(),
+    };
+    page::html_status(status, &MigratePage::new(page, &facts, &typed)?)
+}
+
+fn no_offer(detail: &LinodeDetail) -> Fault {
+    Fault::conflict_at(
+        format!(
+            "No migration is offered for {} at present.",
+            detail.linode.label
+        ),
+        "/members/xenbeta",
+        "See how its registration stands",
+    )
+}
+
+/// `GET /members/linodes/{id}/migrate`
+pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Result<HttpResponse, Fault> {
+    present(&portal, &member, id.0, None, Problems::default()).await
+}
+
+/// `POST /members/linodes/{id}/migrate`: the one click.
+pub async fn migrate(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+    form: Form<MigrateForm>,
+) -> Result<HttpResponse, Fault> {
+    let click = match form.0.click(member.zone()) {
+        Ok(click) => click,
+        Err(problems) => {
+            return present(&portal, &member, id.0, Some(form.0.typed()), problems).await;
+        }
+    };
+    let detail = find(&portal, &member, id.0).await?;
+    let shown = MigrationId(form.0.migration);
+    let Some(offer) = detail
+        .migrations
+        .first()
+        .filter(|newest| newest.id == shown)
+    else {
+        return Err(no_offer(&detail));
+    };
+    if let Some((field, words)) = form.0.forgets_its_time(offer) {
+        let mut problems = Problems::default();
+        problems.add(field, words);
+        return present(&portal, &member, id.0, Some(form.0.typed()), problems).await;
+    }
+    let actor = member.actor.clone();
+    match portal::submit(&portal, move |app| {
+        app.migrate(&actor, LinodeId(id.0), click)
+    })
+    .await
+    {
+        Ok(Ok(row)) => {
+            let url = format!("/members/migrations/{}", row.id);
+            Ok(match click.at {
+                Some(at) if row.not_before == Some(at) => page::see_other_saying(
+                    &url,
+                    Flash::good(format!(
+                        "It will move at {}.",
+                        member.zone().both(at.utc()).text
+                    )),
+                ),
+                // Now; or its time has come meanwhile, and then it is no more to be changed.
+                _ => page::see_other(&url),
+            })
+        }
+        Ok(Err(problems)) => {
+            let problems = form.0.placed(problems);
+            present(&portal, &member, id.0, Some(form.0.typed()), problems).await
+        }
+        Err(Fault::Conflict { message, .. }) => Err(Fault::conflict_at(
+            message,
+            "/members/xenbeta",
+            "See how its registration stands",
+        )),
+        Err(other) => Err(other),
+    }
+}

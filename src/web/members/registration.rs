@@ -1,0 +1,467 @@
+//! `/members/xenbeta`: a row per Linode (register, wait, go on, withdraw), and what the beta is and tests, in the texts of the
+//! announcement.
+
+use std::collections::HashMap;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use askama::Template;
+use serde::Deserialize;
+
+use super::linode::list::eligibility;
+use super::{Link, migration_link, platform_name};
+use crate::app::AppError;
+use crate::app::registration::{Many, seats_left};
+use crate::domain::ids::{LinodeId, RegistrationId};
+use crate::domain::placement::Standing;
+use crate::domain::programme::Phase;
+use crate::domain::words::{MigrationKind, MigrationState, RegistrationState, TextSection};
+use crate::store;
+use crate::store::linode::page::LinodeRow;
+use crate::store::programme::{Programme, Text};
+use crate::web::extract::{Form, FormData, Member, Nothing, Path};
+use crate::web::fault::Fault;
+use crate::web::page::{self, Area, ConfirmPage, Flash, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::public::announcement::Section;
+use crate::web::ui::{Problems, Tag, Tone, Zone, units};
+
+#[derive(Debug, Template)]
+#[template(path = "members/beta.html")]
+pub struct BetaPage {
+    pub page: Page,
+    pub programme: String,
+    pub state: Tag,
+    pub state_words: String,
+    pub seats_left: Option<i64>,
+    pub waiting: i64,
+    /// How long answers have taken lately, if any were given.
+    pub usual_wait: Option<String>,
+    pub offer_days: i32,
+    pub way_back_days: i32,
+    pub irc: Option<String>,
+    pub forum: Option<String>,
+    pub sections: Vec<Section>,
+    /// Links to the first entries of the FAQ.
+    pub questions: Vec<Link>,
+    pub rows: Vec<Row>,
+    pub any_eligible: bool,
+    pub error: Option<String>,
+}
+
+#[derive(Debug)]
+pub struct Row {
+    pub id: i64,
+    pub url: String,
+    pub label: String,
+    pub plan: String,
+    pub platform: &'static str,
+    /// It can be registered: there is a box to tick.
+    pub eligible: bool,
+    pub chosen: bool,
+    pub tag: Option<Tag>,
+    pub words: String,
+    pub link: Option<Link>,
+    pub withdraw: Option<Link>,
+}
+
+/// What the page is made from.
+pub struct Facts<'a> {
+    pub name: &'a str,
+    pub programme: &'a Programme,
+    pub phase: Phase,
+    pub seats_left: Option<i64>,
+    pub waiting: i64,
+    pub waits: &'a [i64],
+    pub written: &'a [Text],
+    /// Anchor and question of the first entries of the FAQ.
+    pub questions: &'a [(String, String)],
+    pub rows: &'a [LinodeRow],
+    pub positions: &'a HashMap<RegistrationId, usize>,
+    /// Linodes ticked in a form that is shown again.
+    pub chosen: &'a [i64],
+}
+
+/// The sections of the announcement that matter to one who is about to register, or has.
+const SECTIONS: [TextSection; 3] = [TextSection::Brings, TextSection::Tested, TextSection::Ends];
+/// Questions shown; the FAQ has the rest.
+const QUESTIONS: i64 = 5;
+
+impl BetaPage {
+    #[must_use]
+    pub fn new(page: Page, facts: &Facts<'_>) -> Self {
+        let programme = facts.programme;
+        let (state, state_words) = state_words(facts.phase, page.zone());
+        let rows: Vec<Row> = facts.rows.iter().map(|row| beta_row(row, facts)).collect();
+        let link = |url: &str| {
+            (url.starts_with("https://")
+                || url.starts_with("http://")
+                || url.starts_with("irc://")
+                || url.starts_with("ircs://"))
+            .then(|| url.to_owned())
+        };
+        Self {
+            programme: facts.name.to_owned(),
+            state,
+            state_words,
+            seats_left: facts.seats_left.map(|left| left.max(0)),
+            waiting: facts.waiting,
+            usual_wait: usual(facts.waits),
+            offer_days: programme.offer_days,
+            way_back_days: programme.way_back_days,
+            irc: link(&programme.irc_url),
+            forum: link(&programme.forum_url),
+            sections: SECTIONS
+                .iter()
+                .map(|of| Section::new(*of, facts.written))
+                .collect(),
+            questions: facts
+                .questions
+                .iter()
+                .map(|(slug, question)| Link::new(format!("/members/faq#{slug}"), question))
+                .collect(),
+            any_eligible: rows.iter().any(|row| row.eligible),
+            error: page.problems.of("linode").map(str::to_owned),
+            rows,
+            page,
+        }
+    }
+}
+
+/// Where the programme stands, as a tag and in a sentence.
+#[must_use]
+pub fn state_words(phase: Phase, zone: Zone) -> (Tag, String) {
+    match phase {
+        Phase::Announced(at) => (
+            Tag::new("Announced", Tone::Info),
+            format!("Registration opens on {}.", zone.both(at.utc()).text),
+        ),
+        Phase::Open => (
+            Tag::new("Open", Tone::Good),
+            "Registration is open.".to_owned(),
+        ),
+        Phase::Closed => (
+            Tag::new("Closed to new registrations", Tone::Warn),
+            "No new registrations are taken at present. What is registered goes on.".to_owned(),
+        ),
+        Phase::Ended => (
+            Tag::new("Ended", Tone::Plain),
+            "The beta has ended. Linodes that moved to Xen stay there; every way back stays open as long as it was promised."
+                .to_owned(),
+        ),
+    }
+}
+
+/// The median of the last answers.
+fn usual(waits: &[i64]) -> Option<String> {
+    let mut sorted = waits.to_vec();
+    sorted.sort_unstable();
+    sorted
+        .get(sorted.len() / 2)
+        .map(|median| units::span(*median))
+}
+
+fn beta_row(row: &LinodeRow, facts: &Facts<'_>) -> Row {
+    let label = &row.linode.label;
+    let mut view = Row {
+        id: row.linode.id.0,
+        url: format!("/members/linodes/{}", row.linode.id),
+        label: label.clone(),
+        plan: row.plan.label.clone(),
+        platform: platform_name(row.host.platform),
+        eligible: false,
+        chosen: facts.chosen.contains(&row.linode.id.0),
+        tag: None,
+        words: String::new(),
+        link: None,
+        withdraw: None,
+    };
+    let eligible = eligibility(row, facts.phase, facts.seats_left);
+    view.eligible = eligible.is_ok();
+    if let Some(migration) = &row.migration {
+        view.link = migration_link(migration, label);
+        if view.link.is_some() || eligible.is_err() {
+            view.tag = Some(Tag::migration(migration.state));
+        }
+    }
+    let Some(registration) = &row.registration else {
+        if let (Err(reason), None) = (eligible, &view.link) {
+            view.words = reason.to_string();
+        }
+        return view;
+    };
+    let outside = row.host.standing() == Standing::Outside;
+    let came_back = outside
+        && row.migration.as_ref().is_some_and(|migration| {
+            migration.kind == MigrationKind::Return && migration.state == MigrationState::Confirmed
+                || migration.state == MigrationState::Returned
+        });
+    // A move off a host, to its like, begins nothing.
+    let has_begun = !came_back
+        && row.migration.as_ref().is_some_and(|migration| {
+            let is_of_the_beta = migration.kind != MigrationKind::Evacuation || !outside;
+            is_of_the_beta
+                && !matches!(
+                    migration.state,
+                    MigrationState::Offered | MigrationState::Expired | MigrationState::Cancelled
+                )
+        });
+    match registration.state {
+        RegistrationState::Requested => {
+            view.tag = Some(Tag::registration(registration.state));
+            view.words = match facts.positions.get(&registration.id) {
+                Some(position) => format!("Number {position} in the queue."),
+                None => "Far back in the queue.".to_owned(),
+            };
+            view.withdraw = Some(withdraw_link(registration.id, label));
+        }
+        RegistrationState::Approved => {
+            if view.link.is_none() && !has_begun {
+                view.tag = Some(Tag::registration(registration.state));
+                view.words = match row.migration.as_ref().map(|migration| migration.state) {
+                    _ if !outside => "It runs in the beta.".to_owned(),
+                    _ if came_back => "It is back on its old host. We can offer it another place; withdraw it if it shall stay.".to_owned(),
+                    Some(MigrationState::Expired) => "Its offer has expired; we are setting up another.".to_owned(),
+                    _ => "We are setting up its place on a Xen host, and write to you when it is ready.".to_owned(),
+                };
+            }
+            if !has_begun && outside {
+                view.withdraw = Some(withdraw_link(registration.id, label));
+            }
+        }
+        RegistrationState::Declined => {
+            view.tag = Some(Tag::registration(registration.state));
+            view.words = format!("{} You can register it again.", registration.reason)
+                .trim()
+                .to_owned();
+            if let Err(reason) = eligible {
+                view.words = format!("{} {reason}", registration.reason)
+                    .trim()
+                    .to_owned();
+            }
+        }
+        RegistrationState::Withdrawn => {
+            if let Err(reason) = eligible {
+                view.words = reason.to_string();
+            }
+        }
+        RegistrationState::Graduated => {
+            view.tag = Some(Tag::registration(registration.state));
+            view.words = "It runs on a production host; the beta is over for it.".to_owned();
+        }
+        RegistrationState::Closed => {
+            view.tag = Some(Tag::registration(registration.state));
+            view.words = registration.reason.clone();
+        }
+    }
+    view
+}
+
+fn withdraw_link(id: RegistrationId, label: &str) -> Link {
+    Link::new(
+        format!("/members/xenbeta/{id}/withdraw"),
+        format!("Withdraw {label}"),
+    )
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegisterForm {
+    /// Ids, separated by commas.
+    #[serde(default)]
+    linode: String,
+}
+impl FormData for RegisterForm {
+    const MANY: &'static [&'static str] = &["linode"];
+}
+
+const HERE: &str = "/members/xenbeta";
+
+async fn present(
+    portal: &Portal,
+    member: &Member,
+    chosen: Vec<i64>,
+    problems: Problems,
+) -> Result<HttpResponse, Fault> {
+    let account = member.account;
+    let (programme, left, waiting, waits, rows, positions, written, questions) =
+        portal::run(portal, move |app| {
+            let now = app.now();
+            app.db.read(|conn| {
+                let written = store::programme::texts(conn)?;
+                let questions = store::faq::first(conn, QUESTIONS)?;
+                let programme = store::programme::get(conn, now)?;
+                let left = seats_left(conn, programme.seats)?;
+                let waiting = store::registration::count(conn, RegistrationState::Requested)?;
+                let waits = store::linode::page::recent_waits(conn)?;
+                let rows = store::linode::page::linodes(conn, account)?;
+                let mine: Vec<RegistrationId> = rows
+                    .iter()
+                    .filter_map(|row| {
+                        row.registration
+                            .as_ref()
+                            .map(|registration| registration.id)
+                    })
+                    .collect();
+                let positions = store::linode::page::positions(conn, &mine)?;
+                Ok::<_, AppError>((
+                    programme, left, waiting, waits, rows, positions, written, questions,
+                ))
+            })
+        })
+        .await?;
+    let status = if problems.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
+    let name = &portal.settings.programme_name;
+    let page = member
+        .page(Area::XenBeta, format!("{name} Registration"))
+        .problems(problems);
+    let facts = Facts {
+        name,
+        phase: crate::app::programme::phase(&programme, portal.now()),
+        programme: &programme,
+        seats_left: left,
+        waiting,
+        waits: &waits,
+        written: &written,
+        questions: &questions,
+        rows: &rows,
+        positions: &positions,
+        chosen: &chosen,
+    };
+    page::html_status(status, &BetaPage::new(page, &facts))
+}
+
+/// `GET /members/xenbeta`
+pub async fn show(portal: Portal, member: Member) -> Result<HttpResponse, Fault> {
+    present(&portal, &member, Vec::new(), Problems::default()).await
+}
+
+/// `GET /members/xenbeta.cfm`: the link of old announcements.
+pub async fn from_old_link() -> HttpResponse {
+    page::moved(HERE)
+}
+
+/// `POST /members/xenbeta`
+pub async fn register(
+    portal: Portal,
+    member: Member,
+    form: Form<RegisterForm>,
+) -> Result<HttpResponse, Fault> {
+    let ids: Result<Vec<i64>, _> = form
+        .0
+        .linode
+        .split(',')
+        .filter(|id| !id.is_empty())
+        .map(str::parse)
+        .collect();
+    let ids = ids.map_err(|_| Fault::NotFound)?;
+    let (actor, asked) = (member.actor.clone(), ids.clone());
+    let call = move |app: &crate::app::App| {
+        app.register(&actor, &asked.into_iter().map(LinodeId).collect::<Vec<_>>())
+    };
+    match portal::submit(&portal, call).await? {
+        Err(problems) => present(&portal, &member, ids, problems).await,
+        Ok(many) if many.refused.is_empty() => {
+            let said = match many.done.len() {
+                1 => "Registered. We look at it and write to you.".to_owned(),
+                count => {
+                    format!("{count} Linodes are registered. We look at them and write to you.")
+                }
+            };
+            Ok(page::see_other_saying(HERE, Flash::good(said)))
+        }
+        Ok(many) => {
+            let refused: Vec<i64> = many.refused.iter().map(|(id, _)| id.0).collect();
+            let account = member.account;
+            let rows = portal::read(&portal, move |conn| {
+                store::linode::page::linodes(conn, account)
+            })
+            .await?;
+            let mut problems = Problems::default();
+            problems.add("linode", refusal(&many, &rows));
+            present(&portal, &member, refused, problems).await
+        }
+    }
+}
+
+/// What was done of what was asked for, and what was not.
+fn refusal(many: &Many<LinodeId>, rows: &[LinodeRow]) -> String {
+    let label = |id: LinodeId| {
+        rows.iter()
+            .find(|row| row.linode.id == id)
+            .map_or_else(|| format!("Linode {id}"), |row| row.linode.label.clone())
+    };
+    let done = match many.done.as_slice() {
+        [] => String::new(),
+        [one] => format!("{} is registered. ", label(*one)),
+        all => format!("{} Linodes are registered. ", all.len()),
+    };
+    let refused: Vec<String> = many
+        .refused
+        .iter()
+        .map(|(id, why)| format!("{}: {why}", label(*id)))
+        .collect();
+    format!("{done}Not registered: {}", refused.join(" "))
+}
+
+/// `GET /members/xenbeta/{id}/withdraw`
+pub async fn ask_withdraw(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+) -> Result<HttpResponse, Fault> {
+    let account = member.account;
+    let found = portal::read(&portal, move |conn| {
+        let Some(registration) = store::registration::registration(conn, RegistrationId(id.0))?
+            .filter(|row| row.account_id == account)
+        else {
+            return Ok(None);
+        };
+        store::linode::linode(conn, registration.linode_id)
+    })
+    .await?;
+    let label = found.ok_or(Fault::NotFound)?.label;
+    page::html(&ConfirmPage {
+        page: member.page(Area::XenBeta, format!("Withdraw {label} from the beta?")).crumb("Xen public beta", HERE),
+        consequences: vec![
+            "Its place in the queue, and an offer if there is one, are given up. The Linode stays as it is.".to_owned(),
+            "You can register it again, at the end of the queue.".to_owned(),
+        ],
+        rows: Vec::new(),
+        action: format!("{HERE}/{}/withdraw", id.0),
+        hidden: Vec::new(),
+        fields: Vec::new(),
+        button: format!("Withdraw {label}"),
+        danger: true,
+        back_url: HERE.to_owned(),
+        back_label: "Keep it registered".to_owned(),
+    })
+}
+
+/// `POST /members/xenbeta/{id}/withdraw`
+pub async fn withdraw(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+    _form: Form<Nothing>,
+) -> Result<HttpResponse, Fault> {
+    let actor = member.actor.clone();
+    let done = portal::run(&portal, move |app| {
+        app.withdraw(&actor, RegistrationId(id.0))
+    })
+    .await;
+    done.map_err(|fault| match fault {
+        Fault::Conflict { message, .. } => {
+            Fault::conflict_at(message, HERE, "Back to the registration page")
+        }
+        other => other,
+    })?;
+    Ok(page::see_other_saying(
+        HERE,
+        Flash::good("It is withdrawn."),
+    ))
+}

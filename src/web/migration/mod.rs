@@ -1,0 +1,4 @@
+//! A migration while it runs, for members' and staff's pages alike.
+
+pub mod live;
+pub mod stream;

@@ -1,0 +1,439 @@
+//! `/staff/members`: who can sign in, with their accounts; one with what is theirs; access taken away and given back, and a
+//! link for a new password sent.
+
+use actix_web::HttpResponse;
+use askama::Template;
+use serde::Deserialize;
+
+use super::{ROWS, StateTab, cut, query};
+use crate::app::{Actor, App, AppError};
+use crate::domain::ids::UserId;
+use crate::domain::words::UserRole;
+use crate::store;
+use crate::store::account::page::{UserDetail, UserFilter, UserRow};
+use crate::web::extract::{Form, Nothing, Path, Query, Staff};
+use crate::web::fault::Fault;
+use crate::web::members::Link;
+use crate::web::page::{self, Area, ConfirmPage, Flash, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::{Field, Pager, Tag, Tone, When, Zone};
+
+const PATH: &str = "/staff/members";
+
+#[derive(Debug, Template)]
+#[template(path = "staff/people.html")]
+pub struct PeoplePage {
+    pub page: Page,
+    pub tabs: Vec<StateTab>,
+    pub show: String,
+    pub text: Field,
+    pub rows: Vec<Row>,
+    pub pager: Pager,
+}
+
+#[derive(Debug)]
+pub struct Row {
+    pub link: Link,
+    pub name: String,
+    pub account: String,
+    pub state: Tag,
+    pub since: When,
+}
+
+#[derive(Debug, Template)]
+#[template(path = "staff/person.html")]
+pub struct PersonPage {
+    pub page: Page,
+    pub id: i64,
+    pub state: Tag,
+    pub is_disabled: bool,
+    pub is_self: bool,
+    pub facts: Vec<(&'static str, String)>,
+    pub others: Vec<Link>,
+    pub linodes: Vec<LinodeRow>,
+    pub linodes_in_all: i64,
+    pub registrations: Vec<RegistrationRow>,
+    pub lists: Vec<Link>,
+}
+
+#[derive(Debug)]
+pub struct LinodeRow {
+    pub label: String,
+    pub host: Link,
+    pub status: Tag,
+}
+
+#[derive(Debug)]
+pub struct RegistrationRow {
+    pub label: String,
+    pub state: Tag,
+    pub requested: When,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Asked {
+    #[serde(default)]
+    show: String,
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    after: String,
+}
+
+const TABS: [(&str, &str); 4] = [
+    ("", "All"),
+    ("members", "Members"),
+    ("staff", "Staff"),
+    ("disabled", "Disabled"),
+];
+
+impl Asked {
+    fn filter(&self) -> Result<UserFilter, Fault> {
+        let (role, disabled) = match self.show.as_str() {
+            "" => (None, None),
+            "members" => (Some(UserRole::Member), None),
+            "staff" => (Some(UserRole::Staff), None),
+            "disabled" => (None, Some(true)),
+            _ => {
+                return Err(Fault::BadRequest(
+                    "The list cannot be filtered so. Start from its tabs.".to_owned(),
+                ));
+            }
+        };
+        Ok(UserFilter {
+            role,
+            disabled,
+            text: self.q.trim().chars().take(100).collect(),
+        })
+    }
+
+    fn url(&self, after: &str) -> String {
+        let pairs = [
+            ("show", self.show.clone()),
+            ("q", self.q.trim().to_owned()),
+            ("after", after.to_owned()),
+        ];
+        format!("{PATH}{}", query(&pairs))
+    }
+}
+
+fn state(role: UserRole, disabled: bool) -> Tag {
+    match (disabled, role) {
+        (true, _) => Tag::new("Disabled", Tone::Bad),
+        (false, UserRole::Staff) => Tag::new("Staff", Tone::Info),
+        (false, UserRole::Member) => Tag::new("Member", Tone::Good),
+    }
+}
+
+/// `GET /staff/members`
+pub async fn list(
+    portal: Portal,
+    staff: Staff,
+    asked: Query<Asked>,
+) -> Result<HttpResponse, Fault> {
+    let asked = asked.0;
+    let (filter, after) = (asked.filter()?, asked.after.clone());
+    let (rows, counts) = portal::read(&portal, move |conn| {
+        let after = (!after.is_empty()).then_some(after.as_str());
+        let limit = i64::try_from(ROWS).unwrap_or(100) + 1;
+        let rows = store::account::page::users(conn, &filter, after, limit)?;
+        Ok((rows, store::account::page::user_counts(conn)?))
+    })
+    .await?;
+    let (rows, more) = cut(rows);
+    let page = staff.page(Area::People, "Members");
+    let zone = page.zone();
+    page::html(&PeoplePage {
+        tabs: TABS
+            .iter()
+            .zip(counts)
+            .map(|((show, label), count)| StateTab {
+                url: format!("{PATH}{}", query(&[("show", (*show).to_owned())])),
+                label: (*label).to_owned(),
+                count,
+                current: *show == asked.show,
+            })
+            .collect(),
+        text: Field::text("q", "E-mail, name or account (how words begin)").value(&asked.q),
+        pager: Pager {
+            first: (!asked.after.is_empty()).then(|| asked.url("")),
+            next: rows
+                .last()
+                .filter(|_| more)
+                .map(|last| asked.url(&last.user.email)),
+        },
+        rows: rows.iter().map(|row| view(row, zone)).collect(),
+        show: asked.show,
+        page,
+    })
+}
+
+fn view(row: &UserRow, zone: Zone) -> Row {
+    let user = &row.user;
+    Row {
+        link: Link::new(format!("{PATH}/{}", user.id), user.email.clone()),
+        name: user.name.clone(),
+        account: row.account.clone().unwrap_or_default(),
+        state: state(user.role, user.disabled),
+        since: zone.show(user.created_at.utc()),
+    }
+}
+
+/// `GET /staff/members/{id}`
+pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpResponse, Fault> {
+    let now = portal.now();
+    let idle_since = now.plus_s(-portal.settings.session_idle_s);
+    let found = portal::read(&portal, move |conn| {
+        store::account::page::user(conn, UserId(id.0), now, idle_since)
+    })
+    .await?;
+    let found = found.ok_or(Fault::NotFound)?;
+    let page = staff
+        .page(Area::People, found.user.email.clone())
+        .crumb("Members", PATH);
+    page::html(&PersonPage::new(page, &found, staff.actor.user))
+}
+
+impl PersonPage {
+    fn new(page: Page, of: &UserDetail, me: UserId) -> Self {
+        let (user, zone) = (&of.user, page.zone());
+        let list = |url: String, label: String| Link::new(url, label);
+        let mut lists = vec![
+            list(
+                format!("/staff/audit{}", query(&[("actor", user.email.clone())])),
+                format!("What {} did", user.email),
+            ),
+            list(
+                format!(
+                    "/staff/audit{}",
+                    query(&[("object", format!("user {}", user.id))])
+                ),
+                format!("What was done to {}", user.email),
+            ),
+            list(
+                format!("/staff/mail{}", query(&[("q", user.email.clone())])),
+                format!("Mail to {}", user.email),
+            ),
+        ];
+        if let Some(account) = &of.account {
+            let pairs = [("state", "all".to_owned()), ("q", account.clone())];
+            lists.push(list(
+                format!("/staff/registrations{}", query(&pairs)),
+                format!("Registrations of {account}"),
+            ));
+        }
+        Self {
+            id: user.id.0,
+            state: state(user.role, user.disabled),
+            is_disabled: user.disabled,
+            is_self: user.id == me,
+            facts: facts(of, zone),
+            others: of
+                .others
+                .iter()
+                .map(|(id, email)| Link::new(format!("{PATH}/{id}"), email.clone()))
+                .collect(),
+            linodes: of
+                .linodes
+                .iter()
+                .map(|(linode, host)| LinodeRow {
+                    label: linode.label.clone(),
+                    host: Link::new(format!("/staff/hosts/{}", linode.host_id), host.clone()),
+                    status: Tag::linode(linode.status),
+                })
+                .collect(),
+            linodes_in_all: of.linodes_in_all,
+            registrations: of
+                .registrations
+                .iter()
+                .map(|(row, label)| RegistrationRow {
+                    label: label.clone(),
+                    state: Tag::registration(row.state),
+                    requested: zone.show(row.requested_at.utc()),
+                })
+                .collect(),
+            lists,
+            page,
+        }
+    }
+}
+
+fn facts(of: &UserDetail, zone: Zone) -> Vec<(&'static str, String)> {
+    let user = &of.user;
+    let mut facts = vec![("Name", user.name.clone())];
+    if let Some(account) = &of.account {
+        facts.push(("Account", account.clone()));
+    }
+    facts.push(("Time zone", user.timezone.clone()));
+    facts.push(("Since", zone.text(user.created_at.utc())));
+    facts.push(("Sessions", of.sessions.to_string()));
+    if let Some(at) = of.last_seen {
+        facts.push(("Last seen", zone.text(at.utc())));
+    }
+    facts.push(("API tokens", of.tokens.to_string()));
+    let password = if user.password_hash.is_some() {
+        "set"
+    } else {
+        "not set"
+    };
+    facts.push(("Password", password.to_owned()));
+    if let Some(at) = of.last_reset {
+        facts.push(("Last link for a new password", zone.text(at.utc())));
+    }
+    facts.push(("Open registrations", of.registrations_open.to_string()));
+    facts.push(("Migrations", of.migrations.to_string()));
+    facts
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    Disable,
+    Enable,
+    SendReset,
+}
+
+impl Deed {
+    fn parse(word: &str) -> Result<Self, Fault> {
+        match word {
+            "disable" => Ok(Self::Disable),
+            "enable" => Ok(Self::Enable),
+            "send-reset" => Ok(Self::SendReset),
+            _ => Err(Fault::NotFound),
+        }
+    }
+
+    fn carry_out(self, app: &App, actor: &Actor, id: UserId) -> Result<(), AppError> {
+        match self {
+            Self::Disable => app.set_user_disabled(actor, id, true),
+            Self::Enable => app.set_user_disabled(actor, id, false),
+            Self::SendReset => app.send_password_reset(actor, id),
+        }
+    }
+
+    fn consequences(self) -> Vec<String> {
+        let lines: &[&str] = match self {
+            Self::Disable => &[
+                "Every session ends at once, API tokens are revoked for good, and links for a new password work no more. They cannot sign in, and get no mail.",
+                "Their Linodes run on, and migrations that were started go on. Moves they set a time for begin at that time: cancel those that should not. Offers stay open to others of the account.",
+                "You can enable them again.",
+            ],
+            Self::Enable => &[
+                "They can sign in again with the password they had, and get mail again.",
+                "Sessions and API tokens from before stay ended.",
+            ],
+            Self::SendReset => &[
+                "They get mail with a link that works once, for 10 minutes. Until they use it their password stays as it is.",
+            ],
+        };
+        lines.iter().map(|line| (*line).to_owned()).collect()
+    }
+
+    fn words(self, email: &str) -> (String, String) {
+        match self {
+            Self::Disable => (format!("Disable {email}"), format!("{email} is disabled.")),
+            Self::Enable => (format!("Enable {email}"), format!("{email} is enabled.")),
+            Self::SendReset => (
+                format!("Send {email} a link for a new password"),
+                format!("The link is on its way to {email}."),
+            ),
+        }
+    }
+}
+
+async fn email_of(portal: &Portal, id: i64) -> Result<String, Fault> {
+    let found = portal::read(portal, move |conn| {
+        crate::store::account::user(conn, UserId(id))
+    })
+    .await?;
+    Ok(found.ok_or(Fault::NotFound)?.email)
+}
+
+/// Moves they asked for that have not begun, one line each.
+async fn moves_of(portal: &Portal, staff: &Staff, id: i64) -> Result<Vec<String>, Fault> {
+    const SHOWN: usize = 50;
+    let limit = i64::try_from(SHOWN).unwrap_or(50) + 1;
+    let mut moves = portal::read(portal, move |conn| {
+        store::account::page::queued_by(conn, UserId(id), limit)
+    })
+    .await?;
+    let more = moves.len() > SHOWN;
+    moves.truncate(SHOWN);
+    let zone = staff.zone();
+    let mut lines: Vec<String> = moves
+        .into_iter()
+        .map(|(id, label, at)| match at {
+            Some(at) => {
+                let at = zone.both(at.utc()).text;
+                format!("{label} moves on {at}, unless you cancel it (migration {id})")
+            }
+            None => format!("{label} moves next, unless you cancel it (migration {id})"),
+        })
+        .collect();
+    lines.extend(more.then(|| "… and more".to_owned()));
+    Ok(lines)
+}
+
+/// `GET /staff/members/{id}/{deed}`
+pub async fn ask(
+    portal: Portal,
+    staff: Staff,
+    path: Path<(i64, String)>,
+) -> Result<HttpResponse, Fault> {
+    let (id, deed) = path.0;
+    let deed = Deed::parse(&deed)?;
+    let email = email_of(&portal, id).await?;
+    let moves = if deed == Deed::Disable {
+        moves_of(&portal, &staff, id).await?
+    } else {
+        Vec::new()
+    };
+    let (button, _) = deed.words(&email);
+    let back_url = format!("{PATH}/{id}");
+    page::html(&ConfirmPage {
+        page: staff
+            .page(Area::People, format!("{button}?"))
+            .crumb("Members", PATH)
+            .crumb(email.clone(), back_url.clone()),
+        consequences: deed.consequences(),
+        rows: moves,
+        action: format!(
+            "{back_url}/{}",
+            match deed {
+                Deed::Disable => "disable",
+                Deed::Enable => "enable",
+                Deed::SendReset => "send-reset",
+            }
+        ),
+        hidden: Vec::new(),
+        fields: Vec::new(),
+        button,
+        danger: deed == Deed::Disable,
+        back_url,
+        back_label: format!("Back to {email}"),
+    })
+}
+
+/// `POST /staff/members/{id}/{deed}`
+pub async fn act(
+    portal: Portal,
+    staff: Staff,
+    path: Path<(i64, String)>,
+    _form: Form<Nothing>,
+) -> Result<HttpResponse, Fault> {
+    let (id, deed) = path.0;
+    let deed = Deed::parse(&deed)?;
+    let email = email_of(&portal, id).await?;
+    let actor = staff.actor.clone();
+    let url = format!("{PATH}/{id}");
+    let done = portal::run(&portal, move |app| deed.carry_out(app, &actor, UserId(id))).await;
+    done.map_err(|fault| match fault {
+        Fault::Conflict { message, .. } => {
+            Fault::conflict_at(message, url.clone(), format!("Back to {email}"))
+        }
+        other => other,
+    })?;
+    Ok(page::see_other_saying(
+        &url,
+        Flash::good(deed.words(&email).1),
+    ))
+}

@@ -1,0 +1,169 @@
+//! `/staff/bugs/{id}/hide`: hiding a part of a thread with a reason, showing it again, deleting a hidden file for good.
+
+use actix_web::HttpResponse;
+use serde::Deserialize;
+
+use super::list::PATH;
+use crate::app::bug::moderation::Reason;
+use crate::domain::bug::Part;
+use crate::domain::ids::BugId;
+use crate::store;
+use crate::web::extract::{Form, FormData, Path, Query, Staff};
+use crate::web::fault::Fault;
+use crate::web::page::{self, Area, ConfirmPage, Flash};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::{Field, Input, Problems};
+
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Asked {
+    #[serde(default)]
+    part: String,
+    #[serde(default, rename = "do")]
+    deed: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HideForm {
+    part: String,
+    #[serde(rename = "do")]
+    deed: String,
+    #[serde(default)]
+    reason: String,
+}
+impl FormData for HideForm {}
+
+fn named(part: Part) -> String {
+    match part {
+        Part::Opening => "the opening of the thread".to_owned(),
+        Part::Post(id) => format!("reply {id}"),
+        Part::File(id) => format!("file {id}"),
+    }
+}
+
+fn unknown() -> Fault {
+    Fault::BadRequest("A thread has no such part.".to_owned())
+}
+
+async fn present(
+    portal: &Portal,
+    staff: &Staff,
+    id: i64,
+    (part, deed): (Part, &str),
+    (typed, problems): (&str, Problems),
+) -> Result<HttpResponse, Fault> {
+    let bug = portal::read(portal, move |conn| {
+        let there = store::bug::moderation::exists(conn, BugId(id), part)?;
+        Ok(store::bug::bug(conn, BugId(id))?.filter(|_| there))
+    })
+    .await?
+    .ok_or(Fault::NotFound)?;
+    let hides = deed == "hide";
+    let status = if problems.is_empty() { 200 } else { 422 };
+    let status = actix_web::http::StatusCode::from_u16(status).map_err(Fault::internal)?;
+    let what = named(part);
+    let title = if hides {
+        format!("Hide {what}")
+    } else {
+        format!("Delete {what} for good")
+    };
+    let page = staff
+        .page(Area::StaffBugs, title)
+        .crumb("Bugs", PATH)
+        .crumb(format!("Bug {id}"), format!("{PATH}/{id}"))
+        .problems(problems);
+    let consequences = match (hides, part) {
+        (false, _) => vec!["Nobody can see or restore it afterwards, staff neither.".to_owned()],
+        (true, Part::Opening) => vec![
+            format!("Bug {id}: {}", bug.title),
+            "Its title, texts, facts and first files are for staff alone then. Other members find it in no list and no search; replies stay.".to_owned(),
+            "You can show it again at any time.".to_owned(),
+        ],
+        (true, Part::Post(_)) => vec![
+            "Its text and its files are for staff alone then; search and mail do not give it any more.".to_owned(),
+            "You can show it again at any time.".to_owned(),
+        ],
+        (true, Part::File(_)) => vec![
+            "It is for staff alone then. You can show it again at any time, or delete it for good.".to_owned(),
+        ],
+    };
+    let reason = Field::new("reason", "Why (its author reads this)", Input::Area(3))
+        .value(typed)
+        .with(&page.problems);
+    page::html_status(
+        status,
+        &ConfirmPage {
+            consequences,
+            rows: Vec::new(),
+            action: format!("{PATH}/{id}/hide"),
+            hidden: vec![("part", part.to_string()), ("do", deed.to_owned())],
+            fields: if hides { vec![reason] } else { Vec::new() },
+            button: if hides { "Hide it" } else { "Delete it" }.to_owned(),
+            danger: !hides,
+            back_url: format!("{PATH}/{id}"),
+            back_label: "Back to the bug".to_owned(),
+            page,
+        },
+    )
+}
+
+/// `GET /staff/bugs/{id}/hide`
+pub async fn ask(
+    portal: Portal,
+    staff: Staff,
+    id: Path<i64>,
+    asked: Query<Asked>,
+) -> Result<HttpResponse, Fault> {
+    let part = Part::parse(&asked.0.part).ok_or_else(unknown)?;
+    let deed = match (asked.0.deed.as_str(), part) {
+        ("" | "hide", _) => "hide",
+        ("delete", Part::File(_)) => "delete",
+        _ => return Err(unknown()),
+    };
+    present(
+        &portal,
+        &staff,
+        id.0,
+        (part, deed),
+        ("", Problems::default()),
+    )
+    .await
+}
+
+/// `POST /staff/bugs/{id}/hide`
+pub async fn act(
+    portal: Portal,
+    staff: Staff,
+    id: Path<i64>,
+    form: Form<HideForm>,
+) -> Result<HttpResponse, Fault> {
+    let HideForm { part, deed, reason } = form.0;
+    let part = Part::parse(&part).ok_or_else(unknown)?;
+    let (actor, bug) = (staff.actor.clone(), BugId(id.0));
+    let said = match (deed.as_str(), part) {
+        ("hide", _) => match Reason::parse(&reason) {
+            Ok(why) => {
+                portal::run(&portal, move |app| app.hide_of_bug(&actor, bug, part, &why)).await?;
+                "It is hidden. Staff still see it here, and can show it again."
+            }
+            Err(why) => {
+                let problems = Problems::one("reason", why.to_string());
+                let typed = (reason.as_str(), problems);
+                return present(&portal, &staff, id.0, (part, "hide"), typed).await;
+            }
+        },
+        ("show", _) => {
+            portal::run(&portal, move |app| app.show_of_bug(&actor, bug, part)).await?;
+            "It is shown again."
+        }
+        ("delete", Part::File(file)) => {
+            portal::run(&portal, move |app| app.delete_bug_file(&actor, bug, file)).await?;
+            "The file is deleted."
+        }
+        _ => return Err(unknown()),
+    };
+    Ok(page::see_other_saying(
+        &format!("{PATH}/{}", id.0),
+        Flash::good(said),
+    ))
+}

@@ -1,0 +1,424 @@
+//! `/staff/bugs/{id}`: a thread as members see it, with whole names, what its author sent along, and staff's part: triage,
+//! the migrations it explains, a reply, notes that no member sees.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use askama::Template;
+use serde::Deserialize;
+
+use super::list::{PATH, severity_choices};
+use crate::app::bug::MOST_TEXT;
+use crate::app::bug::triage::Decision;
+use crate::domain::bug::{BugState, Component, Severity};
+use crate::domain::ids::{BugId, BugPostId, MigrationId};
+use crate::domain::markdown::Markdown;
+use crate::domain::string_enum::Word;
+use crate::domain::words::MigrationState;
+use crate::store;
+use crate::store::bug::page::Thread;
+use crate::store::bug::{Note, Person};
+use crate::web::bug::thread_view::{POSTS, Reader, View};
+use crate::web::extract::{Form, FormData, Path, Query, Staff, Upload, once};
+use crate::web::fault::Fault;
+use crate::web::members::Link;
+use crate::web::members::bug::list::component_choices;
+use crate::web::members::bug::new::files;
+use crate::web::members::bug::thread::{Asked, ReplyForm, ReplyText, serve};
+use crate::web::page::{self, Area, Flash, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::markdown::{self, Rendered};
+use crate::web::ui::{Choice, Field, Input, Problems, Tag, When};
+
+#[derive(Debug, Template)]
+#[template(path = "staff/bug.html")]
+pub struct BugPage {
+    pub page: Page,
+    pub thread: View,
+    pub version: i32,
+    pub triage: Vec<Field>,
+    pub reply: ReplyForm,
+    pub note: Field,
+    pub note_once: String,
+    pub notes: Vec<NoteView>,
+    pub migrations: Vec<MigrationView>,
+    pub migration: Field,
+}
+
+#[derive(Debug)]
+pub struct NoteView {
+    pub who: String,
+    pub at: When,
+    pub body: Rendered,
+}
+
+#[derive(Debug)]
+pub struct MigrationView {
+    pub id: i64,
+    pub link: Link,
+    pub state: Tag,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TriageForm {
+    version: i32,
+    state: String,
+    severity: String,
+    component: String,
+    #[serde(default)]
+    duplicate_of: String,
+}
+impl FormData for TriageForm {}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoteForm {
+    note: String,
+    once: String,
+}
+impl FormData for NoteForm {}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExplainForm {
+    migration: String,
+    #[serde(rename = "do")]
+    deed: String,
+}
+impl FormData for ExplainForm {}
+
+/// What was typed in one of the page's forms.
+#[derive(Default)]
+struct Typed {
+    triage: Option<TriageForm>,
+    reply: ReplyText,
+    note: NoteForm,
+    migration: String,
+}
+
+struct Found {
+    thread: Thread,
+    notes: Vec<Note>,
+    names: std::collections::HashMap<crate::domain::ids::UserId, Person>,
+    migrations: Vec<(MigrationId, MigrationState, String)>,
+}
+
+async fn present(
+    portal: &Portal,
+    staff: &Staff,
+    (id, after): (i64, i64),
+    typed: Typed,
+    (status, problems): (StatusCode, Problems),
+) -> Result<HttpResponse, Fault> {
+    let (user, after) = (staff.actor.user, BugPostId(after));
+    let limit = i64::try_from(POSTS).unwrap_or(50) + 1;
+    let found = portal::read(portal, move |conn| {
+        let Some(thread) = store::bug::page::thread(conn, BugId(id), user, after, limit)? else {
+            return Ok(None);
+        };
+        let notes = store::bug::notes(conn, BugId(id))?;
+        Ok(Some(Found {
+            names: store::bug::names(conn, notes.iter().map(|note| note.author_id).collect())?,
+            migrations: store::bug::links::migrations_of(conn, BugId(id))?,
+            thread,
+            notes,
+        }))
+    })
+    .await?
+    .ok_or(Fault::NotFound)?;
+    let page = staff
+        .page(Area::StaffBugs, found.thread.bug.title.clone())
+        .crumb("Bugs", PATH)
+        .problems(problems);
+    page::html_status(status, &view(page, staff, &found, after, &typed))
+}
+
+fn view(page: Page, staff: &Staff, found: &Found, after: BugPostId, typed: &Typed) -> BugPage {
+    let zone = page.zone();
+    let reader = Reader {
+        actor: &staff.actor,
+        staff: true,
+        zone,
+    };
+    let thread = View::new(&found.thread, &reader, after);
+    let bug = &found.thread.bug;
+    let form = typed.triage.clone().unwrap_or_else(|| TriageForm {
+        version: bug.version,
+        state: bug.state.to_string(),
+        severity: bug.severity.to_string(),
+        component: bug.component.to_string(),
+        duplicate_of: bug
+            .duplicate_of
+            .map(|of| of.to_string())
+            .unwrap_or_default(),
+    });
+    let states = BugState::ALL
+        .iter()
+        .map(|state| Choice::new(state, Tag::bug(*state).text))
+        .collect();
+    let triage = [
+        Field::select("state", "State", states).value(&form.state),
+        Field::new("duplicate_of", "Duplicate of bug", Input::Line("text"))
+            .value(&form.duplicate_of)
+            .hint("The other bug's number, if the state is “Duplicate”.")
+            .short(),
+        Field::select("severity", "Severity", severity_choices()).value(&form.severity),
+        Field::select("component", "Part", component_choices()).value(&form.component),
+    ];
+    BugPage {
+        version: form.version,
+        triage: triage
+            .into_iter()
+            .map(|field| field.with(&page.problems))
+            .collect(),
+        reply: ReplyForm::new(
+            format!("{}/reply", thread.url),
+            &typed.reply,
+            &page.problems,
+        ),
+        note: Field::new("note", "A note for staff", Input::Area(3))
+            .value(&typed.note.note)
+            .hint("No member sees it, and nobody gets mail.")
+            .with(&page.problems),
+        note_once: if typed.note.once.is_empty() {
+            once()
+        } else {
+            typed.note.once.clone()
+        },
+        notes: found
+            .notes
+            .iter()
+            .map(|note| NoteView {
+                who: found
+                    .names
+                    .get(&note.author_id)
+                    .map(|who| who.name.clone())
+                    .unwrap_or_default(),
+                at: zone.show(note.at.utc()),
+                body: markdown::post(&note.body, 3),
+            })
+            .collect(),
+        migrations: found
+            .migrations
+            .iter()
+            .map(|(id, state, label)| MigrationView {
+                id: id.0,
+                link: Link::new(
+                    format!("/staff/migrations/{id}"),
+                    format!("Migration {id} of {label}"),
+                ),
+                state: Tag::migration(*state),
+            })
+            .collect(),
+        migration: Field::new(
+            "migration",
+            "Number of a migration that it explains",
+            Input::Line("text"),
+        )
+        .value(&typed.migration)
+        .short()
+        .with(&page.problems),
+        thread,
+        page,
+    }
+}
+
+/// `GET /staff/bugs/{id}`
+pub async fn show(
+    portal: Portal,
+    staff: Staff,
+    id: Path<i64>,
+    asked: Query<Asked>,
+) -> Result<HttpResponse, Fault> {
+    let fine = (StatusCode::OK, Problems::default());
+    present(
+        &portal,
+        &staff,
+        (id.0, asked.0.after),
+        Typed::default(),
+        fine,
+    )
+    .await
+}
+
+fn saying(id: i64, said: &str) -> HttpResponse {
+    page::see_other_saying(&format!("{PATH}/{id}"), Flash::good(said))
+}
+
+/// A conflict leads back to the bug, where one sees how it stands.
+fn at_bug(fault: Fault, id: i64) -> Fault {
+    match fault {
+        Fault::Conflict { message, .. } => {
+            Fault::conflict_at(message, format!("{PATH}/{id}"), "Look at the bug again")
+        }
+        other => other,
+    }
+}
+
+/// `POST /staff/bugs/{id}`
+pub async fn triage(
+    portal: Portal,
+    staff: Staff,
+    id: Path<i64>,
+    form: Form<TriageForm>,
+) -> Result<HttpResponse, Fault> {
+    let (form, mut problems) = (form.0, Problems::default());
+    let state = problems.take("state", form.state.parse::<BugState>());
+    let severity = problems.take("severity", form.severity.parse::<Severity>());
+    let component = problems.take("component", form.component.parse::<Component>());
+    let of = match form.duplicate_of.trim() {
+        "" => Ok(None),
+        text => text
+            .parse()
+            .map(Some)
+            .map_err(|_| "Enter the number of a bug"),
+    };
+    let of = problems.take("duplicate_of", of);
+    let decided = match (state, severity, component, of) {
+        (Some(state), Some(severity), Some(component), Some(duplicate_of)) => Ok(Decision {
+            state,
+            severity,
+            component,
+            duplicate_of,
+            version: form.version,
+        }),
+        _ => Err(problems),
+    };
+    let done = match decided {
+        Ok(decision) => {
+            let actor = staff.actor.clone();
+            portal::submit(&portal, move |app| {
+                app.triage_bug(&actor, BugId(id.0), &decision)
+            })
+            .await
+            .map_err(|fault| at_bug(fault, id.0))?
+        }
+        Err(problems) => Err(problems),
+    };
+    match done {
+        Ok(()) => Ok(saying(id.0, "What you decided is saved.")),
+        Err(problems) => {
+            let typed = Typed {
+                triage: Some(form),
+                ..Typed::default()
+            };
+            let status = (StatusCode::UNPROCESSABLE_ENTITY, problems);
+            present(&portal, &staff, (id.0, 0), typed, status).await
+        }
+    }
+}
+
+/// `POST /staff/bugs/{id}/reply`
+pub async fn reply(
+    portal: Portal,
+    staff: Staff,
+    id: Path<i64>,
+    sent: Upload<ReplyText>,
+) -> Result<HttpResponse, Fault> {
+    let mut problems = Problems::default();
+    let (files, mut status) = files(sent.files, &mut problems);
+    let body = problems.take("body", Markdown::required(&sent.form.body, MOST_TEXT));
+    if let Some(body) = body.filter(|_| problems.is_empty()) {
+        let (actor, mark) = (staff.actor.clone(), sent.form.once.clone());
+        let done = portal::submit(&portal, move |app| {
+            app.reply_to_bug(&actor, BugId(id.0), &body, &files, (&mark, true))
+        });
+        match done.await? {
+            Ok(()) => {
+                return Ok(saying(
+                    id.0,
+                    "Your reply is in the thread; those it concerns get mail.",
+                ));
+            }
+            Err(refused) => problems = refused,
+        }
+        status = StatusCode::UNPROCESSABLE_ENTITY;
+    }
+    // A form that was refused is sent anew under a new mark.
+    let typed = Typed {
+        reply: ReplyText {
+            once: String::new(),
+            ..sent.form
+        },
+        ..Typed::default()
+    };
+    present(&portal, &staff, (id.0, 0), typed, (status, problems)).await
+}
+
+/// `POST /staff/bugs/{id}/note`
+pub async fn note(
+    portal: Portal,
+    staff: Staff,
+    id: Path<i64>,
+    form: Form<NoteForm>,
+) -> Result<HttpResponse, Fault> {
+    let done = match Markdown::required(&form.0.note, MOST_TEXT) {
+        Ok(body) => {
+            let (actor, mark) = (staff.actor.clone(), form.0.once.clone());
+            portal::submit(&portal, move |app| {
+                app.note_on_bug(&actor, BugId(id.0), &body, &mark)
+            })
+            .await?
+        }
+        Err(why) => Err(Problems::one("note", why.to_string())),
+    };
+    match done {
+        Ok(()) => Ok(saying(id.0, "The note is saved, for staff only.")),
+        Err(problems) => {
+            let typed = Typed {
+                note: form.0,
+                ..Typed::default()
+            };
+            let status = (StatusCode::UNPROCESSABLE_ENTITY, problems);
+            present(&portal, &staff, (id.0, 0), typed, status).await
+        }
+    }
+}
+
+/// `POST /staff/bugs/{id}/explains`
+pub async fn explains(
+    portal: Portal,
+    staff: Staff,
+    id: Path<i64>,
+    form: Form<ExplainForm>,
+) -> Result<HttpResponse, Fault> {
+    let explains = match form.0.deed.as_str() {
+        "add" => true,
+        "remove" => false,
+        _ => return Err(Fault::BadRequest("This cannot be done here.".to_owned())),
+    };
+    let done = match form.0.migration.trim().parse() {
+        Ok(migration) => {
+            let actor = staff.actor.clone();
+            portal::submit(&portal, move |app| {
+                app.explain_by_bug(&actor, BugId(id.0), MigrationId(migration), explains)
+            })
+            .await?
+        }
+        Err(_) => Err(Problems::one(
+            "migration",
+            "Enter the number of a migration",
+        )),
+    };
+    match done {
+        Ok(()) if explains => Ok(saying(id.0, "The migration is linked.")),
+        Ok(()) => Ok(saying(id.0, "The migration is linked no more.")),
+        Err(problems) => {
+            let typed = Typed {
+                migration: form.0.migration,
+                ..Typed::default()
+            };
+            let status = (StatusCode::UNPROCESSABLE_ENTITY, problems);
+            present(&portal, &staff, (id.0, 0), typed, status).await
+        }
+    }
+}
+
+/// `GET /staff/bugs/{id}/files/{file}`
+pub async fn file(
+    portal: Portal,
+    staff: Staff,
+    at: Path<(i64, i64)>,
+) -> Result<HttpResponse, Fault> {
+    serve(&portal, staff.actor.clone(), at.0).await
+}

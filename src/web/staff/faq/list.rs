@@ -1,0 +1,430 @@
+//! `/staff/faq`: what waits for an answer, and the entries in order; write, preview, date, order, retire. A question becomes
+//! an entry or a private answer by one button each.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use askama::Template;
+use serde::Deserialize;
+
+use super::form::EntryForm;
+use crate::app::faq::Answer;
+use crate::domain::ids::{FaqId, QuestionId};
+use crate::domain::markdown::Title;
+use crate::store;
+use crate::store::faq::{Entry, Question};
+use crate::web::extract::{Form, FormData, Path, Query, Staff};
+use crate::web::fault::Fault;
+use crate::web::members::Link;
+use crate::web::members::faq::day;
+use crate::web::page::{self, Area, Flash, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::markdown::{self, Rendered};
+use crate::web::ui::{Field, Pager, Problems, When};
+
+const PATH: &str = "/staff/faq";
+/// Open questions on a page.
+const ROWS: usize = 50;
+
+#[derive(Debug, Template)]
+#[template(path = "staff/faq.html")]
+pub struct FaqPage {
+    pub page: Page,
+    pub questions: Vec<QuestionRow>,
+    pub waiting: i64,
+    pub pager: Pager,
+    pub entries: Vec<EntryRow>,
+    /// How many more there can be, once that is few.
+    pub room: Option<i64>,
+    pub retired: Vec<EntryRow>,
+}
+
+#[derive(Debug)]
+pub struct QuestionRow {
+    pub link: Link,
+    pub asked: When,
+}
+
+#[derive(Debug)]
+pub struct EntryRow {
+    pub id: i64,
+    pub slug: String,
+    pub question: String,
+    pub dated: String,
+    pub is_first: bool,
+    pub is_last: bool,
+}
+
+/// Writing an entry, or answering a question.
+#[derive(Debug, Template)]
+#[template(path = "staff/faq_edit.html")]
+pub struct EditPage {
+    pub page: Page,
+    pub action: String,
+    pub version: i32,
+    /// The question that is answered: who asked, when and what.
+    pub asked: Option<(String, When, String)>,
+    pub fields: Vec<Field>,
+    pub preview: Option<Rendered>,
+    /// Of an entry that is there: whether it is retired.
+    pub retired: Option<bool>,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Asked {
+    #[serde(default)]
+    after: i64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeedForm {
+    #[serde(rename = "do")]
+    deed: String,
+}
+impl FormData for DeedForm {}
+
+/// `GET /staff/faq`
+pub async fn list(
+    portal: Portal,
+    staff: Staff,
+    asked: Query<Asked>,
+) -> Result<HttpResponse, Fault> {
+    let after = asked.0.after;
+    let (mut questions, waiting, entries, retired) = portal::read(&portal, move |conn| {
+        let limit = i64::try_from(ROWS).unwrap_or(50) + 1;
+        Ok((
+            store::faq::open_questions(conn, QuestionId(after), limit)?,
+            store::faq::count_open(conn)?,
+            store::faq::entries(conn, "")?,
+            store::faq::retired(conn)?,
+        ))
+    })
+    .await?;
+    let more = questions.len() > ROWS;
+    questions.truncate(ROWS);
+    let page = staff.page(Area::StaffFaq, "FAQ");
+    let zone = page.zone();
+    let next = questions.last().filter(|_| more);
+    page::html(&FaqPage {
+        pager: Pager {
+            first: (after > 0).then(|| PATH.to_owned()),
+            next: next.map(|last| format!("{PATH}?after={}", last.id)),
+        },
+        questions: questions
+            .iter()
+            .map(|row| QuestionRow {
+                link: Link::new(format!("/staff/questions/{}", row.id), short(&row.question)),
+                asked: zone.show(row.asked_at.utc()),
+            })
+            .collect(),
+        waiting,
+        room: (entries.len() >= store::faq::NEARLY).then(|| {
+            store::faq::MOST_ENTRIES
+                - i64::try_from(entries.len()).unwrap_or(store::faq::MOST_ENTRIES)
+        }),
+        entries: rows(&entries),
+        retired: rows(&retired),
+        page,
+    })
+}
+
+fn short(text: &str) -> String {
+    let mut line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() > 120 {
+        line = line.chars().take(119).collect();
+        line.push('…');
+    }
+    line
+}
+
+fn rows(entries: &[Entry]) -> Vec<EntryRow> {
+    let last = entries.len().saturating_sub(1);
+    entries
+        .iter()
+        .enumerate()
+        .map(|(at, entry)| EntryRow {
+            id: entry.id.0,
+            slug: entry.slug.clone(),
+            question: entry.question.clone(),
+            dated: day(entry.dated_at),
+            is_first: at == 0,
+            is_last: at == last,
+        })
+        .collect()
+}
+
+/// Where a form goes, and what it is about.
+struct Editing {
+    title: String,
+    action: String,
+    question: Option<(Question, String)>,
+    retired: Option<bool>,
+}
+
+fn present(
+    staff: &Staff,
+    about: Editing,
+    form: &EntryForm,
+    problems: Problems,
+) -> Result<HttpResponse, Fault> {
+    let preview = (form.deed == "preview").then(|| markdown::article(&form.answer, 2));
+    let status = if problems.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
+    let page = staff
+        .page(Area::StaffFaq, about.title)
+        .crumb("FAQ", PATH)
+        .problems(problems);
+    let zone = page.zone();
+    page::html_status(
+        status,
+        &EditPage {
+            fields: form.fields(about.question.is_some(), &page.problems),
+            action: about.action,
+            version: form.version,
+            asked: about
+                .question
+                .map(|(row, who)| (who, zone.show(row.asked_at.utc()), row.question)),
+            preview,
+            retired: about.retired,
+            page,
+        },
+    )
+}
+
+fn new_entry() -> Editing {
+    Editing {
+        title: "New FAQ entry".to_owned(),
+        action: format!("{PATH}/new"),
+        question: None,
+        retired: None,
+    }
+}
+
+/// `GET /staff/faq/new`
+pub async fn new(staff: Staff) -> Result<HttpResponse, Fault> {
+    present(
+        &staff,
+        new_entry(),
+        &EntryForm::default(),
+        Problems::default(),
+    )
+}
+
+/// `POST /staff/faq/new`
+pub async fn add(
+    portal: Portal,
+    staff: Staff,
+    form: Form<EntryForm>,
+) -> Result<HttpResponse, Fault> {
+    let mut problems = Problems::default();
+    let text = form.0.text(portal.now(), &mut problems);
+    let Some(text) = text.filter(|_| form.0.deed != "preview") else {
+        return present(&staff, new_entry(), &form.0, problems);
+    };
+    let actor = staff.actor.clone();
+    match portal::submit(&portal, move |app| app.add_faq(&actor, &text)).await? {
+        Ok(_) => Ok(page::see_other_saying(
+            PATH,
+            Flash::good("The entry is on the page, at its end."),
+        )),
+        Err(problems) => present(&staff, new_entry(), &form.0, problems),
+    }
+}
+
+async fn find(portal: &Portal, id: i64) -> Result<Entry, Fault> {
+    portal::read(portal, move |conn| store::faq::entry(conn, FaqId(id)))
+        .await?
+        .ok_or(Fault::NotFound)
+}
+
+fn editing(entry: &Entry) -> Editing {
+    Editing {
+        title: "Edit an FAQ entry".to_owned(),
+        action: format!("{PATH}/{}", entry.id),
+        question: None,
+        retired: Some(entry.retired_at.is_some()),
+    }
+}
+
+/// `GET /staff/faq/{id}`
+pub async fn edit(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpResponse, Fault> {
+    let entry = find(&portal, id.0).await?;
+    present(
+        &staff,
+        editing(&entry),
+        &EntryForm::of(&entry),
+        Problems::default(),
+    )
+}
+
+/// `POST /staff/faq/{id}`
+pub async fn save(
+    portal: Portal,
+    staff: Staff,
+    id: Path<i64>,
+    form: Form<EntryForm>,
+) -> Result<HttpResponse, Fault> {
+    let entry = find(&portal, id.0).await?;
+    let mut problems = Problems::default();
+    let text = form.0.text(portal.now(), &mut problems);
+    let Some(text) = text.filter(|_| form.0.deed != "preview") else {
+        return present(&staff, editing(&entry), &form.0, problems);
+    };
+    let (actor, version) = (staff.actor.clone(), form.0.version);
+    let done = portal::submit(&portal, move |app| {
+        app.change_faq(&actor, FaqId(id.0), version, &text)
+    })
+    .await
+    .map_err(|fault| at(fault, format!("{PATH}/{}", id.0), "Look at the entry again"))?;
+    match done {
+        Ok(()) => Ok(page::see_other_saying(
+            PATH,
+            Flash::good("The entry is saved."),
+        )),
+        Err(problems) => present(&staff, editing(&entry), &form.0, problems),
+    }
+}
+
+fn at(fault: Fault, url: String, label: &str) -> Fault {
+    match fault {
+        Fault::Conflict { message, .. } => Fault::conflict_at(message, url, label),
+        other => other,
+    }
+}
+
+/// `POST /staff/faq/{id}/move`
+pub async fn move_it(
+    portal: Portal,
+    staff: Staff,
+    id: Path<i64>,
+    form: Form<DeedForm>,
+) -> Result<HttpResponse, Fault> {
+    let up = match form.0.deed.as_str() {
+        "up" => true,
+        "down" => false,
+        _ => return Err(Fault::BadRequest("An entry moves up or down.".to_owned())),
+    };
+    let actor = staff.actor.clone();
+    portal::run(&portal, move |app| app.move_faq(&actor, FaqId(id.0), up)).await?;
+    Ok(page::see_other_saying(
+        PATH,
+        Flash::good("The entry is moved."),
+    ))
+}
+
+/// `POST /staff/faq/{id}/retire`
+pub async fn retire(
+    portal: Portal,
+    staff: Staff,
+    id: Path<i64>,
+    form: Form<DeedForm>,
+) -> Result<HttpResponse, Fault> {
+    let retire = match form.0.deed.as_str() {
+        "retire" => true,
+        "restore" => false,
+        _ => {
+            return Err(Fault::BadRequest(
+                "An entry is retired or put back.".to_owned(),
+            ));
+        }
+    };
+    let actor = staff.actor.clone();
+    portal::run(&portal, move |app| {
+        app.retire_faq(&actor, FaqId(id.0), retire)
+    })
+    .await
+    .map_err(|fault| at(fault, PATH.to_owned(), "Back to the FAQ"))?;
+    let said = if retire {
+        "The entry is off the page. You can put it back below."
+    } else {
+        "The entry is on the page again."
+    };
+    Ok(page::see_other_saying(PATH, Flash::good(said)))
+}
+
+async fn asked(portal: &Portal, id: i64) -> Result<Editing, Fault> {
+    let (question, who) = portal::read(portal, move |conn| {
+        let Some(question) = store::faq::question(conn, QuestionId(id))? else {
+            return Ok(None);
+        };
+        let who = store::account::user(conn, question.asked_by)?
+            .map(|user| user.name)
+            .unwrap_or_default();
+        Ok(Some((question, who)))
+    })
+    .await?
+    .ok_or(Fault::NotFound)?;
+    if question.state != "open" {
+        return Err(Fault::conflict_at(
+            "This question is answered already.",
+            PATH,
+            "Back to the FAQ",
+        ));
+    }
+    Ok(Editing {
+        title: format!("Answer question {id}"),
+        action: format!("/staff/questions/{id}"),
+        question: Some((question, who)),
+        retired: None,
+    })
+}
+
+/// `GET /staff/questions/{id}`
+pub async fn question(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpResponse, Fault> {
+    let about = asked(&portal, id.0).await?;
+    let form = EntryForm {
+        question: about
+            .question
+            .as_ref()
+            .map(|(row, _)| {
+                row.question
+                    .split_whitespace()
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            })
+            .unwrap_or_default()
+            .chars()
+            .take(Title::MAX)
+            .collect(),
+        ..EntryForm::default()
+    };
+    present(&staff, about, &form, Problems::default())
+}
+
+/// `POST /staff/questions/{id}`
+pub async fn answer(
+    portal: Portal,
+    staff: Staff,
+    id: Path<i64>,
+    form: Form<EntryForm>,
+) -> Result<HttpResponse, Fault> {
+    let mut problems = Problems::default();
+    let answer = match form.0.deed.as_str() {
+        "entry" => form.0.text(portal.now(), &mut problems).map(Answer::Entry),
+        "private" => form.0.answer(&mut problems).map(Answer::Private),
+        _ => None,
+    };
+    let Some(answer) = answer else {
+        return present(&staff, asked(&portal, id.0).await?, &form.0, problems);
+    };
+    let actor = staff.actor.clone();
+    let done = portal::submit(&portal, move |app| {
+        app.answer_question(&actor, QuestionId(id.0), &answer)
+    })
+    .await
+    .map_err(|fault| at(fault, PATH.to_owned(), "Back to the FAQ"))?;
+    match done {
+        Ok(Some(_)) => Ok(page::see_other_saying(
+            PATH,
+            Flash::good("It is an entry now, and who asked gets mail."),
+        )),
+        Ok(None) => Ok(page::see_other_saying(
+            PATH,
+            Flash::good("Who asked gets your answer by mail."),
+        )),
+        Err(problems) => present(&staff, asked(&portal, id.0).await?, &form.0, problems),
+    }
+}

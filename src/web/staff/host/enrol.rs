@@ -1,0 +1,299 @@
+//! Adding a host, and its agent's coming and going.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use askama::Template;
+use serde::Deserialize;
+
+use super::list::{PATH, number, optional, role_name};
+use crate::app::AppError;
+use crate::app::host::AddHost;
+use crate::domain::ids::{HostId, PlanId};
+use crate::domain::string_enum::Word;
+use crate::domain::words::{HostRole, Platform};
+use crate::store;
+use crate::store::host::Host;
+use crate::store::linode::Plan;
+use crate::web::extract::{Form, FormData, Nothing, Path, Staff};
+use crate::web::fault::Fault;
+use crate::web::members::platform_name;
+use crate::web::page::{self, Area, ConfirmPage, Flash, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::{Choice, Field, Input, Problems};
+
+#[derive(Debug, Template)]
+#[template(path = "staff/host_new.html")]
+pub struct NewHostPage {
+    pub page: Page,
+    pub fields: Vec<Field>,
+}
+
+#[derive(Debug, Template)]
+#[template(path = "staff/host_token.html")]
+pub struct TokenPage {
+    pub page: Page,
+    pub name: String,
+    pub command: String,
+    pub token: String,
+    pub host_url: String,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewHostForm {
+    name: String,
+    platform: String,
+    role: String,
+    #[serde(default)]
+    plan: String,
+    memory_mb: String,
+    disk_mb: String,
+    slots: String,
+    #[serde(default)]
+    cap_mb_s: String,
+}
+impl FormData for NewHostForm {}
+
+fn new_page(staff: &Staff, typed: &NewHostForm, plans: &[Plan], problems: Problems) -> NewHostPage {
+    let page = staff
+        .page(Area::Hosts, "Add a host")
+        .crumb("Hosts", PATH)
+        .problems(problems);
+    let platforms = Platform::ALL
+        .iter()
+        .map(|platform| Choice::new(platform, platform_name(*platform)))
+        .collect();
+    let roles = HostRole::ALL
+        .iter()
+        .map(|role| Choice::new(role, role_name(*role)))
+        .collect();
+    let mut choices = vec![Choice::new("", "Any plan")];
+    choices.extend(
+        plans
+            .iter()
+            .map(|plan| Choice::new(plan.id, plan.label.clone())),
+    );
+    let fields = vec![
+        Field::text("name", "Name")
+            .value(&typed.name)
+            .hint("As in DNS, like xen1.example.net"),
+        Field::new("platform", "Platform", Input::Radios(platforms)).value(&typed.platform),
+        Field::new("role", "Role", Input::Radios(roles))
+            .value(&typed.role)
+            .hint("Source: where Linodes come from. Beta: takes all plans. Production: one plan."),
+        Field::select("plan", "Plan", choices)
+            .value(&typed.plan)
+            .hint("Only for a production host"),
+        Field::new("memory_mb", "Memory for guests, MiB", Input::Line("number"))
+            .value(&typed.memory_mb)
+            .short(),
+        Field::new("disk_mb", "Disk for guests, MiB", Input::Line("number"))
+            .value(&typed.disk_mb)
+            .short(),
+        Field::new("slots", "Migrations at once", Input::Line("number"))
+            .value(&typed.slots)
+            .short(),
+        Field::new("cap_mb_s", "Cap on copying, MB/s", Input::Line("number"))
+            .value(&typed.cap_mb_s)
+            .hint("Empty for none")
+            .short(),
+    ];
+    NewHostPage {
+        fields: fields
+            .into_iter()
+            .map(|field| field.with(&page.problems))
+            .collect(),
+        page,
+    }
+}
+
+/// `GET /staff/hosts/new`
+pub async fn new(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
+    let plans = portal::read(&portal, store::linode::plans).await?;
+    let typed = NewHostForm {
+        platform: "xen".to_owned(),
+        role: "beta".to_owned(),
+        slots: "2".to_owned(),
+        ..NewHostForm::default()
+    };
+    page::html(&new_page(&staff, &typed, &plans, Problems::default()))
+}
+
+fn parse(form: &NewHostForm) -> Result<AddHost, Problems> {
+    let mut problems = Problems::default();
+    let platform = problems.take(
+        "platform",
+        Platform::parse(&form.platform).ok_or("Choose a platform"),
+    );
+    let role = problems.take("role", HostRole::parse(&form.role).ok_or("Choose a role"));
+    let plan = if form.plan.is_empty() {
+        None
+    } else {
+        number(&mut problems, "plan", &form.plan).map(PlanId)
+    };
+    let memory_mb = number(&mut problems, "memory_mb", &form.memory_mb);
+    let disk_mb = number(&mut problems, "disk_mb", &form.disk_mb);
+    let slots = number(&mut problems, "slots", &form.slots);
+    let cap_mb_s = optional(&mut problems, "cap_mb_s", &form.cap_mb_s);
+    match (platform, role, memory_mb, disk_mb, slots) {
+        (Some(platform), Some(role), Some(memory_mb), Some(disk_mb), Some(slots))
+            if problems.is_empty() =>
+        {
+            Ok(AddHost {
+                name: form.name.clone(),
+                platform,
+                role,
+                plan,
+                memory_mb,
+                disk_mb,
+                slots,
+                cap_mb_s,
+            })
+        }
+        _ => Err(problems),
+    }
+}
+
+/// `POST /staff/hosts`: the answer is the page itself and no redirect, as it shows the token, once.
+pub async fn add(
+    portal: Portal,
+    staff: Staff,
+    form: Form<NewHostForm>,
+) -> Result<HttpResponse, Fault> {
+    let actor = staff.actor.clone();
+    let outcome = match parse(&form.0) {
+        Ok(new) => portal::submit(&portal, move |app| app.add_host(actor.who(), &new)).await?,
+        Err(problems) => Err(problems),
+    };
+    match outcome {
+        Ok((host, token)) => page::html(&token_page(&portal, &staff, &host, token)),
+        Err(problems) => {
+            let plans = portal::read(&portal, store::linode::plans).await?;
+            page::html_status(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                &new_page(&staff, &form.0, &plans, problems),
+            )
+        }
+    }
+}
+
+fn token_page(portal: &Portal, staff: &Staff, host: &Host, token: String) -> TokenPage {
+    let host_url = format!("{PATH}/{}", host.id);
+    TokenPage {
+        page: staff
+            .page(Area::Hosts, format!("Enrol {}", host.name))
+            .crumb("Hosts", PATH)
+            .crumb(&host.name, &host_url),
+        name: host.name.clone(),
+        command: format!(
+            "xenbeta-agent enrol --portal {} --token {token}",
+            portal.settings.base_url
+        ),
+        token,
+        host_url,
+    }
+}
+
+/// `GET /staff/hosts/{id}/token`
+pub async fn ask_token(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpResponse, Fault> {
+    let ask = Ask {
+        title: "Make an enrolment token for",
+        consequences: &[
+            "It works once, for 15 minutes. Tokens made before it stop working.",
+            "When an agent enrols with it, the host's present agent, if there is one, is refused from then on.",
+        ],
+        verb: "token",
+        button: "Make the token",
+        danger: false,
+    };
+    ask.page(&portal, &staff, id.0).await
+}
+
+/// `POST /staff/hosts/{id}/token`: shows the token once, so no redirect.
+pub async fn make_token(
+    portal: Portal,
+    staff: Staff,
+    id: Path<i64>,
+    _form: Form<Nothing>,
+) -> Result<HttpResponse, Fault> {
+    let actor = staff.actor.clone();
+    let (host, token) = portal::run(&portal, move |app| {
+        let token = app.new_enrolment_token(actor.who(), HostId(id.0))?;
+        let host = app
+            .db
+            .read(|conn| store::host::host(conn, HostId(id.0)).map_err(AppError::from))?
+            .ok_or(AppError::NotFound)?;
+        Ok((host, token))
+    })
+    .await?;
+    page::html(&token_page(&portal, &staff, &host, token))
+}
+
+/// `GET /staff/hosts/{id}/revoke`
+pub async fn ask_revoke(
+    portal: Portal,
+    staff: Staff,
+    id: Path<i64>,
+) -> Result<HttpResponse, Fault> {
+    let ask = Ask {
+        title: "Revoke the agent of",
+        consequences: &[
+            "Its next request is refused. The Linodes on the host run on, but nothing new is started or moved there until an agent is enrolled anew.",
+        ],
+        verb: "revoke",
+        button: "Revoke the agent",
+        danger: true,
+    };
+    ask.page(&portal, &staff, id.0).await
+}
+
+/// `POST /staff/hosts/{id}/revoke`
+pub async fn revoke(
+    portal: Portal,
+    staff: Staff,
+    id: Path<i64>,
+    _form: Form<Nothing>,
+) -> Result<HttpResponse, Fault> {
+    let actor = staff.actor.clone();
+    portal::run(&portal, move |app| app.revoke_host(&actor, HostId(id.0))).await?;
+    Ok(page::see_other_saying(
+        &format!("{PATH}/{}", id.0),
+        Flash::good("The agent's credential is revoked."),
+    ))
+}
+
+struct Ask {
+    title: &'static str,
+    consequences: &'static [&'static str],
+    verb: &'static str,
+    button: &'static str,
+    danger: bool,
+}
+
+impl Ask {
+    async fn page(self, portal: &Portal, staff: &Staff, id: i64) -> Result<HttpResponse, Fault> {
+        let host = portal::read(portal, move |conn| store::host::host(conn, HostId(id)))
+            .await?
+            .ok_or(Fault::NotFound)?;
+        let url = format!("{PATH}/{id}");
+        page::html(&ConfirmPage {
+            page: staff
+                .page(Area::Hosts, format!("{} {}?", self.title, host.name))
+                .crumb("Hosts", PATH)
+                .crumb(&host.name, &url),
+            consequences: self
+                .consequences
+                .iter()
+                .map(|line| (*line).to_owned())
+                .collect(),
+            rows: Vec::new(),
+            action: format!("{url}/{}", self.verb),
+            hidden: Vec::new(),
+            fields: Vec::new(),
+            button: self.button.to_owned(),
+            danger: self.danger,
+            back_url: url,
+            back_label: format!("Back to {}", host.name),
+        })
+    }
+}

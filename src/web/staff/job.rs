@@ -1,0 +1,262 @@
+//! `/staff/jobs`: by state, page by page; one with its attempts and raw log, and its retry.
+
+use actix_web::HttpResponse;
+use askama::Template;
+use serde::Deserialize;
+
+use super::{ROWS, StateTab, cut, query};
+use crate::app::host::agent;
+use crate::domain::ids::{HostId, JobId};
+use crate::domain::string_enum::Word;
+use crate::domain::time::Time;
+use crate::domain::words::JobState;
+use crate::store;
+use crate::store::registration::list::{JobFilter, JobRow};
+use crate::web::extract::{Form, Nothing, Path, Query, Staff};
+use crate::web::fault::Fault;
+use crate::web::members::Link;
+use crate::web::members::linode::show::job_name;
+use crate::web::page::{self, Area, Flash, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::{Pager, Tag, When, Zone, units};
+
+#[derive(Debug, Template)]
+#[template(path = "staff/jobs.html")]
+pub struct JobsPage {
+    pub page: Page,
+    pub tabs: Vec<StateTab>,
+    /// In words, if the list shows less than its tab says.
+    pub narrowed: Option<String>,
+    pub rows: Vec<Row>,
+    pub pager: Pager,
+}
+
+#[derive(Debug)]
+pub struct Row {
+    pub link: Link,
+    pub linode: String,
+    pub host: Link,
+    pub migration: Option<Link>,
+    pub state: Tag,
+    pub attempt: i32,
+    pub entered: When,
+    pub finished: Option<When>,
+    pub message: String,
+}
+
+#[derive(Debug, Template)]
+#[template(path = "staff/job.html")]
+pub struct JobPage {
+    pub page: Page,
+    pub id: i64,
+    pub row: Row,
+    pub facts: Vec<(&'static str, String)>,
+    pub detail: String,
+    pub can_retry: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub struct Asked {
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    host: String,
+    /// Ended within so many days.
+    #[serde(default)]
+    days: String,
+    #[serde(default)]
+    before: String,
+}
+
+/// Jobs that failed longer ago are no longer counted where staff look first.
+pub const LATELY_DAYS: i64 = 7;
+
+const PATH: &str = "/staff/jobs";
+
+impl Asked {
+    fn filter(&self, now: Time) -> Result<(JobFilter, Option<JobId>), Fault> {
+        let unknown =
+            || Fault::BadRequest("The list cannot be filtered so. Start from its tabs.".to_owned());
+        let state = if self.state.is_empty() {
+            None
+        } else {
+            Some(JobState::parse(&self.state).ok_or_else(unknown)?)
+        };
+        let number = |text: &str| {
+            if text.is_empty() {
+                Ok(None)
+            } else {
+                text.parse().map(Some).map_err(|_| unknown())
+            }
+        };
+        Ok((
+            JobFilter {
+                state,
+                host: number(&self.host)?.map(HostId),
+                ended_since: number(&self.days)?.map(|days| now.plus_days(-days.clamp(0, 36_500))),
+            },
+            number(&self.before)?.map(JobId),
+        ))
+    }
+
+    fn narrowed(&self) -> Option<String> {
+        let host = (!self.host.is_empty()).then(|| format!("host {}", self.host));
+        let days = (!self.days.is_empty()).then(|| format!("ended in the last {} days", self.days));
+        let parts: Vec<String> = [host, days].into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+}
+
+fn view(row: &JobRow, zone: Zone) -> Row {
+    let job = &row.job;
+    Row {
+        link: Link::new(
+            format!("{PATH}/{}", job.id),
+            format!("{} (job {})", job_name(job.kind), job.id),
+        ),
+        linode: row.linode.clone(),
+        host: Link::new(format!("/staff/hosts/{}", job.host_id), row.host.clone()),
+        migration: job
+            .migration_id
+            .map(|id| Link::new(format!("/staff/migrations/{id}"), format!("Migration {id}"))),
+        state: Tag::job(job.state),
+        attempt: job.attempt,
+        entered: zone.precise(job.entered_at.utc()),
+        finished: job.finished_at.map(|at| zone.precise(at.utc())),
+        message: job.message.clone(),
+    }
+}
+
+/// `GET /staff/jobs`
+pub async fn list(
+    portal: Portal,
+    staff: Staff,
+    asked: Query<Asked>,
+) -> Result<HttpResponse, Fault> {
+    let (filter, before) = asked.0.filter(portal.now())?;
+    let (rows, counts) = portal::read(&portal, move |conn| {
+        let rows = store::registration::list::jobs(
+            conn,
+            &filter,
+            before,
+            i64::try_from(ROWS).unwrap_or(100) + 1,
+        )?;
+        Ok((rows, store::job::counts(conn)?))
+    })
+    .await?;
+    let (rows, more) = cut(rows);
+    let url = |before: String| {
+        format!(
+            "{PATH}{}",
+            query(&[
+                ("state", asked.0.state.clone()),
+                ("host", asked.0.host.clone()),
+                ("days", asked.0.days.clone()),
+                ("before", before)
+            ])
+        )
+    };
+    let pager = Pager {
+        first: (!asked.0.before.is_empty()).then(|| url(String::new())),
+        next: rows
+            .last()
+            .filter(|_| more)
+            .map(|last| url(last.job.id.to_string())),
+    };
+    let page = staff.page(Area::Jobs, "Jobs");
+    let zone = page.zone();
+    page::html(&JobsPage {
+        tabs: tabs(&asked.0.state, &counts),
+        narrowed: asked.0.narrowed(),
+        rows: rows.iter().map(|row| view(row, zone)).collect(),
+        pager,
+        page,
+    })
+}
+
+fn tabs(current: &str, counts: &[(JobState, i64)]) -> Vec<StateTab> {
+    let tab = |word: &str, label: &str, count: i64| StateTab {
+        url: format!("{PATH}{}", query(&[("state", word.to_owned())])),
+        label: label.to_owned(),
+        count,
+        current: current == word,
+    };
+    let mut tabs = vec![tab("", "All", counts.iter().map(|(_, count)| *count).sum())];
+    tabs.extend(JobState::ALL.iter().map(|state| {
+        let count = counts
+            .iter()
+            .find(|(of, _)| of == state)
+            .map_or(0, |(_, count)| *count);
+        tab(&state.to_string(), &Tag::job(*state).text, count)
+    }));
+    tabs
+}
+
+/// `GET /staff/jobs/{id}`
+pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpResponse, Fault> {
+    let row = portal::read(&portal, move |conn| {
+        store::registration::list::job(conn, JobId(id.0))
+    })
+    .await?
+    .ok_or(Fault::NotFound)?;
+    let page = staff
+        .page(
+            Area::Jobs,
+            format!(
+                "{} of {} (job {})",
+                job_name(row.job.kind),
+                row.linode,
+                id.0
+            ),
+        )
+        .crumb("Jobs", PATH);
+    let zone = page.zone();
+    let job = &row.job;
+    let mut facts = vec![("Epoch", job.epoch.to_string())];
+    if let Some(at) = job.started_at {
+        facts.push(("Started", zone.precise(at.utc()).text));
+    }
+    if let Some(until) = job.lease_until {
+        facts.push(("Lease until", zone.precise(until.utc()).text));
+    }
+    if let Some(progress) = agent::progress(job) {
+        let words = format!(
+            "Pass {}, {} of {}, {} sent, {}",
+            progress.pass,
+            units::bytes(progress.done_bytes),
+            units::bytes(progress.total_bytes),
+            units::bytes(progress.sent_bytes),
+            units::rate(progress.bytes_per_s)
+        );
+        facts.push(("Last progress", words));
+    }
+    page::html(&JobPage {
+        id: id.0,
+        row: view(&row, zone),
+        facts,
+        detail: job.detail.clone(),
+        can_retry: job.state == JobState::Failed,
+        page,
+    })
+}
+
+/// `POST /staff/jobs/{id}/retry`
+pub async fn retry(
+    portal: Portal,
+    staff: Staff,
+    id: Path<i64>,
+    _form: Form<Nothing>,
+) -> Result<HttpResponse, Fault> {
+    let actor = staff.actor.clone();
+    let url = format!("{PATH}/{}", id.0);
+    match portal::run(&portal, move |app| app.retry_job(&actor, JobId(id.0))).await {
+        Ok(()) => Ok(page::see_other_saying(
+            &url,
+            Flash::good("The job is tried again."),
+        )),
+        Err(Fault::Conflict { message, .. }) => {
+            Err(Fault::conflict_at(message, url, "See how the job stands"))
+        }
+        Err(other) => Err(other),
+    }
+}

@@ -1,0 +1,6 @@
+//! Migrations: the list, one of them, what staff do with it, and what it waits for.
+
+pub mod actions;
+pub mod list;
+pub mod rows;
+pub mod waits;

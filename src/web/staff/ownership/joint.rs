@@ -1,0 +1,193 @@
+//! What takes two staff: one asks, with evidence and their password; another one sees it and agrees with theirs, or it is
+//! withdrawn. Taking a dead host over, not waiting for one that is off, trusting a ledger again. Rule of the room: what the
+//! page shows is in [`case`], what is done from it here.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+
+use super::joint_case::{AskForm, DecideForm, title};
+use super::joint_case::{Case, case_of_act, case_of_host, lower};
+use crate::app::{App, AppError};
+use crate::domain::ids::HostId;
+use crate::domain::string_enum::Word;
+use crate::domain::words::JointKind;
+use crate::store::ownership::joint::JointAct;
+use crate::web::extract::{Form, Path, Staff};
+use crate::web::fault::Fault;
+use crate::web::page::{self, Flash};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::{Problems, units};
+
+pub(super) const HOSTS: &str = "/staff/hosts";
+pub(super) const PATH: &str = "/staff/joint";
+
+fn kind_of(word: &str) -> Result<JointKind, Fault> {
+    JointKind::parse(word).ok_or(Fault::NotFound)
+}
+
+/// A takeover is for the host whose name was typed.
+fn name_problem(case: &Case, kind: JointKind, typed: &str) -> Option<Problems> {
+    let asks = kind == JointKind::Takeover && typed.trim() != case.host.name;
+    asks.then(|| {
+        let words = format!(
+            "Type the name of the host that you mean: {}",
+            case.host.name
+        );
+        Problems::one("name", words)
+    })
+}
+
+/// A call with a password: what is wrong with a field, and too many tries, belong on the form again.
+async fn guarded<T: Send + 'static>(
+    portal: &Portal,
+    call: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
+) -> Result<Result<T, (StatusCode, Problems)>, Fault> {
+    match portal::submit_hashing(portal, call).await {
+        Ok(outcome) => Ok(outcome.map_err(|problems| (StatusCode::UNPROCESSABLE_ENTITY, problems))),
+        Err(Fault::TooMany { retry_after_s }) => {
+            let wait = units::span(i64::try_from(retry_after_s).unwrap_or(60));
+            let words = format!("There were too many tries. Try again in {wait}");
+            let problems = Problems::one("password", words);
+            Ok(Err((StatusCode::TOO_MANY_REQUESTS, problems)))
+        }
+        Err(other) => Err(other),
+    }
+}
+
+/// `GET /staff/hosts/{id}/joint/{kind}`
+pub async fn form(
+    portal: Portal,
+    staff: Staff,
+    path: Path<(i64, String)>,
+) -> Result<HttpResponse, Fault> {
+    let (host, word) = path.0;
+    let kind = kind_of(&word)?;
+    let case = case_of_host(&portal, &staff, host, kind).await?;
+    page::html(&case.asking(&staff, kind, &AskForm::default(), Problems::default()))
+}
+
+/// `POST /staff/hosts/{id}/joint/{kind}`
+pub async fn ask(
+    portal: Portal,
+    staff: Staff,
+    path: Path<(i64, String)>,
+    form: Form<AskForm>,
+) -> Result<HttpResponse, Fault> {
+    let (host, word) = path.0;
+    let kind = kind_of(&word)?;
+    let case = case_of_host(&portal, &staff, host, kind).await?;
+    if let Some(problems) = name_problem(&case, kind, &form.0.name) {
+        let shown = case.asking(&staff, kind, &form.0, problems);
+        return page::html_status(StatusCode::UNPROCESSABLE_ENTITY, &shown);
+    }
+    let (actor, typed) = (staff.actor.clone(), form.0.clone());
+    let asked = guarded(&portal, move |app| {
+        app.ask_joint(
+            &actor,
+            &typed.password,
+            (kind, HostId(host)),
+            &typed.evidence,
+        )
+    })
+    .await;
+    match asked {
+        Ok(Ok(id)) => Ok(page::see_other_saying(
+            &format!("{PATH}/{id}"),
+            Flash::good("It is asked for. Another member of staff has to agree."),
+        )),
+        Ok(Err((status, problems))) => {
+            page::html_status(status, &case.asking(&staff, kind, &form.0, problems))
+        }
+        Err(other) => Err(at_host(other, &case)),
+    }
+}
+
+/// A conflict leads back to the host.
+fn at_host(fault: Fault, case: &Case) -> Fault {
+    match fault {
+        Fault::Conflict { message, .. } => Fault::conflict_at(
+            message,
+            case.url(),
+            format!("See how {} stands", case.host.name),
+        ),
+        other => other,
+    }
+}
+
+/// `GET /staff/joint/{id}`
+pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpResponse, Fault> {
+    let (case, act) = case_of_act(&portal, &staff, id.0).await?;
+    page::html(&case.deciding(&staff, &act, "", Problems::default()))
+}
+
+/// `POST /staff/joint/{id}`
+pub async fn agree(
+    portal: Portal,
+    staff: Staff,
+    id: Path<i64>,
+    form: Form<DecideForm>,
+) -> Result<HttpResponse, Fault> {
+    let (case, act) = case_of_act(&portal, &staff, id.0).await?;
+    if let Some(problems) = name_problem(&case, act.kind, &form.0.name) {
+        let shown = case.deciding(&staff, &act, &form.0.name, problems);
+        return page::html_status(StatusCode::UNPROCESSABLE_ENTITY, &shown);
+    }
+    match decide(&portal, &staff, &act, form.0.password.clone(), true).await {
+        Ok(Ok(())) => Ok(page::see_other_saying(
+            &case.url(),
+            Flash::good(format!(
+                "Done: {}.",
+                lower(&title(act.kind, &case.host.name))
+            )),
+        )),
+        Ok(Err((status, problems))) => {
+            page::html_status(status, &case.deciding(&staff, &act, &form.0.name, problems))
+        }
+        Err(other) => Err(at_host(other, &case)),
+    }
+}
+
+async fn decide(
+    portal: &Portal,
+    staff: &Staff,
+    act: &JointAct,
+    password: String,
+    agree: bool,
+) -> Result<Result<(), (StatusCode, Problems)>, Fault> {
+    let (actor, id) = (staff.actor.clone(), act.id);
+    let done = guarded(portal, move |app| {
+        app.decide_joint(&actor, &password, id, agree)
+    })
+    .await?;
+    Ok(done.map(|_| ()))
+}
+
+/// `GET /staff/joint/{id}/withdraw`
+pub async fn ask_withdraw(
+    portal: Portal,
+    staff: Staff,
+    id: Path<i64>,
+) -> Result<HttpResponse, Fault> {
+    let (case, act) = case_of_act(&portal, &staff, id.0).await?;
+    page::html(&case.withdrawing(&staff, &act, Problems::default()))
+}
+
+/// `POST /staff/joint/{id}/withdraw`
+pub async fn withdraw(
+    portal: Portal,
+    staff: Staff,
+    id: Path<i64>,
+    form: Form<DecideForm>,
+) -> Result<HttpResponse, Fault> {
+    let (case, act) = case_of_act(&portal, &staff, id.0).await?;
+    match decide(&portal, &staff, &act, form.0.password.clone(), false).await {
+        Ok(Ok(())) => Ok(page::see_other_saying(
+            &case.url(),
+            Flash::good("It is withdrawn. Nothing was done."),
+        )),
+        Ok(Err((status, problems))) => {
+            page::html_status(status, &case.withdrawing(&staff, &act, problems))
+        }
+        Err(other) => Err(at_host(other, &case)),
+    }
+}

@@ -1,0 +1,187 @@
+//! `/staff/recovery`: is the portal's memory whole, and its clock right; whom it waits for; what waits for a second member of
+//! staff.
+
+use std::collections::HashMap;
+
+use actix_web::HttpResponse;
+use askama::Template;
+
+use super::joint_case;
+use crate::app::AppError;
+use crate::app::ownership::recovery::Recovery;
+use crate::domain::ids::HostId;
+use crate::domain::time::Time;
+use crate::domain::words::JointKind;
+use crate::store;
+use crate::store::ownership::joint::JointAct;
+use crate::store::ownership::memory::Portal as Memory;
+use crate::web::extract::{Form, Nothing, Staff};
+use crate::web::fault::Fault;
+use crate::web::members::Link;
+use crate::web::page::{self, Area, ConfirmPage, Flash, Page, jump};
+use crate::web::portal::{self, Portal};
+use crate::web::staff::heard;
+use crate::web::ui::{Tag, When, Zone};
+
+#[derive(Debug, Template)]
+#[template(path = "staff/recovery.html")]
+pub struct RecoveryPage {
+    pub page: Page,
+    /// Since when its memory is not whole, and why.
+    pub recovers: Option<(When, String)>,
+    pub waits: Vec<WaitRow>,
+    pub held: i64,
+    /// By how much the clock jumped, and when that was seen.
+    pub clock: Option<(String, Option<When>)>,
+    pub asked: Vec<AskedRow>,
+}
+
+#[derive(Debug)]
+pub struct WaitRow {
+    pub link: Link,
+    pub heard: Tag,
+    pub seen: Option<When>,
+    pub waive: Link,
+}
+
+#[derive(Debug)]
+pub struct AskedRow {
+    pub link: Link,
+    pub by: String,
+    pub at: When,
+}
+
+struct Facts {
+    recovery: Option<Recovery>,
+    memory: Memory,
+    held: i64,
+    asked: Vec<(JointAct, String)>,
+    names: HashMap<HostId, String>,
+    now: Time,
+}
+
+/// `GET /staff/recovery`
+pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
+    let facts = portal::run(&portal, |app| {
+        let recovery = app.recovery()?;
+        app.db.read(|conn| {
+            Ok::<_, AppError>(Facts {
+                recovery,
+                memory: store::ownership::memory::get(conn)?,
+                held: store::attention::get(conn)?.held.unwrap_or(0),
+                asked: store::ownership::joint::asked(conn, None)?,
+                names: store::host::names(conn)?.into_iter().collect(),
+                now: app.now(),
+            })
+        })
+    })
+    .await?;
+    let page = staff.page(Area::Recovery, "Recovery");
+    page::html(&RecoveryPage::new(page, &facts))
+}
+
+const PATH: &str = "/staff/recovery";
+
+/// `GET /staff/recovery/clock`
+pub async fn ask_clock(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
+    let memory = portal::read(&portal, store::ownership::memory::get).await?;
+    let Some(by) = memory.clock_jump_s else {
+        return Ok(page::see_other(PATH));
+    };
+    let now = staff.zone().both(portal.now().utc()).text;
+    page::html(&ConfirmPage {
+        page: staff
+            .page(Area::Recovery, "Is the clock right?")
+            .crumb("Recovery", PATH),
+        consequences: vec![
+            format!("The portal's clock jumped by {}, and says {now} now.", jump(by)),
+            "If that is right, offers and ways back end by it again. A way back whose time the portal has not watched go by stays open until it has.".to_owned(),
+        ],
+        rows: Vec::new(),
+        action: format!("{PATH}/clock"),
+        hidden: Vec::new(),
+        fields: Vec::new(),
+        button: "The clock is right".to_owned(),
+        danger: true,
+        back_url: PATH.to_owned(),
+        back_label: "Leave it as it is".to_owned(),
+    })
+}
+
+/// `POST /staff/recovery/clock`
+pub async fn clock_is_right(
+    portal: Portal,
+    staff: Staff,
+    _form: Form<Nothing>,
+) -> Result<HttpResponse, Fault> {
+    let actor = staff.actor.clone();
+    portal::run(&portal, move |app| app.clock_is_right(&actor)).await?;
+    Ok(page::see_other_saying(
+        PATH,
+        Flash::good("The clock counts again."),
+    ))
+}
+
+impl RecoveryPage {
+    fn new(page: Page, facts: &Facts) -> Self {
+        let zone = page.zone();
+        let name = |id: HostId| facts.names.get(&id).cloned().unwrap_or_default();
+        Self {
+            recovers: facts
+                .recovery
+                .as_ref()
+                .map(|it| (zone.both(it.since.utc()), it.why.clone())),
+            waits: facts
+                .recovery
+                .as_ref()
+                .map(|it| waits(it, facts, zone))
+                .unwrap_or_default(),
+            held: facts.held,
+            clock: facts.memory.clock_jump_s.map(|by| {
+                let at = facts.memory.clock_jump_at;
+                (jump(by), at.map(|at| zone.both(at.utc())))
+            }),
+            asked: facts
+                .asked
+                .iter()
+                .map(|(act, by)| AskedRow {
+                    link: Link::new(
+                        format!("/staff/joint/{}", act.id),
+                        joint_case::title(act.kind, &name(act.host_id)),
+                    ),
+                    by: by.clone(),
+                    at: zone.both(act.asked_at.utc()),
+                })
+                .collect(),
+            page,
+        }
+    }
+}
+
+fn waits(recovery: &Recovery, facts: &Facts, zone: Zone) -> Vec<WaitRow> {
+    let asked = |host: HostId| {
+        facts
+            .asked
+            .iter()
+            .map(|(act, _)| act)
+            .find(|act| act.host_id == host && act.kind == JointKind::Waive)
+    };
+    recovery
+        .waits_for
+        .iter()
+        .map(|host| WaitRow {
+            link: Link::new(format!("/staff/hosts/{}", host.id), host.name.clone()),
+            heard: heard(host, facts.now),
+            seen: host.last_seen_at.map(|at| zone.precise(at.utc())),
+            waive: asked(host.id).map_or_else(
+                || {
+                    Link::new(
+                        format!("/staff/hosts/{}/joint/{}", host.id, JointKind::Waive),
+                        joint_case::title(JointKind::Waive, &host.name),
+                    )
+                },
+                |act| Link::new(format!("/staff/joint/{}", act.id), "Asked for: agree…"),
+            ),
+        })
+        .collect()
+}

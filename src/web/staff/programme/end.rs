@@ -1,0 +1,126 @@
+//! `/staff/programme/end`: what ending the beta does to whom, and the one button that does it.
+
+use actix_web::HttpResponse;
+use askama::Template;
+use serde::Deserialize;
+
+use super::show::parse_seen;
+use crate::store;
+use crate::store::programme::end::Concerned;
+use crate::web::extract::{Form, FormData, Staff};
+use crate::web::fault::Fault;
+use crate::web::page::{self, Area, Flash, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::staff::Counted;
+
+const PATH: &str = "/staff/programme";
+
+#[derive(Debug, Template)]
+#[template(path = "staff/programme_end.html")]
+pub struct EndPage {
+    pub page: Page,
+    pub seen: String,
+    /// What happens, with how many it happens to.
+    pub rows: Vec<Counted>,
+    pub mails: i64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndForm {
+    #[serde(default)]
+    seen: String,
+}
+impl FormData for EndForm {}
+
+fn rows(of: &Concerned) -> Vec<Counted> {
+    let row = |count: i64, url: &str, label: &str| Counted {
+        url: url.to_owned(),
+        label: label.to_owned(),
+        count,
+        is_bad: false,
+    };
+    vec![
+        row(
+            of.waiting,
+            "/staff/registrations?state=requested",
+            "Registrations that wait for review; they are closed, with a mail to their members",
+        ),
+        row(
+            of.approved,
+            "/staff/registrations?state=approved",
+            "Approved registrations of Linodes that have not moved, or have come back; they are closed, with a mail to their members",
+        ),
+        row(
+            of.offers,
+            "/staff/migrations?state=offered&kind=beta",
+            "Offers to move into the beta; they expire, and the places held for them are free again",
+        ),
+        row(
+            of.queued,
+            "/staff/migrations?state=queued",
+            "Queued migrations; they run when their turn or their time comes",
+        ),
+        row(
+            of.running,
+            "/staff/migrations?state=running",
+            "Running migrations; they finish",
+        ),
+        row(
+            of.way_backs,
+            "/staff/migrations?state=finished",
+            "Ways back; they stay open as long as they were promised, and a Linode that returns leaves the beta",
+        ),
+        row(
+            of.graduation_offers,
+            "/staff/graduation?show=offered",
+            "Offers to graduate; they stay open",
+        ),
+        row(
+            of.on_beta_hosts,
+            "/staff/graduation",
+            "Linodes on beta hosts; they stay there and can graduate afterwards, too",
+        ),
+    ]
+}
+
+/// `GET /staff/programme/end`
+pub async fn ask(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
+    let (stored, concerned) = portal::read(&portal, |conn| {
+        Ok((
+            store::programme::stored(conn)?,
+            store::programme::end::concerned(conn)?,
+        ))
+    })
+    .await?;
+    if stored.as_ref().is_some_and(|row| row.ended_at.is_some()) {
+        return Err(Fault::conflict_at(
+            "The beta has ended already.",
+            PATH,
+            "Look at the programme",
+        ));
+    }
+    let seen = stored.map(|row| row.changed_at.utc().timestamp_micros().to_string());
+    page::html(&EndPage {
+        page: staff
+            .page(Area::Programme, "End the beta?")
+            .crumb("Programme", PATH),
+        seen: seen.unwrap_or_default(),
+        rows: rows(&concerned),
+        mails: concerned.waiting + concerned.approved,
+    })
+}
+
+/// `POST /staff/programme/end`
+pub async fn end(portal: Portal, staff: Staff, form: Form<EndForm>) -> Result<HttpResponse, Fault> {
+    let (actor, seen) = (staff.actor.clone(), parse_seen(&form.0.seen));
+    let done = portal::run(&portal, move |app| app.end_programme(&actor, seen)).await;
+    done.map_err(|fault| match fault {
+        Fault::Conflict { message, .. } => {
+            Fault::conflict_at(message, "/staff/programme/end", "Look at it again")
+        }
+        other => other,
+    })?;
+    let said = "The beta has ended. Open registrations are being closed, and their members told.";
+    Ok(page::see_other_saying(PATH, Flash::good(said)))
+}

@@ -1,0 +1,270 @@
+//! `/staff/programme/times`: when moves may begin by a member's choice.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use askama::Template;
+use chrono::DateTime;
+use serde::Deserialize;
+
+use crate::app::programme::move_times::span;
+use crate::domain::programme::move_times::{Limits, Quiet};
+use crate::domain::time::Time;
+use crate::store;
+use crate::web::extract::{Form, FormData, Staff};
+use crate::web::fault::Fault;
+use crate::web::page::{self, Area, Flash, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::{Field, Input, Problems, ZONES};
+
+const PATH: &str = "/staff/programme/times";
+/// Field and name of each day, as in [`Limits::quiet`].
+const DAYS: [(&str, &str); 7] = [
+    ("mon", "Monday"),
+    ("tue", "Tuesday"),
+    ("wed", "Wednesday"),
+    ("thu", "Thursday"),
+    ("fri", "Friday"),
+    ("sat", "Saturday"),
+    ("sun", "Sunday"),
+];
+
+#[derive(Debug, Template)]
+#[template(path = "staff/times.html")]
+pub struct TimesPage {
+    pub page: Page,
+    pub seen: String,
+    pub zone: Field,
+    pub per_hour: Field,
+    pub days: Vec<Field>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TimesForm {
+    /// Microseconds of the last change that the form showed; empty if there was none.
+    #[serde(default)]
+    seen: String,
+    timezone: String,
+    #[serde(default)]
+    per_hour: String,
+    #[serde(default)]
+    mon: String,
+    #[serde(default)]
+    tue: String,
+    #[serde(default)]
+    wed: String,
+    #[serde(default)]
+    thu: String,
+    #[serde(default)]
+    fri: String,
+    #[serde(default)]
+    sat: String,
+    #[serde(default)]
+    sun: String,
+}
+impl FormData for TimesForm {}
+
+impl TimesForm {
+    fn of(limits: &Limits, seen: Option<Time>) -> Self {
+        let seen = seen.map(|at| at.utc().timestamp_micros().to_string());
+        let [mon, tue, wed, thu, fri, sat, sun] = limits
+            .quiet
+            .map(|quiet| quiet.map(span).unwrap_or_default());
+        Self {
+            seen: seen.unwrap_or_default(),
+            timezone: limits.zone.name().to_owned(),
+            per_hour: limits.per_hour.map(|n| n.to_string()).unwrap_or_default(),
+            mon,
+            tue,
+            wed,
+            thu,
+            fri,
+            sat,
+            sun,
+        }
+    }
+
+    fn days(&self) -> [&str; 7] {
+        [
+            &self.mon, &self.tue, &self.wed, &self.thu, &self.fri, &self.sat, &self.sun,
+        ]
+    }
+
+    fn parse(&self) -> Result<(Limits, Option<Time>), Problems> {
+        let mut problems = Problems::default();
+        let zone = self.timezone.trim().parse::<chrono_tz::Tz>();
+        let zone = zone.map_err(|_| "Choose a time zone like Europe/Vienna or UTC");
+        let zone = problems.take("timezone", zone);
+        let per_hour = match self.per_hour.trim() {
+            "" => Ok(None),
+            text => text.parse().map(Some),
+        };
+        let per_hour = per_hour.map_err(|_| "Enter a whole number, or nothing for no limit");
+        let per_hour = problems.take("per_hour", per_hour);
+        let mut quiet = [None; 7];
+        for ((slot, text), (name, _)) in quiet.iter_mut().zip(self.days()).zip(DAYS) {
+            if let Some(parsed) = problems.take(name, hours(text)) {
+                *slot = parsed;
+            }
+        }
+        let micros = self.seen.parse().ok();
+        let seen = micros
+            .and_then(DateTime::from_timestamp_micros)
+            .map(Time::new);
+        match (zone, per_hour) {
+            (Some(zone), Some(per_hour)) if problems.is_empty() => Ok((
+                Limits {
+                    zone,
+                    quiet,
+                    per_hour,
+                },
+                seen,
+            )),
+            _ => Err(problems),
+        }
+    }
+}
+
+/// `08:00–18:00`, with a hyphen or a dash; nothing for none.
+fn hours(text: &str) -> Result<Option<Quiet>, &'static str> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let minutes = |text: &str| {
+        let (hours, minutes) = text.trim().split_once(':')?;
+        let whole = |text: &str| {
+            let digits = (1..=2).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_digit());
+            digits.then(|| text.parse::<u16>().ok()).flatten()
+        };
+        let (hours, minutes) = (whole(hours)?, whole(minutes)?);
+        (minutes < 60 && hours * 60 + minutes <= 1440).then_some(hours * 60 + minutes)
+    };
+    let ends = text.split_once(['-', '\u{2013}', '\u{2014}']);
+    match ends.and_then(|(begins, ends)| minutes(begins).zip(minutes(ends))) {
+        Some((begins, ends)) if begins != ends && begins < 1440 => Ok(Some(Quiet {
+            begins,
+            // Midnight at the end of a day is its last minute's end.
+            ends: if ends == 0 { 1440 } else { ends },
+        })),
+        _ => Err("Enter hours like 08:00-18:00, or 22:00-06:00 over midnight, or nothing"),
+    }
+}
+
+async fn present(
+    portal: &Portal,
+    staff: &Staff,
+    typed: Option<TimesForm>,
+    problems: Problems,
+) -> Result<HttpResponse, Fault> {
+    let form = if let Some(form) = typed {
+        form
+    } else {
+        let (limits, seen) = portal::read(portal, store::programme::move_times::limits).await?;
+        TimesForm::of(&limits, seen)
+    };
+    let status = if problems.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
+    let page = staff
+        .page(Area::Programme, "Times to move")
+        .crumb("Programme", "/staff/programme")
+        .problems(problems);
+    let problems = &page.problems;
+    let view = TimesPage {
+        zone: Field::new(
+            "timezone",
+            "Time zone of the quiet hours",
+            Input::Suggest(&ZONES),
+        )
+        .value(&form.timezone)
+        .with(problems),
+        per_hour: Field::new(
+            "per_hour",
+            "Chosen times an hour and host, at most",
+            Input::Line("number"),
+        )
+        .value(&form.per_hour)
+        .hint(
+            "Empty for no limit. Moves that begin now are not counted: they wait for their place.",
+        )
+        .short()
+        .with(problems),
+        days: DAYS
+            .into_iter()
+            .zip(form.days())
+            .map(|((name, label), value)| {
+                Field::text(name, label).value(value).short().with(problems)
+            })
+            .collect(),
+        seen: form.seen.clone(),
+        page,
+    };
+    page::html_status(status, &view)
+}
+
+/// `GET /staff/programme/times`
+pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
+    present(&portal, &staff, None, Problems::default()).await
+}
+
+/// `POST /staff/programme/times`
+pub async fn save(
+    portal: Portal,
+    staff: Staff,
+    form: Form<TimesForm>,
+) -> Result<HttpResponse, Fault> {
+    let (limits, seen) = match form.0.parse() {
+        Ok(parsed) => parsed,
+        Err(problems) => return present(&portal, &staff, Some(form.0), problems).await,
+    };
+    let actor = staff.actor.clone();
+    let saved = portal::submit(&portal, move |app| {
+        app.set_move_times(&actor, &limits, seen)
+    });
+    match saved.await {
+        Ok(Ok(())) => {
+            let said = Flash::good(
+                "The times are saved. Moves whose time is in a quiet hour now wait for its end.",
+            );
+            Ok(page::see_other_saying(PATH, said))
+        }
+        Ok(Err(problems)) => present(&portal, &staff, Some(form.0), problems).await,
+        Err(Fault::Conflict { message, .. }) => {
+            Err(Fault::conflict_at(message, PATH, "Look at the times again"))
+        }
+        Err(other) => Err(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_as_people_type_them() {
+        let quiet = |begins, ends| Ok(Some(Quiet { begins, ends }));
+        assert_eq!(hours(" "), Ok(None));
+        assert_eq!(hours("08:00-18:00"), quiet(480, 1080));
+        assert_eq!(hours(" 8:00 – 18:00 "), quiet(480, 1080));
+        assert_eq!(hours("22:00-06:30"), quiet(1320, 390));
+        assert_eq!(hours("20:00-24:00"), quiet(1200, 1440));
+        assert_eq!(hours("20:00-00:00"), quiet(1200, 1440));
+        for foul in [
+            "8-18",
+            "08:00",
+            "25:00-26:00",
+            "08:60-09:00",
+            "08:00-08:00",
+            "24:00-06:00",
+            "+8:00-9:00",
+            "x",
+            "-",
+            "99999:00-1:00",
+        ] {
+            assert!(hours(foul).is_err(), "{foul}");
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! `/staff/programme`: whether the beta takes registrations, its dates, limits and links. Its texts are in [`super::texts`],
+//! its end in [`super::end`].
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use askama::Template;
+use chrono::DateTime;
+use serde::Deserialize;
+
+use crate::app::programme::{Settings, texts};
+use crate::domain::string_enum::Word;
+use crate::domain::time::Time;
+use crate::domain::values::OutsideLink;
+use crate::domain::words::{ProgrammeState, TextSection};
+use crate::store;
+use crate::store::programme::{Programme, Text};
+use crate::web::extract::{Form, FormData, Staff};
+use crate::web::fault::Fault;
+use crate::web::members::Link;
+use crate::web::page::{self, Area, Flash, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::{Choice, Field, Input, Problems, When, Zone};
+
+const PATH: &str = "/staff/programme";
+
+#[derive(Debug, Template)]
+#[template(path = "staff/programme.html")]
+pub struct ProgrammePage {
+    pub page: Page,
+    pub seen: String,
+    pub fields: Vec<Field>,
+    pub texts: Vec<TextRow>,
+    /// When it ended, if it has.
+    pub ended: Option<When>,
+}
+
+/// A section of the announcement.
+#[derive(Debug)]
+pub struct TextRow {
+    pub link: Link,
+    /// When staff last wrote it; `None`: it has its default text.
+    pub changed: Option<When>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProgrammeForm {
+    /// Microseconds of the last change that the form showed; empty if there was none.
+    #[serde(default)]
+    seen: String,
+    state: String,
+    #[serde(default)]
+    opens_at: String,
+    #[serde(default)]
+    expected_end_at: String,
+    #[serde(default)]
+    seats: String,
+    offer_days: String,
+    way_back_days: String,
+    max_overall: String,
+    max_per_link: String,
+    max_warm_passes: String,
+    watch_s: String,
+    #[serde(default)]
+    forum_url: String,
+    #[serde(default)]
+    irc_url: String,
+}
+impl FormData for ProgrammeForm {}
+
+impl ProgrammeForm {
+    fn of(row: &Programme, seen: Option<Time>, zone: Zone) -> Self {
+        let date = |at: Option<Time>| at.map(|at| zone.field(at.utc())).unwrap_or_default();
+        let seen = seen.map(|at| at.utc().timestamp_micros().to_string());
+        Self {
+            seen: seen.unwrap_or_default(),
+            state: row.state.to_string(),
+            opens_at: date(row.opens_at),
+            expected_end_at: date(row.expected_end_at),
+            seats: row.seats.map(|seats| seats.to_string()).unwrap_or_default(),
+            offer_days: row.offer_days.to_string(),
+            way_back_days: row.way_back_days.to_string(),
+            max_overall: row.max_overall.to_string(),
+            max_per_link: row.max_per_link.to_string(),
+            max_warm_passes: row.max_warm_passes.to_string(),
+            watch_s: row.watch_s.to_string(),
+            forum_url: row.forum_url.clone(),
+            irc_url: row.irc_url.clone(),
+        }
+    }
+
+    fn parse(&self, zone: Zone) -> Result<Settings, Problems> {
+        let mut problems = Problems::default();
+        let mut date = |field: &'static str, text: &str| {
+            if text.trim().is_empty() {
+                return None;
+            }
+            let at = zone.parse_field(text).map(Time::new);
+            problems.take(field, at.ok_or("Enter a date and time, or nothing"))
+        };
+        let opens_at = date("opens_at", &self.opens_at);
+        let expected_end_at = date("expected_end_at", &self.expected_end_at);
+        let mut whole = |field: &'static str, text: &str| -> i32 {
+            let number = text.trim().parse().map_err(|_| "Enter a whole number");
+            problems.take(field, number).unwrap_or_default()
+        };
+        let offer_days = whole("offer_days", &self.offer_days);
+        let way_back_days = whole("way_back_days", &self.way_back_days);
+        let max_overall = whole("max_overall", &self.max_overall);
+        let max_per_link = whole("max_per_link", &self.max_per_link);
+        let max_warm_passes = whole("max_warm_passes", &self.max_warm_passes);
+        let watch_s = whole("watch_s", &self.watch_s);
+        let seats = match self.seats.trim() {
+            "" => Ok(None),
+            text => text.parse().map(Some),
+        };
+        let seats = seats.map_err(|_| "Enter a whole number, or nothing for no limit");
+        let seats = problems.take("seats", seats);
+        let state = problems.take("state", self.state.parse::<ProgrammeState>());
+        let irc = problems.take("irc_url", OutsideLink::parse(self.irc_url.trim()));
+        let forum = problems.take("forum_url", OutsideLink::parse(self.forum_url.trim()));
+        let seen = parse_seen(&self.seen);
+        match (seats, state, irc, forum) {
+            (Some(seats), Some(state), Some(irc), Some(forum)) if problems.is_empty() => {
+                Ok(Settings {
+                    state,
+                    irc,
+                    forum,
+                    seats,
+                    offer_days,
+                    way_back_days,
+                    max_overall,
+                    max_per_link,
+                    max_warm_passes,
+                    watch_s,
+                    opens_at,
+                    expected_end_at,
+                    seen,
+                })
+            }
+            _ => Err(problems),
+        }
+    }
+
+    fn fields(&self, stored: ProgrammeState, zone: Zone, problems: &Problems) -> Vec<Field> {
+        let mut states = vec![
+            Choice::new(ProgrammeState::Open, "Open: members can register Linodes"),
+            Choice::new(
+                ProgrammeState::Closed,
+                "Closed to new registrations: what is registered goes on",
+            ),
+        ];
+        if stored == ProgrammeState::Ended {
+            let words =
+                "Ended: opened or closed again, registrations that the end has closed stay closed";
+            states.push(Choice::new(ProgrammeState::Ended, words));
+        }
+        let date = |name, label: &str, value: &str, hint: &str| {
+            Field::new(name, label, Input::Line("datetime-local"))
+                .value(value)
+                .hint(format!("{hint} In {}.", zone.name()))
+                .short()
+        };
+        let number = |name, label: &str, value: &str, hint: &str| {
+            let input = Input::Line("number");
+            Field::new(name, label, input)
+                .value(value)
+                .hint(hint)
+                .short()
+        };
+        let fields = [
+            Field::new("state", "The beta is", Input::Radios(states)).value(&self.state),
+            date(
+                "opens_at",
+                "Registration opens",
+                &self.opens_at,
+                "Empty: it is open as soon as the state above says so.",
+            ),
+            date(
+                "expected_end_at",
+                "Expected end",
+                &self.expected_end_at,
+                "What members are told; nothing happens by itself then. Empty: open-ended.",
+            ),
+            number(
+                "seats",
+                "Places for Linodes",
+                &self.seats,
+                "Empty for no limit. Who is registered keeps the place.",
+            ),
+            number(
+                "offer_days",
+                "Days an offer stands",
+                &self.offer_days,
+                "1 to 365. For offers made from now on.",
+            ),
+            number(
+                "way_back_days",
+                "Days of the way back",
+                &self.way_back_days,
+                "1 to 365. So long the old host keeps a moved Linode's disks, unless its member confirms before.",
+            ),
+            number(
+                "max_overall",
+                "Migrations at once, in all",
+                &self.max_overall,
+                "0 to 1000; with 0 all that wait go on waiting. Each host has its own limit too.",
+            ),
+            number(
+                "max_per_link",
+                "Migrations at once between the same two hosts",
+                &self.max_per_link,
+                "0 to 100.",
+            ),
+            number(
+                "max_warm_passes",
+                "Passes while a Linode runs, at most",
+                &self.max_warm_passes,
+                "1 to 50.",
+            ),
+            number(
+                "watch_s",
+                "Seconds a started Linode is watched",
+                &self.watch_s,
+                "0 to 600; at least 40, so that one whose disk is not found is noticed. One that does not stay up for so long runs on at its old host.",
+            ),
+            Field::text("forum_url", "Link to the forum").value(&self.forum_url),
+            Field::text("irc_url", "Link to the IRC channel").value(&self.irc_url),
+        ];
+        fields
+            .into_iter()
+            .map(|field| field.with(problems))
+            .collect()
+    }
+}
+
+async fn present(
+    portal: &Portal,
+    staff: &Staff,
+    typed: Option<ProgrammeForm>,
+    problems: Problems,
+) -> Result<HttpResponse, Fault> {
+    let (stored, texts) = portal::read(portal, |conn| {
+        Ok((
+            store::programme::stored(conn)?,
+            store::programme::texts(conn)?,
+        ))
+    })
+    .await?;
+    let status = if problems.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
+    let page = staff.page(Area::Programme, "Programme").problems(problems);
+    let zone = page.zone();
+    let seen = stored.as_ref().map(|row| row.changed_at);
+    let row = stored.unwrap_or_else(|| Programme::new(portal.now()));
+    let form = typed.unwrap_or_else(|| ProgrammeForm::of(&row, seen, zone));
+    let view = ProgrammePage {
+        fields: form.fields(row.state, zone, &page.problems),
+        seen: form.seen,
+        texts: TextSection::ALL
+            .iter()
+            .map(|of| text_row(*of, &texts, zone))
+            .collect(),
+        ended: row.ended_at.map(|at| zone.both(at.utc())),
+        page,
+    };
+    page::html_status(status, &view)
+}
+
+fn text_row(of: TextSection, written: &[Text], zone: Zone) -> TextRow {
+    let found = written.iter().find(|text| text.section == of);
+    TextRow {
+        link: Link::new(format!("{PATH}/texts/{of}"), texts::title(of)),
+        changed: found.map(|text| zone.show(text.changed_at.utc())),
+    }
+}
+
+/// When what a form shows had been changed last, in microseconds.
+#[must_use]
+pub fn parse_seen(text: &str) -> Option<Time> {
+    let micros = text.parse().ok()?;
+    DateTime::from_timestamp_micros(micros).map(Time::new)
+}
+
+/// `GET /staff/programme`
+pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
+    present(&portal, &staff, None, Problems::default()).await
+}
+
+/// `POST /staff/programme`
+pub async fn save(
+    portal: Portal,
+    staff: Staff,
+    form: Form<ProgrammeForm>,
+) -> Result<HttpResponse, Fault> {
+    let settings = match form.0.parse(staff.zone()) {
+        Ok(settings) => settings,
+        Err(problems) => return present(&portal, &staff, Some(form.0), problems).await,
+    };
+    let actor = staff.actor.clone();
+    let saved = portal::submit(&portal, move |app| app.set_programme(&actor, &settings));
+    match saved.await {
+        Ok(Ok(())) => {
+            let said = Flash::good("The programme is saved.");
+            Ok(page::see_other_saying(PATH, said))
+        }
+        Ok(Err(problems)) => present(&portal, &staff, Some(form.0), problems).await,
+        Err(Fault::Conflict { message, .. }) => Err(Fault::conflict_at(
+            message,
+            PATH,
+            "Look at the settings again",
+        )),
+        Err(other) => Err(other),
+    }
+}

@@ -1,0 +1,143 @@
+//! `/staff/programme/texts/{section}`: a section of the announcement, written in Markdown, looked at before it is saved.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use askama::Template;
+use serde::Deserialize;
+
+use super::show::parse_seen;
+use crate::app::programme::texts;
+use crate::domain::string_enum::Word;
+use crate::domain::words::TextSection;
+use crate::store;
+use crate::web::extract::{Form, FormData, Path, Staff};
+use crate::web::fault::Fault;
+use crate::web::page::{self, Area, Flash, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::markdown::{self, Rendered};
+use crate::web::ui::{Field, Input, Problems};
+
+const PATH: &str = "/staff/programme";
+
+#[derive(Debug, Template)]
+#[template(path = "staff/programme_text.html")]
+pub struct TextPage {
+    pub page: Page,
+    pub action: String,
+    pub seen: String,
+    pub body: Field,
+    /// The text as members would read it.
+    pub preview: Rendered,
+    pub is_saved: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextForm {
+    #[serde(default)]
+    seen: String,
+    #[serde(default)]
+    body: String,
+    /// `save`, `preview` or `default`.
+    #[serde(rename = "do")]
+    deed: String,
+}
+impl FormData for TextForm {}
+
+fn section(of: &str) -> Result<TextSection, Fault> {
+    TextSection::parse(of).ok_or(Fault::NotFound)
+}
+
+fn present(
+    staff: &Staff,
+    of: TextSection,
+    (body, seen): (&str, String),
+    is_saved: bool,
+    problems: Problems,
+) -> Result<HttpResponse, Fault> {
+    let status = if problems.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
+    let page = staff
+        .page(Area::Programme, texts::title(of))
+        .crumb("Programme", PATH)
+        .problems(problems);
+    let hint = "In Markdown: headings, lists, emphasis, links, code. Nothing at all brings back the text it came with.";
+    let field = Field::new("body", "Text", Input::Area(16))
+        .value(body)
+        .hint(hint)
+        .with(&page.problems);
+    let view = TextPage {
+        action: format!("{PATH}/texts/{of}"),
+        seen,
+        body: field,
+        preview: markdown::article(body, 2),
+        is_saved,
+        page,
+    };
+    page::html_status(status, &view)
+}
+
+/// `GET /staff/programme/texts/{section}`
+pub async fn show(portal: Portal, staff: Staff, of: Path<String>) -> Result<HttpResponse, Fault> {
+    let of = section(&of.0)?;
+    let stored = portal::read(&portal, move |conn| store::programme::text(conn, of)).await?;
+    let seen = stored
+        .as_ref()
+        .map(|text| text.changed_at.utc().timestamp_micros().to_string())
+        .unwrap_or_default();
+    let body = stored.map_or_else(|| texts::default(of).to_owned(), |text| text.body);
+    present(
+        &staff,
+        of,
+        (body.trim_end(), seen),
+        true,
+        Problems::default(),
+    )
+}
+
+/// `POST /staff/programme/texts/{section}`: saves; a preview changes nothing and shows what was typed.
+pub async fn save(
+    portal: Portal,
+    staff: Staff,
+    of: Path<String>,
+    form: Form<TextForm>,
+) -> Result<HttpResponse, Fault> {
+    let of = section(&of.0)?;
+    let form = form.0;
+    let body = match form.deed.as_str() {
+        "preview" => {
+            return present(
+                &staff,
+                of,
+                (&form.body, form.seen),
+                false,
+                Problems::default(),
+            );
+        }
+        "save" => form.body.clone(),
+        "default" => String::new(),
+        _ => {
+            return Err(Fault::BadRequest(
+                "Use one of the page's own buttons.".to_owned(),
+            ));
+        }
+    };
+    let (actor, seen) = (staff.actor.clone(), parse_seen(&form.seen));
+    let saved = portal::submit(&portal, move |app| app.set_text(&actor, of, &body, seen));
+    match saved.await {
+        Ok(Ok(())) => {
+            let said = format!("“{}” is saved.", texts::title(of));
+            Ok(page::see_other_saying(PATH, Flash::good(said)))
+        }
+        Ok(Err(problems)) => present(&staff, of, (&form.body, form.seen), false, problems),
+        // What was typed stays, to be copied over.
+        Err(Fault::Conflict { message, .. }) => {
+            let problems = Problems::one("body", message);
+            present(&staff, of, (&form.body, form.seen), false, problems)
+        }
+        Err(other) => Err(other),
+    }
+}

@@ -1,0 +1,4 @@
+//! The readiness figures, and their weeks.
+
+pub mod show;
+pub mod weeks;

@@ -1,0 +1,263 @@
+//! `/staff/readiness`: functionality, performance, reliability, in figures; each leads to what it counts.
+
+use actix_web::HttpResponse;
+use askama::Template;
+
+use super::weeks::{Chart, Figures, WeekRow, chart, span};
+use crate::app::AppError;
+use crate::app::host::agent::SILENT_S;
+use crate::domain::bug::Severity;
+use crate::domain::fairness::judge::{Verdict, verdict};
+use crate::domain::readiness::bugs::{OPEN, OpenBugs};
+use crate::domain::readiness::{self, Counts, FailedTry, Move};
+use crate::domain::string_enum::Word;
+use crate::domain::words::MigrationKind;
+use crate::store;
+use crate::store::fairness::Summary;
+use crate::store::fairness::pack::DAY_STEP;
+use crate::web::csv;
+use crate::web::extract::Staff;
+use crate::web::fault::Fault;
+use crate::web::members::Link;
+use crate::web::page::{self, Area, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::staff::Counted;
+use crate::web::staff::job::LATELY_DAYS;
+use crate::web::ui::{Tag, Tone, When, units};
+
+/// How far back the figures go.
+const WEEKS: i64 = 52;
+/// Fairness is told for so many days, and for so many hosts, the worst first; the fairness page has them all.
+const FAIR_DAYS: i64 = 7;
+const FAIR_HOSTS: usize = 20;
+
+#[derive(Debug, Template)]
+#[template(path = "staff/readiness.html")]
+pub struct ReadinessPage {
+    pub page: Page,
+    pub kinds: Vec<KindRow>,
+    pub reliability: Vec<Counted>,
+    pub severities: Vec<String>,
+    pub bugs: Vec<BugRow>,
+    pub fairness: Vec<FairRow>,
+    pub weeks: Vec<WeekRow>,
+    pub chart: Option<Chart>,
+    pub as_of: When,
+}
+
+/// Open bugs of one state, by severity.
+#[derive(Debug)]
+pub struct BugRow {
+    pub state: String,
+    /// How many, with the list of them; in the order of the severities.
+    pub counts: Vec<(i64, String)>,
+}
+
+/// How a host divided its CPU lately.
+#[derive(Debug)]
+pub struct FairRow {
+    pub link: Link,
+    pub verdict: Tag,
+    pub contended: String,
+    pub jain: String,
+    pub least: String,
+}
+
+/// What became of the moves of one kind.
+#[derive(Debug)]
+pub struct KindRow {
+    pub name: &'static str,
+    pub kind: MigrationKind,
+    pub counts: Counts,
+    pub reached: String,
+    pub median: String,
+    pub worst: String,
+}
+
+struct Facts {
+    moves: Vec<Move>,
+    tries: Vec<FailedTry>,
+    failed_jobs: i64,
+    silent: i64,
+    ready: i64,
+    fairness: Vec<(Summary, String)>,
+    bugs: OpenBugs,
+    weeks: Vec<Figures>,
+}
+
+async fn facts(portal: &Portal) -> Result<Facts, Fault> {
+    portal::run(portal, |app| {
+        let now = app.now();
+        let since = readiness::begin(readiness::monday(now.plus_days(-7 * WEEKS)));
+        app.db.read(|conn| {
+            let until = now.utc().timestamp();
+            let lately = (until - FAIR_DAYS * 86_400, until);
+            let summaries = store::fairness::summaries(conn, DAY_STEP, lately)?;
+            let by_week = store::readiness::fairness_by_week(conn, since.utc().timestamp())?;
+            let hosts = (summaries.iter().map(|of| of.host_id))
+                .chain(by_week.iter().map(|of| of.summary.host_id))
+                .collect();
+            let names = store::linode::page::host_names(conn, hosts)?;
+            let name = |of: &Summary| names.get(&of.host_id).cloned().unwrap_or_default();
+            let (moves, tries) = store::readiness::moves(conn, since)?;
+            let (bugs, changes) = store::readiness::bugs_since(conn, since)?;
+            let day = since.utc().timestamp().div_euclid(86_400);
+            let over_time = super::weeks::Rows {
+                since,
+                now,
+                moves: &moves,
+                tries: &tries,
+                bugs: &bugs,
+                changes: &changes,
+                fairness: by_week
+                    .iter()
+                    .map(|of| (of.week, judged(&of.summary), name(&of.summary)))
+                    .collect(),
+                silence_began: store::host::silence::looks(conn)?.map(|(began, _)| began),
+                silence: store::host::silence::by_week(conn, day)?,
+            };
+            Ok::<_, AppError>(Facts {
+                weeks: over_time.weeks(),
+                failed_jobs: store::readiness::failed_jobs(conn, now.plus_days(-LATELY_DAYS))?,
+                silent: store::host::silence::count(conn, now.plus_s(-SILENT_S))?,
+                ready: store::graduation::count_ready(conn)?,
+                bugs: OpenBugs::count(bugs.iter().map(|bug| (bug.state, bug.severity))),
+                fairness: summaries
+                    .into_iter()
+                    .map(|of| (of.clone(), name(&of)))
+                    .collect(),
+                moves,
+                tries,
+            })
+        })
+    })
+    .await
+}
+
+fn kind_row(name: &'static str, kind: MigrationKind, of: &Facts) -> KindRow {
+    let tries = of.tries.iter().filter(|it| it.kind == kind).count();
+    let (counts, down) = readiness::total(of.moves.iter().filter(|it| it.kind == kind), tries);
+    KindRow {
+        name,
+        kind,
+        reached: counts
+            .reached_percent()
+            .map_or_else(|| "–".to_owned(), |percent| format!("{percent} %")),
+        median: span(down, |down| down.median_s),
+        worst: span(down, |down| down.worst_s),
+        counts,
+    }
+}
+
+fn bug_rows(of: &OpenBugs) -> Vec<BugRow> {
+    OPEN.into_iter()
+        .map(|state| BugRow {
+            state: state.to_string().replace('_', " "),
+            counts: Severity::ALL
+                .iter()
+                .map(|severity| {
+                    let url = format!("/staff/bugs?state={state}&severity={severity}");
+                    (i64::from(of.of(state, *severity)), url)
+                })
+                .collect(),
+        })
+        .collect()
+}
+
+fn judged(of: &Summary) -> Verdict {
+    verdict(&of.figures())
+}
+
+pub(in crate::web::staff) fn verdict_tag(verdict: Verdict) -> Tag {
+    let tone = match verdict {
+        Verdict::Unknown | Verdict::TooLittle | Verdict::NotCompared => Tone::Plain,
+        Verdict::Fair => Tone::Good,
+        Verdict::Uneven => Tone::Warn,
+        Verdict::Unfair => Tone::Bad,
+    };
+    Tag::new(verdict.word(), tone)
+}
+
+/// The worst first.
+fn fair_rows(of: &[(Summary, String)]) -> Vec<FairRow> {
+    let mut rows: Vec<(Verdict, &Summary, &String)> = of
+        .iter()
+        .map(|(summary, name)| (judged(summary), summary, name))
+        .collect();
+    rows.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.2.cmp(b.2)));
+    rows.into_iter()
+        .take(FAIR_HOSTS)
+        .map(|(verdict, of, name)| FairRow {
+            link: Link::new(
+                format!("/staff/hosts/{}/fairness", of.host_id),
+                name.clone(),
+            ),
+            verdict: verdict_tag(verdict),
+            contended: units::span(of.contended_ms / 1000),
+            jain: format!("{:.2}", of.jain()),
+            least: format!("{:.0} %", of.least() * 100.0),
+        })
+        .collect()
+}
+
+/// `GET /staff/readiness`
+pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
+    let facts = facts(&portal).await?;
+    let page = staff.page(Area::Readiness, "Readiness");
+    let now = portal.now();
+    let kinds = [
+        ("Into the beta", MigrationKind::Beta),
+        ("Graduations", MigrationKind::Graduation),
+        ("Evacuations", MigrationKind::Evacuation),
+    ];
+    let row = |url: &str, label: &str, count: i64, bad: bool| Counted {
+        url: url.to_owned(),
+        label: label.to_owned(),
+        count,
+        is_bad: bad && count > 0,
+    };
+    page::html(&ReadinessPage {
+        kinds: kinds
+            .into_iter()
+            .map(|(name, kind)| kind_row(name, kind, &facts))
+            .filter(|row| row.counts.started() > 0 || row.kind == MigrationKind::Beta)
+            .collect(),
+        reliability: vec![
+            row(
+                "/staff/hosts?silent=yes",
+                "hosts silent",
+                facts.silent,
+                true,
+            ),
+            row(
+                &format!("/staff/jobs?state=failed&days={LATELY_DAYS}"),
+                &format!("jobs failed in the last {LATELY_DAYS} days"),
+                facts.failed_jobs,
+                true,
+            ),
+            row(
+                "/staff/graduation?show=ready",
+                "Linodes ready to graduate",
+                facts.ready,
+                false,
+            ),
+        ],
+        severities: Severity::ALL.iter().map(ToString::to_string).collect(),
+        bugs: bug_rows(&facts.bugs),
+        fairness: fair_rows(&facts.fairness),
+        chart: chart(&facts.weeks),
+        weeks: facts.weeks.iter().rev().map(WeekRow::new).collect(),
+        as_of: page.zone().precise(now.utc()),
+        page,
+    })
+}
+
+/// `GET /staff/readiness.csv`: a row per week.
+pub async fn csv(portal: Portal, _staff: Staff) -> Result<HttpResponse, Fault> {
+    let facts = facts(&portal).await?;
+    csv::file(
+        "readiness.csv",
+        &super::weeks::csv_names(),
+        facts.weeks.iter().map(Figures::csv),
+    )
+}

@@ -1,0 +1,349 @@
+//! Approve, decline and configure many registrations at once: a page that says what will happen, with the room there is
+//! for it, then the deed, then what failed, row by row. A bulk action is about ticked rows, or about all that the list's
+//! filter finds; then the number that staff saw is posted with it and checked again. Rule of the room: the page before
+//! the deed is in [`preview`], the deed here.
+
+use std::collections::HashMap;
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use askama::Template;
+use serde::Deserialize;
+
+use super::bulk_preview::present;
+use super::list::Asked;
+use crate::app::registration::Many;
+use crate::app::{Actor, App, AppError};
+use crate::domain::ids::{HostId, RegistrationId};
+use crate::domain::words::RegistrationState;
+use crate::store;
+use crate::store::registration::list::RegistrationRow;
+use crate::web::extract::{Form, FormData, Query, Staff};
+use crate::web::fault::Fault;
+use crate::web::page::{self, Area, Flash, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::Problems;
+
+/// Registrations one action may take.
+const AT_ONCE: usize = 1000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    Approve,
+    Decline,
+    Configure,
+}
+
+impl Deed {
+    fn parse(word: &str) -> Result<Self, Fault> {
+        match word {
+            "approve" => Ok(Self::Approve),
+            "decline" => Ok(Self::Decline),
+            "configure" => Ok(Self::Configure),
+            _ => Err(Fault::BadRequest(
+                "Choose what to do with the registrations, on their list.".to_owned(),
+            )),
+        }
+    }
+
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Decline => "decline",
+            Self::Configure => "configure",
+        }
+    }
+
+    pub(super) fn verb(self) -> &'static str {
+        match self {
+            Self::Approve => "Approve",
+            Self::Decline => "Decline",
+            Self::Configure => "Configure",
+        }
+    }
+
+    fn past(self) -> &'static str {
+        match self {
+            Self::Approve => "approved",
+            Self::Decline => "declined",
+            Self::Configure => "configured",
+        }
+    }
+}
+
+#[derive(Debug, Template)]
+#[template(path = "staff/review_done.html")]
+pub struct DonePage {
+    pub page: Page,
+    pub done: usize,
+    pub past: &'static str,
+    pub refused: Vec<(String, String)>,
+    pub back_url: String,
+}
+
+/// The list's form: filters, ticked rows (repeated `id`), or `all`.
+#[derive(Debug, Default)]
+struct Chosen {
+    asked: Asked,
+    ids: Vec<i64>,
+    all: bool,
+    count: i64,
+    deed: String,
+}
+
+fn chosen(pairs: Vec<(String, String)>) -> Result<Chosen, Fault> {
+    let bad = || Fault::BadRequest("The choice cannot be read. Start from the list.".to_owned());
+    let mut chosen = Chosen::default();
+    for (name, value) in pairs {
+        match name.as_str() {
+            "id" => chosen.ids.push(value.parse().map_err(|_| bad())?),
+            "all" => chosen.all = value == "yes",
+            "count" => chosen.count = value.parse().map_err(|_| bad())?,
+            "do" => chosen.deed = value,
+            "state" => chosen.asked.state = value,
+            "plan" => chosen.asked.plan = value,
+            "q" => chosen.asked.q = value,
+            "unconfigured" => chosen.asked.unconfigured = value,
+            _ => return Err(bad()),
+        }
+    }
+    Ok(chosen)
+}
+
+/// `GET /staff/registrations/review`
+pub async fn review(
+    portal: Portal,
+    staff: Staff,
+    query: Query<Vec<(String, String)>>,
+) -> Result<HttpResponse, Fault> {
+    let chosen = chosen(query.0)?;
+    let deed = Deed::parse(&chosen.deed)?;
+    present(
+        &portal,
+        &staff,
+        deed,
+        chosen.asked,
+        chosen.all.then_some(chosen.count),
+        chosen.ids,
+        ("", "", Problems::default()),
+    )
+    .await
+}
+
+/// The registrations meant: all that the filter finds if `count` is given, else those ticked.
+pub(super) async fn find(
+    portal: &Portal,
+    asked: &Asked,
+    count: Option<i64>,
+    ids: Vec<i64>,
+) -> Result<Vec<RegistrationRow>, Fault> {
+    let filter = asked.filter()?;
+    let back = asked.url("/staff/registrations", "");
+    let limit = i64::try_from(AT_ONCE).unwrap_or(1000) + 1;
+    let rows = match count {
+        Some(count) => {
+            let rows = portal::read(portal, move |conn| {
+                store::registration::list::registrations(conn, &filter, None, limit)
+            })
+            .await?;
+            let found = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+            if found != count && found < limit {
+                let message = format!(
+                    "The list has changed: it had {count} rows when you looked, and has {found} now. Look again."
+                );
+                return Err(Fault::conflict_at(message, back, "Back to the list"));
+            }
+            rows
+        }
+        None => {
+            let ids: Vec<RegistrationId> = ids.into_iter().map(RegistrationId).collect();
+            portal::read(portal, move |conn| {
+                store::registration::list::registrations_by_id(conn, &ids)
+            })
+            .await?
+        }
+    };
+    if rows.is_empty() {
+        return Err(Fault::conflict_at(
+            "Tick at least one registration, or choose all that the filter finds.",
+            back,
+            "Back to the list",
+        ));
+    }
+    if rows.len() > AT_ONCE {
+        return Err(Fault::conflict_at(
+            format!("At most {AT_ONCE} can be taken at once. Narrow the filter."),
+            back,
+            "Back to the list",
+        ));
+    }
+    Ok(rows)
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeedForm {
+    /// Ids, separated by commas; those that the page showed, also for `all`.
+    ids: String,
+    #[serde(default)]
+    all: String,
+    count: i64,
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    plan: String,
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    unconfigured: String,
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    destination: String,
+}
+impl FormData for DeedForm {}
+
+/// `POST /staff/registrations/{approve|decline|configure}`
+pub async fn act(
+    portal: Portal,
+    staff: Staff,
+    deed: crate::web::extract::Path<String>,
+    form: Form<DeedForm>,
+) -> Result<HttpResponse, Fault> {
+    let deed = Deed::parse(&deed.0).map_err(|_| Fault::NotFound)?;
+    let form = form.0;
+    let ids: Result<Vec<i64>, _> = form
+        .ids
+        .split(',')
+        .filter(|id| !id.is_empty())
+        .map(str::parse)
+        .collect();
+    let ids = ids.map_err(|_| Fault::NotFound)?;
+    if ids.len() > AT_ONCE {
+        return Err(Fault::TooLarge);
+    }
+    let asked = Asked {
+        state: form.state.clone(),
+        plan: form.plan.clone(),
+        q: form.q.clone(),
+        unconfigured: form.unconfigured.clone(),
+        after: String::new(),
+    };
+    let back_url = asked.url("/staff/registrations", "");
+    let is_all = form.all == "yes";
+    // The page's own ids are what is acted on, so that a second press finds them done instead of finding others; "all" is
+    // checked once more: a row that came meanwhile was not seen by anyone.
+    let rows = find(&portal, &asked, None, ids.clone()).await?;
+    if is_all && i64::try_from(ids.len()).unwrap_or(i64::MAX) != form.count {
+        return Err(Fault::conflict_at(
+            "The number of rows does not match what you saw. Look again.",
+            back_url,
+            "Back to the list",
+        ));
+    }
+    let labels: HashMap<RegistrationId, String> = rows
+        .iter()
+        .map(|row| (row.registration.id, row.linode.label.clone()))
+        .collect();
+    let states: Vec<(RegistrationId, RegistrationState)> = rows
+        .iter()
+        .map(|row| (row.registration.id, row.registration.state))
+        .collect();
+    let (actor, sent) = (staff.actor.clone(), form.clone());
+    match portal::submit(&portal, move |app| {
+        carry_out(app, &actor, deed, &states, &sent)
+    })
+    .await?
+    {
+        Err(problems) => {
+            present(
+                &portal,
+                &staff,
+                deed,
+                asked,
+                None,
+                ids,
+                (&form.reason, &form.destination, problems),
+            )
+            .await
+        }
+        Ok(many) if many.refused.is_empty() => {
+            let count = many.done.len();
+            let said = if count == 1 {
+                format!("1 registration is {}.", deed.past())
+            } else {
+                format!("{count} registrations are {}.", deed.past())
+            };
+            Ok(page::see_other_saying(&back_url, Flash::good(said)))
+        }
+        Ok(many) => {
+            let label = |id: &RegistrationId| {
+                labels
+                    .get(id)
+                    .cloned()
+                    .unwrap_or_else(|| format!("Registration {id}"))
+            };
+            let page = staff.page(
+                Area::Registrations,
+                format!(
+                    "{} of {} not {}",
+                    many.refused.len(),
+                    many.refused.len() + many.done.len(),
+                    deed.past()
+                ),
+            );
+            let view = DonePage {
+                page: page.crumb("Registrations", &back_url),
+                done: many.done.len(),
+                past: deed.past(),
+                refused: many
+                    .refused
+                    .iter()
+                    .map(|(id, why)| (label(id), why.clone()))
+                    .collect(),
+                back_url,
+            };
+            page::html_status(StatusCode::UNPROCESSABLE_ENTITY, &view)
+        }
+    }
+}
+
+fn carry_out(
+    app: &App,
+    actor: &Actor,
+    deed: Deed,
+    rows: &[(RegistrationId, RegistrationState)],
+    form: &DeedForm,
+) -> Result<Many<RegistrationId>, AppError> {
+    let ids: Vec<RegistrationId> = rows.iter().map(|(id, _)| *id).collect();
+    match deed {
+        Deed::Approve => app.approve(actor, &ids),
+        Deed::Decline => app.decline(actor, &ids, &form.reason),
+        Deed::Configure => {
+            let destination = form.destination.parse().ok().map(HostId);
+            let waiting: Vec<RegistrationId> = rows
+                .iter()
+                .filter(|(_, state)| *state == RegistrationState::Requested)
+                .map(|(id, _)| *id)
+                .collect();
+            let mut many = Many {
+                done: Vec::new(),
+                refused: app.approve(actor, &waiting)?.refused,
+            };
+            for id in ids {
+                if many.refused.iter().any(|(refused, _)| *refused == id) {
+                    continue;
+                }
+                match app.offer(actor, id, destination) {
+                    Ok(_) => many.done.push(id),
+                    Err(AppError::Conflict(why)) => many.refused.push((id, why)),
+                    Err(AppError::NotFound) => many
+                        .refused
+                        .push((id, "There is no such registration or host.".to_owned())),
+                    Err(other) => return Err(other),
+                }
+            }
+            Ok(many)
+        }
+    }
+}

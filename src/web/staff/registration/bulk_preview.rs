@@ -1,0 +1,216 @@
+//! What a bulk action will do, before it is done: which registrations, and where each would go.
+
+use std::collections::{HashMap, HashSet};
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use askama::Template;
+
+use super::bulk::{Deed, find};
+use super::list::Asked;
+use crate::domain::ids::{HostId, RegistrationId};
+use crate::domain::placement::{self, Need, Room};
+use crate::domain::words::HostRole;
+use crate::store;
+use crate::store::registration::list::RegistrationRow;
+use crate::web::extract::Staff;
+use crate::web::fault::Fault;
+use crate::web::page::{self, Area, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::ui::{Choice, Field, Input, Problems, units};
+
+#[derive(Debug, Template)]
+#[template(path = "staff/review.html")]
+struct ReviewPage {
+    page: Page,
+    deed: Deed,
+    ids: String,
+    filter: Asked,
+    all: bool,
+    count: usize,
+    rows: Vec<ReviewRow>,
+    rooms: Vec<RoomRow>,
+    reason: Option<Field>,
+    destination: Option<Field>,
+    without_place: usize,
+    back_url: String,
+}
+
+#[derive(Debug)]
+struct ReviewRow {
+    label: String,
+    account: String,
+    plan: String,
+    place: String,
+    has_24_kernel: bool,
+}
+
+#[derive(Debug)]
+struct RoomRow {
+    name: String,
+    memory_before: String,
+    memory_after: String,
+    disk_after: String,
+    takes: usize,
+}
+
+pub async fn present(
+    portal: &Portal,
+    staff: &Staff,
+    deed: Deed,
+    asked: Asked,
+    count: Option<i64>,
+    ids: Vec<i64>,
+    (reason, destination, problems): (&str, &str, Problems),
+) -> Result<HttpResponse, Fault> {
+    let rows = find(portal, &asked, count, ids).await?;
+    let rooms = portal::read(portal, store::host::rooms).await?;
+    let status = if problems.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
+    let plural = if rows.len() == 1 {
+        "registration"
+    } else {
+        "registrations"
+    };
+    let title = format!("{} {} {plural}", deed.verb(), rows.len());
+    let page = staff
+        .page(Area::Registrations, title)
+        .crumb("Registrations", asked.url("/staff/registrations", ""))
+        .problems(problems);
+    let only = destination.parse().ok().map(HostId);
+    let (places, after) = if deed == Deed::Configure {
+        spread(&rooms, &rows, only)
+    } else {
+        (HashMap::new(), Vec::new())
+    };
+    let roles: HashSet<HostRole> = rows
+        .iter()
+        .filter_map(|row| next_role(&rooms, row.linode.host_id))
+        .collect();
+    let mut choices = vec![Choice::new("", "The proposed host for each")];
+    choices.extend(
+        rooms
+            .iter()
+            .filter(|room| roles.contains(&room.role))
+            .map(|room| {
+                let free = units::mebibytes(room.memory_free_mb());
+                Choice::new(room.host, format!("{} ({free} free)", room.name))
+            }),
+    );
+    let name = |host: HostId| {
+        rooms
+            .iter()
+            .find(|room| room.host == host)
+            .map(|room| room.name.clone())
+            .unwrap_or_default()
+    };
+    let view = ReviewPage {
+        deed,
+        ids: rows
+            .iter()
+            .map(|row| row.registration.id.to_string())
+            .collect::<Vec<_>>()
+            .join(","),
+        all: count.is_some(),
+        count: rows.len(),
+        without_place: if deed == Deed::Configure {
+            rows.len() - places.len()
+        } else {
+            0
+        },
+        rows: rows
+            .iter()
+            .take(200)
+            .map(|row| ReviewRow {
+                label: row.linode.label.clone(),
+                account: row.account.clone(),
+                plan: row.plan.label.clone(),
+                place: places
+                    .get(&row.registration.id)
+                    .map_or_else(|| no_place(row), |host| name(*host)),
+                has_24_kernel: row.has_24_kernel,
+            })
+            .collect(),
+        rooms: after
+            .iter()
+            .filter_map(|room| Some((room, rooms.iter().find(|before| before.host == room.host)?)))
+            .map(|(room, before)| RoomRow {
+                name: room.name.clone(),
+                memory_before: units::mebibytes(before.memory_free_mb()),
+                memory_after: units::mebibytes(room.memory_free_mb()),
+                disk_after: units::mebibytes(room.disk_free_mb()),
+                takes: places.values().filter(|host| **host == room.host).count(),
+            })
+            .collect(),
+        reason: (deed == Deed::Decline).then(|| {
+            Field::new("reason", "Reason", Input::Area(4))
+                .value(reason)
+                .hint("The member reads it, by mail and on the registration page.")
+                .with(&page.problems)
+        }),
+        destination: (deed == Deed::Configure).then(|| {
+            Field::select("destination", "Host", choices)
+                .value(destination)
+                .with(&page.problems)
+        }),
+        back_url: asked.url("/staff/registrations", ""),
+        filter: asked,
+        page,
+    };
+    page::html_status(status, &view)
+}
+
+fn no_place(row: &RegistrationRow) -> String {
+    let why = if row.way_back_open {
+        "its way back is open"
+    } else {
+        "no room"
+    };
+    why.to_owned()
+}
+
+/// The role of the hosts that a Linode on this host goes to next.
+fn next_role(rooms: &[Room], here: HostId) -> Option<HostRole> {
+    let here = rooms.iter().find(|room| room.host == here)?;
+    placement::next(placement::standing(here.platform, here.role)).map(|(_, role)| role)
+}
+
+/// Where each would go, one after the other, and the room on the hosts in question when all have gone.
+fn spread(
+    rooms: &[Room],
+    rows: &[RegistrationRow],
+    only: Option<HostId>,
+) -> (HashMap<RegistrationId, HostId>, Vec<Room>) {
+    let mut left: Vec<Room> = rooms
+        .iter()
+        .filter(|room| only.is_none_or(|host| host == room.host))
+        .cloned()
+        .collect();
+    let (mut places, mut asked) = (HashMap::new(), HashSet::new());
+    for row in rows.iter().filter(|row| !row.way_back_open) {
+        let Some(role) = next_role(rooms, row.linode.host_id) else {
+            continue;
+        };
+        asked.insert(role);
+        let need = Need {
+            from: row.linode.host_id,
+            plan: row.plan.id,
+            memory_mb: row.plan.ram_mb,
+            disk_mb: row.disk_mb,
+            role,
+        };
+        let Some(host) = placement::propose(&left, &need).map(|room| room.host) else {
+            continue;
+        };
+        places.insert(row.registration.id, host);
+        if let Some(room) = left.iter_mut().find(|room| room.host == host) {
+            room.memory_promised_mb += need.memory_mb;
+            room.disk_promised_mb += need.disk_mb;
+        }
+    }
+    left.retain(|room| asked.contains(&room.role));
+    (places, left)
+}

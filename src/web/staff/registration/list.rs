@@ -1,0 +1,288 @@
+//! `/staff/registrations`: the list to review, filtered, page by page, and as CSV. What is done with its rows is in
+//! [`super::bulk`].
+
+use actix_web::HttpResponse;
+use askama::Template;
+use chrono::DateTime;
+use serde::Deserialize;
+
+use crate::app::AppError;
+use crate::domain::ids::{PlanId, RegistrationId};
+use crate::domain::string_enum::Word;
+use crate::domain::time::Time;
+use crate::domain::words::RegistrationState;
+use crate::store;
+use crate::store::registration::list::{RegistrationFilter, RegistrationRow};
+use crate::web::csv::{self, unformula};
+use crate::web::extract::{Query, Staff};
+use crate::web::fault::Fault;
+use crate::web::members::Link;
+use crate::web::page::{self, Area, Page};
+use crate::web::portal::{self, Portal};
+use crate::web::staff::{ROWS, StateTab, cut, query};
+use crate::web::ui::{Choice, Field, Pager, Tag, When, units};
+
+#[derive(Debug, Template)]
+#[template(path = "staff/registrations.html")]
+pub struct RegistrationsPage {
+    pub page: Page,
+    pub tabs: Vec<StateTab>,
+    pub plan: Field,
+    pub text: Field,
+    pub asked: Asked,
+    pub csv_url: String,
+    pub rows: Vec<Row>,
+    pub count: i64,
+    pub pager: Pager,
+    /// Something can be done with rows of this state.
+    pub can_review: bool,
+    pub can_configure: bool,
+}
+
+#[derive(Debug)]
+pub struct Row {
+    pub id: i64,
+    pub label: String,
+    pub account: String,
+    pub plan: String,
+    pub host: String,
+    pub disk: String,
+    pub has_24_kernel: bool,
+    pub requested: When,
+    pub state: Tag,
+    pub reason: String,
+    pub migration: Option<(Tag, Link)>,
+}
+
+/// The list's filters, as they stand in its address.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Asked {
+    #[serde(default)]
+    pub state: String,
+    #[serde(default)]
+    pub plan: String,
+    #[serde(default)]
+    pub q: String,
+    #[serde(default)]
+    pub unconfigured: String,
+    #[serde(default)]
+    pub after: String,
+}
+
+impl Asked {
+    /// # Errors
+    /// A state or plan there is none of.
+    pub fn filter(&self) -> Result<RegistrationFilter, Fault> {
+        let unknown = || {
+            Fault::BadRequest(
+                "The list cannot be filtered so. Start from the list's own filters.".to_owned(),
+            )
+        };
+        let state = match self.state.as_str() {
+            "" => Some(RegistrationState::Requested),
+            "all" => None,
+            word => Some(RegistrationState::parse(word).ok_or_else(unknown)?),
+        };
+        let plan = if self.plan.is_empty() {
+            None
+        } else {
+            Some(PlanId(self.plan.parse().map_err(|_| unknown())?))
+        };
+        Ok(RegistrationFilter {
+            state,
+            plan,
+            text: self.q.trim().chars().take(100).collect(),
+            unconfigured: self.unconfigured == "yes",
+        })
+    }
+
+    /// The address of the list at `path` with these filters.
+    #[must_use]
+    pub fn url(&self, path: &str, after: &str) -> String {
+        let pairs = [
+            ("state", self.state.clone()),
+            ("plan", self.plan.clone()),
+            ("q", self.q.trim().to_owned()),
+            ("unconfigured", self.unconfigured.clone()),
+            ("after", after.to_owned()),
+        ];
+        format!("{path}{}", query(&pairs))
+    }
+
+    fn key(&self) -> Result<Option<(Time, RegistrationId)>, Fault> {
+        if self.after.is_empty() {
+            return Ok(None);
+        }
+        let key = self.after.split_once('.').and_then(|(micros, id)| {
+            let at = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
+            Some((Time::new(at), RegistrationId(id.parse().ok()?)))
+        });
+        key.map(Some).ok_or_else(|| {
+            Fault::BadRequest(
+                "This page of the list does not exist. Start from its first page.".to_owned(),
+            )
+        })
+    }
+}
+
+const PATH: &str = "/staff/registrations";
+
+/// `GET /staff/registrations`
+pub async fn list(
+    portal: Portal,
+    staff: Staff,
+    asked: Query<Asked>,
+) -> Result<HttpResponse, Fault> {
+    let asked = asked.0;
+    let (filter, after) = (asked.filter()?, asked.key()?);
+    let wanted = filter.clone();
+    let (rows, count, counts, plans) = portal::run(&portal, move |app| {
+        app.db.read(|conn| {
+            let rows = store::registration::list::registrations(
+                conn,
+                &wanted,
+                after,
+                i64::try_from(ROWS).unwrap_or(100) + 1,
+            )?;
+            let count = store::registration::list::count_registrations(conn, &wanted)?;
+            Ok::<_, AppError>((
+                rows,
+                count,
+                store::registration::list::registration_counts(conn)?,
+                store::linode::plans(conn)?,
+            ))
+        })
+    })
+    .await?;
+    let (rows, more) = cut(rows);
+    let next = rows.last().filter(|_| more).map(|last| {
+        let key = format!(
+            "{}.{}",
+            last.registration.requested_at.utc().timestamp_micros(),
+            last.registration.id
+        );
+        asked.url(PATH, &key)
+    });
+    let first = (!asked.after.is_empty()).then(|| asked.url(PATH, ""));
+    let page = staff.page(Area::Registrations, "Registrations");
+    let zone = page.zone();
+    let mut choices = vec![Choice::new("", "All plans")];
+    choices.extend(
+        plans
+            .iter()
+            .map(|plan| Choice::new(plan.id, plan.label.clone())),
+    );
+    page::html(&RegistrationsPage {
+        tabs: tabs(filter.state, &counts),
+        plan: Field::select("plan", "Plan", choices).value(&asked.plan),
+        text: Field::text("q", "Linode or account (how words begin)").value(&asked.q),
+        csv_url: asked.url("/staff/registrations.csv", ""),
+        rows: rows.iter().map(|row| view(row, zone)).collect(),
+        count,
+        pager: Pager { first, next },
+        can_review: filter.state == Some(RegistrationState::Requested),
+        can_configure: matches!(
+            filter.state,
+            Some(RegistrationState::Requested | RegistrationState::Approved)
+        ),
+        asked,
+        page,
+    })
+}
+
+fn tabs(current: Option<RegistrationState>, counts: &[(RegistrationState, i64)]) -> Vec<StateTab> {
+    let mut tabs: Vec<StateTab> = RegistrationState::ALL
+        .iter()
+        .map(|state| StateTab {
+            url: format!("{PATH}?state={state}"),
+            label: Tag::registration(*state).text,
+            count: counts
+                .iter()
+                .find(|(of, _)| of == state)
+                .map_or(0, |(_, count)| *count),
+            current: current == Some(*state),
+        })
+        .collect();
+    let all = counts.iter().map(|(_, count)| *count).sum();
+    tabs.push(StateTab {
+        url: format!("{PATH}?state=all"),
+        label: "All".to_owned(),
+        count: all,
+        current: current.is_none(),
+    });
+    tabs
+}
+
+fn view(row: &RegistrationRow, zone: crate::web::ui::Zone) -> Row {
+    Row {
+        id: row.registration.id.0,
+        label: row.linode.label.clone(),
+        account: row.account.clone(),
+        plan: row.plan.label.clone(),
+        host: row.host.clone(),
+        disk: units::mebibytes(row.disk_mb),
+        has_24_kernel: row.has_24_kernel,
+        requested: zone.show(row.registration.requested_at.utc()),
+        state: Tag::registration(row.registration.state),
+        reason: row.registration.reason.clone(),
+        migration: row.migration.map(|(id, state, _)| {
+            (
+                Tag::migration(state),
+                Link::new(format!("/staff/migrations/{id}"), format!("Migration {id}")),
+            )
+        }),
+    }
+}
+
+/// `GET /staff/registrations.csv`: exactly what the list's filters find.
+pub async fn csv(
+    portal: Portal,
+    _staff: Staff,
+    asked: Query<Asked>,
+) -> Result<HttpResponse, Fault> {
+    let filter = asked.0.filter()?;
+    let names = [
+        "registration",
+        "linode",
+        "label",
+        "account",
+        "plan",
+        "host",
+        "disk_mb",
+        "kernel_2_4",
+        "requested_utc",
+        "state",
+        "reason",
+        "migration_state",
+    ];
+    csv::list(portal, "registrations.csv", &names, move |conn, after| {
+        let rows = store::registration::list::registrations(conn, &filter, after, csv::PAGE)?;
+        let key = |row: &RegistrationRow| (row.registration.requested_at, row.registration.id);
+        Ok(csv::Part::of(&rows, key, record))
+    })
+    .await
+}
+
+fn record(row: &RegistrationRow) -> csv::Record {
+    let registration = &row.registration;
+    vec![
+        registration.id.to_string(),
+        row.linode.id.to_string(),
+        unformula(&row.linode.label),
+        unformula(&row.account),
+        unformula(&row.plan.label),
+        unformula(&row.host),
+        row.disk_mb.to_string(),
+        row.has_24_kernel.to_string(),
+        registration
+            .requested_at
+            .utc()
+            .format("%Y-%m-%dT%H:%M:%SZ")
+            .to_string(),
+        registration.state.to_string(),
+        unformula(&registration.reason),
+        row.migration
+            .map(|(_, state, _)| state.to_string())
+            .unwrap_or_default(),
+    ]
+}
