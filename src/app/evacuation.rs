@@ -208,7 +208,7 @@ fn evacuate_all(
             .into_iter()
             .map(|it| (it.linode, it))
             .collect();
-    let recent = store::linode::page::recent_moves(conn)?;
+    let recent = store::migration::page::recent_moves(conn)?;
     let act = Act {
         app,
         now,

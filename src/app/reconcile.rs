@@ -168,8 +168,8 @@ impl App {
         self.retain()?;
         let now = self.now();
         self.db.write(|conn| {
-            store::account::drop_expired_sessions(conn, now)?;
-            store::account::drop_sign_in_failures(conn, now.plus_s(-FAILURES_KEPT_S))?;
+            store::account::session::drop_expired_sessions(conn, now)?;
+            store::account::session::drop_sign_in_failures(conn, now.plus_s(-FAILURES_KEPT_S))?;
             store::account::tokens::drop_dead(conn, now.plus_s(-REVOKED_KEPT_S))?;
             Ok(())
         })

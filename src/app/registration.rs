@@ -267,8 +267,8 @@ pub fn circumstances(conn: &mut Db, now: Time, linode: &Linode) -> Result<Circum
         migration: store::migration::of_linode(conn, linode.id)?
             .first()
             .map(|row| row.state),
-        has_disks: !store::linode::disks_of(conn, linode.id)?.is_empty(),
-        has_profiles: !store::linode::profiles_of(conn, linode.id)?.is_empty(),
+        has_disks: !store::linode::disk::disks_of(conn, linode.id)?.is_empty(),
+        has_profiles: !store::linode::profile::profiles_of(conn, linode.id)?.is_empty(),
     })
 }
 

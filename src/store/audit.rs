@@ -145,3 +145,25 @@ pub fn list(
     }
     Ok(query.load(conn)?)
 }
+
+/// An entry of the audit trail about one thing.
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = audit_events)]
+pub struct AuditRow {
+    pub at: Time,
+    pub actor: String,
+    pub address: String,
+    pub action: String,
+    pub before: String,
+    pub after: String,
+}
+
+/// `object` as the trail names it ("migration 7"); newest first, at most 200.
+pub fn audit_of(conn: &mut Db, object: &str) -> Result<Vec<AuditRow>, StoreError> {
+    Ok(audit_events::table
+        .filter(audit_events::object.eq(object))
+        .order(audit_events::id.desc())
+        .limit(200)
+        .select(AuditRow::as_select())
+        .load(conn)?)
+}

@@ -259,7 +259,7 @@ fn moves(conn: &mut Db, which: Which<'_>) -> Result<HashMap<LinodeId, Vec<Move>>
 
 /// Every host as a place; `heard_since`: an agent heard of before this is silent.
 pub fn places(conn: &mut Db, heard_since: Time) -> Result<Vec<Place>, StoreError> {
-    let mut rooms: HashMap<HostId, _> = host::rooms(conn)?
+    let mut rooms: HashMap<HostId, _> = host::room::rooms(conn)?
         .into_iter()
         .map(|room| (room.host, room))
         .collect();

@@ -9,6 +9,7 @@ pub mod attention;
 pub mod audit;
 pub mod backup;
 pub mod bug;
+pub mod catalogue;
 pub mod db;
 pub mod evacuation;
 pub mod fairness;

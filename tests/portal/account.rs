@@ -9,7 +9,7 @@ use xenbeta::app::account::sign_in::Origin;
 use xenbeta::app::secrets::{self, purpose};
 use xenbeta::domain::ids::UserId;
 use xenbeta::store;
-use xenbeta::store::account::NewSession;
+use xenbeta::store::account::session::NewSession;
 use xenbeta::store::schema::{api_tokens, outbox};
 
 use crate::both_databases;
@@ -135,7 +135,7 @@ both_databases! {
         app.in_db(|conn| {
             let at = app.now();
             let session = NewSession { hash: "x", user_id: UserId(1), created_at: at, seen_at: at.plus_s(-13 * 3600), expires_at: at.plus_days(1), address: "", user_agent: "curl/8" };
-            store::account::insert_session(conn, &session)
+            store::account::session::insert_session(conn, &session)
         });
         member.get("/members/accounts").hides(&["curl"]);
         site.signed_in(STAFF_EMAIL).get("/staff/members/1").shows(&["Sessions 1 "]);

@@ -92,7 +92,7 @@ both_databases! {
         let copy = Database::open(&restored(&file, &app), 1).unwrap();
         let user = copy.read(|c| store::account::user_by_email(c, crate::support::fleet::MEMBER_EMAIL)).unwrap();
         assert!(user.is_some());
-        assert_eq!(copy.read(|c| store::linode::ips_of(c, WEB)).unwrap().len(), 2);
+        assert_eq!(copy.read(|c| store::linode::address::ips_of(c, WEB)).unwrap().len(), 2);
         assert_eq!(copy.read(store::audit::head).unwrap(), app.in_db(store::audit::head));
         assert_ne!(app.in_db(store::audit::head), "");
     }

@@ -43,7 +43,7 @@ both_databases! {
         assert_eq!(kind(&app.work(XEN1)), "final_copy");
         let owned = app.linode(WEB);
         assert_eq!((owned.host_id, owned.epoch, owned.fetched), (XEN1, 2, false), "committed, and not yet told");
-        assert!(app.in_db(|c| store::linode::ips_of(c, WEB)).iter().all(|ip| ip.host_id == XEN1), "addresses go along");
+        assert!(app.in_db(|c| store::linode::address::ips_of(c, WEB)).iter().all(|ip| ip.host_id == XEN1), "addresses go along");
         let start = app.take(XEN1);
         assert!(app.linode(WEB).fetched, "told only once it is written down");
         let Task::Start { epoch, boot: Some(boot), migration: Some(of), .. } = &start.task else { panic!("{start:?}") };
@@ -139,7 +139,7 @@ both_databases! {
         let linode = app.linode(WEB);
         assert_eq!((linode.host_id, linode.epoch), (UML1, 3));
         assert_eq!(linode.console.as_deref(), Some("panic\n"));
-        let profile = &app.in_db(|c| store::linode::profiles_of(c, WEB))[0];
+        let profile = &app.in_db(|c| store::linode::profile::profiles_of(c, WEB))[0];
         assert_eq!((profile.kernel_id.as_str(), profile.root_device.as_str()), ("uml-2.6", "/dev/ubda"), "its profiles are as they were");
         let again = app.take(UML1);
         assert!(matches!(again.task, Task::Start { epoch: 3, migration: None, .. }));
@@ -276,7 +276,7 @@ both_databases! {
         assert_eq!(app.migration(row.id).state, MigrationState::Returned);
         assert_eq!(app.migration(back.id).state, MigrationState::Finished);
         assert_eq!((app.linode(WEB).host_id, app.linode(WEB).epoch), (UML1, 3));
-        assert_eq!(app.in_db(|c| store::linode::profiles_of(c, WEB))[0].kernel_id, "uml-2.6");
+        assert_eq!(app.in_db(|c| store::linode::profile::profiles_of(c, WEB))[0].kernel_id, "uml-2.6");
         app.confirm_migration(&app.member(), back.id).unwrap();
         assert_eq!(app.proved_purge(UML1, XEN1).task, Task::Purge { epoch: 2 });
         assert_eq!(app.take(UML1).task, Task::Purge { epoch: 1 });
@@ -364,7 +364,7 @@ both_databases! {
         let app = app.with_fleet();
         let registration = app.approved(WEB);
         let row = app.offer(&app.staff(), registration, Some(XEN2)).unwrap();
-        let free = |app: &TestApp| app.in_db(store::host::rooms).into_iter().find(|room| room.host == XEN2).unwrap().memory_free_mb();
+        let free = |app: &TestApp| app.in_db(store::host::room::rooms).into_iter().find(|room| room.host == XEN2).unwrap().memory_free_mb();
         assert_eq!(free(&app), 512);
         app.pass_s(15 * 86_400);
         app.reconcile().unwrap();

@@ -348,7 +348,7 @@ both_databases! {
         }
         let rows = app.in_db(store::migration::counts);
         assert_eq!(rows, vec![(MigrationState::Queued, 120)]);
-        let room = app.in_db(store::host::rooms).into_iter().find(|room| room.host == XEN2).unwrap();
+        let room = app.in_db(store::host::room::rooms).into_iter().find(|room| room.host == XEN2).unwrap();
         assert_eq!(room.memory_promised_mb, 120 * 512);
         let app = app.with_passwords();
         let site = Site::serve(&app.app);

@@ -100,7 +100,7 @@ both_databases! {
         assert!(said.contains("in the beta already"), "{said}");
         let offer = app.offer(&app.staff(), registration, None).unwrap();
         assert_eq!((offer.kind, offer.destination_host_id), (MigrationKind::Graduation, PRODUCTION));
-        let before = app.in_db(|conn| store::linode::profiles_of(conn, WEB));
+        let before = app.in_db(|conn| store::linode::profile::profiles_of(conn, WEB));
 
         let row = app.migrate(&app.member(), WEB, now_click()).unwrap();
         assert_eq!(row.id, offer.id);
@@ -108,12 +108,12 @@ both_databases! {
         app.work_all(&[XEN1, PRODUCTION]);
         assert_eq!(app.migration(row.id).state, MigrationState::Finished);
         assert_eq!((app.linode(WEB).host_id, app.linode(WEB).epoch), (PRODUCTION, 3));
-        let after = app.in_db(|conn| store::linode::profiles_of(conn, WEB));
+        let after = app.in_db(|conn| store::linode::profile::profiles_of(conn, WEB));
         assert_eq!(after[0].kernel_id, before[0].kernel_id);
         assert_eq!(after[0].helpers, before[0].helpers, "nothing changes from Xen to Xen");
 
         let kept = |host| {
-            let rooms = app.in_db(store::host::rooms);
+            let rooms = app.in_db(store::host::room::rooms);
             let room = rooms.into_iter().find(|room| room.host == host).unwrap();
             (room.memory_promised_mb, room.disk_promised_mb)
         };
@@ -279,7 +279,7 @@ both_databases! {
         }
         let row = app.in_db(xenbeta::store::migration::counts);
         assert!(row.contains(&(MigrationState::Offered, 120)), "{row:?}");
-        let room = app.in_db(store::host::rooms).into_iter().find(|room| room.host == PRODUCTION).unwrap();
+        let room = app.in_db(store::host::room::rooms).into_iter().find(|room| room.host == PRODUCTION).unwrap();
         assert_eq!(room.memory_promised_mb, 120 * 512);
     }
 

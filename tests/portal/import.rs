@@ -55,7 +55,7 @@ fn linodes(app: &TestApp) -> usize {
 }
 
 fn is_empty(app: &TestApp) {
-    assert_eq!(app.in_db(store::linode::plans).len(), 0);
+    assert_eq!(app.in_db(store::catalogue::plans).len(), 0);
     assert_eq!(app.in_db(store::host::all).len(), 0);
     assert!(
         app.in_db(|c| store::account::account_by_name(c, "Larkspur Studio"))
@@ -99,11 +99,11 @@ both_databases! {
         assert_eq!(linodes(&app), 41);
         let web = app.linode(WEB);
         assert_eq!((web.epoch, web.fetched, web.status), (1, false, LinodeStatus::Provisioning));
-        let profile = &app.in_db(|c| store::linode::profiles_of(c, WEB))[0];
+        let profile = &app.in_db(|c| store::linode::profile::profiles_of(c, WEB))[0];
         assert_eq!(profile.root_device, "/dev/ubda");
         assert_eq!(profile.device_map().unwrap().len(), 2);
         assert_eq!(profile.helper_list().unwrap().len(), 3);
-        let ips = app.in_db(|c| store::linode::ips_of(c, WEB));
+        let ips = app.in_db(|c| store::linode::address::ips_of(c, WEB));
         assert!(ips.len() == 3 && ips.iter().all(|ip| ip.host_id == web.host_id));
 
         let again = import(&app, SAMPLE).unwrap();
@@ -136,7 +136,7 @@ both_databases! {
         assert_eq!(imported.added(), 1, "{imported}");
         let after = app.linode(WEB);
         assert_eq!((after.host_id, after.epoch, after.label.as_str()), (elsewhere, 2, "web-01"));
-        assert_eq!(app.in_db(store::linode::plans)[0].ram_mb, 96);
+        assert_eq!(app.in_db(store::catalogue::plans)[0].ram_mb, 96);
         assert_eq!(app.linode(LinodeId(9000)).epoch, 1);
         // Nothing is added to a Linode that is not where the file says.
         changed["accounts"][0]["linodes"][0]["disks"].as_array_mut().unwrap().push(json!({"id": 77, "label": "new", "size_mb": 1, "filesystem": "raw"}));
@@ -151,7 +151,7 @@ both_databases! {
         web["disks"].as_array_mut().unwrap().push(json!({"id": 77, "label": "new", "size_mb": 1, "filesystem": "raw"}));
         web["ips"].as_array_mut().unwrap().push(json!({"address": "203.0.113.200", "prefix": 24, "kind": "public"}));
         assert_eq!(import(&app, &more.to_string()).unwrap().added(), 2);
-        assert_eq!(app.in_db(|c| store::linode::disks_of(c, WEB)).len(), 3);
+        assert_eq!(app.in_db(|c| store::linode::disk::disks_of(c, WEB)).len(), 3);
     }
 
     fn cut_off_anywhere_it_changes_nothing(app: TestApp) {

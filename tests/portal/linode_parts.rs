@@ -109,7 +109,7 @@ both_databases! {
         let reply = member.submit(&page, "Add the config profile", &fields);
         member.follow(&reply).shows(&["The config profile is added", "rescue", "ubda: swap"]);
         assert_eq!(member.submit(&page, "Add the config profile", &fields).status, 422, "a second click makes no second one");
-        let rescue = app.in_db(|conn| store::linode::profiles_of(conn, WEB)).into_iter().find(|row| row.label == "rescue").unwrap();
+        let rescue = app.in_db(|conn| store::linode::profile::profiles_of(conn, WEB)).into_iter().find(|row| row.label == "rescue").unwrap();
         // The one it boots stays; another one boots, and then the first goes.
         let first = format!("{LINODE}/profiles/1");
         member.get(&first).shows(&["It cannot be deleted now", "boots with this config profile"]);
@@ -151,7 +151,7 @@ both_databases! {
         app.migrate(&app.member(), WEB, crate::support::hand::now_click()).unwrap();
         app.reconcile().unwrap();
         assert_eq!(member.submit(&page, "Add the config profile", &[("label", "third")]).status, 409, "it is being moved");
-        assert_eq!(app.in_db(|conn| store::linode::profiles_of(conn, WEB)).len(), 2);
+        assert_eq!(app.in_db(|conn| store::linode::profile::profiles_of(conn, WEB)).len(), 2);
     }
 
     fn after_the_move_it_is_the_same_on_xen(app: TestApp) {

@@ -24,7 +24,7 @@ both_databases! {
         let fields = [("label", "rescue"), ("kernel", "uml-2.4"), ("ram_limit_mb", "256"), ("helper", "console"), ("run_level", "single")];
         let reply = member.submit(&page, "Save the config profile", &fields);
         member.follow(&reply).shows(&["The config profile is changed", "rescue", "Single user mode", "256 MiB", "2.4 under UML"]);
-        let row = app.in_db(|conn| store::linode::profiles_of(conn, WEB)).remove(0);
+        let row = app.in_db(|conn| store::linode::profile::profiles_of(conn, WEB)).remove(0);
         assert_eq!(row.helper_list().unwrap(), vec![Helper::Console], "the others are switched off");
         assert!(row.read_only_root, "what was not touched stays");
         assert_eq!(member.submit(&page, "Save the config profile", &fields).status, 303, "twice is once");
@@ -64,7 +64,7 @@ both_databases! {
             reply.says(&["There is a problem", said]);
             assert!(reply.body.contains("<title>Error: "));
         }
-        let row = app.in_db(|conn| store::linode::profiles_of(conn, WEB)).remove(0);
+        let row = app.in_db(|conn| store::linode::profile::profiles_of(conn, WEB)).remove(0);
         assert_eq!((row.label.as_str(), row.kernel_id.as_str()), ("default", "uml-2.6"), "nothing was changed");
         let mut other = site.signed_in(OTHER_EMAIL);
         assert_eq!(other.get(URL).status, 404);
@@ -93,7 +93,7 @@ both_databases! {
         let reply = member.submit(&page, "Save the config profile", &[("kernel", "uml-2.4")]);
         assert_eq!(reply.status, 422);
         reply.says(&["which you did not agree to"]);
-        assert_eq!(app.in_db(|conn| store::linode::profiles_of(conn, WEB))[0].kernel_id, "uml-2.6", "and nothing was changed");
+        assert_eq!(app.in_db(|conn| store::linode::profile::profiles_of(conn, WEB))[0].kernel_id, "uml-2.6", "and nothing was changed");
         let reply = member.submit(&page, "Save the config profile", &[("comments", "mine")]);
         assert_eq!(reply.status, 303);
     }
@@ -119,7 +119,7 @@ both_databases! {
         let app = app.with_fleet();
         let row = app.clicked(OLD);
         app.work_all(&[UML1, XEN1]);
-        let there = app.in_db(|conn| store::linode::profiles_of(conn, OLD)).remove(0);
+        let there = app.in_db(|conn| store::linode::profile::profiles_of(conn, OLD)).remove(0);
         assert_eq!((there.kernel_id.as_str(), there.vcpus), ("xen-2.6", 4));
         app.way_back(&app.member(), row.id).unwrap();
         app.reconcile().unwrap();
@@ -128,7 +128,7 @@ both_databases! {
         let report = app.success(&order);
         app.answer(UML1, &order, xenbeta::wire::Outcome::Succeeded { report }).unwrap();
         app.work_all(&[UML1, XEN1]);
-        let back = app.in_db(|conn| store::linode::profiles_of(conn, OLD)).remove(0);
+        let back = app.in_db(|conn| store::linode::profile::profiles_of(conn, OLD)).remove(0);
         assert_eq!((back.kernel_id.as_str(), back.vcpus, back.root_device.as_str()), ("uml-2.4", 1, "/dev/ubda"));
         assert!(back.helper_list().unwrap().contains(&Helper::Fstab), "names inside have to be put back");
     }

@@ -56,9 +56,9 @@ both_databases! {
         assert_eq!((linode.host_id, linode.epoch, linode.fetched), (XEN1, 2, true));
         assert_eq!(linode.status, LinodeStatus::Running);
         assert_eq!(app.migration(row.id).state, MigrationState::Finished);
-        let profile = &app.in_db(|c| store::linode::profiles_of(c, WEB))[0];
+        let profile = &app.in_db(|c| store::linode::profile::profiles_of(c, WEB))[0];
         assert_eq!(profile.root_device, "/dev/xvda", "its profiles are what they are there");
-        assert!(app.in_db(|c| store::linode::ips_of(c, WEB)).iter().all(|ip| ip.host_id == XEN1));
+        assert!(app.in_db(|c| store::linode::address::ips_of(c, WEB)).iter().all(|ip| ip.host_id == XEN1));
         // The poll of every host without jobs took it for lost: what the agent says of it comes too late, and changes nothing.
         assert!(conflict(app.answer(XEN1, &copy, Outcome::Cancelled).unwrap_err()).contains("stale"));
         app.work_all(&[UML1, XEN1]);

@@ -8,7 +8,8 @@ use crate::domain::time::Time;
 use crate::domain::values::{Email, NewPassword, PersonName};
 use crate::domain::words::MailKind;
 use crate::store;
-use crate::store::account::{NewSession, Session, User};
+use crate::store::account::User;
+use crate::store::account::session::{NewSession, Session};
 use crate::store::db::Db;
 
 /// Failed sign-ins within [`WINDOW_S`] after which one has to wait: for one e-mail from one address, and for one address
@@ -69,7 +70,12 @@ impl App {
             .map(|email| email.as_str().to_owned())
             .unwrap_or_default();
         let (same, address) = self.db.read(|conn| {
-            store::account::sign_in_failures(conn, &email, from.address, now.plus_s(-WINDOW_S))
+            store::account::session::sign_in_failures(
+                conn,
+                &email,
+                from.address,
+                now.plus_s(-WINDOW_S),
+            )
         })?;
         if same >= FAILURES_SAME || address >= FAILURES_ADDRESS {
             return Err(AppError::TooMany {
@@ -91,7 +97,7 @@ impl App {
         };
         let Some(user) = user.filter(|_| right) else {
             self.db.write(|conn| {
-                store::account::insert_sign_in_failure(conn, &email, from.address, now)?;
+                store::account::session::insert_sign_in_failure(conn, &email, from.address, now)?;
                 audit(conn, now, who, "sign_in.refused", "session", ("", ""))
                     .map_err(AppError::from)
             })?;
@@ -104,7 +110,7 @@ impl App {
             if store::account::user(conn, user.id)?.is_none_or(|user| user.disabled) {
                 return Ok(None);
             }
-            store::account::insert_session(
+            store::account::session::insert_session(
                 conn,
                 &NewSession {
                     hash: &secrets::hash(purpose::SESSION, &token),
@@ -131,13 +137,13 @@ impl App {
         let idle_since = now.plus_s(-self.settings.session_idle_s);
         let found = self
             .db
-            .read(|conn| store::account::session(conn, &hash, now, idle_since))?;
+            .read(|conn| store::account::session::session(conn, &hash, now, idle_since))?;
         if let Some((session, _)) = &found
             && now.seconds_since(session.seen_at) > TOUCH_S
         {
             let id = session.id;
             self.db
-                .write(|conn| store::account::touch_session(conn, id, now))?;
+                .write(|conn| store::account::session::touch_session(conn, id, now))?;
         }
         Ok(found.map(|(session, user)| Visitor { session, user }))
     }
@@ -145,7 +151,7 @@ impl App {
     pub fn sign_out(&self, visitor: &Visitor, address: &str) -> Result<(), AppError> {
         let now = self.now();
         self.db.write(|conn| {
-            store::account::end_session(conn, visitor.user.id, visitor.session.id)?;
+            store::account::session::end_session(conn, visitor.user.id, visitor.session.id)?;
             audit(
                 conn,
                 now,
@@ -168,10 +174,16 @@ impl App {
         let now = self.now();
         self.db.write(|conn| {
             let ended = match which {
-                Some(id) => usize::from(store::account::end_session(conn, visitor.user.id, id)?),
-                None => {
-                    store::account::end_sessions(conn, visitor.user.id, Some(visitor.session.id))?
-                }
+                Some(id) => usize::from(store::account::session::end_session(
+                    conn,
+                    visitor.user.id,
+                    id,
+                )?),
+                None => store::account::session::end_sessions(
+                    conn,
+                    visitor.user.id,
+                    Some(visitor.session.id),
+                )?,
             };
             if ended == 0 && which.is_some() {
                 return Err(AppError::NotFound);
@@ -198,7 +210,7 @@ impl App {
         // A session that somebody else got hold of must not be a place to guess at.
         let (asked, email) = (self.now(), user.email.as_str());
         let (same, _) = self.db.read(|conn| {
-            store::account::sign_in_failures(conn, email, address, asked.plus_s(-WINDOW_S))
+            store::account::session::sign_in_failures(conn, email, address, asked.plus_s(-WINDOW_S))
         })?;
         if same >= FAILURES_SAME {
             return Err(AppError::TooMany {
@@ -210,7 +222,7 @@ impl App {
             .verify(password, user.password_hash.as_deref())?
         {
             self.db.write(|conn| {
-                store::account::insert_sign_in_failure(conn, email, address, asked)?;
+                store::account::session::insert_sign_in_failure(conn, email, address, asked)?;
                 let object = format!("user {}", user.id);
                 let who = Who {
                     name: &user.email,
@@ -242,8 +254,8 @@ impl App {
         let now = self.now();
         self.db.write(|conn| {
             store::account::set_password(conn, visitor.user.id, &hash)?;
-            store::account::spoil_resets(conn, visitor.user.id, now)?;
-            store::account::end_sessions(conn, visitor.user.id, Some(visitor.session.id))?;
+            store::account::reset::spoil_resets(conn, visitor.user.id, now)?;
+            store::account::session::end_sessions(conn, visitor.user.id, Some(visitor.session.id))?;
             self.tell_password_changed(conn, now, &visitor.user)?;
             let object = format!("user {}", visitor.user.id);
             audit(
@@ -315,10 +327,11 @@ impl App {
                 store::account::lock_writer(conn, user.id, None)?;
             }
             if let Some(user) = user
-                && store::account::resets_since(conn, user.id, now.plus_s(-3600))? < RESETS_PER_HOUR
+                && store::account::reset::resets_since(conn, user.id, now.plus_s(-3600))?
+                    < RESETS_PER_HOUR
             {
                 let until = now.plus_s(RESET_S);
-                store::account::insert_reset(
+                store::account::reset::insert_reset(
                     conn,
                     &secrets::hash(purpose::RESET, &token),
                     user.id,
@@ -347,7 +360,7 @@ impl App {
         let hash = secrets::hash(purpose::RESET, token);
         Ok(self
             .db
-            .read(|conn| store::account::reset_user(conn, &hash, now))?
+            .read(|conn| store::account::reset::reset_user(conn, &hash, now))?
             .is_some())
     }
 
@@ -362,11 +375,12 @@ impl App {
         let hash = self.hasher.hash(new.expose())?;
         let now = self.now();
         self.db.write(|conn| {
-            let user = store::account::use_reset(conn, &secrets::hash(purpose::RESET, token), now)?
-                .ok_or_else(gone)?;
+            let user =
+                store::account::reset::use_reset(conn, &secrets::hash(purpose::RESET, token), now)?
+                    .ok_or_else(gone)?;
             store::account::set_password(conn, user, &hash)?;
-            store::account::spoil_resets(conn, user, now)?;
-            store::account::end_sessions(conn, user, None)?;
+            store::account::reset::spoil_resets(conn, user, now)?;
+            store::account::session::end_sessions(conn, user, None)?;
             if let Some(owner) = store::account::user(conn, user)? {
                 self.tell_password_changed(conn, now, &owner)?;
             }

@@ -67,7 +67,7 @@ impl App {
                 FirstPassword::Given(_) => None,
                 FirstPassword::Link => {
                     let until = now.plus_s(FIRST_PASSWORD_S);
-                    store::account::insert_reset(
+                    store::account::reset::insert_reset(
                         conn,
                         &secrets::hash(purpose::RESET, &token),
                         user.id,

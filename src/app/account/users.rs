@@ -46,9 +46,9 @@ impl App {
                 return Ok(());
             }
             // When they are enabled again, too: what was there before must not come back to life with them.
-            let sessions = store::account::end_sessions(conn, id, None)?;
+            let sessions = store::account::session::end_sessions(conn, id, None)?;
             let tokens = store::account::tokens::revoke_all(conn, id, now)?;
-            store::account::spoil_resets(conn, id, now)?;
+            store::account::reset::spoil_resets(conn, id, now)?;
             let words = |disabled: bool| if disabled { "disabled" } else { "enabled" };
             let after = if disabled {
                 format!("disabled, {sessions} sessions ended, {tokens} API tokens revoked")
@@ -80,14 +80,15 @@ impl App {
                     "This user is disabled. Enable them first.",
                 ));
             }
-            if store::account::resets_since(conn, id, now.plus_s(-3600))? >= RESETS_PER_HOUR {
+            if store::account::reset::resets_since(conn, id, now.plus_s(-3600))? >= RESETS_PER_HOUR
+            {
                 return Err(AppError::conflict(
                     "They got several links within the hour. Wait, and look at their mail.",
                 ));
             }
             let until = now.plus_s(RESET_S);
             let hash = secrets::hash(purpose::RESET, &token);
-            store::account::insert_reset(conn, &hash, id, now, until)?;
+            store::account::reset::insert_reset(conn, &hash, id, now, until)?;
             let mut facts = compose::facts_for(self, &user);
             facts.until = compose::moment(until, &user.timezone);
             facts.reset = ResetToken(token.clone());

@@ -84,17 +84,17 @@ pub(in crate::app) fn facts(
         (FactKind::Linode, linode.label.clone()),
         (
             FactKind::Plan,
-            store::linode::plan(conn, linode.plan_id)?.label,
+            store::catalogue::plan(conn, linode.plan_id)?.label,
         ),
         (FactKind::Host, host(conn, linode.host_id)?),
     ];
-    let profiles = store::linode::profiles_of(conn, linode.id)?;
+    let profiles = store::linode::profile::profiles_of(conn, linode.id)?;
     let boots = profiles
         .iter()
         .find(|profile| Some(profile.id) == linode.boot_config_id)
         .or(profiles.first());
     if let Some(profile) = boots {
-        let kernels = store::linode::kernels(conn)?;
+        let kernels = store::catalogue::kernels(conn)?;
         let kernel = kernels
             .get(&profile.kernel_id)
             .map_or(profile.kernel_id.clone(), |kernel| kernel.label.clone());

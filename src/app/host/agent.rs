@@ -13,7 +13,8 @@ use crate::domain::time::Time;
 use crate::domain::words::{HostState, JobKind, JobState, LinodeStatus};
 use crate::store;
 use crate::store::db::Db;
-use crate::store::host::{Enrolment, Host};
+use crate::store::host::Host;
+use crate::store::host::credential::Enrolment;
 use crate::store::job::{Again, Claim, End, Job, Lease, NewJob};
 use crate::wire::{
     Enrol, Enrolled, Finish, LEASE_S, Order, Outcome, Progress, Renew, Renewed, Rotated,
@@ -66,7 +67,7 @@ impl App {
         let now = self.now();
         let credential = secrets::new_token()?;
         self.db.write(|conn| {
-            let host = store::host::use_enrolment_token(
+            let host = store::host::credential::use_enrolment_token(
                 conn,
                 &secrets::hash(purpose::ENROLMENT, &ask.token),
                 now,
@@ -84,7 +85,7 @@ impl App {
                 });
             }
             ledger::may_enrol(conn, &host, (ask.ledger.as_ref(), &ask.fingerprint))?;
-            store::host::set_enrolled(
+            store::host::credential::set_enrolled(
                 conn,
                 host.id,
                 &Enrolment {
@@ -127,7 +128,7 @@ impl App {
         let hash = secrets::hash(purpose::AGENT, credential);
         let Some((host, is_next)) = self
             .db
-            .read(|conn| store::host::by_credential(conn, &hash))?
+            .read(|conn| store::host::credential::by_credential(conn, &hash))?
         else {
             return Ok(None);
         };
@@ -136,7 +137,7 @@ impl App {
         }
         if is_next {
             self.db
-                .write(|conn| store::host::promote_credential(conn, host.id))?;
+                .write(|conn| store::host::credential::promote_credential(conn, host.id))?;
         }
         Ok(Some(agent_of(host)))
     }
@@ -146,7 +147,7 @@ impl App {
         let now = self.now();
         let credential = secrets::new_token()?;
         self.db.write(|conn| {
-            store::host::set_next_credential(
+            store::host::credential::set_next_credential(
                 conn,
                 agent.host,
                 &secrets::hash(purpose::AGENT, &credential),

@@ -97,7 +97,7 @@ impl App {
                     error.into()
                 }
             })?;
-            store::host::insert_enrolment_token(
+            store::host::credential::insert_enrolment_token(
                 conn,
                 &secrets::hash(purpose::ENROLMENT, &token),
                 host.id,
@@ -121,7 +121,7 @@ impl App {
         let token = secrets::new_token()?;
         self.db.write(|conn| {
             store::host::host(conn, id)?.ok_or(AppError::NotFound)?;
-            store::host::insert_enrolment_token(
+            store::host::credential::insert_enrolment_token(
                 conn,
                 &secrets::hash(purpose::ENROLMENT, &token),
                 id,
@@ -145,7 +145,7 @@ impl App {
         let now = self.now();
         self.db.write(|conn| {
             store::host::host(conn, id)?.ok_or(AppError::NotFound)?;
-            store::host::revoke_credential(conn, id)?;
+            store::host::credential::revoke_credential(conn, id)?;
             audit(
                 conn,
                 now,

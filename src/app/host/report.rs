@@ -12,10 +12,11 @@ use crate::domain::ownership::Word;
 use crate::domain::time::Time;
 use crate::domain::words::LinodeStatus;
 use crate::store;
+use crate::store::catalogue::Plan;
 use crate::store::db::{Db, wake_on_commit};
 use crate::store::host::{Memory, Seen};
 use crate::store::job::Job;
-use crate::store::linode::{Linode, Plan};
+use crate::store::linode::Linode;
 use crate::store::wake::Wake;
 use crate::wire::{Inventory, LinodeReport, Poll, PortalMark, Share};
 
@@ -212,7 +213,7 @@ fn find(
         let due = |linode: &Linode, plan: &Plan| {
             share_due(rule, claim(plan, own.get(&linode.id).copied()))
         };
-        wrong_shares(&linodes, &store::linode::plans(conn)?, reports, due)
+        wrong_shares(&linodes, &store::catalogue::plans(conn)?, reports, due)
     } else {
         Vec::new()
     };

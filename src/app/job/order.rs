@@ -13,10 +13,12 @@ use crate::domain::ownership::KeepDisks;
 use crate::domain::time::Time;
 use crate::domain::words::{JobKind, LinodeStatus, Platform};
 use crate::store;
+use crate::store::catalogue::Plan;
 use crate::store::db::Db;
 use crate::store::host::Host;
 use crate::store::job::Job;
-use crate::store::linode::{ConfigProfile, Linode, Plan};
+use crate::store::linode::Linode;
+use crate::store::linode::profile::ConfigProfile;
 use crate::store::migration::Migration;
 use crate::wire::{AddressSpec, BootSpec, DiskSpec, GuestSpec, Peer, Task};
 
@@ -310,7 +312,7 @@ fn boots_there(
     linode: &Linode,
     row: &Migration,
 ) -> Result<Result<Vec<BootSpec>, String>, AppError> {
-    let plan = store::linode::plan(conn, linode.plan_id)?;
+    let plan = store::catalogue::plan(conn, linode.plan_id)?;
     let platform: Platform = store::host::host(conn, row.destination_host_id)?
         .ok_or(AppError::NotFound)?
         .platform;
@@ -325,8 +327,8 @@ fn boots_there(
 
 /// What stays with the Linode wherever it runs.
 pub fn guest(conn: &mut Db, linode: &Linode) -> Result<GuestSpec, AppError> {
-    let plan = store::linode::plan(conn, linode.plan_id)?;
-    let disks = store::linode::disks_of(conn, linode.id)?
+    let plan = store::catalogue::plan(conn, linode.plan_id)?;
+    let disks = store::linode::disk::disks_of(conn, linode.id)?
         .into_iter()
         .map(|disk| DiskSpec {
             id: disk.id,
@@ -334,7 +336,7 @@ pub fn guest(conn: &mut Db, linode: &Linode) -> Result<GuestSpec, AppError> {
             size_bytes: u64::try_from(disk.size_mb).unwrap_or(0) * 1024 * 1024,
         })
         .collect();
-    let addresses = store::linode::ips_of(conn, linode.id)?
+    let addresses = store::linode::address::ips_of(conn, linode.id)?
         .into_iter()
         .map(|ip| AddressSpec {
             id: ip.id,
@@ -359,8 +361,8 @@ pub fn guest(conn: &mut Db, linode: &Linode) -> Result<GuestSpec, AppError> {
 
 /// The config profile the Linode boots from: the chosen one, else its first.
 fn boot(conn: &mut Db, linode: &Linode) -> Result<Option<BootSpec>, AppError> {
-    let plan = store::linode::plan(conn, linode.plan_id)?;
-    let profiles = store::linode::profiles_of(conn, linode.id)?;
+    let plan = store::catalogue::plan(conn, linode.plan_id)?;
+    let profiles = store::linode::profile::profiles_of(conn, linode.id)?;
     let chosen = profiles
         .iter()
         .find(|profile| Some(profile.id) == linode.boot_config_id)

@@ -469,7 +469,7 @@ pub(in crate::app) fn put_digests(
     epoch: i64,
     digests: &[DiskDigest],
 ) -> Result<(), AppError> {
-    let disks = store::linode::disks_of(conn, row.linode_id)?;
+    let disks = store::linode::disk::disks_of(conn, row.linode_id)?;
     for digest in digests {
         let well_formed =
             digest.root.len() == 64 && digest.root.bytes().all(|b| b.is_ascii_hexdigit());

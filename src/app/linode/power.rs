@@ -68,10 +68,10 @@ impl App {
                 _ => {}
             }
             if kind != JobKind::Shutdown {
-                let profiles = store::linode::profiles_of(conn, linode.id)?;
+                let profiles = store::linode::profile::profiles_of(conn, linode.id)?;
                 match config {
                     Some(config) if profiles.iter().any(|profile| profile.id == config) => {
-                        store::linode::set_boot_config(conn, linode.id, config)?;
+                        store::linode::profile::set_boot_config(conn, linode.id, config)?;
                     }
                     Some(_) => return Err(AppError::NotFound),
                     None if profiles.is_empty() => {

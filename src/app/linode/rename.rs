@@ -53,7 +53,7 @@ impl App {
         self.db.write(|conn| {
             let linode =
                 store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
-            let disks = store::linode::disks_of(conn, linode.id)?;
+            let disks = store::linode::disk::disks_of(conn, linode.id)?;
             let disk = disks
                 .iter()
                 .find(|it| it.id == id)
@@ -68,7 +68,7 @@ impl App {
             if disks.iter().any(|it| it.label == label.as_str()) {
                 return Err(taken());
             }
-            store::linode::rename_disk(conn, id, label.as_str()).map_err(|error| {
+            store::linode::disk::rename_disk(conn, id, label.as_str()).map_err(|error| {
                 if error.is_duplicate() {
                     taken()
                 } else {
@@ -95,7 +95,7 @@ impl App {
         self.db.write(|conn| {
             let linode =
                 store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
-            let ip = store::linode::ips_of(conn, linode.id)?
+            let ip = store::linode::address::ips_of(conn, linode.id)?
                 .into_iter()
                 .find(|it| it.id == id)
                 .ok_or(AppError::NotFound)?;
@@ -105,7 +105,7 @@ impl App {
             if ip.rdns == name.as_str() {
                 return Ok(());
             }
-            store::linode::set_rdns(conn, id, name.as_str())?;
+            store::linode::address::set_rdns(conn, id, name.as_str())?;
             let object = format!("linode {}, address {}", linode.id, ip.address);
             let names = (ip.rdns.as_str(), name.as_str());
             audit(conn, now, actor.who(), "rdns", &object, names)?;

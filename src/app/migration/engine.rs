@@ -360,7 +360,7 @@ impl Work<'_> {
         for pair in pairs {
             let translated = pair.after.profile;
             if translated != pair.before {
-                store::linode::set_profile(self.conn, pair.row.id, &translated)?;
+                store::linode::profile::set_profile(self.conn, pair.row.id, &translated)?;
             }
             before.push((pair.row.id, pair.before));
             after.push((pair.row.id, translated));
@@ -408,7 +408,7 @@ impl Work<'_> {
     fn restore_profiles(&mut self, row: &Migration) -> Result<(), AppError> {
         let before = profile::stored(row.profiles_before.as_deref())?;
         for (id, profile) in before {
-            store::linode::set_profile(self.conn, id, &profile)?;
+            store::linode::profile::set_profile(self.conn, id, &profile)?;
         }
         Ok(())
     }
@@ -476,7 +476,7 @@ impl Work<'_> {
 /// Have both agents reported every disk under this round's epoch, with equal sizes and roots?
 pub fn digests_agree(conn: &mut Db, row: &Migration) -> Result<bool, AppError> {
     let digests = store::migration::digests(conn, row.id)?;
-    let disks = store::linode::disks_of(conn, row.linode_id)?;
+    let disks = store::linode::disk::disks_of(conn, row.linode_id)?;
     Ok(disks.iter().all(|disk| {
         let side = |side: &str| {
             digests

@@ -61,12 +61,12 @@ impl App {
             if let Some(destination) = destination {
                 store::host::lock(conn, destination)?;
             }
-            let rooms = store::host::rooms(conn)?;
+            let rooms = store::host::room::rooms(conn)?;
             let room = choose(&rooms, &need, destination)?;
             if destination.is_none() {
                 // The proposal was made without the lock; with it, it must still hold.
                 store::host::lock(conn, room.host)?;
-                let rooms = store::host::rooms(conn)?;
+                let rooms = store::host::room::rooms(conn)?;
                 choose(&rooms, &need, Some(room.host))?;
             }
             check_kernels(conn, &linode, room.host)?;
@@ -143,8 +143,8 @@ pub(in crate::app) fn make(
 
 /// What a Linode needs of a host.
 pub fn need(conn: &mut Db, linode: &Linode, role: HostRole) -> Result<Need, AppError> {
-    let plan = store::linode::plan(conn, linode.plan_id)?;
-    let disk_mb = store::linode::disks_of(conn, linode.id)?
+    let plan = store::catalogue::plan(conn, linode.plan_id)?;
+    let disk_mb = store::linode::disk::disks_of(conn, linode.id)?
         .iter()
         .map(|disk| disk.size_mb)
         .sum();

@@ -78,7 +78,7 @@ fn in_its_place(conn: &mut Db, row: &Migration, open: &[Migration]) -> Result<()
 fn has_room(conn: &mut Db, row: &Migration) -> Result<(), AppError> {
     let linode = store::linode::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;
     store::host::lock(conn, row.destination_host_id)?;
-    let rooms = store::host::rooms(conn)?;
+    let rooms = store::host::room::rooms(conn)?;
     let room = rooms
         .iter()
         .find(|room| room.host == row.destination_host_id)

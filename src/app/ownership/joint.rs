@@ -212,7 +212,7 @@ impl App {
 /// revision, before that.
 fn shut_out(conn: &mut Db, now: Time, host: HostId) -> Result<(), AppError> {
     store::host::set_state(conn, host, HostState::Quarantined)?;
-    store::host::revoke_credential(conn, host)?;
+    store::host::credential::revoke_credential(conn, host)?;
     let end = End {
         state: JobState::Cancelled,
         message: "The host was taken over.",

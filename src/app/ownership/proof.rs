@@ -73,7 +73,7 @@ pub(in crate::app) fn shown(
     shown: &[DiskProof],
 ) -> Result<(), AppError> {
     let linode = job.linode_id;
-    let disks = store::linode::disks_of(conn, linode)?;
+    let disks = store::linode::disk::disks_of(conn, linode)?;
     let whole = disks.iter().all(|disk| {
         let size = u64::try_from(disk.size_mb).unwrap_or(0) * 1024 * 1024;
         shown

@@ -55,7 +55,7 @@ pub fn run(what: What, config: &Config) -> Result<(), Failure> {
             let plan = match plan {
                 None => None,
                 Some(label) => {
-                    let plans = app.db.read(store::linode::plans)?;
+                    let plans = app.db.read(store::catalogue::plans)?;
                     let plan = plans.iter().find(|plan| plan.label == label);
                     Some(
                         plan.ok_or_else(|| format!("there is no plan {label:?}"))?

@@ -131,3 +131,26 @@ pub fn drop_dead(conn: &mut Db, before: Time) -> Result<usize, StoreError> {
         .or(api_tokens::expires_at.lt(before));
     Ok(diesel::delete(api_tokens::table.filter(dead)).execute(conn)?)
 }
+
+#[derive(Insertable)]
+#[diesel(table_name = api_tokens)]
+pub struct NewApiToken<'a> {
+    pub hash: &'a str,
+    pub user_id: UserId,
+    pub label: &'a str,
+    pub scope: &'a str,
+    pub created_at: Time,
+    pub expires_at: Option<Time>,
+}
+
+/// Idempotent: a token with this hash is inserted once.
+pub fn insert_api_token(conn: &mut Db, token: &NewApiToken<'_>) -> Result<(), StoreError> {
+    Both(
+        diesel::insert_into(api_tokens::table)
+            .values(token)
+            .on_conflict(api_tokens::hash)
+            .do_nothing(),
+    )
+    .execute(conn)?;
+    Ok(())
+}

@@ -1,26 +1,26 @@
 //! Hosts, their credentials and enrolment tokens, and how much room they have.
 
+pub mod credential;
 pub mod page;
+pub mod room;
 pub mod silence;
 
 use std::collections::HashMap;
 
-use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable};
 
 use super::db::{Db, StoreError, columns};
+use super::schema::{self, hosts};
+use crate::domain::ids::{HostId, PlanId};
+use crate::domain::placement::{self, Standing};
+use crate::domain::time::Time;
+use crate::domain::words::{HostRole, HostState, Platform};
+use crate::wire::KernelReport;
+
 pub use super::ownership::ledger::{
     Memory, depends_on, pin_ledger, set_ledger_fault, set_memory, set_protocol, set_waived,
     unpin_ledger,
 };
-use super::schema::{disks, enrolment_tokens, hosts, linodes, migrations, plans};
-use crate::domain::ids::{HostId, PlanId};
-use crate::domain::migration;
-use crate::domain::placement::{self, Room, Standing};
-use crate::domain::time::Time;
-use crate::domain::words::{HostRole, HostState, MigrationKind, MigrationState, Platform};
-use crate::wire::KernelReport;
 
 #[derive(Clone, Queryable, Selectable)]
 #[diesel(table_name = hosts)]
@@ -190,21 +190,6 @@ pub fn lock(conn: &mut Db, id: HostId) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The host that `hash` is the credential of. The newer of two credentials, once used, replaces the older.
-pub fn by_credential(conn: &mut Db, hash: &str) -> Result<Option<(Host, bool)>, StoreError> {
-    // One look at both: between two, the newer one may take the older one's place.
-    let found: Option<(Host, Option<bool>)> = hosts::table
-        .filter(
-            hosts::credential_hash
-                .eq(hash)
-                .or(hosts::next_credential_hash.eq(hash)),
-        )
-        .select((Host::as_select(), hosts::next_credential_hash.eq(hash)))
-        .first(conn)
-        .optional()?;
-    Ok(found.map(|(host, is_next)| (host, is_next == Some(true))))
-}
-
 /// May the host be given jobs: it is neither disabled nor quarantined, and its agent's credential was not revoked.
 /// Its ledger must be trusted, too, and have been at its place since before `settled`.
 pub fn takes_jobs(conn: &mut Db, id: HostId, settled: Time) -> Result<bool, StoreError> {
@@ -229,104 +214,6 @@ pub fn speaks(conn: &mut Db, id: HostId, protocol: i32) -> Result<bool, StoreErr
         hosts::table.find(id).filter(hosts::protocol.ge(protocol)),
     ))
     .get_result(conn)?)
-}
-
-pub fn promote_credential(conn: &mut Db, id: HostId) -> Result<(), StoreError> {
-    diesel::update(
-        hosts::table
-            .find(id)
-            .filter(hosts::next_credential_hash.is_not_null()),
-    )
-    .set((
-        hosts::credential_hash.eq(hosts::next_credential_hash),
-        hosts::next_credential_hash.eq(None::<String>),
-    ))
-    .execute(conn)?;
-    Ok(())
-}
-
-pub fn set_next_credential(conn: &mut Db, id: HostId, hash: &str) -> Result<(), StoreError> {
-    diesel::update(hosts::table.find(id))
-        .set(hosts::next_credential_hash.eq(hash))
-        .execute(conn)?;
-    Ok(())
-}
-
-pub struct Enrolment<'a> {
-    pub credential_hash: &'a str,
-    pub fingerprint: &'a str,
-    pub transfer_address: &'a str,
-    pub agent_version: &'a str,
-    pub now: Time,
-}
-
-pub fn set_enrolled(
-    conn: &mut Db,
-    id: HostId,
-    enrolment: &Enrolment<'_>,
-) -> Result<(), StoreError> {
-    diesel::update(hosts::table.find(id))
-        .set((
-            hosts::credential_hash.eq(enrolment.credential_hash),
-            hosts::next_credential_hash.eq(None::<String>),
-            hosts::fingerprint.eq(enrolment.fingerprint),
-            hosts::transfer_address.eq(enrolment.transfer_address),
-            hosts::agent_version.eq(enrolment.agent_version),
-            hosts::last_seen_at.eq(enrolment.now),
-        ))
-        .execute(conn)?;
-    Ok(())
-}
-
-pub fn revoke_credential(conn: &mut Db, id: HostId) -> Result<(), StoreError> {
-    diesel::update(hosts::table.find(id))
-        .set((
-            hosts::credential_hash.eq(None::<String>),
-            hosts::next_credential_hash.eq(None::<String>),
-        ))
-        .execute(conn)?;
-    Ok(())
-}
-
-pub fn insert_enrolment_token(
-    conn: &mut Db,
-    hash: &str,
-    host: HostId,
-    until: Time,
-) -> Result<(), StoreError> {
-    // A new token makes the ones before it useless.
-    diesel::delete(
-        enrolment_tokens::table
-            .filter(enrolment_tokens::host_id.eq(host))
-            .filter(enrolment_tokens::used_at.is_null()),
-    )
-    .execute(conn)?;
-    diesel::insert_into(enrolment_tokens::table)
-        .values((
-            enrolment_tokens::hash.eq(hash),
-            enrolment_tokens::host_id.eq(host),
-            enrolment_tokens::expires_at.eq(until),
-        ))
-        .execute(conn)?;
-    Ok(())
-}
-
-/// Uses the token up; `None` if it was used, expired or never given.
-pub fn use_enrolment_token(
-    conn: &mut Db,
-    hash: &str,
-    now: Time,
-) -> Result<Option<HostId>, StoreError> {
-    Ok(diesel::update(
-        enrolment_tokens::table
-            .filter(enrolment_tokens::hash.eq(hash))
-            .filter(enrolment_tokens::used_at.is_null())
-            .filter(enrolment_tokens::expires_at.gt(now)),
-    )
-    .set(enrolment_tokens::used_at.eq(now))
-    .returning(enrolment_tokens::host_id)
-    .get_result(conn)
-    .optional()?)
 }
 
 pub struct Seen<'a> {
@@ -392,107 +279,16 @@ pub fn set_limits(
     Ok(())
 }
 
-/// Moves whose source keeps the disks, and the place, for a way back. One that is under way counts as a live migration
-/// of its own instead.
-#[diesel::dsl::auto_type]
-fn way_back_open() -> _ {
-    let finished: MigrationState = MigrationState::Finished;
-    let way_back: MigrationKind = MigrationKind::Return;
-    migrations::state
-        .eq(finished)
-        .and(migrations::kind.ne(way_back))
-        .and(linodes::host_id.ne(migrations::source_host_id))
-}
-
-/// Every host with what is promised on it: Linodes it owns, and those that a live migration brings (until the commit,
-/// after which it owns them), and those that may still come back. Summed in the database: seven queries, however many
-/// hosts and Linodes there are.
-pub fn rooms(conn: &mut Db) -> Result<Vec<Room>, StoreError> {
-    let live: Vec<MigrationState> = migration::live().collect();
-    let memory_owned: Vec<(HostId, Option<i64>)> = linodes::table
-        .inner_join(plans::table)
-        .group_by(linodes::host_id)
-        .select((
-            linodes::host_id,
-            big_sum("CAST(SUM(plans.ram_mb) AS BIGINT)"),
-        ))
+/// Names of these hosts.
+pub fn host_names(
+    conn: &mut Db,
+    mut of: Vec<HostId>,
+) -> Result<HashMap<HostId, String>, StoreError> {
+    of.sort_unstable();
+    of.dedup();
+    let rows: Vec<(HostId, String)> = schema::hosts::table
+        .filter(schema::hosts::id.eq_any(of))
+        .select((schema::hosts::id, schema::hosts::name))
         .load(conn)?;
-    let disk_owned: Vec<(HostId, Option<i64>)> = disks::table
-        .inner_join(linodes::table)
-        .group_by(linodes::host_id)
-        .select((
-            linodes::host_id,
-            big_sum("CAST(SUM(disks.size_mb) AS BIGINT)"),
-        ))
-        .load(conn)?;
-    let on_the_way = migrations::state
-        .eq_any(live)
-        .and(linodes::host_id.ne(migrations::destination_host_id));
-    let memory_coming: Vec<(HostId, Option<i64>)> = migrations::table
-        .inner_join(linodes::table.inner_join(plans::table))
-        .filter(on_the_way.clone())
-        .group_by(migrations::destination_host_id)
-        .select((
-            migrations::destination_host_id,
-            big_sum("CAST(SUM(plans.ram_mb) AS BIGINT)"),
-        ))
-        .load(conn)?;
-    let disk_coming: Vec<(HostId, Option<i64>)> = migrations::table
-        .inner_join(linodes::table.inner_join(disks::table))
-        .filter(on_the_way)
-        .group_by(migrations::destination_host_id)
-        .select((
-            migrations::destination_host_id,
-            big_sum("CAST(SUM(disks.size_mb) AS BIGINT)"),
-        ))
-        .load(conn)?;
-    let memory_kept: Vec<(HostId, Option<i64>)> = migrations::table
-        .inner_join(linodes::table.inner_join(plans::table))
-        .filter(way_back_open())
-        .group_by(migrations::source_host_id)
-        .select((
-            migrations::source_host_id,
-            big_sum("CAST(SUM(plans.ram_mb) AS BIGINT)"),
-        ))
-        .load(conn)?;
-    let disk_kept: Vec<(HostId, Option<i64>)> = migrations::table
-        .inner_join(linodes::table.inner_join(disks::table))
-        .filter(way_back_open())
-        .group_by(migrations::source_host_id)
-        .select((
-            migrations::source_host_id,
-            big_sum("CAST(SUM(disks.size_mb) AS BIGINT)"),
-        ))
-        .load(conn)?;
-    let memory = add_up([memory_owned, memory_coming, memory_kept]);
-    let disk = add_up([disk_owned, disk_coming, disk_kept]);
-    Ok(all(conn)?
-        .into_iter()
-        .map(|host| Room {
-            host: host.id,
-            platform: host.platform,
-            role: host.role,
-            plan: host.plan_id,
-            state: host.state,
-            enrolled: host.fingerprint.is_some(),
-            memory_mb: host.memory_mb,
-            memory_promised_mb: memory.get(&host.id).copied().unwrap_or(0),
-            disk_mb: host.disk_mb,
-            disk_promised_mb: disk.get(&host.id).copied().unwrap_or(0),
-            name: host.name,
-        })
-        .collect())
-}
-
-/// PostgreSQL's sum of BIGINT is NUMERIC; both databases are asked for BIGINT. `sum` is one of ours, never input.
-fn big_sum(sum: &'static str) -> SqlLiteral<Nullable<BigInt>> {
-    diesel::dsl::sql(sum)
-}
-
-fn add_up(parts: [Vec<(HostId, Option<i64>)>; 3]) -> HashMap<HostId, i64> {
-    let mut sums = HashMap::new();
-    for (host, sum) in parts.into_iter().flatten() {
-        *sums.entry(host).or_default() += sum.unwrap_or(0);
-    }
-    sums
+    Ok(rows.into_iter().collect())
 }

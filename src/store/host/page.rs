@@ -7,7 +7,7 @@ use crate::domain::ids::HostId;
 use crate::domain::words::MigrationState;
 use crate::store::db::{Db, StoreError};
 use crate::store::linode::Linode;
-use crate::store::registration::list::{MigrationFilter, MigrationRow, migrations};
+use crate::store::migration::list::{MigrationFilter, MigrationRow, migrations};
 use crate::store::schema::{accounts, linodes, plans};
 
 /// A host with its occupants: at most 500, by label.
@@ -25,7 +25,7 @@ pub fn host(conn: &mut Db, id: HostId) -> Result<Option<HostDetail>, StoreError>
     };
     let plan = host
         .plan_id
-        .map(|plan| crate::store::linode::plan(conn, plan))
+        .map(|plan| crate::store::catalogue::plan(conn, plan))
         .transpose()?
         .map(|plan| plan.label);
     let occupants = linodes::table

@@ -1,6 +1,7 @@
 //! Jobs: one step of work on one host, claimed under a lease by one conditional statement.
 
 pub mod claim;
+pub mod list;
 
 use diesel::prelude::*;
 
@@ -11,6 +12,7 @@ use super::wake::Wake;
 use crate::domain::ids::{HostId, JobId, LinodeId, MigrationId, UserId};
 use crate::domain::time::Time;
 use crate::domain::words::{JobKind, JobState};
+
 pub use claim::{Claim, claim};
 
 /// Failures of its step after which a job has failed; and losses in a row, after which it waits for staff.

@@ -1,6 +1,8 @@
 //! Migrations with their events and digests. A state is only ever changed from the state it was read in.
 
 pub mod digests;
+pub mod list;
+pub mod page;
 pub mod queue;
 
 use diesel::prelude::*;
@@ -13,6 +15,7 @@ use crate::domain::migration::{self, Step};
 use crate::domain::programme::move_times;
 use crate::domain::time::Time;
 use crate::domain::words::{LinodeStatus, MigrationKind, MigrationState};
+
 pub use digests::{Digest, digests, put_digest};
 
 #[derive(Debug, Clone, Queryable, Selectable)]

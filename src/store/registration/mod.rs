@@ -2,10 +2,12 @@
 
 pub mod list;
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
 
 use super::db::{Db, StoreError, columns};
-use super::schema::registrations;
+use super::schema::{self, registrations};
 use crate::domain::ids::{AccountId, LinodeId, RegistrationId, UserId};
 use crate::domain::time::Time;
 use crate::domain::words::RegistrationState;
@@ -151,4 +153,48 @@ pub fn waiting_before(conn: &mut Db, of: &Registration) -> Result<i64, StoreErro
         )
         .count()
         .get_result(conn)?)
+}
+
+/// The places of these registrations in the queue for review, counted from 1. Looks at the first 10,000 of the queue;
+/// whoever waits further back is not in the answer.
+pub fn positions(
+    conn: &mut Db,
+    of: &[RegistrationId],
+) -> Result<HashMap<RegistrationId, usize>, StoreError> {
+    if of.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let queue: Vec<RegistrationId> = schema::registrations::table
+        .filter(schema::registrations::state.eq(RegistrationState::Requested))
+        .order((
+            schema::registrations::requested_at,
+            schema::registrations::id,
+        ))
+        .limit(10_000)
+        .select(schema::registrations::id)
+        .load(conn)?;
+    Ok(queue
+        .into_iter()
+        .enumerate()
+        .filter(|(_, id)| of.contains(id))
+        .map(|(before, id)| (id, before + 1))
+        .collect())
+}
+
+/// How long the last decisions took from request to answer, in seconds, newest first: at most 50.
+pub fn recent_waits(conn: &mut Db) -> Result<Vec<i64>, StoreError> {
+    let rows: Vec<(Time, Option<Time>)> = schema::registrations::table
+        .filter(schema::registrations::state.eq(RegistrationState::Approved))
+        .filter(schema::registrations::decided_at.is_not_null())
+        .order(schema::registrations::id.desc())
+        .limit(50)
+        .select((
+            schema::registrations::requested_at,
+            schema::registrations::decided_at,
+        ))
+        .load(conn)?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|(from, to)| to.map(|to| to.seconds_since(from)))
+        .collect())
 }

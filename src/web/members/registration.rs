@@ -293,7 +293,7 @@ async fn present(
                 let programme = store::programme::get(conn, now)?;
                 let left = seats_left(conn, programme.seats)?;
                 let waiting = store::registration::count(conn, RegistrationState::Requested)?;
-                let waits = store::linode::page::recent_waits(conn)?;
+                let waits = store::registration::recent_waits(conn)?;
                 let rows = store::linode::page::linodes(conn, account)?;
                 let mine: Vec<RegistrationId> = rows
                     .iter()
@@ -303,7 +303,7 @@ async fn present(
                             .map(|registration| registration.id)
                     })
                     .collect();
-                let positions = store::linode::page::positions(conn, &mine)?;
+                let positions = store::registration::positions(conn, &mine)?;
                 Ok::<_, AppError>((
                     programme, left, waiting, waits, rows, positions, written, questions,
                 ))

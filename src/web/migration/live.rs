@@ -7,8 +7,8 @@ use crate::domain::migration::Step;
 use crate::domain::time::Time;
 use crate::domain::words::{JobKind, JobState, MigrationKind, MigrationState as State};
 use crate::store::job::Job;
-use crate::store::linode::page::Place;
 use crate::store::migration::Migration;
+use crate::store::migration::page::Place;
 use crate::web::ui::{Zone, units};
 
 /// Silence of a host at work after which the page says so, in seconds: agents report at least every ten.

@@ -141,11 +141,11 @@ impl Feed {
             let now = app.now();
             let idle_since = now.plus_s(-app.settings.session_idle_s);
             app.db.read(|conn| {
-                if store::account::session(conn, &session, now, idle_since)?.is_none() {
+                if store::account::session::session(conn, &session, now, idle_since)?.is_none() {
                     return Ok(None);
                 }
                 Ok::<_, crate::app::AppError>(
-                    store::linode::page::migration_now(conn, account, id, now)?
+                    store::migration::page::migration_now(conn, account, id, now)?
                         .map(|found| (found, now)),
                 )
             })

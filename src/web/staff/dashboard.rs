@@ -13,7 +13,8 @@ use crate::domain::time::Time;
 use crate::domain::words::{HostRole, MigrationState, RegistrationState};
 use crate::store;
 use crate::store::attention::Attention;
-use crate::store::registration::list::{MigrationFilter, MigrationRow, RegistrationFilter};
+use crate::store::migration::list::{MigrationFilter, MigrationRow};
+use crate::store::registration::list::RegistrationFilter;
 use crate::web::extract::Staff;
 use crate::web::fault::Fault;
 use crate::web::members::Link;
@@ -101,12 +102,12 @@ pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
                     .find(|(of, _)| *of == BugState::New)
                     .map_or(0, |(_, count)| count),
                 questions: store::faq::count_open(conn)?,
-                failed: store::registration::list::migrations(conn, &failed, None, 10)?,
+                failed: store::migration::list::migrations(conn, &failed, None, 10)?,
                 hosts: store::host::all(conn)?,
-                rooms: store::host::rooms(conn)?,
+                rooms: store::host::room::rooms(conn)?,
                 attention: store::attention::get(conn)?,
                 recovery_waits,
-                stuck: store::registration::list::stuck(conn, now.plus_s(-SILENT_S))?.len(),
+                stuck: store::migration::list::stuck(conn, now.plus_s(-SILENT_S))?.len(),
                 now,
             })
         })

@@ -11,7 +11,7 @@ use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
 use crate::domain::words::JobState;
 use crate::store;
-use crate::store::registration::list::{JobFilter, JobRow};
+use crate::store::job::list::{JobFilter, JobRow};
 use crate::web::extract::{Form, Nothing, Path, Query, Staff};
 use crate::web::fault::Fault;
 use crate::web::members::Link;
@@ -135,7 +135,7 @@ pub async fn list(
 ) -> Result<HttpResponse, Fault> {
     let (filter, before) = asked.0.filter(portal.now())?;
     let (rows, counts) = portal::read(&portal, move |conn| {
-        let rows = store::registration::list::jobs(
+        let rows = store::job::list::jobs(
             conn,
             &filter,
             before,
@@ -195,7 +195,7 @@ fn tabs(current: &str, counts: &[(JobState, i64)]) -> Vec<StateTab> {
 /// `GET /staff/jobs/{id}`
 pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpResponse, Fault> {
     let row = portal::read(&portal, move |conn| {
-        store::registration::list::job(conn, JobId(id.0))
+        store::job::list::job(conn, JobId(id.0))
     })
     .await?
     .ok_or(Fault::NotFound)?;

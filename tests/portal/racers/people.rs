@@ -14,7 +14,7 @@ use xenbeta::domain::markdown::{Markdown, Title};
 use xenbeta::domain::values::Label;
 use xenbeta::domain::words::{HostRole, Platform, TokenScope};
 use xenbeta::store;
-use xenbeta::store::account::NewSession;
+use xenbeta::store::account::session::NewSession;
 use xenbeta::store::db::{Db, StoreError};
 use xenbeta::store::mail::Taken;
 use xenbeta::wire::Enrol;
@@ -52,13 +52,14 @@ fn from() -> Origin<'static> {
 /// The one use of a link; hashing passwords is not what is raced for.
 fn a_link_for_a_password(app: &TestApp) -> Race<'_> {
     let now = app.now();
-    let put =
-        |conn: &mut Db| store::account::insert_reset(conn, "h", UserId(1), now, now.plus_s(600));
+    let put = |conn: &mut Db| {
+        store::account::reset::insert_reset(conn, "h", UserId(1), now, now.plus_s(600))
+    };
     app.db.write(put).unwrap();
     Race::of(move |portal, _| {
         let used = portal
             .db
-            .write(|conn| store::account::use_reset(conn, "h", now))?;
+            .write(|conn| store::account::reset::use_reset(conn, "h", now))?;
         Ok(used == Some(UserId(1)))
     })
     .won_by(1)
@@ -84,11 +85,15 @@ fn a_session_ended(app: &TestApp) -> Race<'_> {
     let (mine, other) = app
         .db
         .write(|conn| {
-            let mine = store::account::insert_session(conn, &session("one"))?;
-            Ok::<_, StoreError>((mine, store::account::insert_session(conn, &session("two"))?))
+            let mine = store::account::session::insert_session(conn, &session("one"))?;
+            Ok::<_, StoreError>((
+                mine,
+                store::account::session::insert_session(conn, &session("two"))?,
+            ))
         })
         .unwrap();
-    let all = app.in_db(|conn| store::account::sessions_of(conn, UserId(1), now, now.plus_s(-60)));
+    let all = app
+        .in_db(|conn| store::account::session::sessions_of(conn, UserId(1), now, now.plus_s(-60)));
     let visitor = Visitor {
         session: all.into_iter().find(|it| it.id == mine).unwrap(),
         user: app

@@ -9,7 +9,8 @@ use crate::domain::ids::{ConfigId, DiskId, LinodeId};
 use crate::domain::words::{MigrationState, Platform};
 use crate::store;
 use crate::store::db::Db;
-use crate::store::linode::{ConfigProfile, Linode, NewProfile};
+use crate::store::linode::Linode;
+use crate::store::linode::profile::{ConfigProfile, NewProfile};
 
 /// Config profiles that one Linode can have.
 const MOST: usize = 25;
@@ -32,7 +33,7 @@ impl App {
             let linode =
                 store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
             not_moving(conn, linode.id)?;
-            let profiles = store::linode::profiles_of(conn, linode.id)?;
+            let profiles = store::linode::profile::profiles_of(conn, linode.id)?;
             let same_name = || {
                 invalid(
                     "label",
@@ -48,7 +49,7 @@ impl App {
                 return Err(invalid("label", message));
             }
             let devices = devices(conn, &linode, disks)?;
-            let helpers = store::linode::helpers_json(&edit.helpers)?;
+            let helpers = store::linode::profile::helpers_json(&edit.helpers)?;
             check(conn, &linode, &blank(&linode, &devices), edit)?;
             let new = NewProfile {
                 linode_id: linode.id,
@@ -63,7 +64,7 @@ impl App {
                 comments: &edit.comments,
                 helpers: &helpers,
             };
-            let id = store::linode::insert_profile(conn, &new).map_err(|error| {
+            let id = store::linode::profile::insert_profile(conn, &new).map_err(|error| {
                 if error.is_duplicate() {
                     same_name()
                 } else {
@@ -95,7 +96,7 @@ impl App {
         let now = self.now();
         self.db.write(|conn| {
             let linode = store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
-            let profiles = store::linode::profiles_of(conn, linode.id)?;
+            let profiles = store::linode::profile::profiles_of(conn, linode.id)?;
             let row = profiles
                 .iter()
                 .find(|it| it.id == id)
@@ -112,7 +113,7 @@ impl App {
                     "A move of this Linode is asked for. Delete config profiles when it is done, or cancel it first.",
                 ));
             }
-            store::linode::delete_profile(conn, id)?;
+            store::linode::profile::delete_profile(conn, id)?;
             let object = format!("linode {}, config profile {id}", linode.id);
             audit(
                 conn,
@@ -168,7 +169,7 @@ fn devices(
     disks: &BTreeMap<char, DiskId>,
 ) -> Result<String, AppError> {
     let host = store::host::host(conn, linode.host_id)?.ok_or(AppError::NotFound)?;
-    let known = store::linode::disks_of(conn, linode.id)?;
+    let known = store::linode::disk::disks_of(conn, linode.id)?;
     let mut map = BTreeMap::new();
     for (letter, disk) in disks {
         if !LETTERS.contains(letter) || !known.iter().any(|it| it.id == *disk) {

@@ -10,7 +10,8 @@ use crate::domain::values::Label;
 use crate::domain::words::{Helper, MigrationKind, MigrationState, Platform, RunLevel};
 use crate::store;
 use crate::store::db::Db;
-use crate::store::linode::{ConfigProfile, Linode, ProfileChange};
+use crate::store::linode::Linode;
+use crate::store::linode::profile::{ConfigProfile, ProfileChange};
 use crate::store::migration::Migration;
 
 /// Characters of a profile's comments.
@@ -48,7 +49,7 @@ impl App {
         self.db.write(|conn| {
             let linode =
                 store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
-            let profiles = store::linode::profiles_of(conn, linode.id)?;
+            let profiles = store::linode::profile::profiles_of(conn, linode.id)?;
             let before = profiles
                 .iter()
                 .find(|it| it.id == id)
@@ -71,14 +72,14 @@ impl App {
                 ram_limit_mb: edit.ram_limit_mb,
                 vcpus: edit.vcpus,
                 comments: &edit.comments,
-                helpers: &store::linode::helpers_json(&edit.helpers)?,
+                helpers: &store::linode::profile::helpers_json(&edit.helpers)?,
             };
             let (old, new) = (before_text(before), format!("{change:?}"));
             if old == new {
                 // The second press of two.
                 return Ok(());
             }
-            store::linode::change_profile(conn, id, &change).map_err(|error| {
+            store::linode::profile::change_profile(conn, id, &change).map_err(|error| {
                 if error.is_duplicate() {
                     // Taken at this moment.
                     invalid(
@@ -163,9 +164,9 @@ pub(in crate::app) fn check(
     before: &ConfigProfile,
     edit: &ProfileEdit,
 ) -> Result<(), AppError> {
-    let plan = store::linode::plan(conn, linode.plan_id)?;
+    let plan = store::catalogue::plan(conn, linode.plan_id)?;
     let host = store::host::host(conn, linode.host_id)?.ok_or(AppError::NotFound)?;
-    let kernels = store::linode::kernels(conn)?;
+    let kernels = store::catalogue::kernels(conn)?;
     let offered = host.kernel_list()?;
     let fits = kernels
         .get(&edit.kernel)
@@ -224,8 +225,8 @@ pub fn translated(
     linode: &Linode,
     to: Platform,
 ) -> Result<Result<Vec<Pair>, NotTranslatable>, AppError> {
-    let plan = store::linode::plan(conn, linode.plan_id)?;
-    let kernels = store::linode::kernels(conn)?;
+    let plan = store::catalogue::plan(conn, linode.plan_id)?;
+    let kernels = store::catalogue::kernels(conn)?;
     let target = Target {
         platform: to,
         kernels: &kernels,
@@ -233,7 +234,7 @@ pub fn translated(
         plan_vcpus: plan.vcpus,
     };
     let mut pairs = Vec::new();
-    for row in store::linode::profiles_of(conn, linode.id)? {
+    for row in store::linode::profile::profiles_of(conn, linode.id)? {
         let before = row.platform_part()?;
         match translate::translate(&before, target) {
             Ok(after) => pairs.push(Pair { row, before, after }),

@@ -14,7 +14,7 @@ use xenbeta::domain::programme::move_times::Limits;
 use xenbeta::domain::values::NewPassword;
 use xenbeta::domain::words::UserRole;
 use xenbeta::store;
-use xenbeta::store::account::NewApiToken;
+use xenbeta::store::account::tokens::NewApiToken;
 
 use super::account::{Account, Accounts, MEMBER, OTHER, STAFF};
 use super::history;
@@ -95,7 +95,7 @@ fn give_token(app: &App, account: &Account) -> Result<(), Failure> {
     let now = app.now();
     app.db.write(|conn| {
         let user = store::account::user_by_email(conn, account.email)?.ok_or(AppError::NotFound)?;
-        store::account::insert_api_token(
+        store::account::tokens::insert_api_token(
             conn,
             &NewApiToken {
                 hash: &secrets::hash(purpose::API, &account.token),

@@ -11,8 +11,9 @@ use crate::app::{AppError, secrets};
 use crate::domain::ids::SessionId;
 use crate::domain::time::Time;
 use crate::store;
+use crate::store::account::User;
+use crate::store::account::session::Session;
 use crate::store::account::tokens::ApiToken;
-use crate::store::account::{Session, User};
 use crate::web::extract::{Form, FormData, Nothing, Path, Signed};
 use crate::web::fault::Fault;
 use crate::web::page::{self, Area, Flash, Page};
@@ -174,7 +175,7 @@ async fn present(
                 .flatten();
             Ok::<_, AppError>(Facts {
                 account: account.map(|account| account.name),
-                sessions: store::account::sessions_of(conn, id, now, idle_since)?,
+                sessions: store::account::session::sessions_of(conn, id, now, idle_since)?,
                 muted: store::account::mail_choices::muted(conn, id)?,
                 tokens: store::account::tokens::of_user(conn, id)?,
                 token_form,

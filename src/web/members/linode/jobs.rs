@@ -55,7 +55,7 @@ pub async fn history(
     let before = asked.0.before.map(JobId);
     let found = portal::read(&portal, move |conn| {
         let most = i64::try_from(ROWS).unwrap_or(50) + 1;
-        store::linode::page::job_history(conn, account, LinodeId(id.0), before, most)
+        store::job::list::job_history(conn, account, LinodeId(id.0), before, most)
     });
     let (linode, mut jobs, hosts) = found.await?.ok_or(Fault::NotFound)?;
     let more = jobs.len() > ROWS;

@@ -11,8 +11,8 @@ use crate::domain::words::{Helper, IpKind, JobKind, JobState, LinodeStatus, Migr
 use crate::store;
 use crate::store::db::StoreError;
 use crate::store::job::Job;
-use crate::store::linode::ConfigProfile;
 use crate::store::linode::page::LinodeDetail;
+use crate::store::linode::profile::ConfigProfile;
 use crate::store::migration::Migration;
 use crate::web::extract::{Member, Path};
 use crate::web::fault::Fault;

@@ -2,7 +2,6 @@
 //! Rule of the room: the page here, what changes on it in [`live`], what is done from it in [`acts`] and
 //! [`unschedule`].
 
-use crate::web::migration::live::{Live, is_at_work, is_moving};
 use actix_web::HttpResponse;
 use askama::Template;
 
@@ -13,12 +12,13 @@ use crate::domain::time::Time;
 use crate::domain::words::{MigrationKind, MigrationState as State};
 use crate::store;
 use crate::store::host::Host;
-use crate::store::linode::page::MigrationDetail;
 use crate::store::migration::Migration;
+use crate::store::migration::page::MigrationDetail;
 use crate::web::extract::{Member, Path};
 use crate::web::fault::Fault;
 use crate::web::members::fairness::{Compared, compared};
 use crate::web::members::platform_name;
+use crate::web::migration::live::{Live, is_at_work, is_moving};
 use crate::web::migration::stream;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -303,7 +303,7 @@ pub(super) async fn find(
     let account = member.account;
     let now = portal.now();
     let found = portal::read(portal, move |conn| {
-        store::linode::page::migration(conn, Some(account), MigrationId(id), now)
+        store::migration::page::migration(conn, Some(account), MigrationId(id), now)
     })
     .await?;
     Ok((found.ok_or(Fault::NotFound)?, now))

@@ -332,8 +332,8 @@ async fn present(
                 store::host::host(conn, destination_id)?.ok_or(crate::app::AppError::NotFound)?;
             Ok::<_, crate::app::AppError>((
                 destination,
-                store::linode::kernels(conn)?,
-                store::linode::page::recent_moves(conn)?,
+                store::catalogue::kernels(conn)?,
+                store::migration::page::recent_moves(conn)?,
                 store::programme::get(conn, now)?.way_back_days,
             ))
         })

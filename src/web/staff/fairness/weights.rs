@@ -13,9 +13,9 @@ use crate::domain::fairness::shares::{Claim, Rule, io_priority};
 use crate::domain::ids::LinodeId;
 use crate::domain::time::Time;
 use crate::store;
+use crate::store::catalogue::Plan;
 use crate::store::fairness::usage::Metered;
 use crate::store::fairness::weights::{Own, RuleRow};
-use crate::store::linode::Plan;
 use crate::web::extract::{Form, FormData, Query, Staff};
 use crate::web::fault::Fault;
 use crate::web::page::{self, Area, Flash, Page};
@@ -143,7 +143,7 @@ async fn find(portal: &Portal, linode: Option<LinodeId>, after: LinodeId) -> Res
         };
         Ok(Found {
             stored: store::fairness::weights::stored(conn)?,
-            plans: store::linode::plans(conn)?,
+            plans: store::catalogue::plans(conn)?,
             own: store::fairness::weights::list_own(
                 conn,
                 after,

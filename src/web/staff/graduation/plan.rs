@@ -215,7 +215,7 @@ pub async fn list(
     let asked = asked.0;
     let filter = asked.filter()?;
     let plan = planned(&portal, &staff).await?;
-    let plans = portal::read(&portal, store::linode::plans).await?;
+    let plans = portal::read(&portal, store::catalogue::plans).await?;
     let page = staff.page(Area::Graduation, "Graduation");
     let zone = page.zone();
     let found: Vec<&Line> = plan.lines.iter().filter(|line| filter.fits(line)).collect();

@@ -12,8 +12,8 @@ use crate::domain::ids::{HostId, PlanId};
 use crate::domain::string_enum::Word;
 use crate::domain::words::{HostRole, Platform};
 use crate::store;
+use crate::store::catalogue::Plan;
 use crate::store::host::Host;
-use crate::store::linode::Plan;
 use crate::web::extract::{Form, FormData, Nothing, Path, Staff};
 use crate::web::fault::Fault;
 use crate::web::members::platform_name;
@@ -109,7 +109,7 @@ fn new_page(staff: &Staff, typed: &NewHostForm, plans: &[Plan], problems: Proble
 
 /// `GET /staff/hosts/new`
 pub async fn new(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
-    let plans = portal::read(&portal, store::linode::plans).await?;
+    let plans = portal::read(&portal, store::catalogue::plans).await?;
     let typed = NewHostForm {
         platform: "xen".to_owned(),
         role: "beta".to_owned(),
@@ -168,7 +168,7 @@ pub async fn add(
     match outcome {
         Ok((host, token)) => page::html(&token_page(&portal, &staff, &host, token)),
         Err(problems) => {
-            let plans = portal::read(&portal, store::linode::plans).await?;
+            let plans = portal::read(&portal, store::catalogue::plans).await?;
             page::html_status(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 &new_page(&staff, &form.0, &plans, problems),

@@ -191,7 +191,11 @@ pub async fn list(
         let after = (!after.is_empty()).then_some(after.as_str());
         let limit = i64::try_from(ROWS).unwrap_or(100) + 1;
         let all = store::host::page(conn, since, (only_emptying, only_untrusted), after, limit)?;
-        Ok((all, store::host::rooms(conn)?, store::linode::plans(conn)?))
+        Ok((
+            all,
+            store::host::room::rooms(conn)?,
+            store::catalogue::plans(conn)?,
+        ))
     })
     .await?;
     let (all, more) = cut(all);
@@ -255,7 +259,7 @@ async fn present(
         let Some(detail) = store::host::page::host(conn, HostId(id))? else {
             return Ok(None);
         };
-        let room = store::host::rooms(conn)?
+        let room = store::host::room::rooms(conn)?
             .into_iter()
             .find(|room| room.host == HostId(id));
         let asked = store::ownership::joint::asked(conn, Some(HostId(id)))?;

@@ -15,9 +15,11 @@ use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
 use crate::domain::words::{MigrationKind, MigrationState as State};
 use crate::store;
+use crate::store::audit::AuditRow;
 use crate::store::bug::Bug;
-use crate::store::linode::page::MigrationDetail;
-use crate::store::registration::list::{AuditRow, JobRow, MigrationFilter};
+use crate::store::job::list::JobRow;
+use crate::store::migration::list::MigrationFilter;
+use crate::store::migration::page::MigrationDetail;
 use crate::web::extract::{Path, Query, Staff};
 use crate::web::fault::Fault;
 use crate::web::members::Link;
@@ -222,9 +224,9 @@ pub async fn list(
     let only_stuck = asked.0.state == "stuck";
     let (rows, counts, hosts) = portal::read(&portal, move |conn| {
         if only_stuck {
-            filter.among = Some(store::registration::list::stuck(conn, silent_since)?);
+            filter.among = Some(store::migration::list::stuck(conn, silent_since)?);
         }
-        let rows = store::registration::list::migrations(
+        let rows = store::migration::list::migrations(
             conn,
             &filter,
             before,
@@ -343,15 +345,16 @@ pub(in crate::web::staff) struct Found {
 pub(in crate::web::staff) async fn find(portal: &Portal, id: i64) -> Result<Found, Fault> {
     let now = portal.now();
     let found = portal::read(portal, move |conn| {
-        let Some(detail) = store::linode::page::migration(conn, None, MigrationId(id), now)? else {
+        let Some(detail) = store::migration::page::migration(conn, None, MigrationId(id), now)?
+        else {
             return Ok(None);
         };
         let account = crate::store::account::account(conn, detail.migration.account_id)?
             .map(|account| account.name)
             .unwrap_or_default();
         Ok(Some(Found {
-            jobs: store::registration::list::jobs_of_migration(conn, MigrationId(id))?,
-            trail: store::registration::list::audit_of(conn, &format!("migration {id}"))?,
+            jobs: store::job::list::jobs_of_migration(conn, MigrationId(id))?,
+            trail: store::audit::audit_of(conn, &format!("migration {id}"))?,
             bugs: store::bug::links::explaining(conn, MigrationId(id))?,
             account,
             detail,

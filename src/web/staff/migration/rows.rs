@@ -1,7 +1,8 @@
 //! Rows of a migration's page: its steps, who did what, the bugs that explain it.
 
+use crate::store::audit::AuditRow;
 use crate::store::bug::Bug;
-use crate::store::registration::list::{AuditRow, JobRow};
+use crate::store::job::list::JobRow;
 use crate::web::members::Link;
 use crate::web::members::linode::show::job_name;
 use crate::web::ui::{Tag, When, Zone};

@@ -7,7 +7,7 @@ use crate::domain::time::Time;
 use crate::domain::words::{HostState, JobState, MigrationState as State};
 use crate::store::host::Host;
 use crate::store::job::Job;
-use crate::store::linode::page::MigrationDetail;
+use crate::store::migration::page::MigrationDetail;
 use crate::web::members::Link;
 use crate::web::members::linode::show::job_name;
 use crate::web::migration::live::is_at_work;

@@ -10,9 +10,10 @@ use crate::app::ownership::hold::Held;
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::words::MigrationState as State;
 use crate::store;
+use crate::store::audit::AuditRow;
 use crate::store::host::Host;
 use crate::store::linode::Linode;
-use crate::store::registration::list::{AuditRow, MigrationFilter, MigrationRow};
+use crate::store::migration::list::{MigrationFilter, MigrationRow};
 use crate::web::extract::{Form, Nothing, Path, Query, Staff};
 use crate::web::fault::Fault;
 use crate::web::members::Link;
@@ -177,7 +178,7 @@ async fn find(portal: &Portal, staff: &Staff, id: i64) -> Result<Found, Fault> {
             };
             Ok(Found::Held(Box::new(Case {
                 owner: store::host::host(conn, held.linode.host_id)?,
-                moves: store::registration::list::migrations(conn, &filter, None, 20)?,
+                moves: store::migration::list::migrations(conn, &filter, None, 20)?,
                 recovers: store::attention::pause(conn, id)?.recovery_since.is_some(),
                 held,
             })))
@@ -186,7 +187,7 @@ async fn find(portal: &Portal, staff: &Staff, id: i64) -> Result<Found, Fault> {
             let linode = store::linode::linode(conn, id)?.ok_or(AppError::NotFound)?;
             Ok(Found::Settled(Box::new(Settled {
                 owner: store::host::host(conn, linode.host_id)?,
-                trail: store::registration::list::audit_of(conn, &format!("linode {id}"))?,
+                trail: store::audit::audit_of(conn, &format!("linode {id}"))?,
                 linode,
             })))
         }),

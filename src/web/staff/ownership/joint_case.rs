@@ -136,7 +136,7 @@ fn load(
             .flat_map(|act| [Some(act.asked_by), act.decided_by]);
         Ok(Case {
             host: store::host::host(conn, host)?.ok_or(AppError::NotFound)?,
-            people: store::registration::list::user_names(conn, of.flatten().collect())?,
+            people: store::account::user_names(conn, of.flatten().collect())?,
             names: store::host::names(conn)?.into_iter().collect(),
             act,
             preview,

@@ -97,7 +97,7 @@ async fn facts(portal: &Portal) -> Result<Facts, Fault> {
             let hosts = (summaries.iter().map(|of| of.host_id))
                 .chain(by_week.iter().map(|of| of.summary.host_id))
                 .collect();
-            let names = store::linode::page::host_names(conn, hosts)?;
+            let names = store::host::host_names(conn, hosts)?;
             let name = |of: &Summary| names.get(&of.host_id).cloned().unwrap_or_default();
             let (moves, tries) = store::readiness::moves(conn, since)?;
             let (bugs, changes) = store::readiness::bugs_since(conn, since)?;

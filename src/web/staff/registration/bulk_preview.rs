@@ -64,7 +64,7 @@ pub async fn present(
     (reason, destination, problems): (&str, &str, Problems),
 ) -> Result<HttpResponse, Fault> {
     let rows = find(portal, &asked, count, ids).await?;
-    let rooms = portal::read(portal, store::host::rooms).await?;
+    let rooms = portal::read(portal, store::host::room::rooms).await?;
     let status = if problems.is_empty() {
         StatusCode::OK
     } else {

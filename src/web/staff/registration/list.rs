@@ -149,7 +149,7 @@ pub async fn list(
                 rows,
                 count,
                 store::registration::list::registration_counts(conn)?,
-                store::linode::plans(conn)?,
+                store::catalogue::plans(conn)?,
             ))
         })
     })

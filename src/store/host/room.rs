@@ -1,0 +1,120 @@
+//! How much room hosts have, with what is promised of it.
+
+use std::collections::HashMap;
+
+use diesel::expression::SqlLiteral;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable};
+
+use super::all;
+use crate::domain::ids::HostId;
+use crate::domain::migration;
+use crate::domain::placement::Room;
+use crate::domain::words::{MigrationKind, MigrationState};
+use crate::store::db::{Db, StoreError};
+use crate::store::schema::{disks, linodes, migrations, plans};
+
+/// Moves whose source keeps the disks, and the place, for a way back. One that is under way counts as a live migration
+/// of its own instead.
+#[diesel::dsl::auto_type]
+fn way_back_open() -> _ {
+    let finished: MigrationState = MigrationState::Finished;
+    let way_back: MigrationKind = MigrationKind::Return;
+    migrations::state
+        .eq(finished)
+        .and(migrations::kind.ne(way_back))
+        .and(linodes::host_id.ne(migrations::source_host_id))
+}
+
+/// Every host with what is promised on it: Linodes it owns, and those that a live migration brings (until the commit,
+/// after which it owns them), and those that may still come back. Summed in the database: seven queries, however many
+/// hosts and Linodes there are.
+pub fn rooms(conn: &mut Db) -> Result<Vec<Room>, StoreError> {
+    let live: Vec<MigrationState> = migration::live().collect();
+    let memory_owned: Vec<(HostId, Option<i64>)> = linodes::table
+        .inner_join(plans::table)
+        .group_by(linodes::host_id)
+        .select((
+            linodes::host_id,
+            big_sum("CAST(SUM(plans.ram_mb) AS BIGINT)"),
+        ))
+        .load(conn)?;
+    let disk_owned: Vec<(HostId, Option<i64>)> = disks::table
+        .inner_join(linodes::table)
+        .group_by(linodes::host_id)
+        .select((
+            linodes::host_id,
+            big_sum("CAST(SUM(disks.size_mb) AS BIGINT)"),
+        ))
+        .load(conn)?;
+    let on_the_way = migrations::state
+        .eq_any(live)
+        .and(linodes::host_id.ne(migrations::destination_host_id));
+    let memory_coming: Vec<(HostId, Option<i64>)> = migrations::table
+        .inner_join(linodes::table.inner_join(plans::table))
+        .filter(on_the_way.clone())
+        .group_by(migrations::destination_host_id)
+        .select((
+            migrations::destination_host_id,
+            big_sum("CAST(SUM(plans.ram_mb) AS BIGINT)"),
+        ))
+        .load(conn)?;
+    let disk_coming: Vec<(HostId, Option<i64>)> = migrations::table
+        .inner_join(linodes::table.inner_join(disks::table))
+        .filter(on_the_way)
+        .group_by(migrations::destination_host_id)
+        .select((
+            migrations::destination_host_id,
+            big_sum("CAST(SUM(disks.size_mb) AS BIGINT)"),
+        ))
+        .load(conn)?;
+    let memory_kept: Vec<(HostId, Option<i64>)> = migrations::table
+        .inner_join(linodes::table.inner_join(plans::table))
+        .filter(way_back_open())
+        .group_by(migrations::source_host_id)
+        .select((
+            migrations::source_host_id,
+            big_sum("CAST(SUM(plans.ram_mb) AS BIGINT)"),
+        ))
+        .load(conn)?;
+    let disk_kept: Vec<(HostId, Option<i64>)> = migrations::table
+        .inner_join(linodes::table.inner_join(disks::table))
+        .filter(way_back_open())
+        .group_by(migrations::source_host_id)
+        .select((
+            migrations::source_host_id,
+            big_sum("CAST(SUM(disks.size_mb) AS BIGINT)"),
+        ))
+        .load(conn)?;
+    let memory = add_up([memory_owned, memory_coming, memory_kept]);
+    let disk = add_up([disk_owned, disk_coming, disk_kept]);
+    Ok(all(conn)?
+        .into_iter()
+        .map(|host| Room {
+            host: host.id,
+            platform: host.platform,
+            role: host.role,
+            plan: host.plan_id,
+            state: host.state,
+            enrolled: host.fingerprint.is_some(),
+            memory_mb: host.memory_mb,
+            memory_promised_mb: memory.get(&host.id).copied().unwrap_or(0),
+            disk_mb: host.disk_mb,
+            disk_promised_mb: disk.get(&host.id).copied().unwrap_or(0),
+            name: host.name,
+        })
+        .collect())
+}
+
+/// PostgreSQL's sum of BIGINT is NUMERIC; both databases are asked for BIGINT. `sum` is one of ours, never input.
+fn big_sum(sum: &'static str) -> SqlLiteral<Nullable<BigInt>> {
+    diesel::dsl::sql(sum)
+}
+
+fn add_up(parts: [Vec<(HostId, Option<i64>)>; 3]) -> HashMap<HostId, i64> {
+    let mut sums = HashMap::new();
+    for (host, sum) in parts.into_iter().flatten() {
+        *sums.entry(host).or_default() += sum.unwrap_or(0);
+    }
+    sums
+}

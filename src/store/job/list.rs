@@ -1,0 +1,112 @@
+//! Jobs as lists show them: filtered, newest first, a page at a time.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+
+use super::Job;
+use crate::domain::ids::{AccountId, HostId, JobId, LinodeId, MigrationId};
+use crate::domain::time::Time;
+use crate::domain::words::JobState;
+use crate::store::db::{Db, StoreError};
+use crate::store::host::host_names;
+use crate::store::linode::{self, Linode};
+use crate::store::schema::{self, hosts, jobs, linodes};
+
+/// A Linode's jobs, newest first, older than `before`, with the names of their hosts; `None` for no such Linode, and for
+/// somebody else's.
+#[allow(clippy::type_complexity, reason = "read in one place")]
+pub fn job_history(
+    conn: &mut Db,
+    account: AccountId,
+    id: LinodeId,
+    before: Option<JobId>,
+    limit: i64,
+) -> Result<Option<(Linode, Vec<Job>, HashMap<HostId, String>)>, StoreError> {
+    let Some(linode) = linode::linode_of(conn, account, id)? else {
+        return Ok(None);
+    };
+    let jobs: Vec<Job> = schema::jobs::table
+        .filter(schema::jobs::linode_id.eq(id))
+        .filter(schema::jobs::id.lt(before.unwrap_or(JobId(i64::MAX))))
+        .order(schema::jobs::id.desc())
+        .limit(limit)
+        .select(Job::as_select())
+        .load(conn)?;
+    let hosts = host_names(conn, jobs.iter().map(|job| job.host_id).collect())?;
+    Ok(Some((linode, jobs, hosts)))
+}
+
+/// A job in a list.
+pub struct JobRow {
+    pub job: Job,
+    pub linode: String,
+    pub host: String,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct JobFilter {
+    pub state: Option<JobState>,
+    pub host: Option<HostId>,
+    pub ended_since: Option<Time>,
+}
+
+/// Newest first; `before`: the key of the last row seen.
+pub fn jobs(
+    conn: &mut Db,
+    filter: &JobFilter,
+    before: Option<JobId>,
+    limit: i64,
+) -> Result<Vec<JobRow>, StoreError> {
+    let mut query = jobs::table
+        .inner_join(linodes::table)
+        .inner_join(hosts::table)
+        .select((Job::as_select(), linodes::label, hosts::name))
+        .order(jobs::id.desc())
+        .limit(limit)
+        .into_boxed();
+    if let Some(state) = filter.state {
+        query = query.filter(jobs::state.eq(state));
+    }
+    if let Some(host) = filter.host {
+        query = query.filter(jobs::host_id.eq(host));
+    }
+    if let Some(since) = filter.ended_since {
+        query = query.filter(jobs::finished_at.ge(since));
+    }
+    if let Some(before) = before {
+        query = query.filter(jobs::id.lt(before));
+    }
+    let rows: Vec<(Job, String, String)> = query.load(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|(job, linode, host)| JobRow { job, linode, host })
+        .collect())
+}
+
+pub fn job(conn: &mut Db, id: JobId) -> Result<Option<JobRow>, StoreError> {
+    let row: Option<(Job, String, String)> = jobs::table
+        .inner_join(linodes::table)
+        .inner_join(hosts::table)
+        .filter(jobs::id.eq(id))
+        .select((Job::as_select(), linodes::label, hosts::name))
+        .first(conn)
+        .optional()?;
+    Ok(row.map(|(job, linode, host)| JobRow { job, linode, host }))
+}
+
+/// The jobs of a migration with their hosts' names, in order.
+pub fn jobs_of_migration(conn: &mut Db, id: MigrationId) -> Result<Vec<JobRow>, StoreError> {
+    let rows: Vec<(Job, String, String)> = jobs::table
+        .inner_join(linodes::table)
+        .inner_join(hosts::table)
+        .filter(jobs::migration_id.eq(id))
+        .order(jobs::id)
+        .limit(1000)
+        .select((Job::as_select(), linodes::label, hosts::name))
+        .load(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|(job, linode, host)| JobRow { job, linode, host })
+        .collect())
+}

@@ -1,0 +1,51 @@
+//! Disk images of Linodes.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+
+use super::group;
+use crate::domain::ids::{DiskId, LinodeId};
+use crate::domain::time::Time;
+use crate::store::db::{Db, StoreError};
+use crate::store::schema::disks;
+
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = disks)]
+pub struct Disk {
+    pub id: DiskId,
+    pub linode_id: LinodeId,
+    pub label: String,
+    pub size_mb: i64,
+    pub filesystem: String,
+    pub created_at: Time,
+}
+
+pub fn disks_of(conn: &mut Db, linode: LinodeId) -> Result<Vec<Disk>, StoreError> {
+    Ok(disks::table
+        .filter(disks::linode_id.eq(linode))
+        .order(disks::id)
+        .select(Disk::as_select())
+        .load(conn)?)
+}
+
+/// Disks of several Linodes in one query, by Linode.
+pub fn disks_of_all(
+    conn: &mut Db,
+    of: &[LinodeId],
+) -> Result<HashMap<LinodeId, Vec<Disk>>, StoreError> {
+    let rows: Vec<Disk> = disks::table
+        .filter(disks::linode_id.eq_any(of.to_vec()))
+        .order(disks::id)
+        .select(Disk::as_select())
+        .load(conn)?;
+    Ok(group(rows, |disk| disk.linode_id))
+}
+
+/// Fails with a duplicate if the Linode has a disk of this label.
+pub fn rename_disk(conn: &mut Db, id: DiskId, label: &str) -> Result<(), StoreError> {
+    diesel::update(disks::table.find(id))
+        .set(disks::label.eq(label))
+        .execute(conn)?;
+    Ok(())
+}

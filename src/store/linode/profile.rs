@@ -1,0 +1,171 @@
+//! Config profiles of Linodes, and which one boots.
+
+use std::collections::{BTreeMap, HashMap};
+
+use diesel::prelude::*;
+
+use super::group;
+use crate::domain::ids::{ConfigId, DiskId, LinodeId};
+use crate::domain::linode::translate;
+use crate::domain::words::{Helper, RunLevel};
+use crate::store::db::{Db, StoreError};
+use crate::store::schema::{config_profiles, linodes};
+
+#[derive(Debug, Clone, Queryable, Selectable)]
+#[diesel(table_name = config_profiles)]
+pub struct ConfigProfile {
+    pub id: ConfigId,
+    pub linode_id: LinodeId,
+    pub label: String,
+    pub kernel_id: String,
+    /// JSON: device name → disk id. Read it with [`ConfigProfile::device_map`].
+    pub devices: String,
+    pub root_device: String,
+    pub read_only_root: bool,
+    pub run_level: RunLevel,
+    /// MiB; 0 is all that the plan has.
+    pub ram_limit_mb: i64,
+    pub vcpus: i32,
+    pub comments: String,
+    /// JSON: list of helper words. Read it with [`ConfigProfile::helper_list`].
+    pub helpers: String,
+}
+
+impl ConfigProfile {
+    pub fn device_map(&self) -> Result<BTreeMap<String, DiskId>, StoreError> {
+        serde_json::from_str(&self.devices).map_err(|error| {
+            StoreError::Data(format!("devices of config profile {}: {error}", self.id))
+        })
+    }
+
+    pub fn helper_list(&self) -> Result<Vec<Helper>, StoreError> {
+        serde_json::from_str(&self.helpers).map_err(|error| {
+            StoreError::Data(format!("helpers of config profile {}: {error}", self.id))
+        })
+    }
+
+    /// The part of it that depends on the platform.
+    pub fn platform_part(&self) -> Result<translate::Profile, StoreError> {
+        Ok(translate::Profile {
+            label: self.label.clone(),
+            kernel: self.kernel_id.clone(),
+            devices: self.device_map()?,
+            root_device: self.root_device.clone(),
+            helpers: self.helper_list()?,
+            ram_limit_mb: self.ram_limit_mb,
+            vcpus: self.vcpus,
+        })
+    }
+}
+
+pub fn profiles_of(conn: &mut Db, linode: LinodeId) -> Result<Vec<ConfigProfile>, StoreError> {
+    Ok(config_profiles::table
+        .filter(config_profiles::linode_id.eq(linode))
+        .order(config_profiles::id)
+        .select(ConfigProfile::as_select())
+        .load(conn)?)
+}
+
+pub fn profiles_of_all(
+    conn: &mut Db,
+    of: &[LinodeId],
+) -> Result<HashMap<LinodeId, Vec<ConfigProfile>>, StoreError> {
+    let rows: Vec<ConfigProfile> = config_profiles::table
+        .filter(config_profiles::linode_id.eq_any(of.to_vec()))
+        .order(config_profiles::id)
+        .select(ConfigProfile::as_select())
+        .load(conn)?;
+    Ok(group(rows, |profile| profile.linode_id))
+}
+
+pub fn set_boot_config(
+    conn: &mut Db,
+    linode: LinodeId,
+    config: ConfigId,
+) -> Result<(), StoreError> {
+    diesel::update(linodes::table.find(linode))
+        .set(linodes::boot_config_id.eq(config))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Rewrites the part of a config profile that depends on the platform or the plan.
+pub fn set_profile(
+    conn: &mut Db,
+    id: ConfigId,
+    profile: &translate::Profile,
+) -> Result<(), StoreError> {
+    let json = |error: serde_json::Error| StoreError::Data(error.to_string());
+    diesel::update(config_profiles::table.find(id))
+        .set((
+            config_profiles::kernel_id.eq(&profile.kernel),
+            config_profiles::devices.eq(serde_json::to_string(&profile.devices).map_err(json)?),
+            config_profiles::root_device.eq(&profile.root_device),
+            config_profiles::ram_limit_mb.eq(profile.ram_limit_mb),
+            config_profiles::vcpus.eq(profile.vcpus),
+            config_profiles::helpers.eq(helpers_json(&profile.helpers)?),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+pub fn helpers_json(helpers: &[Helper]) -> Result<String, StoreError> {
+    serde_json::to_string(helpers).map_err(|error| StoreError::Data(error.to_string()))
+}
+
+/// The parts of a config profile that its member edits.
+#[derive(Debug, AsChangeset)]
+#[diesel(table_name = config_profiles)]
+pub struct ProfileChange<'a> {
+    pub label: &'a str,
+    pub kernel_id: &'a str,
+    pub root_device: &'a str,
+    pub read_only_root: bool,
+    pub run_level: RunLevel,
+    pub ram_limit_mb: i64,
+    pub vcpus: i32,
+    pub comments: &'a str,
+    /// JSON: list of helper words.
+    pub helpers: &'a str,
+}
+
+pub fn change_profile(
+    conn: &mut Db,
+    id: ConfigId,
+    change: &ProfileChange<'_>,
+) -> Result<(), StoreError> {
+    diesel::update(config_profiles::table.find(id))
+        .set(change)
+        .execute(conn)?;
+    Ok(())
+}
+
+#[derive(Debug, Insertable)]
+#[diesel(table_name = config_profiles)]
+pub struct NewProfile<'a> {
+    pub linode_id: LinodeId,
+    pub label: &'a str,
+    pub kernel_id: &'a str,
+    /// JSON: device name → disk id.
+    pub devices: &'a str,
+    pub root_device: &'a str,
+    pub read_only_root: bool,
+    pub run_level: RunLevel,
+    pub ram_limit_mb: i64,
+    pub vcpus: i32,
+    pub comments: &'a str,
+    /// JSON: list of helper words.
+    pub helpers: &'a str,
+}
+
+pub fn insert_profile(conn: &mut Db, new: &NewProfile<'_>) -> Result<ConfigId, StoreError> {
+    Ok(diesel::insert_into(config_profiles::table)
+        .values(new)
+        .returning(config_profiles::id)
+        .get_result(conn)?)
+}
+
+pub fn delete_profile(conn: &mut Db, id: ConfigId) -> Result<(), StoreError> {
+    diesel::delete(config_profiles::table.find(id)).execute(conn)?;
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! Migrations as staff's list shows them: filtered, newest first, a page at a time.
+
+use diesel::prelude::*;
+
+use super::Migration;
+use crate::domain::ids::{HostId, LinodeId, MigrationId};
+use crate::domain::migration::AT_WORK;
+use crate::domain::time::Time;
+use crate::domain::words::{JobState, MigrationKind, MigrationState};
+use crate::store::db::{Db, StoreError};
+use crate::store::schema::{accounts, hosts, jobs, linodes, migration_events, migrations};
+
+/// A migration in a list.
+pub struct MigrationRow {
+    pub migration: Migration,
+    pub linode: String,
+    pub account: String,
+    pub source: String,
+    pub destination: String,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct MigrationFilter {
+    pub states: Vec<MigrationState>,
+    pub host: Option<HostId>,
+    pub linode: Option<LinodeId>,
+    pub kind: Option<MigrationKind>,
+    pub source: Option<HostId>,
+    pub made_since: Option<Time>,
+    /// Started from the first moment on, before the second; ways back aside.
+    pub started: Option<(Time, Time)>,
+    /// Only what was started at all.
+    pub begun: bool,
+    /// Only with (or without) a try that failed.
+    pub failed_try: Option<bool>,
+    /// Only these.
+    pub among: Option<Vec<MigrationId>>,
+}
+
+/// Newest first; `before`: the key of the last row seen.
+pub fn migrations(
+    conn: &mut Db,
+    filter: &MigrationFilter,
+    before: Option<MigrationId>,
+    limit: i64,
+) -> Result<Vec<MigrationRow>, StoreError> {
+    let mut query = migrations::table
+        .inner_join(linodes::table)
+        .inner_join(accounts::table)
+        .select((Migration::as_select(), linodes::label, accounts::name))
+        .order(migrations::id.desc())
+        .limit(limit)
+        .into_boxed();
+    if !filter.states.is_empty() {
+        query = query.filter(migrations::state.eq_any(filter.states.clone()));
+    }
+    if let Some(host) = filter.host {
+        query = query.filter(
+            migrations::source_host_id
+                .eq(host)
+                .or(migrations::destination_host_id.eq(host)),
+        );
+    }
+    if let Some(linode) = filter.linode {
+        query = query.filter(migrations::linode_id.eq(linode));
+    }
+    if let Some(kind) = filter.kind {
+        query = query.filter(migrations::kind.eq(kind));
+    }
+    if let Some(source) = filter.source {
+        query = query.filter(migrations::source_host_id.eq(source));
+    }
+    if let Some(since) = filter.made_since {
+        query = query.filter(migrations::offered_at.ge(since));
+    }
+    if let Some((from, to)) = filter.started {
+        query = query
+            .filter(migrations::started_at.ge(from))
+            .filter(migrations::started_at.lt(to))
+            .filter(migrations::kind.ne(MigrationKind::Return));
+    }
+    if filter.begun {
+        query = query.filter(migrations::started_at.is_not_null());
+    }
+    if let Some(wanted) = filter.failed_try {
+        let failed = diesel::dsl::exists(failed_tries());
+        query = if wanted {
+            query.filter(failed)
+        } else {
+            query.filter(diesel::dsl::not(failed))
+        };
+    }
+    if let Some(among) = &filter.among {
+        query = query.filter(migrations::id.eq_any(among.clone()));
+    }
+    if let Some(before) = before {
+        query = query.filter(migrations::id.lt(before));
+    }
+    let rows: Vec<(Migration, String, String)> = query.load(conn)?;
+    let of = rows
+        .iter()
+        .flat_map(|(row, ..)| [row.source_host_id, row.destination_host_id])
+        .collect();
+    let names = crate::store::host::host_names(conn, of)?;
+    let name = |id: HostId| names.get(&id).cloned().unwrap_or_default();
+    Ok(rows
+        .into_iter()
+        .map(|(migration, linode, account)| MigrationRow {
+            source: name(migration.source_host_id),
+            destination: name(migration.destination_host_id),
+            migration,
+            linode,
+            account,
+        })
+        .collect())
+}
+
+/// Migrations at work that need staff: their present step has failed for good, or its host is silent; at most 1,000.
+pub fn stuck(conn: &mut Db, silent_since: Time) -> Result<Vec<MigrationId>, StoreError> {
+    Ok(migrations::table
+        .inner_join(jobs::table.on(jobs::id.nullable().eq(migrations::step_job_id)))
+        .inner_join(hosts::table.on(hosts::id.eq(jobs::host_id)))
+        .filter(migrations::state.eq_any(AT_WORK))
+        .filter(
+            jobs::state
+                .eq(JobState::Failed)
+                .or(crate::store::host::silence::is_silent(silent_since)),
+        )
+        .order(migrations::id)
+        .limit(1000)
+        .select(migrations::id)
+        .load(conn)?)
+}
+
+/// A migration's events of tries that failed.
+#[diesel::dsl::auto_type]
+fn failed_tries() -> _ {
+    let failed: MigrationState = MigrationState::Failed;
+    migration_events::table
+        .filter(migration_events::migration_id.eq(migrations::id))
+        .filter(migration_events::state.eq(failed))
+}

@@ -1,0 +1,142 @@
+//! What the page of a migration shows, read in a fixed number of queries.
+
+use diesel::prelude::*;
+
+use super::{Digest, Migration, MigrationEvent, queue};
+use crate::domain::ids::{AccountId, HostId, MigrationId};
+use crate::domain::time::Time;
+use crate::domain::words::{JobState, MigrationState};
+use crate::store::attention::{self, Pause};
+use crate::store::db::{Db, StoreError};
+use crate::store::host::Host;
+use crate::store::job::Job;
+use crate::store::linode::disk::Disk;
+use crate::store::linode::{self, Linode};
+use crate::store::programme::move_times;
+use crate::store::{migration, schema};
+
+/// Everything on a migration's page.
+pub struct MigrationDetail {
+    pub migration: Migration,
+    pub linode: Linode,
+    pub source: Host,
+    pub destination: Host,
+    pub events: Vec<MigrationEvent>,
+    pub digests: Vec<Digest>,
+    pub disks: Vec<Disk>,
+    /// The step at work or waiting, if any.
+    pub job: Option<Job>,
+    /// The way back begun from this migration, newest.
+    pub child: Option<Migration>,
+    pub queue: Place,
+}
+
+/// Where a migration stands among the queued, and what holds it back.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Place {
+    /// From 1, while it is queued and its time has come.
+    pub position: Option<i64>,
+    /// The end of the quiet hours, if they hold it, or will when its time comes.
+    pub held_until: Option<Time>,
+    /// Why nothing happens to its Linode at all.
+    pub pause: Pause,
+}
+
+/// What changes of a migration while one looks: the row, its job at work or waiting, its place in the queue.
+/// `account`: whose it must be; `None` for staff. `None` comes back for no such
+/// migration, and for somebody else's.
+#[allow(clippy::type_complexity, reason = "read in one place")]
+pub fn migration_now(
+    conn: &mut Db,
+    account: Option<AccountId>,
+    id: MigrationId,
+    now: Time,
+) -> Result<Option<(Migration, Option<Job>, Place)>, StoreError> {
+    let Some(migration) = migration::migration(conn, id)? else {
+        return Ok(None);
+    };
+    if account.is_some_and(|account| account != migration.account_id) {
+        return Ok(None);
+    }
+    let job = schema::jobs::table
+        .filter(schema::jobs::migration_id.eq(id))
+        .filter(schema::jobs::state.eq_any([JobState::Pending, JobState::Leased, JobState::Failed]))
+        .order(schema::jobs::id.desc())
+        .select(Job::as_select())
+        .first(conn)
+        .optional()?;
+    let is_due = migration.not_before.is_none_or(|at| at <= now);
+    let position = if migration.state == MigrationState::Queued && is_due {
+        let quiet = move_times::limits(conn)?.0.is_quiet(now);
+        Some(queue::queued_before(conn, &migration, now, quiet)? + 1)
+    } else {
+        None
+    };
+    let queue = Place {
+        position,
+        held_until: move_times::held_until(conn, &migration, now)?,
+        pause: attention::pause(conn, migration.linode_id)?,
+    };
+    Ok(Some((migration, job, queue)))
+}
+
+/// Everything on a migration's page; `account` as for [`migration_now`].
+pub fn migration(
+    conn: &mut Db,
+    account: Option<AccountId>,
+    id: MigrationId,
+    now: Time,
+) -> Result<Option<MigrationDetail>, StoreError> {
+    let Some((migration, job, queue)) = migration_now(conn, account, id, now)? else {
+        return Ok(None);
+    };
+    let Some(linode) = linode::linode(conn, migration.linode_id)? else {
+        return Ok(None);
+    };
+    let mut hosts: Vec<Host> = schema::hosts::table
+        .filter(schema::hosts::id.eq_any([migration.source_host_id, migration.destination_host_id]))
+        .select(Host::as_select())
+        .load(conn)?;
+    let mut take = |id: HostId| {
+        hosts
+            .iter()
+            .position(|host| host.id == id)
+            .map(|at| hosts.swap_remove(at))
+    };
+    let (Some(source), Some(destination)) = (
+        take(migration.source_host_id),
+        take(migration.destination_host_id),
+    ) else {
+        return Err(StoreError::Data(format!(
+            "migration {id} names a host that does not exist"
+        )));
+    };
+    let child = schema::migrations::table
+        .filter(schema::migrations::parent_id.eq(id))
+        .order(schema::migrations::id.desc())
+        .select(Migration::as_select())
+        .first(conn)
+        .optional()?;
+    Ok(Some(MigrationDetail {
+        events: migration::events(conn, id)?,
+        digests: migration::digests(conn, id)?,
+        disks: linode::disk::disks_of(conn, linode.id)?,
+        migration,
+        linode,
+        source,
+        destination,
+        job,
+        child,
+        queue,
+    }))
+}
+
+/// Bytes on the wire and seconds of the last finished migrations, for a rate to promise from: at most 20.
+pub fn recent_moves(conn: &mut Db) -> Result<Vec<Migration>, StoreError> {
+    Ok(schema::migrations::table
+        .filter(schema::migrations::finished_at.is_not_null())
+        .order(schema::migrations::id.desc())
+        .limit(20)
+        .select(Migration::as_select())
+        .load(conn)?)
+}
