@@ -1,6 +1,5 @@
 //! One act on many Linodes: in transactions that are short enough for others to wait for, with an answer for each.
 
-use super::registration::Many;
 use super::{App, AppError};
 use crate::domain::ids::LinodeId;
 use crate::domain::time::Time;
@@ -46,4 +45,20 @@ pub(super) fn each<T>(
         }
     }
     Ok(many)
+}
+
+/// What came of each of several things asked for at once.
+#[derive(Debug)]
+pub struct Many<Id> {
+    pub done: Vec<Id>,
+    pub refused: Vec<(Id, String)>,
+}
+
+impl<Id> Default for Many<Id> {
+    fn default() -> Self {
+        Self {
+            done: Vec::new(),
+            refused: Vec::new(),
+        }
+    }
 }

@@ -3,12 +3,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::bulk::{self, AT_ONCE, Answer};
-use super::host::agent::SILENT_S;
+use super::bulk::{self, AT_ONCE, Answer, Many};
+use super::host::liveness::SILENT_S;
 use super::mail::compose;
 use super::migration::engine::{self, Given};
 use super::migration::offer;
-use super::registration::Many;
 use super::{Actor, App, AppError, audit};
 use crate::domain::evacuation::{self as planner, Candidate, Plan, Stands};
 use crate::domain::ids::{HostId, LinodeId, MigrationId};
@@ -16,13 +15,13 @@ use crate::domain::markdown::Markdown;
 use crate::domain::migration::Event;
 use crate::domain::placement::fitting::{self, Place};
 use crate::domain::time::Time;
-use crate::domain::words::{HostState, MigrationKind, MigrationState, UserRole};
+use crate::domain::words::{MigrationKind, MigrationState};
 use crate::mail::MoveOff;
 use crate::store;
 use crate::store::db::{Db, wake_on_commit};
 use crate::store::evacuation::{Hanging, Progress};
 use crate::store::host::Host;
-use crate::store::migration::{Migration, NewMigration};
+use crate::store::migration::NewMigration;
 use crate::store::wake::Wake;
 
 /// A time may be this far ahead, and a reason this long.
@@ -359,66 +358,4 @@ impl Act<'_> {
             .map(drop)
             .map_err(|refused| AppError::conflict(format!("Migration {id}: {refused}.")))
     }
-}
-
-/// What a member must not do to staff's emptying of a host, and staff only if the host takes it.
-pub(super) fn may(
-    conn: &mut Db,
-    now: Time,
-    actor: &Actor,
-    row: &Migration,
-    event: Event,
-) -> Result<(), AppError> {
-    let is_staff = actor.role == UserRole::Staff;
-    let no = |why: &str| Err(AppError::conflict(why));
-    match (event, row.kind) {
-        (Event::Cancel | Event::Unschedule, MigrationKind::Evacuation) if !is_staff => no(
-            "Staff move this Linode because its host is being emptied: you can have it sooner, but not later, and only staff can cancel it.",
-        ),
-        (Event::Retry, MigrationKind::Evacuation) if !is_staff => {
-            no("Staff move this Linode because its host is being emptied: they try it again.")
-        }
-        (Event::WayBack, _) => {
-            let source = store::host::host(conn, row.source_host_id)?.ok_or(AppError::NotFound)?;
-            match closed_to_members(row, &source) {
-                Some(why) if !is_staff => no(why),
-                Some(_) => takes_back(conn, now, &source),
-                None => Ok(()),
-            }
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Why its member cannot take the way back to `source`, where it came from, if they cannot.
-#[must_use]
-pub fn closed_to_members(row: &Migration, source: &Host) -> Option<&'static str> {
-    if row.kind == MigrationKind::Evacuation {
-        return Some(
-            "Staff moved it because its former host is being emptied, so there is no way back for you to take. If something is wrong, ask staff.",
-        );
-    }
-    let back = row.kind != MigrationKind::Return && source.emptying_since.is_some();
-    back.then_some(
-        "Its former host is being emptied and takes no Linodes back. If something is wrong, ask staff.",
-    )
-}
-
-fn takes_back(conn: &mut Db, now: Time, host: &Host) -> Result<(), AppError> {
-    let heard = host
-        .last_seen_at
-        .is_some_and(|at| at >= now.plus_s(-SILENT_S));
-    let why = if host.state != HostState::Enabled {
-        format!("it is {}: enable it first", host.state)
-    } else if !store::host::takes_jobs(conn, host.id, super::ownership::ledger::settled(now))? {
-        "no agent is enrolled on it".to_owned()
-    } else if !heard {
-        "it is silent".to_owned()
-    } else {
-        return Ok(());
-    };
-    Err(AppError::conflict(format!(
-        "{} takes no Linode back: {why}.",
-        host.name
-    )))
 }

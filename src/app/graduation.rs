@@ -2,22 +2,19 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::bulk::{self, AT_ONCE, Answer};
-use super::host::agent::SILENT_S;
+use super::bulk::{self, AT_ONCE, Answer, Many};
+use super::host::liveness::SILENT_S;
 use super::migration::offer::{self, Offer};
-use super::registration::Many;
-use super::{Actor, App, AppError, Who, audit};
+use super::{Actor, App, AppError};
 use crate::domain::graduation::{self as planner, Candidate, Plan, Stands};
 use crate::domain::ids::{HostId, LinodeId, RegistrationId};
 use crate::domain::placement::fitting::{self, Place};
 use crate::domain::programme::Deed;
-use crate::domain::registration::{self, Event};
 use crate::domain::time::Time;
 use crate::domain::words::MigrationKind;
 use crate::store;
 use crate::store::db::Db;
 use crate::store::graduation::Which;
-use crate::store::registration::Decision;
 
 impl App {
     /// Who of the beta would go where, as things stand.
@@ -144,40 +141,4 @@ fn possible(candidate: &Candidate, place: &Place) -> Result<Option<RegistrationI
             let (host, why) = (&place.room.name, obstacle.of_one());
             format!("{host} cannot take this Linode: {why}.")
         })
-}
-
-/// Ends the registration of a Linode whose move to production is confirmed.
-pub(super) fn graduate(
-    conn: &mut Db,
-    now: Time,
-    who: Who<'_>,
-    id: RegistrationId,
-) -> Result<(), AppError> {
-    let Some(row) = store::registration::registration(conn, id)? else {
-        return Ok(());
-    };
-    // Withdrawn meanwhile, or graduated before: nothing to end.
-    let Ok(to) = registration::decide(row.state, Event::Graduate) else {
-        return Ok(());
-    };
-    let decision = Decision {
-        from: row.state,
-        to,
-        reason: &row.reason,
-        by: who.user,
-        at: now,
-    };
-    if store::registration::decide(conn, id, &decision)? {
-        let object = format!("registration {id}");
-        let change = (row.state.to_string(), to.to_string());
-        audit(
-            conn,
-            now,
-            who,
-            "registration",
-            &object,
-            (&change.0, &change.1),
-        )?;
-    }
-    Ok(())
 }

@@ -13,6 +13,7 @@ pub mod fairness;
 pub mod faq;
 pub mod graduation;
 pub mod host;
+mod idempotency;
 pub mod import;
 pub mod job;
 pub mod linode;
@@ -27,14 +28,15 @@ pub mod secrets;
 
 use std::sync::Arc;
 
+use clock::Clock;
+use secrets::Secret;
+
 use crate::domain::ids::{AccountId, UserId};
 use crate::domain::time::Time;
 use crate::domain::values::Invalid;
 use crate::domain::words::UserRole;
 use crate::store;
 use crate::store::db::{Database, Db, StoreError};
-use clock::Clock;
-use secrets::Secret;
 
 /// The portal's use cases with what they need: a database, a clock, a secret, and a few settings.
 #[derive(Clone)]

@@ -13,7 +13,7 @@ use super::extract::Client;
 use super::fault::Fault;
 use super::portal::{self, Portal};
 use crate::app::AppError;
-use crate::app::host::agent::is_silent;
+use crate::app::host::liveness::is_silent;
 use crate::domain::words::RegistrationState;
 use crate::store;
 use crate::store::pulse::{Next, Unwell};

@@ -2,6 +2,8 @@
 
 pub mod mail_choices;
 pub mod password;
+pub mod password_reset;
+pub mod profile;
 pub mod sign_in;
 pub mod staff;
 pub mod tokens;

@@ -6,6 +6,10 @@ pub(super) mod mail;
 pub mod moderation;
 pub mod triage;
 
+use digest::REPLIES_EVERY_S;
+use facts::{facts, mark_in};
+
+use super::idempotency::{check_once, sent_before, too_many};
 use super::{Actor, App, AppError, audit};
 use crate::domain::bug::attachment::{Attachment, MOST_FILES, MOST_OF_ACCOUNT, MOST_OF_THREAD};
 use crate::domain::bug::{BugState, Component, FactKind, Severity};
@@ -17,8 +21,6 @@ use crate::store;
 use crate::store::bug::files::{BugFile, Place};
 use crate::store::bug::{Bug, NewBug, NewPost};
 use crate::store::db::Db;
-use digest::REPLIES_EVERY_S;
-use facts::{facts, mark_in};
 
 /// Of an account within an hour.
 const MOST_OPENED: i64 = 10;
@@ -235,38 +237,6 @@ pub fn may_see(file: &BugFile, actor: &Actor) -> bool {
         UserRole::Member => false,
     };
     staff || file.by_staff || (actor.account.is_some() && file.account_id == actor.account)
-}
-
-pub(super) fn too_many(message: &str) -> AppError {
-    AppError::Invalid {
-        field: "",
-        message: message.to_owned(),
-    }
-}
-
-/// A form that was sent once and changed since: neither lost without a word nor taken for the first.
-pub(super) fn sent_before(field: &'static str) -> AppError {
-    AppError::Invalid {
-        field,
-        message:
-            "This form was sent already, with another text. Send it again to send this one as well"
-                .to_owned(),
-    }
-}
-
-/// A form's own mark, as the page gave it.
-pub(super) fn check_once(once: &str) -> Result<(), AppError> {
-    let fine = (8..=64).contains(&once.len())
-        && once
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
-    if fine {
-        Ok(())
-    } else {
-        Err(AppError::conflict(
-            "This form is not one of ours. Load the page anew",
-        ))
-    }
 }
 
 fn check_files(files: &[Attachment]) -> Result<(), AppError> {

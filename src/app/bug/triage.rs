@@ -2,7 +2,8 @@
 //! their notes, which no member sees.
 
 use super::mail::{News, tell};
-use super::{check_once, found, state_words};
+use super::{found, state_words};
+use crate::app::idempotency::check_once;
 use crate::app::{Actor, App, AppError, audit};
 use crate::domain::bug::{self, BugState, Changed, Component, Severity};
 use crate::domain::ids::{BugId, MigrationId, UserId};

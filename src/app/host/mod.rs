@@ -1,6 +1,7 @@
 //! Hosts: adding one, enrolling its agent, and what staff set on it.
 
 pub mod agent;
+pub mod liveness;
 pub mod report;
 pub mod silence;
 

@@ -2,7 +2,7 @@
 //! looks, each moment is counted once; what nobody looked at (the portal was down, and no host could be heard) is not
 //! silence.
 
-use super::agent::SILENT_S;
+use super::liveness::SILENT_S;
 use crate::app::{App, AppError};
 use crate::store;
 

@@ -1,5 +1,7 @@
 //! Jobs: the orders made of them, what their ends do, and those that are lost.
 
+pub mod lease;
 pub(super) mod loss;
 pub mod order;
 pub(super) mod outcome;
+mod retry;

@@ -3,7 +3,7 @@
 
 use crate::app::host::report::{claim, share_due};
 use crate::app::linode::{power, profile};
-use crate::app::migration::actions::still_permitted;
+use crate::app::migration::guard::still_permitted;
 use crate::app::ownership::change;
 use crate::app::secrets::purpose;
 use crate::app::{App, AppError};
@@ -316,13 +316,15 @@ fn boots_there(
     let platform: Platform = store::host::host(conn, row.destination_host_id)?
         .ok_or(AppError::NotFound)?
         .platform;
-    Ok(match profile::after_move(conn, linode, row, platform)? {
-        Ok(pairs) => Ok(pairs
-            .into_iter()
-            .map(|pair| boot_spec(&pair.row, pair.after.profile, &plan))
-            .collect()),
-        Err(error) => Err(error.to_string()),
-    })
+    Ok(
+        match profile::translation::after_move(conn, linode, row, platform)? {
+            Ok(pairs) => Ok(pairs
+                .into_iter()
+                .map(|pair| boot_spec(&pair.row, pair.after.profile, &plan))
+                .collect()),
+            Err(error) => Err(error.to_string()),
+        },
+    )
 }
 
 /// What stays with the Linode wherever it runs.

@@ -2,16 +2,17 @@
 //! taking back of a switch-over that the new host has not heard of.
 
 use super::engine::{self, Given};
+use super::guard::{self, still_permitted, visible};
 use super::{retry, schedule};
-use crate::app::linode::profile;
-use crate::app::{Actor, App, AppError, audit, evacuation};
-use crate::domain::ids::{JobId, LinodeId, MigrationId};
+use crate::app::linode::profile::translation::needs_acceptance;
+use crate::app::{Actor, App, AppError, audit};
+use crate::domain::ids::{LinodeId, MigrationId};
 use crate::domain::migration::{Event, Letter, Refused};
 use crate::domain::programme::Deed;
 use crate::domain::programme::move_times::{Limits, time_reminder};
 use crate::domain::time::Time;
 use crate::domain::values::StopLimit;
-use crate::domain::words::{MigrationKind, MigrationState, RegistrationState, UserRole};
+use crate::domain::words::{MigrationKind, MigrationState, UserRole};
 use crate::store;
 use crate::store::db::{Db, wake_on_commit};
 use crate::store::migration::{Change, Migration};
@@ -204,7 +205,7 @@ impl App {
                 store::programme::hold(conn)?;
             }
             let row = visible(conn, actor, id)?;
-            evacuation::may(conn, now, actor, &row, event)?;
+            guard::may(conn, now, actor, &row, event)?;
             match (event, row.kind) {
                 (Event::WayBack, MigrationKind::Return) => {
                     return Err(AppError::conflict(
@@ -239,27 +240,6 @@ impl App {
             }
         })
     }
-
-    /// Staff give a job that used up its tries new ones, if somebody still waits for it.
-    pub fn retry_job(&self, actor: &Actor, id: JobId) -> Result<(), AppError> {
-        actor.require_staff()?;
-        let now = self.now();
-        self.db.write(|conn| {
-            retry::may_job(conn, id)?;
-            if !store::job::revive(conn, id, now)? {
-                return Err(AppError::conflict("Only a failed job can be tried again."));
-            }
-            audit(
-                conn,
-                now,
-                actor.who(),
-                "job.retry",
-                &format!("job {id}"),
-                ("failed", "pending"),
-            )?;
-            Ok(())
-        })
-    }
 }
 
 /// What the log says of a cancel; nothing if it was asked for before.
@@ -285,45 +265,6 @@ fn cancel_words(conn: &mut Db, actor: &Actor, id: MigrationId) -> Result<Given, 
         message,
         ..Given::default()
     })
-}
-
-/// Does the destination need kernels of another family than the profiles have?
-pub fn needs_acceptance(conn: &mut Db, row: &Migration) -> Result<bool, AppError> {
-    let destination =
-        store::host::host(conn, row.destination_host_id)?.ok_or(AppError::NotFound)?;
-    let linode = store::linode::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;
-    let pairs = profile::translated(conn, &linode, destination.platform)?
-        .map_err(|error| AppError::conflict(format!("{error}.")))?;
-    Ok(pairs.iter().any(|pair| pair.after.needs_acceptance))
-}
-
-/// The migration, if the actor may see it: theirs, or any for staff.
-pub fn visible(conn: &mut Db, actor: &Actor, id: MigrationId) -> Result<Migration, AppError> {
-    let row = store::migration::migration(conn, id)?.ok_or(AppError::NotFound)?;
-    let theirs = actor.account == Some(row.account_id) || actor.role == UserRole::Staff;
-    if theirs {
-        Ok(row)
-    } else {
-        Err(AppError::NotFound)
-    }
-}
-
-/// Checked when work is scheduled and again when it begins: the registration behind it still stands, and the
-/// destination still takes Linodes.
-pub fn still_permitted(conn: &mut Db, row: &Migration) -> Result<(), AppError> {
-    if let Some(id) = row.registration_id
-        && matches!(row.kind, MigrationKind::Beta | MigrationKind::Graduation)
-    {
-        let state = store::registration::registration(conn, id)?.map(|it| it.state);
-        return match state {
-            Some(RegistrationState::Approved) => Ok(()),
-            Some(RegistrationState::Closed) => Err(AppError::conflict("The beta has ended.")),
-            _ => Err(AppError::conflict(
-                "The registration behind this migration was withdrawn.",
-            )),
-        };
-    }
-    Ok(())
 }
 
 /// A click on what begins, or has begun: the second of two finds it done, and another time comes too late.

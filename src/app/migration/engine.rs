@@ -236,7 +236,12 @@ impl Work<'_> {
                     && row.kind == MigrationKind::Graduation
                     && let Some(registration) = row.registration_id
                 {
-                    crate::app::graduation::graduate(self.conn, self.now, self.who, registration)?;
+                    crate::app::registration::record::graduate(
+                        self.conn,
+                        self.now,
+                        self.who,
+                        registration,
+                    )?;
                 }
                 compose::post_letter(self.app, self.conn, self.now, &row, letter)
             }
@@ -354,8 +359,9 @@ impl Work<'_> {
         let destination =
             store::host::host(self.conn, row.destination_host_id)?.ok_or(AppError::NotFound)?;
         let linode = self.linode(row)?;
-        let pairs = profile::after_move(self.conn, &linode, row, destination.platform)?
-            .map_err(|error| AppError::Fault(format!("migration {}: {error}", row.id)))?;
+        let pairs =
+            profile::translation::after_move(self.conn, &linode, row, destination.platform)?
+                .map_err(|error| AppError::Fault(format!("migration {}: {error}", row.id)))?;
         let (mut before, mut after) = (Vec::new(), Vec::new());
         for pair in pairs {
             let translated = pair.after.profile;
@@ -406,7 +412,7 @@ impl Work<'_> {
     }
 
     fn restore_profiles(&mut self, row: &Migration) -> Result<(), AppError> {
-        let before = profile::stored(row.profiles_before.as_deref())?;
+        let before = profile::translation::stored(row.profiles_before.as_deref())?;
         for (id, profile) in before {
             store::linode::profile::set_profile(self.conn, id, &profile)?;
         }

@@ -249,11 +249,12 @@ pub(in crate::app) fn open_way_back(all: &[Migration], linode: &Linode) -> Resul
 fn check_kernels(conn: &mut Db, linode: &Linode, to: HostId) -> Result<(), AppError> {
     let there = store::host::host(conn, to)?.ok_or(AppError::NotFound)?;
     let offered = there.kernel_list()?;
-    let pairs = profile::translated(conn, linode, there.platform)?.map_err(|error| {
-        AppError::conflict(format!(
-            "This Linode cannot be offered a migration: {error}."
-        ))
-    })?;
+    let pairs =
+        profile::translation::translated(conn, linode, there.platform)?.map_err(|error| {
+            AppError::conflict(format!(
+                "This Linode cannot be offered a migration: {error}."
+            ))
+        })?;
     for profile in pairs.iter().map(|pair| &pair.after.profile) {
         let known = offered.iter().any(|kernel| kernel.id == profile.kernel);
         // A host that names none takes any, or was never heard of; its agent checks before anything is stopped.

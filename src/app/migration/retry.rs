@@ -1,7 +1,7 @@
 //! Trying a failed migration again: it holds nothing since it failed, so all that it stands on is looked at anew, and under
 //! lock.
 
-use super::actions::still_permitted;
+use super::guard::still_permitted;
 use super::{offer, schedule};
 use crate::app::job::order;
 use crate::app::job::outcome::step_of;

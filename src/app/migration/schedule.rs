@@ -1,10 +1,10 @@
 //! At the member's leisure: whether their move may begin when they say, the times they may choose, and giving a chosen
 //! time up.
 
-use super::actions;
 use super::engine::{self, Given};
+use super::guard;
 use crate::app::mail::compose;
-use crate::app::{Actor, App, AppError, evacuation};
+use crate::app::{Actor, App, AppError};
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::Event;
 use crate::domain::programme::Deed;
@@ -51,7 +51,7 @@ impl App {
         let now = self.now();
         self.db.write(|conn| {
             store::programme::hold(conn)?;
-            let seen = actions::visible(conn, actor, id)?;
+            let seen = guard::visible(conn, actor, id)?;
             if let Some(registration) = seen.registration_id {
                 store::registration::locked(conn, registration)?;
             }
@@ -62,7 +62,7 @@ impl App {
             ) {
                 return Ok(row);
             }
-            evacuation::may(conn, now, actor, &row, Event::Unschedule)?;
+            guard::may(conn, now, actor, &row, Event::Unschedule)?;
             if !can_unschedule(&row, now) {
                 return Err(AppError::conflict(
                     "There is no time to cancel: the migration has begun, or waits for its place.",

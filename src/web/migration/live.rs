@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::app::host::agent;
+use crate::app::job::lease;
 use crate::domain::migration::Step;
 use crate::domain::time::Time;
 use crate::domain::words::{JobKind, JobState, MigrationKind, MigrationState as State};
@@ -48,7 +48,7 @@ impl Live {
         if is_at_work(migration.state) {
             let copying = job
                 .filter(|job| job.state == JobState::Leased)
-                .and_then(|job| Some((job, agent::progress(job)?)));
+                .and_then(|job| Some((job, lease::progress(job)?)));
             let (value, words) = copying.map_or((0, String::new()), |(_, progress)| {
                 // Thousandths, so that a large disk's bar still moves.
                 let whole = progress.total_bytes.max(1);

@@ -5,7 +5,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{ROWS, StateTab, cut, query};
-use crate::app::host::agent;
+use crate::app::job::lease;
 use crate::domain::ids::{HostId, JobId};
 use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
@@ -219,7 +219,7 @@ pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpRes
     if let Some(until) = job.lease_until {
         facts.push(("Lease until", zone.precise(until.utc()).text));
     }
-    if let Some(progress) = agent::progress(job) {
+    if let Some(progress) = lease::progress(job) {
         let words = format!(
             "Pass {}, {} of {}, {} sent, {}",
             progress.pass,

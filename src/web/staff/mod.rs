@@ -83,7 +83,7 @@ pub fn query(pairs: &[(&str, String)]) -> String {
 /// Silent, seen, or never heard of.
 #[must_use]
 pub fn heard(host: &crate::store::host::Host, now: crate::domain::time::Time) -> Tag {
-    use crate::app::host::agent::SILENT_S;
+    use crate::app::host::liveness::SILENT_S;
     use crate::web::ui::Tone;
     match host.last_seen_at.map(|at| now.seconds_since(at)) {
         None => Tag::new("Not enrolled", Tone::Plain),

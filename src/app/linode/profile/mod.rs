@@ -1,18 +1,18 @@
 //! A Linode's config profiles as they are, and as they will be on another platform.
 
 pub mod add_remove;
+pub mod translation;
 
-use crate::app::migration::actions::needs_acceptance;
+use translation::needs_acceptance;
+
 use crate::app::{Actor, App, AppError, audit};
 use crate::domain::ids::{ConfigId, LinodeId};
-use crate::domain::linode::translate::{self, NotTranslatable, Profile, Target, Translated};
 use crate::domain::values::Label;
 use crate::domain::words::{Helper, MigrationKind, MigrationState, Platform, RunLevel};
 use crate::store;
 use crate::store::db::Db;
 use crate::store::linode::Linode;
 use crate::store::linode::profile::{ConfigProfile, ProfileChange};
-use crate::store::migration::Migration;
 
 /// Characters of a profile's comments.
 const COMMENTS: usize = 1000;
@@ -210,82 +210,4 @@ pub(in crate::app) fn check(
         return Err(invalid("comments", message));
     }
     Ok(())
-}
-
-/// One config profile with its counterpart.
-pub struct Pair {
-    pub row: ConfigProfile,
-    pub before: Profile,
-    pub after: Translated,
-}
-
-/// All of them; the inner error is the first that cannot be translated.
-pub fn translated(
-    conn: &mut Db,
-    linode: &Linode,
-    to: Platform,
-) -> Result<Result<Vec<Pair>, NotTranslatable>, AppError> {
-    let plan = store::catalogue::plan(conn, linode.plan_id)?;
-    let kernels = store::catalogue::kernels(conn)?;
-    let target = Target {
-        platform: to,
-        kernels: &kernels,
-        plan_ram_mb: plan.ram_mb,
-        plan_vcpus: plan.vcpus,
-    };
-    let mut pairs = Vec::new();
-    for row in store::linode::profile::profiles_of(conn, linode.id)? {
-        let before = row.platform_part()?;
-        match translate::translate(&before, target) {
-            Ok(after) => pairs.push(Pair { row, before, after }),
-            Err(error) => return Ok(Err(error)),
-        }
-    }
-    Ok(Ok(pairs))
-}
-
-/// As they will be after this migration. On the way back a profile that was not touched since gets what it had before the
-/// first move, for which no kernel's counterpart's counterpart need be guessed; only the helpers stay, because names
-/// inside the guest have to be put back.
-pub fn after_move(
-    conn: &mut Db,
-    linode: &Linode,
-    row: &Migration,
-    to: Platform,
-) -> Result<Result<Vec<Pair>, NotTranslatable>, AppError> {
-    let mut pairs = match translated(conn, linode, to)? {
-        Ok(pairs) => pairs,
-        Err(error) => return Ok(Err(error)),
-    };
-    let parent = match (row.kind, row.parent_id) {
-        (MigrationKind::Return, Some(parent)) => store::migration::migration(conn, parent)?,
-        _ => None,
-    };
-    let Some(parent) = parent else {
-        return Ok(Ok(pairs));
-    };
-    let before = stored(parent.profiles_before.as_deref())?;
-    let after = stored(parent.profiles_after.as_deref())?;
-    let of = |list: &[(ConfigId, Profile)], id| {
-        let found = list.iter().find(|(of, _)| *of == id);
-        found.map(|(_, profile)| profile.clone())
-    };
-    for pair in &mut pairs {
-        let untouched = of(&after, pair.row.id).is_some_and(|then| then == pair.before);
-        if let Some(had) = of(&before, pair.row.id).filter(|_| untouched) {
-            pair.after.profile = Profile {
-                helpers: pair.after.profile.helpers.clone(),
-                ..had
-            };
-        }
-    }
-    Ok(Ok(pairs))
-}
-
-/// Profiles as a migration keeps them; none if it kept none yet.
-pub fn stored(text: Option<&str>) -> Result<Vec<(ConfigId, Profile)>, AppError> {
-    text.map_or(Ok(Vec::new()), |text| {
-        serde_json::from_str(text)
-            .map_err(|error| AppError::Fault(format!("stored profiles: {error}")))
-    })
 }

@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 
 use super::show::{find, page_of};
-use crate::app::evacuation::closed_to_members;
+use crate::app::migration::guard::closed_to_members;
 use crate::app::{Actor, App, AppError};
 use crate::domain::ids::MigrationId;
 use crate::domain::words::MigrationKind;

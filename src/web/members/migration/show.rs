@@ -5,7 +5,7 @@
 use actix_web::HttpResponse;
 use askama::Template;
 
-use crate::app::evacuation::closed_to_members;
+use crate::app::migration::guard::closed_to_members;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration;
 use crate::domain::time::Time;

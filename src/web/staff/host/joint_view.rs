@@ -1,6 +1,6 @@
 //! What takes two staff, as the host's page shows it: what is asked for, and what can be.
 
-use crate::app::host::agent::is_silent;
+use crate::app::host::liveness::is_silent;
 use crate::domain::time::Time;
 use crate::domain::words::{HostState, JointKind};
 use crate::store::host::Host;

@@ -10,7 +10,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::joint_view::JointView;
-use crate::app::host::agent::SILENT_S;
+use crate::app::host::liveness::SILENT_S;
 use crate::domain::ids::{HostId, PlanId};
 use crate::domain::placement::Room;
 use crate::domain::string_enum::Word;

@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use super::rows::{self, StepRow, TrailRow};
 use super::waits::{WaitsView, can_roll_back, waits};
-use crate::app::evacuation::closed_to_members;
-use crate::app::host::agent::SILENT_S;
+use crate::app::host::liveness::SILENT_S;
+use crate::app::migration::guard::closed_to_members;
 use crate::domain::ids::{HostId, MigrationId};
 use crate::domain::migration::AT_WORK;
 use crate::domain::readiness;

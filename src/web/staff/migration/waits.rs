@@ -1,7 +1,7 @@
 //! What a migration waits for when it stands still, since when, and who can do what about it: for its page. The table in
 //! `docs/OPERATIONS.md`, "Nothing waits without a button", has the same rows.
 
-use crate::app::host::agent::is_silent;
+use crate::app::host::liveness::is_silent;
 use crate::domain::migration::Step;
 use crate::domain::time::Time;
 use crate::domain::words::{HostState, JobState, MigrationState as State};

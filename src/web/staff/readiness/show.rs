@@ -5,7 +5,7 @@ use askama::Template;
 
 use super::weeks::{Chart, Figures, WeekRow, chart, span};
 use crate::app::AppError;
-use crate::app::host::agent::SILENT_S;
+use crate::app::host::liveness::SILENT_S;
 use crate::domain::bug::Severity;
 use crate::domain::fairness::judge::{Verdict, verdict};
 use crate::domain::readiness::bugs::{OPEN, OpenBugs};

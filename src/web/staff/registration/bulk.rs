@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::bulk_preview::present;
 use super::list::Asked;
-use crate::app::registration::Many;
+use crate::app::bulk::Many;
 use crate::app::{Actor, App, AppError};
 use crate::domain::ids::{HostId, RegistrationId};
 use crate::domain::words::RegistrationState;

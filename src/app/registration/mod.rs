@@ -1,9 +1,13 @@
 //! Registering Linodes for the beta, and what staff decide about it.
 
+pub(super) mod record;
+
 use std::collections::BTreeSet;
 
+use super::bulk::Many;
 use super::mail::compose::{self, About};
 use super::migration::engine::{self, Given};
+use super::registration::record::decide;
 use super::{Actor, App, AppError, audit};
 use crate::domain::ids::{LinodeId, RegistrationId};
 use crate::domain::migration;
@@ -15,26 +19,10 @@ use crate::domain::words::{MailKind, MigrationKind, MigrationState, Registration
 use crate::store;
 use crate::store::db::Db;
 use crate::store::linode::Linode;
-use crate::store::registration::{Decision, NewRegistration, Registration};
+use crate::store::registration::NewRegistration;
 
 /// Linodes or registrations one request may name.
 const AT_ONCE: usize = 1000;
-
-/// What came of each of several things asked for at once.
-#[derive(Debug)]
-pub struct Many<Id> {
-    pub done: Vec<Id>,
-    pub refused: Vec<(Id, String)>,
-}
-
-impl<Id> Default for Many<Id> {
-    fn default() -> Self {
-        Self {
-            done: Vec::new(),
-            refused: Vec::new(),
-        }
-    }
-}
 
 impl App {
     /// Registers Linodes of the actor's account. Asking again for one that is registered changes nothing and counts
@@ -278,39 +266,4 @@ pub fn seats_left(conn: &mut Db, seats: Option<i64>) -> Result<Option<i64>, AppE
     let taken = store::registration::count(conn, RegistrationState::Requested)?
         + store::registration::count(conn, RegistrationState::Approved)?;
     Ok(Some(seats - taken))
-}
-
-/// Stores a decision; the inner error says why it changes nothing.
-fn decide(
-    conn: &mut Db,
-    now: Time,
-    actor: &Actor,
-    row: &Registration,
-    event: Event,
-    reason: &str,
-) -> Result<Result<(), registration::Refused>, AppError> {
-    let to = match registration::decide(row.state, event) {
-        Ok(to) => to,
-        Err(refused) => return Ok(Err(refused)),
-    };
-    let decision = Decision {
-        from: row.state,
-        to,
-        reason,
-        by: Some(actor.user),
-        at: now,
-    };
-    if !store::registration::decide(conn, row.id, &decision)? {
-        return Ok(Err(registration::Refused::Decided));
-    }
-    let object = format!("registration {}", row.id);
-    audit(
-        conn,
-        now,
-        actor.who(),
-        "registration",
-        &object,
-        (&row.state.to_string(), &to.to_string()),
-    )?;
-    Ok(Ok(()))
 }

@@ -1,0 +1,104 @@
+//! A forgotten password: a link by mail, and the password set by it.
+
+use super::sign_in::Origin;
+use crate::app::mail::compose;
+use crate::app::secrets::{self, purpose};
+use crate::app::{App, AppError, Who, audit};
+use crate::domain::values::{Email, NewPassword};
+use crate::domain::words::MailKind;
+use crate::store;
+
+/// A reset link works once, for this long.
+const RESET_S: i64 = 10 * 60;
+
+/// Reset mails to one person in an hour; more are silently not sent.
+const RESETS_PER_HOUR: i64 = 5;
+
+impl App {
+    /// Sends a reset mail if there is such a user. The answer is the same either way.
+    pub fn forgot_password(&self, email: &str, from: Origin<'_>) -> Result<(), AppError> {
+        let Ok(email) = Email::parse(email) else {
+            return Ok(());
+        };
+        let now = self.now();
+        let token = secrets::new_token()?;
+        self.db.write(|conn| {
+            let who = Who {
+                name: email.as_str(),
+                address: from.address,
+                user: None,
+            };
+            let user =
+                store::account::user_by_email(conn, email.as_str())?.filter(|user| !user.disabled);
+            if let Some(user) = &user {
+                // One after another, so that each counts those before it.
+                store::account::lock_writer(conn, user.id, None)?;
+            }
+            if let Some(user) = user
+                && store::account::reset::resets_since(conn, user.id, now.plus_s(-3600))?
+                    < RESETS_PER_HOUR
+            {
+                let until = now.plus_s(RESET_S);
+                store::account::reset::insert_reset(
+                    conn,
+                    &secrets::hash(purpose::RESET, &token),
+                    user.id,
+                    now,
+                    until,
+                )?;
+                let mut facts = compose::facts_for(self, &user);
+                facts.until = compose::moment(until, &user.timezone);
+                facts.reset = crate::mail::ResetToken(token.clone());
+                compose::post_until(
+                    conn,
+                    now,
+                    MailKind::PasswordReset,
+                    &user.email,
+                    &facts,
+                    until,
+                )?;
+            }
+            audit(conn, now, who, "password.forgot", "session", ("", "")).map_err(AppError::from)
+        })
+    }
+
+    /// Can this reset link still be used?
+    pub fn reset_is_good(&self, token: &str) -> Result<bool, AppError> {
+        let now = self.now();
+        let hash = secrets::hash(purpose::RESET, token);
+        Ok(self
+            .db
+            .read(|conn| store::account::reset::reset_user(conn, &hash, now))?
+            .is_some())
+    }
+
+    /// Sets a new password by a reset link, and ends every session of its owner.
+    pub fn reset_password(&self, token: &str, new: &str, from: Origin<'_>) -> Result<(), AppError> {
+        let gone =
+            || AppError::conflict("This link has expired or was used already. Ask for a new one.");
+        if !self.reset_is_good(token)? {
+            return Err(gone());
+        }
+        let new = NewPassword::parse(new).map_err(AppError::field("password"))?;
+        let hash = self.hasher.hash(new.expose())?;
+        let now = self.now();
+        self.db.write(|conn| {
+            let user =
+                store::account::reset::use_reset(conn, &secrets::hash(purpose::RESET, token), now)?
+                    .ok_or_else(gone)?;
+            store::account::set_password(conn, user, &hash)?;
+            store::account::reset::spoil_resets(conn, user, now)?;
+            store::account::session::end_sessions(conn, user, None)?;
+            if let Some(owner) = store::account::user(conn, user)? {
+                self.tell_password_changed(conn, now, &owner)?;
+            }
+            let object = format!("user {user}");
+            let who = Who {
+                name: &object,
+                address: from.address,
+                user: Some(user),
+            };
+            audit(conn, now, who, "password.reset", &object, ("", "")).map_err(AppError::from)
+        })
+    }
+}

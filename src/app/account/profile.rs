@@ -1,0 +1,85 @@
+//! What a user changes of themself: name, time zone, password.
+
+use super::sign_in::Visitor;
+use crate::app::mail::compose;
+use crate::app::{Actor, App, AppError, audit};
+use crate::domain::time::Time;
+use crate::domain::values::{NewPassword, PersonName};
+use crate::domain::words::MailKind;
+use crate::store;
+use crate::store::account::User;
+use crate::store::db::Db;
+
+impl App {
+    /// Changes the password of someone signed in, and ends all their other sessions.
+    pub fn change_password(
+        &self,
+        visitor: &Visitor,
+        old: &str,
+        new: &str,
+        address: &str,
+    ) -> Result<(), AppError> {
+        let new = NewPassword::parse(new).map_err(AppError::field("new_password"))?;
+        self.check_password(&visitor.user, old, address)?;
+        let hash = self.hasher.hash(new.expose())?;
+        let now = self.now();
+        self.db.write(|conn| {
+            store::account::set_password(conn, visitor.user.id, &hash)?;
+            store::account::reset::spoil_resets(conn, visitor.user.id, now)?;
+            store::account::session::end_sessions(conn, visitor.user.id, Some(visitor.session.id))?;
+            self.tell_password_changed(conn, now, &visitor.user)?;
+            let object = format!("user {}", visitor.user.id);
+            audit(
+                conn,
+                now,
+                visitor.actor(address).who(),
+                "password.change",
+                &object,
+                ("", ""),
+            )
+            .map_err(AppError::from)
+        })
+    }
+
+    /// A notice that always goes: whoever did not do it themselves must hear of it.
+    pub(super) fn tell_password_changed(
+        &self,
+        conn: &mut Db,
+        now: Time,
+        user: &User,
+    ) -> Result<(), AppError> {
+        let mut facts = compose::facts_for(self, user);
+        facts.when = compose::moment(now, &user.timezone);
+        compose::post(conn, now, MailKind::PasswordChanged, &user.email, &facts)
+    }
+
+    /// Name and time zone.
+    pub fn change_profile(
+        &self,
+        actor: &Actor,
+        name: &str,
+        timezone: &str,
+    ) -> Result<(), AppError> {
+        let name = PersonName::parse(name).map_err(AppError::field("name"))?;
+        if timezone.parse::<chrono_tz::Tz>().is_err() {
+            return Err(AppError::Invalid {
+                field: "timezone",
+                message: "Choose a time zone like Europe/Vienna or UTC".to_owned(),
+            });
+        }
+        let now = self.now();
+        self.db.write(|conn| {
+            store::account::set_profile(conn, actor.user, name.as_str(), timezone)?;
+            let object = format!("user {}", actor.user);
+            audit(
+                conn,
+                now,
+                actor.who(),
+                "profile.change",
+                &object,
+                ("", timezone),
+            )
+            .map_err(AppError::from)
+        })
+    }
+}

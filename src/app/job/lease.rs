@@ -1,0 +1,299 @@
+//! A job in an agent's hands: claimed under a lease, renewed, ended by the agent's word.
+
+use super::loss;
+use super::order::{self, Unfit};
+use super::outcome::{self, Ending, stale};
+use crate::app::host::agent::Agent;
+use crate::app::migration::engine::{self, Given};
+use crate::app::ownership::{hold, ledger};
+use crate::app::secrets::{self, purpose};
+use crate::app::{App, AppError, Who};
+use crate::domain::ids::{JobId, MigrationId};
+use crate::domain::migration::{Event, Step};
+use crate::domain::time::Time;
+use crate::domain::words::JobState;
+use crate::store;
+use crate::store::db::Db;
+use crate::store::job::{Again, Claim, End, Job, Lease};
+use crate::wire::{Finish, LEASE_S, Order, Outcome, Progress, Renew, Renewed, SealedDigests};
+
+#[allow(
+    clippy::large_enum_variant,
+    reason = "made once a poll, and taken apart at once"
+)]
+enum Claimed {
+    Nothing,
+    /// Its order could not be made: it was put off.
+    Broken,
+    Unfit(Job, Unfit),
+    Order(Order),
+}
+
+/// Ends a job that is not given out after all, if it is still under the lease it was found unfit under.
+fn drop_unfit(
+    app: &App,
+    conn: &mut Db,
+    now: Time,
+    seen: &Job,
+    unfit: &Unfit,
+) -> Result<(), AppError> {
+    if let Some(of) = seen.migration_id {
+        store::migration::locked(conn, of)?;
+    }
+    let Some(job) = &store::job::locked(conn, seen.id)?
+        .filter(|job| job.state == JobState::Leased && job.attempt == seen.attempt)
+    else {
+        return Ok(());
+    };
+    if job.cancel_asked {
+        return loss::end_stopped(app, conn, job, now, "it was not given out");
+    }
+    match unfit {
+        Unfit::Stale(why) => {
+            let end = End {
+                state: JobState::Cancelled,
+                message: "No longer needed.",
+                detail: why,
+                now,
+            };
+            store::job::end_unclaimed(conn, job.id, &end)?;
+        }
+        Unfit::NotYet(why, after_s) => {
+            let again = Again {
+                run_after: now.plus_s(*after_s),
+                failures: job.failures,
+                losses: job.losses,
+                detail: why,
+            };
+            store::job::release(conn, job, &again)?;
+        }
+        Unfit::Impossible(why) => {
+            let end = End {
+                state: JobState::Failed,
+                message: why,
+                detail: why,
+                now,
+            };
+            store::job::end_unclaimed(conn, job.id, &end)?;
+            if let Some((id, step)) = outcome::step_of(conn, job)? {
+                let given = Given::failure(why, why);
+                let _decided = engine::apply(
+                    app,
+                    conn,
+                    now,
+                    crate::app::PORTAL,
+                    id,
+                    Event::Failed(step),
+                    &given,
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The last progress a job reported, for pages.
+#[must_use]
+pub fn progress(job: &Job) -> Option<Progress> {
+    job.progress
+        .as_deref()
+        .and_then(|text| serde_json::from_str(text).ok())
+}
+
+impl App {
+    /// The next order for a host, if there is one. What it grants is marked as fetched before this returns.
+    pub fn claim(&self, agent: &Agent) -> Result<Option<Order>, AppError> {
+        // Bounded: each round ends one job that nobody needs any more.
+        for _ in 0..100 {
+            let now = self.now();
+            let runnable = self.db.read(|conn| {
+                // Asked anew each time: a poll may have waited since its credential was looked at.
+                Ok::<_, AppError>(
+                    store::host::takes_jobs(conn, agent.host, ledger::settled(now))?
+                        && store::job::anything_for(conn, agent.host, now)?,
+                )
+            })?;
+            if !runnable {
+                return Ok(None);
+            }
+            match self.claim_one(agent, now)? {
+                Claimed::Nothing => return Ok(None),
+                Claimed::Order(order) => return Ok(Some(order)),
+                Claimed::Unfit(job, unfit) => {
+                    self.db
+                        .write(|conn| drop_unfit(self, conn, now, &job, &unfit))?;
+                }
+                Claimed::Broken => {}
+            }
+        }
+        Ok(None)
+    }
+
+    fn claim_one(&self, agent: &Agent, now: Time) -> Result<Claimed, AppError> {
+        let token = secrets::new_token()?;
+        let mut taken = None;
+        let claimed = self.db.write(|conn| {
+            let claim = Claim {
+                host: agent.host,
+                now,
+                until: now.plus_s(i64::from(LEASE_S)),
+                lease_hash: secrets::hash(purpose::LEASE, &token),
+            };
+            let Some(job) = store::job::claim(conn, claim)? else {
+                return Ok(Claimed::Nothing);
+            };
+            taken = Some((job.id, job.attempt));
+            Ok::<_, AppError>(match order::task(self, conn, &job)? {
+                Ok(task) => Claimed::Order(Order {
+                    job: job.id,
+                    attempt: job.attempt,
+                    lease_token: token.clone(),
+                    linode: job.linode_id,
+                    task,
+                }),
+                // In another transaction, which takes the migration before the job, as who cancels it does.
+                Err(unfit) => Claimed::Unfit(job, unfit),
+            })
+        });
+        match (claimed, taken) {
+            // Its order cannot be made, and the claim was rolled back: it must not hold up the host's other jobs.
+            (Err(error), Some((id, attempt))) => {
+                tracing::error!(job = %id, %error, "its order could not be made");
+                let seen = self
+                    .db
+                    .read(|conn| store::job::job(conn, id))?
+                    .filter(|job| {
+                        job.state == JobState::Pending && job.attempt.saturating_add(1) == attempt
+                    });
+                let detail = format!("its order could not be made: {error}");
+                if let Some(seen) = seen {
+                    self.db
+                        .write(|conn| loss::lose(self, conn, &seen, now, &detail))?;
+                }
+                Ok(Claimed::Broken)
+            }
+            (claimed, _) => claimed,
+        }
+    }
+
+    pub fn renew(&self, agent: &Agent, job: JobId, renew: &Renew) -> Result<Renewed, AppError> {
+        let now = self.now();
+        let hash = secrets::hash(purpose::LEASE, &renew.lease_token);
+        let lease = Lease {
+            job,
+            host: agent.host,
+            attempt: renew.attempt,
+            hash: &hash,
+        };
+        let progress = renew
+            .progress
+            .map(|progress| serde_json::to_string(&progress))
+            .transpose()
+            .map_err(|error| AppError::Fault(error.to_string()))?;
+        let until = now.plus_s(i64::from(LEASE_S));
+        let cancel = self.db.write(|conn| {
+            let cancel = store::job::renew(
+                conn,
+                lease,
+                until,
+                progress.as_deref().map(|text| (text, now)),
+            )?;
+            if progress.is_some()
+                && let Some(id) = store::job::job(conn, job)?.and_then(|job| job.migration_id)
+            {
+                crate::store::db::wake_on_commit(conn, crate::store::wake::Wake::Migration(id))?;
+            }
+            Ok::<_, AppError>(cancel)
+        })?;
+        let cancel = cancel.ok_or_else(stale)?;
+        Ok(Renewed {
+            cancel,
+            cap_mb_s: agent.cap_mb_s,
+        })
+    }
+
+    /// Ends a job under its lease and lets its migration go on.
+    pub fn finish(&self, agent: &Agent, id: JobId, finish: &Finish) -> Result<(), AppError> {
+        let now = self.now();
+        let hash = secrets::hash(purpose::LEASE, &finish.lease_token);
+        let lease = Lease {
+            job: id,
+            host: agent.host,
+            attempt: finish.attempt,
+            hash: &hash,
+        };
+        let who = Who {
+            name: &agent.name,
+            address: "",
+            user: None,
+        };
+        self.db.write(|conn| {
+            let seen = store::job::under_lease(conn, lease)?.ok_or_else(stale)?;
+            if let Some(of) = seen.migration_id {
+                // The migration before its jobs: who cancels it takes them so, too, and neither waits for the other.
+                store::migration::locked(conn, of)?;
+            }
+            let job = store::job::under_lease(conn, lease)?.ok_or_else(stale)?;
+            let owns = match &finish.outcome {
+                Outcome::Failed { owns, .. } => *owns,
+                Outcome::Succeeded { .. } | Outcome::Cancelled => None,
+            };
+            if owns.is_none() {
+                // The agent keeps its word until it can be heard.
+                hold::guard(conn, job.linode_id)?;
+            }
+            let ending = Ending {
+                app: self,
+                now,
+                who,
+                job: &job,
+                lease,
+            };
+            match &finish.outcome {
+                Outcome::Succeeded { report } => ending.succeeded(conn, report),
+                Outcome::Cancelled => ending.cancelled(conn),
+                Outcome::Failed {
+                    retry,
+                    public,
+                    detail,
+                    console,
+                    owns,
+                } => {
+                    if let Some(console) = console {
+                        store::linode::set_console(
+                            conn,
+                            job.linode_id,
+                            &outcome::console_text(console),
+                            now,
+                        )?;
+                    }
+                    match owns {
+                        Some(marks) => ending.contradicted(conn, agent, marks, detail),
+                        None => ending.failed(conn, *retry, public, detail),
+                    }
+                }
+            }
+        })
+    }
+
+    /// The source's own account of its sealed disks.
+    pub fn note_digests(
+        &self,
+        agent: &Agent,
+        id: MigrationId,
+        sealed: &SealedDigests,
+    ) -> Result<(), AppError> {
+        let now = self.now();
+        self.db.write(|conn| {
+            let row = store::migration::migration(conn, id)?
+                .filter(|row| row.source_host_id == agent.host)
+                .ok_or(AppError::NotFound)?;
+            if row.step != Some(Step::FinalCopy) || sealed.epoch != row.epoch {
+                return Err(AppError::conflict(
+                    "stale: the migration is not at its final copy under this epoch",
+                ));
+            }
+            outcome::put_digests(conn, now, &row, "source", sealed.epoch, &sealed.digests)
+        })
+    }
+}

@@ -1,0 +1,29 @@
+//! Staff try a job again that failed.
+
+use crate::app::migration::retry;
+use crate::app::{Actor, App, AppError, audit};
+use crate::domain::ids::JobId;
+use crate::store;
+
+impl App {
+    /// Staff give a job that used up its tries new ones, if somebody still waits for it.
+    pub fn retry_job(&self, actor: &Actor, id: JobId) -> Result<(), AppError> {
+        actor.require_staff()?;
+        let now = self.now();
+        self.db.write(|conn| {
+            retry::may_job(conn, id)?;
+            if !store::job::revive(conn, id, now)? {
+                return Err(AppError::conflict("Only a failed job can be tried again."));
+            }
+            audit(
+                conn,
+                now,
+                actor.who(),
+                "job.retry",
+                &format!("job {id}"),
+                ("failed", "pending"),
+            )?;
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,104 @@
+//! Who may see and do what with a migration, whatever is done.
+
+use crate::app::host::liveness::SILENT_S;
+use crate::app::{Actor, AppError};
+use crate::domain::ids::MigrationId;
+use crate::domain::migration::Event;
+use crate::domain::time::Time;
+use crate::domain::words::{HostState, MigrationKind, RegistrationState, UserRole};
+use crate::store;
+use crate::store::db::Db;
+use crate::store::host::Host;
+use crate::store::migration::Migration;
+
+/// The migration, if the actor may see it: theirs, or any for staff.
+pub fn visible(conn: &mut Db, actor: &Actor, id: MigrationId) -> Result<Migration, AppError> {
+    let row = store::migration::migration(conn, id)?.ok_or(AppError::NotFound)?;
+    let theirs = actor.account == Some(row.account_id) || actor.role == UserRole::Staff;
+    if theirs {
+        Ok(row)
+    } else {
+        Err(AppError::NotFound)
+    }
+}
+
+/// Checked when work is scheduled and again when it begins: the registration behind it still stands, and the
+/// destination still takes Linodes.
+pub fn still_permitted(conn: &mut Db, row: &Migration) -> Result<(), AppError> {
+    if let Some(id) = row.registration_id
+        && matches!(row.kind, MigrationKind::Beta | MigrationKind::Graduation)
+    {
+        let state = store::registration::registration(conn, id)?.map(|it| it.state);
+        return match state {
+            Some(RegistrationState::Approved) => Ok(()),
+            Some(RegistrationState::Closed) => Err(AppError::conflict("The beta has ended.")),
+            _ => Err(AppError::conflict(
+                "The registration behind this migration was withdrawn.",
+            )),
+        };
+    }
+    Ok(())
+}
+
+/// What a member must not do to staff's emptying of a host, and staff only if the host takes it.
+pub(in crate::app) fn may(
+    conn: &mut Db,
+    now: Time,
+    actor: &Actor,
+    row: &Migration,
+    event: Event,
+) -> Result<(), AppError> {
+    let is_staff = actor.role == UserRole::Staff;
+    let no = |why: &str| Err(AppError::conflict(why));
+    match (event, row.kind) {
+        (Event::Cancel | Event::Unschedule, MigrationKind::Evacuation) if !is_staff => no(
+            "Staff move this Linode because its host is being emptied: you can have it sooner, but not later, and only staff can cancel it.",
+        ),
+        (Event::Retry, MigrationKind::Evacuation) if !is_staff => {
+            no("Staff move this Linode because its host is being emptied: they try it again.")
+        }
+        (Event::WayBack, _) => {
+            let source = store::host::host(conn, row.source_host_id)?.ok_or(AppError::NotFound)?;
+            match closed_to_members(row, &source) {
+                Some(why) if !is_staff => no(why),
+                Some(_) => takes_back(conn, now, &source),
+                None => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Why its member cannot take the way back to `source`, where it came from, if they cannot.
+#[must_use]
+pub fn closed_to_members(row: &Migration, source: &Host) -> Option<&'static str> {
+    if row.kind == MigrationKind::Evacuation {
+        return Some(
+            "Staff moved it because its former host is being emptied, so there is no way back for you to take. If something is wrong, ask staff.",
+        );
+    }
+    let back = row.kind != MigrationKind::Return && source.emptying_since.is_some();
+    back.then_some(
+        "Its former host is being emptied and takes no Linodes back. If something is wrong, ask staff.",
+    )
+}
+
+fn takes_back(conn: &mut Db, now: Time, host: &Host) -> Result<(), AppError> {
+    let heard = host
+        .last_seen_at
+        .is_some_and(|at| at >= now.plus_s(-SILENT_S));
+    let why = if host.state != HostState::Enabled {
+        format!("it is {}: enable it first", host.state)
+    } else if !store::host::takes_jobs(conn, host.id, crate::app::ownership::ledger::settled(now))?
+    {
+        "no agent is enrolled on it".to_owned()
+    } else if !heard {
+        "it is silent".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(AppError::conflict(format!(
+        "{} takes no Linode back: {why}.",
+        host.name
+    )))
+}

@@ -1,0 +1,80 @@
+//! What becomes of a registration, written down: the row, its mail, its audit entry.
+
+use crate::app::{Actor, AppError, Who, audit};
+use crate::domain::ids::RegistrationId;
+use crate::domain::registration::{self, Event};
+use crate::domain::time::Time;
+use crate::store;
+use crate::store::db::Db;
+use crate::store::registration::{Decision, Registration};
+
+/// Stores a decision; the inner error says why it changes nothing.
+pub(in crate::app) fn decide(
+    conn: &mut Db,
+    now: Time,
+    actor: &Actor,
+    row: &Registration,
+    event: Event,
+    reason: &str,
+) -> Result<Result<(), registration::Refused>, AppError> {
+    let to = match registration::decide(row.state, event) {
+        Ok(to) => to,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let decision = Decision {
+        from: row.state,
+        to,
+        reason,
+        by: Some(actor.user),
+        at: now,
+    };
+    if !store::registration::decide(conn, row.id, &decision)? {
+        return Ok(Err(registration::Refused::Decided));
+    }
+    let object = format!("registration {}", row.id);
+    audit(
+        conn,
+        now,
+        actor.who(),
+        "registration",
+        &object,
+        (&row.state.to_string(), &to.to_string()),
+    )?;
+    Ok(Ok(()))
+}
+
+/// Ends the registration of a Linode whose move to production is confirmed.
+pub(in crate::app) fn graduate(
+    conn: &mut Db,
+    now: Time,
+    who: Who<'_>,
+    id: RegistrationId,
+) -> Result<(), AppError> {
+    let Some(row) = store::registration::registration(conn, id)? else {
+        return Ok(());
+    };
+    // Withdrawn meanwhile, or graduated before: nothing to end.
+    let Ok(to) = registration::decide(row.state, Event::Graduate) else {
+        return Ok(());
+    };
+    let decision = Decision {
+        from: row.state,
+        to,
+        reason: &row.reason,
+        by: who.user,
+        at: now,
+    };
+    if store::registration::decide(conn, id, &decision)? {
+        let object = format!("registration {id}");
+        let change = (row.state.to_string(), to.to_string());
+        audit(
+            conn,
+            now,
+            who,
+            "registration",
+            &object,
+            (&change.0, &change.1),
+        )?;
+    }
+    Ok(())
+}
