@@ -207,7 +207,7 @@ impl Config {
         Ok(App {
             db,
             clock: Clock::System,
-            watch: crate::app::ownership::watch::Watch::default(),
+            watch: crate::app::clock::Watch::default(),
             secret: Arc::new(secret),
             settings: Arc::new(Settings {
                 base_url: self.base_url(),

@@ -3,8 +3,9 @@
 
 use std::collections::HashSet;
 
+use super::App;
+use super::error::AppError;
 use super::mail::compose::{facts_for, post};
-use super::{App, AppError};
 use crate::domain::words::MailKind;
 use crate::mail::Board;
 use crate::store;

@@ -1,6 +1,7 @@
 //! Is the audit trail whole? Walks the chain from its first entry to its head.
 
-use super::{App, AppError};
+use super::App;
+use super::error::AppError;
 use crate::domain::ids::AuditId;
 use crate::store;
 use crate::store::audit::{AuditEvent, Entry};

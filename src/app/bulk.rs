@@ -1,6 +1,7 @@
 //! One act on many Linodes: in transactions that are short enough for others to wait for, with an answer for each.
 
-use super::{App, AppError};
+use super::App;
+use super::error::AppError;
 use crate::domain::ids::LinodeId;
 use crate::domain::time::Time;
 use crate::store::db::Db;

@@ -1,12 +1,13 @@
 //! The one place that reads the system's time; tests set a clock of their own.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
 use crate::domain::time::Time;
+use crate::domain::time::watch::Own;
 
 #[derive(Debug, Clone, Default)]
 pub enum Clock {
@@ -57,5 +58,27 @@ impl Clock {
                 }
             }
         }
+    }
+}
+
+/// When this process looked last, by both clocks.
+#[derive(Debug, Clone, Default)]
+pub struct Watch(Arc<Mutex<Option<(Time, Duration)>>>);
+
+impl Watch {
+    /// What went by since this process's last look.
+    pub(super) fn since(&self, (now, monotonic): (Time, Duration)) -> Option<Own> {
+        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.map(|(wall, before)| {
+            let gone = monotonic.saturating_sub(before).as_secs();
+            Own {
+                wall_s: now.seconds_since(wall),
+                monotonic_s: i64::try_from(gone).unwrap_or(i64::MAX),
+            }
+        })
+    }
+
+    pub(super) fn set(&self, at: (Time, Duration)) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
     }
 }

@@ -3,12 +3,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::App;
 use super::bulk::{self, AT_ONCE, Answer, Many};
+use super::context::{Actor, audit};
+use super::error::AppError;
 use super::host::liveness::SILENT_S;
 use super::mail::compose;
 use super::migration::engine::{self, Given};
 use super::migration::offer;
-use super::{Actor, App, AppError, audit};
 use crate::domain::evacuation::{self as planner, Candidate, Plan, Stands};
 use crate::domain::ids::{HostId, LinodeId, MigrationId};
 use crate::domain::markdown::Markdown;

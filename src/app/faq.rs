@@ -1,8 +1,10 @@
 //! The FAQ: staff write, order and retire entries; members ask; a question becomes an entry or is answered in private.
 
+use super::App;
+use super::context::{Actor, audit};
+use super::error::AppError;
 use super::idempotency::{check_once, sent_before, too_many};
 use super::mail::compose::{facts_for, post};
-use super::{Actor, App, AppError, audit};
 use crate::domain::ids::{FaqId, QuestionId};
 use crate::domain::markdown::{Markdown, Title};
 use crate::domain::search::slug;

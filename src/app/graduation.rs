@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::App;
 use super::bulk::{self, AT_ONCE, Answer, Many};
+use super::context::Actor;
+use super::error::AppError;
 use super::host::liveness::SILENT_S;
 use super::migration::offer::{self, Offer};
-use super::{Actor, App, AppError};
 use crate::domain::graduation::{self as planner, Candidate, Plan, Stands};
 use crate::domain::ids::{HostId, LinodeId, RegistrationId};
 use crate::domain::placement::fitting::{self, Place};

@@ -1,6 +1,6 @@
 //! A form that is sent twice does one thing, and nobody sends too many.
 
-use super::AppError;
+use super::error::AppError;
 
 pub(super) fn too_many(message: &str) -> AppError {
     AppError::Invalid {

@@ -8,6 +8,8 @@ pub mod audit;
 pub mod bug;
 pub mod bulk;
 pub mod clock;
+pub mod context;
+pub mod error;
 pub mod evacuation;
 pub mod fairness;
 pub mod faq;
@@ -31,12 +33,8 @@ use std::sync::Arc;
 use clock::Clock;
 use secrets::Secret;
 
-use crate::domain::ids::{AccountId, UserId};
 use crate::domain::time::Time;
-use crate::domain::values::Invalid;
-use crate::domain::words::UserRole;
-use crate::store;
-use crate::store::db::{Database, Db, StoreError};
+use crate::store::db::Database;
 
 /// The portal's use cases with what they need: a database, a clock, a secret, and a few settings.
 #[derive(Clone)]
@@ -44,7 +42,7 @@ pub struct App {
     pub db: Database,
     pub clock: Clock,
     /// When this process looked at the clock last.
-    pub watch: ownership::watch::Watch,
+    pub watch: clock::Watch,
     pub secret: Arc<Secret>,
     pub settings: Arc<Settings>,
     pub hasher: Arc<account::password::Hasher>,
@@ -79,123 +77,4 @@ impl App {
     pub fn now(&self) -> Time {
         self.clock.now()
     }
-}
-
-/// Why a use case did nothing. Everything but `Fault` is for the person who asked; `Fault`'s cause is for the log.
-#[derive(Debug, thiserror::Error)]
-pub enum AppError {
-    /// There is no such thing, or it is somebody else's: the two look the same.
-    #[error("not found")]
-    NotFound,
-    /// A field cannot be as it is: its form name, and what to do.
-    #[error("{field}: {message}")]
-    Invalid {
-        field: &'static str,
-        message: String,
-    },
-    /// Things are no longer (or not yet) so that this can be done; says how they are.
-    #[error("{0}")]
-    Conflict(String),
-    /// It will be possible, and is not yet: the portal recovers its memory, or hosts contradict it. Agents ask again.
-    #[error("{0}")]
-    Later(String),
-    #[error("not signed in")]
-    SignIn,
-    #[error("not allowed")]
-    Forbidden,
-    #[error("too many attempts")]
-    TooMany { retry_after_s: u64 },
-    #[error("{0}")]
-    Fault(String),
-}
-
-impl From<StoreError> for AppError {
-    fn from(error: StoreError) -> Self {
-        Self::Fault(error.to_string())
-    }
-}
-
-impl AppError {
-    pub(crate) fn conflict(text: impl Into<String>) -> Self {
-        Self::Conflict(text.into())
-    }
-
-    pub(crate) fn field(field: &'static str) -> impl FnOnce(Invalid) -> Self {
-        move |invalid| Self::Invalid {
-            field,
-            message: invalid.0,
-        }
-    }
-}
-
-/// Who does something, and from where: for permission and for the audit trail.
-#[derive(Debug, Clone)]
-pub struct Actor {
-    pub user: UserId,
-    pub account: Option<AccountId>,
-    pub role: UserRole,
-    /// What the audit trail calls them: their e-mail address.
-    pub name: String,
-    /// The address the request came from.
-    pub address: String,
-}
-
-impl Actor {
-    pub fn require_staff(&self) -> Result<(), AppError> {
-        match self.role {
-            UserRole::Staff => Ok(()),
-            UserRole::Member => Err(AppError::Forbidden),
-        }
-    }
-
-    /// The account whose things they may touch as a member.
-    pub fn require_account(&self) -> Result<AccountId, AppError> {
-        self.account.ok_or(AppError::Forbidden)
-    }
-
-    #[must_use]
-    pub fn who(&self) -> Who<'_> {
-        Who {
-            name: &self.name,
-            address: &self.address,
-            user: Some(self.user),
-        }
-    }
-}
-
-/// The actor of an audit entry: a person, an agent, or the portal itself.
-#[derive(Debug, Clone, Copy)]
-pub struct Who<'a> {
-    pub name: &'a str,
-    pub address: &'a str,
-    pub user: Option<UserId>,
-}
-
-/// The portal itself, when a time has come.
-pub const PORTAL: Who<'static> = Who {
-    name: "portal",
-    address: "",
-    user: None,
-};
-
-pub(crate) fn audit(
-    conn: &mut Db,
-    now: Time,
-    who: Who<'_>,
-    action: &str,
-    object: &str,
-    (before, after): (&str, &str),
-) -> Result<(), StoreError> {
-    store::audit::append(
-        conn,
-        &store::audit::Entry {
-            at: now,
-            actor: who.name,
-            address: who.address,
-            action,
-            object,
-            before,
-            after,
-        },
-    )
 }

@@ -4,9 +4,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::App;
+use super::context::PORTAL;
+use super::error::AppError;
 use super::migration::engine::{self, Given};
 use super::ownership::proof;
-use super::{App, AppError, PORTAL};
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::Event;
 use crate::domain::ownership::KeepDisks;

@@ -2,8 +2,10 @@
 //! batches that hold nobody up. The row with the highest id stays where ids live elsewhere: SQLite gives an id of a
 //! deleted last row again, and agents' ledgers hold ids of jobs.
 
+use super::App;
+use super::context::PORTAL;
+use super::error::AppError;
 use super::migration::engine::{self, Given};
-use super::{App, AppError, PORTAL};
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::Event;
 use crate::domain::time::Time;

@@ -2,7 +2,7 @@
 
 use data_encoding::BASE64URL_NOPAD;
 
-use super::AppError;
+use super::error::AppError;
 
 /// The portal's secret, from a file or the environment; keys everything derived here.
 pub struct Secret([u8; 32]);

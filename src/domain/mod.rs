@@ -6,6 +6,7 @@ pub mod evacuation;
 pub mod fairness;
 pub mod graduation;
 pub mod ids;
+pub mod job;
 pub mod linode;
 pub mod mail;
 pub mod markdown;

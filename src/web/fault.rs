@@ -7,7 +7,7 @@ use askama::Template;
 
 use super::extract::Context;
 use super::page::{Area, Page};
-use crate::app::AppError;
+use crate::app::error::AppError;
 use crate::store::db::StoreError;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;

@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 use super::extract::Client;
 use super::fault::Fault;
 use super::portal::{self, Portal};
-use crate::app::AppError;
+use crate::app::error::AppError;
 use crate::app::host::liveness::is_silent;
 use crate::domain::words::RegistrationState;
 use crate::store;

@@ -8,7 +8,8 @@ use tokio::sync::Semaphore;
 
 use super::fault::Fault;
 use super::ui::Problems;
-use crate::app::{App, AppError};
+use crate::app::App;
+use crate::app::error::AppError;
 use crate::store::db::{Db, StoreError};
 
 pub type Portal = web::Data<App>;

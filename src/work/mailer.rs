@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use super::Stop;
-use crate::app::{App, AppError};
+use crate::app::App;
+use crate::app::error::AppError;
 use crate::mail::{Message, Rendered, SendError, Transport};
 use crate::store;
 use crate::store::mail::{Mail, Taken};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use xenbeta::agent::driver::simulated::records::Ring;
-use xenbeta::app::Who;
+use xenbeta::app::context::Who;
 use xenbeta::domain::ids::{HostId, LinodeId, MigrationId};
 use xenbeta::domain::words::{JobKind, LinodeStatus, MigrationState};
 use xenbeta::store;

@@ -1,6 +1,6 @@
 //! What staff and members do about what does not mend by itself.
 
-use xenbeta::app::AppError;
+use xenbeta::app::error::AppError;
 use xenbeta::domain::ids::{HostId, LinodeId};
 use xenbeta::domain::words::{JobState, JointKind, LinodeStatus, MigrationState};
 use xenbeta::store;

@@ -45,7 +45,7 @@ impl World {
         }
     }
 
-    fn offer_and_click(&self, linode: LinodeId) -> Result<(), xenbeta::app::AppError> {
+    fn offer_and_click(&self, linode: LinodeId) -> Result<(), xenbeta::app::error::AppError> {
         let app = self.app();
         let newest = app
             .db
@@ -62,7 +62,7 @@ impl World {
         let row = app
             .db
             .read(|conn| store::registration::newest_of(conn, linode))?
-            .ok_or(xenbeta::app::AppError::NotFound)?;
+            .ok_or(xenbeta::app::error::AppError::NotFound)?;
         if row.state == RegistrationState::Requested {
             app.approve(&app.staff(), &[row.id])?;
         }

@@ -1,6 +1,6 @@
 //! The announcement at `/` and its texts: who reads what, and what hostile or careless staff can do to it.
 
-use xenbeta::app::AppError;
+use xenbeta::app::error::AppError;
 use xenbeta::app::faq::EntryText;
 use xenbeta::domain::markdown::{Markdown, Title};
 use xenbeta::domain::string_enum::Word;

@@ -1,7 +1,7 @@
 //! What a failure, a loss and an outage cost a job; that a cancel ends, and that nothing is tried for ever.
 
 use diesel::prelude::*;
-use xenbeta::app::AppError;
+use xenbeta::app::error::AppError;
 use xenbeta::domain::ids::JobId;
 use xenbeta::domain::words::{JobKind, JobState, MigrationState};
 use xenbeta::store;

@@ -1,6 +1,6 @@
 //! A clock that jumps ends nothing; a portal that was down, or looked, does not take it for a jump.
 
-use xenbeta::app::AppError;
+use xenbeta::app::error::AppError;
 use xenbeta::domain::words::MigrationState;
 use xenbeta::store;
 

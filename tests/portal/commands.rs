@@ -5,8 +5,8 @@ use std::process::{Command, Output};
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection};
-use xenbeta::app::PORTAL;
 use xenbeta::app::audit::Trail;
+use xenbeta::app::context::PORTAL;
 use xenbeta::domain::ids::AuditId;
 use xenbeta::store;
 use xenbeta::store::db::{Database, StoreError};

@@ -14,9 +14,10 @@ use xenbeta::agent::driver::simulated::witness;
 use xenbeta::agent::process::ProcessRef;
 use xenbeta::app::account::password::Hasher;
 use xenbeta::app::clock::Clock;
+use xenbeta::app::context::Actor;
 use xenbeta::app::migration::actions::Click;
 use xenbeta::app::secrets::{self, Secret, purpose};
-use xenbeta::app::{Actor, App, Settings};
+use xenbeta::app::{App, Settings};
 use xenbeta::domain::ids::{HostId, LinodeId};
 use xenbeta::domain::values::StopLimit;
 use xenbeta::domain::words::{LinodeStatus, MigrationState, RegistrationState};
@@ -113,7 +114,7 @@ impl Demo {
         let app = App {
             db: Database::open(database.to_str().unwrap(), 2).unwrap(),
             clock: Clock::System,
-            watch: xenbeta::app::ownership::watch::Watch::default(),
+            watch: xenbeta::app::clock::Watch::default(),
             secret: Arc::new(Secret::from_text(&secret).unwrap()),
             settings: Arc::new(Settings::default()),
             hasher: Arc::new(Hasher::new().unwrap()),

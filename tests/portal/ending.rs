@@ -1,6 +1,6 @@
 //! The end of the beta: what is said before, what it does to whom, and that it comes to its end whatever happens between.
 
-use xenbeta::app::AppError;
+use xenbeta::app::error::AppError;
 use xenbeta::domain::words::{MigrationState, ProgrammeState, RegistrationState};
 use xenbeta::store;
 use xenbeta::store::db::StoreError;

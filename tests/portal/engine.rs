@@ -1,7 +1,7 @@
 //! The main job without hosts: the order of steps, who owns the Linode when, and what happens when a step fails, is
 //! repeated, is late, or is asked for twice.
 
-use xenbeta::app::AppError;
+use xenbeta::app::error::AppError;
 use xenbeta::domain::words::{JobState, LinodeStatus, MigrationState, Platform};
 use xenbeta::store;
 use xenbeta::wire::{Outcome, Report, SealedDigests, Task};

@@ -2,7 +2,7 @@
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use xenbeta::app::AppError;
+use xenbeta::app::error::AppError;
 use xenbeta::app::evacuation::{Order, Wanted};
 use xenbeta::app::migration::actions::Click;
 use xenbeta::domain::ids::{HostId, LinodeId};

@@ -1,7 +1,7 @@
 //! The second one-click migration: from a beta host to a production host of the Linode's plan.
 
 use diesel::connection::SimpleConnection;
-use xenbeta::app::AppError;
+use xenbeta::app::error::AppError;
 use xenbeta::app::host::AddHost;
 use xenbeta::domain::ids::{HostId, LinodeId, PlanId};
 use xenbeta::domain::migration::{self, Last};

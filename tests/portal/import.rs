@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use xenbeta::app::import::{ImportError, Imported};
-use xenbeta::app::{App, PORTAL};
+use xenbeta::app::App;
+use xenbeta::app::context::PORTAL;
+use xenbeta::app::import::report::{ImportError, Imported};
 use xenbeta::domain::ids::{AuditId, LinodeId};
 use xenbeta::domain::ownership::Row;
 use xenbeta::domain::words::{JobKind, LinodeStatus};

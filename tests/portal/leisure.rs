@@ -2,7 +2,7 @@
 //! another program reads; reminders; the provider's limits.
 
 use chrono::{DateTime, Duration, NaiveDateTime, Timelike, Utc};
-use xenbeta::app::AppError;
+use xenbeta::app::error::AppError;
 use xenbeta::app::migration::actions::Click;
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::programme::move_times::{Limits, Quiet};

@@ -66,7 +66,7 @@ both_databases! {
         let last = app.in_db(|conn| xenbeta::store::mail::list(conn, &Default::default(), None, 1)).remove(0);
         assert!(last.subject.starts_with("theirs"), "{}", last.subject);
         let other = app.rename_linode(&app.other_member(), WEB, &Label::parse("mine").unwrap());
-        assert!(matches!(other, Err(xenbeta::app::AppError::NotFound)));
+        assert!(matches!(other, Err(xenbeta::app::error::AppError::NotFound)));
         let staffs = app.rename_linode(&app.staff(), WEB, &Label::parse("mine").unwrap());
         assert!(staffs.is_err(), "staff have no account to rename in");
         // Two at once take one label: one of them has it.
@@ -122,7 +122,7 @@ both_databases! {
         question.shows(&["Delete the config profile default?"]);
         let mut other = site.signed_in(OTHER_EMAIL);
         assert_eq!(other.get(&format!("{first}/delete")).status, 404);
-        assert!(matches!(app.delete_profile(&app.other_member(), WEB, rescue.id), Err(xenbeta::app::AppError::NotFound)));
+        assert!(matches!(app.delete_profile(&app.other_member(), WEB, rescue.id), Err(xenbeta::app::error::AppError::NotFound)));
         let reply = member.submit(&question, "Delete default", &[]);
         member.follow(&reply).shows(&["The config profile is deleted."]).hides(&["Fix fstab"]);
         assert_eq!(member.submit(&question, "Delete default", &[]).status, 404, "it is gone");

@@ -5,9 +5,10 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use diesel::prelude::*;
+use xenbeta::app::App;
 use xenbeta::app::account::sign_in::Origin;
+use xenbeta::app::error::AppError;
 use xenbeta::app::mail::compose;
-use xenbeta::app::{App, AppError};
 use xenbeta::domain::ids::{LinodeId, MailId};
 use xenbeta::domain::words::MailKind;
 use xenbeta::mail::{

@@ -4,9 +4,10 @@
 use chrono::Timelike;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
+use xenbeta::app::context::PORTAL;
+use xenbeta::app::error::AppError;
 use xenbeta::app::migration::actions::Click;
 use xenbeta::app::migration::engine::{self, Given};
-use xenbeta::app::{AppError, PORTAL};
 use xenbeta::domain::ids::{LinodeId, MigrationId, RegistrationId};
 use xenbeta::domain::migration::{Event, is_live};
 use xenbeta::domain::programme::move_times::{Limits, Quiet};

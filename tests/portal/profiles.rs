@@ -146,7 +146,7 @@ both_databases! {
         assert_eq!(order.job, again, "asked twice, one job");
         app.nothing_for(UML1);
         member.get("/members/linodes/101").shows(&["guest is up", "as of"]);
-        assert!(matches!(app.read_console(&app.other_member(), WEB), Err(xenbeta::app::AppError::NotFound)));
+        assert!(matches!(app.read_console(&app.other_member(), WEB), Err(xenbeta::app::error::AppError::NotFound)));
     }
 
     fn a_host_without_the_kernel_is_not_offered(app: TestApp) {

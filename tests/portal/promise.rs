@@ -2,7 +2,7 @@
 //! hosts, other ledgers. Rules 15 to 19.
 
 use diesel::connection::SimpleConnection;
-use xenbeta::app::AppError;
+use xenbeta::app::error::AppError;
 use xenbeta::domain::words::{HostState, JointKind, LinodeStatus, MigrationState};
 use xenbeta::store;
 use xenbeta::store::db::StoreError;

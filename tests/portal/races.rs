@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use diesel::connection::SimpleConnection;
-use xenbeta::app::AppError;
+use xenbeta::app::error::AppError;
 use xenbeta::app::migration::actions::Click;
 use xenbeta::app::programme::Settings;
 use xenbeta::domain::ids::RegistrationId;

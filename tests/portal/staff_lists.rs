@@ -1,7 +1,7 @@
 //! Staff's lists of people, mail and the trail: found, paged, acted on, and hostile or careless use of them.
 
 use diesel::connection::SimpleConnection;
-use xenbeta::app::AppError;
+use xenbeta::app::error::AppError;
 use xenbeta::app::migration::actions::Click;
 use xenbeta::domain::ids::{MailId, UserId};
 use xenbeta::mail::MemoryTransport;

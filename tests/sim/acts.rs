@@ -1,8 +1,10 @@
 //! What members and staff do, by the portal's own use cases; and the end of a run, when all faults have stopped.
 
 use diesel::prelude::*;
+use xenbeta::app::App;
+use xenbeta::app::context::Actor;
+use xenbeta::app::error::AppError;
 use xenbeta::app::migration::actions::Click;
-use xenbeta::app::{Actor, App, AppError};
 use xenbeta::domain::ids::{AccountId, JobId, LinodeId, UserId};
 use xenbeta::domain::values::StopLimit;
 use xenbeta::domain::words::{

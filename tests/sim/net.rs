@@ -1,7 +1,8 @@
 //! Messages between agents and portal: lost, late, repeated, in any order.
 
-use xenbeta::app::host::agent::Agent;
-use xenbeta::app::{App, AppError};
+use xenbeta::app::App;
+use xenbeta::app::context::Agent;
+use xenbeta::app::error::AppError;
 use xenbeta::domain::ids::{JobId, MigrationId};
 use xenbeta::wire::{Finish, Poll, PollAnswer, Renew, Renewed, SealedDigests};
 

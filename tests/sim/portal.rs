@@ -113,7 +113,7 @@ impl Prepared {
         App {
             db: Database::open(&url, 2).expect("the database opens"),
             clock: Clock::Fixed(Arc::clone(clock)),
-            watch: xenbeta::app::ownership::watch::Watch::default(),
+            watch: xenbeta::app::clock::Watch::default(),
             secret: Arc::clone(&self.secret),
             settings: Arc::clone(&self.settings),
             hasher: Arc::clone(&self.hasher),

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use xenbeta::agent::ledger::Entry;
 use xenbeta::agent::ledger::rules::Marks;
+use xenbeta::app::App;
+use xenbeta::app::error::AppError;
 use xenbeta::app::reconcile::Round;
-use xenbeta::app::{App, AppError};
 use xenbeta::domain::ids::DiskId;
 
 use crate::agent::AgentState;

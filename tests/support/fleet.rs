@@ -2,7 +2,7 @@
 //! account with one, a second UML host and two Xen hosts.
 
 use diesel::connection::SimpleConnection;
-use xenbeta::app::Actor;
+use xenbeta::app::context::Actor;
 use xenbeta::domain::ids::{AccountId, HostId, LinodeId, UserId};
 use xenbeta::domain::words::UserRole;
 use xenbeta::store::db::{Db, StoreError};

@@ -1,7 +1,7 @@
 //! Agents played by hand: they take orders and answer them as a test says, and know nothing of disks or guests.
 
-use xenbeta::app::AppError;
-use xenbeta::app::host::agent::Agent;
+use xenbeta::app::context::Agent;
+use xenbeta::app::error::AppError;
 use xenbeta::app::migration::actions::Click;
 use xenbeta::domain::ids::{DiskId, HostId, LinodeId, RegistrationId};
 use xenbeta::domain::values::StopLimit;

@@ -11,8 +11,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use tempfile::TempDir;
 use xenbeta::app::account::password::Hasher;
-use xenbeta::app::clock::Clock;
-use xenbeta::app::ownership::watch::Watch;
+use xenbeta::app::clock::{Clock, Watch};
 use xenbeta::app::secrets::Secret;
 use xenbeta::app::{App, Settings};
 use xenbeta::store;

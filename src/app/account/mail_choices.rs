@@ -1,6 +1,8 @@
 //! A user chooses which mails they get.
 
-use crate::app::{Actor, App, AppError, audit};
+use crate::app::App;
+use crate::app::context::{Actor, audit};
+use crate::app::error::AppError;
 use crate::domain::mail::{group, is_for};
 use crate::domain::string_enum::Word;
 use crate::domain::words::MailKind;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
 
-use crate::app::AppError;
+use crate::app::error::AppError;
 use crate::domain::values::Invalid;
 
 /// Memory in KiB, passes and lanes: OWASP's first recommendation for argon2id (19 MiB, 2, 1).

@@ -1,9 +1,11 @@
 //! A forgotten password: a link by mail, and the password set by it.
 
 use super::sign_in::Origin;
+use crate::app::App;
+use crate::app::context::{Who, audit};
+use crate::app::error::AppError;
 use crate::app::mail::compose;
 use crate::app::secrets::{self, purpose};
-use crate::app::{App, AppError, Who, audit};
 use crate::domain::values::{Email, NewPassword};
 use crate::domain::words::MailKind;
 use crate::store;

@@ -1,8 +1,10 @@
 //! What a user changes of themself: name, time zone, password.
 
 use super::sign_in::Visitor;
+use crate::app::App;
+use crate::app::context::{Actor, audit};
+use crate::app::error::AppError;
 use crate::app::mail::compose;
-use crate::app::{Actor, App, AppError, audit};
 use crate::domain::time::Time;
 use crate::domain::values::{NewPassword, PersonName};
 use crate::domain::words::MailKind;

@@ -1,7 +1,9 @@
 //! Signing in and out, sessions, and the reset of a forgotten password.
 
+use crate::app::App;
+use crate::app::context::{Actor, Who, audit};
+use crate::app::error::AppError;
 use crate::app::secrets::{self, purpose};
-use crate::app::{Actor, App, AppError, Who, audit};
 use crate::domain::ids::SessionId;
 use crate::domain::values::Email;
 use crate::store;

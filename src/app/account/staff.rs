@@ -1,7 +1,9 @@
 //! Adding people: staff, from the command line.
 
+use crate::app::App;
+use crate::app::context::{Who, audit};
+use crate::app::error::AppError;
 use crate::app::secrets::{self, purpose};
-use crate::app::{App, AppError, Who, audit};
 use crate::domain::values::{Email, NewPassword, PersonName};
 use crate::domain::words::UserRole;
 use crate::store;

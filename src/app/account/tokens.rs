@@ -1,8 +1,10 @@
 //! API tokens of a user: made and shown once, revoked.
 
+use crate::app::App;
+use crate::app::context::{Actor, audit};
+use crate::app::error::AppError;
 use crate::app::mail::compose;
 use crate::app::secrets::{self, purpose};
-use crate::app::{Actor, App, AppError, audit};
 use crate::domain::ids::TokenId;
 use crate::domain::values::Label;
 use crate::domain::words::{MailKind, TokenScope};

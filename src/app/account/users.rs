@@ -1,8 +1,10 @@
 //! What staff do with users: take their access away, give it back, send them a link for a new password.
 
+use crate::app::App;
+use crate::app::context::{Actor, audit};
+use crate::app::error::AppError;
 use crate::app::mail::compose;
 use crate::app::secrets::{self, purpose};
-use crate::app::{Actor, App, AppError, audit};
 use crate::domain::ids::UserId;
 use crate::domain::words::{MailKind, UserRole};
 use crate::mail::ResetToken;

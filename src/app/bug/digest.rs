@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 
 use super::mail::{path, person_shown, title};
+use crate::app::App;
+use crate::app::error::AppError;
 use crate::app::mail::compose::{facts_for, post};
-use crate::app::{App, AppError};
 use crate::domain::ids::{BugId, UserId};
 use crate::domain::time::Time;
 use crate::domain::words::MailKind;

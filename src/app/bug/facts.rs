@@ -1,6 +1,8 @@
 //! What the portal knows of a Linode that its member may want to add to a bug.
 
-use crate::app::{Actor, App, AppError};
+use crate::app::App;
+use crate::app::context::Actor;
+use crate::app::error::AppError;
 use crate::domain::bug::FactKind;
 use crate::domain::ids::{AccountId, LinodeId, MigrationId};
 use crate::store;

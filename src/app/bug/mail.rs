@@ -1,7 +1,9 @@
 //! Mail about a thread, to those whom it concerns.
 
+use crate::app::App;
+use crate::app::context::Actor;
+use crate::app::error::AppError;
 use crate::app::mail::compose::{facts_for, post};
-use crate::app::{Actor, App, AppError};
 use crate::domain::bug::initials;
 use crate::domain::time::Time;
 use crate::domain::words::{MailKind, UserRole};

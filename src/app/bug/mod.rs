@@ -9,8 +9,10 @@ pub mod triage;
 use digest::REPLIES_EVERY_S;
 use facts::{facts, mark_in};
 
+use super::App;
+use super::context::{Actor, audit};
+use super::error::AppError;
 use super::idempotency::{check_once, sent_before, too_many};
-use super::{Actor, App, AppError, audit};
 use crate::domain::bug::attachment::{Attachment, MOST_FILES, MOST_OF_ACCOUNT, MOST_OF_THREAD};
 use crate::domain::bug::{BugState, Component, FactKind, Severity};
 use crate::domain::ids::{BugFileId, BugId, LinodeId, MigrationId};

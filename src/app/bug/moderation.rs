@@ -1,8 +1,10 @@
 //! Staff hide what should not stand in a thread (spam, a password somebody pasted), show it again, or delete a file for good.
 //! What is hidden stays in the database for staff; members, search and mail do not give it any more.
 
+use crate::app::App;
+use crate::app::context::{Actor, audit};
+use crate::app::error::AppError;
 use crate::app::mail::compose::facts_for;
-use crate::app::{Actor, App, AppError, audit};
 use crate::domain::bug::Part;
 use crate::domain::ids::{BugFileId, BugId};
 use crate::domain::markdown::Markdown;

@@ -3,8 +3,10 @@
 
 use super::mail::{News, tell};
 use super::{found, state_words};
+use crate::app::App;
+use crate::app::context::{Actor, audit};
+use crate::app::error::AppError;
 use crate::app::idempotency::check_once;
-use crate::app::{Actor, App, AppError, audit};
 use crate::domain::bug::{self, BugState, Changed, Component, Severity};
 use crate::domain::ids::{BugId, MigrationId, UserId};
 use crate::domain::markdown::Markdown;

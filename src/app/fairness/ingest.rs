@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::app::host::agent::Agent;
+use crate::app::App;
+use crate::app::context::Agent;
+use crate::app::error::AppError;
 use crate::app::host::report::share_due;
-use crate::app::{App, AppError};
 use crate::domain::fairness::judge::{Guest, judge};
 use crate::domain::fairness::shares::{Claim, LEAST_WEIGHT, MOST_WEIGHT, Rule};
 use crate::domain::fairness::usage::{NO_LEVEL, Usage};

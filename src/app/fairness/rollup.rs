@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ingest::{LATE_S, STEP_S};
-use crate::app::{App, AppError};
+use crate::app::App;
+use crate::app::error::AppError;
 use crate::domain::fairness::judge::{Part, standing};
 use crate::domain::fairness::usage::Usage;
 use crate::domain::ids::{HostId, LinodeId};

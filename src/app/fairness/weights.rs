@@ -1,7 +1,9 @@
 //! Staff's hand on the shares: the rule by which a plan's RAM becomes a weight, and single Linodes' own weights. Hosts get what
 //! differs with the answer to their next samples or poll.
 
-use crate::app::{Actor, App, AppError, audit};
+use crate::app::App;
+use crate::app::context::{Actor, audit};
+use crate::app::error::AppError;
 use crate::domain::fairness::shares::{LEAST_WEIGHT, MOST_WEIGHT, Rule, RuleKind};
 use crate::domain::ids::LinodeId;
 use crate::domain::time::Time;

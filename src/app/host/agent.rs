@@ -1,8 +1,10 @@
 //! What agents ask: to enrol, for work, to renew a lease, to say how a job went.
 
+use crate::app::App;
+use crate::app::context::{Agent, Who, audit};
+use crate::app::error::AppError;
 use crate::app::ownership::ledger;
 use crate::app::secrets::{self, purpose};
-use crate::app::{App, AppError, Who, audit};
 use crate::domain::ids::HostId;
 use crate::domain::time::Time;
 use crate::domain::words::{HostState, JobKind, LinodeStatus};
@@ -12,15 +14,6 @@ use crate::store::host::Host;
 use crate::store::host::credential::Enrolment;
 use crate::store::job::NewJob;
 use crate::wire::{Enrol, Enrolled, Rotated};
-
-/// An agent that has proved which host it speaks for.
-#[derive(Clone)]
-pub struct Agent {
-    pub host: HostId,
-    pub name: String,
-    pub state: HostState,
-    pub cap_mb_s: Option<u32>,
-}
 
 fn agent_of(host: Host) -> Agent {
     Agent {

@@ -5,9 +5,11 @@ pub mod liveness;
 pub mod report;
 pub mod silence;
 
+use super::App;
+use super::context::{Actor, Who, audit};
+use super::error::AppError;
 use super::ownership::recovery;
 use super::secrets::{self, purpose};
-use super::{Actor, App, AppError, Who, audit};
 use crate::domain::ids::{HostId, PlanId};
 use crate::domain::placement;
 use crate::domain::values::HostName;

@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::agent::Agent;
+use crate::app::App;
+use crate::app::context::Agent;
+use crate::app::error::AppError;
 use crate::app::ownership::contradiction::{self, Contrary, Weight};
 use crate::app::ownership::{change, hold, ledger, recovery};
-use crate::app::{App, AppError};
 use crate::domain::fairness::shares::{Claim, Rule};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::ownership::Word;

@@ -3,7 +3,8 @@
 //! silence.
 
 use super::liveness::SILENT_S;
-use crate::app::{App, AppError};
+use crate::app::App;
+use crate::app::error::AppError;
 use crate::store;
 
 /// Between two looks, in seconds.

@@ -5,7 +5,6 @@ use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
-use super::file::Devices;
 use crate::domain::values::{Device, Email, HostName, Invalid, Label, Mac, PersonName};
 use crate::domain::words::RunLevel;
 
@@ -197,3 +196,7 @@ impl<'de> Deserialize<'de> for Devices {
         from.deserialize_map(Pairs)
     }
 }
+
+/// Device → disk id, in the file's order; no device twice.
+#[derive(Debug)]
+pub struct Devices(pub Vec<(Device, i64)>);

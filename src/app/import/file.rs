@@ -1,15 +1,15 @@
 //! The file a manager's data comes in (docs/IMPORT.md): its types, and its reading. What has been read is well-formed in
 //! every field; whether the parts fit together, and fit what is in the database, `fleet_check` says.
 
+use super::fields::{
+    Devices, comments, device, email, filesystem, host_name, kernel_id, label, mac,
+    maybe_kernel_id, maybe_label, one, password_hash, person_name, rdns, small, timezone,
+    usual_run_level, usual_slots, usual_timezone, usual_weight, within,
+};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
-use super::fields::{
-    comments, device, email, filesystem, host_name, kernel_id, label, mac, maybe_kernel_id,
-    maybe_label, one, password_hash, person_name, rdns, small, timezone, usual_run_level,
-    usual_slots, usual_timezone, usual_weight, within,
-};
 use super::position::{Step, line_at, line_of, steps};
 use crate::domain::values::{Device, Email, HostName, Label, Mac, PersonName};
 use crate::domain::words::{Helper, HostRole, IpKind, KernelFamily, Platform, RunLevel};
@@ -194,10 +194,6 @@ pub struct Config {
     #[serde(default)]
     pub helpers: BTreeSet<Helper>,
 }
-
-/// Device → disk id, in the file's order; no device twice.
-#[derive(Debug)]
-pub struct Devices(pub Vec<(Device, i64)>);
 
 #[derive(Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -3,11 +3,12 @@
 use super::loss;
 use super::order::{self, Unfit};
 use super::outcome::{self, Ending, stale};
-use crate::app::host::agent::Agent;
+use crate::app::App;
+use crate::app::context::{Agent, Who};
+use crate::app::error::AppError;
 use crate::app::migration::engine::{self, Given};
-use crate::app::ownership::{hold, ledger};
+use crate::app::ownership::{guard, ledger};
 use crate::app::secrets::{self, purpose};
-use crate::app::{App, AppError, Who};
 use crate::domain::ids::{JobId, MigrationId};
 use crate::domain::migration::{Event, Step};
 use crate::domain::time::Time;
@@ -81,7 +82,7 @@ fn drop_unfit(
                     app,
                     conn,
                     now,
-                    crate::app::PORTAL,
+                    crate::app::context::PORTAL,
                     id,
                     Event::Failed(step),
                     &given,
@@ -240,7 +241,7 @@ impl App {
             };
             if owns.is_none() {
                 // The agent keeps its word until it can be heard.
-                hold::guard(conn, job.linode_id)?;
+                guard::not_held(conn, job.linode_id)?;
             }
             let ending = Ending {
                 app: self,

@@ -4,9 +4,12 @@
 //! has stopped.
 
 use super::outcome::{settle_power, step_of};
+use crate::app::App;
+use crate::app::context::{PORTAL, audit};
+use crate::app::error::AppError;
 use crate::app::migration::engine::{self, Given};
 use crate::app::reconcile::BATCH;
-use crate::app::{App, AppError, PORTAL, audit};
+use crate::domain::job::{LONGEST_PAUSE_S, pause_s};
 use crate::domain::migration::{Event, Step, can_cancel};
 use crate::domain::time::Time;
 use crate::domain::words::{JobState, MigrationState};
@@ -16,15 +19,8 @@ use crate::store::job::{Again, End, Job, MOST_TRIES};
 use crate::store::wake::Wake;
 use crate::wire::LEASE_S;
 
-/// No job pauses for longer.
-const LONGEST_PAUSE_S: i64 = 900;
 const PUBLIC: &str =
     "The host lost this step again and again without a word; staff will look at it.";
-
-/// The pause after so many failures or losses: 1, 2, 4, 8, 16 seconds.
-pub(in crate::app) fn pause_s(tries: i32) -> i64 {
-    1_i64 << tries.clamp(1, 5).saturating_sub(1)
-}
 
 impl App {
     /// Each in a transaction of its own: one that fails is logged and holds up none of the others.

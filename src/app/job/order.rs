@@ -1,13 +1,13 @@
 //! Makes the order for a claimed job from the rows as they are now: what the agent is told is never older than the claim,
 //! and a job whose time has passed is found out before it is given away.
 
+use crate::app::App;
+use crate::app::error::AppError;
 use crate::app::host::report::{claim, share_due};
 use crate::app::linode::{power, profile};
 use crate::app::migration::guard::still_permitted;
 use crate::app::ownership::change;
 use crate::app::secrets::purpose;
-use crate::app::{App, AppError};
-use crate::domain::ids::LinodeId;
 use crate::domain::linode::translate;
 use crate::domain::ownership::KeepDisks;
 use crate::domain::time::Time;
@@ -390,10 +390,4 @@ fn boot_spec(profile: &ConfigProfile, part: translate::Profile, plan: &Plan) -> 
         vcpus: part.vcpus.clamp(1, plan.vcpus.max(1)),
         helpers: part.helpers,
     }
-}
-
-/// Is a job of this Linode its owner's business under its present epoch?
-pub fn is_current(conn: &mut Db, linode: LinodeId, job: &Job) -> Result<bool, AppError> {
-    Ok(store::linode::linode(conn, linode)?
-        .is_some_and(|it| it.host_id == job.host_id && it.epoch == job.epoch))
 }

@@ -1,13 +1,13 @@
 //! What the end of a job does: to the job, to its Linode, and to the migration whose step it was.
 
-use super::loss::pause_s;
-use super::order;
-use crate::app::host::agent::Agent;
+use crate::app::App;
+use crate::app::context::{Agent, Who};
+use crate::app::error::AppError;
 use crate::app::linode::power;
 use crate::app::migration::engine::{self, Given};
 use crate::app::ownership::{change, hold, proof};
-use crate::app::{App, AppError, Who};
 use crate::domain::ids::MigrationId;
+use crate::domain::job::pause_s;
 use crate::domain::migration::{Event, Step};
 use crate::domain::ownership::{Word, contradiction, handover};
 use crate::domain::time::Time;
@@ -201,7 +201,7 @@ impl Ending<'_> {
         }
         self.end(conn, JobState::Succeeded, summary(report), "")?;
         if let Some(running) = runs_after(self.job.kind, report)
-            && order::is_current(conn, self.job.linode_id, self.job)?
+            && change::is_current(conn, self.job.linode_id, self.job)?
         {
             let status = if running {
                 LinodeStatus::Running
@@ -211,7 +211,7 @@ impl Ending<'_> {
             store::linode::set_status(conn, self.job.linode_id, status, self.now)?;
         }
         if let Report::Console { text } = report
-            && order::is_current(conn, self.job.linode_id, self.job)?
+            && change::is_current(conn, self.job.linode_id, self.job)?
         {
             store::linode::set_console(conn, self.job.linode_id, &console_text(text), self.now)?;
         }
@@ -290,7 +290,7 @@ impl Ending<'_> {
         };
         store::linode::set_console(conn, self.job.linode_id, &console_text(console), self.now)?;
         let current =
-            order::is_current(conn, self.job.linode_id, self.job)? && epoch == self.job.epoch;
+            change::is_current(conn, self.job.linode_id, self.job)? && epoch == self.job.epoch;
         self.end(
             conn,
             JobState::Failed,
@@ -337,7 +337,7 @@ impl Ending<'_> {
 
 /// After a power job or an adoption that did not work, the next poll's inventory says what is true.
 pub(in crate::app) fn settle_power(conn: &mut Db, now: Time, job: &Job) -> Result<(), AppError> {
-    if power::POWER.contains(&job.kind) && order::is_current(conn, job.linode_id, job)? {
+    if power::POWER.contains(&job.kind) && change::is_current(conn, job.linode_id, job)? {
         store::linode::set_status(conn, job.linode_id, LinodeStatus::Offline, now)?;
     }
     Ok(())

@@ -1,7 +1,9 @@
 //! Staff try a job again that failed.
 
+use crate::app::App;
+use crate::app::context::{Actor, audit};
+use crate::app::error::AppError;
 use crate::app::migration::retry;
-use crate::app::{Actor, App, AppError, audit};
 use crate::domain::ids::JobId;
 use crate::store;
 

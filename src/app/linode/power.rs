@@ -1,6 +1,8 @@
 //! Boot, reboot and shut down a Linode, wherever it is.
 
-use crate::app::{Actor, App, AppError, audit};
+use crate::app::App;
+use crate::app::context::{Actor, audit};
+use crate::app::error::AppError;
 use crate::domain::ids::{ConfigId, JobId, LinodeId};
 use crate::domain::words::{JobKind, LinodeStatus, MigrationState};
 use crate::store;

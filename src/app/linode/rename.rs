@@ -1,7 +1,9 @@
 //! What a member names on a Linode besides its config profiles: itself, its disk images, and its addresses' reverse names.
 //! Hosts know Linodes and disks by their numbers, so they do not have to be told; the next order has the new label.
 
-use crate::app::{Actor, App, AppError, audit};
+use crate::app::App;
+use crate::app::context::{Actor, audit};
+use crate::app::error::AppError;
 use crate::domain::ids::{DiskId, IpId, LinodeId};
 use crate::domain::values::{Label, ReverseName};
 use crate::domain::words::IpKind;

@@ -1,6 +1,7 @@
 //! Mail in the transaction that causes it: rendered now, sent later from the outbox.
 
-use crate::app::{App, AppError};
+use crate::app::App;
+use crate::app::error::AppError;
 use crate::domain::migration::Letter;
 use crate::domain::programme::Deed;
 use crate::domain::time::{Time, span};

@@ -1,6 +1,8 @@
 //! What staff do with mail that could not be sent.
 
-use crate::app::{Actor, App, AppError, audit};
+use crate::app::App;
+use crate::app::context::{Actor, audit};
+use crate::app::error::AppError;
 use crate::domain::ids::MailId;
 use crate::store;
 use crate::store::mail::InVain;

@@ -2,8 +2,9 @@
 //! none late: one whose moment passed while nobody looked is sent only if there is still something to do.
 
 use super::compose::{self, About};
+use crate::app::App;
+use crate::app::error::AppError;
 use crate::app::reconcile::BATCH;
-use crate::app::{App, AppError};
 use crate::domain::programme::move_times::{
     REMIND_S, is_offer_reminder, offer_reminder, time_reminder,
 };

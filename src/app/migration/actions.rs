@@ -4,8 +4,10 @@
 use super::engine::{self, Given};
 use super::guard::{self, still_permitted, visible};
 use super::{retry, schedule};
+use crate::app::App;
+use crate::app::context::{Actor, audit};
+use crate::app::error::AppError;
 use crate::app::linode::profile::translation::needs_acceptance;
-use crate::app::{Actor, App, AppError, audit};
 use crate::domain::ids::{LinodeId, MigrationId};
 use crate::domain::migration::{Event, Letter, Refused};
 use crate::domain::programme::Deed;

@@ -1,7 +1,7 @@
 //! What a migration leaves behind, and the jobs that clear it away: transfers, copies, old disks.
 
 use super::engine::Work;
-use crate::app::AppError;
+use crate::app::error::AppError;
 use crate::domain::words::{JobKind, MigrationKind, MigrationState};
 use crate::store;
 use crate::store::migration::Migration;

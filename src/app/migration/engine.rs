@@ -2,10 +2,12 @@
 //! entry, in the caller's transaction.
 
 use super::log_text::words;
+use crate::app::App;
+use crate::app::context::{Who, audit};
+use crate::app::error::AppError;
 use crate::app::linode::profile;
 use crate::app::mail::compose;
-use crate::app::ownership::{change, recovery};
-use crate::app::{App, AppError, Who, audit};
+use crate::app::ownership::{change, guard};
 use crate::domain::ids::{HostId, JobId, LinodeId, MigrationId, UserId};
 use crate::domain::migration::{self as machine, Effect, Event, Letter, Refused, Side, Step};
 use crate::domain::ownership::{Row, handover};
@@ -73,7 +75,7 @@ pub fn apply(
         .iter()
         .any(|effect| effect.needs_memory())
     {
-        recovery::guard(conn, before.linode_id, event)?;
+        guard::may_change_hands(conn, before.linode_id, event)?;
     }
     let mut change = given.change.clone();
     stamp(conn, now, &before, &transition, who.user, &mut change)?;

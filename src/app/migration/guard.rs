@@ -1,7 +1,8 @@
 //! Who may see and do what with a migration, whatever is done.
 
+use crate::app::context::Actor;
+use crate::app::error::AppError;
 use crate::app::host::liveness::SILENT_S;
-use crate::app::{Actor, AppError};
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::Event;
 use crate::domain::time::Time;

@@ -1,8 +1,9 @@
 //! Members' data that a move left behind on a host, and that nothing will come back for (rule 23, last sentence): found by
 //! what hosts report, and purged as any old copy is, on the owner's fresh proof.
 
+use crate::app::App;
+use crate::app::error::AppError;
 use crate::app::ownership::recovery::should_report;
-use crate::app::{App, AppError};
 use crate::domain::ids::{HostId, LinodeId, MigrationId};
 use crate::domain::time::Time;
 use crate::domain::words::{JobKind, JobState, MigrationKind, MigrationState};

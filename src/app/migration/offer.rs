@@ -2,9 +2,11 @@
 //! click or the offer ends.
 
 use super::engine::{self, Given};
+use crate::app::App;
+use crate::app::context::{Actor, audit};
+use crate::app::error::AppError;
 use crate::app::linode::profile;
 use crate::app::mail::compose::{self, About};
-use crate::app::{Actor, App, AppError, audit};
 use crate::domain::ids::{HostId, LinodeId, RegistrationId};
 use crate::domain::migration::{Event, Last, blocks_next, gives_way};
 use crate::domain::placement::{self, Need, Room};

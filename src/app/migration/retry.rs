@@ -3,9 +3,10 @@
 
 use super::guard::still_permitted;
 use super::{offer, schedule};
-use crate::app::job::order;
+use crate::app::context::Actor;
+use crate::app::error::AppError;
 use crate::app::job::outcome::step_of;
-use crate::app::{Actor, AppError};
+use crate::app::ownership::change;
 use crate::domain::ids::JobId;
 use crate::domain::migration::is_live;
 use crate::domain::placement;
@@ -112,7 +113,7 @@ pub(in crate::app) fn may_job(conn: &mut Db, id: JobId) -> Result<(), AppError> 
         return Ok(());
     }
     let why = if job.migration_id.is_none() {
-        let is_there = order::is_current(conn, job.linode_id, &job)?;
+        let is_there = change::is_current(conn, job.linode_id, &job)?;
         (!is_there)
             .then_some("Its Linode has moved since: this job is for an owner that is no longer.")
     } else if matches!(

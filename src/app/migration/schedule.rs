@@ -3,8 +3,10 @@
 
 use super::engine::{self, Given};
 use super::guard;
+use crate::app::App;
+use crate::app::context::Actor;
+use crate::app::error::AppError;
 use crate::app::mail::compose;
-use crate::app::{Actor, App, AppError};
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::Event;
 use crate::domain::programme::Deed;

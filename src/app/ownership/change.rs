@@ -1,12 +1,14 @@
 //! The one way by which a Linode changes hands: what `domain::ownership::handover` made of its row, by compare-and-set, with the portal's
 //! revision and its line in the audit trail.
 
-use crate::app::{AppError, Who, audit};
+use crate::app::context::{Who, audit};
+use crate::app::error::AppError;
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::ownership::{Row, handover};
 use crate::domain::time::Time;
 use crate::store;
 use crate::store::db::Db;
+use crate::store::job::Job;
 
 /// `false` if the Linode is not as `from` says; then nothing changed.
 pub fn hand_over(
@@ -52,4 +54,10 @@ fn fetch_one(conn: &mut Db, linode: LinodeId, owner: (HostId, i64)) -> Result<bo
         }
     }
     Ok(false)
+}
+
+/// Is a job of this Linode its owner's business under its present epoch?
+pub fn is_current(conn: &mut Db, linode: LinodeId, job: &Job) -> Result<bool, AppError> {
+    Ok(store::linode::linode(conn, linode)?
+        .is_some_and(|it| it.host_id == job.host_id && it.epoch == job.epoch))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::app::AppError;
+use crate::app::error::AppError;
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::migration;
 use crate::domain::ownership::{Contradiction, Word, contradiction};

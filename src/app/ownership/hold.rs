@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use super::change;
 use super::contradiction::{Contrary, reason};
 use super::recovery::should_report;
-use crate::app::host::agent::Agent;
+use crate::app::App;
+use crate::app::context::{Actor, Agent, PORTAL, Who, audit};
+use crate::app::error::AppError;
 use crate::app::migration::engine::{self, Given};
-use crate::app::{Actor, App, AppError, PORTAL, Who, audit};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::migration::Event;
 use crate::domain::ownership::{self as rule, Believed, Contradiction, Doubt, Word, handover};
@@ -25,16 +26,6 @@ use crate::store::wake::Wake;
 
 /// Held Linodes that are looked at in one round.
 const ROUND: i64 = 200;
-
-/// Refuses what must not happen to a held Linode.
-pub(in crate::app) fn guard(conn: &mut Db, linode: LinodeId) -> Result<(), AppError> {
-    match store::ownership::hold::of(conn, linode)? {
-        None => Ok(()),
-        Some(_) => Err(AppError::Later(
-            "This Linode is held: a host says something else of it than the portal knows. Staff look at it; it goes on when that is put right.".to_owned(),
-        )),
-    }
-}
 
 /// Holds a Linode and notes what the host says.
 pub(in crate::app) fn hold(

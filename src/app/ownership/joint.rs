@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::recovery;
+use crate::app::App;
+use crate::app::context::{Actor, audit};
+use crate::app::error::AppError;
 use crate::app::migration::engine::{self, Given};
-use crate::app::{Actor, App, AppError, audit};
 use crate::domain::ids::{HostId, JointActId, LinodeId, UserId};
 use crate::domain::migration::Event;
 use crate::domain::time::Time;

@@ -1,8 +1,8 @@
 //! A host's ledger is known by its identity (rule 17): another one, one that went back, or a copy gets no work.
 
-use crate::app::host::agent::Agent;
+use crate::app::context::{Agent, PORTAL, audit};
+use crate::app::error::AppError;
 use crate::app::host::liveness::SILENT_S;
-use crate::app::{AppError, PORTAL, audit};
 use crate::domain::ownership::{LedgerId, LedgerVerdict, judge_ledger};
 use crate::domain::time::Time;
 use crate::store;

@@ -2,6 +2,7 @@
 
 pub(super) mod change;
 pub(super) mod contradiction;
+pub(super) mod guard;
 pub mod hold;
 pub mod joint;
 pub(super) mod ledger;

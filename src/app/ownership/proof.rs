@@ -1,8 +1,8 @@
 //! Before old disks are deleted the Linode's owner shows that it has them itself (rule 18): asking for that, and what is
 //! shown.
 
-use crate::app::AppError;
-use crate::app::job::order;
+use super::change;
+use crate::app::error::AppError;
 use crate::domain::ids::{HostId, MigrationId};
 use crate::domain::ownership::{self, KeepDisks, Proof};
 use crate::domain::time::Time;
@@ -80,7 +80,7 @@ pub(in crate::app) fn shown(
             .iter()
             .any(|it| it.disk == disk.id && it.size_bytes == size)
     });
-    if epoch != job.epoch || !whole || !order::is_current(conn, linode, job)? {
+    if epoch != job.epoch || !whole || !change::is_current(conn, linode, job)? {
         tracing::warn!(%linode, "a proof that shows something else than the portal knows does not count");
         return Ok(());
     }

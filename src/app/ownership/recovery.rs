@@ -1,10 +1,10 @@
 //! A portal that went back (rule 16): what agents have seen of it, and the database itself, say whether its memory is whole.
 //! Until every host has reported, nothing changes who may run a Linode.
 
-use super::hold;
-use crate::app::{App, AppError, PORTAL, audit, secrets};
-use crate::domain::ids::{HostId, LinodeId};
-use crate::domain::migration::Event;
+use crate::app::context::{PORTAL, audit};
+use crate::app::error::AppError;
+use crate::app::{App, secrets};
+use crate::domain::ids::HostId;
 use crate::domain::ownership;
 use crate::domain::time::Time;
 use crate::store;
@@ -67,23 +67,6 @@ pub(in crate::app) fn begin(
         "the portal's memory went back: nothing changes hands until every host has reported"
     );
     wake_on_commit(conn, Wake::Reconcile)?;
-    Ok(())
-}
-
-/// Refuses what changes who may run a Linode, or deletes disks, while the portal recovers or the Linode is held. What two
-/// staff have said of a lost host goes on.
-pub(in crate::app) fn guard(conn: &mut Db, linode: LinodeId, event: Event) -> Result<(), AppError> {
-    if store::ownership::memory::get(conn)?
-        .recovery_since
-        .is_some()
-    {
-        return Err(AppError::Later(
-            "The portal is putting its memory right: no Linode changes hands until every host has reported.".to_owned(),
-        ));
-    }
-    if event != Event::DestinationLost {
-        hold::guard(conn, linode)?;
-    }
     Ok(())
 }
 

@@ -2,10 +2,9 @@
 //! leases time after a pause in which nobody could renew them, and notices a clock that jumped. While one stands, nothing
 //! begins or ends because its time has come.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
-use crate::app::{Actor, App, AppError, PORTAL, audit};
+use crate::app::App;
+use crate::app::context::{Actor, PORTAL, audit};
+use crate::app::error::AppError;
 use crate::domain::time::Time;
 use crate::domain::time::watch::{self, Gap, Own};
 use crate::store;
@@ -14,28 +13,6 @@ use crate::wire::LEASE_S;
 
 /// Between two looks, in seconds: several in a lease.
 const LOOK_S: i64 = 10;
-
-/// When this process looked last, by both clocks.
-#[derive(Debug, Clone, Default)]
-pub struct Watch(Arc<Mutex<Option<(Time, Duration)>>>);
-
-impl Watch {
-    /// What went by since this process's last look.
-    fn since(&self, (now, monotonic): (Time, Duration)) -> Option<Own> {
-        let last = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        last.map(|(wall, before)| {
-            let gone = monotonic.saturating_sub(before).as_secs();
-            Own {
-                wall_s: now.seconds_since(wall),
-                monotonic_s: i64::try_from(gone).unwrap_or(i64::MAX),
-            }
-        })
-    }
-
-    fn set(&self, at: (Time, Duration)) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
-    }
-}
 
 impl App {
     /// Looks at the clock if it is time to; `true` if it can be trusted.

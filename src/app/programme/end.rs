@@ -2,9 +2,11 @@
 //! so that thousands hold nobody up and a crash half way is picked up where it stopped. It has no list of its own: whatever
 //! is still open while the programme is ended is closed, also what comes home later.
 
+use crate::app::App;
+use crate::app::context::{Actor, PORTAL, audit};
+use crate::app::error::AppError;
 use crate::app::mail::compose::{self, About};
 use crate::app::migration::engine::{self, Given};
-use crate::app::{Actor, App, AppError, PORTAL, audit};
 use crate::domain::ids::RegistrationId;
 use crate::domain::migration::Event;
 use crate::domain::registration;

@@ -4,7 +4,9 @@ pub mod end;
 pub mod move_times;
 pub mod texts;
 
-use super::{Actor, App, AppError, audit};
+use super::App;
+use super::context::{Actor, audit};
+use super::error::AppError;
 use crate::domain::programme::{self as rules, Deed, Phase};
 use crate::domain::time::Time;
 use crate::domain::values::OutsideLink;

@@ -4,11 +4,14 @@ pub(super) mod record;
 
 use std::collections::BTreeSet;
 
+use record::decide;
+
+use super::App;
 use super::bulk::Many;
+use super::context::{Actor, audit};
+use super::error::AppError;
 use super::mail::compose::{self, About};
 use super::migration::engine::{self, Given};
-use super::registration::record::decide;
-use super::{Actor, App, AppError, audit};
 use crate::domain::ids::{LinodeId, RegistrationId};
 use crate::domain::migration;
 use crate::domain::placement::Standing;

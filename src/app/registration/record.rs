@@ -1,6 +1,7 @@
 //! What becomes of a registration, written down: the row, its mail, its audit entry.
 
-use crate::app::{Actor, AppError, Who, audit};
+use crate::app::context::{Actor, Who, audit};
+use crate::app::error::AppError;
 use crate::domain::ids::RegistrationId;
 use crate::domain::registration::{self, Event};
 use crate::domain::time::Time;

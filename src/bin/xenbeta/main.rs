@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use xenbeta::app::App;
+use xenbeta::app::context::Who;
 use xenbeta::app::secrets::Secret;
-use xenbeta::app::{App, Who};
 use xenbeta::config::Config;
 
 /// What a command failed with, in words for whoever typed it.

@@ -7,8 +7,9 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::app::host::agent::Agent;
-use crate::app::{App, AppError};
+use crate::app::App;
+use crate::app::context::Agent;
+use crate::app::error::AppError;
 use crate::domain::ids::{JobId, MigrationId};
 use crate::wire::{Enrol, Finish, Finished, Renew, SealedDigests};
 

@@ -1,7 +1,7 @@
 //! A thread as its reader may see it: whose names whole, which files and facts, and what of it is hidden.
 
-use crate::app::Actor;
 use crate::app::bug::may_see;
+use crate::app::context::Actor;
 use crate::domain::bug::{BugState, Changed, Component, FactKind, Part, Severity};
 use crate::domain::ids::{AccountId, BugId, BugPostId, UserId};
 use crate::domain::string_enum::Word;

@@ -8,8 +8,8 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 
 use super::{Client, Context};
-use crate::app::Actor;
 use crate::app::account::sign_in::Visitor;
+use crate::app::context::Actor;
 use crate::domain::ids::AccountId;
 use crate::domain::words::UserRole;
 use crate::store;

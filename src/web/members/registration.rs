@@ -10,8 +10,8 @@ use serde::Deserialize;
 
 use super::linode::list::eligibility;
 use super::{Link, migration_link, platform_name};
-use crate::app::AppError;
 use crate::app::bulk::Many;
+use crate::app::error::AppError;
 use crate::app::registration::seats_left;
 use crate::domain::ids::{LinodeId, RegistrationId};
 use crate::domain::placement::Standing;

@@ -144,7 +144,7 @@ impl Feed {
                 if store::account::session::session(conn, &session, now, idle_since)?.is_none() {
                     return Ok(None);
                 }
-                Ok::<_, crate::app::AppError>(
+                Ok::<_, crate::app::error::AppError>(
                     store::migration::page::migration_now(conn, account, id, now)?
                         .map(|found| (found, now)),
                 )

@@ -4,7 +4,7 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
-use crate::app::AppError;
+use crate::app::error::AppError;
 use crate::app::programme::{phase, texts};
 use crate::app::registration::seats_left;
 use crate::domain::programme::{Dates, Phase, said_of};

@@ -6,7 +6,9 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{ROWS, StateTab, cut, query};
-use crate::app::{Actor, App, AppError};
+use crate::app::App;
+use crate::app::context::Actor;
+use crate::app::error::AppError;
 use crate::domain::ids::UserId;
 use crate::domain::words::UserRole;
 use crate::store;

@@ -5,7 +5,7 @@ use askama::Template;
 
 use super::job::LATELY_DAYS;
 use super::{Counted, heard};
-use crate::app::AppError;
+use crate::app::error::AppError;
 use crate::app::host::liveness::{SILENT_S, is_silent};
 use crate::domain::bug::BugState;
 use crate::domain::migration::AT_WORK;

@@ -16,7 +16,8 @@ mod registering;
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
-use xenbeta::app::{App, AppError};
+use xenbeta::app::App;
+use xenbeta::app::error::AppError;
 
 use crate::support::{On, TestApp};
 use begin::World;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use xenbeta::app::App;
 use xenbeta::app::account::sign_in::{Origin, Visitor};
 use xenbeta::app::account::tokens::Wish;
+use xenbeta::app::context::{Agent, PORTAL};
+use xenbeta::app::error::AppError;
 use xenbeta::app::faq::{Answer, EntryText};
 use xenbeta::app::host::AddHost;
-use xenbeta::app::host::agent::Agent;
-use xenbeta::app::{App, AppError, PORTAL};
 use xenbeta::domain::ids::{MailId, UserId};
 use xenbeta::domain::markdown::{Markdown, Title};
 use xenbeta::domain::values::Label;

@@ -1,7 +1,8 @@
 //! Registrations, their decisions, the seats, and the programme's own row.
 
+use xenbeta::app::App;
+use xenbeta::app::error::AppError;
 use xenbeta::app::programme::Settings;
-use xenbeta::app::{App, AppError};
 use xenbeta::domain::fairness::shares::Rule;
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::programme::move_times::Limits;

@@ -1,6 +1,6 @@
 //! One case: a move up to its target, the trouble, and on to its end.
 
-use xenbeta::app::AppError;
+use xenbeta::app::error::AppError;
 use xenbeta::app::evacuation::{Order as Emptying, Wanted};
 use xenbeta::domain::ids::{HostId, JobId, MigrationId};
 use xenbeta::domain::migration::{Side, Step};

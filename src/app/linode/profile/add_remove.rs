@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::{ProfileEdit, as_agreed, check, invalid, not_moving};
-use crate::app::{Actor, App, AppError, audit};
+use crate::app::App;
+use crate::app::context::{Actor, audit};
+use crate::app::error::AppError;
 use crate::domain::ids::{ConfigId, DiskId, LinodeId};
 use crate::domain::words::{MigrationState, Platform};
 use crate::store;

@@ -5,7 +5,9 @@ pub mod translation;
 
 use translation::needs_acceptance;
 
-use crate::app::{Actor, App, AppError, audit};
+use crate::app::App;
+use crate::app::context::{Actor, audit};
+use crate::app::error::AppError;
 use crate::domain::ids::{ConfigId, LinodeId};
 use crate::domain::values::Label;
 use crate::domain::words::{Helper, MigrationKind, MigrationState, Platform, RunLevel};

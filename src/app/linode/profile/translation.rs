@@ -1,6 +1,6 @@
 //! A Linode's config profiles as they will be on another platform.
 
-use crate::app::AppError;
+use crate::app::error::AppError;
 use crate::app::linode::profile;
 use crate::domain::ids::ConfigId;
 use crate::domain::linode::translate::{self, NotTranslatable, Profile, Target, Translated};

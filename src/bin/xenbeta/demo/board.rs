@@ -1,9 +1,10 @@
 //! Bugs, questions and answers of the demo: a few in each state, days old.
 
+use xenbeta::app::App;
 use xenbeta::app::bug::Report;
 use xenbeta::app::bug::triage::Decision;
+use xenbeta::app::error::AppError;
 use xenbeta::app::faq::EntryText;
-use xenbeta::app::{App, AppError};
 use xenbeta::domain::bug::{BugState, Component, Severity};
 use xenbeta::domain::ids::BugId;
 use xenbeta::domain::markdown::{Markdown, Title};
@@ -163,7 +164,7 @@ pub fn put_in(app: &App) -> Result<(), Failure> {
 
 fn decide(
     app: &App,
-    staff: &xenbeta::app::Actor,
+    staff: &xenbeta::app::context::Actor,
     id: BugId,
     state: BugState,
     sample: &Sample,

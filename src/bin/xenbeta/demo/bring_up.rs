@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use xenbeta::app::App;
+use xenbeta::app::error::AppError;
 use xenbeta::app::import::file::Fleet;
-use xenbeta::app::{App, AppError};
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::words::{HostRole, JobKind, LinodeStatus, MigrationState, Platform};
 use xenbeta::store;

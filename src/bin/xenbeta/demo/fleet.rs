@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
 use serde_json::Value;
+use xenbeta::app::App;
 use xenbeta::app::account::staff::FirstPassword;
 use xenbeta::app::clock::Clock;
+use xenbeta::app::context::{Actor, Who};
+use xenbeta::app::error::AppError;
 use xenbeta::app::import::file::{self, Fleet};
 use xenbeta::app::secrets::{self, purpose};
-use xenbeta::app::{Actor, App, AppError, Who};
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::programme::move_times::Limits;
 use xenbeta::domain::values::NewPassword;
@@ -44,7 +46,7 @@ pub fn sample() -> Result<Fleet, Failure> {
 pub fn ago(app: &App, seconds: i64) -> App {
     App {
         clock: Clock::Shifted(Arc::new(AtomicI64::new(-seconds))),
-        watch: xenbeta::app::ownership::watch::Watch::default(),
+        watch: xenbeta::app::clock::Watch::default(),
         ..app.clone()
     }
 }

@@ -2,7 +2,8 @@
 //! and may graduate.
 
 use serde_json::{Value, json};
-use xenbeta::app::{App, AppError};
+use xenbeta::app::App;
+use xenbeta::app::error::AppError;
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::words::{MigrationKind, MigrationState, RegistrationState};
 use xenbeta::store;

@@ -130,7 +130,7 @@ fn portal(folder: &Folder, url: &str) -> Result<App, Failure> {
     Ok(App {
         db: Database::open(&path, 8)?,
         clock: Clock::System,
-        watch: xenbeta::app::ownership::watch::Watch::default(),
+        watch: xenbeta::app::clock::Watch::default(),
         secret: Arc::new(Secret::from_text(folder.secret())?),
         settings: Arc::new(Settings {
             base_url: url.to_owned(),

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use xenbeta::app::App;
+use xenbeta::app::error::AppError;
 use xenbeta::app::fairness::rollup::interval;
-use xenbeta::app::{App, AppError};
 use xenbeta::domain::fairness::judge::{Guest, divide, judge};
 use xenbeta::domain::fairness::usage::Usage;
 use xenbeta::domain::ids::{HostId, LinodeId};

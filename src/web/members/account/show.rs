@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 use super::mail_choices;
 use super::tokens::{TokenForm, TokenRow};
-use crate::app::{AppError, secrets};
+use crate::app::error::AppError;
+use crate::app::secrets;
 use crate::domain::ids::SessionId;
 use crate::domain::time::Time;
 use crate::store;

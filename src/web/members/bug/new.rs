@@ -6,9 +6,9 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::list::{Line, PATH, component_choices};
-use crate::app::AppError;
 use crate::app::bug::facts::Facts;
 use crate::app::bug::{MOST_TEXT, Report};
+use crate::app::error::AppError;
 use crate::domain::bug::attachment::Attachment;
 use crate::domain::bug::{Component, FactKind};
 use crate::domain::ids::{LinodeId, MigrationId};

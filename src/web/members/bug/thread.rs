@@ -1,15 +1,14 @@
 //! `/members/bugs/{id}`: one thread with its replies, files and what staff decided; reply, "this hits me too".
 
 use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
-use actix_web::http::header;
+use actix_web::http::{StatusCode, header};
 use askama::Template;
 use serde::Deserialize;
 
 use super::list::PATH;
 use super::new::files;
-use crate::app::Actor;
 use crate::app::bug::MOST_TEXT;
+use crate::app::context::Actor;
 use crate::domain::bug::attachment::FileKind;
 use crate::domain::ids::{BugFileId, BugId, BugPostId};
 use crate::domain::markdown::Markdown;

@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use askama::Template;
 
-use crate::app::AppError;
+use crate::app::error::AppError;
 use crate::app::registration::seats_left;
 use crate::domain::placement::Standing;
 use crate::domain::programme::Phase;

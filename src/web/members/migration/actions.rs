@@ -3,8 +3,10 @@
 use actix_web::HttpResponse;
 
 use super::show::{find, page_of};
+use crate::app::App;
+use crate::app::context::Actor;
+use crate::app::error::AppError;
 use crate::app::migration::guard::closed_to_members;
-use crate::app::{Actor, App, AppError};
 use crate::domain::ids::MigrationId;
 use crate::domain::words::MigrationKind;
 use crate::store::migration::Migration;

@@ -328,9 +328,9 @@ async fn present(
     let (destination, kernels, recent, way_back_days) = portal::run(portal, move |app| {
         let now = app.now();
         app.db.read(|conn| {
-            let destination =
-                store::host::host(conn, destination_id)?.ok_or(crate::app::AppError::NotFound)?;
-            Ok::<_, crate::app::AppError>((
+            let destination = store::host::host(conn, destination_id)?
+                .ok_or(crate::app::error::AppError::NotFound)?;
+            Ok::<_, crate::app::error::AppError>((
                 destination,
                 store::catalogue::kernels(conn)?,
                 store::migration::page::recent_moves(conn)?,

@@ -1,6 +1,6 @@
 //! What was typed on the page of weights, parsed; what is wrong with it is noted by field.
 
-use crate::app::AppError;
+use crate::app::error::AppError;
 use crate::app::fairness::weights::{check_rule, check_weight};
 use crate::domain::fairness::shares::Rule;
 use crate::domain::ids::LinodeId;

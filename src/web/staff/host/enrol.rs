@@ -6,7 +6,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::list::{PATH, number, optional, role_name};
-use crate::app::AppError;
+use crate::app::error::AppError;
 use crate::app::host::AddHost;
 use crate::domain::ids::{HostId, PlanId};
 use crate::domain::string_enum::Word;

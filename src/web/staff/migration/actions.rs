@@ -3,7 +3,9 @@
 use actix_web::HttpResponse;
 
 use super::list::{PATH, find};
-use crate::app::{Actor, App, AppError};
+use crate::app::App;
+use crate::app::context::Actor;
+use crate::app::error::AppError;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::Step;
 use crate::store::migration::Migration;

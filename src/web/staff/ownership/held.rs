@@ -5,7 +5,7 @@ use actix_web::HttpResponse;
 use askama::Template;
 use serde::Deserialize;
 
-use crate::app::AppError;
+use crate::app::error::AppError;
 use crate::app::ownership::hold::Held;
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::words::MigrationState as State;

@@ -5,9 +5,9 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 
-use super::joint_case::{AskForm, DecideForm, title};
-use super::joint_case::{Case, case_of_act, case_of_host, lower};
-use crate::app::{App, AppError};
+use super::joint_case::{AskForm, Case, DecideForm, case_of_act, case_of_host, lower, title};
+use crate::app::App;
+use crate::app::error::AppError;
 use crate::domain::ids::HostId;
 use crate::domain::string_enum::Word;
 use crate::domain::words::JointKind;

@@ -6,8 +6,10 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::joint::{HOSTS, PATH};
+use crate::app::App;
+use crate::app::context::Actor;
+use crate::app::error::AppError;
 use crate::app::ownership::joint::{Consequence, may_agree};
-use crate::app::{Actor, App, AppError};
 use crate::domain::ids::{HostId, JointActId, UserId};
 use crate::domain::words::{JointKind, JointState};
 use crate::store;

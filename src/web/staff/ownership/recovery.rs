@@ -7,7 +7,7 @@ use actix_web::HttpResponse;
 use askama::Template;
 
 use super::joint_case;
-use crate::app::AppError;
+use crate::app::error::AppError;
 use crate::app::ownership::recovery::Recovery;
 use crate::domain::ids::HostId;
 use crate::domain::time::Time;

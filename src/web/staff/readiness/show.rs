@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use askama::Template;
 
 use super::weeks::{Chart, Figures, WeekRow, chart, span};
-use crate::app::AppError;
+use crate::app::error::AppError;
 use crate::app::host::liveness::SILENT_S;
 use crate::domain::bug::Severity;
 use crate::domain::fairness::judge::{Verdict, verdict};

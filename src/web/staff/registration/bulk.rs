@@ -12,8 +12,10 @@ use serde::Deserialize;
 
 use super::bulk_preview::present;
 use super::list::Asked;
+use crate::app::App;
 use crate::app::bulk::Many;
-use crate::app::{Actor, App, AppError};
+use crate::app::context::Actor;
+use crate::app::error::AppError;
 use crate::domain::ids::{HostId, RegistrationId};
 use crate::domain::words::RegistrationState;
 use crate::store;

@@ -6,7 +6,7 @@ use askama::Template;
 use chrono::DateTime;
 use serde::Deserialize;
 
-use crate::app::AppError;
+use crate::app::error::AppError;
 use crate::domain::ids::{PlanId, RegistrationId};
 use crate::domain::string_enum::Word;
 use crate::domain::time::Time;

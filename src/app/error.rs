@@ -1,0 +1,51 @@
+//! What a use case can fail with: a message for people, and a cause for the log.
+
+use crate::domain::values::Invalid;
+use crate::store::db::StoreError;
+
+/// Why a use case did nothing. Everything but `Fault` is for the person who asked; `Fault`'s cause is for the log.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// There is no such thing, or it is somebody else's: the two look the same.
+    #[error("not found")]
+    NotFound,
+    /// A field cannot be as it is: its form name, and what to do.
+    #[error("{field}: {message}")]
+    Invalid {
+        field: &'static str,
+        message: String,
+    },
+    /// Things are no longer (or not yet) so that this can be done; says how they are.
+    #[error("{0}")]
+    Conflict(String),
+    /// It will be possible, and is not yet: the portal recovers its memory, or hosts contradict it. Agents ask again.
+    #[error("{0}")]
+    Later(String),
+    #[error("not signed in")]
+    SignIn,
+    #[error("not allowed")]
+    Forbidden,
+    #[error("too many attempts")]
+    TooMany { retry_after_s: u64 },
+    #[error("{0}")]
+    Fault(String),
+}
+
+impl From<StoreError> for AppError {
+    fn from(error: StoreError) -> Self {
+        Self::Fault(error.to_string())
+    }
+}
+
+impl AppError {
+    pub(crate) fn conflict(text: impl Into<String>) -> Self {
+        Self::Conflict(text.into())
+    }
+
+    pub(crate) fn field(field: &'static str) -> impl FnOnce(Invalid) -> Self {
+        move |invalid| Self::Invalid {
+            field,
+            message: invalid.0,
+        }
+    }
+}
