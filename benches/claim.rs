@@ -24,7 +24,7 @@ use support::hand::agent;
 use support::{On, TestApp, pg};
 use xenbeta::domain::ids::HostId;
 use xenbeta::store;
-use xenbeta::store::db::StoreError;
+use xenbeta::store::error::StoreError;
 use xenbeta::store::job::Claim;
 
 const WORKERS: i64 = 8;

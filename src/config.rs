@@ -198,7 +198,8 @@ impl Config {
 
     /// The use cases over this configuration's database.
     pub fn app(&self, secret: Secret) -> Result<App, ConfigError> {
-        let database = Database::open(&self.database_url()?, self.database_connections);
+        let database =
+            crate::store::schema_migrations::open(&self.database_url()?, self.database_connections);
         self.app_over(database.map_err(|error| fault(&error))?, secret)
     }
 

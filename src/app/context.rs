@@ -5,7 +5,8 @@ use crate::domain::ids::{AccountId, HostId, UserId};
 use crate::domain::time::Time;
 use crate::domain::words::{HostState, UserRole};
 use crate::store;
-use crate::store::db::{Db, StoreError};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 
 /// An agent that has proved which host it speaks for.
 #[derive(Clone)]

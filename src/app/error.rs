@@ -1,7 +1,7 @@
 //! What a use case can fail with: a message for people, and a cause for the log.
 
 use crate::domain::values::Invalid;
-use crate::store::db::StoreError;
+use crate::store::error::StoreError;
 
 /// Why a use case did nothing. Everything but `Fault` is for the person who asked; `Fault`'s cause is for the log.
 #[derive(Debug, thiserror::Error)]

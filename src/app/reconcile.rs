@@ -16,7 +16,8 @@ use crate::domain::placement::{self, Limits, Link};
 use crate::domain::time::Time;
 use crate::domain::words::{HostState, LinodeStatus, MigrationKind};
 use crate::store;
-use crate::store::db::{Db, StoreError, lock_scheduler};
+use crate::store::db::{Db, lock_scheduler};
+use crate::store::error::StoreError;
 
 /// Rows of each kind that one round looks at; the next round goes on.
 pub(super) const BATCH: i64 = 200;

@@ -11,7 +11,8 @@ use crate::domain::migration::Event;
 use crate::domain::time::Time;
 use crate::domain::words::MigrationState;
 use crate::store;
-use crate::store::db::{Db, StoreError};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 
 /// Rows that one transaction deletes.
 const BATCH: i64 = 500;

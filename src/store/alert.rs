@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use diesel::prelude::*;
 
-use super::db::{Both, Db, StoreError};
+use super::db::{Both, Db};
+use super::error::StoreError;
 use super::schema::{alerts, holds, hosts, jobs, joint_acts, linodes, migrations, portal};
 use crate::domain::ids::{HostId, JobId, JointActId, LinodeId, MigrationId};
 use crate::domain::migration::AT_WORK;

@@ -3,7 +3,8 @@
 
 use diesel::prelude::*;
 
-use super::db::{Db, StoreError};
+use super::db::Db;
+use super::error::StoreError;
 use super::schema::{holds, hosts, joint_acts, portal};
 use crate::domain::ids::LinodeId;
 use crate::domain::time::Time;

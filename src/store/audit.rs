@@ -2,7 +2,8 @@
 
 use diesel::prelude::*;
 
-use super::db::{Db, StoreError};
+use super::db::Db;
+use super::error::StoreError;
 use super::schema::{audit_events, audit_head};
 use crate::domain::ids::AuditId;
 use crate::domain::time::Time;

@@ -3,7 +3,8 @@
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
-use super::db::{Database, Db, StoreError, Target};
+use super::db::{Database, Db, Target};
+use super::error::StoreError;
 
 /// Writes all of the database as of one moment into `path`, which is missing or empty. Readers and writers go on.
 pub fn copy_sqlite(database: &Database, path: &str) -> Result<(), StoreError> {

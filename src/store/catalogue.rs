@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use diesel::prelude::*;
 
-use super::db::{Db, StoreError};
+use super::db::Db;
+use super::error::StoreError;
 use super::schema::{kernels, plans};
 use crate::domain::ids::PlanId;
 use crate::domain::linode::translate;

@@ -1,14 +1,18 @@
 //! Connections: which database, how it is opened, and the two ways to use it: [`Database::read`] and [`Database::write`].
 
+use diesel::connection::SimpleConnection;
+use diesel::r2d2::R2D2Connection;
+use diesel_migrations::MigrationHarness;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
+use diesel::connection::{AnsiTransactionManager, TransactionManager};
 use diesel::prelude::*;
-use diesel::r2d2::{ManageConnection, Pool, PooledConnection, R2D2Connection};
-use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use diesel::r2d2::{ManageConnection, Pool, PooledConnection};
+use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
+use super::error::StoreError;
 use super::ownership::mark_file::MarkFile;
 use super::pulse::{Pulse, Unwell};
 use super::wake::{Hub, Wake};
@@ -21,31 +25,6 @@ pub enum Db {
 
 pub const POSTGRESQL: EmbeddedMigrations = embed_migrations!("migrations/postgresql");
 pub const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
-
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    #[error("database: {0}")]
-    Query(#[from] diesel::result::Error),
-    #[error("no database connection: {0}")]
-    Connect(String),
-    #[error("{0}")]
-    Schema(String),
-    /// A row says something the program does not understand.
-    #[error("bad data in the database: {0}")]
-    Data(String),
-}
-
-impl StoreError {
-    /// A constraint refused the write because such a row is already there.
-    #[must_use]
-    pub fn is_duplicate(&self) -> bool {
-        use diesel::result::{DatabaseErrorKind, Error};
-        matches!(
-            self,
-            Self::Query(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _))
-        )
-    }
-}
 
 /// Which database a URL names. The derived `establish` would try both in turn and hide the error that matters.
 #[derive(Clone)]
@@ -72,7 +51,7 @@ impl Target {
 
 /// What connections are for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose {
+pub(super) enum Purpose {
     /// Requests and loops: only a server that takes writes will do, and no statement goes on for ever.
     Requests,
     /// Commands like `xenbeta schema` and `xenbeta backup`, whose statements take as long as they take.
@@ -200,19 +179,16 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens the database and checks that its schema is the one this program was built for.
-    pub fn open(url: &str, connections: u32) -> Result<Self, StoreError> {
-        let database = Self::open_for(url, connections, Purpose::Requests)?;
-        super::schema_migrations::check(&database)?;
-        Ok(database)
-    }
-
     /// Opens the database whatever its schema, for `xenbeta schema`.
     pub fn open_any_schema(url: &str, connections: u32) -> Result<Self, StoreError> {
         Self::open_for(url, connections, Purpose::Commands)
     }
 
-    fn open_for(url: &str, connections: u32, purpose: Purpose) -> Result<Self, StoreError> {
+    pub(super) fn open_for(
+        url: &str,
+        connections: u32,
+        purpose: Purpose,
+    ) -> Result<Self, StoreError> {
         let target = Target::parse(url)?;
         // The first connection is made by hand: a pool would hide why it failed behind a time-out.
         let first = Manager(target.clone(), purpose)

@@ -3,7 +3,8 @@
 
 use diesel::prelude::*;
 
-use super::db::{Db, StoreError, columns};
+use super::db::{Db, columns};
+use super::error::StoreError;
 use super::graduation::{self, Row, Which};
 use super::migration::{Migration, NewMigration};
 use super::schema::{linodes, migrations};

@@ -2,7 +2,8 @@
 
 use diesel::prelude::*;
 
-use super::db::{Db, StoreError, columns};
+use super::db::{Db, columns};
+use super::error::StoreError;
 use super::schema::{faq_entries, faq_questions};
 use super::search;
 use crate::domain::ids::{AccountId, FaqId, QuestionId, UserId};

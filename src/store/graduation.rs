@@ -4,7 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use diesel::prelude::*;
 
-use super::db::{Db, StoreError};
+use super::db::Db;
+use super::error::StoreError;
 use super::host;
 use super::schema::{
     accounts, config_profiles, disks, hosts, linodes, migrations, plans, registrations,

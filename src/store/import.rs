@@ -1,12 +1,13 @@
 //! What an import asks and adds: many rows at once, in batches that stay below both databases' limits on parameters.
 
+use diesel::connection::SimpleConnection;
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
-use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 
-use super::db::{Db, StoreError};
+use super::db::Db;
+use super::error::StoreError;
 use super::schema::{
     accounts, config_profiles, disks, hosts, ips, kernels, linodes, migrations, plans, users,
 };

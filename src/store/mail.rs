@@ -2,7 +2,8 @@
 
 use diesel::prelude::*;
 
-use super::db::{Db, StoreError, columns};
+use super::db::{Db, columns};
+use super::error::StoreError;
 use super::name_index;
 use super::schema::{outbox, users};
 use crate::domain::ids::{BugId, MailId};

@@ -11,6 +11,7 @@ pub mod backup;
 pub mod bug;
 pub mod catalogue;
 pub mod db;
+pub mod error;
 pub mod evacuation;
 pub mod fairness;
 pub mod faq;

@@ -4,7 +4,8 @@
 use diesel::prelude::*;
 use diesel::sql_types::{Bool, Text};
 
-use super::db::{Db, MultiBackend, StoreError};
+use super::db::{Db, MultiBackend};
+use super::error::StoreError;
 use super::schema::{accounts, linodes, name_words, users};
 use crate::domain::ids::{AccountId, LinodeId, UserId};
 use crate::domain::search;

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-use super::db::{Db, StoreError};
+use super::db::Db;
+use super::error::StoreError;
 use super::fairness::Summary;
 use super::fairness::pack::DAY_STEP;
 use super::schema::{bug_events, bugs, host_fairness, jobs, migration_events, migrations};

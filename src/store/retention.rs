@@ -4,7 +4,8 @@
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
-use super::db::{Db, StoreError};
+use super::db::Db;
+use super::error::StoreError;
 use super::schema::migrations;
 use super::types::Utc;
 use crate::domain::ids::MigrationId;

@@ -3,7 +3,15 @@
 use diesel::migration::{Migration, MigrationSource};
 use diesel_migrations::MigrationHarness;
 
-use super::db::{Database, Db, POSTGRESQL, SQLITE, StoreError, run_migrations};
+use super::db::{Database, Db, POSTGRESQL, Purpose, SQLITE, run_migrations};
+use super::error::StoreError;
+
+/// Opens the database and checks that its schema is the one this program was built for.
+pub fn open(url: &str, connections: u32) -> Result<Database, StoreError> {
+    let database = Database::open_for(url, connections, Purpose::Requests)?;
+    check(&database)?;
+    Ok(database)
+}
 
 /// What the database has against what the program knows.
 pub struct SchemaState {

@@ -5,7 +5,8 @@
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 
-use super::db::{Db, MultiBackend, StoreError};
+use super::db::{Db, MultiBackend};
+use super::error::StoreError;
 use crate::domain::ids::{BugId, FaqId};
 use crate::domain::search;
 

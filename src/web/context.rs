@@ -9,9 +9,9 @@ use actix_web::{FromRequest, HttpRequest};
 use data_encoding::BASE32_NOPAD;
 use tokio::sync::Notify;
 
-use super::extract::csrf;
+use super::csrf;
 use super::fault::Fault;
-use super::page::{Flash, Viewer};
+use super::ui::{Tone, Zone};
 use crate::store::attention::Attention;
 
 /// The names of our cookies. Over TLS they carry the `__Host-` prefix, which no other host can plant; browsers refuse that
@@ -208,6 +208,62 @@ impl FromRequest for Context {
     type Future = Ready<Result<Self, Fault>>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
-        ready(super::extract::context_of(request))
+        ready(self::context_of(request))
     }
+}
+
+/// Who looks at the page, as far as the layout shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Viewer {
+    pub name: String,
+    pub staff: bool,
+    /// Has an account, and so may have Linodes. Staff may have none.
+    pub member: bool,
+    pub zone: Zone,
+}
+
+/// Shown once, on the page after a POST.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flash {
+    pub tone: Tone,
+    pub text: String,
+}
+
+impl Flash {
+    #[must_use]
+    pub fn good(text: impl Into<String>) -> Self {
+        Self {
+            tone: Tone::Good,
+            text: text.into(),
+        }
+    }
+
+    #[must_use]
+    pub fn warn(text: impl Into<String>) -> Self {
+        Self {
+            tone: Tone::Warn,
+            text: text.into(),
+        }
+    }
+
+    pub(crate) fn class(&self) -> String {
+        self.tone.to_string()
+    }
+
+    pub(crate) fn role(&self) -> &'static str {
+        match self.tone {
+            Tone::Bad | Tone::Warn => "alert",
+            Tone::Good | Tone::Info | Tone::Plain => "status",
+        }
+    }
+}
+
+/// The context, for extractors that build on it.
+pub(in crate::web) fn context_of(request: &HttpRequest) -> Result<Context, Fault> {
+    use actix_web::HttpMessage;
+    request
+        .extensions()
+        .get::<Context>()
+        .cloned()
+        .ok_or_else(|| Fault::internal("a request came past the edge layer"))
 }

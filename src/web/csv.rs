@@ -11,7 +11,8 @@ use futures_util::{Stream, StreamExt};
 
 use super::fault::Fault;
 use super::portal::{self, Portal};
-use crate::store::db::{Db, StoreError};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 
 /// Rows that are read at once.
 pub const PAGE: i64 = 1000;

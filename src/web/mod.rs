@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod bug;
 mod context;
+pub(in crate::web) mod csrf;
 pub mod csv;
 pub mod extract;
 pub mod fault;
@@ -16,6 +17,7 @@ pub mod migration;
 pub mod ops;
 pub mod page;
 pub mod portal;
+pub mod programme_text;
 pub mod public;
 pub mod routes;
 pub mod server;

@@ -1,25 +1,14 @@
 //! What every page carries (the layout's data) and how a handler answers.
 
 use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
-use actix_web::http::header;
+use actix_web::http::{StatusCode, header};
 use askama::Template;
 
-use super::extract::Context;
+use super::context::{Context, Flash, Viewer};
 use super::fault::Fault;
 use super::public::assets::{Assets, assets};
-use super::ui::{Field, Problems, Tone, Zone, units};
+use super::ui::{Field, Problems, Zone, units};
 use crate::store::attention::Attention;
-
-/// Who looks at the page, as far as the layout shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Viewer {
-    pub name: String,
-    pub staff: bool,
-    /// Has an account, and so may have Linodes. Staff may have none.
-    pub member: bool,
-    pub zone: Zone,
-}
 
 /// The place in the tabs that a page belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,42 +52,6 @@ impl Tab {
     #[must_use]
     pub fn aria(&self) -> &'static str {
         if self.exact { "page" } else { "true" }
-    }
-}
-
-/// Shown once, on the page after a POST.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Flash {
-    pub tone: Tone,
-    pub text: String,
-}
-
-impl Flash {
-    #[must_use]
-    pub fn good(text: impl Into<String>) -> Self {
-        Self {
-            tone: Tone::Good,
-            text: text.into(),
-        }
-    }
-
-    #[must_use]
-    pub fn warn(text: impl Into<String>) -> Self {
-        Self {
-            tone: Tone::Warn,
-            text: text.into(),
-        }
-    }
-
-    pub(crate) fn class(&self) -> String {
-        self.tone.to_string()
-    }
-
-    pub(crate) fn role(&self) -> &'static str {
-        match self.tone {
-            Tone::Bad | Tone::Warn => "alert",
-            Tone::Good | Tone::Info | Tone::Plain => "status",
-        }
     }
 }
 

@@ -10,7 +10,8 @@ use super::fault::Fault;
 use super::ui::Problems;
 use crate::app::App;
 use crate::app::error::AppError;
-use crate::store::db::{Db, StoreError};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 
 pub type Portal = web::Data<App>;
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::Stop;
+use super::stop::Stop;
 use crate::app::App;
 use crate::app::error::AppError;
 use crate::mail::{Message, Rendered, SendError, Transport};

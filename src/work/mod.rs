@@ -4,42 +4,14 @@
 pub mod mailer;
 pub mod notifications;
 pub mod reconciler;
+pub mod stop;
 pub mod usage;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use crate::app::App;
 use crate::mail::Transport;
-
-/// Tells loops to end.
-#[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
-
-impl Stop {
-    pub fn ask(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    #[must_use]
-    pub fn asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Sleeps in short pieces; `false` once asked to stop.
-    pub fn sleep(&self, time: Duration) -> bool {
-        let piece = Duration::from_millis(50);
-        let mut left = time;
-        while !left.is_zero() && !self.asked() {
-            let now = left.min(piece);
-            std::thread::sleep(now);
-            left = left.saturating_sub(now);
-        }
-        !self.asked()
-    }
-}
+use crate::work::stop::Stop;
 
 /// A named thread for a loop.
 pub fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use super::Stop;
-use crate::store::db::{Database, StoreError, Target};
+use super::stop::Stop;
+use crate::store::db::{Database, Target};
+use crate::store::error::StoreError;
 use crate::store::wake::listen::Listener;
 
 /// How often the connection is looked at; a wake's latency is half of it on average.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Stop;
+use super::stop::Stop;
 use crate::app::App;
 
 /// A round without being asked: times come without an event.

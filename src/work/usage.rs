@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Stop;
+use super::stop::Stop;
 use crate::app::App;
 
 const EVERY: Duration = Duration::from_secs(5);

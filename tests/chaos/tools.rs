@@ -6,7 +6,6 @@ use std::process::Output;
 
 use rustix::io::Errno;
 use xenbeta::store;
-use xenbeta::store::db::Database;
 
 use crate::processes::Portal;
 use crate::refusing::{Refusing, These};
@@ -68,7 +67,7 @@ fn with(path: &Path, ending: &str) -> PathBuf {
 }
 
 fn registered(database: &Path) -> bool {
-    let database = Database::open(database.to_str().unwrap(), 1).unwrap();
+    let database = xenbeta::store::schema_migrations::open(database.to_str().unwrap(), 1).unwrap();
     store::backup::check_sqlite(&database).unwrap();
     database
         .read(|conn| store::registration::newest_of(conn, WEB))
@@ -114,7 +113,9 @@ fn restores(apart: usize) {
         assert_eq!(desk.names(), Vec::<String>::new(), "{at}");
         if out.status.success() {
             assert!(!registered(&desk.database), "{at}");
-            let database = Database::open(desk.database.to_str().unwrap(), 1).unwrap();
+            let database =
+                xenbeta::store::schema_migrations::open(desk.database.to_str().unwrap(), 1)
+                    .unwrap();
             let row = database.read(store::ownership::memory::get).unwrap();
             assert!(
                 row.recovery_since.is_some(),

@@ -7,7 +7,7 @@ use xenbeta::domain::ids::{BugId, LinodeId};
 use xenbeta::domain::markdown::{Markdown, Title};
 use xenbeta::domain::words::MailKind;
 use xenbeta::store;
-use xenbeta::store::db::StoreError;
+use xenbeta::store::error::StoreError;
 
 use crate::both_databases;
 use crate::browser::{Browser, Reply, Site};

@@ -9,7 +9,7 @@ use xenbeta::app::audit::Trail;
 use xenbeta::app::context::PORTAL;
 use xenbeta::domain::ids::AuditId;
 use xenbeta::store;
-use xenbeta::store::db::{Database, StoreError};
+use xenbeta::store::error::StoreError;
 
 use crate::both_databases;
 use crate::support::TestApp;
@@ -89,7 +89,7 @@ both_databases! {
         assert!(why.contains("overwrites nothing"), "{why}");
         assert!(before == std::fs::read(&file).unwrap());
 
-        let copy = Database::open(&restored(&file, &app), 1).unwrap();
+        let copy = xenbeta::store::schema_migrations::open(&restored(&file, &app), 1).unwrap();
         let user = copy.read(|c| store::account::user_by_email(c, crate::support::fleet::MEMBER_EMAIL)).unwrap();
         assert!(user.is_some());
         assert_eq!(copy.read(|c| store::linode::address::ips_of(c, WEB)).unwrap().len(), 2);
@@ -129,14 +129,14 @@ both_databases! {
         let run = |args: &[&str]| Command::new(env!("CARGO_BIN_EXE_xenbeta")).args(args).env("DATABASE_URL", &url).output().unwrap();
         error(&run(&["restore", junk.to_str().unwrap(), "--yes"]));
         let registered = |url: &str| {
-            let database = Database::open(url, 1).unwrap();
+            let database = xenbeta::store::schema_migrations::open(url, 1).unwrap();
             database.read(|c| xenbeta::store::registration::newest_of(c, WEB)).unwrap()
         };
         assert!(registered(&url).is_some(), "junk replaced nothing");
         let out = run(&["restore", &file, "--yes"]);
         assert!(out.status.success(), "{out:?}");
         assert!(registered(&url).is_none(), "it is the database of before");
-        let portal = Database::open(&url, 1).unwrap().read(xenbeta::store::ownership::memory::get).unwrap();
+        let portal = xenbeta::store::schema_migrations::open(&url, 1).unwrap().read(xenbeta::store::ownership::memory::get).unwrap();
         assert!(portal.recovery_since.is_some() && portal.revision > before.revision && portal.incarnation != before.incarnation);
         if !url.starts_with("postgres") {
             assert!(registered(&format!("{url}.before-restore")).is_some(), "what was there is kept");

@@ -22,7 +22,8 @@ use xenbeta::domain::ids::{HostId, LinodeId};
 use xenbeta::domain::values::StopLimit;
 use xenbeta::domain::words::{LinodeStatus, MigrationState, RegistrationState};
 use xenbeta::store;
-use xenbeta::store::db::{Database, StoreError};
+use xenbeta::store::db::Database;
+use xenbeta::store::error::StoreError;
 
 /// The member's, with a 2.4 kernel.
 const OLD_MAIL: LinodeId = LinodeId(4103);
@@ -85,7 +86,8 @@ impl Demo {
     }
 
     fn database(&self) -> Database {
-        Database::open(self.data().join("portal.db").to_str().unwrap(), 1).unwrap()
+        xenbeta::store::schema_migrations::open(self.data().join("portal.db").to_str().unwrap(), 1)
+            .unwrap()
     }
 
     fn running(&self) -> usize {
@@ -112,7 +114,7 @@ impl Demo {
         let database = self.data().join("portal.db");
         let secret = fs::read_to_string(self.data().join("secret")).unwrap();
         let app = App {
-            db: Database::open(database.to_str().unwrap(), 2).unwrap(),
+            db: xenbeta::store::schema_migrations::open(database.to_str().unwrap(), 2).unwrap(),
             clock: Clock::System,
             watch: xenbeta::app::clock::Watch::default(),
             secret: Arc::new(Secret::from_text(&secret).unwrap()),

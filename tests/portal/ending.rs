@@ -3,7 +3,7 @@
 use xenbeta::app::error::AppError;
 use xenbeta::domain::words::{MigrationState, ProgrammeState, RegistrationState};
 use xenbeta::store;
-use xenbeta::store::db::StoreError;
+use xenbeta::store::error::StoreError;
 
 use crate::both_databases;
 use crate::browser::Site;

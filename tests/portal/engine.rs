@@ -466,7 +466,8 @@ both_databases! {
     }
 
     fn a_job_written_through_one_portal_wakes_an_agent_on_the_other(app: TestApp) {
-        use xenbeta::work::{Stop, notifications};
+        use xenbeta::work::notifications;
+        use xenbeta::work::stop::Stop;
         let app = app.with_fleet();
         if !app.url.starts_with("postgres") {
             return; // SQLite has one portal; its wakes are in the process.

@@ -10,7 +10,7 @@ use xenbeta::domain::time::Time;
 use xenbeta::domain::values::StopLimit;
 use xenbeta::domain::words::{HostState, MigrationKind, MigrationState};
 use xenbeta::store;
-use xenbeta::store::db::StoreError;
+use xenbeta::store::error::StoreError;
 use xenbeta::store::migration::Migration;
 use xenbeta::store::schema::outbox;
 use xenbeta::wire::{Outcome, Task};

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection, SqliteConnection};
-use xenbeta::store::db::StoreError;
+use xenbeta::store::error::StoreError;
 
 use crate::browser::Site;
 use crate::support::fleet::WEB;

@@ -92,7 +92,7 @@ impl TestApp {
     pub fn execute(&self, sql: &str) {
         use diesel::connection::SimpleConnection;
         self.db
-            .write(|conn| Ok::<_, xenbeta::store::db::StoreError>(conn.batch_execute(sql)?))
+            .write(|conn| Ok::<_, xenbeta::store::error::StoreError>(conn.batch_execute(sql)?))
             .unwrap();
     }
 

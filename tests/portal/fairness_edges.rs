@@ -115,7 +115,9 @@ impl TestApp {
                 .filter(rounds::step.eq(step))
                 .filter(rounds::slot.eq(slot));
             let spoilt = (rounds::data.eq(data.to_vec()), rounds::rolled.eq(false));
-            Ok::<_, xenbeta::store::db::StoreError>(diesel::update(row).set(spoilt).execute(conn)?)
+            Ok::<_, xenbeta::store::error::StoreError>(
+                diesel::update(row).set(spoilt).execute(conn)?,
+            )
         });
         assert_eq!(changed.unwrap(), 1);
     }

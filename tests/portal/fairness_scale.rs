@@ -197,7 +197,7 @@ fn pages_and_batches(app: TestApp) {
         plan(&app, &sql);
     }
     let time =
-        |what: &str, f: &dyn Fn(&mut Db) -> Result<usize, xenbeta::store::db::StoreError>| {
+        |what: &str, f: &dyn Fn(&mut Db) -> Result<usize, xenbeta::store::error::StoreError>| {
             let begun = Instant::now();
             let rows = app.db.write(f).unwrap();
             println!("{what}: {rows} rows in {:?}", begun.elapsed());

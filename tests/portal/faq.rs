@@ -1,7 +1,7 @@
 //! The FAQ through the front door: members ask, staff answer, write, order and retire.
 
 use xenbeta::domain::words::MailKind;
-use xenbeta::store::db::StoreError;
+use xenbeta::store::error::StoreError;
 
 use crate::both_databases;
 use crate::browser::Site;

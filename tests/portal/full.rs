@@ -1,7 +1,7 @@
 //! A database with no room left (SQLite says so at a limit of its pages as on a full disk): a request is done as a whole
 //! or not at all, says so, and keeps what was typed.
 
-use xenbeta::store::db::StoreError;
+use xenbeta::store::error::StoreError;
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;

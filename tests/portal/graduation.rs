@@ -9,7 +9,7 @@ use xenbeta::domain::placement::{self, Standing};
 use xenbeta::domain::string_enum::Word;
 use xenbeta::domain::words::{HostRole, MigrationKind, MigrationState, Platform};
 use xenbeta::store;
-use xenbeta::store::db::StoreError;
+use xenbeta::store::error::StoreError;
 use xenbeta::wire::Task;
 
 use crate::both_databases;

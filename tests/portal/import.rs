@@ -10,7 +10,8 @@ use xenbeta::domain::ids::{AuditId, LinodeId};
 use xenbeta::domain::ownership::Row;
 use xenbeta::domain::words::{JobKind, LinodeStatus};
 use xenbeta::store;
-use xenbeta::store::db::{Db, StoreError};
+use xenbeta::store::db::Db;
+use xenbeta::store::error::StoreError;
 
 use crate::both_databases;
 use crate::support::TestApp;

@@ -8,7 +8,7 @@ use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::programme::move_times::{Limits, Quiet};
 use xenbeta::domain::time::Time;
 use xenbeta::domain::words::MigrationState;
-use xenbeta::store::db::StoreError;
+use xenbeta::store::error::StoreError;
 use xenbeta::store::migration::Migration;
 use xenbeta::store::schema::{migrations, outbox};
 

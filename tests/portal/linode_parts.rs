@@ -5,7 +5,7 @@ use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::values::Label;
 use xenbeta::domain::words::{JobKind, MigrationState};
 use xenbeta::store;
-use xenbeta::store::db::StoreError;
+use xenbeta::store::error::StoreError;
 use xenbeta::wire::Outcome;
 
 use crate::both_databases;

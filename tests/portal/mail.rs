@@ -15,7 +15,7 @@ use xenbeta::mail::{
     Facts, MemoryTransport, ResetToken, SendError, SmtpSecurity, SmtpSettings, SmtpTransport,
 };
 use xenbeta::store;
-use xenbeta::store::db::StoreError;
+use xenbeta::store::error::StoreError;
 use xenbeta::store::schema::outbox as rows;
 use xenbeta::work::mailer;
 

@@ -13,7 +13,7 @@ use xenbeta::domain::migration::{Event, is_live};
 use xenbeta::domain::programme::move_times::{Limits, Quiet};
 use xenbeta::domain::words::{MigrationState, RegistrationState};
 use xenbeta::store;
-use xenbeta::store::db::StoreError;
+use xenbeta::store::error::StoreError;
 use xenbeta::store::migration::Migration;
 use xenbeta::store::schema::outbox;
 use xenbeta::wire::{Outcome, Report};

@@ -277,7 +277,7 @@ both_databases! {
             // The fleet brought its own ids; the database's count has to follow.
             use diesel::connection::SimpleConnection;
             let sql = "SELECT setval(pg_get_serial_sequence('hosts', 'id'), 100)";
-            app.db.write(|conn| { conn.batch_execute(sql)?; Ok::<_, xenbeta::store::db::StoreError>(()) }).unwrap();
+            app.db.write(|conn| { conn.batch_execute(sql)?; Ok::<_, xenbeta::store::error::StoreError>(()) }).unwrap();
         }
         let site = site(&app);
         let mut staff = site.signed_in(STAFF_EMAIL);
@@ -346,7 +346,7 @@ fn many_registrations(app: &TestApp) {
     app.db
         .write(|conn| {
             conn.batch_execute(&sql)?;
-            Ok::<_, xenbeta::store::db::StoreError>(())
+            Ok::<_, xenbeta::store::error::StoreError>(())
         })
         .unwrap();
 }

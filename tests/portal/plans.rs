@@ -2,7 +2,8 @@
 //! they really say is noted while they are used, and then explained.
 
 use diesel::prelude::*;
-use xenbeta::store::db::{Db, StoreError};
+use xenbeta::store::db::Db;
+use xenbeta::store::error::StoreError;
 
 use crate::browser::Site;
 use crate::queries::{fifty_more, listen, said};

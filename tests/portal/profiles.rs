@@ -2,7 +2,7 @@
 
 use xenbeta::domain::words::{Helper, JobKind};
 use xenbeta::store;
-use xenbeta::store::db::StoreError;
+use xenbeta::store::error::StoreError;
 
 use diesel::connection::SimpleConnection;
 

@@ -5,7 +5,7 @@ use diesel::connection::SimpleConnection;
 use xenbeta::app::error::AppError;
 use xenbeta::domain::words::{HostState, JointKind, LinodeStatus, MigrationState};
 use xenbeta::store;
-use xenbeta::store::db::StoreError;
+use xenbeta::store::error::StoreError;
 use xenbeta::wire::{LedgerMark, Marked, Outcome, Poll, PortalMark, Report, Task};
 
 use crate::both_databases;

@@ -5,7 +5,7 @@ use diesel::connection::SimpleConnection;
 use xenbeta::domain::ids::HostId;
 use xenbeta::domain::words::{HostState, MigrationState};
 use xenbeta::store;
-use xenbeta::store::db::StoreError;
+use xenbeta::store::error::StoreError;
 use xenbeta::wire::{LedgerMark, Outcome, Poll, Report};
 
 use crate::both_databases;

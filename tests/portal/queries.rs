@@ -6,7 +6,7 @@ use std::sync::{LazyLock, Mutex, Once};
 use diesel::connection::{
     Instrumentation, InstrumentationEvent, SimpleConnection, set_default_instrumentation,
 };
-use xenbeta::store::db::StoreError;
+use xenbeta::store::error::StoreError;
 
 use crate::both_databases;
 use crate::browser::{Browser, Site};

@@ -13,7 +13,8 @@ use xenbeta::domain::programme::move_times::Limits;
 use xenbeta::domain::string_enum::Word;
 use xenbeta::domain::words::{MigrationState, ProgrammeState, RegistrationState, TextSection};
 use xenbeta::store;
-use xenbeta::store::db::{Db, StoreError};
+use xenbeta::store::db::Db;
+use xenbeta::store::error::StoreError;
 use xenbeta::store::migration::Migration;
 use xenbeta::wire::Outcome;
 

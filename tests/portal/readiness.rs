@@ -1,7 +1,7 @@
 //! The figures from which staff decide.
 
 use diesel::connection::SimpleConnection;
-use xenbeta::store::db::StoreError;
+use xenbeta::store::error::StoreError;
 
 use crate::both_databases;
 use crate::browser::Site;

@@ -7,7 +7,8 @@ use diesel::connection::SimpleConnection;
 use diesel::sql_types::{Bool, Text};
 use diesel::{QueryableByName, RunQueryDsl};
 use xenbeta::store;
-use xenbeta::store::db::{Database, StoreError};
+use xenbeta::store::db::Database;
+use xenbeta::store::error::StoreError;
 
 use crate::support::{On, TestApp};
 
@@ -23,7 +24,10 @@ fn down_and_up(app: TestApp) {
         Vec::<String>::new()
     );
     assert!(has_no_table(&database), "down leaves nothing behind");
-    let refused = Database::open(&app.url, 1).err().unwrap().to_string();
+    let refused = xenbeta::store::schema_migrations::open(&app.url, 1)
+        .err()
+        .unwrap()
+        .to_string();
     assert!(refused.contains("xenbeta schema up"), "{refused}");
     assert_eq!(
         store::schema_migrations::up(&database).unwrap(),
@@ -51,7 +55,10 @@ fn newer(app: TestApp) {
             Ok::<_, StoreError>(())
         })
         .unwrap();
-    let refused = Database::open(&app.url, 1).err().unwrap().to_string();
+    let refused = xenbeta::store::schema_migrations::open(&app.url, 1)
+        .err()
+        .unwrap()
+        .to_string();
     assert!(refused.contains("newer xenbeta"), "{refused}");
 }
 

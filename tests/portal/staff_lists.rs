@@ -6,7 +6,8 @@ use xenbeta::app::migration::actions::Click;
 use xenbeta::domain::ids::{MailId, UserId};
 use xenbeta::mail::MemoryTransport;
 use xenbeta::store;
-use xenbeta::store::db::{Db, StoreError};
+use xenbeta::store::db::Db;
+use xenbeta::store::error::StoreError;
 
 use crate::both_databases;
 use crate::browser::{Browser, Reply, Site};

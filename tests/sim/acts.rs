@@ -11,7 +11,7 @@ use xenbeta::domain::words::{
     JobKind, JobState, JointKind, LinodeStatus, MigrationState, UserRole,
 };
 use xenbeta::store;
-use xenbeta::store::db::StoreError;
+use xenbeta::store::error::StoreError;
 use xenbeta::store::migration::Migration;
 use xenbeta::store::schema::jobs;
 

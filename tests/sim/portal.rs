@@ -11,7 +11,7 @@ use xenbeta::app::clock::Clock;
 use xenbeta::app::secrets::{self, Secret, purpose};
 use xenbeta::app::{App, Settings};
 use xenbeta::domain::ids::{HostId, LinodeId, RegistrationId};
-use xenbeta::store::db::{Database, StoreError};
+use xenbeta::store::error::StoreError;
 
 use crate::support::fleet::{DB, WEB};
 use crate::support::{On, SECRET, TestApp};
@@ -111,7 +111,7 @@ impl Prepared {
     pub fn open(&self, clock: &Arc<AtomicI64>) -> App {
         let url = self.database().display().to_string();
         App {
-            db: Database::open(&url, 2).expect("the database opens"),
+            db: xenbeta::store::schema_migrations::open(&url, 2).expect("the database opens"),
             clock: Clock::Fixed(Arc::clone(clock)),
             watch: xenbeta::app::clock::Watch::default(),
             secret: Arc::clone(&self.secret),

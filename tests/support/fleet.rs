@@ -5,7 +5,8 @@ use diesel::connection::SimpleConnection;
 use xenbeta::app::context::Actor;
 use xenbeta::domain::ids::{AccountId, HostId, LinodeId, UserId};
 use xenbeta::domain::words::UserRole;
-use xenbeta::store::db::{Db, StoreError};
+use xenbeta::store::db::Db;
+use xenbeta::store::error::StoreError;
 
 use super::TestApp;
 

@@ -7,7 +7,7 @@ use xenbeta::domain::ids::{DiskId, HostId, LinodeId, RegistrationId};
 use xenbeta::domain::values::StopLimit;
 use xenbeta::domain::words::{HostState, RegistrationState};
 use xenbeta::store;
-use xenbeta::store::db::StoreError;
+use xenbeta::store::error::StoreError;
 use xenbeta::store::linode::Linode;
 use xenbeta::store::migration::Migration;
 use xenbeta::wire::{DiskDigest, DiskProof, Finish, Order, Outcome, Report, SealedDigests, Task};

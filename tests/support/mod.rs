@@ -15,7 +15,8 @@ use xenbeta::app::clock::{Clock, Watch};
 use xenbeta::app::secrets::Secret;
 use xenbeta::app::{App, Settings};
 use xenbeta::store;
-use xenbeta::store::db::{Database, StoreError};
+use xenbeta::store::db::Database;
+use xenbeta::store::error::StoreError;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum On {
@@ -127,7 +128,7 @@ pub const SECRET: &str = "a secret for tests only, of no use anywhere";
 
 fn portal(url: &str, shift: &Arc<AtomicI64>, set: &Arc<AtomicI64>) -> App {
     App {
-        db: Database::open(url, 8).expect("the database opens"),
+        db: xenbeta::store::schema_migrations::open(url, 8).expect("the database opens"),
         clock: Clock::Set(Arc::clone(shift), Arc::clone(set)),
         watch: Watch::default(),
         secret: Arc::new(Secret::from_text(SECRET).expect("long enough")),

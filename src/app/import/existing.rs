@@ -6,7 +6,8 @@ use super::file::{Account, Fleet, Linode};
 use crate::domain::ids::{AccountId, ConfigId, DiskId, HostId, LinodeId, PlanId};
 use crate::domain::words::Platform;
 use crate::store;
-use crate::store::db::{Db, StoreError};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::import::Place;
 
 /// What the database has of what the file names.

@@ -2,9 +2,8 @@
 
 use super::check::Problems;
 use super::file::Problem;
-
 use crate::app::error::AppError;
-use crate::store::db::StoreError;
+use crate::store::error::StoreError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {

@@ -14,7 +14,8 @@ use crate::domain::programme::move_times::{Limits, No, Taken, offer_reminder};
 use crate::domain::time::Time;
 use crate::domain::words::{MigrationKind, MigrationState, UserRole};
 use crate::store;
-use crate::store::db::{Db, StoreError, lock_scheduler};
+use crate::store::db::{Db, lock_scheduler};
+use crate::store::error::StoreError;
 use crate::store::migration::{Change, Migration};
 
 /// Times that a page proposes.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use xenbeta::agent::command::Tool;
 use xenbeta::config::Config;
 use xenbeta::store;
-use xenbeta::store::db::{Database, StoreError};
+use xenbeta::store::db::Database;
+use xenbeta::store::error::StoreError;
 
 use super::backup::{folder_of, pg_program};
 use super::{Failure, any_secret, app_without_secret};
@@ -84,7 +85,7 @@ fn prepare(file: &Path, part: &Path, config: &Config) -> Result<usize, Failure> 
     let steps = Database::open_any_schema(text, 1)
         .and_then(|database| store::schema_migrations::up(&database));
     let steps = steps.map_err(|error| at(&error))?;
-    let database = Database::open(text, 1).map_err(|error| at(&error))?;
+    let database = xenbeta::store::schema_migrations::open(text, 1).map_err(|error| at(&error))?;
     let app = config.app_over(database, any_secret(config)?)?;
     app.begin_recovery(WHY).map_err(|error| at(&error))?;
     store::backup::settle_sqlite(&app.db).map_err(|error| at(&error))?;

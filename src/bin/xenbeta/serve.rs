@@ -4,7 +4,8 @@ use std::io::IsTerminal;
 
 use xenbeta::config::Config;
 use xenbeta::web::server;
-use xenbeta::work::{self, Stop};
+use xenbeta::work;
+use xenbeta::work::stop::Stop;
 
 use super::Failure;
 

@@ -4,7 +4,8 @@ use diesel::prelude::*;
 
 use crate::domain::ids::UserId;
 use crate::domain::words::MailKind;
-use crate::store::db::{Db, StoreError};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::schema::{muted_mails, users};
 
 /// The kinds the user has switched off.

@@ -10,7 +10,8 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 
-use super::db::{Db, StoreError, columns};
+use super::db::{Db, columns};
+use super::error::StoreError;
 use super::name_index;
 use super::schema::{accounts, users};
 use crate::domain::ids::{AccountId, UserId};

@@ -4,7 +4,8 @@ use diesel::prelude::*;
 
 use crate::domain::ids::UserId;
 use crate::domain::time::Time;
-use crate::store::db::{Db, StoreError};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::schema::password_resets;
 
 pub fn insert_reset(

@@ -5,7 +5,8 @@ use diesel::prelude::*;
 use super::User;
 use crate::domain::ids::{SessionId, UserId};
 use crate::domain::time::Time;
-use crate::store::db::{Db, StoreError};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::schema::{sessions, sign_in_failures, users};
 
 /// Everything a signed-in request needs, in one query.

@@ -4,7 +4,8 @@ use diesel::prelude::*;
 
 use crate::domain::ids::{BugId, BugPostId, UserId};
 use crate::domain::time::Time;
-use crate::store::db::{Both, Db, StoreError};
+use crate::store::db::{Both, Db};
+use crate::store::error::StoreError;
 use crate::store::schema::{bug_digests, bug_posts, bugs};
 
 /// The telling of a thread's replies: in rounds, each in pieces of some readers.

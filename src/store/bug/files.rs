@@ -5,7 +5,8 @@ use diesel::prelude::*;
 use crate::domain::bug::attachment::{Attachment, FileKind};
 use crate::domain::ids::{AccountId, BugFileId, BugId, BugPostId, UserId};
 use crate::domain::time::Time;
-use crate::store::db::{Db, StoreError};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::schema::{bug_files, bug_posts, bugs};
 
 /// A file without its content.

@@ -9,7 +9,8 @@ use crate::domain::bug::FactKind;
 use crate::domain::ids::{BugId, MigrationId, UserId};
 use crate::domain::time::Time;
 use crate::domain::words::MigrationState;
-use crate::store::db::{Both, Db, StoreError};
+use crate::store::db::{Both, Db};
+use crate::store::error::StoreError;
 use crate::store::schema::{bug_facts, bug_hits, bug_migrations, bugs, linodes, migrations};
 
 // Whom it hits.

@@ -12,7 +12,8 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 
-use super::db::{Both, Db, StoreError, columns};
+use super::db::{Both, Db, columns};
+use super::error::StoreError;
 use super::schema::{bug_events, bug_hits, bug_notes, bug_posts, bugs, users};
 use super::search;
 use crate::domain::bug::{BugState, Changed, Component, Severity};

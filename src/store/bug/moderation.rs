@@ -5,7 +5,8 @@ use diesel::prelude::*;
 use crate::domain::bug::Part;
 use crate::domain::ids::{BugId, BugPostId, UserId};
 use crate::domain::time::Time;
-use crate::store::db::{Db, StoreError};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::schema::{bug_files, bug_posts, bugs};
 use crate::store::search;
 

@@ -7,7 +7,8 @@ use super::{Bug, BugEvent, BugFilter, BugHead, Person, Post, links};
 use crate::domain::bug::FactKind;
 use crate::domain::ids::{BugId, BugPostId, UserId};
 use crate::store::bug;
-use crate::store::db::{Db, StoreError};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 
 /// A bug in a list.
 #[derive(Debug)]

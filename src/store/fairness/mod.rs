@@ -7,12 +7,13 @@ pub mod weights;
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
+use usage::{Value, many, places};
 
-use super::db::{Db, StoreError};
+use super::db::Db;
+use super::error::StoreError;
 use super::schema::{host_fairness, linodes};
 use crate::domain::fairness::judge::Figures;
 use crate::domain::ids::{HostId, LinodeId};
-use usage::{Value, many, places};
 
 /// One interval with samples. Ratios and Jain's index in parts of 1000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable)]

@@ -3,7 +3,7 @@
 
 use crate::domain::fairness::usage::{NO_LEVEL, Usage};
 use crate::domain::ids::{HostId, LinodeId};
-use crate::store::db::StoreError;
+use crate::store::error::StoreError;
 
 /// The first byte of everything packed: another layout gets another.
 const LAYOUT: u8 = 1;

@@ -7,7 +7,8 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable};
 
 use crate::domain::ids::{HostId, LinodeId};
-use crate::store::db::{Db, StoreError};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::schema::{linode_weights, linodes, plans, usage_days, usage_rounds};
 
 /// A Linode as the intake of samples needs it.

@@ -1,14 +1,15 @@
 //! The rule by which a plan's RAM becomes a weight, and the Linodes whose weight staff set by hand.
 
+use diesel::connection::SimpleConnection;
 use std::collections::HashMap;
 
-use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 
 use crate::domain::fairness::shares::{Rule, RuleKind};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::time::Time;
-use crate::store::db::{Db, StoreError};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::schema::{hosts, linode_weights, linodes, plans, weight_rule};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]

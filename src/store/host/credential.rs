@@ -5,7 +5,8 @@ use diesel::prelude::*;
 use super::Host;
 use crate::domain::ids::HostId;
 use crate::domain::time::Time;
-use crate::store::db::{Db, StoreError};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::schema::{enrolment_tokens, hosts};
 
 /// The host that `hash` is the credential of. The newer of two credentials, once used, replaces the older.

@@ -9,7 +9,8 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 
-use super::db::{Db, StoreError, columns};
+use super::db::{Db, columns};
+use super::error::StoreError;
 use super::schema::{self, hosts};
 use crate::domain::ids::{HostId, PlanId};
 use crate::domain::placement::{self, Standing};

@@ -11,7 +11,8 @@ use crate::domain::ids::HostId;
 use crate::domain::migration;
 use crate::domain::placement::Room;
 use crate::domain::words::{MigrationKind, MigrationState};
-use crate::store::db::{Db, StoreError};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::schema::{disks, linodes, migrations, plans};
 
 /// Moves whose source keeps the disks, and the place, for a way back. One that is under way counts as a live migration

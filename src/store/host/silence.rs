@@ -7,7 +7,8 @@ use diesel::sql_types::BigInt;
 use crate::domain::ids::HostId;
 use crate::domain::time::Time;
 use crate::domain::words::HostState;
-use crate::store::db::{Both, Db, StoreError};
+use crate::store::db::{Both, Db};
+use crate::store::error::StoreError;
 use crate::store::schema::{host_silence, hosts, silence_looks};
 
 /// Hosts that should speak and do not: they take part (enabled, or draining), their agent was heard of before `since`, and

@@ -10,7 +10,8 @@ use diesel::sqlite::Sqlite;
 use super::Job;
 use crate::domain::ids::HostId;
 use crate::domain::time::Time;
-use crate::store::db::{Both, Db, StoreError};
+use crate::store::db::{Both, Db};
+use crate::store::error::StoreError;
 use crate::store::schema::jobs;
 use crate::store::types::Utc;
 

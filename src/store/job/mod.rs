@@ -5,7 +5,8 @@ pub mod list;
 
 use diesel::prelude::*;
 
-use super::db::{Db, StoreError, columns, wake_on_commit};
+use super::db::{Db, columns, wake_on_commit};
+use super::error::StoreError;
 use super::linode::Linode;
 use super::schema::{holds, jobs};
 use super::wake::Wake;

@@ -4,7 +4,8 @@ use diesel::prelude::*;
 
 use crate::domain::ids::{HostId, IpId, LinodeId};
 use crate::domain::words::IpKind;
-use crate::store::db::{Db, StoreError};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::schema::ips;
 
 #[derive(Debug, Clone, Queryable, Selectable)]

@@ -7,7 +7,8 @@ use diesel::prelude::*;
 use super::group;
 use crate::domain::ids::{DiskId, LinodeId};
 use crate::domain::time::Time;
-use crate::store::db::{Db, StoreError};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::schema::disks;
 
 #[derive(Debug, Clone, Queryable, Selectable)]

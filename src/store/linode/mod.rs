@@ -9,7 +9,8 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 
-use super::db::{Db, StoreError};
+use super::db::Db;
+use super::error::StoreError;
 use super::name_index;
 use super::schema::linodes;
 use crate::domain::ids::{AccountId, ConfigId, HostId, LinodeId, PlanId};

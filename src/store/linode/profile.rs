@@ -8,7 +8,8 @@ use super::group;
 use crate::domain::ids::{ConfigId, DiskId, LinodeId};
 use crate::domain::linode::translate;
 use crate::domain::words::{Helper, RunLevel};
-use crate::store::db::{Db, StoreError};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::schema::{config_profiles, linodes};
 
 #[derive(Debug, Clone, Queryable, Selectable)]

@@ -4,7 +4,8 @@ use diesel::prelude::*;
 
 use crate::domain::ids::{DiskId, MigrationId};
 use crate::domain::time::Time;
-use crate::store::db::{Both, Db, StoreError};
+use crate::store::db::{Both, Db};
+use crate::store::error::StoreError;
 use crate::store::schema::digests;
 
 #[derive(Debug, Clone, Queryable, Selectable, Insertable, AsChangeset)]

@@ -7,7 +7,8 @@ use crate::domain::ids::{HostId, LinodeId, MigrationId};
 use crate::domain::migration::AT_WORK;
 use crate::domain::time::Time;
 use crate::domain::words::{JobState, MigrationKind, MigrationState};
-use crate::store::db::{Db, StoreError};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::schema::{accounts, hosts, jobs, linodes, migration_events, migrations};
 
 /// A migration in a list.

@@ -7,7 +7,8 @@ pub mod queue;
 
 use diesel::prelude::*;
 
-use super::db::{Db, StoreError, columns, wake_on_commit};
+use super::db::{Db, columns, wake_on_commit};
+use super::error::StoreError;
 use super::schema::{linodes, migration_events, migrations};
 use super::wake::Wake;
 use crate::domain::ids::{AccountId, HostId, JobId, LinodeId, MigrationId, RegistrationId, UserId};

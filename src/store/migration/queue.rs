@@ -8,7 +8,8 @@ use crate::domain::migration::AT_WORK;
 use crate::domain::placement::Link;
 use crate::domain::time::Time;
 use crate::domain::words::{MigrationKind, MigrationState, UserRole};
-use crate::store::db::{Db, StoreError};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::schema::{migrations, users};
 
 fn links(rows: Vec<(MigrationId, HostId, HostId)>) -> Vec<Link> {

@@ -9,7 +9,8 @@ use crate::domain::migration::Step;
 use crate::domain::ownership::Word;
 use crate::domain::time::Time;
 use crate::domain::words::MigrationState;
-use crate::store::db::{Both, Db, StoreError, columns};
+use crate::store::db::{Both, Db, columns};
+use crate::store::error::StoreError;
 use crate::store::schema::{hold_words, holds, linodes, migrations};
 
 #[derive(Debug, Clone, Queryable, Selectable)]

@@ -5,7 +5,8 @@ use diesel::prelude::*;
 use crate::domain::ids::{HostId, JointActId, UserId};
 use crate::domain::time::Time;
 use crate::domain::words::{JointKind, JointState};
-use crate::store::db::{Db, StoreError};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::schema::{joint_acts, users};
 
 #[derive(Debug, Clone, Queryable, Selectable)]

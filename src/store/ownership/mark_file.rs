@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use crate::store::db::StoreError;
+use crate::store::error::StoreError;
 use crate::wire::PortalMark;
 
 pub struct MarkFile {

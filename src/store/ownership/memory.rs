@@ -5,7 +5,8 @@ use diesel::prelude::*;
 
 use crate::domain::ownership::Incarnation;
 use crate::domain::time::Time;
-use crate::store::db::{Db, StoreError};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::schema::{incarnations, portal};
 use crate::wire::PortalMark;
 

@@ -4,7 +4,8 @@ use diesel::prelude::*;
 
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::time::Time;
-use crate::store::db::{Both, Db, StoreError};
+use crate::store::db::{Both, Db};
+use crate::store::error::StoreError;
 use crate::store::schema::proofs;
 
 #[derive(Debug, Clone, Queryable, Selectable, Insertable, AsChangeset)]

@@ -5,7 +5,8 @@ use diesel::prelude::*;
 use crate::domain::ids::RegistrationId;
 use crate::domain::migration::AT_WORK;
 use crate::domain::words::{MigrationKind, MigrationState, RegistrationState};
-use crate::store::db::{Db, StoreError};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::graduation::{in_beta, outside};
 use crate::store::schema::{hosts, linodes, migrations, registrations};
 

@@ -6,7 +6,8 @@ pub mod move_times;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 
-use super::db::{Both, Db, StoreError};
+use super::db::{Both, Db};
+use super::error::StoreError;
 use super::schema::{programme, programme_texts};
 use crate::domain::ids::UserId;
 use crate::domain::time::Time;

@@ -6,7 +6,8 @@ use crate::domain::ids::{HostId, MigrationId};
 use crate::domain::programme::move_times::{Limits, Quiet, Taken, hour};
 use crate::domain::time::Time;
 use crate::domain::words::{MigrationKind, MigrationState, UserRole};
-use crate::store::db::{Both, Db, StoreError};
+use crate::store::db::{Both, Db};
+use crate::store::error::StoreError;
 use crate::store::migration::Migration;
 use crate::store::schema::{migrations, move_times, quiet_hours};
 

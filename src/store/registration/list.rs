@@ -13,7 +13,8 @@ use crate::domain::words::{
     KernelFamily, LinodeStatus, MigrationKind, MigrationState, RegistrationState,
 };
 use crate::store::catalogue::Plan;
-use crate::store::db::{Db, StoreError};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::linode::Linode;
 use crate::store::name_index;
 use crate::store::schema::{

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 
-use super::db::{Db, StoreError, columns};
+use super::db::{Db, columns};
+use super::error::StoreError;
 use super::schema::{self, registrations};
 use crate::domain::ids::{AccountId, LinodeId, RegistrationId, UserId};
 use crate::domain::time::Time;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::{HttpRequest, web};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Answer, agent, json, parse, run};
+use super::answer::{Answer, agent, json, parse, run};
 use crate::app::App;
 use crate::wire::{Inventory, POLL_WAIT_S, PROTOCOL, Poll, PollAnswer, Reported, Samples};
 

@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::Context;
+use crate::web::context::Context;
 use crate::web::fault::Fault;
 
 /// Forms here are short texts and lists of ids.
@@ -49,7 +49,7 @@ impl<T: FormData> FromRequest for Form<T> {
             kind.trim()
                 .eq_ignore_ascii_case("application/x-www-form-urlencoded")
         });
-        let context = super::context_of(request);
+        let context = crate::web::context::context_of(request);
         if let Ok(context) = &context {
             context.form_begins();
         }

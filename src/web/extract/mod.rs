@@ -2,7 +2,6 @@
 //! and so that no handler can forget the form token.
 
 mod client;
-pub(in crate::web) mod csrf;
 mod form;
 mod signed;
 mod upload;
@@ -16,7 +15,6 @@ use serde::de::DeserializeOwned;
 
 use super::fault::Fault;
 
-pub use super::context::{Context, cookie_names};
 pub use client::Client;
 pub use form::{Form, FormData, Nothing};
 pub use signed::{Member, Signed, Staff};
@@ -25,7 +23,7 @@ pub use upload::{Sent, Upload};
 /// A mark for a form: what it does is done once, however often it is sent.
 #[must_use]
 pub fn once() -> String {
-    data_encoding::BASE64URL_NOPAD.encode(&csrf::random::<12>())
+    data_encoding::BASE64URL_NOPAD.encode(&super::csrf::random::<12>())
 }
 
 /// Parts of the path. What does not parse names no page.
@@ -62,14 +60,4 @@ impl<T: DeserializeOwned + 'static> FromRequest for Query<T> {
             Fault::BadRequest("The address has a parameter that is doubled or that cannot be read. Start from the list's own filters.".to_owned())
         }))
     }
-}
-
-/// The context, for extractors that build on it.
-pub(in crate::web) fn context_of(request: &HttpRequest) -> Result<Context, Fault> {
-    use actix_web::HttpMessage;
-    request
-        .extensions()
-        .get::<Context>()
-        .cloned()
-        .ok_or_else(|| Fault::internal("a request came past the edge layer"))
 }

@@ -7,15 +7,16 @@ use std::pin::Pin;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 
-use super::{Client, Context};
+use super::Client;
 use crate::app::account::sign_in::Visitor;
 use crate::app::context::Actor;
 use crate::domain::ids::AccountId;
 use crate::domain::words::UserRole;
 use crate::store;
 use crate::store::attention::Attention;
+use crate::web::context::{Context, Viewer};
 use crate::web::fault::Fault;
-use crate::web::page::{Area, Page, Viewer};
+use crate::web::page::{Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::Zone;
 
@@ -73,7 +74,7 @@ impl Deref for Staff {
 type Found<T> = Pin<Box<dyn Future<Output = Result<T, Fault>>>>;
 
 async fn signed(request: HttpRequest) -> Result<Signed, Fault> {
-    let context = super::context_of(&request)?;
+    let context = crate::web::context::context_of(&request)?;
     let found = find(&request, &context).await;
     if found.is_err() && !request.method().is_safe() {
         // The page that refuses shows what was typed, so it must have arrived.
@@ -125,7 +126,7 @@ where
     T: 'static,
 {
     let request = request.clone();
-    let context = super::context_of(&request);
+    let context = crate::web::context::context_of(&request);
     if let Ok(context) = &context {
         context.guard_begins();
     }

@@ -18,7 +18,7 @@ use crate::domain::bug::attachment::{MOST_BYTES, MOST_FILES};
 use crate::domain::ids::UserId;
 use crate::web::fault::Fault;
 use crate::web::portal::{self, Portal};
-use crate::web::staff::query;
+use crate::web::ui::list::query;
 
 /// All of a request: beyond it the connection is given up.
 const MOST_READ: usize = 40 * 1024 * 1024;
@@ -96,7 +96,7 @@ impl<T: FormData> FromRequest for Upload<T> {
             });
         }
         let multipart = Multipart::new(request.headers(), payload.take());
-        let context = super::context_of(request);
+        let context = crate::web::context::context_of(request);
         if let Ok(context) = &context {
             context.form_begins();
         }

@@ -1,23 +1,26 @@
 //! The outermost layer: gives the request its context, refuses foreign posts, turns faults and panics into pages, and sets
 //! headers and cookies.
 
+use actix_web::ResponseError;
 use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::cookie::{Cookie, SameSite, time::Duration};
+use actix_web::cookie::time::Duration;
+use actix_web::cookie::{Cookie, SameSite};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage, HttpResponse, ResponseError, web};
+use actix_web::{Error, HttpMessage, HttpResponse, web};
 use futures_util::FutureExt;
 
+use super::error_page::error_page;
 use super::{headers, origin};
-use crate::web::extract::{Context, cookie_names};
-use crate::web::fault::{Fault, error_page};
-use crate::web::page::{Flash, own_path};
+use crate::web::context::{Context, Flash, cookie_names};
+use crate::web::fault::Fault;
+use crate::web::page::own_path;
 use crate::web::settings::Settings;
 use crate::web::ui::Tone;
 

@@ -1,6 +1,7 @@
 //! What is done to every request and answer, whatever the handler.
 
 mod edge;
+pub mod error_page;
 mod headers;
 mod origin;
 

@@ -15,9 +15,10 @@ use actix_web::{App, HttpResponse, web};
 use serde::Deserialize;
 
 use super::edge;
-use crate::web::extract::{Context, Form, FormData, Path};
+use crate::web::context::{Context, Flash};
+use crate::web::extract::{Form, FormData, Path};
 use crate::web::fault::Fault;
-use crate::web::page::{self, Area, ConfirmPage, Flash, Page};
+use crate::web::page::{self, Area, ConfirmPage, Page};
 use crate::web::settings::Settings;
 
 #[derive(Debug, Deserialize)]

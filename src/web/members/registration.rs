@@ -20,12 +20,13 @@ use crate::domain::words::{MigrationKind, MigrationState, RegistrationState, Tex
 use crate::store;
 use crate::store::linode::page::LinodeRow;
 use crate::store::programme::{Programme, Text};
+use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Member, Nothing, Path};
 use crate::web::fault::Fault;
-use crate::web::page::{self, Area, ConfirmPage, Flash, Page};
+use crate::web::page::{self, Area, ConfirmPage, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::public::announcement::Section;
-use crate::web::ui::{Problems, Tag, Tone, Zone, units};
+use crate::web::programme_text::{Section, state_words};
+use crate::web::ui::{Problems, Tag, units};
 
 #[derive(Debug, Template)]
 #[template(path = "members/beta.html")]
@@ -126,30 +127,6 @@ impl BetaPage {
             rows,
             page,
         }
-    }
-}
-
-/// Where the programme stands, as a tag and in a sentence.
-#[must_use]
-pub fn state_words(phase: Phase, zone: Zone) -> (Tag, String) {
-    match phase {
-        Phase::Announced(at) => (
-            Tag::new("Announced", Tone::Info),
-            format!("Registration opens on {}.", zone.both(at.utc()).text),
-        ),
-        Phase::Open => (
-            Tag::new("Open", Tone::Good),
-            "Registration is open.".to_owned(),
-        ),
-        Phase::Closed => (
-            Tag::new("Closed to new registrations", Tone::Warn),
-            "No new registrations are taken at present. What is registered goes on.".to_owned(),
-        ),
-        Phase::Ended => (
-            Tag::new("Ended", Tone::Plain),
-            "The beta has ended. Linodes that moved to Xen stay there; every way back stays open as long as it was promised."
-                .to_owned(),
-        ),
     }
 }
 

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use askama::Template;
 
 use crate::app::error::AppError;
-use crate::app::programme::{phase, texts};
+use crate::app::programme::phase;
 use crate::app::registration::seats_left;
 use crate::domain::programme::{Dates, Phase, said_of};
 use crate::domain::string_enum::Word;
@@ -13,13 +13,13 @@ use crate::domain::time::Time;
 use crate::domain::words::TextSection;
 use crate::store;
 use crate::store::programme::{Programme, Text};
-use crate::web::extract::{Context, Signed};
+use crate::web::context::Context;
+use crate::web::extract::Signed;
 use crate::web::fault::Fault;
 use crate::web::members::Link;
-use crate::web::members::registration::state_words;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::markdown::{self, Rendered};
+use crate::web::programme_text::{Section, state_words};
 use crate::web::ui::{Tag, When};
 
 #[derive(Debug, Template)]
@@ -34,29 +34,6 @@ pub struct AnnouncementPage {
     pub outside: Vec<Link>,
     pub onward: Link,
     pub sections: Vec<Section>,
-}
-
-#[derive(Debug)]
-pub struct Section {
-    pub id: &'static str,
-    pub title: &'static str,
-    pub body: Rendered,
-}
-
-impl Section {
-    /// The section with the text that staff wrote, else its default.
-    #[must_use]
-    pub fn new(of: TextSection, written: &[Text]) -> Self {
-        let body = written
-            .iter()
-            .find(|text| text.section == of)
-            .map_or_else(|| texts::default(of), |text| text.body.as_str());
-        Self {
-            id: of.as_str(),
-            title: texts::title(of),
-            body: markdown::article(body, 2),
-        }
-    }
 }
 
 /// What the page is made from.

@@ -5,7 +5,6 @@ use actix_web::HttpResponse;
 use askama::Template;
 use serde::Deserialize;
 
-use super::{ROWS, StateTab, cut, query};
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
@@ -13,11 +12,13 @@ use crate::domain::ids::UserId;
 use crate::domain::words::UserRole;
 use crate::store;
 use crate::store::account::page::{UserDetail, UserFilter, UserRow};
+use crate::web::context::Flash;
 use crate::web::extract::{Form, Nothing, Path, Query, Staff};
 use crate::web::fault::Fault;
 use crate::web::members::Link;
-use crate::web::page::{self, Area, ConfirmPage, Flash, Page};
+use crate::web::page::{self, Area, ConfirmPage, Page};
 use crate::web::portal::{self, Portal};
+use crate::web::ui::list::{ROWS, StateTab, cut, query};
 use crate::web::ui::{Field, Pager, Tag, Tone, When, Zone};
 
 const PATH: &str = "/staff/members";

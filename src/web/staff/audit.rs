@@ -8,7 +8,6 @@ use chrono::{Days, NaiveDate};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use super::{ROWS, cut, query};
 use crate::app::App;
 use crate::app::audit::Trail;
 use crate::domain::ids::AuditId;
@@ -21,6 +20,7 @@ use crate::web::fault::Fault;
 use crate::web::members::Link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
+use crate::web::ui::list::{ROWS, cut, query};
 use crate::web::ui::{Field, Input, Pager, Tag, Tone, When, Zone};
 
 const PATH: &str = "/staff/audit";

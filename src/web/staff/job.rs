@@ -4,7 +4,6 @@ use actix_web::HttpResponse;
 use askama::Template;
 use serde::Deserialize;
 
-use super::{ROWS, StateTab, cut, query};
 use crate::app::job::lease;
 use crate::domain::ids::{HostId, JobId};
 use crate::domain::string_enum::Word;
@@ -12,12 +11,14 @@ use crate::domain::time::Time;
 use crate::domain::words::JobState;
 use crate::store;
 use crate::store::job::list::{JobFilter, JobRow};
+use crate::web::context::Flash;
 use crate::web::extract::{Form, Nothing, Path, Query, Staff};
 use crate::web::fault::Fault;
 use crate::web::members::Link;
 use crate::web::members::linode::show::job_name;
-use crate::web::page::{self, Area, Flash, Page};
+use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
+use crate::web::ui::list::{ROWS, StateTab, cut, query};
 use crate::web::ui::{Pager, Tag, When, Zone, units};
 
 #[derive(Debug, Template)]

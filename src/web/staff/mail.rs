@@ -4,17 +4,18 @@ use actix_web::HttpResponse;
 use askama::Template;
 use serde::Deserialize;
 
-use super::{ROWS, StateTab, cut, query};
 use crate::domain::ids::MailId;
 use crate::domain::string_enum::Word;
 use crate::domain::words::MailKind;
 use crate::store;
 use crate::store::mail::{Mail, MailFilter, MailRow, STATES};
+use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Nothing, Path, Query, Staff};
 use crate::web::fault::Fault;
 use crate::web::members::Link;
-use crate::web::page::{self, Area, ConfirmPage, Flash, Page};
+use crate::web::page::{self, Area, ConfirmPage, Page};
 use crate::web::portal::{self, Portal};
+use crate::web::ui::list::{ROWS, StateTab, cut, query};
 use crate::web::ui::{Field, Pager, Tag, Tone, When, Zone};
 
 const PATH: &str = "/staff/mail";

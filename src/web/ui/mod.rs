@@ -2,9 +2,10 @@
 
 pub mod chart;
 mod field;
-mod list;
+pub mod list;
 pub mod local_time;
 pub mod markdown;
+pub mod names;
 mod tag;
 mod time;
 pub mod units;

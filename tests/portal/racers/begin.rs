@@ -9,7 +9,8 @@ use diesel::prelude::*;
 use diesel::sql_types::Text;
 use xenbeta::app::App;
 use xenbeta::domain::ids::{HostId, LinodeId};
-use xenbeta::store::db::{Db, StoreError};
+use xenbeta::store::db::Db;
+use xenbeta::store::error::StoreError;
 
 use crate::support::fleet::PASSWORD;
 use crate::support::{On, TestApp};

@@ -10,7 +10,8 @@ use xenbeta::app::audit::Trail;
 use xenbeta::domain::ids::AuditId;
 use xenbeta::store;
 use xenbeta::store::audit::AuditEvent;
-use xenbeta::store::db::{Db, StoreError};
+use xenbeta::store::db::Db;
+use xenbeta::store::error::StoreError;
 use xenbeta::store::schema::audit_events;
 
 use super::same;

@@ -16,7 +16,8 @@ use xenbeta::domain::values::Label;
 use xenbeta::domain::words::{HostRole, Platform, TokenScope};
 use xenbeta::store;
 use xenbeta::store::account::session::NewSession;
-use xenbeta::store::db::{Db, StoreError};
+use xenbeta::store::db::Db;
+use xenbeta::store::error::StoreError;
 use xenbeta::store::mail::Taken;
 use xenbeta::wire::Enrol;
 

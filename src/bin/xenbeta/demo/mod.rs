@@ -28,10 +28,10 @@ use xenbeta::app::secrets::Secret;
 use xenbeta::app::{App, Settings};
 use xenbeta::config::Config;
 use xenbeta::mail::{FolderTransport, Transport};
-use xenbeta::store;
 use xenbeta::store::db::Database;
 use xenbeta::web::server;
-use xenbeta::work::{self, Stop};
+use xenbeta::work::stop::Stop;
+use xenbeta::{store, work};
 
 use self::bring_up::BringUp;
 use self::folder::Folder;
@@ -128,7 +128,7 @@ fn portal(folder: &Folder, url: &str) -> Result<App, Failure> {
     let path = folder.database()?;
     store::schema_migrations::up(&Database::open_any_schema(&path, 1)?)?;
     Ok(App {
-        db: Database::open(&path, 8)?,
+        db: xenbeta::store::schema_migrations::open(&path, 8)?,
         clock: Clock::System,
         watch: xenbeta::app::clock::Watch::default(),
         secret: Arc::new(Secret::from_text(folder.secret())?),

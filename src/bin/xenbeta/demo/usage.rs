@@ -11,7 +11,8 @@ use xenbeta::domain::fairness::usage::Usage;
 use xenbeta::domain::ids::{HostId, LinodeId};
 use xenbeta::domain::words::Platform;
 use xenbeta::store;
-use xenbeta::store::db::{Db, StoreError};
+use xenbeta::store::db::Db;
+use xenbeta::store::error::StoreError;
 use xenbeta::store::fairness::pack::{DAY_STEP, DayPart, pack_day, pack_round};
 use xenbeta::store::fairness::usage::{Metered, Packed};
 

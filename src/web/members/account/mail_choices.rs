@@ -6,9 +6,10 @@ use serde::Deserialize;
 use crate::domain::mail::{Group, kinds, name};
 use crate::domain::string_enum::Word;
 use crate::domain::words::{MailKind, UserRole};
+use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Signed};
 use crate::web::fault::Fault;
-use crate::web::page::{self, Flash};
+use crate::web::page;
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Choice, Field, Input};
 

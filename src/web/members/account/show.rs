@@ -6,7 +6,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::mail_choices;
-use super::tokens::{TokenForm, TokenRow};
+use super::shared::{TokenForm, TokenRow};
 use crate::app::error::AppError;
 use crate::app::secrets;
 use crate::domain::ids::SessionId;
@@ -15,9 +15,10 @@ use crate::store;
 use crate::store::account::User;
 use crate::store::account::session::Session;
 use crate::store::account::tokens::ApiToken;
+use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Nothing, Path, Signed};
 use crate::web::fault::Fault;
-use crate::web::page::{self, Area, Flash, Page};
+use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Field, Input, Problems, When, ZONES};
 

@@ -9,12 +9,11 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::app::account::sign_in::Origin;
-use crate::web::extract::{
-    Client, Context, Form, FormData, Nothing, Path, Query, Signed, cookie_names,
-};
+use crate::web::context::{Context, Flash, cookie_names};
+use crate::web::extract::{Client, Form, FormData, Nothing, Path, Query, Signed};
 use crate::web::fault::Fault;
 use crate::web::members::Link;
-use crate::web::page::{self, Area, Flash, Page};
+use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::settings::Settings;
 use crate::web::ui::{Field, Input, Problems};

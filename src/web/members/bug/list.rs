@@ -17,7 +17,7 @@ use crate::web::fault::Fault;
 use crate::web::members::Link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::staff::query;
+use crate::web::ui::list::query;
 use crate::web::ui::{Choice, Field, Pager, Tag, When, Zone};
 
 pub const PATH: &str = "/members/bugs";

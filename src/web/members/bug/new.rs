@@ -15,9 +15,10 @@ use crate::domain::ids::{LinodeId, MigrationId};
 use crate::domain::markdown::{Markdown, Title};
 use crate::domain::string_enum::Word;
 use crate::store;
+use crate::web::context::Flash;
 use crate::web::extract::{FormData, Member, Query, Sent, Upload, once};
 use crate::web::fault::Fault;
-use crate::web::page::{self, Area, Flash, Page};
+use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Field, Input, Problems};
 

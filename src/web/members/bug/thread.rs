@@ -15,9 +15,10 @@ use crate::domain::markdown::Markdown;
 use crate::domain::words::UserRole;
 use crate::store;
 use crate::web::bug::thread_view::{POSTS, Reader, View, shown_title};
+use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Member, Nothing, Path, Query, Upload, once};
 use crate::web::fault::Fault;
-use crate::web::page::{self, Area, Flash, Page};
+use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Field, Input, Problems};
 

@@ -5,4 +5,5 @@ pub mod list;
 pub mod power;
 pub mod profile;
 pub mod rename;
+pub mod shared;
 pub mod show;

@@ -6,13 +6,14 @@ use actix_web::HttpResponse;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::show::{at_linode, find};
+use super::shared::{at_linode, find};
 use crate::domain::ids::{ConfigId, LinodeId};
 use crate::domain::words::JobKind;
 use crate::store;
+use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Member, Nothing, Path};
 use crate::web::fault::Fault;
-use crate::web::page::{self, Area, ConfirmPage, Flash};
+use crate::web::page::{self, Area, ConfirmPage};
 use crate::web::portal::{self, Portal};
 
 #[derive(Debug, Deserialize)]

@@ -4,14 +4,15 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use serde::Deserialize;
 
-use super::show::{at_linode, find};
+use super::shared::{at_linode, find};
 use crate::domain::ids::{DiskId, IpId, LinodeId};
 use crate::domain::values::{Label, ReverseName};
 use crate::domain::words::IpKind;
 use crate::store::linode::page::LinodeDetail;
+use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Member, Path};
 use crate::web::fault::Fault;
-use crate::web::page::{self, Area, ConfirmPage, Flash};
+use crate::web::page::{self, Area, ConfirmPage};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Field, Problems};
 

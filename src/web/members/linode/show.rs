@@ -5,11 +5,9 @@
 use actix_web::HttpResponse;
 use askama::Template;
 
-use super::profile::edit::run_level_name;
-use crate::domain::ids::LinodeId;
-use crate::domain::words::{Helper, IpKind, JobKind, JobState, LinodeStatus, MigrationKind};
-use crate::store;
-use crate::store::db::StoreError;
+use super::shared::find;
+use crate::domain::words::{IpKind, JobKind, JobState, LinodeStatus, MigrationKind};
+use crate::store::error::StoreError;
 use crate::store::job::Job;
 use crate::store::linode::page::LinodeDetail;
 use crate::store::linode::profile::ConfigProfile;
@@ -19,7 +17,8 @@ use crate::web::fault::Fault;
 use crate::web::members::migration::show::kind_name;
 use crate::web::members::{Link, migration_link, platform_name};
 use crate::web::page::{self, Area, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal::Portal;
+use crate::web::ui::names::{helper_name, run_level_name};
 use crate::web::ui::{Choice, Field, Input, Tag, When, Zone, units};
 
 #[derive(Debug, Template)]
@@ -312,18 +311,6 @@ fn profile_row(profile: &ConfigProfile, detail: &LinodeDetail) -> Result<Profile
     })
 }
 
-#[must_use]
-pub fn helper_name(helper: Helper) -> &'static str {
-    match helper {
-        Helper::DisableTls => "Disable /lib/tls",
-        Helper::Fstab => "Fix fstab",
-        Helper::Console => "Console",
-        Helper::Modules => "Kernel modules",
-        Helper::UdevNet => "Forget old network cards",
-        Helper::UpdatedbOff => "No updatedb",
-    }
-}
-
 /// A job by the words of the Host Job Queue.
 #[must_use]
 pub fn job_name(kind: JobKind) -> &'static str {
@@ -364,19 +351,6 @@ fn job_row(job: &Job, zone: Zone, detail: &LinodeDetail) -> JobRow {
     }
 }
 
-pub(in crate::web::members) async fn find(
-    portal: &Portal,
-    member: &Member,
-    id: i64,
-) -> Result<LinodeDetail, Fault> {
-    let account = member.account;
-    portal::read(portal, move |conn| {
-        store::linode::page::linode(conn, account, LinodeId(id))
-    })
-    .await?
-    .ok_or(Fault::NotFound)
-}
-
 /// `GET /members/linodes/{id}`
 pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Result<HttpResponse, Fault> {
     let detail = find(&portal, &member, id.0).await?;
@@ -384,16 +358,4 @@ pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Result<HttpR
         .page(Area::Linodes, detail.linode.label.clone())
         .crumb("Linodes", "/members/");
     page::html(&LinodePage::new(page, &detail)?)
-}
-
-/// A conflict leads back to the Linode, where one sees how it stands.
-pub(in crate::web::members) fn at_linode(fault: Fault, id: i64) -> Fault {
-    match fault {
-        Fault::Conflict { message, .. } => Fault::conflict_at(
-            message,
-            format!("/members/linodes/{id}"),
-            "Back to the Linode",
-        ),
-        other => other,
-    }
 }

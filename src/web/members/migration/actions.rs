@@ -2,7 +2,7 @@
 
 use actix_web::HttpResponse;
 
-use super::show::{find, page_of};
+use super::shared::{at_migration, find, page_of};
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
@@ -16,17 +16,6 @@ use crate::web::fault::Fault;
 use crate::web::page::{self, ConfirmPage};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::units;
-
-pub(crate) fn at_migration(fault: Fault, id: i64) -> Fault {
-    match fault {
-        Fault::Conflict { message, .. } => Fault::conflict_at(
-            message,
-            format!("/members/migrations/{id}"),
-            "See how the migration stands",
-        ),
-        other => other,
-    }
-}
 
 async fn act(
     portal: &Portal,

@@ -5,6 +5,7 @@
 use actix_web::HttpResponse;
 use askama::Template;
 
+use super::shared::{find, page_of};
 use crate::app::migration::guard::closed_to_members;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration;
@@ -20,7 +21,7 @@ use crate::web::members::fairness::{Compared, compared};
 use crate::web::members::platform_name;
 use crate::web::migration::live::{Live, is_at_work, is_moving};
 use crate::web::migration::stream;
-use crate::web::page::{self, Area, Page};
+use crate::web::page::{self, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Tag, Tone, When, Zone, units};
 
@@ -293,28 +294,6 @@ fn figures(migration: &Migration) -> Vec<(&'static str, String)> {
         figures.push(("Passes while it ran", migration.warm_passes.to_string()));
     }
     figures
-}
-
-pub(super) async fn find(
-    portal: &Portal,
-    member: &Member,
-    id: i64,
-) -> Result<(MigrationDetail, Time), Fault> {
-    let account = member.account;
-    let now = portal.now();
-    let found = portal::read(portal, move |conn| {
-        store::migration::page::migration(conn, Some(account), MigrationId(id), now)
-    })
-    .await?;
-    Ok((found.ok_or(Fault::NotFound)?, now))
-}
-
-pub(super) fn page_of(member: &Member, detail: &MigrationDetail, title: String) -> Page {
-    let linode = &detail.linode;
-    member
-        .page(Area::Linodes, title)
-        .crumb("Linodes", "/members/")
-        .crumb(&linode.label, format!("/members/linodes/{}", linode.id))
 }
 
 /// Of a move that is finished.

@@ -16,15 +16,16 @@ use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
 use crate::domain::words::{Helper, MigrationKind, MigrationState, Platform};
 use crate::store;
-use crate::store::db::StoreError;
+use crate::store::error::StoreError;
 use crate::store::linode::page::LinodeDetail;
 use crate::store::migration::Migration;
+use crate::web::context::Flash;
 use crate::web::extract::{Form, Member, Path};
 use crate::web::fault::Fault;
-use crate::web::members::linode::show::helper_name;
 use crate::web::members::platform_name;
-use crate::web::page::{self, Area, Flash, Page};
+use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
+use crate::web::ui::names::helper_name;
 use crate::web::ui::{Field, Input, Problems, When, Zone, units};
 
 #[derive(Debug, Template)]

@@ -2,14 +2,14 @@
 
 use actix_web::HttpResponse;
 
-use super::actions::at_migration;
-use super::show::{find, page_of};
+use super::shared::{at_migration, find, page_of};
 use crate::app::migration::schedule::{can_unschedule, offer_stands};
 use crate::domain::ids::MigrationId;
 use crate::domain::words::MigrationState;
+use crate::web::context::Flash;
 use crate::web::extract::{Form, Member, Nothing, Path};
 use crate::web::fault::Fault;
-use crate::web::page::{self, ConfirmPage, Flash};
+use crate::web::page::{self, ConfirmPage};
 use crate::web::portal::{self, Portal};
 
 /// `GET /members/migrations/{id}/unschedule`

@@ -17,7 +17,7 @@ use crate::web::members::Link;
 use crate::web::members::bug::list::{component_choices, component_name, key, states, word};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::staff::{ROWS, StateTab, cut, query};
+use crate::web::ui::list::{ROWS, StateTab, cut, query};
 use crate::web::ui::{Choice, Field, Pager, Tag, When, Zone};
 
 pub const PATH: &str = "/staff/bugs";

@@ -8,9 +8,10 @@ use crate::app::bug::moderation::Reason;
 use crate::domain::bug::Part;
 use crate::domain::ids::BugId;
 use crate::store;
+use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Path, Query, Staff};
 use crate::web::fault::Fault;
-use crate::web::page::{self, Area, ConfirmPage, Flash};
+use crate::web::page::{self, Area, ConfirmPage};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Field, Input, Problems};
 

@@ -13,13 +13,14 @@ use crate::domain::evacuation::{Candidate, Line, Outcome, Plan, Stands};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::store;
 use crate::store::evacuation::Hanging;
+use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Path, Staff};
 use crate::web::fault::Fault;
 use crate::web::members::Link;
-use crate::web::page::{self, Area, Flash, Page};
+use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::staff::graduation::offer::parse_pairs;
-use crate::web::staff::host::list::PATH;
+use crate::web::staff::host::shared::PATH;
 use crate::web::staff::registration::bulk::DonePage;
 use crate::web::ui::{Choice, Field, Input, Problems, Zone, local_time, units};
 

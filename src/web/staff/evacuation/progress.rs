@@ -8,7 +8,8 @@ use crate::domain::ids::HostId;
 use crate::domain::words::HostState;
 use crate::store::evacuation::Hanging;
 use crate::store::host::page::HostDetail;
-use crate::web::staff::{Counted, query};
+use crate::web::staff::Counted;
+use crate::web::ui::list::query;
 use crate::web::ui::{When, Zone};
 
 #[derive(Debug)]

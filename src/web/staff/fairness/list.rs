@@ -11,7 +11,8 @@ use crate::domain::fairness::judge::{Verdict, verdict};
 use crate::domain::fairness::usage::Range;
 use crate::domain::ids::HostId;
 use crate::store;
-use crate::store::db::{Db, StoreError};
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::fairness::{Summary, Worst};
 use crate::store::host::Host;
 use crate::web::extract::{Query, Staff};
@@ -20,7 +21,7 @@ use crate::web::members::fairness::csv_answer;
 use crate::web::members::{Link, platform_name};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::staff::{ROWS, query};
+use crate::web::ui::list::{ROWS, query};
 use crate::web::ui::usage::{
     RangeTab, percent, range, range_name, range_tabs, span_ms, verdict_tag,
 };

@@ -16,11 +16,12 @@ use crate::store;
 use crate::store::catalogue::Plan;
 use crate::store::fairness::usage::Metered;
 use crate::store::fairness::weights::{Own, RuleRow};
+use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Query, Staff};
 use crate::web::fault::Fault;
-use crate::web::page::{self, Area, Flash, Page};
+use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::staff::{ROWS, cut};
+use crate::web::ui::list::{ROWS, cut};
 use crate::web::ui::usage::percent;
 use crate::web::ui::{Choice, Field, Input, Pager, Problems, When};
 

@@ -13,9 +13,10 @@ use crate::domain::graduation::Candidate;
 use crate::domain::ids::{HostId, LinodeId};
 use crate::store;
 use crate::store::graduation::Which;
+use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Query, Staff};
 use crate::web::fault::Fault;
-use crate::web::page::{self, Area, Flash, Page};
+use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::staff::registration::bulk::DonePage;
 

@@ -17,7 +17,7 @@ use crate::web::fault::Fault;
 use crate::web::members::Link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::staff::{ROWS, StateTab, cut, query};
+use crate::web::ui::list::{ROWS, StateTab, cut, query};
 use crate::web::ui::{Choice, Field, Pager, Tag, Tone, Zone, units};
 
 pub(super) const PATH: &str = "/staff/graduation";

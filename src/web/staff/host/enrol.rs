@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
-use super::list::{PATH, number, optional, role_name};
+use super::shared::{PATH, number, optional, role_name};
 use crate::app::error::AppError;
 use crate::app::host::AddHost;
 use crate::domain::ids::{HostId, PlanId};
@@ -14,10 +14,11 @@ use crate::domain::words::{HostRole, Platform};
 use crate::store;
 use crate::store::catalogue::Plan;
 use crate::store::host::Host;
+use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Nothing, Path, Staff};
 use crate::web::fault::Fault;
 use crate::web::members::platform_name;
-use crate::web::page::{self, Area, ConfirmPage, Flash, Page};
+use crate::web::page::{self, Area, ConfirmPage, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Choice, Field, Input, Problems};
 

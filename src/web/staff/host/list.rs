@@ -10,22 +10,25 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::joint_view::JointView;
+use super::shared::{PATH, number, optional, role_name};
 use crate::app::host::liveness::SILENT_S;
 use crate::domain::ids::{HostId, PlanId};
 use crate::domain::placement::Room;
 use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
-use crate::domain::words::{HostRole, HostState};
+use crate::domain::words::HostState;
 use crate::store;
 use crate::store::host::Host;
 use crate::store::host::page::HostDetail;
+use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Path, Query, Staff};
 use crate::web::fault::Fault;
 use crate::web::members::{Link, platform_name};
-use crate::web::page::{self, Area, Flash, Page};
+use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::staff::evacuation::progress::{EmptyingView, empty_words};
-use crate::web::staff::{ROWS, cut, heard, query};
+use crate::web::staff::heard;
+use crate::web::ui::list::{ROWS, cut, query};
 use crate::web::ui::{Choice, Field, Input, Pager, Problems, Tag, When, units};
 
 #[derive(Debug, Template)]
@@ -123,16 +126,6 @@ pub struct LimitsForm {
     cap_mb_s: String,
 }
 impl FormData for LimitsForm {}
-
-pub(in crate::web::staff) const PATH: &str = "/staff/hosts";
-
-pub(super) fn role_name(role: HostRole) -> &'static str {
-    match role {
-        HostRole::Source => "Source",
-        HostRole::Beta => "Beta",
-        HostRole::Production => "Production",
-    }
-}
 
 fn row(
     host: &Host,
@@ -464,24 +457,5 @@ pub async fn set_limits(
             Flash::good("The limits are saved."),
         )),
         Err(problems) => present(&portal, &staff, id.0, Some(form.0), problems).await,
-    }
-}
-
-pub(super) fn number<N: std::str::FromStr>(
-    problems: &mut Problems,
-    field: &'static str,
-    text: &str,
-) -> Option<N> {
-    problems.take(
-        field,
-        text.trim().parse().map_err(|_| "Enter a whole number"),
-    )
-}
-
-pub(super) fn optional(problems: &mut Problems, field: &'static str, text: &str) -> Option<i32> {
-    if text.trim().is_empty() {
-        None
-    } else {
-        number(problems, field, text)
     }
 }

@@ -28,7 +28,7 @@ use crate::web::migration::live::{Live, is_moving};
 use crate::web::migration::stream;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::staff::{ROWS, StateTab, cut, query};
+use crate::web::ui::list::{ROWS, StateTab, cut, query};
 use crate::web::ui::{Choice, Field, Pager, Tag, When};
 
 #[derive(Debug, Template)]

@@ -14,13 +14,14 @@ use crate::store::audit::AuditRow;
 use crate::store::host::Host;
 use crate::store::linode::Linode;
 use crate::store::migration::list::{MigrationFilter, MigrationRow};
+use crate::web::context::Flash;
 use crate::web::extract::{Form, Nothing, Path, Query, Staff};
 use crate::web::fault::Fault;
 use crate::web::members::Link;
-use crate::web::page::{self, Area, ConfirmPage, Flash, Page};
+use crate::web::page::{self, Area, ConfirmPage, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::staff::migration::rows::{self, TrailRow};
-use crate::web::staff::{ROWS, cut, query};
+use crate::web::ui::list::{ROWS, cut, query};
 use crate::web::ui::{Pager, Tag, When, Zone};
 
 const PATH: &str = "/staff/held";

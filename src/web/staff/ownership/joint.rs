@@ -5,21 +5,19 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 
-use super::joint_case::{AskForm, Case, DecideForm, case_of_act, case_of_host, lower, title};
+use super::joint_case::{AskForm, Case, DecideForm, PATH, case_of_act, case_of_host, lower, title};
 use crate::app::App;
 use crate::app::error::AppError;
 use crate::domain::ids::HostId;
 use crate::domain::string_enum::Word;
 use crate::domain::words::JointKind;
 use crate::store::ownership::joint::JointAct;
+use crate::web::context::Flash;
 use crate::web::extract::{Form, Path, Staff};
 use crate::web::fault::Fault;
-use crate::web::page::{self, Flash};
+use crate::web::page;
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Problems, units};
-
-pub(super) const HOSTS: &str = "/staff/hosts";
-pub(super) const PATH: &str = "/staff/joint";
 
 fn kind_of(word: &str) -> Result<JointKind, Fault> {
     JointKind::parse(word).ok_or(Fault::NotFound)

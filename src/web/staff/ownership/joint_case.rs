@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use askama::Template;
 use serde::Deserialize;
 
-use super::joint::{HOSTS, PATH};
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
@@ -343,3 +342,7 @@ pub(crate) fn lower(text: &str) -> String {
         first.to_lowercase().chain(chars).collect()
     })
 }
+
+pub(super) const HOSTS: &str = "/staff/hosts";
+
+pub(super) const PATH: &str = "/staff/joint";

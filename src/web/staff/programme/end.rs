@@ -7,9 +7,10 @@ use serde::Deserialize;
 use super::show::parse_seen;
 use crate::store;
 use crate::store::programme::end::Concerned;
+use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Staff};
 use crate::web::fault::Fault;
-use crate::web::page::{self, Area, Flash, Page};
+use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::staff::Counted;
 

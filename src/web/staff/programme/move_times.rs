@@ -10,9 +10,10 @@ use crate::app::programme::move_times::span;
 use crate::domain::programme::move_times::{Limits, Quiet};
 use crate::domain::time::Time;
 use crate::store;
+use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Staff};
 use crate::web::fault::Fault;
-use crate::web::page::{self, Area, Flash, Page};
+use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Field, Input, Problems, ZONES};
 

@@ -14,10 +14,11 @@ use crate::domain::values::OutsideLink;
 use crate::domain::words::{ProgrammeState, TextSection};
 use crate::store;
 use crate::store::programme::{Programme, Text};
+use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Staff};
 use crate::web::fault::Fault;
 use crate::web::members::Link;
-use crate::web::page::{self, Area, Flash, Page};
+use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Choice, Field, Input, Problems, When, Zone};
 

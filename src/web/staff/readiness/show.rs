@@ -3,6 +3,7 @@
 use actix_web::HttpResponse;
 use askama::Template;
 
+use super::shared::verdict_tag;
 use super::weeks::{Chart, Figures, WeekRow, chart, span};
 use crate::app::error::AppError;
 use crate::app::host::liveness::SILENT_S;
@@ -23,7 +24,7 @@ use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::staff::Counted;
 use crate::web::staff::job::LATELY_DAYS;
-use crate::web::ui::{Tag, Tone, When, units};
+use crate::web::ui::{Tag, When, units};
 
 /// How far back the figures go.
 const WEEKS: i64 = 52;
@@ -166,16 +167,6 @@ fn bug_rows(of: &OpenBugs) -> Vec<BugRow> {
 
 fn judged(of: &Summary) -> Verdict {
     verdict(&of.figures())
-}
-
-pub(in crate::web::staff) fn verdict_tag(verdict: Verdict) -> Tag {
-    let tone = match verdict {
-        Verdict::Unknown | Verdict::TooLittle | Verdict::NotCompared => Tone::Plain,
-        Verdict::Fair => Tone::Good,
-        Verdict::Uneven => Tone::Warn,
-        Verdict::Unfair => Tone::Bad,
-    };
-    Tag::new(verdict.word(), tone)
 }
 
 /// The worst first.

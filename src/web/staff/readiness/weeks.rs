@@ -123,7 +123,7 @@ impl WeekRow {
             fairness: of
                 .worst
                 .as_ref()
-                .map(|(verdict, host)| (super::show::verdict_tag(*verdict), host.clone())),
+                .map(|(verdict, host)| (super::shared::verdict_tag(*verdict), host.clone())),
             unfair: of.unfair,
             silent: match of.silent {
                 None => "–".to_owned(),

@@ -6,8 +6,8 @@ use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use askama::Template;
 
-use super::bulk::{Deed, find};
 use super::list::Asked;
+use super::shared::{Deed, find};
 use crate::domain::ids::{HostId, RegistrationId};
 use crate::domain::placement::{self, Need, Room};
 use crate::domain::words::HostRole;

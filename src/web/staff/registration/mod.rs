@@ -3,3 +3,4 @@
 pub mod bulk;
 pub mod bulk_preview;
 pub mod list;
+pub mod shared;

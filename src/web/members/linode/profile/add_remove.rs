@@ -11,10 +11,11 @@ use super::edit::ProfileForm;
 use crate::app::linode::profile::add_remove::{LETTERS, device_name, stays};
 use crate::domain::ids::{ConfigId, DiskId, LinodeId};
 use crate::store::linode::page::LinodeDetail;
+use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Member, Nothing, Path};
 use crate::web::fault::Fault;
-use crate::web::members::linode::show::{at_linode, find};
-use crate::web::page::{self, Area, ConfirmPage, Flash, Page};
+use crate::web::members::linode::shared::{at_linode, find};
+use crate::web::page::{self, Area, ConfirmPage, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Choice, Field, Problems};
 

@@ -11,14 +11,16 @@ use crate::domain::ids::{ConfigId, LinodeId};
 use crate::domain::string_enum::Word;
 use crate::domain::values::Label;
 use crate::domain::words::{Helper, Platform, RunLevel};
-use crate::store::db::StoreError;
+use crate::store::error::StoreError;
 use crate::store::linode::page::LinodeDetail;
 use crate::store::linode::profile::ConfigProfile;
+use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Member, Path};
 use crate::web::fault::Fault;
-use crate::web::members::linode::show::{find, helper_name};
-use crate::web::page::{self, Area, Flash, Page};
+use crate::web::members::linode::shared::find;
+use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
+use crate::web::ui::names::{helper_name, run_level_name};
 use crate::web::ui::{Choice, Field, Input, Problems};
 
 #[derive(Debug, Template)]
@@ -186,15 +188,6 @@ fn kernels(detail: &LinodeDetail, current: &str) -> Result<Vec<Choice>, StoreErr
         .collect())
 }
 
-#[must_use]
-pub fn run_level_name(level: RunLevel) -> &'static str {
-    match level {
-        RunLevel::Default => "Default run level",
-        RunLevel::Single => "Single user mode",
-        RunLevel::BinBash => "init=/bin/bash",
-    }
-}
-
 fn helper_words(helper: Helper) -> &'static str {
     match helper {
         Helper::DisableTls => {
@@ -283,7 +276,7 @@ pub async fn save(
     });
     match saved
         .await
-        .map_err(|fault| crate::web::members::linode::show::at_linode(fault, id))?
+        .map_err(|fault| crate::web::members::linode::shared::at_linode(fault, id))?
     {
         Ok(()) => Ok(page::see_other_saying(
             &format!("/members/linodes/{id}"),

@@ -1,0 +1,33 @@
+//! How a page of a member's Linode finds it.
+
+use crate::domain::ids::LinodeId;
+use crate::store;
+use crate::store::linode::page::LinodeDetail;
+use crate::web::extract::Member;
+use crate::web::fault::Fault;
+use crate::web::portal::{self, Portal};
+
+pub(in crate::web::members) async fn find(
+    portal: &Portal,
+    member: &Member,
+    id: i64,
+) -> Result<LinodeDetail, Fault> {
+    let account = member.account;
+    portal::read(portal, move |conn| {
+        store::linode::page::linode(conn, account, LinodeId(id))
+    })
+    .await?
+    .ok_or(Fault::NotFound)
+}
+
+/// A conflict leads back to the Linode, where one sees how it stands.
+pub(in crate::web::members) fn at_linode(fault: Fault, id: i64) -> Fault {
+    match fault {
+        Fault::Conflict { message, .. } => Fault::conflict_at(
+            message,
+            format!("/members/linodes/{id}"),
+            "Back to the Linode",
+        ),
+        other => other,
+    }
+}

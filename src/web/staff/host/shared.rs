@@ -1,0 +1,33 @@
+//! What every page of hosts needs.
+
+use crate::domain::words::HostRole;
+use crate::web::ui::Problems;
+
+pub(in crate::web::staff) const PATH: &str = "/staff/hosts";
+
+pub(super) fn role_name(role: HostRole) -> &'static str {
+    match role {
+        HostRole::Source => "Source",
+        HostRole::Beta => "Beta",
+        HostRole::Production => "Production",
+    }
+}
+
+pub(super) fn number<N: std::str::FromStr>(
+    problems: &mut Problems,
+    field: &'static str,
+    text: &str,
+) -> Option<N> {
+    problems.take(
+        field,
+        text.trim().parse().map_err(|_| "Enter a whole number"),
+    )
+}
+
+pub(super) fn optional(problems: &mut Problems, field: &'static str, text: &str) -> Option<i32> {
+    if text.trim().is_empty() {
+        None
+    } else {
+        number(problems, field, text)
+    }
+}

@@ -1,0 +1,105 @@
+//! What is asked of many registrations, and which they are.
+
+use super::list::Asked;
+use crate::domain::ids::RegistrationId;
+use crate::store;
+use crate::store::registration::list::RegistrationRow;
+use crate::web::fault::Fault;
+use crate::web::portal::{self, Portal};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    Approve,
+    Decline,
+    Configure,
+}
+
+impl Deed {
+    pub(super) fn parse(word: &str) -> Result<Self, Fault> {
+        match word {
+            "approve" => Ok(Self::Approve),
+            "decline" => Ok(Self::Decline),
+            "configure" => Ok(Self::Configure),
+            _ => Err(Fault::BadRequest(
+                "Choose what to do with the registrations, on their list.".to_owned(),
+            )),
+        }
+    }
+
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Decline => "decline",
+            Self::Configure => "configure",
+        }
+    }
+
+    pub(super) fn verb(self) -> &'static str {
+        match self {
+            Self::Approve => "Approve",
+            Self::Decline => "Decline",
+            Self::Configure => "Configure",
+        }
+    }
+
+    pub(super) fn past(self) -> &'static str {
+        match self {
+            Self::Approve => "approved",
+            Self::Decline => "declined",
+            Self::Configure => "configured",
+        }
+    }
+}
+
+/// The registrations meant: all that the filter finds if `count` is given, else those ticked.
+pub(super) async fn find(
+    portal: &Portal,
+    asked: &Asked,
+    count: Option<i64>,
+    ids: Vec<i64>,
+) -> Result<Vec<RegistrationRow>, Fault> {
+    let filter = asked.filter()?;
+    let back = asked.url("/staff/registrations", "");
+    let limit = i64::try_from(AT_ONCE).unwrap_or(1000) + 1;
+    let rows = match count {
+        Some(count) => {
+            let rows = portal::read(portal, move |conn| {
+                store::registration::list::registrations(conn, &filter, None, limit)
+            })
+            .await?;
+            let found = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+            if found != count && found < limit {
+                let message = format!(
+                    "The list has changed: it had {count} rows when you looked, and has {found} now. Look again."
+                );
+                return Err(Fault::conflict_at(message, back, "Back to the list"));
+            }
+            rows
+        }
+        None => {
+            let ids: Vec<RegistrationId> = ids.into_iter().map(RegistrationId).collect();
+            portal::read(portal, move |conn| {
+                store::registration::list::registrations_by_id(conn, &ids)
+            })
+            .await?
+        }
+    };
+    if rows.is_empty() {
+        return Err(Fault::conflict_at(
+            "Tick at least one registration, or choose all that the filter finds.",
+            back,
+            "Back to the list",
+        ));
+    }
+    if rows.len() > AT_ONCE {
+        return Err(Fault::conflict_at(
+            format!("At most {AT_ONCE} can be taken at once. Narrow the filter."),
+            back,
+            "Back to the list",
+        ));
+    }
+    Ok(rows)
+}
+
+/// Registrations one action may take.
+pub(super) const AT_ONCE: usize = 1000;
