@@ -63,9 +63,6 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Utc;
-
     audit_head (id) {
         id -> BigInt,
         hash -> Text,
@@ -99,9 +96,6 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Utc;
-
     bug_facts (bug_id, kind) {
         bug_id -> BigInt,
         kind -> Text,
@@ -220,9 +214,6 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Utc;
-
     config_profiles (id) {
         id -> BigInt,
         linode_id -> BigInt,
@@ -422,9 +413,6 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Utc;
-
     ips (id) {
         id -> BigInt,
         address -> Text,
@@ -485,9 +473,6 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Utc;
-
     kernels (id) {
         id -> Text,
         label -> Text,
@@ -661,9 +646,6 @@ diesel::table! {
 }
 
 diesel::table! {
-    use diesel::sql_types::*;
-    use crate::store::types::Utc;
-
     plans (id) {
         id -> BigInt,
         label -> Text,

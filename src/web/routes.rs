@@ -6,7 +6,7 @@ use actix_web::{Route, guard};
 use super::members::account::{self, mail_choices, sign_in, tokens};
 use super::members::bug::{self, new, thread};
 use super::members::linode::profile::{add_remove, edit};
-use super::members::linode::{self, jobs, power, rename};
+use super::members::linode::{self, job_queue, power, rename};
 use super::members::migration::{self, actions, start, unschedule};
 use super::members::{fairness, faq, registration};
 use super::public::{announcement, assets};
@@ -47,7 +47,7 @@ pub fn configure(surface: &mut ServiceConfig) {
         )
         .route("/members/linodes/{id}/rename", get().to(rename::ask_label))
         .route("/members/linodes/{id}/rename", post().to(rename::rename))
-        .route("/members/linodes/{id}/jobs", get().to(jobs::history))
+        .route("/members/linodes/{id}/jobs", get().to(job_queue::history))
         .route(
             "/members/linodes/{id}/disks/{disk}",
             get().to(rename::ask_disk),

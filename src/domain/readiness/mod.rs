@@ -1,6 +1,6 @@
 //! The figures from which staff decide to end the beta: what became of the moves, and how long Linodes were down for them.
 
-pub mod bugs;
+pub mod backlog;
 
 use std::collections::BTreeMap;
 

@@ -9,7 +9,7 @@ use crate::app::error::AppError;
 use crate::app::host::liveness::SILENT_S;
 use crate::domain::bug::Severity;
 use crate::domain::fairness::judge::{Verdict, verdict};
-use crate::domain::readiness::bugs::{OPEN, OpenBugs};
+use crate::domain::readiness::backlog::{OPEN, OpenBugs};
 use crate::domain::readiness::{self, Counts, FailedTry, Move};
 use crate::domain::string_enum::Word;
 use crate::domain::words::MigrationKind;

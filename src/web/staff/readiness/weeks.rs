@@ -2,7 +2,7 @@
 
 use crate::domain::bug::Severity;
 use crate::domain::fairness::judge::Verdict;
-use crate::domain::readiness::bugs::{self, BugChange, BugNow, OPEN, OpenBugs};
+use crate::domain::readiness::backlog::{self, BugChange, BugNow, OPEN, OpenBugs};
 use crate::domain::readiness::{self, Down, FailedTry, Move, Week};
 use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
@@ -63,7 +63,7 @@ impl Rows<'_> {
             .iter()
             .map(|monday| readiness::begin(readiness::next_week(*monday)))
             .collect();
-        let bugs = bugs::open_at(&ends, self.bugs, self.changes);
+        let bugs = backlog::open_at(&ends, self.bugs, self.changes);
         readiness::weeks(&mondays, self.moves, self.tries)
             .into_iter()
             .zip(bugs)

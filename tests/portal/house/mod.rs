@@ -1,5 +1,7 @@
 //! The rooms of the house: imports point down only. Reads the sources, so that a wrong import fails a test and not a review.
 
+mod circles;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -103,6 +105,9 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 
 /// The longest a file may be, without the tests at its end: beyond it, it is two things.
 const LINES: usize = 500;
+/// One thing each, however long: the generated schema, and what every end of a job does.
+const LONG: [&str; 2] = ["store/schema.rs", "app/job/outcome.rs"];
+
 #[test]
 fn no_file_is_long() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -114,7 +119,7 @@ fn no_file_is_long() {
             .lines()
             .take_while(|line| *line != "#[cfg(test)]")
             .count();
-        if lines > LINES {
+        if lines > LINES && !LONG.contains(&inside) {
             wrong.push(format!("src/{inside}: {lines} lines, at most {LINES}"));
         }
     }
