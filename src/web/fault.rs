@@ -1,4 +1,4 @@
-//! What a handler can fail with, and the one place that turns it into a page. A fault has a public part, in words for its
+//! What a handler can fail with; `layer::error_page` turns it into a page. A fault has a public part, in words for its
 //! reader, and a cause that only the log sees; they are different fields, so they cannot be mixed up.
 
 use actix_web::http::StatusCode;

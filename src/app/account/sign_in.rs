@@ -1,4 +1,4 @@
-//! Signing in and out, sessions, and the reset of a forgotten password.
+//! Signing in and out, and sessions.
 
 use crate::app::App;
 use crate::app::context::{Actor, Who, audit};

@@ -1,4 +1,4 @@
-//! What people do in the threads of bugs: open one, reply, say "me too", attach. What staff decide is in `bug_triage`.
+//! What people do in the threads of bugs: open one, reply, say "me too", attach. What staff decide is in [`triage`].
 
 pub mod digest;
 pub mod facts;

@@ -1,4 +1,4 @@
-//! What agents ask: to enrol, for work, to renew a lease, to say how a job went.
+//! How an agent comes to speak for its host: enrolment, credentials, and what a new host has to find.
 
 use crate::app::App;
 use crate::app::context::{Agent, Who, audit};

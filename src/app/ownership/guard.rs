@@ -1,6 +1,5 @@
 //! May this Linode change hands now? Asked before every act that would do it.
 
-use super::guard;
 use crate::app::error::AppError;
 use crate::domain::ids::LinodeId;
 use crate::domain::migration::Event;
@@ -33,7 +32,7 @@ pub(in crate::app) fn may_change_hands(
         ));
     }
     if event != Event::DestinationLost {
-        guard::not_held(conn, linode)?;
+        not_held(conn, linode)?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Accounts, users, and what signs them in: sessions, API tokens, password resets, failed sign-ins.
+//! Accounts and users; what signs them in stands beside.
 
 pub mod mail_choices;
 pub mod page;

@@ -1,4 +1,4 @@
-//! Hosts, their credentials and enrolment tokens, and how much room they have.
+//! Hosts: what they are, in which state, and when they were heard of.
 
 pub mod credential;
 pub mod page;

@@ -1,4 +1,4 @@
-//! What members' pages show, read in a number of queries that does not grow with the number of rows.
+//! What members' pages of Linodes show, read in a number of queries that does not grow with the number of rows.
 
 use std::collections::{BTreeMap, HashMap};
 

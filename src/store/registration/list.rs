@@ -1,5 +1,5 @@
-//! What staff's pages show, read in a number of queries that does not grow with the number of rows. Lists are read a
-//! page at a time, from the key of the last row of the page before.
+//! Registrations as staff's list shows them, read in a number of queries that does not grow with the number of rows, a page
+//! at a time, from the key of the last row of the page before.
 
 use std::collections::{HashMap, HashSet};
 

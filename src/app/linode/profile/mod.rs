@@ -1,4 +1,4 @@
-//! A Linode's config profiles as they are, and as they will be on another platform.
+//! A Linode's config profiles: changed within what is checked, and not while a move was agreed on them.
 
 pub mod add_remove;
 pub mod translation;

@@ -1,6 +1,6 @@
 //! `/members/bugs`: everybody's threads, to find one's own in before another is opened. Of other members one sees initials;
 //! what they attached about their Linodes is not shown.
-//! Rule of the room: the list here, a new bug in [`new`], one thread in [`thread`] (which staff's page shows too).
+//! Rule of the room: the list here, a new bug in [`super::new`], one thread in [`super::thread`] (which staff's page shows too).
 
 use actix_web::HttpResponse;
 use askama::Template;

@@ -1,6 +1,6 @@
 //! `/members/linodes/{id}`: power, disk images, config profiles, addresses, the Host Job Queue, past moves, the console.
-//! Rule of the room: the page here, what is done from it in [`acts`] and [`parts`]; all jobs in
-//! [`queue`].
+//! Rule of the room: the page here, what is done from it in [`super::power`] and [`super::rename`]; all jobs in
+//! [`super::job_queue`].
 
 use actix_web::HttpResponse;
 use askama::Template;

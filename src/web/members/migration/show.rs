@@ -1,6 +1,6 @@
 //! `/members/migrations/{id}`: progress and log while it runs; then the receipt, what to check, the way back, confirm.
-//! Rule of the room: the page here, what changes on it in [`live`], what is done from it in [`acts`] and
-//! [`unschedule`].
+//! Rule of the room: the page here, what changes on it in [`crate::web::migration::live`], what is done from it in [`super::actions`] and
+//! [`super::unschedule`].
 
 use actix_web::HttpResponse;
 use askama::Template;

@@ -1,5 +1,5 @@
 //! `/members/linodes/{id}/migrate`: what moves, what changes, what stays, and the one click.
-//! Rule of the room: the page here, what is typed into it in [`form`].
+//! Rule of the room: the page here, what is typed into it in [`super::start_form`].
 
 use std::collections::BTreeMap;
 

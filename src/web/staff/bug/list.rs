@@ -1,5 +1,5 @@
-//! `/staff/bugs`: the threads to triage, by state, page by page, as CSV; one of them in [`one`], what
-//! is hidden of it in [`hide`].
+//! `/staff/bugs`: the threads to triage, by state, page by page, as CSV; one of them in [`super::thread`], what
+//! is hidden of it in [`super::moderation`].
 
 use actix_web::HttpResponse;
 use askama::Template;

@@ -1,6 +1,5 @@
 //! `/staff/hosts`: every host with its room; one host with its occupants and limits. Rule of the room: adding a host,
-//! enrolling and revoking its agent are in [`enrol`], emptying it in [`evacuate`], how that stands in [`emptying`]; the rest
-//! here.
+//! enrolling and revoking its agent are in [`super::enrol`], emptying it in [`crate::web::staff::evacuation`]; the rest here.
 
 use std::collections::HashMap;
 
