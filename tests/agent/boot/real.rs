@@ -279,9 +279,10 @@ fn a_guest_from_xen_boots_under_uml_and_its_root_is_as_asked() {
     );
 }
 
-/// Sizes that guests really have: the initramfs must not be what does not fit.
+/// Sizes that guests really have: the initramfs must not be what does not fit. Not smaller: from 36 MiB down, Debian's UML
+/// kernel at times runs out of memory by itself before any of ours runs, for it starts a program for each device it finds.
 #[test]
-fn a_guest_of_32_mib_boots() {
+fn a_guest_of_48_mib_boots() {
     let Some(lab) = lab() else { return };
     let lab = &*lab;
     let disk = image(lab, &from_xen("busybox"), "small", 16);
@@ -289,7 +290,7 @@ fn a_guest_of_32_mib_boots() {
         lab,
         &lab.initramfs,
         &disk,
-        32,
+        48,
         &format!("{WORDS} xb.helpers=fstab,console ro"),
     )
     .has("fstab: /dev/ubda\t/\text4");
