@@ -26,7 +26,7 @@ pub fn collect(host: &Host) -> Inventory {
     let entries = host.ledger.entries();
     let mut unsure = Vec::new();
     let linodes = linodes(host, &entries, &mut unknown, &mut unsure);
-    unknown.extend(host.driver.tend());
+    unknown.extend(host.driver.maintain());
     strangers(host, &entries, &mut unknown);
     unknown.truncate(MOST_UNKNOWN);
     Inventory {

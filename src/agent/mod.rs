@@ -14,7 +14,7 @@ pub mod host;
 pub mod initramfs;
 pub mod inventory;
 pub mod ledger;
-pub mod overrule;
+pub mod override_start;
 pub mod process;
 pub mod run;
 pub mod sampler;

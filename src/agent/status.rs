@@ -53,7 +53,7 @@ impl Line {
 #[derive(Debug, thiserror::Error)]
 pub enum StatusError {
     #[error(transparent)]
-    Ledger(#[from] super::ledger::LedgerError),
+    Ledger(#[from] super::ledger::error::LedgerError),
     #[error("the driver: {0}")]
     Driver(#[from] super::driver::DriverError),
 }

@@ -9,7 +9,7 @@ use super::context::{Actor, audit};
 use super::error::AppError;
 use super::host::liveness::SILENT_S;
 use super::mail::compose;
-use super::migration::engine::{self, Given};
+use super::migration::engine::{self, EventDetails};
 use super::migration::offer;
 use crate::domain::evacuation::{self as planner, Candidate, Plan, Stands};
 use crate::domain::ids::{HostId, LinodeId, MigrationId};
@@ -351,9 +351,9 @@ impl Act<'_> {
         event: Event,
         message: &str,
     ) -> Result<(), AppError> {
-        let given = Given {
+        let given = EventDetails {
             message: message.to_owned(),
-            ..Given::default()
+            ..EventDetails::default()
         };
         let who = self.actor.who();
         engine::apply(self.app, conn, self.now, who, id, event, &given)?

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::App;
 use super::context::PORTAL;
 use super::error::AppError;
-use super::migration::engine::{self, Given};
+use super::migration::engine::{self, EventDetails};
 use super::ownership::proof;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::Event;
@@ -104,9 +104,9 @@ impl App {
 
     fn push(&self, id: crate::domain::ids::MigrationId, event: Event) -> bool {
         let now = self.now();
-        let outcome = self
-            .db
-            .write(|conn| engine::apply(self, conn, now, PORTAL, id, event, &Given::default()));
+        let outcome = self.db.write(|conn| {
+            engine::apply(self, conn, now, PORTAL, id, event, &EventDetails::default())
+        });
         match outcome {
             Ok(decided) => decided.is_ok(),
             Err(error) => {
@@ -154,8 +154,16 @@ impl App {
             let mut admitted = 0;
             for id in chosen.into_iter().filter(|id| due.contains(id)) {
                 admitted += usize::from(
-                    engine::apply(self, conn, now, PORTAL, id, Event::Admit, &Given::default())?
-                        .is_ok(),
+                    engine::apply(
+                        self,
+                        conn,
+                        now,
+                        PORTAL,
+                        id,
+                        Event::Admit,
+                        &EventDetails::default(),
+                    )?
+                    .is_ok(),
                 );
             }
             Ok(admitted)

@@ -5,7 +5,7 @@
 use super::App;
 use super::context::PORTAL;
 use super::error::AppError;
-use super::migration::engine::{self, Given};
+use super::migration::engine::{self, EventDetails};
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::Event;
 use crate::domain::time::Time;
@@ -89,9 +89,9 @@ fn give_up(
         row.state == MigrationState::Failed && row.closed_at.is_some_and(|at| at < before)
     });
     if is_due {
-        let given = Given {
+        let given = EventDetails {
             message: SAID.to_owned(),
-            ..Given::default()
+            ..EventDetails::default()
         };
         let _decided = engine::apply(app, conn, now, PORTAL, id, Event::Cancel, &given)?;
     }

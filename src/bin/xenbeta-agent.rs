@@ -10,7 +10,7 @@ use xenbeta::agent::disk::lvm::Adopted;
 use xenbeta::agent::driver::simulated::guest;
 use xenbeta::agent::initramfs::{self, Compression, Options, Set};
 use xenbeta::agent::ledger::Ledger;
-use xenbeta::agent::{check, enrol, host, overrule, run, status};
+use xenbeta::agent::{check, enrol, host, override_start, run, status};
 use xenbeta::domain::ids::LinodeId;
 
 const CONFIG: &str = "/etc/xenbeta/agent.toml";
@@ -287,7 +287,7 @@ fn act(command: Command) -> Result<ExitCode, Failure> {
             linode,
             reason,
         } => {
-            overrule::start(&Config::load(&config)?, linode, &reason)?;
+            override_start::start(&Config::load(&config)?, linode, &reason)?;
             println!("Linode {linode} was started; this is on record");
         }
         Command::Initramfs {

@@ -960,7 +960,7 @@ fn nothing_starts_from_disks_of_an_earlier_epoch() {
             ..entry
         })
         .unwrap();
-    let error = steps::overrule(&pair.hosts[0], &JobControl::default(), LINODE).unwrap_err();
+    let error = steps::override_start(&pair.hosts[0], &JobControl::default(), LINODE).unwrap_err();
     assert!(error.to_string().contains("epoch 2"), "{error}");
     let prove = Task::Prove {
         epoch: 2,

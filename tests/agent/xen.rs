@@ -269,7 +269,11 @@ fn starts_serves_is_found_again_and_stops_cleanly() {
         "the same run, as a new agent sees it"
     );
     driver.announce(LINODE, &fixture.spec).unwrap();
-    assert_eq!(driver.tend(), Vec::<String>::new(), "its rules are known");
+    assert_eq!(
+        driver.maintain(),
+        Vec::<String>::new(),
+        "its rules are known"
+    );
     tell("write");
     let sample = driver.sample(LINODE).unwrap();
     eprintln!("{sample:?}");
@@ -504,19 +508,19 @@ fn a_guest_can_use_its_own_addresses_only() {
     eventually("the foreign MAC is heard", || heard().then_some(()));
     eventually("it has its card again", || get("/index.html"));
     // The next look notices, loads them again, and says so.
-    let said = fixture.driver().tend().concat();
+    let said = fixture.driver().maintain().concat();
     assert!(
         said.contains("rules of Linode 8204 were gone") && said.contains("loaded again"),
         "{said}"
     );
-    assert_eq!(fixture.driver().tend(), Vec::<String>::new());
+    assert_eq!(fixture.driver().maintain(), Vec::<String>::new());
     run("ip", &["neigh", "flush", "dev", "xenbr0"]);
     assert_eq!(get_from("10.77.0.77", "/index.html"), None);
     assert!(get("/index.html").is_some(), "its own goes on");
     // As when a host's own rules are loaded by a service that begins with this.
     run("nft", &["flush", "ruleset"]);
-    assert_eq!(fixture.driver().tend().len(), 1);
-    assert_eq!(fixture.driver().tend(), Vec::<String>::new());
+    assert_eq!(fixture.driver().maintain().len(), 1);
+    assert_eq!(fixture.driver().maintain(), Vec::<String>::new());
     fixture.stop(Duration::ZERO);
 }
 

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use xenbeta::agent::ledger::error::LedgerError;
 use xenbeta::agent::ledger::rules::Marks;
-use xenbeta::agent::ledger::{Entry, HeldJob, Ledger, LedgerError, OpenTransfer};
+use xenbeta::agent::ledger::{Entry, HeldJob, Ledger, OpenTransfer};
 use xenbeta::domain::ids::{JobId, MigrationId};
 use xenbeta::wire::{Order, PortalMark, Task};
 

@@ -21,7 +21,7 @@ impl Daemon {
         let mut not_before = Instant::now();
         while !self.stopping() {
             self.sleep(GLANCE);
-            self.host.driver.glance();
+            self.host.driver.sample_waits();
             if turn(now()) == last {
                 continue;
             }

@@ -124,7 +124,7 @@ pub trait Driver: Send + Sync {
     }
 
     /// Called every second, for what can only be found out by looking often.
-    fn glance(&self) {}
+    fn sample_waits(&self) {}
 
     /// What these guests are given now, those of them that run; none where the platform has no such setting. The host is
     /// asked once for all of them.
@@ -140,7 +140,7 @@ pub trait Driver: Send + Sync {
 
     /// Puts right what somebody else undid of what keeps the guests that run apart from each other. Gives back what was or
     /// is wrong with it, in words for staff.
-    fn tend(&self) -> Vec<String> {
+    fn maintain(&self) -> Vec<String> {
         Vec::new()
     }
 

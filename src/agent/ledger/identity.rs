@@ -2,14 +2,14 @@
 //! a copy of one, is told from the real one by them; `domain::ownership` has what follows from that.
 
 use std::fmt::Write;
-use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
-use super::{LedgerError, file};
+use super::error::LedgerError;
+use super::file;
 use crate::agent::driver::files::boot_id;
 use crate::wire::LedgerMark;
 

@@ -1,51 +1,28 @@
 //! What this host was granted and what it sealed, on disk before it is acted upon. A record that cannot be read is never
 //! guessed at: nothing is done for that Linode until a person looked. `rules` decides, this remembers.
 
+pub mod error;
 pub mod file;
 pub mod identity;
 mod portal;
+mod record_store;
 pub mod rules;
-mod shelf;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-
-use crate::domain::ids::{JobId, LinodeId, MigrationId};
-use crate::wire::{BootSpec, GuestSpec, LedgerMark, Order, Outcome, PortalMark};
 use identity::Identity;
 use portal::Seen;
+use record_store::{Damage, Durable, RecordStore};
 use rules::Marks;
-use shelf::{Damage, Durable, Shelf};
+use serde::{Deserialize, Serialize};
 
-#[derive(Debug, thiserror::Error)]
-pub enum LedgerError {
-    #[error("the ledger's record {path} cannot be trusted: {reason}")]
-    Damaged { path: PathBuf, reason: String },
-    #[error("the ledger's record {path} cannot be written: {source}")]
-    Write { path: PathBuf, source: io::Error },
-    #[error("the ledger in {path} cannot be read: {source}")]
-    Read { path: PathBuf, source: io::Error },
-    /// The count in the records began under an identity that is gone: part of the ledger is missing, or from elsewhere.
-    #[error(
-        "the ledger in {path} has lost its identity ({name}), and its records were counted under one: it is damaged, or put \
-         together from parts. Put the whole folder back as it was, or, if that cannot be, run `xenbeta-agent renew-ledger` \
-         and let staff judge this host (docs/AGENT.md, \"When the ledger is refused\")",
-        name = identity::NAME
-    )]
-    NoIdentity { path: PathBuf },
-    #[error("{linode}: the marks would go down, from {from:?} to {to:?}")]
-    Backwards {
-        linode: LinodeId,
-        from: Marks,
-        to: Marks,
-    },
-}
+use self::error::LedgerError;
+use crate::domain::ids::{JobId, LinodeId, MigrationId};
+use crate::wire::{BootSpec, GuestSpec, LedgerMark, Order, Outcome, PortalMark};
 
 /// One Linode, as this host knows it. Stays after the disks are purged: an old epoch must remain old.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -154,9 +131,9 @@ struct Counted {
 #[derive(Debug)]
 pub struct Ledger {
     dir: PathBuf,
-    linodes: Shelf<Counted>,
-    transfers: Shelf<OpenTransfer>,
-    jobs: Shelf<HeldJob>,
+    linodes: RecordStore<Counted>,
+    transfers: RecordStore<OpenTransfer>,
+    jobs: RecordStore<HeldJob>,
     /// `None`: only looked at, and it has none yet.
     identity: Option<Identity>,
     /// The highest count on disk. Held while a record is written, so that no two have the same.
@@ -180,6 +157,7 @@ impl Ledger {
             None => {
                 return Err(LedgerError::NoIdentity {
                     path: dir.to_owned(),
+                    name: identity::NAME,
                 });
             }
         };
@@ -195,6 +173,7 @@ impl Ledger {
         if ledger.identity.is_none() && *ledger.lock_serial() > 0 {
             return Err(LedgerError::NoIdentity {
                 path: dir.to_owned(),
+                name: identity::NAME,
             });
         }
         Ok(ledger)
@@ -203,7 +182,8 @@ impl Ledger {
     /// Makes another identity for the records that are here, and forgets what was seen of the portal: after damage, by an
     /// operator. To the portal this is another ledger, which staff have to judge.
     pub fn renew(dir: &Path) -> Result<LedgerMark, LedgerError> {
-        let linodes: Shelf<Counted> = Shelf::open(dir, "linode", Damage::Refuse, Durable::Yes)?;
+        let linodes: RecordStore<Counted> =
+            RecordStore::open(dir, "linode", Damage::Refuse, Durable::Yes)?;
         Seen::forget(dir)?;
         let identity = Identity::anew(highest(&linodes))?;
         identity.write(dir)?;
@@ -211,15 +191,15 @@ impl Ledger {
     }
 
     fn read(dir: &Path, damage: Damage) -> Result<Self, LedgerError> {
-        let linodes = Shelf::open(dir, "linode", Damage::Refuse, Durable::Yes)?;
+        let linodes = RecordStore::open(dir, "linode", Damage::Refuse, Durable::Yes)?;
         let identity = Identity::read(dir)?;
         let started = identity.as_ref().map_or(0, |known| known.serial);
         let serial = highest(&linodes).max(started);
         Ok(Self {
             dir: dir.to_owned(),
             linodes,
-            transfers: Shelf::open(dir, "transfer", damage, Durable::Yes)?,
-            jobs: Shelf::open(dir, "job", damage, Durable::NotPower)?,
+            transfers: RecordStore::open(dir, "transfer", damage, Durable::Yes)?,
+            jobs: RecordStore::open(dir, "job", damage, Durable::NotPower)?,
             identity,
             serial: Mutex::new(serial),
             seen: Seen::open(dir)?,
@@ -383,7 +363,7 @@ impl Ledger {
 }
 
 /// The highest count of the records that can be read.
-fn highest(linodes: &Shelf<Counted>) -> i64 {
+fn highest(linodes: &RecordStore<Counted>) -> i64 {
     let records = linodes.all().into_values().flatten();
     records.map(|counted| counted.serial).max().unwrap_or(0)
 }

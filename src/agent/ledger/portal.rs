@@ -5,8 +5,9 @@
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::error::LedgerError;
+use super::file;
 use super::identity::{read, write};
-use super::{LedgerError, file};
 use crate::wire::PortalMark;
 
 const FOR_GOOD: &str = "portal.json";

@@ -1,7 +1,7 @@
 //! Closing transfers, dropping copies, purging sealed disks. The only steps that delete, each behind its rule.
 
-use super::power::is_running;
-use super::{StepError, Work};
+use super::look::is_running;
+use super::work::{StepError, Work};
 use crate::agent::ledger::rules;
 use crate::domain::ids::MigrationId;
 use crate::wire::Report;

@@ -1,9 +1,9 @@
 //! Moving the bytes: the source opens a transfer, the destination fetches.
 
-use super::preflight::{generation, not_owner};
-use super::{StepError, Work};
-use crate::agent::ledger::OpenTransfer;
-use crate::agent::ledger::rules;
+use super::look::generation;
+use super::preflight::not_owner;
+use super::work::{StepError, Work};
+use crate::agent::ledger::{OpenTransfer, rules};
 use crate::agent::transfer::{Fault, Fetch, TransferError};
 use crate::domain::ids::MigrationId;
 use crate::wire::{GuestSpec, Peer, Report};

@@ -4,56 +4,21 @@
 
 mod cleanup;
 mod copy;
+mod look;
 mod ownership;
 mod power;
 mod preflight;
 mod prove;
+pub mod work;
 
+use self::work::{StepError, Work};
 use super::control::{Halt, JobControl};
-use super::disk::{DiskError, DiskFault};
+use super::disk::DiskFault;
 use super::driver::DriverError;
-use super::host::{Host, Locked};
-use super::ledger::LedgerError;
-use super::ledger::rules::{Marks, Refusal};
-use super::transfer::TransferError;
-use crate::domain::ids::{DiskId, LinodeId};
-use crate::wire::{GuestSpec, Marked, Order, Outcome, Report, Task};
-
-/// How many lines of a guest's console go into a report.
-const CONSOLE_LINES: usize = 100;
-
-#[derive(Debug, thiserror::Error)]
-pub enum StepError {
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    #[error(transparent)]
-    Driver(#[from] DriverError),
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    #[error(transparent)]
-    Transfer(#[from] TransferError),
-    /// The order cannot be carried out as it is; `public` is in words a customer can use.
-    #[error("{public}: {detail}")]
-    Impossible { public: String, detail: String },
-    /// No failure of the step: this host and the portal remember different things.
-    #[error("the Linode already lives on this host: granted {}, sealed {}", marks.granted, marks.sealed)]
-    Owner { marks: Marks },
-    /// Whether the guest runs cannot be found out now. Nothing is done to it; the step is tried again.
-    #[error("not known whether the guest runs: {detail}")]
-    Unsure { detail: String },
-    #[error(transparent)]
-    Halted(#[from] Halt),
-}
-
-/// A job at work: what a step may use.
-pub struct Work<'a> {
-    pub host: &'a Host,
-    pub control: &'a JobControl,
-    /// Proof that nobody else works on this Linode.
-    pub locked: &'a Locked<'a>,
-}
+use super::host::Host;
+use super::ledger::error::LedgerError;
+use crate::domain::ids::LinodeId;
+use crate::wire::{Marked, Order, Outcome, Report, Task};
 
 /// Carries an order out. `None`: the lease was lost, and nothing is to be said.
 #[must_use]
@@ -75,8 +40,12 @@ pub fn run(host: &Host, control: &JobControl, order: &Order) -> Option<Outcome> 
     }
 }
 
-/// Starts a Linode as it was booted last, under the epoch it is owned by. For `overrule` only.
-pub fn overrule(host: &Host, control: &JobControl, linode: LinodeId) -> Result<(), StepError> {
+/// Starts a Linode as it was booted last, under the epoch it is owned by. For `override_start` only.
+pub fn override_start(
+    host: &Host,
+    control: &JobControl,
+    linode: LinodeId,
+) -> Result<(), StepError> {
     let locked = host.locks.lock(linode);
     let work = Work {
         host,
@@ -229,19 +198,4 @@ fn owns(work: &Work<'_>, error: &StepError) -> Option<Marked> {
         sealed: marks.sealed,
         generation: entry.generation,
     })
-}
-
-impl Work<'_> {
-    fn console(&self) -> String {
-        self.host
-            .driver
-            .console_tail(self.locked.linode(), CONSOLE_LINES)
-    }
-
-    /// Where the driver finds the disks of a generation.
-    fn paths(&self, generation: i64, guest: &GuestSpec) -> Vec<(DiskId, std::path::PathBuf)> {
-        let linode = self.locked.linode();
-        let path = |disk: DiskId| (disk, self.host.disks.path(linode, generation, disk));
-        guest.disks.iter().map(|disk| path(disk.id)).collect()
-    }
 }

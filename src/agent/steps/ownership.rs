@@ -4,9 +4,9 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::power::{announce, helpers_skipped, is_running, start_guest, stop};
-use super::preflight::generation;
-use super::{StepError, Work};
+use super::look::{generation, is_running};
+use super::power::{announce, helpers_skipped, start_guest, stop};
+use super::work::{StepError, Work};
 use crate::agent::control::Halt;
 use crate::agent::driver::{DriverError, GuestState, Stopped};
 use crate::agent::ledger::rules::{self, Accept, Seal};

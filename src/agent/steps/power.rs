@@ -5,10 +5,10 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use super::preflight::generation;
-use super::{CONSOLE_LINES, StepError, Work};
+use super::look::{generation, is_running};
+use super::work::{CONSOLE_LINES, StepError, Work};
 use crate::agent::disk::{DiskError, DiskFault};
-use crate::agent::driver::{Guest, GuestState, Stopped};
+use crate::agent::driver::{Guest, Stopped};
 use crate::agent::ledger::rules::{self, Accept};
 use crate::agent::ledger::{Entry, file};
 use crate::wire::{BootSpec, DiskSpec, GuestSpec, Report};
@@ -104,11 +104,6 @@ pub fn console(work: &Work<'_>, epoch: i64, lines: u32) -> Result<Report, StepEr
         .driver
         .console_tail(entry.linode, lines.min(CONSOLE_LINES));
     Ok(Report::Console { text })
-}
-
-pub fn is_running(work: &Work<'_>) -> Result<bool, StepError> {
-    let state = work.host.driver.state(work.locked.linode())?;
-    Ok(matches!(state, GuestState::Running { .. }))
 }
 
 /// Stops the guest and confirms, by asking the host again, that it is absent.

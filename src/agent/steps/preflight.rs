@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::time::Instant;
 
-use super::power::is_running;
-use super::{StepError, Work};
+use super::look::{generation, is_running};
+use super::work::{StepError, Work};
 use crate::agent::disk::{Base, DiskFault};
 use crate::agent::ledger::{Entry, rules};
 use crate::domain::ids::MigrationId;
@@ -126,17 +126,6 @@ fn paced(work: &Work<'_>, guest: &GuestSpec) -> impl Fn(usize) -> bool {
         done.set(done.get() + bytes as u64);
         true
     }
-}
-
-/// The generation in use here; an error if this host has none of the Linode's disks.
-pub fn generation(entry: &Entry) -> Result<i64, StepError> {
-    entry.generation.ok_or_else(|| StepError::Impossible {
-        public: "The Linode's disks are not on this host".into(),
-        detail: format!(
-            "Linode {}: the ledger names no generation of disks",
-            entry.linode
-        ),
-    })
 }
 
 /// A host that owns the Linode is not where it can be copied to.

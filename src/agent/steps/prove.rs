@@ -3,9 +3,8 @@
 
 use std::ops::Range;
 
-use super::power::is_running;
-use super::preflight::generation;
-use super::{StepError, Work};
+use super::look::{generation, is_running};
+use super::work::{StepError, Work};
 use crate::agent::disk::aligned::AlignedBuf;
 use crate::agent::disk::{DiskError, DiskFault, Image};
 use crate::agent::ledger::rules;

@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::channel::Channel;
 use super::chunk::{CHUNK, Digest, UNKNOWN, run_buffer};
+use super::client::{broken, read_answer, read_head};
+use super::copy::{Attempt, Copy, table_io};
 use super::message::{Answer, Ask, malformed};
-use super::pass::{Attempt, Copy, broken, read_answer, read_head, table_io};
 use super::table::Holes;
 use super::{Fault, TransferError};
 use crate::agent::disk::DiskError;

@@ -13,8 +13,8 @@ use rustls::pki_types::ServerName;
 use rustls::server::UnbufferedServerConnection;
 use rustls::{ClientConfig, ServerConfig};
 
+use super::identity;
 use super::records::{Found, Sink, Tried, try_encrypt};
-use super::tls;
 
 /// The other end must finish its part of the handshake within this.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -112,7 +112,7 @@ impl Channel {
             Conn::Client(conn) => conn.peer_certificates(),
             Conn::Server(conn) => conn.peer_certificates(),
         };
-        chain.and_then(<[_]>::first).map(tls::fingerprint)
+        chain.and_then(<[_]>::first).map(identity::fingerprint)
     }
 
     /// One state of the TLS machine. Plaintext goes into `dst` as far as it fits.

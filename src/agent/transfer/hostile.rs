@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::channel::Channel;
 use super::chunk::{CHUNK, CHUNKS_PER_SEGMENT, Digest, digest};
+use super::client::{call, read_head};
 use super::message::{Answer, Ask};
-use super::pass::{call, read_head};
 use super::{Cap, Fault, Fetch, Granted, Identity, Server, Source, TransferError, Watch, tls};
 use crate::agent::disk::{DiskStore, FileStore};
 use crate::domain::ids::{DiskId, LinodeId, MigrationId};

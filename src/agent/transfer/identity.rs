@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use rustls::crypto::ring as provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// Certificate (DER) and key (PKCS #8 DER) in one file, so that they cannot be of two ages.
@@ -87,7 +88,7 @@ impl Identity {
         };
         let certificate = CertificateDer::from(part()?);
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(part()?));
-        let fingerprint = super::tls::fingerprint(&certificate);
+        let fingerprint = self::fingerprint(&certificate);
         Ok(Self {
             certificate,
             key,
@@ -102,6 +103,17 @@ impl std::fmt::Debug for Identity {
             .field("fingerprint", &self.fingerprint)
             .finish_non_exhaustive()
     }
+}
+
+/// SHA-256 of a certificate's DER, 64 lower-case hex digits.
+pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+    let suite = provider::cipher_suite::TLS13_AES_128_GCM_SHA256;
+    let digest = suite
+        .tls13()
+        .map(|tls13| tls13.common.hash_provider.hash(certificate));
+    digest
+        .map(|digest| data_encoding::HEXLOWER.encode(digest.as_ref()))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

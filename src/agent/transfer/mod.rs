@@ -23,7 +23,9 @@ mod apply;
 mod cap;
 mod channel;
 mod chunk;
+mod client;
 mod codec;
+mod copy;
 mod fetch;
 #[cfg(test)]
 #[allow(
@@ -50,7 +52,7 @@ mod table;
 mod tls;
 mod verify;
 
-use crate::agent::disk::{DiskError, DiskFault};
+use super::disk::{DiskError, DiskFault};
 use crate::domain::ids::{LinodeId, MigrationId};
 use crate::wire::{DiskDigest, DiskSpec, Progress};
 

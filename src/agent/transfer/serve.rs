@@ -9,8 +9,7 @@ use super::chunk::{
 };
 use super::message::{Answer, Ask, DISKS_MAX, FRAME_MAX, malformed};
 use super::pack::Packer;
-use super::served::{Pass, PassDisk, Transfer, compare, source_io};
-use super::server::Shared;
+use super::served::{Pass, PassDisk, Shared, Transfer, compare, source_io};
 use super::table::Holes;
 use super::{Fault, TransferError};
 use crate::agent::disk::aligned::AlignedBuf;

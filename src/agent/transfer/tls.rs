@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::ring as provider;
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, ring as provider, verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
@@ -13,7 +14,7 @@ use rustls::{
     PeerIncompatible, ServerConfig, SignatureScheme,
 };
 
-use super::identity::Identity;
+use super::identity::{Identity, fingerprint};
 
 /// AES-128-GCM first: the fastest of the three where the processor has AES instructions.
 fn crypto() -> Arc<CryptoProvider> {
@@ -24,17 +25,6 @@ fn crypto() -> Arc<CryptoProvider> {
         provider::cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
     ];
     Arc::new(crypto)
-}
-
-/// SHA-256 of a certificate's DER, 64 lower-case hex digits.
-pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
-    let suite = provider::cipher_suite::TLS13_AES_128_GCM_SHA256;
-    let digest = suite
-        .tls13()
-        .map(|tls13| tls13.common.hash_provider.hash(certificate));
-    digest
-        .map(|digest| data_encoding::HEXLOWER.encode(digest.as_ref()))
-        .unwrap_or_default()
 }
 
 pub fn server(identity: &Identity) -> Result<Arc<ServerConfig>, Error> {

@@ -2,7 +2,7 @@
 
 use super::apply::{Worker, Written, target_io};
 use super::chunk::{CHUNK, CHUNKS_PER_RUN, CHUNKS_PER_SEGMENT, Digest, UNKNOWN, digest};
-use super::pass::{Copy, table_io};
+use super::copy::{Copy, table_io};
 use super::table::Holes;
 use super::{Fault, TransferError};
 

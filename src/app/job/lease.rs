@@ -1,12 +1,12 @@
 //! A job in an agent's hands: claimed under a lease, renewed, ended by the agent's word.
 
 use super::loss;
-use super::order::{self, Unfit};
+use super::order::{self, NotDispatchable};
 use super::outcome::{self, Ending, stale};
 use crate::app::App;
 use crate::app::context::{Agent, Who};
 use crate::app::error::AppError;
-use crate::app::migration::engine::{self, Given};
+use crate::app::migration::engine::{self, EventDetails};
 use crate::app::ownership::{guard, ledger};
 use crate::app::secrets::{self, purpose};
 use crate::domain::ids::{JobId, MigrationId};
@@ -26,7 +26,7 @@ enum Claimed {
     Nothing,
     /// Its order could not be made: it was put off.
     Broken,
-    Unfit(Job, Unfit),
+    NotDispatchable(Job, NotDispatchable),
     Order(Order),
 }
 
@@ -36,7 +36,7 @@ fn drop_unfit(
     conn: &mut Db,
     now: Time,
     seen: &Job,
-    unfit: &Unfit,
+    unfit: &NotDispatchable,
 ) -> Result<(), AppError> {
     if let Some(of) = seen.migration_id {
         store::migration::locked(conn, of)?;
@@ -50,7 +50,7 @@ fn drop_unfit(
         return loss::end_stopped(app, conn, job, now, "it was not given out");
     }
     match unfit {
-        Unfit::Stale(why) => {
+        NotDispatchable::Stale(why) => {
             let end = End {
                 state: JobState::Cancelled,
                 message: "No longer needed.",
@@ -59,7 +59,7 @@ fn drop_unfit(
             };
             store::job::end_unclaimed(conn, job.id, &end)?;
         }
-        Unfit::NotYet(why, after_s) => {
+        NotDispatchable::NotYet(why, after_s) => {
             let again = Again {
                 run_after: now.plus_s(*after_s),
                 failures: job.failures,
@@ -68,7 +68,7 @@ fn drop_unfit(
             };
             store::job::release(conn, job, &again)?;
         }
-        Unfit::Impossible(why) => {
+        NotDispatchable::Impossible(why) => {
             let end = End {
                 state: JobState::Failed,
                 message: why,
@@ -77,7 +77,7 @@ fn drop_unfit(
             };
             store::job::end_unclaimed(conn, job.id, &end)?;
             if let Some((id, step)) = outcome::step_of(conn, job)? {
-                let given = Given::failure(why, why);
+                let given = EventDetails::failure(why, why);
                 let _decided = engine::apply(
                     app,
                     conn,
@@ -120,7 +120,7 @@ impl App {
             match self.claim_one(agent, now)? {
                 Claimed::Nothing => return Ok(None),
                 Claimed::Order(order) => return Ok(Some(order)),
-                Claimed::Unfit(job, unfit) => {
+                Claimed::NotDispatchable(job, unfit) => {
                     self.db
                         .write(|conn| drop_unfit(self, conn, now, &job, &unfit))?;
                 }
@@ -153,7 +153,7 @@ impl App {
                     task,
                 }),
                 // In another transaction, which takes the migration before the job, as who cancels it does.
-                Err(unfit) => Claimed::Unfit(job, unfit),
+                Err(unfit) => Claimed::NotDispatchable(job, unfit),
             })
         });
         match (claimed, taken) {

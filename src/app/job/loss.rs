@@ -7,7 +7,7 @@ use super::outcome::{settle_power, step_of};
 use crate::app::App;
 use crate::app::context::{PORTAL, audit};
 use crate::app::error::AppError;
-use crate::app::migration::engine::{self, Given};
+use crate::app::migration::engine::{self, EventDetails};
 use crate::app::reconcile::BATCH;
 use crate::domain::job::{LONGEST_PAUSE_S, pause_s};
 use crate::domain::migration::{Event, Step, can_cancel};
@@ -124,7 +124,7 @@ pub(in crate::app) fn end_stopped(
         && can_cancel(step.state())
     {
         let event = Event::Stopped(step);
-        let _decided = engine::apply(app, conn, now, PORTAL, id, event, &Given::default())?;
+        let _decided = engine::apply(app, conn, now, PORTAL, id, event, &EventDetails::default())?;
     }
     Ok(())
 }
@@ -144,7 +144,7 @@ fn give_up(app: &App, conn: &mut Db, job: &Job, now: Time, detail: &str) -> Resu
     let step = step_of(conn, job)?;
     match step {
         Some((id, step)) if stops_nothing(step) => {
-            let given = Given::failure(PUBLIC, detail);
+            let given = EventDetails::failure(PUBLIC, detail);
             let _decided = engine::apply(app, conn, now, PORTAL, id, Event::Failed(step), &given)?;
         }
         _ => {

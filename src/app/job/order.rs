@@ -38,7 +38,7 @@ const SWITCHED_AGAIN_S: i64 = 10;
 const CONSOLE_LINES: u32 = 100;
 
 /// Why a job is not given out after all.
-pub enum Unfit {
+pub enum NotDispatchable {
     /// It was overtaken by events: end it, nobody needs it.
     Stale(String),
     /// It cannot be carried out: its migration must hear of the failure.
@@ -47,12 +47,12 @@ pub enum Unfit {
     NotYet(String, i64),
 }
 
-type Fit<T> = Result<Result<T, Unfit>, AppError>;
+type Fit<T> = Result<Result<T, NotDispatchable>, AppError>;
 
 /// The task for a job, with the facts of this moment.
 pub fn task(app: &App, conn: &mut Db, job: &Job) -> Fit<Task> {
     let Some(linode) = store::linode::linode(conn, job.linode_id)? else {
-        return Ok(Err(Unfit::Stale("the Linode is gone".to_owned())));
+        return Ok(Err(NotDispatchable::Stale("the Linode is gone".to_owned())));
     };
     let guest = guest(conn, &linode)?;
     let Some(id) = job.migration_id else {
@@ -65,12 +65,12 @@ pub fn task(app: &App, conn: &mut Db, job: &Job) -> Fit<Task> {
 /// Jobs outside of a migration act on the owner's Linode, under its present epoch.
 fn own_task(conn: &mut Db, job: &Job, linode: &Linode, guest: GuestSpec) -> Fit<Task> {
     if linode.host_id != job.host_id || linode.epoch != job.epoch {
-        return Ok(Err(Unfit::Stale(
+        return Ok(Err(NotDispatchable::Stale(
             "the Linode has moved since this was asked for".to_owned(),
         )));
     }
     if power::POWER.contains(&job.kind) && power::is_switching(conn, linode.id)? {
-        return Ok(Err(Unfit::NotYet(
+        return Ok(Err(NotDispatchable::NotYet(
             "the Linode is being switched over".to_owned(),
             SWITCHED_AGAIN_S,
         )));
@@ -103,10 +103,12 @@ fn own_task(conn: &mut Db, job: &Job, linode: &Linode, guest: GuestSpec) -> Fit<
             migration: None,
             watch_s: 0,
         }),
-        (kind, None) => Err(Unfit::Impossible(format!(
+        (kind, None) => Err(NotDispatchable::Impossible(format!(
             "{kind}: the Linode has no config profile to boot from"
         ))),
-        (kind, Some(_)) => Err(Unfit::Stale(format!("{kind} belongs to a migration"))),
+        (kind, Some(_)) => Err(NotDispatchable::Stale(format!(
+            "{kind} belongs to a migration"
+        ))),
     })
 }
 
@@ -123,14 +125,16 @@ fn migration_task(
         let of_kind = row.step.is_some_and(|step| step.job().0 == job.kind);
         let current = of_kind && row.step_job_id == Some(job.id);
         if !current {
-            return Ok(Err(Unfit::Stale("the migration has moved on".to_owned())));
+            return Ok(Err(NotDispatchable::Stale(
+                "the migration has moved on".to_owned(),
+            )));
         }
         if matches!(
             job.kind,
             JobKind::PreflightSource | JobKind::Reserve | JobKind::WarmCopy
         ) && let Err(AppError::Conflict(why)) = still_permitted(conn, row)
         {
-            return Ok(Err(Unfit::Impossible(why)));
+            return Ok(Err(NotDispatchable::Impossible(why)));
         }
     }
     let epoch = job.epoch;
@@ -143,7 +147,7 @@ fn migration_task(
                 guest,
                 boots,
             }),
-            Err(why) => Err(Unfit::Impossible(why)),
+            Err(why) => Err(NotDispatchable::Impossible(why)),
         },
         JobKind::Reserve => Ok(Task::Reserve {
             migration,
@@ -158,7 +162,7 @@ fn migration_task(
                 peer_fingerprint,
                 token: token(app, row),
             }),
-            Err(why) => Err(Unfit::Impossible(why)),
+            Err(why) => Err(NotDispatchable::Impossible(why)),
         },
         JobKind::WarmCopy => peer(app, conn, row)?.map(|source| {
             // A Linode that is off cannot change: one pass is all it needs.
@@ -189,7 +193,7 @@ fn migration_task(
         JobKind::CloseTransfer => Ok(Task::CloseTransfer { migration }),
         JobKind::Release => Ok(Task::Release { migration, epoch }),
         JobKind::Purge => purge(conn, app.now(), job, linode)?,
-        JobKind::Prove if !store::host::speaks(conn, job.host_id, PROVES)? => Err(Unfit::NotYet(
+        JobKind::Prove if !store::host::speaks(conn, job.host_id, PROVES)? => Err(NotDispatchable::NotYet(
             "The agent of this host is of an older release, and cannot show its disks: upgrade it."
                 .to_owned(),
             AGENT_UPGRADE_S,
@@ -197,11 +201,11 @@ fn migration_task(
         JobKind::Prove if (linode.host_id, linode.epoch) == (job.host_id, job.epoch) => {
             Ok(Task::Prove { epoch, guest })
         }
-        JobKind::Prove => Err(Unfit::Stale(
+        JobKind::Prove => Err(NotDispatchable::Stale(
             "the Linode has moved since this was asked for".to_owned(),
         )),
         JobKind::Adopt | JobKind::Boot | JobKind::Reboot | JobKind::Shutdown | JobKind::Console => {
-            Err(Unfit::Stale("not a step of a migration".to_owned()))
+            Err(NotDispatchable::Stale("not a step of a migration".to_owned()))
         }
     })
 }
@@ -218,14 +222,14 @@ fn purge(conn: &mut Db, now: Time, job: &Job, linode: &Linode) -> Fit<Task> {
     )? {
         Ok(()) => return Ok(Ok(Task::Purge { epoch })),
         Err(KeepDisks::InUse) => {
-            return Ok(Err(Unfit::Stale(
+            return Ok(Err(NotDispatchable::Stale(
                 "the Linode lives on these disks".to_owned(),
             )));
         }
         Err(why) => why,
     };
     crate::app::ownership::proof::ask(conn, now, linode, job.migration_id)?;
-    Ok(Err(Unfit::NotYet(
+    Ok(Err(NotDispatchable::NotYet(
         format!("The old disks stay as they are: {why}."),
         PROOF_AGAIN_S,
     )))
@@ -272,7 +276,9 @@ fn fetched(conn: &mut Db, job: &Job) -> Fit<()> {
         if change::fetch(conn, job.host_id, &[(job.linode_id, job.epoch)])? == 1 {
             Ok(())
         } else {
-            Err(Unfit::Stale("another host owns the Linode now".to_owned()))
+            Err(NotDispatchable::Stale(
+                "another host owns the Linode now".to_owned(),
+            ))
         },
     )
 }
@@ -291,7 +297,7 @@ fn peer(app: &App, conn: &mut Db, row: &Migration) -> Fit<Peer> {
             fingerprint,
             token: token(app, row),
         })
-        .map_err(Unfit::Impossible))
+        .map_err(NotDispatchable::Impossible))
 }
 
 /// Where a host's agent listens and how it is known, if one is enrolled.

@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::app::context::{Agent, Who};
 use crate::app::error::AppError;
 use crate::app::linode::power;
-use crate::app::migration::engine::{self, Given};
+use crate::app::migration::engine::{self, EventDetails};
 use crate::app::ownership::{change, hold, proof};
 use crate::domain::ids::MigrationId;
 use crate::domain::job::pause_s;
@@ -83,7 +83,7 @@ impl Ending<'_> {
         conn: &mut Db,
         id: MigrationId,
         event: Event,
-        given: &Given,
+        given: &EventDetails,
     ) -> Result<(), AppError> {
         // A late event changes nothing; `apply` has logged it.
         let _decided = engine::apply(self.app, conn, self.now, self.who, id, event, given)?;
@@ -94,7 +94,7 @@ impl Ending<'_> {
         self.end(conn, JobState::Cancelled, "Stopped as asked.", "")?;
         self.settle_power(conn)?;
         match step_of(conn, self.job)? {
-            Some((id, step)) => self.tell(conn, id, Event::Stopped(step), &Given::default()),
+            Some((id, step)) => self.tell(conn, id, Event::Stopped(step), &EventDetails::default()),
             None => Ok(()),
         }
     }
@@ -132,13 +132,13 @@ impl Ending<'_> {
                     if linode.epoch == marks.granted && linode.epoch > marks.sealed =>
                 {
                     store::linode::set_status(conn, linode.id, LinodeStatus::Running, self.now)?;
-                    self.tell(conn, id, Event::HeldAtDestination, &Given::default())
+                    self.tell(conn, id, Event::HeldAtDestination, &EventDetails::default())
                 }
                 Some((id, step)) => self.tell(
                     conn,
                     id,
                     Event::Failed(step),
-                    &Given::failure("The order no longer fitted the host's state.", detail),
+                    &EventDetails::failure("The order no longer fitted the host's state.", detail),
                 ),
                 None => Ok(()),
             },
@@ -179,7 +179,7 @@ impl Ending<'_> {
                 conn,
                 id,
                 Event::Failed(step),
-                &Given::failure(public, detail),
+                &EventDetails::failure(public, detail),
             ),
             None => Ok(()),
         }
@@ -232,7 +232,7 @@ impl Ending<'_> {
         };
         let row = store::migration::migration(conn, id)?.ok_or(AppError::NotFound)?;
         if row.cancel_asked && crate::domain::migration::can_cancel(row.state) {
-            return self.tell(conn, id, Event::Stopped(step), &Given::default());
+            return self.tell(conn, id, Event::Stopped(step), &EventDetails::default());
         }
         if matches!(
             report,
@@ -249,7 +249,7 @@ impl Ending<'_> {
                 summary(report),
             )?;
         }
-        let mut given = Given {
+        let mut given = EventDetails {
             change: facts(&row, self.job, self.now, report),
             message: String::new(),
         };
@@ -267,7 +267,7 @@ impl Ending<'_> {
                     conn,
                     id,
                     Event::Failed(step),
-                    &Given::failure(public, "digests differ"),
+                    &EventDetails::failure(public, "digests differ"),
                 );
             }
             "Every piece was read back and compared: the copy is equal."
@@ -305,12 +305,17 @@ impl Ending<'_> {
                 conn,
                 id,
                 Event::StartFailedSealed,
-                &Given::failure(public, detail),
+                &EventDetails::failure(public, detail),
             ),
             // It does not come up at its old host either: owned there again, off, for its member to look at.
             Some((id, Step::Restore)) => {
                 self.own_again(conn, epoch)?;
-                self.tell(conn, id, Event::Succeeded(Step::Restore), &Given::default())
+                self.tell(
+                    conn,
+                    id,
+                    Event::Succeeded(Step::Restore),
+                    &EventDetails::default(),
+                )
             }
             _ => self.own_again(conn, epoch),
         }

@@ -1,7 +1,7 @@
 //! What members and staff do with a migration: the one click, a time, cancel, retry, confirm, the way back, and staff's
 //! taking back of a switch-over that the new host has not heard of.
 
-use super::engine::{self, Given};
+use super::engine::{self, EventDetails};
 use super::guard::{self, still_permitted, visible};
 use super::{retry, schedule};
 use crate::app::App;
@@ -90,7 +90,7 @@ impl App {
                 stop_limit_s: Some(click.stop_limit.0),
                 ..Change::default()
             };
-            let given = Given {
+            let given = EventDetails {
                 change,
                 message: String::new(),
             };
@@ -223,7 +223,7 @@ impl App {
             let given = if event == Event::Cancel {
                 cancel_words(conn, actor, id)?
             } else {
-                Given::default()
+                EventDetails::default()
             };
             match engine::apply(self, conn, now, actor.who(), id, event, &given)? {
                 Ok(after) => {
@@ -245,14 +245,14 @@ impl App {
 }
 
 /// What the log says of a cancel; nothing if it was asked for before.
-fn cancel_words(conn: &mut Db, actor: &Actor, id: MigrationId) -> Result<Given, AppError> {
+fn cancel_words(conn: &mut Db, actor: &Actor, id: MigrationId) -> Result<EventDetails, AppError> {
     let row = store::migration::locked(conn, id)?.ok_or(AppError::NotFound)?;
     let at_work = matches!(
         row.state,
         MigrationState::Preparing | MigrationState::Copying
     );
     if at_work && row.cancel_asked {
-        return Ok(Given::default());
+        return Ok(EventDetails::default());
     }
     let whom = match actor.role {
         UserRole::Staff => "Staff",
@@ -263,9 +263,9 @@ fn cancel_words(conn: &mut Db, actor: &Actor, id: MigrationId) -> Result<Given, 
     } else {
         format!("{whom} cancelled it.")
     };
-    Ok(Given {
+    Ok(EventDetails {
         message,
-        ..Given::default()
+        ..EventDetails::default()
     })
 }
 

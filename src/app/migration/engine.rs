@@ -23,14 +23,14 @@ use crate::store::wake::Wake;
 
 /// What comes with an event.
 #[derive(Debug, Clone, Default)]
-pub struct Given {
+pub struct EventDetails {
     /// Facts to store with the transition.
     pub change: Change,
     /// What happened, for the migration's log; empty for the usual words.
     pub message: String,
 }
 
-impl Given {
+impl EventDetails {
     /// A failure: in words for the member, and for staff.
     #[must_use]
     pub fn failure(public: &str, detail: &str) -> Self {
@@ -54,7 +54,7 @@ pub fn apply(
     who: Who<'_>,
     id: MigrationId,
     event: Event,
-    given: &Given,
+    given: &EventDetails,
 ) -> Result<Result<Migration, Refused>, AppError> {
     if event == Event::Confirm {
         // It may end the registration, whose row comes before the migration's.
@@ -321,7 +321,7 @@ impl Work<'_> {
                 self.who,
                 row.id,
                 stopped,
-                &Given::default(),
+                &EventDetails::default(),
             )?;
         }
         Ok(())
@@ -476,7 +476,7 @@ impl Work<'_> {
             self.who,
             parent,
             event,
-            &Given::default(),
+            &EventDetails::default(),
         )?;
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Staff configure a migration for an approved registration: a destination with room, held for the member until they
 //! click or the offer ends.
 
-use super::engine::{self, Given};
+use super::engine::{self, EventDetails};
 use crate::app::App;
 use crate::app::context::{Actor, audit};
 use crate::app::error::AppError;
@@ -193,9 +193,9 @@ pub(in crate::app) fn replace_failed(
     linode: LinodeId,
     message: &str,
 ) -> Result<(), AppError> {
-    let given = Given {
+    let given = EventDetails {
         message: message.to_owned(),
-        ..Given::default()
+        ..EventDetails::default()
     };
     for row in store::migration::locked_of_linode(conn, linode)? {
         if row.state == MigrationState::Failed && row.kind != MigrationKind::Return {
@@ -218,7 +218,7 @@ pub(in crate::app) fn close_evacuations(
 ) -> Result<(), AppError> {
     for row in store::migration::locked_of_linode(conn, linode.id)? {
         if gives_way(&last(&row, linode)) {
-            let given = Given::default();
+            let given = EventDetails::default();
             engine::apply(app, conn, now, actor.who(), row.id, Event::Confirm, &given)?.map_err(
                 |refused| AppError::conflict(format!("Migration {}: {refused}.", row.id)),
             )?;

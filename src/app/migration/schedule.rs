@@ -1,7 +1,7 @@
 //! At the member's leisure: whether their move may begin when they say, the times they may choose, and giving a chosen
 //! time up.
 
-use super::engine::{self, Given};
+use super::engine::{self, EventDetails};
 use super::guard;
 use crate::app::App;
 use crate::app::context::Actor;
@@ -77,7 +77,7 @@ impl App {
             } else {
                 Event::Cancel
             };
-            let given = Given {
+            let given = EventDetails {
                 change: Change {
                     not_before: stands.then_some(None),
                     remind_at: Some(offer_reminder(row.expires_at, now)),

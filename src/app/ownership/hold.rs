@@ -9,7 +9,7 @@ use super::recovery::should_report;
 use crate::app::App;
 use crate::app::context::{Actor, Agent, PORTAL, Who, audit};
 use crate::app::error::AppError;
-use crate::app::migration::engine::{self, Given};
+use crate::app::migration::engine::{self, EventDetails};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::migration::Event;
 use crate::domain::ownership::{self as rule, Believed, Contradiction, Doubt, Word, handover};
@@ -318,12 +318,12 @@ impl App {
     ) -> Result<(), AppError> {
         for row in open {
             let (event, epoch) = found.event(row);
-            let given = Given {
+            let given = EventDetails {
                 change: Change {
                     epoch: Some(epoch),
                     ..Change::default()
                 },
-                ..Given::default()
+                ..EventDetails::default()
             };
             // Refused where it changes nothing for that migration.
             let _decided = engine::apply(self, conn, now, who, row.id, event, &given)?;

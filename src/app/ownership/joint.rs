@@ -7,7 +7,7 @@ use super::recovery;
 use crate::app::App;
 use crate::app::context::{Actor, audit};
 use crate::app::error::AppError;
-use crate::app::migration::engine::{self, Given};
+use crate::app::migration::engine::{self, EventDetails};
 use crate::domain::ids::{HostId, JointActId, LinodeId, UserId};
 use crate::domain::migration::Event;
 use crate::domain::time::Time;
@@ -163,9 +163,9 @@ impl App {
             let Some(event) = lost(conn, host.id, &row)? else {
                 continue;
             };
-            let given = Given {
+            let given = EventDetails {
                 message: format!("{} is lost, and was taken over by staff.", host.name),
-                ..Given::failure(
+                ..EventDetails::failure(
                     &format!("The host {} is lost.", host.name),
                     "taken over by two staff",
                 )

@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::app::context::{Actor, PORTAL, audit};
 use crate::app::error::AppError;
 use crate::app::mail::compose::{self, About};
-use crate::app::migration::engine::{self, Given};
+use crate::app::migration::engine::{self, EventDetails};
 use crate::domain::ids::RegistrationId;
 use crate::domain::migration::Event;
 use crate::domain::registration;
@@ -110,8 +110,16 @@ fn close(app: &App, conn: &mut Db, now: Time, id: RegistrationId) -> Result<bool
             _ => continue,
         };
         if of.registration_id == Some(id) && of.kind != MigrationKind::Return {
-            engine::apply(app, conn, now, PORTAL, of.id, event, &Given::default())?
-                .map_err(|refused| AppError::conflict(format!("migration {}: {refused}", of.id)))?;
+            engine::apply(
+                app,
+                conn,
+                now,
+                PORTAL,
+                of.id,
+                event,
+                &EventDetails::default(),
+            )?
+            .map_err(|refused| AppError::conflict(format!("migration {}: {refused}", of.id)))?;
         }
     }
     let came_back = store::migration::of_linode(conn, row.linode_id)?

@@ -11,7 +11,7 @@ use super::bulk::Many;
 use super::context::{Actor, audit};
 use super::error::AppError;
 use super::mail::compose::{self, About};
-use super::migration::engine::{self, Given};
+use super::migration::engine::{self, EventDetails};
 use crate::domain::ids::{LinodeId, RegistrationId};
 use crate::domain::migration;
 use crate::domain::placement::Standing;
@@ -93,7 +93,7 @@ impl App {
                         if row.registration_id == Some(id) && row.kind != MigrationKind::Return =>
                     {
                         let cancel = migration::Event::Cancel;
-                        engine::apply(self, conn, now, actor.who(), row.id, cancel, &Given::default())?
+                        engine::apply(self, conn, now, actor.who(), row.id, cancel, &EventDetails::default())?
                             .map_err(|refused| AppError::conflict(format!("The offer cannot be ended: {refused}.")))?;
                     }
                     // Being moved off its host by staff has nothing to do with the beta.

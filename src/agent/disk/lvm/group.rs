@@ -12,6 +12,7 @@ use std::time::Duration;
 use rustix::fs::{FileType, OFlags, fstat, major, minor};
 
 use super::report;
+use super::volume::{Extents, Volume, refused};
 use crate::agent::command::{CommandError, Tool};
 use crate::agent::disk::{DiskError, DiskFault};
 
@@ -22,25 +23,6 @@ pub const TAG: &str = "xb";
 const LIMIT: Duration = Duration::from_secs(60);
 /// Removing may discard, which some devices do slowly.
 const REMOVE_LIMIT: Duration = Duration::from_secs(600);
-
-/// The group's room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extents {
-    /// Bytes of one.
-    pub size: u64,
-    pub total: u64,
-    pub free: u64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Volume {
-    pub name: String,
-    /// As LVM writes it, with dashes.
-    pub uuid: String,
-    pub bytes: u64,
-    pub tags: Vec<String>,
-    pub writable: bool,
-}
 
 /// One volume group. Everything that changes something may be repeated.
 pub trait Group: Send + Sync {
@@ -249,12 +231,4 @@ fn failed(error: &CommandError) -> DiskError {
         (DiskFault::Io, "The host's storage reported an error")
     };
     DiskError::new(fault, public, text)
-}
-
-pub fn refused(detail: impl Into<String>) -> DiskError {
-    DiskError::new(
-        DiskFault::Refused,
-        "The host's disks are not in the state this step needs",
-        detail,
-    )
 }

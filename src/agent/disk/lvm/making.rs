@@ -1,10 +1,9 @@
 //! Volumes for copies in the making. A record is written only when the volume is all it says: of its size, with zeros
 //! behind the disk's end, and with the content it was to start from.
 
-use super::LvmStore;
-use super::group::Volume;
 use super::record::{self, Intent, Named, Record};
-use super::refused;
+use super::volume::Volume;
+use super::{LvmStore, refused};
 use crate::agent::disk::aligned::AlignedBuf;
 use crate::agent::disk::dir::Dir;
 use crate::agent::disk::folders::hold_table;

@@ -24,12 +24,17 @@ mod image;
 mod making;
 mod record;
 mod report;
+pub mod volume;
 
 use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use image::VolumeImage;
+use record::{Named, Record};
+use volume::refused;
 
 use super::dir::Dir;
 use super::folders::{Folders, copy_table};
@@ -40,12 +45,10 @@ use super::{
 };
 use crate::domain::ids::{DiskId, LinodeId, MigrationId};
 use crate::wire::{DiskDigest, DiskSpec};
-use group::refused;
-use image::VolumeImage;
-use record::{Named, Record};
 
 pub use adopt::Adopted;
-pub use group::{Commands, Extents, Group, TAG, Volume};
+pub use group::{Commands, Group, TAG};
+pub use volume::{Extents, Volume};
 
 /// How old what is *reported* of the group may be: an agent reports with every poll, and each report is a process. What
 /// is decided on is always asked anew.

@@ -5,7 +5,8 @@ use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::group::{TAG, Volume, refused};
+use super::group::TAG;
+use super::volume::{Volume, refused};
 use crate::agent::disk::dir::Dir;
 use crate::agent::disk::layout::{at, number};
 use crate::agent::disk::{DiskError, DiskFault};

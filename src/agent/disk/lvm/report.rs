@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::group::{Extents, Volume, refused};
+use super::volume::{Extents, Volume, refused};
 use crate::agent::disk::DiskError;
 
 /// What is asked of a volume.

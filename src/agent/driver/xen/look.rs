@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::domains::Xen;
 use super::find::{Found, Search};
-use super::{Xen, backend, keeper, names, xl};
+use super::{backend, keeper, names, xl};
 use crate::agent::driver::files::host;
 use crate::agent::driver::{DriverError, GuestState};
 use crate::agent::process::{ProcessRef, now};

@@ -4,8 +4,9 @@ use std::sync::PoisonError;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::domains::Xen;
 use super::find::Search;
-use super::{POLL, Xen, xl};
+use super::xl;
 use crate::agent::driver::DriverError;
 use crate::wire::BootSpec;
 
@@ -16,6 +17,7 @@ const KNOWN: Duration = Duration::from_secs(60);
 const READINGS: u32 = 3;
 /// Xen wipes what a domain had before it gives it away again.
 const WIPED: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(250);
 
 impl Xen {
     /// Memory that a guest could have now: what Xen has free, and what an earlier run of the same guest still has. The

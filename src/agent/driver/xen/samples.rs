@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Xen, backend, share, xl};
+use super::domains::Xen;
+use super::{backend, share, xl};
 use crate::agent::driver::net;
 use crate::agent::driver::{Counted, Driver, GuestState};
 use crate::agent::process::now;

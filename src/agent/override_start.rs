@@ -11,13 +11,14 @@ use super::config::Config;
 use super::control::JobControl;
 use super::host::{Host, SetupError};
 use super::run::{self, RunError};
-use super::steps::{self, StepError};
+use super::steps;
+use super::steps::work::StepError;
 use crate::domain::ids::LinodeId;
 
 const RECORD: &str = "override.log";
 
 #[derive(Debug, thiserror::Error)]
-pub enum OverruleError {
+pub enum OverrideError {
     #[error("only root may do this")]
     NotRoot,
     #[error("a reason is needed, of 5 to 500 characters")]
@@ -33,19 +34,19 @@ pub enum OverruleError {
 }
 
 /// Starts the Linode as it was booted last.
-pub fn start(config: &Config, linode: LinodeId, reason: &str) -> Result<(), OverruleError> {
+pub fn start(config: &Config, linode: LinodeId, reason: &str) -> Result<(), OverrideError> {
     if !rustix::process::geteuid().is_root() {
-        return Err(OverruleError::NotRoot);
+        return Err(OverrideError::NotRoot);
     }
     let reason: String = reason.chars().filter(|c| !c.is_control()).collect();
     if !(5..=500).contains(&reason.trim().chars().count()) {
-        return Err(OverruleError::NoReason);
+        return Err(OverrideError::NoReason);
     }
     let _lock = run::lock(&config.state())?;
     let host = Host::open(config)?;
-    record(&config.state_dir, linode, reason.trim()).map_err(OverruleError::Record)?;
+    record(&config.state_dir, linode, reason.trim()).map_err(OverrideError::Record)?;
     let control = JobControl::default();
-    steps::overrule(&host, &control, linode).map_err(Box::new)?;
+    steps::override_start(&host, &control, linode).map_err(Box::new)?;
     Ok(())
 }
 

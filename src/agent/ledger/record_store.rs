@@ -2,15 +2,15 @@
 //! the disk was.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{fs, io};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{LedgerError, file};
+use super::error::LedgerError;
+use super::file;
 
 /// A record is small; anything larger is not one.
 const RECORD_LIMIT: u64 = 4 * 1024 * 1024;
@@ -35,14 +35,14 @@ pub enum Durable {
 type Kept<T> = BTreeMap<i64, Result<T, String>>;
 
 #[derive(Debug)]
-pub struct Shelf<T> {
+pub struct RecordStore<T> {
     dir: PathBuf,
     prefix: &'static str,
     durable: Durable,
     kept: Mutex<Kept<T>>,
 }
 
-impl<T: Serialize + DeserializeOwned + Clone> Shelf<T> {
+impl<T: Serialize + DeserializeOwned + Clone> RecordStore<T> {
     pub fn open(
         dir: &Path,
         prefix: &'static str,
