@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use super::App;
 use super::error::AppError;
 use super::mail::compose::{facts_for, post};
+use crate::app::context::PORTAL;
 use crate::domain::words::MailKind;
 use crate::mail::Board;
 use crate::store;
@@ -34,11 +35,11 @@ impl App {
         if over.is_empty() && !standing.iter().any(is_new) {
             return Ok(0);
         }
-        self.db.write(|conn| {
-            store::alert::forget(conn, &over)?;
+        self.transact_at(now, PORTAL, |tx| {
+            store::alert::forget(tx.conn, &over)?;
             let mut new = Vec::new();
             for alert in standing.iter().filter(|alert| is_new(alert)) {
-                if store::alert::tell(conn, &alert.id, now)? {
+                if store::alert::tell(tx.conn, &alert.id, tx.now)? {
                     new.push(alert);
                 }
             }
@@ -64,7 +65,7 @@ impl App {
                     .map(|alert| alert.line.as_str())
                     .collect(),
             };
-            for user in store::account::staff(conn)? {
+            for user in store::account::staff(tx.conn)? {
                 let mut facts = facts_for(self, &user);
                 facts.board = Board {
                     title: title.clone(),
@@ -72,7 +73,7 @@ impl App {
                     ..Board::default()
                 };
                 facts.reason = lines.join("\n");
-                post(conn, now, MailKind::StaffNeeded, &user.email, &facts)?;
+                post(tx, MailKind::StaffNeeded, &user.email, &facts)?;
             }
             Ok(new.len())
         })

@@ -1,10 +1,9 @@
 //! One act on many Linodes: in transactions that are short enough for others to wait for, with an answer for each.
 
 use super::App;
+use super::context::{Actor, Tx};
 use super::error::AppError;
 use crate::domain::ids::LinodeId;
-use crate::domain::time::Time;
-use crate::store::db::Db;
 
 /// Linodes that one act may take, and that one of its transactions takes: others wait no longer than for these.
 pub const AT_ONCE: usize = 1000;
@@ -15,21 +14,20 @@ pub(super) type Answer = (LinodeId, Result<(), String>);
 /// Does them all. A conflict is the whole transaction's (one of them was taken by somebody else at the same moment): then
 /// they are done one by one, and it is the answer of the one it was about. What is refused of a Linode's own is its answer.
 pub(super) fn each<T>(
-    app: &App,
+    (app, actor): (&App, &Actor),
     items: &[T],
     linode: impl Fn(&T) -> LinodeId,
-    mut call: impl FnMut(&mut Db, Time, &[T]) -> Result<Vec<Answer>, AppError>,
+    mut call: impl FnMut(&mut Tx<'_>, &[T]) -> Result<Vec<Answer>, AppError>,
 ) -> Result<Many<LinodeId>, AppError> {
     let mut many = Many::default();
     for chunk in items.chunks(IN_ONE) {
         let mut whole = Vec::with_capacity(chunk.len());
-        let now = app.now();
-        match app.db.write(|conn| call(conn, now, chunk)) {
+        match app.transact(actor.who(), |tx| call(tx, chunk)) {
             Ok(answers) => whole.extend(answers),
             Err(AppError::Conflict(_)) => {
                 for item in chunk {
                     let one = std::slice::from_ref(item);
-                    match app.db.write(|conn| call(conn, now, one)) {
+                    match app.transact(actor.who(), |tx| call(tx, one)) {
                         Ok(answers) => whole.extend(answers),
                         Err(AppError::Conflict(why)) => whole.push((linode(item), Err(why))),
                         Err(other) => return Err(other),

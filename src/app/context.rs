@@ -1,5 +1,6 @@
 //! Who asks for what is done here, and the line in the audit trail that says so.
 
+use super::App;
 use super::error::AppError;
 use crate::domain::ids::{AccountId, HostId, UserId};
 use crate::domain::time::Time;
@@ -67,24 +68,71 @@ pub const PORTAL: Who<'static> = Who {
     user: None,
 };
 
-pub(crate) fn audit(
-    conn: &mut Db,
-    now: Time,
-    who: Who<'_>,
-    action: &str,
-    object: &str,
-    (before, after): (&str, &str),
-) -> Result<(), StoreError> {
-    store::audit::append(
-        conn,
-        &store::audit::Entry {
-            at: now,
-            actor: who.name,
-            address: who.address,
-            action,
-            object,
-            before,
-            after,
-        },
-    )
+/// A use case at work: its transaction, the moment it began, and who acts. What it does is done in this one transaction.
+pub struct Tx<'a> {
+    pub app: &'a App,
+    pub conn: &'a mut Db,
+    pub now: Time,
+    pub who: Who<'a>,
+}
+
+impl App {
+    /// Runs a use case in one transaction: all of it is kept, or nothing.
+    pub(in crate::app) fn transact<T, E: From<StoreError>>(
+        &self,
+        who: Who<'_>,
+        run: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.transact_at(self.now(), who, run)
+    }
+
+    /// As [`App::transact`], at a moment that something was looked at before.
+    pub fn transact_at<T, E: From<StoreError>>(
+        &self,
+        now: Time,
+        who: Who<'_>,
+        run: impl FnOnce(&mut Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.db.write(|conn| {
+            run(&mut Tx {
+                app: self,
+                conn,
+                now,
+                who,
+            })
+        })
+    }
+}
+
+impl Tx<'_> {
+    /// The same transaction, for what somebody else does in it.
+    pub(in crate::app) fn by<'b>(&'b mut self, who: Who<'b>) -> Tx<'b> {
+        Tx {
+            app: self.app,
+            conn: self.conn,
+            now: self.now,
+            who,
+        }
+    }
+
+    /// A line in the audit trail.
+    pub(in crate::app) fn audit(
+        &mut self,
+        action: &str,
+        object: &str,
+        (before, after): (&str, &str),
+    ) -> Result<(), StoreError> {
+        store::audit::append(
+            self.conn,
+            &store::audit::Entry {
+                at: self.now,
+                actor: self.who.name,
+                address: self.who.address,
+                action,
+                object,
+                before,
+                after,
+            },
+        )
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::App;
 use super::bulk::{self, AT_ONCE, Answer, Many};
-use super::context::{Actor, audit};
+use super::context::{Actor, Tx};
 use super::error::AppError;
 use super::host::liveness::SILENT_S;
 use super::mail::compose;
@@ -98,13 +98,12 @@ impl App {
     ) -> Result<Many<LinodeId>, AppError> {
         actor.require_staff()?;
         let order = &checked(order, self.now())?;
-        let now = self.now();
-        self.db.write(|conn| drain(conn, now, actor, host, order))?;
+        self.transact(actor.who(), |tx| drain(tx, host, order))?;
         bulk::each(
-            self,
+            (self, actor),
             &order.moves,
             |it| it.linode,
-            |conn, now, moves| evacuate_all(self, conn, now, (actor, host, order), moves),
+            |tx, moves| evacuate_all(tx, (actor, host, order), moves),
         )
     }
 }
@@ -143,16 +142,10 @@ fn checked(order: &Order, now: Time) -> Result<Order, AppError> {
 }
 
 /// The host takes no new Linodes while it is emptied. Refused if nobody can be moved off it.
-fn drain(
-    conn: &mut Db,
-    now: Time,
-    actor: &Actor,
-    id: HostId,
-    order: &Order,
-) -> Result<(), AppError> {
-    store::host::lock(conn, id)?;
-    let host = store::host::host(conn, id)?.ok_or(AppError::NotFound)?;
-    let places = store::graduation::places(conn, now.plus_s(-SILENT_S))?;
+fn drain(tx: &mut Tx<'_>, id: HostId, order: &Order) -> Result<(), AppError> {
+    store::host::lock(tx.conn, id)?;
+    let host = store::host::host(tx.conn, id)?.ok_or(AppError::NotFound)?;
+    let places = store::graduation::places(tx.conn, tx.now.plus_s(-SILENT_S))?;
     let source = places.iter().find(|place| place.room.host == id);
     if let Some(blocked) = source.and_then(planner::blocked) {
         return Err(AppError::conflict(format!(
@@ -163,56 +156,45 @@ fn drain(
     if host.emptying_since.is_some() {
         return Ok(());
     }
-    store::host::set_emptying(conn, id, now)?;
+    store::host::set_emptying(tx.conn, id, tx.now)?;
     let object = format!("host {id}");
     let after = format!("draining, to be emptied: {}", order.why);
-    audit(
-        conn,
-        now,
-        actor.who(),
-        "host.empty",
-        &object,
-        (&host.state.to_string(), &after),
-    )?;
+    tx.audit("host.empty", &object, (&host.state.to_string(), &after))?;
     Ok(())
 }
 
 /// A conflict is the whole transaction's; what is refused for a Linode of its own is its answer.
 fn evacuate_all(
-    app: &App,
-    conn: &mut Db,
-    now: Time,
+    tx: &mut Tx<'_>,
     (actor, host, order): (&Actor, HostId, &Order),
     moves: &[Wanted],
 ) -> Result<Vec<Answer>, AppError> {
-    store::programme::hold(conn)?;
+    store::programme::hold(tx.conn)?;
     let linodes: Vec<LinodeId> = moves.iter().map(|it| it.linode).collect();
-    store::registration::locked_live(conn, &linodes)?;
-    store::migration::locked_of_linodes(conn, &linodes)?;
+    store::registration::locked_live(tx.conn, &linodes)?;
+    store::migration::locked_of_linodes(tx.conn, &linodes)?;
     // In one order, so that two who do this at once do not wait for each other.
     let hosts: BTreeSet<HostId> = moves.iter().map(|it| it.to).chain([host]).collect();
     for id in hosts {
-        if store::host::host(conn, id)?.is_none() {
+        if store::host::host(tx.conn, id)?.is_none() {
             return Err(AppError::NotFound);
         }
-        store::host::lock(conn, id)?;
+        store::host::lock(tx.conn, id)?;
     }
-    drain(conn, now, actor, host, order)?;
+    drain(tx, host, order)?;
     let mut places: HashMap<HostId, Place> =
-        store::graduation::places(conn, now.plus_s(-SILENT_S))?
+        store::graduation::places(tx.conn, tx.now.plus_s(-SILENT_S))?
             .into_iter()
             .map(|place| (place.room.host, place))
             .collect();
     let source = places.get(&host).cloned().ok_or(AppError::NotFound)?;
     let residents: HashMap<LinodeId, Candidate> =
-        store::evacuation::residents(conn, host, Some(&linodes))?
+        store::evacuation::residents(tx.conn, host, Some(&linodes))?
             .into_iter()
             .map(|it| (it.linode, it))
             .collect();
-    let recent = store::migration::page::recent_moves(conn)?;
+    let recent = store::migration::page::recent_moves(tx.conn)?;
     let act = Act {
-        app,
-        now,
         actor,
         order,
         downtime: compose::expected_downtime(&recent),
@@ -222,14 +204,14 @@ fn evacuate_all(
         let answer = match (residents.get(&wanted.linode), places.get_mut(&wanted.to)) {
             (Some(candidate), Some(place)) => match possible(&source, candidate, place, *wanted) {
                 Ok(true) => {
-                    act.make(conn, candidate, *wanted)?;
+                    act.make(tx, candidate, *wanted)?;
                     place.promise(&candidate.guest(&source).need);
                     Ok(())
                 }
                 Ok(false) => Ok(()),
                 Err(why) => Err(why),
             },
-            _ if store::evacuation::was_moved_off(conn, host, wanted.linode)? => Ok(()),
+            _ if store::evacuation::was_moved_off(tx.conn, host, wanted.linode)? => Ok(()),
             _ => Err(format!("It is not on {} any more.", source.room.name)),
         };
         answers.push((wanted.linode, answer));
@@ -268,8 +250,6 @@ fn possible(
 
 /// What is the same for all that are moved.
 struct Act<'a> {
-    app: &'a App,
-    now: Time,
     actor: &'a Actor,
     order: &'a Order,
     downtime: String,
@@ -277,14 +257,14 @@ struct Act<'a> {
 
 impl Act<'_> {
     /// Queues one, with the rows that were in its way ended, its log, mail and audit entry.
-    fn make(&self, conn: &mut Db, of: &Candidate, wanted: Wanted) -> Result<(), AppError> {
-        let (app, now, actor) = (self.app, self.now, self.actor);
-        let linode = store::linode::linode(conn, wanted.linode)?.ok_or(AppError::NotFound)?;
+    fn make(&self, tx: &mut Tx<'_>, of: &Candidate, wanted: Wanted) -> Result<(), AppError> {
+        let (now, actor) = (tx.now, self.actor);
+        let linode = store::linode::linode(tx.conn, wanted.linode)?.ok_or(AppError::NotFound)?;
         let mut told = MoveOff::default();
         match of.stands {
             Stands::Free { offer: Some(offer) } => {
                 self.end(
-                    conn,
+                    tx,
                     offer,
                     Event::Cancel,
                     "Its host is being emptied, and this offer ended with that.",
@@ -293,14 +273,14 @@ impl Act<'_> {
             }
             Stands::WayBackOpen(last) => {
                 let why = "Its new host is being emptied: staff confirmed the move, and its way back is closed.";
-                self.end(conn, last, Event::Confirm, why)?;
+                self.end(tx, last, Event::Confirm, why)?;
                 told.way_back_closed = true;
             }
             Stands::Free { offer: None } | Stands::Evacuating { .. } | Stands::Moving(_) => {}
         }
-        offer::close_evacuations(app, conn, now, actor, &linode)?;
+        offer::close_evacuations(tx, &linode)?;
         let instead = "Staff move it off its host instead; what was copied is dropped.";
-        offer::replace_failed(app, conn, now, actor, linode.id, instead)?;
+        offer::replace_failed(tx, linode.id, instead)?;
         let new = NewMigration {
             kind: MigrationKind::Evacuation,
             linode_id: linode.id,
@@ -322,31 +302,24 @@ impl Act<'_> {
             kernels_accepted: false,
             stop_limit_s: 60,
         };
-        let row = store::evacuation::insert(conn, &new, &self.order.why, self.order.at)
+        let row = store::evacuation::insert(tx.conn, &new, &self.order.why, self.order.at)
             .map_err(engine::one_live)?;
         let said = "Staff move it to another host, because its present one is being emptied.";
-        store::migration::insert_event(conn, row.id, now, (row.state, None), said)?;
-        compose::post_move_off(app, conn, now, &linode, &row, told, &self.downtime)?;
-        wake_on_commit(conn, Wake::Reconcile)?;
+        store::migration::insert_event(tx.conn, row.id, now, (row.state, None), said)?;
+        compose::post_move_off(tx, &linode, &row, told, &self.downtime)?;
+        wake_on_commit(tx.conn, Wake::Reconcile)?;
         let object = format!("migration {}", row.id);
         let hosts = (
             format!("host {}", row.source_host_id),
             format!("host {}", row.destination_host_id),
         );
-        audit(
-            conn,
-            now,
-            actor.who(),
-            "evacuate",
-            &object,
-            (&hosts.0, &hosts.1),
-        )?;
+        tx.audit("evacuate", &object, (&hosts.0, &hosts.1))?;
         Ok(())
     }
 
     fn end(
         &self,
-        conn: &mut Db,
+        tx: &mut Tx<'_>,
         id: MigrationId,
         event: Event,
         message: &str,
@@ -355,8 +328,8 @@ impl Act<'_> {
             message: message.to_owned(),
             ..EventDetails::default()
         };
-        let who = self.actor.who();
-        engine::apply(self.app, conn, self.now, who, id, event, &given)?
+        tx.apply(id, event, &given)?
+            .taken()
             .map(drop)
             .map_err(|refused| AppError::conflict(format!("Migration {id}: {refused}.")))
     }

@@ -1,7 +1,7 @@
 //! The FAQ: staff write, order and retire entries; members ask; a question becomes an entry or is answered in private.
 
 use super::App;
-use super::context::{Actor, audit};
+use super::context::{Actor, Tx};
 use super::error::AppError;
 use super::idempotency::{check_once, sent_before, too_many};
 use super::mail::compose::{facts_for, post};
@@ -12,7 +12,6 @@ use crate::domain::time::Time;
 use crate::domain::words::MailKind;
 use crate::mail::Board;
 use crate::store;
-use crate::store::db::Db;
 use crate::store::faq::{Entry, EntryChange, NewEntry, NewQuestion};
 
 /// Questions of an account within an hour.
@@ -45,29 +44,28 @@ impl App {
     pub fn ask(&self, actor: &Actor, text: &Markdown, once: &str) -> Result<QuestionId, AppError> {
         let account = actor.require_account()?;
         check_once(once)?;
-        let now = self.now();
-        self.db.write(|conn| {
-            store::account::lock_writer(conn, actor.user, Some(account))?;
-            if let Some((id, asked)) = store::faq::asked_once(conn, actor.user, once)? {
+        self.transact(actor.who(), |tx| {
+            store::account::lock_writer(tx.conn, actor.user, Some(account))?;
+            if let Some((id, asked)) = store::faq::asked_once(tx.conn, actor.user, once)? {
                 return if asked == text.as_str() { Ok(id) } else { Err(sent_before("question")) };
             }
-            if store::faq::asked_since(conn, account, now.plus_s(-HOUR_S))? >= MOST_ASKED {
+            if store::faq::asked_since(tx.conn, account, tx.now.plus_s(-HOUR_S))? >= MOST_ASKED {
                 return Err(too_many(&format!(
                     "You have asked {MOST_ASKED} questions within an hour. Wait a while, then send it again"
                 )));
             }
             let id = store::faq::insert_question(
-                conn,
+                tx.conn,
                 &NewQuestion {
                     asked_by: actor.user,
                     account_id: account,
                     question: text.as_str(),
                     state: "open",
                     once,
-                    asked_at: now,
+                    asked_at: tx.now,
                 },
             )?;
-            audit(conn, now, actor.who(), "question asked", &format!("question {id}"), ("", ""))?;
+            tx.audit("question asked", &format!("question {id}"), ("", ""))?;
             Ok(id)
         })
     }
@@ -80,13 +78,12 @@ impl App {
         answer: &Answer,
     ) -> Result<Option<FaqId>, AppError> {
         actor.require_staff()?;
-        let now = self.now();
-        self.db.write(|conn| {
+        self.transact(actor.who(), |tx| {
             // An entry is in the trail before the question is answered: of two answers one waits here.
-            store::faq::lock_question(conn, id)?;
-            let question = store::faq::question(conn, id)?.ok_or(AppError::NotFound)?;
+            store::faq::lock_question(tx.conn, id)?;
+            let question = store::faq::question(tx.conn, id)?.ok_or(AppError::NotFound)?;
             let entry = match answer {
-                Answer::Entry(text) => Some(self.add_entry(conn, now, actor, text)?),
+                Answer::Entry(text) => Some(add_entry(tx, text)?),
                 Answer::Private(_) => None,
             };
             let private = match answer {
@@ -94,8 +91,8 @@ impl App {
                 Answer::Private(text) => Some(text.as_str()),
             };
             let of = entry.as_ref().map(|entry| entry.id);
-            if !store::faq::answer(conn, id, of, private, actor.user, now)? {
-                let now = store::faq::question(conn, id)?;
+            if !store::faq::answer(tx.conn, id, of, private, actor.user, tx.now)? {
+                let now = store::faq::question(tx.conn, id)?;
                 // The same button twice.
                 let same = now.as_ref().is_some_and(|row| {
                     row.answered_by == Some(actor.user)
@@ -105,7 +102,7 @@ impl App {
                     return Ok(of);
                 }
                 let by = match now.and_then(|row| row.answered_by) {
-                    Some(by) => store::account::user(conn, by)?.map(|user| user.name),
+                    Some(by) => store::account::user(tx.conn, by)?.map(|user| user.name),
                     None => None,
                 };
                 return Err(AppError::conflict(format!(
@@ -113,7 +110,7 @@ impl App {
                     by.unwrap_or_else(|| "Someone else".to_owned())
                 )));
             }
-            let asker = store::account::user(conn, question.asked_by)?;
+            let asker = store::account::user(tx.conn, question.asked_by)?;
             if let Some(asker) = asker.filter(|asker| !asker.disabled && asker.id != actor.user) {
                 let mut facts = facts_for(self, &asker);
                 let (path, words) = match (&entry, answer) {
@@ -127,20 +124,13 @@ impl App {
                     ..Board::default()
                 };
                 facts.reason = words.to_owned();
-                post(conn, now, MailKind::QuestionAnswered, &asker.email, &facts)?;
+                post(tx, MailKind::QuestionAnswered, &asker.email, &facts)?;
             }
             let how = match of {
                 Some(entry) => format!("entry {entry}"),
                 None => "private".to_owned(),
             };
-            audit(
-                conn,
-                now,
-                actor.who(),
-                "question answered",
-                &format!("question {id}"),
-                ("", &how),
-            )?;
+            tx.audit("question answered", &format!("question {id}"), ("", &how))?;
             Ok(of)
         })
     }
@@ -148,68 +138,7 @@ impl App {
     /// Adds an entry at the end.
     pub fn add_faq(&self, actor: &Actor, text: &EntryText) -> Result<FaqId, AppError> {
         actor.require_staff()?;
-        let now = self.now();
-        self.db
-            .write(|conn| Ok(self.add_entry(conn, now, actor, text)?.id))
-    }
-
-    fn add_entry(
-        &self,
-        conn: &mut Db,
-        now: Time,
-        actor: &Actor,
-        text: &EntryText,
-    ) -> Result<Entry, AppError> {
-        store::bug::lock_triage(conn)?;
-        let standing = store::faq::entries(conn, "")?;
-        // The same form sent twice.
-        if let Some(twin) = standing.iter().find(|entry| {
-            entry.question == text.question.as_str() && entry.answer == text.answer.as_str()
-        }) {
-            return Ok(twin.clone());
-        }
-        if i64::try_from(standing.len()).unwrap_or(i64::MAX) >= store::faq::MOST_ENTRIES {
-            return Err(AppError::Invalid {
-                field: "question",
-                message: full(),
-            });
-        }
-        let mut name = slug(text.question.as_str());
-        // Other parts of the page have these anchors.
-        if name.starts_with("question")
-            || ["main", "ask", "yours", "problems", "q"].contains(&name.as_str())
-        {
-            name.insert_str(0, "the-");
-        }
-        let stem = name.clone();
-        let mut number = 2;
-        while store::faq::slug_is_taken(conn, &name)? {
-            name = format!("{stem}-{number}");
-            number += 1;
-        }
-        let position = store::faq::last_position(conn)? + 1;
-        let entry = store::faq::insert(
-            conn,
-            &NewEntry {
-                slug: &name,
-                question: text.question.as_str(),
-                answer: text.answer.as_str(),
-                position,
-                dated_at: text.dated_at,
-                changed_at: now,
-            },
-        )?;
-        store::search::set_entry_text(conn, entry.id, Some(&words(text)))?;
-        let object = format!("faq {}", entry.id);
-        audit(
-            conn,
-            now,
-            actor.who(),
-            "faq entry added",
-            &object,
-            ("", &entry.question),
-        )?;
-        Ok(entry)
+        self.transact(actor.who(), |tx| Ok(add_entry(tx, text)?.id))
     }
 
     /// Changes an entry that the form showed at `version`.
@@ -221,10 +150,9 @@ impl App {
         text: &EntryText,
     ) -> Result<(), AppError> {
         actor.require_staff()?;
-        let now = self.now();
-        self.db.write(|conn| {
-            store::bug::lock_triage(conn)?;
-            let entry = store::faq::entry(conn, id)?.ok_or(AppError::NotFound)?;
+        self.transact(actor.who(), |tx| {
+            store::bug::lock_triage(tx.conn)?;
+            let entry = store::faq::entry(tx.conn, id)?.ok_or(AppError::NotFound)?;
             let same = (
                 entry.question.as_str(),
                 entry.answer.as_str(),
@@ -237,21 +165,18 @@ impl App {
                 question: text.question.as_str(),
                 answer: text.answer.as_str(),
                 dated_at: text.dated_at,
-                changed_at: now,
+                changed_at: tx.now,
             };
-            if !store::faq::change(conn, id, version, &change)? {
+            if !store::faq::change(tx.conn, id, version, &change)? {
                 return Err(AppError::conflict(
                     "Someone else changed this entry while you looked at it. Look at it again.",
                 ));
             }
             if entry.retired_at.is_none() {
-                store::search::set_entry_text(conn, id, Some(&words(text)))?;
+                store::search::set_entry_text(tx.conn, id, Some(&words(text)))?;
             }
             let object = format!("faq {id}");
-            audit(
-                conn,
-                now,
-                actor.who(),
+            tx.audit(
                 "faq entry changed",
                 &object,
                 (&entry.question, text.question.as_str()),
@@ -263,10 +188,9 @@ impl App {
     /// Moves an entry one place up or down. At the end of the list it stays.
     pub fn move_faq(&self, actor: &Actor, id: FaqId, up: bool) -> Result<(), AppError> {
         actor.require_staff()?;
-        let now = self.now();
-        self.db.write(|conn| {
-            store::bug::lock_triage(conn)?;
-            let standing = store::faq::entries(conn, "")?;
+        self.transact(actor.who(), |tx| {
+            store::bug::lock_triage(tx.conn)?;
+            let standing = store::faq::entries(tx.conn, "")?;
             let at = standing
                 .iter()
                 .position(|entry| entry.id == id)
@@ -280,17 +204,10 @@ impl App {
             else {
                 return Ok(());
             };
-            store::faq::set_position(conn, one.id, other.position)?;
-            store::faq::set_position(conn, other.id, one.position)?;
+            store::faq::set_position(tx.conn, one.id, other.position)?;
+            store::faq::set_position(tx.conn, other.id, one.position)?;
             let way = if up { "up" } else { "down" };
-            audit(
-                conn,
-                now,
-                actor.who(),
-                "faq entry moved",
-                &format!("faq {id}"),
-                ("", way),
-            )?;
+            tx.audit("faq entry moved", &format!("faq {id}"), ("", way))?;
             Ok(())
         })
     }
@@ -298,36 +215,75 @@ impl App {
     /// Takes an entry off the page, or puts it back. Its text and anchor are kept.
     pub fn retire_faq(&self, actor: &Actor, id: FaqId, retire: bool) -> Result<(), AppError> {
         actor.require_staff()?;
-        let now = self.now();
-        self.db.write(|conn| {
-            store::bug::lock_triage(conn)?;
-            let entry = store::faq::entry(conn, id)?.ok_or(AppError::NotFound)?;
+        self.transact(actor.who(), |tx| {
+            store::bug::lock_triage(tx.conn)?;
+            let entry = store::faq::entry(tx.conn, id)?.ok_or(AppError::NotFound)?;
             if entry.retired_at.is_some() == retire {
                 return Ok(());
             }
-            let standing = i64::try_from(store::faq::entries(conn, "")?.len()).unwrap_or(i64::MAX);
+            let standing =
+                i64::try_from(store::faq::entries(tx.conn, "")?.len()).unwrap_or(i64::MAX);
             if !retire && standing >= store::faq::MOST_ENTRIES {
                 return Err(AppError::conflict(full()));
             }
-            store::faq::set_retired(conn, id, retire.then_some(now))?;
+            store::faq::set_retired(tx.conn, id, retire.then_some(tx.now))?;
             let text = format!("{}\n{}", entry.question, entry.answer);
-            store::search::set_entry_text(conn, id, (!retire).then_some(text.as_str()))?;
+            store::search::set_entry_text(tx.conn, id, (!retire).then_some(text.as_str()))?;
             let what = if retire {
                 "faq entry retired"
             } else {
                 "faq entry put back"
             };
-            audit(
-                conn,
-                now,
-                actor.who(),
-                what,
-                &format!("faq {id}"),
-                ("", &entry.question),
-            )?;
+            tx.audit(what, &format!("faq {id}"), ("", &entry.question))?;
             Ok(())
         })
     }
+}
+
+fn add_entry(tx: &mut Tx<'_>, text: &EntryText) -> Result<Entry, AppError> {
+    store::bug::lock_triage(tx.conn)?;
+    let standing = store::faq::entries(tx.conn, "")?;
+    // The same form sent twice.
+    if let Some(twin) = standing.iter().find(|entry| {
+        entry.question == text.question.as_str() && entry.answer == text.answer.as_str()
+    }) {
+        return Ok(twin.clone());
+    }
+    if i64::try_from(standing.len()).unwrap_or(i64::MAX) >= store::faq::MOST_ENTRIES {
+        return Err(AppError::Invalid {
+            field: "question",
+            message: full(),
+        });
+    }
+    let mut name = slug(text.question.as_str());
+    // Other parts of the page have these anchors.
+    if name.starts_with("question")
+        || ["main", "ask", "yours", "problems", "q"].contains(&name.as_str())
+    {
+        name.insert_str(0, "the-");
+    }
+    let stem = name.clone();
+    let mut number = 2;
+    while store::faq::slug_is_taken(tx.conn, &name)? {
+        name = format!("{stem}-{number}");
+        number += 1;
+    }
+    let position = store::faq::last_position(tx.conn)? + 1;
+    let entry = store::faq::insert(
+        tx.conn,
+        &NewEntry {
+            slug: &name,
+            question: text.question.as_str(),
+            answer: text.answer.as_str(),
+            position,
+            dated_at: text.dated_at,
+            changed_at: tx.now,
+        },
+    )?;
+    store::search::set_entry_text(tx.conn, entry.id, Some(&words(text)))?;
+    let object = format!("faq {}", entry.id);
+    tx.audit("faq entry added", &object, ("", &entry.question))?;
+    Ok(entry)
 }
 
 fn full() -> String {

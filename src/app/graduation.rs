@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::App;
 use super::bulk::{self, AT_ONCE, Answer, Many};
-use super::context::Actor;
+use super::context::{Actor, Tx};
 use super::error::AppError;
 use super::host::liveness::SILENT_S;
 use super::migration::offer::{self, Offer};
@@ -12,7 +12,6 @@ use crate::domain::graduation::{self as planner, Candidate, Plan, Stands};
 use crate::domain::ids::{HostId, LinodeId, RegistrationId};
 use crate::domain::placement::fitting::{self, Place};
 use crate::domain::programme::Deed;
-use crate::domain::time::Time;
 use crate::domain::words::MigrationKind;
 use crate::store;
 use crate::store::db::Db;
@@ -44,46 +43,44 @@ impl App {
             )));
         }
         bulk::each(
-            self,
+            (self, actor),
             pairs,
             |pair| pair.0,
-            |conn, now, pairs| offer_all(self, conn, now, actor, pairs),
+            |tx, pairs| offer_all(tx, actor, pairs),
         )
     }
 }
 
 /// A conflict is the whole transaction's; what is refused for a Linode of its own is its answer.
 fn offer_all(
-    app: &App,
-    conn: &mut Db,
-    now: Time,
+    tx: &mut Tx<'_>,
     actor: &Actor,
     pairs: &[(LinodeId, HostId)],
 ) -> Result<Vec<Answer>, AppError> {
-    store::programme::hold(conn)?;
-    let programme = store::programme::get(conn, now)?;
-    super::programme::allows(&programme, now, Deed::Offer(MigrationKind::Graduation))?;
+    store::programme::hold(tx.conn)?;
+    let programme = store::programme::get(tx.conn, tx.now)?;
+    super::programme::allows(&programme, tx.now, Deed::Offer(MigrationKind::Graduation))?;
     let linodes: Vec<LinodeId> = pairs.iter().map(|(linode, _)| *linode).collect();
-    lock_all(conn, &linodes)?;
+    lock_all(tx.conn, &linodes)?;
     // In one order, so that two who do this at once do not wait for each other.
     let hosts: BTreeSet<HostId> = pairs.iter().map(|(_, host)| *host).collect();
     for host in hosts {
-        if store::host::host(conn, host)?.is_none() {
+        if store::host::host(tx.conn, host)?.is_none() {
             return Err(AppError::NotFound);
         }
-        store::host::lock(conn, host)?;
+        store::host::lock(tx.conn, host)?;
     }
     let fleet: HashMap<LinodeId, Candidate> =
-        store::graduation::fleet(conn, Which::These(&linodes))?
+        store::graduation::fleet(tx.conn, Which::These(&linodes))?
             .into_iter()
             .map(|it| (it.linode, it))
             .collect();
     let mut places: HashMap<HostId, Place> =
-        store::graduation::places(conn, now.plus_s(-SILENT_S))?
+        store::graduation::places(tx.conn, tx.now.plus_s(-SILENT_S))?
             .into_iter()
             .map(|place| (place.room.host, place))
             .collect();
-    let until = now.plus_days(i64::from(programme.offer_days));
+    let until = tx.now.plus_days(i64::from(programme.offer_days));
     let mut answers = Vec::with_capacity(pairs.len());
     for (linode, to) in pairs {
         let (Some(candidate), Some(place)) = (fleet.get(linode), places.get_mut(to)) else {
@@ -101,14 +98,14 @@ fn offer_all(
                 continue;
             }
         };
-        let row = store::linode::linode(conn, *linode)?.ok_or(AppError::NotFound)?;
+        let row = store::linode::linode(tx.conn, *linode)?.ok_or(AppError::NotFound)?;
         let offer = Offer {
             kind: MigrationKind::Graduation,
             registration,
             to: *to,
             until,
         };
-        offer::make(app, conn, now, actor, &row, offer)?;
+        offer::make(tx, actor, &row, offer)?;
         place.promise(&candidate.guest().need);
         answers.push((*linode, Ok(())));
     }

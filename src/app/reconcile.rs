@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::App;
 use super::context::PORTAL;
 use super::error::AppError;
-use super::migration::engine::{self, EventDetails};
+use super::migration::engine::EventDetails;
 use super::ownership::proof;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::Event;
@@ -103,12 +103,11 @@ impl App {
     }
 
     fn push(&self, id: crate::domain::ids::MigrationId, event: Event) -> bool {
-        let now = self.now();
-        let outcome = self.db.write(|conn| {
-            engine::apply(self, conn, now, PORTAL, id, event, &EventDetails::default())
+        let outcome = self.transact(PORTAL, |tx| {
+            tx.by(PORTAL).apply(id, event, &EventDetails::default())
         });
         match outcome {
-            Ok(decided) => decided.is_ok(),
+            Ok(applied) => applied.is_done(),
             Err(error) => {
                 tracing::error!(migration = %id, ?event, %error, "could not be carried out");
                 false
@@ -124,11 +123,11 @@ impl App {
         if self.db.read(|conn| waiting(conn, 1))?.is_empty() {
             return Ok(0);
         }
-        self.db.write(|conn| {
+        self.transact_at(now, PORTAL, |tx| {
             // Two portals must not both fill the last slot.
-            lock_scheduler(conn)?;
-            let programme = store::programme::get(conn, now)?;
-            let per_host: HashMap<_, _> = store::host::all(conn)?
+            lock_scheduler(tx.conn)?;
+            let programme = store::programme::get(tx.conn, tx.now)?;
+            let per_host: HashMap<_, _> = store::host::all(tx.conn)?
                 .into_iter()
                 .filter(|host| matches!(host.state, HostState::Enabled | HostState::Draining))
                 .map(|host| (host.id, host.slots))
@@ -138,15 +137,15 @@ impl App {
                 per_link: programme.max_per_link,
                 per_host,
             };
-            let waiting = waiting(conn, WAITING)?;
-            let running = store::migration::queue::at_work(conn)?;
+            let waiting = waiting(tx.conn, WAITING)?;
+            let running = store::migration::queue::at_work(tx.conn)?;
             let chosen = placement::admit(&waiting, &running, &limits);
             // All of them before the first audit entry, newest first, as everyone takes several: someone who cancels one of
             // them now needs that entry, too.
             let mut due = BTreeSet::new();
             for id in chosen.iter().collect::<BTreeSet<_>>().into_iter().rev() {
                 // Another time may have been chosen for it since it was found.
-                let row = store::migration::locked(conn, *id)?;
+                let row = store::migration::locked(tx.conn, *id)?;
                 if row.is_some_and(|row| row.is_due(due_by)) {
                     due.insert(*id);
                 }
@@ -154,16 +153,9 @@ impl App {
             let mut admitted = 0;
             for id in chosen.into_iter().filter(|id| due.contains(id)) {
                 admitted += usize::from(
-                    engine::apply(
-                        self,
-                        conn,
-                        now,
-                        PORTAL,
-                        id,
-                        Event::Admit,
-                        &EventDetails::default(),
-                    )?
-                    .is_ok(),
+                    tx.by(PORTAL)
+                        .apply(id, Event::Admit, &EventDetails::default())?
+                        .is_done(),
                 );
             }
             Ok(admitted)

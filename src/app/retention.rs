@@ -3,9 +3,9 @@
 //! deleted last row again, and agents' ledgers hold ids of jobs.
 
 use super::App;
-use super::context::PORTAL;
+use super::context::{PORTAL, Tx};
 use super::error::AppError;
-use super::migration::engine::{self, EventDetails};
+use super::migration::engine::EventDetails;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::Event;
 use crate::domain::time::Time;
@@ -70,7 +70,7 @@ impl App {
             .db
             .read(|conn| store::retention::failed_before(conn, before, BATCH))?;
         for id in due {
-            if let Err(error) = self.db.write(|conn| give_up(self, conn, id, now, before)) {
+            if let Err(error) = self.transact_at(now, PORTAL, |tx| give_up(tx, id, before)) {
                 tracing::error!(migration = %id, %error, "could not be cancelled");
             }
         }
@@ -78,14 +78,8 @@ impl App {
     }
 }
 
-fn give_up(
-    app: &App,
-    conn: &mut Db,
-    id: MigrationId,
-    now: Time,
-    before: Time,
-) -> Result<(), AppError> {
-    let is_due = store::migration::locked(conn, id)?.is_some_and(|row| {
+fn give_up(tx: &mut Tx<'_>, id: MigrationId, before: Time) -> Result<(), AppError> {
+    let is_due = store::migration::locked(tx.conn, id)?.is_some_and(|row| {
         row.state == MigrationState::Failed && row.closed_at.is_some_and(|at| at < before)
     });
     if is_due {
@@ -93,7 +87,7 @@ fn give_up(
             message: SAID.to_owned(),
             ..EventDetails::default()
         };
-        let _decided = engine::apply(app, conn, now, PORTAL, id, Event::Cancel, &given)?;
+        let _decided = tx.by(PORTAL).apply(id, Event::Cancel, &given)?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use diesel::prelude::*;
 use xenbeta::app::App;
 use xenbeta::app::account::sign_in::Origin;
+use xenbeta::app::context::PORTAL;
 use xenbeta::app::error::AppError;
 use xenbeta::app::mail::compose;
 use xenbeta::domain::ids::{LinodeId, MailId};
@@ -54,9 +55,7 @@ fn post(app: &App, kind: MailKind, to: &str) {
         reset: ResetToken("only-once-4711".to_owned()),
         ..Facts::default()
     };
-    let now = app.now();
-    app.db
-        .write(|conn| compose::post(conn, now, kind, to, &facts))
+    app.transact_at(app.now(), PORTAL, |tx| compose::post(tx, kind, to, &facts))
         .unwrap();
 }
 
@@ -322,11 +321,11 @@ fn a_name_is_never_a_header(app: TestApp) {
         reason: "no\r\n.\r\nMAIL FROM:<evil@example.com>\r\n".to_owned(),
         ..Facts::default()
     };
-    let now = app.now();
     for kind in [MailKind::OfferReady, MailKind::Declined, MailKind::Approved] {
-        app.db
-            .write(|conn| compose::post(conn, now, kind, "eve@example.com", &facts))
-            .unwrap();
+        app.transact_at(app.now(), PORTAL, |tx| {
+            compose::post(tx, kind, "eve@example.com", &facts)
+        })
+        .unwrap();
     }
     while round(&app, &transport) > 0 {}
     let mails = server.received();

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use xenbeta::app::context::PORTAL;
 use xenbeta::app::error::AppError;
 use xenbeta::app::migration::actions::Click;
-use xenbeta::app::migration::engine::{self, EventDetails};
+use xenbeta::app::migration::engine::EventDetails;
 use xenbeta::domain::ids::{LinodeId, MigrationId, RegistrationId};
 use xenbeta::domain::migration::{Event, is_live};
 use xenbeta::domain::programme::move_times::{Limits, Quiet};
@@ -136,7 +136,7 @@ both_databases! {
             assert!(conflict(app.retry_migration(&actor, failed.id)).contains("another migration, number 900, which is offered"));
         }
         // And if nobody had looked: the schema refuses it, and that is no fault.
-        let forced = app.db.write(|conn| engine::apply(&app, conn, app.now(), PORTAL, failed.id, Event::Retry, &EventDetails::default()));
+        let forced = app.transact_at(app.now(), PORTAL, |tx| tx.apply(failed.id, Event::Retry, &EventDetails::default()));
         assert!(conflict(forced).contains("another migration"));
         // One that is over does not make it the last one again.
         app.run_sql("UPDATE migrations SET state = 'expired' WHERE id = 900");
@@ -149,7 +149,7 @@ both_databases! {
         let failed = app.failed(WEB);
         app.run_sql("UPDATE linodes SET host_id = 2 WHERE id = 101");
         assert!(conflict(app.retry_migration(&app.staff(), failed.id)).contains("no longer the Linode's last"));
-        let forced = app.db.write(|conn| engine::apply(&app, conn, app.now(), PORTAL, failed.id, Event::Retry, &EventDetails::default()));
+        let forced = app.transact_at(app.now(), PORTAL, |tx| tx.apply(failed.id, Event::Retry, &EventDetails::default()));
         assert!(conflict(forced).contains("moved to another host"));
         app.run_sql("UPDATE linodes SET host_id = 1 WHERE id = 101");
         // Its place was given up: it gets none that others have taken, or that is no longer to be had.

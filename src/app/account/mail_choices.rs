@@ -1,7 +1,7 @@
 //! A user chooses which mails they get.
 
 use crate::app::App;
-use crate::app::context::{Actor, audit};
+use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::domain::mail::{group, is_for};
 use crate::domain::string_enum::Word;
@@ -11,7 +11,6 @@ use crate::store;
 impl App {
     /// Only these of the kinds that can be switched off are sent from now on.
     pub fn choose_mails(&self, actor: &Actor, wanted: &[MailKind]) -> Result<(), AppError> {
-        let now = self.now();
         let muted: Vec<MailKind> = MailKind::ALL
             .iter()
             .copied()
@@ -20,21 +19,14 @@ impl App {
             })
             .collect();
         let words = |kinds: &[String]| kinds.join(", ");
-        self.db.write(|conn| {
-            let before = store::account::mail_choices::muted(conn, actor.user)?;
-            store::account::mail_choices::set_muted(conn, actor.user, &muted)?;
-            let after = store::account::mail_choices::muted(conn, actor.user)?;
+        self.transact(actor.who(), |tx| {
+            let before = store::account::mail_choices::muted(tx.conn, actor.user)?;
+            store::account::mail_choices::set_muted(tx.conn, actor.user, &muted)?;
+            let after = store::account::mail_choices::muted(tx.conn, actor.user)?;
             if before != after {
                 let object = format!("user {}", actor.user);
                 let changed = (words(&before), words(&after));
-                audit(
-                    conn,
-                    now,
-                    actor.who(),
-                    "mails.muted",
-                    &object,
-                    (&changed.0, &changed.1),
-                )?;
+                tx.audit("mails.muted", &object, (&changed.0, &changed.1))?;
             }
             Ok(())
         })

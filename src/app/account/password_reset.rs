@@ -2,7 +2,7 @@
 
 use super::sign_in::Origin;
 use crate::app::App;
-use crate::app::context::{Who, audit};
+use crate::app::context::{PORTAL, Who};
 use crate::app::error::AppError;
 use crate::app::mail::compose;
 use crate::app::secrets::{self, purpose};
@@ -22,45 +22,38 @@ impl App {
         let Ok(email) = Email::parse(email) else {
             return Ok(());
         };
-        let now = self.now();
         let token = secrets::new_token()?;
-        self.db.write(|conn| {
-            let who = Who {
-                name: email.as_str(),
-                address: from.address,
-                user: None,
-            };
-            let user =
-                store::account::user_by_email(conn, email.as_str())?.filter(|user| !user.disabled);
+        let who = Who {
+            name: email.as_str(),
+            address: from.address,
+            user: None,
+        };
+        self.transact(who, |tx| {
+            let user = store::account::user_by_email(tx.conn, email.as_str())?
+                .filter(|user| !user.disabled);
             if let Some(user) = &user {
                 // One after another, so that each counts those before it.
-                store::account::lock_writer(conn, user.id, None)?;
+                store::account::lock_writer(tx.conn, user.id, None)?;
             }
             if let Some(user) = user
-                && store::account::reset::resets_since(conn, user.id, now.plus_s(-3600))?
+                && store::account::reset::resets_since(tx.conn, user.id, tx.now.plus_s(-3600))?
                     < RESETS_PER_HOUR
             {
-                let until = now.plus_s(RESET_S);
+                let until = tx.now.plus_s(RESET_S);
                 store::account::reset::insert_reset(
-                    conn,
+                    tx.conn,
                     &secrets::hash(purpose::RESET, &token),
                     user.id,
-                    now,
+                    tx.now,
                     until,
                 )?;
                 let mut facts = compose::facts_for(self, &user);
                 facts.until = compose::moment(until, &user.timezone);
                 facts.reset = crate::mail::ResetToken(token.clone());
-                compose::post_until(
-                    conn,
-                    now,
-                    MailKind::PasswordReset,
-                    &user.email,
-                    &facts,
-                    until,
-                )?;
+                compose::post_until(tx, MailKind::PasswordReset, &user.email, &facts, until)?;
             }
-            audit(conn, now, who, "password.forgot", "session", ("", "")).map_err(AppError::from)
+            tx.audit("password.forgot", "session", ("", ""))
+                .map_err(AppError::from)
         })
     }
 
@@ -83,16 +76,18 @@ impl App {
         }
         let new = NewPassword::parse(new).map_err(AppError::field("password"))?;
         let hash = self.hasher.hash(new.expose())?;
-        let now = self.now();
-        self.db.write(|conn| {
-            let user =
-                store::account::reset::use_reset(conn, &secrets::hash(purpose::RESET, token), now)?
-                    .ok_or_else(gone)?;
-            store::account::set_password(conn, user, &hash)?;
-            store::account::reset::spoil_resets(conn, user, now)?;
-            store::account::session::end_sessions(conn, user, None)?;
-            if let Some(owner) = store::account::user(conn, user)? {
-                self.tell_password_changed(conn, now, &owner)?;
+        self.transact(PORTAL, |tx| {
+            let user = store::account::reset::use_reset(
+                tx.conn,
+                &secrets::hash(purpose::RESET, token),
+                tx.now,
+            )?
+            .ok_or_else(gone)?;
+            store::account::set_password(tx.conn, user, &hash)?;
+            store::account::reset::spoil_resets(tx.conn, user, tx.now)?;
+            store::account::session::end_sessions(tx.conn, user, None)?;
+            if let Some(owner) = store::account::user(tx.conn, user)? {
+                self.tell_password_changed(tx, &owner)?;
             }
             let object = format!("user {user}");
             let who = Who {
@@ -100,7 +95,9 @@ impl App {
                 address: from.address,
                 user: Some(user),
             };
-            audit(conn, now, who, "password.reset", &object, ("", "")).map_err(AppError::from)
+            tx.by(who)
+                .audit("password.reset", &object, ("", ""))
+                .map_err(AppError::from)
         })
     }
 }

@@ -2,15 +2,13 @@
 
 use super::sign_in::Visitor;
 use crate::app::App;
-use crate::app::context::{Actor, audit};
+use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::mail::compose;
-use crate::domain::time::Time;
 use crate::domain::values::{NewPassword, PersonName};
 use crate::domain::words::MailKind;
 use crate::store;
 use crate::store::account::User;
-use crate::store::db::Db;
 
 impl App {
     /// Changes the password of someone signed in, and ends all their other sessions.
@@ -24,35 +22,31 @@ impl App {
         let new = NewPassword::parse(new).map_err(AppError::field("new_password"))?;
         self.check_password(&visitor.user, old, address)?;
         let hash = self.hasher.hash(new.expose())?;
-        let now = self.now();
-        self.db.write(|conn| {
-            store::account::set_password(conn, visitor.user.id, &hash)?;
-            store::account::reset::spoil_resets(conn, visitor.user.id, now)?;
-            store::account::session::end_sessions(conn, visitor.user.id, Some(visitor.session.id))?;
-            self.tell_password_changed(conn, now, &visitor.user)?;
+        let actor = visitor.actor(address);
+        self.transact(actor.who(), |tx| {
+            store::account::set_password(tx.conn, visitor.user.id, &hash)?;
+            store::account::reset::spoil_resets(tx.conn, visitor.user.id, tx.now)?;
+            store::account::session::end_sessions(
+                tx.conn,
+                visitor.user.id,
+                Some(visitor.session.id),
+            )?;
+            self.tell_password_changed(tx, &visitor.user)?;
             let object = format!("user {}", visitor.user.id);
-            audit(
-                conn,
-                now,
-                visitor.actor(address).who(),
-                "password.change",
-                &object,
-                ("", ""),
-            )
-            .map_err(AppError::from)
+            tx.audit("password.change", &object, ("", ""))
+                .map_err(AppError::from)
         })
     }
 
     /// A notice that always goes: whoever did not do it themselves must hear of it.
     pub(super) fn tell_password_changed(
         &self,
-        conn: &mut Db,
-        now: Time,
+        tx: &mut Tx<'_>,
         user: &User,
     ) -> Result<(), AppError> {
         let mut facts = compose::facts_for(self, user);
-        facts.when = compose::moment(now, &user.timezone);
-        compose::post(conn, now, MailKind::PasswordChanged, &user.email, &facts)
+        facts.when = compose::moment(tx.now, &user.timezone);
+        compose::post(tx, MailKind::PasswordChanged, &user.email, &facts)
     }
 
     /// Name and time zone.
@@ -69,19 +63,11 @@ impl App {
                 message: "Choose a time zone like Europe/Vienna or UTC".to_owned(),
             });
         }
-        let now = self.now();
-        self.db.write(|conn| {
-            store::account::set_profile(conn, actor.user, name.as_str(), timezone)?;
+        self.transact(actor.who(), |tx| {
+            store::account::set_profile(tx.conn, actor.user, name.as_str(), timezone)?;
             let object = format!("user {}", actor.user);
-            audit(
-                conn,
-                now,
-                actor.who(),
-                "profile.change",
-                &object,
-                ("", timezone),
-            )
-            .map_err(AppError::from)
+            tx.audit("profile.change", &object, ("", timezone))
+                .map_err(AppError::from)
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Signing in and out, and sessions.
 
 use crate::app::App;
-use crate::app::context::{Actor, Who, audit};
+use crate::app::context::{Actor, Who};
 use crate::app::error::AppError;
 use crate::app::secrets::{self, purpose};
 use crate::domain::ids::SessionId;
@@ -90,33 +90,38 @@ impl App {
             user: None,
         };
         let Some(user) = user.filter(|_| right) else {
-            self.db.write(|conn| {
-                store::account::session::insert_sign_in_failure(conn, &email, from.address, now)?;
-                audit(conn, now, who, "sign_in.refused", "session", ("", ""))
+            self.transact_at(now, who, |tx| {
+                store::account::session::insert_sign_in_failure(
+                    tx.conn,
+                    &email,
+                    from.address,
+                    tx.now,
+                )?;
+                tx.audit("sign_in.refused", "session", ("", ""))
                     .map_err(AppError::from)
             })?;
             return Ok(None);
         };
         let token = secrets::new_token()?;
-        self.db.write(|conn| {
+        self.transact_at(now, who, |tx| {
             // Their access may have been taken away while the password was looked at.
-            store::account::lock_writer(conn, user.id, None)?;
-            if store::account::user(conn, user.id)?.is_none_or(|user| user.disabled) {
+            store::account::lock_writer(tx.conn, user.id, None)?;
+            if store::account::user(tx.conn, user.id)?.is_none_or(|user| user.disabled) {
                 return Ok(None);
             }
             store::account::session::insert_session(
-                conn,
+                tx.conn,
                 &NewSession {
                     hash: &secrets::hash(purpose::SESSION, &token),
                     user_id: user.id,
-                    created_at: now,
-                    seen_at: now,
-                    expires_at: now.plus_s(self.settings.session_s),
+                    created_at: tx.now,
+                    seen_at: tx.now,
+                    expires_at: tx.now.plus_s(self.settings.session_s),
                     address: from.address,
                     user_agent: &clip(from.user_agent, 200),
                 },
             )?;
-            audit(conn, now, who, "sign_in", "session", ("", ""))?;
+            tx.audit("sign_in", "session", ("", ""))?;
             Ok(Some(SignedIn {
                 token: token.clone(),
                 user: user.clone(),
@@ -143,18 +148,11 @@ impl App {
     }
 
     pub fn sign_out(&self, visitor: &Visitor, address: &str) -> Result<(), AppError> {
-        let now = self.now();
-        self.db.write(|conn| {
-            store::account::session::end_session(conn, visitor.user.id, visitor.session.id)?;
-            audit(
-                conn,
-                now,
-                visitor.actor(address).who(),
-                "sign_out",
-                "session",
-                ("", ""),
-            )
-            .map_err(AppError::from)
+        let actor = visitor.actor(address);
+        self.transact(actor.who(), |tx| {
+            store::account::session::end_session(tx.conn, visitor.user.id, visitor.session.id)?;
+            tx.audit("sign_out", "session", ("", ""))
+                .map_err(AppError::from)
         })
     }
 
@@ -165,16 +163,16 @@ impl App {
         which: Option<SessionId>,
         address: &str,
     ) -> Result<usize, AppError> {
-        let now = self.now();
-        self.db.write(|conn| {
+        let actor = visitor.actor(address);
+        self.transact(actor.who(), |tx| {
             let ended = match which {
                 Some(id) => usize::from(store::account::session::end_session(
-                    conn,
+                    tx.conn,
                     visitor.user.id,
                     id,
                 )?),
                 None => store::account::session::end_sessions(
-                    conn,
+                    tx.conn,
                     visitor.user.id,
                     Some(visitor.session.id),
                 )?,
@@ -182,14 +180,7 @@ impl App {
             if ended == 0 && which.is_some() {
                 return Err(AppError::NotFound);
             }
-            audit(
-                conn,
-                now,
-                visitor.actor(address).who(),
-                "sessions.end",
-                "session",
-                ("", &ended.to_string()),
-            )?;
+            tx.audit("sessions.end", "session", ("", &ended.to_string()))?;
             Ok(ended)
         })
     }
@@ -215,15 +206,15 @@ impl App {
             .hasher
             .verify(password, user.password_hash.as_deref())?
         {
-            self.db.write(|conn| {
-                store::account::session::insert_sign_in_failure(conn, email, address, asked)?;
+            let who = Who {
+                name: &user.email,
+                address,
+                user: Some(user.id),
+            };
+            self.transact_at(asked, who, |tx| {
+                store::account::session::insert_sign_in_failure(tx.conn, email, address, asked)?;
                 let object = format!("user {}", user.id);
-                let who = Who {
-                    name: &user.email,
-                    address,
-                    user: Some(user.id),
-                };
-                audit(conn, asked, who, "password.refused", &object, ("", ""))
+                tx.audit("password.refused", &object, ("", ""))
                     .map_err(AppError::from)
             })?;
             return Err(AppError::Invalid {

@@ -1,7 +1,7 @@
 //! Adding people: staff, from the command line.
 
 use crate::app::App;
-use crate::app::context::{Who, audit};
+use crate::app::context::Who;
 use crate::app::error::AppError;
 use crate::app::secrets::{self, purpose};
 use crate::domain::values::{Email, NewPassword, PersonName};
@@ -34,18 +34,17 @@ impl App {
             FirstPassword::Given(password) => Some(self.hasher.hash(password.expose())?),
             FirstPassword::Link => None,
         };
-        let now = self.now();
         let token = secrets::new_token()?;
         let taken = || AppError::Invalid {
             field: "email",
             message: "there is a user with this address already".to_owned(),
         };
-        self.db.write(|conn| {
-            if store::account::user_by_email(conn, email.as_str())?.is_some() {
+        self.transact(who, |tx| {
+            if store::account::user_by_email(tx.conn, email.as_str())?.is_some() {
                 return Err(taken());
             }
             let user = store::account::insert_user(
-                conn,
+                tx.conn,
                 &NewUser {
                     account_id: None,
                     email: email.as_str(),
@@ -54,7 +53,7 @@ impl App {
                     password_hash: hash.as_deref(),
                     timezone: "UTC",
                     disabled: false,
-                    created_at: now,
+                    created_at: tx.now,
                 },
             )
             // Another one of the same moment was first.
@@ -68,21 +67,18 @@ impl App {
             let link = match first {
                 FirstPassword::Given(_) => None,
                 FirstPassword::Link => {
-                    let until = now.plus_s(FIRST_PASSWORD_S);
+                    let until = tx.now.plus_s(FIRST_PASSWORD_S);
                     store::account::reset::insert_reset(
-                        conn,
+                        tx.conn,
                         &secrets::hash(purpose::RESET, &token),
                         user.id,
-                        now,
+                        tx.now,
                         until,
                     )?;
                     Some(format!("{}/password/reset/{token}", self.settings.base_url))
                 }
             };
-            audit(
-                conn,
-                now,
-                who,
+            tx.audit(
                 "staff.add",
                 &format!("user {}", user.id),
                 ("", email.as_str()),

@@ -1,7 +1,7 @@
 //! API tokens of a user: made and shown once, revoked.
 
 use crate::app::App;
-use crate::app::context::{Actor, audit};
+use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::app::mail::compose;
 use crate::app::secrets::{self, purpose};
@@ -49,17 +49,16 @@ impl App {
                 "Load the page anew, and send the form again.",
             ));
         }
-        let now = self.now();
         let token = secrets::new_token()?;
-        self.db.write(|conn| {
+        self.transact(actor.who(), |tx| {
             // One at a time, and none for somebody whose access was taken away at this moment.
-            store::account::lock_writer(conn, actor.user, None)?;
-            let user = store::account::user(conn, actor.user)?.filter(|user| !user.disabled);
+            store::account::lock_writer(tx.conn, actor.user, None)?;
+            let user = store::account::user(tx.conn, actor.user)?.filter(|user| !user.disabled);
             let user = user.ok_or(AppError::NotFound)?;
-            if store::account::tokens::form_used(conn, actor.user, &wish.form)? {
+            if store::account::tokens::form_used(tx.conn, actor.user, &wish.form)? {
                 return Ok(None);
             }
-            if store::account::tokens::count_live(conn, actor.user, now)? >= MOST {
+            if store::account::tokens::count_live(tx.conn, actor.user, tx.now)? >= MOST {
                 let message =
                     format!("You have {MOST} tokens. Revoke one that is not used any more");
                 return Err(AppError::Invalid {
@@ -73,22 +72,22 @@ impl App {
                 user_id: actor.user,
                 label: wish.label.as_str(),
                 scope: wish.scope,
-                created_at: now,
-                expires_at: wish.days.map(|days| now.plus_s(days * DAY_S)),
+                created_at: tx.now,
+                expires_at: wish.days.map(|days| tx.now.plus_s(days * DAY_S)),
                 prefix: &prefix,
                 form: &wish.form,
             };
-            if !store::account::tokens::insert(conn, &new)? {
+            if !store::account::tokens::insert(tx.conn, &new)? {
                 // The other of two at once was faster.
                 return Ok(None);
             }
             let mut facts = compose::facts_for(self, &user);
-            facts.when = compose::moment(now, &user.timezone);
+            facts.when = compose::moment(tx.now, &user.timezone);
             facts.reason = format!("{} ({})", wish.label, scope_name(wish.scope));
-            compose::post(conn, now, MailKind::TokenMade, &user.email, &facts)?;
+            compose::post(tx, MailKind::TokenMade, &user.email, &facts)?;
             let object = format!("user {}", actor.user);
             let what = format!("{} {} {prefix}…", wish.label, wish.scope);
-            audit(conn, now, actor.who(), "token.make", &object, ("", &what))?;
+            tx.audit("token.make", &object, ("", &what))?;
             Ok(Some(Made {
                 token: token.clone(),
             }))
@@ -97,11 +96,10 @@ impl App {
 
     /// Revokes a token of the user's own.
     pub fn revoke_token(&self, actor: &Actor, id: TokenId) -> Result<(), AppError> {
-        let now = self.now();
-        self.db.write(|conn| {
-            if !store::account::tokens::revoke(conn, actor.user, id, now)? {
+        self.transact(actor.who(), |tx| {
+            if !store::account::tokens::revoke(tx.conn, actor.user, id, tx.now)? {
                 // The second click of two finds it done.
-                let theirs = store::account::tokens::is_theirs(conn, actor.user, id)?;
+                let theirs = store::account::tokens::is_theirs(tx.conn, actor.user, id)?;
                 return if theirs {
                     Ok(())
                 } else {
@@ -110,7 +108,7 @@ impl App {
             }
             let object = format!("user {}", actor.user);
             let what = format!("token {id}");
-            audit(conn, now, actor.who(), "token.revoke", &object, (&what, ""))?;
+            tx.audit("token.revoke", &object, (&what, ""))?;
             Ok(())
         })
     }

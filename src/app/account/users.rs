@@ -1,7 +1,7 @@
 //! What staff do with users: take their access away, give it back, send them a link for a new password.
 
 use crate::app::App;
-use crate::app::context::{Actor, audit};
+use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::app::mail::compose;
 use crate::app::secrets::{self, purpose};
@@ -30,27 +30,26 @@ impl App {
                 "This is you: ask a colleague to take your access away.",
             ));
         }
-        let now = self.now();
-        self.db.write(|conn| {
+        self.transact(actor.who(), |tx| {
             // Two who disable each other at once must not both succeed.
-            lock_scheduler(conn)?;
-            let user = store::account::user(conn, id)?.ok_or(AppError::NotFound)?;
+            lock_scheduler(tx.conn)?;
+            let user = store::account::user(tx.conn, id)?.ok_or(AppError::NotFound)?;
             if disabled
                 && user.role == UserRole::Staff
                 && !user.disabled
-                && store::account::page::count_able_staff(conn)? <= 1
+                && store::account::page::count_able_staff(tx.conn)? <= 1
             {
                 return Err(AppError::conflict(
                     "Nobody else of the staff could sign in any more.",
                 ));
             }
-            if !store::account::page::set_disabled(conn, id, disabled)? {
+            if !store::account::page::set_disabled(tx.conn, id, disabled)? {
                 return Ok(());
             }
             // When they are enabled again, too: what was there before must not come back to life with them.
-            let sessions = store::account::session::end_sessions(conn, id, None)?;
-            let tokens = store::account::tokens::revoke_all(conn, id, now)?;
-            store::account::reset::spoil_resets(conn, id, now)?;
+            let sessions = store::account::session::end_sessions(tx.conn, id, None)?;
+            let tokens = store::account::tokens::revoke_all(tx.conn, id, tx.now)?;
+            store::account::reset::spoil_resets(tx.conn, id, tx.now)?;
             let words = |disabled: bool| if disabled { "disabled" } else { "enabled" };
             let after = if disabled {
                 format!("disabled, {sessions} sessions ended, {tokens} API tokens revoked")
@@ -58,14 +57,7 @@ impl App {
                 "enabled".to_owned()
             };
             let object = format!("user {id}");
-            audit(
-                conn,
-                now,
-                actor.who(),
-                "user",
-                &object,
-                (words(!disabled), &after),
-            )?;
+            tx.audit("user", &object, (words(!disabled), &after))?;
             Ok(())
         })
     }
@@ -73,37 +65,30 @@ impl App {
     /// Sends a user a link for a new password. Staff never see it.
     pub fn send_password_reset(&self, actor: &Actor, id: UserId) -> Result<(), AppError> {
         actor.require_staff()?;
-        let now = self.now();
         let token = secrets::new_token()?;
-        self.db.write(|conn| {
-            let user = store::account::user(conn, id)?.ok_or(AppError::NotFound)?;
+        self.transact(actor.who(), |tx| {
+            let user = store::account::user(tx.conn, id)?.ok_or(AppError::NotFound)?;
             if user.disabled {
                 return Err(AppError::conflict(
                     "This user is disabled. Enable them first.",
                 ));
             }
-            if store::account::reset::resets_since(conn, id, now.plus_s(-3600))? >= RESETS_PER_HOUR
+            if store::account::reset::resets_since(tx.conn, id, tx.now.plus_s(-3600))?
+                >= RESETS_PER_HOUR
             {
                 return Err(AppError::conflict(
                     "They got several links within the hour. Wait, and look at their mail.",
                 ));
             }
-            let until = now.plus_s(RESET_S);
+            let until = tx.now.plus_s(RESET_S);
             let hash = secrets::hash(purpose::RESET, &token);
-            store::account::reset::insert_reset(conn, &hash, id, now, until)?;
+            store::account::reset::insert_reset(tx.conn, &hash, id, tx.now, until)?;
             let mut facts = compose::facts_for(self, &user);
             facts.until = compose::moment(until, &user.timezone);
             facts.reset = ResetToken(token.clone());
-            compose::post_until(
-                conn,
-                now,
-                MailKind::PasswordReset,
-                &user.email,
-                &facts,
-                until,
-            )?;
+            compose::post_until(tx, MailKind::PasswordReset, &user.email, &facts, until)?;
             let object = format!("user {id}");
-            audit(conn, now, actor.who(), "password.send", &object, ("", ""))?;
+            tx.audit("password.send", &object, ("", ""))?;
             Ok(())
         })
     }

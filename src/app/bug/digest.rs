@@ -5,10 +5,10 @@ use std::collections::HashMap;
 
 use super::mail::{path, person_shown, title};
 use crate::app::App;
+use crate::app::context::{PORTAL, Tx};
 use crate::app::error::AppError;
 use crate::app::mail::compose::{facts_for, post};
 use crate::domain::ids::{BugId, UserId};
-use crate::domain::time::Time;
 use crate::domain::words::MailKind;
 use crate::mail::Board;
 use crate::store;
@@ -41,44 +41,45 @@ impl App {
                 break;
             }
             done += 1;
-            self.db
-                .write(|conn| match store::bug::digest::take_due(conn, now)? {
-                    Some(round) => self.tell_some(conn, now, &round),
+            self.transact_at(now, PORTAL, |tx| {
+                match store::bug::digest::take_due(tx.conn, tx.now)? {
+                    Some(round) => self.tell_some(tx, &round),
                     None => Ok(()),
-                })?;
+                }
+            })?;
         }
         Ok(done)
     }
 
     /// The next piece of a thread's round.
-    fn tell_some(&self, conn: &mut Db, now: Time, round: &Round) -> Result<(), AppError> {
-        let Some(bug) = store::bug::bug(conn, round.id)? else {
+    fn tell_some(&self, tx: &mut Tx<'_>, round: &Round) -> Result<(), AppError> {
+        let Some(bug) = store::bug::bug(tx.conn, round.id)? else {
             return Ok(());
         };
         let until = match round.news_until {
-            0 => store::bug::digest::last_post(conn, bug.id)?,
+            0 => store::bug::digest::last_post(tx.conn, bug.id)?,
             until => until,
         };
         // One more than is quoted, to know whether there are more.
         let posts =
-            store::bug::digest::posts(conn, bug.id, (round.news_post, until), QUOTED_POSTS + 1)?;
+            store::bug::digest::posts(tx.conn, bug.id, (round.news_post, until), QUOTED_POSTS + 1)?;
         let readers = if posts.is_empty() {
             Vec::new()
         } else {
             let after = UserId(round.news_reader);
-            store::bug::readers(conn, bug.id, MailKind::BugReply, after, READERS)?
+            store::bug::readers(tx.conn, bug.id, MailKind::BugReply, after, READERS)?
         };
-        let people = store::bug::names(conn, posts.iter().map(|post| post.author_id).collect())?;
+        let people = store::bug::names(tx.conn, posts.iter().map(|post| post.author_id).collect())?;
         for reader in &readers {
-            self.tell_reader(conn, now, &bug, &posts, (&people, reader))?;
+            self.tell_reader(tx, &bug, &posts, (&people, reader))?;
         }
         let whole = i64::try_from(readers.len()).unwrap_or(READERS) == READERS;
         match readers.last().filter(|_| whole) {
-            Some(last) => store::bug::digest::go_on(conn, round, until, last.id)?,
+            Some(last) => store::bug::digest::go_on(tx.conn, round, until, last.id)?,
             None => {
-                let more = store::bug::digest::last_post(conn, bug.id)? > until;
-                let next = more.then(|| now.plus_s(REPLIES_EVERY_S));
-                store::bug::digest::end(conn, round, until, now, next)?;
+                let more = store::bug::digest::last_post(tx.conn, bug.id)? > until;
+                let next = more.then(|| tx.now.plus_s(REPLIES_EVERY_S));
+                store::bug::digest::end(tx.conn, round, until, tx.now, next)?;
             }
         }
         Ok(())
@@ -86,8 +87,7 @@ impl App {
 
     fn tell_reader(
         &self,
-        conn: &mut Db,
-        now: Time,
+        tx: &mut Tx<'_>,
         bug: &Bug,
         posts: &[Post],
         (people, reader): (&HashMap<UserId, Person>, &User),
@@ -119,7 +119,7 @@ impl App {
             ..Board::default()
         };
         facts.reason = words.chars().take(QUOTED).collect();
-        post(conn, now, MailKind::BugReply, &reader.email, &facts)
+        post(tx, MailKind::BugReply, &reader.email, &facts)
     }
 
     /// One mail to each of staff who want it about the bugs that are new, unless the last one is too young; says whether
@@ -134,16 +134,16 @@ impl App {
         if !self.db.read(is_time)? {
             return Ok(false);
         }
-        self.db.write(|conn| {
+        self.transact_at(now, PORTAL, |tx| {
             // Two portals must not both write.
-            store::bug::lock_triage(conn)?;
-            if !is_time(conn)? {
+            store::bug::lock_triage(tx.conn)?;
+            if !is_time(tx.conn)? {
                 return Ok(false);
             }
-            let new = store::bug::digest::untold(conn, UNTOLD)?;
+            let new = store::bug::digest::untold(tx.conn, UNTOLD)?;
             let ids: Vec<BugId> = new.iter().map(|(id, _)| *id).collect();
-            store::bug::digest::mark_told(conn, &ids)?;
-            store::bug::digest::note_digest(conn, now)?;
+            store::bug::digest::mark_told(tx.conn, &ids)?;
+            store::bug::digest::note_digest(tx.conn, tx.now)?;
             let lines: Vec<String> = new
                 .iter()
                 .take(NAMED)
@@ -159,7 +159,7 @@ impl App {
                     "/staff/bugs?state=new".to_owned(),
                 ),
             };
-            for user in store::account::staff(conn)? {
+            for user in store::account::staff(tx.conn)? {
                 let mut facts = facts_for(self, &user);
                 facts.board = Board {
                     title: title.clone(),
@@ -170,7 +170,7 @@ impl App {
                     [_] => String::new(),
                     several => several.join("\n"),
                 };
-                post(conn, now, MailKind::BugOpened, &user.email, &facts)?;
+                post(tx, MailKind::BugOpened, &user.email, &facts)?;
             }
             Ok(true)
         })

@@ -1,17 +1,14 @@
 //! Mail about a thread, to those whom it concerns.
 
-use crate::app::App;
-use crate::app::context::Actor;
+use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::mail::compose::{facts_for, post};
 use crate::domain::bug::initials;
-use crate::domain::time::Time;
 use crate::domain::words::{MailKind, UserRole};
 use crate::mail::Board;
 use crate::store;
 use crate::store::account::User;
 use crate::store::bug::{Bug, Person};
-use crate::store::db::Db;
 
 /// What has happened in a thread.
 pub(in crate::app) struct News<'a> {
@@ -55,18 +52,16 @@ pub(in crate::app) fn path(bug: &Bug, reader: &User) -> String {
 
 /// Writes to each of `readers`, in the name of staff; who acted is not among them.
 pub(in crate::app) fn tell(
-    app: &App,
-    conn: &mut Db,
-    now: Time,
+    tx: &mut Tx<'_>,
     actor: &Actor,
     readers: &[User],
     news: &News<'_>,
 ) -> Result<(), AppError> {
-    let name = store::account::user(conn, actor.user)?
+    let name = store::account::user(tx.conn, actor.user)?
         .map(|user| user.name)
         .unwrap_or_default();
     for reader in readers.iter().filter(|reader| reader.id != actor.user) {
-        let mut facts = facts_for(app, reader);
+        let mut facts = facts_for(tx.app, reader);
         facts.board = Board {
             bug: Some(news.bug.id),
             title: title(news.bug, reader),
@@ -79,7 +74,7 @@ pub(in crate::app) fn tell(
             other_path: news.root.map(|root| path(root, reader)).unwrap_or_default(),
         };
         news.words.clone_into(&mut facts.reason);
-        post(conn, now, news.kind, &reader.email, &facts)?;
+        post(tx, news.kind, &reader.email, &facts)?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use digest::REPLIES_EVERY_S;
 use facts::{facts, mark_in};
 
 use super::App;
-use super::context::{Actor, audit};
+use super::context::Actor;
 use super::error::AppError;
 use super::idempotency::{check_once, sent_before, too_many};
 use crate::domain::bug::attachment::{Attachment, MOST_FILES, MOST_OF_ACCOUNT, MOST_OF_THREAD};
@@ -53,23 +53,22 @@ impl App {
     /// Opens a bug. The same form sent twice gives the same bug.
     pub fn open_bug(&self, actor: &Actor, report: &Report) -> Result<BugId, AppError> {
         let account = actor.require_account()?;
-        let now = self.now();
         check_once(&report.once)?;
         check_files(&report.files)?;
-        self.db.write(|conn| {
-            store::account::lock_writer(conn, actor.user, Some(account))?;
-            if let Some(id) = store::bug::opened_once(conn, actor.user, &report.once)? {
-                let bug = found(conn, id)?;
+        self.transact(actor.who(), |tx| {
+            store::account::lock_writer(tx.conn, actor.user, Some(account))?;
+            if let Some(id) = store::bug::opened_once(tx.conn, actor.user, &report.once)? {
+                let bug = found(tx.conn, id)?;
                 let same = (bug.title.as_str(), bug.happened.as_str())
                     == (report.title.as_str(), report.happened.as_str());
                 return if same { Ok(id) } else { Err(sent_before("title")) };
             }
-            if store::bug::opened_since(conn, account, now.plus_s(-HOUR_S))? >= MOST_OPENED {
+            if store::bug::opened_since(tx.conn, account, tx.now.plus_s(-HOUR_S))? >= MOST_OPENED {
                 return Err(too_many(&format!(
                     "You have opened {MOST_OPENED} bugs within an hour. Wait a while, then send it again"
                 )));
             }
-            let offered = facts(conn, account, report.linode, report.migration)?;
+            let offered = facts(tx.conn, account, report.linode, report.migration)?;
             // What is struck may change; what is sent is what was seen.
             if report.keep.iter().any(|kind| offered.mark_of(*kind) != mark_in(&report.seen, *kind)) {
                 return Err(AppError::Invalid {
@@ -89,13 +88,13 @@ impl App {
                 opened_by: actor.user,
                 account_id: account,
                 once: &report.once,
-                opened_at: now,
-                changed_at: now,
+                opened_at: tx.now,
+                changed_at: tx.now,
             };
-            let bug = store::bug::insert(conn, &new)?;
-            store::bug::links::insert_hit(conn, bug.id, actor.user, now)?;
+            let bug = store::bug::insert(tx.conn, &new)?;
+            store::bug::links::insert_hit(tx.conn, bug.id, actor.user, tx.now)?;
             for (kind, value) in offered.0.iter().filter(|(kind, _)| report.keep.contains(kind)) {
-                store::bug::links::insert_fact(conn, bug.id, *kind, value)?;
+                store::bug::links::insert_fact(tx.conn, bug.id, *kind, value)?;
             }
             let place = Place {
                 bug: bug.id,
@@ -104,12 +103,12 @@ impl App {
                 account: Some(account),
                 by_staff: false,
             };
-            attach(conn, now, place, &report.files)?;
+            attach(tx.conn, tx.now, place, &report.files)?;
             // Only what everybody reads is searched.
             let texts = [new.title, new.happened, new.expected, new.reproduce].join("\n");
-            store::search::add_bug_text(conn, bug.id, &texts)?;
+            store::search::add_bug_text(tx.conn, bug.id, &texts)?;
             let object = format!("bug {}", bug.id);
-            audit(conn, now, actor.who(), "bug opened", &object, ("", new.title))?;
+            tx.audit("bug opened", &object, ("", new.title))?;
             Ok(bug.id)
         })
     }
@@ -130,32 +129,31 @@ impl App {
         }
         check_once(once)?;
         check_files(files)?;
-        let now = self.now();
-        self.db.write(|conn| {
-            store::account::lock_writer(conn, actor.user, actor.account)?;
-            found(conn, id)?;
-            match store::bug::posted_once(conn, actor.user, once)? {
+        self.transact(actor.who(), |tx| {
+            store::account::lock_writer(tx.conn, actor.user, actor.account)?;
+            found(tx.conn, id)?;
+            match store::bug::posted_once(tx.conn, actor.user, once)? {
                 Some(posted) if posted == body.as_str() => return Ok(()),
                 Some(_) => return Err(sent_before("body")),
                 None => {}
             }
             if let Some(account) = actor.account.filter(|_| !by_staff)
-                && store::bug::posts_since(conn, account, now.plus_s(-HOUR_S))? >= MOST_REPLIES
+                && store::bug::posts_since(tx.conn, account, tx.now.plus_s(-HOUR_S))? >= MOST_REPLIES
             {
                 return Err(too_many(&format!(
                     "You have written {MOST_REPLIES} replies within an hour. Wait a while, then send it again"
                 )));
             }
-            store::bug::digest::announce(conn, id, now, REPLIES_EVERY_S)?;
+            store::bug::digest::announce(tx.conn, id, tx.now, REPLIES_EVERY_S)?;
             let post = store::bug::insert_post(
-                conn,
+                tx.conn,
                 &NewPost {
                     bug_id: id,
                     author_id: actor.user,
                     by_staff,
                     body: body.as_str(),
                     once,
-                    at: now,
+                    at: tx.now,
                 },
             )?;
             let place = Place {
@@ -165,10 +163,10 @@ impl App {
                 account: actor.account.filter(|_| !by_staff),
                 by_staff,
             };
-            attach(conn, now, place, files)?;
-            store::search::add_bug_text(conn, id, body.as_str())?;
+            attach(tx.conn, tx.now, place, files)?;
+            store::search::add_bug_text(tx.conn, id, body.as_str())?;
             let object = format!("bug {id}");
-            audit(conn, now, actor.who(), "bug replied to", &object, ("", &format!("post {post}")))?;
+            tx.audit("bug replied to", &object, ("", &format!("post {post}")))?;
             Ok(())
         })
     }
@@ -176,33 +174,18 @@ impl App {
     /// "This hits me too": of a duplicate, said of the bug that is worked on. Saying it twice is saying it once.
     pub fn hit_by_bug(&self, actor: &Actor, id: BugId, hit: bool) -> Result<(), AppError> {
         actor.require_account()?;
-        let now = self.now();
-        self.db.write(|conn| {
-            let bug = store::bug::bug(conn, id)?.ok_or(AppError::NotFound)?;
+        self.transact(actor.who(), |tx| {
+            let bug = store::bug::bug(tx.conn, id)?.ok_or(AppError::NotFound)?;
             let object = format!("bug {}", bug.root_id);
             if hit {
-                if !store::bug::links::hits_user(conn, bug.root_id, actor.user)?.is_empty()
-                    || !store::bug::links::insert_hit(conn, bug.root_id, actor.user, now)?
+                if !store::bug::links::hits_user(tx.conn, bug.root_id, actor.user)?.is_empty()
+                    || !store::bug::links::insert_hit(tx.conn, bug.root_id, actor.user, tx.now)?
                 {
                     return Ok(());
                 }
-                audit(
-                    conn,
-                    now,
-                    actor.who(),
-                    "bug hits them too",
-                    &object,
-                    ("", ""),
-                )?;
-            } else if store::bug::links::remove_hits(conn, bug.root_id, actor.user)? > 0 {
-                audit(
-                    conn,
-                    now,
-                    actor.who(),
-                    "bug hits them no more",
-                    &object,
-                    ("", ""),
-                )?;
+                tx.audit("bug hits them too", &object, ("", ""))?;
+            } else if store::bug::links::remove_hits(tx.conn, bug.root_id, actor.user)? > 0 {
+                tx.audit("bug hits them no more", &object, ("", ""))?;
             }
             Ok(())
         })

@@ -2,7 +2,7 @@
 //! What is hidden stays in the database for staff; members, search and mail do not give it any more.
 
 use crate::app::App;
-use crate::app::context::{Actor, audit};
+use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::app::mail::compose::facts_for;
 use crate::domain::bug::Part;
@@ -42,29 +42,21 @@ impl App {
         reason: &Reason,
     ) -> Result<(), AppError> {
         actor.require_staff()?;
-        let now = self.now();
-        self.db.write(|conn| {
-            self.part_of(conn, id, part)?;
+        self.transact(actor.who(), |tx| {
+            self.part_of(tx.conn, id, part)?;
             let hiding = Hiding {
                 by: actor.user,
-                at: now,
+                at: tx.now,
                 reason: &reason.0,
             };
-            if !store::bug::moderation::set(conn, id, part, Some(hiding))? {
+            if !store::bug::moderation::set(tx.conn, id, part, Some(hiding))? {
                 return Ok(());
             }
-            store::bug::moderation::search_what_shows(conn, id)?;
-            self.quieten(conn, id, part)?;
+            store::bug::moderation::search_what_shows(tx.conn, id)?;
+            self.quieten(tx.conn, id, part)?;
             let object = format!("bug {id}");
             let what = format!("{part}: {}", reason.0);
-            audit(
-                conn,
-                now,
-                actor.who(),
-                "bug part hidden",
-                &object,
-                ("", &what),
-            )?;
+            tx.audit("bug part hidden", &object, ("", &what))?;
             Ok(())
         })
     }
@@ -72,22 +64,14 @@ impl App {
     /// Shows a hidden part again.
     pub fn show_of_bug(&self, actor: &Actor, id: BugId, part: Part) -> Result<(), AppError> {
         actor.require_staff()?;
-        let now = self.now();
-        self.db.write(|conn| {
-            self.part_of(conn, id, part)?;
-            if !store::bug::moderation::set(conn, id, part, None)? {
+        self.transact(actor.who(), |tx| {
+            self.part_of(tx.conn, id, part)?;
+            if !store::bug::moderation::set(tx.conn, id, part, None)? {
                 return Ok(());
             }
-            store::bug::moderation::search_what_shows(conn, id)?;
+            store::bug::moderation::search_what_shows(tx.conn, id)?;
             let (object, what) = (format!("bug {id}"), part.to_string());
-            audit(
-                conn,
-                now,
-                actor.who(),
-                "bug part shown again",
-                &object,
-                (&what, ""),
-            )?;
+            tx.audit("bug part shown again", &object, (&what, ""))?;
             Ok(())
         })
     }
@@ -100,20 +84,12 @@ impl App {
         file: BugFileId,
     ) -> Result<(), AppError> {
         actor.require_staff()?;
-        let now = self.now();
-        self.db.write(|conn| {
+        self.transact(actor.who(), |tx| {
             let part = Part::File(file);
-            if store::bug::files::delete_hidden(conn, id, file)? {
+            if store::bug::files::delete_hidden(tx.conn, id, file)? {
                 let (object, what) = (format!("bug {id}"), part.to_string());
-                audit(
-                    conn,
-                    now,
-                    actor.who(),
-                    "bug file deleted",
-                    &object,
-                    (&what, ""),
-                )?;
-            } else if store::bug::moderation::exists(conn, id, part)? {
+                tx.audit("bug file deleted", &object, (&what, ""))?;
+            } else if store::bug::moderation::exists(tx.conn, id, part)? {
                 return Err(AppError::conflict(
                     "This file is shown again: hide it first, then delete it.",
                 ));

@@ -4,13 +4,12 @@
 use super::mail::{News, tell};
 use super::{found, state_words};
 use crate::app::App;
-use crate::app::context::{Actor, audit};
+use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::idempotency::check_once;
 use crate::domain::bug::{self, BugState, Changed, Component, Severity};
 use crate::domain::ids::{BugId, MigrationId, UserId};
 use crate::domain::markdown::Markdown;
-use crate::domain::time::Time;
 use crate::domain::words::MailKind;
 use crate::store;
 use crate::store::bug::{Bug, BugEvent, Triage};
@@ -34,11 +33,10 @@ impl App {
     /// Sets what staff decided. Whoever decides on what was changed meanwhile is told; deciding the same again is fine.
     pub fn triage_bug(&self, actor: &Actor, id: BugId, to: &Decision) -> Result<(), AppError> {
         actor.require_staff()?;
-        let now = self.now();
-        self.db.write(|conn| {
-            store::bug::lock_triage(conn)?;
-            let bug = found(conn, id)?;
-            let root = root_for(conn, &bug, to)?;
+        self.transact(actor.who(), |tx| {
+            store::bug::lock_triage(tx.conn)?;
+            let bug = found(tx.conn, id)?;
+            let root = root_for(tx.conn, &bug, to)?;
             let same = (bug.state, bug.severity, bug.component, bug.duplicate_of)
                 == (
                     to.state,
@@ -50,7 +48,7 @@ impl App {
                 return Ok(());
             }
             if bug.version != to.version {
-                return Err(changed_meanwhile(conn, &bug)?);
+                return Err(changed_meanwhile(tx.conn, &bug)?);
             }
             bug::step(bug.state, to.state).map_err(|why| AppError::Invalid {
                 field: "state",
@@ -58,20 +56,20 @@ impl App {
             })?;
             // Before the duplicates of a new duplicate are pointed elsewhere: their members are told as well.
             let readers =
-                store::bug::readers(conn, id, MailKind::BugState, UserId(0), MOST_READERS)?;
+                store::bug::readers(tx.conn, id, MailKind::BugState, UserId(0), MOST_READERS)?;
             let decided = Triage {
                 state: to.state,
                 severity: to.severity,
                 component: to.component,
                 duplicate_of: root.as_ref().map(|root| root.id),
                 version: bug.version + 1,
-                changed_at: now,
+                changed_at: tx.now,
             };
-            store::bug::triage(conn, id, &decided)?;
+            store::bug::triage(tx.conn, id, &decided)?;
             if let Some(root) = &root {
-                store::bug::repoint(conn, id, root.id)?;
+                store::bug::repoint(tx.conn, id, root.id)?;
             }
-            self.note_changes(conn, now, actor, &bug, &decided)?;
+            self.note_changes(tx, actor, &bug, &decided)?;
             if bug.state != decided.state || bug.duplicate_of != decided.duplicate_of {
                 let news = News {
                     kind: MailKind::BugState,
@@ -79,7 +77,7 @@ impl App {
                     words: state_words(decided.state),
                     root: root.as_ref(),
                 };
-                tell(self, conn, now, actor, &readers, &news)?;
+                tell(tx, actor, &readers, &news)?;
             }
             Ok(())
         })
@@ -88,8 +86,7 @@ impl App {
     /// An event for each thing that changed, and the audit entry.
     fn note_changes(
         &self,
-        conn: &mut Db,
-        now: Time,
+        tx: &mut Tx<'_>,
         actor: &Actor,
         before: &Bug,
         after: &Triage,
@@ -128,7 +125,7 @@ impl App {
                 None => format!("{what} {new}"),
             });
             store::bug::insert_event(
-                conn,
+                tx.conn,
                 &BugEvent {
                     bug_id: before.id,
                     author_id: actor.user,
@@ -136,13 +133,13 @@ impl App {
                     before: old,
                     after: new,
                     duplicate_of,
-                    at: now,
+                    at: tx.now,
                 },
             )?;
         }
         let object = format!("bug {}", before.id);
         let (was, is) = (was.join(", "), is.join(", "));
-        audit(conn, now, actor.who(), "bug triaged", &object, (&was, &is))?;
+        tx.audit("bug triaged", &object, (&was, &is))?;
         Ok(())
     }
 
@@ -156,18 +153,10 @@ impl App {
     ) -> Result<(), AppError> {
         actor.require_staff()?;
         check_once(once)?;
-        let now = self.now();
-        self.db.write(|conn| {
-            found(conn, id)?;
-            if store::bug::insert_note(conn, id, actor.user, body.as_str(), once, now)? {
-                audit(
-                    conn,
-                    now,
-                    actor.who(),
-                    "bug noted on",
-                    &format!("bug {id}"),
-                    ("", ""),
-                )?;
+        self.transact(actor.who(), |tx| {
+            found(tx.conn, id)?;
+            if store::bug::insert_note(tx.conn, id, actor.user, body.as_str(), once, tx.now)? {
+                tx.audit("bug noted on", &format!("bug {id}"), ("", ""))?;
             }
             Ok(())
         })
@@ -182,32 +171,25 @@ impl App {
         explains: bool,
     ) -> Result<(), AppError> {
         actor.require_staff()?;
-        let now = self.now();
-        self.db.write(|conn| {
-            found(conn, id)?;
-            if store::migration::migration(conn, migration)?.is_none() {
+        self.transact(actor.who(), |tx| {
+            found(tx.conn, id)?;
+            if store::migration::migration(tx.conn, migration)?.is_none() {
                 return Err(AppError::Invalid {
                     field: "migration",
                     message: format!("There is no migration {migration}"),
                 });
             }
             let (done, what) = if explains {
-                let done = store::bug::links::link_migration(conn, id, migration, actor.user, now)?;
+                let done =
+                    store::bug::links::link_migration(tx.conn, id, migration, actor.user, tx.now)?;
                 (done, "bug explains a migration")
             } else {
-                let done = store::bug::links::unlink_migration(conn, id, migration)?;
+                let done = store::bug::links::unlink_migration(tx.conn, id, migration)?;
                 (done, "bug explains a migration no more")
             };
             if done {
                 let of = format!("migration {migration}");
-                audit(
-                    conn,
-                    now,
-                    actor.who(),
-                    what,
-                    &format!("bug {id}"),
-                    ("", &of),
-                )?;
+                tx.audit(what, &format!("bug {id}"), ("", &of))?;
             }
             Ok(())
         })

@@ -2,7 +2,7 @@
 //! differs with the answer to their next samples or poll.
 
 use crate::app::App;
-use crate::app::context::{Actor, audit};
+use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::domain::fairness::shares::{LEAST_WEIGHT, MOST_WEIGHT, Rule, RuleKind};
 use crate::domain::ids::LinodeId;
@@ -52,10 +52,9 @@ impl App {
     ) -> Result<(), AppError> {
         actor.require_staff()?;
         check_rule(rule)?;
-        let now = self.now();
-        self.db.write(|conn| {
-            store::fairness::weights::lock(conn)?;
-            let stored = store::fairness::weights::stored(conn)?;
+        self.transact(actor.who(), |tx| {
+            store::fairness::weights::lock(tx.conn)?;
+            let stored = store::fairness::weights::stored(tx.conn)?;
             let before = stored.map_or(Rule::Plan, |row| row.rule());
             if before == rule {
                 return Ok(());
@@ -73,18 +72,11 @@ impl App {
                 kind,
                 base,
                 unit_mb,
-                changed_at: now,
+                changed_at: tx.now,
             };
-            store::fairness::weights::set(conn, &row)?;
+            store::fairness::weights::set(tx.conn, &row)?;
             let (old, new) = (words(before), words(rule));
-            audit(
-                conn,
-                now,
-                actor.who(),
-                "weight_rule",
-                "weights",
-                (&old, &new),
-            )?;
+            tx.audit("weight_rule", "weights", (&old, &new))?;
             Ok(())
         })
     }
@@ -108,15 +100,14 @@ impl App {
                 });
             }
         }
-        let now = self.now();
-        self.db.write(|conn| {
-            store::linode::lock(conn, linode)?;
-            store::linode::linode(conn, linode)?.ok_or(AppError::NotFound)?;
-            let before = store::fairness::weights::own(conn, linode)?;
+        self.transact(actor.who(), |tx| {
+            store::linode::lock(tx.conn, linode)?;
+            store::linode::linode(tx.conn, linode)?.ok_or(AppError::NotFound)?;
+            let before = store::fairness::weights::own(tx.conn, linode)?;
             if before == weight {
                 return Ok(());
             }
-            store::fairness::weights::set_own(conn, linode, weight, reason, now)?;
+            store::fairness::weights::set_own(tx.conn, linode, weight, reason, tx.now)?;
             let shown =
                 |weight: Option<i64>| weight.map_or("by the rule".to_owned(), |it| it.to_string());
             let (old, mut new) = (shown(before), shown(weight));
@@ -124,14 +115,7 @@ impl App {
                 new = format!("{new}: {reason}");
             }
             let object = format!("linode:{linode}");
-            audit(
-                conn,
-                now,
-                actor.who(),
-                "linode_weight",
-                &object,
-                (&old, &new),
-            )?;
+            tx.audit("linode_weight", &object, (&old, &new))?;
             Ok(())
         })
     }

@@ -1,7 +1,7 @@
 //! How an agent comes to speak for its host: enrolment, credentials, and what a new host has to find.
 
 use crate::app::App;
-use crate::app::context::{Agent, Who, audit};
+use crate::app::context::{Agent, PORTAL, Who};
 use crate::app::error::AppError;
 use crate::app::ownership::ledger;
 use crate::app::secrets::{self, purpose};
@@ -49,16 +49,15 @@ impl App {
                 "an address with a port is wanted, like 192.0.2.1:7443",
             ));
         }
-        let now = self.now();
         let credential = secrets::new_token()?;
-        self.db.write(|conn| {
+        self.transact(PORTAL, |tx| {
             let host = store::host::credential::use_enrolment_token(
-                conn,
+                tx.conn,
                 &secrets::hash(purpose::ENROLMENT, &ask.token),
-                now,
+                tx.now,
             )?
             .ok_or(AppError::Forbidden)?;
-            let host = store::host::host(conn, host)?.ok_or(AppError::NotFound)?;
+            let host = store::host::host(tx.conn, host)?.ok_or(AppError::NotFound)?;
             if host.platform != ask.platform {
                 let message = format!(
                     "this host is entered as {}, and the agent's driver is {}",
@@ -69,33 +68,30 @@ impl App {
                     message,
                 });
             }
-            ledger::may_enrol(conn, &host, (ask.ledger.as_ref(), &ask.fingerprint))?;
+            ledger::may_enrol(tx.conn, &host, (ask.ledger.as_ref(), &ask.fingerprint))?;
             store::host::credential::set_enrolled(
-                conn,
+                tx.conn,
                 host.id,
                 &Enrolment {
                     credential_hash: &secrets::hash(purpose::AGENT, &credential),
                     fingerprint: &ask.fingerprint,
                     transfer_address: &ask.transfer_address,
                     agent_version: &crate::app::account::sign_in::clip(&ask.agent_version, 100),
-                    now,
+                    now: tx.now,
                 },
             )?;
             // Whatever was wrong with the ledger of before: this one it is from now on.
-            store::host::unpin_ledger(conn, host.id)?;
+            store::host::unpin_ledger(tx.conn, host.id)?;
             if let Some(ledger) = &ask.ledger {
-                store::host::pin_ledger(conn, host.id, ledger, None)?;
+                store::host::pin_ledger(tx.conn, host.id, ledger, None)?;
             }
-            adopt_all(conn, now, host.id)?;
+            adopt_all(tx.conn, tx.now, host.id)?;
             let who = Who {
                 name: &host.name,
                 address,
                 user: None,
             };
-            audit(
-                conn,
-                now,
-                who,
+            tx.by(who).audit(
                 "agent.enrol",
                 &format!("host {}", host.id),
                 ("", &ask.fingerprint),
@@ -129,27 +125,19 @@ impl App {
 
     /// A new credential; the old one works until the new one is first used.
     pub fn rotate_credential(&self, agent: &Agent) -> Result<Rotated, AppError> {
-        let now = self.now();
         let credential = secrets::new_token()?;
-        self.db.write(|conn| {
+        let who = Who {
+            name: &agent.name,
+            address: "",
+            user: None,
+        };
+        self.transact(who, |tx| {
             store::host::credential::set_next_credential(
-                conn,
+                tx.conn,
                 agent.host,
                 &secrets::hash(purpose::AGENT, &credential),
             )?;
-            let who = Who {
-                name: &agent.name,
-                address: "",
-                user: None,
-            };
-            audit(
-                conn,
-                now,
-                who,
-                "agent.rotate",
-                &format!("host {}", agent.host),
-                ("", ""),
-            )?;
+            tx.audit("agent.rotate", &format!("host {}", agent.host), ("", ""))?;
             Ok(Rotated {
                 credential: credential.clone(),
             })

@@ -6,7 +6,7 @@ pub mod report;
 pub mod silence;
 
 use super::App;
-use super::context::{Actor, Who, audit};
+use super::context::{Actor, Who};
 use super::error::AppError;
 use super::ownership::recovery;
 use super::secrets::{self, purpose};
@@ -70,15 +70,14 @@ impl App {
             }
             _ => {}
         }
-        let now = self.now();
         let token = secrets::new_token()?;
         let taken = || invalid("name", "There is a host of this name already");
-        self.db.write(|conn| {
-            if store::host::by_name(conn, name.as_str())?.is_some() {
+        self.transact(who, |tx| {
+            if store::host::by_name(tx.conn, name.as_str())?.is_some() {
                 return Err(taken());
             }
             let host = store::host::insert(
-                conn,
+                tx.conn,
                 &NewHost {
                     name: name.as_str(),
                     platform: new.platform,
@@ -89,7 +88,7 @@ impl App {
                     disk_mb: new.disk_mb,
                     slots: new.slots,
                     cap_mb_s: new.cap_mb_s,
-                    created_at: now,
+                    created_at: tx.now,
                 },
             )
             // Another one of the same moment was first.
@@ -101,15 +100,12 @@ impl App {
                 }
             })?;
             store::host::credential::insert_enrolment_token(
-                conn,
+                tx.conn,
                 &secrets::hash(purpose::ENROLMENT, &token),
                 host.id,
-                now.plus_s(TOKEN_S),
+                tx.now.plus_s(TOKEN_S),
             )?;
-            audit(
-                conn,
-                now,
-                who,
+            tx.audit(
                 "host.add",
                 &format!("host {}", host.id),
                 ("", name.as_str()),
@@ -120,24 +116,16 @@ impl App {
 
     /// A new enrolment token; the ones before it stop working.
     pub fn new_enrolment_token(&self, who: Who<'_>, id: HostId) -> Result<String, AppError> {
-        let now = self.now();
         let token = secrets::new_token()?;
-        self.db.write(|conn| {
-            store::host::host(conn, id)?.ok_or(AppError::NotFound)?;
+        self.transact(who, |tx| {
+            store::host::host(tx.conn, id)?.ok_or(AppError::NotFound)?;
             store::host::credential::insert_enrolment_token(
-                conn,
+                tx.conn,
                 &secrets::hash(purpose::ENROLMENT, &token),
                 id,
-                now.plus_s(TOKEN_S),
+                tx.now.plus_s(TOKEN_S),
             )?;
-            audit(
-                conn,
-                now,
-                who,
-                "host.token",
-                &format!("host {id}"),
-                ("", ""),
-            )?;
+            tx.audit("host.token", &format!("host {id}"), ("", ""))?;
             Ok(token.clone())
         })
     }
@@ -145,18 +133,10 @@ impl App {
     /// Ends the agent's credential: its next request is refused. Its guests run on; nothing new is started there.
     pub fn revoke_host(&self, actor: &Actor, id: HostId) -> Result<(), AppError> {
         actor.require_staff()?;
-        let now = self.now();
-        self.db.write(|conn| {
-            store::host::host(conn, id)?.ok_or(AppError::NotFound)?;
-            store::host::credential::revoke_credential(conn, id)?;
-            audit(
-                conn,
-                now,
-                actor.who(),
-                "host.revoke",
-                &format!("host {id}"),
-                ("", ""),
-            )?;
+        self.transact(actor.who(), |tx| {
+            store::host::host(tx.conn, id)?.ok_or(AppError::NotFound)?;
+            store::host::credential::revoke_credential(tx.conn, id)?;
+            tx.audit("host.revoke", &format!("host {id}"), ("", ""))?;
             Ok(())
         })
     }
@@ -168,25 +148,21 @@ impl App {
         state: HostState,
     ) -> Result<(), AppError> {
         actor.require_staff()?;
-        let now = self.now();
-        self.db.write(|conn| {
+        self.transact(actor.who(), |tx| {
             // A takeover of this moment is either before this or after it.
-            store::host::lock(conn, id)?;
-            let host = store::host::host(conn, id)?.ok_or(AppError::NotFound)?;
+            store::host::lock(tx.conn, id)?;
+            let host = store::host::host(tx.conn, id)?.ok_or(AppError::NotFound)?;
             if host.state == HostState::Quarantined {
                 return Err(AppError::conflict(
                     "A quarantined host cannot come back: add it anew under another name.",
                 ));
             }
             if !HostState::TAKING_PART.contains(&state) {
-                recovery::may_leave(conn, id)?;
+                recovery::may_leave(tx.conn, id)?;
             }
-            store::host::set_state(conn, id, state)?;
+            store::host::set_state(tx.conn, id, state)?;
             let object = format!("host {id}");
-            audit(
-                conn,
-                now,
-                actor.who(),
+            tx.audit(
                 "host.state",
                 &object,
                 (&host.state.to_string(), &state.to_string()),
@@ -205,21 +181,13 @@ impl App {
     ) -> Result<(), AppError> {
         actor.require_staff()?;
         check_limits(slots, cap_mb_s)?;
-        let now = self.now();
-        self.db.write(|conn| {
-            store::host::lock(conn, id)?;
-            let host = store::host::host(conn, id)?.ok_or(AppError::NotFound)?;
-            store::host::set_limits(conn, id, slots, cap_mb_s)?;
+        self.transact(actor.who(), |tx| {
+            store::host::lock(tx.conn, id)?;
+            let host = store::host::host(tx.conn, id)?.ok_or(AppError::NotFound)?;
+            store::host::set_limits(tx.conn, id, slots, cap_mb_s)?;
             let text = |slots: i32, cap: Option<i32>| format!("{slots} slots, cap {cap:?} MB/s");
             let (before, after) = (text(host.slots, host.cap_mb_s), text(slots, cap_mb_s));
-            audit(
-                conn,
-                now,
-                actor.who(),
-                "host.limits",
-                &format!("host {id}"),
-                (&before, &after),
-            )?;
+            tx.audit("host.limits", &format!("host {id}"), (&before, &after))?;
             Ok(())
         })
     }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::app::App;
-use crate::app::context::Agent;
+use crate::app::context::{Agent, PORTAL, Tx};
 use crate::app::error::AppError;
 use crate::app::ownership::contradiction::{self, Contrary, Weight};
 use crate::app::ownership::{change, hold, ledger, recovery};
@@ -95,25 +95,25 @@ impl App {
             return Ok(found.shares);
         }
         self.lose_each(&found.lost, now, "The agent did not get it, or lost it.");
-        self.db
-            .write(|conn| write(conn, now, agent, (inventory, poll), &found))?;
+        self.transact_at(now, PORTAL, |tx| {
+            write(tx, agent, (inventory, poll), &found)
+        })?;
         Ok(found.shares)
     }
 }
 
 /// Hosts before holds before Linodes, and the trail last, as everyone takes them.
 fn write(
-    conn: &mut Db,
-    now: Time,
+    tx: &mut Tx<'_>,
     agent: &Agent,
     (inventory, poll): (&Inventory, Option<&Poll>),
     found: &Findings,
 ) -> Result<(), AppError> {
-    store::host::lock(conn, agent.host)?;
+    store::host::lock(tx.conn, agent.host)?;
     // Another agent of this credential may have been quicker, or another poll of this one.
-    let host = store::host::host(conn, agent.host)?.ok_or(AppError::NotFound)?;
+    let host = store::host::host(tx.conn, agent.host)?.ok_or(AppError::NotFound)?;
     let ledger = poll.map_or(ledger::Finding::AsKnown, |poll| {
-        ledger::judge(&host, poll, now)
+        ledger::judge(&host, poll, tx.now)
     });
     if ledger == ledger::Finding::Overtaken {
         return Err(overtaken());
@@ -121,13 +121,13 @@ fn write(
     let is_believed = host.ledger_fault.is_empty() && !matches!(ledger, ledger::Finding::Fault(_));
     let mut new = Vec::new();
     if is_believed {
-        new = hold::note(conn, now, agent, &found.contrary)?;
+        new = hold::note(tx.conn, tx.now, agent, &found.contrary)?;
         for (linode, status) in &found.statuses {
-            store::linode::set_status(conn, *linode, *status, now)?;
+            store::linode::set_status(tx.conn, *linode, *status, tx.now)?;
         }
-        change::fetch(conn, agent.host, &found.contrary.told)?;
+        change::fetch(tx.conn, agent.host, &found.contrary.told)?;
     }
-    seen(conn, now, agent.host, inventory)?;
+    seen(tx.conn, tx.now, agent.host, inventory)?;
     if is_believed {
         let memory = Memory {
             // A new incarnation may begin below; then this report counts for the old one, which is as well.
@@ -135,16 +135,16 @@ fn write(
             contrary: found.contrary_now.as_deref(),
             sealed_here: found.sealed_here.as_deref(),
         };
-        store::host::set_memory(conn, agent.host, &memory)?;
+        store::host::set_memory(tx.conn, agent.host, &memory)?;
     }
     if found.incarnation.is_some() || !found.contrary.words.is_empty() {
-        wake_on_commit(conn, Wake::Reconcile)?;
+        wake_on_commit(tx.conn, Wake::Reconcile)?;
     }
-    ledger::write(conn, now, agent, &ledger)?;
-    hold::tell(conn, now, &new)?;
+    ledger::write(tx, agent, &ledger)?;
+    hold::tell(tx, &new)?;
     if let Some(seen) = &found.ahead {
         let why = format!("{} has seen more of this portal than it knows.", agent.name);
-        recovery::begin(conn, now, Some(seen), &why)?;
+        recovery::begin(tx, Some(seen), &why)?;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use apply::add;
 use existing::known;
 
 use super::App;
-use super::context::{Who, audit};
+use super::context::Who;
 use super::import::report::{ImportError, Imported};
 use crate::store;
 
@@ -22,24 +22,16 @@ impl App {
     pub fn import(&self, who: Who<'_>, bytes: &[u8]) -> Result<Imported, ImportError> {
         let text = file::text(bytes)?;
         let fleet = file::parse(text)?;
-        let now = self.now();
-        self.db.write(|conn| {
-            store::import::lock(conn)?;
-            let known = known(conn, &fleet)?;
+        self.transact(who, |tx| {
+            store::import::lock(tx.conn)?;
+            let known = known(tx.conn, &fleet)?;
             let problems = check::check(text, &fleet, &known);
             if !problems.told.is_empty() {
                 return Err(ImportError::File(problems));
             }
-            let imported = add(conn, now, &fleet, &known)?;
-            store::name_index::fill(conn)?;
-            audit(
-                conn,
-                now,
-                who,
-                "import",
-                "fleet",
-                ("", &imported.to_string()),
-            )?;
+            let imported = add(tx.conn, tx.now, &fleet, &known)?;
+            store::name_index::fill(tx.conn)?;
+            tx.audit("import", "fleet", ("", &imported.to_string()))?;
             Ok(imported)
         })
     }

@@ -4,9 +4,9 @@ use super::loss;
 use super::order::{self, NotDispatchable};
 use super::outcome::{self, Ending, stale};
 use crate::app::App;
-use crate::app::context::{Agent, Who};
+use crate::app::context::{Agent, PORTAL, Tx, Who};
 use crate::app::error::AppError;
-use crate::app::migration::engine::{self, EventDetails};
+use crate::app::migration::engine::EventDetails;
 use crate::app::ownership::{guard, ledger};
 use crate::app::secrets::{self, purpose};
 use crate::domain::ids::{JobId, MigrationId};
@@ -14,7 +14,6 @@ use crate::domain::migration::{Event, Step};
 use crate::domain::time::Time;
 use crate::domain::words::JobState;
 use crate::store;
-use crate::store::db::Db;
 use crate::store::job::{Again, Claim, End, Job, Lease};
 use crate::wire::{Finish, LEASE_S, Order, Outcome, Progress, Renew, Renewed, SealedDigests};
 
@@ -31,23 +30,17 @@ enum Claimed {
 }
 
 /// Ends a job that is not given out after all, if it is still under the lease it was found unfit under.
-fn drop_unfit(
-    app: &App,
-    conn: &mut Db,
-    now: Time,
-    seen: &Job,
-    unfit: &NotDispatchable,
-) -> Result<(), AppError> {
+fn drop_unfit(tx: &mut Tx<'_>, seen: &Job, unfit: &NotDispatchable) -> Result<(), AppError> {
     if let Some(of) = seen.migration_id {
-        store::migration::locked(conn, of)?;
+        store::migration::locked(tx.conn, of)?;
     }
-    let Some(job) = &store::job::locked(conn, seen.id)?
+    let Some(job) = &store::job::locked(tx.conn, seen.id)?
         .filter(|job| job.state == JobState::Leased && job.attempt == seen.attempt)
     else {
         return Ok(());
     };
     if job.cancel_asked {
-        return loss::end_stopped(app, conn, job, now, "it was not given out");
+        return loss::end_stopped(tx, job, "it was not given out");
     }
     match unfit {
         NotDispatchable::Stale(why) => {
@@ -55,38 +48,32 @@ fn drop_unfit(
                 state: JobState::Cancelled,
                 message: "No longer needed.",
                 detail: why,
-                now,
+                now: tx.now,
             };
-            store::job::end_unclaimed(conn, job.id, &end)?;
+            store::job::end_unclaimed(tx.conn, job.id, &end)?;
         }
         NotDispatchable::NotYet(why, after_s) => {
             let again = Again {
-                run_after: now.plus_s(*after_s),
+                run_after: tx.now.plus_s(*after_s),
                 failures: job.failures,
                 losses: job.losses,
                 detail: why,
             };
-            store::job::release(conn, job, &again)?;
+            store::job::release(tx.conn, job, &again)?;
         }
         NotDispatchable::Impossible(why) => {
             let end = End {
                 state: JobState::Failed,
                 message: why,
                 detail: why,
-                now,
+                now: tx.now,
             };
-            store::job::end_unclaimed(conn, job.id, &end)?;
-            if let Some((id, step)) = outcome::step_of(conn, job)? {
+            store::job::end_unclaimed(tx.conn, job.id, &end)?;
+            if let Some((id, step)) = outcome::step_of(tx.conn, job)? {
                 let given = EventDetails::failure(why, why);
-                let _decided = engine::apply(
-                    app,
-                    conn,
-                    now,
-                    crate::app::context::PORTAL,
-                    id,
-                    Event::Failed(step),
-                    &given,
-                )?;
+                let _decided =
+                    tx.by(crate::app::context::PORTAL)
+                        .apply(id, Event::Failed(step), &given)?;
             }
         }
     }
@@ -121,8 +108,7 @@ impl App {
                 Claimed::Nothing => return Ok(None),
                 Claimed::Order(order) => return Ok(Some(order)),
                 Claimed::NotDispatchable(job, unfit) => {
-                    self.db
-                        .write(|conn| drop_unfit(self, conn, now, &job, &unfit))?;
+                    self.transact_at(now, PORTAL, |tx| drop_unfit(tx, &job, &unfit))?;
                 }
                 Claimed::Broken => {}
             }
@@ -168,8 +154,7 @@ impl App {
                     });
                 let detail = format!("its order could not be made: {error}");
                 if let Some(seen) = seen {
-                    self.db
-                        .write(|conn| loss::lose(self, conn, &seen, now, &detail))?;
+                    self.transact_at(now, PORTAL, |tx| loss::lose(tx, &seen, &detail))?;
                 }
                 Ok(Claimed::Broken)
             }
@@ -215,7 +200,6 @@ impl App {
 
     /// Ends a job under its lease and lets its migration go on.
     pub fn finish(&self, agent: &Agent, id: JobId, finish: &Finish) -> Result<(), AppError> {
-        let now = self.now();
         let hash = secrets::hash(purpose::LEASE, &finish.lease_token);
         let lease = Lease {
             job: id,
@@ -228,31 +212,25 @@ impl App {
             address: "",
             user: None,
         };
-        self.db.write(|conn| {
-            let seen = store::job::under_lease(conn, lease)?.ok_or_else(stale)?;
+        self.transact(who, |tx| {
+            let seen = store::job::under_lease(tx.conn, lease)?.ok_or_else(stale)?;
             if let Some(of) = seen.migration_id {
                 // The migration before its jobs: who cancels it takes them so, too, and neither waits for the other.
-                store::migration::locked(conn, of)?;
+                store::migration::locked(tx.conn, of)?;
             }
-            let job = store::job::under_lease(conn, lease)?.ok_or_else(stale)?;
+            let job = store::job::under_lease(tx.conn, lease)?.ok_or_else(stale)?;
             let owns = match &finish.outcome {
                 Outcome::Failed { owns, .. } => *owns,
                 Outcome::Succeeded { .. } | Outcome::Cancelled => None,
             };
             if owns.is_none() {
                 // The agent keeps its word until it can be heard.
-                guard::not_held(conn, job.linode_id)?;
+                guard::not_held(tx.conn, job.linode_id)?;
             }
-            let ending = Ending {
-                app: self,
-                now,
-                who,
-                job: &job,
-                lease,
-            };
+            let ending = Ending { job: &job, lease };
             match &finish.outcome {
-                Outcome::Succeeded { report } => ending.succeeded(conn, report),
-                Outcome::Cancelled => ending.cancelled(conn),
+                Outcome::Succeeded { report } => ending.succeeded(tx, report),
+                Outcome::Cancelled => ending.cancelled(tx),
                 Outcome::Failed {
                     retry,
                     public,
@@ -262,15 +240,15 @@ impl App {
                 } => {
                     if let Some(console) = console {
                         store::linode::set_console(
-                            conn,
+                            tx.conn,
                             job.linode_id,
                             &outcome::console_text(console),
-                            now,
+                            tx.now,
                         )?;
                     }
                     match owns {
-                        Some(marks) => ending.contradicted(conn, agent, marks, detail),
-                        None => ending.failed(conn, *retry, public, detail),
+                        Some(marks) => ending.contradicted(tx, agent, marks, detail),
+                        None => ending.failed(tx, *retry, public, detail),
                     }
                 }
             }

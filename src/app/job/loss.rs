@@ -5,16 +5,16 @@
 
 use super::outcome::{settle_power, step_of};
 use crate::app::App;
-use crate::app::context::{PORTAL, audit};
+use crate::app::context::{PORTAL, Tx};
 use crate::app::error::AppError;
-use crate::app::migration::engine::{self, EventDetails};
+use crate::app::migration::engine::EventDetails;
 use crate::app::reconcile::BATCH;
 use crate::domain::job::{LONGEST_PAUSE_S, pause_s};
 use crate::domain::migration::{Event, Step, can_cancel};
 use crate::domain::time::Time;
 use crate::domain::words::{JobState, MigrationState};
 use crate::store;
-use crate::store::db::{Db, wake_on_commit};
+use crate::store::db::wake_on_commit;
 use crate::store::job::{Again, End, Job, MOST_TRIES};
 use crate::store::wake::Wake;
 use crate::wire::LEASE_S;
@@ -27,7 +27,7 @@ impl App {
     pub(in crate::app) fn lose_each(&self, lost: &[Job], now: Time, detail: &str) -> usize {
         let mut done = 0;
         for job in lost {
-            match self.db.write(|conn| lose(self, conn, job, now, detail)) {
+            match self.transact_at(now, PORTAL, |tx| lose(tx, job, detail)) {
                 Ok(hit) => done += usize::from(hit),
                 Err(error) => tracing::error!(job = %job.id, %error, "its loss could not be noted"),
             }
@@ -66,18 +66,12 @@ impl App {
 }
 
 /// One more loss of a job. `false` if it is no longer as `seen`: renewed, finished, or given again.
-pub(in crate::app) fn lose(
-    app: &App,
-    conn: &mut Db,
-    seen: &Job,
-    now: Time,
-    detail: &str,
-) -> Result<bool, AppError> {
+pub(in crate::app) fn lose(tx: &mut Tx<'_>, seen: &Job, detail: &str) -> Result<bool, AppError> {
     if let Some(of) = seen.migration_id {
         // The migration before its jobs, as everyone takes them.
-        store::migration::locked(conn, of)?;
+        store::migration::locked(tx.conn, of)?;
     }
-    let Some(job) = store::job::locked(conn, seen.id)?.filter(|job| {
+    let Some(job) = store::job::locked(tx.conn, seen.id)?.filter(|job| {
         (job.state, job.attempt, job.lease_until) == (seen.state, seen.attempt, seen.lease_until)
     }) else {
         return Ok(false);
@@ -85,79 +79,84 @@ pub(in crate::app) fn lose(
     let detail: String = detail.chars().take(4000).collect();
     let losses = job.losses.saturating_add(1);
     if job.cancel_asked {
-        end_stopped(app, conn, &job, now, &detail)?;
+        end_stopped(tx, &job, &detail)?;
     } else if losses < MOST_TRIES {
         let again = Again {
-            run_after: now.plus_s(pause_s(losses)),
+            run_after: tx.now.plus_s(pause_s(losses)),
             failures: job.failures,
             losses,
             detail: &detail,
         };
-        store::job::release(conn, &job, &again)?;
+        store::job::release(tx.conn, &job, &again)?;
     } else {
-        give_up(app, conn, &job, now, &detail)?;
-        store::job::set_tries(conn, job.id, (job.failures, losses))?;
+        give_up(tx, &job, &detail)?;
+        store::job::set_tries(tx.conn, job.id, (job.failures, losses))?;
     }
     if let Some(id) = job.migration_id {
-        wake_on_commit(conn, Wake::Migration(id))?;
+        wake_on_commit(tx.conn, Wake::Migration(id))?;
     }
     Ok(true)
 }
 
 /// It was to stop, and nobody is at it any more: it has stopped.
 pub(in crate::app) fn end_stopped(
-    app: &App,
-    conn: &mut Db,
+    tx: &mut Tx<'_>,
     job: &Job,
-    now: Time,
     detail: &str,
 ) -> Result<(), AppError> {
     let end = End {
         state: JobState::Cancelled,
         message: "Stopped: its host is no longer at it.",
         detail,
-        now,
+        now: tx.now,
     };
-    store::job::end_unclaimed(conn, job.id, &end)?;
-    settle_power(conn, now, job)?;
-    if let Some((id, step)) = step_of(conn, job)?
+    store::job::end_unclaimed(tx.conn, job.id, &end)?;
+    settle_power(tx.conn, tx.now, job)?;
+    if let Some((id, step)) = step_of(tx.conn, job)?
         && can_cancel(step.state())
     {
         let event = Event::Stopped(step);
-        let _decided = engine::apply(app, conn, now, PORTAL, id, event, &EventDetails::default())?;
+        let _decided = tx.by(PORTAL).apply(id, event, &EventDetails::default())?;
     }
     Ok(())
 }
 
 /// Five losses in a row: it has failed, and staff are told by the pages, the migration's log and the trail.
-fn give_up(app: &App, conn: &mut Db, job: &Job, now: Time, detail: &str) -> Result<(), AppError> {
+fn give_up(tx: &mut Tx<'_>, job: &Job, detail: &str) -> Result<(), AppError> {
     let end = End {
         state: JobState::Failed,
         message: PUBLIC,
         detail,
-        now,
+        now: tx.now,
     };
-    store::job::end_unclaimed(conn, job.id, &end)?;
-    settle_power(conn, now, job)?;
+    store::job::end_unclaimed(tx.conn, job.id, &end)?;
+    settle_power(tx.conn, tx.now, job)?;
     let object = format!("job {}", job.id);
     let before = job.state.to_string();
-    let step = step_of(conn, job)?;
+    let step = step_of(tx.conn, job)?;
     match step {
         Some((id, step)) if stops_nothing(step) => {
             let given = EventDetails::failure(PUBLIC, detail);
-            let _decided = engine::apply(app, conn, now, PORTAL, id, Event::Failed(step), &given)?;
+            let _decided = tx.by(PORTAL).apply(id, Event::Failed(step), &given)?;
         }
         _ => {
             if let Some(row) = match job.migration_id {
-                Some(id) => store::migration::migration(conn, id)?,
+                Some(id) => store::migration::migration(tx.conn, id)?,
                 None => None,
             } {
                 let said = format!("{}: {PUBLIC}", job.kind);
-                store::migration::insert_event(conn, row.id, now, (row.state, row.step), &said)?;
+                store::migration::insert_event(
+                    tx.conn,
+                    row.id,
+                    tx.now,
+                    (row.state, row.step),
+                    &said,
+                )?;
             }
         }
     }
-    audit(conn, now, PORTAL, "job.lost", &object, (&before, "failed"))?;
+    tx.by(PORTAL)
+        .audit("job.lost", &object, (&before, "failed"))?;
     Ok(())
 }
 

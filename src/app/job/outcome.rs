@@ -1,7 +1,6 @@
 //! What the end of a job does: to the job, to its Linode, and to the migration whose step it was.
 
-use crate::app::App;
-use crate::app::context::{Agent, Who};
+use crate::app::context::{Agent, Tx};
 use crate::app::error::AppError;
 use crate::app::linode::power;
 use crate::app::migration::engine::{self, EventDetails};
@@ -48,9 +47,6 @@ pub(in crate::app) fn step_of(
 
 /// Everything the end of one job needs.
 pub(in crate::app) struct Ending<'a> {
-    pub app: &'a App,
-    pub now: Time,
-    pub who: Who<'a>,
     pub job: &'a Job,
     pub lease: Lease<'a>,
 }
@@ -58,7 +54,7 @@ pub(in crate::app) struct Ending<'a> {
 impl Ending<'_> {
     fn end(
         &self,
-        conn: &mut Db,
+        tx: &mut Tx<'_>,
         state: JobState,
         message: &str,
         detail: &str,
@@ -69,9 +65,9 @@ impl Ending<'_> {
             state,
             message: &message,
             detail: &detail,
-            now: self.now,
+            now: tx.now,
         };
-        if store::job::finish(conn, self.lease, &end)? {
+        if store::job::finish(tx.conn, self.lease, &end)? {
             Ok(())
         } else {
             Err(stale())
@@ -79,22 +75,21 @@ impl Ending<'_> {
     }
 
     fn tell(
-        &self,
-        conn: &mut Db,
+        tx: &mut Tx<'_>,
         id: MigrationId,
         event: Event,
         given: &EventDetails,
     ) -> Result<(), AppError> {
         // A late event changes nothing; `apply` has logged it.
-        let _decided = engine::apply(self.app, conn, self.now, self.who, id, event, given)?;
+        let _applied = tx.apply(id, event, given)?;
         Ok(())
     }
 
-    pub fn cancelled(&self, conn: &mut Db) -> Result<(), AppError> {
-        self.end(conn, JobState::Cancelled, "Stopped as asked.", "")?;
-        self.settle_power(conn)?;
-        match step_of(conn, self.job)? {
-            Some((id, step)) => self.tell(conn, id, Event::Stopped(step), &EventDetails::default()),
+    pub fn cancelled(&self, tx: &mut Tx<'_>) -> Result<(), AppError> {
+        self.end(tx, JobState::Cancelled, "Stopped as asked.", "")?;
+        settle_power(tx.conn, tx.now, self.job)?;
+        match step_of(tx.conn, self.job)? {
+            Some((id, step)) => Self::tell(tx, id, Event::Stopped(step), &EventDetails::default()),
             None => Ok(()),
         }
     }
@@ -102,12 +97,13 @@ impl Ending<'_> {
     /// The host holds itself for the Linode's owner: no failure of the step, but two memories that differ.
     pub fn contradicted(
         &self,
-        conn: &mut Db,
+        tx: &mut Tx<'_>,
         agent: &Agent,
         marks: &Marked,
         detail: &str,
     ) -> Result<(), AppError> {
-        let linode = store::linode::linode(conn, self.job.linode_id)?.ok_or(AppError::NotFound)?;
+        let linode =
+            store::linode::linode(tx.conn, self.job.linode_id)?.ok_or(AppError::NotFound)?;
         let word = Word {
             host: agent.host,
             granted: marks.granted,
@@ -122,20 +118,20 @@ impl Ending<'_> {
             None => JobState::Failed,
         };
         let said = "The host says that it owns the Linode already.";
-        self.end(conn, state, said, detail)?;
+        self.end(tx, state, said, detail)?;
         match found {
-            Some(found) => hold::hold(conn, self.now, agent, linode.id, (&word, found)),
+            Some(found) => hold::hold(tx, agent, linode.id, (&word, found)),
             // It has been put right since: the step is done anew.
-            None => match step_of(conn, self.job)? {
+            None => match step_of(tx.conn, self.job)? {
                 // It is the owner as it should be, and will not seal what holds there.
                 Some((id, Step::SealDestination))
                     if linode.epoch == marks.granted && linode.epoch > marks.sealed =>
                 {
-                    store::linode::set_status(conn, linode.id, LinodeStatus::Running, self.now)?;
-                    self.tell(conn, id, Event::HeldAtDestination, &EventDetails::default())
+                    store::linode::set_status(tx.conn, linode.id, LinodeStatus::Running, tx.now)?;
+                    Self::tell(tx, id, Event::HeldAtDestination, &EventDetails::default())
                 }
-                Some((id, step)) => self.tell(
-                    conn,
+                Some((id, step)) => Self::tell(
+                    tx,
                     id,
                     Event::Failed(step),
                     &EventDetails::failure("The order no longer fitted the host's state.", detail),
@@ -147,36 +143,36 @@ impl Ending<'_> {
 
     pub fn failed(
         &self,
-        conn: &mut Db,
+        tx: &mut Tx<'_>,
         retry: bool,
         public: &str,
         detail: &str,
     ) -> Result<(), AppError> {
         if self.job.cancel_asked {
             // It was to stop, and it has.
-            return self.cancelled(conn);
+            return self.cancelled(tx);
         }
         let failures = self.job.failures.saturating_add(1);
         if retry && failures < store::job::MOST_TRIES {
             let detail: String = detail.chars().take(4000).collect();
             let again = Again {
-                run_after: self.now.plus_s(pause_s(failures)),
+                run_after: tx.now.plus_s(pause_s(failures)),
                 failures,
                 losses: 0,
                 detail: &detail,
             };
-            return if store::job::release(conn, self.job, &again)? {
+            return if store::job::release(tx.conn, self.job, &again)? {
                 Ok(())
             } else {
                 Err(stale())
             };
         }
-        self.end(conn, JobState::Failed, public, detail)?;
-        store::job::set_tries(conn, self.job.id, (failures, 0))?;
-        self.settle_power(conn)?;
-        match step_of(conn, self.job)? {
-            Some((id, step)) => self.tell(
-                conn,
+        self.end(tx, JobState::Failed, public, detail)?;
+        store::job::set_tries(tx.conn, self.job.id, (failures, 0))?;
+        settle_power(tx.conn, tx.now, self.job)?;
+        match step_of(tx.conn, self.job)? {
+            Some((id, step)) => Self::tell(
+                tx,
                 id,
                 Event::Failed(step),
                 &EventDetails::failure(public, detail),
@@ -185,11 +181,7 @@ impl Ending<'_> {
         }
     }
 
-    fn settle_power(&self, conn: &mut Db) -> Result<(), AppError> {
-        settle_power(conn, self.now, self.job)
-    }
-
-    pub fn succeeded(&self, conn: &mut Db, report: &Report) -> Result<(), AppError> {
+    pub fn succeeded(&self, tx: &mut Tx<'_>, report: &Report) -> Result<(), AppError> {
         if let Report::StartFailedSealed {
             epoch,
             public,
@@ -197,23 +189,23 @@ impl Ending<'_> {
             console,
         } = report
         {
-            return self.start_failed(conn, *epoch, (public, detail), console);
+            return self.start_failed(tx, *epoch, (public, detail), console);
         }
-        self.end(conn, JobState::Succeeded, summary(report), "")?;
+        self.end(tx, JobState::Succeeded, summary(report), "")?;
         if let Some(running) = runs_after(self.job.kind, report)
-            && change::is_current(conn, self.job.linode_id, self.job)?
+            && change::is_current(tx.conn, self.job.linode_id, self.job)?
         {
             let status = if running {
                 LinodeStatus::Running
             } else {
                 LinodeStatus::Offline
             };
-            store::linode::set_status(conn, self.job.linode_id, status, self.now)?;
+            store::linode::set_status(tx.conn, self.job.linode_id, status, tx.now)?;
         }
         if let Report::Console { text } = report
-            && change::is_current(conn, self.job.linode_id, self.job)?
+            && change::is_current(tx.conn, self.job.linode_id, self.job)?
         {
-            store::linode::set_console(conn, self.job.linode_id, &console_text(text), self.now)?;
+            store::linode::set_console(tx.conn, self.job.linode_id, &console_text(text), tx.now)?;
         }
         match (self.job.kind, report) {
             (
@@ -223,16 +215,16 @@ impl Ending<'_> {
                     running,
                     disks,
                 },
-            ) => proof::shown(conn, self.now, self.job, (*epoch, *running), disks)?,
-            (JobKind::Purge, Report::Done) => proof::purged(conn, self.now, self.job)?,
+            ) => proof::shown(tx.conn, tx.now, self.job, (*epoch, *running), disks)?,
+            (JobKind::Purge, Report::Done) => proof::purged(tx.conn, tx.now, self.job)?,
             _ => {}
         }
-        let Some((id, step)) = step_of(conn, self.job)? else {
+        let Some((id, step)) = step_of(tx.conn, self.job)? else {
             return Ok(());
         };
-        let row = store::migration::migration(conn, id)?.ok_or(AppError::NotFound)?;
+        let row = store::migration::migration(tx.conn, id)?.ok_or(AppError::NotFound)?;
         if row.cancel_asked && crate::domain::migration::can_cancel(row.state) {
-            return self.tell(conn, id, Event::Stopped(step), &EventDetails::default());
+            return Self::tell(tx, id, Event::Stopped(step), &EventDetails::default());
         }
         if matches!(
             report,
@@ -242,29 +234,29 @@ impl Ending<'_> {
             }
         ) {
             store::migration::insert_event(
-                conn,
+                tx.conn,
                 id,
-                self.now,
+                tx.now,
                 (row.state, row.step),
                 summary(report),
             )?;
         }
         let mut given = EventDetails {
-            change: facts(&row, self.job, self.now, report),
+            change: facts(&row, self.job, tx.now, report),
             message: String::new(),
         };
         if step == Step::StopSeal
-            && let Some(runs) = power::wish(conn, row.linode_id)?
+            && let Some(runs) = power::wish(tx.conn, row.linode_id)?
         {
             given.change.was_running = Some(runs);
         }
         if let Report::Copied { epoch, digests, .. } = report {
-            put_digests(conn, self.now, &row, "destination", *epoch, digests)?;
-            if !engine::digests_agree(conn, &row)? {
+            put_digests(tx.conn, tx.now, &row, "destination", *epoch, digests)?;
+            if !engine::digests_agree(tx.conn, &row)? {
                 let public =
                     "The copy on the new host is not equal to the original. It was not used.";
-                return self.tell(
-                    conn,
+                return Self::tell(
+                    tx,
                     id,
                     Event::Failed(step),
                     &EventDetails::failure(public, "digests differ"),
@@ -273,12 +265,12 @@ impl Ending<'_> {
             "Every piece was read back and compared: the copy is equal."
                 .clone_into(&mut given.message);
         }
-        self.tell(conn, id, Event::Succeeded(step), &given)
+        Self::tell(tx, id, Event::Succeeded(step), &given)
     }
 
     fn start_failed(
         &self,
-        conn: &mut Db,
+        tx: &mut Tx<'_>,
         epoch: i64,
         (public, detail): (&str, &str),
         console: &str,
@@ -288,11 +280,11 @@ impl Ending<'_> {
         } else {
             detail
         };
-        store::linode::set_console(conn, self.job.linode_id, &console_text(console), self.now)?;
+        store::linode::set_console(tx.conn, self.job.linode_id, &console_text(console), tx.now)?;
         let current =
-            change::is_current(conn, self.job.linode_id, self.job)? && epoch == self.job.epoch;
+            change::is_current(tx.conn, self.job.linode_id, self.job)? && epoch == self.job.epoch;
         self.end(
-            conn,
+            tx,
             JobState::Failed,
             public,
             &format!("sealed after a failed start: {detail}"),
@@ -300,42 +292,42 @@ impl Ending<'_> {
         if !current {
             return Ok(());
         }
-        match step_of(conn, self.job)? {
-            Some((id, Step::Start)) => self.tell(
-                conn,
+        match step_of(tx.conn, self.job)? {
+            Some((id, Step::Start)) => Self::tell(
+                tx,
                 id,
                 Event::StartFailedSealed,
                 &EventDetails::failure(public, detail),
             ),
             // It does not come up at its old host either: owned there again, off, for its member to look at.
             Some((id, Step::Restore)) => {
-                self.own_again(conn, epoch)?;
-                self.tell(
-                    conn,
+                self.own_again(tx, epoch)?;
+                Self::tell(
+                    tx,
                     id,
                     Event::Succeeded(Step::Restore),
                     &EventDetails::default(),
                 )
             }
-            _ => self.own_again(conn, epoch),
+            _ => self.own_again(tx, epoch),
         }
     }
 
     /// A new epoch for the same host, without a boot.
-    fn own_again(&self, conn: &mut Db, epoch: i64) -> Result<(), AppError> {
+    fn own_again(&self, tx: &mut Tx<'_>, epoch: i64) -> Result<(), AppError> {
         let linode = self.job.linode_id;
-        let from = store::linode::linode(conn, linode)?
+        let from = store::linode::linode(tx.conn, linode)?
             .ok_or(AppError::NotFound)?
             .row();
         let Some(to) = handover::own_again(from, (self.job.host_id, epoch)) else {
             return Ok(());
         };
-        if !change::hand_over(conn, self.now, self.who, linode, (from, to))? {
+        if !change::hand_over(tx, linode, (from, to))? {
             return Ok(());
         }
-        store::linode::set_status(conn, self.job.linode_id, LinodeStatus::Offline, self.now)?;
-        let linode = store::linode::linode(conn, linode)?.ok_or(AppError::NotFound)?;
-        store::job::enqueue(conn, &NewJob::own(&linode, JobKind::Start, self.now, None))?;
+        store::linode::set_status(tx.conn, self.job.linode_id, LinodeStatus::Offline, tx.now)?;
+        let linode = store::linode::linode(tx.conn, linode)?.ok_or(AppError::NotFound)?;
+        store::job::enqueue(tx.conn, &NewJob::own(&linode, JobKind::Start, tx.now, None))?;
         Ok(())
     }
 }

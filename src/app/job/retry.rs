@@ -1,7 +1,7 @@
 //! Staff try a job again that failed.
 
 use crate::app::App;
-use crate::app::context::{Actor, audit};
+use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::app::migration::retry;
 use crate::domain::ids::JobId;
@@ -11,20 +11,12 @@ impl App {
     /// Staff give a job that used up its tries new ones, if somebody still waits for it.
     pub fn retry_job(&self, actor: &Actor, id: JobId) -> Result<(), AppError> {
         actor.require_staff()?;
-        let now = self.now();
-        self.db.write(|conn| {
-            retry::may_job(conn, id)?;
-            if !store::job::revive(conn, id, now)? {
+        self.transact(actor.who(), |tx| {
+            retry::may_job(tx.conn, id)?;
+            if !store::job::revive(tx.conn, id, tx.now)? {
                 return Err(AppError::conflict("Only a failed job can be tried again."));
             }
-            audit(
-                conn,
-                now,
-                actor.who(),
-                "job.retry",
-                &format!("job {id}"),
-                ("failed", "pending"),
-            )?;
+            tx.audit("job.retry", &format!("job {id}"), ("failed", "pending"))?;
             Ok(())
         })
     }

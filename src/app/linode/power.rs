@@ -1,7 +1,7 @@
 //! Boot, reboot and shut down a Linode, wherever it is.
 
 use crate::app::App;
-use crate::app::context::{Actor, audit};
+use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::domain::ids::{ConfigId, JobId, LinodeId};
 use crate::domain::words::{JobKind, LinodeStatus, MigrationState};
@@ -36,22 +36,21 @@ impl App {
         config: Option<ConfigId>,
     ) -> Result<JobId, AppError> {
         let account = actor.require_account()?;
-        let now = self.now();
         let status = match kind {
             JobKind::Boot => LinodeStatus::Booting,
             JobKind::Reboot => LinodeStatus::Rebooting,
             JobKind::Shutdown => LinodeStatus::ShuttingDown,
             _ => return Err(AppError::Fault(format!("{kind} is not a power job"))),
         };
-        self.db.write(|conn| {
-            store::linode::lock(conn, linode)?;
-            let linode = store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
-            if is_switching(conn, linode.id)? {
+        self.transact(actor.who(), |tx| {
+            store::linode::lock(tx.conn, linode)?;
+            let linode = store::linode::linode_of(tx.conn, account, linode)?.ok_or(AppError::NotFound)?;
+            if is_switching(tx.conn, linode.id)? {
                 return Err(AppError::conflict(
                     "The Linode is being switched over to its new host. Try again when that is done.",
                 ));
             }
-            if let Some(open) = store::job::open_of_linode(conn, linode.id, &POWER)? {
+            if let Some(open) = store::job::open_of_linode(tx.conn, linode.id, &POWER)? {
                 if open.kind == kind {
                     return Ok(open.id);
                 }
@@ -70,10 +69,10 @@ impl App {
                 _ => {}
             }
             if kind != JobKind::Shutdown {
-                let profiles = store::linode::profile::profiles_of(conn, linode.id)?;
+                let profiles = store::linode::profile::profiles_of(tx.conn, linode.id)?;
                 match config {
                     Some(config) if profiles.iter().any(|profile| profile.id == config) => {
-                        store::linode::profile::set_boot_config(conn, linode.id, config)?;
+                        store::linode::profile::set_boot_config(tx.conn, linode.id, config)?;
                     }
                     Some(_) => return Err(AppError::NotFound),
                     None if profiles.is_empty() => {
@@ -82,10 +81,10 @@ impl App {
                     None => {}
                 }
             }
-            let id = store::job::enqueue(conn, &NewJob::own(&linode, kind, now, Some(actor.user)))?;
-            store::linode::set_status(conn, linode.id, status, now)?;
+            let id = store::job::enqueue(tx.conn, &NewJob::own(&linode, kind, tx.now, Some(actor.user)))?;
+            store::linode::set_status(tx.conn, linode.id, status, tx.now)?;
             let object = format!("linode {}", linode.id);
-            audit(conn, now, actor.who(), "power", &object, (&linode.status.to_string(), &status.to_string()))?;
+            tx.audit("power", &object, (&linode.status.to_string(), &status.to_string()))?;
             Ok(id)
         })
     }

@@ -2,7 +2,7 @@
 //! Hosts know Linodes and disks by their numbers, so they do not have to be told; the next order has the new label.
 
 use crate::app::App;
-use crate::app::context::{Actor, audit};
+use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::domain::ids::{DiskId, IpId, LinodeId};
 use crate::domain::values::{Label, ReverseName};
@@ -18,15 +18,15 @@ impl App {
         label: &Label,
     ) -> Result<(), AppError> {
         let account = actor.require_account()?;
-        let now = self.now();
-        self.db.write(|conn| {
+        self.transact(actor.who(), |tx| {
             // One at a time of an account, so that the label which the trail says it had is the one it had.
-            store::account::lock_writer(conn, actor.user, Some(account))?;
-            let linode = store::linode::linode_of(conn, account, id)?.ok_or(AppError::NotFound)?;
+            store::account::lock_writer(tx.conn, actor.user, Some(account))?;
+            let linode =
+                store::linode::linode_of(tx.conn, account, id)?.ok_or(AppError::NotFound)?;
             if linode.label == label.as_str() {
                 return Ok(());
             }
-            store::linode::rename_linode(conn, id, label.as_str()).map_err(|error| {
+            store::linode::rename_linode(tx.conn, id, label.as_str()).map_err(|error| {
                 if error.is_duplicate() {
                     AppError::Invalid {
                         field: "label",
@@ -38,7 +38,7 @@ impl App {
             })?;
             let object = format!("linode {id}");
             let names = (linode.label.as_str(), label.as_str());
-            audit(conn, now, actor.who(), "linode.rename", &object, names)?;
+            tx.audit("linode.rename", &object, names)?;
             Ok(())
         })
     }
@@ -51,11 +51,10 @@ impl App {
         label: &Label,
     ) -> Result<(), AppError> {
         let account = actor.require_account()?;
-        let now = self.now();
-        self.db.write(|conn| {
+        self.transact(actor.who(), |tx| {
             let linode =
-                store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
-            let disks = store::linode::disk::disks_of(conn, linode.id)?;
+                store::linode::linode_of(tx.conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let disks = store::linode::disk::disks_of(tx.conn, linode.id)?;
             let disk = disks
                 .iter()
                 .find(|it| it.id == id)
@@ -70,7 +69,7 @@ impl App {
             if disks.iter().any(|it| it.label == label.as_str()) {
                 return Err(taken());
             }
-            store::linode::disk::rename_disk(conn, id, label.as_str()).map_err(|error| {
+            store::linode::disk::rename_disk(tx.conn, id, label.as_str()).map_err(|error| {
                 if error.is_duplicate() {
                     taken()
                 } else {
@@ -79,7 +78,7 @@ impl App {
             })?;
             let object = format!("linode {}, disk {id}", linode.id);
             let names = (disk.label.as_str(), label.as_str());
-            audit(conn, now, actor.who(), "disk.rename", &object, names)?;
+            tx.audit("disk.rename", &object, names)?;
             Ok(())
         })
     }
@@ -93,11 +92,10 @@ impl App {
         name: &ReverseName,
     ) -> Result<(), AppError> {
         let account = actor.require_account()?;
-        let now = self.now();
-        self.db.write(|conn| {
+        self.transact(actor.who(), |tx| {
             let linode =
-                store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
-            let ip = store::linode::address::ips_of(conn, linode.id)?
+                store::linode::linode_of(tx.conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let ip = store::linode::address::ips_of(tx.conn, linode.id)?
                 .into_iter()
                 .find(|it| it.id == id)
                 .ok_or(AppError::NotFound)?;
@@ -107,10 +105,10 @@ impl App {
             if ip.rdns == name.as_str() {
                 return Ok(());
             }
-            store::linode::address::set_rdns(conn, id, name.as_str())?;
+            store::linode::address::set_rdns(tx.conn, id, name.as_str())?;
             let object = format!("linode {}, address {}", linode.id, ip.address);
             let names = (ip.rdns.as_str(), name.as_str());
-            audit(conn, now, actor.who(), "rdns", &object, names)?;
+            tx.audit("rdns", &object, names)?;
             Ok(())
         })
     }

@@ -1,6 +1,7 @@
 //! Mail in the transaction that causes it: rendered now, sent later from the outbox.
 
 use crate::app::App;
+use crate::app::context::Tx;
 use crate::app::error::AppError;
 use crate::domain::migration::Letter;
 use crate::domain::programme::Deed;
@@ -35,20 +36,13 @@ pub fn facts_for(app: &App, user: &User) -> Facts {
 }
 
 /// Posts a mail, unless its reader has switched this kind off.
-pub fn post(
-    conn: &mut Db,
-    now: Time,
-    kind: MailKind,
-    to: &str,
-    facts: &Facts,
-) -> Result<(), AppError> {
-    post_with(conn, now, kind, to, facts, Extra::default())
+pub fn post(tx: &mut Tx<'_>, kind: MailKind, to: &str, facts: &Facts) -> Result<(), AppError> {
+    post_with(tx, kind, to, facts, Extra::default())
 }
 
 /// As [`post`], for a mail that says nothing of use from a moment on.
 pub fn post_until(
-    conn: &mut Db,
-    now: Time,
+    tx: &mut Tx<'_>,
     kind: MailKind,
     to: &str,
     facts: &Facts,
@@ -58,7 +52,7 @@ pub fn post_until(
         stale_at: Some(until),
         ..Extra::default()
     };
-    post_with(conn, now, kind, to, facts, extra)
+    post_with(tx, kind, to, facts, extra)
 }
 
 /// What a mail has besides its text.
@@ -71,21 +65,20 @@ pub struct Extra<'a> {
 
 /// As [`post`], with what goes with it.
 pub fn post_with(
-    conn: &mut Db,
-    now: Time,
+    tx: &mut Tx<'_>,
     kind: MailKind,
     to: &str,
     facts: &Facts,
     extra: Extra<'_>,
 ) -> Result<(), AppError> {
     let can_be_muted = domain::mail::group(kind).is_some();
-    if can_be_muted && store::account::mail_choices::is_muted(conn, to, kind)? {
+    if can_be_muted && store::account::mail_choices::is_muted(tx.conn, to, kind)? {
         return Ok(());
     }
     let rendered = mail::render(kind, facts)
         .map_err(|error| AppError::Fault(format!("mail {kind}: {error}")))?;
     store::mail::insert(
-        conn,
+        tx.conn,
         &NewMail {
             kind: &kind.to_string(),
             recipient: to,
@@ -93,8 +86,8 @@ pub fn post_with(
             text_body: &rendered.text,
             html_body: &rendered.html,
             state: "pending",
-            next_at: now,
-            created_at: now,
+            next_at: tx.now,
+            created_at: tx.now,
             calendar: extra.calendar,
             stale_at: extra.stale_at,
             bug_id: facts.board.bug,
@@ -161,27 +154,25 @@ fn calendar(app: &App, now: Time, user: &User, facts: &Facts, about: &About<'_>)
 
 /// Posts a mail about a Linode to everyone of its account.
 pub fn post_to_account(
-    app: &App,
-    conn: &mut Db,
-    now: Time,
+    tx: &mut Tx<'_>,
     kind: MailKind,
     linode: &Linode,
     about: &About<'_>,
 ) -> Result<(), AppError> {
     let (from_host, to_host) = match about.migration {
         Some(migration) => (
-            store::host::host(conn, migration.source_host_id)?
+            store::host::host(tx.conn, migration.source_host_id)?
                 .map(|host| host.name)
                 .unwrap_or_default(),
-            store::host::host(conn, migration.destination_host_id)?
+            store::host::host(tx.conn, migration.destination_host_id)?
                 .map(|host| host.name)
                 .unwrap_or_default(),
         ),
         None => (String::new(), String::new()),
     };
     let downtime = about.migration.map_or_else(String::new, downtime);
-    for user in store::account::users_of_account(conn, linode.account_id)? {
-        let mut facts = facts_for(app, &user);
+    for user in store::account::users_of_account(tx.conn, linode.account_id)? {
+        let mut facts = facts_for(tx.app, &user);
         facts.linode.clone_from(&linode.label);
         facts.linode_id = Some(linode.id);
         facts.migration_id = about.migration.map(|migration| migration.id);
@@ -211,12 +202,12 @@ pub fn post_to_account(
         facts.is_held = about.is_held;
         facts.is_over = about.is_over;
         facts.is_off = about.is_off;
-        let calendar = calendar(app, now, &user, &facts, about);
+        let calendar = calendar(tx.app, tx.now, &user, &facts, about);
         let extra = Extra {
             calendar: calendar.as_deref(),
             stale_at: stale_at(kind, about),
         };
-        post_with(conn, now, kind, &user.email, &facts, extra)?;
+        post_with(tx, kind, &user.email, &facts, extra)?;
     }
     Ok(())
 }
@@ -246,14 +237,13 @@ fn stale_at(kind: MailKind, about: &About<'_>) -> Option<Time> {
 /// Tells that the time chosen for a migration, as it was in `before`, is given up. `reason`: what happens instead;
 /// `stands`: until when the offer can still be used.
 pub fn post_unscheduled(
-    app: &App,
-    conn: &mut Db,
-    now: Time,
+    tx: &mut Tx<'_>,
     before: &Migration,
     reason: &str,
     stands: Option<Time>,
 ) -> Result<(), AppError> {
-    let Some((linode, at)) = store::linode::linode(conn, before.linode_id)?.zip(before.not_before)
+    let Some((linode, at)) =
+        store::linode::linode(tx.conn, before.linode_id)?.zip(before.not_before)
     else {
         return Ok(());
     };
@@ -262,17 +252,15 @@ pub fn post_unscheduled(
         when: Some(at),
         until: stands,
         migration: Some(before),
-        chosen: Some(next_file(conn, before, at, true)?),
+        chosen: Some(next_file(tx.conn, before, at, true)?),
         ..About::default()
     };
-    post_to_account(app, conn, now, MailKind::Unscheduled, &linode, &about)
+    post_to_account(tx, MailKind::Unscheduled, &linode, &about)
 }
 
 /// Tells that staff move it off its host: why and when. `expected`: how long it will be away; empty if that is not known.
 pub fn post_move_off(
-    app: &App,
-    conn: &mut Db,
-    now: Time,
+    tx: &mut Tx<'_>,
     linode: &Linode,
     row: &Migration,
     move_off: MoveOff,
@@ -283,35 +271,30 @@ pub fn post_move_off(
         when: row.not_before,
         migration: Some(row),
         chosen: match row.not_before {
-            Some(at) => Some(next_file(conn, row, at, move_off.called_off)?),
+            Some(at) => Some(next_file(tx.conn, row, at, move_off.called_off)?),
             None => None,
         },
         move_off,
         expected,
         ..About::default()
     };
-    post_to_account(app, conn, now, MailKind::Evacuation, linode, &about)
+    post_to_account(tx, MailKind::Evacuation, linode, &about)
 }
 
 /// Tells that staff have called such a move off. A time that has passed needs no calendar file.
-pub fn post_called_off(
-    app: &App,
-    conn: &mut Db,
-    now: Time,
-    before: &Migration,
-) -> Result<(), AppError> {
-    let Some(linode) = store::linode::linode(conn, before.linode_id)? else {
+pub fn post_called_off(tx: &mut Tx<'_>, before: &Migration) -> Result<(), AppError> {
+    let Some(linode) = store::linode::linode(tx.conn, before.linode_id)? else {
         return Ok(());
     };
     let row = Migration {
-        not_before: before.not_before.filter(|at| *at > now),
+        not_before: before.not_before.filter(|at| *at > tx.now),
         ..before.clone()
     };
     let called_off = MoveOff {
         called_off: true,
         ..MoveOff::default()
     };
-    post_move_off(app, conn, now, &linode, &row, called_off, "")
+    post_move_off(tx, &linode, &row, called_off, "")
 }
 
 /// From what the last moves took, if there are enough of them; else empty.
@@ -348,26 +331,20 @@ fn next_file(
 }
 
 /// The mail that a transition of a migration asks for.
-pub fn post_letter(
-    app: &App,
-    conn: &mut Db,
-    now: Time,
-    migration: &Migration,
-    letter: Letter,
-) -> Result<(), AppError> {
-    let Some(linode) = store::linode::linode(conn, migration.linode_id)? else {
+pub fn post_letter(tx: &mut Tx<'_>, migration: &Migration, letter: Letter) -> Result<(), AppError> {
+    let Some(linode) = store::linode::linode(tx.conn, migration.linode_id)? else {
         return Ok(());
     };
     let mut told = migration.clone();
     let mut about = About {
-        when: Some(now),
+        when: Some(tx.now),
         ..About::default()
     };
     let kind = match letter {
         Letter::Scheduled => {
             about.when = migration.not_before;
             about.chosen = match migration.not_before {
-                Some(at) => Some(next_file(conn, migration, at, false)?),
+                Some(at) => Some(next_file(tx.conn, migration, at, false)?),
                 None => None,
             };
             MailKind::Scheduled
@@ -384,8 +361,8 @@ pub fn post_letter(
             about.reason = &migration.failure;
             about.is_over = migration.kind == MigrationKind::Return
                 || crate::app::programme::allows(
-                    &store::programme::get(conn, now)?,
-                    now,
+                    &store::programme::get(tx.conn, tx.now)?,
+                    tx.now,
                     Deed::Start(migration.kind),
                 )
                 .is_err();
@@ -395,7 +372,7 @@ pub fn post_letter(
         // The end of the beta has a mail of its own.
         Letter::Expired
             if migration.kind == MigrationKind::Beta
-                && store::programme::get(conn, now)?.state == ProgrammeState::Ended =>
+                && store::programme::get(tx.conn, tx.now)?.state == ProgrammeState::Ended =>
         {
             return Ok(());
         }
@@ -408,7 +385,7 @@ pub fn post_letter(
         Letter::Returned => {
             // After the way back the Linode is at the source again; how long it took is the way back's own.
             std::mem::swap(&mut told.source_host_id, &mut told.destination_host_id);
-            let back = store::migration::of_linode(conn, migration.linode_id)?
+            let back = store::migration::of_linode(tx.conn, migration.linode_id)?
                 .into_iter()
                 .find(|row| row.parent_id == Some(migration.id));
             told.was_running = back.as_ref().is_some_and(|row| row.was_running);
@@ -419,5 +396,5 @@ pub fn post_letter(
         }
     };
     about.migration = Some(&told);
-    post_to_account(app, conn, now, kind, &linode, &about)
+    post_to_account(tx, kind, &linode, &about)
 }

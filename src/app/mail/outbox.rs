@@ -1,7 +1,7 @@
 //! What staff do with mail that could not be sent.
 
 use crate::app::App;
-use crate::app::context::{Actor, audit};
+use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::domain::ids::MailId;
 use crate::store;
@@ -11,11 +11,10 @@ impl App {
     /// Sends a failed mail again. One that waits or was sent stays as it is.
     pub fn retry_mail(&self, actor: &Actor, id: MailId) -> Result<(), AppError> {
         actor.require_staff()?;
-        let now = self.now();
-        self.db.write(|conn| {
-            let mail = store::mail::mail(conn, id)?.ok_or(AppError::NotFound)?;
+        self.transact(actor.who(), |tx| {
+            let mail = store::mail::mail(tx.conn, id)?.ok_or(AppError::NotFound)?;
             if mail.state == "failed"
-                && let Some(why) = store::mail::in_vain(conn, &mail, now)?
+                && let Some(why) = store::mail::in_vain(tx.conn, &mail, tx.now)?
             {
                 return Err(AppError::conflict(match why {
                     InVain::Secret => {
@@ -27,18 +26,11 @@ impl App {
                     }
                 }));
             }
-            if !store::mail::revive_one(conn, id, now)? {
+            if !store::mail::revive_one(tx.conn, id, tx.now)? {
                 return Ok(());
             }
             let object = format!("mail {id}");
-            audit(
-                conn,
-                now,
-                actor.who(),
-                "mail.retry",
-                &object,
-                ("failed", "pending"),
-            )?;
+            tx.audit("mail.retry", &object, ("failed", "pending"))?;
             Ok(())
         })
     }
@@ -51,9 +43,8 @@ impl App {
         expected: i64,
     ) -> Result<usize, AppError> {
         actor.require_staff()?;
-        let now = self.now();
-        self.db.write(|conn| {
-            let (worth, _) = store::mail::count_failed(conn, recipient, now)?;
+        self.transact(actor.who(), |tx| {
+            let (worth, _) = store::mail::count_failed(tx.conn, recipient, tx.now)?;
             if worth == 0 {
                 return Ok(0);
             }
@@ -62,17 +53,10 @@ impl App {
                     "There are {worth} now, and not {expected}. Look at them again."
                 )));
             }
-            let count = store::mail::revive(conn, recipient, now)?;
+            let count = store::mail::revive(tx.conn, recipient, tx.now)?;
             if count > 0 {
                 let after = format!("{count} pending, to {recipient:?}");
-                audit(
-                    conn,
-                    now,
-                    actor.who(),
-                    "mail.retry",
-                    "mail",
-                    ("failed", &after),
-                )?;
+                tx.audit("mail.retry", "mail", ("failed", &after))?;
             }
             Ok(count)
         })

@@ -3,6 +3,7 @@
 
 use super::compose::{self, About};
 use crate::app::App;
+use crate::app::context::PORTAL;
 use crate::app::error::AppError;
 use crate::app::reconcile::BATCH;
 use crate::domain::programme::move_times::{
@@ -34,15 +35,16 @@ impl App {
 
     fn remind_of(&self, row: &Migration, now: Time) -> Result<bool, AppError> {
         let (kind, next) = decide(row, now);
-        self.db.write(|conn| {
-            if !store::programme::move_times::take_reminder(conn, row, next)? {
+        self.transact_at(now, PORTAL, |tx| {
+            if !store::programme::move_times::take_reminder(tx.conn, row, next)? {
                 return Ok(false);
             }
-            let Some((kind, linode)) = kind.zip(store::linode::linode(conn, row.linode_id)?) else {
+            let Some((kind, linode)) = kind.zip(store::linode::linode(tx.conn, row.linode_id)?)
+            else {
                 return Ok(false);
             };
             // Quiet hours that were set since hold what was chosen in them.
-            let held = store::programme::move_times::held_until(conn, row, now)?;
+            let held = store::programme::move_times::held_until(tx.conn, row, tx.now)?;
             let about = About {
                 when: held.or(row.not_before),
                 is_held: held.is_some(),
@@ -50,7 +52,7 @@ impl App {
                 migration: Some(row),
                 ..About::default()
             };
-            compose::post_to_account(self, conn, now, kind, &linode, &about)?;
+            compose::post_to_account(tx, kind, &linode, &about)?;
             Ok(true)
         })
     }

@@ -1,11 +1,11 @@
 //! What members and staff do with a migration: the one click, a time, cancel, retry, confirm, the way back, and staff's
 //! taking back of a switch-over that the new host has not heard of.
 
-use super::engine::{self, EventDetails};
+use super::engine::{Applied, EventDetails};
 use super::guard::{self, still_permitted, visible};
 use super::{retry, schedule};
 use crate::app::App;
-use crate::app::context::{Actor, audit};
+use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::linode::profile::translation::needs_acceptance;
 use crate::domain::ids::{LinodeId, MigrationId};
@@ -50,34 +50,34 @@ impl App {
                 message,
             });
         }
-        self.db.write(|conn| {
-            store::programme::hold(conn)?;
+        self.transact_at(now, actor.who(), |tx| {
+            store::programme::hold(tx.conn)?;
             let linode =
-                store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
-            let limits = schedule::locked_limits(conn, click.at)?;
-            let row = newest(conn, linode.id)?.ok_or_else(no_offer)?;
+                store::linode::linode_of(tx.conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let limits = schedule::locked_limits(tx.conn, click.at)?;
+            let row = newest(tx.conn, linode.id)?.ok_or_else(no_offer)?;
             if let Some(registration) = row.registration_id {
-                store::registration::locked(conn, registration)?;
+                store::registration::locked(tx.conn, registration)?;
             }
             // Of two clicks at once the second sees what the first did.
-            let row = store::migration::locked(conn, row.id)?.ok_or_else(no_offer)?;
+            let row = store::migration::locked(tx.conn, row.id)?.ok_or_else(no_offer)?;
             match row.state {
                 MigrationState::Queued => {
-                    return self.reschedule(conn, now, actor, &row, &limits, click);
+                    return self.reschedule(tx, actor, &row, &limits, click);
                 }
                 MigrationState::Preparing | MigrationState::Copying | MigrationState::Switching => {
                     return at_its_time(&row, click);
                 }
-                MigrationState::Offered if row.expires_at <= now => return Err(offer_ended()),
+                MigrationState::Offered if row.expires_at <= tx.now => return Err(offer_ended()),
                 MigrationState::Offered => {}
                 MigrationState::Expired => return Err(offer_ended()),
                 _ => return Err(no_offer()),
             }
-            still_permitted(conn, &row)?;
-            let programme = store::programme::get(conn, now)?;
-            crate::app::programme::allows(&programme, now, Deed::Start(row.kind))?;
-            schedule::may_begin(conn, now, actor, &row, &limits, click.at)?;
-            if !click.accept_kernels && needs_acceptance(conn, &row)? {
+            still_permitted(tx.conn, &row)?;
+            let programme = store::programme::get(tx.conn, tx.now)?;
+            crate::app::programme::allows(&programme, tx.now, Deed::Start(row.kind))?;
+            schedule::may_begin(tx.conn, tx.now, actor, &row, &limits, click.at)?;
+            if !click.accept_kernels && needs_acceptance(tx.conn, &row)? {
                 return Err(AppError::Invalid {
                     field: "accept_kernels",
                     message: "Confirm that the kernel changes, or stay where you are".to_owned(),
@@ -85,7 +85,7 @@ impl App {
             }
             let change = Change {
                 not_before: Some(click.at),
-                remind_at: Some(click.at.and_then(|at| time_reminder(at, now))),
+                remind_at: Some(click.at.and_then(|at| time_reminder(at, tx.now))),
                 kernels_accepted: Some(click.accept_kernels),
                 stop_limit_s: Some(click.stop_limit.0),
                 ..Change::default()
@@ -94,17 +94,9 @@ impl App {
                 change,
                 message: String::new(),
             };
-            let row = accept(engine::apply(
-                self,
-                conn,
-                now,
-                actor.who(),
-                row.id,
-                Event::Click,
-                &given,
-            )?)?;
+            let row = tx.apply(row.id, Event::Click, &given)?.done()?;
             if click.at.is_some() {
-                crate::app::mail::compose::post_letter(self, conn, now, &row, Letter::Scheduled)?;
+                crate::app::mail::compose::post_letter(tx, &row, Letter::Scheduled)?;
             }
             Ok(row)
         })
@@ -112,8 +104,7 @@ impl App {
 
     fn reschedule(
         &self,
-        conn: &mut Db,
-        now: Time,
+        tx: &mut Tx<'_>,
         actor: &Actor,
         row: &Migration,
         limits: &Limits,
@@ -121,46 +112,45 @@ impl App {
     ) -> Result<Migration, AppError> {
         let at = click.at;
         // One whose time has come waits for its place, as one that was clicked now does.
-        if row.not_before.is_none_or(|before| before <= now) {
+        if row.not_before.is_none_or(|before| before <= tx.now) {
             return at_its_time(row, click);
         }
         if row.not_before == at {
-            return relimit(conn, now, actor, row, click.stop_limit);
+            return relimit(tx, row, click.stop_limit);
         }
-        schedule::may_begin(conn, now, actor, row, limits, at)?;
+        schedule::may_begin(tx.conn, tx.now, actor, row, limits, at)?;
         store::migration::note(
-            conn,
+            tx.conn,
             row.id,
             &Change {
                 not_before: Some(at),
-                remind_at: Some(at.and_then(|at| time_reminder(at, now))),
+                remind_at: Some(at.and_then(|at| time_reminder(at, tx.now))),
                 stop_limit_s: Some(click.stop_limit.0),
                 ..Change::default()
             },
         )?;
-        wake_on_commit(conn, Wake::Reconcile)?;
-        let changed = store::migration::migration(conn, row.id)?.ok_or(AppError::NotFound)?;
+        wake_on_commit(tx.conn, Wake::Reconcile)?;
+        let changed = store::migration::migration(tx.conn, row.id)?.ok_or(AppError::NotFound)?;
         if at.is_some() {
-            crate::app::mail::compose::post_letter(self, conn, now, &changed, Letter::Scheduled)?;
+            crate::app::mail::compose::post_letter(tx, &changed, Letter::Scheduled)?;
         } else {
             let why = "It begins now instead, as soon as there is a place for it.";
-            crate::app::mail::compose::post_unscheduled(self, conn, now, row, why, None)?;
+            crate::app::mail::compose::post_unscheduled(tx, row, why, None)?;
         }
         let text_of = |at: Option<Time>| match at {
             Some(at) => format!("The time was changed to {at}."),
             None => "The time was changed to now.".to_owned(),
         };
-        store::migration::insert_event(conn, row.id, now, (row.state, row.step), &text_of(at))?;
+        store::migration::insert_event(
+            tx.conn,
+            row.id,
+            tx.now,
+            (row.state, row.step),
+            &text_of(at),
+        )?;
         let object = format!("migration {}", row.id);
         let text = |at: Option<Time>| at.map_or_else(|| "now".to_owned(), |at| at.to_string());
-        audit(
-            conn,
-            now,
-            actor.who(),
-            "schedule",
-            &object,
-            (&text(row.not_before), &text(at)),
-        )?;
+        tx.audit("schedule", &object, (&text(row.not_before), &text(at)))?;
         Ok(changed)
     }
 
@@ -201,44 +191,42 @@ impl App {
     }
 
     fn act(&self, actor: &Actor, id: MigrationId, event: Event) -> Result<Migration, AppError> {
-        let now = self.now();
-        self.db.write(|conn| {
+        self.transact(actor.who(), |tx| {
             if event == Event::Retry {
-                store::programme::hold(conn)?;
+                store::programme::hold(tx.conn)?;
             }
-            let row = visible(conn, actor, id)?;
-            guard::may(conn, now, actor, &row, event)?;
+            let row = visible(tx.conn, actor, id)?;
+            guard::may(tx.conn, tx.now, actor, &row, event)?;
             match (event, row.kind) {
                 (Event::WayBack, MigrationKind::Return) => {
                     return Err(AppError::conflict(
                         "This was the way back itself. To move the Linode again, ask staff for a new offer.",
                     ));
                 }
-                (Event::WayBack, _) if row.way_back_is_over(now, store::ownership::memory::get(conn)?.watched_s) => {
+                (Event::WayBack, _) if row.way_back_is_over(tx.now, store::ownership::memory::get(tx.conn)?.watched_s) => {
                     return Err(AppError::conflict("The time for the way back is over."));
                 }
-                (Event::Retry, _) => retry::may(conn, now, actor, &row)?,
+                (Event::Retry, _) => retry::may(tx.conn, tx.now, actor, &row)?,
                 _ => {}
             }
             let given = if event == Event::Cancel {
-                cancel_words(conn, actor, id)?
+                cancel_words(tx.conn, actor, id)?
             } else {
                 EventDetails::default()
             };
-            match engine::apply(self, conn, now, actor.who(), id, event, &given)? {
-                Ok(after) => {
+            match tx.apply(id, event, &given)? {
+                Applied::Done(after) => {
                     if event == Event::Cancel && !given.message.is_empty() {
                         // Who asked, also where the state stays until the agent has stopped.
                         let object = format!("migration {id}");
                         let states = (row.state.to_string(), "asked to cancel");
-                        let who = actor.who();
-                        audit(conn, now, who, "migration.cancel", &object, (&states.0, states.1))?;
+                        tx.audit("migration.cancel", &object, (&states.0, states.1))?;
                     }
-                    Ok(after)
+                    Ok(*after)
                 }
                 // The second click of two: what it asked for is done or under way.
-                Err(Refused::Already) => Ok(row),
-                Err(refused) => Err(AppError::conflict(sentence(refused))),
+                Applied::Refused(Refused::Already) => Ok(row),
+                refused @ Applied::Refused(_) => refused.done(),
             }
         })
     }
@@ -286,13 +274,7 @@ fn newest(conn: &mut Db, linode: LinodeId) -> Result<Option<Migration>, AppError
 }
 
 /// Another limit for the shutdown, at the same time as before.
-fn relimit(
-    conn: &mut Db,
-    now: Time,
-    actor: &Actor,
-    row: &Migration,
-    limit: StopLimit,
-) -> Result<Migration, AppError> {
+fn relimit(tx: &mut Tx<'_>, row: &Migration, limit: StopLimit) -> Result<Migration, AppError> {
     if row.stop_limit_s == limit.0 {
         return Ok(row.clone());
     }
@@ -300,20 +282,13 @@ fn relimit(
         stop_limit_s: Some(limit.0),
         ..Change::default()
     };
-    store::migration::note(conn, row.id, &change)?;
+    store::migration::note(tx.conn, row.id, &change)?;
     let said = format!("It gets {} seconds to shut down.", limit.0);
-    store::migration::insert_event(conn, row.id, now, (row.state, row.step), &said)?;
+    store::migration::insert_event(tx.conn, row.id, tx.now, (row.state, row.step), &said)?;
     let (before, after) = (row.stop_limit_s.to_string(), limit.0.to_string());
     let object = format!("migration {}", row.id);
-    audit(
-        conn,
-        now,
-        actor.who(),
-        "stop limit",
-        &object,
-        (&before, &after),
-    )?;
-    store::migration::migration(conn, row.id)?.ok_or(AppError::NotFound)
+    tx.audit("stop limit", &object, (&before, &after))?;
+    store::migration::migration(tx.conn, row.id)?.ok_or(AppError::NotFound)
 }
 
 fn no_offer() -> AppError {
@@ -326,18 +301,4 @@ fn offer_ended() -> AppError {
     AppError::conflict(
         "This offer has ended. Your registration still stands: staff can make a new offer.",
     )
-}
-
-fn accept(decided: Result<Migration, Refused>) -> Result<Migration, AppError> {
-    decided.map_err(|refused| AppError::conflict(sentence(refused)))
-}
-
-fn sentence(refused: Refused) -> String {
-    let text = refused.to_string();
-    let mut letters = text.chars();
-    let first = letters
-        .next()
-        .map(|c| c.to_uppercase().to_string())
-        .unwrap_or_default();
-    format!("{first}{}.", letters.as_str())
 }

@@ -6,7 +6,7 @@ use crate::domain::words::{JobKind, MigrationKind, MigrationState};
 use crate::store;
 use crate::store::migration::Migration;
 
-impl Work<'_> {
+impl Work<'_, '_> {
     pub(in crate::app) fn close_transfer(&mut self, row: &Migration) -> Result<(), AppError> {
         if row.started_at.is_some() {
             self.enqueue(row, JobKind::CloseTransfer, row.source_host_id, row.epoch)?;
@@ -40,7 +40,7 @@ impl Work<'_> {
     /// the destination. Each waits for the owner's proof (`orders::purge`), and the agents check for themselves.
     pub(in crate::app) fn purge(&mut self, row: &Migration) -> Result<(), AppError> {
         self.enqueue(row, JobKind::Purge, row.source_host_id, row.epoch)?;
-        for tried in store::migration::of_linode(self.conn, row.linode_id)? {
+        for tried in store::migration::of_linode(self.tx.conn, row.linode_id)? {
             if tried.parent_id == Some(row.id)
                 && let Some(epoch) = tried.base_epoch.filter(|epoch| *epoch > row.epoch)
             {

@@ -2,16 +2,14 @@
 //! entry, in the caller's transaction.
 
 use super::log_text::words;
-use crate::app::App;
-use crate::app::context::{Who, audit};
+use crate::app::context::Tx;
 use crate::app::error::AppError;
 use crate::app::linode::profile;
 use crate::app::mail::compose;
 use crate::app::ownership::{change, guard};
-use crate::domain::ids::{HostId, JobId, LinodeId, MigrationId, UserId};
+use crate::domain::ids::{HostId, JobId, LinodeId, MigrationId};
 use crate::domain::migration::{self as machine, Effect, Event, Letter, Refused, Side, Step};
 use crate::domain::ownership::{Row, handover};
-use crate::domain::time::Time;
 use crate::domain::words::{HostState, JobKind, JobState, MigrationKind, MigrationState};
 use crate::store;
 use crate::store::db::{Db, wake_on_commit};
@@ -45,103 +43,125 @@ impl EventDetails {
     }
 }
 
-/// Applies one event. The inner error is an event that changes nothing, with the reason; everything else either happens
-/// whole or, with the caller's transaction, not at all.
-pub fn apply(
-    app: &App,
-    conn: &mut Db,
-    now: Time,
-    who: Who<'_>,
-    id: MigrationId,
-    event: Event,
-    given: &EventDetails,
-) -> Result<Result<Migration, Refused>, AppError> {
-    if event == Event::Confirm {
-        // It may end the registration, whose row comes before the migration's.
-        let seen = store::migration::migration(conn, id)?.ok_or(AppError::NotFound)?;
-        if let Some(registration) = seen.registration_id {
-            store::registration::locked(conn, registration)?;
+/// What an event did.
+#[derive(Debug)]
+#[must_use]
+pub enum Applied {
+    /// The migration as it is now.
+    Done(Box<Migration>),
+    /// It changes nothing, for this reason.
+    Refused(Refused),
+}
+
+impl Applied {
+    /// For an event that somebody asked for: a refusal is theirs to read.
+    pub fn done(self) -> Result<Migration, AppError> {
+        self.taken()
+            .map_err(|refused| AppError::conflict(sentence(refused)))
+    }
+
+    /// With the reason as it is, for a sentence around it.
+    pub fn taken(self) -> Result<Migration, Refused> {
+        match self {
+            Self::Done(after) => Ok(*after),
+            Self::Refused(refused) => Err(refused),
         }
     }
-    let before = store::migration::locked(conn, id)?.ok_or(AppError::NotFound)?;
-    let transition = match machine::decide(before.state, before.step, event) {
-        Ok(transition) => transition,
-        Err(refused) => {
-            tracing::info!(migration = %id, state = %before.state, ?event, %refused, "event without effect");
-            return Ok(Err(refused));
+
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::Done(_))
+    }
+}
+
+fn sentence(refused: Refused) -> String {
+    let text = refused.to_string();
+    let mut letters = text.chars();
+    let first = letters
+        .next()
+        .map(|c| c.to_uppercase().to_string())
+        .unwrap_or_default();
+    format!("{first}{}.", letters.as_str())
+}
+
+impl Tx<'_> {
+    /// Applies one event to a migration: it happens whole or, with the transaction, not at all.
+    pub fn apply(
+        &mut self,
+        id: MigrationId,
+        event: Event,
+        details: &EventDetails,
+    ) -> Result<Applied, AppError> {
+        if event == Event::Confirm {
+            // It may end the registration, whose row comes before the migration's.
+            let seen = store::migration::migration(self.conn, id)?.ok_or(AppError::NotFound)?;
+            if let Some(registration) = seen.registration_id {
+                store::registration::locked(self.conn, registration)?;
+            }
         }
-    };
-    if transition
-        .effects
-        .iter()
-        .any(|effect| effect.needs_memory())
-    {
-        guard::may_change_hands(conn, before.linode_id, event)?;
-    }
-    let mut change = given.change.clone();
-    stamp(conn, now, &before, &transition, who.user, &mut change)?;
-    let advanced =
-        store::migration::advance(conn, &before, transition.state, transition.step, &change);
-    if !advanced.map_err(one_live)? {
-        return Err(AppError::conflict(
-            "The migration changed at the same moment. Load the page anew.",
-        ));
-    }
-    if transition.state != before.state
-        || transition.step != before.step
-        || !given.message.is_empty()
-    {
-        let message = if given.message.is_empty() {
-            words(event, &transition)
-        } else {
-            given.message.clone()
+        let before = store::migration::locked(self.conn, id)?.ok_or(AppError::NotFound)?;
+        let transition = match machine::decide(before.state, before.step, event) {
+            Ok(transition) => transition,
+            Err(refused) => {
+                tracing::info!(migration = %id, state = %before.state, ?event, %refused, "event without effect");
+                return Ok(Applied::Refused(refused));
+            }
         };
-        store::migration::insert_event(
-            conn,
-            id,
-            now,
-            (transition.state, transition.step),
-            &message,
-        )?;
+        if transition
+            .effects
+            .iter()
+            .any(|effect| effect.needs_memory())
+        {
+            guard::may_change_hands(self.conn, before.linode_id, event)?;
+        }
+        let mut change = details.change.clone();
+        stamp(self, &before, &transition, &mut change)?;
+        let (state, step) = (transition.state, transition.step);
+        if !store::migration::advance(self.conn, &before, state, step, &change).map_err(one_live)? {
+            return Err(AppError::conflict(
+                "The migration changed at the same moment. Load the page anew.",
+            ));
+        }
+        let message = match details.message.as_str() {
+            "" => words(event, &transition),
+            given => given.to_owned(),
+        };
+        if (state, step) != (before.state, before.step) || !details.message.is_empty() {
+            store::migration::insert_event(self.conn, id, self.now, (state, step), &message)?;
+        }
+        for effect in &transition.effects {
+            Work { tx: self, event }.carry_out(id, *effect)?;
+        }
+        if state != before.state {
+            entered(self, &before, state)?;
+        }
+        let after = store::migration::migration(self.conn, id)?.ok_or(AppError::NotFound)?;
+        Ok(Applied::Done(Box::new(after)))
     }
-    let mut work = Work {
-        app,
-        conn,
-        now,
-        who,
-        event,
-    };
-    for effect in &transition.effects {
-        work.carry_out(id, *effect)?;
-    }
-    let is_cancelled = transition.state == MigrationState::Cancelled;
-    if is_cancelled && before.kind == MigrationKind::Evacuation {
+}
+
+/// What a new state brings with it, whatever led to it.
+fn entered(tx: &mut Tx<'_>, before: &Migration, state: MigrationState) -> Result<(), AppError> {
+    let was_due_later =
+        before.state == MigrationState::Queued && before.not_before.is_some_and(|at| at > tx.now);
+    if state == MigrationState::Cancelled && before.kind == MigrationKind::Evacuation {
         // What had failed is followed by another try, with its own mail.
         if before.state != MigrationState::Failed {
-            compose::post_called_off(app, work.conn, now, &before)?;
+            compose::post_called_off(tx, before)?;
         }
-    } else if is_cancelled
-        && before.state == MigrationState::Queued
-        && before.not_before.is_some_and(|at| at > now)
-    {
+    } else if state == MigrationState::Cancelled && was_due_later {
         let why = "The whole migration was cancelled, and its offer has ended.";
-        compose::post_unscheduled(app, work.conn, now, &before, why, None)?;
+        compose::post_unscheduled(tx, before, why, None)?;
     }
     // A slot may have become free, or a migration may want one.
-    if transition.state != before.state {
-        wake_on_commit(work.conn, Wake::Reconcile)?;
-        let object = format!("migration {id}");
-        audit(
-            work.conn,
-            now,
-            who,
-            "migration",
-            &object,
-            (&before.state.to_string(), &transition.state.to_string()),
-        )?;
-    }
-    let after = store::migration::migration(work.conn, id)?.ok_or(AppError::NotFound)?;
-    Ok(Ok(after))
+    wake_on_commit(tx.conn, Wake::Reconcile)?;
+    let states = (before.state.to_string(), state.to_string());
+    tx.audit(
+        "migration",
+        &format!("migration {}", before.id),
+        (&states.0, &states.1),
+    )?;
+    Ok(())
 }
 
 /// A Linode has one live migration: the schema says so, whatever was looked at before.
@@ -155,21 +175,20 @@ pub(in crate::app) fn one_live(error: StoreError) -> AppError {
 
 /// Times and counters that go with a transition.
 fn stamp(
-    conn: &mut Db,
-    now: Time,
+    tx: &mut Tx<'_>,
     before: &Migration,
     transition: &machine::Transition,
-    by: Option<UserId>,
     change: &mut Change,
 ) -> Result<(), AppError> {
     use MigrationState as State;
+    let now = tx.now;
     let entered = transition.state != before.state;
     match transition.state {
         State::Queued if entered => {
             change.queued_at = Some(now);
-            change.queued_by = by;
+            change.queued_by = tx.who.user;
             let linode =
-                store::linode::linode(conn, before.linode_id)?.ok_or(AppError::NotFound)?;
+                store::linode::linode(tx.conn, before.linode_id)?.ok_or(AppError::NotFound)?;
             if linode.host_id != before.source_host_id {
                 return Err(AppError::conflict(
                     "The Linode has moved to another host since: this move cannot begin there.",
@@ -191,10 +210,10 @@ fn stamp(
             change.committed_at = Some(now)
         }
         State::Finished if before.state == State::Switching => {
-            let days = store::programme::get(conn, now)?.way_back_days;
+            let days = store::programme::get(tx.conn, now)?.way_back_days;
             change.finished_at = Some(now);
             change.way_back_until = Some(now.plus_days(i64::from(days)));
-            let watched_s = store::ownership::memory::get(conn)?.watched_s;
+            let watched_s = store::ownership::memory::get(tx.conn)?.watched_s;
             change.way_back_watched_s = Some(watched_s + i64::from(days) * 86_400);
         }
         State::Confirmed | State::Returned | State::Expired | State::Cancelled | State::Failed
@@ -208,18 +227,15 @@ fn stamp(
 }
 
 /// One transition's surroundings, for its effects.
-pub(in crate::app) struct Work<'a> {
-    app: &'a App,
-    pub conn: &'a mut Db,
-    now: Time,
-    who: Who<'a>,
+pub(in crate::app) struct Work<'a, 't> {
+    pub tx: &'a mut Tx<'t>,
     event: Event,
 }
 
-impl Work<'_> {
+impl Work<'_, '_> {
     fn carry_out(&mut self, id: MigrationId, effect: Effect) -> Result<(), AppError> {
         // Read anew each time: an effect may have changed what the next one needs (the epoch above all).
-        let row = store::migration::migration(self.conn, id)?.ok_or(AppError::NotFound)?;
+        let row = store::migration::migration(self.tx.conn, id)?.ok_or(AppError::NotFound)?;
         match effect {
             Effect::RunStep(step) => self.run_step(&row, step),
             Effect::StopJobs => self.stop_jobs(&row),
@@ -239,20 +255,15 @@ impl Work<'_> {
                     && row.kind == MigrationKind::Graduation
                     && let Some(registration) = row.registration_id
                 {
-                    crate::app::registration::record::graduate(
-                        self.conn,
-                        self.now,
-                        self.who,
-                        registration,
-                    )?;
+                    crate::app::registration::record::graduate(self.tx, registration)?;
                 }
-                compose::post_letter(self.app, self.conn, self.now, &row, letter)
+                compose::post_letter(self.tx, &row, letter)
             }
         }
     }
 
     fn linode(&mut self, row: &Migration) -> Result<Linode, AppError> {
-        store::linode::linode(self.conn, row.linode_id)?.ok_or(AppError::NotFound)
+        store::linode::linode(self.tx.conn, row.linode_id)?.ok_or(AppError::NotFound)
     }
 
     pub(in crate::app) fn enqueue(
@@ -263,8 +274,8 @@ impl Work<'_> {
         epoch: i64,
     ) -> Result<Option<JobId>, AppError> {
         // Nobody will ever ask for it.
-        let gone =
-            store::host::host(self.conn, host)?.is_none_or(|it| it.state == HostState::Quarantined);
+        let gone = store::host::host(self.tx.conn, host)?
+            .is_none_or(|it| it.state == HostState::Quarantined);
         if gone {
             return Ok(None);
         }
@@ -275,11 +286,11 @@ impl Work<'_> {
             kind,
             state: JobState::Pending,
             epoch,
-            run_after: self.now,
+            run_after: self.tx.now,
             requested_by: row.queued_by,
-            entered_at: self.now,
+            entered_at: self.tx.now,
         };
-        Ok(Some(store::job::enqueue(self.conn, &new)?))
+        Ok(Some(store::job::enqueue(self.tx.conn, &new)?))
     }
 
     fn run_step(&mut self, row: &Migration, step: Step) -> Result<(), AppError> {
@@ -293,43 +304,35 @@ impl Work<'_> {
             step_job_id: self.enqueue(row, kind, host, epoch)?,
             ..Change::default()
         };
-        Ok(store::migration::note(self.conn, row.id, &change)?)
+        Ok(store::migration::note(self.tx.conn, row.id, &change)?)
     }
 
     /// Jobs that nobody has taken end now; agents are asked to stop the others, and their word ends the migration.
     fn stop_jobs(&mut self, row: &Migration) -> Result<(), AppError> {
         store::migration::note(
-            self.conn,
+            self.tx.conn,
             row.id,
             &Change {
                 cancel_asked: Some(true),
                 ..Change::default()
             },
         )?;
-        store::job::cancel_pending(self.conn, row.id, self.now)?;
-        let at_work = store::job::ask_cancel(self.conn, row.id)?;
+        store::job::cancel_pending(self.tx.conn, row.id, self.tx.now)?;
+        let at_work = store::job::ask_cancel(self.tx.conn, row.id)?;
         if self.event == Event::Cancel
             && at_work == 0
             && let Some(step) = row.step
         {
             let stopped = Event::Stopped(step);
             // A refusal would mean that it is not at work at all, and then there is nothing to stop.
-            let _decided = apply(
-                self.app,
-                self.conn,
-                self.now,
-                self.who,
-                row.id,
-                stopped,
-                &EventDetails::default(),
-            )?;
+            let _applied = self.tx.apply(row.id, stopped, &EventDetails::default())?;
         }
         Ok(())
     }
 
     /// The one moment at which the Linode changes hands.
     fn commit(&mut self, row: &Migration) -> Result<(), AppError> {
-        if !digests_agree(self.conn, row)? {
+        if !digests_agree(self.tx.conn, row)? {
             return Err(AppError::Fault(format!(
                 "migration {}: commit without equal digests",
                 row.id
@@ -348,7 +351,7 @@ impl Work<'_> {
     }
 
     fn hand_over(&mut self, linode: LinodeId, change: (Row, Row)) -> Result<(), AppError> {
-        if change::hand_over(self.conn, self.now, self.who, linode, change)? {
+        if change::hand_over(self.tx, linode, change)? {
             return Ok(());
         }
         // An agent asks again, and its word is looked at anew.
@@ -360,16 +363,16 @@ impl Work<'_> {
     /// The config profiles become what they are at the destination.
     fn translate(&mut self, row: &Migration) -> Result<(), AppError> {
         let destination =
-            store::host::host(self.conn, row.destination_host_id)?.ok_or(AppError::NotFound)?;
+            store::host::host(self.tx.conn, row.destination_host_id)?.ok_or(AppError::NotFound)?;
         let linode = self.linode(row)?;
         let pairs =
-            profile::translation::after_move(self.conn, &linode, row, destination.platform)?
+            profile::translation::after_move(self.tx.conn, &linode, row, destination.platform)?
                 .map_err(|error| AppError::Fault(format!("migration {}: {error}", row.id)))?;
         let (mut before, mut after) = (Vec::new(), Vec::new());
         for pair in pairs {
             let translated = pair.after.profile;
             if translated != pair.before {
-                store::linode::profile::set_profile(self.conn, pair.row.id, &translated)?;
+                store::linode::profile::set_profile(self.tx.conn, pair.row.id, &translated)?;
             }
             before.push((pair.row.id, pair.before));
             after.push((pair.row.id, translated));
@@ -383,7 +386,7 @@ impl Work<'_> {
             profiles_after: Some(json(&after)?),
             ..Change::default()
         };
-        store::migration::note(self.conn, row.id, &change)?;
+        store::migration::note(self.tx.conn, row.id, &change)?;
         Ok(())
     }
 
@@ -410,14 +413,14 @@ impl Work<'_> {
             }
             self.restore_profiles(row)?;
         }
-        store::migration::note(self.conn, row.id, &change)?;
+        store::migration::note(self.tx.conn, row.id, &change)?;
         Ok(())
     }
 
     fn restore_profiles(&mut self, row: &Migration) -> Result<(), AppError> {
         let before = profile::translation::stored(row.profiles_before.as_deref())?;
         for (id, profile) in before {
-            store::linode::profile::set_profile(self.conn, id, &profile)?;
+            store::linode::profile::set_profile(self.tx.conn, id, &profile)?;
         }
         Ok(())
     }
@@ -441,18 +444,18 @@ impl Work<'_> {
             epoch: linode.epoch,
             base_epoch: Some(row.epoch),
             offered_by: None,
-            offered_at: self.now,
-            expires_at: self.now.plus_days(1),
-            queued_at: Some(self.now),
-            queued_by: self.who.user,
+            offered_at: self.tx.now,
+            expires_at: self.tx.now.plus_days(1),
+            queued_at: Some(self.tx.now),
+            queued_by: self.tx.who.user,
             kernels_accepted: true,
             stop_limit_s: row.stop_limit_s,
         };
-        let new = store::migration::insert(self.conn, &new).map_err(one_live)?;
+        let new = store::migration::insert(self.tx.conn, &new).map_err(one_live)?;
         store::migration::insert_event(
-            self.conn,
+            self.tx.conn,
             new.id,
-            self.now,
+            self.tx.now,
             (new.state, None),
             "The way back was asked for.",
         )?;
@@ -469,15 +472,7 @@ impl Work<'_> {
             Event::WayBackFailed
         };
         // Refused only if the parent was told before.
-        let _decided = apply(
-            self.app,
-            self.conn,
-            self.now,
-            self.who,
-            parent,
-            event,
-            &EventDetails::default(),
-        )?;
+        let _applied = self.tx.apply(parent, event, &EventDetails::default())?;
         Ok(())
     }
 }

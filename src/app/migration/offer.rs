@@ -3,7 +3,7 @@
 
 use super::engine::{self, EventDetails};
 use crate::app::App;
-use crate::app::context::{Actor, audit};
+use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::linode::profile;
 use crate::app::mail::compose::{self, About};
@@ -27,20 +27,19 @@ impl App {
         destination: Option<HostId>,
     ) -> Result<Migration, AppError> {
         actor.require_staff()?;
-        let now = self.now();
-        self.db.write(|conn| {
-            store::programme::hold(conn)?;
+        self.transact(actor.who(), |tx| {
+            store::programme::hold(tx.conn)?;
             let registration =
-                store::registration::locked(conn, registration)?.ok_or(AppError::NotFound)?;
+                store::registration::locked(tx.conn, registration)?.ok_or(AppError::NotFound)?;
             if registration.state != RegistrationState::Approved {
                 return Err(AppError::conflict(format!(
                     "The registration is {}, not approved.",
                     registration.state
                 )));
             }
-            let open = store::migration::locked_of_linode(conn, registration.linode_id)?;
-            let linode =
-                store::linode::linode(conn, registration.linode_id)?.ok_or(AppError::NotFound)?;
+            let open = store::migration::locked_of_linode(tx.conn, registration.linode_id)?;
+            let linode = store::linode::linode(tx.conn, registration.linode_id)?
+                .ok_or(AppError::NotFound)?;
             let standing = open.iter().find(|row| {
                 row.registration_id == Some(registration.id) && row.state == MigrationState::Offered
             });
@@ -49,36 +48,36 @@ impl App {
             {
                 return Ok(standing.clone());
             }
-            let here = store::host::host(conn, linode.host_id)?.ok_or(AppError::NotFound)?;
+            let here = store::host::host(tx.conn, linode.host_id)?.ok_or(AppError::NotFound)?;
             let Some((kind, role)) = placement::next(here.standing()) else {
                 return Err(AppError::conflict(format!(
                     "This Linode runs on a production host already, on {}.",
                     here.name
                 )));
             };
-            let programme = store::programme::get(conn, now)?;
-            crate::app::programme::allows(&programme, now, Deed::Offer(kind))?;
+            let programme = store::programme::get(tx.conn, tx.now)?;
+            crate::app::programme::allows(&programme, tx.now, Deed::Offer(kind))?;
             open_way_back(&open, &linode)?;
-            let need = need(conn, &linode, role)?;
+            let need = need(tx.conn, &linode, role)?;
             if let Some(destination) = destination {
-                store::host::lock(conn, destination)?;
+                store::host::lock(tx.conn, destination)?;
             }
-            let rooms = store::host::room::rooms(conn)?;
+            let rooms = store::host::room::rooms(tx.conn)?;
             let room = choose(&rooms, &need, destination)?;
             if destination.is_none() {
                 // The proposal was made without the lock; with it, it must still hold.
-                store::host::lock(conn, room.host)?;
-                let rooms = store::host::room::rooms(conn)?;
+                store::host::lock(tx.conn, room.host)?;
+                let rooms = store::host::room::rooms(tx.conn)?;
                 choose(&rooms, &need, Some(room.host))?;
             }
-            check_kernels(conn, &linode, room.host)?;
+            check_kernels(tx.conn, &linode, room.host)?;
             let new = Offer {
                 kind,
                 registration: registration.id,
                 to: room.host,
-                until: now.plus_days(i64::from(programme.offer_days)),
+                until: tx.now.plus_days(i64::from(programme.offer_days)),
             };
-            make(self, conn, now, actor, &linode, new)
+            make(tx, actor, &linode, new)
         })
     }
 }
@@ -94,16 +93,14 @@ pub(in crate::app) struct Offer {
 
 /// Makes it: the row, its log, the mail, the trail. What failed before is over with it: what it copied is dropped.
 pub(in crate::app) fn make(
-    app: &App,
-    conn: &mut Db,
-    now: Time,
+    tx: &mut Tx<'_>,
     actor: &Actor,
     linode: &Linode,
     offer: Offer,
 ) -> Result<Migration, AppError> {
-    close_evacuations(app, conn, now, actor, linode)?;
+    close_evacuations(tx, linode)?;
     let instead = "Staff made a new offer instead; what was copied is dropped.";
-    replace_failed(app, conn, now, actor, linode.id, instead)?;
+    replace_failed(tx, linode.id, instead)?;
     let new = NewMigration {
         kind: offer.kind,
         linode_id: linode.id,
@@ -116,15 +113,21 @@ pub(in crate::app) fn make(
         epoch: linode.epoch,
         base_epoch: None,
         offered_by: Some(actor.user),
-        offered_at: now,
+        offered_at: tx.now,
         expires_at: offer.until,
         queued_at: None,
         queued_by: None,
         kernels_accepted: false,
         stop_limit_s: 60,
     };
-    let row = store::migration::insert(conn, &new).map_err(engine::one_live)?;
-    store::migration::insert_event(conn, row.id, now, (row.state, None), "Offered by staff.")?;
+    let row = store::migration::insert(tx.conn, &new).map_err(engine::one_live)?;
+    store::migration::insert_event(
+        tx.conn,
+        row.id,
+        tx.now,
+        (row.state, None),
+        "Offered by staff.",
+    )?;
     let about = About {
         until: Some(row.expires_at),
         migration: Some(&row),
@@ -136,10 +139,10 @@ pub(in crate::app) fn make(
             MailKind::OfferReady
         }
     };
-    compose::post_to_account(app, conn, now, kind, linode, &about)?;
+    compose::post_to_account(tx, kind, linode, &about)?;
     let object = format!("migration {}", row.id);
     let to = format!("host {}", offer.to);
-    audit(conn, now, actor.who(), "offer", &object, ("", &to))?;
+    tx.audit("offer", &object, ("", &to))?;
     Ok(row)
 }
 
@@ -186,10 +189,7 @@ fn choose<'a>(rooms: &'a [Room], need: &Need, host: Option<HostId>) -> Result<&'
 
 /// Two ways to move one Linode would lead to two places: a failed one cannot be tried again beside a new offer.
 pub(in crate::app) fn replace_failed(
-    app: &App,
-    conn: &mut Db,
-    now: Time,
-    actor: &Actor,
+    tx: &mut Tx<'_>,
     linode: LinodeId,
     message: &str,
 ) -> Result<(), AppError> {
@@ -197,11 +197,13 @@ pub(in crate::app) fn replace_failed(
         message: message.to_owned(),
         ..EventDetails::default()
     };
-    for row in store::migration::locked_of_linode(conn, linode)? {
+    for row in store::migration::locked_of_linode(tx.conn, linode)? {
         if row.state == MigrationState::Failed && row.kind != MigrationKind::Return {
-            engine::apply(app, conn, now, actor.who(), row.id, Event::Cancel, &given)?.map_err(
-                |refused| AppError::conflict(format!("Migration {}: {refused}.", row.id)),
-            )?;
+            tx.apply(row.id, Event::Cancel, &given)?
+                .taken()
+                .map_err(|refused| {
+                    AppError::conflict(format!("Migration {}: {refused}.", row.id))
+                })?;
         }
     }
     Ok(())
@@ -209,19 +211,15 @@ pub(in crate::app) fn replace_failed(
 
 /// Confirms the evacuations whose way back gives way to a further move, as staff's word that nobody goes back there: left
 /// open, its window would end with the Linode elsewhere, and the disks it keeps would stay for ever.
-pub(in crate::app) fn close_evacuations(
-    app: &App,
-    conn: &mut Db,
-    now: Time,
-    actor: &Actor,
-    linode: &Linode,
-) -> Result<(), AppError> {
-    for row in store::migration::locked_of_linode(conn, linode.id)? {
+pub(in crate::app) fn close_evacuations(tx: &mut Tx<'_>, linode: &Linode) -> Result<(), AppError> {
+    for row in store::migration::locked_of_linode(tx.conn, linode.id)? {
         if gives_way(&last(&row, linode)) {
             let given = EventDetails::default();
-            engine::apply(app, conn, now, actor.who(), row.id, Event::Confirm, &given)?.map_err(
-                |refused| AppError::conflict(format!("Migration {}: {refused}.", row.id)),
-            )?;
+            tx.apply(row.id, Event::Confirm, &given)?
+                .taken()
+                .map_err(|refused| {
+                    AppError::conflict(format!("Migration {}: {refused}.", row.id))
+                })?;
         }
     }
     Ok(())

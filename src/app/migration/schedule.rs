@@ -1,7 +1,7 @@
 //! At the member's leisure: whether their move may begin when they say, the times they may choose, and giving a chosen
 //! time up.
 
-use super::engine::{self, EventDetails};
+use super::engine::EventDetails;
 use super::guard;
 use crate::app::App;
 use crate::app::context::Actor;
@@ -51,27 +51,26 @@ impl App {
     /// Gives a chosen time up: the offer stands as before, if its time is not over; else the migration is cancelled.
     /// Doing so twice is doing so once.
     pub fn unschedule(&self, actor: &Actor, id: MigrationId) -> Result<Migration, AppError> {
-        let now = self.now();
-        self.db.write(|conn| {
-            store::programme::hold(conn)?;
-            let seen = guard::visible(conn, actor, id)?;
+        self.transact(actor.who(), |tx| {
+            store::programme::hold(tx.conn)?;
+            let seen = guard::visible(tx.conn, actor, id)?;
             if let Some(registration) = seen.registration_id {
-                store::registration::locked(conn, registration)?;
+                store::registration::locked(tx.conn, registration)?;
             }
-            let row = store::migration::locked(conn, id)?.ok_or(AppError::NotFound)?;
+            let row = store::migration::locked(tx.conn, id)?.ok_or(AppError::NotFound)?;
             if matches!(
                 row.state,
                 MigrationState::Offered | MigrationState::Cancelled
             ) {
                 return Ok(row);
             }
-            guard::may(conn, now, actor, &row, Event::Unschedule)?;
-            if !can_unschedule(&row, now) {
+            guard::may(tx.conn, tx.now, actor, &row, Event::Unschedule)?;
+            if !can_unschedule(&row, tx.now) {
                 return Err(AppError::conflict(
                     "There is no time to cancel: the migration has begun, or waits for its place.",
                 ));
             }
-            let stands = offer_stands(conn, &row, now)?;
+            let stands = offer_stands(tx.conn, &row, tx.now)?;
             let event = if stands {
                 Event::Unschedule
             } else {
@@ -80,15 +79,14 @@ impl App {
             let given = EventDetails {
                 change: Change {
                     not_before: stands.then_some(None),
-                    remind_at: Some(offer_reminder(row.expires_at, now)),
+                    remind_at: Some(offer_reminder(row.expires_at, tx.now)),
                     ..Change::default()
                 },
                 message: String::new(),
             };
-            let decided = engine::apply(self, conn, now, actor.who(), id, event, &given)?;
-            let after = decided.map_err(|refused| AppError::conflict(format!("{refused}.")))?;
+            let after = tx.apply(id, event, &given)?.done()?;
             if stands {
-                compose::post_unscheduled(self, conn, now, &row, "", Some(row.expires_at))?;
+                compose::post_unscheduled(tx, &row, "", Some(row.expires_at))?;
             }
             Ok(after)
         })

@@ -1,30 +1,27 @@
 //! The one way by which a Linode changes hands: what `domain::ownership::handover` made of its row, by compare-and-set, with the portal's
 //! revision and its line in the audit trail.
 
-use crate::app::context::{Who, audit};
+use crate::app::context::Tx;
 use crate::app::error::AppError;
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::ownership::{Row, handover};
-use crate::domain::time::Time;
 use crate::store;
 use crate::store::db::Db;
 use crate::store::job::Job;
 
 /// `false` if the Linode is not as `from` says; then nothing changed.
 pub fn hand_over(
-    conn: &mut Db,
-    now: Time,
-    who: Who<'_>,
+    tx: &mut Tx<'_>,
     linode: LinodeId,
     (from, to): (Row, Row),
 ) -> Result<bool, AppError> {
-    if !store::linode::hand_over(conn, linode, (from, to))? {
+    if !store::linode::hand_over(tx.conn, linode, (from, to))? {
         return Ok(false);
     }
-    store::ownership::memory::count_up(conn)?;
+    store::ownership::memory::count_up(tx.conn)?;
     let place = |row: Row| format!("host {}, epoch {}", row.host, row.epoch);
     let object = format!("linode {linode}");
-    audit(conn, now, who, "owner", &object, (&place(from), &place(to)))?;
+    tx.audit("owner", &object, (&place(from), &place(to)))?;
     Ok(true)
 }
 

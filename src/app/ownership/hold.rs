@@ -7,9 +7,9 @@ use super::change;
 use super::contradiction::{Contrary, reason};
 use super::recovery::should_report;
 use crate::app::App;
-use crate::app::context::{Actor, Agent, PORTAL, Who, audit};
+use crate::app::context::{Actor, Agent, PORTAL, Tx};
 use crate::app::error::AppError;
-use crate::app::migration::engine::{self, EventDetails};
+use crate::app::migration::engine::EventDetails;
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::migration::Event;
 use crate::domain::ownership::{self as rule, Believed, Contradiction, Doubt, Word, handover};
@@ -29,8 +29,7 @@ const ROUND: i64 = 200;
 
 /// Holds a Linode and notes what the host says.
 pub(in crate::app) fn hold(
-    conn: &mut Db,
-    now: Time,
+    tx: &mut Tx<'_>,
     agent: &Agent,
     linode: LinodeId,
     (word, found): (&Word, Contradiction),
@@ -39,8 +38,8 @@ pub(in crate::app) fn hold(
         proven: vec![(linode, *word, found)],
         ..Contrary::default()
     };
-    let new = note(conn, now, agent, &contrary)?;
-    tell(conn, now, &new)
+    let new = note(tx.conn, tx.now, agent, &contrary)?;
+    tell(tx, &new)
 }
 
 /// Holds what a host contradicts, and notes what it says of what is held. Gives back what is held from now on, with why:
@@ -75,19 +74,15 @@ pub(in crate::app) fn note(
 }
 
 /// The trail of what is newly held.
-pub(in crate::app) fn tell(
-    conn: &mut Db,
-    now: Time,
-    new: &[(LinodeId, String)],
-) -> Result<(), AppError> {
+pub(in crate::app) fn tell(tx: &mut Tx<'_>, new: &[(LinodeId, String)]) -> Result<(), AppError> {
     for (linode, reason) in new {
         tracing::error!(%linode, reason, "held: a host contradicts the portal");
         let object = format!("linode {linode}");
-        audit(conn, now, PORTAL, "linode.hold", &object, ("", reason))?;
-        for open in store::migration::of_linode(conn, *linode)? {
-            wake_on_commit(conn, Wake::Migration(open.id))?;
+        tx.by(PORTAL).audit("linode.hold", &object, ("", reason))?;
+        for open in store::migration::of_linode(tx.conn, *linode)? {
+            wake_on_commit(tx.conn, Wake::Migration(open.id))?;
         }
-        wake_on_commit(conn, Wake::Reconcile)?;
+        wake_on_commit(tx.conn, Wake::Reconcile)?;
     }
     Ok(())
 }
@@ -200,12 +195,11 @@ impl App {
     /// disks is granted it anew. Only once every host has reported since the Linode is held.
     pub fn believe(&self, actor: &Actor, linode: LinodeId) -> Result<Believed, AppError> {
         actor.require_staff()?;
-        let now = self.now();
-        self.db.write(|conn| {
-            let open = store::migration::locked_of_linode(conn, linode)?;
+        self.transact(actor.who(), |tx| {
+            let open = store::migration::locked_of_linode(tx.conn, linode)?;
             // Of two who believe at once the second finds that nothing is held any more.
-            store::ownership::hold::locked(conn, linode)?.ok_or(AppError::NotFound)?;
-            let held = held(conn, linode)?;
+            store::ownership::hold::locked(tx.conn, linode)?.ok_or(AppError::NotFound)?;
+            let held = held(tx.conn, linode)?;
             if let Some(host) = held.unheard.first() {
                 return Err(AppError::conflict(format!(
                     "{} has not reported since the Linode is held, and may run it. Wait for it; if it is off, two staff can say so on its page.",
@@ -223,34 +217,33 @@ impl App {
                     "The hosts do not say who owns it: {doubt}. Mend that on the hosts first."
                 ))
             })?;
-            self.settle(conn, now, actor.who(), (&held, believed), &open)?;
+            self.settle(tx, (&held, believed), &open)?;
             Ok(believed)
         })
     }
 
     /// Puts right what is unambiguous: every host has reported since, and one holds the Linode, or all of it fits again.
     pub(in crate::app) fn settle_holds(&self) -> Result<usize, AppError> {
-        let now = self.now();
         let ids = self
             .db
             .read(|conn| store::ownership::hold::ids(conn, ROUND))?;
         let mut settled = 0;
         for id in ids {
-            let done = self.db.write(|conn| {
-                let open = store::migration::locked_of_linode(conn, id)?;
-                if store::ownership::memory::get(conn)?
+            let done = self.transact(PORTAL, |tx| {
+                let open = store::migration::locked_of_linode(tx.conn, id)?;
+                if store::ownership::memory::get(tx.conn)?
                     .recovery_since
                     .is_some()
-                    || store::ownership::hold::locked(conn, id)?.is_none()
+                    || store::ownership::hold::locked(tx.conn, id)?.is_none()
                 {
                     return Ok(false);
                 }
-                let held = held(conn, id)?;
+                let held = held(tx.conn, id)?;
                 match held.believed {
                     Ok(believed)
                         if believed.holds && held.unheard.is_empty() && !held.may_yet_accept() =>
                     {
-                        self.settle(conn, now, PORTAL, (&held, believed), &open)?;
+                        self.settle(&mut tx.by(PORTAL), (&held, believed), &open)?;
                         Ok::<_, AppError>(true)
                     }
                     _ => Ok(false),
@@ -266,9 +259,7 @@ impl App {
 
     fn settle(
         &self,
-        conn: &mut Db,
-        now: Time,
-        who: Who<'_>,
+        tx: &mut Tx<'_>,
         (held, believed): (&Held, Believed),
         open: &[Migration],
     ) -> Result<(), AppError> {
@@ -281,38 +272,29 @@ impl App {
         let (row, is_grant) = handover::settle(linode.row(), newest);
         let (to, holds) = ((row.host, row.epoch), !is_grant);
         if to == (linode.host_id, linode.epoch) {
-            change::fetch(conn, to.0, &[(linode.id, to.1)])?;
+            change::fetch(tx.conn, to.0, &[(linode.id, to.1)])?;
         } else {
-            if !change::hand_over(conn, now, who, linode.id, (linode.row(), row))? {
+            if !change::hand_over(tx, linode.id, (linode.row(), row))? {
                 return Err(AppError::conflict(
                     "The Linode changed hands at the same moment. Load the page anew.",
                 ));
             }
-            self.tell_migrations(conn, now, who, open, Relocated { to, holds })?;
+            self.tell_migrations(tx, open, Relocated { to, holds })?;
         }
-        self.start_or_note(conn, now, held, Believed { holds, ..believed })?;
-        store::ownership::hold::release(conn, linode.id)?;
+        self.start_or_note(tx.conn, tx.now, held, Believed { holds, ..believed })?;
+        store::ownership::hold::release(tx.conn, linode.id)?;
         let said = format!("host {}, epoch {}", to.0, to.1);
-        audit(
-            conn,
-            now,
-            who,
-            "linode.believe",
-            &object,
-            (&held.hold.reason, &said),
-        )?;
-        wake_on_commit(conn, Wake::Host(to.0))?;
-        wake_on_commit(conn, Wake::Host(linode.host_id))?;
-        wake_on_commit(conn, Wake::Reconcile)?;
+        tx.audit("linode.believe", &object, (&held.hold.reason, &said))?;
+        wake_on_commit(tx.conn, Wake::Host(to.0))?;
+        wake_on_commit(tx.conn, Wake::Host(linode.host_id))?;
+        wake_on_commit(tx.conn, Wake::Reconcile)?;
         Ok(())
     }
 
     /// Its migrations hear where it is, the newest first.
     fn tell_migrations(
         &self,
-        conn: &mut Db,
-        now: Time,
-        who: Who<'_>,
+        tx: &mut Tx<'_>,
         open: &[Migration],
         found: Relocated,
     ) -> Result<(), AppError> {
@@ -326,7 +308,7 @@ impl App {
                 ..EventDetails::default()
             };
             // Refused where it changes nothing for that migration.
-            let _decided = engine::apply(self, conn, now, who, row.id, event, &given)?;
+            let _decided = tx.apply(row.id, event, &given)?;
         }
         Ok(())
     }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use super::recovery;
 use crate::app::App;
-use crate::app::context::{Actor, audit};
+use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
-use crate::app::migration::engine::{self, EventDetails};
+use crate::app::migration::engine::EventDetails;
 use crate::domain::ids::{HostId, JointActId, LinodeId, UserId};
 use crate::domain::migration::Event;
 use crate::domain::time::Time;
@@ -52,22 +52,25 @@ impl App {
                 ),
             });
         }
-        let now = self.now();
-        self.db.write(|conn| {
-            store::host::lock(conn, host)?;
-            let row = store::host::host(conn, host)?.ok_or(AppError::NotFound)?;
-            may_ask(conn, &row, kind)?;
-            if let Some((standing, _)) = store::ownership::joint::asked(conn, Some(host))?
+        self.transact(actor.who(), |tx| {
+            store::host::lock(tx.conn, host)?;
+            let row = store::host::host(tx.conn, host)?.ok_or(AppError::NotFound)?;
+            may_ask(tx.conn, &row, kind)?;
+            if let Some((standing, _)) = store::ownership::joint::asked(tx.conn, Some(host))?
                 .into_iter()
                 .find(|(act, _)| act.kind == kind)
             {
                 return Ok(standing.id);
             }
-            let id =
-                store::ownership::joint::insert(conn, (kind, host), evidence, (actor.user, now))?;
+            let id = store::ownership::joint::insert(
+                tx.conn,
+                (kind, host),
+                evidence,
+                (actor.user, tx.now),
+            )?;
             let object = format!("host {host}");
             let action = format!("{kind}.ask");
-            audit(conn, now, actor.who(), &action, &object, ("", evidence))?;
+            tx.audit(&action, &object, ("", evidence))?;
             Ok(id)
         })
     }
@@ -81,9 +84,8 @@ impl App {
         agree: bool,
     ) -> Result<JointAct, AppError> {
         self.is_still(actor, password)?;
-        let now = self.now();
-        self.db.write(|conn| {
-            let act = store::ownership::joint::get(conn, id)?.ok_or(AppError::NotFound)?;
+        self.transact(actor.who(), |tx| {
+            let act = store::ownership::joint::get(tx.conn, id)?.ok_or(AppError::NotFound)?;
             if agree && act.asked_by == actor.user {
                 return Err(AppError::conflict(
                     "You asked for this yourself: another member of staff has to agree.",
@@ -91,35 +93,28 @@ impl App {
             }
             let open = match (act.kind, agree) {
                 // Registrations and migrations before hosts, as everyone takes them.
-                (JointKind::Takeover, true) => touched(conn, act.host_id)?,
+                (JointKind::Takeover, true) => touched(tx.conn, act.host_id)?,
                 _ => Vec::new(),
             };
             // Before the act's row and the trail, as who asks for one takes them, and who sets the host's state.
-            store::host::lock(conn, act.host_id)?;
+            store::host::lock(tx.conn, act.host_id)?;
             let state = if agree {
                 JointState::Done
             } else {
                 JointState::Withdrawn
             };
-            if !store::ownership::joint::decide(conn, id, state, (actor.user, now))? {
+            if !store::ownership::joint::decide(tx.conn, id, state, (actor.user, tx.now))? {
                 return Err(AppError::conflict("This was decided already."));
             }
-            let host = store::host::host(conn, act.host_id)?.ok_or(AppError::NotFound)?;
+            let host = store::host::host(tx.conn, act.host_id)?.ok_or(AppError::NotFound)?;
             if agree && act.kind == JointKind::Takeover {
-                shut_out(conn, now, act.host_id)?;
+                shut_out(tx.conn, tx.now, act.host_id)?;
             }
             let action = format!("{}.{}", act.kind, if agree { "agree" } else { "withdraw" });
             let object = format!("host {}", act.host_id);
-            audit(
-                conn,
-                now,
-                actor.who(),
-                &action,
-                &object,
-                ("", &act.evidence),
-            )?;
+            tx.audit(&action, &object, ("", &act.evidence))?;
             if agree {
-                self.perform(conn, now, actor, (act.kind, &host), &open)?;
+                self.perform(tx, (act.kind, &host), &open)?;
             }
             Ok(act)
         })
@@ -127,40 +122,31 @@ impl App {
 
     fn perform(
         &self,
-        conn: &mut Db,
-        now: Time,
-        actor: &Actor,
+        tx: &mut Tx<'_>,
         (kind, host): (JointKind, &Host),
         open: &[Migration],
     ) -> Result<(), AppError> {
         match kind {
             JointKind::Waive => {
-                let incarnation = store::ownership::memory::get(conn)?.incarnation;
-                store::host::set_waived(conn, host.id, &incarnation)?;
+                let incarnation = store::ownership::memory::get(tx.conn)?.incarnation;
+                store::host::set_waived(tx.conn, host.id, &incarnation)?;
             }
-            JointKind::TrustLedger => store::host::unpin_ledger(conn, host.id)?,
-            JointKind::Takeover => self.take_over(conn, now, actor, host, open)?,
+            JointKind::TrustLedger => store::host::unpin_ledger(tx.conn, host.id)?,
+            JointKind::Takeover => self.take_over(tx, host, open)?,
         }
-        wake_on_commit(conn, Wake::Reconcile)?;
-        wake_on_commit(conn, Wake::Host(host.id))?;
+        wake_on_commit(tx.conn, Wake::Reconcile)?;
+        wake_on_commit(tx.conn, Wake::Host(host.id))?;
         Ok(())
     }
 
     /// The host never comes back: whatever waits for it is told.
-    fn take_over(
-        &self,
-        conn: &mut Db,
-        now: Time,
-        actor: &Actor,
-        host: &Host,
-        open: &[Migration],
-    ) -> Result<(), AppError> {
+    fn take_over(&self, tx: &mut Tx<'_>, host: &Host, open: &[Migration]) -> Result<(), AppError> {
         for row in open {
             // Ways back are newer than what they belong to, and tell it: so each row is read anew.
-            let Some(row) = store::migration::migration(conn, row.id)? else {
+            let Some(row) = store::migration::migration(tx.conn, row.id)? else {
                 continue;
             };
-            let Some(event) = lost(conn, host.id, &row)? else {
+            let Some(event) = lost(tx.conn, host.id, &row)? else {
                 continue;
             };
             let given = EventDetails {
@@ -171,7 +157,7 @@ impl App {
                 )
             };
             // Refused where it changes nothing for that migration.
-            let _decided = engine::apply(self, conn, now, actor.who(), row.id, event, &given)?;
+            let _decided = tx.apply(row.id, event, &given)?;
         }
         Ok(())
     }

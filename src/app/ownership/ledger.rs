@@ -1,6 +1,6 @@
 //! A host's ledger is known by its identity (rule 17): another one, one that went back, or a copy gets no work.
 
-use crate::app::context::{Agent, PORTAL, audit};
+use crate::app::context::{Agent, PORTAL, Tx};
 use crate::app::error::AppError;
 use crate::app::host::liveness::SILENT_S;
 use crate::domain::ownership::{LedgerId, LedgerVerdict, judge_ledger};
@@ -112,8 +112,7 @@ fn is_well_formed(mark: &LedgerMark) -> bool {
 
 /// Writes down what was found under the host's lock.
 pub(in crate::app) fn write(
-    conn: &mut Db,
-    now: Time,
+    tx: &mut Tx<'_>,
     agent: &Agent,
     finding: &Finding,
 ) -> Result<(), AppError> {
@@ -125,24 +124,25 @@ pub(in crate::app) fn write(
             moved,
             protocol,
         } => {
-            store::host::set_protocol(conn, agent.host, *protocol)?;
+            store::host::set_protocol(tx.conn, agent.host, *protocol)?;
             let Some(ledger) = ledger else {
                 return Ok(());
             };
-            let host = store::host::host(conn, agent.host)?.ok_or(AppError::NotFound)?;
-            store::host::pin_ledger(conn, agent.host, ledger, moved.then_some(now))?;
+            let host = store::host::host(tx.conn, agent.host)?.ok_or(AppError::NotFound)?;
+            store::host::pin_ledger(tx.conn, agent.host, ledger, moved.then_some(tx.now))?;
             if host.ledger_id.is_none() {
-                audit(conn, now, PORTAL, "ledger.pin", &object, ("", &ledger.id))?;
+                tx.by(PORTAL)
+                    .audit("ledger.pin", &object, ("", &ledger.id))?;
             }
         }
         Finding::Fault(fault) => {
-            if store::host::set_ledger_fault(conn, agent.host, fault, now)? {
+            if store::host::set_ledger_fault(tx.conn, agent.host, fault, tx.now)? {
                 tracing::error!(
                     host = agent.name,
                     fault,
                     "a ledger is not trusted: the host gets no work"
                 );
-                audit(conn, now, PORTAL, "ledger.fault", &object, ("", fault))?;
+                tx.by(PORTAL).audit("ledger.fault", &object, ("", fault))?;
             }
         }
     }

@@ -1,7 +1,7 @@
 //! A portal that went back (rule 16): what agents have seen of it, and the database itself, say whether its memory is whole.
 //! Until every host has reported, nothing changes who may run a Linode.
 
-use crate::app::context::{PORTAL, audit};
+use crate::app::context::{PORTAL, Tx};
 use crate::app::error::AppError;
 use crate::app::{App, secrets};
 use crate::domain::ids::HostId;
@@ -39,25 +39,21 @@ pub(in crate::app) fn went_back(
 
 /// Begins a new incarnation, and a recovery with it. Its revisions are above all that this portal and that agent have seen.
 pub(in crate::app) fn begin(
-    conn: &mut Db,
-    now: Time,
+    tx: &mut Tx<'_>,
     seen: Option<&PortalMark>,
     why: &str,
 ) -> Result<(), AppError> {
-    let portal = store::ownership::memory::locked(conn)?;
+    let portal = store::ownership::memory::locked(tx.conn)?;
     // Another request may have found the same out meanwhile.
     if let Some(seen) = seen
-        && !went_back(conn, &portal, seen)?
+        && !went_back(tx.conn, &portal, seen)?
     {
         return Ok(());
     }
     let above = seen.map_or(0, |seen| seen.revision).max(portal.revision);
     let id: String = secrets::new_token()?.chars().take(32).collect();
-    store::ownership::memory::begin(conn, &id, above.saturating_add(1), (now, why))?;
-    audit(
-        conn,
-        now,
-        PORTAL,
+    store::ownership::memory::begin(tx.conn, &id, above.saturating_add(1), (tx.now, why))?;
+    tx.by(PORTAL).audit(
         "recovery.begin",
         "portal",
         (&portal.incarnation, &format!("{id}: {why}")),
@@ -66,7 +62,7 @@ pub(in crate::app) fn begin(
         why,
         "the portal's memory went back: nothing changes hands until every host has reported"
     );
-    wake_on_commit(conn, Wake::Reconcile)?;
+    wake_on_commit(tx.conn, Wake::Reconcile)?;
     Ok(())
 }
 
@@ -138,13 +134,13 @@ impl App {
     /// For `xenbeta restore`: what is in the database is from before.
     pub fn begin_recovery(&self, why: &str) -> Result<(), AppError> {
         let (now, shown) = (self.now(), self.shown()?);
-        self.db.write(|conn| {
-            let portal = store::ownership::memory::get(conn)?;
+        self.transact_at(now, PORTAL, |tx| {
+            let portal = store::ownership::memory::get(tx.conn)?;
             let ahead = match &shown {
-                Some(shown) if went_back(conn, &portal, shown)? => Some(shown),
+                Some(shown) if went_back(tx.conn, &portal, shown)? => Some(shown),
                 _ => None,
             };
-            begin(conn, now, ahead, why)
+            begin(tx, ahead, why)
         })
     }
 
@@ -168,28 +164,21 @@ impl App {
             let now = self.now();
             let why =
                 "The database is older than what hosts were told: a copy was put in its place.";
-            self.db
-                .write(|conn| begin(conn, now, shown.as_ref(), why))?;
+            self.transact_at(now, PORTAL, |tx| begin(tx, shown.as_ref(), why))?;
         }
         if mark == known || mark.ends_with("standby") {
             return Ok(());
         }
-        let now = self.now();
-        self.db.write(|conn| {
-            let portal = store::ownership::memory::locked(conn)?;
+        self.transact(PORTAL, |tx| {
+            let portal = store::ownership::memory::locked(tx.conn)?;
             if portal.database_mark == mark {
                 return Ok(());
             }
-            store::ownership::memory::set_database_mark(conn, &mark)?;
+            store::ownership::memory::set_database_mark(tx.conn, &mark)?;
             if portal.database_mark.is_empty() {
                 return Ok(());
             }
-            begin(
-                conn,
-                now,
-                None,
-                "The database is another one than before: a standby was promoted, or a dump was put in its place.",
-            )
+            begin(tx, None, "The database is another one than before: a standby was promoted, or a dump was put in its place.")
         })
     }
 
@@ -199,21 +188,21 @@ impl App {
         if waits != Some(0) {
             return Ok(0);
         }
-        let now = self.now();
-        self.db.write(|conn| {
-            let portal = store::ownership::memory::locked(conn)?;
+        self.transact(PORTAL, |tx| {
+            let portal = store::ownership::memory::locked(tx.conn)?;
             let Some(since) = portal.recovery_since else {
                 return Ok(0);
             };
-            if !waits_for(conn, &portal.incarnation)?.is_empty() {
+            if !waits_for(tx.conn, &portal.incarnation)?.is_empty() {
                 return Ok(0);
             }
-            store::ownership::memory::end_recovery(conn)?;
-            let after = format!("after {} s", now.seconds_since(since));
-            audit(conn, now, PORTAL, "recovery.end", "portal", ("", &after))?;
+            store::ownership::memory::end_recovery(tx.conn)?;
+            let after = format!("after {} s", tx.now.seconds_since(since));
+            tx.by(PORTAL)
+                .audit("recovery.end", "portal", ("", &after))?;
             // Jobs that were held back may go out.
-            for host in store::host::all(conn)? {
-                wake_on_commit(conn, Wake::Host(host.id))?;
+            for host in store::host::all(tx.conn)? {
+                wake_on_commit(tx.conn, Wake::Host(host.id))?;
             }
             tracing::warn!("every host has reported: the portal's memory is whole again");
             Ok(1)

@@ -3,12 +3,10 @@
 //! begins or ends because its time has come.
 
 use crate::app::App;
-use crate::app::context::{Actor, PORTAL, audit};
+use crate::app::context::{Actor, PORTAL, Tx};
 use crate::app::error::AppError;
-use crate::domain::time::Time;
 use crate::domain::time::watch::{self, Gap, Own};
 use crate::store;
-use crate::store::db::Db;
 use crate::wire::LEASE_S;
 
 /// Between two looks, in seconds: several in a lease.
@@ -35,7 +33,7 @@ impl App {
             self.db.write(|conn| store::job::extend_all(conn, until))?;
         }
         if let Some(jump) = jump {
-            self.db.write(|conn| note_jump(conn, now, jump))?;
+            self.transact_at(now, PORTAL, |tx| note_jump(tx, jump))?;
         }
         self.db.write(|conn| {
             store::ownership::memory::take_look(conn, seen.watched_at, now, gap.watched())
@@ -57,36 +55,28 @@ impl App {
     /// Staff say that the clock is right as it is: what waited goes on.
     pub fn clock_is_right(&self, actor: &Actor) -> Result<(), AppError> {
         actor.require_staff()?;
-        let now = self.now();
-        self.db.write(|conn| {
-            let Some(jump) = store::ownership::memory::locked(conn)?.clock_jump_s else {
+        self.transact(actor.who(), |tx| {
+            let Some(jump) = store::ownership::memory::locked(tx.conn)?.clock_jump_s else {
                 return Ok(());
             };
-            store::ownership::memory::set_clock_jump(conn, None)?;
+            store::ownership::memory::set_clock_jump(tx.conn, None)?;
             let before = format!("jumped by {jump} s");
-            audit(
-                conn,
-                now,
-                actor.who(),
-                "clock",
-                "portal",
-                (&before, "right"),
-            )?;
+            tx.audit("clock", "portal", (&before, "right"))?;
             Ok(())
         })
     }
 }
 
-fn note_jump(conn: &mut Db, now: Time, jump: i64) -> Result<(), AppError> {
-    let before = store::ownership::memory::locked(conn)?.clock_jump_s;
+fn note_jump(tx: &mut Tx<'_>, jump: i64) -> Result<(), AppError> {
+    let before = store::ownership::memory::locked(tx.conn)?.clock_jump_s;
     let stands = watch::standing(before, jump);
-    store::ownership::memory::set_clock_jump(conn, stands.map(|seconds| (seconds, now)))?;
+    store::ownership::memory::set_clock_jump(tx.conn, stands.map(|seconds| (seconds, tx.now)))?;
     tracing::error!(jump, ?stands, "the clock jumped");
     let words = |stands: Option<i64>| match stands {
         Some(seconds) => format!("jumped by {seconds} s"),
         None => "right".to_owned(),
     };
     let (from, to) = (words(before), words(stands));
-    audit(conn, now, PORTAL, "clock", "portal", (&from, &to))?;
+    tx.by(PORTAL).audit("clock", "portal", (&from, &to))?;
     Ok(())
 }

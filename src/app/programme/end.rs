@@ -3,17 +3,17 @@
 //! is still open while the programme is ended is closed, also what comes home later.
 
 use crate::app::App;
-use crate::app::context::{Actor, PORTAL, audit};
+use crate::app::context::{Actor, PORTAL, Tx};
 use crate::app::error::AppError;
 use crate::app::mail::compose::{self, About};
-use crate::app::migration::engine::{self, EventDetails};
+use crate::app::migration::engine::EventDetails;
 use crate::domain::ids::RegistrationId;
 use crate::domain::migration::Event;
 use crate::domain::registration;
 use crate::domain::time::Time;
 use crate::domain::words::{MailKind, MigrationKind, MigrationState, ProgrammeState};
 use crate::store;
-use crate::store::db::{Db, wake_on_commit};
+use crate::store::db::wake_on_commit;
 use crate::store::programme::Programme;
 use crate::store::registration::Decision;
 use crate::store::wake::Wake;
@@ -28,12 +28,11 @@ impl App {
     /// Ends the beta. `seen`: when what staff looked at had been changed last. A second press finds it ended.
     pub fn end_programme(&self, actor: &Actor, seen: Option<Time>) -> Result<(), AppError> {
         actor.require_staff()?;
-        let now = self.now();
-        self.db.write(|conn| {
-            store::programme::lock(conn)?;
-            let stored = store::programme::stored(conn)?;
+        self.transact(actor.who(), |tx| {
+            store::programme::lock(tx.conn)?;
+            let stored = store::programme::stored(tx.conn)?;
             let changed = stored.as_ref().map(|row| row.changed_at);
-            let before = stored.unwrap_or_else(|| Programme::new(now));
+            let before = stored.unwrap_or_else(|| Programme::new(tx.now));
             if before.state == ProgrammeState::Ended {
                 return Ok(());
             }
@@ -42,24 +41,17 @@ impl App {
                     "Someone else changed the programme while you looked at it. Look at it again.",
                 ));
             }
-            let concerned = store::programme::end::concerned(conn)?;
+            let concerned = store::programme::end::concerned(tx.conn)?;
             let after = Programme {
                 state: ProgrammeState::Ended,
-                ended_at: Some(now),
-                changed_at: now,
+                ended_at: Some(tx.now),
+                changed_at: tx.now,
                 ..before.clone()
             };
-            store::programme::set(conn, &after)?;
-            wake_on_commit(conn, Wake::Reconcile)?;
+            store::programme::set(tx.conn, &after)?;
+            wake_on_commit(tx.conn, Wake::Reconcile)?;
             let (from, to) = (before.state.to_string(), format!("ended; {concerned:?}"));
-            audit(
-                conn,
-                now,
-                actor.who(),
-                "programme.end",
-                "programme",
-                (&from, &to),
-            )?;
+            tx.audit("programme.end", "programme", (&from, &to))?;
             Ok(())
         })
     }
@@ -75,8 +67,7 @@ impl App {
         })?;
         let mut done = 0;
         for id in &due {
-            let now = self.now();
-            match self.db.write(|conn| close(self, conn, now, *id)) {
+            match self.transact(PORTAL, |tx| close(tx, *id)) {
                 Ok(closed) => done += usize::from(closed),
                 Err(error) => {
                     tracing::error!(registration = %id, %error, "could not be closed");
@@ -91,15 +82,15 @@ impl App {
     }
 }
 
-fn close(app: &App, conn: &mut Db, now: Time, id: RegistrationId) -> Result<bool, AppError> {
+fn close(tx: &mut Tx<'_>, id: RegistrationId) -> Result<bool, AppError> {
     // Neither opened again meanwhile, nor offered, taken up, withdrawn, tried again: who does that waits for this.
-    store::programme::hold(conn)?;
-    let Some(row) = store::registration::locked(conn, id)? else {
+    store::programme::hold(tx.conn)?;
+    let Some(row) = store::registration::locked(tx.conn, id)? else {
         return Ok(false);
     };
-    let open = store::migration::locked_of_linode(conn, row.linode_id)?;
-    let ended = store::programme::get(conn, now)?.state == ProgrammeState::Ended;
-    if !ended || !store::programme::end::is_closable(conn, id)? {
+    let open = store::migration::locked_of_linode(tx.conn, row.linode_id)?;
+    let ended = store::programme::get(tx.conn, tx.now)?.state == ProgrammeState::Ended;
+    if !ended || !store::programme::end::is_closable(tx.conn, id)? {
         return Ok(false);
     }
     for of in open {
@@ -110,19 +101,12 @@ fn close(app: &App, conn: &mut Db, now: Time, id: RegistrationId) -> Result<bool
             _ => continue,
         };
         if of.registration_id == Some(id) && of.kind != MigrationKind::Return {
-            engine::apply(
-                app,
-                conn,
-                now,
-                PORTAL,
-                of.id,
-                event,
-                &EventDetails::default(),
-            )?
-            .map_err(|refused| AppError::conflict(format!("migration {}: {refused}", of.id)))?;
+            tx.apply(of.id, event, &EventDetails::default())?
+                .taken()
+                .map_err(|refused| AppError::conflict(format!("migration {}: {refused}", of.id)))?;
         }
     }
-    let came_back = store::migration::of_linode(conn, row.linode_id)?
+    let came_back = store::migration::of_linode(tx.conn, row.linode_id)?
         .iter()
         .any(|of| of.state == MigrationState::Returned);
     let reason = if came_back { CAME_BACK } else { REASON };
@@ -134,21 +118,21 @@ fn close(app: &App, conn: &mut Db, now: Time, id: RegistrationId) -> Result<bool
         to,
         reason,
         by: None,
-        at: now,
+        at: tx.now,
     };
-    if !store::registration::decide(conn, id, &decision)? {
+    if !store::registration::decide(tx.conn, id, &decision)? {
         return Ok(false);
     }
-    if let Some(linode) = store::linode::linode(conn, row.linode_id)? {
+    if let Some(linode) = store::linode::linode(tx.conn, row.linode_id)? {
         let about = About {
             reason,
             came_back,
             ..About::default()
         };
-        compose::post_to_account(app, conn, now, MailKind::BetaEnded, &linode, &about)?;
+        compose::post_to_account(tx, MailKind::BetaEnded, &linode, &about)?;
     }
     let object = format!("registration {id}");
     let (from, to) = (row.state.to_string(), to.to_string());
-    audit(conn, now, PORTAL, "registration", &object, (&from, &to))?;
+    tx.by(PORTAL).audit("registration", &object, (&from, &to))?;
     Ok(true)
 }

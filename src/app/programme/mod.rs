@@ -5,7 +5,7 @@ pub mod move_times;
 pub mod texts;
 
 use super::App;
-use super::context::{Actor, audit};
+use super::context::Actor;
 use super::error::AppError;
 use crate::domain::programme::{self as rules, Deed, Phase};
 use crate::domain::time::Time;
@@ -52,12 +52,11 @@ impl App {
     pub fn set_programme(&self, actor: &Actor, to: &Settings) -> Result<(), AppError> {
         actor.require_staff()?;
         check(to)?;
-        let now = self.now();
-        self.db.write(|conn| {
-            store::programme::lock(conn)?;
-            let stored = store::programme::stored(conn)?;
+        self.transact(actor.who(), |tx| {
+            store::programme::lock(tx.conn)?;
+            let stored = store::programme::stored(tx.conn)?;
             let changed = stored.as_ref().map(|row| row.changed_at);
-            let before = stored.unwrap_or_else(|| Programme::new(now));
+            let before = stored.unwrap_or_else(|| Programme::new(tx.now));
             let after = Programme {
                 state: to.state,
                 irc_url: to.irc.as_str().to_owned(),
@@ -69,7 +68,7 @@ impl App {
                 max_per_link: to.max_per_link,
                 max_warm_passes: to.max_warm_passes,
                 watch_s: to.watch_s,
-                changed_at: now,
+                changed_at: tx.now,
                 opens_at: to.opens_at,
                 expected_end_at: to.expected_end_at,
                 // Opened or closed again, it has not ended.
@@ -91,10 +90,10 @@ impl App {
                     "Someone else changed these settings while you looked at them. Look at them again.",
                 ));
             }
-            store::programme::set(conn, &after)?;
+            store::programme::set(tx.conn, &after)?;
             // Raised limits let more of those who wait begin.
-            wake_on_commit(conn, Wake::Reconcile)?;
-            audit(conn, now, actor.who(), "programme", "programme", (&old, &new))?;
+            wake_on_commit(tx.conn, Wake::Reconcile)?;
+            tx.audit("programme", "programme", (&old, &new))?;
             Ok(())
         })
     }
@@ -122,10 +121,9 @@ impl App {
             });
         }
         let to_default = body.is_empty() || body == texts::default(section).trim();
-        let now = self.now();
-        self.db.write(|conn| {
-            store::programme::lock(conn)?;
-            let stored = store::programme::text(conn, section)?;
+        self.transact(actor.who(), |tx| {
+            store::programme::lock(tx.conn)?;
+            let stored = store::programme::text(tx.conn, section)?;
             let before = stored.as_ref().map(|text| text.body.as_str());
             if before == Some(body.as_str()) || (before.is_none() && to_default) {
                 return Ok(());
@@ -138,18 +136,18 @@ impl App {
             let object = format!("programme text {section}");
             let before = before.unwrap_or("default").to_owned();
             if to_default {
-                store::programme::drop_text(conn, section)?;
+                store::programme::drop_text(tx.conn, section)?;
             } else {
                 let text = store::programme::Text {
                     section,
                     body: body.clone(),
-                    changed_at: now,
+                    changed_at: tx.now,
                     changed_by: Some(actor.user),
                 };
-                store::programme::put_text(conn, &text)?;
+                store::programme::put_text(tx.conn, &text)?;
             }
             let after = if to_default { "default" } else { &body };
-            audit(conn, now, actor.who(), "programme.text", &object, (&before, after))?;
+            tx.audit("programme.text", &object, (&before, after))?;
             Ok(())
         })
     }

@@ -1,7 +1,7 @@
 //! Staff set when moves may begin by a member's choice.
 
 use crate::app::App;
-use crate::app::context::{Actor, audit};
+use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::domain::programme::move_times::{Limits, Quiet};
 use crate::domain::time::Time;
@@ -38,9 +38,9 @@ impl App {
                 message: "Leave a time of the week in which migrations can begin".to_owned(),
             });
         }
-        self.db.write(|conn| {
-            store::programme::lock(conn)?;
-            let (before, changed) = store::programme::move_times::limits(conn)?;
+        self.transact_at(now, actor.who(), |tx| {
+            store::programme::lock(tx.conn)?;
+            let (before, changed) = store::programme::move_times::limits(tx.conn)?;
             if before == *to {
                 return Ok(());
             }
@@ -49,9 +49,9 @@ impl App {
                     "Someone else changed these times while you looked at them. Look at them again.",
                 ));
             }
-            store::programme::move_times::set_limits(conn, to, now)?;
+            store::programme::move_times::set_limits(tx.conn, to, tx.now)?;
             let (old, new) = (words(&before), words(to));
-            audit(conn, now, actor.who(), "move_times", "programme", (&old, &new))?;
+            tx.audit("move_times", "programme", (&old, &new))?;
             Ok(())
         })
     }

@@ -8,10 +8,10 @@ use record::decide;
 
 use super::App;
 use super::bulk::Many;
-use super::context::{Actor, audit};
+use super::context::{Actor, Tx};
 use super::error::AppError;
 use super::mail::compose::{self, About};
-use super::migration::engine::{self, EventDetails};
+use super::migration::engine::EventDetails;
 use crate::domain::ids::{LinodeId, RegistrationId};
 use crate::domain::migration;
 use crate::domain::placement::Standing;
@@ -43,22 +43,21 @@ impl App {
                 message,
             });
         }
-        let now = self.now();
         let linodes: BTreeSet<LinodeId> = linodes.iter().copied().collect();
-        self.db.write(|conn| {
-            store::programme::hold(conn)?;
+        self.transact(actor.who(), |tx| {
+            store::programme::hold(tx.conn)?;
             // Looked at only now: a limit that is set from here on comes after this. Without one nobody takes another's
             // place, and many can register at once.
-            if store::programme::get(conn, now)?.seats.is_some() {
-                store::programme::lock_seats(conn)?;
+            if store::programme::get(tx.conn, tx.now)?.seats.is_some() {
+                store::programme::lock_seats(tx.conn)?;
             }
             // Two forms that share a Linode would each wait for what the other one has written.
-            store::account::lock_writer(conn, actor.user, Some(account))?;
+            store::account::lock_writer(tx.conn, actor.user, Some(account))?;
             let mut many = Many::default();
             for id in linodes {
                 let linode =
-                    store::linode::linode_of(conn, account, id)?.ok_or(AppError::NotFound)?;
-                match register_one(self, conn, now, actor, &linode)? {
+                    store::linode::linode_of(tx.conn, account, id)?.ok_or(AppError::NotFound)?;
+                match register_one(tx, actor, &linode)? {
                     Ok(()) | Err(NotEligible::Waiting | NotEligible::Approved) => {
                         many.done.push(id)
                     }
@@ -72,13 +71,12 @@ impl App {
     /// Withdraws a registration of the actor's account, and with it an offer not yet taken up.
     pub fn withdraw(&self, actor: &Actor, id: RegistrationId) -> Result<(), AppError> {
         let account = actor.require_account()?;
-        let now = self.now();
-        self.db.write(|conn| {
+        self.transact(actor.who(), |tx| {
             let registration =
-                store::registration::locked(conn, id)?.filter(|row| row.account_id == account).ok_or(AppError::NotFound)?;
-            let open = store::migration::locked_of_linode(conn, registration.linode_id)?;
-            let here = store::linode::linode(conn, registration.linode_id)?.map(|linode| linode.host_id);
-            let here = here.map(|host| store::host::host(conn, host)).transpose()?.flatten();
+                store::registration::locked(tx.conn, id)?.filter(|row| row.account_id == account).ok_or(AppError::NotFound)?;
+            let open = store::migration::locked_of_linode(tx.conn, registration.linode_id)?;
+            let here = store::linode::linode(tx.conn, registration.linode_id)?.map(|linode| linode.host_id);
+            let here = here.map(|host| store::host::host(tx.conn, host)).transpose()?.flatten();
             if registration.state == RegistrationState::Approved
                 && here.is_some_and(|host| host.standing() != Standing::Outside)
             {
@@ -93,7 +91,7 @@ impl App {
                         if row.registration_id == Some(id) && row.kind != MigrationKind::Return =>
                     {
                         let cancel = migration::Event::Cancel;
-                        engine::apply(self, conn, now, actor.who(), row.id, cancel, &EventDetails::default())?
+                        tx.apply(row.id, cancel, &EventDetails::default())?.taken()
                             .map_err(|refused| AppError::conflict(format!("The offer cannot be ended: {refused}.")))?;
                     }
                     // Being moved off its host by staff has nothing to do with the beta.
@@ -106,7 +104,7 @@ impl App {
                     _ => {}
                 }
             }
-            match decide(conn, now, actor, &registration, Event::Withdraw, "")? {
+            match decide(tx, actor, &registration, Event::Withdraw, "")? {
                 // A second click finds it done.
                 Ok(()) | Err(registration::Refused::Already) => Ok(()),
                 Err(refused) => Err(AppError::conflict(format!("This cannot be withdrawn: {refused}."))),
@@ -150,31 +148,28 @@ impl App {
         actor.require_staff()?;
         let mut many = Many::default();
         for &id in ids {
-            let now = self.now();
-            let outcome = self.db.write(|conn| {
+            let outcome = self.transact(actor.who(), |tx| {
                 if event == Event::Approve {
-                    store::programme::hold(conn)?;
-                    let programme = store::programme::get(conn, now)?;
-                    super::programme::allows(&programme, now, Deed::Approve)?;
+                    store::programme::hold(tx.conn)?;
+                    let programme = store::programme::get(tx.conn, tx.now)?;
+                    super::programme::allows(&programme, tx.now, Deed::Approve)?;
                 }
-                let Some(row) = store::registration::locked(conn, id)? else {
+                let Some(row) = store::registration::locked(tx.conn, id)? else {
                     return Ok(Err("there is no such registration".to_owned()));
                 };
-                match decide(conn, now, actor, &row, event, reason)? {
+                match decide(tx, actor, &row, event, reason)? {
                     Ok(()) => {}
                     Err(registration::Refused::Already) => return Ok(Ok(())),
                     Err(refused) => return Ok(Err(refused.to_string())),
                 }
-                if let Some(linode) = store::linode::linode(conn, row.linode_id)? {
+                if let Some(linode) = store::linode::linode(tx.conn, row.linode_id)? {
                     let kind = if event == Event::Approve {
                         MailKind::Approved
                     } else {
                         MailKind::Declined
                     };
                     compose::post_to_account(
-                        self,
-                        conn,
-                        now,
+                        tx,
                         kind,
                         &linode,
                         &About {
@@ -195,13 +190,11 @@ impl App {
 }
 
 fn register_one(
-    app: &App,
-    conn: &mut Db,
-    now: Time,
+    tx: &mut Tx<'_>,
     actor: &Actor,
     linode: &Linode,
 ) -> Result<Result<(), NotEligible>, AppError> {
-    if let Err(reason) = registration::eligible(&circumstances(conn, now, linode)?) {
+    if let Err(reason) = registration::eligible(&circumstances(tx.conn, tx.now, linode)?) {
         return Ok(Err(reason));
     }
     let new = NewRegistration {
@@ -209,9 +202,9 @@ fn register_one(
         account_id: linode.account_id,
         requested_by: actor.user,
         state: RegistrationState::Requested,
-        requested_at: now,
+        requested_at: tx.now,
     };
-    let row = match store::registration::insert(conn, &new) {
+    let row = match store::registration::insert(tx.conn, &new) {
         Ok(row) => row,
         // Whoever got past the lock that keeps this away: this transaction is lost, the registration is not.
         Err(error) if error.is_duplicate() => {
@@ -221,11 +214,9 @@ fn register_one(
         }
         Err(error) => return Err(error.into()),
     };
-    let position = Some(store::registration::waiting_before(conn, &row)? + 1);
+    let position = Some(store::registration::waiting_before(tx.conn, &row)? + 1);
     compose::post_to_account(
-        app,
-        conn,
-        now,
+        tx,
         MailKind::Registered,
         linode,
         &About {
@@ -234,14 +225,7 @@ fn register_one(
         },
     )?;
     let object = format!("linode {}", linode.id);
-    audit(
-        conn,
-        now,
-        actor.who(),
-        "register",
-        &object,
-        ("", "requested"),
-    )?;
+    tx.audit("register", &object, ("", "requested"))?;
     Ok(Ok(()))
 }
 

@@ -1,18 +1,15 @@
 //! What becomes of a registration, written down: the row, its mail, its audit entry.
 
-use crate::app::context::{Actor, Who, audit};
+use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::domain::ids::RegistrationId;
 use crate::domain::registration::{self, Event};
-use crate::domain::time::Time;
 use crate::store;
-use crate::store::db::Db;
 use crate::store::registration::{Decision, Registration};
 
 /// Stores a decision; the inner error says why it changes nothing.
 pub(in crate::app) fn decide(
-    conn: &mut Db,
-    now: Time,
+    tx: &mut Tx<'_>,
     actor: &Actor,
     row: &Registration,
     event: Event,
@@ -27,16 +24,13 @@ pub(in crate::app) fn decide(
         to,
         reason,
         by: Some(actor.user),
-        at: now,
+        at: tx.now,
     };
-    if !store::registration::decide(conn, row.id, &decision)? {
+    if !store::registration::decide(tx.conn, row.id, &decision)? {
         return Ok(Err(registration::Refused::Decided));
     }
     let object = format!("registration {}", row.id);
-    audit(
-        conn,
-        now,
-        actor.who(),
+    tx.audit(
         "registration",
         &object,
         (&row.state.to_string(), &to.to_string()),
@@ -45,13 +39,8 @@ pub(in crate::app) fn decide(
 }
 
 /// Ends the registration of a Linode whose move to production is confirmed.
-pub(in crate::app) fn graduate(
-    conn: &mut Db,
-    now: Time,
-    who: Who<'_>,
-    id: RegistrationId,
-) -> Result<(), AppError> {
-    let Some(row) = store::registration::registration(conn, id)? else {
+pub(in crate::app) fn graduate(tx: &mut Tx<'_>, id: RegistrationId) -> Result<(), AppError> {
+    let Some(row) = store::registration::registration(tx.conn, id)? else {
         return Ok(());
     };
     // Withdrawn meanwhile, or graduated before: nothing to end.
@@ -62,20 +51,13 @@ pub(in crate::app) fn graduate(
         from: row.state,
         to,
         reason: &row.reason,
-        by: who.user,
-        at: now,
+        by: tx.who.user,
+        at: tx.now,
     };
-    if store::registration::decide(conn, id, &decision)? {
+    if store::registration::decide(tx.conn, id, &decision)? {
         let object = format!("registration {id}");
         let change = (row.state.to_string(), to.to_string());
-        audit(
-            conn,
-            now,
-            who,
-            "registration",
-            &object,
-            (&change.0, &change.1),
-        )?;
+        tx.audit("registration", &object, (&change.0, &change.1))?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{ProfileEdit, as_agreed, check, invalid, not_moving};
 use crate::app::App;
-use crate::app::context::{Actor, audit};
+use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::domain::ids::{ConfigId, DiskId, LinodeId};
 use crate::domain::words::{MigrationState, Platform};
@@ -30,12 +30,11 @@ impl App {
         disks: &BTreeMap<char, DiskId>,
     ) -> Result<ConfigId, AppError> {
         let account = actor.require_account()?;
-        let now = self.now();
-        self.db.write(|conn| {
+        self.transact(actor.who(), |tx| {
             let linode =
-                store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
-            not_moving(conn, linode.id)?;
-            let profiles = store::linode::profile::profiles_of(conn, linode.id)?;
+                store::linode::linode_of(tx.conn, account, linode)?.ok_or(AppError::NotFound)?;
+            not_moving(tx.conn, linode.id)?;
+            let profiles = store::linode::profile::profiles_of(tx.conn, linode.id)?;
             let same_name = || {
                 invalid(
                     "label",
@@ -50,9 +49,9 @@ impl App {
                     format!("A Linode has {MOST} config profiles at most. Delete one first");
                 return Err(invalid("label", message));
             }
-            let devices = devices(conn, &linode, disks)?;
+            let devices = devices(tx.conn, &linode, disks)?;
             let helpers = store::linode::profile::helpers_json(&edit.helpers)?;
-            check(conn, &linode, &blank(&linode, &devices), edit)?;
+            check(tx.conn, &linode, &blank(&linode, &devices), edit)?;
             let new = NewProfile {
                 linode_id: linode.id,
                 label: edit.label.as_str(),
@@ -66,23 +65,16 @@ impl App {
                 comments: &edit.comments,
                 helpers: &helpers,
             };
-            let id = store::linode::profile::insert_profile(conn, &new).map_err(|error| {
+            let id = store::linode::profile::insert_profile(tx.conn, &new).map_err(|error| {
                 if error.is_duplicate() {
                     same_name()
                 } else {
                     error.into()
                 }
             })?;
-            as_agreed(conn, linode.id)?;
+            as_agreed(tx.conn, linode.id)?;
             let object = format!("linode {}, config profile {id}", linode.id);
-            audit(
-                conn,
-                now,
-                actor.who(),
-                "profile.add",
-                &object,
-                ("", &format!("{new:?}")),
-            )?;
+            tx.audit("profile.add", &object, ("", &format!("{new:?}")))?;
             Ok(id)
         })
     }
@@ -95,19 +87,18 @@ impl App {
         id: ConfigId,
     ) -> Result<(), AppError> {
         let account = actor.require_account()?;
-        let now = self.now();
-        self.db.write(|conn| {
-            let linode = store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
-            let profiles = store::linode::profile::profiles_of(conn, linode.id)?;
+        self.transact(actor.who(), |tx| {
+            let linode = store::linode::linode_of(tx.conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let profiles = store::linode::profile::profiles_of(tx.conn, linode.id)?;
             let row = profiles
                 .iter()
                 .find(|it| it.id == id)
                 .ok_or(AppError::NotFound)?;
-            not_moving(conn, linode.id)?;
+            not_moving(tx.conn, linode.id)?;
             if let Some(why) = stays(&linode, &profiles, id) {
                 return Err(AppError::conflict(why));
             }
-            let queued = store::migration::of_linode(conn, linode.id)?
+            let queued = store::migration::of_linode(tx.conn, linode.id)?
                 .iter()
                 .any(|it| it.state == MigrationState::Queued);
             if queued {
@@ -115,16 +106,9 @@ impl App {
                     "A move of this Linode is asked for. Delete config profiles when it is done, or cancel it first.",
                 ));
             }
-            store::linode::profile::delete_profile(conn, id)?;
+            store::linode::profile::delete_profile(tx.conn, id)?;
             let object = format!("linode {}, config profile {id}", linode.id);
-            audit(
-                conn,
-                now,
-                actor.who(),
-                "profile.delete",
-                &object,
-                (&format!("{row:?}"), ""),
-            )?;
+            tx.audit("profile.delete", &object, (&format!("{row:?}"), ""))?;
             Ok(())
         })
     }

@@ -6,7 +6,7 @@ pub mod translation;
 use translation::needs_acceptance;
 
 use crate::app::App;
-use crate::app::context::{Actor, audit};
+use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::domain::ids::{ConfigId, LinodeId};
 use crate::domain::values::Label;
@@ -47,16 +47,15 @@ impl App {
         edit: &ProfileEdit,
     ) -> Result<(), AppError> {
         let account = actor.require_account()?;
-        let now = self.now();
-        self.db.write(|conn| {
+        self.transact(actor.who(), |tx| {
             let linode =
-                store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
-            let profiles = store::linode::profile::profiles_of(conn, linode.id)?;
+                store::linode::linode_of(tx.conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let profiles = store::linode::profile::profiles_of(tx.conn, linode.id)?;
             let before = profiles
                 .iter()
                 .find(|it| it.id == id)
                 .ok_or(AppError::NotFound)?;
-            not_moving(conn, linode.id)?;
+            not_moving(tx.conn, linode.id)?;
             let twin = |it: &&ConfigProfile| it.id != id && it.label == edit.label.as_str();
             if profiles.iter().any(|it| twin(&it)) {
                 return Err(invalid(
@@ -64,7 +63,7 @@ impl App {
                     "Another config profile of this Linode has this name",
                 ));
             }
-            check(conn, &linode, before, edit)?;
+            check(tx.conn, &linode, before, edit)?;
             let change = ProfileChange {
                 label: edit.label.as_str(),
                 kernel_id: &edit.kernel,
@@ -81,7 +80,7 @@ impl App {
                 // The second press of two.
                 return Ok(());
             }
-            store::linode::profile::change_profile(conn, id, &change).map_err(|error| {
+            store::linode::profile::change_profile(tx.conn, id, &change).map_err(|error| {
                 if error.is_duplicate() {
                     // Taken at this moment.
                     invalid(
@@ -92,9 +91,9 @@ impl App {
                     error.into()
                 }
             })?;
-            as_agreed(conn, linode.id)?;
+            as_agreed(tx.conn, linode.id)?;
             let object = format!("linode {}, config profile {id}", linode.id);
-            audit(conn, now, actor.who(), "profile", &object, (&old, &new))?;
+            tx.audit("profile", &object, (&old, &new))?;
             Ok(())
         })
     }
