@@ -1,5 +1,5 @@
 # Each target is one script or command; scripts/test says what "everything" is. ARGS go to the script.
-.PHONY: demo demo-uml test model lab-uml lab-xen bench-mover bench-claim screenshots fmt lint setup sim lab-ha chaos races faults
+.PHONY: demo demo-uml test model lab-uml lab-xen bench-mover bench-claim screenshots fmt lint setup sim lab-ha chaos races faults pictures
 
 demo: ; @scripts/demo $(ARGS)
 demo-uml: ; @scripts/setup lab && scripts/lab-uml --demo $(ARGS)
@@ -17,6 +17,8 @@ chaos: ; @scripts/chaos $(ARGS)
 races: ; @scripts/races
 faults: ; @scripts/faults $(ARGS)
 screenshots: ; @scripts/setup browser && tests/browser/screenshots
+# Of the tables and of the house, from the code; `make test` says when they are stale.
+pictures: ; @scripts/pictures
 fmt: ; cargo fmt
 lint: ; cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings
 setup: ; scripts/setup
