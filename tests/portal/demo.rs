@@ -1,4 +1,4 @@
-//! `xenbeta demo` as a process: it comes up, ends without leaving anything running, and comes up again as it was.
+//! `xenbeta-demo` as a process: it comes up, ends without leaving anything running, and comes up again as it was.
 
 use std::collections::HashSet;
 use std::fs;
@@ -47,9 +47,9 @@ impl Demo {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xenbeta"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xenbeta-demo"));
         command
-            .args(["demo", "--listen", "127.0.0.1:0", "--data"])
+            .args(["--listen", "127.0.0.1:0", "--data"])
             .arg(self.data())
             .stdin(Stdio::null());
         command
@@ -235,8 +235,8 @@ fn it_comes_up_ends_and_comes_up_again() {
         "{why}"
     );
     let listen = first["url"].as_str().unwrap().replace("http://", "");
-    let elsewhere = Command::new(env!("CARGO_BIN_EXE_xenbeta"))
-        .args(["demo", "--listen", &listen, "--data"])
+    let elsewhere = Command::new(env!("CARGO_BIN_EXE_xenbeta-demo"))
+        .args(["--listen", &listen, "--data"])
         .arg(demo.folder.path().join("another"))
         .output()
         .unwrap();

@@ -2,7 +2,6 @@
 
 mod audit;
 mod backup;
-mod demo;
 mod host;
 mod import;
 mod restore;
@@ -40,8 +39,6 @@ enum Command {
         #[arg(long)]
         config: PathBuf,
     },
-    /// A portal with a sample fleet and simulated hosts, to click through
-    Demo(demo::Options),
     /// Create, inspect or change the database's schema
     Schema {
         #[command(subcommand)]
@@ -114,7 +111,6 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Serve { config } => serve::run(&Config::load(&config)?),
-        Command::Demo(options) => demo::run(options),
         Command::Schema { what, config } => schema::run(&what, &configuration(config.as_deref())?),
         Command::Staff { what, config } => staff::run(what, &configuration(config.as_deref())?),
         Command::Import { file, config } => import::run(&file, &configuration(config.as_deref())?),

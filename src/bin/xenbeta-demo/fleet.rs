@@ -22,7 +22,7 @@ use super::account::{Account, Accounts, MEMBER, OTHER, STAFF};
 use super::history;
 use crate::Failure;
 
-const SAMPLE: &str = include_str!("../../../../packaging/fleet.example.json");
+const SAMPLE: &str = include_str!("../../../packaging/fleet.example.json");
 
 /// Copying at full speed, the sample's small disks would be over there before anyone has seen a progress bar.
 const CAP_MB_S: i32 = 6;

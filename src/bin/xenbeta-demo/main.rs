@@ -1,4 +1,4 @@
-//! `xenbeta demo`: a portal on SQLite with a sample fleet, and real agents over simulated hosts as child processes.
+//! `xenbeta-demo`: a portal on SQLite with a sample fleet, and real agents over simulated hosts as child processes.
 //! Everything is in one folder; started again on it, all is as it was. It needs neither root nor other packages.
 //!
 //! The guests are processes of their own that outlive agents. The demo stops them when it ends, and boots those that
@@ -15,12 +15,14 @@ mod usage;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use clap::Parser;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use xenbeta::app::account::password::Hasher;
 use xenbeta::app::clock::Clock;
@@ -36,15 +38,22 @@ use xenbeta::{store, work};
 use self::bring_up::BringUp;
 use self::folder::Folder;
 use self::hosts::Hosts;
-use super::Failure;
 
 /// How long the portal may take to answer.
 const UP: Duration = Duration::from_secs(20);
 /// How often the agents are looked at while the demo runs.
 const LOOK: Duration = Duration::from_millis(250);
 
-#[derive(clap::Args)]
-pub struct Options {
+/// What it failed with, in words for whoever typed it.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+#[derive(Parser)]
+#[command(
+    name = "xenbeta-demo",
+    version,
+    about = "A portal of the Xen beta with a sample fleet and simulated hosts, to click through"
+)]
+struct Options {
     /// Where a browser reaches the portal; port 0 is any free one
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
@@ -53,7 +62,17 @@ pub struct Options {
     data: Option<PathBuf>,
 }
 
-pub fn run(options: Options) -> Result<(), Failure> {
+fn main() -> ExitCode {
+    match run(Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xenbeta-demo: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: Options) -> Result<(), Failure> {
     let asked = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&asked))?;
