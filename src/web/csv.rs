@@ -9,7 +9,7 @@ use actix_web::web::Bytes;
 use futures_util::stream::{once, unfold};
 use futures_util::{Stream, StreamExt};
 
-use super::fault::Fault;
+use super::fault::{Fault, Response};
 use super::portal::{self, Portal};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
@@ -54,7 +54,7 @@ pub fn file<R: IntoIterator<Item = String>>(
     name: &str,
     names: &[impl AsRef<[u8]>],
     rows: impl Iterator<Item = R>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let mut out = csv::Writer::from_writer(Vec::new());
     out.write_record(names).map_err(Fault::internal)?;
     for row in rows {
@@ -102,7 +102,7 @@ pub async fn list<K: Clone + Send + 'static>(
     name: &str,
     names: &[&str],
     read: impl Fn(&mut Db, Option<K>) -> Result<Part<K>, StoreError> + Send + Sync + 'static,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let read: Read<K> = Arc::new(read);
     let first = part(&portal, &read, None).await?;
     let head = bytes(&[names.to_vec()])?;

@@ -7,6 +7,9 @@ use actix_web::{HttpResponse, ResponseError};
 use crate::app::error::AppError;
 use crate::store::error::StoreError;
 
+/// What a handler answers.
+pub type Response = Result<HttpResponse, Fault>;
+
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +64,14 @@ impl Fault {
         Self::Conflict {
             message: message.into(),
             back: Some((url.into(), label.into())),
+        }
+    }
+
+    /// A conflict leads there; other faults stay as they are.
+    pub fn at(self, url: impl Into<String>, label: impl Into<String>) -> Self {
+        match self {
+            Self::Conflict { message, .. } => Self::conflict_at(message, url, label),
+            other => other,
         }
     }
 }

@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::extract::Client;
-use super::fault::Fault;
+use super::fault::{Fault, Response};
 use super::portal::{self, Portal};
 use crate::app::error::AppError;
 use crate::app::host::liveness::is_silent;
@@ -67,11 +67,7 @@ type Counts = Family<[(&'static str, String); 1], Gauge>;
 ///
 /// # Errors
 /// [`Fault::NotFound`] for anyone else, and the database's faults.
-pub async fn metrics(
-    portal: Portal,
-    client: Client,
-    request: HttpRequest,
-) -> Result<HttpResponse, Fault> {
+pub async fn metrics(portal: Portal, client: Client, request: HttpRequest) -> Response {
     // Behind a proxy on this machine everyone would look local.
     let is_forwarded = ["x-forwarded-for", "forwarded", "via"]
         .iter()

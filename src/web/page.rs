@@ -5,7 +5,7 @@ use actix_web::http::{StatusCode, header};
 use askama::Template;
 
 use super::context::{Context, Flash, Viewer};
-use super::fault::Fault;
+use super::fault::{Fault, Response};
 use super::public::assets::{Assets, assets};
 use super::ui::{Field, Problems, Zone, units};
 use crate::store::attention::Attention;
@@ -385,7 +385,7 @@ pub struct ConfirmPage {
 ///
 /// # Errors
 /// When the template fails, which only a full disk of words could make it do.
-pub fn html(page: &impl Template) -> Result<HttpResponse, Fault> {
+pub fn html(page: &impl Template) -> Response {
     html_status(StatusCode::OK, page)
 }
 
@@ -393,11 +393,16 @@ pub fn html(page: &impl Template) -> Result<HttpResponse, Fault> {
 ///
 /// # Errors
 /// As [`html`].
-pub fn html_status(status: StatusCode, page: &impl Template) -> Result<HttpResponse, Fault> {
+pub fn html_status(status: StatusCode, page: &impl Template) -> Response {
     let body = page.render().map_err(Fault::internal)?;
     Ok(HttpResponse::build(status)
         .insert_header((header::CONTENT_TYPE, "text/html; charset=utf-8"))
         .body(body))
+}
+
+/// A form that was sent, shown again with what is wrong, or a list of what could not be done.
+pub fn refused(page: &impl Template) -> Response {
+    html_status(StatusCode::UNPROCESSABLE_ENTITY, page)
 }
 
 /// The answer to a POST that was done: go and look at `url`.
@@ -422,6 +427,11 @@ pub fn see_other_saying(url: &str, flash: Flash) -> HttpResponse {
     let mut answer = see_other(url);
     answer.extensions_mut().insert(flash);
     answer
+}
+
+/// The answer to a POST that went well: `words` at `url`, once.
+pub fn said(url: &str, words: impl Into<String>) -> Response {
+    Ok(see_other_saying(url, Flash::good(words)))
 }
 
 /// Is this a path of this site, safe to redirect to? Only plain path and query characters: no scheme, `//`, backslash or

@@ -8,8 +8,10 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 
 use super::Client;
+use crate::app::App;
 use crate::app::account::sign_in::Visitor;
 use crate::app::context::Actor;
+use crate::app::error::AppError;
 use crate::domain::ids::AccountId;
 use crate::domain::words::UserRole;
 use crate::store;
@@ -18,7 +20,7 @@ use crate::web::context::{Context, Viewer};
 use crate::web::fault::Fault;
 use crate::web::page::{Area, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::Zone;
+use crate::web::ui::{Problems, Zone};
 
 /// Anyone signed in.
 #[derive(Debug, Clone)]
@@ -37,6 +39,26 @@ impl Signed {
     #[must_use]
     pub fn zone(&self) -> Zone {
         Zone::named(&self.visitor.user.timezone)
+    }
+
+    /// One call in their name, as [`portal::run`].
+    pub async fn act<T: Send + 'static>(
+        &self,
+        portal: &Portal,
+        call: impl FnOnce(&App, &Actor) -> Result<T, AppError> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let actor = self.actor.clone();
+        portal::run(portal, move |app| call(app, &actor)).await
+    }
+
+    /// One call in their name, as [`portal::submit`].
+    pub async fn submit<T: Send + 'static>(
+        &self,
+        portal: &Portal,
+        call: impl FnOnce(&App, &Actor) -> Result<T, AppError> + Send + 'static,
+    ) -> Result<Result<T, Problems>, Fault> {
+        let actor = self.actor.clone();
+        portal::submit(portal, move |app| call(app, &actor)).await
     }
 
     /// For the audit trail and sessions.

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use super::edge;
 use crate::web::context::{Context, Flash};
 use crate::web::extract::{Form, FormData, Path};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, ConfirmPage, Page};
 use crate::web::settings::Settings;
 
@@ -28,7 +28,7 @@ struct Label {
 }
 impl FormData for Label {}
 
-async fn ask(context: Context) -> Result<HttpResponse, Fault> {
+async fn ask(context: Context) -> Response {
     page::html(&ConfirmPage {
         page: Page::new(&context, Area::None, "Rename <it>"),
         consequences: vec!["It gets another name.".into()],
@@ -47,7 +47,7 @@ async fn act(form: Form<Label>) -> HttpResponse {
     page::see_other_saying("/ask", Flash::good(format!("Renamed to {}", form.0.label)))
 }
 
-async fn fail(kind: Path<String>) -> Result<HttpResponse, Fault> {
+async fn fail(kind: Path<String>) -> Response {
     Err(match kind.0.as_str() {
         "conflict" => Fault::conflict_at(
             "The offer has expired.",

@@ -14,7 +14,7 @@ use crate::domain::ids::LinodeId;
 use crate::store;
 use crate::store::fairness::page::{AROUND, LinodeUsage, Moved};
 use crate::web::extract::{Member, Query};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::chart::{Chart, Line, Scale, top_of};
@@ -125,11 +125,7 @@ async fn find(
 }
 
 /// `GET /members/fairness`
-pub async fn show(
-    portal: Portal,
-    member: Member,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, member: Member, asked: Query<Asked>) -> Response {
     let asked = asked.0;
     let (found, rule, now) = find(&portal, &member, &asked).await?;
     let range = range(&asked.range)?;
@@ -415,11 +411,7 @@ pub fn compared(moved: &Moved, zone: Zone) -> Compared {
 }
 
 /// `GET /members/fairness.csv`: the table's rows, or with `all=yes` every interval that is kept.
-pub async fn csv(
-    portal: Portal,
-    member: Member,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn csv(portal: Portal, member: Member, asked: Query<Asked>) -> Response {
     let asked = asked.0;
     let (found, _, now) = find(&portal, &member, &asked).await?;
     let found = found.ok_or(Fault::NotFound)?;

@@ -1,7 +1,5 @@
 //! The FAQ: `/faq` for everybody, `/members/faq` with one's own questions and the form to ask another.
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
@@ -10,9 +8,9 @@ use crate::app::faq::MOST_QUESTION;
 use crate::domain::markdown::Markdown;
 use crate::store;
 use crate::store::faq::{Entry, Question};
-use crate::web::context::{Context, Flash};
+use crate::web::context::Context;
 use crate::web::extract::{Form, FormData, Path, Query, Signed, once};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::markdown::{self, Rendered};
@@ -107,11 +105,7 @@ fn words(asked: &Asked) -> String {
 }
 
 /// `GET /faq`
-pub async fn public(
-    portal: Portal,
-    context: Context,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn public(portal: Portal, context: Context, asked: Query<Asked>) -> Response {
     let text = words(&asked.0);
     let wanted = text.clone();
     let entries = portal::read(&portal, move |conn| store::faq::entries(conn, &wanted)).await?;
@@ -131,7 +125,7 @@ async fn present(
     text: String,
     typed: AskForm,
     problems: Problems,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let (wanted, user) = (text.clone(), signed.actor.user);
     let (entries, all, questions) = portal::read(portal, move |conn| {
         let entries = store::faq::entries(conn, &wanted)?;
@@ -143,11 +137,7 @@ async fn present(
         Ok((entries, all, store::faq::questions_of(conn, user)?))
     })
     .await?;
-    let status = if problems.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let status = problems.status();
     let page = signed
         .page(Area::Faq, "Questions and answers")
         .problems(problems);
@@ -182,11 +172,7 @@ async fn present(
 }
 
 /// `GET /members/faq`
-pub async fn show(
-    portal: Portal,
-    signed: Signed,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, signed: Signed, asked: Query<Asked>) -> Response {
     present(
         &portal,
         &signed,
@@ -198,11 +184,7 @@ pub async fn show(
 }
 
 /// `POST /members/faq`
-pub async fn ask(
-    portal: Portal,
-    signed: Signed,
-    form: Form<AskForm>,
-) -> Result<HttpResponse, Fault> {
+pub async fn ask(portal: Portal, signed: Signed, form: Form<AskForm>) -> Response {
     signed.actor.require_account()?;
     let done = match Markdown::required(&form.0.question, MOST_QUESTION) {
         Ok(text) => {
@@ -212,10 +194,10 @@ pub async fn ask(
         Err(why) => Err(Problems::one("question", why.to_string())),
     };
     match done {
-        Ok(_) => Ok(page::see_other_saying(
+        Ok(_) => page::said(
             PATH,
-            Flash::good("Your question is with our staff. You get mail when it is answered."),
-        )),
+            "Your question is with our staff. You get mail when it is answered.",
+        ),
         // What was refused is sent anew under a new mark.
         Err(problems) => {
             let typed = AskForm {
@@ -228,7 +210,7 @@ pub async fn ask(
 }
 
 /// `GET /members/faq/{entry}`: where mails lead, as an anchor would be lost on the way through the sign-in page.
-pub async fn to_entry(_signed: Signed, entry: Path<String>) -> Result<HttpResponse, Fault> {
+pub async fn to_entry(_signed: Signed, entry: Path<String>) -> Response {
     let plain = entry.0.len() <= 100
         && entry
             .0

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 
 use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
@@ -20,9 +19,8 @@ use crate::domain::words::{MigrationKind, MigrationState, RegistrationState, Tex
 use crate::store;
 use crate::store::linode::page::LinodeRow;
 use crate::store::programme::{Programme, Text};
-use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Member, Nothing, Path};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, ConfirmPage, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::programme_text::{Section, state_words};
@@ -260,7 +258,7 @@ async fn present(
     member: &Member,
     chosen: Vec<i64>,
     problems: Problems,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let account = member.account;
     let (programme, left, waiting, waits, rows, positions, written, questions) =
         portal::run(portal, move |app| {
@@ -288,11 +286,7 @@ async fn present(
             })
         })
         .await?;
-    let status = if problems.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let status = problems.status();
     let name = &portal.settings.programme_name;
     let page = member
         .page(Area::XenBeta, format!("{name} Registration"))
@@ -314,7 +308,7 @@ async fn present(
 }
 
 /// `GET /members/xenbeta`
-pub async fn show(portal: Portal, member: Member) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, member: Member) -> Response {
     present(&portal, &member, Vec::new(), Problems::default()).await
 }
 
@@ -324,11 +318,7 @@ pub async fn from_old_link() -> HttpResponse {
 }
 
 /// `POST /members/xenbeta`
-pub async fn register(
-    portal: Portal,
-    member: Member,
-    form: Form<RegisterForm>,
-) -> Result<HttpResponse, Fault> {
+pub async fn register(portal: Portal, member: Member, form: Form<RegisterForm>) -> Response {
     let ids: Result<Vec<i64>, _> = form
         .0
         .linode
@@ -350,7 +340,7 @@ pub async fn register(
                     format!("{count} Linodes are registered. We look at them and write to you.")
                 }
             };
-            Ok(page::see_other_saying(HERE, Flash::good(said)))
+            page::said(HERE, said)
         }
         Ok(many) => {
             let refused: Vec<i64> = many.refused.iter().map(|(id, _)| id.0).collect();
@@ -387,11 +377,7 @@ fn refusal(many: &Many<LinodeId>, rows: &[LinodeRow]) -> String {
 }
 
 /// `GET /members/xenbeta/{id}/withdraw`
-pub async fn ask_withdraw(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-) -> Result<HttpResponse, Fault> {
+pub async fn ask_withdraw(portal: Portal, member: Member, id: Path<i64>) -> Response {
     let account = member.account;
     let found = portal::read(&portal, move |conn| {
         let Some(registration) = store::registration::registration(conn, RegistrationId(id.0))?
@@ -426,20 +412,12 @@ pub async fn withdraw(
     member: Member,
     id: Path<i64>,
     _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
-    let actor = member.actor.clone();
-    let done = portal::run(&portal, move |app| {
-        app.withdraw(&actor, RegistrationId(id.0))
-    })
-    .await;
-    done.map_err(|fault| match fault {
-        Fault::Conflict { message, .. } => {
-            Fault::conflict_at(message, HERE, "Back to the registration page")
-        }
-        other => other,
-    })?;
-    Ok(page::see_other_saying(
-        HERE,
-        Flash::good("It is withdrawn."),
-    ))
+) -> Response {
+    let done = member
+        .act(&portal, move |app, actor| {
+            app.withdraw(actor, RegistrationId(id.0))
+        })
+        .await;
+    done.map_err(|fault| fault.at(HERE, "Back to the registration page"))?;
+    page::said(HERE, "It is withdrawn.")
 }

@@ -15,7 +15,7 @@ use crate::store;
 use crate::store::programme::{Programme, Text};
 use crate::web::context::Context;
 use crate::web::extract::Signed;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -133,7 +133,7 @@ pub async fn show(
     portal: Portal,
     context: Context,
     signed: Result<Signed, Fault>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let facts = portal::run(&portal, |app| {
         let now = app.now();
         app.db.read(|conn| {
@@ -163,7 +163,7 @@ pub async fn show(
 }
 
 /// The same for everyone: browsers may keep it, and ask whether it has changed.
-fn tagged(request: &HttpRequest, view: &AnnouncementPage) -> Result<HttpResponse, Fault> {
+fn tagged(request: &HttpRequest, view: &AnnouncementPage) -> Response {
     let body = view.render().map_err(Fault::internal)?;
     let hash: String = blake3::hash(body.as_bytes())
         .to_hex()

@@ -1,7 +1,6 @@
 //! `/staff/members`: who can sign in, with their accounts; one with what is theirs; access taken away and given back, and a
 //! link for a new password sent.
 
-use actix_web::HttpResponse;
 use askama::Template;
 use serde::Deserialize;
 
@@ -12,9 +11,8 @@ use crate::domain::ids::UserId;
 use crate::domain::words::UserRole;
 use crate::store;
 use crate::store::account::page::{UserDetail, UserFilter, UserRow};
-use crate::web::context::Flash;
 use crate::web::extract::{Form, Nothing, Path, Query, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
 use crate::web::page::{self, Area, ConfirmPage, Page};
 use crate::web::portal::{self, Portal};
@@ -129,11 +127,7 @@ fn state(role: UserRole, disabled: bool) -> Tag {
 }
 
 /// `GET /staff/members`
-pub async fn list(
-    portal: Portal,
-    staff: Staff,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
     let asked = asked.0;
     let (filter, after) = (asked.filter()?, asked.after.clone());
     let (rows, counts) = portal::read(&portal, move |conn| {
@@ -183,7 +177,7 @@ fn view(row: &UserRow, zone: Zone) -> Row {
 }
 
 /// `GET /staff/members/{id}`
-pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     let now = portal.now();
     let idle_since = now.plus_s(-portal.settings.session_idle_s);
     let found = portal::read(&portal, move |conn| {
@@ -377,11 +371,7 @@ async fn moves_of(portal: &Portal, staff: &Staff, id: i64) -> Result<Vec<String>
 }
 
 /// `GET /staff/members/{id}/{deed}`
-pub async fn ask(
-    portal: Portal,
-    staff: Staff,
-    path: Path<(i64, String)>,
-) -> Result<HttpResponse, Fault> {
+pub async fn ask(portal: Portal, staff: Staff, path: Path<(i64, String)>) -> Response {
     let (id, deed) = path.0;
     let deed = Deed::parse(&deed)?;
     let email = email_of(&portal, id).await?;
@@ -422,21 +412,16 @@ pub async fn act(
     staff: Staff,
     path: Path<(i64, String)>,
     _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let (id, deed) = path.0;
     let deed = Deed::parse(&deed)?;
     let email = email_of(&portal, id).await?;
-    let actor = staff.actor.clone();
     let url = format!("{PATH}/{id}");
-    let done = portal::run(&portal, move |app| deed.carry_out(app, &actor, UserId(id))).await;
-    done.map_err(|fault| match fault {
-        Fault::Conflict { message, .. } => {
-            Fault::conflict_at(message, url.clone(), format!("Back to {email}"))
-        }
-        other => other,
-    })?;
-    Ok(page::see_other_saying(
-        &url,
-        Flash::good(deed.words(&email).1),
-    ))
+    let done = staff
+        .act(&portal, move |app, actor| {
+            deed.carry_out(app, actor, UserId(id))
+        })
+        .await;
+    done.map_err(|fault| fault.at(url.clone(), format!("Back to {email}")))?;
+    page::said(&url, deed.words(&email).1)
 }

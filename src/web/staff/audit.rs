@@ -2,7 +2,6 @@
 
 use std::sync::LazyLock;
 
-use actix_web::HttpResponse;
 use askama::Template;
 use chrono::{Days, NaiveDate};
 use serde::Deserialize;
@@ -16,7 +15,7 @@ use crate::store;
 use crate::store::audit::{AuditEvent, TrailFilter};
 use crate::web::csv::{self, unformula};
 use crate::web::extract::{Query, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -133,11 +132,7 @@ impl Asked {
 }
 
 /// `GET /staff/audit`
-pub async fn list(
-    portal: Portal,
-    staff: Staff,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
     let asked = asked.0;
     let (filter, before) = asked.filter()?;
     let limit = i64::try_from(ROWS).unwrap_or(100) + 1;
@@ -201,11 +196,7 @@ fn link(object: &str) -> Option<Link> {
 }
 
 /// `GET /staff/audit.csv`: all that the filters find, newest first.
-pub async fn csv(
-    portal: Portal,
-    _staff: Staff,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn csv(portal: Portal, _staff: Staff, asked: Query<Asked>) -> Response {
     let (filter, _) = asked.0.filter()?;
     let names = [
         "id", "at_utc", "actor", "address", "action", "object", "before", "after", "hash",
@@ -237,7 +228,7 @@ fn record(row: &AuditEvent) -> csv::Record {
 static WALK: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(1));
 
 /// `GET /staff/audit/verify`
-pub async fn verify(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
+pub async fn verify(portal: Portal, staff: Staff) -> Response {
     let Ok(_only) = WALK.try_acquire() else {
         return Err(Fault::TooMany { retry_after_s: 30 });
     };

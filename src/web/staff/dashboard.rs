@@ -1,6 +1,5 @@
 //! `/staff/`: what waits, what runs, what failed, who is silent, and how much room there is.
 
-use actix_web::HttpResponse;
 use askama::Template;
 
 use super::job::LATELY_DAYS;
@@ -16,7 +15,7 @@ use crate::store::attention::Attention;
 use crate::store::migration::list::{MigrationFilter, MigrationRow};
 use crate::store::registration::list::RegistrationFilter;
 use crate::web::extract::Staff;
-use crate::web::fault::Fault;
+use crate::web::fault::Response;
 use crate::web::members::Link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -77,7 +76,7 @@ struct Facts {
 }
 
 /// `GET /staff/`
-pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, staff: Staff) -> Response {
     let facts = portal::run(&portal, |app| {
         let now = app.now();
         let recovery_waits = app.recovery()?.map_or(0, |it| it.waits_for.len());

@@ -1,6 +1,5 @@
 //! `/staff/jobs`: by state, page by page; one with its attempts and raw log, and its retry.
 
-use actix_web::HttpResponse;
 use askama::Template;
 use serde::Deserialize;
 
@@ -11,9 +10,8 @@ use crate::domain::time::Time;
 use crate::domain::words::JobState;
 use crate::store;
 use crate::store::job::list::{JobFilter, JobRow};
-use crate::web::context::Flash;
 use crate::web::extract::{Form, Nothing, Path, Query, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
 use crate::web::members::linode::show::job_name;
 use crate::web::page::{self, Area, Page};
@@ -129,11 +127,7 @@ fn view(row: &JobRow, zone: Zone) -> Row {
 }
 
 /// `GET /staff/jobs`
-pub async fn list(
-    portal: Portal,
-    staff: Staff,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
     let (filter, before) = asked.0.filter(portal.now())?;
     let (rows, counts) = portal::read(&portal, move |conn| {
         let rows = store::job::list::jobs(
@@ -194,7 +188,7 @@ fn tabs(current: &str, counts: &[(JobState, i64)]) -> Vec<StateTab> {
 }
 
 /// `GET /staff/jobs/{id}`
-pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     let row = portal::read(&portal, move |conn| {
         store::job::list::job(conn, JobId(id.0))
     })
@@ -242,22 +236,13 @@ pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpRes
 }
 
 /// `POST /staff/jobs/{id}/retry`
-pub async fn retry(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-    _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
-    let actor = staff.actor.clone();
+pub async fn retry(portal: Portal, staff: Staff, id: Path<i64>, _form: Form<Nothing>) -> Response {
     let url = format!("{PATH}/{}", id.0);
-    match portal::run(&portal, move |app| app.retry_job(&actor, JobId(id.0))).await {
-        Ok(()) => Ok(page::see_other_saying(
-            &url,
-            Flash::good("The job is tried again."),
-        )),
-        Err(Fault::Conflict { message, .. }) => {
-            Err(Fault::conflict_at(message, url, "See how the job stands"))
-        }
-        Err(other) => Err(other),
+    match staff
+        .act(&portal, move |app, actor| app.retry_job(actor, JobId(id.0)))
+        .await
+    {
+        Ok(()) => page::said(&url, "The job is tried again."),
+        Err(fault) => Err(fault.at(url, "See how the job stands")),
     }
 }

@@ -1,6 +1,5 @@
 //! `/staff/mail`: the outbox: what waits, what was sent, what failed and why; one mail with its text; trying again.
 
-use actix_web::HttpResponse;
 use askama::Template;
 use serde::Deserialize;
 
@@ -9,9 +8,8 @@ use crate::domain::string_enum::Word;
 use crate::domain::words::MailKind;
 use crate::store;
 use crate::store::mail::{Mail, MailFilter, MailRow, STATES};
-use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Nothing, Path, Query, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
 use crate::web::page::{self, Area, ConfirmPage, Page};
 use crate::web::portal::{self, Portal};
@@ -111,11 +109,7 @@ fn tag(state: &str) -> Tag {
 }
 
 /// `GET /staff/mail`
-pub async fn list(
-    portal: Portal,
-    staff: Staff,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
     let asked = asked.0;
     let (filter, before) = asked.filter()?;
     let (rows, counts) = portal::read(&portal, move |conn| {
@@ -188,7 +182,7 @@ fn shown_text(mail: &Mail) -> Option<String> {
 }
 
 /// `GET /staff/mail/{id}`
-pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     let mail = portal::read(&portal, move |conn| store::mail::mail(conn, MailId(id.0))).await?;
     let mail = mail.ok_or(Fault::NotFound)?;
     let page = staff
@@ -220,25 +214,15 @@ pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpRes
 }
 
 /// `POST /staff/mail/{id}/retry`
-pub async fn retry(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-    _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
-    let actor = staff.actor.clone();
+pub async fn retry(portal: Portal, staff: Staff, id: Path<i64>, _form: Form<Nothing>) -> Response {
     let url = format!("{PATH}/{}", id.0);
-    let done = portal::run(&portal, move |app| app.retry_mail(&actor, MailId(id.0))).await;
-    done.map_err(|fault| match fault {
-        Fault::Conflict { message, .. } => {
-            Fault::conflict_at(message, url.clone(), "Back to the mail")
-        }
-        other => other,
-    })?;
-    Ok(page::see_other_saying(
-        &url,
-        Flash::good("It is sent again."),
-    ))
+    let done = staff
+        .act(&portal, move |app, actor| {
+            app.retry_mail(actor, MailId(id.0))
+        })
+        .await;
+    done.map_err(|fault| fault.at(url.clone(), "Back to the mail"))?;
+    page::said(&url, "It is sent again.")
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -261,11 +245,7 @@ fn mails(count: i64) -> String {
 }
 
 /// `GET /staff/mail/retry`: how many would be sent again.
-pub async fn ask_retry(
-    portal: Portal,
-    staff: Staff,
-    asked: Query<AskedRetry>,
-) -> Result<HttpResponse, Fault> {
+pub async fn ask_retry(portal: Portal, staff: Staff, asked: Query<AskedRetry>) -> Response {
     let q = clipped(&asked.0.q);
     let (recipient, now) = (q.clone(), portal.now());
     let (worth, all) = portal::read(&portal, move |conn| {
@@ -273,10 +253,7 @@ pub async fn ask_retry(
     })
     .await?;
     if worth == 0 {
-        return Ok(page::see_other_saying(
-            &failed_url(&q),
-            Flash::good("Nothing is left that could be sent again."),
-        ));
+        return page::said(&failed_url(&q), "Nothing is left that could be sent again.");
     }
     let whose = if q.is_empty() {
         String::new()
@@ -322,11 +299,7 @@ pub struct RetryForm {
 impl FormData for RetryForm {}
 
 /// `POST /staff/mail/retry`: the failed ones that the question counted.
-pub async fn retry_all(
-    portal: Portal,
-    staff: Staff,
-    form: Form<RetryForm>,
-) -> Result<HttpResponse, Fault> {
+pub async fn retry_all(portal: Portal, staff: Staff, form: Form<RetryForm>) -> Response {
     let (actor, recipient) = (staff.actor.clone(), clipped(&form.0.q));
     let expected = form.0.count;
     let done = portal::run(&portal, move |app| {
@@ -334,12 +307,7 @@ pub async fn retry_all(
     })
     .await;
     let q = clipped(&form.0.q);
-    let count = done.map_err(|fault| match fault {
-        Fault::Conflict { message, .. } => {
-            Fault::conflict_at(message, failed_url(&q), "Back to the failed mails")
-        }
-        other => other,
-    })?;
+    let count = done.map_err(|fault| fault.at(failed_url(&q), "Back to the failed mails"))?;
     let said = match count {
         // The second press of two, or links that have ended.
         0 => "Nothing is left that could be sent again.".to_owned(),
@@ -348,5 +316,5 @@ pub async fn retry_all(
     };
     let pairs = [("state", "pending".to_owned()), ("q", q)];
     let url = format!("{PATH}{}", query(&pairs));
-    Ok(page::see_other_saying(&url, Flash::good(said)))
+    page::said(&url, said)
 }

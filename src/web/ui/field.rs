@@ -1,5 +1,6 @@
 //! Form fields and what is wrong with them. One text for a fault, shown in the summary and beside its field.
 
+use actix_web::http::StatusCode;
 use askama::Template;
 use askama::filters::HtmlSafe;
 
@@ -60,6 +61,15 @@ impl Problems {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Of the form that is shown: as it is, or again.
+    pub fn status(&self) -> StatusCode {
+        if self.is_empty() {
+            StatusCode::OK
+        } else {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
     }
 
     #[must_use]

@@ -1,16 +1,14 @@
 //! Which mails one gets: a box for each kind, in groups.
 
-use actix_web::HttpResponse;
 use serde::Deserialize;
 
 use crate::domain::mail::{Group, kinds, name};
 use crate::domain::string_enum::Word;
 use crate::domain::words::{MailKind, UserRole};
-use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Signed};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::page;
-use crate::web::portal::{self, Portal};
+use crate::web::portal::Portal;
 use crate::web::ui::{Choice, Field, Input};
 
 /// Words of mail kinds, separated by commas, by group.
@@ -56,11 +54,7 @@ pub fn fields(muted: &[String], role: UserRole) -> Vec<Field> {
 }
 
 /// `POST /members/accounts/notifications`
-pub async fn save(
-    portal: Portal,
-    signed: Signed,
-    form: Form<NoticesForm>,
-) -> Result<HttpResponse, Fault> {
+pub async fn save(portal: Portal, signed: Signed, form: Form<NoticesForm>) -> Response {
     let NoticesForm {
         mail_registration,
         mail_move,
@@ -78,10 +72,8 @@ pub async fn save(
                 .to_owned(),
         ));
     };
-    let actor = signed.actor.clone();
-    portal::run(&portal, move |app| app.choose_mails(&actor, &wanted)).await?;
-    Ok(page::see_other_saying(
-        "/members/accounts",
-        Flash::good("Your choice of mails is saved."),
-    ))
+    signed
+        .act(&portal, move |app, actor| app.choose_mails(actor, &wanted))
+        .await?;
+    page::said("/members/accounts", "Your choice of mails is saved.")
 }

@@ -1,7 +1,5 @@
 //! `/members/accounts`: profile, time zone, password, where one is signed in, mails, and API tokens.
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
@@ -15,9 +13,8 @@ use crate::store;
 use crate::store::account::User;
 use crate::store::account::session::Session;
 use crate::store::account::tokens::ApiToken;
-use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Nothing, Path, Signed};
-use crate::web::fault::Fault;
+use crate::web::fault::Response;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Field, Input, Problems, When, ZONES};
@@ -163,7 +160,7 @@ async fn present(
     signed: &Signed,
     typed: Option<Typed>,
     problems: Problems,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let (user, session) = (signed.visitor.user.clone(), signed.visitor.session.id);
     let (id, account) = (user.id, user.account_id);
     let facts = portal::run(portal, move |app| {
@@ -186,11 +183,7 @@ async fn present(
         })
     })
     .await?;
-    let status = if problems.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let status = problems.status();
     let typed = typed.unwrap_or_else(|| Typed {
         name: user.name.clone(),
         timezone: user.timezone.clone(),
@@ -209,7 +202,7 @@ pub(in crate::web::members) async fn present_token(
     signed: &Signed,
     token: TokenForm,
     problems: Problems,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let typed = Typed {
         name: signed.visitor.user.name.clone(),
         timezone: signed.visitor.user.timezone.clone(),
@@ -219,26 +212,19 @@ pub(in crate::web::members) async fn present_token(
 }
 
 /// `GET /members/accounts`
-pub async fn show(portal: Portal, signed: Signed) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, signed: Signed) -> Response {
     present(&portal, &signed, None, Problems::default()).await
 }
 
 /// `POST /members/accounts/profile`
-pub async fn save_profile(
-    portal: Portal,
-    signed: Signed,
-    form: Form<ProfileForm>,
-) -> Result<HttpResponse, Fault> {
+pub async fn save_profile(portal: Portal, signed: Signed, form: Form<ProfileForm>) -> Response {
     let (actor, sent) = (signed.actor.clone(), form.0.clone());
     match portal::submit(&portal, move |app| {
         app.change_profile(&actor, &sent.name, sent.timezone.trim())
     })
     .await?
     {
-        Ok(()) => Ok(page::see_other_saying(
-            HERE,
-            Flash::good("Your profile is saved."),
-        )),
+        Ok(()) => page::said(HERE, "Your profile is saved."),
         Err(problems) => {
             present(
                 &portal,
@@ -256,20 +242,16 @@ pub async fn save_profile(
 }
 
 /// `POST /members/accounts/password`
-pub async fn change_password(
-    portal: Portal,
-    signed: Signed,
-    form: Form<PasswordForm>,
-) -> Result<HttpResponse, Fault> {
+pub async fn change_password(portal: Portal, signed: Signed, form: Form<PasswordForm>) -> Response {
     let (visitor, address) = (signed.visitor.clone(), signed.address());
     let call = move |app: &crate::app::App| {
         app.change_password(&visitor, &form.0.password, &form.0.new_password, &address)
     };
     match portal::submit_hashing(&portal, call).await? {
-        Ok(()) => Ok(page::see_other_saying(
+        Ok(()) => page::said(
             HERE,
-            Flash::good("Your password is changed, and your other sessions have ended."),
-        )),
+            "Your password is changed, and your other sessions have ended.",
+        ),
         Err(problems) => present(&portal, &signed, None, problems).await,
     }
 }
@@ -280,33 +262,23 @@ pub async fn end_session(
     signed: Signed,
     id: Path<i64>,
     _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let (visitor, address) = (signed.visitor.clone(), signed.address());
     portal::run(&portal, move |app| {
         app.end_sessions(&visitor, Some(SessionId(id.0)), &address)
     })
     .await?;
-    Ok(page::see_other_saying(
-        HERE,
-        Flash::good("That session has ended."),
-    ))
+    page::said(HERE, "That session has ended.")
 }
 
 /// `POST /members/accounts/sessions/end-others`
-pub async fn end_others(
-    portal: Portal,
-    signed: Signed,
-    _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
+pub async fn end_others(portal: Portal, signed: Signed, _form: Form<Nothing>) -> Response {
     let (visitor, address) = (signed.visitor.clone(), signed.address());
     portal::run(&portal, move |app| {
         app.end_sessions(&visitor, None, &address)
     })
     .await?;
-    Ok(page::see_other_saying(
-        HERE,
-        Flash::good("All your other sessions have ended."),
-    ))
+    page::said(HERE, "All your other sessions have ended.")
 }
 
 #[cfg(test)]

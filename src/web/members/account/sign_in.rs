@@ -2,7 +2,6 @@
 
 use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
-use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use askama::Template;
 use serde::Deserialize;
@@ -11,7 +10,7 @@ use crate::app::App;
 use crate::app::account::sign_in::Origin;
 use crate::web::context::{Context, Flash, cookie_names};
 use crate::web::extract::{Client, Form, FormData, Nothing, Path, Query, Signed};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -109,7 +108,7 @@ pub async fn login(
     context: Context,
     signed: Result<Signed, Fault>,
     query: Query<NextQuery>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     if let Ok(signed) = signed {
         let home = home_of(&signed).url;
         return Ok(page::see_other(
@@ -130,7 +129,7 @@ pub async fn sign_in(
     context: Context,
     client: Client,
     form: Form<SignInForm>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let typed = form.0.clone();
     let address = client.address.to_string();
     let call = move |app: &App| {
@@ -148,16 +147,10 @@ pub async fn sign_in(
         Ok(None) => {
             let problems =
                 Problems::one("email", "The e-mail address or the password is not right");
-            return page::html_status(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                &login_page(&context, &typed, problems),
-            );
+            return page::refused(&login_page(&context, &typed, problems));
         }
         Err(problems) => {
-            return page::html_status(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                &login_page(&context, &typed, problems),
-            );
+            return page::refused(&login_page(&context, &typed, problems));
         }
     };
     let home = if signed_in.user.account_id.is_some() {
@@ -206,7 +199,7 @@ pub async fn sign_out(
     settings: web::Data<Settings>,
     signed: Result<Signed, Fault>,
     _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     if let Ok(signed) = signed {
         portal::run(&portal, move |app| {
             app.sign_out(&signed.visitor, &signed.actor.address)
@@ -225,7 +218,7 @@ pub async fn sign_out(
 }
 
 /// `GET /password/forgot`
-pub async fn forgot(context: Context) -> Result<HttpResponse, Fault> {
+pub async fn forgot(context: Context) -> Response {
     let email =
         Field::new("email", "E-mail address", Input::Line("email")).autocomplete("username");
     page::html(&ForgotPage {
@@ -235,11 +228,7 @@ pub async fn forgot(context: Context) -> Result<HttpResponse, Fault> {
 }
 
 /// `POST /password/forgot`: the same answer whether or not there is such a person.
-pub async fn send_reset(
-    portal: Portal,
-    client: Client,
-    form: Form<ForgotForm>,
-) -> Result<HttpResponse, Fault> {
+pub async fn send_reset(portal: Portal, client: Client, form: Form<ForgotForm>) -> Response {
     let address = client.address.to_string();
     portal::run(&portal, move |app| {
         app.forgot_password(
@@ -255,7 +244,7 @@ pub async fn send_reset(
 }
 
 /// `GET /password/forgot/sent`
-pub async fn forgot_sent(context: Context) -> Result<HttpResponse, Fault> {
+pub async fn forgot_sent(context: Context) -> Response {
     page::html(&ForgotSentPage {
         page: Page::new(&context, Area::None, "Look at your mail"),
     })
@@ -274,11 +263,7 @@ fn reset_page(context: &Context, token: Option<String>, problems: Problems) -> R
 }
 
 /// `GET /password/reset/{token}`
-pub async fn reset(
-    portal: Portal,
-    context: Context,
-    token: Path<String>,
-) -> Result<HttpResponse, Fault> {
+pub async fn reset(portal: Portal, context: Context, token: Path<String>) -> Response {
     let asked = token.0.clone();
     let good = portal::run(&portal, move |app| app.reset_is_good(&asked)).await?;
     page::html(&reset_page(
@@ -295,7 +280,7 @@ pub async fn set_password(
     client: Client,
     token: Path<String>,
     form: Form<ResetForm>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let address = client.address.to_string();
     let asked = token.0.clone();
     let call = move |app: &App| {
@@ -309,13 +294,7 @@ pub async fn set_password(
         )
     };
     match portal::submit_hashing(&portal, call).await? {
-        Ok(()) => Ok(page::see_other_saying(
-            "/login",
-            Flash::good("Your password is set. Sign in with it."),
-        )),
-        Err(problems) => page::html_status(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            &reset_page(&context, Some(token.0), problems),
-        ),
+        Ok(()) => page::said("/login", "Your password is set. Sign in with it."),
+        Err(problems) => page::refused(&reset_page(&context, Some(token.0), problems)),
     }
 }

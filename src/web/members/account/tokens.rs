@@ -1,6 +1,5 @@
 //! API tokens of whoever is signed in: made and shown once, revoked after a question.
 
-use actix_web::HttpResponse;
 use askama::Template;
 
 use super::shared::TokenForm;
@@ -9,7 +8,7 @@ use crate::domain::ids::TokenId;
 use crate::store;
 use crate::web::context::Flash;
 use crate::web::extract::{Form, Nothing, Path, Signed};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, ConfirmPage, Page};
 use crate::web::portal::{self, Portal};
 
@@ -24,19 +23,17 @@ pub struct TokenPage {
 }
 
 /// `POST /members/accounts/tokens`: shows the token, once, so no redirect; the same form sent again shows none.
-pub async fn make(
-    portal: Portal,
-    signed: Signed,
-    form: Form<TokenForm>,
-) -> Result<HttpResponse, Fault> {
+pub async fn make(portal: Portal, signed: Signed, form: Form<TokenForm>) -> Response {
     let typed = form.0;
     let wish = match typed.parse() {
         Ok(wish) => wish,
         Err(problems) => return show::present_token(&portal, &signed, typed, problems).await,
     };
-    let actor = signed.actor.clone();
     let label = wish.label.to_string();
-    match portal::submit(&portal, move |app| app.make_token(&actor, &wish)).await? {
+    match signed
+        .submit(&portal, move |app, actor| app.make_token(actor, &wish))
+        .await?
+    {
         Ok(Some(made)) => page::html(&TokenPage {
             page: signed
                 .page(Area::Profile, "Your new API token")
@@ -55,11 +52,7 @@ pub async fn make(
 }
 
 /// `GET /members/accounts/tokens/{id}/revoke`
-pub async fn ask_revoke(
-    portal: Portal,
-    signed: Signed,
-    id: Path<i64>,
-) -> Result<HttpResponse, Fault> {
+pub async fn ask_revoke(portal: Portal, signed: Signed, id: Path<i64>) -> Response {
     let user = signed.actor.user;
     let all = portal::read(&portal, move |conn| {
         store::account::tokens::of_user(conn, user)
@@ -93,11 +86,11 @@ pub async fn revoke(
     signed: Signed,
     id: Path<i64>,
     _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
-    let actor = signed.actor.clone();
-    portal::run(&portal, move |app| app.revoke_token(&actor, TokenId(id.0))).await?;
-    Ok(page::see_other_saying(
-        LIST,
-        Flash::good("The token is revoked."),
-    ))
+) -> Response {
+    signed
+        .act(&portal, move |app, actor| {
+            app.revoke_token(actor, TokenId(id.0))
+        })
+        .await?;
+    page::said(LIST, "The token is revoked.")
 }

@@ -2,7 +2,6 @@
 //! what they attached about their Linodes is not shown.
 //! Rule of the room: the list here, a new bug in [`super::new`], one thread in [`super::thread`] (which staff's page shows too).
 
-use actix_web::HttpResponse;
 use askama::Template;
 use serde::Deserialize;
 
@@ -13,7 +12,7 @@ use crate::store;
 use crate::store::bug::page::BugRow;
 use crate::store::bug::{BugFilter, Person};
 use crate::web::extract::{Member, Query};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -207,11 +206,7 @@ impl Asked {
 }
 
 /// `GET /members/bugs`
-pub async fn list(
-    portal: Portal,
-    member: Member,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn list(portal: Portal, member: Member, asked: Query<Asked>) -> Response {
     let asked = asked.0;
     let (filter, before) = (asked.filter(&member)?, key(&asked.before)?);
     let limit = i64::try_from(ROWS).unwrap_or(30) + 1;

@@ -1,6 +1,5 @@
 //! `/members/bugs/new`: first one line of what it is about, then the threads like it, and below them the form for another.
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
@@ -15,9 +14,8 @@ use crate::domain::ids::{LinodeId, MigrationId};
 use crate::domain::markdown::{Markdown, Title};
 use crate::domain::string_enum::Word;
 use crate::store;
-use crate::web::context::Flash;
 use crate::web::extract::{FormData, Member, Query, Sent, Upload, once};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Field, Input, Problems};
@@ -173,7 +171,7 @@ async fn present(
     member: &Member,
     shown: Shown,
     mut problems: Problems,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let Shown {
         mut form,
         both,
@@ -264,11 +262,7 @@ fn boxes(facts: &Facts, ticked: Option<&str>) -> Vec<FactBox> {
 }
 
 /// `GET /members/bugs/new`
-pub async fn show(
-    portal: Portal,
-    member: Member,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, member: Member, asked: Query<Asked>) -> Response {
     let asked = asked.0;
     let both = !asked.title.trim().is_empty();
     let form = NewForm {
@@ -313,11 +307,7 @@ pub(crate) fn files(sent: Vec<Sent>, problems: &mut Problems) -> (Vec<Attachment
 }
 
 /// `POST /members/bugs/new`
-pub async fn open(
-    portal: Portal,
-    member: Member,
-    sent: Upload<NewForm>,
-) -> Result<HttpResponse, Fault> {
+pub async fn open(portal: Portal, member: Member, sent: Upload<NewForm>) -> Response {
     let mut problems = Problems::default();
     let (files, status) = files(sent.files, &mut problems);
     let report = sent.form.report(files, &mut problems);
@@ -330,14 +320,14 @@ pub async fn open(
     let Some(report) = report else {
         return present(&portal, &member, shown, problems).await;
     };
-    let actor = member.actor.clone();
-    match portal::submit(&portal, move |app| app.open_bug(&actor, &report)).await? {
-        Ok(id) => Ok(page::see_other_saying(
+    match member
+        .submit(&portal, move |app, actor| app.open_bug(actor, &report))
+        .await?
+    {
+        Ok(id) => page::said(
             &format!("{PATH}/{id}"),
-            Flash::good(
-                "The bug is open. You get mail when somebody replies or its state changes.",
-            ),
-        )),
+            "The bug is open. You get mail when somebody replies or its state changes.",
+        ),
         // What was refused is sent anew under a new mark.
         Err(problems) => {
             let mut shown = shown;

@@ -15,9 +15,8 @@ use crate::domain::markdown::Markdown;
 use crate::domain::words::UserRole;
 use crate::store;
 use crate::web::bug::thread_view::{POSTS, Reader, View, shown_title};
-use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Member, Nothing, Path, Query, Upload, once};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Field, Input, Problems};
@@ -80,7 +79,7 @@ async fn present(
     (id, after): (i64, i64),
     typed: ReplyText,
     (status, problems): (StatusCode, Problems),
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let (user, after) = (member.actor.user, BugPostId(after));
     let limit = i64::try_from(POSTS).unwrap_or(50) + 1;
     let thread = portal::read(portal, move |conn| {
@@ -110,12 +109,7 @@ async fn present(
 }
 
 /// `GET /members/bugs/{id}`
-pub async fn show(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, member: Member, id: Path<i64>, asked: Query<Asked>) -> Response {
     let fine = (StatusCode::OK, Problems::default());
     present(
         &portal,
@@ -133,7 +127,7 @@ pub async fn reply(
     member: Member,
     id: Path<i64>,
     sent: Upload<ReplyText>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let mut problems = Problems::default();
     let (files, status) = files(sent.files, &mut problems);
     let body = problems.take("body", Markdown::required(&sent.form.body, MOST_TEXT));
@@ -145,10 +139,7 @@ pub async fn reply(
         app.reply_to_bug(&actor, BugId(id.0), &body, &files, (&mark, false))
     });
     match done.await? {
-        Ok(()) => Ok(page::see_other_saying(
-            &format!("{PATH}/{}", id.0),
-            Flash::good("Your reply is in the thread."),
-        )),
+        Ok(()) => page::said(&format!("{PATH}/{}", id.0), "Your reply is in the thread."),
         Err(problems) => {
             let status = (StatusCode::UNPROCESSABLE_ENTITY, problems);
             let typed = ReplyText {
@@ -160,32 +151,22 @@ pub async fn reply(
     }
 }
 
-async fn set_hit(
-    portal: Portal,
-    member: Member,
-    id: i64,
-    hit: bool,
-) -> Result<HttpResponse, Fault> {
-    let actor = member.actor.clone();
-    portal::run(&portal, move |app| app.hit_by_bug(&actor, BugId(id), hit)).await?;
+async fn set_hit(portal: Portal, member: Member, id: i64, hit: bool) -> Response {
+    member
+        .act(&portal, move |app, actor| {
+            app.hit_by_bug(actor, BugId(id), hit)
+        })
+        .await?;
     let said = if hit {
         "Noted: it hits you too. You get mail when something happens in the thread."
     } else {
         "Noted: it does not hit you."
     };
-    Ok(page::see_other_saying(
-        &format!("{PATH}/{id}"),
-        Flash::good(said),
-    ))
+    page::said(&format!("{PATH}/{id}"), said)
 }
 
 /// `POST /members/bugs/{id}/hit`
-pub async fn hit(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-    _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
+pub async fn hit(portal: Portal, member: Member, id: Path<i64>, _form: Form<Nothing>) -> Response {
     set_hit(portal, member, id.0, true).await
 }
 
@@ -195,16 +176,12 @@ pub async fn unhit(
     member: Member,
     id: Path<i64>,
     _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     set_hit(portal, member, id.0, false).await
 }
 
 /// `GET /members/bugs/{id}/files/{file}`
-pub async fn file(
-    portal: Portal,
-    member: Member,
-    at: Path<(i64, i64)>,
-) -> Result<HttpResponse, Fault> {
+pub async fn file(portal: Portal, member: Member, at: Path<(i64, i64)>) -> Response {
     let mut actor = member.actor.clone();
     actor.role = UserRole::Member;
     serve(&portal, actor, at.0).await
@@ -212,11 +189,7 @@ pub async fn file(
 
 /// A file, as something that can do nothing in a browser. Only pictures, which were looked at when they came, show by
 /// themselves; all else is saved.
-pub(crate) async fn serve(
-    portal: &Portal,
-    actor: Actor,
-    (bug, file): (i64, i64),
-) -> Result<HttpResponse, Fault> {
+pub(crate) async fn serve(portal: &Portal, actor: Actor, (bug, file): (i64, i64)) -> Response {
     let (file, content) = portal::run(portal, move |app| {
         app.bug_file(&actor, BugId(bug), BugFileId(file))
     })

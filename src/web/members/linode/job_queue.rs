@@ -1,6 +1,5 @@
 //! `/members/linodes/{id}/jobs`: the Host Job Queue with its whole history, newest first.
 
-use actix_web::HttpResponse;
 use askama::Template;
 use serde::Deserialize;
 
@@ -8,7 +7,7 @@ use super::show::job_name;
 use crate::domain::ids::{JobId, LinodeId};
 use crate::store;
 use crate::web::extract::{Member, Path, Query};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Pager, Tag, When, units};
@@ -50,7 +49,7 @@ pub async fn history(
     member: Member,
     id: Path<i64>,
     asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let account = member.account;
     let before = asked.0.before.map(JobId);
     let found = portal::read(&portal, move |conn| {

@@ -12,7 +12,7 @@ use crate::domain::words::{MigrationState, RegistrationState};
 use crate::store;
 use crate::store::linode::page::LinodeRow;
 use crate::web::extract::Member;
-use crate::web::fault::Fault;
+use crate::web::fault::Response;
 use crate::web::members::{Link, migration_link, platform_name};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -142,7 +142,7 @@ fn next(row: &LinodeRow, programme: Phase, seats_left: Option<i64>) -> Next {
 }
 
 /// `GET /members/`
-pub async fn list(portal: Portal, member: Member) -> Result<HttpResponse, Fault> {
+pub async fn list(portal: Portal, member: Member) -> Response {
     let account = member.account;
     let (rows, programme, left) = portal::run(&portal, move |app| {
         let now = app.now();

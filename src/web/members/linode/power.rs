@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use actix_web::HttpResponse;
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -10,9 +9,8 @@ use super::shared::{at_linode, find};
 use crate::domain::ids::{ConfigId, LinodeId};
 use crate::domain::words::JobKind;
 use crate::store;
-use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Member, Nothing, Path};
-use crate::web::fault::Fault;
+use crate::web::fault::Response;
 use crate::web::page::{self, Area, ConfirmPage};
 use crate::web::portal::{self, Portal};
 
@@ -30,26 +28,18 @@ async fn request(
     kind: JobKind,
     profile: Option<ConfigId>,
     said: &str,
-) -> Result<HttpResponse, Fault> {
-    let actor = member.actor.clone();
-    portal::run(&portal, move |app| {
-        app.power(&actor, LinodeId(id), kind, profile)
-    })
-    .await
-    .map_err(|fault| at_linode(fault, id))?;
-    Ok(page::see_other_saying(
-        &format!("/members/linodes/{id}"),
-        Flash::good(said),
-    ))
+) -> Response {
+    member
+        .act(&portal, move |app, actor| {
+            app.power(actor, LinodeId(id), kind, profile)
+        })
+        .await
+        .map_err(|fault| at_linode(fault, id))?;
+    page::said(&format!("/members/linodes/{id}"), said)
 }
 
 /// `POST /members/linodes/{id}/boot`
-pub async fn boot(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-    form: Form<BootForm>,
-) -> Result<HttpResponse, Fault> {
+pub async fn boot(portal: Portal, member: Member, id: Path<i64>, form: Form<BootForm>) -> Response {
     let profile = form.0.profile.map(ConfigId);
     request(
         portal,
@@ -68,7 +58,7 @@ pub async fn reboot(
     member: Member,
     id: Path<i64>,
     _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     request(
         portal,
         member,
@@ -81,11 +71,7 @@ pub async fn reboot(
 }
 
 /// `GET /members/linodes/{id}/shutdown`
-pub async fn ask_shutdown(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-) -> Result<HttpResponse, Fault> {
+pub async fn ask_shutdown(portal: Portal, member: Member, id: Path<i64>) -> Response {
     let detail = find(&portal, &member, id.0).await?;
     let label = &detail.linode.label;
     let url = format!("/members/linodes/{}", id.0);
@@ -114,7 +100,7 @@ pub async fn shutdown(
     member: Member,
     id: Path<i64>,
     _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     request(
         portal,
         member,
@@ -136,9 +122,12 @@ pub async fn read_console(
     member: Member,
     id: Path<i64>,
     _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
-    let actor = member.actor.clone();
-    let job = portal::run(&portal, move |app| app.read_console(&actor, LinodeId(id.0))).await?;
+) -> Response {
+    let job = member
+        .act(&portal, move |app, actor| {
+            app.read_console(actor, LinodeId(id.0))
+        })
+        .await?;
     let url = format!("/members/linodes/{}", id.0);
     let deadline = Instant::now() + CONSOLE_WAIT;
     loop {
@@ -152,8 +141,8 @@ pub async fn read_console(
         }
         tokio::time::sleep(CONSOLE_LOOK).await;
     }
-    Ok(page::see_other_saying(
+    page::said(
         &url,
-        Flash::good("The host is asked for the console. Load this page again in a moment."),
-    ))
+        "The host is asked for the console. Load this page again in a moment.",
+    )
 }

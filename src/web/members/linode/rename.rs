@@ -1,7 +1,5 @@
 //! Names that a member gives on a Linode: its own label, a disk image's, an address's reverse name. One field each.
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use serde::Deserialize;
 
 use super::shared::{at_linode, find};
@@ -9,11 +7,10 @@ use crate::domain::ids::{DiskId, IpId, LinodeId};
 use crate::domain::values::{Label, ReverseName};
 use crate::domain::words::IpKind;
 use crate::store::linode::page::LinodeDetail;
-use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Member, Path};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, ConfirmPage};
-use crate::web::portal::{self, Portal};
+use crate::web::portal::Portal;
 use crate::web::ui::{Field, Problems};
 
 #[derive(Debug, Deserialize)]
@@ -40,17 +37,8 @@ struct One<'a> {
     button: String,
 }
 
-fn ask(
-    member: &Member,
-    detail: &LinodeDetail,
-    one: One<'_>,
-    problems: Problems,
-) -> Result<HttpResponse, Fault> {
-    let status = if problems.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+fn ask(member: &Member, detail: &LinodeDetail, one: One<'_>, problems: Problems) -> Response {
+    let status = problems.status();
     let url = format!("/members/linodes/{}", detail.linode.id);
     let label = &detail.linode.label;
     let page = member
@@ -78,7 +66,7 @@ fn own_label(
     detail: &LinodeDetail,
     typed: Option<String>,
     problems: Problems,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let label = &detail.linode.label;
     let one = One {
         title: format!("Rename {label}"),
@@ -93,11 +81,7 @@ fn own_label(
 }
 
 /// `GET /members/linodes/{id}/rename`
-pub async fn ask_label(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-) -> Result<HttpResponse, Fault> {
+pub async fn ask_label(portal: Portal, member: Member, id: Path<i64>) -> Response {
     let detail = find(&portal, &member, id.0).await?;
     own_label(&member, &detail, None, Problems::default())
 }
@@ -108,7 +92,7 @@ pub async fn rename(
     member: Member,
     id: Path<i64>,
     form: Form<LabelForm>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let id = id.0;
     let detail = find(&portal, &member, id).await?;
     let label = match Label::parse(&form.0.label) {
@@ -118,16 +102,12 @@ pub async fn rename(
             return own_label(&member, &detail, Some(form.0.label), problems);
         }
     };
-    let actor = member.actor.clone();
     let said = format!("It is called {label} now.");
-    let renamed = portal::submit(&portal, move |app| {
-        app.rename_linode(&actor, LinodeId(id), &label)
+    let renamed = member.submit(&portal, move |app, actor| {
+        app.rename_linode(actor, LinodeId(id), &label)
     });
     match renamed.await? {
-        Ok(()) => Ok(page::see_other_saying(
-            &format!("/members/linodes/{id}"),
-            Flash::good(said),
-        )),
+        Ok(()) => page::said(&format!("/members/linodes/{id}"), said),
         Err(problems) => own_label(&member, &detail, Some(form.0.label), problems),
     }
 }
@@ -138,7 +118,7 @@ fn disk(
     id: i64,
     typed: Option<String>,
     problems: Problems,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let row = detail
         .disks
         .iter()
@@ -155,11 +135,7 @@ fn disk(
 }
 
 /// `GET /members/linodes/{id}/disks/{disk}`
-pub async fn ask_disk(
-    portal: Portal,
-    member: Member,
-    ids: Path<(i64, i64)>,
-) -> Result<HttpResponse, Fault> {
+pub async fn ask_disk(portal: Portal, member: Member, ids: Path<(i64, i64)>) -> Response {
     let (id, part) = ids.0;
     let detail = find(&portal, &member, id).await?;
     disk(&member, &detail, part, None, Problems::default())
@@ -171,7 +147,7 @@ pub async fn rename_disk(
     member: Member,
     ids: Path<(i64, i64)>,
     form: Form<LabelForm>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let (id, part) = ids.0;
     let detail = find(&portal, &member, id).await?;
     let label = match Label::parse(&form.0.label) {
@@ -181,15 +157,14 @@ pub async fn rename_disk(
             return disk(&member, &detail, part, Some(form.0.label), problems);
         }
     };
-    let actor = member.actor.clone();
-    let renamed = portal::submit(&portal, move |app| {
-        app.rename_disk(&actor, LinodeId(id), DiskId(part), &label)
+    let renamed = member.submit(&portal, move |app, actor| {
+        app.rename_disk(actor, LinodeId(id), DiskId(part), &label)
     });
     match renamed.await? {
-        Ok(()) => Ok(page::see_other_saying(
+        Ok(()) => page::said(
             &format!("/members/linodes/{id}"),
-            Flash::good("The disk image is renamed."),
-        )),
+            "The disk image is renamed.",
+        ),
         Err(problems) => disk(&member, &detail, part, Some(form.0.label), problems),
     }
 }
@@ -200,7 +175,7 @@ fn address(
     id: i64,
     typed: Option<String>,
     problems: Problems,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let row = detail
         .ips
         .iter()
@@ -219,11 +194,7 @@ fn address(
 }
 
 /// `GET /members/linodes/{id}/ips/{ip}`
-pub async fn ask_address(
-    portal: Portal,
-    member: Member,
-    ids: Path<(i64, i64)>,
-) -> Result<HttpResponse, Fault> {
+pub async fn ask_address(portal: Portal, member: Member, ids: Path<(i64, i64)>) -> Response {
     let (id, part) = ids.0;
     let detail = find(&portal, &member, id).await?;
     address(&member, &detail, part, None, Problems::default())
@@ -235,7 +206,7 @@ pub async fn name_address(
     member: Member,
     ids: Path<(i64, i64)>,
     form: Form<ReverseForm>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let (id, part) = ids.0;
     let detail = find(&portal, &member, id).await?;
     let name = match ReverseName::parse(&form.0.rdns) {
@@ -245,15 +216,14 @@ pub async fn name_address(
             return address(&member, &detail, part, Some(form.0.rdns), problems);
         }
     };
-    let actor = member.actor.clone();
-    let named = portal::submit(&portal, move |app| {
-        app.set_reverse_name(&actor, LinodeId(id), IpId(part), &name)
+    let named = member.submit(&portal, move |app, actor| {
+        app.set_reverse_name(actor, LinodeId(id), IpId(part), &name)
     });
     match named.await.map_err(|fault| at_linode(fault, id))? {
-        Ok(()) => Ok(page::see_other_saying(
+        Ok(()) => page::said(
             &format!("/members/linodes/{id}"),
-            Flash::good("The reverse name is saved."),
-        )),
+            "The reverse name is saved.",
+        ),
         Err(problems) => address(&member, &detail, part, Some(form.0.rdns), problems),
     }
 }

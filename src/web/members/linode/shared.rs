@@ -22,12 +22,5 @@ pub(in crate::web::members) async fn find(
 
 /// A conflict leads back to the Linode, where one sees how it stands.
 pub(in crate::web::members) fn at_linode(fault: Fault, id: i64) -> Fault {
-    match fault {
-        Fault::Conflict { message, .. } => Fault::conflict_at(
-            message,
-            format!("/members/linodes/{id}"),
-            "Back to the Linode",
-        ),
-        other => other,
-    }
+    fault.at(format!("/members/linodes/{id}"), "Back to the Linode")
 }

@@ -2,7 +2,6 @@
 //! Rule of the room: the page here, what is done from it in [`super::power`] and [`super::rename`]; all jobs in
 //! [`super::job_queue`].
 
-use actix_web::HttpResponse;
 use askama::Template;
 
 use super::shared::find;
@@ -13,7 +12,7 @@ use crate::store::linode::page::LinodeDetail;
 use crate::store::linode::profile::ConfigProfile;
 use crate::store::migration::Migration;
 use crate::web::extract::{Member, Path};
-use crate::web::fault::Fault;
+use crate::web::fault::Response;
 use crate::web::members::migration::show::kind_name;
 use crate::web::members::{Link, migration_link, platform_name};
 use crate::web::page::{self, Area, Page};
@@ -352,7 +351,7 @@ fn job_row(job: &Job, zone: Zone, detail: &LinodeDetail) -> JobRow {
 }
 
 /// `GET /members/linodes/{id}`
-pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Response {
     let detail = find(&portal, &member, id.0).await?;
     let page = member
         .page(Area::Linodes, detail.linode.label.clone())

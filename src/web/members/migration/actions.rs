@@ -1,7 +1,5 @@
 //! What a member does to a migration: each destructive act asks first, then is posted.
 
-use actix_web::HttpResponse;
-
 use super::shared::{at_migration, find, page_of};
 use crate::app::App;
 use crate::app::context::Actor;
@@ -12,9 +10,9 @@ use crate::domain::words::MigrationKind;
 use crate::store::migration::Migration;
 use crate::store::migration::page::MigrationDetail;
 use crate::web::extract::{Form, Member, Nothing, Path};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, ConfirmPage};
-use crate::web::portal::{self, Portal};
+use crate::web::portal::Portal;
 use crate::web::ui::units;
 
 async fn act(
@@ -22,11 +20,11 @@ async fn act(
     member: &Member,
     id: i64,
     call: impl FnOnce(&App, &Actor, MigrationId) -> Result<Migration, AppError> + Send + 'static,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     // Staff may act on anyone's migration, but not from the members' pages.
     find(portal, member, id).await?;
-    let actor = member.actor.clone();
-    let row = portal::run(portal, move |app| call(app, &actor, MigrationId(id)))
+    let row = member
+        .act(portal, move |app, actor| call(app, actor, MigrationId(id)))
         .await
         .map_err(|fault| at_migration(fault, id))?;
     Ok(page::see_other(&format!("/members/migrations/{}", row.id)))
@@ -46,7 +44,7 @@ async fn ask(
     member: &Member,
     id: i64,
     question: impl FnOnce(&str) -> Question<'static>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let (detail, _) = find(portal, member, id).await?;
     let question = question(&detail.linode.label);
     put(member, &detail, question, None)
@@ -58,7 +56,7 @@ fn put(
     detail: &MigrationDetail,
     question: Question<'_>,
     warning: Option<String>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let id = detail.migration.id;
     let url = format!("/members/migrations/{id}");
     page::html(&ConfirmPage {
@@ -79,11 +77,7 @@ fn put(
 }
 
 /// `GET /members/migrations/{id}/cancel`
-pub async fn ask_cancel(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-) -> Result<HttpResponse, Fault> {
+pub async fn ask_cancel(portal: Portal, member: Member, id: Path<i64>) -> Response {
     let (detail, _) = find(&portal, &member, id.0).await?;
     if detail.migration.kind == MigrationKind::Evacuation {
         let why =
@@ -110,7 +104,7 @@ pub async fn cancel(
     member: Member,
     id: Path<i64>,
     _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     act(&portal, &member, id.0, |app, actor, id| {
         app.cancel_migration(actor, id)
     })
@@ -118,11 +112,7 @@ pub async fn cancel(
 }
 
 /// `GET /members/migrations/{id}/confirm`
-pub async fn ask_confirm(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-) -> Result<HttpResponse, Fault> {
+pub async fn ask_confirm(portal: Portal, member: Member, id: Path<i64>) -> Response {
     ask(&portal, &member, id.0, |label| Question {
         title: format!("Confirm the move of {label}?"),
         consequences: &[
@@ -143,7 +133,7 @@ pub async fn confirm(
     member: Member,
     id: Path<i64>,
     _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     act(&portal, &member, id.0, |app, actor, id| {
         app.confirm_migration(actor, id)
     })
@@ -151,11 +141,7 @@ pub async fn confirm(
 }
 
 /// `GET /members/migrations/{id}/way-back`
-pub async fn ask_way_back(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-) -> Result<HttpResponse, Fault> {
+pub async fn ask_way_back(portal: Portal, member: Member, id: Path<i64>) -> Response {
     let (detail, _) = find(&portal, &member, id.0).await?;
     if let Some(why) = closed_to_members(&detail.migration, &detail.source) {
         return Err(at_migration(Fault::conflict(why), id.0));
@@ -199,7 +185,7 @@ pub async fn way_back(
     member: Member,
     id: Path<i64>,
     _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     act(&portal, &member, id.0, |app, actor, id| {
         app.way_back(actor, id)
     })
@@ -212,7 +198,7 @@ pub async fn retry(
     member: Member,
     id: Path<i64>,
     _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     act(&portal, &member, id.0, |app, actor, id| {
         app.retry_migration(actor, id)
     })

@@ -32,12 +32,8 @@ pub(super) fn page_of(member: &Member, detail: &MigrationDetail, title: String) 
 }
 
 pub(crate) fn at_migration(fault: Fault, id: i64) -> Fault {
-    match fault {
-        Fault::Conflict { message, .. } => Fault::conflict_at(
-            message,
-            format!("/members/migrations/{id}"),
-            "See how the migration stands",
-        ),
-        other => other,
-    }
+    fault.at(
+        format!("/members/migrations/{id}"),
+        "See how the migration stands",
+    )
 }

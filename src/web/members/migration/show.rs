@@ -2,7 +2,6 @@
 //! Rule of the room: the page here, what changes on it in [`crate::web::migration::live`], what is done from it in [`super::actions`] and
 //! [`super::unschedule`].
 
-use actix_web::HttpResponse;
 use askama::Template;
 
 use super::shared::{find, page_of};
@@ -16,7 +15,7 @@ use crate::store::host::Host;
 use crate::store::migration::Migration;
 use crate::store::migration::page::MigrationDetail;
 use crate::web::extract::{Member, Path};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::members::fairness::{Compared, compared};
 use crate::web::members::platform_name;
 use crate::web::migration::live::{Live, is_at_work, is_moving};
@@ -315,7 +314,7 @@ async fn usage_around(
 }
 
 /// `GET /members/migrations/{id}`
-pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Response {
     let (detail, now) = find(&portal, &member, id.0).await?;
     let mut page = page_of(
         &member,
@@ -343,7 +342,7 @@ pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Result<HttpR
 }
 
 /// `GET /members/migrations/{id}/events`: the live values of the page above.
-pub async fn events(portal: Portal, member: Member, id: Path<i64>) -> Result<HttpResponse, Fault> {
+pub async fn events(portal: Portal, member: Member, id: Path<i64>) -> Response {
     find(&portal, &member, id.0).await?;
     let token = member
         .context

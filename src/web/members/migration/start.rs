@@ -3,8 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use askama::Template;
 
 use super::start_form::{MigrateForm, TimeFields, Typed};
@@ -21,7 +19,7 @@ use crate::store::linode::page::LinodeDetail;
 use crate::store::migration::Migration;
 use crate::web::context::Flash;
 use crate::web::extract::{Form, Member, Path};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::members::platform_name;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -305,7 +303,7 @@ async fn present(
     id: i64,
     typed: Option<Typed>,
     problems: Problems,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let detail = find(portal, member, id).await?;
     let Some(migration) = detail.migrations.first().cloned() else {
         return Err(no_offer(&detail));
@@ -343,11 +341,7 @@ async fn present(
     let offer = migration.clone();
     let choices = portal::run(portal, move |app| app.move_choices(&offer)).await?;
     let label = &detail.linode.label;
-    let status = if problems.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let status = problems.status();
     let page = member
         .page(Area::Linodes, format!("Migrate {label}"))
         .crumb("Linodes", "/members/")
@@ -380,7 +374,7 @@ fn no_offer(detail: &LinodeDetail) -> Fault {
 }
 
 /// `GET /members/linodes/{id}/migrate`
-pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Response {
     present(&portal, &member, id.0, None, Problems::default()).await
 }
 
@@ -390,7 +384,7 @@ pub async fn migrate(
     member: Member,
     id: Path<i64>,
     form: Form<MigrateForm>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let click = match form.0.click(member.zone()) {
         Ok(click) => click,
         Err(problems) => {
@@ -411,11 +405,11 @@ pub async fn migrate(
         problems.add(field, words);
         return present(&portal, &member, id.0, Some(form.0.typed()), problems).await;
     }
-    let actor = member.actor.clone();
-    match portal::submit(&portal, move |app| {
-        app.migrate(&actor, LinodeId(id.0), click)
-    })
-    .await
+    match member
+        .submit(&portal, move |app, actor| {
+            app.migrate(actor, LinodeId(id.0), click)
+        })
+        .await
     {
         Ok(Ok(row)) => {
             let url = format!("/members/migrations/{}", row.id);
@@ -435,11 +429,6 @@ pub async fn migrate(
             let problems = form.0.placed(problems);
             present(&portal, &member, id.0, Some(form.0.typed()), problems).await
         }
-        Err(Fault::Conflict { message, .. }) => Err(Fault::conflict_at(
-            message,
-            "/members/xenbeta",
-            "See how its registration stands",
-        )),
-        Err(other) => Err(other),
+        Err(fault) => Err(fault.at("/members/xenbeta", "See how its registration stands")),
     }
 }

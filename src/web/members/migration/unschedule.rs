@@ -1,23 +1,16 @@
 //! Giving a chosen time up: what follows depends on whether the offer still stands.
 
-use actix_web::HttpResponse;
-
 use super::shared::{at_migration, find, page_of};
 use crate::app::migration::schedule::{can_unschedule, offer_stands};
 use crate::domain::ids::MigrationId;
 use crate::domain::words::MigrationState;
-use crate::web::context::Flash;
 use crate::web::extract::{Form, Member, Nothing, Path};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, ConfirmPage};
 use crate::web::portal::{self, Portal};
 
 /// `GET /members/migrations/{id}/unschedule`
-pub async fn ask_unschedule(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-) -> Result<HttpResponse, Fault> {
+pub async fn ask_unschedule(portal: Portal, member: Member, id: Path<i64>) -> Response {
     let (detail, now) = find(&portal, &member, id.0).await?;
     let row = &detail.migration;
     let url = format!("/members/migrations/{}", id.0);
@@ -64,20 +57,20 @@ pub async fn unschedule(
     member: Member,
     id: Path<i64>,
     _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     // Staff may do it to anyone's, but not from the members' pages.
     find(&portal, &member, id.0).await?;
-    let actor = member.actor.clone();
-    let row = portal::run(&portal, move |app| {
-        app.unschedule(&actor, MigrationId(id.0))
-    })
-    .await
-    .map_err(|fault| at_migration(fault, id.0))?;
+    let row = member
+        .act(&portal, move |app, actor| {
+            app.unschedule(actor, MigrationId(id.0))
+        })
+        .await
+        .map_err(|fault| at_migration(fault, id.0))?;
     let url = format!("/members/migrations/{}", row.id);
     let said = if row.state == MigrationState::Offered {
         "The time is cancelled. The offer stands."
     } else {
         "The time is cancelled, and the move with it."
     };
-    Ok(page::see_other_saying(&url, Flash::good(said)))
+    page::said(&url, said)
 }

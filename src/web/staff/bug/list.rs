@@ -1,7 +1,6 @@
 //! `/staff/bugs`: the threads to triage, by state, page by page, as CSV; one of them in [`super::thread`], what
 //! is hidden of it in [`super::moderation`].
 
-use actix_web::HttpResponse;
 use askama::Template;
 use serde::Deserialize;
 
@@ -12,7 +11,7 @@ use crate::store::bug::BugFilter;
 use crate::store::bug::page::BugRow;
 use crate::web::csv::{self, unformula};
 use crate::web::extract::{Query, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
 use crate::web::members::bug::list::{component_choices, component_name, key, states, word};
 use crate::web::page::{self, Area, Page};
@@ -168,11 +167,7 @@ fn view(row: &BugRow, zone: Zone) -> Row {
 }
 
 /// `GET /staff/bugs`
-pub async fn list(
-    portal: Portal,
-    staff: Staff,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
     let asked = asked.0;
     let (filter, before) = (asked.filter()?, key(&asked.before)?);
     let limit = i64::try_from(ROWS).unwrap_or(100) + 1;
@@ -208,11 +203,7 @@ pub async fn list(
 }
 
 /// `GET /staff/bugs.csv`: exactly what the list's filters find.
-pub async fn csv(
-    portal: Portal,
-    _staff: Staff,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn csv(portal: Portal, _staff: Staff, asked: Query<Asked>) -> Response {
     let filter = asked.0.filter()?;
     let names = [
         "bug",

@@ -1,6 +1,5 @@
 //! `/staff/bugs/{id}/hide`: hiding a part of a thread with a reason, showing it again, deleting a hidden file for good.
 
-use actix_web::HttpResponse;
 use serde::Deserialize;
 
 use super::list::PATH;
@@ -8,9 +7,8 @@ use crate::app::bug::moderation::Reason;
 use crate::domain::bug::Part;
 use crate::domain::ids::BugId;
 use crate::store;
-use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Path, Query, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, ConfirmPage};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Field, Input, Problems};
@@ -52,7 +50,7 @@ async fn present(
     id: i64,
     (part, deed): (Part, &str),
     (typed, problems): (&str, Problems),
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let bug = portal::read(portal, move |conn| {
         let there = store::bug::moderation::exists(conn, BugId(id), part)?;
         Ok(store::bug::bug(conn, BugId(id))?.filter(|_| there))
@@ -109,12 +107,7 @@ async fn present(
 }
 
 /// `GET /staff/bugs/{id}/hide`
-pub async fn ask(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn ask(portal: Portal, staff: Staff, id: Path<i64>, asked: Query<Asked>) -> Response {
     let part = Part::parse(&asked.0.part).ok_or_else(unknown)?;
     let deed = match (asked.0.deed.as_str(), part) {
         ("" | "hide", _) => "hide",
@@ -132,12 +125,7 @@ pub async fn ask(
 }
 
 /// `POST /staff/bugs/{id}/hide`
-pub async fn act(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-    form: Form<HideForm>,
-) -> Result<HttpResponse, Fault> {
+pub async fn act(portal: Portal, staff: Staff, id: Path<i64>, form: Form<HideForm>) -> Response {
     let HideForm { part, deed, reason } = form.0;
     let part = Part::parse(&part).ok_or_else(unknown)?;
     let (actor, bug) = (staff.actor.clone(), BugId(id.0));
@@ -163,8 +151,5 @@ pub async fn act(
         }
         _ => return Err(unknown()),
     };
-    Ok(page::see_other_saying(
-        &format!("{PATH}/{}", id.0),
-        Flash::good(said),
-    ))
+    page::said(&format!("{PATH}/{}", id.0), said)
 }

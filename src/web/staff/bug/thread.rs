@@ -20,7 +20,7 @@ use crate::store::bug::{Note, Person};
 use crate::web::bug::thread_view::{POSTS, Reader, View};
 use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Path, Query, Staff, Upload, once};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
 use crate::web::members::bug::list::component_choices;
 use crate::web::members::bug::new::files;
@@ -110,7 +110,7 @@ async fn present(
     (id, after): (i64, i64),
     typed: Typed,
     (status, problems): (StatusCode, Problems),
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let (user, after) = (staff.actor.user, BugPostId(after));
     let limit = i64::try_from(POSTS).unwrap_or(50) + 1;
     let found = portal::read(portal, move |conn| {
@@ -225,12 +225,7 @@ fn view(page: Page, staff: &Staff, found: &Found, after: BugPostId, typed: &Type
 }
 
 /// `GET /staff/bugs/{id}`
-pub async fn show(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, staff: Staff, id: Path<i64>, asked: Query<Asked>) -> Response {
     let fine = (StatusCode::OK, Problems::default());
     present(
         &portal,
@@ -248,12 +243,7 @@ fn saying(id: i64, said: &str) -> HttpResponse {
 
 /// A conflict leads back to the bug, where one sees how it stands.
 fn at_bug(fault: Fault, id: i64) -> Fault {
-    match fault {
-        Fault::Conflict { message, .. } => {
-            Fault::conflict_at(message, format!("{PATH}/{id}"), "Look at the bug again")
-        }
-        other => other,
-    }
+    fault.at(format!("{PATH}/{id}"), "Look at the bug again")
 }
 
 /// `POST /staff/bugs/{id}`
@@ -262,7 +252,7 @@ pub async fn triage(
     staff: Staff,
     id: Path<i64>,
     form: Form<TriageForm>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let (form, mut problems) = (form.0, Problems::default());
     let state = problems.take("state", form.state.parse::<BugState>());
     let severity = problems.take("severity", form.severity.parse::<Severity>());
@@ -286,14 +276,12 @@ pub async fn triage(
         _ => Err(problems),
     };
     let done = match decided {
-        Ok(decision) => {
-            let actor = staff.actor.clone();
-            portal::submit(&portal, move |app| {
-                app.triage_bug(&actor, BugId(id.0), &decision)
+        Ok(decision) => staff
+            .submit(&portal, move |app, actor| {
+                app.triage_bug(actor, BugId(id.0), &decision)
             })
             .await
-            .map_err(|fault| at_bug(fault, id.0))?
-        }
+            .map_err(|fault| at_bug(fault, id.0))?,
         Err(problems) => Err(problems),
     };
     match done {
@@ -315,7 +303,7 @@ pub async fn reply(
     staff: Staff,
     id: Path<i64>,
     sent: Upload<ReplyText>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let mut problems = Problems::default();
     let (files, mut status) = files(sent.files, &mut problems);
     let body = problems.take("body", Markdown::required(&sent.form.body, MOST_TEXT));
@@ -347,12 +335,7 @@ pub async fn reply(
 }
 
 /// `POST /staff/bugs/{id}/note`
-pub async fn note(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-    form: Form<NoteForm>,
-) -> Result<HttpResponse, Fault> {
+pub async fn note(portal: Portal, staff: Staff, id: Path<i64>, form: Form<NoteForm>) -> Response {
     let done = match Markdown::required(&form.0.note, MOST_TEXT) {
         Ok(body) => {
             let (actor, mark) = (staff.actor.clone(), form.0.once.clone());
@@ -382,7 +365,7 @@ pub async fn explains(
     staff: Staff,
     id: Path<i64>,
     form: Form<ExplainForm>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let explains = match form.0.deed.as_str() {
         "add" => true,
         "remove" => false,
@@ -390,11 +373,11 @@ pub async fn explains(
     };
     let done = match form.0.migration.trim().parse() {
         Ok(migration) => {
-            let actor = staff.actor.clone();
-            portal::submit(&portal, move |app| {
-                app.explain_by_bug(&actor, BugId(id.0), MigrationId(migration), explains)
-            })
-            .await?
+            staff
+                .submit(&portal, move |app, actor| {
+                    app.explain_by_bug(actor, BugId(id.0), MigrationId(migration), explains)
+                })
+                .await?
         }
         Err(_) => Err(Problems::one(
             "migration",
@@ -416,10 +399,6 @@ pub async fn explains(
 }
 
 /// `GET /staff/bugs/{id}/files/{file}`
-pub async fn file(
-    portal: Portal,
-    staff: Staff,
-    at: Path<(i64, i64)>,
-) -> Result<HttpResponse, Fault> {
+pub async fn file(portal: Portal, staff: Staff, at: Path<(i64, i64)>) -> Response {
     serve(&portal, staff.actor.clone(), at.0).await
 }

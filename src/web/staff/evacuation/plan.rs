@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
@@ -13,9 +11,8 @@ use crate::domain::evacuation::{Candidate, Line, Outcome, Plan, Stands};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::store;
 use crate::store::evacuation::Hanging;
-use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Path, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -170,18 +167,17 @@ async fn present(
     id: i64,
     typed: Option<EvacuateForm>,
     problems: Problems,
-) -> Result<HttpResponse, Fault> {
-    let actor = staff.actor.clone();
-    let plan = portal::run(portal, move |app| app.evacuation_plan(&actor, HostId(id))).await?;
+) -> Response {
+    let plan = staff
+        .act(portal, move |app, actor| {
+            app.evacuation_plan(actor, HostId(id))
+        })
+        .await?;
     let hanging = portal::read(portal, move |conn| {
         store::evacuation::hanging(conn, HostId(id))
     })
     .await?;
-    let status = if problems.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let status = problems.status();
     let name = plan.source.room.name.clone();
     let page = staff
         .page(Area::Hosts, format!("Evacuate {name}"))
@@ -357,7 +353,7 @@ fn row(plan: &Plan, line: &Line, zone: Zone) -> Row {
 }
 
 /// `GET /staff/hosts/{id}/evacuate`
-pub async fn ask(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpResponse, Fault> {
+pub async fn ask(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     present(&portal, &staff, id.0, None, Problems::default()).await
 }
 
@@ -367,7 +363,7 @@ pub async fn make(
     staff: Staff,
     id: Path<i64>,
     form: Form<EvacuateForm>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let host = HostId(id.0);
     let url = format!("{PATH}/{host}");
     let known = portal::read(&portal, move |conn| store::host::host(conn, host)).await?;
@@ -380,21 +376,15 @@ pub async fn make(
         return present(&portal, &staff, id.0, Some(form.0), problems).await;
     }
     let asked = order.moves.len();
-    let actor = staff.actor.clone();
-    let outcome = portal::submit(&portal, move |app| app.evacuate(&actor, host, &order)).await;
+    let outcome = staff
+        .submit(&portal, move |app, actor| app.evacuate(actor, host, &order))
+        .await;
     let many = match outcome {
         Ok(Ok(many)) => many,
         Ok(Err(problems)) => {
             return present(&portal, &staff, id.0, Some(form.0), problems).await;
         }
-        Err(Fault::Conflict { message, .. }) => {
-            return Err(Fault::conflict_at(
-                message,
-                format!("{url}/evacuate"),
-                "Look at the plan again",
-            ));
-        }
-        Err(other) => return Err(other),
+        Err(fault) => return Err(fault.at(format!("{url}/evacuate"), "Look at the plan again")),
     };
     let count = many.done.len();
     if many.refused.is_empty() {
@@ -403,7 +393,7 @@ pub async fn make(
         } else {
             format!("{count} Linodes are on their way off this host; their members have mail.")
         };
-        return Ok(page::see_other_saying(&url, Flash::good(said)));
+        return page::said(&url, said);
     }
     let ids: Vec<LinodeId> = many.refused.iter().map(|(id, _)| *id).collect();
     let labels: HashMap<LinodeId, String> = portal::read(&portal, move |conn| {
@@ -427,5 +417,5 @@ pub async fn make(
             .collect(),
         back_url: url,
     };
-    page::html_status(StatusCode::UNPROCESSABLE_ENTITY, &view)
+    page::refused(&view)
 }

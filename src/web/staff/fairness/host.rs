@@ -1,6 +1,5 @@
 //! `/staff/hosts/{id}/fairness`: one host over time, and its Linodes.
 
-use actix_web::HttpResponse;
 use askama::Template;
 use chrono::DateTime;
 use std::collections::HashMap;
@@ -13,7 +12,7 @@ use crate::store;
 use crate::store::fairness::{Interval, Summary};
 use crate::store::host::Host;
 use crate::web::extract::{Path, Query, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::members::fairness::csv_answer;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -176,12 +175,7 @@ fn linode(usage: &Usage) -> [String; 6] {
 }
 
 /// `GET /staff/hosts/{id}/fairness`
-pub async fn show(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, staff: Staff, id: Path<i64>, asked: Query<Asked>) -> Response {
     let range = range(&asked.0.range)?;
     let (found, now) = find(&portal, id.0, range).await?;
     let url = format!("/staff/hosts/{}", id.0);
@@ -232,12 +226,7 @@ pub async fn show(
 }
 
 /// `GET /staff/hosts/{id}/fairness.csv`
-pub async fn csv(
-    portal: Portal,
-    _staff: Staff,
-    id: Path<i64>,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn csv(portal: Portal, _staff: Staff, id: Path<i64>, asked: Query<Asked>) -> Response {
     let range = range(&asked.0.range)?;
     let (found, _) = find(&portal, id.0, range).await?;
     let mut out = csv::Writer::from_writer(Vec::new());

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 
-use actix_web::HttpResponse;
 use askama::Template;
 use serde::Deserialize;
 
@@ -16,7 +15,7 @@ use crate::store::error::StoreError;
 use crate::store::fairness::{Summary, Worst};
 use crate::store::host::Host;
 use crate::web::extract::{Query, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::members::fairness::csv_answer;
 use crate::web::members::{Link, platform_name};
 use crate::web::page::{self, Area, Page};
@@ -181,11 +180,7 @@ fn worst_words(worst: &Worst) -> String {
 }
 
 /// `GET /staff/fairness`
-pub async fn list(
-    portal: Portal,
-    staff: Staff,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
     let range = range(&asked.0.range)?;
     let now = portal.now().utc().timestamp();
     let after = asked.0.after.parse().ok().map(HostId);
@@ -222,11 +217,7 @@ pub async fn list(
 }
 
 /// `GET /staff/fairness.csv`
-pub async fn csv(
-    portal: Portal,
-    _staff: Staff,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn csv(portal: Portal, _staff: Staff, asked: Query<Asked>) -> Response {
     let range = range(&asked.0.range)?;
     let now = portal.now().utc().timestamp();
     let all = portal::read(&portal, move |conn| {

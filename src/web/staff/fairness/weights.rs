@@ -1,8 +1,6 @@
 //! `/staff/fairness/weights`: the rule by which plans become weights, and Linodes' own weights. What is asked for in the
 //! address is a preview; it comes into force when it is saved.
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use askama::Template;
 use chrono::DateTime;
 use serde::Deserialize;
@@ -16,9 +14,8 @@ use crate::store;
 use crate::store::catalogue::Plan;
 use crate::store::fairness::usage::Metered;
 use crate::store::fairness::weights::{Own, RuleRow};
-use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Query, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::list::{ROWS, cut};
@@ -214,12 +211,7 @@ fn preview(found: &Found, rule: Rule, weight: Option<i64>, asked: &Asked) -> Opt
     })
 }
 
-async fn present(
-    portal: &Portal,
-    staff: &Staff,
-    asked: Asked,
-    mut problems: Problems,
-) -> Result<HttpResponse, Fault> {
+async fn present(portal: &Portal, staff: &Staff, asked: Asked, mut problems: Problems) -> Response {
     let looks_at_rule = !asked.kind.is_empty();
     let looked = looks_at_rule
         .then(|| parse_rule(&mut problems, &asked.kind, &asked.base, &asked.unit_mb))
@@ -236,11 +228,7 @@ async fn present(
     }
     let rule = found.stored.map_or(Rule::Plan, |row| row.rule());
     let then = looked.unwrap_or(rule);
-    let status = if problems.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let status = problems.status();
     let page = staff
         .page(Area::StaffFairness, "Weights")
         .crumb("Fairness of hosts", "/staff/fairness")
@@ -362,20 +350,12 @@ fn linode_fields(asked: &Asked, problems: &Problems) -> Vec<Field> {
 }
 
 /// `GET /staff/fairness/weights`
-pub async fn show(
-    portal: Portal,
-    staff: Staff,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
     present(&portal, &staff, asked.0, Problems::default()).await
 }
 
 /// `POST /staff/fairness/weights/rule`
-pub async fn save_rule(
-    portal: Portal,
-    staff: Staff,
-    form: Form<RuleForm>,
-) -> Result<HttpResponse, Fault> {
+pub async fn save_rule(portal: Portal, staff: Staff, form: Form<RuleForm>) -> Response {
     let form = form.0;
     let asked = Asked {
         kind: form.kind.clone(),
@@ -392,27 +372,20 @@ pub async fn save_rule(
     let seen = micros
         .and_then(DateTime::from_timestamp_micros)
         .map(Time::new);
-    let actor = staff.actor.clone();
-    portal::run(&portal, move |app| app.set_weight_rule(&actor, rule, seen))
+    staff
+        .act(&portal, move |app, actor| {
+            app.set_weight_rule(actor, rule, seen)
+        })
         .await
-        .map_err(|fault| match fault {
-            Fault::Conflict { message, .. } => {
-                Fault::conflict_at(message, PATH, "Look at the weights again")
-            }
-            other => other,
-        })?;
-    Ok(page::see_other_saying(
+        .map_err(|fault| fault.at(PATH, "Look at the weights again"))?;
+    page::said(
         PATH,
-        Flash::good("The rule is saved. Hosts apply it with their next samples."),
-    ))
+        "The rule is saved. Hosts apply it with their next samples.",
+    )
 }
 
 /// `POST /staff/fairness/weights/linode`
-pub async fn save_linode(
-    portal: Portal,
-    staff: Staff,
-    form: Form<LinodeForm>,
-) -> Result<HttpResponse, Fault> {
+pub async fn save_linode(portal: Portal, staff: Staff, form: Form<LinodeForm>) -> Response {
     let form = form.0;
     let asked = Asked {
         linode: form.linode.clone(),
@@ -444,7 +417,7 @@ pub async fn save_linode(
     match saved.await {
         Ok(Ok(())) => {
             let said = "The weight is saved. The host applies it with its next samples.";
-            Ok(page::see_other_saying(PATH, Flash::good(said)))
+            page::said(PATH, said)
         }
         Ok(Err(problems)) => present(&portal, &staff, asked, problems).await,
         Err(Fault::NotFound) => present(&portal, &staff, asked, Problems::default()).await,

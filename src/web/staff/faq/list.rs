@@ -1,8 +1,6 @@
 //! `/staff/faq`: what waits for an answer, and the entries in order; write, preview, date, order, retire. A question becomes
 //! an entry or a private answer by one button each.
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
@@ -12,9 +10,8 @@ use crate::domain::ids::{FaqId, QuestionId};
 use crate::domain::markdown::Title;
 use crate::store;
 use crate::store::faq::{Entry, Question};
-use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Path, Query, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
 use crate::web::members::faq::day;
 use crate::web::page::{self, Area, Page};
@@ -85,11 +82,7 @@ pub struct DeedForm {
 impl FormData for DeedForm {}
 
 /// `GET /staff/faq`
-pub async fn list(
-    portal: Portal,
-    staff: Staff,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
     let after = asked.0.after;
     let (mut questions, waiting, entries, retired) = portal::read(&portal, move |conn| {
         let limit = i64::try_from(ROWS).unwrap_or(50) + 1;
@@ -162,18 +155,9 @@ struct Editing {
     retired: Option<bool>,
 }
 
-fn present(
-    staff: &Staff,
-    about: Editing,
-    form: &EntryForm,
-    problems: Problems,
-) -> Result<HttpResponse, Fault> {
+fn present(staff: &Staff, about: Editing, form: &EntryForm, problems: Problems) -> Response {
     let preview = (form.deed == "preview").then(|| markdown::article(&form.answer, 2));
-    let status = if problems.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let status = problems.status();
     let page = staff
         .page(Area::StaffFaq, about.title)
         .crumb("FAQ", PATH)
@@ -205,7 +189,7 @@ fn new_entry() -> Editing {
 }
 
 /// `GET /staff/faq/new`
-pub async fn new(staff: Staff) -> Result<HttpResponse, Fault> {
+pub async fn new(staff: Staff) -> Response {
     present(
         &staff,
         new_entry(),
@@ -215,22 +199,17 @@ pub async fn new(staff: Staff) -> Result<HttpResponse, Fault> {
 }
 
 /// `POST /staff/faq/new`
-pub async fn add(
-    portal: Portal,
-    staff: Staff,
-    form: Form<EntryForm>,
-) -> Result<HttpResponse, Fault> {
+pub async fn add(portal: Portal, staff: Staff, form: Form<EntryForm>) -> Response {
     let mut problems = Problems::default();
     let text = form.0.text(portal.now(), &mut problems);
     let Some(text) = text.filter(|_| form.0.deed != "preview") else {
         return present(&staff, new_entry(), &form.0, problems);
     };
-    let actor = staff.actor.clone();
-    match portal::submit(&portal, move |app| app.add_faq(&actor, &text)).await? {
-        Ok(_) => Ok(page::see_other_saying(
-            PATH,
-            Flash::good("The entry is on the page, at its end."),
-        )),
+    match staff
+        .submit(&portal, move |app, actor| app.add_faq(actor, &text))
+        .await?
+    {
+        Ok(_) => page::said(PATH, "The entry is on the page, at its end."),
         Err(problems) => present(&staff, new_entry(), &form.0, problems),
     }
 }
@@ -251,7 +230,7 @@ fn editing(entry: &Entry) -> Editing {
 }
 
 /// `GET /staff/faq/{id}`
-pub async fn edit(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpResponse, Fault> {
+pub async fn edit(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     let entry = find(&portal, id.0).await?;
     present(
         &staff,
@@ -262,12 +241,7 @@ pub async fn edit(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpRes
 }
 
 /// `POST /staff/faq/{id}`
-pub async fn save(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-    form: Form<EntryForm>,
-) -> Result<HttpResponse, Fault> {
+pub async fn save(portal: Portal, staff: Staff, id: Path<i64>, form: Form<EntryForm>) -> Response {
     let entry = find(&portal, id.0).await?;
     let mut problems = Problems::default();
     let text = form.0.text(portal.now(), &mut problems);
@@ -281,19 +255,13 @@ pub async fn save(
     .await
     .map_err(|fault| at(fault, format!("{PATH}/{}", id.0), "Look at the entry again"))?;
     match done {
-        Ok(()) => Ok(page::see_other_saying(
-            PATH,
-            Flash::good("The entry is saved."),
-        )),
+        Ok(()) => page::said(PATH, "The entry is saved."),
         Err(problems) => present(&staff, editing(&entry), &form.0, problems),
     }
 }
 
 fn at(fault: Fault, url: String, label: &str) -> Fault {
-    match fault {
-        Fault::Conflict { message, .. } => Fault::conflict_at(message, url, label),
-        other => other,
-    }
+    fault.at(url, label)
 }
 
 /// `POST /staff/faq/{id}/move`
@@ -302,27 +270,22 @@ pub async fn move_it(
     staff: Staff,
     id: Path<i64>,
     form: Form<DeedForm>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let up = match form.0.deed.as_str() {
         "up" => true,
         "down" => false,
         _ => return Err(Fault::BadRequest("An entry moves up or down.".to_owned())),
     };
-    let actor = staff.actor.clone();
-    portal::run(&portal, move |app| app.move_faq(&actor, FaqId(id.0), up)).await?;
-    Ok(page::see_other_saying(
-        PATH,
-        Flash::good("The entry is moved."),
-    ))
+    staff
+        .act(&portal, move |app, actor| {
+            app.move_faq(actor, FaqId(id.0), up)
+        })
+        .await?;
+    page::said(PATH, "The entry is moved.")
 }
 
 /// `POST /staff/faq/{id}/retire`
-pub async fn retire(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-    form: Form<DeedForm>,
-) -> Result<HttpResponse, Fault> {
+pub async fn retire(portal: Portal, staff: Staff, id: Path<i64>, form: Form<DeedForm>) -> Response {
     let retire = match form.0.deed.as_str() {
         "retire" => true,
         "restore" => false,
@@ -332,18 +295,18 @@ pub async fn retire(
             ));
         }
     };
-    let actor = staff.actor.clone();
-    portal::run(&portal, move |app| {
-        app.retire_faq(&actor, FaqId(id.0), retire)
-    })
-    .await
-    .map_err(|fault| at(fault, PATH.to_owned(), "Back to the FAQ"))?;
+    staff
+        .act(&portal, move |app, actor| {
+            app.retire_faq(actor, FaqId(id.0), retire)
+        })
+        .await
+        .map_err(|fault| at(fault, PATH.to_owned(), "Back to the FAQ"))?;
     let said = if retire {
         "The entry is off the page. You can put it back below."
     } else {
         "The entry is on the page again."
     };
-    Ok(page::see_other_saying(PATH, Flash::good(said)))
+    page::said(PATH, said)
 }
 
 async fn asked(portal: &Portal, id: i64) -> Result<Editing, Fault> {
@@ -374,7 +337,7 @@ async fn asked(portal: &Portal, id: i64) -> Result<Editing, Fault> {
 }
 
 /// `GET /staff/questions/{id}`
-pub async fn question(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpResponse, Fault> {
+pub async fn question(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     let about = asked(&portal, id.0).await?;
     let form = EntryForm {
         question: about
@@ -401,7 +364,7 @@ pub async fn answer(
     staff: Staff,
     id: Path<i64>,
     form: Form<EntryForm>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let mut problems = Problems::default();
     let answer = match form.0.deed.as_str() {
         "entry" => form.0.text(portal.now(), &mut problems).map(Answer::Entry),
@@ -411,21 +374,15 @@ pub async fn answer(
     let Some(answer) = answer else {
         return present(&staff, asked(&portal, id.0).await?, &form.0, problems);
     };
-    let actor = staff.actor.clone();
-    let done = portal::submit(&portal, move |app| {
-        app.answer_question(&actor, QuestionId(id.0), &answer)
-    })
-    .await
-    .map_err(|fault| at(fault, PATH.to_owned(), "Back to the FAQ"))?;
+    let done = staff
+        .submit(&portal, move |app, actor| {
+            app.answer_question(actor, QuestionId(id.0), &answer)
+        })
+        .await
+        .map_err(|fault| at(fault, PATH.to_owned(), "Back to the FAQ"))?;
     match done {
-        Ok(Some(_)) => Ok(page::see_other_saying(
-            PATH,
-            Flash::good("It is an entry now, and who asked gets mail."),
-        )),
-        Ok(None) => Ok(page::see_other_saying(
-            PATH,
-            Flash::good("Who asked gets your answer by mail."),
-        )),
+        Ok(Some(_)) => page::said(PATH, "It is an entry now, and who asked gets mail."),
+        Ok(None) => page::said(PATH, "Who asked gets your answer by mail."),
         Err(problems) => present(&staff, asked(&portal, id.0).await?, &form.0, problems),
     }
 }

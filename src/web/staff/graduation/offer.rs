@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
@@ -13,9 +11,8 @@ use crate::domain::graduation::Candidate;
 use crate::domain::ids::{HostId, LinodeId};
 use crate::store;
 use crate::store::graduation::Which;
-use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Query, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::staff::registration::bulk::DonePage;
@@ -39,7 +36,7 @@ pub struct OfferPage {
 }
 
 /// `GET /staff/graduation/offer`
-pub async fn ask(portal: Portal, staff: Staff, asked: Query<Asked>) -> Result<HttpResponse, Fault> {
+pub async fn ask(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
     let asked = asked.0;
     let mut filter = asked.filter()?;
     if filter.show != Show::Expired {
@@ -119,11 +116,7 @@ pub fn parse_pairs(pairs: &str) -> Option<Vec<(LinodeId, HostId)>> {
 }
 
 /// `POST /staff/graduation/offer`: the pairs that the page showed, each looked at anew.
-pub async fn make(
-    portal: Portal,
-    staff: Staff,
-    form: Form<OfferForm>,
-) -> Result<HttpResponse, Fault> {
+pub async fn make(portal: Portal, staff: Staff, form: Form<OfferForm>) -> Response {
     let pairs = parse_pairs(&form.0.pairs).ok_or_else(|| {
         Fault::BadRequest("The form does not say who goes where. Start from the plan.".to_owned())
     })?;
@@ -137,7 +130,7 @@ pub async fn make(
             format!("{count} places are offered; their members have mail.")
         };
         let url = format!("{PATH}?show=offered");
-        return Ok(page::see_other_saying(&url, Flash::good(said)));
+        return page::said(&url, said);
     }
     let ids: Vec<LinodeId> = many.refused.iter().map(|(id, _)| *id).collect();
     let labels: HashMap<LinodeId, String> = portal::read(&portal, move |conn| {
@@ -163,5 +156,5 @@ pub async fn make(
             .collect(),
         back_url: PATH.to_owned(),
     };
-    page::html_status(StatusCode::UNPROCESSABLE_ENTITY, &view)
+    page::refused(&view)
 }

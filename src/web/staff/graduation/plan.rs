@@ -1,7 +1,6 @@
 //! `/staff/graduation`: who of the beta would go to which production host, as a diff, host by host; filtered, page by page,
 //! and as CSV. Making offers of it is in [`offer`].
 
-use actix_web::HttpResponse;
 use askama::Template;
 use serde::Deserialize;
 
@@ -13,7 +12,7 @@ use crate::domain::words::HostRole;
 use crate::store;
 use crate::web::csv::{self, unformula};
 use crate::web::extract::{Query, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -202,16 +201,13 @@ impl Asked {
 }
 
 pub(super) async fn planned(portal: &Portal, staff: &Staff) -> Result<Plan, Fault> {
-    let actor = staff.actor.clone();
-    portal::run(portal, move |app| app.graduation_plan(&actor)).await
+    staff
+        .act(portal, move |app, actor| app.graduation_plan(actor))
+        .await
 }
 
 /// `GET /staff/graduation`
-pub async fn list(
-    portal: Portal,
-    staff: Staff,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
     let asked = asked.0;
     let filter = asked.filter()?;
     let plan = planned(&portal, &staff).await?;
@@ -397,7 +393,7 @@ fn row(plan: &Plan, line: &Line, zone: Zone) -> Row {
 }
 
 /// `GET /staff/graduation.csv`: exactly what the list's filters find.
-pub async fn csv(portal: Portal, staff: Staff, asked: Query<Asked>) -> Result<HttpResponse, Fault> {
+pub async fn csv(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
     let filter = asked.0.filter()?;
     let plan = planned(&portal, &staff).await?;
     let names = [

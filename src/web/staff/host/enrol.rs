@@ -1,7 +1,5 @@
 //! Adding a host, and its agent's coming and going.
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
@@ -14,9 +12,8 @@ use crate::domain::words::{HostRole, Platform};
 use crate::store;
 use crate::store::catalogue::Plan;
 use crate::store::host::Host;
-use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Nothing, Path, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::members::platform_name;
 use crate::web::page::{self, Area, ConfirmPage, Page};
 use crate::web::portal::{self, Portal};
@@ -109,7 +106,7 @@ fn new_page(staff: &Staff, typed: &NewHostForm, plans: &[Plan], problems: Proble
 }
 
 /// `GET /staff/hosts/new`
-pub async fn new(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
+pub async fn new(portal: Portal, staff: Staff) -> Response {
     let plans = portal::read(&portal, store::catalogue::plans).await?;
     let typed = NewHostForm {
         platform: "xen".to_owned(),
@@ -156,11 +153,7 @@ fn parse(form: &NewHostForm) -> Result<AddHost, Problems> {
 }
 
 /// `POST /staff/hosts`: the answer is the page itself and no redirect, as it shows the token, once.
-pub async fn add(
-    portal: Portal,
-    staff: Staff,
-    form: Form<NewHostForm>,
-) -> Result<HttpResponse, Fault> {
+pub async fn add(portal: Portal, staff: Staff, form: Form<NewHostForm>) -> Response {
     let actor = staff.actor.clone();
     let outcome = match parse(&form.0) {
         Ok(new) => portal::submit(&portal, move |app| app.add_host(actor.who(), &new)).await?,
@@ -170,10 +163,7 @@ pub async fn add(
         Ok((host, token)) => page::html(&token_page(&portal, &staff, &host, token)),
         Err(problems) => {
             let plans = portal::read(&portal, store::catalogue::plans).await?;
-            page::html_status(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                &new_page(&staff, &form.0, &plans, problems),
-            )
+            page::refused(&new_page(&staff, &form.0, &plans, problems))
         }
     }
 }
@@ -196,7 +186,7 @@ fn token_page(portal: &Portal, staff: &Staff, host: &Host, token: String) -> Tok
 }
 
 /// `GET /staff/hosts/{id}/token`
-pub async fn ask_token(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpResponse, Fault> {
+pub async fn ask_token(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     let ask = Ask {
         title: "Make an enrolment token for",
         consequences: &[
@@ -216,7 +206,7 @@ pub async fn make_token(
     staff: Staff,
     id: Path<i64>,
     _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let actor = staff.actor.clone();
     let (host, token) = portal::run(&portal, move |app| {
         let token = app.new_enrolment_token(actor.who(), HostId(id.0))?;
@@ -231,11 +221,7 @@ pub async fn make_token(
 }
 
 /// `GET /staff/hosts/{id}/revoke`
-pub async fn ask_revoke(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-) -> Result<HttpResponse, Fault> {
+pub async fn ask_revoke(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     let ask = Ask {
         title: "Revoke the agent of",
         consequences: &[
@@ -249,18 +235,16 @@ pub async fn ask_revoke(
 }
 
 /// `POST /staff/hosts/{id}/revoke`
-pub async fn revoke(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-    _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
-    let actor = staff.actor.clone();
-    portal::run(&portal, move |app| app.revoke_host(&actor, HostId(id.0))).await?;
-    Ok(page::see_other_saying(
+pub async fn revoke(portal: Portal, staff: Staff, id: Path<i64>, _form: Form<Nothing>) -> Response {
+    staff
+        .act(&portal, move |app, actor| {
+            app.revoke_host(actor, HostId(id.0))
+        })
+        .await?;
+    page::said(
         &format!("{PATH}/{}", id.0),
-        Flash::good("The agent's credential is revoked."),
-    ))
+        "The agent's credential is revoked.",
+    )
 }
 
 struct Ask {
@@ -272,7 +256,7 @@ struct Ask {
 }
 
 impl Ask {
-    async fn page(self, portal: &Portal, staff: &Staff, id: i64) -> Result<HttpResponse, Fault> {
+    async fn page(self, portal: &Portal, staff: &Staff, id: i64) -> Response {
         let host = portal::read(portal, move |conn| store::host::host(conn, HostId(id)))
             .await?
             .ok_or(Fault::NotFound)?;

@@ -3,8 +3,6 @@
 
 use std::collections::HashMap;
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
@@ -19,9 +17,8 @@ use crate::domain::words::HostState;
 use crate::store;
 use crate::store::host::Host;
 use crate::store::host::page::HostDetail;
-use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Path, Query, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::members::{Link, platform_name};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -168,11 +165,7 @@ fn signed_mebibytes(count: i64) -> String {
 }
 
 /// `GET /staff/hosts`
-pub async fn list(
-    portal: Portal,
-    staff: Staff,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
     let now = portal.now();
     let only_silent = asked.0.silent == "yes";
     let only_emptying = asked.0.emptying == "yes";
@@ -246,7 +239,7 @@ async fn present(
     id: i64,
     typed: Option<LimitsForm>,
     problems: Problems,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let found = portal::read(portal, move |conn| {
         let Some(detail) = store::host::page::host(conn, HostId(id))? else {
             return Ok(None);
@@ -266,11 +259,7 @@ async fn present(
     let (detail, room, asked, memory) = found.ok_or(Fault::NotFound)?;
     let (actor, host) = (staff.actor.clone(), detail.host.clone());
     let (emptying, hanging) = portal::run(portal, move |app| app.emptying(&actor, &host)).await?;
-    let status = if problems.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let status = problems.status();
     let page = staff
         .page(Area::Hosts, detail.host.name.clone())
         .crumb("Hosts", PATH)
@@ -406,7 +395,7 @@ fn facts(host: &Host) -> Vec<(&'static str, String)> {
 }
 
 /// `GET /staff/hosts/{id}`
-pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     present(&portal, &staff, id.0, None, Problems::default()).await
 }
 
@@ -416,20 +405,17 @@ pub async fn set_state(
     staff: Staff,
     id: Path<i64>,
     form: Form<StateForm>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let state = HostState::parse(&form.0.state).filter(|state| *state != HostState::Quarantined);
     let state = state.ok_or_else(|| {
         Fault::BadRequest("Choose one of the states on the host's page.".to_owned())
     })?;
-    let actor = staff.actor.clone();
-    portal::run(&portal, move |app| {
-        app.set_host_state(&actor, HostId(id.0), state)
-    })
-    .await?;
-    Ok(page::see_other_saying(
-        &format!("{PATH}/{}", id.0),
-        Flash::good(format!("The host is {state}.")),
-    ))
+    staff
+        .act(&portal, move |app, actor| {
+            app.set_host_state(actor, HostId(id.0), state)
+        })
+        .await?;
+    page::said(&format!("{PATH}/{}", id.0), format!("The host is {state}."))
 }
 
 /// `POST /staff/hosts/{id}/limits`
@@ -438,23 +424,20 @@ pub async fn set_limits(
     staff: Staff,
     id: Path<i64>,
     form: Form<LimitsForm>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let mut problems = Problems::default();
     let slots = number(&mut problems, "slots", &form.0.slots);
     let cap = optional(&mut problems, "cap_mb_s", &form.0.cap_mb_s);
     let Some(slots) = slots.filter(|_| problems.is_empty()) else {
         return present(&portal, &staff, id.0, Some(form.0), problems).await;
     };
-    let actor = staff.actor.clone();
-    match portal::submit(&portal, move |app| {
-        app.set_host_limits(&actor, HostId(id.0), slots, cap)
-    })
-    .await?
+    match staff
+        .submit(&portal, move |app, actor| {
+            app.set_host_limits(actor, HostId(id.0), slots, cap)
+        })
+        .await?
     {
-        Ok(()) => Ok(page::see_other_saying(
-            &format!("{PATH}/{}", id.0),
-            Flash::good("The limits are saved."),
-        )),
+        Ok(()) => page::said(&format!("{PATH}/{}", id.0), "The limits are saved."),
         Err(problems) => present(&portal, &staff, id.0, Some(form.0), problems).await,
     }
 }

@@ -1,7 +1,5 @@
 //! What staff do with a migration: cancel, retry, roll back, and the way back where its member has none. Each is asked first.
 
-use actix_web::HttpResponse;
-
 use super::list::{PATH, find};
 use crate::app::App;
 use crate::app::context::Actor;
@@ -11,9 +9,9 @@ use crate::domain::migration::Step;
 use crate::store::migration::Migration;
 use crate::store::migration::page::MigrationDetail;
 use crate::web::extract::{Form, Nothing, Path, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, ConfirmPage};
-use crate::web::portal::{self, Portal};
+use crate::web::portal::Portal;
 
 type Call = fn(&App, &Actor, MigrationId) -> Result<Migration, AppError>;
 
@@ -98,11 +96,7 @@ fn roll_back_words(detail: &MigrationDetail) -> Vec<String> {
 }
 
 /// `GET /staff/migrations/{id}/{cancel|retry|roll-back}`
-pub async fn ask(
-    portal: Portal,
-    staff: Staff,
-    path: Path<(i64, String)>,
-) -> Result<HttpResponse, Fault> {
+pub async fn ask(portal: Portal, staff: Staff, path: Path<(i64, String)>) -> Response {
     let (id, verb) = path.0;
     let deed = deed(&verb)?;
     let found = find(&portal, id).await?;
@@ -139,18 +133,15 @@ pub async fn act(
     staff: Staff,
     path: Path<(i64, String)>,
     _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let (id, verb) = path.0;
     let call = deed(&verb)?.call;
-    let actor = staff.actor.clone();
     let url = format!("{PATH}/{id}");
-    match portal::run(&portal, move |app| call(app, &actor, MigrationId(id))).await {
+    match staff
+        .act(&portal, move |app, actor| call(app, actor, MigrationId(id)))
+        .await
+    {
         Ok(_) => Ok(page::see_other(&url)),
-        Err(Fault::Conflict { message, .. }) => Err(Fault::conflict_at(
-            message,
-            url,
-            "See how the migration stands",
-        )),
-        Err(other) => Err(other),
+        Err(fault) => Err(fault.at(url, "See how the migration stands")),
     }
 }

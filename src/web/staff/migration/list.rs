@@ -1,6 +1,5 @@
 //! `/staff/migrations`: by state, page by page; one with its steps, attempts, log and who did what; retry, cancel, roll back.
 
-use actix_web::HttpResponse;
 use askama::Template;
 use serde::Deserialize;
 
@@ -21,7 +20,7 @@ use crate::store::job::list::JobRow;
 use crate::store::migration::list::MigrationFilter;
 use crate::store::migration::page::MigrationDetail;
 use crate::web::extract::{Path, Query, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
 use crate::web::members::migration::show::{MigrationPage, kind_name};
 use crate::web::migration::live::{Live, is_moving};
@@ -214,11 +213,7 @@ fn from_field(chosen: &str, hosts: Vec<(HostId, String)>) -> Field {
 }
 
 /// `GET /staff/migrations`
-pub async fn list(
-    portal: Portal,
-    staff: Staff,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
     let (mut filter, before) = asked.0.filter()?;
     let silent_since = portal.now().plus_s(-SILENT_S);
     let only_stuck = asked.0.state == "stuck";
@@ -366,7 +361,7 @@ pub(in crate::web::staff) async fn find(portal: &Portal, id: i64) -> Result<Foun
 }
 
 /// `GET /staff/migrations/{id}`
-pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     let found = find(&portal, id.0).await?;
     let detail = &found.detail;
     let mut page = staff
@@ -431,7 +426,7 @@ impl StaffMigrationPage {
 }
 
 /// `GET /staff/migrations/{id}/events`
-pub async fn events(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpResponse, Fault> {
+pub async fn events(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     find(&portal, id.0).await?;
     let token = staff
         .context

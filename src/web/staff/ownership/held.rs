@@ -1,7 +1,6 @@
 //! `/staff/held`: Linodes of which hosts and the portal remember different things; one with their words side by side, and the
 //! one act, to believe the hosts.
 
-use actix_web::HttpResponse;
 use askama::Template;
 use serde::Deserialize;
 
@@ -14,9 +13,8 @@ use crate::store::audit::AuditRow;
 use crate::store::host::Host;
 use crate::store::linode::Linode;
 use crate::store::migration::list::{MigrationFilter, MigrationRow};
-use crate::web::context::Flash;
 use crate::web::extract::{Form, Nothing, Path, Query, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
 use crate::web::page::{self, Area, ConfirmPage, Page};
 use crate::web::portal::{self, Portal};
@@ -98,11 +96,7 @@ pub struct Asked {
 }
 
 /// `GET /staff/held`
-pub async fn list(
-    portal: Portal,
-    staff: Staff,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
     let after = match asked.0.after.as_str() {
         "" => None,
         text => Some(LinodeId(text.parse().map_err(|_| {
@@ -168,33 +162,33 @@ const OPEN: [State; 7] = [
 ];
 
 async fn find(portal: &Portal, staff: &Staff, id: i64) -> Result<Found, Fault> {
-    let actor = staff.actor.clone();
     let id = LinodeId(id);
-    portal::run(portal, move |app| match app.held(&actor, id) {
-        Ok(held) => app.db.read(|conn| {
-            let filter = MigrationFilter {
-                states: OPEN.to_vec(),
-                linode: Some(id),
-                ..MigrationFilter::default()
-            };
-            Ok(Found::Held(Box::new(Case {
-                owner: store::host::host(conn, held.linode.host_id)?,
-                moves: store::migration::list::migrations(conn, &filter, None, 20)?,
-                recovers: store::attention::pause(conn, id)?.recovery_since.is_some(),
-                held,
-            })))
-        }),
-        Err(AppError::NotFound) => app.db.read(|conn| {
-            let linode = store::linode::linode(conn, id)?.ok_or(AppError::NotFound)?;
-            Ok(Found::Settled(Box::new(Settled {
-                owner: store::host::host(conn, linode.host_id)?,
-                trail: store::audit::audit_of(conn, &format!("linode {id}"))?,
-                linode,
-            })))
-        }),
-        Err(other) => Err(other),
-    })
-    .await
+    staff
+        .act(portal, move |app, actor| match app.held(actor, id) {
+            Ok(held) => app.db.read(|conn| {
+                let filter = MigrationFilter {
+                    states: OPEN.to_vec(),
+                    linode: Some(id),
+                    ..MigrationFilter::default()
+                };
+                Ok(Found::Held(Box::new(Case {
+                    owner: store::host::host(conn, held.linode.host_id)?,
+                    moves: store::migration::list::migrations(conn, &filter, None, 20)?,
+                    recovers: store::attention::pause(conn, id)?.recovery_since.is_some(),
+                    held,
+                })))
+            }),
+            Err(AppError::NotFound) => app.db.read(|conn| {
+                let linode = store::linode::linode(conn, id)?.ok_or(AppError::NotFound)?;
+                Ok(Found::Settled(Box::new(Settled {
+                    owner: store::host::host(conn, linode.host_id)?,
+                    trail: store::audit::audit_of(conn, &format!("linode {id}"))?,
+                    linode,
+                })))
+            }),
+            Err(other) => Err(other),
+        })
+        .await
 }
 
 fn host_link(host: Option<&Host>) -> Link {
@@ -205,7 +199,7 @@ fn host_link(host: Option<&Host>) -> Link {
 }
 
 /// `GET /staff/held/{id}`
-pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     match find(&portal, &staff, id.0).await? {
         Found::Held(case) => {
             let page = staff
@@ -400,7 +394,7 @@ fn fate(row: &MigrationRow, host: HostId) -> String {
 }
 
 /// `GET /staff/held/{id}/believe`
-pub async fn ask(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpResponse, Fault> {
+pub async fn ask(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     let url = format!("{PATH}/{}", id.0);
     let Found::Held(case) = find(&portal, &staff, id.0).await? else {
         return Ok(page::see_other(&url));
@@ -441,19 +435,20 @@ pub async fn believe(
     staff: Staff,
     id: Path<i64>,
     _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let url = format!("{PATH}/{}", id.0);
-    let actor = staff.actor.clone();
-    match portal::run(&portal, move |app| app.believe(&actor, LinodeId(id.0))).await {
-        Ok(_) => Ok(page::see_other_saying(
+    match staff
+        .act(&portal, move |app, actor| {
+            app.believe(actor, LinodeId(id.0))
+        })
+        .await
+    {
+        Ok(_) => page::said(
             &url,
-            Flash::good("The hosts are believed: the Linode is not held any more."),
-        )),
+            "The hosts are believed: the Linode is not held any more.",
+        ),
         // The second click of two, or it was settled by itself: its page says so.
         Err(Fault::NotFound) => Ok(page::see_other(&url)),
-        Err(Fault::Conflict { message, .. }) => {
-            Err(Fault::conflict_at(message, url, "See what the hosts say"))
-        }
-        Err(other) => Err(other),
+        Err(fault) => Err(fault.at(url, "See what the hosts say")),
     }
 }

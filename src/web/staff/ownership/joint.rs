@@ -2,7 +2,6 @@
 //! withdrawn. Taking a dead host over, not waiting for one that is off, trusting a ledger again. Rule of the room: what the
 //! page shows is in [`case`], what is done from it here.
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 
 use super::joint_case::{AskForm, Case, DecideForm, PATH, case_of_act, case_of_host, lower, title};
@@ -12,9 +11,8 @@ use crate::domain::ids::HostId;
 use crate::domain::string_enum::Word;
 use crate::domain::words::JointKind;
 use crate::store::ownership::joint::JointAct;
-use crate::web::context::Flash;
 use crate::web::extract::{Form, Path, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::page;
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Problems, units};
@@ -53,11 +51,7 @@ async fn guarded<T: Send + 'static>(
 }
 
 /// `GET /staff/hosts/{id}/joint/{kind}`
-pub async fn form(
-    portal: Portal,
-    staff: Staff,
-    path: Path<(i64, String)>,
-) -> Result<HttpResponse, Fault> {
+pub async fn form(portal: Portal, staff: Staff, path: Path<(i64, String)>) -> Response {
     let (host, word) = path.0;
     let kind = kind_of(&word)?;
     let case = case_of_host(&portal, &staff, host, kind).await?;
@@ -70,13 +64,13 @@ pub async fn ask(
     staff: Staff,
     path: Path<(i64, String)>,
     form: Form<AskForm>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let (host, word) = path.0;
     let kind = kind_of(&word)?;
     let case = case_of_host(&portal, &staff, host, kind).await?;
     if let Some(problems) = name_problem(&case, kind, &form.0.name) {
         let shown = case.asking(&staff, kind, &form.0, problems);
-        return page::html_status(StatusCode::UNPROCESSABLE_ENTITY, &shown);
+        return page::refused(&shown);
     }
     let (actor, typed) = (staff.actor.clone(), form.0.clone());
     let asked = guarded(&portal, move |app| {
@@ -89,10 +83,10 @@ pub async fn ask(
     })
     .await;
     match asked {
-        Ok(Ok(id)) => Ok(page::see_other_saying(
+        Ok(Ok(id)) => page::said(
             &format!("{PATH}/{id}"),
-            Flash::good("It is asked for. Another member of staff has to agree."),
-        )),
+            "It is asked for. Another member of staff has to agree.",
+        ),
         Ok(Err((status, problems))) => {
             page::html_status(status, &case.asking(&staff, kind, &form.0, problems))
         }
@@ -102,18 +96,11 @@ pub async fn ask(
 
 /// A conflict leads back to the host.
 fn at_host(fault: Fault, case: &Case) -> Fault {
-    match fault {
-        Fault::Conflict { message, .. } => Fault::conflict_at(
-            message,
-            case.url(),
-            format!("See how {} stands", case.host.name),
-        ),
-        other => other,
-    }
+    fault.at(case.url(), format!("See how {} stands", case.host.name))
 }
 
 /// `GET /staff/joint/{id}`
-pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     let (case, act) = case_of_act(&portal, &staff, id.0).await?;
     page::html(&case.deciding(&staff, &act, "", Problems::default()))
 }
@@ -124,20 +111,17 @@ pub async fn agree(
     staff: Staff,
     id: Path<i64>,
     form: Form<DecideForm>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let (case, act) = case_of_act(&portal, &staff, id.0).await?;
     if let Some(problems) = name_problem(&case, act.kind, &form.0.name) {
         let shown = case.deciding(&staff, &act, &form.0.name, problems);
-        return page::html_status(StatusCode::UNPROCESSABLE_ENTITY, &shown);
+        return page::refused(&shown);
     }
     match decide(&portal, &staff, &act, form.0.password.clone(), true).await {
-        Ok(Ok(())) => Ok(page::see_other_saying(
+        Ok(Ok(())) => page::said(
             &case.url(),
-            Flash::good(format!(
-                "Done: {}.",
-                lower(&title(act.kind, &case.host.name))
-            )),
-        )),
+            format!("Done: {}.", lower(&title(act.kind, &case.host.name))),
+        ),
         Ok(Err((status, problems))) => {
             page::html_status(status, &case.deciding(&staff, &act, &form.0.name, problems))
         }
@@ -161,11 +145,7 @@ async fn decide(
 }
 
 /// `GET /staff/joint/{id}/withdraw`
-pub async fn ask_withdraw(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-) -> Result<HttpResponse, Fault> {
+pub async fn ask_withdraw(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     let (case, act) = case_of_act(&portal, &staff, id.0).await?;
     page::html(&case.withdrawing(&staff, &act, Problems::default()))
 }
@@ -176,13 +156,10 @@ pub async fn withdraw(
     staff: Staff,
     id: Path<i64>,
     form: Form<DecideForm>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let (case, act) = case_of_act(&portal, &staff, id.0).await?;
     match decide(&portal, &staff, &act, form.0.password.clone(), false).await {
-        Ok(Ok(())) => Ok(page::see_other_saying(
-            &case.url(),
-            Flash::good("It is withdrawn. Nothing was done."),
-        )),
+        Ok(Ok(())) => page::said(&case.url(), "It is withdrawn. Nothing was done."),
         Ok(Err((status, problems))) => {
             page::html_status(status, &case.withdrawing(&staff, &act, problems))
         }

@@ -17,7 +17,7 @@ use crate::store::ownership::joint::JointAct;
 use crate::web::extract::{FormData, Staff};
 use crate::web::fault::Fault;
 use crate::web::page::{Area, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal::Portal;
 use crate::web::ui::{Field, Input, Problems, When, Zone};
 
 #[derive(Debug, Template)]
@@ -151,11 +151,11 @@ pub(crate) async fn case_of_host(
     host: i64,
     kind: JointKind,
 ) -> Result<Case, Fault> {
-    let actor = staff.actor.clone();
-    portal::run(portal, move |app| {
-        load(app, &actor, HostId(host), None, kind)
-    })
-    .await
+    staff
+        .act(portal, move |app, actor| {
+            load(app, actor, HostId(host), None, kind)
+        })
+        .await
 }
 
 pub(crate) async fn case_of_act(
@@ -163,18 +163,18 @@ pub(crate) async fn case_of_act(
     staff: &Staff,
     id: i64,
 ) -> Result<(Case, JointAct), Fault> {
-    let actor = staff.actor.clone();
-    portal::run(portal, move |app| {
-        let act = app.db.read(|conn| {
-            store::ownership::joint::get(conn, JointActId(id)).map_err(AppError::from)
-        })?;
-        let act = act.ok_or(AppError::NotFound)?;
-        Ok((
-            load(app, &actor, act.host_id, Some(act.clone()), act.kind)?,
-            act,
-        ))
-    })
-    .await
+    staff
+        .act(portal, move |app, actor| {
+            let act = app.db.read(|conn| {
+                store::ownership::joint::get(conn, JointActId(id)).map_err(AppError::from)
+            })?;
+            let act = act.ok_or(AppError::NotFound)?;
+            Ok((
+                load(app, actor, act.host_id, Some(act.clone()), act.kind)?,
+                act,
+            ))
+        })
+        .await
 }
 
 impl Case {

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 
-use actix_web::HttpResponse;
 use askama::Template;
 
 use super::joint_case;
@@ -15,9 +14,8 @@ use crate::domain::words::JointKind;
 use crate::store;
 use crate::store::ownership::joint::JointAct;
 use crate::store::ownership::memory::Portal as Memory;
-use crate::web::context::Flash;
 use crate::web::extract::{Form, Nothing, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::Response;
 use crate::web::members::Link;
 use crate::web::page::{self, Area, ConfirmPage, Page, jump};
 use crate::web::portal::{self, Portal};
@@ -62,7 +60,7 @@ struct Facts {
 }
 
 /// `GET /staff/recovery`
-pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, staff: Staff) -> Response {
     let facts = portal::run(&portal, |app| {
         let recovery = app.recovery()?;
         app.db.read(|conn| {
@@ -84,7 +82,7 @@ pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
 const PATH: &str = "/staff/recovery";
 
 /// `GET /staff/recovery/clock`
-pub async fn ask_clock(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
+pub async fn ask_clock(portal: Portal, staff: Staff) -> Response {
     let memory = portal::read(&portal, store::ownership::memory::get).await?;
     let Some(by) = memory.clock_jump_s else {
         return Ok(page::see_other(PATH));
@@ -110,17 +108,11 @@ pub async fn ask_clock(portal: Portal, staff: Staff) -> Result<HttpResponse, Fau
 }
 
 /// `POST /staff/recovery/clock`
-pub async fn clock_is_right(
-    portal: Portal,
-    staff: Staff,
-    _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
-    let actor = staff.actor.clone();
-    portal::run(&portal, move |app| app.clock_is_right(&actor)).await?;
-    Ok(page::see_other_saying(
-        PATH,
-        Flash::good("The clock counts again."),
-    ))
+pub async fn clock_is_right(portal: Portal, staff: Staff, _form: Form<Nothing>) -> Response {
+    staff
+        .act(&portal, move |app, actor| app.clock_is_right(actor))
+        .await?;
+    page::said(PATH, "The clock counts again.")
 }
 
 impl RecoveryPage {

@@ -1,15 +1,13 @@
 //! `/staff/programme/end`: what ending the beta does to whom, and the one button that does it.
 
-use actix_web::HttpResponse;
 use askama::Template;
 use serde::Deserialize;
 
 use super::show::parse_seen;
 use crate::store;
 use crate::store::programme::end::Concerned;
-use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::staff::Counted;
@@ -86,7 +84,7 @@ fn rows(of: &Concerned) -> Vec<Counted> {
 }
 
 /// `GET /staff/programme/end`
-pub async fn ask(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
+pub async fn ask(portal: Portal, staff: Staff) -> Response {
     let (stored, concerned) = portal::read(&portal, |conn| {
         Ok((
             store::programme::stored(conn)?,
@@ -113,15 +111,10 @@ pub async fn ask(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
 }
 
 /// `POST /staff/programme/end`
-pub async fn end(portal: Portal, staff: Staff, form: Form<EndForm>) -> Result<HttpResponse, Fault> {
+pub async fn end(portal: Portal, staff: Staff, form: Form<EndForm>) -> Response {
     let (actor, seen) = (staff.actor.clone(), parse_seen(&form.0.seen));
     let done = portal::run(&portal, move |app| app.end_programme(&actor, seen)).await;
-    done.map_err(|fault| match fault {
-        Fault::Conflict { message, .. } => {
-            Fault::conflict_at(message, "/staff/programme/end", "Look at it again")
-        }
-        other => other,
-    })?;
+    done.map_err(|fault| fault.at("/staff/programme/end", "Look at it again"))?;
     let said = "The beta has ended. Open registrations are being closed, and their members told.";
-    Ok(page::see_other_saying(PATH, Flash::good(said)))
+    page::said(PATH, said)
 }

@@ -1,7 +1,5 @@
 //! `/staff/programme/times`: when moves may begin by a member's choice.
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use askama::Template;
 use chrono::DateTime;
 use serde::Deserialize;
@@ -12,7 +10,7 @@ use crate::domain::time::Time;
 use crate::store;
 use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::Response;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Field, Input, Problems, ZONES};
@@ -157,18 +155,14 @@ async fn present(
     staff: &Staff,
     typed: Option<TimesForm>,
     problems: Problems,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let form = if let Some(form) = typed {
         form
     } else {
         let (limits, seen) = portal::read(portal, store::programme::move_times::limits).await?;
         TimesForm::of(&limits, seen)
     };
-    let status = if problems.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let status = problems.status();
     let page = staff
         .page(Area::Programme, "Times to move")
         .crumb("Programme", "/staff/programme")
@@ -207,23 +201,18 @@ async fn present(
 }
 
 /// `GET /staff/programme/times`
-pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, staff: Staff) -> Response {
     present(&portal, &staff, None, Problems::default()).await
 }
 
 /// `POST /staff/programme/times`
-pub async fn save(
-    portal: Portal,
-    staff: Staff,
-    form: Form<TimesForm>,
-) -> Result<HttpResponse, Fault> {
+pub async fn save(portal: Portal, staff: Staff, form: Form<TimesForm>) -> Response {
     let (limits, seen) = match form.0.parse() {
         Ok(parsed) => parsed,
         Err(problems) => return present(&portal, &staff, Some(form.0), problems).await,
     };
-    let actor = staff.actor.clone();
-    let saved = portal::submit(&portal, move |app| {
-        app.set_move_times(&actor, &limits, seen)
+    let saved = staff.submit(&portal, move |app, actor| {
+        app.set_move_times(actor, &limits, seen)
     });
     match saved.await {
         Ok(Ok(())) => {
@@ -233,10 +222,7 @@ pub async fn save(
             Ok(page::see_other_saying(PATH, said))
         }
         Ok(Err(problems)) => present(&portal, &staff, Some(form.0), problems).await,
-        Err(Fault::Conflict { message, .. }) => {
-            Err(Fault::conflict_at(message, PATH, "Look at the times again"))
-        }
-        Err(other) => Err(other),
+        Err(fault) => Err(fault.at(PATH, "Look at the times again")),
     }
 }
 

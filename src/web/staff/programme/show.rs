@@ -1,8 +1,6 @@
 //! `/staff/programme`: whether the beta takes registrations, its dates, limits and links. Its texts are in [`super::texts`],
 //! its end in [`super::end`].
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use askama::Template;
 use chrono::DateTime;
 use serde::Deserialize;
@@ -16,7 +14,7 @@ use crate::store;
 use crate::store::programme::{Programme, Text};
 use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::Response;
 use crate::web::members::Link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -240,7 +238,7 @@ async fn present(
     staff: &Staff,
     typed: Option<ProgrammeForm>,
     problems: Problems,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let (stored, texts) = portal::read(portal, |conn| {
         Ok((
             store::programme::stored(conn)?,
@@ -248,11 +246,7 @@ async fn present(
         ))
     })
     .await?;
-    let status = if problems.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let status = problems.status();
     let page = staff.page(Area::Programme, "Programme").problems(problems);
     let zone = page.zone();
     let seen = stored.as_ref().map(|row| row.changed_at);
@@ -287,33 +281,25 @@ pub fn parse_seen(text: &str) -> Option<Time> {
 }
 
 /// `GET /staff/programme`
-pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, staff: Staff) -> Response {
     present(&portal, &staff, None, Problems::default()).await
 }
 
 /// `POST /staff/programme`
-pub async fn save(
-    portal: Portal,
-    staff: Staff,
-    form: Form<ProgrammeForm>,
-) -> Result<HttpResponse, Fault> {
+pub async fn save(portal: Portal, staff: Staff, form: Form<ProgrammeForm>) -> Response {
     let settings = match form.0.parse(staff.zone()) {
         Ok(settings) => settings,
         Err(problems) => return present(&portal, &staff, Some(form.0), problems).await,
     };
-    let actor = staff.actor.clone();
-    let saved = portal::submit(&portal, move |app| app.set_programme(&actor, &settings));
+    let saved = staff.submit(&portal, move |app, actor| {
+        app.set_programme(actor, &settings)
+    });
     match saved.await {
         Ok(Ok(())) => {
             let said = Flash::good("The programme is saved.");
             Ok(page::see_other_saying(PATH, said))
         }
         Ok(Err(problems)) => present(&portal, &staff, Some(form.0), problems).await,
-        Err(Fault::Conflict { message, .. }) => Err(Fault::conflict_at(
-            message,
-            PATH,
-            "Look at the settings again",
-        )),
-        Err(other) => Err(other),
+        Err(fault) => Err(fault.at(PATH, "Look at the settings again")),
     }
 }

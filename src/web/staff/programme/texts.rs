@@ -1,7 +1,5 @@
 //! `/staff/programme/texts/{section}`: a section of the announcement, written in Markdown, looked at before it is saved.
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
@@ -10,9 +8,8 @@ use crate::app::programme::texts;
 use crate::domain::string_enum::Word;
 use crate::domain::words::TextSection;
 use crate::store;
-use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Path, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::markdown::{self, Rendered};
@@ -55,12 +52,8 @@ fn present(
     (body, seen): (&str, String),
     is_saved: bool,
     problems: Problems,
-) -> Result<HttpResponse, Fault> {
-    let status = if problems.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+) -> Response {
+    let status = problems.status();
     let page = staff
         .page(Area::Programme, texts::title(of))
         .crumb("Programme", PATH)
@@ -82,7 +75,7 @@ fn present(
 }
 
 /// `GET /staff/programme/texts/{section}`
-pub async fn show(portal: Portal, staff: Staff, of: Path<String>) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, staff: Staff, of: Path<String>) -> Response {
     let of = section(&of.0)?;
     let stored = portal::read(&portal, move |conn| store::programme::text(conn, of)).await?;
     let seen = stored
@@ -105,7 +98,7 @@ pub async fn save(
     staff: Staff,
     of: Path<String>,
     form: Form<TextForm>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let of = section(&of.0)?;
     let form = form.0;
     let body = match form.deed.as_str() {
@@ -131,7 +124,7 @@ pub async fn save(
     match saved.await {
         Ok(Ok(())) => {
             let said = format!("“{}” is saved.", texts::title(of));
-            Ok(page::see_other_saying(PATH, Flash::good(said)))
+            page::said(PATH, said)
         }
         Ok(Err(problems)) => present(&staff, of, (&form.body, form.seen), false, problems),
         // What was typed stays, to be copied over.

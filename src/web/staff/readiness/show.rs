@@ -1,6 +1,5 @@
 //! `/staff/readiness`: functionality, performance, reliability, in figures; each leads to what it counts.
 
-use actix_web::HttpResponse;
 use askama::Template;
 
 use super::shared::verdict_tag;
@@ -18,7 +17,7 @@ use crate::store::fairness::Summary;
 use crate::store::fairness::pack::DAY_STEP;
 use crate::web::csv;
 use crate::web::extract::Staff;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -192,7 +191,7 @@ fn fair_rows(of: &[(Summary, String)]) -> Vec<FairRow> {
 }
 
 /// `GET /staff/readiness`
-pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, staff: Staff) -> Response {
     let facts = facts(&portal).await?;
     let page = staff.page(Area::Readiness, "Readiness");
     let now = portal.now();
@@ -244,7 +243,7 @@ pub async fn show(portal: Portal, staff: Staff) -> Result<HttpResponse, Fault> {
 }
 
 /// `GET /staff/readiness.csv`: a row per week.
-pub async fn csv(portal: Portal, _staff: Staff) -> Result<HttpResponse, Fault> {
+pub async fn csv(portal: Portal, _staff: Staff) -> Response {
     let facts = facts(&portal).await?;
     csv::file(
         "readiness.csv",

@@ -5,8 +5,6 @@
 
 use std::collections::HashMap;
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
@@ -19,9 +17,8 @@ use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::domain::ids::{HostId, RegistrationId};
 use crate::domain::words::RegistrationState;
-use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Query, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::Problems;
@@ -66,11 +63,7 @@ fn chosen(pairs: Vec<(String, String)>) -> Result<Chosen, Fault> {
 }
 
 /// `GET /staff/registrations/review`
-pub async fn review(
-    portal: Portal,
-    staff: Staff,
-    query: Query<Vec<(String, String)>>,
-) -> Result<HttpResponse, Fault> {
+pub async fn review(portal: Portal, staff: Staff, query: Query<Vec<(String, String)>>) -> Response {
     let chosen = chosen(query.0)?;
     let deed = Deed::parse(&chosen.deed)?;
     present(
@@ -114,7 +107,7 @@ pub async fn act(
     staff: Staff,
     deed: crate::web::extract::Path<String>,
     form: Form<DeedForm>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let deed = Deed::parse(&deed.0).map_err(|_| Fault::NotFound)?;
     let form = form.0;
     let ids: Result<Vec<i64>, _> = form
@@ -179,7 +172,7 @@ pub async fn act(
             } else {
                 format!("{count} registrations are {}.", deed.past())
             };
-            Ok(page::see_other_saying(&back_url, Flash::good(said)))
+            page::said(&back_url, said)
         }
         Ok(many) => {
             let label = |id: &RegistrationId| {
@@ -208,7 +201,7 @@ pub async fn act(
                     .collect(),
                 back_url,
             };
-            page::html_status(StatusCode::UNPROCESSABLE_ENTITY, &view)
+            page::refused(&view)
         }
     }
 }

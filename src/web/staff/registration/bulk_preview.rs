@@ -2,8 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use askama::Template;
 
 use super::list::Asked;
@@ -14,7 +12,7 @@ use crate::domain::words::HostRole;
 use crate::store;
 use crate::store::registration::list::RegistrationRow;
 use crate::web::extract::Staff;
-use crate::web::fault::Fault;
+use crate::web::fault::Response;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Choice, Field, Input, Problems, units};
@@ -62,14 +60,10 @@ pub async fn present(
     count: Option<i64>,
     ids: Vec<i64>,
     (reason, destination, problems): (&str, &str, Problems),
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let rows = find(portal, &asked, count, ids).await?;
     let rooms = portal::read(portal, store::host::room::rooms).await?;
-    let status = if problems.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let status = problems.status();
     let plural = if rows.len() == 1 {
         "registration"
     } else {

@@ -1,7 +1,6 @@
 //! `/staff/registrations`: the list to review, filtered, page by page, and as CSV. What is done with its rows is in
 //! [`super::bulk`].
 
-use actix_web::HttpResponse;
 use askama::Template;
 use chrono::DateTime;
 use serde::Deserialize;
@@ -15,7 +14,7 @@ use crate::store;
 use crate::store::registration::list::{RegistrationFilter, RegistrationRow};
 use crate::web::csv::{self, unformula};
 use crate::web::extract::{Query, Staff};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -128,11 +127,7 @@ impl Asked {
 const PATH: &str = "/staff/registrations";
 
 /// `GET /staff/registrations`
-pub async fn list(
-    portal: Portal,
-    staff: Staff,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
     let asked = asked.0;
     let (filter, after) = (asked.filter()?, asked.key()?);
     let wanted = filter.clone();
@@ -235,11 +230,7 @@ fn view(row: &RegistrationRow, zone: crate::web::ui::Zone) -> Row {
 }
 
 /// `GET /staff/registrations.csv`: exactly what the list's filters find.
-pub async fn csv(
-    portal: Portal,
-    _staff: Staff,
-    asked: Query<Asked>,
-) -> Result<HttpResponse, Fault> {
+pub async fn csv(portal: Portal, _staff: Staff, asked: Query<Asked>) -> Response {
     let filter = asked.0.filter()?;
     let names = [
         "registration",

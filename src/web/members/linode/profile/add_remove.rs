@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
@@ -11,12 +9,11 @@ use super::edit::ProfileForm;
 use crate::app::linode::profile::add_remove::{LETTERS, device_name, stays};
 use crate::domain::ids::{ConfigId, DiskId, LinodeId};
 use crate::store::linode::page::LinodeDetail;
-use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Member, Nothing, Path};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::members::linode::shared::{at_linode, find};
 use crate::web::page::{self, Area, ConfirmPage, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal::Portal;
 use crate::web::ui::{Choice, Field, Problems};
 
 #[derive(Debug, Template)]
@@ -164,17 +161,8 @@ impl Typed {
     }
 }
 
-fn present(
-    member: &Member,
-    detail: &LinodeDetail,
-    typed: &Typed,
-    problems: Problems,
-) -> Result<HttpResponse, Fault> {
-    let status = if problems.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+fn present(member: &Member, detail: &LinodeDetail, typed: &Typed, problems: Problems) -> Response {
+    let status = problems.status();
     let label = &detail.linode.label;
     let back_url = format!("/members/linodes/{}", detail.linode.id);
     let page = member
@@ -194,7 +182,7 @@ fn present(
 }
 
 /// `GET /members/linodes/{id}/profiles/new`
-pub async fn new(portal: Portal, member: Member, id: Path<i64>) -> Result<HttpResponse, Fault> {
+pub async fn new(portal: Portal, member: Member, id: Path<i64>) -> Response {
     let detail = find(&portal, &member, id.0).await?;
     let typed = Typed::first(&detail)?;
     present(&member, &detail, &typed, Problems::default())
@@ -206,7 +194,7 @@ pub async fn add(
     member: Member,
     id: Path<i64>,
     form: Form<NewProfileForm>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let detail = find(&portal, &member, id.0).await?;
     let typed = Typed::of(form.0);
     let parsed = typed
@@ -217,25 +205,20 @@ pub async fn add(
         Ok(parsed) => parsed,
         Err(problems) => return present(&member, &detail, &typed, problems),
     };
-    let actor = member.actor.clone();
-    let added = portal::submit(&portal, move |app| {
-        app.add_profile(&actor, LinodeId(id.0), &edit, &disks)
+    let added = member.submit(&portal, move |app, actor| {
+        app.add_profile(actor, LinodeId(id.0), &edit, &disks)
     });
     match added.await.map_err(|fault| at_linode(fault, id.0))? {
-        Ok(_) => Ok(page::see_other_saying(
+        Ok(_) => page::said(
             &format!("/members/linodes/{}", id.0),
-            Flash::good("The config profile is added. Choose it when you boot the Linode."),
-        )),
+            "The config profile is added. Choose it when you boot the Linode.",
+        ),
         Err(problems) => present(&member, &detail, &typed, problems),
     }
 }
 
 /// `GET /members/linodes/{id}/profiles/{profile}/delete`
-pub async fn ask_delete(
-    portal: Portal,
-    member: Member,
-    ids: Path<(i64, i64)>,
-) -> Result<HttpResponse, Fault> {
+pub async fn ask_delete(portal: Portal, member: Member, ids: Path<(i64, i64)>) -> Response {
     let (id, profile) = ids.0;
     let detail = find(&portal, &member, id).await?;
     let row = detail
@@ -276,16 +259,16 @@ pub async fn delete(
     member: Member,
     ids: Path<(i64, i64)>,
     _form: Form<Nothing>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let (id, profile) = ids.0;
-    let actor = member.actor.clone();
-    portal::run(&portal, move |app| {
-        app.delete_profile(&actor, LinodeId(id), ConfigId(profile))
-    })
-    .await
-    .map_err(|fault| at_linode(fault, id))?;
-    Ok(page::see_other_saying(
+    member
+        .act(&portal, move |app, actor| {
+            app.delete_profile(actor, LinodeId(id), ConfigId(profile))
+        })
+        .await
+        .map_err(|fault| at_linode(fault, id))?;
+    page::said(
         &format!("/members/linodes/{id}"),
-        Flash::good("The config profile is deleted."),
-    ))
+        "The config profile is deleted.",
+    )
 }

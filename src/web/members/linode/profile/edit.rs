@@ -1,7 +1,5 @@
 //! `/members/linodes/{id}/profiles/{profile}`: a config profile, to be changed. It holds from the next boot on.
 
-use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
@@ -14,12 +12,11 @@ use crate::domain::words::{Helper, Platform, RunLevel};
 use crate::store::error::StoreError;
 use crate::store::linode::page::LinodeDetail;
 use crate::store::linode::profile::ConfigProfile;
-use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Member, Path};
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::members::linode::shared::find;
 use crate::web::page::{self, Area, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal::Portal;
 use crate::web::ui::names::{helper_name, run_level_name};
 use crate::web::ui::{Choice, Field, Input, Problems};
 
@@ -208,7 +205,7 @@ async fn present(
     profile: i64,
     typed: Option<&ProfileForm>,
     problems: Problems,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let detail = find(portal, member, id).await?;
     let row = detail
         .profiles
@@ -217,11 +214,7 @@ async fn present(
         .ok_or(Fault::NotFound)?;
     let stored = ProfileForm::of(row)?;
     let form = typed.unwrap_or(&stored);
-    let status = if problems.is_empty() {
-        StatusCode::OK
-    } else {
-        StatusCode::UNPROCESSABLE_ENTITY
-    };
+    let status = problems.status();
     let label = &detail.linode.label;
     let back_url = format!("/members/linodes/{id}");
     let page = member
@@ -247,11 +240,7 @@ async fn present(
 }
 
 /// `GET /members/linodes/{id}/profiles/{profile}`
-pub async fn show(
-    portal: Portal,
-    member: Member,
-    ids: Path<(i64, i64)>,
-) -> Result<HttpResponse, Fault> {
+pub async fn show(portal: Portal, member: Member, ids: Path<(i64, i64)>) -> Response {
     let (id, profile) = ids.0;
     present(&portal, &member, id, profile, None, Problems::default()).await
 }
@@ -262,7 +251,7 @@ pub async fn save(
     member: Member,
     ids: Path<(i64, i64)>,
     form: Form<ProfileForm>,
-) -> Result<HttpResponse, Fault> {
+) -> Response {
     let (id, profile) = ids.0;
     let edit = match form.0.parse() {
         Ok(edit) => edit,
@@ -270,18 +259,17 @@ pub async fn save(
             return present(&portal, &member, id, profile, Some(&form.0), problems).await;
         }
     };
-    let actor = member.actor.clone();
-    let saved = portal::submit(&portal, move |app| {
-        app.edit_profile(&actor, LinodeId(id), ConfigId(profile), &edit)
+    let saved = member.submit(&portal, move |app, actor| {
+        app.edit_profile(actor, LinodeId(id), ConfigId(profile), &edit)
     });
     match saved
         .await
         .map_err(|fault| crate::web::members::linode::shared::at_linode(fault, id))?
     {
-        Ok(()) => Ok(page::see_other_saying(
+        Ok(()) => page::said(
             &format!("/members/linodes/{id}"),
-            Flash::good("The config profile is changed. It holds from the next boot on."),
-        )),
+            "The config profile is changed. It holds from the next boot on.",
+        ),
         Err(problems) => present(&portal, &member, id, profile, Some(&form.0), problems).await,
     }
 }
