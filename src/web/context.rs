@@ -11,7 +11,8 @@ use tokio::sync::Notify;
 
 use super::csrf;
 use super::fault::Fault;
-use super::ui::{Tone, Zone};
+use super::page::Flash;
+use super::ui::Zone;
 use crate::store::attention::Attention;
 
 /// The names of our cookies. Over TLS they carry the `__Host-` prefix, which no other host can plant; browsers refuse that
@@ -23,7 +24,6 @@ pub struct CookieNames {
     pub flash: &'static str,
 }
 
-#[must_use]
 pub fn cookie_names(secure: bool) -> CookieNames {
     if secure {
         CookieNames {
@@ -64,7 +64,6 @@ struct Inner {
 }
 
 impl Context {
-    #[must_use]
     pub fn new(session: Option<String>, before: Option<String>, flash: Option<Flash>) -> Self {
         Self(Rc::new(Inner {
             reference: BASE32_NOPAD.encode(&csrf::random::<8>()).to_lowercase(),
@@ -84,17 +83,14 @@ impl Context {
     }
 
     /// Names this request in the log and on error pages.
-    #[must_use]
     pub fn reference(&self) -> &str {
         &self.0.reference
     }
 
-    #[must_use]
     pub fn session_cookie(&self) -> Option<&str> {
         self.0.session.as_deref()
     }
 
-    #[must_use]
     pub fn viewer(&self) -> Option<Viewer> {
         self.0.viewer.borrow().clone()
     }
@@ -104,7 +100,6 @@ impl Context {
     }
 
     /// What staff's pages say above all else; nothing on other pages.
-    #[must_use]
     pub fn attention(&self) -> Attention {
         self.0.attention.get()
     }
@@ -114,7 +109,6 @@ impl Context {
     }
 
     /// A token for the forms of the page being made. Without any cookie yet, the browser is given one.
-    #[must_use]
     pub fn form_token(&self) -> String {
         if let Some(session) = &self.0.session {
             return csrf::make(session);
@@ -127,7 +121,6 @@ impl Context {
         csrf::make(secret)
     }
 
-    #[must_use]
     pub fn form_token_is_good(&self, sent: &str) -> bool {
         let before = self.0.before.borrow();
         self.0
@@ -138,7 +131,6 @@ impl Context {
     }
 
     /// The form secret to set as a cookie, if one was made for this request.
-    #[must_use]
     pub fn new_form_secret(&self) -> Option<String> {
         if self.0.before_is_new.get() {
             self.0.before.borrow().clone()
@@ -147,7 +139,6 @@ impl Context {
         }
     }
 
-    #[must_use]
     pub fn take_flash(&self) -> Option<Flash> {
         let flash = self.0.flash.borrow_mut().take();
         self.0
@@ -156,13 +147,11 @@ impl Context {
         flash
     }
 
-    #[must_use]
     pub fn flash_was_taken(&self) -> bool {
         self.0.flash_taken.get()
     }
 
     /// What the sent form held, for the page that says it has expired. Never passwords or tokens.
-    #[must_use]
     pub fn typed(&self) -> Vec<(String, String)> {
         self.0.typed.borrow().clone()
     }
@@ -220,42 +209,6 @@ pub struct Viewer {
     /// Has an account, and so may have Linodes. Staff may have none.
     pub member: bool,
     pub zone: Zone,
-}
-
-/// Shown once, on the page after a POST.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Flash {
-    pub tone: Tone,
-    pub text: String,
-}
-
-impl Flash {
-    #[must_use]
-    pub fn good(text: impl Into<String>) -> Self {
-        Self {
-            tone: Tone::Good,
-            text: text.into(),
-        }
-    }
-
-    #[must_use]
-    pub fn warn(text: impl Into<String>) -> Self {
-        Self {
-            tone: Tone::Warn,
-            text: text.into(),
-        }
-    }
-
-    pub(crate) fn class(&self) -> String {
-        self.tone.to_string()
-    }
-
-    pub(crate) fn role(&self) -> &'static str {
-        match self.tone {
-            Tone::Bad | Tone::Warn => "alert",
-            Tone::Good | Tone::Info | Tone::Plain => "status",
-        }
-    }
 }
 
 /// The context, for extractors that build on it.

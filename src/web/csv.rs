@@ -11,6 +11,7 @@ use futures_util::{Stream, StreamExt};
 
 use super::fault::{Fault, Response};
 use super::portal::{self, Portal};
+use crate::domain::time::Time;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 
@@ -37,13 +38,17 @@ impl<K> Part<K> {
 }
 
 /// Spreadsheets run what begins like a formula.
-#[must_use]
 pub fn unformula(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         format!("'{text}")
     } else {
         text.to_owned()
     }
+}
+
+/// A moment, as spreadsheets read it.
+pub fn time(at: Time) -> String {
+    at.utc().format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 /// What begins like a formula must have gone through [`unformula`].

@@ -17,7 +17,6 @@ pub struct Section {
 
 impl Section {
     /// The section with the text that staff wrote, else its default.
-    #[must_use]
     pub fn new(of: TextSection, written: &[Text]) -> Self {
         let body = written
             .iter()
@@ -32,7 +31,6 @@ impl Section {
 }
 
 /// Where the programme stands, as a tag and in a sentence.
-#[must_use]
 pub fn state_words(phase: Phase, zone: Zone) -> (Tag, String) {
     match phase {
         Phase::Announced(at) => (

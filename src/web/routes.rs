@@ -7,12 +7,12 @@ use super::members::account::{self, mail_choices, sign_in, tokens};
 use super::members::bug::{self, new, thread};
 use super::members::linode::profile::{add_remove, edit};
 use super::members::linode::{self, job_queue, power, rename};
-use super::members::migration::{self, actions, start, unschedule};
+use super::members::migration::{self, actions, start};
 use super::members::{fairness, faq, registration};
 use super::public::{announcement, assets};
-use super::{agent, ops, staff};
+use super::{agent, ops};
 
-#[allow(clippy::too_many_lines, reason = "the whole surface on one screen")]
+#[allow(clippy::too_many_lines, reason = "one table")]
 pub fn configure(surface: &mut ServiceConfig) {
     surface
         .configure(agent::configure)
@@ -121,11 +121,11 @@ pub fn configure(surface: &mut ServiceConfig) {
         )
         .route(
             "/members/migrations/{id}/unschedule",
-            get().to(unschedule::ask_unschedule),
+            get().to(actions::ask_unschedule),
         )
         .route(
             "/members/migrations/{id}/unschedule",
-            post().to(unschedule::unschedule),
+            post().to(actions::unschedule),
         )
         .route("/members/migrations/{id}/retry", post().to(actions::retry))
         .route("/members/xenbeta", get().to(registration::show))
@@ -185,240 +185,143 @@ pub fn configure(surface: &mut ServiceConfig) {
             post().to(account::show::end_session),
         )
         .route("/members/fairness", get().to(fairness::show))
-        .route("/members/fairness.csv", get().to(fairness::csv))
-        // Staff.
-        .route("/staff", get().to(staff::to_dashboard))
-        .route("/staff/", get().to(staff::dashboard::show))
-        .route(
-            "/staff/registrations",
-            get().to(staff::registration::list::list),
-        )
+        .route("/members/fairness.csv", get().to(fairness::csv));
+    configure_staff(surface);
+}
+
+#[allow(clippy::too_many_lines, reason = "one table")]
+fn configure_staff(surface: &mut ServiceConfig) {
+    use super::staff::bug::{self, moderation};
+    use super::staff::evacuation::plan;
+    use super::staff::fairness::{self, weights};
+    use super::staff::graduation::{self, offer};
+    use super::staff::host::{self, enrol};
+    use super::staff::ownership::{held, joint, recovery};
+    use super::staff::programme::{self, end, move_times, texts};
+    use super::staff::registration::{self, bulk};
+    use super::staff::{
+        account, audit, dashboard, faq, job, mail, migration, readiness, to_dashboard,
+    };
+
+    surface
+        .route("/staff", get().to(to_dashboard))
+        .route("/staff/", get().to(dashboard::show))
+        .route("/staff/registrations", get().to(registration::list::list))
         .route(
             "/staff/registrations.csv",
-            get().to(staff::registration::list::csv),
+            get().to(registration::list::csv),
         )
-        .route(
-            "/staff/registrations/review",
-            get().to(staff::registration::bulk::review),
-        )
-        .route(
-            "/staff/registrations/{deed}",
-            post().to(staff::registration::bulk::act),
-        )
-        .route("/staff/migrations", get().to(staff::migration::list::list))
-        .route(
-            "/staff/migrations/{id}",
-            get().to(staff::migration::list::show),
-        )
+        .route("/staff/registrations/review", get().to(bulk::review))
+        .route("/staff/registrations/{deed}", post().to(bulk::act))
+        .route("/staff/migrations", get().to(migration::list::list))
+        .route("/staff/migrations/{id}", get().to(migration::show::show))
         .route(
             "/staff/migrations/{id}/events",
-            get().to(staff::migration::list::events),
+            get().to(migration::show::events),
         )
         .route(
             "/staff/migrations/{id}/{deed}",
-            get().to(staff::migration::actions::ask),
+            get().to(migration::actions::ask),
         )
         .route(
             "/staff/migrations/{id}/{deed}",
-            post().to(staff::migration::actions::act),
+            post().to(migration::actions::act),
         )
-        .route("/staff/held", get().to(staff::ownership::held::list))
-        .route("/staff/held/{id}", get().to(staff::ownership::held::show))
-        .route(
-            "/staff/held/{id}/believe",
-            get().to(staff::ownership::held::ask),
-        )
-        .route(
-            "/staff/held/{id}/believe",
-            post().to(staff::ownership::held::believe),
-        )
-        .route(
-            "/staff/recovery",
-            get().to(staff::ownership::recovery::show),
-        )
-        .route(
-            "/staff/recovery/clock",
-            get().to(staff::ownership::recovery::ask_clock),
-        )
-        .route(
-            "/staff/recovery/clock",
-            post().to(staff::ownership::recovery::clock_is_right),
-        )
-        .route("/staff/joint/{id}", get().to(staff::ownership::joint::show))
-        .route(
-            "/staff/joint/{id}",
-            post().to(staff::ownership::joint::agree),
-        )
-        .route(
-            "/staff/joint/{id}/withdraw",
-            get().to(staff::ownership::joint::ask_withdraw),
-        )
-        .route(
-            "/staff/joint/{id}/withdraw",
-            post().to(staff::ownership::joint::withdraw),
-        )
-        .route(
-            "/staff/hosts/{id}/joint/{kind}",
-            get().to(staff::ownership::joint::form),
-        )
-        .route(
-            "/staff/hosts/{id}/joint/{kind}",
-            post().to(staff::ownership::joint::ask),
-        )
-        .route("/staff/hosts", get().to(staff::host::list::list))
-        .route("/staff/hosts", post().to(staff::host::enrol::add))
-        .route("/staff/hosts/new", get().to(staff::host::enrol::new))
-        .route("/staff/hosts/{id}", get().to(staff::host::list::show))
-        .route(
-            "/staff/hosts/{id}/state",
-            post().to(staff::host::list::set_state),
-        )
+        .route("/staff/held", get().to(held::list))
+        .route("/staff/held/{id}", get().to(held::show))
+        .route("/staff/held/{id}/believe", get().to(held::ask))
+        .route("/staff/held/{id}/believe", post().to(held::believe))
+        .route("/staff/recovery", get().to(recovery::show))
+        .route("/staff/recovery/clock", get().to(recovery::ask_clock))
+        .route("/staff/recovery/clock", post().to(recovery::clock_is_right))
+        .route("/staff/joint/{id}", get().to(joint::show))
+        .route("/staff/joint/{id}", post().to(joint::agree))
+        .route("/staff/joint/{id}/withdraw", get().to(joint::ask_withdraw))
+        .route("/staff/joint/{id}/withdraw", post().to(joint::withdraw))
+        .route("/staff/hosts/{id}/joint/{kind}", get().to(joint::form))
+        .route("/staff/hosts/{id}/joint/{kind}", post().to(joint::ask))
+        .route("/staff/hosts", get().to(host::list::list))
+        .route("/staff/hosts", post().to(enrol::add))
+        .route("/staff/hosts/new", get().to(enrol::new))
+        .route("/staff/hosts/{id}", get().to(host::show::show))
+        .route("/staff/hosts/{id}/state", post().to(host::show::set_state))
         .route(
             "/staff/hosts/{id}/limits",
-            post().to(staff::host::list::set_limits),
+            post().to(host::show::set_limits),
         )
-        .route(
-            "/staff/hosts/{id}/evacuate",
-            get().to(staff::evacuation::plan::ask),
-        )
-        .route(
-            "/staff/hosts/{id}/evacuate",
-            post().to(staff::evacuation::plan::make),
-        )
-        .route(
-            "/staff/hosts/{id}/token",
-            get().to(staff::host::enrol::ask_token),
-        )
-        .route(
-            "/staff/hosts/{id}/token",
-            post().to(staff::host::enrol::make_token),
-        )
-        .route(
-            "/staff/hosts/{id}/revoke",
-            get().to(staff::host::enrol::ask_revoke),
-        )
-        .route(
-            "/staff/hosts/{id}/revoke",
-            post().to(staff::host::enrol::revoke),
-        )
-        .route(
-            "/staff/hosts/{id}/fairness",
-            get().to(staff::fairness::host::show),
-        )
+        .route("/staff/hosts/{id}/evacuate", get().to(plan::ask))
+        .route("/staff/hosts/{id}/evacuate", post().to(plan::make))
+        .route("/staff/hosts/{id}/token", get().to(enrol::ask_token))
+        .route("/staff/hosts/{id}/token", post().to(enrol::make_token))
+        .route("/staff/hosts/{id}/revoke", get().to(enrol::ask_revoke))
+        .route("/staff/hosts/{id}/revoke", post().to(enrol::revoke))
+        .route("/staff/hosts/{id}/fairness", get().to(fairness::host::show))
         .route(
             "/staff/hosts/{id}/fairness.csv",
-            get().to(staff::fairness::host::csv),
+            get().to(fairness::host::csv),
         )
-        .route("/staff/fairness", get().to(staff::fairness::list::list))
-        .route("/staff/fairness.csv", get().to(staff::fairness::list::csv))
-        .route(
-            "/staff/fairness/weights",
-            get().to(staff::fairness::weights::show),
-        )
+        .route("/staff/fairness", get().to(fairness::list::list))
+        .route("/staff/fairness.csv", get().to(fairness::list::csv))
+        .route("/staff/fairness/weights", get().to(weights::show))
         .route(
             "/staff/fairness/weights/rule",
-            post().to(staff::fairness::weights::save_rule),
+            post().to(weights::save_rule),
         )
         .route(
             "/staff/fairness/weights/linode",
-            post().to(staff::fairness::weights::save_linode),
+            post().to(weights::save_linode),
         )
-        .route("/staff/bugs", get().to(staff::bug::list::list))
-        .route("/staff/bugs.csv", get().to(staff::bug::list::csv))
-        .route("/staff/bugs/{id}", get().to(staff::bug::thread::show))
-        .route("/staff/bugs/{id}", post().to(staff::bug::thread::triage))
-        .route(
-            "/staff/bugs/{id}/hide",
-            get().to(staff::bug::moderation::ask),
-        )
-        .route(
-            "/staff/bugs/{id}/hide",
-            post().to(staff::bug::moderation::act),
-        )
-        .route(
-            "/staff/bugs/{id}/reply",
-            post().to(staff::bug::thread::reply),
-        )
-        .route("/staff/bugs/{id}/note", post().to(staff::bug::thread::note))
+        .route("/staff/bugs", get().to(bug::list::list))
+        .route("/staff/bugs.csv", get().to(bug::list::csv))
+        .route("/staff/bugs/{id}", get().to(bug::thread::show))
+        .route("/staff/bugs/{id}", post().to(bug::thread::triage))
+        .route("/staff/bugs/{id}/hide", get().to(moderation::ask))
+        .route("/staff/bugs/{id}/hide", post().to(moderation::act))
+        .route("/staff/bugs/{id}/reply", post().to(bug::thread::reply))
+        .route("/staff/bugs/{id}/note", post().to(bug::thread::note))
         .route(
             "/staff/bugs/{id}/explains",
-            post().to(staff::bug::thread::explains),
+            post().to(bug::thread::explains),
         )
-        .route(
-            "/staff/bugs/{id}/files/{file}",
-            get().to(staff::bug::thread::file),
-        )
-        .route("/staff/faq", get().to(staff::faq::list::list))
-        .route("/staff/faq/new", get().to(staff::faq::list::new))
-        .route("/staff/faq/new", post().to(staff::faq::list::add))
-        .route("/staff/faq/{id}", get().to(staff::faq::list::edit))
-        .route("/staff/faq/{id}", post().to(staff::faq::list::save))
-        .route("/staff/faq/{id}/move", post().to(staff::faq::list::move_it))
-        .route(
-            "/staff/faq/{id}/retire",
-            post().to(staff::faq::list::retire),
-        )
-        .route(
-            "/staff/questions/{id}",
-            get().to(staff::faq::list::question),
-        )
-        .route("/staff/questions/{id}", post().to(staff::faq::list::answer))
-        .route("/staff/programme", get().to(staff::programme::show::show))
-        .route("/staff/programme", post().to(staff::programme::show::save))
-        .route("/staff/programme/end", get().to(staff::programme::end::ask))
-        .route(
-            "/staff/programme/end",
-            post().to(staff::programme::end::end),
-        )
-        .route(
-            "/staff/programme/texts/{section}",
-            get().to(staff::programme::texts::show),
-        )
-        .route(
-            "/staff/programme/texts/{section}",
-            post().to(staff::programme::texts::save),
-        )
-        .route("/staff/graduation", get().to(staff::graduation::plan::list))
-        .route(
-            "/staff/graduation.csv",
-            get().to(staff::graduation::plan::csv),
-        )
-        .route(
-            "/staff/graduation/offer",
-            get().to(staff::graduation::offer::ask),
-        )
-        .route(
-            "/staff/graduation/offer",
-            post().to(staff::graduation::offer::make),
-        )
-        .route("/staff/readiness", get().to(staff::readiness::show::show))
-        .route(
-            "/staff/readiness.csv",
-            get().to(staff::readiness::show::csv),
-        )
-        .route("/staff/members", get().to(staff::account::list))
-        .route("/staff/members/{id}", get().to(staff::account::show))
-        .route("/staff/members/{id}/{deed}", get().to(staff::account::ask))
-        .route("/staff/members/{id}/{deed}", post().to(staff::account::act))
-        .route("/staff/mail", get().to(staff::mail::list))
-        .route("/staff/mail/retry", get().to(staff::mail::ask_retry))
-        .route("/staff/mail/retry", post().to(staff::mail::retry_all))
-        .route("/staff/mail/{id}", get().to(staff::mail::show))
-        .route("/staff/mail/{id}/retry", post().to(staff::mail::retry))
-        .route("/staff/audit", get().to(staff::audit::list))
-        .route("/staff/audit.csv", get().to(staff::audit::csv))
-        .route("/staff/audit/verify", get().to(staff::audit::verify))
-        .route(
-            "/staff/programme/times",
-            get().to(staff::programme::move_times::show),
-        )
-        .route(
-            "/staff/programme/times",
-            post().to(staff::programme::move_times::save),
-        )
-        .route("/staff/jobs", get().to(staff::job::list))
-        .route("/staff/jobs/{id}", get().to(staff::job::show))
-        .route("/staff/jobs/{id}/retry", post().to(staff::job::retry));
+        .route("/staff/bugs/{id}/files/{file}", get().to(bug::thread::file))
+        .route("/staff/faq", get().to(faq::list::list))
+        .route("/staff/faq/new", get().to(faq::edit::new))
+        .route("/staff/faq/new", post().to(faq::edit::add))
+        .route("/staff/faq/{id}", get().to(faq::edit::edit))
+        .route("/staff/faq/{id}", post().to(faq::edit::save))
+        .route("/staff/faq/{id}/move", post().to(faq::list::move_it))
+        .route("/staff/faq/{id}/retire", post().to(faq::list::retire))
+        .route("/staff/questions/{id}", get().to(faq::edit::question))
+        .route("/staff/questions/{id}", post().to(faq::edit::answer))
+        .route("/staff/programme", get().to(programme::show::show))
+        .route("/staff/programme", post().to(programme::show::save))
+        .route("/staff/programme/end", get().to(end::ask))
+        .route("/staff/programme/end", post().to(end::end))
+        .route("/staff/programme/texts/{section}", get().to(texts::show))
+        .route("/staff/programme/texts/{section}", post().to(texts::save))
+        .route("/staff/graduation", get().to(graduation::plan::list))
+        .route("/staff/graduation.csv", get().to(graduation::plan::csv))
+        .route("/staff/graduation/offer", get().to(offer::ask))
+        .route("/staff/graduation/offer", post().to(offer::make))
+        .route("/staff/readiness", get().to(readiness::show::show))
+        .route("/staff/readiness.csv", get().to(readiness::show::csv))
+        .route("/staff/members", get().to(account::list))
+        .route("/staff/members/{id}", get().to(account::show))
+        .route("/staff/members/{id}/{deed}", get().to(account::ask))
+        .route("/staff/members/{id}/{deed}", post().to(account::act))
+        .route("/staff/mail", get().to(mail::list))
+        .route("/staff/mail/retry", get().to(mail::ask_retry))
+        .route("/staff/mail/retry", post().to(mail::retry_all))
+        .route("/staff/mail/{id}", get().to(mail::show))
+        .route("/staff/mail/{id}/retry", post().to(mail::retry))
+        .route("/staff/audit", get().to(audit::list))
+        .route("/staff/audit.csv", get().to(audit::csv))
+        .route("/staff/audit/verify", get().to(audit::verify))
+        .route("/staff/programme/times", get().to(move_times::show))
+        .route("/staff/programme/times", post().to(move_times::save))
+        .route("/staff/jobs", get().to(job::list))
+        .route("/staff/jobs/{id}", get().to(job::show))
+        .route("/staff/jobs/{id}/retry", post().to(job::retry));
 }
 
 /// GET, and HEAD as the same without its body (which the server leaves out).

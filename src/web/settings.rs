@@ -15,7 +15,6 @@ pub struct Settings {
 
 impl Settings {
     /// Are pages served over TLS (by us or by a proxy)? Then cookies are `__Host-` and Secure, and HSTS is sent.
-    #[must_use]
     pub fn secure(&self) -> bool {
         self.public_origin
             .as_deref()
@@ -23,7 +22,6 @@ impl Settings {
     }
 
     /// Does `origin` (the request's `Origin` header) name this portal? `host` is the request's `Host`.
-    #[must_use]
     pub fn is_own_origin(&self, origin: &str, host: &str) -> bool {
         match &self.public_origin {
             Some(own) => own.eq_ignore_ascii_case(origin),

@@ -20,7 +20,6 @@ use crate::web::ui::{Tag, When, Zone, units};
 pub const POSTS: usize = 50;
 
 /// What a reader sees of a bug's title.
-#[must_use]
 pub fn shown_title(bug: &Bug, staff: bool) -> String {
     if bug.hidden_at.is_some() && !staff {
         format!("Bug {} (hidden by our staff)", bug.id)
@@ -228,7 +227,6 @@ impl Eye<'_> {
 }
 
 impl View {
-    #[must_use]
     pub fn new(thread: &Thread, reader: &Reader<'_>, after: BugPostId) -> Self {
         let bug = &thread.bug;
         let zone = reader.zone;

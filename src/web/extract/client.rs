@@ -17,7 +17,6 @@ pub struct Client {
 }
 
 impl Client {
-    #[must_use]
     pub fn of(request: &HttpRequest) -> Self {
         let peer = request
             .peer_addr()

@@ -21,7 +21,6 @@ pub use signed::{Member, Signed, Staff};
 pub use upload::{Sent, Upload};
 
 /// A mark for a form: what it does is done once, however often it is sent.
-#[must_use]
 pub fn once() -> String {
     data_encoding::BASE64URL_NOPAD.encode(&super::csrf::random::<12>())
 }

@@ -31,12 +31,10 @@ pub struct Signed {
 }
 
 impl Signed {
-    #[must_use]
     pub fn page(&self, area: Area, title: impl Into<String>) -> Page {
         Page::new(&self.context, area, title)
     }
 
-    #[must_use]
     pub fn zone(&self) -> Zone {
         Zone::named(&self.visitor.user.timezone)
     }
@@ -62,7 +60,6 @@ impl Signed {
     }
 
     /// For the audit trail and sessions.
-    #[must_use]
     pub fn address(&self) -> String {
         self.actor.address.clone()
     }

@@ -18,11 +18,10 @@ use futures_util::FutureExt;
 
 use super::error_page::error_page;
 use super::{headers, origin};
-use crate::web::context::{Context, Flash, cookie_names};
+use crate::web::context::{Context, cookie_names};
 use crate::web::fault::Fault;
-use crate::web::page::own_path;
+use crate::web::page::{Flash, own_path};
 use crate::web::settings::Settings;
-use crate::web::ui::Tone;
 
 /// To be given to `from_fn`, outside of everything but compression.
 ///
@@ -112,7 +111,7 @@ fn context_for(request: &ServiceRequest, settings: &Settings) -> Context {
     Context::new(
         value(names.session),
         value(names.before),
-        value(names.flash).and_then(|text| read_flash(&text)),
+        value(names.flash).and_then(|text| Flash::of_cookie(&text)),
     )
 }
 
@@ -207,7 +206,7 @@ fn finish(answer: &mut HttpResponse, context: &Context, settings: &Settings) {
         cookies.push(cookie(names.before, secret, 86_400));
     }
     if let Some(flash) = flash {
-        cookies.push(cookie(names.flash, write_flash(&flash), 60));
+        cookies.push(cookie(names.flash, flash.cookie(), 60));
     } else if context.flash_was_taken() {
         cookies.push(cookie(names.flash, String::new(), 0));
     }
@@ -216,34 +215,4 @@ fn finish(answer: &mut HttpResponse, context: &Context, settings: &Settings) {
             tracing::error!(%fault, "a cookie could not be set");
         }
     }
-}
-
-/// As a cookie's value: a letter for the tone, then the text in base64, cut to what fits well.
-fn write_flash(flash: &Flash) -> String {
-    let text: String = flash.text.chars().take(400).collect();
-    let tone = match flash.tone {
-        Tone::Good => 'g',
-        Tone::Warn | Tone::Bad => 'w',
-        Tone::Info | Tone::Plain => 'i',
-    };
-    format!(
-        "{tone}{}",
-        data_encoding::BASE64URL_NOPAD.encode(text.as_bytes())
-    )
-}
-
-fn read_flash(value: &str) -> Option<Flash> {
-    let tone = match value.chars().next()? {
-        'g' => Tone::Good,
-        'w' => Tone::Warn,
-        'i' => Tone::Info,
-        _ => return None,
-    };
-    let bytes = data_encoding::BASE64URL_NOPAD
-        .decode(value.get(1..)?.as_bytes())
-        .ok()?;
-    Some(Flash {
-        tone,
-        text: String::from_utf8(bytes).ok()?,
-    })
 }

@@ -20,7 +20,6 @@ struct ErrorPage {
 }
 
 /// The page for a fault, or for a bare error status that a lower layer answered with.
-#[must_use]
 pub fn error_page(context: &Context, status: StatusCode, fault: Option<&Fault>) -> String {
     let (heading, mut lines) = words(status);
     let mut back = None;

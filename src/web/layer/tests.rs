@@ -15,7 +15,7 @@ use actix_web::{App, HttpResponse, web};
 use serde::Deserialize;
 
 use super::edge;
-use crate::web::context::{Context, Flash};
+use crate::web::context::Context;
 use crate::web::extract::{Form, FormData, Path};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, ConfirmPage, Page};
@@ -29,22 +29,15 @@ struct Label {
 impl FormData for Label {}
 
 async fn ask(context: Context) -> Response {
-    page::html(&ConfirmPage {
-        page: Page::new(&context, Area::None, "Rename <it>"),
-        consequences: vec!["It gets another name.".into()],
-        rows: vec![],
-        action: "/act".into(),
-        hidden: vec![],
-        fields: vec![],
-        button: "Rename".into(),
-        danger: false,
-        back_url: "/".into(),
-        back_label: "Keep it".into(),
-    })
+    let page = Page::new(&context, Area::None, "Rename <it>");
+    ConfirmPage::new(page, "Rename", "/act")
+        .says(["It gets another name."])
+        .back("/", "Keep it")
+        .html()
 }
 
-async fn act(form: Form<Label>) -> HttpResponse {
-    page::see_other_saying("/ask", Flash::good(format!("Renamed to {}", form.0.label)))
+async fn act(form: Form<Label>) -> Response {
+    page::said("/ask", format!("Renamed to {}", form.0.label))
 }
 
 async fn fail(kind: Path<String>) -> Response {

@@ -1,8 +1,6 @@
 //! `/members/fairness`: what one of the member's Linodes got of its host and what it was due, over time, and before and after
 //! its move.
 
-use actix_web::HttpResponse;
-use actix_web::http::header;
 use askama::Template;
 use chrono::DateTime;
 use serde::Deserialize;
@@ -13,6 +11,7 @@ use crate::domain::fairness::usage::{NO_LEVEL, Range, Stretch, Usage, between, g
 use crate::domain::ids::LinodeId;
 use crate::store;
 use crate::store::fairness::page::{AROUND, LinodeUsage, Moved};
+use crate::web::csv;
 use crate::web::extract::{Member, Query};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
@@ -73,20 +72,17 @@ pub struct Compared {
 
 impl Compared {
     /// There are samples of both sides.
-    #[must_use]
     pub fn has_both(&self) -> bool {
         self.has_both
     }
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
 pub struct Asked {
-    #[serde(default)]
     linode: String,
-    #[serde(default)]
     range: String,
     /// Of the CSV: every sample that is kept, not the table's rows.
-    #[serde(default)]
     all: String,
 }
 
@@ -345,7 +341,6 @@ fn chart(
 }
 
 /// The seven days before its stop and after it ran again, or as much of them as there is.
-#[must_use]
 pub fn compared(moved: &Moved, zone: Zone) -> Compared {
     let row = &moved.migration;
     let stopped = row
@@ -421,9 +416,7 @@ pub async fn csv(portal: Portal, member: Member, asked: Query<Asked>) -> Respons
     } else {
         grouped(&found.series, spacing(&found.series, range, now).1)
     };
-    let mut out = csv::Writer::from_writer(Vec::new());
-    out.write_record(COLUMNS).map_err(Fault::internal)?;
-    for (at, usage) in rows.iter().rev() {
+    let records = rows.iter().rev().map(|(at, usage)| {
         let mut record = vec![show_at(Zone::UTC, *at).iso];
         record.extend(cells(usage));
         record.extend([
@@ -439,12 +432,9 @@ pub async fn csv(portal: Portal, member: Member, asked: Query<Asked>) -> Respons
                 usage.io_priority.to_string()
             },
         ]);
-        out.write_record(record).map_err(Fault::internal)?;
-    }
-    let body = out
-        .into_inner()
-        .map_err(|fault| Fault::internal(fault.to_string()))?;
-    Ok(csv_answer("fairness.csv", body))
+        record
+    });
+    csv::file("fairness.csv", &COLUMNS, records)
 }
 
 const COLUMNS: [&str; 17] = [
@@ -466,15 +456,3 @@ const COLUMNS: [&str; 17] = [
     "weight",
     "disk_level",
 ];
-
-/// A CSV file to keep.
-#[must_use]
-pub fn csv_answer(name: &str, body: Vec<u8>) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("text/csv; charset=utf-8")
-        .insert_header((
-            header::CONTENT_DISPOSITION,
-            format!("attachment; filename=\"{name}\""),
-        ))
-        .body(body)
-}

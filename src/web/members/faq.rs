@@ -55,8 +55,8 @@ pub struct QuestionView {
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
 pub struct Asked {
-    #[serde(default)]
     q: String,
 }
 
@@ -69,7 +69,6 @@ pub struct AskForm {
 impl FormData for AskForm {}
 
 /// A day, as entries are dated: "22 Nov 2026".
-#[must_use]
 pub fn day(at: crate::domain::time::Time) -> String {
     at.utc().format("%-d %b %Y").to_string()
 }

@@ -12,7 +12,6 @@ use crate::domain::words::{MigrationState, Platform};
 use crate::store::migration::Migration;
 
 /// The platform's name, as people write it.
-#[must_use]
 pub fn platform_name(platform: Platform) -> &'static str {
     match platform {
         Platform::Uml => "UML",
@@ -28,7 +27,6 @@ pub struct Link {
 }
 
 impl Link {
-    #[must_use]
     pub fn new(url: impl Into<String>, label: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -39,7 +37,6 @@ impl Link {
 
 /// Where a Linode's newest migration is looked at, and by what words: the migrate page while the member has to choose,
 /// the migration's own page afterwards.
-#[must_use]
 pub fn migration_link(migration: &Migration, label: &str) -> Option<Link> {
     let own = |words: &str| {
         Some(Link::new(

@@ -88,7 +88,6 @@ const SECTIONS: [TextSection; 3] = [TextSection::Brings, TextSection::Tested, Te
 const QUESTIONS: i64 = 5;
 
 impl BetaPage {
-    #[must_use]
     pub fn new(page: Page, facts: &Facts<'_>) -> Self {
         let programme = facts.programme;
         let (state, state_words) = state_words(facts.phase, page.zone());
@@ -240,11 +239,10 @@ fn withdraw_link(id: RegistrationId, label: &str) -> Link {
     )
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct RegisterForm {
     /// Ids, separated by commas.
-    #[serde(default)]
     linode: String,
 }
 impl FormData for RegisterForm {
@@ -389,21 +387,22 @@ pub async fn ask_withdraw(portal: Portal, member: Member, id: Path<i64>) -> Resp
     })
     .await?;
     let label = found.ok_or(Fault::NotFound)?.label;
-    page::html(&ConfirmPage {
-        page: member.page(Area::XenBeta, format!("Withdraw {label} from the beta?")).crumb("Xen public beta", HERE),
-        consequences: vec![
-            "Its place in the queue, and an offer if there is one, are given up. The Linode stays as it is.".to_owned(),
-            "You can register it again, at the end of the queue.".to_owned(),
-        ],
-        rows: Vec::new(),
-        action: format!("{HERE}/{}/withdraw", id.0),
-        hidden: Vec::new(),
-        fields: Vec::new(),
-        button: format!("Withdraw {label}"),
-        danger: true,
-        back_url: HERE.to_owned(),
-        back_label: "Keep it registered".to_owned(),
-    })
+    let page = member
+        .page(Area::XenBeta, format!("Withdraw {label} from the beta?"))
+        .crumb("Xen public beta", HERE);
+    let lines = [
+        "Its place in the queue, and an offer if there is one, are given up. The Linode stays as it is.",
+        "You can register it again, at the end of the queue.",
+    ];
+    ConfirmPage::new(
+        page,
+        format!("Withdraw {label}"),
+        format!("{HERE}/{}/withdraw", id.0),
+    )
+    .says(lines)
+    .danger(true)
+    .back(HERE, "Keep it registered")
+    .html()
 }
 
 /// `POST /members/xenbeta/{id}/withdraw`

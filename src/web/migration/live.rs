@@ -25,7 +25,6 @@ pub struct Live {
 }
 
 impl Live {
-    #[must_use]
     pub fn new(
         migration: &Migration,
         job: Option<&Job>,
@@ -85,13 +84,11 @@ impl Live {
     }
 }
 
-#[must_use]
 pub fn is_at_work(state: State) -> bool {
     matches!(state, State::Preparing | State::Copying | State::Switching)
 }
 
 /// Is anything still to come that the page should hear of by itself?
-#[must_use]
 pub fn is_moving(state: State) -> bool {
     is_at_work(state) || matches!(state, State::Queued | State::Returning)
 }
@@ -168,7 +165,6 @@ fn held(queue: Place, zone: Zone) -> String {
 }
 
 /// What a step does, in words for the member.
-#[must_use]
 pub fn step_words(step: Step) -> &'static str {
     match step {
         Step::PreflightSource => "Checking the present host",

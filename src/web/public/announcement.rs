@@ -20,7 +20,7 @@ use crate::web::members::Link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::programme_text::{Section, state_words};
-use crate::web::ui::{Tag, When};
+use crate::web::ui::{Tag, When, units};
 
 #[derive(Debug, Template)]
 #[template(path = "announcement.html")]
@@ -105,11 +105,7 @@ impl AnnouncementPage {
 }
 
 fn days(count: i32) -> String {
-    if count == 1 {
-        "1 day".to_owned()
-    } else {
-        format!("{count} days")
-    }
+    units::counted(count, "day", "days")
 }
 
 /// Where the reader goes on.

@@ -49,7 +49,6 @@ static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
 });
 
 /// Constant data of this build, made at first use; the program's start calls it so that no request pays for it.
-#[must_use]
 pub fn assets() -> &'static Assets {
     &ASSETS
 }

@@ -2,7 +2,6 @@
 //! link for a new password sent.
 
 use askama::Template;
-use serde::Deserialize;
 
 use crate::app::App;
 use crate::app::context::Actor;
@@ -14,12 +13,12 @@ use crate::store::account::page::{UserDetail, UserFilter, UserRow};
 use crate::web::extract::{Form, Nothing, Path, Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
-use crate::web::page::{self, Area, ConfirmPage, Page};
+use crate::web::page::{self, Area, ConfirmPage, FROM_TABS, Filters, Page, ROWS, clipped, filters};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::list::{ROWS, StateTab, cut, query};
+use crate::web::ui::list::{StateTab, query};
 use crate::web::ui::{Field, Pager, Tag, Tone, When, Zone};
 
-const PATH: &str = "/staff/members";
+const PATH: &str = Asked::PATH;
 
 #[derive(Debug, Template)]
 #[template(path = "staff/people.html")]
@@ -71,14 +70,9 @@ pub struct RegistrationRow {
     pub requested: When,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct Asked {
-    #[serde(default)]
-    show: String,
-    #[serde(default)]
-    q: String,
-    #[serde(default)]
-    after: String,
+filters! {
+    "/staff/members", ROWS, FROM_TABS;
+    show, q, after,
 }
 
 const TABS: [(&str, &str); 4] = [
@@ -95,26 +89,13 @@ impl Asked {
             "members" => (Some(UserRole::Member), None),
             "staff" => (Some(UserRole::Staff), None),
             "disabled" => (None, Some(true)),
-            _ => {
-                return Err(Fault::BadRequest(
-                    "The list cannot be filtered so. Start from its tabs.".to_owned(),
-                ));
-            }
+            _ => return Err(Self::unknown()),
         };
         Ok(UserFilter {
             role,
             disabled,
-            text: self.q.trim().chars().take(100).collect(),
+            text: clipped(&self.q, 100),
         })
-    }
-
-    fn url(&self, after: &str) -> String {
-        let pairs = [
-            ("show", self.show.clone()),
-            ("q", self.q.trim().to_owned()),
-            ("after", after.to_owned()),
-        ];
-        format!("{PATH}{}", query(&pairs))
     }
 }
 
@@ -132,33 +113,24 @@ pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response
     let (filter, after) = (asked.filter()?, asked.after.clone());
     let (rows, counts) = portal::read(&portal, move |conn| {
         let after = (!after.is_empty()).then_some(after.as_str());
-        let limit = i64::try_from(ROWS).unwrap_or(100) + 1;
-        let rows = store::account::page::users(conn, &filter, after, limit)?;
+        let rows = store::account::page::users(conn, &filter, after, Asked::limit())?;
         Ok((rows, store::account::page::user_counts(conn)?))
     })
     .await?;
-    let (rows, more) = cut(rows);
+    let (rows, pager) = asked.page(rows, |row| row.user.email.clone());
     let page = staff.page(Area::People, "Members");
     let zone = page.zone();
     page::html(&PeoplePage {
         tabs: TABS
             .iter()
             .zip(counts)
-            .map(|((show, label), count)| StateTab {
-                url: format!("{PATH}{}", query(&[("show", (*show).to_owned())])),
-                label: (*label).to_owned(),
-                count,
-                current: *show == asked.show,
+            .map(|((show, label), count)| {
+                let url = format!("{PATH}{}", query(&[("show", *show)]));
+                StateTab::new(url, *label, count, *show == asked.show)
             })
             .collect(),
         text: Field::text("q", "E-mail, name or account (how words begin)").value(&asked.q),
-        pager: Pager {
-            first: (!asked.after.is_empty()).then(|| asked.url("")),
-            next: rows
-                .last()
-                .filter(|_| more)
-                .map(|last| asked.url(&last.user.email)),
-        },
+        pager,
         rows: rows.iter().map(|row| view(row, zone)).collect(),
         show: asked.show,
         page,
@@ -194,28 +166,24 @@ pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
 impl PersonPage {
     fn new(page: Page, of: &UserDetail, me: UserId) -> Self {
         let (user, zone) = (&of.user, page.zone());
-        let list = |url: String, label: String| Link::new(url, label);
+        let list = |list: &str, pairs: &[(&str, &str)], label: String| {
+            Link::new(format!("/staff/{list}{}", query(pairs)), label)
+        };
+        let (email, object) = (user.email.as_str(), format!("user {}", user.id));
         let mut lists = vec![
+            list("audit", &[("actor", email)], format!("What {email} did")),
             list(
-                format!("/staff/audit{}", query(&[("actor", user.email.clone())])),
-                format!("What {} did", user.email),
+                "audit",
+                &[("object", &object)],
+                format!("What was done to {email}"),
             ),
-            list(
-                format!(
-                    "/staff/audit{}",
-                    query(&[("object", format!("user {}", user.id))])
-                ),
-                format!("What was done to {}", user.email),
-            ),
-            list(
-                format!("/staff/mail{}", query(&[("q", user.email.clone())])),
-                format!("Mail to {}", user.email),
-            ),
+            list("mail", &[("q", email)], format!("Mail to {email}")),
         ];
         if let Some(account) = &of.account {
-            let pairs = [("state", "all".to_owned()), ("q", account.clone())];
+            let pairs = [("state", "all"), ("q", account.as_str())];
             lists.push(list(
-                format!("/staff/registrations{}", query(&pairs)),
+                "registrations",
+                &pairs,
                 format!("Registrations of {account}"),
             ));
         }
@@ -307,8 +275,8 @@ impl Deed {
         }
     }
 
-    fn consequences(self) -> Vec<String> {
-        let lines: &[&str] = match self {
+    fn consequences(self) -> &'static [&'static str] {
+        match self {
             Self::Disable => &[
                 "Every session ends at once, API tokens are revoked for good, and links for a new password work no more. They cannot sign in, and get no mail.",
                 "Their Linodes run on, and migrations that were started go on. Moves they set a time for begin at that time: cancel those that should not. Offers stay open to others of the account.",
@@ -321,8 +289,7 @@ impl Deed {
             Self::SendReset => &[
                 "They get mail with a link that works once, for 10 minutes. Until they use it their password stays as it is.",
             ],
-        };
-        lines.iter().map(|line| (*line).to_owned()).collect()
+        }
     }
 
     fn words(self, email: &str) -> (String, String) {
@@ -372,8 +339,8 @@ async fn moves_of(portal: &Portal, staff: &Staff, id: i64) -> Result<Vec<String>
 
 /// `GET /staff/members/{id}/{deed}`
 pub async fn ask(portal: Portal, staff: Staff, path: Path<(i64, String)>) -> Response {
-    let (id, deed) = path.0;
-    let deed = Deed::parse(&deed)?;
+    let (id, word) = path.0;
+    let deed = Deed::parse(&word)?;
     let email = email_of(&portal, id).await?;
     let moves = if deed == Deed::Disable {
         moves_of(&portal, &staff, id).await?
@@ -381,29 +348,17 @@ pub async fn ask(portal: Portal, staff: Staff, path: Path<(i64, String)>) -> Res
         Vec::new()
     };
     let (button, _) = deed.words(&email);
-    let back_url = format!("{PATH}/{id}");
-    page::html(&ConfirmPage {
-        page: staff
-            .page(Area::People, format!("{button}?"))
-            .crumb("Members", PATH)
-            .crumb(email.clone(), back_url.clone()),
-        consequences: deed.consequences(),
-        rows: moves,
-        action: format!(
-            "{back_url}/{}",
-            match deed {
-                Deed::Disable => "disable",
-                Deed::Enable => "enable",
-                Deed::SendReset => "send-reset",
-            }
-        ),
-        hidden: Vec::new(),
-        fields: Vec::new(),
-        button,
-        danger: deed == Deed::Disable,
-        back_url,
-        back_label: format!("Back to {email}"),
-    })
+    let url = format!("{PATH}/{id}");
+    let page = staff
+        .page(Area::People, format!("{button}?"))
+        .crumb("Members", PATH)
+        .crumb(&email, &url);
+    ConfirmPage::new(page, button, format!("{url}/{word}"))
+        .says(deed.consequences().iter().copied())
+        .rows(moves)
+        .danger(deed == Deed::Disable)
+        .back(url, format!("Back to {email}"))
+        .html()
 }
 
 /// `POST /staff/members/{id}/{deed}`

@@ -4,7 +4,6 @@ use std::sync::LazyLock;
 
 use askama::Template;
 use chrono::{Days, NaiveDate};
-use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use crate::app::App;
@@ -17,12 +16,11 @@ use crate::web::csv::{self, unformula};
 use crate::web::extract::{Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
-use crate::web::page::{self, Area, Page};
+use crate::web::page::{self, Area, Filters, Page, ROWS, clipped, filters};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::list::{ROWS, cut, query};
 use crate::web::ui::{Field, Input, Pager, Tag, Tone, When, Zone};
 
-const PATH: &str = "/staff/audit";
+const PATH: &str = Asked::PATH;
 /// Characters of a change that the list shows; the export has all.
 const SHOWN: usize = 300;
 
@@ -57,64 +55,25 @@ pub struct VerifyPage {
     pub as_of: When,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct Asked {
-    #[serde(default)]
-    actor: String,
-    #[serde(default)]
-    action: String,
-    #[serde(default)]
-    object: String,
+filters! {
+    "/staff/audit", ROWS,
+    "The trail cannot be filtered so. Give days like 2026-11-22, or start from the list's own filters.";
+    actor, action, object,
     /// Days in UTC, both with.
-    #[serde(default)]
-    from: String,
-    #[serde(default)]
-    to: String,
-    #[serde(default)]
-    before: String,
+    from, to, before,
 }
 
 impl Asked {
-    fn filter(&self) -> Result<(TrailFilter, Option<AuditId>), Fault> {
-        let unknown = || {
-            Fault::BadRequest(
-                "The trail cannot be filtered so. Give days like 2026-11-22, or start from the list's own filters."
-                    .to_owned(),
-            )
-        };
-        let day = |text: &str| -> Result<Option<NaiveDate>, Fault> {
-            match text.trim() {
-                "" => Ok(None),
-                day => day.parse().map(Some).map_err(|_| unknown()),
-            }
-        };
+    fn filter(&self) -> Result<TrailFilter, Fault> {
+        let day = |text: &str| Self::read::<NaiveDate>(text.trim());
         let after = |day: NaiveDate| day.checked_add_days(Days::new(1)).unwrap_or(day);
-        let text = |of: &str| of.trim().chars().take(200).collect::<String>();
-        let before = match self.before.as_str() {
-            "" => None,
-            id => Some(AuditId(id.parse().map_err(|_| unknown())?)),
-        };
-        let filter = TrailFilter {
-            actor: text(&self.actor),
-            action: text(&self.action),
-            object: text(&self.object),
+        Ok(TrailFilter {
+            actor: clipped(&self.actor, 200),
+            action: clipped(&self.action, 200),
+            object: clipped(&self.object, 200),
             from: day(&self.from)?.map(readiness::begin),
             to: day(&self.to)?.map(after).map(readiness::begin),
-        };
-        Ok((filter, before))
-    }
-
-    fn url(&self, path: &str, before: &str) -> String {
-        let trimmed = |text: &str| text.trim().to_owned();
-        let pairs = [
-            ("actor", trimmed(&self.actor)),
-            ("action", trimmed(&self.action)),
-            ("object", trimmed(&self.object)),
-            ("from", trimmed(&self.from)),
-            ("to", trimmed(&self.to)),
-            ("before", before.to_owned()),
-        ];
-        format!("{path}{}", query(&pairs))
+        })
     }
 
     fn fields(&self) -> Vec<Field> {
@@ -134,25 +93,18 @@ impl Asked {
 /// `GET /staff/audit`
 pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
     let asked = asked.0;
-    let (filter, before) = asked.filter()?;
-    let limit = i64::try_from(ROWS).unwrap_or(100) + 1;
+    let (filter, before) = (asked.filter()?, Asked::read(&asked.before)?);
     let rows = portal::read(&portal, move |conn| {
-        store::audit::list(conn, &filter, before, limit)
+        store::audit::list(conn, &filter, before, Asked::limit())
     })
     .await?;
-    let (rows, more) = cut(rows);
+    let (rows, pager) = asked.page(rows, |row| row.id.to_string());
     let page = staff.page(Area::Audit, "Audit trail");
     let zone = page.zone();
     page::html(&AuditPage {
         fields: asked.fields(),
-        csv_url: asked.url("/staff/audit.csv", ""),
-        pager: Pager {
-            first: (!asked.before.is_empty()).then(|| asked.url(PATH, "")),
-            next: rows
-                .last()
-                .filter(|_| more)
-                .map(|last| asked.url(PATH, &last.id.to_string())),
-        },
+        csv_url: asked.csv_url(),
+        pager,
         rows: rows.into_iter().map(|row| view(row, zone)).collect(),
         page,
     })
@@ -197,7 +149,8 @@ fn link(object: &str) -> Option<Link> {
 
 /// `GET /staff/audit.csv`: all that the filters find, newest first.
 pub async fn csv(portal: Portal, _staff: Staff, asked: Query<Asked>) -> Response {
-    let (filter, _) = asked.0.filter()?;
+    let filter = asked.0.filter()?;
+    Asked::read::<AuditId>(&asked.0.before)?;
     let names = [
         "id", "at_utc", "actor", "address", "action", "object", "before", "after", "hash",
     ];

@@ -1,10 +1,9 @@
 //! `/staff/jobs`: by state, page by page; one with its attempts and raw log, and its retry.
 
 use askama::Template;
-use serde::Deserialize;
 
 use crate::app::job::lease;
-use crate::domain::ids::{HostId, JobId};
+use crate::domain::ids::JobId;
 use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
 use crate::domain::words::JobState;
@@ -14,9 +13,9 @@ use crate::web::extract::{Form, Nothing, Path, Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
 use crate::web::members::linode::show::job_name;
-use crate::web::page::{self, Area, Page};
+use crate::web::page::{self, Area, FROM_TABS, Filters, Page, ROWS, filters};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::list::{ROWS, StateTab, cut, query};
+use crate::web::ui::list::{StateTab, count, query};
 use crate::web::ui::{Pager, Tag, When, Zone, units};
 
 #[derive(Debug, Template)]
@@ -54,48 +53,27 @@ pub struct JobPage {
     pub can_retry: bool,
 }
 
-#[derive(Debug, Default, Deserialize)]
-pub struct Asked {
-    #[serde(default)]
-    state: String,
-    #[serde(default)]
-    host: String,
+filters! {
+    "/staff/jobs", ROWS, FROM_TABS;
+    state, host,
     /// Ended within so many days.
-    #[serde(default)]
-    days: String,
-    #[serde(default)]
-    before: String,
+    days,
+    before,
 }
 
 /// Jobs that failed longer ago are no longer counted where staff look first.
 pub const LATELY_DAYS: i64 = 7;
 
-const PATH: &str = "/staff/jobs";
+const PATH: &str = Asked::PATH;
 
 impl Asked {
-    fn filter(&self, now: Time) -> Result<(JobFilter, Option<JobId>), Fault> {
-        let unknown =
-            || Fault::BadRequest("The list cannot be filtered so. Start from its tabs.".to_owned());
-        let state = if self.state.is_empty() {
-            None
-        } else {
-            Some(JobState::parse(&self.state).ok_or_else(unknown)?)
-        };
-        let number = |text: &str| {
-            if text.is_empty() {
-                Ok(None)
-            } else {
-                text.parse().map(Some).map_err(|_| unknown())
-            }
-        };
-        Ok((
-            JobFilter {
-                state,
-                host: number(&self.host)?.map(HostId),
-                ended_since: number(&self.days)?.map(|days| now.plus_days(-days.clamp(0, 36_500))),
-            },
-            number(&self.before)?.map(JobId),
-        ))
+    fn filter(&self, now: Time) -> Result<JobFilter, Fault> {
+        let days = Self::read::<i64>(&self.days)?;
+        Ok(JobFilter {
+            state: Self::read(&self.state)?,
+            host: Self::read(&self.host)?,
+            ended_since: days.map(|days| now.plus_days(-days.clamp(0, 36_500))),
+        })
     }
 
     fn narrowed(&self) -> Option<String> {
@@ -128,41 +106,19 @@ fn view(row: &JobRow, zone: Zone) -> Row {
 
 /// `GET /staff/jobs`
 pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
-    let (filter, before) = asked.0.filter(portal.now())?;
+    let asked = asked.0;
+    let (filter, before) = (asked.filter(portal.now())?, Asked::read(&asked.before)?);
     let (rows, counts) = portal::read(&portal, move |conn| {
-        let rows = store::job::list::jobs(
-            conn,
-            &filter,
-            before,
-            i64::try_from(ROWS).unwrap_or(100) + 1,
-        )?;
+        let rows = store::job::list::jobs(conn, &filter, before, Asked::limit())?;
         Ok((rows, store::job::counts(conn)?))
     })
     .await?;
-    let (rows, more) = cut(rows);
-    let url = |before: String| {
-        format!(
-            "{PATH}{}",
-            query(&[
-                ("state", asked.0.state.clone()),
-                ("host", asked.0.host.clone()),
-                ("days", asked.0.days.clone()),
-                ("before", before)
-            ])
-        )
-    };
-    let pager = Pager {
-        first: (!asked.0.before.is_empty()).then(|| url(String::new())),
-        next: rows
-            .last()
-            .filter(|_| more)
-            .map(|last| url(last.job.id.to_string())),
-    };
+    let (rows, pager) = asked.page(rows, |row| row.job.id.to_string());
     let page = staff.page(Area::Jobs, "Jobs");
     let zone = page.zone();
     page::html(&JobsPage {
-        tabs: tabs(&asked.0.state, &counts),
-        narrowed: asked.0.narrowed(),
+        tabs: tabs(&asked.state, &counts),
+        narrowed: asked.narrowed(),
         rows: rows.iter().map(|row| view(row, zone)).collect(),
         pager,
         page,
@@ -170,21 +126,17 @@ pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response
 }
 
 fn tabs(current: &str, counts: &[(JobState, i64)]) -> Vec<StateTab> {
-    let tab = |word: &str, label: &str, count: i64| StateTab {
-        url: format!("{PATH}{}", query(&[("state", word.to_owned())])),
-        label: label.to_owned(),
-        count,
-        current: current == word,
+    let tab = |word: &str, label: &str, count: i64| {
+        let url = format!("{PATH}{}", query(&[("state", word)]));
+        StateTab::new(url, label, count, current == word)
     };
-    let mut tabs = vec![tab("", "All", counts.iter().map(|(_, count)| *count).sum())];
-    tabs.extend(JobState::ALL.iter().map(|state| {
-        let count = counts
-            .iter()
-            .find(|(of, _)| of == state)
-            .map_or(0, |(_, count)| *count);
-        tab(&state.to_string(), &Tag::job(*state).text, count)
-    }));
-    tabs
+    let states = JobState::ALL.iter().map(|state| {
+        let count = count(counts, |of| of == state);
+        tab(state.as_str(), &Tag::job(*state).text, count)
+    });
+    std::iter::once(tab("", "All", count(counts, |_| true)))
+        .chain(states)
+        .collect()
 }
 
 /// `GET /staff/jobs/{id}`

@@ -11,12 +11,12 @@ use crate::store::mail::{Mail, MailFilter, MailRow, STATES};
 use crate::web::extract::{Form, FormData, Nothing, Path, Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
-use crate::web::page::{self, Area, ConfirmPage, Page};
+use crate::web::page::{self, Area, ConfirmPage, FROM_TABS, Filters, Page, ROWS, clipped, filters};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::list::{ROWS, StateTab, cut, query};
-use crate::web::ui::{Field, Pager, Tag, Tone, When, Zone};
+use crate::web::ui::list::{StateTab, count, query};
+use crate::web::ui::{Field, Pager, Tag, Tone, When, Zone, units};
 
-const PATH: &str = "/staff/mail";
+const PATH: &str = Asked::PATH;
 
 #[derive(Debug, Template)]
 #[template(path = "staff/mails.html")]
@@ -56,48 +56,22 @@ pub struct MailPage {
     pub can_retry: bool,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct Asked {
-    #[serde(default)]
-    state: String,
-    #[serde(default)]
-    q: String,
-    #[serde(default)]
-    before: String,
+filters! {
+    "/staff/mail", ROWS, FROM_TABS;
+    state, q, before,
 }
 
 impl Asked {
-    fn filter(&self) -> Result<(MailFilter, Option<MailId>), Fault> {
-        let unknown =
-            || Fault::BadRequest("The list cannot be filtered so. Start from its tabs.".to_owned());
-        let state = match self.state.as_str() {
-            "" => None,
-            word => Some(*STATES.iter().find(|it| **it == word).ok_or_else(unknown)?),
-        };
-        let before = if self.before.is_empty() {
-            None
-        } else {
-            Some(MailId(self.before.parse().map_err(|_| unknown())?))
-        };
-        let filter = MailFilter {
-            state,
-            recipient: clipped(&self.q),
-        };
-        Ok((filter, before))
+    fn filter(&self) -> Result<MailFilter, Fault> {
+        let known = STATES.iter().find(|it| **it == self.state);
+        if known.is_none() && !self.state.is_empty() {
+            return Err(Self::unknown());
+        }
+        Ok(MailFilter {
+            state: known.copied(),
+            recipient: clipped(&self.q, 100),
+        })
     }
-
-    fn url(&self, before: &str) -> String {
-        let pairs = [
-            ("state", self.state.clone()),
-            ("q", self.q.trim().to_owned()),
-            ("before", before.to_owned()),
-        ];
-        format!("{PATH}{}", query(&pairs))
-    }
-}
-
-fn clipped(text: &str) -> String {
-    text.trim().chars().take(100).collect()
 }
 
 fn tag(state: &str) -> Tag {
@@ -111,54 +85,36 @@ fn tag(state: &str) -> Tag {
 /// `GET /staff/mail`
 pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
     let asked = asked.0;
-    let (filter, before) = asked.filter()?;
+    let (filter, before) = (asked.filter()?, Asked::read(&asked.before)?);
     let (rows, counts) = portal::read(&portal, move |conn| {
-        let limit = i64::try_from(ROWS).unwrap_or(100) + 1;
-        let rows = store::mail::list(conn, &filter, before, limit)?;
+        let rows = store::mail::list(conn, &filter, before, Asked::limit())?;
         Ok((rows, store::mail::counts(conn)?))
     })
     .await?;
-    let (rows, more) = cut(rows);
+    let (rows, pager) = asked.page(rows, |row| row.id.to_string());
     let page = staff.page(Area::Mail, "Mail");
     let zone = page.zone();
     page::html(&MailsPage {
         tabs: tabs(&asked.state, &counts),
         text: Field::text("q", "Recipient’s address begins with").value(&asked.q),
         can_retry: asked.state == "failed" && !rows.is_empty(),
-        pager: Pager {
-            first: (!asked.before.is_empty()).then(|| asked.url("")),
-            next: rows
-                .last()
-                .filter(|_| more)
-                .map(|last| asked.url(&last.id.to_string())),
-        },
+        pager,
         rows: rows.iter().map(|row| view(row, zone)).collect(),
-        retry_url: format!("{PATH}/retry{}", query(&[("q", clipped(&asked.q))])),
+        retry_url: format!("{PATH}/retry{}", query(&[("q", clipped(&asked.q, 100))])),
         state: asked.state,
-        q: clipped(&asked.q),
+        q: clipped(&asked.q, 100),
         page,
     })
 }
 
 fn tabs(current: &str, counts: &[(String, i64)]) -> Vec<StateTab> {
-    let count = |word: &str| {
-        let fitting = counts
-            .iter()
-            .filter(|(of, _)| word.is_empty() || of == word);
-        fitting.map(|(_, count)| *count).sum()
+    let tab = |word: &'static str, label: String| {
+        let url = format!("{PATH}{}", query(&[("state", word)]));
+        let count = count(counts, |of| word.is_empty() || of == word);
+        StateTab::new(url, label, count, current == word)
     };
-    std::iter::once("")
-        .chain(STATES)
-        .map(|word| StateTab {
-            url: format!("{PATH}{}", query(&[("state", word.to_owned())])),
-            label: if word.is_empty() {
-                "All".to_owned()
-            } else {
-                tag(word).text
-            },
-            count: count(word),
-            current: current == word,
-        })
+    std::iter::once(tab("", "All".to_owned()))
+        .chain(STATES.into_iter().map(|word| tab(word, tag(word).text)))
         .collect()
 }
 
@@ -226,27 +182,23 @@ pub async fn retry(portal: Portal, staff: Staff, id: Path<i64>, _form: Form<Noth
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
 pub struct AskedRetry {
-    #[serde(default)]
     q: String,
 }
 
 fn failed_url(q: &str) -> String {
-    let pairs = [("state", "failed".to_owned()), ("q", q.to_owned())];
+    let pairs = [("state", "failed"), ("q", q)];
     format!("{PATH}{}", query(&pairs))
 }
 
 fn mails(count: i64) -> String {
-    if count == 1 {
-        "1 mail".to_owned()
-    } else {
-        format!("{count} mails")
-    }
+    units::counted(count, "mail", "mails")
 }
 
 /// `GET /staff/mail/retry`: how many would be sent again.
 pub async fn ask_retry(portal: Portal, staff: Staff, asked: Query<AskedRetry>) -> Response {
-    let q = clipped(&asked.0.q);
+    let q = clipped(&asked.0.q, 100);
     let (recipient, now) = (q.clone(), portal.now());
     let (worth, all) = portal::read(&portal, move |conn| {
         store::mail::count_failed(conn, &recipient, now)
@@ -271,50 +223,41 @@ pub async fn ask_retry(portal: Portal, staff: Staff, asked: Query<AskedRetry>) -
         ));
     }
     let button = format!("Send {} again", mails(worth));
-    page::html(&ConfirmPage {
-        page: staff
-            .page(Area::Mail, format!("{button}?"))
-            .crumb("Mail", PATH),
-        consequences,
-        rows: Vec::new(),
-        action: format!("{PATH}/retry"),
-        hidden: vec![("q", q.clone()), ("count", worth.to_string())],
-        fields: Vec::new(),
-        button,
-        danger: false,
-        back_url: failed_url(&q),
-        back_label: "Back to the failed mails".to_owned(),
-    })
+    let page = staff
+        .page(Area::Mail, format!("{button}?"))
+        .crumb("Mail", PATH);
+    ConfirmPage::new(page, button, format!("{PATH}/retry"))
+        .says(consequences)
+        .hidden("q", q.as_str())
+        .hidden("count", worth.to_string())
+        .back(failed_url(&q), "Back to the failed mails")
+        .html()
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct RetryForm {
-    #[serde(default)]
     q: String,
     /// As the question said.
-    #[serde(default)]
     count: i64,
 }
 impl FormData for RetryForm {}
 
 /// `POST /staff/mail/retry`: the failed ones that the question counted.
 pub async fn retry_all(portal: Portal, staff: Staff, form: Form<RetryForm>) -> Response {
-    let (actor, recipient) = (staff.actor.clone(), clipped(&form.0.q));
+    let (actor, recipient) = (staff.actor.clone(), clipped(&form.0.q, 100));
     let expected = form.0.count;
     let done = portal::run(&portal, move |app| {
         app.retry_mails(&actor, &recipient, expected)
     })
     .await;
-    let q = clipped(&form.0.q);
+    let q = clipped(&form.0.q, 100);
     let count = done.map_err(|fault| fault.at(failed_url(&q), "Back to the failed mails"))?;
     let said = match count {
         // The second press of two, or links that have ended.
         0 => "Nothing is left that could be sent again.".to_owned(),
-        1 => "1 mail is sent again.".to_owned(),
-        count => format!("{count} mails are sent again."),
+        count => units::counted(count, "mail is sent again.", "mails are sent again."),
     };
-    let pairs = [("state", "pending".to_owned()), ("q", q)];
-    let url = format!("{PATH}{}", query(&pairs));
+    let url = format!("{PATH}{}", query(&[("state", "pending"), ("q", &q)]));
     page::said(&url, said)
 }

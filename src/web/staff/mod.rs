@@ -36,7 +36,6 @@ pub async fn to_dashboard() -> actix_web::HttpResponse {
 }
 
 /// Silent, seen, or never heard of.
-#[must_use]
 pub fn heard(host: &crate::store::host::Host, now: crate::domain::time::Time) -> Tag {
     use crate::app::host::liveness::SILENT_S;
     use crate::web::ui::Tone;

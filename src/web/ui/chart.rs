@@ -46,7 +46,6 @@ pub struct Scale {
 
 impl Scale {
     /// The path of a line; a value that is not there is a gap.
-    #[must_use]
     pub fn path(&self, values: &[(i64, Option<f64>)]) -> String {
         let span = (self.until - self.from).max(1) as f64;
         let mut path = String::new();
@@ -71,7 +70,6 @@ impl Scale {
 }
 
 /// A round number at or above the largest of the values.
-#[must_use]
 pub fn top_of(values: impl Iterator<Item = f64>) -> f64 {
     let most = values.fold(0.0_f64, f64::max);
     let mut step = 0.01;

@@ -11,6 +11,7 @@ pub struct Problem {
     pub message: String,
 }
 
+#[must_use]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
@@ -23,7 +24,6 @@ impl Problems {
     }
 
     /// A form with one fault.
-    #[must_use]
     pub fn one(field: &'static str, message: impl Into<String>) -> Self {
         Self(vec![Problem {
             field,
@@ -43,7 +43,6 @@ impl Problems {
     }
 
     /// The same, said beside another field.
-    #[must_use]
     pub fn renamed(mut self, from: &str, to: &'static str) -> Self {
         for problem in &mut self.0 {
             if problem.field == from {
@@ -53,14 +52,17 @@ impl Problems {
         self
     }
 
-    #[must_use]
     pub fn list(&self) -> &[Problem] {
         &self.0
     }
 
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Fields, each with what is wrong with it.
+    pub fn on(&self, fields: impl IntoIterator<Item = Field>) -> Vec<Field> {
+        fields.into_iter().map(|field| field.with(self)).collect()
     }
 
     /// Of the form that is shown: as it is, or again.
@@ -72,7 +74,6 @@ impl Problems {
         }
     }
 
-    #[must_use]
     pub fn of(&self, field: &str) -> Option<&str> {
         self.0
             .iter()
@@ -81,6 +82,7 @@ impl Problems {
     }
 }
 
+#[must_use]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
     pub value: String,
@@ -90,7 +92,6 @@ pub struct Choice {
 }
 
 impl Choice {
-    #[must_use]
     pub fn new(value: impl ToString, label: impl Into<String>) -> Self {
         Self {
             value: value.to_string(),
@@ -99,7 +100,11 @@ impl Choice {
         }
     }
 
-    #[must_use]
+    /// With a first one for none of them.
+    pub fn any(label: &str, of: impl IntoIterator<Item = Self>) -> Vec<Self> {
+        std::iter::once(Self::new("", label)).chain(of).collect()
+    }
+
     pub fn chosen(mut self, chosen: bool) -> Self {
         self.chosen = chosen;
         self
@@ -121,6 +126,7 @@ pub enum Input {
     Check,
 }
 
+#[must_use]
 #[derive(Debug, Clone, Template)]
 #[template(path = "ui/field.html")]
 pub struct Field {
@@ -136,7 +142,6 @@ pub struct Field {
 impl HtmlSafe for Field {}
 
 impl Field {
-    #[must_use]
     pub fn new(name: &'static str, label: impl Into<String>, input: Input) -> Self {
         Self {
             name,
@@ -150,13 +155,11 @@ impl Field {
         }
     }
 
-    #[must_use]
     pub fn text(name: &'static str, label: impl Into<String>) -> Self {
         Self::new(name, label, Input::Line("text"))
     }
 
     /// A password is never written back into the page.
-    #[must_use]
     pub fn password(
         name: &'static str,
         label: impl Into<String>,
@@ -168,37 +171,31 @@ impl Field {
         }
     }
 
-    #[must_use]
     pub fn select(name: &'static str, label: impl Into<String>, choices: Vec<Choice>) -> Self {
         Self::new(name, label, Input::Select(choices))
     }
 
-    #[must_use]
     pub fn value(mut self, value: impl ToString) -> Self {
         self.value = value.to_string();
         self
     }
 
-    #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    #[must_use]
     pub fn autocomplete(mut self, what: &'static str) -> Self {
         self.autocomplete = Some(what);
         self
     }
 
-    #[must_use]
     pub fn short(mut self) -> Self {
         self.short = true;
         self
     }
 
     /// Shows what is wrong with this field, if anything is.
-    #[must_use]
     pub fn with(mut self, problems: &Problems) -> Self {
         self.error = problems.of(self.name).map(str::to_owned);
         self

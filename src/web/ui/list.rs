@@ -13,8 +13,7 @@ pub struct Pager {
 impl HtmlSafe for Pager {}
 
 /// A query string from what is set, in this order, percent-encoded.
-#[must_use]
-pub fn query(pairs: &[(&str, String)]) -> String {
+pub fn query(pairs: &[(&str, impl AsRef<str>)]) -> String {
     let encode = |text: &str| {
         let mut out = String::new();
         for byte in text.bytes() {
@@ -28,6 +27,7 @@ pub fn query(pairs: &[(&str, String)]) -> String {
     };
     let set: Vec<String> = pairs
         .iter()
+        .map(|(name, value)| (name, value.as_ref()))
         .filter(|(_, value)| !value.is_empty())
         .map(|(name, value)| format!("{name}={}", encode(value)))
         .collect();
@@ -38,9 +38,6 @@ pub fn query(pairs: &[(&str, String)]) -> String {
     }
 }
 
-/// Rows on a page of a list.
-pub const ROWS: usize = 100;
-
 /// A tab over a list: a state with its count.
 #[derive(Debug)]
 pub struct StateTab {
@@ -50,11 +47,21 @@ pub struct StateTab {
     pub current: bool,
 }
 
-/// Keeps `ROWS` of one more row than that, and says whether there was one.
-pub fn cut<T>(mut rows: Vec<T>) -> (Vec<T>, bool) {
-    let more = rows.len() > ROWS;
-    rows.truncate(ROWS);
-    (rows, more)
+impl StateTab {
+    pub fn new(url: String, label: impl Into<String>, count: i64, current: bool) -> Self {
+        Self {
+            url,
+            label: label.into(),
+            count,
+            current,
+        }
+    }
+}
+
+/// How many are in the states that fit.
+pub fn count<S>(counts: &[(S, i64)], fits: impl Fn(&S) -> bool) -> i64 {
+    let fitting = counts.iter().filter(|(state, _)| fits(state));
+    fitting.map(|(_, count)| *count).sum()
 }
 
 #[cfg(test)]
@@ -64,20 +71,9 @@ mod tests {
     #[test]
     fn queries_are_encoded() {
         assert_eq!(
-            query(&[
-                ("state", "requested".into()),
-                ("q", "a b&c=ü".into()),
-                ("plan", String::new())
-            ]),
+            query(&[("state", "requested"), ("q", "a b&c=ü"), ("plan", "")]),
             "?state=requested&q=a%20b%26c%3D%C3%BC"
         );
-        assert_eq!(query(&[("q", String::new())]), "");
-    }
-
-    #[test]
-    fn a_page_is_cut() {
-        let (rows, more) = cut((0..=ROWS).collect());
-        assert_eq!((rows.len(), more), (ROWS, true));
-        assert_eq!(cut(vec![1]), (vec![1], false));
+        assert_eq!(query(&[("q", "")]), "");
     }
 }

@@ -37,7 +37,6 @@ pub fn parse(zone: Zone, at: &str, occurrence: &str, problems: &mut Problems) ->
 }
 
 /// Which of two, if the time as typed is one that the clocks show twice.
-#[must_use]
 pub fn occurrence(zone: Zone, at: &str, typed: &str, problems: &Problems) -> Option<Field> {
     let local = zone.local(at)?;
     let Moments::Two { first, second } = moments(zone.tz(), local) else {

@@ -38,20 +38,17 @@ impl FastWritable for Rendered {
 }
 
 impl Rendered {
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
 /// A text of staff: an answer, an announcement. Its headings come below one of level `under` (1 for a page's own).
-#[must_use]
 pub fn article(text: &str, under: u8) -> Rendered {
     render(text, under, false)
 }
 
 /// What somebody wrote into a thread. As [`article`], but every line they broke stays broken, as people paste what they saw.
-#[must_use]
 pub fn post(text: &str, under: u8) -> Rendered {
     render(text, under, true)
 }

@@ -2,7 +2,6 @@
 
 use crate::domain::words::{Helper, RunLevel};
 
-#[must_use]
 pub fn run_level_name(level: RunLevel) -> &'static str {
     match level {
         RunLevel::Default => "Default run level",
@@ -11,7 +10,6 @@ pub fn run_level_name(level: RunLevel) -> &'static str {
     }
 }
 
-#[must_use]
 pub fn helper_name(helper: Helper) -> &'static str {
     match helper {
         Helper::DisableTls => "Disable /lib/tls",

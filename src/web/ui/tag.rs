@@ -36,7 +36,6 @@ pub struct Tag {
 impl HtmlSafe for Tag {}
 
 impl Tag {
-    #[must_use]
     pub fn new(text: impl Into<String>, tone: Tone) -> Self {
         Self {
             text: text.into(),
@@ -44,7 +43,6 @@ impl Tag {
         }
     }
 
-    #[must_use]
     pub fn linode(status: LinodeStatus) -> Self {
         use LinodeStatus as S;
         match status {
@@ -57,7 +55,6 @@ impl Tag {
         }
     }
 
-    #[must_use]
     pub fn registration(state: RegistrationState) -> Self {
         use RegistrationState as S;
         match state {
@@ -70,7 +67,6 @@ impl Tag {
         }
     }
 
-    #[must_use]
     pub fn migration(state: MigrationState) -> Self {
         use MigrationState as S;
         match state {
@@ -89,7 +85,6 @@ impl Tag {
         }
     }
 
-    #[must_use]
     pub fn job(state: JobState) -> Self {
         use JobState as S;
         match state {
@@ -101,7 +96,6 @@ impl Tag {
         }
     }
 
-    #[must_use]
     pub fn bug(state: BugState) -> Self {
         use BugState as S;
         let text = crate::app::bug::state_words(state);
@@ -113,7 +107,6 @@ impl Tag {
         }
     }
 
-    #[must_use]
     pub fn severity(severity: Severity) -> Self {
         use Severity as S;
         match severity {
@@ -125,7 +118,6 @@ impl Tag {
         }
     }
 
-    #[must_use]
     pub fn host(state: HostState) -> Self {
         use HostState as S;
         match state {

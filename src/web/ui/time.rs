@@ -46,12 +46,10 @@ pub struct Zone(Tz);
 impl Zone {
     pub const UTC: Self = Self(Tz::UTC);
 
-    #[must_use]
     pub fn named(name: &str) -> Self {
         Self(name.parse().unwrap_or(Tz::UTC))
     }
 
-    #[must_use]
     pub fn name(self) -> &'static str {
         self.0.name()
     }
@@ -61,7 +59,6 @@ impl Zone {
         chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name())
     }
 
-    #[must_use]
     pub fn show(self, at: DateTime<Utc>) -> When {
         When {
             iso: iso(at),
@@ -70,7 +67,6 @@ impl Zone {
     }
 
     /// `22 Nov 2026, 17:05`, in the reader's zone: for sentences and options, where no element can stand.
-    #[must_use]
     pub fn text(self, at: DateTime<Utc>) -> String {
         at.with_timezone(&self.0)
             .format("%-d %b %Y, %H:%M")
@@ -78,7 +74,6 @@ impl Zone {
     }
 
     /// With seconds, for logs and live pages.
-    #[must_use]
     pub fn precise(self, at: DateTime<Utc>) -> When {
         When {
             iso: iso(at),
@@ -90,7 +85,6 @@ impl Zone {
     }
 
     /// In the reader's zone and in UTC, where a mistake of an hour would hurt (scheduled starts, deadlines).
-    #[must_use]
     pub fn both(self, at: DateTime<Utc>) -> When {
         let text = if self == Self::UTC {
             format!("{} UTC", self.text(at))
@@ -106,7 +100,6 @@ impl Zone {
     }
 
     /// What a `datetime-local` field holds for this instant.
-    #[must_use]
     pub fn field(self, at: DateTime<Utc>) -> String {
         at.with_timezone(&self.0)
             .format("%Y-%m-%dT%H:%M")
@@ -114,7 +107,6 @@ impl Zone {
     }
 
     /// What stands in a `datetime-local` field, as the clocks of the zone would show it; `None` for no date.
-    #[must_use]
     pub fn local(self, text: &str) -> Option<NaiveDateTime> {
         let text = text.trim();
         NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M")
@@ -125,7 +117,6 @@ impl Zone {
 
     /// The instant of a `datetime-local` field, where an hour more or less does not matter: of two instants with one
     /// local time the earlier; `None` for no date, or one that the clocks skip.
-    #[must_use]
     pub fn parse_field(self, text: &str) -> Option<DateTime<Utc>> {
         let local = self.local(text)?;
         let at = self.0.from_local_datetime(&local).earliest()?;
@@ -133,12 +124,10 @@ impl Zone {
     }
 
     /// `CEST`: what the zone calls its time then.
-    #[must_use]
     pub fn abbreviation(self, at: DateTime<Utc>) -> String {
         at.with_timezone(&self.0).format("%Z").to_string()
     }
 
-    #[must_use]
     pub fn tz(self) -> Tz {
         self.0
     }

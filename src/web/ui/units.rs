@@ -1,9 +1,16 @@
 //! Sizes, rates and spans of time in words people read.
 
+use std::fmt::Display;
+
 pub use crate::domain::time::span;
 
+/// `1 mail`, `2 mails`.
+pub fn counted<N: Display + PartialEq + From<u8>>(count: N, one: &str, many: &str) -> String {
+    let words = if count == N::from(1) { one } else { many };
+    format!("{count} {words}")
+}
+
 /// `4.0 GiB`, `512 MiB`, `17 KiB`, `12 bytes`.
-#[must_use]
 #[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
 pub fn bytes(count: u64) -> String {
     const STEP: f64 = 1024.0;
@@ -25,13 +32,11 @@ pub fn bytes(count: u64) -> String {
 }
 
 /// From the database's mebibytes; nothing is negative there but a fault, which reads as 0.
-#[must_use]
 pub fn mebibytes(count: i64) -> String {
     bytes(u64::try_from(count).unwrap_or(0).saturating_mul(1 << 20))
 }
 
 /// `118 MB/s` (10^6 bytes, as caps are given).
-#[must_use]
 #[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
 pub fn rate(bytes_per_s: u64) -> String {
     let megabytes = bytes_per_s as f64 / 1e6;

@@ -13,7 +13,6 @@ pub struct RangeTab {
     pub current: bool,
 }
 
-#[must_use]
 pub fn range_name(range: Range) -> &'static str {
     match range {
         Range::Hour => "Last hour",
@@ -23,7 +22,6 @@ pub fn range_name(range: Range) -> &'static str {
 }
 
 /// `url`: the page's address with this range.
-#[must_use]
 pub fn range_tabs(current: Range, url: impl Fn(Range) -> String) -> Vec<RangeTab> {
     [Range::Hour, Range::Day, Range::Beta]
         .into_iter()
@@ -47,29 +45,24 @@ pub fn range(text: &str) -> Result<Range, Fault> {
 }
 
 /// `24.9`, for a part of one.
-#[must_use]
 pub fn percent(part: f64) -> String {
     format!("{:.1}", part * 100.0)
 }
 
-#[must_use]
 pub fn maybe_percent(part: Option<f64>) -> String {
     part.map(percent).unwrap_or_default()
 }
 
 /// Due and got while there was contention, in parts of one CPU.
-#[must_use]
 pub fn under_contention(usage: &Usage, ms: u64) -> Option<f64> {
     (usage.contended_ms > 0).then(|| ms as f64 / usage.contended_ms as f64)
 }
 
 /// KiB a second of the time watched, to a tenth.
-#[must_use]
 pub fn kib(usage: &Usage, bytes: u64) -> String {
     format!("{:.1}", usage.per_s(bytes) / 1024.0)
 }
 
-#[must_use]
 pub fn verdict_tag(verdict: Verdict) -> Tag {
     match verdict {
         Verdict::Unknown => Tag::new("Cannot be told", Tone::Plain),
@@ -82,7 +75,6 @@ pub fn verdict_tag(verdict: Verdict) -> Tag {
 }
 
 /// `2 h 5 min` and the like, from milliseconds.
-#[must_use]
 pub fn span_ms(ms: u64) -> String {
     if ms == 0 {
         return "none".to_owned();

@@ -12,15 +12,12 @@ use crate::web::portal::Portal;
 use crate::web::ui::{Choice, Field, Input};
 
 /// Words of mail kinds, separated by commas, by group.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[allow(clippy::struct_field_names, reason = "as the page names its fields")]
 pub struct NoticesForm {
-    #[serde(default)]
     mail_registration: String,
-    #[serde(default)]
     mail_move: String,
-    #[serde(default)]
     mail_board: String,
 }
 impl FormData for NoticesForm {
@@ -36,7 +33,6 @@ fn field(group: Group) -> (&'static str, &'static str) {
 }
 
 /// The boxes, with those that are not muted ticked.
-#[must_use]
 pub fn fields(muted: &[String], role: UserRole) -> Vec<Field> {
     Group::ALL
         .iter()

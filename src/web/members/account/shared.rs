@@ -22,7 +22,6 @@ pub struct TokenRow {
 }
 
 impl TokenRow {
-    #[must_use]
     pub fn new(row: &ApiToken, now: crate::domain::time::Time, zone: Zone) -> Self {
         Self {
             id: row.id.0,
@@ -52,7 +51,6 @@ pub struct TokenForm {
 impl FormData for TokenForm {}
 
 impl TokenForm {
-    #[must_use]
     pub fn fields(&self, problems: &Problems) -> Vec<Field> {
         let scopes = vec![
             Choice::new(TokenScope::ReadOnly, "Read only"),
@@ -63,17 +61,14 @@ impl TokenForm {
         } else {
             self.scope.clone()
         };
-        [
+        problems.on([
             Field::text("label", "What is it for?").value(&self.label),
             Field::new("scope", "What may it do?", Input::Radios(scopes)).value(scope),
             Field::new("days", "Days until it ends", Input::Line("number"))
                 .value(&self.days)
                 .hint("Empty for never.")
                 .short(),
-        ]
-        .into_iter()
-        .map(|field| field.with(problems))
-        .collect()
+        ])
     }
 
     pub(super) fn parse(&self) -> Result<Wish, Problems> {

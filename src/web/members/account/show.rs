@@ -66,7 +66,6 @@ pub struct Typed {
 }
 
 impl AccountPage {
-    #[must_use]
     pub fn new(page: Page, user: &User, typed: Typed, facts: Facts, this: SessionId) -> Self {
         let zone = page.zone();
         let problems = &page.problems;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::app::App;
 use crate::app::account::sign_in::Origin;
-use crate::web::context::{Context, Flash, cookie_names};
+use crate::web::context::{Context, cookie_names};
 use crate::web::extract::{Client, Form, FormData, Nothing, Path, Query, Signed};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
@@ -75,8 +75,8 @@ pub struct ResetForm {
 impl FormData for ResetForm {}
 
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub struct NextQuery {
-    #[serde(default)]
     next: String,
 }
 
@@ -206,7 +206,7 @@ pub async fn sign_out(
         })
         .await?;
     }
-    let mut answer = page::see_other_saying("/login", Flash::good("You are signed out."));
+    let mut answer = page::see_other_saying("/login", page::Flash::good("You are signed out."));
     set_cookie(
         &mut answer,
         &settings,

@@ -6,7 +6,6 @@ use super::shared::TokenForm;
 use super::show;
 use crate::domain::ids::TokenId;
 use crate::store;
-use crate::web::context::Flash;
 use crate::web::extract::{Form, Nothing, Path, Signed};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, ConfirmPage, Page};
@@ -43,7 +42,7 @@ pub async fn make(portal: Portal, signed: Signed, form: Form<TokenForm>) -> Resp
         }),
         Ok(None) => Ok(page::see_other_saying(
             LIST,
-            Flash::warn(
+            page::Flash::warn(
                 "This form has made its token already, and a token is shown only once. If you did not keep it, revoke it and make another.",
             ),
         )),
@@ -62,22 +61,15 @@ pub async fn ask_revoke(portal: Portal, signed: Signed, id: Path<i64>) -> Respon
         .into_iter()
         .find(|row| row.id == TokenId(id.0))
         .ok_or(Fault::NotFound)?;
-    page::html(&ConfirmPage {
-        page: signed
-            .page(Area::Profile, format!("Revoke the token {}?", row.label))
-            .crumb("Profile", "/members/accounts"),
-        consequences: vec![
-            "Programs that use it are refused from then on. It cannot be brought back.".to_owned(),
-        ],
-        rows: Vec::new(),
-        action: format!("/members/accounts/tokens/{}/revoke", id.0),
-        hidden: Vec::new(),
-        fields: Vec::new(),
-        button: format!("Revoke {}", row.label),
-        danger: true,
-        back_url: format!("{LIST}#tokens"),
-        back_label: "Keep it".to_owned(),
-    })
+    let page = signed
+        .page(Area::Profile, format!("Revoke the token {}?", row.label))
+        .crumb("Profile", LIST);
+    let action = format!("{LIST}/tokens/{}/revoke", id.0);
+    ConfirmPage::new(page, format!("Revoke {}", row.label), action)
+        .says(["Programs that use it are refused from then on. It cannot be brought back."])
+        .danger(true)
+        .back(format!("{LIST}#tokens"), "Keep it")
+        .html()
 }
 
 /// `POST /members/accounts/tokens/{id}/revoke`

@@ -3,10 +3,9 @@
 //! Rule of the room: the list here, a new bug in [`super::new`], one thread in [`super::thread`] (which staff's page shows too).
 
 use askama::Template;
-use serde::Deserialize;
 
 use crate::domain::bug::{BugState, Component, initials};
-use crate::domain::ids::{AccountId, BugId};
+use crate::domain::ids::AccountId;
 use crate::domain::string_enum::Word;
 use crate::store;
 use crate::store::bug::page::BugRow;
@@ -14,14 +13,11 @@ use crate::store::bug::{BugFilter, Person};
 use crate::web::extract::{Member, Query};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
-use crate::web::page::{self, Area, Page};
+use crate::web::page::{self, Area, FROM_FILTERS, Filters, Page, clipped, filters};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::list::query;
 use crate::web::ui::{Choice, Field, Pager, Tag, When, Zone};
 
-pub const PATH: &str = "/members/bugs";
-/// Rows on a page of the list.
-const ROWS: usize = 30;
+pub const PATH: &str = Asked::PATH;
 
 #[derive(Debug, Template)]
 #[template(path = "members/bugs.html")]
@@ -56,7 +52,6 @@ fn title(row: &BugRow) -> String {
 }
 
 impl Line {
-    #[must_use]
     pub fn new(row: &BugRow, reader: Option<AccountId>, zone: Zone) -> Self {
         Self {
             link: Link::new(format!("{PATH}/{}", row.bug.id), title(row)),
@@ -72,7 +67,6 @@ impl Line {
 }
 
 /// A name as a member of `reader` may see it: whole of their own account and of staff, initials of others.
-#[must_use]
 pub fn person(person: Option<&Person>, reader: Option<AccountId>, is_staff: bool) -> String {
     match person {
         None => "Somebody".to_owned(),
@@ -82,7 +76,6 @@ pub fn person(person: Option<&Person>, reader: Option<AccountId>, is_staff: bool
     }
 }
 
-#[must_use]
 pub fn component_name(component: Component) -> &'static str {
     match component {
         Component::Migration => "Migration",
@@ -95,7 +88,6 @@ pub fn component_name(component: Component) -> &'static str {
     }
 }
 
-#[must_use]
 pub fn component_choices() -> Vec<Choice> {
     Component::ALL
         .iter()
@@ -103,29 +95,13 @@ pub fn component_choices() -> Vec<Choice> {
         .collect()
 }
 
-/// The list's filters, as they stand in its address.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct Asked {
-    #[serde(default)]
-    pub q: String,
-    #[serde(default)]
-    pub state: String,
-    #[serde(default)]
-    pub component: String,
-    #[serde(default)]
-    pub who: String,
-    #[serde(default)]
-    pub before: String,
-}
-
-pub(crate) fn unknown() -> Fault {
-    Fault::BadRequest(
-        "The list cannot be filtered so. Start from the list's own filters.".to_owned(),
-    )
+filters! {
+    "/members/bugs", 30, FROM_FILTERS;
+    q, state, component, who, before,
 }
 
 /// The states a word of the address stands for.
-pub(crate) fn states(word: &str) -> Result<Vec<BugState>, Fault> {
+pub(crate) fn states<L: Filters>(word: &str) -> Result<Vec<BugState>, Fault> {
     Ok(match word {
         "" => Vec::new(),
         "open" => BugState::ALL
@@ -133,23 +109,8 @@ pub(crate) fn states(word: &str) -> Result<Vec<BugState>, Fault> {
             .copied()
             .filter(|state| state.is_open())
             .collect(),
-        word => vec![BugState::parse(word).ok_or_else(unknown)?],
+        word => L::read(word)?.into_iter().collect(),
     })
-}
-
-/// A word of the address that may be left out.
-pub(crate) fn word<T: Word>(text: &str) -> Result<Option<T>, Fault> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    T::parse(text).map(Some).ok_or_else(unknown)
-}
-
-pub(crate) fn key(text: &str) -> Result<Option<BugId>, Fault> {
-    if text.is_empty() {
-        return Ok(None);
-    }
-    text.parse().map(Some).map_err(|_| unknown())
 }
 
 impl Asked {
@@ -158,39 +119,25 @@ impl Asked {
             "" => (None, None),
             "mine" => (Some(member.account), None),
             "hits" => (None, Some(member.actor.user)),
-            _ => return Err(unknown()),
+            _ => return Err(Self::unknown()),
         };
         Ok(BugFilter {
-            states: states(&self.state)?,
+            states: states::<Self>(&self.state)?,
             severity: None,
-            component: word(&self.component)?,
+            component: Self::read(&self.component)?,
             of,
             hits,
-            text: self.q.trim().chars().take(200).collect(),
+            text: clipped(&self.q, 200),
             reader: Some(member.account),
         })
     }
 
-    fn url(&self, before: &str) -> String {
-        let pairs = [
-            ("q", self.q.trim().to_owned()),
-            ("state", self.state.clone()),
-            ("component", self.component.clone()),
-            ("who", self.who.clone()),
-            ("before", before.to_owned()),
-        ];
-        format!("{PATH}{}", query(&pairs))
-    }
-
     fn fields(&self) -> Vec<Field> {
-        let mut states = vec![Choice::new("", "All"), Choice::new("open", "Open")];
-        states.extend(
-            BugState::ALL
-                .iter()
-                .map(|state| Choice::new(state, Tag::bug(*state).text)),
-        );
-        let mut components = vec![Choice::new("", "All")];
-        components.extend(component_choices());
+        let open = Choice::new("open", "Open");
+        let each = BugState::ALL.iter();
+        let each = each.map(|state| Choice::new(state, Tag::bug(*state).text));
+        let states = Choice::any("All", [open].into_iter().chain(each));
+        let components = Choice::any("All", component_choices());
         let who = vec![
             Choice::new("", "Everybody's"),
             Choice::new("mine", "Opened by my account"),
@@ -208,24 +155,18 @@ impl Asked {
 /// `GET /members/bugs`
 pub async fn list(portal: Portal, member: Member, asked: Query<Asked>) -> Response {
     let asked = asked.0;
-    let (filter, before) = (asked.filter(&member)?, key(&asked.before)?);
-    let limit = i64::try_from(ROWS).unwrap_or(30) + 1;
-    let mut rows = portal::read(&portal, move |conn| {
-        store::bug::page::rows(conn, &filter, before, limit)
+    let (filter, before) = (asked.filter(&member)?, Asked::read(&asked.before)?);
+    let rows = portal::read(&portal, move |conn| {
+        store::bug::page::rows(conn, &filter, before, Asked::limit())
     })
     .await?;
-    let more = rows.len() > ROWS;
-    rows.truncate(ROWS);
+    let (rows, pager) = asked.page(rows, |row| row.bug.id.to_string());
     let page = member.page(Area::Bugs, "Bugs");
     let zone = page.zone();
-    let last = rows.last().filter(|_| more);
     page::html(&BugsPage {
         filters: asked.fields(),
         filtered: asked.url("") != PATH,
-        pager: Pager {
-            first: (!asked.before.is_empty()).then(|| asked.url("")),
-            next: last.map(|last| asked.url(&last.bug.id.to_string())),
-        },
+        pager,
         rows: rows
             .iter()
             .map(|row| Line::new(row, Some(member.account), zone))

@@ -58,12 +58,10 @@ pub struct FactBox {
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
 pub struct Asked {
-    #[serde(default)]
     title: String,
-    #[serde(default)]
     linode: String,
-    #[serde(default)]
     migration: String,
 }
 
@@ -94,7 +92,6 @@ impl FormData for NewForm {
     const MANY: &'static [&'static str] = &["fact"];
 }
 
-#[must_use]
 pub fn fact_name(kind: FactKind) -> &'static str {
     match kind {
         FactKind::Linode => "Linode",
@@ -150,10 +147,7 @@ impl NewForm {
             Field::select("component", "The part it is in, as far as you can tell", component_choices())
                 .value(&self.component),
         ];
-        fields
-            .into_iter()
-            .map(|field| field.with(problems))
-            .collect()
+        problems.on(fields)
     }
 }
 

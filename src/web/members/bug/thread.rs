@@ -38,7 +38,6 @@ pub struct ReplyForm {
 }
 
 impl ReplyForm {
-    #[must_use]
     pub fn new(action: String, typed: &ReplyText, problems: &Problems) -> Self {
         Self {
             action,
@@ -68,8 +67,8 @@ pub struct ReplyText {
 impl FormData for ReplyText {}
 
 #[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
 pub struct Asked {
-    #[serde(default)]
     pub after: i64,
 }
 

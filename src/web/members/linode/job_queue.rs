@@ -3,12 +3,13 @@
 use askama::Template;
 use serde::Deserialize;
 
+use super::shared::{page_of, url_of};
 use super::show::job_name;
 use crate::domain::ids::{JobId, LinodeId};
 use crate::store;
 use crate::web::extract::{Member, Path, Query};
 use crate::web::fault::{Fault, Response};
-use crate::web::page::{self, Area, Page};
+use crate::web::page::{self, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Pager, Tag, When, units};
 
@@ -59,11 +60,12 @@ pub async fn history(
     let (linode, mut jobs, hosts) = found.await?.ok_or(Fault::NotFound)?;
     let more = jobs.len() > ROWS;
     jobs.truncate(ROWS);
-    let url = format!("/members/linodes/{}", id.0);
-    let page = member
-        .page(Area::Linodes, format!("Host Job Queue of {}", linode.label))
-        .crumb("Linodes", "/members/")
-        .crumb(&linode.label, &url);
+    let url = url_of(&linode);
+    let page = page_of(
+        &member,
+        &linode,
+        format!("Host Job Queue of {}", linode.label),
+    );
     let zone = page.zone();
     let rows = jobs.iter().map(|job| Row {
         what: job_name(job.kind),

@@ -45,7 +45,6 @@ pub struct Next {
 }
 
 impl LinodesPage {
-    #[must_use]
     pub fn new(page: Page, rows: &[LinodeRow], programme: Phase, seats_left: Option<i64>) -> Self {
         let rows = rows
             .iter()

@@ -5,13 +5,13 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::shared::{at_linode, find};
+use super::shared::{at_linode, find, page_of, url_of};
 use crate::domain::ids::{ConfigId, LinodeId};
 use crate::domain::words::JobKind;
 use crate::store;
 use crate::web::extract::{Form, FormData, Member, Nothing, Path};
 use crate::web::fault::Response;
-use crate::web::page::{self, Area, ConfirmPage};
+use crate::web::page::{self, ConfirmPage};
 use crate::web::portal::{self, Portal};
 
 #[derive(Debug, Deserialize)]
@@ -73,25 +73,16 @@ pub async fn reboot(
 /// `GET /members/linodes/{id}/shutdown`
 pub async fn ask_shutdown(portal: Portal, member: Member, id: Path<i64>) -> Response {
     let detail = find(&portal, &member, id.0).await?;
-    let label = &detail.linode.label;
-    let url = format!("/members/linodes/{}", id.0);
-    page::html(&ConfirmPage {
-        page: member
-            .page(Area::Linodes, format!("Shut down {label}?"))
-            .crumb("Linodes", "/members/")
-            .crumb(label, &url),
-        consequences: vec![
-            "It stops serving until you boot it again. Its data and addresses stay.".to_owned(),
-        ],
-        rows: Vec::new(),
-        action: format!("{url}/shutdown"),
-        hidden: Vec::new(),
-        fields: Vec::new(),
-        button: format!("Shut down {label}"),
-        danger: true,
-        back_url: url.clone(),
-        back_label: "Keep it running".to_owned(),
-    })
+    let (url, what) = (
+        url_of(&detail.linode),
+        format!("Shut down {}", detail.linode.label),
+    );
+    let page = page_of(&member, &detail.linode, format!("{what}?"));
+    ConfirmPage::new(page, what, format!("{url}/shutdown"))
+        .says(["It stops serving until you boot it again. Its data and addresses stay."])
+        .danger(true)
+        .back(url, "Keep it running")
+        .html()
 }
 
 /// `POST /members/linodes/{id}/shutdown`

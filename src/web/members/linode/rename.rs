@@ -2,14 +2,15 @@
 
 use serde::Deserialize;
 
-use super::shared::{at_linode, find};
+use super::shared::{at_linode, find, page_of, url_of};
+use crate::app::error::AppError;
 use crate::domain::ids::{DiskId, IpId, LinodeId};
 use crate::domain::values::{Label, ReverseName};
 use crate::domain::words::IpKind;
 use crate::store::linode::page::LinodeDetail;
 use crate::web::extract::{Form, FormData, Member, Path};
 use crate::web::fault::{Fault, Response};
-use crate::web::page::{self, Area, ConfirmPage};
+use crate::web::page::{self, ConfirmPage};
 use crate::web::portal::Portal;
 use crate::web::ui::{Field, Problems};
 
@@ -20,70 +21,125 @@ pub struct LabelForm {
 }
 impl FormData for LabelForm {}
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct ReverseForm {
-    #[serde(default)]
     rdns: String,
 }
 impl FormData for ReverseForm {}
 
+/// What gets a name.
+#[derive(Debug, Clone, Copy)]
+enum Named {
+    Linode,
+    Disk(DiskId),
+    Address(IpId),
+}
+
 /// A page with one field.
-struct One<'a> {
+struct One {
     title: String,
-    line: &'a str,
+    line: &'static str,
     path: String,
     field: Field,
-    button: String,
+    /// What stands in the field if nothing was typed.
+    now: String,
+    button: &'static str,
 }
 
-fn ask(member: &Member, detail: &LinodeDetail, one: One<'_>, problems: Problems) -> Response {
-    let status = problems.status();
-    let url = format!("/members/linodes/{}", detail.linode.id);
-    let label = &detail.linode.label;
-    let page = member
-        .page(Area::Linodes, one.title)
-        .crumb("Linodes", "/members/")
-        .crumb(label, &url)
-        .problems(problems);
-    let view = ConfirmPage {
-        consequences: vec![one.line.to_owned()],
-        rows: Vec::new(),
-        action: format!("{url}/{}", one.path),
-        hidden: Vec::new(),
-        fields: vec![one.field.with(&page.problems)],
-        button: one.button,
-        danger: false,
-        back_label: format!("Back to {label}"),
-        back_url: url,
-        page,
-    };
-    page::html_status(status, &view)
-}
+impl Named {
+    fn page(self, detail: &LinodeDetail) -> Option<One> {
+        Some(match self {
+            Self::Linode => One {
+                title: format!("Rename {}", detail.linode.label),
+                line: "Only its label here changes, in lists and in mail from now on: it runs on, and its own host name, its addresses and its data stay as they are.",
+                path: "rename".to_owned(),
+                field: Field::text("label", "Label")
+                    .hint("At most 64 letters, digits, spaces and . _ - # ( ) + , : '"),
+                now: detail.linode.label.clone(),
+                button: "Rename the Linode",
+            },
+            Self::Disk(id) => {
+                let row = detail.disks.iter().find(|row| row.id == id)?;
+                One {
+                    title: format!("Rename the disk image {}", row.label),
+                    line: "Only its name here changes: devices, data and config profiles stay as they are.",
+                    path: format!("disks/{id}"),
+                    field: Field::text("label", "Label"),
+                    now: row.label.clone(),
+                    button: "Rename the disk image",
+                }
+            }
+            Self::Address(id) => {
+                let mut public = detail.ips.iter().filter(|row| row.kind == IpKind::Public);
+                let row = public.find(|row| row.id == id)?;
+                One {
+                    title: format!("Reverse name of {}", row.address),
+                    line: "What a reverse lookup of the address answers. The name should lead back to the address; mail servers look.",
+                    path: format!("ips/{id}"),
+                    field: Field::text("rdns", "Host name")
+                        .hint("Like web.example.com; empty for none."),
+                    now: row.rdns.clone(),
+                    button: "Save the reverse name",
+                }
+            }
+        })
+    }
 
-fn own_label(
-    member: &Member,
-    detail: &LinodeDetail,
-    typed: Option<String>,
-    problems: Problems,
-) -> Response {
-    let label = &detail.linode.label;
-    let one = One {
-        title: format!("Rename {label}"),
-        line: "Only its label here changes, in lists and in mail from now on: it runs on, and its own host name, its addresses and its data stay as they are.",
-        path: "rename".to_owned(),
-        field: Field::text("label", "Label")
-            .value(typed.unwrap_or_else(|| label.clone()))
-            .hint("At most 64 letters, digits, spaces and . _ - # ( ) + , : '"),
-        button: "Rename the Linode".to_owned(),
-    };
-    ask(member, detail, one, problems)
+    fn said(self, name: &str) -> String {
+        match self {
+            Self::Linode => format!("It is called {} now.", name.trim()),
+            Self::Disk(_) => "The disk image is renamed.".to_owned(),
+            Self::Address(_) => "The reverse name is saved.".to_owned(),
+        }
+    }
+
+    fn present(
+        self,
+        member: &Member,
+        detail: &LinodeDetail,
+        typed: Option<String>,
+        problems: Problems,
+    ) -> Response {
+        let one = self.page(detail).ok_or(Fault::NotFound)?;
+        let url = url_of(&detail.linode);
+        let page = page_of(member, &detail.linode, one.title).problems(problems);
+        ConfirmPage::new(page, one.button, format!("{url}/{}", one.path))
+            .back(url, format!("Back to {}", detail.linode.label))
+            .says([one.line])
+            .field(one.field.value(typed.unwrap_or(one.now)))
+            .html()
+    }
+
+    async fn ask(self, portal: &Portal, member: &Member, id: i64) -> Response {
+        let detail = find(portal, member, id).await?;
+        self.present(member, &detail, None, Problems::default())
+    }
+
+    async fn save(self, portal: &Portal, member: &Member, id: i64, typed: String) -> Response {
+        let detail = find(portal, member, id).await?;
+        let (linode, text) = (LinodeId(id), typed.clone());
+        let named = member.submit(portal, move |app, actor| {
+            let label = || Label::parse(&text).map_err(AppError::field("label"));
+            match self {
+                Self::Linode => app.rename_linode(actor, linode, &label()?),
+                Self::Disk(disk) => app.rename_disk(actor, linode, disk, &label()?),
+                Self::Address(ip) => {
+                    let name = ReverseName::parse(&text).map_err(AppError::field("rdns"))?;
+                    app.set_reverse_name(actor, linode, ip, &name)
+                }
+            }
+        });
+        match named.await.map_err(|fault| at_linode(fault, id))? {
+            Ok(()) => page::said(&url_of(&detail.linode), self.said(&typed)),
+            Err(problems) => self.present(member, &detail, Some(typed), problems),
+        }
+    }
 }
 
 /// `GET /members/linodes/{id}/rename`
 pub async fn ask_label(portal: Portal, member: Member, id: Path<i64>) -> Response {
-    let detail = find(&portal, &member, id.0).await?;
-    own_label(&member, &detail, None, Problems::default())
+    Named::Linode.ask(&portal, &member, id.0).await
 }
 
 /// `POST /members/linodes/{id}/rename`
@@ -93,52 +149,14 @@ pub async fn rename(
     id: Path<i64>,
     form: Form<LabelForm>,
 ) -> Response {
-    let id = id.0;
-    let detail = find(&portal, &member, id).await?;
-    let label = match Label::parse(&form.0.label) {
-        Ok(label) => label,
-        Err(fault) => {
-            let problems = Problems::one("label", fault.to_string());
-            return own_label(&member, &detail, Some(form.0.label), problems);
-        }
-    };
-    let said = format!("It is called {label} now.");
-    let renamed = member.submit(&portal, move |app, actor| {
-        app.rename_linode(actor, LinodeId(id), &label)
-    });
-    match renamed.await? {
-        Ok(()) => page::said(&format!("/members/linodes/{id}"), said),
-        Err(problems) => own_label(&member, &detail, Some(form.0.label), problems),
-    }
-}
-
-fn disk(
-    member: &Member,
-    detail: &LinodeDetail,
-    id: i64,
-    typed: Option<String>,
-    problems: Problems,
-) -> Response {
-    let row = detail
-        .disks
-        .iter()
-        .find(|row| row.id == DiskId(id))
-        .ok_or(Fault::NotFound)?;
-    let one = One {
-        title: format!("Rename the disk image {}", row.label),
-        line: "Only its name here changes: devices, data and config profiles stay as they are.",
-        path: format!("disks/{id}"),
-        field: Field::text("label", "Label").value(typed.unwrap_or_else(|| row.label.clone())),
-        button: "Rename the disk image".to_owned(),
-    };
-    ask(member, detail, one, problems)
+    let typed = form.0.label;
+    Named::Linode.save(&portal, &member, id.0, typed).await
 }
 
 /// `GET /members/linodes/{id}/disks/{disk}`
 pub async fn ask_disk(portal: Portal, member: Member, ids: Path<(i64, i64)>) -> Response {
-    let (id, part) = ids.0;
-    let detail = find(&portal, &member, id).await?;
-    disk(&member, &detail, part, None, Problems::default())
+    let disk = Named::Disk(DiskId(ids.0.1));
+    disk.ask(&portal, &member, ids.0.0).await
 }
 
 /// `POST /members/linodes/{id}/disks/{disk}`
@@ -148,56 +166,14 @@ pub async fn rename_disk(
     ids: Path<(i64, i64)>,
     form: Form<LabelForm>,
 ) -> Response {
-    let (id, part) = ids.0;
-    let detail = find(&portal, &member, id).await?;
-    let label = match Label::parse(&form.0.label) {
-        Ok(label) => label,
-        Err(fault) => {
-            let problems = Problems::one("label", fault.to_string());
-            return disk(&member, &detail, part, Some(form.0.label), problems);
-        }
-    };
-    let renamed = member.submit(&portal, move |app, actor| {
-        app.rename_disk(actor, LinodeId(id), DiskId(part), &label)
-    });
-    match renamed.await? {
-        Ok(()) => page::said(
-            &format!("/members/linodes/{id}"),
-            "The disk image is renamed.",
-        ),
-        Err(problems) => disk(&member, &detail, part, Some(form.0.label), problems),
-    }
-}
-
-fn address(
-    member: &Member,
-    detail: &LinodeDetail,
-    id: i64,
-    typed: Option<String>,
-    problems: Problems,
-) -> Response {
-    let row = detail
-        .ips
-        .iter()
-        .find(|row| row.id == IpId(id) && row.kind == IpKind::Public)
-        .ok_or(Fault::NotFound)?;
-    let one = One {
-        title: format!("Reverse name of {}", row.address),
-        line: "What a reverse lookup of the address answers. The name should lead back to the address; mail servers look.",
-        path: format!("ips/{id}"),
-        field: Field::text("rdns", "Host name")
-            .value(typed.unwrap_or_else(|| row.rdns.clone()))
-            .hint("Like web.example.com; empty for none."),
-        button: "Save the reverse name".to_owned(),
-    };
-    ask(member, detail, one, problems)
+    let disk = Named::Disk(DiskId(ids.0.1));
+    disk.save(&portal, &member, ids.0.0, form.0.label).await
 }
 
 /// `GET /members/linodes/{id}/ips/{ip}`
 pub async fn ask_address(portal: Portal, member: Member, ids: Path<(i64, i64)>) -> Response {
-    let (id, part) = ids.0;
-    let detail = find(&portal, &member, id).await?;
-    address(&member, &detail, part, None, Problems::default())
+    let address = Named::Address(IpId(ids.0.1));
+    address.ask(&portal, &member, ids.0.0).await
 }
 
 /// `POST /members/linodes/{id}/ips/{ip}`
@@ -207,23 +183,6 @@ pub async fn name_address(
     ids: Path<(i64, i64)>,
     form: Form<ReverseForm>,
 ) -> Response {
-    let (id, part) = ids.0;
-    let detail = find(&portal, &member, id).await?;
-    let name = match ReverseName::parse(&form.0.rdns) {
-        Ok(name) => name,
-        Err(fault) => {
-            let problems = Problems::one("rdns", fault.to_string());
-            return address(&member, &detail, part, Some(form.0.rdns), problems);
-        }
-    };
-    let named = member.submit(&portal, move |app, actor| {
-        app.set_reverse_name(actor, LinodeId(id), IpId(part), &name)
-    });
-    match named.await.map_err(|fault| at_linode(fault, id))? {
-        Ok(()) => page::said(
-            &format!("/members/linodes/{id}"),
-            "The reverse name is saved.",
-        ),
-        Err(problems) => address(&member, &detail, part, Some(form.0.rdns), problems),
-    }
+    let address = Named::Address(IpId(ids.0.1));
+    address.save(&portal, &member, ids.0.0, form.0.rdns).await
 }

@@ -2,9 +2,11 @@
 
 use crate::domain::ids::LinodeId;
 use crate::store;
+use crate::store::linode::Linode;
 use crate::store::linode::page::LinodeDetail;
 use crate::web::extract::Member;
 use crate::web::fault::Fault;
+use crate::web::page::{Area, Page};
 use crate::web::portal::{self, Portal};
 
 pub(in crate::web::members) async fn find(
@@ -18,6 +20,22 @@ pub(in crate::web::members) async fn find(
     })
     .await?
     .ok_or(Fault::NotFound)
+}
+
+pub(in crate::web::members) fn url_of(linode: &Linode) -> String {
+    format!("/members/linodes/{}", linode.id)
+}
+
+/// A page below the Linode's own.
+pub(in crate::web::members) fn page_of(
+    member: &Member,
+    linode: &Linode,
+    title: impl Into<String>,
+) -> Page {
+    member
+        .page(Area::Linodes, title)
+        .crumb("Linodes", "/members/")
+        .crumb(&linode.label, url_of(linode))
 }
 
 /// A conflict leads back to the Linode, where one sees how it stands.

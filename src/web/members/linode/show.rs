@@ -311,7 +311,6 @@ fn profile_row(profile: &ConfigProfile, detail: &LinodeDetail) -> Result<Profile
 }
 
 /// A job by the words of the Host Job Queue.
-#[must_use]
 pub fn job_name(kind: JobKind) -> &'static str {
     match kind {
         JobKind::Adopt => "Take stock",

@@ -1,79 +1,43 @@
 //! What a member does to a migration: each destructive act asks first, then is posted.
 
-use super::shared::{at_migration, find, page_of};
+use super::shared::{at_migration, find, url_of};
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::app::migration::guard::closed_to_members;
+use crate::app::migration::schedule::{can_unschedule, offer_stands};
 use crate::domain::ids::MigrationId;
-use crate::domain::words::MigrationKind;
+use crate::domain::words::{MigrationKind, MigrationState};
 use crate::store::migration::Migration;
 use crate::store::migration::page::MigrationDetail;
 use crate::web::extract::{Form, Member, Nothing, Path};
 use crate::web::fault::{Fault, Response};
+use crate::web::members::linode::shared::page_of;
 use crate::web::page::{self, ConfirmPage};
-use crate::web::portal::Portal;
+use crate::web::portal::{self, Portal};
 use crate::web::ui::units;
 
-async fn act(
-    portal: &Portal,
-    member: &Member,
-    id: i64,
-    call: impl FnOnce(&App, &Actor, MigrationId) -> Result<Migration, AppError> + Send + 'static,
-) -> Response {
+type Call = fn(&App, &Actor, MigrationId) -> Result<Migration, AppError>;
+
+async fn call(portal: &Portal, member: &Member, id: i64, call: Call) -> Result<Migration, Fault> {
     // Staff may act on anyone's migration, but not from the members' pages.
     find(portal, member, id).await?;
-    let row = member
-        .act(portal, move |app, actor| call(app, actor, MigrationId(id)))
-        .await
-        .map_err(|fault| at_migration(fault, id))?;
-    Ok(page::see_other(&format!("/members/migrations/{}", row.id)))
+    let done = member.act(portal, move |app, actor| call(app, actor, MigrationId(id)));
+    done.await.map_err(|fault| at_migration(fault, id))
 }
 
-struct Question<'a> {
-    title: String,
-    consequences: &'a [&'a str],
-    verb: &'a str,
-    button: String,
-    danger: bool,
-    back: &'a str,
+async fn act(portal: &Portal, member: &Member, id: i64, what: Call) -> Response {
+    let row = call(portal, member, id, what).await?;
+    Ok(page::see_other(&url_of(row.id)))
 }
 
-async fn ask(
-    portal: &Portal,
-    member: &Member,
-    id: i64,
-    question: impl FnOnce(&str) -> Question<'static>,
-) -> Response {
-    let (detail, _) = find(portal, member, id).await?;
-    let question = question(&detail.linode.label);
-    put(member, &detail, question, None)
-}
-
-/// `warning` stands before the consequences.
-fn put(
-    member: &Member,
-    detail: &MigrationDetail,
-    question: Question<'_>,
-    warning: Option<String>,
-) -> Response {
-    let id = detail.migration.id;
-    let url = format!("/members/migrations/{id}");
-    page::html(&ConfirmPage {
-        page: page_of(member, detail, question.title).crumb(format!("Migration {id}"), &url),
-        consequences: warning
-            .into_iter()
-            .chain(question.consequences.iter().map(|line| (*line).to_owned()))
-            .collect(),
-        rows: Vec::new(),
-        action: format!("{url}/{}", question.verb),
-        hidden: Vec::new(),
-        fields: Vec::new(),
-        button: question.button,
-        danger: question.danger,
-        back_url: url.clone(),
-        back_label: question.back.to_owned(),
-    })
+/// Before `verb`: the question, and the button's words.
+fn ask(member: &Member, of: &MigrationDetail, verb: &str, words: [String; 2]) -> ConfirmPage {
+    let [title, button] = words;
+    let id = of.migration.id;
+    let url = url_of(id);
+    let page = page_of(member, &of.linode, title).crumb(format!("Migration {id}"), &url);
+    ConfirmPage::new(page, button, format!("{url}/{verb}"))
 }
 
 /// `GET /members/migrations/{id}/cancel`
@@ -84,18 +48,16 @@ pub async fn ask_cancel(portal: Portal, member: Member, id: Path<i64>) -> Respon
             "Staff move this Linode because its host is being emptied: only they can cancel that.";
         return Err(at_migration(Fault::conflict(why), id.0));
     }
-    ask(&portal, &member, id.0, |label| Question {
-        title: format!("Cancel the move of {label}?"),
-        consequences: &[
-            "The Linode stays on its present host and goes on running.",
-            "What was copied is thrown away, and the place on the new host is given up. Staff can offer you another.",
-        ],
-        verb: "cancel",
-        button: format!("Cancel the move of {label}"),
-        danger: true,
-        back: "Go on with the move",
-    })
-    .await
+    let what = format!("Cancel the move of {}", detail.linode.label);
+    let lines = [
+        "The Linode stays on its present host and goes on running.",
+        "What was copied is thrown away, and the place on the new host is given up. Staff can offer you another.",
+    ];
+    ask(&member, &detail, "cancel", [format!("{what}?"), what])
+        .says(lines)
+        .danger(true)
+        .back(url_of(detail.migration.id), "Go on with the move")
+        .html()
 }
 
 /// `POST /members/migrations/{id}/cancel`
@@ -105,26 +67,26 @@ pub async fn cancel(
     id: Path<i64>,
     _form: Form<Nothing>,
 ) -> Response {
-    act(&portal, &member, id.0, |app, actor, id| {
-        app.cancel_migration(actor, id)
-    })
-    .await
+    act(&portal, &member, id.0, App::cancel_migration).await
 }
 
 /// `GET /members/migrations/{id}/confirm`
 pub async fn ask_confirm(portal: Portal, member: Member, id: Path<i64>) -> Response {
-    ask(&portal, &member, id.0, |label| Question {
-        title: format!("Confirm the move of {label}?"),
-        consequences: &[
-            "The copy on the host that it left is deleted for good, and there is no way back by one click any more.",
-            "If you are not sure, wait: it is confirmed by itself when the time for the way back is over.",
-        ],
-        verb: "confirm",
-        button: format!("Confirm the move and delete the old copy of {label}"),
-        danger: true,
-        back: "Not yet",
-    })
-    .await
+    let (detail, _) = find(&portal, &member, id.0).await?;
+    let label = &detail.linode.label;
+    let words = [
+        format!("Confirm the move of {label}?"),
+        format!("Confirm the move and delete the old copy of {label}"),
+    ];
+    let lines = [
+        "The copy on the host that it left is deleted for good, and there is no way back by one click any more.",
+        "If you are not sure, wait: it is confirmed by itself when the time for the way back is over.",
+    ];
+    ask(&member, &detail, "confirm", words)
+        .says(lines)
+        .danger(true)
+        .back(url_of(detail.migration.id), "Not yet")
+        .html()
 }
 
 /// `POST /members/migrations/{id}/confirm`
@@ -134,10 +96,7 @@ pub async fn confirm(
     id: Path<i64>,
     _form: Form<Nothing>,
 ) -> Response {
-    act(&portal, &member, id.0, |app, actor, id| {
-        app.confirm_migration(actor, id)
-    })
-    .await
+    act(&portal, &member, id.0, App::confirm_migration).await
 }
 
 /// `GET /members/migrations/{id}/way-back`
@@ -146,19 +105,16 @@ pub async fn ask_way_back(portal: Portal, member: Member, id: Path<i64>) -> Resp
     if let Some(why) = closed_to_members(&detail.migration, &detail.source) {
         return Err(at_migration(Fault::conflict(why), id.0));
     }
-    let label = &detail.linode.label;
-    let question = Question {
-        title: format!("Move {label} back?"),
-        consequences: &[
-            "It moves to its old host again, with all data as it is now: nothing written since the move is lost.",
-            "Its config profiles get the kernels and device names they had there. It is down for a moment, as on the way here.",
-        ],
-        verb: "way-back",
-        button: format!("Move {label} back"),
-        danger: false,
-        back: "Stay on the new host",
-    };
-    put(&member, &detail, question, no_room_back(&detail))
+    let what = format!("Move {} back", detail.linode.label);
+    let lines = [
+        "It moves to its old host again, with all data as it is now: nothing written since the move is lost.",
+        "Its config profiles get the kernels and device names they had there. It is down for a moment, as on the way here.",
+    ];
+    ask(&member, &detail, "way-back", [format!("{what}?"), what])
+        .says(no_room_back(&detail))
+        .says(lines)
+        .back(url_of(detail.migration.id), "Stay on the new host")
+        .html()
 }
 
 /// The old disks there stay as they are until the move is confirmed, so the way back needs the same room once more, which
@@ -186,10 +142,7 @@ pub async fn way_back(
     id: Path<i64>,
     _form: Form<Nothing>,
 ) -> Response {
-    act(&portal, &member, id.0, |app, actor, id| {
-        app.way_back(actor, id)
-    })
-    .await
+    act(&portal, &member, id.0, App::way_back).await
 }
 
 /// `POST /members/migrations/{id}/retry`
@@ -199,8 +152,48 @@ pub async fn retry(
     id: Path<i64>,
     _form: Form<Nothing>,
 ) -> Response {
-    act(&portal, &member, id.0, |app, actor, id| {
-        app.retry_migration(actor, id)
-    })
-    .await
+    act(&portal, &member, id.0, App::retry_migration).await
+}
+
+/// `GET /members/migrations/{id}/unschedule`: giving a chosen time up. What follows depends on whether the offer still
+/// stands.
+pub async fn ask_unschedule(portal: Portal, member: Member, id: Path<i64>) -> Response {
+    let (detail, now) = find(&portal, &member, id.0).await?;
+    let row = detail.migration.clone();
+    let Some(at) = row.not_before.filter(|_| can_unschedule(&row, now)) else {
+        let why = "There is no time to cancel: the migration has begun, or waits for its place.";
+        return Err(at_migration(Fault::conflict(why), id.0));
+    };
+    let zone = member.zone();
+    let (at, until) = (zone.both(at.utc()).text, zone.both(row.expires_at.utc()));
+    let stands = portal::read(&portal, move |conn| offer_stands(conn, &row, now)).await?;
+    let then = if stands {
+        format!(
+            "The offer stands until {}: until then you can start it, or choose another time.",
+            until.text
+        )
+    } else {
+        "The offer's own time, or the beta, is over, so the whole move is cancelled. Staff can make you another offer.".to_owned()
+    };
+    let what = format!("Cancel the time of {}", detail.linode.label);
+    ask(&member, &detail, "unschedule", [format!("{what}?"), what])
+        .says([format!("It will not move at {at}."), then])
+        .back(url_of(detail.migration.id), "Keep the time")
+        .html()
+}
+
+/// `POST /members/migrations/{id}/unschedule`
+pub async fn unschedule(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+    _form: Form<Nothing>,
+) -> Response {
+    let row = call(&portal, &member, id.0, App::unschedule).await?;
+    let said = if row.state == MigrationState::Offered {
+        "The time is cancelled. The offer stands."
+    } else {
+        "The time is cancelled, and the move with it."
+    };
+    page::said(&url_of(row.id), said)
 }

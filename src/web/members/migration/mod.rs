@@ -5,4 +5,3 @@ pub mod shared;
 pub mod show;
 pub mod start;
 pub mod start_form;
-pub mod unschedule;

@@ -6,7 +6,6 @@ use crate::store;
 use crate::store::migration::page::MigrationDetail;
 use crate::web::extract::Member;
 use crate::web::fault::Fault;
-use crate::web::page::{Area, Page};
 use crate::web::portal::{self, Portal};
 
 pub(super) async fn find(
@@ -23,17 +22,10 @@ pub(super) async fn find(
     Ok((found.ok_or(Fault::NotFound)?, now))
 }
 
-pub(super) fn page_of(member: &Member, detail: &MigrationDetail, title: String) -> Page {
-    let linode = &detail.linode;
-    member
-        .page(Area::Linodes, title)
-        .crumb("Linodes", "/members/")
-        .crumb(&linode.label, format!("/members/linodes/{}", linode.id))
+pub(super) fn url_of(id: MigrationId) -> String {
+    format!("/members/migrations/{id}")
 }
 
 pub(crate) fn at_migration(fault: Fault, id: i64) -> Fault {
-    fault.at(
-        format!("/members/migrations/{id}"),
-        "See how the migration stands",
-    )
+    fault.at(url_of(MigrationId(id)), "See how the migration stands")
 }

@@ -1,10 +1,9 @@
 //! `/members/migrations/{id}`: progress and log while it runs; then the receipt, what to check, the way back, confirm.
-//! Rule of the room: the page here, what changes on it in [`crate::web::migration::live`], what is done from it in [`super::actions`] and
-//! [`super::unschedule`].
+//! Rule of the room: the page here, what changes on it in [`crate::web::migration::live`], what is done from it in [`super::actions`].
 
 use askama::Template;
 
-use super::shared::{find, page_of};
+use super::shared::find;
 use crate::app::migration::guard::closed_to_members;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration;
@@ -17,6 +16,7 @@ use crate::store::migration::page::MigrationDetail;
 use crate::web::extract::{Member, Path};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::fairness::{Compared, compared};
+use crate::web::members::linode::shared::page_of;
 use crate::web::members::platform_name;
 use crate::web::migration::live::{Live, is_at_work, is_moving};
 use crate::web::migration::stream;
@@ -100,7 +100,6 @@ pub struct LogRow {
 }
 
 impl MigrationPage {
-    #[must_use]
     pub fn new(page: Page, detail: &MigrationDetail, now: Time) -> Self {
         let zone = page.zone();
         let migration = &detail.migration;
@@ -167,7 +166,6 @@ impl MigrationPage {
     }
 }
 
-#[must_use]
 pub fn kind_name(kind: MigrationKind) -> &'static str {
     match kind {
         MigrationKind::Beta => "Move to the Xen beta",
@@ -318,7 +316,7 @@ pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Response {
     let (detail, now) = find(&portal, &member, id.0).await?;
     let mut page = page_of(
         &member,
-        &detail,
+        &detail.linode,
         format!("Migration of {}", detail.linode.label),
     );
     if is_moving(detail.migration.state) {

@@ -17,11 +17,11 @@ use crate::store;
 use crate::store::error::StoreError;
 use crate::store::linode::page::LinodeDetail;
 use crate::store::migration::Migration;
-use crate::web::context::Flash;
 use crate::web::extract::{Form, Member, Path};
 use crate::web::fault::{Fault, Response};
+use crate::web::members::linode::shared::page_of;
 use crate::web::members::platform_name;
-use crate::web::page::{self, Area, Page};
+use crate::web::page::{self, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::names::helper_name;
 use crate::web::ui::{Field, Input, Problems, When, Zone, units};
@@ -340,13 +340,9 @@ async fn present(
     .await?;
     let offer = migration.clone();
     let choices = portal::run(portal, move |app| app.move_choices(&offer)).await?;
-    let label = &detail.linode.label;
     let status = problems.status();
-    let page = member
-        .page(Area::Linodes, format!("Migrate {label}"))
-        .crumb("Linodes", "/members/")
-        .crumb(label, format!("/members/linodes/{id}"))
-        .problems(problems);
+    let title = format!("Migrate {}", detail.linode.label);
+    let page = page_of(member, &detail.linode, title).problems(problems);
     let typed = typed.unwrap_or_else(|| Typed::first(&migration, &choices, page.zone()));
     let facts = Facts {
         detail: &detail,
@@ -413,17 +409,14 @@ pub async fn migrate(
     {
         Ok(Ok(row)) => {
             let url = format!("/members/migrations/{}", row.id);
-            Ok(match click.at {
-                Some(at) if row.not_before == Some(at) => page::see_other_saying(
-                    &url,
-                    Flash::good(format!(
-                        "It will move at {}.",
-                        member.zone().both(at.utc()).text
-                    )),
-                ),
+            match click.at {
+                Some(at) if row.not_before == Some(at) => {
+                    let at = member.zone().both(at.utc()).text;
+                    page::said(&url, format!("It will move at {at}."))
+                }
                 // Now; or its time has come meanwhile, and then it is no more to be changed.
-                _ => page::see_other(&url),
-            })
+                _ => Ok(page::see_other(&url)),
+            }
         }
         Ok(Err(problems)) => {
             let problems = form.0.placed(problems);

@@ -2,9 +2,8 @@
 //! is hidden of it in [`super::moderation`].
 
 use askama::Template;
-use serde::Deserialize;
 
-use crate::domain::bug::{BugState, Component, Severity};
+use crate::domain::bug::{BugState, Severity};
 use crate::domain::string_enum::Word;
 use crate::store;
 use crate::store::bug::BugFilter;
@@ -13,13 +12,13 @@ use crate::web::csv::{self, unformula};
 use crate::web::extract::{Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
-use crate::web::members::bug::list::{component_choices, component_name, key, states, word};
-use crate::web::page::{self, Area, Page};
+use crate::web::members::bug::list::{component_choices, component_name, states};
+use crate::web::page::{self, Area, FROM_FILTERS, Filters, Page, ROWS, clipped, filters};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::list::{ROWS, StateTab, cut, query};
+use crate::web::ui::list::{StateTab, count};
 use crate::web::ui::{Choice, Field, Pager, Tag, When, Zone};
 
-pub const PATH: &str = "/staff/bugs";
+pub const PATH: &str = Asked::PATH;
 
 #[derive(Debug, Template)]
 #[template(path = "staff/bugs.html")]
@@ -49,18 +48,9 @@ pub struct Row {
     pub changed: When,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct Asked {
-    #[serde(default)]
-    q: String,
-    #[serde(default)]
-    state: String,
-    #[serde(default)]
-    severity: String,
-    #[serde(default)]
-    component: String,
-    #[serde(default)]
-    before: String,
+filters! {
+    "/staff/bugs", ROWS, FROM_FILTERS;
+    state, q, severity, component, before,
 }
 
 impl Asked {
@@ -72,32 +62,19 @@ impl Asked {
             state => state,
         };
         Ok(BugFilter {
-            states: states(state)?,
-            severity: word::<Severity>(&self.severity)?,
-            component: word::<Component>(&self.component)?,
+            states: states::<Self>(state)?,
+            severity: Self::read(&self.severity)?,
+            component: Self::read(&self.component)?,
             of: None,
             hits: None,
-            text: self.q.trim().chars().take(200).collect(),
+            text: clipped(&self.q, 200),
             reader: None,
         })
     }
 
-    fn url(&self, path: &str, before: &str) -> String {
-        let pairs = [
-            ("state", self.state.clone()),
-            ("q", self.q.trim().to_owned()),
-            ("severity", self.severity.clone()),
-            ("component", self.component.clone()),
-            ("before", before.to_owned()),
-        ];
-        format!("{path}{}", query(&pairs))
-    }
-
     fn fields(&self) -> Vec<Field> {
-        let mut severities = vec![Choice::new("", "All")];
-        severities.extend(severity_choices());
-        let mut components = vec![Choice::new("", "All")];
-        components.extend(component_choices());
+        let severities = Choice::any("All", severity_choices());
+        let components = Choice::any("All", component_choices());
         vec![
             Field::text("q", "Words").value(&self.q),
             Field::select("severity", "Severity", severities).value(&self.severity),
@@ -106,7 +83,6 @@ impl Asked {
     }
 }
 
-#[must_use]
 pub fn severity_choices() -> Vec<Choice> {
     Severity::ALL
         .iter()
@@ -115,32 +91,20 @@ pub fn severity_choices() -> Vec<Choice> {
 }
 
 fn tabs(current: &str, counts: &[(BugState, i64)]) -> Vec<StateTab> {
-    let count = |which: &dyn Fn(BugState) -> bool| {
-        counts
-            .iter()
-            .filter(|(state, _)| which(*state))
-            .map(|(_, count)| *count)
-            .sum()
+    let tab = |word: &str, label: &str, count: i64| {
+        let url = match word {
+            "open" => PATH.to_owned(),
+            word => format!("{PATH}?state={word}"),
+        };
+        let current = current == word || (current.is_empty() && word == "open");
+        StateTab::new(url, label, count, current)
     };
-    let tab = |word: &str, label: String, count: i64| StateTab {
-        url: if word == "open" {
-            PATH.to_owned()
-        } else {
-            format!("{PATH}?state={word}")
-        },
-        label,
-        count,
-        current: current == word || (current.is_empty() && word == "open"),
-    };
-    let mut tabs = vec![tab("open", "Open".to_owned(), count(&BugState::is_open))];
+    let mut tabs = vec![tab("open", "Open", count(counts, |of| of.is_open()))];
     tabs.extend(BugState::ALL.iter().map(|state| {
-        tab(
-            state.as_str(),
-            Tag::bug(*state).text,
-            count(&|of| of == *state),
-        )
+        let count = count(counts, |of| of == state);
+        tab(state.as_str(), &Tag::bug(*state).text, count)
     }));
-    tabs.push(tab("all", "All".to_owned(), count(&|_| true)));
+    tabs.push(tab("all", "All", count(counts, |_| true)));
     tabs
 }
 
@@ -169,10 +133,9 @@ fn view(row: &BugRow, zone: Zone) -> Row {
 /// `GET /staff/bugs`
 pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
     let asked = asked.0;
-    let (filter, before) = (asked.filter()?, key(&asked.before)?);
-    let limit = i64::try_from(ROWS).unwrap_or(100) + 1;
+    let (filter, before) = (asked.filter()?, Asked::read(&asked.before)?);
     let (rows, count, counts) = portal::read(&portal, move |conn| {
-        let rows = store::bug::page::rows(conn, &filter, before, limit)?;
+        let rows = store::bug::page::rows(conn, &filter, before, Asked::limit())?;
         Ok((
             rows,
             store::bug::count(conn, &filter)?,
@@ -180,22 +143,15 @@ pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response
         ))
     })
     .await?;
-    let (rows, more) = cut(rows);
-    let next = rows
-        .last()
-        .filter(|_| more)
-        .map(|last| asked.url(PATH, &last.bug.id.to_string()));
+    let (rows, pager) = asked.page(rows, |row| row.bug.id.to_string());
     let page = staff.page(Area::StaffBugs, "Bugs");
     let zone = page.zone();
     page::html(&BugsPage {
         tabs: tabs(&asked.state, &counts),
         filters: asked.fields(),
-        csv_url: asked.url("/staff/bugs.csv", ""),
+        csv_url: asked.csv_url(),
         count,
-        pager: Pager {
-            first: (!asked.before.is_empty()).then(|| asked.url(PATH, "")),
-            next,
-        },
+        pager,
         rows: rows.iter().map(|row| view(row, zone)).collect(),
         state: asked.state,
         page,
@@ -227,7 +183,6 @@ pub async fn csv(portal: Portal, _staff: Staff, asked: Query<Asked>) -> Response
 }
 
 fn record(row: &BugRow) -> csv::Record {
-    let time = |at: crate::domain::time::Time| at.utc().format("%Y-%m-%dT%H:%M:%SZ").to_string();
     let author = row.author.as_ref().map(|author| author.name.as_str());
     vec![
         row.bug.id.to_string(),
@@ -242,13 +197,8 @@ fn record(row: &BugRow) -> csv::Record {
         unformula(author.unwrap_or_default()),
         row.hits.to_string(),
         row.replies.to_string(),
-        time(row.bug.opened_at),
-        time(row.bug.changed_at),
-        if row.bug.hidden_at.is_some() {
-            "yes"
-        } else {
-            ""
-        }
-        .to_owned(),
+        csv::time(row.bug.opened_at),
+        csv::time(row.bug.changed_at),
+        row.bug.hidden_at.map_or("", |_| "yes").to_owned(),
     ]
 }

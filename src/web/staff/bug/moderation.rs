@@ -14,10 +14,10 @@ use crate::web::portal::{self, Portal};
 use crate::web::ui::{Field, Input, Problems};
 
 #[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
 pub struct Asked {
-    #[serde(default)]
     part: String,
-    #[serde(default, rename = "do")]
+    #[serde(rename = "do")]
     deed: String,
 }
 
@@ -58,8 +58,6 @@ async fn present(
     .await?
     .ok_or(Fault::NotFound)?;
     let hides = deed == "hide";
-    let status = if problems.is_empty() { 200 } else { 422 };
-    let status = actix_web::http::StatusCode::from_u16(status).map_err(Fault::internal)?;
     let what = named(part);
     let title = if hides {
         format!("Hide {what}")
@@ -86,24 +84,16 @@ async fn present(
             "It is for staff alone then. You can show it again at any time, or delete it for good.".to_owned(),
         ],
     };
-    let reason = Field::new("reason", "Why (its author reads this)", Input::Area(3))
-        .value(typed)
-        .with(&page.problems);
-    page::html_status(
-        status,
-        &ConfirmPage {
-            consequences,
-            rows: Vec::new(),
-            action: format!("{PATH}/{id}/hide"),
-            hidden: vec![("part", part.to_string()), ("do", deed.to_owned())],
-            fields: if hides { vec![reason] } else { Vec::new() },
-            button: if hides { "Hide it" } else { "Delete it" }.to_owned(),
-            danger: !hides,
-            back_url: format!("{PATH}/{id}"),
-            back_label: "Back to the bug".to_owned(),
-            page,
-        },
-    )
+    let url = format!("{PATH}/{id}");
+    let button = if hides { "Hide it" } else { "Delete it" };
+    let page = ConfirmPage::new(page, button, format!("{url}/hide"))
+        .says(consequences)
+        .hidden("part", part.to_string())
+        .hidden("do", deed)
+        .danger(!hides)
+        .back(url, "Back to the bug");
+    let reason = Field::new("reason", "Why (its author reads this)", Input::Area(3)).value(typed);
+    if hides { page.field(reason) } else { page }.html()
 }
 
 /// `GET /staff/bugs/{id}/hide`

@@ -1,7 +1,6 @@
 //! `/staff/bugs/{id}`: a thread as members see it, with whole names, what its author sent along, and staff's part: triage,
 //! the migrations it explains, a reply, notes that no member sees.
 
-use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
@@ -18,7 +17,6 @@ use crate::store;
 use crate::store::bug::page::Thread;
 use crate::store::bug::{Note, Person};
 use crate::web::bug::thread_view::{POSTS, Reader, View};
-use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Path, Query, Staff, Upload, once};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
@@ -168,10 +166,7 @@ fn view(page: Page, staff: &Staff, found: &Found, after: BugPostId, typed: &Type
     ];
     BugPage {
         version: form.version,
-        triage: triage
-            .into_iter()
-            .map(|field| field.with(&page.problems))
-            .collect(),
+        triage: page.problems.on(triage),
         reply: ReplyForm::new(
             format!("{}/reply", thread.url),
             &typed.reply,
@@ -237,8 +232,8 @@ pub async fn show(portal: Portal, staff: Staff, id: Path<i64>, asked: Query<Aske
     .await
 }
 
-fn saying(id: i64, said: &str) -> HttpResponse {
-    page::see_other_saying(&format!("{PATH}/{id}"), Flash::good(said))
+fn saying(id: i64, said: &str) -> Response {
+    page::said(&format!("{PATH}/{id}"), said)
 }
 
 /// A conflict leads back to the bug, where one sees how it stands.
@@ -285,7 +280,7 @@ pub async fn triage(
         Err(problems) => Err(problems),
     };
     match done {
-        Ok(()) => Ok(saying(id.0, "What you decided is saved.")),
+        Ok(()) => saying(id.0, "What you decided is saved."),
         Err(problems) => {
             let typed = Typed {
                 triage: Some(form),
@@ -314,10 +309,10 @@ pub async fn reply(
         });
         match done.await? {
             Ok(()) => {
-                return Ok(saying(
+                return saying(
                     id.0,
                     "Your reply is in the thread; those it concerns get mail.",
-                ));
+                );
             }
             Err(refused) => problems = refused,
         }
@@ -347,7 +342,7 @@ pub async fn note(portal: Portal, staff: Staff, id: Path<i64>, form: Form<NoteFo
         Err(why) => Err(Problems::one("note", why.to_string())),
     };
     match done {
-        Ok(()) => Ok(saying(id.0, "The note is saved, for staff only.")),
+        Ok(()) => saying(id.0, "The note is saved, for staff only."),
         Err(problems) => {
             let typed = Typed {
                 note: form.0,
@@ -385,8 +380,8 @@ pub async fn explains(
         )),
     };
     match done {
-        Ok(()) if explains => Ok(saying(id.0, "The migration is linked.")),
-        Ok(()) => Ok(saying(id.0, "The migration is linked no more.")),
+        Ok(()) if explains => saying(id.0, "The migration is linked."),
+        Ok(()) => saying(id.0, "The migration is linked no more."),
         Err(problems) => {
             let typed = Typed {
                 migration: form.0.migration,

@@ -144,15 +144,6 @@ impl EvacuateForm {
     }
 }
 
-/// "12 Linodes"
-fn linodes(count: usize) -> String {
-    if count == 1 {
-        "1 Linode".to_owned()
-    } else {
-        format!("{count} Linodes")
-    }
-}
-
 fn pairs<'a>(of: impl Iterator<Item = (&'a Candidate, HostId)>, most: usize) -> String {
     let pairs: Vec<String> = of
         .take(most)
@@ -197,14 +188,14 @@ impl EvacuatePage {
             when: "now".to_owned(),
             ..EvacuateForm::default()
         });
-        let button = linodes(if free == 0 { closing_at_once } else { at_once });
+        let button = if free == 0 { closing_at_once } else { at_once };
         let (hosts, hosts_left_out) = host_rows(plan);
         Self {
             id: plan.source.room.host.0,
             name: plan.source.room.name.clone(),
             blocked: plan.blocked.map(|why| why.to_string()),
             ways_back: hanging.ways_back,
-            button: format!("Evacuate {button}"),
+            button: format!("Evacuate {}", units::counted(button, "Linode", "Linodes")),
             can_go: plan.blocked.is_none() && free + closing > 0,
             left_over: free + closing - at_once - closing_at_once,
             pairs: pairs(plan.moves(), at_once),
@@ -388,11 +379,9 @@ pub async fn make(
     };
     let count = many.done.len();
     if many.refused.is_empty() {
-        let said = if count == 1 {
-            "1 Linode is on its way off this host; its member has mail.".to_owned()
-        } else {
-            format!("{count} Linodes are on their way off this host; their members have mail.")
-        };
+        let one = "Linode is on its way off this host; its member has mail.";
+        let many = "Linodes are on their way off this host; their members have mail.";
+        let said = units::counted(count, one, many);
         return page::said(&url, said);
     }
     let ids: Vec<LinodeId> = many.refused.iter().map(|(id, _)| *id).collect();

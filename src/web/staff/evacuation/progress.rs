@@ -10,7 +10,7 @@ use crate::store::evacuation::Hanging;
 use crate::store::host::page::HostDetail;
 use crate::web::staff::Counted;
 use crate::web::ui::list::query;
-use crate::web::ui::{When, Zone};
+use crate::web::ui::{When, Zone, units};
 
 #[derive(Debug)]
 pub struct EmptyingView {
@@ -92,7 +92,7 @@ pub fn empty_words(detail: &HostDetail, hanging: Hanging, zone: Zone) -> Option<
     if let (1.., Some(until)) = (hanging.ways_back, hanging.until) {
         words.push_str(&format!(
             " It keeps the old disks of {} that moved away and are not confirmed, until {} at the latest: give it back before, and there is no way back for them.",
-            if hanging.ways_back == 1 { "1 Linode".to_owned() } else { format!("{} Linodes", hanging.ways_back) },
+            units::counted(hanging.ways_back, "Linode", "Linodes"),
             zone.both(until.utc()).text
         ));
     }

@@ -11,9 +11,9 @@ use crate::domain::ids::{HostId, LinodeId};
 use crate::store;
 use crate::store::fairness::{Interval, Summary};
 use crate::store::host::Host;
+use crate::web::csv;
 use crate::web::extract::{Path, Query, Staff};
 use crate::web::fault::{Fault, Response};
-use crate::web::members::fairness::csv_answer;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::chart::{Chart, Line, Scale};
@@ -229,7 +229,6 @@ pub async fn show(portal: Portal, staff: Staff, id: Path<i64>, asked: Query<Aske
 pub async fn csv(portal: Portal, _staff: Staff, id: Path<i64>, asked: Query<Asked>) -> Response {
     let range = range(&asked.0.range)?;
     let (found, _) = find(&portal, id.0, range).await?;
-    let mut out = csv::Writer::from_writer(Vec::new());
     let names = [
         "from_utc",
         "contention",
@@ -239,16 +238,12 @@ pub async fn csv(portal: Portal, _staff: Staff, id: Path<i64>, asked: Query<Aske
         "verdict",
         "contended_ms",
     ];
-    out.write_record(names).map_err(Fault::internal)?;
-    for it in found.intervals.iter().rev() {
+    let records = found.intervals.iter().rev().map(|it| {
         let row = row(&found, it, Zone::UTC);
         let mut record = vec![row.at.iso];
         record.extend(row.cells);
         record.extend([row.verdict.text, it.contended_ms.to_string()]);
-        out.write_record(record).map_err(Fault::internal)?;
-    }
-    let body = out
-        .into_inner()
-        .map_err(|fault| Fault::internal(fault.to_string()))?;
-    Ok(csv_answer("host-fairness.csv", body))
+        record
+    });
+    csv::file("host-fairness.csv", &names, records)
 }

@@ -14,13 +14,13 @@ use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::fairness::{Summary, Worst};
 use crate::store::host::Host;
+use crate::web::csv;
 use crate::web::extract::{Query, Staff};
-use crate::web::fault::{Fault, Response};
-use crate::web::members::fairness::csv_answer;
+use crate::web::fault::Response;
 use crate::web::members::{Link, platform_name};
-use crate::web::page::{self, Area, Page};
+use crate::web::page::{self, Area, Page, ROWS};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::list::{ROWS, query};
+use crate::web::ui::list::query;
 use crate::web::ui::usage::{
     RangeTab, percent, range, range_name, range_tabs, span_ms, verdict_tag,
 };
@@ -56,16 +56,14 @@ pub struct Row {
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
 pub struct Asked {
-    #[serde(default)]
     pub range: String,
     /// The host that the page before ended with.
-    #[serde(default)]
     after: String,
 }
 
 /// Which intervals make up a range: (step, from, until), each joint where the longer ones are all there.
-#[must_use]
 pub fn spans(range: Range, now: i64) -> Vec<(i64, i64, i64)> {
     let tens = (now - TEN_AFTER).div_euclid(TEN) * TEN;
     let days = (now - DAY_AFTER).div_euclid(DAY) * DAY;
@@ -225,7 +223,6 @@ pub async fn csv(portal: Portal, _staff: Staff, asked: Query<Asked>) -> Response
         judged(conn, all, range, now)
     })
     .await?;
-    let mut out = csv::Writer::from_writer(Vec::new());
     let names = [
         "host",
         "platform",
@@ -238,18 +235,14 @@ pub async fn csv(portal: Portal, _staff: Staff, asked: Query<Asked>) -> Response
         "contended_ms",
         "compared_ms",
     ];
-    out.write_record(names).map_err(Fault::internal)?;
-    for judged in &all {
+    let records = all.iter().map(|judged| {
         let row = row(judged, range);
+        let times = [judged.summary.contended_ms, judged.summary.compared_ms];
         let mut record = vec![row.link.label];
         record.extend(row.cells);
-        let times = [judged.summary.contended_ms, judged.summary.compared_ms];
         record.push(row.verdict.text);
         record.extend(times.map(|ms| ms.to_string()));
-        out.write_record(record).map_err(Fault::internal)?;
-    }
-    let body = out
-        .into_inner()
-        .map_err(|fault| Fault::internal(fault.to_string()))?;
-    Ok(csv_answer("fairness.csv", body))
+        record
+    });
+    csv::file("fairness.csv", &names, records)
 }

@@ -16,9 +16,8 @@ use crate::store::fairness::usage::Metered;
 use crate::store::fairness::weights::{Own, RuleRow};
 use crate::web::extract::{Form, FormData, Query, Staff};
 use crate::web::fault::{Fault, Response};
-use crate::web::page::{self, Area, Page};
+use crate::web::page::{self, Area, FROM_FILTERS, Filters, Page, ROWS, filters};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::list::{ROWS, cut};
 use crate::web::ui::usage::percent;
 use crate::web::ui::{Choice, Field, Input, Pager, Problems, When};
 
@@ -65,23 +64,10 @@ pub struct OwnRow {
     pub at: When,
 }
 
-/// What is looked at.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct Asked {
-    #[serde(default)]
-    kind: String,
-    #[serde(default)]
-    base: String,
-    #[serde(default)]
-    unit_mb: String,
-    #[serde(default)]
-    linode: String,
-    #[serde(default)]
-    weight: String,
-    #[serde(default)]
-    reason: String,
-    #[serde(default)]
-    after: String,
+// What is looked at.
+filters! {
+    PATH, ROWS, FROM_FILTERS;
+    kind, base, unit_mb, linode, weight, reason, after,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -142,11 +128,7 @@ async fn find(portal: &Portal, linode: Option<LinodeId>, after: LinodeId) -> Res
         Ok(Found {
             stored: store::fairness::weights::stored(conn)?,
             plans: store::catalogue::plans(conn)?,
-            own: store::fairness::weights::list_own(
-                conn,
-                after,
-                i64::try_from(ROWS).unwrap_or(100) + 1,
-            )?,
+            own: store::fairness::weights::list_own(conn, after, Asked::limit())?,
             of,
         })
     })
@@ -234,7 +216,11 @@ async fn present(portal: &Portal, staff: &Staff, asked: Asked, mut problems: Pro
         .crumb("Fairness of hosts", "/staff/fairness")
         .problems(problems);
     let zone = page.zone();
-    let (own, more) = cut(found.own.clone());
+    let all = Asked {
+        after: asked.after.clone(),
+        ..Asked::default()
+    };
+    let (own, pager) = all.page(found.own.clone(), |last| last.linode.to_string());
     let view = WeightsPage {
         now: words(rule),
         seen: found
@@ -252,13 +238,7 @@ async fn present(portal: &Portal, staff: &Staff, asked: Asked, mut problems: Pro
         preview: weight
             .filter(|_| page.problems.is_empty())
             .and_then(|weight| preview(&found, rule, weight, &asked)),
-        pager: Pager {
-            first: (after.0 > 0).then(|| PATH.to_owned()),
-            next: own
-                .last()
-                .filter(|_| more)
-                .map(|last| format!("{PATH}?after={}", last.linode)),
-        },
+        pager,
         own: own
             .into_iter()
             .map(|it| OwnRow {
@@ -316,7 +296,7 @@ fn rule_fields(asked: &Asked, rule: Rule, problems: &Problems) -> Vec<Field> {
             .hint(hint)
             .short()
     };
-    [
+    problems.on([
         Field::new("kind", "Weights are", Input::Radios(choices)).value(kind),
         number("base", "Base", base, "0 to 65535. Only by RAM."),
         number(
@@ -325,14 +305,11 @@ fn rule_fields(asked: &Asked, rule: Rule, problems: &Problems) -> Vec<Field> {
             unit,
             "1 to 65536. Only by RAM.",
         ),
-    ]
-    .into_iter()
-    .map(|field| field.with(problems))
-    .collect()
+    ])
 }
 
 fn linode_fields(asked: &Asked, problems: &Problems) -> Vec<Field> {
-    [
+    problems.on([
         Field::new("linode", "Linode's number", Input::Line("number"))
             .value(&asked.linode)
             .short(),
@@ -343,10 +320,7 @@ fn linode_fields(asked: &Asked, problems: &Problems) -> Vec<Field> {
         Field::text("reason", "Why")
             .value(&asked.reason)
             .hint("For the audit trail."),
-    ]
-    .into_iter()
-    .map(|field| field.with(problems))
-    .collect()
+    ])
 }
 
 /// `GET /staff/fairness/weights`

@@ -83,9 +83,6 @@ impl EntryForm {
                 .hint("Shown with the entry. Empty for today.")
                 .short(),
         ];
-        fields
-            .into_iter()
-            .map(|field| field.with(problems))
-            .collect()
+        problems.on(fields)
     }
 }

@@ -13,9 +13,10 @@ use crate::store;
 use crate::store::graduation::Which;
 use crate::web::extract::{Form, FormData, Query, Staff};
 use crate::web::fault::{Fault, Response};
-use crate::web::page::{self, Area, Page};
+use crate::web::page::{self, Area, Filters, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::staff::registration::bulk::DonePage;
+use crate::web::ui::units;
 
 /// Rows that are listed one by one.
 const LISTED: usize = 100;
@@ -42,7 +43,7 @@ pub async fn ask(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response 
     if filter.show != Show::Expired {
         filter.show = Show::Goes;
     }
-    let back_url = asked.url(PATH, &asked.show, "");
+    let back_url = asked.url("");
     let plan = planned(&portal, &staff).await?;
     let fitting = plan.lines.iter().filter(|line| filter.fits(line));
     let all: Vec<(&Candidate, HostId)> = fitting
@@ -72,11 +73,7 @@ pub async fn ask(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response 
         .map(|(it, to)| format!("{}.{to}", it.linode))
         .collect();
     let count = chosen.len();
-    let title = if count == 1 {
-        "Offer 1 place".to_owned()
-    } else {
-        format!("Offer {count} places")
-    };
+    let title = format!("Offer {}", units::counted(count, "place", "places"));
     page::html(&OfferPage {
         page: staff
             .page(Area::Graduation, title)
@@ -124,11 +121,9 @@ pub async fn make(portal: Portal, staff: Staff, form: Form<OfferForm>) -> Respon
     let many = portal::run(&portal, move |app| app.offer_graduations(&actor, &asked)).await?;
     let count = many.done.len();
     if many.refused.is_empty() {
-        let said = if count == 1 {
-            "1 place is offered; its member has mail.".to_owned()
-        } else {
-            format!("{count} places are offered; their members have mail.")
-        };
+        let one = "place is offered; its member has mail.";
+        let many = "places are offered; their members have mail.";
+        let said = units::counted(count, one, many);
         let url = format!("{PATH}?show=offered");
         return page::said(&url, said);
     }

@@ -2,7 +2,6 @@
 //! and as CSV. Making offers of it is in [`offer`].
 
 use askama::Template;
-use serde::Deserialize;
 
 use crate::domain::graduation::{Line, Outcome, Plan, Stands};
 use crate::domain::ids::{HostId, LinodeId, PlanId};
@@ -14,9 +13,9 @@ use crate::web::csv::{self, unformula};
 use crate::web::extract::{Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
-use crate::web::page::{self, Area, Page};
+use crate::web::page::{self, Area, FROM_FILTERS, Filters, Page, ROWS, clipped, filters};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::list::{ROWS, StateTab, cut, query};
+use crate::web::ui::list::StateTab;
 use crate::web::ui::{Choice, Field, Pager, Tag, Tone, Zone, units};
 
 pub(super) const PATH: &str = "/staff/graduation";
@@ -65,19 +64,9 @@ pub struct Row {
     pub migration: Option<Link>,
 }
 
-/// The list's filters, as they stand in its address.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct Asked {
-    #[serde(default)]
-    pub show: String,
-    #[serde(default)]
-    pub plan: String,
-    #[serde(default)]
-    pub host: String,
-    #[serde(default)]
-    pub q: String,
-    #[serde(default)]
-    pub after: String,
+filters! {
+    PATH, ROWS, FROM_FILTERS;
+    show, plan, host, q, after,
 }
 
 /// What of the plan is shown.
@@ -162,41 +151,27 @@ impl Asked {
     /// # Errors
     /// A tab, plan or host that cannot be.
     pub fn filter(&self) -> Result<Filter, Fault> {
-        let unknown = || {
-            Fault::BadRequest(
-                "The list cannot be filtered so. Start from the list's own filters.".to_owned(),
-            )
-        };
         let show = Show::ALL
             .iter()
             .find(|(_, word, _)| *word == self.show)
-            .ok_or_else(unknown)?
+            .ok_or_else(Self::unknown)?
             .0;
-        let number = |text: &str| -> Result<Option<i64>, Fault> {
-            if text.is_empty() {
-                Ok(None)
-            } else {
-                text.parse().map(Some).map_err(|_| unknown())
-            }
-        };
         Ok(Filter {
             show,
-            plan: number(&self.plan)?.map(PlanId),
-            host: number(&self.host)?.map(HostId),
-            text: search::fold(&self.q.trim().chars().take(100).collect::<String>()),
+            plan: Self::read(&self.plan)?,
+            host: Self::read(&self.host)?,
+            text: search::fold(&clipped(&self.q, 100)),
         })
     }
 
-    #[must_use]
-    pub fn url(&self, path: &str, show: &str, after: &str) -> String {
-        let pairs = [
-            ("show", show.to_owned()),
-            ("plan", self.plan.clone()),
-            ("host", self.host.clone()),
-            ("q", self.q.trim().to_owned()),
-            ("after", after.to_owned()),
-        ];
-        format!("{path}{}", query(&pairs))
+    /// `path` with these filters, but for what is shown.
+    fn showing(&self, path: &str, show: &str) -> String {
+        let show = show.to_owned();
+        Self {
+            show,
+            ..self.clone()
+        }
+        .address(path, "")
     }
 }
 
@@ -217,40 +192,31 @@ pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response
     let found: Vec<&Line> = plan.lines.iter().filter(|line| filter.fits(line)).collect();
     let count = found.len();
     let from = first(&found, &asked.after)?;
-    let (shown, more) = cut(found.into_iter().skip(from).take(ROWS + 1).collect());
-    let next = shown
-        .last()
-        .filter(|_| more)
-        .map(|last| asked.url(PATH, &asked.show, &last.candidate.linode.to_string()));
+    let shown = found.into_iter().skip(from).take(ROWS + 1).collect();
+    let (shown, pager) = asked.page(shown, |line| line.candidate.linode.to_string());
     let offerable = |line: &&Line| filter.fits(line) && matches!(line.outcome, Outcome::Goes(_));
-    let mut choices = vec![Choice::new("", "All plans")];
-    choices.extend(plans.iter().map(|it| Choice::new(it.id, it.label.clone())));
-    let mut hosts = vec![Choice::new("", "All hosts")];
-    let of_it = plan.before.iter().filter(|place| concerns(place, &plan));
-    hosts.extend(of_it.map(|place| Choice::new(place.room.host, place.room.name.clone())));
+    let plans = plans.iter().map(|it| Choice::new(it.id, &it.label));
+    let hosts = plan.before.iter().filter(|place| concerns(place, &plan));
+    let hosts = hosts.map(|place| Choice::new(place.room.host, &place.room.name));
     let (table, hosts_left_out) = host_rows(&plan, &filter);
     let again = filter.show == Show::Expired;
     page::html(&GraduationPage {
         tabs: tabs(&plan, &filter, &asked),
-        plan: Field::select("plan", "Plan", choices).value(&asked.plan),
-        host: Field::select("host", "Host", hosts).value(&asked.host),
+        plan: Field::select("plan", "Plan", Choice::any("All plans", plans)).value(&asked.plan),
+        host: Field::select("host", "Host", Choice::any("All hosts", hosts)).value(&asked.host),
         text: Field::text("q", "Linode or account").value(&asked.q),
-        csv_url: asked.url("/staff/graduation.csv", &asked.show, ""),
+        csv_url: asked.csv_url(),
         can_offer: plan.lines.iter().filter(offerable).count(),
-        offer_url: asked.url(
+        offer_url: asked.showing(
             "/staff/graduation/offer",
             if again { "expired" } else { "goes" },
-            "",
         ),
         again,
         count,
         hosts: if from == 0 { table } else { Vec::new() },
         hosts_left_out,
         rows: shown.iter().map(|line| row(&plan, line, zone)).collect(),
-        pager: Pager {
-            first: (from > 0).then(|| asked.url(PATH, &asked.show, "")),
-            next,
-        },
+        pager,
         asked,
         page,
     })
@@ -280,12 +246,13 @@ fn tabs(plan: &Plan, filter: &Filter, asked: &Asked) -> Vec<StateTab> {
         .map(|(show, word, label)| {
             let fits = |line: &&Line| show.fits(line) && filter.fits_otherwise(line);
             let count = plan.lines.iter().filter(fits).count();
-            StateTab {
-                url: asked.url(PATH, word, ""),
-                label: (*label).to_owned(),
-                count: i64::try_from(count).unwrap_or(i64::MAX),
-                current: *show == filter.show,
-            }
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            StateTab::new(
+                asked.showing(PATH, word),
+                *label,
+                count,
+                *show == filter.show,
+            )
         })
         .collect()
 }

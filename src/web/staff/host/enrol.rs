@@ -65,12 +65,8 @@ fn new_page(staff: &Staff, typed: &NewHostForm, plans: &[Plan], problems: Proble
         .iter()
         .map(|role| Choice::new(role, role_name(*role)))
         .collect();
-    let mut choices = vec![Choice::new("", "Any plan")];
-    choices.extend(
-        plans
-            .iter()
-            .map(|plan| Choice::new(plan.id, plan.label.clone())),
-    );
+    let plans = plans.iter().map(|plan| Choice::new(plan.id, &plan.label));
+    let choices = Choice::any("Any plan", plans);
     let fields = vec![
         Field::text("name", "Name")
             .value(&typed.name)
@@ -97,10 +93,7 @@ fn new_page(staff: &Staff, typed: &NewHostForm, plans: &[Plan], problems: Proble
             .short(),
     ];
     NewHostPage {
-        fields: fields
-            .into_iter()
-            .map(|field| field.with(&page.problems))
-            .collect(),
+        fields: page.problems.on(fields),
         page,
     }
 }
@@ -154,9 +147,11 @@ fn parse(form: &NewHostForm) -> Result<AddHost, Problems> {
 
 /// `POST /staff/hosts`: the answer is the page itself and no redirect, as it shows the token, once.
 pub async fn add(portal: Portal, staff: Staff, form: Form<NewHostForm>) -> Response {
-    let actor = staff.actor.clone();
     let outcome = match parse(&form.0) {
-        Ok(new) => portal::submit(&portal, move |app| app.add_host(actor.who(), &new)).await?,
+        Ok(new) => {
+            let added = staff.submit(&portal, move |app, actor| app.add_host(actor.who(), &new));
+            added.await?
+        }
         Err(problems) => Err(problems),
     };
     match outcome {
@@ -207,16 +202,15 @@ pub async fn make_token(
     id: Path<i64>,
     _form: Form<Nothing>,
 ) -> Response {
-    let actor = staff.actor.clone();
-    let (host, token) = portal::run(&portal, move |app| {
+    let made = staff.act(&portal, move |app, actor| {
         let token = app.new_enrolment_token(actor.who(), HostId(id.0))?;
         let host = app
             .db
             .read(|conn| store::host::host(conn, HostId(id.0)).map_err(AppError::from))?
             .ok_or(AppError::NotFound)?;
         Ok((host, token))
-    })
-    .await?;
+    });
+    let (host, token) = made.await?;
     page::html(&token_page(&portal, &staff, &host, token))
 }
 
@@ -261,24 +255,14 @@ impl Ask {
             .await?
             .ok_or(Fault::NotFound)?;
         let url = format!("{PATH}/{id}");
-        page::html(&ConfirmPage {
-            page: staff
-                .page(Area::Hosts, format!("{} {}?", self.title, host.name))
-                .crumb("Hosts", PATH)
-                .crumb(&host.name, &url),
-            consequences: self
-                .consequences
-                .iter()
-                .map(|line| (*line).to_owned())
-                .collect(),
-            rows: Vec::new(),
-            action: format!("{url}/{}", self.verb),
-            hidden: Vec::new(),
-            fields: Vec::new(),
-            button: self.button.to_owned(),
-            danger: self.danger,
-            back_url: url,
-            back_label: format!("Back to {}", host.name),
-        })
+        let page = staff
+            .page(Area::Hosts, format!("{} {}?", self.title, host.name))
+            .crumb("Hosts", PATH)
+            .crumb(&host.name, &url);
+        ConfirmPage::new(page, self.button, format!("{url}/{}", self.verb))
+            .says(self.consequences.iter().copied())
+            .danger(self.danger)
+            .back(url, format!("Back to {}", host.name))
+            .html()
     }
 }

@@ -1,31 +1,23 @@
-//! `/staff/hosts`: every host with its room; one host with its occupants and limits. Rule of the room: adding a host,
-//! enrolling and revoking its agent are in [`super::enrol`], emptying it in [`crate::web::staff::evacuation`]; the rest here.
+//! `/staff/hosts`: every host with its room; one of them is in [`super::show`].
 
 use std::collections::HashMap;
 
 use askama::Template;
-use serde::Deserialize;
 
-use super::joint_view::JointView;
-use super::shared::{PATH, number, optional, role_name};
+use super::shared::{PATH, role_name};
 use crate::app::host::liveness::SILENT_S;
 use crate::domain::ids::{HostId, PlanId};
 use crate::domain::placement::Room;
-use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
-use crate::domain::words::HostState;
 use crate::store;
 use crate::store::host::Host;
-use crate::store::host::page::HostDetail;
-use crate::web::extract::{Form, FormData, Path, Query, Staff};
-use crate::web::fault::{Fault, Response};
+use crate::web::extract::{Query, Staff};
+use crate::web::fault::Response;
 use crate::web::members::{Link, platform_name};
-use crate::web::page::{self, Area, Page};
+use crate::web::page::{self, Area, FROM_TABS, Filters, Page, ROWS, filters};
 use crate::web::portal::{self, Portal};
-use crate::web::staff::evacuation::progress::{EmptyingView, empty_words};
 use crate::web::staff::heard;
-use crate::web::ui::list::{ROWS, cut, query};
-use crate::web::ui::{Choice, Field, Input, Pager, Problems, Tag, When, units};
+use crate::web::ui::{Pager, Tag, When, Zone, units};
 
 #[derive(Debug, Template)]
 #[template(path = "staff/hosts.html")]
@@ -52,83 +44,23 @@ pub struct Row {
     pub seen: Option<When>,
 }
 
-#[derive(Debug, Template)]
-#[template(path = "staff/host.html")]
-pub struct HostPage {
-    pub page: Page,
-    pub id: i64,
-    pub row: Row,
-    pub facts: Vec<(&'static str, String)>,
-    pub unknown: Vec<String>,
-    pub occupants: Vec<OccupantRow>,
-    pub occupants_in_all: i64,
-    pub arriving: Vec<ArrivingRow>,
-    pub state: Option<Field>,
-    pub slots: Field,
-    pub cap: Field,
-    pub is_enrolled: bool,
-    pub can_evacuate: bool,
-    pub emptying: Option<EmptyingView>,
-    /// Whether it can be given back.
-    pub empty: Option<String>,
-    /// Why its ledger is not trusted, and since when.
-    pub fault: Option<(String, Option<When>)>,
-    pub joint: JointView,
-}
-
-#[derive(Debug)]
-pub struct OccupantRow {
-    pub label: String,
-    pub account: String,
-    pub plan: String,
-    pub status: Tag,
-}
-
-#[derive(Debug)]
-pub struct ArrivingRow {
-    pub link: Link,
-    pub state: Tag,
-    pub from: String,
-    pub to: String,
-}
-
-#[derive(Debug, Default, Deserialize)]
-pub struct Asked {
-    #[serde(default)]
-    silent: String,
+filters! {
+    PATH, ROWS, FROM_TABS;
+    silent,
     /// Only those that staff empty.
-    #[serde(default)]
-    emptying: String,
+    emptying,
     /// `untrusted`: only those whose ledger is not trusted.
-    #[serde(default)]
-    ledger: String,
+    ledger,
     /// The name of the last host of the page before.
-    #[serde(default)]
-    after: String,
+    after,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StateForm {
-    state: String,
-}
-impl FormData for StateForm {}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct LimitsForm {
-    slots: String,
-    #[serde(default)]
-    cap_mb_s: String,
-}
-impl FormData for LimitsForm {}
-
-fn row(
+pub(super) fn row(
     host: &Host,
     room: Option<&Room>,
     plan: Option<&str>,
     now: Time,
-    zone: crate::web::ui::Zone,
+    zone: Zone,
 ) -> Row {
     Row {
         link: Link::new(format!("{PATH}/{}", host.id), host.name.clone()),
@@ -166,16 +98,16 @@ fn signed_mebibytes(count: i64) -> String {
 
 /// `GET /staff/hosts`
 pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
-    let now = portal.now();
-    let only_silent = asked.0.silent == "yes";
-    let only_emptying = asked.0.emptying == "yes";
-    let only_untrusted = asked.0.ledger == "untrusted";
+    let (now, asked) = (portal.now(), asked.0);
+    let only_silent = asked.silent == "yes";
+    let only_emptying = asked.emptying == "yes";
+    let only_untrusted = asked.ledger == "untrusted";
     let since = only_silent.then(|| now.plus_s(-SILENT_S));
-    let after = asked.0.after.clone();
+    let after = asked.after.clone();
     let (all, rooms, plans) = portal::read(&portal, move |conn| {
         let after = (!after.is_empty()).then_some(after.as_str());
-        let limit = i64::try_from(ROWS).unwrap_or(100) + 1;
-        let all = store::host::page(conn, since, (only_emptying, only_untrusted), after, limit)?;
+        let only = (only_emptying, only_untrusted);
+        let all = store::host::page(conn, since, only, after, Asked::limit())?;
         Ok((
             all,
             store::host::room::rooms(conn)?,
@@ -183,20 +115,7 @@ pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response
         ))
     })
     .await?;
-    let (all, more) = cut(all);
-    let url = |after: &str| {
-        let pairs = [
-            ("silent", asked.0.silent.clone()),
-            ("emptying", asked.0.emptying.clone()),
-            ("ledger", asked.0.ledger.clone()),
-            ("after", after.to_owned()),
-        ];
-        format!("{PATH}{}", query(&pairs))
-    };
-    let pager = Pager {
-        first: (!asked.0.after.is_empty()).then(|| url("")),
-        next: all.last().filter(|_| more).map(|last| url(&last.name)),
-    };
+    let (all, pager) = asked.page(all, |host| host.name.clone());
     let page = staff.page(
         Area::Hosts,
         match (only_silent, only_emptying, only_untrusted) {
@@ -231,213 +150,4 @@ pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response
         rows,
         pager,
     })
-}
-
-async fn present(
-    portal: &Portal,
-    staff: &Staff,
-    id: i64,
-    typed: Option<LimitsForm>,
-    problems: Problems,
-) -> Response {
-    let found = portal::read(portal, move |conn| {
-        let Some(detail) = store::host::page::host(conn, HostId(id))? else {
-            return Ok(None);
-        };
-        let room = store::host::room::rooms(conn)?
-            .into_iter()
-            .find(|room| room.host == HostId(id));
-        let asked = store::ownership::joint::asked(conn, Some(HostId(id)))?;
-        Ok(Some((
-            detail,
-            room,
-            asked,
-            store::ownership::memory::get(conn)?,
-        )))
-    })
-    .await?;
-    let (detail, room, asked, memory) = found.ok_or(Fault::NotFound)?;
-    let (actor, host) = (staff.actor.clone(), detail.host.clone());
-    let (emptying, hanging) = portal::run(portal, move |app| app.emptying(&actor, &host)).await?;
-    let status = problems.status();
-    let page = staff
-        .page(Area::Hosts, detail.host.name.clone())
-        .crumb("Hosts", PATH)
-        .problems(problems);
-    let zone = page.zone();
-    page::html_status(
-        status,
-        &HostPage {
-            emptying: emptying.map(|of| EmptyingView::new(HostId(id), &of, zone)),
-            empty: empty_words(&detail, hanging, zone),
-            joint: JointView::new(&detail.host, &memory, asked, (portal.now(), zone)),
-            ..HostPage::new(page, &detail, room.as_ref(), typed, portal.now())
-        },
-    )
-}
-
-impl HostPage {
-    fn new(
-        page: Page,
-        detail: &HostDetail,
-        room: Option<&Room>,
-        typed: Option<LimitsForm>,
-        now: Time,
-    ) -> Self {
-        let host = &detail.host;
-        let typed = typed.unwrap_or_else(|| LimitsForm {
-            slots: host.slots.to_string(),
-            cap_mb_s: host.cap_mb_s.map(|cap| cap.to_string()).unwrap_or_default(),
-        });
-        let states: Vec<Choice> = [HostState::Enabled, HostState::Draining, HostState::Disabled]
-            .into_iter()
-            .map(|state| Choice::new(state, state_words(state)))
-            .collect();
-        Self {
-            id: host.id.0,
-            row: row(host, room, detail.plan.as_deref(), now, page.zone()),
-            facts: facts(host),
-            unknown: serde_json::from_str(&host.unknown_disks).unwrap_or_default(),
-            occupants: detail
-                .occupants
-                .iter()
-                .map(|(linode, plan, account)| OccupantRow {
-                    label: linode.label.clone(),
-                    account: account.clone(),
-                    plan: plan.clone(),
-                    status: Tag::linode(linode.status),
-                })
-                .collect(),
-            occupants_in_all: detail.occupants_in_all,
-            arriving: detail
-                .arriving
-                .iter()
-                .map(|row| ArrivingRow {
-                    link: Link::new(
-                        format!("/staff/migrations/{}", row.migration.id),
-                        format!("Migration {} of {}", row.migration.id, row.linode),
-                    ),
-                    state: Tag::migration(row.migration.state),
-                    from: row.source.clone(),
-                    to: row.destination.clone(),
-                })
-                .collect(),
-            state: (host.state != HostState::Quarantined)
-                .then(|| Field::new("state", "State", Input::Radios(states)).value(host.state)),
-            slots: Field::new("slots", "Migrations at once", Input::Line("number"))
-                .value(typed.slots)
-                .short()
-                .with(&page.problems),
-            cap: Field::new("cap_mb_s", "Cap on copying, MB/s", Input::Line("number"))
-                .value(typed.cap_mb_s)
-                .hint("Empty for none. It reaches running copies too.")
-                .short()
-                .with(&page.problems),
-            is_enrolled: host.fingerprint.is_some(),
-            can_evacuate: host.state != HostState::Quarantined && detail.occupants_in_all > 0,
-            emptying: None,
-            empty: None,
-            fault: (!host.ledger_fault.is_empty()).then(|| {
-                let since = host.ledger_fault_at.map(|at| page.zone().both(at.utc()));
-                (host.ledger_fault.clone(), since)
-            }),
-            joint: JointView::default(),
-            page,
-        }
-    }
-}
-
-fn state_words(state: HostState) -> &'static str {
-    match state {
-        HostState::Enabled => "Enabled: takes Linodes and jobs",
-        HostState::Draining => "Draining: takes no new Linodes",
-        HostState::Disabled => "Disabled: takes no jobs at all",
-        HostState::Quarantined => "Quarantined",
-    }
-}
-
-fn facts(host: &Host) -> Vec<(&'static str, String)> {
-    let mut facts = vec![
-        ("Memory for guests", units::mebibytes(host.memory_mb)),
-        ("Disk for guests", units::mebibytes(host.disk_mb)),
-    ];
-    if let Some(free) = host.disk_free_mb {
-        facts.push(("Disk free, as the agent sees it", units::mebibytes(free)));
-    }
-    facts.push((
-        "Tells what changed between passes",
-        if host.tells_changes { "yes" } else { "no" }.to_owned(),
-    ));
-    for kernel in host.kernel_list().unwrap_or_default() {
-        let with = match (kernel.initramfs, kernel.modules) {
-            (true, true) => ", with initramfs and modules",
-            (true, false) => ", with initramfs",
-            (false, true) => ", with modules",
-            (false, false) => "",
-        };
-        facts.push(("Kernel", format!("{} ({}){with}", kernel.label, kernel.id)));
-    }
-    if let Some(version) = &host.agent_version {
-        facts.push(("Agent", format!("{version}, protocol {}", host.protocol)));
-    }
-    if let Some(id) = &host.ledger_id {
-        let id: String = id.chars().take(8).collect();
-        let serial = host.ledger_serial.unwrap_or(0);
-        facts.push(("Ledger", format!("{id}, {serial} records")));
-    }
-    if let Some(address) = &host.transfer_address {
-        facts.push(("Transfer address", address.clone()));
-    }
-    if let Some(fingerprint) = &host.fingerprint {
-        facts.push(("Transfer key", fingerprint.clone()));
-    }
-    facts
-}
-
-/// `GET /staff/hosts/{id}`
-pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
-    present(&portal, &staff, id.0, None, Problems::default()).await
-}
-
-/// `POST /staff/hosts/{id}/state`
-pub async fn set_state(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-    form: Form<StateForm>,
-) -> Response {
-    let state = HostState::parse(&form.0.state).filter(|state| *state != HostState::Quarantined);
-    let state = state.ok_or_else(|| {
-        Fault::BadRequest("Choose one of the states on the host's page.".to_owned())
-    })?;
-    staff
-        .act(&portal, move |app, actor| {
-            app.set_host_state(actor, HostId(id.0), state)
-        })
-        .await?;
-    page::said(&format!("{PATH}/{}", id.0), format!("The host is {state}."))
-}
-
-/// `POST /staff/hosts/{id}/limits`
-pub async fn set_limits(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-    form: Form<LimitsForm>,
-) -> Response {
-    let mut problems = Problems::default();
-    let slots = number(&mut problems, "slots", &form.0.slots);
-    let cap = optional(&mut problems, "cap_mb_s", &form.0.cap_mb_s);
-    let Some(slots) = slots.filter(|_| problems.is_empty()) else {
-        return present(&portal, &staff, id.0, Some(form.0), problems).await;
-    };
-    match staff
-        .submit(&portal, move |app, actor| {
-            app.set_host_limits(actor, HostId(id.0), slots, cap)
-        })
-        .await?
-    {
-        Ok(()) => page::said(&format!("{PATH}/{}", id.0), "The limits are saved."),
-        Err(problems) => present(&portal, &staff, id.0, Some(form.0), problems).await,
-    }
 }

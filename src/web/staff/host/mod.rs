@@ -4,3 +4,4 @@ pub mod enrol;
 pub mod joint_view;
 pub mod list;
 pub mod shared;
+pub mod show;

@@ -1,6 +1,7 @@
 //! What staff do with a migration: cancel, retry, roll back, and the way back where its member has none. Each is asked first.
 
-use super::list::{PATH, find};
+use super::shared::PATH;
+use super::show::find;
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
@@ -105,26 +106,17 @@ pub async fn ask(portal: Portal, staff: Staff, path: Path<(i64, String)>) -> Res
         "{} migration {id} of {}",
         deed.title, found.detail.linode.label
     );
-    page::html(&ConfirmPage {
-        page: staff
-            .page(Area::Migrations, format!("{title}?"))
-            .crumb("Migrations", PATH)
-            .crumb(format!("Migration {id}"), &url),
-        consequences: if verb == "roll-back" {
-            roll_back_words(&found.detail)
-        } else {
-            let lines = deed.consequences.iter();
-            lines.map(|line| (*line).to_owned()).collect()
-        },
-        rows: Vec::new(),
-        action: format!("{url}/{verb}"),
-        hidden: Vec::new(),
-        fields: Vec::new(),
-        button: title,
-        danger: deed.danger,
-        back_url: url,
-        back_label: "Leave it as it is".to_owned(),
-    })
+    let page = staff
+        .page(Area::Migrations, format!("{title}?"))
+        .crumb("Migrations", PATH)
+        .crumb(format!("Migration {id}"), &url);
+    let page = ConfirmPage::new(page, title, format!("{url}/{verb}")).danger(deed.danger);
+    let page = if verb == "roll-back" {
+        page.says(roll_back_words(&found.detail))
+    } else {
+        page.says(deed.consequences.iter().copied())
+    };
+    page.back(url, "Leave it as it is").html()
 }
 
 /// `POST /staff/migrations/{id}/{cancel|retry|roll-back}`

@@ -3,4 +3,6 @@
 pub mod actions;
 pub mod list;
 pub mod rows;
+pub mod shared;
+pub mod show;
 pub mod waits;

@@ -26,7 +26,6 @@ pub struct TrailRow {
     pub change: String,
 }
 
-#[must_use]
 pub fn step(row: &JobRow, zone: Zone) -> StepRow {
     StepRow {
         link: Link::new(
@@ -42,7 +41,6 @@ pub fn step(row: &JobRow, zone: Zone) -> StepRow {
     }
 }
 
-#[must_use]
 pub fn trail(row: &AuditRow, zone: Zone) -> TrailRow {
     TrailRow {
         at: zone.precise(row.at.utc()),
@@ -60,7 +58,6 @@ pub fn trail(row: &AuditRow, zone: Zone) -> TrailRow {
     }
 }
 
-#[must_use]
 pub fn bug(bug: &Bug) -> Link {
     Link::new(
         format!("/staff/bugs/{}", bug.id),

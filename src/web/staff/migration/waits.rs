@@ -22,7 +22,6 @@ pub struct WaitsView {
 }
 
 /// Can the switch-over be taken back: was the new host not told yet?
-#[must_use]
 pub fn can_roll_back(detail: &MigrationDetail) -> bool {
     match detail.migration.step {
         Some(Step::StopSeal | Step::FinalCopy) => true,
@@ -47,7 +46,6 @@ struct Waits<'a> {
 }
 
 /// `None`: it goes on, or nothing more is to come of it.
-#[must_use]
 pub fn waits(detail: &MigrationDetail, now: Time, zone: Zone) -> Option<WaitsView> {
     let it = Waits { detail, now, zone };
     let state = detail.migration.state;

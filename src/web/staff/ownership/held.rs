@@ -2,7 +2,6 @@
 //! one act, to believe the hosts.
 
 use askama::Template;
-use serde::Deserialize;
 
 use crate::app::error::AppError;
 use crate::app::ownership::hold::Held;
@@ -16,10 +15,9 @@ use crate::store::migration::list::{MigrationFilter, MigrationRow};
 use crate::web::extract::{Form, Nothing, Path, Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
-use crate::web::page::{self, Area, ConfirmPage, Page};
+use crate::web::page::{self, Area, ConfirmPage, Filters, Page, ROWS, filters};
 use crate::web::portal::{self, Portal};
 use crate::web::staff::migration::rows::{self, TrailRow};
-use crate::web::ui::list::{ROWS, cut, query};
 use crate::web::ui::{Pager, Tag, When, Zone};
 
 const PATH: &str = "/staff/held";
@@ -88,35 +86,23 @@ pub struct SettledPage {
     pub last: Option<TrailRow>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-pub struct Asked {
+filters! {
+    PATH, ROWS, "The list has no such page. Start from its first.";
     /// The last Linode of the page before.
-    #[serde(default)]
-    after: String,
+    after,
 }
 
 /// `GET /staff/held`
 pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
-    let after = match asked.0.after.as_str() {
-        "" => None,
-        text => Some(LinodeId(text.parse().map_err(|_| {
-            Fault::BadRequest("The list has no such page. Start from its first.".to_owned())
-        })?)),
-    };
+    let asked = asked.0;
+    let after = Asked::read(&asked.after)?;
     let rows = portal::read(&portal, move |conn| {
-        store::ownership::hold::page(conn, after, i64::try_from(ROWS).unwrap_or(100) + 1)
+        store::ownership::hold::page(conn, after, Asked::limit())
     })
     .await?;
-    let (rows, more) = cut(rows);
+    let (rows, pager) = asked.page(rows, |(hold, _)| hold.linode_id.to_string());
     let page = staff.page(Area::Held, "Held Linodes");
     let zone = page.zone();
-    let pager = Pager {
-        first: after.map(|_| PATH.to_owned()),
-        next: rows
-            .last()
-            .filter(|_| more)
-            .map(|(last, _)| format!("{PATH}{}", query(&[("after", last.linode_id.to_string())]))),
-    };
     page::html(&HeldPage {
         rows: rows
             .into_iter()
@@ -406,27 +392,21 @@ pub async fn ask(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     let label = &held.linode.label;
     let owner = host_link(case.owner.as_ref()).label;
     let rows = case.moves.iter().map(|row| fate(row, believed.host));
-    page::html(&ConfirmPage {
-        page: staff
-            .page(Area::Held, format!("Believe the hosts about {label}?"))
-            .crumb("Held Linodes", PATH)
-            .crumb(label, &url),
-        consequences: vec![
-            verdict,
-            format!(
-                "The portal has {owner} with epoch {}. That is written over, and stands in the audit trail.",
-                held.linode.epoch
-            ),
-        ],
-        rows: rows.collect(),
-        action: format!("{url}/believe"),
-        hidden: Vec::new(),
-        fields: Vec::new(),
-        button: format!("Believe the hosts about {label}"),
-        danger: true,
-        back_url: url,
-        back_label: "Leave it held".to_owned(),
-    })
+    let what = format!("Believe the hosts about {label}");
+    let page = staff
+        .page(Area::Held, format!("{what}?"))
+        .crumb("Held Linodes", PATH)
+        .crumb(label, &url);
+    let over = format!(
+        "The portal has {owner} with epoch {}. That is written over, and stands in the audit trail.",
+        held.linode.epoch
+    );
+    ConfirmPage::new(page, what, format!("{url}/believe"))
+        .says([verdict, over])
+        .rows(rows.collect())
+        .danger(true)
+        .back(url, "Leave it held")
+        .html()
 }
 
 /// `POST /staff/held/{id}/believe`

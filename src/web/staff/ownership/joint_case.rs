@@ -82,7 +82,6 @@ pub struct DecideForm {
 impl FormData for DecideForm {}
 
 /// What the act is called, of this host.
-#[must_use]
 pub fn title(kind: JointKind, host: &str) -> String {
     match kind {
         JointKind::Takeover => format!("Take {host} over"),

@@ -88,23 +88,19 @@ pub async fn ask_clock(portal: Portal, staff: Staff) -> Response {
         return Ok(page::see_other(PATH));
     };
     let now = staff.zone().both(portal.now().utc()).text;
-    page::html(&ConfirmPage {
-        page: staff
-            .page(Area::Recovery, "Is the clock right?")
-            .crumb("Recovery", PATH),
-        consequences: vec![
-            format!("The portal's clock jumped by {}, and says {now} now.", jump(by)),
-            "If that is right, offers and ways back end by it again. A way back whose time the portal has not watched go by stays open until it has.".to_owned(),
-        ],
-        rows: Vec::new(),
-        action: format!("{PATH}/clock"),
-        hidden: Vec::new(),
-        fields: Vec::new(),
-        button: "The clock is right".to_owned(),
-        danger: true,
-        back_url: PATH.to_owned(),
-        back_label: "Leave it as it is".to_owned(),
-    })
+    let page = staff
+        .page(Area::Recovery, "Is the clock right?")
+        .crumb("Recovery", PATH);
+    let line = "If that is right, offers and ways back end by it again. A way back whose time the portal has not watched go by stays open until it has.";
+    let by = jump(by);
+    ConfirmPage::new(page, "The clock is right", format!("{PATH}/clock"))
+        .says([format!(
+            "The portal's clock jumped by {by}, and says {now} now."
+        )])
+        .says([line])
+        .danger(true)
+        .back(PATH, "Leave it as it is")
+        .html()
 }
 
 /// `POST /staff/recovery/clock`

@@ -24,10 +24,9 @@ pub struct EndPage {
     pub mails: i64,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct EndForm {
-    #[serde(default)]
     seen: String,
 }
 impl FormData for EndForm {}

@@ -8,7 +8,6 @@ use crate::app::programme::move_times::span;
 use crate::domain::programme::move_times::{Limits, Quiet};
 use crate::domain::time::Time;
 use crate::store;
-use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Staff};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Page};
@@ -216,10 +215,9 @@ pub async fn save(portal: Portal, staff: Staff, form: Form<TimesForm>) -> Respon
     });
     match saved.await {
         Ok(Ok(())) => {
-            let said = Flash::good(
-                "The times are saved. Moves whose time is in a quiet hour now wait for its end.",
-            );
-            Ok(page::see_other_saying(PATH, said))
+            let said =
+                "The times are saved. Moves whose time is in a quiet hour now wait for its end.";
+            page::said(PATH, said)
         }
         Ok(Err(problems)) => present(&portal, &staff, Some(form.0), problems).await,
         Err(fault) => Err(fault.at(PATH, "Look at the times again")),

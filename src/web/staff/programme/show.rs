@@ -12,7 +12,6 @@ use crate::domain::values::OutsideLink;
 use crate::domain::words::{ProgrammeState, TextSection};
 use crate::store;
 use crate::store::programme::{Programme, Text};
-use crate::web::context::Flash;
 use crate::web::extract::{Form, FormData, Staff};
 use crate::web::fault::Response;
 use crate::web::members::Link;
@@ -226,10 +225,7 @@ impl ProgrammeForm {
             Field::text("forum_url", "Link to the forum").value(&self.forum_url),
             Field::text("irc_url", "Link to the IRC channel").value(&self.irc_url),
         ];
-        fields
-            .into_iter()
-            .map(|field| field.with(problems))
-            .collect()
+        problems.on(fields)
     }
 }
 
@@ -274,7 +270,6 @@ fn text_row(of: TextSection, written: &[Text], zone: Zone) -> TextRow {
 }
 
 /// When what a form shows had been changed last, in microseconds.
-#[must_use]
 pub fn parse_seen(text: &str) -> Option<Time> {
     let micros = text.parse().ok()?;
     DateTime::from_timestamp_micros(micros).map(Time::new)
@@ -295,10 +290,7 @@ pub async fn save(portal: Portal, staff: Staff, form: Form<ProgrammeForm>) -> Re
         app.set_programme(actor, &settings)
     });
     match saved.await {
-        Ok(Ok(())) => {
-            let said = Flash::good("The programme is saved.");
-            Ok(page::see_other_saying(PATH, said))
-        }
+        Ok(Ok(())) => page::said(PATH, "The programme is saved."),
         Ok(Err(problems)) => present(&portal, &staff, Some(form.0), problems).await,
         Err(fault) => Err(fault.at(PATH, "Look at the settings again")),
     }

@@ -19,9 +19,9 @@ use crate::domain::ids::{HostId, RegistrationId};
 use crate::domain::words::RegistrationState;
 use crate::web::extract::{Form, FormData, Query, Staff};
 use crate::web::fault::{Fault, Response};
-use crate::web::page::{self, Area, Page};
+use crate::web::page::{self, Area, Filters, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::Problems;
+use crate::web::ui::{Problems, units};
 
 #[derive(Debug, Template)]
 #[template(path = "staff/review_done.html")]
@@ -127,7 +127,7 @@ pub async fn act(
         unconfigured: form.unconfigured.clone(),
         after: String::new(),
     };
-    let back_url = asked.url("/staff/registrations", "");
+    let back_url = asked.url("");
     let is_all = form.all == "yes";
     // The page's own ids are what is acted on, so that a second press finds them done instead of finding others; "all" is
     // checked once more: a row that came meanwhile was not seen by anyone.
@@ -167,11 +167,8 @@ pub async fn act(
         }
         Ok(many) if many.refused.is_empty() => {
             let count = many.done.len();
-            let said = if count == 1 {
-                format!("1 registration is {}.", deed.past())
-            } else {
-                format!("{count} registrations are {}.", deed.past())
-            };
+            let many = units::counted(count, "registration is", "registrations are");
+            let said = format!("{many} {}.", deed.past());
             page::said(&back_url, said)
         }
         Ok(many) => {

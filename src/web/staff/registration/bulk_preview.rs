@@ -13,7 +13,7 @@ use crate::store;
 use crate::store::registration::list::RegistrationRow;
 use crate::web::extract::Staff;
 use crate::web::fault::Response;
-use crate::web::page::{self, Area, Page};
+use crate::web::page::{self, Area, Filters, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Choice, Field, Input, Problems, units};
 
@@ -64,15 +64,11 @@ pub async fn present(
     let rows = find(portal, &asked, count, ids).await?;
     let rooms = portal::read(portal, store::host::room::rooms).await?;
     let status = problems.status();
-    let plural = if rows.len() == 1 {
-        "registration"
-    } else {
-        "registrations"
-    };
-    let title = format!("{} {} {plural}", deed.verb(), rows.len());
+    let many = units::counted(rows.len(), "registration", "registrations");
+    let title = format!("{} {many}", deed.verb());
     let page = staff
         .page(Area::Registrations, title)
-        .crumb("Registrations", asked.url("/staff/registrations", ""))
+        .crumb("Registrations", asked.url(""))
         .problems(problems);
     let only = destination.parse().ok().map(HostId);
     let (places, after) = if deed == Deed::Configure {
@@ -84,15 +80,12 @@ pub async fn present(
         .iter()
         .filter_map(|row| next_role(&rooms, row.linode.host_id))
         .collect();
-    let mut choices = vec![Choice::new("", "The proposed host for each")];
-    choices.extend(
-        rooms
-            .iter()
-            .filter(|room| roles.contains(&room.role))
-            .map(|room| {
-                let free = units::mebibytes(room.memory_free_mb());
-                Choice::new(room.host, format!("{} ({free} free)", room.name))
-            }),
+    let free = |room: &Room| units::mebibytes(room.memory_free_mb());
+    let places_for = rooms.iter().filter(|room| roles.contains(&room.role));
+    let choices = Choice::any(
+        "The proposed host for each",
+        places_for
+            .map(|room| Choice::new(room.host, format!("{} ({} free)", room.name, free(room)))),
     );
     let name = |host: HostId| {
         rooms
@@ -150,7 +143,7 @@ pub async fn present(
                 .value(destination)
                 .with(&page.problems)
         }),
-        back_url: asked.url("/staff/registrations", ""),
+        back_url: asked.url(""),
         filter: asked,
         page,
     };

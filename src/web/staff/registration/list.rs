@@ -3,10 +3,9 @@
 
 use askama::Template;
 use chrono::DateTime;
-use serde::Deserialize;
 
 use crate::app::error::AppError;
-use crate::domain::ids::{PlanId, RegistrationId};
+use crate::domain::ids::RegistrationId;
 use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
 use crate::domain::words::RegistrationState;
@@ -16,10 +15,10 @@ use crate::web::csv::{self, unformula};
 use crate::web::extract::{Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::Link;
-use crate::web::page::{self, Area, Page};
+use crate::web::page::{self, Area, FROM_FILTERS, Filters, Page, ROWS, clipped, filters};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::list::{ROWS, StateTab, cut, query};
-use crate::web::ui::{Choice, Field, Pager, Tag, When, units};
+use crate::web::ui::list::{StateTab, count};
+use crate::web::ui::{Choice, Field, Pager, Tag, When, Zone, units};
 
 #[derive(Debug, Template)]
 #[template(path = "staff/registrations.html")]
@@ -53,59 +52,26 @@ pub struct Row {
     pub migration: Option<(Tag, Link)>,
 }
 
-/// The list's filters, as they stand in its address.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct Asked {
-    #[serde(default)]
-    pub state: String,
-    #[serde(default)]
-    pub plan: String,
-    #[serde(default)]
-    pub q: String,
-    #[serde(default)]
-    pub unconfigured: String,
-    #[serde(default)]
-    pub after: String,
+filters! {
+    "/staff/registrations", ROWS, FROM_FILTERS;
+    state, plan, q, unconfigured, after,
 }
 
 impl Asked {
     /// # Errors
     /// A state or plan there is none of.
     pub fn filter(&self) -> Result<RegistrationFilter, Fault> {
-        let unknown = || {
-            Fault::BadRequest(
-                "The list cannot be filtered so. Start from the list's own filters.".to_owned(),
-            )
-        };
         let state = match self.state.as_str() {
             "" => Some(RegistrationState::Requested),
             "all" => None,
-            word => Some(RegistrationState::parse(word).ok_or_else(unknown)?),
-        };
-        let plan = if self.plan.is_empty() {
-            None
-        } else {
-            Some(PlanId(self.plan.parse().map_err(|_| unknown())?))
+            word => Self::read(word)?,
         };
         Ok(RegistrationFilter {
             state,
-            plan,
-            text: self.q.trim().chars().take(100).collect(),
+            plan: Self::read(&self.plan)?,
+            text: clipped(&self.q, 100),
             unconfigured: self.unconfigured == "yes",
         })
-    }
-
-    /// The address of the list at `path` with these filters.
-    #[must_use]
-    pub fn url(&self, path: &str, after: &str) -> String {
-        let pairs = [
-            ("state", self.state.clone()),
-            ("plan", self.plan.clone()),
-            ("q", self.q.trim().to_owned()),
-            ("unconfigured", self.unconfigured.clone()),
-            ("after", after.to_owned()),
-        ];
-        format!("{path}{}", query(&pairs))
     }
 
     fn key(&self) -> Result<Option<(Time, RegistrationId)>, Fault> {
@@ -124,8 +90,6 @@ impl Asked {
     }
 }
 
-const PATH: &str = "/staff/registrations";
-
 /// `GET /staff/registrations`
 pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
     let asked = asked.0;
@@ -133,12 +97,8 @@ pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response
     let wanted = filter.clone();
     let (rows, count, counts, plans) = portal::run(&portal, move |app| {
         app.db.read(|conn| {
-            let rows = store::registration::list::registrations(
-                conn,
-                &wanted,
-                after,
-                i64::try_from(ROWS).unwrap_or(100) + 1,
-            )?;
+            let rows =
+                store::registration::list::registrations(conn, &wanted, after, Asked::limit())?;
             let count = store::registration::list::count_registrations(conn, &wanted)?;
             Ok::<_, AppError>((
                 rows,
@@ -149,32 +109,21 @@ pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response
         })
     })
     .await?;
-    let (rows, more) = cut(rows);
-    let next = rows.last().filter(|_| more).map(|last| {
-        let key = format!(
-            "{}.{}",
-            last.registration.requested_at.utc().timestamp_micros(),
-            last.registration.id
-        );
-        asked.url(PATH, &key)
+    let (rows, pager) = asked.page(rows, |row| {
+        let row = &row.registration;
+        format!("{}.{}", row.requested_at.utc().timestamp_micros(), row.id)
     });
-    let first = (!asked.after.is_empty()).then(|| asked.url(PATH, ""));
     let page = staff.page(Area::Registrations, "Registrations");
     let zone = page.zone();
-    let mut choices = vec![Choice::new("", "All plans")];
-    choices.extend(
-        plans
-            .iter()
-            .map(|plan| Choice::new(plan.id, plan.label.clone())),
-    );
+    let plans = plans.iter().map(|plan| Choice::new(plan.id, &plan.label));
     page::html(&RegistrationsPage {
         tabs: tabs(filter.state, &counts),
-        plan: Field::select("plan", "Plan", choices).value(&asked.plan),
+        plan: Field::select("plan", "Plan", Choice::any("All plans", plans)).value(&asked.plan),
         text: Field::text("q", "Linode or account (how words begin)").value(&asked.q),
-        csv_url: asked.url("/staff/registrations.csv", ""),
+        csv_url: asked.csv_url(),
         rows: rows.iter().map(|row| view(row, zone)).collect(),
         count,
-        pager: Pager { first, next },
+        pager,
         can_review: filter.state == Some(RegistrationState::Requested),
         can_configure: matches!(
             filter.state,
@@ -186,29 +135,25 @@ pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response
 }
 
 fn tabs(current: Option<RegistrationState>, counts: &[(RegistrationState, i64)]) -> Vec<StateTab> {
-    let mut tabs: Vec<StateTab> = RegistrationState::ALL
-        .iter()
-        .map(|state| StateTab {
-            url: format!("{PATH}?state={state}"),
-            label: Tag::registration(*state).text,
-            count: counts
-                .iter()
-                .find(|(of, _)| of == state)
-                .map_or(0, |(_, count)| *count),
-            current: current == Some(*state),
+    let tab = |word: &str, label: &str, state: Option<RegistrationState>| {
+        let url = format!("{}?state={word}", Asked::PATH);
+        let count = count(counts, |of| state.is_none_or(|state| *of == state));
+        StateTab::new(url, label, count, current == state)
+    };
+    let states = RegistrationState::ALL.iter();
+    states
+        .map(|state| {
+            tab(
+                state.as_str(),
+                &Tag::registration(*state).text,
+                Some(*state),
+            )
         })
-        .collect();
-    let all = counts.iter().map(|(_, count)| *count).sum();
-    tabs.push(StateTab {
-        url: format!("{PATH}?state=all"),
-        label: "All".to_owned(),
-        count: all,
-        current: current.is_none(),
-    });
-    tabs
+        .chain([tab("all", "All", None)])
+        .collect()
 }
 
-fn view(row: &RegistrationRow, zone: crate::web::ui::Zone) -> Row {
+fn view(row: &RegistrationRow, zone: Zone) -> Row {
     Row {
         id: row.registration.id.0,
         label: row.linode.label.clone(),
@@ -265,11 +210,7 @@ fn record(row: &RegistrationRow) -> csv::Record {
         unformula(&row.host),
         row.disk_mb.to_string(),
         row.has_24_kernel.to_string(),
-        registration
-            .requested_at
-            .utc()
-            .format("%Y-%m-%dT%H:%M:%SZ")
-            .to_string(),
+        csv::time(registration.requested_at),
         registration.state.to_string(),
         unformula(&registration.reason),
         row.migration

@@ -5,6 +5,7 @@ use crate::domain::ids::RegistrationId;
 use crate::store;
 use crate::store::registration::list::RegistrationRow;
 use crate::web::fault::Fault;
+use crate::web::page::Filters;
 use crate::web::portal::{self, Portal};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +60,7 @@ pub(super) async fn find(
     ids: Vec<i64>,
 ) -> Result<Vec<RegistrationRow>, Fault> {
     let filter = asked.filter()?;
-    let back = asked.url("/staff/registrations", "");
+    let back = asked.url("");
     let limit = i64::try_from(AT_ONCE).unwrap_or(1000) + 1;
     let rows = match count {
         Some(count) => {

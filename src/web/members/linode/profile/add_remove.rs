@@ -11,8 +11,8 @@ use crate::domain::ids::{ConfigId, DiskId, LinodeId};
 use crate::store::linode::page::LinodeDetail;
 use crate::web::extract::{Form, FormData, Member, Nothing, Path};
 use crate::web::fault::{Fault, Response};
-use crate::web::members::linode::shared::{at_linode, find};
-use crate::web::page::{self, Area, ConfirmPage, Page};
+use crate::web::members::linode::shared::{at_linode, find, page_of, url_of};
+use crate::web::page::{self, ConfirmPage, Page};
 use crate::web::portal::Portal;
 use crate::web::ui::{Choice, Field, Problems};
 
@@ -138,14 +138,9 @@ impl Typed {
     }
 
     fn device_fields(&self, detail: &LinodeDetail, problems: &Problems) -> Vec<Field> {
-        let choices: Vec<Choice> = std::iter::once(Choice::new("", "No disk"))
-            .chain(
-                detail
-                    .disks
-                    .iter()
-                    .map(|disk| Choice::new(disk.id, disk.label.clone())),
-            )
-            .collect();
+        let disks = detail.disks.iter();
+        let disks = disks.map(|disk| Choice::new(disk.id, &disk.label));
+        let choices = Choice::any("No disk", disks);
         DEVICES
             .into_iter()
             .zip(LETTERS)
@@ -164,12 +159,8 @@ impl Typed {
 fn present(member: &Member, detail: &LinodeDetail, typed: &Typed, problems: Problems) -> Response {
     let status = problems.status();
     let label = &detail.linode.label;
-    let back_url = format!("/members/linodes/{}", detail.linode.id);
-    let page = member
-        .page(Area::Linodes, "New config profile")
-        .crumb("Linodes", "/members/")
-        .crumb(label, &back_url)
-        .problems(problems);
+    let back_url = url_of(&detail.linode);
+    let page = page_of(member, &detail.linode, "New config profile").problems(problems);
     let view = NewProfilePage {
         action: format!("{back_url}/profiles/new"),
         linode: label.clone(),
@@ -229,28 +220,18 @@ pub async fn ask_delete(portal: Portal, member: Member, ids: Path<(i64, i64)>) -
     if let Some(why) = stays(&detail.linode, &detail.profiles, row.id) {
         return Err(at_linode(Fault::conflict(why), id));
     }
-    let url = format!("/members/linodes/{id}");
-    page::html(&ConfirmPage {
-        page: member
-            .page(
-                Area::Linodes,
-                format!("Delete the config profile {}?", row.label),
-            )
-            .crumb("Linodes", "/members/")
-            .crumb(&detail.linode.label, &url),
-        consequences: vec![
-            "Its settings are gone for good. Disk images and their data stay as they are."
-                .to_owned(),
-        ],
-        rows: Vec::new(),
-        action: format!("{url}/profiles/{profile}/delete"),
-        hidden: Vec::new(),
-        fields: Vec::new(),
-        button: format!("Delete {}", row.label),
-        danger: true,
-        back_url: format!("{url}/profiles/{profile}"),
-        back_label: "Keep it".to_owned(),
-    })
+    let url = format!("{}/profiles/{profile}", url_of(&detail.linode));
+    let title = format!("Delete the config profile {}?", row.label);
+    let page = page_of(&member, &detail.linode, title);
+    ConfirmPage::new(
+        page,
+        format!("Delete {}", row.label),
+        format!("{url}/delete"),
+    )
+    .says(["Its settings are gone for good. Disk images and their data stay as they are."])
+    .danger(true)
+    .back(url, "Keep it")
+    .html()
 }
 
 /// `POST /members/linodes/{id}/profiles/{profile}/delete`

@@ -14,8 +14,8 @@ use crate::store::linode::page::LinodeDetail;
 use crate::store::linode::profile::ConfigProfile;
 use crate::web::extract::{Form, FormData, Member, Path};
 use crate::web::fault::{Fault, Response};
-use crate::web::members::linode::shared::find;
-use crate::web::page::{self, Area, Page};
+use crate::web::members::linode::shared::{at_linode, find, page_of, url_of};
+use crate::web::page::{self, Page};
 use crate::web::portal::Portal;
 use crate::web::ui::names::{helper_name, run_level_name};
 use crate::web::ui::{Choice, Field, Input, Problems};
@@ -164,10 +164,7 @@ impl ProfileForm {
             ),
             Field::new("comments", "Comments", Input::Area(3)).value(&self.comments),
         ];
-        Ok(fields
-            .into_iter()
-            .map(|field| field.with(problems))
-            .collect())
+        Ok(problems.on(fields))
     }
 }
 
@@ -216,12 +213,9 @@ async fn present(
     let form = typed.unwrap_or(&stored);
     let status = problems.status();
     let label = &detail.linode.label;
-    let back_url = format!("/members/linodes/{id}");
-    let page = member
-        .page(Area::Linodes, format!("Config profile {}", row.label))
-        .crumb("Linodes", "/members/")
-        .crumb(label, &back_url)
-        .problems(problems);
+    let back_url = url_of(&detail.linode);
+    let title = format!("Config profile {}", row.label);
+    let page = page_of(member, &detail.linode, title).problems(problems);
     let devices = row.device_map()?.into_iter().map(|(device, disk)| {
         let known = detail.disks.iter().find(|known| known.id == disk);
         let disk = known.map_or("no disk", |known| known.label.as_str());
@@ -262,10 +256,7 @@ pub async fn save(
     let saved = member.submit(&portal, move |app, actor| {
         app.edit_profile(actor, LinodeId(id), ConfigId(profile), &edit)
     });
-    match saved
-        .await
-        .map_err(|fault| crate::web::members::linode::shared::at_linode(fault, id))?
-    {
+    match saved.await.map_err(|fault| at_linode(fault, id))? {
         Ok(()) => page::said(
             &format!("/members/linodes/{id}"),
             "The config profile is changed. It holds from the next boot on.",

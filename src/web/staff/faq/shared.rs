@@ -1,0 +1,3 @@
+//! What both pages of the FAQ need.
+
+pub(super) const PATH: &str = "/staff/faq";

@@ -1,0 +1,159 @@
+//! `/staff/migrations/{id}`: one with its steps, attempts, log and who did what. What is done with it is in
+//! [`super::actions`], what it waits for in [`super::waits`].
+
+use askama::Template;
+
+use super::rows::{self, StepRow, TrailRow};
+use super::shared::PATH;
+use super::waits::{WaitsView, can_roll_back, waits};
+use crate::app::migration::guard::closed_to_members;
+use crate::domain::ids::MigrationId;
+use crate::domain::time::Time;
+use crate::domain::words::MigrationState as State;
+use crate::store;
+use crate::store::audit::AuditRow;
+use crate::store::bug::Bug;
+use crate::store::job::list::JobRow;
+use crate::store::migration::page::MigrationDetail;
+use crate::web::extract::{Path, Staff};
+use crate::web::fault::{Fault, Response};
+use crate::web::members::Link;
+use crate::web::members::migration::show::MigrationPage;
+use crate::web::migration::live::{Live, is_moving};
+use crate::web::migration::stream;
+use crate::web::page::{self, Area, Page};
+use crate::web::portal::{self, Portal};
+
+#[derive(Debug, Template)]
+#[template(path = "staff/migration.html")]
+pub struct StaffMigrationPage {
+    pub page: Page,
+    /// What the member sees.
+    pub shown: MigrationPage,
+    pub account: String,
+    pub failure_detail: String,
+    pub jobs: Vec<StepRow>,
+    pub trail: Vec<TrailRow>,
+    pub can_roll_back: bool,
+    /// What it waits for, if it stands still.
+    pub waits: Option<WaitsView>,
+    /// The way back, where its member has none.
+    pub can_take_back: bool,
+    /// Bugs that explain what happened to it.
+    pub bugs: Vec<Link>,
+    pub facts: Vec<(&'static str, String)>,
+}
+
+pub(in crate::web::staff) struct Found {
+    pub detail: MigrationDetail,
+    jobs: Vec<JobRow>,
+    trail: Vec<AuditRow>,
+    account: String,
+    bugs: Vec<Bug>,
+    now: Time,
+}
+
+pub(in crate::web::staff) async fn find(portal: &Portal, id: i64) -> Result<Found, Fault> {
+    let now = portal.now();
+    let found = portal::read(portal, move |conn| {
+        let Some(detail) = store::migration::page::migration(conn, None, MigrationId(id), now)?
+        else {
+            return Ok(None);
+        };
+        let account = crate::store::account::account(conn, detail.migration.account_id)?
+            .map(|account| account.name)
+            .unwrap_or_default();
+        Ok(Some(Found {
+            jobs: store::job::list::jobs_of_migration(conn, MigrationId(id))?,
+            trail: store::audit::audit_of(conn, &format!("migration {id}"))?,
+            bugs: store::bug::links::explaining(conn, MigrationId(id))?,
+            account,
+            detail,
+            now,
+        }))
+    })
+    .await?;
+    found.ok_or(Fault::NotFound)
+}
+
+/// `GET /staff/migrations/{id}`
+pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
+    let found = find(&portal, id.0).await?;
+    let detail = &found.detail;
+    let mut page = staff
+        .page(
+            Area::Migrations,
+            format!("Migration {} of {}", id.0, detail.linode.label),
+        )
+        .crumb("Migrations", PATH);
+    if is_moving(detail.migration.state) {
+        let live = Live::new(
+            &detail.migration,
+            detail.job.as_ref(),
+            detail.queue,
+            found.now,
+            page.zone(),
+        );
+        page = page.live(format!("{PATH}/{}/events", id.0), live.shape);
+    }
+    page::html(&StaffMigrationPage::new(page, &found))
+}
+
+impl StaffMigrationPage {
+    fn new(page: Page, found: &Found) -> Self {
+        let zone = page.zone();
+        let migration = &found.detail.migration;
+        Self {
+            shown: MigrationPage::new(page.clone(), &found.detail, found.now),
+            account: found.account.clone(),
+            failure_detail: migration.failure_detail.clone(),
+            jobs: found.jobs.iter().map(|row| rows::step(row, zone)).collect(),
+            trail: found
+                .trail
+                .iter()
+                .map(|row| rows::trail(row, zone))
+                .collect(),
+            bugs: found.bugs.iter().map(rows::bug).collect(),
+            can_take_back: migration.state == State::Finished
+                && closed_to_members(migration, &found.detail.source).is_some()
+                && !migration.way_back_is_over(found.now, found.detail.queue.pause.watched_s),
+            can_roll_back: can_roll_back(&found.detail),
+            waits: waits(&found.detail, found.now, zone),
+            facts: vec![
+                ("Round", migration.round.to_string()),
+                ("Epoch at the source", migration.epoch.to_string()),
+                (
+                    "Linode's epoch now",
+                    format!(
+                        "{}{}",
+                        found.detail.linode.epoch,
+                        if found.detail.linode.fetched {
+                            ", fetched"
+                        } else {
+                            ", not fetched"
+                        }
+                    ),
+                ),
+                ("Time to shut down", format!("{} s", migration.stop_limit_s)),
+            ],
+            page,
+        }
+    }
+}
+
+/// `GET /staff/migrations/{id}/events`
+pub async fn events(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
+    find(&portal, id.0).await?;
+    let token = staff
+        .context
+        .session_cookie()
+        .unwrap_or_default()
+        .to_owned();
+    Ok(stream::stream(
+        portal,
+        MigrationId(id.0),
+        None,
+        token,
+        staff.zone(),
+    ))
+}
