@@ -63,6 +63,17 @@ pub async fn read<T: Send + 'static>(
     .await
 }
 
+/// One thing that a page is about.
+///
+/// # Errors
+/// As [`read`], and [`Fault::NotFound`].
+pub async fn find<T: Send + 'static>(
+    portal: &Portal,
+    query: impl FnOnce(&mut Db) -> Result<Option<T>, StoreError> + Send + 'static,
+) -> Result<T, Fault> {
+    read(portal, query).await?.ok_or(Fault::NotFound)
+}
+
 /// Places for calls that hash passwords. The hasher bounds itself too, but by making threads wait; here it is requests
 /// that wait, so that a flood of sign-ins leaves the threads to the other pages.
 static HASHING: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(4));

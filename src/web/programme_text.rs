@@ -35,7 +35,7 @@ pub fn state_words(phase: Phase, zone: Zone) -> (Tag, String) {
     match phase {
         Phase::Announced(at) => (
             Tag::new("Announced", Tone::Info),
-            format!("Registration opens on {}.", zone.both(at.utc()).text),
+            format!("Registration opens on {}.", zone.both(at).text),
         ),
         Phase::Open => (
             Tag::new("Open", Tone::Good),

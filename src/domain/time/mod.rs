@@ -11,6 +11,12 @@ use serde::{Deserialize, Serialize};
 #[serde(transparent)]
 pub struct Time(DateTime<Utc>);
 
+impl From<Time> for DateTime<Utc> {
+    fn from(at: Time) -> Self {
+        at.0
+    }
+}
+
 impl Time {
     #[must_use]
     pub fn new(at: DateTime<Utc>) -> Self {

@@ -10,11 +10,10 @@ use crate::domain::words::UserRole;
 use crate::store::bug::files::BugFile;
 use crate::store::bug::page::Thread;
 use crate::store::bug::{Bug, BugEvent, Post};
-use crate::web::members::Link;
-use crate::web::members::bug::list::{PATH, component_name, person};
-use crate::web::members::bug::new::fact_name;
+use crate::web::members::bug::list::{PATH, person};
 use crate::web::ui::markdown::{self, Rendered};
-use crate::web::ui::{Tag, When, Zone, units};
+use crate::web::ui::names::{component_name, fact_name};
+use crate::web::ui::{Link, Tag, When, Zone, units};
 
 /// Replies on a page.
 pub const POSTS: usize = 50;
@@ -165,7 +164,7 @@ impl Eye<'_> {
     ) -> Option<Hidden> {
         let staff = self.reader.staff;
         at.map(|at| Hidden {
-            at: self.reader.zone.show(at.utc()),
+            at: self.reader.zone.show(at),
             by: by.filter(|_| staff).map(|by| self.name(by, true)),
             reason: (own || staff).then(|| reason.to_owned()),
         })
@@ -210,7 +209,7 @@ impl Eye<'_> {
             id: post.id.0,
             author: self.name(post.author_id, post.by_staff),
             by_staff: post.by_staff,
-            at: self.reader.zone.show(post.at.utc()),
+            at: self.reader.zone.show(post.at),
             body: shows.then(|| markdown::post(&post.body, 3)),
             hidden: self.hidden(
                 (post.hidden_at, post.hidden_by),
@@ -256,7 +255,7 @@ impl View {
             severity: (bug.severity != Severity::None).then(|| Tag::severity(bug.severity)),
             component: component_name(bug.component),
             author: eye.name(bug.opened_by, false),
-            opened: zone.show(bug.opened_at.utc()),
+            opened: zone.show(bug.opened_at),
             hits: thread.hits,
             hits_reader: thread.hits_reader,
             can_undo: thread.can_undo,
@@ -318,7 +317,7 @@ fn event_view(event: &BugEvent, who: String, base: &str, zone: Zone) -> EventVie
         Changed::Component => "Part",
     };
     EventView {
-        at: zone.show(event.at.utc()),
+        at: zone.show(event.at),
         who,
         what: format!(
             "{what}: {} → {}",

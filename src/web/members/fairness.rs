@@ -5,7 +5,6 @@ use askama::Template;
 use chrono::DateTime;
 use serde::Deserialize;
 
-use super::{Link, platform_name};
 use crate::domain::fairness::shares::Rule;
 use crate::domain::fairness::usage::{NO_LEVEL, Range, Stretch, Usage, between, grouped};
 use crate::domain::ids::LinodeId;
@@ -17,10 +16,11 @@ use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::chart::{Chart, Line, Scale, top_of};
+use crate::web::ui::names::platform_name;
 use crate::web::ui::usage::{
     RangeTab, kib, maybe_percent, percent, range, range_name, range_tabs, span_ms, under_contention,
 };
-use crate::web::ui::{When, Zone};
+use crate::web::ui::{Link, When, Zone};
 
 const PATH: &str = "/members/fairness";
 /// Rows of the table, about.

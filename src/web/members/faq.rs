@@ -3,7 +3,6 @@
 use askama::Template;
 use serde::Deserialize;
 
-use super::Link;
 use crate::app::faq::MOST_QUESTION;
 use crate::domain::markdown::Markdown;
 use crate::store;
@@ -14,7 +13,7 @@ use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::markdown::{self, Rendered};
-use crate::web::ui::{Field, Input, Problems, When, Zone};
+use crate::web::ui::{Field, Input, Link, Problems, When, Zone};
 
 pub const PATH: &str = "/members/faq";
 
@@ -89,7 +88,7 @@ fn question_view(question: &Question, entries: &[Entry], zone: Zone) -> Question
     QuestionView {
         id: question.id.0,
         text: question.question.clone(),
-        asked: zone.show(question.asked_at.utc()),
+        asked: zone.show(question.asked_at),
         answer: question
             .answer
             .as_ref()

@@ -8,32 +8,9 @@ pub mod linode;
 pub mod migration;
 pub mod registration;
 
-use crate::domain::words::{MigrationState, Platform};
+use crate::domain::words::MigrationState;
 use crate::store::migration::Migration;
-
-/// The platform's name, as people write it.
-pub fn platform_name(platform: Platform) -> &'static str {
-    match platform {
-        Platform::Uml => "UML",
-        Platform::Xen => "Xen",
-    }
-}
-
-/// A link whose text names the thing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link {
-    pub url: String,
-    pub label: String,
-}
-
-impl Link {
-    pub fn new(url: impl Into<String>, label: impl Into<String>) -> Self {
-        Self {
-            url: url.into(),
-            label: label.into(),
-        }
-    }
-}
+use crate::web::ui::Link;
 
 /// Where a Linode's newest migration is looked at, and by what words: the migrate page while the member has to choose,
 /// the migration's own page afterwards.

@@ -8,7 +8,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::linode::list::eligibility;
-use super::{Link, migration_link, platform_name};
+use super::migration_link;
 use crate::app::bulk::Many;
 use crate::app::error::AppError;
 use crate::app::registration::seats_left;
@@ -24,7 +24,8 @@ use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, ConfirmPage, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::programme_text::{Section, state_words};
-use crate::web::ui::{Problems, Tag, units};
+use crate::web::ui::names::platform_name;
+use crate::web::ui::{Link, Problems, Tag, units};
 
 #[derive(Debug, Template)]
 #[template(path = "members/beta.html")]
@@ -406,12 +407,7 @@ pub async fn ask_withdraw(portal: Portal, member: Member, id: Path<i64>) -> Resp
 }
 
 /// `POST /members/xenbeta/{id}/withdraw`
-pub async fn withdraw(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-    _form: Form<Nothing>,
-) -> Response {
+pub async fn withdraw(portal: Portal, member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
     let done = member
         .act(&portal, move |app, actor| {
             app.withdraw(actor, RegistrationId(id.0))

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use crate::app::job::lease;
-use crate::domain::migration::Step;
 use crate::domain::time::Time;
 use crate::domain::words::{JobKind, JobState, MigrationKind, MigrationState as State};
 use crate::store::job::Job;
 use crate::store::migration::Migration;
 use crate::store::migration::page::Place;
+use crate::web::ui::names::step_words;
 use crate::web::ui::{Zone, units};
 
 /// Silence of a host at work after which the page says so, in seconds: agents report at least every ten.
@@ -38,11 +38,11 @@ impl Live {
         );
         let mut text = BTreeMap::from([
             ("phase", phase(migration, job, queue, zone)),
-            ("asof", zone.precise(now.utc()).text),
+            ("asof", zone.precise(now).text),
         ]);
         let mut attr = BTreeMap::from([(
             "asof",
-            BTreeMap::from([("datetime", zone.precise(now.utc()).iso)]),
+            BTreeMap::from([("datetime", zone.precise(now).iso)]),
         )]);
         if is_at_work(migration.state) {
             let copying = job
@@ -155,28 +155,12 @@ fn paused(state: State, queue: Place) -> Option<&'static str> {
 fn held(queue: Place, zone: Zone) -> String {
     let until = queue
         .held_until
-        .map_or_else(String::new, |at| zone.both(at.utc()).text);
+        .map_or_else(String::new, |at| zone.both(at).text);
     match queue.position {
         Some(_) => format!("Waiting for the end of the quiet hours, at {until}."),
         None => format!(
             "Waiting. The time you chose is in the quiet hours now: it starts at their end, at {until}, or choose another."
         ),
-    }
-}
-
-/// What a step does, in words for the member.
-pub fn step_words(step: Step) -> &'static str {
-    match step {
-        Step::PreflightSource => "Checking the present host",
-        Step::PreflightDestination => "Checking the new host",
-        Step::Reserve => "Reserving space on the new host",
-        Step::OpenTransfer => "Opening the transfer between the hosts",
-        Step::WarmCopy => "Copying the disks while the Linode runs",
-        Step::StopSeal => "Stopping the Linode",
-        Step::FinalCopy => "Copying the rest and comparing both copies",
-        Step::Start => "Starting the Linode on its new host",
-        Step::SealDestination => "The new host could not start it: closing it there",
-        Step::Restore => "Starting the Linode again on its old host",
     }
 }
 

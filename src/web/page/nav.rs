@@ -154,7 +154,7 @@ pub(super) fn alarms(of: &Attention, zone: Zone) -> Vec<Crumb> {
         Some(count) => Some(alarm(url, units::counted(count, one, many))),
     };
     let recovery = of.recovery_since.map(|since| {
-        let since = zone.show(since.utc()).text;
+        let since = zone.show(since).text;
         alarm(
             "/staff/recovery",
             format!("The portal recovers its memory since {since}: no Linode changes hands"),

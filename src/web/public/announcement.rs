@@ -16,11 +16,10 @@ use crate::store::programme::{Programme, Text};
 use crate::web::context::Context;
 use crate::web::extract::Signed;
 use crate::web::fault::{Fault, Response};
-use crate::web::members::Link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::programme_text::{Section, state_words};
-use crate::web::ui::{Tag, When, units};
+use crate::web::ui::{Link, Tag, When, units};
 
 #[derive(Debug, Template)]
 #[template(path = "announcement.html")]
@@ -60,9 +59,7 @@ impl AnnouncementPage {
             facts.now,
         );
         let has_end = said.iter().any(|(word, _)| *word == "Expected to end");
-        let dates = said
-            .into_iter()
-            .map(|(word, at)| (word, zone.both(at.utc())));
+        let dates = said.into_iter().map(|(word, at)| (word, zone.both(at)));
         let mut lines = Vec::new();
         if facts.phase != Phase::Ended {
             if !has_end {

@@ -12,11 +12,10 @@ use crate::store;
 use crate::store::account::page::{UserDetail, UserFilter, UserRow};
 use crate::web::extract::{Form, Nothing, Path, Query, Staff};
 use crate::web::fault::{Fault, Response};
-use crate::web::members::Link;
 use crate::web::page::{self, Area, ConfirmPage, FROM_TABS, Filters, Page, ROWS, clipped, filters};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::list::{StateTab, query};
-use crate::web::ui::{Field, Pager, Tag, Tone, When, Zone};
+use crate::web::ui::{Field, Link, Pager, Tag, Tone, When, Zone};
 
 const PATH: &str = Asked::PATH;
 
@@ -144,7 +143,7 @@ fn view(row: &UserRow, zone: Zone) -> Row {
         name: user.name.clone(),
         account: row.account.clone().unwrap_or_default(),
         state: state(user.role, user.disabled),
-        since: zone.show(user.created_at.utc()),
+        since: zone.show(user.created_at),
     }
 }
 
@@ -152,11 +151,10 @@ fn view(row: &UserRow, zone: Zone) -> Row {
 pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     let now = portal.now();
     let idle_since = now.plus_s(-portal.settings.session_idle_s);
-    let found = portal::read(&portal, move |conn| {
+    let found = portal::find(&portal, move |conn| {
         store::account::page::user(conn, UserId(id.0), now, idle_since)
     })
     .await?;
-    let found = found.ok_or(Fault::NotFound)?;
     let page = staff
         .page(Area::People, found.user.email.clone())
         .crumb("Members", PATH);
@@ -214,7 +212,7 @@ impl PersonPage {
                 .map(|(row, label)| RegistrationRow {
                     label: label.clone(),
                     state: Tag::registration(row.state),
-                    requested: zone.show(row.requested_at.utc()),
+                    requested: zone.show(row.requested_at),
                 })
                 .collect(),
             lists,
@@ -230,10 +228,10 @@ fn facts(of: &UserDetail, zone: Zone) -> Vec<(&'static str, String)> {
         facts.push(("Account", account.clone()));
     }
     facts.push(("Time zone", user.timezone.clone()));
-    facts.push(("Since", zone.text(user.created_at.utc())));
+    facts.push(("Since", zone.text(user.created_at)));
     facts.push(("Sessions", of.sessions.to_string()));
     if let Some(at) = of.last_seen {
-        facts.push(("Last seen", zone.text(at.utc())));
+        facts.push(("Last seen", zone.text(at)));
     }
     facts.push(("API tokens", of.tokens.to_string()));
     let password = if user.password_hash.is_some() {
@@ -243,7 +241,7 @@ fn facts(of: &UserDetail, zone: Zone) -> Vec<(&'static str, String)> {
     };
     facts.push(("Password", password.to_owned()));
     if let Some(at) = of.last_reset {
-        facts.push(("Last link for a new password", zone.text(at.utc())));
+        facts.push(("Last link for a new password", zone.text(at)));
     }
     facts.push(("Open registrations", of.registrations_open.to_string()));
     facts.push(("Migrations", of.migrations.to_string()));
@@ -327,7 +325,7 @@ async fn moves_of(portal: &Portal, staff: &Staff, id: i64) -> Result<Vec<String>
         .into_iter()
         .map(|(id, label, at)| match at {
             Some(at) => {
-                let at = zone.both(at.utc()).text;
+                let at = zone.both(at).text;
                 format!("{label} moves on {at}, unless you cancel it (migration {id})")
             }
             None => format!("{label} moves next, unless you cancel it (migration {id})"),
@@ -366,7 +364,7 @@ pub async fn act(
     portal: Portal,
     staff: Staff,
     path: Path<(i64, String)>,
-    _form: Form<Nothing>,
+    _: Form<Nothing>,
 ) -> Response {
     let (id, deed) = path.0;
     let deed = Deed::parse(&deed)?;

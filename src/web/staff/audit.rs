@@ -15,10 +15,9 @@ use crate::store::audit::{AuditEvent, TrailFilter};
 use crate::web::csv::{self, unformula};
 use crate::web::extract::{Query, Staff};
 use crate::web::fault::{Fault, Response};
-use crate::web::members::Link;
 use crate::web::page::{self, Area, Filters, Page, ROWS, clipped, filters};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::{Field, Input, Pager, Tag, Tone, When, Zone};
+use crate::web::ui::{Field, Input, Link, Pager, Tag, Tone, When, Zone};
 
 const PATH: &str = Asked::PATH;
 /// Characters of a change that the list shows; the export has all.
@@ -112,7 +111,7 @@ pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response
 
 fn view(row: AuditEvent, zone: Zone) -> Row {
     Row {
-        at: zone.precise(row.at.utc()),
+        at: zone.precise(row.at),
         url: link(&row.object).map(|link| link.url),
         actor: row.actor,
         address: row.address,

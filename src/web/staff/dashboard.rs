@@ -16,10 +16,9 @@ use crate::store::migration::list::{MigrationFilter, MigrationRow};
 use crate::store::registration::list::RegistrationFilter;
 use crate::web::extract::Staff;
 use crate::web::fault::Response;
-use crate::web::members::Link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::{Tag, When, units};
+use crate::web::ui::{Link, Tag, When, units};
 
 #[derive(Debug, Template)]
 #[template(path = "staff/dashboard.html")]
@@ -128,7 +127,7 @@ impl DashboardPage {
             .filter_map(|host| Some((host, host.last_seen_at?)))
             .map(|(host, at)| SilentRow {
                 link: host_link(host),
-                seen: zone.show(at.utc()),
+                seen: zone.show(at),
             })
             .collect();
         let attention = facts.failed.iter().map(|row| FailedRow {
@@ -146,7 +145,7 @@ impl DashboardPage {
             silent,
             more_hosts: capacity.len().saturating_sub(ROOMS),
             capacity: capacity.into_iter().take(ROOMS).collect(),
-            as_of: zone.precise(facts.now.utc()),
+            as_of: zone.precise(facts.now),
             page,
         }
     }

@@ -11,12 +11,11 @@ use crate::store;
 use crate::store::job::list::{JobFilter, JobRow};
 use crate::web::extract::{Form, Nothing, Path, Query, Staff};
 use crate::web::fault::{Fault, Response};
-use crate::web::members::Link;
-use crate::web::members::linode::show::job_name;
 use crate::web::page::{self, Area, FROM_TABS, Filters, Page, ROWS, filters};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::list::{StateTab, count, query};
-use crate::web::ui::{Pager, Tag, When, Zone, units};
+use crate::web::ui::names::job_name;
+use crate::web::ui::{Link, Pager, Tag, When, Zone, units};
 
 #[derive(Debug, Template)]
 #[template(path = "staff/jobs.html")]
@@ -98,8 +97,8 @@ fn view(row: &JobRow, zone: Zone) -> Row {
             .map(|id| Link::new(format!("/staff/migrations/{id}"), format!("Migration {id}"))),
         state: Tag::job(job.state),
         attempt: job.attempt,
-        entered: zone.precise(job.entered_at.utc()),
-        finished: job.finished_at.map(|at| zone.precise(at.utc())),
+        entered: zone.precise(job.entered_at),
+        finished: job.finished_at.map(|at| zone.precise(at)),
         message: job.message.clone(),
     }
 }
@@ -141,11 +140,10 @@ fn tabs(current: &str, counts: &[(JobState, i64)]) -> Vec<StateTab> {
 
 /// `GET /staff/jobs/{id}`
 pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
-    let row = portal::read(&portal, move |conn| {
+    let row = portal::find(&portal, move |conn| {
         store::job::list::job(conn, JobId(id.0))
     })
-    .await?
-    .ok_or(Fault::NotFound)?;
+    .await?;
     let page = staff
         .page(
             Area::Jobs,
@@ -161,10 +159,10 @@ pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     let job = &row.job;
     let mut facts = vec![("Epoch", job.epoch.to_string())];
     if let Some(at) = job.started_at {
-        facts.push(("Started", zone.precise(at.utc()).text));
+        facts.push(("Started", zone.precise(at).text));
     }
     if let Some(until) = job.lease_until {
-        facts.push(("Lease until", zone.precise(until.utc()).text));
+        facts.push(("Lease until", zone.precise(until).text));
     }
     if let Some(progress) = lease::progress(job) {
         let words = format!(
@@ -188,7 +186,7 @@ pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
 }
 
 /// `POST /staff/jobs/{id}/retry`
-pub async fn retry(portal: Portal, staff: Staff, id: Path<i64>, _form: Form<Nothing>) -> Response {
+pub async fn retry(portal: Portal, staff: Staff, id: Path<i64>, _: Form<Nothing>) -> Response {
     let url = format!("{PATH}/{}", id.0);
     match staff
         .act(&portal, move |app, actor| app.retry_job(actor, JobId(id.0)))

@@ -10,11 +10,10 @@ use crate::store;
 use crate::store::mail::{Mail, MailFilter, MailRow, STATES};
 use crate::web::extract::{Form, FormData, Nothing, Path, Query, Staff};
 use crate::web::fault::{Fault, Response};
-use crate::web::members::Link;
 use crate::web::page::{self, Area, ConfirmPage, FROM_TABS, Filters, Page, ROWS, clipped, filters};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::list::{StateTab, count, query};
-use crate::web::ui::{Field, Pager, Tag, Tone, When, Zone, units};
+use crate::web::ui::{Field, Link, Pager, Tag, Tone, When, Zone, units};
 
 const PATH: &str = Asked::PATH;
 
@@ -125,7 +124,7 @@ fn view(row: &MailRow, zone: Zone) -> Row {
         kind: row.kind.replace('_', " "),
         state: tag(&row.state),
         attempts: row.attempts,
-        created: zone.show(row.created_at.utc()),
+        created: zone.show(row.created_at),
         error: row.last_error.clone(),
     }
 }
@@ -139,8 +138,7 @@ fn shown_text(mail: &Mail) -> Option<String> {
 
 /// `GET /staff/mail/{id}`
 pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
-    let mail = portal::read(&portal, move |conn| store::mail::mail(conn, MailId(id.0))).await?;
-    let mail = mail.ok_or(Fault::NotFound)?;
+    let mail = portal::find(&portal, move |conn| store::mail::mail(conn, MailId(id.0))).await?;
     let page = staff
         .page(Area::Mail, mail.subject.clone())
         .crumb("Mail", PATH);
@@ -160,8 +158,8 @@ pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     };
     page::html(&MailPage {
         id: row.id.0,
-        sent: row.sent_at.map(|at| zone.precise(at.utc())),
-        next: (row.state == "pending").then(|| zone.precise(row.next_at.utc())),
+        sent: row.sent_at.map(|at| zone.precise(at)),
+        next: (row.state == "pending").then(|| zone.precise(row.next_at)),
         can_retry: row.state == "failed" && text.is_some(),
         row: view(&row, zone),
         text,
@@ -170,7 +168,7 @@ pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
 }
 
 /// `POST /staff/mail/{id}/retry`
-pub async fn retry(portal: Portal, staff: Staff, id: Path<i64>, _form: Form<Nothing>) -> Response {
+pub async fn retry(portal: Portal, staff: Staff, id: Path<i64>, _: Form<Nothing>) -> Response {
     let url = format!("{PATH}/{}", id.0);
     let done = staff
         .act(&portal, move |app, actor| {

@@ -2,6 +2,7 @@
 
 pub mod chart;
 mod field;
+mod link;
 pub mod list;
 pub mod local_time;
 pub mod markdown;
@@ -12,6 +13,7 @@ pub mod units;
 pub mod usage;
 
 pub use field::{Choice, Field, Input, Problem, Problems};
+pub use link::Link;
 pub use list::Pager;
 pub use tag::{Tag, Tone};
 pub use time::{When, ZONES, Zone};

@@ -1,6 +1,10 @@
 //! Words for what is stored as a word: one name for each, on every page.
 
-use crate::domain::words::{Helper, RunLevel};
+use super::{Choice, Tag};
+use crate::domain::bug::{Component, FactKind, Severity};
+use crate::domain::migration::Step;
+use crate::domain::string_enum::Word;
+use crate::domain::words::{Helper, HostRole, JobKind, MigrationKind, Platform, RunLevel};
 
 pub fn run_level_name(level: RunLevel) -> &'static str {
     match level {
@@ -18,5 +22,107 @@ pub fn helper_name(helper: Helper) -> &'static str {
         Helper::Modules => "Kernel modules",
         Helper::UdevNet => "Forget old network cards",
         Helper::UpdatedbOff => "No updatedb",
+    }
+}
+
+/// The platform's name, as people write it.
+pub fn platform_name(platform: Platform) -> &'static str {
+    match platform {
+        Platform::Uml => "UML",
+        Platform::Xen => "Xen",
+    }
+}
+
+pub fn component_name(component: Component) -> &'static str {
+    match component {
+        Component::Migration => "Migration",
+        Component::Kernel => "Kernel",
+        Component::Disk => "Disk",
+        Component::Network => "Network",
+        Component::Performance => "Performance",
+        Component::Manager => "Manager",
+        Component::Other => "Other",
+    }
+}
+
+pub fn component_choices() -> Vec<Choice> {
+    Component::ALL
+        .iter()
+        .map(|it| Choice::new(it, component_name(*it)))
+        .collect()
+}
+
+pub fn severity_choices() -> Vec<Choice> {
+    Severity::ALL
+        .iter()
+        .map(|it| Choice::new(it, Tag::severity(*it).text))
+        .collect()
+}
+
+pub fn fact_name(kind: FactKind) -> &'static str {
+    match kind {
+        FactKind::Linode => "Linode",
+        FactKind::Plan => "Plan",
+        FactKind::Host => "Host",
+        FactKind::Kernel => "Kernel",
+        FactKind::Profile => "Config profile",
+        FactKind::Migration => "Migration",
+        FactKind::Console => "Last lines of its console",
+    }
+}
+
+pub fn kind_name(kind: MigrationKind) -> &'static str {
+    match kind {
+        MigrationKind::Beta => "Move to the Xen beta",
+        MigrationKind::Graduation => "Move to a production host",
+        MigrationKind::Return => "Way back",
+        MigrationKind::Evacuation => "Move off a host",
+    }
+}
+
+/// A job by the words of the Host Job Queue.
+pub fn job_name(kind: JobKind) -> &'static str {
+    match kind {
+        JobKind::Adopt => "Take stock",
+        JobKind::Boot => "Boot",
+        JobKind::Reboot => "Reboot",
+        JobKind::Shutdown => "Shut down",
+        JobKind::Console => "Read the console",
+        JobKind::PreflightSource => "Check this host",
+        JobKind::PreflightDestination => "Check the new host",
+        JobKind::Reserve => "Reserve space",
+        JobKind::OpenTransfer => "Open the transfer",
+        JobKind::WarmCopy => "Copy while running",
+        JobKind::StopSeal => "Stop and seal",
+        JobKind::FinalCopy => "Copy the rest",
+        JobKind::Start => "Start",
+        JobKind::CloseTransfer => "Close the transfer",
+        JobKind::Release => "Release the space",
+        JobKind::Purge => "Delete the old copy",
+        JobKind::Prove => "Check the disks before the old copy goes",
+    }
+}
+
+pub fn role_name(role: HostRole) -> &'static str {
+    match role {
+        HostRole::Source => "Source",
+        HostRole::Beta => "Beta",
+        HostRole::Production => "Production",
+    }
+}
+
+/// What a step does, in words for the member.
+pub fn step_words(step: Step) -> &'static str {
+    match step {
+        Step::PreflightSource => "Checking the present host",
+        Step::PreflightDestination => "Checking the new host",
+        Step::Reserve => "Reserving space on the new host",
+        Step::OpenTransfer => "Opening the transfer between the hosts",
+        Step::WarmCopy => "Copying the disks while the Linode runs",
+        Step::StopSeal => "Stopping the Linode",
+        Step::FinalCopy => "Copying the rest and comparing both copies",
+        Step::Start => "Starting the Linode on its new host",
+        Step::SealDestination => "The new host could not start it: closing it there",
+        Step::Restore => "Starting the Linode again on its old host",
     }
 }

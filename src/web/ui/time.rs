@@ -59,7 +59,12 @@ impl Zone {
         chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name())
     }
 
-    pub fn show(self, at: DateTime<Utc>) -> When {
+    fn written(self, at: DateTime<Utc>, format: &str) -> String {
+        at.with_timezone(&self.0).format(format).to_string()
+    }
+
+    pub fn show(self, at: impl Into<DateTime<Utc>>) -> When {
+        let at = at.into();
         When {
             iso: iso(at),
             text: self.text(at),
@@ -67,43 +72,34 @@ impl Zone {
     }
 
     /// `22 Nov 2026, 17:05`, in the reader's zone: for sentences and options, where no element can stand.
-    pub fn text(self, at: DateTime<Utc>) -> String {
-        at.with_timezone(&self.0)
-            .format("%-d %b %Y, %H:%M")
-            .to_string()
+    pub fn text(self, at: impl Into<DateTime<Utc>>) -> String {
+        self.written(at.into(), "%-d %b %Y, %H:%M")
     }
 
     /// With seconds, for logs and live pages.
-    pub fn precise(self, at: DateTime<Utc>) -> When {
+    pub fn precise(self, at: impl Into<DateTime<Utc>>) -> When {
+        let at = at.into();
         When {
             iso: iso(at),
-            text: at
-                .with_timezone(&self.0)
-                .format("%-d %b %Y, %H:%M:%S")
-                .to_string(),
+            text: self.written(at, "%-d %b %Y, %H:%M:%S"),
         }
     }
 
     /// In the reader's zone and in UTC, where a mistake of an hour would hurt (scheduled starts, deadlines).
-    pub fn both(self, at: DateTime<Utc>) -> When {
+    pub fn both(self, at: impl Into<DateTime<Utc>>) -> When {
+        let at = at.into();
         let text = if self == Self::UTC {
             format!("{} UTC", self.text(at))
         } else {
-            format!(
-                "{} {} ({} UTC)",
-                self.text(at),
-                at.with_timezone(&self.0).format("%Z"),
-                at.format("%H:%M")
-            )
+            let (here, utc) = (self.written(at, "%-d %b %Y, %H:%M %Z"), at.format("%H:%M"));
+            format!("{here} ({utc} UTC)")
         };
         When { iso: iso(at), text }
     }
 
     /// What a `datetime-local` field holds for this instant.
-    pub fn field(self, at: DateTime<Utc>) -> String {
-        at.with_timezone(&self.0)
-            .format("%Y-%m-%dT%H:%M")
-            .to_string()
+    pub fn field(self, at: impl Into<DateTime<Utc>>) -> String {
+        self.written(at.into(), "%Y-%m-%dT%H:%M")
     }
 
     /// What stands in a `datetime-local` field, as the clocks of the zone would show it; `None` for no date.

@@ -28,9 +28,9 @@ impl TokenRow {
             label: row.label.clone(),
             prefix: row.prefix.clone(),
             scope: scope_name(row.scope),
-            made: zone.show(row.created_at.utc()),
-            used: row.used_at.map(|at| zone.show(at.utc())),
-            ends: row.expires_at.map(|at| zone.show(at.utc())),
+            made: zone.show(row.created_at),
+            used: row.used_at.map(|at| zone.show(at)),
+            ends: row.expires_at.map(|at| zone.show(at)),
             over: row.expires_at.is_some_and(|at| at <= now),
         }
     }

@@ -94,8 +94,8 @@ impl AccountPage {
                     id: session.id.0,
                     agent: agent_name(&session.user_agent),
                     address: session.address.clone(),
-                    began: zone.show(session.created_at.utc()),
-                    seen: zone.show(session.seen_at.utc()),
+                    began: zone.show(session.created_at),
+                    seen: zone.show(session.seen_at),
                     is_this: session.id == this,
                 })
                 .collect(),
@@ -260,7 +260,7 @@ pub async fn end_session(
     portal: Portal,
     signed: Signed,
     id: Path<i64>,
-    _form: Form<Nothing>,
+    _: Form<Nothing>,
 ) -> Response {
     let (visitor, address) = (signed.visitor.clone(), signed.address());
     portal::run(&portal, move |app| {
@@ -271,7 +271,7 @@ pub async fn end_session(
 }
 
 /// `POST /members/accounts/sessions/end-others`
-pub async fn end_others(portal: Portal, signed: Signed, _form: Form<Nothing>) -> Response {
+pub async fn end_others(portal: Portal, signed: Signed, _: Form<Nothing>) -> Response {
     let (visitor, address) = (signed.visitor.clone(), signed.address());
     portal::run(&portal, move |app| {
         app.end_sessions(&visitor, None, &address)

@@ -11,11 +11,10 @@ use crate::app::account::sign_in::Origin;
 use crate::web::context::{Context, cookie_names};
 use crate::web::extract::{Client, Form, FormData, Nothing, Path, Query, Signed};
 use crate::web::fault::{Fault, Response};
-use crate::web::members::Link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::settings::Settings;
-use crate::web::ui::{Field, Input, Problems};
+use crate::web::ui::{Field, Input, Link, Problems};
 
 #[derive(Debug, Template)]
 #[template(path = "members/login.html")]
@@ -198,7 +197,7 @@ pub async fn sign_out(
     portal: Portal,
     settings: web::Data<Settings>,
     signed: Result<Signed, Fault>,
-    _form: Form<Nothing>,
+    _: Form<Nothing>,
 ) -> Response {
     if let Ok(signed) = signed {
         portal::run(&portal, move |app| {

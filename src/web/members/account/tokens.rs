@@ -73,12 +73,7 @@ pub async fn ask_revoke(portal: Portal, signed: Signed, id: Path<i64>) -> Respon
 }
 
 /// `POST /members/accounts/tokens/{id}/revoke`
-pub async fn revoke(
-    portal: Portal,
-    signed: Signed,
-    id: Path<i64>,
-    _form: Form<Nothing>,
-) -> Response {
+pub async fn revoke(portal: Portal, signed: Signed, id: Path<i64>, _: Form<Nothing>) -> Response {
     signed
         .act(&portal, move |app, actor| {
             app.revoke_token(actor, TokenId(id.0))

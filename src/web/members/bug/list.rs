@@ -4,7 +4,7 @@
 
 use askama::Template;
 
-use crate::domain::bug::{BugState, Component, initials};
+use crate::domain::bug::{BugState, initials};
 use crate::domain::ids::AccountId;
 use crate::domain::string_enum::Word;
 use crate::store;
@@ -12,10 +12,10 @@ use crate::store::bug::page::BugRow;
 use crate::store::bug::{BugFilter, Person};
 use crate::web::extract::{Member, Query};
 use crate::web::fault::{Fault, Response};
-use crate::web::members::Link;
 use crate::web::page::{self, Area, FROM_FILTERS, Filters, Page, clipped, filters};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::{Choice, Field, Pager, Tag, When, Zone};
+use crate::web::ui::names::{component_choices, component_name};
+use crate::web::ui::{Choice, Field, Link, Pager, Tag, When, Zone};
 
 pub const PATH: &str = Asked::PATH;
 
@@ -61,7 +61,7 @@ impl Line {
             author: person(row.author.as_ref(), reader, false),
             hits: row.hits,
             replies: row.replies,
-            changed: zone.show(row.bug.changed_at.utc()),
+            changed: zone.show(row.bug.changed_at),
         }
     }
 }
@@ -74,25 +74,6 @@ pub fn person(person: Option<&Person>, reader: Option<AccountId>, is_staff: bool
         Some(person) if person.account.is_some() && person.account == reader => person.name.clone(),
         Some(person) => initials(&person.name),
     }
-}
-
-pub fn component_name(component: Component) -> &'static str {
-    match component {
-        Component::Migration => "Migration",
-        Component::Kernel => "Kernel",
-        Component::Disk => "Disk",
-        Component::Network => "Network",
-        Component::Performance => "Performance",
-        Component::Manager => "Manager",
-        Component::Other => "Other",
-    }
-}
-
-pub fn component_choices() -> Vec<Choice> {
-    Component::ALL
-        .iter()
-        .map(|it| Choice::new(it, component_name(*it)))
-        .collect()
 }
 
 filters! {

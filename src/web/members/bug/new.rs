@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
-use super::list::{Line, PATH, component_choices};
+use super::list::{Line, PATH};
 use crate::app::bug::facts::Facts;
 use crate::app::bug::{MOST_TEXT, Report};
 use crate::app::error::AppError;
@@ -18,6 +18,7 @@ use crate::web::extract::{FormData, Member, Query, Sent, Upload, once};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
+use crate::web::ui::names::{component_choices, fact_name};
 use crate::web::ui::{Field, Input, Problems};
 
 /// Threads like it that are shown.
@@ -90,18 +91,6 @@ pub struct NewForm {
 }
 impl FormData for NewForm {
     const MANY: &'static [&'static str] = &["fact"];
-}
-
-pub fn fact_name(kind: FactKind) -> &'static str {
-    match kind {
-        FactKind::Linode => "Linode",
-        FactKind::Plan => "Plan",
-        FactKind::Host => "Host",
-        FactKind::Kernel => "Kernel",
-        FactKind::Profile => "Config profile",
-        FactKind::Migration => "Migration",
-        FactKind::Console => "Last lines of its console",
-    }
 }
 
 fn id(text: &str) -> Result<Option<i64>, Fault> {

@@ -16,7 +16,7 @@ use crate::domain::words::UserRole;
 use crate::store;
 use crate::web::bug::thread_view::{POSTS, Reader, View, shown_title};
 use crate::web::extract::{Form, FormData, Member, Nothing, Path, Query, Upload, once};
-use crate::web::fault::{Fault, Response};
+use crate::web::fault::Response;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Field, Input, Problems};
@@ -81,11 +81,10 @@ async fn present(
 ) -> Response {
     let (user, after) = (member.actor.user, BugPostId(after));
     let limit = i64::try_from(POSTS).unwrap_or(50) + 1;
-    let thread = portal::read(portal, move |conn| {
+    let thread = portal::find(portal, move |conn| {
         store::bug::page::thread(conn, BugId(id), user, after, limit)
     })
-    .await?
-    .ok_or(Fault::NotFound)?;
+    .await?;
     let page = member
         .page(Area::Bugs, shown_title(&thread.bug, false))
         .crumb("Bugs", PATH)
@@ -165,17 +164,12 @@ async fn set_hit(portal: Portal, member: Member, id: i64, hit: bool) -> Response
 }
 
 /// `POST /members/bugs/{id}/hit`
-pub async fn hit(portal: Portal, member: Member, id: Path<i64>, _form: Form<Nothing>) -> Response {
+pub async fn hit(portal: Portal, member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
     set_hit(portal, member, id.0, true).await
 }
 
 /// `POST /members/bugs/{id}/unhit`
-pub async fn unhit(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-    _form: Form<Nothing>,
-) -> Response {
+pub async fn unhit(portal: Portal, member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
     set_hit(portal, member, id.0, false).await
 }
 

@@ -4,13 +4,13 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::shared::{page_of, url_of};
-use super::show::job_name;
 use crate::domain::ids::{JobId, LinodeId};
 use crate::store;
 use crate::web::extract::{Member, Path, Query};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Page};
 use crate::web::portal::{self, Portal};
+use crate::web::ui::names::job_name;
 use crate::web::ui::{Pager, Tag, When, units};
 
 /// Jobs on one page.
@@ -71,9 +71,9 @@ pub async fn history(
         what: job_name(job.kind),
         state: Tag::job(job.state),
         host: hosts.get(&job.host_id).cloned().unwrap_or_default(),
-        entered: zone.precise(job.entered_at.utc()),
-        started: job.started_at.map(|at| zone.precise(at.utc())),
-        finished: job.finished_at.map(|at| zone.precise(at.utc())),
+        entered: zone.precise(job.entered_at),
+        started: job.started_at.map(|at| zone.precise(at)),
+        finished: job.finished_at.map(|at| zone.precise(at)),
         took: job
             .started_at
             .zip(job.finished_at)

@@ -13,10 +13,11 @@ use crate::store;
 use crate::store::linode::page::LinodeRow;
 use crate::web::extract::Member;
 use crate::web::fault::Response;
-use crate::web::members::{Link, migration_link, platform_name};
+use crate::web::members::migration_link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::{Tag, Tone};
+use crate::web::ui::names::platform_name;
+use crate::web::ui::{Link, Tag, Tone};
 
 #[derive(Debug, Template)]
 #[template(path = "members/linodes.html")]

@@ -53,12 +53,7 @@ pub async fn boot(portal: Portal, member: Member, id: Path<i64>, form: Form<Boot
 }
 
 /// `POST /members/linodes/{id}/reboot`
-pub async fn reboot(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-    _form: Form<Nothing>,
-) -> Response {
+pub async fn reboot(portal: Portal, member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
     request(
         portal,
         member,
@@ -86,12 +81,7 @@ pub async fn ask_shutdown(portal: Portal, member: Member, id: Path<i64>) -> Resp
 }
 
 /// `POST /members/linodes/{id}/shutdown`
-pub async fn shutdown(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-    _form: Form<Nothing>,
-) -> Response {
+pub async fn shutdown(portal: Portal, member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
     request(
         portal,
         member,
@@ -112,7 +102,7 @@ pub async fn read_console(
     portal: Portal,
     member: Member,
     id: Path<i64>,
-    _form: Form<Nothing>,
+    _: Form<Nothing>,
 ) -> Response {
     let job = member
         .act(&portal, move |app, actor| {

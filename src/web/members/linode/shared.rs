@@ -15,11 +15,10 @@ pub(in crate::web::members) async fn find(
     id: i64,
 ) -> Result<LinodeDetail, Fault> {
     let account = member.account;
-    portal::read(portal, move |conn| {
+    portal::find(portal, move |conn| {
         store::linode::page::linode(conn, account, LinodeId(id))
     })
-    .await?
-    .ok_or(Fault::NotFound)
+    .await
 }
 
 pub(in crate::web::members) fn url_of(linode: &Linode) -> String {

@@ -13,12 +13,11 @@ use crate::store::linode::profile::ConfigProfile;
 use crate::store::migration::Migration;
 use crate::web::extract::{Member, Path};
 use crate::web::fault::Response;
-use crate::web::members::migration::show::kind_name;
-use crate::web::members::{Link, migration_link, platform_name};
+use crate::web::members::migration_link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::Portal;
-use crate::web::ui::names::{helper_name, run_level_name};
-use crate::web::ui::{Choice, Field, Input, Tag, When, Zone, units};
+use crate::web::ui::names::{helper_name, job_name, kind_name, platform_name, run_level_name};
+use crate::web::ui::{Choice, Field, Input, Link, Tag, When, Zone, units};
 
 #[derive(Debug, Template)]
 #[template(path = "members/linode.html")]
@@ -126,7 +125,7 @@ impl LinodePage {
             id: detail.linode.id.0,
             label: label.clone(),
             status: Tag::linode(detail.linode.status),
-            status_at: zone.show(detail.linode.status_at.utc()),
+            status_at: zone.show(detail.linode.status_at),
             plan: detail.plan.label.clone(),
             host: detail.host.name.clone(),
             platform: platform_name(detail.host.platform),
@@ -208,7 +207,7 @@ impl LinodePage {
                 .filter(|text| !text.trim().is_empty())
                 .map(|text| Console {
                     text,
-                    at: detail.linode.console_at.map(|at| zone.precise(at.utc())),
+                    at: detail.linode.console_at.map(|at| zone.precise(at)),
                 }),
             page,
         })
@@ -310,29 +309,6 @@ fn profile_row(profile: &ConfigProfile, detail: &LinodeDetail) -> Result<Profile
     })
 }
 
-/// A job by the words of the Host Job Queue.
-pub fn job_name(kind: JobKind) -> &'static str {
-    match kind {
-        JobKind::Adopt => "Take stock",
-        JobKind::Boot => "Boot",
-        JobKind::Reboot => "Reboot",
-        JobKind::Shutdown => "Shut down",
-        JobKind::Console => "Read the console",
-        JobKind::PreflightSource => "Check this host",
-        JobKind::PreflightDestination => "Check the new host",
-        JobKind::Reserve => "Reserve space",
-        JobKind::OpenTransfer => "Open the transfer",
-        JobKind::WarmCopy => "Copy while running",
-        JobKind::StopSeal => "Stop and seal",
-        JobKind::FinalCopy => "Copy the rest",
-        JobKind::Start => "Start",
-        JobKind::CloseTransfer => "Close the transfer",
-        JobKind::Release => "Release the space",
-        JobKind::Purge => "Delete the old copy",
-        JobKind::Prove => "Check the disks before the old copy goes",
-    }
-}
-
 fn job_row(job: &Job, zone: Zone, detail: &LinodeDetail) -> JobRow {
     JobRow {
         what: job_name(job.kind),
@@ -342,9 +318,9 @@ fn job_row(job: &Job, zone: Zone, detail: &LinodeDetail) -> JobRow {
             .cloned()
             .unwrap_or_default(),
         state: Tag::job(job.state),
-        entered: zone.precise(job.entered_at.utc()),
-        started: job.started_at.map(|at| zone.precise(at.utc())),
-        finished: job.finished_at.map(|at| zone.precise(at.utc())),
+        entered: zone.precise(job.entered_at),
+        started: job.started_at.map(|at| zone.precise(at)),
+        finished: job.finished_at.map(|at| zone.precise(at)),
         message: job.message.clone(),
     }
 }

@@ -61,12 +61,7 @@ pub async fn ask_cancel(portal: Portal, member: Member, id: Path<i64>) -> Respon
 }
 
 /// `POST /members/migrations/{id}/cancel`
-pub async fn cancel(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-    _form: Form<Nothing>,
-) -> Response {
+pub async fn cancel(portal: Portal, member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
     act(&portal, &member, id.0, App::cancel_migration).await
 }
 
@@ -90,12 +85,7 @@ pub async fn ask_confirm(portal: Portal, member: Member, id: Path<i64>) -> Respo
 }
 
 /// `POST /members/migrations/{id}/confirm`
-pub async fn confirm(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-    _form: Form<Nothing>,
-) -> Response {
+pub async fn confirm(portal: Portal, member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
     act(&portal, &member, id.0, App::confirm_migration).await
 }
 
@@ -136,22 +126,12 @@ fn no_room_back(detail: &MigrationDetail) -> Option<String> {
 }
 
 /// `POST /members/migrations/{id}/way-back`
-pub async fn way_back(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-    _form: Form<Nothing>,
-) -> Response {
+pub async fn way_back(portal: Portal, member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
     act(&portal, &member, id.0, App::way_back).await
 }
 
 /// `POST /members/migrations/{id}/retry`
-pub async fn retry(
-    portal: Portal,
-    member: Member,
-    id: Path<i64>,
-    _form: Form<Nothing>,
-) -> Response {
+pub async fn retry(portal: Portal, member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
     act(&portal, &member, id.0, App::retry_migration).await
 }
 
@@ -165,7 +145,7 @@ pub async fn ask_unschedule(portal: Portal, member: Member, id: Path<i64>) -> Re
         return Err(at_migration(Fault::conflict(why), id.0));
     };
     let zone = member.zone();
-    let (at, until) = (zone.both(at.utc()).text, zone.both(row.expires_at.utc()));
+    let (at, until) = (zone.both(at).text, zone.both(row.expires_at));
     let stands = portal::read(&portal, move |conn| offer_stands(conn, &row, now)).await?;
     let then = if stands {
         format!(
@@ -187,7 +167,7 @@ pub async fn unschedule(
     portal: Portal,
     member: Member,
     id: Path<i64>,
-    _form: Form<Nothing>,
+    _: Form<Nothing>,
 ) -> Response {
     let row = call(&portal, &member, id.0, App::unschedule).await?;
     let said = if row.state == MigrationState::Offered {

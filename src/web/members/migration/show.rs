@@ -17,11 +17,11 @@ use crate::web::extract::{Member, Path};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::fairness::{Compared, compared};
 use crate::web::members::linode::shared::page_of;
-use crate::web::members::platform_name;
 use crate::web::migration::live::{Live, is_at_work, is_moving};
 use crate::web::migration::stream;
 use crate::web::page::{self, Page};
 use crate::web::portal::{self, Portal};
+use crate::web::ui::names::{kind_name, platform_name};
 use crate::web::ui::{Tag, Tone, When, Zone, units};
 
 #[derive(Debug, Template)]
@@ -123,7 +123,7 @@ impl MigrationPage {
             planned: migration
                 .not_before
                 .filter(|at| migration.state == State::Queued && *at > now)
-                .map(|at| zone.both(at.utc())),
+                .map(|at| zone.both(at)),
             is_offered: migration.state == State::Offered
                 && detail.linode.account_id == migration.account_id,
             is_queued: migration.state == State::Queued,
@@ -146,7 +146,7 @@ impl MigrationPage {
                 .iter()
                 .rev()
                 .map(|event| LogRow {
-                    at: zone.precise(event.at.utc()),
+                    at: zone.precise(event.at),
                     message: event.message.clone(),
                 })
                 .collect(),
@@ -163,15 +163,6 @@ impl MigrationPage {
             live,
             page,
         }
-    }
-}
-
-pub fn kind_name(kind: MigrationKind) -> &'static str {
-    match kind {
-        MigrationKind::Beta => "Move to the Xen beta",
-        MigrationKind::Graduation => "Move to a production host",
-        MigrationKind::Return => "Way back",
-        MigrationKind::Evacuation => "Move off a host",
     }
 }
 
@@ -210,7 +201,7 @@ fn after(detail: &MigrationDetail, zone: Zone, now: Time) -> Option<After> {
             .filter(|_| !migration.way_back_is_over(now, detail.queue.pause.watched_s))
             .filter(|_| migration.kind != MigrationKind::Return)
             .filter(|_| closed.is_none())
-            .map(|until| zone.both(until.utc())),
+            .map(|until| zone.both(until)),
         closed,
         can_confirm: true,
     })

@@ -20,10 +20,9 @@ use crate::store::migration::Migration;
 use crate::web::extract::{Form, Member, Path};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::linode::shared::page_of;
-use crate::web::members::platform_name;
 use crate::web::page::{self, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::names::helper_name;
+use crate::web::ui::names::{helper_name, platform_name};
 use crate::web::ui::{Field, Input, Problems, When, Zone, units};
 
 #[derive(Debug, Template)]
@@ -75,7 +74,7 @@ impl Quiet {
             zone: choices.limits.zone.name(),
             now_until: choices
                 .now_waits_until
-                .map(|until| until.map(|at| zone.both(at.utc()))),
+                .map(|until| until.map(|at| zone.both(at))),
         })
     }
 }
@@ -132,7 +131,7 @@ impl MigratePage {
             move_off: (facts.migration.kind == MigrationKind::Evacuation)
                 .then(|| facts.migration.reason.clone()),
             graduates: facts.migration.kind == MigrationKind::Graduation,
-            expires: zone.both(facts.migration.expires_at.utc()),
+            expires: zone.both(facts.migration.expires_at),
             disks: detail
                 .disks
                 .iter()
@@ -148,7 +147,7 @@ impl MigratePage {
                 .migration
                 .not_before
                 .filter(|at| *at > facts.now && facts.migration.state == MigrationState::Queued)
-                .map(|at| zone.both(at.utc())),
+                .map(|at| zone.both(at)),
             stop_limit: Field::new(
                 "stop_limit_s",
                 "Seconds it gets to shut down cleanly",
@@ -290,11 +289,10 @@ fn is_open(migration: &Migration, now: Time) -> bool {
 
 async fn find(portal: &Portal, member: &Member, id: i64) -> Result<LinodeDetail, Fault> {
     let account = member.account;
-    portal::read(portal, move |conn| {
+    portal::find(portal, move |conn| {
         store::linode::page::linode(conn, account, LinodeId(id))
     })
-    .await?
-    .ok_or(Fault::NotFound)
+    .await
 }
 
 async fn present(
@@ -411,7 +409,7 @@ pub async fn migrate(
             let url = format!("/members/migrations/{}", row.id);
             match click.at {
                 Some(at) if row.not_before == Some(at) => {
-                    let at = member.zone().both(at.utc()).text;
+                    let at = member.zone().both(at).text;
                     page::said(&url, format!("It will move at {at}."))
                 }
                 // Now; or its time has come meanwhile, and then it is no more to be changed.

@@ -28,7 +28,7 @@ impl Typed {
     /// As it stands before anything is typed: the time that is chosen already, else the earliest there is.
     pub fn first(migration: &Migration, choices: &Choices, zone: Zone) -> Self {
         let (when, at) = match migration.not_before {
-            Some(at) => ("at", zone.field(at.utc())),
+            Some(at) => ("at", zone.field(at)),
             None if choices.now_waits_until.is_none() => ("now", String::new()),
             None if !choices.free.is_empty() => ("slot", String::new()),
             None => ("at", String::new()),
@@ -163,7 +163,7 @@ impl TimeFields {
                 choices
                     .free
                     .iter()
-                    .map(|at| Choice::new(at.utc().timestamp(), zone.both(at.utc()).text)),
+                    .map(|at| Choice::new(at.utc().timestamp(), zone.both(*at).text)),
             );
             when.push(Choice::new("slot", "At one of the next free times"));
         }

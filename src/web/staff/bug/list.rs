@@ -3,7 +3,7 @@
 
 use askama::Template;
 
-use crate::domain::bug::{BugState, Severity};
+use crate::domain::bug::BugState;
 use crate::domain::string_enum::Word;
 use crate::store;
 use crate::store::bug::BugFilter;
@@ -11,12 +11,12 @@ use crate::store::bug::page::BugRow;
 use crate::web::csv::{self, unformula};
 use crate::web::extract::{Query, Staff};
 use crate::web::fault::{Fault, Response};
-use crate::web::members::Link;
-use crate::web::members::bug::list::{component_choices, component_name, states};
+use crate::web::members::bug::list::states;
 use crate::web::page::{self, Area, FROM_FILTERS, Filters, Page, ROWS, clipped, filters};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::list::{StateTab, count};
-use crate::web::ui::{Choice, Field, Pager, Tag, When, Zone};
+use crate::web::ui::names::{component_choices, component_name, severity_choices};
+use crate::web::ui::{Choice, Field, Link, Pager, Tag, When, Zone};
 
 pub const PATH: &str = Asked::PATH;
 
@@ -83,13 +83,6 @@ impl Asked {
     }
 }
 
-pub fn severity_choices() -> Vec<Choice> {
-    Severity::ALL
-        .iter()
-        .map(|it| Choice::new(it, Tag::severity(*it).text))
-        .collect()
-}
-
 fn tabs(current: &str, counts: &[(BugState, i64)]) -> Vec<StateTab> {
     let tab = |word: &str, label: &str, count: i64| {
         let url = match word {
@@ -125,8 +118,8 @@ fn view(row: &BugRow, zone: Zone) -> Row {
             .unwrap_or_default(),
         hits: row.hits,
         replies: row.replies,
-        opened: zone.show(row.bug.opened_at.utc()),
-        changed: zone.show(row.bug.changed_at.utc()),
+        opened: zone.show(row.bug.opened_at),
+        changed: zone.show(row.bug.changed_at),
     }
 }
 

@@ -51,12 +51,11 @@ async fn present(
     (part, deed): (Part, &str),
     (typed, problems): (&str, Problems),
 ) -> Response {
-    let bug = portal::read(portal, move |conn| {
+    let bug = portal::find(portal, move |conn| {
         let there = store::bug::moderation::exists(conn, BugId(id), part)?;
         Ok(store::bug::bug(conn, BugId(id))?.filter(|_| there))
     })
-    .await?
-    .ok_or(Fault::NotFound)?;
+    .await?;
     let hides = deed == "hide";
     let what = named(part);
     let title = if hides {

@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
 
-use super::list::{PATH, severity_choices};
+use super::list::PATH;
 use crate::app::bug::MOST_TEXT;
 use crate::app::bug::triage::Decision;
 use crate::domain::bug::{BugState, Component, Severity};
@@ -19,14 +19,13 @@ use crate::store::bug::{Note, Person};
 use crate::web::bug::thread_view::{POSTS, Reader, View};
 use crate::web::extract::{Form, FormData, Path, Query, Staff, Upload, once};
 use crate::web::fault::{Fault, Response};
-use crate::web::members::Link;
-use crate::web::members::bug::list::component_choices;
 use crate::web::members::bug::new::files;
 use crate::web::members::bug::thread::{Asked, ReplyForm, ReplyText, serve};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::markdown::{self, Rendered};
-use crate::web::ui::{Choice, Field, Input, Problems, Tag, When};
+use crate::web::ui::names::{component_choices, severity_choices};
+use crate::web::ui::{Choice, Field, Input, Link, Problems, Tag, When};
 
 #[derive(Debug, Template)]
 #[template(path = "staff/bug.html")]
@@ -111,7 +110,7 @@ async fn present(
 ) -> Response {
     let (user, after) = (staff.actor.user, BugPostId(after));
     let limit = i64::try_from(POSTS).unwrap_or(50) + 1;
-    let found = portal::read(portal, move |conn| {
+    let found = portal::find(portal, move |conn| {
         let Some(thread) = store::bug::page::thread(conn, BugId(id), user, after, limit)? else {
             return Ok(None);
         };
@@ -123,8 +122,7 @@ async fn present(
             notes,
         }))
     })
-    .await?
-    .ok_or(Fault::NotFound)?;
+    .await?;
     let page = staff
         .page(Area::StaffBugs, found.thread.bug.title.clone())
         .crumb("Bugs", PATH)
@@ -190,7 +188,7 @@ fn view(page: Page, staff: &Staff, found: &Found, after: BugPostId, typed: &Type
                     .get(&note.author_id)
                     .map(|who| who.name.clone())
                     .unwrap_or_default(),
-                at: zone.show(note.at.utc()),
+                at: zone.show(note.at),
                 body: markdown::post(&note.body, 3),
             })
             .collect(),

@@ -13,13 +13,12 @@ use crate::store;
 use crate::store::evacuation::Hanging;
 use crate::web::extract::{Form, FormData, Path, Staff};
 use crate::web::fault::{Fault, Response};
-use crate::web::members::Link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::staff::graduation::offer::parse_pairs;
 use crate::web::staff::host::shared::PATH;
 use crate::web::staff::registration::bulk::DonePage;
-use crate::web::ui::{Choice, Field, Input, Problems, Zone, local_time, units};
+use crate::web::ui::{Choice, Field, Input, Link, Problems, Zone, local_time, units};
 
 /// Rows of each list, and hosts, that are shown one by one.
 const LISTED: usize = 100;
@@ -324,9 +323,7 @@ fn row(plan: &Plan, line: &Line, zone: Zone) -> Row {
             (plan.name(to).to_owned(), Some(id))
         }
         (_, Stands::Evacuating { migration, to, at }) => {
-            let when = at.map_or_else(String::new, |at| {
-                format!(", on {}", zone.both(at.utc()).text)
-            });
+            let when = at.map_or_else(String::new, |at| format!(", on {}", zone.both(at).text));
             let words = format!("{} to {}{when}", plan.reason(line), plan.name(to));
             (words, Some(migration))
         }

@@ -69,7 +69,7 @@ impl EmptyingView {
             }
         }
         Self {
-            since: zone.show(of.since.utc()),
+            since: zone.show(of.since),
             counts,
             left: left.into_iter().map(|(why, count)| (count, why)).collect(),
             can_go: if of.plan.blocked.is_none() { can_go } else { 0 },
@@ -93,7 +93,7 @@ pub fn empty_words(detail: &HostDetail, hanging: Hanging, zone: Zone) -> Option<
         words.push_str(&format!(
             " It keeps the old disks of {} that moved away and are not confirmed, until {} at the latest: give it back before, and there is no way back for them.",
             units::counted(hanging.ways_back, "Linode", "Linodes"),
-            zone.both(until.utc()).text
+            zone.both(until).text
         ));
     }
     Some(words)

@@ -17,14 +17,14 @@ use crate::store::host::Host;
 use crate::web::csv;
 use crate::web::extract::{Query, Staff};
 use crate::web::fault::Response;
-use crate::web::members::{Link, platform_name};
 use crate::web::page::{self, Area, Page, ROWS};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::list::query;
+use crate::web::ui::names::platform_name;
 use crate::web::ui::usage::{
     RangeTab, percent, range, range_name, range_tabs, span_ms, verdict_tag,
 };
-use crate::web::ui::{Pager, Tag};
+use crate::web::ui::{Link, Pager, Tag};
 
 const PATH: &str = "/staff/fairness";
 const MINUTE: i64 = 60;

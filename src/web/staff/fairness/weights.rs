@@ -248,7 +248,7 @@ async fn present(portal: &Portal, staff: &Staff, asked: Asked, mut problems: Pro
                 weight: it.weight,
                 by_rule: rule.weight(it.ram_mb, it.plan_weight),
                 reason: it.reason,
-                at: zone.show(it.set_at.utc()),
+                at: zone.show(it.set_at),
             })
             .collect(),
         page,

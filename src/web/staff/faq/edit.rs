@@ -56,7 +56,7 @@ fn present(staff: &Staff, about: Editing, form: &EntryForm, problems: Problems) 
             version: form.version,
             asked: about
                 .question
-                .map(|(row, who)| (who, zone.show(row.asked_at.utc()), row.question)),
+                .map(|(row, who)| (who, zone.show(row.asked_at), row.question)),
             preview,
             retired: about.retired,
             page,
@@ -100,9 +100,7 @@ pub async fn add(portal: Portal, staff: Staff, form: Form<EntryForm>) -> Respons
 }
 
 async fn find(portal: &Portal, id: i64) -> Result<Entry, Fault> {
-    portal::read(portal, move |conn| store::faq::entry(conn, FaqId(id)))
-        .await?
-        .ok_or(Fault::NotFound)
+    portal::find(portal, move |conn| store::faq::entry(conn, FaqId(id))).await
 }
 
 fn editing(entry: &Entry) -> Editing {
@@ -146,7 +144,7 @@ pub async fn save(portal: Portal, staff: Staff, id: Path<i64>, form: Form<EntryF
 }
 
 async fn asked(portal: &Portal, id: i64) -> Result<Editing, Fault> {
-    let (question, who) = portal::read(portal, move |conn| {
+    let (question, who) = portal::find(portal, move |conn| {
         let Some(question) = store::faq::question(conn, QuestionId(id))? else {
             return Ok(None);
         };
@@ -155,8 +153,7 @@ async fn asked(portal: &Portal, id: i64) -> Result<Editing, Fault> {
             .unwrap_or_default();
         Ok(Some((question, who)))
     })
-    .await?
-    .ok_or(Fault::NotFound)?;
+    .await?;
     if question.state != "open" {
         return Err(Fault::conflict_at(
             "This question is answered already.",

@@ -10,11 +10,10 @@ use crate::store;
 use crate::store::faq::Entry;
 use crate::web::extract::{Form, FormData, Path, Query, Staff};
 use crate::web::fault::{Fault, Response};
-use crate::web::members::Link;
 use crate::web::members::faq::day;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::{Pager, When};
+use crate::web::ui::{Link, Pager, When};
 
 /// Open questions on a page.
 const ROWS: usize = 50;
@@ -89,7 +88,7 @@ pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response
             .iter()
             .map(|row| QuestionRow {
                 link: Link::new(format!("/staff/questions/{}", row.id), short(&row.question)),
-                asked: zone.show(row.asked_at.utc()),
+                asked: zone.show(row.asked_at),
             })
             .collect(),
         waiting,

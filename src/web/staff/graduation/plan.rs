@@ -12,11 +12,10 @@ use crate::store;
 use crate::web::csv::{self, unformula};
 use crate::web::extract::{Query, Staff};
 use crate::web::fault::{Fault, Response};
-use crate::web::members::Link;
 use crate::web::page::{self, Area, FROM_FILTERS, Filters, Page, ROWS, clipped, filters};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::list::StateTab;
-use crate::web::ui::{Choice, Field, Pager, Tag, Tone, Zone, units};
+use crate::web::ui::{Choice, Field, Link, Pager, Tag, Tone, Zone, units};
 
 pub(super) const PATH: &str = "/staff/graduation";
 /// Hosts in the table above the list; with more, the filter finds them.
@@ -337,14 +336,11 @@ fn row(plan: &Plan, line: &Line, zone: Zone) -> Row {
             ..
         } => (
             Some(*id),
-            format!("; its last offer ended on {}", zone.text(at.utc())),
+            format!("; its last offer ended on {}", zone.text(*at)),
         ),
         Stands::Offered {
             migration, until, ..
-        } => (
-            Some(*migration),
-            format!(" until {}", zone.text(until.utc())),
-        ),
+        } => (Some(*migration), format!(" until {}", zone.text(*until))),
         Stands::Moving(id) | Stands::WayBackOpen(id) => (Some(*id), String::new()),
         Stands::Ready { expired: None, .. } | Stands::NotRegistered => (None, String::new()),
     };

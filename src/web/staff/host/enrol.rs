@@ -3,7 +3,7 @@
 use askama::Template;
 use serde::Deserialize;
 
-use super::shared::{PATH, number, optional, role_name};
+use super::shared::{PATH, number, optional};
 use crate::app::error::AppError;
 use crate::app::host::AddHost;
 use crate::domain::ids::{HostId, PlanId};
@@ -13,10 +13,10 @@ use crate::store;
 use crate::store::catalogue::Plan;
 use crate::store::host::Host;
 use crate::web::extract::{Form, FormData, Nothing, Path, Staff};
-use crate::web::fault::{Fault, Response};
-use crate::web::members::platform_name;
+use crate::web::fault::Response;
 use crate::web::page::{self, Area, ConfirmPage, Page};
 use crate::web::portal::{self, Portal};
+use crate::web::ui::names::{platform_name, role_name};
 use crate::web::ui::{Choice, Field, Input, Problems};
 
 #[derive(Debug, Template)]
@@ -196,12 +196,7 @@ pub async fn ask_token(portal: Portal, staff: Staff, id: Path<i64>) -> Response 
 }
 
 /// `POST /staff/hosts/{id}/token`: shows the token once, so no redirect.
-pub async fn make_token(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-    _form: Form<Nothing>,
-) -> Response {
+pub async fn make_token(portal: Portal, staff: Staff, id: Path<i64>, _: Form<Nothing>) -> Response {
     let made = staff.act(&portal, move |app, actor| {
         let token = app.new_enrolment_token(actor.who(), HostId(id.0))?;
         let host = app
@@ -229,7 +224,7 @@ pub async fn ask_revoke(portal: Portal, staff: Staff, id: Path<i64>) -> Response
 }
 
 /// `POST /staff/hosts/{id}/revoke`
-pub async fn revoke(portal: Portal, staff: Staff, id: Path<i64>, _form: Form<Nothing>) -> Response {
+pub async fn revoke(portal: Portal, staff: Staff, id: Path<i64>, _: Form<Nothing>) -> Response {
     staff
         .act(&portal, move |app, actor| {
             app.revoke_host(actor, HostId(id.0))
@@ -251,9 +246,7 @@ struct Ask {
 
 impl Ask {
     async fn page(self, portal: &Portal, staff: &Staff, id: i64) -> Response {
-        let host = portal::read(portal, move |conn| store::host::host(conn, HostId(id)))
-            .await?
-            .ok_or(Fault::NotFound)?;
+        let host = portal::find(portal, move |conn| store::host::host(conn, HostId(id))).await?;
         let url = format!("{PATH}/{id}");
         let page = staff
             .page(Area::Hosts, format!("{} {}?", self.title, host.name))

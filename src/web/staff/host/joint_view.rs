@@ -6,9 +6,8 @@ use crate::domain::words::{HostState, JointKind};
 use crate::store::host::Host;
 use crate::store::ownership::joint::JointAct;
 use crate::store::ownership::memory::Portal as Memory;
-use crate::web::members::Link;
 use crate::web::staff::ownership::joint_case::title;
-use crate::web::ui::{When, Zone};
+use crate::web::ui::{Link, When, Zone};
 
 #[derive(Debug, Default)]
 pub struct JointView {
@@ -59,7 +58,7 @@ impl JointView {
                         title(act.kind, &host.name),
                     ),
                     by,
-                    at: zone.both(act.asked_at.utc()),
+                    at: zone.both(act.asked_at),
                     evidence: act.evidence,
                 })
                 .collect(),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use askama::Template;
 
-use super::shared::{PATH, role_name};
+use super::shared::PATH;
 use crate::app::host::liveness::SILENT_S;
 use crate::domain::ids::{HostId, PlanId};
 use crate::domain::placement::Room;
@@ -13,11 +13,11 @@ use crate::store;
 use crate::store::host::Host;
 use crate::web::extract::{Query, Staff};
 use crate::web::fault::Response;
-use crate::web::members::{Link, platform_name};
 use crate::web::page::{self, Area, FROM_TABS, Filters, Page, ROWS, filters};
 use crate::web::portal::{self, Portal};
 use crate::web::staff::heard;
-use crate::web::ui::{Pager, Tag, When, Zone, units};
+use crate::web::ui::names::{platform_name, role_name};
+use crate::web::ui::{Link, Pager, Tag, When, Zone, units};
 
 #[derive(Debug, Template)]
 #[template(path = "staff/hosts.html")]
@@ -83,7 +83,7 @@ pub(super) fn row(
             .map(|room| signed_mebibytes(room.disk_free_mb()))
             .unwrap_or_default(),
         slots: host.slots,
-        seen: host.last_seen_at.map(|at| zone.precise(at.utc())),
+        seen: host.last_seen_at.map(|at| zone.precise(at)),
     }
 }
 

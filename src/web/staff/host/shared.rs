@@ -1,17 +1,8 @@
 //! What every page of hosts needs.
 
-use crate::domain::words::HostRole;
 use crate::web::ui::Problems;
 
 pub(in crate::web::staff) const PATH: &str = "/staff/hosts";
-
-pub(super) fn role_name(role: HostRole) -> &'static str {
-    match role {
-        HostRole::Source => "Source",
-        HostRole::Beta => "Beta",
-        HostRole::Production => "Production",
-    }
-}
 
 pub(super) fn number<N: std::str::FromStr>(
     problems: &mut Problems,

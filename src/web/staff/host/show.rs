@@ -17,11 +17,10 @@ use crate::store::host::Host;
 use crate::store::host::page::HostDetail;
 use crate::web::extract::{Form, FormData, Path, Staff};
 use crate::web::fault::{Fault, Response};
-use crate::web::members::Link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::staff::evacuation::progress::{EmptyingView, empty_words};
-use crate::web::ui::{Choice, Field, Input, Problems, Tag, When, units};
+use crate::web::ui::{Choice, Field, Input, Link, Problems, Tag, When, units};
 
 #[derive(Debug, Template)]
 #[template(path = "staff/host.html")]
@@ -86,7 +85,7 @@ async fn present(
     typed: Option<LimitsForm>,
     problems: Problems,
 ) -> Response {
-    let found = portal::read(portal, move |conn| {
+    let (detail, room, asked, memory) = portal::find(portal, move |conn| {
         let Some(detail) = store::host::page::host(conn, HostId(id))? else {
             return Ok(None);
         };
@@ -102,7 +101,6 @@ async fn present(
         )))
     })
     .await?;
-    let (detail, room, asked, memory) = found.ok_or(Fault::NotFound)?;
     let (actor, host) = (staff.actor.clone(), detail.host.clone());
     let (emptying, hanging) = portal::run(portal, move |app| app.emptying(&actor, &host)).await?;
     let status = problems.status();
@@ -184,7 +182,7 @@ impl HostPage {
             emptying: None,
             empty: None,
             fault: (!host.ledger_fault.is_empty()).then(|| {
-                let since = host.ledger_fault_at.map(|at| page.zone().both(at.utc()));
+                let since = host.ledger_fault_at.map(|at| page.zone().both(at));
                 (host.ledger_fault.clone(), since)
             }),
             joint: JointView::default(),

@@ -124,7 +124,7 @@ pub async fn act(
     portal: Portal,
     staff: Staff,
     path: Path<(i64, String)>,
-    _form: Form<Nothing>,
+    _: Form<Nothing>,
 ) -> Response {
     let (id, verb) = path.0;
     let call = deed(&verb)?.call;

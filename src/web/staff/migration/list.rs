@@ -13,12 +13,11 @@ use crate::store;
 use crate::store::migration::list::{MigrationFilter, MigrationRow};
 use crate::web::extract::{Query, Staff};
 use crate::web::fault::{Fault, Response};
-use crate::web::members::Link;
-use crate::web::members::migration::show::kind_name;
 use crate::web::page::{self, Area, FROM_TABS, Filters, Page, ROWS, filters};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::list::{StateTab, count, query};
-use crate::web::ui::{Choice, Field, Pager, Tag, When, Zone};
+use crate::web::ui::names::kind_name;
+use crate::web::ui::{Choice, Field, Link, Pager, Tag, When, Zone};
 
 #[derive(Debug, Template)]
 #[template(path = "staff/migrations.html")]

@@ -3,9 +3,8 @@
 use crate::store::audit::AuditRow;
 use crate::store::bug::Bug;
 use crate::store::job::list::JobRow;
-use crate::web::members::Link;
-use crate::web::members::linode::show::job_name;
-use crate::web::ui::{Tag, When, Zone};
+use crate::web::ui::names::job_name;
+use crate::web::ui::{Link, Tag, When, Zone};
 
 #[derive(Debug)]
 pub struct StepRow {
@@ -35,15 +34,15 @@ pub fn step(row: &JobRow, zone: Zone) -> StepRow {
         host: row.host.clone(),
         state: Tag::job(row.job.state),
         attempt: row.job.attempt,
-        started: row.job.started_at.map(|at| zone.precise(at.utc())),
-        finished: row.job.finished_at.map(|at| zone.precise(at.utc())),
+        started: row.job.started_at.map(|at| zone.precise(at)),
+        finished: row.job.finished_at.map(|at| zone.precise(at)),
         message: row.job.message.clone(),
     }
 }
 
 pub fn trail(row: &AuditRow, zone: Zone) -> TrailRow {
     TrailRow {
-        at: zone.precise(row.at.utc()),
+        at: zone.precise(row.at),
         actor: if row.address.is_empty() {
             row.actor.clone()
         } else {

@@ -17,12 +17,12 @@ use crate::store::job::list::JobRow;
 use crate::store::migration::page::MigrationDetail;
 use crate::web::extract::{Path, Staff};
 use crate::web::fault::{Fault, Response};
-use crate::web::members::Link;
 use crate::web::members::migration::show::MigrationPage;
 use crate::web::migration::live::{Live, is_moving};
 use crate::web::migration::stream;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
+use crate::web::ui::Link;
 
 #[derive(Debug, Template)]
 #[template(path = "staff/migration.html")]
@@ -55,7 +55,7 @@ pub(in crate::web::staff) struct Found {
 
 pub(in crate::web::staff) async fn find(portal: &Portal, id: i64) -> Result<Found, Fault> {
     let now = portal.now();
-    let found = portal::read(portal, move |conn| {
+    portal::find(portal, move |conn| {
         let Some(detail) = store::migration::page::migration(conn, None, MigrationId(id), now)?
         else {
             return Ok(None);
@@ -72,8 +72,7 @@ pub(in crate::web::staff) async fn find(portal: &Portal, id: i64) -> Result<Foun
             now,
         }))
     })
-    .await?;
-    found.ok_or(Fault::NotFound)
+    .await
 }
 
 /// `GET /staff/migrations/{id}`

@@ -8,10 +8,9 @@ use crate::domain::words::{HostState, JobState, MigrationState as State};
 use crate::store::host::Host;
 use crate::store::job::Job;
 use crate::store::migration::page::MigrationDetail;
-use crate::web::members::Link;
-use crate::web::members::linode::show::job_name;
 use crate::web::migration::live::is_at_work;
-use crate::web::ui::{When, Zone};
+use crate::web::ui::names::job_name;
+use crate::web::ui::{Link, When, Zone};
 
 #[derive(Debug)]
 pub struct WaitsView {
@@ -89,7 +88,7 @@ impl Waits<'_> {
     ) -> WaitsView {
         WaitsView {
             what,
-            since: since.map(|at| self.zone.both(at.utc())),
+            since: since.map(|at| self.zone.both(at)),
             who,
             links,
         }
@@ -144,7 +143,7 @@ impl Waits<'_> {
                     Some(until) => Some(self.view(
                         format!(
                             "its member to confirm, or the end of its way back on {}",
-                            self.zone.both(until.utc()).text
+                            self.zone.both(until).text
                         ),
                         row.finished_at,
                         "The member confirms or takes the way back.",
@@ -295,7 +294,7 @@ impl Waits<'_> {
             format!(
                 "the next try of “{step}” on {}, at {}",
                 host.name,
-                self.zone.precise(again.utc()).text
+                self.zone.precise(again).text
             ),
             None,
             "It is tried again by itself.",

@@ -14,11 +14,10 @@ use crate::store::linode::Linode;
 use crate::store::migration::list::{MigrationFilter, MigrationRow};
 use crate::web::extract::{Form, Nothing, Path, Query, Staff};
 use crate::web::fault::{Fault, Response};
-use crate::web::members::Link;
 use crate::web::page::{self, Area, ConfirmPage, Filters, Page, ROWS, filters};
 use crate::web::portal::{self, Portal};
 use crate::web::staff::migration::rows::{self, TrailRow};
-use crate::web::ui::{Pager, Tag, When, Zone};
+use crate::web::ui::{Link, Pager, Tag, When, Zone};
 
 const PATH: &str = "/staff/held";
 
@@ -108,7 +107,7 @@ pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response
             .into_iter()
             .map(|(hold, label)| Row {
                 link: Link::new(format!("{PATH}/{}", hold.linode_id), label),
-                since: zone.show(hold.since.utc()),
+                since: zone.show(hold.since),
                 reason: hold.reason,
             })
             .collect(),
@@ -217,7 +216,7 @@ impl OnePage {
         let held = &case.held;
         let clear = verdict(held);
         Self {
-            since: zone.show(held.hold.since.utc()),
+            since: zone.show(held.hold.since),
             reason: held.hold.reason.clone(),
             said: said(case, zone),
             believe: clear
@@ -231,7 +230,7 @@ impl OnePage {
                 .iter()
                 .map(|host| UnheardRow {
                     link: host_link(Some(host)),
-                    seen: host.last_seen_at.map(|at| zone.precise(at.utc())),
+                    seen: host.last_seen_at.map(|at| zone.precise(at)),
                     waive: format!("/staff/hosts/{}/joint/waive", host.id),
                 })
                 .collect(),
@@ -349,7 +348,7 @@ fn said(case: &Case, zone: Zone) -> Vec<SaidRow> {
             } else {
                 "not the owner"
             },
-            at: Some(zone.precise(word.at.utc())),
+            at: Some(zone.precise(word.at)),
         }
     }));
     rows
@@ -410,12 +409,7 @@ pub async fn ask(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
 }
 
 /// `POST /staff/held/{id}/believe`
-pub async fn believe(
-    portal: Portal,
-    staff: Staff,
-    id: Path<i64>,
-    _form: Form<Nothing>,
-) -> Response {
+pub async fn believe(portal: Portal, staff: Staff, id: Path<i64>, _: Form<Nothing>) -> Response {
     let url = format!("{PATH}/{}", id.0);
     match staff
         .act(&portal, move |app, actor| {

@@ -191,7 +191,7 @@ impl Case {
                     format!("{name} starts it, with the disks it has")
                 },
             ),
-            as_of: it.goes_to.map(|(_, at)| zone.both(at.utc())),
+            as_of: it.goes_to.map(|(_, at)| zone.both(at)),
         };
         self.preview.iter().map(row).collect()
     }
@@ -204,7 +204,7 @@ impl Case {
         let act = self.act.as_ref()?;
         Some(AskedView {
             by: self.person(act.asked_by),
-            at: zone.both(act.asked_at.utc()),
+            at: zone.both(act.asked_at),
             evidence: act.evidence.clone(),
         })
     }
@@ -212,7 +212,7 @@ impl Case {
     fn closed(&self, zone: Zone) -> Option<String> {
         let act = self.act.as_ref()?;
         let (by, at) = act.decided_by.zip(act.decided_at)?;
-        let (by, at) = (self.person(by), zone.both(at.utc()).text);
+        let (by, at) = (self.person(by), zone.both(at).text);
         match act.state {
             JointState::Asked => None,
             JointState::Done => Some(format!("{by} agreed on {at}: it is done.")),

@@ -16,11 +16,10 @@ use crate::store::ownership::joint::JointAct;
 use crate::store::ownership::memory::Portal as Memory;
 use crate::web::extract::{Form, Nothing, Staff};
 use crate::web::fault::Response;
-use crate::web::members::Link;
 use crate::web::page::{self, Area, ConfirmPage, Page, jump};
 use crate::web::portal::{self, Portal};
 use crate::web::staff::heard;
-use crate::web::ui::{Tag, When, Zone};
+use crate::web::ui::{Link, Tag, When, Zone};
 
 #[derive(Debug, Template)]
 #[template(path = "staff/recovery.html")]
@@ -104,7 +103,7 @@ pub async fn ask_clock(portal: Portal, staff: Staff) -> Response {
 }
 
 /// `POST /staff/recovery/clock`
-pub async fn clock_is_right(portal: Portal, staff: Staff, _form: Form<Nothing>) -> Response {
+pub async fn clock_is_right(portal: Portal, staff: Staff, _: Form<Nothing>) -> Response {
     staff
         .act(&portal, move |app, actor| app.clock_is_right(actor))
         .await?;
@@ -119,7 +118,7 @@ impl RecoveryPage {
             recovers: facts
                 .recovery
                 .as_ref()
-                .map(|it| (zone.both(it.since.utc()), it.why.clone())),
+                .map(|it| (zone.both(it.since), it.why.clone())),
             waits: facts
                 .recovery
                 .as_ref()
@@ -128,7 +127,7 @@ impl RecoveryPage {
             held: facts.held,
             clock: facts.memory.clock_jump_s.map(|by| {
                 let at = facts.memory.clock_jump_at;
-                (jump(by), at.map(|at| zone.both(at.utc())))
+                (jump(by), at.map(|at| zone.both(at)))
             }),
             asked: facts
                 .asked
@@ -139,7 +138,7 @@ impl RecoveryPage {
                         joint_case::title(act.kind, &name(act.host_id)),
                     ),
                     by: by.clone(),
-                    at: zone.both(act.asked_at.utc()),
+                    at: zone.both(act.asked_at),
                 })
                 .collect(),
             page,
@@ -161,7 +160,7 @@ fn waits(recovery: &Recovery, facts: &Facts, zone: Zone) -> Vec<WaitRow> {
         .map(|host| WaitRow {
             link: Link::new(format!("/staff/hosts/{}", host.id), host.name.clone()),
             heard: heard(host, facts.now),
-            seen: host.last_seen_at.map(|at| zone.precise(at.utc())),
+            seen: host.last_seen_at.map(|at| zone.precise(at)),
             waive: asked(host.id).map_or_else(
                 || {
                     Link::new(

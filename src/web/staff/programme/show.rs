@@ -14,10 +14,9 @@ use crate::store;
 use crate::store::programme::{Programme, Text};
 use crate::web::extract::{Form, FormData, Staff};
 use crate::web::fault::Response;
-use crate::web::members::Link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::{Choice, Field, Input, Problems, When, Zone};
+use crate::web::ui::{Choice, Field, Input, Link, Problems, When, Zone};
 
 const PATH: &str = "/staff/programme";
 
@@ -68,7 +67,7 @@ impl FormData for ProgrammeForm {}
 
 impl ProgrammeForm {
     fn of(row: &Programme, seen: Option<Time>, zone: Zone) -> Self {
-        let date = |at: Option<Time>| at.map(|at| zone.field(at.utc())).unwrap_or_default();
+        let date = |at: Option<Time>| at.map(|at| zone.field(at)).unwrap_or_default();
         let seen = seen.map(|at| at.utc().timestamp_micros().to_string());
         Self {
             seen: seen.unwrap_or_default(),
@@ -255,7 +254,7 @@ async fn present(
             .iter()
             .map(|of| text_row(*of, &texts, zone))
             .collect(),
-        ended: row.ended_at.map(|at| zone.both(at.utc())),
+        ended: row.ended_at.map(|at| zone.both(at)),
         page,
     };
     page::html_status(status, &view)
@@ -265,7 +264,7 @@ fn text_row(of: TextSection, written: &[Text], zone: Zone) -> TextRow {
     let found = written.iter().find(|text| text.section == of);
     TextRow {
         link: Link::new(format!("{PATH}/texts/{of}"), texts::title(of)),
-        changed: found.map(|text| zone.show(text.changed_at.utc())),
+        changed: found.map(|text| zone.show(text.changed_at)),
     }
 }
 

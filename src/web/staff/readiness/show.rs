@@ -18,12 +18,11 @@ use crate::store::fairness::pack::DAY_STEP;
 use crate::web::csv;
 use crate::web::extract::Staff;
 use crate::web::fault::{Fault, Response};
-use crate::web::members::Link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::staff::Counted;
 use crate::web::staff::job::LATELY_DAYS;
-use crate::web::ui::{Tag, When, units};
+use crate::web::ui::{Link, Tag, When, units};
 
 /// How far back the figures go.
 const WEEKS: i64 = 52;
@@ -237,7 +236,7 @@ pub async fn show(portal: Portal, staff: Staff) -> Response {
         fairness: fair_rows(&facts.fairness),
         chart: chart(&facts.weeks),
         weeks: facts.weeks.iter().rev().map(WeekRow::new).collect(),
-        as_of: page.zone().precise(now.utc()),
+        as_of: page.zone().precise(now),
         page,
     })
 }

@@ -14,11 +14,10 @@ use crate::store::registration::list::{RegistrationFilter, RegistrationRow};
 use crate::web::csv::{self, unformula};
 use crate::web::extract::{Query, Staff};
 use crate::web::fault::{Fault, Response};
-use crate::web::members::Link;
 use crate::web::page::{self, Area, FROM_FILTERS, Filters, Page, ROWS, clipped, filters};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::list::{StateTab, count};
-use crate::web::ui::{Choice, Field, Pager, Tag, When, Zone, units};
+use crate::web::ui::{Choice, Field, Link, Pager, Tag, When, Zone, units};
 
 #[derive(Debug, Template)]
 #[template(path = "staff/registrations.html")]
@@ -162,7 +161,7 @@ fn view(row: &RegistrationRow, zone: Zone) -> Row {
         host: row.host.clone(),
         disk: units::mebibytes(row.disk_mb),
         has_24_kernel: row.has_24_kernel,
-        requested: zone.show(row.registration.requested_at.utc()),
+        requested: zone.show(row.registration.requested_at),
         state: Tag::registration(row.registration.state),
         reason: row.registration.reason.clone(),
         migration: row.migration.map(|(id, state, _)| {

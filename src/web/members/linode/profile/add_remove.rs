@@ -239,7 +239,7 @@ pub async fn delete(
     portal: Portal,
     member: Member,
     ids: Path<(i64, i64)>,
-    _form: Form<Nothing>,
+    _: Form<Nothing>,
 ) -> Response {
     let (id, profile) = ids.0;
     member
