@@ -68,6 +68,7 @@ impl Fault {
     }
 
     /// A conflict leads there; other faults stay as they are.
+    #[must_use]
     pub fn at(self, url: impl Into<String>, label: impl Into<String>) -> Self {
         match self {
             Self::Conflict { message, .. } => Self::conflict_at(message, url, label),

@@ -11,12 +11,9 @@ use crate::store::faq::Entry;
 use crate::web::extract::{Form, FormData, Path, Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::faq::day;
-use crate::web::page::{self, Area, Page};
+use crate::web::page::{self, Area, Filters, Page, filters};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Link, Pager, When};
-
-/// Open questions on a page.
-const ROWS: usize = 50;
 
 #[derive(Debug, Template)]
 #[template(path = "staff/faq.html")]
@@ -47,10 +44,10 @@ pub struct EntryRow {
     pub is_last: bool,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct Asked {
-    after: i64,
+filters! {
+    PATH, 50,
+    "The address has a parameter that is doubled or that cannot be read. Start from the list's own filters.";
+    after,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -63,27 +60,22 @@ impl FormData for DeedForm {}
 
 /// `GET /staff/faq`
 pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
-    let after = asked.0.after;
-    let (mut questions, waiting, entries, retired) = portal::read(&portal, move |conn| {
-        let limit = i64::try_from(ROWS).unwrap_or(50) + 1;
+    let asked = asked.0;
+    let after = Asked::read(&asked.after)?.unwrap_or(QuestionId(0));
+    let (questions, waiting, entries, retired) = portal::read(&portal, move |conn| {
         Ok((
-            store::faq::open_questions(conn, QuestionId(after), limit)?,
+            store::faq::open_questions(conn, after, Asked::limit())?,
             store::faq::count_open(conn)?,
             store::faq::entries(conn, "")?,
             store::faq::retired(conn)?,
         ))
     })
     .await?;
-    let more = questions.len() > ROWS;
-    questions.truncate(ROWS);
+    let (questions, pager) = asked.page(questions, |last| last.id.to_string());
     let page = staff.page(Area::StaffFaq, "FAQ");
     let zone = page.zone();
-    let next = questions.last().filter(|_| more);
     page::html(&FaqPage {
-        pager: Pager {
-            first: (after > 0).then(|| PATH.to_owned()),
-            next: next.map(|last| format!("{PATH}?after={}", last.id)),
-        },
+        pager,
         questions: questions
             .iter()
             .map(|row| QuestionRow {

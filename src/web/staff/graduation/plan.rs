@@ -3,6 +3,7 @@
 
 use askama::Template;
 
+use crate::app::App;
 use crate::domain::graduation::{Line, Outcome, Plan, Stands};
 use crate::domain::ids::{HostId, LinodeId, PlanId};
 use crate::domain::placement::fitting::Place;
@@ -175,9 +176,7 @@ impl Asked {
 }
 
 pub(super) async fn planned(portal: &Portal, staff: &Staff) -> Result<Plan, Fault> {
-    staff
-        .act(portal, move |app, actor| app.graduation_plan(actor))
-        .await
+    staff.act(portal, App::graduation_plan).await
 }
 
 /// `GET /staff/graduation`

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use askama::Template;
 
 use super::joint_case;
+use crate::app::App;
 use crate::app::error::AppError;
 use crate::app::ownership::recovery::Recovery;
 use crate::domain::ids::HostId;
@@ -104,9 +105,7 @@ pub async fn ask_clock(portal: Portal, staff: Staff) -> Response {
 
 /// `POST /staff/recovery/clock`
 pub async fn clock_is_right(portal: Portal, staff: Staff, _: Form<Nothing>) -> Response {
-    staff
-        .act(&portal, move |app, actor| app.clock_is_right(actor))
-        .await?;
+    staff.act(&portal, App::clock_is_right).await?;
     page::said(PATH, "The clock counts again.")
 }
 
