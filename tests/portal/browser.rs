@@ -303,6 +303,74 @@ impl Reply {
         text.split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
+    /// What the page is headed with; its title says the same.
+    pub fn heading(&self) -> String {
+        self.texts("main h1").join(" / ")
+    }
+
+    /// What the page says once, after something was done.
+    pub fn said(&self) -> String {
+        self.texts("main > div.note > p").join(" / ")
+    }
+
+    /// Texts of the elements, spaces made one.
+    pub fn texts(&self, selector: &str) -> Vec<String> {
+        let page = Html::parse_document(&self.body);
+        let selector = Selector::parse(selector).unwrap();
+        page.select(&selector).map(|it| words(&it)).collect()
+    }
+
+    /// What the list of facts has by this name.
+    pub fn fact(&self, name: &str) -> String {
+        let names = self.texts("dl.facts dt");
+        let at = names.iter().position(|it| it == name);
+        let at = at.unwrap_or_else(|| panic!("{} has no fact {name:?}: {names:?}", self.path));
+        self.texts("dl.facts dd").swap_remove(at)
+    }
+
+    /// The rows of the table whose caption begins so, cell by cell as they are read; none without the table.
+    pub fn rows(&self, caption: &str) -> Vec<Vec<String>> {
+        self.table(caption)
+            .map(|(_, rows)| rows)
+            .unwrap_or_default()
+    }
+
+    /// The row of it that begins with this.
+    pub fn row(&self, caption: &str, name: &str) -> Vec<String> {
+        let rows = self.rows(caption);
+        let found = rows.iter().find(|row| row[0] == name).cloned();
+        found.unwrap_or_else(|| panic!("{caption:?} has no row {name:?}: {rows:?}"))
+    }
+
+    /// One column of it, by what it is headed with.
+    pub fn column(&self, caption: &str, heading: &str) -> Vec<String> {
+        let Some((head, rows)) = self.table(caption) else {
+            return Vec::new();
+        };
+        let at = head.iter().position(|it| it == heading);
+        let at = at.unwrap_or_else(|| panic!("{caption:?} has no column {heading:?}: {head:?}"));
+        rows.into_iter()
+            .map(|mut row| row.swap_remove(at))
+            .collect()
+    }
+
+    fn table(&self, caption: &str) -> Option<(Vec<String>, Vec<Vec<String>>)> {
+        let page = Html::parse_document(&self.body);
+        let [tables, captions, heads, bodies, cell] =
+            ["main table", "caption", "thead tr", "tbody tr", "th, td"]
+                .map(|it| Selector::parse(it).unwrap());
+        let table = page.select(&tables).find(|table| {
+            let mut found = table.select(&captions);
+            found
+                .next()
+                .is_some_and(|it| words(&it).starts_with(caption))
+        })?;
+        let cells = |row: ElementRef<'_>| row.select(&cell).map(|it| words(&it)).collect();
+        let head = table.select(&heads).map(cells).next()?;
+        let rows = table.select(&bodies).map(cells).collect();
+        Some((head, rows))
+    }
+
     /// Where the link with this text leads.
     pub fn link(&self, label: &str) -> String {
         let page = Html::parse_document(&self.body);
