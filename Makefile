@@ -1,5 +1,5 @@
 # Each target is one script or command; scripts/test says what "everything" is. ARGS go to the script.
-.PHONY: demo demo-uml test model lab-uml lab-xen bench-mover bench-claim screenshots fmt lint setup sim lab-ha chaos races faults pictures
+.PHONY: demo demo-uml test model lab-uml lab-xen bench-mover bench-claim bench-pages screenshots fmt lint setup sim lab-ha chaos races faults pictures
 
 demo: ; @scripts/demo $(ARGS)
 demo-uml: ; @scripts/setup lab && scripts/lab-uml --demo $(ARGS)
@@ -10,6 +10,7 @@ lab-xen: ; @scripts/setup lab-xen && scripts/lab-xen $(ARGS)
 lab-ha: ; @scripts/setup lab-ha && scripts/lab-ha $(ARGS)
 bench-mover: ; @scripts/setup bench && scripts/bench-mover
 bench-claim: ; @scripts/setup bench && cargo bench --quiet --locked --bench claim
+bench-pages: ; @scripts/setup bench && cargo bench --quiet --locked --bench pages
 # SEEDS=n FROM=n for a range, SEED=n for one with its trace.
 sim: ; @scripts/sim
 chaos: ; @scripts/chaos $(ARGS)

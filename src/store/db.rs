@@ -99,17 +99,16 @@ pub(super) fn patient(url: &str, read_write: bool) -> String {
 
 struct Manager(Target, Purpose);
 
-/// Refuses a server that takes no writes: a standby, or what was the primary until just now.
+diesel::define_sql_function! {
+    fn current_setting(name: diesel::sql_types::Text) -> diesel::sql_types::Text;
+}
+
+/// Refuses a server that takes no writes: a standby, or what was the primary until just now. Said so that the statement is
+/// kept prepared: every request asks it.
 pub(super) fn takes_writes(pg: &mut diesel::PgConnection) -> Result<(), StoreError> {
-    #[derive(QueryableByName)]
-    struct Said {
-        #[diesel(sql_type = diesel::sql_types::Text)]
-        read_only: String,
-    }
-    let said: Said =
-        diesel::sql_query("SELECT current_setting('transaction_read_only') AS read_only")
-            .get_result(pg)?;
-    if said.read_only == "on" {
+    let read_only: String =
+        diesel::select(current_setting("transaction_read_only")).get_result(pg)?;
+    if read_only == "on" {
         return Err(StoreError::Connect("the server is read-only".to_owned()));
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! A list asks the database as often for fifty rows as for one.
+//! A list asks the database as often for fifty rows as for one, and the pages that are looked at most ask little, at once.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{LazyLock, Mutex, Once};
@@ -10,8 +10,8 @@ use xenbeta::store::error::StoreError;
 
 use crate::both_databases;
 use crate::browser::{Browser, Site};
-use crate::support::TestApp;
 use crate::support::fleet::{MEMBER_EMAIL, STAFF_EMAIL, WEB};
+use crate::support::{On, TestApp};
 
 /// Statements so far, by the URL of the database.
 static ASKED: LazyLock<Mutex<HashMap<String, usize>>> = LazyLock::new(Mutex::default);
@@ -203,6 +203,54 @@ both_databases! {
         for ((path, few), (_, many)) in few.into_iter().zip(many) {
             println!("{path}: {few} statements, with fifty more of everything {many}");
             assert_eq!(few, many, "{path}");
+        }
+    }
+}
+
+/// Statements that these pages may take at the most; this goes down only.
+const MOST: [(&str, &str, usize); 4] = [
+    (MEMBER_EMAIL, "/members/", 5),
+    (MEMBER_EMAIL, "/members/linodes/101", 8),
+    (MEMBER_EMAIL, "/members/xenbeta", 10),
+    (STAFF_EMAIL, "/staff/migrations", 6),
+];
+
+both_databases! {
+    fn a_page_asks_little_and_goes_to_the_database_once(app: TestApp) {
+        ONCE.call_once(|| set_default_instrumentation(counter).unwrap());
+        let portal = app.second();
+        let app = app.with_fleet().with_passwords();
+        app.clicked(WEB);
+        fifty_more(&app);
+        // On PostgreSQL a connection is tried each time it is taken, by a statement: a second one were a second way there.
+        let ways = usize::from(app.on() == On::Postgresql);
+        let site = Site::serve(&portal);
+        for (who, path, most) in MOST {
+            let mut browser = site.signed_in(who);
+            drop(browser.get(path));
+            let took = cost(&app, &mut browser, path);
+            assert!(took <= most + ways, "{path}: {took} statements");
+        }
+    }
+
+    fn a_session_that_was_ended_is_nobodys_at_the_next_request(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let site = Site::serve(&app);
+        let (mut member, mut staff) = (site.signed_in(MEMBER_EMAIL), site.signed_in(STAFF_EMAIL));
+        for (who, path) in [(&mut member, "/members/"), (&mut staff, "/staff/migrations")] {
+            assert_eq!(who.get(path).status, 200);
+        }
+        // What is wrong with a request is told to staff only: for others the page is not there.
+        assert_eq!(staff.get("/staff/migrations?state=x").status, 400);
+        assert_eq!(member.get("/staff/migrations?state=x").status, 404);
+        assert_eq!(member.get("/staff/migrations").status, 404);
+        assert_eq!(staff.get("/members/").status, 404, "no account");
+        let ended = "DELETE FROM sessions";
+        app.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(ended)?));
+        for (who, path) in [(&mut member, "/members/"), (&mut staff, "/staff/migrations?state=x")] {
+            let reply = who.get(path);
+            assert_eq!(reply.status, 303, "{path}");
+            assert!(reply.location.starts_with("/login"), "{}", reply.location);
         }
     }
 }

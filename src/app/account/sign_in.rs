@@ -9,6 +9,7 @@ use crate::domain::values::Email;
 use crate::store;
 use crate::store::account::User;
 use crate::store::account::session::{NewSession, Session};
+use crate::store::db::Db;
 
 /// Failed sign-ins within [`WINDOW_S`] after which one has to wait: for one e-mail from one address, and for one address
 /// in all. An e-mail alone never locks: that would let anyone lock a member out.
@@ -131,20 +132,35 @@ impl App {
 
     /// Who a session token belongs to, if the session has not ended.
     pub fn visitor(&self, token: &str) -> Result<Option<Visitor>, AppError> {
+        let found = self.visit(token, |_, _| ())?;
+        Ok(found.map(|(visitor, ())| visitor))
+    }
+
+    /// As [`App::visitor`], and by the same connection what `look` finds for them.
+    pub fn visit<T>(
+        &self,
+        token: &str,
+        look: impl FnOnce(&mut Db, &Visitor) -> T,
+    ) -> Result<Option<(Visitor, T)>, AppError> {
         let now = self.now();
         let hash = secrets::hash(purpose::SESSION, token);
         let idle_since = now.plus_s(-self.settings.session_idle_s);
-        let found = self
-            .db
-            .read(|conn| store::account::session::session(conn, &hash, now, idle_since))?;
-        if let Some((session, _)) = &found
+        let found = self.db.read(|conn| {
+            let found = store::account::session::session(conn, &hash, now, idle_since)?;
+            Ok::<_, AppError>(found.map(|(session, user)| {
+                let visitor = Visitor { session, user };
+                let seen = look(conn, &visitor);
+                (visitor, seen)
+            }))
+        })?;
+        if let Some((Visitor { session, .. }, _)) = &found
             && now.seconds_since(session.seen_at) > TOUCH_S
         {
             let id = session.id;
             self.db
                 .write(|conn| store::account::session::touch_session(conn, id, now))?;
         }
-        Ok(found.map(|(session, user)| Visitor { session, user }))
+        Ok(found)
     }
 
     pub fn sign_out(&self, visitor: &Visitor, address: &str) -> Result<(), AppError> {

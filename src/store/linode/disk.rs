@@ -1,10 +1,7 @@
 //! Disk images of Linodes.
 
-use std::collections::HashMap;
-
 use diesel::prelude::*;
 
-use super::group;
 use crate::domain::ids::{DiskId, LinodeId};
 use crate::domain::time::Time;
 use crate::store::db::Db;
@@ -28,19 +25,6 @@ pub fn disks_of(conn: &mut Db, linode: LinodeId) -> Result<Vec<Disk>, StoreError
         .order(disks::id)
         .select(Disk::as_select())
         .load(conn)?)
-}
-
-/// Disks of several Linodes in one query, by Linode.
-pub fn disks_of_all(
-    conn: &mut Db,
-    of: &[LinodeId],
-) -> Result<HashMap<LinodeId, Vec<Disk>>, StoreError> {
-    let rows: Vec<Disk> = disks::table
-        .filter(disks::linode_id.eq_any(of.to_vec()))
-        .order(disks::id)
-        .select(Disk::as_select())
-        .load(conn)?;
-    Ok(group(rows, |disk| disk.linode_id))
 }
 
 /// Fails with a duplicate if the Linode has a disk of this label.

@@ -5,8 +5,6 @@ pub mod disk;
 pub mod page;
 pub mod profile;
 
-use std::collections::HashMap;
-
 use diesel::prelude::*;
 
 use super::db::Db;
@@ -113,14 +111,6 @@ pub fn some(conn: &mut Db, ids: &[LinodeId]) -> Result<Vec<Linode>, StoreError> 
         .filter(linodes::id.eq_any(ids.to_vec()))
         .select(Linode::as_select())
         .load(conn)?)
-}
-
-pub(super) fn group<T>(rows: Vec<T>, key: impl Fn(&T) -> LinodeId) -> HashMap<LinodeId, Vec<T>> {
-    let mut groups: HashMap<LinodeId, Vec<T>> = HashMap::new();
-    for row in rows {
-        groups.entry(key(&row)).or_default().push(row);
-    }
-    groups
 }
 
 /// The one compare-and-set by which ownership changes; `false` if the Linode is not as `from` says.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use diesel::dsl::exists;
 use diesel::prelude::*;
 
 use super::Linode;
@@ -13,8 +14,8 @@ use crate::domain::words::{IpKind, MigrationKind, MigrationState};
 use crate::store::catalogue::{Kernel, Plan};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
-use crate::store::host::{Host, host_names};
-use crate::store::job::{self, Job};
+use crate::store::host::Host;
+use crate::store::job::Job;
 use crate::store::migration::{self, Migration};
 use crate::store::registration::{self, Registration};
 use crate::store::{linode, schema};
@@ -29,24 +30,38 @@ pub struct LinodeRow {
     pub registration: Option<Registration>,
     /// The newest; one that came to nothing does not hide a move before it that waits for its confirmation.
     pub migration: Option<Migration>,
-    pub disks: usize,
-    pub profiles: usize,
+    pub has_disks: bool,
+    pub has_profiles: bool,
 }
 
-/// The account's Linodes by label: at most a thousand.
+/// A Linode with its plan and host, its first public address, and whether it has disks and profiles.
+type Listed = (Linode, Plan, Host, Option<String>, bool, bool);
+
+/// The account's Linodes by label: at most a thousand. No statement's text depends on how many there are, so that the
+/// database keeps them all prepared.
 pub fn linodes(conn: &mut Db, account: AccountId) -> Result<Vec<LinodeRow>, StoreError> {
-    let rows: Vec<(Linode, Plan, Host)> = schema::linodes::table
+    use schema::{config_profiles, disks, ips, linodes};
+    let rows: Vec<Listed> = linodes::table
         .inner_join(schema::plans::table)
         .inner_join(schema::hosts::table)
-        .filter(schema::linodes::account_id.eq(account))
-        .order((schema::linodes::label, schema::linodes::id))
+        .filter(linodes::account_id.eq(account))
+        .order((linodes::label, linodes::id))
         .limit(1000)
-        .select((Linode::as_select(), Plan::as_select(), Host::as_select()))
+        .select((
+            Linode::as_select(),
+            Plan::as_select(),
+            Host::as_select(),
+            ips::table
+                .filter(ips::linode_id.eq(linodes::id))
+                .filter(ips::kind.eq(IpKind::Public))
+                .order(ips::id)
+                .select(ips::address)
+                .limit(1)
+                .single_value(),
+            exists(disks::table.filter(disks::linode_id.eq(linodes::id))),
+            exists(config_profiles::table.filter(config_profiles::linode_id.eq(linodes::id))),
+        ))
         .load(conn)?;
-    let ids: Vec<LinodeId> = rows.iter().map(|(linode, ..)| linode.id).collect();
-    let mut addresses = first_addresses(conn, &ids)?;
-    let disks = linode::disk::disks_of_all(conn, &ids)?;
-    let profiles = linode::profile::profiles_of_all(conn, &ids)?;
     let mut newest_registration = HashMap::new();
     for row in registration::of_account(conn, account)? {
         newest_registration.entry(row.linode_id).or_insert(row);
@@ -72,16 +87,18 @@ pub fn linodes(conn: &mut Db, account: AccountId) -> Result<Vec<LinodeRow>, Stor
     }
     Ok(rows
         .into_iter()
-        .map(|(linode, plan, host)| LinodeRow {
-            address: addresses.remove(&linode.id),
-            registration: newest_registration.remove(&linode.id),
-            migration: newest_migration.remove(&linode.id),
-            disks: disks.get(&linode.id).map_or(0, Vec::len),
-            profiles: profiles.get(&linode.id).map_or(0, Vec::len),
-            linode,
-            plan,
-            host,
-        })
+        .map(
+            |(linode, plan, host, address, has_disks, has_profiles)| LinodeRow {
+                registration: newest_registration.remove(&linode.id),
+                migration: newest_migration.remove(&linode.id),
+                linode,
+                plan,
+                host,
+                address,
+                has_disks,
+                has_profiles,
+            },
+        )
         .collect())
 }
 
@@ -90,23 +107,6 @@ fn came_to_nothing(migration: &Migration) -> bool {
         migration.state,
         MigrationState::Expired | MigrationState::Cancelled
     )
-}
-
-fn first_addresses(
-    conn: &mut Db,
-    of: &[LinodeId],
-) -> Result<HashMap<LinodeId, String>, StoreError> {
-    let rows: Vec<(LinodeId, String)> = schema::ips::table
-        .filter(schema::ips::linode_id.eq_any(of.to_vec()))
-        .filter(schema::ips::kind.eq(IpKind::Public))
-        .order(schema::ips::id)
-        .select((schema::ips::linode_id, schema::ips::address))
-        .load(conn)?;
-    let mut first = HashMap::new();
-    for (linode, address) in rows {
-        first.entry(linode).or_insert(address);
-    }
-    Ok(first)
 }
 
 /// Everything on a Linode's own page.
@@ -118,7 +118,6 @@ pub struct LinodeDetail {
     pub profiles: Vec<ConfigProfile>,
     pub ips: Vec<Ip>,
     pub kernels: BTreeMap<String, Kernel>,
-    pub registration: Option<Registration>,
     /// Newest first.
     pub migrations: Vec<Migration>,
     /// The Host Job Queue, newest first: at most 25.
@@ -143,27 +142,83 @@ pub fn linode(
     let Some((linode, plan, host)) = found else {
         return Ok(None);
     };
-    let jobs = job::of_linode(conn, id, 25)?;
-    let migrations = migration::of_linode(conn, id)?;
-    let mut hosts: Vec<HostId> = jobs.iter().map(|job| job.host_id).collect();
-    hosts.extend(
-        migrations
-            .iter()
-            .flat_map(|migration| [migration.source_host_id, migration.destination_host_id]),
-    );
+    let mut host_names = HashMap::new();
+    let jobs = jobs_of(conn, id, &mut host_names)?;
+    let migrations = migrations_of(conn, id, &mut host_names)?;
     Ok(Some(LinodeDetail {
         disks: linode::disk::disks_of(conn, id)?,
         profiles: linode::profile::profiles_of(conn, id)?,
         ips: linode::address::ips_of(conn, id)?,
         kernels: kernels(conn)?,
-        registration: registration::newest_of(conn, id)?,
-        host_names: host_names(conn, hosts)?,
+        host_names,
         linode,
         plan,
         host,
         migrations,
         jobs,
     }))
+}
+
+/// The newest 25; notes the names of their hosts.
+fn jobs_of(
+    conn: &mut Db,
+    linode: LinodeId,
+    names: &mut HashMap<HostId, String>,
+) -> Result<Vec<Job>, StoreError> {
+    use schema::{hosts, jobs};
+    let rows: Vec<(Job, String)> = jobs::table
+        .inner_join(hosts::table)
+        .filter(jobs::linode_id.eq(linode))
+        .order(jobs::id.desc())
+        .limit(25)
+        .select((Job::as_select(), hosts::name))
+        .load(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|(job, host)| {
+            names.insert(job.host_id, host);
+            job
+        })
+        .collect())
+}
+
+/// The newest hundred; notes the names of both their hosts.
+fn migrations_of(
+    conn: &mut Db,
+    linode: LinodeId,
+    names: &mut HashMap<HostId, String>,
+) -> Result<Vec<Migration>, StoreError> {
+    use schema::migrations;
+    let (source, destination) =
+        diesel::alias!(schema::hosts as source, schema::hosts as destination);
+    let rows: Vec<(Migration, String, String)> = migrations::table
+        .inner_join(
+            source.on(source
+                .field(schema::hosts::id)
+                .eq(migrations::source_host_id)),
+        )
+        .inner_join(
+            destination.on(destination
+                .field(schema::hosts::id)
+                .eq(migrations::destination_host_id)),
+        )
+        .filter(migrations::linode_id.eq(linode))
+        .order(migrations::id.desc())
+        .limit(100)
+        .select((
+            Migration::as_select(),
+            source.field(schema::hosts::name),
+            destination.field(schema::hosts::name),
+        ))
+        .load(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|(migration, from, to)| {
+            names.insert(migration.source_host_id, from);
+            names.insert(migration.destination_host_id, to);
+            migration
+        })
+        .collect())
 }
 
 fn kernels(conn: &mut Db) -> Result<BTreeMap<String, Kernel>, StoreError> {

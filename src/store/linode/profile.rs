@@ -1,10 +1,9 @@
 //! Config profiles of Linodes, and which one boots.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use diesel::prelude::*;
 
-use super::group;
 use crate::domain::ids::{ConfigId, DiskId, LinodeId};
 use crate::domain::linode::translate;
 use crate::domain::words::{Helper, RunLevel};
@@ -65,18 +64,6 @@ pub fn profiles_of(conn: &mut Db, linode: LinodeId) -> Result<Vec<ConfigProfile>
         .order(config_profiles::id)
         .select(ConfigProfile::as_select())
         .load(conn)?)
-}
-
-pub fn profiles_of_all(
-    conn: &mut Db,
-    of: &[LinodeId],
-) -> Result<HashMap<LinodeId, Vec<ConfigProfile>>, StoreError> {
-    let rows: Vec<ConfigProfile> = config_profiles::table
-        .filter(config_profiles::linode_id.eq_any(of.to_vec()))
-        .order(config_profiles::id)
-        .select(ConfigProfile::as_select())
-        .load(conn)?;
-    Ok(group(rows, |profile| profile.linode_id))
 }
 
 pub fn set_boot_config(

@@ -17,7 +17,7 @@ use super::fault::Fault;
 
 pub use client::Client;
 pub use form::{Form, FormData, Nothing};
-pub use signed::{Member, Signed, Staff};
+pub use signed::{Asks, Member, Signed, Staff};
 pub use upload::{Sent, Upload};
 
 /// A mark for a form: what it does is done once, however often it is sent.

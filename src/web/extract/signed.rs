@@ -1,6 +1,7 @@
 //! Who asks. A handler that takes one of these cannot be reached by anyone else.
 
-use std::future::Future;
+use std::future::{Future, Ready, ready};
+use std::marker::PhantomData;
 use std::ops::Deref;
 use std::pin::Pin;
 
@@ -16,6 +17,7 @@ use crate::domain::ids::AccountId;
 use crate::domain::words::UserRole;
 use crate::store;
 use crate::store::attention::Attention;
+use crate::store::db::Db;
 use crate::web::context::{Context, Viewer};
 use crate::web::fault::Fault;
 use crate::web::page::{Area, Page};
@@ -94,35 +96,41 @@ type Found<T> = Pin<Box<dyn Future<Output = Result<T, Fault>>>>;
 
 async fn signed(request: HttpRequest) -> Result<Signed, Fault> {
     let context = crate::web::context::context_of(&request)?;
-    let found = find(&request, &context).await;
+    let found = find(&request, &context, |_, _| Ok(())).await;
     if found.is_err() && !request.method().is_safe() {
         // The page that refuses shows what was typed, so it must have arrived.
         context.form_settled().await;
     }
-    found
+    found.map(|(signed, _)| signed)
 }
 
-async fn find(request: &HttpRequest, context: &Context) -> Result<Signed, Fault> {
+/// Who asks, and what `look` finds for them, in one call.
+async fn find<V: Send + 'static>(
+    request: &HttpRequest,
+    context: &Context,
+    look: impl FnOnce(&mut Db, &Actor) -> Result<V, AppError> + Send + 'static,
+) -> Result<(Signed, Result<V, AppError>), Fault> {
     let token = context.session_cookie().ok_or(Fault::SignIn)?.to_owned();
     let portal = request
         .app_data::<Portal>()
         .ok_or_else(|| Fault::internal("no portal behind the pages"))?;
     let on_staff_page = request.path().starts_with("/staff");
-    let (visitor, attention) = portal::run(portal, move |app| {
-        let visitor = app.visitor(&token)?;
-        let looks = on_staff_page
-            && visitor
-                .as_ref()
-                .is_some_and(|it| it.user.role == UserRole::Staff);
-        let attention = if looks {
-            app.db.read(store::attention::get)?
-        } else {
-            Attention::default()
-        };
-        Ok((visitor, attention))
+    let address = Client::of(request).address.to_string();
+    let found = portal::run(portal, move |app| {
+        app.visit(&token, |conn, visitor| {
+            let actor = visitor.actor(&address);
+            let attention = if on_staff_page && actor.role == UserRole::Staff {
+                store::attention::get(conn)?
+            } else {
+                Attention::default()
+            };
+            let seen = look(conn, &actor);
+            Ok::<_, AppError>((actor, attention, seen))
+        })
     })
     .await?;
-    let visitor = visitor.ok_or(Fault::SignIn)?;
+    let (visitor, seen) = found.ok_or(Fault::SignIn)?;
+    let (actor, attention, seen) = seen?;
     let user = &visitor.user;
     context.set_attention(attention);
     context.set_viewer(Viewer {
@@ -131,26 +139,118 @@ async fn find(request: &HttpRequest, context: &Context) -> Result<Signed, Fault>
         member: user.account_id.is_some(),
         zone: Zone::named(&user.timezone),
     });
-    let actor = visitor.actor(&Client::of(request).address.to_string());
-    Ok(Signed {
+    let signed = Signed {
         visitor,
         actor,
         context: context.clone(),
-    })
+    };
+    Ok((signed, seen))
+}
+
+/// What those who are signed in have to be.
+pub trait Role: Sized + 'static {
+    fn may(actor: &Actor) -> bool;
+    /// # Errors
+    /// The fault for those who may not.
+    fn of(signed: Signed) -> Result<Self, Fault>;
+}
+
+impl Role for Signed {
+    fn may(_actor: &Actor) -> bool {
+        true
+    }
+
+    fn of(signed: Signed) -> Result<Self, Fault> {
+        Ok(signed)
+    }
+}
+
+impl Role for Member {
+    fn may(actor: &Actor) -> bool {
+        actor.account.is_some()
+    }
+
+    fn of(signed: Signed) -> Result<Self, Fault> {
+        let account = signed.actor.account.ok_or(Fault::NotFound)?;
+        Ok(Self { signed, account })
+    }
+}
+
+impl Role for Staff {
+    fn may(actor: &Actor) -> bool {
+        actor.role == UserRole::Staff
+    }
+
+    fn of(signed: Signed) -> Result<Self, Fault> {
+        if Self::may(&signed.actor) {
+            Ok(Self(signed))
+        } else {
+            Err(Fault::NotFound)
+        }
+    }
+}
+
+/// Someone whose session was not looked at yet: for pages, which read the database anyway, and so do both in one call. A
+/// handler gets nothing of it but by [`Asks::read`].
+pub struct Asks<R> {
+    request: HttpRequest,
+    context: Context,
+    role: PhantomData<R>,
+}
+
+impl<R: Role> Asks<R> {
+    /// Who asks, and what the page shows them; nothing is read for those who may not see it.
+    ///
+    /// # Errors
+    /// The fault for those who may not, and those of `query`.
+    pub async fn read<V: Send + 'static>(
+        self,
+        query: impl FnOnce(&mut Db, &Actor) -> Result<V, AppError> + Send + 'static,
+    ) -> Result<(R, V), Fault> {
+        let (signed, seen) = find(&self.request, &self.context, move |conn, actor| {
+            if R::may(actor) {
+                query(conn, actor)
+            } else {
+                Err(AppError::Forbidden)
+            }
+        })
+        .await?;
+        Ok((R::of(signed)?, seen?))
+    }
+
+    /// What is wrong with what was asked for is told to those who may ask, and to nobody else.
+    pub async fn refuse(self, wrong: Fault) -> Fault {
+        match self.read(|_, _| Ok(())).await {
+            Ok(_) => wrong,
+            Err(fault) => fault,
+        }
+    }
+}
+
+impl<R: Role> FromRequest for Asks<R> {
+    type Error = Fault;
+    type Future = Ready<Result<Self, Fault>>;
+
+    fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
+        ready(
+            crate::web::context::context_of(request).map(|context| Self {
+                request: request.clone(),
+                context,
+                role: PhantomData,
+            }),
+        )
+    }
 }
 
 /// Runs a guard, and lets the form of the same request wait for its verdict.
-fn guard<T>(request: &HttpRequest, check: fn(Signed) -> Result<T, Fault>) -> Found<T>
-where
-    T: 'static,
-{
+fn guard<R: Role>(request: &HttpRequest) -> Found<R> {
     let request = request.clone();
     let context = crate::web::context::context_of(&request);
     if let Ok(context) = &context {
         context.guard_begins();
     }
     Box::pin(async move {
-        let verdict = signed(request).await.and_then(check);
+        let verdict = signed(request).await.and_then(R::of);
         context?.guard_ends();
         verdict
     })
@@ -161,7 +261,7 @@ impl FromRequest for Signed {
     type Future = Found<Self>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
-        guard(request, Ok)
+        guard(request)
     }
 }
 
@@ -170,10 +270,7 @@ impl FromRequest for Member {
     type Future = Found<Self>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
-        guard(request, |signed| {
-            let account = signed.actor.account.ok_or(Fault::NotFound)?;
-            Ok(Self { signed, account })
-        })
+        guard(request)
     }
 }
 
@@ -182,9 +279,6 @@ impl FromRequest for Staff {
     type Future = Found<Self>;
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
-        guard(request, |signed| match signed.actor.role {
-            UserRole::Staff => Ok(Self(signed)),
-            UserRole::Member => Err(Fault::NotFound),
-        })
+        guard(request)
     }
 }

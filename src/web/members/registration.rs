@@ -12,14 +12,16 @@ use super::migration_link;
 use crate::app::bulk::Many;
 use crate::app::error::AppError;
 use crate::app::registration::seats_left;
-use crate::domain::ids::{LinodeId, RegistrationId};
+use crate::domain::ids::{AccountId, LinodeId, RegistrationId};
 use crate::domain::placement::Standing;
 use crate::domain::programme::Phase;
+use crate::domain::time::Time;
 use crate::domain::words::{MigrationKind, MigrationState, RegistrationState, TextSection};
 use crate::store;
+use crate::store::db::Db;
 use crate::store::linode::page::LinodeRow;
 use crate::store::programme::{Programme, Text};
-use crate::web::extract::{Form, FormData, Member, Nothing, Path};
+use crate::web::extract::{Asks, Form, FormData, Member, Nothing, Path};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, ConfirmPage, Page};
 use crate::web::portal::{self, Portal};
@@ -252,39 +254,53 @@ impl FormData for RegisterForm {
 
 const HERE: &str = "/members/xenbeta";
 
-async fn present(
+/// What the page reads.
+struct Found {
+    programme: Programme,
+    left: Option<i64>,
+    waiting: i64,
+    waits: Vec<i64>,
+    rows: Vec<LinodeRow>,
+    positions: HashMap<RegistrationId, usize>,
+    written: Vec<Text>,
+    questions: Vec<(String, String)>,
+}
+
+fn find(conn: &mut Db, account: AccountId, now: Time) -> Result<Found, AppError> {
+    let programme = store::programme::get(conn, now)?;
+    let rows = store::linode::page::linodes(conn, account)?;
+    let mine: Vec<RegistrationId> = rows
+        .iter()
+        .filter_map(|row| row.registration.as_ref().map(|it| it.id))
+        .collect();
+    Ok(Found {
+        left: seats_left(conn, programme.seats)?,
+        waiting: store::registration::count(conn, RegistrationState::Requested)?,
+        waits: store::registration::recent_waits(conn)?,
+        positions: store::registration::positions(conn, &mine)?,
+        written: store::programme::texts(conn)?,
+        questions: store::faq::first(conn, QUESTIONS)?,
+        programme,
+        rows,
+    })
+}
+
+/// The page again, with what is wrong with the form.
+async fn again(portal: &Portal, member: &Member, chosen: Vec<i64>, problems: Problems) -> Response {
+    let account = member.account;
+    let found = portal::run(portal, move |app| {
+        app.db.read(|conn| find(conn, account, app.now()))
+    })
+    .await?;
+    present(portal, member, &found, (chosen, problems))
+}
+
+fn present(
     portal: &Portal,
     member: &Member,
-    chosen: Vec<i64>,
-    problems: Problems,
+    found: &Found,
+    (chosen, problems): (Vec<i64>, Problems),
 ) -> Response {
-    let account = member.account;
-    let (programme, left, waiting, waits, rows, positions, written, questions) =
-        portal::run(portal, move |app| {
-            let now = app.now();
-            app.db.read(|conn| {
-                let written = store::programme::texts(conn)?;
-                let questions = store::faq::first(conn, QUESTIONS)?;
-                let programme = store::programme::get(conn, now)?;
-                let left = seats_left(conn, programme.seats)?;
-                let waiting = store::registration::count(conn, RegistrationState::Requested)?;
-                let waits = store::registration::recent_waits(conn)?;
-                let rows = store::linode::page::linodes(conn, account)?;
-                let mine: Vec<RegistrationId> = rows
-                    .iter()
-                    .filter_map(|row| {
-                        row.registration
-                            .as_ref()
-                            .map(|registration| registration.id)
-                    })
-                    .collect();
-                let positions = store::registration::positions(conn, &mine)?;
-                Ok::<_, AppError>((
-                    programme, left, waiting, waits, rows, positions, written, questions,
-                ))
-            })
-        })
-        .await?;
     let status = problems.status();
     let name = &portal.settings.programme_name;
     let page = member
@@ -292,23 +308,28 @@ async fn present(
         .problems(problems);
     let facts = Facts {
         name,
-        phase: crate::app::programme::phase(&programme, portal.now()),
-        programme: &programme,
-        seats_left: left,
-        waiting,
-        waits: &waits,
-        written: &written,
-        questions: &questions,
-        rows: &rows,
-        positions: &positions,
+        phase: crate::app::programme::phase(&found.programme, portal.now()),
+        programme: &found.programme,
+        seats_left: found.left,
+        waiting: found.waiting,
+        waits: &found.waits,
+        written: &found.written,
+        questions: &found.questions,
+        rows: &found.rows,
+        positions: &found.positions,
         chosen: &chosen,
     };
     page::html_status(status, &BetaPage::new(page, &facts))
 }
 
 /// `GET /members/xenbeta`
-pub async fn show(portal: Portal, member: Member) -> Response {
-    present(&portal, &member, Vec::new(), Problems::default()).await
+pub async fn show(portal: Portal, asks: Asks<Member>) -> Response {
+    let now = portal.now();
+    let (member, found) = asks
+        .read(move |conn, actor| find(conn, actor.require_account()?, now))
+        .await?;
+    let nothing = (Vec::new(), Problems::default());
+    present(&portal, &member, &found, nothing)
 }
 
 /// `GET /members/xenbeta.cfm`: the link of old announcements.
@@ -331,7 +352,7 @@ pub async fn register(portal: Portal, member: Member, form: Form<RegisterForm>) 
         app.register(&actor, &asked.into_iter().map(LinodeId).collect::<Vec<_>>())
     };
     match portal::submit(&portal, call).await? {
-        Err(problems) => present(&portal, &member, ids, problems).await,
+        Err(problems) => again(&portal, &member, ids, problems).await,
         Ok(many) if many.refused.is_empty() => {
             let said = match many.done.len() {
                 1 => "Registered. We look at it and write to you.".to_owned(),
@@ -350,7 +371,7 @@ pub async fn register(portal: Portal, member: Member, form: Form<RegisterForm>) 
             .await?;
             let mut problems = Problems::default();
             problems.add("linode", refusal(&many, &rows));
-            present(&portal, &member, refused, problems).await
+            again(&portal, &member, refused, problems).await
         }
     }
 }

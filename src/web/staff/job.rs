@@ -9,7 +9,7 @@ use crate::domain::time::Time;
 use crate::domain::words::JobState;
 use crate::store;
 use crate::store::job::list::{JobFilter, JobRow};
-use crate::web::extract::{Form, Nothing, Path, Query, Staff};
+use crate::web::extract::{Asks, Form, Nothing, Path, Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, FROM_TABS, Filters, Page, ROWS, filters};
 use crate::web::portal::{self, Portal};
@@ -104,14 +104,21 @@ fn view(row: &JobRow, zone: Zone) -> Row {
 }
 
 /// `GET /staff/jobs`
-pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
+pub async fn list(portal: Portal, asks: Asks<Staff>, asked: Query<Asked>) -> Response {
     let asked = asked.0;
-    let (filter, before) = (asked.filter(portal.now())?, Asked::read(&asked.before)?);
-    let (rows, counts) = portal::read(&portal, move |conn| {
-        let rows = store::job::list::jobs(conn, &filter, before, Asked::limit())?;
-        Ok((rows, store::job::counts(conn)?))
-    })
-    .await?;
+    let wanted = asked
+        .filter(portal.now())
+        .and_then(|filter| Ok((filter, Asked::read(&asked.before)?)));
+    let (filter, before) = match wanted {
+        Ok(wanted) => wanted,
+        Err(wrong) => return Err(asks.refuse(wrong).await),
+    };
+    let (staff, (rows, counts)) = asks
+        .read(move |conn, _| {
+            let rows = store::job::list::jobs(conn, &filter, before, Asked::limit())?;
+            Ok((rows, store::job::counts(conn)?))
+        })
+        .await?;
     let (rows, pager) = asked.page(rows, |row| row.job.id.to_string());
     let page = staff.page(Area::Jobs, "Jobs");
     let zone = page.zone();

@@ -3,7 +3,6 @@
 use actix_web::HttpResponse;
 use askama::Template;
 
-use crate::app::error::AppError;
 use crate::app::registration::seats_left;
 use crate::domain::placement::Standing;
 use crate::domain::programme::Phase;
@@ -11,11 +10,11 @@ use crate::domain::registration::{self, Circumstances, NotEligible};
 use crate::domain::words::{MigrationState, RegistrationState};
 use crate::store;
 use crate::store::linode::page::LinodeRow;
-use crate::web::extract::Member;
+use crate::web::extract::{Asks, Member};
 use crate::web::fault::Response;
 use crate::web::members::migration_link;
 use crate::web::page::{self, Area, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal::Portal;
 use crate::web::ui::names::platform_name;
 use crate::web::ui::{Link, Tag, Tone};
 
@@ -80,8 +79,8 @@ pub fn eligibility(
             .as_ref()
             .map(|registration| registration.state),
         migration: row.migration.as_ref().map(|migration| migration.state),
-        has_disks: row.disks > 0,
-        has_profiles: row.profiles > 0,
+        has_disks: row.has_disks,
+        has_profiles: row.has_profiles,
     })
 }
 
@@ -142,21 +141,19 @@ fn next(row: &LinodeRow, programme: Phase, seats_left: Option<i64>) -> Next {
 }
 
 /// `GET /members/`
-pub async fn list(portal: Portal, member: Member) -> Response {
-    let account = member.account;
-    let (rows, programme, left) = portal::run(&portal, move |app| {
-        let now = app.now();
-        app.db.read(|conn| {
+pub async fn list(portal: Portal, asks: Asks<Member>) -> Response {
+    let now = portal.now();
+    let (member, (rows, programme, left)) = asks
+        .read(move |conn, actor| {
             let programme = store::programme::get(conn, now)?;
             let left = seats_left(conn, programme.seats)?;
-            Ok::<_, AppError>((
-                store::linode::page::linodes(conn, account)?,
+            Ok((
+                store::linode::page::linodes(conn, actor.require_account()?)?,
                 crate::app::programme::phase(&programme, now),
                 left,
             ))
         })
-    })
-    .await?;
+        .await?;
     page::html(&LinodesPage::new(
         member.page(Area::Linodes, "Linodes"),
         &rows,

@@ -4,18 +4,19 @@
 
 use askama::Template;
 
-use super::shared::find;
+use crate::app::error::AppError;
+use crate::domain::ids::LinodeId;
 use crate::domain::words::{IpKind, JobKind, JobState, LinodeStatus, MigrationKind};
+use crate::store;
 use crate::store::error::StoreError;
 use crate::store::job::Job;
 use crate::store::linode::page::LinodeDetail;
 use crate::store::linode::profile::ConfigProfile;
 use crate::store::migration::Migration;
-use crate::web::extract::{Member, Path};
+use crate::web::extract::{Asks, Member, Path};
 use crate::web::fault::Response;
 use crate::web::members::migration_link;
 use crate::web::page::{self, Area, Page};
-use crate::web::portal::Portal;
 use crate::web::ui::names::{helper_name, job_name, kind_name, platform_name, run_level_name};
 use crate::web::ui::{Choice, Field, Input, Link, Tag, When, Zone, units};
 
@@ -326,8 +327,13 @@ fn job_row(job: &Job, zone: Zone, detail: &LinodeDetail) -> JobRow {
 }
 
 /// `GET /members/linodes/{id}`
-pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Response {
-    let detail = find(&portal, &member, id.0).await?;
+pub async fn show(asks: Asks<Member>, id: Path<i64>) -> Response {
+    let (member, detail) = asks
+        .read(move |conn, actor| {
+            let account = actor.require_account()?;
+            store::linode::page::linode(conn, account, LinodeId(id.0))?.ok_or(AppError::NotFound)
+        })
+        .await?;
     let page = member
         .page(Area::Linodes, detail.linode.label.clone())
         .crumb("Linodes", "/members/");

@@ -4,23 +4,26 @@
 use askama::Template;
 
 use super::shared::find;
+use crate::app::error::AppError;
 use crate::app::migration::guard::closed_to_members;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration;
 use crate::domain::time::Time;
 use crate::domain::words::{MigrationKind, MigrationState as State};
 use crate::store;
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::host::Host;
 use crate::store::migration::Migration;
 use crate::store::migration::page::MigrationDetail;
-use crate::web::extract::{Member, Path};
-use crate::web::fault::{Fault, Response};
+use crate::web::extract::{Asks, Member, Path};
+use crate::web::fault::Response;
 use crate::web::members::fairness::{Compared, compared};
 use crate::web::members::linode::shared::page_of;
 use crate::web::migration::live::{Live, is_at_work, is_moving};
 use crate::web::migration::stream;
 use crate::web::page::{self, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal::Portal;
 use crate::web::ui::names::{kind_name, platform_name};
 use crate::web::ui::{Tag, Tone, When, Zone, units};
 
@@ -285,26 +288,32 @@ fn figures(migration: &Migration) -> Vec<(&'static str, String)> {
 }
 
 /// Of a move that is finished.
-async fn usage_around(
-    portal: &Portal,
+fn usage_around(
+    conn: &mut Db,
     detail: &MigrationDetail,
     now: Time,
-) -> Result<Option<store::fairness::page::Moved>, Fault> {
+) -> Result<Option<store::fairness::page::Moved>, StoreError> {
     let migration = detail.migration.clone();
     if migration.finished_at.is_none() || migration.committed_at.is_none() {
         return Ok(None);
     }
     let hosts = (detail.source.clone(), detail.destination.clone());
     let now = now.utc().timestamp();
-    portal::read(portal, move |conn| {
-        store::fairness::page::around(conn, migration, hosts, now).map(Some)
-    })
-    .await
+    store::fairness::page::around(conn, migration, hosts, now).map(Some)
 }
 
 /// `GET /members/migrations/{id}`
-pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Response {
-    let (detail, now) = find(&portal, &member, id.0).await?;
+pub async fn show(portal: Portal, asks: Asks<Member>, id: Path<i64>) -> Response {
+    let now = portal.now();
+    let (member, (detail, moved)) = asks
+        .read(move |conn, actor| {
+            let (account, id) = (actor.require_account()?, MigrationId(id.0));
+            let detail = store::migration::page::migration(conn, Some(account), id, now)?
+                .ok_or(AppError::NotFound)?;
+            let moved = usage_around(conn, &detail, now)?;
+            Ok((detail, moved))
+        })
+        .await?;
     let mut page = page_of(
         &member,
         &detail.linode,
@@ -320,7 +329,6 @@ pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Response {
         );
         page = page.live(format!("/members/migrations/{}/events", id.0), live.shape);
     }
-    let moved = usage_around(&portal, &detail, now).await?;
     let zone = page.zone();
     page::html(&MigrationPage {
         moved: moved

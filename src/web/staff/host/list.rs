@@ -11,10 +11,10 @@ use crate::domain::placement::Room;
 use crate::domain::time::Time;
 use crate::store;
 use crate::store::host::Host;
-use crate::web::extract::{Query, Staff};
+use crate::web::extract::{Asks, Query, Staff};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, FROM_TABS, Filters, Page, ROWS, filters};
-use crate::web::portal::{self, Portal};
+use crate::web::portal::Portal;
 use crate::web::staff::heard;
 use crate::web::ui::names::{platform_name, role_name};
 use crate::web::ui::{Link, Pager, Tag, When, Zone, units};
@@ -97,24 +97,25 @@ fn signed_mebibytes(count: i64) -> String {
 }
 
 /// `GET /staff/hosts`
-pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
+pub async fn list(portal: Portal, asks: Asks<Staff>, asked: Query<Asked>) -> Response {
     let (now, asked) = (portal.now(), asked.0);
     let only_silent = asked.silent == "yes";
     let only_emptying = asked.emptying == "yes";
     let only_untrusted = asked.ledger == "untrusted";
     let since = only_silent.then(|| now.plus_s(-SILENT_S));
     let after = asked.after.clone();
-    let (all, rooms, plans) = portal::read(&portal, move |conn| {
-        let after = (!after.is_empty()).then_some(after.as_str());
-        let only = (only_emptying, only_untrusted);
-        let all = store::host::page(conn, since, only, after, Asked::limit())?;
-        Ok((
-            all,
-            store::host::room::rooms(conn)?,
-            store::catalogue::plans(conn)?,
-        ))
-    })
-    .await?;
+    let (staff, (all, rooms, plans)) = asks
+        .read(move |conn, _| {
+            let after = (!after.is_empty()).then_some(after.as_str());
+            let only = (only_emptying, only_untrusted);
+            let all = store::host::page(conn, since, only, after, Asked::limit())?;
+            Ok((
+                all,
+                store::host::room::rooms(conn)?,
+                store::catalogue::plans(conn)?,
+            ))
+        })
+        .await?;
     let (all, pager) = asked.page(all, |host| host.name.clone());
     let page = staff.page(
         Area::Hosts,

@@ -11,10 +11,10 @@ use crate::domain::time::Time;
 use crate::domain::words::{MigrationKind, MigrationState as State};
 use crate::store;
 use crate::store::migration::list::{MigrationFilter, MigrationRow};
-use crate::web::extract::{Query, Staff};
+use crate::web::extract::{Asks, Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, FROM_TABS, Filters, Page, ROWS, filters};
-use crate::web::portal::{self, Portal};
+use crate::web::portal::Portal;
 use crate::web::ui::list::{StateTab, count, query};
 use crate::web::ui::names::kind_name;
 use crate::web::ui::{Choice, Field, Link, Pager, Tag, When, Zone};
@@ -137,23 +137,30 @@ impl Asked {
 }
 
 /// `GET /staff/migrations`
-pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
+pub async fn list(portal: Portal, asks: Asks<Staff>, asked: Query<Asked>) -> Response {
     let asked = asked.0;
-    let (mut filter, before) = (asked.filter()?, Asked::read(&asked.before)?);
+    let wanted = asked
+        .filter()
+        .and_then(|filter| Ok((filter, Asked::read(&asked.before)?)));
+    let (mut filter, before) = match wanted {
+        Ok(wanted) => wanted,
+        Err(wrong) => return Err(asks.refuse(wrong).await),
+    };
     let silent_since = portal.now().plus_s(-SILENT_S);
     let only_stuck = asked.state == "stuck";
-    let (rows, counts, hosts) = portal::read(&portal, move |conn| {
-        if only_stuck {
-            filter.among = Some(store::migration::list::stuck(conn, silent_since)?);
-        }
-        let rows = store::migration::list::migrations(conn, &filter, before, Asked::limit())?;
-        Ok((
-            rows,
-            store::migration::counts(conn)?,
-            store::host::names(conn)?,
-        ))
-    })
-    .await?;
+    let (staff, (rows, counts, hosts)) = asks
+        .read(move |conn, _| {
+            if only_stuck {
+                filter.among = Some(store::migration::list::stuck(conn, silent_since)?);
+            }
+            let rows = store::migration::list::migrations(conn, &filter, before, Asked::limit())?;
+            Ok((
+                rows,
+                store::migration::counts(conn)?,
+                store::host::names(conn)?,
+            ))
+        })
+        .await?;
     let (rows, pager) = asked.page(rows, |row| row.migration.id.to_string());
     let kinds = MigrationKind::ALL.iter();
     let kinds = Choice::any(

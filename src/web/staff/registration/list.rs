@@ -4,7 +4,6 @@
 use askama::Template;
 use chrono::DateTime;
 
-use crate::app::error::AppError;
 use crate::domain::ids::RegistrationId;
 use crate::domain::string_enum::Word;
 use crate::domain::time::Time;
@@ -12,10 +11,10 @@ use crate::domain::words::RegistrationState;
 use crate::store;
 use crate::store::registration::list::{RegistrationFilter, RegistrationRow};
 use crate::web::csv::{self, unformula};
-use crate::web::extract::{Query, Staff};
+use crate::web::extract::{Asks, Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, FROM_FILTERS, Filters, Page, ROWS, clipped, filters};
-use crate::web::portal::{self, Portal};
+use crate::web::portal::Portal;
 use crate::web::ui::list::{StateTab, count};
 use crate::web::ui::{Choice, Field, Link, Pager, Tag, When, Zone, units};
 
@@ -90,24 +89,26 @@ impl Asked {
 }
 
 /// `GET /staff/registrations`
-pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
+pub async fn list(asks: Asks<Staff>, asked: Query<Asked>) -> Response {
     let asked = asked.0;
-    let (filter, after) = (asked.filter()?, asked.key()?);
+    let (filter, after) = match asked.filter().and_then(|it| Ok((it, asked.key()?))) {
+        Ok(wanted) => wanted,
+        Err(wrong) => return Err(asks.refuse(wrong).await),
+    };
     let wanted = filter.clone();
-    let (rows, count, counts, plans) = portal::run(&portal, move |app| {
-        app.db.read(|conn| {
+    let (staff, (rows, count, counts, plans)) = asks
+        .read(move |conn, _| {
             let rows =
                 store::registration::list::registrations(conn, &wanted, after, Asked::limit())?;
             let count = store::registration::list::count_registrations(conn, &wanted)?;
-            Ok::<_, AppError>((
+            Ok((
                 rows,
                 count,
                 store::registration::list::registration_counts(conn)?,
                 store::catalogue::plans(conn)?,
             ))
         })
-    })
-    .await?;
+        .await?;
     let (rows, pager) = asked.page(rows, |row| {
         let row = &row.registration;
         format!("{}.{}", row.requested_at.utc().timestamp_micros(), row.id)
