@@ -18,10 +18,6 @@ use xenbeta::app::context::Who;
 use xenbeta::app::secrets::Secret;
 use xenbeta::config::Config;
 
-/// Requests are answered by many threads, which the system's allocator makes wait for each other, and keeps what they had.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// What a command failed with, in words for whoever typed it.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 

@@ -56,7 +56,8 @@ pub fn session(
         .filter(sessions::seen_at.gt(idle_since))
         .filter(users::disabled.eq(false))
         .select((Session::as_select(), User::as_select()))
-        .first(conn)
+        // There is one at most: no `first`, whose bound limit makes SQLite compile the statement at each run.
+        .get_result(conn)
         .optional()?)
 }
 

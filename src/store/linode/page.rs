@@ -137,7 +137,7 @@ pub fn linode(
         .filter(schema::linodes::id.eq(id))
         .filter(schema::linodes::account_id.eq(account))
         .select((Linode::as_select(), Plan::as_select(), Host::as_select()))
-        .first(conn)
+        .get_result(conn)
         .optional()?;
     let Some((linode, plan, host)) = found else {
         return Ok(None);

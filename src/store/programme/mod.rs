@@ -94,7 +94,7 @@ pub fn stored(conn: &mut Db) -> Result<Option<Programme>, StoreError> {
     Ok(programme::table
         .find(1_i64)
         .select(Programme::as_select())
-        .first(conn)
+        .get_result(conn)
         .optional()?)
 }
 
