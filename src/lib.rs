@@ -20,6 +20,7 @@
 pub mod agent;
 #[cfg(feature = "portal")]
 pub mod app;
+pub mod command;
 #[cfg(feature = "portal")]
 pub mod config;
 pub mod domain;

@@ -3,7 +3,6 @@
 
 pub mod check;
 pub mod client;
-pub mod command;
 pub mod config;
 pub mod control;
 pub mod daemon;

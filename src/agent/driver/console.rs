@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::files::absent_is_fine;
-use crate::agent::command::printable;
+use crate::command::printable;
 
 /// How much of the console a page gets at most.
 const TAIL: u64 = 64 * 1024;

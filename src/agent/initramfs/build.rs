@@ -10,7 +10,7 @@ use flate2::GzBuilder;
 
 use super::cpio::Archive;
 use super::modules::Modules;
-use crate::agent::command::Tool;
+use crate::command::Tool;
 
 /// Loaded before the root device is looked for, where the kernel has them as modules: file system, disk, network card
 /// (for the card's address). `crc32c_generic` is asked for by name, so that no list of dependencies has it.

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use xenbeta::agent::command::Tool;
 use xenbeta::agent::config::Config as AgentConfig;
 use xenbeta::agent::ledger::file;
 use xenbeta::agent::process::ProcessRef;
 use xenbeta::app::App;
 use xenbeta::app::import::file::Fleet;
+use xenbeta::command::Tool;
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::words::Platform;
 use xenbeta::store;

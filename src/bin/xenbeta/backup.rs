@@ -5,7 +5,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use xenbeta::agent::command::Tool;
+use xenbeta::command::Tool;
 use xenbeta::config::Config;
 use xenbeta::store;
 use xenbeta::store::db::Database;

@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each room with the rooms below it.
-const ROOMS: [(&str, &[&str]); 9] = [
+const ROOMS: [(&str, &[&str]); 10] = [
     ("domain", &[]),
+    ("command", &[]),
     ("wire", &["domain"]),
-    ("agent", &["wire", "domain"]),
+    ("agent", &["wire", "domain", "command"]),
     ("mail", &["domain"]),
     ("store", &["domain", "wire"]),
     ("app", &["store", "mail", "domain", "wire"]),

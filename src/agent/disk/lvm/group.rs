@@ -13,8 +13,8 @@ use rustix::fs::{FileType, OFlags, fstat, major, minor};
 
 use super::report;
 use super::volume::{Extents, Volume, refused};
-use crate::agent::command::{CommandError, Tool};
 use crate::agent::disk::{DiskError, DiskFault};
+use crate::command::{CommandError, Tool};
 
 /// On every volume of ours, so that one report finds them all.
 pub const TAG: &str = "xb";

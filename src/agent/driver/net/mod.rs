@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::DriverError;
-use crate::agent::command::Tool;
+use crate::command::Tool;
 use crate::domain::ids::LinodeId;
 use crate::wire::GuestSpec;
 

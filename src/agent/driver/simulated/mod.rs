@@ -23,9 +23,9 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::{Counted, Driver, DriverError, Guest, GuestState, Stopped};
-use crate::agent::command::{Tool, printable};
 use crate::agent::ledger::file;
 use crate::agent::process::{ProcessRef, now};
+use crate::command::{Tool, printable};
 use crate::domain::ids::LinodeId;
 use crate::domain::words::Platform;
 use crate::wire::{BootSpec, GuestSpec, KernelReport, Sample, Share};

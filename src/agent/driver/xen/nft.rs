@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::agent::command::{CommandError, Said, Tool};
 use crate::agent::driver::DriverError;
+use crate::command::{CommandError, Said, Tool};
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// A guest's rules are some 6 KiB in this form.

@@ -5,8 +5,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{backend, xl};
-use crate::agent::command::Tool;
 use crate::agent::driver::DriverError;
+use crate::command::Tool;
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// Whose threads one call asks for: a thread for each disk and CPU, five digits each.

@@ -12,9 +12,9 @@ use rustix::process::Signal;
 
 use super::find::{Found, Search};
 use super::xl;
-use crate::agent::command::Tool;
 use crate::agent::driver::files::{host, writer_of};
 use crate::agent::driver::{DriverError, Stopped};
+use crate::command::Tool;
 
 /// A request that came before the guest listened stays in its node; one it lost is repeated.
 const REPEAT: Duration = Duration::from_secs(10);

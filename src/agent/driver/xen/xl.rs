@@ -5,8 +5,8 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use crate::agent::command::Tool;
 use crate::agent::driver::DriverError;
+use crate::command::Tool;
 
 const LOOK_LIMIT: Duration = Duration::from_secs(30);
 /// How often a look is tried, and how far apart.
