@@ -10,7 +10,7 @@ use crate::store::audit::{AuditEvent, Entry};
 const PAGE: i64 = 1000;
 
 #[derive(Debug, Clone)]
-pub enum Trail {
+pub enum Verification {
     Whole {
         entries: u64,
     },
@@ -28,7 +28,7 @@ pub enum Trail {
 
 impl App {
     /// Looks at every entry. Others may append meanwhile: the head is read first, and has to be met on the way.
-    pub fn verify_audit(&self) -> Result<Trail, AppError> {
+    pub fn verify_audit(&self) -> Result<Verification, AppError> {
         let head = self.db.read(store::audit::head)?;
         let mut previous = String::new();
         let mut after = AuditId(0);
@@ -49,7 +49,7 @@ impl App {
                     after: &event.after,
                 };
                 if store::audit::link(&previous, &entry) != event.hash {
-                    return Ok(Trail::Broken {
+                    return Ok(Verification::Broken {
                         entries_before: entries,
                         entry: Box::new(event),
                     });
@@ -60,9 +60,9 @@ impl App {
             }
         }
         Ok(if met {
-            Trail::Whole { entries }
+            Verification::Whole { entries }
         } else {
-            Trail::CutOff { entries }
+            Verification::CutOff { entries }
         })
     }
 }

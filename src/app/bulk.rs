@@ -18,8 +18,8 @@ pub(super) fn each<T>(
     items: &[T],
     linode: impl Fn(&T) -> LinodeId,
     mut call: impl FnMut(&mut Tx<'_>, &[T]) -> Result<Vec<Answer>, AppError>,
-) -> Result<Many<LinodeId>, AppError> {
-    let mut many = Many::default();
+) -> Result<Outcome<LinodeId>, AppError> {
+    let mut many = Outcome::default();
     for chunk in items.chunks(IN_ONE) {
         let mut whole = Vec::with_capacity(chunk.len());
         match app.transact(actor.who(), |tx| call(tx, chunk)) {
@@ -48,12 +48,12 @@ pub(super) fn each<T>(
 
 /// What came of each of several things asked for at once.
 #[derive(Debug)]
-pub struct Many<Id> {
+pub struct Outcome<Id> {
     pub done: Vec<Id>,
     pub refused: Vec<(Id, String)>,
 }
 
-impl<Id> Default for Many<Id> {
+impl<Id> Default for Outcome<Id> {
     fn default() -> Self {
         Self {
             done: Vec::new(),

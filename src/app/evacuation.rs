@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::App;
-use super::bulk::{self, AT_ONCE, Answer, Many};
+use super::bulk::{self, AT_ONCE, Answer, Outcome};
 use super::context::{Actor, Tx};
 use super::error::AppError;
 use super::host::liveness::SILENT_S;
@@ -95,7 +95,7 @@ impl App {
         actor: &Actor,
         host: HostId,
         order: &Order,
-    ) -> Result<Many<LinodeId>, AppError> {
+    ) -> Result<Outcome<LinodeId>, AppError> {
         actor.require_staff()?;
         let order = &checked(order, self.now())?;
         self.transact(actor.who(), |tx| drain(tx, host, order))?;

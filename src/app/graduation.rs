@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::App;
-use super::bulk::{self, AT_ONCE, Answer, Many};
+use super::bulk::{self, AT_ONCE, Answer, Outcome};
 use super::context::{Actor, Tx};
 use super::error::AppError;
 use super::host::liveness::SILENT_S;
@@ -35,7 +35,7 @@ impl App {
         &self,
         actor: &Actor,
         pairs: &[(LinodeId, HostId)],
-    ) -> Result<Many<LinodeId>, AppError> {
+    ) -> Result<Outcome<LinodeId>, AppError> {
         actor.require_staff()?;
         if pairs.is_empty() || pairs.len() > AT_ONCE {
             return Err(AppError::conflict(format!(

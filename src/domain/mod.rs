@@ -13,6 +13,7 @@ pub mod markdown;
 pub mod migration;
 pub mod ownership;
 pub mod placement;
+pub mod platform;
 pub mod programme;
 pub mod readiness;
 pub mod registration;

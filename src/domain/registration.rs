@@ -1,6 +1,7 @@
 //! Who may register which Linode, and what may become of a registration.
 
 use super::placement::Standing;
+use super::platform;
 use super::programme::{Barred, Deed, Phase, allows};
 use super::words::{MigrationState, Platform, RegistrationState};
 
@@ -56,10 +57,13 @@ pub fn eligible(about: &Circumstances) -> Result<(), NotEligible> {
     if about.migration.is_some_and(super::migration::is_live) {
         return Err(NotEligible::Moving);
     }
-    match (about.standing, about.platform) {
-        (Standing::Outside, _) => {}
-        (_, Platform::Xen) => return Err(NotEligible::OnXen),
-        (_, Platform::Uml) => return Err(NotEligible::InBeta),
+    if about.standing != Standing::Outside {
+        let is_there = about.platform == platform::TO;
+        return Err(if is_there {
+            NotEligible::OnXen
+        } else {
+            NotEligible::InBeta
+        });
     }
     allows(about.programme, Deed::Register).map_err(NotEligible::Programme)?;
     if about.seats_left.is_some_and(|left| left <= 0) {

@@ -14,6 +14,7 @@ use crate::domain::graduation::{Candidate, Stands};
 use crate::domain::ids::{HostId, LinodeId, MigrationId, PlanId, RegistrationId};
 use crate::domain::migration::{self, Last};
 use crate::domain::placement::fitting::Place;
+use crate::domain::platform;
 use crate::domain::time::Time;
 use crate::domain::words::{
     HostRole, LinodeStatus, MigrationKind, MigrationState, Platform, RegistrationState,
@@ -288,18 +289,18 @@ pub fn places(conn: &mut Db, heard_since: Time) -> Result<Vec<Place>, StoreError
 #[diesel::dsl::auto_type]
 pub(super) fn in_beta() -> _ {
     let (beta, source): (HostRole, HostRole) = (HostRole::Beta, HostRole::Source);
-    let xen: Platform = Platform::Xen;
+    let there: Platform = platform::TO;
     hosts::role
         .eq(beta)
-        .or(hosts::role.eq(source).and(hosts::platform.eq(xen)))
+        .or(hosts::role.eq(source).and(hosts::platform.eq(there)))
 }
 
 /// Of hosts: as `domain::placement::standing` says *outside*.
 #[diesel::dsl::auto_type]
 pub(super) fn outside() -> _ {
     let source: HostRole = HostRole::Source;
-    let uml: Platform = Platform::Uml;
-    hosts::role.eq(source).and(hosts::platform.eq(uml))
+    let there: Platform = platform::TO;
+    hosts::role.eq(source).and(hosts::platform.ne(there))
 }
 
 /// As `domain::migration::blocks_next`, of migrations and the Linodes and hosts that they stand beside.

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection};
-use xenbeta::app::audit::Trail;
+use xenbeta::app::audit::Verification;
 use xenbeta::app::context::PORTAL;
 use xenbeta::domain::ids::AuditId;
 use xenbeta::store;
@@ -158,7 +158,7 @@ both_databases! {
 
     fn a_touched_audit_trail_shows(app: TestApp) {
         let app = app.with_fleet();
-        assert!(matches!(app.verify_audit().unwrap(), Trail::Whole { entries: 0 }));
+        assert!(matches!(app.verify_audit().unwrap(), Verification::Whole { entries: 0 }));
         for _ in 0..3 {
             app.new_enrolment_token(PORTAL, crate::support::fleet::UML1).unwrap();
         }
@@ -171,13 +171,13 @@ both_databases! {
         let why = error(&xenbeta(&app, &["audit", "verify"]));
         assert!(why.contains(&format!("broken at entry {second}:")) && why.contains("1 entries before it"), "{why}");
         execute(&app, &format!("UPDATE audit_events SET actor = 'portal' WHERE id = {second}"));
-        assert!(matches!(app.verify_audit().unwrap(), Trail::Whole { entries: 3 }));
+        assert!(matches!(app.verify_audit().unwrap(), Verification::Whole { entries: 3 }));
 
         let last = entries[2].id;
         execute(&app, &format!("DELETE FROM audit_events WHERE id = {last}"));
         let why = error(&xenbeta(&app, &["audit", "verify"]));
         assert!(why.contains("cut off: its 2 entries"), "{why}");
         execute(&app, &format!("DELETE FROM audit_events WHERE id = {}", entries[0].id));
-        assert!(matches!(app.verify_audit().unwrap(), Trail::Broken { entries_before: 0, entry } if entry.id == second));
+        assert!(matches!(app.verify_audit().unwrap(), Verification::Broken { entries_before: 0, entry } if entry.id == second));
     }
 }

@@ -54,8 +54,11 @@ impl App {
             ));
         }
         check_limits(new.slots, new.cap_mb_s)?;
-        if placement::platform_of(new.role).is_some_and(|platform| platform != new.platform) {
-            let why = format!("A {} host must be a Xen host", new.role);
+        if let Some(platform) = placement::platform_of(new.role)
+            && platform != new.platform
+        {
+            let name = platform.offers().name;
+            let why = format!("A {} host must be a {name} host", new.role);
             return Err(invalid("platform", &why));
         }
         match (new.role, new.plan) {

@@ -132,10 +132,16 @@ impl Check<'_> {
 
     fn host_entry(&mut self, at: &str, host: &Host) {
         self.once("host", "", host.name.as_str(), &format!("{at}.name"));
-        if placement::platform_of(host.role).is_some_and(|platform| platform != host.platform) {
+        if let Some(platform) = placement::platform_of(host.role)
+            && platform != host.platform
+        {
+            let name = platform.offers().name;
             self.problem(
                 &format!("{at}.platform"),
-                format!("a {} host must be a Xen host (\"xen\")", host.role),
+                format!(
+                    "a {} host must be a {name} host (\"{platform}\")",
+                    host.role
+                ),
             );
         }
         match (&host.plan, host.role) {
@@ -351,10 +357,7 @@ impl Check<'_> {
     }
 
     fn config_devices(&mut self, at: &str, linode: &Linode, config: &Config, platform: Platform) {
-        let prefix = match platform {
-            Platform::Uml => "ubd",
-            Platform::Xen => "xvd",
-        };
+        let prefix = platform.offers().disks;
         for (device, disk) in &config.devices.0 {
             let path = format!("{at}.devices.{}", device.as_str());
             let own = linode.disks.iter().any(|own| own.id == *disk)

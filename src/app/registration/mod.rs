@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use record::decide;
 
 use super::App;
-use super::bulk::Many;
+use super::bulk::Outcome;
 use super::context::{Actor, Tx};
 use super::error::AppError;
 use super::mail::compose::{self, About};
@@ -34,7 +34,7 @@ impl App {
         &self,
         actor: &Actor,
         linodes: &[LinodeId],
-    ) -> Result<Many<LinodeId>, AppError> {
+    ) -> Result<Outcome<LinodeId>, AppError> {
         let account = actor.require_account()?;
         if linodes.is_empty() || linodes.len() > AT_ONCE {
             let message = format!("Choose at least one Linode, and at most {AT_ONCE} at once");
@@ -53,7 +53,7 @@ impl App {
             }
             // Two forms that share a Linode would each wait for what the other one has written.
             store::account::lock_writer(tx.conn, actor.user, Some(account))?;
-            let mut many = Many::default();
+            let mut many = Outcome::default();
             for id in linodes {
                 let linode =
                     store::linode::linode_of(tx.conn, account, id)?.ok_or(AppError::NotFound)?;
@@ -116,7 +116,7 @@ impl App {
         &self,
         actor: &Actor,
         ids: &[RegistrationId],
-    ) -> Result<Many<RegistrationId>, AppError> {
+    ) -> Result<Outcome<RegistrationId>, AppError> {
         self.decide_many(actor, ids, Event::Approve, "")
     }
 
@@ -126,7 +126,7 @@ impl App {
         actor: &Actor,
         ids: &[RegistrationId],
         reason: &str,
-    ) -> Result<Many<RegistrationId>, AppError> {
+    ) -> Result<Outcome<RegistrationId>, AppError> {
         let reason = reason.trim();
         if reason.is_empty() || reason.chars().count() > 1000 {
             return Err(AppError::Invalid {
@@ -144,9 +144,9 @@ impl App {
         ids: &[RegistrationId],
         event: Event,
         reason: &str,
-    ) -> Result<Many<RegistrationId>, AppError> {
+    ) -> Result<Outcome<RegistrationId>, AppError> {
         actor.require_staff()?;
-        let mut many = Many::default();
+        let mut many = Outcome::default();
         for &id in ids {
             let outcome = self.transact(actor.who(), |tx| {
                 if event == Event::Approve {

@@ -1,7 +1,7 @@
 //! `xenbeta audit`.
 
 use clap::Subcommand;
-use xenbeta::app::audit::Trail;
+use xenbeta::app::audit::Verification;
 use xenbeta::config::Config;
 
 use super::{Failure, app_without_secret};
@@ -15,11 +15,11 @@ pub enum What {
 pub fn run(what: &What, config: &Config) -> Result<(), Failure> {
     let What::Verify = what;
     match app_without_secret(config)?.verify_audit()? {
-        Trail::Whole { entries } => {
+        Verification::Whole { entries } => {
             println!("The audit trail is whole: {entries} entries.");
             Ok(())
         }
-        Trail::Broken {
+        Verification::Broken {
             entries_before,
             entry,
         } => Err(format!(
@@ -27,7 +27,7 @@ pub fn run(what: &What, config: &Config) -> Result<(), Failure> {
             entry.id, entry.at, entry.actor, entry.action, entry.before, entry.after
         )
         .into()),
-        Trail::CutOff { entries } => Err(format!(
+        Verification::CutOff { entries } => Err(format!(
             "the audit trail is cut off: its {entries} entries fit, and at least one that came after them is gone"
         )
         .into()),

@@ -10,8 +10,9 @@ use std::fmt::Write;
 use super::ids::{HostId, LinodeId, MigrationId, PlanId, RegistrationId};
 use super::placement::Need;
 use super::placement::fitting::{self, Guest, Obstacle, Place};
+use super::platform;
 use super::time::Time;
-use super::words::{HostRole, Platform};
+use super::words::HostRole;
 
 /// A Linode of the beta.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +89,7 @@ impl Candidate {
                 disk_mb: self.disk_mb,
                 role: HostRole::Production,
             },
-            platform: Platform::Xen,
+            platform: platform::TO,
             kernels: &self.kernels,
         }
     }

@@ -1,6 +1,7 @@
 //! The planner's answers as diffs that people read.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use crate::domain::words::Platform;
 use chrono::DateTime;
 use proptest::prelude::*;
 

@@ -77,25 +77,23 @@ const FOR_NAMES: [Helper; 4] = [
     Helper::UdevNet,
 ];
 
-/// `ubda` as `xvda` or the reverse, with or without `/dev/` in front; any other name stays. UML counts its devices as
-/// well (`ubd0`, and `ubd/0` under devfs), Xen only has letters.
+/// `ubda` as `xvda` or the reverse, with or without `/dev/` in front; any other name stays. Where disks may be counted as well
+/// (`ubd0`, and `ubd/0` under devfs), the number is a letter elsewhere.
 #[must_use]
 pub fn device(name: &str, to: Platform) -> String {
-    let (from_prefix, to_prefix) = match to {
-        Platform::Xen => ("ubd", "xvd"),
-        Platform::Uml => ("xvd", "ubd"),
-    };
     let (folder, bare) = name
         .strip_prefix("/dev/")
         .map_or(("", name), |bare| ("/dev/", bare));
-    let Some(unit) = bare.strip_prefix(from_prefix) else {
+    let mut others = Platform::ALL.iter().filter(|it| **it != to);
+    let Some(unit) = others.find_map(|it| bare.strip_prefix(it.offers().disks)) else {
         return name.to_owned();
     };
+    let there = to.offers();
     let number = unit.strip_prefix('/').unwrap_or(unit).parse::<usize>();
     let letter = number.ok().and_then(|number| ('a'..='p').nth(number));
     match letter {
-        Some(letter) if to == Platform::Xen => format!("{folder}{to_prefix}{letter}"),
-        _ => format!("{folder}{to_prefix}{unit}"),
+        Some(letter) if there.only_letters => format!("{folder}{}{letter}", there.disks),
+        _ => format!("{folder}{}{unit}", there.disks),
     }
 }
 
@@ -144,14 +142,10 @@ pub fn translate(profile: &Profile, target: Target<'_>) -> Result<Translated, No
     })
 }
 
-/// UML guests have one CPU. Xen's have what the plan has, unless the member chose a number before.
+/// What the plan has, as far as the platform gives it, unless the member chose a number before.
 fn vcpus(before: i32, target: Target<'_>) -> i32 {
-    let most = target.plan_vcpus.max(1);
-    match target.platform {
-        Platform::Uml => 1,
-        Platform::Xen if before > 1 => before.min(most),
-        Platform::Xen => most,
-    }
+    let most = target.platform.most_cpus(target.plan_vcpus);
+    if before > 1 { before.min(most) } else { most }
 }
 
 /// In the order of [`Helper::ALL`], so that two lists of the same helpers are equal.
@@ -159,8 +153,8 @@ fn helpers(before: &[Helper], to: Platform) -> Vec<Helper> {
     let wanted = |helper: &Helper| {
         before.contains(helper)
             || FOR_NAMES.contains(helper)
-            // Under Xen a libc that uses segments pays for each access: off unless the member turns it on again.
-            || (*helper == Helper::DisableTls && to == Platform::Xen)
+            // Off unless the member turns it on again.
+            || (*helper == Helper::DisableTls && to.offers().slow_tls)
     };
     Helper::ALL.iter().copied().filter(wanted).collect()
 }
@@ -215,8 +209,8 @@ pub fn difference(before: &Profile, after: &Profile, from: Platform, to: Platfor
         ),
         (
             Part::Console,
-            console(from).to_owned(),
-            console(to).to_owned(),
+            from.offers().console.to_owned(),
+            to.offers().console.to_owned(),
         ),
         (
             Part::Memory,
@@ -242,15 +236,6 @@ pub fn difference(before: &Profile, after: &Profile, from: Platform, to: Platfor
         after,
     })
     .collect()
-}
-
-/// The device of a guest's first console.
-#[must_use]
-pub fn console(platform: Platform) -> &'static str {
-    match platform {
-        Platform::Uml => "tty0",
-        Platform::Xen => "hvc0",
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ pub mod fitting;
 use std::collections::HashMap;
 
 use super::ids::{HostId, MigrationId, PlanId};
+use super::platform::TO;
 use super::words::{HostRole, HostState, MigrationKind, Platform};
 
 /// A host with what is already promised on it.
@@ -49,10 +50,11 @@ pub enum Standing {
 /// A host of the beta may be a second UML host (as [`platform_of`] says), and who runs on Xen has no need to come there.
 #[must_use]
 pub fn standing(platform: Platform, role: HostRole) -> Standing {
-    match (platform, role) {
-        (Platform::Uml, HostRole::Source) => Standing::Outside,
-        (Platform::Xen, HostRole::Source) | (_, HostRole::Beta) => Standing::InBeta,
-        (_, HostRole::Production) => Standing::Graduated,
+    match role {
+        HostRole::Source if platform == TO => Standing::InBeta,
+        HostRole::Source => Standing::Outside,
+        HostRole::Beta => Standing::InBeta,
+        HostRole::Production => Standing::Graduated,
     }
 }
 
@@ -128,7 +130,7 @@ pub fn fits(room: &Room, need: &Need) -> Result<(), NoRoom> {
 pub fn platform_of(role: HostRole) -> Option<Platform> {
     match role {
         HostRole::Source | HostRole::Beta => None,
-        HostRole::Production => Some(Platform::Xen),
+        HostRole::Production => Some(TO),
     }
 }
 

@@ -130,7 +130,7 @@ impl Reader<'_> {
 }
 
 /// A thread before its reader.
-struct Eye<'a> {
+struct Presenter<'a> {
     thread: &'a Thread,
     reader: &'a Reader<'a>,
     base: &'static str,
@@ -138,7 +138,7 @@ struct Eye<'a> {
     url: String,
 }
 
-impl Eye<'_> {
+impl Presenter<'_> {
     fn name(&self, id: UserId, by_staff: bool) -> String {
         match self.thread.people.get(&id) {
             Some(found) if self.reader.staff && !by_staff => found.name.clone(),
@@ -231,7 +231,7 @@ impl View {
         let zone = reader.zone;
         let base = if reader.staff { "/staff/bugs" } else { PATH };
         let url = format!("{base}/{}", bug.id);
-        let eye = Eye {
+        let eye = Presenter {
             thread,
             reader,
             base,

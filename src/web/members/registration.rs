@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::linode::list::eligibility;
 use super::migration_link;
-use crate::app::bulk::Many;
+use crate::app::bulk::Outcome;
 use crate::app::error::AppError;
 use crate::app::registration::seats_left;
 use crate::domain::ids::{AccountId, LinodeId, RegistrationId};
@@ -377,7 +377,7 @@ pub async fn register(portal: Portal, member: Member, form: Form<RegisterForm>) 
 }
 
 /// What was done of what was asked for, and what was not.
-fn refusal(many: &Many<LinodeId>, rows: &[LinodeRow]) -> String {
+fn refusal(many: &Outcome<LinodeId>, rows: &[LinodeRow]) -> String {
     let label = |id: LinodeId| {
         rows.iter()
             .find(|row| row.linode.id == id)

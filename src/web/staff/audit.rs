@@ -7,7 +7,7 @@ use chrono::{Days, NaiveDate};
 use tokio::sync::Semaphore;
 
 use crate::app::App;
-use crate::app::audit::Trail;
+use crate::app::audit::Verification;
 use crate::domain::ids::AuditId;
 use crate::domain::readiness;
 use crate::store;
@@ -186,11 +186,11 @@ pub async fn verify(portal: Portal, staff: Staff) -> Response {
     };
     let trail = portal::run(&portal, App::verify_audit).await?;
     let (verdict, words) = match trail {
-        Trail::Whole { entries } => (
+        Verification::Whole { entries } => (
             Tag::new("Whole", Tone::Good),
             format!("{entries} entries, each of which follows from the one before it."),
         ),
-        Trail::Broken {
+        Verification::Broken {
             entries_before,
             entry,
         } => (
@@ -200,7 +200,7 @@ pub async fn verify(portal: Portal, staff: Staff) -> Response {
                 entry.id, entry.at, entry.action, entry.actor
             ),
         ),
-        Trail::CutOff { entries } => (
+        Verification::CutOff { entries } => (
             Tag::new("Cut off", Tone::Bad),
             format!("{entries} entries fit, but the last of those there once were is missing."),
         ),

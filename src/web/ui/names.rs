@@ -27,10 +27,7 @@ pub fn helper_name(helper: Helper) -> &'static str {
 
 /// The platform's name, as people write it.
 pub fn platform_name(platform: Platform) -> &'static str {
-    match platform {
-        Platform::Uml => "UML",
-        Platform::Xen => "Xen",
-    }
+    platform.offers().name
 }
 
 pub fn component_name(component: Component) -> &'static str {

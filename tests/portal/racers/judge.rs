@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
-use xenbeta::app::audit::Trail;
+use xenbeta::app::audit::Verification;
 use xenbeta::domain::ids::AuditId;
 use xenbeta::store;
 use xenbeta::store::audit::AuditEvent;
@@ -122,7 +122,7 @@ pub fn jobs_of(app: &TestApp, kind: &str) -> i64 {
 
 pub fn broken_chain(app: &TestApp) -> Option<String> {
     match app.verify_audit() {
-        Ok(Trail::Whole { .. }) => None,
+        Ok(Verification::Whole { .. }) => None,
         other => Some(format!("the trail is not whole: {other:?}")),
     }
 }

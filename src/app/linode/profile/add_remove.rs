@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::domain::ids::{ConfigId, DiskId, LinodeId};
-use crate::domain::words::{MigrationState, Platform};
+use crate::domain::words::MigrationState;
 use crate::store;
 use crate::store::db::Db;
 use crate::store::linode::Linode;
@@ -167,7 +167,7 @@ fn devices(
                 "Choose each disk image for one device only",
             ));
         }
-        map.insert(device_name(host.platform, *letter), *disk);
+        map.insert(host.platform.disk(*letter), *disk);
     }
     if map.is_empty() {
         return Err(invalid(
@@ -176,13 +176,4 @@ fn devices(
         ));
     }
     serde_json::to_string(&map).map_err(|error| AppError::Fault(format!("devices: {error}")))
-}
-
-/// `ubda`, `xvda`
-#[must_use]
-pub fn device_name(platform: Platform, letter: char) -> String {
-    match platform {
-        Platform::Uml => format!("ubd{letter}"),
-        Platform::Xen => format!("xvd{letter}"),
-    }
 }

@@ -10,7 +10,7 @@ use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::domain::ids::{ConfigId, LinodeId};
 use crate::domain::values::Label;
-use crate::domain::words::{Helper, MigrationKind, MigrationState, Platform, RunLevel};
+use crate::domain::words::{Helper, MigrationKind, MigrationState, RunLevel};
 use crate::store;
 use crate::store::db::Db;
 use crate::store::linode::Linode;
@@ -198,11 +198,8 @@ pub(in crate::app) fn check(
         let message = format!("Enter 0 for all of the plan, or from {least} to {most} MB");
         return Err(invalid("ram_limit_mb", message));
     }
-    let most = match host.platform {
-        Platform::Uml => 1,
-        Platform::Xen => plan.vcpus.max(1),
-    };
-    // On UML the number does not count; what an import brought may stay.
+    let most = host.platform.most_cpus(plan.vcpus);
+    // Where there is one, the number does not count; what an import brought may stay.
     if !(1..=most).contains(&edit.vcpus) && edit.vcpus != before.vcpus {
         return Err(invalid("vcpus", format!("Enter a number from 1 to {most}")));
     }

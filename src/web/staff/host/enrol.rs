@@ -7,6 +7,7 @@ use super::shared::{PATH, number, optional};
 use crate::app::error::AppError;
 use crate::app::host::AddHost;
 use crate::domain::ids::{HostId, PlanId};
+use crate::domain::platform;
 use crate::domain::string_enum::Word;
 use crate::domain::words::{HostRole, Platform};
 use crate::store;
@@ -102,7 +103,7 @@ fn new_page(staff: &Staff, typed: &NewHostForm, plans: &[Plan], problems: Proble
 pub async fn new(portal: Portal, staff: Staff) -> Response {
     let plans = portal::read(&portal, store::catalogue::plans).await?;
     let typed = NewHostForm {
-        platform: "xen".to_owned(),
+        platform: platform::TO.to_string(),
         role: "beta".to_owned(),
         slots: "2".to_owned(),
         ..NewHostForm::default()

@@ -12,7 +12,7 @@ use super::bulk_preview::present;
 use super::list::Asked;
 use super::shared::{AT_ONCE, Deed, find};
 use crate::app::App;
-use crate::app::bulk::Many;
+use crate::app::bulk::Outcome;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::domain::ids::{HostId, RegistrationId};
@@ -209,7 +209,7 @@ fn carry_out(
     deed: Deed,
     rows: &[(RegistrationId, RegistrationState)],
     form: &DeedForm,
-) -> Result<Many<RegistrationId>, AppError> {
+) -> Result<Outcome<RegistrationId>, AppError> {
     let ids: Vec<RegistrationId> = rows.iter().map(|(id, _)| *id).collect();
     match deed {
         Deed::Approve => app.approve(actor, &ids),
@@ -221,7 +221,7 @@ fn carry_out(
                 .filter(|(_, state)| *state == RegistrationState::Requested)
                 .map(|(id, _)| *id)
                 .collect();
-            let mut many = Many {
+            let mut many = Outcome {
                 done: Vec::new(),
                 refused: app.approve(actor, &waiting)?.refused,
             };

@@ -6,7 +6,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::edit::ProfileForm;
-use crate::app::linode::profile::add_remove::{LETTERS, device_name, stays};
+use crate::app::linode::profile::add_remove::{LETTERS, stays};
 use crate::domain::ids::{ConfigId, DiskId, LinodeId};
 use crate::store::linode::page::LinodeDetail;
 use crate::web::extract::{Form, FormData, Member, Nothing, Path};
@@ -114,7 +114,7 @@ impl Typed {
         };
         rest.label = String::new();
         rest.comments = String::new();
-        let root = device_name(detail.host.platform, 'a');
+        let root = detail.host.platform.disk('a');
         rest.root_device = format!("/dev/{root}");
         let mut devices: [String; 8] = Default::default();
         for (slot, disk) in devices.iter_mut().zip(&detail.disks) {
@@ -147,7 +147,7 @@ impl Typed {
             .zip(&self.devices)
             .take(detail.disks.len().clamp(1, LETTERS.len()))
             .map(|((name, letter), value)| {
-                let device = device_name(detail.host.platform, letter);
+                let device = detail.host.platform.disk(letter);
                 Field::select(name, format!("Disk on {device}"), choices.clone())
                     .value(value)
                     .with(problems)

@@ -8,7 +8,7 @@ use crate::app::linode::profile::add_remove::stays;
 use crate::domain::ids::{ConfigId, LinodeId};
 use crate::domain::string_enum::Word;
 use crate::domain::values::Label;
-use crate::domain::words::{Helper, Platform, RunLevel};
+use crate::domain::words::{Helper, RunLevel};
 use crate::store::error::StoreError;
 use crate::store::linode::page::LinodeDetail;
 use crate::store::linode::profile::ConfigProfile;
@@ -139,9 +139,12 @@ impl ProfileForm {
                 Choice::new(helper, words).chosen(on.contains(&helper.as_str()))
             })
             .collect();
-        let cpus = match detail.host.platform {
-            Platform::Uml => "Under UML a Linode has one CPU, whatever stands here.".to_owned(),
-            Platform::Xen => format!("1 to {}.", detail.plan.vcpus.max(1)),
+        let platform = detail.host.platform;
+        let cpus = if platform.offers().many_cpus {
+            format!("1 to {}.", platform.most_cpus(detail.plan.vcpus))
+        } else {
+            let name = platform.offers().name;
+            format!("Under {name} a Linode has one CPU, whatever stands here.")
         };
         let fields = [
             Field::text("label", "Label").value(&self.label),
