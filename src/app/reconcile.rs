@@ -103,9 +103,7 @@ impl App {
     }
 
     fn push(&self, id: crate::domain::ids::MigrationId, event: Event) -> bool {
-        let outcome = self.transact(PORTAL, |tx| {
-            tx.by(PORTAL).apply(id, event, &EventDetails::default())
-        });
+        let outcome = self.transact(PORTAL, |tx| tx.apply(id, event, &EventDetails::default()));
         match outcome {
             Ok(applied) => applied.is_done(),
             Err(error) => {
@@ -153,8 +151,7 @@ impl App {
             let mut admitted = 0;
             for id in chosen.into_iter().filter(|id| due.contains(id)) {
                 admitted += usize::from(
-                    tx.by(PORTAL)
-                        .apply(id, Event::Admit, &EventDetails::default())?
+                    tx.apply(id, Event::Admit, &EventDetails::default())?
                         .is_done(),
                 );
             }

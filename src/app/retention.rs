@@ -87,7 +87,7 @@ fn give_up(tx: &mut Tx<'_>, id: MigrationId, before: Time) -> Result<(), AppErro
             message: SAID.to_owned(),
             ..EventDetails::default()
         };
-        let _decided = tx.by(PORTAL).apply(id, Event::Cancel, &given)?;
+        let _applied = tx.apply(id, Event::Cancel, &given)?;
     }
     Ok(())
 }

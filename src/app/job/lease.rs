@@ -71,9 +71,7 @@ fn drop_unfit(tx: &mut Tx<'_>, seen: &Job, unfit: &NotDispatchable) -> Result<()
             store::job::end_unclaimed(tx.conn, job.id, &end)?;
             if let Some((id, step)) = outcome::step_of(tx.conn, job)? {
                 let given = EventDetails::failure(why, why);
-                let _decided =
-                    tx.by(crate::app::context::PORTAL)
-                        .apply(id, Event::Failed(step), &given)?;
+                let _applied = tx.apply(id, Event::Failed(step), &given)?;
             }
         }
     }

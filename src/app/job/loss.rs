@@ -116,7 +116,7 @@ pub(in crate::app) fn end_stopped(
         && can_cancel(step.state())
     {
         let event = Event::Stopped(step);
-        let _decided = tx.by(PORTAL).apply(id, event, &EventDetails::default())?;
+        let _applied = tx.by(PORTAL).apply(id, event, &EventDetails::default())?;
     }
     Ok(())
 }
@@ -137,7 +137,7 @@ fn give_up(tx: &mut Tx<'_>, job: &Job, detail: &str) -> Result<(), AppError> {
     match step {
         Some((id, step)) if stops_nothing(step) => {
             let given = EventDetails::failure(PUBLIC, detail);
-            let _decided = tx.by(PORTAL).apply(id, Event::Failed(step), &given)?;
+            let _applied = tx.by(PORTAL).apply(id, Event::Failed(step), &given)?;
         }
         _ => {
             if let Some(row) = match job.migration_id {

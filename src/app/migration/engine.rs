@@ -122,11 +122,11 @@ impl Tx<'_> {
                 "The migration changed at the same moment. Load the page anew.",
             ));
         }
-        let message = match details.message.as_str() {
-            "" => words(event, &transition),
-            given => given.to_owned(),
-        };
         if (state, step) != (before.state, before.step) || !details.message.is_empty() {
+            let message = match details.message.as_str() {
+                "" => words(event, &transition),
+                given => given.to_owned(),
+            };
             store::migration::insert_event(self.conn, id, self.now, (state, step), &message)?;
         }
         for effect in &transition.effects {

@@ -243,7 +243,7 @@ impl App {
                     Ok(believed)
                         if believed.holds && held.unheard.is_empty() && !held.may_yet_accept() =>
                     {
-                        self.settle(&mut tx.by(PORTAL), (&held, believed), &open)?;
+                        self.settle(tx, (&held, believed), &open)?;
                         Ok::<_, AppError>(true)
                     }
                     _ => Ok(false),
@@ -308,7 +308,7 @@ impl App {
                 ..EventDetails::default()
             };
             // Refused where it changes nothing for that migration.
-            let _decided = tx.apply(row.id, event, &given)?;
+            let _applied = tx.apply(row.id, event, &given)?;
         }
         Ok(())
     }

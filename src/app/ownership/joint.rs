@@ -157,7 +157,7 @@ impl App {
                 )
             };
             // Refused where it changes nothing for that migration.
-            let _decided = tx.apply(row.id, event, &given)?;
+            let _applied = tx.apply(row.id, event, &given)?;
         }
         Ok(())
     }

@@ -198,8 +198,7 @@ impl App {
             }
             store::ownership::memory::end_recovery(tx.conn)?;
             let after = format!("after {} s", tx.now.seconds_since(since));
-            tx.by(PORTAL)
-                .audit("recovery.end", "portal", ("", &after))?;
+            tx.audit("recovery.end", "portal", ("", &after))?;
             // Jobs that were held back may go out.
             for host in store::host::all(tx.conn)? {
                 wake_on_commit(tx.conn, Wake::Host(host.id))?;

@@ -77,6 +77,6 @@ fn note_jump(tx: &mut Tx<'_>, jump: i64) -> Result<(), AppError> {
         None => "right".to_owned(),
     };
     let (from, to) = (words(before), words(stands));
-    tx.by(PORTAL).audit("clock", "portal", (&from, &to))?;
+    tx.audit("clock", "portal", (&from, &to))?;
     Ok(())
 }

@@ -133,6 +133,6 @@ fn close(tx: &mut Tx<'_>, id: RegistrationId) -> Result<bool, AppError> {
     }
     let object = format!("registration {id}");
     let (from, to) = (row.state.to_string(), to.to_string());
-    tx.by(PORTAL).audit("registration", &object, (&from, &to))?;
+    tx.audit("registration", &object, (&from, &to))?;
     Ok(true)
 }

@@ -15,6 +15,7 @@ use super::live::{Live, is_moving};
 use crate::app::secrets::{self, purpose};
 use crate::domain::ids::{AccountId, MigrationId};
 use crate::store;
+use crate::web::extract::Signed;
 use crate::web::fault::Fault;
 use crate::web::portal::{self, Portal};
 use crate::web::ui::Zone;
@@ -40,16 +41,17 @@ struct Feed {
     is_over: bool,
 }
 
-/// The stream's answer. `token` is the session's, whose end ends the stream.
+/// The stream's answer. The end of the reader's session ends the stream.
 pub fn stream(
     portal: Portal,
+    reader: &Signed,
     id: MigrationId,
     account: Option<AccountId>,
-    token: String,
-    zone: Zone,
 ) -> HttpResponse {
+    let token = reader.context.session_cookie().unwrap_or_default();
+    let zone = reader.zone();
     let wakes = portal.db.hub.migrations();
-    let session = secrets::hash(purpose::SESSION, &token);
+    let session = secrets::hash(purpose::SESSION, token);
     let feed = Feed {
         portal,
         id,

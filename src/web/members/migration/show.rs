@@ -341,16 +341,10 @@ pub async fn show(portal: Portal, asks: Asks<Member>, id: Path<i64>) -> Response
 /// `GET /members/migrations/{id}/events`: the live values of the page above.
 pub async fn events(portal: Portal, member: Member, id: Path<i64>) -> Response {
     find(&portal, &member, id.0).await?;
-    let token = member
-        .context
-        .session_cookie()
-        .unwrap_or_default()
-        .to_owned();
     Ok(stream::stream(
         portal,
+        &member,
         MigrationId(id.0),
         Some(member.account),
-        token,
-        member.zone(),
     ))
 }

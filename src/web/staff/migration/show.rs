@@ -143,16 +143,5 @@ impl StaffMigrationPage {
 /// `GET /staff/migrations/{id}/events`
 pub async fn events(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     find(&portal, id.0).await?;
-    let token = staff
-        .context
-        .session_cookie()
-        .unwrap_or_default()
-        .to_owned();
-    Ok(stream::stream(
-        portal,
-        MigrationId(id.0),
-        None,
-        token,
-        staff.zone(),
-    ))
+    Ok(stream::stream(portal, &staff, MigrationId(id.0), None))
 }
