@@ -15,6 +15,10 @@
     reason = "a benchmark stops where it cannot go on"
 )]
 
+#[path = "../tests/support/port.rs"]
+#[allow(dead_code, reason = "shared with the tests")]
+mod port;
+
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -22,6 +26,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use port::free_port;
 use xenbeta::agent::disk::{DiskStore, FileStore};
 use xenbeta::agent::transfer::{Cap, Fetch, Granted, Identity, Server, Source, Watch};
 use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
@@ -253,14 +258,6 @@ impl Drop for Running {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }
 
 fn wait_for(port: u16) {

@@ -23,13 +23,14 @@ mod browser;
 mod support;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use browser::Site;
 use diesel::connection::SimpleConnection;
 use support::fleet::{MEMBER_EMAIL, STAFF_EMAIL};
+use support::port::free_address;
 use support::{On, SECRET, TestApp};
 use xenbeta::store::error::StoreError;
 
@@ -177,10 +178,7 @@ struct Served {
 
 impl Served {
     fn start(database: &str) -> Self {
-        let address = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        let address = free_address();
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("portal.toml");
         let text = format!("listen = \"{address}\"\ndatabase_url = \"{database}\"\n");

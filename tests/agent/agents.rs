@@ -1,7 +1,6 @@
 //! Real agents, as processes, over simulated hosts that share one machine.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -12,6 +11,8 @@ use tempfile::TempDir;
 use xenbeta::agent::driver::simulated::witness;
 use xenbeta::agent::process::ProcessRef;
 use xenbeta::domain::ids::LinodeId;
+
+use crate::port::free_address;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_xenbeta-agent");
 
@@ -86,14 +87,10 @@ impl Agent {
     pub fn on_platform(machine: &Machine, name: &str, portal: &str, platform: &str) -> Self {
         let dir = machine.dir.path().join(name);
         fs::create_dir_all(dir.join("disks")).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let listen = free_address();
         let text = format!(
             "portal = {portal:?}\nstate_dir = {:?}\nslots = 2\n\
-             [transfer]\nlisten = \"127.0.0.1:{port}\"\n\
+             [transfer]\nlisten = \"{listen}\"\n\
              [disks]\nstore = \"files\"\ndir = {:?}\n\
              [driver]\nkind = \"simulated\"\nhost = {name:?}\nwitness = {:?}\naddresses = {:?}\n\
              platform = {platform:?}\nwrite_every_ms = 2\nstop_delay_ms = 30\nprovision_missing = true\n",

@@ -34,6 +34,13 @@ mod moves;
 #[cfg(feature = "agent")]
 mod orders;
 #[cfg(feature = "agent")]
+#[path = "../support/port.rs"]
+#[allow(
+    clippy::duplicate_mod,
+    reason = "`support` has it too, which an agent alone has not"
+)]
+mod port;
+#[cfg(feature = "agent")]
 mod portal;
 #[cfg(feature = "agent")]
 mod room;

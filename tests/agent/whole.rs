@@ -2,7 +2,7 @@
 //! processes. Members and staff act through the portal's use cases, on its database.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -16,6 +16,7 @@ use xenbeta::domain::words::{JobKind, LinodeStatus, MigrationState};
 use xenbeta::store;
 
 use crate::agents::{Agent, Machine, ask, eventually};
+use crate::port::free_address;
 use crate::support::fleet::{DB, UML1, WEB, XEN1};
 use crate::support::{On, TestApp};
 
@@ -37,10 +38,7 @@ struct PortalProcess {
 
 impl PortalProcess {
     fn new(machine: &Machine, database: &str) -> Self {
-        let listen = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        let listen = free_address();
         let (secret, config) = (
             machine.dir.path().join("secret"),
             machine.dir.path().join("portal.toml"),

@@ -9,6 +9,7 @@ use diesel::{Connection, PgConnection};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::pg::{as_nobody, binaries};
+use crate::support::port::free_port;
 
 pub struct Postgres {
     data: PathBuf,
@@ -29,15 +30,10 @@ impl Postgres {
             .output()
             .unwrap();
         assert!(made.status.success(), "{made:?}");
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
         let mut pg = Self {
             data,
             log: folder.join("log"),
-            port,
+            port: free_port(),
             child: None,
         };
         pg.up();

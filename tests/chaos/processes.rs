@@ -1,7 +1,7 @@
 //! The programs: the portal, and agents over simulated hosts. They end with the thread that started them.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -14,15 +14,10 @@ use xenbeta::domain::ids::{HostId, LinodeId};
 
 use crate::proxy::Proxy;
 use crate::refusing::Refusing;
+use crate::support::port::free_address;
 
 const PORTAL: &str = env!("CARGO_BIN_EXE_xenbeta");
 const AGENT: &str = env!("CARGO_BIN_EXE_xenbeta-agent");
-
-pub fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|it| it.local_addr())
-        .unwrap()
-}
 
 /// A program with a log and a configuration; killed with its owner, also when that dies.
 pub struct Program {

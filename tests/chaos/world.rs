@@ -208,9 +208,24 @@ impl World {
     pub fn until(&self, what: &str, holds: impl Fn() -> bool) {
         let deadline = Instant::now() + Duration::from_secs(90);
         while !holds() {
-            assert!(Instant::now() < deadline, "not in 90 s: {what}");
+            assert!(
+                Instant::now() < deadline,
+                "not in 90 s: {what}; {}",
+                self.last_words()
+            );
             thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// What each program wrote last into its log.
+    fn last_words(&self) -> String {
+        let agents = self.hosts.iter().map(|host| &host.program);
+        let all = agents.chain([&self.portal.program]).map(|program| {
+            let log = fs::read_to_string(&program.log).unwrap_or_default();
+            let last = log.lines().next_back().unwrap_or("nothing");
+            format!("{}: {last}", program.name)
+        });
+        all.collect::<Vec<String>>().join("; ")
     }
 
     pub fn mail(&self) -> PathBuf {

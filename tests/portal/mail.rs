@@ -1,7 +1,6 @@
 //! The outbox worked off over a real mail server: nothing blocks, nothing is lost, nothing goes out twice.
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::time::Duration;
 
 use diesel::prelude::*;
@@ -22,6 +21,7 @@ use xenbeta::work::mailer;
 
 use crate::support::TestApp;
 use crate::support::fleet::{MEMBER_EMAIL, PASSWORD, WEB};
+use crate::support::port::free_port;
 use crate::support::smtp::Smtp;
 
 const DOMAIN: &str = "lpm.example.net";
@@ -174,11 +174,7 @@ fn no_such_mailbox_is_final_and_holds_nobody_up(app: TestApp) {
 }
 
 fn waits_for_a_server_that_is_down(app: TestApp) {
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = free_port();
     let transport = transport(port);
     post(&app, MailKind::Registered, "zoe@example.com");
     assert_eq!(round(&app, &transport), 1);

@@ -4,6 +4,7 @@
 pub mod fleet;
 pub mod hand;
 pub mod pg;
+pub mod port;
 pub mod smtp;
 
 use std::sync::Arc;

@@ -96,10 +96,7 @@ fn start() -> Pg {
         "initdb: {}",
         String::from_utf8_lossy(&made.stderr)
     );
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|it| it.local_addr())
-        .expect("a free port")
-        .port();
+    let port = super::port::free_port();
     let mut command = as_nobody(&bin.join("postgres"));
     command
         .arg("-D")

@@ -1,7 +1,8 @@
 //! The simulated hosts: a folder each, and its agent as a child process.
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -28,6 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const RESTARTS: u32 = 20;
 /// A guest's sign of life on its disk; often enough to show, seldom enough for a laptop with forty of them.
 const WRITE_EVERY_MS: u32 = 1000;
+/// Where agents listen for each other: below the ports that the system gives to anyone's connections (from 32768 on, by
+/// `ip_local_port_range`), as an agent keeps its own while it does not run.
+const PORTS: Range<u16> = 20_000..32_000;
 
 /// What the guests of a simulated host share, and what each wants of it, in CPUs: enough for contention at times.
 pub const CPUS_UML: f64 = 2.0;
@@ -62,6 +66,9 @@ impl Hosts {
             .into());
         }
         let Fleet { hosts, .. } = fleet::sample()?;
+        // Demos that begin at the same time look in different places.
+        let apart = u16::try_from(std::process::id() % 1000).unwrap_or(0) * 8;
+        let mut ports = (PORTS.start + apart)..PORTS.end;
         let mut all = Vec::new();
         for host in hosts {
             let name = host.name.as_str().to_owned();
@@ -77,7 +84,7 @@ impl Hosts {
                 agent: None,
                 restarts: 0,
             };
-            host.configure(folder, url)?;
+            host.configure(folder, url, &mut ports)?;
             all.push(host);
         }
         Ok(Self { all })
@@ -194,7 +201,7 @@ impl Host {
 
     /// Writes the agent's configuration. Its port for other agents stays, unless somebody else has taken it: then the
     /// agent has to enrol anew, as the portal tells others where it is.
-    fn configure(&self, folder: &Folder, url: &str) -> Result<(), Failure> {
+    fn configure(&self, folder: &Folder, url: &str, ports: &mut Range<u16>) -> Result<(), Failure> {
         let before = AgentConfig::load(&self.config()).map(|config| config.transfer.listen);
         let kept = before.ok().filter(|address| {
             self.noted().is_some() || TcpListener::bind(address.as_str()).is_ok()
@@ -203,7 +210,10 @@ impl Host {
             Some(address) => address,
             None => {
                 file::remove_unsynced(&self.dir, "enrolled")?;
-                TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string()
+                let free = ports
+                    .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
+                    .find(|it| TcpListener::bind(it).is_ok());
+                free.ok_or("no port is free for the agents")?.to_string()
             }
         };
         let text = format!(
