@@ -7,7 +7,7 @@ use super::App;
 use super::error::AppError;
 use super::mail::compose::{facts_for, post};
 use crate::app::context::PORTAL;
-use crate::domain::words::MailKind;
+use crate::domain::mail::MailKind;
 use crate::mail::Board;
 use crate::store;
 use crate::store::alert::Alert;

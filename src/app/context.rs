@@ -2,9 +2,10 @@
 
 use super::App;
 use super::error::AppError;
+use crate::domain::account::UserRole;
+use crate::domain::host::HostState;
 use crate::domain::ids::{AccountId, HostId, UserId};
 use crate::domain::time::Time;
-use crate::domain::words::{HostState, UserRole};
 use crate::store;
 use crate::store::db::Db;
 use crate::store::error::StoreError;

@@ -1,4 +1,35 @@
-//! How long a job waits that is to be tried again.
+//! What agents are asked to do, and how long a job waits that is to be tried again.
+
+use crate::string_enum;
+
+string_enum! {
+    /// One step of work on one host.
+    pub enum JobKind {
+        /// Take over knowledge of a Linode that already lives on this host (after an import).
+        Adopt = "adopt",
+        Boot = "boot", Reboot = "reboot", Shutdown = "shutdown",
+        /// Read the last lines of the guest's console.
+        Console = "console",
+        PreflightSource = "preflight_source", PreflightDestination = "preflight_destination",
+        Reserve = "reserve", OpenTransfer = "open_transfer", WarmCopy = "warm_copy", StopSeal = "stop_seal",
+        FinalCopy = "final_copy",
+        /// Accept ownership under a new epoch and boot, at the destination or, after a roll-back, at the source.
+        Start = "start",
+        CloseTransfer = "close_transfer",
+        /// Drop what was reserved and copied for a migration that will not happen.
+        Release = "release",
+        Purge = "purge",
+        /// Show that the Linode's disks are whole at their owner, before others are deleted.
+        Prove = "prove",
+    }
+}
+impl JobKind {
+    /// No steps of a move: they tidy up after one, and go on when it is cancelled or tried again.
+    pub const TIDYING: [Self; 4] = [Self::CloseTransfer, Self::Release, Self::Purge, Self::Prove];
+}
+string_enum! {
+    pub enum JobState { Pending = "pending", Leased = "leased", Succeeded = "succeeded", Failed = "failed", Cancelled = "cancelled" }
+}
 
 /// No job pauses for longer.
 pub const LONGEST_PAUSE_S: i64 = 900;

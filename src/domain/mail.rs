@@ -1,10 +1,26 @@
-//! Which mails their reader can switch off, and by what words.
+//! What mails there are, which their reader can switch off, and by what words.
 
-use super::string_enum::Word;
-use super::words::{MailKind, UserRole};
-use crate::words;
+use super::account::UserRole;
+use super::string_enum::StringEnum;
+use crate::string_enum;
 
-words! {
+string_enum! {
+    /// What a mail tells. Each has its templates in `templates/mail/{word}.txt` and `.html`.
+    pub enum MailKind {
+        Registered = "registered", Approved = "approved", Declined = "declined", OfferReady = "offer_ready",
+        OfferExpired = "offer_expired", Scheduled = "scheduled", Started = "started", Finished = "finished",
+        Failed = "failed", Returned = "returned", Confirmed = "confirmed", PasswordReset = "password_reset",
+        GraduationReady = "graduation_ready", Graduated = "graduated", BetaEnded = "beta_ended",
+        BugOpened = "bug_opened", BugReply = "bug_reply", BugState = "bug_state", QuestionAnswered = "question_answered",
+        Unscheduled = "unscheduled", TimeReminder = "time_reminder", OfferReminder = "offer_reminder",
+        PasswordChanged = "password_changed", TokenMade = "token_made",
+        /// Staff move it off its host, or have called that off.
+        Evacuation = "evacuation",
+        StaffNeeded = "staff_needed",
+    }
+}
+
+string_enum! {
     /// What the choices are grouped by on the account's page.
     pub enum Group { Registration = "registration", Move = "move", Board = "board" }
 }

@@ -1,10 +1,12 @@
 //! What the product is, as pure values and functions: no I/O, no clock, no randomness. Everything above imports from here,
 //! and nothing here imports from above.
 
+pub mod account;
 pub mod bug;
 pub mod evacuation;
 pub mod fairness;
 pub mod graduation;
+pub mod host;
 pub mod ids;
 pub mod job;
 pub mod linode;
@@ -22,4 +24,3 @@ pub mod search;
 pub mod string_enum;
 pub mod time;
 pub mod values;
-pub mod words;

@@ -1,7 +1,12 @@
 //! The table of platforms: what each offers a Linode, and what it calls things. A further one is a row here, its driver in
 //! `agent::driver`, and its texts; nothing else asks which platform it is.
 
-use super::words::Platform;
+use crate::string_enum;
+
+string_enum! {
+    /// What a host runs its Linodes with.
+    pub enum Platform { Uml = "uml", Xen = "xen" }
+}
 
 /// The programme moves Linodes to hosts of this one, and there they stay.
 pub const TO: Platform = Platform::Xen;

@@ -1,9 +1,19 @@
 //! Who may register which Linode, and what may become of a registration.
 
+use super::migration::MigrationState;
 use super::placement::Standing;
 use super::platform;
+use super::platform::Platform;
 use super::programme::{Barred, Deed, Phase, allows};
-use super::words::{MigrationState, Platform, RegistrationState};
+use crate::string_enum;
+
+string_enum! {
+    /// `graduated`: it runs on a production host; `closed`: the beta ended before it moved.
+    pub enum RegistrationState {
+        Requested = "requested", Approved = "approved", Declined = "declined", Withdrawn = "withdrawn",
+        Graduated = "graduated", Closed = "closed",
+    }
+}
 
 /// What eligibility is decided from.
 #[derive(Debug, Clone, Copy)]

@@ -6,7 +6,7 @@ use super::clean::one_line;
 use super::facts::Facts;
 use super::wrap::wrap;
 use crate::domain::mail;
-use crate::domain::words::MailKind;
+use crate::domain::mail::MailKind;
 
 /// A mail without its addressee: what an outbox row keeps.
 #[derive(Clone, PartialEq, Eq)]

@@ -11,14 +11,14 @@ use lettre::transport::smtp::extension::ClientId;
 use lettre::transport::smtp::{self, PoolConfig};
 
 use super::{Message, SendError, SetupError, Transport, mime};
-use crate::words;
+use crate::string_enum;
 
 /// Connections kept to the server at most.
 const POOL: u32 = 4;
 /// An idle connection is closed after this; servers drop them after a few minutes.
 const IDLE: Duration = Duration::from_secs(45);
 
-words! {
+string_enum! {
     /// How the connection to the mail server is protected.
     pub enum SmtpSecurity {
         /// TLS from the first byte (port 465).

@@ -4,8 +4,8 @@
 use chrono::{TimeZone, Utc};
 
 use crate::domain::ids::{BugId, LinodeId, MigrationId};
-use crate::domain::string_enum::Word;
-use crate::domain::words::MailKind;
+use crate::domain::mail::MailKind;
+use crate::domain::string_enum::StringEnum;
 use crate::mail::*;
 
 fn facts(kind: MailKind) -> Facts {

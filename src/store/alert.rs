@@ -7,10 +7,12 @@ use diesel::prelude::*;
 use super::db::{Both, Db};
 use super::error::StoreError;
 use super::schema::{alerts, holds, hosts, jobs, joint_acts, linodes, migrations, portal};
+use crate::domain::host::HostState;
 use crate::domain::ids::{HostId, JobId, JointActId, LinodeId, MigrationId};
+use crate::domain::job::JobState;
 use crate::domain::migration::AT_WORK;
+use crate::domain::ownership::joint::{JointKind, JointState};
 use crate::domain::time::Time;
-use crate::domain::words::{HostState, JobState, JointKind, JointState};
 
 /// Of each kind at most, in one look: a mail names the first few anyway.
 const MOST: i64 = 200;

@@ -6,9 +6,10 @@ use diesel::prelude::*;
 use super::db::Db;
 use super::error::StoreError;
 use super::schema::{holds, hosts, joint_acts, portal};
+use crate::domain::host::HostState;
 use crate::domain::ids::LinodeId;
+use crate::domain::ownership::joint::JointState;
 use crate::domain::time::Time;
-use crate::domain::words::{HostState, JointState};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Queryable)]
 pub struct Attention {

@@ -11,9 +11,9 @@ use super::schema::{linodes, migrations};
 use crate::domain::evacuation::{Candidate, Stands};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::migration;
+use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::programme::move_times::time_reminder;
 use crate::domain::time::Time;
-use crate::domain::words::{MigrationKind, MigrationState};
 
 /// The Linodes on this host, or those of `only` that are.
 pub fn residents(

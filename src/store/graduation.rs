@@ -11,14 +11,16 @@ use super::schema::{
     accounts, config_profiles, disks, hosts, linodes, migrations, plans, registrations,
 };
 use crate::domain::graduation::{Candidate, Stands};
+use crate::domain::host::HostRole;
 use crate::domain::ids::{HostId, LinodeId, MigrationId, PlanId, RegistrationId};
+use crate::domain::linode::LinodeStatus;
 use crate::domain::migration::{self, Last};
+use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::placement::fitting::Place;
 use crate::domain::platform;
+use crate::domain::platform::Platform;
+use crate::domain::registration::RegistrationState;
 use crate::domain::time::Time;
-use crate::domain::words::{
-    HostRole, LinodeStatus, MigrationKind, MigrationState, Platform, RegistrationState,
-};
 
 /// The Linodes in question: all of the beta, or these if they are of it; or all of a host, or these if they are on it.
 #[derive(Debug, Clone, Copy)]

@@ -11,13 +11,14 @@ use super::error::StoreError;
 use super::schema::{
     accounts, config_profiles, disks, hosts, ips, kernels, linodes, migrations, plans, users,
 };
+use crate::domain::account::UserRole;
+use crate::domain::host::{HostRole, HostState};
 use crate::domain::ids::{AccountId, ConfigId, DiskId, HostId, LinodeId, PlanId};
+use crate::domain::linode::{IpKind, KernelFamily, LinodeStatus, RunLevel};
 use crate::domain::migration;
+use crate::domain::migration::MigrationState;
+use crate::domain::platform::Platform;
 use crate::domain::time::Time;
-use crate::domain::words::{
-    HostRole, HostState, IpKind, KernelFamily, LinodeStatus, MigrationState, Platform, RunLevel,
-    UserRole,
-};
 
 /// Rows in one statement. The widest row has 14 columns; SQLite takes 32,766 parameters.
 const BATCH: usize = 1000;

@@ -7,9 +7,9 @@ use super::error::StoreError;
 use super::name_index;
 use super::schema::{outbox, users};
 use crate::domain::ids::{BugId, MailId};
-use crate::domain::string_enum::Word;
+use crate::domain::mail::MailKind;
+use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
-use crate::domain::words::MailKind;
 
 #[derive(Clone, Queryable, Selectable)]
 #[diesel(table_name = outbox)]

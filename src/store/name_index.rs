@@ -9,10 +9,10 @@ use super::error::StoreError;
 use super::schema::{accounts, linodes, name_words, users};
 use crate::domain::ids::{AccountId, LinodeId, UserId};
 use crate::domain::search;
-use crate::domain::string_enum::Word;
-use crate::words;
+use crate::domain::string_enum::StringEnum;
+use crate::string_enum;
 
-words! {
+string_enum! {
     /// Whose name it is.
     pub enum Named { User = "user", Account = "account", Linode = "linode" }
 }

@@ -12,11 +12,12 @@ use super::fairness::pack::DAY_STEP;
 use super::schema::{bug_events, bugs, host_fairness, jobs, migration_events, migrations};
 use crate::domain::bug::Changed;
 use crate::domain::ids::MigrationId;
+use crate::domain::job::JobState;
 use crate::domain::migration::down_s;
+use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::readiness::backlog::{BugChange, BugNow};
 use crate::domain::readiness::{FailedTry, Move};
 use crate::domain::time::Time;
-use crate::domain::words::{JobState, MigrationKind, MigrationState};
 
 /// Rows of each kind that one page may be made from.
 const MOST: i64 = 200_000;

@@ -9,8 +9,8 @@ use super::error::StoreError;
 use super::schema::migrations;
 use super::types::Utc;
 use crate::domain::ids::MigrationId;
+use crate::domain::migration::MigrationState;
 use crate::domain::time::Time;
-use crate::domain::words::MigrationState;
 
 fn run(conn: &mut Db, sql: &str, before: Time, limit: i64) -> Result<usize, StoreError> {
     let query = diesel::sql_query(sql)

@@ -11,22 +11,26 @@ use diesel::sql_types::{BigInt, HasSqlType, Nullable, Text};
 use diesel::sqlite::Sqlite;
 
 use super::db::{MultiBackend, MultiRawValue};
+use crate::domain::account::{TokenScope, UserRole};
 use crate::domain::bug::attachment::FileKind;
 use crate::domain::bug::{BugState, Changed, Component, FactKind, Severity};
 use crate::domain::fairness::shares::RuleKind;
+use crate::domain::host::{HostRole, HostState};
 use crate::domain::ids::{
     AccountId, AuditId, BugFileId, BugId, BugPostId, ConfigId, DiskId, FaqId, HostId, IpId, JobId,
     JointActId, LinodeId, MailId, MigrationId, PlanId, QuestionId, RegistrationId, SessionId,
     TokenId, UserId,
 };
+use crate::domain::job::{JobKind, JobState};
+use crate::domain::linode::{IpKind, KernelFamily, LinodeStatus, RunLevel};
 use crate::domain::migration::Step;
-use crate::domain::string_enum::Word;
+use crate::domain::migration::{MigrationKind, MigrationState};
+use crate::domain::ownership::joint::{JointKind, JointState};
+use crate::domain::platform::Platform;
+use crate::domain::programme::{ProgrammeState, TextSection};
+use crate::domain::registration::RegistrationState;
+use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
-use crate::domain::words::{
-    HostRole, HostState, IpKind, JobKind, JobState, JointKind, JointState, KernelFamily,
-    LinodeStatus, MigrationKind, MigrationState, Platform, ProgrammeState, RegistrationState,
-    RunLevel, TextSection, TokenScope, UserRole,
-};
 
 /// TIMESTAMPTZ on PostgreSQL; on SQLite text of fixed width, so that the order of text is the order of time.
 #[derive(Clone, Copy, diesel::sql_types::SqlType, diesel::query_builder::QueryId)]
@@ -203,7 +207,7 @@ macro_rules! ids {
     )+ };
 }
 
-macro_rules! words {
+macro_rules! string_enums {
     ($($word:ty),+ $(,)?) => { $(
         expression!($word, Text);
         row_value!($word, Text);
@@ -244,7 +248,7 @@ ids!(
     QuestionId,
     JointActId,
 );
-words!(
+string_enums!(
     Platform,
     HostRole,
     HostState,

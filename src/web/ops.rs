@@ -14,7 +14,7 @@ use super::fault::{Fault, Response};
 use super::portal::{self, Portal};
 use crate::app::error::AppError;
 use crate::app::host::liveness::is_silent;
-use crate::domain::words::RegistrationState;
+use crate::domain::registration::RegistrationState;
 use crate::store;
 use crate::store::pulse::{Next, Unwell};
 

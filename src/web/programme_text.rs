@@ -4,8 +4,8 @@ use super::ui::markdown::{self, Rendered};
 use super::ui::{Tag, Tone, Zone};
 use crate::app::programme::texts;
 use crate::domain::programme::Phase;
-use crate::domain::string_enum::Word;
-use crate::domain::words::TextSection;
+use crate::domain::programme::TextSection;
+use crate::domain::string_enum::StringEnum;
 use crate::store::programme::Text;
 
 #[derive(Debug)]

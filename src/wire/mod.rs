@@ -25,7 +25,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{DiskId, HostId, IpId, JobId, LinodeId};
-use crate::domain::words::{Helper, IpKind, KernelFamily, Platform, RunLevel};
+use crate::domain::linode::{Helper, IpKind, KernelFamily, RunLevel};
+use crate::domain::platform::Platform;
 
 pub use marks::{DiskProof, LedgerMark, Marked, PortalMark};
 pub use task::Task;

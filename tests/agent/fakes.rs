@@ -16,7 +16,7 @@ use xenbeta::agent::disk::{
 use xenbeta::agent::driver::{Counted, Driver, DriverError, Guest, GuestState, Stopped};
 use xenbeta::agent::process::now;
 use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
-use xenbeta::domain::words::Platform;
+use xenbeta::domain::platform::Platform;
 use xenbeta::wire::{BootSpec, DiskDigest, DiskSpec, GuestSpec, KernelReport, Sample, Share};
 
 #[derive(Default)]

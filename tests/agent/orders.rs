@@ -17,7 +17,7 @@ use xenbeta::agent::sampler::Sampler;
 use xenbeta::agent::steps;
 use xenbeta::agent::transfer::Identity;
 use xenbeta::domain::ids::{DiskId, JobId, LinodeId, MigrationId};
-use xenbeta::domain::words::Helper;
+use xenbeta::domain::linode::Helper;
 use xenbeta::wire::{BootSpec, Order, Outcome, Report, Task};
 
 use crate::fakes::{FakeDisks, FakeDriver, Shared};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use xenbeta::domain::ids::{DiskId, IpId, LinodeId};
-use xenbeta::domain::words::{IpKind, RunLevel};
+use xenbeta::domain::linode::{IpKind, RunLevel};
 use xenbeta::wire::{AddressSpec, BootSpec, DiskSpec, GuestSpec};
 
 pub const DISK_BYTES: u64 = 8 << 20;

@@ -13,7 +13,7 @@ use xenbeta::agent::driver::uml::Uml;
 use xenbeta::agent::driver::{Driver, Guest, GuestState, Stopped};
 use xenbeta::agent::initramfs::{self, Compression, Options, Set};
 use xenbeta::domain::ids::{DiskId, IpId, LinodeId};
-use xenbeta::domain::words::{Helper, IpKind, RunLevel};
+use xenbeta::domain::linode::{Helper, IpKind, RunLevel};
 use xenbeta::wire::{AddressSpec, BootSpec, DiskSpec, GuestSpec};
 
 const TOOL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/uml/guest");

@@ -12,7 +12,9 @@ use diesel::connection::SimpleConnection;
 use xenbeta::agent::driver::simulated::records::Ring;
 use xenbeta::app::context::Who;
 use xenbeta::domain::ids::{HostId, LinodeId, MigrationId};
-use xenbeta::domain::words::{JobKind, LinodeStatus, MigrationState};
+use xenbeta::domain::job::JobKind;
+use xenbeta::domain::linode::LinodeStatus;
+use xenbeta::domain::migration::MigrationState;
 use xenbeta::store;
 
 use crate::agents::{Agent, Machine, ask, eventually};

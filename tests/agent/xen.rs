@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use xenbeta::agent::driver::xen::Xen;
 use xenbeta::agent::driver::{Driver, Guest, GuestState, Stopped};
 use xenbeta::domain::ids::{DiskId, IpId, LinodeId};
-use xenbeta::domain::words::{IpKind, RunLevel};
+use xenbeta::domain::linode::{IpKind, RunLevel};
 use xenbeta::wire::{AddressSpec, BootSpec, DiskSpec, GuestSpec, Share};
 
 /// A folder with `vmlinuz`, `initramfs` and `guest.img`.

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use xenbeta::agent::driver::simulated::records::Ring;
 use xenbeta::agent::driver::simulated::witness::{self, Event};
 use xenbeta::domain::ids::LinodeId;
-use xenbeta::domain::words::{LinodeStatus, MigrationState};
+use xenbeta::domain::linode::LinodeStatus;
+use xenbeta::domain::migration::MigrationState;
 use xenbeta::store;
 
 use crate::world::{ALL, World};

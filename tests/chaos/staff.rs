@@ -2,7 +2,10 @@
 
 use xenbeta::app::error::AppError;
 use xenbeta::domain::ids::{HostId, LinodeId};
-use xenbeta::domain::words::{JobState, JointKind, LinodeStatus, MigrationState};
+use xenbeta::domain::job::JobState;
+use xenbeta::domain::linode::LinodeStatus;
+use xenbeta::domain::migration::MigrationState;
+use xenbeta::domain::ownership::joint::JointKind;
 use xenbeta::store;
 
 use crate::judge::Acts;

@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use xenbeta::domain::migration::MigrationState;
 use xenbeta::domain::migration::Step;
-use xenbeta::domain::words::MigrationState;
 use xenbeta::store::migration::Migration;
 
 use crate::support::On;

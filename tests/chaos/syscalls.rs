@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use xenbeta::agent::ledger::Ledger;
-use xenbeta::domain::words::MigrationState;
+use xenbeta::domain::migration::MigrationState;
 use xenbeta::store;
 
 use crate::judge::{Acts, Found};

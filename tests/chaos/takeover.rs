@@ -4,7 +4,8 @@
 use std::thread;
 use std::time::Duration;
 
-use xenbeta::domain::words::{JointKind, MigrationState};
+use xenbeta::domain::migration::MigrationState;
+use xenbeta::domain::ownership::joint::JointKind;
 
 use crate::support::On;
 use crate::support::fleet::{UML1, WEB, XEN1};

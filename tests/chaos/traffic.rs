@@ -1,7 +1,8 @@
 //! Moves all the time: offers, clicks, ways back.
 
 use xenbeta::domain::ids::LinodeId;
-use xenbeta::domain::words::{MigrationKind, MigrationState, RegistrationState};
+use xenbeta::domain::migration::{MigrationKind, MigrationState};
+use xenbeta::domain::registration::RegistrationState;
 use xenbeta::store;
 use xenbeta::store::migration::Migration;
 

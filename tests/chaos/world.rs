@@ -12,7 +12,8 @@ use xenbeta::agent::driver::simulated::witness;
 use xenbeta::app::context::Who;
 use xenbeta::app::error::AppError;
 use xenbeta::domain::ids::{HostId, LinodeId};
-use xenbeta::domain::words::{JobKind, LinodeStatus};
+use xenbeta::domain::job::JobKind;
+use xenbeta::domain::linode::LinodeStatus;
 use xenbeta::store;
 use xenbeta::store::migration::Migration;
 

@@ -2,7 +2,7 @@
 //! among what may happen, a start is carried out a stage at a time.
 
 use xenbeta::agent::ledger::rules::{self, Accept, Seal};
-use xenbeta::domain::words::JobKind;
+use xenbeta::domain::job::JobKind;
 
 use super::guards::{Guard, Guards};
 use super::world::{Bad, Copy, H, Host, Msg, PortalMark, Purge, Report, Said, World};

@@ -1,11 +1,12 @@
 //! The portal's side: what `app` does with polls, outcomes and people's acts, by the product's pure functions.
 
+use xenbeta::domain::job::JobKind;
+use xenbeta::domain::migration::MigrationState as State;
 use xenbeta::domain::migration::{Effect, Event, Side, Step, decide};
 use xenbeta::domain::ownership::{
     Believed, Contradiction, Incarnation, LedgerId, LedgerVerdict, PROOF_S, Proof, Word, believe,
     contradiction, handover, judge_ledger, may_purge, went_back,
 };
-use xenbeta::domain::words::{JobKind, MigrationState as State};
 
 use super::guards::{Guard, Guards};
 use super::world::{

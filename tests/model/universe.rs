@@ -2,8 +2,9 @@
 
 use stateright::{Model, Property};
 use xenbeta::agent::ledger::rules;
+use xenbeta::domain::job::JobKind;
+use xenbeta::domain::migration::MigrationState as State;
 use xenbeta::domain::migration::{Event, Step, can_cancel};
-use xenbeta::domain::words::{JobKind, MigrationState as State};
 
 use super::guards::{Guard, Guards};
 use super::world::{

@@ -5,9 +5,10 @@ use std::fmt;
 
 use xenbeta::agent::ledger::rules::Marks;
 use xenbeta::domain::ids::HostId;
+use xenbeta::domain::job::JobKind;
+use xenbeta::domain::migration::MigrationState;
 use xenbeta::domain::migration::Step;
 use xenbeta::domain::ownership::{Row, Word};
-use xenbeta::domain::words::{JobKind, MigrationState};
 
 use super::guards::{Guard, Guards};
 

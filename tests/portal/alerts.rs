@@ -2,7 +2,7 @@
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
-use xenbeta::domain::words::JointKind;
+use xenbeta::domain::ownership::joint::JointKind;
 use xenbeta::store::error::StoreError;
 use xenbeta::store::schema::outbox;
 

@@ -3,9 +3,9 @@
 use xenbeta::app::error::AppError;
 use xenbeta::app::faq::EntryText;
 use xenbeta::domain::markdown::{Markdown, Title};
-use xenbeta::domain::string_enum::Word;
+use xenbeta::domain::programme::{ProgrammeState, TextSection};
+use xenbeta::domain::string_enum::StringEnum;
 use xenbeta::domain::time::Time;
-use xenbeta::domain::words::{ProgrammeState, TextSection};
 use xenbeta::store;
 
 use crate::both_databases;

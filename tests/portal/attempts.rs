@@ -3,7 +3,8 @@
 use diesel::prelude::*;
 use xenbeta::app::error::AppError;
 use xenbeta::domain::ids::JobId;
-use xenbeta::domain::words::{JobKind, JobState, MigrationState};
+use xenbeta::domain::job::{JobKind, JobState};
+use xenbeta::domain::migration::MigrationState;
 use xenbeta::store;
 use xenbeta::wire::{LEASE_S, Order, Outcome, Poll, Progress, Renew, Report, Task};
 

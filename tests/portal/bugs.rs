@@ -4,8 +4,8 @@ use xenbeta::app::bug::Report;
 use xenbeta::app::bug::triage::Decision;
 use xenbeta::domain::bug::{BugState, Component, FactKind, Severity};
 use xenbeta::domain::ids::{BugId, LinodeId};
+use xenbeta::domain::mail::MailKind;
 use xenbeta::domain::markdown::{Markdown, Title};
-use xenbeta::domain::words::MailKind;
 use xenbeta::store;
 use xenbeta::store::error::StoreError;
 

@@ -1,7 +1,7 @@
 //! A clock that jumps ends nothing; a portal that was down, or looked, does not take it for a jump.
 
 use xenbeta::app::error::AppError;
-use xenbeta::domain::words::MigrationState;
+use xenbeta::domain::migration::MigrationState;
 use xenbeta::store;
 
 use crate::both_databases;

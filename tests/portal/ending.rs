@@ -1,7 +1,9 @@
 //! The end of the beta: what is said before, what it does to whom, and that it comes to its end whatever happens between.
 
 use xenbeta::app::error::AppError;
-use xenbeta::domain::words::{MigrationState, ProgrammeState, RegistrationState};
+use xenbeta::domain::migration::MigrationState;
+use xenbeta::domain::programme::ProgrammeState;
+use xenbeta::domain::registration::RegistrationState;
 use xenbeta::store;
 use xenbeta::store::error::StoreError;
 

@@ -2,7 +2,10 @@
 //! repeated, is late, or is asked for twice.
 
 use xenbeta::app::error::AppError;
-use xenbeta::domain::words::{JobState, LinodeStatus, MigrationState, Platform};
+use xenbeta::domain::job::JobState;
+use xenbeta::domain::linode::LinodeStatus;
+use xenbeta::domain::migration::MigrationState;
+use xenbeta::domain::platform::Platform;
 use xenbeta::store;
 use xenbeta::wire::{Outcome, Report, SealedDigests, Task};
 
@@ -416,7 +419,7 @@ both_databases! {
         assert!(matches!(app.cancel_migration(&other, row.id), Err(AppError::NotFound)));
         assert!(matches!(app.confirm_migration(&other, row.id), Err(AppError::NotFound)));
         assert!(matches!(app.register(&other, &[WEB]), Err(AppError::NotFound)));
-        assert!(matches!(app.power(&other, WEB, xenbeta::domain::words::JobKind::Shutdown, None), Err(AppError::NotFound)));
+        assert!(matches!(app.power(&other, WEB, xenbeta::domain::job::JobKind::Shutdown, None), Err(AppError::NotFound)));
         let order = app.take(UML1);
         let stolen = app.answer(XEN1, &order, Outcome::Cancelled).unwrap_err();
         assert!(conflict(stolen).contains("stale"), "another host's job");
@@ -437,9 +440,9 @@ both_databases! {
     fn a_revoked_or_disabled_host_gets_nothing(app: TestApp) {
         let app = app.with_fleet();
         app.clicked(WEB);
-        app.set_host_state(&app.staff(), UML1, xenbeta::domain::words::HostState::Disabled).unwrap();
+        app.set_host_state(&app.staff(), UML1, xenbeta::domain::host::HostState::Disabled).unwrap();
         app.nothing_for(UML1);
-        app.set_host_state(&app.staff(), UML1, xenbeta::domain::words::HostState::Enabled).unwrap();
+        app.set_host_state(&app.staff(), UML1, xenbeta::domain::host::HostState::Enabled).unwrap();
         app.revoke_host(&app.staff(), UML1).unwrap();
         app.nothing_for(UML1);
         assert!(matches!(app.revoke_host(&app.member(), UML1), Err(AppError::Forbidden)));
@@ -485,7 +488,7 @@ both_databases! {
                 let woken = host.notified();
                 tokio::pin!(woken);
                 woken.as_mut().enable();
-                let id = app.power(&app.member(), WEB, xenbeta::domain::words::JobKind::Reboot, None).unwrap();
+                let id = app.power(&app.member(), WEB, xenbeta::domain::job::JobKind::Reboot, None).unwrap();
                 let written = std::time::Instant::now();
                 runtime
                     .block_on(async { tokio::time::timeout(std::time::Duration::from_secs(2), woken).await })

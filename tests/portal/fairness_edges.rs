@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use xenbeta::app::fairness::rollup::MOST_FORGOTTEN;
 use xenbeta::domain::fairness::usage::{Range, Usage};
 use xenbeta::domain::ids::LinodeId;
-use xenbeta::domain::words::Platform;
+use xenbeta::domain::platform::Platform;
 use xenbeta::store;
 use xenbeta::store::fairness::Interval;
 use xenbeta::store::fairness::usage::Packed;

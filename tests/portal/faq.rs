@@ -1,6 +1,6 @@
 //! The FAQ through the front door: members ask, staff answer, write, order and retire.
 
-use xenbeta::domain::words::MailKind;
+use xenbeta::domain::mail::MailKind;
 use xenbeta::store::error::StoreError;
 
 use crate::both_databases;

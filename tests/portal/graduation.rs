@@ -3,11 +3,13 @@
 use diesel::connection::SimpleConnection;
 use xenbeta::app::error::AppError;
 use xenbeta::app::host::AddHost;
+use xenbeta::domain::host::HostRole;
 use xenbeta::domain::ids::{HostId, LinodeId, PlanId};
 use xenbeta::domain::migration::{self, Last};
+use xenbeta::domain::migration::{MigrationKind, MigrationState};
 use xenbeta::domain::placement::{self, Standing};
-use xenbeta::domain::string_enum::Word;
-use xenbeta::domain::words::{HostRole, MigrationKind, MigrationState, Platform};
+use xenbeta::domain::platform::Platform;
+use xenbeta::domain::string_enum::StringEnum;
 use xenbeta::store;
 use xenbeta::store::error::StoreError;
 use xenbeta::wire::Task;

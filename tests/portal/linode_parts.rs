@@ -2,8 +2,9 @@
 
 use diesel::connection::SimpleConnection;
 use xenbeta::domain::ids::LinodeId;
+use xenbeta::domain::job::JobKind;
+use xenbeta::domain::migration::MigrationState;
 use xenbeta::domain::values::Label;
-use xenbeta::domain::words::{JobKind, MigrationState};
 use xenbeta::store;
 use xenbeta::store::error::StoreError;
 use xenbeta::wire::Outcome;

@@ -10,7 +10,7 @@ use xenbeta::app::context::PORTAL;
 use xenbeta::app::error::AppError;
 use xenbeta::app::mail::compose;
 use xenbeta::domain::ids::{LinodeId, MailId};
-use xenbeta::domain::words::MailKind;
+use xenbeta::domain::mail::MailKind;
 use xenbeta::mail::{
     Facts, MemoryTransport, ResetToken, SendError, SmtpSecurity, SmtpSettings, SmtpTransport,
 };

@@ -5,8 +5,8 @@ use xenbeta::app::bug::moderation::Reason;
 use xenbeta::domain::bug::attachment::Attachment;
 use xenbeta::domain::bug::{Component, Part};
 use xenbeta::domain::ids::{BugFileId, BugId, BugPostId};
+use xenbeta::domain::mail::MailKind;
 use xenbeta::domain::markdown::{Markdown, Title};
-use xenbeta::domain::words::MailKind;
 use xenbeta::store;
 use xenbeta::store::error::StoreError;
 

@@ -1,7 +1,7 @@
 //! What a poll reports, and what the answer puts right.
 
 use xenbeta::domain::ids::LinodeId;
-use xenbeta::domain::words::LinodeStatus;
+use xenbeta::domain::linode::LinodeStatus;
 use xenbeta::wire::{Inventory, LinodeReport, Poll, Share};
 
 use crate::both_databases;

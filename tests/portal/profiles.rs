@@ -1,6 +1,7 @@
 //! A member's config profiles and console, through the pages.
 
-use xenbeta::domain::words::{Helper, JobKind};
+use xenbeta::domain::job::JobKind;
+use xenbeta::domain::linode::Helper;
 use xenbeta::store;
 use xenbeta::store::error::StoreError;
 

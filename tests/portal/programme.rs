@@ -1,6 +1,6 @@
 //! What staff set for the whole beta, through the page.
 
-use xenbeta::domain::words::ProgrammeState;
+use xenbeta::domain::programme::ProgrammeState;
 use xenbeta::store;
 
 use crate::both_databases;

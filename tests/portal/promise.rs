@@ -3,7 +3,10 @@
 
 use diesel::connection::SimpleConnection;
 use xenbeta::app::error::AppError;
-use xenbeta::domain::words::{HostState, JointKind, LinodeStatus, MigrationState};
+use xenbeta::domain::host::HostState;
+use xenbeta::domain::linode::LinodeStatus;
+use xenbeta::domain::migration::MigrationState;
+use xenbeta::domain::ownership::joint::JointKind;
 use xenbeta::store;
 use xenbeta::store::error::StoreError;
 use xenbeta::wire::{LedgerMark, Marked, Outcome, Poll, PortalMark, Report, Task};

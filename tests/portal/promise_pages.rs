@@ -2,8 +2,9 @@
 //! front door.
 
 use diesel::connection::SimpleConnection;
+use xenbeta::domain::host::HostState;
 use xenbeta::domain::ids::HostId;
-use xenbeta::domain::words::{HostState, MigrationState};
+use xenbeta::domain::migration::MigrationState;
 use xenbeta::store;
 use xenbeta::store::error::StoreError;
 use xenbeta::wire::{LedgerMark, Outcome, Poll, Report};

@@ -1,7 +1,8 @@
 //! What hosts report in polls, played by hand, and what two staff agree on.
 
 use xenbeta::domain::ids::{HostId, LinodeId};
-use xenbeta::domain::words::{JointKind, LinodeStatus};
+use xenbeta::domain::linode::LinodeStatus;
+use xenbeta::domain::ownership::joint::JointKind;
 use xenbeta::store;
 use xenbeta::wire::{Inventory, LinodeReport, PROTOCOL, Poll};
 

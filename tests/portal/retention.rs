@@ -1,7 +1,8 @@
 //! What is kept for how long, and what is never deleted.
 
 use diesel::prelude::*;
-use xenbeta::domain::words::{JobKind, JobState, MigrationState};
+use xenbeta::domain::job::{JobKind, JobState};
+use xenbeta::domain::migration::MigrationState;
 use xenbeta::store;
 use xenbeta::wire::{Outcome, Report};
 

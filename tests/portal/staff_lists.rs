@@ -284,8 +284,8 @@ both_databases! {
         let app = app.with_fleet().with_passwords();
         for n in 0..120 {
             let body = if n % 2 == 0 { "One <b>text</b>" } else { "=cmd|' /C calc'!A0" };
-            let seen = app.in_db(|conn| xenbeta::store::programme::text(conn, xenbeta::domain::words::TextSection::Bugs)).map(|it| it.changed_at);
-            app.set_text(&app.staff(), xenbeta::domain::words::TextSection::Bugs, body, seen).unwrap();
+            let seen = app.in_db(|conn| xenbeta::store::programme::text(conn, xenbeta::domain::programme::TextSection::Bugs)).map(|it| it.changed_at);
+            app.set_text(&app.staff(), xenbeta::domain::programme::TextSection::Bugs, body, seen).unwrap();
         }
         app.register(&app.member(), &[WEB]).unwrap();
         let site = Site::serve(&app.app);

@@ -5,11 +5,13 @@ use xenbeta::app::App;
 use xenbeta::app::context::Actor;
 use xenbeta::app::error::AppError;
 use xenbeta::app::migration::actions::Click;
+use xenbeta::domain::account::UserRole;
 use xenbeta::domain::ids::{AccountId, JobId, LinodeId, UserId};
+use xenbeta::domain::job::{JobKind, JobState};
+use xenbeta::domain::linode::LinodeStatus;
+use xenbeta::domain::migration::MigrationState;
+use xenbeta::domain::ownership::joint::JointKind;
 use xenbeta::domain::values::StopLimit;
-use xenbeta::domain::words::{
-    JobKind, JobState, JointKind, LinodeStatus, MigrationState, UserRole,
-};
 use xenbeta::store;
 use xenbeta::store::error::StoreError;
 use xenbeta::store::migration::Migration;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::DateTime;
 use xenbeta::agent::driver::{Counted, Driver, DriverError, Guest, GuestState, Stopped};
 use xenbeta::domain::ids::LinodeId;
-use xenbeta::domain::words::Platform;
+use xenbeta::domain::platform::Platform;
 use xenbeta::wire::{BootSpec, GuestSpec, KernelReport, Share};
 
 use crate::sim::{Fate, sim};

@@ -3,8 +3,8 @@
 
 use diesel::connection::SimpleConnection;
 use xenbeta::app::context::Actor;
+use xenbeta::domain::account::UserRole;
 use xenbeta::domain::ids::{AccountId, HostId, LinodeId, UserId};
-use xenbeta::domain::words::UserRole;
 use xenbeta::store::db::Db;
 use xenbeta::store::error::StoreError;
 

@@ -3,9 +3,10 @@
 use xenbeta::app::context::Agent;
 use xenbeta::app::error::AppError;
 use xenbeta::app::migration::actions::Click;
+use xenbeta::domain::host::HostState;
 use xenbeta::domain::ids::{DiskId, HostId, LinodeId, RegistrationId};
+use xenbeta::domain::registration::RegistrationState;
 use xenbeta::domain::values::StopLimit;
-use xenbeta::domain::words::{HostState, RegistrationState};
 use xenbeta::store;
 use xenbeta::store::error::StoreError;
 use xenbeta::store::linode::Linode;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::domain::ids::{DiskId, LinodeId};
-use crate::domain::words::Platform;
+use crate::domain::platform::Platform;
 use crate::wire::{BootSpec, GuestSpec, KernelReport, Sample, Share};
 
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,8 @@
 //! The words on a kernel's command line that tell the provider's initramfs what to do, the same on every platform.
 
-use crate::domain::string_enum::Word;
-use crate::domain::words::{Helper, Platform};
+use crate::domain::linode::Helper;
+use crate::domain::platform::Platform;
+use crate::domain::string_enum::StringEnum;
 use crate::wire::BootSpec;
 
 /// The longest name of a root device, without `/dev/`.
@@ -46,7 +47,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::domain::words::RunLevel;
+    use crate::domain::linode::RunLevel;
 
     fn boot(root: &str, helpers: &[Helper]) -> BootSpec {
         BootSpec {

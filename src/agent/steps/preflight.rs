@@ -8,8 +8,8 @@ use super::work::{StepError, Work};
 use crate::agent::disk::{Base, DiskFault};
 use crate::agent::ledger::{Entry, rules};
 use crate::domain::ids::MigrationId;
-use crate::domain::string_enum::Word;
-use crate::domain::words::Helper;
+use crate::domain::linode::Helper;
+use crate::domain::string_enum::StringEnum;
 use crate::wire::{BootSpec, GuestSpec, Progress, Report};
 
 pub fn source(work: &Work<'_>, epoch: i64, guest: &GuestSpec) -> Result<Report, StepError> {

@@ -3,9 +3,9 @@
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
+use crate::domain::mail::MailKind;
 use crate::domain::mail::{group, is_for};
-use crate::domain::string_enum::Word;
-use crate::domain::words::MailKind;
+use crate::domain::string_enum::StringEnum;
 use crate::store;
 
 impl App {

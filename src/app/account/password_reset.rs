@@ -6,8 +6,8 @@ use crate::app::context::{PORTAL, Who};
 use crate::app::error::AppError;
 use crate::app::mail::compose;
 use crate::app::secrets::{self, purpose};
+use crate::domain::mail::MailKind;
 use crate::domain::values::{Email, NewPassword};
-use crate::domain::words::MailKind;
 use crate::store;
 
 /// A reset link works once, for this long.

@@ -5,8 +5,8 @@ use crate::app::App;
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::mail::compose;
+use crate::domain::mail::MailKind;
 use crate::domain::values::{NewPassword, PersonName};
-use crate::domain::words::MailKind;
 use crate::store;
 use crate::store::account::User;
 

@@ -4,8 +4,8 @@ use crate::app::App;
 use crate::app::context::Who;
 use crate::app::error::AppError;
 use crate::app::secrets::{self, purpose};
+use crate::domain::account::UserRole;
 use crate::domain::values::{Email, NewPassword, PersonName};
-use crate::domain::words::UserRole;
 use crate::store;
 use crate::store::account::NewUser;
 

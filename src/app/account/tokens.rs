@@ -5,9 +5,10 @@ use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::app::mail::compose;
 use crate::app::secrets::{self, purpose};
+use crate::domain::account::TokenScope;
 use crate::domain::ids::TokenId;
+use crate::domain::mail::MailKind;
 use crate::domain::values::Label;
-use crate::domain::words::{MailKind, TokenScope};
 use crate::store;
 use crate::store::account::tokens::NewToken;
 

@@ -9,7 +9,7 @@ use crate::app::context::{PORTAL, Tx};
 use crate::app::error::AppError;
 use crate::app::mail::compose::{facts_for, post};
 use crate::domain::ids::{BugId, UserId};
-use crate::domain::words::MailKind;
+use crate::domain::mail::MailKind;
 use crate::mail::Board;
 use crate::store;
 use crate::store::account::User;

@@ -3,8 +3,9 @@
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::mail::compose::{facts_for, post};
+use crate::domain::account::UserRole;
 use crate::domain::bug::initials;
-use crate::domain::words::{MailKind, UserRole};
+use crate::domain::mail::MailKind;
 use crate::mail::Board;
 use crate::store;
 use crate::store::account::User;

@@ -1,7 +1,7 @@
 //! When a host counts as silent.
 
+use crate::domain::host::HostState;
 use crate::domain::time::Time;
-use crate::domain::words::HostState;
 use crate::store;
 
 /// Silence after which a host counts as silent on staff pages, in seconds: two polls and a half.

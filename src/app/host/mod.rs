@@ -10,10 +10,11 @@ use super::context::{Actor, Who};
 use super::error::AppError;
 use super::ownership::recovery;
 use super::secrets::{self, purpose};
+use crate::domain::host::{HostRole, HostState};
 use crate::domain::ids::{HostId, PlanId};
 use crate::domain::placement;
+use crate::domain::platform::Platform;
 use crate::domain::values::HostName;
-use crate::domain::words::{HostRole, HostState, Platform};
 use crate::store;
 use crate::store::host::{Host, NewHost};
 

@@ -7,9 +7,12 @@ use super::file::{Config, Fleet, Host};
 use super::report::{ImportError, Imported};
 use crate::app::error::AppError;
 use crate::app::host::agent;
+use crate::domain::account::UserRole;
+use crate::domain::host::HostState;
 use crate::domain::ids::{AccountId, ConfigId, DiskId, HostId, LinodeId, PlanId};
+use crate::domain::linode::LinodeStatus;
+use crate::domain::platform::Platform;
 use crate::domain::time::Time;
-use crate::domain::words::{HostState, LinodeStatus, Platform, UserRole};
 use crate::store;
 use crate::store::db::Db;
 use crate::store::import::{

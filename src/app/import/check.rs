@@ -6,9 +6,10 @@ use std::net::IpAddr;
 
 use super::existing::Known;
 use super::file::{Account, Config, Fleet, Host, Ip, Linode, Problem};
+use crate::domain::host::HostRole;
 use crate::domain::ids::{AccountId, ConfigId, DiskId, LinodeId};
 use crate::domain::placement;
-use crate::domain::words::{HostRole, Platform};
+use crate::domain::platform::Platform;
 use crate::store::import::Place;
 
 /// Problems that are told one by one; the rest are only counted.

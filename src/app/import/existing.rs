@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::file::{Account, Fleet, Linode};
 use crate::domain::ids::{AccountId, ConfigId, DiskId, HostId, LinodeId, PlanId};
-use crate::domain::words::Platform;
+use crate::domain::platform::Platform;
 use crate::store;
 use crate::store::db::Db;
 use crate::store::error::StoreError;

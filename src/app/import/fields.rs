@@ -5,8 +5,8 @@ use std::fmt;
 
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
+use crate::domain::linode::RunLevel;
 use crate::domain::values::{Device, Email, HostName, Invalid, Label, Mac, PersonName};
-use crate::domain::words::RunLevel;
 
 fn checked<'de, D: Deserializer<'de>, T>(
     from: D,

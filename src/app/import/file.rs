@@ -11,8 +11,10 @@ use std::fmt;
 use std::net::IpAddr;
 
 use super::position::{Step, line_at, line_of, steps};
+use crate::domain::host::HostRole;
+use crate::domain::linode::{Helper, IpKind, KernelFamily, RunLevel};
+use crate::domain::platform::Platform;
 use crate::domain::values::{Device, Email, HostName, Label, Mac, PersonName};
-use crate::domain::words::{Helper, HostRole, IpKind, KernelFamily, Platform, RunLevel};
 
 /// The largest file that is read: some 60,000 Linodes.
 pub const MAX_BYTES: u64 = 64 << 20;

@@ -5,8 +5,8 @@ use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::domain::ids::{DiskId, IpId, LinodeId};
+use crate::domain::linode::IpKind;
 use crate::domain::values::{Label, ReverseName};
-use crate::domain::words::IpKind;
 use crate::store;
 
 impl App {

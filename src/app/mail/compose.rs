@@ -3,10 +3,13 @@
 use crate::app::App;
 use crate::app::context::Tx;
 use crate::app::error::AppError;
+use crate::domain::linode::LinodeStatus;
+use crate::domain::mail::MailKind;
 use crate::domain::migration::Letter;
+use crate::domain::migration::MigrationKind;
 use crate::domain::programme::Deed;
+use crate::domain::programme::ProgrammeState;
 use crate::domain::time::{Time, span};
-use crate::domain::words::{LinodeStatus, MailKind, MigrationKind, ProgrammeState};
 use crate::mail::{self, Appointment, Facts, MoveOff};
 use crate::store::account::User;
 use crate::store::db::Db;

@@ -6,11 +6,12 @@ use crate::app::App;
 use crate::app::context::PORTAL;
 use crate::app::error::AppError;
 use crate::app::reconcile::BATCH;
+use crate::domain::mail::MailKind;
+use crate::domain::migration::MigrationState;
 use crate::domain::programme::move_times::{
     REMIND_S, is_offer_reminder, offer_reminder, time_reminder,
 };
 use crate::domain::time::Time;
-use crate::domain::words::{MailKind, MigrationState};
 use crate::store;
 use crate::store::migration::Migration;
 

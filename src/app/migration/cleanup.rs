@@ -2,7 +2,8 @@
 
 use super::engine::Work;
 use crate::app::error::AppError;
-use crate::domain::words::{JobKind, MigrationKind, MigrationState};
+use crate::domain::job::JobKind;
+use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::store;
 use crate::store::migration::Migration;
 

@@ -3,10 +3,13 @@
 use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::app::host::liveness::SILENT_S;
+use crate::domain::account::UserRole;
+use crate::domain::host::HostState;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::Event;
+use crate::domain::migration::MigrationKind;
+use crate::domain::registration::RegistrationState;
 use crate::domain::time::Time;
-use crate::domain::words::{HostState, MigrationKind, RegistrationState, UserRole};
 use crate::store;
 use crate::store::db::Db;
 use crate::store::host::Host;

@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet};
 
 use crate::app::error::AppError;
 use crate::domain::ids::{HostId, LinodeId};
+use crate::domain::job::JobKind;
+use crate::domain::linode::LinodeStatus;
 use crate::domain::migration;
 use crate::domain::ownership::{Contradiction, Word, contradiction};
-use crate::domain::words::{JobKind, LinodeStatus};
 use crate::store;
 use crate::store::db::Db;
 use crate::store::linode::Linode;

@@ -8,12 +8,13 @@ use crate::app::App;
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::migration::engine::EventDetails;
+use crate::domain::host::HostState;
 use crate::domain::ids::{HostId, JointActId, LinodeId, UserId};
+use crate::domain::job::JobState;
 use crate::domain::migration::Event;
+use crate::domain::migration::{MigrationKind, MigrationState};
+use crate::domain::ownership::joint::{JointKind, JointState};
 use crate::domain::time::Time;
-use crate::domain::words::{
-    HostState, JobState, JointKind, JointState, MigrationKind, MigrationState,
-};
 use crate::store;
 use crate::store::db::{Db, wake_on_commit};
 use crate::store::host::Host;

@@ -4,9 +4,10 @@
 use super::change;
 use crate::app::error::AppError;
 use crate::domain::ids::{HostId, MigrationId};
+use crate::domain::job::JobKind;
+use crate::domain::linode::LinodeStatus;
 use crate::domain::ownership::{self, KeepDisks, Proof};
 use crate::domain::time::Time;
-use crate::domain::words::{JobKind, LinodeStatus};
 use crate::store;
 use crate::store::db::{Db, wake_on_commit};
 use crate::store::job::{Job, NewJob};

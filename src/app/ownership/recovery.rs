@@ -78,7 +78,7 @@ fn waits_for(conn: &mut Db, incarnation: &str) -> Result<Vec<Host>, AppError> {
 
 /// Does it take part, with an agent that was heard of?
 pub(in crate::app) fn should_report(host: &Host) -> bool {
-    crate::domain::words::HostState::TAKING_PART.contains(&host.state) && host.fingerprint.is_some()
+    crate::domain::host::HostState::TAKING_PART.contains(&host.state) && host.fingerprint.is_some()
 }
 
 /// May this host leave those that take part? Not while a recovery waits for it: that takes two staff.

@@ -1,6 +1,6 @@
 //! The announcement's sections: their headings, and the texts they have until staff write others. A file each, in Markdown.
 
-use crate::domain::words::TextSection;
+use crate::domain::programme::TextSection;
 
 /// The section's heading.
 #[must_use]
@@ -35,7 +35,7 @@ pub fn default(of: TextSection) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::string_enum::Word;
+    use crate::domain::string_enum::StringEnum;
 
     #[test]
     fn every_section_has_its_words() {

@@ -7,8 +7,12 @@ use serde::Serialize;
 use xenbeta::app::App;
 use xenbeta::app::error::AppError;
 use xenbeta::app::import::file::Fleet;
+use xenbeta::domain::host::HostRole;
 use xenbeta::domain::ids::LinodeId;
-use xenbeta::domain::words::{HostRole, JobKind, LinodeStatus, MigrationState, Platform};
+use xenbeta::domain::job::JobKind;
+use xenbeta::domain::linode::LinodeStatus;
+use xenbeta::domain::migration::MigrationState;
+use xenbeta::domain::platform::Platform;
 use xenbeta::store;
 use xenbeta::store::linode::Linode;
 

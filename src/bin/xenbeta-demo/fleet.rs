@@ -11,10 +11,10 @@ use xenbeta::app::context::{Actor, Who};
 use xenbeta::app::error::AppError;
 use xenbeta::app::import::file::{self, Fleet};
 use xenbeta::app::secrets::{self, purpose};
+use xenbeta::domain::account::UserRole;
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::programme::move_times::Limits;
 use xenbeta::domain::values::NewPassword;
-use xenbeta::domain::words::UserRole;
 use xenbeta::store;
 use xenbeta::store::account::tokens::NewApiToken;
 

@@ -15,7 +15,7 @@ use xenbeta::app::App;
 use xenbeta::app::import::file::Fleet;
 use xenbeta::command::Tool;
 use xenbeta::domain::ids::LinodeId;
-use xenbeta::domain::words::Platform;
+use xenbeta::domain::platform::Platform;
 use xenbeta::store;
 
 use super::fleet::{self, DEMO};

@@ -9,7 +9,7 @@ use xenbeta::app::fairness::rollup::interval;
 use xenbeta::domain::fairness::judge::{Guest, divide, judge};
 use xenbeta::domain::fairness::usage::Usage;
 use xenbeta::domain::ids::{HostId, LinodeId};
-use xenbeta::domain::words::Platform;
+use xenbeta::domain::platform::Platform;
 use xenbeta::store;
 use xenbeta::store::db::Db;
 use xenbeta::store::error::StoreError;

@@ -3,7 +3,8 @@
 use clap::Subcommand;
 use xenbeta::app::host::AddHost;
 use xenbeta::config::Config;
-use xenbeta::domain::words::{HostRole, Platform};
+use xenbeta::domain::host::HostRole;
+use xenbeta::domain::platform::Platform;
 use xenbeta::store;
 
 use super::{COMMAND_LINE, Failure, app_without_secret};

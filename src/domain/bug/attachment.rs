@@ -2,9 +2,9 @@
 //! a picture is walked part by part, and what stands behind its end is cut off.
 
 use crate::domain::values::Invalid;
-use crate::words;
+use crate::string_enum;
 
-words! {
+string_enum! {
     pub enum FileKind { Text = "text", Png = "png", Jpeg = "jpeg" }
 }
 

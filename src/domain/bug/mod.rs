@@ -3,32 +3,32 @@
 pub mod attachment;
 
 use super::ids::{BugFileId, BugPostId};
-use crate::words;
+use crate::string_enum;
 
-words! {
+string_enum! {
     pub enum BugState {
         New = "new", Confirmed = "confirmed", InProgress = "in_progress", Fixed = "fixed", NotABug = "not_a_bug",
         Duplicate = "duplicate",
     }
 }
-words! {
+string_enum! {
     /// `none`: nobody of the staff has judged it yet.
     pub enum Severity { None = "none", Low = "low", Medium = "medium", High = "high", Critical = "critical" }
 }
-words! {
+string_enum! {
     pub enum Component {
         Migration = "migration", Kernel = "kernel", Disk = "disk", Network = "network", Performance = "performance",
         Manager = "manager", Other = "other",
     }
 }
-words! {
+string_enum! {
     /// What the portal can add to a bug about its author's Linode.
     pub enum FactKind {
         Linode = "linode", Plan = "plan", Host = "host", Kernel = "kernel", Profile = "profile", Migration = "migration",
         Console = "console",
     }
 }
-words! {
+string_enum! {
     /// What an event of a thread changed.
     pub enum Changed { State = "state", Severity = "severity", Component = "component" }
 }
@@ -137,7 +137,7 @@ pub fn initials(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::string_enum::Word;
+    use crate::domain::string_enum::StringEnum;
 
     #[test]
     fn every_state_leads_on_and_closed_ones_open_again() {

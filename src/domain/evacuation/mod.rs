@@ -5,11 +5,11 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use super::host::{HostRole, HostState};
 use super::ids::{HostId, LinodeId, MigrationId, PlanId};
 use super::placement::Need;
 use super::placement::fitting::{self, Guest, Obstacle, Place};
 use super::time::Time;
-use super::words::{HostRole, HostState};
 
 /// A Linode of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::placement::Room;
-use crate::domain::words::Platform;
+use crate::domain::platform::Platform;
 
 fn host(id: i64, name: &str, memory_mb: i64) -> Place {
     Place {

@@ -1,6 +1,6 @@
 //! What a Linode is due of its host under contention.
 
-use crate::words;
+use crate::string_enum;
 
 /// Least memory of a plan that gets more than the last level, in MiB.
 const FIRST_STEP_MB: i64 = 128;
@@ -19,7 +19,7 @@ pub fn io_priority(ram_mb: i64) -> u8 {
     level
 }
 
-words! {
+string_enum! {
     pub enum RuleKind { Plan = "plan", Linear = "linear" }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
 use crate::domain::ids::HostId;
-use crate::words;
+use crate::string_enum;
 
 /// Sums over a time. Times are in ms, all CPUs of a Linode together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -125,7 +125,7 @@ pub fn grouped(all: &[Stretch], seconds: i64) -> Vec<(i64, Usage)> {
     sums.into_iter().collect()
 }
 
-words! {
+string_enum! {
     /// How far back a page looks.
     pub enum Range { Hour = "hour", Day = "day", Beta = "beta" }
 }

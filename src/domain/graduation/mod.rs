@@ -7,12 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use super::host::HostRole;
 use super::ids::{HostId, LinodeId, MigrationId, PlanId, RegistrationId};
 use super::placement::Need;
 use super::placement::fitting::{self, Guest, Obstacle, Place};
 use super::platform;
 use super::time::Time;
-use super::words::HostRole;
 
 /// A Linode of the beta.
 #[derive(Debug, Clone, PartialEq, Eq)]

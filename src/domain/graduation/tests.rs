@@ -1,13 +1,13 @@
 //! The planner's answers as diffs that people read.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use crate::domain::words::Platform;
+use crate::domain::platform::Platform;
 use chrono::DateTime;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::host::HostState;
 use crate::domain::placement::{self, Room};
-use crate::domain::words::HostState;
 
 fn host(id: i64, name: &str, plan: Option<i64>, memory_mb: i64) -> Place {
     Place {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::domain::ids::DiskId;
-use crate::domain::string_enum::Word;
-use crate::domain::words::{Helper, KernelFamily, Platform};
+use crate::domain::linode::{Helper, KernelFamily};
+use crate::domain::platform::Platform;
+use crate::domain::string_enum::StringEnum;
 
 /// The parts of a config profile that depend on the platform, or on the plan.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

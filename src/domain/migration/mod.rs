@@ -6,14 +6,28 @@
 
 mod decide;
 
-use super::string_enum::Word;
+use super::job::JobKind;
+use super::linode::LinodeStatus;
+use super::string_enum::StringEnum;
 use super::time::Time;
-use super::words::{JobKind, LinodeStatus, MigrationKind, MigrationState as State};
-use crate::words;
+use crate::string_enum;
 
 pub use decide::decide;
 
-words! {
+string_enum! {
+    pub enum MigrationKind { Beta = "beta", Graduation = "graduation", Return = "return", Evacuation = "evacuation" }
+}
+string_enum! {
+    /// See `docs/ARCHITECTURE.md` for the picture; `domain::migration` has the transitions.
+    pub enum MigrationState {
+        Offered = "offered", Queued = "queued", Preparing = "preparing", Copying = "copying", Switching = "switching",
+        Finished = "finished", Confirmed = "confirmed", Returning = "returning", Returned = "returned",
+        Expired = "expired", Cancelled = "cancelled", Failed = "failed",
+    }
+}
+use MigrationState as State;
+
+string_enum! {
     /// What a running migration is doing now. Each step but `Restore` and `SealDestination` is the job of the same name.
     pub enum Step {
         PreflightSource = "preflight_source",

@@ -4,6 +4,7 @@
 //! Hosts' ledgers are the truth about the past; the portal alone decides the future.
 
 pub mod handover;
+pub mod joint;
 
 use super::ids::HostId;
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::{Need, NoRoom, Room};
 use crate::domain::ids::HostId;
 use crate::domain::placement;
-use crate::domain::words::Platform;
+use crate::domain::platform::Platform;
 
 /// A host with what planning needs to know beyond its room.
 #[derive(Debug, Clone)]

@@ -4,9 +4,11 @@ pub mod fitting;
 
 use std::collections::HashMap;
 
+use super::host::{HostRole, HostState};
 use super::ids::{HostId, MigrationId, PlanId};
+use super::migration::MigrationKind;
+use super::platform::Platform;
 use super::platform::TO;
-use super::words::{HostRole, HostState, MigrationKind, Platform};
 
 /// A host with what is already promised on it.
 #[derive(Debug, Clone)]

@@ -5,7 +5,19 @@
 pub mod move_times;
 
 use super::time::Time;
-use super::words::{MigrationKind, ProgrammeState};
+use crate::string_enum;
+
+string_enum! {
+    pub enum ProgrammeState { Open = "open", Closed = "closed", Ended = "ended" }
+}
+string_enum! {
+    /// A section of the announcement, which staff write. Its word is in its address and its default text's file name.
+    pub enum TextSection {
+        Brings = "brings", TakePart = "take-part", Tested = "tested", Ends = "ends", Bugs = "bugs", Kernels = "kernels",
+        Threads = "nptl", NotYet = "not-yet",
+    }
+}
+use super::migration::MigrationKind;
 
 /// Where the programme stands at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::domain::bug::{BugState, Changed, Severity};
 use crate::domain::ids::BugId;
-use crate::domain::string_enum::Word;
+use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 
 #[derive(Debug, Clone, Copy)]

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime};
 
+use super::migration::{MigrationKind, MigrationState};
 use super::time::Time;
-use super::words::{MigrationKind, MigrationState};
 
 /// What became of a move that was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

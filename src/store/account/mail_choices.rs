@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use crate::domain::ids::UserId;
-use crate::domain::words::MailKind;
+use crate::domain::mail::MailKind;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::schema::{muted_mails, users};

@@ -14,9 +14,9 @@ use super::db::{Db, columns};
 use super::error::StoreError;
 use super::name_index;
 use super::schema::{accounts, users};
+use crate::domain::account::UserRole;
 use crate::domain::ids::{AccountId, UserId};
 use crate::domain::time::Time;
-use crate::domain::words::UserRole;
 
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = accounts)]

@@ -3,9 +3,11 @@
 use diesel::prelude::*;
 
 use super::User;
+use crate::domain::account::UserRole;
 use crate::domain::ids::{MigrationId, UserId};
+use crate::domain::migration::MigrationState;
+use crate::domain::registration::RegistrationState;
 use crate::domain::time::Time;
-use crate::domain::words::{MigrationState, RegistrationState, UserRole};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::linode::Linode;

@@ -2,9 +2,9 @@
 
 use diesel::prelude::*;
 
+use crate::domain::account::TokenScope;
 use crate::domain::ids::{TokenId, UserId};
 use crate::domain::time::Time;
-use crate::domain::words::TokenScope;
 use crate::store::db::{Both, Db};
 use crate::store::error::StoreError;
 use crate::store::schema::api_tokens;

@@ -18,8 +18,8 @@ use super::schema::{bug_events, bug_hits, bug_notes, bug_posts, bugs, users};
 use super::search;
 use crate::domain::bug::{BugState, Changed, Component, Severity};
 use crate::domain::ids::{AccountId, BugId, BugPostId, UserId};
+use crate::domain::mail::MailKind;
 use crate::domain::time::Time;
-use crate::domain::words::MailKind;
 
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = bugs)]

@@ -12,10 +12,11 @@ use diesel::prelude::*;
 use super::db::{Db, columns};
 use super::error::StoreError;
 use super::schema::{self, hosts};
+use crate::domain::host::{HostRole, HostState};
 use crate::domain::ids::{HostId, PlanId};
 use crate::domain::placement::{self, Standing};
+use crate::domain::platform::Platform;
 use crate::domain::time::Time;
-use crate::domain::words::{HostRole, HostState, Platform};
 use crate::wire::KernelReport;
 
 pub use super::ownership::ledger::{

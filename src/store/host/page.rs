@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use super::Host;
 use crate::domain::ids::HostId;
-use crate::domain::words::MigrationState;
+use crate::domain::migration::MigrationState;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::linode::Linode;

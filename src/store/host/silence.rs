@@ -4,9 +4,9 @@
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
+use crate::domain::host::HostState;
 use crate::domain::ids::HostId;
 use crate::domain::time::Time;
-use crate::domain::words::HostState;
 use crate::store::db::{Both, Db};
 use crate::store::error::StoreError;
 use crate::store::schema::{host_silence, hosts, silence_looks};

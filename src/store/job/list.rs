@@ -6,8 +6,8 @@ use diesel::prelude::*;
 
 use super::Job;
 use crate::domain::ids::{AccountId, HostId, JobId, LinodeId, MigrationId};
+use crate::domain::job::JobState;
 use crate::domain::time::Time;
-use crate::domain::words::JobState;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::host::host_names;

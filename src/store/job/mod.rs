@@ -11,8 +11,8 @@ use super::linode::Linode;
 use super::schema::{holds, jobs};
 use super::wake::Wake;
 use crate::domain::ids::{HostId, JobId, LinodeId, MigrationId, UserId};
+use crate::domain::job::{JobKind, JobState};
 use crate::domain::time::Time;
-use crate::domain::words::{JobKind, JobState};
 
 pub use claim::{Claim, claim};
 

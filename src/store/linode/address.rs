@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use crate::domain::ids::{HostId, IpId, LinodeId};
-use crate::domain::words::IpKind;
+use crate::domain::linode::IpKind;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::schema::ips;

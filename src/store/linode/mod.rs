@@ -12,9 +12,9 @@ use super::error::StoreError;
 use super::name_index;
 use super::schema::linodes;
 use crate::domain::ids::{AccountId, ConfigId, HostId, LinodeId, PlanId};
+use crate::domain::linode::LinodeStatus;
 use crate::domain::ownership::Row;
 use crate::domain::time::Time;
-use crate::domain::words::LinodeStatus;
 
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = linodes)]

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 
 use crate::domain::ids::{ConfigId, DiskId, LinodeId};
 use crate::domain::linode::translate;
-use crate::domain::words::{Helper, RunLevel};
+use crate::domain::linode::{Helper, RunLevel};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::schema::{config_profiles, linodes};

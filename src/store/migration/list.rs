@@ -4,9 +4,10 @@ use diesel::prelude::*;
 
 use super::Migration;
 use crate::domain::ids::{HostId, LinodeId, MigrationId};
+use crate::domain::job::JobState;
 use crate::domain::migration::AT_WORK;
+use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::time::Time;
-use crate::domain::words::{JobState, MigrationKind, MigrationState};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::schema::{accounts, hosts, jobs, linodes, migration_events, migrations};

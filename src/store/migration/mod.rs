@@ -12,10 +12,11 @@ use super::error::StoreError;
 use super::schema::{linodes, migration_events, migrations};
 use super::wake::Wake;
 use crate::domain::ids::{AccountId, HostId, JobId, LinodeId, MigrationId, RegistrationId, UserId};
+use crate::domain::linode::LinodeStatus;
 use crate::domain::migration::{self, Step};
+use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::programme::move_times;
 use crate::domain::time::Time;
-use crate::domain::words::{LinodeStatus, MigrationKind, MigrationState};
 
 pub use digests::{Digest, digests, put_digest};
 

@@ -4,8 +4,9 @@ use diesel::prelude::*;
 
 use super::{Digest, Migration, MigrationEvent, queue};
 use crate::domain::ids::{AccountId, HostId, MigrationId};
+use crate::domain::job::JobState;
+use crate::domain::migration::MigrationState;
 use crate::domain::time::Time;
-use crate::domain::words::{JobState, MigrationState};
 use crate::store::attention::{self, Pause};
 use crate::store::db::Db;
 use crate::store::error::StoreError;

@@ -3,11 +3,12 @@
 use diesel::prelude::*;
 
 use super::Migration;
+use crate::domain::account::UserRole;
 use crate::domain::ids::{HostId, MigrationId};
 use crate::domain::migration::AT_WORK;
+use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::placement::Link;
 use crate::domain::time::Time;
-use crate::domain::words::{MigrationKind, MigrationState, UserRole};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::schema::{migrations, users};

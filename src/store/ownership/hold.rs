@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use diesel::prelude::*;
 
 use crate::domain::ids::{HostId, LinodeId};
+use crate::domain::migration::MigrationState;
 use crate::domain::migration::Step;
 use crate::domain::ownership::Word;
 use crate::domain::time::Time;
-use crate::domain::words::MigrationState;
 use crate::store::db::{Both, Db, columns};
 use crate::store::error::StoreError;
 use crate::store::schema::{hold_words, holds, linodes, migrations};

@@ -3,8 +3,8 @@
 use diesel::prelude::*;
 
 use crate::domain::ids::{HostId, JointActId, UserId};
+use crate::domain::ownership::joint::{JointKind, JointState};
 use crate::domain::time::Time;
-use crate::domain::words::{JointKind, JointState};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::schema::{joint_acts, users};

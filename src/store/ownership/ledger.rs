@@ -3,8 +3,8 @@
 use diesel::prelude::*;
 
 use crate::domain::ids::HostId;
+use crate::domain::migration::MigrationState;
 use crate::domain::time::Time;
-use crate::domain::words::MigrationState;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::schema::{hosts, linodes, migrations};

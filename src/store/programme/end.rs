@@ -4,7 +4,8 @@ use diesel::prelude::*;
 
 use crate::domain::ids::RegistrationId;
 use crate::domain::migration::AT_WORK;
-use crate::domain::words::{MigrationKind, MigrationState, RegistrationState};
+use crate::domain::migration::{MigrationKind, MigrationState};
+use crate::domain::registration::RegistrationState;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::graduation::{in_beta, outside};

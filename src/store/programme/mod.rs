@@ -10,8 +10,8 @@ use super::db::{Both, Db};
 use super::error::StoreError;
 use super::schema::{programme, programme_texts};
 use crate::domain::ids::UserId;
+use crate::domain::programme::{ProgrammeState, TextSection};
 use crate::domain::time::Time;
-use crate::domain::words::{ProgrammeState, TextSection};
 
 #[derive(Debug, Clone, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = programme)]

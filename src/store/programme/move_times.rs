@@ -2,10 +2,11 @@
 
 use diesel::prelude::*;
 
+use crate::domain::account::UserRole;
 use crate::domain::ids::{HostId, MigrationId};
+use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::programme::move_times::{Limits, Quiet, Taken, hour};
 use crate::domain::time::Time;
-use crate::domain::words::{MigrationKind, MigrationState, UserRole};
 use crate::store::db::{Both, Db};
 use crate::store::error::StoreError;
 use crate::store::migration::Migration;

@@ -7,11 +7,11 @@ use diesel::prelude::*;
 
 use super::Registration;
 use crate::domain::ids::{HostId, LinodeId, MigrationId, PlanId, RegistrationId};
+use crate::domain::linode::{KernelFamily, LinodeStatus};
 use crate::domain::migration::{self, Last};
+use crate::domain::migration::{MigrationKind, MigrationState};
+use crate::domain::registration::RegistrationState;
 use crate::domain::time::Time;
-use crate::domain::words::{
-    KernelFamily, LinodeStatus, MigrationKind, MigrationState, RegistrationState,
-};
 use crate::store::catalogue::Plan;
 use crate::store::db::Db;
 use crate::store::error::StoreError;

@@ -10,8 +10,8 @@ use super::db::{Db, columns};
 use super::error::StoreError;
 use super::schema::{self, registrations};
 use crate::domain::ids::{AccountId, LinodeId, RegistrationId, UserId};
+use crate::domain::registration::RegistrationState;
 use crate::domain::time::Time;
-use crate::domain::words::RegistrationState;
 
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = registrations)]

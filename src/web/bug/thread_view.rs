@@ -2,11 +2,11 @@
 
 use crate::app::bug::may_see;
 use crate::app::context::Actor;
+use crate::domain::account::UserRole;
 use crate::domain::bug::{BugState, Changed, Component, FactKind, Part, Severity};
 use crate::domain::ids::{AccountId, BugId, BugPostId, UserId};
-use crate::domain::string_enum::Word;
+use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
-use crate::domain::words::UserRole;
 use crate::store::bug::files::BugFile;
 use crate::store::bug::page::Thread;
 use crate::store::bug::{Bug, BugEvent, Post};

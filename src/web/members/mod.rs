@@ -8,7 +8,7 @@ pub mod linode;
 pub mod migration;
 pub mod registration;
 
-use crate::domain::words::MigrationState;
+use crate::domain::migration::MigrationState;
 use crate::store::migration::Migration;
 use crate::web::ui::Link;
 

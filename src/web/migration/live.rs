@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::app::job::lease;
+use crate::domain::job::{JobKind, JobState};
+use crate::domain::migration::{MigrationKind, MigrationState as State};
 use crate::domain::time::Time;
-use crate::domain::words::{JobKind, JobState, MigrationKind, MigrationState as State};
 use crate::store::job::Job;
 use crate::store::migration::Migration;
 use crate::store::migration::page::Place;

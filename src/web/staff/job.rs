@@ -4,9 +4,9 @@ use askama::Template;
 
 use crate::app::job::lease;
 use crate::domain::ids::JobId;
-use crate::domain::string_enum::Word;
+use crate::domain::job::JobState;
+use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
-use crate::domain::words::JobState;
 use crate::store;
 use crate::store::job::list::{JobFilter, JobRow};
 use crate::web::extract::{Asks, Form, Nothing, Path, Query, Staff};

@@ -4,8 +4,8 @@ use askama::Template;
 use serde::Deserialize;
 
 use crate::domain::ids::MailId;
-use crate::domain::string_enum::Word;
-use crate::domain::words::MailKind;
+use crate::domain::mail::MailKind;
+use crate::domain::string_enum::StringEnum;
 use crate::store;
 use crate::store::mail::{Mail, MailFilter, MailRow, STATES};
 use crate::web::extract::{Form, FormData, Nothing, Path, Query, Staff};

@@ -2,9 +2,13 @@
 
 use super::{Choice, Tag};
 use crate::domain::bug::{Component, FactKind, Severity};
+use crate::domain::host::HostRole;
+use crate::domain::job::JobKind;
+use crate::domain::linode::{Helper, RunLevel};
+use crate::domain::migration::MigrationKind;
 use crate::domain::migration::Step;
-use crate::domain::string_enum::Word;
-use crate::domain::words::{Helper, HostRole, JobKind, MigrationKind, Platform, RunLevel};
+use crate::domain::platform::Platform;
+use crate::domain::string_enum::StringEnum;
 
 pub fn run_level_name(level: RunLevel) -> &'static str {
     match level {

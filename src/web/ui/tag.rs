@@ -4,7 +4,11 @@ use askama::Template;
 use askama::filters::HtmlSafe;
 
 use crate::domain::bug::{BugState, Severity};
-use crate::domain::words::{HostState, JobState, LinodeStatus, MigrationState, RegistrationState};
+use crate::domain::host::HostState;
+use crate::domain::job::JobState;
+use crate::domain::linode::LinodeStatus;
+use crate::domain::migration::MigrationState;
+use crate::domain::registration::RegistrationState;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {

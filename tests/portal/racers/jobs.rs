@@ -1,7 +1,7 @@
 //! Jobs: claims, leases and their ends, retries, and the ones a member asks for.
 
 use xenbeta::app::App;
-use xenbeta::domain::words::{JobKind, JobState};
+use xenbeta::domain::job::{JobKind, JobState};
 use xenbeta::store;
 use xenbeta::wire::{Poll, Progress, Renew};
 

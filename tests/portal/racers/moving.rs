@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use xenbeta::domain::words::{JobState, MigrationState, RegistrationState};
+use xenbeta::domain::job::JobState;
+use xenbeta::domain::migration::MigrationState;
+use xenbeta::domain::registration::RegistrationState;
 use xenbeta::store;
 use xenbeta::store::migration::Migration;
 use xenbeta::wire::{Finish, Order, Outcome};

@@ -4,8 +4,8 @@ use xenbeta::app::App;
 use xenbeta::app::evacuation::{Order, Wanted};
 use xenbeta::app::migration::actions::Click;
 use xenbeta::domain::ids::{HostId, LinodeId};
+use xenbeta::domain::migration::MigrationState;
 use xenbeta::domain::programme::move_times::Limits;
-use xenbeta::domain::words::MigrationState;
 use xenbeta::store::migration::Migration;
 
 use super::begin::{PRODUCTION, all_heard, with_production};

@@ -1,9 +1,11 @@
 //! Who owns what when memories differ: holds, recoveries, ledgers, joint acts, the portal's own row.
 
 use xenbeta::app::App;
+use xenbeta::domain::host::HostState;
 use xenbeta::domain::ids::HostId;
+use xenbeta::domain::linode::LinodeStatus;
 use xenbeta::domain::ownership::Row;
-use xenbeta::domain::words::{HostState, JointKind, LinodeStatus};
+use xenbeta::domain::ownership::joint::JointKind;
 use xenbeta::store;
 use xenbeta::store::db::Db;
 use xenbeta::wire::{LedgerMark, Poll, PortalMark};

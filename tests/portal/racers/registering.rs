@@ -5,10 +5,12 @@ use xenbeta::app::error::AppError;
 use xenbeta::app::programme::Settings;
 use xenbeta::domain::fairness::shares::Rule;
 use xenbeta::domain::ids::LinodeId;
+use xenbeta::domain::migration::MigrationState;
 use xenbeta::domain::programme::move_times::Limits;
-use xenbeta::domain::string_enum::Word;
+use xenbeta::domain::programme::{ProgrammeState, TextSection};
+use xenbeta::domain::registration::RegistrationState;
+use xenbeta::domain::string_enum::StringEnum;
 use xenbeta::domain::time::Time;
-use xenbeta::domain::words::{MigrationState, ProgrammeState, RegistrationState, TextSection};
 use xenbeta::store;
 
 use super::begin::one_each;

@@ -12,8 +12,8 @@ mod table;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 
-use xenbeta::domain::string_enum::Word;
-use xenbeta::domain::words::MigrationKind;
+use xenbeta::domain::migration::MigrationKind;
+use xenbeta::domain::string_enum::StringEnum;
 
 use crate::racers::begin::World;
 use crate::racers::judge;

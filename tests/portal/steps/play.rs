@@ -3,8 +3,10 @@
 use xenbeta::app::error::AppError;
 use xenbeta::app::evacuation::{Order as Emptying, Wanted};
 use xenbeta::domain::ids::{HostId, JobId, MigrationId};
+use xenbeta::domain::job::{JobKind, JobState};
+use xenbeta::domain::linode::LinodeStatus;
+use xenbeta::domain::migration::{MigrationKind, MigrationState};
 use xenbeta::domain::migration::{Side, Step};
-use xenbeta::domain::words::{JobKind, JobState, LinodeStatus, MigrationKind, MigrationState};
 use xenbeta::store;
 use xenbeta::wire::{Marked, Order, Outcome, Poll};
 

@@ -1,7 +1,8 @@
 //! The rows: what may befall what, and what follows.
 
+use xenbeta::domain::job::JobKind;
 use xenbeta::domain::migration::Step;
-use xenbeta::domain::words::{JobKind, MigrationKind, MigrationState};
+use xenbeta::domain::migration::{MigrationKind, MigrationState};
 
 /// What a trouble befalls: a step of the move, or a job that tidies up after one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

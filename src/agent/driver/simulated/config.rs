@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::domain::words::{KernelFamily, Platform};
+use crate::domain::linode::KernelFamily;
+use crate::domain::platform::Platform;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]

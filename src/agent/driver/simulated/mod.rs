@@ -27,7 +27,7 @@ use crate::agent::ledger::file;
 use crate::agent::process::{ProcessRef, now};
 use crate::command::{Tool, printable};
 use crate::domain::ids::LinodeId;
-use crate::domain::words::Platform;
+use crate::domain::platform::Platform;
 use crate::wire::{BootSpec, GuestSpec, KernelReport, Sample, Share};
 use config::KernelConfig;
 pub use config::SimulatedConfig;

@@ -10,7 +10,8 @@ use crate::agent::driver::net::is_unicast_mac;
 use crate::agent::driver::{DriverError, Guest};
 use crate::agent::initramfs::words;
 use crate::domain::ids::LinodeId;
-use crate::domain::words::{Platform, RunLevel};
+use crate::domain::linode::RunLevel;
+use crate::domain::platform::Platform;
 use crate::wire::{BootSpec, GuestSpec};
 
 /// UML gives up on a longer command line (its `COMMAND_LINE_SIZE` is 4096, and the kernel adds words of its own).
@@ -149,7 +150,7 @@ mod tests {
 
     use super::*;
     use crate::domain::ids::DiskId;
-    use crate::domain::words::Helper;
+    use crate::domain::linode::Helper;
     use crate::wire::DiskSpec;
 
     fn spec() -> GuestSpec {

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::agent::driver::files::plain;
 use crate::agent::driver::net::is_interface;
-use crate::domain::words::KernelFamily;
+use crate::domain::linode::KernelFamily;
 
 /// A unix socket's path holds 107 bytes; the longest that UML makes is `uml_dir/umid/mconsole`, and a umid takes up to 35.
 const UML_DIR_LIMIT: usize = 60;

@@ -33,7 +33,7 @@ use super::{Counted, Driver, DriverError, Guest, GuestState, Stopped};
 use crate::agent::process::{ProcessRef, now, storage};
 use crate::command::Tool;
 use crate::domain::ids::LinodeId;
-use crate::domain::words::Platform;
+use crate::domain::platform::Platform;
 use crate::wire::{BootSpec, GuestSpec, KernelReport, Sample, Share};
 
 /// From its start until UML opens its management console; half a second on an idle machine.

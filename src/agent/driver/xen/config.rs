@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::agent::driver::files::plain;
 use crate::agent::driver::net::is_interface;
-use crate::domain::words::KernelFamily;
+use crate::domain::linode::KernelFamily;
 
 /// With it a port of a Linode id up to nine digits keeps to the 15 characters of an interface's name.
 const PREFIX_LIMIT: usize = 5;

@@ -139,7 +139,7 @@ fn link_local(mac: [u8; 6]) -> Ipv6Addr {
 mod tests {
     use super::*;
     use crate::domain::ids::IpId;
-    use crate::domain::words::IpKind;
+    use crate::domain::linode::IpKind;
     use crate::wire::AddressSpec;
 
     fn spec(addresses: &[&str]) -> GuestSpec {

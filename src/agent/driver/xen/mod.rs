@@ -41,7 +41,7 @@ use self::guard::Kept;
 use super::net;
 use super::{Counted, Driver, DriverError, Guest, GuestState, Stopped};
 use crate::domain::ids::LinodeId;
-use crate::domain::words::Platform;
+use crate::domain::platform::Platform;
 use crate::wire::{BootSpec, GuestSpec, KernelReport, Share};
 
 impl Driver for Xen {

@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::domain::ids::{ConfigId, DiskId, LinodeId};
-use crate::domain::words::MigrationState;
+use crate::domain::migration::MigrationState;
 use crate::store;
 use crate::store::db::Db;
 use crate::store::linode::Linode;
@@ -140,7 +140,7 @@ fn blank(linode: &Linode, devices: &str) -> ConfigProfile {
         devices: devices.to_owned(),
         root_device: String::new(),
         read_only_root: true,
-        run_level: crate::domain::words::RunLevel::Default,
+        run_level: crate::domain::linode::RunLevel::Default,
         ram_limit_mb: 0,
         vcpus: 1,
         comments: String::new(),

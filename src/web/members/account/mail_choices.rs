@@ -2,9 +2,10 @@
 
 use serde::Deserialize;
 
+use crate::domain::account::UserRole;
+use crate::domain::mail::MailKind;
 use crate::domain::mail::{Group, kinds, name};
-use crate::domain::string_enum::Word;
-use crate::domain::words::{MailKind, UserRole};
+use crate::domain::string_enum::StringEnum;
 use crate::web::extract::{Form, FormData, Signed};
 use crate::web::fault::{Fault, Response};
 use crate::web::page;

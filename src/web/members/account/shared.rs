@@ -3,8 +3,8 @@
 use serde::Deserialize;
 
 use crate::app::account::tokens::{Wish, scope_name};
+use crate::domain::account::TokenScope;
 use crate::domain::values::Label;
-use crate::domain::words::TokenScope;
 use crate::store::account::tokens::ApiToken;
 use crate::web::extract::FormData;
 use crate::web::ui::{Choice, Field, Input, Problems, When, Zone};

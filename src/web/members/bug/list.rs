@@ -6,7 +6,7 @@ use askama::Template;
 
 use crate::domain::bug::{BugState, initials};
 use crate::domain::ids::AccountId;
-use crate::domain::string_enum::Word;
+use crate::domain::string_enum::StringEnum;
 use crate::store;
 use crate::store::bug::page::BugRow;
 use crate::store::bug::{BugFilter, Person};

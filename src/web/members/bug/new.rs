@@ -12,7 +12,7 @@ use crate::domain::bug::attachment::Attachment;
 use crate::domain::bug::{Component, FactKind};
 use crate::domain::ids::{LinodeId, MigrationId};
 use crate::domain::markdown::{Markdown, Title};
-use crate::domain::string_enum::Word;
+use crate::domain::string_enum::StringEnum;
 use crate::store;
 use crate::web::extract::{FormData, Member, Query, Sent, Upload, once};
 use crate::web::fault::{Fault, Response};

@@ -4,10 +4,11 @@ use actix_web::HttpResponse;
 use askama::Template;
 
 use crate::app::registration::seats_left;
+use crate::domain::migration::MigrationState;
 use crate::domain::placement::Standing;
 use crate::domain::programme::Phase;
+use crate::domain::registration::RegistrationState;
 use crate::domain::registration::{self, Circumstances, NotEligible};
-use crate::domain::words::{MigrationState, RegistrationState};
 use crate::store;
 use crate::store::linode::page::LinodeRow;
 use crate::web::extract::{Asks, Member};

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::shared::{at_linode, find, page_of, url_of};
 use crate::domain::ids::{ConfigId, LinodeId};
-use crate::domain::words::JobKind;
+use crate::domain::job::JobKind;
 use crate::store;
 use crate::web::extract::{Form, FormData, Member, Nothing, Path};
 use crate::web::fault::Response;

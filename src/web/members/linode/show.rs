@@ -6,7 +6,9 @@ use askama::Template;
 
 use crate::app::error::AppError;
 use crate::domain::ids::LinodeId;
-use crate::domain::words::{IpKind, JobKind, JobState, LinodeStatus, MigrationKind};
+use crate::domain::job::{JobKind, JobState};
+use crate::domain::linode::{IpKind, LinodeStatus};
+use crate::domain::migration::MigrationKind;
 use crate::store;
 use crate::store::error::StoreError;
 use crate::store::job::Job;
@@ -234,7 +236,7 @@ fn power(detail: &LinodeDetail) -> Power {
         .filter(|job| job.kind != JobKind::Console)
         .any(|job| matches!(job.state, JobState::Pending | JobState::Leased));
     let moving = detail.migrations.iter().any(|migration| {
-        use crate::domain::words::MigrationState as S;
+        use crate::domain::migration::MigrationState as S;
         matches!(
             migration.state,
             S::Preparing | S::Copying | S::Switching | S::Returning

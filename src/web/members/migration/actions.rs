@@ -7,7 +7,7 @@ use crate::app::error::AppError;
 use crate::app::migration::guard::closed_to_members;
 use crate::app::migration::schedule::{can_unschedule, offer_stands};
 use crate::domain::ids::MigrationId;
-use crate::domain::words::{MigrationKind, MigrationState};
+use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::store::migration::Migration;
 use crate::store::migration::page::MigrationDetail;
 use crate::web::extract::{Form, Member, Nothing, Path};

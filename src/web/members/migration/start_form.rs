@@ -5,10 +5,10 @@ use serde::Deserialize;
 
 use crate::app::migration::actions::Click;
 use crate::app::migration::schedule::Choices;
+use crate::domain::migration::MigrationState;
 use crate::domain::time::Time;
 use crate::domain::time::local::{Moments, moments};
 use crate::domain::values::StopLimit;
-use crate::domain::words::MigrationState;
 use crate::store::migration::Migration;
 use crate::web::extract::FormData;
 use crate::web::ui::{Choice, Field, Input, Problems, Zone, local_time};

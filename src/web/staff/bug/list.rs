@@ -4,7 +4,7 @@
 use askama::Template;
 
 use crate::domain::bug::BugState;
-use crate::domain::string_enum::Word;
+use crate::domain::string_enum::StringEnum;
 use crate::store;
 use crate::store::bug::BugFilter;
 use crate::store::bug::page::BugRow;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::app::evacuation::Emptying;
 use crate::domain::evacuation::Outcome;
+use crate::domain::host::HostState;
 use crate::domain::ids::HostId;
-use crate::domain::words::HostState;
 use crate::store::evacuation::Hanging;
 use crate::store::host::page::HostDetail;
 use crate::web::staff::Counted;

@@ -5,10 +5,10 @@ use askama::Template;
 
 use crate::app::App;
 use crate::domain::graduation::{Line, Outcome, Plan, Stands};
+use crate::domain::host::HostRole;
 use crate::domain::ids::{HostId, LinodeId, PlanId};
 use crate::domain::placement::fitting::Place;
 use crate::domain::search;
-use crate::domain::words::HostRole;
 use crate::store;
 use crate::web::csv::{self, unformula};
 use crate::web::extract::{Query, Staff};

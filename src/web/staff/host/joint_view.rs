@@ -1,8 +1,9 @@
 //! What takes two staff, as the host's page shows it: what is asked for, and what can be.
 
 use crate::app::host::liveness::is_silent;
+use crate::domain::host::HostState;
+use crate::domain::ownership::joint::JointKind;
 use crate::domain::time::Time;
-use crate::domain::words::{HostState, JointKind};
 use crate::store::host::Host;
 use crate::store::ownership::joint::JointAct;
 use crate::store::ownership::memory::Portal as Memory;

@@ -2,9 +2,11 @@
 //! `docs/OPERATIONS.md`, "Nothing waits without a button", has the same rows.
 
 use crate::app::host::liveness::is_silent;
+use crate::domain::host::HostState;
+use crate::domain::job::JobState;
+use crate::domain::migration::MigrationState as State;
 use crate::domain::migration::Step;
 use crate::domain::time::Time;
-use crate::domain::words::{HostState, JobState, MigrationState as State};
 use crate::store::host::Host;
 use crate::store::job::Job;
 use crate::store::migration::page::MigrationDetail;

@@ -6,7 +6,7 @@ use askama::Template;
 use crate::app::error::AppError;
 use crate::app::ownership::hold::Held;
 use crate::domain::ids::{HostId, LinodeId};
-use crate::domain::words::MigrationState as State;
+use crate::domain::migration::MigrationState as State;
 use crate::store;
 use crate::store::audit::AuditRow;
 use crate::store::host::Host;
@@ -318,8 +318,8 @@ fn said(case: &Case, zone: Zone) -> Vec<SaidRow> {
         sealed: "–".to_owned(),
         disks: "–".to_owned(),
         runs: match linode.status {
-            crate::domain::words::LinodeStatus::Running => "runs",
-            crate::domain::words::LinodeStatus::Offline => "off",
+            crate::domain::linode::LinodeStatus::Running => "runs",
+            crate::domain::linode::LinodeStatus::Offline => "off",
             _ => "changing",
         },
         claims: "owner",

@@ -8,8 +8,8 @@ use super::joint_case::{AskForm, Case, DecideForm, PATH, case_of_act, case_of_ho
 use crate::app::App;
 use crate::app::error::AppError;
 use crate::domain::ids::HostId;
-use crate::domain::string_enum::Word;
-use crate::domain::words::JointKind;
+use crate::domain::ownership::joint::JointKind;
+use crate::domain::string_enum::StringEnum;
 use crate::store::ownership::joint::JointAct;
 use crate::web::extract::{Form, Path, Staff};
 use crate::web::fault::{Fault, Response};

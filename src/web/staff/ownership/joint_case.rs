@@ -10,7 +10,7 @@ use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::app::ownership::joint::{Consequence, may_agree};
 use crate::domain::ids::{HostId, JointActId, UserId};
-use crate::domain::words::{JointKind, JointState};
+use crate::domain::ownership::joint::{JointKind, JointState};
 use crate::store;
 use crate::store::host::Host;
 use crate::store::ownership::joint::JointAct;

@@ -6,10 +6,10 @@ use chrono::DateTime;
 use serde::Deserialize;
 
 use crate::app::programme::{Settings, texts};
-use crate::domain::string_enum::Word;
+use crate::domain::programme::{ProgrammeState, TextSection};
+use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 use crate::domain::values::OutsideLink;
-use crate::domain::words::{ProgrammeState, TextSection};
 use crate::store;
 use crate::store::programme::{Programme, Text};
 use crate::web::extract::{Form, FormData, Staff};

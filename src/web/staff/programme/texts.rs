@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use super::show::parse_seen;
 use crate::app::programme::texts;
-use crate::domain::string_enum::Word;
-use crate::domain::words::TextSection;
+use crate::domain::programme::TextSection;
+use crate::domain::string_enum::StringEnum;
 use crate::store;
 use crate::web::extract::{Form, FormData, Path, Staff};
 use crate::web::fault::{Fault, Response};

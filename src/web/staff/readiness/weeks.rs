@@ -4,7 +4,7 @@ use crate::domain::bug::Severity;
 use crate::domain::fairness::judge::Verdict;
 use crate::domain::readiness::backlog::{self, BugChange, BugNow, OPEN, OpenBugs};
 use crate::domain::readiness::{self, Down, FailedTry, Move, Week};
-use crate::domain::string_enum::Word;
+use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 use crate::store::host::silence::SilentWeek;
 use crate::web::ui::{Tag, units};

@@ -16,7 +16,7 @@ use crate::app::bulk::Outcome;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::domain::ids::{HostId, RegistrationId};
-use crate::domain::words::RegistrationState;
+use crate::domain::registration::RegistrationState;
 use crate::web::extract::{Form, FormData, Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Filters, Page};

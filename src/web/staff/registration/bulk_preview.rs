@@ -6,9 +6,9 @@ use askama::Template;
 
 use super::list::Asked;
 use super::shared::{Deed, find};
+use crate::domain::host::HostRole;
 use crate::domain::ids::{HostId, RegistrationId};
 use crate::domain::placement::{self, Need, Room};
-use crate::domain::words::HostRole;
 use crate::store;
 use crate::store::registration::list::RegistrationRow;
 use crate::web::extract::Staff;

@@ -5,9 +5,9 @@ use askama::Template;
 use chrono::DateTime;
 
 use crate::domain::ids::RegistrationId;
-use crate::domain::string_enum::Word;
+use crate::domain::registration::RegistrationState;
+use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
-use crate::domain::words::RegistrationState;
 use crate::store;
 use crate::store::registration::list::{RegistrationFilter, RegistrationRow};
 use crate::web::csv::{self, unformula};

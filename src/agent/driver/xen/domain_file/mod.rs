@@ -11,7 +11,8 @@ use crate::agent::driver::files::plain;
 use crate::agent::driver::net::is_unicast_mac;
 use crate::agent::driver::{DriverError, Guest};
 use crate::agent::initramfs::words;
-use crate::domain::words::{Platform, RunLevel};
+use crate::domain::linode::RunLevel;
+use crate::domain::platform::Platform;
 use crate::wire::{BootSpec, GuestSpec};
 
 /// A PV guest's start page holds a command line of 1024 bytes.

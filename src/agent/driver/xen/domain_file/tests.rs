@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::domain::ids::{DiskId, LinodeId};
-use crate::domain::words::Helper;
+use crate::domain::linode::Helper;
 use crate::wire::DiskSpec;
 
 fn spec() -> GuestSpec {

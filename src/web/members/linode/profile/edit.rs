@@ -6,9 +6,9 @@ use serde::Deserialize;
 use crate::app::linode::profile::ProfileEdit;
 use crate::app::linode::profile::add_remove::stays;
 use crate::domain::ids::{ConfigId, LinodeId};
-use crate::domain::string_enum::Word;
+use crate::domain::linode::{Helper, RunLevel};
+use crate::domain::string_enum::StringEnum;
 use crate::domain::values::Label;
-use crate::domain::words::{Helper, RunLevel};
 use crate::store::error::StoreError;
 use crate::store::linode::page::LinodeDetail;
 use crate::store::linode::profile::ConfigProfile;
@@ -57,7 +57,11 @@ impl FormData for ProfileForm {
 
 impl ProfileForm {
     pub(in crate::web::members) fn of(row: &ConfigProfile) -> Result<Self, StoreError> {
-        let helpers: Vec<&str> = row.helper_list()?.into_iter().map(Word::as_str).collect();
+        let helpers: Vec<&str> = row
+            .helper_list()?
+            .into_iter()
+            .map(StringEnum::as_str)
+            .collect();
         Ok(Self {
             label: row.label.clone(),
             kernel: row.kernel_id.clone(),
