@@ -27,7 +27,6 @@ impl std::fmt::Display for Line {
 type Found = Result<String, String>;
 
 /// Looks at everything; nothing stops at the first failure.
-#[must_use]
 pub fn check(config: &Config) -> Vec<Line> {
     let line = |what, found: Found| Line {
         good: found.is_ok(),

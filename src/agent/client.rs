@@ -46,7 +46,6 @@ pub enum ClientError {
 pub struct Credential(String);
 
 impl Credential {
-    #[must_use]
     pub fn new(text: &str) -> Self {
         Self(text.trim().to_owned())
     }
@@ -97,7 +96,6 @@ impl Client {
     }
 
     /// Uses another credential from now on, in all threads. `false`: it is the one in use.
-    #[must_use]
     pub fn change(&self, credential: Credential) -> bool {
         let mut current = self
             .credential

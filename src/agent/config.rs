@@ -48,7 +48,6 @@ pub struct TransferConfig {
 }
 
 impl TransferConfig {
-    #[must_use]
     pub fn advertised(&self) -> &str {
         self.advertise.as_deref().unwrap_or(&self.listen)
     }
@@ -158,7 +157,6 @@ impl Config {
         Ok(config)
     }
 
-    #[must_use]
     pub fn state(&self) -> StateDir {
         StateDir(self.state_dir.clone())
     }
@@ -169,35 +167,29 @@ impl Config {
 pub struct StateDir(pub PathBuf);
 
 impl StateDir {
-    #[must_use]
     pub fn credential(&self) -> PathBuf {
         self.0.join(Self::CREDENTIAL)
     }
 
-    #[must_use]
     pub fn identity(&self) -> PathBuf {
         self.0.join(Self::IDENTITY)
     }
 
     /// Locked by the running agent.
-    #[must_use]
     pub fn lock(&self) -> PathBuf {
         self.0.join("lock")
     }
 
-    #[must_use]
     pub fn ledger(&self) -> PathBuf {
         self.0.join("ledger")
     }
 
     /// The driver's own folder.
-    #[must_use]
     pub fn driver(&self) -> PathBuf {
         self.0.join("driver")
     }
 
     /// Records of a store whose disks are not files themselves.
-    #[must_use]
     pub fn volumes(&self) -> PathBuf {
         self.0.join("volumes")
     }

@@ -38,7 +38,6 @@ pub enum Halt {
 
 impl JobControl {
     /// Of an order that the portal gave in this life of its memory.
-    #[must_use]
     pub fn of_life(life: Option<String>) -> Self {
         Self {
             life,
@@ -46,7 +45,6 @@ impl JobControl {
         }
     }
 
-    #[must_use]
     pub fn life(&self) -> Option<&str> {
         self.life.as_deref()
     }
@@ -60,7 +58,6 @@ impl JobControl {
         self.changed.notify_all();
     }
 
-    #[must_use]
     pub fn lost(&self) -> bool {
         self.lost.load(Ordering::Acquire)
     }
@@ -85,7 +82,6 @@ impl JobControl {
         }
     }
 
-    #[must_use]
     pub fn latest(&self) -> Option<Progress> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.fresh = false;
@@ -102,7 +98,6 @@ impl JobControl {
     }
 
     /// Waits at least `least` and, without news, at most `most`; `false` when the job is over.
-    #[must_use]
     pub fn wait(&self, least: Duration, most: Duration) -> bool {
         let over = |inner: &Inner| inner.done || self.lost();
         let wait = |limit: Duration, until: &dyn Fn(&Inner) -> bool| {

@@ -97,7 +97,6 @@ impl Host {
         Ok(host)
     }
 
-    #[must_use]
     pub fn new(
         ledger: Ledger,
         driver: Box<dyn Driver>,
@@ -136,7 +135,6 @@ pub struct Locked<'a> {
 
 impl Locks {
     /// Waits for the Linode's lock.
-    #[must_use]
     pub fn lock(&self, linode: LinodeId) -> Locked<'_> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let mut held = self
@@ -152,7 +150,6 @@ impl Locks {
 }
 
 impl Locked<'_> {
-    #[must_use]
     pub fn linode(&self) -> LinodeId {
         self.linode
     }

@@ -15,7 +15,6 @@ const MIB: u64 = 1024 * 1024;
 const MOST_UNKNOWN: usize = 100;
 
 /// Looks at everything. A part that cannot be found out is left at zero and named among the unknown.
-#[must_use]
 pub fn collect(host: &Host) -> Inventory {
     let mut unknown = Vec::new();
     let space = host
@@ -45,7 +44,6 @@ pub fn collect(host: &Host) -> Inventory {
 /// Which of the Linodes in the ledger run now; those whose state cannot be found out are left out, and so are those that
 /// left with their disks: looked at every few seconds, for as long as a host lives, they would be its greatest cost. Should
 /// one of them run all the same, [`collect`] finds it.
-#[must_use]
 pub fn running(host: &Host) -> BTreeMap<LinodeId, bool> {
     let entries = host.ledger.entries();
     let here = |entry: &Entry| entry.marks.owns() || entry.generation.is_some();

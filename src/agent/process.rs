@@ -29,7 +29,6 @@ pub struct Counters {
 
 impl ProcessRef {
     /// The process that has this pid now; `None` if there is none, or only its zombie.
-    #[must_use]
     pub fn of(pid: u32) -> Option<Self> {
         let stat = Stat::read(pid)?;
         stat.lives().then_some(Self {
@@ -39,7 +38,6 @@ impl ProcessRef {
     }
 
     /// Does this very run still exist? A zombie does not: it runs nothing and holds nothing.
-    #[must_use]
     pub fn lives(&self) -> bool {
         Self::of(self.pid) == Some(*self)
     }
@@ -66,7 +64,6 @@ impl ProcessRef {
     }
 
     /// Waits until this run is gone; `false` if it is still there after `limit`.
-    #[must_use]
     pub fn wait_gone(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         while self.lives() {
@@ -79,12 +76,10 @@ impl ProcessRef {
     }
 
     /// Names this run in one word, `pid:start`.
-    #[must_use]
     pub fn id(&self) -> String {
         format!("{}:{}", self.pid, self.started)
     }
 
-    #[must_use]
     pub fn parse(id: &str) -> Option<Self> {
         let (pid, started) = id.trim().split_once(':')?;
         Some(Self {
@@ -94,7 +89,6 @@ impl ProcessRef {
     }
 
     /// When it started, to a second or so.
-    #[must_use]
     pub fn since(&self) -> DateTime<Utc> {
         let boot = boot_time().unwrap_or_default();
         let after = TimeDelta::try_milliseconds(
@@ -104,7 +98,6 @@ impl ProcessRef {
     }
 
     /// What it has used; `None` if it is gone. Bytes are those that reached the storage layer.
-    #[must_use]
     pub fn counters(&self) -> Option<Counters> {
         let stat = Stat::read(self.pid).filter(|stat| stat.started == self.started)?;
         let (read_bytes, write_bytes) = storage(self.pid).unwrap_or_default();
@@ -117,7 +110,6 @@ impl ProcessRef {
 }
 
 /// Bytes that the process with this pid read and wrote, as far as they reached the storage layer.
-#[must_use]
 pub fn storage(pid: u32) -> Option<(u64, u64)> {
     let io = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
     let field = |name: &str| {
@@ -166,7 +158,6 @@ fn boot_time() -> Option<DateTime<Utc>> {
 }
 
 /// This host's time, for what is only reported: nothing here is decided by it.
-#[must_use]
 pub fn now() -> DateTime<Utc> {
     std::time::SystemTime::now().into()
 }

@@ -20,7 +20,6 @@ const MOST_MS: i64 = 60_000;
 const SHARES_EVERY: u32 = 6;
 
 /// Which interval of [`SAMPLE_S`] a moment is in.
-#[must_use]
 pub fn turn(at: DateTime<Utc>) -> i64 {
     at.timestamp().div_euclid(i64::from(SAMPLE_S))
 }
@@ -100,7 +99,6 @@ impl Sampler {
     }
 
     /// The oldest rounds, as many as one call carries; `None` if there are none.
-    #[must_use]
     pub fn batch(&self) -> Option<Samples> {
         let rounds: Vec<Round> = self.kept.iter().take(MOST_ROUNDS).cloned().collect();
         (!rounds.is_empty()).then_some(Samples { rounds })

@@ -15,7 +15,6 @@ pub struct LedgerSource {
 }
 
 impl LedgerSource {
-    #[must_use]
     pub fn new(ledger: Arc<Ledger>, client: Client) -> Self {
         Self { ledger, client }
     }

@@ -141,7 +141,6 @@ fn observed(driver: &dyn Driver, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Lin
 }
 
 /// The same for people.
-#[must_use]
 pub fn table(lines: &[Line]) -> String {
     let mut text = String::new();
     // Writing to a text cannot fail.

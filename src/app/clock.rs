@@ -22,7 +22,6 @@ pub enum Clock {
 }
 
 impl Clock {
-    #[must_use]
     #[allow(clippy::disallowed_methods, reason = "this is the clock's home")]
     pub fn now(&self) -> Time {
         let now: DateTime<Utc> = Utc::now();
@@ -39,7 +38,6 @@ impl Clock {
     }
 
     /// Time that nobody can set, from some moment of this process.
-    #[must_use]
     pub fn monotonic(&self) -> Duration {
         static BEGAN: OnceLock<Instant> = OnceLock::new();
         // What is moved back (the demo's past) stays above zero.

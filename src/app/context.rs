@@ -44,7 +44,6 @@ impl Actor {
         self.account.ok_or(AppError::Forbidden)
     }
 
-    #[must_use]
     pub fn who(&self) -> Who<'_> {
         Who {
             name: &self.name,

@@ -73,7 +73,6 @@ impl Default for Settings {
 }
 
 impl App {
-    #[must_use]
     pub fn now(&self) -> Time {
         self.clock.now()
     }

@@ -29,7 +29,6 @@ impl Secret {
     }
 
     /// The same token every time for the same purpose and parts: what must be known in two places but not be stored.
-    #[must_use]
     pub fn derive(&self, purpose: &str, parts: &[&str]) -> String {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         for part in std::iter::once(&purpose).chain(parts) {
@@ -50,7 +49,6 @@ pub fn new_token() -> Result<String, AppError> {
 
 /// What the database keeps of a token. The purpose is part of it: a token is worth nothing for another one. No salt is
 /// needed for 256 random bits.
-#[must_use]
 pub fn hash(purpose: &str, token: &str) -> String {
     let mut hasher = blake3::Hasher::new_derive_key("xenbeta token hash");
     hasher.update(&(purpose.len() as u64).to_le_bytes());

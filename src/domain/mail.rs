@@ -27,7 +27,6 @@ string_enum! {
 
 /// The group of a mail that its reader can switch off; `None` for those that always go: they are about who can get in,
 /// or about what waits for its reader.
-#[must_use]
 pub fn group(kind: MailKind) -> Option<Group> {
     use MailKind as K;
     match kind {
@@ -53,7 +52,6 @@ pub fn group(kind: MailKind) -> Option<Group> {
 }
 
 /// Does someone of this role get such mails at all?
-#[must_use]
 pub fn is_for(kind: MailKind, role: UserRole) -> bool {
     match role {
         UserRole::Staff => true,
@@ -70,7 +68,6 @@ pub fn kinds(of: Group, role: UserRole) -> impl Iterator<Item = MailKind> {
 }
 
 /// What a mail tells, as its reader would say it.
-#[must_use]
 pub fn name(kind: MailKind) -> &'static str {
     use MailKind as K;
     match kind {

@@ -4,7 +4,6 @@ use super::values::Invalid;
 
 /// Characters that are not there to be read: control characters, and those that turn the direction of the text around
 /// them, with which one text can be made to look like another.
-#[must_use]
 pub fn unreadable(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
@@ -37,7 +36,6 @@ impl Title {
         Ok(Self(line))
     }
 
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -79,12 +77,10 @@ impl Markdown {
         Ok(text)
     }
 
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.trim().is_empty()
     }
 
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -28,7 +28,6 @@ pub struct Offers {
 }
 
 impl Platform {
-    #[must_use]
     pub const fn offers(self) -> Offers {
         match self {
             Self::Uml => Offers {
@@ -51,13 +50,11 @@ impl Platform {
     }
 
     /// `ubda`, `xvda`
-    #[must_use]
     pub fn disk(self, letter: char) -> String {
         format!("{}{letter}", self.offers().disks)
     }
 
     /// How many CPUs a Linode of such a plan may have.
-    #[must_use]
     pub fn most_cpus(self, of_plan: i32) -> i32 {
         if self.offers().many_cpus {
             of_plan.max(1)

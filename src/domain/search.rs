@@ -50,7 +50,6 @@ fn is_mark(c: char) -> bool {
 
 /// A text as it is compared: "Ölgötter", "OLGOTTER" and "ölgötter" are the same, and so are "Σίσυφος" and "σισυφοσ". Done
 /// here rather than by either database, which fold differently (SQLite ASCII alone, PostgreSQL by its locale).
-#[must_use]
 pub fn fold(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in DecomposingNormalizerBorrowed::new_nfkd().normalize_iter(text.chars()) {
@@ -75,13 +74,11 @@ fn all(text: &str) -> impl Iterator<Item = String> {
 }
 
 /// What is stored of a text: its words, with single spaces between.
-#[must_use]
 pub fn stored(text: &str) -> String {
     all(text).take(MOST_STORED).collect::<Vec<_>>().join(" ")
 }
 
 /// The words of a question, in order, each once. Those that say nothing are left out unless there are no others.
-#[must_use]
 pub fn asked(text: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     for word in all(text).take(200) {
@@ -100,7 +97,6 @@ pub fn asked(text: &str) -> Vec<String> {
 }
 
 /// The words by which a name is found, each once.
-#[must_use]
 pub fn of_name(texts: &[&str]) -> Vec<String> {
     let mut words: Vec<String> = texts.iter().flat_map(|text| all(text)).collect();
     words.sort_unstable();
@@ -110,7 +106,6 @@ pub fn of_name(texts: &[&str]) -> Vec<String> {
 }
 
 /// The words of a part of a name that somebody looks for: at most a few, each once.
-#[must_use]
 pub fn name_asked(text: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     for word in all(text) {
@@ -122,7 +117,6 @@ pub fn name_asked(text: &str) -> Vec<String> {
 }
 
 /// A name for an address, from a line of text: "Why does NPTL matter?" is `why-does-nptl-matter`.
-#[must_use]
 pub fn slug(text: &str) -> String {
     let mut slug = String::new();
     for word in all(text) {

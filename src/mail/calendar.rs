@@ -50,7 +50,6 @@ fn local(of: &Appointment<'_>) -> Option<(Tz, CalendarDateTime, CalendarDateTime
 
 /// The file's text: lines of at most 75 octets that end in CR LF. The time is in its reader's zone, whose rules go with it;
 /// else in UTC, which every program shows as its reader's time.
-#[must_use]
 pub fn file(of: &Appointment<'_>) -> String {
     let (method, status) = if of.cancelled {
         ("CANCEL", EventStatus::Cancelled)

@@ -7,7 +7,6 @@ const TEXT_LIMIT: usize = 4000;
 
 /// One line without control characters: line breaks and tabs become single spaces, so that nothing typed into a name can
 /// start a header or a paragraph of its own.
-#[must_use]
 pub fn one_line(text: &str) -> String {
     let spaced: String = text
         .chars()

@@ -88,17 +88,14 @@ impl std::fmt::Debug for ResetToken {
 
 /// Deep links. One whose id is not known leads to the member's list of Linodes.
 impl Facts {
-    #[must_use]
     pub fn home(&self) -> String {
         format!("{}/members/", self.base_url)
     }
 
-    #[must_use]
     pub fn registration_link(&self) -> String {
         format!("{}/members/xenbeta", self.base_url)
     }
 
-    #[must_use]
     pub fn linode_link(&self) -> String {
         self.linode_id.map_or_else(
             || self.home(),
@@ -106,7 +103,6 @@ impl Facts {
         )
     }
 
-    #[must_use]
     pub fn migrate_link(&self) -> String {
         self.linode_id.map_or_else(
             || self.home(),
@@ -114,7 +110,6 @@ impl Facts {
         )
     }
 
-    #[must_use]
     pub fn migration_link(&self) -> String {
         self.migration_id.map_or_else(
             || self.home(),
@@ -123,17 +118,14 @@ impl Facts {
     }
 
     /// Where one chooses which mails one gets.
-    #[must_use]
     pub fn choices_link(&self) -> String {
         format!("{}/members/accounts#notifications", self.base_url)
     }
 
-    #[must_use]
     pub fn account_link(&self) -> String {
         format!("{}/members/accounts", self.base_url)
     }
 
-    #[must_use]
     pub fn board_link(&self) -> String {
         if self.board.path.is_empty() {
             return self.home();
@@ -141,23 +133,19 @@ impl Facts {
         format!("{}{}", self.base_url, self.board.path)
     }
 
-    #[must_use]
     pub fn other_link(&self) -> String {
         format!("{}{}", self.base_url, self.board.other_path)
     }
 
-    #[must_use]
     pub fn reset_link(&self) -> String {
         format!("{}/password/reset/{}", self.base_url, self.reset.0)
     }
 
-    #[must_use]
     pub fn forgot_link(&self) -> String {
         format!("{}/password/forgot", self.base_url)
     }
 
     /// The reason's lines, for templates that set each one apart.
-    #[must_use]
     pub fn reason_lines(&self) -> Vec<&str> {
         self.reason.lines().collect()
     }

@@ -20,13 +20,11 @@ struct Inner {
 }
 
 impl MemoryTransport {
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// What was sent, oldest first.
-    #[must_use]
     pub fn sent(&self) -> Vec<Message> {
         self.lock().sent.iter().cloned().collect()
     }

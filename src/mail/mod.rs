@@ -58,7 +58,6 @@ impl Message {
 
     /// The mail of an outbox row. `domain` is the part of the sender's address after the `@`; it must not change while
     /// rows wait, or a repetition would carry another Message-ID.
-    #[must_use]
     pub fn of_row(
         id: MailId,
         domain: &str,

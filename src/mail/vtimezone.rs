@@ -17,7 +17,6 @@ const LOCAL: &str = "%Y%m%dT%H%M%S";
 
 /// The moment as its local time, if that time says just this moment: of one that the clocks show twice a calendar takes the
 /// first. `None` in UTC, which needs no zone.
-#[must_use]
 pub fn local(zone: Tz, at: DateTime<Utc>) -> Option<NaiveDateTime> {
     // Calendars know no parts of a second.
     let at = at - TimeDelta::nanoseconds(i64::from(at.timestamp_subsec_nanos()));
@@ -90,7 +89,6 @@ fn observance(out: &mut String, zone: Tz, at: DateTime<Utc>, from: Rule, to: Rul
 }
 
 /// The component's lines. Nothing of them is anyone's text, and none is longer than a line may be.
-#[must_use]
 pub fn component(zone: Tz, around: DateTime<Utc>) -> String {
     let start = around.checked_sub_days(AROUND).unwrap_or(around);
     let end = around.checked_add_days(AROUND).unwrap_or(around);

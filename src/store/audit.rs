@@ -36,7 +36,6 @@ pub struct Entry<'a> {
 
 /// The link of the chain for `entry` after `previous`: BLAKE3 over all its fields, each with its length in front, so that
 /// no two different entries have the same input.
-#[must_use]
 pub fn link(previous: &str, entry: &Entry<'_>) -> String {
     let at = entry
         .at

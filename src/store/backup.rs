@@ -81,7 +81,6 @@ pub fn other_sessions(conn: &mut Db) -> Result<i64, StoreError> {
 }
 
 /// A PostgreSQL URL without its password, and the password, which must not stand among a program's arguments.
-#[must_use]
 pub fn without_password(url: &str) -> (String, Option<String>) {
     let Some((scheme, rest)) = url.split_once("://") else {
         return (url.to_owned(), None);
@@ -137,7 +136,6 @@ fn decoded(text: &str) -> String {
 }
 
 /// Which of the two ways a database is backed up in.
-#[must_use]
 pub fn postgresql_url(database: &Database) -> Option<&str> {
     match database.target() {
         Target::Postgresql(url) => Some(url),

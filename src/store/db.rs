@@ -228,7 +228,6 @@ impl Database {
         })
     }
 
-    #[must_use]
     pub fn target(&self) -> &Target {
         &self.target
     }
@@ -389,7 +388,6 @@ impl<T: diesel::query_builder::Query> diesel::query_builder::Query for Both<T> {
 impl<T> RunQueryDsl<Db> for Both<T> {}
 
 /// The columns of a model for a RETURNING clause, where `as_returning()` is tied to one database.
-#[must_use]
 pub fn columns<T: Selectable<MultiBackend>>() -> T::SelectExpression {
     T::construct_selection()
 }

@@ -15,7 +15,6 @@ pub enum StoreError {
 
 impl StoreError {
     /// A constraint refused the write because such a row is already there.
-    #[must_use]
     pub fn is_duplicate(&self) -> bool {
         use diesel::result::{DatabaseErrorKind, Error};
         matches!(

@@ -237,7 +237,6 @@ pub enum InVain {
 }
 
 impl InVain {
-    #[must_use]
     pub fn words(self) -> &'static str {
         match self {
             Self::Disabled => "its recipient is disabled",

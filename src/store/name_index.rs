@@ -172,7 +172,6 @@ fn both<QS: 'static>(text: &str, of: Named, table: &str, id: &str) -> Vec<Condit
 }
 
 /// From a text to behind all that begin with it.
-#[must_use]
 pub fn beginning(text: &str) -> (String, String) {
     let from = text.trim().to_lowercase();
     let behind = format!("{from}{BEHIND}");

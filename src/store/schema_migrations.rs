@@ -20,7 +20,6 @@ pub struct SchemaState {
 }
 
 impl SchemaState {
-    #[must_use]
     pub fn pending(&self) -> Vec<String> {
         self.known
             .iter()
@@ -29,7 +28,6 @@ impl SchemaState {
             .collect()
     }
 
-    #[must_use]
     pub fn unknown(&self) -> Vec<String> {
         self.applied
             .iter()

@@ -208,7 +208,6 @@ fn default_io_priority() -> u8 {
 }
 
 impl GuestSpec {
-    #[must_use]
     pub fn share(&self) -> Share {
         Share {
             cpu_weight: self.cpu_weight,

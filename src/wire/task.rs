@@ -113,7 +113,6 @@ pub enum Task {
 
 impl Task {
     /// Does another host, another generation of disks or none at all count afterwards?
-    #[must_use]
     pub fn changes_ownership(&self) -> bool {
         match self {
             Self::Adopt { .. }
@@ -139,7 +138,6 @@ impl Task {
 
     /// Does an agent that was started anew go on with it unasked? Copying takes nothing from anybody, and may be what a
     /// stopped Linode waits for.
-    #[must_use]
     pub fn goes_on_unasked(&self) -> bool {
         matches!(self, Self::WarmCopy { .. } | Self::FinalCopy { .. })
     }

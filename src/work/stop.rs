@@ -13,7 +13,6 @@ impl Stop {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    #[must_use]
     pub fn asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

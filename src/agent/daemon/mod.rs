@@ -53,7 +53,6 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    #[must_use]
     pub fn new(
         host: Arc<Host>,
         client: Client,
@@ -160,7 +159,6 @@ impl Daemon {
         self.freed.notify_all();
     }
 
-    #[must_use]
     pub fn stopping(&self) -> bool {
         self.stop.load(Ordering::Acquire)
     }

@@ -13,7 +13,6 @@ pub struct AlignedBuf {
 
 impl AlignedBuf {
     /// `len` zero bytes, the first of them on a boundary of [`ALIGN`].
-    #[must_use]
     pub fn new(len: usize) -> Self {
         let memory = vec![0; len + ALIGN];
         // An address is only looked at, never made into a pointer again.

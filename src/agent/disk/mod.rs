@@ -71,7 +71,6 @@ impl DiskError {
     }
 
     /// An I/O error while doing `what`, told apart by its number: a full store is not a broken one.
-    #[must_use]
     pub fn io(what: &str, error: &std::io::Error) -> Self {
         let (fault, public) = match error.kind() {
             std::io::ErrorKind::StorageFull
@@ -185,7 +184,6 @@ pub struct Base<'a> {
 
 impl Base<'_> {
     /// As fast as the disks go.
-    #[must_use]
     pub fn unpaced(epoch: i64) -> Self {
         Self {
             epoch,
@@ -223,7 +221,6 @@ pub struct Dropped;
 
 impl Dropped {
     /// Is this the reason of an image's error?
-    #[must_use]
     pub fn is_why(error: &std::io::Error) -> bool {
         matches!(error.get_ref(), Some(why) if why.is::<Self>())
     }

@@ -43,7 +43,6 @@ impl Console {
     }
 
     /// The last lines, oldest first, of this run and, if it has said less, of what was before.
-    #[must_use]
     pub fn tail(&self, lines: usize) -> String {
         let mut bytes = end_of(&self.now, TAIL).unwrap_or_default();
         if bytes.split(|byte| *byte == b'\n').count() <= lines {

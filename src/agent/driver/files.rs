@@ -20,18 +20,15 @@ pub fn absent_is_fine(outcome: io::Result<()>) -> io::Result<()> {
     }
 }
 
-#[must_use]
 pub fn host(error: io::Error) -> DriverError {
     DriverError::Host(error.to_string())
 }
 
-#[must_use]
 pub fn at(path: &Path, error: &io::Error) -> DriverError {
     DriverError::Host(format!("{}: {error}", path.display()))
 }
 
 /// The path as text, if it can stand in a guest's configuration as it is: nothing that quotes, separates or escapes.
-#[must_use]
 pub fn plain(path: &Path) -> Option<&str> {
     let text = path.to_str()?;
     let fine = |c: char| c.is_ascii_graphic() && !matches!(c, ',' | ':' | '"' | '\'' | '\\' | '=');

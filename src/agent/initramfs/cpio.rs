@@ -31,7 +31,6 @@ impl Archive {
         self.entry(path, DEVICE, (major, minor), &[]);
     }
 
-    #[must_use]
     pub fn finish(mut self) -> Vec<u8> {
         self.entries = 0;
         self.entry("TRAILER!!!", 0, (0, 0), &[]);

@@ -46,22 +46,18 @@ impl Modules {
         })
     }
 
-    #[must_use]
     pub fn version(&self) -> &str {
         &self.version
     }
 
-    #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    #[must_use]
     pub fn is_builtin(&self, name: &str) -> bool {
         self.builtin.contains(&name_of(name))
     }
 
-    #[must_use]
     pub fn is_module(&self, name: &str) -> bool {
         self.known.contains_key(&name_of(name))
     }
@@ -76,7 +72,6 @@ impl Modules {
     }
 
     /// The files of these modules and of all they need, each once, in an order they can be loaded in.
-    #[must_use]
     pub fn files(&self, names: &[String]) -> Vec<String> {
         let mut files = Vec::new();
         for name in names {

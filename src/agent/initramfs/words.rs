@@ -10,7 +10,6 @@ const NAME_LIMIT: usize = 15;
 
 /// The words for a guest that is started with the initramfs; without one, none of them belong on the line.
 /// `None` if the profile's root device is not a plain name, which could carry words of its own.
-#[must_use]
 pub fn words(boot: &BootSpec, platform: Platform) -> Option<Vec<String>> {
     let mut words = vec![
         format!("xb.platform={platform}"),
@@ -33,7 +32,6 @@ pub fn words(boot: &BootSpec, platform: Platform) -> Option<Vec<String>> {
 }
 
 /// The root device without `/dev/`, which managers' data has in both forms; `None` if it is not letters and digits.
-#[must_use]
 pub fn root_name(boot: &BootSpec) -> Option<&str> {
     let device = &boot.root_device;
     let name = device.strip_prefix("/dev/").unwrap_or(device);

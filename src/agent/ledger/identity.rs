@@ -66,7 +66,6 @@ impl Identity {
         write(dir, NAME, self, true)
     }
 
-    #[must_use]
     pub fn mark(&self, dir: &Path, serial: i64) -> LedgerMark {
         LedgerMark {
             id: self.id.clone(),

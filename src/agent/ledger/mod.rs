@@ -68,7 +68,6 @@ pub struct Stopping {
 }
 
 impl Entry {
-    #[must_use]
     pub fn new(linode: LinodeId) -> Self {
         Self {
             linode,
@@ -208,7 +207,6 @@ impl Ledger {
     }
 
     /// What the portal knows this ledger by; `None` only where it was merely looked at and has no identity yet.
-    #[must_use]
     pub fn mark(&self) -> Option<LedgerMark> {
         let serial = *self.lock_serial();
         let identity = self.identity.as_ref()?;
@@ -216,13 +214,11 @@ impl Ledger {
     }
 
     /// How far the portal's memory reached at the most.
-    #[must_use]
     pub fn seen(&self) -> Option<PortalMark> {
         self.seen.highest()
     }
 
     /// May an order that changes ownership be taken from a portal that shows this?
-    #[must_use]
     pub fn follows(&self, shown: Option<&PortalMark>) -> bool {
         fn pair(mark: &PortalMark) -> (&str, i64) {
             (mark.incarnation.as_str(), mark.revision)
@@ -266,7 +262,6 @@ impl Ledger {
     }
 
     /// Identity, count and the portal's mark, in a line for people.
-    #[must_use]
     pub fn described(&self) -> String {
         let ledger = self.mark().map_or_else(
             || "no identity yet".to_owned(),
@@ -292,7 +287,6 @@ impl Ledger {
     }
 
     /// Every Linode with a record, readable or not.
-    #[must_use]
     pub fn entries(&self) -> BTreeMap<LinodeId, Result<Entry, String>> {
         self.linodes
             .all()
@@ -330,7 +324,6 @@ impl Ledger {
         self.transfers.get(migration.0)
     }
 
-    #[must_use]
     pub fn transfers(&self) -> Vec<OpenTransfer> {
         self.transfers.all().into_values().flatten().collect()
     }
@@ -344,7 +337,6 @@ impl Ledger {
     }
 
     /// Jobs in hand, by id.
-    #[must_use]
     pub fn jobs(&self) -> Vec<HeldJob> {
         self.jobs.all().into_values().flatten().collect()
     }

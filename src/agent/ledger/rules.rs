@@ -12,7 +12,6 @@ pub struct Marks {
 
 impl Marks {
     /// Does this host own the Linode, as far as it knows?
-    #[must_use]
     pub fn owns(self) -> bool {
         self.granted > self.sealed
     }
@@ -207,7 +206,6 @@ pub fn may_purge(marks: Marks, epoch: i64, running: bool) -> Result<(), Refusal>
 
 /// Disks of an earlier stay, under an epoch that was sealed and whose place a later generation took here: no order can
 /// ever start them again, so they may go without a look at what runs now. They are never the disks in use.
-#[must_use]
 pub fn superseded(marks: Marks, generation: Option<i64>, epoch: i64) -> bool {
     epoch > 0 && marks.sealed >= epoch && generation.is_some_and(|current| epoch < current)
 }
@@ -227,7 +225,6 @@ pub fn may_release(marks: Marks, epoch: i64) -> Result<(), Refusal> {
 
 impl Refusal {
     /// The marks of a host that is ahead of the order: it owns the Linode, under the order's epoch or a later one, or did.
-    #[must_use]
     pub fn ahead(self, marks: Marks) -> Option<Marks> {
         if matches!(self, Self::Held { .. }) {
             return Some(marks);
@@ -244,7 +241,6 @@ impl Refusal {
 
 /// May an order that changes ownership be taken from a portal that shows this revision, by an agent that has seen `seen`?
 /// A lower one means that the portal's memory went back. `None`: one of the two does not say (an older release).
-#[must_use]
 pub fn follows(seen: Option<(&str, i64)>, shown: Option<(&str, i64)>) -> bool {
     match (seen, shown) {
         (Some((seen_in, seen)), Some((shown_in, shown))) => {

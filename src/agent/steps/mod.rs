@@ -21,7 +21,6 @@ use crate::domain::ids::LinodeId;
 use crate::wire::{Marked, Order, Outcome, Report, Task};
 
 /// Carries an order out. `None`: the lease was lost, and nothing is to be said.
-#[must_use]
 pub fn run(host: &Host, control: &JobControl, order: &Order) -> Option<Outcome> {
     let locked = host.locks.lock(order.linode);
     // The wait may have been long.

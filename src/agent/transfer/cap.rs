@@ -24,7 +24,6 @@ pub struct Cap {
 }
 
 impl Cap {
-    #[must_use]
     pub fn new(mb_s: Option<u32>) -> Self {
         Self {
             mb_s: AtomicU32::new(mb_s.unwrap_or(0)),

@@ -32,7 +32,6 @@ impl Identity {
     }
 
     /// SHA-256 of the certificate's DER, 64 lower-case hex digits.
-    #[must_use]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }

@@ -108,7 +108,6 @@ impl TransferError {
     }
 
     /// May the same step succeed if tried again?
-    #[must_use]
     pub fn retry(&self) -> bool {
         match self.fault {
             Fault::Unreachable | Fault::NotSealed | Fault::Disk | Fault::Corrupt => true,
@@ -175,7 +174,6 @@ pub trait Source: Send + Sync {
 }
 
 /// Compares in a time that tells nothing of where they differ.
-#[must_use]
 pub fn same_token(one: &str, other: &str) -> bool {
     use subtle::ConstantTimeEq;
     // Equal-length inputs whatever the tokens' lengths.

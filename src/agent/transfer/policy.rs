@@ -37,7 +37,6 @@ const GAIN: f64 = 0.7;
 
 /// After these passes of one warm copy: another? The rest is taken to be what the last pass found changed, scaled by how
 /// long that pass was against the one before: a guest dirties in proportion to time.
-#[must_use]
 pub fn next(passes: &[PassStats], max_passes: u32) -> Next {
     let Some(last) = passes.last() else {
         return if max_passes == 0 {
@@ -69,7 +68,6 @@ pub fn next(passes: &[PassStats], max_passes: u32) -> Next {
 }
 
 /// What the guest has probably changed since the last pass began.
-#[must_use]
 pub fn rest_bytes(passes: &[PassStats]) -> u64 {
     match passes {
         [.., before, last] => {
@@ -94,12 +92,10 @@ const SLOW_LINK: f64 = 60e6;
 const WORTH: f64 = 0.8;
 
 /// Try a sample on a connection that lately took `bytes_per_s`?
-#[must_use]
 pub fn compress_on(bytes_per_s: f64) -> bool {
     bytes_per_s < SLOW_LINK
 }
 
-#[must_use]
 pub fn compress_pays(sample: usize, compressed: usize) -> bool {
     (compressed as f64) < sample as f64 * WORTH
 }

@@ -51,7 +51,6 @@ impl Server {
         })
     }
 
-    #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }

@@ -33,7 +33,6 @@ pub struct Visitor {
 }
 
 impl Visitor {
-    #[must_use]
     pub fn actor(&self, address: &str) -> Actor {
         Actor {
             user: self.user.id,
@@ -242,7 +241,6 @@ impl App {
     }
 
     /// The form token of a session: bound to it, the same in all its forms.
-    #[must_use]
     pub fn form_token(&self, session_token: &str) -> String {
         self.secret.derive(purpose::FORM, &[session_token])
     }

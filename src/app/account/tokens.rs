@@ -115,7 +115,6 @@ impl App {
     }
 }
 
-#[must_use]
 pub fn scope_name(scope: TokenScope) -> &'static str {
     match scope {
         TokenScope::ReadOnly => "may read",

@@ -19,7 +19,6 @@ pub struct Facts(pub Vec<(FactKind, String)>);
 impl Facts {
     /// Tells these facts from others, one by one, so that nothing is sent that its member has not seen:
     /// `linode=0123456789abcdef,plan=…`.
-    #[must_use]
     pub fn mark(&self) -> String {
         let marks: Vec<String> = self
             .0
@@ -30,7 +29,6 @@ impl Facts {
     }
 
     /// Of one fact; `None` if it is not among these.
-    #[must_use]
     pub fn mark_of(&self, kind: FactKind) -> Option<String> {
         let (_, value) = self.0.iter().find(|(of, _)| *of == kind)?;
         let hash = blake3::hash(value.as_bytes());
@@ -39,7 +37,6 @@ impl Facts {
 }
 
 /// A fact's mark among those that a form showed.
-#[must_use]
 pub fn mark_in(seen: &str, kind: FactKind) -> Option<String> {
     let name = kind.to_string();
     seen.split(',')

@@ -215,7 +215,6 @@ impl App {
 }
 
 /// Files of members are for them and for staff: they may show what runs on a Linode.
-#[must_use]
 pub fn may_see(file: &BugFile, actor: &Actor) -> bool {
     let staff = match actor.role {
         UserRole::Staff => true,
@@ -266,7 +265,6 @@ fn attach(conn: &mut Db, now: Time, place: Place, files: &[Attachment]) -> Resul
 }
 
 /// A state in a sentence.
-#[must_use]
 pub fn state_words(state: BugState) -> &'static str {
     match state {
         BugState::New => "New",

@@ -232,7 +232,6 @@ fn unpacked(conn: &mut Db, step: i64, rounds: &[Packed]) -> Result<Vec<Unpacked>
 }
 
 /// How a host's guests stood to each other, if they were all there for as long as the one that was there longest.
-#[must_use]
 pub fn interval(host: HostId, slot: i64, sums: &Sums) -> Interval {
     let parts: Vec<Part<LinodeId>> = sums
         .iter()

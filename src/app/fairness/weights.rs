@@ -122,7 +122,6 @@ impl App {
 }
 
 /// The rule in a sentence, for pages and the trail.
-#[must_use]
 pub fn words(rule: Rule) -> String {
     match rule {
         Rule::Plan => "each plan's own weight".to_owned(),

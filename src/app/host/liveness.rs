@@ -8,7 +8,6 @@ use crate::store;
 pub const SILENT_S: i64 = 75;
 
 /// Should it speak (it takes part), and does it not? `silence` asks the database the same.
-#[must_use]
 pub fn is_silent(host: &store::host::Host, now: Time) -> bool {
     let since = now.plus_s(-SILENT_S);
     HostState::TAKING_PART.contains(&host.state) && host.last_seen_at.is_some_and(|at| at < since)

@@ -379,7 +379,6 @@ fn wrong_shares(
 }
 
 /// A Linode's claim by its plan, and by staff's hand.
-#[must_use]
 pub fn claim(plan: &Plan, own_weight: Option<i64>) -> Claim {
     Claim {
         ram_mb: plan.ram_mb,
@@ -389,7 +388,6 @@ pub fn claim(plan: &Plan, own_weight: Option<i64>) -> Claim {
 }
 
 /// What a Linode is due of its host.
-#[must_use]
 pub fn share_due(rule: Rule, claim: Claim) -> Share {
     let due = rule.due(claim);
     Share {

@@ -23,7 +23,6 @@ pub struct Problems {
 }
 
 /// Everything in the file that cannot be as it is.
-#[must_use]
 pub fn check(text: &str, fleet: &Fleet, known: &Known) -> Problems {
     let mut check = Check {
         text,

@@ -29,7 +29,6 @@ pub struct Problem {
 }
 
 impl Problem {
-    #[must_use]
     pub fn at(text: &str, path: &str, message: impl Into<String>) -> Self {
         Self {
             line: line_of(text, &steps(path)),

@@ -9,7 +9,6 @@ pub enum Step {
 }
 
 /// The steps of a path as we write it. Keys of ours have neither dots nor brackets.
-#[must_use]
 pub fn steps(path: &str) -> Vec<Step> {
     path.split(['.', '['])
         .filter(|part| !part.is_empty())
@@ -22,7 +21,6 @@ pub fn steps(path: &str) -> Vec<Step> {
 }
 
 /// The line, from 1, of the value at `path`; of the innermost thing around it that is there, if it is not.
-#[must_use]
 pub fn line_of(text: &str, path: &[Step]) -> usize {
     let mut cursor = Cursor {
         bytes: text.as_bytes(),
@@ -44,7 +42,6 @@ pub fn line_of(text: &str, path: &[Step]) -> usize {
 }
 
 /// The line, from 1, of a byte.
-#[must_use]
 #[allow(clippy::naive_bytecount, reason = "only for a file that is refused")]
 pub fn line_at(text: &str, at: usize) -> usize {
     text.get(..at).unwrap_or(text).matches('\n').count() + 1

@@ -58,7 +58,6 @@ impl Imported {
         });
     }
 
-    #[must_use]
     pub fn added(&self) -> usize {
         self.0.iter().map(|count| count.added).sum()
     }

@@ -79,7 +79,6 @@ fn drop_unfit(tx: &mut Tx<'_>, seen: &Job, unfit: &NotDispatchable) -> Result<()
 }
 
 /// The last progress a job reported, for pages.
-#[must_use]
 pub fn progress(job: &Job) -> Option<Progress> {
     job.progress
         .as_deref()

@@ -19,7 +19,6 @@ use crate::store::migration::{Change, Migration};
 use crate::{domain, store};
 
 /// "22 Nov 2026, 16:40 CET", in the reader's zone; UTC where the zone is not known.
-#[must_use]
 pub fn moment(at: Time, timezone: &str) -> String {
     let zone: chrono_tz::Tz = timezone.parse().unwrap_or(chrono_tz::UTC);
     at.utc()
@@ -28,7 +27,6 @@ pub fn moment(at: Time, timezone: &str) -> String {
         .to_string()
 }
 
-#[must_use]
 pub fn facts_for(app: &App, user: &User) -> Facts {
     Facts {
         base_url: app.settings.base_url.clone(),
@@ -301,7 +299,6 @@ pub fn post_called_off(tx: &mut Tx<'_>, before: &Migration) -> Result<(), AppErr
 }
 
 /// From what the last moves took, if there are enough of them; else empty.
-#[must_use]
 pub fn expected_downtime(recent: &[Migration]) -> String {
     let mut seconds: Vec<i64> = recent.iter().filter_map(Migration::down_s).collect();
     seconds.sort_unstable();

@@ -32,7 +32,6 @@ pub struct EventDetails {
 
 impl EventDetails {
     /// A failure: in words for the member, and for staff.
-    #[must_use]
     pub fn failure(public: &str, detail: &str) -> Self {
         Self {
             change: Change {
@@ -70,7 +69,6 @@ impl Applied {
         }
     }
 
-    #[must_use]
     pub fn is_done(&self) -> bool {
         matches!(self, Self::Done(_))
     }

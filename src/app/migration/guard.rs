@@ -74,7 +74,6 @@ pub(in crate::app) fn may(
 }
 
 /// Why its member cannot take the way back to `source`, where it came from, if they cannot.
-#[must_use]
 pub fn closed_to_members(row: &Migration, source: &Host) -> Option<&'static str> {
     if row.kind == MigrationKind::Evacuation {
         return Some(

@@ -102,7 +102,6 @@ pub fn offer_stands(conn: &mut Db, row: &Migration, now: Time) -> Result<bool, S
 }
 
 /// Does it wait for a time that its member chose?
-#[must_use]
 pub fn can_unschedule(row: &Migration, now: Time) -> bool {
     row.state == MigrationState::Queued
         && !matches!(row.kind, MigrationKind::Return | MigrationKind::Evacuation)

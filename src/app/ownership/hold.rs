@@ -105,7 +105,6 @@ pub struct Held {
 
 impl Held {
     /// Why it is not clear whom to believe, with the hosts' names.
-    #[must_use]
     pub fn doubt(&self) -> Option<String> {
         let name = |id: HostId| {
             let said = self.words.iter().find(|(_, word)| word.host_id == id);

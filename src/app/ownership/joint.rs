@@ -287,7 +287,6 @@ fn may_ask(conn: &mut Db, host: &Host, kind: JointKind) -> Result<(), AppError> 
 pub type Asked = (JointAct, String);
 
 /// May this person agree?
-#[must_use]
 pub fn may_agree(act: &JointAct, user: UserId) -> bool {
     act.asked_by != user
 }

@@ -210,7 +210,6 @@ fn moment(at: Option<Time>) -> String {
 }
 
 /// Where the programme stands now.
-#[must_use]
 pub fn phase(of: &Programme, now: Time) -> Phase {
     rules::phase(of.state, of.opens_at, now)
 }

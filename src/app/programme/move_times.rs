@@ -58,14 +58,12 @@ impl App {
 }
 
 /// `08:00–18:00`
-#[must_use]
 pub fn span(quiet: Quiet) -> String {
     let time = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
     format!("{}\u{2013}{}", time(quiet.begins), time(quiet.ends))
 }
 
 /// The quiet hours by day, those with the same hours together: `Mon–Fri 08:00–18:00, Sun 00:00–24:00`; empty for none.
-#[must_use]
 pub fn quiet_words(limits: &Limits) -> String {
     let mut runs: Vec<(usize, usize, Quiet)> = Vec::new();
     for (day, quiet) in limits.quiet.iter().enumerate() {

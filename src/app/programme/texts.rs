@@ -3,7 +3,6 @@
 use crate::domain::programme::TextSection;
 
 /// The section's heading.
-#[must_use]
 pub fn title(of: TextSection) -> &'static str {
     match of {
         TextSection::Brings => "What Xen brings",
@@ -18,7 +17,6 @@ pub fn title(of: TextSection) -> &'static str {
 }
 
 /// Its text until staff write one.
-#[must_use]
 pub fn default(of: TextSection) -> &'static str {
     match of {
         TextSection::Brings => include_str!("texts/brings.md"),

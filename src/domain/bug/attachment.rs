@@ -25,7 +25,6 @@ pub struct Attachment {
 }
 
 impl FileKind {
-    #[must_use]
     pub fn content_type(self) -> &'static str {
         match self {
             Self::Text => "text/plain; charset=utf-8",
@@ -42,7 +41,6 @@ impl FileKind {
         }
     }
 
-    #[must_use]
     pub fn is_picture(self) -> bool {
         match self {
             Self::Text => false,

@@ -43,7 +43,6 @@ pub enum Part {
 }
 
 impl Part {
-    #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         let id = |text: &str| text.parse::<i64>().ok().filter(|id| *id > 0);
         match word.split_once('-') {
@@ -67,7 +66,6 @@ impl std::fmt::Display for Part {
 
 impl BugState {
     /// Somebody still has to do something about it.
-    #[must_use]
     pub fn is_open(self) -> bool {
         match self {
             Self::New | Self::Confirmed | Self::InProgress => true,
@@ -79,7 +77,6 @@ impl BugState {
 impl FactKind {
     /// Does everybody in the beta see it? Others find their own bug again by plan and kernel; the rest says whose Linode it
     /// is and what runs on it, which is for its member and staff.
-    #[must_use]
     pub fn is_public(self) -> bool {
         match self {
             Self::Plan | Self::Kernel => true,
@@ -119,7 +116,6 @@ pub fn step(from: BugState, to: BugState) -> Result<(), NotSo> {
 }
 
 /// What others see of a member's name: "A. L."
-#[must_use]
 pub fn initials(name: &str) -> String {
     let letters: Vec<String> = name
         .split_whitespace()

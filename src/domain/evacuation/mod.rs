@@ -89,7 +89,6 @@ pub struct Plan {
 
 impl Candidate {
     /// What it wants of its next host.
-    #[must_use]
     pub fn guest(&self, source: &Place) -> Guest<'_> {
         Guest {
             need: Need {
@@ -106,7 +105,6 @@ impl Candidate {
 }
 
 /// Can anybody be moved off it?
-#[must_use]
 pub fn blocked(source: &Place) -> Option<Blocked> {
     match source.room.state {
         HostState::Disabled | HostState::Quarantined => return Some(Blocked::TakesNoJobs),
@@ -124,7 +122,6 @@ pub fn blocked(source: &Place) -> Option<Blocked> {
 }
 
 /// May a Linode of `source` go to this host at all, were it empty and well?
-#[must_use]
 pub fn is_alike(source: &Place, place: &Place) -> bool {
     let (from, to) = (&source.room, &place.room);
     from.host != to.host
@@ -135,7 +132,6 @@ pub fn is_alike(source: &Place, place: &Place) -> bool {
 
 /// The plan for all of `residents`, who are on `source`. Those whose way back is open come last: closing it is a choice, and
 /// nobody else's place may hang on it.
-#[must_use]
 pub fn plan(source: Place, residents: Vec<Candidate>, places: Vec<Place>) -> Plan {
     let mut places: Vec<Place> = places
         .into_iter()
@@ -180,7 +176,6 @@ fn rank(stands: &Stands) -> u8 {
 }
 
 /// "the other beta hosts", as a sentence about the source's like names them.
-#[must_use]
 pub fn others(role: HostRole) -> &'static str {
     match role {
         HostRole::Source => "the other hosts of its platform",
@@ -190,7 +185,6 @@ pub fn others(role: HostRole) -> &'static str {
 }
 
 /// Why no host takes it.
-#[must_use]
 pub fn why(obstacle: Obstacle, role: HostRole) -> String {
     let others = others(role);
     match obstacle {
@@ -227,7 +221,6 @@ impl Plan {
     }
 
     /// The name of one of its hosts; empty for none.
-    #[must_use]
     pub fn name(&self, host: HostId) -> &str {
         self.before
             .iter()
@@ -236,7 +229,6 @@ impl Plan {
     }
 
     /// Why this one does not go; empty if it does.
-    #[must_use]
     pub fn reason(&self, line: &Line) -> String {
         match (line.outcome, line.candidate.stands) {
             (Outcome::Goes(_), _) => String::new(),
@@ -251,7 +243,6 @@ impl Plan {
     }
 
     /// The plan as text: where each goes (`+`, and `?` if its way back is closed), who stays (`=`) or cannot (`!`).
-    #[must_use]
     pub fn diff(&self) -> String {
         let mut out = String::new();
         if let Some(blocked) = self.blocked {

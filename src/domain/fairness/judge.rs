@@ -29,7 +29,6 @@ const WAIT_OF_TIME_PERCENT: u64 = 1;
 
 /// Judges an interval of `ms`. What a guest wanted is what it got and what it waited for. What is due is what the guests
 /// got together, dealt out by weight among those who want, nobody more than they want.
-#[must_use]
 pub fn judge(guests: &[Guest], ms: u64) -> Judgement {
     let judged = !guests.is_empty() && guests.iter().all(|guest| guest.wait_ms.is_some());
     let sum = |of: fn(&Guest) -> u64| guests.iter().map(of).fold(0_u64, u64::saturating_add);
@@ -60,7 +59,6 @@ pub fn judge(guests: &[Guest], ms: u64) -> Judgement {
 
 /// Deals `pool` out by weight, nobody more than they want; what one does not want is dealt out again among the others.
 /// The two slices go together; a missing weight counts as 1.
-#[must_use]
 pub fn divide(pool: f64, wants: &[f64], weights: &[f64]) -> Vec<f64> {
     let weight = |at: usize| {
         weights
@@ -122,7 +120,6 @@ pub struct Part<Id> {
 
 impl<Id> Part<Id> {
     /// Got ÷ due.
-    #[must_use]
     pub fn ratio(&self) -> f64 {
         self.got_ms as f64 / self.due_ms.max(1) as f64
     }
@@ -148,7 +145,6 @@ const COUNTS_FROM_ALL: u64 = 100;
 const COUNTS_FROM_MEAN: u64 = 10;
 
 /// `None` with fewer than two guests that count.
-#[must_use]
 pub fn standing<Id: Copy>(parts: &[Part<Id>]) -> Option<Standing<Id>> {
     let most = |part: &Part<Id>| part.due_ms.max(part.got_ms);
     let all = (parts.iter()).fold(0_u64, |sum, part| sum.saturating_add(part.due_ms));
@@ -179,7 +175,6 @@ pub fn standing<Id: Copy>(parts: &[Part<Id>]) -> Option<Standing<Id>> {
 }
 
 /// (Σx)² ÷ (n · Σx²), after Jain, Chiu and Hawe (1984); 1 for nothing at all.
-#[must_use]
 pub fn jain(of: &[f64]) -> f64 {
     let sum: f64 = of.iter().sum();
     let squares: f64 = of.iter().map(|x| x * x).sum();
@@ -211,7 +206,6 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Self::Unknown => "cannot be told",
@@ -239,7 +233,6 @@ pub struct Figures {
     pub least: f64,
 }
 
-#[must_use]
 pub fn verdict(of: &Figures) -> Verdict {
     if of.judged_ms == 0 {
         Verdict::Unknown
@@ -253,7 +246,6 @@ pub fn verdict(of: &Figures) -> Verdict {
 }
 
 /// Where there is enough to go by.
-#[must_use]
 pub fn compared(jain: f64, least: f64) -> Verdict {
     if jain < UNFAIR_JAIN || least < UNFAIR_LEAST {
         Verdict::Unfair

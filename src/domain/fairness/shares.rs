@@ -8,7 +8,6 @@ const FIRST_STEP_MB: i64 = 128;
 /// Level within the best-effort class of disk I/O (`ionice -c 2 -n`), 0 (first) to 7 (last): a level better each time
 /// the plan's memory doubles, from 7 below 128 MiB to 0 from 8 GiB on. CFQ gives neighbouring levels time slices of
 /// 20 ms steps around 100 ms, so a level is a mild preference and nobody starves.
-#[must_use]
 pub fn io_priority(ram_mb: i64) -> u8 {
     let mut level = 7;
     let mut from = FIRST_STEP_MB;
@@ -53,7 +52,6 @@ pub struct Due {
 
 impl Rule {
     /// By the plan alone.
-    #[must_use]
     pub fn weight(self, ram_mb: i64, plan_weight: i64) -> i64 {
         let weight = match self {
             Self::Plan => plan_weight,
@@ -64,7 +62,6 @@ impl Rule {
 
     /// A weight set by hand counts instead of the rule's, and the level follows as if the plan's RAM were as many times
     /// larger or smaller.
-    #[must_use]
     pub fn due(self, claim: Claim) -> Due {
         let by_plan = self.weight(claim.ram_mb, claim.plan_weight);
         let weight = claim

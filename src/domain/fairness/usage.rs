@@ -66,25 +66,21 @@ impl AddAssign for Usage {
 
 impl Usage {
     /// `what` per second of the time that was watched.
-    #[must_use]
     pub fn per_s(&self, what: u64) -> f64 {
         what as f64 * 1000.0 / self.covered_ms.max(1) as f64
     }
 
     /// In parts of one CPU over the time that was watched.
-    #[must_use]
     pub fn of_one_cpu(&self, ms: u64) -> f64 {
         ms as f64 / self.covered_ms.max(1) as f64
     }
 
     /// Disk work in blocks of 4 KiB a second: the same measure on both platforms.
-    #[must_use]
     pub fn blocks_per_s(&self) -> f64 {
         self.per_s(self.read_bytes.saturating_add(self.write_bytes)) / BLOCK as f64
     }
 
     /// Got ÷ due under contention; `None` if there was none to speak of.
-    #[must_use]
     pub fn of_due(&self) -> Option<f64> {
         (self.due_ms > 0).then(|| self.got_ms as f64 / self.due_ms as f64)
     }
@@ -101,7 +97,6 @@ pub struct Stretch {
 }
 
 /// The sum of the stretches that lie on `host` and wholly in `from..until`.
-#[must_use]
 pub fn between(all: &[Stretch], host: HostId, (from, until): (i64, i64)) -> Usage {
     let mut sum = Usage::default();
     let inside = all
@@ -114,7 +109,6 @@ pub fn between(all: &[Stretch], host: HostId, (from, until): (i64, i64)) -> Usag
 }
 
 /// Stretches added up to intervals of `seconds`, in order; those without any are not there. Hosts are not told apart.
-#[must_use]
 pub fn grouped(all: &[Stretch], seconds: i64) -> Vec<(i64, Usage)> {
     let mut sums: BTreeMap<i64, Usage> = BTreeMap::new();
     for stretch in all {

@@ -79,7 +79,6 @@ pub struct Plan {
 
 impl Candidate {
     /// What it wants of a production host.
-    #[must_use]
     pub fn guest(&self) -> Guest<'_> {
         Guest {
             need: Need {
@@ -96,7 +95,6 @@ impl Candidate {
 }
 
 /// The plan for all of `fleet`.
-#[must_use]
 pub fn plan(fleet: Vec<Candidate>, mut places: Vec<Place>) -> Plan {
     places.sort_by(|a, b| (&a.room.name, a.room.host).cmp(&(&b.room.name, b.room.host)));
     let before = places.clone();
@@ -155,13 +153,11 @@ impl Plan {
         });
     }
 
-    #[must_use]
     pub fn place(&self, host: HostId) -> Option<&Place> {
         self.before.iter().find(|place| place.room.host == host)
     }
 
     /// The host's name; empty for none.
-    #[must_use]
     pub fn name(&self, host: HostId) -> &str {
         self.place(host)
             .map_or("", |place| place.room.name.as_str())
@@ -176,7 +172,6 @@ impl Plan {
     }
 
     /// The plan as text, host by host: `+` comes, `-` goes, `=` stays, `!` cannot.
-    #[must_use]
     pub fn diff(&self) -> String {
         let mut out = String::new();
         for (before, after) in self.before.iter().zip(&self.after) {
@@ -214,7 +209,6 @@ impl Plan {
     }
 
     /// Why nothing is planned for it.
-    #[must_use]
     pub fn words(&self, of: &Candidate) -> String {
         match of.stands {
             Stands::Ready { .. } => "ready".to_owned(),

@@ -80,7 +80,6 @@ const FOR_NAMES: [Helper; 4] = [
 
 /// `ubda` as `xvda` or the reverse, with or without `/dev/` in front; any other name stays. Where disks may be counted as well
 /// (`ubd0`, and `ubd/0` under devfs), the number is a letter elsewhere.
-#[must_use]
 pub fn device(name: &str, to: Platform) -> String {
     let (folder, bare) = name
         .strip_prefix("/dev/")
@@ -181,7 +180,6 @@ pub enum Part {
 
 /// What differs between a profile and its translation, in the order in which a page lists it. Kernels are given by id,
 /// helpers by their words, only those that were added or taken away.
-#[must_use]
 pub fn difference(before: &Profile, after: &Profile, from: Platform, to: Platform) -> Vec<Line> {
     let memory = |limit: i64| match limit {
         0 => "all of the plan".to_owned(),

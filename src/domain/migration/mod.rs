@@ -54,7 +54,6 @@ pub enum Side {
 impl Effect {
     /// Does it change who may run the Linode, or delete disks? Nothing of the kind happens while the portal recovers its
     /// memory, or hosts contradict it.
-    #[must_use]
     pub fn needs_memory(self) -> bool {
         match self {
             Self::Commit | Self::GrantSource | Self::PurgeSource | Self::BeginReturn => true,
@@ -71,7 +70,6 @@ impl Effect {
 
 impl Step {
     /// The job that carries the step out, and on which host.
-    #[must_use]
     pub fn job(self) -> (JobKind, Side) {
         match self {
             Self::PreflightSource => (JobKind::PreflightSource, Side::Source),
@@ -88,7 +86,6 @@ impl Step {
     }
 
     /// The step after this one, when it succeeds.
-    #[must_use]
     fn next(self) -> Option<Self> {
         match self {
             Self::PreflightSource => Some(Self::PreflightDestination),
@@ -104,7 +101,6 @@ impl Step {
     }
 
     /// The state a migration is in while it does this step.
-    #[must_use]
     pub fn state(self) -> State {
         match self {
             Self::PreflightSource
@@ -233,7 +229,6 @@ pub enum Refused {
 }
 
 /// May the member (or staff) still cancel?
-#[must_use]
 pub fn can_cancel(state: State) -> bool {
     match state {
         State::Offered | State::Queued | State::Preparing | State::Copying | State::Failed => true,
@@ -251,7 +246,6 @@ pub fn can_cancel(state: State) -> bool {
 pub const AT_WORK: [State; 3] = [State::Preparing, State::Copying, State::Switching];
 
 /// Does the migration hold its destination's memory and disk (and the Linode's one place for a live migration)?
-#[must_use]
 pub fn is_live(state: State) -> bool {
     match state {
         State::Offered | State::Queued | State::Preparing | State::Copying | State::Switching => {
@@ -269,7 +263,6 @@ pub fn is_live(state: State) -> bool {
 
 /// How long a Linode was away, in seconds: until it was started again or, where the agent does not say when that was, until
 /// the move was finished. `None`: it was off, or is still away.
-#[must_use]
 pub fn down_s(
     was_running: bool,
     stopped: Option<Time>,
@@ -295,7 +288,6 @@ pub struct Last {
 
 /// Is its way back in the way of a further move? While it is not confirmed its source keeps the way back, and a further move
 /// would cut that off. `store::graduation::blocks_next` says the same to the database.
-#[must_use]
 pub fn blocks_next(last: &Last) -> bool {
     last.kind != MigrationKind::Return
         && matches!(last.state, State::Finished | State::Returning)
@@ -304,7 +296,6 @@ pub fn blocks_next(last: &Last) -> bool {
 
 /// Does the open way back of an evacuation give way to a further move? It is staff's alone, to a host that they emptied: when
 /// they move the Linode on, nobody else loses anything. As at the end of the window, the Linode must be well where it is.
-#[must_use]
 pub fn gives_way(last: &Last) -> bool {
     (last.kind, last.state) == (MigrationKind::Evacuation, State::Finished)
         && last.at_destination

@@ -6,7 +6,6 @@ use crate::domain::ids::HostId;
 use crate::domain::migration::Step;
 
 /// The commit: `None` if the Linode is not its source's under the migration's epoch any more.
-#[must_use]
 pub fn commit(row: Row, (source, epoch): (HostId, i64), destination: HostId) -> Option<Row> {
     ((row.host, row.epoch) == (source, epoch)).then_some(Row {
         host: destination,
@@ -17,7 +16,6 @@ pub fn commit(row: Row, (source, epoch): (HostId, i64), destination: HostId) -> 
 
 /// The source gets a new epoch, whether it still owns the Linode or the destination does. `only_unfetched`: not once the
 /// owner may know of what it has.
-#[must_use]
 pub fn take_back(row: Row, source: HostId, only_unfetched: bool) -> Option<Row> {
     let told = row.fetched && row.host != source;
     (!(only_unfetched && told)).then_some(Row {
@@ -28,7 +26,6 @@ pub fn take_back(row: Row, source: HostId, only_unfetched: bool) -> Option<Row> 
 }
 
 /// The owner is about to be told; `None` if it is no longer the owner under that epoch.
-#[must_use]
 pub fn fetch(row: Row, (host, epoch): (HostId, i64)) -> Option<Row> {
     ((row.host, row.epoch) == (host, epoch)).then_some(Row {
         fetched: true,
@@ -37,7 +34,6 @@ pub fn fetch(row: Row, (host, epoch): (HostId, i64)) -> Option<Row> {
 }
 
 /// A new epoch for the host that has sealed the Linode after a failed start.
-#[must_use]
 pub fn own_again(row: Row, (host, epoch): (HostId, i64)) -> Option<Row> {
     ((row.host, row.epoch) == (host, epoch)).then_some(Row {
         host,
@@ -47,7 +43,6 @@ pub fn own_again(row: Row, (host, epoch): (HostId, i64)) -> Option<Row> {
 }
 
 /// The epoch that the job of a step acts under; `epoch` is the migration's, `row` the Linode's.
-#[must_use]
 pub fn step_epoch(step: Step, epoch: i64, row: Row) -> i64 {
     match step {
         Step::PreflightSource | Step::OpenTransfer | Step::StopSeal | Step::FinalCopy => epoch,
@@ -57,7 +52,6 @@ pub fn step_epoch(step: Step, epoch: i64, row: Row) -> i64 {
 }
 
 /// May the row's owner yet accept what the row says, from an order that is still on its way? Then nobody else is believed.
-#[must_use]
 pub fn may_yet_accept(row: Row, words: &[Word]) -> bool {
     row.fetched
         && words
@@ -68,7 +62,6 @@ pub fn may_yet_accept(row: Row, words: &[Word]) -> bool {
 
 /// The row after the hosts were believed, and whether the owner must be granted it anew. The epoch never goes down, and one
 /// that the portal may have given away is never given twice.
-#[must_use]
 pub fn settle(row: Row, believed: Believed) -> (Row, bool) {
     if believed.holds && believed.epoch >= row.epoch {
         let row = Row {

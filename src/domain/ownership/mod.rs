@@ -23,7 +23,6 @@ pub struct Word {
 
 impl Word {
     /// Does it hold itself for the owner?
-    #[must_use]
     pub fn claims(&self) -> bool {
         self.granted > self.sealed
     }
@@ -64,7 +63,6 @@ pub enum Contradiction {
 
 impl Contradiction {
     /// Does one report prove it?
-    #[must_use]
     pub fn is_proof(self) -> bool {
         match self {
             Self::Ahead { .. } | Self::Strayed | Self::Unsealed | Self::Told => true,
@@ -73,14 +71,12 @@ impl Contradiction {
     }
 
     /// Is it as it should be while a move is at work on the Linode?
-    #[must_use]
     pub fn is_of_a_move(self) -> bool {
         matches!(self, Self::Behind { .. } | Self::Sealed { .. })
     }
 }
 
 /// Does this word contradict the row? `had_sealed`: the host, its owner, said before this that it sealed the row's epoch.
-#[must_use]
 pub fn contradiction(row: Row, word: &Word, had_sealed: bool) -> Option<Contradiction> {
     if word.granted > row.epoch {
         return Some(Contradiction::Ahead {
@@ -193,7 +189,6 @@ pub struct Incarnation {
 
 /// Did the portal that told an agent (`incarnation`, `revision`) know more than this one does? `lives`: all of this
 /// portal's incarnations, oldest first; `revision`: its newest.
-#[must_use]
 pub fn went_back(lives: &[Incarnation], revision: i64, (seen_in, seen): (&str, i64)) -> bool {
     // A life that began above it began because of it, or after it: every host is asked in it anyway. Else an agent whose
     // answers are lost would begin a life with every poll.
@@ -240,7 +235,6 @@ pub enum LedgerVerdict {
     Elsewhere,
 }
 
-#[must_use]
 pub fn judge_ledger(pinned: Option<&LedgerId>, shown: Option<&LedgerId>) -> LedgerVerdict {
     match (pinned, shown) {
         (None, None) => LedgerVerdict::Known,

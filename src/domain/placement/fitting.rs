@@ -55,7 +55,6 @@ pub enum Obstacle {
 
 impl Obstacle {
     /// The same of one host.
-    #[must_use]
     pub fn of_one(self) -> &'static str {
         match self {
             Self::NoHost => "it is no production host for the plan",

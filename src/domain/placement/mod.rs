@@ -28,12 +28,10 @@ pub struct Room {
 }
 
 impl Room {
-    #[must_use]
     pub fn memory_free_mb(&self) -> i64 {
         self.memory_mb - self.memory_promised_mb
     }
 
-    #[must_use]
     pub fn disk_free_mb(&self) -> i64 {
         self.disk_mb - self.disk_promised_mb
     }
@@ -50,7 +48,6 @@ pub enum Standing {
 }
 
 /// A host of the beta may be a second UML host (as [`platform_of`] says), and who runs on Xen has no need to come there.
-#[must_use]
 pub fn standing(platform: Platform, role: HostRole) -> Standing {
     match role {
         HostRole::Source if platform == TO => Standing::InBeta,
@@ -62,7 +59,6 @@ pub fn standing(platform: Platform, role: HostRole) -> Standing {
 
 /// Where a Linode goes next that stands so: into the beta, and from there to a production host of its plan. `None`: it is
 /// there already.
-#[must_use]
 pub fn next(standing: Standing) -> Option<(MigrationKind, HostRole)> {
     match standing {
         Standing::Outside => Some((MigrationKind::Beta, HostRole::Beta)),
@@ -128,7 +124,6 @@ pub fn fits(room: &Room, need: &Need) -> Result<(), NoRoom> {
 
 /// The platform that a host of this role must be of; `None`: either. Linodes come from anywhere, production is Xen's, and a
 /// beta's destination may also be a second UML host: that is how a provider tries the move without Xen (`make lab-uml`).
-#[must_use]
 pub fn platform_of(role: HostRole) -> Option<Platform> {
     match role {
         HostRole::Source | HostRole::Beta => None,
@@ -148,7 +143,6 @@ pub fn takes(room: &Room, need: &Need) -> Result<(), NoRoom> {
 }
 
 /// The host with the most free memory among those it fits on (ties: the lowest id), so that the beta's hosts fill evenly.
-#[must_use]
 pub fn propose<'a>(rooms: &'a [Room], need: &Need) -> Option<&'a Room> {
     rooms
         .iter()
@@ -174,7 +168,6 @@ pub struct Limits {
 
 /// Which of `waiting` (in queue order) may start beside `running`. A later one may pass an earlier one that waits for
 /// a busy host, so that one slow host does not hold up the others.
-#[must_use]
 pub fn admit(waiting: &[Link], running: &[Link], limits: &Limits) -> Vec<MigrationId> {
     let mut overall = i32::try_from(running.len()).unwrap_or(i32::MAX);
     let mut hosts: HashMap<HostId, i32> = HashMap::new();

@@ -29,7 +29,6 @@ pub enum Phase {
     Ended,
 }
 
-#[must_use]
 pub fn phase(state: ProgrammeState, opens_at: Option<Time>, now: Time) -> Phase {
     match (state, opens_at) {
         (ProgrammeState::Ended, _) => Phase::Ended,
@@ -49,7 +48,6 @@ pub struct Dates {
 
 /// Those of its dates that say something now, each with its word. None is said of a day that has gone by, or has not come,
 /// that the programme's state contradicts.
-#[must_use]
 pub fn said_of(phase: Phase, dates: Dates, now: Time) -> Vec<(&'static str, Time)> {
     let opening = match phase {
         Phase::Announced(at) => Some(("Opens", at)),

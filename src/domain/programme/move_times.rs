@@ -56,7 +56,6 @@ impl Default for Limits {
 pub type Taken = BTreeMap<(HostId, i64), i32>;
 
 /// The hour of a moment.
-#[must_use]
 pub fn hour(at: Time) -> i64 {
     at.utc().timestamp().div_euclid(HOUR_S)
 }
@@ -69,12 +68,10 @@ pub enum No {
 }
 
 impl Limits {
-    #[must_use]
     pub fn has_quiet_hours(&self) -> bool {
         self.quiet.iter().any(Option::is_some)
     }
 
-    #[must_use]
     pub fn is_quiet(&self, at: Time) -> bool {
         let local = at.utc().with_timezone(&self.zone);
         let today = local.weekday().num_days_from_monday() as usize;
@@ -89,7 +86,6 @@ impl Limits {
     }
 
     /// The first moment from `at` on that is not quiet; `None` if there is none within eight days.
-    #[must_use]
     pub fn open_from(&self, at: Time) -> Option<Time> {
         if !self.is_quiet(at) {
             return Some(at);
@@ -119,7 +115,6 @@ impl Limits {
 
     /// The next full hours that may be chosen, after `now` and not after `until`: at most `count`, looked for over
     /// fourteen days.
-    #[must_use]
     pub fn free_hours(
         &self,
         now: Time,
@@ -140,13 +135,11 @@ impl Limits {
 }
 
 /// When the member is to be reminded of a chosen time: a day before, if that is still to come.
-#[must_use]
 pub fn time_reminder(at: Time, now: Time) -> Option<Time> {
     Some(at.plus_s(-REMIND_S)).filter(|due| *due > now)
 }
 
 /// The next reminder of an offer's end after `now`.
-#[must_use]
 pub fn offer_reminder(expires: Time, now: Time) -> Option<Time> {
     OFFER_DAYS
         .iter()
@@ -155,7 +148,6 @@ pub fn offer_reminder(expires: Time, now: Time) -> Option<Time> {
 }
 
 /// Is `due` one of the moments at which the end of an offer is reminded of?
-#[must_use]
 pub fn is_offer_reminder(expires: Time, due: Time) -> bool {
     OFFER_DAYS
         .iter()

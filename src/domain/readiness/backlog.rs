@@ -32,7 +32,6 @@ pub struct OpenBugs(HashMap<(BugState, Severity), u32>);
 pub const OPEN: [BugState; 3] = [BugState::New, BugState::Confirmed, BugState::InProgress];
 
 impl OpenBugs {
-    #[must_use]
     pub fn count(bugs: impl IntoIterator<Item = (BugState, Severity)>) -> Self {
         let mut counts = HashMap::new();
         for (state, severity) in bugs {
@@ -43,25 +42,21 @@ impl OpenBugs {
         Self(counts)
     }
 
-    #[must_use]
     pub fn of(&self, state: BugState, severity: Severity) -> u32 {
         self.0.get(&(state, severity)).copied().unwrap_or(0)
     }
 
-    #[must_use]
     pub fn of_state(&self, state: BugState) -> u32 {
         let severities = Severity::ALL.iter();
         severities.map(|severity| self.of(state, *severity)).sum()
     }
 
-    #[must_use]
     pub fn of_severity(&self, severity: Severity) -> u32 {
         OPEN.iter().map(|state| self.of(*state, severity)).sum()
     }
 }
 
 /// At each of these moments. `changes`: newest first, all since the earliest of the moments.
-#[must_use]
 pub fn open_at(moments: &[Time], bugs: &[BugNow], changes: &[BugChange]) -> Vec<OpenBugs> {
     let mut was: HashMap<BugId, BugNow> = bugs.iter().map(|bug| (bug.id, *bug)).collect();
     let mut order: Vec<usize> = (0..moments.len()).collect();

@@ -25,7 +25,6 @@ pub enum Ended {
 }
 
 /// A move that was given up after a try had failed counts as failed, not as cancelled.
-#[must_use]
 pub fn ended(state: MigrationState, tries_failed: u32) -> Ended {
     match state {
         MigrationState::Finished | MigrationState::Confirmed => Ended::Moved,
@@ -83,13 +82,11 @@ impl Counts {
         *count += 1;
     }
 
-    #[must_use]
     pub fn started(&self) -> u32 {
         self.moved + self.went_back + self.failed + self.cancelled + self.under_way
     }
 
     /// Of the tries that came to an end by themselves, how many per cent reached their new host; `None` for none.
-    #[must_use]
     pub fn reached_percent(&self) -> Option<u32> {
         let reached = self.moved + self.went_back;
         (reached * 100).checked_div(reached + self.failed_tries)
@@ -105,7 +102,6 @@ pub struct Down {
 }
 
 /// The median is the lower of the two in the middle.
-#[must_use]
 pub fn down(mut seconds: Vec<i64>) -> Option<Down> {
     seconds.sort_unstable();
     let middle = seconds.len().checked_sub(1)? / 2;
@@ -126,7 +122,6 @@ pub struct Week {
 }
 
 /// The Monday of the week this moment is in.
-#[must_use]
 pub fn monday(at: Time) -> NaiveDate {
     let day = at.utc().date_naive();
     let after = u64::from(day.weekday().num_days_from_monday());
@@ -134,18 +129,15 @@ pub fn monday(at: Time) -> NaiveDate {
 }
 
 /// When a day begins, in UTC.
-#[must_use]
 pub fn begin(day: NaiveDate) -> Time {
     Time::new(day.and_time(NaiveTime::MIN).and_utc())
 }
 
-#[must_use]
 pub fn next_week(monday: NaiveDate) -> NaiveDate {
     monday.checked_add_days(Days::new(7)).unwrap_or(monday)
 }
 
 /// The Mondays of all weeks from `first`'s to `now`'s; oldest first.
-#[must_use]
 pub fn mondays(first: Time, now: Time) -> Vec<NaiveDate> {
     let last = monday(now);
     // Bounded by what a clock that jumps could do.
@@ -156,14 +148,12 @@ pub fn mondays(first: Time, now: Time) -> Vec<NaiveDate> {
 }
 
 /// The first Monday of a week as the database counts them: from the first Monday of 1970 on.
-#[must_use]
 pub fn monday_of(week: i64) -> NaiveDate {
     let days = week.saturating_mul(7).saturating_add(4);
     monday(Time::new(DateTime::UNIX_EPOCH).plus_days(days))
 }
 
 /// These weeks, also those without any move.
-#[must_use]
 pub fn weeks(mondays: &[NaiveDate], moves: &[Move], failed: &[FailedTry]) -> Vec<Week> {
     let mut by_week: BTreeMap<NaiveDate, (Counts, Vec<i64>)> = BTreeMap::new();
     for it in moves {
@@ -188,7 +178,6 @@ pub fn weeks(mondays: &[NaiveDate], moves: &[Move], failed: &[FailedTry]) -> Vec
 }
 
 /// All of these together.
-#[must_use]
 pub fn total<'a>(
     moves: impl IntoIterator<Item = &'a Move>,
     failed_tries: usize,

@@ -20,7 +20,6 @@ pub enum Moments {
     },
 }
 
-#[must_use]
 pub fn moments(zone: Tz, local: NaiveDateTime) -> Moments {
     match zone.from_local_datetime(&local) {
         LocalResult::Single(at) => Moments::One(at.to_utc()),
@@ -61,7 +60,6 @@ fn leap(zone: Tz, local: NaiveDateTime) -> DateTime<Utc> {
 }
 
 /// `UTC+2`, `UTC−3:30`: what tells two equal local times apart.
-#[must_use]
 pub fn offset_name(zone: Tz, at: DateTime<Utc>) -> String {
     let seconds = zone
         .offset_from_utc_datetime(&at.naive_utc())

@@ -18,12 +18,10 @@ impl From<Time> for DateTime<Utc> {
 }
 
 impl Time {
-    #[must_use]
     pub fn new(at: DateTime<Utc>) -> Self {
         Self(at.trunc_subsecs(6))
     }
 
-    #[must_use]
     pub fn utc(self) -> DateTime<Utc> {
         self.0
     }
@@ -50,12 +48,10 @@ impl Time {
     }
 
     /// Seconds from `earlier` to this; negative if it is not earlier.
-    #[must_use]
     pub fn seconds_since(self, earlier: Self) -> i64 {
         (self.0 - earlier.0).num_seconds()
     }
 
-    #[must_use]
     pub fn millis_since(self, earlier: Self) -> i64 {
         (self.0 - earlier.0).num_milliseconds()
     }
@@ -68,7 +64,6 @@ impl std::fmt::Display for Time {
 }
 
 /// `less than a second`, `12 seconds`, `4 minutes`, `2 hours 5 minutes`, `3 days`.
-#[must_use]
 pub fn span(seconds: i64) -> String {
     let plural = |count: i64, unit: &str| {
         if count == 1 {

@@ -22,7 +22,6 @@ pub struct Own {
 
 impl Own {
     /// By how much the wall clock was set, if by more than what may be.
-    #[must_use]
     pub fn jump(self) -> Option<i64> {
         let by = self.wall_s.saturating_sub(self.monotonic_s);
         (by.abs() > MOST_S).then_some(by)
@@ -31,7 +30,6 @@ impl Own {
 
 impl Gap {
     /// How many of its seconds count as watched.
-    #[must_use]
     pub fn watched(self) -> i64 {
         let agrees = self
             .own
@@ -43,14 +41,12 @@ impl Gap {
     }
 
     /// Could nobody renew a lease meanwhile, as far as this portal knows? Then none is lost yet.
-    #[must_use]
     pub fn is_pause(self, lease_s: i64) -> bool {
         self.own.is_none() || self.since_any.is_none_or(|gap| gap.abs() > lease_s)
     }
 }
 
 /// The jump that stands after another one: a clock that is set back by about as much is right again.
-#[must_use]
 pub fn standing(before: Option<i64>, jump: i64) -> Option<i64> {
     let all = before.unwrap_or(0).saturating_add(jump);
     (all.abs() > MOST_S).then_some(all)

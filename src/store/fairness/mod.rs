@@ -114,7 +114,6 @@ pub struct Summary {
 
 impl Summary {
     /// Of one host's intervals; the same as the database's sums.
-    #[must_use]
     pub fn of(host_id: HostId, intervals: &[Interval]) -> Self {
         let mut sum = Self {
             host_id,
@@ -148,7 +147,6 @@ impl Summary {
     }
 
     /// What a verdict is given on.
-    #[must_use]
     pub fn figures(&self) -> Figures {
         let ms = |ms: i64| u64::try_from(ms).unwrap_or(0);
         Figures {
@@ -161,13 +159,11 @@ impl Summary {
     }
 
     /// Jain's index, mean over the time compared; 1 if there was none.
-    #[must_use]
     pub fn jain(&self) -> f64 {
         mean(self.jain_ms, self.compared_ms)
     }
 
     /// Got ÷ due of who came furthest below, mean over the time compared.
-    #[must_use]
     pub fn least(&self) -> f64 {
         mean(self.least_ms, self.compared_ms)
     }

@@ -40,7 +40,6 @@ const NOTHING: Before = Before {
 };
 
 /// All Linodes of a host in one interval of `step` seconds, in the order of their ids.
-#[must_use]
 pub fn pack_round(step: i64, of: &[(LinodeId, Usage)]) -> Vec<u8> {
     let mut out = vec![LAYOUT];
     let (mut before, mut last) = (NOTHING, 0);
@@ -66,7 +65,6 @@ pub fn unpack_round(step: i64, data: &[u8]) -> Result<Vec<(LinodeId, Usage)>, St
 
 /// What a host's round says; nothing, and a line in the log, if it cannot be read: one spoilt row keeps nobody from the
 /// others.
-#[must_use]
 pub fn readable(step: i64, host: HostId, slot: i64, data: &[u8]) -> Vec<(LinodeId, Usage)> {
     unpack_round(step, data).unwrap_or_else(|error| {
         tracing::error!(%host, slot, step, %error, "usage of a host cannot be read and is left out");
@@ -75,7 +73,6 @@ pub fn readable(step: i64, host: HostId, slot: i64, data: &[u8]) -> Vec<(LinodeI
 }
 
 /// The same of a Linode's day.
-#[must_use]
 pub fn readable_day(linode: LinodeId, day: i64, data: &[u8]) -> Vec<DayPart> {
     unpack_day(data).unwrap_or_else(|error| {
         tracing::error!(%linode, day, %error, "a day's usage of a Linode cannot be read and is left out");
@@ -89,7 +86,6 @@ pub const DAY_STEP: i64 = 600;
 const DAY_SHIFT: u32 = 10;
 
 /// A Linode's day, in order of index and host.
-#[must_use]
 pub fn pack_day(of: &[DayPart]) -> Vec<u8> {
     let mut out = vec![LAYOUT];
     let (mut before, mut next) = (NOTHING, 0_u8);

@@ -22,7 +22,6 @@ pub struct RuleRow {
 }
 
 impl RuleRow {
-    #[must_use]
     pub fn rule(&self) -> Rule {
         match self.kind {
             RuleKind::Plan => Rule::Plan,

@@ -72,7 +72,6 @@ pub struct Host {
 
 impl Host {
     /// How the Linodes on it stand to the beta.
-    #[must_use]
     pub fn standing(&self) -> Standing {
         placement::standing(self.platform, self.role)
     }

@@ -14,7 +14,6 @@ use crate::store::schema::{host_silence, hosts, silence_looks};
 /// Hosts that should speak and do not: they take part (enabled, or draining), their agent was heard of before `since`, and
 /// not since.
 #[diesel::dsl::auto_type]
-#[must_use]
 pub fn is_silent(since: Time) -> _ {
     let taking_part: [HostState; 2] = HostState::TAKING_PART;
     hosts::state

@@ -66,7 +66,6 @@ pub struct NewJob {
 
 impl NewJob {
     /// A job on the Linode's own host under its present epoch, outside of any migration.
-    #[must_use]
     pub fn own(linode: &Linode, kind: JobKind, now: Time, requested_by: Option<UserId>) -> Self {
         Self {
             host_id: linode.host_id,

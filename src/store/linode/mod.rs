@@ -40,7 +40,6 @@ pub struct Linode {
 
 impl Linode {
     /// Who owns it, as the rules of ownership look at it.
-    #[must_use]
     pub fn row(&self) -> Row {
         Row {
             host: self.host_id,

@@ -84,13 +84,11 @@ pub struct Migration {
 
 impl Migration {
     /// It waits in the queue, and for no time of its own.
-    #[must_use]
     pub fn is_due(&self, now: Time) -> bool {
         self.state == MigrationState::Queued && self.not_before.is_none_or(|at| at <= now)
     }
 
     /// Is the time for its way back over, by the clock and by what portals have watched of it? `way_backs_over` asks the same.
-    #[must_use]
     pub fn way_back_is_over(&self, now: Time, watched_s: i64) -> bool {
         self.way_back_until.is_none_or(|until| until <= now)
             && self
@@ -100,7 +98,6 @@ impl Migration {
 
     /// How long the Linode was away: from the order to stop it until it was started again, in seconds. Where the agent does
     /// not say when that was, until the move was finished, which is later: after the destination had watched it.
-    #[must_use]
     pub fn down_s(&self) -> Option<i64> {
         migration::down_s(
             self.was_running,

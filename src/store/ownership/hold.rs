@@ -123,7 +123,6 @@ pub struct HoldWord {
 }
 
 impl HoldWord {
-    #[must_use]
     pub fn new(linode: LinodeId, word: &Word, at: Time) -> Self {
         Self {
             linode_id: linode,
@@ -136,7 +135,6 @@ impl HoldWord {
         }
     }
 
-    #[must_use]
     pub fn word(&self) -> Word {
         Word {
             host: self.host_id,

@@ -17,7 +17,6 @@ pub struct MarkFile {
 
 impl MarkFile {
     /// Beside the database `path`.
-    #[must_use]
     pub fn beside(path: &str) -> Self {
         Self {
             path: PathBuf::from(format!("{path}.mark")),

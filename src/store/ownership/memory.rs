@@ -26,7 +26,6 @@ pub struct Portal {
 }
 
 impl Portal {
-    #[must_use]
     pub fn mark(&self) -> PortalMark {
         PortalMark {
             incarnation: self.incarnation.clone(),

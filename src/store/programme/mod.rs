@@ -40,7 +40,6 @@ pub struct Programme {
 }
 
 impl Programme {
-    #[must_use]
     pub fn new(now: Time) -> Self {
         Self {
             state: ProgrammeState::Open,

@@ -23,7 +23,6 @@ pub enum Wake {
 }
 
 impl Wake {
-    #[must_use]
     pub fn to_payload(self) -> String {
         match self {
             Self::Host(id) => format!("host {id}"),
@@ -32,7 +31,6 @@ impl Wake {
         }
     }
 
-    #[must_use]
     pub fn from_payload(text: &str) -> Option<Self> {
         match text.split_once(' ') {
             Some(("host", id)) => id.parse().ok().map(Self::Host),
@@ -87,18 +85,15 @@ impl Hub {
         self.reconcile.notify_one();
     }
 
-    #[must_use]
     pub fn host(&self, id: HostId) -> Arc<Notify> {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(hosts.entry(id).or_default())
     }
 
-    #[must_use]
     pub fn migrations(&self) -> broadcast::Receiver<MigrationId> {
         self.migrations.subscribe()
     }
 
-    #[must_use]
     pub fn reconcile(&self) -> Arc<Notify> {
         Arc::clone(&self.reconcile)
     }

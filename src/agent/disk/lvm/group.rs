@@ -61,7 +61,6 @@ pub struct Commands {
 }
 
 impl Commands {
-    #[must_use]
     pub fn new(vg: &str) -> Self {
         Self { vg: vg.into() }
     }

@@ -21,7 +21,6 @@ const APART: Duration = Duration::from_millis(40);
 /// What Linux allows for an interface's name.
 const NAME_LIMIT: usize = 15;
 
-#[must_use]
 pub fn sys(interface: &str) -> PathBuf {
     Path::new("/sys/class/net").join(interface)
 }
@@ -33,13 +32,11 @@ pub fn tool(program: &str, args: &[&str]) -> Result<(), DriverError> {
         .map_err(|error| DriverError::Host(error.to_string()))
 }
 
-#[must_use]
 pub fn bridge_exists(bridge: &str) -> bool {
     sys(bridge).join("bridge").is_dir()
 }
 
 /// Could this be the name of an interface, and of nothing else?
-#[must_use]
 pub fn is_interface(name: &str) -> bool {
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     !name.is_empty() && name.len() <= NAME_LIMIT && !name.starts_with('.') && name.chars().all(fine)
@@ -57,7 +54,6 @@ pub fn port(prefix: &str, linode: LinodeId) -> Result<String, DriverError> {
 }
 
 /// Bytes into and out of the guest: what the host sent to its port and got from it.
-#[must_use]
 pub fn traffic(port: &str) -> (u64, u64) {
     let counter = |name: &str| {
         let text = fs::read_to_string(sys(port).join("statistics").join(name)).unwrap_or_default();
@@ -67,13 +63,11 @@ pub fn traffic(port: &str) -> (u64, u64) {
 }
 
 /// Can a network card have this address?
-#[must_use]
 pub fn is_unicast_mac(text: &str) -> bool {
     mac_bytes(text).is_some_and(|bytes| bytes[0] & 1 == 0 && bytes.iter().any(|byte| *byte != 0))
 }
 
 /// `aa:bb:cc:dd:ee:ff` as bytes.
-#[must_use]
 pub fn mac_bytes(text: &str) -> Option<[u8; 6]> {
     let mut bytes = [0; 6];
     let mut parts = text.split(':');

@@ -67,7 +67,6 @@ pub fn send(interface: i32, frames: &[Vec<u8>]) -> io::Result<()> {
 }
 
 /// The frame that says "`address` is at `mac`": a gratuitous ARP request, or an unsolicited neighbour advertisement.
-#[must_use]
 pub fn announcement(mac: [u8; 6], address: IpAddr) -> Vec<u8> {
     match address {
         IpAddr::V4(address) => arp(mac, address),

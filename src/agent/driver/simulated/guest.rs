@@ -45,7 +45,6 @@ pub const PORT: &str = "port";
 const PANIC_AFTER: Duration = Duration::from_millis(150);
 
 /// The whole life of a guest. Its console is standard output.
-#[must_use]
 pub fn main(spec: &Path) -> ExitCode {
     match live(spec) {
         Ok(code) => code,

@@ -49,7 +49,6 @@ struct Counters {
 }
 
 impl Load {
-    #[must_use]
     pub fn new(config: LoadConfig) -> Self {
         Self {
             config,
@@ -58,7 +57,6 @@ impl Load {
     }
 
     /// CPUs the guest wants now.
-    #[must_use]
     pub fn wants(&self, linode: LinodeId) -> f64 {
         match self.config.guests.get(&linode.to_string()) {
             Some(wants) => *wants,

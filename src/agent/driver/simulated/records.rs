@@ -33,7 +33,6 @@ pub struct Found {
 
 impl Ring {
     /// The ring of a disk of this size; `None` if it is too small for one.
-    #[must_use]
     pub fn of(size: u64) -> Option<Self> {
         let record = RECORD as u64;
         let slots = (size / 2 / record).min(MOST_SLOTS);

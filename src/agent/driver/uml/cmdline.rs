@@ -137,7 +137,6 @@ fn is_device(name: &str) -> bool {
 }
 
 /// The name by which UML and this driver know a Linode's guest, unique among the agents of a machine.
-#[must_use]
 pub fn umid(prefix: &str, linode: LinodeId) -> String {
     format!("{prefix}-linode-{linode}")
 }

@@ -28,7 +28,6 @@ pub struct Folder {
 }
 
 impl Folder {
-    #[must_use]
     pub fn new(state: &Path, linode: LinodeId) -> Self {
         Self {
             dir: state.join(format!("linode-{linode}")),
@@ -39,14 +38,12 @@ impl Folder {
         fs::create_dir_all(&self.dir)
     }
 
-    #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
     /// The path by which the guest's kernel is run, a link to the real one. It is also the guest's leave to reboot:
     /// a UML that reboots runs its own program again, so once the link is gone a reboot inside the guest ends it.
-    #[must_use]
     pub fn kernel(&self) -> PathBuf {
         self.dir.join("linux")
     }
@@ -60,7 +57,6 @@ impl Folder {
         absent_is_fine(fs::remove_file(self.kernel()))
     }
 
-    #[must_use]
     pub fn console(&self) -> Console {
         Console {
             now: self.dir.join("console"),

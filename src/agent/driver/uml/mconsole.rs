@@ -83,7 +83,6 @@ pub fn ask(
 }
 
 /// Where a guest listens.
-#[must_use]
 pub fn socket_path(uml_dir: &Path, umid: &str) -> PathBuf {
     uml_dir.join(umid).join("mconsole")
 }

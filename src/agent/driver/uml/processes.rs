@@ -109,7 +109,6 @@ impl Table {
         self.rows.get(*self.by_pid.get(&pid)?)
     }
 
-    #[must_use]
     pub fn has(&self, process: ProcessRef) -> bool {
         self.pid(process.pid)
             .is_some_and(|row| row.process == process)
@@ -159,7 +158,6 @@ impl Table {
     }
 
     /// CPU time of a whole guest, in milliseconds. Programs that ended in the guest are in their parent's share.
-    #[must_use]
     pub fn cpu_ms(&self, main: ProcessRef) -> u64 {
         let ticks = self.ticks.get(&main.pid).copied().unwrap_or(0);
         ticks * 1000 / TICKS_PER_S

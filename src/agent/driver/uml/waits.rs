@@ -27,7 +27,6 @@ impl Waits {
     }
 
     /// In ms since the first look at this run; `None` where the kernel does not count it.
-    #[must_use]
     pub fn of(&self, linode: LinodeId, main: ProcessRef, all: &[ProcessRef]) -> Option<u64> {
         let now: BTreeMap<(u32, u64), u64> = all
             .iter()

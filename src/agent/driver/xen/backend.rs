@@ -42,7 +42,6 @@ impl Device {
         })
     }
 
-    #[must_use]
     pub fn name(&self) -> String {
         format!("{}-{}-{}", self.kind, self.domain, self.number)
     }
@@ -73,7 +72,6 @@ pub fn devices() -> io::Result<Vec<Device>> {
 }
 
 /// The domain behind a network port; `None` if there is no such port, or none of Xen's.
-#[must_use]
 pub fn domain_of(port: &str) -> Option<u32> {
     let device = fs::read_link(sys(port).join("device")).ok()?;
     let device = Device::parse(device.file_name()?.to_str()?)?;
@@ -81,7 +79,6 @@ pub fn domain_of(port: &str) -> Option<u32> {
 }
 
 /// What the disks of each domain did.
-#[must_use]
 pub fn traffic() -> BTreeMap<u32, Traffic> {
     let mut sums: BTreeMap<u32, Traffic> = BTreeMap::new();
     let disks = devices().unwrap_or_default();
@@ -108,7 +105,6 @@ pub struct Threads {
     pub complete: bool,
 }
 
-#[must_use]
 pub fn threads(domain: u32) -> Threads {
     let ids = threads_of_all().remove(&domain).unwrap_or_default();
     let disks: BTreeSet<&str> = ids.iter().map(|(_, disk)| disk.as_str()).collect();
@@ -121,7 +117,6 @@ pub fn threads(domain: u32) -> Threads {
 }
 
 /// Of every domain, each with its disk's name. One look at all processes.
-#[must_use]
 pub fn threads_of_all() -> BTreeMap<u32, Vec<(u32, String)>> {
     let mut found: BTreeMap<u32, Vec<(u32, String)>> = BTreeMap::new();
     for pid in pids().into_iter().flatten() {
@@ -179,7 +174,6 @@ pub fn holders(disks: &[PathBuf]) -> io::Result<Vec<String>> {
 
 /// Writes that the host's kernel has begun and not ended, summed over those of `disks` that are block devices: a back-end
 /// that is gone may have left some.
-#[must_use]
 pub fn writes_in_flight(disks: &[PathBuf]) -> u64 {
     let numbers = disks.iter().filter_map(|disk| {
         let meta = fs::metadata(disk).ok()?;

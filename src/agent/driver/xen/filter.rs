@@ -17,7 +17,6 @@ const HOOK: &str = "prerouting";
 const MARK: &str = "xenbeta ";
 
 /// The last rule's comment, of the text of [`rules`]: by it the loaded rules are known as these.
-#[must_use]
 pub fn mark(text: &str) -> Option<&str> {
     let (_, rest) = text.rsplit_once("comment \"")?;
     let (mark, _) = rest.split_once('"')?;
@@ -26,7 +25,6 @@ pub fn mark(text: &str) -> Option<&str> {
 
 /// Are these the rules of that mark, all of them, where the guest's packets come by? Without a mark (of an earlier
 /// release) any rules will do.
-#[must_use]
 pub fn is_whole(chain: Option<&Chain>, mark: Option<&str>) -> bool {
     let Some(chain) = chain.filter(|chain| chain.hook.as_deref() == Some(HOOK)) else {
         return false;

@@ -28,13 +28,11 @@ pub struct Found {
 }
 
 impl Found {
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.domains.is_empty() && self.keepers.is_empty()
     }
 
     /// The one that runs; the newest, where one is still being cleaned up.
-    #[must_use]
     pub fn alive(&self) -> Option<&Domain> {
         self.domains
             .iter()
@@ -43,7 +41,6 @@ impl Found {
     }
 
     /// It ended, and nobody is there who would clean up after it.
-    #[must_use]
     pub fn forsaken(&self) -> bool {
         self.keepers.is_empty() && !self.domains.is_empty() && self.alive().is_none()
     }
@@ -74,7 +71,6 @@ impl Search {
     }
 
     /// What is this guest's of all domains there were, listed after its `xl` was looked for.
-    #[must_use]
     pub fn found(&self, keepers: Vec<ProcessRef>, domains: &[Domain]) -> Found {
         let ours = domains.iter().filter(|domain| self.is_ours(domain));
         Found {
@@ -83,7 +79,6 @@ impl Search {
         }
     }
 
-    #[must_use]
     pub fn is_ours(&self, domain: &Domain) -> bool {
         domain.name == self.name || domain.uuid.starts_with(&self.lead)
     }

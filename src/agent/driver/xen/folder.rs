@@ -47,7 +47,6 @@ pub struct Folder {
 }
 
 impl Folder {
-    #[must_use]
     pub fn new(state: &Path, prefix: &str, linode: LinodeId) -> Self {
         Self {
             dir: state.join(names::domain(prefix, linode)),
@@ -58,35 +57,29 @@ impl Folder {
         fs::create_dir_all(&self.dir)
     }
 
-    #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
     /// What `xl create` is given. Its path stands in the arguments of the `xl` that stays behind, and in no other's.
-    #[must_use]
     pub fn domain_file(&self) -> PathBuf {
         self.dir.join("domain.cfg")
     }
 
     /// A link to the kernel, and the guest's leave to reboot: `xl` opens it again to make a rebooted guest's domain, so
     /// once the link is gone a reboot ends the guest, whoever notices it and whenever.
-    #[must_use]
     pub fn kernel(&self) -> PathBuf {
         self.dir.join("kernel")
     }
 
-    #[must_use]
     pub fn initramfs(&self) -> PathBuf {
         self.dir.join("initramfs")
     }
 
-    #[must_use]
     pub fn filter(&self) -> PathBuf {
         self.dir.join("filter.nft")
     }
 
-    #[must_use]
     pub fn earlier_console(&self) -> PathBuf {
         self.dir.join("console.old")
     }

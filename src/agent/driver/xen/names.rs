@@ -7,13 +7,11 @@ use crate::domain::ids::LinodeId;
 const LARGEST: i64 = (1 << 48) - 1;
 
 /// The domain's name, as `xl list` shows it.
-#[must_use]
 pub fn domain(prefix: &str, linode: LinodeId) -> String {
     format!("{prefix}-{linode}")
 }
 
 /// The Linode whose domain has this name.
-#[must_use]
 pub fn linode_of(prefix: &str, name: &str) -> Option<LinodeId> {
     let linode: LinodeId = name.strip_prefix(prefix)?.strip_prefix('-')?.parse().ok()?;
     (domain(prefix, linode) == name).then_some(linode)
@@ -44,7 +42,6 @@ pub fn lead(prefix: &str, linode: LinodeId) -> Result<String, DriverError> {
 }
 
 /// The Linode whose starts have UUIDs like this one.
-#[must_use]
 pub fn linode_of_uuid(prefix: &str, uuid: &str) -> Option<LinodeId> {
     let number: String = uuid.split('-').skip(1).take(3).collect();
     let linode = LinodeId(i64::from_str_radix(&number, 16).ok()?);

@@ -23,7 +23,6 @@ pub const OTHER: u8 = u8::MAX;
 type Threads = (u32, Vec<u32>);
 
 /// The level that all disk threads of a domain have, for each of these domains that has any.
-#[must_use]
 pub fn io_priorities(domains: &[u32]) -> BTreeMap<u32, u8> {
     let mut all = backend::threads_of_all();
     let threads = domains.iter().filter_map(|domain| {

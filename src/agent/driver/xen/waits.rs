@@ -56,7 +56,6 @@ impl Waits {
     }
 
     /// `None` before the first look at it.
-    #[must_use]
     pub fn of(&self, domain: u32) -> Option<u64> {
         let noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         noted.sums.get(&domain).copied()

@@ -36,7 +36,6 @@ pub struct Domain {
 
 impl Domain {
     /// It runs, or could yet.
-    #[must_use]
     pub fn alive(&self) -> bool {
         !self.shut_down && !self.dying
     }
@@ -108,7 +107,6 @@ pub struct Vcpu {
 
 impl Vcpu {
     /// May it be on this CPU? What is not understood is not forbidden.
-    #[must_use]
     pub fn may_be_on(&self, cpu: u32) -> bool {
         let within = |part: &str| {
             let (from, until) = part.split_once('-').unwrap_or((part, part));

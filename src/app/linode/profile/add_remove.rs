@@ -115,7 +115,6 @@ impl App {
 }
 
 /// Why a profile cannot be deleted now, if it cannot.
-#[must_use]
 pub fn stays(linode: &Linode, profiles: &[ConfigProfile], id: ConfigId) -> Option<&'static str> {
     let chosen = profiles
         .iter()
