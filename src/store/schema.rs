@@ -1,4 +1,4 @@
-//! The tables, as Diesel knows them; `migrations/` has what the databases enforce. Generated: `tests/portal/schema.rs` says how.
+//! The tables, as Diesel knows them; `migrations/` has what the databases enforce. Generated: `tests/portal/store/schema.rs` says how.
 
 #![allow(
     clippy::wildcard_imports,

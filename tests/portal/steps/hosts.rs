@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use xenbeta::domain::ids::{HostId, JobId};
 use xenbeta::wire::{LinodeReport, Order, Report, Task};
 
-use crate::reported::says;
+use crate::host::by_hand::says;
 use crate::support::TestApp;
 use crate::support::fleet::WEB;
 

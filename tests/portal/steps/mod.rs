@@ -15,8 +15,8 @@ use std::panic::AssertUnwindSafe;
 use xenbeta::domain::migration::MigrationKind;
 use xenbeta::domain::string_enum::StringEnum;
 
-use crate::racers::begin::World;
-use crate::racers::judge;
+use crate::races::begin::World;
+use crate::races::judge;
 use crate::support::On;
 use play::{Play, Told};
 use table::{TARGETS, TROUBLES, Target, Trouble};

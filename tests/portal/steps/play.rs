@@ -12,9 +12,9 @@ use xenbeta::wire::{Marked, Order, Outcome, Poll};
 
 use super::hosts::{Hosts, Marks};
 use super::table::{self, After, Again, Target, Tidying, Trouble};
-use crate::racers::begin::{PRODUCTION, World, all_heard, with_production};
-use crate::racers::judge::{self, Mark};
-use crate::reported::poll;
+use crate::host::by_hand::poll;
+use crate::races::begin::{PRODUCTION, World, all_heard, with_production};
+use crate::races::judge::{self, Mark};
 use crate::support::TestApp;
 use crate::support::fleet::{UML1, UML2, WEB, XEN1, XEN2};
 use crate::support::hand::{agent, kind as kind_of, now_click};

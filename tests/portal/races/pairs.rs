@@ -21,7 +21,7 @@ use xenbeta::store::migration::Migration;
 use xenbeta::wire::Outcome;
 
 use crate::both_databases;
-use crate::moving::conflict;
+use crate::migration::contest::conflict;
 use crate::support::TestApp;
 use crate::support::fleet::{DB, OLD, UML1, WEB, XEN1, XEN2};
 use crate::support::hand::{agent, now_click};

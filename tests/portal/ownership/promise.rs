@@ -12,7 +12,7 @@ use xenbeta::store::error::StoreError;
 use xenbeta::wire::{LedgerMark, Marked, Outcome, Poll, PortalMark, Report, Task};
 
 use crate::both_databases;
-use crate::reported::{poll, says};
+use crate::host::by_hand::{poll, says};
 use crate::support::fleet::{PASSWORD, UML1, UML2, WEB, XEN1, XEN2};
 use crate::support::hand::{agent, kind};
 use crate::support::{On, TestApp};

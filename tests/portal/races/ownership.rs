@@ -12,10 +12,10 @@ use xenbeta::wire::{LedgerMark, Poll, PortalMark};
 
 use super::begin::two_staff;
 use super::judge::{count, jobs_of};
-use super::moving::success;
+use super::migration::success;
 use super::{RACERS, Race, same, so};
-use crate::promise::ledger;
-use crate::reported::{poll, says};
+use crate::host::by_hand::{poll, says};
+use crate::ownership::promise::ledger;
 use crate::support::TestApp;
 use crate::support::fleet::{OLD, PASSWORD, UML1, UML2, WEB, XEN1, XEN2};
 use crate::support::hand::agent;
@@ -277,7 +277,7 @@ fn a_takeover_and_its_hosts_word(app: &TestApp) -> Race<'_> {
 /// What is granted to the host at the moment at which it is taken over is taken back, and nothing is granted later.
 fn a_takeover_and_a_grant(app: &TestApp) -> Race<'_> {
     let id = asked(app, JointKind::Takeover, XEN1);
-    super::moving::committed(app);
+    super::migration::committed(app);
     let sue = app.second_staff();
     Race::of(move |portal, n| match n % 2 {
         0 => portal.decide_joint(&sue, PASSWORD, id, true).map(|_| false),

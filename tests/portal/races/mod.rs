@@ -4,14 +4,15 @@
 //! A transition is a row: what stands before (`arrange`), what each racer does, how many may win, what the audit trail then
 //! has, and what else is looked at. `make races` runs a thousand rounds of each on both databases, the tests two.
 
+mod account;
 pub mod begin;
-mod jobs;
+mod job;
 pub mod judge;
-mod moving;
-mod offering;
-mod owning;
-mod people;
-mod registering;
+mod migration;
+mod offer;
+mod ownership;
+mod pairs;
+mod registration;
 
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
@@ -88,18 +89,18 @@ pub fn so(what: &str, holds: bool) -> Option<String> {
 
 macro_rules! rows {
     ($($name:ident),+ $(,)?) => {
-        pub const ROWS: &[(&str, $crate::racers::Arrange)] = &[$((stringify!($name), $name)),+];
+        pub const ROWS: &[(&str, $crate::races::Arrange)] = &[$((stringify!($name), $name)),+];
     };
 }
 use rows;
 
 const ALL: [&[(&str, Arrange)]; 6] = [
-    registering::ROWS,
-    offering::ROWS,
-    moving::ROWS,
-    jobs::ROWS,
-    owning::ROWS,
-    people::ROWS,
+    registration::ROWS,
+    offer::ROWS,
+    migration::ROWS,
+    job::ROWS,
+    ownership::ROWS,
+    account::ROWS,
 ];
 
 fn transitions() -> Vec<(&'static str, Arrange)> {

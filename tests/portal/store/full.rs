@@ -38,7 +38,7 @@ fn on_a_full_disk_a_request_is_done_as_a_whole_or_not_at_all() {
     let app = TestApp::new(On::Sqlite).with_fleet().with_passwords();
     let site = Site::serve(&app.app);
     let mut mia = site.signed_in(MEMBER_EMAIL);
-    let bug = crate::bugs::opened(&app, "full");
+    let bug = crate::bug::thread::opened(&app, "full");
     let thread = mia.get(&format!("/members/bugs/{bug}"));
     let rows = |app: &TestApp| {
         [

@@ -14,7 +14,7 @@ use xenbeta::wire::{Enrol, Round, Samples};
 
 use crate::both_databases;
 use crate::browser::Site;
-use crate::fairness::{cells, round};
+use crate::fairness::usage::{cells, round};
 use crate::support::TestApp;
 use crate::support::fleet::{DB, MEMBER_EMAIL, OLD, STAFF_EMAIL, THEIRS, UML1, WEB};
 use crate::support::hand;

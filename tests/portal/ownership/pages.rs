@@ -11,7 +11,7 @@ use xenbeta::wire::{LedgerMark, Outcome, Poll, Report};
 
 use crate::both_databases;
 use crate::browser::{Browser, Reply, Site};
-use crate::reported::{poll, says};
+use crate::host::by_hand::{poll, says};
 use crate::support::TestApp;
 use crate::support::fleet::{MEMBER_EMAIL, PASSWORD, STAFF_EMAIL, UML1, UML2, WEB, XEN1};
 use crate::support::hand::agent;

@@ -165,7 +165,7 @@ fn generated(app: &TestApp, has: &str) -> String {
         tables.entry(column.table.clone()).or_default().push(column);
     }
     let mut text = String::from(
-        "//! The tables, as Diesel knows them; `migrations/` has what the databases enforce. Generated: `tests/portal/schema.rs` says how.\n\n\
+        "//! The tables, as Diesel knows them; `migrations/` has what the databases enforce. Generated: `tests/portal/store/schema.rs` says how.\n\n\
          #![allow(clippy::wildcard_imports, reason = \"what diesel's table! macro expands to\")]\n",
     );
     for (table, columns) in &tables {

@@ -6,7 +6,7 @@ use xenbeta::store::db::Db;
 use xenbeta::store::error::StoreError;
 
 use crate::browser::Site;
-use crate::queries::{fifty_more, listen, said};
+use crate::store::queries::{fifty_more, listen, said};
 use crate::support::fleet::{MEMBER_EMAIL, STAFF_EMAIL, WEB};
 use crate::support::{On, TestApp};
 

@@ -5,7 +5,7 @@ use xenbeta::domain::job::{JobKind, JobState};
 use xenbeta::store;
 use xenbeta::wire::{Poll, Progress, Renew};
 
-use super::moving::{failure, success};
+use super::migration::{failure, success};
 use super::{RACERS, Race, same, so};
 use crate::support::TestApp;
 use crate::support::fleet::{DB, UML1, WEB, XEN1};

@@ -7,7 +7,7 @@ use xenbeta::store::error::StoreError;
 use xenbeta::store::schema::outbox;
 
 use crate::both_databases;
-use crate::reported::says;
+use crate::host::by_hand::says;
 use crate::support::TestApp;
 use crate::support::fleet::{PASSWORD, UML1, UML2, WEB, XEN1, XEN2};
 

@@ -1,0 +1,4 @@
+//! The bug board.
+
+mod moderation;
+pub mod thread;

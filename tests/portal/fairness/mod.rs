@@ -1,0 +1,5 @@
+//! What Linodes used, and how fairly.
+
+mod edges;
+mod scale;
+pub mod usage;

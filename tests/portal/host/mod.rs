@@ -1,0 +1,4 @@
+//! Hosts as their agents speak for them.
+
+pub mod by_hand;
+mod report;

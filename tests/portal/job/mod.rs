@@ -1,0 +1,3 @@
+//! Jobs, and what becomes of them.
+
+mod attempts;

@@ -1,0 +1,5 @@
+//! Mail: when it is written, how it goes out, what is attached.
+
+mod alert;
+mod calendar;
+mod outbox;

@@ -1,0 +1,5 @@
+//! Migrations: the order of their steps, their times, and what is done at once.
+
+pub mod contest;
+mod engine;
+mod schedule;

@@ -1,0 +1,4 @@
+//! The programme: what staff set, and its end.
+
+mod end;
+mod settings;

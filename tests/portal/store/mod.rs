@@ -1,0 +1,8 @@
+//! The databases themselves: schema, statements, plans, and when they fail.
+
+mod failover;
+mod full;
+mod plans;
+pub mod queries;
+mod retention;
+mod schema;
