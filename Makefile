@@ -1,5 +1,5 @@
 # Each target is one script or command; scripts/test says what "everything" is. ARGS go to the script.
-.PHONY: demo demo-uml test model lab-uml lab-xen bench-mover bench-claim bench-pages screenshots fmt lint setup sim lab-ha chaos races faults pictures
+.PHONY: demo demo-uml test model lab-uml lab-xen bench-mover bench-claim bench-pages screenshots fmt lint setup sim lab-ha chaos races faults pictures release
 
 demo: ; @scripts/demo $(ARGS)
 demo-uml: ; @scripts/setup lab && scripts/lab-uml --demo $(ARGS)
@@ -20,6 +20,8 @@ faults: ; @scripts/faults $(ARGS)
 screenshots: ; @scripts/setup browser && tests/browser/screenshots
 # Of the tables and of the house, from the code; `make test` says when they are stale.
 pictures: ; @scripts/pictures
+# What is installed: target/install.
+release: ; @scripts/release
 fmt: ; cargo fmt
 lint: ; cargo fmt --check && cargo clippy --locked --all-targets -- -D warnings
 setup: ; scripts/setup
