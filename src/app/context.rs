@@ -3,8 +3,10 @@
 use super::App;
 use super::error::AppError;
 use crate::domain::account::UserRole;
+use crate::domain::audit::Action;
 use crate::domain::host::HostState;
 use crate::domain::ids::{AccountId, HostId, UserId};
+use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 use crate::store;
 use crate::store::db::Db;
@@ -118,7 +120,7 @@ impl Tx<'_> {
     /// A line in the audit trail.
     pub(in crate::app) fn audit(
         &mut self,
-        action: &str,
+        action: Action,
         object: &str,
         (before, after): (&str, &str),
     ) -> Result<(), StoreError> {
@@ -128,7 +130,7 @@ impl Tx<'_> {
                 at: self.now,
                 actor: self.who.name,
                 address: self.who.address,
-                action,
+                action: action.as_str(),
                 object,
                 before,
                 after,

@@ -1,6 +1,7 @@
 //! Staff empty a host: its Linodes are moved to others of its kind, without an offer or a click. Who is moved so, why, and
 //! by when is staff's; a member may only have it sooner.
 
+use crate::domain::audit::Action;
 use std::collections::{BTreeSet, HashMap};
 
 use super::App;
@@ -159,7 +160,11 @@ fn drain(tx: &mut Tx<'_>, id: HostId, order: &Order) -> Result<(), AppError> {
     store::host::set_emptying(tx.conn, id, tx.now)?;
     let object = format!("host {id}");
     let after = format!("draining, to be emptied: {}", order.why);
-    tx.audit("host.empty", &object, (&host.state.to_string(), &after))?;
+    tx.audit(
+        Action::HostEmpty,
+        &object,
+        (&host.state.to_string(), &after),
+    )?;
     Ok(())
 }
 
@@ -313,7 +318,7 @@ impl Act<'_> {
             format!("host {}", row.source_host_id),
             format!("host {}", row.destination_host_id),
         );
-        tx.audit("evacuate", &object, (&hosts.0, &hosts.1))?;
+        tx.audit(Action::Evacuate, &object, (&hosts.0, &hosts.1))?;
         Ok(())
     }
 

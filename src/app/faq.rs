@@ -5,6 +5,7 @@ use super::context::{Actor, Tx};
 use super::error::AppError;
 use super::idempotency::{check_once, sent_before, too_many};
 use super::mail::compose::{facts_for, post};
+use crate::domain::audit::Action;
 use crate::domain::ids::{FaqId, QuestionId};
 use crate::domain::mail::MailKind;
 use crate::domain::markdown::{Markdown, Title};
@@ -65,7 +66,7 @@ impl App {
                     asked_at: tx.now,
                 },
             )?;
-            tx.audit("question asked", &format!("question {id}"), ("", ""))?;
+            tx.audit(Action::QuestionAsked, &format!("question {id}"), ("", ""))?;
             Ok(id)
         })
     }
@@ -130,7 +131,11 @@ impl App {
                 Some(entry) => format!("entry {entry}"),
                 None => "private".to_owned(),
             };
-            tx.audit("question answered", &format!("question {id}"), ("", &how))?;
+            tx.audit(
+                Action::QuestionAnswered,
+                &format!("question {id}"),
+                ("", &how),
+            )?;
             Ok(of)
         })
     }
@@ -177,7 +182,7 @@ impl App {
             }
             let object = format!("faq {id}");
             tx.audit(
-                "faq entry changed",
+                Action::FaqChanged,
                 &object,
                 (&entry.question, text.question.as_str()),
             )?;
@@ -207,7 +212,7 @@ impl App {
             store::faq::set_position(tx.conn, one.id, other.position)?;
             store::faq::set_position(tx.conn, other.id, one.position)?;
             let way = if up { "up" } else { "down" };
-            tx.audit("faq entry moved", &format!("faq {id}"), ("", way))?;
+            tx.audit(Action::FaqMoved, &format!("faq {id}"), ("", way))?;
             Ok(())
         })
     }
@@ -230,9 +235,9 @@ impl App {
             let text = format!("{}\n{}", entry.question, entry.answer);
             store::search::set_entry_text(tx.conn, id, (!retire).then_some(text.as_str()))?;
             let what = if retire {
-                "faq entry retired"
+                Action::FaqRetired
             } else {
-                "faq entry put back"
+                Action::FaqPutBack
             };
             tx.audit(what, &format!("faq {id}"), ("", &entry.question))?;
             Ok(())
@@ -282,7 +287,7 @@ fn add_entry(tx: &mut Tx<'_>, text: &EntryText) -> Result<Entry, AppError> {
     )?;
     store::search::set_entry_text(tx.conn, entry.id, Some(&words(text)))?;
     let object = format!("faq {}", entry.id);
-    tx.audit("faq entry added", &object, ("", &entry.question))?;
+    tx.audit(Action::FaqAdded, &object, ("", &entry.question))?;
     Ok(entry)
 }
 

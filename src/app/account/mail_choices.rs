@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
+use crate::domain::audit::Action;
 use crate::domain::mail::MailKind;
 use crate::domain::mail::{group, is_for};
 use crate::domain::string_enum::StringEnum;
@@ -26,7 +27,7 @@ impl App {
             if before != after {
                 let object = format!("user {}", actor.user);
                 let changed = (words(&before), words(&after));
-                tx.audit("mails.muted", &object, (&changed.0, &changed.1))?;
+                tx.audit(Action::MailsMuted, &object, (&changed.0, &changed.1))?;
             }
             Ok(())
         })

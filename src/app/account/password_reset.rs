@@ -6,6 +6,7 @@ use crate::app::context::{PORTAL, Who};
 use crate::app::error::AppError;
 use crate::app::mail::compose;
 use crate::app::secrets::{self, purpose};
+use crate::domain::audit::Action;
 use crate::domain::mail::MailKind;
 use crate::domain::values::{Email, NewPassword};
 use crate::store;
@@ -52,7 +53,7 @@ impl App {
                 facts.reset = crate::mail::ResetToken(token.clone());
                 compose::post_until(tx, MailKind::PasswordReset, &user.email, &facts, until)?;
             }
-            tx.audit("password.forgot", "session", ("", ""))
+            tx.audit(Action::PasswordForgot, "session", ("", ""))
                 .map_err(AppError::from)
         })
     }
@@ -96,7 +97,7 @@ impl App {
                 user: Some(user),
             };
             tx.by(who)
-                .audit("password.reset", &object, ("", ""))
+                .audit(Action::PasswordReset, &object, ("", ""))
                 .map_err(AppError::from)
         })
     }

@@ -5,6 +5,7 @@ use crate::app::App;
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::mail::compose;
+use crate::domain::audit::Action;
 use crate::domain::mail::MailKind;
 use crate::domain::values::{NewPassword, PersonName};
 use crate::store;
@@ -33,7 +34,7 @@ impl App {
             )?;
             self.tell_password_changed(tx, &visitor.user)?;
             let object = format!("user {}", visitor.user.id);
-            tx.audit("password.change", &object, ("", ""))
+            tx.audit(Action::PasswordChange, &object, ("", ""))
                 .map_err(AppError::from)
         })
     }
@@ -66,7 +67,7 @@ impl App {
         self.transact(actor.who(), |tx| {
             store::account::set_profile(tx.conn, actor.user, name.as_str(), timezone)?;
             let object = format!("user {}", actor.user);
-            tx.audit("profile.change", &object, ("", timezone))
+            tx.audit(Action::ProfileChange, &object, ("", timezone))
                 .map_err(AppError::from)
         })
     }

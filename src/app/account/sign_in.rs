@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::app::context::{Actor, Who};
 use crate::app::error::AppError;
 use crate::app::secrets::{self, purpose};
+use crate::domain::audit::Action;
 use crate::domain::ids::SessionId;
 use crate::domain::values::Email;
 use crate::store;
@@ -97,7 +98,7 @@ impl App {
                     from.address,
                     tx.now,
                 )?;
-                tx.audit("sign_in.refused", "session", ("", ""))
+                tx.audit(Action::SignInRefused, "session", ("", ""))
                     .map_err(AppError::from)
             })?;
             return Ok(None);
@@ -121,7 +122,7 @@ impl App {
                     user_agent: &clip(from.user_agent, 200),
                 },
             )?;
-            tx.audit("sign_in", "session", ("", ""))?;
+            tx.audit(Action::SignIn, "session", ("", ""))?;
             Ok(Some(SignedIn {
                 token: token.clone(),
                 user: user.clone(),
@@ -166,7 +167,7 @@ impl App {
         let actor = visitor.actor(address);
         self.transact(actor.who(), |tx| {
             store::account::session::end_session(tx.conn, visitor.user.id, visitor.session.id)?;
-            tx.audit("sign_out", "session", ("", ""))
+            tx.audit(Action::SignOut, "session", ("", ""))
                 .map_err(AppError::from)
         })
     }
@@ -195,7 +196,7 @@ impl App {
             if ended == 0 && which.is_some() {
                 return Err(AppError::NotFound);
             }
-            tx.audit("sessions.end", "session", ("", &ended.to_string()))?;
+            tx.audit(Action::SessionsEnd, "session", ("", &ended.to_string()))?;
             Ok(ended)
         })
     }
@@ -229,7 +230,7 @@ impl App {
             self.transact_at(asked, who, |tx| {
                 store::account::session::insert_sign_in_failure(tx.conn, email, address, asked)?;
                 let object = format!("user {}", user.id);
-                tx.audit("password.refused", &object, ("", ""))
+                tx.audit(Action::PasswordRefused, &object, ("", ""))
                     .map_err(AppError::from)
             })?;
             return Err(AppError::Invalid {

@@ -5,6 +5,7 @@ use crate::app::context::Who;
 use crate::app::error::AppError;
 use crate::app::secrets::{self, purpose};
 use crate::domain::account::UserRole;
+use crate::domain::audit::Action;
 use crate::domain::values::{Email, NewPassword, PersonName};
 use crate::store;
 use crate::store::account::NewUser;
@@ -79,7 +80,7 @@ impl App {
                 }
             };
             tx.audit(
-                "staff.add",
+                Action::StaffAdd,
                 &format!("user {}", user.id),
                 ("", email.as_str()),
             )?;

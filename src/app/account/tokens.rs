@@ -6,6 +6,7 @@ use crate::app::error::AppError;
 use crate::app::mail::compose;
 use crate::app::secrets::{self, purpose};
 use crate::domain::account::TokenScope;
+use crate::domain::audit::Action;
 use crate::domain::ids::TokenId;
 use crate::domain::mail::MailKind;
 use crate::domain::values::Label;
@@ -88,7 +89,7 @@ impl App {
             compose::post(tx, MailKind::TokenMade, &user.email, &facts)?;
             let object = format!("user {}", actor.user);
             let what = format!("{} {} {prefix}…", wish.label, wish.scope);
-            tx.audit("token.make", &object, ("", &what))?;
+            tx.audit(Action::TokenMake, &object, ("", &what))?;
             Ok(Some(Made {
                 token: token.clone(),
             }))
@@ -109,7 +110,7 @@ impl App {
             }
             let object = format!("user {}", actor.user);
             let what = format!("token {id}");
-            tx.audit("token.revoke", &object, (&what, ""))?;
+            tx.audit(Action::TokenRevoke, &object, (&what, ""))?;
             Ok(())
         })
     }

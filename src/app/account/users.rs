@@ -6,6 +6,7 @@ use crate::app::error::AppError;
 use crate::app::mail::compose;
 use crate::app::secrets::{self, purpose};
 use crate::domain::account::UserRole;
+use crate::domain::audit::Action;
 use crate::domain::ids::UserId;
 use crate::domain::mail::MailKind;
 use crate::mail::ResetToken;
@@ -58,7 +59,7 @@ impl App {
                 "enabled".to_owned()
             };
             let object = format!("user {id}");
-            tx.audit("user", &object, (words(!disabled), &after))?;
+            tx.audit(Action::User, &object, (words(!disabled), &after))?;
             Ok(())
         })
     }
@@ -89,7 +90,7 @@ impl App {
             facts.reset = ResetToken(token.clone());
             compose::post_until(tx, MailKind::PasswordReset, &user.email, &facts, until)?;
             let object = format!("user {id}");
-            tx.audit("password.send", &object, ("", ""))?;
+            tx.audit(Action::PasswordSend, &object, ("", ""))?;
             Ok(())
         })
     }

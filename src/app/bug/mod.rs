@@ -6,6 +6,7 @@ pub(super) mod mail;
 pub mod moderation;
 pub mod triage;
 
+use crate::domain::audit::Action;
 use digest::REPLIES_EVERY_S;
 use facts::{facts, mark_in};
 
@@ -108,7 +109,7 @@ impl App {
             let texts = [new.title, new.happened, new.expected, new.reproduce].join("\n");
             store::search::add_bug_text(tx.conn, bug.id, &texts)?;
             let object = format!("bug {}", bug.id);
-            tx.audit("bug opened", &object, ("", new.title))?;
+            tx.audit(Action::BugOpened, &object, ("", new.title))?;
             Ok(bug.id)
         })
     }
@@ -166,7 +167,7 @@ impl App {
             attach(tx.conn, tx.now, place, files)?;
             store::search::add_bug_text(tx.conn, id, body.as_str())?;
             let object = format!("bug {id}");
-            tx.audit("bug replied to", &object, ("", &format!("post {post}")))?;
+            tx.audit(Action::BugRepliedTo, &object, ("", &format!("post {post}")))?;
             Ok(())
         })
     }
@@ -183,9 +184,9 @@ impl App {
                 {
                     return Ok(());
                 }
-                tx.audit("bug hits them too", &object, ("", ""))?;
+                tx.audit(Action::BugHits, &object, ("", ""))?;
             } else if store::bug::links::remove_hits(tx.conn, bug.root_id, actor.user)? > 0 {
-                tx.audit("bug hits them no more", &object, ("", ""))?;
+                tx.audit(Action::BugHitsNoMore, &object, ("", ""))?;
             }
             Ok(())
         })

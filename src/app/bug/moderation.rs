@@ -5,6 +5,7 @@ use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::app::mail::compose::facts_for;
+use crate::domain::audit::Action;
 use crate::domain::bug::Part;
 use crate::domain::ids::{BugFileId, BugId};
 use crate::domain::mail::MailKind;
@@ -56,7 +57,7 @@ impl App {
             self.quieten(tx.conn, id, part)?;
             let object = format!("bug {id}");
             let what = format!("{part}: {}", reason.0);
-            tx.audit("bug part hidden", &object, ("", &what))?;
+            tx.audit(Action::BugPartHidden, &object, ("", &what))?;
             Ok(())
         })
     }
@@ -71,7 +72,7 @@ impl App {
             }
             store::bug::moderation::search_what_shows(tx.conn, id)?;
             let (object, what) = (format!("bug {id}"), part.to_string());
-            tx.audit("bug part shown again", &object, (&what, ""))?;
+            tx.audit(Action::BugPartShown, &object, (&what, ""))?;
             Ok(())
         })
     }
@@ -88,7 +89,7 @@ impl App {
             let part = Part::File(file);
             if store::bug::files::delete_hidden(tx.conn, id, file)? {
                 let (object, what) = (format!("bug {id}"), part.to_string());
-                tx.audit("bug file deleted", &object, (&what, ""))?;
+                tx.audit(Action::BugFileDeleted, &object, (&what, ""))?;
             } else if store::bug::moderation::exists(tx.conn, id, part)? {
                 return Err(AppError::conflict(
                     "This file is shown again: hide it first, then delete it.",

@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::idempotency::check_once;
+use crate::domain::audit::Action;
 use crate::domain::bug::{self, BugState, Changed, Component, Severity};
 use crate::domain::ids::{BugId, MigrationId, UserId};
 use crate::domain::mail::MailKind;
@@ -139,7 +140,7 @@ impl App {
         }
         let object = format!("bug {}", before.id);
         let (was, is) = (was.join(", "), is.join(", "));
-        tx.audit("bug triaged", &object, (&was, &is))?;
+        tx.audit(Action::BugTriaged, &object, (&was, &is))?;
         Ok(())
     }
 
@@ -156,7 +157,7 @@ impl App {
         self.transact(actor.who(), |tx| {
             found(tx.conn, id)?;
             if store::bug::insert_note(tx.conn, id, actor.user, body.as_str(), once, tx.now)? {
-                tx.audit("bug noted on", &format!("bug {id}"), ("", ""))?;
+                tx.audit(Action::BugNotedOn, &format!("bug {id}"), ("", ""))?;
             }
             Ok(())
         })
@@ -182,10 +183,10 @@ impl App {
             let (done, what) = if explains {
                 let done =
                     store::bug::links::link_migration(tx.conn, id, migration, actor.user, tx.now)?;
-                (done, "bug explains a migration")
+                (done, Action::BugExplains)
             } else {
                 let done = store::bug::links::unlink_migration(tx.conn, id, migration)?;
-                (done, "bug explains a migration no more")
+                (done, Action::BugExplainsNoMore)
             };
             if done {
                 let of = format!("migration {migration}");

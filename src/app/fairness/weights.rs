@@ -4,6 +4,7 @@
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
+use crate::domain::audit::Action;
 use crate::domain::fairness::shares::{LEAST_WEIGHT, MOST_WEIGHT, Rule, RuleKind};
 use crate::domain::ids::LinodeId;
 use crate::domain::time::Time;
@@ -76,7 +77,7 @@ impl App {
             };
             store::fairness::weights::set(tx.conn, &row)?;
             let (old, new) = (words(before), words(rule));
-            tx.audit("weight_rule", "weights", (&old, &new))?;
+            tx.audit(Action::WeightRule, "weights", (&old, &new))?;
             Ok(())
         })
     }
@@ -115,7 +116,7 @@ impl App {
                 new = format!("{new}: {reason}");
             }
             let object = format!("linode:{linode}");
-            tx.audit("linode_weight", &object, (&old, &new))?;
+            tx.audit(Action::LinodeWeight, &object, (&old, &new))?;
             Ok(())
         })
     }

@@ -5,6 +5,7 @@ use crate::app::context::{Agent, PORTAL, Who};
 use crate::app::error::AppError;
 use crate::app::ownership::ledger;
 use crate::app::secrets::{self, purpose};
+use crate::domain::audit::Action;
 use crate::domain::host::HostState;
 use crate::domain::ids::HostId;
 use crate::domain::job::JobKind;
@@ -94,7 +95,7 @@ impl App {
                 user: None,
             };
             tx.by(who).audit(
-                "agent.enrol",
+                Action::AgentEnrol,
                 &format!("host {}", host.id),
                 ("", &ask.fingerprint),
             )?;
@@ -139,7 +140,11 @@ impl App {
                 agent.host,
                 &secrets::hash(purpose::AGENT, &credential),
             )?;
-            tx.audit("agent.rotate", &format!("host {}", agent.host), ("", ""))?;
+            tx.audit(
+                Action::AgentRotate,
+                &format!("host {}", agent.host),
+                ("", ""),
+            )?;
             Ok(Rotated {
                 credential: credential.clone(),
             })

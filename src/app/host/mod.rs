@@ -10,6 +10,7 @@ use super::context::{Actor, Who};
 use super::error::AppError;
 use super::ownership::recovery;
 use super::secrets::{self, purpose};
+use crate::domain::audit::Action;
 use crate::domain::host::{HostRole, HostState};
 use crate::domain::ids::{HostId, PlanId};
 use crate::domain::placement;
@@ -110,7 +111,7 @@ impl App {
                 tx.now.plus_s(TOKEN_S),
             )?;
             tx.audit(
-                "host.add",
+                Action::HostAdd,
                 &format!("host {}", host.id),
                 ("", name.as_str()),
             )?;
@@ -129,7 +130,7 @@ impl App {
                 id,
                 tx.now.plus_s(TOKEN_S),
             )?;
-            tx.audit("host.token", &format!("host {id}"), ("", ""))?;
+            tx.audit(Action::HostToken, &format!("host {id}"), ("", ""))?;
             Ok(token.clone())
         })
     }
@@ -140,7 +141,7 @@ impl App {
         self.transact(actor.who(), |tx| {
             store::host::host(tx.conn, id)?.ok_or(AppError::NotFound)?;
             store::host::credential::revoke_credential(tx.conn, id)?;
-            tx.audit("host.revoke", &format!("host {id}"), ("", ""))?;
+            tx.audit(Action::HostRevoke, &format!("host {id}"), ("", ""))?;
             Ok(())
         })
     }
@@ -167,7 +168,7 @@ impl App {
             store::host::set_state(tx.conn, id, state)?;
             let object = format!("host {id}");
             tx.audit(
-                "host.state",
+                Action::HostState,
                 &object,
                 (&host.state.to_string(), &state.to_string()),
             )?;
@@ -191,7 +192,7 @@ impl App {
             store::host::set_limits(tx.conn, id, slots, cap_mb_s)?;
             let text = |slots: i32, cap: Option<i32>| format!("{slots} slots, cap {cap:?} MB/s");
             let (before, after) = (text(host.slots, host.cap_mb_s), text(slots, cap_mb_s));
-            tx.audit("host.limits", &format!("host {id}"), (&before, &after))?;
+            tx.audit(Action::HostLimits, &format!("host {id}"), (&before, &after))?;
             Ok(())
         })
     }

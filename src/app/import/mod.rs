@@ -9,6 +9,7 @@ pub mod file;
 pub mod position;
 pub mod report;
 
+use crate::domain::audit::Action;
 use apply::add;
 use existing::known;
 
@@ -31,7 +32,7 @@ impl App {
             }
             let imported = add(tx.conn, tx.now, &fleet, &known)?;
             store::name_index::fill(tx.conn)?;
-            tx.audit("import", "fleet", ("", &imported.to_string()))?;
+            tx.audit(Action::Import, "fleet", ("", &imported.to_string()))?;
             Ok(imported)
         })
     }

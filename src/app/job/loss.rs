@@ -9,6 +9,7 @@ use crate::app::context::{PORTAL, Tx};
 use crate::app::error::AppError;
 use crate::app::migration::engine::EventDetails;
 use crate::app::reconcile::BATCH;
+use crate::domain::audit::Action;
 use crate::domain::job::JobState;
 use crate::domain::job::{LONGEST_PAUSE_S, pause_s};
 use crate::domain::migration::MigrationState;
@@ -157,7 +158,7 @@ fn give_up(tx: &mut Tx<'_>, job: &Job, detail: &str) -> Result<(), AppError> {
         }
     }
     tx.by(PORTAL)
-        .audit("job.lost", &object, (&before, "failed"))?;
+        .audit(Action::JobLost, &object, (&before, "failed"))?;
     Ok(())
 }
 

@@ -4,6 +4,7 @@
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
+use crate::domain::audit::Action;
 use crate::domain::ids::{DiskId, IpId, LinodeId};
 use crate::domain::linode::IpKind;
 use crate::domain::values::{Label, ReverseName};
@@ -38,7 +39,7 @@ impl App {
             })?;
             let object = format!("linode {id}");
             let names = (linode.label.as_str(), label.as_str());
-            tx.audit("linode.rename", &object, names)?;
+            tx.audit(Action::LinodeRename, &object, names)?;
             Ok(())
         })
     }
@@ -78,7 +79,7 @@ impl App {
             })?;
             let object = format!("linode {}, disk {id}", linode.id);
             let names = (disk.label.as_str(), label.as_str());
-            tx.audit("disk.rename", &object, names)?;
+            tx.audit(Action::DiskRename, &object, names)?;
             Ok(())
         })
     }
@@ -108,7 +109,7 @@ impl App {
             store::linode::address::set_rdns(tx.conn, id, name.as_str())?;
             let object = format!("linode {}, address {}", linode.id, ip.address);
             let names = (ip.rdns.as_str(), name.as_str());
-            tx.audit("rdns", &object, names)?;
+            tx.audit(Action::Rdns, &object, names)?;
             Ok(())
         })
     }

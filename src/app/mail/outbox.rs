@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
+use crate::domain::audit::Action;
 use crate::domain::ids::MailId;
 use crate::store;
 use crate::store::mail::InVain;
@@ -30,7 +31,7 @@ impl App {
                 return Ok(());
             }
             let object = format!("mail {id}");
-            tx.audit("mail.retry", &object, ("failed", "pending"))?;
+            tx.audit(Action::MailRetry, &object, ("failed", "pending"))?;
             Ok(())
         })
     }
@@ -56,7 +57,7 @@ impl App {
             let count = store::mail::revive(tx.conn, recipient, tx.now)?;
             if count > 0 {
                 let after = format!("{count} pending, to {recipient:?}");
-                tx.audit("mail.retry", "mail", ("failed", &after))?;
+                tx.audit(Action::MailRetry, "mail", ("failed", &after))?;
             }
             Ok(count)
         })

@@ -9,6 +9,7 @@ use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::linode::profile::translation::needs_acceptance;
 use crate::domain::account::UserRole;
+use crate::domain::audit::Action;
 use crate::domain::ids::{LinodeId, MigrationId};
 use crate::domain::migration::{Event, Letter, Refused};
 use crate::domain::migration::{MigrationKind, MigrationState};
@@ -151,7 +152,11 @@ impl App {
         )?;
         let object = format!("migration {}", row.id);
         let text = |at: Option<Time>| at.map_or_else(|| "now".to_owned(), |at| at.to_string());
-        tx.audit("schedule", &object, (&text(row.not_before), &text(at)))?;
+        tx.audit(
+            Action::Schedule,
+            &object,
+            (&text(row.not_before), &text(at)),
+        )?;
         Ok(changed)
     }
 
@@ -221,7 +226,7 @@ impl App {
                         // Who asked, also where the state stays until the agent has stopped.
                         let object = format!("migration {id}");
                         let states = (row.state.to_string(), "asked to cancel");
-                        tx.audit("migration.cancel", &object, (&states.0, states.1))?;
+                        tx.audit(Action::MigrationCancel, &object, (&states.0, states.1))?;
                     }
                     Ok(*after)
                 }
@@ -288,7 +293,7 @@ fn relimit(tx: &mut Tx<'_>, row: &Migration, limit: StopLimit) -> Result<Migrati
     store::migration::insert_event(tx.conn, row.id, tx.now, (row.state, row.step), &said)?;
     let (before, after) = (row.stop_limit_s.to_string(), limit.0.to_string());
     let object = format!("migration {}", row.id);
-    tx.audit("stop limit", &object, (&before, &after))?;
+    tx.audit(Action::StopLimit, &object, (&before, &after))?;
     store::migration::migration(tx.conn, row.id)?.ok_or(AppError::NotFound)
 }
 

@@ -1,6 +1,7 @@
 //! Linodes of which hosts and the portal remember different things (rule 15): held, so that nothing is done to them, until
 //! the hosts are believed. What is unambiguous is put right without anyone.
 
+use crate::domain::audit::Action;
 use std::collections::BTreeMap;
 
 use super::change;
@@ -80,7 +81,8 @@ pub(in crate::app) fn tell(tx: &mut Tx<'_>, new: &[(LinodeId, String)]) -> Resul
     for (linode, reason) in new {
         tracing::error!(%linode, reason, "held: a host contradicts the portal");
         let object = format!("linode {linode}");
-        tx.by(PORTAL).audit("linode.hold", &object, ("", reason))?;
+        tx.by(PORTAL)
+            .audit(Action::LinodeHold, &object, ("", reason))?;
         for open in store::migration::of_linode(tx.conn, *linode)? {
             wake_on_commit(tx.conn, Wake::Migration(open.id))?;
         }
@@ -285,7 +287,7 @@ impl App {
         self.start_or_note(tx.conn, tx.now, held, Believed { holds, ..believed })?;
         store::ownership::hold::release(tx.conn, linode.id)?;
         let said = format!("host {}, epoch {}", to.0, to.1);
-        tx.audit("linode.believe", &object, (&held.hold.reason, &said))?;
+        tx.audit(Action::LinodeBelieve, &object, (&held.hold.reason, &said))?;
         wake_on_commit(tx.conn, Wake::Host(to.0))?;
         wake_on_commit(tx.conn, Wake::Host(linode.host_id))?;
         wake_on_commit(tx.conn, Wake::Reconcile)?;

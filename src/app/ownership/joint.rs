@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::migration::engine::EventDetails;
+use crate::domain::audit::Action;
 use crate::domain::host::HostState;
 use crate::domain::ids::{HostId, JointActId, LinodeId, UserId};
 use crate::domain::job::JobState;
@@ -70,8 +71,11 @@ impl App {
                 (actor.user, tx.now),
             )?;
             let object = format!("host {host}");
-            let action = format!("{kind}.ask");
-            tx.audit(&action, &object, ("", evidence))?;
+            tx.audit(
+                Action::joint(kind, JointState::Asked),
+                &object,
+                ("", evidence),
+            )?;
             Ok(id)
         })
     }
@@ -111,9 +115,8 @@ impl App {
             if agree && act.kind == JointKind::Takeover {
                 shut_out(tx.conn, tx.now, act.host_id)?;
             }
-            let action = format!("{}.{}", act.kind, if agree { "agree" } else { "withdraw" });
             let object = format!("host {}", act.host_id);
-            tx.audit(&action, &object, ("", &act.evidence))?;
+            tx.audit(Action::joint(act.kind, state), &object, ("", &act.evidence))?;
             if agree {
                 self.perform(tx, (act.kind, &host), &open)?;
             }

@@ -3,6 +3,7 @@
 use crate::app::context::{Agent, PORTAL, Tx};
 use crate::app::error::AppError;
 use crate::app::host::liveness::SILENT_S;
+use crate::domain::audit::Action;
 use crate::domain::ownership::{LedgerId, LedgerVerdict, judge_ledger};
 use crate::domain::time::Time;
 use crate::store;
@@ -132,7 +133,7 @@ pub(in crate::app) fn write(
             store::host::pin_ledger(tx.conn, agent.host, ledger, moved.then_some(tx.now))?;
             if host.ledger_id.is_none() {
                 tx.by(PORTAL)
-                    .audit("ledger.pin", &object, ("", &ledger.id))?;
+                    .audit(Action::LedgerPin, &object, ("", &ledger.id))?;
             }
         }
         Finding::Fault(fault) => {
@@ -142,7 +143,8 @@ pub(in crate::app) fn write(
                     fault,
                     "a ledger is not trusted: the host gets no work"
                 );
-                tx.by(PORTAL).audit("ledger.fault", &object, ("", fault))?;
+                tx.by(PORTAL)
+                    .audit(Action::LedgerFault, &object, ("", fault))?;
             }
         }
     }

@@ -4,6 +4,7 @@
 use crate::app::context::{PORTAL, Tx};
 use crate::app::error::AppError;
 use crate::app::{App, secrets};
+use crate::domain::audit::Action;
 use crate::domain::ids::HostId;
 use crate::domain::ownership;
 use crate::domain::time::Time;
@@ -54,7 +55,7 @@ pub(in crate::app) fn begin(
     let id: String = secrets::new_token()?.chars().take(32).collect();
     store::ownership::memory::begin(tx.conn, &id, above.saturating_add(1), (tx.now, why))?;
     tx.by(PORTAL).audit(
-        "recovery.begin",
+        Action::RecoveryBegin,
         "portal",
         (&portal.incarnation, &format!("{id}: {why}")),
     )?;
@@ -198,7 +199,7 @@ impl App {
             }
             store::ownership::memory::end_recovery(tx.conn)?;
             let after = format!("after {} s", tx.now.seconds_since(since));
-            tx.audit("recovery.end", "portal", ("", &after))?;
+            tx.audit(Action::RecoveryEnd, "portal", ("", &after))?;
             // Jobs that were held back may go out.
             for host in store::host::all(tx.conn)? {
                 wake_on_commit(tx.conn, Wake::Host(host.id))?;

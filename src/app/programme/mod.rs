@@ -7,6 +7,7 @@ pub mod texts;
 use super::App;
 use super::context::Actor;
 use super::error::AppError;
+use crate::domain::audit::Action;
 use crate::domain::programme::{self as rules, Deed, Phase};
 use crate::domain::programme::{ProgrammeState, TextSection};
 use crate::domain::time::Time;
@@ -93,7 +94,7 @@ impl App {
             store::programme::set(tx.conn, &after)?;
             // Raised limits let more of those who wait begin.
             wake_on_commit(tx.conn, Wake::Reconcile)?;
-            tx.audit("programme", "programme", (&old, &new))?;
+            tx.audit(Action::Programme, "programme", (&old, &new))?;
             Ok(())
         })
     }
@@ -147,7 +148,7 @@ impl App {
                 store::programme::put_text(tx.conn, &text)?;
             }
             let after = if to_default { "default" } else { &body };
-            tx.audit("programme.text", &object, (&before, after))?;
+            tx.audit(Action::ProgrammeText, &object, (&before, after))?;
             Ok(())
         })
     }

@@ -2,6 +2,7 @@
 
 pub(super) mod record;
 
+use crate::domain::audit::Action;
 use std::collections::BTreeSet;
 
 use record::decide;
@@ -227,7 +228,7 @@ fn register_one(
         },
     )?;
     let object = format!("linode {}", linode.id);
-    tx.audit("register", &object, ("", "requested"))?;
+    tx.audit(Action::Register, &object, ("", "requested"))?;
     Ok(Ok(()))
 }
 

@@ -2,6 +2,7 @@
 
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
+use crate::domain::audit::Action;
 use crate::domain::ids::RegistrationId;
 use crate::domain::registration::{self, Event};
 use crate::store;
@@ -31,7 +32,7 @@ pub(in crate::app) fn decide(
     }
     let object = format!("registration {}", row.id);
     tx.audit(
-        "registration",
+        Action::Registration,
         &object,
         (&row.state.to_string(), &to.to_string()),
     )?;
@@ -57,7 +58,7 @@ pub(in crate::app) fn graduate(tx: &mut Tx<'_>, id: RegistrationId) -> Result<()
     if store::registration::decide(tx.conn, id, &decision)? {
         let object = format!("registration {id}");
         let change = (row.state.to_string(), to.to_string());
-        tx.audit("registration", &object, (&change.0, &change.1))?;
+        tx.audit(Action::Registration, &object, (&change.0, &change.1))?;
     }
     Ok(())
 }

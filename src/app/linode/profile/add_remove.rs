@@ -1,6 +1,7 @@
 //! Config profiles are added and deleted. What holds for changes holds for these: nothing that a move was agreed on
 //! changes under it.
 
+use crate::domain::audit::Action;
 use std::collections::BTreeMap;
 
 use super::{ProfileEdit, as_agreed, check, invalid, not_moving};
@@ -74,7 +75,7 @@ impl App {
             })?;
             as_agreed(tx.conn, linode.id)?;
             let object = format!("linode {}, config profile {id}", linode.id);
-            tx.audit("profile.add", &object, ("", &format!("{new:?}")))?;
+            tx.audit(Action::ConfigProfileAdd, &object, ("", &format!("{new:?}")))?;
             Ok(id)
         })
     }
@@ -108,7 +109,7 @@ impl App {
             }
             store::linode::profile::delete_profile(tx.conn, id)?;
             let object = format!("linode {}, config profile {id}", linode.id);
-            tx.audit("profile.delete", &object, (&format!("{row:?}"), ""))?;
+            tx.audit(Action::ConfigProfileDelete, &object, (&format!("{row:?}"), ""))?;
             Ok(())
         })
     }

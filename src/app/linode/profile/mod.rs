@@ -3,6 +3,7 @@
 pub mod add_remove;
 pub mod translation;
 
+use crate::domain::audit::Action;
 use translation::needs_acceptance;
 
 use crate::app::App;
@@ -94,7 +95,7 @@ impl App {
             })?;
             as_agreed(tx.conn, linode.id)?;
             let object = format!("linode {}, config profile {id}", linode.id);
-            tx.audit("profile", &object, (&old, &new))?;
+            tx.audit(Action::ConfigProfile, &object, (&old, &new))?;
             Ok(())
         })
     }
