@@ -3,7 +3,7 @@
 use super::App;
 use super::error::AppError;
 use crate::domain::account::UserRole;
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::host::HostState;
 use crate::domain::ids::{AccountId, HostId, UserId};
 use crate::domain::string_enum::StringEnum;
@@ -121,7 +121,7 @@ impl Tx<'_> {
     pub(in crate::app) fn audit(
         &mut self,
         action: Action,
-        object: &str,
+        object: Object<'_>,
         (before, after): (&str, &str),
     ) -> Result<(), StoreError> {
         store::audit::append(
@@ -131,7 +131,7 @@ impl Tx<'_> {
                 actor: self.who.name,
                 address: self.who.address,
                 action: action.as_str(),
-                object,
+                object: &object.to_string(),
                 before,
                 after,
             },

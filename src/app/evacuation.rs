@@ -1,7 +1,7 @@
 //! Staff empty a host: its Linodes are moved to others of its kind, without an offer or a click. Who is moved so, why, and
 //! by when is staff's; a member may only have it sooner.
 
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use std::collections::{BTreeSet, HashMap};
 
 use super::App;
@@ -158,11 +158,10 @@ fn drain(tx: &mut Tx<'_>, id: HostId, order: &Order) -> Result<(), AppError> {
         return Ok(());
     }
     store::host::set_emptying(tx.conn, id, tx.now)?;
-    let object = format!("host {id}");
     let after = format!("draining, to be emptied: {}", order.why);
     tx.audit(
         Action::HostEmpty,
-        &object,
+        Object::Host(id),
         (&host.state.to_string(), &after),
     )?;
     Ok(())
@@ -313,12 +312,15 @@ impl Act<'_> {
         store::migration::insert_event(tx.conn, row.id, now, (row.state, None), said)?;
         compose::post_move_off(tx, &linode, &row, told, &self.downtime)?;
         wake_on_commit(tx.conn, Wake::Reconcile)?;
-        let object = format!("migration {}", row.id);
         let hosts = (
             format!("host {}", row.source_host_id),
             format!("host {}", row.destination_host_id),
         );
-        tx.audit(Action::Evacuate, &object, (&hosts.0, &hosts.1))?;
+        tx.audit(
+            Action::Evacuate,
+            Object::Migration(row.id),
+            (&hosts.0, &hosts.1),
+        )?;
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use super::context::{Actor, Tx};
 use super::error::AppError;
 use super::idempotency::{check_once, sent_before, too_many};
 use super::mail::compose::{facts_for, post};
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::ids::{FaqId, QuestionId};
 use crate::domain::mail::MailKind;
 use crate::domain::markdown::{Markdown, Title};
@@ -66,7 +66,7 @@ impl App {
                     asked_at: tx.now,
                 },
             )?;
-            tx.audit(Action::QuestionAsked, &format!("question {id}"), ("", ""))?;
+            tx.audit(Action::QuestionAsked, Object::Question(id), ("", ""))?;
             Ok(id)
         })
     }
@@ -131,11 +131,7 @@ impl App {
                 Some(entry) => format!("entry {entry}"),
                 None => "private".to_owned(),
             };
-            tx.audit(
-                Action::QuestionAnswered,
-                &format!("question {id}"),
-                ("", &how),
-            )?;
+            tx.audit(Action::QuestionAnswered, Object::Question(id), ("", &how))?;
             Ok(of)
         })
     }
@@ -180,10 +176,9 @@ impl App {
             if entry.retired_at.is_none() {
                 store::search::set_entry_text(tx.conn, id, Some(&words(text)))?;
             }
-            let object = format!("faq {id}");
             tx.audit(
                 Action::FaqChanged,
-                &object,
+                Object::Faq(id),
                 (&entry.question, text.question.as_str()),
             )?;
             Ok(())
@@ -212,7 +207,7 @@ impl App {
             store::faq::set_position(tx.conn, one.id, other.position)?;
             store::faq::set_position(tx.conn, other.id, one.position)?;
             let way = if up { "up" } else { "down" };
-            tx.audit(Action::FaqMoved, &format!("faq {id}"), ("", way))?;
+            tx.audit(Action::FaqMoved, Object::Faq(id), ("", way))?;
             Ok(())
         })
     }
@@ -239,7 +234,7 @@ impl App {
             } else {
                 Action::FaqPutBack
             };
-            tx.audit(what, &format!("faq {id}"), ("", &entry.question))?;
+            tx.audit(what, Object::Faq(id), ("", &entry.question))?;
             Ok(())
         })
     }
@@ -286,8 +281,11 @@ fn add_entry(tx: &mut Tx<'_>, text: &EntryText) -> Result<Entry, AppError> {
         },
     )?;
     store::search::set_entry_text(tx.conn, entry.id, Some(&words(text)))?;
-    let object = format!("faq {}", entry.id);
-    tx.audit(Action::FaqAdded, &object, ("", &entry.question))?;
+    tx.audit(
+        Action::FaqAdded,
+        Object::Faq(entry.id),
+        ("", &entry.question),
+    )?;
     Ok(entry)
 }
 

@@ -1,6 +1,13 @@
-//! What the audit trail says was done.
+//! What the audit trail says was done, and to what.
 
+use std::fmt;
+
+use super::ids::{
+    BugId, ConfigId, DiskId, FaqId, HostId, JobId, LinodeId, MailId, MigrationId, QuestionId,
+    RegistrationId, UserId,
+};
 use super::ownership::joint::{JointKind, JointState};
+use super::programme::TextSection;
 use crate::string_enum;
 
 string_enum! {
@@ -58,5 +65,79 @@ impl Action {
             (K::TrustLedger, S::Done) => Self::TrustLedgerAgree,
             (K::TrustLedger, S::Withdrawn) => Self::TrustLedgerWithdraw,
         }
+    }
+}
+
+/// What it was done to. The words never change either: by them an entry is found again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Object<'a> {
+    Bug(BugId),
+    Faq(FaqId),
+    Host(HostId),
+    Job(JobId),
+    Linode(LinodeId),
+    Mail(MailId),
+    Migration(MigrationId),
+    Question(QuestionId),
+    Registration(RegistrationId),
+    User(UserId),
+    Address(LinodeId, &'a str),
+    ConfigProfile(LinodeId, ConfigId),
+    Disk(LinodeId, DiskId),
+    /// A Linode's own weight.
+    Weight(LinodeId),
+    /// The rule for all of them.
+    Weights,
+    /// What an import brought.
+    Fleet,
+    /// Several mails at once.
+    Outbox,
+    Portal,
+    Programme,
+    ProgrammeText(TextSection),
+    /// Whoever is signed in, or is not let in.
+    Session,
+}
+
+impl fmt::Display for Object<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bug(id) => write!(f, "bug {id}"),
+            Self::Faq(id) => write!(f, "faq {id}"),
+            Self::Host(id) => write!(f, "host {id}"),
+            Self::Job(id) => write!(f, "job {id}"),
+            Self::Linode(id) => write!(f, "linode {id}"),
+            Self::Mail(id) => write!(f, "mail {id}"),
+            Self::Migration(id) => write!(f, "migration {id}"),
+            Self::Question(id) => write!(f, "question {id}"),
+            Self::Registration(id) => write!(f, "registration {id}"),
+            Self::User(id) => write!(f, "user {id}"),
+            Self::Address(of, address) => write!(f, "linode {of}, address {address}"),
+            Self::ConfigProfile(of, id) => write!(f, "linode {of}, config profile {id}"),
+            Self::Disk(of, id) => write!(f, "linode {of}, disk {id}"),
+            Self::Weight(of) => write!(f, "linode:{of}"),
+            Self::Weights => f.write_str("weights"),
+            Self::Fleet => f.write_str("fleet"),
+            Self::Outbox => f.write_str("mail"),
+            Self::Portal => f.write_str("portal"),
+            Self::Programme => f.write_str("programme"),
+            Self::ProgrammeText(section) => write!(f, "programme text {section}"),
+            Self::Session => f.write_str("session"),
+        }
+    }
+}
+
+impl Object<'_> {
+    /// The thing that an entry names, if it is one that has a page of its own for staff.
+    pub fn with_page(text: &str) -> Option<Self> {
+        let id = text.split_once(' ')?.1.parse().ok()?;
+        let named = [
+            Self::Migration(MigrationId(id)),
+            Self::Host(HostId(id)),
+            Self::Job(JobId(id)),
+            Self::User(UserId(id)),
+            Self::Mail(MailId(id)),
+        ];
+        named.into_iter().find(|thing| thing.to_string() == text)
     }
 }

@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use super::db::Db;
 use super::error::StoreError;
 use super::schema::{audit_events, audit_head};
+use crate::domain::audit::Object;
 use crate::domain::ids::AuditId;
 use crate::domain::time::Time;
 
@@ -22,7 +23,7 @@ pub struct AuditEvent {
     pub hash: String,
 }
 
-/// One thing that someone did, or tried to do. `object` is like `linode 17`; `before` and `after` are short and human.
+/// One thing that someone did, or tried to do, in the words of [`crate::domain::audit`] or of an older version; `before` and `after` are short and human.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry<'a> {
     pub at: Time,
@@ -158,10 +159,10 @@ pub struct AuditRow {
     pub after: String,
 }
 
-/// `object` as the trail names it ("migration 7"); newest first, at most 200.
-pub fn audit_of(conn: &mut Db, object: &str) -> Result<Vec<AuditRow>, StoreError> {
+/// About one thing, newest first, at most 200.
+pub fn audit_of(conn: &mut Db, object: Object<'_>) -> Result<Vec<AuditRow>, StoreError> {
     Ok(audit_events::table
-        .filter(audit_events::object.eq(object))
+        .filter(audit_events::object.eq(object.to_string()))
         .order(audit_events::id.desc())
         .limit(200)
         .select(AuditRow::as_select())

@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::mail::MailKind;
 use crate::domain::mail::{group, is_for};
 use crate::domain::string_enum::StringEnum;
@@ -25,9 +25,12 @@ impl App {
             store::account::mail_choices::set_muted(tx.conn, actor.user, &muted)?;
             let after = store::account::mail_choices::muted(tx.conn, actor.user)?;
             if before != after {
-                let object = format!("user {}", actor.user);
                 let changed = (words(&before), words(&after));
-                tx.audit(Action::MailsMuted, &object, (&changed.0, &changed.1))?;
+                tx.audit(
+                    Action::MailsMuted,
+                    Object::User(actor.user),
+                    (&changed.0, &changed.1),
+                )?;
             }
             Ok(())
         })

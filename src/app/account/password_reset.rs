@@ -6,7 +6,7 @@ use crate::app::context::{PORTAL, Who};
 use crate::app::error::AppError;
 use crate::app::mail::compose;
 use crate::app::secrets::{self, purpose};
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::mail::MailKind;
 use crate::domain::values::{Email, NewPassword};
 use crate::store;
@@ -53,7 +53,7 @@ impl App {
                 facts.reset = crate::mail::ResetToken(token.clone());
                 compose::post_until(tx, MailKind::PasswordReset, &user.email, &facts, until)?;
             }
-            tx.audit(Action::PasswordForgot, "session", ("", ""))
+            tx.audit(Action::PasswordForgot, Object::Session, ("", ""))
                 .map_err(AppError::from)
         })
     }
@@ -90,14 +90,14 @@ impl App {
             if let Some(owner) = store::account::user(tx.conn, user)? {
                 self.tell_password_changed(tx, &owner)?;
             }
-            let object = format!("user {user}");
+            let object = Object::User(user);
             let who = Who {
-                name: &object,
+                name: &object.to_string(),
                 address: from.address,
                 user: Some(user),
             };
             tx.by(who)
-                .audit(Action::PasswordReset, &object, ("", ""))
+                .audit(Action::PasswordReset, object, ("", ""))
                 .map_err(AppError::from)
         })
     }

@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::mail::compose;
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::mail::MailKind;
 use crate::domain::values::{NewPassword, PersonName};
 use crate::store;
@@ -33,9 +33,12 @@ impl App {
                 Some(visitor.session.id),
             )?;
             self.tell_password_changed(tx, &visitor.user)?;
-            let object = format!("user {}", visitor.user.id);
-            tx.audit(Action::PasswordChange, &object, ("", ""))
-                .map_err(AppError::from)
+            tx.audit(
+                Action::PasswordChange,
+                Object::User(visitor.user.id),
+                ("", ""),
+            )
+            .map_err(AppError::from)
         })
     }
 
@@ -66,9 +69,12 @@ impl App {
         }
         self.transact(actor.who(), |tx| {
             store::account::set_profile(tx.conn, actor.user, name.as_str(), timezone)?;
-            let object = format!("user {}", actor.user);
-            tx.audit(Action::ProfileChange, &object, ("", timezone))
-                .map_err(AppError::from)
+            tx.audit(
+                Action::ProfileChange,
+                Object::User(actor.user),
+                ("", timezone),
+            )
+            .map_err(AppError::from)
         })
     }
 }

@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::app::context::{Actor, Who};
 use crate::app::error::AppError;
 use crate::app::secrets::{self, purpose};
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::ids::SessionId;
 use crate::domain::values::Email;
 use crate::store;
@@ -98,7 +98,7 @@ impl App {
                     from.address,
                     tx.now,
                 )?;
-                tx.audit(Action::SignInRefused, "session", ("", ""))
+                tx.audit(Action::SignInRefused, Object::Session, ("", ""))
                     .map_err(AppError::from)
             })?;
             return Ok(None);
@@ -122,7 +122,7 @@ impl App {
                     user_agent: &clip(from.user_agent, 200),
                 },
             )?;
-            tx.audit(Action::SignIn, "session", ("", ""))?;
+            tx.audit(Action::SignIn, Object::Session, ("", ""))?;
             Ok(Some(SignedIn {
                 token: token.clone(),
                 user: user.clone(),
@@ -167,7 +167,7 @@ impl App {
         let actor = visitor.actor(address);
         self.transact(actor.who(), |tx| {
             store::account::session::end_session(tx.conn, visitor.user.id, visitor.session.id)?;
-            tx.audit(Action::SignOut, "session", ("", ""))
+            tx.audit(Action::SignOut, Object::Session, ("", ""))
                 .map_err(AppError::from)
         })
     }
@@ -196,7 +196,11 @@ impl App {
             if ended == 0 && which.is_some() {
                 return Err(AppError::NotFound);
             }
-            tx.audit(Action::SessionsEnd, "session", ("", &ended.to_string()))?;
+            tx.audit(
+                Action::SessionsEnd,
+                Object::Session,
+                ("", &ended.to_string()),
+            )?;
             Ok(ended)
         })
     }
@@ -229,8 +233,7 @@ impl App {
             };
             self.transact_at(asked, who, |tx| {
                 store::account::session::insert_sign_in_failure(tx.conn, email, address, asked)?;
-                let object = format!("user {}", user.id);
-                tx.audit(Action::PasswordRefused, &object, ("", ""))
+                tx.audit(Action::PasswordRefused, Object::User(user.id), ("", ""))
                     .map_err(AppError::from)
             })?;
             return Err(AppError::Invalid {

@@ -5,7 +5,7 @@ use crate::app::context::Who;
 use crate::app::error::AppError;
 use crate::app::secrets::{self, purpose};
 use crate::domain::account::UserRole;
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::values::{Email, NewPassword, PersonName};
 use crate::store;
 use crate::store::account::NewUser;
@@ -81,7 +81,7 @@ impl App {
             };
             tx.audit(
                 Action::StaffAdd,
-                &format!("user {}", user.id),
+                Object::User(user.id),
                 ("", email.as_str()),
             )?;
             Ok(link)

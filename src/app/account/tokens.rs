@@ -6,7 +6,7 @@ use crate::app::error::AppError;
 use crate::app::mail::compose;
 use crate::app::secrets::{self, purpose};
 use crate::domain::account::TokenScope;
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::ids::TokenId;
 use crate::domain::mail::MailKind;
 use crate::domain::values::Label;
@@ -87,9 +87,8 @@ impl App {
             facts.when = compose::moment(tx.now, &user.timezone);
             facts.reason = format!("{} ({})", wish.label, scope_name(wish.scope));
             compose::post(tx, MailKind::TokenMade, &user.email, &facts)?;
-            let object = format!("user {}", actor.user);
             let what = format!("{} {} {prefix}…", wish.label, wish.scope);
-            tx.audit(Action::TokenMake, &object, ("", &what))?;
+            tx.audit(Action::TokenMake, Object::User(actor.user), ("", &what))?;
             Ok(Some(Made {
                 token: token.clone(),
             }))
@@ -108,9 +107,8 @@ impl App {
                     Err(AppError::NotFound)
                 };
             }
-            let object = format!("user {}", actor.user);
             let what = format!("token {id}");
-            tx.audit(Action::TokenRevoke, &object, (&what, ""))?;
+            tx.audit(Action::TokenRevoke, Object::User(actor.user), (&what, ""))?;
             Ok(())
         })
     }

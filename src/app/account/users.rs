@@ -6,7 +6,7 @@ use crate::app::error::AppError;
 use crate::app::mail::compose;
 use crate::app::secrets::{self, purpose};
 use crate::domain::account::UserRole;
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::ids::UserId;
 use crate::domain::mail::MailKind;
 use crate::mail::ResetToken;
@@ -58,8 +58,7 @@ impl App {
             } else {
                 "enabled".to_owned()
             };
-            let object = format!("user {id}");
-            tx.audit(Action::User, &object, (words(!disabled), &after))?;
+            tx.audit(Action::User, Object::User(id), (words(!disabled), &after))?;
             Ok(())
         })
     }
@@ -89,8 +88,7 @@ impl App {
             facts.until = compose::moment(until, &user.timezone);
             facts.reset = ResetToken(token.clone());
             compose::post_until(tx, MailKind::PasswordReset, &user.email, &facts, until)?;
-            let object = format!("user {id}");
-            tx.audit(Action::PasswordSend, &object, ("", ""))?;
+            tx.audit(Action::PasswordSend, Object::User(id), ("", ""))?;
             Ok(())
         })
     }

@@ -6,7 +6,7 @@ pub(super) mod mail;
 pub mod moderation;
 pub mod triage;
 
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use digest::REPLIES_EVERY_S;
 use facts::{facts, mark_in};
 
@@ -108,8 +108,7 @@ impl App {
             // Only what everybody reads is searched.
             let texts = [new.title, new.happened, new.expected, new.reproduce].join("\n");
             store::search::add_bug_text(tx.conn, bug.id, &texts)?;
-            let object = format!("bug {}", bug.id);
-            tx.audit(Action::BugOpened, &object, ("", new.title))?;
+            tx.audit(Action::BugOpened, Object::Bug(bug.id), ("", new.title))?;
             Ok(bug.id)
         })
     }
@@ -166,8 +165,7 @@ impl App {
             };
             attach(tx.conn, tx.now, place, files)?;
             store::search::add_bug_text(tx.conn, id, body.as_str())?;
-            let object = format!("bug {id}");
-            tx.audit(Action::BugRepliedTo, &object, ("", &format!("post {post}")))?;
+            tx.audit(Action::BugRepliedTo, Object::Bug(id), ("", &format!("post {post}")))?;
             Ok(())
         })
     }
@@ -177,16 +175,16 @@ impl App {
         actor.require_account()?;
         self.transact(actor.who(), |tx| {
             let bug = store::bug::bug(tx.conn, id)?.ok_or(AppError::NotFound)?;
-            let object = format!("bug {}", bug.root_id);
+            let object = Object::Bug(bug.root_id);
             if hit {
                 if !store::bug::links::hits_user(tx.conn, bug.root_id, actor.user)?.is_empty()
                     || !store::bug::links::insert_hit(tx.conn, bug.root_id, actor.user, tx.now)?
                 {
                     return Ok(());
                 }
-                tx.audit(Action::BugHits, &object, ("", ""))?;
+                tx.audit(Action::BugHits, object, ("", ""))?;
             } else if store::bug::links::remove_hits(tx.conn, bug.root_id, actor.user)? > 0 {
-                tx.audit(Action::BugHitsNoMore, &object, ("", ""))?;
+                tx.audit(Action::BugHitsNoMore, object, ("", ""))?;
             }
             Ok(())
         })

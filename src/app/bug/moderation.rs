@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::app::mail::compose::facts_for;
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::bug::Part;
 use crate::domain::ids::{BugFileId, BugId};
 use crate::domain::mail::MailKind;
@@ -55,9 +55,8 @@ impl App {
             }
             store::bug::moderation::search_what_shows(tx.conn, id)?;
             self.quieten(tx.conn, id, part)?;
-            let object = format!("bug {id}");
             let what = format!("{part}: {}", reason.0);
-            tx.audit(Action::BugPartHidden, &object, ("", &what))?;
+            tx.audit(Action::BugPartHidden, Object::Bug(id), ("", &what))?;
             Ok(())
         })
     }
@@ -71,8 +70,8 @@ impl App {
                 return Ok(());
             }
             store::bug::moderation::search_what_shows(tx.conn, id)?;
-            let (object, what) = (format!("bug {id}"), part.to_string());
-            tx.audit(Action::BugPartShown, &object, (&what, ""))?;
+            let what = part.to_string();
+            tx.audit(Action::BugPartShown, Object::Bug(id), (&what, ""))?;
             Ok(())
         })
     }
@@ -88,8 +87,8 @@ impl App {
         self.transact(actor.who(), |tx| {
             let part = Part::File(file);
             if store::bug::files::delete_hidden(tx.conn, id, file)? {
-                let (object, what) = (format!("bug {id}"), part.to_string());
-                tx.audit(Action::BugFileDeleted, &object, (&what, ""))?;
+                let what = part.to_string();
+                tx.audit(Action::BugFileDeleted, Object::Bug(id), (&what, ""))?;
             } else if store::bug::moderation::exists(tx.conn, id, part)? {
                 return Err(AppError::conflict(
                     "This file is shown again: hide it first, then delete it.",

@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::idempotency::check_once;
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::bug::{self, BugState, Changed, Component, Severity};
 use crate::domain::ids::{BugId, MigrationId, UserId};
 use crate::domain::mail::MailKind;
@@ -138,9 +138,8 @@ impl App {
                 },
             )?;
         }
-        let object = format!("bug {}", before.id);
         let (was, is) = (was.join(", "), is.join(", "));
-        tx.audit(Action::BugTriaged, &object, (&was, &is))?;
+        tx.audit(Action::BugTriaged, Object::Bug(before.id), (&was, &is))?;
         Ok(())
     }
 
@@ -157,7 +156,7 @@ impl App {
         self.transact(actor.who(), |tx| {
             found(tx.conn, id)?;
             if store::bug::insert_note(tx.conn, id, actor.user, body.as_str(), once, tx.now)? {
-                tx.audit(Action::BugNotedOn, &format!("bug {id}"), ("", ""))?;
+                tx.audit(Action::BugNotedOn, Object::Bug(id), ("", ""))?;
             }
             Ok(())
         })
@@ -189,8 +188,8 @@ impl App {
                 (done, Action::BugExplainsNoMore)
             };
             if done {
-                let of = format!("migration {migration}");
-                tx.audit(what, &format!("bug {id}"), ("", &of))?;
+                let of = Object::Migration(migration).to_string();
+                tx.audit(what, Object::Bug(id), ("", &of))?;
             }
             Ok(())
         })

@@ -4,7 +4,7 @@
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::fairness::shares::{LEAST_WEIGHT, MOST_WEIGHT, Rule, RuleKind};
 use crate::domain::ids::LinodeId;
 use crate::domain::time::Time;
@@ -77,7 +77,7 @@ impl App {
             };
             store::fairness::weights::set(tx.conn, &row)?;
             let (old, new) = (words(before), words(rule));
-            tx.audit(Action::WeightRule, "weights", (&old, &new))?;
+            tx.audit(Action::WeightRule, Object::Weights, (&old, &new))?;
             Ok(())
         })
     }
@@ -115,8 +115,7 @@ impl App {
             if weight.is_some() {
                 new = format!("{new}: {reason}");
             }
-            let object = format!("linode:{linode}");
-            tx.audit(Action::LinodeWeight, &object, (&old, &new))?;
+            tx.audit(Action::LinodeWeight, Object::Weight(linode), (&old, &new))?;
             Ok(())
         })
     }

@@ -5,7 +5,7 @@ use crate::app::context::{Agent, PORTAL, Who};
 use crate::app::error::AppError;
 use crate::app::ownership::ledger;
 use crate::app::secrets::{self, purpose};
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::host::HostState;
 use crate::domain::ids::HostId;
 use crate::domain::job::JobKind;
@@ -96,7 +96,7 @@ impl App {
             };
             tx.by(who).audit(
                 Action::AgentEnrol,
-                &format!("host {}", host.id),
+                Object::Host(host.id),
                 ("", &ask.fingerprint),
             )?;
             Ok(Enrolled {
@@ -140,11 +140,7 @@ impl App {
                 agent.host,
                 &secrets::hash(purpose::AGENT, &credential),
             )?;
-            tx.audit(
-                Action::AgentRotate,
-                &format!("host {}", agent.host),
-                ("", ""),
-            )?;
+            tx.audit(Action::AgentRotate, Object::Host(agent.host), ("", ""))?;
             Ok(Rotated {
                 credential: credential.clone(),
             })

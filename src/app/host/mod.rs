@@ -10,7 +10,7 @@ use super::context::{Actor, Who};
 use super::error::AppError;
 use super::ownership::recovery;
 use super::secrets::{self, purpose};
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::host::{HostRole, HostState};
 use crate::domain::ids::{HostId, PlanId};
 use crate::domain::placement;
@@ -110,11 +110,7 @@ impl App {
                 host.id,
                 tx.now.plus_s(TOKEN_S),
             )?;
-            tx.audit(
-                Action::HostAdd,
-                &format!("host {}", host.id),
-                ("", name.as_str()),
-            )?;
+            tx.audit(Action::HostAdd, Object::Host(host.id), ("", name.as_str()))?;
             Ok((host, token.clone()))
         })
     }
@@ -130,7 +126,7 @@ impl App {
                 id,
                 tx.now.plus_s(TOKEN_S),
             )?;
-            tx.audit(Action::HostToken, &format!("host {id}"), ("", ""))?;
+            tx.audit(Action::HostToken, Object::Host(id), ("", ""))?;
             Ok(token.clone())
         })
     }
@@ -141,7 +137,7 @@ impl App {
         self.transact(actor.who(), |tx| {
             store::host::host(tx.conn, id)?.ok_or(AppError::NotFound)?;
             store::host::credential::revoke_credential(tx.conn, id)?;
-            tx.audit(Action::HostRevoke, &format!("host {id}"), ("", ""))?;
+            tx.audit(Action::HostRevoke, Object::Host(id), ("", ""))?;
             Ok(())
         })
     }
@@ -166,10 +162,9 @@ impl App {
                 recovery::may_leave(tx.conn, id)?;
             }
             store::host::set_state(tx.conn, id, state)?;
-            let object = format!("host {id}");
             tx.audit(
                 Action::HostState,
-                &object,
+                Object::Host(id),
                 (&host.state.to_string(), &state.to_string()),
             )?;
             Ok(())
@@ -192,7 +187,7 @@ impl App {
             store::host::set_limits(tx.conn, id, slots, cap_mb_s)?;
             let text = |slots: i32, cap: Option<i32>| format!("{slots} slots, cap {cap:?} MB/s");
             let (before, after) = (text(host.slots, host.cap_mb_s), text(slots, cap_mb_s));
-            tx.audit(Action::HostLimits, &format!("host {id}"), (&before, &after))?;
+            tx.audit(Action::HostLimits, Object::Host(id), (&before, &after))?;
             Ok(())
         })
     }

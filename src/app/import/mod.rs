@@ -9,7 +9,7 @@ pub mod file;
 pub mod position;
 pub mod report;
 
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use apply::add;
 use existing::known;
 
@@ -32,7 +32,7 @@ impl App {
             }
             let imported = add(tx.conn, tx.now, &fleet, &known)?;
             store::name_index::fill(tx.conn)?;
-            tx.audit(Action::Import, "fleet", ("", &imported.to_string()))?;
+            tx.audit(Action::Import, Object::Fleet, ("", &imported.to_string()))?;
             Ok(imported)
         })
     }

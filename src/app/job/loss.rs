@@ -9,7 +9,7 @@ use crate::app::context::{PORTAL, Tx};
 use crate::app::error::AppError;
 use crate::app::migration::engine::EventDetails;
 use crate::app::reconcile::BATCH;
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::job::JobState;
 use crate::domain::job::{LONGEST_PAUSE_S, pause_s};
 use crate::domain::migration::MigrationState;
@@ -133,7 +133,6 @@ fn give_up(tx: &mut Tx<'_>, job: &Job, detail: &str) -> Result<(), AppError> {
     };
     store::job::end_unclaimed(tx.conn, job.id, &end)?;
     settle_power(tx.conn, tx.now, job)?;
-    let object = format!("job {}", job.id);
     let before = job.state.to_string();
     let step = step_of(tx.conn, job)?;
     match step {
@@ -158,7 +157,7 @@ fn give_up(tx: &mut Tx<'_>, job: &Job, detail: &str) -> Result<(), AppError> {
         }
     }
     tx.by(PORTAL)
-        .audit(Action::JobLost, &object, (&before, "failed"))?;
+        .audit(Action::JobLost, Object::Job(job.id), (&before, "failed"))?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::app::migration::retry;
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::ids::JobId;
 use crate::store;
 
@@ -17,11 +17,7 @@ impl App {
             if !store::job::revive(tx.conn, id, tx.now)? {
                 return Err(AppError::conflict("Only a failed job can be tried again."));
             }
-            tx.audit(
-                Action::JobRetry,
-                &format!("job {id}"),
-                ("failed", "pending"),
-            )?;
+            tx.audit(Action::JobRetry, Object::Job(id), ("failed", "pending"))?;
             Ok(())
         })
     }

@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::ids::{ConfigId, JobId, LinodeId};
 use crate::domain::job::JobKind;
 use crate::domain::linode::LinodeStatus;
@@ -86,8 +86,7 @@ impl App {
             }
             let id = store::job::enqueue(tx.conn, &NewJob::own(&linode, kind, tx.now, Some(actor.user)))?;
             store::linode::set_status(tx.conn, linode.id, status, tx.now)?;
-            let object = format!("linode {}", linode.id);
-            tx.audit(Action::Power, &object, (&linode.status.to_string(), &status.to_string()))?;
+            tx.audit(Action::Power, Object::Linode(linode.id), (&linode.status.to_string(), &status.to_string()))?;
             Ok(id)
         })
     }

@@ -4,7 +4,7 @@
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::ids::{DiskId, IpId, LinodeId};
 use crate::domain::linode::IpKind;
 use crate::domain::values::{Label, ReverseName};
@@ -37,9 +37,8 @@ impl App {
                     error.into()
                 }
             })?;
-            let object = format!("linode {id}");
             let names = (linode.label.as_str(), label.as_str());
-            tx.audit(Action::LinodeRename, &object, names)?;
+            tx.audit(Action::LinodeRename, Object::Linode(id), names)?;
             Ok(())
         })
     }
@@ -77,9 +76,8 @@ impl App {
                     error.into()
                 }
             })?;
-            let object = format!("linode {}, disk {id}", linode.id);
             let names = (disk.label.as_str(), label.as_str());
-            tx.audit(Action::DiskRename, &object, names)?;
+            tx.audit(Action::DiskRename, Object::Disk(linode.id, id), names)?;
             Ok(())
         })
     }
@@ -107,9 +105,8 @@ impl App {
                 return Ok(());
             }
             store::linode::address::set_rdns(tx.conn, id, name.as_str())?;
-            let object = format!("linode {}, address {}", linode.id, ip.address);
             let names = (ip.rdns.as_str(), name.as_str());
-            tx.audit(Action::Rdns, &object, names)?;
+            tx.audit(Action::Rdns, Object::Address(linode.id, &ip.address), names)?;
             Ok(())
         })
     }

@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::ids::MailId;
 use crate::store;
 use crate::store::mail::InVain;
@@ -30,8 +30,7 @@ impl App {
             if !store::mail::revive_one(tx.conn, id, tx.now)? {
                 return Ok(());
             }
-            let object = format!("mail {id}");
-            tx.audit(Action::MailRetry, &object, ("failed", "pending"))?;
+            tx.audit(Action::MailRetry, Object::Mail(id), ("failed", "pending"))?;
             Ok(())
         })
     }
@@ -57,7 +56,7 @@ impl App {
             let count = store::mail::revive(tx.conn, recipient, tx.now)?;
             if count > 0 {
                 let after = format!("{count} pending, to {recipient:?}");
-                tx.audit(Action::MailRetry, "mail", ("failed", &after))?;
+                tx.audit(Action::MailRetry, Object::Outbox, ("failed", &after))?;
             }
             Ok(count)
         })

@@ -9,7 +9,7 @@ use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::linode::profile::translation::needs_acceptance;
 use crate::domain::account::UserRole;
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::ids::{LinodeId, MigrationId};
 use crate::domain::migration::{Event, Letter, Refused};
 use crate::domain::migration::{MigrationKind, MigrationState};
@@ -150,11 +150,10 @@ impl App {
             (row.state, row.step),
             &text_of(at),
         )?;
-        let object = format!("migration {}", row.id);
         let text = |at: Option<Time>| at.map_or_else(|| "now".to_owned(), |at| at.to_string());
         tx.audit(
             Action::Schedule,
-            &object,
+            Object::Migration(row.id),
             (&text(row.not_before), &text(at)),
         )?;
         Ok(changed)
@@ -224,9 +223,8 @@ impl App {
                 Applied::Done(after) => {
                     if event == Event::Cancel && !given.message.is_empty() {
                         // Who asked, also where the state stays until the agent has stopped.
-                        let object = format!("migration {id}");
                         let states = (row.state.to_string(), "asked to cancel");
-                        tx.audit(Action::MigrationCancel, &object, (&states.0, states.1))?;
+                        tx.audit(Action::MigrationCancel, Object::Migration(id), (&states.0, states.1))?;
                     }
                     Ok(*after)
                 }
@@ -292,8 +290,11 @@ fn relimit(tx: &mut Tx<'_>, row: &Migration, limit: StopLimit) -> Result<Migrati
     let said = format!("It gets {} seconds to shut down.", limit.0);
     store::migration::insert_event(tx.conn, row.id, tx.now, (row.state, row.step), &said)?;
     let (before, after) = (row.stop_limit_s.to_string(), limit.0.to_string());
-    let object = format!("migration {}", row.id);
-    tx.audit(Action::StopLimit, &object, (&before, &after))?;
+    tx.audit(
+        Action::StopLimit,
+        Object::Migration(row.id),
+        (&before, &after),
+    )?;
     store::migration::migration(tx.conn, row.id)?.ok_or(AppError::NotFound)
 }
 

@@ -7,7 +7,7 @@ use crate::app::error::AppError;
 use crate::app::linode::profile;
 use crate::app::mail::compose;
 use crate::app::ownership::{change, guard};
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::host::HostState;
 use crate::domain::ids::{HostId, JobId, LinodeId, MigrationId};
 use crate::domain::job::{JobKind, JobState};
@@ -159,7 +159,7 @@ fn entered(tx: &mut Tx<'_>, before: &Migration, state: MigrationState) -> Result
     let states = (before.state.to_string(), state.to_string());
     tx.audit(
         Action::Migration,
-        &format!("migration {}", before.id),
+        Object::Migration(before.id),
         (&states.0, &states.1),
     )?;
     Ok(())

@@ -7,7 +7,7 @@ use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::linode::profile;
 use crate::app::mail::compose::{self, About};
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::host::HostRole;
 use crate::domain::ids::{HostId, LinodeId, RegistrationId};
 use crate::domain::mail::MailKind;
@@ -144,9 +144,8 @@ pub(in crate::app) fn make(
         }
     };
     compose::post_to_account(tx, kind, linode, &about)?;
-    let object = format!("migration {}", row.id);
     let to = format!("host {}", offer.to);
-    tx.audit(Action::Offer, &object, ("", &to))?;
+    tx.audit(Action::Offer, Object::Migration(row.id), ("", &to))?;
     Ok(row)
 }
 

@@ -3,7 +3,7 @@
 
 use crate::app::context::Tx;
 use crate::app::error::AppError;
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::ownership::{Row, handover};
 use crate::store;
@@ -21,8 +21,11 @@ pub fn hand_over(
     }
     store::ownership::memory::count_up(tx.conn)?;
     let place = |row: Row| format!("host {}, epoch {}", row.host, row.epoch);
-    let object = format!("linode {linode}");
-    tx.audit(Action::Owner, &object, (&place(from), &place(to)))?;
+    tx.audit(
+        Action::Owner,
+        Object::Linode(linode),
+        (&place(from), &place(to)),
+    )?;
     Ok(true)
 }
 

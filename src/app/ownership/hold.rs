@@ -1,7 +1,7 @@
 //! Linodes of which hosts and the portal remember different things (rule 15): held, so that nothing is done to them, until
 //! the hosts are believed. What is unambiguous is put right without anyone.
 
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use std::collections::BTreeMap;
 
 use super::change;
@@ -80,9 +80,8 @@ pub(in crate::app) fn note(
 pub(in crate::app) fn tell(tx: &mut Tx<'_>, new: &[(LinodeId, String)]) -> Result<(), AppError> {
     for (linode, reason) in new {
         tracing::error!(%linode, reason, "held: a host contradicts the portal");
-        let object = format!("linode {linode}");
         tx.by(PORTAL)
-            .audit(Action::LinodeHold, &object, ("", reason))?;
+            .audit(Action::LinodeHold, Object::Linode(*linode), ("", reason))?;
         for open in store::migration::of_linode(tx.conn, *linode)? {
             wake_on_commit(tx.conn, Wake::Migration(open.id))?;
         }
@@ -267,7 +266,6 @@ impl App {
         open: &[Migration],
     ) -> Result<(), AppError> {
         let linode = &held.linode;
-        let object = format!("linode {}", linode.id);
         let mut newest = believed;
         if !believed.holds {
             newest.epoch = believed.epoch.max(held.highest());
@@ -287,7 +285,11 @@ impl App {
         self.start_or_note(tx.conn, tx.now, held, Believed { holds, ..believed })?;
         store::ownership::hold::release(tx.conn, linode.id)?;
         let said = format!("host {}, epoch {}", to.0, to.1);
-        tx.audit(Action::LinodeBelieve, &object, (&held.hold.reason, &said))?;
+        tx.audit(
+            Action::LinodeBelieve,
+            Object::Linode(linode.id),
+            (&held.hold.reason, &said),
+        )?;
         wake_on_commit(tx.conn, Wake::Host(to.0))?;
         wake_on_commit(tx.conn, Wake::Host(linode.host_id))?;
         wake_on_commit(tx.conn, Wake::Reconcile)?;

@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::migration::engine::EventDetails;
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::host::HostState;
 use crate::domain::ids::{HostId, JointActId, LinodeId, UserId};
 use crate::domain::job::JobState;
@@ -70,10 +70,9 @@ impl App {
                 evidence,
                 (actor.user, tx.now),
             )?;
-            let object = format!("host {host}");
             tx.audit(
                 Action::joint(kind, JointState::Asked),
-                &object,
+                Object::Host(host),
                 ("", evidence),
             )?;
             Ok(id)
@@ -115,8 +114,11 @@ impl App {
             if agree && act.kind == JointKind::Takeover {
                 shut_out(tx.conn, tx.now, act.host_id)?;
             }
-            let object = format!("host {}", act.host_id);
-            tx.audit(Action::joint(act.kind, state), &object, ("", &act.evidence))?;
+            tx.audit(
+                Action::joint(act.kind, state),
+                Object::Host(act.host_id),
+                ("", &act.evidence),
+            )?;
             if agree {
                 self.perform(tx, (act.kind, &host), &open)?;
             }

@@ -3,7 +3,7 @@
 use crate::app::context::{Agent, PORTAL, Tx};
 use crate::app::error::AppError;
 use crate::app::host::liveness::SILENT_S;
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::ownership::{LedgerId, LedgerVerdict, judge_ledger};
 use crate::domain::time::Time;
 use crate::store;
@@ -117,7 +117,7 @@ pub(in crate::app) fn write(
     agent: &Agent,
     finding: &Finding,
 ) -> Result<(), AppError> {
-    let object = format!("host {}", agent.host);
+    let object = Object::Host(agent.host);
     match finding {
         Finding::AsKnown | Finding::Overtaken => {}
         Finding::News {
@@ -133,7 +133,7 @@ pub(in crate::app) fn write(
             store::host::pin_ledger(tx.conn, agent.host, ledger, moved.then_some(tx.now))?;
             if host.ledger_id.is_none() {
                 tx.by(PORTAL)
-                    .audit(Action::LedgerPin, &object, ("", &ledger.id))?;
+                    .audit(Action::LedgerPin, object, ("", &ledger.id))?;
             }
         }
         Finding::Fault(fault) => {
@@ -144,7 +144,7 @@ pub(in crate::app) fn write(
                     "a ledger is not trusted: the host gets no work"
                 );
                 tx.by(PORTAL)
-                    .audit(Action::LedgerFault, &object, ("", fault))?;
+                    .audit(Action::LedgerFault, object, ("", fault))?;
             }
         }
     }

@@ -4,7 +4,7 @@
 use crate::app::context::{PORTAL, Tx};
 use crate::app::error::AppError;
 use crate::app::{App, secrets};
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::ids::HostId;
 use crate::domain::ownership;
 use crate::domain::time::Time;
@@ -56,7 +56,7 @@ pub(in crate::app) fn begin(
     store::ownership::memory::begin(tx.conn, &id, above.saturating_add(1), (tx.now, why))?;
     tx.by(PORTAL).audit(
         Action::RecoveryBegin,
-        "portal",
+        Object::Portal,
         (&portal.incarnation, &format!("{id}: {why}")),
     )?;
     tracing::error!(
@@ -199,7 +199,7 @@ impl App {
             }
             store::ownership::memory::end_recovery(tx.conn)?;
             let after = format!("after {} s", tx.now.seconds_since(since));
-            tx.audit(Action::RecoveryEnd, "portal", ("", &after))?;
+            tx.audit(Action::RecoveryEnd, Object::Portal, ("", &after))?;
             // Jobs that were held back may go out.
             for host in store::host::all(tx.conn)? {
                 wake_on_commit(tx.conn, Wake::Host(host.id))?;

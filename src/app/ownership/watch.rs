@@ -5,7 +5,7 @@
 use crate::app::App;
 use crate::app::context::{Actor, PORTAL, Tx};
 use crate::app::error::AppError;
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::time::watch::{self, Gap, Own};
 use crate::store;
 use crate::wire::LEASE_S;
@@ -62,7 +62,7 @@ impl App {
             };
             store::ownership::memory::set_clock_jump(tx.conn, None)?;
             let before = format!("jumped by {jump} s");
-            tx.audit(Action::Clock, "portal", (&before, "right"))?;
+            tx.audit(Action::Clock, Object::Portal, (&before, "right"))?;
             Ok(())
         })
     }
@@ -78,6 +78,6 @@ fn note_jump(tx: &mut Tx<'_>, jump: i64) -> Result<(), AppError> {
         None => "right".to_owned(),
     };
     let (from, to) = (words(before), words(stands));
-    tx.audit(Action::Clock, "portal", (&from, &to))?;
+    tx.audit(Action::Clock, Object::Portal, (&from, &to))?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::app::context::{Actor, PORTAL, Tx};
 use crate::app::error::AppError;
 use crate::app::mail::compose::{self, About};
 use crate::app::migration::engine::EventDetails;
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::ids::RegistrationId;
 use crate::domain::mail::MailKind;
 use crate::domain::migration::Event;
@@ -54,7 +54,7 @@ impl App {
             store::programme::set(tx.conn, &after)?;
             wake_on_commit(tx.conn, Wake::Reconcile)?;
             let (from, to) = (before.state.to_string(), format!("ended; {concerned:?}"));
-            tx.audit(Action::ProgrammeEnd, "programme", (&from, &to))?;
+            tx.audit(Action::ProgrammeEnd, Object::Programme, (&from, &to))?;
             Ok(())
         })
     }
@@ -134,8 +134,7 @@ fn close(tx: &mut Tx<'_>, id: RegistrationId) -> Result<bool, AppError> {
         };
         compose::post_to_account(tx, MailKind::BetaEnded, &linode, &about)?;
     }
-    let object = format!("registration {id}");
     let (from, to) = (row.state.to_string(), to.to_string());
-    tx.audit(Action::Registration, &object, (&from, &to))?;
+    tx.audit(Action::Registration, Object::Registration(id), (&from, &to))?;
     Ok(true)
 }

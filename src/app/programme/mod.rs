@@ -7,7 +7,7 @@ pub mod texts;
 use super::App;
 use super::context::Actor;
 use super::error::AppError;
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::programme::{self as rules, Deed, Phase};
 use crate::domain::programme::{ProgrammeState, TextSection};
 use crate::domain::time::Time;
@@ -94,7 +94,7 @@ impl App {
             store::programme::set(tx.conn, &after)?;
             // Raised limits let more of those who wait begin.
             wake_on_commit(tx.conn, Wake::Reconcile)?;
-            tx.audit(Action::Programme, "programme", (&old, &new))?;
+            tx.audit(Action::Programme, Object::Programme, (&old, &new))?;
             Ok(())
         })
     }
@@ -134,7 +134,6 @@ impl App {
                     "Someone else changed this text while you wrote. Look at it again; yours is in the browser's history.",
                 ));
             }
-            let object = format!("programme text {section}");
             let before = before.unwrap_or("default").to_owned();
             if to_default {
                 store::programme::drop_text(tx.conn, section)?;
@@ -148,7 +147,7 @@ impl App {
                 store::programme::put_text(tx.conn, &text)?;
             }
             let after = if to_default { "default" } else { &body };
-            tx.audit(Action::ProgrammeText, &object, (&before, after))?;
+            tx.audit(Action::ProgrammeText, Object::ProgrammeText(section), (&before, after))?;
             Ok(())
         })
     }

@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::programme::move_times::{Limits, Quiet};
 use crate::domain::time::Time;
 use crate::store;
@@ -52,7 +52,7 @@ impl App {
             }
             store::programme::move_times::set_limits(tx.conn, to, tx.now)?;
             let (old, new) = (words(&before), words(to));
-            tx.audit(Action::MoveTimes, "programme", (&old, &new))?;
+            tx.audit(Action::MoveTimes, Object::Programme, (&old, &new))?;
             Ok(())
         })
     }

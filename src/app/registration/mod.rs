@@ -2,7 +2,7 @@
 
 pub(super) mod record;
 
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use std::collections::BTreeSet;
 
 use record::decide;
@@ -227,8 +227,11 @@ fn register_one(
             ..About::default()
         },
     )?;
-    let object = format!("linode {}", linode.id);
-    tx.audit(Action::Register, &object, ("", "requested"))?;
+    tx.audit(
+        Action::Register,
+        Object::Linode(linode.id),
+        ("", "requested"),
+    )?;
     Ok(Ok(()))
 }
 

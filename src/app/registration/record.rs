@@ -2,7 +2,7 @@
 
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use crate::domain::ids::RegistrationId;
 use crate::domain::registration::{self, Event};
 use crate::store;
@@ -30,10 +30,9 @@ pub(in crate::app) fn decide(
     if !store::registration::decide(tx.conn, row.id, &decision)? {
         return Ok(Err(registration::Refused::Decided));
     }
-    let object = format!("registration {}", row.id);
     tx.audit(
         Action::Registration,
-        &object,
+        Object::Registration(row.id),
         (&row.state.to_string(), &to.to_string()),
     )?;
     Ok(Ok(()))
@@ -56,9 +55,12 @@ pub(in crate::app) fn graduate(tx: &mut Tx<'_>, id: RegistrationId) -> Result<()
         at: tx.now,
     };
     if store::registration::decide(tx.conn, id, &decision)? {
-        let object = format!("registration {id}");
         let change = (row.state.to_string(), to.to_string());
-        tx.audit(Action::Registration, &object, (&change.0, &change.1))?;
+        tx.audit(
+            Action::Registration,
+            Object::Registration(id),
+            (&change.0, &change.1),
+        )?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::domain::account::UserRole;
+use crate::domain::audit::Object;
 use crate::domain::ids::UserId;
 use crate::store;
 use crate::store::account::page::{UserDetail, UserFilter, UserRow};
@@ -167,7 +168,7 @@ impl PersonPage {
         let list = |list: &str, pairs: &[(&str, &str)], label: String| {
             Link::new(format!("/staff/{list}{}", query(pairs)), label)
         };
-        let (email, object) = (user.email.as_str(), format!("user {}", user.id));
+        let (email, object) = (user.email.as_str(), Object::User(user.id).to_string());
         let mut lists = vec![
             list("audit", &[("actor", email)], format!("What {email} did")),
             list(

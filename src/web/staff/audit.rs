@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use crate::app::App;
 use crate::app::audit::Verification;
+use crate::domain::audit::Object;
 use crate::domain::ids::AuditId;
 use crate::domain::readiness;
 use crate::store;
@@ -17,7 +18,7 @@ use crate::web::extract::{Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Filters, Page, ROWS, clipped, filters};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::{Field, Input, Link, Pager, Tag, Tone, When, Zone};
+use crate::web::ui::{Field, Input, Pager, Tag, Tone, When, Zone};
 
 const PATH: &str = Asked::PATH;
 /// Characters of a change that the list shows; the export has all.
@@ -112,7 +113,7 @@ pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response
 fn view(row: AuditEvent, zone: Zone) -> Row {
     Row {
         at: zone.precise(row.at),
-        url: link(&row.object).map(|link| link.url),
+        url: url(&row.object),
         actor: row.actor,
         address: row.address,
         action: row.action,
@@ -132,18 +133,15 @@ fn shown(text: &str) -> String {
 }
 
 /// The page of a thing that the trail names, where it has one.
-fn link(object: &str) -> Option<Link> {
-    let (kind, id) = object.split_once(' ')?;
-    let id: i64 = id.parse().ok()?;
-    let list = match kind {
-        "migration" => "migrations",
-        "host" => "hosts",
-        "job" => "jobs",
-        "user" => "members",
-        "mail" => "mail",
+fn url(object: &str) -> Option<String> {
+    Some(match Object::with_page(object)? {
+        Object::Migration(id) => format!("/staff/migrations/{id}"),
+        Object::Host(id) => format!("/staff/hosts/{id}"),
+        Object::Job(id) => format!("/staff/jobs/{id}"),
+        Object::User(id) => format!("/staff/members/{id}"),
+        Object::Mail(id) => format!("/staff/mail/{id}"),
         _ => return None,
-    };
-    Some(Link::new(format!("/staff/{list}/{id}"), object))
+    })
 }
 
 /// `GET /staff/audit.csv`: all that the filters find, newest first.

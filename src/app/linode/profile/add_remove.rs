@@ -1,7 +1,7 @@
 //! Config profiles are added and deleted. What holds for changes holds for these: nothing that a move was agreed on
 //! changes under it.
 
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use std::collections::BTreeMap;
 
 use super::{ProfileEdit, as_agreed, check, invalid, not_moving};
@@ -74,8 +74,11 @@ impl App {
                 }
             })?;
             as_agreed(tx.conn, linode.id)?;
-            let object = format!("linode {}, config profile {id}", linode.id);
-            tx.audit(Action::ConfigProfileAdd, &object, ("", &format!("{new:?}")))?;
+            tx.audit(
+                Action::ConfigProfileAdd,
+                Object::ConfigProfile(linode.id, id),
+                ("", &format!("{new:?}")),
+            )?;
             Ok(id)
         })
     }
@@ -108,8 +111,7 @@ impl App {
                 ));
             }
             store::linode::profile::delete_profile(tx.conn, id)?;
-            let object = format!("linode {}, config profile {id}", linode.id);
-            tx.audit(Action::ConfigProfileDelete, &object, (&format!("{row:?}"), ""))?;
+            tx.audit(Action::ConfigProfileDelete, Object::ConfigProfile(linode.id, id), (&format!("{row:?}"), ""))?;
             Ok(())
         })
     }

@@ -3,7 +3,7 @@
 pub mod add_remove;
 pub mod translation;
 
-use crate::domain::audit::Action;
+use crate::domain::audit::{Action, Object};
 use translation::needs_acceptance;
 
 use crate::app::App;
@@ -94,8 +94,11 @@ impl App {
                 }
             })?;
             as_agreed(tx.conn, linode.id)?;
-            let object = format!("linode {}, config profile {id}", linode.id);
-            tx.audit(Action::ConfigProfile, &object, (&old, &new))?;
+            tx.audit(
+                Action::ConfigProfile,
+                Object::ConfigProfile(linode.id, id),
+                (&old, &new),
+            )?;
             Ok(())
         })
     }

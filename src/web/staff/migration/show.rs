@@ -7,6 +7,7 @@ use super::rows::{self, StepRow, TrailRow};
 use super::shared::PATH;
 use super::waits::{WaitsView, can_roll_back, waits};
 use crate::app::migration::guard::closed_to_members;
+use crate::domain::audit::Object;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::MigrationState as State;
 use crate::domain::time::Time;
@@ -54,19 +55,18 @@ pub(in crate::web::staff) struct Found {
 }
 
 pub(in crate::web::staff) async fn find(portal: &Portal, id: i64) -> Result<Found, Fault> {
-    let now = portal.now();
+    let (id, now) = (MigrationId(id), portal.now());
     portal::find(portal, move |conn| {
-        let Some(detail) = store::migration::page::migration(conn, None, MigrationId(id), now)?
-        else {
+        let Some(detail) = store::migration::page::migration(conn, None, id, now)? else {
             return Ok(None);
         };
         let account = crate::store::account::account(conn, detail.migration.account_id)?
             .map(|account| account.name)
             .unwrap_or_default();
         Ok(Some(Found {
-            jobs: store::job::list::jobs_of_migration(conn, MigrationId(id))?,
-            trail: store::audit::audit_of(conn, &format!("migration {id}"))?,
-            bugs: store::bug::links::explaining(conn, MigrationId(id))?,
+            jobs: store::job::list::jobs_of_migration(conn, id)?,
+            trail: store::audit::audit_of(conn, Object::Migration(id))?,
+            bugs: store::bug::links::explaining(conn, id)?,
             account,
             detail,
             now,

@@ -5,6 +5,7 @@ use askama::Template;
 
 use crate::app::error::AppError;
 use crate::app::ownership::hold::Held;
+use crate::domain::audit::Object;
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::migration::MigrationState as State;
 use crate::store;
@@ -167,7 +168,7 @@ async fn find(portal: &Portal, staff: &Staff, id: i64) -> Result<Found, Fault> {
                 let linode = store::linode::linode(conn, id)?.ok_or(AppError::NotFound)?;
                 Ok(Found::Settled(Box::new(Settled {
                     owner: store::host::host(conn, linode.host_id)?,
-                    trail: store::audit::audit_of(conn, &format!("linode {id}"))?,
+                    trail: store::audit::audit_of(conn, Object::Linode(id))?,
                     linode,
                 })))
             }),
