@@ -21,6 +21,11 @@ string_enum! {
 }
 
 string_enum! {
+    /// Where a mail stands in the outbox, in the order of its life.
+    pub enum MailState { Pending = "pending", Sent = "sent", Failed = "failed" }
+}
+
+string_enum! {
     /// What the choices are grouped by on the account's page.
     pub enum Group { Registration = "registration", Move = "move", Board = "board" }
 }

@@ -7,7 +7,7 @@ use super::error::StoreError;
 use super::name_index;
 use super::schema::{outbox, users};
 use crate::domain::ids::{BugId, MailId};
-use crate::domain::mail::MailKind;
+use crate::domain::mail::{MailKind, MailState};
 use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 
@@ -20,8 +20,7 @@ pub struct Mail {
     pub subject: String,
     pub text_body: String,
     pub html_body: String,
-    /// `pending`, `sent` or `failed`.
-    pub state: String,
+    pub state: MailState,
     pub attempts: i32,
     pub next_at: Time,
     pub last_error: String,
@@ -41,7 +40,7 @@ pub struct NewMail<'a> {
     pub subject: &'a str,
     pub text_body: &'a str,
     pub html_body: &'a str,
-    pub state: &'a str,
+    pub state: MailState,
     pub next_at: Time,
     pub created_at: Time,
     pub calendar: Option<&'a str>,
@@ -66,7 +65,7 @@ pub fn take_due(
     limit: i64,
 ) -> Result<Vec<Mail>, StoreError> {
     let due = outbox::table
-        .filter(outbox::state.eq("pending"))
+        .filter(outbox::state.eq(MailState::Pending))
         .filter(outbox::next_at.le(now))
         .order((outbox::next_at, outbox::id))
         .limit(limit)
@@ -117,7 +116,7 @@ fn this(of: Taken) -> _ {
 pub fn mark_sent(conn: &mut Db, of: Taken, now: Time) -> Result<(), StoreError> {
     diesel::update(this(of))
         .set((
-            outbox::state.eq("sent"),
+            outbox::state.eq(MailState::Sent),
             outbox::sent_at.eq(now),
             outbox::last_error.eq(""),
         ))
@@ -148,7 +147,10 @@ pub fn mark_failed(
             .map(drop)?,
         None => {
             diesel::update(this(of))
-                .set((outbox::state.eq("failed"), outbox::last_error.eq(error)))
+                .set((
+                    outbox::state.eq(MailState::Failed),
+                    outbox::last_error.eq(error),
+                ))
                 .execute(conn)?;
             forget_secrets(conn, of)?;
         }
@@ -156,13 +158,9 @@ pub fn mark_failed(
     Ok(())
 }
 
-/// States of a mail, in the order of its life.
-pub const STATES: [&str; 3] = ["pending", "sent", "failed"];
-
 #[derive(Debug, Clone, Default)]
 pub struct MailFilter {
-    /// One of [`STATES`].
-    pub state: Option<&'static str>,
+    pub state: Option<MailState>,
     /// Part of the recipient's address, whatever the case.
     pub recipient: String,
 }
@@ -175,7 +173,7 @@ pub struct MailRow {
     pub kind: String,
     pub recipient: String,
     pub subject: String,
-    pub state: String,
+    pub state: MailState,
     pub attempts: i32,
     pub next_at: Time,
     pub last_error: String,
@@ -210,7 +208,7 @@ pub fn list(
     Ok(query.load(conn)?)
 }
 
-pub fn counts(conn: &mut Db) -> Result<Vec<(String, i64)>, StoreError> {
+pub fn counts(conn: &mut Db) -> Result<Vec<(MailState, i64)>, StoreError> {
     Ok(outbox::table
         .group_by(outbox::state)
         .select((outbox::state, diesel::dsl::count_star()))
@@ -271,7 +269,7 @@ type Boxed<'a> = diesel::helper_types::IntoBoxed<'a, outbox::table, super::db::M
 /// Failed mails to recipients whose addresses begin so (all, if it is empty).
 fn failed<'a>(recipient: &str) -> Boxed<'a> {
     let query = outbox::table
-        .filter(outbox::state.eq("failed"))
+        .filter(outbox::state.eq(MailState::Failed))
         .into_boxed();
     if recipient.is_empty() {
         return query;
@@ -316,10 +314,10 @@ fn revive_these(conn: &mut Db, ids: &[MailId], now: Time) -> Result<usize, Store
     Ok(diesel::update(
         outbox::table
             .filter(outbox::id.eq_any(ids.to_vec()))
-            .filter(outbox::state.eq("failed")),
+            .filter(outbox::state.eq(MailState::Failed)),
     )
     .set((
-        outbox::state.eq("pending"),
+        outbox::state.eq(MailState::Pending),
         outbox::attempts.eq(0),
         outbox::next_at.eq(now),
         outbox::last_error.eq(""),
@@ -335,7 +333,7 @@ pub fn waiting_about(
 ) -> Result<Vec<(MailId, String)>, StoreError> {
     Ok(outbox::table
         .filter(outbox::bug_id.eq(bug))
-        .filter(outbox::state.eq_any(["pending", "failed"]))
+        .filter(outbox::state.eq_any([MailState::Pending, MailState::Failed]))
         .filter(outbox::kind.eq(kind.as_str()))
         .limit(5000)
         .select((outbox::id, outbox::recipient))

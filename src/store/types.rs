@@ -23,8 +23,8 @@ use crate::domain::ids::{
 };
 use crate::domain::job::{JobKind, JobState};
 use crate::domain::linode::{IpKind, KernelFamily, LinodeStatus, RunLevel};
-use crate::domain::migration::Step;
-use crate::domain::migration::{MigrationKind, MigrationState};
+use crate::domain::mail::MailState;
+use crate::domain::migration::{MigrationKind, MigrationState, Step};
 use crate::domain::ownership::joint::{JointKind, JointState};
 use crate::domain::platform::Platform;
 use crate::domain::programme::{ProgrammeState, TextSection};
@@ -262,6 +262,7 @@ string_enums!(
     RegistrationState,
     MigrationKind,
     MigrationState,
+    MailState,
     JobKind,
     JointKind,
     JointState,

@@ -225,7 +225,9 @@ impl World {
     /// What the portal calls sent is there, whole.
     fn look_at_mail(&self, found: &mut Found) {
         let counts = self.app().db.read(store::mail::counts).unwrap();
-        let sent = counts.iter().find(|(state, _)| state == "sent");
+        let sent = counts
+            .iter()
+            .find(|(state, _)| *state == xenbeta::domain::mail::MailState::Sent);
         let sent = sent.map_or(0, |(_, count)| usize::try_from(*count).unwrap());
         let files = fs::read_dir(self.mail()).into_iter().flatten().flatten();
         let whole = files

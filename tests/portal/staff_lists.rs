@@ -184,7 +184,7 @@ both_databases! {
         staff.follow(&all).shows(&["Nothing is left"]);
         let nothing = staff.get(&ask);
         staff.follow(&nothing).shows(&["Nothing is left"]);
-        assert_eq!(app.in_db(store::mail::counts), [("pending".to_owned(), 2)]);
+        assert_eq!(app.in_db(store::mail::counts), [(xenbeta::domain::mail::MailState::Pending, 2)]);
         assert!(matches!(app.retry_mails(&app.member(), "", 1), Err(AppError::Forbidden)));
         // More have failed since it was asked.
         app.fail_mails();

@@ -4,7 +4,7 @@ use crate::app::App;
 use crate::app::context::Tx;
 use crate::app::error::AppError;
 use crate::domain::linode::LinodeStatus;
-use crate::domain::mail::MailKind;
+use crate::domain::mail::{MailKind, MailState};
 use crate::domain::migration::Letter;
 use crate::domain::migration::MigrationKind;
 use crate::domain::programme::Deed;
@@ -86,7 +86,7 @@ pub fn post_with(
             subject: &rendered.subject,
             text_body: &rendered.text,
             html_body: &rendered.html,
-            state: "pending",
+            state: MailState::Pending,
             next_at: tx.now,
             created_at: tx.now,
             calendar: extra.calendar,

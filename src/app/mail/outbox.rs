@@ -5,6 +5,8 @@ use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::MailId;
+use crate::domain::mail::MailState;
+use crate::domain::string_enum::StringEnum;
 use crate::store;
 use crate::store::mail::InVain;
 
@@ -14,7 +16,7 @@ impl App {
         actor.require_staff()?;
         self.transact(actor.who(), |tx| {
             let mail = store::mail::mail(tx.conn, id)?.ok_or(AppError::NotFound)?;
-            if mail.state == "failed"
+            if mail.state == MailState::Failed
                 && let Some(why) = store::mail::in_vain(tx.conn, &mail, tx.now)?
             {
                 return Err(AppError::conflict(match why {
@@ -30,7 +32,7 @@ impl App {
             if !store::mail::revive_one(tx.conn, id, tx.now)? {
                 return Ok(());
             }
-            tx.audit(Action::MailRetry, Object::Mail(id), ("failed", "pending"))?;
+            tx.audit(Action::MailRetry, Object::Mail(id), (MailState::Failed.as_str(), MailState::Pending.as_str()))?;
             Ok(())
         })
     }
@@ -55,8 +57,12 @@ impl App {
             }
             let count = store::mail::revive(tx.conn, recipient, tx.now)?;
             if count > 0 {
-                let after = format!("{count} pending, to {recipient:?}");
-                tx.audit(Action::MailRetry, Object::Outbox, ("failed", &after))?;
+                let after = format!("{count} {}, to {recipient:?}", MailState::Pending);
+                tx.audit(
+                    Action::MailRetry,
+                    Object::Outbox,
+                    (MailState::Failed.as_str(), &after),
+                )?;
             }
             Ok(count)
         })

@@ -4,10 +4,10 @@ use askama::Template;
 use serde::Deserialize;
 
 use crate::domain::ids::MailId;
-use crate::domain::mail::MailKind;
+use crate::domain::mail::{MailKind, MailState};
 use crate::domain::string_enum::StringEnum;
 use crate::store;
-use crate::store::mail::{Mail, MailFilter, MailRow, STATES};
+use crate::store::mail::{Mail, MailFilter, MailRow};
 use crate::web::extract::{Form, FormData, Nothing, Path, Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, ConfirmPage, FROM_TABS, Filters, Page, ROWS, clipped, filters};
@@ -62,22 +62,18 @@ filters! {
 
 impl Asked {
     fn filter(&self) -> Result<MailFilter, Fault> {
-        let known = STATES.iter().find(|it| **it == self.state);
-        if known.is_none() && !self.state.is_empty() {
-            return Err(Self::unknown());
-        }
         Ok(MailFilter {
-            state: known.copied(),
+            state: Self::read(&self.state)?,
             recipient: clipped(&self.q, 100),
         })
     }
 }
 
-fn tag(state: &str) -> Tag {
+fn tag(state: MailState) -> Tag {
     match state {
-        "sent" => Tag::new("Sent", Tone::Good),
-        "failed" => Tag::new("Failed", Tone::Bad),
-        _ => Tag::new("Waiting", Tone::Info),
+        MailState::Sent => Tag::new("Sent", Tone::Good),
+        MailState::Failed => Tag::new("Failed", Tone::Bad),
+        MailState::Pending => Tag::new("Waiting", Tone::Info),
     }
 }
 
@@ -96,7 +92,7 @@ pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response
     page::html(&MailsPage {
         tabs: tabs(&asked.state, &counts),
         text: Field::text("q", "Recipient’s address begins with").value(&asked.q),
-        can_retry: asked.state == "failed" && !rows.is_empty(),
+        can_retry: asked.state == MailState::Failed.as_str() && !rows.is_empty(),
         pager,
         rows: rows.iter().map(|row| view(row, zone)).collect(),
         retry_url: format!("{PATH}/retry{}", query(&[("q", clipped(&asked.q, 100))])),
@@ -106,14 +102,18 @@ pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response
     })
 }
 
-fn tabs(current: &str, counts: &[(String, i64)]) -> Vec<StateTab> {
+fn tabs(current: &str, counts: &[(MailState, i64)]) -> Vec<StateTab> {
     let tab = |word: &'static str, label: String| {
         let url = format!("{PATH}{}", query(&[("state", word)]));
-        let count = count(counts, |of| word.is_empty() || of == word);
+        let count = count(counts, |of| word.is_empty() || of.as_str() == word);
         StateTab::new(url, label, count, current == word)
     };
     std::iter::once(tab("", "All".to_owned()))
-        .chain(STATES.into_iter().map(|word| tab(word, tag(word).text)))
+        .chain(
+            MailState::ALL
+                .iter()
+                .map(|it| tab(it.as_str(), tag(*it).text)),
+        )
         .collect()
 }
 
@@ -122,7 +122,7 @@ fn view(row: &MailRow, zone: Zone) -> Row {
         link: Link::new(format!("{PATH}/{}", row.id), row.subject.clone()),
         recipient: row.recipient.clone(),
         kind: row.kind.replace('_', " "),
-        state: tag(&row.state),
+        state: tag(row.state),
         attempts: row.attempts,
         created: zone.show(row.created_at),
         error: row.last_error.clone(),
@@ -159,8 +159,8 @@ pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     page::html(&MailPage {
         id: row.id.0,
         sent: row.sent_at.map(|at| zone.precise(at)),
-        next: (row.state == "pending").then(|| zone.precise(row.next_at)),
-        can_retry: row.state == "failed" && text.is_some(),
+        next: (row.state == MailState::Pending).then(|| zone.precise(row.next_at)),
+        can_retry: row.state == MailState::Failed && text.is_some(),
         row: view(&row, zone),
         text,
         page,
@@ -186,7 +186,7 @@ pub struct AskedRetry {
 }
 
 fn failed_url(q: &str) -> String {
-    let pairs = [("state", "failed"), ("q", q)];
+    let pairs = [("state", MailState::Failed.as_str()), ("q", q)];
     format!("{PATH}{}", query(&pairs))
 }
 
@@ -256,6 +256,9 @@ pub async fn retry_all(portal: Portal, staff: Staff, form: Form<RetryForm>) -> R
         0 => "Nothing is left that could be sent again.".to_owned(),
         count => units::counted(count, "mail is sent again.", "mails are sent again."),
     };
-    let url = format!("{PATH}{}", query(&[("state", "pending"), ("q", &q)]));
+    let url = format!(
+        "{PATH}{}",
+        query(&[("state", MailState::Pending.as_str()), ("q", &q)])
+    );
     page::said(&url, said)
 }

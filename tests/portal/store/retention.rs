@@ -75,7 +75,7 @@ both_databases! {
         app.run_sql(&format!("UPDATE outbox SET created_at = (SELECT min(created_at) FROM users) WHERE id = {}", last.id));
         app.db.write(|c| store::mail::mark_sent(c, store::mail::Taken::from(last), now)).unwrap();
         app.db.write(|c| store::mail::mark_failed(c, store::mail::Taken::from(last), "no", None)).unwrap();
-        assert_eq!(app.in_db(|c| store::mail::mail(c, last.id)).unwrap().state, "pending");
+        assert_eq!(app.in_db(|c| store::mail::mail(c, last.id)).unwrap().state, xenbeta::domain::mail::MailState::Pending);
     }
 
     fn ended_tokens_and_old_proofs_go(app: TestApp) {
