@@ -24,7 +24,7 @@ use crate::domain::ids::{
 use crate::domain::job::{JobKind, JobState};
 use crate::domain::linode::{IpKind, KernelFamily, LinodeStatus, RunLevel};
 use crate::domain::mail::MailState;
-use crate::domain::migration::{MigrationKind, MigrationState, Step};
+use crate::domain::migration::{MigrationKind, MigrationState, Side, Step};
 use crate::domain::ownership::joint::{JointKind, JointState};
 use crate::domain::platform::Platform;
 use crate::domain::programme::{ProgrammeState, TextSection};
@@ -263,6 +263,7 @@ string_enums!(
     MigrationKind,
     MigrationState,
     MailState,
+    Side,
     JobKind,
     JointKind,
     JointState,

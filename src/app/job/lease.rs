@@ -11,7 +11,7 @@ use crate::app::ownership::{guard, ledger};
 use crate::app::secrets::{self, purpose};
 use crate::domain::ids::{JobId, MigrationId};
 use crate::domain::job::JobState;
-use crate::domain::migration::{Event, Step};
+use crate::domain::migration::{Event, Side, Step};
 use crate::domain::time::Time;
 use crate::store;
 use crate::store::job::{Again, Claim, End, Job, Lease};
@@ -269,7 +269,7 @@ impl App {
                     "stale: the migration is not at its final copy under this epoch",
                 ));
             }
-            outcome::put_digests(conn, now, &row, "source", sealed.epoch, &sealed.digests)
+            outcome::put_digests(conn, now, &row, Side::Source, sealed.epoch, &sealed.digests)
         })
     }
 }

@@ -9,7 +9,7 @@ use crate::domain::ids::MigrationId;
 use crate::domain::job::pause_s;
 use crate::domain::job::{JobKind, JobState};
 use crate::domain::linode::LinodeStatus;
-use crate::domain::migration::{Event, Step};
+use crate::domain::migration::{Event, Side, Step};
 use crate::domain::ownership::{Word, contradiction, handover};
 use crate::domain::time::Time;
 use crate::store;
@@ -39,8 +39,8 @@ pub(in crate::app) fn step_of(
     };
     let (kind, side) = step.job();
     let host = match side {
-        crate::domain::migration::Side::Source => row.source_host_id,
-        crate::domain::migration::Side::Destination => row.destination_host_id,
+        Side::Source => row.source_host_id,
+        Side::Destination => row.destination_host_id,
     };
     let is_it = row.step_job_id == Some(job.id) && kind == job.kind && host == job.host_id;
     Ok(is_it.then_some((id, step)))
@@ -252,7 +252,7 @@ impl Ending<'_> {
             given.change.was_running = Some(runs);
         }
         if let Report::Copied { epoch, digests, .. } = report {
-            put_digests(tx.conn, tx.now, &row, "destination", *epoch, digests)?;
+            put_digests(tx.conn, tx.now, &row, Side::Destination, *epoch, digests)?;
             if !engine::digests_agree(tx.conn, &row)? {
                 let public =
                     "The copy on the new host is not equal to the original. It was not used.";
@@ -463,7 +463,7 @@ pub(in crate::app) fn put_digests(
     conn: &mut Db,
     now: Time,
     row: &Migration,
-    side: &str,
+    side: Side,
     epoch: i64,
     digests: &[DiskDigest],
 ) -> Result<(), AppError> {
@@ -482,7 +482,7 @@ pub(in crate::app) fn put_digests(
             &Digest {
                 migration_id: row.id,
                 disk_id: digest.disk,
-                side: side.to_owned(),
+                side,
                 epoch,
                 size_bytes: i64::try_from(digest.size_bytes).unwrap_or(i64::MAX),
                 root: digest.root.to_lowercase(),

@@ -483,7 +483,7 @@ pub fn digests_agree(conn: &mut Db, row: &Migration) -> Result<bool, AppError> {
     let digests = store::migration::digests(conn, row.id)?;
     let disks = store::linode::disk::disks_of(conn, row.linode_id)?;
     Ok(disks.iter().all(|disk| {
-        let side = |side: &str| {
+        let side = |side: Side| {
             digests
                 .iter()
                 .find(|digest| {
@@ -491,6 +491,6 @@ pub fn digests_agree(conn: &mut Db, row: &Migration) -> Result<bool, AppError> {
                 })
                 .map(|digest| (digest.size_bytes, digest.root.as_str()))
         };
-        side("source").is_some() && side("source") == side("destination")
+        side(Side::Source).is_some() && side(Side::Source) == side(Side::Destination)
     }))
 }

@@ -45,10 +45,9 @@ string_enum! {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    Source,
-    Destination,
+string_enum! {
+    /// Which of its two hosts.
+    pub enum Side { Source = "source", Destination = "destination" }
 }
 
 impl Effect {

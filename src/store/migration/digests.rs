@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 
 use crate::domain::ids::{DiskId, MigrationId};
+use crate::domain::migration::Side;
 use crate::domain::time::Time;
 use crate::store::db::{Both, Db};
 use crate::store::error::StoreError;
@@ -13,8 +14,8 @@ use crate::store::schema::digests;
 pub struct Digest {
     pub migration_id: MigrationId,
     pub disk_id: DiskId,
-    /// `source` or `destination`: which agent computed it.
-    pub side: String,
+    /// Which agent computed it.
+    pub side: Side,
     pub epoch: i64,
     pub size_bytes: i64,
     pub root: String,

@@ -8,7 +8,7 @@ use crate::app::error::AppError;
 use crate::app::migration::guard::closed_to_members;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration;
-use crate::domain::migration::{MigrationKind, MigrationState as State};
+use crate::domain::migration::{MigrationKind, MigrationState as State, Side};
 use crate::domain::time::Time;
 use crate::store;
 use crate::store::db::Db;
@@ -229,7 +229,7 @@ fn old_copy(detail: &MigrationDetail, now: Time) -> Option<&'static str> {
 }
 
 fn receipt(detail: &MigrationDetail) -> Vec<ReceiptRow> {
-    let root = |disk, side: &str| {
+    let root = |disk, side: Side| {
         detail
             .digests
             .iter()
@@ -239,7 +239,10 @@ fn receipt(detail: &MigrationDetail) -> Vec<ReceiptRow> {
         .disks
         .iter()
         .filter_map(|disk| {
-            let (source, destination) = (root(disk.id, "source"), root(disk.id, "destination"));
+            let (source, destination) = (
+                root(disk.id, Side::Source),
+                root(disk.id, Side::Destination),
+            );
             let known = source.or(destination)?;
             let equal = source
                 .zip(destination)
