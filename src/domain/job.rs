@@ -31,6 +31,14 @@ string_enum! {
     pub enum JobState { Pending = "pending", Leased = "leased", Succeeded = "succeeded", Failed = "failed", Cancelled = "cancelled" }
 }
 
+/// Does it wait for an agent, or is one at work on it?
+pub fn is_open(state: JobState) -> bool {
+    match state {
+        JobState::Pending | JobState::Leased => true,
+        JobState::Succeeded | JobState::Failed | JobState::Cancelled => false,
+    }
+}
+
 /// No job pauses for longer.
 pub const LONGEST_PAUSE_S: i64 = 900;
 

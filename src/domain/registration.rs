@@ -15,6 +15,17 @@ string_enum! {
     }
 }
 
+/// Does it wait for staff, or stand?
+pub fn is_live(state: RegistrationState) -> bool {
+    match state {
+        RegistrationState::Requested | RegistrationState::Approved => true,
+        RegistrationState::Declined
+        | RegistrationState::Withdrawn
+        | RegistrationState::Graduated
+        | RegistrationState::Closed => false,
+    }
+}
+
 /// What eligibility is decided from.
 #[derive(Debug, Clone, Copy)]
 pub struct Circumstances {

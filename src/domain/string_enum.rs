@@ -7,6 +7,14 @@ pub trait StringEnum: Sized + Copy + 'static {
     fn parse(text: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|word| word.as_str() == text)
     }
+    /// Those of which a rule is true: how a query takes the rule from its one place.
+    fn those(rule: impl Fn(Self) -> bool) -> Vec<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .filter(|word| rule(*word))
+            .collect()
+    }
 }
 
 /// Defines an enum with its words: `string_enum! { pub enum Platform { Uml = "uml", Xen = "xen" } }`.

@@ -13,6 +13,7 @@ use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::migration;
 use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::programme::move_times::time_reminder;
+use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 
 /// The Linodes on this host, or those of `only` that are.
@@ -157,7 +158,7 @@ pub struct Hanging {
 }
 
 pub fn hanging(conn: &mut Db, host: HostId) -> Result<Hanging, StoreError> {
-    let open = [MigrationState::Finished, MigrationState::Returning];
+    let open = MigrationState::those(migration::has_way_back);
     let (ways_back, until) = migrations::table
         .inner_join(linodes::table)
         .filter(migrations::source_host_id.eq(host))
@@ -169,7 +170,7 @@ pub fn hanging(conn: &mut Db, host: HostId) -> Result<Hanging, StoreError> {
             diesel::dsl::max(migrations::way_back_until),
         ))
         .first(conn)?;
-    let live: Vec<MigrationState> = migration::live().collect();
+    let live = MigrationState::those(migration::is_live);
     let coming = migrations::table
         .inner_join(linodes::table)
         .filter(migrations::destination_host_id.eq(host))

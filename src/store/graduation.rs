@@ -17,9 +17,10 @@ use crate::domain::linode::LinodeStatus;
 use crate::domain::migration::{self, Last};
 use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::placement::fitting::Place;
-use crate::domain::platform;
+use crate::domain::placement::{self, Standing};
 use crate::domain::platform::Platform;
 use crate::domain::registration::RegistrationState;
+use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 
 /// The Linodes in question: all of the beta, or these if they are of it; or all of a host, or these if they are on it.
@@ -35,8 +36,10 @@ pub enum Which<'a> {
 macro_rules! within {
     ($query:expr, $which:expr, $id:expr) => {
         match $which {
-            Which::All => $query.filter(in_beta()),
-            Which::These(ids) => $query.filter(in_beta()).filter($id.eq_any(ids.to_vec())),
+            Which::All => $query.filter(stand(Standing::InBeta)),
+            Which::These(ids) => $query
+                .filter(stand(Standing::InBeta))
+                .filter($id.eq_any(ids.to_vec())),
             Which::On(host) => $query.filter(linodes::host_id.eq(host)),
             Which::TheseOn(host, ids) => $query
                 .filter(linodes::host_id.eq(host))
@@ -287,22 +290,15 @@ pub fn places(conn: &mut Db, heard_since: Time) -> Result<Vec<Place>, StoreError
     Ok(places)
 }
 
-/// Of hosts: as `domain::placement::standing` says *in the beta*.
+/// Of hosts: a Linode on them stands so.
 #[diesel::dsl::auto_type]
-pub(super) fn in_beta() -> _ {
-    let (beta, source): (HostRole, HostRole) = (HostRole::Beta, HostRole::Source);
-    let there: Platform = platform::TO;
-    hosts::role
-        .eq(beta)
-        .or(hosts::role.eq(source).and(hosts::platform.eq(there)))
-}
-
-/// Of hosts: as `domain::placement::standing` says *outside*.
-#[diesel::dsl::auto_type]
-pub(super) fn outside() -> _ {
-    let source: HostRole = HostRole::Source;
-    let there: Platform = platform::TO;
-    hosts::role.eq(source).and(hosts::platform.ne(there))
+pub(super) fn stand(so: Standing) -> _ {
+    let (uml, xen): (Platform, Platform) = (Platform::Uml, Platform::Xen);
+    let on_uml: Vec<HostRole> = HostRole::those(|role| placement::standing(uml, role) == so);
+    let on_xen: Vec<HostRole> = HostRole::those(|role| placement::standing(xen, role) == so);
+    let is_uml = hosts::platform.eq(uml).and(hosts::role.eq_any(on_uml));
+    let is_xen = hosts::platform.eq(xen).and(hosts::role.eq_any(on_xen));
+    is_uml.or(is_xen)
 }
 
 /// As `domain::migration::blocks_next`, of migrations and the Linodes and hosts that they stand beside.
@@ -310,7 +306,7 @@ pub(super) fn outside() -> _ {
 fn blocks_next() -> _ {
     let back: MigrationKind = MigrationKind::Return;
     let evacuation: MigrationKind = MigrationKind::Evacuation;
-    let open: [MigrationState; 2] = [MigrationState::Finished, MigrationState::Returning];
+    let open: Vec<MigrationState> = MigrationState::those(migration::has_way_back);
     let finished: MigrationState = MigrationState::Finished;
     let running: LinodeStatus = LinodeStatus::Running;
     let gives_way = migrations::kind
@@ -330,14 +326,14 @@ fn blocks_next() -> _ {
 
 /// Linodes of the beta that wait for an offer to graduate: approved, with no move that lives or can still be taken back.
 pub fn count_ready(conn: &mut Db) -> Result<i64, StoreError> {
-    let live: Vec<MigrationState> = migration::live().collect();
+    let live = MigrationState::those(migration::is_live);
     let in_the_way = migrations::table
         .filter(migrations::linode_id.eq(registrations::linode_id))
         .filter(migrations::state.eq_any(live).or(blocks_next()));
     Ok(registrations::table
         .inner_join(linodes::table.inner_join(hosts::table))
         .filter(registrations::state.eq(RegistrationState::Approved))
-        .filter(in_beta())
+        .filter(stand(Standing::InBeta))
         .filter(diesel::dsl::not(diesel::dsl::exists(in_the_way)))
         .count()
         .get_result(conn)?)

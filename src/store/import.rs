@@ -18,6 +18,7 @@ use crate::domain::linode::{IpKind, KernelFamily, LinodeStatus, RunLevel};
 use crate::domain::migration;
 use crate::domain::migration::MigrationState;
 use crate::domain::platform::Platform;
+use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 
 /// Rows in one statement. The widest row has 14 columns; SQLite takes 32,766 parameters.
@@ -218,7 +219,7 @@ pub fn addresses(
 
 /// Those of the Linodes that a migration holds at present, offers included.
 pub fn in_migration(conn: &mut Db, of: &[LinodeId]) -> Result<HashSet<LinodeId>, StoreError> {
-    let live: Vec<MigrationState> = migration::live().collect();
+    let live = MigrationState::those(migration::is_live);
     let mut found = HashSet::new();
     for some in of.chunks(BATCH) {
         let rows: Vec<LinodeId> = migrations::table

@@ -8,7 +8,6 @@ mod decide;
 
 use super::job::JobKind;
 use super::linode::LinodeStatus;
-use super::string_enum::StringEnum;
 use super::time::Time;
 use crate::string_enum;
 
@@ -260,6 +259,21 @@ pub fn is_live(state: State) -> bool {
     }
 }
 
+/// Is it done, and its source keeps the way back, or is it being taken?
+pub fn has_way_back(state: State) -> bool {
+    matches!(state, State::Finished | State::Returning)
+}
+
+/// Does a move go on that its member asked for?
+pub fn is_under_way(state: State) -> bool {
+    (is_live(state) && state != State::Offered) || state == State::Returning
+}
+
+/// Would another offer for the same registration be wrong?
+pub fn takes_registration(state: State) -> bool {
+    is_live(state) || has_way_back(state) || state == State::Confirmed
+}
+
 /// How long a Linode was away, in seconds: until it was started again or, where the agent does not say when that was, until
 /// the move was finished. `None`: it was off, or is still away.
 pub fn down_s(
@@ -288,9 +302,7 @@ pub struct Last {
 /// Is its way back in the way of a further move? While it is not confirmed its source keeps the way back, and a further move
 /// would cut that off. `store::graduation::blocks_next` says the same to the database.
 pub fn blocks_next(last: &Last) -> bool {
-    last.kind != MigrationKind::Return
-        && matches!(last.state, State::Finished | State::Returning)
-        && !gives_way(last)
+    last.kind != MigrationKind::Return && has_way_back(last.state) && !gives_way(last)
 }
 
 /// Does the open way back of an evacuation give way to a further move? It is staff's alone, to a host that they emptied: when
@@ -301,15 +313,11 @@ pub fn gives_way(last: &Last) -> bool {
         && (last.status == LinodeStatus::Running || !last.was_running)
 }
 
-/// The states of which [`is_live`] is true.
-pub fn live() -> impl Iterator<Item = State> {
-    State::ALL.iter().copied().filter(|state| is_live(*state))
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::domain::string_enum::StringEnum;
 
     fn events() -> Vec<Event> {
         let mut events = vec![

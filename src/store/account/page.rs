@@ -6,7 +6,8 @@ use super::User;
 use crate::domain::account::UserRole;
 use crate::domain::ids::{MigrationId, UserId};
 use crate::domain::migration::MigrationState;
-use crate::domain::registration::RegistrationState;
+use crate::domain::registration::{self, RegistrationState};
+use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
@@ -151,10 +152,7 @@ pub fn user(
             .select((Registration::as_select(), linodes::label))
             .load(conn)?,
         registrations_open: of_it
-            .filter(
-                registrations::state
-                    .eq_any([RegistrationState::Requested, RegistrationState::Approved]),
-            )
+            .filter(registrations::state.eq_any(RegistrationState::those(registration::is_live)))
             .count()
             .get_result(conn)?,
         migrations: migrations::table

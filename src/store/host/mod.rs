@@ -204,7 +204,7 @@ pub fn takes_jobs(conn: &mut Db, id: HostId, settled: Time) -> Result<bool, Stor
                     .is_null()
                     .or(hosts::ledger_moved_at.le(settled)),
             )
-            .filter(hosts::state.eq_any([HostState::Enabled, HostState::Draining])),
+            .filter(hosts::state.eq_any(HostState::TAKING_PART)),
     ))
     .get_result(conn)?)
 }

@@ -11,6 +11,7 @@ use crate::domain::ids::HostId;
 use crate::domain::migration;
 use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::placement::Room;
+use crate::domain::string_enum::StringEnum;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::schema::{disks, linodes, migrations, plans};
@@ -31,7 +32,7 @@ fn way_back_open() -> _ {
 /// after which it owns them), and those that may still come back. Summed in the database: seven queries, however many
 /// hosts and Linodes there are.
 pub fn rooms(conn: &mut Db) -> Result<Vec<Room>, StoreError> {
-    let live: Vec<MigrationState> = migration::live().collect();
+    let live = MigrationState::those(migration::is_live);
     let memory_owned: Vec<(HostId, Option<i64>)> = linodes::table
         .inner_join(plans::table)
         .group_by(linodes::host_id)

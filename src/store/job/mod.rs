@@ -11,7 +11,8 @@ use super::linode::Linode;
 use super::schema::{holds, jobs};
 use super::wake::Wake;
 use crate::domain::ids::{HostId, JobId, LinodeId, MigrationId, UserId};
-use crate::domain::job::{JobKind, JobState};
+use crate::domain::job::{self, JobKind, JobState};
+use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 
 pub use claim::{Claim, claim};
@@ -387,7 +388,7 @@ pub fn end_unclaimed(conn: &mut Db, id: JobId, end: &End<'_>) -> Result<bool, St
     Ok(diesel::update(
         jobs::table
             .find(id)
-            .filter(jobs::state.eq_any([JobState::Pending, JobState::Leased])),
+            .filter(jobs::state.eq_any(JobState::those(job::is_open))),
     )
     .set(end.set())
     .execute(conn)?
@@ -399,7 +400,7 @@ pub fn end_all_of_host(conn: &mut Db, host: HostId, end: &End<'_>) -> Result<usi
     Ok(diesel::update(
         jobs::table
             .filter(jobs::host_id.eq(host))
-            .filter(jobs::state.eq_any([JobState::Pending, JobState::Leased])),
+            .filter(jobs::state.eq_any(JobState::those(job::is_open))),
     )
     .set(end.set())
     .execute(conn)?)
@@ -473,7 +474,7 @@ pub fn open_of_linode(
 ) -> Result<Option<Job>, StoreError> {
     Ok(jobs::table
         .filter(jobs::linode_id.eq(linode))
-        .filter(jobs::state.eq_any([JobState::Pending, JobState::Leased]))
+        .filter(jobs::state.eq_any(JobState::those(job::is_open)))
         .filter(jobs::kind.eq_any(kinds.to_vec()))
         .order(jobs::id.desc())
         .select(Job::as_select())

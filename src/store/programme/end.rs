@@ -3,12 +3,13 @@
 use diesel::prelude::*;
 
 use crate::domain::ids::RegistrationId;
-use crate::domain::migration::AT_WORK;
-use crate::domain::migration::{MigrationKind, MigrationState};
+use crate::domain::migration::{self, AT_WORK, MigrationKind, MigrationState};
+use crate::domain::placement::Standing;
 use crate::domain::registration::RegistrationState;
+use crate::domain::string_enum::StringEnum;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
-use crate::store::graduation::{in_beta, outside};
+use crate::store::graduation::stand;
 use crate::store::schema::{hosts, linodes, migrations, registrations};
 
 /// How many of what, when the beta ends now.
@@ -29,15 +30,6 @@ pub struct Concerned {
     /// Offers to graduate that nobody has taken up.
     pub graduation_offers: i64,
 }
-
-/// States in which a move that its member asked for goes on.
-const UNDER_WAY: [MigrationState; 5] = [
-    MigrationState::Queued,
-    MigrationState::Preparing,
-    MigrationState::Copying,
-    MigrationState::Switching,
-    MigrationState::Returning,
-];
 
 fn offers(conn: &mut Db, kind: MigrationKind) -> Result<i64, StoreError> {
     Ok(migrations::table
@@ -71,7 +63,7 @@ pub fn concerned(conn: &mut Db) -> Result<Concerned, StoreError> {
         way_backs: in_states(conn, &[MigrationState::Finished])?,
         on_beta_hosts: linodes::table
             .inner_join(hosts::table)
-            .filter(in_beta())
+            .filter(stand(Standing::InBeta))
             .count()
             .get_result(conn)?,
         graduation_offers: offers(conn, MigrationKind::Graduation)?,
@@ -83,12 +75,13 @@ pub fn concerned(conn: &mut Db) -> Result<Concerned, StoreError> {
 fn closable() -> _ {
     let requested: RegistrationState = RegistrationState::Requested;
     let approved: RegistrationState = RegistrationState::Approved;
-    let states: [MigrationState; 5] = UNDER_WAY;
+    let states: Vec<MigrationState> = MigrationState::those(migration::is_under_way);
+    let outside: stand = stand(Standing::Outside);
     registrations::state
         .eq(requested)
         .or(registrations::state
             .eq(approved)
-            .and(outside())
+            .and(outside)
             .and(diesel::dsl::not(diesel::dsl::exists(
                 migrations::table
                     .filter(migrations::linode_id.eq(registrations::linode_id))

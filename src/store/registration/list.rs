@@ -11,6 +11,7 @@ use crate::domain::linode::{KernelFamily, LinodeStatus};
 use crate::domain::migration::{self, Last};
 use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::registration::RegistrationState;
+use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 use crate::store::catalogue::Plan;
 use crate::store::db::Db;
@@ -148,7 +149,7 @@ pub fn count_registrations(conn: &mut Db, filter: &RegistrationFilter) -> Result
 /// The migrations of a registration that make configuring another one wrong.
 #[diesel::dsl::auto_type]
 fn taken_up() -> _ {
-    let states: [MigrationState; 8] = TAKEN_UP;
+    let states: Vec<MigrationState> = MigrationState::those(migration::takes_registration);
     let back: MigrationKind = MigrationKind::Return;
     migrations::table
         .filter(migrations::registration_id.eq(registrations::id.nullable()))
@@ -156,17 +157,6 @@ fn taken_up() -> _ {
         // Who went back can be offered another place.
         .filter(migrations::kind.ne(back))
 }
-
-const TAKEN_UP: [MigrationState; 8] = [
-    MigrationState::Offered,
-    MigrationState::Queued,
-    MigrationState::Preparing,
-    MigrationState::Copying,
-    MigrationState::Switching,
-    MigrationState::Finished,
-    MigrationState::Confirmed,
-    MigrationState::Returning,
-];
 
 fn complete(
     conn: &mut Db,

@@ -10,7 +10,8 @@ use super::db::{Db, columns};
 use super::error::StoreError;
 use super::schema::{self, registrations};
 use crate::domain::ids::{AccountId, LinodeId, RegistrationId, UserId};
-use crate::domain::registration::RegistrationState;
+use crate::domain::registration::{self, RegistrationState};
+use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -72,10 +73,7 @@ pub fn locked(conn: &mut Db, id: RegistrationId) -> Result<Option<Registration>,
 pub fn locked_live(conn: &mut Db, of: &[LinodeId]) -> Result<Vec<Registration>, StoreError> {
     let live = registrations::table
         .filter(registrations::linode_id.eq_any(of.to_vec()))
-        .filter(
-            registrations::state
-                .eq_any([RegistrationState::Requested, RegistrationState::Approved]),
-        )
+        .filter(registrations::state.eq_any(RegistrationState::those(registration::is_live)))
         .order(registrations::id)
         .select(columns::<Registration>());
     Ok(match conn {

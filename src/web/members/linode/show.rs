@@ -6,7 +6,7 @@ use askama::Template;
 
 use crate::app::error::AppError;
 use crate::domain::ids::LinodeId;
-use crate::domain::job::{JobKind, JobState};
+use crate::domain::job::{self, JobKind};
 use crate::domain::linode::{IpKind, LinodeStatus};
 use crate::domain::migration::MigrationKind;
 use crate::store;
@@ -234,7 +234,7 @@ fn power(detail: &LinodeDetail) -> Power {
         .jobs
         .iter()
         .filter(|job| job.kind != JobKind::Console)
-        .any(|job| matches!(job.state, JobState::Pending | JobState::Leased));
+        .any(|job| job::is_open(job.state));
     let moving = detail.migrations.iter().any(|migration| {
         use crate::domain::migration::MigrationState as S;
         matches!(

@@ -5,7 +5,7 @@ use askama::Template;
 use chrono::DateTime;
 
 use crate::domain::ids::RegistrationId;
-use crate::domain::registration::RegistrationState;
+use crate::domain::registration::{RegistrationState, is_live};
 use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 use crate::store;
@@ -125,10 +125,7 @@ pub async fn list(asks: Asks<Staff>, asked: Query<Asked>) -> Response {
         count,
         pager,
         can_review: filter.state == Some(RegistrationState::Requested),
-        can_configure: matches!(
-            filter.state,
-            Some(RegistrationState::Requested | RegistrationState::Approved)
-        ),
+        can_configure: filter.state.is_some_and(is_live),
         asked,
         page,
     })
