@@ -18,7 +18,7 @@ use crate::domain::migration::{self, Last};
 use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::placement::fitting::Place;
 use crate::domain::placement::{self, Standing};
-use crate::domain::platform::Platform;
+use crate::domain::platform::{self, Platform};
 use crate::domain::registration::RegistrationState;
 use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
@@ -293,12 +293,12 @@ pub fn places(conn: &mut Db, heard_since: Time) -> Result<Vec<Place>, StoreError
 /// Of hosts: a Linode on them stands so.
 #[diesel::dsl::auto_type]
 pub(super) fn stand(so: Standing) -> _ {
-    let (uml, xen): (Platform, Platform) = (Platform::Uml, Platform::Xen);
-    let on_uml: Vec<HostRole> = HostRole::those(|role| placement::standing(uml, role) == so);
-    let on_xen: Vec<HostRole> = HostRole::those(|role| placement::standing(xen, role) == so);
-    let is_uml = hosts::platform.eq(uml).and(hosts::role.eq_any(on_uml));
-    let is_xen = hosts::platform.eq(xen).and(hosts::role.eq_any(on_xen));
-    is_uml.or(is_xen)
+    let to: Platform = platform::TO;
+    let there: Vec<HostRole> = placement::roles(so, true);
+    let elsewhere: Vec<HostRole> = placement::roles(so, false);
+    let is_there = hosts::platform.eq(to).and(hosts::role.eq_any(there));
+    let is_elsewhere = hosts::platform.ne(to).and(hosts::role.eq_any(elsewhere));
+    is_there.or(is_elsewhere)
 }
 
 /// As `domain::migration::blocks_next`, of migrations and the Linodes and hosts that they stand beside.

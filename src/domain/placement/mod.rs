@@ -9,6 +9,7 @@ use super::ids::{HostId, MigrationId, PlanId};
 use super::migration::MigrationKind;
 use super::platform::Platform;
 use super::platform::TO;
+use super::string_enum::StringEnum;
 
 /// A host with what is already promised on it.
 #[derive(Debug, Clone)]
@@ -55,6 +56,16 @@ pub fn standing(platform: Platform, role: HostRole) -> Standing {
         HostRole::Beta => Standing::InBeta,
         HostRole::Production => Standing::Graduated,
     }
+}
+
+/// The roles of hosts whose Linodes stand so, of the platform that the programme moves to, or of any other one.
+pub fn roles(so: Standing, there: bool) -> Vec<HostRole> {
+    let platforms = Platform::those(|platform| (platform == TO) == there);
+    HostRole::those(|role| {
+        platforms
+            .iter()
+            .any(|platform| standing(*platform, role) == so)
+    })
 }
 
 /// Where a Linode goes next that stands so: into the beta, and from there to a production host of its plan. `None`: it is

@@ -1,0 +1,66 @@
+//! What no guest is started with, whatever its driver: checked before anything of a config profile becomes an argument.
+
+use super::DriverError;
+use super::net::is_unicast_mac;
+use crate::domain::platform::Platform;
+use crate::wire::{BootSpec, GuestSpec};
+
+pub fn refuse<T>(public: &str, detail: String) -> Result<T, DriverError> {
+    let public = public.to_owned();
+    Err(DriverError::Refused { public, detail })
+}
+
+/// Its card, its memory, and the devices its disks are on.
+pub fn check(
+    spec: &GuestSpec,
+    boot: &BootSpec,
+    on: Platform,
+    least_mb: i64,
+) -> Result<(), DriverError> {
+    if !is_unicast_mac(&spec.mac) {
+        return refuse(
+            "The Linode's network card has an address that cannot be used.",
+            format!("mac {:?}", spec.mac),
+        );
+    }
+    if boot.ram_mb < least_mb {
+        return refuse(
+            &format!(
+                "The config profile gives the Linode {} MB of memory; it needs at least {least_mb}.",
+                boot.ram_mb
+            ),
+            format!("ram_mb {}", boot.ram_mb),
+        );
+    }
+    let disks = on.offers().disks;
+    let is_device = |name: &str| {
+        name.strip_prefix(disks)
+            .is_some_and(|unit| matches!(unit.as_bytes(), [b'a'..=b'p']))
+    };
+    for (device, disk) in &boot.devices {
+        if !is_device(device) {
+            return refuse(
+                &format!(
+                    "The config profile names the device {device}, which this host does not have."
+                ),
+                format!("device {device:?} is not {disks}a to {disks}p"),
+            );
+        }
+        if !spec.disks.iter().any(|known| known.id == *disk) {
+            return refuse(
+                &format!(
+                    "The config profile puts a disk on {device} that the Linode does not have."
+                ),
+                format!("disk {disk} is not in the guest"),
+            );
+        }
+    }
+    Ok(())
+}
+
+pub fn no_root(boot: &BootSpec, named: &str) -> DriverError {
+    DriverError::Refused {
+        public: format!("The config profile boots from {named}, but no disk is there."),
+        detail: format!("root device {:?} is not mapped", boot.root_device),
+    }
+}
