@@ -1,9 +1,11 @@
 //! How a host runs its guests. The engine knows only this trait; which platform is behind it is the configuration's choice.
 //! A driver obeys: it never decides whether a Linode may run (`agent::steps` does, from the ledger).
 
+mod bootable;
 mod console;
 pub(super) mod files;
 mod net;
+mod settings;
 pub mod simulated;
 pub mod uml;
 pub mod xen;

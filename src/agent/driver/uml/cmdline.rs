@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
+use crate::agent::driver::bootable;
 use crate::agent::driver::files::plain;
-use crate::agent::driver::net::is_unicast_mac;
 use crate::agent::driver::{DriverError, Guest};
 use crate::agent::initramfs::words;
 use crate::domain::ids::LinodeId;
@@ -77,49 +77,10 @@ pub fn arguments(guest: &Guest<'_>, place: &Place<'_>) -> Result<Vec<String>, Dr
 
 /// Could UML be told all this? Checks everything that does not need the disks' paths.
 pub fn check(spec: &GuestSpec, boot: &BootSpec) -> Result<(), DriverError> {
-    let refuse = |public: String, detail: String| Err(DriverError::Refused { public, detail });
-    if !is_unicast_mac(&spec.mac) {
-        return refuse(
-            "The Linode's network card has an address that cannot be used.".to_owned(),
-            format!("mac {:?}", spec.mac),
-        );
-    }
-    if boot.ram_mb < RAM_LEAST_MB {
-        return refuse(
-            format!(
-                "The config profile gives the Linode {} MB of memory; it needs at least {RAM_LEAST_MB}.",
-                boot.ram_mb
-            ),
-            format!("ram_mb {}", boot.ram_mb),
-        );
-    }
-    for (device, disk) in &boot.devices {
-        if !is_device(device) {
-            return refuse(
-                format!(
-                    "The config profile names the device {device}, which this host does not have."
-                ),
-                format!("device {device:?} is not ubda to ubdp"),
-            );
-        }
-        if !spec.disks.iter().any(|known| known.id == *disk) {
-            return refuse(
-                format!(
-                    "The config profile puts a disk on {device} that the Linode does not have."
-                ),
-                format!("disk {disk} is not in the guest"),
-            );
-        }
-    }
+    bootable::check(spec, boot, Platform::Uml, RAM_LEAST_MB)?;
     let device = root(boot).trim_end_matches(|c: char| c.is_ascii_digit());
     if root(boot).len() > 8 || !boot.devices.contains_key(device) {
-        return refuse(
-            format!(
-                "The config profile boots from {}, but no disk is there.",
-                root(boot)
-            ),
-            format!("root device {:?} is not mapped", boot.root_device),
-        );
+        return Err(bootable::no_root(boot, root(boot)));
     }
     Ok(())
 }
@@ -129,11 +90,6 @@ fn root(boot: &BootSpec) -> &str {
     boot.root_device
         .strip_prefix("/dev/")
         .unwrap_or(&boot.root_device)
-}
-
-fn is_device(name: &str) -> bool {
-    name.strip_prefix("ubd")
-        .is_some_and(|unit| matches!(unit.as_bytes(), [b'a'..=b'p']))
 }
 
 /// The name by which UML and this driver know a Linode's guest, unique among the agents of a machine.

@@ -1,23 +1,23 @@
 //! The `uml` driver's part of the agent's configuration.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::agent::driver::files::plain;
-use crate::agent::driver::net::is_interface;
+use crate::agent::driver::settings::{
+    self, check_bridge, check_console, check_kernel_ids, check_memory, check_path, check_path_if,
+    check_prefix,
+};
 use crate::domain::linode::KernelFamily;
 
 /// A unix socket's path holds 107 bytes; the longest that UML makes is `uml_dir/umid/mconsole`, and a umid takes up to 35.
 const UML_DIR_LIMIT: usize = 60;
-/// With it a tap of a Linode id up to nine digits keeps to the 15 characters of an interface's name.
-const PREFIX_LIMIT: usize = 5;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UmlConfig {
     /// Stands in front of every tap and umid; agents that share a machine need different ones.
-    #[serde(default = "default_prefix")]
+    #[serde(default = "settings::default_prefix")]
     pub prefix: String,
     /// The bridge that the guests' taps join. It is the host's, and must exist.
     pub bridge: String,
@@ -27,7 +27,7 @@ pub struct UmlConfig {
     #[serde(default = "default_uml_dir")]
     pub uml_dir: PathBuf,
     /// How much of a guest's console is kept, in KiB (the same again of what went before).
-    #[serde(default = "default_console_kb")]
+    #[serde(default = "settings::default_console_kb")]
     pub console_kb: u64,
     /// A shared object loaded into every guest's process. UML before 6.12 dies on processors with AMX without help
     /// (`docs/OPERATIONS.md`).
@@ -47,16 +47,8 @@ pub struct KernelConfig {
     pub initramfs: Option<PathBuf>,
 }
 
-fn default_prefix() -> String {
-    "xb".to_owned()
-}
-
 fn default_uml_dir() -> PathBuf {
     PathBuf::from("/run/xenbeta/uml")
-}
-
-fn default_console_kb() -> u64 {
-    256
 }
 
 impl UmlConfig {
@@ -65,74 +57,22 @@ impl UmlConfig {
     /// # Errors
     /// What is wrong, with its key.
     pub fn check(&self) -> Result<(), String> {
-        let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        if self.prefix.is_empty()
-            || self.prefix.len() > PREFIX_LIMIT
-            || !self.prefix.starts_with(|c: char| c.is_ascii_lowercase())
-            || !self.prefix.chars().all(lower)
-        {
-            return Err(format!(
-                "driver.prefix: {:?} is not 1 to {PREFIX_LIMIT} lower-case letters and digits, a letter first",
-                self.prefix
-            ));
-        }
-        if !is_interface(&self.bridge) {
-            return Err(format!(
-                "driver.bridge: {:?} is not the name of an interface",
-                self.bridge
-            ));
-        }
-        if self.memory_mb < 1 {
-            return Err(format!(
-                "driver.memory_mb: {} is not positive",
-                self.memory_mb
-            ));
-        }
-        if !(4..=65_536).contains(&self.console_kb) {
-            return Err(format!(
-                "driver.console_kb: {} is not between 4 and 65536",
-                self.console_kb
-            ));
-        }
+        check_prefix(&self.prefix)?;
+        check_bridge(&self.bridge)?;
+        check_memory(self.memory_mb)?;
+        check_console(self.console_kb)?;
         if self.uml_dir.as_os_str().len() > UML_DIR_LIMIT {
             return Err(format!(
                 "driver.uml_dir: longer than {UML_DIR_LIMIT} bytes, so that a socket in it could not be named"
             ));
         }
         check_path("driver.uml_dir", &self.uml_dir)?;
-        self.check_kernels()
-    }
-
-    fn check_kernels(&self) -> Result<(), String> {
-        if self.kernels.is_empty() {
-            return Err("driver.kernels: none, so nothing could boot".to_owned());
-        }
-        for (at, kernel) in self.kernels.iter().enumerate() {
-            if kernel.id.is_empty() || self.kernels.iter().skip(at + 1).any(|k| k.id == kernel.id) {
-                return Err(format!(
-                    "driver.kernels: id {:?} is empty or there twice",
-                    kernel.id
-                ));
-            }
+        check_kernel_ids(self.kernels.iter().map(|kernel| kernel.id.as_str()))?;
+        for kernel in &self.kernels {
             check_path("driver.kernels.path", &kernel.path)?;
-            if let Some(path) = &kernel.initramfs {
-                check_path("driver.kernels.initramfs", path)?;
-            }
+            check_path_if("driver.kernels.initramfs", kernel.initramfs.as_deref())?;
         }
-        self.preload
-            .as_deref()
-            .map_or(Ok(()), |path| check_path("driver.preload", path))
-    }
-}
-
-fn check_path(key: &str, path: &Path) -> Result<(), String> {
-    if path.is_absolute() && plain(path).is_some() {
-        Ok(())
-    } else {
-        Err(format!(
-            "{key}: {} is not an absolute path of plain characters",
-            path.display()
-        ))
+        check_path_if("driver.preload", self.preload.as_deref())
     }
 }
 

@@ -4,18 +4,17 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::agent::driver::files::plain;
-use crate::agent::driver::net::is_interface;
+use crate::agent::driver::settings::{
+    self, check_bridge, check_console, check_kernel_ids, check_memory, check_path, check_path_if,
+    check_prefix,
+};
 use crate::domain::linode::KernelFamily;
-
-/// With it a port of a Linode id up to nine digits keeps to the 15 characters of an interface's name.
-const PREFIX_LIMIT: usize = 5;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct XenConfig {
     /// Stands in front of every domain's and port's name. Domains called so are this agent's, whoever made them.
-    #[serde(default = "default_prefix")]
+    #[serde(default = "settings::default_prefix")]
     pub prefix: String,
     /// The bridge that the guests' ports join. It is the host's, and must exist.
     pub bridge: String,
@@ -28,7 +27,7 @@ pub struct XenConfig {
     #[serde(default = "default_console_dir")]
     pub console_dir: PathBuf,
     /// How much of a guest's console is kept, in KiB (half as much again of what went before).
-    #[serde(default = "default_console_kb")]
+    #[serde(default = "settings::default_console_kb")]
     pub console_kb: u64,
     pub kernels: Vec<KernelConfig>,
 }
@@ -57,10 +56,6 @@ impl KernelConfig {
     }
 }
 
-fn default_prefix() -> String {
-    "xb".to_owned()
-}
-
 fn default_anti_spoofing() -> bool {
     true
 }
@@ -69,77 +64,24 @@ fn default_console_dir() -> PathBuf {
     PathBuf::from("/var/log/xen/console")
 }
 
-fn default_console_kb() -> u64 {
-    256
-}
-
 impl XenConfig {
     /// Checks what the types do not.
     ///
     /// # Errors
     /// What is wrong, with its key.
     pub fn check(&self) -> Result<(), String> {
-        let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        if self.prefix.is_empty()
-            || self.prefix.len() > PREFIX_LIMIT
-            || !self.prefix.starts_with(|c: char| c.is_ascii_lowercase())
-            || !self.prefix.chars().all(lower)
-        {
-            return Err(format!(
-                "driver.prefix: {:?} is not 1 to {PREFIX_LIMIT} lower-case letters and digits, a letter first",
-                self.prefix
-            ));
-        }
-        if !is_interface(&self.bridge) {
-            return Err(format!(
-                "driver.bridge: {:?} is not the name of an interface",
-                self.bridge
-            ));
-        }
-        if let Some(memory) = self.memory_mb.filter(|memory| *memory < 1) {
-            return Err(format!("driver.memory_mb: {memory} is not positive"));
-        }
-        if !(4..=65_536).contains(&self.console_kb) {
-            return Err(format!(
-                "driver.console_kb: {} is not between 4 and 65536",
-                self.console_kb
-            ));
-        }
+        check_prefix(&self.prefix)?;
+        check_bridge(&self.bridge)?;
+        self.memory_mb.map_or(Ok(()), check_memory)?;
+        check_console(self.console_kb)?;
         check_path("driver.console_dir", &self.console_dir)?;
-        self.check_kernels()
-    }
-
-    fn check_kernels(&self) -> Result<(), String> {
-        if self.kernels.is_empty() {
-            return Err("driver.kernels: none, so nothing could boot".to_owned());
-        }
-        for (at, kernel) in self.kernels.iter().enumerate() {
-            if kernel.id.is_empty() || self.kernels.iter().skip(at + 1).any(|k| k.id == kernel.id) {
-                return Err(format!(
-                    "driver.kernels: id {:?} is empty or there twice",
-                    kernel.id
-                ));
-            }
+        check_kernel_ids(self.kernels.iter().map(|kernel| kernel.id.as_str()))?;
+        for kernel in &self.kernels {
             check_path("driver.kernels.path", &kernel.path)?;
-            if let Some(initramfs) = &kernel.initramfs {
-                check_path("driver.kernels.initramfs", initramfs)?;
-            }
-            if let Some(modules) = &kernel.modules {
-                check_path("driver.kernels.modules", modules)?;
-            }
+            check_path_if("driver.kernels.initramfs", kernel.initramfs.as_deref())?;
+            check_path_if("driver.kernels.modules", kernel.modules.as_deref())?;
         }
         Ok(())
-    }
-}
-
-fn check_path(key: &str, path: &Path) -> Result<(), String> {
-    if path.is_absolute() && plain(path).is_some() {
-        Ok(())
-    } else {
-        Err(format!(
-            "{key}: {} is not an absolute path of plain characters",
-            path.display()
-        ))
     }
 }
 

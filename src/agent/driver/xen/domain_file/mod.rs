@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use crate::agent::driver::bootable::{self, refuse};
 use crate::agent::driver::files::plain;
-use crate::agent::driver::net::is_unicast_mac;
 use crate::agent::driver::{DriverError, Guest};
 use crate::agent::initramfs::words;
 use crate::domain::linode::RunLevel;
@@ -21,7 +21,6 @@ const LINE_LIMIT: usize = 1000;
 const RAM_LEAST_MB: i64 = 32;
 const VCPUS: std::ops::RangeInclusive<i32> = 1..=128;
 const WEIGHTS: std::ops::RangeInclusive<i64> = 1..=65_535;
-const DISKS_MOST: usize = 16;
 
 /// What the guest is made of on this host.
 pub struct Place<'a> {
@@ -124,37 +123,16 @@ fn root(boot: &BootSpec) -> Result<&str, DriverError> {
     let disk = name.map(|name| name.trim_end_matches(|c: char| c.is_ascii_digit()));
     match (name, disk) {
         (Some(name), Some(disk)) if boot.devices.contains_key(disk) => Ok(name),
-        _ => Err(DriverError::Refused {
-            public: format!(
-                "The config profile boots from {}, but no disk is there.",
-                boot.root_device
-            ),
-            detail: format!("root device {:?} is not mapped", boot.root_device),
-        }),
+        _ => Err(bootable::no_root(boot, &boot.root_device)),
     }
 }
 
 /// Could Xen be told all this? Checks everything that does not need the disks' paths.
 pub fn check(spec: &GuestSpec, boot: &BootSpec) -> Result<(), DriverError> {
-    let refuse = |public: String, detail: String| Err(DriverError::Refused { public, detail });
-    if !is_unicast_mac(&spec.mac) {
-        return refuse(
-            "The Linode's network card has an address that cannot be used.".to_owned(),
-            format!("mac {:?}", spec.mac),
-        );
-    }
-    if boot.ram_mb < RAM_LEAST_MB {
-        return refuse(
-            format!(
-                "The config profile gives the Linode {} MB of memory; it needs at least {RAM_LEAST_MB}.",
-                boot.ram_mb
-            ),
-            format!("ram_mb {}", boot.ram_mb),
-        );
-    }
+    bootable::check(spec, boot, Platform::Xen, RAM_LEAST_MB)?;
     if !VCPUS.contains(&boot.vcpus) {
         return refuse(
-            format!(
+            &format!(
                 "The config profile gives the Linode {} processors.",
                 boot.vcpus
             ),
@@ -162,34 +140,10 @@ pub fn check(spec: &GuestSpec, boot: &BootSpec) -> Result<(), DriverError> {
         );
     }
     check_weight(spec.cpu_weight)?;
-    if boot.devices.len() > DISKS_MOST {
-        return refuse(
-            format!("The config profile has more than {DISKS_MOST} disks."),
-            format!("{} devices", boot.devices.len()),
-        );
-    }
-    for (device, disk) in &boot.devices {
-        if !is_device(device) {
-            return refuse(
-                format!(
-                    "The config profile names the device {device}, which this host does not have."
-                ),
-                format!("device {device:?} is not xvda to xvdp"),
-            );
-        }
-        if !spec.disks.iter().any(|known| known.id == *disk) {
-            return refuse(
-                format!(
-                    "The config profile puts a disk on {device} that the Linode does not have."
-                ),
-                format!("disk {disk} is not in the guest"),
-            );
-        }
-    }
     let disks: BTreeSet<_> = boot.devices.values().collect();
     if disks.len() < boot.devices.len() {
         return refuse(
-            "The config profile names one disk twice.".to_owned(),
+            "The config profile names one disk twice.",
             format!("devices {:?}", boot.devices),
         );
     }
@@ -204,11 +158,6 @@ pub fn check_weight(weight: i64) -> Result<(), DriverError> {
             "no domain can have the weight {weight}"
         )))
     }
-}
-
-fn is_device(name: &str) -> bool {
-    name.strip_prefix("xvd")
-        .is_some_and(|unit| matches!(unit.as_bytes(), [b'a'..=b'p']))
 }
 
 #[cfg(test)]
