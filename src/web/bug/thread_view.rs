@@ -10,13 +10,26 @@ use crate::domain::time::Time;
 use crate::store::bug::files::BugFile;
 use crate::store::bug::page::Thread;
 use crate::store::bug::{Bug, BugEvent, Post};
+use crate::web::fault::Fault;
 use crate::web::members::bug::list::{PATH, person};
+use crate::web::page::{Filters, UNREADABLE, filters};
 use crate::web::ui::markdown::{self, Rendered};
 use crate::web::ui::names::{component_name, fact_name};
-use crate::web::ui::{Link, Tag, When, Zone, units};
+use crate::web::ui::{Link, Pager, Tag, When, Zone, units};
 
-/// Replies on a page.
-pub const POSTS: usize = 50;
+filters! {
+    PATH, 50, UNREADABLE;
+    /// The last reply of the page before.
+    after,
+}
+
+impl Asked {
+    /// # Errors
+    /// When it is no reply's number.
+    pub fn after(&self) -> Result<BugPostId, Fault> {
+        Ok(BugPostId(Self::read(&self.after)?.unwrap_or(0)))
+    }
+}
 
 /// What a reader sees of a bug's title.
 pub fn shown_title(bug: &Bug, staff: bool) -> String {
@@ -52,9 +65,8 @@ pub struct View {
     pub files: Vec<FileView>,
     pub posts: Vec<PostView>,
     pub events: Vec<EventView>,
-    /// The next page of replies; the first one, from the second on.
-    pub next: Option<String>,
-    pub first: Option<String>,
+    /// To other pages of replies.
+    pub pager: Pager,
 }
 
 #[derive(Debug)]
@@ -226,7 +238,7 @@ impl Presenter<'_> {
 }
 
 impl View {
-    pub fn new(thread: &Thread, reader: &Reader<'_>, after: BugPostId) -> Self {
+    pub fn new(thread: &Thread, reader: &Reader<'_>, asked: &Asked) -> Self {
         let bug = &thread.bug;
         let zone = reader.zone;
         let base = if reader.staff { "/staff/bugs" } else { PATH };
@@ -240,9 +252,8 @@ impl View {
         let own = reader.staff || reader.account() == Some(bug.account_id);
         let opening = eye.hidden((bug.hidden_at, bug.hidden_by), &bug.hidden_reason, own);
         let shows = reader.staff || opening.is_none();
-        let more = thread.posts.len() > POSTS;
-        let shown = thread.posts.iter().take(POSTS);
-        let posts: Vec<PostView> = shown.map(|post| eye.post(post)).collect();
+        let posts = thread.posts.iter().collect();
+        let (posts, pager) = asked.page_at(&url, posts, |post: &&Post| post.id.to_string());
         let sections = [
             ("happened", "What happened", &bug.happened),
             ("expected", "What was expected", &bug.expected),
@@ -281,12 +292,8 @@ impl View {
                 .iter()
                 .map(|event| event_view(event, eye.name(event.author_id, true), base, zone))
                 .collect(),
-            next: posts
-                .last()
-                .filter(|_| more)
-                .map(|last| format!("{url}?after={}", last.id)),
-            first: (after.0 > 0).then(|| url.clone()),
-            posts,
+            posts: posts.into_iter().map(|post| eye.post(post)).collect(),
+            pager,
             url,
         }
     }

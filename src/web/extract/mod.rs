@@ -14,6 +14,7 @@ use actix_web::{FromRequest, HttpRequest};
 use serde::de::DeserializeOwned;
 
 use super::fault::Fault;
+use super::page::UNREADABLE;
 
 pub use client::Client;
 pub use form::{Form, FormData, Nothing};
@@ -55,8 +56,10 @@ impl<T: DeserializeOwned + 'static> FromRequest for Query<T> {
 
     fn from_request(request: &HttpRequest, _payload: &mut Payload) -> Self::Future {
         let parsed = actix_web::web::Query::<T>::from_query(request.query_string());
-        std::future::ready(parsed.map(|query| Self(query.into_inner())).map_err(|_| {
-            Fault::BadRequest("The address has a parameter that is doubled or that cannot be read. Start from the list's own filters.".to_owned())
-        }))
+        std::future::ready(
+            parsed
+                .map(|query| Self(query.into_inner()))
+                .map_err(|_| Fault::BadRequest(UNREADABLE.to_owned())),
+        )
     }
 }

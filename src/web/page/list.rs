@@ -12,6 +12,7 @@ pub const ROWS: usize = 100;
 
 pub const FROM_TABS: &str = "The list cannot be filtered so. Start from its tabs.";
 pub const FROM_FILTERS: &str = "The list cannot be filtered so. Start from the list's own filters.";
+pub const UNREADABLE: &str = "The address has a parameter that is doubled or that cannot be read. Start from the list's own filters.";
 
 /// The filters of a list, as they stand in its address.
 pub trait Filters {
@@ -62,13 +63,23 @@ pub trait Filters {
     }
 
     /// A page of the rows that [`Filters::limit`] let through, and the links to others.
-    fn page<T>(&self, mut rows: Vec<T>, key: impl Fn(&T) -> String) -> (Vec<T>, Pager) {
+    fn page<T>(&self, rows: Vec<T>, key: impl Fn(&T) -> String) -> (Vec<T>, Pager) {
+        self.page_at(Self::PATH, rows, key)
+    }
+
+    /// The same, of a list below something that has a number in its path.
+    fn page_at<T>(
+        &self,
+        path: &str,
+        mut rows: Vec<T>,
+        key: impl Fn(&T) -> String,
+    ) -> (Vec<T>, Pager) {
         let more = rows.len() > Self::ROWS;
         rows.truncate(Self::ROWS);
         let last = rows.last().filter(|_| more);
         let pager = Pager {
-            first: (!self.is_first_page()).then(|| self.url("")),
-            next: last.map(|last| self.url(&key(last))),
+            first: (!self.is_first_page()).then(|| self.address(path, "")),
+            next: last.map(|last| self.address(path, &key(last))),
         };
         (rows, pager)
     }

@@ -13,5 +13,5 @@ pub use confirm::ConfirmPage;
 pub use flash::Flash;
 pub use layout::Page;
 pub(in crate::web) use list::filters;
-pub use list::{FROM_FILTERS, FROM_TABS, Filters, ROWS, clipped};
+pub use list::{FROM_FILTERS, FROM_TABS, Filters, ROWS, UNREADABLE, clipped};
 pub use nav::{Area, Crumb, jump};

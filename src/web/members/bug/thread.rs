@@ -11,13 +11,13 @@ use crate::app::bug::MOST_TEXT;
 use crate::app::context::Actor;
 use crate::domain::account::UserRole;
 use crate::domain::bug::attachment::FileKind;
-use crate::domain::ids::{BugFileId, BugId, BugPostId};
+use crate::domain::ids::{BugFileId, BugId};
 use crate::domain::markdown::Markdown;
 use crate::store;
-use crate::web::bug::thread_view::{POSTS, Reader, View, shown_title};
+use crate::web::bug::thread_view::{Asked, Reader, View, shown_title};
 use crate::web::extract::{Form, FormData, Member, Nothing, Path, Query, Upload, once};
 use crate::web::fault::Response;
-use crate::web::page::{self, Area, Page};
+use crate::web::page::{self, Area, Filters, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Field, Input, Problems};
 
@@ -66,23 +66,16 @@ pub struct ReplyText {
 }
 impl FormData for ReplyText {}
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct Asked {
-    pub after: i64,
-}
-
 async fn present(
     portal: &Portal,
     member: &Member,
-    (id, after): (i64, i64),
+    (id, asked): (i64, &Asked),
     typed: ReplyText,
     (status, problems): (StatusCode, Problems),
 ) -> Response {
-    let (user, after) = (member.actor.user, BugPostId(after));
-    let limit = i64::try_from(POSTS).unwrap_or(50) + 1;
+    let (user, after) = (member.actor.user, asked.after()?);
     let thread = portal::find(portal, move |conn| {
-        store::bug::page::thread(conn, BugId(id), user, after, limit)
+        store::bug::page::thread(conn, BugId(id), user, after, Asked::limit())
     })
     .await?;
     let page = member
@@ -94,7 +87,7 @@ async fn present(
         staff: false,
         zone: page.zone(),
     };
-    let view = View::new(&thread, &reader, after);
+    let view = View::new(&thread, &reader, asked);
     let reply = ReplyForm::new(view.url.clone(), &typed, &page.problems);
     page::html_status(
         status,
@@ -112,7 +105,7 @@ pub async fn show(portal: Portal, member: Member, id: Path<i64>, asked: Query<As
     present(
         &portal,
         &member,
-        (id.0, asked.0.after),
+        (id.0, &asked.0),
         ReplyText::default(),
         fine,
     )
@@ -130,7 +123,14 @@ pub async fn reply(
     let (files, status) = files(sent.files, &mut problems);
     let body = problems.take("body", Markdown::required(&sent.form.body, MOST_TEXT));
     let Some(body) = body.filter(|_| problems.is_empty()) else {
-        return present(&portal, &member, (id.0, 0), sent.form, (status, problems)).await;
+        return present(
+            &portal,
+            &member,
+            (id.0, &Asked::default()),
+            sent.form,
+            (status, problems),
+        )
+        .await;
     };
     let (actor, mark) = (member.actor.clone(), sent.form.once.clone());
     let done = portal::submit(&portal, move |app| {
@@ -144,7 +144,7 @@ pub async fn reply(
                 once: String::new(),
                 ..sent.form
             };
-            present(&portal, &member, (id.0, 0), typed, status).await
+            present(&portal, &member, (id.0, &Asked::default()), typed, status).await
         }
     }
 }

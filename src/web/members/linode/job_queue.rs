@@ -1,20 +1,16 @@
 //! `/members/linodes/{id}/jobs`: the Host Job Queue with its whole history, newest first.
 
 use askama::Template;
-use serde::Deserialize;
 
 use super::shared::{page_of, url_of};
 use crate::domain::ids::{JobId, LinodeId};
 use crate::store;
 use crate::web::extract::{Member, Path, Query};
 use crate::web::fault::{Fault, Response};
-use crate::web::page::{self, Page};
+use crate::web::page::{self, Filters, Page, UNREADABLE, filters};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::names::job_name;
 use crate::web::ui::{Pager, Tag, When, units};
-
-/// Jobs on one page.
-const ROWS: usize = 50;
 
 #[derive(Debug, Template)]
 #[template(path = "members/jobs.html")]
@@ -38,10 +34,10 @@ pub struct Row {
     pub message: String,
 }
 
-#[derive(Debug, Deserialize)]
-pub struct Asked {
+filters! {
+    "/members/linodes", 50, UNREADABLE;
     /// The last job of the page before.
-    before: Option<i64>,
+    before,
 }
 
 /// `GET /members/linodes/{id}/jobs`
@@ -51,16 +47,14 @@ pub async fn history(
     id: Path<i64>,
     asked: Query<Asked>,
 ) -> Response {
-    let account = member.account;
-    let before = asked.0.before.map(JobId);
+    let (account, asked) = (member.account, asked.0);
+    let before = Asked::read(&asked.before)?.map(JobId);
     let found = portal::read(&portal, move |conn| {
-        let most = i64::try_from(ROWS).unwrap_or(50) + 1;
-        store::job::list::job_history(conn, account, LinodeId(id.0), before, most)
+        store::job::list::job_history(conn, account, LinodeId(id.0), before, Asked::limit())
     });
-    let (linode, mut jobs, hosts) = found.await?.ok_or(Fault::NotFound)?;
-    let more = jobs.len() > ROWS;
-    jobs.truncate(ROWS);
-    let url = url_of(&linode);
+    let (linode, jobs, hosts) = found.await?.ok_or(Fault::NotFound)?;
+    let path = format!("{}/jobs", url_of(&linode));
+    let (jobs, pager) = asked.page_at(&path, jobs, |job| job.id.to_string());
     let page = page_of(
         &member,
         &linode,
@@ -83,13 +77,7 @@ pub async fn history(
     page::html(&QueuePage {
         linode: linode.label.clone(),
         rows: rows.collect(),
-        pager: Pager {
-            first: before.map(|_| format!("{url}/jobs")),
-            next: jobs
-                .last()
-                .filter(|_| more)
-                .map(|last| format!("{url}/jobs?before={}", last.id)),
-        },
+        pager,
         page,
     })
 }

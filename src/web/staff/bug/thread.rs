@@ -9,19 +9,19 @@ use super::list::PATH;
 use crate::app::bug::MOST_TEXT;
 use crate::app::bug::triage::Decision;
 use crate::domain::bug::{BugState, Component, Severity};
-use crate::domain::ids::{BugId, BugPostId, MigrationId};
+use crate::domain::ids::{BugId, MigrationId};
 use crate::domain::markdown::Markdown;
 use crate::domain::migration::MigrationState;
 use crate::domain::string_enum::StringEnum;
 use crate::store;
 use crate::store::bug::page::Thread;
 use crate::store::bug::{Note, Person};
-use crate::web::bug::thread_view::{POSTS, Reader, View};
+use crate::web::bug::thread_view::{Asked, Reader, View};
 use crate::web::extract::{Form, FormData, Path, Query, Staff, Upload, once};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::bug::new::files;
-use crate::web::members::bug::thread::{Asked, ReplyForm, ReplyText, serve};
-use crate::web::page::{self, Area, Page};
+use crate::web::members::bug::thread::{ReplyForm, ReplyText, serve};
+use crate::web::page::{self, Area, Filters, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::markdown::{self, Rendered};
 use crate::web::ui::names::{component_choices, severity_choices};
@@ -104,14 +104,14 @@ struct Found {
 async fn present(
     portal: &Portal,
     staff: &Staff,
-    (id, after): (i64, i64),
+    (id, asked): (i64, &Asked),
     typed: Typed,
     (status, problems): (StatusCode, Problems),
 ) -> Response {
-    let (user, after) = (staff.actor.user, BugPostId(after));
-    let limit = i64::try_from(POSTS).unwrap_or(50) + 1;
+    let (user, after) = (staff.actor.user, asked.after()?);
     let found = portal::find(portal, move |conn| {
-        let Some(thread) = store::bug::page::thread(conn, BugId(id), user, after, limit)? else {
+        let Some(thread) = store::bug::page::thread(conn, BugId(id), user, after, Asked::limit())?
+        else {
             return Ok(None);
         };
         let notes = store::bug::notes(conn, BugId(id))?;
@@ -127,17 +127,17 @@ async fn present(
         .page(Area::StaffBugs, found.thread.bug.title.clone())
         .crumb("Bugs", PATH)
         .problems(problems);
-    page::html_status(status, &view(page, staff, &found, after, &typed))
+    page::html_status(status, &view(page, staff, &found, asked, &typed))
 }
 
-fn view(page: Page, staff: &Staff, found: &Found, after: BugPostId, typed: &Typed) -> BugPage {
+fn view(page: Page, staff: &Staff, found: &Found, asked: &Asked, typed: &Typed) -> BugPage {
     let zone = page.zone();
     let reader = Reader {
         actor: &staff.actor,
         staff: true,
         zone,
     };
-    let thread = View::new(&found.thread, &reader, after);
+    let thread = View::new(&found.thread, &reader, asked);
     let bug = &found.thread.bug;
     let form = typed.triage.clone().unwrap_or_else(|| TriageForm {
         version: bug.version,
@@ -220,14 +220,7 @@ fn view(page: Page, staff: &Staff, found: &Found, after: BugPostId, typed: &Type
 /// `GET /staff/bugs/{id}`
 pub async fn show(portal: Portal, staff: Staff, id: Path<i64>, asked: Query<Asked>) -> Response {
     let fine = (StatusCode::OK, Problems::default());
-    present(
-        &portal,
-        &staff,
-        (id.0, asked.0.after),
-        Typed::default(),
-        fine,
-    )
-    .await
+    present(&portal, &staff, (id.0, &asked.0), Typed::default(), fine).await
 }
 
 fn saying(id: i64, said: &str) -> Response {
@@ -285,7 +278,7 @@ pub async fn triage(
                 ..Typed::default()
             };
             let status = (StatusCode::UNPROCESSABLE_ENTITY, problems);
-            present(&portal, &staff, (id.0, 0), typed, status).await
+            present(&portal, &staff, (id.0, &Asked::default()), typed, status).await
         }
     }
 }
@@ -324,7 +317,14 @@ pub async fn reply(
         },
         ..Typed::default()
     };
-    present(&portal, &staff, (id.0, 0), typed, (status, problems)).await
+    present(
+        &portal,
+        &staff,
+        (id.0, &Asked::default()),
+        typed,
+        (status, problems),
+    )
+    .await
 }
 
 /// `POST /staff/bugs/{id}/note`
@@ -347,7 +347,7 @@ pub async fn note(portal: Portal, staff: Staff, id: Path<i64>, form: Form<NoteFo
                 ..Typed::default()
             };
             let status = (StatusCode::UNPROCESSABLE_ENTITY, problems);
-            present(&portal, &staff, (id.0, 0), typed, status).await
+            present(&portal, &staff, (id.0, &Asked::default()), typed, status).await
         }
     }
 }
@@ -386,7 +386,7 @@ pub async fn explains(
                 ..Typed::default()
             };
             let status = (StatusCode::UNPROCESSABLE_ENTITY, problems);
-            present(&portal, &staff, (id.0, 0), typed, status).await
+            present(&portal, &staff, (id.0, &Asked::default()), typed, status).await
         }
     }
 }

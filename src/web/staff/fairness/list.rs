@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 
 use askama::Template;
-use serde::Deserialize;
 
 use crate::domain::fairness::judge::{Verdict, verdict};
 use crate::domain::fairness::usage::Range;
@@ -17,16 +16,15 @@ use crate::store::host::Host;
 use crate::web::csv;
 use crate::web::extract::{Query, Staff};
 use crate::web::fault::Response;
-use crate::web::page::{self, Area, Page, ROWS};
+use crate::web::page::{self, Area, FROM_FILTERS, Filters, Page, ROWS, filters};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::list::query;
 use crate::web::ui::names::platform_name;
 use crate::web::ui::usage::{
     RangeTab, percent, range, range_name, range_tabs, span_ms, verdict_tag,
 };
 use crate::web::ui::{Link, Pager, Tag};
 
-const PATH: &str = "/staff/fairness";
+const PATH: &str = Asked::PATH;
 const MINUTE: i64 = 60;
 const TEN: i64 = 600;
 const DAY: i64 = 86_400;
@@ -55,12 +53,11 @@ pub struct Row {
     pub verdict: Tag,
 }
 
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct Asked {
-    pub range: String,
+filters! {
+    "/staff/fairness", ROWS, FROM_FILTERS;
+    range,
     /// The host that the page before ended with.
-    after: String,
+    after,
 }
 
 /// Which intervals make up a range: (step, from, until), each joint where the longer ones are all there.
@@ -179,37 +176,31 @@ fn worst_words(worst: &Worst) -> String {
 
 /// `GET /staff/fairness`
 pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
-    let range = range(&asked.0.range)?;
+    let mut asked = asked.0;
+    let range = range(&asked.range)?;
+    asked.range = range.to_string();
     let now = portal.now().utc().timestamp();
-    let after = asked.0.after.parse().ok().map(HostId);
-    let (begin, more, shown) = portal::read(&portal, move |conn| {
+    let after = asked.after.parse().ok().map(HostId);
+    let (begin, shown) = portal::read(&portal, move |conn| {
         let all = ranked(conn, range, now)?;
         let begin = after
             .and_then(|after| all.iter().position(|it| it.host_id == after))
             .map_or(0, |at| at + 1);
-        let more = begin + ROWS < all.len();
-        let shown = all.into_iter().skip(begin).take(ROWS).collect();
-        Ok((begin, more, judged(conn, shown, range, now)?))
+        let shown = all.into_iter().skip(begin).take(ROWS + 1).collect();
+        Ok((begin, judged(conn, shown, range, now)?))
     })
     .await?;
-    let url = |after: String| {
-        format!(
-            "{PATH}{}",
-            query(&[("range", range.to_string()), ("after", after)])
-        )
-    };
+    if begin == 0 {
+        // That host is no longer in the range.
+        asked.after.clear();
+    }
+    let (shown, pager) = asked.page(shown, |it| it.host.id.to_string());
     page::html(&FairnessPage {
         page: staff.page(Area::StaffFairness, "Fairness of hosts"),
         ranges: range_tabs(range, |range| format!("{PATH}?range={range}")),
         range: range_name(range),
-        csv: format!("/staff/fairness.csv?range={range}"),
-        pager: Pager {
-            first: (begin > 0).then(|| url(String::new())),
-            next: shown
-                .last()
-                .filter(|_| more)
-                .map(|last| url(last.host.id.to_string())),
-        },
+        csv: asked.csv_url(),
+        pager,
         rows: shown.iter().map(|it| row(it, range)).collect(),
     })
 }
