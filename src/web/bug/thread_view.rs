@@ -54,7 +54,6 @@ pub struct View {
     pub opened: When,
     pub hits: i64,
     pub hits_reader: bool,
-    pub can_undo: bool,
     pub root: Option<Link>,
     pub duplicates: Vec<Link>,
     /// Its opening, if staff have hidden it; then `sections`, `facts` and `files` are for staff alone.
@@ -269,7 +268,6 @@ impl View {
             opened: zone.show(bug.opened_at),
             hits: thread.hits,
             hits_reader: thread.hits_reader,
-            can_undo: thread.can_undo,
             root: thread.root.as_ref().map(|root| eye.link(root)),
             duplicates: thread.duplicates.iter().map(|it| eye.link(it)).collect(),
             sections: sections

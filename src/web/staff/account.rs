@@ -16,7 +16,7 @@ use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, ConfirmPage, FROM_TABS, Filters, Page, ROWS, clipped, filters};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::list::{StateTab, query};
-use crate::web::ui::{Field, Link, Pager, Tag, Tone, When, Zone};
+use crate::web::ui::{Action, Field, Link, Pager, Tag, Tone, When, Zone};
 
 const PATH: &str = Asked::PATH;
 
@@ -44,10 +44,8 @@ pub struct Row {
 #[template(path = "staff/person.html")]
 pub struct PersonPage {
     pub page: Page,
-    pub id: i64,
     pub state: Tag,
-    pub is_disabled: bool,
-    pub is_self: bool,
+    pub actions: Vec<Action>,
     pub facts: Vec<(&'static str, String)>,
     pub others: Vec<Link>,
     pub linodes: Vec<LinodeRow>,
@@ -168,6 +166,8 @@ impl PersonPage {
         let list = |list: &str, pairs: &[(&str, &str)], label: String| {
             Link::new(format!("/staff/{list}{}", query(pairs)), label)
         };
+        let ask =
+            |verb: &str, label: &str| Action::ask(format!("{PATH}/{}/{verb}", user.id), label);
         let (email, object) = (user.email.as_str(), Object::User(user.id).to_string());
         let mut lists = vec![
             list("audit", &[("actor", email)], format!("What {email} did")),
@@ -187,10 +187,18 @@ impl PersonPage {
             ));
         }
         Self {
-            id: user.id.0,
             state: state(user.role, user.disabled),
-            is_disabled: user.disabled,
-            is_self: user.id == me,
+            actions: Action::those([
+                (user.disabled, ask("enable", "Enable…")),
+                (
+                    !user.disabled,
+                    ask("send-reset", "Send a link for a new password…").second(),
+                ),
+                (
+                    !user.disabled && user.id != me,
+                    ask("disable", "Disable…").second(),
+                ),
+            ]),
             facts: facts(of, zone),
             others: of
                 .others

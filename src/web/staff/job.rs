@@ -15,7 +15,7 @@ use crate::web::page::{self, Area, FROM_TABS, Filters, Page, ROWS, filters};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::list::{StateTab, count, query};
 use crate::web::ui::names::job_name;
-use crate::web::ui::{Link, Pager, Tag, When, Zone, units};
+use crate::web::ui::{Action, Link, Pager, Tag, When, Zone, units};
 
 #[derive(Debug, Template)]
 #[template(path = "staff/jobs.html")]
@@ -45,11 +45,10 @@ pub struct Row {
 #[template(path = "staff/job.html")]
 pub struct JobPage {
     pub page: Page,
-    pub id: i64,
     pub row: Row,
+    pub actions: Vec<Action>,
     pub facts: Vec<(&'static str, String)>,
     pub detail: String,
-    pub can_retry: bool,
 }
 
 filters! {
@@ -183,11 +182,16 @@ pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
         facts.push(("Last progress", words));
     }
     page::html(&JobPage {
-        id: id.0,
         row: view(&row, zone),
+        actions: Action::those([(
+            job.state == JobState::Failed,
+            Action::send(
+                format!("{PATH}/{}/retry", id.0),
+                format!("Retry job {}", id.0),
+            ),
+        )]),
         facts,
         detail: job.detail.clone(),
-        can_retry: job.state == JobState::Failed,
         page,
     })
 }

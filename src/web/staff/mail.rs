@@ -13,7 +13,7 @@ use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, ConfirmPage, FROM_TABS, Filters, Page, ROWS, clipped, filters};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::list::{StateTab, count, query};
-use crate::web::ui::{Field, Link, Pager, Tag, Tone, When, Zone, units};
+use crate::web::ui::{Action, Field, Link, Pager, Tag, Tone, When, Zone, units};
 
 const PATH: &str = Asked::PATH;
 
@@ -46,13 +46,12 @@ pub struct Row {
 #[template(path = "staff/mail.html")]
 pub struct MailPage {
     pub page: Page,
-    pub id: i64,
     pub row: Row,
+    pub actions: Vec<Action>,
     pub sent: Option<When>,
     pub next: Option<When>,
     /// `None`: it holds, or held, a link that gives access.
     pub text: Option<String>,
-    pub can_retry: bool,
 }
 
 filters! {
@@ -157,10 +156,12 @@ pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
         sent_at: mail.sent_at,
     };
     page::html(&MailPage {
-        id: row.id.0,
+        actions: Action::those([(
+            row.state == MailState::Failed && text.is_some(),
+            Action::send(format!("{PATH}/{}/retry", row.id), "Send it again"),
+        )]),
         sent: row.sent_at.map(|at| zone.precise(at)),
         next: (row.state == MailState::Pending).then(|| zone.precise(row.next_at)),
-        can_retry: row.state == MailState::Failed && text.is_some(),
         row: view(&row, zone),
         text,
         page,

@@ -1,5 +1,6 @@
 //! Parts of pages: each a small template struct that puts itself, escaped, into a larger one with `{{ part }}`.
 
+mod action;
 pub mod chart;
 mod field;
 mod link;
@@ -12,6 +13,7 @@ mod time;
 pub mod units;
 pub mod usage;
 
+pub use action::Action;
 pub use field::{Choice, Field, Input, Problem, Problems};
 pub use link::Link;
 pub use list::Pager;

@@ -19,13 +19,14 @@ use crate::web::extract::{Form, FormData, Member, Nothing, Path, Query, Upload, 
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Filters, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::{Field, Input, Problems};
+use crate::web::ui::{Action, Field, Input, Problems};
 
 #[derive(Debug, Template)]
 #[template(path = "members/bug.html")]
 pub struct BugPage {
     pub page: Page,
     pub thread: View,
+    pub actions: Vec<Action>,
     pub reply: ReplyForm,
 }
 
@@ -89,10 +90,21 @@ async fn present(
     };
     let view = View::new(&thread, &reader, asked);
     let reply = ReplyForm::new(view.url.clone(), &typed, &page.problems);
+    let actions = Action::those([
+        (
+            thread.can_undo,
+            Action::send(format!("{}/unhit", view.url), "It does not hit me").second(),
+        ),
+        (
+            !thread.can_undo && !thread.hits_reader,
+            Action::send(format!("{}/hit", view.url), "This hits me too"),
+        ),
+    ]);
     page::html_status(
         status,
         &BugPage {
             thread: view,
+            actions,
             reply,
             page,
         },

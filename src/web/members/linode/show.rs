@@ -4,6 +4,7 @@
 
 use askama::Template;
 
+use super::shared::url_of;
 use crate::app::error::AppError;
 use crate::domain::ids::LinodeId;
 use crate::domain::job::{self, JobKind};
@@ -20,7 +21,7 @@ use crate::web::fault::Response;
 use crate::web::members::migration_link;
 use crate::web::page::{self, Area, Page};
 use crate::web::ui::names::{helper_name, job_name, kind_name, platform_name, run_level_name};
-use crate::web::ui::{Choice, Field, Input, Link, Tag, When, Zone, units};
+use crate::web::ui::{Action, Choice, Field, Input, Link, Tag, When, Zone, units};
 
 #[derive(Debug, Template)]
 #[template(path = "members/linode.html")]
@@ -57,7 +58,7 @@ pub struct Console {
 #[derive(Debug)]
 pub struct Power {
     pub can_boot: bool,
-    pub can_stop: bool,
+    pub actions: Vec<Action>,
     /// Why there are none: a job or a move is at work.
     pub busy: Option<&'static str>,
     pub profile: Option<Field>,
@@ -263,9 +264,23 @@ fn power(detail: &LinodeDetail) -> Power {
             .unwrap_or_default();
         Field::new("profile", "Config profile", Input::Select(choices)).value(chosen)
     });
+    let (can_stop, label, url) = (
+        busy.is_none() && !off,
+        &detail.linode.label,
+        url_of(&detail.linode),
+    );
     Power {
         can_boot: busy.is_none() && off,
-        can_stop: busy.is_none() && !off,
+        actions: Action::those([
+            (
+                can_stop,
+                Action::send(format!("{url}/reboot"), format!("Reboot {label}")).second(),
+            ),
+            (
+                can_stop,
+                Action::ask(format!("{url}/shutdown"), format!("Shut down {label}")).second(),
+            ),
+        ]),
         busy,
         profile,
     }

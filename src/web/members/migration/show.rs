@@ -3,7 +3,7 @@
 
 use askama::Template;
 
-use super::shared::find;
+use super::shared::{find, url_of};
 use crate::app::error::AppError;
 use crate::app::migration::guard::closed_to_members;
 use crate::domain::ids::MigrationId;
@@ -25,7 +25,7 @@ use crate::web::migration::stream;
 use crate::web::page::{self, Page};
 use crate::web::portal::Portal;
 use crate::web::ui::names::{kind_name, platform_name};
-use crate::web::ui::{Tag, Tone, When, Zone, units};
+use crate::web::ui::{Action, Tag, Tone, When, Zone, units};
 
 #[derive(Debug, Template)]
 #[template(path = "members/migration.html")]
@@ -41,15 +41,12 @@ pub struct MigrationPage {
     pub steps: Vec<StepMark>,
     pub at_work: bool,
     pub planned: Option<When>,
-    pub is_offered: bool,
-    pub is_queued: bool,
-    pub can_cancel: bool,
+    pub actions: Vec<Action>,
     /// The migration on whose page a failed way back is asked for again.
     pub ask_again: Option<i64>,
     /// It was cancelled, or its offer expired: what is next stands with the registration.
     pub came_to_nothing: bool,
     pub cancel_asked: bool,
-    pub can_retry: bool,
     pub failure: Option<String>,
     pub after: Option<After>,
     pub receipt: Vec<ReceiptRow>,
@@ -78,13 +75,13 @@ pub struct StepMark {
     pub current: bool,
 }
 
-/// What can be done after the move: until when, and whether it was confirmed.
+/// What can be done after the move, and until when.
 #[derive(Debug)]
 pub struct After {
     pub until: Option<When>,
     /// Why there is no way back for its member, if there is none.
     pub closed: Option<&'static str>,
-    pub can_confirm: bool,
+    pub actions: Vec<Action>,
 }
 
 #[derive(Debug)]
@@ -107,12 +104,6 @@ impl MigrationPage {
         let zone = page.zone();
         let migration = &detail.migration;
         let live = Live::new(migration, detail.job.as_ref(), detail.queue, now, zone);
-        let is_return = migration.kind == MigrationKind::Return;
-        // It is asked for anew where it was asked for.
-        let failed_return = migration
-            .parent_id
-            .filter(|_| is_return && migration.state == State::Failed)
-            .map(|parent| parent.0);
         let host = |host: &Host| format!("{} ({})", host.name, platform_name(host.platform));
         Self {
             id: migration.id.0,
@@ -123,22 +114,11 @@ impl MigrationPage {
             to: host(&detail.destination),
             steps: steps(migration.state),
             at_work: is_at_work(migration.state),
-            planned: migration
-                .not_before
-                .filter(|at| migration.state == State::Queued && *at > now)
-                .map(|at| zone.both(at)),
-            is_offered: migration.state == State::Offered
-                && detail.linode.account_id == migration.account_id,
-            is_queued: migration.state == State::Queued,
-            can_cancel: migration::can_cancel(migration.state)
-                && !migration.cancel_asked
-                && failed_return.is_none(),
-            ask_again: failed_return,
+            planned: planned(migration, now).map(|at| zone.both(at)),
+            actions: actions(detail, now),
+            ask_again: failed_return(migration),
             came_to_nothing: matches!(migration.state, State::Cancelled | State::Expired),
             cancel_asked: migration.cancel_asked && is_at_work(migration.state),
-            can_retry: migration.state == State::Failed
-                && !is_return
-                && detail.linode.host_id == migration.source_host_id,
             failure: (!migration.failure.is_empty()).then(|| migration.failure.clone()),
             after: after(detail, zone, now),
             receipt: receipt(detail),
@@ -158,7 +138,7 @@ impl MigrationPage {
                 migration.state,
                 State::Failed | State::Finished | State::Confirmed | State::Returned
             ),
-            is_return,
+            is_return: migration.kind == MigrationKind::Return,
             old_copy: old_copy(detail, now),
             cached: migration.uncached == Some(false),
             move_off: (migration.kind == MigrationKind::Evacuation)
@@ -167,6 +147,80 @@ impl MigrationPage {
             page,
         }
     }
+}
+
+/// The time that was chosen for it, while it waits for it.
+fn planned(migration: &Migration, now: Time) -> Option<Time> {
+    let waits = migration.state == State::Queued;
+    migration.not_before.filter(|at| waits && *at > now)
+}
+
+/// The migration that a failed way back goes back on: it is asked for anew where it was asked for.
+fn failed_return(migration: &Migration) -> Option<i64> {
+    let failed = migration.kind == MigrationKind::Return && migration.state == State::Failed;
+    migration
+        .parent_id
+        .filter(|_| failed)
+        .map(|parent| parent.0)
+}
+
+pub fn can_cancel(migration: &Migration) -> bool {
+    migration::can_cancel(migration.state)
+        && !migration.cancel_asked
+        && failed_return(migration).is_none()
+}
+
+pub fn can_retry(detail: &MigrationDetail) -> bool {
+    let migration = &detail.migration;
+    migration.state == State::Failed
+        && migration.kind != MigrationKind::Return
+        && detail.linode.host_id == migration.source_host_id
+}
+
+/// What its members can do with it until it is done.
+fn actions(detail: &MigrationDetail, now: Time) -> Vec<Action> {
+    let (migration, label) = (&detail.migration, &detail.linode.label);
+    let url = url_of(migration.id);
+    let start = |words: String| {
+        Action::ask(
+            format!("/members/linodes/{}/migrate", migration.linode_id),
+            words,
+        )
+    };
+    let offered =
+        migration.state == State::Offered && detail.linode.account_id == migration.account_id;
+    let timed = planned(migration, now).is_some();
+    let theirs = migration.kind != MigrationKind::Evacuation;
+    Action::those([
+        (offered, start(format!("Migrate {label}"))),
+        (
+            timed && !theirs,
+            start(format!("Move {label} sooner")).second(),
+        ),
+        (
+            timed && theirs,
+            start("Change the time".to_owned()).second(),
+        ),
+        (
+            timed && theirs,
+            Action::ask(format!("{url}/unschedule"), "Cancel the time").second(),
+        ),
+        (
+            can_retry(detail) && theirs,
+            Action::send(
+                format!("{url}/retry"),
+                format!("Try the move of {label} again"),
+            ),
+        ),
+        (
+            can_cancel(migration) && theirs,
+            Action::ask(
+                format!("{url}/cancel"),
+                format!("Cancel the move of {label}"),
+            )
+            .second(),
+        ),
+    ])
 }
 
 fn steps(state: State) -> Vec<StepMark> {
@@ -198,15 +252,26 @@ fn steps(state: State) -> Vec<StepMark> {
 fn after(detail: &MigrationDetail, zone: Zone, now: Time) -> Option<After> {
     let migration = &detail.migration;
     let closed = closed_to_members(migration, &detail.source);
+    let until = migration
+        .way_back_until
+        .filter(|_| !migration.way_back_is_over(now, detail.queue.pause.watched_s))
+        .filter(|_| migration.kind != MigrationKind::Return)
+        .filter(|_| closed.is_none());
+    let url = url_of(migration.id);
+    let back = format!("Move {} back", detail.linode.label);
     (migration.state == State::Finished).then(|| After {
-        until: migration
-            .way_back_until
-            .filter(|_| !migration.way_back_is_over(now, detail.queue.pause.watched_s))
-            .filter(|_| migration.kind != MigrationKind::Return)
-            .filter(|_| closed.is_none())
-            .map(|until| zone.both(until)),
+        until: until.map(|until| zone.both(until)),
         closed,
-        can_confirm: true,
+        actions: Action::those([
+            (
+                true,
+                Action::ask(format!("{url}/confirm"), "All is well: confirm"),
+            ),
+            (
+                until.is_some(),
+                Action::ask(format!("{url}/way-back"), back).second(),
+            ),
+        ]),
     })
 }
 

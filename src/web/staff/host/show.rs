@@ -20,7 +20,7 @@ use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::staff::evacuation::progress::{EmptyingView, empty_words};
-use crate::web::ui::{Choice, Field, Input, Link, Problems, Tag, When, units};
+use crate::web::ui::{Action, Choice, Field, Input, Link, Problems, Tag, When, units};
 
 #[derive(Debug, Template)]
 #[template(path = "staff/host.html")]
@@ -36,8 +36,8 @@ pub struct HostPage {
     pub state: Option<Field>,
     pub slots: Field,
     pub cap: Field,
-    pub is_enrolled: bool,
-    pub can_evacuate: bool,
+    pub actions: Vec<Action>,
+    pub agent_actions: Vec<Action>,
     pub emptying: Option<EmptyingView>,
     /// Whether it can be given back.
     pub empty: Option<String>,
@@ -137,6 +137,9 @@ impl HostPage {
             .into_iter()
             .map(|state| Choice::new(state, state_words(state)))
             .collect();
+        let ask = |verb: &str, label: String| {
+            Action::ask(format!("{PATH}/{}/{verb}", host.id), label).second()
+        };
         Self {
             id: host.id.0,
             row: row(host, room, detail.plan.as_deref(), now, page.zone()),
@@ -177,8 +180,17 @@ impl HostPage {
                 .hint("Empty for none. It reaches running copies too.")
                 .short()
                 .with(&page.problems),
-            is_enrolled: host.fingerprint.is_some(),
-            can_evacuate: host.state != HostState::Quarantined && detail.occupants_in_all > 0,
+            actions: Action::those([(
+                host.state != HostState::Quarantined && detail.occupants_in_all > 0,
+                ask("evacuate", format!("Evacuate {}…", host.name)),
+            )]),
+            agent_actions: Action::those([
+                (true, ask("token", "Make an enrolment token…".to_owned())),
+                (
+                    host.fingerprint.is_some(),
+                    ask("revoke", "Revoke the agent…".to_owned()),
+                ),
+            ]),
             emptying: None,
             empty: None,
             fault: (!host.ledger_fault.is_empty()).then(|| {

@@ -18,12 +18,12 @@ use crate::store::job::list::JobRow;
 use crate::store::migration::page::MigrationDetail;
 use crate::web::extract::{Path, Staff};
 use crate::web::fault::{Fault, Response};
-use crate::web::members::migration::show::MigrationPage;
+use crate::web::members::migration::show::{MigrationPage, can_cancel, can_retry};
 use crate::web::migration::live::{Live, is_moving};
 use crate::web::migration::stream;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::Link;
+use crate::web::ui::{Action, Link};
 
 #[derive(Debug, Template)]
 #[template(path = "staff/migration.html")]
@@ -35,11 +35,9 @@ pub struct StaffMigrationPage {
     pub failure_detail: String,
     pub jobs: Vec<StepRow>,
     pub trail: Vec<TrailRow>,
-    pub can_roll_back: bool,
+    pub actions: Vec<Action>,
     /// What it waits for, if it stands still.
     pub waits: Option<WaitsView>,
-    /// The way back, where its member has none.
-    pub can_take_back: bool,
     /// Bugs that explain what happened to it.
     pub bugs: Vec<Link>,
     pub facts: Vec<(&'static str, String)>,
@@ -113,10 +111,7 @@ impl StaffMigrationPage {
                 .map(|row| rows::trail(row, zone))
                 .collect(),
             bugs: found.bugs.iter().map(rows::bug).collect(),
-            can_take_back: migration.state == State::Finished
-                && closed_to_members(migration, &found.detail.source).is_some()
-                && !migration.way_back_is_over(found.now, found.detail.queue.pause.watched_s),
-            can_roll_back: can_roll_back(&found.detail),
+            actions: actions(&found.detail, found.now),
             waits: waits(&found.detail, found.now, zone),
             facts: vec![
                 ("Round", migration.round.to_string()),
@@ -138,6 +133,25 @@ impl StaffMigrationPage {
             page,
         }
     }
+}
+
+/// What staff can do with it; the way back, where its member has none.
+fn actions(detail: &MigrationDetail, now: Time) -> Vec<Action> {
+    let migration = &detail.migration;
+    let ask =
+        |verb: &str, label: &str| Action::ask(format!("{PATH}/{}/{verb}", migration.id), label);
+    let can_take_back = migration.state == State::Finished
+        && closed_to_members(migration, &detail.source).is_some()
+        && !migration.way_back_is_over(now, detail.queue.pause.watched_s);
+    Action::those([
+        (can_retry(detail), ask("retry", "Retry…")),
+        (can_cancel(migration), ask("cancel", "Cancel…").second()),
+        (can_take_back, ask("way-back", "Way back…").second()),
+        (
+            can_roll_back(detail),
+            ask("roll-back", "Roll back…").second(),
+        ),
+    ])
 }
 
 /// `GET /staff/migrations/{id}/events`
