@@ -13,6 +13,7 @@ use crate::domain::job::JobState;
 use crate::domain::migration::AT_WORK;
 use crate::domain::ownership::joint::{JointKind, JointState};
 use crate::domain::time::Time;
+use crate::store::limit::Limit;
 
 /// Of each kind at most, in one look: a mail names the first few anyway.
 const MOST: i64 = 200;
@@ -51,7 +52,7 @@ fn of_portal(conn: &mut Db, since: Time) -> Result<Vec<Alert>, StoreError> {
     let (recovery, jump): (Option<Time>, Option<i64>) = portal::table
         .find(1_i64)
         .select((portal::recovery_since, portal::clock_jump_s))
-        .first(conn)?;
+        .get_result(conn)?;
     let mut all = Vec::new();
     if recovery.is_some_and(|began| began <= since) {
         let line = "The portal puts its memory right, and waits for hosts that do not report: no Linode changes hands.";
@@ -71,8 +72,8 @@ fn of_holds(conn: &mut Db, since: Time) -> Result<Vec<Alert>, StoreError> {
         .inner_join(linodes::table)
         .filter(holds::since.le(since))
         .order(holds::linode_id)
-        .limit(MOST)
         .select((linodes::id, linodes::label, holds::reason))
+        .at_most::<MOST>()
         .load(conn)?;
     Ok(held
         .into_iter()
@@ -88,8 +89,8 @@ fn of_ledgers(conn: &mut Db) -> Result<Vec<Alert>, StoreError> {
         .filter(hosts::ledger_fault.ne(""))
         .filter(hosts::state.ne(HostState::Quarantined))
         .order(hosts::id)
-        .limit(MOST)
         .select((hosts::id, hosts::name, hosts::ledger_fault))
+        .at_most::<MOST>()
         .load(conn)?;
     Ok(faults
         .into_iter()
@@ -105,8 +106,8 @@ fn of_joint_acts(conn: &mut Db) -> Result<Vec<Alert>, StoreError> {
         .inner_join(hosts::table)
         .filter(joint_acts::state.eq(JointState::Asked))
         .order(joint_acts::id)
-        .limit(MOST)
         .select((joint_acts::id, joint_acts::kind, hosts::id, hosts::name))
+        .at_most::<MOST>()
         .load(conn)?;
     Ok(asked
         .into_iter()
@@ -130,8 +131,8 @@ fn of_steps(conn: &mut Db) -> Result<Vec<Alert>, StoreError> {
         .filter(migrations::state.eq_any(AT_WORK))
         .filter(jobs::state.eq(JobState::Failed))
         .order(migrations::id)
-        .limit(MOST)
         .select((jobs::id, migrations::id, linodes::label))
+        .at_most::<MOST>()
         .load(conn)?;
     Ok(stuck
         .into_iter()

@@ -3,8 +3,9 @@
 
 use diesel::prelude::*;
 
-use super::db::Db;
+use super::db::{Db, direct};
 use super::error::StoreError;
+use super::limit::Limit;
 use super::schema::{holds, hosts, joint_acts, portal};
 use crate::domain::host::HostState;
 use crate::domain::ids::LinodeId;
@@ -25,25 +26,23 @@ pub struct Attention {
 }
 
 pub fn get(conn: &mut Db) -> Result<Attention, StoreError> {
-    Ok(portal::table
+    Ok(direct!(conn, |conn| portal::table
         .find(1_i64)
         .select((
             portal::recovery_since,
             portal::clock_jump_s,
-            holds::table
-                .select(diesel::dsl::count_star())
-                .single_value(),
+            holds::table.select(diesel::dsl::count_star()).first_value(),
             hosts::table
                 .filter(hosts::ledger_fault.ne(""))
                 .filter(hosts::state.ne(HostState::Quarantined))
                 .select(diesel::dsl::count_star())
-                .single_value(),
+                .first_value(),
             joint_acts::table
                 .filter(joint_acts::state.eq(JointState::Asked))
                 .select(diesel::dsl::count_star())
-                .single_value(),
+                .first_value(),
         ))
-        .first(conn)?)
+        .get_result(conn))?)
 }
 
 /// Why nothing happens to a Linode, if that is so.
@@ -64,7 +63,7 @@ pub fn pause(conn: &mut Db, linode: LinodeId) -> Result<Pause, StoreError> {
             holds::table
                 .filter(holds::linode_id.eq(linode))
                 .select(holds::since)
-                .single_value(),
+                .first_value(),
         ))
-        .first(conn)?)
+        .get_result(conn)?)
 }

@@ -8,6 +8,7 @@ use super::schema::{audit_events, audit_head};
 use crate::domain::audit::Object;
 use crate::domain::ids::AuditId;
 use crate::domain::time::Time;
+use crate::store::limit::Limit;
 
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = audit_events)]
@@ -63,8 +64,8 @@ pub fn link(previous: &str, entry: &Entry<'_>) -> String {
 pub fn append(conn: &mut Db, entry: &Entry<'_>) -> Result<(), StoreError> {
     let head = audit_head::table.find(1_i64).select(audit_head::hash);
     let previous: String = match conn {
-        Db::Pg(pg) => head.for_update().first(pg)?,
-        Db::Sqlite(lite) => head.first(lite)?,
+        Db::Pg(pg) => head.for_update().get_result(pg)?,
+        Db::Sqlite(lite) => head.get_result(lite)?,
     };
     let hash = link(&previous, entry);
     diesel::insert_into(audit_events::table)
@@ -90,8 +91,8 @@ pub fn page(conn: &mut Db, after: AuditId, limit: i64) -> Result<Vec<AuditEvent>
     Ok(audit_events::table
         .filter(audit_events::id.gt(after))
         .order(audit_events::id)
-        .limit(limit)
         .select(AuditEvent::as_select())
+        .limited(limit)
         .load(conn)?)
 }
 
@@ -100,7 +101,7 @@ pub fn head(conn: &mut Db) -> Result<String, StoreError> {
     Ok(audit_head::table
         .find(1_i64)
         .select(audit_head::hash)
-        .first(conn)?)
+        .get_result(conn)?)
 }
 
 /// Which entries a list or an export shows; texts are compared whole.
@@ -124,7 +125,6 @@ pub fn list(
     let mut query = audit_events::table
         .select(AuditEvent::as_select())
         .order(audit_events::id.desc())
-        .limit(limit)
         .into_boxed();
     if !filter.actor.is_empty() {
         query = query.filter(audit_events::actor.eq(filter.actor.clone()));
@@ -144,7 +144,7 @@ pub fn list(
     if let Some(before) = before {
         query = query.filter(audit_events::id.lt(before));
     }
-    Ok(query.load(conn)?)
+    Ok(query.limited(limit).load(conn)?)
 }
 
 /// An entry of the audit trail about one thing.
@@ -164,7 +164,7 @@ pub fn audit_of(conn: &mut Db, object: Object<'_>) -> Result<Vec<AuditRow>, Stor
     Ok(audit_events::table
         .filter(audit_events::object.eq(object.to_string()))
         .order(audit_events::id.desc())
-        .limit(200)
         .select(AuditRow::as_select())
+        .at_most::<200>()
         .load(conn)?)
 }

@@ -44,7 +44,7 @@ pub fn plan(conn: &mut Db, id: PlanId) -> Result<Plan, StoreError> {
     Ok(plans::table
         .find(id)
         .select(Plan::as_select())
-        .first(conn)?)
+        .get_result(conn)?)
 }
 
 /// All kernels, by id, as the translation of config profiles wants them.

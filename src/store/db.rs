@@ -363,6 +363,18 @@ pub(super) fn run_migrations(conn: &mut Db) -> Result<usize, StoreError> {
     })
 }
 
+/// Runs a statement by the database's own connection: `direct!(conn, |conn| …load(conn))`. Run by a [`Db`], Diesel writes its
+/// text anew each time, twice, and asks of each value which database it came from; so what pages ask is run like this.
+macro_rules! direct {
+    ($conn:expr, |$own:ident| $run:expr) => {
+        match $conn {
+            $crate::store::db::Db::Pg($own) => $run,
+            $crate::store::db::Db::Sqlite($own) => $run,
+        }
+    };
+}
+pub(in crate::store) use direct;
+
 /// Adapter for a query fragment that both databases understand, but that Diesel does not offer for the two together.
 pub struct Both<T>(pub T);
 

@@ -15,6 +15,7 @@ use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::programme::move_times::time_reminder;
 use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
+use crate::store::limit::Limit;
 
 /// The Linodes on this host, or those of `only` that are.
 pub fn residents(
@@ -169,7 +170,8 @@ pub fn hanging(conn: &mut Db, host: HostId) -> Result<Hanging, StoreError> {
             diesel::dsl::count_star(),
             diesel::dsl::max(migrations::way_back_until),
         ))
-        .first(conn)?;
+        .at_most::<1>()
+        .get_result(conn)?;
     let live = MigrationState::those(migration::is_live);
     let coming = migrations::table
         .inner_join(linodes::table)

@@ -8,6 +8,7 @@ use super::schema::{faq_entries, faq_questions};
 use super::search;
 use crate::domain::ids::{AccountId, FaqId, QuestionId, UserId};
 use crate::domain::time::Time;
+use crate::store::limit::Limit;
 
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = faq_entries)]
@@ -45,13 +46,12 @@ pub fn entries(conn: &mut Db, text: &str) -> Result<Vec<Entry>, StoreError> {
     let mut query = faq_entries::table
         .filter(faq_entries::retired_at.is_null())
         .order((faq_entries::position, faq_entries::id))
-        .limit(MOST_ENTRIES)
         .select(Entry::as_select())
         .into_boxed();
     if let Some(condition) = search::entries_with(conn, text) {
         query = query.filter(condition);
     }
-    Ok(query.load(conn)?)
+    Ok(query.at_most::<MOST_ENTRIES>().load(conn)?)
 }
 
 /// Anchors and questions of the first entries, for a page that leads to them.
@@ -59,8 +59,8 @@ pub fn first(conn: &mut Db, most: i64) -> Result<Vec<(String, String)>, StoreErr
     Ok(faq_entries::table
         .filter(faq_entries::retired_at.is_null())
         .order((faq_entries::position, faq_entries::id))
-        .limit(most)
         .select((faq_entries::slug, faq_entries::question))
+        .limited(most)
         .load(conn)?)
 }
 
@@ -69,8 +69,8 @@ pub fn retired(conn: &mut Db) -> Result<Vec<Entry>, StoreError> {
     Ok(faq_entries::table
         .filter(faq_entries::retired_at.is_not_null())
         .order(faq_entries::id.desc())
-        .limit(100)
         .select(Entry::as_select())
+        .at_most::<100>()
         .load(conn)?)
 }
 
@@ -78,7 +78,7 @@ pub fn entry(conn: &mut Db, id: FaqId) -> Result<Option<Entry>, StoreError> {
     Ok(faq_entries::table
         .find(id)
         .select(Entry::as_select())
-        .first(conn)
+        .get_result(conn)
         .optional()?)
 }
 
@@ -93,7 +93,8 @@ pub fn slug_is_taken(conn: &mut Db, slug: &str) -> Result<bool, StoreError> {
 pub fn last_position(conn: &mut Db) -> Result<i64, StoreError> {
     let last: Option<i64> = faq_entries::table
         .select(diesel::dsl::max(faq_entries::position))
-        .first(conn)?;
+        .at_most::<1>()
+        .get_result(conn)?;
     Ok(last.unwrap_or(0))
 }
 
@@ -189,7 +190,8 @@ pub fn asked_once(
         .filter(faq_questions::asked_by.eq(by))
         .filter(faq_questions::once.eq(once))
         .select((faq_questions::id, faq_questions::question))
-        .first(conn)
+        .at_most::<1>()
+        .get_result(conn)
         .optional()?)
 }
 
@@ -208,7 +210,7 @@ pub fn lock_question(conn: &mut Db, id: QuestionId) -> Result<(), StoreError> {
             .find(id)
             .select(faq_questions::id)
             .for_no_key_update()
-            .first::<QuestionId>(pg)
+            .get_result::<QuestionId>(pg)
             .optional()?;
     }
     Ok(())
@@ -218,7 +220,7 @@ pub fn question(conn: &mut Db, id: QuestionId) -> Result<Option<Question>, Store
     Ok(faq_questions::table
         .find(id)
         .select(Question::as_select())
-        .first(conn)
+        .get_result(conn)
         .optional()?)
 }
 
@@ -232,8 +234,8 @@ pub fn open_questions(
         .filter(faq_questions::state.eq("open"))
         .filter(faq_questions::id.gt(after))
         .order(faq_questions::id)
-        .limit(limit)
         .select(Question::as_select())
+        .limited(limit)
         .load(conn)?)
 }
 
@@ -249,8 +251,8 @@ pub fn questions_of(conn: &mut Db, user: UserId) -> Result<Vec<Question>, StoreE
     Ok(faq_questions::table
         .filter(faq_questions::asked_by.eq(user))
         .order(faq_questions::id.desc())
-        .limit(20)
         .select(Question::as_select())
+        .at_most::<20>()
         .load(conn)?)
 }
 

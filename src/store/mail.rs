@@ -10,6 +10,7 @@ use crate::domain::ids::{BugId, MailId};
 use crate::domain::mail::{MailKind, MailState};
 use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
+use crate::store::limit::Limit;
 
 #[derive(Clone, Queryable, Selectable)]
 #[diesel(table_name = outbox)]
@@ -68,11 +69,10 @@ pub fn take_due(
         .filter(outbox::state.eq(MailState::Pending))
         .filter(outbox::next_at.le(now))
         .order((outbox::next_at, outbox::id))
-        .limit(limit)
         .select(outbox::id);
     let ids: Vec<MailId> = match conn {
-        Db::Pg(pg) => due.for_update().skip_locked().load(pg)?,
-        Db::Sqlite(lite) => due.load(lite)?,
+        Db::Pg(pg) => due.for_update().skip_locked().limited(limit).load(pg)?,
+        Db::Sqlite(lite) => due.limited(limit).load(lite)?,
     };
     let mut mails = Vec::with_capacity(ids.len());
     for id in ids {
@@ -191,7 +191,6 @@ pub fn list(
     let mut query = outbox::table
         .select(MailRow::as_select())
         .order(outbox::id.desc())
-        .limit(limit)
         .into_boxed();
     if let Some(state) = filter.state {
         query = query.filter(outbox::state.eq(state));
@@ -205,7 +204,7 @@ pub fn list(
     if let Some(before) = before {
         query = query.filter(outbox::id.lt(before));
     }
-    Ok(query.load(conn)?)
+    Ok(query.limited(limit).load(conn)?)
 }
 
 pub fn counts(conn: &mut Db) -> Result<Vec<(MailState, i64)>, StoreError> {
@@ -219,7 +218,7 @@ pub fn mail(conn: &mut Db, id: MailId) -> Result<Option<Mail>, StoreError> {
     Ok(outbox::table
         .find(id)
         .select(Mail::as_select())
-        .first(conn)
+        .get_result(conn)
         .optional()?)
 }
 
@@ -335,8 +334,8 @@ pub fn waiting_about(
         .filter(outbox::bug_id.eq(bug))
         .filter(outbox::state.eq_any([MailState::Pending, MailState::Failed]))
         .filter(outbox::kind.eq(kind.as_str()))
-        .limit(5000)
         .select((outbox::id, outbox::recipient))
+        .at_most::<5000>()
         .load(conn)?)
 }
 

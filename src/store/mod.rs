@@ -19,6 +19,7 @@ pub mod graduation;
 pub mod host;
 pub mod import;
 pub mod job;
+pub mod limit;
 pub mod linode;
 pub mod mail;
 pub mod migration;

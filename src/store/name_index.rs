@@ -10,6 +10,7 @@ use super::schema::{accounts, linodes, name_words, users};
 use crate::domain::ids::{AccountId, LinodeId, UserId};
 use crate::domain::search;
 use crate::domain::string_enum::StringEnum;
+use crate::store::limit::Limit;
 use crate::string_enum;
 
 string_enum! {
@@ -77,8 +78,8 @@ pub fn fill(conn: &mut Db) -> Result<usize, StoreError> {
             .filter(users::id.gt(UserId(after)))
             .filter(has_none(Named::User, "users.id"))
             .order(users::id)
-            .limit(BATCH)
             .select((users::id, users::name, users::email))
+            .at_most::<BATCH>()
             .load(conn)?;
         let Some((last, ..)) = some.last() else { break };
         after = last.0;
@@ -93,8 +94,8 @@ pub fn fill(conn: &mut Db) -> Result<usize, StoreError> {
             .filter(accounts::id.gt(AccountId(after)))
             .filter(has_none(Named::Account, "accounts.id"))
             .order(accounts::id)
-            .limit(BATCH)
             .select((accounts::id, accounts::name))
+            .at_most::<BATCH>()
             .load(conn)?;
         let Some((last, _)) = some.last() else { break };
         after = last.0;
@@ -109,8 +110,8 @@ pub fn fill(conn: &mut Db) -> Result<usize, StoreError> {
             .filter(linodes::id.gt(LinodeId(after)))
             .filter(has_none(Named::Linode, "linodes.id"))
             .order(linodes::id)
-            .limit(BATCH)
             .select((linodes::id, linodes::label))
+            .at_most::<BATCH>()
             .load(conn)?;
         let Some((last, _)) = some.last() else { break };
         after = last.0;

@@ -18,6 +18,7 @@ use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::readiness::backlog::{BugChange, BugNow};
 use crate::domain::readiness::{FailedTry, Move};
 use crate::domain::time::Time;
+use crate::store::limit::Limit;
 
 /// Rows of each kind that one page may be made from.
 const MOST: i64 = 200_000;
@@ -62,12 +63,12 @@ pub fn moves(conn: &mut Db, since: Time) -> Result<(Vec<Move>, Vec<FailedTry>), 
         .filter(migration_events::at.ge(since))
         .filter(migrations::kind.ne(MigrationKind::Return))
         .order(migration_events::at)
-        .limit(MOST)
         .select((
             migration_events::migration_id,
             migrations::kind,
             migration_events::at,
         ))
+        .at_most::<MOST>()
         .load(conn)?;
     let mut failed: HashMap<MigrationId, Vec<Time>> = HashMap::new();
     for (id, _, at) in &tries {
@@ -77,7 +78,6 @@ pub fn moves(conn: &mut Db, since: Time) -> Result<(Vec<Move>, Vec<FailedTry>), 
         .filter(migrations::started_at.ge(since))
         .filter(migrations::kind.ne(MigrationKind::Return))
         .order(migrations::started_at)
-        .limit(MOST)
         .select((
             migrations::id,
             migrations::kind,
@@ -88,6 +88,7 @@ pub fn moves(conn: &mut Db, since: Time) -> Result<(Vec<Move>, Vec<FailedTry>), 
             migrations::finished_at,
             migrations::was_running,
         ))
+        .at_most::<MOST>()
         .load(conn)?;
     let moves = rows.into_iter().filter_map(|row| {
         let failed = failed.get(&row.id).map_or(&[][..], Vec::as_slice);
@@ -113,8 +114,8 @@ pub fn failed_jobs(conn: &mut Db, since: Time) -> Result<i64, StoreError> {
 pub fn bugs_since(conn: &mut Db, since: Time) -> Result<(Vec<BugNow>, Vec<BugChange>), StoreError> {
     let rows = bugs::table
         .order(bugs::id)
-        .limit(MOST)
         .select((bugs::id, bugs::opened_at, bugs::state, bugs::severity))
+        .at_most::<MOST>()
         .load(conn)?
         .into_iter()
         .map(|(id, opened_at, state, severity)| BugNow {
@@ -128,13 +129,13 @@ pub fn bugs_since(conn: &mut Db, since: Time) -> Result<(Vec<BugNow>, Vec<BugCha
         .filter(bug_events::at.ge(since))
         .filter(bug_events::what.eq_any([Changed::State, Changed::Severity]))
         .order((bug_events::at.desc(), bug_events::id.desc()))
-        .limit(MOST)
         .select((
             bug_events::bug_id,
             bug_events::what,
             bug_events::before,
             bug_events::at,
         ))
+        .at_most::<MOST>()
         .load(conn)?
         .into_iter()
         .map(|(bug, what, before, at)| BugChange {
@@ -171,7 +172,8 @@ pub fn fairness_by_week(conn: &mut Db, from: i64) -> Result<Vec<HostWeek>, Store
     let last: Option<i64> = host_fairness::table
         .filter(host_fairness::step.eq(DAY))
         .select(diesel::dsl::max(host_fairness::slot))
-        .first(conn)?;
+        .at_most::<1>()
+        .get_result(conn)?;
     let after = last.map_or(from, |slot| (slot + DAY).max(from));
     debug_assert_eq!(DAY_STEP, 600);
     let query = diesel::sql_query(SQL)

@@ -11,6 +11,7 @@ use super::types::Utc;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::MigrationState;
 use crate::domain::time::Time;
+use crate::store::limit::Limit;
 
 fn run(conn: &mut Db, sql: &str, before: Time, limit: i64) -> Result<usize, StoreError> {
     let query = diesel::sql_query(sql)
@@ -88,7 +89,7 @@ pub fn failed_before(
         .filter(migrations::state.eq(MigrationState::Failed))
         .filter(migrations::closed_at.lt(before))
         .order(migrations::id)
-        .limit(limit)
         .select(migrations::id)
+        .limited(limit)
         .load(conn)?)
 }

@@ -6,6 +6,7 @@ use crate::domain::ids::UserId;
 use crate::domain::mail::MailKind;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
+use crate::store::limit::Limit;
 use crate::store::schema::{muted_mails, users};
 
 /// The kinds the user has switched off.
@@ -24,7 +25,8 @@ pub fn is_muted(conn: &mut Db, email: &str, kind: MailKind) -> Result<bool, Stor
         .filter(users::email.eq(email))
         .filter(muted_mails::kind.eq(kind.to_string()))
         .select(muted_mails::user_id)
-        .first(conn)
+        .at_most::<1>()
+        .get_result(conn)
         .optional()?;
     Ok(found.is_some())
 }

@@ -17,6 +17,7 @@ use super::schema::{accounts, users};
 use crate::domain::account::UserRole;
 use crate::domain::ids::{AccountId, UserId};
 use crate::domain::time::Time;
+use crate::store::limit::Limit;
 
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = accounts)]
@@ -68,8 +69,8 @@ pub fn staff(conn: &mut Db) -> Result<Vec<User>, StoreError> {
         .filter(users::role.eq(UserRole::Staff))
         .filter(users::disabled.eq(false))
         .order(users::email)
-        .limit(500)
         .select(User::as_select())
+        .at_most::<500>()
         .load(conn)?)
 }
 
@@ -86,7 +87,7 @@ pub fn account(conn: &mut Db, id: AccountId) -> Result<Option<Account>, StoreErr
     Ok(accounts::table
         .find(id)
         .select(Account::as_select())
-        .first(conn)
+        .get_result(conn)
         .optional()?)
 }
 
@@ -94,7 +95,8 @@ pub fn account_by_name(conn: &mut Db, name: &str) -> Result<Option<Account>, Sto
     Ok(accounts::table
         .filter(accounts::name.eq(name))
         .select(Account::as_select())
-        .first(conn)
+        .at_most::<1>()
+        .get_result(conn)
         .optional()?)
 }
 
@@ -111,7 +113,7 @@ pub fn user(conn: &mut Db, id: UserId) -> Result<Option<User>, StoreError> {
     Ok(users::table
         .find(id)
         .select(User::as_select())
-        .first(conn)
+        .get_result(conn)
         .optional()?)
 }
 
@@ -120,7 +122,8 @@ pub fn user_by_email(conn: &mut Db, email: &str) -> Result<Option<User>, StoreEr
     Ok(users::table
         .filter(users::email.eq(email))
         .select(User::as_select())
-        .first(conn)
+        .at_most::<1>()
+        .get_result(conn)
         .optional()?)
 }
 
@@ -170,13 +173,13 @@ pub fn lock_writer(
                 .find(account)
                 .select(super::schema::accounts::id)
                 .for_no_key_update()
-                .first::<AccountId>(pg)
+                .get_result::<AccountId>(pg)
                 .map(drop)?,
             None => users::table
                 .find(user)
                 .select(users::id)
                 .for_no_key_update()
-                .first::<UserId>(pg)
+                .get_result::<UserId>(pg)
                 .map(drop)?,
         }
     }

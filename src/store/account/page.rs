@@ -11,6 +11,7 @@ use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
+use crate::store::limit::Limit;
 use crate::store::linode::Linode;
 use crate::store::name_index;
 use crate::store::registration::Registration;
@@ -42,7 +43,6 @@ pub fn users(
         .left_join(accounts::table)
         .select((User::as_select(), accounts::name.nullable()))
         .order(users::email)
-        .limit(limit)
         .into_boxed();
     if let Some(role) = filter.role {
         query = query.filter(users::role.eq(role));
@@ -56,7 +56,7 @@ pub fn users(
     if let Some(after) = after {
         query = query.filter(users::email.gt(after.to_owned()));
     }
-    let rows: Vec<(User, Option<String>)> = query.load(conn)?;
+    let rows: Vec<(User, Option<String>)> = query.limited(limit).load(conn)?;
     Ok(rows
         .into_iter()
         .map(|(user, account)| UserRow { user, account })
@@ -126,8 +126,8 @@ pub fn user(
         .filter(users::account_id.is_not_null())
         .filter(users::id.ne(id))
         .order(users::email)
-        .limit(50)
         .select((users::id, users::email))
+        .at_most::<50>()
         .load(conn)?;
     let theirs = linodes::table.filter(linodes::account_id.nullable().eq(account));
     let of_it = registrations::table.filter(registrations::account_id.nullable().eq(account));
@@ -141,15 +141,15 @@ pub fn user(
         linodes: theirs
             .inner_join(crate::store::schema::hosts::table)
             .order((linodes::label, linodes::id))
-            .limit(100)
             .select((Linode::as_select(), crate::store::schema::hosts::name))
+            .at_most::<100>()
             .load(conn)?,
         linodes_in_all: theirs.count().get_result(conn)?,
         registrations: of_it
             .inner_join(linodes::table)
             .order(registrations::id.desc())
-            .limit(100)
             .select((Registration::as_select(), linodes::label))
+            .at_most::<100>()
             .load(conn)?,
         registrations_open: of_it
             .filter(registrations::state.eq_any(RegistrationState::those(registration::is_live)))
@@ -162,12 +162,14 @@ pub fn user(
         sessions: live.count().get_result(conn)?,
         last_seen: live
             .select(diesel::dsl::max(sessions::seen_at))
-            .first(conn)?,
+            .at_most::<1>()
+            .get_result(conn)?,
         tokens: super::tokens::count_live(conn, id, now)?,
         last_reset: password_resets::table
             .filter(password_resets::user_id.eq(id))
             .select(diesel::dsl::max(password_resets::created_at))
-            .first(conn)?,
+            .at_most::<1>()
+            .get_result(conn)?,
         user,
     }))
 }
@@ -201,7 +203,7 @@ pub fn queued_by(
         .filter(migrations::state.eq(MigrationState::Queued))
         .filter(migrations::queued_by.eq(id))
         .order((migrations::not_before, migrations::id))
-        .limit(limit)
         .select((migrations::id, linodes::label, migrations::not_before))
+        .limited(limit)
         .load(conn)?)
 }

@@ -6,6 +6,7 @@ use crate::domain::ids::UserId;
 use crate::domain::time::Time;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
+use crate::store::limit::Limit;
 use crate::store::schema::password_resets;
 
 pub fn insert_reset(
@@ -41,7 +42,8 @@ pub fn reset_user(conn: &mut Db, hash: &str, now: Time) -> Result<Option<UserId>
         .filter(password_resets::used_at.is_null())
         .filter(password_resets::expires_at.gt(now))
         .select(password_resets::user_id)
-        .first(conn)
+        .at_most::<1>()
+        .get_result(conn)
         .optional()?)
 }
 

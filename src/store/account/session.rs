@@ -5,8 +5,9 @@ use diesel::prelude::*;
 use super::User;
 use crate::domain::ids::{SessionId, UserId};
 use crate::domain::time::Time;
-use crate::store::db::Db;
+use crate::store::db::{Db, direct};
 use crate::store::error::StoreError;
+use crate::store::limit::Limit;
 use crate::store::schema::{sessions, sign_in_failures, users};
 
 /// Everything a signed-in request needs, in one query.
@@ -49,16 +50,16 @@ pub fn session(
     now: Time,
     idle_since: Time,
 ) -> Result<Option<(Session, User)>, StoreError> {
-    Ok(sessions::table
+    // There is one at most: no limit.
+    Ok(direct!(conn, |conn| sessions::table
         .inner_join(users::table)
         .filter(sessions::hash.eq(hash))
         .filter(sessions::expires_at.gt(now))
         .filter(sessions::seen_at.gt(idle_since))
         .filter(users::disabled.eq(false))
         .select((Session::as_select(), User::as_select()))
-        // There is one at most: no `first`, whose bound limit makes SQLite compile the statement at each run.
-        .get_result(conn)
-        .optional()?)
+        .get_result(conn))
+    .optional()?)
 }
 
 pub fn touch_session(conn: &mut Db, id: SessionId, now: Time) -> Result<(), StoreError> {
@@ -80,8 +81,8 @@ pub fn sessions_of(
         .filter(sessions::expires_at.gt(now))
         .filter(sessions::seen_at.gt(idle_since))
         .order(sessions::seen_at.desc())
-        .limit(100)
         .select(Session::as_select())
+        .at_most::<100>()
         .load(conn)?)
 }
 

@@ -7,6 +7,7 @@ use crate::domain::ids::{TokenId, UserId};
 use crate::domain::time::Time;
 use crate::store::db::{Both, Db};
 use crate::store::error::StoreError;
+use crate::store::limit::Limit;
 use crate::store::schema::api_tokens;
 
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -53,8 +54,8 @@ pub fn of_user(conn: &mut Db, user: UserId) -> Result<Vec<ApiToken>, StoreError>
         .filter(api_tokens::user_id.eq(user))
         .filter(api_tokens::revoked_at.is_null())
         .order(api_tokens::id.desc())
-        .limit(100)
         .select(ApiToken::as_select())
+        .at_most::<100>()
         .load(conn)?)
 }
 
@@ -64,7 +65,8 @@ pub fn form_used(conn: &mut Db, user: UserId, form: &str) -> Result<bool, StoreE
         .filter(api_tokens::user_id.eq(user))
         .filter(api_tokens::form.eq(form))
         .select(api_tokens::id)
-        .first(conn)
+        .at_most::<1>()
+        .get_result(conn)
         .optional()?;
     Ok(found.is_some())
 }
@@ -120,7 +122,7 @@ pub fn is_theirs(conn: &mut Db, user: UserId, id: TokenId) -> Result<bool, Store
         .find(id)
         .filter(api_tokens::user_id.eq(user))
         .select(api_tokens::id)
-        .first(conn)
+        .get_result(conn)
         .optional()?;
     Ok(found.is_some())
 }

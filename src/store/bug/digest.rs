@@ -6,6 +6,7 @@ use crate::domain::ids::{BugId, BugPostId, UserId};
 use crate::domain::time::Time;
 use crate::store::db::{Both, Db};
 use crate::store::error::StoreError;
+use crate::store::limit::Limit;
 use crate::store::schema::{bug_digests, bug_posts, bugs};
 
 /// The telling of a thread's replies: in rounds, each in pieces of some readers.
@@ -29,8 +30,8 @@ pub fn announce(conn: &mut Db, bug: BugId, now: Time, every_s: i64) -> Result<()
             .find(bug)
             .select((bugs::news_due, bugs::news_at));
         match conn {
-            Db::Pg(pg) => row.for_update().first(pg)?,
-            Db::Sqlite(lite) => row.first(lite)?,
+            Db::Pg(pg) => row.for_update().get_result(pg)?,
+            Db::Sqlite(lite) => row.get_result(lite)?,
         }
     };
     let at = last.map_or(now, |last| now.max(last.plus_s(every_s)));
@@ -48,17 +49,17 @@ pub fn take_due(conn: &mut Db, now: Time) -> Result<Option<Round>, StoreError> {
     let due = bugs::table
         .filter(bugs::news_due.le(now))
         .order(bugs::news_due)
-        .limit(1)
         .select(bugs::id);
     let id: Option<BugId> = match conn {
-        Db::Pg(pg) => due.for_update().skip_locked().first(pg).optional()?,
-        Db::Sqlite(lite) => due.first(lite).optional()?,
-    };
+        Db::Pg(pg) => due.for_update().skip_locked().at_most::<1>().get_result(pg),
+        Db::Sqlite(lite) => due.at_most::<1>().get_result(lite),
+    }
+    .optional()?;
     let Some(id) = id else { return Ok(None) };
     Ok(bugs::table
         .find(id)
         .select(Round::as_select())
-        .first(conn)
+        .get_result(conn)
         .optional()?)
 }
 
@@ -66,9 +67,9 @@ pub fn is_due(conn: &mut Db, now: Time) -> Result<bool, StoreError> {
     let first: Option<BugId> = bugs::table
         .filter(bugs::news_due.le(now))
         .order(bugs::news_due)
-        .limit(1)
         .select(bugs::id)
-        .first(conn)
+        .at_most::<1>()
+        .get_result(conn)
         .optional()?;
     Ok(first.is_some())
 }
@@ -77,9 +78,9 @@ pub fn last_post(conn: &mut Db, bug: BugId) -> Result<i64, StoreError> {
     let last: Option<BugPostId> = bug_posts::table
         .filter(bug_posts::bug_id.eq(bug))
         .order(bug_posts::id.desc())
-        .limit(1)
         .select(bug_posts::id)
-        .first(conn)
+        .at_most::<1>()
+        .get_result(conn)
         .optional()?;
     Ok(last.map_or(0, |last| last.0))
 }
@@ -125,8 +126,8 @@ pub fn posts(
         .filter(bug_posts::id.le(BugPostId(until)))
         .filter(bug_posts::hidden_at.is_null())
         .order(bug_posts::id)
-        .limit(limit)
         .select(super::Post::as_select())
+        .limited(limit)
         .load(conn)?)
 }
 
@@ -138,8 +139,8 @@ pub fn untold(conn: &mut Db, limit: i64) -> Result<Vec<(BugId, String)>, StoreEr
         // As the index says it.
         .filter(diesel::dsl::sql::<diesel::sql_types::Bool>("NOT bugs.told"))
         .order(bugs::id)
-        .limit(limit)
         .select((bugs::id, bugs::title))
+        .limited(limit)
         .load(conn)?)
 }
 
@@ -156,7 +157,7 @@ pub fn last_digest(conn: &mut Db) -> Result<Option<Time>, StoreError> {
     Ok(bug_digests::table
         .find(1)
         .select(bug_digests::at)
-        .first(conn)
+        .get_result(conn)
         .optional()?)
 }
 

@@ -7,6 +7,7 @@ use crate::domain::ids::{AccountId, BugFileId, BugId, BugPostId, UserId};
 use crate::domain::time::Time;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
+use crate::store::limit::Limit;
 use crate::store::schema::{bug_files, bug_posts, bugs};
 
 /// A file without its content.
@@ -65,11 +66,11 @@ pub fn is_hidden(conn: &mut Db, file: &BugFile) -> Result<bool, StoreError> {
         Some(post) => bug_posts::table
             .find(post)
             .select(bug_posts::hidden_at.is_not_null())
-            .first(conn)?,
+            .get_result(conn)?,
         None => bugs::table
             .find(file.bug_id)
             .select(bugs::hidden_at.is_not_null())
-            .first(conn)?,
+            .get_result(conn)?,
     })
 }
 
@@ -98,8 +99,8 @@ pub fn of_bug(conn: &mut Db, bug: BugId) -> Result<Vec<BugFile>, StoreError> {
     Ok(bug_files::table
         .filter(bug_files::bug_id.eq(bug))
         .order(bug_files::id)
-        .limit(500)
         .select(BugFile::as_select())
+        .at_most::<500>()
         .load(conn)?)
 }
 
@@ -121,6 +122,7 @@ pub fn content(
         .filter(bug_files::id.eq(id))
         .filter(bug_files::bug_id.eq(bug))
         .select((BugFile::as_select(), bug_files::content))
-        .first(conn)
+        .at_most::<1>()
+        .get_result(conn)
         .optional()?)
 }

@@ -11,6 +11,7 @@ use crate::domain::migration::MigrationState;
 use crate::domain::time::Time;
 use crate::store::db::{Both, Db};
 use crate::store::error::StoreError;
+use crate::store::limit::Limit;
 use crate::store::schema::{bug_facts, bug_hits, bug_migrations, bugs, linodes, migrations};
 
 // Whom it hits.
@@ -135,8 +136,8 @@ pub fn migrations_of(
         .inner_join(migrations::table.inner_join(linodes::table))
         .filter(bug_migrations::bug_id.eq(bug))
         .order(bug_migrations::migration_id.desc())
-        .limit(100)
         .select((migrations::id, migrations::state, linodes::label))
+        .at_most::<100>()
         .load(conn)?)
 }
 
@@ -146,7 +147,7 @@ pub fn explaining(conn: &mut Db, migration: MigrationId) -> Result<Vec<Bug>, Sto
         .inner_join(bugs::table)
         .filter(bug_migrations::migration_id.eq(migration))
         .order(bugs::id)
-        .limit(50)
         .select(Bug::as_select())
+        .at_most::<50>()
         .load(conn)?)
 }

@@ -20,6 +20,7 @@ use crate::domain::bug::{BugState, Changed, Component, Severity};
 use crate::domain::ids::{AccountId, BugId, BugPostId, UserId};
 use crate::domain::mail::MailKind;
 use crate::domain::time::Time;
+use crate::store::limit::Limit;
 
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = bugs)]
@@ -178,12 +179,11 @@ pub fn list(
 ) -> Result<Vec<BugHead>, StoreError> {
     let mut query = filtered(conn, filter)
         .select(BugHead::as_select())
-        .order(bugs::id.desc())
-        .limit(limit);
+        .order(bugs::id.desc());
     if let Some(before) = before {
         query = query.filter(bugs::id.lt(before));
     }
-    Ok(query.load(conn)?)
+    Ok(query.limited(limit).load(conn)?)
 }
 
 pub fn count(conn: &mut Db, filter: &BugFilter) -> Result<i64, StoreError> {
@@ -209,7 +209,7 @@ pub fn bug(conn: &mut Db, id: BugId) -> Result<Option<Bug>, StoreError> {
     Ok(bugs::table
         .find(id)
         .select(Bug::as_select())
-        .first(conn)
+        .get_result(conn)
         .optional()?)
 }
 
@@ -236,7 +236,8 @@ pub fn opened_once(conn: &mut Db, by: UserId, once: &str) -> Result<Option<BugId
         .filter(bugs::opened_by.eq(by))
         .filter(bugs::once.eq(once))
         .select(bugs::id)
-        .first(conn)
+        .at_most::<1>()
+        .get_result(conn)
         .optional()?)
 }
 
@@ -291,8 +292,8 @@ pub fn duplicates(conn: &mut Db, of: BugId) -> Result<Vec<(BugId, String, bool)>
         .filter(bugs::root_id.eq(of))
         .filter(bugs::duplicate_of.is_not_null())
         .order(bugs::id)
-        .limit(50)
         .select((bugs::id, bugs::title, bugs::hidden_at.is_not_null()))
+        .at_most::<50>()
         .load(conn)?)
 }
 
@@ -322,7 +323,8 @@ pub fn posted_once(conn: &mut Db, by: UserId, once: &str) -> Result<Option<Strin
         .filter(bug_posts::author_id.eq(by))
         .filter(bug_posts::once.eq(once))
         .select(bug_posts::body)
-        .first(conn)
+        .at_most::<1>()
+        .get_result(conn)
         .optional()?)
 }
 
@@ -347,8 +349,8 @@ pub fn posts(
         .filter(bug_posts::bug_id.eq(bug))
         .filter(bug_posts::id.gt(after))
         .order(bug_posts::id)
-        .limit(limit)
         .select(Post::as_select())
+        .limited(limit)
         .load(conn)?)
 }
 
@@ -390,8 +392,8 @@ pub fn notes(conn: &mut Db, bug: BugId) -> Result<Vec<Note>, StoreError> {
     let mut rows: Vec<Note> = bug_notes::table
         .filter(bug_notes::bug_id.eq(bug))
         .order(bug_notes::id.desc())
-        .limit(200)
         .select(Note::as_select())
+        .at_most::<200>()
         .load(conn)?;
     rows.reverse();
     Ok(rows)
@@ -409,8 +411,8 @@ pub fn events(conn: &mut Db, bug: BugId) -> Result<Vec<BugEvent>, StoreError> {
     let mut rows: Vec<BugEvent> = bug_events::table
         .filter(bug_events::bug_id.eq(bug))
         .order(bug_events::id.desc())
-        .limit(200)
         .select(BugEvent::as_select())
+        .at_most::<200>()
         .load(conn)?;
     rows.reverse();
     Ok(rows)
@@ -449,8 +451,8 @@ pub fn readers(
         .filter(users::id.gt(after))
         .filter(users::disabled.eq(false))
         .order(users::id)
-        .limit(limit)
         .select(super::account::User::as_select())
+        .limited(limit)
         .load(conn)?)
 }
 

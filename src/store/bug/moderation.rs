@@ -7,6 +7,7 @@ use crate::domain::ids::{BugId, BugPostId, UserId};
 use crate::domain::time::Time;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
+use crate::store::limit::Limit;
 use crate::store::schema::{bug_files, bug_posts, bugs};
 use crate::store::search;
 
@@ -96,7 +97,7 @@ pub fn search_what_shows(conn: &mut Db, bug: BugId) -> Result<(), StoreError> {
         .find(bug)
         .filter(bugs::hidden_at.is_null())
         .select((bugs::title, bugs::happened, bugs::expected, bugs::reproduce))
-        .first(conn)
+        .get_result(conn)
         .optional()?;
     if let Some((title, happened, expected, reproduce)) = opening {
         let text = [title, happened, expected, reproduce].join("\n");
@@ -109,8 +110,8 @@ pub fn search_what_shows(conn: &mut Db, bug: BugId) -> Result<(), StoreError> {
             .filter(bug_posts::id.gt(after))
             .filter(bug_posts::hidden_at.is_null())
             .order(bug_posts::id)
-            .limit(BATCH)
             .select((bug_posts::id, bug_posts::body))
+            .at_most::<BATCH>()
             .load(conn)?;
         let Some((last, _)) = some.last() else {
             return Ok(());

@@ -14,6 +14,7 @@ use super::error::StoreError;
 use super::schema::{host_fairness, linodes};
 use crate::domain::fairness::judge::Figures;
 use crate::domain::ids::{HostId, LinodeId};
+use crate::store::limit::Limit;
 
 /// One interval with samples. Ratios and Jain's index in parts of 1000.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable)]
@@ -249,7 +250,8 @@ pub fn first(conn: &mut Db, step: i64) -> Result<Option<i64>, StoreError> {
         .filter(host_fairness::step.eq(step))
         .order(host_fairness::slot)
         .select(host_fairness::slot)
-        .first(conn)
+        .at_most::<1>()
+        .get_result(conn)
         .optional()?)
 }
 

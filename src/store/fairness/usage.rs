@@ -9,6 +9,7 @@ use diesel::sql_types::{BigInt, Binary, Nullable};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
+use crate::store::limit::Limit;
 use crate::store::schema::{linode_weights, linodes, plans, usage_days, usage_rounds};
 
 /// A Linode as the intake of samples needs it.
@@ -158,7 +159,8 @@ pub fn oldest_open(conn: &mut Db, step: i64, before: i64) -> Result<Option<i64>,
         .filter(diesel::dsl::not(usage_rounds::rolled))
         .order(usage_rounds::slot)
         .select(usage_rounds::slot)
-        .first(conn)
+        .at_most::<1>()
+        .get_result(conn)
         .optional()?)
 }
 
@@ -177,7 +179,7 @@ pub fn claim_open(
         .select(usage_rounds::host_id)
         .distinct()
         .order(usage_rounds::host_id)
-        .limit(most)
+        .limited(most)
         .load(conn)?;
     diesel::update(
         usage_rounds::table
@@ -281,7 +283,8 @@ pub fn any_round_before(conn: &mut Db, step: i64, before: i64) -> Result<bool, S
         .filter(usage_rounds::slot.lt(before))
         .order(usage_rounds::slot)
         .select(usage_rounds::slot)
-        .first(conn)
+        .at_most::<1>()
+        .get_result(conn)
         .optional()?;
     Ok(oldest.is_some())
 }
@@ -307,7 +310,8 @@ pub fn forget_rounds(
 pub fn any_day_before(conn: &mut Db, before: i64) -> Result<bool, StoreError> {
     let oldest: Option<i64> = usage_days::table
         .select(diesel::dsl::min(usage_days::day))
-        .first(conn)?;
+        .at_most::<1>()
+        .get_result(conn)?;
     Ok(oldest.is_some_and(|day| day < before))
 }
 

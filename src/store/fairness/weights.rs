@@ -10,6 +10,7 @@ use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::time::Time;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
+use crate::store::limit::Limit;
 use crate::store::schema::{hosts, linode_weights, linodes, plans, weight_rule};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable, Selectable, Insertable, AsChangeset)]
@@ -47,7 +48,7 @@ pub fn stored(conn: &mut Db) -> Result<Option<RuleRow>, StoreError> {
     Ok(weight_rule::table
         .find(1_i64)
         .select(RuleRow::as_select())
-        .first(conn)
+        .get_result(conn)
         .optional()?)
 }
 
@@ -73,7 +74,7 @@ pub fn own(conn: &mut Db, linode: LinodeId) -> Result<Option<i64>, StoreError> {
     Ok(linode_weights::table
         .find(linode)
         .select(linode_weights::weight)
-        .first(conn)
+        .get_result(conn)
         .optional()?)
 }
 
@@ -131,7 +132,6 @@ pub fn list_own(conn: &mut Db, after: LinodeId, most: i64) -> Result<Vec<Own>, S
         )
         .filter(linode_weights::linode_id.gt(after))
         .order(linode_weights::linode_id)
-        .limit(most)
         .select((
             linode_weights::linode_id,
             linodes::label,
@@ -142,5 +142,6 @@ pub fn list_own(conn: &mut Db, after: LinodeId, most: i64) -> Result<Vec<Own>, S
             linode_weights::reason,
             linode_weights::set_at,
         ))
+        .limited(most)
         .load(conn)?)
 }

@@ -7,6 +7,7 @@ use crate::domain::ids::HostId;
 use crate::domain::time::Time;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
+use crate::store::limit::Limit;
 use crate::store::schema::{enrolment_tokens, hosts};
 
 /// The host that `hash` is the credential of. The newer of two credentials, once used, replaces the older.
@@ -19,7 +20,8 @@ pub fn by_credential(conn: &mut Db, hash: &str) -> Result<Option<(Host, bool)>, 
                 .or(hosts::next_credential_hash.eq(hash)),
         )
         .select((Host::as_select(), hosts::next_credential_hash.eq(hash)))
-        .first(conn)
+        .at_most::<1>()
+        .get_result(conn)
         .optional()?;
     Ok(found.map(|(host, is_next)| (host, is_next == Some(true))))
 }

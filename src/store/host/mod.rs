@@ -17,6 +17,7 @@ use crate::domain::ids::{HostId, PlanId};
 use crate::domain::placement::{self, Standing};
 use crate::domain::platform::Platform;
 use crate::domain::time::Time;
+use crate::store::limit::Limit;
 use crate::wire::KernelReport;
 
 pub use super::ownership::ledger::{
@@ -123,7 +124,6 @@ pub fn page(
 ) -> Result<Vec<Host>, StoreError> {
     let mut query = hosts::table
         .order(hosts::name)
-        .limit(limit)
         .select(Host::as_select())
         .into_boxed();
     if let Some(since) = silent_since {
@@ -140,7 +140,7 @@ pub fn page(
     if let Some(after) = after {
         query = query.filter(hosts::name.gt(after.to_owned()));
     }
-    Ok(query.load(conn)?)
+    Ok(query.limited(limit).load(conn)?)
 }
 
 /// Every host's name, in order.
@@ -155,7 +155,7 @@ pub fn host(conn: &mut Db, id: HostId) -> Result<Option<Host>, StoreError> {
     Ok(hosts::table
         .find(id)
         .select(Host::as_select())
-        .first(conn)
+        .get_result(conn)
         .optional()?)
 }
 
@@ -171,7 +171,8 @@ pub fn by_name(conn: &mut Db, name: &str) -> Result<Option<Host>, StoreError> {
     Ok(hosts::table
         .filter(hosts::name.eq(name))
         .select(Host::as_select())
-        .first(conn)
+        .at_most::<1>()
+        .get_result(conn)
         .optional()?)
 }
 
@@ -184,7 +185,7 @@ pub fn lock(conn: &mut Db, id: HostId) -> Result<(), StoreError> {
             .select(hosts::id)
             // Others' rows may refer to it meanwhile.
             .for_no_key_update()
-            .first::<HostId>(pg)
+            .get_result::<HostId>(pg)
             // One that is not there is found out by who looks for it.
             .optional()?;
     }

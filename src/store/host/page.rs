@@ -7,6 +7,7 @@ use crate::domain::ids::HostId;
 use crate::domain::migration::MigrationState;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
+use crate::store::limit::Limit;
 use crate::store::linode::Linode;
 use crate::store::migration::list::{MigrationFilter, MigrationRow, migrations};
 use crate::store::schema::{accounts, linodes, plans};
@@ -34,8 +35,8 @@ pub fn host(conn: &mut Db, id: HostId) -> Result<Option<HostDetail>, StoreError>
         .inner_join(accounts::table)
         .filter(linodes::host_id.eq(id))
         .order((linodes::label, linodes::id))
-        .limit(500)
         .select((Linode::as_select(), plans::label, accounts::name))
+        .at_most::<500>()
         .load(conn)?;
     let occupants_in_all = linodes::table
         .filter(linodes::host_id.eq(id))

@@ -40,7 +40,7 @@ pub fn looks(conn: &mut Db) -> Result<Option<(Time, Time)>, StoreError> {
     Ok(silence_looks::table
         .find(1_i64)
         .select((silence_looks::began_at, silence_looks::looked_at))
-        .first(conn)
+        .get_result(conn)
         .optional()?)
 }
 

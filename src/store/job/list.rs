@@ -11,6 +11,7 @@ use crate::domain::time::Time;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::host::host_names;
+use crate::store::limit::Limit;
 use crate::store::linode::{self, Linode};
 use crate::store::schema::{self, hosts, jobs, linodes};
 
@@ -31,8 +32,8 @@ pub fn job_history(
         .filter(schema::jobs::linode_id.eq(id))
         .filter(schema::jobs::id.lt(before.unwrap_or(JobId(i64::MAX))))
         .order(schema::jobs::id.desc())
-        .limit(limit)
         .select(Job::as_select())
+        .limited(limit)
         .load(conn)?;
     let hosts = host_names(conn, jobs.iter().map(|job| job.host_id).collect())?;
     Ok(Some((linode, jobs, hosts)))
@@ -64,7 +65,6 @@ pub fn jobs(
         .inner_join(hosts::table)
         .select((Job::as_select(), linodes::label, hosts::name))
         .order(jobs::id.desc())
-        .limit(limit)
         .into_boxed();
     if let Some(state) = filter.state {
         query = query.filter(jobs::state.eq(state));
@@ -78,7 +78,7 @@ pub fn jobs(
     if let Some(before) = before {
         query = query.filter(jobs::id.lt(before));
     }
-    let rows: Vec<(Job, String, String)> = query.load(conn)?;
+    let rows: Vec<(Job, String, String)> = query.limited(limit).load(conn)?;
     Ok(rows
         .into_iter()
         .map(|(job, linode, host)| JobRow { job, linode, host })
@@ -91,7 +91,8 @@ pub fn job(conn: &mut Db, id: JobId) -> Result<Option<JobRow>, StoreError> {
         .inner_join(hosts::table)
         .filter(jobs::id.eq(id))
         .select((Job::as_select(), linodes::label, hosts::name))
-        .first(conn)
+        .at_most::<1>()
+        .get_result(conn)
         .optional()?;
     Ok(row.map(|(job, linode, host)| JobRow { job, linode, host }))
 }
@@ -103,8 +104,8 @@ pub fn jobs_of_migration(conn: &mut Db, id: MigrationId) -> Result<Vec<JobRow>, 
         .inner_join(hosts::table)
         .filter(jobs::migration_id.eq(id))
         .order(jobs::id)
-        .limit(1000)
         .select((Job::as_select(), linodes::label, hosts::name))
+        .at_most::<1000>()
         .load(conn)?;
     Ok(rows
         .into_iter()

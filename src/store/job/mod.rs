@@ -14,6 +14,7 @@ use crate::domain::ids::{HostId, JobId, LinodeId, MigrationId, UserId};
 use crate::domain::job::{self, JobKind, JobState};
 use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
+use crate::store::limit::Limit;
 
 pub use claim::{Claim, claim};
 
@@ -99,7 +100,7 @@ pub fn locked(conn: &mut Db, id: JobId) -> Result<Option<Job>, StoreError> {
             .find(id)
             .select(columns::<Job>())
             .for_no_key_update()
-            .first(pg)
+            .get_result(pg)
             .optional()?);
     }
     job(conn, id)
@@ -109,7 +110,7 @@ pub fn job(conn: &mut Db, id: JobId) -> Result<Option<Job>, StoreError> {
     Ok(jobs::table
         .find(id)
         .select(Job::as_select())
-        .first(conn)
+        .get_result(conn)
         .optional()?)
 }
 
@@ -145,7 +146,7 @@ pub fn under_lease(conn: &mut Db, lease: Lease<'_>) -> Result<Option<Job>, Store
         .filter(jobs::lease_hash.eq(lease.hash))
         .filter(jobs::state.eq(JobState::Leased))
         .select(Job::as_select())
-        .first(conn)
+        .get_result(conn)
         .optional()?)
 }
 
@@ -345,8 +346,8 @@ pub fn expired(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<Job>, StoreEr
         .filter(jobs::state.eq(JobState::Leased))
         .filter(jobs::lease_until.lt(now))
         .order(jobs::lease_until)
-        .limit(limit)
         .select(Job::as_select())
+        .limited(limit)
         .load(conn)?)
 }
 
@@ -452,8 +453,8 @@ pub fn of_linode(conn: &mut Db, linode: LinodeId, limit: i64) -> Result<Vec<Job>
     Ok(jobs::table
         .filter(jobs::linode_id.eq(linode))
         .order(jobs::id.desc())
-        .limit(limit)
         .select(Job::as_select())
+        .limited(limit)
         .load(conn)?)
 }
 
@@ -461,8 +462,8 @@ pub fn of_migration(conn: &mut Db, migration: MigrationId) -> Result<Vec<Job>, S
     Ok(jobs::table
         .filter(jobs::migration_id.eq(migration))
         .order(jobs::id)
-        .limit(1000)
         .select(Job::as_select())
+        .at_most::<1000>()
         .load(conn)?)
 }
 
@@ -478,7 +479,8 @@ pub fn open_of_linode(
         .filter(jobs::kind.eq_any(kinds.to_vec()))
         .order(jobs::id.desc())
         .select(Job::as_select())
-        .first(conn)
+        .at_most::<1>()
+        .get_result(conn)
         .optional()?)
 }
 

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use crate::domain::ids::{HostId, IpId, LinodeId};
 use crate::domain::linode::IpKind;
-use crate::store::db::Db;
+use crate::store::db::{Db, direct};
 use crate::store::error::StoreError;
 use crate::store::schema::ips;
 
@@ -22,11 +22,11 @@ pub struct Ip {
 }
 
 pub fn ips_of(conn: &mut Db, linode: LinodeId) -> Result<Vec<Ip>, StoreError> {
-    Ok(ips::table
+    Ok(direct!(conn, |conn| ips::table
         .filter(ips::linode_id.eq(linode))
         .order((ips::kind.desc(), ips::id))
         .select(Ip::as_select())
-        .load(conn)?)
+        .load(conn))?)
 }
 
 pub fn set_rdns(conn: &mut Db, id: IpId, name: &str) -> Result<(), StoreError> {

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use crate::domain::ids::{DiskId, LinodeId};
 use crate::domain::time::Time;
-use crate::store::db::Db;
+use crate::store::db::{Db, direct};
 use crate::store::error::StoreError;
 use crate::store::schema::disks;
 
@@ -20,11 +20,11 @@ pub struct Disk {
 }
 
 pub fn disks_of(conn: &mut Db, linode: LinodeId) -> Result<Vec<Disk>, StoreError> {
-    Ok(disks::table
+    Ok(direct!(conn, |conn| disks::table
         .filter(disks::linode_id.eq(linode))
         .order(disks::id)
         .select(Disk::as_select())
-        .load(conn)?)
+        .load(conn))?)
 }
 
 /// Fails with a duplicate if the Linode has a disk of this label.

@@ -15,6 +15,7 @@ use crate::domain::ids::{AccountId, ConfigId, HostId, LinodeId, PlanId};
 use crate::domain::linode::LinodeStatus;
 use crate::domain::ownership::Row;
 use crate::domain::time::Time;
+use crate::store::limit::Limit;
 
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = linodes)]
@@ -53,7 +54,7 @@ pub fn linode(conn: &mut Db, id: LinodeId) -> Result<Option<Linode>, StoreError>
     Ok(linodes::table
         .find(id)
         .select(Linode::as_select())
-        .first(conn)
+        .get_result(conn)
         .optional()?)
 }
 
@@ -67,7 +68,7 @@ pub fn linode_of(
         .find(id)
         .filter(linodes::account_id.eq(account))
         .select(Linode::as_select())
-        .first(conn)
+        .get_result(conn)
         .optional()?)
 }
 
@@ -75,8 +76,8 @@ pub fn linodes_of(conn: &mut Db, account: AccountId) -> Result<Vec<Linode>, Stor
     Ok(linodes::table
         .filter(linodes::account_id.eq(account))
         .order((linodes::label, linodes::id))
-        .limit(1000)
         .select(Linode::as_select())
+        .at_most::<1000>()
         .load(conn)?)
 }
 
@@ -89,7 +90,7 @@ pub fn lock(conn: &mut Db, id: LinodeId) -> Result<(), StoreError> {
             .select(linodes::id)
             // Others' rows may refer to it meanwhile.
             .for_no_key_update()
-            .first::<LinodeId>(pg)
+            .get_result::<LinodeId>(pg)
             // One that is not there is found out by who looks for it.
             .optional()?;
     }

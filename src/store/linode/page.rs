@@ -9,66 +9,95 @@ use super::Linode;
 use super::address::Ip;
 use super::disk::Disk;
 use super::profile::ConfigProfile;
-use crate::domain::ids::{AccountId, HostId, LinodeId};
-use crate::domain::linode::IpKind;
+use crate::domain::host::HostRole;
+use crate::domain::ids::{AccountId, HostId, LinodeId, MigrationId, RegistrationId};
+use crate::domain::linode::{IpKind, LinodeStatus};
 use crate::domain::migration::{MigrationKind, MigrationState};
+use crate::domain::placement::{self, Standing};
+use crate::domain::platform::Platform;
+use crate::domain::registration::RegistrationState;
 use crate::store::catalogue::{Kernel, Plan};
-use crate::store::db::Db;
+use crate::store::db::{Db, direct};
 use crate::store::error::StoreError;
 use crate::store::host::Host;
 use crate::store::job::Job;
-use crate::store::migration::{self, Migration};
-use crate::store::registration::{self, Registration};
+use crate::store::limit::Limit;
+use crate::store::migration::Migration;
 use crate::store::{linode, schema};
 
-/// A Linode in a list, with the newest of what concerns its move.
-pub struct LinodeRow {
-    pub linode: Linode,
-    pub plan: Plan,
-    pub host: Host,
+/// A Linode in a list.
+#[derive(Queryable)]
+pub struct Listed {
+    pub id: LinodeId,
+    pub label: String,
+    pub status: LinodeStatus,
+    pub plan: String,
+    pub host: String,
+    pub platform: Platform,
+    pub role: HostRole,
     /// Its first public address.
     pub address: Option<String>,
-    pub registration: Option<Registration>,
-    /// The newest; one that came to nothing does not hide a move before it that waits for its confirmation.
-    pub migration: Option<Migration>,
     pub has_disks: bool,
     pub has_profiles: bool,
 }
 
-/// A Linode with its plan and host, its first public address, and whether it has disks and profiles.
-type Listed = (Linode, Plan, Host, Option<String>, bool, bool);
+/// A registration, as far as a list shows it.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = schema::registrations)]
+pub struct Registered {
+    pub id: RegistrationId,
+    pub linode_id: LinodeId,
+    pub state: RegistrationState,
+    /// Why it was declined, in words for the member.
+    pub reason: String,
+}
+
+/// A migration, as far as a list shows it.
+#[derive(Clone, Copy, Queryable, Selectable)]
+#[diesel(table_name = schema::migrations)]
+pub struct Moved {
+    pub id: MigrationId,
+    pub linode_id: LinodeId,
+    pub kind: MigrationKind,
+    pub state: MigrationState,
+}
+
+impl From<&Migration> for Moved {
+    fn from(of: &Migration) -> Self {
+        Self {
+            id: of.id,
+            linode_id: of.linode_id,
+            kind: of.kind,
+            state: of.state,
+        }
+    }
+}
+
+/// A Linode in a list, with the newest of what concerns its move.
+pub struct LinodeRow {
+    pub linode: Listed,
+    pub registration: Option<Registered>,
+    /// The newest; one that came to nothing does not hide a move before it that waits for its confirmation.
+    pub migration: Option<Moved>,
+}
+
+impl Listed {
+    /// How it stands to the beta, by the host it is on.
+    pub fn standing(&self) -> Standing {
+        placement::standing(self.platform, self.role)
+    }
+}
 
 /// The account's Linodes by label: at most a thousand. No statement's text depends on how many there are, so that the
 /// database keeps them all prepared.
 pub fn linodes(conn: &mut Db, account: AccountId) -> Result<Vec<LinodeRow>, StoreError> {
-    use schema::{config_profiles, disks, ips, linodes};
-    let rows: Vec<Listed> = linodes::table
-        .inner_join(schema::plans::table)
-        .inner_join(schema::hosts::table)
-        .filter(linodes::account_id.eq(account))
-        .order((linodes::label, linodes::id))
-        .limit(1000)
-        .select((
-            Linode::as_select(),
-            Plan::as_select(),
-            Host::as_select(),
-            ips::table
-                .filter(ips::linode_id.eq(linodes::id))
-                .filter(ips::kind.eq(IpKind::Public))
-                .order(ips::id)
-                .select(ips::address)
-                .limit(1)
-                .single_value(),
-            exists(disks::table.filter(disks::linode_id.eq(linodes::id))),
-            exists(config_profiles::table.filter(config_profiles::linode_id.eq(linodes::id))),
-        ))
-        .load(conn)?;
+    let rows = listed(conn, account)?;
     let mut newest_registration = HashMap::new();
-    for row in registration::of_account(conn, account)? {
+    for row in registrations_of(conn, account)? {
         newest_registration.entry(row.linode_id).or_insert(row);
     }
     let mut newest_migration = HashMap::new();
-    for row in migration::of_account(conn, account)? {
+    for row in moves_of(conn, account)? {
         // That staff moved it off a host says nothing of its place in the beta, once that is over.
         let is_over = matches!(
             row.state,
@@ -79,31 +108,74 @@ pub fn linodes(conn: &mut Db, account: AccountId) -> Result<Vec<LinodeRow>, Stor
         }
         newest_migration
             .entry(row.linode_id)
-            .and_modify(|newer: &mut Migration| {
-                if came_to_nothing(newer) && row.state == MigrationState::Finished {
-                    *newer = row.clone();
+            .and_modify(|newer: &mut Moved| {
+                if came_to_nothing(*newer) && row.state == MigrationState::Finished {
+                    *newer = row;
                 }
             })
             .or_insert(row);
     }
     Ok(rows
         .into_iter()
-        .map(
-            |(linode, plan, host, address, has_disks, has_profiles)| LinodeRow {
-                registration: newest_registration.remove(&linode.id),
-                migration: newest_migration.remove(&linode.id),
-                linode,
-                plan,
-                host,
-                address,
-                has_disks,
-                has_profiles,
-            },
-        )
+        .map(|linode| LinodeRow {
+            registration: newest_registration.remove(&linode.id),
+            migration: newest_migration.remove(&linode.id),
+            linode,
+        })
         .collect())
 }
 
-fn came_to_nothing(migration: &Migration) -> bool {
+fn listed(conn: &mut Db, account: AccountId) -> Result<Vec<Listed>, StoreError> {
+    use schema::{config_profiles, disks, hosts, ips, linodes, plans};
+    Ok(direct!(conn, |conn| linodes::table
+        .inner_join(plans::table)
+        .inner_join(hosts::table)
+        .filter(linodes::account_id.eq(account))
+        .order((linodes::label, linodes::id))
+        .select((
+            linodes::id,
+            linodes::label,
+            linodes::status,
+            plans::label,
+            hosts::name,
+            hosts::platform,
+            hosts::role,
+            ips::table
+                .filter(ips::linode_id.eq(linodes::id))
+                .filter(ips::kind.eq(IpKind::Public))
+                .order(ips::id)
+                .select(ips::address)
+                .first_value(),
+            exists(disks::table.filter(disks::linode_id.eq(linodes::id))),
+            exists(config_profiles::table.filter(config_profiles::linode_id.eq(linodes::id))),
+        ))
+        .at_most::<1000>()
+        .load(conn))?)
+}
+
+/// Newest first.
+fn registrations_of(conn: &mut Db, account: AccountId) -> Result<Vec<Registered>, StoreError> {
+    use schema::registrations;
+    Ok(direct!(conn, |conn| registrations::table
+        .filter(registrations::account_id.eq(account))
+        .order(registrations::id.desc())
+        .select(Registered::as_select())
+        .at_most::<5000>()
+        .load(conn))?)
+}
+
+/// Newest first.
+fn moves_of(conn: &mut Db, account: AccountId) -> Result<Vec<Moved>, StoreError> {
+    use schema::migrations;
+    Ok(direct!(conn, |conn| migrations::table
+        .filter(migrations::account_id.eq(account))
+        .order(migrations::id.desc())
+        .select(Moved::as_select())
+        .at_most::<5000>()
+        .load(conn))?)
+}
+
+fn came_to_nothing(migration: Moved) -> bool {
     matches!(
         migration.state,
         MigrationState::Expired | MigrationState::Cancelled
@@ -132,14 +204,14 @@ pub fn linode(
     account: AccountId,
     id: LinodeId,
 ) -> Result<Option<LinodeDetail>, StoreError> {
-    let found: Option<(Linode, Plan, Host)> = schema::linodes::table
+    let found: Option<(Linode, Plan, Host)> = direct!(conn, |conn| schema::linodes::table
         .inner_join(schema::plans::table)
         .inner_join(schema::hosts::table)
         .filter(schema::linodes::id.eq(id))
         .filter(schema::linodes::account_id.eq(account))
         .select((Linode::as_select(), Plan::as_select(), Host::as_select()))
-        .get_result(conn)
-        .optional()?;
+        .get_result(conn))
+    .optional()?;
     let Some((linode, plan, host)) = found else {
         return Ok(None);
     };
@@ -167,13 +239,13 @@ fn jobs_of(
     names: &mut HashMap<HostId, String>,
 ) -> Result<Vec<Job>, StoreError> {
     use schema::{hosts, jobs};
-    let rows: Vec<(Job, String)> = jobs::table
+    let rows: Vec<(Job, String)> = direct!(conn, |conn| jobs::table
         .inner_join(hosts::table)
         .filter(jobs::linode_id.eq(linode))
         .order(jobs::id.desc())
-        .limit(25)
         .select((Job::as_select(), hosts::name))
-        .load(conn)?;
+        .at_most::<25>()
+        .load(conn))?;
     Ok(rows
         .into_iter()
         .map(|(job, host)| {
@@ -192,7 +264,7 @@ fn migrations_of(
     use schema::migrations;
     let (source, destination) =
         diesel::alias!(schema::hosts as source, schema::hosts as destination);
-    let rows: Vec<(Migration, String, String)> = migrations::table
+    let rows: Vec<(Migration, String, String)> = direct!(conn, |conn| migrations::table
         .inner_join(
             source.on(source
                 .field(schema::hosts::id)
@@ -205,13 +277,13 @@ fn migrations_of(
         )
         .filter(migrations::linode_id.eq(linode))
         .order(migrations::id.desc())
-        .limit(100)
         .select((
             Migration::as_select(),
             source.field(schema::hosts::name),
             destination.field(schema::hosts::name),
         ))
-        .load(conn)?;
+        .at_most::<100>()
+        .load(conn))?;
     Ok(rows
         .into_iter()
         .map(|(migration, from, to)| {
@@ -223,9 +295,9 @@ fn migrations_of(
 }
 
 fn kernels(conn: &mut Db) -> Result<BTreeMap<String, Kernel>, StoreError> {
-    let rows: Vec<Kernel> = schema::kernels::table
+    let rows: Vec<Kernel> = direct!(conn, |conn| schema::kernels::table
         .select(Kernel::as_select())
-        .load(conn)?;
+        .load(conn))?;
     Ok(rows
         .into_iter()
         .map(|kernel| (kernel.id.clone(), kernel))

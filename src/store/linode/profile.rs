@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use crate::domain::ids::{ConfigId, DiskId, LinodeId};
 use crate::domain::linode::translate;
 use crate::domain::linode::{Helper, RunLevel};
-use crate::store::db::Db;
+use crate::store::db::{Db, direct};
 use crate::store::error::StoreError;
 use crate::store::schema::{config_profiles, linodes};
 
@@ -59,11 +59,11 @@ impl ConfigProfile {
 }
 
 pub fn profiles_of(conn: &mut Db, linode: LinodeId) -> Result<Vec<ConfigProfile>, StoreError> {
-    Ok(config_profiles::table
+    Ok(direct!(conn, |conn| config_profiles::table
         .filter(config_profiles::linode_id.eq(linode))
         .order(config_profiles::id)
         .select(ConfigProfile::as_select())
-        .load(conn)?)
+        .load(conn))?)
 }
 
 pub fn set_boot_config(

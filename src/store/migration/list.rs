@@ -10,6 +10,7 @@ use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::time::Time;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
+use crate::store::limit::Limit;
 use crate::store::schema::{accounts, hosts, jobs, linodes, migration_events, migrations};
 
 /// A migration in a list.
@@ -51,7 +52,6 @@ pub fn migrations(
         .inner_join(accounts::table)
         .select((Migration::as_select(), linodes::label, accounts::name))
         .order(migrations::id.desc())
-        .limit(limit)
         .into_boxed();
     if !filter.states.is_empty() {
         query = query.filter(migrations::state.eq_any(filter.states.clone()));
@@ -98,7 +98,7 @@ pub fn migrations(
     if let Some(before) = before {
         query = query.filter(migrations::id.lt(before));
     }
-    let rows: Vec<(Migration, String, String)> = query.load(conn)?;
+    let rows: Vec<(Migration, String, String)> = query.limited(limit).load(conn)?;
     let of = rows
         .iter()
         .flat_map(|(row, ..)| [row.source_host_id, row.destination_host_id])
@@ -129,8 +129,8 @@ pub fn stuck(conn: &mut Db, silent_since: Time) -> Result<Vec<MigrationId>, Stor
                 .or(crate::store::host::silence::is_silent(silent_since)),
         )
         .order(migrations::id)
-        .limit(1000)
         .select(migrations::id)
+        .at_most::<1000>()
         .load(conn)?)
 }
 

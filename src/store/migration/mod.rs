@@ -17,6 +17,7 @@ use crate::domain::migration::{self, Step};
 use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::programme::move_times;
 use crate::domain::time::Time;
+use crate::store::limit::Limit;
 
 pub use digests::{Digest, digests, put_digest};
 
@@ -145,7 +146,7 @@ pub fn migration(conn: &mut Db, id: MigrationId) -> Result<Option<Migration>, St
     Ok(migrations::table
         .find(id)
         .select(Migration::as_select())
-        .first(conn)
+        .get_result(conn)
         .optional()?)
 }
 
@@ -157,7 +158,7 @@ pub fn locked(conn: &mut Db, id: MigrationId) -> Result<Option<Migration>, Store
             .find(id)
             .select(columns::<Migration>())
             .for_no_key_update()
-            .first(pg)
+            .get_result(pg)
             .optional()?);
     }
     migration(conn, id)
@@ -208,8 +209,8 @@ pub fn of_linode(conn: &mut Db, linode: LinodeId) -> Result<Vec<Migration>, Stor
     Ok(migrations::table
         .filter(migrations::linode_id.eq(linode))
         .order(migrations::id.desc())
-        .limit(100)
         .select(Migration::as_select())
+        .at_most::<100>()
         .load(conn)?)
 }
 
@@ -239,15 +240,6 @@ pub fn brought_to(conn: &mut Db, host: HostId) -> Result<Vec<Migration>, StoreEr
         .filter(migrations::committed_at.is_not_null())
         .filter(migrations::purged_at.is_null())
         .order(migrations::id.desc())
-        .select(Migration::as_select())
-        .load(conn)?)
-}
-
-pub fn of_account(conn: &mut Db, account: AccountId) -> Result<Vec<Migration>, StoreError> {
-    Ok(migrations::table
-        .filter(migrations::account_id.eq(account))
-        .order(migrations::id.desc())
-        .limit(5000)
         .select(Migration::as_select())
         .load(conn)?)
 }
@@ -357,8 +349,8 @@ pub fn events(conn: &mut Db, id: MigrationId) -> Result<Vec<MigrationEvent>, Sto
     Ok(migration_events::table
         .filter(migration_events::migration_id.eq(id))
         .order(migration_events::id)
-        .limit(1000)
         .select(MigrationEvent::as_select())
+        .at_most::<1000>()
         .load(conn)?)
 }
 
@@ -371,8 +363,8 @@ pub fn expired_offers(
         .filter(migrations::state.eq(MigrationState::Offered))
         .filter(migrations::expires_at.le(now))
         .order(migrations::expires_at)
-        .limit(limit)
         .select(migrations::id)
+        .limited(limit)
         .load(conn)?)
 }
 
@@ -406,8 +398,8 @@ pub fn way_backs_over(
                     .and(linodes::host_id.ne(migrations::destination_host_id))),
         )
         .order(migrations::way_back_until)
-        .limit(limit)
         .select(migrations::id)
+        .limited(limit)
         .load(conn)?)
 }
 

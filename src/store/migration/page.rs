@@ -12,6 +12,7 @@ use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::host::Host;
 use crate::store::job::Job;
+use crate::store::limit::Limit;
 use crate::store::linode::disk::Disk;
 use crate::store::linode::{self, Linode};
 use crate::store::programme::move_times;
@@ -65,7 +66,8 @@ pub fn migration_now(
         .filter(schema::jobs::state.eq_any([JobState::Pending, JobState::Leased, JobState::Failed]))
         .order(schema::jobs::id.desc())
         .select(Job::as_select())
-        .first(conn)
+        .at_most::<1>()
+        .get_result(conn)
         .optional()?;
     let is_due = migration.not_before.is_none_or(|at| at <= now);
     let position = if migration.state == MigrationState::Queued && is_due {
@@ -117,7 +119,8 @@ pub fn migration(
         .filter(schema::migrations::parent_id.eq(id))
         .order(schema::migrations::id.desc())
         .select(Migration::as_select())
-        .first(conn)
+        .at_most::<1>()
+        .get_result(conn)
         .optional()?;
     Ok(Some(MigrationDetail {
         events: migration::events(conn, id)?,
@@ -138,7 +141,7 @@ pub fn recent_moves(conn: &mut Db) -> Result<Vec<Migration>, StoreError> {
     Ok(schema::migrations::table
         .filter(schema::migrations::finished_at.is_not_null())
         .order(schema::migrations::id.desc())
-        .limit(20)
         .select(Migration::as_select())
+        .at_most::<20>()
         .load(conn)?)
 }

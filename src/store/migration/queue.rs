@@ -11,6 +11,7 @@ use crate::domain::placement::Link;
 use crate::domain::time::Time;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
+use crate::store::limit::Limit;
 use crate::store::schema::{migrations, users};
 
 fn links(rows: Vec<(MigrationId, HostId, HostId)>) -> Vec<Link> {
@@ -47,16 +48,15 @@ pub fn waiting(conn: &mut Db, now: Time, quiet: bool, limit: i64) -> Result<Vec<
                 .or(migrations::not_before.le(now)),
         )
         .order((migrations::queued_at, migrations::id))
-        .limit(limit)
         .select((
             migrations::id,
             migrations::source_host_id,
             migrations::destination_host_id,
         ));
     if !quiet {
-        return Ok(links(due.load(conn)?));
+        return Ok(links(due.limited(limit).load(conn)?));
     }
-    Ok(links(due.filter(not_held()).load(conn)?))
+    Ok(links(due.filter(not_held()).limited(limit).load(conn)?))
 }
 
 /// What quiet hours do not hold: ways back, and what staff started.

@@ -11,6 +11,7 @@ use crate::domain::ownership::Word;
 use crate::domain::time::Time;
 use crate::store::db::{Both, Db, columns};
 use crate::store::error::StoreError;
+use crate::store::limit::Limit;
 use crate::store::schema::{hold_words, holds, linodes, migrations};
 
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -56,7 +57,7 @@ pub fn of(conn: &mut Db, linode: LinodeId) -> Result<Option<Hold>, StoreError> {
     Ok(holds::table
         .find(linode)
         .select(Hold::as_select())
-        .first(conn)
+        .get_result(conn)
         .optional()?)
 }
 
@@ -68,7 +69,7 @@ pub fn locked(conn: &mut Db, linode: LinodeId) -> Result<Option<Hold>, StoreErro
             .find(linode)
             .select(columns::<Hold>())
             .for_no_key_update()
-            .first(pg)
+            .get_result(pg)
             .optional()?);
     }
     of(conn, linode)
@@ -96,8 +97,8 @@ pub fn page(
         .inner_join(linodes::table)
         .filter(holds::linode_id.gt(after.unwrap_or(LinodeId(0))))
         .order(holds::linode_id)
-        .limit(limit)
         .select((Hold::as_select(), linodes::label))
+        .limited(limit)
         .load(conn)?)
 }
 
@@ -105,8 +106,8 @@ pub fn page(
 pub fn ids(conn: &mut Db, limit: i64) -> Result<Vec<LinodeId>, StoreError> {
     Ok(holds::table
         .order(holds::linode_id)
-        .limit(limit)
         .select(holds::linode_id)
+        .limited(limit)
         .load(conn)?)
 }
 

@@ -7,6 +7,7 @@ use crate::domain::ownership::joint::{JointKind, JointState};
 use crate::domain::time::Time;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
+use crate::store::limit::Limit;
 use crate::store::schema::{joint_acts, users};
 
 #[derive(Debug, Clone, Queryable, Selectable)]
@@ -47,7 +48,7 @@ pub fn get(conn: &mut Db, id: JointActId) -> Result<Option<JointAct>, StoreError
     Ok(joint_acts::table
         .find(id)
         .select(JointAct::as_select())
-        .first(conn)
+        .get_result(conn)
         .optional()?)
 }
 
@@ -57,13 +58,12 @@ pub fn asked(conn: &mut Db, host: Option<HostId>) -> Result<Vec<(JointAct, Strin
         .inner_join(users::table.on(users::id.eq(joint_acts::asked_by)))
         .filter(joint_acts::state.eq(JointState::Asked))
         .order(joint_acts::id)
-        .limit(200)
         .select((JointAct::as_select(), users::name))
         .into_boxed();
     if let Some(host) = host {
         query = query.filter(joint_acts::host_id.eq(host));
     }
-    Ok(query.load(conn)?)
+    Ok(query.at_most::<200>().load(conn)?)
 }
 
 /// `false` if it was decided before.

@@ -38,7 +38,7 @@ pub fn get(conn: &mut Db) -> Result<Portal, StoreError> {
     Ok(portal::table
         .find(1_i64)
         .select(Portal::as_select())
-        .first(conn)?)
+        .get_result(conn)?)
 }
 
 /// As [`get`], and nobody else changes it until the transaction ends.
@@ -48,7 +48,7 @@ pub fn locked(conn: &mut Db) -> Result<Portal, StoreError> {
             .find(1_i64)
             .select(crate::store::db::columns::<Portal>())
             .for_no_key_update()
-            .first(pg)?);
+            .get_result(pg)?);
     }
     get(conn)
 }

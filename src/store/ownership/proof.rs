@@ -36,7 +36,7 @@ pub fn of(conn: &mut Db, linode: LinodeId) -> Result<Option<ProofRow>, StoreErro
     Ok(proofs::table
         .find(linode)
         .select(ProofRow::as_select())
-        .first(conn)
+        .get_result(conn)
         .optional()?)
 }
 

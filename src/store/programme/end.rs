@@ -10,6 +10,7 @@ use crate::domain::string_enum::StringEnum;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::graduation::stand;
+use crate::store::limit::Limit;
 use crate::store::schema::{hosts, linodes, migrations, registrations};
 
 /// How many of what, when the beta ends now.
@@ -103,8 +104,8 @@ pub fn closable_ids(conn: &mut Db, limit: i64) -> Result<Vec<RegistrationId>, St
         .inner_join(linodes::table.inner_join(hosts::table))
         .filter(closable())
         .order(registrations::id)
-        .limit(limit)
         .select(registrations::id)
+        .limited(limit)
         .load(conn)?)
 }
 
@@ -115,7 +116,8 @@ pub fn is_closable(conn: &mut Db, id: RegistrationId) -> Result<bool, StoreError
         .filter(registrations::id.eq(id))
         .filter(closable())
         .select(registrations::id)
-        .first::<RegistrationId>(conn)
+        .at_most::<1>()
+        .get_result::<RegistrationId>(conn)
         .optional()?
         .is_some())
 }

@@ -6,7 +6,7 @@ pub mod move_times;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 
-use super::db::{Both, Db};
+use super::db::{Both, Db, direct};
 use super::error::StoreError;
 use super::schema::{programme, programme_texts};
 use crate::domain::ids::UserId;
@@ -90,11 +90,11 @@ pub fn lock_seats(conn: &mut Db) -> Result<(), StoreError> {
 
 /// As it was set, if it ever was.
 pub fn stored(conn: &mut Db) -> Result<Option<Programme>, StoreError> {
-    Ok(programme::table
+    Ok(direct!(conn, |conn| programme::table
         .find(1_i64)
         .select(Programme::as_select())
-        .get_result(conn)
-        .optional()?)
+        .get_result(conn))
+    .optional()?)
 }
 
 /// The programme: as it was set, else with its defaults.
@@ -137,7 +137,7 @@ pub fn text(conn: &mut Db, section: TextSection) -> Result<Option<Text>, StoreEr
     Ok(programme_texts::table
         .find(section)
         .select(Text::as_select())
-        .first(conn)
+        .get_result(conn)
         .optional()?)
 }
 

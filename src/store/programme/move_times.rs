@@ -9,6 +9,7 @@ use crate::domain::programme::move_times::{Limits, Quiet, Taken, hour};
 use crate::domain::time::Time;
 use crate::store::db::{Both, Db};
 use crate::store::error::StoreError;
+use crate::store::limit::Limit;
 use crate::store::migration::Migration;
 use crate::store::schema::{migrations, move_times, quiet_hours};
 
@@ -24,7 +25,7 @@ pub fn limits(conn: &mut Db) -> Result<(Limits, Option<Time>), StoreError> {
             move_times::per_hour,
             move_times::changed_at,
         ))
-        .first(conn)
+        .get_result(conn)
         .optional()?;
     let Some((zone, per_hour, changed)) = found else {
         return Ok((Limits::default(), None));
@@ -125,7 +126,6 @@ pub fn taken(
                 .or(migrations::destination_host_id.eq_any(hosts)),
         )
         .filter(migrations::id.ne(but))
-        .limit(MOST_TAKEN)
         .select((
             migrations::source_host_id,
             migrations::destination_host_id,
@@ -133,6 +133,7 @@ pub fn taken(
             migrations::not_before,
             migrations::started_at,
         ))
+        .at_most::<MOST_TAKEN>()
         .load(conn)?;
     let mut taken = Taken::new();
     for (source, destination, state, chosen, begun) in rows {
@@ -155,8 +156,8 @@ pub fn to_remind(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<Migration>,
     Ok(migrations::table
         .filter(migrations::remind_at.le(now))
         .order(migrations::remind_at)
-        .limit(limit)
         .select(Migration::as_select())
+        .limited(limit)
         .load(conn)?)
 }
 

@@ -16,6 +16,7 @@ use crate::domain::time::Time;
 use crate::store::catalogue::Plan;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
+use crate::store::limit::Limit;
 use crate::store::linode::Linode;
 use crate::store::name_index;
 use crate::store::schema::{
@@ -73,7 +74,6 @@ pub fn registrations(
             hosts::name,
         ))
         .order((registrations::requested_at, registrations::id))
-        .limit(limit)
         .into_boxed();
     if let Some(state) = filter.state {
         query = query.filter(registrations::state.eq(state));
@@ -96,7 +96,7 @@ pub fn registrations(
                     .and(registrations::id.gt(id))),
         );
     }
-    let rows: Vec<RegistrationJoin> = query.load(conn)?;
+    let rows: Vec<RegistrationJoin> = query.limited(limit).load(conn)?;
     complete(conn, rows)
 }
 
@@ -143,7 +143,7 @@ pub fn count_registrations(conn: &mut Db, filter: &RegistrationFilter) -> Result
     if filter.unconfigured {
         query = query.filter(diesel::dsl::not(diesel::dsl::exists(taken_up())));
     }
-    Ok(query.first(conn)?)
+    Ok(query.get_result(conn)?)
 }
 
 /// The migrations of a registration that make configuring another one wrong.

@@ -13,6 +13,7 @@ use crate::domain::ids::{AccountId, LinodeId, RegistrationId, UserId};
 use crate::domain::registration::{self, RegistrationState};
 use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
+use crate::store::limit::Limit;
 
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = registrations)]
@@ -51,7 +52,7 @@ pub fn registration(conn: &mut Db, id: RegistrationId) -> Result<Option<Registra
     Ok(registrations::table
         .find(id)
         .select(Registration::as_select())
-        .first(conn)
+        .get_result(conn)
         .optional()?)
 }
 
@@ -63,7 +64,7 @@ pub fn locked(conn: &mut Db, id: RegistrationId) -> Result<Option<Registration>,
             .find(id)
             .select(columns::<Registration>())
             .for_no_key_update()
-            .first(pg)
+            .get_result(pg)
             .optional()?);
     }
     registration(conn, id)
@@ -88,18 +89,9 @@ pub fn newest_of(conn: &mut Db, linode: LinodeId) -> Result<Option<Registration>
         .filter(registrations::linode_id.eq(linode))
         .order(registrations::id.desc())
         .select(Registration::as_select())
-        .first(conn)
+        .at_most::<1>()
+        .get_result(conn)
         .optional()?)
-}
-
-/// All registrations of an account, newest first.
-pub fn of_account(conn: &mut Db, account: AccountId) -> Result<Vec<Registration>, StoreError> {
-    Ok(registrations::table
-        .filter(registrations::account_id.eq(account))
-        .order(registrations::id.desc())
-        .limit(5000)
-        .select(Registration::as_select())
-        .load(conn)?)
 }
 
 pub struct Decision<'a> {
@@ -169,8 +161,8 @@ pub fn positions(
             schema::registrations::requested_at,
             schema::registrations::id,
         ))
-        .limit(10_000)
         .select(schema::registrations::id)
+        .at_most::<10_000>()
         .load(conn)?;
     Ok(queue
         .into_iter()
@@ -186,11 +178,11 @@ pub fn recent_waits(conn: &mut Db) -> Result<Vec<i64>, StoreError> {
         .filter(schema::registrations::state.eq(RegistrationState::Approved))
         .filter(schema::registrations::decided_at.is_not_null())
         .order(schema::registrations::id.desc())
-        .limit(50)
         .select((
             schema::registrations::requested_at,
             schema::registrations::decided_at,
         ))
+        .at_most::<50>()
         .load(conn)?;
     Ok(rows
         .into_iter()

@@ -9,12 +9,12 @@ pub mod migration;
 pub mod registration;
 
 use crate::domain::migration::MigrationState;
-use crate::store::migration::Migration;
+use crate::store::linode::page::Moved;
 use crate::web::ui::Link;
 
 /// Where a Linode's newest migration is looked at, and by what words: the migrate page while the member has to choose,
 /// the migration's own page afterwards.
-pub fn migration_link(migration: &Migration, label: &str) -> Option<Link> {
+pub fn migration_link(migration: Moved, label: &str) -> Option<Link> {
     let own = |words: &str| {
         Some(Link::new(
             format!("/members/migrations/{}", migration.id),

@@ -147,8 +147,8 @@ fn beta_row(row: &LinodeRow, facts: &Facts<'_>) -> Row {
         id: row.linode.id.0,
         url: format!("/members/linodes/{}", row.linode.id),
         label: label.clone(),
-        plan: row.plan.label.clone(),
-        platform: platform_name(row.host.platform),
+        plan: row.linode.plan.clone(),
+        platform: platform_name(row.linode.platform),
         eligible: false,
         chosen: facts.chosen.contains(&row.linode.id.0),
         tag: None,
@@ -158,7 +158,7 @@ fn beta_row(row: &LinodeRow, facts: &Facts<'_>) -> Row {
     };
     let eligible = eligibility(row, facts.phase, facts.seats_left);
     view.eligible = eligible.is_ok();
-    if let Some(migration) = &row.migration {
+    if let Some(migration) = row.migration {
         view.link = migration_link(migration, label);
         if view.link.is_some() || eligible.is_err() {
             view.tag = Some(Tag::migration(migration.state));
@@ -170,7 +170,7 @@ fn beta_row(row: &LinodeRow, facts: &Facts<'_>) -> Row {
         }
         return view;
     };
-    let outside = row.host.standing() == Standing::Outside;
+    let outside = row.linode.standing() == Standing::Outside;
     let came_back = outside
         && row.migration.as_ref().is_some_and(|migration| {
             migration.kind == MigrationKind::Return && migration.state == MigrationState::Confirmed

@@ -52,10 +52,10 @@ impl LinodesPage {
             .map(|row| Row {
                 url: format!("/members/linodes/{}", row.linode.id),
                 label: row.linode.label.clone(),
-                plan: row.plan.label.clone(),
-                address: row.address.clone().unwrap_or_default(),
-                host: row.host.name.clone(),
-                platform: platform_name(row.host.platform),
+                plan: row.linode.plan.clone(),
+                address: row.linode.address.clone().unwrap_or_default(),
+                host: row.linode.host.clone(),
+                platform: platform_name(row.linode.platform),
                 status: Tag::linode(row.linode.status),
                 beta: next(row, programme, seats_left),
             })
@@ -73,21 +73,21 @@ pub fn eligibility(
     registration::eligible(&Circumstances {
         programme,
         seats_left,
-        platform: row.host.platform,
-        standing: row.host.standing(),
+        platform: row.linode.platform,
+        standing: row.linode.standing(),
         registration: row
             .registration
             .as_ref()
             .map(|registration| registration.state),
         migration: row.migration.as_ref().map(|migration| migration.state),
-        has_disks: row.has_disks,
-        has_profiles: row.has_profiles,
+        has_disks: row.linode.has_disks,
+        has_profiles: row.linode.has_profiles,
     })
 }
 
 fn next(row: &LinodeRow, programme: Phase, seats_left: Option<i64>) -> Next {
     let label = &row.linode.label;
-    if let Some(migration) = &row.migration
+    if let Some(migration) = row.migration
         && let Some(link) = migration_link(migration, label)
     {
         return Next {
@@ -112,7 +112,7 @@ fn next(row: &LinodeRow, programme: Phase, seats_left: Option<i64>) -> Next {
                 link: None,
             };
         }
-        Some(RegistrationState::Approved) if row.host.standing() != Standing::Outside => {
+        Some(RegistrationState::Approved) if row.linode.standing() != Standing::Outside => {
             return Next {
                 tag: Some(Tag::new("In the beta", Tone::Good)),
                 link: None,

@@ -134,7 +134,10 @@ impl LinodePage {
             host: detail.host.name.clone(),
             platform: platform_name(detail.host.platform),
             migration: newest.and_then(|newest| {
-                Some((Tag::migration(newest.state), migration_link(newest, label)?))
+                Some((
+                    Tag::migration(newest.state),
+                    migration_link(newest.into(), label)?,
+                ))
             }),
             move_off: newest
                 .filter(|newest| newest.kind == MigrationKind::Evacuation)
