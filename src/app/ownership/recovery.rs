@@ -97,6 +97,19 @@ pub(in crate::app) fn may_leave(conn: &mut Db, host: HostId) -> Result<(), AppEr
     Ok(())
 }
 
+/// As [`App::recovery`].
+pub fn standing(conn: &mut Db) -> Result<Option<Recovery>, AppError> {
+    let portal = store::ownership::memory::get(conn)?;
+    let Some(since) = portal.recovery_since else {
+        return Ok(None);
+    };
+    Ok(Some(Recovery {
+        since,
+        why: portal.recovery_why,
+        waits_for: waits_for(conn, &portal.incarnation)?,
+    }))
+}
+
 impl App {
     /// The mark that goes into answers to agents.
     pub fn mark(&self) -> Result<PortalMark, AppError> {
@@ -119,17 +132,7 @@ impl App {
 
     /// `None`: the portal's memory is whole.
     pub fn recovery(&self) -> Result<Option<Recovery>, AppError> {
-        self.db.read(|conn| {
-            let portal = store::ownership::memory::get(conn)?;
-            let Some(since) = portal.recovery_since else {
-                return Ok(None);
-            };
-            Ok(Some(Recovery {
-                since,
-                why: portal.recovery_why,
-                waits_for: waits_for(conn, &portal.incarnation)?,
-            }))
-        })
+        self.db.read(standing)
     }
 
     /// For `xenbeta restore`: what is in the database is from before.

@@ -218,11 +218,18 @@ impl<R: Role> Asks<R> {
         Ok((R::of(signed)?, seen?))
     }
 
-    /// What is wrong with what was asked for is told to those who may ask, and to nobody else.
-    pub async fn refuse(self, wrong: Fault) -> Fault {
-        match self.read(|_, _| Ok(())).await {
-            Ok(_) => wrong,
-            Err(fault) => fault,
+    /// As [`Asks::read`], by what was wanted. What is wrong with that is told to those who may ask, and to nobody else.
+    ///
+    /// # Errors
+    /// As [`Asks::read`], and what is wrong.
+    pub async fn read_by<W: Send + 'static, V: Send + 'static>(
+        self,
+        wanted: Result<W, Fault>,
+        query: impl FnOnce(&mut Db, W) -> Result<V, AppError> + Send + 'static,
+    ) -> Result<(R, V), Fault> {
+        match wanted {
+            Ok(wanted) => self.read(move |conn, _| query(conn, wanted)).await,
+            Err(wrong) => Err(self.read(|_, _| Ok(())).await.err().unwrap_or(wrong)),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::domain::audit::Object;
 use crate::domain::ids::UserId;
 use crate::store;
 use crate::store::account::page::{UserDetail, UserFilter, UserRow};
-use crate::web::extract::{Form, Nothing, Path, Query, Staff};
+use crate::web::extract::{Asks, Form, Nothing, Path, Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, ConfirmPage, FROM_TABS, Filters, Page, ROWS, clipped, filters};
 use crate::web::portal::{self, Portal};
@@ -106,15 +106,16 @@ fn state(role: UserRole, disabled: bool) -> Tag {
 }
 
 /// `GET /staff/members`
-pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
+pub async fn list(asks: Asks<Staff>, asked: Query<Asked>) -> Response {
     let asked = asked.0;
-    let (filter, after) = (asked.filter()?, asked.after.clone());
-    let (rows, counts) = portal::read(&portal, move |conn| {
-        let after = (!after.is_empty()).then_some(after.as_str());
-        let rows = store::account::page::users(conn, &filter, after, Asked::limit())?;
-        Ok((rows, store::account::page::user_counts(conn)?))
-    })
-    .await?;
+    let wanted = asked.filter().map(|it| (it, asked.after.clone()));
+    let (staff, (rows, counts)) = asks
+        .read_by(wanted, |conn, (filter, after)| {
+            let after = (!after.is_empty()).then_some(after.as_str());
+            let rows = store::account::page::users(conn, &filter, after, Asked::limit())?;
+            Ok((rows, store::account::page::user_counts(conn)?))
+        })
+        .await?;
     let (rows, pager) = asked.page(rows, |row| row.user.email.clone());
     let page = staff.page(Area::People, "Members");
     let zone = page.zone();

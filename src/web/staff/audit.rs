@@ -14,7 +14,7 @@ use crate::domain::readiness;
 use crate::store;
 use crate::store::audit::{AuditEvent, TrailFilter};
 use crate::web::csv::{self, unformula};
-use crate::web::extract::{Query, Staff};
+use crate::web::extract::{Asks, Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Filters, Page, ROWS, clipped, filters};
 use crate::web::portal::{self, Portal};
@@ -91,13 +91,16 @@ impl Asked {
 }
 
 /// `GET /staff/audit`
-pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
+pub async fn list(asks: Asks<Staff>, asked: Query<Asked>) -> Response {
     let asked = asked.0;
-    let (filter, before) = (asked.filter()?, Asked::read(&asked.before)?);
-    let rows = portal::read(&portal, move |conn| {
-        store::audit::list(conn, &filter, before, Asked::limit())
-    })
-    .await?;
+    let wanted = asked
+        .filter()
+        .and_then(|it| Ok((it, Asked::read(&asked.before)?)));
+    let (staff, rows) = asks
+        .read_by(wanted, |conn, (filter, before)| {
+            Ok(store::audit::list(conn, &filter, before, Asked::limit())?)
+        })
+        .await?;
     let (rows, pager) = asked.page(rows, |row| row.id.to_string());
     let page = staff.page(Area::Audit, "Audit trail");
     let zone = page.zone();

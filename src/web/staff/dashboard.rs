@@ -4,8 +4,8 @@ use askama::Template;
 
 use super::job::LATELY_DAYS;
 use super::{Counted, heard};
-use crate::app::error::AppError;
 use crate::app::host::liveness::{SILENT_S, is_silent};
+use crate::app::ownership::recovery;
 use crate::domain::bug::BugState;
 use crate::domain::host::HostRole;
 use crate::domain::migration::AT_WORK;
@@ -16,10 +16,10 @@ use crate::store;
 use crate::store::attention::Attention;
 use crate::store::migration::list::{MigrationFilter, MigrationRow};
 use crate::store::registration::list::RegistrationFilter;
-use crate::web::extract::Staff;
+use crate::web::extract::{Asks, Staff};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal::Portal;
 use crate::web::ui::{Link, Tag, When, units};
 
 #[derive(Debug, Template)]
@@ -70,18 +70,16 @@ struct Facts {
     failed: Vec<MigrationRow>,
     hosts: Vec<store::host::Host>,
     rooms: Vec<crate::domain::placement::Room>,
-    attention: Attention,
     recovery_waits: usize,
     stuck: usize,
     now: Time,
 }
 
 /// `GET /staff/`
-pub async fn show(portal: Portal, staff: Staff) -> Response {
-    let facts = portal::run(&portal, |app| {
-        let now = app.now();
-        let recovery_waits = app.recovery()?.map_or(0, |it| it.waits_for.len());
-        app.db.read(|conn| {
+pub async fn show(portal: Portal, asks: Asks<Staff>) -> Response {
+    let now = portal.now();
+    let (staff, facts) = asks
+        .read(move |conn, _| {
             let failed = MigrationFilter {
                 states: vec![MigrationState::Failed],
                 ..MigrationFilter::default()
@@ -91,7 +89,7 @@ pub async fn show(portal: Portal, staff: Staff) -> Response {
                 unconfigured: true,
                 ..RegistrationFilter::default()
             };
-            Ok::<_, AppError>(Facts {
+            Ok(Facts {
                 registrations: store::registration::list::registration_counts(conn)?,
                 unconfigured: store::registration::list::count_registrations(conn, &unconfigured)?,
                 ready: store::graduation::count_ready(conn)?,
@@ -105,22 +103,22 @@ pub async fn show(portal: Portal, staff: Staff) -> Response {
                 failed: store::migration::list::migrations(conn, &failed, None, 10)?,
                 hosts: store::host::all(conn)?,
                 rooms: store::host::room::rooms(conn)?,
-                attention: store::attention::get(conn)?,
-                recovery_waits,
+                recovery_waits: recovery::standing(conn)?.map_or(0, |it| it.waits_for.len()),
                 stuck: store::migration::list::stuck(conn, now.plus_s(-SILENT_S))?.len(),
                 now,
             })
         })
-    })
-    .await?;
+        .await?;
+    let page = staff.page(Area::StaffHome, "Staff dashboard");
     page::html(&DashboardPage::new(
-        staff.page(Area::StaffHome, "Staff dashboard"),
+        page,
         &facts,
+        &staff.context.attention(),
     ))
 }
 
 impl DashboardPage {
-    fn new(page: Page, facts: &Facts) -> Self {
+    fn new(page: Page, facts: &Facts, to_see: &Attention) -> Self {
         let zone = page.zone();
         let silent: Vec<SilentRow> = facts
             .hosts
@@ -142,7 +140,7 @@ impl DashboardPage {
         });
         let capacity = capacity(facts);
         Self {
-            counts: counts(facts, silent.len()),
+            counts: counts(facts, to_see, silent.len()),
             attention: attention.collect(),
             silent,
             more_hosts: capacity.len().saturating_sub(ROOMS),
@@ -157,7 +155,7 @@ fn host_link(host: &store::host::Host) -> Link {
     Link::new(format!("/staff/hosts/{}", host.id), host.name.clone())
 }
 
-fn counts(facts: &Facts, silent: usize) -> Vec<Counted> {
+fn counts(facts: &Facts, to_see: &Attention, silent: usize) -> Vec<Counted> {
     use MigrationState as S;
     let registrations = |state| {
         facts
@@ -217,7 +215,7 @@ fn counts(facts: &Facts, silent: usize) -> Vec<Counted> {
             facts.questions,
         ),
     ];
-    all.extend(faults(facts, silent, migrations(&[S::Failed])));
+    all.extend(faults((facts, to_see), silent, migrations(&[S::Failed])));
     all
 }
 
@@ -238,7 +236,7 @@ fn bad(url: &str, label: &str, count: i64) -> Counted {
 }
 
 /// What should not be, and stands still until somebody acts.
-fn faults(facts: &Facts, silent: usize, failed: i64) -> Vec<Counted> {
+fn faults((facts, to_see): (&Facts, &Attention), silent: usize, failed: i64) -> Vec<Counted> {
     let size = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
     vec![
         bad(
@@ -251,15 +249,11 @@ fn faults(facts: &Facts, silent: usize, failed: i64) -> Vec<Counted> {
             "migrations need staff",
             size(facts.stuck),
         ),
-        bad(
-            "/staff/held",
-            "Linodes held",
-            facts.attention.held.unwrap_or(0),
-        ),
+        bad("/staff/held", "Linodes held", to_see.held.unwrap_or(0)),
         bad(
             "/staff/hosts?ledger=untrusted",
             "ledgers not trusted",
-            facts.attention.untrusted.unwrap_or(0),
+            to_see.untrusted.unwrap_or(0),
         ),
         bad(
             "/staff/recovery",

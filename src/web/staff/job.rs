@@ -2,6 +2,7 @@
 
 use askama::Template;
 
+use crate::app::error::AppError;
 use crate::app::job::lease;
 use crate::domain::ids::JobId;
 use crate::domain::job::JobState;
@@ -12,7 +13,7 @@ use crate::store::job::list::{JobFilter, JobRow};
 use crate::web::extract::{Asks, Form, Nothing, Path, Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, FROM_TABS, Filters, Page, ROWS, filters};
-use crate::web::portal::{self, Portal};
+use crate::web::portal::Portal;
 use crate::web::ui::list::{StateTab, count, query};
 use crate::web::ui::names::job_name;
 use crate::web::ui::{Action, Link, Pager, Tag, When, Zone, units};
@@ -108,12 +109,8 @@ pub async fn list(portal: Portal, asks: Asks<Staff>, asked: Query<Asked>) -> Res
     let wanted = asked
         .filter(portal.now())
         .and_then(|filter| Ok((filter, Asked::read(&asked.before)?)));
-    let (filter, before) = match wanted {
-        Ok(wanted) => wanted,
-        Err(wrong) => return Err(asks.refuse(wrong).await),
-    };
     let (staff, (rows, counts)) = asks
-        .read(move |conn, _| {
+        .read_by(wanted, |conn, (filter, before)| {
             let rows = store::job::list::jobs(conn, &filter, before, Asked::limit())?;
             Ok((rows, store::job::counts(conn)?))
         })
@@ -145,20 +142,15 @@ fn tabs(current: &str, counts: &[(JobState, i64)]) -> Vec<StateTab> {
 }
 
 /// `GET /staff/jobs/{id}`
-pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
-    let row = portal::find(&portal, move |conn| {
-        store::job::list::job(conn, JobId(id.0))
-    })
-    .await?;
+pub async fn show(asks: Asks<Staff>, id: Path<i64>) -> Response {
+    let id = JobId(id.0);
+    let (staff, row) = asks
+        .read(move |conn, _| store::job::list::job(conn, id)?.ok_or(AppError::NotFound))
+        .await?;
     let page = staff
         .page(
             Area::Jobs,
-            format!(
-                "{} of {} (job {})",
-                job_name(row.job.kind),
-                row.linode,
-                id.0
-            ),
+            format!("{} of {} (job {})", job_name(row.job.kind), row.linode, id),
         )
         .crumb("Jobs", PATH);
     let zone = page.zone();

@@ -8,7 +8,7 @@ use crate::domain::mail::{MailKind, MailState};
 use crate::domain::string_enum::StringEnum;
 use crate::store;
 use crate::store::mail::{Mail, MailFilter, MailRow};
-use crate::web::extract::{Form, FormData, Nothing, Path, Query, Staff};
+use crate::web::extract::{Asks, Form, FormData, Nothing, Path, Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, ConfirmPage, FROM_TABS, Filters, Page, ROWS, clipped, filters};
 use crate::web::portal::{self, Portal};
@@ -77,14 +77,17 @@ fn tag(state: MailState) -> Tag {
 }
 
 /// `GET /staff/mail`
-pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
+pub async fn list(asks: Asks<Staff>, asked: Query<Asked>) -> Response {
     let asked = asked.0;
-    let (filter, before) = (asked.filter()?, Asked::read(&asked.before)?);
-    let (rows, counts) = portal::read(&portal, move |conn| {
-        let rows = store::mail::list(conn, &filter, before, Asked::limit())?;
-        Ok((rows, store::mail::counts(conn)?))
-    })
-    .await?;
+    let wanted = asked
+        .filter()
+        .and_then(|it| Ok((it, Asked::read(&asked.before)?)));
+    let (staff, (rows, counts)) = asks
+        .read_by(wanted, |conn, (filter, before)| {
+            let rows = store::mail::list(conn, &filter, before, Asked::limit())?;
+            Ok((rows, store::mail::counts(conn)?))
+        })
+        .await?;
     let (rows, pager) = asked.page(rows, |row| row.id.to_string());
     let page = staff.page(Area::Mail, "Mail");
     let zone = page.zone();

@@ -9,11 +9,11 @@ use crate::store;
 use crate::store::bug::BugFilter;
 use crate::store::bug::page::BugRow;
 use crate::web::csv::{self, unformula};
-use crate::web::extract::{Query, Staff};
+use crate::web::extract::{Asks, Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::bug::list::states;
 use crate::web::page::{self, Area, FROM_FILTERS, Filters, Page, ROWS, clipped, filters};
-use crate::web::portal::{self, Portal};
+use crate::web::portal::Portal;
 use crate::web::ui::list::{StateTab, count};
 use crate::web::ui::names::{component_choices, component_name, severity_choices};
 use crate::web::ui::{Choice, Field, Link, Pager, Tag, When, Zone};
@@ -124,18 +124,21 @@ fn view(row: &BugRow, zone: Zone) -> Row {
 }
 
 /// `GET /staff/bugs`
-pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {
+pub async fn list(asks: Asks<Staff>, asked: Query<Asked>) -> Response {
     let asked = asked.0;
-    let (filter, before) = (asked.filter()?, Asked::read(&asked.before)?);
-    let (rows, count, counts) = portal::read(&portal, move |conn| {
-        let rows = store::bug::page::rows(conn, &filter, before, Asked::limit())?;
-        Ok((
-            rows,
-            store::bug::count(conn, &filter)?,
-            store::bug::counts(conn)?,
-        ))
-    })
-    .await?;
+    let wanted = asked
+        .filter()
+        .and_then(|it| Ok((it, Asked::read(&asked.before)?)));
+    let (staff, (rows, count, counts)) = asks
+        .read_by(wanted, |conn, (filter, before)| {
+            let rows = store::bug::page::rows(conn, &filter, before, Asked::limit())?;
+            Ok((
+                rows,
+                store::bug::count(conn, &filter)?,
+                store::bug::counts(conn)?,
+            ))
+        })
+        .await?;
     let (rows, pager) = asked.page(rows, |row| row.bug.id.to_string());
     let page = staff.page(Area::StaffBugs, "Bugs");
     let zone = page.zone();

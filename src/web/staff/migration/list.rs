@@ -142,14 +142,10 @@ pub async fn list(portal: Portal, asks: Asks<Staff>, asked: Query<Asked>) -> Res
     let wanted = asked
         .filter()
         .and_then(|filter| Ok((filter, Asked::read(&asked.before)?)));
-    let (mut filter, before) = match wanted {
-        Ok(wanted) => wanted,
-        Err(wrong) => return Err(asks.refuse(wrong).await),
-    };
     let silent_since = portal.now().plus_s(-SILENT_S);
     let only_stuck = asked.state == "stuck";
     let (staff, (rows, counts, hosts)) = asks
-        .read(move |conn, _| {
+        .read_by(wanted, move |conn, (mut filter, before)| {
             if only_stuck {
                 filter.among = Some(store::migration::list::stuck(conn, silent_since)?);
             }

@@ -91,17 +91,14 @@ impl Asked {
 /// `GET /staff/registrations`
 pub async fn list(asks: Asks<Staff>, asked: Query<Asked>) -> Response {
     let asked = asked.0;
-    let (filter, after) = match asked.filter().and_then(|it| Ok((it, asked.key()?))) {
-        Ok(wanted) => wanted,
-        Err(wrong) => return Err(asks.refuse(wrong).await),
-    };
-    let wanted = filter.clone();
-    let (staff, (rows, count, counts, plans)) = asks
-        .read(move |conn, _| {
+    let wanted = asked.filter().and_then(|it| Ok((it, asked.key()?)));
+    let (staff, (filter, rows, count, counts, plans)) = asks
+        .read_by(wanted, |conn, (filter, after)| {
             let rows =
-                store::registration::list::registrations(conn, &wanted, after, Asked::limit())?;
-            let count = store::registration::list::count_registrations(conn, &wanted)?;
+                store::registration::list::registrations(conn, &filter, after, Asked::limit())?;
+            let count = store::registration::list::count_registrations(conn, &filter)?;
             Ok((
+                filter,
                 rows,
                 count,
                 store::registration::list::registration_counts(conn)?,
