@@ -4,7 +4,6 @@ use super::App;
 use super::error::AppError;
 use crate::domain::account::UserRole;
 use crate::domain::audit::{Action, Object};
-use crate::domain::host::HostState;
 use crate::domain::ids::{AccountId, HostId, UserId};
 use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
@@ -17,7 +16,6 @@ use crate::store::error::StoreError;
 pub struct Agent {
     pub host: HostId,
     pub name: String,
-    pub state: HostState,
     pub cap_mb_s: Option<u32>,
 }
 

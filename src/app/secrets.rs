@@ -66,5 +66,4 @@ pub mod purpose {
     pub const LEASE: &str = "lease";
     pub const API: &str = "api";
     pub const TRANSFER: &str = "transfer";
-    pub const FORM: &str = "form";
 }

@@ -61,8 +61,4 @@ impl Transport for FolderTransport {
         self.write(name.trim_start_matches('.'), &bytes)
             .map_err(|e| SendError::Temporary(format!("{}: {e}", self.folder.display())))
     }
-
-    fn describe(&self) -> String {
-        format!("folder {}", self.folder.display())
-    }
 }

@@ -1,4 +1,4 @@
-//! Mail: text and HTML from templates, and the ways out (SMTP, a folder, memory).
+//! Mail: text and HTML from templates, and the ways out (SMTP, a folder).
 //!
 //! Rule of the room: nothing here knows rows, requests or the clock. A use case renders with [`render`] in its own
 //! transaction and stores the result in the outbox; the mailer makes a [`Message`] of the row and hands it to a [`Transport`].
@@ -8,7 +8,6 @@ mod calendar;
 mod clean;
 mod facts;
 mod folder;
-mod memory;
 mod mime;
 mod render;
 mod smtp;
@@ -23,7 +22,6 @@ pub use calendar::{Appointment, file as calendar_file};
 pub use clean::one_line;
 pub use facts::{Board, Facts, MoveOff, ResetToken};
 pub use folder::FolderTransport;
-pub use memory::MemoryTransport;
 pub use render::{Rendered, render};
 pub use smtp::{SmtpSecurity, SmtpSettings, SmtpTransport};
 pub use transport::{SendError, SetupError, Transport};

@@ -62,7 +62,6 @@ impl std::fmt::Debug for SmtpSettings {
 pub struct SmtpTransport {
     inner: lettre::SmtpTransport,
     from: Mailbox,
-    described: String,
 }
 
 impl SmtpTransport {
@@ -101,7 +100,6 @@ impl SmtpTransport {
         Ok(Self {
             inner: builder.build(),
             from,
-            described: format!("smtp {}:{port} ({})", settings.host, settings.security),
         })
     }
 }
@@ -136,10 +134,6 @@ impl Transport for SmtpTransport {
             Ok(_) => Ok(()),
             Err(error) => Err(classify(&error)),
         }
-    }
-
-    fn describe(&self) -> String {
-        self.described.clone()
     }
 }
 

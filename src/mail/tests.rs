@@ -258,18 +258,12 @@ fn smtp_settings_that_would_leak_or_fail_are_refused() {
         host: "127.0.0.1".into(),
         ..settings.clone()
     };
-    assert_eq!(
-        SmtpTransport::new(&local).unwrap().describe(),
-        "smtp 127.0.0.1:25 (plain)"
-    );
+    assert!(SmtpTransport::new(&local).is_ok());
     let tls = SmtpSettings {
         security: SmtpSecurity::StartTls,
         ..settings.clone()
     };
-    assert_eq!(
-        SmtpTransport::new(&tls).unwrap().describe(),
-        "smtp mail.example.com:587 (starttls)"
-    );
+    assert!(SmtpTransport::new(&tls).is_ok());
     let half = SmtpSettings {
         password: None,
         ..tls
@@ -283,16 +277,6 @@ fn smtp_settings_that_would_leak_or_fail_are_refused() {
         SmtpTransport::new(&nobody),
         Err(SetupError::Sender(..))
     ));
-}
-
-#[test]
-fn memory_fails_on_demand_and_keeps_what_it_sent() {
-    let transport = MemoryTransport::new();
-    let message = message(MailKind::Approved, &facts(MailKind::Approved));
-    transport.fail_next([SendError::Temporary("greylisted".into())]);
-    assert!(transport.send(&message).is_err());
-    transport.send(&message).unwrap();
-    assert_eq!(transport.sent(), vec![message]);
 }
 
 fn read_only_file(folder: &std::path::Path) -> String {

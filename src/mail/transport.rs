@@ -32,7 +32,4 @@ pub trait Transport: Send + Sync {
     /// # Errors
     /// See [`SendError`]. After `Ok` the mail is the next server's, or safely in its folder.
     fn send(&self, message: &Message) -> Result<(), SendError>;
-
-    /// For the start-up log: where mail goes, without secrets.
-    fn describe(&self) -> String;
 }

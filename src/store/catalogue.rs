@@ -18,7 +18,6 @@ pub struct Plan {
     pub id: PlanId,
     pub label: String,
     pub ram_mb: i64,
-    pub disk_mb: i64,
     pub vcpus: i32,
     pub cpu_weight: i64,
 }

@@ -22,7 +22,6 @@ pub struct Entry {
     pub dated_at: Time,
     pub retired_at: Option<Time>,
     pub version: i32,
-    pub changed_at: Time,
 }
 
 #[derive(Insertable)]
@@ -151,14 +150,12 @@ pub fn set_position(conn: &mut Db, id: FaqId, position: i64) -> Result<(), Store
 pub struct Question {
     pub id: QuestionId,
     pub asked_by: UserId,
-    pub account_id: AccountId,
     pub question: String,
     /// `open`, `published` or `private`.
     pub state: String,
     pub entry_id: Option<FaqId>,
     pub answer: Option<String>,
     pub answered_by: Option<UserId>,
-    pub answered_at: Option<Time>,
     pub asked_at: Time,
 }
 

@@ -37,8 +37,6 @@ pub enum Fault {
     /// The form's token is missing, foreign, or of a session that ended.
     #[error("the form has expired")]
     Expired,
-    #[error("unavailable: {0}")]
-    Unavailable(Cause),
     #[error("internal: {0}")]
     Internal(Cause),
 }
@@ -108,7 +106,6 @@ impl ResponseError for Fault {
             Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
-use xenbeta::agent::driver::simulated::witness;
 use xenbeta::agent::process::ProcessRef;
 use xenbeta::domain::ids::LinodeId;
 
 use crate::port::free_address;
+use crate::witness;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_xenbeta-agent");
 

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use xenbeta::agent::disk::lvm::{Adopted, Group};
-use xenbeta::agent::disk::{Base, DiskFault, DiskStore, FileStore, Image, LvmStore, Moment};
+use xenbeta::agent::disk::{DiskFault, DiskStore, FileStore, Image, LvmStore, Moment};
 use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
 use xenbeta::wire::DiskSpec;
 
 use super::lvm_fake::{EXTENT, FakeGroup};
-use super::mover::{Dice, EPOCH, Lab, MIB, MIGRATION, make_generation, spec};
+use super::mover::{Dice, EPOCH, Lab, MIB, MIGRATION, make_generation, spec, unpaced};
 use super::mover_store::{Faults, Faulty};
 use super::stores::{LINODE, MOVE, Shop, receipt, suite};
 
@@ -255,7 +255,7 @@ fn copies_between_groups_arrive_equal_and_spoilt_chunks_are_caught(rig: &Rig) {
     // The way back starts from the sealed disks, which stay as they are.
     let back = MigrationId(44);
     lab.from
-        .reserve(linode, back, &lab.disks, Some(Base::unpaced(EPOCH)))
+        .reserve(linode, back, &lab.disks, Some(unpaced(EPOCH)))
         .unwrap();
     let copy = lab.from.target(linode, back, &lab.disks[0]).unwrap().image;
     let whole = usize::try_from(lab.disks[0].size_bytes).unwrap();
@@ -305,7 +305,7 @@ fn life(
     disks: &[DiskSpec],
 ) -> Result<(), xenbeta::agent::disk::DiskError> {
     match step {
-        0 => store.reserve(LINODE, MOVE, disks, Some(Base::unpaced(3))),
+        0 => store.reserve(LINODE, MOVE, disks, Some(unpaced(3))),
         1 => {
             let copy = store.target(LINODE, MOVE, &disks[0])?;
             copy.image.write_at(&[8; 9000], 100).unwrap();
@@ -456,7 +456,7 @@ fn between_stop_and_start_there_is_one_process() {
     let disks = [spec(1, MIB), spec(2, MIB), spec(3, MIB)];
     make_volumes(&rig.store, &*rig.group, LINODE, 3, &disks);
     rig.store
-        .reserve(LINODE, MOVE, &disks, Some(Base::unpaced(3)))
+        .reserve(LINODE, MOVE, &disks, Some(unpaced(3)))
         .unwrap();
     let count = |act: &dyn Fn()| {
         let before = group.state.lock().unwrap().processes;
@@ -643,7 +643,7 @@ mod real {
         let back = MigrationId(6);
         time("reserve from sealed disks, 144 MiB", &|| {
             store
-                .reserve(LINODE, back, &disks, Some(Base::unpaced(3)))
+                .reserve(LINODE, back, &disks, Some(unpaced(3)))
                 .unwrap();
         });
         time("release", &|| store.release(LINODE, back).unwrap());

@@ -61,6 +61,13 @@ mod uml;
 #[cfg(all(feature = "agent", feature = "portal"))]
 mod whole;
 #[cfg(feature = "agent")]
+#[path = "../support/witness.rs"]
+#[allow(
+    clippy::duplicate_mod,
+    reason = "`support` has it too, which an agent alone has not"
+)]
+mod witness;
+#[cfg(feature = "agent")]
 mod workers;
 #[cfg(feature = "agent")]
 mod xen;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use xenbeta::agent::disk::{DiskStore, FileStore};
+use xenbeta::agent::disk::{Base, DiskStore, FileStore};
 use xenbeta::agent::transfer::{
     Cap, Fetch, FinalReport, Granted, Identity, Server, Source, TransferError, WarmReport, Watch,
     same_token,
@@ -18,6 +18,14 @@ pub const LINODE: LinodeId = LinodeId(7);
 pub const MIGRATION: MigrationId = MigrationId(3);
 pub const EPOCH: i64 = 4;
 pub const MIB: u64 = 1 << 20;
+
+/// As fast as the disks go.
+pub fn unpaced(epoch: i64) -> Base<'static> {
+    Base {
+        epoch,
+        pace: &|_| true,
+    }
+}
 
 /// The portal's and the ledger's part.
 pub struct FakeSource {

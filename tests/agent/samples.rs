@@ -2,9 +2,27 @@
 
 use std::collections::BTreeMap;
 
+use xenbeta::agent::driver::Driver;
 use xenbeta::domain::ids::{DiskId, IpId, LinodeId};
 use xenbeta::domain::linode::{IpKind, RunLevel};
-use xenbeta::wire::{AddressSpec, BootSpec, DiskSpec, GuestSpec};
+use xenbeta::wire::{AddressSpec, BootSpec, DiskSpec, GuestSpec, Sample, Share};
+
+/// What a driver tells of many, of one.
+pub trait One {
+    fn sample(&self, linode: LinodeId) -> Option<Sample>;
+    fn share(&self, linode: LinodeId) -> Option<Share>;
+}
+
+impl<D: Driver + ?Sized> One for D {
+    fn sample(&self, linode: LinodeId) -> Option<Sample> {
+        let counted = self.samples(&[linode]).remove(&linode);
+        counted.map(|counted| counted.sample)
+    }
+
+    fn share(&self, linode: LinodeId) -> Option<Share> {
+        self.shares(&[linode]).remove(&linode)
+    }
+}
 
 pub const DISK_BYTES: u64 = 8 << 20;
 

@@ -6,12 +6,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use xenbeta::agent::driver::simulated::records::Ring;
-use xenbeta::agent::driver::simulated::{Simulated, SimulatedConfig, witness};
+use xenbeta::agent::driver::simulated::{Simulated, SimulatedConfig};
 use xenbeta::agent::driver::{Driver, Guest, GuestState, Stopped};
 use xenbeta::domain::ids::{DiskId, LinodeId};
 
 use crate::agents::{Machine, PROGRAM, ask, eventually};
-use crate::samples;
+use crate::samples::{self, One};
+use crate::witness;
 
 const LINODE: LinodeId = LinodeId(3);
 

@@ -17,7 +17,7 @@ use xenbeta::domain::ids::{DiskId, JobId, LinodeId, MigrationId};
 use xenbeta::wire::{DiskSpec, GuestSpec, Order, Outcome, Report, Task};
 
 use super::fakes::{FakeDriver, Shared};
-use super::mover::{Dice, MIB, spec};
+use super::mover::{Dice, MIB, spec, unpaced};
 use super::mover_store::{Faults, Faulty};
 use super::samples;
 
@@ -290,7 +290,7 @@ pub fn a_copy_may_start_from_sealed_disks(shop: &Shop) {
     dice.write(&shop.disk(3, 1), 6 * MIB, 700);
     shop.store.seal(LINODE, 3).unwrap();
     shop.store
-        .reserve(LINODE, MOVE, &disks, Some(Base::unpaced(3)))
+        .reserve(LINODE, MOVE, &disks, Some(unpaced(3)))
         .unwrap();
     let target = shop.store.target(LINODE, MOVE, &disks[0]).unwrap();
     let view = |changed: &mut dyn FnMut(std::ops::Range<u64>)| {
@@ -352,7 +352,7 @@ pub fn a_copy_of_sealed_disks_stops_when_told_and_is_begun_again(shop: &Shop) {
     };
     let _ = shop.store.reserve(LINODE, MOVE, &disks, Some(base));
     shop.store
-        .reserve(LINODE, MOVE, &disks, Some(Base::unpaced(3)))
+        .reserve(LINODE, MOVE, &disks, Some(unpaced(3)))
         .unwrap();
     for disk in &disks {
         let whole = usize::try_from(disk.size_bytes).unwrap();

@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use xenbeta::agent::disk::{Base, DiskStore, FileStore, Image};
+use xenbeta::agent::disk::{DiskStore, FileStore, Image};
 use xenbeta::agent::transfer::{Fault, TransferError};
 use xenbeta::domain::ids::MigrationId;
 
-use super::mover::{Dice, EPOCH, LINODE, Lab, MIB, MIGRATION, spec};
+use super::mover::{Dice, EPOCH, LINODE, Lab, MIB, MIGRATION, spec, unpaced};
 use super::mover_store::{Faults, Faulty};
 
 fn fault<T: std::fmt::Debug>(result: Result<T, TransferError>) -> Fault {
@@ -615,7 +615,7 @@ fn the_way_back_starts_from_the_old_disks() {
     std::fs::copy(lab.from.path(LINODE, EPOCH, lab.disks[0].id), &old).unwrap();
     lab.to.release(LINODE, MIGRATION).unwrap();
     lab.to
-        .reserve(LINODE, MIGRATION, &lab.disks, Some(Base::unpaced(2)))
+        .reserve(LINODE, MIGRATION, &lab.disks, Some(unpaced(2)))
         .unwrap();
     Dice(10).write(&lab.source_disk(1), 5 * MIB, 40_000);
     lab.seal();

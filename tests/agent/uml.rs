@@ -16,6 +16,8 @@ use xenbeta::domain::ids::{DiskId, IpId, LinodeId};
 use xenbeta::domain::linode::{Helper, IpKind, RunLevel};
 use xenbeta::wire::{AddressSpec, BootSpec, DiskSpec, GuestSpec};
 
+use crate::samples::One;
+
 const TOOL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/uml/guest");
 /// Set in the copy of this test that runs in the namespace.
 const INSIDE: &str = "XENBETA_TEST_NETNS";

@@ -16,6 +16,8 @@ use xenbeta::domain::ids::{DiskId, IpId, LinodeId};
 use xenbeta::domain::linode::{IpKind, RunLevel};
 use xenbeta::wire::{AddressSpec, BootSpec, DiskSpec, GuestSpec, Share};
 
+use crate::samples::One;
+
 /// A folder with `vmlinuz`, `initramfs` and `guest.img`.
 const GIVEN: &str = "XENBETA_TEST_XEN";
 const LINODE: LinodeId = LinodeId(8204);

@@ -7,12 +7,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use xenbeta::agent::driver::simulated::records::Ring;
-use xenbeta::agent::driver::simulated::witness::{self, Event};
+use xenbeta::agent::driver::simulated::witness::{Acknowledged, Event, Line};
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::linode::LinodeStatus;
 use xenbeta::domain::migration::MigrationState;
-use xenbeta::store;
 
+use crate::support::jobs;
+use crate::support::witness;
 use crate::world::{ALL, World};
 
 /// What must never be.
@@ -60,7 +61,7 @@ impl World {
         }
         let mut lines = witness::read(&self.witness()).unwrap();
         lines.sort_by_key(|line| line.at_ns);
-        let mut runs: BTreeMap<LinodeId, witness::Line> = BTreeMap::new();
+        let mut runs: BTreeMap<LinodeId, Line> = BTreeMap::new();
         for line in lines {
             match line.event {
                 Event::Start => {
@@ -103,7 +104,7 @@ impl World {
             let Some(file) = host.guest_file(linode) else {
                 continue;
             };
-            let told = witness::Acknowledged::open(&self.witness(), linode)
+            let told = Acknowledged::open(&self.witness(), linode)
                 .and_then(|it| it.newest())
                 .unwrap();
             let disk = File::open(&file.disks[0]).unwrap();
@@ -208,7 +209,7 @@ impl World {
         let jobs = self
             .app()
             .db
-            .read(|conn| store::job::of_linode(conn, linode, 3))
+            .read(|conn| jobs::of_linode(conn, linode, 3))
             .unwrap_or_default();
         let jobs: Vec<String> = jobs
             .iter()

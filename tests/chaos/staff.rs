@@ -10,6 +10,7 @@ use xenbeta::store;
 
 use crate::judge::Acts;
 use crate::support::fleet::PASSWORD;
+use crate::support::jobs;
 use crate::world::World;
 
 impl World {
@@ -43,7 +44,7 @@ impl World {
         if switching {
             let failed = app
                 .db
-                .read(|conn| store::job::of_linode(conn, linode, 5))
+                .read(|conn| jobs::of_linode(conn, linode, 5))
                 .unwrap_or_default()
                 .into_iter()
                 .find(|job| job.state == JobState::Failed);

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
-use xenbeta::agent::driver::simulated::witness;
 use xenbeta::agent::process::ProcessRef;
 use xenbeta::app::account::password::Hasher;
 use xenbeta::app::clock::Clock;
@@ -26,6 +25,8 @@ use xenbeta::domain::values::StopLimit;
 use xenbeta::store;
 use xenbeta::store::db::Database;
 use xenbeta::store::error::StoreError;
+
+use crate::support::witness;
 
 /// The member's, with a 2.4 kernel.
 const OLD_MAIL: LinodeId = LinodeId(4103);

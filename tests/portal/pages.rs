@@ -7,6 +7,7 @@ use crate::both_databases;
 use crate::browser::{Browser, Reply, Site};
 use crate::support::TestApp;
 use crate::support::fleet::{DB, MEMBER_EMAIL, OLD, STAFF_EMAIL, UML1, WEB, XEN1, XEN2};
+use crate::support::jobs;
 
 const OTHER_EMAIL: &str = "otto@example.com";
 
@@ -716,7 +717,7 @@ both_databases! {
         let migration = app.clicked(WEB);
         app.reconcile().unwrap();
         let registration = migration.registration_id.unwrap();
-        let job = app.in_db(|conn| xenbeta::store::job::of_migration(conn, migration.id)).first().unwrap().id;
+        let job = app.in_db(|conn| jobs::of_migration(conn, migration.id)).first().unwrap().id;
         let site = site(&app);
         // Staff last: what they do changes things. The events streams are read in another test.
         for (column, email) in ["", OTHER_EMAIL, MEMBER_EMAIL, STAFF_EMAIL].into_iter().enumerate() {

@@ -4,7 +4,6 @@ use diesel::connection::SimpleConnection;
 use xenbeta::app::error::AppError;
 use xenbeta::app::migration::actions::Click;
 use xenbeta::domain::ids::{MailId, UserId};
-use xenbeta::mail::MemoryTransport;
 use xenbeta::store;
 use xenbeta::store::db::Db;
 use xenbeta::store::error::StoreError;
@@ -14,6 +13,7 @@ use crate::browser::{Browser, Reply, Site};
 use crate::support::TestApp;
 use crate::support::fleet::{MEMBER_EMAIL, PASSWORD, STAFF_EMAIL, WEB};
 use crate::support::hand::now_click;
+use crate::support::memory::MemoryTransport;
 
 const MIA: UserId = UserId(1);
 const SAM: UserId = UserId(3);

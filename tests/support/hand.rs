@@ -3,7 +3,6 @@
 use xenbeta::app::context::Agent;
 use xenbeta::app::error::AppError;
 use xenbeta::app::migration::actions::Click;
-use xenbeta::domain::host::HostState;
 use xenbeta::domain::ids::{DiskId, HostId, LinodeId, RegistrationId};
 use xenbeta::domain::registration::RegistrationState;
 use xenbeta::domain::values::StopLimit;
@@ -20,7 +19,6 @@ pub fn agent(host: HostId) -> Agent {
     Agent {
         host,
         name: format!("host {host}"),
-        state: HostState::Enabled,
         cap_mb_s: None,
     }
 }

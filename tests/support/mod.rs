@@ -3,13 +3,18 @@
 
 pub mod fleet;
 pub mod hand;
+pub mod jobs;
+pub mod memory;
 pub mod pg;
 pub mod port;
 pub mod smtp;
+#[cfg(feature = "agent")]
+pub mod witness;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use diesel::prelude::*;
 use tempfile::TempDir;
 use xenbeta::app::account::password::Hasher;
 use xenbeta::app::clock::{Clock, Watch};
@@ -18,6 +23,7 @@ use xenbeta::app::{App, Settings};
 use xenbeta::store;
 use xenbeta::store::db::Database;
 use xenbeta::store::error::StoreError;
+use xenbeta::store::schema::portal;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum On {
@@ -111,10 +117,13 @@ impl TestApp {
     pub fn pass_watched_s(&self, seconds: i64) {
         self.pass_s(seconds);
         let now = self.app.now();
-        let noted: Result<(), StoreError> = self
-            .app
-            .db
-            .write(|conn| store::ownership::memory::watched(conn, now, seconds));
+        let noted: Result<usize, StoreError> = self.app.db.write(|conn| {
+            let watched = (
+                portal::watched_s.eq(portal::watched_s + seconds),
+                portal::watched_at.eq(now),
+            );
+            Ok(diesel::update(portal::table).set(watched).execute(conn)?)
+        });
         noted.expect("noted");
     }
 

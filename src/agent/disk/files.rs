@@ -17,7 +17,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::Mode;
 
 use super::clones;
 use super::dir::Dir;
@@ -282,16 +282,5 @@ impl DiskStore for FileStore {
 
     fn forget_sources(&self) -> Result<u32, DiskError> {
         self.folders.forget_sources()
-    }
-}
-
-/// Kept for callers that open a generation's disk themselves, with the same care.
-impl FileStore {
-    /// Opens a disk of a generation for reading and writing, refusing anything but a plain file.
-    pub fn open_disk(&self, linode: LinodeId, epoch: i64, disk: DiskId) -> Result<File, DiskError> {
-        let folder = self.folders.folder(linode, &generation(epoch))?;
-        folder
-            .open_file(&image(disk), OFlags::RDWR)
-            .map_err(at("open a disk"))
     }
 }

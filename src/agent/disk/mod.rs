@@ -183,14 +183,6 @@ pub struct Base<'a> {
 }
 
 impl Base<'_> {
-    /// As fast as the disks go.
-    pub fn unpaced(epoch: i64) -> Self {
-        Self {
-            epoch,
-            pace: &|_| true,
-        }
-    }
-
     fn go(&self, bytes: usize) -> Result<(), DiskError> {
         if (self.pace)(bytes) {
             return Ok(());

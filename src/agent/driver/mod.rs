@@ -119,23 +119,12 @@ pub trait Driver: Send + Sync {
     /// What these guests have used, those of them that run. The host is looked at once for all of them.
     fn samples(&self, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Counted>;
 
-    /// [`Driver::samples`] of one.
-    fn sample(&self, linode: LinodeId) -> Option<Sample> {
-        let mut found = self.samples(&[linode]);
-        found.remove(&linode).map(|counted| counted.sample)
-    }
-
     /// Called every second, for what can only be found out by looking often.
     fn sample_waits(&self) {}
 
     /// What these guests are given now, those of them that run; none where the platform has no such setting. The host is
     /// asked once for all of them.
     fn shares(&self, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Share>;
-
-    /// [`Driver::shares`] of one.
-    fn share(&self, linode: LinodeId) -> Option<Share> {
-        self.shares(&[linode]).remove(&linode)
-    }
 
     /// Sets it on the running guest. Idempotent; does nothing where the platform has no such setting.
     fn set_share(&self, linode: LinodeId, share: Share) -> Result<(), DriverError>;

@@ -11,4 +11,4 @@ mod cpio;
 mod modules;
 pub mod words;
 
-pub use build::{Built, Compression, Options, Set, build, write};
+pub use build::{Compression, Options, Set, build, write};

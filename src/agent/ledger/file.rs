@@ -18,13 +18,6 @@ pub enum Point {
     Renamed,
 }
 
-pub const POINTS: [Point; 4] = [
-    Point::Created,
-    Point::Written,
-    Point::Synced,
-    Point::Renamed,
-];
-
 /// Makes a folder only its owner can enter.
 pub fn private_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)
@@ -124,6 +117,13 @@ pub fn decode_or_plain<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+
+    const POINTS: [Point; 4] = [
+        Point::Created,
+        Point::Written,
+        Point::Synced,
+        Point::Renamed,
+    ];
 
     #[test]
     fn a_cut_at_any_point_leaves_the_old_record_or_the_new() {

@@ -324,10 +324,6 @@ impl Ledger {
         self.transfers.get(migration.0)
     }
 
-    pub fn transfers(&self) -> Vec<OpenTransfer> {
-        self.transfers.all().into_values().flatten().collect()
-    }
-
     pub fn open_transfer(&self, transfer: &OpenTransfer) -> Result<(), LedgerError> {
         self.transfers.put(transfer.migration.0, transfer)
     }

@@ -243,11 +243,6 @@ impl App {
         }
         Ok(())
     }
-
-    /// The form token of a session: bound to it, the same in all its forms.
-    pub fn form_token(&self, session_token: &str) -> String {
-        self.secret.derive(purpose::FORM, &[session_token])
-    }
 }
 
 /// The first `limit` characters, without control characters.

@@ -21,7 +21,6 @@ use crate::wire::{Enrol, Enrolled, Rotated};
 fn agent_of(host: Host) -> Agent {
     Agent {
         host: host.id,
-        state: host.state,
         cap_mb_s: host.cap_mb_s.and_then(|cap| u32::try_from(cap).ok()),
         name: host.name,
     }

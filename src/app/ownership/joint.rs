@@ -288,9 +288,6 @@ fn may_ask(conn: &mut Db, host: &Host, kind: JointKind) -> Result<(), AppError> 
     }
 }
 
-/// Who asked for what, for pages.
-pub type Asked = (JointAct, String);
-
 /// May this person agree?
 pub fn may_agree(act: &JointAct, user: UserId) -> bool {
     act.asked_by != user

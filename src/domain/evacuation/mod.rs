@@ -3,7 +3,6 @@
 //! production host among those of its plan.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 
 use super::host::{HostRole, HostState};
 use super::ids::{HostId, LinodeId, MigrationId, PlanId};
@@ -240,44 +239,6 @@ impl Plan {
             (_, Stands::Moving(_)) => "it is being moved".to_owned(),
             (Outcome::GoesIfClosed(_) | Outcome::Stays, Stands::Free { .. }) => String::new(),
         }
-    }
-
-    /// The plan as text: where each goes (`+`, and `?` if its way back is closed), who stays (`=`) or cannot (`!`).
-    pub fn diff(&self) -> String {
-        let mut out = String::new();
-        if let Some(blocked) = self.blocked {
-            let _written = writeln!(out, "{}: {blocked}", self.source.room.name);
-        }
-        for (before, after) in self.before.iter().zip(&self.after) {
-            let _written = writeln!(
-                out,
-                "{}, free: memory {} -> {} MiB, disk {} -> {} MiB",
-                before.room.name,
-                before.room.memory_free_mb(),
-                after.room.memory_free_mb(),
-                before.room.disk_free_mb(),
-                after.room.disk_free_mb()
-            );
-            for line in &self.lines {
-                let label = &line.candidate.label;
-                let _written = match line.outcome {
-                    Outcome::Goes(to) if to == before.room.host => writeln!(out, "  + {label}"),
-                    Outcome::GoesIfClosed(to) if to == before.room.host => {
-                        writeln!(out, "  ? {label}")
-                    }
-                    _ => Ok(()),
-                };
-            }
-        }
-        for line in &self.lines {
-            let (label, why) = (&line.candidate.label, self.reason(line));
-            let _written = match line.outcome {
-                Outcome::Cannot(_) => writeln!(out, "! {label}: {why}"),
-                Outcome::Stays => writeln!(out, "= {label}: {why}"),
-                Outcome::Goes(_) | Outcome::GoesIfClosed(_) => Ok(()),
-            };
-        }
-        out
     }
 }
 

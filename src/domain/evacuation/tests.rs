@@ -1,11 +1,53 @@
 //! The planner's answers as text that people read.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use std::fmt::Write;
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::domain::placement::Room;
 use crate::domain::platform::Platform;
+
+impl Plan {
+    /// The plan as text: where each goes (`+`, and `?` if its way back is closed), who stays (`=`) or cannot (`!`).
+    fn diff(&self) -> String {
+        let mut out = String::new();
+        if let Some(blocked) = self.blocked {
+            let _written = writeln!(out, "{}: {blocked}", self.source.room.name);
+        }
+        for (before, after) in self.before.iter().zip(&self.after) {
+            let _written = writeln!(
+                out,
+                "{}, free: memory {} -> {} MiB, disk {} -> {} MiB",
+                before.room.name,
+                before.room.memory_free_mb(),
+                after.room.memory_free_mb(),
+                before.room.disk_free_mb(),
+                after.room.disk_free_mb()
+            );
+            for line in &self.lines {
+                let label = &line.candidate.label;
+                let _written = match line.outcome {
+                    Outcome::Goes(to) if to == before.room.host => writeln!(out, "  + {label}"),
+                    Outcome::GoesIfClosed(to) if to == before.room.host => {
+                        writeln!(out, "  ? {label}")
+                    }
+                    _ => Ok(()),
+                };
+            }
+        }
+        for line in &self.lines {
+            let (label, why) = (&line.candidate.label, self.reason(line));
+            let _written = match line.outcome {
+                Outcome::Cannot(_) => writeln!(out, "! {label}: {why}"),
+                Outcome::Stays => writeln!(out, "= {label}: {why}"),
+                Outcome::Goes(_) | Outcome::GoesIfClosed(_) => Ok(()),
+            };
+        }
+        out
+    }
+}
 
 fn host(id: i64, name: &str, memory_mb: i64) -> Place {
     Place {

@@ -5,7 +5,6 @@
 //! after the other and the large ones are not left over.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 
 use super::host::HostRole;
 use super::ids::{HostId, LinodeId, MigrationId, PlanId, RegistrationId};
@@ -161,51 +160,6 @@ impl Plan {
     pub fn name(&self, host: HostId) -> &str {
         self.place(host)
             .map_or("", |place| place.room.name.as_str())
-    }
-
-    /// Who goes, with where to.
-    pub fn moves(&self) -> impl Iterator<Item = (&Candidate, HostId)> {
-        self.lines.iter().filter_map(|line| match line.outcome {
-            Outcome::Goes(to) => Some((&line.candidate, to)),
-            Outcome::Cannot(_) | Outcome::Waits => None,
-        })
-    }
-
-    /// The plan as text, host by host: `+` comes, `-` goes, `=` stays, `!` cannot.
-    pub fn diff(&self) -> String {
-        let mut out = String::new();
-        for (before, after) in self.before.iter().zip(&self.after) {
-            let host = before.room.host;
-            let mut own = String::new();
-            for line in &self.lines {
-                let it = &line.candidate;
-                let who = format!("{} ({}, {})", it.label, it.account, it.plan_label);
-                let here = it.host == host;
-                let _written = match line.outcome {
-                    Outcome::Goes(to) if to == host => {
-                        writeln!(own, "  + {who} from {}", self.name(it.host))
-                    }
-                    Outcome::Goes(to) if here => writeln!(own, "  - {who} to {}", self.name(to)),
-                    Outcome::Cannot(why) if here => writeln!(own, "  ! {who}: {why}"),
-                    Outcome::Waits if here => writeln!(own, "  = {who}: {}", self.words(it)),
-                    Outcome::Goes(_) | Outcome::Cannot(_) | Outcome::Waits => Ok(()),
-                };
-            }
-            if !own.is_empty() || before.room.role == HostRole::Production {
-                let _written = writeln!(
-                    out,
-                    "{} ({}), free: memory {} -> {} MiB, disk {} -> {} MiB",
-                    before.room.name,
-                    before.room.role,
-                    before.room.memory_free_mb(),
-                    after.room.memory_free_mb(),
-                    before.room.disk_free_mb(),
-                    after.room.disk_free_mb()
-                );
-                out.push_str(&own);
-            }
-        }
-        out
     }
 
     /// Why nothing is planned for it.

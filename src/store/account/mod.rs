@@ -22,9 +22,7 @@ use crate::store::limit::Limit;
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = accounts)]
 pub struct Account {
-    pub id: AccountId,
     pub name: String,
-    pub created_at: Time,
 }
 
 #[derive(Clone, Queryable, Selectable)]
@@ -74,28 +72,10 @@ pub fn staff(conn: &mut Db) -> Result<Vec<User>, StoreError> {
         .load(conn)?)
 }
 
-pub fn insert_account(conn: &mut Db, name: &str, now: Time) -> Result<AccountId, StoreError> {
-    let id = diesel::insert_into(accounts::table)
-        .values((accounts::name.eq(name), accounts::created_at.eq(now)))
-        .returning(accounts::id)
-        .get_result(conn)?;
-    name_index::set_account(conn, id, name)?;
-    Ok(id)
-}
-
 pub fn account(conn: &mut Db, id: AccountId) -> Result<Option<Account>, StoreError> {
     Ok(accounts::table
         .find(id)
         .select(Account::as_select())
-        .get_result(conn)
-        .optional()?)
-}
-
-pub fn account_by_name(conn: &mut Db, name: &str) -> Result<Option<Account>, StoreError> {
-    Ok(accounts::table
-        .filter(accounts::name.eq(name))
-        .select(Account::as_select())
-        .at_most::<1>()
         .get_result(conn)
         .optional()?)
 }

@@ -15,11 +15,8 @@ use crate::store::schema::{sessions, sign_in_failures, users};
 #[diesel(table_name = sessions)]
 pub struct Session {
     pub id: SessionId,
-    pub hash: String,
-    pub user_id: UserId,
     pub created_at: Time,
     pub seen_at: Time,
-    pub expires_at: Time,
     pub address: String,
     pub user_agent: String,
 }

@@ -18,7 +18,6 @@ pub struct BugFile {
     pub bug_id: BugId,
     /// The reply it came with; `None`: the bug itself.
     pub post_id: Option<BugPostId>,
-    pub author_id: UserId,
     pub account_id: Option<AccountId>,
     pub by_staff: bool,
     pub name: String,

@@ -38,11 +38,9 @@ pub struct Bug {
     pub root_id: BugId,
     pub opened_by: UserId,
     pub account_id: AccountId,
-    pub once: String,
     /// How often staff changed it.
     pub version: i32,
     pub opened_at: Time,
-    pub changed_at: Time,
     /// Since when its opening (title, texts, facts, first files) is for staff alone; by whom, and why.
     pub hidden_at: Option<Time>,
     pub hidden_by: Option<UserId>,
@@ -61,7 +59,6 @@ pub struct BugHead {
     pub duplicate_of: Option<BugId>,
     pub root_id: BugId,
     pub opened_by: UserId,
-    pub account_id: AccountId,
     pub opened_at: Time,
     pub changed_at: Time,
     pub hidden_at: Option<Time>,
@@ -88,7 +85,6 @@ pub struct NewBug<'a> {
 #[diesel(table_name = bug_posts)]
 pub struct Post {
     pub id: BugPostId,
-    pub bug_id: BugId,
     pub author_id: UserId,
     pub by_staff: bool,
     pub body: String,
@@ -101,7 +97,6 @@ pub struct Post {
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = bug_notes)]
 pub struct Note {
-    pub id: i64,
     pub author_id: UserId,
     pub body: String,
     pub at: Time,
@@ -276,13 +271,6 @@ pub fn repoint(conn: &mut Db, from: BugId, to: BugId) -> Result<(), StoreError> 
     )
     .set(bugs::duplicate_of.eq(to))
     .execute(conn)?;
-    Ok(())
-}
-
-pub fn touch(conn: &mut Db, id: BugId, now: Time) -> Result<(), StoreError> {
-    diesel::update(bugs::table.find(id))
-        .set(bugs::changed_at.eq(now))
-        .execute(conn)?;
     Ok(())
 }
 

@@ -45,7 +45,6 @@ pub struct Host {
     pub agent_version: Option<String>,
     pub unknown_disks: String,
     pub last_seen_at: Option<Time>,
-    pub created_at: Time,
     /// JSON: list of `wire::KernelReport`. Read it with [`Host::kernel_list`].
     pub kernels: String,
     /// Since when staff empty it.
@@ -57,8 +56,6 @@ pub struct Host {
     pub ledger_serial: Option<i64>,
     pub ledger_machine: Option<String>,
     pub ledger_place: Option<String>,
-    /// The ledger is at another place since.
-    pub ledger_moved_at: Option<Time>,
     /// Why its ledger is not trusted; empty: it is.
     pub ledger_fault: String,
     pub ledger_fault_at: Option<Time>,

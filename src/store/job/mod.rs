@@ -448,25 +448,6 @@ pub fn revive(conn: &mut Db, id: JobId, now: Time) -> Result<bool, StoreError> {
     Ok(host.is_some())
 }
 
-/// The Linode's Host Job Queue, newest first.
-pub fn of_linode(conn: &mut Db, linode: LinodeId, limit: i64) -> Result<Vec<Job>, StoreError> {
-    Ok(jobs::table
-        .filter(jobs::linode_id.eq(linode))
-        .order(jobs::id.desc())
-        .select(Job::as_select())
-        .limited(limit)
-        .load(conn)?)
-}
-
-pub fn of_migration(conn: &mut Db, migration: MigrationId) -> Result<Vec<Job>, StoreError> {
-    Ok(jobs::table
-        .filter(jobs::migration_id.eq(migration))
-        .order(jobs::id)
-        .select(Job::as_select())
-        .at_most::<1000>()
-        .load(conn)?)
-}
-
 /// Is a job of one of these kinds waiting or at work for the Linode?
 pub fn open_of_linode(
     conn: &mut Db,

@@ -13,7 +13,6 @@ use crate::store::schema::ips;
 pub struct Ip {
     pub id: IpId,
     pub address: String,
-    pub linode_id: LinodeId,
     pub host_id: HostId,
     pub prefix: i32,
     pub gateway: Option<String>,

@@ -3,7 +3,6 @@
 use diesel::prelude::*;
 
 use crate::domain::ids::{DiskId, LinodeId};
-use crate::domain::time::Time;
 use crate::store::db::{Db, direct};
 use crate::store::error::StoreError;
 use crate::store::schema::disks;
@@ -12,11 +11,9 @@ use crate::store::schema::disks;
 #[diesel(table_name = disks)]
 pub struct Disk {
     pub id: DiskId,
-    pub linode_id: LinodeId,
     pub label: String,
     pub size_mb: i64,
     pub filesystem: String,
-    pub created_at: Time,
 }
 
 pub fn disks_of(conn: &mut Db, linode: LinodeId) -> Result<Vec<Disk>, StoreError> {

@@ -15,7 +15,6 @@ use crate::store::schema::{config_profiles, linodes};
 #[diesel(table_name = config_profiles)]
 pub struct ConfigProfile {
     pub id: ConfigId,
-    pub linode_id: LinodeId,
     pub label: String,
     pub kernel_id: String,
     /// JSON: device name → disk id. Read it with [`ConfigProfile::device_map`].

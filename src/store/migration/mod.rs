@@ -43,7 +43,6 @@ pub struct Migration {
     pub was_running: bool,
     pub kernels_accepted: bool,
     pub stop_limit_s: i32,
-    pub offered_by: Option<UserId>,
     pub offered_at: Time,
     pub expires_at: Time,
     pub not_before: Option<Time>,
@@ -338,7 +337,6 @@ pub fn insert_event(
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = migration_events)]
 pub struct MigrationEvent {
-    pub id: i64,
     pub at: Time,
     pub state: MigrationState,
     pub step: Option<Step>,

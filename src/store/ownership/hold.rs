@@ -75,18 +75,6 @@ pub fn locked(conn: &mut Db, linode: LinodeId) -> Result<Option<Hold>, StoreErro
     of(conn, linode)
 }
 
-pub fn count(conn: &mut Db) -> Result<i64, StoreError> {
-    Ok(holds::table.count().get_result(conn)?)
-}
-
-/// The held ones among these.
-pub fn among(conn: &mut Db, of: &[LinodeId]) -> Result<Vec<LinodeId>, StoreError> {
-    Ok(holds::table
-        .filter(holds::linode_id.eq_any(of.to_vec()))
-        .select(holds::linode_id)
-        .load(conn)?)
-}
-
 /// Oldest first, with the Linode's label, after `after`.
 pub fn page(
     conn: &mut Db,

@@ -139,17 +139,6 @@ pub fn take_look(
     Ok(hit == 1)
 }
 
-/// `seconds` more were watched, until `now`.
-pub fn watched(conn: &mut Db, now: Time, seconds: i64) -> Result<(), StoreError> {
-    diesel::update(portal::table.find(1_i64))
-        .set((
-            portal::watched_s.eq(portal::watched_s + seconds),
-            portal::watched_at.eq(now),
-        ))
-        .execute(conn)?;
-    Ok(())
-}
-
 /// The clock jumped by so many seconds; `None`: it is right (again).
 pub fn set_clock_jump(conn: &mut Db, jump: Option<(i64, Time)>) -> Result<(), StoreError> {
     diesel::update(portal::table.find(1_i64))

@@ -21,13 +21,10 @@ pub struct Registration {
     pub id: RegistrationId,
     pub linode_id: LinodeId,
     pub account_id: AccountId,
-    pub requested_by: UserId,
     pub state: RegistrationState,
     /// Why it was declined, in words for the member.
     pub reason: String,
     pub requested_at: Time,
-    pub decided_at: Option<Time>,
-    pub decided_by: Option<UserId>,
 }
 
 #[derive(Insertable)]

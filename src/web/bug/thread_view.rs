@@ -90,7 +90,6 @@ pub struct FileView {
 pub struct PostView {
     pub id: i64,
     pub author: String,
-    pub by_staff: bool,
     pub at: When,
     /// `None`: it is hidden from its reader.
     pub body: Option<Rendered>,
@@ -219,7 +218,6 @@ impl Presenter<'_> {
         PostView {
             id: post.id.0,
             author: self.name(post.author_id, post.by_staff),
-            by_staff: post.by_staff,
             at: self.reader.zone.show(post.at),
             body: shows.then(|| markdown::post(&post.body, 3)),
             hidden: self.hidden(

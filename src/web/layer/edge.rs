@@ -144,9 +144,6 @@ fn answer_fault(
         Fault::Internal(cause) => {
             tracing::error!(reference = context.reference(), %cause, "internal fault")
         }
-        Fault::Unavailable(cause) => {
-            tracing::warn!(reference = context.reference(), %cause, "unavailable")
-        }
         _ => tracing::debug!(reference = context.reference(), %fault, "refused"),
     }
     if matches!(fault, Fault::SignIn) {

@@ -44,7 +44,7 @@ pub fn error_page(context: &Context, status: StatusCode, fault: Option<&Fault>) 
             ];
         }
         // Where a disk is full, what was written with care is not lost with it.
-        Some(Fault::TooLarge | Fault::Unavailable(_) | Fault::Internal(_)) => {
+        Some(Fault::TooLarge | Fault::Internal(_)) => {
             typed = context.typed();
         }
         Some(Fault::NotFound) | None => {}

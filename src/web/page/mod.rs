@@ -14,4 +14,4 @@ pub use flash::Flash;
 pub use layout::Page;
 pub(in crate::web) use list::filters;
 pub use list::{FROM_FILTERS, FROM_TABS, Filters, ROWS, UNREADABLE, clipped};
-pub use nav::{Area, Crumb, jump};
+pub use nav::{Area, jump};

@@ -54,11 +54,6 @@ impl Zone {
         self.0.name()
     }
 
-    /// Names to choose from, in alphabetical order.
-    pub fn names() -> impl Iterator<Item = &'static str> {
-        chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name())
-    }
-
     fn written(self, at: DateTime<Utc>, format: &str) -> String {
         at.with_timezone(&self.0).format(format).to_string()
     }

@@ -1,4 +1,4 @@
-"""The witness of the simulated guests, judged: as `agent::driver::simulated::witness::judge`, and besides that no guest starts
+"""The witness of the simulated guests, judged: as `tests/support/witness.rs` does, and besides that no guest starts
 while another of the same Linode has not ended."""
 
 import json

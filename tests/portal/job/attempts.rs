@@ -12,6 +12,7 @@ use crate::both_databases;
 use crate::support::TestApp;
 use crate::support::fleet::{DB, UML1, WEB, XEN1};
 use crate::support::hand::{agent, kind};
+use crate::support::jobs;
 
 fn failure() -> Outcome {
     Outcome::Failed {
@@ -200,7 +201,7 @@ both_databases! {
     fn an_order_that_cannot_be_made_blocks_nobody(app: TestApp) {
         let app = app.with_fleet();
         let row = app.clicked(WEB);
-        let stuck = app.in_db(|c| store::job::of_migration(c, row.id))[0].id;
+        let stuck = app.in_db(|c| jobs::of_migration(c, row.id))[0].id;
         app.pass_s(1);
         let other = app.power(&app.member(), DB, JobKind::Reboot, None).unwrap();
         app.run_sql("UPDATE config_profiles SET devices = 'torn' WHERE linode_id = 101");

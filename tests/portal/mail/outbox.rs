@@ -11,9 +11,7 @@ use xenbeta::app::error::AppError;
 use xenbeta::app::mail::compose;
 use xenbeta::domain::ids::{LinodeId, MailId};
 use xenbeta::domain::mail::MailKind;
-use xenbeta::mail::{
-    Facts, MemoryTransport, ResetToken, SendError, SmtpSecurity, SmtpSettings, SmtpTransport,
-};
+use xenbeta::mail::{Facts, ResetToken, SendError, SmtpSecurity, SmtpSettings, SmtpTransport};
 use xenbeta::store;
 use xenbeta::store::error::StoreError;
 use xenbeta::store::schema::outbox as rows;
@@ -21,6 +19,7 @@ use xenbeta::work::mailer;
 
 use crate::support::TestApp;
 use crate::support::fleet::{MEMBER_EMAIL, PASSWORD, WEB};
+use crate::support::memory::MemoryTransport;
 use crate::support::port::free_port;
 use crate::support::smtp::Smtp;
 

@@ -10,6 +10,7 @@ use super::{RACERS, Race, same, so};
 use crate::support::TestApp;
 use crate::support::fleet::{DB, UML1, WEB, XEN1};
 use crate::support::hand::agent;
+use crate::support::jobs;
 
 super::rows![
     a_claim,
@@ -58,8 +59,7 @@ fn the_end_of_a_job(app: &TestApp) -> Race<'_> {
         .then(move || {
             [same(
                 "jobs",
-                app.in_db(|conn| store::job::of_migration(conn, row.id))
-                    .len(),
+                app.in_db(|conn| jobs::of_migration(conn, row.id)).len(),
                 4,
             )]
         })

@@ -15,6 +15,7 @@ use super::{RACERS, Race, same, so};
 use crate::support::TestApp;
 use crate::support::fleet::{UML1, WEB, XEN1};
 use crate::support::hand::{agent, now_click};
+use crate::support::jobs;
 
 super::rows![
     a_cancel_at_work,
@@ -296,7 +297,7 @@ fn a_retry_a_cancel_and_an_offer(app: &TestApp) -> Race<'_> {
     })
     .then(move || {
         let state = app.migration(row.id).state;
-        let released = app.in_db(|conn| store::job::of_migration(conn, row.id));
+        let released = app.in_db(|conn| jobs::of_migration(conn, row.id));
         let waits = released
             .iter()
             .filter(|it| it.state == JobState::Pending)

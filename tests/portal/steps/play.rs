@@ -18,6 +18,7 @@ use crate::races::judge::{self, Mark};
 use crate::support::TestApp;
 use crate::support::fleet::{UML1, UML2, WEB, XEN1, XEN2};
 use crate::support::hand::{agent, kind as kind_of, now_click};
+use crate::support::jobs;
 
 /// The jobs and the trail of a move: what must be the same whatever befell it on its way.
 #[derive(Debug, PartialEq, Eq)]
@@ -242,7 +243,7 @@ impl<'a> Play<'a> {
             "digests",
         ];
         let counts = counted.map(|table| judge::count(app, table));
-        let jobs = app.in_db(|conn| store::job::of_linode(conn, WEB, 1000));
+        let jobs = app.in_db(|conn| jobs::of_linode(conn, WEB, 1000));
         format!("{:?} {:?} {jobs:?} {counts:?}", self.row(), app.linode(WEB))
     }
 
@@ -515,9 +516,7 @@ impl<'a> Play<'a> {
     }
 
     fn as_told(&self) -> Told {
-        let jobs = self
-            .app
-            .in_db(|conn| store::job::of_linode(conn, WEB, 1000));
+        let jobs = self.app.in_db(|conn| jobs::of_linode(conn, WEB, 1000));
         let trail = judge::since(self.app, &self.mark);
         Told {
             jobs: jobs

@@ -9,6 +9,7 @@ use xenbeta::wire::{Outcome, Report};
 use crate::both_databases;
 use crate::support::TestApp;
 use crate::support::fleet::{DB, UML1, WEB, XEN1};
+use crate::support::jobs;
 
 const DAY: i64 = 86_400;
 
@@ -27,12 +28,12 @@ both_databases! {
             let order = app.take(UML1);
             app.answer(UML1, &order, Outcome::Succeeded { report: Report::Done }).unwrap();
         }
-        let count = |app: &TestApp| app.in_db(|c| store::job::of_migration(c, row.id)).len();
+        let count = |app: &TestApp| app.in_db(|c| jobs::of_migration(c, row.id)).len();
         let steps = count(&app);
         later(&app, 89);
-        assert_eq!(app.in_db(|c| store::job::of_linode(c, DB, 10)).len(), 2);
+        assert_eq!(app.in_db(|c| jobs::of_linode(c, DB, 10)).len(), 2);
         later(&app, 2);
-        assert_eq!(app.in_db(|c| store::job::of_linode(c, DB, 10)).len(), 1, "the highest id stays: agents' ledgers hold ids");
+        assert_eq!(app.in_db(|c| jobs::of_linode(c, DB, 10)).len(), 1, "the highest id stays: agents' ledgers hold ids");
         assert_eq!(count(&app), steps, "a move that is not over keeps its jobs");
         app.confirm_migration(&app.member(), row.id).unwrap();
         app.work_all(&[UML1, XEN1]);
@@ -111,7 +112,7 @@ both_databases! {
         assert_eq!(app.migration(row.id).state, MigrationState::Cancelled);
         let log = app.in_db(|c| store::migration::events(c, row.id));
         assert!(log.last().unwrap().message.contains("30 days"), "{log:?}");
-        let kinds: Vec<_> = app.in_db(|c| store::job::of_migration(c, row.id)).into_iter().filter(|job| job.state == JobState::Pending).map(|job| job.kind).collect();
+        let kinds: Vec<_> = app.in_db(|c| jobs::of_migration(c, row.id)).into_iter().filter(|job| job.state == JobState::Pending).map(|job| job.kind).collect();
         assert_eq!(kinds, [JobKind::CloseTransfer, JobKind::Release]);
     }
 }

@@ -52,7 +52,7 @@ impl App {
             }
             let devices = devices(tx.conn, &linode, disks)?;
             let helpers = store::linode::profile::helpers_json(&edit.helpers)?;
-            check(tx.conn, &linode, &blank(&linode, &devices), edit)?;
+            check(tx.conn, &linode, &blank(&devices), edit)?;
             let new = NewProfile {
                 linode_id: linode.id,
                 label: edit.label.as_str(),
@@ -133,10 +133,9 @@ pub fn stays(linode: &Linode, profiles: &[ConfigProfile], id: ConfigId) -> Optio
 }
 
 /// What the fields of a new profile are checked against.
-fn blank(linode: &Linode, devices: &str) -> ConfigProfile {
+fn blank(devices: &str) -> ConfigProfile {
     ConfigProfile {
         id: ConfigId(0),
-        linode_id: linode.id,
         label: String::new(),
         kernel_id: String::new(),
         devices: devices.to_owned(),

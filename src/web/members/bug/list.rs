@@ -33,7 +33,6 @@ pub struct BugsPage {
 #[derive(Debug)]
 pub struct Line {
     pub link: Link,
-    pub number: i64,
     pub state: Tag,
     pub component: &'static str,
     pub author: String,
@@ -55,7 +54,6 @@ impl Line {
     pub fn new(row: &BugRow, reader: Option<AccountId>, zone: Zone) -> Self {
         Self {
             link: Link::new(format!("{PATH}/{}", row.bug.id), title(row)),
-            number: row.bug.id.0,
             state: Tag::bug(row.bug.state),
             component: component_name(row.bug.component),
             author: person(row.author.as_ref(), reader, false),

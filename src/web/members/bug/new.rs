@@ -54,7 +54,6 @@ pub struct FactBox {
     pub name: &'static str,
     pub value: String,
     pub lines: bool,
-    pub public: bool,
     pub chosen: bool,
 }
 
@@ -238,7 +237,6 @@ fn boxes(facts: &Facts, ticked: Option<&str>) -> Vec<FactBox> {
             name: fact_name(*kind),
             value: value.clone(),
             lines: *kind == FactKind::Console,
-            public: kind.is_public(),
             chosen: ticked.is_none_or(|ticked| ticked.split(',').any(|word| word == kind.as_str())),
         })
         .collect()

@@ -46,7 +46,6 @@ pub struct MigrationPage {
     pub ask_again: Option<i64>,
     /// It was cancelled, or its offer expired: what is next stands with the registration.
     pub came_to_nothing: bool,
-    pub cancel_asked: bool,
     pub failure: Option<String>,
     pub after: Option<After>,
     pub receipt: Vec<ReceiptRow>,
@@ -118,7 +117,6 @@ impl MigrationPage {
             actions: actions(detail, now),
             ask_again: failed_return(migration),
             came_to_nothing: matches!(migration.state, State::Cancelled | State::Expired),
-            cancel_asked: migration.cancel_asked && is_at_work(migration.state),
             failure: (!migration.failure.is_empty()).then(|| migration.failure.clone()),
             after: after(detail, zone, now),
             receipt: receipt(detail),

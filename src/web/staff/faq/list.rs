@@ -37,7 +37,6 @@ pub struct QuestionRow {
 #[derive(Debug)]
 pub struct EntryRow {
     pub id: i64,
-    pub slug: String,
     pub question: String,
     pub dated: String,
     pub is_first: bool,
@@ -110,7 +109,6 @@ fn rows(entries: &[Entry]) -> Vec<EntryRow> {
         .enumerate()
         .map(|(at, entry)| EntryRow {
             id: entry.id.0,
-            slug: entry.slug.clone(),
             question: entry.question.clone(),
             dated: day(entry.dated_at),
             is_first: at == 0,

@@ -1,9 +1,9 @@
-//! Mail for tests: kept in memory, failing on demand.
+//! Mail kept in memory, failing on demand.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::{Message, SendError, Transport};
+use xenbeta::mail::{Message, SendError, Transport};
 
 /// Mails kept; the oldest go first.
 const KEPT: usize = 1000;
@@ -51,9 +51,5 @@ impl Transport for MemoryTransport {
         }
         inner.sent.push_back(message.clone());
         Ok(())
-    }
-
-    fn describe(&self) -> String {
-        "memory".to_owned()
     }
 }
