@@ -5,10 +5,8 @@ use std::collections::HashSet;
 
 use super::App;
 use super::error::AppError;
-use super::mail::compose::{facts_for, post};
+use super::mail::kinds::UserMail;
 use crate::app::context::PORTAL;
-use crate::domain::mail::MailKind;
-use crate::mail::Board;
 use crate::store;
 use crate::store::alert::Alert;
 
@@ -66,14 +64,12 @@ impl App {
                     .collect(),
             };
             for user in store::account::staff(tx.conn)? {
-                let mut facts = facts_for(self, &user);
-                facts.board = Board {
-                    title: title.clone(),
-                    path: path.clone(),
-                    ..Board::default()
+                let mail = UserMail::StaffNeeded {
+                    title: &title,
+                    path: &path,
+                    lines: &lines.join("\n"),
                 };
-                facts.reason = lines.join("\n");
-                post(tx, MailKind::StaffNeeded, &user.email, &facts)?;
+                tx.mail(&user, mail)?;
             }
             Ok(new.len())
         })

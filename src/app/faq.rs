@@ -4,14 +4,12 @@ use super::App;
 use super::context::{Actor, Tx};
 use super::error::AppError;
 use super::idempotency::{check_once, sent_before, too_many};
-use super::mail::compose::{facts_for, post};
+use super::mail::kinds::UserMail;
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::{FaqId, QuestionId};
-use crate::domain::mail::MailKind;
 use crate::domain::markdown::{Markdown, Title};
 use crate::domain::search::slug;
 use crate::domain::time::Time;
-use crate::mail::Board;
 use crate::store;
 use crate::store::faq::{Entry, EntryChange, NewEntry, NewQuestion};
 
@@ -113,19 +111,18 @@ impl App {
             }
             let asker = store::account::user(tx.conn, question.asked_by)?;
             if let Some(asker) = asker.filter(|asker| !asker.disabled && asker.id != actor.user) {
-                let mut facts = facts_for(self, &asker);
                 let (path, words) = match (&entry, answer) {
                     (Some(entry), _) => (entry.slug.clone(), entry.answer.as_str()),
                     (None, Answer::Private(text)) => (format!("question-{id}"), text.as_str()),
                     (None, Answer::Entry(_)) => (String::new(), ""),
                 };
-                facts.board = Board {
-                    title: question.question.chars().take(200).collect(),
-                    path: format!("/members/faq/{path}"),
-                    ..Board::default()
+                let asked: String = question.question.chars().take(200).collect();
+                let mail = UserMail::QuestionAnswered {
+                    question: &asked,
+                    path: &format!("/members/faq/{path}"),
+                    answer: words,
                 };
-                facts.reason = words.to_owned();
-                post(tx, MailKind::QuestionAnswered, &asker.email, &facts)?;
+                tx.mail(&asker, mail)?;
             }
             let how = match of {
                 Some(entry) => format!("entry {entry}"),

@@ -4,10 +4,9 @@ use super::sign_in::Origin;
 use crate::app::App;
 use crate::app::context::{PORTAL, Who};
 use crate::app::error::AppError;
-use crate::app::mail::compose;
+use crate::app::mail::kinds::UserMail;
 use crate::app::secrets::{self, purpose};
 use crate::domain::audit::{Action, Object};
-use crate::domain::mail::MailKind;
 use crate::domain::values::{Email, NewPassword};
 use crate::store;
 
@@ -48,10 +47,8 @@ impl App {
                     tx.now,
                     until,
                 )?;
-                let mut facts = compose::facts_for(self, &user);
-                facts.until = compose::moment(until, &user.timezone);
-                facts.reset = crate::mail::ResetToken(token.clone());
-                compose::post_until(tx, MailKind::PasswordReset, &user.email, &facts, until)?;
+                let token = &token;
+                tx.mail(&user, UserMail::PasswordReset { token, until })?;
             }
             tx.audit(Action::PasswordForgot, Object::Session, ("", ""))
                 .map_err(AppError::from)

@@ -4,9 +4,8 @@ use super::sign_in::Visitor;
 use crate::app::App;
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
-use crate::app::mail::compose;
+use crate::app::mail::kinds::UserMail;
 use crate::domain::audit::{Action, Object};
-use crate::domain::mail::MailKind;
 use crate::domain::values::{NewPassword, PersonName};
 use crate::store;
 use crate::store::account::User;
@@ -48,9 +47,7 @@ impl App {
         tx: &mut Tx<'_>,
         user: &User,
     ) -> Result<(), AppError> {
-        let mut facts = compose::facts_for(self, user);
-        facts.when = compose::moment(tx.now, &user.timezone);
-        compose::post(tx, MailKind::PasswordChanged, &user.email, &facts)
+        tx.mail(user, UserMail::PasswordChanged)
     }
 
     /// Name and time zone.

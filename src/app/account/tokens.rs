@@ -3,12 +3,11 @@
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
-use crate::app::mail::compose;
+use crate::app::mail::kinds::UserMail;
 use crate::app::secrets::{self, purpose};
 use crate::domain::account::TokenScope;
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::TokenId;
-use crate::domain::mail::MailKind;
 use crate::domain::values::Label;
 use crate::store;
 use crate::store::account::tokens::NewToken;
@@ -83,10 +82,8 @@ impl App {
                 // The other of two at once was faster.
                 return Ok(None);
             }
-            let mut facts = compose::facts_for(self, &user);
-            facts.when = compose::moment(tx.now, &user.timezone);
-            facts.reason = format!("{} ({})", wish.label, scope_name(wish.scope));
-            compose::post(tx, MailKind::TokenMade, &user.email, &facts)?;
+            let made = format!("{} ({})", wish.label, scope_name(wish.scope));
+            tx.mail(&user, UserMail::TokenMade { token: &made })?;
             let what = format!("{} {} {prefix}…", wish.label, wish.scope);
             tx.audit(Action::TokenMake, Object::User(actor.user), ("", &what))?;
             Ok(Some(Made {

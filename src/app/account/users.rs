@@ -3,13 +3,11 @@
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
-use crate::app::mail::compose;
+use crate::app::mail::kinds::UserMail;
 use crate::app::secrets::{self, purpose};
 use crate::domain::account::UserRole;
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::UserId;
-use crate::domain::mail::MailKind;
-use crate::mail::ResetToken;
 use crate::store;
 use crate::store::db::lock_scheduler;
 
@@ -84,10 +82,8 @@ impl App {
             let until = tx.now.plus_s(RESET_S);
             let hash = secrets::hash(purpose::RESET, &token);
             store::account::reset::insert_reset(tx.conn, &hash, id, tx.now, until)?;
-            let mut facts = compose::facts_for(self, &user);
-            facts.until = compose::moment(until, &user.timezone);
-            facts.reset = ResetToken(token.clone());
-            compose::post_until(tx, MailKind::PasswordReset, &user.email, &facts, until)?;
+            let token = &token;
+            tx.mail(&user, UserMail::PasswordReset { token, until })?;
             tx.audit(Action::PasswordSend, Object::User(id), ("", ""))?;
             Ok(())
         })

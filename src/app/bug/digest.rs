@@ -3,14 +3,13 @@
 
 use std::collections::HashMap;
 
-use super::mail::{path, person_shown, title};
+use super::mail::{person_shown, thread};
 use crate::app::App;
 use crate::app::context::{PORTAL, Tx};
 use crate::app::error::AppError;
-use crate::app::mail::compose::{facts_for, post};
+use crate::app::mail::kinds::UserMail;
 use crate::domain::ids::{BugId, UserId};
 use crate::domain::mail::MailKind;
-use crate::mail::Board;
 use crate::store;
 use crate::store::account::User;
 use crate::store::bug::digest::Round;
@@ -71,7 +70,7 @@ impl App {
         };
         let people = store::bug::names(tx.conn, posts.iter().map(|post| post.author_id).collect())?;
         for reader in &readers {
-            self.tell_reader(tx, &bug, &posts, (&people, reader))?;
+            tell_reader(tx, &bug, &posts, (&people, reader))?;
         }
         let whole = i64::try_from(readers.len()).unwrap_or(READERS) == READERS;
         match readers.last().filter(|_| whole) {
@@ -83,43 +82,6 @@ impl App {
             }
         }
         Ok(())
-    }
-
-    fn tell_reader(
-        &self,
-        tx: &mut Tx<'_>,
-        bug: &Bug,
-        posts: &[Post],
-        (people, reader): (&HashMap<UserId, Person>, &User),
-    ) -> Result<(), AppError> {
-        let others: Vec<&Post> = posts
-            .iter()
-            .filter(|post| post.author_id != reader.id)
-            .collect();
-        let who = |post: &Post| person_shown(people.get(&post.author_id), post.by_staff, reader);
-        let mut facts = facts_for(self, reader);
-        let (acted, words) = match others.as_slice() {
-            [] => return Ok(()),
-            [one] => (who(one), one.body.clone()),
-            several => {
-                let quoted = usize::try_from(QUOTED_POSTS).unwrap_or(10);
-                let parts: Vec<String> = several
-                    .iter()
-                    .take(quoted)
-                    .map(|post| format!("{} wrote:\n{}", who(post), post.body))
-                    .collect();
-                (String::new(), parts.join("\n\n"))
-            }
-        };
-        facts.board = Board {
-            bug: Some(bug.id),
-            title: title(bug, reader),
-            path: path(bug, reader),
-            who: acted,
-            ..Board::default()
-        };
-        facts.reason = words.chars().take(QUOTED).collect();
-        post(tx, MailKind::BugReply, &reader.email, &facts)
     }
 
     /// One mail to each of staff who want it about the bugs that are new, unless the last one is too young; says whether
@@ -159,20 +121,52 @@ impl App {
                     "/staff/bugs?state=new".to_owned(),
                 ),
             };
+            let lines = match lines.as_slice() {
+                [_] => String::new(),
+                several => several.join("\n"),
+            };
             for user in store::account::staff(tx.conn)? {
-                let mut facts = facts_for(self, &user);
-                facts.board = Board {
-                    title: title.clone(),
-                    path: path.clone(),
-                    ..Board::default()
+                let mail = UserMail::BugOpened {
+                    title: &title,
+                    path: &path,
+                    lines: &lines,
                 };
-                facts.reason = match lines.as_slice() {
-                    [_] => String::new(),
-                    several => several.join("\n"),
-                };
-                post(tx, MailKind::BugOpened, &user.email, &facts)?;
+                tx.mail(&user, mail)?;
             }
             Ok(true)
         })
     }
+}
+
+fn tell_reader(
+    tx: &mut Tx<'_>,
+    bug: &Bug,
+    posts: &[Post],
+    (people, reader): (&HashMap<UserId, Person>, &User),
+) -> Result<(), AppError> {
+    let others: Vec<&Post> = posts
+        .iter()
+        .filter(|post| post.author_id != reader.id)
+        .collect();
+    let who = |post: &Post| person_shown(people.get(&post.author_id), post.by_staff, reader);
+    let (acted, words) = match others.as_slice() {
+        [] => return Ok(()),
+        [one] => (who(one), one.body.clone()),
+        several => {
+            let quoted = usize::try_from(QUOTED_POSTS).unwrap_or(10);
+            let parts: Vec<String> = several
+                .iter()
+                .take(quoted)
+                .map(|post| format!("{} wrote:\n{}", who(post), post.body))
+                .collect();
+            (String::new(), parts.join("\n\n"))
+        }
+    };
+    let text: String = words.chars().take(QUOTED).collect();
+    let mail = UserMail::BugReply {
+        thread: &thread(bug, reader),
+        who: &acted,
+        text: &text,
+    };
+    tx.mail(reader, mail)
 }

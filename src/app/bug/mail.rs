@@ -2,18 +2,15 @@
 
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
-use crate::app::mail::compose::{facts_for, post};
+use crate::app::mail::kinds::{Thread, UserMail};
 use crate::domain::account::UserRole;
 use crate::domain::bug::initials;
-use crate::domain::mail::MailKind;
-use crate::mail::Board;
 use crate::store;
 use crate::store::account::User;
 use crate::store::bug::{Bug, Person};
 
-/// What has happened in a thread.
+/// The new state of a bug.
 pub(in crate::app) struct News<'a> {
-    pub kind: MailKind,
     pub bug: &'a Bug,
     /// The new state in words.
     pub words: &'a str,
@@ -34,20 +31,18 @@ pub(in crate::app) fn person_shown(who: Option<&Person>, by_staff: bool, reader:
     }
 }
 
-/// What `reader` is shown of a bug's title: of a hidden one, members see its number.
-pub(in crate::app) fn title(bug: &Bug, reader: &User) -> String {
-    if bug.hidden_at.is_some() && reader.role != UserRole::Staff {
-        format!("Bug {}", bug.id)
-    } else {
-        format!("Bug {}: {}", bug.id, bug.title)
-    }
-}
-
-/// Where a bug is read by this person.
-pub(in crate::app) fn path(bug: &Bug, reader: &User) -> String {
-    match reader.role {
-        UserRole::Staff => format!("/staff/bugs/{}", bug.id),
-        UserRole::Member => format!("/members/bugs/{}", bug.id),
+/// A bug as `reader` is shown it: of the title of a hidden one, members see its number.
+pub(in crate::app) fn thread(bug: &Bug, reader: &User) -> Thread {
+    let is_staff = reader.role == UserRole::Staff;
+    let area = if is_staff { "staff" } else { "members" };
+    Thread {
+        bug: bug.id,
+        title: if bug.hidden_at.is_some() && !is_staff {
+            format!("Bug {}", bug.id)
+        } else {
+            format!("Bug {}: {}", bug.id, bug.title)
+        },
+        path: format!("/{area}/bugs/{}", bug.id),
     }
 }
 
@@ -62,20 +57,14 @@ pub(in crate::app) fn tell(
         .map(|user| user.name)
         .unwrap_or_default();
     for reader in readers.iter().filter(|reader| reader.id != actor.user) {
-        let mut facts = facts_for(tx.app, reader);
-        facts.board = Board {
-            bug: Some(news.bug.id),
-            title: title(news.bug, reader),
-            path: path(news.bug, reader),
-            who: name.clone(),
-            other_title: news
-                .root
-                .map(|root| title(root, reader))
-                .unwrap_or_default(),
-            other_path: news.root.map(|root| path(root, reader)).unwrap_or_default(),
+        let root = news.root.map(|root| thread(root, reader));
+        let mail = UserMail::BugState {
+            thread: &thread(news.bug, reader),
+            who: &name,
+            state: news.words,
+            root: root.as_ref(),
         };
-        news.words.clone_into(&mut facts.reason);
-        post(tx, news.kind, &reader.email, &facts)?;
+        tx.mail(reader, mail)?;
     }
     Ok(())
 }

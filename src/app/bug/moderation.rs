@@ -1,17 +1,17 @@
 //! Staff hide what should not stand in a thread (spam, a password somebody pasted), show it again, or delete a file for good.
 //! What is hidden stays in the database for staff; members, search and mail do not give it any more.
 
+use super::mail::thread;
 use crate::app::App;
-use crate::app::context::Actor;
+use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
-use crate::app::mail::compose::facts_for;
+use crate::app::mail::kinds::UserMail;
 use crate::domain::audit::{Action, Object};
 use crate::domain::bug::Part;
 use crate::domain::ids::{BugFileId, BugId};
 use crate::domain::mail::MailKind;
 use crate::domain::markdown::Markdown;
 use crate::domain::values::Invalid;
-use crate::mail::{self, Board};
 use crate::store;
 use crate::store::bug::Bug;
 use crate::store::bug::moderation::Hiding;
@@ -54,7 +54,7 @@ impl App {
                 return Ok(());
             }
             store::bug::moderation::search_what_shows(tx.conn, id)?;
-            self.quieten(tx.conn, id, part)?;
+            quieten(tx, id, part)?;
             let what = format!("{part}: {}", reason.0);
             tx.audit(Action::BugPartHidden, Object::Bug(id), ("", &what))?;
             Ok(())
@@ -106,36 +106,32 @@ impl App {
         }
         store::bug::bug(conn, id)?.ok_or(AppError::NotFound)
     }
+}
 
-    /// Mails that wait and may quote what is hidden now lose their text; those whose subject is hidden do not go.
-    fn quieten(&self, conn: &mut Db, id: BugId, part: Part) -> Result<(), AppError> {
-        let bug = store::bug::bug(conn, id)?.ok_or(AppError::NotFound)?;
-        match part {
-            Part::File(_) => return Ok(()),
-            Part::Post(_) => {}
-            Part::Opening => {
-                let waiting = store::mail::waiting_about(conn, id, MailKind::BugState)?;
-                let of: Vec<_> = waiting.into_iter().map(|(mail, _)| mail).collect();
-                store::mail::drop_waiting(conn, &of)?;
-            }
+/// Mails that wait and may quote what is hidden now lose their text; those whose subject is hidden do not go.
+fn quieten(tx: &mut Tx<'_>, id: BugId, part: Part) -> Result<(), AppError> {
+    let bug = store::bug::bug(tx.conn, id)?.ok_or(AppError::NotFound)?;
+    match part {
+        Part::File(_) => return Ok(()),
+        Part::Post(_) => {}
+        Part::Opening => {
+            let waiting = store::mail::waiting_about(tx.conn, id, MailKind::BugState)?;
+            let of: Vec<_> = waiting.into_iter().map(|(mail, _)| mail).collect();
+            store::mail::drop_waiting(tx.conn, &of)?;
         }
-        for (id, reader) in store::mail::waiting_about(conn, id, MailKind::BugReply)? {
-            let Some(reader) = store::account::user_by_email(conn, &reader)? else {
-                store::mail::drop_waiting(conn, &[id])?;
-                continue;
-            };
-            let mut facts = facts_for(self, &reader);
-            facts.board = Board {
-                bug: Some(bug.id),
-                title: super::mail::title(&bug, &reader),
-                path: super::mail::path(&bug, &reader),
-                ..Board::default()
-            };
-            let kind = MailKind::BugReply;
-            let new = mail::render(kind, &facts)
-                .map_err(|error| AppError::Fault(format!("mail {kind}: {error}")))?;
-            store::mail::rewrite(conn, id, (&new.subject, &new.text, &new.html))?;
-        }
-        Ok(())
     }
+    for (id, reader) in store::mail::waiting_about(tx.conn, id, MailKind::BugReply)? {
+        let Some(reader) = store::account::user_by_email(tx.conn, &reader)? else {
+            store::mail::drop_waiting(tx.conn, &[id])?;
+            continue;
+        };
+        let mail = UserMail::BugReply {
+            thread: &thread(&bug, &reader),
+            who: "",
+            text: "",
+        };
+        let new = tx.rendered(&reader, mail)?;
+        store::mail::rewrite(tx.conn, id, (&new.subject, &new.text, &new.html))?;
+    }
+    Ok(())
 }

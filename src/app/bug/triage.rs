@@ -73,7 +73,6 @@ impl App {
             self.note_changes(tx, actor, &bug, &decided)?;
             if bug.state != decided.state || bug.duplicate_of != decided.duplicate_of {
                 let news = News {
-                    kind: MailKind::BugState,
                     bug: &bug,
                     words: state_words(decided.state),
                     root: root.as_ref(),

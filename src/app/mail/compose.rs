@@ -1,8 +1,10 @@
 //! Mail in the transaction that causes it: rendered now, sent later from the outbox.
 
+use super::kinds::{Chosen, LinodeMail, UserMail};
 use crate::app::App;
 use crate::app::context::Tx;
 use crate::app::error::AppError;
+use crate::domain::ids::HostId;
 use crate::domain::linode::LinodeStatus;
 use crate::domain::mail::{MailKind, MailState};
 use crate::domain::migration::Letter;
@@ -10,7 +12,7 @@ use crate::domain::migration::MigrationKind;
 use crate::domain::programme::Deed;
 use crate::domain::programme::ProgrammeState;
 use crate::domain::time::{Time, span};
-use crate::mail::{self, Appointment, Facts, MoveOff};
+use crate::mail::{self, Appointment, Facts, MoveOff, Rendered};
 use crate::store::account::User;
 use crate::store::db::Db;
 use crate::store::linode::Linode;
@@ -27,33 +29,13 @@ pub fn moment(at: Time, timezone: &str) -> String {
         .to_string()
 }
 
-pub fn facts_for(app: &App, user: &User) -> Facts {
+fn facts_for(app: &App, user: &User) -> Facts {
     Facts {
         base_url: app.settings.base_url.clone(),
         programme: app.settings.programme_name.clone(),
         member: user.name.clone(),
         ..Facts::default()
     }
-}
-
-/// Posts a mail, unless its reader has switched this kind off.
-pub fn post(tx: &mut Tx<'_>, kind: MailKind, to: &str, facts: &Facts) -> Result<(), AppError> {
-    post_with(tx, kind, to, facts, Extra::default())
-}
-
-/// As [`post`], for a mail that says nothing of use from a moment on.
-pub fn post_until(
-    tx: &mut Tx<'_>,
-    kind: MailKind,
-    to: &str,
-    facts: &Facts,
-    until: Time,
-) -> Result<(), AppError> {
-    let extra = Extra {
-        stale_at: Some(until),
-        ..Extra::default()
-    };
-    post_with(tx, kind, to, facts, extra)
 }
 
 /// What a mail has besides its text.
@@ -64,20 +46,18 @@ pub struct Extra<'a> {
     pub stale_at: Option<Time>,
 }
 
-/// As [`post`], with what goes with it.
-pub fn post_with(
+/// Posts a mail, unless its reader has switched this kind off.
+pub fn post(
     tx: &mut Tx<'_>,
     kind: MailKind,
-    to: &str,
-    facts: &Facts,
+    (to, facts): (&str, &Facts),
     extra: Extra<'_>,
 ) -> Result<(), AppError> {
     let can_be_muted = domain::mail::group(kind).is_some();
     if can_be_muted && store::account::mail_choices::is_muted(tx.conn, to, kind)? {
         return Ok(());
     }
-    let rendered = mail::render(kind, facts)
-        .map_err(|error| AppError::Fault(format!("mail {kind}: {error}")))?;
+    let rendered = rendered(kind, facts)?;
     store::mail::insert(
         tx.conn,
         &NewMail {
@@ -97,40 +77,15 @@ pub fn post_with(
     Ok(())
 }
 
-/// What a mail about a Linode says besides the names.
-#[derive(Default)]
-pub struct About<'a> {
-    pub reason: &'a str,
-    pub position: Option<i64>,
-    pub when: Option<Time>,
-    pub until: Option<Time>,
-    pub migration: Option<&'a Migration>,
-    pub chosen: Option<Chosen>,
-    pub came_back: bool,
-    /// `when` is later than the chosen time: quiet hours hold it.
-    pub is_held: bool,
-    /// No other try goes on from what was copied.
-    pub is_over: bool,
-    /// It is off where it stayed, and nobody starts it but its member.
-    pub is_off: bool,
-    pub move_off: MoveOff,
-    /// How long it will be away, where that is told; else how long it was.
-    pub expected: &'a str,
-}
-
-/// A time that its member chose, for their calendar.
-#[derive(Debug, Clone, Copy)]
-pub struct Chosen {
-    pub at: Time,
-    /// Of the calendar file; higher than in all before.
-    pub sequence: i32,
-    pub cancelled: bool,
+fn rendered(kind: MailKind, facts: &Facts) -> Result<Rendered, AppError> {
+    mail::render(kind, facts).map_err(|error| AppError::Fault(format!("mail {kind}: {error}")))
 }
 
 /// The calendar file for one of its readers.
-fn calendar(app: &App, now: Time, user: &User, facts: &Facts, about: &About<'_>) -> Option<String> {
-    let (chosen, migration) = about.chosen.zip(about.migration)?;
-    let host = app.settings.base_url.split("://").nth(1).unwrap_or("");
+fn calendar(tx: &Tx<'_>, user: &User, facts: &Facts, mail: LinodeMail<'_>) -> Option<String> {
+    let (chosen, migration) = mail.chosen().zip(mail.migration())?;
+    let settings = &tx.app.settings;
+    let host = settings.base_url.split("://").nth(1).unwrap_or("");
     Some(mail::calendar_file(&Appointment {
         uid: format!(
             "migration-{}-{}@{host}",
@@ -138,7 +93,7 @@ fn calendar(app: &App, now: Time, user: &User, facts: &Facts, about: &About<'_>)
             migration.offered_at.utc().timestamp()
         ),
         sequence: chosen.sequence,
-        stamp: now.utc(),
+        stamp: tx.now.utc(),
         starts: chosen.at.utc(),
         zone: &user.timezone,
         summary: format!("{} migrates to {}", facts.linode, facts.to_host),
@@ -147,70 +102,79 @@ fn calendar(app: &App, now: Time, user: &User, facts: &Facts, about: &About<'_>)
             facts.linode, facts.from_host, facts.to_host, facts.when
         ),
         url: facts.migration_link(),
-        organizer: &app.settings.mail_from,
+        organizer: &settings.mail_from,
         attendee: &user.email,
         cancelled: chosen.cancelled,
     }))
 }
 
-/// Posts a mail about a Linode to everyone of its account.
-pub fn post_to_account(
-    tx: &mut Tx<'_>,
-    kind: MailKind,
-    linode: &Linode,
-    about: &About<'_>,
-) -> Result<(), AppError> {
-    let (from_host, to_host) = match about.migration {
-        Some(migration) => (
-            store::host::host(tx.conn, migration.source_host_id)?
-                .map(|host| host.name)
-                .unwrap_or_default(),
-            store::host::host(tx.conn, migration.destination_host_id)?
-                .map(|host| host.name)
-                .unwrap_or_default(),
-        ),
-        None => (String::new(), String::new()),
-    };
-    let downtime = about.migration.map_or_else(String::new, downtime);
-    for user in store::account::users_of_account(tx.conn, linode.account_id)? {
-        let mut facts = facts_for(tx.app, &user);
-        facts.linode.clone_from(&linode.label);
-        facts.linode_id = Some(linode.id);
-        facts.migration_id = about.migration.map(|migration| migration.id);
-        facts.from_host.clone_from(&from_host);
-        facts.to_host.clone_from(&to_host);
-        facts.position = about.position;
-        about.reason.clone_into(&mut facts.reason);
-        facts.when = about
-            .when
-            .map(|at| moment(at, &user.timezone))
-            .unwrap_or_default();
-        facts.until = about
-            .until
-            .map(|at| moment(at, &user.timezone))
-            .unwrap_or_default();
-        facts.downtime.clone_from(&downtime);
-        if !about.expected.is_empty() {
-            about.expected.clone_into(&mut facts.downtime);
-        }
-        facts.move_off = MoveOff {
-            is: about
-                .migration
-                .is_some_and(|row| row.kind == MigrationKind::Evacuation),
-            ..about.move_off
-        };
-        facts.came_back = about.came_back;
-        facts.is_held = about.is_held;
-        facts.is_over = about.is_over;
-        facts.is_off = about.is_off;
-        let calendar = calendar(tx.app, tx.now, &user, &facts, about);
+impl Tx<'_> {
+    /// Posts a mail to one person.
+    pub(in crate::app) fn mail(&mut self, to: &User, mail: UserMail<'_>) -> Result<(), AppError> {
+        let facts = self.told(to, mail);
         let extra = Extra {
-            calendar: calendar.as_deref(),
-            stale_at: stale_at(kind, about),
+            stale_at: mail.stale_at(),
+            ..Extra::default()
         };
-        post_with(tx, kind, &user.email, &facts, extra)?;
+        post(self, mail.kind(), (&to.email, &facts), extra)
     }
-    Ok(())
+
+    /// As it would be posted now.
+    pub(in crate::app) fn rendered(
+        &self,
+        to: &User,
+        mail: UserMail<'_>,
+    ) -> Result<Rendered, AppError> {
+        rendered(mail.kind(), &self.told(to, mail))
+    }
+
+    fn told(&self, to: &User, mail: UserMail<'_>) -> Facts {
+        let mut facts = facts_for(self.app, to);
+        mail.tell(&mut facts, self.now, |at| moment(at, &to.timezone));
+        facts
+    }
+
+    /// Posts a mail about a Linode to everyone of its account.
+    pub(in crate::app) fn mail_about(
+        &mut self,
+        linode: &Linode,
+        mail: LinodeMail<'_>,
+    ) -> Result<(), AppError> {
+        let about = mail.migration();
+        let (from_host, to_host) = match about {
+            Some(of) => (
+                host_name(self.conn, of.source_host_id)?,
+                host_name(self.conn, of.destination_host_id)?,
+            ),
+            None => (String::new(), String::new()),
+        };
+        for user in store::account::users_of_account(self.conn, linode.account_id)? {
+            let mut facts = Facts {
+                linode: linode.label.clone(),
+                linode_id: Some(linode.id),
+                migration_id: about.map(|of| of.id),
+                from_host: from_host.clone(),
+                to_host: to_host.clone(),
+                downtime: about.map_or_else(String::new, downtime),
+                ..facts_for(self.app, &user)
+            };
+            mail.tell(&mut facts, self.now, |at| moment(at, &user.timezone));
+            facts.move_off.is = about.is_some_and(|of| of.kind == MigrationKind::Evacuation);
+            let calendar = calendar(self, &user, &facts, mail);
+            let extra = Extra {
+                calendar: calendar.as_deref(),
+                stale_at: mail.stale_at(),
+            };
+            post(self, mail.kind(), (&user.email, &facts), extra)?;
+        }
+        Ok(())
+    }
+}
+
+fn host_name(conn: &mut Db, id: HostId) -> Result<String, AppError> {
+    Ok(store::host::host(conn, id)?
+        .map(|host| host.name)
+        .unwrap_or_default())
 }
 
 /// How long the Linode was away, in words; empty if it was not, or is not known. An agent that does not say when it had
@@ -226,15 +190,6 @@ fn downtime(of: &Migration) -> String {
         .unwrap_or_default()
 }
 
-/// From when on a mail asks for, or announces, what is over.
-fn stale_at(kind: MailKind, about: &About<'_>) -> Option<Time> {
-    match kind {
-        MailKind::OfferReady | MailKind::GraduationReady | MailKind::OfferReminder => about.until,
-        MailKind::Scheduled | MailKind::TimeReminder => about.when,
-        _ => None,
-    }
-}
-
 /// Tells that the time chosen for a migration, as it was in `before`, is given up. `reason`: what happens instead;
 /// `stands`: until when the offer can still be used.
 pub fn post_unscheduled(
@@ -248,15 +203,13 @@ pub fn post_unscheduled(
     else {
         return Ok(());
     };
-    let about = About {
+    let mail = LinodeMail::Unscheduled {
+        of: before,
+        chosen: next_file(tx.conn, before, at, true)?,
         reason,
-        when: Some(at),
-        until: stands,
-        migration: Some(before),
-        chosen: Some(next_file(tx.conn, before, at, true)?),
-        ..About::default()
+        stands,
     };
-    post_to_account(tx, MailKind::Unscheduled, &linode, &about)
+    tx.mail_about(&linode, mail)
 }
 
 /// Tells that staff move it off its host: why and when. `expected`: how long it will be away; empty if that is not known.
@@ -267,19 +220,16 @@ pub fn post_move_off(
     move_off: MoveOff,
     expected: &str,
 ) -> Result<(), AppError> {
-    let about = About {
-        reason: &row.reason,
-        when: row.not_before,
-        migration: Some(row),
+    let mail = LinodeMail::Evacuation {
+        of: row,
         chosen: match row.not_before {
             Some(at) => Some(next_file(tx.conn, row, at, move_off.called_off)?),
             None => None,
         },
         move_off,
         expected,
-        ..About::default()
     };
-    post_to_account(tx, MailKind::Evacuation, linode, &about)
+    tx.mail_about(linode, mail)
 }
 
 /// Tells that staff have called such a move off. A time that has passed needs no calendar file.
@@ -336,39 +286,27 @@ pub fn post_letter(tx: &mut Tx<'_>, migration: &Migration, letter: Letter) -> Re
         return Ok(());
     };
     let mut told = migration.clone();
-    let mut about = About {
-        when: Some(tx.now),
-        ..About::default()
-    };
-    let kind = match letter {
-        Letter::Scheduled => {
-            about.when = migration.not_before;
-            about.chosen = match migration.not_before {
+    let mail = match letter {
+        Letter::Scheduled => LinodeMail::Scheduled {
+            of: migration,
+            chosen: match migration.not_before {
                 Some(at) => Some(next_file(tx.conn, migration, at, false)?),
                 None => None,
-            };
-            MailKind::Scheduled
-        }
-        Letter::Started => MailKind::Started,
-        Letter::Finished => {
-            // The way back of an evacuation is staff's.
-            about.until = migration
-                .way_back_until
-                .filter(|_| migration.kind != MigrationKind::Evacuation);
-            MailKind::Finished
-        }
-        Letter::Failed => {
-            about.reason = &migration.failure;
-            about.is_over = migration.kind == MigrationKind::Return
+            },
+        },
+        Letter::Started => LinodeMail::Started(migration),
+        Letter::Finished => LinodeMail::Finished(migration),
+        Letter::Failed => LinodeMail::Failed {
+            of: migration,
+            is_over: migration.kind == MigrationKind::Return
                 || crate::app::programme::allows(
                     &store::programme::get(tx.conn, tx.now)?,
                     tx.now,
                     Deed::Start(migration.kind),
                 )
-                .is_err();
-            about.is_off = migration.was_running && linode.status == LinodeStatus::Offline;
-            MailKind::Failed
-        }
+                .is_err(),
+            is_off: migration.was_running && linode.status == LinodeStatus::Offline,
+        },
         // The end of the beta has a mail of its own.
         Letter::Expired
             if migration.kind == MigrationKind::Beta
@@ -376,12 +314,11 @@ pub fn post_letter(tx: &mut Tx<'_>, migration: &Migration, letter: Letter) -> Re
         {
             return Ok(());
         }
-        Letter::Expired => {
-            about.until = Some(migration.expires_at);
-            MailKind::OfferExpired
+        Letter::Expired => LinodeMail::OfferExpired(migration),
+        Letter::Confirmed if migration.kind == MigrationKind::Graduation => {
+            LinodeMail::Graduated(migration)
         }
-        Letter::Confirmed if migration.kind == MigrationKind::Graduation => MailKind::Graduated,
-        Letter::Confirmed => MailKind::Confirmed,
+        Letter::Confirmed => LinodeMail::Confirmed(migration),
         Letter::Returned => {
             // After the way back the Linode is at the source again; how long it took is the way back's own.
             std::mem::swap(&mut told.source_host_id, &mut told.destination_host_id);
@@ -392,9 +329,8 @@ pub fn post_letter(tx: &mut Tx<'_>, migration: &Migration, letter: Letter) -> Re
             told.stopped_at = back.as_ref().and_then(|row| row.stopped_at);
             told.running_at = back.as_ref().and_then(|row| row.running_at);
             told.finished_at = back.and_then(|row| row.finished_at);
-            MailKind::Returned
+            LinodeMail::Returned(&told)
         }
     };
-    about.migration = Some(&told);
-    post_to_account(tx, kind, &linode, &about)
+    tx.mail_about(&linode, mail)
 }

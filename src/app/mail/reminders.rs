@@ -1,12 +1,11 @@
 //! Reminds members: a day before a time they chose, and before an offer ends. Each once, whichever portal does it, and
 //! none late: one whose moment passed while nobody looked is sent only if there is still something to do.
 
-use super::compose::{self, About};
+use super::kinds::LinodeMail;
 use crate::app::App;
 use crate::app::context::PORTAL;
 use crate::app::error::AppError;
 use crate::app::reconcile::BATCH;
-use crate::domain::mail::MailKind;
 use crate::domain::migration::MigrationState;
 use crate::domain::programme::move_times::{
     REMIND_S, is_offer_reminder, offer_reminder, time_reminder,
@@ -35,48 +34,49 @@ impl App {
     }
 
     fn remind_of(&self, row: &Migration, now: Time) -> Result<bool, AppError> {
-        let (kind, next) = decide(row, now);
+        let (due, next) = decide(row, now);
         self.transact_at(now, PORTAL, |tx| {
             if !store::programme::move_times::take_reminder(tx.conn, row, next)? {
                 return Ok(false);
             }
-            let Some((kind, linode)) = kind.zip(store::linode::linode(tx.conn, row.linode_id)?)
+            let Some((due, linode)) = due.zip(store::linode::linode(tx.conn, row.linode_id)?)
             else {
                 return Ok(false);
             };
             // Quiet hours that were set since hold what was chosen in them.
             let held = store::programme::move_times::held_until(tx.conn, row, tx.now)?;
-            let about = About {
-                when: held.or(row.not_before),
-                is_held: held.is_some(),
-                until: Some(row.expires_at),
-                migration: Some(row),
-                ..About::default()
+            let mail = match due {
+                Due::Offer => LinodeMail::OfferReminder(row),
+                Due::Time => LinodeMail::TimeReminder { of: row, held },
             };
-            compose::post_to_account(tx, kind, &linode, &about)?;
+            tx.mail_about(&linode, mail)?;
             Ok(true)
         })
     }
 }
 
+/// What a member is reminded of: the end of an offer, or the time they chose.
+#[derive(Clone, Copy)]
+enum Due {
+    Offer,
+    Time,
+}
+
 /// What to send now, if anything, and when to look again.
-fn decide(row: &Migration, now: Time) -> (Option<MailKind>, Option<Time>) {
+fn decide(row: &Migration, now: Time) -> (Option<Due>, Option<Time>) {
     let due = row.remind_at;
     match (row.state, row.not_before) {
         (MigrationState::Offered, _) => {
             let is_due = row.expires_at > now
                 && due.is_some_and(|due| is_offer_reminder(row.expires_at, due));
             (
-                is_due.then_some(MailKind::OfferReminder),
+                is_due.then_some(Due::Offer),
                 offer_reminder(row.expires_at, now),
             )
         }
         (MigrationState::Queued, Some(at)) => {
             let is_due = at > now && due == Some(at.plus_s(-REMIND_S));
-            (
-                is_due.then_some(MailKind::TimeReminder),
-                time_reminder(at, now),
-            )
+            (is_due.then_some(Due::Time), time_reminder(at, now))
         }
         _ => (None, None),
     }

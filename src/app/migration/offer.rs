@@ -6,11 +6,10 @@ use crate::app::App;
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::linode::profile;
-use crate::app::mail::compose::{self, About};
+use crate::app::mail::kinds::LinodeMail;
 use crate::domain::audit::{Action, Object};
 use crate::domain::host::HostRole;
 use crate::domain::ids::{HostId, LinodeId, RegistrationId};
-use crate::domain::mail::MailKind;
 use crate::domain::migration::{Event, Last, blocks_next, gives_way};
 use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::placement::{self, Need, Room};
@@ -132,18 +131,13 @@ pub(in crate::app) fn make(
         (row.state, None),
         "Offered by staff.",
     )?;
-    let about = About {
-        until: Some(row.expires_at),
-        migration: Some(&row),
-        ..About::default()
-    };
-    let kind = match offer.kind {
-        MigrationKind::Graduation => MailKind::GraduationReady,
+    let mail = match offer.kind {
+        MigrationKind::Graduation => LinodeMail::GraduationReady(&row),
         MigrationKind::Beta | MigrationKind::Return | MigrationKind::Evacuation => {
-            MailKind::OfferReady
+            LinodeMail::OfferReady(&row)
         }
     };
-    compose::post_to_account(tx, kind, linode, &about)?;
+    tx.mail_about(linode, mail)?;
     let to = format!("host {}", offer.to);
     tx.audit(Action::Offer, Object::Migration(row.id), ("", &to))?;
     Ok(row)

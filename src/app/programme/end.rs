@@ -5,11 +5,10 @@
 use crate::app::App;
 use crate::app::context::{Actor, PORTAL, Tx};
 use crate::app::error::AppError;
-use crate::app::mail::compose::{self, About};
+use crate::app::mail::kinds::LinodeMail;
 use crate::app::migration::engine::EventDetails;
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::RegistrationId;
-use crate::domain::mail::MailKind;
 use crate::domain::migration::Event;
 use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::programme::ProgrammeState;
@@ -127,12 +126,7 @@ fn close(tx: &mut Tx<'_>, id: RegistrationId) -> Result<bool, AppError> {
         return Ok(false);
     }
     if let Some(linode) = store::linode::linode(tx.conn, row.linode_id)? {
-        let about = About {
-            reason,
-            came_back,
-            ..About::default()
-        };
-        compose::post_to_account(tx, MailKind::BetaEnded, &linode, &about)?;
+        tx.mail_about(&linode, LinodeMail::BetaEnded { reason, came_back })?;
     }
     let (from, to) = (row.state.to_string(), to.to_string());
     tx.audit(Action::Registration, Object::Registration(id), (&from, &to))?;

@@ -11,10 +11,9 @@ use super::App;
 use super::bulk::Outcome;
 use super::context::{Actor, Tx};
 use super::error::AppError;
-use super::mail::compose::{self, About};
+use super::mail::kinds::LinodeMail;
 use super::migration::engine::EventDetails;
 use crate::domain::ids::{LinodeId, RegistrationId};
-use crate::domain::mail::MailKind;
 use crate::domain::migration;
 use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::placement::Standing;
@@ -166,20 +165,12 @@ impl App {
                     Err(refused) => return Ok(Err(refused.to_string())),
                 }
                 if let Some(linode) = store::linode::linode(tx.conn, row.linode_id)? {
-                    let kind = if event == Event::Approve {
-                        MailKind::Approved
+                    let mail = if event == Event::Approve {
+                        LinodeMail::Approved
                     } else {
-                        MailKind::Declined
+                        LinodeMail::Declined { reason }
                     };
-                    compose::post_to_account(
-                        tx,
-                        kind,
-                        &linode,
-                        &About {
-                            reason,
-                            ..About::default()
-                        },
-                    )?;
+                    tx.mail_about(&linode, mail)?;
                 }
                 Ok::<_, AppError>(Ok(()))
             })?;
@@ -217,16 +208,8 @@ fn register_one(
         }
         Err(error) => return Err(error.into()),
     };
-    let position = Some(store::registration::waiting_before(tx.conn, &row)? + 1);
-    compose::post_to_account(
-        tx,
-        MailKind::Registered,
-        linode,
-        &About {
-            position,
-            ..About::default()
-        },
-    )?;
+    let position = store::registration::waiting_before(tx.conn, &row)? + 1;
+    tx.mail_about(linode, LinodeMail::Registered(position))?;
     tx.audit(
         Action::Register,
         Object::Linode(linode.id),

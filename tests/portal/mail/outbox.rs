@@ -8,7 +8,7 @@ use xenbeta::app::App;
 use xenbeta::app::account::sign_in::Origin;
 use xenbeta::app::context::PORTAL;
 use xenbeta::app::error::AppError;
-use xenbeta::app::mail::compose;
+use xenbeta::app::mail::compose::{self, Extra};
 use xenbeta::domain::ids::{LinodeId, MailId};
 use xenbeta::domain::mail::MailKind;
 use xenbeta::mail::{Facts, ResetToken, SendError, SmtpSecurity, SmtpSettings, SmtpTransport};
@@ -54,8 +54,10 @@ fn post(app: &App, kind: MailKind, to: &str) {
         reset: ResetToken("only-once-4711".to_owned()),
         ..Facts::default()
     };
-    app.transact_at(app.now(), PORTAL, |tx| compose::post(tx, kind, to, &facts))
-        .unwrap();
+    app.transact_at(app.now(), PORTAL, |tx| {
+        compose::post(tx, kind, (to, &facts), Extra::default())
+    })
+    .unwrap();
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -318,7 +320,7 @@ fn a_name_is_never_a_header(app: TestApp) {
     };
     for kind in [MailKind::OfferReady, MailKind::Declined, MailKind::Approved] {
         app.transact_at(app.now(), PORTAL, |tx| {
-            compose::post(tx, kind, "eve@example.com", &facts)
+            compose::post(tx, kind, ("eve@example.com", &facts), Extra::default())
         })
         .unwrap();
     }

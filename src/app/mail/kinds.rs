@@ -1,0 +1,327 @@
+//! What each mail tells, besides the names of its reader, the Linode and the hosts: nothing that its template needs can be
+//! left out.
+
+use crate::domain::ids::BugId;
+use crate::domain::mail::MailKind;
+use crate::domain::migration::MigrationKind;
+use crate::domain::time::Time;
+use crate::mail::{Board, Facts, MoveOff, ResetToken};
+use crate::store::migration::Migration;
+
+/// A time that its member chose, for their calendar.
+#[derive(Debug, Clone, Copy)]
+pub struct Chosen {
+    pub at: Time,
+    /// Of the calendar file; higher than in all before.
+    pub sequence: i32,
+    pub cancelled: bool,
+}
+
+/// A mail about a Linode, for everyone of its account.
+#[derive(Clone, Copy)]
+pub enum LinodeMail<'a> {
+    /// Its place in the queue.
+    Registered(i64),
+    Approved,
+    Declined {
+        reason: &'a str,
+    },
+    BetaEnded {
+        reason: &'a str,
+        came_back: bool,
+    },
+    OfferReady(&'a Migration),
+    GraduationReady(&'a Migration),
+    OfferReminder(&'a Migration),
+    OfferExpired(&'a Migration),
+    Scheduled {
+        of: &'a Migration,
+        chosen: Option<Chosen>,
+    },
+    /// `held`: quiet hours hold the chosen time until then.
+    TimeReminder {
+        of: &'a Migration,
+        held: Option<Time>,
+    },
+    /// `reason`: what happens instead; `stands`: until when the offer can still be used.
+    Unscheduled {
+        of: &'a Migration,
+        chosen: Chosen,
+        reason: &'a str,
+        stands: Option<Time>,
+    },
+    /// Staff move it off its host. `expected`: how long it will be away; empty if that is not known.
+    Evacuation {
+        of: &'a Migration,
+        chosen: Option<Chosen>,
+        move_off: MoveOff,
+        expected: &'a str,
+    },
+    Started(&'a Migration),
+    Finished(&'a Migration),
+    /// `is_over`: no other try goes on from what was copied; `is_off`: nobody starts it where it stayed but its member.
+    Failed {
+        of: &'a Migration,
+        is_over: bool,
+        is_off: bool,
+    },
+    Returned(&'a Migration),
+    Confirmed(&'a Migration),
+    Graduated(&'a Migration),
+}
+
+impl<'a> LinodeMail<'a> {
+    pub(super) fn kind(self) -> MailKind {
+        match self {
+            Self::Registered(_) => MailKind::Registered,
+            Self::Approved => MailKind::Approved,
+            Self::Declined { .. } => MailKind::Declined,
+            Self::BetaEnded { .. } => MailKind::BetaEnded,
+            Self::OfferReady(_) => MailKind::OfferReady,
+            Self::GraduationReady(_) => MailKind::GraduationReady,
+            Self::OfferReminder(_) => MailKind::OfferReminder,
+            Self::OfferExpired(_) => MailKind::OfferExpired,
+            Self::Scheduled { .. } => MailKind::Scheduled,
+            Self::TimeReminder { .. } => MailKind::TimeReminder,
+            Self::Unscheduled { .. } => MailKind::Unscheduled,
+            Self::Evacuation { .. } => MailKind::Evacuation,
+            Self::Started(_) => MailKind::Started,
+            Self::Finished(_) => MailKind::Finished,
+            Self::Failed { .. } => MailKind::Failed,
+            Self::Returned(_) => MailKind::Returned,
+            Self::Confirmed(_) => MailKind::Confirmed,
+            Self::Graduated(_) => MailKind::Graduated,
+        }
+    }
+
+    pub(super) fn migration(self) -> Option<&'a Migration> {
+        match self {
+            Self::Registered(_)
+            | Self::Approved
+            | Self::Declined { .. }
+            | Self::BetaEnded { .. } => None,
+            Self::OfferReady(of)
+            | Self::GraduationReady(of)
+            | Self::OfferReminder(of)
+            | Self::OfferExpired(of)
+            | Self::Scheduled { of, .. }
+            | Self::TimeReminder { of, .. }
+            | Self::Unscheduled { of, .. }
+            | Self::Evacuation { of, .. }
+            | Self::Started(of)
+            | Self::Finished(of)
+            | Self::Failed { of, .. }
+            | Self::Returned(of)
+            | Self::Confirmed(of)
+            | Self::Graduated(of) => Some(of),
+        }
+    }
+
+    /// What its calendar file says, if it has one.
+    pub(super) fn chosen(self) -> Option<Chosen> {
+        match self {
+            Self::Scheduled { chosen, .. } | Self::Evacuation { chosen, .. } => chosen,
+            Self::Unscheduled { chosen, .. } => Some(chosen),
+            _ => None,
+        }
+    }
+
+    /// From when on it asks for, or announces, what is over.
+    pub(super) fn stale_at(self) -> Option<Time> {
+        match self {
+            Self::OfferReady(of) | Self::GraduationReady(of) | Self::OfferReminder(of) => {
+                Some(of.expires_at)
+            }
+            Self::Scheduled { of, .. } => of.not_before,
+            Self::TimeReminder { of, held } => held.or(of.not_before),
+            _ => None,
+        }
+    }
+
+    /// `shown`: a moment in the reader's zone.
+    pub(super) fn tell(self, facts: &mut Facts, now: Time, shown: impl Fn(Time) -> String) {
+        let words = |at: Option<Time>| at.map(&shown).unwrap_or_default();
+        match self {
+            Self::Registered(position) => facts.position = Some(position),
+            Self::Declined { reason } => reason.clone_into(&mut facts.reason),
+            Self::BetaEnded { reason, came_back } => {
+                reason.clone_into(&mut facts.reason);
+                facts.came_back = came_back;
+            }
+            Self::OfferReady(of)
+            | Self::GraduationReady(of)
+            | Self::OfferReminder(of)
+            | Self::OfferExpired(of) => facts.until = shown(of.expires_at),
+            Self::Scheduled { of, .. } => facts.when = words(of.not_before),
+            Self::TimeReminder { of, held } => {
+                facts.when = words(held.or(of.not_before));
+                facts.is_held = held.is_some();
+            }
+            Self::Unscheduled {
+                chosen,
+                reason,
+                stands,
+                ..
+            } => {
+                reason.clone_into(&mut facts.reason);
+                facts.when = shown(chosen.at);
+                facts.until = words(stands);
+            }
+            Self::Evacuation {
+                of,
+                move_off,
+                expected,
+                ..
+            } => {
+                facts.reason.clone_from(&of.reason);
+                facts.when = words(of.not_before);
+                facts.move_off = move_off;
+                if !expected.is_empty() {
+                    expected.clone_into(&mut facts.downtime);
+                }
+            }
+            Self::Finished(of) => {
+                facts.when = shown(now);
+                // The way back of an evacuation is staff's.
+                let theirs = of.kind != MigrationKind::Evacuation;
+                facts.until = words(of.way_back_until.filter(|_| theirs));
+            }
+            Self::Failed {
+                of,
+                is_over,
+                is_off,
+            } => {
+                facts.reason.clone_from(&of.failure);
+                (facts.is_over, facts.is_off) = (is_over, is_off);
+            }
+            Self::Started(_) | Self::Returned(_) => facts.when = shown(now),
+            Self::Approved | Self::Confirmed(_) | Self::Graduated(_) => {}
+        }
+    }
+}
+
+/// A bug as its reader may see it: its title, and where they read it.
+#[derive(Clone)]
+pub struct Thread {
+    pub bug: BugId,
+    pub title: String,
+    pub path: String,
+}
+
+/// A mail to one person.
+#[derive(Clone, Copy)]
+pub enum UserMail<'a> {
+    /// `token`: the secret part of a link that is good until then.
+    PasswordReset {
+        token: &'a str,
+        until: Time,
+    },
+    PasswordChanged,
+    TokenMade {
+        token: &'a str,
+    },
+    /// `lines`: the things one by one, if there are several.
+    StaffNeeded {
+        title: &'a str,
+        path: &'a str,
+        lines: &'a str,
+    },
+    BugOpened {
+        title: &'a str,
+        path: &'a str,
+        lines: &'a str,
+    },
+    /// `who`: empty if there were several.
+    BugReply {
+        thread: &'a Thread,
+        who: &'a str,
+        text: &'a str,
+    },
+    /// `root`: the bug that it is a duplicate of.
+    BugState {
+        thread: &'a Thread,
+        who: &'a str,
+        state: &'a str,
+        root: Option<&'a Thread>,
+    },
+    QuestionAnswered {
+        question: &'a str,
+        path: &'a str,
+        answer: &'a str,
+    },
+}
+
+impl UserMail<'_> {
+    pub(super) fn kind(self) -> MailKind {
+        match self {
+            Self::PasswordReset { .. } => MailKind::PasswordReset,
+            Self::PasswordChanged => MailKind::PasswordChanged,
+            Self::TokenMade { .. } => MailKind::TokenMade,
+            Self::StaffNeeded { .. } => MailKind::StaffNeeded,
+            Self::BugOpened { .. } => MailKind::BugOpened,
+            Self::BugReply { .. } => MailKind::BugReply,
+            Self::BugState { .. } => MailKind::BugState,
+            Self::QuestionAnswered { .. } => MailKind::QuestionAnswered,
+        }
+    }
+
+    pub(super) fn stale_at(self) -> Option<Time> {
+        match self {
+            Self::PasswordReset { until, .. } => Some(until),
+            _ => None,
+        }
+    }
+
+    /// `shown`: a moment in the reader's zone.
+    pub(super) fn tell(self, facts: &mut Facts, now: Time, shown: impl Fn(Time) -> String) {
+        let board = |title: &str, path: &str| Board {
+            title: title.to_owned(),
+            path: path.to_owned(),
+            ..Board::default()
+        };
+        let of = |thread: &Thread, who: &str| Board {
+            bug: Some(thread.bug),
+            who: who.to_owned(),
+            ..board(&thread.title, &thread.path)
+        };
+        let (about, words) = match self {
+            Self::PasswordReset { token, until } => {
+                facts.until = shown(until);
+                facts.reset = ResetToken(token.to_owned());
+                return;
+            }
+            Self::PasswordChanged => {
+                facts.when = shown(now);
+                return;
+            }
+            Self::TokenMade { token } => {
+                facts.when = shown(now);
+                (Board::default(), token)
+            }
+            Self::StaffNeeded { title, path, lines } | Self::BugOpened { title, path, lines } => {
+                (board(title, path), lines)
+            }
+            Self::BugReply { thread, who, text } => (of(thread, who), text),
+            Self::BugState {
+                thread,
+                who,
+                state,
+                root,
+            } => {
+                let mut about = of(thread, who);
+                if let Some(root) = root {
+                    about.other_title.clone_from(&root.title);
+                    about.other_path.clone_from(&root.path);
+                }
+                (about, state)
+            }
+            Self::QuestionAnswered {
+                question,
+                path,
+                answer,
+            } => (board(question, path), answer),
+        };
+        facts.board = about;
+        words.clone_into(&mut facts.reason);
+    }
+}
