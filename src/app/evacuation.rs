@@ -207,12 +207,12 @@ fn evacuate_all(
     for wanted in moves {
         let answer = match (residents.get(&wanted.linode), places.get_mut(&wanted.to)) {
             (Some(candidate), Some(place)) => match possible(&source, candidate, place, *wanted) {
-                Ok(true) => {
+                Ok(Possible::Now) => {
                     act.make(tx, candidate, *wanted)?;
                     place.promise(&candidate.guest(&source).need);
                     Ok(())
                 }
-                Ok(false) => Ok(()),
+                Ok(Possible::Already) => Ok(()),
                 Err(why) => Err(why),
             },
             _ if store::evacuation::was_moved_off(tx.conn, host, wanted.linode)? => Ok(()),
@@ -223,16 +223,21 @@ fn evacuate_all(
     Ok(answers)
 }
 
-/// `false`: it is being moved off already.
+enum Possible {
+    Now,
+    /// It is being moved off.
+    Already,
+}
+
 fn possible(
     source: &Place,
     candidate: &Candidate,
     place: &Place,
     wanted: Wanted,
-) -> Result<bool, String> {
+) -> Result<Possible, String> {
     match candidate.stands {
         Stands::Free { .. } => {}
-        Stands::Evacuating { .. } => return Ok(false),
+        Stands::Evacuating { .. } => return Ok(Possible::Already),
         Stands::Moving(id) => return Err(format!("It is being moved (migration {id}).")),
         Stands::WayBackOpen(_) if wanted.close => {}
         Stands::WayBackOpen(id) => {
@@ -248,7 +253,7 @@ fn possible(
         ));
     }
     fitting::takes(place, &candidate.guest(source))
-        .map(|()| true)
+        .map(|()| Possible::Now)
         .map_err(|obstacle| format!("{name} cannot take this Linode: {}.", obstacle.of_one()))
 }
 

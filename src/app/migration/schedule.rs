@@ -23,12 +23,21 @@ use crate::store::migration::{Change, Migration};
 const PROPOSED: usize = 12;
 const HOUR_S: i64 = 3600;
 
+/// May a move begin now?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Now {
+    Free,
+    /// Not in the provider's quiet hours. `until`: when the next may, if one may.
+    Quiet {
+        until: Option<Time>,
+    },
+}
+
 /// What a member may choose from.
 #[derive(Debug, Clone)]
 pub struct Choices {
     pub limits: Limits,
-    /// If none may begin now: when the next may.
-    pub now_waits_until: Option<Option<Time>>,
+    pub now: Now,
     /// The next full hours that are free.
     pub free: Vec<Time>,
 }
@@ -42,7 +51,13 @@ impl App {
             let taken = taken(conn, row, &limits, (now, row.expires_at))?;
             let free = limits.free_hours(now, row.expires_at, hosts(row), &taken, PROPOSED);
             Ok(Choices {
-                now_waits_until: limits.is_quiet(now).then(|| limits.open_from(now)),
+                now: if limits.is_quiet(now) {
+                    Now::Quiet {
+                        until: limits.open_from(now),
+                    }
+                } else {
+                    Now::Free
+                },
                 free,
                 limits,
             })

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 
 use super::start_form::{MigrateForm, TimeFields, Typed};
-use crate::app::migration::schedule::Choices;
+use crate::app::migration::schedule::{Choices, Now};
 use crate::app::programme::move_times::quiet_words;
 use crate::domain::ids::{LinodeId, MigrationId};
 use crate::domain::linode::Helper;
@@ -65,8 +65,9 @@ pub struct MigratePage {
 pub struct Quiet {
     pub hours: String,
     pub zone: &'static str,
-    /// If it is one now: the next time, if there is one.
-    pub now_until: Option<Option<When>>,
+    pub is_now: bool,
+    /// If it is: when the next migration may begin, if one may.
+    pub until: Option<When>,
 }
 
 impl Quiet {
@@ -74,9 +75,11 @@ impl Quiet {
         choices.limits.has_quiet_hours().then(|| Self {
             hours: quiet_words(&choices.limits),
             zone: choices.limits.zone.name(),
-            now_until: choices
-                .now_waits_until
-                .map(|until| until.map(|at| zone.both(at))),
+            is_now: choices.now != Now::Free,
+            until: match choices.now {
+                Now::Free => None,
+                Now::Quiet { until } => until.map(|at| zone.both(at)),
+            },
         })
     }
 }

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use crate::app::migration::actions::Click;
-use crate::app::migration::schedule::Choices;
+use crate::app::migration::schedule::{Choices, Now};
 use crate::domain::migration::MigrationState;
 use crate::domain::time::Time;
 use crate::domain::time::local::{Moments, moments};
@@ -29,7 +29,7 @@ impl Typed {
     pub fn first(migration: &Migration, choices: &Choices, zone: Zone) -> Self {
         let (when, at) = match migration.not_before {
             Some(at) => ("at", zone.field(at)),
-            None if choices.now_waits_until.is_none() => ("now", String::new()),
+            None if choices.now == Now::Free => ("now", String::new()),
             None if !choices.free.is_empty() => ("slot", String::new()),
             None => ("at", String::new()),
         };
@@ -153,7 +153,7 @@ pub struct TimeFields {
 impl TimeFields {
     pub fn new(typed: &Typed, choices: &Choices, zone: Zone, problems: &Problems) -> Self {
         let mut when = Vec::new();
-        if choices.now_waits_until.is_none() {
+        if choices.now == Now::Free {
             when.push(Choice::new("now", "Now"));
         }
         let mut slots = Vec::new();
