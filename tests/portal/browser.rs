@@ -280,6 +280,34 @@ impl Reply {
         self
     }
 
+    /// Status 200, and one of these elements says each.
+    pub fn shows_at(&self, selector: &str, words: &[&str]) -> &Self {
+        assert_eq!(self.status, 200, "{}: {}", self.path, self.text());
+        self.says_at(selector, words)
+    }
+
+    pub fn says_at(&self, selector: &str, words: &[&str]) -> &Self {
+        let texts = self.texts(selector);
+        for word in words {
+            let found = texts.iter().any(|text| text.contains(word));
+            assert!(
+                found,
+                "{} does not say {word:?} at {selector:?}: {texts:?} of {}",
+                self.path,
+                self.text()
+            );
+        }
+        self
+    }
+
+    /// A form shown again: the summary says that there is a problem, and this stands beside the field.
+    pub fn says_beside(&self, field: &str, words: &str) -> &Self {
+        assert_eq!(self.status, 422, "{}: {}", self.path, self.text());
+        self.says_at("#problems h2", &["There is a problem"])
+            .says_at("#problems li", &[words])
+            .says_at(&format!("#{field}-error"), &[words])
+    }
+
     pub fn hides(&self, words: &[&str]) -> &Self {
         let text = self.text();
         // An error's reference is chance, and may have any word in it.

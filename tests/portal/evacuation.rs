@@ -94,43 +94,49 @@ both_databases! {
         let (mut staff, mut member) = (site.signed_in(STAFF_EMAIL), site.signed_in(MEMBER_EMAIL));
         let host = staff.get("/staff/hosts/1");
         let plan = staff.get(&host.link("Evacuate uml1…"));
-        plan.shows(&["They go: 4", "uml2", "8.0 GiB → 5.5 GiB", "Evacuate 4 Linodes"]);
+        plan.shows_at("main h2", &["They go: 4"]).shows_at("main button", &["Evacuate 4 Linodes"]);
+        assert_eq!(plan.row("Hosts that may take them", "uml2")[2], "8.0 GiB → 5.5 GiB");
         plan.hides(&["xen1"]);
         assert_eq!(app.host(UML1).state, HostState::Enabled, "a look changes nothing");
-        for (fields, said) in [
-            (vec![], "Say why"),
-            (vec![("why", WHY), ("when", "at"), ("at", "2020-01-01T10:00")], "within 30 days"),
-            (vec![("why", WHY), ("when", "at"), ("at", "nonsense")], "Enter the date and time"),
-            (vec![("why", WHY), ("when", "now"), ("at", "2036-01-01T10:00")], "You typed a time"),
+        for (fields, field, said) in [
+            (vec![], "why", "Say why"),
+            (vec![("why", WHY), ("when", "at"), ("at", "2020-01-01T10:00")], "at", "within 30 days"),
+            (vec![("why", WHY), ("when", "at"), ("at", "nonsense")], "at", "Enter the date and time"),
+            (vec![("why", WHY), ("when", "now"), ("at", "2036-01-01T10:00")], "at", "You typed a time"),
         ] {
             let reply = staff.submit(&plan, "Evacuate 4 Linodes", &fields);
-            assert_eq!(reply.status, 422);
-            reply.says(&[said]);
+            reply.says_beside(field, said);
             assert_eq!(fields.is_empty(), !reply.body.contains(WHY), "what was typed is kept");
         }
         let long = "x".repeat(501);
         let reply = staff.submit(&plan, "Evacuate 4 Linodes", &[("why", long.as_str())]);
-        reply.says(&["Use 500 characters or fewer"]);
+        reply.says_beside("why", "Use 500 characters or fewer");
         let reply = staff.submit(&plan, "Evacuate 4 Linodes", &[("why", WHY)]);
         assert_eq!(reply.status, 303, "{}", reply.text());
-        staff.follow(&reply).shows(&["4 Linodes are on their way off this host", "It is being emptied", "4 waiting"]);
+        let host = staff.follow(&reply);
+        host.shows_at("main > div.note > p", &["4 Linodes are on their way off this host"]);
+        host.shows_at("h2#emptying", &["It is being emptied"]).shows_at("#emptying ~ ul li", &["4 waiting"]);
         let again = staff.submit(&plan, "Evacuate 4 Linodes", &[("why", WHY)]);
         assert_eq!(again.status, 303, "a form sent twice does its work once: {}", again.text());
         let rows = app.in_db(|conn| store::migration::of_linode(conn, WEB));
         assert_eq!((rows.len(), rows[0].kind, rows[0].state), (1, MigrationKind::Evacuation, MigrationState::Queued));
         assert_eq!((app.host(UML1).state, rows[0].registration_id), (HostState::Draining, None));
-        staff.get("/staff/").shows(&["hosts being emptied"]);
-        staff.get("/staff/hosts?emptying=yes").shows(&["Hosts being emptied", "uml1"]).hides(&["xen1"]);
-        staff.get("/staff/migrations?kind=evacuation&from=1&state=queued").shows(&["Move off a host", "uml2", "web"]);
+        staff.get("/staff/").shows_at("ul.cards li", &["hosts being emptied"]);
+        let hosts = staff.get("/staff/hosts?emptying=yes");
+        assert_eq!((hosts.heading().as_str(), hosts.column("Hosts", "Host")), ("Hosts being emptied", vec!["uml1".to_owned()]));
+        hosts.shows(&[]).hides(&["xen1"]);
+        let queued = staff.get("/staff/migrations?kind=evacuation&from=1&state=queued").row("Migrations", &format!("Migration {}", rows[0].id));
+        assert_eq!([&queued[1], &queued[3], &queued[5]], ["web", "Move off a host", "uml2"]);
         assert!(!staff.get("/staff/migrations?kind=evacuation&from=2").text().contains("Migration 1"));
         let told = app.told("evacuation");
         assert_eq!(told.len(), 4, "one for each Linode");
         assert!(told[0].1.contains(WHY) && told[0].1.contains("nothing for you to do") && told[0].2.is_none(), "{}", told[0].1);
 
         // Its member reads why, and has neither cancel nor retry nor way back.
-        member.get("/members/linodes/101").shows(&["Move off a host", WHY]);
+        member.get("/members/linodes/101").shows_at("main > div.note > p", &["Move off a host", WHY]);
         let url = format!("/members/migrations/{}", rows[0].id);
-        member.get(&url).shows(&["Move off a host", WHY]).hides(&["Cancel the move"]);
+        let page = member.get(&url);
+        page.shows_at("h1 + p", &["Move off a host"]).shows_at("main > div.note > p", &[WHY]).hides(&["Cancel the move"]);
         assert_eq!(member.get(&format!("{url}/cancel")).status, 409);
         assert!(refused(app.cancel_migration(&app.member(), rows[0].id)).contains("only staff can cancel"));
         app.reconcile().unwrap();
@@ -140,15 +146,18 @@ both_databases! {
             assert_eq!(app.newest_migration(linode).state, MigrationState::Finished);
         }
         let done = member.get(&url);
-        done.shows(&["Moved. It runs on its new host.", "no way back for you to take", "All is well: confirm"]).hides(&["Move web back"]);
+        done.shows_at("[data-k=phase]", &["Moved. It runs on its new host."]).shows_at("#check ~ p", &["no way back for you to take"]);
+        done.shows_at("#check ~ div.row a", &["All is well: confirm"]).hides(&["Move web back"]);
         assert_eq!(member.get(&format!("{url}/way-back")).status, 409);
         assert!(refused(app.way_back(&app.member(), rows[0].id)).contains("no way back for you"));
         let finished = app.told("finished");
         assert!(finished[0].1.contains("uml1, is being emptied, so there"), "{}", finished[0].1);
         assert!(app.told("started")[0].1.contains("Watch it:"));
         let host = staff.get("/staff/hosts/1");
-        host.shows(&["4 moved", "It is empty: it can be given back.", "keeps the old disks of 4 Linodes"]).hides(&["Evacuate uml1"]);
-        staff.get(&host.link("moved")).shows(&["web", "Finished"]);
+        host.shows_at("#emptying ~ ul li", &["4 moved"]);
+        host.shows_at("main > div.note > p", &["It is empty: it can be given back.", "keeps the old disks of 4 Linodes"]).hides(&["Evacuate uml1"]);
+        let moved = staff.get(&host.link("moved")).row("Migrations", &format!("Migration {}", rows[0].id));
+        assert!(moved[1] == "web" && moved[6].starts_with("Finished"), "{moved:?}");
         assert_eq!(staff.submit(&plan, "Evacuate 4 Linodes", &[("why", WHY)]).status, 303, "sent a third time it is done, too");
 
         // Staff's way back, if the host takes it.
@@ -156,7 +165,7 @@ both_databases! {
         let back = staff.get(&format!("/staff/migrations/{}", rows[0].id)).link("Way back…");
         let question = staff.get(&back);
         let reply = staff.submit(&question, &format!("Take the way back of migration {} of web", rows[0].id), &[]);
-        reply.says(&["uml1 takes no Linode back: it is draining"]);
+        reply.says_at("main > p", &["uml1 takes no Linode back: it is draining"]);
         app.set_host_state(&app.staff(), UML1, HostState::Enabled).unwrap();
         assert_eq!(app.host(UML1).emptying_since, None);
         let reply = staff.submit(&question, &format!("Take the way back of migration {} of web", rows[0].id), &[]);
@@ -186,13 +195,14 @@ both_databases! {
         assert_eq!(app.migration(web.id).state, MigrationState::Queued, "not before its time");
         let site = Site::serve(&app.app);
         let (mut staff, mut member) = (site.signed_in(STAFF_EMAIL), site.signed_in(MEMBER_EMAIL));
-        staff.get("/staff/hosts/1").shows(&["waiting, 4 of them for their time"]);
-        staff.get("/staff/hosts/1/evacuate").shows(&["it is being moved off already to uml2", "Nobody can be moved off it now."]);
+        staff.get("/staff/hosts/1").shows_at("#emptying ~ ul li", &["waiting, 4 of them for their time"]);
+        let plan = staff.get("/staff/hosts/1/evacuate");
+        plan.shows_at("tbody td", &["it is being moved off already to uml2"]).shows_at("main > p", &["Nobody can be moved off it now."]);
 
         let page = member.get(&format!("/members/migrations/{}", web.id));
         page.hides(&["Cancel the time"]);
         let form = member.get(&page.link("Move web sooner"));
-        form.shows(&[WHY, "Choose an earlier one here"]).hides(&["cancel the time", "your way back"]);
+        form.shows_at("h1 + p", &[WHY]).shows_at("#go + p", &["Choose an earlier one here"]).hides(&["cancel the time", "your way back"]);
         let click = |at| Click { at, accept_kernels: false, stop_limit: StopLimit(60) };
         let later = app.migrate(&app.member(), WEB, click(Some(at.plus_days(1))));
         assert!(matches!(later, Err(AppError::Invalid { field: "at", ref message }) if message.contains("being emptied")), "{later:?}");
@@ -236,7 +246,9 @@ both_databases! {
         let site = Site::serve(&app.app);
         let mut staff = site.signed_in(STAFF_EMAIL);
         let plan = staff.get("/staff/hosts/1/evacuate");
-        plan.shows(&["uml2; its offer ends", "They go: 2", "They are on their way already: 1", "it is being moved", "moved away from here and are not confirmed: 1"]);
+        plan.shows_at("tbody td", &["uml2; its offer ends", "it is being moved"]);
+        plan.shows_at("main h2", &["They go: 2", "They are on their way already: 1"]);
+        plan.shows_at("main > p", &["moved away from here and are not confirmed: 1"]);
         let many = app.evacuate(&app.staff(), UML1, &order(None, &[(WEB, UML2), (OLD, UML2), (DB, UML2), (THEIRS, XEN1)])).unwrap();
         assert_eq!(many.done, vec![WEB]);
         let why: Vec<&str> = many.refused.iter().map(|(_, why)| why.as_str()).collect();
@@ -254,10 +266,10 @@ both_databases! {
         let mut staff = site.signed_in(STAFF_EMAIL);
         put(&app, "UPDATE hosts SET memory_mb = 4096 WHERE id = 4");
         let plan = staff.get("/staff/hosts/3/evacuate");
-        plan.shows(&["they go only if you close their ways back: 1", "Close the way back of 1 Linode", "Evacuate 1 Linode"]);
+        plan.shows_at("main h2", &["they go only if you close their ways back: 1"]);
+        plan.shows_at("main label", &["Close the way back of 1 Linode"]).shows_at("main button", &["Evacuate 1 Linode"]);
         let reply = staff.submit(&plan, "Evacuate 1 Linode", &[("why", WHY)]);
-        assert_eq!(reply.status, 422);
-        reply.says(&["tick this, or wait"]);
+        reply.says_beside("close", "tick this, or wait");
         assert_eq!(app.host(XEN1).state, HostState::Enabled);
         let reply = staff.submit(&plan, "Evacuate 1 Linode", &[("why", WHY), ("close", "yes")]);
         assert_eq!(reply.status, 303, "{}", reply.text());
@@ -272,7 +284,7 @@ both_databases! {
         // A silent host is not emptied: nothing would come of its rows.
         app.pass_s(600);
         let mut staff = site.signed_in(STAFF_EMAIL);
-        staff.get("/staff/hosts/4/evacuate").shows(&["xen2 cannot be emptied: it is silent"]).hides(&["Evacuate 1 Linode"]);
+        staff.get("/staff/hosts/4/evacuate").shows_at("main > div.note > p", &["xen2 cannot be emptied: it is silent"]).hides(&["Evacuate 1 Linode"]);
         let said = refused(app.evacuate(&app.staff(), XEN2, &order(None, &[(DB, XEN1)])));
         assert!(said.contains("silent"), "{said}");
         assert_eq!(app.host(XEN2).state, HostState::Enabled);

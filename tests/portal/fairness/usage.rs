@@ -263,7 +263,8 @@ both_databases! {
         for (range, rows) in [("hour", 50..=52), ("day", 2..=3), ("beta", 1..=7)] {
             for (linode, due) in [(WEB, 14.3), (DB, 28.6), (OLD, 57.1)] {
                 let page = member.get(&format!("/members/fairness?linode={linode}&range={range}"));
-                page.shows(&["Share got and share due", "Got of what was due", "uml1 (UML)"]).hides(&["theirs"]);
+                page.shows_at("figcaption", &["Share got and share due"]).shows_at("dl.facts dt", &["Got of what was due"]);
+                page.shows_at("h1 + p", &["uml1 (UML)"]).hides(&["theirs"]);
                 let table = cells(&page.body, "table.dense tbody tr");
                 assert!(rows.contains(&table.len()), "{range}: {table:?}");
                 for row in &table {
@@ -289,7 +290,7 @@ both_databases! {
         assert_eq!(member.get("/members/fairness.csv?linode=201").status, 404);
         assert_eq!(member.get("/members/fairness?linode=x").status, 404);
         assert_eq!(member.get("/members/fairness?range=year").status, 400);
-        site.signed_in("otto@example.com").get("/members/fairness").shows(&["theirs", "There are no samples"]).hides(&["web"]);
+        site.signed_in("otto@example.com").get("/members/fairness").shows_at("h1 + p", &["theirs"]).shows_at("main > p", &["There are no samples"]).hides(&["web"]);
     }
 
     fn staff_see_who_is_unfair(app: TestApp) {
@@ -301,19 +302,21 @@ both_databases! {
         let mut staff = site.signed_in(STAFF_EMAIL);
         for range in ["hour", "day", "beta"] {
             let page = staff.get(&format!("/staff/fairness?range={range}"));
-            page.shows(&["uml1", "Unfair"]).hides(&["xen1"]);
+            page.shows(&[]).hides(&["xen1"]);
             let row = &cells(&page.body, "tbody tr")[0];
+            assert_eq!(row[..2], ["uml1", "Unfair"]);
             let jain: f64 = row[5].parse().unwrap();
             assert!((jain - 0.778).abs() < 0.01, "{row:?}");
             assert!(row[7].starts_with("web, 23"), "{row:?}");
             let csv = staff.get(&page.link("CSV of all hosts"));
             assert!(csv.body.lines().nth(1).unwrap().contains(",Unfair,"), "{}", csv.body);
             let host = staff.get(&page.link("uml1"));
-            host.shows(&["Fairness of uml1", "Unfair", "web", "db", "old", "Over time"]);
+            assert_eq!((host.status, host.heading().as_str()), (200, "Fairness of uml1"));
+            host.shows_at("h1 ~ p .tag", &["Unfair"]).shows_at("#linodes + div tbody th", &["web", "db", "old"]).shows_at("h2", &["Over time"]);
             let csv = staff.get(&format!("/staff/hosts/1/fairness.csv?range={range}"));
             assert!(csv.body.lines().count() > 1, "{}", csv.body);
         }
-        staff.get("/staff/hosts/3/fairness").shows(&["has sent no samples"]);
+        staff.get("/staff/hosts/3/fairness").shows_at("main > p", &["has sent no samples"]);
         assert_eq!(staff.get("/staff/hosts/99/fairness").status, 404);
         assert_eq!(staff.get("/staff/fairness?range=x").status, 400);
     }
@@ -327,7 +330,8 @@ both_databases! {
         assert_eq!(app.linode(WEB).host_id, XEN1);
         let site = Site::serve(&app.app);
         let mut member = site.signed_in(MEMBER_EMAIL);
-        member.get("/members/fairness?linode=101").shows(&["Before and after the move", "uml1 (UML)", "xen1 (Xen)", "no samples yet"]);
+        let page = member.get("/members/fairness?linode=101");
+        page.shows_at("h2#moved", &["Before and after the move"]).shows_at("#moved + p", &["uml1 (UML)", "xen1 (Xen)"]).shows_at("tbody td", &["no samples yet"]);
         app.pass_s(300);
         app.under_load(XEN1, 4, &[(WEB, 900, 10)]);
         let page = member.get("/members/fairness?linode=101");
@@ -336,9 +340,11 @@ both_databases! {
         assert_eq!(figure("CPU used"), ["25.0", "90.0"]);
         assert_eq!(figure("Got of"), ["100.0", "no contention"]);
         assert_eq!(figure("Disk, blocks"), ["3.0", "3.0"]);
-        page.says(&["token limiter", "blocks of 4 KiB"]);
+        page.says_at("p.small", &["token limiter", "blocks of 4 KiB"]);
         let migration = app.newest_migration(WEB).id;
-        member.get(&format!("/members/migrations/{migration}")).shows(&["Before and after the move", "25.0", "90.0"]);
+        let page = member.get(&format!("/members/migrations/{migration}"));
+        page.shows_at("h2#moved", &["Before and after the move"]);
+        assert_eq!(page.row("Before and after the move", "CPU used, % of one CPU")[1..], ["25.0", "90.0"]);
         // The series goes on over the move.
         assert!(cells(&member.get("/members/fairness?linode=101&range=hour").body, "table.dense tbody tr").len() >= 23);
     }
@@ -348,11 +354,14 @@ both_databases! {
         let site = Site::serve(&app.app);
         let mut staff = site.signed_in(STAFF_EMAIL);
         let page = staff.get("/staff/fairness/weights");
-        page.shows(&["each plan's own weight", "Linode 512", "1024"]);
+        page.shows_at("h1 + p", &["each plan's own weight"]);
+        page.shows_at("tbody th", &["Linode 512"]).shows_at("tbody td", &["1024"]);
         let look = staff.submit(&page, "Preview the rule", &[("kind", "linear"), ("base", "64"), ("unit_mb", "4")]);
-        look.shows(&["Weight then", "192", "320"]);
+        let then = look.shows(&[]).column("Weights of plans", "Weight then");
+        assert!(["192", "320"].iter().all(|weight| then.iter().any(|it| it == weight)), "{then:?}");
         let reply = staff.submit(&look, "Save this rule", &[]);
-        staff.follow(&reply).shows(&["The rule is saved", "64 and one more for every 4 MiB of RAM"]);
+        let saved = staff.follow(&reply);
+        saved.shows_at("main > div.note > p", &["The rule is saved"]).shows_at("h1 + p, h1 ~ p", &["64 and one more for every 4 MiB of RAM"]);
         assert_eq!(staff.submit(&look, "Save this rule", &[]).status, 303, "twice is once");
         let old = staff.submit(&look, "Save this rule", &[("kind", "plan")]);
         assert_eq!(old.status, 409);
@@ -360,27 +369,27 @@ both_databases! {
             let mut fields = vec![("kind", "linear"), ("base", "1"), ("unit_mb", "1")];
             fields.iter_mut().filter(|it| it.0 == field).for_each(|it| it.1 = value);
             let reply = staff.submit(&page, "Preview the rule", &fields);
-            assert_eq!(reply.status, 422, "{field}={value}");
-            reply.says(&["There is a problem", said]);
+            reply.says_beside(field, said);
             let reply = staff.submit(&look, "Save this rule", &fields);
             assert_eq!(reply.status, 422, "{field}={value}");
         }
         // One Linode: the neighbours' shares are shown first.
         let page = staff.get("/staff/fairness/weights");
         let look = staff.submit(&page, "Preview the weight", &[("linode", "101"), ("weight", "896"), ("reason", "a promise")]);
-        look.shows(&["If all Linodes of uml1 want", "21.4 %", "56.0 %"]);
+        look.shows_at("main > p", &["If all Linodes of uml1 want"]).shows_at("tbody td", &["21.4 %", "56.0 %"]);
         let reply = staff.submit(&look, "Save the weight of web", &[]);
         let page = staff.follow(&reply);
-        page.shows(&["The weight is saved", "web (101)", "a promise", "896", "192"]);
+        page.shows_at("main > div.note > p", &["The weight is saved"]);
+        assert_eq!(page.row("Linodes with a weight of their own", "web (101)")[2..5], ["896", "192", "a promise"]);
         for fields in [[("linode", "101"), ("weight", "0")], [("linode", "999"), ("weight", "5")], [("linode", ""), ("weight", "5")]] {
             let reply = staff.submit(&look, "Save the weight of web", &fields);
             assert_eq!(reply.status, 422, "{fields:?}: {}", reply.text());
         }
         let none = staff.submit(&look, "Save the weight of web", &[("weight", "5"), ("reason", " ")]);
-        none.says(&["Say why"]);
+        none.says_at("#reason-error", &["Say why"]);
         let look = staff.get(&page.link("Preview the rule's weight for web"));
         staff.submit(&look, "Save the weight of web", &[]);
-        assert!(staff.get("/staff/fairness/weights").text().contains("Preview the weight") );
+        staff.get("/staff/fairness/weights").says_at("main button", &["Preview the weight"]);
         staff.get("/staff/fairness/weights").hides(&["web (101)"]);
         assert!(app.set_linode_weight(&app.member(), WEB, Some(1), "no").is_err());
         assert!(app.set_weight_rule(&app.member(), xenbeta::domain::fairness::shares::Rule::Plan, None).is_err());

@@ -193,10 +193,10 @@ both_databases! {
         let row = app.migrate(&app.member(), WEB, now_click()).unwrap();
         app.set_move_times(&app.staff(), &app.quiet_for(30), None).unwrap();
         assert_eq!(app.reconcile().unwrap().admitted, 0);
-        member.get(&format!("/members/migrations/{}", row.id)).shows(&["Waiting for the end of the quiet hours, at"]).hides(&["Next in the queue"]);
+        member.get(&format!("/members/migrations/{}", row.id)).shows_at("[data-k=phase]", &["Waiting for the end of the quiet hours, at"]).hides(&["Next in the queue"]);
         // A way back is not held up, and neither is what staff try again.
         app.run_sql("UPDATE migrations SET queued_by = 3");
-        member.get(&format!("/members/migrations/{}", row.id)).shows(&["Next in the queue"]);
+        member.get(&format!("/members/migrations/{}", row.id)).shows_at("[data-k=phase]", &["Next in the queue"]);
         app.run_sql("UPDATE migrations SET queued_by = 1");
         app.pass_s(31 * 60);
         assert_eq!(app.reconcile().unwrap().admitted, 1);
@@ -204,7 +204,7 @@ both_databases! {
         app.pass_s(1440 * 60 - 40 * 60);
         assert_eq!(app.migration(row.id).state, MigrationState::Finished);
         let back = app.way_back(&app.member(), row.id).unwrap();
-        site.signed_in(MEMBER_EMAIL).get(&format!("/members/migrations/{}", back.id)).shows(&["Next in the queue"]);
+        site.signed_in(MEMBER_EMAIL).get(&format!("/members/migrations/{}", back.id)).shows_at("[data-k=phase]", &["Next in the queue"]);
         assert_eq!(app.reconcile().unwrap().admitted, 1, "a way back");
     }
 
@@ -218,10 +218,11 @@ both_databases! {
         let row = app.migrate(&app.member(), WEB, click).unwrap();
         app.set_move_times(&app.staff(), &app.quiet_for(60), None).unwrap();
         let url = format!("/members/migrations/{}", row.id);
-        member.get(&url).shows(&["The time you chose is in the quiet hours now", "Change the time"]);
+        let page = member.get(&url);
+        page.shows_at("[data-k=phase]", &["The time you chose is in the quiet hours now"]).shows_at("div.row a", &["Change the time"]);
         app.pass_s(900);
         assert_eq!(app.reconcile().unwrap().admitted, 0);
-        member.get(&url).shows(&["Waiting for the end of the quiet hours"]);
+        member.get(&url).shows_at("[data-k=phase]", &["Waiting for the end of the quiet hours"]);
         app.pass_s(3600);
         assert_eq!(app.reconcile().unwrap().admitted, 1);
     }
@@ -305,7 +306,7 @@ both_databases! {
             let typed = app.now().plus_days(1).utc().with_timezone(&chrono_tz::Europe::Vienna).format("%Y-%m-%dT%H:%M").to_string();
             let refused = member.submit(&page, "Migrate web", &[("when", "at"), ("at", &typed)]);
             assert_eq!(refused.status, 409);
-            refused.says(&["Its time has come"]);
+            refused.says_at("main > p", &["Its time has come"]);
             app.reconcile().unwrap();
         }
         assert_eq!(app.migration(row.id).state, MigrationState::Preparing);
@@ -386,7 +387,7 @@ both_databases! {
         let (old, web) = (both[0].replace('\n', " "), both[1].replace('\n', " "));
         assert!(old.contains("old had not moved"), "{old}");
         assert!(web.contains("web is back from Xen") && !web.contains("had not moved"), "{web}");
-        Site::serve(&app.app).signed_in(MEMBER_EMAIL).get("/members/xenbeta").shows(&["It had moved to Xen and come back."]);
+        Site::serve(&app.app).signed_in(MEMBER_EMAIL).get("/members/xenbeta").shows_at("tbody td", &["It had moved to Xen and come back."]);
     }
 
     fn a_failure_says_what_is_kept_and_what_is_off(app: TestApp) {
