@@ -15,7 +15,7 @@ use crate::web::extract::{Member, Query};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::chart::{Chart, Line, Scale, top_of};
+use crate::web::ui::chart::{Chart, Scale, Values, Words, top_of};
 use crate::web::ui::names::platform_name;
 use crate::web::ui::usage::{
     RangeTab, kib, maybe_percent, percent, range, range_name, range_tabs, span_ms, under_contention,
@@ -254,12 +254,11 @@ fn cells(usage: &Usage) -> [String; 9] {
     ]
 }
 
+/// From when, until when, and how long an interval is, in seconds.
 type Span = (i64, i64, i64);
-/// When, and what; a gap where nothing is known.
-type Values = Vec<(i64, Option<f64>)>;
 
 fn shares_chart(groups: &[(i64, Usage)], span: Span, zone: Zone) -> Option<Chart> {
-    let line = |of: fn(&Usage) -> u64| -> Vec<(i64, Option<f64>)> {
+    let line = |of: fn(&Usage) -> u64| -> Values {
         groups
             .iter()
             .map(|(at, it)| (at + span.2 / 2, under_contention(it, of(it))))
@@ -267,17 +266,12 @@ fn shares_chart(groups: &[(i64, Usage)], span: Span, zone: Zone) -> Option<Chart
     };
     let (got, due) = (line(|it| it.got_ms), line(|it| it.due_ms));
     let any = got.iter().any(|(_, value)| value.is_some());
-    let desc = "CPU that the Linode got and that was due to it while its host had more to do than it could; gaps where there was no contention. The figures are in the table.";
-    any.then(|| {
-        chart(
-            "shares",
-            "Share got and share due, % of one CPU",
-            desc,
-            span,
-            zone,
-            [("got", got), ("due", due)],
-        )
-    })
+    let words = Words {
+        id: "shares",
+        title: "Share got and share due, % of one CPU",
+        desc: "CPU that the Linode got and that was due to it while its host had more to do than it could; gaps where there was no contention. The figures are in the table.",
+    };
+    any.then(|| chart(words, [("got", got), ("due", due)], span, zone))
 }
 
 fn used_chart(groups: &[(i64, Usage)], span: Span, zone: Zone) -> Option<Chart> {
@@ -294,50 +288,30 @@ fn used_chart(groups: &[(i64, Usage)], span: Span, zone: Zone) -> Option<Chart> 
             )
         })
         .collect();
-    let desc = "CPU that the Linode used, and that it waited for. The figures are in the table.";
-    (!groups.is_empty()).then(|| {
-        chart(
-            "used",
-            "CPU used and waited for, % of one CPU",
-            desc,
-            span,
-            zone,
-            [("used", used), ("waited for", waited)],
-        )
-    })
+    let words = Words {
+        id: "used",
+        title: "CPU used and waited for, % of one CPU",
+        desc: "CPU that the Linode used, and that it waited for. The figures are in the table.",
+    };
+    let lines = [("used", used), ("waited for", waited)];
+    (!groups.is_empty()).then(|| chart(words, lines, span, zone))
 }
 
 fn chart(
-    id: &'static str,
-    title: &str,
-    desc: &str,
+    words: Words,
+    lines: [(&'static str, Values); 2],
     (from, until, each): Span,
     zone: Zone,
-    [one, other]: [(&'static str, Values); 2],
 ) -> Chart {
-    let values = one.1.iter().chain(&other.1).filter_map(|(_, value)| *value);
-    let top = top_of(values);
+    let values = lines.iter().flat_map(|(_, values)| values);
     let scale = Scale {
         from,
         until,
-        top,
+        top: top_of(values.filter_map(|(_, value)| *value)),
         gap: each * 3 / 2,
     };
-    let line = |class, (name, values): (&'static str, Vec<(i64, Option<f64>)>)| Line {
-        class,
-        name,
-        path: scale.path(&values),
-    };
-    Chart {
-        id,
-        title: title.to_owned(),
-        desc: desc.to_owned(),
-        top: format!("{:.0} %", top * 100.0),
-        middle: format!("{:.0} %", top * 50.0),
-        from: show_at(zone, from).text,
-        to: show_at(zone, until).text,
-        lines: vec![line("a", one), line("b", other)],
-    }
+    let unit = |part| format!("{:.0} %", part * 100.0);
+    Chart::new(words, scale, lines, (unit, zone))
 }
 
 /// The seven days before its stop and after it ran again, or as much of them as there is.

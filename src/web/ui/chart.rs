@@ -3,29 +3,67 @@
 
 use askama::Template;
 use askama::filters::HtmlSafe;
+use chrono::DateTime;
+
+use super::Zone;
 
 #[derive(Debug, Clone, Template)]
 #[template(path = "ui/chart.html")]
 pub struct Chart {
-    pub id: &'static str,
-    pub title: String,
-    /// What is to be seen, in words.
-    pub desc: String,
+    words: Words,
     /// The value at the top; the bottom is 0.
-    pub top: String,
-    pub middle: String,
-    pub from: String,
-    pub to: String,
-    pub lines: Vec<Line>,
+    top: String,
+    middle: String,
+    from: String,
+    to: String,
+    lines: [Line; 2],
 }
 impl HtmlSafe for Chart {}
 
 #[derive(Debug, Clone)]
 pub struct Line {
     /// `a`: solid; `b`: dashed.
-    pub class: &'static str,
-    pub name: &'static str,
-    pub path: String,
+    class: &'static str,
+    name: &'static str,
+    path: String,
+}
+
+/// Of a line: when, and what; a gap where nothing is known.
+pub type Values = Vec<(i64, Option<f64>)>;
+
+/// What a chart says of itself, in words.
+#[derive(Debug, Clone, Copy)]
+pub struct Words {
+    pub id: &'static str,
+    pub title: &'static str,
+    /// What is to be seen.
+    pub desc: &'static str,
+}
+
+impl Chart {
+    /// The first line is solid, the second dashed. `unit` says a value beside the chart.
+    pub fn new(
+        words: Words,
+        scale: Scale,
+        lines: [(&'static str, Values); 2],
+        (unit, zone): (fn(f64) -> String, Zone),
+    ) -> Self {
+        let [solid, dashed] = lines;
+        let line = |class, (name, values): (&'static str, Values)| Line {
+            class,
+            name,
+            path: scale.path(&values),
+        };
+        let at = |at| zone.text(DateTime::from_timestamp(at, 0).unwrap_or_default());
+        Self {
+            words,
+            top: unit(scale.top),
+            middle: unit(scale.top / 2.0),
+            from: at(scale.from),
+            to: at(scale.until),
+            lines: [line("a", solid), line("b", dashed)],
+        }
+    }
 }
 
 /// The plot's corners in the drawing.
@@ -46,7 +84,7 @@ pub struct Scale {
 
 impl Scale {
     /// The path of a line; a value that is not there is a gap.
-    pub fn path(&self, values: &[(i64, Option<f64>)]) -> String {
+    fn path(&self, values: &[(i64, Option<f64>)]) -> String {
         let span = (self.until - self.from).max(1) as f64;
         let mut path = String::new();
         let mut last: Option<i64> = None;

@@ -16,7 +16,7 @@ use crate::web::extract::{Path, Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::chart::{Chart, Line, Scale};
+use crate::web::ui::chart::{Chart, Scale, Values, Words};
 use crate::web::ui::usage::{
     RangeTab, maybe_percent, percent, range, range_name, range_tabs, span_ms, verdict_tag,
 };
@@ -136,28 +136,26 @@ fn chart(intervals: &[Interval], range: Range, now: i64, zone: Zone) -> Option<C
         top: 1.0,
         gap,
     };
-    let line = |class, name, of: fn(&Interval) -> i64| {
-        let values: Vec<(i64, Option<f64>)> = intervals
-            .iter()
-            .map(|it| (it.slot, (it.guests > 0).then(|| of(it) as f64 / 1000.0)))
-            .collect();
-        Line {
-            class,
-            name,
-            path: scale.path(&values),
-        }
+    let line = |name, of: fn(&Interval) -> i64| {
+        let value = |it: &Interval| (it.guests > 0).then(|| of(it) as f64 / 1000.0);
+        let values: Values = intervals.iter().map(|it| (it.slot, value(it))).collect();
+        (name, values)
     };
-    let at = |at| zone.text(DateTime::from_timestamp(at, 0).unwrap_or_default());
-    Some(Chart {
+    let words = Words {
         id: "fairness",
-        title: "Fairness under contention".to_owned(),
-        desc: "Jain's index, and how much of its due the Linode got that came furthest below; gaps where there was no contention. The figures are in the table.".to_owned(),
-        top: "1".to_owned(),
-        middle: "0.5".to_owned(),
-        from: at(from),
-        to: at(now),
-        lines: vec![line("a", "Jain's index", |it| it.jain), line("b", "got of due, worst-off", |it| it.least_ratio)],
-    })
+        title: "Fairness under contention",
+        desc: "Jain's index, and how much of its due the Linode got that came furthest below; gaps where there was no contention. The figures are in the table.",
+    };
+    let lines = [
+        line("Jain's index", |it| it.jain),
+        line("got of due, worst-off", |it| it.least_ratio),
+    ];
+    Some(Chart::new(
+        words,
+        scale,
+        lines,
+        (|part| part.to_string(), zone),
+    ))
 }
 
 fn linode(usage: &Usage) -> [String; 6] {
