@@ -120,6 +120,22 @@ pub(super) async fn agent(app: &web::Data<App>, request: &HttpRequest) -> Result
         .ok_or_else(unknown)
 }
 
+/// What an agent says, taken in by `call`.
+pub(super) async fn take<B, T>(
+    app: web::Data<App>,
+    request: &HttpRequest,
+    body: &web::Bytes,
+    call: impl FnOnce(&App, &Agent, &B) -> Result<T, AppError> + Send + 'static,
+) -> Result<T, Refusal>
+where
+    B: DeserializeOwned + Send + 'static,
+    T: Send + 'static,
+{
+    let agent = agent(&app, request).await?;
+    let said: B = parse(body)?;
+    run(move || call(&app, &agent, &said)).await
+}
+
 pub(super) fn json<T: Serialize>(value: T) -> web::Json<T> {
     web::Json(value)
 }

@@ -7,7 +7,7 @@ use actix_web::ResponseError;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, web};
 
-use super::agent::answer::{Answer, Refusal, address, agent, json, parse, run};
+use super::agent::answer::{Answer, Refusal, address, agent, json, parse, run, take};
 use crate::app::App;
 use crate::domain::ids::{JobId, MigrationId};
 use crate::wire::{Enrol, Finish, Finished, Renew, SealedDigests};
@@ -49,11 +49,11 @@ async fn renew(
     id: web::Path<i64>,
     body: web::Bytes,
 ) -> Answer<crate::wire::Renewed> {
-    let agent = agent(&app, &request).await?;
-    let renew: Renew = parse(&body)?;
-    run(move || app.renew(&agent, JobId(*id), &renew))
-        .await
-        .map(json)
+    take(app, &request, &body, move |app, agent, renew: &Renew| {
+        app.renew(agent, JobId(*id), renew)
+    })
+    .await
+    .map(json)
 }
 
 async fn finish(
@@ -62,11 +62,11 @@ async fn finish(
     id: web::Path<i64>,
     body: web::Bytes,
 ) -> Answer<Finished> {
-    let agent = agent(&app, &request).await?;
-    let finish: Finish = parse(&body)?;
-    run(move || app.finish(&agent, JobId(*id), &finish))
-        .await
-        .map(|()| json(Finished {}))
+    take(app, &request, &body, move |app, agent, finish: &Finish| {
+        app.finish(agent, JobId(*id), finish)
+    })
+    .await
+    .map(|()| json(Finished {}))
 }
 
 async fn digests(
@@ -75,11 +75,14 @@ async fn digests(
     id: web::Path<i64>,
     body: web::Bytes,
 ) -> Answer<Finished> {
-    let agent = agent(&app, &request).await?;
-    let sealed: SealedDigests = parse(&body)?;
-    run(move || app.note_digests(&agent, MigrationId(*id), &sealed))
-        .await
-        .map(|()| json(Finished {}))
+    take(
+        app,
+        &request,
+        &body,
+        move |app, agent, sealed: &SealedDigests| app.note_digests(agent, MigrationId(*id), sealed),
+    )
+    .await
+    .map(|()| json(Finished {}))
 }
 
 async fn rotate(app: web::Data<App>, request: HttpRequest) -> Answer<crate::wire::Rotated> {

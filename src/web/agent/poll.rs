@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::{HttpRequest, web};
 use tokio::time::{Instant, timeout_at};
 
-use super::answer::{Answer, agent, json, parse, run};
+use super::answer::{Answer, agent, json, parse, run, take};
 use crate::app::App;
 use crate::wire::{Inventory, POLL_WAIT_S, PROTOCOL, Poll, PollAnswer, Reported, Samples};
 
@@ -67,10 +67,11 @@ pub async fn report(
     request: HttpRequest,
     body: web::Bytes,
 ) -> Answer<Reported> {
-    let agent = agent(&app, &request).await?;
-    let inventory: Inventory = parse(&body)?;
-    let shares = run(move || app.note_report(&agent, &inventory)).await?;
-    Ok(json(Reported { shares }))
+    take(app, &request, &body, |app, agent, inventory: &Inventory| {
+        app.note_report(agent, inventory)
+    })
+    .await
+    .map(|shares| json(Reported { shares }))
 }
 
 /// What the host's guests used.
@@ -79,8 +80,9 @@ pub async fn samples(
     request: HttpRequest,
     body: web::Bytes,
 ) -> Answer<Reported> {
-    let agent = agent(&app, &request).await?;
-    let samples: Samples = parse(&body)?;
-    let shares = run(move || app.note_samples(&agent, &samples)).await?;
-    Ok(json(Reported { shares }))
+    take(app, &request, &body, |app, agent, samples: &Samples| {
+        app.note_samples(agent, samples)
+    })
+    .await
+    .map(|shares| json(Reported { shares }))
 }

@@ -3,6 +3,7 @@
 
 mod client;
 mod form;
+mod hidden;
 mod signed;
 mod upload;
 
@@ -18,13 +19,9 @@ use super::page::UNREADABLE;
 
 pub use client::Client;
 pub use form::{Form, FormData, Nothing};
+pub use hidden::{ids, once, once_or, parse_seen, seen};
 pub use signed::{Asks, Member, Signed, Staff};
 pub use upload::{Sent, Upload};
-
-/// A mark for a form: what it does is done once, however often it is sent.
-pub fn once() -> String {
-    data_encoding::BASE64URL_NOPAD.encode(&super::csrf::random::<12>())
-}
 
 /// Parts of the path. What does not parse names no page.
 #[derive(Debug, Clone, Copy)]

@@ -8,7 +8,7 @@ use crate::domain::markdown::Markdown;
 use crate::store;
 use crate::store::faq::{Entry, Question};
 use crate::web::context::Context;
-use crate::web::extract::{Form, FormData, Path, Query, Signed, once};
+use crate::web::extract::{Form, FormData, Path, Query, Signed, once_or};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -150,11 +150,7 @@ async fn present(
             .value(&typed.question)
             .hint("Our staff answer it, to you or here for everybody; you get mail.")
             .with(&page.problems),
-        once: if typed.once.is_empty() {
-            once()
-        } else {
-            typed.once
-        },
+        once: once_or(&typed.once),
     });
     page::html_status(
         status,

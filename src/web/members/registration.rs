@@ -23,7 +23,7 @@ use crate::store;
 use crate::store::db::Db;
 use crate::store::linode::page::LinodeRow;
 use crate::store::programme::{Programme, Text};
-use crate::web::extract::{Asks, Form, FormData, Member, Nothing, Path};
+use crate::web::extract::{Asks, Form, FormData, Member, Nothing, Path, ids};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, ConfirmPage, Page};
 use crate::web::portal::{self, Portal};
@@ -341,14 +341,7 @@ pub async fn from_old_link() -> HttpResponse {
 
 /// `POST /members/xenbeta`
 pub async fn register(portal: Portal, member: Member, form: Form<RegisterForm>) -> Response {
-    let ids: Result<Vec<i64>, _> = form
-        .0
-        .linode
-        .split(',')
-        .filter(|id| !id.is_empty())
-        .map(str::parse)
-        .collect();
-    let ids = ids.map_err(|_| Fault::NotFound)?;
+    let ids = ids(&form.0.linode)?;
     let (actor, asked) = (member.actor.clone(), ids.clone());
     let call = move |app: &crate::app::App| {
         app.register(&actor, &asked.into_iter().map(LinodeId).collect::<Vec<_>>())

@@ -8,7 +8,8 @@ use crate::domain::migration::{MigrationKind, MigrationState as State};
 use crate::domain::time::Time;
 use crate::store::job::Job;
 use crate::store::migration::Migration;
-use crate::store::migration::page::Place;
+use crate::store::migration::page::{MigrationDetail, Place};
+use crate::web::page::Page;
 use crate::web::ui::names::step_words;
 use crate::web::ui::{Zone, units};
 
@@ -25,22 +26,48 @@ pub struct Live {
     pub attr: BTreeMap<&'static str, BTreeMap<&'static str, String>>,
 }
 
+/// A migration before its reader.
+#[derive(Debug, Clone, Copy)]
+pub struct Watched<'a> {
+    pub migration: &'a Migration,
+    pub job: Option<&'a Job>,
+    pub queue: Place,
+    pub zone: Zone,
+}
+
+impl<'a> Watched<'a> {
+    pub fn of(detail: &'a MigrationDetail, zone: Zone) -> Self {
+        Self {
+            migration: &detail.migration,
+            job: detail.job.as_ref(),
+            queue: detail.queue,
+            zone,
+        }
+    }
+}
+
+/// The page of a migration hears of what changes, if anything is to come, from `url`.
+pub fn follow(page: Page, url: &str, detail: &MigrationDetail, now: Time) -> Page {
+    if !is_moving(detail.migration.state) {
+        return page;
+    }
+    let shape = Live::new(Watched::of(detail, page.zone()), now).shape;
+    page.live(format!("{url}/events"), shape)
+}
+
 impl Live {
-    pub fn new(
-        migration: &Migration,
-        job: Option<&Job>,
-        queue: Place,
-        now: Time,
-        zone: Zone,
-    ) -> Self {
+    pub fn new(of: Watched<'_>, now: Time) -> Self {
+        let Watched {
+            migration,
+            job,
+            zone,
+            ..
+        } = of;
         let shape = format!(
             "{}-{}-{}",
             migration.state, migration.cancel_asked, migration.round
         );
-        let mut text = BTreeMap::from([
-            ("phase", phase(migration, job, queue, zone)),
-            ("asof", zone.precise(now).text),
-        ]);
+        let mut text = BTreeMap::from([("phase", phase(of)), ("asof", zone.precise(now).text)]);
         let mut attr = BTreeMap::from([(
             "asof",
             BTreeMap::from([("datetime", zone.precise(now).iso)]),
@@ -94,7 +121,13 @@ pub fn is_moving(state: State) -> bool {
     is_at_work(state) || matches!(state, State::Queued | State::Returning)
 }
 
-fn phase(migration: &Migration, job: Option<&Job>, queue: Place, zone: Zone) -> String {
+fn phase(of: Watched<'_>) -> String {
+    let Watched {
+        migration,
+        job,
+        queue,
+        zone,
+    } = of;
     if let Some(words) = paused(migration.state, queue) {
         return words.to_owned();
     }

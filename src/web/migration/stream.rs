@@ -11,7 +11,7 @@ use futures_util::stream::unfold;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::live::{Live, is_moving};
+use super::live::{Live, Watched, is_moving};
 use crate::app::secrets::{self, purpose};
 use crate::domain::ids::{AccountId, MigrationId};
 use crate::store;
@@ -157,7 +157,13 @@ impl Feed {
             return Ok(None);
         };
         self.is_over = !is_moving(migration.state);
-        Ok(Some(Live::new(&migration, job.as_ref(), queue, now, zone)))
+        let of = Watched {
+            migration: &migration,
+            job: job.as_ref(),
+            queue,
+            zone,
+        };
+        Ok(Some(Live::new(of, now)))
     }
 }
 

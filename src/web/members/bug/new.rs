@@ -14,7 +14,7 @@ use crate::domain::ids::{LinodeId, MigrationId};
 use crate::domain::markdown::{Markdown, Title};
 use crate::domain::string_enum::StringEnum;
 use crate::store;
-use crate::web::extract::{FormData, Member, Query, Sent, Upload, once};
+use crate::web::extract::{FormData, Member, Query, Sent, Upload, once_or};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -198,9 +198,7 @@ async fn present(
         }
         .to_owned();
     }
-    if form.once.is_empty() {
-        form.once = once();
-    }
+    form.once = once_or(&form.once);
     let second = (both && Title::parse(&form.title).is_ok() || typed).then(|| Second {
         like: like
             .iter()

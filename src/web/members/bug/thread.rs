@@ -15,7 +15,7 @@ use crate::domain::ids::{BugFileId, BugId};
 use crate::domain::markdown::Markdown;
 use crate::store;
 use crate::web::bug::thread_view::{Asked, Reader, View, shown_title};
-use crate::web::extract::{Form, FormData, Member, Nothing, Path, Query, Upload, once};
+use crate::web::extract::{Form, FormData, Member, Nothing, Path, Query, Upload, once_or};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Filters, Page};
 use crate::web::portal::{self, Portal};
@@ -47,11 +47,7 @@ impl ReplyForm {
                 .hint("Everybody in the beta reads it. Markdown works.")
                 .with(problems),
             files_error: problems.of("file").map(str::to_owned),
-            once: if typed.once.is_empty() {
-                once()
-            } else {
-                typed.once.clone()
-            },
+            once: once_or(&typed.once),
         }
     }
 }

@@ -1,28 +1,31 @@
 //! `/members/linodes/{id}/jobs`: the Host Job Queue with its whole history, newest first.
 
+use std::collections::HashMap;
+
 use askama::Template;
 
 use super::shared::{page_of, url_of};
-use crate::domain::ids::{JobId, LinodeId};
+use crate::domain::ids::{HostId, JobId, LinodeId};
 use crate::store;
+use crate::store::job::Job;
 use crate::web::extract::{Member, Path, Query};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Filters, Page, UNREADABLE, filters};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::names::job_name;
-use crate::web::ui::{Pager, Tag, When, units};
+use crate::web::ui::{Pager, Tag, When, Zone, units};
 
 #[derive(Debug, Template)]
 #[template(path = "members/jobs.html")]
 pub struct QueuePage {
     pub page: Page,
     pub linode: String,
-    pub rows: Vec<Row>,
+    pub rows: Vec<JobRow>,
     pub pager: Pager,
 }
 
 #[derive(Debug)]
-pub struct Row {
+pub struct JobRow {
     pub what: &'static str,
     pub state: Tag,
     pub host: String,
@@ -32,6 +35,24 @@ pub struct Row {
     /// From start to finish.
     pub took: Option<String>,
     pub message: String,
+}
+
+impl JobRow {
+    pub fn new(job: &Job, hosts: &HashMap<HostId, String>, zone: Zone) -> Self {
+        Self {
+            what: job_name(job.kind),
+            state: Tag::job(job.state),
+            host: hosts.get(&job.host_id).cloned().unwrap_or_default(),
+            entered: zone.precise(job.entered_at),
+            started: job.started_at.map(|at| zone.precise(at)),
+            finished: job.finished_at.map(|at| zone.precise(at)),
+            took: job
+                .started_at
+                .zip(job.finished_at)
+                .map(|(from, to)| units::span(to.seconds_since(from).max(0))),
+            message: job.message.clone(),
+        }
+    }
 }
 
 filters! {
@@ -61,22 +82,12 @@ pub async fn history(
         format!("Host Job Queue of {}", linode.label),
     );
     let zone = page.zone();
-    let rows = jobs.iter().map(|job| Row {
-        what: job_name(job.kind),
-        state: Tag::job(job.state),
-        host: hosts.get(&job.host_id).cloned().unwrap_or_default(),
-        entered: zone.precise(job.entered_at),
-        started: job.started_at.map(|at| zone.precise(at)),
-        finished: job.finished_at.map(|at| zone.precise(at)),
-        took: job
-            .started_at
-            .zip(job.finished_at)
-            .map(|(from, to)| units::span(to.seconds_since(from).max(0))),
-        message: job.message.clone(),
-    });
     page::html(&QueuePage {
         linode: linode.label.clone(),
-        rows: rows.collect(),
+        rows: jobs
+            .iter()
+            .map(|job| JobRow::new(job, &hosts, zone))
+            .collect(),
         pager,
         page,
     })

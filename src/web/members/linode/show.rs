@@ -4,6 +4,7 @@
 
 use askama::Template;
 
+use super::job_queue::JobRow;
 use super::shared::url_of;
 use crate::app::error::AppError;
 use crate::domain::ids::LinodeId;
@@ -12,7 +13,6 @@ use crate::domain::linode::{IpKind, LinodeStatus};
 use crate::domain::migration::MigrationKind;
 use crate::store;
 use crate::store::error::StoreError;
-use crate::store::job::Job;
 use crate::store::linode::page::LinodeDetail;
 use crate::store::linode::profile::ConfigProfile;
 use crate::store::migration::Migration;
@@ -20,8 +20,8 @@ use crate::web::extract::{Asks, Member, Path};
 use crate::web::fault::Response;
 use crate::web::members::migration_link;
 use crate::web::page::{self, Area, Page};
-use crate::web::ui::names::{helper_name, job_name, kind_name, platform_name, run_level_name};
-use crate::web::ui::{Action, Choice, Field, Input, Link, Tag, When, Zone, units};
+use crate::web::ui::names::{helper_name, kind_name, platform_name, run_level_name};
+use crate::web::ui::{Action, Choice, Field, Input, Link, Tag, When, units};
 
 #[derive(Debug, Template)]
 #[template(path = "members/linode.html")]
@@ -99,17 +99,6 @@ pub struct IpRow {
 }
 
 #[derive(Debug)]
-pub struct JobRow {
-    pub what: &'static str,
-    pub host: String,
-    pub state: Tag,
-    pub entered: When,
-    pub started: Option<When>,
-    pub finished: Option<When>,
-    pub message: String,
-}
-
-#[derive(Debug)]
 pub struct HistoryRow {
     pub link: Link,
     pub state: Tag,
@@ -177,7 +166,7 @@ impl LinodePage {
             jobs: detail
                 .jobs
                 .iter()
-                .map(|job| job_row(job, zone, detail))
+                .map(|job| JobRow::new(job, &detail.host_names, zone))
                 .collect(),
             history: detail
                 .migrations
@@ -328,22 +317,6 @@ fn profile_row(profile: &ConfigProfile, detail: &LinodeDetail) -> Result<Profile
         comments: profile.comments.clone(),
         is_boot: detail.linode.boot_config_id == Some(profile.id),
     })
-}
-
-fn job_row(job: &Job, zone: Zone, detail: &LinodeDetail) -> JobRow {
-    JobRow {
-        what: job_name(job.kind),
-        host: detail
-            .host_names
-            .get(&job.host_id)
-            .cloned()
-            .unwrap_or_default(),
-        state: Tag::job(job.state),
-        entered: zone.precise(job.entered_at),
-        started: job.started_at.map(|at| zone.precise(at)),
-        finished: job.finished_at.map(|at| zone.precise(at)),
-        message: job.message.clone(),
-    }
 }
 
 /// `GET /members/linodes/{id}`

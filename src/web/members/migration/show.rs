@@ -20,7 +20,7 @@ use crate::web::extract::{Asks, Member, Path};
 use crate::web::fault::Response;
 use crate::web::members::fairness::{Compared, compared};
 use crate::web::members::linode::shared::page_of;
-use crate::web::migration::live::{Live, is_at_work, is_moving};
+use crate::web::migration::live::{Live, Watched, follow, is_at_work};
 use crate::web::migration::stream;
 use crate::web::page::{self, Page};
 use crate::web::portal::Portal;
@@ -102,7 +102,7 @@ impl MigrationPage {
     pub fn new(page: Page, detail: &MigrationDetail, now: Time) -> Self {
         let zone = page.zone();
         let migration = &detail.migration;
-        let live = Live::new(migration, detail.job.as_ref(), detail.queue, now, zone);
+        let live = Live::new(Watched::of(detail, zone), now);
         let host = |host: &Host| format!("{} ({})", host.name, platform_name(host.platform));
         Self {
             id: migration.id.0,
@@ -380,21 +380,9 @@ pub async fn show(portal: Portal, asks: Asks<Member>, id: Path<i64>) -> Response
             Ok((detail, moved))
         })
         .await?;
-    let mut page = page_of(
-        &member,
-        &detail.linode,
-        format!("Migration of {}", detail.linode.label),
-    );
-    if is_moving(detail.migration.state) {
-        let live = Live::new(
-            &detail.migration,
-            detail.job.as_ref(),
-            detail.queue,
-            now,
-            page.zone(),
-        );
-        page = page.live(format!("/members/migrations/{}/events", id.0), live.shape);
-    }
+    let title = format!("Migration of {}", detail.linode.label);
+    let page = page_of(&member, &detail.linode, title);
+    let page = follow(page, &url_of(detail.migration.id), &detail, now);
     let zone = page.zone();
     page::html(&MigrationPage {
         moved: moved

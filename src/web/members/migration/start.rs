@@ -21,7 +21,7 @@ use crate::store::linode::page::LinodeDetail;
 use crate::store::migration::Migration;
 use crate::web::extract::{Form, Member, Path};
 use crate::web::fault::{Fault, Response};
-use crate::web::members::linode::shared::page_of;
+use crate::web::members::linode::shared::{find, page_of};
 use crate::web::page::{self, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::names::{helper_name, platform_name};
@@ -290,14 +290,6 @@ fn is_open(migration: &Migration, now: Time) -> bool {
         MigrationState::Queued => migration.not_before.is_some_and(|at| at > now),
         _ => false,
     }
-}
-
-async fn find(portal: &Portal, member: &Member, id: i64) -> Result<LinodeDetail, Fault> {
-    let account = member.account;
-    portal::find(portal, move |conn| {
-        store::linode::page::linode(conn, account, LinodeId(id))
-    })
-    .await
 }
 
 async fn present(

@@ -17,7 +17,7 @@ use crate::store;
 use crate::store::bug::page::Thread;
 use crate::store::bug::{Note, Person};
 use crate::web::bug::thread_view::{Asked, Reader, View};
-use crate::web::extract::{Form, FormData, Path, Query, Staff, Upload, once};
+use crate::web::extract::{Form, FormData, Path, Query, Staff, Upload, once_or};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::bug::new::files;
 use crate::web::members::bug::thread::{ReplyForm, ReplyText, serve};
@@ -174,11 +174,7 @@ fn view(page: Page, staff: &Staff, found: &Found, asked: &Asked, typed: &Typed) 
             .value(&typed.note.note)
             .hint("No member sees it, and nobody gets mail.")
             .with(&page.problems),
-        note_once: if typed.note.once.is_empty() {
-            once()
-        } else {
-            typed.note.once.clone()
-        },
+        note_once: once_or(&typed.note.once),
         notes: found
             .notes
             .iter()

@@ -2,19 +2,17 @@
 //! address is a preview; it comes into force when it is saved.
 
 use askama::Template;
-use chrono::DateTime;
 use serde::Deserialize;
 
 use super::weights_form::{parse_linode, parse_rule, parse_weight};
 use crate::app::fairness::weights::words;
 use crate::domain::fairness::shares::{Claim, Rule, io_priority};
 use crate::domain::ids::LinodeId;
-use crate::domain::time::Time;
 use crate::store;
 use crate::store::catalogue::Plan;
 use crate::store::fairness::usage::Metered;
 use crate::store::fairness::weights::{Own, RuleRow};
-use crate::web::extract::{Form, FormData, Query, Staff};
+use crate::web::extract::{Form, FormData, Query, Staff, parse_seen, seen};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, FROM_FILTERS, Filters, Page, ROWS, filters};
 use crate::web::portal::{self, Portal};
@@ -223,10 +221,7 @@ async fn present(portal: &Portal, staff: &Staff, asked: Asked, mut problems: Pro
     let (own, pager) = all.page(found.own.clone(), |last| last.linode.to_string());
     let view = WeightsPage {
         now: words(rule),
-        seen: found
-            .stored
-            .map(|row| row.changed_at.utc().timestamp_micros().to_string())
-            .unwrap_or_default(),
+        seen: seen(found.stored.map(|row| row.changed_at)),
         rule_fields: rule_fields(&asked, then, &page.problems),
         next: (looked.is_some() && then != rule).then(|| rule_words(then)),
         plans: found
@@ -342,10 +337,7 @@ pub async fn save_rule(portal: Portal, staff: Staff, form: Form<RuleForm>) -> Re
         // The page finds the same faults again.
         return present(&portal, &staff, asked, Problems::default()).await;
     };
-    let micros = form.seen.parse().ok();
-    let seen = micros
-        .and_then(DateTime::from_timestamp_micros)
-        .map(Time::new);
+    let seen = parse_seen(&form.seen);
     staff
         .act(&portal, move |app, actor| {
             app.set_weight_rule(actor, rule, seen)

@@ -19,7 +19,7 @@ use crate::store::migration::page::MigrationDetail;
 use crate::web::extract::{Path, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::migration::show::{MigrationPage, can_cancel, can_retry};
-use crate::web::migration::live::{Live, is_moving};
+use crate::web::migration::live::follow;
 use crate::web::migration::stream;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -77,22 +77,13 @@ pub(in crate::web::staff) async fn find(portal: &Portal, id: i64) -> Result<Foun
 pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
     let found = find(&portal, id.0).await?;
     let detail = &found.detail;
-    let mut page = staff
+    let page = staff
         .page(
             Area::Migrations,
             format!("Migration {} of {}", id.0, detail.linode.label),
         )
         .crumb("Migrations", PATH);
-    if is_moving(detail.migration.state) {
-        let live = Live::new(
-            &detail.migration,
-            detail.job.as_ref(),
-            detail.queue,
-            found.now,
-            page.zone(),
-        );
-        page = page.live(format!("{PATH}/{}/events", id.0), live.shape);
-    }
+    let page = follow(page, &format!("{PATH}/{}", id.0), detail, found.now);
     page::html(&StaffMigrationPage::new(page, &found))
 }
 

@@ -3,10 +3,9 @@
 use askama::Template;
 use serde::Deserialize;
 
-use super::show::parse_seen;
 use crate::store;
 use crate::store::programme::end::Concerned;
-use crate::web::extract::{Form, FormData, Staff};
+use crate::web::extract::{Form, FormData, Staff, parse_seen, seen};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -98,12 +97,11 @@ pub async fn ask(portal: Portal, staff: Staff) -> Response {
             "Look at the programme",
         ));
     }
-    let seen = stored.map(|row| row.changed_at.utc().timestamp_micros().to_string());
     page::html(&EndPage {
         page: staff
             .page(Area::Programme, "End the beta?")
             .crumb("Programme", PATH),
-        seen: seen.unwrap_or_default(),
+        seen: seen(stored.map(|row| row.changed_at)),
         rows: rows(&concerned),
         mails: concerned.waiting + concerned.approved,
     })

@@ -1,14 +1,13 @@
 //! `/staff/programme/times`: when moves may begin by a member's choice.
 
 use askama::Template;
-use chrono::DateTime;
 use serde::Deserialize;
 
 use crate::app::programme::move_times::span;
 use crate::domain::programme::move_times::{Limits, Quiet};
 use crate::domain::time::Time;
 use crate::store;
-use crate::web::extract::{Form, FormData, Staff};
+use crate::web::extract::{self, Form, FormData, Staff, parse_seen};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -64,12 +63,11 @@ impl FormData for TimesForm {}
 
 impl TimesForm {
     fn of(limits: &Limits, seen: Option<Time>) -> Self {
-        let seen = seen.map(|at| at.utc().timestamp_micros().to_string());
         let [mon, tue, wed, thu, fri, sat, sun] = limits
             .quiet
             .map(|quiet| quiet.map(span).unwrap_or_default());
         Self {
-            seen: seen.unwrap_or_default(),
+            seen: extract::seen(seen),
             timezone: limits.zone.name().to_owned(),
             per_hour: limits.per_hour.map(|n| n.to_string()).unwrap_or_default(),
             mon,
@@ -105,10 +103,7 @@ impl TimesForm {
                 *slot = parsed;
             }
         }
-        let micros = self.seen.parse().ok();
-        let seen = micros
-            .and_then(DateTime::from_timestamp_micros)
-            .map(Time::new);
+        let seen = parse_seen(&self.seen);
         match (zone, per_hour) {
             (Some(zone), Some(per_hour)) if problems.is_empty() => Ok((
                 Limits {

@@ -2,7 +2,6 @@
 //! its end in [`super::end`].
 
 use askama::Template;
-use chrono::DateTime;
 use serde::Deserialize;
 
 use crate::app::programme::{Settings, texts};
@@ -12,7 +11,7 @@ use crate::domain::time::Time;
 use crate::domain::values::OutsideLink;
 use crate::store;
 use crate::store::programme::{Programme, Text};
-use crate::web::extract::{Form, FormData, Staff};
+use crate::web::extract::{self, Form, FormData, Staff, parse_seen};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -68,9 +67,8 @@ impl FormData for ProgrammeForm {}
 impl ProgrammeForm {
     fn of(row: &Programme, seen: Option<Time>, zone: Zone) -> Self {
         let date = |at: Option<Time>| at.map(|at| zone.field(at)).unwrap_or_default();
-        let seen = seen.map(|at| at.utc().timestamp_micros().to_string());
         Self {
-            seen: seen.unwrap_or_default(),
+            seen: extract::seen(seen),
             state: row.state.to_string(),
             opens_at: date(row.opens_at),
             expected_end_at: date(row.expected_end_at),
@@ -266,12 +264,6 @@ fn text_row(of: TextSection, written: &[Text], zone: Zone) -> TextRow {
         link: Link::new(format!("{PATH}/texts/{of}"), texts::title(of)),
         changed: found.map(|text| zone.show(text.changed_at)),
     }
-}
-
-/// When what a form shows had been changed last, in microseconds.
-pub fn parse_seen(text: &str) -> Option<Time> {
-    let micros = text.parse().ok()?;
-    DateTime::from_timestamp_micros(micros).map(Time::new)
 }
 
 /// `GET /staff/programme`

@@ -3,12 +3,11 @@
 use askama::Template;
 use serde::Deserialize;
 
-use super::show::parse_seen;
 use crate::app::programme::texts;
 use crate::domain::programme::TextSection;
 use crate::domain::string_enum::StringEnum;
 use crate::store;
-use crate::web::extract::{Form, FormData, Path, Staff};
+use crate::web::extract::{Form, FormData, Path, Staff, parse_seen, seen};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -78,10 +77,7 @@ fn present(
 pub async fn show(portal: Portal, staff: Staff, of: Path<String>) -> Response {
     let of = section(&of.0)?;
     let stored = portal::read(&portal, move |conn| store::programme::text(conn, of)).await?;
-    let seen = stored
-        .as_ref()
-        .map(|text| text.changed_at.utc().timestamp_micros().to_string())
-        .unwrap_or_default();
+    let seen = seen(stored.as_ref().map(|text| text.changed_at));
     let body = stored.map_or_else(|| texts::default(of).to_owned(), |text| text.body);
     present(
         &staff,

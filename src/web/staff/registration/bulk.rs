@@ -17,7 +17,7 @@ use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::domain::ids::{HostId, RegistrationId};
 use crate::domain::registration::RegistrationState;
-use crate::web::extract::{Form, FormData, Query, Staff};
+use crate::web::extract::{Form, FormData, Query, Staff, ids};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Filters, Page};
 use crate::web::portal::{self, Portal};
@@ -110,13 +110,7 @@ pub async fn act(
 ) -> Response {
     let deed = Deed::parse(&deed.0).map_err(|_| Fault::NotFound)?;
     let form = form.0;
-    let ids: Result<Vec<i64>, _> = form
-        .ids
-        .split(',')
-        .filter(|id| !id.is_empty())
-        .map(str::parse)
-        .collect();
-    let ids = ids.map_err(|_| Fault::NotFound)?;
+    let ids = ids(&form.ids)?;
     if ids.len() > AT_ONCE {
         return Err(Fault::TooLarge);
     }
