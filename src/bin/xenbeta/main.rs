@@ -18,6 +18,10 @@ use xenbeta::app::context::Who;
 use xenbeta::app::secrets::Secret;
 use xenbeta::config::Config;
 
+/// Pages take a little of everything, on many threads; the system's allocator gives none of it back.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// What a command failed with, in words for whoever typed it.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 

@@ -1,7 +1,10 @@
 //! Times on pages: absolute, in the reader's zone, with the machine-readable instant beside them.
 
+use std::sync::LazyLock;
+
 use askama::Template;
 use askama::filters::HtmlSafe;
+use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, NaiveDateTime, TimeZone, Utc};
 use chrono_tz::Tz;
 
@@ -39,6 +42,15 @@ pub const ZONES: [&str; 30] = [
     "Pacific/Auckland",
 ];
 
+/// A way to write times, read once: a list's page writes hundreds.
+type Written = LazyLock<Vec<Item<'static>>>;
+
+static SHORT: Written = LazyLock::new(|| StrftimeItems::new("%-d %b %Y, %H:%M").collect());
+static PRECISE: Written = LazyLock::new(|| StrftimeItems::new("%-d %b %Y, %H:%M:%S").collect());
+static ZONED: Written = LazyLock::new(|| StrftimeItems::new("%-d %b %Y, %H:%M %Z").collect());
+static FIELD: Written = LazyLock::new(|| StrftimeItems::new("%Y-%m-%dT%H:%M").collect());
+static ISO: Written = LazyLock::new(|| StrftimeItems::new("%Y-%m-%dT%H:%M:%SZ").collect());
+
 /// The reader's time zone, by its IANA name. An unknown name reads as UTC: a page must not fail over a setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Zone(Tz);
@@ -54,8 +66,10 @@ impl Zone {
         self.0.name()
     }
 
-    fn written(self, at: DateTime<Utc>, format: &str) -> String {
-        at.with_timezone(&self.0).format(format).to_string()
+    fn written(self, at: DateTime<Utc>, way: &Written) -> String {
+        at.with_timezone(&self.0)
+            .format_with_items(way.iter())
+            .to_string()
     }
 
     pub fn show(self, at: impl Into<DateTime<Utc>>) -> When {
@@ -68,7 +82,7 @@ impl Zone {
 
     /// `22 Nov 2026, 17:05`, in the reader's zone: for sentences and options, where no element can stand.
     pub fn text(self, at: impl Into<DateTime<Utc>>) -> String {
-        self.written(at.into(), "%-d %b %Y, %H:%M")
+        self.written(at.into(), &SHORT)
     }
 
     /// With seconds, for logs and live pages.
@@ -76,7 +90,7 @@ impl Zone {
         let at = at.into();
         When {
             iso: iso(at),
-            text: self.written(at, "%-d %b %Y, %H:%M:%S"),
+            text: self.written(at, &PRECISE),
         }
     }
 
@@ -86,7 +100,7 @@ impl Zone {
         let text = if self == Self::UTC {
             format!("{} UTC", self.text(at))
         } else {
-            let (here, utc) = (self.written(at, "%-d %b %Y, %H:%M %Z"), at.format("%H:%M"));
+            let (here, utc) = (self.written(at, &ZONED), at.format("%H:%M"));
             format!("{here} ({utc} UTC)")
         };
         When { iso: iso(at), text }
@@ -94,7 +108,7 @@ impl Zone {
 
     /// What a `datetime-local` field holds for this instant.
     pub fn field(self, at: impl Into<DateTime<Utc>>) -> String {
-        self.written(at.into(), "%Y-%m-%dT%H:%M")
+        self.written(at.into(), &FIELD)
     }
 
     /// What stands in a `datetime-local` field, as the clocks of the zone would show it; `None` for no date.
@@ -125,7 +139,7 @@ impl Zone {
 }
 
 fn iso(at: DateTime<Utc>) -> String {
-    at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+    at.format_with_items(ISO.iter()).to_string()
 }
 
 /// A `<time>` element.
