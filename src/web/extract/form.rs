@@ -18,23 +18,17 @@ use crate::web::fault::Fault;
 pub(super) const MOST_BYTES: usize = 64 * 1024;
 const MOST_TIME: Duration = Duration::from_secs(15);
 
-/// What a form holds. Give it `#[serde(deny_unknown_fields)]`, so that a field nobody asked for is refused.
-pub trait FormData: DeserializeOwned + 'static {
-    /// Fields that may come more than once (checkboxes); they arrive as one text, separated by commas.
-    const MANY: &'static [&'static str] = &[];
-}
-
 /// A form with nothing but its button.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
-impl FormData for Nothing {}
 
-/// The one way a handler reads a form.
+/// The one way a handler reads a form. What it holds has `#[serde(deny_unknown_fields)]`, so that a field nobody asked for is
+/// refused; only a list may come more than once (checkboxes).
 #[derive(Debug)]
 pub struct Form<T>(pub T);
 
-impl<T: FormData> FromRequest for Form<T> {
+impl<T: DeserializeOwned + 'static> FromRequest for Form<T> {
     type Error = Fault;
     type Future = Pin<Box<dyn Future<Output = Result<Self, Fault>>>>;
 
@@ -69,13 +63,11 @@ impl<T: FormData> FromRequest for Form<T> {
     }
 }
 
-pub(super) fn parse<T: FormData>(context: &Context, body: &str) -> Result<T, Fault> {
-    let (token, rest) = split(body, T::MANY);
-    if !token.is_some_and(|token| context.form_token_is_good(&token)) {
+pub(super) fn parse<T: DeserializeOwned>(context: &Context, body: &str) -> Result<T, Fault> {
+    if !token(body).is_some_and(|token| context.form_token_is_good(&token)) {
         return Err(Fault::Expired);
     }
-    let parsed = web::Query::<T>::from_query(&rest);
-    parsed.map(web::Query::into_inner).map_err(|fault| {
+    without_token(body).map_err(|fault| {
         tracing::info!(%fault, reference = context.reference(), "a form could not be read");
         Fault::BadRequest(
             "The form has a field that is missing, doubled or not known. Go back, load the page anew, and send it again."
@@ -98,41 +90,19 @@ async fn read(mut payload: Payload) -> Result<String, Fault> {
     String::from_utf8(body).map_err(|_| Fault::BadRequest("The form is not text.".to_owned()))
 }
 
-/// Takes the token out, and joins what may come more than once. A doubled token is none.
-fn split(body: &str, many: &[&'static str]) -> (Option<String>, String) {
-    let mut tokens = Vec::new();
-    let mut lists: Vec<(&str, Vec<&str>)> = Vec::new();
-    let mut rest: Vec<String> = Vec::new();
-    for pair in body.split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if name == "csrf" {
-            tokens.push(value.to_owned());
-        } else if let Some(known) = many.iter().find(|known| **known == name) {
-            match lists.iter_mut().find(|(listed, _)| listed == known) {
-                Some((_, values)) => values.push(value),
-                None => lists.push((known, vec![value])),
-            }
-        } else {
-            rest.push(pair.to_owned());
-        }
+/// A doubled token is none.
+fn token(body: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Token {
+        csrf: String,
     }
-    rest.extend(
-        lists
-            .into_iter()
-            .map(|(name, values)| format!("{name}={}", values.join("%2C"))),
-    );
-    let token = if tokens.len() == 1 {
-        tokens.pop().and_then(|token| decode(&token))
-    } else {
-        None
-    };
-    (token, rest.join("&"))
+    let token = serde_html_form::from_str::<Token>(body);
+    token.ok().map(|token| token.csrf)
 }
 
-/// Percent-decodes one value.
-fn decode(value: &str) -> Option<String> {
-    let pairs = web::Query::<Vec<(String, String)>>::from_query(&format!("v={value}")).ok()?;
-    pairs.into_inner().pop().map(|(_, value)| value)
+fn without_token<T: DeserializeOwned>(body: &str) -> Result<T, serde_html_form::de::Error> {
+    let pairs = body.split('&').filter(|pair| !pair.starts_with("csrf="));
+    serde_html_form::from_str(&pairs.collect::<Vec<_>>().join("&"))
 }
 
 /// What may be shown again on a page that says the form has expired.
@@ -158,30 +128,35 @@ pub(super) fn keepable(body: &str) -> Vec<(String, String)> {
 mod tests {
     use super::*;
 
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Labels {
+        label: String,
+        #[serde(default)]
+        id: Vec<i64>,
+    }
+
+    fn read(body: &str) -> Option<(String, Vec<i64>)> {
+        let labels = without_token::<Labels>(body).ok()?;
+        Some((labels.label, labels.id))
+    }
+
     #[test]
-    fn the_token_is_taken_out_and_lists_are_joined() {
-        assert_eq!(
-            split("csrf=a%62c&label=a%26b&id=1&id=2", &["id"]),
-            (Some("abc".into()), "label=a%26b&id=1%2C2".into())
-        );
-        assert_eq!(split("csrf=abc&csrf=def", &[]), (None, String::new()));
-        assert_eq!(split("", &[]), (None, String::new()));
+    fn the_token_is_taken_out_and_lists_are_read() {
+        let body = "csrf=a%62c&label=a%26b&id=1&id=2";
+        assert_eq!(token(body).unwrap(), "abc");
+        assert_eq!(read(body).unwrap(), ("a&b".to_owned(), vec![1, 2]));
+        assert_eq!(token("csrf=abc&csrf=def"), None);
+        assert_eq!(token(""), None);
     }
 
     #[test]
     fn doubled_and_unknown_fields_are_refused() {
-        #[derive(Debug, Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Label {
-            label: String,
-        }
-        let read = |text: &str| {
-            web::Query::<Label>::from_query(text).map(|label| label.into_inner().label)
-        };
-        assert_eq!(read("label=web-01").unwrap(), "web-01");
-        assert!(read("label=a&label=b").is_err());
-        assert!(read("label=a&role=staff").is_err());
-        assert!(read("").is_err());
+        assert_eq!(read("label=web-01").unwrap().0, "web-01");
+        assert_eq!(read("label=a&label=b"), None);
+        assert_eq!(read("label=a&role=staff"), None);
+        assert_eq!(read("label=a&c%73rf=b"), None);
+        assert_eq!(read(""), None);
     }
 
     #[test]

@@ -30,12 +30,12 @@ pub fn parse_seen(text: &str) -> Option<Time> {
     DateTime::from_timestamp_micros(micros).map(Time::new)
 }
 
-/// Ids of rows, separated by commas.
+/// Ids of rows; none where a text is empty.
 ///
 /// # Errors
 /// [`Fault::NotFound`] for what is no id.
-pub fn ids(text: &str) -> Result<Vec<i64>, Fault> {
-    let ids = text.split(',').filter(|id| !id.is_empty());
+pub fn ids<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Vec<i64>, Fault> {
+    let ids = texts.into_iter().filter(|id| !id.is_empty());
     let ids: Result<Vec<i64>, _> = ids.map(str::parse).collect();
     ids.map_err(|_| Fault::NotFound)
 }

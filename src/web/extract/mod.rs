@@ -18,7 +18,7 @@ use super::fault::Fault;
 use super::page::UNREADABLE;
 
 pub use client::Client;
-pub use form::{Form, FormData, Nothing};
+pub use form::{Form, Nothing};
 pub use hidden::{ids, once, once_or, parse_seen, seen};
 pub use signed::{Asks, Member, Signed, Staff};
 pub use upload::{Sent, Upload};

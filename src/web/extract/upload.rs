@@ -11,9 +11,10 @@ use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
+use serde::de::DeserializeOwned;
 use tokio::sync::Semaphore;
 
-use super::form::{self, Form, FormData};
+use super::form::{self, Form};
 use crate::domain::bug::attachment::{MOST_BYTES, MOST_FILES};
 use crate::domain::ids::UserId;
 use crate::web::fault::Fault;
@@ -74,7 +75,7 @@ pub struct Upload<T> {
     pub files: Vec<Sent>,
 }
 
-impl<T: FormData> FromRequest for Upload<T> {
+impl<T: DeserializeOwned + 'static> FromRequest for Upload<T> {
     type Error = Fault;
     type Future = Pin<Box<dyn Future<Output = Result<Self, Fault>>>>;
 

@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use super::edge;
 use crate::web::context::Context;
-use crate::web::extract::{Form, FormData, Path};
+use crate::web::extract::{Form, Path};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, ConfirmPage, Page};
 use crate::web::settings::Settings;
@@ -26,7 +26,6 @@ use crate::web::settings::Settings;
 struct Label {
     label: String,
 }
-impl FormData for Label {}
 
 async fn ask(context: Context) -> Response {
     let page = Page::new(&context, Area::None, "Rename <it>");

@@ -8,7 +8,7 @@ use crate::domain::markdown::Markdown;
 use crate::store;
 use crate::store::faq::{Entry, Question};
 use crate::web::context::Context;
-use crate::web::extract::{Form, FormData, Path, Query, Signed, once_or};
+use crate::web::extract::{Form, Path, Query, Signed, once_or};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -65,7 +65,6 @@ pub struct AskForm {
     question: String,
     once: String,
 }
-impl FormData for AskForm {}
 
 /// A day, as entries are dated: "22 Nov 2026".
 pub fn day(at: crate::domain::time::Time) -> String {

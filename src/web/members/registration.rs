@@ -23,7 +23,7 @@ use crate::store;
 use crate::store::db::Db;
 use crate::store::linode::page::LinodeRow;
 use crate::store::programme::{Programme, Text};
-use crate::web::extract::{Asks, Form, FormData, Member, Nothing, Path, ids};
+use crate::web::extract::{Asks, Form, Member, Nothing, Path, ids};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, ConfirmPage, Page};
 use crate::web::portal::{self, Portal};
@@ -247,11 +247,7 @@ fn withdraw_link(id: RegistrationId, label: &str) -> Link {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RegisterForm {
-    /// Ids, separated by commas.
-    linode: String,
-}
-impl FormData for RegisterForm {
-    const MANY: &'static [&'static str] = &["linode"];
+    linode: Vec<String>,
 }
 
 const HERE: &str = "/members/xenbeta";
@@ -341,7 +337,7 @@ pub async fn from_old_link() -> HttpResponse {
 
 /// `POST /members/xenbeta`
 pub async fn register(portal: Portal, member: Member, form: Form<RegisterForm>) -> Response {
-    let ids = ids(&form.0.linode)?;
+    let ids = ids(form.0.linode.iter().map(String::as_str))?;
     let (actor, asked) = (member.actor.clone(), ids.clone());
     let call = move |app: &crate::app::App| {
         app.register(&actor, &asked.into_iter().map(LinodeId).collect::<Vec<_>>())

@@ -8,7 +8,7 @@ use crate::domain::mail::{MailKind, MailState};
 use crate::domain::string_enum::StringEnum;
 use crate::store;
 use crate::store::mail::{Mail, MailFilter, MailRow};
-use crate::web::extract::{Asks, Form, FormData, Nothing, Path, Query, Staff};
+use crate::web::extract::{Asks, Form, Nothing, Path, Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, ConfirmPage, FROM_TABS, Filters, Page, ROWS, clipped, filters};
 use crate::web::portal::{self, Portal};
@@ -243,7 +243,6 @@ pub struct RetryForm {
     /// As the question said.
     count: i64,
 }
-impl FormData for RetryForm {}
 
 /// `POST /staff/mail/retry`: the failed ones that the question counted.
 pub async fn retry_all(portal: Portal, staff: Staff, form: Form<RetryForm>) -> Response {

@@ -6,7 +6,7 @@ use crate::domain::account::UserRole;
 use crate::domain::mail::MailKind;
 use crate::domain::mail::{Group, kinds, name};
 use crate::domain::string_enum::StringEnum;
-use crate::web::extract::{Form, FormData, Signed};
+use crate::web::extract::{Form, Signed};
 use crate::web::fault::{Fault, Response};
 use crate::web::page;
 use crate::web::portal::Portal;
@@ -17,12 +17,9 @@ use crate::web::ui::{Choice, Field, Input};
 #[serde(default, deny_unknown_fields)]
 #[allow(clippy::struct_field_names, reason = "as the page names its fields")]
 pub struct NoticesForm {
-    mail_registration: String,
-    mail_move: String,
-    mail_board: String,
-}
-impl FormData for NoticesForm {
-    const MANY: &'static [&'static str] = &["mail_registration", "mail_move", "mail_board"];
+    mail_registration: Vec<String>,
+    mail_move: Vec<String>,
+    mail_board: Vec<String>,
 }
 
 fn field(group: Group) -> (&'static str, &'static str) {
@@ -57,11 +54,11 @@ pub async fn save(portal: Portal, signed: Signed, form: Form<NoticesForm>) -> Re
         mail_move,
         mail_board,
     } = form.0;
-    let words = [mail_registration, mail_move, mail_board].join(",");
-    let wanted: Option<Vec<MailKind>> = words
-        .split(',')
+    let wanted: Option<Vec<MailKind>> = [mail_registration, mail_move, mail_board]
+        .iter()
+        .flatten()
         .filter(|word| !word.is_empty())
-        .map(MailKind::parse)
+        .map(|word| MailKind::parse(word))
         .collect();
     let Some(wanted) = wanted else {
         return Err(Fault::BadRequest(

@@ -6,7 +6,6 @@ use crate::app::account::tokens::{Wish, scope_name};
 use crate::domain::account::TokenScope;
 use crate::domain::values::Label;
 use crate::store::account::tokens::ApiToken;
-use crate::web::extract::FormData;
 use crate::web::ui::{Choice, Field, Input, Problems, When, Zone};
 
 #[derive(Debug)]
@@ -47,8 +46,6 @@ pub struct TokenForm {
     #[serde(default)]
     days: String,
 }
-
-impl FormData for TokenForm {}
 
 impl TokenForm {
     pub fn fields(&self, problems: &Problems) -> Vec<Field> {

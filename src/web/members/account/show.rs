@@ -13,7 +13,7 @@ use crate::store;
 use crate::store::account::User;
 use crate::store::account::session::Session;
 use crate::store::account::tokens::ApiToken;
-use crate::web::extract::{Form, FormData, Nothing, Path, Signed};
+use crate::web::extract::{Form, Nothing, Path, Signed};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -142,7 +142,6 @@ pub struct ProfileForm {
     name: String,
     timezone: String,
 }
-impl FormData for ProfileForm {}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -150,7 +149,6 @@ pub struct PasswordForm {
     password: String,
     new_password: String,
 }
-impl FormData for PasswordForm {}
 
 const HERE: &str = "/members/accounts";
 

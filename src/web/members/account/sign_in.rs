@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::app::App;
 use crate::app::account::sign_in::Origin;
 use crate::web::context::{Context, cookie_names};
-use crate::web::extract::{Client, Form, FormData, Nothing, Path, Query, Signed};
+use crate::web::extract::{Client, Form, Nothing, Path, Query, Signed};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -57,21 +57,18 @@ pub struct SignInForm {
     #[serde(default)]
     next: String,
 }
-impl FormData for SignInForm {}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ForgotForm {
     email: String,
 }
-impl FormData for ForgotForm {}
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResetForm {
     password: String,
 }
-impl FormData for ResetForm {}
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

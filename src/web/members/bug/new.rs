@@ -14,7 +14,7 @@ use crate::domain::ids::{LinodeId, MigrationId};
 use crate::domain::markdown::{Markdown, Title};
 use crate::domain::string_enum::StringEnum;
 use crate::store;
-use crate::web::extract::{FormData, Member, Query, Sent, Upload, once_or};
+use crate::web::extract::{Member, Query, Sent, Upload, once_or};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -77,9 +77,9 @@ pub struct NewForm {
     linode: String,
     #[serde(default)]
     migration: String,
-    /// Kinds, separated by commas.
+    /// Kinds.
     #[serde(default)]
-    fact: String,
+    fact: Vec<String>,
     #[serde(default)]
     seen: String,
     once: String,
@@ -87,9 +87,6 @@ pub struct NewForm {
     #[serde(default)]
     #[allow(dead_code, reason = "files come apart from the texts")]
     file: String,
-}
-impl FormData for NewForm {
-    const MANY: &'static [&'static str] = &["fact"];
 }
 
 fn id(text: &str) -> Result<Option<i64>, Fault> {
@@ -114,7 +111,11 @@ impl NewForm {
             component: component?,
             linode: id(&self.linode).ok()?.map(LinodeId),
             migration: id(&self.migration).ok()?.map(MigrationId),
-            keep: self.fact.split(',').filter_map(FactKind::parse).collect(),
+            keep: self
+                .fact
+                .iter()
+                .filter_map(|word| FactKind::parse(word))
+                .collect(),
             seen: self.seen.clone(),
             files,
             once: self.once.clone(),
@@ -205,7 +206,7 @@ async fn present(
             .map(|row| Line::new(row, Some(member.account), zone))
             .collect(),
         fields: form.fields(&page.problems),
-        facts: boxes(&facts, typed.then_some(form.fact.as_str())),
+        facts: boxes(&facts, typed.then_some(form.fact.as_slice())),
         facts_error: page.problems.of("fact").map(str::to_owned),
         files_error: page.problems.of("file").map(str::to_owned),
         seen: facts.mark(),
@@ -226,7 +227,7 @@ async fn present(
     )
 }
 
-fn boxes(facts: &Facts, ticked: Option<&str>) -> Vec<FactBox> {
+fn boxes(facts: &Facts, ticked: Option<&[String]>) -> Vec<FactBox> {
     facts
         .0
         .iter()
@@ -235,7 +236,7 @@ fn boxes(facts: &Facts, ticked: Option<&str>) -> Vec<FactBox> {
             name: fact_name(*kind),
             value: value.clone(),
             lines: *kind == FactKind::Console,
-            chosen: ticked.is_none_or(|ticked| ticked.split(',').any(|word| word == kind.as_str())),
+            chosen: ticked.is_none_or(|ticked| ticked.iter().any(|word| word == kind.as_str())),
         })
         .collect()
 }

@@ -15,7 +15,7 @@ use crate::domain::ids::{BugFileId, BugId};
 use crate::domain::markdown::Markdown;
 use crate::store;
 use crate::web::bug::thread_view::{Asked, Reader, View, shown_title};
-use crate::web::extract::{Form, FormData, Member, Nothing, Path, Query, Upload, once_or};
+use crate::web::extract::{Form, Member, Nothing, Path, Query, Upload, once_or};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Filters, Page};
 use crate::web::portal::{self, Portal};
@@ -61,7 +61,6 @@ pub struct ReplyText {
     #[allow(dead_code, reason = "files come apart from the texts")]
     pub file: String,
 }
-impl FormData for ReplyText {}
 
 async fn present(
     portal: &Portal,

@@ -9,7 +9,7 @@ use super::shared::{at_linode, find, page_of, url_of};
 use crate::domain::ids::{ConfigId, LinodeId};
 use crate::domain::job::JobKind;
 use crate::store;
-use crate::web::extract::{Form, FormData, Member, Nothing, Path};
+use crate::web::extract::{Form, Member, Nothing, Path};
 use crate::web::fault::Response;
 use crate::web::page::{self, ConfirmPage};
 use crate::web::portal::{self, Portal};
@@ -19,7 +19,6 @@ use crate::web::portal::{self, Portal};
 pub struct BootForm {
     profile: Option<i64>,
 }
-impl FormData for BootForm {}
 
 async fn request(
     portal: Portal,

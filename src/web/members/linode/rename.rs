@@ -8,7 +8,7 @@ use crate::domain::ids::{DiskId, IpId, LinodeId};
 use crate::domain::linode::IpKind;
 use crate::domain::values::{Label, ReverseName};
 use crate::store::linode::page::LinodeDetail;
-use crate::web::extract::{Form, FormData, Member, Path};
+use crate::web::extract::{Form, Member, Path};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, ConfirmPage};
 use crate::web::portal::Portal;
@@ -19,14 +19,12 @@ use crate::web::ui::{Field, Problems};
 pub struct LabelForm {
     label: String,
 }
-impl FormData for LabelForm {}
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReverseForm {
     rdns: String,
 }
-impl FormData for ReverseForm {}
 
 /// What gets a name.
 #[derive(Debug, Clone, Copy)]

@@ -10,7 +10,6 @@ use crate::domain::time::Time;
 use crate::domain::time::local::{Moments, moments};
 use crate::domain::values::StopLimit;
 use crate::store::migration::Migration;
-use crate::web::extract::FormData;
 use crate::web::ui::{Choice, Field, Input, Problems, Zone, local_time};
 
 /// What the form holds: its first state, or as typed.
@@ -67,7 +66,6 @@ pub struct MigrateForm {
     #[serde(default)]
     accept_kernels: String,
 }
-impl FormData for MigrateForm {}
 
 impl MigrateForm {
     pub fn typed(&self) -> Typed {

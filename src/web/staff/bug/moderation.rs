@@ -7,7 +7,7 @@ use crate::app::bug::moderation::Reason;
 use crate::domain::bug::Part;
 use crate::domain::ids::BugId;
 use crate::store;
-use crate::web::extract::{Form, FormData, Path, Query, Staff};
+use crate::web::extract::{Form, Path, Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, ConfirmPage};
 use crate::web::portal::{self, Portal};
@@ -30,7 +30,6 @@ pub struct HideForm {
     #[serde(default)]
     reason: String,
 }
-impl FormData for HideForm {}
 
 fn named(part: Part) -> String {
     match part {

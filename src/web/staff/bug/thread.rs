@@ -17,7 +17,7 @@ use crate::store;
 use crate::store::bug::page::Thread;
 use crate::store::bug::{Note, Person};
 use crate::web::bug::thread_view::{Asked, Reader, View};
-use crate::web::extract::{Form, FormData, Path, Query, Staff, Upload, once_or};
+use crate::web::extract::{Form, Path, Query, Staff, Upload, once_or};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::bug::new::files;
 use crate::web::members::bug::thread::{ReplyForm, ReplyText, serve};
@@ -66,7 +66,6 @@ pub struct TriageForm {
     #[serde(default)]
     duplicate_of: String,
 }
-impl FormData for TriageForm {}
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,7 +73,6 @@ pub struct NoteForm {
     note: String,
     once: String,
 }
-impl FormData for NoteForm {}
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,7 +81,6 @@ pub struct ExplainForm {
     #[serde(rename = "do")]
     deed: String,
 }
-impl FormData for ExplainForm {}
 
 /// What was typed in one of the page's forms.
 #[derive(Default)]

@@ -11,7 +11,7 @@ use crate::domain::evacuation::{Candidate, Line, Outcome, Plan, Stands};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::store;
 use crate::store::evacuation::Hanging;
-use crate::web::extract::{Form, FormData, Path, Staff};
+use crate::web::extract::{Form, Path, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -99,7 +99,6 @@ pub struct EvacuateForm {
     #[serde(default)]
     closing: String,
 }
-impl FormData for EvacuateForm {}
 
 impl EvacuateForm {
     /// `None`: the pairs are none that the page made.

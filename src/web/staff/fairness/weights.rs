@@ -12,7 +12,7 @@ use crate::store;
 use crate::store::catalogue::Plan;
 use crate::store::fairness::usage::Metered;
 use crate::store::fairness::weights::{Own, RuleRow};
-use crate::web::extract::{Form, FormData, Query, Staff, parse_seen, seen};
+use crate::web::extract::{Form, Query, Staff, parse_seen, seen};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, FROM_FILTERS, Filters, Page, ROWS, filters};
 use crate::web::portal::{self, Portal};
@@ -79,7 +79,6 @@ pub struct RuleForm {
     #[serde(default)]
     unit_mb: String,
 }
-impl FormData for RuleForm {}
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -91,7 +90,6 @@ pub struct LinodeForm {
     #[serde(default)]
     reason: String,
 }
-impl FormData for LinodeForm {}
 
 type Labelled = (Metered, String);
 

@@ -7,7 +7,6 @@ use crate::app::faq::{EntryText, MOST_ANSWER};
 use crate::domain::markdown::{Markdown, Title};
 use crate::domain::time::Time;
 use crate::store::faq::Entry;
-use crate::web::extract::FormData;
 use crate::web::ui::{Field, Input, Problems};
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -23,7 +22,6 @@ pub struct EntryForm {
     #[serde(rename = "do", default)]
     pub deed: String,
 }
-impl FormData for EntryForm {}
 
 fn date_of(text: &str, now: Time) -> Result<Time, &'static str> {
     let day = if text.trim().is_empty() {

@@ -8,7 +8,7 @@ use super::shared::PATH;
 use crate::domain::ids::{FaqId, QuestionId};
 use crate::store;
 use crate::store::faq::Entry;
-use crate::web::extract::{Form, FormData, Path, Query, Staff};
+use crate::web::extract::{Form, Path, Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::faq::day;
 use crate::web::page::{self, Area, Filters, Page, filters};
@@ -55,7 +55,6 @@ pub struct DeedForm {
     #[serde(rename = "do")]
     deed: String,
 }
-impl FormData for DeedForm {}
 
 /// `GET /staff/faq`
 pub async fn list(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response {

@@ -11,7 +11,7 @@ use crate::domain::graduation::Candidate;
 use crate::domain::ids::{HostId, LinodeId};
 use crate::store;
 use crate::store::graduation::Which;
-use crate::web::extract::{Form, FormData, Query, Staff};
+use crate::web::extract::{Form, Query, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Filters, Page};
 use crate::web::portal::{self, Portal};
@@ -99,7 +99,6 @@ pub async fn ask(portal: Portal, staff: Staff, asked: Query<Asked>) -> Response 
 pub struct OfferForm {
     pairs: String,
 }
-impl FormData for OfferForm {}
 
 /// `linode.host` for each, with `-` between.
 pub fn parse_pairs(pairs: &str) -> Option<Vec<(LinodeId, HostId)>> {

@@ -14,7 +14,7 @@ use crate::domain::string_enum::StringEnum;
 use crate::store;
 use crate::store::catalogue::Plan;
 use crate::store::host::Host;
-use crate::web::extract::{Form, FormData, Nothing, Path, Staff};
+use crate::web::extract::{Form, Nothing, Path, Staff};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, ConfirmPage, Page};
 use crate::web::portal::{self, Portal};
@@ -52,7 +52,6 @@ pub struct NewHostForm {
     #[serde(default)]
     cap_mb_s: String,
 }
-impl FormData for NewHostForm {}
 
 fn new_page(staff: &Staff, typed: &NewHostForm, plans: &[Plan], problems: Problems) -> NewHostPage {
     let page = staff

@@ -15,7 +15,7 @@ use crate::domain::time::Time;
 use crate::store;
 use crate::store::host::Host;
 use crate::store::host::page::HostDetail;
-use crate::web::extract::{Form, FormData, Path, Staff};
+use crate::web::extract::{Form, Path, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -67,7 +67,6 @@ pub struct ArrivingRow {
 pub struct StateForm {
     state: String,
 }
-impl FormData for StateForm {}
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -76,7 +75,6 @@ pub struct LimitsForm {
     #[serde(default)]
     cap_mb_s: String,
 }
-impl FormData for LimitsForm {}
 
 async fn present(
     portal: &Portal,

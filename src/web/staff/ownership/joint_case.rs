@@ -14,7 +14,7 @@ use crate::domain::ownership::joint::{JointKind, JointState};
 use crate::store;
 use crate::store::host::Host;
 use crate::store::ownership::joint::JointAct;
-use crate::web::extract::{FormData, Staff};
+use crate::web::extract::Staff;
 use crate::web::fault::Fault;
 use crate::web::page::{Area, Page};
 use crate::web::portal::Portal;
@@ -70,7 +70,6 @@ pub struct AskForm {
     #[serde(default)]
     pub name: String,
 }
-impl FormData for AskForm {}
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -79,7 +78,6 @@ pub struct DecideForm {
     #[serde(default)]
     pub name: String,
 }
-impl FormData for DecideForm {}
 
 /// What the act is called, of this host.
 pub fn title(kind: JointKind, host: &str) -> String {

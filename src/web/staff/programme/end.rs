@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::store;
 use crate::store::programme::end::Concerned;
-use crate::web::extract::{Form, FormData, Staff, parse_seen, seen};
+use crate::web::extract::{Form, Staff, parse_seen, seen};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -28,7 +28,6 @@ pub struct EndPage {
 pub struct EndForm {
     seen: String,
 }
-impl FormData for EndForm {}
 
 fn rows(of: &Concerned) -> Vec<Counted> {
     let row = |count: i64, url: &str, label: &str| Counted {

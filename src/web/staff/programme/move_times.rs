@@ -7,7 +7,7 @@ use crate::app::programme::move_times::span;
 use crate::domain::programme::move_times::{Limits, Quiet};
 use crate::domain::time::Time;
 use crate::store;
-use crate::web::extract::{self, Form, FormData, Staff, parse_seen};
+use crate::web::extract::{self, Form, Staff, parse_seen};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -59,7 +59,6 @@ pub struct TimesForm {
     #[serde(default)]
     sun: String,
 }
-impl FormData for TimesForm {}
 
 impl TimesForm {
     fn of(limits: &Limits, seen: Option<Time>) -> Self {

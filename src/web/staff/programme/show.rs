@@ -11,7 +11,7 @@ use crate::domain::time::Time;
 use crate::domain::values::OutsideLink;
 use crate::store;
 use crate::store::programme::{Programme, Text};
-use crate::web::extract::{self, Form, FormData, Staff, parse_seen};
+use crate::web::extract::{self, Form, Staff, parse_seen};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -62,7 +62,6 @@ pub struct ProgrammeForm {
     #[serde(default)]
     irc_url: String,
 }
-impl FormData for ProgrammeForm {}
 
 impl ProgrammeForm {
     fn of(row: &Programme, seen: Option<Time>, zone: Zone) -> Self {

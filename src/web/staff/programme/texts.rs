@@ -7,7 +7,7 @@ use crate::app::programme::texts;
 use crate::domain::programme::TextSection;
 use crate::domain::string_enum::StringEnum;
 use crate::store;
-use crate::web::extract::{Form, FormData, Path, Staff, parse_seen, seen};
+use crate::web::extract::{Form, Path, Staff, parse_seen, seen};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
@@ -39,7 +39,6 @@ pub struct TextForm {
     #[serde(rename = "do")]
     deed: String,
 }
-impl FormData for TextForm {}
 
 fn section(of: &str) -> Result<TextSection, Fault> {
     TextSection::parse(of).ok_or(Fault::NotFound)

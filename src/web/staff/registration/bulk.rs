@@ -17,7 +17,7 @@ use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::domain::ids::{HostId, RegistrationId};
 use crate::domain::registration::RegistrationState;
-use crate::web::extract::{Form, FormData, Query, Staff, ids};
+use crate::web::extract::{Form, Query, Staff, ids};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Filters, Page};
 use crate::web::portal::{self, Portal};
@@ -99,7 +99,6 @@ pub struct DeedForm {
     #[serde(default)]
     destination: String,
 }
-impl FormData for DeedForm {}
 
 /// `POST /staff/registrations/{approve|decline|configure}`
 pub async fn act(
@@ -110,7 +109,7 @@ pub async fn act(
 ) -> Response {
     let deed = Deed::parse(&deed.0).map_err(|_| Fault::NotFound)?;
     let form = form.0;
-    let ids = ids(&form.ids)?;
+    let ids = ids(form.ids.split(','))?;
     if ids.len() > AT_ONCE {
         return Err(Fault::TooLarge);
     }

@@ -9,7 +9,7 @@ use super::edit::ProfileForm;
 use crate::app::linode::profile::add_remove::{LETTERS, stays};
 use crate::domain::ids::{ConfigId, DiskId, LinodeId};
 use crate::store::linode::page::LinodeDetail;
-use crate::web::extract::{Form, FormData, Member, Nothing, Path};
+use crate::web::extract::{Form, Member, Nothing, Path};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::linode::shared::{at_linode, find, page_of, url_of};
 use crate::web::page::{self, ConfirmPage, Page};
@@ -46,7 +46,7 @@ pub struct NewProfileForm {
     #[serde(default)]
     comments: String,
     #[serde(default)]
-    helper: String,
+    helper: Vec<String>,
     #[serde(default)]
     device_a: String,
     #[serde(default)]
@@ -63,9 +63,6 @@ pub struct NewProfileForm {
     device_g: String,
     #[serde(default)]
     device_h: String,
-}
-impl FormData for NewProfileForm {
-    const MANY: &'static [&'static str] = &["helper"];
 }
 
 /// What is typed, or what is proposed: all disks in their order, the rest as the profile that it boots has it.

@@ -12,7 +12,7 @@ use crate::domain::values::Label;
 use crate::store::error::StoreError;
 use crate::store::linode::page::LinodeDetail;
 use crate::store::linode::profile::ConfigProfile;
-use crate::web::extract::{Form, FormData, Member, Path};
+use crate::web::extract::{Form, Member, Path};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::linode::shared::{at_linode, find, page_of, url_of};
 use crate::web::page::{self, Page};
@@ -47,21 +47,13 @@ pub struct ProfileForm {
     pub(in crate::web::members) vcpus: String,
     #[serde(default)]
     pub(in crate::web::members) comments: String,
-    /// Words, separated by commas.
     #[serde(default)]
-    pub(in crate::web::members) helper: String,
-}
-impl FormData for ProfileForm {
-    const MANY: &'static [&'static str] = &["helper"];
+    pub(in crate::web::members) helper: Vec<String>,
 }
 
 impl ProfileForm {
     pub(in crate::web::members) fn of(row: &ConfigProfile) -> Result<Self, StoreError> {
-        let helpers: Vec<&str> = row
-            .helper_list()?
-            .into_iter()
-            .map(StringEnum::as_str)
-            .collect();
+        let helpers = row.helper_list()?.into_iter();
         Ok(Self {
             label: row.label.clone(),
             kernel: row.kernel_id.clone(),
@@ -71,7 +63,7 @@ impl ProfileForm {
             ram_limit_mb: row.ram_limit_mb.to_string(),
             vcpus: row.vcpus.to_string(),
             comments: row.comments.clone(),
-            helper: helpers.join(","),
+            helper: helpers.map(|helper| helper.as_str().to_owned()).collect(),
         })
     }
 
@@ -86,12 +78,13 @@ impl ProfileForm {
             ram_limit_mb: "0".to_owned(),
             vcpus: "1".to_owned(),
             comments: String::new(),
-            helper: String::new(),
+            helper: Vec::new(),
         }
     }
 
     fn helpers(&self) -> impl Iterator<Item = &str> {
-        self.helper.split(',').filter(|word| !word.is_empty())
+        let words = self.helper.iter().map(String::as_str);
+        words.filter(|word| !word.is_empty())
     }
 
     pub(in crate::web::members) fn parse(&self) -> Result<ProfileEdit, Problems> {
