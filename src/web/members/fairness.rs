@@ -10,6 +10,7 @@ use crate::domain::fairness::usage::{NO_LEVEL, Range, Stretch, Usage, between, g
 use crate::domain::ids::LinodeId;
 use crate::store;
 use crate::store::fairness::page::{AROUND, LinodeUsage, Moved};
+use crate::store::host::Host;
 use crate::web::csv;
 use crate::web::extract::{Member, Query};
 use crate::web::fault::{Fault, Response};
@@ -144,11 +145,7 @@ fn shown(found: &LinodeUsage, rule: Rule, range: Range, now: i64, zone: Zone) ->
     let csv = url("/members/fairness.csv", id, range);
     Shown {
         label: found.linode.label.clone(),
-        host: format!(
-            "{} ({})",
-            found.host.name,
-            platform_name(found.host.platform)
-        ),
+        host: place(&found.host),
         others: found
             .all
             .iter()
@@ -179,6 +176,10 @@ fn shown(found: &LinodeUsage, rule: Rule, range: Range, now: i64, zone: Zone) ->
         moved: found.moved.as_ref().map(|moved| compared(moved, zone)),
         rule: crate::app::fairness::weights::words(rule),
     }
+}
+
+fn place(host: &Host) -> String {
+    format!("{} ({})", host.name, platform_name(host.platform))
 }
 
 fn show_at(zone: Zone, at: i64) -> When {
@@ -340,16 +341,8 @@ pub fn compared(moved: &Moved, zone: Zone) -> Compared {
     };
     let waits = |usage: &Usage| (usage.judged_ms > 0).then(|| usage.of_one_cpu(usage.wait_ms));
     Compared {
-        from: format!(
-            "{} ({})",
-            moved.source.name,
-            platform_name(moved.source.platform)
-        ),
-        to: format!(
-            "{} ({})",
-            moved.destination.name,
-            platform_name(moved.destination.platform)
-        ),
+        from: place(&moved.source),
+        to: place(&moved.destination),
         at: show_at(zone, finished),
         has_both: before.covered_ms > 0 && after.covered_ms > 0,
         rows: vec![

@@ -21,8 +21,9 @@ use crate::domain::registration::RegistrationState;
 use crate::domain::time::Time;
 use crate::store;
 use crate::store::db::Db;
-use crate::store::linode::page::LinodeRow;
+use crate::store::linode::page::{LinodeRow, Registered};
 use crate::store::programme::{Programme, Text};
+
 use crate::web::extract::{Asks, Form, Member, Nothing, Path, ids};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, ConfirmPage, Page};
@@ -170,7 +171,12 @@ fn beta_row(row: &LinodeRow, facts: &Facts<'_>) -> Row {
         }
         return view;
     };
-    let outside = row.linode.standing() == Standing::Outside;
+    stands(&mut view, row, registration, facts);
+    view
+}
+
+/// Whether it is back from the beta, and whether a move into it has begun.
+fn moves(row: &LinodeRow, outside: bool) -> (bool, bool) {
     let came_back = outside
         && row.migration.as_ref().is_some_and(|migration| {
             migration.kind == MigrationKind::Return && migration.state == MigrationState::Confirmed
@@ -186,6 +192,15 @@ fn beta_row(row: &LinodeRow, facts: &Facts<'_>) -> Row {
                     MigrationState::Offered | MigrationState::Expired | MigrationState::Cancelled
                 )
         });
+    (came_back, has_begun)
+}
+
+/// How its registration stands, and what can be done with it.
+fn stands(view: &mut Row, row: &LinodeRow, registration: &Registered, facts: &Facts<'_>) {
+    let eligible = eligibility(row, facts.phase, facts.seats_left);
+    let label = &row.linode.label;
+    let outside = row.linode.standing() == Standing::Outside;
+    let (came_back, has_begun) = moves(row, outside);
     match registration.state {
         RegistrationState::Requested => {
             view.tag = Some(Tag::registration(registration.state));
@@ -234,7 +249,6 @@ fn beta_row(row: &LinodeRow, facts: &Facts<'_>) -> Row {
             view.words = registration.reason.clone();
         }
     }
-    view
 }
 
 fn withdraw_link(id: RegistrationId, label: &str) -> Link {

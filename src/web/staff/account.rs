@@ -164,29 +164,8 @@ pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
 impl PersonPage {
     fn new(page: Page, of: &UserDetail, me: UserId) -> Self {
         let (user, zone) = (&of.user, page.zone());
-        let list = |list: &str, pairs: &[(&str, &str)], label: String| {
-            Link::new(format!("/staff/{list}{}", query(pairs)), label)
-        };
         let ask =
             |verb: &str, label: &str| Action::ask(format!("{PATH}/{}/{verb}", user.id), label);
-        let (email, object) = (user.email.as_str(), Object::User(user.id).to_string());
-        let mut lists = vec![
-            list("audit", &[("actor", email)], format!("What {email} did")),
-            list(
-                "audit",
-                &[("object", &object)],
-                format!("What was done to {email}"),
-            ),
-            list("mail", &[("q", email)], format!("Mail to {email}")),
-        ];
-        if let Some(account) = &of.account {
-            let pairs = [("state", "all"), ("q", account.as_str())];
-            lists.push(list(
-                "registrations",
-                &pairs,
-                format!("Registrations of {account}"),
-            ));
-        }
         Self {
             state: state(user.role, user.disabled),
             actions: Action::those([
@@ -225,10 +204,37 @@ impl PersonPage {
                     requested: zone.show(row.requested_at),
                 })
                 .collect(),
-            lists,
+            lists: lists(of),
             page,
         }
     }
+}
+
+/// Where else there is something of theirs.
+fn lists(of: &UserDetail) -> Vec<Link> {
+    let user = &of.user;
+    let list = |list: &str, pairs: &[(&str, &str)], label: String| {
+        Link::new(format!("/staff/{list}{}", query(pairs)), label)
+    };
+    let (email, object) = (user.email.as_str(), Object::User(user.id).to_string());
+    let mut lists = vec![
+        list("audit", &[("actor", email)], format!("What {email} did")),
+        list(
+            "audit",
+            &[("object", &object)],
+            format!("What was done to {email}"),
+        ),
+        list("mail", &[("q", email)], format!("Mail to {email}")),
+    ];
+    if let Some(account) = &of.account {
+        let pairs = [("state", "all"), ("q", account.as_str())];
+        lists.push(list(
+            "registrations",
+            &pairs,
+            format!("Registrations of {account}"),
+        ));
+    }
+    lists
 }
 
 fn facts(of: &UserDetail, zone: Zone) -> Vec<(&'static str, String)> {

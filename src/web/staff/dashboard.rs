@@ -20,6 +20,7 @@ use crate::web::extract::{Asks, Staff};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::Portal;
+use crate::web::ui::list::count;
 use crate::web::ui::{Link, Tag, When, units};
 
 #[derive(Debug, Template)]
@@ -157,21 +158,8 @@ fn host_link(host: &store::host::Host) -> Link {
 
 fn counts(facts: &Facts, to_see: &Attention, silent: usize) -> Vec<Counted> {
     use MigrationState as S;
-    let registrations = |state| {
-        facts
-            .registrations
-            .iter()
-            .find(|(of, _)| *of == state)
-            .map_or(0, |(_, count)| *count)
-    };
-    let migrations = |states: &[MigrationState]| {
-        facts
-            .migrations
-            .iter()
-            .filter(|(of, _)| states.contains(of))
-            .map(|(_, count)| *count)
-            .sum()
-    };
+    let registrations = |state| count(&facts.registrations, |of| *of == state);
+    let migrations = |states: &[MigrationState]| count(&facts.migrations, |of| states.contains(of));
     let mut all = vec![
         row(
             "/staff/registrations?state=requested",

@@ -82,6 +82,29 @@ impl Problems {
     }
 }
 
+/// A form as it is shown: anew, or again as it was typed, with what is wrong with it.
+#[derive(Debug)]
+pub struct FormState<T> {
+    pub typed: Option<T>,
+    pub problems: Problems,
+}
+
+impl<T> FormState<T> {
+    pub fn anew() -> Self {
+        Self {
+            typed: None,
+            problems: Problems::default(),
+        }
+    }
+
+    pub fn again(typed: T, problems: Problems) -> Self {
+        Self {
+            typed: Some(typed),
+            problems,
+        }
+    }
+}
+
 #[must_use]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {

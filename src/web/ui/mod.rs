@@ -14,7 +14,7 @@ pub mod units;
 pub mod usage;
 
 pub use action::Action;
-pub use field::{Choice, Field, Input, Problems};
+pub use field::{Choice, Field, FormState, Input, Problems};
 pub use link::Link;
 pub use list::Pager;
 pub use tag::{Tag, Tone};

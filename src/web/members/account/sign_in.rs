@@ -154,39 +154,35 @@ pub async fn sign_in(
     } else {
         "/staff/"
     };
-    let mut answer = page::see_other(page::own_path(&typed.next).unwrap_or(home));
-    set_cookie(
-        &mut answer,
-        &settings,
-        cookie_names(settings.secure()).session,
-        &signed_in.token,
-        portal.settings.session_s,
-    )?;
-    set_cookie(
-        &mut answer,
-        &settings,
-        cookie_names(settings.secure()).before,
-        "",
-        0,
-    )?;
-    Ok(answer)
+    let names = cookie_names(settings.secure());
+    let (token, seconds) = (&signed_in.token, portal.settings.session_s);
+    set_cookies(
+        page::see_other(page::own_path(&typed.next).unwrap_or(home)),
+        [
+            cookie(&settings, names.session, token, seconds),
+            cookie(&settings, names.before, "", 0),
+        ],
+    )
 }
 
-fn set_cookie(
-    answer: &mut HttpResponse,
-    settings: &Settings,
-    name: &'static str,
-    value: &str,
-    seconds: i64,
-) -> Result<(), Fault> {
-    let cookie = Cookie::build(name, value.to_owned())
+fn cookie(settings: &Settings, name: &'static str, value: &str, seconds: i64) -> Cookie<'static> {
+    Cookie::build(name, value.to_owned())
         .path("/")
         .http_only(true)
         .secure(settings.secure())
         .same_site(SameSite::Lax)
         .max_age(Duration::seconds(seconds))
-        .finish();
-    answer.add_cookie(&cookie).map_err(Fault::internal)
+        .finish()
+}
+
+fn set_cookies<const N: usize>(
+    mut answer: HttpResponse,
+    cookies: [Cookie<'static>; N],
+) -> Response {
+    for cookie in cookies {
+        answer.add_cookie(&cookie).map_err(Fault::internal)?;
+    }
+    Ok(answer)
 }
 
 /// `POST /logout`: also for a session that has ended already.
@@ -202,15 +198,11 @@ pub async fn sign_out(
         })
         .await?;
     }
-    let mut answer = page::see_other_saying("/login", page::Flash::good("You are signed out."));
-    set_cookie(
-        &mut answer,
-        &settings,
-        cookie_names(settings.secure()).session,
-        "",
-        0,
-    )?;
-    Ok(answer)
+    let names = cookie_names(settings.secure());
+    set_cookies(
+        page::see_other_saying("/login", page::Flash::good("You are signed out.")),
+        [cookie(&settings, names.session, "", 0)],
+    )
 }
 
 /// `GET /password/forgot`

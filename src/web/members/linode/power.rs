@@ -24,44 +24,34 @@ async fn request(
     portal: Portal,
     member: Member,
     id: i64,
-    kind: JobKind,
-    profile: Option<ConfigId>,
-    said: &str,
+    (kind, profile): (JobKind, Option<ConfigId>),
 ) -> Response {
+    let verb = match kind {
+        JobKind::Boot => "boot",
+        JobKind::Reboot => "reboot",
+        _ => "shut down",
+    };
     member
         .act(&portal, move |app, actor| {
             app.power(actor, LinodeId(id), kind, profile)
         })
         .await
         .map_err(|fault| at_linode(fault, id))?;
-    page::said(&format!("/members/linodes/{id}"), said)
+    page::said(
+        &format!("/members/linodes/{id}"),
+        format!("It is asked to {verb}. The job stands in the Host Job Queue below."),
+    )
 }
 
 /// `POST /members/linodes/{id}/boot`
 pub async fn boot(portal: Portal, member: Member, id: Path<i64>, form: Form<BootForm>) -> Response {
     let profile = form.0.profile.map(ConfigId);
-    request(
-        portal,
-        member,
-        id.0,
-        JobKind::Boot,
-        profile,
-        "It is asked to boot. The job stands in the Host Job Queue below.",
-    )
-    .await
+    request(portal, member, id.0, (JobKind::Boot, profile)).await
 }
 
 /// `POST /members/linodes/{id}/reboot`
 pub async fn reboot(portal: Portal, member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
-    request(
-        portal,
-        member,
-        id.0,
-        JobKind::Reboot,
-        None,
-        "It is asked to reboot. The job stands in the Host Job Queue below.",
-    )
-    .await
+    request(portal, member, id.0, (JobKind::Reboot, None)).await
 }
 
 /// `GET /members/linodes/{id}/shutdown`
@@ -81,15 +71,7 @@ pub async fn ask_shutdown(portal: Portal, member: Member, id: Path<i64>) -> Resp
 
 /// `POST /members/linodes/{id}/shutdown`
 pub async fn shutdown(portal: Portal, member: Member, id: Path<i64>, _: Form<Nothing>) -> Response {
-    request(
-        portal,
-        member,
-        id.0,
-        JobKind::Shutdown,
-        None,
-        "It is asked to shut down. The job stands in the Host Job Queue below.",
-    )
-    .await
+    request(portal, member, id.0, (JobKind::Shutdown, None)).await
 }
 
 /// How long a page waits for the host's answer before it is shown without.

@@ -13,6 +13,8 @@ use crate::domain::linode::{IpKind, LinodeStatus};
 use crate::domain::migration::MigrationKind;
 use crate::store;
 use crate::store::error::StoreError;
+use crate::store::linode::address::Ip;
+use crate::store::linode::disk::Disk;
 use crate::store::linode::page::LinodeDetail;
 use crate::store::linode::profile::ConfigProfile;
 use crate::store::migration::Migration;
@@ -21,7 +23,7 @@ use crate::web::fault::Response;
 use crate::web::members::migration_link;
 use crate::web::page::{self, Area, Page};
 use crate::web::ui::names::{helper_name, kind_name, platform_name, run_level_name};
-use crate::web::ui::{Action, Choice, Field, Input, Link, Tag, When, units};
+use crate::web::ui::{Action, Choice, Field, Input, Link, Tag, When, Zone, units};
 
 #[derive(Debug, Template)]
 #[template(path = "members/linode.html")]
@@ -132,37 +134,13 @@ impl LinodePage {
                 .filter(|newest| newest.kind == MigrationKind::Evacuation)
                 .map(|newest| newest.reason.clone()),
             power: power(detail),
-            disks: detail
-                .disks
-                .iter()
-                .map(|disk| DiskRow {
-                    id: disk.id.0,
-                    label: disk.label.clone(),
-                    filesystem: disk.filesystem.clone(),
-                    size: units::mebibytes(disk.size_mb),
-                })
-                .collect(),
+            disks: detail.disks.iter().map(disk_row).collect(),
             profiles: detail
                 .profiles
                 .iter()
                 .map(|profile| profile_row(profile, detail))
                 .collect::<Result<_, _>>()?,
-            ips: detail
-                .ips
-                .iter()
-                .map(|ip| IpRow {
-                    id: ip.id.0,
-                    bare: ip.address.clone(),
-                    is_public: ip.kind == IpKind::Public,
-                    address: format!("{}/{}", ip.address, ip.prefix),
-                    kind: match ip.kind {
-                        IpKind::Public => "Public",
-                        IpKind::Private => "Private",
-                    },
-                    gateway: ip.gateway.clone().unwrap_or_default(),
-                    rdns: ip.rdns.clone(),
-                })
-                .collect(),
+            ips: detail.ips.iter().map(ip_row).collect(),
             jobs: detail
                 .jobs
                 .iter()
@@ -171,30 +149,7 @@ impl LinodePage {
             history: detail
                 .migrations
                 .iter()
-                .map(|migration| HistoryRow {
-                    link: Link::new(
-                        format!("/members/migrations/{}", migration.id),
-                        history_name(migration),
-                    ),
-                    state: Tag::migration(migration.state),
-                    from: detail
-                        .host_names
-                        .get(&migration.source_host_id)
-                        .cloned()
-                        .unwrap_or_default(),
-                    to: detail
-                        .host_names
-                        .get(&migration.destination_host_id)
-                        .cloned()
-                        .unwrap_or_default(),
-                    at: zone.show(
-                        migration
-                            .finished_at
-                            .or(migration.started_at)
-                            .unwrap_or(migration.offered_at)
-                            .utc(),
-                    ),
-                })
+                .map(|migration| history_row(migration, detail, zone))
                 .collect(),
             console: detail
                 .linode
@@ -207,6 +162,45 @@ impl LinodePage {
                 }),
             page,
         })
+    }
+}
+
+fn disk_row(disk: &Disk) -> DiskRow {
+    DiskRow {
+        id: disk.id.0,
+        label: disk.label.clone(),
+        filesystem: disk.filesystem.clone(),
+        size: units::mebibytes(disk.size_mb),
+    }
+}
+
+fn ip_row(ip: &Ip) -> IpRow {
+    IpRow {
+        id: ip.id.0,
+        bare: ip.address.clone(),
+        is_public: ip.kind == IpKind::Public,
+        address: format!("{}/{}", ip.address, ip.prefix),
+        kind: match ip.kind {
+            IpKind::Public => "Public",
+            IpKind::Private => "Private",
+        },
+        gateway: ip.gateway.clone().unwrap_or_default(),
+        rdns: ip.rdns.clone(),
+    }
+}
+
+fn history_row(migration: &Migration, detail: &LinodeDetail, zone: Zone) -> HistoryRow {
+    let host = |id| detail.host_names.get(&id).cloned().unwrap_or_default();
+    let at = migration.finished_at.or(migration.started_at);
+    HistoryRow {
+        link: Link::new(
+            format!("/members/migrations/{}", migration.id),
+            history_name(migration),
+        ),
+        state: Tag::migration(migration.state),
+        from: host(migration.source_host_id),
+        to: host(migration.destination_host_id),
+        at: zone.show(at.unwrap_or(migration.offered_at).utc()),
     }
 }
 

@@ -25,7 +25,7 @@ use crate::web::members::linode::shared::{find, page_of};
 use crate::web::page::{self, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::names::{helper_name, platform_name};
-use crate::web::ui::{Field, Input, Problems, When, Zone, units};
+use crate::web::ui::{Field, FormState, Input, Problems, When, Zone, units};
 
 #[derive(Debug, Template)]
 #[template(path = "members/migrate.html")]
@@ -296,8 +296,7 @@ async fn present(
     portal: &Portal,
     member: &Member,
     id: i64,
-    typed: Option<Typed>,
-    problems: Problems,
+    FormState { typed, problems }: FormState<Typed>,
 ) -> Response {
     let detail = find(portal, member, id).await?;
     let Some(migration) = detail.migrations.first().cloned() else {
@@ -366,7 +365,20 @@ fn no_offer(detail: &LinodeDetail) -> Fault {
 
 /// `GET /members/linodes/{id}/migrate`
 pub async fn show(portal: Portal, member: Member, id: Path<i64>) -> Response {
-    present(&portal, &member, id.0, None, Problems::default()).await
+    present(&portal, &member, id.0, FormState::anew()).await
+}
+
+/// To its migration, which goes on by itself.
+fn clicked(row: &Migration, at: Option<Time>, zone: Zone) -> Response {
+    let url = format!("/members/migrations/{}", row.id);
+    match at {
+        Some(at) if row.not_before == Some(at) => {
+            let at = zone.both(at).text;
+            page::said(&url, format!("It will move at {at}."))
+        }
+        // Now; or its time has come meanwhile, and then it is no more to be changed.
+        _ => Ok(page::see_other(&url)),
+    }
 }
 
 /// `POST /members/linodes/{id}/migrate`: the one click.
@@ -379,7 +391,13 @@ pub async fn migrate(
     let click = match form.0.click(member.zone()) {
         Ok(click) => click,
         Err(problems) => {
-            return present(&portal, &member, id.0, Some(form.0.typed()), problems).await;
+            return present(
+                &portal,
+                &member,
+                id.0,
+                FormState::again(form.0.typed(), problems),
+            )
+            .await;
         }
     };
     let detail = find(&portal, &member, id.0).await?;
@@ -394,7 +412,13 @@ pub async fn migrate(
     if let Some((field, words)) = form.0.forgets_its_time(offer) {
         let mut problems = Problems::default();
         problems.add(field, words);
-        return present(&portal, &member, id.0, Some(form.0.typed()), problems).await;
+        return present(
+            &portal,
+            &member,
+            id.0,
+            FormState::again(form.0.typed(), problems),
+        )
+        .await;
     }
     match member
         .submit(&portal, move |app, actor| {
@@ -402,20 +426,16 @@ pub async fn migrate(
         })
         .await
     {
-        Ok(Ok(row)) => {
-            let url = format!("/members/migrations/{}", row.id);
-            match click.at {
-                Some(at) if row.not_before == Some(at) => {
-                    let at = member.zone().both(at).text;
-                    page::said(&url, format!("It will move at {at}."))
-                }
-                // Now; or its time has come meanwhile, and then it is no more to be changed.
-                _ => Ok(page::see_other(&url)),
-            }
-        }
+        Ok(Ok(row)) => clicked(&row, click.at, member.zone()),
         Ok(Err(problems)) => {
             let problems = form.0.placed(problems);
-            present(&portal, &member, id.0, Some(form.0.typed()), problems).await
+            present(
+                &portal,
+                &member,
+                id.0,
+                FormState::again(form.0.typed(), problems),
+            )
+            .await
         }
         Err(fault) => Err(fault.at("/members/xenbeta", "See how its registration stands")),
     }

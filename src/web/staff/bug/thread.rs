@@ -67,6 +67,24 @@ pub struct TriageForm {
     duplicate_of: String,
 }
 
+impl TriageForm {
+    fn fields(&self) -> [Field; 4] {
+        let states = BugState::ALL
+            .iter()
+            .map(|state| Choice::new(state, Tag::bug(*state).text))
+            .collect();
+        [
+            Field::select("state", "State", states).value(&self.state),
+            Field::new("duplicate_of", "Duplicate of bug", Input::Line("text"))
+                .value(&self.duplicate_of)
+                .hint("The other bug's number, if the state is “Duplicate”.")
+                .short(),
+            Field::select("severity", "Severity", severity_choices()).value(&self.severity),
+            Field::select("component", "Part", component_choices()).value(&self.component),
+        ]
+    }
+}
+
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NoteForm {
@@ -146,22 +164,9 @@ fn view(page: Page, staff: &Staff, found: &Found, asked: &Asked, typed: &Typed) 
             .map(|of| of.to_string())
             .unwrap_or_default(),
     });
-    let states = BugState::ALL
-        .iter()
-        .map(|state| Choice::new(state, Tag::bug(*state).text))
-        .collect();
-    let triage = [
-        Field::select("state", "State", states).value(&form.state),
-        Field::new("duplicate_of", "Duplicate of bug", Input::Line("text"))
-            .value(&form.duplicate_of)
-            .hint("The other bug's number, if the state is “Duplicate”.")
-            .short(),
-        Field::select("severity", "Severity", severity_choices()).value(&form.severity),
-        Field::select("component", "Part", component_choices()).value(&form.component),
-    ];
     BugPage {
         version: form.version,
-        triage: page.problems.on(triage),
+        triage: page.problems.on(form.fields()),
         reply: ReplyForm::new(
             format!("{}/reply", thread.url),
             &typed.reply,

@@ -18,7 +18,7 @@ use crate::web::portal::{self, Portal};
 use crate::web::staff::graduation::offer::parse_pairs;
 use crate::web::staff::host::shared::PATH;
 use crate::web::staff::registration::bulk::DonePage;
-use crate::web::ui::{Choice, Field, Input, Link, Problems, Zone, local_time, units};
+use crate::web::ui::{Choice, Field, FormState, Input, Link, Problems, Zone, local_time, units};
 
 /// Rows of each list, and hosts, that are shown one by one.
 const LISTED: usize = 100;
@@ -154,8 +154,7 @@ async fn present(
     portal: &Portal,
     staff: &Staff,
     id: i64,
-    typed: Option<EvacuateForm>,
-    problems: Problems,
+    FormState { typed, problems }: FormState<EvacuateForm>,
 ) -> Response {
     let plan = staff
         .act(portal, move |app, actor| {
@@ -341,7 +340,7 @@ fn row(plan: &Plan, line: &Line, zone: Zone) -> Row {
 
 /// `GET /staff/hosts/{id}/evacuate`
 pub async fn ask(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
-    present(&portal, &staff, id.0, None, Problems::default()).await
+    present(&portal, &staff, id.0, FormState::anew()).await
 }
 
 /// `POST /staff/hosts/{id}/evacuate`: the pairs that the page showed, each looked at anew.
@@ -360,7 +359,7 @@ pub async fn make(
         Fault::BadRequest("The form does not say who goes where. Start from the plan.".to_owned())
     })?;
     if !problems.is_empty() {
-        return present(&portal, &staff, id.0, Some(form.0), problems).await;
+        return present(&portal, &staff, id.0, FormState::again(form.0, problems)).await;
     }
     let asked = order.moves.len();
     let outcome = staff
@@ -369,7 +368,7 @@ pub async fn make(
     let many = match outcome {
         Ok(Ok(many)) => many,
         Ok(Err(problems)) => {
-            return present(&portal, &staff, id.0, Some(form.0), problems).await;
+            return present(&portal, &staff, id.0, FormState::again(form.0, problems)).await;
         }
         Err(fault) => return Err(fault.at(format!("{url}/evacuate"), "Look at the plan again")),
     };

@@ -59,8 +59,7 @@ pub(super) fn row(
     host: &Host,
     room: Option<&Room>,
     plan: Option<&str>,
-    now: Time,
-    zone: Zone,
+    (now, zone): (Time, Zone),
 ) -> Row {
     Row {
         link: Link::new(format!("{PATH}/{}", host.id), host.name.clone()),
@@ -138,8 +137,7 @@ pub async fn list(portal: Portal, asks: Asks<Staff>, asked: Query<Asked>) -> Res
                 host,
                 rooms.get(&host.id),
                 plan(host.plan_id),
-                now,
-                page.zone(),
+                (now, page.zone()),
             )
         })
         .collect();

@@ -15,12 +15,13 @@ use crate::domain::time::Time;
 use crate::store;
 use crate::store::host::Host;
 use crate::store::host::page::HostDetail;
+use crate::store::migration::list::MigrationRow;
 use crate::web::extract::{Form, Path, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::staff::evacuation::progress::{EmptyingView, empty_words};
-use crate::web::ui::{Action, Choice, Field, Input, Link, Problems, Tag, When, units};
+use crate::web::ui::{Action, Choice, Field, FormState, Input, Link, Problems, Tag, When, units};
 
 #[derive(Debug, Template)]
 #[template(path = "staff/host.html")]
@@ -80,8 +81,7 @@ async fn present(
     portal: &Portal,
     staff: &Staff,
     id: i64,
-    typed: Option<LimitsForm>,
-    problems: Problems,
+    FormState { typed, problems }: FormState<LimitsForm>,
 ) -> Response {
     let (detail, room, asked, memory) = portal::find(portal, move |conn| {
         let Some(detail) = store::host::page::host(conn, HostId(id))? else {
@@ -113,7 +113,7 @@ async fn present(
             emptying: emptying.map(|of| EmptyingView::new(HostId(id), &of, zone)),
             empty: empty_words(&detail, hanging, zone),
             joint: JointView::new(&detail.host, &memory, asked, (portal.now(), zone)),
-            ..HostPage::new(page, &detail, room.as_ref(), typed, portal.now())
+            ..HostPage::new(page, &detail, typed, (room.as_ref(), portal.now()))
         },
     )
 }
@@ -122,25 +122,20 @@ impl HostPage {
     fn new(
         page: Page,
         detail: &HostDetail,
-        room: Option<&Room>,
         typed: Option<LimitsForm>,
-        now: Time,
+        (room, now): (Option<&Room>, Time),
     ) -> Self {
         let host = &detail.host;
         let typed = typed.unwrap_or_else(|| LimitsForm {
             slots: host.slots.to_string(),
             cap_mb_s: host.cap_mb_s.map(|cap| cap.to_string()).unwrap_or_default(),
         });
-        let states: Vec<Choice> = [HostState::Enabled, HostState::Draining, HostState::Disabled]
-            .into_iter()
-            .map(|state| Choice::new(state, state_words(state)))
-            .collect();
         let ask = |verb: &str, label: String| {
             Action::ask(format!("{PATH}/{}/{verb}", host.id), label).second()
         };
         Self {
             id: host.id.0,
-            row: row(host, room, detail.plan.as_deref(), now, page.zone()),
+            row: row(host, room, detail.plan.as_deref(), (now, page.zone())),
             facts: facts(host),
             unknown: serde_json::from_str(&host.unknown_disks).unwrap_or_default(),
             occupants: detail
@@ -154,21 +149,8 @@ impl HostPage {
                 })
                 .collect(),
             occupants_in_all: detail.occupants_in_all,
-            arriving: detail
-                .arriving
-                .iter()
-                .map(|row| ArrivingRow {
-                    link: Link::new(
-                        format!("/staff/migrations/{}", row.migration.id),
-                        format!("Migration {} of {}", row.migration.id, row.linode),
-                    ),
-                    state: Tag::migration(row.migration.state),
-                    from: row.source.clone(),
-                    to: row.destination.clone(),
-                })
-                .collect(),
-            state: (host.state != HostState::Quarantined)
-                .then(|| Field::new("state", "State", Input::Radios(states)).value(host.state)),
+            arriving: detail.arriving.iter().map(arriving_row).collect(),
+            state: state_field(host.state),
             slots: Field::new("slots", "Migrations at once", Input::Line("number"))
                 .value(typed.slots)
                 .short()
@@ -199,6 +181,27 @@ impl HostPage {
             page,
         }
     }
+}
+
+fn arriving_row(row: &MigrationRow) -> ArrivingRow {
+    let id = row.migration.id;
+    ArrivingRow {
+        link: Link::new(
+            format!("/staff/migrations/{id}"),
+            format!("Migration {id} of {}", row.linode),
+        ),
+        state: Tag::migration(row.migration.state),
+        from: row.source.clone(),
+        to: row.destination.clone(),
+    }
+}
+
+/// One that was taken over has none to choose.
+fn state_field(state: HostState) -> Option<Field> {
+    let states = [HostState::Enabled, HostState::Draining, HostState::Disabled];
+    let choices = states.map(|state| Choice::new(state, state_words(state)));
+    (state != HostState::Quarantined)
+        .then(|| Field::new("state", "State", Input::Radios(choices.into())).value(state))
 }
 
 fn state_words(state: HostState) -> &'static str {
@@ -250,7 +253,7 @@ fn facts(host: &Host) -> Vec<(&'static str, String)> {
 
 /// `GET /staff/hosts/{id}`
 pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
-    present(&portal, &staff, id.0, None, Problems::default()).await
+    present(&portal, &staff, id.0, FormState::anew()).await
 }
 
 /// `POST /staff/hosts/{id}/state`
@@ -283,7 +286,7 @@ pub async fn set_limits(
     let slots = number(&mut problems, "slots", &form.0.slots);
     let cap = optional(&mut problems, "cap_mb_s", &form.0.cap_mb_s);
     let Some(slots) = slots.filter(|_| problems.is_empty()) else {
-        return present(&portal, &staff, id.0, Some(form.0), problems).await;
+        return present(&portal, &staff, id.0, FormState::again(form.0, problems)).await;
     };
     match staff
         .submit(&portal, move |app, actor| {
@@ -292,6 +295,6 @@ pub async fn set_limits(
         .await?
     {
         Ok(()) => page::said(&format!("{PATH}/{}", id.0), "The limits are saved."),
-        Err(problems) => present(&portal, &staff, id.0, Some(form.0), problems).await,
+        Err(problems) => present(&portal, &staff, id.0, FormState::again(form.0, problems)).await,
     }
 }

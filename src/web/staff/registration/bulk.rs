@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use askama::Template;
 use serde::Deserialize;
 
-use super::bulk_preview::present;
+use super::bulk_preview::{Review, present};
 use super::list::Asked;
 use super::shared::{AT_ONCE, Deed, find};
 use crate::app::App;
@@ -66,16 +66,15 @@ fn chosen(pairs: Vec<(String, String)>) -> Result<Chosen, Fault> {
 pub async fn review(portal: Portal, staff: Staff, query: Query<Vec<(String, String)>>) -> Response {
     let chosen = chosen(query.0)?;
     let deed = Deed::parse(&chosen.deed)?;
-    present(
-        &portal,
-        &staff,
+    let review = Review {
         deed,
-        chosen.asked,
-        chosen.all.then_some(chosen.count),
-        chosen.ids,
-        ("", "", Problems::default()),
-    )
-    .await
+        asked: chosen.asked,
+        count: chosen.all.then_some(chosen.count),
+        ids: chosen.ids,
+        reason: String::new(),
+        destination: String::new(),
+    };
+    present(&portal, &staff, review, Problems::default()).await
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -113,13 +112,7 @@ pub async fn act(
     if ids.len() > AT_ONCE {
         return Err(Fault::TooLarge);
     }
-    let asked = Asked {
-        state: form.state.clone(),
-        plan: form.plan.clone(),
-        q: form.q.clone(),
-        unconfigured: form.unconfigured.clone(),
-        after: String::new(),
-    };
+    let asked = form.asked();
     let back_url = asked.url("");
     let is_all = form.all == "yes";
     // The page's own ids are what is acted on, so that a second press finds them done instead of finding others; "all" is
@@ -142,21 +135,20 @@ pub async fn act(
         .collect();
     let (actor, sent) = (staff.actor.clone(), form.clone());
     match portal::submit(&portal, move |app| {
-        carry_out(app, &actor, deed, &states, &sent)
+        sent.carry_out(deed, app, &actor, &states)
     })
     .await?
     {
         Err(problems) => {
-            present(
-                &portal,
-                &staff,
+            let review = Review {
                 deed,
                 asked,
-                None,
+                count: None,
                 ids,
-                (&form.reason, &form.destination, problems),
-            )
-            .await
+                reason: form.reason,
+                destination: form.destination,
+            };
+            present(&portal, &staff, review, problems).await
         }
         Ok(many) if many.refused.is_empty() => {
             let count = many.done.len();
@@ -165,73 +157,84 @@ pub async fn act(
             page::said(&back_url, said)
         }
         Ok(many) => {
+            let (refused, past) = (many.refused.len(), deed.past());
+            let title = format!("{refused} of {} not {past}", refused + many.done.len());
             let label = |id: &RegistrationId| {
-                labels
-                    .get(id)
-                    .cloned()
-                    .unwrap_or_else(|| format!("Registration {id}"))
+                let known = labels.get(id).cloned();
+                known.unwrap_or_else(|| format!("Registration {id}"))
             };
-            let page = staff.page(
-                Area::Registrations,
-                format!(
-                    "{} of {} not {}",
-                    many.refused.len(),
-                    many.refused.len() + many.done.len(),
-                    deed.past()
-                ),
-            );
-            let view = DonePage {
-                page: page.crumb("Registrations", &back_url),
+            let refused = many.refused.iter();
+            page::refused(&DonePage {
+                page: staff
+                    .page(Area::Registrations, title)
+                    .crumb("Registrations", &back_url),
                 done: many.done.len(),
-                past: deed.past(),
-                refused: many
-                    .refused
-                    .iter()
-                    .map(|(id, why)| (label(id), why.clone()))
-                    .collect(),
+                past,
+                refused: refused.map(|(id, why)| (label(id), why.clone())).collect(),
                 back_url,
-            };
-            page::refused(&view)
+            })
         }
     }
 }
 
-fn carry_out(
-    app: &App,
-    actor: &Actor,
-    deed: Deed,
-    rows: &[(RegistrationId, RegistrationState)],
-    form: &DeedForm,
-) -> Result<Outcome<RegistrationId>, AppError> {
-    let ids: Vec<RegistrationId> = rows.iter().map(|(id, _)| *id).collect();
-    match deed {
-        Deed::Approve => app.approve(actor, &ids),
-        Deed::Decline => app.decline(actor, &ids, &form.reason),
-        Deed::Configure => {
-            let destination = form.destination.parse().ok().map(HostId);
-            let waiting: Vec<RegistrationId> = rows
-                .iter()
-                .filter(|(_, state)| *state == RegistrationState::Requested)
-                .map(|(id, _)| *id)
-                .collect();
-            let mut many = Outcome {
-                done: Vec::new(),
-                refused: app.approve(actor, &waiting)?.refused,
-            };
-            for id in ids {
-                if many.refused.iter().any(|(refused, _)| *refused == id) {
-                    continue;
-                }
-                match app.offer(actor, id, destination) {
-                    Ok(_) => many.done.push(id),
-                    Err(AppError::Conflict(why)) => many.refused.push((id, why)),
-                    Err(AppError::NotFound) => many
-                        .refused
-                        .push((id, "There is no such registration or host.".to_owned())),
-                    Err(other) => return Err(other),
-                }
-            }
-            Ok(many)
+impl DeedForm {
+    fn asked(&self) -> Asked {
+        Asked {
+            state: self.state.clone(),
+            plan: self.plan.clone(),
+            q: self.q.clone(),
+            unconfigured: self.unconfigured.clone(),
+            after: String::new(),
         }
     }
+
+    fn carry_out(
+        &self,
+        deed: Deed,
+        app: &App,
+        actor: &Actor,
+        rows: &[(RegistrationId, RegistrationState)],
+    ) -> Result<Outcome<RegistrationId>, AppError> {
+        let ids: Vec<RegistrationId> = rows.iter().map(|(id, _)| *id).collect();
+        match deed {
+            Deed::Approve => app.approve(actor, &ids),
+            Deed::Decline => app.decline(actor, &ids, &self.reason),
+            Deed::Configure => {
+                let waiting: Vec<RegistrationId> = rows
+                    .iter()
+                    .filter(|(_, state)| *state == RegistrationState::Requested)
+                    .map(|(id, _)| *id)
+                    .collect();
+                let refused = app.approve(actor, &waiting)?.refused;
+                offer(app, actor, ids, (self.destination.parse().ok(), refused))
+            }
+        }
+    }
+}
+
+/// A place for each that was not refused before.
+fn offer(
+    app: &App,
+    actor: &Actor,
+    ids: Vec<RegistrationId>,
+    (destination, refused): (Option<i64>, Vec<(RegistrationId, String)>),
+) -> Result<Outcome<RegistrationId>, AppError> {
+    let mut many = Outcome {
+        done: Vec::new(),
+        refused,
+    };
+    for id in ids {
+        if many.refused.iter().any(|(refused, _)| *refused == id) {
+            continue;
+        }
+        match app.offer(actor, id, destination.map(HostId)) {
+            Ok(_) => many.done.push(id),
+            Err(AppError::Conflict(why)) => many.refused.push((id, why)),
+            Err(AppError::NotFound) => many
+                .refused
+                .push((id, "There is no such registration or host.".to_owned())),
+            Err(other) => return Err(other),
+        }
+    }
+    Ok(many)
 }

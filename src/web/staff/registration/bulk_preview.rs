@@ -52,15 +52,30 @@ struct RoomRow {
     takes: usize,
 }
 
+/// What is to be done, and with which rows: these, or as many as the list's filter finds.
+pub struct Review {
+    pub deed: Deed,
+    pub asked: Asked,
+    pub count: Option<i64>,
+    pub ids: Vec<i64>,
+    pub reason: String,
+    pub destination: String,
+}
+
 pub async fn present(
     portal: &Portal,
     staff: &Staff,
-    deed: Deed,
-    asked: Asked,
-    count: Option<i64>,
-    ids: Vec<i64>,
-    (reason, destination, problems): (&str, &str, Problems),
+    review: Review,
+    problems: Problems,
 ) -> Response {
+    let Review {
+        deed,
+        asked,
+        count,
+        ids,
+        reason,
+        destination,
+    } = review;
     let rows = find(portal, &asked, count, ids).await?;
     let rooms = portal::read(portal, store::host::room::rooms).await?;
     let status = problems.status();
@@ -75,24 +90,6 @@ pub async fn present(
         spread(&rooms, &rows, only)
     } else {
         (HashMap::new(), Vec::new())
-    };
-    let roles: HashSet<HostRole> = rows
-        .iter()
-        .filter_map(|row| next_role(&rooms, row.linode.host_id))
-        .collect();
-    let free = |room: &Room| units::mebibytes(room.memory_free_mb());
-    let places_for = rooms.iter().filter(|room| roles.contains(&room.role));
-    let choices = Choice::any(
-        "The proposed host for each",
-        places_for
-            .map(|room| Choice::new(room.host, format!("{} ({} free)", room.name, free(room)))),
-    );
-    let name = |host: HostId| {
-        rooms
-            .iter()
-            .find(|room| room.host == host)
-            .map(|room| room.name.clone())
-            .unwrap_or_default()
     };
     let view = ReviewPage {
         deed,
@@ -111,36 +108,21 @@ pub async fn present(
         rows: rows
             .iter()
             .take(200)
-            .map(|row| ReviewRow {
-                label: row.linode.label.clone(),
-                account: row.account.clone(),
-                plan: row.plan.label.clone(),
-                place: places
-                    .get(&row.registration.id)
-                    .map_or_else(|| no_place(row), |host| name(*host)),
-                has_24_kernel: row.has_24_kernel,
-            })
+            .map(|row| review_row(row, &places, &rooms))
             .collect(),
         rooms: after
             .iter()
-            .filter_map(|room| Some((room, rooms.iter().find(|before| before.host == room.host)?)))
-            .map(|(room, before)| RoomRow {
-                name: room.name.clone(),
-                memory_before: units::mebibytes(before.memory_free_mb()),
-                memory_after: units::mebibytes(room.memory_free_mb()),
-                disk_after: units::mebibytes(room.disk_free_mb()),
-                takes: places.values().filter(|host| **host == room.host).count(),
-            })
+            .filter_map(|room| room_row(room, &places, &rooms))
             .collect(),
         reason: (deed == Deed::Decline).then(|| {
             Field::new("reason", "Reason", Input::Area(4))
-                .value(reason)
+                .value(&reason)
                 .hint("The member reads it, by mail and on the registration page.")
                 .with(&page.problems)
         }),
         destination: (deed == Deed::Configure).then(|| {
-            Field::select("destination", "Host", choices)
-                .value(destination)
+            Field::select("destination", "Host", hosts(&rows, &rooms))
+                .value(&destination)
                 .with(&page.problems)
         }),
         back_url: asked.url(""),
@@ -148,6 +130,55 @@ pub async fn present(
         page,
     };
     page::html_status(status, &view)
+}
+
+fn room_of(host: HostId, rooms: &[Room]) -> Option<&Room> {
+    rooms.iter().find(|room| room.host == host)
+}
+
+fn review_row(
+    row: &RegistrationRow,
+    places: &HashMap<RegistrationId, HostId>,
+    rooms: &[Room],
+) -> ReviewRow {
+    let name = |host: &HostId| room_of(*host, rooms).map(|room| room.name.clone());
+    let place = places.get(&row.registration.id);
+    ReviewRow {
+        label: row.linode.label.clone(),
+        account: row.account.clone(),
+        plan: row.plan.label.clone(),
+        place: place.map_or_else(|| no_place(row), |host| name(host).unwrap_or_default()),
+        has_24_kernel: row.has_24_kernel,
+    }
+}
+
+fn room_row(
+    after: &Room,
+    places: &HashMap<RegistrationId, HostId>,
+    rooms: &[Room],
+) -> Option<RoomRow> {
+    let before = room_of(after.host, rooms)?;
+    Some(RoomRow {
+        name: after.name.clone(),
+        memory_before: units::mebibytes(before.memory_free_mb()),
+        memory_after: units::mebibytes(after.memory_free_mb()),
+        disk_after: units::mebibytes(after.disk_free_mb()),
+        takes: places.values().filter(|host| **host == after.host).count(),
+    })
+}
+
+/// Where they may go, all of them.
+fn hosts(rows: &[RegistrationRow], rooms: &[Room]) -> Vec<Choice> {
+    let roles: HashSet<HostRole> = rows
+        .iter()
+        .filter_map(|row| next_role(rooms, row.linode.host_id))
+        .collect();
+    let choice = |room: &Room| {
+        let free = units::mebibytes(room.memory_free_mb());
+        Choice::new(room.host, format!("{} ({free} free)", room.name))
+    };
+    let fitting = rooms.iter().filter(|room| roles.contains(&room.role));
+    Choice::any("The proposed host for each", fitting.map(choice))
 }
 
 fn no_place(row: &RegistrationRow) -> String {

@@ -18,7 +18,7 @@ use crate::web::members::linode::shared::{at_linode, find, page_of, url_of};
 use crate::web::page::{self, Page};
 use crate::web::portal::Portal;
 use crate::web::ui::names::{helper_name, run_level_name};
-use crate::web::ui::{Choice, Field, Input, Problems};
+use crate::web::ui::{Choice, Field, FormState, Input, Problems};
 
 #[derive(Debug, Template)]
 #[template(path = "members/profile.html")]
@@ -198,10 +198,8 @@ fn helper_words(helper: Helper) -> &'static str {
 async fn present(
     portal: &Portal,
     member: &Member,
-    id: i64,
-    profile: i64,
-    typed: Option<&ProfileForm>,
-    problems: Problems,
+    (id, profile): (i64, i64),
+    FormState { typed, problems }: FormState<&ProfileForm>,
 ) -> Response {
     let detail = find(portal, member, id).await?;
     let row = detail
@@ -235,8 +233,7 @@ async fn present(
 
 /// `GET /members/linodes/{id}/profiles/{profile}`
 pub async fn show(portal: Portal, member: Member, ids: Path<(i64, i64)>) -> Response {
-    let (id, profile) = ids.0;
-    present(&portal, &member, id, profile, None, Problems::default()).await
+    present(&portal, &member, ids.0, FormState::anew()).await
 }
 
 /// `POST /members/linodes/{id}/profiles/{profile}`
@@ -250,7 +247,7 @@ pub async fn save(
     let edit = match form.0.parse() {
         Ok(edit) => edit,
         Err(problems) => {
-            return present(&portal, &member, id, profile, Some(&form.0), problems).await;
+            return present(&portal, &member, ids.0, FormState::again(&form.0, problems)).await;
         }
     };
     let saved = member.submit(&portal, move |app, actor| {
@@ -261,6 +258,8 @@ pub async fn save(
             &format!("/members/linodes/{id}"),
             "The config profile is changed. It holds from the next boot on.",
         ),
-        Err(problems) => present(&portal, &member, id, profile, Some(&form.0), problems).await,
+        Err(problems) => {
+            present(&portal, &member, ids.0, FormState::again(&form.0, problems)).await
+        }
     }
 }
