@@ -32,9 +32,11 @@ pub use marks::{DiskProof, LedgerMark, Marked, PortalMark};
 pub use task::Task;
 pub use usage::{MOST_ROUNDS, Round, SAMPLE_S, Sample, Samples, Used};
 
-/// The version of what is said here, sent with every poll. Agents from before it was sent speak version 1; from version 2
-/// on they show their ledger and what they saw of the portal, and know [`Task::Prove`].
+/// The version of what is said here, sent with every poll. Agents from before it was sent speak version 1.
 pub const PROTOCOL: u32 = 2;
+
+/// From this version on agents show their ledger and what they saw of the portal, and know [`Task::Prove`].
+pub const SHOWS_LEDGER: u32 = 2;
 
 fn first_protocol() -> u32 {
     1

@@ -148,6 +148,13 @@ both_databases! {
         let reply = member.submit(&login, "Sign in", &[("email", MEMBER_EMAIL), ("password", crate::support::fleet::PASSWORD)]);
         assert_eq!(reply.location, "/members/accounts");
         assert_eq!(member.cookies.keys().collect::<Vec<_>>(), ["lpm"]);
+        // What they asked for comes back to the letter, though it is a value in another address meanwhile.
+        let (mut reader, asked) = (site.visitor(), "/members/faq?q=a%26b+100%25");
+        let login = reader.get(asked).location;
+        assert_eq!(login, "/login?next=/members/faq%3Fq%3Da%2526b%2B100%2525");
+        let login = reader.get(&login);
+        let reply = reader.submit(&login, "Sign in", &[("email", MEMBER_EMAIL), ("password", crate::support::fleet::PASSWORD)]);
+        assert_eq!(reply.location, asked);
         for foreign in ["//evil.test", "/%5Cevil.test", "https://evil.test/"] {
             let login = site.visitor().get(&format!("/login?next={foreign}"));
             assert!(!login.body.contains("evil.test"), "{foreign}");

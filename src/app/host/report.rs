@@ -19,7 +19,7 @@ use crate::store::host::{Memory, Seen};
 use crate::store::job::Job;
 use crate::store::linode::Linode;
 use crate::store::wake::Wake;
-use crate::wire::{Inventory, LinodeReport, Poll, PortalMark, Share};
+use crate::wire::{Inventory, LinodeReport, Poll, PortalMark, SHOWS_LEDGER, Share};
 
 /// Kernels of one host that are kept.
 const MOST_KERNELS: usize = 100;
@@ -220,7 +220,7 @@ fn find(
     };
     findings.statuses = changed_statuses(&linodes, reports);
     let mut words = words_of(agent.host, inventory);
-    let speaks = poll.is_some_and(|poll| poll.protocol >= crate::wire::PROTOCOL);
+    let speaks = poll.is_some_and(|poll| poll.protocol >= SHOWS_LEDGER);
     if speaks {
         add_forgotten(&mut words, agent.host, &linodes);
     }
@@ -243,7 +243,7 @@ fn find(
 
 /// Agents of the last release cannot say.
 fn knows_life(poll: &Poll, incarnation: &str) -> bool {
-    poll.protocol < crate::wire::PROTOCOL
+    poll.protocol < SHOWS_LEDGER
         || poll
             .seen
             .as_ref()

@@ -19,6 +19,7 @@ use xenbeta::app::secrets::Secret;
 use xenbeta::config::Config;
 
 /// Pages take a little of everything, on many threads; the system's allocator gives none of it back.
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::answer::{Answer, agent, json, parse, run, take};
 use crate::app::App;
-use crate::wire::{Inventory, POLL_WAIT_S, PROTOCOL, Poll, PollAnswer, Reported, Samples};
+use crate::wire::{Inventory, POLL_WAIT_S, Poll, PollAnswer, Reported, SHOWS_LEDGER, Samples};
 
 /// How often a waiting poll looks without being woken: for jobs whose time comes, and for a lost wake.
 const LOOK: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ pub async fn poll(
         let (app, agent) = (app.clone(), agent.clone());
         run(move || {
             let life = app.mark()?.incarnation;
-            let knows_life = poll.protocol < PROTOCOL
+            let knows_life = poll.protocol < SHOWS_LEDGER
                 || poll.seen.as_ref().is_some_and(|it| it.incarnation == life);
             Ok((app.note_poll(&agent, &poll)?, knows_life))
         })

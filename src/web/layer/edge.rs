@@ -15,6 +15,7 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, web};
 use futures_util::FutureExt;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::error_page::error_page;
 use super::{headers, origin};
@@ -22,6 +23,13 @@ use crate::web::context::{Context, cookie_names};
 use crate::web::fault::Fault;
 use crate::web::page::{Flash, own_path};
 use crate::web::settings::Settings;
+
+/// What is not itself in the query of an address that names an address.
+const IN_NEXT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.');
 
 /// To be given to `from_fn`, outside of everything but compression.
 ///
@@ -150,12 +158,7 @@ fn answer_fault(
         if method == Method::GET {
             let next = own_path(path_and_query).filter(|path| *path != "/");
             let location = next.map_or("/login".to_owned(), |path| {
-                format!(
-                    "/login?next={}",
-                    path.replace('?', "%3F")
-                        .replace('&', "%26")
-                        .replace('=', "%3D")
-                )
+                format!("/login?next={}", utf8_percent_encode(path, IN_NEXT))
             });
             return HttpResponse::SeeOther()
                 .insert_header((header::LOCATION, location))
