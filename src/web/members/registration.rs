@@ -33,7 +33,7 @@ use crate::web::ui::names::platform_name;
 use crate::web::ui::{Link, Problems, Tag, units};
 
 #[derive(Debug, Template)]
-#[template(path = "members/beta.html")]
+#[template(path = "members/registration.html")]
 pub struct BetaPage {
     pub page: Page,
     pub programme: String,

@@ -21,7 +21,7 @@ use crate::web::ui::{Action, Field, Link, Pager, Tag, Tone, When, Zone};
 const PATH: &str = Asked::PATH;
 
 #[derive(Debug, Template)]
-#[template(path = "staff/people.html")]
+#[template(path = "staff/account/list.html")]
 pub struct PeoplePage {
     pub page: Page,
     pub tabs: Vec<StateTab>,
@@ -41,7 +41,7 @@ pub struct Row {
 }
 
 #[derive(Debug, Template)]
-#[template(path = "staff/person.html")]
+#[template(path = "staff/account/show.html")]
 pub struct PersonPage {
     pub page: Page,
     pub state: Tag,

@@ -25,7 +25,7 @@ const PATH: &str = Asked::PATH;
 const SHOWN: usize = 300;
 
 #[derive(Debug, Template)]
-#[template(path = "staff/audit.html")]
+#[template(path = "staff/audit/list.html")]
 pub struct AuditPage {
     pub page: Page,
     pub fields: Vec<Field>,
@@ -47,7 +47,7 @@ pub struct Row {
 }
 
 #[derive(Debug, Template)]
-#[template(path = "staff/audit_verify.html")]
+#[template(path = "staff/audit/verify.html")]
 pub struct VerifyPage {
     pub page: Page,
     pub verdict: Tag,

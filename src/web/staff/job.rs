@@ -19,7 +19,7 @@ use crate::web::ui::names::job_name;
 use crate::web::ui::{Action, Link, Pager, Tag, When, Zone, units};
 
 #[derive(Debug, Template)]
-#[template(path = "staff/jobs.html")]
+#[template(path = "staff/job/list.html")]
 pub struct JobsPage {
     pub page: Page,
     pub tabs: Vec<StateTab>,
@@ -43,7 +43,7 @@ pub struct Row {
 }
 
 #[derive(Debug, Template)]
-#[template(path = "staff/job.html")]
+#[template(path = "staff/job/show.html")]
 pub struct JobPage {
     pub page: Page,
     pub row: Row,

@@ -18,7 +18,7 @@ use crate::web::ui::{Action, Field, Link, Pager, Tag, Tone, When, Zone, units};
 const PATH: &str = Asked::PATH;
 
 #[derive(Debug, Template)]
-#[template(path = "staff/mails.html")]
+#[template(path = "staff/mail/list.html")]
 pub struct MailsPage {
     pub page: Page,
     pub tabs: Vec<StateTab>,
@@ -43,7 +43,7 @@ pub struct Row {
 }
 
 #[derive(Debug, Template)]
-#[template(path = "staff/mail.html")]
+#[template(path = "staff/mail/show.html")]
 pub struct MailPage {
     pub page: Page,
     pub row: Row,

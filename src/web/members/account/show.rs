@@ -20,7 +20,7 @@ use crate::web::portal::{self, Portal};
 use crate::web::ui::{Field, Input, Problems, When, ZONES};
 
 #[derive(Debug, Template)]
-#[template(path = "members/account.html")]
+#[template(path = "members/account/show.html")]
 pub struct AccountPage {
     pub page: Page,
     pub email: String,

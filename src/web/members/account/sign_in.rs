@@ -17,7 +17,7 @@ use crate::web::settings::Settings;
 use crate::web::ui::{Field, Input, Link, Problems};
 
 #[derive(Debug, Template)]
-#[template(path = "members/login.html")]
+#[template(path = "members/account/sign_in.html")]
 pub struct LoginPage {
     pub page: Page,
     pub email: Field,
@@ -27,20 +27,20 @@ pub struct LoginPage {
 }
 
 #[derive(Debug, Template)]
-#[template(path = "members/forgot.html")]
+#[template(path = "members/account/forgot.html")]
 pub struct ForgotPage {
     pub page: Page,
     pub email: Field,
 }
 
 #[derive(Debug, Template)]
-#[template(path = "members/forgot_sent.html")]
+#[template(path = "members/account/forgot_sent.html")]
 pub struct ForgotSentPage {
     pub page: Page,
 }
 
 #[derive(Debug, Template)]
-#[template(path = "members/reset.html")]
+#[template(path = "members/account/reset.html")]
 pub struct ResetPage {
     pub page: Page,
     /// The link's token, for the form's own address; `None` when the link is used up or never was.

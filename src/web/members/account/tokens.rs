@@ -14,7 +14,7 @@ use crate::web::portal::{self, Portal};
 const LIST: &str = "/members/accounts";
 
 #[derive(Debug, Template)]
-#[template(path = "members/token.html")]
+#[template(path = "members/account/token.html")]
 pub struct TokenPage {
     pub page: Page,
     pub label: String,

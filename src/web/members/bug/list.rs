@@ -20,7 +20,7 @@ use crate::web::ui::{Choice, Field, Link, Pager, Tag, When, Zone};
 pub const PATH: &str = Asked::PATH;
 
 #[derive(Debug, Template)]
-#[template(path = "members/bugs.html")]
+#[template(path = "members/bug/list.html")]
 pub struct BugsPage {
     pub page: Page,
     pub filters: Vec<Field>,

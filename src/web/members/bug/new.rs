@@ -25,7 +25,7 @@ use crate::web::ui::{Field, Input, Problems};
 const LIKE: usize = 8;
 
 #[derive(Debug, Template)]
-#[template(path = "members/bug_new.html")]
+#[template(path = "members/bug/new.html")]
 pub struct NewPage {
     pub page: Page,
     /// The line by which the like is looked for.

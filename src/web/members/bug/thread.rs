@@ -22,7 +22,7 @@ use crate::web::portal::{self, Portal};
 use crate::web::ui::{Action, Field, Input, Problems};
 
 #[derive(Debug, Template)]
-#[template(path = "members/bug.html")]
+#[template(path = "members/bug/thread.html")]
 pub struct BugPage {
     pub page: Page,
     pub thread: View,

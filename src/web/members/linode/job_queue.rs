@@ -16,7 +16,7 @@ use crate::web::ui::names::job_name;
 use crate::web::ui::{Pager, Tag, When, Zone, units};
 
 #[derive(Debug, Template)]
-#[template(path = "members/jobs.html")]
+#[template(path = "members/linode/job_queue.html")]
 pub struct QueuePage {
     pub page: Page,
     pub linode: String,

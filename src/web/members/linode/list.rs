@@ -20,7 +20,7 @@ use crate::web::ui::names::platform_name;
 use crate::web::ui::{Link, Tag, Tone};
 
 #[derive(Debug, Template)]
-#[template(path = "members/linodes.html")]
+#[template(path = "members/linode/list.html")]
 pub struct LinodesPage {
     pub page: Page,
     pub rows: Vec<Row>,

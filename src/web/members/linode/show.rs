@@ -26,7 +26,7 @@ use crate::web::ui::names::{helper_name, kind_name, platform_name, run_level_nam
 use crate::web::ui::{Action, Choice, Field, Input, Link, Tag, When, Zone, units};
 
 #[derive(Debug, Template)]
-#[template(path = "members/linode.html")]
+#[template(path = "members/linode/show.html")]
 pub struct LinodePage {
     pub page: Page,
     pub id: i64,

@@ -28,7 +28,7 @@ use crate::web::ui::names::{kind_name, platform_name};
 use crate::web::ui::{Action, Tag, Tone, When, Zone, units};
 
 #[derive(Debug, Template)]
-#[template(path = "members/migration.html")]
+#[template(path = "members/migration/show.html")]
 pub struct MigrationPage {
     pub page: Page,
     pub id: i64,

@@ -28,7 +28,7 @@ use crate::web::ui::names::{helper_name, platform_name};
 use crate::web::ui::{Field, FormState, Input, Problems, When, Zone, units};
 
 #[derive(Debug, Template)]
-#[template(path = "members/migrate.html")]
+#[template(path = "members/migration/start.html")]
 pub struct MigratePage {
     pub page: Page,
     pub linode: i64,

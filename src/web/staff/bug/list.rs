@@ -21,7 +21,7 @@ use crate::web::ui::{Choice, Field, Link, Pager, Tag, When, Zone};
 pub const PATH: &str = Asked::PATH;
 
 #[derive(Debug, Template)]
-#[template(path = "staff/bugs.html")]
+#[template(path = "staff/bug/list.html")]
 pub struct BugsPage {
     pub page: Page,
     pub tabs: Vec<StateTab>,

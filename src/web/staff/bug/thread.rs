@@ -28,7 +28,7 @@ use crate::web::ui::names::{component_choices, severity_choices};
 use crate::web::ui::{Choice, Field, Input, Link, Problems, Tag, When};
 
 #[derive(Debug, Template)]
-#[template(path = "staff/bug.html")]
+#[template(path = "staff/bug/thread.html")]
 pub struct BugPage {
     pub page: Page,
     pub thread: View,

@@ -24,7 +24,7 @@ use crate::web::ui::{Choice, Field, FormState, Input, Link, Problems, Zone, loca
 const LISTED: usize = 100;
 
 #[derive(Debug, Template)]
-#[template(path = "staff/evacuate.html")]
+#[template(path = "staff/evacuation/plan.html")]
 pub struct EvacuatePage {
     pub page: Page,
     pub id: i64,

@@ -26,7 +26,7 @@ use crate::web::ui::{Tag, When, Zone};
 const MOST_ROWS: usize = 100;
 
 #[derive(Debug, Template)]
-#[template(path = "staff/host_fairness.html")]
+#[template(path = "staff/fairness/host.html")]
 pub struct HostFairnessPage {
     pub page: Page,
     pub name: String,

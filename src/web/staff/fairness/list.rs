@@ -35,7 +35,7 @@ const DAY_AFTER: i64 = 3 * 3600;
 const MOST_DAYS: i64 = 400;
 
 #[derive(Debug, Template)]
-#[template(path = "staff/fairness.html")]
+#[template(path = "staff/fairness/list.html")]
 pub struct FairnessPage {
     pub page: Page,
     pub ranges: Vec<RangeTab>,

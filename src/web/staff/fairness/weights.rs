@@ -22,7 +22,7 @@ use crate::web::ui::{Choice, Field, Input, Pager, Problems, When};
 const PATH: &str = "/staff/fairness/weights";
 
 #[derive(Debug, Template)]
-#[template(path = "staff/weights.html")]
+#[template(path = "staff/fairness/weights.html")]
 pub struct WeightsPage {
     pub page: Page,
     pub now: String,

@@ -19,7 +19,7 @@ use crate::web::ui::{Field, Problems, When};
 
 /// Writing an entry, or answering a question.
 #[derive(Debug, Template)]
-#[template(path = "staff/faq_edit.html")]
+#[template(path = "staff/faq/edit.html")]
 pub struct EditPage {
     pub page: Page,
     pub action: String,

@@ -16,7 +16,7 @@ use crate::web::portal::{self, Portal};
 use crate::web::ui::{Link, Pager, When};
 
 #[derive(Debug, Template)]
-#[template(path = "staff/faq.html")]
+#[template(path = "staff/faq/list.html")]
 pub struct FaqPage {
     pub page: Page,
     pub questions: Vec<QuestionRow>,

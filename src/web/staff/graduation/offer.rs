@@ -22,7 +22,7 @@ use crate::web::ui::units;
 const LISTED: usize = 100;
 
 #[derive(Debug, Template)]
-#[template(path = "staff/graduation_offer.html")]
+#[template(path = "staff/graduation/offer.html")]
 pub struct OfferPage {
     pub page: Page,
     /// `linode.host` for each, with `-` between.

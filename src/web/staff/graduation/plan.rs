@@ -23,7 +23,7 @@ pub(super) const PATH: &str = "/staff/graduation";
 const HOSTS: usize = 40;
 
 #[derive(Debug, Template)]
-#[template(path = "staff/graduation.html")]
+#[template(path = "staff/graduation/plan.html")]
 pub struct GraduationPage {
     pub page: Page,
     pub tabs: Vec<StateTab>,

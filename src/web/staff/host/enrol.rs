@@ -22,14 +22,14 @@ use crate::web::ui::names::{platform_name, role_name};
 use crate::web::ui::{Choice, Field, Input, Problems};
 
 #[derive(Debug, Template)]
-#[template(path = "staff/host_new.html")]
+#[template(path = "staff/host/enrol.html")]
 pub struct NewHostPage {
     pub page: Page,
     pub fields: Vec<Field>,
 }
 
 #[derive(Debug, Template)]
-#[template(path = "staff/host_token.html")]
+#[template(path = "staff/host/token.html")]
 pub struct TokenPage {
     pub page: Page,
     pub name: String,

@@ -20,7 +20,7 @@ use crate::web::ui::names::{platform_name, role_name};
 use crate::web::ui::{Link, Pager, Tag, When, Zone, units};
 
 #[derive(Debug, Template)]
-#[template(path = "staff/hosts.html")]
+#[template(path = "staff/host/list.html")]
 pub struct HostsPage {
     pub page: Page,
     pub only_silent: bool,

@@ -24,7 +24,7 @@ use crate::web::staff::evacuation::progress::{EmptyingView, empty_words};
 use crate::web::ui::{Action, Choice, Field, FormState, Input, Link, Problems, Tag, When, units};
 
 #[derive(Debug, Template)]
-#[template(path = "staff/host.html")]
+#[template(path = "staff/host/show.html")]
 pub struct HostPage {
     pub page: Page,
     pub id: i64,

@@ -20,7 +20,7 @@ use crate::web::ui::names::kind_name;
 use crate::web::ui::{Choice, Field, Link, Pager, Tag, When, Zone};
 
 #[derive(Debug, Template)]
-#[template(path = "staff/migrations.html")]
+#[template(path = "staff/migration/list.html")]
 pub struct MigrationsPage {
     pub page: Page,
     pub tabs: Vec<StateTab>,

@@ -26,7 +26,7 @@ use crate::web::portal::{self, Portal};
 use crate::web::ui::{Action, Link};
 
 #[derive(Debug, Template)]
-#[template(path = "staff/migration.html")]
+#[template(path = "staff/migration/show.html")]
 pub struct StaffMigrationPage {
     pub page: Page,
     /// What the member sees.

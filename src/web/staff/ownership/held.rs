@@ -23,7 +23,7 @@ use crate::web::ui::{Link, Pager, Tag, When, Zone};
 const PATH: &str = "/staff/held";
 
 #[derive(Debug, Template)]
-#[template(path = "staff/held.html")]
+#[template(path = "staff/ownership/held.html")]
 pub struct HeldPage {
     pub page: Page,
     pub rows: Vec<Row>,
@@ -38,7 +38,7 @@ pub struct Row {
 }
 
 #[derive(Debug, Template)]
-#[template(path = "staff/held_one.html")]
+#[template(path = "staff/ownership/held_one.html")]
 pub struct OnePage {
     pub page: Page,
     pub since: When,
@@ -75,7 +75,7 @@ pub struct UnheardRow {
 }
 
 #[derive(Debug, Template)]
-#[template(path = "staff/held_settled.html")]
+#[template(path = "staff/ownership/held_settled.html")]
 pub struct SettledPage {
     pub page: Page,
     pub label: String,

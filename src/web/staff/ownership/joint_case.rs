@@ -21,7 +21,7 @@ use crate::web::portal::Portal;
 use crate::web::ui::{Field, Input, Problems, When, Zone};
 
 #[derive(Debug, Template)]
-#[template(path = "staff/joint.html")]
+#[template(path = "staff/ownership/joint_case.html")]
 pub struct JointPage {
     pub page: Page,
     /// Who asked and when, with what evidence, once it is asked for.

@@ -23,7 +23,7 @@ use crate::web::staff::heard;
 use crate::web::ui::{Link, Tag, When, Zone};
 
 #[derive(Debug, Template)]
-#[template(path = "staff/recovery.html")]
+#[template(path = "staff/ownership/recovery.html")]
 pub struct RecoveryPage {
     pub page: Page,
     /// Since when its memory is not whole, and why.

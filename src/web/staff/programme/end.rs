@@ -14,7 +14,7 @@ use crate::web::staff::Counted;
 const PATH: &str = "/staff/programme";
 
 #[derive(Debug, Template)]
-#[template(path = "staff/programme_end.html")]
+#[template(path = "staff/programme/end.html")]
 pub struct EndPage {
     pub page: Page,
     pub seen: String,

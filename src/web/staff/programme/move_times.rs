@@ -26,7 +26,7 @@ const DAYS: [(&str, &str); 7] = [
 ];
 
 #[derive(Debug, Template)]
-#[template(path = "staff/times.html")]
+#[template(path = "staff/programme/move_times.html")]
 pub struct TimesPage {
     pub page: Page,
     pub seen: String,

@@ -20,7 +20,7 @@ use crate::web::ui::{Choice, Field, Input, Link, Problems, When, Zone};
 const PATH: &str = "/staff/programme";
 
 #[derive(Debug, Template)]
-#[template(path = "staff/programme.html")]
+#[template(path = "staff/programme/show.html")]
 pub struct ProgrammePage {
     pub page: Page,
     pub seen: String,

@@ -17,7 +17,7 @@ use crate::web::ui::{Field, Input, Problems};
 const PATH: &str = "/staff/programme";
 
 #[derive(Debug, Template)]
-#[template(path = "staff/programme_text.html")]
+#[template(path = "staff/programme/texts.html")]
 pub struct TextPage {
     pub page: Page,
     pub action: String,

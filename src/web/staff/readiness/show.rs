@@ -31,7 +31,7 @@ const FAIR_DAYS: i64 = 7;
 const FAIR_HOSTS: usize = 20;
 
 #[derive(Debug, Template)]
-#[template(path = "staff/readiness.html")]
+#[template(path = "staff/readiness/show.html")]
 pub struct ReadinessPage {
     pub page: Page,
     pub kinds: Vec<KindRow>,

@@ -24,7 +24,7 @@ use crate::web::portal::{self, Portal};
 use crate::web::ui::{Problems, units};
 
 #[derive(Debug, Template)]
-#[template(path = "staff/review_done.html")]
+#[template(path = "staff/registration/bulk.html")]
 pub struct DonePage {
     pub page: Page,
     pub done: usize,

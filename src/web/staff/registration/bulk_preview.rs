@@ -18,7 +18,7 @@ use crate::web::portal::{self, Portal};
 use crate::web::ui::{Choice, Field, Input, Problems, units};
 
 #[derive(Debug, Template)]
-#[template(path = "staff/review.html")]
+#[template(path = "staff/registration/bulk_preview.html")]
 struct ReviewPage {
     page: Page,
     deed: Deed,

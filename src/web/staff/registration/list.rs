@@ -19,7 +19,7 @@ use crate::web::ui::list::{StateTab, count};
 use crate::web::ui::{Choice, Field, Link, Pager, Tag, When, Zone, units};
 
 #[derive(Debug, Template)]
-#[template(path = "staff/registrations.html")]
+#[template(path = "staff/registration/list.html")]
 pub struct RegistrationsPage {
     pub page: Page,
     pub tabs: Vec<StateTab>,

@@ -17,7 +17,7 @@ use crate::web::portal::Portal;
 use crate::web::ui::{Choice, Field, Problems};
 
 #[derive(Debug, Template)]
-#[template(path = "members/profile_new.html")]
+#[template(path = "members/linode/profile/add.html")]
 pub struct NewProfilePage {
     pub page: Page,
     pub action: String,

@@ -21,7 +21,7 @@ use crate::web::ui::names::{helper_name, run_level_name};
 use crate::web::ui::{Choice, Field, FormState, Input, Problems};
 
 #[derive(Debug, Template)]
-#[template(path = "members/profile.html")]
+#[template(path = "members/linode/profile/edit.html")]
 pub struct ProfilePage {
     pub page: Page,
     pub action: String,
