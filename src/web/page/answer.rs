@@ -57,13 +57,16 @@ pub fn said(url: &str, words: impl Into<String>) -> Response {
     Ok(see_other_saying(url, Flash::good(words)))
 }
 
-/// Is this a path of this site, safe to redirect to? Only plain path and query characters: no scheme, `//`, backslash or
-/// percent-encoding gets through.
+/// Is this a path of this site, safe to redirect to? Only plain path and query characters: no scheme, `//` or backslash
+/// gets through, and nothing percent-encoded in front of the query.
 pub fn own_path(next: &str) -> Option<&str> {
-    let plain = next
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"/-_.?=&".contains(&byte));
-    (plain
+    let (path, query) = next.split_once('?').unwrap_or((next, ""));
+    let of = |text: &str, more: &[u8]| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
+    };
+    (of(path, b"/-_.")
+        && of(query, b"/-_.?=&%+")
         && next.starts_with('/')
         && !next.contains("//")
         && !next.contains("..")
@@ -77,7 +80,12 @@ mod tests {
 
     #[test]
     fn redirects_stay_here() {
-        for fine in ["/", "/members/", "/members/linodes/12/migrate?when=now&x=1"] {
+        for fine in [
+            "/",
+            "/members/",
+            "/members/linodes/12/migrate?when=now&x=1",
+            "/members/faq?q=a%26b+c",
+        ] {
             assert_eq!(own_path(fine), Some(fine));
         }
         for foul in [
