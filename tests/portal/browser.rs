@@ -259,6 +259,20 @@ impl Browser {
             body: String::from_utf8_lossy(&reply.body_mut().read_to_vec().unwrap()).into_owned(),
         }
     }
+
+    /// Every row's first cell, page after page.
+    pub fn walk(&mut self, path: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        let mut page: Reply = self.get(path);
+        loop {
+            assert_eq!(page.status, 200, "{}", page.text());
+            found.extend(page.texts("main tbody th a"));
+            if page.texts("main a[rel=next]").is_empty() {
+                return found;
+            }
+            page = self.get(&page.link("Next page"));
+        }
+    }
 }
 
 impl Reply {

@@ -16,6 +16,7 @@ mod support;
 
 mod account;
 mod announcement;
+mod audit;
 mod browser;
 mod bug;
 mod clock;
@@ -38,6 +39,5 @@ mod pages;
 mod programme;
 mod races;
 mod readiness;
-mod staff_lists;
 mod steps;
 mod store;

@@ -14,6 +14,7 @@ pub mod witness;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use tempfile::TempDir;
 use xenbeta::app::account::password::Hasher;
@@ -125,6 +126,12 @@ impl TestApp {
             Ok(diesel::update(portal::table).set(watched).execute(conn)?)
         });
         noted.expect("noted");
+    }
+
+    /// Statements of the test's own, that no use case makes.
+    pub fn sql(&self, sql: &str) {
+        let done: Result<(), StoreError> = self.db.write(|conn| Ok(conn.batch_execute(sql)?));
+        done.expect("done");
     }
 
     /// The clock is set by so much; no time goes by.

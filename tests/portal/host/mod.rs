@@ -1,4 +1,5 @@
 //! Hosts as their agents speak for them.
 
 pub mod by_hand;
+mod list;
 mod report;

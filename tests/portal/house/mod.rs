@@ -148,3 +148,92 @@ fn every_room_says_what_it_is_for() {
         "begin with //! and what the room is for"
     );
 }
+
+/// What the product is about. Each has this one name on every floor that has it.
+const SUBJECTS: [&str; 17] = [
+    "account",
+    "audit",
+    "bug",
+    "evacuation",
+    "fairness",
+    "faq",
+    "graduation",
+    "host",
+    "import",
+    "job",
+    "linode",
+    "mail",
+    "migration",
+    "ownership",
+    "programme",
+    "readiness",
+    "registration",
+];
+/// What a floor has besides: its tools, and what is its own.
+const TOOLS: [(&str, &str); 9] = [
+    (
+        "src/domain",
+        "ids markdown mod placement platform search string_enum time values",
+    ),
+    (
+        "src/store",
+        "alert attention backup catalogue db error limit mod name_index pulse retention schema schema_migrations search types wake",
+    ),
+    (
+        "src/app",
+        "alert bulk clock context error idempotency mod reconcile retention secrets",
+    ),
+    ("src/web/members", "mod"),
+    ("src/web/staff", "dashboard mod"),
+    ("templates/members", "compared"),
+    ("templates/staff", "dashboard"),
+    ("templates", "announcement errors layout members staff ui"),
+    (
+        "tests/portal",
+        "announcement browser clock commands demo house main packaging pages races steps store",
+    ),
+];
+
+#[test]
+fn a_subject_has_one_name_on_every_floor() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (floor, tools) in TOOLS {
+        let there: BTreeSet<String> = std::fs::read_dir(root.join(floor))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        let tools: BTreeSet<&str> = tools.split(' ').collect();
+        for name in &there {
+            let known = SUBJECTS.contains(&name.as_str()) || tools.contains(name.as_str());
+            assert!(known, "{floor}/{name} is neither a subject nor a tool");
+        }
+        for tool in tools {
+            assert!(there.contains(tool), "{floor}/{tool} is gone");
+        }
+    }
+}
+
+/// A page of a subject has its template in the folder of that subject.
+#[test]
+fn templates_stand_with_their_subject() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/web");
+    let subject = |path: &str| -> Vec<String> {
+        let path = path.split('.').next().unwrap();
+        path.split('/').take(2).map(str::to_owned).collect()
+    };
+    let mut seen = 0;
+    for file in sources(&root) {
+        let inside = file.strip_prefix(&root).unwrap().to_str().unwrap();
+        if !inside.starts_with("members/") && !inside.starts_with("staff/") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        for named in text.split("#[template(path = \"").skip(1) {
+            let template = named.split('"').next().unwrap();
+            assert_eq!(subject(template), subject(inside), "{template} of {inside}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 50, "{seen} pages");
+}

@@ -2,4 +2,5 @@
 
 mod alert;
 mod calendar;
+mod list;
 mod outbox;

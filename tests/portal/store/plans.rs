@@ -284,3 +284,67 @@ fn every_statement_has_an_index_on_sqlite() {
 fn every_statement_has_an_index_on_postgresql() {
     every_statement_has_an_index(On::Postgresql);
 }
+
+/// Each list finds its page by an index of its order, and sorts nothing. SQLite says so of its own plans; PostgreSQL has the
+/// same indexes, and chooses by its statistics.
+#[test]
+fn lists_are_read_by_their_indexes() {
+    #[derive(QueryableByName)]
+    struct Plan {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        detail: String,
+    }
+    let app = TestApp::new(crate::support::On::Sqlite);
+    for (sql, index) in [
+        (
+            "SELECT email FROM users WHERE role = 'member' AND email > 'm' ORDER BY email LIMIT 101",
+            "users_role",
+        ),
+        (
+            "SELECT email FROM users WHERE disabled = 1 AND email > 'm' ORDER BY email LIMIT 101",
+            "users_disabled",
+        ),
+        (
+            "SELECT name FROM hosts WHERE name > 'h' ORDER BY name LIMIT 101",
+            "sqlite_autoindex_hosts_1",
+        ),
+        (
+            "SELECT subject FROM outbox WHERE state = 'failed' AND id < 9 ORDER BY id DESC LIMIT 101",
+            "outbox_state",
+        ),
+        (
+            "SELECT hash FROM audit_events WHERE actor = 'a' AND id < 9 ORDER BY id DESC LIMIT 101",
+            "audit_actor",
+        ),
+        (
+            "SELECT hash FROM audit_events WHERE action = 'a' AND id < 9 ORDER BY id DESC LIMIT 101",
+            "audit_action",
+        ),
+        (
+            "SELECT hash FROM audit_events WHERE object = 'a' AND id < 9 ORDER BY id DESC LIMIT 101",
+            "audit_object",
+        ),
+        (
+            "SELECT state FROM migrations WHERE kind = 'beta' AND state = 'failed' AND id < 9 ORDER BY id DESC LIMIT 101",
+            "migrations_kind",
+        ),
+        (
+            "SELECT state FROM migrations WHERE started_at >= 'a' AND kind <> 'return' ORDER BY started_at LIMIT 9",
+            "migrations_started",
+        ),
+    ] {
+        let rows = app.in_db(|conn| {
+            let query = diesel::sql_query(format!("EXPLAIN QUERY PLAN {sql}"));
+            match conn {
+                Db::Sqlite(lite) => Ok::<Vec<Plan>, StoreError>(query.load(lite)?),
+                Db::Pg(_) => Ok(Vec::new()),
+            }
+        });
+        let plan: Vec<String> = rows.into_iter().map(|row| row.detail).collect();
+        let plan = plan.join("; ");
+        assert!(
+            plan.contains(index) && !plan.contains("TEMP B-TREE"),
+            "{sql}: {plan}"
+        );
+    }
+}
