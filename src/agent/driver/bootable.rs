@@ -58,9 +58,9 @@ pub fn check(
     Ok(())
 }
 
-pub fn no_root(boot: &BootSpec, named: &str) -> DriverError {
-    DriverError::Refused {
-        public: format!("The config profile boots from {named}, but no disk is there."),
-        detail: format!("root device {:?} is not mapped", boot.root_device),
-    }
+pub fn no_root<T>(boot: &BootSpec, named: &str) -> Result<T, DriverError> {
+    refuse(
+        &format!("The config profile boots from {named}, but no disk is there."),
+        format!("root device {:?} is not mapped", boot.root_device),
+    )
 }

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
+use super::bootable::refuse;
 use super::{Counted, Driver, DriverError, Guest, GuestState, Stopped};
 use crate::agent::ledger::file;
 use crate::agent::process::{ProcessRef, now};
@@ -291,12 +292,6 @@ impl Driver for Simulated {
         spec: &GuestSpec,
         boot: &BootSpec,
     ) -> Result<(), DriverError> {
-        let refuse = |public: &str, detail: String| {
-            Err(DriverError::Refused {
-                public: public.into(),
-                detail,
-            })
-        };
         let kernels = &self.config.kernels;
         if !kernels.is_empty() && kernels.iter().all(|kernel| kernel.id != boot.kernel) {
             return refuse(

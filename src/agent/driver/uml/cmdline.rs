@@ -80,7 +80,7 @@ pub fn check(spec: &GuestSpec, boot: &BootSpec) -> Result<(), DriverError> {
     bootable::check(spec, boot, Platform::Uml, RAM_LEAST_MB)?;
     let device = root(boot).trim_end_matches(|c: char| c.is_ascii_digit());
     if root(boot).len() > 8 || !boot.devices.contains_key(device) {
-        return Err(bootable::no_root(boot, root(boot)));
+        return bootable::no_root(boot, root(boot));
     }
     Ok(())
 }

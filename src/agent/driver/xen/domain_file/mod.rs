@@ -123,7 +123,7 @@ fn root(boot: &BootSpec) -> Result<&str, DriverError> {
     let disk = name.map(|name| name.trim_end_matches(|c: char| c.is_ascii_digit()));
     match (name, disk) {
         (Some(name), Some(disk)) if boot.devices.contains_key(disk) => Ok(name),
-        _ => Err(bootable::no_root(boot, &boot.root_device)),
+        _ => bootable::no_root(boot, &boot.root_device),
     }
 }
 
