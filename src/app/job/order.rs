@@ -22,13 +22,11 @@ use crate::store::job::Job;
 use crate::store::linode::Linode;
 use crate::store::linode::profile::ConfigProfile;
 use crate::store::migration::Migration;
-use crate::wire::{AddressSpec, BootSpec, DiskSpec, GuestSpec, Peer, Task};
+use crate::wire::{AddressSpec, BootSpec, DiskSpec, GuestSpec, Peer, SHOWS_LEDGER, Task};
 
 /// How long a clean shutdown may take where nobody chose a limit, in seconds.
 const STOP_LIMIT_S: u32 = 60;
 
-/// The protocol from which on agents can prove what they have.
-const PROVES: i32 = 2;
 /// How often an agent of an older release is looked at again, and a purge that waits for a proof, in seconds. A proof that
 /// comes lets the purge go at once.
 const AGENT_UPGRADE_S: i64 = 600;
@@ -195,7 +193,7 @@ fn migration_task(
         JobKind::CloseTransfer => Ok(Task::CloseTransfer { migration }),
         JobKind::Release => Ok(Task::Release { migration, epoch }),
         JobKind::Purge => purge(conn, app.now(), job, linode)?,
-        JobKind::Prove if !store::host::speaks(conn, job.host_id, PROVES)? => Err(NotDispatchable::NotYet(
+        JobKind::Prove if !store::host::speaks(conn, job.host_id, SHOWS_LEDGER)? => Err(NotDispatchable::NotYet(
             "The agent of this host is of an older release, and cannot show its disks: upgrade it."
                 .to_owned(),
             AGENT_UPGRADE_S,

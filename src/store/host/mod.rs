@@ -208,7 +208,8 @@ pub fn takes_jobs(conn: &mut Db, id: HostId, settled: Time) -> Result<bool, Stor
 }
 
 /// Does its agent speak this version of the wire, or a newer one?
-pub fn speaks(conn: &mut Db, id: HostId, protocol: i32) -> Result<bool, StoreError> {
+pub fn speaks(conn: &mut Db, id: HostId, protocol: u32) -> Result<bool, StoreError> {
+    let protocol = i32::try_from(protocol).unwrap_or(i32::MAX);
     Ok(diesel::select(diesel::dsl::exists(
         hosts::table.find(id).filter(hosts::protocol.ge(protocol)),
     ))
