@@ -28,10 +28,6 @@ fn past(app: &TestApp, id: i64, state: &str, ago: i64, down: Option<i64>) {
     }
 }
 
-fn sql(app: &TestApp, sql: &str) {
-    app.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(sql)?));
-}
-
 /// A moment so many days ago, as both databases take it.
 fn ago(app: &TestApp, days: i64) -> String {
     let at = app.now().plus_days(-days);
@@ -42,8 +38,7 @@ fn ago(app: &TestApp, days: i64) -> String {
 fn failed_try(app: &TestApp, id: i64, days: i64) {
     let at = app.now().plus_days(-days).plus_s(120);
     let at = at.utc().format("'%Y-%m-%dT%H:%M:%S%.6fZ'").to_string();
-    sql(
-        app,
+    app.sql(
         &format!(
             "INSERT INTO migration_events (id, migration_id, at, state, message) VALUES ({id}, {id}, {at}, 'failed', 'It failed.');"
         ),
@@ -99,10 +94,10 @@ both_databases! {
         failed_try(&app, 9002, 13);
         past(&app, 9003, "cancelled", 13, None);
         past(&app, 9004, "cancelled", 13, None);
-        sql(&app, "UPDATE migrations SET started_at = NULL WHERE id = 9004");
+        app.sql("UPDATE migrations SET started_at = NULL WHERE id = 9004");
         // Stopped, and given back to its old host after 50 s.
         past(&app, 9005, "failed", 13, Some(5));
-        sql(&app, "UPDATE migrations SET finished_at = NULL, was_running = TRUE WHERE id = 9005");
+        app.sql("UPDATE migrations SET finished_at = NULL, was_running = TRUE WHERE id = 9005");
         let site = Site::serve(&app.app);
         let mut staff = site.signed_in(STAFF_EMAIL);
         let page = staff.get("/staff/readiness");
@@ -116,10 +111,10 @@ both_databases! {
         let app = app.with_fleet().with_passwords();
         let bug = |id: i64, state: &str, severity: &str, opened: i64| {
             let at = ago(&app, opened);
-            sql(&app, &format!("INSERT INTO bugs (id, title, happened, expected, reproduce, state, severity, component, opened_by, account_id, once, opened_at, changed_at) VALUES ({id}, 'bug {id}', 'x', '', '', '{state}', '{severity}', 'disk', 1, 1, 'o{id}', {at}, {at});"));
+            app.sql(&format!("INSERT INTO bugs (id, title, happened, expected, reproduce, state, severity, component, opened_by, account_id, once, opened_at, changed_at) VALUES ({id}, 'bug {id}', 'x', '', '', '{state}', '{severity}', 'disk', 1, 1, 'o{id}', {at}, {at});"));
         };
         let change = |bug: i64, what: &str, before: &str, after: &str, days: i64| {
-            sql(&app, &format!("INSERT INTO bug_events (bug_id, author_id, what, before, after, at) VALUES ({bug}, 3, '{what}', '{before}', '{after}', {});", ago(&app, days)));
+            app.sql(&format!("INSERT INTO bug_events (bug_id, author_id, what, before, after, at) VALUES ({bug}, 3, '{what}', '{before}', '{after}', {});", ago(&app, days)));
         };
         bug(71, "new", "none", 1);
         bug(72, "new", "critical", 20);
@@ -162,11 +157,11 @@ both_databases! {
         let heard = |host: i64, ago_s: i64| {
             let at = app.now().plus_s(-ago_s);
             let at = at.utc().format("'%Y-%m-%dT%H:%M:%S%.6fZ'").to_string();
-            sql(&app, &format!("UPDATE hosts SET last_seen_at = {at} WHERE id = {host};"));
+            app.sql(&format!("UPDATE hosts SET last_seen_at = {at} WHERE id = {host};"));
         };
         (1..=4).for_each(|host| heard(host, 0));
         // Switched off on purpose, and silent for a day.
-        sql(&app, "UPDATE hosts SET state = 'disabled' WHERE id = 4");
+        app.sql("UPDATE hosts SET state = 'disabled' WHERE id = 4");
         heard(4, 86_400);
         assert_eq!(app.look_for_silent_hosts().unwrap(), None, "the first look counts nothing");
         assert_eq!(app.look_for_silent_hosts().unwrap(), None, "not twice at once");
@@ -203,7 +198,7 @@ both_databases! {
         let app = app.with_fleet().with_passwords();
         let day = |host: i64, days: i64, jain: i64, least: i64| {
             let slot = app.now().plus_days(-days).utc().timestamp() / 86_400 * 86_400;
-            sql(&app, &format!("INSERT INTO host_fairness (host_id, step, slot, judged_ms, contended_ms, guests, jain, worst_ratio, worst_excess_ms, least_ratio) VALUES ({host}, 86400, {slot}, 3600000, 3600000, 2, {jain}, 1000, 0, {least});"));
+            app.sql(&format!("INSERT INTO host_fairness (host_id, step, slot, judged_ms, contended_ms, guests, jain, worst_ratio, worst_excess_ms, least_ratio) VALUES ({host}, 86400, {slot}, 3600000, 3600000, 2, {jain}, 1000, 0, {least});"));
         };
         day(3, 14, 700, 500);
         day(4, 14, 990, 980);
@@ -222,7 +217,7 @@ both_databases! {
         let app = app.with_fleet().with_passwords();
         for (id, days) in [(1, 1), (2, 8)] {
             let at = ago(&app, days);
-            sql(&app, &format!("INSERT INTO jobs (id, host_id, linode_id, kind, state, epoch, run_after, entered_at, finished_at) VALUES ({id}, 1, 101, 'boot', 'failed', 1, {at}, {at}, {at});"));
+            app.sql(&format!("INSERT INTO jobs (id, host_id, linode_id, kind, state, epoch, run_after, entered_at, finished_at) VALUES ({id}, 1, 101, 'boot', 'failed', 1, {at}, {at}, {at});"));
         }
         let site = Site::serve(&app.app);
         let mut staff = site.signed_in(STAFF_EMAIL);

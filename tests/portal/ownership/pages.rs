@@ -1,26 +1,19 @@
 //! What staff see and do when the world does more than the protocol foresaw, and what members read meanwhile, through the
 //! front door.
 
-use diesel::connection::SimpleConnection;
 use xenbeta::domain::host::HostState;
 use xenbeta::domain::ids::HostId;
 use xenbeta::domain::migration::MigrationState;
 use xenbeta::store;
-use xenbeta::store::error::StoreError;
 use xenbeta::wire::{LedgerMark, Outcome, Poll, Report};
 
 use crate::both_databases;
 use crate::browser::{Browser, Reply, Site};
 use crate::host::by_hand::{poll, says};
-use crate::support::TestApp;
 use crate::support::fleet::{MEMBER_EMAIL, PASSWORD, STAFF_EMAIL, UML1, UML2, WEB, XEN1};
 use crate::support::hand::agent;
 
 const SECOND_STAFF: &str = "sue@example.net";
-
-fn sql(app: &TestApp, sql: &str) {
-    app.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(sql)?));
-}
 
 /// A page with links of `text`, followed.
 fn go(browser: &mut Browser, page: &Reply, text: &str) -> Reply {
@@ -214,7 +207,7 @@ both_databases! {
         app.work_until("final_copy");
         app.polls(XEN1, vec![]);
         app.pass_s(100);
-        sql(&app, "UPDATE migrations SET step_job_id = (SELECT max(id) FROM jobs WHERE kind = 'final_copy')");
+        app.sql("UPDATE migrations SET step_job_id = (SELECT max(id) FROM jobs WHERE kind = 'final_copy')");
         let site = Site::serve(&app.app);
         let (mut staff, mut member) = (site.signed_in(STAFF_EMAIL), site.signed_in(MEMBER_EMAIL));
         staff.get("/staff/").shows(&["1 migrations need staff"]);
