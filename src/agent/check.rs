@@ -3,7 +3,8 @@
 use std::fs;
 use std::net::TcpListener;
 
-use super::config::Config;
+use super::config::{Config, DisksConfig};
+use super::disk::lvm::Commands;
 use super::enrol::HostIdentity;
 use super::host;
 use super::ledger::{Ledger, file};
@@ -117,6 +118,15 @@ fn ledger(config: &Config) -> Found {
 }
 
 fn disks(config: &Config) -> Found {
+    if let DisksConfig::Lvm(lvm) = &config.disks {
+        let stubborn = Commands::new(&lvm.vg).stubborn().map_err(text)?;
+        if !stubborn.is_empty() {
+            return Err(format!(
+                "LVM does not take {} from its command line: see lvm.conf",
+                stubborn.join(", ")
+            ));
+        }
+    }
     let disks = host::disks(config).map_err(text)?;
     let space = disks.space().map_err(text)?;
     let changes = if disks.tells_changes() {

@@ -3,16 +3,16 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use xenbeta::agent::disk::lvm::{Adopted, Group};
+use xenbeta::agent::disk::lvm::{Adopted, Commands, Group};
 use xenbeta::agent::disk::{DiskFault, DiskStore, FileStore, Image, LvmStore, Moment};
 use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
 use xenbeta::wire::DiskSpec;
 
-use super::lvm_fake::{EXTENT, FakeGroup};
+use super::lvm_fake::{EXTENT, FakeGroup, Program};
 use super::mover::{Dice, EPOCH, Lab, MIB, MIGRATION, make_generation, spec, unpaced};
 use super::mover_store::{Faults, Faulty};
 use super::stores::{LINODE, MOVE, Shop, receipt, suite};
@@ -511,11 +511,71 @@ fn what_does_not_fit_is_refused_before_anything_is_made() {
     refused(MOVE, &disks);
 }
 
+/// What hosts' `lvm.conf` makes of LVM's answers.
+const SAYINGS: [&str; 5] = ["plain", "prune", "log", "comma", "prefix"];
+
+#[test]
+fn what_lvm_says_beside_its_report_changes_no_answer() {
+    for saying in SAYINGS {
+        for obeys in [true, false] {
+            let program = Program::new(saying, obeys);
+            let group = Commands::through(program.path(), "vg0");
+            let extents = group.extents().unwrap();
+            assert_eq!(
+                (extents.total, extents.free),
+                (409_600, 120_000),
+                "{saying}"
+            );
+            let volumes = group.volumes().unwrap();
+            assert_eq!(volumes.len(), 1, "{saying}");
+            assert_eq!(volumes[0].tags, ["xb", "xb.linode=7"], "{saying}");
+            // A seal whose first try fails asks how it is.
+            group.set_writable(&[&volumes[0].uuid], true).unwrap();
+        }
+    }
+}
+
+#[test]
+fn every_call_says_how_lvm_is_to_answer() {
+    let program = Program::new("plain", true);
+    let group = Commands::through(program.path(), "vg0");
+    group.extents().unwrap();
+    group.volumes().unwrap();
+    group.named("web").unwrap();
+    group.create("web", 1, &["xb".to_owned()]).unwrap();
+    group.add_tags("uuid", &["xb".to_owned()]).unwrap();
+    group.set_writable(&["uuid"], false).unwrap();
+    group.remove(&["uuid"]).unwrap();
+    let calls = program.calls();
+    assert_eq!(calls.lines().count(), 7, "{calls}");
+    for call in calls.lines() {
+        for word in [
+            "-qq",
+            "log/report_command_log=0",
+            "log/command_names=0",
+            "log/prefix=\"  \"",
+            "report/list_item_separator=\",\"",
+            "report/mark_hidden_devices=0",
+        ] {
+            assert!(call.contains(&format!(" {word}")), "{word}: {call}");
+        }
+    }
+}
+
+#[test]
+fn a_setting_that_cannot_be_overridden_is_named() {
+    let stubborn = |obeys| {
+        let program = Program::new("plain", obeys);
+        let group = Commands::through(program.path(), "vg0");
+        group.stubborn().unwrap()
+    };
+    assert_eq!(stubborn(true), Vec::<String>::new());
+    assert_eq!(stubborn(false), ["log/command_names", "log/verbose"]);
+}
+
 /// On real LVM. Run by [`real_lvm_in_a_machine_of_its_own`], or by hand where there is a group to try things on:
 /// `XENBETA_TEST_VG=vg0 agent-… lvm::real --ignored --test-threads 1`.
 mod real {
-    use xenbeta::agent::disk::lvm::Commands;
-
     use super::*;
 
     fn rig() -> Rig {
@@ -548,6 +608,41 @@ mod real {
 
     suite!([#[ignore = "needs a volume group"]] shop());
     volumes!([#[ignore = "needs a volume group"]] rig());
+
+    /// An `lvm.conf` with everything that changes how LVM answers, as hosts have it one by one.
+    #[test]
+    #[ignore = "needs a volume group"]
+    fn the_hosts_own_settings_change_no_answer() {
+        let rig = rig();
+        make_volumes(&rig.store, &*rig.group, LINODE, 3, &[spec(1, MIB)]);
+        let conf = "config { checks = 1 }\nlog { report_command_log = 1\ncommand_names = 1\nprefix = \"> \"\nverbose = 2 }\n\
+            report { list_item_separator = \";\"\nmark_hidden_devices = 1\ncompact_output = 1\ncolumns_as_rows = 1\n\
+            prefixes = 1\nlvs_sort = \"devices\"\nvgs_sort = \"pv_name\"\nbinary_values_as_numeric = 1 }\n";
+        let dir = rig.dir.path();
+        fs::write(dir.join("lvm.conf"), conf).unwrap();
+        let lvm = dir.join("lvm");
+        let program = format!(
+            "#!/bin/sh\nLVM_SYSTEM_DIR={} exec lvm \"$@\"\n",
+            dir.display()
+        );
+        fs::write(&lvm, program).unwrap();
+        fs::set_permissions(&lvm, fs::Permissions::from_mode(0o755)).unwrap();
+        let odd = Commands::through(lvm, &std::env::var(GROUP).unwrap());
+        assert_eq!(odd.stubborn().unwrap(), ["log/verbose"]);
+        let volumes = odd.volumes().unwrap();
+        assert_eq!(volumes, rig.group.volumes().unwrap());
+        assert_eq!(
+            odd.extents().unwrap().free,
+            rig.group.extents().unwrap().free
+        );
+        let full = odd.create("web", 1 << 20, &["xb".to_owned()]).unwrap_err();
+        assert_eq!(full.fault, DiskFault::NoSpace, "{full:?}");
+        for writable in [false, false, true] {
+            odd.set_writable(&[&volumes[0].uuid], writable).unwrap();
+        }
+        odd.remove(&[&volumes[0].uuid]).unwrap();
+        assert_eq!(odd.volumes().unwrap(), []);
+    }
 
     /// Sealed disks refuse writers also after a reboot, and whoever had them open.
     #[test]

@@ -1,9 +1,10 @@
 //! A volume group that is a folder of files, for everything about volumes but LVM itself: a new volume holds what "an
-//! earlier tenant" left, and a call fails on demand, before or after it did its work.
+//! earlier tenant" left, and a call fails on demand, before or after it did its work. And a program that talks as LVM does on
+//! hosts whose `lvm.conf` is not as usual.
 
 use std::fs::{self, File};
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -177,5 +178,59 @@ impl Group for FakeGroup {
             fs::metadata(self.dir.join(&volume.name)).is_ok_and(|meta| meta.ino() == node)
         });
         Ok(found.unwrap().writable)
+    }
+}
+
+/// What `Program` says to a report.
+const SAYINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/agent/lvm_said");
+
+/// In LVM's place: keeps its calls, and answers reports with a file of `lvm_said`.
+pub struct Program {
+    dir: tempfile::TempDir,
+}
+
+impl Program {
+    /// `obeys`: by its arguments it talks as asked, as LVM does. Else it is one that takes no setting but its own.
+    pub fn new(saying: &str, obeys: bool) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let program = Self { dir };
+        let text = format!(
+            r#"#!/bin/sh
+echo "$*" >> {calls}
+obeys={obeys}
+asked() {{ $obeys && case "$all " in *" $1 "*) ;; *) false ;; esac; }}
+all="$*"
+case $1 in
+    lvmconfig)
+        [ "$4" != log/verbose ] || {{ $obeys && echo verbose=0 || echo verbose=2; exit; }}
+        asked 'log/command_names=0' && echo command_names=0 || echo command_names=1
+        for word in $(echo "$all" | sed 's/.*--config //'); do echo "${{word#*/}}" | grep -v command_names; done
+        echo 'prefix="  "' ;;
+    lvs | vgs)
+        if asked -qq && asked 'log/report_command_log=0' && asked 'log/command_names=0'; then
+            cat {SAYINGS}/plain.$1
+        else
+            cat {SAYINGS}/{saying}.$1
+        fi ;;
+esac
+"#,
+            calls = program.calls_file().display()
+        );
+        fs::write(program.path(), text).unwrap();
+        fs::set_permissions(program.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        program
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("lvm")
+    }
+
+    fn calls_file(&self) -> PathBuf {
+        self.dir.path().join("calls")
+    }
+
+    /// A line for each call.
+    pub fn calls(&self) -> String {
+        fs::read_to_string(self.calls_file()).unwrap()
     }
 }

@@ -24,6 +24,25 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Removing may discard, which some devices do slowly.
 const REMOVE_LIMIT: Duration = Duration::from_secs(600);
 
+/// Said with every call, so that no host's `lvm.conf` changes what an answer looks like or how many rows it has.
+const SETTINGS: [(&str, &str); 15] = [
+    ("devices/issue_discards", "1"),
+    ("log/command_names", "0"),
+    ("log/prefix", "\"  \""),
+    ("log/report_command_log", "0"),
+    ("report/binary_values_as_numeric", "0"),
+    ("report/buffered", "1"),
+    ("report/columns_as_rows", "0"),
+    ("report/compact_output", "0"),
+    ("report/compact_output_cols", "\"\""),
+    ("report/list_item_separator", "\",\""),
+    ("report/lvs_sort", "\"lv_name\""),
+    ("report/mark_hidden_devices", "0"),
+    ("report/prefixes", "0"),
+    ("report/quoted", "1"),
+    ("report/vgs_sort", "\"vg_name\""),
+];
+
 /// One volume group. Everything that changes something may be repeated.
 pub trait Group: Send + Sync {
     fn extents(&self) -> Result<Extents, DiskError>;
@@ -57,23 +76,64 @@ pub trait Group: Send + Sync {
 
 /// A group of this machine, through LVM's commands.
 pub struct Commands {
+    program: PathBuf,
     vg: String,
 }
 
 impl Commands {
     pub fn new(vg: &str) -> Self {
-        Self { vg: vg.into() }
+        Self::through("lvm", vg)
+    }
+
+    /// By a program that takes LVM's place.
+    pub fn through(program: impl Into<PathBuf>, vg: &str) -> Self {
+        Self {
+            program: program.into(),
+            vg: vg.into(),
+        }
+    }
+
+    /// Settings of this host that its `lvm.conf` keeps to, whatever a call says: answers cannot be relied on, or errors
+    /// cannot be read.
+    pub fn stubborn(&self) -> Result<Vec<String>, DiskError> {
+        let values = |tool: Tool| -> Result<String, DiskError> {
+            Ok(tool.run().map_err(|e| failed(&e))?.text())
+        };
+        let is_so = |said: &str, key: &str, value: &str| {
+            let line = format!("{}={value}", key.rsplit('/').next().unwrap_or(key));
+            said.lines().any(|said| said.trim() == line)
+        };
+        let merged = self
+            .tool(&["lvmconfig", "--mergedconfig"])
+            .args(with_settings());
+        let merged = values(merged.args(SETTINGS.map(|(key, _)| key)))?;
+        let others = SETTINGS
+            .iter()
+            .filter(|(key, value)| !is_so(&merged, key, value));
+        let mut found: Vec<String> = others.map(|(key, _)| (*key).to_owned()).collect();
+        // Believed before a command line is read, and again after it: an error stands amid hundreds of lines.
+        let own = values(self.tool(&["lvmconfig", "--typeconfig", "full", "log/verbose"]))?;
+        if !is_so(&own, "log/verbose", "0") {
+            found.push("log/verbose".to_owned());
+        }
+        Ok(found)
     }
 
     fn run(&self, limit: Duration, args: &[&str]) -> Result<Vec<u8>, DiskError> {
-        // Its answers are parsed: no other language. It complains of files its starter holds open.
-        let tool = Tool::new("lvm")
-            .args(args)
+        let tool = self
+            .tool(args)
+            .args(with_settings())
             .arg(&self.vg)
-            .env("LC_ALL", "C")
-            .env("LVM_SUPPRESS_FD_WARNINGS", "1")
             .limit(limit);
         Ok(tool.run().map_err(|e| failed(&e))?.stdout)
+    }
+
+    fn tool(&self, args: &[&str]) -> Tool {
+        // Its answers are parsed: no other language. It complains of files its starter holds open.
+        Tool::new(&self.program)
+            .args(args)
+            .env("LC_ALL", "C")
+            .env("LVM_SUPPRESS_FD_WARNINGS", "1")
     }
 
     fn report(&self, command: &str, fields: &str, select: &str) -> Result<Vec<u8>, DiskError> {
@@ -120,12 +180,22 @@ impl Group for Commands {
     }
 
     fn create(&self, name: &str, extents: u64, tags: &[String]) -> Result<(), DiskError> {
-        let extents = extents.to_string();
+        let count = extents.to_string();
         // Nothing is wiped by LVM: the store takes care of every byte, and asks nobody whether a signature may go.
         let mut args = vec!["lvcreate", "--yes", "--type", "linear", "--wipesignatures"];
-        args.extend(["n", "--zero", "n", "--extents", &extents, "--name", name]);
+        args.extend(["n", "--zero", "n", "--extents", &count, "--name", name]);
         args.extend(tags.iter().flat_map(|tag| ["--addtag", tag.as_str()]));
-        self.run(LIMIT, &args).map(|_| ())
+        let Err(error) = self.run(LIMIT, &args) else {
+            return Ok(());
+        };
+        // Asked, not read from what LVM said: a host may have it say more than is kept.
+        match self.extents() {
+            Ok(room) if room.free < extents => {
+                let public = "The host has no room left for this Linode's disks";
+                Err(DiskError::new(DiskFault::NoSpace, public, error.detail))
+            }
+            _ => Err(error),
+        }
     }
 
     fn add_tags(&self, uuid: &str, tags: &[String]) -> Result<(), DiskError> {
@@ -140,8 +210,7 @@ impl Group for Commands {
         if uuids.is_empty() {
             return Ok(());
         }
-        let discards = "devices/issue_discards=1";
-        let args = ["lvremove", "--yes", "--config", discards, "--select"];
+        let args = ["lvremove", "--yes", "--select"];
         let select = ours(uuids);
         self.run(REMOVE_LIMIT, &[&args[..], &[&select]].concat())
             .map(|_| ())
@@ -219,15 +288,13 @@ fn kernel_says(device: impl AsFd, of: &str) -> io::Result<String> {
     Ok(said.trim().to_owned())
 }
 
+/// Without remarks among the answers.
+fn with_settings() -> [String; 3] {
+    let settings = SETTINGS.map(|(key, value)| format!("{key}={value}"));
+    ["-qq".into(), "--config".into(), settings.join(" ")]
+}
+
 fn failed(error: &CommandError) -> DiskError {
-    let text = error.to_string();
-    let (fault, public) = if text.contains("insufficient free space") {
-        (
-            DiskFault::NoSpace,
-            "The host has no room left for this Linode's disks",
-        )
-    } else {
-        (DiskFault::Io, "The host's storage reported an error")
-    };
-    DiskError::new(fault, public, text)
+    let public = "The host's storage reported an error";
+    DiskError::new(DiskFault::Io, public, error.to_string())
 }

@@ -1,7 +1,8 @@
 //! LVM's reports, taken apart strictly: a field more or less, or a number that is none, is an error and never a guess.
+//! What stands beside or between a report's lines is no part of it, and is passed over.
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::volume::{Extents, Volume, refused};
 use crate::agent::disk::DiskError;
@@ -13,6 +14,9 @@ pub const VOLUME: &str = "lv_name,lv_uuid,lv_size,lv_tags,lv_permissions";
 #[serde(deny_unknown_fields)]
 struct Report<T> {
     report: Vec<T>,
+    /// What LVM did for it.
+    #[serde(default, rename = "log")]
+    _log: IgnoredAny,
 }
 
 #[derive(Deserialize)]
@@ -95,10 +99,26 @@ fn volume(row: VolumeRow) -> Result<Volume, DiskError> {
 }
 
 fn rows<T: DeserializeOwned>(json: &[u8]) -> Result<Vec<T>, DiskError> {
-    let parsed: Result<Report<T>, _> = serde_json::from_slice(json);
+    let parsed: Result<Report<T>, _> = serde_json::from_str(&only_json(json));
     parsed
         .map(|report| report.report)
         .map_err(|e| odd(&e.to_string()))
+}
+
+/// Without remarks between the lines, the command's name before them, and the commas too many of some versions (no name, tag
+/// or number has a bracket).
+fn only_json(said: &[u8]) -> String {
+    let said = String::from_utf8_lossy(said);
+    let lines = said.lines().map(|line| {
+        let unnamed = ["lvs:", "vgs:"]
+            .iter()
+            .find_map(|name| line.strip_prefix(name));
+        unnamed.unwrap_or(line).trim()
+    });
+    let json: String = lines
+        .filter(|line| line.starts_with(['{', '}', '[', ']', ',', '"']))
+        .collect();
+    json.replace(",]", "]").replace(",}", "}")
 }
 
 fn number(text: &str) -> Result<u64, DiskError> {
