@@ -22,8 +22,14 @@ const APPLETS: &str = include_str!("files/applets");
 const SET: &str = include_str!("files/set");
 
 /// The scripts, where they are in the initramfs.
-const SCRIPTS: [(&str, &str); 15] = [
+const SCRIPTS: [(&str, &str); 18] = [
+    (
+        "xb/awk/crypttab.awk",
+        include_str!("files/awk/crypttab.awk"),
+    ),
+    ("xb/awk/device.awk", include_str!("files/awk/device.awk")),
     ("xb/awk/fstab.awk", include_str!("files/awk/fstab.awk")),
+    ("xb/awk/getty.awk", include_str!("files/awk/getty.awk")),
     ("xb/awk/inittab.awk", include_str!("files/awk/inittab.awk")),
     ("xb/awk/rules.awk", include_str!("files/awk/rules.awk")),
     (

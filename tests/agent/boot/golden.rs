@@ -3,7 +3,23 @@
 
 use super::tree::{Content, Entry, Tree, difference, have_busybox, without_backups};
 
-const LAYOUTS: [&str; 4] = ["debian12-systemd", "debian-sysvinit", "busybox", "old"];
+const LAYOUTS: [&str; 15] = [
+    "debian12-systemd",
+    "debian-sysvinit",
+    "busybox",
+    "old",
+    "hostfs",
+    "options",
+    "console",
+    "console-busybox",
+    "xvc0",
+    "crypttab",
+    "crypttab-moved",
+    "upstart",
+    "event.d",
+    "openrc",
+    "runit",
+];
 
 /// The same tree with what the helpers keep for themselves left out.
 fn seen(tree: &Tree) -> Content {
@@ -163,4 +179,243 @@ fn rules_of_this_card_stay_where_the_network_files_use_their_name() {
         b"auto eth1\niface eth1 inet dhcp\n",
     );
     assert_eq!(tree.run("xen", "udev_net", "do").said, "");
+}
+
+/// A disk that is not there may come later, as another; one that two lines use is not made anew by either.
+#[test]
+fn no_disk_is_made_anew_that_may_be_another() {
+    if !have_busybox() {
+        return;
+    }
+    let after = |crypttab: &str, disks: &[(&str, &[u8])]| {
+        let tree = Tree::empty();
+        tree.file("etc/fstab", b"/dev/ubde1 /srv ext4 defaults 0 2\n");
+        tree.file("etc/crypttab", crypttab.as_bytes());
+        for (name, content) in disks {
+            tree.file(&format!("dev/{name}"), content);
+            tree.file(
+                &format!("dev/{}", name.replace("xvd", "ubd").trim_end_matches('1')),
+                b"noise",
+            );
+        }
+        tree.run("xen", "fstab", "do");
+        let once = tree.text("etc/crypttab");
+        assert_eq!(tree.run("xen", "fstab", "do").said, "", "{crypttab}");
+        assert_eq!(tree.text("etc/crypttab"), once);
+        tree.run("uml", "fstab", "do");
+        // Back on its own disks all is as it was; what never worked there still does not, nor what was not told apart.
+        let back = crypttab.replace("/dev/xvd", "/dev/ubd");
+        let text = tree.text("etc/crypttab");
+        let marked = ["#xenbeta# old /dev/xvdb ", "#xenbeta# t "];
+        assert!(
+            text == crypttab || text == back || marked.iter().any(|begin| text.starts_with(begin)),
+            "{text}"
+        );
+        once
+    };
+    let swap = "s /dev/ubdb /dev/urandom swap\n";
+    let kept = format!("#xenbeta# {swap}");
+    let moved = swap.replace("ubd", "xvd");
+    assert_eq!(after(swap, &[]), kept, "not there");
+    for content in [b"".as_slice(), b"noise", &[0; 8192]] {
+        assert_eq!(after(swap, &[("xvdb", content)]), moved);
+    }
+    assert_eq!(
+        after(swap, &[("xvdb", b""), ("xvdb1", b"")]),
+        kept,
+        "has partitions"
+    );
+    let with = |at: usize, magic: &[u8]| {
+        let mut disk = vec![7; 70_000];
+        disk[at..at + magic.len()].copy_from_slice(magic);
+        disk
+    };
+    assert_eq!(after(swap, &[("xvdb", &with(4086, b"SWAPSPACE2"))]), moved);
+    for (at, magic) in [
+        (0, b"LUKS\xba\xbe".as_slice()),
+        (0, b"XFSB"),
+        (510, b"\x55\xaa"),
+        (512, b"LABELONE"),
+        (1024, b"\x10\x20\xf5\xf2"),
+        (1080, b"\x53\xef"),
+        (4096, b"\xfc\x4e\x2b\xa9"),
+        (32_768, b"JFS1"),
+        (65_588, b"ReIsErFs"),
+        (65_600, b"_BHRfS_M"),
+    ] {
+        assert_eq!(after(swap, &[("xvdb", &with(at, magic))]), kept, "{at}");
+    }
+    // What never worked under UML would come to life on Xen, on the disk that the other line is about.
+    let stale = "old /dev/xvdb /dev/urandom swap\nvault /dev/ubdb key plain\n";
+    let both = "#xenbeta# old /dev/xvdb /dev/urandom swap\nvault /dev/xvdb key plain\n";
+    assert_eq!(after(stale, &[("xvdb", b"noise")]), both);
+    let mounted = "t /dev/ubde /dev/random tmp=ext4\n";
+    assert_eq!(
+        after(mounted, &[("xvde", b"noise")]),
+        format!("#xenbeta# {mounted}")
+    );
+    // The owner's own, on this platform, is the owner's.
+    let own = "s /dev/xvdb /dev/urandom swap\n";
+    assert_eq!(after(own, &[("xvdb", b"LUKS")]), own);
+}
+
+/// What the owner did on Xen beside a line of the other platform's.
+#[test]
+fn shares_come_back_in_an_edited_fstab() {
+    if !have_busybox() {
+        return;
+    }
+    let tree = Tree::of("hostfs");
+    tree.run_all("xen", "do");
+    let edited = tree.text("etc/fstab")
+        + "proc /proc/xen xenfs defaults 0 0\n/dev/xvdc /new ext4 defaults 0 2\n";
+    tree.file("etc/fstab", edited.as_bytes());
+    let said = tree.run_all("uml", "do");
+    assert!(
+        said.contains("comments in /etc/fstab while here: line 8 (cannot be mounted here)"),
+        "{said}"
+    );
+    let back = tree.text("etc/fstab");
+    let expected = Tree::of("hostfs")
+        .text("etc/fstab")
+        .replace("/dev/ubd0 ", "/dev/ubda ");
+    assert_eq!(
+        back,
+        expected
+            + "#xenbeta# proc /proc/xen xenfs defaults 0 0\n/dev/ubdc /new ext4 defaults 0 2\n"
+    );
+    tree.run_all("xen", "do");
+    assert_eq!(tree.text("etc/fstab"), edited);
+}
+
+#[test]
+fn a_login_that_was_made_is_this_platforms_own_and_goes_again() {
+    if !have_busybox() {
+        return;
+    }
+    let tree = Tree::of("upstart");
+    tree.run_all("xen", "do");
+    let made = tree.text("etc/init/hvc0.conf");
+    assert_eq!(
+        made,
+        tree.text("etc/init/tty1.conf").replace("tty1", "hvc0")
+    );
+    // Edited, it is its owner's.
+    tree.file(
+        "etc/init/hvc0.conf",
+        (made.clone() + "console none\n").as_bytes(),
+    );
+    let said = tree.run_all("uml", "do");
+    assert!(
+        said.contains("/etc/init/hvc0.conf was edited; left alone"),
+        "{said}"
+    );
+    assert!(tree.at("etc/init/hvc0.conf").exists() && !tree.at("etc/init/tty0.conf").exists());
+    // Removed on its platform, it is not made again there.
+    let tree = Tree::of("upstart");
+    tree.run_all("xen", "do");
+    std::fs::remove_file(tree.at("etc/init/hvc0.conf")).unwrap();
+    tree.run_all("xen", "do");
+    assert!(!tree.at("etc/init/hvc0.conf").exists());
+    // A guest that was made on Xen, under UML and back.
+    let tree = Tree::empty();
+    tree.file("etc/init/hvc0.conf", made.as_bytes());
+    let before = tree.content();
+    let said = tree.run_all("uml", "do");
+    assert!(said.contains("made /etc/init/tty0.conf"), "{said}");
+    assert!(
+        tree.text("etc/init/tty0.conf")
+            .ends_with("exec /sbin/getty -8 38400 tty0\n")
+    );
+    tree.run_all("xen", "do");
+    assert_eq!(difference(&before, &tree.content()), "");
+}
+
+#[test]
+fn an_init_that_is_not_known_is_named_and_known_ones_are_not() {
+    if !have_busybox() {
+        return;
+    }
+    let unknown = "xenbeta: console: no login on hvc0: this init is not known, or has none that could be moved\n";
+    let said = |files: &[(&str, &str)], links: &[(&str, &str)]| {
+        let tree = Tree::empty();
+        for (path, text) in files {
+            tree.file(path, text.as_bytes());
+        }
+        for (path, target) in links {
+            tree.link(path, target);
+        }
+        assert_eq!(tree.run("uml", "console", "do").said, "");
+        tree.run("xen", "console", "do").said
+    };
+    assert_eq!(said(&[("sbin/init", "dinit")], &[]), unknown);
+    assert_eq!(
+        said(
+            &[
+                ("sbin/init", "upstart"),
+                ("etc/init/tty.conf", "exec /sbin/mingetty $TTY\n")
+            ],
+            &[]
+        ),
+        unknown
+    );
+    let runit = [(
+        "etc/runit/runsvdir/default/agetty-tty1",
+        "/etc/sv/agetty-tty1",
+    )];
+    assert_eq!(
+        said(
+            &[("sbin/init", "runit"), ("etc/sv/agetty-tty1/run", "")],
+            &runit
+        ),
+        unknown
+    );
+    for (files, links) in [
+        (
+            vec![("usr/lib/systemd/systemd", "")],
+            vec![("sbin/init", "/usr/lib/systemd/systemd")],
+        ),
+        (
+            vec![("bin/busybox", "")],
+            vec![("sbin/init", "../bin/busybox")],
+        ),
+        (
+            vec![
+                ("sbin/init", ""),
+                ("etc/inittab", "1:2345:respawn:/sbin/getty 38400 console\n"),
+            ],
+            vec![],
+        ),
+        (
+            vec![
+                ("bin/busybox", ""),
+                ("etc/inittab", "::askfirst:-/bin/sh\n"),
+            ],
+            vec![("sbin/init", "/bin/busybox")],
+        ),
+        // RHEL 6 starts one on the kernel's console by itself.
+        (
+            vec![
+                ("sbin/init", ""),
+                (
+                    "etc/init/serial.conf",
+                    "exec /sbin/agetty /dev/$DEV $SPEED vt100-nav\n",
+                ),
+            ],
+            vec![],
+        ),
+        (
+            vec![
+                ("sbin/init", ""),
+                (
+                    "etc/init/console.conf",
+                    "exec /sbin/getty -8 38400 console\n",
+                ),
+                ("etc/init/tty1.conf", "exec /sbin/getty -8 38400 tty1\n"),
+            ],
+            vec![],
+        ),
+    ] {
+        assert_eq!(said(&files, &links), "", "{files:?}");
+    }
 }

@@ -203,7 +203,10 @@ fn names_of_ours_that_are_taken() {
     tree.link("etc/fstab.xenbeta-new", "../../outside/fstab");
     assert!(run(&tree, "fstab").said.contains("changed /etc/fstab"));
     assert!(!tree.at("etc/fstab.xenbeta-new").exists());
-    // A record that is none of ours.
+    // Records that are none of ours.
+    let tree = Tree::of("upstart");
+    tree.link("etc/xenbeta-console", "../../outside/fstab");
+    refused(&tree, "console", "/etc/xenbeta-console is not ours");
     for record in ["../../outside/fstab", "/dev/zero"] {
         let tree = Tree::of("old");
         tree.link("etc/xenbeta-updatedb", record);
@@ -264,6 +267,58 @@ fn contents_made_for_a_shell_or_awk() {
         run(&tree, helper);
     }
     assert!(tree.text("etc/fstab").starts_with("/dev/xvda x"));
+}
+
+/// Many lines about disks that are not there or hold nothing, logins that lead out, and records with more than ours.
+#[test]
+fn crypttabs_and_logins_made_to_hurt() {
+    if !have_busybox() {
+        return;
+    }
+    let tree = Tree::empty();
+    tree.file(
+        "etc/fstab",
+        &b"/dev/ubda1 / ext4 device=/dev/ubdb\n".repeat(7000),
+    );
+    let line = b"s$(id) /dev/ubdb1 /dev/urandom swap,tmp\n";
+    tree.file("etc/crypttab", &line.repeat(6000));
+    assert!(
+        run(&tree, "fstab")
+            .said
+            .contains("/etc/crypttab would be over 262144 bytes; left alone")
+    );
+    tree.file("etc/crypttab", &line.repeat(5000));
+    assert!(run(&tree, "fstab").said.contains("line 1 2 3 4 5 6 7 8 ("));
+    assert!(
+        tree.text("etc/fstab")
+            .ends_with("/dev/xvda1 / ext4 device=/dev/xvdb\n")
+    );
+    let tree = Tree::empty();
+    tree.file("etc/fstab", FSTAB);
+    tree.link("etc/crypttab", "../../outside/fstab");
+    assert!(
+        run(&tree, "fstab")
+            .said
+            .contains("/etc/crypttab is a link; left alone")
+    );
+    let tree = Tree::empty();
+    tree.file("sbin/init", b"");
+    tree.link(
+        "etc/runlevels/default/agetty.tty1",
+        "/../../outside/agetty.tty1",
+    );
+    tree.link(
+        "etc/runit/runsvdir/default/agetty-tty1",
+        "/etc/sv/agetty-tty1",
+    );
+    tree.link("etc/sv", "../../outside");
+    tree.link("etc/init/tty1.conf", "../../../outside/fstab");
+    tree.file(
+        "etc/event.d/tty1",
+        &b"exec getty tty1 $(id)\n".repeat(20_000),
+    );
+    tree.file("etc/xenbeta-console", b"/etc/fstab\n../../outside/fstab\n");
+    refused(&tree, "console", "no login on hvc0");
 }
 
 #[test]

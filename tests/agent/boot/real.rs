@@ -279,6 +279,45 @@ fn a_guest_from_xen_boots_under_uml_and_its_root_is_as_asked() {
     );
 }
 
+/// A share of the host, disks among options and a swap that is made anew at every boot: back on the disks of before as it
+/// was, and never over a disk that now has another's letter.
+#[test]
+fn a_guest_with_shares_and_encrypted_swap_boots() {
+    let Some(lab) = lab() else { return };
+    let lab = &*lab;
+    let lines = "none /host hostfs defaults 0 0\n/dev/ubdc /srv btrfs device=/dev/ubdc,noatime,noauto 0 0\n";
+    let tree = Tree::of("crypttab");
+    let fstab = tree.text("etc/fstab") + lines;
+    tree.file("etc/fstab", fstab.as_bytes());
+    let crypttab = tree.text("etc/crypttab");
+    tree.run_all("xen", "do");
+    assert!(
+        tree.text("etc/fstab")
+            .contains("\n#xenbeta# none /host hostfs ")
+    );
+    with_busybox_init(&tree);
+    tree.file("etc/inittab", b"::sysinit:/etc/report\n");
+    let (noise, vault) = (lab.at("noise.disk"), lab.at("vault.disk"));
+    fs::write(&noise, vec![0xa5; 1 << 20]).unwrap();
+    let mut content = vec![0; 1 << 20];
+    content[..6].copy_from_slice(b"LUKS\xba\xbe");
+    fs::write(&vault, &content).unwrap();
+    let words = |second: &Path, third: &Path| {
+        let (second, third) = (second.display(), third.display());
+        format!("{WORDS} xb.helpers=fstab ro ubdb={second} ubdc={third}")
+    };
+    let disk = image(lab, &tree, "same", 16);
+    boot(lab, &lab.initramfs, &disk, 64, &words(&noise, &vault)).has("fstab: none /host hostfs");
+    assert_eq!(from_disk(&disk, "/etc/fstab"), fstab);
+    assert_eq!(from_disk(&disk, "/etc/crypttab"), crypttab);
+    let disk = image(lab, &tree, "moved", 16);
+    let moved = boot(lab, &lab.initramfs, &disk, 64, &words(&vault, &noise));
+    moved.has("fstab: comments in /etc/crypttab while here: line 2 (");
+    moved.has("fstab: #xenbeta# /dev/mapper/cswap none swap sw 0 0");
+    assert!(from_disk(&disk, "/etc/crypttab").contains("\n#xenbeta# cswap      /dev/xvdb "));
+    is_clean(&disk);
+}
+
 /// Sizes that guests really have: the initramfs must not be what does not fit. Not smaller: from 36 MiB down, Debian's UML
 /// kernel at times runs out of memory by itself before any of ours runs, for it starts a program for each device it finds.
 #[test]

@@ -132,6 +132,7 @@ impl Tree {
             .env("XB", SCRIPTS)
             .env("PLATFORM", platform)
             .env("CARD", self.dir.path().join("mac"))
+            .env("DEVICES", self.at("dev"))
             .stdin(Stdio::null())
             .output()
             .unwrap();

@@ -1,31 +1,20 @@
-# The first field's device, if it is one of the other platform; the rest of the line is not looked at.
-function device(name,    unit) {
-    if (platform == "uml") {
-        if (name ~ /^\/dev\/xvd[a-p][0-9]*$/) return "/dev/ubd" substr(name, 9)
-        return name
-    }
-    if (name ~ /^\/dev\/ubd[a-p][0-9]*$/) return "/dev/xvd" substr(name, 9)
-    # The names of 2.4 kernels, with and without devfs: a number instead of a letter.
-    if (name ~ /^\/dev\/ubd\/?[0-9]+$/) { unit = name; sub(/^.*[^0-9]/, "", unit); return letter(unit, "", name) }
-    if (name ~ /^\/dev\/ubd\/disc[0-9]+\/disc$/) { unit = substr(name, 14); sub(/\/disc$/, "", unit); return letter(unit, "", name) }
-    if (name ~ /^\/dev\/ubd\/disc[0-9]+\/part[0-9]+$/) {
-        unit = substr(name, 14)
-        sub(/\/.*$/, "", unit)
-        sub(/^.*part/, "", name)
-        return letter(unit, name, "/dev/ubd/disc" unit "/part" name)
-    }
-    return name
-}
-function letter(unit, part, name) {
-    return length(unit) > 2 || unit + 0 > 15 ? name : "/dev/xvd" substr("abcdefghijklmnop", unit + 1, 1) part
+# Disks in the first field and among the options. What cannot be mounted here is a marked comment: a file system that only the
+# other platform's kernels have, and what would be on a disk that crypttab does not open (its name is in `closed`).
+function missing(type, name) {
+    if (platform == "xen" ? type ~ /^(hostfs|humfs)$/ : type == "xenfs") return 1
+    return name ~ /^\/dev\/mapper\/./ && index(closed, " " substr(name, 13) " ")
 }
 END {
     for (i = 1; i <= NR; i++) {
-        if (!match(line[i], /^[ \t]*\/dev\/[^ \t]+/)) continue
-        first = substr(line[i], 1, RLENGTH)
-        rest = substr(line[i], RLENGTH + 1)
-        start = index(first, "/")
-        line[i] = substr(first, 1, start - 1) device(substr(first, start)) rest
+        text = line[i]
+        marked = sub(/^#xenbeta# /, "", text)
+        if (text ~ /^[ \t]*#/) continue
+        name = field(text, 1)
+        if (missing(field(text, 3), name)) line[i] = "#xenbeta# " text
+        else {
+            if (name ~ /^\/dev\//) text = with_field(text, 1, devices(name))
+            line[i] = with_field(text, 4, options(field(text, 4)))
+        }
     }
     put_all()
 }

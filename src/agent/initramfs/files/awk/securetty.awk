@@ -1,7 +1,7 @@
 # Where root may log in on the other platform's console, it may on this one's too; a list without a console stays.
 END {
     want = platform == "xen" ? "hvc0" : "tty0"
-    have = platform == "xen" ? "^tty[01]$" : "^hvc0$"
+    have = platform == "xen" ? "^(tty[01]|xvc0)$" : "^hvc0$"
     at = 0
     for (i = 1; i <= NR; i++) {
         if (line[i] == want) at = -1
