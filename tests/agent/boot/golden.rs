@@ -3,7 +3,7 @@
 
 use super::tree::{Content, Entry, Tree, difference, have_busybox, without_backups};
 
-const LAYOUTS: [&str; 15] = [
+const LAYOUTS: [&str; 16] = [
     "debian12-systemd",
     "debian-sysvinit",
     "busybox",
@@ -12,6 +12,7 @@ const LAYOUTS: [&str; 15] = [
     "options",
     "console",
     "console-busybox",
+    "console-systemd",
     "xvc0",
     "crypttab",
     "crypttab-moved",

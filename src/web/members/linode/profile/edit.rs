@@ -187,7 +187,9 @@ fn helper_words(helper: Helper) -> &'static str {
         Helper::DisableTls => {
             "moves /lib/tls out of the way. Off: threads by NPTL, slower under Xen unless the libc is built for it"
         }
-        Helper::Fstab => "puts the names of disks in /etc/fstab right",
+        Helper::Fstab => {
+            "puts the names of disks in /etc/fstab and /etc/crypttab right, and makes lines that this platform cannot mount comments"
+        }
         Helper::Console => "starts the log-in prompt on this platform's console",
         Helper::Modules => "brings the modules of the kernel that we provide",
         Helper::UdevNet => "keeps the network card's name eth0",
