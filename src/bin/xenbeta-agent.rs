@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use xenbeta::agent::config::{Config, DisksConfig};
 use xenbeta::agent::disk::lvm::Adopted;
 use xenbeta::agent::driver::simulated::guest;
+use xenbeta::agent::driver::uml::jail;
 use xenbeta::agent::initramfs::{self, Compression, Options, Set};
 use xenbeta::agent::ledger::Ledger;
 use xenbeta::agent::{check, enrol, host, override_start, run, status};
@@ -93,6 +94,17 @@ enum Command {
     Initramfs {
         #[command(subcommand)]
         action: InitramfsAction,
+    },
+    /// Starts a UML guest in a jail (started by the uml driver)
+    #[command(hide = true)]
+    Jail {
+        #[arg(long)]
+        spec: PathBuf,
+        /// The descriptor of the guest's tap: set for the first process of the jail
+        #[arg(long)]
+        tap: Option<i32>,
+        /// By which the agent knows this process
+        words: Vec<String>,
     },
     /// A simulated guest (started by the simulated driver)
     #[command(hide = true)]
@@ -190,9 +202,14 @@ fn build_initramfs(asked: InitramfsBuild) -> Result<(), Failure> {
 
 fn main() -> ExitCode {
     let command = Cli::parse().command;
-    if let Command::Guest { spec } = command {
-        return guest::main(&spec);
+    match command {
+        Command::Guest { spec } => guest::main(&spec),
+        Command::Jail { spec, tap, words } => jail::main(&spec, tap, &words),
+        command => run_command(command),
     }
+}
+
+fn run_command(command: Command) -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
@@ -293,7 +310,8 @@ fn act(command: Command) -> Result<ExitCode, Failure> {
         Command::Initramfs {
             action: InitramfsAction::Build(asked),
         } => build_initramfs(asked)?,
-        Command::Guest { spec } => return Ok(guest::main(&spec)),
+        // By `main`, before anything is set up.
+        Command::Guest { .. } | Command::Jail { .. } => {}
     }
     Ok(ExitCode::SUCCESS)
 }

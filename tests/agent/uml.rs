@@ -16,6 +16,7 @@ use xenbeta::domain::ids::{DiskId, IpId, LinodeId};
 use xenbeta::domain::linode::{Helper, IpKind, RunLevel};
 use xenbeta::wire::{AddressSpec, BootSpec, DiskSpec, GuestSpec};
 
+use crate::agents::PROGRAM;
 use crate::samples::One;
 
 const TOOL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/lab/uml/guest");
@@ -115,10 +116,11 @@ struct Fixture {
     spec: GuestSpec,
     boot: BootSpec,
     disks: Vec<(DiskId, PathBuf)>,
+    jail: &'static str,
 }
 
 impl Fixture {
-    fn new() -> Self {
+    fn new(jail: &'static str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let image = dir.path().join("11.img");
         run(
@@ -129,10 +131,6 @@ impl Fixture {
                 "10.77.0.10/24",
                 "10.77.0.1",
             ],
-        );
-        run(
-            TOOL,
-            &["preload", dir.path().join("xstate.so").to_str().unwrap()],
         );
         let spec = GuestSpec {
             label: "web-01".into(),
@@ -169,24 +167,21 @@ impl Fixture {
             spec,
             boot,
             disks: vec![(DISK, image)],
+            jail,
         }
     }
 
     /// What an agent has after every start of its own: a new driver, the same folders.
     fn driver(&self) -> Uml {
         let path = |name: &str| self.dir.path().join(name);
-        let preload = path("xstate.so");
-        let preload = if preload.exists() {
-            format!("preload = \"{}\"", preload.display())
-        } else {
-            String::new()
-        };
         let text = format!(
-            "prefix = \"t1\"\nbridge = \"br0\"\nmemory_mb = 100\numl_dir = \"{}\"\nconsole_kb = 64\n{preload}\n\
+            "prefix = \"t1\"\nbridge = \"br0\"\nmemory_mb = 100\numl_dir = \"{}\"\nconsole_kb = 64\n\
+             jail = \"{}\"\nprogram = \"{PROGRAM}\"\n\
              [[kernels]]\nid = \"2.6\"\nlabel = \"2.6\"\nfamily = \"2.6\"\npath = \"/usr/bin/linux.uml\"\n\
              [[kernels]]\nid = \"2.6-helpers\"\nlabel = \"2.6\"\nfamily = \"2.6\"\npath = \"/usr/bin/linux.uml\"\n\
              initramfs = \"{}\"\n",
             path("uml").display(),
+            self.jail,
             path("initramfs").display()
         );
         Uml::new(toml::from_str(&text).unwrap(), path("driver")).unwrap()
@@ -209,6 +204,11 @@ impl Fixture {
             GuestState::Running { id, .. } => Some(id),
             GuestState::Absent => None,
         }
+    }
+
+    fn pid(&self) -> String {
+        let id = self.id().unwrap();
+        id.split(':').next().unwrap().to_owned()
     }
 
     /// The numbers the guest wrote, read from its disk by another program while it is off.
@@ -254,13 +254,20 @@ fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 fn inside() {
-    let mut fixture = Fixture::new();
+    let mut fixture = Fixture::new("required");
     helpers_run_before_the_guests_init(&mut fixture);
-    let _guard = StopAtEnd(&fixture);
     refuses_what_cannot_run(&fixture);
-    starts_serves_and_stops_cleanly(&fixture);
-    a_reboot_inside_is_the_guests_own_affair(&fixture);
-    force_and_killed_guests(&fixture);
+    lives(&fixture);
+    // As the last release started all of them.
+    let plain = Fixture::new("none");
+    lives(&plain);
+}
+
+fn lives(fixture: &Fixture) {
+    let _guard = StopAtEnd(fixture);
+    starts_serves_and_stops_cleanly(fixture);
+    a_reboot_inside_is_the_guests_own_affair(fixture);
+    force_and_killed_guests(fixture);
     fixture.driver().withdraw(LINODE).unwrap();
     fixture.driver().withdraw(LINODE).unwrap();
     assert!(!Path::new("/sys/class/net/t18204").exists());
@@ -379,7 +386,10 @@ fn a_reboot_inside_is_the_guests_own_affair(fixture: &Fixture) {
     let first = eventually("the guest answers", || get("/boot"));
     let id = fixture.id();
     // What `reboot` in the guest does, asked from outside through UML's own tool, so without the driver knowing.
-    let uml_dir = fixture.dir.path().join("uml/t1-linode-8204/mconsole");
+    let uml_dir = match fixture.jail {
+        "none" => fixture.dir.path().join("uml/t1-linode-8204/mconsole"),
+        _ => PathBuf::from(format!("/proc/{}/root/u/t1-linode-8204/mconsole", fixture.pid())),
+    };
     let ask = || {
         let tool = ["2", "uml_mconsole", uml_dir.to_str().unwrap(), "cad"];
         Command::new("timeout").args(tool).status().unwrap()
@@ -423,23 +433,11 @@ fn force_and_killed_guests(fixture: &Fixture) {
     assert!(repair.code().is_some_and(|code| code <= 1), "{repair}");
     assert!(fixture.written().len() as u64 >= acked);
 
-    // Its main process killed behind our back: helpers still hold the disk, and that is not "absent".
-    fixture.start().unwrap();
-    eventually("the guest answers", || get("/index.html"));
-    let id = fixture.id().unwrap();
-    let pid = id.split(':').next().unwrap();
-    run("kill", &["-9", pid]);
-    eventually("its main process is gone", || {
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        (stat.is_empty() || stat.contains(") Z ")).then_some(())
-    });
-    assert!(fixture.id().is_some_and(|now| now != id));
-    assert!(fixture.start().unwrap_err().contains("runs already"));
-    assert_eq!(
-        fixture.driver().stop(LINODE, LIMIT).unwrap(),
-        Stopped::ByForce
-    );
-    assert_eq!(fixture.id(), None);
+    if fixture.jail == "required" {
+        killed_behind_our_back_all_is_gone(fixture);
+    } else {
+        killed_behind_our_back_helpers_are_not_absent(fixture);
+    }
 
     // Somebody else writes the disk: neither start nor a false "absent".
     let image = fs::OpenOptions::new()
@@ -459,5 +457,37 @@ fn force_and_killed_guests(fixture: &Fixture) {
     assert_eq!(
         fixture.driver().stop(LINODE, Duration::ZERO).unwrap(),
         Stopped::ByForce
+    );
+}
+
+/// Its main process killed: helpers still hold the disk, and that is not "absent".
+fn killed_behind_our_back_helpers_are_not_absent(fixture: &Fixture) {
+    fixture.start().unwrap();
+    eventually("the guest answers", || get("/index.html"));
+    let id = fixture.id().unwrap();
+    let pid = fixture.pid();
+    run("kill", &["-9", &pid]);
+    eventually("its main process is gone", || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        (stat.is_empty() || stat.contains(") Z ")).then_some(())
+    });
+    assert!(fixture.id().is_some_and(|now| now != id));
+    assert!(fixture.start().unwrap_err().contains("runs already"));
+    assert_eq!(
+        fixture.driver().stop(LINODE, LIMIT).unwrap(),
+        Stopped::ByForce
+    );
+    assert_eq!(fixture.id(), None);
+}
+
+/// The jail ends as one.
+fn killed_behind_our_back_all_is_gone(fixture: &Fixture) {
+    fixture.start().unwrap();
+    eventually("the guest answers", || get("/index.html"));
+    run("kill", &["-9", &fixture.pid()]);
+    eventually("it is gone", || fixture.id().is_none().then_some(()));
+    assert_eq!(
+        fixture.driver().stop(LINODE, LIMIT).unwrap(),
+        Stopped::WasAbsent
     );
 }

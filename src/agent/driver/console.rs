@@ -2,7 +2,7 @@
 //! wait for its host.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::files::absent_is_fine;
@@ -42,6 +42,22 @@ impl Console {
         Ok(())
     }
 
+    /// A fresh console as [`Console::open`] makes one, for a writer that keeps it small itself.
+    pub fn open_to_cut(&self) -> io::Result<Cut> {
+        absent_is_fine(fs::rename(&self.now, &self.earlier))?;
+        let open = |path| {
+            OpenOptions::new()
+                .create(true)
+                .read(true)
+                .append(true)
+                .open(path)
+        };
+        Ok(Cut {
+            now: open(&self.now)?,
+            earlier: open(&self.earlier)?,
+        })
+    }
+
     /// The last lines, oldest first, of this run and, if it has said less, of what was before.
     pub fn tail(&self, lines: usize) -> String {
         let mut bytes = end_of(&self.now, TAIL).unwrap_or_default();
@@ -54,6 +70,29 @@ impl Console {
         let all: Vec<&str> = text.lines().collect();
         let from = all.len().saturating_sub(lines);
         all.get(from..).unwrap_or_default().join("\n")
+    }
+}
+
+/// A console and the one before it, as files: their writer may be where their names mean nothing.
+pub struct Cut {
+    now: File,
+    earlier: File,
+}
+
+impl Cut {
+    /// As [`Console::bound`] before it writes.
+    pub fn write(&mut self, bytes: &[u8], limit: u64) -> io::Result<()> {
+        let length = self.now.metadata()?.len();
+        if length + bytes.len() as u64 > limit {
+            let kept = length.min(limit / 2);
+            let mut end = Vec::new();
+            self.now.seek(SeekFrom::Start(length - kept))?;
+            Read::by_ref(&mut self.now).take(kept).read_to_end(&mut end)?;
+            self.earlier.set_len(0)?;
+            self.earlier.write_all(&end)?;
+            self.now.set_len(0)?;
+        }
+        self.now.write_all(bytes)
     }
 }
 

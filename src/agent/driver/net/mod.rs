@@ -2,6 +2,7 @@
 //! is now. What is there is read from `/sys/class/net`, which shows the network namespace the agent lives in.
 
 mod packet;
+pub mod tap;
 
 use std::fs;
 use std::net::IpAddr;

@@ -43,7 +43,9 @@ pub fn arguments(guest: &Guest<'_>, place: &Place<'_>) -> Result<Vec<String>, Dr
                 "disk {disk} for {device} has no path that UML can be told"
             ))
         })?;
-        words.push(format!("{device}={path}"));
+        // `d`: a disk is what it is. Without it UML looks for the header of a copy-on-write file in it, and whoever writes
+        // one on their disk reads the file of the host that it names.
+        words.push(format!("{device}d={path}"));
     }
     words.push(format!("root=/dev/{}", root(boot)));
     words.push(if boot.read_only_root { "ro" } else { "rw" }.to_owned());
@@ -172,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_whole_line() {
-        insta::assert_snapshot!(line(&boot(), "/v/7/11.img").unwrap(), @"mem=64M ubda=/v/7/11.img ubdb=/v/7/12.img root=/dev/ubda rw con=null con0=null,fd:2 ssl=null umid=u1-linode-7 uml_dir=/run/uml/ eth0=tuntap,u17,fe:fd:40:16:47:b4");
+        insta::assert_snapshot!(line(&boot(), "/v/7/11.img").unwrap(), @"mem=64M ubdad=/v/7/11.img ubdbd=/v/7/12.img root=/dev/ubda rw con=null con0=null,fd:2 ssl=null umid=u1-linode-7 uml_dir=/run/uml/ eth0=tuntap,u17,fe:fd:40:16:47:b4");
     }
 
     #[test]

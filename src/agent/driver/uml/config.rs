@@ -29,10 +29,27 @@ pub struct UmlConfig {
     /// How much of a guest's console is kept, in KiB (the same again of what went before).
     #[serde(default = "settings::default_console_kb")]
     pub console_kb: u64,
-    /// A shared object loaded into every guest's process. UML before 6.12 dies on processors with AMX without help
-    /// (`docs/OPERATIONS.md`).
+    /// Whether guests are strangers to the host. A host that cannot have it so starts none, unless it says `none` here.
+    #[serde(default)]
+    pub jail: Jail,
+    /// The lowest of the users that guests run as, one a Linode: this number and the Linode's. Agents that share a machine
+    /// need ranges apart.
+    #[serde(default = "default_first_uid")]
+    pub first_uid: u32,
+    /// Of no use any more: what UML needs to have loaded, the agent brings along.
     pub preload: Option<PathBuf>,
+    /// The agent's program, by which jails are made. For tests, in which the driver is in another.
+    pub program: Option<PathBuf>,
     pub kernels: Vec<KernelConfig>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Jail {
+    #[default]
+    Required,
+    /// A guest's root then has all rights on the host that its agent has.
+    None,
 }
 
 /// One kernel that config profiles can name. Several may be the same file.
@@ -50,6 +67,14 @@ pub struct KernelConfig {
 fn default_uml_dir() -> PathBuf {
     PathBuf::from("/run/xenbeta/uml")
 }
+
+/// Above the ids that Debian and systemd give out, and with a billion after it.
+fn default_first_uid() -> u32 {
+    2_000_000_000
+}
+
+/// Below these are the host's own users.
+const FIRST_UID_LEAST: u32 = 65_536;
 
 impl UmlConfig {
     /// Checks what the types do not.
@@ -72,7 +97,13 @@ impl UmlConfig {
             check_path("driver.kernels.path", &kernel.path)?;
             check_path_if("driver.kernels.initramfs", kernel.initramfs.as_deref())?;
         }
-        check_path_if("driver.preload", self.preload.as_deref())
+        if self.first_uid < FIRST_UID_LEAST {
+            return Err(format!(
+                "driver.first_uid: {} is not {FIRST_UID_LEAST} or more",
+                self.first_uid
+            ));
+        }
+        check_path_if("driver.program", self.program.as_deref())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -53,8 +53,23 @@ impl Folder {
         symlink(kernel, self.kernel())
     }
 
+    /// The folder that a jailed guest sees, with the same leave in it.
+    pub fn boot(&self) -> PathBuf {
+        self.dir.join("boot")
+    }
+
+    /// `kernel` is the kernel's path in the jail.
+    pub fn permit_jailed(&self, kernel: &Path) -> io::Result<()> {
+        self.forbid()?;
+        fs::create_dir_all(self.boot())?;
+        // The guest's user walks in it.
+        fs::set_permissions(self.boot(), fs::Permissions::from_mode(0o755))?;
+        symlink(kernel, self.boot().join("linux"))
+    }
+
     pub fn forbid(&self) -> io::Result<()> {
-        absent_is_fine(fs::remove_file(self.kernel()))
+        absent_is_fine(fs::remove_file(self.kernel()))?;
+        absent_is_fine(fs::remove_file(self.boot().join("linux")))
     }
 
     pub fn console(&self) -> Console {

@@ -3,10 +3,19 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
 use std::time::Duration;
+
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::net::sockopt::set_socket_passcred;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::jail::inside::UML_DIR;
+use crate::agent::process::ProcessRef;
 
 const MAGIC: u32 = 0xcafe_babe;
 const VERSION: u32 = 2;
@@ -24,7 +33,120 @@ pub enum MconsoleError {
     Short(usize),
 }
 
-/// Our end of the conversation, gone from the file system when dropped.
+/// Where a guest listens.
+#[derive(Debug, Clone)]
+pub enum Listener {
+    /// A socket in the file system of the host.
+    Plain(PathBuf),
+    /// One in the jail that this process is the first of. Names in there are the guest's to choose, so that none is followed.
+    Jailed { init: ProcessRef, umid: String },
+}
+
+impl Listener {
+    pub fn plain(uml_dir: &Path, umid: &str) -> Self {
+        Self::Plain(uml_dir.join(umid).join("mconsole"))
+    }
+
+    /// Is the guest so far that it can be asked something?
+    pub fn is_there(&self) -> bool {
+        match self {
+            Self::Plain(path) => path.exists(),
+            Self::Jailed { init, umid } => open(*init, umid).is_ok(),
+        }
+    }
+
+    /// Sends one command (`cad`, `halt`, `version`) and waits for the answer's first part.
+    pub fn ask(&self, command: &str, limit: Duration) -> Result<String, MconsoleError> {
+        match self {
+            Self::Plain(path) => {
+                let dir = path.parent().and_then(Path::parent);
+                let failed = |source| MconsoleError::Socket {
+                    path: path.clone(),
+                    source,
+                };
+                let reply = Reply::bind(dir.unwrap_or(path)).map_err(failed)?;
+                converse(&reply.socket, path, command, limit)
+            }
+            Self::Jailed { init, umid } => {
+                let failed = |source| MconsoleError::Socket {
+                    path: PathBuf::from(format!("mconsole of {umid}")),
+                    source,
+                };
+                let there = open(*init, umid).map_err(failed)?;
+                let socket = socket_in(*init).map_err(failed)?;
+                let path = PathBuf::from(format!("/proc/self/fd/{}", there.as_raw_fd()));
+                converse(&socket, &path, command, limit)
+            }
+        }
+    }
+}
+
+fn converse(
+    socket: &UnixDatagram,
+    path: &Path,
+    command: &str,
+    limit: Duration,
+) -> Result<String, MconsoleError> {
+    let failed = |source| MconsoleError::Socket {
+        path: path.to_path_buf(),
+        source,
+    };
+    let limit = limit.max(Duration::from_millis(1));
+    socket.set_read_timeout(Some(limit)).map_err(failed)?;
+    socket.set_write_timeout(Some(limit)).map_err(failed)?;
+    socket.send_to(&request(command), path).map_err(failed)?;
+    let mut buffer = [0; HEADER + TEXT];
+    let length = socket.recv(&mut buffer).map_err(failed)?;
+    parse(buffer.get(..length).unwrap_or_default())
+}
+
+/// The guest's socket itself, found from its root without following a link.
+fn open(init: ProcessRef, umid: &str) -> io::Result<OwnedFd> {
+    let root = rustix::fs::open(
+        format!("/proc/{}/root", init.pid),
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    // Only now: the root is of this very process.
+    if !init.lives() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let path = Path::new(UML_DIR).join(umid).join("mconsole");
+    let socket = rustix::fs::openat2(
+        &root,
+        path.strip_prefix("/").unwrap_or(&path),
+        OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+        ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS,
+    )?;
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(&socket)?.st_mode);
+    if kind != FileType::Socket {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(socket)
+}
+
+/// A socket in the guest's network namespace, without a name in a file system: the guest can answer to no other. (A thread
+/// moves there and stays; the process does not.)
+fn socket_in(init: ProcessRef) -> io::Result<UnixDatagram> {
+    let namespace = fs::File::open(format!("/proc/{}/ns/net", init.pid))?;
+    if !init.lives() {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    let there = move || {
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+        let socket = UnixDatagram::unbound()?;
+        // With it the kernel gives the socket a name when it sends.
+        set_socket_passcred(&socket, true)?;
+        Ok(socket)
+    };
+    let thread = thread::Builder::new().name("mconsole".into()).spawn(there)?;
+    thread
+        .join()
+        .unwrap_or_else(|_| Err(io::Error::other("the thread for it ended")))
+}
+
+/// Our end of the conversation with a guest without a jail, gone from the file system when dropped.
 struct Reply {
     socket: UnixDatagram,
     path: PathBuf,
@@ -52,39 +174,6 @@ impl Drop for Reply {
         // A socket file left behind is found by the next bind to it.
         let _ = fs::remove_file(&self.path);
     }
-}
-
-/// Sends one command (`cad`, `halt`, `version`) and waits for the answer's first part.
-pub fn ask(
-    uml_dir: &Path,
-    umid: &str,
-    command: &str,
-    limit: Duration,
-) -> Result<String, MconsoleError> {
-    let path = socket_path(uml_dir, umid);
-    let failed = |source| MconsoleError::Socket {
-        path: path.clone(),
-        source,
-    };
-    let reply = Reply::bind(uml_dir).map_err(failed)?;
-    let limit = limit.max(Duration::from_millis(1));
-    reply.socket.set_read_timeout(Some(limit)).map_err(failed)?;
-    reply
-        .socket
-        .set_write_timeout(Some(limit))
-        .map_err(failed)?;
-    reply
-        .socket
-        .send_to(&request(command), &path)
-        .map_err(failed)?;
-    let mut buffer = [0; HEADER + TEXT];
-    let length = reply.socket.recv(&mut buffer).map_err(failed)?;
-    parse(buffer.get(..length).unwrap_or_default())
-}
-
-/// Where a guest listens.
-pub fn socket_path(uml_dir: &Path, umid: &str) -> PathBuf {
-    uml_dir.join(umid).join("mconsole")
 }
 
 fn request(command: &str) -> Vec<u8> {
@@ -117,8 +206,6 @@ fn parse(message: &[u8]) -> Result<String, MconsoleError> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
-    use std::thread;
-
     use super::*;
 
     #[test]
@@ -135,7 +222,7 @@ mod tests {
     fn answers_and_refusals() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("g")).unwrap();
-        let guest = UnixDatagram::bind(socket_path(dir.path(), "g")).unwrap();
+        let guest = UnixDatagram::bind(dir.path().join("g/mconsole")).unwrap();
         let answer = thread::spawn(move || {
             for (error, text) in [(0_u32, "OK 6.1\0"), (1, "no such command\n\0")] {
                 let mut buffer = [0; 600];
@@ -149,7 +236,8 @@ mod tests {
             }
             guest
         });
-        let ask = |limit| ask(dir.path(), "g", "version", Duration::from_millis(limit));
+        let listener = Listener::plain(dir.path(), "g");
+        let ask = |limit| listener.ask("version", Duration::from_millis(limit));
         assert_eq!(ask(5000).unwrap(), "OK 6.1");
         assert_eq!(
             ask(5000).unwrap_err().to_string(),
@@ -165,6 +253,7 @@ mod tests {
     #[test]
     fn nobody_there() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(ask(dir.path(), "g", "cad", Duration::from_secs(1)).is_err());
+        let listener = Listener::plain(dir.path(), "g");
+        assert!(!listener.is_there() && listener.ask("cad", Duration::from_secs(1)).is_err());
     }
 }

@@ -4,11 +4,13 @@
 //! find processes; it never says that one is there or is not.
 //!
 //! * `cmdline` says with what words a guest is started; * `folder` what is kept of one; * `processes` finds them;
+//! * `jail` makes them strangers to the host;
 //! * `waits` adds up how long they wait for a CPU; * `mconsole` and `stop` end them; * `network` and `packet` connect them; * `console` keeps their output small.
 
 mod cmdline;
 mod config;
 mod folder;
+pub mod jail;
 mod mconsole;
 mod network;
 mod processes;
@@ -17,14 +19,15 @@ mod waits;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub use config::{KernelConfig, UmlConfig};
+pub use config::{Jail, KernelConfig, UmlConfig};
 
 use self::folder::{Folder, Record};
-use self::processes::Table;
+use self::mconsole::Listener;
+use self::processes::{Marks, Table};
 use self::stop::Stop;
 use self::waits::Waits;
 use super::files::{absent_is_fine, at, boot_id, host, plain, writer_of};
@@ -46,6 +49,10 @@ const LAST_WORDS: usize = 15;
 pub struct Uml {
     config: UmlConfig,
     state: PathBuf,
+    /// What is loaded into UML.
+    preload: PathBuf,
+    /// The jailer. Unless told otherwise this very program, even if it was replaced on the disk by its next release.
+    program: PathBuf,
     waits: Waits,
 }
 
@@ -65,7 +72,10 @@ impl Uml {
         for dir in [&state, &config.uml_dir] {
             fs::create_dir_all(dir).map_err(|error| at(dir, &error))?;
         }
+        let this = || PathBuf::from("/proc/self/exe");
         Ok(Self {
+            preload: jail::write_preload(&state).map_err(|error| at(&state, &error))?,
+            program: config.program.clone().unwrap_or_else(this),
             config,
             state,
             waits: Waits::default(),
@@ -78,6 +88,11 @@ impl Uml {
 
     fn umid(&self, linode: LinodeId) -> String {
         cmdline::umid(&self.config.prefix, linode)
+    }
+
+    /// The user of the Linode's guest.
+    fn uid(&self, linode: LinodeId) -> Result<u32, DriverError> {
+        jail::uid(self.config.first_uid, linode)
     }
 
     fn tap(&self, linode: LinodeId) -> Result<String, DriverError> {
@@ -104,8 +119,21 @@ impl Uml {
     fn find(&self, table: &Table, linode: LinodeId) -> Result<processes::Guest, DriverError> {
         let folder = self.folder(linode);
         let recorded = folder.record().map_err(|error| at(folder.dir(), &error))?;
-        let main = recorded.and_then(|record| record.main);
-        Ok(table.guest(&folder.kernel(), &self.umid(linode), main))
+        self.find_recorded(table, linode, recorded.as_ref())
+    }
+
+    fn find_recorded(
+        &self,
+        table: &Table,
+        linode: LinodeId,
+        record: Option<&Record>,
+    ) -> Result<processes::Guest, DriverError> {
+        Ok(table.guest(&Marks {
+            uid: self.uid(linode)?,
+            umid: &self.umid(linode),
+            program: &self.folder(linode).kernel(),
+            recorded: record.and_then(|record| record.main),
+        }))
     }
 
     fn state_in(&self, table: &Table, linode: LinodeId) -> Result<GuestState, DriverError> {
@@ -164,8 +192,7 @@ impl Uml {
                 tracing::warn!(dir = %folder.dir().display(), %error, "a record cannot be read");
                 None
             });
-            let main = record.as_ref().and_then(|record| record.main);
-            let found = table.guest(&folder.kernel(), &self.umid(linode), main);
+            let found = self.find_recorded(&table, linode, record.as_ref())?;
             if !found.all.is_empty() {
                 used += record.map_or(0, |record| record.ram_mb);
             }
@@ -223,30 +250,101 @@ impl Uml {
         }
     }
 
-    /// The chain of small programs ends in the guest itself, with the pid of its first.
-    fn program(&self, folder: &Folder, arguments: &[String]) -> Tool {
-        let mut tool = Tool::new("setsid").arg("env").arg("-i");
-        if let Some(preload) = &self.config.preload {
-            tool = tool.arg(format!("LD_PRELOAD={}", preload.display()));
-        }
+    /// Starts a guest with all rights of its agent. The chain of small programs ends in the guest itself, with the pid of its first.
+    fn start_plain(
+        &self,
+        guest: &Guest<'_>,
+        kernel: &KernelConfig,
+        folder: &Folder,
+    ) -> Result<u32, DriverError> {
+        let (umid, tap) = (self.umid(guest.linode), self.tap(guest.linode)?);
+        let arguments = cmdline::arguments(
+            guest,
+            &cmdline::Place {
+                umid: &umid,
+                uml_dir: &self.config.uml_dir,
+                tap: &tap,
+                initramfs: kernel.initramfs.as_deref(),
+            },
+        )?;
+        let inside = |error| at(folder.dir(), &error);
+        // Left by a run that was killed. UML would take its pid file's word if that pid is in use again.
+        let stale = fs::remove_dir_all(self.config.uml_dir.join(&umid));
+        absent_is_fine(stale).map_err(host)?;
+        let console = folder.console().open().map_err(inside)?;
+        folder.permit(&kernel.path).map_err(inside)?;
         // Without a random layout UML needs no filler between itself and its memory (hundreds of MB of page tables);
         // no core file of a guest's memory is ever written.
-        tool.args(["setarch", "-R", "prlimit", "--core=0:0"])
+        let started = Tool::new("setsid")
+            .args(["env", "-i"])
+            .arg(format!("LD_PRELOAD={}", self.preload.display()))
+            .args(["setarch", "-R", "prlimit", "--core=0:0"])
             .arg(folder.kernel())
-            .args(arguments)
+            .args(&arguments)
             .cwd(folder.dir())
+            .detach(None, console);
+        started.map_err(|error| DriverError::Host(error.to_string()))
+    }
+
+    /// Starts a guest as a stranger: the same words, but for the names of what it is handed.
+    fn start_jailed(
+        &self,
+        guest: &Guest<'_>,
+        kernel: &KernelConfig,
+        folder: &Folder,
+    ) -> Result<u32, DriverError> {
+        let (umid, tap) = (self.umid(guest.linode), self.tap(guest.linode)?);
+        let disks: Vec<_> = guest.disks.iter().map(|(id, _)| (*id, jail::disk(*id))).collect();
+        let arguments = cmdline::arguments(
+            &Guest {
+                disks: &disks,
+                ..*guest
+            },
+            &cmdline::Place {
+                umid: &umid,
+                uml_dir: Path::new(jail::inside::UML_DIR),
+                tap: &tap,
+                initramfs: kernel.initramfs.as_ref().map(|_| Path::new(jail::inside::INITRAMFS)),
+            },
+        )?;
+        folder
+            .permit_jailed(Path::new(jail::inside::KERNEL))
+            .map_err(|error| at(folder.dir(), &error))?;
+        let console = folder.console();
+        let spec = jail::Spec {
+            uid: self.uid(guest.linode)?,
+            root: folder.dir().join("root"),
+            boot: folder.boot(),
+            kernel: kernel.path.clone(),
+            initramfs: kernel.initramfs.clone(),
+            preload: self.preload.clone(),
+            libraries: jail::libraries(&kernel.path)?,
+            disks: guest.disks.to_vec(),
+            tap,
+            ram_mb: guest.boot.ram_mb,
+            console: console.now,
+            console_earlier: console.earlier,
+            console_bytes: self.config.console_kb * 1024,
+            arguments,
+        };
+        let words = [folder.kernel().display().to_string(), format!("umid={umid}")];
+        jail::start(&self.program, folder, &spec, &words)
     }
 
     /// Waits until UML can be talked to: from then on it can be asked to stop.
     fn wait_up(&self, process: ProcessRef, linode: LinodeId) -> Result<(), DriverError> {
-        let socket = mconsole::socket_path(&self.config.uml_dir, &self.umid(linode));
+        let umid = self.umid(linode);
+        let listener = match self.config.jail {
+            Jail::Required => Listener::Jailed {
+                init: process,
+                umid,
+            },
+            Jail::None => Listener::plain(&self.config.uml_dir, &umid),
+        };
         let deadline = Instant::now() + COMES_UP;
-        while !socket.exists() {
+        while !listener.is_there() {
             if !process.lives() {
-                return Err(DriverError::Host(format!(
-                    "the guest ended as it started; its last words: {}",
-                    self.console_tail(linode, LAST_WORDS)
-                )));
+                return Err(self.ended_at_once(linode));
             }
             if Instant::now() > deadline {
                 return Err(DriverError::Host(format!(
@@ -258,23 +356,18 @@ impl Uml {
         Ok(())
     }
 
+    fn ended_at_once(&self, linode: LinodeId) -> DriverError {
+        DriverError::Host(format!(
+            "the guest ended as it started; its last words: {}",
+            self.console_tail(linode, LAST_WORDS)
+        ))
+    }
+
     fn launch(&self, guest: &Guest<'_>, disks: Vec<PathBuf>) -> Result<(), DriverError> {
-        let linode = guest.linode;
-        let (folder, umid, tap) = (self.folder(linode), self.umid(linode), self.tap(linode)?);
+        let folder = self.folder(guest.linode);
         let kernel = self.kernel(&guest.boot.kernel)?;
-        let place = cmdline::Place {
-            umid: &umid,
-            uml_dir: &self.config.uml_dir,
-            tap: &tap,
-            initramfs: kernel.initramfs.as_deref(),
-        };
-        let arguments = cmdline::arguments(guest, &place)?;
         let inside = |error| at(folder.dir(), &error);
         folder.make().map_err(inside)?;
-        let console = folder.console().open().map_err(inside)?;
-        // Left by a run that was killed. UML would take its pid file's word if that pid is in use again.
-        let stale = fs::remove_dir_all(self.config.uml_dir.join(&umid));
-        absent_is_fine(stale).map_err(host)?;
         let mut record = Record {
             boot_id: boot_id().map_err(host)?,
             main: None,
@@ -282,18 +375,14 @@ impl Uml {
             ram_mb: guest.boot.ram_mb,
         };
         folder.write(&record).map_err(inside)?;
-        folder.permit(&kernel.path).map_err(inside)?;
-        let started = self.program(&folder, &arguments).detach(None, console);
-        let pid = started.map_err(|error| DriverError::Host(error.to_string()))?;
+        let pid = match self.config.jail {
+            Jail::Required => self.start_jailed(guest, kernel, &folder)?,
+            Jail::None => self.start_plain(guest, kernel, &folder)?,
+        };
         record.main = ProcessRef::of(pid);
         folder.write(&record).map_err(inside)?;
-        let process = record.main.ok_or_else(|| {
-            DriverError::Host(format!(
-                "the guest ended as it started; its last words: {}",
-                self.console_tail(linode, LAST_WORDS)
-            ))
-        })?;
-        self.wait_up(process, linode)
+        let process = record.main.ok_or_else(|| self.ended_at_once(guest.linode))?;
+        self.wait_up(process, guest.linode)
     }
 }
 
@@ -350,8 +439,12 @@ impl Driver for Uml {
         Stop {
             folder: &folder,
             uml_dir: &self.config.uml_dir,
-            umid: &self.umid(linode),
-            recorded: record.as_ref().and_then(|record| record.main),
+            marks: Marks {
+                uid: self.uid(linode)?,
+                umid: &self.umid(linode),
+                program: &folder.kernel(),
+                recorded: record.as_ref().and_then(|record| record.main),
+            },
             disks: record.as_ref().map_or(&[], |record| &record.disks),
         }
         .run(limit)

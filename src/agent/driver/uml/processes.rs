@@ -1,12 +1,20 @@
 //! Which processes make up a guest. UML is a main process, the leader of a session of its own, with helpers for disks and
 //! signals and one for every program's memory in the guest. They share the main process's open files, **locks included**:
 //! a helper that outlives a killed main process still holds the disks. A guest is absent only when all of them are.
+//!
+//! A jailed guest is what runs as its user, since everything else about a process is the guest's own to choose; its main
+//! process is the first of its jail, and its end is the end of all of them. A guest without a jail, and a jail that is only
+//! being made, are processes of the agent's user, and are known by their words.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use rustix::process::geteuid;
+
+use super::mconsole::Listener;
 use crate::agent::driver::files::pids;
 use crate::agent::process::ProcessRef;
 
@@ -20,6 +28,7 @@ const UMID: &[u8] = b"umid=";
 pub struct Row {
     pub process: ProcessRef,
     pub session: u32,
+    uid: u32,
     /// CPU time of the process and of its children that ended, in ticks.
     ticks: u64,
     /// A zombie runs nothing and holds nothing; only its time counts, until it is in its parent's.
@@ -29,7 +38,7 @@ pub struct Row {
 
 impl Row {
     /// The fields are counted from the last parenthesis: the program's name before it may hold anything.
-    fn parse(pid: u32, stat: &str, cmdline: &[u8]) -> Option<Self> {
+    fn parse(pid: u32, uid: u32, stat: &str, cmdline: &[u8]) -> Option<Self> {
         let (_, rest) = stat.rsplit_once(')')?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
@@ -39,6 +48,7 @@ impl Row {
                 started: number(19)?,
             },
             session: u32::try_from(number(3)?).ok()?,
+            uid,
             ticks: number(11)? + number(12)? + number(13)? + number(14)?,
             ended: matches!(*fields.first()?, "Z" | "X" | "x"),
             args: cmdline
@@ -60,21 +70,35 @@ pub struct Table {
     by_session: HashMap<u32, Vec<usize>>,
     /// CPU time by session, in ticks.
     ticks: HashMap<u32, u64>,
-    /// By an argument `umid=…`.
+    by_uid: HashMap<u32, Vec<usize>>,
+    /// By an argument `umid=…`, of the agent's own user.
     by_umid: HashMap<Vec<u8>, Vec<usize>>,
+}
+
+/// By what a guest is known.
+pub struct Marks<'a> {
+    /// The user of its jail.
+    pub uid: u32,
+    pub umid: &'a str,
+    /// The path it was started as.
+    pub program: &'a Path,
+    /// Its main process as noted at its start, for helpers whose own command line tells nothing.
+    pub recorded: Option<ProcessRef>,
 }
 
 impl Table {
     pub fn read() -> io::Result<Self> {
         let rows = pids()?.filter_map(|pid| {
+            let uid = fs::metadata(format!("/proc/{pid}")).ok()?.uid();
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
             let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            Row::parse(pid, &stat, &cmdline)
+            Row::parse(pid, uid, &stat, &cmdline)
         });
-        Ok(Self::of(rows.collect()))
+        Ok(Self::of(rows.collect(), geteuid().as_raw()))
     }
 
-    fn of(mut rows: Vec<Row>) -> Self {
+    /// `own` is the agent's user.
+    fn of(mut rows: Vec<Row>, own: u32) -> Self {
         let mut ticks: HashMap<u32, u64> = HashMap::new();
         for row in &rows {
             *ticks.entry(row.session).or_default() += row.ticks;
@@ -83,6 +107,7 @@ impl Table {
         let mut table = Self {
             by_pid: HashMap::new(),
             by_session: HashMap::new(),
+            by_uid: HashMap::new(),
             by_umid: HashMap::new(),
             rows: Vec::new(),
             ticks,
@@ -90,6 +115,10 @@ impl Table {
         for (at, row) in rows.iter().enumerate() {
             table.by_pid.insert(row.process.pid, at);
             table.by_session.entry(row.session).or_default().push(at);
+            table.by_uid.entry(row.uid).or_default().push(at);
+            if row.uid != own {
+                continue;
+            }
             let umids = row.args.iter().filter(|arg| arg.starts_with(UMID));
             for umid in umids.collect::<BTreeSet<_>>() {
                 table.by_umid.entry(umid.clone()).or_default().push(at);
@@ -97,12 +126,6 @@ impl Table {
         }
         table.rows = rows;
         table
-    }
-
-    fn in_session(&self, session: u32) -> impl Iterator<Item = &Row> {
-        let found = self.by_session.get(&session);
-        let found = found.map(Vec::as_slice).unwrap_or_default();
-        found.iter().filter_map(|at| self.rows.get(*at))
     }
 
     fn pid(&self, pid: u32) -> Option<&Row> {
@@ -114,36 +137,50 @@ impl Table {
             .is_some_and(|row| row.process == process)
     }
 
-    /// Everything of the guest that was started as `program` with this umid. `recorded` is its main process as noted at
-    /// its start, for helpers whose own command line tells nothing.
-    pub fn guest(&self, program: &Path, umid: &str, recorded: Option<ProcessRef>) -> Guest {
-        let umid = [UMID, umid.as_bytes()].concat();
-        let program = program.as_os_str().as_encoded_bytes();
-        let named = self.by_umid.get(&umid);
-        let named = named.map(Vec::as_slice).unwrap_or_default();
-        let named: Vec<&Row> = named
-            .iter()
-            .filter_map(|at| self.rows.get(*at))
+    /// Everything of a guest.
+    pub fn guest(&self, marks: &Marks<'_>) -> Guest {
+        let jailed: Vec<ProcessRef> = self.rows_at(self.by_uid.get(&marks.uid)).collect();
+        let umid = [UMID, marks.umid.as_bytes()].concat();
+        let program = marks.program.as_os_str().as_encoded_bytes();
+        let named: Vec<ProcessRef> = self
+            .at(self.by_umid.get(&umid))
             .filter(|row| row.has(program))
-            .collect();
-        let main = named
-            .iter()
             .map(|row| row.process)
-            .find(|process| self.leads(*process));
-        let sessions: BTreeSet<u32> = [main, recorded.filter(|old| !self.recycled(*old))]
+            .collect();
+        let main = jailed.iter().chain(&named).copied();
+        let main = main.into_iter().find(|process| self.leads(*process));
+        let recorded = marks.recorded.filter(|old| !self.recycled(*old));
+        let sessions: BTreeSet<u32> = [main, recorded]
             .into_iter()
             .flatten()
             .map(|process| process.pid)
             .collect();
         let mut all: Vec<ProcessRef> = sessions
             .iter()
-            .flat_map(|session| self.in_session(*session))
-            .chain(named.iter().copied())
-            .map(|row| row.process)
+            .flat_map(|session| self.rows_at(self.by_session.get(session)))
+            .chain(jailed)
+            .chain(named)
             .collect();
         all.sort_unstable_by_key(|process| (process.pid, process.started));
         all.dedup();
-        Guest { main, all }
+        Guest {
+            main,
+            jailed: main.is_some_and(|main| self.is_of(main, marks.uid)),
+            all,
+        }
+    }
+
+    fn at(&self, found: Option<&Vec<usize>>) -> impl Iterator<Item = &Row> {
+        let found = found.map(Vec::as_slice).unwrap_or_default();
+        found.iter().filter_map(|at| self.rows.get(*at))
+    }
+
+    fn rows_at(&self, found: Option<&Vec<usize>>) -> impl Iterator<Item = ProcessRef> {
+        self.at(found).map(|row| row.process)
+    }
+
+    fn is_of(&self, process: ProcessRef, uid: u32) -> bool {
+        self.pid(process.pid).is_some_and(|row| row.uid == uid)
     }
 
     fn leads(&self, process: ProcessRef) -> bool {
@@ -168,8 +205,24 @@ impl Table {
 #[derive(Debug, Clone)]
 pub struct Guest {
     pub main: Option<ProcessRef>,
+    /// The main process is the first of a jail.
+    pub jailed: bool,
     /// All of them, the main one too.
     pub all: Vec<ProcessRef>,
+}
+
+impl Guest {
+    /// Where it listens, if it has a main process.
+    pub fn listener(&self, uml_dir: &Path, umid: &str) -> Option<Listener> {
+        self.main.map(|init| {
+            if self.jailed {
+                let umid = umid.to_owned();
+                Listener::Jailed { init, umid }
+            } else {
+                Listener::plain(uml_dir, umid)
+            }
+        })
+    }
 }
 
 #[cfg(test)]
@@ -181,8 +234,20 @@ mod tests {
         let stat = format!(
             "{pid} (li) nux) {state} 1 1 {session} 0 -1 0 0 0 0 0 10 5 3 2 20 0 1 0 {started} 0"
         );
-        Row::parse(pid, &stat, args.replace(' ', "\0").as_bytes())
+        Row::parse(pid, OWN, &stat, args.replace(' ', "\0").as_bytes())
     }
+
+    fn marks<'a>(program: &'a str, umid: &'a str) -> Marks<'a> {
+        Marks {
+            uid: JAILED,
+            umid,
+            program: Path::new(program),
+            recorded: None,
+        }
+    }
+
+    const OWN: u32 = 0;
+    const JAILED: u32 = 2_000_000_007;
 
     const PROGRAM: &str = "/var/l/linode-7/linux";
     const ARGS: &str = "/var/l/linode-7/linux mem=64M umid=u1-linode-7 ";
@@ -202,7 +267,7 @@ mod tests {
             ),
             row(300, 250, 'S', 960, "grep umid=u1-linode-7"),
         ];
-        Table::of(rows.into_iter().flatten().collect())
+        Table::of(rows.into_iter().flatten().collect(), OWN)
     }
 
     fn pids(guest: &Guest) -> Vec<u32> {
@@ -211,7 +276,7 @@ mod tests {
 
     #[test]
     fn a_guest_is_its_whole_session_and_nothing_else() {
-        let guest = table().guest(Path::new(PROGRAM), "u1-linode-7", None);
+        let guest = table().guest(&marks(PROGRAM, "u1-linode-7"));
         assert_eq!(
             guest.main,
             Some(ProcessRef {
@@ -227,16 +292,19 @@ mod tests {
     #[test]
     fn helpers_that_outlive_the_main_process_are_found() {
         let rest = table().rows.into_iter();
-        let table = Table::of(rest.filter(|row| row.process.pid != 100).collect());
+        let table = Table::of(rest.filter(|row| row.process.pid != 100).collect(), OWN);
         let recorded = ProcessRef {
             pid: 100,
             started: 900,
         };
-        let guest = table.guest(Path::new(PROGRAM), "u1-linode-7", Some(recorded));
+        let guest = table.guest(&Marks {
+            recorded: Some(recorded),
+            ..marks(PROGRAM, "u1-linode-7")
+        });
         assert_eq!(guest.main, None);
         assert_eq!(pids(&guest), [101, 102]);
         // Without the record, by command line alone.
-        let guest = table.guest(Path::new(PROGRAM), "u1-linode-7", None);
+        let guest = table.guest(&marks(PROGRAM, "u1-linode-7"));
         assert_eq!(pids(&guest), [101]);
     }
 
@@ -246,13 +314,40 @@ mod tests {
             row(100, 100, 'S', 5000, "sshd"),
             row(101, 100, 'S', 5001, "sh"),
         ];
-        let table = Table::of(rows.into_iter().flatten().collect());
+        let table = Table::of(rows.into_iter().flatten().collect(), OWN);
         let recorded = ProcessRef {
             pid: 100,
             started: 900,
         };
-        let guest = table.guest(Path::new(PROGRAM), "u1-linode-7", Some(recorded));
+        let guest = table.guest(&Marks {
+            recorded: Some(recorded),
+            ..marks(PROGRAM, "u1-linode-7")
+        });
         assert!(guest.main.is_none() && guest.all.is_empty());
+    }
+
+    #[test]
+    fn a_jailed_guest_is_what_runs_as_its_user_whatever_it_says_of_itself() {
+        let strange = [
+            // The jail's first process, UML, and a program in the guest.
+            row(400, 400, 'S', 970, "/proc/self/exe jail"),
+            row(401, 400, 'S', 971, "/boot/linux umid=u1-linode-7"),
+            // It passes for another guest.
+            row(402, 400, 't', 972, "/var/l/linode-8/linux umid=u1-linode-8"),
+        ];
+        let strange = strange.into_iter().flatten().map(|row| Row {
+            uid: JAILED,
+            ..row
+        });
+        let table = Table::of(strange.collect(), OWN);
+        let guest = table.guest(&marks(PROGRAM, "u1-linode-7"));
+        assert_eq!((guest.main.unwrap().pid, guest.jailed), (400, true));
+        assert_eq!(pids(&guest), [400, 401, 402]);
+        let other = table.guest(&Marks {
+            uid: JAILED + 1,
+            ..marks("/var/l/linode-8/linux", "u1-linode-8")
+        });
+        assert!(other.main.is_none() && other.all.is_empty());
     }
 
     /// Two hundred guests of fifteen processes each: what is asked of a table costs no look at all of it.
@@ -265,10 +360,10 @@ mod tests {
             rows.extend((0..15).filter_map(|n| row(pid + n, pid, 'S', 900, &args)));
         }
         let begun = std::time::Instant::now();
-        let table = Table::of(rows);
+        let table = Table::of(rows, OWN);
         for guest in 0..200 {
             let program = format!("/var/l/linode-{guest}/linux");
-            let found = table.guest(Path::new(&program), &format!("u1-linode-{guest}"), None);
+            let found = table.guest(&marks(&program, &format!("u1-linode-{guest}")));
             let main = found.main.unwrap();
             assert_eq!((main.pid, found.all.len()), (1000 + 20 * guest, 15));
             assert_eq!(table.cpu_ms(main), 15 * 200);

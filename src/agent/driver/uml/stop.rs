@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::folder::Folder;
-use super::mconsole;
-use super::processes::Table;
+use super::mconsole::Listener;
+use super::processes::{Marks, Table};
 use crate::agent::driver::files::{host, writer_of};
 use crate::agent::driver::{DriverError, Stopped};
 use crate::agent::process::ProcessRef;
@@ -26,8 +26,7 @@ const KILLED: Duration = Duration::from_secs(10);
 pub struct Stop<'a> {
     pub folder: &'a Folder,
     pub uml_dir: &'a Path,
-    pub umid: &'a str,
-    pub recorded: Option<ProcessRef>,
+    pub marks: Marks<'a>,
     /// Nobody may hold these for writing when the guest is called absent.
     pub disks: &'a [PathBuf],
 }
@@ -47,10 +46,11 @@ impl Stop<'_> {
         };
         // From here on the guest ends where it would reboot.
         self.folder.forbid().map_err(host)?;
-        let clean = self.ask(main, limit);
+        let listener = found.listener(self.uml_dir, self.marks.umid);
+        let clean = ask(main, listener.as_ref(), limit);
         if !clean {
             // Immediate, but UML's own way out; no answer is no surprise.
-            let _ = mconsole::ask(self.uml_dir, self.umid, "halt", ASK);
+            let _ = listener.map(|listener| listener.ask("halt", ASK));
             let _ = main.wait_gone(HELPERS);
         }
         self.clear(if clean { HELPERS } else { Duration::ZERO })?;
@@ -59,26 +59,6 @@ impl Stop<'_> {
         } else {
             Stopped::ByForce
         })
-    }
-
-    /// Asks for a clean shutdown and waits for it; true if the main process ended in time.
-    fn ask(&self, main: ProcessRef, limit: Duration) -> bool {
-        let deadline = Instant::now() + limit;
-        let mut asked: Option<Instant> = None;
-        while main.lives() {
-            let now = Instant::now();
-            if now >= deadline {
-                return false;
-            }
-            let due = asked.is_none_or(|at| now >= at + REPEAT);
-            // An error is a guest that does not listen yet, or any more: asked again after a pause.
-            if due && mconsole::ask(self.uml_dir, self.umid, "cad", ASK.min(deadline - now)).is_ok()
-            {
-                asked = Some(now);
-            }
-            thread::sleep(POLL);
-        }
-        true
     }
 
     /// Gives what is left of the guest `patience` to end by itself, then ends it, and confirms that nothing is there.
@@ -114,6 +94,26 @@ impl Stop<'_> {
 
     fn find(&self) -> Result<super::processes::Guest, DriverError> {
         let table = Table::read().map_err(host)?;
-        Ok(table.guest(&self.folder.kernel(), self.umid, self.recorded))
+        Ok(table.guest(&self.marks))
     }
+}
+
+/// Asks for a clean shutdown and waits for it; true if the main process ended in time.
+fn ask(main: ProcessRef, listener: Option<&Listener>, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    let mut asked: Option<Instant> = None;
+    while main.lives() {
+        let now = Instant::now();
+        if now >= deadline {
+            return false;
+        }
+        let due = asked.is_none_or(|at| now >= at + REPEAT);
+        let cad = |listener: &Listener| listener.ask("cad", ASK.min(deadline - now));
+        // An error is a guest that does not listen yet, or any more: asked again after a pause.
+        if due && listener.is_some_and(|listener| cad(listener).is_ok()) {
+            asked = Some(now);
+        }
+        thread::sleep(POLL);
+    }
+    true
 }

@@ -1,0 +1,81 @@
+//! What the first process of a jail gives up, for itself and for all that it starts.
+
+use std::io;
+
+use rustix::fs::{Gid, Uid};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, clear_ambient_capability_set,
+    remove_capability_from_bounding_set, set_capabilities, set_no_new_privs, set_thread_groups,
+    set_thread_res_gid, set_thread_res_uid,
+};
+
+use super::Spec;
+use super::init::doing;
+
+/// Each process of the guest is one of the host, as long as it has memory of its own. Far more than a guest's memory has
+/// room for, and far fewer than the host has pids: a bomb ends here.
+fn processes(ram_mb: i64) -> u64 {
+    u64::try_from(ram_mb).unwrap_or(0).saturating_mul(2).max(400)
+}
+
+/// Limits that no process of the guest can raise again.
+pub fn limits(spec: &Spec) -> io::Result<()> {
+    let limits = [
+        // No core file of a guest's memory is ever written.
+        (Resource::Core, 0),
+        (Resource::Nproc, processes(spec.ram_mb)),
+        (Resource::Nofile, 256),
+        // What a process has beside the guest's memory, which is a file and has a limit of its own.
+        (Resource::Data, 16 << 20),
+        (Resource::Memlock, 0),
+        (Resource::Msgqueue, 0),
+        (Resource::Rtprio, 0),
+        (Resource::Nice, 0),
+    ];
+    for (resource, limit) in limits {
+        limit_to(resource, limit)?;
+    }
+    Ok(())
+}
+
+pub fn limit_to(resource: Resource, limit: u64) -> io::Result<()> {
+    let limit = Rlimit {
+        current: Some(limit),
+        maximum: Some(limit),
+    };
+    setrlimit(resource, limit).map_err(doing("a limit"))
+}
+
+/// Becomes the guest's user, for ever.
+pub fn drop_all(uid: u32) -> io::Result<()> {
+    clear_ambient_capability_set().map_err(doing("ambient capabilities"))?;
+    for capability in CapabilitySet::all().iter() {
+        match remove_capability_from_bounding_set(capability) {
+            // Not known to this host's kernel.
+            Ok(()) | Err(rustix::io::Errno::INVAL) => {}
+            Err(error) => return Err(doing("the bounding set")(error)),
+        }
+    }
+    let (user, group) = (Uid::from_raw(uid), Gid::from_raw(uid));
+    set_thread_groups(&[]).map_err(doing("groups"))?;
+    set_thread_res_gid(group, group, group).map_err(doing("the group"))?;
+    set_thread_res_uid(user, user, user).map_err(doing("the user"))?;
+    let none = CapabilitySets {
+        effective: CapabilitySet::empty(),
+        permitted: CapabilitySet::empty(),
+        inheritable: CapabilitySet::empty(),
+    };
+    set_capabilities(None, none).map_err(doing("capabilities"))?;
+    set_no_new_privs(true).map_err(doing("no new privileges"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::processes;
+
+    #[test]
+    fn a_small_guest_has_processes_enough_and_a_large_one_more() {
+        assert_eq!([24, 200, 360, -1].map(processes), [400, 400, 720, 400]);
+    }
+}
