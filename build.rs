@@ -8,7 +8,15 @@ fn main() {
         let out = std::env::var_os("OUT_DIR").unwrap_or_default();
         let library = std::path::Path::new(&out).join("preload.so");
         let compiler = cc::Build::new().opt_level(2).pic(true).get_compiler();
-        let built = compiler.to_command().args(["-shared", "-o"]).arg(&library).arg(SOURCE).status();
-        assert!(built.is_ok_and(|status| status.success()), "{SOURCE} cannot be compiled: a C compiler is needed");
+        let built = compiler
+            .to_command()
+            .args(["-shared", "-o"])
+            .arg(&library)
+            .arg(SOURCE)
+            .status();
+        assert!(
+            built.is_ok_and(|status| status.success()),
+            "{SOURCE} cannot be compiled: a C compiler is needed"
+        );
     }
 }

@@ -87,7 +87,9 @@ impl Cut {
             let kept = length.min(limit / 2);
             let mut end = Vec::new();
             self.now.seek(SeekFrom::Start(length - kept))?;
-            Read::by_ref(&mut self.now).take(kept).read_to_end(&mut end)?;
+            Read::by_ref(&mut self.now)
+                .take(kept)
+                .read_to_end(&mut end)?;
             self.earlier.set_len(0)?;
             self.earlier.write_all(&end)?;
             self.now.set_len(0)?;

@@ -140,7 +140,9 @@ fn socket_in(init: ProcessRef) -> io::Result<UnixDatagram> {
         set_socket_passcred(&socket, true)?;
         Ok(socket)
     };
-    let thread = thread::Builder::new().name("mconsole".into()).spawn(there)?;
+    let thread = thread::Builder::new()
+        .name("mconsole".into())
+        .spawn(there)?;
     thread
         .join()
         .unwrap_or_else(|_| Err(io::Error::other("the thread for it ended")))

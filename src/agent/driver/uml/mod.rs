@@ -294,7 +294,11 @@ impl Uml {
         folder: &Folder,
     ) -> Result<u32, DriverError> {
         let (umid, tap) = (self.umid(guest.linode), self.tap(guest.linode)?);
-        let disks: Vec<_> = guest.disks.iter().map(|(id, _)| (*id, jail::disk(*id))).collect();
+        let disks: Vec<_> = guest
+            .disks
+            .iter()
+            .map(|(id, _)| (*id, jail::disk(*id)))
+            .collect();
         let arguments = cmdline::arguments(
             &Guest {
                 disks: &disks,
@@ -304,7 +308,10 @@ impl Uml {
                 umid: &umid,
                 uml_dir: Path::new(jail::inside::UML_DIR),
                 tap: &tap,
-                initramfs: kernel.initramfs.as_ref().map(|_| Path::new(jail::inside::INITRAMFS)),
+                initramfs: kernel
+                    .initramfs
+                    .as_ref()
+                    .map(|_| Path::new(jail::inside::INITRAMFS)),
             },
         )?;
         folder
@@ -327,7 +334,10 @@ impl Uml {
             console_bytes: self.config.console_kb * 1024,
             arguments,
         };
-        let words = [folder.kernel().display().to_string(), format!("umid={umid}")];
+        let words = [
+            folder.kernel().display().to_string(),
+            format!("umid={umid}"),
+        ];
         jail::start(&self.program, folder, &spec, &words)
     }
 
@@ -381,7 +391,9 @@ impl Uml {
         };
         record.main = ProcessRef::of(pid);
         folder.write(&record).map_err(inside)?;
-        let process = record.main.ok_or_else(|| self.ended_at_once(guest.linode))?;
+        let process = record
+            .main
+            .ok_or_else(|| self.ended_at_once(guest.linode))?;
         self.wait_up(process, guest.linode)
     }
 }

@@ -335,10 +335,10 @@ mod tests {
             // It passes for another guest.
             row(402, 400, 't', 972, "/var/l/linode-8/linux umid=u1-linode-8"),
         ];
-        let strange = strange.into_iter().flatten().map(|row| Row {
-            uid: JAILED,
-            ..row
-        });
+        let strange = strange
+            .into_iter()
+            .flatten()
+            .map(|row| Row { uid: JAILED, ..row });
         let table = Table::of(strange.collect(), OWN);
         let guest = table.guest(&marks(PROGRAM, "u1-linode-7"));
         assert_eq!((guest.main.unwrap().pid, guest.jailed), (400, true));

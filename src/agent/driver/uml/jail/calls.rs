@@ -82,9 +82,8 @@ pub fn allow() -> io::Result<()> {
 fn program() -> Result<BpfProgram, seccompiler::BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         FREE.iter().map(|call| (*call, Vec::new())).collect();
-    let is = |argument, op, value| {
-        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, op, value)
-    };
+    let is =
+        |argument, op, value| SeccompCondition::new(argument, SeccompCmpArgLen::Dword, op, value);
     let masked = SeccompCmpOp::MaskedEq;
     let unix = || is(0, SeccompCmpOp::Eq, libc::AF_UNIX as u64);
     // Only the guest's own processes and its agent can be spoken to: no network of the host's.
@@ -93,16 +92,17 @@ fn program() -> Result<BpfProgram, seccompiler::BackendError> {
         libc::SYS_socket,
         vec![SeccompRule::new(vec![unix()?, datagram])?],
     );
-    rules.insert(
-        libc::SYS_socketpair,
-        vec![SeccompRule::new(vec![unix()?])?],
-    );
+    rules.insert(libc::SYS_socketpair, vec![SeccompRule::new(vec![unix()?])?]);
     // glibc asks with clone3 first, whose flags cannot be looked at; it has none here.
     let same = is(0, masked(NAMESPACES), 0)?;
     rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![same])?]);
     // Memory that is nobody's and no file's would be counted nowhere.
     let anonymous = (libc::MAP_SHARED | libc::MAP_ANONYMOUS) as u64;
-    let mappings = [libc::MAP_SHARED, libc::MAP_PRIVATE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS];
+    let mappings = [
+        libc::MAP_SHARED,
+        libc::MAP_PRIVATE,
+        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+    ];
     let mut mmap = Vec::new();
     for flags in mappings {
         let mask = anonymous | libc::MAP_PRIVATE as u64;

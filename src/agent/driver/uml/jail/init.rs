@@ -9,7 +9,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::io::ioctl_fionread;
-use rustix::process::{DumpableBehavior, Resource, WaitOptions, set_dumpable_behavior, setsid, wait};
+use rustix::process::{
+    DumpableBehavior, Resource, WaitOptions, set_dumpable_behavior, setsid, wait,
+};
 
 use super::start::hush;
 use super::{Spec, calls, inside, rights, root};
@@ -87,7 +89,11 @@ fn uml(spec: &Spec, tap: i32) -> io::Result<(Child, PipeReader)> {
 
 /// Returns when UML is gone; its orphans are seen off on the way.
 fn keep(guest: Guest, limit: u64) -> io::Result<()> {
-    let Guest { uml, said, mut console } = guest;
+    let Guest {
+        uml,
+        said,
+        mut console,
+    } = guest;
     let rest = said.try_clone()?;
     thread::spawn(move || write_down(said, &mut console, limit));
     while let Some((pid, _)) = wait(WaitOptions::empty())? {

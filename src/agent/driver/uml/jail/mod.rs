@@ -83,11 +83,12 @@ pub fn uid(first: u32, linode: LinodeId) -> Result<u32, DriverError> {
         .ok()
         .and_then(|id| first.checked_add(id));
     // Above 2^31 some programs of a host take a user for a negative number.
-    uid.filter(|uid| i32::try_from(*uid).is_ok()).ok_or_else(|| {
-        DriverError::Host(format!(
-            "Linode {linode} has no user of its own: driver.first_uid is {first}"
-        ))
-    })
+    uid.filter(|uid| i32::try_from(*uid).is_ok())
+        .ok_or_else(|| {
+            DriverError::Host(format!(
+                "Linode {linode} has no user of its own: driver.first_uid is {first}"
+            ))
+        })
 }
 
 /// Writes what is loaded into UML; guests that run keep what they have.
@@ -150,8 +151,11 @@ pub fn start(
     own(&spec.disks, spec.uid).map_err(inside)?;
     fs::create_dir_all(&spec.root).map_err(inside)?;
     let path = folder.dir().join("jail.json");
-    fs::write(&path, serde_json::to_vec(spec).map_err(|error| host(error.into()))?)
-        .map_err(inside)?;
+    fs::write(
+        &path,
+        serde_json::to_vec(spec).map_err(|error| host(error.into()))?,
+    )
+    .map_err(inside)?;
     // Without a random layout UML needs no filler between itself and its memory (hundreds of MB of page tables).
     let said = Tool::new("setarch")
         .arg("-R")
@@ -188,7 +192,10 @@ mod tests {
                     \tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f9d07c67000)\n\
                     \t/lib64/ld-linux-x86-64.so.2 (0x00007f9d07e5d000)\n";
         let found = paths(said);
-        let expected = ["/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2"];
+        let expected = [
+            "/lib/x86_64-linux-gnu/libc.so.6",
+            "/lib64/ld-linux-x86-64.so.2",
+        ];
         assert_eq!(found, expected.map(PathBuf::from));
     }
 }

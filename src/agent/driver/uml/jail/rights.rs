@@ -16,7 +16,10 @@ use super::init::doing;
 /// Each process of the guest is one of the host, as long as it has memory of its own. Far more than a guest's memory has
 /// room for, and far fewer than the host has pids: a bomb ends here.
 fn processes(ram_mb: i64) -> u64 {
-    u64::try_from(ram_mb).unwrap_or(0).saturating_mul(2).max(400)
+    u64::try_from(ram_mb)
+        .unwrap_or(0)
+        .saturating_mul(2)
+        .max(400)
 }
 
 /// Limits that no process of the guest can raise again.

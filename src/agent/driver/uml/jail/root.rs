@@ -85,7 +85,11 @@ impl Root<'_> {
             self.bind(library, library, program)?;
         }
         if let Some(initramfs) = &spec.initramfs {
-            self.bind(initramfs, inside::INITRAMFS, MountFlags::NODEV | MountFlags::NOEXEC)?;
+            self.bind(
+                initramfs,
+                inside::INITRAMFS,
+                MountFlags::NODEV | MountFlags::NOEXEC,
+            )?;
         }
         let boot = self.folder(inside::BOOT)?;
         self.over(&spec.boot, &boot, MountFlags::NODEV | MountFlags::NOEXEC)
@@ -142,8 +146,7 @@ impl Root<'_> {
         }
         let path = self.place(inside)?;
         mount_bind(disk, &path).map_err(doing(&disk.display().to_string()))?;
-        let flags =
-            MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        let flags = MountFlags::BIND | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
         mount_remount(&path, flags, "").map_err(doing("a disk's mount"))
     }
 }

@@ -1,11 +1,14 @@
 //! The `uml` driver with real guests, in a network namespace of the test's own. Needs root and Debian's `user-mode-linux`;
 //! says so and does nothing where they are missing.
 
+mod jail;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,7 +44,9 @@ struct Netns(String);
 
 impl Netns {
     fn new() -> Self {
-        let name = format!("xbtest{}", std::process::id());
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("xbtest{}-{number}", std::process::id());
         run("ip", &["netns", "add", &name]);
         let namespace = Self(name);
         for line in [
@@ -66,8 +71,13 @@ impl Drop for Netns {
 
 #[test]
 fn real_guests_start_stop_and_are_found_again() {
+    in_a_namespace("uml::real_guests_start_stop_and_are_found_again", inside);
+}
+
+/// Runs `test`, which is this test, by this program in a network namespace. Says so and does nothing where that cannot be.
+fn in_a_namespace(name: &str, test: fn()) {
     if std::env::var_os(INSIDE).is_some() {
-        return inside();
+        return test();
     }
     let missing = run(TOOL, &["missing"]);
     if !rustix::process::geteuid().is_root() || !missing.is_empty() {
@@ -77,7 +87,7 @@ fn real_guests_start_stop_and_are_found_again() {
     // Rarely a guest's kernel panics by itself: the first process of an emulated boot dies (seen in 2 of some 150 boots, not
     // explained). That is not the driver's doing, and only then it is tried again.
     for attempt in 1..=3 {
-        let (fine, said) = run_inside();
+        let (fine, said) = run_inside(name);
         // Indented, so that its own count is not taken for this run's.
         eprintln!("  | {}", said.replace('\n', "\n  | "));
         if fine {
@@ -89,18 +99,14 @@ fn real_guests_start_stop_and_are_found_again() {
     panic!("a guest's kernel panicked in each of three attempts");
 }
 
-/// The test itself, by this program in a network namespace: did it pass, and what did it say?
-fn run_inside() -> (bool, String) {
+/// Did it pass, and what did it say?
+fn run_inside(test: &str) -> (bool, String) {
     let namespace = Netns::new();
     let me = std::env::current_exe().unwrap();
     let output = Command::new("ip")
         .args(["netns", "exec", &namespace.0])
         .arg(me)
-        .args([
-            "--exact",
-            "uml::real_guests_start_stop_and_are_found_again",
-            "--nocapture",
-        ])
+        .args(["--exact", test, "--nocapture"])
         .env(INSIDE, &namespace.0)
         .output()
         .unwrap();
@@ -117,6 +123,8 @@ struct Fixture {
     boot: BootSpec,
     disks: Vec<(DiskId, PathBuf)>,
     jail: &'static str,
+    /// In the kernel's place.
+    kernel: PathBuf,
 }
 
 impl Fixture {
@@ -168,7 +176,18 @@ impl Fixture {
             boot,
             disks: vec![(DISK, image)],
             jail,
+            kernel: "/usr/bin/linux.uml".into(),
         }
+    }
+
+    /// Tests run side by side, with Linodes of one number: each has users of its own.
+    fn first_uid() -> u32 {
+        1_000_000_000 + std::process::id() % 90_000 * 10_000
+    }
+
+    /// The user of the Linode's guest.
+    fn uid(&self) -> u32 {
+        Self::first_uid() + u32::try_from(LINODE.0).unwrap()
     }
 
     /// What an agent has after every start of its own: a new driver, the same folders.
@@ -176,12 +195,14 @@ impl Fixture {
         let path = |name: &str| self.dir.path().join(name);
         let text = format!(
             "prefix = \"t1\"\nbridge = \"br0\"\nmemory_mb = 100\numl_dir = \"{}\"\nconsole_kb = 64\n\
-             jail = \"{}\"\nprogram = \"{PROGRAM}\"\n\
-             [[kernels]]\nid = \"2.6\"\nlabel = \"2.6\"\nfamily = \"2.6\"\npath = \"/usr/bin/linux.uml\"\n\
+             jail = \"{}\"\nfirst_uid = {}\nprogram = \"{PROGRAM}\"\n\
+             [[kernels]]\nid = \"2.6\"\nlabel = \"2.6\"\nfamily = \"2.6\"\npath = \"{}\"\n\
              [[kernels]]\nid = \"2.6-helpers\"\nlabel = \"2.6\"\nfamily = \"2.6\"\npath = \"/usr/bin/linux.uml\"\n\
              initramfs = \"{}\"\n",
             path("uml").display(),
             self.jail,
+            Self::first_uid(),
+            self.kernel.display(),
             path("initramfs").display()
         );
         Uml::new(toml::from_str(&text).unwrap(), path("driver")).unwrap()
@@ -388,7 +409,10 @@ fn a_reboot_inside_is_the_guests_own_affair(fixture: &Fixture) {
     // What `reboot` in the guest does, asked from outside through UML's own tool, so without the driver knowing.
     let uml_dir = match fixture.jail {
         "none" => fixture.dir.path().join("uml/t1-linode-8204/mconsole"),
-        _ => PathBuf::from(format!("/proc/{}/root/u/t1-linode-8204/mconsole", fixture.pid())),
+        _ => PathBuf::from(format!(
+            "/proc/{}/root/u/t1-linode-8204/mconsole",
+            fixture.pid()
+        )),
     };
     let ask = || {
         let tool = ["2", "uml_mconsole", uml_dir.to_str().unwrap(), "cad"];

@@ -1,0 +1,209 @@
+//! A guest's root, and code in the place of its kernel, try to get out of the jail.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+use super::*;
+
+const ATTACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/agent/uml/attack.c");
+const GUEST_ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/agent/uml/attack.sh");
+/// As `console_kb` of the fixture, and as much of what was before.
+const CONSOLE: u64 = 2 * 64 * 1024;
+
+#[test]
+fn code_in_the_kernels_place_reaches_nothing() {
+    in_a_namespace(
+        "uml::jail::code_in_the_kernels_place_reaches_nothing",
+        || {
+            let mut fixture = Fixture::new("required");
+            fixture.kernel = fixture.dir.path().join("attack");
+            let out = fixture.kernel.to_str().unwrap();
+            run("cc", &["-O1", "-Wall", "-o", out, ATTACK]);
+            run("ip", &["tuntap", "add", "dev", "t1other", "mode", "tap"]);
+            let name = SocketAddr::from_abstract_name("xenbeta-jail-test").unwrap();
+            let host = UnixDatagram::bind_addr(&name).unwrap();
+            host.set_nonblocking(true).unwrap();
+
+            let error = fixture.start().unwrap_err();
+            assert!(error.contains("ended as it started"), "{error}");
+            let said = fixture.driver().console_tail(LINODE, 1000);
+            let lines = |word: &str| -> Vec<String> {
+                let found = said
+                    .lines()
+                    .filter_map(|line| line.trim().strip_prefix(word));
+                found.map(|rest| rest.trim().to_owned()).collect()
+            };
+            assert_eq!(lines("BROKEN"), Vec::<String>::new(), "{said}");
+            let tried: u32 = lines("TRIED")[0].parse().unwrap();
+            assert!(tried > 90, "{said}");
+            assert!(host.recv(&mut [0; 8]).is_err(), "the host heard something");
+
+            let reached: BTreeSet<String> = lines("REACHES").into_iter().collect();
+            let loader = |path: &&String| !path.starts_with("/lib");
+            let reached: Vec<&String> = reached.iter().filter(loader).collect();
+            let expected = [
+                "/",
+                "/boot",
+                "/boot/linux",
+                "/dev",
+                "/dev/null writes",
+                "/dev/random writes",
+                "/dev/shm",
+                "/dev/urandom writes",
+                "/disks",
+                "/disks/11 writes",
+                "/kernel",
+                "/preload.so",
+                "/proc",
+                "/proc/cpuinfo",
+                "/u",
+            ];
+            assert_eq!(reached, expected);
+            let forks: u32 = lines("FORKS")[0].parse().unwrap();
+            assert!(forks < 400, "{forks}");
+            let filled: Vec<u64> = lines("FILLS")[0]
+                .split(' ')
+                .map(|n| n.parse().unwrap())
+                .collect();
+            assert!(filled[0] <= 65 && filled[1] <= 32, "{filled:?}");
+            assert_eq!(processes_of(fixture.uid()), 0);
+            fixture.driver().withdraw(LINODE).unwrap();
+        },
+    );
+}
+
+#[test]
+fn a_guests_root_reaches_nothing() {
+    in_a_namespace("uml::jail::a_guests_root_reaches_nothing", || {
+        let fixture = hostile_guest();
+        let _guard = StopAtEnd(&fixture);
+        let shm = || rustix::fs::statvfs("/dev/shm").unwrap().f_bavail;
+        let free = shm();
+        let most = Cell::new(0);
+        let report = || {
+            eventually("the report", || {
+                most.set(most.get().max(processes_of(fixture.uid())));
+                get("/report").filter(|it| it.contains("DONE"))
+            })
+        };
+        fixture.start().unwrap();
+        let first = report();
+        let boot = get("/boot").unwrap();
+        assert!(first.contains("COW written"), "{first}");
+        assert_eq!(
+            fixture.driver().stop(LINODE, LIMIT).unwrap(),
+            Stopped::Cleanly
+        );
+
+        // Started again, the disk with the header is what it was.
+        fixture.start().unwrap();
+        let second = report();
+        assert!(
+            get("/boot").unwrap() != boot && second.contains("COW kept"),
+            "{second}"
+        );
+        for said in [&first, &second] {
+            assert!(!said.contains("BROKEN"), "{said}");
+            assert!(
+                said.contains("HOSTFS-MOUNTS ") && !said.contains("HOSTFS-MOUNTS 0"),
+                "{said}"
+            );
+        }
+        let most = most.get();
+        assert!((200..=400).contains(&most), "{most} processes on the host");
+        let of = |name: &str| fixture.dir.path().join("driver/linode-8204").join(name);
+        let console: u64 = [of("console"), of("console.old")]
+            .iter()
+            .map(|path| fs::metadata(path).unwrap().len())
+            .sum();
+        assert!(console <= CONSOLE, "{console}");
+        assert!(
+            shm().abs_diff(free) < 4096,
+            "the host's own /dev/shm has what it had"
+        );
+        native_code_ends_with_its_kernel(&fixture);
+    });
+}
+
+/// Programs that compute run as they are, in processes that UML traces: killed, it lets go of them.
+fn native_code_ends_with_its_kernel(fixture: &Fixture) {
+    eventually("it computes", || get("/boot"));
+    run("kill", &["-9", &fixture.pid()]);
+    eventually("nothing of it runs", || {
+        (processes_of(fixture.uid()) == 0).then_some(())
+    });
+}
+
+/// A real guest whose root runs `attack.sh`, with a second disk for it.
+fn hostile_guest() -> Fixture {
+    let mut fixture = Fixture::new("required");
+    let path = |name: &str| fixture.dir.path().join(name);
+    fs::write(
+        path("inittab"),
+        include_str!("../../lab/uml/rootfs/inittab").to_owned() + "::once:/etc/attack\n",
+    )
+    .unwrap();
+    fs::write(path("header"), cow_header(&fixture.disks[0].1)).unwrap();
+    let second = path("12.img");
+    fs::write(&second, vec![0; 1 << 20]).unwrap();
+    let image = fixture.disks[0].1.to_str().unwrap().to_owned();
+    let put = |from: &str, to: &str| {
+        for line in [format!("rm {to}"), format!("write {from} {to}")] {
+            run("debugfs", &["-w", "-R", &line, &image]);
+        }
+    };
+    put(path("inittab").to_str().unwrap(), "/etc/inittab");
+    put(path("header").to_str().unwrap(), "/etc/header");
+    put(GUEST_ROOT, "/etc/attack");
+    run(
+        "debugfs",
+        &[
+            "-w",
+            "-R",
+            "set_inode_field /etc/attack mode 0100755",
+            &image,
+        ],
+    );
+    // Room for its processes: what counts is the host's limit, not its own.
+    (fixture.spec.ram_mb, fixture.boot.ram_mb) = (96, 96);
+    let disk = DiskId(12);
+    fixture.spec.disks.push(DiskSpec {
+        id: disk,
+        label: "data".into(),
+        size_bytes: 1 << 20,
+    });
+    fixture.boot.devices.insert("ubdb".into(), disk);
+    fixture.disks.push((disk, second));
+    fixture
+}
+
+/// As UML's own `uml_mkcow` writes it (version 3): all numbers with their highest byte first.
+/// It names the first disk, which the guest may see: of a file that is not in the jail UML could not even ask the size.
+fn cow_header(of: &Path) -> Vec<u8> {
+    use std::os::unix::fs::MetadataExt;
+    let meta = fs::metadata(of).unwrap();
+    let mut header = Vec::new();
+    for word in [0x4f4f_4f4d_u32, 3, u32::try_from(meta.mtime()).unwrap()] {
+        header.extend(word.to_be_bytes());
+    }
+    header.extend(meta.len().to_be_bytes());
+    for word in [512_u32, 4096, 0] {
+        header.extend(word.to_be_bytes());
+    }
+    header.extend(b"/disks/11");
+    header.resize(8192, 0);
+    header
+}
+
+/// Zombies run nothing.
+fn processes_of(uid: u32) -> usize {
+    use std::os::unix::fs::MetadataExt;
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let pids = entries.filter(|entry| entry.metadata().is_ok_and(|meta| meta.uid() == uid));
+    let stat = |path: PathBuf| fs::read_to_string(path.join("stat")).unwrap_or_default();
+    pids.map(|entry| stat(entry.path()))
+        .filter(|stat| stat.contains(") ") && !stat.contains(") Z "))
+        .count()
+}
