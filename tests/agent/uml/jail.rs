@@ -77,7 +77,7 @@ fn code_in_the_kernels_place_reaches_nothing() {
 #[test]
 fn a_guests_root_reaches_nothing() {
     in_a_namespace("uml::jail::a_guests_root_reaches_nothing", || {
-        let fixture = hostile_guest();
+        let (fixture, _device) = hostile_guest();
         let _guard = StopAtEnd(&fixture);
         let shm = || rustix::fs::statvfs("/dev/shm").unwrap().f_bavail;
         let free = shm();
@@ -137,7 +137,7 @@ fn native_code_ends_with_its_kernel(fixture: &Fixture) {
 }
 
 /// A real guest whose root runs `attack.sh`, with a second disk for it.
-fn hostile_guest() -> Fixture {
+fn hostile_guest() -> (Fixture, Device) {
     let mut fixture = Fixture::new("required");
     let path = |name: &str| fixture.dir.path().join(name);
     fs::write(
@@ -175,8 +175,25 @@ fn hostile_guest() -> Fixture {
         size_bytes: 1 << 20,
     });
     fixture.boot.devices.insert("ubdb".into(), disk);
-    fixture.disks.push((disk, second));
-    fixture
+    let device = Device::of(&second);
+    fixture.disks.push((disk, device.0.clone()));
+    (fixture, device)
+}
+
+/// A block device, as a volume is one.
+struct Device(PathBuf);
+
+impl Device {
+    fn of(file: &Path) -> Self {
+        let said = run("losetup", &["--find", "--show", file.to_str().unwrap()]);
+        Self(said.trim().into())
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        run("losetup", &["--detach", self.0.to_str().unwrap()]);
+    }
 }
 
 /// As UML's own `uml_mkcow` writes it (version 3): all numbers with their highest byte first.

@@ -4,11 +4,12 @@
 //! find processes; it never says that one is there or is not.
 //!
 //! * `cmdline` says with what words a guest is started; * `folder` what is kept of one; * `processes` finds them;
-//! * `jail` makes them strangers to the host;
+//! * `jail` makes them strangers to the host; `examine` says what a host lacks;
 //! * `waits` adds up how long they wait for a CPU; * `mconsole` and `stop` end them; * `network` and `packet` connect them; * `console` keeps their output small.
 
 mod cmdline;
 mod config;
+mod examine;
 mod folder;
 pub mod jail;
 mod mconsole;
@@ -72,7 +73,7 @@ impl Uml {
         for dir in [&state, &config.uml_dir] {
             fs::create_dir_all(dir).map_err(|error| at(dir, &error))?;
         }
-        let this = || PathBuf::from("/proc/self/exe");
+        let this = || PathBuf::from(format!("/proc/{}/exe", std::process::id()));
         Ok(Self {
             preload: jail::write_preload(&state).map_err(|error| at(&state, &error))?,
             program: config.program.clone().unwrap_or_else(this),
@@ -107,13 +108,15 @@ impl Uml {
             detail: format!("kernel {id:?} is not in driver.kernels"),
         })?;
         let files = [Some(&kernel.path), kernel.initramfs.as_ref()];
-        match files.into_iter().flatten().find(|path| !path.is_file()) {
-            None => Ok(kernel),
-            Some(path) => Err(DriverError::Host(format!(
-                "kernel {id}: {} is not there",
-                path.display()
-            ))),
+        for path in files.into_iter().flatten() {
+            let fine = match self.config.jail {
+                Jail::Required => examine::readable(path),
+                Jail::None if path.is_file() => Ok(()),
+                Jail::None => Err(format!("{} is not there", path.display())),
+            };
+            fine.map_err(|error| DriverError::Host(format!("kernel {id}: {error}")))?;
         }
+        Ok(kernel)
     }
 
     fn find(&self, table: &Table, linode: LinodeId) -> Result<processes::Guest, DriverError> {
@@ -132,7 +135,7 @@ impl Uml {
             uid: self.uid(linode)?,
             umid: &self.umid(linode),
             program: &self.folder(linode).kernel(),
-            recorded: record.and_then(|record| record.main),
+            recorded: record.and_then(|record| alive(table, record)),
         }))
     }
 
@@ -216,6 +219,7 @@ impl Uml {
             )));
         }
         let free = self.config.memory_mb - self.memory_used_mb(linode)?;
+        examine::room_for(self.config.jail, boot.ram_mb).map_err(DriverError::Host)?;
         if boot.ram_mb > free {
             return Err(DriverError::Refused {
                 public: format!(
@@ -398,6 +402,17 @@ impl Uml {
     }
 }
 
+/// The main process of a record, if it lives or something of its session holds the guest's disks. A pid may have come to
+/// another process since, whose children would be in the session of that name.
+fn alive(table: &Table, record: &Record) -> Option<ProcessRef> {
+    let main = record.main?;
+    if table.has(main) {
+        return Some(main);
+    }
+    let (holder, _) = writer_of(&record.disks).ok().flatten()?;
+    (table.session(holder) == Some(main.pid)).then_some(main)
+}
+
 impl Driver for Uml {
     fn platform(&self) -> Platform {
         Platform::Uml
@@ -448,6 +463,7 @@ impl Driver for Uml {
     fn stop(&self, linode: LinodeId, limit: Duration) -> Result<Stopped, DriverError> {
         let folder = self.folder(linode);
         let record = folder.record().map_err(|error| at(folder.dir(), &error))?;
+        let table = Table::read().map_err(host)?;
         Stop {
             folder: &folder,
             uml_dir: &self.config.uml_dir,
@@ -455,7 +471,7 @@ impl Driver for Uml {
                 uid: self.uid(linode)?,
                 umid: &self.umid(linode),
                 program: &folder.kernel(),
-                recorded: record.as_ref().and_then(|record| record.main),
+                recorded: record.as_ref().and_then(|record| alive(&table, record)),
             },
             disks: record.as_ref().map_or(&[], |record| &record.disks),
         }
@@ -510,6 +526,10 @@ impl Driver for Uml {
         let each = linodes.iter();
         each.filter_map(|linode| Some((*linode, self.counted(&table, *linode)?)))
             .collect()
+    }
+
+    fn examine(&self) -> Vec<(&'static str, Result<String, String>)> {
+        examine::examine(&self.config)
     }
 
     /// UML's guests are plain processes here: its token limiter is not in Debian's kernel, and there are no weights.

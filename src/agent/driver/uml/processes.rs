@@ -170,6 +170,10 @@ impl Table {
         }
     }
 
+    pub fn session(&self, pid: u32) -> Option<u32> {
+        self.pid(pid).map(|row| row.session)
+    }
+
     fn at(&self, found: Option<&Vec<usize>>) -> impl Iterator<Item = &Row> {
         let found = found.map(Vec::as_slice).unwrap_or_default();
         found.iter().filter_map(|at| self.rows.get(*at))

@@ -53,10 +53,13 @@ const IOCTLS: &[u64] = &[
     libc::FIONBIO as u64,
     libc::FIOASYNC as u64,
     libc::FIOCLEX as u64,
+    BLKGETSIZE,
     BLKGETSIZE64,
     BLKDISCARD,
     BLKZEROOUT,
 ];
+/// A volume's length, which UML asks in sectors.
+const BLKGETSIZE: u64 = 0x1260;
 const BLKGETSIZE64: u64 = 0x8008_1272;
 const BLKDISCARD: u64 = 0x1277;
 const BLKZEROOUT: u64 = 0x127f;

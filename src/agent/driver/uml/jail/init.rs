@@ -8,9 +8,10 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::fs::Mode;
 use rustix::io::ioctl_fionread;
 use rustix::process::{
-    DumpableBehavior, Resource, WaitOptions, set_dumpable_behavior, setsid, wait,
+    DumpableBehavior, Resource, WaitOptions, set_dumpable_behavior, setsid, umask, wait,
 };
 
 use super::start::hush;
@@ -54,6 +55,8 @@ fn begin(spec: &Spec, tap: i32) -> io::Result<Guest> {
         earlier: spec.console_earlier.clone(),
     };
     let console = console.open_to_cut().map_err(doing("console"))?;
+    // Folders of the jail are walked by its user, whatever the agent's own files are to be.
+    umask(Mode::from_raw_mode(0o022));
     root::enter(spec)?;
     let null = OpenOptions::new().write(true).open("/dev/null")?;
     rights::limits(spec)?;
