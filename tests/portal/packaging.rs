@@ -138,3 +138,25 @@ fn units_and_examples_agree() {
     let xen = text("xenbeta-agent.service.d/xen.conf");
     assert!(xen.contains("CAP_SYS_ADMIN") && xen.contains("CAP_SYS_NICE"));
 }
+
+/// As `docs/SECURITY.md` says, by systemd's own count (in tenths).
+#[test]
+fn the_units_are_as_narrow_as_is_said() {
+    for (unit, most) in [("xenbeta.service", 20), ("xenbeta-agent.service", 50)] {
+        // Alone in a folder: drop-ins beside it would count.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(unit);
+        std::fs::copy(packaged(unit), &path).unwrap();
+        let judged = std::process::Command::new("systemd-analyze")
+            .args(["security", "--offline=true", "--no-pager"])
+            .arg(format!("--threshold={most}"))
+            .arg(&path)
+            .output();
+        let Ok(judged) = judged else {
+            eprintln!("SKIPPED: no systemd-analyze here");
+            return;
+        };
+        let said = String::from_utf8_lossy(&judged.stdout);
+        assert!(judged.status.success(), "{unit}: {}", said.trim_end());
+    }
+}

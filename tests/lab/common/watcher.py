@@ -1,7 +1,6 @@
 """Who looks on from outside: a client that asks the guest every 50 ms, and a witness that counts its runners. Neither
 knows anything of portal or agents."""
 
-import glob
 import http.client
 import os
 import threading
@@ -75,33 +74,37 @@ class Client(threading.Thread):
 
 
 class Witness(threading.Thread):
-    """Reads the pid files that UML itself writes, of all hosts, every few milliseconds: the same Linode alive twice is
-    the disaster."""
+    """Reads the host's list of processes, every few milliseconds: the same Linode alive twice is the disaster. UML's
+    processes name their Linode and, by its prefix, their host's agent."""
 
-    def __init__(self, folders):
+    def __init__(self, prefixes):
         super().__init__(daemon=True)
-        self.folders = folders  # host name -> its uml_dir
+        self.hosts = {prefix: host for host, prefix in prefixes.items()}
         self.overlaps = []
         self.log = []           # (when, Linode, the hosts it runs on), one entry a change
         self._ended = threading.Event()
 
     @staticmethod
-    def _alive(pidfile):
+    def _umid(pid):
+        """Of a living UML process, or None."""
         try:
-            with open(pidfile) as file:
-                pid = int(file.read())
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                words = file.read().decode(errors="replace").split("\0")
+            if not words[0].endswith("/linux"):
+                return None
             with open(f"/proc/{pid}/stat") as file:
-                return file.read().rsplit(")", 1)[1].split()[0] not in "ZX"
-        except (OSError, ValueError, IndexError):
-            return False
+                if file.read().rsplit(")", 1)[1].split()[0] in "ZX":
+                    return None
+        except OSError:
+            return None
+        return next((word.removeprefix("umid=") for word in words if word.startswith("umid=")), None)
 
     def look(self):
         running = {}
-        for host, folder in self.folders.items():
-            for pidfile in glob.glob(f"{folder}/*-linode-*/pid"):
-                if self._alive(pidfile):
-                    linode = int(os.path.dirname(pidfile).rsplit("-", 1)[1])
-                    running.setdefault(linode, []).append(host)
+        umids = {self._umid(pid) for pid in os.listdir("/proc") if pid.isdigit()} - {None}
+        for prefix, linode in (umid.split("-linode-") for umid in sorted(umids)):
+            if prefix in self.hosts:
+                running.setdefault(int(linode), []).append(self.hosts[prefix])
         return running
 
     def gap(self, linode, since):

@@ -17,8 +17,8 @@ class Lab(Portal):
         super().__init__(folder, linodes, HOSTS, database, profile)
         self.store = store
 
-    def uml_dirs(self):
-        return {host: self.path(f"u-{host}") for host in HOSTS}
+    def prefixes(self):
+        return {host: f"u{number}l" for number, host in enumerate(HOSTS, 1)}
 
     def disks(self, host):
         return self.path("store", host)
@@ -29,7 +29,6 @@ class Lab(Portal):
     def begin(self):
         world.network(HOSTS)
         self.make_store()
-        run(world.GUEST, "preload", self.path("xstate.so"))
         for linode in self.linodes:
             linode.make_disks(self.disks("uml1"))
         for host, token in self.begin_portal().items():
@@ -53,8 +52,6 @@ class Lab(Portal):
 
     def agent_config(self, host):
         number = list(HOSTS).index(host) + 1
-        preload = self.path("xstate.so")
-        preload = f'preload = "{preload}"\n' if os.path.exists(preload) else ""
         path = self.path(f"{host}.toml")
         with open(path, "w") as file:
             file.write(f"""
@@ -68,11 +65,11 @@ store = "files"
 dir = "{self.disks(host)}"
 [driver]
 kind = "uml"
-prefix = "u{number}l"
+prefix = "{self.prefixes()[host]}"
+first_uid = {number}000000000
 bridge = "br-{host}"
 memory_mb = 2048
-uml_dir = "{self.uml_dirs()[host]}"
-{preload}
+uml_dir = "{self.path(f"u-{host}")}"
 [[driver.kernels]]
 id = "{fleet.KERNEL}"
 label = "2.6.16 (User Mode Linux)"

@@ -145,7 +145,7 @@ def inside(args, folder):
     if args.big and not args.faults:
         linodes.append(Linode(small + 1, f"db-{small + 1:02}", BIG_MB))
     lab = Lab(folder, linodes, store=args.store, database=args.database, profile=args.profile)
-    witness = Witness(lab.uml_dirs())
+    witness = Witness(lab.prefixes())
     try:
         lab.begin()
         witness.start()

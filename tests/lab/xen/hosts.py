@@ -138,7 +138,6 @@ class Lab(Portal):
         world.network(["uml1"])
         machine.image()
         boots = [Boot(host) for host in self.xen.values()]
-        run(world.GUEST, "preload", self.path("xstate.so"))
         os.makedirs(self.disks("uml1"))
         for linode in self.linodes:
             linode.make_disks(self.disks("uml1"))
@@ -156,8 +155,6 @@ class Lab(Portal):
             self.programs[name] = host.start()
 
     def uml_config(self):
-        preload = self.path("xstate.so")
-        preload = f'preload = "{preload}"\n' if os.path.exists(preload) else ""
         modules = sorted(glob.glob("/usr/lib/uml/modules/*"))[-1]
         run(self.agent_binary, "initramfs", "build", "--modules-dir", modules, "--out", self.path("uml-guests.img"))
         os.makedirs(self.path("s-uml1"))
@@ -177,7 +174,6 @@ prefix = "u1l"
 bridge = "br-uml1"
 memory_mb = 2048
 uml_dir = "{self.path("u-uml1")}"
-{preload}
 [[driver.kernels]]
 id = "{customers.UML_KERNEL}"
 label = "2.6.16 (User Mode Linux)"
@@ -225,10 +221,10 @@ class Boot(threading.Thread):
 
 
 class Everywhere(Witness):
-    """UML's own pid files on one host, xenstore's domains on the others."""
+    """UML processes on one host, xenstore's domains on the others."""
 
     def __init__(self, lab):
-        super().__init__({"uml1": lab.path("u-uml1")})
+        super().__init__({"uml1": "u1l"})
         self.lab = lab
 
     def look(self):
