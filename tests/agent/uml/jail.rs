@@ -224,3 +224,103 @@ fn processes_of(uid: u32) -> usize {
         .filter(|stat| stat.contains(") ") && !stat.contains(") Z "))
         .count()
 }
+
+/// What a jail costs, beside none: `cargo test --no-default-features --features agent --test agent uml::jail::costs -- --ignored --nocapture`.
+#[test]
+#[ignore = "figures, for an idle machine"]
+fn costs() {
+    in_a_namespace("uml::jail::costs", || {
+        let mut rows: Vec<[Vec<u64>; 4]> = vec![Default::default(), Default::default()];
+        let guests = ["none", "required"].map(measured_guest);
+        for _ in 0..5 {
+            for (fixture, row) in guests.iter().zip(&mut rows) {
+                let begun = Instant::now();
+                fixture.start().unwrap();
+                eventually("the guest answers", || get("/index.html"));
+                row[0].push(begun.elapsed().as_millis() as u64);
+                row[1].push(memory_kib(fixture));
+                for (at, page) in [(2, "/cgi-bin/read"), (3, "/cgi-bin/write")] {
+                    let begun = Instant::now();
+                    assert!(get_within(PATIENCE, page).unwrap().contains("done"));
+                    row[at].push(64_000 / begun.elapsed().as_millis() as u64);
+                }
+                fixture.driver().stop(LINODE, LIMIT).unwrap();
+            }
+        }
+        eprintln!("medians of five      boot ms   host KiB   read MB/s  write MB/s");
+        for (jail, row) in ["none", "required"].iter().zip(&mut rows) {
+            let median = |values: &mut Vec<u64>| {
+                values.sort_unstable();
+                values[2]
+            };
+            let medians: Vec<String> = row
+                .iter_mut()
+                .map(|it| format!("{:>10}", median(it)))
+                .collect();
+            eprintln!("jail = {jail:<12} {}", medians.join(" "));
+        }
+    });
+}
+
+/// What the guest and its jail have of the host's memory beside the guest's own: programs are files, which all guests share.
+fn memory_kib(fixture: &Fixture) -> u64 {
+    let main: u32 = fixture.pid().parse().unwrap();
+    let entries = fs::read_dir("/proc").unwrap().flatten();
+    let session = |pid: u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(") ")?
+            .1
+            .split(' ')
+            .nth(3)?
+            .parse::<u32>()
+            .ok()
+    };
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let pss = |pid| {
+        let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix("Pss_Anon:"))?;
+        line.trim().trim_end_matches(" kB").parse::<u64>().ok()
+    };
+    pids.filter(|pid| session(*pid) == Some(main))
+        .filter_map(pss)
+        .sum()
+}
+
+/// One that reads and writes its second disk when asked.
+fn measured_guest(jail: &'static str) -> Fixture {
+    let mut fixture = Fixture::new(jail);
+    let image = fixture.disks[0].1.to_str().unwrap().to_owned();
+    run("debugfs", &["-w", "-R", "mkdir /www/cgi-bin", &image]);
+    for (name, what) in [
+        ("read", "if=/dev/ubdb of=/dev/null bs=1M"),
+        (
+            "write",
+            "if=/dev/zero of=/dev/ubdb bs=1M count=64 conv=fsync",
+        ),
+    ] {
+        let script = fixture.dir.path().join(name);
+        fs::write(
+            &script,
+            format!("#!/bin/sh\nprintf 'Content-type: text/plain\\r\\n\\r\\n'; echo 3 > /proc/sys/vm/drop_caches; dd {what} && echo done\n"),
+        )
+        .unwrap();
+        for line in [
+            format!("write {} /www/cgi-bin/{name}", script.display()),
+            format!("set_inode_field /www/cgi-bin/{name} mode 0100755"),
+        ] {
+            run("debugfs", &["-w", "-R", &line, &image]);
+        }
+    }
+    let second = fixture.dir.path().join("12.img");
+    fs::write(&second, vec![1; 64 << 20]).unwrap();
+    fixture.boot.devices.insert("ubdb".into(), DiskId(12));
+    fixture.spec.disks.push(DiskSpec {
+        id: DiskId(12),
+        label: "data".into(),
+        size_bytes: 64 << 20,
+    });
+    fixture.disks.push((DiskId(12), second));
+    fixture
+}

@@ -106,7 +106,7 @@ fn run_inside(test: &str) -> (bool, String) {
     let output = Command::new("ip")
         .args(["netns", "exec", &namespace.0])
         .arg(me)
-        .args(["--exact", test, "--nocapture"])
+        .args(["--exact", test, "--nocapture", "--include-ignored"])
         .env(INSIDE, &namespace.0)
         .output()
         .unwrap();
@@ -257,9 +257,13 @@ impl Drop for StopAtEnd<'_> {
 }
 
 fn get(path: &str) -> Option<String> {
+    get_within(Duration::from_secs(2), path)
+}
+
+fn get_within(limit: Duration, path: &str) -> Option<String> {
     let address = "10.77.0.10:80".parse().unwrap();
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_millis(300)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+    stream.set_read_timeout(Some(limit)).ok()?;
     write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;

@@ -541,3 +541,46 @@ impl Driver for Uml {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    /// A session whose leader has ended, with one process in it, which holds `disk` if it is told to.
+    fn orphans(disk: &Path, holds: bool) -> (ProcessRef, ProcessRef) {
+        let hold = if holds { "9>>" } else { "9<" };
+        let script = format!(
+            "sleep 60 {hold}{} >/dev/null 2>&1 & echo $$ $!",
+            disk.display()
+        );
+        let said = Tool::new("setsid").args(["sh", "-c", &script]).run();
+        let text = said.unwrap().text();
+        let (leader, child) = text.trim().split_once(' ').unwrap();
+        let leader = ProcessRef {
+            pid: leader.parse().unwrap(),
+            started: 1,
+        };
+        (leader, ProcessRef::of(child.parse().unwrap()).unwrap())
+    }
+
+    #[test]
+    fn what_is_left_of_a_guest_is_known_by_its_disks_and_others_children_are_not_taken_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = dir.path().join("11.img");
+        fs::write(&disk, "").unwrap();
+        for holds in [true, false] {
+            let (leader, child) = orphans(&disk, holds);
+            let record = Record {
+                boot_id: boot_id().unwrap(),
+                main: Some(leader),
+                disks: vec![disk.clone()],
+                ram_mb: 64,
+            };
+            let found = alive(&Table::read().unwrap(), &record);
+            assert_eq!(found, holds.then_some(leader));
+            child.signal(rustix::process::Signal::KILL).unwrap();
+            assert!(child.wait_gone(Duration::from_secs(10)));
+        }
+    }
+}
