@@ -81,6 +81,16 @@ static void files(void)
 	UNKNOWN(setxattr, "/u", "user.x", "x", 1, 0);
 }
 
+static void disks(void)
+{
+	int fd = open("/disks/11", O_RDWR);
+
+	broken("no disk", fd < 0);
+	broken("a disk made longer", ftruncate(fd, 1L << 40) == 0);
+	broken("a disk written behind its end", pwrite(fd, "x", 1, 1L << 32) == 1);
+	broken("a disk's room taken twice", fallocate(fd, 0, 0, 1L << 33) == 0);
+}
+
 static void rights(void)
 {
 	uid_t ids[3] = { 0 };
@@ -202,7 +212,9 @@ static void memory(void)
 int main(void)
 {
 	setvbuf(stdout, 0, _IOLBF, 0);
+	signal(SIGXFSZ, SIG_IGN);
 	files();
+	disks();
 	rights();
 	kernel();
 	sockets();

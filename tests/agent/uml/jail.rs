@@ -79,8 +79,6 @@ fn a_guests_root_reaches_nothing() {
     in_a_namespace("uml::jail::a_guests_root_reaches_nothing", || {
         let (fixture, _device) = hostile_guest();
         let _guard = StopAtEnd(&fixture);
-        let shm = || rustix::fs::statvfs("/dev/shm").unwrap().f_bavail;
-        let free = shm();
         let most = Cell::new(0);
         let report = || {
             eventually("the report", || {
@@ -119,10 +117,6 @@ fn a_guests_root_reaches_nothing() {
             .map(|path| fs::metadata(path).unwrap().len())
             .sum();
         assert!(console <= CONSOLE, "{console}");
-        assert!(
-            shm().abs_diff(free) < 4096,
-            "the host's own /dev/shm has what it had"
-        );
         native_code_ends_with_its_kernel(&fixture);
     });
 }

@@ -30,7 +30,7 @@ const DISK: DiskId = DiskId(11);
 /// What a guest gets to shut down.
 const LIMIT: Duration = Duration::from_secs(20);
 /// What anything may take on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn run(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output().unwrap();

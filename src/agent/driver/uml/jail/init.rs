@@ -55,11 +55,12 @@ fn begin(spec: &Spec, tap: i32) -> io::Result<Guest> {
         earlier: spec.console_earlier.clone(),
     };
     let console = console.open_to_cut().map_err(doing("console"))?;
+    let longest_file = rights::longest_file(spec).map_err(doing("disks"))?;
     // Folders of the jail are walked by its user, whatever the agent's own files are to be.
     umask(Mode::from_raw_mode(0o022));
     root::enter(spec)?;
     let null = OpenOptions::new().write(true).open("/dev/null")?;
-    rights::limits(spec)?;
+    rights::limits(spec, longest_file)?;
     rights::drop_all(spec.uid)?;
     // By the file system's rules a process that gave up rights is root's: the agent tells guests by their users.
     set_dumpable_behavior(DumpableBehavior::Dumpable)?;

@@ -1,5 +1,6 @@
 //! What the first process of a jail gives up, for itself and for all that it starts.
 
+use std::fs;
 use std::io;
 
 use rustix::fs::{Gid, Uid};
@@ -22,9 +23,18 @@ fn processes(ram_mb: i64) -> u64 {
         .max(400)
 }
 
+/// How long a file of the guest's may become: its longest disk, or its memory. Otherwise a disk could be made to fill the store.
+pub fn longest_file(spec: &Spec) -> io::Result<u64> {
+    let memory = u64::try_from(spec.ram_mb + 1).unwrap_or(0) << 20;
+    spec.disks.iter().try_fold(memory, |longest, (_, path)| {
+        Ok(longest.max(fs::metadata(path)?.len()))
+    })
+}
+
 /// Limits that no process of the guest can raise again.
-pub fn limits(spec: &Spec) -> io::Result<()> {
+pub fn limits(spec: &Spec, longest_file: u64) -> io::Result<()> {
     let limits = [
+        (Resource::Fsize, longest_file),
         // No core file of a guest's memory is ever written.
         (Resource::Core, 0),
         (Resource::Nproc, processes(spec.ram_mb)),
