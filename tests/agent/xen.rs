@@ -506,6 +506,10 @@ fn a_guest_can_use_its_own_addresses_only() {
     eventually("the foreign address works", || {
         get_from("10.77.0.77", "/index.html")
     });
+    run(
+        "bridge",
+        &["link", "set", "dev", "t18204", "learning", "on"],
+    );
     tell("mac=fe:fd:00:00:00:99");
     eventually("the foreign MAC is heard", || heard().then_some(()));
     eventually("it has its card again", || get("/index.html"));

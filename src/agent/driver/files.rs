@@ -1,10 +1,11 @@
 //! Small things about files and open disks that more than one driver needs.
 
 use std::collections::HashSet;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::DriverError;
 
@@ -26,6 +27,21 @@ pub fn host(error: io::Error) -> DriverError {
 
 pub fn at(path: &Path, error: &io::Error) -> DriverError {
     DriverError::Host(format!("{}: {error}", path.display()))
+}
+
+/// A file whole or not at all, for this boot of the host. Several threads may do it at once: the last one's stands, whole.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let mut next = path.as_os_str().to_owned();
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    next.push(format!(".{}-{number}.next", std::process::id()));
+    let written = File::create(&next).and_then(|mut file| file.write_all(bytes));
+    written
+        .and_then(|()| fs::rename(&next, path))
+        .inspect_err(|_| {
+            // What is left would only take room; the error is what counts.
+            let _ = fs::remove_file(&next);
+        })
 }
 
 /// The path as text, if it can stand in a guest's configuration as it is: nothing that quotes, separates or escapes.

@@ -1,6 +1,12 @@
-//! Guests on a host's bridge, whatever runs them: names of their ports, counters, and telling the network where an address
-//! is now. What is there is read from `/sys/class/net`, which shows the network namespace the agent lives in.
+//! Guests on a host's bridge, whatever runs them: names of their ports, counters, telling the network where an address is now,
+//! and what may come out of a port (`filter`, which `guard` keeps in place by `nft`). What is there is read from `/sys/class/net`, which shows the network namespace the agent lives in.
 
+pub mod examine;
+mod filter;
+pub mod guard;
+#[cfg(test)]
+pub mod namespace;
+pub mod nft;
 mod packet;
 pub mod tap;
 
@@ -35,6 +41,17 @@ pub fn tool(program: &str, args: &[&str]) -> Result<(), DriverError> {
 
 pub fn bridge_exists(bridge: &str) -> bool {
     sys(bridge).join("bridge").is_dir()
+}
+
+/// Would the bridge believe any sender's address on this port? Some frames (to `01:80:c2:00:00:0x`) come by no rule of the
+/// packet filter and are learned from all the same: a neighbour's card would be moved here, from a static entry too.
+pub fn learns(port: &str) -> bool {
+    fs::read_to_string(sys(port).join("brport/learning")).is_ok_and(|text| text.trim() != "0")
+}
+
+/// Whose card is behind the port says its static entry from then on.
+pub fn stop_learning(port: &str) -> Result<(), DriverError> {
+    tool("bridge", &["link", "set", "dev", port, "learning", "off"])
 }
 
 /// Could this be the name of an interface, and of nothing else?

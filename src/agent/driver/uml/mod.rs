@@ -33,6 +33,7 @@ use self::stop::Stop;
 use self::waits::Waits;
 use super::files::{absent_is_fine, at, boot_id, host, plain, writer_of};
 use super::net;
+use super::net::guard::{Guard, Kept};
 use super::{Counted, Driver, DriverError, Guest, GuestState, Stopped};
 use crate::agent::process::{ProcessRef, now, storage};
 use crate::command::Tool;
@@ -55,6 +56,7 @@ pub struct Uml {
     /// The jailer. Unless told otherwise this very program, even if it was replaced on the disk by its next release.
     program: PathBuf,
     waits: Waits,
+    guard: Guard,
 }
 
 impl Uml {
@@ -80,6 +82,7 @@ impl Uml {
             config,
             state,
             waits: Waits::default(),
+            guard: Guard::default(),
         })
     }
 
@@ -98,6 +101,14 @@ impl Uml {
 
     fn tap(&self, linode: LinodeId) -> Result<String, DriverError> {
         net::port(&self.config.prefix, linode)
+    }
+
+    fn kept(&self, linode: LinodeId) -> Result<Kept, DriverError> {
+        Ok(Kept {
+            linode,
+            port: self.tap(linode)?,
+            file: self.folder(linode).dir().join("filter.nft"),
+        })
     }
 
     /// The kernel of a profile, if all that it boots with is there.
@@ -440,6 +451,7 @@ impl Driver for Uml {
         spec: &GuestSpec,
         boot: &BootSpec,
     ) -> Result<(), DriverError> {
+        self.guard.ready()?;
         self.check(linode, spec, boot)
     }
 
@@ -452,8 +464,8 @@ impl Driver for Uml {
         self.check(guest.linode, guest.spec, guest.boot)?;
         let disks: Vec<PathBuf> = guest.disks.iter().map(|(_, path)| path.clone()).collect();
         self.check_clear(guest, &disks)?;
-        let tap = self.tap(guest.linode)?;
-        network::ensure_tap(&tap, &self.config.bridge, &guest.spec.mac)?;
+        let kept = self.kept(guest.linode)?;
+        network::ensure_tap(&self.guard, &kept, &self.config.bridge, guest.spec)?;
         self.launch(guest, disks).inspect_err(|_| {
             // A start that failed leaves nothing behind; if even that fails, `state` goes on saying what is there.
             let _ = self.stop(guest.linode, Duration::ZERO);
@@ -511,7 +523,22 @@ impl Driver for Uml {
     }
 
     fn withdraw(&self, linode: LinodeId) -> Result<(), DriverError> {
-        network::remove_tap(&self.tap(linode)?)
+        network::remove_tap(&self.guard, &self.kept(linode)?)
+    }
+
+    fn maintain(&self) -> Vec<String> {
+        match folder::linodes(&self.state) {
+            Ok(known) => self.guard.maintain(known, |linode| self.kept(linode)),
+            Err(error) => vec![format!("anti-spoofing: {error}")],
+        }
+    }
+
+    fn examine(&self) -> Vec<(&'static str, Result<String, String>)> {
+        let bridge = net::examine::bridge(&self.config.bridge);
+        vec![
+            ("bridge", bridge),
+            ("spoofing", net::examine::spoofing(true)),
+        ]
     }
 
     fn console_tail(&self, linode: LinodeId, lines: usize) -> String {

@@ -9,12 +9,12 @@ use std::time::Instant;
 
 use super::config::{KernelConfig, XenConfig};
 use super::find::Search;
-use super::folder::{self, Folder, Record};
-use super::guard::{Guard, Kept};
+use super::folder::{Folder, Record};
 use super::waits::Waits;
 use super::{backend, domain_file, names, share, xl};
 use crate::agent::driver::console::Console;
-use crate::agent::driver::files::{at, boot_id, host, plain, writer_of};
+use crate::agent::driver::files::{at, boot_id, host, plain, replace, writer_of};
+use crate::agent::driver::net::guard::{Guard, Kept};
 use crate::agent::driver::{DriverError, Guest, net};
 use crate::agent::process::now;
 use crate::domain::ids::LinodeId;
@@ -193,7 +193,7 @@ impl Xen {
             domains: Vec::new(),
         };
         folder.write(&record).map_err(inside)?;
-        folder::replace(&folder.domain_file(), text.as_bytes()).map_err(inside)?;
+        replace(&folder.domain_file(), text.as_bytes()).map_err(inside)?;
         folder
             .permit(&kernel.path, kernel.initramfs.as_deref())
             .map_err(inside)?;

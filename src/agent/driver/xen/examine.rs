@@ -4,7 +4,6 @@ use std::fs;
 use std::path::Path;
 
 use super::config::XenConfig;
-use super::nft::{Nft, NftError};
 use super::{keeper, xl};
 use crate::agent::driver::net;
 
@@ -20,11 +19,8 @@ pub fn examine(config: &XenConfig) -> Vec<(&'static str, Found)> {
             control_weight(&xl::weights().map_err(|error| error.to_string())),
         ),
         ("consoles", consoles(config)),
-        ("bridge", bridge(&config.bridge)),
-        (
-            "spoofing",
-            spoofing(config.anti_spoofing, Nft::default().available()),
-        ),
+        ("bridge", net::examine::bridge(&config.bridge)),
+        ("spoofing", net::examine::spoofing(config.anti_spoofing)),
         ("kernels", kernels(config)),
         ("xendomains", xendomains()),
     ]
@@ -93,31 +89,6 @@ fn consoles(config: &XenConfig) -> Found {
     } else {
         Err(format!("{} is not a folder", dir.display()))
     }
-}
-
-fn bridge(bridge: &str) -> Found {
-    if !net::bridge_exists(bridge) {
-        return Err(format!("there is no bridge {bridge}"));
-    }
-    let filtered = fs::read_to_string("/proc/sys/net/bridge/bridge-nf-call-iptables");
-    if filtered.is_ok_and(|value| value.trim() != "0") {
-        return Err(format!(
-            "{bridge}: net.bridge.bridge-nf-call-iptables is on, so the host's own packet filter meets guests' traffic"
-        ));
-    }
-    Ok(bridge.to_owned())
-}
-
-fn spoofing(wanted: bool, available: Result<String, NftError>) -> Found {
-    if !wanted {
-        return Err("anti_spoofing is off: guests can use each other's addresses".to_owned());
-    }
-    available
-        .map(|version| format!("guests are kept to their own addresses by {version}"))
-        .map_err(|error| match error {
-            NftError::Missing(error) => format!("guests can use each other's addresses: {error}"),
-            NftError::Failed(error) => format!("no guest can start: {error}"),
-        })
 }
 
 fn kernels(config: &XenConfig) -> Found {
@@ -209,9 +180,6 @@ mod tests {
         );
         assert!(control_weight(&weights(1024)).is_ok());
         assert!(control_weight(&Ok(vec![(6, 256)])).is_err());
-        assert!(spoofing(false, Ok("nft".to_owned())).is_err());
-        assert!(spoofing(true, Ok("nft".to_owned())).is_ok());
-        assert!(bridge("no-such-bridge").is_err());
     }
 
     #[test]

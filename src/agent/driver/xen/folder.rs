@@ -1,17 +1,16 @@
 //! A Linode's folder in the driver's own: the file its domain is made from, the links to its kernel, and the record of its
 //! last start. The record says what to look for when the guest should be gone; it never says that it is there or is not.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::names;
-use crate::agent::driver::files::{absent_is_fine, boot_id};
+use crate::agent::driver::files::{absent_is_fine, boot_id, replace};
 use crate::agent::ledger::file;
 use crate::domain::ids::LinodeId;
 
@@ -123,21 +122,6 @@ impl Folder {
     pub fn forget(&self) -> io::Result<()> {
         absent_is_fine(fs::remove_file(self.dir.join("run.json")))
     }
-}
-
-/// A file whole or not at all, for this boot of the host. Several threads may do it at once: the last one's stands, whole.
-pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    static NUMBER: AtomicU64 = AtomicU64::new(0);
-    let mut next = path.as_os_str().to_owned();
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    next.push(format!(".{}-{number}.next", std::process::id()));
-    let written = File::create(&next).and_then(|mut file| file.write_all(bytes));
-    written
-        .and_then(|()| fs::rename(&next, path))
-        .inspect_err(|_| {
-            // What is left would only take room; the error is what counts.
-            let _ = fs::remove_file(&next);
-        })
 }
 
 #[cfg(test)]

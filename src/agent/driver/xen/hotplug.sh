@@ -31,6 +31,8 @@ vif:online)
     ip link set dev "$vif" name "$1" address fe:ff:ff:ff:ff:ff master "$2" up || fail "$vif cannot be put into $2"
     # The bridge may remember the guest outside, where it ran until now: until the guest itself says something, it would
     # send away all that comes for it.
+    # Nor does it learn from now on: a neighbour's card would be moved here by frames that no rule of the filter sees.
+    bridge link set dev "$1" learning off || fail "$1 cannot be kept from learning"
     bridge fdb replace "$3" dev "$1" master static || fail "$2 does not take $3"
     xenstore-write "$XENBUS_PATH/hotplug-status" connected
     ;;

@@ -6,24 +6,20 @@
 //! * `domains` is the host's Linodes as domains; `names` and `domain_file` say what a guest is started as; `folder` keeps that; `hotplug.sh` connects its devices;
 //! * `xl` calls the toolstack; `keeper` finds the `xl` that stays with each domain; `backend` reads the devices' ends here;
 //! * `find` puts together what there is of a guest, `look` judges whether it runs, and `stop` ends it;
-//! * `filter` keeps it to its own addresses, `guard` sees to that by `nft`; `share` gives it its part, `waits` watches how long
-//!   it waits for it, `memory` says if there is any; `samples` reads what all guests used; `examine` looks at
-//!   the host.
+//! * `share` gives it its part, `waits` watches how long it waits for it, `memory` says if there is any; `samples` reads what
+//!   all guests used; `examine` looks at the host.
 
 mod backend;
 mod config;
 mod domain_file;
 mod domains;
 mod examine;
-mod filter;
 mod find;
 mod folder;
-mod guard;
 mod keeper;
 mod look;
 mod memory;
 mod names;
-mod nft;
 mod samples;
 mod share;
 mod stop;
@@ -37,7 +33,6 @@ use std::time::{Duration, Instant};
 pub use config::{KernelConfig, XenConfig};
 pub use domains::Xen;
 
-use self::guard::Kept;
 use super::net;
 use super::{Counted, Driver, DriverError, Guest, GuestState, Stopped};
 use crate::domain::ids::LinodeId;
@@ -136,19 +131,12 @@ impl Driver for Xen {
         if !self.config.anti_spoofing {
             return Vec::new();
         }
-        let known = match self.known() {
-            Ok(known) => known,
-            Err(error) => return vec![format!("anti-spoofing: {error}")],
-        };
-        let runs = |guest: &Kept| backend::domain_of(&guest.port).is_some();
-        let searches = known
-            .into_iter()
-            .filter_map(|linode| self.search(linode).ok());
-        let guests: Vec<Kept> = searches
-            .map(|search| Self::kept(&search))
-            .filter(runs)
-            .collect();
-        self.guard.look(&guests, &runs)
+        match self.known() {
+            Ok(known) => self
+                .guard
+                .maintain(known, |linode| Ok(Self::kept(&self.search(linode)?))),
+            Err(error) => vec![format!("anti-spoofing: {error}")],
+        }
     }
 
     fn console_tail(&self, linode: LinodeId, lines: usize) -> String {

@@ -8,11 +8,10 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::filter;
-use super::folder::replace;
-use super::nft::{Nft, NftError};
+use super::nft::{Chain, Nft, NftError};
+use super::{filter, learns, stop_learning, sys};
 use crate::agent::driver::DriverError;
-use crate::agent::driver::files::at;
+use crate::agent::driver::files::{at, replace};
 use crate::domain::ids::LinodeId;
 use crate::wire::GuestSpec;
 
@@ -86,6 +85,18 @@ impl Guard {
         Ok(())
     }
 
+    /// [`Guard::look`] at those of the Linodes known here whose port is there.
+    pub fn maintain(
+        &self,
+        known: Vec<LinodeId>,
+        kept: impl Fn(LinodeId) -> Result<Kept, DriverError>,
+    ) -> Vec<String> {
+        let there = |guest: &Kept| sys(&guest.port).exists();
+        let guests = known.into_iter().filter_map(|linode| kept(linode).ok());
+        let guests: Vec<Kept> = guests.filter(there).collect();
+        self.look(&guests, &there)
+    }
+
     /// Looks at the rules of all guests at once, and loads those that are not there. Gives back what was or is wrong, in
     /// words. `runs` is asked again before anything is done: a guest may have ended since it was listed.
     pub fn look(&self, guests: &[Kept], runs: &dyn Fn(&Kept) -> bool) -> Vec<String> {
@@ -102,31 +113,8 @@ impl Guard {
         };
         let mut said = Vec::new();
         for guest in guests {
-            let linode = guest.linode;
-            let text = fs::read_to_string(&guest.file).ok();
             let chain = loaded.get(&(guest.port.clone(), filter::CHAIN.to_owned()));
-            let mark = text.as_deref().and_then(filter::mark);
-            if text.is_some() && filter::is_whole(chain, mark) || !runs(guest) {
-                continue;
-            }
-            let Some(_) = text else {
-                said.push(format!(
-                    "anti-spoofing: Linode {linode} was started without rules, and can use any address until its next start"
-                ));
-                continue;
-            };
-            match self.nft.load(&guest.file) {
-                Ok(()) => {
-                    tracing::warn!(%linode, "a guest's rules were gone; they are loaded again");
-                    self.mended().insert(linode, Instant::now());
-                }
-                Err(error) => {
-                    tracing::error!(%linode, %error, "a guest's rules are gone and cannot be loaded");
-                    said.push(format!(
-                        "anti-spoofing: the rules of Linode {linode} are gone and cannot be loaded: {error}"
-                    ));
-                }
-            }
+            said.extend(self.mend(guest, chain, runs));
         }
         let mut mended = self.mended();
         mended.retain(|_, when| when.elapsed() < SAID);
@@ -134,6 +122,47 @@ impl Guard {
             format!("anti-spoofing: the rules of Linode {linode} were gone, and were loaded again within the last hour")
         }));
         said
+    }
+
+    /// One guest's rules and its port. Gives back what is wrong and stays so.
+    fn mend(
+        &self,
+        guest: &Kept,
+        chain: Option<&Chain>,
+        runs: &dyn Fn(&Kept) -> bool,
+    ) -> Option<String> {
+        let linode = guest.linode;
+        let text = fs::read_to_string(&guest.file).ok();
+        let mark = text.as_deref().and_then(filter::mark);
+        let whole = text.is_some() && filter::is_whole(chain, mark);
+        if (whole && !learns(&guest.port)) || !runs(guest) {
+            return None;
+        }
+        if text.is_none() {
+            return Some(format!(
+                "anti-spoofing: Linode {linode} was started without rules, and can use any address until its next start"
+            ));
+        }
+        let mut done = Ok(());
+        if !whole {
+            done = self.nft.load(&guest.file).map_err(DriverError::from);
+        }
+        if learns(&guest.port) {
+            done = done.and(stop_learning(&guest.port));
+        }
+        match done {
+            Ok(()) => {
+                tracing::warn!(%linode, "a guest's rules were gone; they are loaded again");
+                self.mended().insert(linode, Instant::now());
+                None
+            }
+            Err(error) => {
+                tracing::error!(%linode, %error, "a guest's rules are gone and cannot be loaded");
+                Some(format!(
+                    "anti-spoofing: the rules of Linode {linode} are gone and cannot be loaded: {error}"
+                ))
+            }
+        }
     }
 
     fn mended(&self) -> std::sync::MutexGuard<'_, BTreeMap<LinodeId, Instant>> {
