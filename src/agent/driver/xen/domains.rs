@@ -110,7 +110,7 @@ impl Xen {
     }
 
     /// Nothing of an earlier run may be left when a guest starts, and nobody else may hold its disks.
-    pub fn check_clear(search: &Search, disks: &[PathBuf]) -> Result<(), DriverError> {
+    pub fn check_clear(search: &mut Search, disks: &[PathBuf]) -> Result<(), DriverError> {
         let found = search.find()?;
         let there = found.domains.first().map(|it| format!("domain {}", it.id));
         let keeper = found
@@ -190,7 +190,10 @@ impl Xen {
             uuid,
             since: now(),
             disks,
+            ram_mb: guest.boot.ram_mb,
             domains: Vec::new(),
+            noted: Vec::new(),
+            restless: false,
         };
         folder.write(&record).map_err(inside)?;
         replace(&folder.domain_file(), text.as_bytes()).map_err(inside)?;

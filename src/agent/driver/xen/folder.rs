@@ -1,12 +1,12 @@
 //! A Linode's folder in the driver's own: the file its domain is made from, the links to its kernel, and the record of its
 //! last start. The record says what to look for when the guest should be gone; it never says that it is there or is not.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::names;
@@ -16,6 +16,10 @@ use crate::domain::ids::LinodeId;
 
 /// A guest that reboots has a new domain each time; older ones than so many are long gone.
 const DOMAINS_KEPT: usize = 8;
+/// A guest with so many new domains in such a time does nothing but reboot. Xen's numbers for domains are 32,752, and each
+/// reboot makes the toolstack work for some seconds.
+const REBOOTS: usize = 20;
+const WITHIN: TimeDelta = TimeDelta::minutes(10);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -24,20 +28,30 @@ pub struct Record {
     pub uuid: String,
     pub since: DateTime<Utc>,
     pub disks: Vec<PathBuf>,
-    /// Every domain the guest was seen as, the newest last.
+    /// What it was started with; 0 in records of an earlier release.
+    #[serde(default)]
+    pub ram_mb: i64,
+    /// The domains the guest was seen as last, the newest last.
     pub domains: Vec<u32>,
+    /// When the newest were seen first.
+    #[serde(default)]
+    pub noted: Vec<DateTime<Utc>>,
+    /// It rebooted all the time, and its next reboot ends it.
+    #[serde(default)]
+    pub restless: bool,
 }
 
 impl Record {
-    /// True if the domain was not known.
-    pub fn note(&mut self, domain: u32) -> bool {
+    pub fn note(&mut self, domain: u32, at: DateTime<Utc>) {
         if self.domains.contains(&domain) {
-            return false;
+            return;
         }
         self.domains.push(domain);
         let extra = self.domains.len().saturating_sub(DOMAINS_KEPT);
         self.domains.drain(..extra);
-        true
+        self.noted.push(at);
+        self.noted.retain(|noted| at - noted < WITHIN);
+        self.restless |= self.noted.len() > REBOOTS;
     }
 }
 
@@ -99,7 +113,7 @@ impl Folder {
     /// The record of the last start, if it was in this boot of the host. One that is torn is of an earlier boot: in this
     /// one it is replaced as a whole.
     pub fn record(&self) -> io::Result<Option<Record>> {
-        let text = match fs::read(self.dir.join("run.json")) {
+        let text = match fs::read(self.run()) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -116,11 +130,39 @@ impl Folder {
 
     /// Not fsynced, since it is void after a crash of the host.
     pub fn write(&self, record: &Record) -> io::Result<()> {
-        replace(&self.dir.join("run.json"), &file::encode(record)?)
+        let _alone = self.alone()?;
+        replace(&self.run(), &file::encode(record)?)
+    }
+
+    /// Changes the record if it is still that of the start `uuid`: whoever looked earlier knows nothing of a newer one.
+    pub fn change(&self, uuid: &str, change: impl Fn(&mut Record)) -> io::Result<()> {
+        let _alone = self.alone()?;
+        let Some(mut record) = self.record()?.filter(|record| record.uuid == uuid) else {
+            return Ok(());
+        };
+        change(&mut record);
+        replace(&self.run(), &file::encode(&record)?)
     }
 
     pub fn forget(&self) -> io::Result<()> {
-        absent_is_fine(fs::remove_file(self.dir.join("run.json")))
+        let _alone = self.alone()?;
+        absent_is_fine(fs::remove_file(self.run()))
+    }
+
+    fn run(&self) -> PathBuf {
+        self.dir.join("run.json")
+    }
+
+    /// The right to change the record: other threads look at guests, and other programs (`status`).
+    fn alone(&self) -> io::Result<Option<File>> {
+        let mut options = File::options();
+        options.create(true).truncate(false).write(true);
+        match options.open(self.dir.join("run.lock")) {
+            Ok(lock) => lock.lock().map(|()| Some(lock)),
+            // Without a folder there is no record either.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -146,10 +188,16 @@ mod tests {
             uuid: "u".to_owned(),
             since: DateTime::default(),
             disks: vec!["/dev/vg0/a".into()],
+            ram_mb: 128,
             domains: vec![],
+            noted: vec![],
+            restless: false,
         };
-        assert!(record.note(4) && !record.note(4));
-        (5..40).for_each(|domain| assert!(record.note(domain)));
+        let hour = |n: u32| DateTime::default() + TimeDelta::hours(n.into());
+        (0..2).for_each(|_| record.note(4, hour(4)));
+        assert_eq!((record.domains.len(), record.noted.len()), (1, 1));
+        (5..40).for_each(|domain| record.note(domain, hour(domain)));
+        assert!(!record.restless, "now and then is no loop");
         assert_eq!(
             (record.domains.len(), record.domains.last()),
             (8, Some(&39))
@@ -177,6 +225,33 @@ mod tests {
         assert_eq!(folder.record().unwrap().as_ref(), Some(&record), "of old");
         folder.forget().unwrap();
         folder.forget().unwrap();
+    }
+
+    #[test]
+    fn a_look_that_began_before_a_start_changes_nothing_of_its_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = folder(dir.path());
+        let record = |uuid: &str| Record {
+            boot_id: boot_id().unwrap(),
+            uuid: uuid.to_owned(),
+            since: DateTime::default(),
+            disks: vec![],
+            ram_mb: 128,
+            domains: vec![],
+            noted: vec![],
+            restless: false,
+        };
+        let note = |uuid: &str| {
+            let note = |record: &mut Record| record.note(4, DateTime::default());
+            folder.change(uuid, note).unwrap();
+            folder.record().unwrap()
+        };
+        assert_eq!(note("old"), None, "nor makes one");
+        folder.write(&record("new")).unwrap();
+        assert_eq!(note("old"), Some(record("new")));
+        assert_eq!(note("new").unwrap().domains, [4]);
+        folder.forget().unwrap();
+        assert_eq!(note("new"), None);
     }
 
     #[test]

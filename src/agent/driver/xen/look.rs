@@ -11,7 +11,7 @@ use crate::agent::process::{ProcessRef, now};
 use crate::domain::ids::LinodeId;
 
 type States = BTreeMap<LinodeId, Result<GuestState, DriverError>>;
-type Domains<'a> = &'a mut dyn FnMut() -> Result<Vec<xl::Domain>, DriverError>;
+type Domains<'a> = &'a mut dyn FnMut() -> Result<xl::Domains, DriverError>;
 
 pub fn state(driver: &Xen, linode: LinodeId) -> Result<GuestState, DriverError> {
     let mut search = driver.search(linode)?;
@@ -86,7 +86,7 @@ fn judge(
         search.note(domain)?;
         return Ok(running(search, &domain.to_string()));
     }
-    let found = search.found(keepers, &domains()?);
+    let found = search.found(keepers, &domains()?)?;
     let found = bury(search, found)?;
     if let Some(domain) = found.domains.iter().max_by_key(|domain| domain.id) {
         search.note(domain.id)?;
@@ -132,13 +132,34 @@ pub fn guests(driver: &Xen) -> Result<Vec<LinodeId>, DriverError> {
         .zip(&keepers)
         .filter(|(_, keepers)| !keepers.is_empty());
     let mut running: Vec<LinodeId> = kept.map(|(linode, _)| *linode).collect();
-    running.extend(xl::domains()?.iter().filter_map(|domain| {
+    let domains = xl::domains()?;
+    running.extend(domains.known.iter().filter_map(|domain| {
         names::linode_of(prefix, &domain.name)
             .or_else(|| names::linode_of_uuid(prefix, &domain.uuid))
     }));
+    let odd = domains.odd.iter();
+    running.extend(odd.filter_map(|domain| names::linode_of_uuid(prefix, &domain.uuid)));
     running.sort_unstable();
     running.dedup();
     Ok(running)
+}
+
+/// Those that lost their leave to reboot, in words.
+pub fn restless(driver: &Xen, known: &[LinodeId]) -> Vec<String> {
+    let searches = known
+        .iter()
+        .filter_map(|linode| driver.search(*linode).ok());
+    let restless = searches.filter(|search| {
+        let record = search.record.as_ref();
+        record.is_some_and(|record| record.restless) && backend::domain_of(&search.port).is_some()
+    });
+    let words = |search: Search| {
+        format!(
+            "Linode {} does nothing but reboot: its next reboot ends it",
+            search.linode
+        )
+    };
+    restless.map(words).collect()
 }
 
 #[cfg(test)]

@@ -6,8 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::domains::Xen;
 use super::find::Search;
-use super::xl;
+use super::keeper;
+use super::xl::{self, Domain};
 use crate::agent::driver::DriverError;
+use crate::agent::driver::files::host;
+use crate::domain::ids::LinodeId;
 use crate::wire::BootSpec;
 
 /// A domain takes a little more than the memory its guest sees.
@@ -23,7 +26,9 @@ impl Xen {
     /// Memory that a guest could have now: what Xen has free, and what an earlier run of the same guest still has. The
     /// control domain is never made smaller for it.
     fn memory_free_mb(&self, search: &Search) -> Result<i64, DriverError> {
-        let domains = xl::domains()?;
+        // Before the domains, as in `Search::keepers`: a guest whose `xl` makes its domain anew is in one of the two.
+        let others = self.kept_by(|linode| linode != search.linode)?;
+        let domains = xl::domains()?.known;
         let sum = |ours: bool| -> i64 {
             let guests = domains.iter().filter(|domain| domain.id != 0);
             guests
@@ -31,9 +36,28 @@ impl Xen {
                 .map(|domain| domain.memory_mb)
                 .sum()
         };
-        let free = xl::info()?.free_memory_mb + sum(true) - OVERHEAD_MB;
-        let allowed = self.config.memory_mb.map(|total| total - sum(false));
+        let promised = promised(&others, &domains);
+        let free = xl::info()?.free_memory_mb + sum(true) - OVERHEAD_MB - promised;
+        let allowed = self
+            .config
+            .memory_mb
+            .map(|total| total - sum(false) - promised);
         Ok(allowed.map_or(free, |allowed| allowed.min(free)))
+    }
+
+    /// The guests that have an `xl`, which has or will in a moment have a domain for them.
+    fn kept_by(&self, which: impl Fn(LinodeId) -> bool) -> Result<Vec<Search>, DriverError> {
+        let known = self.known()?.into_iter().filter(|linode| which(*linode));
+        let searches: Vec<Search> = known
+            .map(|linode| self.search(linode))
+            .collect::<Result<_, _>>()?;
+        let files: Vec<_> = searches.iter().map(|it| it.folder.domain_file()).collect();
+        let keepers = keeper::among(&files).map_err(host)?;
+        let both = searches.into_iter().zip(keepers);
+        Ok(both
+            .filter(|(_, keepers)| !keepers.is_empty())
+            .map(|(search, _)| search)
+            .collect())
     }
 
     pub fn check_memory(&self, search: &Search, boot: &BootSpec) -> Result<(), DriverError> {
@@ -92,9 +116,19 @@ impl Xen {
     }
 }
 
+/// What these guests were started with and have not now: between the two domains of a reboot, or while one is built.
+fn promised(kept: &[Search], domains: &[Domain]) -> i64 {
+    let lacks = |search: &Search| {
+        let due = search.record.as_ref().map_or(0, |record| record.ram_mb);
+        let ours = domains.iter().filter(|domain| search.is_ours(domain));
+        (due - ours.map(|domain| domain.memory_mb).sum::<i64>()).max(0)
+    };
+    kept.iter().map(lacks).sum()
+}
+
 fn guests_memory_mb() -> Result<i64, DriverError> {
     let domains = xl::domains()?;
-    let guests = domains.iter().filter(|domain| domain.id != 0);
+    let guests = domains.known.iter().filter(|domain| domain.id != 0);
     Ok(guests.map(|domain| domain.memory_mb).sum())
 }
 
@@ -124,6 +158,22 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
+    use crate::agent::driver::xen::find::tests::{domain, search};
+
+    #[test]
+    fn a_guest_between_its_two_domains_keeps_its_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let kept = [search(dir.path(), &[])];
+        let built = |memory_mb| Domain {
+            memory_mb,
+            ..domain(5, 8204)
+        };
+        assert_eq!(promised(&kept, &[]), 128, "it reboots");
+        assert_eq!(promised(&kept, &[built(0)]), 128, "the old one is dying");
+        assert_eq!(promised(&kept, &[built(28)]), 100, "it is built");
+        assert_eq!(promised(&kept, &[built(128), domain(6, 8205)]), 0);
+        assert_eq!(promised(&[], &[domain(6, 8205)]), 0);
+    }
 
     #[test]
     fn a_guest_that_starts_between_two_looks_is_counted_once() {

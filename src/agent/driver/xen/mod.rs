@@ -87,7 +87,7 @@ impl Driver for Xen {
         let mut search = self.search(guest.linode)?;
         self.check(guest.spec, guest.boot)?;
         let disks: Vec<PathBuf> = guest.disks.iter().map(|(_, path)| path.clone()).collect();
-        Self::check_clear(&search, &disks)?;
+        Self::check_clear(&mut search, &disks)?;
         self.wait_for_memory(&search, guest.boot)?;
         self.launch(&mut search, guest, disks).inspect_err(|_| {
             // A start that failed leaves nothing behind; if even that fails, `state` goes on saying what is there.
@@ -128,15 +128,16 @@ impl Driver for Xen {
     }
 
     fn maintain(&self) -> Vec<String> {
-        if !self.config.anti_spoofing {
-            return Vec::new();
+        let known = match self.known() {
+            Ok(known) => known,
+            Err(error) => return vec![error.to_string()],
+        };
+        let mut said = look::restless(self, &known);
+        if self.config.anti_spoofing {
+            let kept = |linode| Ok(Self::kept(&self.search(linode)?));
+            said.extend(self.guard.maintain(known, kept));
         }
-        match self.known() {
-            Ok(known) => self
-                .guard
-                .maintain(known, |linode| Ok(Self::kept(&self.search(linode)?))),
-            Err(error) => vec![format!("anti-spoofing: {error}")],
-        }
+        said
     }
 
     fn console_tail(&self, linode: LinodeId, lines: usize) -> String {

@@ -27,7 +27,7 @@ pub fn all(driver: &Xen, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Counted> {
         return BTreeMap::new();
     };
     let at = now();
-    let cpu: BTreeMap<u32, u64> = domains.iter().map(|it| (it.id, it.cpu_ms)).collect();
+    let cpu: BTreeMap<u32, u64> = domains.known.iter().map(|it| (it.id, it.cpu_ms)).collect();
     let disks = backend::traffic();
     let counted = |(linode, run): (LinodeId, String)| {
         let domain = domain_in(&run)?;

@@ -111,7 +111,7 @@ fn end(search: &mut Search) -> Result<(), DriverError> {
 }
 
 /// No domain is there. Waits for its devices to go, helps where nobody else does, and confirms that nothing is left.
-fn confirm(search: &Search) -> Result<(), DriverError> {
+fn confirm(search: &mut Search) -> Result<(), DriverError> {
     let begun = Instant::now();
     loop {
         let mut left = search.left()?;
@@ -129,6 +129,8 @@ fn confirm(search: &Search) -> Result<(), DriverError> {
             )));
         }
         if begun.elapsed() > BY_ITSELF {
+            // A number may have come round meanwhile.
+            search.find()?;
             clear(search, &left);
         }
         thread::sleep(POLL);

@@ -41,6 +41,34 @@ impl Domain {
     }
 }
 
+/// All of them. A row that is not understood is one domain's: it hides no other's, and is not taken for none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Domains {
+    pub known: Vec<Domain>,
+    pub odd: Vec<Odd>,
+}
+
+/// A domain of which only this is sure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Odd {
+    pub uuid: String,
+    pub line: String,
+}
+
+impl Odd {
+    /// `None`: there is nothing by which it could be told whose it is.
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split_ascii_whitespace();
+        let uuid = words.rfind(|word| is_uuid(word))?.to_owned();
+        let line = line.to_owned();
+        Some(Self { uuid, line })
+    }
+
+    pub fn is_called(&self, name: &str) -> bool {
+        self.line.split_ascii_whitespace().next() == Some(name)
+    }
+}
+
 /// What the hypervisor says of itself, as far as it is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Info {
@@ -76,7 +104,7 @@ fn odd(what: &str, why: String) -> DriverError {
 }
 
 /// Every domain that the hypervisor knows, the control domain first.
-pub fn domains() -> Result<Vec<Domain>, DriverError> {
+pub fn domains() -> Result<Domains, DriverError> {
     look(&["list", "-v"], parse_domains)
 }
 
@@ -155,7 +183,7 @@ pub fn destroy(domain: u32) -> Result<(), DriverError> {
 }
 
 /// `xl list -v`. The name may hold anything: columns are counted from the right.
-fn parse_domains(text: &str) -> Result<Vec<Domain>, String> {
+fn parse_domains(text: &str) -> Result<Domains, String> {
     if text.len() > TABLE_LIMIT {
         return Err("it is too long".to_owned());
     }
@@ -178,14 +206,24 @@ fn parse_domains(text: &str) -> Result<Vec<Domain>, String> {
     {
         return Err(format!("its first line is {header:?}"));
     }
-    let domains: Vec<Domain> = lines
-        .map(|line| parse_domain(line).ok_or_else(|| format!("{line:?}")))
-        .collect::<Result<_, _>>()?;
-    if domains.first().is_some_and(|first| first.id == 0) {
+    let mut domains = Domains::default();
+    for line in lines {
+        match parse_domain(line) {
+            Some(domain) => domains.known.push(domain),
+            None => domains
+                .odd
+                .push(Odd::parse(line).ok_or_else(|| format!("{line:?}"))?),
+        }
+    }
+    if domains.known.first().is_some_and(|first| first.id == 0) {
         Ok(domains)
     } else {
         Err("the control domain is not in it".to_owned())
     }
+}
+
+fn is_uuid(word: &str) -> bool {
+    word.len() == 36 && word.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
 }
 
 fn parse_domain(line: &str) -> Option<Domain> {
@@ -212,13 +250,13 @@ fn parse_domain(line: &str) -> Option<Domain> {
     for (flag, letter) in [(running, 'r'), (blocked, 'b'), (paused, 'p')] {
         set(flag, letter)?;
     }
-    // Why it ended: by a crash, by the watchdog, to reboot and more; `-` if by itself, or not.
+    // Why it ended: by a crash, by the watchdog, to reboot and more; `-` if by itself, or not. The guest chooses the code,
+    // and one that `xl` has no letter for is `?`: it ended.
     let crashed = matches!(reason, 'c' | 'w');
-    (reason == '-' || reason.is_ascii_alphabetic()).then_some(())?;
+    (matches!(reason, '-' | '?') || reason.is_ascii_alphabetic()).then_some(())?;
     let (seconds, tenths) = time.split_once('.')?;
     let (seconds, tenths): (u64, u64) = (seconds.parse().ok()?, tenths.parse().ok()?);
-    let is_uuid = uuid.len() == 36 && uuid.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
-    (is_uuid && tenths < 10 && !name.is_empty()).then_some(())?;
+    (is_uuid(uuid) && tenths < 10 && !name.is_empty()).then_some(())?;
     Some(Domain {
         id: id.parse().ok()?,
         name: name.join(" "),
@@ -317,7 +355,12 @@ fn is_vcpu_state(field: &str) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#[allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests"
+)]
 mod tests {
     use super::*;
 
@@ -357,9 +400,9 @@ xen_commandline        : dom0_mem=768M,max:768M console=com1 com1=115200,8n1 log
     #[test]
     fn domains_are_read() {
         let domains = parse_domains(LIST).unwrap();
-        assert_eq!(domains.len(), 2);
+        assert_eq!((domains.known.len(), domains.odd.len()), (2, 0));
         assert_eq!(
-            domains[1],
+            domains.known[1],
             Domain {
                 id: 4,
                 name: "xb-8204".to_owned(),
@@ -403,8 +446,40 @@ xen_commandline        : dom0_mem=768M,max:768M console=com1 com1=115200,8n1 log
                 .collect::<String>(),
             &format!("{LIST}\nlibxl: error"),
         ] {
-            assert!(parse_domains(text).is_err(), "{text:?}");
+            let guest =
+                parse_domains(text).map(|all| all.odd.iter().any(|it| it.is_called("xb-8204")));
+            assert!(guest.is_err() || guest == Ok(true), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_guest_that_ended_with_a_code_of_its_own_hides_nothing() {
+        // Any number may be given to SCHEDOP_shutdown; xl has letters for a few.
+        let odd = ENDED.replace("--psc-", "--ps?-").replace("  3  ", " 77  ");
+        let ended = parse_domain(&odd).unwrap();
+        assert!(ended.shut_down && !ended.crashed && !ended.alive());
+        assert_eq!(
+            parse_domains(&format!("{LIST}{odd}\n"))
+                .unwrap()
+                .known
+                .len(),
+            3
+        );
+    }
+
+    #[test]
+    fn one_odd_row_never_hides_the_others() {
+        let other = LIST.lines().last().unwrap().replace("8204", "8205");
+        let other = other
+            .replace("-200c-", "-200d-")
+            .replace("r-----", "r-----x");
+        let domains = parse_domains(&format!("{LIST}{other}\n")).unwrap();
+        assert_eq!(domains.known.len(), 2);
+        let [odd] = domains.odd.as_slice() else {
+            panic!("{:?}", domains.odd)
+        };
+        assert!(odd.is_called("xb-8205") && !odd.is_called("xb-820"));
+        assert_eq!(odd.uuid, "78620000-0000-0000-200d-0123456789ab");
     }
 
     #[test]
