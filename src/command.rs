@@ -15,8 +15,11 @@ use std::time::{Duration, Instant};
 const OUTPUT_LIMIT: usize = 256 * 1024;
 /// How much of stderr stands in an error.
 const ERROR_TEXT: usize = 2000;
-/// How long to wait for the end of the output after the program itself ended (a grandchild may hold the pipe).
-const OUTPUT_GRACE: Duration = Duration::from_millis(500);
+/// How long to wait for the end of what it said after the program itself ended: on a busy host the readers get their turn late.
+/// A program that it left behind may hold its output for as long as it likes; then nobody knows whether that was all.
+const OUTPUT_GRACE: Duration = Duration::from_secs(10);
+/// The same for its complaints, which are only shown.
+const ERROR_GRACE: Duration = Duration::from_millis(500);
 
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
@@ -36,6 +39,8 @@ pub enum CommandError {
     },
     #[error("{program}: {source}")]
     Wait { program: String, source: io::Error },
+    #[error("{program}: it ended well, but not all that it said could be read: {source}")]
+    Output { program: String, source: io::Error },
 }
 
 /// What a program that ended with status 0 said.
@@ -128,23 +133,37 @@ impl Tool {
         let stdout = drain(child.stdout.take(), self.output_limit);
         let stderr = drain(child.stderr.take(), OUTPUT_LIMIT);
         let status = self.wait(&mut child, Instant::now() + self.limit)?;
-        let said = Said {
-            stdout: stdout.recv_timeout(OUTPUT_GRACE).unwrap_or_default(),
-            stderr: stderr.recv_timeout(OUTPUT_GRACE).unwrap_or_default(),
+        let complaints = || {
+            let said = stderr.recv_timeout(ERROR_GRACE);
+            said.ok().and_then(Result::ok).unwrap_or_default()
         };
         match status {
-            Some(status) if status.success() => Ok(said),
+            Some(status) if status.success() => Ok(Said {
+                stdout: self.whole(&stdout)?,
+                stderr: complaints(),
+            }),
             Some(status) => Err(CommandError::Failed {
                 program: self.name(),
                 status,
-                stderr: printable(&said.stderr, ERROR_TEXT),
+                stderr: printable(&complaints(), ERROR_TEXT),
             }),
             None => Err(CommandError::TimedOut {
                 program: self.name(),
                 limit: self.limit,
-                stderr: printable(&said.stderr, ERROR_TEXT),
+                stderr: printable(&complaints(), ERROR_TEXT),
             }),
         }
+    }
+
+    /// All of it, or an error: half of a list must not be taken for all, nor silence for an empty one.
+    fn whole(&self, stdout: &mpsc::Receiver<io::Result<Vec<u8>>>) -> Result<Vec<u8>, CommandError> {
+        let said = stdout.recv_timeout(OUTPUT_GRACE);
+        said.map_err(io::Error::other)
+            .flatten()
+            .map_err(|source| CommandError::Output {
+                program: self.name(),
+                source,
+            })
     }
 
     /// Starts a program that outlives its starter, its output (both streams) appended to `console`. `stdin` may carry
@@ -173,8 +192,10 @@ impl Tool {
             reason = "this is the one home of outside commands"
         )]
         let mut command = Command::new(&self.program);
+        // What programs say is read, and compared: never in the host's language.
         command
             .args(&self.args)
+            .env("LC_ALL", "C")
             .envs(self.env.iter().map(|(key, value)| (key, value)));
         if let Some(dir) = &self.cwd {
             command.current_dir(dir);
@@ -236,17 +257,20 @@ fn kill_group(pid: u32) {
 }
 
 /// Reads a stream to its end in a thread of its own, keeping at most `limit` bytes.
-fn drain<R: Read + Send + 'static>(stream: Option<R>, limit: usize) -> mpsc::Receiver<Vec<u8>> {
+fn drain<R: Read + Send + 'static>(
+    stream: Option<R>,
+    limit: usize,
+) -> mpsc::Receiver<io::Result<Vec<u8>>> {
     let (sender, receiver) = mpsc::channel();
     let work = move || {
         let mut kept = Vec::new();
-        if let Some(mut stream) = stream {
-            let _ = stream.by_ref().take(limit as u64).read_to_end(&mut kept);
-            let _ = io::copy(&mut stream, &mut io::sink());
-        }
-        let _ = sender.send(kept);
+        let read = stream.map_or(Ok(()), |mut stream| {
+            stream.by_ref().take(limit as u64).read_to_end(&mut kept)?;
+            io::copy(&mut stream, &mut io::sink()).map(drop)
+        });
+        let _ = sender.send(read.map(|()| kept));
     };
-    // If no thread can be had, the receiver sees a closed channel, which reads as "said nothing".
+    // If no thread can be had, the receiver sees a closed channel.
     let _ = thread::Builder::new().name("output".into()).spawn(work);
     receiver
 }
@@ -312,6 +336,31 @@ mod tests {
             panic!("{error}")
         };
         assert_eq!(stderr, "early");
+    }
+
+    #[test]
+    fn output_that_has_no_end_is_not_silence() {
+        // Left behind in a session of its own, with the output in its hand.
+        let error = Tool::new("sh")
+            .args(["-c", "echo said; setsid sleep 12 &"])
+            .run()
+            .unwrap_err();
+        assert!(matches!(error, CommandError::Output { .. }), "{error}");
+    }
+
+    #[test]
+    fn output_that_comes_late_is_all_there() {
+        let said = Tool::new("sh")
+            .args(["-c", "(sleep 1.5; echo late) &"])
+            .run()
+            .unwrap();
+        assert_eq!(said.text(), "late\n");
+    }
+
+    #[test]
+    fn no_program_speaks_the_hosts_language() {
+        let said = Tool::new("sh").args(["-c", "echo $LC_ALL"]).run().unwrap();
+        assert_eq!(said.text(), "C\n");
     }
 
     #[test]

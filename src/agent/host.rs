@@ -14,6 +14,7 @@ use super::driver::xen::Xen;
 use super::driver::{Driver, DriverError};
 use super::ledger::error::LedgerError;
 use super::ledger::{Ledger, file};
+use super::looks::Looks;
 use super::process::now;
 use super::transfer::{Cap, Identity, Mover, OverTls, Server};
 use crate::domain::ids::LinodeId;
@@ -33,6 +34,8 @@ pub struct Host {
     /// Make sample disks for adopted Linodes that have none (demonstrations only).
     pub provision_missing: bool,
     pub locks: Locks,
+    /// At guests whose start is watched.
+    pub looks: Looks,
     /// When this run of the agent began: what was to be seen before, nobody saw.
     pub began: DateTime<Utc>,
 }
@@ -113,6 +116,7 @@ impl Host {
             mover: Box::new(OverTls),
             provision_missing: false,
             locks: Locks::default(),
+            looks: Looks::default(),
             began: now(),
         }
     }

@@ -13,6 +13,7 @@ pub mod host;
 pub mod initramfs;
 pub mod inventory;
 pub mod ledger;
+pub mod looks;
 pub mod override_start;
 pub mod process;
 pub mod run;

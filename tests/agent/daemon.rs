@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use xenbeta::agent::ledger::{HeldJob, Ledger};
 use xenbeta::domain::ids::{DiskId, JobId, LinodeId, MigrationId};
-use xenbeta::wire::{Order, Outcome, PROTOCOL, PortalMark, Report, Task};
+use xenbeta::wire::{Order, Outcome, PROTOCOL, PortalMark, Report, Share, Task};
 
 use crate::agents::{Agent, Machine, eventually};
 use crate::portal::Portal;
@@ -145,6 +145,24 @@ fn an_order_in_a_folder_that_was_put_back_is_asked_about_before_it_is_carried_ou
         Report::Stopped { forced: false }
     );
     assert!(!guest.lives());
+}
+
+#[test]
+fn a_share_that_cannot_be_set_keeps_no_other_from_being_set() {
+    let (machine, portal) = (Machine::new(), Portal::start());
+    let agent = with_guest(&machine, &portal);
+    let share = Share {
+        cpu_weight: 777,
+        io_priority: 2,
+    };
+    portal.state.0.lock().unwrap().shares = vec![(LinodeId(99), share), (LINODE, share)];
+    // A poll is answered sooner with something to do.
+    portal.give(&agent.credential(), LINODE, boot());
+    portal.wait_for(Duration::from_secs(30), |state| {
+        let inventory = state.inventories.get(&agent.credential())?;
+        (inventory.linodes.first()?.share == Some(share)).then_some(())
+    });
+    assert!(agent.log().contains("share not set"));
 }
 
 #[test]

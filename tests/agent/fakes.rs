@@ -34,8 +34,8 @@ pub struct World {
     pub dies: bool,
     /// No host can boot what it is asked to.
     pub unbootable: bool,
-    /// The Linodes of each look at many.
-    pub looked: Vec<Vec<LinodeId>>,
+    /// The host and the Linodes of each look at many.
+    pub looked: Vec<(usize, Vec<LinodeId>)>,
     /// How many guests were sampled, and asked for what they are given, look by look.
     pub sampled: Vec<usize>,
     pub shared: Vec<usize>,
@@ -164,7 +164,9 @@ impl Driver for FakeDriver {
         self.1.lock().unwrap().call(look).ok_or_else(broken)
     }
     fn states(&self, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Result<GuestState, DriverError>> {
-        self.1.lock().unwrap().looked.push(linodes.to_vec());
+        let mut world = self.1.lock().unwrap();
+        world.looked.push((self.0, linodes.to_vec()));
+        drop(world);
         linodes.iter().map(|it| (*it, self.state(*it))).collect()
     }
     fn guests(&self) -> Result<Vec<LinodeId>, DriverError> {

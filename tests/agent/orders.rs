@@ -648,6 +648,39 @@ fn a_copy_of_earlier_disks_is_capped_reported_and_cancelled() {
     }
 }
 
+#[test]
+fn a_watched_start_is_looked_at_once_a_second_and_one_look_serves_all_who_watch() {
+    let pair = Pair::new();
+    let looks = || std::mem::take(&mut pair.world.lock().unwrap().looked);
+    looks();
+    assert!(succeeded(&pair.run(0, seal(1))));
+    let mut watched = start(2, None);
+    if let Task::Start { watch_s, .. } = &mut watched {
+        *watch_s = 2;
+    }
+    assert!(succeeded(&pair.run(0, watched)));
+    let looked = looks().len();
+    assert!((2..=4).contains(&looked), "{looked} looks in two seconds");
+
+    let host = &pair.hosts[0];
+    let linodes: Vec<LinodeId> = (11..=18).map(LinodeId).collect();
+    let watching: Vec<_> = linodes.iter().map(|it| host.looks.watch(*it)).collect();
+    let after = Instant::now();
+    std::thread::scope(|scope| {
+        for one in &watching {
+            scope.spawn(move || one.state(&*host.driver, after).unwrap());
+        }
+    });
+    assert_eq!(looks(), [(0, linodes)]);
+    // Who wants to know of a later moment looks again; who came in between is in that look.
+    let late = host.looks.watch(LINODE);
+    assert!(late.state(&*host.driver, after).is_ok());
+    drop(watching);
+    assert!(late.state(&*host.driver, Instant::now()).is_ok());
+    let counts: Vec<usize> = looks().iter().map(|(_, of)| of.len()).collect();
+    assert_eq!(counts, [9, 1]);
+}
+
 /// A host that thousands have left looks for those that could be there, all at once, and still knows of the others.
 #[test]
 fn who_left_with_their_disks_cost_no_look() {
@@ -666,9 +699,10 @@ fn who_left_with_their_disks_cost_no_look() {
     assert!(succeeded(&pair.run(1, start(2, Some(MIGRATION)))));
     assert!(succeeded(&pair.run(0, Task::Purge { epoch: 1 })));
     assert!(inventory::running(&pair.hosts[0]).is_empty());
-    assert_eq!(looked(), [vec![LINODE], vec![]]);
+    let watched = (1, vec![LINODE]);
+    assert_eq!(looked(), [(0, vec![LINODE]), watched, (0, vec![])]);
     let report = inventory::collect(&pair.hosts[0]);
-    assert_eq!(looked(), [[LINODE]], "once for all");
+    assert_eq!(looked(), [(0, vec![LINODE])], "once for all");
     assert_eq!(
         (report.linodes[0].sealed, report.linodes[0].running),
         (1, false)

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use xenbeta::domain::ids::{JobId, LinodeId};
 use xenbeta::wire::{
     Enrol, Finish, Inventory, LedgerMark, Order, Outcome, Poll, PortalMark, Renew, SealedDigests,
-    Task,
+    Share, Task,
 };
 
 /// How the portal misbehaves.
@@ -39,6 +39,7 @@ pub struct State {
     leased: BTreeMap<String, Vec<Order>>,
     /// What polls are answered with.
     pub mark: Option<PortalMark>,
+    pub shares: Vec<(LinodeId, Share)>,
     /// Of the last poll: who polled, and what it showed.
     pub shown: BTreeMap<String, (u32, Option<LedgerMark>, Option<PortalMark>)>,
     pub finishes: Vec<(JobId, Finish)>,
@@ -300,7 +301,7 @@ fn poll(request: &Request, (lock, changed): &(Mutex<State>, Condvar)) -> (u16, V
     *state.open_polls.get_mut(&who).unwrap() -= 1;
     (
         200,
-        json!({"portal": state.mark, "order": order, "cap_mb_s": null}),
+        json!({"portal": state.mark, "order": order, "cap_mb_s": null, "shares": state.shares}),
     )
 }
 

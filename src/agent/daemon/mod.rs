@@ -139,17 +139,20 @@ impl Daemon {
     }
 
     fn set_shares(&self, shares: Vec<(LinodeId, Share)>) {
+        let mut failed = false;
         for (linode, share) in shares {
             // The next poll reports what is true; if it failed, it is asked for again.
             match self.host.driver.set_share(linode, share) {
                 Ok(()) => tracing::info!(%linode, ?share, "share set"),
                 Err(error) => {
                     tracing::warn!(%linode, ?share, %error, "share not set");
-                    // This and the rest are asked for again at once.
-                    self.sleep(SHARE_PAUSE);
-                    return;
+                    failed = true;
                 }
             }
+        }
+        if failed {
+            // It is asked for again at once.
+            self.sleep(SHARE_PAUSE);
         }
     }
 

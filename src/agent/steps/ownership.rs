@@ -15,8 +15,8 @@ use crate::agent::process::now;
 use crate::domain::ids::MigrationId;
 use crate::wire::{BootSpec, GuestSpec, Report};
 
-/// How often a started guest is looked at.
-const LOOK: Duration = Duration::from_millis(50);
+/// How often a started guest is looked at: a look goes through all processes of the host.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long a guest that must not go on may take to end by itself.
 const FAILED_STOP_S: u32 = 10;
 
@@ -260,9 +260,13 @@ fn bring_up(
     announce(work, order.guest);
     let started = Instant::now();
     let deadline = started + watch;
-    let mut runs: Vec<String> = Vec::new();
+    let watching = work.host.looks.watch(linode);
+    let (mut runs, mut last): (Vec<String>, Instant) = (Vec::new(), started);
     loop {
-        let unknown = match work.host.driver.state(linode) {
+        let begun = Instant::now();
+        // The look that counts is made when the time is over.
+        let after = if begun < deadline { last } else { deadline };
+        let unknown = match watching.state(&*work.host.driver, after) {
             Ok(GuestState::Running { id, .. }) => {
                 if runs.last() != Some(&id) {
                     runs.push(id);
@@ -275,14 +279,15 @@ fn bring_up(
             Ok(GuestState::Absent) => return Err(ended("it ended while it was watched")),
             // Not known is not "gone": a guest that runs is not taken down because its host could not look.
             Err(error) => {
-                tracing::warn!(%linode, %error, "a started guest could not be looked at");
-                Some(error.to_string())
+                tracing::warn!(%linode, error, "a started guest could not be looked at");
+                Some(error)
             }
         };
-        if Instant::now() >= deadline {
+        if begun >= deadline {
             return unknown.map_or(Ok(started), |detail| Err(StepError::Unsure { detail }));
         }
-        thread::sleep(LOOK);
+        thread::sleep(LOOK.min(deadline.saturating_duration_since(Instant::now())));
+        last = begun;
     }
 }
 
