@@ -576,6 +576,13 @@ fn a_setting_that_cannot_be_overridden_is_named() {
 /// On real LVM. Run by [`real_lvm_in_a_machine_of_its_own`], or by hand where there is a group to try things on:
 /// `XENBETA_TEST_VG=vg0 agent-… lvm::real --ignored --test-threads 1`.
 mod real {
+    use std::os::unix::fs::OpenOptionsExt;
+    use std::path::{Path, PathBuf};
+    use std::time::Duration;
+
+    use xenbeta::agent::disk::aligned::AlignedBuf;
+    use xenbeta::agent::disk::lvm::Commands;
+
     use super::*;
 
     fn rig() -> Rig {
@@ -683,14 +690,83 @@ mod real {
         let rig = rig();
         let disks = [spec(1, MIB)];
         make_volumes(&rig.store, &*rig.group, LINODE, 3, &disks);
+        fill(&rig.store.path(LINODE, 3, DiskId(1)));
         let open = File::open(rig.store.path(LINODE, 3, DiskId(1))).unwrap();
+        let begins = || {
+            let mut block = AlignedBuf::new(4096);
+            let name = &rig.group.volumes().unwrap()[0].name;
+            direct(&rig.group.path(name))
+                .read_exact_at(&mut block, 0)
+                .unwrap();
+            block[..8].to_vec()
+        };
+        let before = begins();
+        assert_ne!(before, [0; 8]);
         assert!(rig.store.purge(LINODE, 3).is_err());
+        assert_eq!(begins(), before, "nor discarded");
         assert_eq!(rig.group.volumes().unwrap().len(), 1);
         assert_eq!(
             rig.store.list().unwrap().unknown,
             ["linodes/1/e3.gone: its deletion has not come to its end"]
         );
         drop(open);
+        rig.store.purge(LINODE, 3).unwrap();
+        assert_eq!(rig.group.volumes().unwrap(), []);
+    }
+
+    fn fill(path: &Path) {
+        let disk = File::options().write(true).open(path).unwrap();
+        disk.write_all_at(&[7; 4096], 0).unwrap();
+        disk.sync_all().unwrap();
+    }
+
+    fn direct(path: &Path) -> File {
+        let flags = rustix::fs::OFlags::DIRECT.bits();
+        let mut options = File::options();
+        options
+            .read(true)
+            .custom_flags(i32::try_from(flags).unwrap());
+        options.open(path).unwrap()
+    }
+
+    /// Others change the group meanwhile: what takes long is done before its lock is taken.
+    #[test]
+    #[ignore = "needs a volume group"]
+    fn a_purge_discards_without_the_groups_lock() {
+        let rig = rig();
+        let disks = [spec(1, 8 * MIB), spec(2, MIB)];
+        make_volumes(&rig.store, &*rig.group, LINODE, 3, &disks);
+        let paths = [1, 2].map(|disk| rig.store.path(LINODE, 3, DiskId(disk)));
+        let vg = std::env::var(GROUP).unwrap();
+        // As a report holds it: changes wait, other reports do not.
+        let lock = File::options()
+            .create(true)
+            .append(true)
+            .open(format!("/run/lock/lvm/V_{vg}"))
+            .unwrap();
+        lock.lock_shared().unwrap();
+        let blank = |path: &PathBuf| {
+            let mut block = AlignedBuf::new(4096);
+            direct(path).read_exact_at(&mut block, 0).unwrap();
+            block.iter().all(|byte| *byte == 0)
+        };
+        paths.iter().for_each(|path| fill(path));
+        assert!(!paths.iter().any(blank));
+        std::thread::scope(|scope| {
+            let purge = scope.spawn(|| rig.store.purge(LINODE, 3));
+            let begun = std::time::Instant::now();
+            while !paths.iter().all(blank) {
+                assert!(begun.elapsed() < Duration::from_secs(40), "not discarded");
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            assert!(!purge.is_finished());
+            lock.unlock().unwrap();
+            purge.join().unwrap().unwrap();
+        });
+        assert_eq!(rig.group.volumes().unwrap(), []);
+        // Sealed, as disks of a move are.
+        make_volumes(&rig.store, &*rig.group, LINODE, 3, &disks);
+        rig.store.seal(LINODE, 3).unwrap();
         rig.store.purge(LINODE, 3).unwrap();
         assert_eq!(rig.group.volumes().unwrap(), []);
     }
@@ -722,7 +798,7 @@ mod real {
         });
         time("write 128 MiB", &|| {
             let image = store.target(LINODE, MOVE, &disks[0]).unwrap().image;
-            let mut buf = xenbeta::agent::disk::aligned::AlignedBuf::new(1 << 20);
+            let mut buf = AlignedBuf::new(1 << 20);
             buf.fill(7);
             for at in 0..128 {
                 image.write_at(&buf, at * MIB).unwrap();

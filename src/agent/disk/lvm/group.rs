@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,12 +21,13 @@ pub const TAG: &str = "xb";
 
 /// Reports and changes of metadata. LVM waits for others' locks.
 const LIMIT: Duration = Duration::from_secs(60);
-/// Removing may discard, which some devices do slowly.
-const REMOVE_LIMIT: Duration = Duration::from_secs(600);
+/// Discarding a whole volume, which some devices do slowly, and how much of it at once: others' reads and writes go between.
+const DISCARD_LIMIT: Duration = Duration::from_secs(600);
+const DISCARD_STEP: &str = "128MiB";
 
 /// Said with every call, so that no host's `lvm.conf` changes what an answer looks like or how many rows it has.
 const SETTINGS: [(&str, &str); 15] = [
-    ("devices/issue_discards", "1"),
+    ("devices/issue_discards", "0"),
     ("log/command_names", "0"),
     ("log/prefix", "\"  \""),
     ("log/report_command_log", "0"),
@@ -145,6 +146,23 @@ impl Commands {
         self.run(LIMIT, &args)
     }
 
+    /// Gives the device back what is on the volume, where it takes it.
+    fn discard(&self, volume: &Volume) -> Result<(), DiskError> {
+        let device = self.open(&volume.name, &volume.uuid, false)?;
+        let most = kernel_says(&device, "queue/discard_max_bytes");
+        if most.is_ok_and(|bytes| bytes == "0") {
+            return Ok(());
+        }
+        if !volume.writable {
+            self.set_writable(&[&volume.uuid], true)?;
+        }
+        // This very device, whatever has its name meanwhile.
+        let path = format!("/proc/{}/fd/{}", std::process::id(), device.as_raw_fd());
+        let tool = Tool::new("blkdiscard").args(["--step", DISCARD_STEP, &path]);
+        tool.limit(DISCARD_LIMIT).run().map_err(|e| failed(&e))?;
+        Ok(())
+    }
+
     fn device(&self, path: &Path, uuid: &str, write: bool) -> io::Result<File> {
         let flags = OFlags::DIRECT | OFlags::NONBLOCK | OFlags::NOCTTY;
         let device = File::options()
@@ -210,9 +228,15 @@ impl Group for Commands {
         if uuids.is_empty() {
             return Ok(());
         }
+        // Not by LVM, which would hold the group's lock for as long as it takes: every other call on this host waits for it.
+        let idle = format!("{} && lv_device_open=0", ours(uuids));
+        for volume in report::volumes(&self.report("lvs", report::VOLUME, &idle)?)? {
+            if let Err(error) = self.discard(&volume) {
+                tracing::warn!(volume = volume.name, %error, "a volume is removed without being discarded");
+            }
+        }
         let args = ["lvremove", "--yes", "--select"];
-        let select = ours(uuids);
-        self.run(REMOVE_LIMIT, &[&args[..], &[&select]].concat())
+        self.run(LIMIT, &[&args[..], &[&ours(uuids)]].concat())
             .map(|_| ())
     }
 
