@@ -8,7 +8,7 @@ use super::disk::lvm::Commands;
 use super::enrol::HostIdentity;
 use super::host;
 use super::ledger::{Ledger, file};
-use super::run;
+use super::{probing, run};
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,8 @@ pub fn check(config: &Config) -> Vec<Line> {
         let examined = driver.examine();
         lines.extend(examined.into_iter().map(|(what, found)| line(what, found)));
     }
+    let probed = probing::examine(config).into_iter();
+    lines.extend(probed.map(|(what, found)| line(what, found)));
     lines.push(line("listener", listener(config, running)));
     lines
 }

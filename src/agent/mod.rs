@@ -15,6 +15,7 @@ pub mod inventory;
 pub mod ledger;
 pub mod looks;
 pub mod override_start;
+mod probing;
 pub mod process;
 pub mod run;
 pub mod sampler;
