@@ -16,6 +16,7 @@ use super::ledger::error::LedgerError;
 use super::ledger::{Ledger, file};
 use super::looks::Looks;
 use super::process::now;
+use super::store_mark;
 use super::transfer::{Cap, Identity, Mover, OverTls, Server};
 use crate::domain::ids::LinodeId;
 
@@ -68,6 +69,7 @@ pub fn driver(config: &Config) -> Result<Box<dyn Driver>, DriverError> {
 pub fn disks(config: &Config) -> Result<Arc<dyn DiskStore>, DiskError> {
     match &config.disks {
         DisksConfig::Files(files) => {
+            store_mark::hold(&config.state_dir, &files.dir, || Ok(()))?;
             let reserve = files.reserve_mb.map(|mb| mb.saturating_mul(1 << 20));
             Ok(Arc::new(FileStore::with_reserve(&files.dir, reserve)?))
         }
@@ -78,7 +80,12 @@ pub fn disks(config: &Config) -> Result<Arc<dyn DiskStore>, DiskError> {
 /// The store on a volume group; its folder is made if it is not there.
 pub fn volumes(config: &Config, lvm: &LvmConfig) -> Result<LvmStore, DiskError> {
     let dir = lvm.dir.clone().unwrap_or_else(|| config.state().volumes());
-    file::private_dir(&dir).map_err(|error| DiskError::io("the folder of volumes", &error))?;
+    if lvm.dir.is_some() {
+        // It may be a mount.
+        store_mark::hold(&config.state_dir, &dir, || file::private_dir(&dir))?;
+    } else {
+        file::private_dir(&dir).map_err(|error| DiskError::io("the folder of volumes", &error))?;
+    }
     LvmStore::open(Arc::new(Commands::new(&lvm.vg)), &dir)
 }
 

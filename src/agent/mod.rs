@@ -22,4 +22,5 @@ pub mod sampler;
 pub mod source;
 pub mod status;
 pub mod steps;
+mod store_mark;
 pub mod transfer;

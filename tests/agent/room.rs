@@ -75,6 +75,24 @@ impl Rig {
     }
 }
 
+/// `check`, say, while an agent starts: both find out by trying, and one that fails reads whole disks from then on.
+#[test]
+fn whoever_tries_clones_at_the_same_time_is_in_nobodys_way() {
+    let dir = tempfile::tempdir().unwrap();
+    let tell = || {
+        let ground = FakeGround::new(1 << 30);
+        let store = FileStore::on(dir.path(), None, ground).unwrap();
+        assert!(store.tells_changes());
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| (0..100).for_each(|_| tell()));
+        }
+    });
+    let left = fs::read_dir(dir.path().join("linodes")).unwrap();
+    assert_eq!(left.count(), 0);
+}
+
 #[test]
 fn a_clone_is_made_only_where_all_that_the_guest_can_overwrite_has_room() {
     let enough = 3 * MIB + 2 * NOTES + RESERVE;

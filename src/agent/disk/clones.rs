@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Ground;
 use super::dir::Dir;
@@ -17,13 +18,17 @@ pub fn nameless(folder: &Dir, name: &str) -> io::Result<File> {
     Ok(file)
 }
 
-/// Whether clones work in this folder and their places can be asked: found by doing it.
+/// Whether clones work in this folder and their places can be asked: found by doing it. Under names of its own: `check` may try
+/// it while an agent starts, and that agent would read whole disks from then on.
 pub fn supported(folder: &Dir, ground: &dyn Ground) -> bool {
+    static NUMBER: AtomicU64 = AtomicU64::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let name = |which: &str| format!(".probe-{}-{number}-{which}", std::process::id());
     let tried = || -> io::Result<bool> {
-        let one = nameless(folder, ".probe-a")?;
+        let one = nameless(folder, &name("a"))?;
         std::os::unix::fs::FileExt::write_all_at(&one, &[1; 8192], 0)?;
         one.sync_all()?;
-        let two = nameless(folder, ".probe-b")?;
+        let two = nameless(folder, &name("b"))?;
         ground.share(&one, &two)?;
         let mut differs = false;
         ground.differences(&one, &two, 8192, &mut |_| differs = true)?;

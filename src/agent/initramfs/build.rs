@@ -9,6 +9,7 @@ use std::time::Duration;
 use flate2::GzBuilder;
 
 use super::cpio::Archive;
+use super::elf;
 use super::modules::Modules;
 use crate::command::Tool;
 
@@ -17,6 +18,9 @@ use crate::command::Tool;
 const BOOT: [&str; 4] = ["crc32c_generic", "ext4", "xen-blkfront", "xen-netfront"];
 /// A static busybox is 2 MB.
 const BUSYBOX_LIMIT: u64 = 16 << 20;
+
+/// The first Linux that fills /dev by itself.
+const DEVTMPFS: (u32, u32, u32) = (2, 6, 32);
 
 const APPLETS: &str = include_str!("files/applets");
 const SET: &str = include_str!("files/set");
@@ -103,6 +107,7 @@ pub struct Built {
 pub fn build(options: &Options) -> Result<Built, String> {
     let modules = Modules::read(&options.modules_dir)?;
     let busybox = busybox(&options.busybox)?;
+    runs(&modules, &busybox)?;
     let boot = boot_modules(&modules, &options.modules)?;
     let mut archive = Archive::default();
     for folder in [
@@ -216,7 +221,7 @@ fn busybox(path: &Path) -> Result<Vec<u8>, String> {
     if bytes.len() as u64 > BUSYBOX_LIMIT {
         return Err(wrong("too large for a busybox"));
     }
-    if !bytes.starts_with(b"\x7fELF") || has_interpreter(&bytes) {
+    if !bytes.starts_with(b"\x7fELF") || elf::has_interpreter(&bytes) {
         return Err(wrong("not a statically linked program"));
     }
     let said = Tool::new(path)
@@ -236,27 +241,33 @@ fn busybox(path: &Path) -> Result<Vec<u8>, String> {
     }
 }
 
-/// Does a 64-bit little-endian program name a dynamic loader (a program header of type `PT_INTERP`)?
-fn has_interpreter(elf: &[u8]) -> bool {
-    let number = |at: usize, length: usize| -> Option<usize> {
-        let bytes = elf.get(at..at.checked_add(length)?)?;
-        Some(
-            bytes
-                .iter()
-                .rev()
-                .fold(0, |number, byte| number << 8 | usize::from(*byte)),
-        )
-    };
-    let headers = || -> Option<bool> {
-        let (start, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
-        for index in 0..count {
-            if number(start.checked_add(index * size)?, 4)? == 3 {
-                return Some(true);
-            }
-        }
-        Some(false)
-    };
-    headers().unwrap_or(true)
+/// Can this kernel run what is put in? A guest whose kernel cannot would panic as it boots, after its move.
+fn runs(modules: &Modules, busybox: &[u8]) -> Result<(), String> {
+    let kernel = modules.version();
+    let least = elf::least_kernel(busybox).unwrap_or_default();
+    let least = least.max(DEVTMPFS);
+    if version(kernel) < least {
+        let (major, minor, patch) = least;
+        return Err(format!(
+            "kernel {kernel} cannot run it: this busybox and the devtmpfs of its init need Linux {major}.{minor}.{patch}"
+        ));
+    }
+    let set_up = modules.config().unwrap_or_default();
+    if !set_up.is_empty() && !set_up.lines().any(|line| line == "CONFIG_DEVTMPFS=y") {
+        return Err(format!(
+            "kernel {kernel} cannot run it: it was made without CONFIG_DEVTMPFS=y"
+        ));
+    }
+    Ok(())
+}
+
+/// The numbers that a version begins with.
+fn version(text: &str) -> (u32, u32, u32) {
+    let mut numbers = text
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|number| number.parse().unwrap_or(0));
+    let mut next = || numbers.next().unwrap_or(0);
+    (next(), next(), next())
 }
 
 struct ModuleSet {

@@ -4,10 +4,12 @@
 //! scripts of `files/`, inside the guest, where a malicious image hurts nobody but itself.
 //!
 //! * `words` says what the scripts learn from the kernel's command line; * `build` puts an initramfs together from
-//!   busybox, the scripts and a kernel's modules; * `modules` reads what `depmod` wrote; * `cpio` writes archives.
+//!   busybox, the scripts and a kernel's modules; * `modules` reads what `depmod` wrote; * `cpio` writes archives; `elf` asks a
+//!   program what it needs.
 
 mod build;
 mod cpio;
+mod elf;
 mod modules;
 pub mod words;
 

@@ -54,6 +54,17 @@ impl Modules {
         &self.dir
     }
 
+    /// With what the kernel was made, if it stands where distributions put it, in the same tree.
+    pub fn config(&self) -> Option<String> {
+        let beside = self.dir.join("config");
+        let in_boot = self.dir.ancestors().nth(3).map(|root| {
+            let name = format!("config-{}", self.version);
+            root.join("boot").join(name)
+        });
+        let mut files = [Some(beside), in_boot].into_iter().flatten();
+        files.find_map(|file| list(&file).ok())
+    }
+
     pub fn is_builtin(&self, name: &str) -> bool {
         self.builtin.contains(&name_of(name))
     }

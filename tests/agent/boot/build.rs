@@ -71,6 +71,48 @@ fn list(archive: &Path, flags: &str) -> String {
 }
 
 #[test]
+fn a_kernel_that_cannot_run_it_is_refused() {
+    if !have_busybox() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let from = dir.path().join("lib/modules");
+    fs::create_dir_all(&from).unwrap();
+    let newer = modules(&from);
+    let out = dir.path().join("out").to_str().unwrap().to_owned();
+    let args = |from: &Path| {
+        let from = from.to_str().unwrap().to_owned();
+        [
+            "--modules-dir".into(),
+            from,
+            "--out".into(),
+            out.clone(),
+            "--set".into(),
+            "none".into(),
+        ]
+    };
+    let refused = |from: &Path| refused(&args(from).each_ref().map(String::as_str));
+    // What Debian's busybox was built for says it itself.
+    let older = from.join("2.6.18-xenu");
+    fs::rename(&newer, &older).unwrap();
+    let said = refused(&older);
+    assert!(
+        said.contains("2.6.18-xenu cannot run it") && said.contains("Linux 3.2.0"),
+        "{said}"
+    );
+    fs::rename(&older, &newer).unwrap();
+    let boot = dir.path().join("boot");
+    fs::create_dir(&boot).unwrap();
+    let config = boot.join("config-6.1.0-test");
+    fs::write(&config, "CONFIG_X86=y\n# CONFIG_DEVTMPFS is not set\n").unwrap();
+    let said = refused(&newer);
+    assert!(said.contains("without CONFIG_DEVTMPFS=y"), "{said}");
+    assert!(!Path::new(&out).exists());
+    fs::write(&config, "CONFIG_X86=y\nCONFIG_DEVTMPFS=y\n").unwrap();
+    built(&args(&newer).each_ref().map(String::as_str));
+}
+
+#[test]
 fn the_same_input_gives_the_same_bytes_and_holds_what_it_should() {
     if !have_busybox() {
         return;
