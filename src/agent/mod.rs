@@ -22,5 +22,6 @@ pub mod sampler;
 pub mod source;
 pub mod status;
 pub mod steps;
+pub mod stop_guests;
 mod store_mark;
 pub mod transfer;

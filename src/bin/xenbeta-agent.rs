@@ -3,15 +3,17 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use xenbeta::agent::config::{Config, DisksConfig};
 use xenbeta::agent::disk::lvm::Adopted;
+use xenbeta::agent::driver::Stopped;
 use xenbeta::agent::driver::simulated::guest;
 use xenbeta::agent::driver::uml::jail;
 use xenbeta::agent::initramfs::{self, Compression, Options, Set};
 use xenbeta::agent::ledger::Ledger;
-use xenbeta::agent::{check, enrol, host, override_start, run, status};
+use xenbeta::agent::{check, enrol, host, override_start, run, status, stop_guests};
 use xenbeta::domain::ids::LinodeId;
 
 const CONFIG: &str = "/etc/xenbeta/agent.toml";
@@ -76,6 +78,14 @@ enum Command {
         /// Why; goes into the record
         #[arg(long)]
         reason: String,
+    },
+    /// Shut down all guests of this host, as before its own shutdown; the ledger and the portal take it for a loss of power
+    StopGuests {
+        #[arg(long, default_value = CONFIG)]
+        config: PathBuf,
+        /// Seconds a guest has to end by itself; then it is ended by force
+        #[arg(long, default_value_t = 60)]
+        limit: u64,
     },
     /// Make LVM volumes that are there already a Linode's disks, before the portal adopts it (stop the agent first; guests run on); their content is left alone
     AdoptVolumes {
@@ -306,6 +316,17 @@ fn act(command: Command) -> Result<ExitCode, Failure> {
         } => {
             override_start::start(&Config::load(&config)?, linode, &reason)?;
             println!("Linode {linode} was started; this is on record");
+        }
+        Command::StopGuests { config, limit } => {
+            let limit = Duration::from_secs(limit);
+            stop_guests::stop_guests(&Config::load(&config)?, limit, &|(linode, outcome)| {
+                match outcome {
+                    Ok(Stopped::WasAbsent) => println!("Linode {linode}: had ended already"),
+                    Ok(Stopped::Cleanly) => println!("Linode {linode}: shut down"),
+                    Ok(Stopped::ByForce) => println!("Linode {linode}: ended by force"),
+                    Err(error) => eprintln!("Linode {linode}: {error}"),
+                }
+            })?;
         }
         Command::Initramfs {
             action: InitramfsAction::Build(asked),

@@ -356,6 +356,51 @@ fn warm_from_nowhere(linode: LinodeId) -> Task {
     }
 }
 
+#[test]
+fn a_planned_reboot_shuts_guests_down_and_is_to_all_else_a_loss_of_power() {
+    let (machine, portal) = (Machine::new(), Portal::start());
+    let mut agent = with_guest(&machine, &portal);
+    let who = agent.credential();
+    let deaf = LinodeId(6);
+    agent.fault("ignore-term", deaf, true);
+    let adopt = Task::Adopt {
+        epoch: 1,
+        guest: samples::guest(deaf),
+        boot: None,
+    };
+    let start = Task::Boot {
+        epoch: 1,
+        guest: samples::guest(deaf),
+        boot: samples::boot(DiskId(60)),
+    };
+    for task in [adopt, start] {
+        succeeded(portal.outcome(portal.give(&who, deaf, task)));
+    }
+    assert!(agent.guest(LINODE).is_some() && agent.guest(deaf).is_some());
+    let out = agent.tool(&["stop-guests", "--limit", "2"]);
+    assert!(out.status.success(), "{out:?}");
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert_eq!(said, "Linode 5: shut down\nLinode 6: ended by force\n");
+    assert!(agent.guest(LINODE).is_none() && agent.guest(deaf).is_none());
+    // Nobody ordered it: they are absent, and still to run.
+    portal.wait_for(Duration::from_secs(30), |state| {
+        let reports = state.reports.last()?.linodes.iter();
+        let off = reports.filter(|it| !it.running && it.granted == 1 && it.sealed == 0);
+        (off.count() == 2).then_some(())
+    });
+    agent.terminate();
+    let ledger = Ledger::look(&agent.state().join("ledger")).unwrap();
+    assert!(ledger.entry(LINODE).unwrap().desired_running);
+    // The host is up again.
+    agent.start();
+    succeeded(portal.outcome(portal.give(&who, LINODE, boot())));
+    assert!(agent.guest(LINODE).is_some() && agent.guest(deaf).is_none());
+    let out = agent.tool(&["stop-guests"]);
+    assert!(out.status.success() && agent.guest(LINODE).is_none());
+    assert!(agent.tool(&["stop-guests"]).stdout.is_empty());
+    machine.judge();
+}
+
 /// After a reboot with the portal away: only what this host owns, only by root, and on record.
 #[test]
 fn root_may_start_what_the_host_owns_without_the_portal() {

@@ -58,6 +58,8 @@ mod support;
 mod transfer;
 #[cfg(feature = "agent")]
 mod uml;
+#[cfg(feature = "agent")]
+mod units;
 #[cfg(all(feature = "agent", feature = "portal"))]
 mod whole;
 #[cfg(feature = "agent")]
