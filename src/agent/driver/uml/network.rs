@@ -75,15 +75,16 @@ mod tests {
         inside(&format!("{HERE}{name}"), || {
             tool("ip", &["link", "add", "br0", "type", "bridge"]).unwrap();
             let dir = tempfile::tempdir().unwrap();
-            let kept = Kept {
+            let kept = || Kept {
                 linode: LinodeId(7),
                 port: "xb7".to_owned(),
                 file: dir.path().join("linode-7/filter.nft"),
             };
+            let port = kept();
             let (guard, spec) = (Guard::default(), spec());
             let rules = || said("nft", &["list", "tables"]).contains("table bridge xb7");
             for _ in 0..2 {
-                ensure_tap(&guard, &kept, "br0", &spec).unwrap();
+                ensure_tap(&guard, &port, "br0", &spec).unwrap();
                 assert!(rules() && !learns("xb7"));
             }
             assert!(said("bridge", &["fdb", "show", "dev", "xb7"]).contains(&spec.mac));
@@ -94,16 +95,23 @@ mod tests {
                 "and not what changes the bridge's own"
             );
 
-            let look = || guard.look(std::slice::from_ref(&kept), &|_| true);
+            let look = || guard.look(std::slice::from_ref(&port), &|_| true);
             assert_eq!(look(), Vec::<String>::new());
             tool("nft", &["flush", "ruleset"]).unwrap();
             assert!(look().concat().contains("loaded again") && rules());
             tool("bridge", &["link", "set", "dev", "xb7", "learning", "on"]).unwrap();
-            assert!(look().concat().contains("loaded again") && !learns("xb7"));
+            assert!(look().concat().contains("learned addresses") && !learns("xb7"));
+            let earlier = Kept {
+                file: dir.path().join("none"),
+                ..kept()
+            };
+            tool("bridge", &["link", "set", "dev", "xb7", "learning", "on"]).unwrap();
+            guard.look(&[earlier], &|_| true);
+            assert!(!learns("xb7"), "of an earlier release, without rules");
 
             for _ in 0..2 {
-                remove_tap(&guard, &kept).unwrap();
-                assert!(!rules() && !sys("xb7").exists() && !kept.file.exists());
+                remove_tap(&guard, &port).unwrap();
+                assert!(!rules() && !sys("xb7").exists() && !port.file.exists());
             }
         });
     }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use crate::wire::GuestSpec;
 /// How often a start tries to load them, and how far apart: `nft` fails when another changes rules at the same moment.
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(500);
-/// How long it is said that rules were gone and were loaded again.
+/// How long it is said that something was undone.
 const SAID: Duration = Duration::from_secs(60 * 60);
 
 /// A guest to be looked after.
@@ -30,10 +30,30 @@ pub struct Kept {
     pub file: PathBuf,
 }
 
+/// What somebody undid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Undone {
+    Rules,
+    Port,
+}
+
+impl Undone {
+    fn words(self, linode: LinodeId) -> String {
+        match self {
+            Self::Rules => format!(
+                "anti-spoofing: the rules of Linode {linode} were gone, and were loaded again within the last hour"
+            ),
+            Self::Port => format!(
+                "anti-spoofing: the bridge learned addresses from Linode {linode}, and was told not to within the last hour"
+            ),
+        }
+    }
+}
+
 #[derive(Default)]
 pub struct Guard {
     nft: Nft,
-    mended: Mutex<BTreeMap<LinodeId, Instant>>,
+    mended: Mutex<BTreeMap<(LinodeId, Undone), Instant>>,
 }
 
 impl Guard {
@@ -118,9 +138,8 @@ impl Guard {
         }
         let mut mended = self.mended();
         mended.retain(|_, when| when.elapsed() < SAID);
-        said.extend(mended.keys().map(|linode| {
-            format!("anti-spoofing: the rules of Linode {linode} were gone, and were loaded again within the last hour")
-        }));
+        let words = mended.keys().map(|(linode, undone)| undone.words(*linode));
+        said.extend(words);
         said
     }
 
@@ -130,30 +149,30 @@ impl Guard {
         guest: &Kept,
         chain: Option<&Chain>,
         runs: &dyn Fn(&Kept) -> bool,
-    ) -> Option<String> {
+    ) -> Vec<String> {
         let linode = guest.linode;
         let text = fs::read_to_string(&guest.file).ok();
         let mark = text.as_deref().and_then(filter::mark);
         let whole = text.is_some() && filter::is_whole(chain, mark);
         if (whole && !learns(&guest.port)) || !runs(guest) {
-            return None;
+            return Vec::new();
         }
-        if text.is_none() {
-            return Some(format!(
+        let rules = match text {
+            None => Some(format!(
                 "anti-spoofing: Linode {linode} was started without rules, and can use any address until its next start"
-            ));
-        }
-        let mut done = Ok(());
-        if !whole {
-            done = self.nft.load(&guest.file).map_err(DriverError::from);
-        }
-        if learns(&guest.port) {
-            done = done.and(stop_learning(&guest.port));
-        }
-        match done {
+            )),
+            Some(_) if whole => None,
+            Some(_) => self.mend_rules(guest),
+        };
+        let port = learns(&guest.port).then(|| self.mend_port(guest)).flatten();
+        rules.into_iter().chain(port).collect()
+    }
+
+    fn mend_rules(&self, guest: &Kept) -> Option<String> {
+        let linode = guest.linode;
+        match self.nft.load(&guest.file) {
             Ok(()) => {
-                tracing::warn!(%linode, "a guest's rules were gone; they are loaded again");
-                self.mended().insert(linode, Instant::now());
+                self.note(linode, Undone::Rules);
                 None
             }
             Err(error) => {
@@ -165,7 +184,25 @@ impl Guard {
         }
     }
 
-    fn mended(&self) -> std::sync::MutexGuard<'_, BTreeMap<LinodeId, Instant>> {
+    fn mend_port(&self, guest: &Kept) -> Option<String> {
+        match stop_learning(&guest.port) {
+            Ok(()) => {
+                self.note(guest.linode, Undone::Port);
+                None
+            }
+            Err(error) => Some(format!(
+                "anti-spoofing: the bridge learns addresses from Linode {}: {error}",
+                guest.linode
+            )),
+        }
+    }
+
+    fn note(&self, linode: LinodeId, undone: Undone) {
+        tracing::warn!("{}", undone.words(linode));
+        self.mended().insert((linode, undone), Instant::now());
+    }
+
+    fn mended(&self) -> MutexGuard<'_, BTreeMap<(LinodeId, Undone), Instant>> {
         self.mended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
