@@ -29,7 +29,8 @@ pub fn examine(config: &UmlConfig) -> Vec<(&'static str, Found)> {
         ("jail", jail(config)),
         ("kernels", kernels(config)),
         ("memory", memory(config)),
-        ("bridge", bridge(&config.bridge)),
+        ("bridge", net::examine::bridge(&config.bridge)),
+        ("spoofing", net::examine::spoofing(true)),
     ]
 }
 
@@ -148,14 +149,6 @@ fn meminfo(key: &str) -> Result<i64, String> {
 
 fn mib(kib: u64) -> Result<i64, String> {
     i64::try_from(kib / 1024).map_err(|error| error.to_string())
-}
-
-fn bridge(bridge: &str) -> Found {
-    if net::bridge_exists(bridge) {
-        Ok(bridge.to_owned())
-    } else {
-        Err(format!("there is no bridge {bridge}"))
-    }
 }
 
 #[cfg(test)]

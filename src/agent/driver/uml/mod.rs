@@ -533,14 +533,6 @@ impl Driver for Uml {
         }
     }
 
-    fn examine(&self) -> Vec<(&'static str, Result<String, String>)> {
-        let bridge = net::examine::bridge(&self.config.bridge);
-        vec![
-            ("bridge", bridge),
-            ("spoofing", net::examine::spoofing(true)),
-        ]
-    }
-
     fn console_tail(&self, linode: LinodeId, lines: usize) -> String {
         self.folder(linode).console().tail(lines)
     }
