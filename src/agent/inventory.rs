@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::driver::GuestState;
+use super::driver::files::boot_id;
 use super::host::Host;
 use super::ledger::Entry;
 use crate::domain::ids::LinodeId;
@@ -30,6 +31,7 @@ pub fn collect(host: &Host) -> Inventory {
     unknown.truncate(MOST_UNKNOWN);
     Inventory {
         agent_version: env!("CARGO_PKG_VERSION").into(),
+        boot: boot_id().unwrap_or_default(),
         memory_total_mb: host.driver.memory_total_mb(),
         disk_total_mb: space.map_or(0, |space| mib(space.total)),
         disk_free_mb: space.map_or(0, |space| mib(space.free)),

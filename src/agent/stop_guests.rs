@@ -1,7 +1,8 @@
 //! `xenbeta-agent stop-guests`: every guest of this host shut down, before the host itself is (`xenbeta-guests.service`).
 //!
 //! To the ledger and the portal this is what a loss of power is, but that guests ended cleanly: nobody's order, so nothing is
-//! written down. They are found absent, and run again by the portal's word. The agent may run meanwhile.
+//! written down. The agent does not run meanwhile, or the portal would learn that they are off before it learns why: as the host
+//! speaks again, from another boot, what ran there is booted by the portal's word.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -11,6 +12,7 @@ use std::time::Duration;
 use super::config::Config;
 use super::driver::{Driver, DriverError, Stopped};
 use super::host;
+use super::run;
 use crate::domain::ids::LinodeId;
 
 /// So many at once: each is looked at several times a second, and a look goes through all processes or domains.
@@ -27,6 +29,11 @@ pub fn stop_guests(
     limit: Duration,
     tell: &(dyn Fn(&Outcome) + Sync),
 ) -> Result<(), DriverError> {
+    let _lock = run::lock(&config.state()).map_err(|error| {
+        DriverError::Host(format!(
+            "{error}; stop it first (systemctl stop xenbeta-agent), or the portal takes its guests for shut down"
+        ))
+    })?;
     let driver = host::driver(config)?;
     for _ in 0..ROUNDS {
         let guests = driver.guests()?;

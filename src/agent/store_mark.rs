@@ -65,7 +65,7 @@ pub fn hold(
 /// A new mark, or the one that somebody else made at this moment.
 fn mark(dir: &Path) -> io::Result<String> {
     let mut chance = [0; 16];
-    getrandom::fill(&mut chance).map_err(io::Error::other)?;
+    getrandom::fill(&mut chance).map_err(|error| io::Error::other(error.to_string()))?;
     let mark = data_encoding::HEXLOWER.encode(&chance);
     let fresh = format!("{MARK}.{mark}");
     file::replace(dir, &fresh, mark.as_bytes())?;

@@ -397,6 +397,7 @@ diesel::table! {
         waived_in -> Nullable<Text>,
         contrary -> Text,
         sealed_here -> Text,
+        boot_id -> Nullable<Text>,
     }
 }
 

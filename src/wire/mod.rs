@@ -127,6 +127,9 @@ pub struct Share {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Inventory {
     pub agent_version: String,
+    /// The boot of the host that this was seen in; empty from agents of before.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub boot: String,
     pub memory_total_mb: i64,
     pub disk_total_mb: i64,
     pub disk_free_mb: i64,

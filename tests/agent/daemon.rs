@@ -377,24 +377,32 @@ fn a_planned_reboot_shuts_guests_down_and_is_to_all_else_a_loss_of_power() {
         succeeded(portal.outcome(portal.give(&who, deaf, task)));
     }
     assert!(agent.guest(LINODE).is_some() && agent.guest(deaf).is_some());
+    let out = agent.tool(&["stop-guests"]);
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(
+        !out.status.success() && said.contains("stop it first"),
+        "{said}"
+    );
+    agent.terminate();
     let out = agent.tool(&["stop-guests", "--limit", "2"]);
     assert!(out.status.success(), "{out:?}");
     let said = String::from_utf8_lossy(&out.stdout).into_owned();
     assert_eq!(said, "Linode 5: shut down\nLinode 6: ended by force\n");
     assert!(agent.guest(LINODE).is_none() && agent.guest(deaf).is_none());
-    // Nobody ordered it: they are absent, and still to run.
-    portal.wait_for(Duration::from_secs(30), |state| {
-        let reports = state.reports.last()?.linodes.iter();
-        let off = reports.filter(|it| !it.running && it.granted == 1 && it.sealed == 0);
-        (off.count() == 2).then_some(())
-    });
-    agent.terminate();
     let ledger = Ledger::look(&agent.state().join("ledger")).unwrap();
     assert!(ledger.entry(LINODE).unwrap().desired_running);
-    // The host is up again.
+    // The host is up again. Nobody ordered it: they are absent, and still to run.
+    let before = portal.wait_for(Duration::from_secs(30), |state| Some(state.reports.len()));
     agent.start();
+    portal.wait_for(Duration::from_secs(30), |state| {
+        let report = state.reports.get(before..)?.last()?;
+        let reports = report.linodes.iter();
+        let off = reports.filter(|it| !it.running && it.granted == 1 && it.sealed == 0);
+        (off.count() == 2 && !report.boot.is_empty()).then_some(())
+    });
     succeeded(portal.outcome(portal.give(&who, LINODE, boot())));
     assert!(agent.guest(LINODE).is_some() && agent.guest(deaf).is_none());
+    agent.terminate();
     let out = agent.tool(&["stop-guests"]);
     assert!(out.status.success() && agent.guest(LINODE).is_none());
     assert!(agent.tool(&["stop-guests"]).stdout.is_empty());

@@ -3,8 +3,10 @@
 use std::collections::HashSet;
 
 use crate::app::App;
+use crate::app::account::sign_in::clip;
 use crate::app::context::{Agent, PORTAL, Tx};
 use crate::app::error::AppError;
+use crate::app::linode::power;
 use crate::app::ownership::contradiction::{self, Contrary, Weight};
 use crate::app::ownership::{change, hold, ledger, recovery};
 use crate::domain::fairness::shares::{Claim, Rule};
@@ -25,6 +27,8 @@ use crate::wire::{Inventory, LinodeReport, Poll, PortalMark, SHOWS_LEDGER, Share
 const MOST_KERNELS: usize = 100;
 /// Linodes that a host has given up and has disks of: kept for the search for what was left behind.
 const MOST_LEFT: usize = 2000;
+/// Characters of a boot's name; Linux gives it 36.
+const MOST_BOOT: usize = 64;
 
 /// What one report says, beside the portal's rows, and what is to be written of it.
 struct Findings {
@@ -41,6 +45,10 @@ struct Findings {
     sealed_here: Option<String>,
     /// As JSON, if that changed.
     contrary_now: Option<String>,
+    /// The host speaks from another boot than before.
+    boot: Option<String>,
+    /// What ran when its host went down, and is to run again.
+    interrupted: Vec<LinodeId>,
     seen_is_old: bool,
 }
 
@@ -57,6 +65,7 @@ impl Findings {
             && self.incarnation.is_none()
             && self.sealed_here.is_none()
             && self.contrary_now.is_none()
+            && self.boot.is_none()
     }
 }
 
@@ -134,8 +143,12 @@ fn write(
             reported_in: found.incarnation.as_deref(),
             contrary: found.contrary_now.as_deref(),
             sealed_here: found.sealed_here.as_deref(),
+            boot: found.boot.as_deref(),
         };
         store::host::set_memory(tx.conn, agent.host, &memory)?;
+        for linode in &found.interrupted {
+            power::boot_again(tx, agent.host, *linode)?;
+        }
     }
     if found.incarnation.is_some() || !found.contrary.words.is_empty() {
         wake_on_commit(tx.conn, Wake::Reconcile)?;
@@ -198,6 +211,8 @@ fn find(
         ahead,
         sealed_here: None,
         contrary_now: None,
+        boot: None,
+        interrupted: Vec::new(),
         seen_is_old: host
             .last_seen_at
             .is_none_or(|seen| now.seconds_since(seen) >= 5),
@@ -219,6 +234,9 @@ fn find(
         Vec::new()
     };
     findings.statuses = changed_statuses(&linodes, reports);
+    if poll.is_some() {
+        look_at_boot(&mut findings, host.boot_id.as_deref(), &inventory.boot);
+    }
     let mut words = words_of(agent.host, inventory);
     let speaks = poll.is_some_and(|poll| poll.protocol >= SHOWS_LEDGER);
     if speaks {
@@ -239,6 +257,21 @@ fn find(
     }
     findings.contrary = contrary;
     Ok(findings)
+}
+
+/// A host that speaks from another boot was rebooted: what is found to have ended ended with it, and nobody ordered that.
+/// (What was shut down by order, or by itself while its host was up, is offline already.)
+fn look_at_boot(findings: &mut Findings, before: Option<&str>, now: &str) {
+    let now = clip(now, MOST_BOOT);
+    if now.is_empty() || before == Some(now.as_str()) {
+        return;
+    }
+    if before.is_some() {
+        let ended = findings.statuses.iter();
+        let ended = ended.filter(|(_, status)| *status == LinodeStatus::Offline);
+        findings.interrupted = ended.map(|(linode, _)| *linode).collect();
+    }
+    findings.boot = Some(now);
 }
 
 /// Agents of the last release cannot say.
@@ -310,7 +343,7 @@ fn seen(conn: &mut Db, now: Time, host: HostId, inventory: &Inventory) -> Result
         .unknown
         .iter()
         .take(100)
-        .map(|name| crate::app::account::sign_in::clip(name, 200))
+        .map(|name| clip(name, 200))
         .collect();
     let kernels: Vec<_> = inventory
         .kernels
@@ -322,7 +355,7 @@ fn seen(conn: &mut Db, now: Time, host: HostId, inventory: &Inventory) -> Result
         conn,
         host,
         &Seen {
-            agent_version: &crate::app::account::sign_in::clip(&inventory.agent_version, 100),
+            agent_version: &clip(&inventory.agent_version, 100),
             disk_free_mb: inventory.disk_free_mb,
             tells_changes: inventory.tells_changes,
             unknown_disks: &json(&unknown),

@@ -1,10 +1,10 @@
 //! Boot, reboot and shut down a Linode, wherever it is.
 
 use crate::app::App;
-use crate::app::context::Actor;
+use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::domain::audit::{Action, Object};
-use crate::domain::ids::{ConfigId, JobId, LinodeId};
+use crate::domain::ids::{ConfigId, HostId, JobId, LinodeId};
 use crate::domain::job::JobKind;
 use crate::domain::linode::LinodeStatus;
 use crate::domain::migration::MigrationState;
@@ -27,6 +27,35 @@ pub(in crate::app) fn is_switching(conn: &mut Db, linode: LinodeId) -> Result<bo
 pub(in crate::app) fn wish(conn: &mut Db, linode: LinodeId) -> Result<Option<bool>, AppError> {
     let open = store::job::open_of_linode(conn, linode, &POWER)?;
     Ok(open.map(|job| job.kind != JobKind::Shutdown))
+}
+
+/// Boots a Linode that ran when its host was rebooted. Whatever else is to be done with it comes first.
+pub(in crate::app) fn boot_again(
+    tx: &mut Tx<'_>,
+    host: HostId,
+    linode: LinodeId,
+) -> Result<(), AppError> {
+    store::linode::lock(tx.conn, linode)?;
+    let Some(linode) = store::linode::linode(tx.conn, linode)? else {
+        return Ok(());
+    };
+    let is_busy = is_switching(tx.conn, linode.id)?
+        || store::job::open_of_linode(tx.conn, linode.id, &POWER)?.is_some();
+    if is_busy || linode.host_id != host {
+        return Ok(());
+    }
+    store::job::enqueue(tx.conn, &NewJob::own(&linode, JobKind::Boot, tx.now, None))?;
+    store::linode::set_status(tx.conn, linode.id, LinodeStatus::Booting, tx.now)?;
+    let change = (
+        &LinodeStatus::Running.to_string(),
+        &LinodeStatus::Booting.to_string(),
+    );
+    tx.audit(
+        Action::Power,
+        Object::Linode(linode.id),
+        (change.0, change.1),
+    )?;
+    Ok(())
 }
 
 impl App {

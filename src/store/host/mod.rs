@@ -66,6 +66,8 @@ pub struct Host {
     pub contrary: String,
     /// JSON: `[linode, generation, sealed]` of the disks that it has of Linodes it does not own.
     pub sealed_here: String,
+    /// The boot of it that its agent last spoke from.
+    pub boot_id: Option<String>,
 }
 
 impl Host {

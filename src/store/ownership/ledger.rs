@@ -15,6 +15,8 @@ pub struct Memory<'a> {
     pub reported_in: Option<&'a str>,
     pub contrary: Option<&'a str>,
     pub sealed_here: Option<&'a str>,
+    /// Of the host.
+    pub boot: Option<&'a str>,
 }
 
 pub fn set_memory(conn: &mut Db, id: HostId, memory: &Memory<'_>) -> Result<(), StoreError> {
@@ -32,6 +34,11 @@ pub fn set_memory(conn: &mut Db, id: HostId, memory: &Memory<'_>) -> Result<(), 
     if let Some(sealed_here) = memory.sealed_here {
         diesel::update(host())
             .set(hosts::sealed_here.eq(sealed_here))
+            .execute(conn)?;
+    }
+    if let Some(boot) = memory.boot {
+        diesel::update(host())
+            .set(hosts::boot_id.eq(boot))
             .execute(conn)?;
     }
     Ok(())

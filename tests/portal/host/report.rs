@@ -1,8 +1,10 @@
 //! What a poll reports, and what the answer puts right.
 
+use xenbeta::domain::audit::Object;
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::linode::LinodeStatus;
-use xenbeta::wire::{Inventory, LinodeReport, Poll, Share};
+use xenbeta::store;
+use xenbeta::wire::{Inventory, LinodeReport, Poll, Share, Task};
 
 use crate::both_databases;
 use crate::support::fleet::{DB, THEIRS, UML1, WEB};
@@ -69,5 +71,44 @@ both_databases! {
         app.note_poll(&hand::agent(UML1), &poll(vec![gone])).unwrap();
         assert_eq!(app.linode(WEB).status, LinodeStatus::Offline);
         assert_eq!(app.linode(DB).status, LinodeStatus::Running, "not reported, not changed");
+    }
+
+    fn what_ran_when_its_host_went_down_is_booted_once_when_it_is_up_again(app: TestApp) {
+        let app = app.with_fleet();
+        let says = |boot: &str, runs: [bool; 2]| {
+            let mut said = poll(vec![report(WEB, None), report(DB, None)]);
+            for (report, running) in said.inventory.linodes.iter_mut().zip(runs) {
+                report.running = running;
+            }
+            said.inventory.boot = boot.to_owned();
+            app.note_poll(&hand::agent(UML1), &said).unwrap();
+        };
+        let statuses = || [WEB, DB].map(|linode| app.linode(linode).status);
+        // DB is shut down from inside, which its host's reboot does not undo.
+        says("first", [true, false]);
+        assert_eq!(statuses(), [LinodeStatus::Running, LinodeStatus::Offline]);
+        for _ in 0..2 {
+            says("second", [false, false]);
+            assert_eq!(statuses(), [LinodeStatus::Booting, LinodeStatus::Offline]);
+        }
+        let order = app.take(UML1);
+        assert!(matches!(&order.task, Task::Boot { guest, .. } if guest.label == app.linode(WEB).label));
+        app.nothing_for(UML1);
+        let trail = app.in_db(|conn| store::audit::audit_of(conn, Object::Linode(WEB)));
+        let of_portal = trail.iter().filter(|row| row.actor == "portal" && row.before == "running" && row.after == "booting");
+        assert_eq!(of_portal.count(), 1);
+    }
+
+    fn a_boot_that_was_not_known_before_boots_nothing(app: TestApp) {
+        let app = app.with_fleet();
+        let mut gone = report(WEB, None);
+        gone.running = false;
+        let mut said = poll(vec![gone]);
+        for boot in ["", "first", ""] {
+            said.inventory.boot = boot.to_owned();
+            app.note_poll(&hand::agent(UML1), &said).unwrap();
+            assert_eq!(app.linode(WEB).status, LinodeStatus::Offline);
+        }
+        app.nothing_for(UML1);
     }
 }
