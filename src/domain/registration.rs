@@ -2,8 +2,7 @@
 
 use super::migration::MigrationState;
 use super::placement::Standing;
-use super::platform;
-use super::platform::Platform;
+use super::platform::{self, Platform};
 use super::programme::{Barred, Deed, Phase, allows};
 use crate::string_enum;
 

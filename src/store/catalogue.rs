@@ -8,8 +8,7 @@ use super::db::Db;
 use super::error::StoreError;
 use super::schema::{kernels, plans};
 use crate::domain::ids::PlanId;
-use crate::domain::linode::KernelFamily;
-use crate::domain::linode::translate;
+use crate::domain::linode::{KernelFamily, translate};
 use crate::domain::platform::Platform;
 
 #[derive(Debug, Clone, Queryable, Selectable)]

@@ -1,15 +1,13 @@
 //! Connections: which database, how it is opened, and the two ways to use it: [`Database::read`] and [`Database::write`].
 
-use diesel::connection::SimpleConnection;
-use diesel::r2d2::R2D2Connection;
+use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
+use diesel::r2d2::{ManageConnection, Pool, PooledConnection, R2D2Connection};
 use diesel_migrations::MigrationHarness;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
-use diesel::connection::{AnsiTransactionManager, TransactionManager};
 use diesel::prelude::*;
-use diesel::r2d2::{ManageConnection, Pool, PooledConnection};
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
 use super::error::StoreError;

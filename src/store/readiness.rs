@@ -13,8 +13,7 @@ use super::schema::{bug_events, bugs, host_fairness, jobs, migration_events, mig
 use crate::domain::bug::Changed;
 use crate::domain::ids::MigrationId;
 use crate::domain::job::JobState;
-use crate::domain::migration::down_s;
-use crate::domain::migration::{MigrationKind, MigrationState};
+use crate::domain::migration::{MigrationKind, MigrationState, down_s};
 use crate::domain::readiness::backlog::{BugChange, BugNow};
 use crate::domain::readiness::{FailedTry, Move};
 use crate::domain::time::Time;

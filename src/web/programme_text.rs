@@ -3,8 +3,7 @@
 use super::ui::markdown::{self, Rendered};
 use super::ui::{Tag, Tone, Zone};
 use crate::app::programme::texts;
-use crate::domain::programme::Phase;
-use crate::domain::programme::TextSection;
+use crate::domain::programme::{Phase, TextSection};
 use crate::domain::string_enum::StringEnum;
 use crate::store::programme::Text;
 

@@ -4,8 +4,7 @@ use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::domain::audit::{Action, Object};
-use crate::domain::mail::MailKind;
-use crate::domain::mail::{group, is_for};
+use crate::domain::mail::{MailKind, group, is_for};
 use crate::domain::string_enum::StringEnum;
 use crate::store;
 

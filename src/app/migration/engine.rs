@@ -11,8 +11,9 @@ use crate::domain::audit::{Action, Object};
 use crate::domain::host::HostState;
 use crate::domain::ids::{HostId, JobId, LinodeId, MigrationId};
 use crate::domain::job::{JobKind, JobState};
-use crate::domain::migration::{self as machine, Effect, Event, Letter, Refused, Side, Step};
-use crate::domain::migration::{MigrationKind, MigrationState};
+use crate::domain::migration::{
+    self as machine, Effect, Event, Letter, MigrationKind, MigrationState, Refused, Side, Step,
+};
 use crate::domain::ownership::{Row, handover};
 use crate::store;
 use crate::store::db::{Db, wake_on_commit};

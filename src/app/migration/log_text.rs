@@ -1,7 +1,6 @@
 //! What happened to a migration, in words for its member.
 
-use crate::domain::migration::MigrationState;
-use crate::domain::migration::{Event, Step, Transition};
+use crate::domain::migration::{Event, MigrationState, Step, Transition};
 
 /// What the migration's log says of a transition, in words for its member.
 pub fn words(event: Event, to: &Transition) -> String {

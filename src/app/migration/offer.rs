@@ -10,8 +10,9 @@ use crate::app::mail::kinds::LinodeMail;
 use crate::domain::audit::{Action, Object};
 use crate::domain::host::HostRole;
 use crate::domain::ids::{HostId, LinodeId, RegistrationId};
-use crate::domain::migration::{Event, Last, blocks_next, gives_way};
-use crate::domain::migration::{MigrationKind, MigrationState};
+use crate::domain::migration::{
+    Event, Last, MigrationKind, MigrationState, blocks_next, gives_way,
+};
 use crate::domain::placement::{self, Need, Room};
 use crate::domain::programme::Deed;
 use crate::domain::registration::RegistrationState;

@@ -7,8 +7,7 @@ use std::collections::HashMap;
 use super::host::{HostRole, HostState};
 use super::ids::{HostId, MigrationId, PlanId};
 use super::migration::MigrationKind;
-use super::platform::Platform;
-use super::platform::TO;
+use super::platform::{Platform, TO};
 use super::string_enum::StringEnum;
 
 /// A host with what is already promised on it.

@@ -8,8 +8,7 @@ use diesel::sql_types::{BigInt, Nullable};
 
 use super::all;
 use crate::domain::ids::HostId;
-use crate::domain::migration;
-use crate::domain::migration::{MigrationKind, MigrationState};
+use crate::domain::migration::{self, MigrationKind, MigrationState};
 use crate::domain::placement::Room;
 use crate::domain::string_enum::StringEnum;
 use crate::store::db::Db;

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use diesel::prelude::*;
 
 use crate::domain::ids::{ConfigId, DiskId, LinodeId};
-use crate::domain::linode::translate;
-use crate::domain::linode::{Helper, RunLevel};
+use crate::domain::linode::{Helper, RunLevel, translate};
 use crate::store::db::{Db, direct};
 use crate::store::error::StoreError;
 use crate::store::schema::{config_profiles, linodes};

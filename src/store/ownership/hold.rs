@@ -5,8 +5,7 @@ use std::collections::HashSet;
 use diesel::prelude::*;
 
 use crate::domain::ids::{HostId, LinodeId};
-use crate::domain::migration::MigrationState;
-use crate::domain::migration::Step;
+use crate::domain::migration::{MigrationState, Step};
 use crate::domain::ownership::Word;
 use crate::domain::time::Time;
 use crate::store::db::{Both, Db, columns};

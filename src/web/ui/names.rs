@@ -5,8 +5,7 @@ use crate::domain::bug::{Component, FactKind, Severity};
 use crate::domain::host::HostRole;
 use crate::domain::job::JobKind;
 use crate::domain::linode::{Helper, RunLevel};
-use crate::domain::migration::MigrationKind;
-use crate::domain::migration::Step;
+use crate::domain::migration::{MigrationKind, Step};
 use crate::domain::platform::Platform;
 use crate::domain::string_enum::StringEnum;
 

@@ -3,8 +3,7 @@
 use serde::Deserialize;
 
 use crate::domain::account::UserRole;
-use crate::domain::mail::MailKind;
-use crate::domain::mail::{Group, kinds, name};
+use crate::domain::mail::{Group, MailKind, kinds, name};
 use crate::domain::string_enum::StringEnum;
 use crate::web::extract::{Form, Signed};
 use crate::web::fault::{Fault, Response};

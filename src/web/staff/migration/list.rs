@@ -4,8 +4,7 @@ use askama::Template;
 
 use super::shared::PATH;
 use crate::app::host::liveness::SILENT_S;
-use crate::domain::migration::AT_WORK;
-use crate::domain::migration::{MigrationKind, MigrationState as State};
+use crate::domain::migration::{AT_WORK, MigrationKind, MigrationState as State};
 use crate::domain::readiness;
 use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;

@@ -4,8 +4,7 @@
 use crate::app::host::liveness::is_silent;
 use crate::domain::host::HostState;
 use crate::domain::job::JobState;
-use crate::domain::migration::MigrationState as State;
-use crate::domain::migration::Step;
+use crate::domain::migration::{MigrationState as State, Step};
 use crate::domain::time::Time;
 use crate::store::host::Host;
 use crate::store::job::Job;
