@@ -61,6 +61,17 @@ pub struct Who<'a> {
     pub user: Option<UserId>,
 }
 
+impl<'a> Who<'a> {
+    /// Whom the trail knows by a name only: an agent, or who is not signed in.
+    pub(in crate::app) fn named(name: &'a str, address: &'a str) -> Self {
+        Self {
+            name,
+            address,
+            user: None,
+        }
+    }
+}
+
 /// The portal itself, when a time has come.
 pub const PORTAL: Who<'static> = Who {
     name: "portal",
@@ -121,8 +132,8 @@ impl Tx<'_> {
         action: Action,
         object: Object<'_>,
         (before, after): (&str, &str),
-    ) -> Result<(), StoreError> {
-        store::audit::append(
+    ) -> Result<(), AppError> {
+        Ok(store::audit::append(
             self.conn,
             &store::audit::Entry {
                 at: self.now,
@@ -133,6 +144,6 @@ impl Tx<'_> {
                 before,
                 after,
             },
-        )
+        )?)
     }
 }

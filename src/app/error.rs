@@ -42,10 +42,25 @@ impl AppError {
         Self::Conflict(text.into())
     }
 
-    pub(crate) fn field(field: &'static str) -> impl FnOnce(Invalid) -> Self {
-        move |invalid| Self::Invalid {
+    pub(crate) fn invalid(field: &'static str, message: impl Into<String>) -> Self {
+        Self::Invalid {
             field,
-            message: invalid.0,
+            message: message.into(),
+        }
+    }
+
+    pub(crate) fn field(field: &'static str) -> impl FnOnce(Invalid) -> Self {
+        move |invalid| Self::invalid(field, invalid.0)
+    }
+
+    /// What to answer where such a row is there already: another one of the same moment was first.
+    pub(crate) fn if_taken(taken: impl FnOnce() -> Self) -> impl FnOnce(StoreError) -> Self {
+        |error| {
+            if error.is_duplicate() {
+                taken()
+            } else {
+                error.into()
+            }
         }
     }
 }

@@ -117,18 +117,17 @@ fn plan_of(conn: &mut Db, host: HostId, heard_since: Time) -> Result<Plan, AppEr
 }
 
 fn checked(order: &Order, now: Time) -> Result<Order, AppError> {
-    let invalid = |field, message: String| AppError::Invalid { field, message };
     let why = Markdown::parse(order.why.trim(), MOST_WHY)
-        .map_err(|fault| invalid("why", fault.to_string()))?;
+        .map_err(|fault| AppError::invalid("why", fault.to_string()))?;
     if why.is_empty() {
-        let message = "Say why, in words for the members it concerns".to_owned();
-        return Err(invalid("why", message));
+        let message = "Say why, in words for the members it concerns";
+        return Err(AppError::invalid("why", message));
     }
     if let Some(at) = order.at
         && (at <= now || at > now.plus_days(MOST_DAYS))
     {
         let message = format!("Choose a time in the future, within {MOST_DAYS} days");
-        return Err(invalid("at", message));
+        return Err(AppError::invalid("at", message));
     }
     if order.moves.is_empty() || order.moves.len() > AT_ONCE {
         return Err(AppError::conflict(format!(
@@ -162,8 +161,7 @@ fn drain(tx: &mut Tx<'_>, id: HostId, order: &Order) -> Result<(), AppError> {
         Action::HostEmpty,
         Object::Host(id),
         (&host.state.to_string(), &after),
-    )?;
-    Ok(())
+    )
 }
 
 /// A conflict is the whole transaction's; what is refused for a Linode of its own is its answer.
@@ -324,8 +322,7 @@ impl Act<'_> {
             Action::Evacuate,
             Object::Migration(row.id),
             (&hosts.0, &hosts.1),
-        )?;
-        Ok(())
+        )
     }
 
     fn end(

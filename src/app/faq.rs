@@ -177,8 +177,7 @@ impl App {
                 Action::FaqChanged,
                 Object::Faq(id),
                 (&entry.question, text.question.as_str()),
-            )?;
-            Ok(())
+            )
         })
     }
 
@@ -204,8 +203,7 @@ impl App {
             store::faq::set_position(tx.conn, one.id, other.position)?;
             store::faq::set_position(tx.conn, other.id, one.position)?;
             let way = if up { "up" } else { "down" };
-            tx.audit(Action::FaqMoved, Object::Faq(id), ("", way))?;
-            Ok(())
+            tx.audit(Action::FaqMoved, Object::Faq(id), ("", way))
         })
     }
 
@@ -231,8 +229,7 @@ impl App {
             } else {
                 Action::FaqPutBack
             };
-            tx.audit(what, Object::Faq(id), ("", &entry.question))?;
-            Ok(())
+            tx.audit(what, Object::Faq(id), ("", &entry.question))
         })
     }
 }
@@ -247,10 +244,7 @@ fn add_entry(tx: &mut Tx<'_>, text: &EntryText) -> Result<Entry, AppError> {
         return Ok(twin.clone());
     }
     if i64::try_from(standing.len()).unwrap_or(i64::MAX) >= store::faq::MOST_ENTRIES {
-        return Err(AppError::Invalid {
-            field: "question",
-            message: full(),
-        });
+        return Err(AppError::invalid("question", full()));
     }
     let mut name = slug(text.question.as_str());
     // Other parts of the page have these anchors.

@@ -3,20 +3,15 @@
 use super::error::AppError;
 
 pub(super) fn too_many(message: &str) -> AppError {
-    AppError::Invalid {
-        field: "",
-        message: message.to_owned(),
-    }
+    AppError::invalid("", message.to_owned())
 }
 
 /// A form that was sent once and changed since: neither lost without a word nor taken for the first.
 pub(super) fn sent_before(field: &'static str) -> AppError {
-    AppError::Invalid {
+    AppError::invalid(
         field,
-        message:
-            "This form was sent already, with another text. Send it again to send this one as well"
-                .to_owned(),
-    }
+        "This form was sent already, with another text. Send it again to send this one as well",
+    )
 }
 
 /// A form's own mark, as the page gave it.

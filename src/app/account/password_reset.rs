@@ -23,11 +23,7 @@ impl App {
             return Ok(());
         };
         let token = secrets::new_token()?;
-        let who = Who {
-            name: email.as_str(),
-            address: from.address,
-            user: None,
-        };
+        let who = Who::named(email.as_str(), from.address);
         self.transact(who, |tx| {
             let user = store::account::user_by_email(tx.conn, email.as_str())?
                 .filter(|user| !user.disabled);
@@ -51,7 +47,6 @@ impl App {
                 tx.mail(&user, UserMail::PasswordReset { token, until })?;
             }
             tx.audit(Action::PasswordForgot, Object::Session, ("", ""))
-                .map_err(AppError::from)
         })
     }
 
@@ -93,9 +88,7 @@ impl App {
                 address: from.address,
                 user: Some(user),
             };
-            tx.by(who)
-                .audit(Action::PasswordReset, object, ("", ""))
-                .map_err(AppError::from)
+            tx.by(who).audit(Action::PasswordReset, object, ("", ""))
         })
     }
 }

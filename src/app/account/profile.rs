@@ -37,7 +37,6 @@ impl App {
                 Object::User(visitor.user.id),
                 ("", ""),
             )
-            .map_err(AppError::from)
         })
     }
 
@@ -59,10 +58,10 @@ impl App {
     ) -> Result<(), AppError> {
         let name = PersonName::parse(name).map_err(AppError::field("name"))?;
         if timezone.parse::<chrono_tz::Tz>().is_err() {
-            return Err(AppError::Invalid {
-                field: "timezone",
-                message: "Choose a time zone like Europe/Vienna or UTC".to_owned(),
-            });
+            return Err(AppError::invalid(
+                "timezone",
+                "Choose a time zone like Europe/Vienna or UTC",
+            ));
         }
         self.transact(actor.who(), |tx| {
             store::account::set_profile(tx.conn, actor.user, name.as_str(), timezone)?;
@@ -71,7 +70,6 @@ impl App {
                 Object::User(actor.user),
                 ("", timezone),
             )
-            .map_err(AppError::from)
         })
     }
 }

@@ -85,11 +85,7 @@ impl App {
             .filter(|user| !user.disabled)
             .and_then(|user| user.password_hash.as_deref());
         let right = self.hasher.verify(password, hash)?;
-        let who = Who {
-            name: &email,
-            address: from.address,
-            user: None,
-        };
+        let who = Who::named(&email, from.address);
         let Some(user) = user.filter(|_| right) else {
             self.transact_at(now, who, |tx| {
                 store::account::session::insert_sign_in_failure(
@@ -99,7 +95,6 @@ impl App {
                     tx.now,
                 )?;
                 tx.audit(Action::SignInRefused, Object::Session, ("", ""))
-                    .map_err(AppError::from)
             })?;
             return Ok(None);
         };
@@ -168,7 +163,6 @@ impl App {
         self.transact(actor.who(), |tx| {
             store::account::session::end_session(tx.conn, visitor.user.id, visitor.session.id)?;
             tx.audit(Action::SignOut, Object::Session, ("", ""))
-                .map_err(AppError::from)
         })
     }
 
@@ -234,12 +228,11 @@ impl App {
             self.transact_at(asked, who, |tx| {
                 store::account::session::insert_sign_in_failure(tx.conn, email, address, asked)?;
                 tx.audit(Action::PasswordRefused, Object::User(user.id), ("", ""))
-                    .map_err(AppError::from)
             })?;
-            return Err(AppError::Invalid {
-                field: "password",
-                message: "This is not your present password".to_owned(),
-            });
+            return Err(AppError::invalid(
+                "password",
+                "This is not your present password",
+            ));
         }
         Ok(())
     }

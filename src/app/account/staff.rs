@@ -36,10 +36,7 @@ impl App {
             FirstPassword::Link => None,
         };
         let token = secrets::new_token()?;
-        let taken = || AppError::Invalid {
-            field: "email",
-            message: "there is a user with this address already".to_owned(),
-        };
+        let taken = || AppError::invalid("email", "there is a user with this address already");
         self.transact(who, |tx| {
             if store::account::user_by_email(tx.conn, email.as_str())?.is_some() {
                 return Err(taken());
@@ -58,13 +55,7 @@ impl App {
                 },
             )
             // Another one of the same moment was first.
-            .map_err(|error| {
-                if error.is_duplicate() {
-                    taken()
-                } else {
-                    error.into()
-                }
-            })?;
+            .map_err(AppError::if_taken(taken))?;
             let link = match first {
                 FirstPassword::Given(_) => None,
                 FirstPassword::Link => {

@@ -38,12 +38,11 @@ pub struct Made {
 impl App {
     /// `Ok(None)`: this form has made its token already.
     pub fn make_token(&self, actor: &Actor, wish: &Wish) -> Result<Option<Made>, AppError> {
-        let invalid = |field, message: String| Err(AppError::Invalid { field, message });
         if wish.days.is_some_and(|days| !(1..=3650).contains(&days)) {
-            return invalid(
+            return Err(AppError::invalid(
                 "days",
-                "Enter a number of days from 1 to 3650, or nothing".to_owned(),
-            );
+                "Enter a number of days from 1 to 3650, or nothing",
+            ));
         }
         if wish.form.is_empty() || wish.form.len() > FORM {
             return Err(AppError::conflict(
@@ -62,10 +61,7 @@ impl App {
             if store::account::tokens::count_live(tx.conn, actor.user, tx.now)? >= MOST {
                 let message =
                     format!("You have {MOST} tokens. Revoke one that is not used any more");
-                return Err(AppError::Invalid {
-                    field: "label",
-                    message,
-                });
+                return Err(AppError::invalid("label", message));
             }
             let prefix: String = token.chars().take(PREFIX).collect();
             let new = NewToken {
@@ -105,8 +101,7 @@ impl App {
                 };
             }
             let what = format!("token {id}");
-            tx.audit(Action::TokenRevoke, Object::User(actor.user), (&what, ""))?;
-            Ok(())
+            tx.audit(Action::TokenRevoke, Object::User(actor.user), (&what, ""))
         })
     }
 }

@@ -56,8 +56,7 @@ impl App {
             } else {
                 "enabled".to_owned()
             };
-            tx.audit(Action::User, Object::User(id), (words(!disabled), &after))?;
-            Ok(())
+            tx.audit(Action::User, Object::User(id), (words(!disabled), &after))
         })
     }
 
@@ -84,8 +83,7 @@ impl App {
             store::account::reset::insert_reset(tx.conn, &hash, id, tx.now, until)?;
             let token = &token;
             tx.mail(&user, UserMail::PasswordReset { token, until })?;
-            tx.audit(Action::PasswordSend, Object::User(id), ("", ""))?;
-            Ok(())
+            tx.audit(Action::PasswordSend, Object::User(id), ("", ""))
         })
     }
 }

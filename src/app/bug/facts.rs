@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
+use crate::app::linode::shared::own_linode;
 use crate::domain::bug::FactKind;
 use crate::domain::ids::{AccountId, LinodeId, MigrationId};
 use crate::store;
@@ -75,7 +76,7 @@ pub(in crate::app) fn facts(
     let Some(id) = moved.as_ref().map(|row| row.linode_id).or(linode) else {
         return Ok(Facts::default());
     };
-    let linode = store::linode::linode_of(conn, account, id)?.ok_or(AppError::NotFound)?;
+    let linode = own_linode(conn, account, id)?;
     let host = |conn: &mut Db, id| {
         store::host::host(conn, id).map(|host| host.map(|host| host.name).unwrap_or_default())
     };

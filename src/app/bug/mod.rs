@@ -72,11 +72,8 @@ impl App {
             let offered = facts(tx.conn, account, report.linode, report.migration)?;
             // What is struck may change; what is sent is what was seen.
             if report.keep.iter().any(|kind| offered.mark_of(*kind) != mark_in(&report.seen, *kind)) {
-                return Err(AppError::Invalid {
-                    field: "fact",
-                    message: "What we know of your Linode has changed meanwhile: look at it again, then send the form"
-                        .to_owned(),
-                });
+                let message = "What we know of your Linode has changed meanwhile: look at it again, then send the form";
+                return Err(AppError::invalid("fact", message));
             }
             let new = NewBug {
                 title: report.title.as_str(),
@@ -165,8 +162,7 @@ impl App {
             };
             attach(tx.conn, tx.now, place, files)?;
             store::search::add_bug_text(tx.conn, id, body.as_str())?;
-            tx.audit(Action::BugRepliedTo, Object::Bug(id), ("", &format!("post {post}")))?;
-            Ok(())
+            tx.audit(Action::BugRepliedTo, Object::Bug(id), ("", &format!("post {post}")))
         })
     }
 
@@ -224,10 +220,10 @@ pub fn may_see(file: &BugFile, actor: &Actor) -> bool {
 
 fn check_files(files: &[Attachment]) -> Result<(), AppError> {
     if files.len() > MOST_FILES {
-        return Err(AppError::Invalid {
-            field: "file",
-            message: format!("Attach {MOST_FILES} files or fewer"),
-        });
+        return Err(AppError::invalid(
+            "file",
+            format!("Attach {MOST_FILES} files or fewer"),
+        ));
     }
     Ok(())
 }
@@ -238,23 +234,21 @@ fn attach(conn: &mut Db, now: Time, place: Place, files: &[Attachment]) -> Resul
     }
     let more = i64::try_from(files.len()).unwrap_or(i64::MAX);
     if store::bug::files::count_of(conn, place.bug)?.saturating_add(more) > MOST_OF_THREAD {
-        return Err(AppError::Invalid {
-            field: "file",
-            message: format!(
+        return Err(AppError::invalid(
+            "file",
+            format!(
                 "This thread has {MOST_OF_THREAD} files, which is all it can: send this without files"
             ),
-        });
+        ));
     }
     if let Some(account) = place.account {
         let more: usize = files.iter().map(|file| file.bytes.len()).sum();
         let more = i64::try_from(more).unwrap_or(i64::MAX);
         if store::bug::files::sizes_of(conn, account)?.saturating_add(more) > MOST_OF_ACCOUNT {
-            return Err(AppError::Invalid {
-                field: "file",
-                message:
-                    "Your account has attached 50 MiB, which is all it can: send this without files"
-                        .to_owned(),
-            });
+            return Err(AppError::invalid(
+                "file",
+                "Your account has attached 50 MiB, which is all it can: send this without files",
+            ));
         }
     }
     for file in files {

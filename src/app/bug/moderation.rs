@@ -56,8 +56,7 @@ impl App {
             store::bug::moderation::search_what_shows(tx.conn, id)?;
             quieten(tx, id, part)?;
             let what = format!("{part}: {}", reason.0);
-            tx.audit(Action::BugPartHidden, Object::Bug(id), ("", &what))?;
-            Ok(())
+            tx.audit(Action::BugPartHidden, Object::Bug(id), ("", &what))
         })
     }
 
@@ -71,8 +70,7 @@ impl App {
             }
             store::bug::moderation::search_what_shows(tx.conn, id)?;
             let what = part.to_string();
-            tx.audit(Action::BugPartShown, Object::Bug(id), (&what, ""))?;
-            Ok(())
+            tx.audit(Action::BugPartShown, Object::Bug(id), (&what, ""))
         })
     }
 

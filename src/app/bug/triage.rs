@@ -51,10 +51,8 @@ impl App {
             if bug.version != to.version {
                 return Err(changed_meanwhile(tx.conn, &bug)?);
             }
-            bug::step(bug.state, to.state).map_err(|why| AppError::Invalid {
-                field: "state",
-                message: why.to_string(),
-            })?;
+            bug::step(bug.state, to.state)
+                .map_err(|why| AppError::invalid("state", why.to_string()))?;
             // Before the duplicates of a new duplicate are pointed elsewhere: their members are told as well.
             let readers =
                 store::bug::readers(tx.conn, id, MailKind::BugState, UserId(0), MOST_READERS)?;
@@ -138,8 +136,7 @@ impl App {
             )?;
         }
         let (was, is) = (was.join(", "), is.join(", "));
-        tx.audit(Action::BugTriaged, Object::Bug(before.id), (&was, &is))?;
-        Ok(())
+        tx.audit(Action::BugTriaged, Object::Bug(before.id), (&was, &is))
     }
 
     /// Adds a note that only staff see. Nobody is written to.
@@ -173,10 +170,10 @@ impl App {
         self.transact(actor.who(), |tx| {
             found(tx.conn, id)?;
             if store::migration::migration(tx.conn, migration)?.is_none() {
-                return Err(AppError::Invalid {
-                    field: "migration",
-                    message: format!("There is no migration {migration}"),
-                });
+                return Err(AppError::invalid(
+                    "migration",
+                    format!("There is no migration {migration}"),
+                ));
             }
             let (done, what) = if explains {
                 let done =
@@ -200,26 +197,32 @@ fn root_for(conn: &mut Db, bug: &Bug, to: &Decision) -> Result<Option<Bug>, AppE
     if to.state != BugState::Duplicate {
         return Ok(None);
     }
-    let invalid = |message: String| AppError::Invalid {
-        field: "duplicate_of",
-        message,
-    };
     let Some(named) = to.duplicate_of else {
-        return Err(invalid(
-            "Enter the number of the bug it is a duplicate of".to_owned(),
+        return Err(AppError::invalid(
+            "duplicate_of",
+            "Enter the number of the bug it is a duplicate of",
         ));
     };
     let Some(named) = store::bug::bug(conn, named)? else {
-        return Err(invalid(format!("There is no bug {named}")));
+        return Err(AppError::invalid(
+            "duplicate_of",
+            format!("There is no bug {named}"),
+        ));
     };
     if named.id == bug.id {
-        return Err(invalid("A bug is not a duplicate of itself".to_owned()));
+        return Err(AppError::invalid(
+            "duplicate_of",
+            "A bug is not a duplicate of itself",
+        ));
     }
     if named.root_id == bug.id {
-        return Err(invalid(format!(
-            "Bug {} is a duplicate of this one. Open it again first, or close that one",
-            named.id
-        )));
+        return Err(AppError::invalid(
+            "duplicate_of",
+            format!(
+                "Bug {} is a duplicate of this one. Open it again first, or close that one",
+                named.id
+            ),
+        ));
     }
     Ok(Some(found(conn, named.root_id)?))
 }

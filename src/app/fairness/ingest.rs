@@ -37,10 +37,10 @@ impl App {
         samples: &Samples,
     ) -> Result<Vec<(LinodeId, Share)>, AppError> {
         if samples.rounds.len() > MOST_ROUNDS {
-            return Err(AppError::Invalid {
-                field: "rounds",
-                message: format!("at most {MOST_ROUNDS} in one call"),
-            });
+            return Err(AppError::invalid(
+                "rounds",
+                format!("at most {MOST_ROUNDS} in one call"),
+            ));
         }
         let now = self.now().utc().timestamp();
         let (metered, rule) = self.db.read(|conn| {

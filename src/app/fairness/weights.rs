@@ -24,10 +24,10 @@ pub fn check_rule(rule: Rule) -> Result<(), AppError> {
         if (least..=most).contains(&value) {
             return Ok(());
         }
-        Err(AppError::Invalid {
+        Err(AppError::invalid(
             field,
-            message: format!("Enter a number from {least} to {most}"),
-        })
+            format!("Enter a number from {least} to {most}"),
+        ))
     };
     within("base", base, 0, MOST_WEIGHT)?;
     within("unit_mb", unit_mb, 1, MOST_UNIT_MB)
@@ -37,10 +37,10 @@ pub fn check_weight(weight: i64) -> Result<(), AppError> {
     if (LEAST_WEIGHT..=MOST_WEIGHT).contains(&weight) {
         return Ok(());
     }
-    Err(AppError::Invalid {
-        field: "weight",
-        message: format!("Enter a number from {LEAST_WEIGHT} to {MOST_WEIGHT}"),
-    })
+    Err(AppError::invalid(
+        "weight",
+        format!("Enter a number from {LEAST_WEIGHT} to {MOST_WEIGHT}"),
+    ))
 }
 
 impl App {
@@ -77,8 +77,7 @@ impl App {
             };
             store::fairness::weights::set(tx.conn, &row)?;
             let (old, new) = (words(before), words(rule));
-            tx.audit(Action::WeightRule, Object::Weights, (&old, &new))?;
-            Ok(())
+            tx.audit(Action::WeightRule, Object::Weights, (&old, &new))
         })
     }
 
@@ -95,10 +94,10 @@ impl App {
         if let Some(weight) = weight {
             check_weight(weight)?;
             if reason.is_empty() || reason.chars().count() > MOST_REASON {
-                return Err(AppError::Invalid {
-                    field: "reason",
-                    message: format!("Say why, in {MOST_REASON} characters or fewer"),
-                });
+                return Err(AppError::invalid(
+                    "reason",
+                    format!("Say why, in {MOST_REASON} characters or fewer"),
+                ));
             }
         }
         self.transact(actor.who(), |tx| {
@@ -115,8 +114,7 @@ impl App {
             if weight.is_some() {
                 new = format!("{new}: {reason}");
             }
-            tx.audit(Action::LinodeWeight, Object::Weight(linode), (&old, &new))?;
-            Ok(())
+            tx.audit(Action::LinodeWeight, Object::Weight(linode), (&old, &new))
         })
     }
 }

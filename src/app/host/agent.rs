@@ -29,24 +29,23 @@ fn agent_of(host: Host) -> Agent {
 impl App {
     /// Gives a host's agent its credential for a one-use token.
     pub fn enrol(&self, ask: &Enrol, address: &str) -> Result<Enrolled, AppError> {
-        let bad = |field: &'static str, message: &str| AppError::Invalid {
-            field,
-            message: message.to_owned(),
-        };
         if ask.fingerprint.len() != 64
             || !ask
                 .fingerprint
                 .bytes()
                 .all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase())
         {
-            return Err(bad("fingerprint", "64 lower-case hex digits are wanted"));
+            return Err(AppError::invalid(
+                "fingerprint",
+                "64 lower-case hex digits are wanted",
+            ));
         }
         if ask
             .transfer_address
             .parse::<std::net::SocketAddr>()
             .is_err()
         {
-            return Err(bad(
+            return Err(AppError::invalid(
                 "transfer_address",
                 "an address with a port is wanted, like 192.0.2.1:7443",
             ));
@@ -65,10 +64,7 @@ impl App {
                     "this host is entered as {}, and the agent's driver is {}",
                     host.platform, ask.platform
                 );
-                return Err(AppError::Invalid {
-                    field: "platform",
-                    message,
-                });
+                return Err(AppError::invalid("platform", message));
             }
             ledger::may_enrol(tx.conn, &host, (ask.ledger.as_ref(), &ask.fingerprint))?;
             store::host::credential::set_enrolled(
@@ -88,11 +84,7 @@ impl App {
                 store::host::pin_ledger(tx.conn, host.id, ledger, None)?;
             }
             adopt_all(tx.conn, tx.now, host.id)?;
-            let who = Who {
-                name: &host.name,
-                address,
-                user: None,
-            };
+            let who = Who::named(&host.name, address);
             tx.by(who).audit(
                 Action::AgentEnrol,
                 Object::Host(host.id),
@@ -128,11 +120,7 @@ impl App {
     /// A new credential; the old one works until the new one is first used.
     pub fn rotate_credential(&self, agent: &Agent) -> Result<Rotated, AppError> {
         let credential = secrets::new_token()?;
-        let who = Who {
-            name: &agent.name,
-            address: "",
-            user: None,
-        };
+        let who = Who::named(&agent.name, "");
         self.transact(who, |tx| {
             store::host::credential::set_next_credential(
                 tx.conn,

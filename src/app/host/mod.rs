@@ -39,18 +39,14 @@ impl App {
     /// Adds a host; gives it back with a one-use enrolment token for its agent.
     pub fn add_host(&self, who: Who<'_>, new: &AddHost) -> Result<(Host, String), AppError> {
         let name = HostName::parse(&new.name).map_err(AppError::field("name"))?;
-        let invalid = |field: &'static str, message: &str| AppError::Invalid {
-            field,
-            message: message.to_owned(),
-        };
         if !(1..=100_000_000).contains(&new.memory_mb) {
-            return Err(invalid(
+            return Err(AppError::invalid(
                 "memory_mb",
                 "Give the memory for guests in MiB, 1 or more",
             ));
         }
         if !(1..=10_000_000_000).contains(&new.disk_mb) {
-            return Err(invalid(
+            return Err(AppError::invalid(
                 "disk_mb",
                 "Give the disk space for guests in MiB, 1 or more",
             ));
@@ -61,22 +57,25 @@ impl App {
         {
             let name = platform.offers().name;
             let why = format!("A {} host must be a {name} host", new.role);
-            return Err(invalid("platform", &why));
+            return Err(AppError::invalid("platform", why));
         }
         match (new.role, new.plan) {
             (HostRole::Production, None) => {
-                return Err(invalid(
+                return Err(AppError::invalid(
                     "plan",
                     "Choose the plan this production host is for",
                 ));
             }
             (HostRole::Source | HostRole::Beta, Some(_)) => {
-                return Err(invalid("plan", "Only a production host is for one plan"));
+                return Err(AppError::invalid(
+                    "plan",
+                    "Only a production host is for one plan",
+                ));
             }
             _ => {}
         }
         let token = secrets::new_token()?;
-        let taken = || invalid("name", "There is a host of this name already");
+        let taken = || AppError::invalid("name", "There is a host of this name already");
         self.transact(who, |tx| {
             if store::host::by_name(tx.conn, name.as_str())?.is_some() {
                 return Err(taken());
@@ -97,13 +96,7 @@ impl App {
                 },
             )
             // Another one of the same moment was first.
-            .map_err(|error| {
-                if error.is_duplicate() {
-                    taken()
-                } else {
-                    error.into()
-                }
-            })?;
+            .map_err(AppError::if_taken(taken))?;
             store::host::credential::insert_enrolment_token(
                 tx.conn,
                 &secrets::hash(purpose::ENROLMENT, &token),
@@ -137,8 +130,7 @@ impl App {
         self.transact(actor.who(), |tx| {
             store::host::host(tx.conn, id)?.ok_or(AppError::NotFound)?;
             store::host::credential::revoke_credential(tx.conn, id)?;
-            tx.audit(Action::HostRevoke, Object::Host(id), ("", ""))?;
-            Ok(())
+            tx.audit(Action::HostRevoke, Object::Host(id), ("", ""))
         })
     }
 
@@ -166,8 +158,7 @@ impl App {
                 Action::HostState,
                 Object::Host(id),
                 (&host.state.to_string(), &state.to_string()),
-            )?;
-            Ok(())
+            )
         })
     }
 
@@ -187,22 +178,17 @@ impl App {
             store::host::set_limits(tx.conn, id, slots, cap_mb_s)?;
             let text = |slots: i32, cap: Option<i32>| format!("{slots} slots, cap {cap:?} MB/s");
             let (before, after) = (text(host.slots, host.cap_mb_s), text(slots, cap_mb_s));
-            tx.audit(Action::HostLimits, Object::Host(id), (&before, &after))?;
-            Ok(())
+            tx.audit(Action::HostLimits, Object::Host(id), (&before, &after))
         })
     }
 }
 
 fn check_limits(slots: i32, cap_mb_s: Option<i32>) -> Result<(), AppError> {
-    let invalid = |field: &'static str, message: &str| AppError::Invalid {
-        field,
-        message: message.to_owned(),
-    };
     if !(0..=1000).contains(&slots) {
-        return Err(invalid("slots", "Migrations at once: 0 to 1000"));
+        return Err(AppError::invalid("slots", "Migrations at once: 0 to 1000"));
     }
     if cap_mb_s.is_some_and(|cap| !(1..=1_000_000).contains(&cap)) {
-        return Err(invalid(
+        return Err(AppError::invalid(
             "cap_mb_s",
             "The cap is 1 MB/s or more; leave it empty for none",
         ));

@@ -204,11 +204,7 @@ impl App {
             attempt: finish.attempt,
             hash: &hash,
         };
-        let who = Who {
-            name: &agent.name,
-            address: "",
-            user: None,
-        };
+        let who = Who::named(&agent.name, "");
         self.transact(who, |tx| {
             let seen = store::job::under_lease(tx.conn, lease)?.ok_or_else(stale)?;
             if let Some(of) = seen.migration_id {

@@ -155,8 +155,7 @@ fn give_up(tx: &mut Tx<'_>, job: &Job, detail: &str) -> Result<(), AppError> {
         }
     }
     tx.by(PORTAL)
-        .audit(Action::JobLost, Object::Job(job.id), (&before, "failed"))?;
-    Ok(())
+        .audit(Action::JobLost, Object::Job(job.id), (&before, "failed"))
 }
 
 /// Steps that leave the Linode running where it is: these may fail without a word of the host.

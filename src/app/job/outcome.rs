@@ -471,10 +471,10 @@ pub(in crate::app) fn put_digests(
         let well_formed =
             digest.root.len() == 64 && digest.root.bytes().all(|b| b.is_ascii_hexdigit());
         if !well_formed || !disks.iter().any(|disk| disk.id == digest.disk) {
-            return Err(AppError::Invalid {
-                field: "digests",
-                message: "not a disk of this Linode, or no digest".to_owned(),
-            });
+            return Err(AppError::invalid(
+                "digests",
+                "not a disk of this Linode, or no digest",
+            ));
         }
         store::migration::put_digest(
             conn,

@@ -17,8 +17,7 @@ impl App {
             if !store::job::revive(tx.conn, id, tx.now)? {
                 return Err(AppError::conflict("Only a failed job can be tried again."));
             }
-            tx.audit(Action::JobRetry, Object::Job(id), ("failed", "pending"))?;
-            Ok(())
+            tx.audit(Action::JobRetry, Object::Job(id), ("failed", "pending"))
         })
     }
 }

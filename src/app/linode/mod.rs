@@ -3,3 +3,4 @@
 pub mod power;
 pub mod profile;
 pub mod rename;
+pub(super) mod shared;

@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
+use crate::app::linode::shared::own_linode;
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::{ConfigId, HostId, JobId, LinodeId};
 use crate::domain::job::JobKind;
@@ -76,7 +77,7 @@ impl App {
         };
         self.transact(actor.who(), |tx| {
             store::linode::lock(tx.conn, linode)?;
-            let linode = store::linode::linode_of(tx.conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let linode = own_linode(tx.conn, account, linode)?;
             if is_switching(tx.conn, linode.id)? {
                 return Err(AppError::conflict(
                     "The Linode is being switched over to its new host. Try again when that is done.",
@@ -126,8 +127,7 @@ impl App {
         let now = self.now();
         self.db.write(|conn| {
             store::linode::lock(conn, linode)?;
-            let linode =
-                store::linode::linode_of(conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let linode = own_linode(conn, account, linode)?;
             if let Some(open) = store::job::open_of_linode(conn, linode.id, &[JobKind::Console])? {
                 return Ok(open.id);
             }

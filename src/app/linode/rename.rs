@@ -4,6 +4,7 @@
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
+use crate::app::linode::shared::own_linode;
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::{DiskId, IpId, LinodeId};
 use crate::domain::linode::IpKind;
@@ -22,24 +23,16 @@ impl App {
         self.transact(actor.who(), |tx| {
             // One at a time of an account, so that the label which the trail says it had is the one it had.
             store::account::lock_writer(tx.conn, actor.user, Some(account))?;
-            let linode =
-                store::linode::linode_of(tx.conn, account, id)?.ok_or(AppError::NotFound)?;
+            let linode = own_linode(tx.conn, account, id)?;
             if linode.label == label.as_str() {
                 return Ok(());
             }
-            store::linode::rename_linode(tx.conn, id, label.as_str()).map_err(|error| {
-                if error.is_duplicate() {
-                    AppError::Invalid {
-                        field: "label",
-                        message: "Another Linode of your account has this label".to_owned(),
-                    }
-                } else {
-                    error.into()
-                }
-            })?;
+            let taken =
+                || AppError::invalid("label", "Another Linode of your account has this label");
+            store::linode::rename_linode(tx.conn, id, label.as_str())
+                .map_err(AppError::if_taken(taken))?;
             let names = (linode.label.as_str(), label.as_str());
-            tx.audit(Action::LinodeRename, Object::Linode(id), names)?;
-            Ok(())
+            tx.audit(Action::LinodeRename, Object::Linode(id), names)
         })
     }
 
@@ -52,8 +45,7 @@ impl App {
     ) -> Result<(), AppError> {
         let account = actor.require_account()?;
         self.transact(actor.who(), |tx| {
-            let linode =
-                store::linode::linode_of(tx.conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let linode = own_linode(tx.conn, account, linode)?;
             let disks = store::linode::disk::disks_of(tx.conn, linode.id)?;
             let disk = disks
                 .iter()
@@ -62,23 +54,15 @@ impl App {
             if disk.label == label.as_str() {
                 return Ok(());
             }
-            let taken = || AppError::Invalid {
-                field: "label",
-                message: "Another disk image of this Linode has this name".to_owned(),
-            };
+            let taken =
+                || AppError::invalid("label", "Another disk image of this Linode has this name");
             if disks.iter().any(|it| it.label == label.as_str()) {
                 return Err(taken());
             }
-            store::linode::disk::rename_disk(tx.conn, id, label.as_str()).map_err(|error| {
-                if error.is_duplicate() {
-                    taken()
-                } else {
-                    error.into()
-                }
-            })?;
+            store::linode::disk::rename_disk(tx.conn, id, label.as_str())
+                .map_err(AppError::if_taken(taken))?;
             let names = (disk.label.as_str(), label.as_str());
-            tx.audit(Action::DiskRename, Object::Disk(linode.id, id), names)?;
-            Ok(())
+            tx.audit(Action::DiskRename, Object::Disk(linode.id, id), names)
         })
     }
 
@@ -92,8 +76,7 @@ impl App {
     ) -> Result<(), AppError> {
         let account = actor.require_account()?;
         self.transact(actor.who(), |tx| {
-            let linode =
-                store::linode::linode_of(tx.conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let linode = own_linode(tx.conn, account, linode)?;
             let ip = store::linode::address::ips_of(tx.conn, linode.id)?
                 .into_iter()
                 .find(|it| it.id == id)
@@ -106,8 +89,7 @@ impl App {
             }
             store::linode::address::set_rdns(tx.conn, id, name.as_str())?;
             let names = (ip.rdns.as_str(), name.as_str());
-            tx.audit(Action::Rdns, Object::Address(linode.id, &ip.address), names)?;
-            Ok(())
+            tx.audit(Action::Rdns, Object::Address(linode.id, &ip.address), names)
         })
     }
 }

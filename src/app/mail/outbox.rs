@@ -32,8 +32,7 @@ impl App {
             if !store::mail::revive_one(tx.conn, id, tx.now)? {
                 return Ok(());
             }
-            tx.audit(Action::MailRetry, Object::Mail(id), (MailState::Failed.as_str(), MailState::Pending.as_str()))?;
-            Ok(())
+            tx.audit(Action::MailRetry, Object::Mail(id), (MailState::Failed.as_str(), MailState::Pending.as_str()))
         })
     }
 

@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::linode::profile::translation::needs_acceptance;
+use crate::app::linode::shared::own_linode;
 use crate::domain::account::UserRole;
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::{LinodeId, MigrationId};
@@ -46,15 +47,11 @@ impl App {
             && (at <= now || at.seconds_since(now) > 366 * 86_400)
         {
             let message = "Choose a time in the future, within a year".to_owned();
-            return Err(AppError::Invalid {
-                field: "at",
-                message,
-            });
+            return Err(AppError::invalid("at", message));
         }
         self.transact_at(now, actor.who(), |tx| {
             store::programme::hold(tx.conn)?;
-            let linode =
-                store::linode::linode_of(tx.conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let linode = own_linode(tx.conn, account, linode)?;
             let limits = schedule::locked_limits(tx.conn, click.at)?;
             let row = newest(tx.conn, linode.id)?.ok_or_else(no_offer)?;
             if let Some(registration) = row.registration_id {
@@ -79,10 +76,10 @@ impl App {
             crate::app::programme::allows(&programme, tx.now, Deed::Start(row.kind))?;
             schedule::may_begin(tx.conn, tx.now, actor, &row, &limits, click.at)?;
             if !click.accept_kernels && needs_acceptance(tx.conn, &row)? {
-                return Err(AppError::Invalid {
-                    field: "accept_kernels",
-                    message: "Confirm that the kernel changes, or stay where you are".to_owned(),
-                });
+                return Err(AppError::invalid(
+                    "accept_kernels",
+                    "Confirm that the kernel changes, or stay where you are",
+                ));
             }
             let change = Change {
                 not_before: Some(click.at),

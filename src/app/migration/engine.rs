@@ -162,17 +162,13 @@ fn entered(tx: &mut Tx<'_>, before: &Migration, state: MigrationState) -> Result
         Action::Migration,
         Object::Migration(before.id),
         (&states.0, &states.1),
-    )?;
-    Ok(())
+    )
 }
 
 /// A Linode has one live migration: the schema says so, whatever was looked at before.
 pub(in crate::app) fn one_live(error: StoreError) -> AppError {
-    if error.is_duplicate() {
-        AppError::conflict("This Linode has another migration under way or offered.")
-    } else {
-        error.into()
-    }
+    let other = || AppError::conflict("This Linode has another migration under way or offered.");
+    AppError::if_taken(other)(error)
 }
 
 /// Times and counters that go with a transition.

@@ -142,17 +142,16 @@ pub fn may_begin(
     limits: &Limits,
     at: Option<Time>,
 ) -> Result<(), AppError> {
-    let invalid = |field, message| Err(AppError::Invalid { field, message });
     let Some(at) = at else {
         if !limits.is_quiet(now) {
             return Ok(());
         }
         let open = limits.open_from(now);
         let next = next_words(conn, actor, open)?;
-        return invalid(
+        return Err(AppError::invalid(
             "when",
             format!("No migration begins now: these are quiet hours. {next}"),
-        );
+        ));
     };
     if at > row.expires_at {
         if row.kind == MigrationKind::Evacuation {
@@ -160,9 +159,12 @@ pub fn may_begin(
                 .map_or_else(String::new, |user| user.timezone);
             let latest = compose::moment(row.expires_at, &zone);
             let message = format!("Its host is being emptied: choose a time before {latest}");
-            return invalid("at", message);
+            return Err(AppError::invalid("at", message));
         }
-        return invalid("at", "Choose a time before the offer ends".to_owned());
+        return Err(AppError::invalid(
+            "at",
+            "Choose a time before the offer ends",
+        ));
     }
     let taken_there = taken(conn, row, limits, (at, at))?;
     let no = match limits.allows(at, hosts(row), &taken_there) {
@@ -176,7 +178,7 @@ pub fn may_begin(
         No::Quiet => "No migration begins then: these are quiet hours.",
         No::Full => "All places in that hour are taken.",
     };
-    invalid("at", format!("{why} {next}"))
+    Err(AppError::invalid("at", format!("{why} {next}")))
 }
 
 /// A member's own retry begins now, so it keeps to the quiet hours; staff's does not.

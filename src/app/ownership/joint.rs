@@ -46,12 +46,12 @@ impl App {
         self.is_still(actor, password)?;
         let evidence = evidence.trim();
         if evidence.is_empty() || evidence.chars().count() > MOST_EVIDENCE {
-            return Err(AppError::Invalid {
-                field: "evidence",
-                message: format!(
+            return Err(AppError::invalid(
+                "evidence",
+                format!(
                     "Say what shows it, in at most {MOST_EVIDENCE} characters: who saw what, and when"
                 ),
-            });
+            ));
         }
         self.transact(actor.who(), |tx| {
             store::host::lock(tx.conn, host)?;

@@ -181,8 +181,5 @@ pub(in crate::app) fn may_enrol(
         "{} owns {owned} Linodes and takes part in {moves} moves under another ledger. Put its old state folder back; if the host is lost for good, two staff can take it over on its page",
         host.name
     );
-    Err(AppError::Invalid {
-        field: "ledger",
-        message,
-    })
+    Err(AppError::invalid("ledger", message))
 }

@@ -62,8 +62,7 @@ impl App {
             };
             store::ownership::memory::set_clock_jump(tx.conn, None)?;
             let before = format!("jumped by {jump} s");
-            tx.audit(Action::Clock, Object::Portal, (&before, "right"))?;
-            Ok(())
+            tx.audit(Action::Clock, Object::Portal, (&before, "right"))
         })
     }
 }
@@ -78,6 +77,5 @@ fn note_jump(tx: &mut Tx<'_>, jump: i64) -> Result<(), AppError> {
         None => "right".to_owned(),
     };
     let (from, to) = (words(before), words(stands));
-    tx.audit(Action::Clock, Object::Portal, (&from, &to))?;
-    Ok(())
+    tx.audit(Action::Clock, Object::Portal, (&from, &to))
 }

@@ -52,8 +52,7 @@ impl App {
             store::programme::set(tx.conn, &after)?;
             wake_on_commit(tx.conn, Wake::Reconcile)?;
             let (from, to) = (before.state.to_string(), format!("ended; {concerned:?}"));
-            tx.audit(Action::ProgrammeEnd, Object::Programme, (&from, &to))?;
-            Ok(())
+            tx.audit(Action::ProgrammeEnd, Object::Programme, (&from, &to))
         })
     }
 

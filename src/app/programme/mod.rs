@@ -75,11 +75,8 @@ impl App {
                 ended_at: before.ended_at.filter(|_| to.state == ProgrammeState::Ended),
             };
             if to.state == ProgrammeState::Ended && before.state != ProgrammeState::Ended {
-                return Err(AppError::Invalid {
-                    field: "state",
-                    message: "The beta cannot be ended here: it has a page of its own, which says what will happen"
-                        .to_owned(),
-                });
+                let message = "The beta cannot be ended here: it has a page of its own, which says what will happen";
+                return Err(AppError::invalid("state", message));
             }
             let (old, new) = (words(&before), words(&after));
             if old == new {
@@ -93,8 +90,7 @@ impl App {
             store::programme::set(tx.conn, &after)?;
             // Raised limits let more of those who wait begin.
             wake_on_commit(tx.conn, Wake::Reconcile)?;
-            tx.audit(Action::Programme, Object::Programme, (&old, &new))?;
-            Ok(())
+            tx.audit(Action::Programme, Object::Programme, (&old, &new))
         })
     }
 }
@@ -115,10 +111,10 @@ impl App {
         actor.require_staff()?;
         let body = body.replace("\r\n", "\n").trim().to_owned();
         if body.chars().count() > TEXT_MOST {
-            return Err(AppError::Invalid {
-                field: "body",
-                message: format!("Write {TEXT_MOST} characters or fewer"),
-            });
+            return Err(AppError::invalid(
+                "body",
+                format!("Write {TEXT_MOST} characters or fewer"),
+            ));
         }
         let to_default = body.is_empty() || body == texts::default(section).trim();
         self.transact(actor.who(), |tx| {
@@ -146,14 +142,12 @@ impl App {
                 store::programme::put_text(tx.conn, &text)?;
             }
             let after = if to_default { "default" } else { &body };
-            tx.audit(Action::ProgrammeText, Object::ProgrammeText(section), (&before, after))?;
-            Ok(())
+            tx.audit(Action::ProgrammeText, Object::ProgrammeText(section), (&before, after))
         })
     }
 }
 
 fn check(to: &Settings) -> Result<(), AppError> {
-    let invalid = |field, message: String| Err(AppError::Invalid { field, message });
     let values = [
         to.offer_days,
         to.way_back_days,
@@ -164,7 +158,10 @@ fn check(to: &Settings) -> Result<(), AppError> {
     ];
     for ((field, least, most), value) in BOUNDS.into_iter().zip(values) {
         if !(least..=most).contains(&value) {
-            return invalid(field, format!("Enter a number from {least} to {most}"));
+            return Err(AppError::invalid(
+                field,
+                format!("Enter a number from {least} to {most}"),
+            ));
         }
     }
     if to
@@ -172,15 +169,15 @@ fn check(to: &Settings) -> Result<(), AppError> {
         .is_some_and(|seats| !(0..=MOST_SEATS).contains(&seats))
     {
         let message = format!("Enter a number from 0 to {MOST_SEATS}, or nothing for no limit");
-        return invalid("seats", message);
+        return Err(AppError::invalid("seats", message));
     }
     if let (Some(opens), Some(ends)) = (to.opens_at, to.expected_end_at)
         && ends <= opens
     {
-        return invalid(
+        return Err(AppError::invalid(
             "expected_end_at",
-            "The end must come after the opening".to_owned(),
-        );
+            "The end must come after the opening",
+        ));
     }
     Ok(())
 }

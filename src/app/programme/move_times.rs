@@ -26,18 +26,16 @@ impl App {
             .per_hour
             .is_some_and(|most| !(1..=MOST_PER_HOUR).contains(&most))
         {
-            return Err(AppError::Invalid {
-                field: "per_hour",
-                message: format!(
-                    "Enter a number from 1 to {MOST_PER_HOUR}, or nothing for no limit"
-                ),
-            });
+            return Err(AppError::invalid(
+                "per_hour",
+                format!("Enter a number from 1 to {MOST_PER_HOUR}, or nothing for no limit"),
+            ));
         }
         if to.open_from(now).is_none() {
-            return Err(AppError::Invalid {
-                field: "mon",
-                message: "Leave a time of the week in which migrations can begin".to_owned(),
-            });
+            return Err(AppError::invalid(
+                "mon",
+                "Leave a time of the week in which migrations can begin",
+            ));
         }
         self.transact_at(now, actor.who(), |tx| {
             store::programme::lock(tx.conn)?;
@@ -52,8 +50,7 @@ impl App {
             }
             store::programme::move_times::set_limits(tx.conn, to, tx.now)?;
             let (old, new) = (words(&before), words(to));
-            tx.audit(Action::MoveTimes, Object::Programme, (&old, &new))?;
-            Ok(())
+            tx.audit(Action::MoveTimes, Object::Programme, (&old, &new))
         })
     }
 }

@@ -11,6 +11,7 @@ use super::App;
 use super::bulk::Outcome;
 use super::context::{Actor, Tx};
 use super::error::AppError;
+use super::linode::shared::own_linode;
 use super::mail::kinds::LinodeMail;
 use super::migration::engine::EventDetails;
 use crate::domain::ids::{LinodeId, RegistrationId};
@@ -38,10 +39,7 @@ impl App {
         let account = actor.require_account()?;
         if linodes.is_empty() || linodes.len() > AT_ONCE {
             let message = format!("Choose at least one Linode, and at most {AT_ONCE} at once");
-            return Err(AppError::Invalid {
-                field: "linode",
-                message,
-            });
+            return Err(AppError::invalid("linode", message));
         }
         let linodes: BTreeSet<LinodeId> = linodes.iter().copied().collect();
         self.transact(actor.who(), |tx| {
@@ -55,8 +53,7 @@ impl App {
             store::account::lock_writer(tx.conn, actor.user, Some(account))?;
             let mut many = Outcome::default();
             for id in linodes {
-                let linode =
-                    store::linode::linode_of(tx.conn, account, id)?.ok_or(AppError::NotFound)?;
+                let linode = own_linode(tx.conn, account, id)?;
                 match register_one(tx, actor, &linode)? {
                     Ok(()) | Err(NotEligible::Waiting | NotEligible::Approved) => {
                         many.done.push(id)
@@ -129,10 +126,10 @@ impl App {
     ) -> Result<Outcome<RegistrationId>, AppError> {
         let reason = reason.trim();
         if reason.is_empty() || reason.chars().count() > 1000 {
-            return Err(AppError::Invalid {
-                field: "reason",
-                message: "Give the member a reason, in 1000 characters or fewer".to_owned(),
-            });
+            return Err(AppError::invalid(
+                "reason",
+                "Give the member a reason, in 1000 characters or fewer",
+            ));
         }
         self.decide_many(actor, ids, Event::Decline, reason)
     }
@@ -196,16 +193,10 @@ fn register_one(
         state: RegistrationState::Requested,
         requested_at: tx.now,
     };
-    let row = match store::registration::insert(tx.conn, &new) {
-        Ok(row) => row,
-        // Whoever got past the lock that keeps this away: this transaction is lost, the registration is not.
-        Err(error) if error.is_duplicate() => {
-            return Err(AppError::conflict(
-                "This Linode was registered a moment ago. Load the page anew.",
-            ));
-        }
-        Err(error) => return Err(error.into()),
-    };
+    // Whoever got past the lock that keeps this away: this transaction is lost, the registration is not.
+    let taken =
+        || AppError::conflict("This Linode was registered a moment ago. Load the page anew.");
+    let row = store::registration::insert(tx.conn, &new).map_err(AppError::if_taken(taken))?;
     let position = store::registration::waiting_before(tx.conn, &row)? + 1;
     tx.mail_about(linode, LinodeMail::Registered(position))?;
     tx.audit(

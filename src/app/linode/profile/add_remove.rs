@@ -4,10 +4,11 @@
 use crate::domain::audit::{Action, Object};
 use std::collections::BTreeMap;
 
-use super::{ProfileEdit, as_agreed, check, invalid, not_moving};
+use super::{ProfileEdit, as_agreed, check, not_moving, same_name};
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
+use crate::app::linode::shared::own_linode;
 use crate::domain::ids::{ConfigId, DiskId, LinodeId};
 use crate::domain::migration::MigrationState;
 use crate::store;
@@ -32,23 +33,16 @@ impl App {
     ) -> Result<ConfigId, AppError> {
         let account = actor.require_account()?;
         self.transact(actor.who(), |tx| {
-            let linode =
-                store::linode::linode_of(tx.conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let linode = own_linode(tx.conn, account, linode)?;
             not_moving(tx.conn, linode.id)?;
             let profiles = store::linode::profile::profiles_of(tx.conn, linode.id)?;
-            let same_name = || {
-                invalid(
-                    "label",
-                    "Another config profile of this Linode has this name",
-                )
-            };
             if profiles.iter().any(|it| it.label == edit.label.as_str()) {
                 return Err(same_name());
             }
             if profiles.len() >= MOST {
                 let message =
                     format!("A Linode has {MOST} config profiles at most. Delete one first");
-                return Err(invalid("label", message));
+                return Err(AppError::invalid("label", message));
             }
             let devices = devices(tx.conn, &linode, disks)?;
             let helpers = store::linode::profile::helpers_json(&edit.helpers)?;
@@ -66,13 +60,8 @@ impl App {
                 comments: &edit.comments,
                 helpers: &helpers,
             };
-            let id = store::linode::profile::insert_profile(tx.conn, &new).map_err(|error| {
-                if error.is_duplicate() {
-                    same_name()
-                } else {
-                    error.into()
-                }
-            })?;
+            let id = store::linode::profile::insert_profile(tx.conn, &new)
+                .map_err(AppError::if_taken(same_name))?;
             as_agreed(tx.conn, linode.id)?;
             tx.audit(
                 Action::ConfigProfileAdd,
@@ -92,7 +81,7 @@ impl App {
     ) -> Result<(), AppError> {
         let account = actor.require_account()?;
         self.transact(actor.who(), |tx| {
-            let linode = store::linode::linode_of(tx.conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let linode = own_linode(tx.conn, account, linode)?;
             let profiles = store::linode::profile::profiles_of(tx.conn, linode.id)?;
             let row = profiles
                 .iter()
@@ -111,8 +100,7 @@ impl App {
                 ));
             }
             store::linode::profile::delete_profile(tx.conn, id)?;
-            tx.audit(Action::ConfigProfileDelete, Object::ConfigProfile(linode.id, id), (&format!("{row:?}"), ""))?;
-            Ok(())
+            tx.audit(Action::ConfigProfileDelete, Object::ConfigProfile(linode.id, id), (&format!("{row:?}"), ""))
         })
     }
 }
@@ -160,10 +148,13 @@ fn devices(
     let mut map = BTreeMap::new();
     for (letter, disk) in disks {
         if !LETTERS.contains(letter) || !known.iter().any(|it| it.id == *disk) {
-            return Err(invalid("device_a", "Choose disk images of this Linode"));
+            return Err(AppError::invalid(
+                "device_a",
+                "Choose disk images of this Linode",
+            ));
         }
         if map.values().any(|other| other == disk) {
-            return Err(invalid(
+            return Err(AppError::invalid(
                 "device_a",
                 "Choose each disk image for one device only",
             ));
@@ -171,7 +162,7 @@ fn devices(
         map.insert(host.platform.disk(*letter), *disk);
     }
     if map.is_empty() {
-        return Err(invalid(
+        return Err(AppError::invalid(
             "device_a",
             "Choose a disk image for one device at least",
         ));

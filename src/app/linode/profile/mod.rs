@@ -9,6 +9,7 @@ use translation::needs_acceptance;
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
+use crate::app::linode::shared::own_linode;
 use crate::domain::ids::{ConfigId, LinodeId};
 use crate::domain::linode::{Helper, RunLevel};
 use crate::domain::migration::{MigrationKind, MigrationState};
@@ -50,20 +51,16 @@ impl App {
     ) -> Result<(), AppError> {
         let account = actor.require_account()?;
         self.transact(actor.who(), |tx| {
-            let linode =
-                store::linode::linode_of(tx.conn, account, linode)?.ok_or(AppError::NotFound)?;
+            let linode = own_linode(tx.conn, account, linode)?;
             let profiles = store::linode::profile::profiles_of(tx.conn, linode.id)?;
             let before = profiles
                 .iter()
                 .find(|it| it.id == id)
                 .ok_or(AppError::NotFound)?;
             not_moving(tx.conn, linode.id)?;
-            let twin = |it: &&ConfigProfile| it.id != id && it.label == edit.label.as_str();
-            if profiles.iter().any(|it| twin(&it)) {
-                return Err(invalid(
-                    "label",
-                    "Another config profile of this Linode has this name",
-                ));
+            let twin = |it: &ConfigProfile| it.id != id && it.label == edit.label.as_str();
+            if profiles.iter().any(twin) {
+                return Err(same_name());
             }
             check(tx.conn, &linode, before, edit)?;
             let change = ProfileChange {
@@ -82,24 +79,14 @@ impl App {
                 // The second press of two.
                 return Ok(());
             }
-            store::linode::profile::change_profile(tx.conn, id, &change).map_err(|error| {
-                if error.is_duplicate() {
-                    // Taken at this moment.
-                    invalid(
-                        "label",
-                        "Another config profile of this Linode has this name",
-                    )
-                } else {
-                    error.into()
-                }
-            })?;
+            store::linode::profile::change_profile(tx.conn, id, &change)
+                .map_err(AppError::if_taken(same_name))?;
             as_agreed(tx.conn, linode.id)?;
             tx.audit(
                 Action::ConfigProfile,
                 Object::ConfigProfile(linode.id, id),
                 (&old, &new),
-            )?;
-            Ok(())
+            )
         })
     }
 }
@@ -120,11 +107,11 @@ fn before_text(row: &ConfigProfile) -> String {
     format!("{change:?}")
 }
 
-pub(in crate::app) fn invalid(field: &'static str, message: impl Into<String>) -> AppError {
-    AppError::Invalid {
-        field,
-        message: message.into(),
-    }
+pub(in crate::app) fn same_name() -> AppError {
+    AppError::invalid(
+        "label",
+        "Another config profile of this Linode has this name",
+    )
 }
 
 /// What both hosts have agreed on must not change under them. Whoever starts a move now waits for what is changed here.
@@ -155,7 +142,7 @@ pub(in crate::app) fn as_agreed(conn: &mut Db, linode: LinodeId) -> Result<(), A
         let asked_for = matches!(row.state, MigrationState::Queued | MigrationState::Failed)
             && row.kind != MigrationKind::Return;
         if asked_for && !row.kernels_accepted && needs_acceptance(conn, &row)? {
-            return Err(invalid(
+            return Err(AppError::invalid(
                 "kernel",
                 "The move that is asked for would then change the kernel's family, which you did not agree to. Cancel the move first, or keep the kernel",
             ));
@@ -180,7 +167,10 @@ pub(in crate::app) fn check(
         && (offered.is_empty() || offered.iter().any(|kernel| kernel.id == edit.kernel));
     // What it has already may stay, also if the host lost it meanwhile.
     if !fits && edit.kernel != before.kernel_id {
-        return Err(invalid("kernel", "Choose a kernel of the Linode's host"));
+        return Err(AppError::invalid(
+            "kernel",
+            "Choose a kernel of the Linode's host",
+        ));
     }
     let root = edit
         .root_device
@@ -189,7 +179,7 @@ pub(in crate::app) fn check(
     let disk = root.trim_end_matches(|c: char| c.is_ascii_digit());
     if root.len() > 8 || !before.device_map()?.contains_key(disk) {
         let known: Vec<String> = before.device_map()?.into_keys().collect();
-        return Err(invalid(
+        return Err(AppError::invalid(
             "root_device",
             format!(
                 "Enter a device of this profile ({}), or a partition of one",
@@ -201,16 +191,19 @@ pub(in crate::app) fn check(
     if edit.ram_limit_mb != 0 && !range.contains(&edit.ram_limit_mb) {
         let (least, most) = range.into_inner();
         let message = format!("Enter 0 for all of the plan, or from {least} to {most} MB");
-        return Err(invalid("ram_limit_mb", message));
+        return Err(AppError::invalid("ram_limit_mb", message));
     }
     let most = host.platform.most_cpus(plan.vcpus);
     // Where there is one, the number does not count; what an import brought may stay.
     if !(1..=most).contains(&edit.vcpus) && edit.vcpus != before.vcpus {
-        return Err(invalid("vcpus", format!("Enter a number from 1 to {most}")));
+        return Err(AppError::invalid(
+            "vcpus",
+            format!("Enter a number from 1 to {most}"),
+        ));
     }
     if edit.comments.chars().count() > COMMENTS {
         let message = format!("Use {COMMENTS} characters or fewer");
-        return Err(invalid("comments", message));
+        return Err(AppError::invalid("comments", message));
     }
     Ok(())
 }
