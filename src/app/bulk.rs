@@ -37,10 +37,7 @@ pub(super) fn each<T>(
             Err(other) => return Err(other),
         }
         for (linode, answer) in whole {
-            match answer {
-                Ok(()) => many.done.push(linode),
-                Err(why) => many.refused.push((linode, why)),
-            }
+            many.note(linode, answer);
         }
     }
     Ok(many)
@@ -51,6 +48,15 @@ pub(super) fn each<T>(
 pub struct Outcome<Id> {
     pub done: Vec<Id>,
     pub refused: Vec<(Id, String)>,
+}
+
+impl<Id> Outcome<Id> {
+    pub fn note(&mut self, id: Id, answer: Result<(), String>) {
+        match answer {
+            Ok(()) => self.done.push(id),
+            Err(why) => self.refused.push((id, why)),
+        }
+    }
 }
 
 impl<Id> Default for Outcome<Id> {

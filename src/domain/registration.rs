@@ -113,6 +113,8 @@ pub enum Event {
 pub enum Refused {
     #[error("this was already done")]
     Already,
+    #[error("there is no such registration")]
+    Missing,
     #[error("the registration was already decided")]
     Decided,
     #[error("the registration was withdrawn")]

@@ -12,7 +12,6 @@ use prometheus_client::registry::Registry;
 use super::extract::Client;
 use super::fault::{Fault, Response};
 use super::portal::{self, Portal};
-use crate::app::error::AppError;
 use crate::app::host::liveness::is_silent;
 use crate::domain::registration::RegistrationState;
 use crate::store;
@@ -63,6 +62,15 @@ async fn writable(portal: &Portal, begun: Instant) -> Result<(), Unwell> {
 
 type Counts = Family<[(&'static str, String); 1], Gauge>;
 
+fn by_state<S: ToString>(rows: Vec<(S, i64)>) -> Counts {
+    let counts = Counts::default();
+    for (state, count) in rows {
+        let state = [("state", state.to_string())];
+        counts.get_or_create(&state).set(count);
+    }
+    counts
+}
+
 /// `GET /metrics`, for scrapers on this machine only: put a proxy's rule before it to open it further.
 ///
 /// # Errors
@@ -76,66 +84,32 @@ pub async fn metrics(portal: Portal, client: Client, request: HttpRequest) -> Re
         return Err(Fault::NotFound);
     }
     let now = portal.now();
-    let (by_migration, by_job, waiting, all) = portal::run(&portal, |app| {
-        app.db.read(|conn| {
-            let waiting = store::registration::count(conn, RegistrationState::Requested)?;
-            Ok::<_, AppError>((
-                store::migration::counts(conn)?,
-                store::job::counts(conn)?,
-                waiting,
-                store::host::all(conn)?,
-            ))
-        })
+    let (migrations, jobs, waiting, hosts) = portal::read(&portal, |conn| {
+        Ok((
+            store::migration::counts(conn)?,
+            store::job::counts(conn)?,
+            store::registration::count(conn, RegistrationState::Requested)?,
+            store::host::all(conn)?,
+        ))
     })
     .await?;
-    let silent = all.iter().filter(|host| is_silent(host, now)).count();
+    let silent = hosts.iter().filter(|host| is_silent(host, now)).count();
     let mut registry = Registry::with_prefix("xenbeta");
-    let family = |rows: Vec<(String, i64)>| {
-        let counts = Counts::default();
-        for (state, count) in rows {
-            counts.get_or_create(&[("state", state)]).set(count);
-        }
-        counts
-    };
-    registry.register(
-        "migrations",
-        "Migrations by state",
-        family(
-            by_migration
-                .into_iter()
-                .map(|(state, count)| (state.to_string(), count))
-                .collect(),
-        ),
-    );
-    registry.register(
-        "jobs",
-        "Jobs by state",
-        family(
-            by_job
-                .into_iter()
-                .map(|(state, count)| (state.to_string(), count))
-                .collect(),
-        ),
-    );
-    let gauge = |value: i64| {
+    registry.register("migrations", "Migrations by state", by_state(migrations));
+    registry.register("jobs", "Jobs by state", by_state(jobs));
+    let mut gauge = |name, help, value| {
         let gauge: Gauge = Gauge::default();
         gauge.set(value);
-        gauge
+        registry.register(name, help, gauge);
     };
-    registry.register(
-        "registrations_waiting",
-        "Registrations waiting for review",
-        gauge(waiting),
-    );
-    registry.register(
-        "hosts",
-        "Hosts known",
-        gauge(i64::try_from(all.len()).unwrap_or(i64::MAX)),
-    );
-    registry.register(
+    let waiting_help = "Registrations waiting for review";
+    gauge("registrations_waiting", waiting_help, waiting);
+    let count = |of: usize| i64::try_from(of).unwrap_or(i64::MAX);
+    gauge("hosts", "Hosts known", count(hosts.len()));
+    gauge(
         "hosts_silent",
         "Hosts, enabled or draining, that were heard of once and are silent now",
-        gauge(i64::try_from(silent).unwrap_or(i64::MAX)),
+        count(silent),
     );
     let mut text = String::new();
     encode(&mut text, &registry).map_err(Fault::internal)?;

@@ -7,6 +7,7 @@ use crate::app::context::{Actor, PORTAL, Tx};
 use crate::app::error::AppError;
 use crate::app::mail::kinds::LinodeMail;
 use crate::app::migration::engine::EventDetails;
+use crate::app::registration::record::{Decided, decide};
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::RegistrationId;
 use crate::domain::migration::{Event, MigrationKind, MigrationState};
@@ -16,7 +17,6 @@ use crate::domain::time::Time;
 use crate::store;
 use crate::store::db::wake_on_commit;
 use crate::store::programme::Programme;
-use crate::store::registration::Decision;
 use crate::store::wake::Wake;
 
 /// Registrations that one round closes.
@@ -110,23 +110,11 @@ fn close(tx: &mut Tx<'_>, id: RegistrationId) -> Result<bool, AppError> {
         .iter()
         .any(|of| of.state == MigrationState::Returned);
     let reason = if came_back { CAME_BACK } else { REASON };
-    let Ok(to) = registration::decide(row.state, registration::Event::Close) else {
+    let Decided::Now = decide(tx, &row, registration::Event::Close, reason)? else {
         return Ok(false);
     };
-    let decision = Decision {
-        from: row.state,
-        to,
-        reason,
-        by: None,
-        at: tx.now,
-    };
-    if !store::registration::decide(tx.conn, id, &decision)? {
-        return Ok(false);
-    }
     if let Some(linode) = store::linode::linode(tx.conn, row.linode_id)? {
         tx.mail_about(&linode, LinodeMail::BetaEnded { reason, came_back })?;
     }
-    let (from, to) = (row.state.to_string(), to.to_string());
-    tx.audit(Action::Registration, Object::Registration(id), (&from, &to))?;
     Ok(true)
 }

@@ -5,7 +5,7 @@ pub(super) mod record;
 use crate::domain::audit::{Action, Object};
 use std::collections::BTreeSet;
 
-use record::decide;
+use record::{Decided, decide};
 
 use super::App;
 use super::bulk::Outcome;
@@ -18,7 +18,9 @@ use crate::domain::ids::{LinodeId, RegistrationId};
 use crate::domain::migration::{self, MigrationKind, MigrationState};
 use crate::domain::placement::Standing;
 use crate::domain::programme::Deed;
-use crate::domain::registration::{self, Circumstances, Event, NotEligible, RegistrationState};
+use crate::domain::registration::{
+    self, Circumstances, Event, NotEligible, Refused, RegistrationState,
+};
 use crate::domain::time::Time;
 use crate::store;
 use crate::store::db::Db;
@@ -54,12 +56,11 @@ impl App {
             let mut many = Outcome::default();
             for id in linodes {
                 let linode = own_linode(tx.conn, account, id)?;
-                match register_one(tx, actor, &linode)? {
-                    Ok(()) | Err(NotEligible::Waiting | NotEligible::Approved) => {
-                        many.done.push(id)
-                    }
-                    Err(reason) => many.refused.push((id, reason.to_string())),
-                }
+                let answer = match register_one(tx, actor, &linode)? {
+                    None | Some(NotEligible::Waiting | NotEligible::Approved) => Ok(()),
+                    Some(reason) => Err(reason.to_string()),
+                };
+                many.note(id, answer);
             }
             Ok(many)
         })
@@ -101,10 +102,10 @@ impl App {
                     _ => {}
                 }
             }
-            match decide(tx, actor, &registration, Event::Withdraw, "")? {
+            match decide(tx, &registration, Event::Withdraw, "")? {
                 // A second click finds it done.
-                Ok(()) | Err(registration::Refused::Already) => Ok(()),
-                Err(refused) => Err(AppError::conflict(format!("This cannot be withdrawn: {refused}."))),
+                Decided::Now | Decided::Before => Ok(()),
+                Decided::Refused(refused) => Err(AppError::conflict(format!("This cannot be withdrawn: {refused}."))),
             }
         })
     }
@@ -114,7 +115,7 @@ impl App {
         actor: &Actor,
         ids: &[RegistrationId],
     ) -> Result<Outcome<RegistrationId>, AppError> {
-        self.decide_many(actor, ids, Event::Approve, "")
+        self.decide_many(actor, ids, Verdict::Approve)
     }
 
     /// Declines with a reason that the member reads.
@@ -131,7 +132,7 @@ impl App {
                 "Give the member a reason, in 1000 characters or fewer",
             ));
         }
-        self.decide_many(actor, ids, Event::Decline, reason)
+        self.decide_many(actor, ids, Verdict::Decline { reason })
     }
 
     /// One transaction each, so that one that cannot be decided does not hold up the others.
@@ -139,52 +140,62 @@ impl App {
         &self,
         actor: &Actor,
         ids: &[RegistrationId],
-        event: Event,
-        reason: &str,
+        verdict: Verdict<'_>,
     ) -> Result<Outcome<RegistrationId>, AppError> {
         actor.require_staff()?;
         let mut many = Outcome::default();
         for &id in ids {
-            let outcome = self.transact(actor.who(), |tx| {
-                if event == Event::Approve {
-                    store::programme::hold(tx.conn)?;
-                    let programme = store::programme::get(tx.conn, tx.now)?;
-                    super::programme::allows(&programme, tx.now, Deed::Approve)?;
-                }
-                let Some(row) = store::registration::locked(tx.conn, id)? else {
-                    return Ok(Err("there is no such registration".to_owned()));
-                };
-                match decide(tx, actor, &row, event, reason)? {
-                    Ok(()) => {}
-                    Err(registration::Refused::Already) => return Ok(Ok(())),
-                    Err(refused) => return Ok(Err(refused.to_string())),
-                }
-                if let Some(linode) = store::linode::linode(tx.conn, row.linode_id)? {
-                    let mail = if event == Event::Approve {
-                        LinodeMail::Approved
-                    } else {
-                        LinodeMail::Declined { reason }
-                    };
-                    tx.mail_about(&linode, mail)?;
-                }
-                Ok::<_, AppError>(Ok(()))
-            })?;
-            match outcome {
-                Ok(()) => many.done.push(id),
-                Err(why) => many.refused.push((id, why)),
-            }
+            let answer = match self.transact(actor.who(), |tx| decide_one(tx, id, verdict))? {
+                Decided::Now | Decided::Before => Ok(()),
+                Decided::Refused(why) => Err(why.to_string()),
+            };
+            many.note(id, answer);
         }
         Ok(many)
     }
 }
 
+/// What staff say to a registration.
+#[derive(Clone, Copy)]
+enum Verdict<'a> {
+    Approve,
+    Decline { reason: &'a str },
+}
+
+fn decide_one(
+    tx: &mut Tx<'_>,
+    id: RegistrationId,
+    verdict: Verdict<'_>,
+) -> Result<Decided, AppError> {
+    let (event, reason, mail) = match verdict {
+        Verdict::Approve => {
+            store::programme::hold(tx.conn)?;
+            let programme = store::programme::get(tx.conn, tx.now)?;
+            super::programme::allows(&programme, tx.now, Deed::Approve)?;
+            (Event::Approve, "", LinodeMail::Approved)
+        }
+        Verdict::Decline { reason } => (Event::Decline, reason, LinodeMail::Declined { reason }),
+    };
+    let Some(row) = store::registration::locked(tx.conn, id)? else {
+        return Ok(Decided::Refused(Refused::Missing));
+    };
+    let decided = decide(tx, &row, event, reason)?;
+    if let Decided::Now = decided
+        && let Some(linode) = store::linode::linode(tx.conn, row.linode_id)?
+    {
+        tx.mail_about(&linode, mail)?;
+    }
+    Ok(decided)
+}
+
+/// Why it was not registered, if it was not.
 fn register_one(
     tx: &mut Tx<'_>,
     actor: &Actor,
     linode: &Linode,
-) -> Result<Result<(), NotEligible>, AppError> {
+) -> Result<Option<NotEligible>, AppError> {
     if let Err(reason) = registration::eligible(&circumstances(tx.conn, tx.now, linode)?) {
-        return Ok(Err(reason));
+        return Ok(Some(reason));
     }
     let new = NewRegistration {
         linode_id: linode.id,
@@ -204,7 +215,7 @@ fn register_one(
         Object::Linode(linode.id),
         ("", "requested"),
     )?;
-    Ok(Ok(()))
+    Ok(None)
 }
 
 /// What the eligibility of one Linode is decided from.

@@ -1,66 +1,58 @@
 //! What becomes of a registration, written down: the row, its mail, its audit entry.
 
-use crate::app::context::{Actor, Tx};
+use crate::app::context::Tx;
 use crate::app::error::AppError;
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::RegistrationId;
-use crate::domain::registration::{self, Event};
+use crate::domain::registration::{self, Event, Refused};
 use crate::store;
 use crate::store::registration::{Decision, Registration};
 
-/// Stores a decision; the inner error says why it changes nothing.
+/// What came of a decision.
+#[derive(Debug)]
+pub(in crate::app) enum Decided {
+    Now,
+    /// It was decided so already.
+    Before,
+    Refused(Refused),
+}
+
+/// Decides in the name of who acts; `reason` is what the member reads.
 pub(in crate::app) fn decide(
     tx: &mut Tx<'_>,
-    actor: &Actor,
     row: &Registration,
     event: Event,
     reason: &str,
-) -> Result<Result<(), registration::Refused>, AppError> {
+) -> Result<Decided, AppError> {
     let to = match registration::decide(row.state, event) {
         Ok(to) => to,
-        Err(refused) => return Ok(Err(refused)),
+        Err(Refused::Already) => return Ok(Decided::Before),
+        Err(refused) => return Ok(Decided::Refused(refused)),
     };
     let decision = Decision {
         from: row.state,
         to,
         reason,
-        by: Some(actor.user),
+        by: tx.who.user,
         at: tx.now,
     };
     if !store::registration::decide(tx.conn, row.id, &decision)? {
-        return Ok(Err(registration::Refused::Decided));
+        return Ok(Decided::Refused(Refused::Decided));
     }
+    let (from, to) = (row.state.to_string(), to.to_string());
     tx.audit(
         Action::Registration,
         Object::Registration(row.id),
-        (&row.state.to_string(), &to.to_string()),
+        (&from, &to),
     )?;
-    Ok(Ok(()))
+    Ok(Decided::Now)
 }
 
 /// Ends the registration of a Linode whose move to production is confirmed.
 pub(in crate::app) fn graduate(tx: &mut Tx<'_>, id: RegistrationId) -> Result<(), AppError> {
-    let Some(row) = store::registration::registration(tx.conn, id)? else {
-        return Ok(());
-    };
-    // Withdrawn meanwhile, or graduated before: nothing to end.
-    let Ok(to) = registration::decide(row.state, Event::Graduate) else {
-        return Ok(());
-    };
-    let decision = Decision {
-        from: row.state,
-        to,
-        reason: &row.reason,
-        by: tx.who.user,
-        at: tx.now,
-    };
-    if store::registration::decide(tx.conn, id, &decision)? {
-        let change = (row.state.to_string(), to.to_string());
-        tx.audit(
-            Action::Registration,
-            Object::Registration(id),
-            (&change.0, &change.1),
-        )?;
+    if let Some(row) = store::registration::registration(tx.conn, id)? {
+        // Refused where it was withdrawn meanwhile: nothing to end.
+        decide(tx, &row, Event::Graduate, &row.reason)?;
     }
     Ok(())
 }

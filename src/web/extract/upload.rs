@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use actix_multipart::Multipart;
+use actix_multipart::{Field, Multipart};
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest};
@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use super::form::{self, Form};
 use crate::domain::bug::attachment::{MOST_BYTES, MOST_FILES};
 use crate::domain::ids::UserId;
+use crate::web::context::Context;
 use crate::web::fault::Fault;
 use crate::web::portal::{self, Portal};
 use crate::web::ui::list::query;
@@ -104,40 +105,15 @@ impl<T: DeserializeOwned + 'static> FromRequest for Upload<T> {
         let portal = request.app_data::<Portal>().cloned();
         Box::pin(async move {
             let context = context?;
-            let token = context.session_cookie().map(str::to_owned);
-            let user = match (portal, token) {
-                (Some(portal), Some(token)) => portal::run(&portal, move |app| {
-                    let whose = std::sync::Arc::as_ptr(&app.secret) as usize;
-                    Ok(app.visitor(&token)?.map(|visitor| (whose, visitor.user.id)))
-                })
-                .await
-                .ok()
-                .flatten(),
-                _ => None,
-            };
-            let known = user.is_some();
+            let whose = whose(portal, &context).await;
             // Taken for all of the reading: somebody slow holds up themselves, not everybody.
-            let turn = user.map(Turn::take);
+            let turn = whose.map(Turn::take);
             if matches!(turn, Some(None)) {
                 context.form_ends(Vec::new());
                 context.guard_settled().await;
                 return Err(Fault::TooMany { retry_after_s: 10 });
             }
-            let read = async {
-                let _place = if known {
-                    Some(PLACES.acquire().await.map_err(Fault::internal)?)
-                } else {
-                    None
-                };
-                Ok(read(multipart, known).await)
-            };
-            let most = if known { MOST_TIME } else { SHORT_TIME };
-            let body = tokio::time::timeout(most, read).await;
-            let body = body.unwrap_or_else(|_| {
-                Err(Fault::BadRequest(
-                    "The form did not arrive in time. Send it again.".to_owned(),
-                ))
-            });
+            let body = read_in_time(multipart, whose.is_some()).await;
             let kept = body
                 .as_ref()
                 .map(|body| form::keepable(body.pairs.trim_start_matches('?')));
@@ -164,25 +140,76 @@ struct Body {
     fault: Option<Fault>,
 }
 
-async fn read(mut multipart: Multipart, keep_files: bool) -> Body {
-    let mut texts: Vec<(String, String)> = Vec::new();
-    let mut body = Body::default();
-    let (mut total, mut text_bytes, mut parts) = (0, 0, 0);
-    let broken = || {
-        Fault::BadRequest(
-            "The form broke off on its way, or cannot be read. Send it again.".to_owned(),
-        )
+/// Who is signed in, if anyone.
+async fn whose(portal: Option<Portal>, context: &Context) -> Option<Whose> {
+    let (portal, token) = (portal?, context.session_cookie()?.to_owned());
+    let found = portal::run(&portal, move |app| {
+        let portal = std::sync::Arc::as_ptr(&app.secret) as usize;
+        let visitor = app.visitor(&token)?;
+        Ok(visitor.map(|visitor| (portal, visitor.user.id)))
+    });
+    found.await.ok().flatten()
+}
+
+async fn read_in_time(multipart: Multipart, known: bool) -> Result<Body, Fault> {
+    let read = async {
+        let _place = if known {
+            Some(PLACES.acquire().await.map_err(Fault::internal)?)
+        } else {
+            None
+        };
+        Ok(read(multipart, known).await)
     };
+    let most = if known { MOST_TIME } else { SHORT_TIME };
+    let body = tokio::time::timeout(most, read).await;
+    body.unwrap_or_else(|_| {
+        Err(Fault::BadRequest(
+            "The form did not arrive in time. Send it again.".to_owned(),
+        ))
+    })
+}
+
+fn broken() -> Fault {
+    Fault::BadRequest("The form broke off on its way, or cannot be read. Send it again.".to_owned())
+}
+
+async fn read(mut multipart: Multipart, keep_files: bool) -> Body {
+    let mut reading = Reading {
+        keep_files,
+        ..Reading::default()
+    };
+    let mut parts = 0;
     while let Some(field) = multipart.next().await {
-        let Ok(mut field) = field else {
-            body.fault = Some(broken());
+        let Ok(field) = field else {
+            reading.body.fault = Some(broken());
             break;
         };
         parts += 1;
         if parts > MOST_PARTS {
-            body.fault = Some(Fault::TooLarge);
+            reading.body.fault = Some(Fault::TooLarge);
             break;
         }
+        reading.part(field).await;
+        if reading.total > MOST_READ {
+            break;
+        }
+    }
+    reading.body.pairs = encode(&reading.texts);
+    reading.body
+}
+
+/// A body, as far as it has come.
+#[derive(Default)]
+struct Reading {
+    keep_files: bool,
+    body: Body,
+    texts: Vec<(String, String)>,
+    total: usize,
+    text_bytes: usize,
+}
+
+impl Reading {
+    async fn part(&mut self, mut field: Field) {
         let name = field.name().unwrap_or_default().to_owned();
         let file = field
             .content_disposition()
@@ -190,56 +217,58 @@ async fn read(mut multipart: Multipart, keep_files: bool) -> Body {
         let most = if file.is_some() {
             MOST_BYTES
         } else {
-            form::MOST_BYTES - text_bytes
+            form::MOST_BYTES - self.text_bytes
         };
-        let mut bytes = Vec::new();
-        let mut too_large = false;
-        while let Some(chunk) = field.next().await {
-            let Ok(chunk) = chunk else {
-                body.fault = Some(broken());
-                break;
-            };
-            total += chunk.len();
-            if total > MOST_READ {
-                body.fault = Some(Fault::TooLarge);
-                break;
-            }
-            if too_large || bytes.len() + chunk.len() > most {
-                too_large = true;
-                bytes = Vec::new();
-            } else if file.is_none() || (keep_files && body.files.len() <= MOST_FILES) {
-                bytes.extend_from_slice(&chunk);
-            }
-        }
+        let keep = file.is_none() || (self.keep_files && self.body.files.len() <= MOST_FILES);
+        let (bytes, too_large) = self.bytes(&mut field, most, keep).await;
         match file {
             // A field for files with none chosen.
             Some(name) if name.is_empty() && bytes.is_empty() => {}
             Some(name) => {
-                if body.files.len() <= MOST_FILES {
-                    body.files.push(Sent {
+                if self.body.files.len() <= MOST_FILES {
+                    self.body.files.push(Sent {
                         name,
                         bytes,
                         too_large,
                     });
                 }
             }
-            None if too_large => body.fault = Some(Fault::TooLarge),
+            None if too_large => self.body.fault = Some(Fault::TooLarge),
             None => {
-                text_bytes += bytes.len();
+                self.text_bytes += bytes.len();
                 match String::from_utf8(bytes) {
-                    Ok(text) => texts.push((name, text)),
+                    Ok(text) => self.texts.push((name, text)),
                     Err(_) => {
-                        body.fault = Some(Fault::BadRequest("The form is not text.".to_owned()));
+                        self.body.fault =
+                            Some(Fault::BadRequest("The form is not text.".to_owned()));
                     }
                 }
             }
         }
-        if total > MOST_READ {
-            break;
-        }
     }
-    body.pairs = encode(&texts);
-    body
+
+    /// At most so many; whether there were more.
+    async fn bytes(&mut self, field: &mut Field, most: usize, keep: bool) -> (Vec<u8>, bool) {
+        let (mut bytes, mut too_large) = (Vec::new(), false);
+        while let Some(chunk) = field.next().await {
+            let Ok(chunk) = chunk else {
+                self.body.fault = Some(broken());
+                break;
+            };
+            self.total += chunk.len();
+            if self.total > MOST_READ {
+                self.body.fault = Some(Fault::TooLarge);
+                break;
+            }
+            if too_large || bytes.len() + chunk.len() > most {
+                too_large = true;
+                bytes = Vec::new();
+            } else if keep {
+                bytes.extend_from_slice(&chunk);
+            }
+        }
+        (bytes, too_large)
+    }
 }
 
 /// As a browser would have sent them without files. Empty texts stay: a field may be required.

@@ -48,26 +48,10 @@ pub async fn edge(
     request.extensions_mut().insert(context.clone());
     let method = request.method().clone();
 
-    if !origin::is_own(&request, &settings) {
-        tracing::warn!(
-            reference = context.reference(),
-            path = request.path(),
-            "refused a request from a foreign page"
-        );
-        let fault = Fault::Forbidden(
-            "The request did not come from a page of this site. Nothing was changed.".to_owned(),
-        );
-        let mut answer = answer_fault(&context, &fault, &method, "/");
+    if let Some(mut answer) = barred(&request, &context, &settings) {
         finish(&mut answer, &context, &settings);
         return Ok(request.into_response(answer));
     }
-
-    if is_packed(&request) {
-        let mut answer = page_answer(&context, StatusCode::UNSUPPORTED_MEDIA_TYPE, None);
-        finish(&mut answer, &context, &settings);
-        return Ok(request.into_response(answer));
-    }
-
     let path_and_query = request
         .uri()
         .path_and_query()
@@ -106,6 +90,27 @@ pub async fn edge(
         status = answer.status().as_u16(), ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), "request"
     );
     Ok(ServiceResponse::new(request, answer))
+}
+
+/// The answer to what gets no further than here.
+fn barred(
+    request: &ServiceRequest,
+    context: &Context,
+    settings: &Settings,
+) -> Option<HttpResponse> {
+    if origin::is_own(request, settings) {
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return is_packed(request).then(|| page_answer(context, status, None));
+    }
+    tracing::warn!(
+        reference = context.reference(),
+        path = request.path(),
+        "refused a request from a foreign page"
+    );
+    let fault = Fault::Forbidden(
+        "The request did not come from a page of this site. Nothing was changed.".to_owned(),
+    );
+    Some(answer_fault(context, &fault, request.method(), "/"))
 }
 
 fn context_for(request: &ServiceRequest, settings: &Settings) -> Context {

@@ -181,8 +181,10 @@ pub async fn ask(portal: Portal, signed: Signed, form: Form<AskForm>) -> Respons
     signed.actor.require_account()?;
     let done = match Markdown::required(&form.0.question, MOST_QUESTION) {
         Ok(text) => {
-            let (actor, mark) = (signed.actor.clone(), form.0.once.clone());
-            portal::submit(&portal, move |app| app.ask(&actor, &text, &mark)).await?
+            let mark = form.0.once.clone();
+            signed
+                .submit(&portal, move |app, actor| app.ask(actor, &text, &mark))
+                .await?
         }
         Err(why) => Err(Problems::one("question", why.to_string())),
     };

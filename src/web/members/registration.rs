@@ -351,11 +351,9 @@ pub async fn from_old_link() -> HttpResponse {
 /// `POST /members/xenbeta`
 pub async fn register(portal: Portal, member: Member, form: Form<RegisterForm>) -> Response {
     let ids = ids(form.0.linode.iter().map(String::as_str))?;
-    let (actor, asked) = (member.actor.clone(), ids.clone());
-    let call = move |app: &crate::app::App| {
-        app.register(&actor, &asked.into_iter().map(LinodeId).collect::<Vec<_>>())
-    };
-    match portal::submit(&portal, call).await? {
+    let asked: Vec<LinodeId> = ids.iter().copied().map(LinodeId).collect();
+    let done = member.submit(&portal, move |app, actor| app.register(actor, &asked));
+    match done.await? {
         Err(problems) => again(&portal, &member, ids, problems).await,
         Ok(many) if many.refused.is_empty() => {
             let said = match many.done.len() {

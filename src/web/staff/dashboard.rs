@@ -131,10 +131,7 @@ impl DashboardPage {
             })
             .collect();
         let attention = facts.failed.iter().map(|row| FailedRow {
-            link: Link::new(
-                format!("/staff/migrations/{}", row.migration.id),
-                format!("Migration {} of {}", row.migration.id, row.linode),
-            ),
+            link: Link::migration_of(row.migration.id, &row.linode),
             state: Tag::migration(row.migration.state),
             why: row.migration.failure.clone(),
         });

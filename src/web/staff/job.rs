@@ -92,9 +92,7 @@ fn view(row: &JobRow, zone: Zone) -> Row {
         ),
         linode: row.linode.clone(),
         host: Link::new(format!("/staff/hosts/{}", job.host_id), row.host.clone()),
-        migration: job
-            .migration_id
-            .map(|id| Link::new(format!("/staff/migrations/{id}"), format!("Migration {id}"))),
+        migration: job.migration_id.map(Link::migration),
         state: Tag::job(job.state),
         attempt: job.attempt,
         entered: zone.precise(job.entered_at),

@@ -246,12 +246,13 @@ pub struct RetryForm {
 
 /// `POST /staff/mail/retry`: the failed ones that the question counted.
 pub async fn retry_all(portal: Portal, staff: Staff, form: Form<RetryForm>) -> Response {
-    let (actor, recipient) = (staff.actor.clone(), clipped(&form.0.q, 100));
+    let recipient = clipped(&form.0.q, 100);
     let expected = form.0.count;
-    let done = portal::run(&portal, move |app| {
-        app.retry_mails(&actor, &recipient, expected)
-    })
-    .await;
+    let done = staff
+        .act(&portal, move |app, actor| {
+            app.retry_mails(actor, &recipient, expected)
+        })
+        .await;
     let q = clipped(&form.0.q, 100);
     let count = done.map_err(|fault| fault.at(failed_url(&q), "Back to the failed mails"))?;
     let said = match count {

@@ -182,6 +182,10 @@ impl Field {
         Self::new(name, label, Input::Line("text"))
     }
 
+    pub fn number(name: &'static str, label: impl Into<String>) -> Self {
+        Self::new(name, label, Input::Line("number")).short()
+    }
+
     /// A password is never written back into the page.
     pub fn password(
         name: &'static str,

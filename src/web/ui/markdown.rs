@@ -169,22 +169,7 @@ impl Writer {
             Tag::Emphasis => self.element("<em>", "</em>"),
             Tag::Strong => self.element("<strong>", "</strong>"),
             Tag::Strikethrough => self.element("<del>", "</del>"),
-            Tag::Link { dest_url, .. } => match Target::of(&dest_url) {
-                Some(target) => {
-                    let outside = if target.outside {
-                        " rel=\"nofollow noopener noreferrer\""
-                    } else {
-                        ""
-                    };
-                    let mut open = String::from("<a href=\"");
-                    escape(&mut open, &target.url);
-                    open.push('"');
-                    open.push_str(outside);
-                    open.push('>');
-                    self.element(&open, "</a>");
-                }
-                None => self.element("", ""),
-            },
+            Tag::Link { dest_url, .. } => self.link(&dest_url),
             // Its description comes as text; the rest is not asked for and would not be shown.
             Tag::Image { .. }
             | Tag::FootnoteDefinition(_)
@@ -199,6 +184,20 @@ impl Writer {
             | Tag::Subscript
             | Tag::MetadataBlock(_) => self.element("", ""),
         }
+    }
+
+    fn link(&mut self, url: &str) {
+        let Some(target) = Target::of(url) else {
+            return self.element("", "");
+        };
+        let mut open = String::from("<a href=\"");
+        escape(&mut open, &target.url);
+        open.push_str(if target.outside {
+            "\" rel=\"nofollow noopener noreferrer\">"
+        } else {
+            "\">"
+        });
+        self.element(&open, "</a>");
     }
 
     fn end(&mut self, tag: TagEnd) {

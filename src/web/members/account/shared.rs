@@ -61,10 +61,9 @@ impl TokenForm {
         problems.on([
             Field::text("label", "What is it for?").value(&self.label),
             Field::new("scope", "What may it do?", Input::Radios(scopes)).value(scope),
-            Field::new("days", "Days until it ends", Input::Line("number"))
+            Field::number("days", "Days until it ends")
                 .value(&self.days)
-                .hint("Empty for never.")
-                .short(),
+                .hint("Empty for never."),
         ])
     }
 

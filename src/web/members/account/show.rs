@@ -215,11 +215,12 @@ pub async fn show(portal: Portal, signed: Signed) -> Response {
 
 /// `POST /members/accounts/profile`
 pub async fn save_profile(portal: Portal, signed: Signed, form: Form<ProfileForm>) -> Response {
-    let (actor, sent) = (signed.actor.clone(), form.0.clone());
-    match portal::submit(&portal, move |app| {
-        app.change_profile(&actor, &sent.name, sent.timezone.trim())
-    })
-    .await?
+    let sent = form.0.clone();
+    match signed
+        .submit(&portal, move |app, actor| {
+            app.change_profile(actor, &sent.name, sent.timezone.trim())
+        })
+        .await?
     {
         Ok(()) => page::said(HERE, "Your profile is saved."),
         Err(problems) => {

@@ -17,7 +17,7 @@ use crate::store;
 use crate::web::extract::{Member, Query, Sent, Upload, once_or};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal::Portal;
 use crate::web::ui::names::{component_choices, fact_name};
 use crate::web::ui::{Field, Input, Problems};
 
@@ -123,6 +123,20 @@ impl NewForm {
         problems.is_empty().then_some(report)
     }
 
+    /// With the part that is likely, and the form's own mark.
+    fn completed(self) -> Self {
+        let component = match (self.component.as_str(), self.migration.as_str()) {
+            ("", "") => "other".to_owned(),
+            ("", _) => "migration".to_owned(),
+            _ => self.component,
+        };
+        Self {
+            component,
+            once: once_or(&self.once),
+            ..self
+        }
+    }
+
     fn fields(&self, problems: &Problems) -> Vec<Field> {
         let area = |name, label: &str, value: &str, rows| {
             Field::new(name, label, Input::Area(rows)).value(value)
@@ -155,19 +169,13 @@ async fn present(
     shown: Shown,
     mut problems: Problems,
 ) -> Response {
-    let Shown {
-        mut form,
-        both,
-        typed,
-        status,
-    } = shown;
     let (linode, migration) = (
-        id(&form.linode)?.map(LinodeId),
-        id(&form.migration)?.map(MigrationId),
+        id(&shown.form.linode)?.map(LinodeId),
+        id(&shown.form.migration)?.map(MigrationId),
     );
-    let (actor, title) = (member.actor.clone(), form.title.clone());
-    let (facts, like) = portal::run(portal, move |app| {
-        let facts = app.bug_facts(&actor, linode, migration)?;
+    let (both, title) = (shown.both, shown.form.title.clone());
+    let found = member.act(portal, move |app, actor| {
+        let facts = app.bug_facts(actor, linode, migration)?;
         let mut like = app.db.read(|conn| {
             let ids = if both {
                 store::search::bugs_like(conn, &title, LIKE)?
@@ -178,10 +186,11 @@ async fn present(
         })?;
         like.retain(|row| row.bug.hidden_at.is_none());
         Ok((facts, like))
-    })
-    .await?;
+    });
+    let (facts, like) = found.await?;
+    let title = Title::parse(&shown.form.title);
     if both
-        && let Err(why) = Title::parse(&form.title)
+        && let Err(why) = &title
         && problems.of("title").is_none()
     {
         problems.add("title", why.to_string());
@@ -191,16 +200,8 @@ async fn present(
         .crumb("Bugs", PATH)
         .problems(problems);
     let zone = page.zone();
-    if form.component.is_empty() {
-        form.component = if migration.is_some() {
-            "migration"
-        } else {
-            "other"
-        }
-        .to_owned();
-    }
-    form.once = once_or(&form.once);
-    let second = (both && Title::parse(&form.title).is_ok() || typed).then(|| Second {
+    let (form, typed) = (shown.form.completed(), shown.typed);
+    let second = (both && title.is_ok() || typed).then(|| Second {
         like: like
             .iter()
             .map(|row| Line::new(row, Some(member.account), zone))
@@ -213,7 +214,7 @@ async fn present(
         once: form.once.clone(),
     });
     page::html_status(
-        status,
+        shown.status,
         &NewPage {
             title: Field::text("title", "What it is about, in one line")
                 .value(&form.title)

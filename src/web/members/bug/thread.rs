@@ -139,9 +139,9 @@ pub async fn reply(
         )
         .await;
     };
-    let (actor, mark) = (member.actor.clone(), sent.form.once.clone());
-    let done = portal::submit(&portal, move |app| {
-        app.reply_to_bug(&actor, BugId(id.0), &body, &files, (&mark, false))
+    let mark = sent.form.once.clone();
+    let done = member.submit(&portal, move |app, actor| {
+        app.reply_to_bug(actor, BugId(id.0), &body, &files, (&mark, false))
     });
     match done.await? {
         Ok(()) => page::said(&format!("{PATH}/{}", id.0), "Your reply is in the thread."),

@@ -153,15 +153,10 @@ impl MigratePage {
                 .not_before
                 .filter(|at| *at > facts.now && facts.migration.state == MigrationState::Queued)
                 .map(|at| zone.both(at)),
-            stop_limit: Field::new(
-                "stop_limit_s",
-                "Seconds it gets to shut down cleanly",
-                Input::Line("number"),
-            )
-            .value(&typed.stop_limit)
-            .hint("After this it is stopped by force: 5 to 600.")
-            .short()
-            .with(&page.problems),
+            stop_limit: Field::number("stop_limit_s", "Seconds it gets to shut down cleanly")
+                .value(&typed.stop_limit)
+                .hint("After this it is stopped by force: 5 to 600.")
+                .with(&page.problems),
             accept,
             something_changes: changes.iter().any(|change| !change.lines.is_empty()),
             changes,

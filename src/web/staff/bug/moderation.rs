@@ -116,11 +116,15 @@ pub async fn ask(portal: Portal, staff: Staff, id: Path<i64>, asked: Query<Asked
 pub async fn act(portal: Portal, staff: Staff, id: Path<i64>, form: Form<HideForm>) -> Response {
     let HideForm { part, deed, reason } = form.0;
     let part = Part::parse(&part).ok_or_else(unknown)?;
-    let (actor, bug) = (staff.actor.clone(), BugId(id.0));
+    let bug = BugId(id.0);
     let said = match (deed.as_str(), part) {
         ("hide", _) => match Reason::parse(&reason) {
             Ok(why) => {
-                portal::run(&portal, move |app| app.hide_of_bug(&actor, bug, part, &why)).await?;
+                staff
+                    .act(&portal, move |app, actor| {
+                        app.hide_of_bug(actor, bug, part, &why)
+                    })
+                    .await?;
                 "It is hidden. Staff still see it here, and can show it again."
             }
             Err(why) => {
@@ -130,11 +134,17 @@ pub async fn act(portal: Portal, staff: Staff, id: Path<i64>, form: Form<HideFor
             }
         },
         ("show", _) => {
-            portal::run(&portal, move |app| app.show_of_bug(&actor, bug, part)).await?;
+            staff
+                .act(&portal, move |app, actor| app.show_of_bug(actor, bug, part))
+                .await?;
             "It is shown again."
         }
         ("delete", Part::File(file)) => {
-            portal::run(&portal, move |app| app.delete_bug_file(&actor, bug, file)).await?;
+            staff
+                .act(&portal, move |app, actor| {
+                    app.delete_bug_file(actor, bug, file)
+                })
+                .await?;
             "The file is deleted."
         }
         _ => return Err(unknown()),

@@ -1,6 +1,8 @@
 //! `/staff/bugs/{id}`: a thread as members see it, with whole names, what its author sent along, and staff's part: triage,
 //! the migrations it explains, a reply, notes that no member sees.
 
+use std::collections::HashMap;
+
 use actix_web::http::StatusCode;
 use askama::Template;
 use serde::Deserialize;
@@ -9,13 +11,13 @@ use super::list::PATH;
 use crate::app::bug::MOST_TEXT;
 use crate::app::bug::triage::Decision;
 use crate::domain::bug::{BugState, Component, Severity};
-use crate::domain::ids::{BugId, MigrationId};
+use crate::domain::ids::{BugId, MigrationId, UserId};
 use crate::domain::markdown::Markdown;
 use crate::domain::migration::MigrationState;
 use crate::domain::string_enum::StringEnum;
 use crate::store;
 use crate::store::bug::page::Thread;
-use crate::store::bug::{Note, Person};
+use crate::store::bug::{Bug, Note, Person};
 use crate::web::bug::thread_view::{Asked, Reader, View};
 use crate::web::extract::{Form, Path, Query, Staff, Upload, once_or};
 use crate::web::fault::{Fault, Response};
@@ -68,6 +70,19 @@ pub struct TriageForm {
 }
 
 impl TriageForm {
+    fn of(bug: &Bug) -> Self {
+        Self {
+            version: bug.version,
+            state: bug.state.to_string(),
+            severity: bug.severity.to_string(),
+            component: bug.component.to_string(),
+            duplicate_of: bug
+                .duplicate_of
+                .map(|of| of.to_string())
+                .unwrap_or_default(),
+        }
+    }
+
     fn fields(&self) -> [Field; 4] {
         let states = BugState::ALL
             .iter()
@@ -75,7 +90,7 @@ impl TriageForm {
             .collect();
         [
             Field::select("state", "State", states).value(&self.state),
-            Field::new("duplicate_of", "Duplicate of bug", Input::Line("text"))
+            Field::text("duplicate_of", "Duplicate of bug")
                 .value(&self.duplicate_of)
                 .hint("The other bug's number, if the state is “Duplicate”.")
                 .short(),
@@ -112,8 +127,15 @@ struct Typed {
 struct Found {
     thread: Thread,
     notes: Vec<Note>,
-    names: std::collections::HashMap<crate::domain::ids::UserId, Person>,
+    names: HashMap<UserId, Person>,
     migrations: Vec<(MigrationId, MigrationState, String)>,
+}
+
+impl Found {
+    fn name(&self, id: UserId) -> String {
+        let who = self.names.get(&id);
+        who.map(|who| who.name.clone()).unwrap_or_default()
+    }
 }
 
 async fn present(
@@ -153,17 +175,8 @@ fn view(page: Page, staff: &Staff, found: &Found, asked: &Asked, typed: &Typed) 
         zone,
     };
     let thread = View::new(&found.thread, &reader, asked);
-    let bug = &found.thread.bug;
-    let form = typed.triage.clone().unwrap_or_else(|| TriageForm {
-        version: bug.version,
-        state: bug.state.to_string(),
-        severity: bug.severity.to_string(),
-        component: bug.component.to_string(),
-        duplicate_of: bug
-            .duplicate_of
-            .map(|of| of.to_string())
-            .unwrap_or_default(),
-    });
+    let form = typed.triage.clone();
+    let form = form.unwrap_or_else(|| TriageForm::of(&found.thread.bug));
     BugPage {
         version: form.version,
         triage: page.problems.on(form.fields()),
@@ -181,11 +194,7 @@ fn view(page: Page, staff: &Staff, found: &Found, asked: &Asked, typed: &Typed) 
             .notes
             .iter()
             .map(|note| NoteView {
-                who: found
-                    .names
-                    .get(&note.author_id)
-                    .map(|who| who.name.clone())
-                    .unwrap_or_default(),
+                who: found.name(note.author_id),
                 at: zone.show(note.at),
                 body: markdown::post(&note.body, 3),
             })
@@ -195,21 +204,14 @@ fn view(page: Page, staff: &Staff, found: &Found, asked: &Asked, typed: &Typed) 
             .iter()
             .map(|(id, state, label)| MigrationView {
                 id: id.0,
-                link: Link::new(
-                    format!("/staff/migrations/{id}"),
-                    format!("Migration {id} of {label}"),
-                ),
+                link: Link::migration_of(*id, label),
                 state: Tag::migration(*state),
             })
             .collect(),
-        migration: Field::new(
-            "migration",
-            "Number of a migration that it explains",
-            Input::Line("text"),
-        )
-        .value(&typed.migration)
-        .short()
-        .with(&page.problems),
+        migration: Field::text("migration", "Number of a migration that it explains")
+            .value(&typed.migration)
+            .short()
+            .with(&page.problems),
         thread,
         page,
     }
@@ -292,9 +294,9 @@ pub async fn reply(
     let (files, mut status) = files(sent.files, &mut problems);
     let body = problems.take("body", Markdown::required(&sent.form.body, MOST_TEXT));
     if let Some(body) = body.filter(|_| problems.is_empty()) {
-        let (actor, mark) = (staff.actor.clone(), sent.form.once.clone());
-        let done = portal::submit(&portal, move |app| {
-            app.reply_to_bug(&actor, BugId(id.0), &body, &files, (&mark, true))
+        let mark = sent.form.once.clone();
+        let done = staff.submit(&portal, move |app, actor| {
+            app.reply_to_bug(actor, BugId(id.0), &body, &files, (&mark, true))
         });
         match done.await? {
             Ok(()) => {
@@ -329,11 +331,12 @@ pub async fn reply(
 pub async fn note(portal: Portal, staff: Staff, id: Path<i64>, form: Form<NoteForm>) -> Response {
     let done = match Markdown::required(&form.0.note, MOST_TEXT) {
         Ok(body) => {
-            let (actor, mark) = (staff.actor.clone(), form.0.once.clone());
-            portal::submit(&portal, move |app| {
-                app.note_on_bug(&actor, BugId(id.0), &body, &mark)
-            })
-            .await?
+            let mark = form.0.once.clone();
+            staff
+                .submit(&portal, move |app, actor| {
+                    app.note_on_bug(actor, BugId(id.0), &body, &mark)
+                })
+                .await?
         }
         Err(why) => Err(Problems::one("note", why.to_string())),
     };

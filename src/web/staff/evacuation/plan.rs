@@ -333,8 +333,7 @@ fn row(plan: &Plan, line: &Line, zone: Zone) -> Row {
         account: it.account.clone(),
         plan: it.plan_label.clone(),
         words,
-        migration: migration
-            .map(|id| Link::new(format!("/staff/migrations/{id}"), format!("Migration {id}"))),
+        migration: migration.map(Link::migration),
     }
 }
 

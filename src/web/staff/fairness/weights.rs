@@ -206,7 +206,6 @@ async fn present(portal: &Portal, staff: &Staff, asked: Asked, mut problems: Pro
     }
     let rule = found.stored.map_or(Rule::Plan, |row| row.rule());
     let then = looked.unwrap_or(rule);
-    let status = problems.status();
     let page = staff
         .page(Area::StaffFairness, "Weights")
         .crumb("Fairness of hosts", "/staff/fairness")
@@ -246,7 +245,7 @@ async fn present(portal: &Portal, staff: &Staff, asked: Asked, mut problems: Pro
             .collect(),
         page,
     };
-    page::html_status(status, &view)
+    page::html_status(view.page.problems.status(), &view)
 }
 
 /// Kind, base and unit, as the form sends them.
@@ -284,10 +283,7 @@ fn rule_fields(asked: &Asked, rule: Rule, problems: &Problems) -> Vec<Field> {
         Choice::new("linear", "By RAM: the base, and one more for every unit"),
     ];
     let number = |name, label: &str, value: String, hint: &str| {
-        Field::new(name, label, Input::Line("number"))
-            .value(value)
-            .hint(hint)
-            .short()
+        Field::number(name, label).value(value).hint(hint)
     };
     problems.on([
         Field::new("kind", "Weights are", Input::Radios(choices)).value(kind),
@@ -303,13 +299,10 @@ fn rule_fields(asked: &Asked, rule: Rule, problems: &Problems) -> Vec<Field> {
 
 fn linode_fields(asked: &Asked, problems: &Problems) -> Vec<Field> {
     problems.on([
-        Field::new("linode", "Linode's number", Input::Line("number"))
-            .value(&asked.linode)
-            .short(),
-        Field::new("weight", "Weight", Input::Line("number"))
+        Field::number("linode", "Linode's number").value(&asked.linode),
+        Field::number("weight", "Weight")
             .value(&asked.weight)
-            .hint("1 to 65535. Empty: by the rule again.")
-            .short(),
+            .hint("1 to 65535. Empty: by the rule again."),
         Field::text("reason", "Why")
             .value(&asked.reason)
             .hint("For the audit trail."),
@@ -374,9 +367,9 @@ pub async fn save_linode(portal: Portal, staff: Staff, form: Form<LinodeForm>) -
         )
         .await;
     };
-    let (actor, reason) = (staff.actor.clone(), form.reason);
-    let saved = portal::submit(&portal, move |app| {
-        app.set_linode_weight(&actor, linode, weight, &reason)
+    let reason = form.reason;
+    let saved = staff.submit(&portal, move |app, actor| {
+        app.set_linode_weight(actor, linode, weight, &reason)
     });
     match saved.await {
         Ok(Ok(())) => {

@@ -131,12 +131,13 @@ pub async fn save(portal: Portal, staff: Staff, id: Path<i64>, form: Form<EntryF
     let Some(text) = text.filter(|_| form.0.deed != "preview") else {
         return present(&staff, editing(&entry), &form.0, problems);
     };
-    let (actor, version) = (staff.actor.clone(), form.0.version);
-    let done = portal::submit(&portal, move |app| {
-        app.change_faq(&actor, FaqId(id.0), version, &text)
-    })
-    .await
-    .map_err(|fault| fault.at(format!("{PATH}/{}", id.0), "Look at the entry again"))?;
+    let version = form.0.version;
+    let done = staff
+        .submit(&portal, move |app, actor| {
+            app.change_faq(actor, FaqId(id.0), version, &text)
+        })
+        .await
+        .map_err(|fault| fault.at(format!("{PATH}/{}", id.0), "Look at the entry again"))?;
     match done {
         Ok(()) => page::said(PATH, "The entry is saved."),
         Err(problems) => present(&staff, editing(&entry), &form.0, problems),

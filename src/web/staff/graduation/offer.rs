@@ -116,8 +116,12 @@ pub async fn make(portal: Portal, staff: Staff, form: Form<OfferForm>) -> Respon
     let pairs = parse_pairs(&form.0.pairs).ok_or_else(|| {
         Fault::BadRequest("The form does not say who goes where. Start from the plan.".to_owned())
     })?;
-    let (actor, asked) = (staff.actor.clone(), pairs.clone());
-    let many = portal::run(&portal, move |app| app.offer_graduations(&actor, &asked)).await?;
+    let asked = pairs.clone();
+    let many = staff
+        .act(&portal, move |app, actor| {
+            app.offer_graduations(actor, &asked)
+        })
+        .await?;
     let count = many.done.len();
     if many.refused.is_empty() {
         let one = "place is offered; its member has mail.";

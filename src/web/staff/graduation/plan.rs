@@ -349,8 +349,7 @@ fn row(plan: &Plan, line: &Line, zone: Zone) -> Row {
         plan: it.plan_label.clone(),
         change,
         words: words + &note,
-        migration: migration
-            .map(|id| Link::new(format!("/staff/migrations/{id}"), format!("Migration {id}"))),
+        migration: migration.map(Link::migration),
     }
 }
 

@@ -78,19 +78,12 @@ fn new_page(staff: &Staff, typed: &NewHostForm, plans: &[Plan], problems: Proble
         Field::select("plan", "Plan", choices)
             .value(&typed.plan)
             .hint("Only for a production host"),
-        Field::new("memory_mb", "Memory for guests, MiB", Input::Line("number"))
-            .value(&typed.memory_mb)
-            .short(),
-        Field::new("disk_mb", "Disk for guests, MiB", Input::Line("number"))
-            .value(&typed.disk_mb)
-            .short(),
-        Field::new("slots", "Migrations at once", Input::Line("number"))
-            .value(&typed.slots)
-            .short(),
-        Field::new("cap_mb_s", "Cap on copying, MB/s", Input::Line("number"))
+        Field::number("memory_mb", "Memory for guests, MiB").value(&typed.memory_mb),
+        Field::number("disk_mb", "Disk for guests, MiB").value(&typed.disk_mb),
+        Field::number("slots", "Migrations at once").value(&typed.slots),
+        Field::number("cap_mb_s", "Cap on copying, MB/s")
             .value(&typed.cap_mb_s)
-            .hint("Empty for none")
-            .short(),
+            .hint("Empty for none"),
     ];
     NewHostPage {
         fields: page.problems.on(fields),

@@ -15,6 +15,7 @@ use crate::domain::time::Time;
 use crate::store;
 use crate::store::host::Host;
 use crate::store::host::page::HostDetail;
+use crate::store::linode::Linode;
 use crate::store::migration::list::MigrationRow;
 use crate::web::extract::{Form, Path, Staff};
 use crate::web::fault::{Fault, Response};
@@ -138,27 +139,16 @@ impl HostPage {
             row: row(host, room, detail.plan.as_deref(), (now, page.zone())),
             facts: facts(host),
             unknown: serde_json::from_str(&host.unknown_disks).unwrap_or_default(),
-            occupants: detail
-                .occupants
-                .iter()
-                .map(|(linode, plan, account)| OccupantRow {
-                    label: linode.label.clone(),
-                    account: account.clone(),
-                    plan: plan.clone(),
-                    status: Tag::linode(linode.status),
-                })
-                .collect(),
+            occupants: detail.occupants.iter().map(occupant_row).collect(),
             occupants_in_all: detail.occupants_in_all,
             arriving: detail.arriving.iter().map(arriving_row).collect(),
             state: state_field(host.state),
-            slots: Field::new("slots", "Migrations at once", Input::Line("number"))
+            slots: Field::number("slots", "Migrations at once")
                 .value(typed.slots)
-                .short()
                 .with(&page.problems),
-            cap: Field::new("cap_mb_s", "Cap on copying, MB/s", Input::Line("number"))
+            cap: Field::number("cap_mb_s", "Cap on copying, MB/s")
                 .value(typed.cap_mb_s)
                 .hint("Empty for none. It reaches running copies too.")
-                .short()
                 .with(&page.problems),
             actions: Action::those([(
                 host.state != HostState::Quarantined && detail.occupants_in_all > 0,
@@ -183,13 +173,19 @@ impl HostPage {
     }
 }
 
+fn occupant_row((linode, plan, account): &(Linode, String, String)) -> OccupantRow {
+    OccupantRow {
+        label: linode.label.clone(),
+        account: account.clone(),
+        plan: plan.clone(),
+        status: Tag::linode(linode.status),
+    }
+}
+
 fn arriving_row(row: &MigrationRow) -> ArrivingRow {
     let id = row.migration.id;
     ArrivingRow {
-        link: Link::new(
-            format!("/staff/migrations/{id}"),
-            format!("Migration {id} of {}", row.linode),
-        ),
+        link: Link::migration_of(id, &row.linode),
         state: Tag::migration(row.migration.state),
         from: row.source.clone(),
         to: row.destination.clone(),

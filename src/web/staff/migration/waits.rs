@@ -158,10 +158,7 @@ impl Waits<'_> {
                     "the way back".to_owned(),
                     child.queued_at,
                     "See what that waits for.",
-                    vec![Link::new(
-                        format!("/staff/migrations/{}", child.id),
-                        format!("Migration {}", child.id),
-                    )],
+                    vec![Link::migration(child.id)],
                 )
             }),
             _ if is_at_work(state) => self.at_work(),

@@ -108,8 +108,10 @@ pub async fn ask(portal: Portal, staff: Staff) -> Response {
 
 /// `POST /staff/programme/end`
 pub async fn end(portal: Portal, staff: Staff, form: Form<EndForm>) -> Response {
-    let (actor, seen) = (staff.actor.clone(), parse_seen(&form.0.seen));
-    let done = portal::run(&portal, move |app| app.end_programme(&actor, seen)).await;
+    let seen = parse_seen(&form.0.seen);
+    let done = staff
+        .act(&portal, move |app, actor| app.end_programme(actor, seen))
+        .await;
     done.map_err(|fault| fault.at("/staff/programme/end", "Look at it again"))?;
     let said = "The beta has ended. Open registrations are being closed, and their members told.";
     page::said(PATH, said)

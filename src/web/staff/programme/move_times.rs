@@ -155,7 +155,6 @@ async fn present(
         let (limits, seen) = portal::read(portal, store::programme::move_times::limits).await?;
         TimesForm::of(&limits, seen)
     };
-    let status = problems.status();
     let page = staff
         .page(Area::Programme, "Times to move")
         .crumb("Programme", "/staff/programme")
@@ -169,16 +168,12 @@ async fn present(
         )
         .value(&form.timezone)
         .with(problems),
-        per_hour: Field::new(
-            "per_hour",
-            "Chosen times an hour and host, at most",
-            Input::Line("number"),
-        )
+        per_hour: Field::number("per_hour",
+            "Chosen times an hour and host, at most")
         .value(&form.per_hour)
         .hint(
             "Empty for no limit. Moves that begin now are not counted: they wait for their place.",
         )
-        .short()
         .with(problems),
         days: DAYS
             .into_iter()
@@ -190,7 +185,7 @@ async fn present(
         seen: form.seen.clone(),
         page,
     };
-    page::html_status(status, &view)
+    page::html_status(view.page.problems.status(), &view)
 }
 
 /// `GET /staff/programme/times`

@@ -137,33 +137,14 @@ impl ProgrammeForm {
     }
 
     fn fields(&self, stored: ProgrammeState, zone: Zone, problems: &Problems) -> Vec<Field> {
-        let mut states = vec![
-            Choice::new(ProgrammeState::Open, "Open: members can register Linodes"),
-            Choice::new(
-                ProgrammeState::Closed,
-                "Closed to new registrations: what is registered goes on",
-            ),
-        ];
-        if stored == ProgrammeState::Ended {
-            let words =
-                "Ended: opened or closed again, registrations that the end has closed stay closed";
-            states.push(Choice::new(ProgrammeState::Ended, words));
-        }
         let date = |name, label: &str, value: &str, hint: &str| {
             Field::new(name, label, Input::Line("datetime-local"))
                 .value(value)
                 .hint(format!("{hint} In {}.", zone.name()))
                 .short()
         };
-        let number = |name, label: &str, value: &str, hint: &str| {
-            let input = Input::Line("number");
-            Field::new(name, label, input)
-                .value(value)
-                .hint(hint)
-                .short()
-        };
-        let fields = [
-            Field::new("state", "The beta is", Input::Radios(states)).value(&self.state),
+        let first = [
+            Field::new("state", "The beta is", Input::Radios(states(stored))).value(&self.state),
             date(
                 "opens_at",
                 "Registration opens",
@@ -176,6 +157,19 @@ impl ProgrammeForm {
                 &self.expected_end_at,
                 "What members are told; nothing happens by itself then. Empty: open-ended.",
             ),
+        ];
+        let links = [
+            Field::text("forum_url", "Link to the forum").value(&self.forum_url),
+            Field::text("irc_url", "Link to the IRC channel").value(&self.irc_url),
+        ];
+        problems.on(first.into_iter().chain(self.limits()).chain(links))
+    }
+
+    fn limits(&self) -> [Field; 7] {
+        let number = |name, label: &str, value: &str, hint: &str| {
+            Field::number(name, label).value(value).hint(hint)
+        };
+        [
             number(
                 "seats",
                 "Places for Linodes",
@@ -218,11 +212,24 @@ impl ProgrammeForm {
                 &self.watch_s,
                 "0 to 600; at least 40, so that one whose disk is not found is noticed. One that does not stay up for so long runs on at its old host.",
             ),
-            Field::text("forum_url", "Link to the forum").value(&self.forum_url),
-            Field::text("irc_url", "Link to the IRC channel").value(&self.irc_url),
-        ];
-        problems.on(fields)
+        ]
     }
+}
+
+fn states(stored: ProgrammeState) -> Vec<Choice> {
+    let mut states = vec![
+        Choice::new(ProgrammeState::Open, "Open: members can register Linodes"),
+        Choice::new(
+            ProgrammeState::Closed,
+            "Closed to new registrations: what is registered goes on",
+        ),
+    ];
+    if stored == ProgrammeState::Ended {
+        let words =
+            "Ended: opened or closed again, registrations that the end has closed stay closed";
+        states.push(Choice::new(ProgrammeState::Ended, words));
+    }
+    states
 }
 
 async fn present(
@@ -238,7 +245,6 @@ async fn present(
         ))
     })
     .await?;
-    let status = problems.status();
     let page = staff.page(Area::Programme, "Programme").problems(problems);
     let zone = page.zone();
     let seen = stored.as_ref().map(|row| row.changed_at);
@@ -254,7 +260,7 @@ async fn present(
         ended: row.ended_at.map(|at| zone.both(at)),
         page,
     };
-    page::html_status(status, &view)
+    page::html_status(view.page.problems.status(), &view)
 }
 
 fn text_row(of: TextSection, written: &[Text], zone: Zone) -> TextRow {

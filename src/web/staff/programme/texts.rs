@@ -51,7 +51,6 @@ fn present(
     is_saved: bool,
     problems: Problems,
 ) -> Response {
-    let status = problems.status();
     let page = staff
         .page(Area::Programme, texts::title(of))
         .crumb("Programme", PATH)
@@ -69,7 +68,7 @@ fn present(
         is_saved,
         page,
     };
-    page::html_status(status, &view)
+    page::html_status(view.page.problems.status(), &view)
 }
 
 /// `GET /staff/programme/texts/{section}`
@@ -114,8 +113,10 @@ pub async fn save(
             ));
         }
     };
-    let (actor, seen) = (staff.actor.clone(), parse_seen(&form.seen));
-    let saved = portal::submit(&portal, move |app| app.set_text(&actor, of, &body, seen));
+    let seen = parse_seen(&form.seen);
+    let saved = staff.submit(&portal, move |app, actor| {
+        app.set_text(actor, of, &body, seen)
+    });
     match saved.await {
         Ok(Ok(())) => {
             let said = format!("“{}” is saved.", texts::title(of));

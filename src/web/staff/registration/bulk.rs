@@ -8,19 +8,20 @@ use std::collections::HashMap;
 use askama::Template;
 use serde::Deserialize;
 
-use super::bulk_preview::{Review, present};
+use super::bulk_preview::present;
 use super::list::Asked;
-use super::shared::{AT_ONCE, Deed, find};
+use super::shared::{AT_ONCE, Deed, Review, find};
 use crate::app::App;
 use crate::app::bulk::Outcome;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::domain::ids::{HostId, RegistrationId};
 use crate::domain::registration::RegistrationState;
-use crate::web::extract::{Form, Query, Staff, ids};
+use crate::store::registration::list::RegistrationRow;
+use crate::web::extract::{Form, Path, Query, Staff, ids};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Filters, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal::Portal;
 use crate::web::ui::{Problems, units};
 
 #[derive(Debug, Template)]
@@ -37,7 +38,7 @@ pub struct DonePage {
 #[derive(Debug, Default)]
 struct Chosen {
     asked: Asked,
-    ids: Vec<i64>,
+    ids: Vec<RegistrationId>,
     all: bool,
     count: i64,
     deed: String,
@@ -48,7 +49,9 @@ fn chosen(pairs: Vec<(String, String)>) -> Result<Chosen, Fault> {
     let mut chosen = Chosen::default();
     for (name, value) in pairs {
         match name.as_str() {
-            "id" => chosen.ids.push(value.parse().map_err(|_| bad())?),
+            "id" => chosen
+                .ids
+                .push(RegistrationId(value.parse().map_err(|_| bad())?)),
             "all" => chosen.all = value == "yes",
             "count" => chosen.count = value.parse().map_err(|_| bad())?,
             "do" => chosen.deed = value,
@@ -103,53 +106,35 @@ pub struct DeedForm {
 pub async fn act(
     portal: Portal,
     staff: Staff,
-    deed: crate::web::extract::Path<String>,
+    deed: Path<String>,
     form: Form<DeedForm>,
 ) -> Response {
     let deed = Deed::parse(&deed.0).map_err(|_| Fault::NotFound)?;
-    let form = form.0;
-    let ids = ids(form.ids.split(','))?;
+    let ids = ids(form.0.ids.split(','))?;
     if ids.len() > AT_ONCE {
         return Err(Fault::TooLarge);
     }
-    let asked = form.asked();
-    let back_url = asked.url("");
-    let is_all = form.all == "yes";
+    let is_other_count = i64::try_from(ids.len()).unwrap_or(i64::MAX) != form.0.count;
+    let is_all = form.0.all == "yes";
     // The page's own ids are what is acted on, so that a second press finds them done instead of finding others; "all" is
     // checked once more: a row that came meanwhile was not seen by anyone.
-    let rows = find(&portal, &asked, None, ids.clone()).await?;
-    if is_all && i64::try_from(ids.len()).unwrap_or(i64::MAX) != form.count {
+    let review = form.0.review(deed, ids);
+    let back_url = review.asked.url("");
+    let rows = find(&portal, &review).await?;
+    if is_all && is_other_count {
         return Err(Fault::conflict_at(
             "The number of rows does not match what you saw. Look again.",
             back_url,
             "Back to the list",
         ));
     }
-    let labels: HashMap<RegistrationId, String> = rows
-        .iter()
-        .map(|row| (row.registration.id, row.linode.label.clone()))
-        .collect();
-    let states: Vec<(RegistrationId, RegistrationState)> = rows
-        .iter()
-        .map(|row| (row.registration.id, row.registration.state))
-        .collect();
-    let (actor, sent) = (staff.actor.clone(), form.clone());
-    match portal::submit(&portal, move |app| {
-        sent.carry_out(deed, app, &actor, &states)
-    })
-    .await?
-    {
-        Err(problems) => {
-            let review = Review {
-                deed,
-                asked,
-                count: None,
-                ids,
-                reason: form.reason,
-                destination: form.destination,
-            };
-            present(&portal, &staff, review, problems).await
-        }
+    let of = |row: &RegistrationRow| (row.registration.id, row.registration.state);
+    let (states, asked): (Vec<_>, _) = (rows.iter().map(of).collect(), review.clone());
+    let done = staff.submit(&portal, move |app, actor| {
+        asked.carry_out(app, actor, &states)
+    });
+    match done.await? {
+        Err(problems) => present(&portal, &staff, review, problems).await,
         Ok(many) if many.refused.is_empty() => {
             let count = many.done.len();
             let many = units::counted(count, "registration is", "registrations are");
@@ -159,44 +144,66 @@ pub async fn act(
         Ok(many) => {
             let (refused, past) = (many.refused.len(), deed.past());
             let title = format!("{refused} of {} not {past}", refused + many.done.len());
-            let label = |id: &RegistrationId| {
-                let known = labels.get(id).cloned();
-                known.unwrap_or_else(|| format!("Registration {id}"))
-            };
-            let refused = many.refused.iter();
             page::refused(&DonePage {
                 page: staff
                     .page(Area::Registrations, title)
                     .crumb("Registrations", &back_url),
                 done: many.done.len(),
                 past,
-                refused: refused.map(|(id, why)| (label(id), why.clone())).collect(),
+                refused: refusals(&rows, many.refused),
                 back_url,
             })
         }
     }
 }
 
+/// Labels, with why.
+fn refusals(
+    rows: &[RegistrationRow],
+    refused: Vec<(RegistrationId, String)>,
+) -> Vec<(String, String)> {
+    let labels: HashMap<RegistrationId, &str> = rows
+        .iter()
+        .map(|row| (row.registration.id, row.linode.label.as_str()))
+        .collect();
+    let label = |id: RegistrationId| {
+        let known = labels.get(&id);
+        known.map_or_else(|| format!("Registration {id}"), ToString::to_string)
+    };
+    refused
+        .into_iter()
+        .map(|(id, why)| (label(id), why))
+        .collect()
+}
+
 impl DeedForm {
-    fn asked(&self) -> Asked {
-        Asked {
-            state: self.state.clone(),
-            plan: self.plan.clone(),
-            q: self.q.clone(),
-            unconfigured: self.unconfigured.clone(),
-            after: String::new(),
+    fn review(self, deed: Deed, ids: Vec<i64>) -> Review {
+        Review {
+            deed,
+            asked: Asked {
+                state: self.state,
+                plan: self.plan,
+                q: self.q,
+                unconfigured: self.unconfigured,
+                after: String::new(),
+            },
+            count: None,
+            ids: ids.into_iter().map(RegistrationId).collect(),
+            reason: self.reason,
+            destination: self.destination,
         }
     }
+}
 
+impl Review {
     fn carry_out(
         &self,
-        deed: Deed,
         app: &App,
         actor: &Actor,
         rows: &[(RegistrationId, RegistrationState)],
     ) -> Result<Outcome<RegistrationId>, AppError> {
         let ids: Vec<RegistrationId> = rows.iter().map(|(id, _)| *id).collect();
-        match deed {
+        match self.deed {
             Deed::Approve => app.approve(actor, &ids),
             Deed::Decline => app.decline(actor, &ids, &self.reason),
             Deed::Configure => {
@@ -206,35 +213,35 @@ impl DeedForm {
                     .map(|(id, _)| *id)
                     .collect();
                 let refused = app.approve(actor, &waiting)?.refused;
-                offer(app, actor, ids, (self.destination.parse().ok(), refused))
+                self.offer(app, actor, Outcome { done: ids, refused })
             }
         }
     }
-}
 
-/// A place for each that was not refused before.
-fn offer(
-    app: &App,
-    actor: &Actor,
-    ids: Vec<RegistrationId>,
-    (destination, refused): (Option<i64>, Vec<(RegistrationId, String)>),
-) -> Result<Outcome<RegistrationId>, AppError> {
-    let mut many = Outcome {
-        done: Vec::new(),
-        refused,
-    };
-    for id in ids {
-        if many.refused.iter().any(|(refused, _)| *refused == id) {
-            continue;
+    /// A place for each that was not refused before.
+    fn offer(
+        &self,
+        app: &App,
+        actor: &Actor,
+        approved: Outcome<RegistrationId>,
+    ) -> Result<Outcome<RegistrationId>, AppError> {
+        let destination = self.destination.parse().ok().map(HostId);
+        let mut many = Outcome {
+            done: Vec::new(),
+            refused: approved.refused,
+        };
+        for id in approved.done {
+            if many.refused.iter().any(|(refused, _)| *refused == id) {
+                continue;
+            }
+            let answer = match app.offer(actor, id, destination) {
+                Ok(_) => Ok(()),
+                Err(AppError::Conflict(why)) => Err(why),
+                Err(AppError::NotFound) => Err("There is no such registration or host.".to_owned()),
+                Err(other) => return Err(other),
+            };
+            many.note(id, answer);
         }
-        match app.offer(actor, id, destination.map(HostId)) {
-            Ok(_) => many.done.push(id),
-            Err(AppError::Conflict(why)) => many.refused.push((id, why)),
-            Err(AppError::NotFound) => many
-                .refused
-                .push((id, "There is no such registration or host.".to_owned())),
-            Err(other) => return Err(other),
-        }
+        Ok(many)
     }
-    Ok(many)
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use askama::Template;
 
 use super::list::Asked;
-use super::shared::{Deed, find};
+use super::shared::{Deed, Review, find};
 use crate::domain::host::HostRole;
 use crate::domain::ids::{HostId, RegistrationId};
 use crate::domain::placement::{self, Need, Room};
@@ -52,119 +52,138 @@ struct RoomRow {
     takes: usize,
 }
 
-/// What is to be done, and with which rows: these, or as many as the list's filter finds.
-pub struct Review {
-    pub deed: Deed,
-    pub asked: Asked,
-    pub count: Option<i64>,
-    pub ids: Vec<i64>,
-    pub reason: String,
-    pub destination: String,
-}
-
-pub async fn present(
+pub(super) async fn present(
     portal: &Portal,
     staff: &Staff,
     review: Review,
     problems: Problems,
 ) -> Response {
-    let Review {
-        deed,
-        asked,
-        count,
-        ids,
-        reason,
-        destination,
-    } = review;
-    let rows = find(portal, &asked, count, ids).await?;
+    let rows = find(portal, &review).await?;
     let rooms = portal::read(portal, store::host::room::rooms).await?;
-    let status = problems.status();
+    let Review { deed, asked, .. } = review;
     let many = units::counted(rows.len(), "registration", "registrations");
-    let title = format!("{} {many}", deed.verb());
     let page = staff
-        .page(Area::Registrations, title)
+        .page(Area::Registrations, format!("{} {many}", deed.verb()))
         .crumb("Registrations", asked.url(""))
         .problems(problems);
-    let only = destination.parse().ok().map(HostId);
-    let (places, after) = if deed == Deed::Configure {
-        spread(&rooms, &rows, only)
+    let is_configured = deed == Deed::Configure;
+    let ids: Vec<String> = rows
+        .iter()
+        .map(|row| row.registration.id.to_string())
+        .collect();
+    let destination = is_configured.then(|| {
+        Field::select("destination", "Host", hosts(&rows, &rooms))
+            .value(&review.destination)
+            .with(&page.problems)
+    });
+    let spread = if is_configured {
+        let only = review.destination.parse().ok().map(HostId);
+        Spread::of(rooms, &rows, only)
     } else {
-        (HashMap::new(), Vec::new())
+        Spread::default()
     };
     let view = ReviewPage {
         deed,
-        ids: rows
-            .iter()
-            .map(|row| row.registration.id.to_string())
-            .collect::<Vec<_>>()
-            .join(","),
-        all: count.is_some(),
+        ids: ids.join(","),
+        all: review.count.is_some(),
         count: rows.len(),
-        without_place: if deed == Deed::Configure {
-            rows.len() - places.len()
+        without_place: if is_configured {
+            rows.len() - spread.places.len()
         } else {
             0
         },
-        rows: rows
-            .iter()
-            .take(200)
-            .map(|row| review_row(row, &places, &rooms))
-            .collect(),
-        rooms: after
-            .iter()
-            .filter_map(|room| room_row(room, &places, &rooms))
-            .collect(),
+        rows: rows.iter().take(200).map(|row| spread.row(row)).collect(),
+        rooms: spread.rooms(),
         reason: (deed == Deed::Decline).then(|| {
             Field::new("reason", "Reason", Input::Area(4))
-                .value(&reason)
+                .value(&review.reason)
                 .hint("The member reads it, by mail and on the registration page.")
                 .with(&page.problems)
         }),
-        destination: (deed == Deed::Configure).then(|| {
-            Field::select("destination", "Host", hosts(&rows, &rooms))
-                .value(&destination)
-                .with(&page.problems)
-        }),
+        destination,
         back_url: asked.url(""),
         filter: asked,
         page,
     };
-    page::html_status(status, &view)
+    page::html_status(view.page.problems.status(), &view)
 }
 
-fn room_of(host: HostId, rooms: &[Room]) -> Option<&Room> {
-    rooms.iter().find(|room| room.host == host)
+/// Where each would go, with the room on all hosts before, and on those in question when all have gone.
+#[derive(Default)]
+struct Spread {
+    before: Vec<Room>,
+    after: Vec<Room>,
+    places: HashMap<RegistrationId, HostId>,
 }
 
-fn review_row(
-    row: &RegistrationRow,
-    places: &HashMap<RegistrationId, HostId>,
-    rooms: &[Room],
-) -> ReviewRow {
-    let name = |host: &HostId| room_of(*host, rooms).map(|room| room.name.clone());
-    let place = places.get(&row.registration.id);
-    ReviewRow {
-        label: row.linode.label.clone(),
-        account: row.account.clone(),
-        plan: row.plan.label.clone(),
-        place: place.map_or_else(|| no_place(row), |host| name(host).unwrap_or_default()),
-        has_24_kernel: row.has_24_kernel,
+impl Spread {
+    /// One after the other.
+    fn of(before: Vec<Room>, rows: &[RegistrationRow], only: Option<HostId>) -> Self {
+        let mut after: Vec<Room> = before
+            .iter()
+            .filter(|room| only.is_none_or(|host| host == room.host))
+            .cloned()
+            .collect();
+        let (mut places, mut asked) = (HashMap::new(), HashSet::new());
+        for row in rows.iter().filter(|row| !row.way_back_open) {
+            let Some(role) = next_role(&before, row.linode.host_id) else {
+                continue;
+            };
+            asked.insert(role);
+            let need = Need {
+                from: row.linode.host_id,
+                plan: row.plan.id,
+                memory_mb: row.plan.ram_mb,
+                disk_mb: row.disk_mb,
+                role,
+            };
+            let Some(host) = placement::propose(&after, &need).map(|room| room.host) else {
+                continue;
+            };
+            places.insert(row.registration.id, host);
+            if let Some(room) = after.iter_mut().find(|room| room.host == host) {
+                room.memory_promised_mb += need.memory_mb;
+                room.disk_promised_mb += need.disk_mb;
+            }
+        }
+        after.retain(|room| asked.contains(&room.role));
+        Self {
+            before,
+            after,
+            places,
+        }
     }
-}
 
-fn room_row(
-    after: &Room,
-    places: &HashMap<RegistrationId, HostId>,
-    rooms: &[Room],
-) -> Option<RoomRow> {
-    let before = room_of(after.host, rooms)?;
-    Some(RoomRow {
-        name: after.name.clone(),
-        memory_before: units::mebibytes(before.memory_free_mb()),
-        memory_after: units::mebibytes(after.memory_free_mb()),
-        disk_after: units::mebibytes(after.disk_free_mb()),
-        takes: places.values().filter(|host| **host == after.host).count(),
-    })
+    fn room_before(&self, host: HostId) -> Option<&Room> {
+        self.before.iter().find(|room| room.host == host)
+    }
+
+    fn row(&self, row: &RegistrationRow) -> ReviewRow {
+        let place = self.places.get(&row.registration.id);
+        let name = |host: &HostId| self.room_before(*host).map(|room| room.name.clone());
+        ReviewRow {
+            label: row.linode.label.clone(),
+            account: row.account.clone(),
+            plan: row.plan.label.clone(),
+            place: place.map_or_else(|| no_place(row), |host| name(host).unwrap_or_default()),
+            has_24_kernel: row.has_24_kernel,
+        }
+    }
+
+    fn rooms(&self) -> Vec<RoomRow> {
+        let row = |after: &Room| {
+            let before = self.room_before(after.host)?;
+            let here = self.places.values().filter(|host| **host == after.host);
+            Some(RoomRow {
+                name: after.name.clone(),
+                memory_before: units::mebibytes(before.memory_free_mb()),
+                memory_after: units::mebibytes(after.memory_free_mb()),
+                disk_after: units::mebibytes(after.disk_free_mb()),
+                takes: here.count(),
+            })
+        };
+        self.after.iter().filter_map(row).collect()
+    }
 }
 
 /// Where they may go, all of them.
@@ -194,41 +213,4 @@ fn no_place(row: &RegistrationRow) -> String {
 fn next_role(rooms: &[Room], here: HostId) -> Option<HostRole> {
     let here = rooms.iter().find(|room| room.host == here)?;
     placement::next(placement::standing(here.platform, here.role)).map(|(_, role)| role)
-}
-
-/// Where each would go, one after the other, and the room on the hosts in question when all have gone.
-fn spread(
-    rooms: &[Room],
-    rows: &[RegistrationRow],
-    only: Option<HostId>,
-) -> (HashMap<RegistrationId, HostId>, Vec<Room>) {
-    let mut left: Vec<Room> = rooms
-        .iter()
-        .filter(|room| only.is_none_or(|host| host == room.host))
-        .cloned()
-        .collect();
-    let (mut places, mut asked) = (HashMap::new(), HashSet::new());
-    for row in rows.iter().filter(|row| !row.way_back_open) {
-        let Some(role) = next_role(rooms, row.linode.host_id) else {
-            continue;
-        };
-        asked.insert(role);
-        let need = Need {
-            from: row.linode.host_id,
-            plan: row.plan.id,
-            memory_mb: row.plan.ram_mb,
-            disk_mb: row.disk_mb,
-            role,
-        };
-        let Some(host) = placement::propose(&left, &need).map(|room| room.host) else {
-            continue;
-        };
-        places.insert(row.registration.id, host);
-        if let Some(room) = left.iter_mut().find(|room| room.host == host) {
-            room.memory_promised_mb += need.memory_mb;
-            room.disk_promised_mb += need.disk_mb;
-        }
-    }
-    left.retain(|room| asked.contains(&room.role));
-    (places, left)
 }

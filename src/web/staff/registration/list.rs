@@ -159,12 +159,9 @@ fn view(row: &RegistrationRow, zone: Zone) -> Row {
         requested: zone.show(row.registration.requested_at),
         state: Tag::registration(row.registration.state),
         reason: row.registration.reason.clone(),
-        migration: row.migration.map(|(id, state, _)| {
-            (
-                Tag::migration(state),
-                Link::new(format!("/staff/migrations/{id}"), format!("Migration {id}")),
-            )
-        }),
+        migration: row
+            .migration
+            .map(|(id, state, _)| (Tag::migration(state), Link::migration(id))),
     }
 }
 

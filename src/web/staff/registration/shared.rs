@@ -52,17 +52,23 @@ impl Deed {
     }
 }
 
-/// The registrations meant: all that the filter finds if `count` is given, else those ticked.
-pub(super) async fn find(
-    portal: &Portal,
-    asked: &Asked,
-    count: Option<i64>,
-    ids: Vec<i64>,
-) -> Result<Vec<RegistrationRow>, Fault> {
-    let filter = asked.filter()?;
-    let back = asked.url("");
+/// What is to be done, and with which rows: these, or as many (`count`) as the list's filter finds.
+#[derive(Debug, Clone)]
+pub(super) struct Review {
+    pub(super) deed: Deed,
+    pub(super) asked: Asked,
+    pub(super) count: Option<i64>,
+    pub(super) ids: Vec<RegistrationId>,
+    pub(super) reason: String,
+    pub(super) destination: String,
+}
+
+/// The registrations meant.
+pub(super) async fn find(portal: &Portal, review: &Review) -> Result<Vec<RegistrationRow>, Fault> {
+    let filter = review.asked.filter()?;
+    let back = review.asked.url("");
     let limit = i64::try_from(AT_ONCE).unwrap_or(1000) + 1;
-    let rows = match count {
+    let rows = match review.count {
         Some(count) => {
             let rows = portal::read(portal, move |conn| {
                 store::registration::list::registrations(conn, &filter, None, limit)
@@ -78,7 +84,7 @@ pub(super) async fn find(
             rows
         }
         None => {
-            let ids: Vec<RegistrationId> = ids.into_iter().map(RegistrationId).collect();
+            let ids = review.ids.clone();
             portal::read(portal, move |conn| {
                 store::registration::list::registrations_by_id(conn, &ids)
             })

@@ -154,7 +154,6 @@ impl Typed {
 }
 
 fn present(member: &Member, detail: &LinodeDetail, typed: &Typed, problems: Problems) -> Response {
-    let status = problems.status();
     let label = &detail.linode.label;
     let back_url = url_of(&detail.linode);
     let page = page_of(member, &detail.linode, "New config profile").problems(problems);
@@ -166,7 +165,7 @@ fn present(member: &Member, detail: &LinodeDetail, typed: &Typed, problems: Prob
         back_url,
         page,
     };
-    page::html_status(status, &view)
+    page::html_status(view.page.problems.status(), &view)
 }
 
 /// `GET /members/linodes/{id}/profiles/new`

@@ -151,14 +151,12 @@ impl ProfileForm {
                 .value(&self.read_only_root)
                 .hint("Most distributions check the file system, then make it writable themselves."),
             Field::new("run_level", "Run level", Input::Radios(run_level)).value(&self.run_level),
-            Field::new("ram_limit_mb", "Memory limit in MB", Input::Line("number"))
+            Field::number("ram_limit_mb", "Memory limit in MB")
                 .value(&self.ram_limit_mb)
-                .hint(format!("0 is all of the plan, {} MB.", detail.plan.ram_mb))
-                .short(),
-            Field::new("vcpus", "CPUs", Input::Line("number"))
+                .hint(format!("0 is all of the plan, {} MB.", detail.plan.ram_mb)),
+            Field::number("vcpus", "CPUs")
                 .value(&self.vcpus)
-                .hint(cpus)
-                .short(),
+                .hint(cpus),
             Field::new("helper", "Boot helpers", Input::Checks(helpers)).hint(
                 "They run inside the Linode before its own start, each keeps a copy of what it changes, and what they did stands on the console.",
             ),
@@ -211,7 +209,6 @@ async fn present(
         .ok_or(Fault::NotFound)?;
     let stored = ProfileForm::of(row)?;
     let form = typed.unwrap_or(&stored);
-    let status = problems.status();
     let label = &detail.linode.label;
     let back_url = url_of(&detail.linode);
     let title = format!("Config profile {}", row.label);
@@ -230,7 +227,7 @@ async fn present(
         back_url,
         page,
     };
-    page::html_status(status, &view)
+    page::html_status(view.page.problems.status(), &view)
 }
 
 /// `GET /members/linodes/{id}/profiles/{profile}`
