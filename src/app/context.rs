@@ -131,7 +131,7 @@ impl Tx<'_> {
         &mut self,
         action: Action,
         object: Object<'_>,
-        (before, after): (&str, &str),
+        (before, after): (impl ToString, impl ToString),
     ) -> Result<(), AppError> {
         Ok(store::audit::append(
             self.conn,
@@ -141,8 +141,8 @@ impl Tx<'_> {
                 address: self.who.address,
                 action: action.as_str(),
                 object: &object.to_string(),
-                before,
-                after,
+                before: &before.to_string(),
+                after: &after.to_string(),
             },
         )?)
     }

@@ -157,11 +157,7 @@ fn drain(tx: &mut Tx<'_>, id: HostId, order: &Order) -> Result<(), AppError> {
     }
     store::host::set_emptying(tx.conn, id, tx.now)?;
     let after = format!("draining, to be emptied: {}", order.why);
-    tx.audit(
-        Action::HostEmpty,
-        Object::Host(id),
-        (&host.state.to_string(), &after),
-    )
+    tx.audit(Action::HostEmpty, Object::Host(id), (host.state, after))
 }
 
 /// A conflict is the whole transaction's; what is refused for a Linode of its own is its answer.
@@ -266,24 +262,7 @@ impl Act<'_> {
     fn make(&self, tx: &mut Tx<'_>, of: &Candidate, wanted: Wanted) -> Result<(), AppError> {
         let (now, actor) = (tx.now, self.actor);
         let linode = store::linode::linode(tx.conn, wanted.linode)?.ok_or(AppError::NotFound)?;
-        let mut told = MoveOff::default();
-        match of.stands {
-            Stands::Free { offer: Some(offer) } => {
-                self.end(
-                    tx,
-                    offer,
-                    Event::Cancel,
-                    "Its host is being emptied, and this offer ended with that.",
-                )?;
-                told.offer_ended = true;
-            }
-            Stands::WayBackOpen(last) => {
-                let why = "Its new host is being emptied: staff confirmed the move, and its way back is closed.";
-                self.end(tx, last, Event::Confirm, why)?;
-                told.way_back_closed = true;
-            }
-            Stands::Free { offer: None } | Stands::Evacuating { .. } | Stands::Moving(_) => {}
-        }
+        let told = clear(tx, of)?;
         offer::close_evacuations(tx, &linode)?;
         let instead = "Staff move it off its host instead; what was copied is dropped.";
         offer::replace_failed(tx, linode.id, instead)?;
@@ -311,34 +290,38 @@ impl Act<'_> {
         let row = store::evacuation::insert(tx.conn, &new, &self.order.why, self.order.at)
             .map_err(engine::one_live)?;
         let said = "Staff move it to another host, because its present one is being emptied.";
-        store::migration::insert_event(tx.conn, row.id, now, (row.state, None), said)?;
+        tx.log(&row, said)?;
         compose::post_move_off(tx, &linode, &row, told, &self.downtime)?;
         wake_on_commit(tx.conn, Wake::Reconcile)?;
-        let hosts = (
-            format!("host {}", row.source_host_id),
-            format!("host {}", row.destination_host_id),
-        );
-        tx.audit(
-            Action::Evacuate,
-            Object::Migration(row.id),
-            (&hosts.0, &hosts.1),
-        )
+        let host = |id: HostId| format!("host {id}");
+        let hosts = (host(row.source_host_id), host(row.destination_host_id));
+        tx.audit(Action::Evacuate, Object::Migration(row.id), hosts)
     }
+}
 
-    fn end(
-        &self,
-        tx: &mut Tx<'_>,
-        id: MigrationId,
-        event: Event,
-        message: &str,
-    ) -> Result<(), AppError> {
-        let given = EventDetails {
-            message: message.to_owned(),
-            ..EventDetails::default()
-        };
-        tx.apply(id, event, &given)?
-            .taken()
-            .map(drop)
-            .map_err(|refused| AppError::conflict(format!("Migration {id}: {refused}.")))
+/// Ends what is in the way of one; what its member is told of that.
+fn clear(tx: &mut Tx<'_>, of: &Candidate) -> Result<MoveOff, AppError> {
+    let mut told = MoveOff::default();
+    match of.stands {
+        Stands::Free { offer: Some(offer) } => {
+            let why = "Its host is being emptied, and this offer ended with that.";
+            end(tx, offer, Event::Cancel, why)?;
+            told.offer_ended = true;
+        }
+        Stands::WayBackOpen(last) => {
+            let why = "Its new host is being emptied: staff confirmed the move, and its way back is closed.";
+            end(tx, last, Event::Confirm, why)?;
+            told.way_back_closed = true;
+        }
+        Stands::Free { offer: None } | Stands::Evacuating { .. } | Stands::Moving(_) => {}
     }
+    Ok(told)
+}
+
+fn end(tx: &mut Tx<'_>, id: MigrationId, event: Event, message: &str) -> Result<(), AppError> {
+    let given = EventDetails::saying(message);
+    tx.apply(id, event, &given)?
+        .taken()
+        .map(drop)
+        .map_err(|refused| AppError::conflict(format!("Migration {id}: {refused}.")))
 }

@@ -6,7 +6,7 @@ use super::error::AppError;
 use super::idempotency::{check_once, sent_before, too_many};
 use super::mail::kinds::UserMail;
 use crate::domain::audit::{Action, Object};
-use crate::domain::ids::{FaqId, QuestionId};
+use crate::domain::ids::{FaqId, QuestionId, UserId};
 use crate::domain::markdown::{Markdown, Title};
 use crate::domain::search::slug;
 use crate::domain::time::Time;
@@ -91,23 +91,17 @@ impl App {
             };
             let of = entry.as_ref().map(|entry| entry.id);
             if !store::faq::answer(tx.conn, id, of, private, actor.user, tx.now)? {
-                let now = store::faq::question(tx.conn, id)?;
                 // The same button twice.
-                let same = now.as_ref().is_some_and(|row| {
-                    row.answered_by == Some(actor.user)
-                        && (row.entry_id, row.answer.as_deref()) == (of, private)
-                });
-                if same {
-                    return Ok(of);
-                }
-                let by = match now.and_then(|row| row.answered_by) {
-                    Some(by) => store::account::user(tx.conn, by)?.map(|user| user.name),
-                    None => None,
+                let now = store::faq::question(tx.conn, id)?;
+                return match now {
+                    Some(row)
+                        if row.answered_by == Some(actor.user)
+                            && (row.entry_id, row.answer.as_deref()) == (of, private) =>
+                    {
+                        Ok(of)
+                    }
+                    now => Err(answered(tx, now.and_then(|row| row.answered_by))?),
                 };
-                return Err(AppError::conflict(format!(
-                    "{} has answered this question already.",
-                    by.unwrap_or_else(|| "Someone else".to_owned())
-                )));
             }
             let asker = store::account::user(tx.conn, question.asked_by)?;
             if let Some(asker) = asker.filter(|asker| !asker.disabled && asker.id != actor.user) {
@@ -232,6 +226,17 @@ impl App {
             tx.audit(what, Object::Faq(id), ("", &entry.question))
         })
     }
+}
+
+fn answered(tx: &mut Tx<'_>, by: Option<UserId>) -> Result<AppError, AppError> {
+    let by = match by {
+        Some(by) => store::account::user(tx.conn, by)?.map(|user| user.name),
+        None => None,
+    };
+    let by = by.as_deref().unwrap_or("Someone else");
+    Ok(AppError::conflict(format!(
+        "{by} has answered this question already."
+    )))
 }
 
 fn add_entry(tx: &mut Tx<'_>, text: &EntryText) -> Result<Entry, AppError> {

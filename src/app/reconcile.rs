@@ -8,12 +8,11 @@ use super::App;
 use super::context::PORTAL;
 use super::error::AppError;
 use super::migration::engine::EventDetails;
-use super::ownership::proof;
+use super::ownership::proof::{self, OldDisks, Purge};
 use crate::domain::host::HostState;
 use crate::domain::ids::MigrationId;
 use crate::domain::linode::LinodeStatus;
 use crate::domain::migration::{Event, MigrationKind};
-use crate::domain::ownership::KeepDisks;
 use crate::domain::placement::{self, Limits, Link};
 use crate::domain::time::Time;
 use crate::store;
@@ -194,15 +193,16 @@ fn is_well(conn: &mut Db, now: Time, id: MigrationId) -> Result<bool, AppError> 
     if !is_settled {
         return Ok(false);
     }
-    let place = (row.source_host_id, row.epoch);
-    match proof::may_purge(conn, now, &linode, place, row.way_back_until)? {
-        Ok(()) => Ok(true),
-        Err(KeepDisks::InUse) => Ok(false),
-        Err(_) => {
-            proof::ask(conn, now, &linode, Some(id))?;
-            Ok(false)
-        }
-    }
+    let old = OldDisks {
+        host: row.source_host_id,
+        epoch: row.epoch,
+        migration: Some(id),
+        since: row.way_back_until,
+    };
+    Ok(matches!(
+        proof::may_purge(conn, now, &linode, &old)?,
+        Purge::Now
+    ))
 }
 
 /// Who may begin now, if there is a place: in quiet hours only ways back, and what staff started.

@@ -82,10 +82,7 @@ fn give_up(tx: &mut Tx<'_>, id: MigrationId, before: Time) -> Result<(), AppErro
         row.state == MigrationState::Failed && row.closed_at.is_some_and(|at| at < before)
     });
     if is_due {
-        let given = EventDetails {
-            message: SAID.to_owned(),
-            ..EventDetails::default()
-        };
+        let given = EventDetails::saying(SAID);
         let _applied = tx.apply(id, Event::Cancel, &given)?;
     }
     Ok(())

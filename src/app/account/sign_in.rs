@@ -1,7 +1,7 @@
 //! Signing in and out, and sessions.
 
 use crate::app::App;
-use crate::app::context::{Actor, Who};
+use crate::app::context::{Actor, Tx, Who};
 use crate::app::error::AppError;
 use crate::app::secrets::{self, purpose};
 use crate::domain::audit::{Action, Object};
@@ -98,31 +98,35 @@ impl App {
             })?;
             return Ok(None);
         };
+        self.transact_at(now, who, |tx| self.begin_session(tx, user, from))
+    }
+
+    fn begin_session(
+        &self,
+        tx: &mut Tx<'_>,
+        user: User,
+        from: Origin<'_>,
+    ) -> Result<Option<SignedIn>, AppError> {
+        // Their access may have been taken away while the password was looked at.
+        store::account::lock_writer(tx.conn, user.id, None)?;
+        if store::account::user(tx.conn, user.id)?.is_none_or(|user| user.disabled) {
+            return Ok(None);
+        }
         let token = secrets::new_token()?;
-        self.transact_at(now, who, |tx| {
-            // Their access may have been taken away while the password was looked at.
-            store::account::lock_writer(tx.conn, user.id, None)?;
-            if store::account::user(tx.conn, user.id)?.is_none_or(|user| user.disabled) {
-                return Ok(None);
-            }
-            store::account::session::insert_session(
-                tx.conn,
-                &NewSession {
-                    hash: &secrets::hash(purpose::SESSION, &token),
-                    user_id: user.id,
-                    created_at: tx.now,
-                    seen_at: tx.now,
-                    expires_at: tx.now.plus_s(self.settings.session_s),
-                    address: from.address,
-                    user_agent: &clip(from.user_agent, 200),
-                },
-            )?;
-            tx.audit(Action::SignIn, Object::Session, ("", ""))?;
-            Ok(Some(SignedIn {
-                token: token.clone(),
-                user: user.clone(),
-            }))
-        })
+        store::account::session::insert_session(
+            tx.conn,
+            &NewSession {
+                hash: &secrets::hash(purpose::SESSION, &token),
+                user_id: user.id,
+                created_at: tx.now,
+                seen_at: tx.now,
+                expires_at: tx.now.plus_s(self.settings.session_s),
+                address: from.address,
+                user_agent: &clip(from.user_agent, 200),
+            },
+        )?;
+        tx.audit(Action::SignIn, Object::Session, ("", ""))?;
+        Ok(Some(SignedIn { token, user }))
     }
 
     /// Who a session token belongs to, if the session has not ended.
@@ -190,11 +194,7 @@ impl App {
             if ended == 0 && which.is_some() {
                 return Err(AppError::NotFound);
             }
-            tx.audit(
-                Action::SessionsEnd,
-                Object::Session,
-                ("", &ended.to_string()),
-            )?;
+            tx.audit(Action::SessionsEnd, Object::Session, ("", ended))?;
             Ok(ended)
         })
     }

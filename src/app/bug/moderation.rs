@@ -69,8 +69,7 @@ impl App {
                 return Ok(());
             }
             store::bug::moderation::search_what_shows(tx.conn, id)?;
-            let what = part.to_string();
-            tx.audit(Action::BugPartShown, Object::Bug(id), (&what, ""))
+            tx.audit(Action::BugPartShown, Object::Bug(id), (part, ""))
         })
     }
 
@@ -85,8 +84,7 @@ impl App {
         self.transact(actor.who(), |tx| {
             let part = Part::File(file);
             if store::bug::files::delete_hidden(tx.conn, id, file)? {
-                let what = part.to_string();
-                tx.audit(Action::BugFileDeleted, Object::Bug(id), (&what, ""))?;
+                tx.audit(Action::BugFileDeleted, Object::Bug(id), (part, ""))?;
             } else if store::bug::moderation::exists(tx.conn, id, part)? {
                 return Err(AppError::conflict(
                     "This file is shown again: hide it first, then delete it.",

@@ -68,7 +68,7 @@ impl App {
             if let Some(root) = &root {
                 store::bug::repoint(tx.conn, id, root.id)?;
             }
-            self.note_changes(tx, actor, &bug, &decided)?;
+            note_changes(tx, actor, &bug, &decided)?;
             if bug.state != decided.state || bug.duplicate_of != decided.duplicate_of {
                 let news = News {
                     bug: &bug,
@@ -79,64 +79,6 @@ impl App {
             }
             Ok(())
         })
-    }
-
-    /// An event for each thing that changed, and the audit entry.
-    fn note_changes(
-        &self,
-        tx: &mut Tx<'_>,
-        actor: &Actor,
-        before: &Bug,
-        after: &Triage,
-    ) -> Result<(), AppError> {
-        let changes = [
-            (
-                Changed::State,
-                before.state.to_string(),
-                after.state.to_string(),
-                after.duplicate_of,
-                before.duplicate_of != after.duplicate_of,
-            ),
-            (
-                Changed::Severity,
-                before.severity.to_string(),
-                after.severity.to_string(),
-                None,
-                false,
-            ),
-            (
-                Changed::Component,
-                before.component.to_string(),
-                after.component.to_string(),
-                None,
-                false,
-            ),
-        ];
-        let (mut was, mut is) = (Vec::new(), Vec::new());
-        for (what, old, new, duplicate_of, elsewhere) in changes {
-            if old == new && !elsewhere {
-                continue;
-            }
-            was.push(format!("{what} {old}"));
-            is.push(match duplicate_of {
-                Some(root) => format!("{what} {new} of {root}"),
-                None => format!("{what} {new}"),
-            });
-            store::bug::insert_event(
-                tx.conn,
-                &BugEvent {
-                    bug_id: before.id,
-                    author_id: actor.user,
-                    what,
-                    before: old,
-                    after: new,
-                    duplicate_of,
-                    at: tx.now,
-                },
-            )?;
-        }
-        let (was, is) = (was.join(", "), is.join(", "));
-        tx.audit(Action::BugTriaged, Object::Bug(before.id), (&was, &is))
     }
 
     /// Adds a note that only staff see. Nobody is written to.
@@ -184,12 +126,69 @@ impl App {
                 (done, Action::BugExplainsNoMore)
             };
             if done {
-                let of = Object::Migration(migration).to_string();
-                tx.audit(what, Object::Bug(id), ("", &of))?;
+                let of = Object::Migration(migration);
+                tx.audit(what, Object::Bug(id), ("", of))?;
             }
             Ok(())
         })
     }
+}
+
+/// An event for each thing that changed, and the audit entry.
+fn note_changes(
+    tx: &mut Tx<'_>,
+    actor: &Actor,
+    before: &Bug,
+    after: &Triage,
+) -> Result<(), AppError> {
+    let changes = [
+        (
+            Changed::State,
+            before.state.to_string(),
+            after.state.to_string(),
+            after.duplicate_of,
+            before.duplicate_of != after.duplicate_of,
+        ),
+        (
+            Changed::Severity,
+            before.severity.to_string(),
+            after.severity.to_string(),
+            None,
+            false,
+        ),
+        (
+            Changed::Component,
+            before.component.to_string(),
+            after.component.to_string(),
+            None,
+            false,
+        ),
+    ];
+    let (mut was, mut is) = (Vec::new(), Vec::new());
+    for (what, old, new, duplicate_of, elsewhere) in changes {
+        if old == new && !elsewhere {
+            continue;
+        }
+        was.push(format!("{what} {old}"));
+        is.push(match duplicate_of {
+            Some(root) => format!("{what} {new} of {root}"),
+            None => format!("{what} {new}"),
+        });
+        store::bug::insert_event(
+            tx.conn,
+            &BugEvent {
+                bug_id: before.id,
+                author_id: actor.user,
+                what,
+                before: old,
+                after: new,
+                duplicate_of,
+                at: tx.now,
+            },
+        )?;
+    }
+    let (was, is) = (was.join(", "), is.join(", "));
+    tx.audit(Action::BugTriaged, Object::Bug(before.id), (&was, &is))
 }
 
 /// The bug that is worked on, for one that is to become a duplicate: never itself, never a duplicate.

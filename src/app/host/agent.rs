@@ -29,27 +29,7 @@ fn agent_of(host: Host) -> Agent {
 impl App {
     /// Gives a host's agent its credential for a one-use token.
     pub fn enrol(&self, ask: &Enrol, address: &str) -> Result<Enrolled, AppError> {
-        if ask.fingerprint.len() != 64
-            || !ask
-                .fingerprint
-                .bytes()
-                .all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase())
-        {
-            return Err(AppError::invalid(
-                "fingerprint",
-                "64 lower-case hex digits are wanted",
-            ));
-        }
-        if ask
-            .transfer_address
-            .parse::<std::net::SocketAddr>()
-            .is_err()
-        {
-            return Err(AppError::invalid(
-                "transfer_address",
-                "an address with a port is wanted, like 192.0.2.1:7443",
-            ));
-        }
+        check(ask)?;
         let credential = secrets::new_token()?;
         self.transact(PORTAL, |tx| {
             let host = store::host::credential::use_enrolment_token(
@@ -133,6 +113,31 @@ impl App {
             })
         })
     }
+}
+
+fn check(ask: &Enrol) -> Result<(), AppError> {
+    if ask.fingerprint.len() != 64
+        || !ask
+            .fingerprint
+            .bytes()
+            .all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase())
+    {
+        return Err(AppError::invalid(
+            "fingerprint",
+            "64 lower-case hex digits are wanted",
+        ));
+    }
+    if ask
+        .transfer_address
+        .parse::<std::net::SocketAddr>()
+        .is_err()
+    {
+        return Err(AppError::invalid(
+            "transfer_address",
+            "an address with a port is wanted, like 192.0.2.1:7443",
+        ));
+    }
+    Ok(())
 }
 
 /// Every Linode that an import put on this host is made known to its agent.

@@ -39,41 +39,7 @@ impl App {
     /// Adds a host; gives it back with a one-use enrolment token for its agent.
     pub fn add_host(&self, who: Who<'_>, new: &AddHost) -> Result<(Host, String), AppError> {
         let name = HostName::parse(&new.name).map_err(AppError::field("name"))?;
-        if !(1..=100_000_000).contains(&new.memory_mb) {
-            return Err(AppError::invalid(
-                "memory_mb",
-                "Give the memory for guests in MiB, 1 or more",
-            ));
-        }
-        if !(1..=10_000_000_000).contains(&new.disk_mb) {
-            return Err(AppError::invalid(
-                "disk_mb",
-                "Give the disk space for guests in MiB, 1 or more",
-            ));
-        }
-        check_limits(new.slots, new.cap_mb_s)?;
-        if let Some(platform) = placement::platform_of(new.role)
-            && platform != new.platform
-        {
-            let name = platform.offers().name;
-            let why = format!("A {} host must be a {name} host", new.role);
-            return Err(AppError::invalid("platform", why));
-        }
-        match (new.role, new.plan) {
-            (HostRole::Production, None) => {
-                return Err(AppError::invalid(
-                    "plan",
-                    "Choose the plan this production host is for",
-                ));
-            }
-            (HostRole::Source | HostRole::Beta, Some(_)) => {
-                return Err(AppError::invalid(
-                    "plan",
-                    "Only a production host is for one plan",
-                ));
-            }
-            _ => {}
-        }
+        check(new)?;
         let token = secrets::new_token()?;
         let taken = || AppError::invalid("name", "There is a host of this name already");
         self.transact(who, |tx| {
@@ -154,11 +120,7 @@ impl App {
                 recovery::may_leave(tx.conn, id)?;
             }
             store::host::set_state(tx.conn, id, state)?;
-            tx.audit(
-                Action::HostState,
-                Object::Host(id),
-                (&host.state.to_string(), &state.to_string()),
-            )
+            tx.audit(Action::HostState, Object::Host(id), (host.state, state))
         })
     }
 
@@ -181,6 +143,45 @@ impl App {
             tx.audit(Action::HostLimits, Object::Host(id), (&before, &after))
         })
     }
+}
+
+fn check(new: &AddHost) -> Result<(), AppError> {
+    if !(1..=100_000_000).contains(&new.memory_mb) {
+        return Err(AppError::invalid(
+            "memory_mb",
+            "Give the memory for guests in MiB, 1 or more",
+        ));
+    }
+    if !(1..=10_000_000_000).contains(&new.disk_mb) {
+        return Err(AppError::invalid(
+            "disk_mb",
+            "Give the disk space for guests in MiB, 1 or more",
+        ));
+    }
+    check_limits(new.slots, new.cap_mb_s)?;
+    if let Some(platform) = placement::platform_of(new.role)
+        && platform != new.platform
+    {
+        let name = platform.offers().name;
+        let why = format!("A {} host must be a {name} host", new.role);
+        return Err(AppError::invalid("platform", why));
+    }
+    match (new.role, new.plan) {
+        (HostRole::Production, None) => {
+            return Err(AppError::invalid(
+                "plan",
+                "Choose the plan this production host is for",
+            ));
+        }
+        (HostRole::Source | HostRole::Beta, Some(_)) => {
+            return Err(AppError::invalid(
+                "plan",
+                "Only a production host is for one plan",
+            ));
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 fn check_limits(slots: i32, cap_mb_s: Option<i32>) -> Result<(), AppError> {

@@ -17,7 +17,7 @@ use crate::domain::time::Time;
 use crate::store;
 use crate::store::catalogue::Plan;
 use crate::store::db::{Db, wake_on_commit};
-use crate::store::host::{Memory, Seen};
+use crate::store::host::{Host, Memory, Seen};
 use crate::store::job::Job;
 use crate::store::linode::Linode;
 use crate::store::wake::Wake;
@@ -77,7 +77,11 @@ impl App {
         agent: &Agent,
         poll: &Poll,
     ) -> Result<Vec<(LinodeId, Share)>, AppError> {
-        self.note(agent, &poll.inventory, Some(poll))
+        self.note(&Heard {
+            agent,
+            inventory: &poll.inventory,
+            poll: Some(poll),
+        })
     }
 
     /// As [`App::note_poll`], for a report that comes while a poll is open. It says nothing of jobs: one may be on its way
@@ -87,176 +91,180 @@ impl App {
         agent: &Agent,
         inventory: &Inventory,
     ) -> Result<Vec<(LinodeId, Share)>, AppError> {
-        self.note(agent, inventory, None)
+        self.note(&Heard {
+            agent,
+            inventory,
+            poll: None,
+        })
     }
 
-    fn note(
-        &self,
-        agent: &Agent,
-        inventory: &Inventory,
-        poll: Option<&Poll>,
-    ) -> Result<Vec<(LinodeId, Share)>, AppError> {
+    fn note(&self, heard: &Heard<'_>) -> Result<Vec<(LinodeId, Share)>, AppError> {
         let now = self.now();
-        let found = self
-            .db
-            .read(|conn| find(conn, now, agent, inventory, poll))?;
+        let found = self.db.read(|conn| heard.find(conn, now))?;
         if found.is_nothing() {
             return Ok(found.shares);
         }
         self.lose_each(&found.lost, now, "The agent did not get it, or lost it.");
-        self.transact_at(now, PORTAL, |tx| {
-            write(tx, agent, (inventory, poll), &found)
-        })?;
+        self.transact_at(now, PORTAL, |tx| heard.write(tx, &found))?;
         Ok(found.shares)
     }
 }
 
-/// Hosts before holds before Linodes, and the trail last, as everyone takes them.
-fn write(
-    tx: &mut Tx<'_>,
-    agent: &Agent,
-    (inventory, poll): (&Inventory, Option<&Poll>),
-    found: &Findings,
-) -> Result<(), AppError> {
-    store::host::lock(tx.conn, agent.host)?;
-    // Another agent of this credential may have been quicker, or another poll of this one.
-    let host = store::host::host(tx.conn, agent.host)?.ok_or(AppError::NotFound)?;
-    let ledger = poll.map_or(ledger::Finding::AsKnown, |poll| {
-        ledger::judge(&host, poll, tx.now)
-    });
-    if ledger == ledger::Finding::Overtaken {
-        return Err(overtaken());
-    }
-    let is_believed = host.ledger_fault.is_empty() && !matches!(ledger, ledger::Finding::Fault(_));
-    let mut new = Vec::new();
-    if is_believed {
-        new = hold::note(tx.conn, tx.now, agent, &found.contrary)?;
-        for (linode, status) in &found.statuses {
-            store::linode::set_status(tx.conn, *linode, *status, tx.now)?;
-        }
-        change::fetch(tx.conn, agent.host, &found.contrary.told)?;
-    }
-    seen(tx.conn, tx.now, agent.host, inventory)?;
-    if is_believed {
-        let memory = Memory {
-            // A new incarnation may begin below; then this report counts for the old one, which is as well.
-            reported_in: found.incarnation.as_deref(),
-            contrary: found.contrary_now.as_deref(),
-            sealed_here: found.sealed_here.as_deref(),
-            boot: found.boot.as_deref(),
-        };
-        store::host::set_memory(tx.conn, agent.host, &memory)?;
-        for linode in &found.interrupted {
-            power::boot_again(tx, agent.host, *linode)?;
-        }
-    }
-    if found.incarnation.is_some() || !found.contrary.words.is_empty() {
-        wake_on_commit(tx.conn, Wake::Reconcile)?;
-    }
-    ledger::write(tx, agent, &ledger)?;
-    hold::tell(tx, &new)?;
-    if let Some(seen) = &found.ahead {
-        let why = format!("{} has seen more of this portal than it knows.", agent.name);
-        recovery::begin(tx, Some(seen), &why)?;
-    }
-    Ok(())
+/// What an agent says, with a poll or while one is open.
+struct Heard<'a> {
+    agent: &'a Agent,
+    inventory: &'a Inventory,
+    poll: Option<&'a Poll>,
 }
 
-/// An agent asks again.
-fn overtaken() -> AppError {
-    AppError::Later("A later poll of this agent was heard already.".to_owned())
+impl Heard<'_> {
+    /// Hosts before holds before Linodes, and the trail last, as everyone takes them.
+    fn write(&self, tx: &mut Tx<'_>, found: &Findings) -> Result<(), AppError> {
+        let agent = self.agent;
+        store::host::lock(tx.conn, agent.host)?;
+        // Another agent of this credential may have been quicker, or another poll of this one.
+        let host = store::host::host(tx.conn, agent.host)?.ok_or(AppError::NotFound)?;
+        let ledger = self.judge(&host, tx.now)?;
+        let is_believed = is_believed(&host, &ledger);
+        let mut new = Vec::new();
+        if is_believed {
+            new = hold::note(tx.conn, tx.now, agent, &found.contrary)?;
+            for (linode, status) in &found.statuses {
+                store::linode::set_status(tx.conn, *linode, *status, tx.now)?;
+            }
+            change::fetch(tx.conn, agent.host, &found.contrary.told)?;
+        }
+        seen(tx.conn, tx.now, agent.host, self.inventory)?;
+        if is_believed {
+            let memory = Memory {
+                // A new incarnation may begin below; then this report counts for the old one, which is as well.
+                reported_in: found.incarnation.as_deref(),
+                contrary: found.contrary_now.as_deref(),
+                sealed_here: found.sealed_here.as_deref(),
+                boot: found.boot.as_deref(),
+            };
+            store::host::set_memory(tx.conn, agent.host, &memory)?;
+            for linode in &found.interrupted {
+                power::boot_again(tx, agent.host, *linode)?;
+            }
+        }
+        if found.incarnation.is_some() || !found.contrary.words.is_empty() {
+            wake_on_commit(tx.conn, Wake::Reconcile)?;
+        }
+        ledger::write(tx, agent, &ledger)?;
+        hold::tell(tx, &new)?;
+        if let Some(seen) = &found.ahead {
+            let why = format!("{} has seen more of this portal than it knows.", agent.name);
+            recovery::begin(tx, Some(seen), &why)?;
+        }
+        Ok(())
+    }
+
+    /// What its ledger is to the portal. One that a later poll has overtaken asks again.
+    fn judge(&self, host: &Host, now: Time) -> Result<ledger::Finding, AppError> {
+        let found = self.poll.map_or(ledger::Finding::AsKnown, |poll| {
+            ledger::judge(host, poll, now)
+        });
+        if found == ledger::Finding::Overtaken {
+            let why = "A later poll of this agent was heard already.";
+            return Err(AppError::Later(why.to_owned()));
+        }
+        Ok(found)
+    }
+
+    /// Looks at a report without changing anything.
+    fn find(&self, conn: &mut Db, now: Time) -> Result<Findings, AppError> {
+        let (poll, id) = (self.poll, self.agent.host);
+        let host = store::host::host(conn, id)?.ok_or(AppError::NotFound)?;
+        let ledger = self.judge(&host, now)?;
+        // What a ledger says that is not the host's own is not believed.
+        let believed = is_believed(&host, &ledger);
+        let lost = match poll {
+            Some(poll) => store::job::lost(conn, id, &poll.held)?,
+            None => Vec::new(),
+        };
+        let portal = store::ownership::memory::get(conn)?;
+        let ahead = match poll.and_then(|poll| poll.seen.as_ref()) {
+            Some(seen) if recovery::went_back(conn, &portal, seen)? => Some(seen.clone()),
+            _ => None,
+        };
+        let recovers = portal.recovery_since.is_some();
+        let mut findings = Findings {
+            lost,
+            statuses: Vec::new(),
+            shares: Vec::new(),
+            ledger,
+            contrary: Contrary::default(),
+            // A report that was made before the agent knew of this life may be older than what a grant of then led to.
+            incarnation: (poll.is_some_and(|poll| knows_life(poll, &portal.incarnation))
+                && believed
+                && ahead.is_none()
+                && host.reported_in.as_deref() != Some(portal.incarnation.as_str()))
+            .then_some(portal.incarnation),
+            ahead,
+            sealed_here: None,
+            contrary_now: None,
+            boot: None,
+            interrupted: Vec::new(),
+            seen_is_old: host
+                .last_seen_at
+                .is_none_or(|seen| now.seconds_since(seen) >= 5),
+        };
+        if believed && (poll.is_some() || !self.inventory.linodes.is_empty()) {
+            self.compare(conn, (&host, recovers), &mut findings)?;
+        }
+        Ok(findings)
+    }
+
+    /// Beside the rows of the Linodes that the portal has here.
+    fn compare(
+        &self,
+        conn: &mut Db,
+        (host, recovers): (&Host, bool),
+        findings: &mut Findings,
+    ) -> Result<(), AppError> {
+        let (poll, reports) = (self.poll, &self.inventory.linodes);
+        let linodes = store::linode::linodes_on(conn, host.id)?;
+        if reports.iter().any(|report| report.share.is_some()) {
+            let (rule, own) = (
+                store::fairness::weights::rule(conn)?,
+                store::fairness::weights::own_on(conn, host.id)?,
+            );
+            let due = |linode: &Linode, plan: &Plan| {
+                share_due(rule, claim(plan, own.get(&linode.id).copied()))
+            };
+            let plans = store::catalogue::plans(conn)?;
+            findings.shares = wrong_shares(&linodes, &plans, reports, due);
+        }
+        findings.statuses = changed_statuses(&linodes, reports);
+        if poll.is_some() {
+            look_at_boot(findings, host.boot_id.as_deref(), &self.inventory.boot);
+        }
+        let mut words = words_of(host.id, self.inventory);
+        let speaks = poll.is_some_and(|poll| poll.protocol >= SHOWS_LEDGER);
+        if speaks {
+            add_forgotten(&mut words, host.id, &linodes);
+        }
+        let before: Vec<LinodeId> = serde_json::from_str(&host.contrary).unwrap_or_default();
+        let weight = match poll {
+            None => Weight::One,
+            Some(_) if speaks && recovers && findings.incarnation.is_some() => Weight::OfThisLife,
+            Some(_) => Weight::After(&before),
+        };
+        let contrary = contradiction::compare(conn, (&words, weight), host.id, &linodes)?;
+        if poll.is_some() {
+            let now_contrary = json(&contrary.once);
+            findings.contrary_now = (now_contrary != host.contrary).then_some(now_contrary);
+            let sealed_here = json(&left_here(&words));
+            findings.sealed_here = (sealed_here != host.sealed_here).then_some(sealed_here);
+        }
+        findings.contrary = contrary;
+        Ok(())
+    }
 }
 
-/// Looks at a report without changing anything.
-fn find(
-    conn: &mut Db,
-    now: Time,
-    agent: &Agent,
-    inventory: &Inventory,
-    poll: Option<&Poll>,
-) -> Result<Findings, AppError> {
-    let reports = &inventory.linodes;
-    let host = store::host::host(conn, agent.host)?.ok_or(AppError::NotFound)?;
-    let ledger = match poll {
-        Some(poll) => ledger::judge(&host, poll, now),
-        None => ledger::Finding::AsKnown,
-    };
-    if ledger == ledger::Finding::Overtaken {
-        return Err(overtaken());
-    }
-    // What a ledger says that is not the host's own is not believed.
-    let believed = host.ledger_fault.is_empty() && !matches!(ledger, ledger::Finding::Fault(_));
-    let lost = match poll {
-        Some(poll) => store::job::lost(conn, agent.host, &poll.held)?,
-        None => Vec::new(),
-    };
-    let portal = store::ownership::memory::get(conn)?;
-    let ahead = match poll.and_then(|poll| poll.seen.as_ref()) {
-        Some(seen) if recovery::went_back(conn, &portal, seen)? => Some(seen.clone()),
-        _ => None,
-    };
-    let recovers = portal.recovery_since.is_some();
-    let mut findings = Findings {
-        lost,
-        statuses: Vec::new(),
-        shares: Vec::new(),
-        ledger,
-        contrary: Contrary::default(),
-        // A report that was made before the agent knew of this life may be older than what a grant of then led to.
-        incarnation: (poll.is_some_and(|poll| knows_life(poll, &portal.incarnation))
-            && believed
-            && ahead.is_none()
-            && host.reported_in.as_deref() != Some(portal.incarnation.as_str()))
-        .then_some(portal.incarnation),
-        ahead,
-        sealed_here: None,
-        contrary_now: None,
-        boot: None,
-        interrupted: Vec::new(),
-        seen_is_old: host
-            .last_seen_at
-            .is_none_or(|seen| now.seconds_since(seen) >= 5),
-    };
-    if !believed || (poll.is_none() && reports.is_empty()) {
-        return Ok(findings);
-    }
-    let linodes = store::linode::linodes_on(conn, agent.host)?;
-    findings.shares = if reports.iter().any(|report| report.share.is_some()) {
-        let (rule, own) = (
-            store::fairness::weights::rule(conn)?,
-            store::fairness::weights::own_on(conn, agent.host)?,
-        );
-        let due = |linode: &Linode, plan: &Plan| {
-            share_due(rule, claim(plan, own.get(&linode.id).copied()))
-        };
-        wrong_shares(&linodes, &store::catalogue::plans(conn)?, reports, due)
-    } else {
-        Vec::new()
-    };
-    findings.statuses = changed_statuses(&linodes, reports);
-    if poll.is_some() {
-        look_at_boot(&mut findings, host.boot_id.as_deref(), &inventory.boot);
-    }
-    let mut words = words_of(agent.host, inventory);
-    let speaks = poll.is_some_and(|poll| poll.protocol >= SHOWS_LEDGER);
-    if speaks {
-        add_forgotten(&mut words, agent.host, &linodes);
-    }
-    let before: Vec<LinodeId> = serde_json::from_str(&host.contrary).unwrap_or_default();
-    let weight = match poll {
-        None => Weight::One,
-        Some(_) if speaks && recovers && findings.incarnation.is_some() => Weight::OfThisLife,
-        Some(_) => Weight::After(&before),
-    };
-    let contrary = contradiction::compare(conn, (&words, weight), agent.host, &linodes)?;
-    if poll.is_some() {
-        let now_contrary = json(&contrary.once);
-        findings.contrary_now = (now_contrary != host.contrary).then_some(now_contrary);
-        let sealed_here = json(&left_here(&words));
-        findings.sealed_here = (sealed_here != host.sealed_here).then_some(sealed_here);
-    }
-    findings.contrary = contrary;
-    Ok(findings)
+fn is_believed(host: &Host, ledger: &ledger::Finding) -> bool {
+    host.ledger_fault.is_empty() && !matches!(ledger, ledger::Finding::Fault(_))
 }
 
 /// A host that speaks from another boot was rebooted: what is found to have ended ended with it, and nobody ordered that.

@@ -48,9 +48,16 @@ pub fn check(text: &str, fleet: &Fleet, known: &Known) -> Problems {
     check.problems
 }
 
-pub(in crate::app) struct Check<'a> {
+/// A Linode of the file, with the platform of the host that it is on there.
+#[derive(Clone, Copy)]
+struct Here<'a> {
+    linode: &'a Linode,
+    platform: Platform,
+}
+
+struct Check<'a> {
     text: &'a str,
-    pub known: &'a Known,
+    known: &'a Known,
     fleet_plans: HashSet<&'a str>,
     fleet_kernels: HashMap<&'a str, Platform>,
     fleet_hosts: HashMap<&'a str, Platform>,
@@ -60,7 +67,7 @@ pub(in crate::app) struct Check<'a> {
 }
 
 impl Check<'_> {
-    pub(in crate::app) fn problem(&mut self, path: &str, message: impl Into<String>) {
+    fn problem(&mut self, path: &str, message: impl Into<String>) {
         if self.problems.told.len() < TOLD {
             self.problems
                 .told
@@ -71,13 +78,7 @@ impl Check<'_> {
     }
 
     /// `value` is the only `what` of its kind in the file (`scope` narrows where).
-    pub(in crate::app) fn once(
-        &mut self,
-        what: &'static str,
-        scope: &str,
-        value: &str,
-        path: &str,
-    ) {
+    fn once(&mut self, what: &'static str, scope: &str, value: &str, path: &str) {
         let key = (what, format!("{scope}\n{value}"));
         if let Some(first) = self.seen.get(&key) {
             let line = Problem::at(self.text, first, "").line;
@@ -88,7 +89,7 @@ impl Check<'_> {
         }
     }
 
-    pub(in crate::app) fn kernel(&self, id: &str) -> Option<Platform> {
+    fn kernel(&self, id: &str) -> Option<Platform> {
         // What is in the database stays as it is, so it counts first.
         let there = self.known.kernels.get(id);
         there.or_else(|| self.fleet_kernels.get(id)).copied()
@@ -182,11 +183,16 @@ impl Check<'_> {
             }
         }
         for (index, linode) in account.linodes.iter().enumerate() {
-            self.linode(&format!("{at}.linodes[{index}]"), name, id, linode);
+            self.linode(&format!("{at}.linodes[{index}]"), (name, id), linode);
         }
     }
 
-    fn linode(&mut self, at: &str, account: &str, account_id: Option<AccountId>, linode: &Linode) {
+    fn linode(
+        &mut self,
+        at: &str,
+        (account, account_id): (&str, Option<AccountId>),
+        linode: &Linode,
+    ) {
         let known = self.known;
         let id = LinodeId(linode.id);
         let label = linode.label.as_str();
@@ -227,21 +233,13 @@ impl Check<'_> {
                 &format!("{at}.host"),
                 format!("there is no host {:?}", linode.host.as_str()),
             ),
-            Some(platform) => self.parts(at, linode, platform, there),
+            Some(platform) => self.parts(at, Here { linode, platform }, there),
         }
     }
-}
 
-impl Check<'_> {
     /// Disks, config profiles and addresses. Only new ones have to fit; what is there stays.
-    pub(in crate::app) fn parts(
-        &mut self,
-        at: &str,
-        linode: &Linode,
-        platform: Platform,
-        there: Option<&Place>,
-    ) {
-        let known = self.known;
+    fn parts(&mut self, at: &str, here: Here<'_>, there: Option<&Place>) {
+        let (known, linode) = (self.known, here.linode);
         let id = LinodeId(linode.id);
         let mut fresh: Vec<String> = Vec::new();
         for (index, disk) in linode.disks.iter().enumerate() {
@@ -270,7 +268,7 @@ impl Check<'_> {
         }
         for (index, config) in linode.configs.iter().enumerate() {
             let at = format!("{at}.configs[{index}]");
-            if self.config(&at, linode, config, platform) {
+            if self.config(&at, here, config) {
                 fresh.push(at);
             }
         }
@@ -305,9 +303,9 @@ impl Check<'_> {
     }
 
     /// `true` if it is new.
-    fn config(&mut self, at: &str, linode: &Linode, config: &Config, platform: Platform) -> bool {
+    fn config(&mut self, at: &str, here: Here<'_>, config: &Config) -> bool {
         let known = self.known;
-        let id = LinodeId(linode.id);
+        let id = LinodeId(here.linode.id);
         let label = config.label.as_str();
         self.once(
             "config profile",
@@ -335,12 +333,12 @@ impl Check<'_> {
                 format!("config profile {other} in the database has this label"),
             );
         }
-        self.config_kernel(at, linode, config, platform);
-        self.config_devices(at, linode, config, platform);
+        self.config_kernel(at, here, config);
+        self.config_devices(at, here, config);
         true
     }
 
-    fn config_kernel(&mut self, at: &str, linode: &Linode, config: &Config, platform: Platform) {
+    fn config_kernel(&mut self, at: &str, Here { linode, platform }: Here<'_>, config: &Config) {
         let path = format!("{at}.kernel");
         match self.kernel(&config.kernel) {
             None => self.problem(&path, format!("there is no kernel {:?}", config.kernel)),
@@ -356,7 +354,7 @@ impl Check<'_> {
         }
     }
 
-    fn config_devices(&mut self, at: &str, linode: &Linode, config: &Config, platform: Platform) {
+    fn config_devices(&mut self, at: &str, Here { linode, platform }: Here<'_>, config: &Config) {
         let prefix = platform.offers().disks;
         for (device, disk) in &config.devices.0 {
             let path = format!("{at}.devices.{}", device.as_str());

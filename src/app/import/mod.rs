@@ -32,7 +32,7 @@ impl App {
             }
             let imported = add(tx.conn, tx.now, &fleet, &known)?;
             store::name_index::fill(tx.conn)?;
-            tx.audit(Action::Import, Object::Fleet, ("", &imported.to_string()))?;
+            tx.audit(Action::Import, Object::Fleet, ("", &imported))?;
             Ok(imported)
         })
     }

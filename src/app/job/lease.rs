@@ -1,12 +1,12 @@
 //! A job in an agent's hands: claimed under a lease, renewed, ended by the agent's word.
 
 use super::loss;
-use super::order::{self, NotDispatchable};
-use super::outcome::{self, Ending, stale};
+use super::order::{self, NoTask, NotDispatchable};
+use super::outcome::{self, Digests, Ending, stale};
 use crate::app::App;
 use crate::app::context::{Agent, PORTAL, Tx, Who};
 use crate::app::error::AppError;
-use crate::app::migration::engine::EventDetails;
+use crate::app::migration::engine::{EventDetails, Words};
 use crate::app::ownership::{guard, ledger};
 use crate::app::secrets::{self, purpose};
 use crate::domain::ids::{JobId, MigrationId};
@@ -70,7 +70,10 @@ fn drop_unfit(tx: &mut Tx<'_>, seen: &Job, unfit: &NotDispatchable) -> Result<()
             };
             store::job::end_unclaimed(tx.conn, job.id, &end)?;
             if let Some((id, step)) = outcome::step_of(tx.conn, job)? {
-                let given = EventDetails::failure(why, why);
+                let given = EventDetails::failure(Words {
+                    public: why,
+                    detail: why,
+                });
                 let _applied = tx.apply(id, Event::Failed(step), &given)?;
             }
         }
@@ -127,17 +130,18 @@ impl App {
                 return Ok(Claimed::Nothing);
             };
             taken = Some((job.id, job.attempt));
-            Ok::<_, AppError>(match order::task(self, conn, &job)? {
-                Ok(task) => Claimed::Order(Order {
+            match order::task(self, conn, &job) {
+                Ok(task) => Ok(Claimed::Order(Order {
                     job: job.id,
                     attempt: job.attempt,
                     lease_token: token.clone(),
                     linode: job.linode_id,
                     task,
-                }),
+                })),
                 // In another transaction, which takes the migration before the job, as who cancels it does.
-                Err(unfit) => Claimed::NotDispatchable(job, unfit),
-            })
+                Err(NoTask::Unfit(unfit)) => Ok(Claimed::NotDispatchable(job, unfit)),
+                Err(NoTask::Fault(error)) => Err(error),
+            }
         });
         match (claimed, taken) {
             // Its order cannot be made, and the claim was rolled back: it must not hold up the host's other jobs.
@@ -220,7 +224,11 @@ impl App {
                 // The agent keeps its word until it can be heard.
                 guard::not_held(tx.conn, job.linode_id)?;
             }
-            let ending = Ending { job: &job, lease };
+            let ending = Ending {
+                job: &job,
+                lease,
+                agent,
+            };
             match &finish.outcome {
                 Outcome::Succeeded { report } => ending.succeeded(tx, report),
                 Outcome::Cancelled => ending.cancelled(tx),
@@ -232,16 +240,11 @@ impl App {
                     owns,
                 } => {
                     if let Some(console) = console {
-                        store::linode::set_console(
-                            tx.conn,
-                            job.linode_id,
-                            &outcome::console_text(console),
-                            tx.now,
-                        )?;
+                        ending.note_console(tx, console)?;
                     }
                     match owns {
-                        Some(marks) => ending.contradicted(tx, agent, marks, detail),
-                        None => ending.failed(tx, *retry, public, detail),
+                        Some(marks) => ending.contradicted(tx, marks, detail),
+                        None => ending.failed(tx, *retry, Words { public, detail }),
                     }
                 }
             }
@@ -265,7 +268,12 @@ impl App {
                     "stale: the migration is not at its final copy under this epoch",
                 ));
             }
-            outcome::put_digests(conn, now, &row, Side::Source, sealed.epoch, &sealed.digests)
+            let digests = Digests {
+                side: Side::Source,
+                epoch: sealed.epoch,
+                of: &sealed.digests,
+            };
+            outcome::put_digests(conn, now, &row, &digests)
         })
     }
 }

@@ -7,7 +7,7 @@ use super::outcome::{settle_power, step_of};
 use crate::app::App;
 use crate::app::context::{PORTAL, Tx};
 use crate::app::error::AppError;
-use crate::app::migration::engine::EventDetails;
+use crate::app::migration::engine::{EventDetails, Words};
 use crate::app::reconcile::BATCH;
 use crate::domain::audit::{Action, Object};
 use crate::domain::job::{JobState, LONGEST_PAUSE_S, pause_s};
@@ -135,7 +135,10 @@ fn give_up(tx: &mut Tx<'_>, job: &Job, detail: &str) -> Result<(), AppError> {
     let step = step_of(tx.conn, job)?;
     match step {
         Some((id, step)) if stops_nothing(step) => {
-            let given = EventDetails::failure(PUBLIC, detail);
+            let given = EventDetails::failure(Words {
+                public: PUBLIC,
+                detail,
+            });
             let _applied = tx.by(PORTAL).apply(id, Event::Failed(step), &given)?;
         }
         _ => {
@@ -144,13 +147,7 @@ fn give_up(tx: &mut Tx<'_>, job: &Job, detail: &str) -> Result<(), AppError> {
                 None => None,
             } {
                 let said = format!("{}: {PUBLIC}", job.kind);
-                store::migration::insert_event(
-                    tx.conn,
-                    row.id,
-                    tx.now,
-                    (row.state, row.step),
-                    &said,
-                )?;
+                tx.log(&row, &said)?;
             }
         }
     }

@@ -4,18 +4,19 @@
 use crate::app::App;
 use crate::app::error::AppError;
 use crate::app::host::report::{claim, share_due};
-use crate::app::linode::{power, profile};
+use crate::app::linode::power;
+use crate::app::linode::profile::translation::{self, Untranslated};
 use crate::app::migration::guard::still_permitted;
 use crate::app::ownership::change;
+use crate::app::ownership::proof::{self, OldDisks, Purge};
 use crate::app::secrets::purpose;
+use crate::domain::ids::HostId;
 use crate::domain::job::JobKind;
 use crate::domain::linode::{LinodeStatus, translate};
-use crate::domain::ownership::KeepDisks;
-use crate::domain::platform::Platform;
-use crate::domain::time::Time;
 use crate::store;
 use crate::store::catalogue::Plan;
 use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::host::Host;
 use crate::store::job::Job;
 use crate::store::linode::Linode;
@@ -46,37 +47,69 @@ pub enum NotDispatchable {
     NotYet(String, i64),
 }
 
-type Fit<T> = Result<Result<T, NotDispatchable>, AppError>;
+/// Why no task was made.
+pub enum NoTask {
+    Unfit(NotDispatchable),
+    Fault(AppError),
+}
+
+impl From<NotDispatchable> for NoTask {
+    fn from(unfit: NotDispatchable) -> Self {
+        Self::Unfit(unfit)
+    }
+}
+
+impl From<AppError> for NoTask {
+    fn from(error: AppError) -> Self {
+        Self::Fault(error)
+    }
+}
+
+impl From<StoreError> for NoTask {
+    fn from(error: StoreError) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+fn stale(why: impl Into<String>) -> NoTask {
+    NotDispatchable::Stale(why.into()).into()
+}
+
+fn impossible(why: impl Into<String>) -> NoTask {
+    NotDispatchable::Impossible(why.into()).into()
+}
 
 /// The task for a job, with the facts of this moment.
-pub fn task(app: &App, conn: &mut Db, job: &Job) -> Fit<Task> {
+pub fn task(app: &App, conn: &mut Db, job: &Job) -> Result<Task, NoTask> {
     let Some(linode) = store::linode::linode(conn, job.linode_id)? else {
-        return Ok(Err(NotDispatchable::Stale("the Linode is gone".to_owned())));
+        return Err(stale("the Linode is gone"));
     };
     let guest = guest(conn, &linode)?;
     let Some(id) = job.migration_id else {
         return own_task(conn, job, &linode, guest);
     };
     let row = store::migration::migration(conn, id)?.ok_or(AppError::NotFound)?;
-    migration_task(app, conn, job, &linode, guest, &row)
+    let of = OfMigration {
+        app,
+        job,
+        linode: &linode,
+        row: &row,
+    };
+    of.task(conn, guest)
 }
 
 /// Jobs outside of a migration act on the owner's Linode, under its present epoch.
-fn own_task(conn: &mut Db, job: &Job, linode: &Linode, guest: GuestSpec) -> Fit<Task> {
+fn own_task(conn: &mut Db, job: &Job, linode: &Linode, guest: GuestSpec) -> Result<Task, NoTask> {
     if linode.host_id != job.host_id || linode.epoch != job.epoch {
-        return Ok(Err(NotDispatchable::Stale(
-            "the Linode has moved since this was asked for".to_owned(),
-        )));
+        return Err(stale("the Linode has moved since this was asked for"));
     }
     if power::POWER.contains(&job.kind) && power::is_switching(conn, linode.id)? {
-        return Ok(Err(NotDispatchable::NotYet(
-            "the Linode is being switched over".to_owned(),
-            SWITCHED_AGAIN_S,
-        )));
+        let why = "the Linode is being switched over".to_owned();
+        return Err(NotDispatchable::NotYet(why, SWITCHED_AGAIN_S).into());
     }
     let epoch = job.epoch;
     let boot = boot(conn, linode)?;
-    Ok(match (job.kind, boot) {
+    match (job.kind, boot) {
         (JobKind::Adopt, boot) => Ok(Task::Adopt { epoch, guest, boot }),
         (JobKind::Boot, Some(boot)) => Ok(Task::Boot { epoch, guest, boot }),
         (JobKind::Reboot, Some(boot)) => Ok(Task::Reboot {
@@ -95,241 +128,212 @@ fn own_task(conn: &mut Db, job: &Job, linode: &Linode, guest: GuestSpec) -> Fit<
         }),
         // Owned again after a boot that failed: it stays off until its member boots it. After hosts were believed it is
         // booted, if it ran.
-        (JobKind::Start, boot) => fetched(conn, job)?.map(|()| Task::Start {
-            epoch,
-            guest,
-            boot: boot.filter(|_| linode.status == LinodeStatus::Booting),
-            migration: None,
-            watch_s: 0,
-        }),
-        (kind, None) => Err(NotDispatchable::Impossible(format!(
+        (JobKind::Start, boot) => {
+            fetched(conn, job)?;
+            Ok(Task::Start {
+                epoch,
+                guest,
+                boot: boot.filter(|_| linode.status == LinodeStatus::Booting),
+                migration: None,
+                watch_s: 0,
+            })
+        }
+        (kind, None) => Err(impossible(format!(
             "{kind}: the Linode has no config profile to boot from"
         ))),
-        (kind, Some(_)) => Err(NotDispatchable::Stale(format!(
-            "{kind} belongs to a migration"
-        ))),
-    })
+        (kind, Some(_)) => Err(stale(format!("{kind} belongs to a migration"))),
+    }
 }
 
-fn migration_task(
-    app: &App,
-    conn: &mut Db,
-    job: &Job,
-    linode: &Linode,
-    guest: GuestSpec,
-    row: &Migration,
-) -> Fit<Task> {
-    let migration = row.id;
-    if !JobKind::TIDYING.contains(&job.kind) {
+/// A job of a migration, with the rows that its order is made of.
+struct OfMigration<'a> {
+    app: &'a App,
+    job: &'a Job,
+    linode: &'a Linode,
+    row: &'a Migration,
+}
+
+impl OfMigration<'_> {
+    fn task(&self, conn: &mut Db, guest: GuestSpec) -> Result<Task, NoTask> {
+        self.is_wanted(conn)?;
+        let (job, row) = (self.job, self.row);
+        let (migration, epoch) = (row.id, job.epoch);
+        let stop_limit_s = u32::try_from(row.stop_limit_s).unwrap_or(STOP_LIMIT_S);
+        Ok(match job.kind {
+            JobKind::PreflightSource => Task::PreflightSource { epoch, guest },
+            JobKind::PreflightDestination => Task::PreflightDestination {
+                migration,
+                guest,
+                boots: self.boots_there(conn)?,
+            },
+            JobKind::Reserve => Task::Reserve {
+                migration,
+                guest,
+                base_epoch: row.base_epoch,
+            },
+            JobKind::OpenTransfer => Task::OpenTransfer {
+                migration,
+                epoch,
+                guest,
+                peer_fingerprint: enrolled(conn, row.destination_host_id)?.1,
+                token: self.token(),
+            },
+            JobKind::WarmCopy => Task::WarmCopy {
+                migration,
+                guest,
+                source: self.peer(conn)?,
+                max_passes: self.warm_passes(conn),
+            },
+            JobKind::StopSeal => Task::StopSeal {
+                migration,
+                epoch,
+                stop_limit_s,
+            },
+            JobKind::FinalCopy => Task::FinalCopy {
+                migration,
+                epoch,
+                guest,
+                source: self.peer(conn)?,
+            },
+            JobKind::Start => self.start(conn, guest)?,
+            JobKind::CloseTransfer => Task::CloseTransfer { migration },
+            JobKind::Release => Task::Release { migration, epoch },
+            JobKind::Purge => self.purge(conn)?,
+            JobKind::Prove => self.prove(conn, guest)?,
+            JobKind::Adopt
+            | JobKind::Boot
+            | JobKind::Reboot
+            | JobKind::Shutdown
+            | JobKind::Console => return Err(stale("not a step of a migration")),
+        })
+    }
+
+    /// Is it the migration's present step, or tidies up after it?
+    fn is_wanted(&self, conn: &mut Db) -> Result<(), NoTask> {
+        let (job, row) = (self.job, self.row);
+        if JobKind::TIDYING.contains(&job.kind) {
+            return Ok(());
+        }
         let of_kind = row.step.is_some_and(|step| step.job().0 == job.kind);
-        let current = of_kind && row.step_job_id == Some(job.id);
-        if !current {
-            return Ok(Err(NotDispatchable::Stale(
-                "the migration has moved on".to_owned(),
-            )));
+        if !of_kind || row.step_job_id != Some(job.id) {
+            return Err(stale("the migration has moved on"));
         }
         if matches!(
             job.kind,
             JobKind::PreflightSource | JobKind::Reserve | JobKind::WarmCopy
         ) && let Err(AppError::Conflict(why)) = still_permitted(conn, row)
         {
-            return Ok(Err(NotDispatchable::Impossible(why)));
+            return Err(impossible(why));
         }
+        Ok(())
     }
-    let epoch = job.epoch;
-    let stop_limit_s = u32::try_from(row.stop_limit_s).unwrap_or(STOP_LIMIT_S);
-    Ok(match job.kind {
-        JobKind::PreflightSource => Ok(Task::PreflightSource { epoch, guest }),
-        JobKind::PreflightDestination => match boots_there(conn, linode, row)? {
-            Ok(boots) => Ok(Task::PreflightDestination {
-                migration,
-                guest,
-                boots,
-            }),
-            Err(why) => Err(NotDispatchable::Impossible(why)),
-        },
-        JobKind::Reserve => Ok(Task::Reserve {
-            migration,
-            guest,
-            base_epoch: row.base_epoch,
-        }),
-        JobKind::OpenTransfer => match enrolled(conn, row.destination_host_id)? {
-            Ok((_, peer_fingerprint)) => Ok(Task::OpenTransfer {
-                migration,
-                epoch,
-                guest,
-                peer_fingerprint,
-                token: token(app, row),
-            }),
-            Err(why) => Err(NotDispatchable::Impossible(why)),
-        },
-        JobKind::WarmCopy => peer(app, conn, row)?.map(|source| {
-            // A Linode that is off cannot change: one pass is all it needs.
-            let max_passes = if linode.status == LinodeStatus::Offline {
-                1
-            } else {
-                warm_passes(conn, app)
-            };
-            Task::WarmCopy {
-                migration,
-                guest,
-                source,
-                max_passes,
+
+    fn prove(&self, conn: &mut Db, guest: GuestSpec) -> Result<Task, NoTask> {
+        let (job, linode) = (self.job, self.linode);
+        if !store::host::speaks(conn, job.host_id, SHOWS_LEDGER)? {
+            let why = "The agent of this host is of an older release, and cannot show its disks: upgrade it.";
+            return Err(NotDispatchable::NotYet(why.to_owned(), AGENT_UPGRADE_S).into());
+        }
+        if (linode.host_id, linode.epoch) != (job.host_id, job.epoch) {
+            return Err(stale("the Linode has moved since this was asked for"));
+        }
+        let epoch = job.epoch;
+        Ok(Task::Prove { epoch, guest })
+    }
+
+    fn purge(&self, conn: &mut Db) -> Result<Task, NoTask> {
+        let old = OldDisks {
+            host: self.job.host_id,
+            epoch: self.job.epoch,
+            migration: self.job.migration_id,
+            since: None,
+        };
+        match proof::may_purge(conn, self.app.now(), self.linode, &old)? {
+            Purge::Now => Ok(Task::Purge { epoch: old.epoch }),
+            Purge::InUse => Err(stale("the Linode lives on these disks")),
+            Purge::Asked(why) => {
+                let why = format!("The old disks stay as they are: {why}.");
+                Err(NotDispatchable::NotYet(why, PROOF_AGAIN_S).into())
             }
-        }),
-        JobKind::StopSeal => Ok(Task::StopSeal {
-            migration,
-            epoch,
-            stop_limit_s,
-        }),
-        JobKind::FinalCopy => peer(app, conn, row)?.map(|source| Task::FinalCopy {
-            migration,
-            epoch,
-            guest,
-            source,
-        }),
-        JobKind::Start => start(app, conn, job, linode, guest, row)?,
-        JobKind::CloseTransfer => Ok(Task::CloseTransfer { migration }),
-        JobKind::Release => Ok(Task::Release { migration, epoch }),
-        JobKind::Purge => purge(conn, app.now(), job, linode)?,
-        JobKind::Prove if !store::host::speaks(conn, job.host_id, SHOWS_LEDGER)? => Err(NotDispatchable::NotYet(
-            "The agent of this host is of an older release, and cannot show its disks: upgrade it."
-                .to_owned(),
-            AGENT_UPGRADE_S,
-        )),
-        JobKind::Prove if (linode.host_id, linode.epoch) == (job.host_id, job.epoch) => {
-            Ok(Task::Prove { epoch, guest })
         }
-        JobKind::Prove => Err(NotDispatchable::Stale(
-            "the Linode has moved since this was asked for".to_owned(),
-        )),
-        JobKind::Adopt | JobKind::Boot | JobKind::Reboot | JobKind::Shutdown | JobKind::Console => {
-            Err(NotDispatchable::Stale("not a step of a migration".to_owned()))
-        }
-    })
-}
-
-/// Old disks go on the strength of a fresh proof by the Linode's owner that it has them itself; without one it is asked for.
-fn purge(conn: &mut Db, now: Time, job: &Job, linode: &Linode) -> Fit<Task> {
-    let epoch = job.epoch;
-    let why = match crate::app::ownership::proof::may_purge(
-        conn,
-        now,
-        linode,
-        (job.host_id, epoch),
-        None,
-    )? {
-        Ok(()) => return Ok(Ok(Task::Purge { epoch })),
-        Err(KeepDisks::InUse) => {
-            return Ok(Err(NotDispatchable::Stale(
-                "the Linode lives on these disks".to_owned(),
-            )));
-        }
-        Err(why) => why,
-    };
-    crate::app::ownership::proof::ask(conn, now, linode, job.migration_id)?;
-    Ok(Err(NotDispatchable::NotYet(
-        format!("The old disks stay as they are: {why}."),
-        PROOF_AGAIN_S,
-    )))
-}
-
-fn warm_passes(conn: &mut Db, app: &App) -> u32 {
-    store::programme::get(conn, app.now())
-        .ok()
-        .and_then(|it| u32::try_from(it.max_warm_passes).ok())
-        .unwrap_or(6)
-}
-
-/// The grant. `fetched` is set in the same transaction, before the answer leaves.
-fn start(
-    app: &App,
-    conn: &mut Db,
-    job: &Job,
-    linode: &Linode,
-    guest: GuestSpec,
-    row: &Migration,
-) -> Fit<Task> {
-    if let Err(unfit) = fetched(conn, job)? {
-        return Ok(Err(unfit));
     }
-    let at_destination = job.host_id == row.destination_host_id;
-    let boot = if row.was_running {
-        boot(conn, linode)?
-    } else {
-        None
-    };
-    let watch_s = u32::try_from(store::programme::get(conn, app.now())?.watch_s).unwrap_or(10);
-    let migration = at_destination.then_some(row.id);
-    Ok(Ok(Task::Start {
-        epoch: job.epoch,
-        guest,
-        boot,
-        migration,
-        watch_s,
-    }))
-}
 
-fn fetched(conn: &mut Db, job: &Job) -> Fit<()> {
-    Ok(
-        if change::fetch(conn, job.host_id, &[(job.linode_id, job.epoch)])? == 1 {
-            Ok(())
+    fn warm_passes(&self, conn: &mut Db) -> u32 {
+        // A Linode that is off cannot change: one pass is all it needs.
+        if self.linode.status == LinodeStatus::Offline {
+            return 1;
+        }
+        store::programme::get(conn, self.app.now())
+            .ok()
+            .and_then(|it| u32::try_from(it.max_warm_passes).ok())
+            .unwrap_or(6)
+    }
+
+    /// The grant. `fetched` is set in the same transaction, before the answer leaves.
+    fn start(&self, conn: &mut Db, guest: GuestSpec) -> Result<Task, NoTask> {
+        let (job, row) = (self.job, self.row);
+        fetched(conn, job)?;
+        let at_destination = job.host_id == row.destination_host_id;
+        let boot = if row.was_running {
+            boot(conn, self.linode)?
         } else {
-            Err(NotDispatchable::Stale(
-                "another host owns the Linode now".to_owned(),
-            ))
-        },
-    )
-}
+            None
+        };
+        let programme = store::programme::get(conn, self.app.now())?;
+        Ok(Task::Start {
+            epoch: job.epoch,
+            guest,
+            boot,
+            migration: at_destination.then_some(row.id),
+            watch_s: u32::try_from(programme.watch_s).unwrap_or(10),
+        })
+    }
 
-fn token(app: &App, row: &Migration) -> String {
-    app.secret.derive(
-        purpose::TRANSFER,
-        &[&row.id.to_string(), &row.round.to_string()],
-    )
-}
+    fn token(&self) -> String {
+        let (id, round) = (self.row.id.to_string(), self.row.round.to_string());
+        self.app.secret.derive(purpose::TRANSFER, &[&id, &round])
+    }
 
-fn peer(app: &App, conn: &mut Db, row: &Migration) -> Fit<Peer> {
-    Ok(enrolled(conn, row.source_host_id)?
-        .map(|(address, fingerprint)| Peer {
+    fn peer(&self, conn: &mut Db) -> Result<Peer, NoTask> {
+        let (address, fingerprint) = enrolled(conn, self.row.source_host_id)?;
+        Ok(Peer {
             address,
             fingerprint,
-            token: token(app, row),
+            token: self.token(),
         })
-        .map_err(NotDispatchable::Impossible))
-}
+    }
 
-/// Where a host's agent listens and how it is known, if one is enrolled.
-fn enrolled(
-    conn: &mut Db,
-    id: crate::domain::ids::HostId,
-) -> Result<Result<(String, String), String>, AppError> {
-    let host: Host = store::host::host(conn, id)?.ok_or(AppError::NotFound)?;
-    Ok(match (host.transfer_address, host.fingerprint) {
-        (Some(address), Some(fingerprint)) => Ok((address, fingerprint)),
-        _ => Err(format!("no agent is enrolled on {}", host.name)),
-    })
-}
-
-/// The Linode's config profiles as they will be at the destination.
-fn boots_there(
-    conn: &mut Db,
-    linode: &Linode,
-    row: &Migration,
-) -> Result<Result<Vec<BootSpec>, String>, AppError> {
-    let plan = store::catalogue::plan(conn, linode.plan_id)?;
-    let platform: Platform = store::host::host(conn, row.destination_host_id)?
-        .ok_or(AppError::NotFound)?
-        .platform;
-    Ok(
-        match profile::translation::after_move(conn, linode, row, platform)? {
+    /// The Linode's config profiles as they will be at the destination.
+    fn boots_there(&self, conn: &mut Db) -> Result<Vec<BootSpec>, NoTask> {
+        let (linode, row) = (self.linode, self.row);
+        let plan = store::catalogue::plan(conn, linode.plan_id)?;
+        let there = store::host::host(conn, row.destination_host_id)?.ok_or(AppError::NotFound)?;
+        match translation::after_move(conn, linode, row, there.platform) {
             Ok(pairs) => Ok(pairs
                 .into_iter()
                 .map(|pair| boot_spec(&pair.row, pair.after.profile, &plan))
                 .collect()),
-            Err(error) => Err(error.to_string()),
-        },
-    )
+            Err(Untranslated::Not(why)) => Err(impossible(why.to_string())),
+            Err(Untranslated::Fault(error)) => Err(error.into()),
+        }
+    }
+}
+
+fn fetched(conn: &mut Db, job: &Job) -> Result<(), NoTask> {
+    if change::fetch(conn, job.host_id, &[(job.linode_id, job.epoch)])? == 1 {
+        Ok(())
+    } else {
+        Err(stale("another host owns the Linode now"))
+    }
+}
+
+/// Where a host's agent listens and how it is known, if one is enrolled.
+fn enrolled(conn: &mut Db, id: HostId) -> Result<(String, String), NoTask> {
+    let host: Host = store::host::host(conn, id)?.ok_or(AppError::NotFound)?;
+    match (host.transfer_address, host.fingerprint) {
+        (Some(address), Some(fingerprint)) => Ok((address, fingerprint)),
+        _ => Err(impossible(format!("no agent is enrolled on {}", host.name))),
+    }
 }
 
 /// What stays with the Linode wherever it runs.

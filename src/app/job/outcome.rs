@@ -3,7 +3,7 @@
 use crate::app::context::{Agent, Tx};
 use crate::app::error::AppError;
 use crate::app::linode::power;
-use crate::app::migration::engine::{self, EventDetails};
+use crate::app::migration::engine::{self, EventDetails, Words};
 use crate::app::ownership::{change, hold, proof};
 use crate::domain::ids::MigrationId;
 use crate::domain::job::{JobKind, JobState, pause_s};
@@ -49,18 +49,13 @@ pub(in crate::app) fn step_of(
 pub(in crate::app) struct Ending<'a> {
     pub job: &'a Job,
     pub lease: Lease<'a>,
+    pub agent: &'a Agent,
 }
 
 impl Ending<'_> {
-    fn end(
-        &self,
-        tx: &mut Tx<'_>,
-        state: JobState,
-        message: &str,
-        detail: &str,
-    ) -> Result<(), AppError> {
-        let message = crate::app::account::sign_in::clip(message, 500);
-        let detail: String = detail.chars().take(4000).collect();
+    fn end(&self, tx: &mut Tx<'_>, state: JobState, said: Words<'_>) -> Result<(), AppError> {
+        let message = crate::app::account::sign_in::clip(said.public, 500);
+        let detail: String = said.detail.chars().take(4000).collect();
         let end = End {
             state,
             message: &message,
@@ -86,7 +81,7 @@ impl Ending<'_> {
     }
 
     pub fn cancelled(&self, tx: &mut Tx<'_>) -> Result<(), AppError> {
-        self.end(tx, JobState::Cancelled, "Stopped as asked.", "")?;
+        self.end(tx, JobState::Cancelled, Words::of("Stopped as asked."))?;
         settle_power(tx.conn, tx.now, self.job)?;
         match step_of(tx.conn, self.job)? {
             Some((id, step)) => Self::tell(tx, id, Event::Stopped(step), &EventDetails::default()),
@@ -98,14 +93,13 @@ impl Ending<'_> {
     pub fn contradicted(
         &self,
         tx: &mut Tx<'_>,
-        agent: &Agent,
         marks: &Marked,
         detail: &str,
     ) -> Result<(), AppError> {
         let linode =
             store::linode::linode(tx.conn, self.job.linode_id)?.ok_or(AppError::NotFound)?;
         let word = Word {
-            host: agent.host,
+            host: self.agent.host,
             granted: marks.granted,
             sealed: marks.sealed,
             generation: marks.generation,
@@ -117,10 +111,10 @@ impl Ending<'_> {
             Some(_) => JobState::Cancelled,
             None => JobState::Failed,
         };
-        let said = "The host says that it owns the Linode already.";
-        self.end(tx, state, said, detail)?;
+        let public = "The host says that it owns the Linode already.";
+        self.end(tx, state, Words { public, detail })?;
         match found {
-            Some(found) => hold::hold(tx, agent, linode.id, (&word, found)),
+            Some(found) => hold::hold(tx, self.agent, linode.id, (&word, found)),
             // It has been put right since: the step is done anew.
             None => match step_of(tx.conn, self.job)? {
                 // It is the owner as it should be, and will not seal what holds there.
@@ -130,31 +124,24 @@ impl Ending<'_> {
                     store::linode::set_status(tx.conn, linode.id, LinodeStatus::Running, tx.now)?;
                     Self::tell(tx, id, Event::HeldAtDestination, &EventDetails::default())
                 }
-                Some((id, step)) => Self::tell(
-                    tx,
-                    id,
-                    Event::Failed(step),
-                    &EventDetails::failure("The order no longer fitted the host's state.", detail),
-                ),
+                Some((id, step)) => {
+                    let public = "The order no longer fitted the host's state.";
+                    let given = EventDetails::failure(Words { public, detail });
+                    Self::tell(tx, id, Event::Failed(step), &given)
+                }
                 None => Ok(()),
             },
         }
     }
 
-    pub fn failed(
-        &self,
-        tx: &mut Tx<'_>,
-        retry: bool,
-        public: &str,
-        detail: &str,
-    ) -> Result<(), AppError> {
+    pub fn failed(&self, tx: &mut Tx<'_>, retry: bool, why: Words<'_>) -> Result<(), AppError> {
         if self.job.cancel_asked {
             // It was to stop, and it has.
             return self.cancelled(tx);
         }
         let failures = self.job.failures.saturating_add(1);
         if retry && failures < store::job::MOST_TRIES {
-            let detail: String = detail.chars().take(4000).collect();
+            let detail: String = why.detail.chars().take(4000).collect();
             let again = Again {
                 run_after: tx.now.plus_s(pause_s(failures)),
                 failures,
@@ -167,16 +154,13 @@ impl Ending<'_> {
                 Err(stale())
             };
         }
-        self.end(tx, JobState::Failed, public, detail)?;
+        self.end(tx, JobState::Failed, why)?;
         store::job::set_tries(tx.conn, self.job.id, (failures, 0))?;
         settle_power(tx.conn, tx.now, self.job)?;
         match step_of(tx.conn, self.job)? {
-            Some((id, step)) => Self::tell(
-                tx,
-                id,
-                Event::Failed(step),
-                &EventDetails::failure(public, detail),
-            ),
+            Some((id, step)) => {
+                Self::tell(tx, id, Event::Failed(step), &EventDetails::failure(why))
+            }
             None => Ok(()),
         }
     }
@@ -189,9 +173,55 @@ impl Ending<'_> {
             console,
         } = report
         {
-            return self.start_failed(tx, *epoch, (public, detail), console);
+            self.note_console(tx, console)?;
+            return self.start_failed(tx, *epoch, Words { public, detail });
         }
-        self.end(tx, JobState::Succeeded, summary(report), "")?;
+        self.end(tx, JobState::Succeeded, Words::of(summary(report)))?;
+        self.note_linode(tx, report)?;
+        if let (JobKind::Purge, Report::Done) = (self.job.kind, report) {
+            proof::purged(tx, self.job)?;
+        }
+        let Some((id, step)) = step_of(tx.conn, self.job)? else {
+            return Ok(());
+        };
+        let row = store::migration::migration(tx.conn, id)?.ok_or(AppError::NotFound)?;
+        if row.cancel_asked && crate::domain::migration::can_cancel(row.state) {
+            return Self::tell(tx, id, Event::Stopped(step), &EventDetails::default());
+        }
+        if let Report::Warm {
+            moving_passes: 1.., ..
+        } = report
+        {
+            tx.log(&row, summary(report))?;
+        }
+        let mut given = EventDetails::with(facts(&row, self.job, tx.now, report));
+        if step == Step::StopSeal
+            && let Some(runs) = power::wish(tx.conn, row.linode_id)?
+        {
+            given.change.was_running = Some(runs);
+        }
+        if let Report::Copied { epoch, digests, .. } = report {
+            let copied = Digests {
+                side: Side::Destination,
+                epoch: *epoch,
+                of: digests,
+            };
+            put_digests(tx.conn, tx.now, &row, &copied)?;
+            if !engine::digests_agree(tx.conn, &row)? {
+                let public =
+                    "The copy on the new host is not equal to the original. It was not used.";
+                let detail = "digests differ";
+                let given = EventDetails::failure(Words { public, detail });
+                return Self::tell(tx, id, Event::Failed(step), &given);
+            }
+            "Every piece was read back and compared: the copy is equal."
+                .clone_into(&mut given.message);
+        }
+        Self::tell(tx, id, Event::Succeeded(step), &given)
+    }
+
+    /// What the report says of the Linode itself.
+    fn note_linode(&self, tx: &mut Tx<'_>, report: &Report) -> Result<(), AppError> {
         if let Some(running) = runs_after(self.job.kind, report)
             && change::is_current(tx.conn, self.job.linode_id, self.job)?
         {
@@ -205,100 +235,55 @@ impl Ending<'_> {
         if let Report::Console { text } = report
             && change::is_current(tx.conn, self.job.linode_id, self.job)?
         {
-            store::linode::set_console(tx.conn, self.job.linode_id, &console_text(text), tx.now)?;
+            self.note_console(tx, text)?;
         }
-        match (self.job.kind, report) {
-            (
-                JobKind::Prove,
-                Report::Proof {
-                    epoch,
-                    running,
-                    disks,
-                },
-            ) => proof::shown(tx.conn, tx.now, self.job, (*epoch, *running), disks)?,
-            (JobKind::Purge, Report::Done) => proof::purged(tx.conn, tx.now, self.job)?,
-            _ => {}
-        }
-        let Some((id, step)) = step_of(tx.conn, self.job)? else {
-            return Ok(());
-        };
-        let row = store::migration::migration(tx.conn, id)?.ok_or(AppError::NotFound)?;
-        if row.cancel_asked && crate::domain::migration::can_cancel(row.state) {
-            return Self::tell(tx, id, Event::Stopped(step), &EventDetails::default());
-        }
-        if matches!(
-            report,
-            Report::Warm {
-                moving_passes: 1..,
-                ..
-            }
-        ) {
-            store::migration::insert_event(
-                tx.conn,
-                id,
-                tx.now,
-                (row.state, row.step),
-                summary(report),
-            )?;
-        }
-        let mut given = EventDetails {
-            change: facts(&row, self.job, tx.now, report),
-            message: String::new(),
-        };
-        if step == Step::StopSeal
-            && let Some(runs) = power::wish(tx.conn, row.linode_id)?
+        if let Report::Proof {
+            epoch,
+            running,
+            disks,
+        } = report
+            && self.job.kind == JobKind::Prove
         {
-            given.change.was_running = Some(runs);
+            proof::shown(tx, self.job, (*epoch, *running), disks)?;
         }
-        if let Report::Copied { epoch, digests, .. } = report {
-            put_digests(tx.conn, tx.now, &row, Side::Destination, *epoch, digests)?;
-            if !engine::digests_agree(tx.conn, &row)? {
-                let public =
-                    "The copy on the new host is not equal to the original. It was not used.";
-                return Self::tell(
-                    tx,
-                    id,
-                    Event::Failed(step),
-                    &EventDetails::failure(public, "digests differ"),
-                );
-            }
-            "Every piece was read back and compared: the copy is equal."
-                .clone_into(&mut given.message);
-        }
-        Self::tell(tx, id, Event::Succeeded(step), &given)
+        Ok(())
     }
 
-    fn start_failed(
-        &self,
-        tx: &mut Tx<'_>,
-        epoch: i64,
-        (public, detail): (&str, &str),
-        console: &str,
-    ) -> Result<(), AppError> {
-        let detail = if detail.is_empty() {
-            "the guest did not stay up"
-        } else {
-            detail
+    pub fn note_console(&self, tx: &mut Tx<'_>, text: &str) -> Result<(), AppError> {
+        let text = console_text(text);
+        Ok(store::linode::set_console(
+            tx.conn,
+            self.job.linode_id,
+            &text,
+            tx.now,
+        )?)
+    }
+
+    fn start_failed(&self, tx: &mut Tx<'_>, epoch: i64, why: Words<'_>) -> Result<(), AppError> {
+        let why = Words {
+            detail: if why.detail.is_empty() {
+                "the guest did not stay up"
+            } else {
+                why.detail
+            },
+            ..why
         };
-        store::linode::set_console(tx.conn, self.job.linode_id, &console_text(console), tx.now)?;
         let current =
             change::is_current(tx.conn, self.job.linode_id, self.job)? && epoch == self.job.epoch;
-        self.end(
-            tx,
-            JobState::Failed,
-            public,
-            &format!("sealed after a failed start: {detail}"),
-        )?;
+        let sealed = format!("sealed after a failed start: {}", why.detail);
+        let said = Words {
+            detail: &sealed,
+            ..why
+        };
+        self.end(tx, JobState::Failed, said)?;
         if !current {
             return Ok(());
         }
         match step_of(tx.conn, self.job)? {
-            Some((id, Step::Start)) => Self::tell(
-                tx,
-                id,
-                Event::StartFailedSealed,
-                &EventDetails::failure(public, detail),
-            ),
+            Some((id, Step::Start)) => {
+                let given = EventDetails::failure(why);
+                Self::tell(tx, id, Event::StartFailedSealed, &given)
+            }
             // It does not come up at its old host either: owned there again, off, for its member to look at.
             Some((id, Step::Restore)) => {
                 self.own_again(tx, epoch)?;
@@ -458,16 +443,21 @@ fn summary(report: &Report) -> &'static str {
     }
 }
 
+/// What one side says of its disks under an epoch.
+pub(in crate::app) struct Digests<'a> {
+    pub side: Side,
+    pub epoch: i64,
+    pub of: &'a [DiskDigest],
+}
+
 pub(in crate::app) fn put_digests(
     conn: &mut Db,
     now: Time,
     row: &Migration,
-    side: Side,
-    epoch: i64,
-    digests: &[DiskDigest],
+    digests: &Digests<'_>,
 ) -> Result<(), AppError> {
     let disks = store::linode::disk::disks_of(conn, row.linode_id)?;
-    for digest in digests {
+    for digest in digests.of {
         let well_formed =
             digest.root.len() == 64 && digest.root.bytes().all(|b| b.is_ascii_hexdigit());
         if !well_formed || !disks.iter().any(|disk| disk.id == digest.disk) {
@@ -481,8 +471,8 @@ pub(in crate::app) fn put_digests(
             &Digest {
                 migration_id: row.id,
                 disk_id: digest.disk,
-                side,
-                epoch,
+                side: digests.side,
+                epoch: digests.epoch,
                 size_bytes: i64::try_from(digest.size_bytes).unwrap_or(i64::MAX),
                 root: digest.root.to_lowercase(),
                 at: now,
@@ -493,7 +483,7 @@ pub(in crate::app) fn put_digests(
 }
 
 /// At most the last 16 KiB or so of a console, printable.
-pub(in crate::app) fn console_text(text: &str) -> String {
+fn console_text(text: &str) -> String {
     let all: Vec<char> = text
         .chars()
         .filter(|c| *c == '\n' || *c == '\t' || !c.is_control())

@@ -116,7 +116,7 @@ impl App {
             }
             let id = store::job::enqueue(tx.conn, &NewJob::own(&linode, kind, tx.now, Some(actor.user)))?;
             store::linode::set_status(tx.conn, linode.id, status, tx.now)?;
-            tx.audit(Action::Power, Object::Linode(linode.id), (&linode.status.to_string(), &status.to_string()))?;
+            tx.audit(Action::Power, Object::Linode(linode.id), (linode.status, status))?;
             Ok(id)
         })
     }

@@ -43,11 +43,14 @@ impl App {
     ) -> Result<Migration, AppError> {
         let account = actor.require_account()?;
         let now = self.now();
-        if let Some(at) = click.at
-            && (at <= now || at.seconds_since(now) > 366 * 86_400)
+        if click
+            .at
+            .is_some_and(|at| at <= now || at.seconds_since(now) > 366 * 86_400)
         {
-            let message = "Choose a time in the future, within a year".to_owned();
-            return Err(AppError::invalid("at", message));
+            return Err(AppError::invalid(
+                "at",
+                "Choose a time in the future, within a year",
+            ));
         }
         self.transact_at(now, actor.who(), |tx| {
             store::programme::hold(tx.conn)?;
@@ -61,7 +64,7 @@ impl App {
             let row = store::migration::locked(tx.conn, row.id)?.ok_or_else(no_offer)?;
             match row.state {
                 MigrationState::Queued => {
-                    return self.reschedule(tx, actor, &row, &limits, click);
+                    return reschedule(tx, &row, &limits, click);
                 }
                 MigrationState::Preparing | MigrationState::Copying | MigrationState::Switching => {
                     return at_its_time(&row, click);
@@ -74,85 +77,15 @@ impl App {
             still_permitted(tx.conn, &row)?;
             let programme = store::programme::get(tx.conn, tx.now)?;
             crate::app::programme::allows(&programme, tx.now, Deed::Start(row.kind))?;
-            schedule::may_begin(tx.conn, tx.now, actor, &row, &limits, click.at)?;
+            schedule::may_begin(tx, &row, &limits, click.at)?;
             if !click.accept_kernels && needs_acceptance(tx.conn, &row)? {
                 return Err(AppError::invalid(
                     "accept_kernels",
                     "Confirm that the kernel changes, or stay where you are",
                 ));
             }
-            let change = Change {
-                not_before: Some(click.at),
-                remind_at: Some(click.at.and_then(|at| time_reminder(at, tx.now))),
-                kernels_accepted: Some(click.accept_kernels),
-                stop_limit_s: Some(click.stop_limit.0),
-                ..Change::default()
-            };
-            let given = EventDetails {
-                change,
-                message: String::new(),
-            };
-            let row = tx.apply(row.id, Event::Click, &given)?.done()?;
-            if click.at.is_some() {
-                crate::app::mail::compose::post_letter(tx, &row, Letter::Scheduled)?;
-            }
-            Ok(row)
+            begin(tx, row.id, click)
         })
-    }
-
-    fn reschedule(
-        &self,
-        tx: &mut Tx<'_>,
-        actor: &Actor,
-        row: &Migration,
-        limits: &Limits,
-        click: Click,
-    ) -> Result<Migration, AppError> {
-        let at = click.at;
-        // One whose time has come waits for its place, as one that was clicked now does.
-        if row.not_before.is_none_or(|before| before <= tx.now) {
-            return at_its_time(row, click);
-        }
-        if row.not_before == at {
-            return relimit(tx, row, click.stop_limit);
-        }
-        schedule::may_begin(tx.conn, tx.now, actor, row, limits, at)?;
-        store::migration::note(
-            tx.conn,
-            row.id,
-            &Change {
-                not_before: Some(at),
-                remind_at: Some(at.and_then(|at| time_reminder(at, tx.now))),
-                stop_limit_s: Some(click.stop_limit.0),
-                ..Change::default()
-            },
-        )?;
-        wake_on_commit(tx.conn, Wake::Reconcile)?;
-        let changed = store::migration::migration(tx.conn, row.id)?.ok_or(AppError::NotFound)?;
-        if at.is_some() {
-            crate::app::mail::compose::post_letter(tx, &changed, Letter::Scheduled)?;
-        } else {
-            let why = "It begins now instead, as soon as there is a place for it.";
-            crate::app::mail::compose::post_unscheduled(tx, row, why, None)?;
-        }
-        let text_of = |at: Option<Time>| match at {
-            Some(at) => format!("The time was changed to {at}."),
-            None => "The time was changed to now.".to_owned(),
-        };
-        store::migration::insert_event(
-            tx.conn,
-            row.id,
-            tx.now,
-            (row.state, row.step),
-            &text_of(at),
-        )?;
-        let text = |at: Option<Time>| at.map_or_else(|| "now".to_owned(), |at| at.to_string());
-        tx.audit(
-            Action::Schedule,
-            Object::Migration(row.id),
-            (&text(row.not_before), &text(at)),
-        )?;
-        Ok(changed)
     }
 
     /// Asks for a cancel. Before the copying it is done at once; later, when the agent says so.
@@ -197,7 +130,7 @@ impl App {
                 store::programme::hold(tx.conn)?;
             }
             let row = visible(tx.conn, actor, id)?;
-            guard::may(tx.conn, tx.now, actor, &row, event)?;
+            guard::may(tx, actor, &row, event)?;
             match (event, row.kind) {
                 (Event::WayBack, MigrationKind::Return) => {
                     return Err(AppError::conflict(
@@ -219,8 +152,8 @@ impl App {
                 Applied::Done(after) => {
                     if event == Event::Cancel && !given.message.is_empty() {
                         // Who asked, also where the state stays until the agent has stopped.
-                        let states = (row.state.to_string(), "asked to cancel");
-                        tx.audit(Action::MigrationCancel, Object::Migration(id), (&states.0, states.1))?;
+                        let states = (row.state, "asked to cancel");
+                        tx.audit(Action::MigrationCancel, Object::Migration(id), states)?;
                     }
                     Ok(*after)
                 }
@@ -230,6 +163,66 @@ impl App {
             }
         })
     }
+}
+
+fn begin(tx: &mut Tx<'_>, id: MigrationId, click: Click) -> Result<Migration, AppError> {
+    let given = EventDetails::with(Change {
+        not_before: Some(click.at),
+        remind_at: Some(click.at.and_then(|at| time_reminder(at, tx.now))),
+        kernels_accepted: Some(click.accept_kernels),
+        stop_limit_s: Some(click.stop_limit.0),
+        ..Change::default()
+    });
+    let row = tx.apply(id, Event::Click, &given)?.done()?;
+    if click.at.is_some() {
+        crate::app::mail::compose::post_letter(tx, &row, Letter::Scheduled)?;
+    }
+    Ok(row)
+}
+
+/// Another time for one that waits for its time.
+fn reschedule(
+    tx: &mut Tx<'_>,
+    row: &Migration,
+    limits: &Limits,
+    click: Click,
+) -> Result<Migration, AppError> {
+    let at = click.at;
+    // One whose time has come waits for its place, as one that was clicked now does.
+    if row.not_before.is_none_or(|before| before <= tx.now) {
+        return at_its_time(row, click);
+    }
+    if row.not_before == at {
+        return relimit(tx, row, click.stop_limit);
+    }
+    schedule::may_begin(tx, row, limits, at)?;
+    store::migration::note(
+        tx.conn,
+        row.id,
+        &Change {
+            not_before: Some(at),
+            remind_at: Some(at.and_then(|at| time_reminder(at, tx.now))),
+            stop_limit_s: Some(click.stop_limit.0),
+            ..Change::default()
+        },
+    )?;
+    wake_on_commit(tx.conn, Wake::Reconcile)?;
+    let changed = store::migration::migration(tx.conn, row.id)?.ok_or(AppError::NotFound)?;
+    if at.is_some() {
+        crate::app::mail::compose::post_letter(tx, &changed, Letter::Scheduled)?;
+    } else {
+        let why = "It begins now instead, as soon as there is a place for it.";
+        crate::app::mail::compose::post_unscheduled(tx, row, why, None)?;
+    }
+    let text_of = |at: Option<Time>| match at {
+        Some(at) => format!("The time was changed to {at}."),
+        None => "The time was changed to now.".to_owned(),
+    };
+    tx.log(row, &text_of(at))?;
+    let text = |at: Option<Time>| at.map_or_else(|| "now".to_owned(), |at| at.to_string());
+    let times = (text(row.not_before), text(at));
+    tx.audit(Action::Schedule, Object::Migration(row.id), times)?;
+    Ok(changed)
 }
 
 /// What the log says of a cancel; nothing if it was asked for before.
@@ -251,10 +244,7 @@ fn cancel_words(conn: &mut Db, actor: &Actor, id: MigrationId) -> Result<EventDe
     } else {
         format!("{whom} cancelled it.")
     };
-    Ok(EventDetails {
-        message,
-        ..EventDetails::default()
-    })
+    Ok(EventDetails::saying(message))
 }
 
 /// A click on what begins, or has begun: the second of two finds it done, and another time comes too late.
@@ -284,13 +274,9 @@ fn relimit(tx: &mut Tx<'_>, row: &Migration, limit: StopLimit) -> Result<Migrati
     };
     store::migration::note(tx.conn, row.id, &change)?;
     let said = format!("It gets {} seconds to shut down.", limit.0);
-    store::migration::insert_event(tx.conn, row.id, tx.now, (row.state, row.step), &said)?;
-    let (before, after) = (row.stop_limit_s.to_string(), limit.0.to_string());
-    tx.audit(
-        Action::StopLimit,
-        Object::Migration(row.id),
-        (&before, &after),
-    )?;
+    tx.log(row, &said)?;
+    let limits = (row.stop_limit_s, limit.0);
+    tx.audit(Action::StopLimit, Object::Migration(row.id), limits)?;
     store::migration::migration(tx.conn, row.id)?.ok_or(AppError::NotFound)
 }
 

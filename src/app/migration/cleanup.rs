@@ -10,7 +10,7 @@ use crate::store::migration::Migration;
 impl Work<'_, '_> {
     pub(in crate::app) fn close_transfer(&mut self, row: &Migration) -> Result<(), AppError> {
         if row.started_at.is_some() {
-            self.enqueue(row, JobKind::CloseTransfer, row.source_host_id, row.epoch)?;
+            self.enqueue(row, JobKind::CloseTransfer, (row.source_host_id, row.epoch))?;
         }
         Ok(())
     }
@@ -26,13 +26,12 @@ impl Work<'_, '_> {
         self.enqueue(
             row,
             JobKind::Release,
-            row.destination_host_id,
-            row.epoch + 1,
+            (row.destination_host_id, row.epoch + 1),
         )?;
         if row.kind != MigrationKind::Return
             && let Some(epoch) = row.base_epoch
         {
-            self.enqueue(row, JobKind::Purge, row.destination_host_id, epoch)?;
+            self.enqueue(row, JobKind::Purge, (row.destination_host_id, epoch))?;
         }
         Ok(())
     }
@@ -40,16 +39,16 @@ impl Work<'_, '_> {
     /// The source's sealed disks go, those of ways back that were tried and given up too, and what an earlier stay left at
     /// the destination. Each waits for the owner's proof (`orders::purge`), and the agents check for themselves.
     pub(in crate::app) fn purge(&mut self, row: &Migration) -> Result<(), AppError> {
-        self.enqueue(row, JobKind::Purge, row.source_host_id, row.epoch)?;
+        self.enqueue(row, JobKind::Purge, (row.source_host_id, row.epoch))?;
         for tried in store::migration::of_linode(self.tx.conn, row.linode_id)? {
             if tried.parent_id == Some(row.id)
                 && let Some(epoch) = tried.base_epoch.filter(|epoch| *epoch > row.epoch)
             {
-                self.enqueue(row, JobKind::Purge, tried.destination_host_id, epoch)?;
+                self.enqueue(row, JobKind::Purge, (tried.destination_host_id, epoch))?;
             }
         }
         if let Some(epoch) = row.base_epoch {
-            self.enqueue(row, JobKind::Purge, row.destination_host_id, epoch)?;
+            self.enqueue(row, JobKind::Purge, (row.destination_host_id, epoch))?;
         }
         Ok(())
     }

@@ -32,9 +32,35 @@ pub struct EventDetails {
     pub message: String,
 }
 
+/// What is said of something, for the member, and for staff.
+#[derive(Debug, Clone, Copy)]
+pub struct Words<'a> {
+    pub public: &'a str,
+    pub detail: &'a str,
+}
+
+impl<'a> Words<'a> {
+    pub fn of(public: &'a str) -> Self {
+        Self { public, detail: "" }
+    }
+}
+
 impl EventDetails {
-    /// A failure: in words for the member, and for staff.
-    pub fn failure(public: &str, detail: &str) -> Self {
+    pub fn with(change: Change) -> Self {
+        Self {
+            change,
+            message: String::new(),
+        }
+    }
+
+    pub fn saying(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            ..Self::default()
+        }
+    }
+
+    pub fn failure(Words { public, detail }: Words<'_>) -> Self {
         Self {
             change: Change {
                 failure: Some(crate::app::account::sign_in::clip(public, 500)),
@@ -87,6 +113,14 @@ fn sentence(refused: Refused) -> String {
 }
 
 impl Tx<'_> {
+    /// A line in a migration's log.
+    pub(in crate::app) fn log(&mut self, of: &Migration, message: &str) -> Result<(), AppError> {
+        let at = (of.state, of.step);
+        Ok(store::migration::insert_event(
+            self.conn, of.id, self.now, at, message,
+        )?)
+    }
+
     /// Applies one event to a migration: it happens whole or, with the transaction, not at all.
     pub fn apply(
         &mut self,
@@ -157,12 +191,8 @@ fn entered(tx: &mut Tx<'_>, before: &Migration, state: MigrationState) -> Result
     }
     // A slot may have become free, or a migration may want one.
     wake_on_commit(tx.conn, Wake::Reconcile)?;
-    let states = (before.state.to_string(), state.to_string());
-    tx.audit(
-        Action::Migration,
-        Object::Migration(before.id),
-        (&states.0, &states.1),
-    )
+    let states = (before.state, state);
+    tx.audit(Action::Migration, Object::Migration(before.id), states)
 }
 
 /// A Linode has one live migration: the schema says so, whatever was looked at before.
@@ -268,8 +298,7 @@ impl Work<'_, '_> {
         &mut self,
         row: &Migration,
         kind: JobKind,
-        host: HostId,
-        epoch: i64,
+        (host, epoch): (HostId, i64),
     ) -> Result<Option<JobId>, AppError> {
         // Nobody will ever ask for it.
         let gone = store::host::host(self.tx.conn, host)?
@@ -299,7 +328,7 @@ impl Work<'_, '_> {
         };
         let epoch = handover::step_epoch(step, row.epoch, self.linode(row)?.row());
         let change = Change {
-            step_job_id: self.enqueue(row, kind, host, epoch)?,
+            step_job_id: self.enqueue(row, kind, (host, epoch))?,
             ..Change::default()
         };
         Ok(store::migration::note(self.tx.conn, row.id, &change)?)
@@ -364,8 +393,10 @@ impl Work<'_, '_> {
             store::host::host(self.tx.conn, row.destination_host_id)?.ok_or(AppError::NotFound)?;
         let linode = self.linode(row)?;
         let pairs =
-            profile::translation::after_move(self.tx.conn, &linode, row, destination.platform)?
-                .map_err(|error| AppError::Fault(format!("migration {}: {error}", row.id)))?;
+            profile::translation::after_move(self.tx.conn, &linode, row, destination.platform)
+                .map_err(|why| {
+                    why.or(|error| AppError::Fault(format!("migration {}: {error}", row.id)))
+                })?;
         let (mut before, mut after) = (Vec::new(), Vec::new());
         for pair in pairs {
             let translated = pair.after.profile;
@@ -450,14 +481,7 @@ impl Work<'_, '_> {
             stop_limit_s: row.stop_limit_s,
         };
         let new = store::migration::insert(self.tx.conn, &new).map_err(one_live)?;
-        store::migration::insert_event(
-            self.tx.conn,
-            new.id,
-            self.tx.now,
-            (new.state, None),
-            "The way back was asked for.",
-        )?;
-        Ok(())
+        self.tx.log(&new, "The way back was asked for.")
     }
 
     fn tell_parent(&mut self, row: &Migration, succeeded: bool) -> Result<(), AppError> {

@@ -1,6 +1,6 @@
 //! Who may see and do what with a migration, whatever is done.
 
-use crate::app::context::Actor;
+use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::host::liveness::SILENT_S;
 use crate::domain::account::UserRole;
@@ -45,8 +45,7 @@ pub fn still_permitted(conn: &mut Db, row: &Migration) -> Result<(), AppError> {
 
 /// What a member must not do to staff's emptying of a host, and staff only if the host takes it.
 pub(in crate::app) fn may(
-    conn: &mut Db,
-    now: Time,
+    tx: &mut Tx<'_>,
     actor: &Actor,
     row: &Migration,
     event: Event,
@@ -61,10 +60,11 @@ pub(in crate::app) fn may(
             no("Staff move this Linode because its host is being emptied: they try it again.")
         }
         (Event::WayBack, _) => {
-            let source = store::host::host(conn, row.source_host_id)?.ok_or(AppError::NotFound)?;
+            let source =
+                store::host::host(tx.conn, row.source_host_id)?.ok_or(AppError::NotFound)?;
             match closed_to_members(row, &source) {
                 Some(why) if !is_staff => no(why),
-                Some(_) => takes_back(conn, now, &source),
+                Some(_) => takes_back(tx.conn, tx.now, &source),
                 None => Ok(()),
             }
         }

@@ -125,13 +125,7 @@ pub(in crate::app) fn make(
         stop_limit_s: 60,
     };
     let row = store::migration::insert(tx.conn, &new).map_err(engine::one_live)?;
-    store::migration::insert_event(
-        tx.conn,
-        row.id,
-        tx.now,
-        (row.state, None),
-        "Offered by staff.",
-    )?;
+    tx.log(&row, "Offered by staff.")?;
     let mail = match offer.kind {
         MigrationKind::Graduation => LinodeMail::GraduationReady(&row),
         MigrationKind::Beta | MigrationKind::Return | MigrationKind::Evacuation => {
@@ -191,10 +185,7 @@ pub(in crate::app) fn replace_failed(
     linode: LinodeId,
     message: &str,
 ) -> Result<(), AppError> {
-    let given = EventDetails {
-        message: message.to_owned(),
-        ..EventDetails::default()
-    };
+    let given = EventDetails::saying(message);
     for row in store::migration::locked_of_linode(tx.conn, linode)? {
         if row.state == MigrationState::Failed && row.kind != MigrationKind::Return {
             tx.apply(row.id, Event::Cancel, &given)?
@@ -247,12 +238,13 @@ pub(in crate::app) fn open_way_back(all: &[Migration], linode: &Linode) -> Resul
 fn check_kernels(conn: &mut Db, linode: &Linode, to: HostId) -> Result<(), AppError> {
     let there = store::host::host(conn, to)?.ok_or(AppError::NotFound)?;
     let offered = there.kernel_list()?;
-    let pairs =
-        profile::translation::translated(conn, linode, there.platform)?.map_err(|error| {
+    let pairs = profile::translation::translated(conn, linode, there.platform).map_err(|why| {
+        why.or(|error| {
             AppError::conflict(format!(
                 "This Linode cannot be offered a migration: {error}."
             ))
-        })?;
+        })
+    })?;
     for profile in pairs.iter().map(|pair| &pair.after.profile) {
         let known = offered.iter().any(|kernel| kernel.id == profile.kernel);
         // A host that names none takes any, or was never heard of; its agent checks before anything is stopped.

@@ -4,11 +4,11 @@
 use super::engine::EventDetails;
 use super::guard;
 use crate::app::App;
-use crate::app::context::Actor;
+use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::mail::compose;
 use crate::domain::account::UserRole;
-use crate::domain::ids::MigrationId;
+use crate::domain::ids::{MigrationId, UserId};
 use crate::domain::migration::{Event, MigrationKind, MigrationState};
 use crate::domain::programme::Deed;
 use crate::domain::programme::move_times::{Limits, No, Taken, offer_reminder};
@@ -79,7 +79,7 @@ impl App {
             ) {
                 return Ok(row);
             }
-            guard::may(tx.conn, tx.now, actor, &row, Event::Unschedule)?;
+            guard::may(tx, actor, &row, Event::Unschedule)?;
             if !can_unschedule(&row, tx.now) {
                 return Err(AppError::conflict(
                     "There is no time to cancel: the migration has begun, or waits for its place.",
@@ -91,14 +91,11 @@ impl App {
             } else {
                 Event::Cancel
             };
-            let given = EventDetails {
-                change: Change {
-                    not_before: stands.then_some(None),
-                    remind_at: Some(offer_reminder(row.expires_at, tx.now)),
-                    ..Change::default()
-                },
-                message: String::new(),
-            };
+            let given = EventDetails::with(Change {
+                not_before: stands.then_some(None),
+                remind_at: Some(offer_reminder(row.expires_at, tx.now)),
+                ..Change::default()
+            });
             let after = tx.apply(id, event, &given)?.done()?;
             if stands {
                 compose::post_unscheduled(tx, &row, "", Some(row.expires_at))?;
@@ -135,19 +132,18 @@ pub fn locked_limits(conn: &mut Db, at: Option<Time>) -> Result<Limits, AppError
 
 /// May this member's migration begin then (`None`: now)? The error says when it may.
 pub fn may_begin(
-    conn: &mut Db,
-    now: Time,
-    actor: &Actor,
+    tx: &mut Tx<'_>,
     row: &Migration,
     limits: &Limits,
     at: Option<Time>,
 ) -> Result<(), AppError> {
+    let (conn, now, user) = (&mut *tx.conn, tx.now, tx.who.user);
     let Some(at) = at else {
         if !limits.is_quiet(now) {
             return Ok(());
         }
         let open = limits.open_from(now);
-        let next = next_words(conn, actor, open)?;
+        let next = next_words(conn, user, open)?;
         return Err(AppError::invalid(
             "when",
             format!("No migration begins now: these are quiet hours. {next}"),
@@ -155,8 +151,7 @@ pub fn may_begin(
     };
     if at > row.expires_at {
         if row.kind == MigrationKind::Evacuation {
-            let zone = store::account::user(conn, actor.user)?
-                .map_or_else(String::new, |user| user.timezone);
+            let zone = zone_of(conn, user)?;
             let latest = compose::moment(row.expires_at, &zone);
             let message = format!("Its host is being emptied: choose a time before {latest}");
             return Err(AppError::invalid("at", message));
@@ -173,7 +168,7 @@ pub fn may_begin(
     };
     let taken_later = taken(conn, row, limits, (at, row.expires_at))?;
     let free = limits.free_hours(at, row.expires_at, hosts(row), &taken_later, 1);
-    let next = next_words(conn, actor, free.first().copied())?;
+    let next = next_words(conn, user, free.first().copied())?;
     let why = match no {
         No::Quiet => "No migration begins then: these are quiet hours.",
         No::Full => "All places in that hour are taken.",
@@ -187,20 +182,31 @@ pub fn may_retry(conn: &mut Db, now: Time, actor: &Actor) -> Result<(), AppError
     if actor.role == UserRole::Staff || !limits.is_quiet(now) {
         return Ok(());
     }
-    let next = next_words(conn, actor, limits.open_from(now))?;
+    let next = next_words(conn, Some(actor.user), limits.open_from(now))?;
     Err(AppError::conflict(format!(
         "No migration begins now: these are quiet hours. {next}."
     )))
 }
 
 /// Ends a sentence's paragraph without a full stop, as the words beside a field do.
-fn next_words(conn: &mut Db, actor: &Actor, next: Option<Time>) -> Result<String, AppError> {
-    let zone =
-        store::account::user(conn, actor.user)?.map_or_else(String::new, |user| user.timezone);
+fn next_words(
+    conn: &mut Db,
+    reader: Option<UserId>,
+    next: Option<Time>,
+) -> Result<String, AppError> {
+    let zone = zone_of(conn, reader)?;
     Ok(match next {
         Some(next) => format!("The next free time is {}", compose::moment(next, &zone)),
         None => "There is no free time before the offer ends; ask us for help".to_owned(),
     })
+}
+
+fn zone_of(conn: &mut Db, user: Option<UserId>) -> Result<String, AppError> {
+    let user = match user {
+        Some(id) => store::account::user(conn, id)?,
+        None => None,
+    };
+    Ok(user.map_or_else(String::new, |user| user.timezone))
 }
 
 fn hosts(row: &Migration) -> [crate::domain::ids::HostId; 2] {

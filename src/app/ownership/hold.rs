@@ -219,7 +219,7 @@ impl App {
                     "The hosts do not say who owns it: {doubt}. Mend that on the hosts first."
                 ))
             })?;
-            self.settle(tx, (&held, believed), &open)?;
+            settle(tx, (&held, believed), &open)?;
             Ok(believed)
         })
     }
@@ -245,7 +245,7 @@ impl App {
                     Ok(believed)
                         if believed.holds && held.unheard.is_empty() && !held.may_yet_accept() =>
                     {
-                        self.settle(tx, (&held, believed), &open)?;
+                        settle(tx, (&held, believed), &open)?;
                         Ok::<_, AppError>(true)
                     }
                     _ => Ok(false),
@@ -258,95 +258,80 @@ impl App {
         }
         Ok(settled)
     }
+}
 
-    fn settle(
-        &self,
-        tx: &mut Tx<'_>,
-        (held, believed): (&Held, Believed),
-        open: &[Migration],
-    ) -> Result<(), AppError> {
-        let linode = &held.linode;
-        let mut newest = believed;
-        if !believed.holds {
-            newest.epoch = believed.epoch.max(held.highest());
-        }
-        let (row, is_grant) = handover::settle(linode.row(), newest);
-        let (to, holds) = ((row.host, row.epoch), !is_grant);
-        if to == (linode.host_id, linode.epoch) {
-            change::fetch(tx.conn, to.0, &[(linode.id, to.1)])?;
-        } else {
-            if !change::hand_over(tx, linode.id, (linode.row(), row))? {
-                return Err(AppError::conflict(
-                    "The Linode changed hands at the same moment. Load the page anew.",
-                ));
-            }
-            self.tell_migrations(tx, open, Relocated { to, holds })?;
-        }
-        self.start_or_note(tx.conn, tx.now, held, Believed { holds, ..believed })?;
-        store::ownership::hold::release(tx.conn, linode.id)?;
-        let said = format!("host {}, epoch {}", to.0, to.1);
-        tx.audit(
-            Action::LinodeBelieve,
-            Object::Linode(linode.id),
-            (&held.hold.reason, &said),
-        )?;
-        wake_on_commit(tx.conn, Wake::Host(to.0))?;
-        wake_on_commit(tx.conn, Wake::Host(linode.host_id))?;
-        wake_on_commit(tx.conn, Wake::Reconcile)?;
-        Ok(())
+fn settle(
+    tx: &mut Tx<'_>,
+    (held, believed): (&Held, Believed),
+    open: &[Migration],
+) -> Result<(), AppError> {
+    let linode = &held.linode;
+    let mut newest = believed;
+    if !believed.holds {
+        newest.epoch = believed.epoch.max(held.highest());
     }
+    let (row, is_grant) = handover::settle(linode.row(), newest);
+    let (to, holds) = ((row.host, row.epoch), !is_grant);
+    if to == (linode.host_id, linode.epoch) {
+        change::fetch(tx.conn, to.0, &[(linode.id, to.1)])?;
+    } else {
+        if !change::hand_over(tx, linode.id, (linode.row(), row))? {
+            return Err(AppError::conflict(
+                "The Linode changed hands at the same moment. Load the page anew.",
+            ));
+        }
+        tell_migrations(tx, open, Relocated { to, holds })?;
+    }
+    start_or_note(tx, held, Believed { holds, ..believed })?;
+    store::ownership::hold::release(tx.conn, linode.id)?;
+    let said = format!("host {}, epoch {}", to.0, to.1);
+    tx.audit(
+        Action::LinodeBelieve,
+        Object::Linode(linode.id),
+        (&held.hold.reason, &said),
+    )?;
+    wake_on_commit(tx.conn, Wake::Host(to.0))?;
+    wake_on_commit(tx.conn, Wake::Host(linode.host_id))?;
+    wake_on_commit(tx.conn, Wake::Reconcile)?;
+    Ok(())
+}
 
-    /// Its migrations hear where it is, the newest first.
-    fn tell_migrations(
-        &self,
-        tx: &mut Tx<'_>,
-        open: &[Migration],
-        found: Relocated,
-    ) -> Result<(), AppError> {
-        for row in open {
-            let (event, epoch) = found.event(row);
-            let given = EventDetails {
-                change: Change {
-                    epoch: Some(epoch),
-                    ..Change::default()
-                },
-                ..EventDetails::default()
-            };
-            // Refused where it changes nothing for that migration.
-            let _applied = tx.apply(row.id, event, &given)?;
-        }
-        Ok(())
+/// Its migrations hear where it is, the newest first.
+fn tell_migrations(tx: &mut Tx<'_>, open: &[Migration], found: Relocated) -> Result<(), AppError> {
+    for row in open {
+        let (event, epoch) = found.event(row);
+        let given = EventDetails::with(Change {
+            epoch: Some(epoch),
+            ..Change::default()
+        });
+        // Refused where it changes nothing for that migration.
+        let _applied = tx.apply(row.id, event, &given)?;
     }
+    Ok(())
+}
 
-    /// A new grant is a job; a Linode that its owner holds is as that host says.
-    fn start_or_note(
-        &self,
-        conn: &mut Db,
-        now: Time,
-        held: &Held,
-        believed: Believed,
-    ) -> Result<(), AppError> {
-        let id = held.linode.id;
-        if believed.holds {
-            let owner = held
-                .words
-                .iter()
-                .find(|(_, word)| word.host_id == believed.host);
-            let status = match owner.and_then(|(_, word)| word.running) {
-                Some(true) => LinodeStatus::Running,
-                Some(false) => LinodeStatus::Offline,
-                None => return Ok(()),
-            };
-            store::linode::set_status(conn, id, status, now)?;
-            return Ok(());
-        }
-        let linode = store::linode::linode(conn, id)?.ok_or(AppError::NotFound)?;
-        if linode.status == LinodeStatus::Running {
-            store::linode::set_status(conn, id, LinodeStatus::Booting, now)?;
-        }
-        store::job::enqueue(conn, &NewJob::own(&linode, JobKind::Start, now, None))?;
-        Ok(())
+/// A new grant is a job; a Linode that its owner holds is as that host says.
+fn start_or_note(tx: &mut Tx<'_>, held: &Held, believed: Believed) -> Result<(), AppError> {
+    let (conn, now, id) = (&mut *tx.conn, tx.now, held.linode.id);
+    if believed.holds {
+        let owner = held
+            .words
+            .iter()
+            .find(|(_, word)| word.host_id == believed.host);
+        let status = match owner.and_then(|(_, word)| word.running) {
+            Some(true) => LinodeStatus::Running,
+            Some(false) => LinodeStatus::Offline,
+            None => return Ok(()),
+        };
+        store::linode::set_status(conn, id, status, now)?;
+        return Ok(());
     }
+    let linode = store::linode::linode(conn, id)?.ok_or(AppError::NotFound)?;
+    if linode.status == LinodeStatus::Running {
+        store::linode::set_status(conn, id, LinodeStatus::Booting, now)?;
+    }
+    store::job::enqueue(conn, &NewJob::own(&linode, JobKind::Start, now, None))?;
+    Ok(())
 }
 
 /// Where hosts say the Linode is.

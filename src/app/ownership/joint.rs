@@ -7,7 +7,7 @@ use super::recovery;
 use crate::app::App;
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
-use crate::app::migration::engine::EventDetails;
+use crate::app::migration::engine::{EventDetails, Words};
 use crate::domain::audit::{Action, Object};
 use crate::domain::host::HostState;
 use crate::domain::ids::{HostId, JointActId, LinodeId, UserId};
@@ -156,10 +156,10 @@ impl App {
             };
             let given = EventDetails {
                 message: format!("{} is lost, and was taken over by staff.", host.name),
-                ..EventDetails::failure(
-                    &format!("The host {} is lost.", host.name),
-                    "taken over by two staff",
-                )
+                ..EventDetails::failure(Words {
+                    public: &format!("The host {} is lost.", host.name),
+                    detail: "taken over by two staff",
+                })
             };
             // Refused where it changes nothing for that migration.
             let _applied = tx.apply(row.id, event, &given)?;

@@ -2,6 +2,7 @@
 //! shown.
 
 use super::change;
+use crate::app::context::Tx;
 use crate::app::error::AppError;
 use crate::domain::ids::{HostId, MigrationId};
 use crate::domain::job::JobKind;
@@ -17,17 +18,35 @@ use crate::store::ownership::proof::ProofRow;
 use crate::store::wake::Wake;
 use crate::wire::DiskProof;
 
-/// May the disks at `place` (a host, and the epoch they are sealed under) go? `since`: only what was shown after that counts.
+/// Disks that a Linode left behind.
+pub(in crate::app) struct OldDisks {
+    pub host: HostId,
+    /// That they are sealed under.
+    pub epoch: i64,
+    pub migration: Option<MigrationId>,
+    /// Only what the owner showed after this counts.
+    pub since: Option<Time>,
+}
+
+/// May old disks go?
+pub(in crate::app) enum Purge {
+    Now,
+    /// Never: the Linode lives on them.
+    InUse,
+    /// Not yet, for this reason: its owner is asked to show its own.
+    Asked(KeepDisks),
+}
+
+/// Old disks go on the strength of a fresh proof by the Linode's owner that it has them itself; without one it is asked for.
 pub(in crate::app) fn may_purge(
     conn: &mut Db,
     now: Time,
     linode: &Linode,
-    place: (HostId, i64),
-    since: Option<Time>,
-) -> Result<Result<(), KeepDisks>, AppError> {
+    old: &OldDisks,
+) -> Result<Purge, AppError> {
     let watched_s = store::ownership::memory::get(conn)?.watched_s;
     let proof = store::ownership::proof::of(conn, linode.id)?
-        .filter(|it| since.is_none_or(|since| it.at >= since))
+        .filter(|it| old.since.is_none_or(|since| it.at >= since))
         .map(|it| Proof {
             host: it.host_id,
             epoch: it.epoch,
@@ -40,11 +59,18 @@ pub(in crate::app) fn may_purge(
         });
     // What its member switched off is off as it should be.
     let should_run = linode.status == LinodeStatus::Running;
-    Ok(ownership::may_purge(linode.row(), proof, should_run, place))
+    match ownership::may_purge(linode.row(), proof, should_run, (old.host, old.epoch)) {
+        Ok(()) => Ok(Purge::Now),
+        Err(KeepDisks::InUse) => Ok(Purge::InUse),
+        Err(why) => {
+            ask(conn, now, linode, old.migration)?;
+            Ok(Purge::Asked(why))
+        }
+    }
 }
 
 /// Asks the owner to show its disks, unless it is asked already.
-pub(in crate::app) fn ask(
+fn ask(
     conn: &mut Db,
     now: Time,
     linode: &Linode,
@@ -67,13 +93,12 @@ pub(in crate::app) fn ask(
 
 /// The owner has shown its disks: what waits for that may go.
 pub(in crate::app) fn shown(
-    conn: &mut Db,
-    now: Time,
+    tx: &mut Tx<'_>,
     job: &Job,
     (epoch, running): (i64, bool),
     shown: &[DiskProof],
 ) -> Result<(), AppError> {
-    let linode = job.linode_id;
+    let (conn, now, linode) = (&mut *tx.conn, tx.now, job.linode_id);
     let disks = store::linode::disk::disks_of(conn, linode)?;
     let whole = disks.iter().all(|disk| {
         let size = u64::try_from(disk.size_mb).unwrap_or(0) * 1024 * 1024;
@@ -104,7 +129,8 @@ pub(in crate::app) fn shown(
 }
 
 /// Old disks are gone: noted on the migration they were the source of.
-pub(in crate::app) fn purged(conn: &mut Db, now: Time, job: &Job) -> Result<(), AppError> {
+pub(in crate::app) fn purged(tx: &mut Tx<'_>, job: &Job) -> Result<(), AppError> {
+    let conn = &mut *tx.conn;
     store::ownership::memory::count_up(conn)?;
     let Some(id) = job.migration_id else {
         return Ok(());
@@ -112,7 +138,7 @@ pub(in crate::app) fn purged(conn: &mut Db, now: Time, job: &Job) -> Result<(), 
     let row = store::migration::migration(conn, id)?.ok_or(AppError::NotFound)?;
     if row.source_host_id == job.host_id && row.epoch == job.epoch {
         let change = Change {
-            purged_at: Some(now),
+            purged_at: Some(tx.now),
             ..Change::default()
         };
         store::migration::note(conn, id, &change)?;

@@ -51,8 +51,8 @@ impl App {
             };
             store::programme::set(tx.conn, &after)?;
             wake_on_commit(tx.conn, Wake::Reconcile)?;
-            let (from, to) = (before.state.to_string(), format!("ended; {concerned:?}"));
-            tx.audit(Action::ProgrammeEnd, Object::Programme, (&from, &to))
+            let states = (before.state, format!("ended; {concerned:?}"));
+            tx.audit(Action::ProgrammeEnd, Object::Programme, states)
         })
     }
 

@@ -39,12 +39,8 @@ pub(in crate::app) fn decide(
     if !store::registration::decide(tx.conn, row.id, &decision)? {
         return Ok(Decided::Refused(Refused::Decided));
     }
-    let (from, to) = (row.state.to_string(), to.to_string());
-    tx.audit(
-        Action::Registration,
-        Object::Registration(row.id),
-        (&from, &to),
-    )?;
+    let states = (row.state, to);
+    tx.audit(Action::Registration, Object::Registration(row.id), states)?;
     Ok(Decided::Now)
 }
 

@@ -1,7 +1,6 @@
 //! A Linode's config profiles as they will be on another platform.
 
 use crate::app::error::AppError;
-use crate::app::linode::profile;
 use crate::domain::ids::ConfigId;
 use crate::domain::linode::translate::{self, NotTranslatable, Profile, Target, Translated};
 use crate::domain::migration::MigrationKind;
@@ -19,12 +18,31 @@ pub struct Pair {
     pub after: Translated,
 }
 
-/// All of them; the inner error is the first that cannot be translated.
-pub fn translated(
-    conn: &mut Db,
-    linode: &Linode,
-    to: Platform,
-) -> Result<Result<Vec<Pair>, NotTranslatable>, AppError> {
+/// Why there are no counterparts.
+pub enum Untranslated {
+    /// The first that has none.
+    Not(NotTranslatable),
+    Fault(AppError),
+}
+
+impl<E: Into<AppError>> From<E> for Untranslated {
+    fn from(error: E) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+impl Untranslated {
+    /// What to answer where one has none.
+    pub fn or(self, answer: impl FnOnce(NotTranslatable) -> AppError) -> AppError {
+        match self {
+            Self::Not(why) => answer(why),
+            Self::Fault(error) => error,
+        }
+    }
+}
+
+/// All of them.
+pub fn translated(conn: &mut Db, linode: &Linode, to: Platform) -> Result<Vec<Pair>, Untranslated> {
     let plan = store::catalogue::plan(conn, linode.plan_id)?;
     let kernels = store::catalogue::kernels(conn)?;
     let target = Target {
@@ -36,12 +54,10 @@ pub fn translated(
     let mut pairs = Vec::new();
     for row in store::linode::profile::profiles_of(conn, linode.id)? {
         let before = row.platform_part()?;
-        match translate::translate(&before, target) {
-            Ok(after) => pairs.push(Pair { row, before, after }),
-            Err(error) => return Ok(Err(error)),
-        }
+        let after = translate::translate(&before, target).map_err(Untranslated::Not)?;
+        pairs.push(Pair { row, before, after });
     }
-    Ok(Ok(pairs))
+    Ok(pairs)
 }
 
 /// As they will be after this migration. On the way back a profile that was not touched since gets what it had before the
@@ -52,17 +68,14 @@ pub fn after_move(
     linode: &Linode,
     row: &Migration,
     to: Platform,
-) -> Result<Result<Vec<Pair>, NotTranslatable>, AppError> {
-    let mut pairs = match translated(conn, linode, to)? {
-        Ok(pairs) => pairs,
-        Err(error) => return Ok(Err(error)),
-    };
+) -> Result<Vec<Pair>, Untranslated> {
+    let mut pairs = translated(conn, linode, to)?;
     let parent = match (row.kind, row.parent_id) {
         (MigrationKind::Return, Some(parent)) => store::migration::migration(conn, parent)?,
         _ => None,
     };
     let Some(parent) = parent else {
-        return Ok(Ok(pairs));
+        return Ok(pairs);
     };
     let before = stored(parent.profiles_before.as_deref())?;
     let after = stored(parent.profiles_after.as_deref())?;
@@ -79,7 +92,7 @@ pub fn after_move(
             };
         }
     }
-    Ok(Ok(pairs))
+    Ok(pairs)
 }
 
 /// Profiles as a migration keeps them; none if it kept none yet.
@@ -95,7 +108,7 @@ pub fn needs_acceptance(conn: &mut Db, row: &Migration) -> Result<bool, AppError
     let destination =
         store::host::host(conn, row.destination_host_id)?.ok_or(AppError::NotFound)?;
     let linode = store::linode::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;
-    let pairs = profile::translation::translated(conn, &linode, destination.platform)?
-        .map_err(|error| AppError::conflict(format!("{error}.")))?;
+    let pairs = translated(conn, &linode, destination.platform)
+        .map_err(|why| why.or(|error| AppError::conflict(format!("{error}."))))?;
     Ok(pairs.iter().any(|pair| pair.after.needs_acceptance))
 }
