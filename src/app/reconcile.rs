@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::App;
 use super::context::PORTAL;
 use super::error::AppError;
-use super::migration::engine::EventDetails;
+use super::migration::event_details::EventDetails;
 use super::ownership::proof::{self, OldDisks, Purge};
 use crate::domain::host::HostState;
 use crate::domain::ids::MigrationId;

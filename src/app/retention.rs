@@ -5,7 +5,7 @@
 use super::App;
 use super::context::{PORTAL, Tx};
 use super::error::AppError;
-use super::migration::engine::EventDetails;
+use super::migration::event_details::EventDetails;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::{Event, MigrationState};
 use crate::domain::time::Time;

@@ -332,13 +332,18 @@ pub fn wake_on_commit(conn: &mut Db, wake: Wake) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Only one transaction at a time schedules; the lock goes with the transaction. SQLite has one writer anyway.
-pub fn lock_scheduler(conn: &mut Db) -> Result<(), StoreError> {
+/// The lock of this name, which goes with the transaction. SQLite has one writer anyway.
+pub(super) fn lock_named(conn: &mut Db, name: [u8; 4]) -> Result<(), StoreError> {
     if let Db::Pg(pg) = conn {
-        // "xens" in ASCII.
-        pg.batch_execute("SELECT pg_advisory_xact_lock(2019913331)")?;
+        let key = u32::from_be_bytes(name);
+        pg.batch_execute(&format!("SELECT pg_advisory_xact_lock({key})"))?;
     }
     Ok(())
+}
+
+/// Only one transaction at a time schedules; the lock goes with the transaction. SQLite has one writer anyway.
+pub fn lock_scheduler(conn: &mut Db) -> Result<(), StoreError> {
+    lock_named(conn, *b"xens")
 }
 
 /// Runs pending schema migrations under a lock, so that two portals starting at once do not both try.
@@ -396,6 +401,18 @@ impl<T: diesel::query_builder::Query> diesel::query_builder::Query for Both<T> {
     type SqlType = T::SqlType;
 }
 impl<T> RunQueryDsl<Db> for Both<T> {}
+
+/// The row of a key, if there is one: `by_key!(conn, hosts, id, Host)`.
+macro_rules! by_key {
+    ($conn:expr, $table:ident, $key:expr, $row:ty) => {
+        $table::table
+            .find($key)
+            .select($crate::store::db::columns::<$row>())
+            .get_result($conn)
+            .optional()?
+    };
+}
+pub(super) use by_key;
 
 /// The columns of a model for a RETURNING clause, where `as_returning()` is tied to one database.
 pub fn columns<T: Selectable<MultiBackend>>() -> T::SelectExpression {

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::db::{Db, columns};
+use super::db::{Db, by_key, columns};
 use super::error::StoreError;
 use super::schema::{faq_entries, faq_questions};
 use super::search;
@@ -74,11 +74,7 @@ pub fn retired(conn: &mut Db) -> Result<Vec<Entry>, StoreError> {
 }
 
 pub fn entry(conn: &mut Db, id: FaqId) -> Result<Option<Entry>, StoreError> {
-    Ok(faq_entries::table
-        .find(id)
-        .select(Entry::as_select())
-        .get_result(conn)
-        .optional()?)
+    Ok(by_key!(conn, faq_entries, id, Entry))
 }
 
 pub fn slug_is_taken(conn: &mut Db, slug: &str) -> Result<bool, StoreError> {
@@ -214,11 +210,7 @@ pub fn lock_question(conn: &mut Db, id: QuestionId) -> Result<(), StoreError> {
 }
 
 pub fn question(conn: &mut Db, id: QuestionId) -> Result<Option<Question>, StoreError> {
-    Ok(faq_questions::table
-        .find(id)
-        .select(Question::as_select())
-        .get_result(conn)
-        .optional()?)
+    Ok(by_key!(conn, faq_questions, id, Question))
 }
 
 /// Questions that wait, oldest first; `after`: the key of the last row seen.

@@ -6,7 +6,7 @@ use std::hash::Hash;
 
 use diesel::prelude::*;
 
-use super::db::Db;
+use super::db::{Db, lock_named};
 use super::error::StoreError;
 use super::schema::{
     accounts, config_profiles, disks, hosts, ips, kernels, linodes, migrations, plans, users,
@@ -25,11 +25,7 @@ const BATCH: usize = 1000;
 
 /// One import at a time; the lock goes with the transaction. SQLite has one writer anyway.
 pub fn lock(conn: &mut Db) -> Result<(), StoreError> {
-    if let Db::Pg(pg) = conn {
-        // "xeni" in ASCII.
-        pg.batch_execute("SELECT pg_advisory_xact_lock(2019913321)")?;
-    }
-    Ok(())
+    lock_named(conn, *b"xeni")
 }
 
 /// Where a Linode that is already there stands.

@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 
-use super::db::{Db, columns};
+use super::db::{Db, by_key, columns};
 use super::error::StoreError;
 use super::name_index;
 use super::schema::{outbox, users};
@@ -215,11 +215,7 @@ pub fn counts(conn: &mut Db) -> Result<Vec<(MailState, i64)>, StoreError> {
 }
 
 pub fn mail(conn: &mut Db, id: MailId) -> Result<Option<Mail>, StoreError> {
-    Ok(outbox::table
-        .find(id)
-        .select(Mail::as_select())
-        .get_result(conn)
-        .optional()?)
+    Ok(by_key!(conn, outbox, id, Mail))
 }
 
 /// Why a mail is not worth sending.

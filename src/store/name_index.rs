@@ -71,9 +71,7 @@ pub fn set_linode(conn: &mut Db, id: LinodeId, label: &str) -> Result<(), StoreE
 
 /// Gives words to whatever has none: after an import, and for rows older than this index.
 pub fn fill(conn: &mut Db) -> Result<usize, StoreError> {
-    let mut filled = 0;
-    let mut after = 0;
-    loop {
+    let users = fill_of(conn, |conn, after| {
         let some: Vec<(UserId, String, String)> = users::table
             .filter(users::id.gt(UserId(after)))
             .filter(has_none(Named::User, "users.id"))
@@ -81,15 +79,12 @@ pub fn fill(conn: &mut Db) -> Result<usize, StoreError> {
             .select((users::id, users::name, users::email))
             .at_most::<BATCH>()
             .load(conn)?;
-        let Some((last, ..)) = some.last() else { break };
-        after = last.0;
-        filled += some.len();
         for (id, name, email) in &some {
             set_user(conn, *id, name, email)?;
         }
-    }
-    after = 0;
-    loop {
+        Ok((some.len(), some.last().map(|(id, ..)| id.0)))
+    })?;
+    let accounts = fill_of(conn, |conn, after| {
         let some: Vec<(AccountId, String)> = accounts::table
             .filter(accounts::id.gt(AccountId(after)))
             .filter(has_none(Named::Account, "accounts.id"))
@@ -97,15 +92,12 @@ pub fn fill(conn: &mut Db) -> Result<usize, StoreError> {
             .select((accounts::id, accounts::name))
             .at_most::<BATCH>()
             .load(conn)?;
-        let Some((last, _)) = some.last() else { break };
-        after = last.0;
-        filled += some.len();
         for (id, name) in &some {
             set_account(conn, *id, name)?;
         }
-    }
-    after = 0;
-    loop {
+        Ok((some.len(), some.last().map(|(id, _)| id.0)))
+    })?;
+    let linodes = fill_of(conn, |conn, after| {
         let some: Vec<(LinodeId, String)> = linodes::table
             .filter(linodes::id.gt(LinodeId(after)))
             .filter(has_none(Named::Linode, "linodes.id"))
@@ -113,12 +105,23 @@ pub fn fill(conn: &mut Db) -> Result<usize, StoreError> {
             .select((linodes::id, linodes::label))
             .at_most::<BATCH>()
             .load(conn)?;
-        let Some((last, _)) = some.last() else { break };
-        after = last.0;
-        filled += some.len();
         for (id, label) in &some {
             set_linode(conn, *id, label)?;
         }
+        Ok((some.len(), some.last().map(|(id, _)| id.0)))
+    })?;
+    Ok(users + accounts + linodes)
+}
+
+/// `some` fills a batch behind an id, and says how many that were, and the last one's id.
+fn fill_of(
+    conn: &mut Db,
+    some: impl Fn(&mut Db, i64) -> Result<(usize, Option<i64>), StoreError>,
+) -> Result<usize, StoreError> {
+    let (mut filled, mut after) = (0, 0);
+    while let (more, Some(last)) = some(conn, after)? {
+        filled += more;
+        after = last;
     }
     Ok(filled)
 }

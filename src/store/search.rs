@@ -55,48 +55,32 @@ pub type Condition<Table> = Box<dyn BoxableExpression<Table, MultiBackend, SqlTy
 
 /// Bugs in whose public texts all of the words stand. `None`: nothing was asked.
 pub fn bugs_with(conn: &Db, text: &str) -> Option<Condition<super::schema::bugs::table>> {
-    let words = search::asked(text);
-    if words.is_empty() {
-        return None;
-    }
-    let before = match conn {
-        Db::Sqlite(_) => "bugs.id IN (SELECT bug_id FROM bug_words WHERE bug_words MATCH ",
-        Db::Pg(_) => {
-            "bugs.id IN (SELECT bug_id FROM bug_words WHERE words @@ to_tsquery('simple', "
-        }
-    };
-    let after = match conn {
-        Db::Sqlite(_) => ")",
-        Db::Pg(_) => "))",
-    };
-    Some(Box::new(
-        diesel::dsl::sql::<Bool>(before)
-            .bind::<Text, _>(question(conn, &words, Join::All))
-            .sql(after),
-    ))
+    let lite = "bugs.id IN (SELECT bug_id FROM bug_words WHERE bug_words MATCH ";
+    let pg = "bugs.id IN (SELECT bug_id FROM bug_words WHERE words @@ to_tsquery('simple', ";
+    all_words(conn, text, (lite, pg))
 }
 
 /// FAQ entries with all of the words. `None`: nothing was asked.
 pub fn entries_with(conn: &Db, text: &str) -> Option<Condition<super::schema::faq_entries::table>> {
+    let lite = "faq_entries.id IN (SELECT rowid FROM faq_words WHERE faq_words MATCH ";
+    let pg =
+        "faq_entries.id IN (SELECT entry_id FROM faq_words WHERE words @@ to_tsquery('simple', ";
+    all_words(conn, text, (lite, pg))
+}
+
+fn all_words<Table: 'static>(
+    conn: &Db,
+    text: &str,
+    (lite, pg): (&str, &str),
+) -> Option<Condition<Table>> {
     let words = search::asked(text);
-    if words.is_empty() {
-        return None;
-    }
-    let before = match conn {
-        Db::Sqlite(_) => "faq_entries.id IN (SELECT rowid FROM faq_words WHERE faq_words MATCH ",
-        Db::Pg(_) => {
-            "faq_entries.id IN (SELECT entry_id FROM faq_words WHERE words @@ to_tsquery('simple', "
-        }
+    let (before, after) = match conn {
+        Db::Sqlite(_) => (lite, ")"),
+        Db::Pg(_) => (pg, "))"),
     };
-    let after = match conn {
-        Db::Sqlite(_) => ")",
-        Db::Pg(_) => "))",
-    };
-    Some(Box::new(
-        diesel::dsl::sql::<Bool>(before)
-            .bind::<Text, _>(question(conn, &words, Join::All))
-            .sql(after),
-    ))
+    let question = question(conn, &words, Join::All);
+    let sql = diesel::dsl::sql::<Bool>(before);
+    (!words.is_empty()).then(|| Box::new(sql.bind::<Text, _>(question).sql(after)) as _)
 }
 
 #[derive(QueryableByName)]

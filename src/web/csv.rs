@@ -52,9 +52,6 @@ pub fn time(at: Time) -> String {
 }
 
 /// What begins like a formula must have gone through [`unformula`].
-///
-/// # Errors
-/// When it cannot be written, which memory alone could cause.
 pub fn file<R: IntoIterator<Item = String>>(
     name: &str,
     names: &[impl AsRef<[u8]>],

@@ -72,9 +72,6 @@ fn by_state<S: ToString>(rows: Vec<(S, i64)>) -> Counts {
 }
 
 /// `GET /metrics`, for scrapers on this machine only: put a proxy's rule before it to open it further.
-///
-/// # Errors
-/// [`Fault::NotFound`] for anyone else, and the database's faults.
 pub async fn metrics(portal: Portal, client: Client, request: HttpRequest) -> Response {
     // Behind a proxy on this machine everyone would look local.
     let is_forwarded = ["x-forwarded-for", "forwarded", "via"]

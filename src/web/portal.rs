@@ -16,9 +16,6 @@ use crate::store::error::StoreError;
 pub type Portal = web::Data<App>;
 
 /// One call, on a thread where it may block.
-///
-/// # Errors
-/// The call's own, as a fault.
 pub async fn run<T: Send + 'static>(
     portal: &Portal,
     call: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
@@ -31,9 +28,6 @@ pub async fn run<T: Send + 'static>(
 }
 
 /// A call whose complaint about a field belongs on the form again: the inner error.
-///
-/// # Errors
-/// All other errors of the call, as faults.
 pub async fn submit<T: Send + 'static>(
     portal: &Portal,
     call: impl FnOnce(&App) -> Result<T, AppError> + Send + 'static,
@@ -50,9 +44,6 @@ pub async fn submit<T: Send + 'static>(
 }
 
 /// What a page shows, read from the database.
-///
-/// # Errors
-/// The database's, as a fault.
 pub async fn read<T: Send + 'static>(
     portal: &Portal,
     query: impl FnOnce(&mut Db) -> Result<T, StoreError> + Send + 'static,
@@ -64,9 +55,6 @@ pub async fn read<T: Send + 'static>(
 }
 
 /// One thing that a page is about.
-///
-/// # Errors
-/// As [`read`], and [`Fault::NotFound`].
 pub async fn find<T: Send + 'static>(
     portal: &Portal,
     query: impl FnOnce(&mut Db) -> Result<Option<T>, StoreError> + Send + 'static,

@@ -6,7 +6,7 @@ use super::outcome::{self, Digests, Ending, stale};
 use crate::app::App;
 use crate::app::context::{Agent, PORTAL, Tx, Who};
 use crate::app::error::AppError;
-use crate::app::migration::engine::{EventDetails, Words};
+use crate::app::migration::event_details::{EventDetails, Words};
 use crate::app::ownership::{guard, ledger};
 use crate::app::secrets::{self, purpose};
 use crate::domain::ids::{JobId, MigrationId};

@@ -7,7 +7,7 @@ use super::outcome::{settle_power, step_of};
 use crate::app::App;
 use crate::app::context::{PORTAL, Tx};
 use crate::app::error::AppError;
-use crate::app::migration::engine::{EventDetails, Words};
+use crate::app::migration::event_details::{EventDetails, Words};
 use crate::app::reconcile::BATCH;
 use crate::domain::audit::{Action, Object};
 use crate::domain::job::{JobState, LONGEST_PAUSE_S, pause_s};

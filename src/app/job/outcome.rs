@@ -3,7 +3,8 @@
 use crate::app::context::{Agent, Tx};
 use crate::app::error::AppError;
 use crate::app::linode::power;
-use crate::app::migration::engine::{self, EventDetails, Words};
+use crate::app::migration::engine;
+use crate::app::migration::event_details::{EventDetails, Words};
 use crate::app::ownership::{change, hold, proof};
 use crate::domain::ids::MigrationId;
 use crate::domain::job::{JobKind, JobState, pause_s};

@@ -1,7 +1,8 @@
 //! What members and staff do with a migration: the one click, a time, cancel, retry, confirm, the way back, and staff's
 //! taking back of a switch-over that the new host has not heard of.
 
-use super::engine::{Applied, EventDetails};
+use super::engine::Applied;
+use super::event_details::EventDetails;
 use super::guard::{self, still_permitted, visible};
 use super::{retry, schedule};
 use crate::app::App;

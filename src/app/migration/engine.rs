@@ -1,6 +1,7 @@
 //! Carries a migration's transitions out: the pure decision of `domain::migration`, its effects, its event and its audit
 //! entry, in the caller's transaction.
 
+use super::event_details::EventDetails;
 use super::log_text::words;
 use crate::app::context::Tx;
 use crate::app::error::AppError;
@@ -22,55 +23,6 @@ use crate::store::job::NewJob;
 use crate::store::linode::Linode;
 use crate::store::migration::{Change, Migration, NewMigration};
 use crate::store::wake::Wake;
-
-/// What comes with an event.
-#[derive(Debug, Clone, Default)]
-pub struct EventDetails {
-    /// Facts to store with the transition.
-    pub change: Change,
-    /// What happened, for the migration's log; empty for the usual words.
-    pub message: String,
-}
-
-/// What is said of something, for the member, and for staff.
-#[derive(Debug, Clone, Copy)]
-pub struct Words<'a> {
-    pub public: &'a str,
-    pub detail: &'a str,
-}
-
-impl<'a> Words<'a> {
-    pub fn of(public: &'a str) -> Self {
-        Self { public, detail: "" }
-    }
-}
-
-impl EventDetails {
-    pub fn with(change: Change) -> Self {
-        Self {
-            change,
-            message: String::new(),
-        }
-    }
-
-    pub fn saying(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            ..Self::default()
-        }
-    }
-
-    pub fn failure(Words { public, detail }: Words<'_>) -> Self {
-        Self {
-            change: Change {
-                failure: Some(crate::app::account::sign_in::clip(public, 500)),
-                failure_detail: Some(detail.chars().take(4000).collect()),
-                ..Change::default()
-            },
-            message: public.chars().take(500).collect(),
-        }
-    }
-}
 
 /// What an event did.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 pub mod actions;
 pub(super) mod cleanup;
 pub mod engine;
+pub mod event_details;
 pub mod guard;
 pub(super) mod leftovers;
 pub(super) mod log_text;

@@ -1,7 +1,8 @@
 //! Staff configure a migration for an approved registration: a destination with room, held for the member until they
 //! click or the offer ends.
 
-use super::engine::{self, EventDetails};
+use super::engine;
+use super::event_details::EventDetails;
 use crate::app::App;
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;

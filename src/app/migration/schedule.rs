@@ -1,7 +1,7 @@
 //! At the member's leisure: whether their move may begin when they say, the times they may choose, and giving a chosen
 //! time up.
 
-use super::engine::EventDetails;
+use super::event_details::EventDetails;
 use super::guard;
 use crate::app::App;
 use crate::app::context::{Actor, Tx};

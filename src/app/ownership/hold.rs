@@ -10,7 +10,7 @@ use super::recovery::should_report;
 use crate::app::App;
 use crate::app::context::{Actor, Agent, PORTAL, Tx};
 use crate::app::error::AppError;
-use crate::app::migration::engine::EventDetails;
+use crate::app::migration::event_details::EventDetails;
 use crate::domain::host::HostState;
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::job::JobKind;

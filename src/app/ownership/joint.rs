@@ -7,7 +7,7 @@ use super::recovery;
 use crate::app::App;
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
-use crate::app::migration::engine::{EventDetails, Words};
+use crate::app::migration::event_details::{EventDetails, Words};
 use crate::domain::audit::{Action, Object};
 use crate::domain::host::HostState;
 use crate::domain::ids::{HostId, JointActId, LinodeId, UserId};

@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::app::context::{Actor, PORTAL, Tx};
 use crate::app::error::AppError;
 use crate::app::mail::kinds::LinodeMail;
-use crate::app::migration::engine::EventDetails;
+use crate::app::migration::event_details::EventDetails;
 use crate::app::registration::record::{Decided, decide};
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::RegistrationId;

@@ -13,7 +13,7 @@ use super::context::{Actor, Tx};
 use super::error::AppError;
 use super::linode::shared::own_linode;
 use super::mail::kinds::LinodeMail;
-use super::migration::engine::EventDetails;
+use super::migration::event_details::EventDetails;
 use crate::domain::ids::{LinodeId, RegistrationId};
 use crate::domain::migration::{self, MigrationKind, MigrationState};
 use crate::domain::placement::Standing;

@@ -50,8 +50,6 @@ impl FileKind {
 }
 
 impl Attachment {
-    /// # Errors
-    /// What it is that is not taken, in words for who attached it.
     pub fn parse(name: &str, mut bytes: Vec<u8>) -> Result<Self, Invalid> {
         let shown = shown(name);
         let refuse = |why: &str| Err(Invalid(format!("{shown}: {why}")));

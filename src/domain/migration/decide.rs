@@ -21,6 +21,25 @@ fn run(step: Step, before: impl IntoIterator<Item = Effect>) -> Decision {
     to(step.state(), Some(step), effects)
 }
 
+/// It did not succeed.
+fn fail(before: impl IntoIterator<Item = Effect>) -> Decision {
+    let letter = Effect::Mail(Letter::Failed);
+    let after = [Effect::CloseTransfer, letter, Effect::TellParent(false)];
+    to(State::Failed, None, before.into_iter().chain(after))
+}
+
+fn finish(before: impl IntoIterator<Item = Effect>) -> Decision {
+    let letter = Effect::Mail(Letter::Finished);
+    let after = [Effect::CloseTransfer, letter, Effect::TellParent(true)];
+    to(State::Finished, None, before.into_iter().chain(after))
+}
+
+/// It never moved, and what was copied goes.
+fn cancelled() -> Decision {
+    let effects = [Effect::CleanUp, Effect::TellParent(false)];
+    to(State::Cancelled, None, effects)
+}
+
 /// What follows from `event` in (`state`, `step`).
 pub fn decide(state: State, step: Option<Step>, event: Event) -> Decision {
     match state {
@@ -73,17 +92,9 @@ fn queued(event: Event) -> Decision {
         Event::Unschedule => to(State::Offered, None, []),
         Event::Admit => run(Step::PreflightSource, [Effect::Mail(Letter::Started)]),
         // A retry may have copies at the destination; a first run has none, and then this finds nothing to do.
-        Event::Cancel => to(
-            State::Cancelled,
-            None,
-            [Effect::CleanUp, Effect::TellParent(false)],
-        ),
+        Event::Cancel => cancelled(),
         Event::FoundAtSource => to(State::Queued, None, []),
-        Event::FoundAtDestination | Event::FoundElsewhere => to(
-            State::Cancelled,
-            None,
-            [Effect::CleanUp, Effect::TellParent(false)],
-        ),
+        Event::FoundAtDestination | Event::FoundElsewhere => cancelled(),
         Event::DestinationLost | Event::SourceLost => lost(),
         Event::Stopped(_)
         | Event::Succeeded(_)
@@ -113,11 +124,7 @@ fn at_work(state: State, step: Step, event: Event) -> Decision {
         Event::Succeeded(_) => succeeded(step),
         Event::Failed(_) => step_failed(step),
         Event::Stopped(_) => match state {
-            State::Preparing | State::Copying => to(
-                State::Cancelled,
-                None,
-                [Effect::CleanUp, Effect::TellParent(false)],
-            ),
+            State::Preparing | State::Copying => cancelled(),
             _ => Err(Refused::Late),
         },
         Event::StartFailedSealed => match step {
@@ -153,16 +160,7 @@ fn at_work(state: State, step: Step, event: Event) -> Decision {
 
 /// Nothing more can come of it: a host is gone, or the Linode is where this migration does not expect it.
 fn lost() -> Decision {
-    to(
-        State::Failed,
-        None,
-        [
-            Effect::StopJobs,
-            Effect::CloseTransfer,
-            Effect::Mail(Letter::Failed),
-            Effect::TellParent(false),
-        ],
-    )
+    fail([Effect::StopJobs])
 }
 
 fn destination_lost(step: Step) -> Decision {
@@ -182,17 +180,7 @@ fn destination_lost(step: Step) -> Decision {
 
 /// The move is done, as its hosts say.
 fn found_there() -> Decision {
-    to(
-        State::Finished,
-        None,
-        [
-            Effect::StopJobs,
-            Effect::Recall,
-            Effect::CloseTransfer,
-            Effect::Mail(Letter::Finished),
-            Effect::TellParent(true),
-        ],
-    )
+    finish([Effect::StopJobs, Effect::Recall])
 }
 
 fn succeeded(step: Step) -> Decision {
@@ -200,24 +188,8 @@ fn succeeded(step: Step) -> Decision {
         (Step::FinalCopy, Some(next)) => run(next, [Effect::Commit]),
         (Step::SealDestination, Some(next)) => run(next, [Effect::GrantSource]),
         (_, Some(next)) => run(next, []),
-        (Step::Restore, None) => to(
-            State::Failed,
-            None,
-            [
-                Effect::CloseTransfer,
-                Effect::Mail(Letter::Failed),
-                Effect::TellParent(false),
-            ],
-        ),
-        (_, None) => to(
-            State::Finished,
-            None,
-            [
-                Effect::CloseTransfer,
-                Effect::Mail(Letter::Finished),
-                Effect::TellParent(true),
-            ],
-        ),
+        (Step::Restore, None) => fail([]),
+        (_, None) => finish([]),
     }
 }
 
@@ -228,15 +200,7 @@ fn step_failed(step: Step) -> Decision {
         | Step::PreflightDestination
         | Step::Reserve
         | Step::OpenTransfer
-        | Step::WarmCopy => to(
-            State::Failed,
-            None,
-            [
-                Effect::CloseTransfer,
-                Effect::Mail(Letter::Failed),
-                Effect::TellParent(false),
-            ],
-        ),
+        | Step::WarmCopy => fail([]),
         // It may be stopped or sealed; a new epoch at the source makes it whole again either way.
         Step::StopSeal | Step::FinalCopy => run(Step::Restore, [Effect::GrantSource]),
         Step::Start => run(Step::SealDestination, []),

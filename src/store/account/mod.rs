@@ -10,7 +10,7 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 
-use super::db::{Db, columns};
+use super::db::{Db, by_key, columns};
 use super::error::StoreError;
 use super::name_index;
 use super::schema::{accounts, users};
@@ -73,11 +73,7 @@ pub fn staff(conn: &mut Db) -> Result<Vec<User>, StoreError> {
 }
 
 pub fn account(conn: &mut Db, id: AccountId) -> Result<Option<Account>, StoreError> {
-    Ok(accounts::table
-        .find(id)
-        .select(Account::as_select())
-        .get_result(conn)
-        .optional()?)
+    Ok(by_key!(conn, accounts, id, Account))
 }
 
 pub fn insert_user(conn: &mut Db, user: &NewUser<'_>) -> Result<User, StoreError> {
@@ -90,11 +86,7 @@ pub fn insert_user(conn: &mut Db, user: &NewUser<'_>) -> Result<User, StoreError
 }
 
 pub fn user(conn: &mut Db, id: UserId) -> Result<Option<User>, StoreError> {
-    Ok(users::table
-        .find(id)
-        .select(User::as_select())
-        .get_result(conn)
-        .optional()?)
+    Ok(by_key!(conn, users, id, User))
 }
 
 /// `email` is already lower-cased.

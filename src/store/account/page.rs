@@ -104,6 +104,17 @@ pub struct UserDetail {
     pub last_reset: Option<Time>,
 }
 
+fn others(conn: &mut Db, user: &User) -> Result<Vec<(UserId, String)>, StoreError> {
+    Ok(users::table
+        .filter(users::account_id.eq(user.account_id))
+        .filter(users::account_id.is_not_null())
+        .filter(users::id.ne(user.id))
+        .order(users::email)
+        .select((users::id, users::email))
+        .at_most::<50>()
+        .load(conn)?)
+}
+
 /// Thirteen statements, whatever there is.
 /// `idle_since`: a session that was not seen since has ended.
 pub fn user(
@@ -121,14 +132,7 @@ pub fn user(
         .transpose()?
         .flatten()
         .map(|account| account.name);
-    let others = users::table
-        .filter(users::account_id.eq(account))
-        .filter(users::account_id.is_not_null())
-        .filter(users::id.ne(id))
-        .order(users::email)
-        .select((users::id, users::email))
-        .at_most::<50>()
-        .load(conn)?;
+    let others = others(conn, &user)?;
     let theirs = linodes::table.filter(linodes::account_id.nullable().eq(account));
     let of_it = registrations::table.filter(registrations::account_id.nullable().eq(account));
     let live = sessions::table

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use crate::domain::ids::{BugId, BugPostId, UserId};
 use crate::domain::time::Time;
-use crate::store::db::{Both, Db};
+use crate::store::db::{Both, Db, by_key};
 use crate::store::error::StoreError;
 use crate::store::limit::Limit;
 use crate::store::schema::{bug_digests, bug_posts, bugs};
@@ -56,11 +56,7 @@ pub fn take_due(conn: &mut Db, now: Time) -> Result<Option<Round>, StoreError> {
     }
     .optional()?;
     let Some(id) = id else { return Ok(None) };
-    Ok(bugs::table
-        .find(id)
-        .select(Round::as_select())
-        .get_result(conn)
-        .optional()?)
+    Ok(by_key!(conn, bugs, id, Round))
 }
 
 pub fn is_due(conn: &mut Db, now: Time) -> Result<bool, StoreError> {

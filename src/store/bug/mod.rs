@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 
-use super::db::{Both, Db, columns};
+use super::db::{Both, Db, by_key, columns, lock_named};
 use super::error::StoreError;
 use super::schema::{bug_events, bug_hits, bug_notes, bug_posts, bugs, users};
 use super::search;
@@ -201,21 +201,12 @@ pub fn by_ids(conn: &mut Db, ids: &[BugId]) -> Result<Vec<BugHead>, StoreError> 
 }
 
 pub fn bug(conn: &mut Db, id: BugId) -> Result<Option<Bug>, StoreError> {
-    Ok(bugs::table
-        .find(id)
-        .select(Bug::as_select())
-        .get_result(conn)
-        .optional()?)
+    Ok(by_key!(conn, bugs, id, Bug))
 }
 
 /// Only one transaction at a time triages, so that no two make each other's bugs duplicates. SQLite has one writer anyway.
 pub fn lock_triage(conn: &mut Db) -> Result<(), StoreError> {
-    if let Db::Pg(pg) = conn {
-        use diesel::connection::SimpleConnection;
-        // "xenT" in ASCII.
-        pg.batch_execute("SELECT pg_advisory_xact_lock(2019913300)")?;
-    }
-    Ok(())
+    lock_named(conn, *b"xenT")
 }
 
 pub fn insert(conn: &mut Db, new: &NewBug<'_>) -> Result<Bug, StoreError> {

@@ -135,20 +135,7 @@ fn put(
     shift: u32,
 ) {
     let host = host.unwrap_or(before.host);
-    let small = |bytes: u64| {
-        let half = (1_u64 << shift) >> 1;
-        bytes.saturating_add(half) >> shift
-    };
-    let counters = [
-        usage.cpu_ms,
-        usage.wait_ms,
-        usage.reads,
-        usage.writes,
-        small(usage.read_bytes),
-        small(usage.write_bytes),
-        small(usage.net_in_bytes),
-        small(usage.net_out_bytes),
-    ];
+    let counters = counters(usage, shift);
     let mut mask = 0;
     let mut flag = |set: bool, bit: u64| mask |= if set { bit } else { 0 };
     flag(usage.covered_ms != whole_ms, COVERED);
@@ -192,6 +179,23 @@ fn put(
         io_priority: usage.io_priority,
         host,
     };
+}
+
+fn counters(usage: &Usage, shift: u32) -> [u64; 8] {
+    let small = |bytes: u64| {
+        let half = (1_u64 << shift) >> 1;
+        bytes.saturating_add(half) >> shift
+    };
+    [
+        usage.cpu_ms,
+        usage.wait_ms,
+        usage.reads,
+        usage.writes,
+        small(usage.read_bytes),
+        small(usage.write_bytes),
+        small(usage.net_in_bytes),
+        small(usage.net_out_bytes),
+    ]
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "seven bits")]

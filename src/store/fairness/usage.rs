@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Binary, Nullable};
 
 use crate::domain::ids::{HostId, LinodeId};
-use crate::store::db::Db;
+use crate::store::db::{Db, lock_named};
 use crate::store::error::StoreError;
 use crate::store::limit::Limit;
 use crate::store::schema::{linode_weights, linodes, plans, usage_days, usage_rounds};
@@ -143,12 +143,7 @@ fn round_values(step: i64, row: &Packed) -> [Value<'_>; 4] {
 /// One portal at a time rolls up, so that a late round cannot be overwritten by a sum that did not see it. SQLite has one
 /// writer anyway.
 pub fn lock_rolling(conn: &mut Db) -> Result<(), StoreError> {
-    use diesel::connection::SimpleConnection;
-    if let Db::Pg(pg) = conn {
-        // "xenu" in ASCII.
-        pg.batch_execute("SELECT pg_advisory_xact_lock(2019913333)")?;
-    }
-    Ok(())
+    lock_named(conn, *b"xenu")
 }
 
 /// The oldest interval of `step` that is not rolled up and began before `before`.

@@ -1,6 +1,5 @@
 //! The rule by which a plan's RAM becomes a weight, and the Linodes whose weight staff set by hand.
 
-use diesel::connection::SimpleConnection;
 use std::collections::HashMap;
 
 use diesel::prelude::*;
@@ -8,7 +7,7 @@ use diesel::prelude::*;
 use crate::domain::fairness::shares::{Rule, RuleKind};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::time::Time;
-use crate::store::db::Db;
+use crate::store::db::{Db, by_key, lock_named};
 use crate::store::error::StoreError;
 use crate::store::limit::Limit;
 use crate::store::schema::{hosts, linode_weights, linodes, plans, weight_rule};
@@ -36,20 +35,12 @@ impl RuleRow {
 
 /// One at a time changes the rule, so that of two the second sees the first's. SQLite has one writer anyway.
 pub fn lock(conn: &mut Db) -> Result<(), StoreError> {
-    if let Db::Pg(pg) = conn {
-        // "xenw" in ASCII.
-        pg.batch_execute("SELECT pg_advisory_xact_lock(2019913335)")?;
-    }
-    Ok(())
+    lock_named(conn, *b"xenw")
 }
 
 /// As it was set, if it ever was.
 pub fn stored(conn: &mut Db) -> Result<Option<RuleRow>, StoreError> {
-    Ok(weight_rule::table
-        .find(1_i64)
-        .select(RuleRow::as_select())
-        .get_result(conn)
-        .optional()?)
+    Ok(by_key!(conn, weight_rule, 1_i64, RuleRow))
 }
 
 /// The rule in force.

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 
-use super::db::{Db, columns};
+use super::db::{Db, by_key, columns};
 use super::error::StoreError;
 use super::schema::{self, hosts};
 use crate::domain::host::{HostRole, HostState};
@@ -151,11 +151,7 @@ pub fn names(conn: &mut Db) -> Result<Vec<(HostId, String)>, StoreError> {
 }
 
 pub fn host(conn: &mut Db, id: HostId) -> Result<Option<Host>, StoreError> {
-    Ok(hosts::table
-        .find(id)
-        .select(Host::as_select())
-        .get_result(conn)
-        .optional()?)
+    Ok(by_key!(conn, hosts, id, Host))
 }
 
 /// Those of these that there are, in no order.

@@ -27,66 +27,40 @@ fn way_back_open() -> _ {
         .and(linodes::host_id.ne(migrations::source_host_id))
 }
 
+/// A sum for each host.
+macro_rules! sums {
+    ($conn:expr, $from:expr, $host:expr, $what:expr) => {{
+        let sums: Vec<(HostId, Option<i64>)> = $from
+            .group_by($host)
+            .select(($host, big_sum($what)))
+            .load($conn)?;
+        sums
+    }};
+}
+
 /// Every host with what is promised on it: Linodes it owns, and those that a live migration brings (until the commit,
 /// after which it owns them), and those that may still come back. Summed in the database: seven queries, however many
 /// hosts and Linodes there are.
 pub fn rooms(conn: &mut Db) -> Result<Vec<Room>, StoreError> {
     let live = MigrationState::those(migration::is_live);
-    let memory_owned: Vec<(HostId, Option<i64>)> = linodes::table
-        .inner_join(plans::table)
-        .group_by(linodes::host_id)
-        .select((
-            linodes::host_id,
-            big_sum("CAST(SUM(plans.ram_mb) AS BIGINT)"),
-        ))
-        .load(conn)?;
-    let disk_owned: Vec<(HostId, Option<i64>)> = disks::table
-        .inner_join(linodes::table)
-        .group_by(linodes::host_id)
-        .select((
-            linodes::host_id,
-            big_sum("CAST(SUM(disks.size_mb) AS BIGINT)"),
-        ))
-        .load(conn)?;
     let on_the_way = migrations::state
         .eq_any(live)
         .and(linodes::host_id.ne(migrations::destination_host_id));
-    let memory_coming: Vec<(HostId, Option<i64>)> = migrations::table
-        .inner_join(linodes::table.inner_join(plans::table))
-        .filter(on_the_way.clone())
-        .group_by(migrations::destination_host_id)
-        .select((
-            migrations::destination_host_id,
-            big_sum("CAST(SUM(plans.ram_mb) AS BIGINT)"),
-        ))
-        .load(conn)?;
-    let disk_coming: Vec<(HostId, Option<i64>)> = migrations::table
-        .inner_join(linodes::table.inner_join(disks::table))
-        .filter(on_the_way)
-        .group_by(migrations::destination_host_id)
-        .select((
-            migrations::destination_host_id,
-            big_sum("CAST(SUM(disks.size_mb) AS BIGINT)"),
-        ))
-        .load(conn)?;
-    let memory_kept: Vec<(HostId, Option<i64>)> = migrations::table
-        .inner_join(linodes::table.inner_join(plans::table))
-        .filter(way_back_open())
-        .group_by(migrations::source_host_id)
-        .select((
-            migrations::source_host_id,
-            big_sum("CAST(SUM(plans.ram_mb) AS BIGINT)"),
-        ))
-        .load(conn)?;
-    let disk_kept: Vec<(HostId, Option<i64>)> = migrations::table
-        .inner_join(linodes::table.inner_join(disks::table))
-        .filter(way_back_open())
-        .group_by(migrations::source_host_id)
-        .select((
-            migrations::source_host_id,
-            big_sum("CAST(SUM(disks.size_mb) AS BIGINT)"),
-        ))
-        .load(conn)?;
+    let (ram, disk) = ("plans.ram_mb", "disks.size_mb");
+    let with_plans = || migrations::table.inner_join(linodes::table.inner_join(plans::table));
+    let with_disks = || migrations::table.inner_join(linodes::table.inner_join(disks::table));
+    let memory_owned = linodes::table.inner_join(plans::table);
+    let memory_owned = sums!(conn, memory_owned, linodes::host_id, ram);
+    let disk_owned = disks::table.inner_join(linodes::table);
+    let disk_owned = sums!(conn, disk_owned, linodes::host_id, disk);
+    let memory_coming = with_plans().filter(on_the_way.clone());
+    let memory_coming = sums!(conn, memory_coming, migrations::destination_host_id, ram);
+    let disk_coming = with_disks().filter(on_the_way);
+    let disk_coming = sums!(conn, disk_coming, migrations::destination_host_id, disk);
+    let memory_kept = with_plans().filter(way_back_open());
+    let memory_kept = sums!(conn, memory_kept, migrations::source_host_id, ram);
+    let disk_kept = with_disks().filter(way_back_open());
+    let disk_kept = sums!(conn, disk_kept, migrations::source_host_id, disk);
     let memory = add_up([memory_owned, memory_coming, memory_kept]);
     let disk = add_up([disk_owned, disk_coming, disk_kept]);
     Ok(all(conn)?
@@ -107,9 +81,9 @@ pub fn rooms(conn: &mut Db) -> Result<Vec<Room>, StoreError> {
         .collect())
 }
 
-/// PostgreSQL's sum of BIGINT is NUMERIC; both databases are asked for BIGINT. `sum` is one of ours, never input.
-fn big_sum(sum: &'static str) -> SqlLiteral<Nullable<BigInt>> {
-    diesel::dsl::sql(sum)
+/// PostgreSQL's sum of BIGINT is NUMERIC; both databases are asked for BIGINT. `column` is one of ours, never input.
+fn big_sum(column: &'static str) -> SqlLiteral<Nullable<BigInt>> {
+    diesel::dsl::sql(&format!("CAST(SUM({column}) AS BIGINT)"))
 }
 
 fn add_up(parts: [Vec<(HostId, Option<i64>)>; 3]) -> HashMap<HostId, i64> {

@@ -5,7 +5,7 @@ pub mod list;
 
 use diesel::prelude::*;
 
-use super::db::{Db, columns, wake_on_commit};
+use super::db::{Db, by_key, columns, wake_on_commit};
 use super::error::StoreError;
 use super::linode::Linode;
 use super::schema::{holds, jobs};
@@ -107,11 +107,7 @@ pub fn locked(conn: &mut Db, id: JobId) -> Result<Option<Job>, StoreError> {
 }
 
 pub fn job(conn: &mut Db, id: JobId) -> Result<Option<Job>, StoreError> {
-    Ok(jobs::table
-        .find(id)
-        .select(Job::as_select())
-        .get_result(conn)
-        .optional()?)
+    Ok(by_key!(conn, jobs, id, Job))
 }
 
 /// Is there anything this host could claim now? Cheap, and takes no lock.

@@ -7,7 +7,7 @@ pub mod profile;
 
 use diesel::prelude::*;
 
-use super::db::Db;
+use super::db::{Db, by_key};
 use super::error::StoreError;
 use super::name_index;
 use super::schema::linodes;
@@ -51,11 +51,7 @@ impl Linode {
 }
 
 pub fn linode(conn: &mut Db, id: LinodeId) -> Result<Option<Linode>, StoreError> {
-    Ok(linodes::table
-        .find(id)
-        .select(Linode::as_select())
-        .get_result(conn)
-        .optional()?)
+    Ok(by_key!(conn, linodes, id, Linode))
 }
 
 /// The Linode if it is this account's; somebody else's looks the same as none.

@@ -98,6 +98,13 @@ pub fn migrations(
         query = query.filter(migrations::id.lt(before));
     }
     let rows: Vec<(Migration, String, String)> = query.limited(limit).load(conn)?;
+    with_hosts(conn, rows)
+}
+
+fn with_hosts(
+    conn: &mut Db,
+    rows: Vec<(Migration, String, String)>,
+) -> Result<Vec<MigrationRow>, StoreError> {
     let of = rows
         .iter()
         .flat_map(|(row, ..)| [row.source_host_id, row.destination_host_id])

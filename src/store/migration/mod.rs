@@ -7,7 +7,7 @@ pub mod queue;
 
 use diesel::prelude::*;
 
-use super::db::{Db, columns, wake_on_commit};
+use super::db::{Db, by_key, columns, wake_on_commit};
 use super::error::StoreError;
 use super::schema::{linodes, migration_events, migrations};
 use super::wake::Wake;
@@ -141,11 +141,7 @@ pub fn insert(conn: &mut Db, new: &NewMigration) -> Result<Migration, StoreError
 }
 
 pub fn migration(conn: &mut Db, id: MigrationId) -> Result<Option<Migration>, StoreError> {
-    Ok(migrations::table
-        .find(id)
-        .select(Migration::as_select())
-        .get_result(conn)
-        .optional()?)
+    Ok(by_key!(conn, migrations, id, Migration))
 }
 
 /// The row, locked for this transaction on PostgreSQL (SQLite's write transaction has the whole database).

@@ -8,7 +8,7 @@ use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::migration::{MigrationState, Step};
 use crate::domain::ownership::Word;
 use crate::domain::time::Time;
-use crate::store::db::{Both, Db, columns};
+use crate::store::db::{Both, Db, by_key, columns};
 use crate::store::error::StoreError;
 use crate::store::limit::Limit;
 use crate::store::schema::{hold_words, holds, linodes, migrations};
@@ -53,11 +53,7 @@ pub fn release(conn: &mut Db, linode: LinodeId) -> Result<bool, StoreError> {
 }
 
 pub fn of(conn: &mut Db, linode: LinodeId) -> Result<Option<Hold>, StoreError> {
-    Ok(holds::table
-        .find(linode)
-        .select(Hold::as_select())
-        .get_result(conn)
-        .optional()?)
+    Ok(by_key!(conn, holds, linode, Hold))
 }
 
 /// As [`of`], and it stays held, with nobody else at it, until the transaction ends. After the Linode's migrations, before

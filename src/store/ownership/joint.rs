@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use crate::domain::ids::{HostId, JointActId, UserId};
 use crate::domain::ownership::joint::{JointKind, JointState};
 use crate::domain::time::Time;
-use crate::store::db::Db;
+use crate::store::db::{Db, by_key};
 use crate::store::error::StoreError;
 use crate::store::limit::Limit;
 use crate::store::schema::{joint_acts, users};
@@ -45,11 +45,7 @@ pub fn insert(
 }
 
 pub fn get(conn: &mut Db, id: JointActId) -> Result<Option<JointAct>, StoreError> {
-    Ok(joint_acts::table
-        .find(id)
-        .select(JointAct::as_select())
-        .get_result(conn)
-        .optional()?)
+    Ok(by_key!(conn, joint_acts, id, JointAct))
 }
 
 /// What is asked for and not decided, with who asked.

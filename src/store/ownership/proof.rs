@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::time::Time;
-use crate::store::db::{Both, Db};
+use crate::store::db::{Both, Db, by_key};
 use crate::store::error::StoreError;
 use crate::store::schema::proofs;
 
@@ -33,11 +33,7 @@ pub fn put(conn: &mut Db, proof: &ProofRow) -> Result<(), StoreError> {
 }
 
 pub fn of(conn: &mut Db, linode: LinodeId) -> Result<Option<ProofRow>, StoreError> {
-    Ok(proofs::table
-        .find(linode)
-        .select(ProofRow::as_select())
-        .get_result(conn)
-        .optional()?)
+    Ok(by_key!(conn, proofs, linode, ProofRow))
 }
 
 pub fn forget(conn: &mut Db, before: Time) -> Result<usize, StoreError> {

@@ -6,7 +6,7 @@ pub mod move_times;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 
-use super::db::{Both, Db, direct};
+use super::db::{Both, Db, by_key, direct, lock_named};
 use super::error::StoreError;
 use super::schema::{programme, programme_texts};
 use crate::domain::ids::UserId;
@@ -65,7 +65,7 @@ impl Programme {
 /// that the end of the beta is either before it or after it.
 pub fn hold(conn: &mut Db) -> Result<(), StoreError> {
     if let Db::Pg(pg) = conn {
-        // "xenp" in ASCII.
+        // "xenp" in ASCII, as of `lock`.
         pg.batch_execute("SELECT pg_advisory_xact_lock_shared(2019913328)")?;
     }
     Ok(())
@@ -73,19 +73,12 @@ pub fn hold(conn: &mut Db) -> Result<(), StoreError> {
 
 /// Waits for all who [`hold`] the programme, and for another who changes it. Before any row, and never after `hold`.
 pub fn lock(conn: &mut Db) -> Result<(), StoreError> {
-    if let Db::Pg(pg) = conn {
-        pg.batch_execute("SELECT pg_advisory_xact_lock(2019913328)")?;
-    }
-    Ok(())
+    lock_named(conn, *b"xenp")
 }
 
 /// One at a time takes of the seats. After [`hold`], which keeps their number as it is.
 pub fn lock_seats(conn: &mut Db) -> Result<(), StoreError> {
-    if let Db::Pg(pg) = conn {
-        // "xenq" in ASCII.
-        pg.batch_execute("SELECT pg_advisory_xact_lock(2019913329)")?;
-    }
-    Ok(())
+    lock_named(conn, *b"xenq")
 }
 
 /// As it was set, if it ever was.
@@ -134,11 +127,7 @@ pub fn texts(conn: &mut Db) -> Result<Vec<Text>, StoreError> {
 }
 
 pub fn text(conn: &mut Db, section: TextSection) -> Result<Option<Text>, StoreError> {
-    Ok(programme_texts::table
-        .find(section)
-        .select(Text::as_select())
-        .get_result(conn)
-        .optional()?)
+    Ok(by_key!(conn, programme_texts, section, Text))
 }
 
 pub fn put_text(conn: &mut Db, text: &Text) -> Result<(), StoreError> {

@@ -51,6 +51,17 @@ pub struct RegistrationFilter {
 
 type RegistrationJoin = (Registration, Linode, Plan, String, String);
 
+#[diesel::dsl::auto_type]
+fn joined() -> _ {
+    registrations::table
+        .inner_join(
+            linodes::table
+                .inner_join(plans::table)
+                .inner_join(hosts::table),
+        )
+        .inner_join(accounts::table)
+}
+
 /// Rows in order of request, oldest first; `after`: the key of the last row seen.
 pub fn registrations(
     conn: &mut Db,
@@ -58,13 +69,7 @@ pub fn registrations(
     after: Option<(Time, RegistrationId)>,
     limit: i64,
 ) -> Result<Vec<RegistrationRow>, StoreError> {
-    let mut query = registrations::table
-        .inner_join(
-            linodes::table
-                .inner_join(plans::table)
-                .inner_join(hosts::table),
-        )
-        .inner_join(accounts::table)
+    let mut query = joined()
         .select((
             Registration::as_select(),
             Linode::as_select(),
@@ -104,13 +109,7 @@ pub fn registrations_by_id(
     conn: &mut Db,
     ids: &[RegistrationId],
 ) -> Result<Vec<RegistrationRow>, StoreError> {
-    let rows: Vec<RegistrationJoin> = registrations::table
-        .inner_join(
-            linodes::table
-                .inner_join(plans::table)
-                .inner_join(hosts::table),
-        )
-        .inner_join(accounts::table)
+    let rows: Vec<RegistrationJoin> = joined()
         .filter(registrations::id.eq_any(ids.to_vec()))
         .select((
             Registration::as_select(),
@@ -162,49 +161,7 @@ fn complete(
     rows: Vec<RegistrationJoin>,
 ) -> Result<Vec<RegistrationRow>, StoreError> {
     let ids: Vec<LinodeId> = rows.iter().map(|(_, linode, ..)| linode.id).collect();
-    let now: HashMap<LinodeId, (LinodeStatus, HostId)> = rows
-        .iter()
-        .map(|(_, linode, ..)| (linode.id, (linode.status, linode.host_id)))
-        .collect();
-    let mut newest = HashMap::new();
-    let mut open = HashSet::new();
-    let all: Vec<(
-        LinodeId,
-        MigrationId,
-        MigrationState,
-        HostId,
-        MigrationKind,
-        bool,
-    )> = migrations::table
-        .filter(migrations::linode_id.eq_any(ids.clone()))
-        .order(migrations::id.desc())
-        .select((
-            migrations::linode_id,
-            migrations::id,
-            migrations::state,
-            migrations::destination_host_id,
-            migrations::kind,
-            migrations::was_running,
-        ))
-        .load(conn)?;
-    for (linode, id, state, host, kind, was_running) in all {
-        let Some(&(status, here)) = now.get(&linode) else {
-            continue;
-        };
-        if migration::blocks_next(&Last {
-            kind,
-            state,
-            was_running,
-            status,
-            at_destination: here == host,
-        }) {
-            open.insert(linode);
-        }
-        if kind == MigrationKind::Evacuation && !migration::is_live(state) {
-            continue;
-        }
-        newest.entry(linode).or_insert((id, state, host));
-    }
+    let (newest, open) = moves(conn, &rows)?;
     let mut sizes: HashMap<LinodeId, i64> = HashMap::new();
     let all: Vec<(LinodeId, i64)> = disks::table
         .filter(disks::linode_id.eq_any(ids.clone()))
@@ -235,6 +192,59 @@ fn complete(
             },
         )
         .collect())
+}
+
+type Newest = HashMap<LinodeId, (MigrationId, MigrationState, HostId)>;
+
+/// Each one's newest migration, and those whose way back is open.
+fn moves(
+    conn: &mut Db,
+    rows: &[RegistrationJoin],
+) -> Result<(Newest, HashSet<LinodeId>), StoreError> {
+    let now: HashMap<LinodeId, (LinodeStatus, HostId)> = rows
+        .iter()
+        .map(|(_, linode, ..)| (linode.id, (linode.status, linode.host_id)))
+        .collect();
+    let ids: Vec<LinodeId> = rows.iter().map(|(_, linode, ..)| linode.id).collect();
+    let (mut newest, mut open) = (HashMap::new(), HashSet::new());
+    let all: Vec<(
+        LinodeId,
+        MigrationId,
+        MigrationState,
+        HostId,
+        MigrationKind,
+        bool,
+    )> = migrations::table
+        .filter(migrations::linode_id.eq_any(ids))
+        .order(migrations::id.desc())
+        .select((
+            migrations::linode_id,
+            migrations::id,
+            migrations::state,
+            migrations::destination_host_id,
+            migrations::kind,
+            migrations::was_running,
+        ))
+        .load(conn)?;
+    for (linode, id, state, host, kind, was_running) in all {
+        let Some(&(status, here)) = now.get(&linode) else {
+            continue;
+        };
+        if migration::blocks_next(&Last {
+            kind,
+            state,
+            was_running,
+            status,
+            at_destination: here == host,
+        }) {
+            open.insert(linode);
+        }
+        if kind == MigrationKind::Evacuation && !migration::is_live(state) {
+            continue;
+        }
+        newest.entry(linode).or_insert((id, state, host));
+    }
+    Ok((newest, open))
 }
 
 pub fn registration_counts(conn: &mut Db) -> Result<Vec<(RegistrationState, i64)>, StoreError> {

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use diesel::prelude::*;
 
-use super::db::{Db, columns};
+use super::db::{Db, by_key, columns};
 use super::error::StoreError;
 use super::schema::{self, registrations};
 use crate::domain::ids::{AccountId, LinodeId, RegistrationId, UserId};
@@ -46,11 +46,7 @@ pub fn insert(conn: &mut Db, new: &NewRegistration) -> Result<Registration, Stor
 }
 
 pub fn registration(conn: &mut Db, id: RegistrationId) -> Result<Option<Registration>, StoreError> {
-    Ok(registrations::table
-        .find(id)
-        .select(Registration::as_select())
-        .get_result(conn)
-        .optional()?)
+    Ok(by_key!(conn, registrations, id, Registration))
 }
 
 /// The row, locked for this transaction on PostgreSQL. Whatever gives a Linode's registration an offer, takes one up or

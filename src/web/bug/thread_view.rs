@@ -24,8 +24,6 @@ filters! {
 }
 
 impl Asked {
-    /// # Errors
-    /// When it is no reply's number.
     pub fn after(&self) -> Result<BugPostId, Fault> {
         Ok(BugPostId(Self::read(&self.after)?.unwrap_or(0)))
     }

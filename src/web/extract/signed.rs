@@ -150,8 +150,6 @@ async fn find<V: Send + 'static>(
 /// What those who are signed in have to be.
 pub trait Role: Sized + 'static {
     fn may(actor: &Actor) -> bool;
-    /// # Errors
-    /// The fault for those who may not.
     fn of(signed: Signed) -> Result<Self, Fault>;
 }
 
@@ -200,9 +198,6 @@ pub struct Asks<R> {
 
 impl<R: Role> Asks<R> {
     /// Who asks, and what the page shows them; nothing is read for those who may not see it.
-    ///
-    /// # Errors
-    /// The fault for those who may not, and those of `query`.
     pub async fn read<V: Send + 'static>(
         self,
         query: impl FnOnce(&mut Db, &Actor) -> Result<V, AppError> + Send + 'static,
@@ -219,9 +214,6 @@ impl<R: Role> Asks<R> {
     }
 
     /// As [`Asks::read`], by what was wanted. What is wrong with that is told to those who may ask, and to nobody else.
-    ///
-    /// # Errors
-    /// As [`Asks::read`], and what is wrong.
     pub async fn read_by<W: Send + 'static, V: Send + 'static>(
         self,
         wanted: Result<W, Fault>,

@@ -8,17 +8,11 @@ use super::flash::Flash;
 use crate::web::fault::{Fault, Response};
 
 /// 200 with the page.
-///
-/// # Errors
-/// When the template fails, which only a full disk of words could make it do.
 pub fn html(page: &impl Template) -> Response {
     html_status(StatusCode::OK, page)
 }
 
 /// A page with another status: a form shown again is 422, an error page its error.
-///
-/// # Errors
-/// As [`html`].
 pub fn html_status(status: StatusCode, page: &impl Template) -> Response {
     let body = page.render().map_err(Fault::internal)?;
     Ok(HttpResponse::build(status)

@@ -33,8 +33,6 @@ pub fn range_tabs(current: Range, url: impl Fn(Range) -> String) -> Vec<RangeTab
         .collect()
 }
 
-/// # Errors
-/// A range there is none of.
 pub fn range(text: &str) -> Result<Range, Fault> {
     match text {
         "" => Ok(Range::Day),

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use xenbeta::app::context::PORTAL;
 use xenbeta::app::error::AppError;
 use xenbeta::app::migration::actions::Click;
-use xenbeta::app::migration::engine::EventDetails;
+use xenbeta::app::migration::event_details::EventDetails;
 use xenbeta::domain::ids::{LinodeId, MigrationId, RegistrationId};
 use xenbeta::domain::migration::MigrationState;
 use xenbeta::domain::migration::{Event, is_live};

@@ -110,8 +110,6 @@ pub struct HistoryRow {
 }
 
 impl LinodePage {
-    /// # Errors
-    /// When a stored profile cannot be read.
     pub fn new(page: Page, detail: &LinodeDetail) -> Result<Self, StoreError> {
         let zone = page.zone();
         let label = &detail.linode.label;

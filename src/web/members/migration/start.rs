@@ -114,8 +114,6 @@ pub struct Facts<'a> {
 }
 
 impl MigratePage {
-    /// # Errors
-    /// When a stored profile cannot be read.
     pub fn new(page: Page, facts: &Facts<'_>, typed: &Typed) -> Result<Self, StoreError> {
         let detail = facts.detail;
         let zone = page.zone();

@@ -148,8 +148,6 @@ impl Filter {
 }
 
 impl Asked {
-    /// # Errors
-    /// A tab, plan or host that cannot be.
     pub fn filter(&self) -> Result<Filter, Fault> {
         let show = Show::ALL
             .iter()

@@ -56,8 +56,6 @@ filters! {
 }
 
 impl Asked {
-    /// # Errors
-    /// A state or plan there is none of.
     pub fn filter(&self) -> Result<RegistrationFilter, Fault> {
         let state = match self.state.as_str() {
             "" => Some(RegistrationState::Requested),
