@@ -13,7 +13,7 @@ use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::markdown::{self, Rendered};
-use crate::web::ui::{Field, Input, Link, Problems, When, Zone};
+use crate::web::ui::{Field, FormState, Input, Link, Problems, When, Zone};
 
 pub const PATH: &str = "/members/faq";
 
@@ -120,9 +120,9 @@ async fn present(
     portal: &Portal,
     signed: &Signed,
     text: String,
-    typed: AskForm,
-    problems: Problems,
+    FormState { typed, problems }: FormState<AskForm>,
 ) -> Response {
+    let typed = typed.unwrap_or_default();
     let (wanted, user) = (text.clone(), signed.actor.user);
     let (entries, all, questions) = portal::read(portal, move |conn| {
         let entries = store::faq::entries(conn, &wanted)?;
@@ -166,14 +166,7 @@ async fn present(
 
 /// `GET /members/faq`
 pub async fn show(portal: Portal, signed: Signed, asked: Query<Asked>) -> Response {
-    present(
-        &portal,
-        &signed,
-        words(&asked.0),
-        AskForm::default(),
-        Problems::default(),
-    )
-    .await
+    present(&portal, &signed, words(&asked.0), FormState::anew()).await
 }
 
 /// `POST /members/faq`
@@ -199,7 +192,13 @@ pub async fn ask(portal: Portal, signed: Signed, form: Form<AskForm>) -> Respons
                 once: String::new(),
                 ..form.0
             };
-            present(&portal, &signed, String::new(), typed, problems).await
+            present(
+                &portal,
+                &signed,
+                String::new(),
+                FormState::again(typed, problems),
+            )
+            .await
         }
     }
 }

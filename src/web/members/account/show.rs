@@ -39,6 +39,8 @@ pub struct AccountPage {
 
 /// What the page is made from besides what is typed.
 pub struct Facts {
+    /// The one that asks.
+    session: SessionId,
     pub account: Option<String>,
     pub sessions: Vec<Session>,
     pub muted: Vec<String>,
@@ -66,7 +68,7 @@ pub struct Typed {
 }
 
 impl AccountPage {
-    pub fn new(page: Page, user: &User, typed: Typed, facts: Facts, this: SessionId) -> Self {
+    pub fn new(page: Page, user: &User, typed: Typed, facts: Facts) -> Self {
         let zone = page.zone();
         let problems = &page.problems;
         Self {
@@ -96,7 +98,7 @@ impl AccountPage {
                     address: session.address.clone(),
                     began: zone.show(session.created_at),
                     seen: zone.show(session.seen_at),
-                    is_this: session.id == this,
+                    is_this: session.id == facts.session,
                 })
                 .collect(),
             page,
@@ -174,6 +176,7 @@ async fn present(
                 sessions: store::account::session::sessions_of(conn, id, now, idle_since)?,
                 muted: store::account::mail_choices::muted(conn, id)?,
                 tokens: store::account::tokens::of_user(conn, id)?,
+                session,
                 token_form,
                 now,
             })
@@ -187,10 +190,7 @@ async fn present(
         token: TokenForm::default(),
     });
     let page = signed.page(Area::Profile, "Profile").problems(problems);
-    page::html_status(
-        status,
-        &AccountPage::new(page, &user, typed, facts, session),
-    )
+    page::html_status(status, &AccountPage::new(page, &user, typed, facts))
 }
 
 /// The page again, with a token's form as it was typed.

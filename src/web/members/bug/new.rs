@@ -169,19 +169,14 @@ async fn present(
     shown: Shown,
     mut problems: Problems,
 ) -> Response {
-    let (linode, migration) = (
-        id(&shown.form.linode)?.map(LinodeId),
-        id(&shown.form.migration)?.map(MigrationId),
-    );
+    let linode = id(&shown.form.linode)?.map(LinodeId);
+    let migration = id(&shown.form.migration)?.map(MigrationId);
     let (both, title) = (shown.both, shown.form.title.clone());
     let found = member.act(portal, move |app, actor| {
         let facts = app.bug_facts(actor, linode, migration)?;
         let mut like = app.db.read(|conn| {
-            let ids = if both {
-                store::search::bugs_like(conn, &title, LIKE)?
-            } else {
-                Vec::new()
-            };
+            let most = if both { LIKE } else { 0 };
+            let ids = store::search::bugs_like(conn, &title, most)?;
             store::bug::page::rows_of(conn, &ids).map_err(AppError::from)
         })?;
         like.retain(|row| row.bug.hidden_at.is_none());

@@ -55,7 +55,7 @@ pub async fn form(portal: Portal, staff: Staff, path: Path<(i64, String)>) -> Re
     let (host, word) = path.0;
     let kind = kind_of(&word)?;
     let case = case_of_host(&portal, &staff, host, kind).await?;
-    page::html(&case.asking(&staff, kind, &AskForm::default(), Problems::default()))
+    page::html(&case.asking(&staff, &AskForm::default(), Problems::default()))
 }
 
 /// `POST /staff/hosts/{id}/joint/{kind}`
@@ -69,7 +69,7 @@ pub async fn ask(
     let kind = kind_of(&word)?;
     let case = case_of_host(&portal, &staff, host, kind).await?;
     if let Some(problems) = name_problem(&case, kind, &form.0.name) {
-        let shown = case.asking(&staff, kind, &form.0, problems);
+        let shown = case.asking(&staff, &form.0, problems);
         return page::refused(&shown);
     }
     let (actor, typed) = (staff.actor.clone(), form.0.clone());
@@ -88,7 +88,7 @@ pub async fn ask(
             "It is asked for. Another member of staff has to agree.",
         ),
         Ok(Err((status, problems))) => {
-            page::html_status(status, &case.asking(&staff, kind, &form.0, problems))
+            page::html_status(status, &case.asking(&staff, &form.0, problems))
         }
         Err(other) => Err(at_host(other, &case)),
     }
@@ -101,8 +101,8 @@ fn at_host(fault: Fault, case: &Case) -> Fault {
 
 /// `GET /staff/joint/{id}`
 pub async fn show(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
-    let (case, act) = case_of_act(&portal, &staff, id.0).await?;
-    page::html(&case.deciding(&staff, &act, "", Problems::default()))
+    let (case, _) = case_of_act(&portal, &staff, id.0).await?;
+    page::html(&case.deciding(&staff, "", Problems::default()))
 }
 
 /// `POST /staff/joint/{id}`
@@ -114,7 +114,7 @@ pub async fn agree(
 ) -> Response {
     let (case, act) = case_of_act(&portal, &staff, id.0).await?;
     if let Some(problems) = name_problem(&case, act.kind, &form.0.name) {
-        let shown = case.deciding(&staff, &act, &form.0.name, problems);
+        let shown = case.deciding(&staff, &form.0.name, problems);
         return page::refused(&shown);
     }
     match decide(&portal, &staff, &act, form.0.password.clone(), true).await {
@@ -123,7 +123,7 @@ pub async fn agree(
             format!("Done: {}.", lower(&title(act.kind, &case.host.name))),
         ),
         Ok(Err((status, problems))) => {
-            page::html_status(status, &case.deciding(&staff, &act, &form.0.name, problems))
+            page::html_status(status, &case.deciding(&staff, &form.0.name, problems))
         }
         Err(other) => Err(at_host(other, &case)),
     }
@@ -146,8 +146,8 @@ async fn decide(
 
 /// `GET /staff/joint/{id}/withdraw`
 pub async fn ask_withdraw(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
-    let (case, act) = case_of_act(&portal, &staff, id.0).await?;
-    page::html(&case.withdrawing(&staff, &act, Problems::default()))
+    let (case, _) = case_of_act(&portal, &staff, id.0).await?;
+    page::html(&case.withdrawing(&staff, Problems::default()))
 }
 
 /// `POST /staff/joint/{id}/withdraw`
@@ -161,7 +161,7 @@ pub async fn withdraw(
     match decide(&portal, &staff, &act, form.0.password.clone(), false).await {
         Ok(Ok(())) => page::said(&case.url(), "It is withdrawn. Nothing was done."),
         Ok(Err((status, problems))) => {
-            page::html_status(status, &case.withdrawing(&staff, &act, problems))
+            page::html_status(status, &case.withdrawing(&staff, problems))
         }
         Err(other) => Err(at_host(other, &case)),
     }

@@ -110,6 +110,7 @@ fn consequences(kind: JointKind) -> Vec<&'static str> {
 /// An act with what its page shows.
 pub(crate) struct Case {
     pub host: Host,
+    kind: JointKind,
     act: Option<JointAct>,
     people: HashMap<UserId, String>,
     preview: Vec<Consequence>,
@@ -119,9 +120,8 @@ pub(crate) struct Case {
 fn load(
     app: &App,
     staff: &Actor,
-    host: HostId,
+    (kind, host): (JointKind, HostId),
     act: Option<JointAct>,
-    kind: JointKind,
 ) -> Result<Case, AppError> {
     let preview = if kind == JointKind::Takeover {
         app.takeover_preview(staff, host)?
@@ -136,6 +136,7 @@ fn load(
             host: store::host::host(conn, host)?.ok_or(AppError::NotFound)?,
             people: store::account::user_names(conn, of.flatten().collect())?,
             names: store::host::names(conn)?.into_iter().collect(),
+            kind,
             act,
             preview,
         })
@@ -150,7 +151,7 @@ pub(crate) async fn case_of_host(
 ) -> Result<Case, Fault> {
     staff
         .act(portal, move |app, actor| {
-            load(app, actor, HostId(host), None, kind)
+            load(app, actor, (kind, HostId(host)), None)
         })
         .await
 }
@@ -167,7 +168,7 @@ pub(crate) async fn case_of_act(
             })?;
             let act = act.ok_or(AppError::NotFound)?;
             Ok((
-                load(app, actor, act.host_id, Some(act.clone()), act.kind)?,
+                load(app, actor, (act.kind, act.host_id), Some(act.clone()))?,
                 act,
             ))
         })
@@ -192,6 +193,12 @@ impl Case {
             as_of: it.goes_to.map(|(_, at)| zone.both(at)),
         };
         self.preview.iter().map(row).collect()
+    }
+
+    /// The act, while it is not decided.
+    fn open(&self) -> Option<&JointAct> {
+        let act = self.act.as_ref();
+        act.filter(|act| act.state == JointState::Asked)
     }
 
     fn person(&self, id: UserId) -> String {
@@ -219,9 +226,9 @@ impl Case {
     }
 
     /// What both type, and what the host is called where that is asked for, too.
-    fn fields(&self, kind: JointKind, name: &str, problems: &Problems) -> Vec<Field> {
+    fn fields(&self, name: Option<&str>, problems: &Problems) -> Vec<Field> {
         let mut fields = Vec::new();
-        if kind == JointKind::Takeover {
+        if let Some(name) = name.filter(|_| self.kind == JointKind::Takeover) {
             fields.push(
                 Field::text("name", format!("Type the host's name, {}", self.host.name))
                     .value(name)
@@ -237,9 +244,9 @@ impl Case {
         fields
     }
 
-    fn page(&self, staff: &Staff, kind: JointKind, problems: Problems) -> Page {
+    fn page(&self, staff: &Staff, problems: Problems) -> Page {
         staff
-            .page(Area::Hosts, title(kind, &self.host.name))
+            .page(Area::Hosts, title(self.kind, &self.host.name))
             .crumb("Hosts", HOSTS)
             .crumb(&self.host.name, self.url())
             .problems(problems)
@@ -248,7 +255,6 @@ impl Case {
     fn present(
         &self,
         page: Page,
-        kind: JointKind,
         form: Option<FormView>,
         (own, withdraw): (bool, Option<String>),
     ) -> JointPage {
@@ -256,9 +262,9 @@ impl Case {
         JointPage {
             asked: self.asked(zone),
             closed: self.closed(zone),
-            consequences: consequences(kind),
+            consequences: consequences(self.kind),
             goes: self.goes(zone),
-            is_takeover: kind == JointKind::Takeover,
+            is_takeover: self.kind == JointKind::Takeover,
             form,
             own,
             withdraw,
@@ -269,57 +275,45 @@ impl Case {
     }
 
     /// The form that asks.
-    pub fn asking(
-        &self,
-        staff: &Staff,
-        kind: JointKind,
-        typed: &AskForm,
-        problems: Problems,
-    ) -> JointPage {
-        let page = self.page(staff, kind, problems);
+    pub fn asking(&self, staff: &Staff, typed: &AskForm, problems: Problems) -> JointPage {
+        let page = self.page(staff, problems);
         let mut fields = vec![
             Field::new("evidence", "What shows it", Input::Area(5))
                 .value(&typed.evidence)
                 .hint("Who saw what, and when. Whoever agrees reads this, and it stays in the audit trail.")
                 .with(&page.problems),
         ];
-        fields.extend(self.fields(kind, &typed.name, &page.problems));
+        fields.extend(self.fields(Some(&typed.name), &page.problems));
         let form = FormView {
-            action: format!("{}/joint/{kind}", self.url()),
+            action: format!("{}/joint/{}", self.url(), self.kind),
             fields,
             button: "Ask a second member of staff to agree".to_owned(),
             danger: false,
         };
-        self.present(page, kind, Some(form), (false, None))
+        self.present(page, Some(form), (false, None))
     }
 
     /// What was asked for: another one may agree, everyone may withdraw it.
-    pub fn deciding(
-        &self,
-        staff: &Staff,
-        act: &JointAct,
-        name: &str,
-        problems: Problems,
-    ) -> JointPage {
-        let page = self.page(staff, act.kind, problems);
-        let open = act.state == JointState::Asked;
-        let may = may_agree(act, staff.actor.user);
-        let form = (open && may).then(|| FormView {
+    pub fn deciding(&self, staff: &Staff, name: &str, problems: Problems) -> JointPage {
+        let page = self.page(staff, problems);
+        let open = self.open();
+        let may = open.is_some_and(|act| may_agree(act, staff.actor.user));
+        let form = open.filter(|_| may).map(|act| FormView {
             action: format!("{PATH}/{}", act.id),
-            fields: self.fields(act.kind, name, &page.problems),
-            button: format!("Agree: {}", lower(&title(act.kind, &self.host.name))),
+            fields: self.fields(Some(name), &page.problems),
+            button: format!("Agree: {}", lower(&title(self.kind, &self.host.name))),
             danger: true,
         });
-        let withdraw = open.then(|| format!("{PATH}/{}/withdraw", act.id));
-        self.present(page, act.kind, form, (open && !may, withdraw))
+        let withdraw = open.map(|act| format!("{PATH}/{}/withdraw", act.id));
+        self.present(page, form, (open.is_some() && !may, withdraw))
     }
 
-    pub fn withdrawing(&self, staff: &Staff, act: &JointAct, problems: Problems) -> JointPage {
-        let mut page = self.page(staff, act.kind, problems);
+    pub fn withdrawing(&self, staff: &Staff, problems: Problems) -> JointPage {
+        let mut page = self.page(staff, problems);
         page.title = format!("Withdraw: {}", lower(&page.title));
-        let form = (act.state == JointState::Asked).then(|| FormView {
+        let form = self.open().map(|act| FormView {
             action: format!("{PATH}/{}/withdraw", act.id),
-            fields: self.fields(JointKind::Waive, "", &page.problems),
+            fields: self.fields(None, &page.problems),
             button: "Withdraw it".to_owned(),
             danger: false,
         });
@@ -327,7 +321,7 @@ impl Case {
             consequences: vec!["Nothing is done. It can be asked for again."],
             goes: Vec::new(),
             is_takeover: false,
-            ..self.present(page, act.kind, form, (false, None))
+            ..self.present(page, form, (false, None))
         }
     }
 }

@@ -44,13 +44,19 @@ fn section(of: &str) -> Result<TextSection, Fault> {
     TextSection::parse(of).ok_or(Fault::NotFound)
 }
 
-fn present(
-    staff: &Staff,
-    of: TextSection,
-    (body, seen): (&str, String),
+/// A text as it is stored or was typed.
+struct Shown<'a> {
+    body: &'a str,
+    seen: String,
     is_saved: bool,
-    problems: Problems,
-) -> Response {
+}
+
+fn present(staff: &Staff, of: TextSection, shown: Shown<'_>, problems: Problems) -> Response {
+    let Shown {
+        body,
+        seen,
+        is_saved,
+    } = shown;
     let page = staff
         .page(Area::Programme, texts::title(of))
         .crumb("Programme", PATH)
@@ -77,13 +83,12 @@ pub async fn show(portal: Portal, staff: Staff, of: Path<String>) -> Response {
     let stored = portal::read(&portal, move |conn| store::programme::text(conn, of)).await?;
     let seen = seen(stored.as_ref().map(|text| text.changed_at));
     let body = stored.map_or_else(|| texts::default(of).to_owned(), |text| text.body);
-    present(
-        &staff,
-        of,
-        (body.trim_end(), seen),
-        true,
-        Problems::default(),
-    )
+    let shown = Shown {
+        body: body.trim_end(),
+        seen,
+        is_saved: true,
+    };
+    present(&staff, of, shown, Problems::default())
 }
 
 /// `POST /staff/programme/texts/{section}`: saves; a preview changes nothing and shows what was typed.
@@ -95,16 +100,13 @@ pub async fn save(
 ) -> Response {
     let of = section(&of.0)?;
     let form = form.0;
+    let shown = Shown {
+        body: &form.body,
+        seen: form.seen.clone(),
+        is_saved: false,
+    };
     let body = match form.deed.as_str() {
-        "preview" => {
-            return present(
-                &staff,
-                of,
-                (&form.body, form.seen),
-                false,
-                Problems::default(),
-            );
-        }
+        "preview" => return present(&staff, of, shown, Problems::default()),
         "save" => form.body.clone(),
         "default" => String::new(),
         _ => {
@@ -122,11 +124,10 @@ pub async fn save(
             let said = format!("“{}” is saved.", texts::title(of));
             page::said(PATH, said)
         }
-        Ok(Err(problems)) => present(&staff, of, (&form.body, form.seen), false, problems),
+        Ok(Err(problems)) => present(&staff, of, shown, problems),
         // What was typed stays, to be copied over.
         Err(Fault::Conflict { message, .. }) => {
-            let problems = Problems::one("body", message);
-            present(&staff, of, (&form.body, form.seen), false, problems)
+            present(&staff, of, shown, Problems::one("body", message))
         }
         Err(other) => Err(other),
     }
