@@ -152,7 +152,7 @@ pub(super) struct Move {
 
 impl Move {
     /// Its way back is open, and in the way of a further move.
-    pub fn is_open(&self, row: &Row) -> bool {
+    pub(crate) fn is_open(&self, row: &Row) -> bool {
         migration::blocks_next(&Last {
             kind: self.kind,
             state: self.state,

@@ -18,13 +18,13 @@ use crate::store::attention::Attention;
 /// The names of our cookies. Over TLS they carry the `__Host-` prefix, which no other host can plant; browsers refuse that
 /// on plain loopback.
 #[derive(Debug, Clone, Copy)]
-pub struct CookieNames {
+pub(in crate::web) struct CookieNames {
     pub session: &'static str,
     pub before: &'static str,
     pub flash: &'static str,
 }
 
-pub fn cookie_names(secure: bool) -> CookieNames {
+pub(in crate::web) fn cookie_names(secure: bool) -> CookieNames {
     if secure {
         CookieNames {
             session: "__Host-lpm",

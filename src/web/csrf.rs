@@ -16,7 +16,7 @@ fn plain(secret: &str) -> [u8; LENGTH] {
 }
 
 /// `getrandom` fails only where the kernel has no randomness at all, and without it there is no safe way to go on.
-pub fn random<const N: usize>() -> [u8; N] {
+pub(in crate::web) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     if let Err(fault) = getrandom::fill(&mut bytes) {
         tracing::error!(%fault, "no randomness");
@@ -25,7 +25,7 @@ pub fn random<const N: usize>() -> [u8; N] {
     bytes
 }
 
-pub fn make(secret: &str) -> String {
+pub(in crate::web) fn make(secret: &str) -> String {
     let mask = random::<LENGTH>();
     let mut both = Vec::with_capacity(2 * LENGTH);
     both.extend_from_slice(&mask);
@@ -38,7 +38,7 @@ pub fn make(secret: &str) -> String {
     BASE64URL_NOPAD.encode(&both)
 }
 
-pub fn check(secret: &str, token: &str) -> bool {
+pub(in crate::web) fn check(secret: &str, token: &str) -> bool {
     let Ok(both) = BASE64URL_NOPAD.decode(token.as_bytes()) else {
         return false;
     };

@@ -81,7 +81,7 @@ impl Ending<'_> {
         Ok(())
     }
 
-    pub fn cancelled(&self, tx: &mut Tx<'_>) -> Result<(), AppError> {
+    pub(in crate::app) fn cancelled(&self, tx: &mut Tx<'_>) -> Result<(), AppError> {
         self.end(tx, JobState::Cancelled, Words::of("Stopped as asked."))?;
         settle_power(tx.conn, tx.now, self.job)?;
         match step_of(tx.conn, self.job)? {
@@ -91,7 +91,7 @@ impl Ending<'_> {
     }
 
     /// The host holds itself for the Linode's owner: no failure of the step, but two memories that differ.
-    pub fn contradicted(
+    pub(in crate::app) fn contradicted(
         &self,
         tx: &mut Tx<'_>,
         marks: &Marked,
@@ -135,7 +135,12 @@ impl Ending<'_> {
         }
     }
 
-    pub fn failed(&self, tx: &mut Tx<'_>, retry: bool, why: Words<'_>) -> Result<(), AppError> {
+    pub(in crate::app) fn failed(
+        &self,
+        tx: &mut Tx<'_>,
+        retry: bool,
+        why: Words<'_>,
+    ) -> Result<(), AppError> {
         if self.job.cancel_asked {
             // It was to stop, and it has.
             return self.cancelled(tx);
@@ -166,7 +171,11 @@ impl Ending<'_> {
         }
     }
 
-    pub fn succeeded(&self, tx: &mut Tx<'_>, report: &Report) -> Result<(), AppError> {
+    pub(in crate::app) fn succeeded(
+        &self,
+        tx: &mut Tx<'_>,
+        report: &Report,
+    ) -> Result<(), AppError> {
         if let Report::StartFailedSealed {
             epoch,
             public,
@@ -250,7 +259,7 @@ impl Ending<'_> {
         Ok(())
     }
 
-    pub fn note_console(&self, tx: &mut Tx<'_>, text: &str) -> Result<(), AppError> {
+    pub(in crate::app) fn note_console(&self, tx: &mut Tx<'_>, text: &str) -> Result<(), AppError> {
         let text = console_text(text);
         Ok(store::linode::set_console(
             tx.conn,

@@ -3,7 +3,7 @@
 use crate::domain::migration::{Event, MigrationState, Step, Transition};
 
 /// What the migration's log says of a transition, in words for its member.
-pub fn words(event: Event, to: &Transition) -> String {
+pub(in crate::app) fn words(event: Event, to: &Transition) -> String {
     match (event, to.step) {
         (Event::Click, _) => "Asked for with one click.",
         (Event::Unschedule, _) => "The chosen time was given up; the offer stands.",

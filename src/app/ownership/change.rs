@@ -11,7 +11,7 @@ use crate::store::db::Db;
 use crate::store::job::Job;
 
 /// `false` if the Linode is not as `from` says; then nothing changed.
-pub fn hand_over(
+pub(in crate::app) fn hand_over(
     tx: &mut Tx<'_>,
     linode: LinodeId,
     (from, to): (Row, Row),
@@ -30,7 +30,11 @@ pub fn hand_over(
 }
 
 /// This host is about to be told of what it owns under these epochs, or says that it knows; how many of them it does own so.
-pub fn fetch(conn: &mut Db, host: HostId, of: &[(LinodeId, i64)]) -> Result<usize, AppError> {
+pub(in crate::app) fn fetch(
+    conn: &mut Db,
+    host: HostId,
+    of: &[(LinodeId, i64)],
+) -> Result<usize, AppError> {
     let mut known = 0;
     for (linode, epoch) in of {
         known += usize::from(fetch_one(conn, *linode, (host, *epoch))?);
@@ -58,7 +62,11 @@ fn fetch_one(conn: &mut Db, linode: LinodeId, owner: (HostId, i64)) -> Result<bo
 }
 
 /// Is a job of this Linode its owner's business under its present epoch?
-pub fn is_current(conn: &mut Db, linode: LinodeId, job: &Job) -> Result<bool, AppError> {
+pub(in crate::app) fn is_current(
+    conn: &mut Db,
+    linode: LinodeId,
+    job: &Job,
+) -> Result<bool, AppError> {
     Ok(store::linode::linode(conn, linode)?
         .is_some_and(|it| it.host_id == job.host_id && it.epoch == job.epoch))
 }

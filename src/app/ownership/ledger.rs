@@ -13,10 +13,10 @@ use crate::wire::{LedgerMark, POLL_WAIT_S, Poll};
 
 /// How long a ledger that turns up at another place waits for work, in seconds: if it is a copy, the agent at the former
 /// place polls within this, and both are found out.
-pub const SETTLE_S: i64 = POLL_WAIT_S as i64 + 10;
+pub(in crate::app) const SETTLE_S: i64 = POLL_WAIT_S as i64 + 10;
 
 /// A ledger that is at its place since then gets work.
-pub fn settled(now: Time) -> Time {
+pub(in crate::app) fn settled(now: Time) -> Time {
     now.plus_s(-SETTLE_S)
 }
 

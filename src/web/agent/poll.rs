@@ -12,7 +12,7 @@ use crate::wire::{Inventory, POLL_WAIT_S, Poll, PollAnswer, Reported, SHOWS_LEDG
 /// How often a waiting poll looks without being woken: for jobs whose time comes, and for a lost wake.
 const LOOK: Duration = Duration::from_secs(5);
 
-pub async fn poll(
+pub(in crate::web) async fn poll(
     app: web::Data<App>,
     request: HttpRequest,
     body: web::Bytes,
@@ -62,7 +62,7 @@ pub async fn poll(
 }
 
 /// What the host has now, from an agent whose poll is still open.
-pub async fn report(
+pub(in crate::web) async fn report(
     app: web::Data<App>,
     request: HttpRequest,
     body: web::Bytes,
@@ -75,7 +75,7 @@ pub async fn report(
 }
 
 /// What the host's guests used.
-pub async fn samples(
+pub(in crate::web) async fn samples(
     app: web::Data<App>,
     request: HttpRequest,
     body: web::Bytes,

@@ -10,7 +10,7 @@ pub const FILES: &str = "sandbox; default-src 'none'";
 
 /// Sets what is the same everywhere, and `no-store` where the handler named no caching of its own. `same-origin` rather
 /// than `no-referrer`: with the latter, browsers send `Origin: null` with our own forms.
-pub fn set(headers: &mut HeaderMap, secure: bool, reference: &str) {
+pub(in crate::web) fn set(headers: &mut HeaderMap, secure: bool, reference: &str) {
     let fixed = [
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

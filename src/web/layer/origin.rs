@@ -12,7 +12,7 @@ fn is_for_programs(path: &str) -> bool {
 
 /// Browsers send at least one of the two headers with every POST; a client that sends neither is no browser, and cannot be
 /// led here by a foreign page.
-pub fn is_own(request: &ServiceRequest, settings: &Settings) -> bool {
+pub(in crate::web) fn is_own(request: &ServiceRequest, settings: &Settings) -> bool {
     if request.method().is_safe() || is_for_programs(request.path()) {
         return true;
     }

@@ -79,7 +79,7 @@ areas! {
 
 /// How close a tab is to the page: the page itself, an ancestor of it, or elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tab {
+pub(crate) struct Tab {
     pub label: &'static str,
     pub url: &'static str,
     pub current: bool,
@@ -87,7 +87,7 @@ pub struct Tab {
 }
 
 impl Tab {
-    pub fn aria(&self) -> &'static str {
+    pub(in crate::web) fn aria(&self) -> &'static str {
         if self.exact { "page" } else { "true" }
     }
 }

@@ -381,17 +381,13 @@ pub async fn migrate(
     id: Path<i64>,
     form: Form<MigrateForm>,
 ) -> Response {
+    let again = |problems| {
+        let form = FormState::again(form.0.typed(), problems);
+        present(&portal, &member, id.0, form)
+    };
     let click = match form.0.click(member.zone()) {
         Ok(click) => click,
-        Err(problems) => {
-            return present(
-                &portal,
-                &member,
-                id.0,
-                FormState::again(form.0.typed(), problems),
-            )
-            .await;
-        }
+        Err(problems) => return again(problems).await,
     };
     let detail = find(&portal, &member, id.0).await?;
     let shown = MigrationId(form.0.migration);
@@ -403,15 +399,7 @@ pub async fn migrate(
         return Err(no_offer(&detail));
     };
     if let Some((field, words)) = form.0.forgets_its_time(offer) {
-        let mut problems = Problems::default();
-        problems.add(field, words);
-        return present(
-            &portal,
-            &member,
-            id.0,
-            FormState::again(form.0.typed(), problems),
-        )
-        .await;
+        return again(Problems::one(field, words)).await;
     }
     match member
         .submit(&portal, move |app, actor| {
@@ -420,16 +408,7 @@ pub async fn migrate(
         .await
     {
         Ok(Ok(row)) => clicked(&row, click.at, member.zone()),
-        Ok(Err(problems)) => {
-            let problems = form.0.placed(problems);
-            present(
-                &portal,
-                &member,
-                id.0,
-                FormState::again(form.0.typed(), problems),
-            )
-            .await
-        }
+        Ok(Err(problems)) => again(form.0.placed(problems)).await,
         Err(fault) => Err(fault.at("/members/xenbeta", "See how its registration stands")),
     }
 }

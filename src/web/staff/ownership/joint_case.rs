@@ -176,7 +176,7 @@ pub(crate) async fn case_of_act(
 }
 
 impl Case {
-    pub fn url(&self) -> String {
+    pub(in crate::web) fn url(&self) -> String {
         format!("{HOSTS}/{}", self.host.id)
     }
 
@@ -275,7 +275,12 @@ impl Case {
     }
 
     /// The form that asks.
-    pub fn asking(&self, staff: &Staff, typed: &AskForm, problems: Problems) -> JointPage {
+    pub(in crate::web) fn asking(
+        &self,
+        staff: &Staff,
+        typed: &AskForm,
+        problems: Problems,
+    ) -> JointPage {
         let page = self.page(staff, problems);
         let mut fields = vec![
             Field::new("evidence", "What shows it", Input::Area(5))
@@ -294,7 +299,12 @@ impl Case {
     }
 
     /// What was asked for: another one may agree, everyone may withdraw it.
-    pub fn deciding(&self, staff: &Staff, name: &str, problems: Problems) -> JointPage {
+    pub(in crate::web) fn deciding(
+        &self,
+        staff: &Staff,
+        name: &str,
+        problems: Problems,
+    ) -> JointPage {
         let page = self.page(staff, problems);
         let open = self.open();
         let may = open.is_some_and(|act| may_agree(act, staff.actor.user));
@@ -308,7 +318,7 @@ impl Case {
         self.present(page, form, (open.is_some() && !may, withdraw))
     }
 
-    pub fn withdrawing(&self, staff: &Staff, problems: Problems) -> JointPage {
+    pub(in crate::web) fn withdrawing(&self, staff: &Staff, problems: Problems) -> JointPage {
         let mut page = self.page(staff, problems);
         page.title = format!("Withdraw: {}", lower(&page.title));
         let form = self.open().map(|act| FormView {
