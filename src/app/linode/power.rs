@@ -47,16 +47,8 @@ pub(in crate::app) fn boot_again(
     }
     store::job::enqueue(tx.conn, &NewJob::own(&linode, JobKind::Boot, tx.now, None))?;
     store::linode::set_status(tx.conn, linode.id, LinodeStatus::Booting, tx.now)?;
-    let change = (
-        &LinodeStatus::Running.to_string(),
-        &LinodeStatus::Booting.to_string(),
-    );
-    tx.audit(
-        Action::Power,
-        Object::Linode(linode.id),
-        (change.0, change.1),
-    )?;
-    Ok(())
+    let change = (LinodeStatus::Running, LinodeStatus::Booting);
+    tx.audit(Action::Power, Object::Linode(linode.id), change)
 }
 
 impl App {
