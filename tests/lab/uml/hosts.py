@@ -68,7 +68,7 @@ kind = "uml"
 prefix = "{self.prefixes()[host]}"
 first_uid = {number}000000000
 bridge = "br-{host}"
-memory_mb = 2048
+memory_mb = {max(2048, 80 * len(self.linodes))}
 uml_dir = "{self.path(f"u-{host}")}"
 [[driver.kernels]]
 id = "{fleet.KERNEL}"

@@ -18,6 +18,7 @@ from fleet import Linode  # noqa: E402
 from hosts import Lab  # noqa: E402
 from moves import move, plain_reboot, report, say  # noqa: E402
 from portal import MEMBER, PORT, STAFF  # noqa: E402
+from reboots import reboots  # noqa: E402
 from watcher import Client, Witness, await_answer, check_sequence  # noqa: E402
 from world import eventually  # noqa: E402
 
@@ -140,9 +141,9 @@ def demo(lab):
 
 
 def inside(args, folder):
-    small = args.faults + 1 if args.faults else 2 if args.way_back or args.demo else 1
+    small = args.faults + 1 if args.faults else args.reboot + 1 if args.reboot else 2 if args.way_back or args.demo else 1
     linodes = [Linode(number, f"web-{number:02}", HIT_MB if args.faults else 0) for number in range(1, small + 1)]
-    if args.big and not args.faults:
+    if args.big and not args.faults and not args.reboot:
         linodes.append(Linode(small + 1, f"db-{small + 1:02}", BIG_MB))
     lab = Lab(folder, linodes, store=args.store, database=args.database, profile=args.profile)
     witness = Witness(lab.prefixes())
@@ -151,7 +152,8 @@ def inside(args, folder):
         witness.start()
         if args.demo:
             demo(lab)
-        results = faults(lab, witness, args) if args.faults else moves(lab, witness, args)
+        stage = faults if args.faults else reboots if args.reboot else moves
+        results = stage(lab, witness, args)
         with open(os.path.join(folder, "results.json"), "w") as file:
             json.dump(results, file)
     except KeyboardInterrupt:
@@ -186,6 +188,8 @@ def main():
     parser.add_argument("--no-way-back", dest="way_back", action="store_false")
     parser.add_argument("--faults", type=int, default=0, metavar="N",
                         help="N moves, in each an agent or the portal killed or frozen, or the database put back")
+    parser.add_argument("--reboot", type=int, default=0, metavar="N",
+                        help="no move: a host with N guests is rebooted, as planned and by a loss of power")
     parser.add_argument("--seed", type=int, default=None, help="of the faults; printed if not given")
     parser.add_argument("--demo", action="store_true", help="leave portal and hosts running for a person")
     parser.add_argument("--listen", default="127.0.0.1:8080", help="where a browser reaches the demo")
@@ -200,7 +204,7 @@ def main():
     busy = os.getloadavg()[0] > 2 * (os.cpu_count() or 1)
     if busy:
         say(f"This machine is busy (load {os.getloadavg()[0]:.0f} on {os.cpu_count()} cores): downtime is printed, but not judged.")
-    for store in args.store or (["ext4"] if args.faults or args.demo else ["ext4", "xfs"]):
+    for store in args.store or (["ext4"] if args.faults or args.reboot or args.demo else ["ext4", "xfs"]):
         results = {}
         # Machines are noisy: what takes too long once is measured again, and the best of it counts.
         for _ in range(1 if busy or args.profile == "dev" else 3):
