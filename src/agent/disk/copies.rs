@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use super::dir::Dir;
 use super::files::FileStore;
 use super::folders::hold_table;
+use super::holes::next_data;
 use super::layout::{at, digests, generation, image, no_room, partial};
 use super::{Base, DiskError, DiskStore};
 use crate::domain::ids::{LinodeId, MigrationId};
@@ -153,21 +154,13 @@ impl FileStore {
 /// Copies what is not a hole.
 fn copy_sparse(from: &File, to: &File, base: Base<'_>) -> Result<(), DiskError> {
     let failed = at("copy the disk to start from");
-    let next = |from: &File, how| rustix::fs::seek(from, how);
     let size = from.metadata().map_err(&failed)?.len();
     let mut buf = vec![0; 1 << 20];
     let mut at = 0;
-    loop {
-        let start = match next(from, rustix::fs::SeekFrom::Data(at)) {
-            Ok(start) => start,
-            Err(Errno::NXIO) => return Ok(()),
-            Err(e) => return Err(failed(e.into())),
-        };
-        let end = next(from, rustix::fs::SeekFrom::Hole(start)).map_err(|e| failed(e.into()))?;
-        let end = end.min(size);
-        at = start;
-        while at < end {
-            let step = (end - at).min(buf.len() as u64);
+    while let Some(data) = next_data(from, at, size).map_err(&failed)? {
+        at = data.start;
+        while at < data.end {
+            let step = (data.end - at).min(buf.len() as u64);
             let part = buf
                 .get_mut(..usize::try_from(step).unwrap_or(0))
                 .unwrap_or_default();
@@ -177,4 +170,5 @@ fn copy_sparse(from: &File, to: &File, base: Base<'_>) -> Result<(), DiskError> 
             at += step;
         }
     }
+    Ok(())
 }

@@ -6,12 +6,13 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::fs::{Advice, FallocateFlags, OFlags, SeekFrom, fadvise, fallocate};
+use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate};
 use rustix::io::Errno;
 
 use super::Image;
 use super::aligned::ALIGN;
 use super::dir::Dir;
+use super::holes::next_data;
 
 pub struct FileImage {
     file: File,
@@ -132,16 +133,7 @@ impl Image for FileImage {
     }
 
     fn next_data(&self, offset: u64) -> io::Result<Option<Range<u64>>> {
-        if offset >= self.size {
-            return Ok(None);
-        }
-        let start = match rustix::fs::seek(&self.file, SeekFrom::Data(offset)) {
-            Ok(start) => start,
-            Err(Errno::NXIO) => return Ok(None),
-            Err(e) => return Err(e.into()),
-        };
-        let end = rustix::fs::seek(&self.file, SeekFrom::Hole(start))?;
-        Ok(Some(start..end.min(self.size)))
+        next_data(&self.file, offset, self.size)
     }
 
     fn prefetch(&self, range: Range<u64>) {

@@ -17,6 +17,7 @@ mod dir;
 pub mod files;
 mod folders;
 mod ground;
+mod holes;
 mod image;
 mod layout;
 pub mod lvm;

@@ -50,7 +50,8 @@ impl Row {
             session: u32::try_from(number(3)?).ok()?,
             uid,
             ticks: number(11)? + number(12)? + number(13)? + number(14)?,
-            ended: matches!(*fields.first()?, "Z" | "X" | "x"),
+            // A process whose first thread ended looks like a zombie, and runs on with its files if it has another.
+            ended: matches!(*fields.first()?, "Z" | "X" | "x") && number(17)? <= 1,
             args: cmdline
                 .split(|byte| *byte == 0)
                 .map(<[u8]>::to_vec)
@@ -77,8 +78,8 @@ pub struct Table {
 
 /// By what a guest is known.
 pub struct Marks<'a> {
-    /// The user of its jail.
-    pub uid: u32,
+    /// The user of its jail, if it can have one.
+    pub uid: Option<u32>,
     pub umid: &'a str,
     /// The path it was started as.
     pub program: &'a Path,
@@ -88,13 +89,16 @@ pub struct Marks<'a> {
 
 impl Table {
     pub fn read() -> io::Result<Self> {
+        let own = geteuid().as_raw();
         let rows = pids()?.filter_map(|pid| {
             let uid = fs::metadata(format!("/proc/{pid}")).ok()?.uid();
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            // Others' words count for nothing, and may be megabytes.
+            let words = || fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let cmdline = if uid == own { words() } else { Vec::new() };
             Row::parse(pid, uid, &stat, &cmdline)
         });
-        Ok(Self::of(rows.collect(), geteuid().as_raw()))
+        Ok(Self::of(rows.collect(), own))
     }
 
     /// `own` is the agent's user.
@@ -139,7 +143,8 @@ impl Table {
 
     /// Everything of a guest.
     pub fn guest(&self, marks: &Marks<'_>) -> Guest {
-        let jailed: Vec<ProcessRef> = self.rows_at(self.by_uid.get(&marks.uid)).collect();
+        let of_user = marks.uid.and_then(|uid| self.by_uid.get(&uid));
+        let jailed: Vec<ProcessRef> = self.rows_at(of_user).collect();
         let umid = [UMID, marks.umid.as_bytes()].concat();
         let program = marks.program.as_os_str().as_encoded_bytes();
         let named: Vec<ProcessRef> = self
@@ -158,14 +163,14 @@ impl Table {
         let mut all: Vec<ProcessRef> = sessions
             .iter()
             .flat_map(|session| self.rows_at(self.by_session.get(session)))
-            .chain(jailed)
+            .chain(jailed.iter().copied())
             .chain(named)
             .collect();
         all.sort_unstable_by_key(|process| (process.pid, process.started));
         all.dedup();
         Guest {
             main,
-            jailed: main.is_some_and(|main| self.is_of(main, marks.uid)),
+            jailed: main.is_some_and(|main| jailed.contains(&main)),
             all,
         }
     }
@@ -181,10 +186,6 @@ impl Table {
 
     fn rows_at(&self, found: Option<&Vec<usize>>) -> impl Iterator<Item = ProcessRef> {
         self.at(found).map(|row| row.process)
-    }
-
-    fn is_of(&self, process: ProcessRef, uid: u32) -> bool {
-        self.pid(process.pid).is_some_and(|row| row.uid == uid)
     }
 
     fn leads(&self, process: ProcessRef) -> bool {
@@ -243,7 +244,7 @@ mod tests {
 
     fn marks<'a>(program: &'a str, umid: &'a str) -> Marks<'a> {
         Marks {
-            uid: JAILED,
+            uid: Some(JAILED),
             umid,
             program: Path::new(program),
             recorded: None,
@@ -348,7 +349,7 @@ mod tests {
         assert_eq!((guest.main.unwrap().pid, guest.jailed), (400, true));
         assert_eq!(pids(&guest), [400, 401, 402]);
         let other = table.guest(&Marks {
-            uid: JAILED + 1,
+            uid: Some(JAILED + 1),
             ..marks("/var/l/linode-8/linux", "u1-linode-8")
         });
         assert!(other.main.is_none() && other.all.is_empty());
