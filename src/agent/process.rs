@@ -121,6 +121,7 @@ pub fn storage(pid: u32) -> Option<(u64, u64)> {
 
 struct Stat {
     state: char,
+    threads: u64,
     ticks: u64,
     started: u64,
 }
@@ -138,13 +139,15 @@ impl Stat {
         let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
         Some(Self {
             state: fields.first()?.chars().next()?,
+            threads: number(17)?,
             ticks: number(11)? + number(12)?,
             started: number(19)?,
         })
     }
 
+    /// A process whose first thread ended looks like a zombie, and runs on with its files if it has another.
     fn lives(&self) -> bool {
-        !matches!(self.state, 'Z' | 'X' | 'x')
+        !matches!(self.state, 'Z' | 'X' | 'x') || self.threads > 1
     }
 }
 

@@ -398,6 +398,7 @@ diesel::table! {
         contrary -> Text,
         sealed_here -> Text,
         boot_id -> Nullable<Text>,
+        unseen -> Text,
     }
 }
 

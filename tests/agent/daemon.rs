@@ -392,7 +392,9 @@ fn a_planned_reboot_shuts_guests_down_and_is_to_all_else_a_loss_of_power() {
     let ledger = Ledger::look(&agent.state().join("ledger")).unwrap();
     assert!(ledger.entry(LINODE).unwrap().desired_running);
     // The host is up again. Nobody ordered it: they are absent, and still to run.
-    let before = portal.wait_for(Duration::from_secs(30), |state| Some(state.reports.len()));
+    let before = portal
+        .wait_for(Duration::from_secs(30), |state| Some(state.reports.len()))
+        .unwrap();
     agent.start();
     portal.wait_for(Duration::from_secs(30), |state| {
         let report = state.reports.get(before..)?.last()?;

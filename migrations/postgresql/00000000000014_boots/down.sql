@@ -1,1 +1,2 @@
+ALTER TABLE hosts DROP COLUMN unseen;
 ALTER TABLE hosts DROP COLUMN boot_id;

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::Mode;
+use rustix::process::{getegid, geteuid};
 
 use super::clones;
 use super::dir::Dir;
@@ -73,7 +74,10 @@ impl FileStore {
         for name in folder.names().map_err(at("list a generation"))? {
             if number(&name, "", ".img").is_some() {
                 let file = folder.read_only(&name).map_err(at("open a disk"))?;
-                rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))
+                // A guest's user may own it, and whoever owns a file may change its mode: a start gives it back.
+                let (user, group) = (geteuid(), getegid());
+                rustix::fs::fchown(&file, Some(user), Some(group))
+                    .and_then(|()| rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)))
                     .map_err(|e| DiskError::io("change a disk's mode", &e.into()))?;
                 file.sync_all().map_err(at("sync a disk"))?;
             }

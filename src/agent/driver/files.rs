@@ -62,20 +62,27 @@ pub fn writer_of(files: &[PathBuf]) -> io::Result<Option<(u32, PathBuf)>> {
         return Ok(None);
     }
     for pid in pids()?.filter(|pid| *pid != std::process::id()) {
-        // Gone meanwhile, or a kernel thread.
-        let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
-            continue;
-        };
-        for descriptor in descriptors.flatten() {
-            let open = fs::metadata(descriptor.path());
-            let hit = open.is_ok_and(|meta| wanted.contains(&identity(&meta)));
-            if hit && writes(pid, &descriptor.file_name().to_string_lossy()) {
-                let path = fs::read_link(descriptor.path()).unwrap_or_default();
-                return Ok(Some((pid, path)));
-            }
+        if let Some(path) = written_by(pid, &wanted) {
+            return Ok(Some((pid, path)));
         }
     }
     Ok(None)
+}
+
+/// Threads may have descriptors of their own, and outlive the first, which then shows none.
+fn written_by(pid: u32, wanted: &HashSet<(u64, u64)>) -> Option<PathBuf> {
+    let entries = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten();
+    // Nothing: gone meanwhile, or a kernel thread.
+    for thread in entries(format!("/proc/{pid}/task").into()) {
+        for descriptor in entries(thread.path().join("fd")) {
+            let open = fs::metadata(descriptor.path());
+            let hit = open.is_ok_and(|meta| wanted.contains(&identity(&meta)));
+            if hit && writes(&thread.path().join("fdinfo").join(descriptor.file_name())) {
+                return Some(fs::read_link(descriptor.path()).unwrap_or_default());
+            }
+        }
+    }
+    None
 }
 
 /// Files are one if device and inode agree; block devices if their numbers do, whichever node they were opened by.
@@ -88,8 +95,8 @@ pub fn identity(meta: &fs::Metadata) -> (u64, u64) {
     }
 }
 
-fn writes(pid: u32, descriptor: &str) -> bool {
-    let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{descriptor}")).unwrap_or_default();
+fn writes(info: &Path) -> bool {
+    let info = fs::read_to_string(info).unwrap_or_default();
     let flags = info
         .lines()
         .find_map(|line| u64::from_str_radix(line.strip_prefix("flags:")?.trim(), 8).ok());
@@ -140,5 +147,33 @@ mod tests {
             child.wait().unwrap();
         }
         assert!(find().is_none());
+    }
+
+    /// Its first thread ends: to a list of processes it is a zombie without files, and it writes on.
+    #[test]
+    fn a_writer_that_looks_dead_is_found_and_lives() {
+        let disk = tempfile::NamedTempFile::new().unwrap();
+        let script = "import ctypes, sys, threading, time\n\
+             disk = open(sys.argv[1], 'a')\n\
+             threading.Thread(target=time.sleep, args=(60,)).start()\n\
+             print(flush=True)\n\
+             ctypes.CDLL(None).syscall(60, 0)";
+        #[allow(clippy::disallowed_methods, reason = "a bystander with an open file")]
+        let mut child = std::process::Command::new("/usr/bin/python3")
+            .args(["-c", script])
+            .arg(disk.path())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut [0]).unwrap();
+        let stat = || fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+        while !stat().contains(") Z ") {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let found = writer_of(&[disk.path().to_owned()]).unwrap();
+        let lives = crate::agent::process::ProcessRef::of(child.id()).is_some();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!((found.map(|(pid, _)| pid), lives), (Some(child.id()), true));
     }
 }

@@ -49,6 +49,8 @@ struct Findings {
     boot: Option<String>,
     /// What ran when its host went down, and is to run again.
     interrupted: Vec<LinodeId>,
+    /// What ran then, and has not been looked at yet, as JSON, if that changed.
+    unseen: Option<String>,
     seen_is_old: bool,
 }
 
@@ -66,6 +68,7 @@ impl Findings {
             && self.sealed_here.is_none()
             && self.contrary_now.is_none()
             && self.boot.is_none()
+            && self.unseen.is_none()
     }
 }
 
@@ -126,11 +129,13 @@ impl Heard<'_> {
         let host = store::host::host(tx.conn, agent.host)?.ok_or(AppError::NotFound)?;
         let ledger = self.judge(&host, tx.now)?;
         let is_believed = is_believed(&host, &ledger);
-        let mut new = Vec::new();
+        let (mut new, mut interrupted) = (Vec::new(), Vec::new());
         if is_believed {
             new = hold::note(tx.conn, tx.now, agent, &found.contrary)?;
             for (linode, status) in &found.statuses {
-                store::linode::set_status(tx.conn, *linode, *status, tx.now)?;
+                if turns(tx, *linode, *status)? && found.interrupted.contains(linode) {
+                    interrupted.push(*linode);
+                }
             }
             change::fetch(tx.conn, agent.host, &found.contrary.told)?;
         }
@@ -142,10 +147,11 @@ impl Heard<'_> {
                 contrary: found.contrary_now.as_deref(),
                 sealed_here: found.sealed_here.as_deref(),
                 boot: found.boot.as_deref(),
+                unseen: found.unseen.as_deref(),
             };
             store::host::set_memory(tx.conn, agent.host, &memory)?;
-            for linode in &found.interrupted {
-                power::boot_again(tx, agent.host, *linode)?;
+            for linode in interrupted {
+                power::boot_again(tx, agent.host, linode)?;
             }
         }
         if found.incarnation.is_some() || !found.contrary.words.is_empty() {
@@ -206,6 +212,7 @@ impl Heard<'_> {
             contrary_now: None,
             boot: None,
             interrupted: Vec::new(),
+            unseen: None,
             seen_is_old: host
                 .last_seen_at
                 .is_none_or(|seen| now.seconds_since(seen) >= 5),
@@ -238,7 +245,7 @@ impl Heard<'_> {
         }
         findings.statuses = changed_statuses(&linodes, reports);
         if poll.is_some() {
-            look_at_boot(findings, host.boot_id.as_deref(), &self.inventory.boot);
+            look_at_boot(findings, host, &linodes, self.inventory);
         }
         let mut words = words_of(host.id, self.inventory);
         let speaks = poll.is_some_and(|poll| poll.protocol >= SHOWS_LEDGER);
@@ -263,23 +270,55 @@ impl Heard<'_> {
     }
 }
 
+/// Sets the status that was found, unless something was done with the Linode meanwhile.
+fn turns(tx: &mut Tx<'_>, id: LinodeId, status: LinodeStatus) -> Result<bool, AppError> {
+    store::linode::lock(tx.conn, id)?;
+    let row = store::linode::linode(tx.conn, id)?;
+    let stands = row.is_some_and(|row| is_settled(row.status) && row.status != status);
+    if stands {
+        store::linode::set_status(tx.conn, id, status, tx.now)?;
+    }
+    Ok(stands)
+}
+
+/// Nothing is being done to it.
+fn is_settled(status: LinodeStatus) -> bool {
+    matches!(status, LinodeStatus::Running | LinodeStatus::Offline)
+}
+
 fn is_believed(host: &Host, ledger: &ledger::Finding) -> bool {
     host.ledger_fault.is_empty() && !matches!(ledger, ledger::Finding::Fault(_))
 }
 
-/// A host that speaks from another boot was rebooted: what is found to have ended ended with it, and nobody ordered that.
-/// (What was shut down by order, or by itself while its host was up, is offline already.)
-fn look_at_boot(findings: &mut Findings, before: Option<&str>, now: &str) {
-    let now = clip(now, MOST_BOOT);
-    if now.is_empty() || before == Some(now.as_str()) {
+/// A host that speaks from another boot was rebooted: what is found to have ended ended with it, and nobody ordered that. (What was
+/// shut down by order, or by itself while its host was up, is offline already.) What cannot be looked at yet is remembered until
+/// it is. A portal that may have forgotten orders boots nothing.
+fn look_at_boot(findings: &mut Findings, host: &Host, linodes: &[Linode], inventory: &Inventory) {
+    let boot = clip(&inventory.boot, MOST_BOOT);
+    if boot.is_empty() {
         return;
     }
-    if before.is_some() {
-        let ended = findings.statuses.iter();
-        let ended = ended.filter(|(_, status)| *status == LinodeStatus::Offline);
-        findings.interrupted = ended.map(|(linode, _)| *linode).collect();
+    let known: Vec<LinodeId> = serde_json::from_str(&host.unseen).unwrap_or_default();
+    let is_another = host.boot_id.as_deref() != Some(boot.as_str());
+    let mut waits: HashSet<LinodeId> = known.into_iter().collect();
+    if is_another && host.boot_id.is_some() {
+        let ran = linodes
+            .iter()
+            .filter(|it| it.status == LinodeStatus::Running);
+        waits.extend(ran.map(|linode| linode.id));
     }
-    findings.boot = Some(now);
+    if findings.ahead.is_some() || findings.incarnation.is_some() {
+        waits.clear();
+    }
+    let seen: HashSet<LinodeId> = inventory.linodes.iter().map(|it| it.linode).collect();
+    let ended = findings.statuses.iter();
+    let ended = ended.filter(|(id, status)| *status == LinodeStatus::Offline && waits.contains(id));
+    findings.interrupted = ended.map(|(linode, _)| *linode).collect();
+    let mut unseen: Vec<LinodeId> = waits.difference(&seen).copied().collect();
+    unseen.sort_unstable();
+    let unseen = json(&unseen);
+    findings.unseen = (unseen != host.unseen).then_some(unseen);
+    findings.boot = is_another.then_some(boot);
 }
 
 /// Agents of the last release cannot say.
@@ -382,8 +421,10 @@ fn changed_statuses(linodes: &[Linode], reports: &[LinodeReport]) -> Vec<(Linode
         let Some(report) = reports.iter().find(|report| report.linode == linode.id) else {
             continue;
         };
-        let settled = matches!(linode.status, LinodeStatus::Running | LinodeStatus::Offline);
-        if !settled || report.granted != linode.epoch || report.granted <= report.sealed {
+        if !is_settled(linode.status)
+            || report.granted != linode.epoch
+            || report.granted <= report.sealed
+        {
             continue;
         }
         let status = if report.running {

@@ -30,18 +30,21 @@ pub(in crate::app) fn wish(conn: &mut Db, linode: LinodeId) -> Result<Option<boo
     Ok(open.map(|job| job.kind != JobKind::Shutdown))
 }
 
-/// Boots a Linode that ran when its host was rebooted. Whatever else is to be done with it comes first.
+/// Boots a Linode that ran when its host was rebooted. Whatever else is to be done with it comes first; a switch-over that has not
+/// stopped it yet finds in this what it is to end in.
 pub(in crate::app) fn boot_again(
     tx: &mut Tx<'_>,
     host: HostId,
     linode: LinodeId,
 ) -> Result<(), AppError> {
-    store::linode::lock(tx.conn, linode)?;
     let Some(linode) = store::linode::linode(tx.conn, linode)? else {
         return Ok(());
     };
-    let is_busy = is_switching(tx.conn, linode.id)?
-        || store::job::open_of_linode(tx.conn, linode.id, &POWER)?.is_some();
+    let moves = store::migration::of_linode(tx.conn, linode.id)?;
+    let arrives = moves
+        .iter()
+        .any(|it| it.state == MigrationState::Switching && it.source_host_id != host);
+    let is_busy = arrives || store::job::open_of_linode(tx.conn, linode.id, &POWER)?.is_some();
     if is_busy || linode.host_id != host {
         return Ok(());
     }

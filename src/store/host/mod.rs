@@ -68,6 +68,8 @@ pub struct Host {
     pub sealed_here: String,
     /// The boot of it that its agent last spoke from.
     pub boot_id: Option<String>,
+    /// JSON: Linodes that ran when that boot began, and that it could not look at since.
+    pub unseen: String,
 }
 
 impl Host {

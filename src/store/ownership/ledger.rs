@@ -17,6 +17,7 @@ pub struct Memory<'a> {
     pub sealed_here: Option<&'a str>,
     /// Of the host.
     pub boot: Option<&'a str>,
+    pub unseen: Option<&'a str>,
 }
 
 pub fn set_memory(conn: &mut Db, id: HostId, memory: &Memory<'_>) -> Result<(), StoreError> {
@@ -39,6 +40,11 @@ pub fn set_memory(conn: &mut Db, id: HostId, memory: &Memory<'_>) -> Result<(), 
     if let Some(boot) = memory.boot {
         diesel::update(host())
             .set(hosts::boot_id.eq(boot))
+            .execute(conn)?;
+    }
+    if let Some(unseen) = memory.unseen {
+        diesel::update(host())
+            .set(hosts::unseen.eq(unseen))
             .execute(conn)?;
     }
     Ok(())

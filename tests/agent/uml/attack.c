@@ -88,7 +88,11 @@ static void disks(void)
 	broken("no disk", fd < 0);
 	broken("a disk made longer", ftruncate(fd, 1L << 40) == 0);
 	broken("a disk written behind its end", pwrite(fd, "x", 1, 1L << 32) == 1);
-	broken("a disk's room taken twice", fallocate(fd, 0, 0, 1L << 33) == 0);
+	for (int mode = 0; mode < 3; mode++)
+		UNKNOWN(fallocate, fd, mode, 0, 1L << 33);
+	UNKNOWN(fallocate, fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, 0, 1L << 33);
+	UNKNOWN(fcntl, fd, F_SETLEASE, F_WRLCK);
+	UNKNOWN(chmod, "/disks/11", 0666);
 }
 
 static void rights(void)
@@ -153,6 +157,7 @@ static void sockets(void)
 	struct sockaddr_un host = { .sun_family = AF_UNIX, .sun_path = "\0xenbeta-jail-test" };
 	int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
 	broken("no socket for the console's answers", fd < 0);
+	UNKNOWN(setsockopt, fd, SOL_SOCKET, SO_SNDBUF, &(int){ 1 << 30 }, sizeof(int));
 	broken("a socket of the host's", sendto(fd, "x", 1, 0, (void *)&host, sizeof(sa_family_t) + 18) >= 0);
 	int tap = atoi(getenv("XENBETA_TAP"));
 	struct ifreq other = { .ifr_name = "t1other", .ifr_flags = IFF_TAP | IFF_NO_PI };
@@ -168,6 +173,7 @@ static void processes(void)
 	for (int pid = 8; pid < 40000; pid++)
 		others += pid != getpid() && kill(pid, 0) == 0;
 	broken("another process", others);
+	broken("the first process traced", ptrace(PTRACE_ATTACH, 1, 0, 0) == 0 || ptrace(PTRACE_SEIZE, 1, 0, 0) == 0);
 	broken("the first process ended", kill(1, SIGKILL) == 0 && kill(1, 0) != 0);
 	int count = 0;
 	while (count < 100000) {
@@ -204,6 +210,7 @@ static long fill(const char *path)
 static void memory(void)
 {
 	UNKNOWN(mmap, 0, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	UNKNOWN(mmap, 0, 64 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN, -1, 0);
 	broken("memory of its own without end",
 	       mmap(0, 64 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED);
 	printf("FILLS %ld %ld\n", fill("/dev/shm/fill") >> 20, fill("/u/fill") >> 10);

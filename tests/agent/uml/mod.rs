@@ -123,12 +123,16 @@ struct Fixture {
     boot: BootSpec,
     disks: Vec<(DiskId, PathBuf)>,
     jail: &'static str,
+    /// Tests run side by side, with Linodes of one number: each has users of its own.
+    first_uid: u32,
     /// In the kernel's place.
     kernel: PathBuf,
 }
 
 impl Fixture {
     fn new(jail: &'static str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let dir = tempfile::tempdir().unwrap();
         let image = dir.path().join("11.img");
         run(
@@ -176,18 +180,14 @@ impl Fixture {
             boot,
             disks: vec![(DISK, image)],
             jail,
+            first_uid: 1_000_000_000 + (std::process::id() % 45_000 * 2 + number % 2) * 10_000,
             kernel: "/usr/bin/linux.uml".into(),
         }
     }
 
-    /// Tests run side by side, with Linodes of one number: each has users of its own.
-    fn first_uid() -> u32 {
-        1_000_000_000 + std::process::id() % 90_000 * 10_000
-    }
-
     /// The user of the Linode's guest.
     fn uid(&self) -> u32 {
-        Self::first_uid() + u32::try_from(LINODE.0).unwrap()
+        self.first_uid + u32::try_from(LINODE.0).unwrap()
     }
 
     /// What an agent has after every start of its own: a new driver, the same folders.
@@ -205,7 +205,7 @@ impl Fixture {
              initramfs = \"{}\"\n",
             path("uml").display(),
             jail,
-            Self::first_uid(),
+            self.first_uid,
             self.kernel.display(),
             path("initramfs").display()
         );

@@ -99,6 +99,24 @@ both_databases! {
         assert_eq!(of_portal.count(), 1);
     }
 
+    fn what_could_not_be_looked_at_after_a_reboot_is_booted_when_it_is_found_off(app: TestApp) {
+        let app = app.with_fleet();
+        let says = |boot: &str, said: Vec<LinodeReport>| {
+            let mut said = poll(said);
+            said.inventory.boot = boot.to_owned();
+            app.note_poll(&hand::agent(UML1), &said).unwrap();
+        };
+        let off = |linode| LinodeReport { running: false, ..report(linode, None) };
+        says("first", vec![report(WEB, None), report(DB, None)]);
+        says("second", vec![report(DB, None)]);
+        assert_eq!(app.linode(WEB).status, LinodeStatus::Running, "not looked at");
+        says("second", vec![off(WEB), report(DB, None)]);
+        assert_eq!(app.linode(WEB).status, LinodeStatus::Booting);
+        // It was found up in this boot, and ended by itself.
+        says("second", vec![off(WEB), off(DB)]);
+        assert_eq!(app.linode(DB).status, LinodeStatus::Offline);
+    }
+
     fn a_boot_that_was_not_known_before_boots_nothing(app: TestApp) {
         let app = app.with_fleet();
         let mut gone = report(WEB, None);

@@ -51,7 +51,12 @@ pub fn learns(port: &str) -> bool {
 
 /// Whose card is behind the port says its static entry from then on.
 pub fn stop_learning(port: &str) -> Result<(), DriverError> {
-    tool("bridge", &["link", "set", "dev", port, "learning", "off"])
+    // `guard`: frames of the spanning tree never come to the rules; a port that sends one is shut.
+    let words = ["learning", "off", "guard", "on"];
+    tool(
+        "bridge",
+        &[&["link", "set", "dev", port][..], &words].concat(),
+    )
 }
 
 /// Could this be the name of an interface, and of nothing else?

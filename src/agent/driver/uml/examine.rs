@@ -46,7 +46,7 @@ fn jail(config: &UmlConfig) -> Found {
     if !lacking.is_empty() {
         let names: Vec<_> = lacking.iter_names().map(|(name, _)| name).collect();
         return Err(format!(
-            "no guest can start: the agent lacks {} (packaging/xenbeta-agent.service.d/uml.conf)",
+            "no guest can start: the agent lacks {} (install the unit of this release)",
             names.join(", ")
         ));
     }
@@ -67,7 +67,8 @@ fn kernels(config: &UmlConfig) -> Found {
     for kernel in &config.kernels {
         let files = [Some(&kernel.path), kernel.initramfs.as_ref()];
         for path in files.into_iter().flatten() {
-            readable(path).map_err(|error| format!("{}: {error}", kernel.id))?;
+            readable(path, path == &kernel.path)
+                .map_err(|error| format!("{}: {error}", kernel.id))?;
         }
         if config.jail == Jail::Required {
             jail::libraries(&kernel.path).map_err(|error| error.to_string())?;
@@ -82,12 +83,17 @@ fn kernels(config: &UmlConfig) -> Found {
     Ok(format!("{} are there", config.kernels.len()))
 }
 
-/// A jailed guest opens its kernel and its initramfs as its own user.
-pub fn readable(path: &Path) -> Result<(), String> {
+/// A jailed guest opens its initramfs, and runs its kernel, as its own user.
+pub fn readable(path: &Path, runs: bool) -> Result<(), String> {
     let meta = fs::metadata(path).map_err(|_| format!("{} is not there", path.display()))?;
-    if meta.permissions().mode() & 0o004 == 0 {
+    let (wanted, how) = if runs {
+        (0o005, "o+rx")
+    } else {
+        (0o004, "o+r")
+    };
+    if meta.permissions().mode() & wanted != wanted {
         return Err(format!(
-            "{} is not readable for guests' users: chmod o+r",
+            "{} is not for guests' users: chmod {how}",
             path.display()
         ));
     }
@@ -171,9 +177,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("kernel");
         fs::write(&path, "").unwrap();
-        for (mode, fine) in [(0o600, false), (0o644, true)] {
+        for (mode, reads, runs) in [
+            (0o600, false, false),
+            (0o644, true, false),
+            (0o755, true, true),
+        ] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(readable(&path).is_ok(), fine);
+            let found = [false, true].map(|it| readable(&path, it).is_ok());
+            assert_eq!(found, [reads, runs]);
         }
     }
 }

@@ -21,6 +21,9 @@ pub struct Record {
     pub main: Option<ProcessRef>,
     pub disks: Vec<PathBuf>,
     pub ram_mb: i64,
+    /// The user it was started as, if in a jail.
+    #[serde(default)]
+    pub uid: Option<u32>,
 }
 
 pub struct Folder {
@@ -142,6 +145,7 @@ mod tests {
             main: ProcessRef::of(std::process::id()),
             disks: vec!["/v/7/11.img".into()],
             ram_mb: 64,
+            uid: None,
         };
         folder.write(&record).unwrap();
         assert_eq!(folder.record().unwrap().as_ref(), Some(&record));

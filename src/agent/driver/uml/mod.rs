@@ -75,6 +75,9 @@ impl Uml {
         for dir in [&state, &config.uml_dir] {
             fs::create_dir_all(dir).map_err(|error| at(dir, &error))?;
         }
+        if config.jail == Jail::Required {
+            jail::claim(config.first_uid, &state)?;
+        }
         let this = || PathBuf::from(format!("/proc/{}/exe", std::process::id()));
         Ok(Self {
             preload: jail::write_preload(&state).map_err(|error| at(&state, &error))?,
@@ -92,6 +95,12 @@ impl Uml {
 
     fn umid(&self, linode: LinodeId) -> String {
         cmdline::umid(&self.config.prefix, linode)
+    }
+
+    /// The user as which it runs, if it does in a jail: `first_uid` may have been another at its start.
+    fn user(&self, linode: LinodeId, record: Option<&Record>) -> Option<u32> {
+        let recorded = record.and_then(|record| record.uid);
+        recorded.or_else(|| self.uid(linode).ok())
     }
 
     /// The user of the Linode's guest.
@@ -121,7 +130,7 @@ impl Uml {
         let files = [Some(&kernel.path), kernel.initramfs.as_ref()];
         for path in files.into_iter().flatten() {
             let fine = match self.config.jail {
-                Jail::Required => examine::readable(path),
+                Jail::Required => examine::readable(path, path == &kernel.path),
                 Jail::None if path.is_file() => Ok(()),
                 Jail::None => Err(format!("{} is not there", path.display())),
             };
@@ -133,7 +142,7 @@ impl Uml {
     fn find(&self, table: &Table, linode: LinodeId) -> Result<processes::Guest, DriverError> {
         let folder = self.folder(linode);
         let recorded = folder.record().map_err(|error| at(folder.dir(), &error))?;
-        self.find_recorded(table, linode, recorded.as_ref())
+        Ok(self.find_recorded(table, linode, recorded.as_ref()))
     }
 
     fn find_recorded(
@@ -141,13 +150,13 @@ impl Uml {
         table: &Table,
         linode: LinodeId,
         record: Option<&Record>,
-    ) -> Result<processes::Guest, DriverError> {
-        Ok(table.guest(&Marks {
-            uid: self.uid(linode)?,
+    ) -> processes::Guest {
+        table.guest(&Marks {
+            uid: self.user(linode, record),
             umid: &self.umid(linode),
             program: &self.folder(linode).kernel(),
             recorded: record.and_then(|record| alive(table, record)),
-        }))
+        })
     }
 
     fn state_in(&self, table: &Table, linode: LinodeId) -> Result<GuestState, DriverError> {
@@ -165,6 +174,20 @@ impl Uml {
             id: process.id(),
             since: process.since(),
         })
+    }
+
+    /// Guests that an earlier release started, in words for staff.
+    fn unjailed(&self, known: &[LinodeId]) -> Vec<String> {
+        let Ok(table) = Table::read() else {
+            return Vec::new();
+        };
+        let is_free = |linode: &&LinodeId| {
+            let found = self.find(&table, **linode);
+            found.is_ok_and(|found| found.main.is_some() && !found.jailed)
+        };
+        let free = known.iter().filter(is_free);
+        free.map(|linode| format!("Linode {linode} runs without a jail until its next start"))
+            .collect()
     }
 
     fn counted(&self, table: &Table, linode: LinodeId) -> Option<Counted> {
@@ -206,7 +229,7 @@ impl Uml {
                 tracing::warn!(dir = %folder.dir().display(), %error, "a record cannot be read");
                 None
             });
-            let found = self.find_recorded(&table, linode, record.as_ref())?;
+            let found = self.find_recorded(&table, linode, record.as_ref());
             if !found.all.is_empty() {
                 used += record.map_or(0, |record| record.ram_mb);
             }
@@ -398,6 +421,10 @@ impl Uml {
             main: None,
             disks,
             ram_mb: guest.boot.ram_mb,
+            uid: match self.config.jail {
+                Jail::Required => Some(self.uid(guest.linode)?),
+                Jail::None => None,
+            },
         };
         folder.write(&record).map_err(inside)?;
         let pid = match self.config.jail {
@@ -480,7 +507,7 @@ impl Driver for Uml {
             folder: &folder,
             uml_dir: &self.config.uml_dir,
             marks: Marks {
-                uid: self.uid(linode)?,
+                uid: self.user(linode, record.as_ref()),
                 umid: &self.umid(linode),
                 program: &folder.kernel(),
                 recorded: record.as_ref().and_then(|record| alive(&table, record)),
@@ -527,10 +554,16 @@ impl Driver for Uml {
     }
 
     fn maintain(&self) -> Vec<String> {
-        match folder::linodes(&self.state) {
-            Ok(known) => self.guard.maintain(known, |linode| self.kept(linode)),
-            Err(error) => vec![format!("anti-spoofing: {error}")],
-        }
+        let known = match folder::linodes(&self.state) {
+            Ok(known) => known,
+            Err(error) => return vec![format!("anti-spoofing: {error}")],
+        };
+        let mut wrong = match self.config.jail {
+            Jail::Required => self.unjailed(&known),
+            Jail::None => Vec::new(),
+        };
+        wrong.extend(self.guard.maintain(known, |linode| self.kept(linode)));
+        wrong
     }
 
     fn console_tail(&self, linode: LinodeId, lines: usize) -> String {
@@ -595,6 +628,7 @@ mod tests {
                 main: Some(leader),
                 disks: vec![disk.clone()],
                 ram_mb: 64,
+                uid: None,
             };
             let found = alive(&Table::read().unwrap(), &record);
             assert_eq!(found, holds.then_some(leader));

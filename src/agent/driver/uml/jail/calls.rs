@@ -18,8 +18,8 @@ const FREE: &[libc::c_long] = &[
     libc::SYS_stat, libc::SYS_fstat, libc::SYS_lstat, libc::SYS_newfstatat, libc::SYS_statx, libc::SYS_statfs, libc::SYS_fstatfs,
     libc::SYS_access, libc::SYS_faccessat, libc::SYS_faccessat2, libc::SYS_readlink, libc::SYS_readlinkat, libc::SYS_getdents64,
     libc::SYS_getcwd, libc::SYS_chdir, libc::SYS_umask, libc::SYS_mkdir, libc::SYS_mkdirat, libc::SYS_rmdir, libc::SYS_rename,
-    libc::SYS_unlink, libc::SYS_unlinkat, libc::SYS_chmod, libc::SYS_fchmod, libc::SYS_truncate, libc::SYS_ftruncate,
-    libc::SYS_fallocate, libc::SYS_fsync, libc::SYS_fdatasync, libc::SYS_flock, libc::SYS_fcntl, libc::SYS_dup, libc::SYS_dup2,
+    libc::SYS_unlink, libc::SYS_unlinkat, libc::SYS_fchmod, libc::SYS_truncate, libc::SYS_ftruncate,
+    libc::SYS_fsync, libc::SYS_fdatasync, libc::SYS_flock, libc::SYS_dup, libc::SYS_dup2,
     libc::SYS_dup3, libc::SYS_pipe, libc::SYS_pipe2,
     // Memory; mapping is below.
     libc::SYS_mprotect, libc::SYS_munmap, libc::SYS_mremap, libc::SYS_brk, libc::SYS_madvise, libc::SYS_msync, libc::SYS_mincore,
@@ -41,7 +41,7 @@ const FREE: &[libc::c_long] = &[
     libc::SYS_getrandom, libc::SYS_restart_syscall,
     // Sockets that are there; new ones are below.
     libc::SYS_bind, libc::SYS_sendto, libc::SYS_sendmsg, libc::SYS_recvfrom, libc::SYS_recvmsg, libc::SYS_recvmmsg,
-    libc::SYS_sendmmsg, libc::SYS_getsockname, libc::SYS_setsockopt, libc::SYS_shutdown,
+    libc::SYS_sendmmsg, libc::SYS_getsockname, libc::SYS_shutdown,
 ];
 
 /// Of `ioctl`: what a console, a pipe and a disk are asked. Not TIOCSTI, which types for others, and nothing of taps.
@@ -73,6 +73,9 @@ const NAMESPACES: u64 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNET) as u64;
 
+/// From here on `fcntl` has commands that POSIX has not (`F_SETLEASE` is the first).
+const FIRST_OF_LINUX: u64 = 1024;
+
 /// The type of a socket without its flags.
 const SOCKET_TYPE: u64 = 0xf;
 
@@ -99,8 +102,8 @@ fn program() -> Result<BpfProgram, seccompiler::BackendError> {
     // glibc asks with clone3 first, whose flags cannot be looked at; it has none here.
     let same = is(0, masked(NAMESPACES), 0)?;
     rules.insert(libc::SYS_clone, vec![SeccompRule::new(vec![same])?]);
-    // Memory that is nobody's and no file's would be counted nowhere.
-    let anonymous = (libc::MAP_SHARED | libc::MAP_ANONYMOUS) as u64;
+    // Memory that is nobody's and no file's would be counted nowhere, and what grows down not as data.
+    let anonymous = (libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_GROWSDOWN) as u64;
     let mappings = [
         libc::MAP_SHARED,
         libc::MAP_PRIVATE,
@@ -112,6 +115,19 @@ fn program() -> Result<BpfProgram, seccompiler::BackendError> {
         mmap.push(SeccompRule::new(vec![is(3, masked(mask), flags as u64)?])?);
     }
     rules.insert(libc::SYS_mmap, mmap);
+    // Holes only: room behind a disk's end would be taken without being seen.
+    let hole = (libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE) as u64;
+    let punches = is(1, SeccompCmpOp::Eq, hole)?;
+    rules.insert(libc::SYS_fallocate, vec![SeccompRule::new(vec![punches])?]);
+    // Not leases on its disks, for which the agent would wait, and not larger pipes.
+    let mut fcntl = vec![SeccompRule::new(vec![is(
+        1,
+        SeccompCmpOp::Lt,
+        FIRST_OF_LINUX,
+    )?])?];
+    let duplicates = is(1, SeccompCmpOp::Eq, libc::F_DUPFD_CLOEXEC as u64)?;
+    fcntl.push(SeccompRule::new(vec![duplicates])?);
+    rules.insert(libc::SYS_fcntl, fcntl);
     let mut ioctls = Vec::new();
     for request in IOCTLS {
         ioctls.push(SeccompRule::new(vec![is(1, SeccompCmpOp::Eq, *request)?])?);

@@ -62,8 +62,8 @@ fn begin(spec: &Spec, tap: i32) -> io::Result<Guest> {
     let null = OpenOptions::new().write(true).open("/dev/null")?;
     rights::limits(spec, longest_file)?;
     rights::drop_all(spec.uid)?;
-    // By the file system's rules a process that gave up rights is root's: the agent tells guests by their users.
-    set_dumpable_behavior(DumpableBehavior::Dumpable)?;
+    // What runs as the same user may neither trace this process nor look into it. (UML, a program of its own, may be traced.)
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     calls::allow().map_err(doing("system calls"))?;
     let (uml, said) = uml(spec, tap)?;
     // Even code that took this process over could not fill the host's disk through its console.

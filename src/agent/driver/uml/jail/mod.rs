@@ -14,8 +14,10 @@ mod rights;
 mod root;
 mod start;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -89,6 +91,34 @@ pub fn uid(first: u32, linode: LinodeId) -> Result<u32, DriverError> {
                 "Linode {linode} has no user of its own: driver.first_uid is {first}"
             ))
         })
+}
+
+/// Where agents of one machine say whose users are whose; gone with the host's boot.
+const CLAIMS: &str = "/run/xenbeta-users";
+
+/// Guests are known by their users alone: two agents with the same ones would stop each other's.
+pub fn claim(first: u32, state: &Path) -> Result<(), DriverError> {
+    let path = Path::new(CLAIMS).join(first.to_string());
+    let own = state.as_os_str().as_encoded_bytes();
+    match fs::read(&path) {
+        Ok(there) if there == own => return Ok(()),
+        Ok(there) if Path::new(OsStr::from_bytes(&there)).exists() => {
+            return Err(DriverError::Host(format!(
+                "driver.first_uid: {first} is that of the agent with {} (else remove {})",
+                String::from_utf8_lossy(&there),
+                path.display()
+            )));
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(at(&path, &error)),
+    }
+    let written = fs::create_dir_all(CLAIMS).and_then(|()| fs::write(&path, own));
+    match written {
+        // Who cannot write there starts no guest either.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        other => other.map_err(|error| at(&path, &error)),
+    }
 }
 
 /// Writes what is loaded into UML; guests that run keep what they have.

@@ -14,13 +14,11 @@ use rustix::thread::{
 use super::Spec;
 use super::init::doing;
 
-/// Each process of the guest is one of the host, as long as it has memory of its own. Far more than a guest's memory has
-/// room for, and far fewer than the host has pids: a bomb ends here.
+/// Each process of the guest is one of the host, as long as it has memory of its own. More than a guest needs, and far fewer
+/// than the host has pids: a bomb ends here.
 fn processes(ram_mb: i64) -> u64 {
-    u64::try_from(ram_mb)
-        .unwrap_or(0)
-        .saturating_mul(2)
-        .max(400)
+    let wanted = u64::try_from(ram_mb).unwrap_or(0).saturating_mul(2);
+    wanted.clamp(400, 4096)
 }
 
 /// How long a file of the guest's may become: its longest disk, or its memory. Otherwise a disk could be made to fill the store.
@@ -38,7 +36,9 @@ pub fn limits(spec: &Spec, longest_file: u64) -> io::Result<()> {
         // No core file of a guest's memory is ever written.
         (Resource::Core, 0),
         (Resource::Nproc, processes(spec.ram_mb)),
-        (Resource::Nofile, 256),
+        // What waits in a socket is the host's memory, too, and counted nowhere.
+        (Resource::Nofile, 128),
+        (Resource::Stack, 8 << 20),
         // What a process has beside the guest's memory, which is a file and has a limit of its own.
         (Resource::Data, 16 << 20),
         (Resource::Memlock, 0),
@@ -89,6 +89,6 @@ mod tests {
 
     #[test]
     fn a_small_guest_has_processes_enough_and_a_large_one_more() {
-        assert_eq!([24, 200, 360, -1].map(processes), [400, 400, 720, 400]);
+        assert_eq!([24, 360, 4096, -1].map(processes), [400, 720, 4096, 400]);
     }
 }

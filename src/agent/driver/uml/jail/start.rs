@@ -48,6 +48,7 @@ fn jailer(path: &Path, words: &[String]) -> io::Result<u32> {
         .arg("--tap")
         .arg(tap.as_raw_fd().to_string())
         .args(words)
+        .env_clear()
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
