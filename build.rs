@@ -5,7 +5,11 @@ fn main() {
     println!("cargo::rerun-if-changed={SOURCE}");
     #[cfg(feature = "agent")]
     {
-        let out = std::env::var_os("OUT_DIR").unwrap_or_default();
+        let out = {
+            #[allow(clippy::disallowed_methods, reason = "so Cargo says it")]
+            std::env::var_os("OUT_DIR")
+        }
+        .unwrap_or_default();
         let library = std::path::Path::new(&out).join("preload.so");
         let compiler = cc::Build::new().opt_level(2).pic(true).get_compiler();
         let built = compiler

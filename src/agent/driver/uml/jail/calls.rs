@@ -1,5 +1,12 @@
 //! The system calls that UML, and with it a guest's root, may make of the host. Everything else fails with ENOSYS, as in a
 //! kernel that does not have it.
+#![allow(
+    clippy::cast_sign_loss,
+    clippy::cast_lossless,
+    clippy::cast_possible_wrap,
+    clippy::unnecessary_cast,
+    reason = "constants of the kernel's, which libc declares with the signs and lengths of C"
+)]
 
 use std::collections::BTreeMap;
 use std::io;

@@ -14,8 +14,8 @@ use rustix::process::{
     DumpableBehavior, Resource, WaitOptions, set_dumpable_behavior, setsid, umask, wait,
 };
 
-use super::start::hush;
-use super::{Spec, calls, inside, rights, root};
+use super::spec::{Spec, doing, inside};
+use super::{calls, rights, root};
 use crate::agent::driver::console::{Console, Cut};
 
 /// A console is read at most this much at a time, and then not for a while: what a guest says beyond 640 KiB a second is
@@ -29,11 +29,6 @@ struct Guest {
     uml: Child,
     said: PipeReader,
     console: Cut,
-}
-
-/// What an error of the jail's making is about.
-pub fn doing<E: std::fmt::Display>(what: &str) -> impl Fn(E) -> io::Error {
-    move |error| io::Error::other(format!("the jail's {what}: {error}"))
 }
 
 /// Until UML's end.
@@ -68,7 +63,9 @@ fn begin(spec: &Spec, tap: i32) -> io::Result<Guest> {
     let (uml, said) = uml(spec, tap)?;
     // Even code that took this process over could not fill the host's disk through its console.
     rights::limit_to(Resource::Fsize, 2 * spec.console_bytes)?;
-    hush(&null)?;
+    // The pipe to the jailer, which waits for its end.
+    rustix::stdio::dup2_stdout(&null)?;
+    rustix::stdio::dup2_stderr(&null)?;
     Ok(Guest { uml, said, console })
 }
 

@@ -12,6 +12,7 @@ mod calls;
 mod init;
 mod rights;
 mod root;
+mod spec;
 mod start;
 
 use std::ffi::OsStr;
@@ -22,8 +23,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+pub use self::spec::{Spec, disk, inside};
 pub use self::start::main;
 use super::folder::Folder;
 use crate::agent::driver::DriverError;
@@ -35,49 +35,6 @@ use crate::domain::ids::{DiskId, LinodeId};
 const LIMIT: Duration = Duration::from_secs(30);
 /// What is loaded into UML, compiled by `build.rs`.
 const PRELOAD: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/preload.so"));
-
-/// Paths in the jail.
-pub mod inside {
-    /// The guest's leave to run: a link to `KERNEL`, in a folder of the host.
-    pub const LEAVE: &str = "/boot/linux";
-    pub const BOOT: &str = "/boot";
-    pub const KERNEL: &str = "/kernel";
-    pub const INITRAMFS: &str = "/initramfs";
-    pub const PRELOAD: &str = "/preload.so";
-    pub const DISKS: &str = "/disks";
-    /// Where UML keeps its control socket.
-    pub const UML_DIR: &str = "/u";
-}
-
-/// What the jailer is told, in a file that only root reads.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Spec {
-    /// The guest's user and group.
-    pub uid: u32,
-    /// An empty folder, on which the guest's root is mounted (in the guest's namespace, not in the host's).
-    pub root: PathBuf,
-    /// The folder with the guest's leave to run.
-    pub boot: PathBuf,
-    pub kernel: PathBuf,
-    pub initramfs: Option<PathBuf>,
-    pub preload: PathBuf,
-    /// What the kernel is linked to, at the same paths inside.
-    pub libraries: Vec<PathBuf>,
-    pub disks: Vec<(DiskId, PathBuf)>,
-    pub tap: String,
-    pub ram_mb: i64,
-    pub console: PathBuf,
-    pub console_earlier: PathBuf,
-    /// How long a console may become.
-    pub console_bytes: u64,
-    /// UML's arguments.
-    pub arguments: Vec<String>,
-}
-
-/// The path of a disk in the jail.
-pub fn disk(disk: DiskId) -> PathBuf {
-    Path::new(inside::DISKS).join(disk.to_string())
-}
 
 /// The user of a Linode's guest: nobody else's, as the ids from `first` on are the agent's alone.
 pub fn uid(first: u32, linode: LinodeId) -> Result<u32, DriverError> {

@@ -11,8 +11,7 @@ use rustix::thread::{
     set_thread_res_gid, set_thread_res_uid,
 };
 
-use super::Spec;
-use super::init::doing;
+use super::spec::{Spec, doing};
 
 /// Each process of the guest is one of the host, as long as it has memory of its own. More than a guest needs, and far fewer
 /// than the host has pids: a bomb ends here.

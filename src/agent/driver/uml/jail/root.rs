@@ -14,8 +14,7 @@ use rustix::mount::{
 };
 use rustix::process::pivot_root;
 
-use super::init::doing;
-use super::{Spec, disk, inside};
+use super::spec::{Spec, disk, doing, inside};
 
 /// Folders, mount points and the copy of `/proc/cpuinfo`.
 const ROOT: &str = "mode=755,size=256k,nr_inodes=96";

@@ -1,7 +1,7 @@
 //! The jailer: `xenbeta-agent jail`, started anew for each guest. It takes what only the host's root can (the tap), makes the
 //! namespaces, leaves the first process of them behind and says its pid.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::path::Path;
@@ -10,7 +10,8 @@ use std::process::{ExitCode, Stdio};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
-use super::{Spec, init};
+use super::init;
+use super::spec::{Spec, doing};
 use crate::agent::driver::net;
 
 /// Without `tap` the jailer itself; with it the first process inside, which has the tap as this descriptor.
@@ -34,9 +35,9 @@ fn read(spec: &Path) -> io::Result<Spec> {
 
 fn jailer(path: &Path, words: &[String]) -> io::Result<u32> {
     let spec = read(path)?;
-    let tap = net::tap::open(&spec.tap).map_err(init::doing("the tap"))?;
+    let tap = net::tap::open(&spec.tap).map_err(doing("the tap"))?;
     fcntl_setfd(&tap, FdFlags::empty())?;
-    namespaces().map_err(init::doing("namespaces"))?;
+    namespaces().map_err(doing("namespaces"))?;
     #[allow(
         clippy::disallowed_methods,
         reason = "the first process of the namespaces, which is this program again, and ends as it likes"
@@ -78,12 +79,5 @@ fn namespaces() -> io::Result<()> {
         | UnshareFlags::NEWNET;
     // SAFETY: this process has one thread, and no descriptor table is unshared.
     unsafe { unshare_unsafe(flags) }?;
-    Ok(())
-}
-
-/// The pipe to the jailer is standard output; from here on it is the console's.
-pub fn hush(to: &File) -> io::Result<()> {
-    rustix::stdio::dup2_stdout(to)?;
-    rustix::stdio::dup2_stderr(to)?;
     Ok(())
 }
