@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::files::absent_is_fine;
 use crate::command::printable;
+use crate::domain::markdown::unreadable;
 
 /// How much of the console a page gets at most.
 const TAIL: u64 = 64 * 1024;
@@ -66,7 +67,8 @@ impl Console {
             earlier.append(&mut bytes);
             bytes = earlier;
         }
-        let text = without_escapes(&printable(&bytes, usize::MAX));
+        let hidden = |c| !matches!(c, '\n' | '\t') && unreadable(c);
+        let text = without_escapes(&printable(&bytes, usize::MAX).replace(hidden, ""));
         let all: Vec<&str> = text.lines().collect();
         let from = all.len().saturating_sub(lines);
         all.get(from..).unwrap_or_default().join("\n")
@@ -166,5 +168,30 @@ mod tests {
         drop(guest);
         console.open().unwrap();
         assert_eq!(console.tail(1), "and on");
+    }
+
+    /// Staff and members read it in a page, in a log, in a terminal.
+    #[test]
+    fn what_a_guest_says_moves_no_cursor_and_turns_no_line_around() {
+        let dir = tempfile::tempdir().unwrap();
+        let console = Console {
+            now: dir.path().join("console"),
+            earlier: dir.path().join("console.old"),
+        };
+        for (said, read) in [
+            (
+                "\x1b]0;title\x07\x1b[2J\x1b[31mred\x1b[0m",
+                "]0;title[2Jred",
+            ),
+            ("a\u{9b}2Jb\x08\x7f\0\rc", "a2Jbc"),
+            ("\u{202e}txt.\u{2066}exe\u{2069}\u{feff}\u{202c}", "txt.exe"),
+        ] {
+            fs::write(&console.now, said).unwrap();
+            assert_eq!(console.tail(1), read);
+        }
+        fs::write(&console.now, b"a\x9b2J\xffb\n\n").unwrap();
+        assert_eq!(console.tail(9), "a\u{fffd}2J\u{fffd}b");
+        fs::write(&console.now, vec![b'y'; 1 << 20]).unwrap();
+        assert_eq!(console.tail(1).len() as u64, TAIL, "however long a line");
     }
 }

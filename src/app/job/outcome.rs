@@ -9,6 +9,7 @@ use crate::app::ownership::{change, hold, proof};
 use crate::domain::ids::MigrationId;
 use crate::domain::job::{JobKind, JobState, pause_s};
 use crate::domain::linode::LinodeStatus;
+use crate::domain::markdown::unreadable;
 use crate::domain::migration::{Event, Side, Step};
 use crate::domain::ownership::{Word, contradiction, handover};
 use crate::domain::time::Time;
@@ -496,7 +497,7 @@ pub(in crate::app) fn put_digests(
 fn console_text(text: &str) -> String {
     let all: Vec<char> = text
         .chars()
-        .filter(|c| *c == '\n' || *c == '\t' || !c.is_control())
+        .filter(|c| matches!(c, '\n' | '\t') || !unreadable(*c))
         .collect();
     all.iter().skip(all.len().saturating_sub(16_384)).collect()
 }

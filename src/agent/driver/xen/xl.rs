@@ -27,6 +27,7 @@ pub struct Domain {
     pub vcpus: u32,
     /// It ended, and was not cleaned up yet.
     pub shut_down: bool,
+    /// It put nothing away before.
     pub crashed: bool,
     pub dying: bool,
     /// CPU time of all its vCPUs, to a tenth of a second.
@@ -251,8 +252,9 @@ fn parse_domain(line: &str) -> Option<Domain> {
         set(flag, letter)?;
     }
     // Why it ended: by a crash, by the watchdog, to reboot and more; `-` if by itself, or not. The guest chooses the code,
-    // and one that `xl` has no letter for is `?`: it ended.
-    let crashed = matches!(reason, 'c' | 'w');
+    // and one that `xl` has no letter for is `?`: it ended. One that says that it is suspended, or wants to go on with a
+    // kernel of its own, is let do neither, and put nothing away.
+    let crashed = matches!(reason, 'c' | 'w' | 's' | 'S');
     (matches!(reason, '-' | '?') || reason.is_ascii_alphabetic()).then_some(())?;
     let (seconds, tenths) = time.split_once('.')?;
     let (seconds, tenths): (u64, u64) = (seconds.parse().ok()?, tenths.parse().ok()?);
@@ -425,6 +427,10 @@ xen_commandline        : dom0_mem=768M,max:768M console=com1 com1=115200,8n1 log
         assert!(!ended.dying && !dying.alive() && !ended.alive());
         let reboots = parse_domain(REBOOTS).unwrap();
         assert!(reboots.shut_down && !reboots.crashed && !reboots.alive());
+        for letter in ["--pss-", "--psS-"] {
+            let stopped = parse_domain(&ENDED.replace("--psc-", letter)).unwrap();
+            assert!(stopped.crashed && !stopped.alive());
+        }
         let odd_name = DYING.replace("(null)", "a name  x");
         assert_eq!(parse_domain(&odd_name).unwrap().name, "a name x");
     }
