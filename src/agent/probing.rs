@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 
 use super::config::{Config, DisksConfig, DriverConfig};
+use super::driver::files::setting;
 use crate::command::{CommandError, Tool};
 
 type Found = Result<String, String>;
@@ -33,7 +34,12 @@ pub fn examine(config: &Config) -> Vec<(&'static str, Found)> {
         (DisksConfig::Files(files), DriverConfig::Xen(_)) => Seen::Loops(&files.dir),
         (DisksConfig::Files(_), DriverConfig::Uml(_)) => return Vec::new(),
     };
-    vec![("udev", udev(&seen)), ("lvm", lvm(&seen))]
+    let others = others(Path::new("/"), &seen);
+    vec![
+        ("udev", udev(&seen)),
+        ("lvm", lvm(&seen)),
+        ("others", others),
+    ]
 }
 
 fn udev(seen: &Seen<'_>) -> Found {
@@ -104,6 +110,25 @@ fn judge_lvm(text: &str, seen: &Seen<'_>) -> Found {
     }
 }
 
+/// Those that look into every block device by themselves, whatever udev is told.
+fn others(root: &Path, seen: &Seen<'_>) -> Found {
+    let there = |path: &str| root.join(path).exists();
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
+    let parts = read("sys/module/loop/parameters/max_part");
+    let found = if there("usr/bin/os-prober")
+        && setting(&read("etc/default/grub"), "GRUB_DISABLE_OS_PROBER").as_deref() != Some("true")
+    {
+        "os-prober mounts guests' disks at each update-grub: remove it, or GRUB_DISABLE_OS_PROBER=true in /etc/default/grub"
+    } else if there("lib/udev/bcache-register") {
+        "bcache-tools looks into guests' disks and gives the kernel what calls itself a bcache: remove it"
+    } else if matches!(seen, Seen::Loops(_)) && !matches!(parts.trim(), "" | "0") {
+        "the kernel reads partition tables on guests' disks: no loop.max_part on its command line"
+    } else {
+        return Ok("nobody else looks into guests' disks".to_owned());
+    };
+    Err(found.to_owned())
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
@@ -152,5 +177,33 @@ mod tests {
             let text = stock.replace(from, to);
             assert!(text != stock && judge_lvm(&text, &loops).is_ok(), "{text}");
         }
+    }
+    #[test]
+    fn whoever_else_looks_into_guests_disks_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &str| {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let (volumes, loops) = (Seen::Volumes("vg0"), Seen::Loops(Path::new("/srv/linodes")));
+        let said = |seen| others(dir.path(), seen);
+        assert!(said(&volumes).is_ok() && said(&loops).is_ok());
+        put("sys/module/loop/parameters/max_part", "0\n");
+        assert!(said(&loops).is_ok());
+        put("sys/module/loop/parameters/max_part", "15\n");
+        assert!(said(&volumes).is_ok());
+        assert!(said(&loops).unwrap_err().contains("max_part"));
+        put("lib/udev/bcache-register", "");
+        assert!(said(&volumes).unwrap_err().contains("bcache"));
+        put("usr/bin/os-prober", "");
+        assert!(said(&volumes).unwrap_err().contains("os-prober"));
+        put(
+            "etc/default/grub",
+            "GRUB_DISABLE_OS_PROBER=true\nGRUB_DISABLE_OS_PROBER=false\n",
+        );
+        assert!(said(&volumes).unwrap_err().contains("os-prober"));
+        put("etc/default/grub", "#\nGRUB_DISABLE_OS_PROBER=true\n");
+        assert!(said(&volumes).unwrap_err().contains("bcache"));
     }
 }

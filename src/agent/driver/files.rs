@@ -51,6 +51,14 @@ pub fn plain(path: &Path) -> Option<&str> {
     (!text.is_empty() && text.chars().all(fine)).then_some(text)
 }
 
+/// `key = "value"` of a file in the shell's way, or in that of Xen's; the last one counts.
+pub fn setting(text: &str, key: &str) -> Option<String> {
+    text.lines().rev().find_map(|line| {
+        let (name, value) = line.split_once('=')?;
+        (name.trim() == key).then(|| value.trim().trim_matches(['"', '\'']).to_owned())
+    })
+}
+
 /// A process other than this one that holds one of `files` open for writing.
 pub fn writer_of(files: &[PathBuf]) -> io::Result<Option<(u32, PathBuf)>> {
     let wanted: HashSet<(u64, u64)> = files
@@ -115,6 +123,13 @@ pub fn pids() -> io::Result<impl Iterator<Item = u32>> {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_are_read() {
+        assert_eq!(setting("a = \"off\"\n", "a").as_deref(), Some("off"));
+        assert_eq!(setting("a=1\na=2\n", "a").as_deref(), Some("2"));
+        assert_eq!(setting("#a=\"off\"\n", "a"), None);
+    }
 
     #[test]
     fn writers_are_found_and_readers_are_not() {

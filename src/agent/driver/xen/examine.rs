@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::config::XenConfig;
 use super::{keeper, xl};
+use crate::agent::driver::files::setting;
 use crate::agent::driver::net;
 
 type Found = Result<String, String>;
@@ -19,6 +20,7 @@ pub fn examine(config: &XenConfig) -> Vec<(&'static str, Found)> {
             control_weight(&xl::weights().map_err(|error| error.to_string())),
         ),
         ("consoles", consoles(config)),
+        ("xenstore", xenstore()),
         ("bridge", net::examine::bridge(&config.bridge)),
         ("spoofing", net::examine::spoofing(config.anti_spoofing)),
         ("kernels", kernels(config)),
@@ -73,21 +75,46 @@ fn control_weight(weights: &Result<Vec<(u32, i64)>, String>) -> Found {
     }
 }
 
-/// `key = "value"` of a file in the shell's or xl's way; the last one counts.
-fn setting(text: &str, key: &str) -> Option<String> {
-    text.lines().rev().find_map(|line| {
-        let (name, value) = line.split_once('=')?;
-        (name.trim() == key).then(|| value.trim().trim_matches(['"', '\'']).to_owned())
-    })
-}
-
 fn consoles(config: &XenConfig) -> Found {
     keeper::consoles_are_logged().map_err(|error| error.to_string())??;
     let dir = &config.console_dir;
-    if dir.is_dir() {
-        Ok(format!("kept in {}", dir.display()))
-    } else {
-        Err(format!("{} is not a folder", dir.display()))
+    if !dir.is_dir() {
+        return Err(format!("{} is not a folder", dir.display()));
+    }
+    bounded(
+        Path::new("/run/systemd/system").exists(),
+        Path::new("/etc/systemd/system/timers.target.wants/xenbeta-consoles.timer").exists(),
+    )?;
+    Ok(format!("kept in {}", dir.display()))
+}
+
+/// A host without systemd sees to it in its own way.
+fn bounded(systemd: bool, timer: bool) -> Result<(), String> {
+    if systemd && !timer {
+        return Err(
+            "guests fill the disk with them while no agent runs: install packaging/xenbeta-consoles.service and enable \
+             xenbeta-consoles.timer"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+/// What keeps one guest from filling `oxenstored`, or from reading and changing what is another's. (The other `xenstored` has
+/// no such switches.)
+const GUARDS: [&str; 3] = ["quota-activate", "perms-activate", "perms-watch-activate"];
+
+fn xenstore() -> Found {
+    judge_xenstore(&fs::read_to_string("/etc/xen/oxenstored.conf").unwrap_or_default())
+}
+
+fn judge_xenstore(oxenstored: &str) -> Found {
+    let off = |key: &&str| setting(oxenstored, key).is_some_and(|value| value != "true");
+    match GUARDS.into_iter().find(|key| off(key)) {
+        Some(key) => Err(format!(
+            "guests are not kept apart, or not small: {key} = true in /etc/xen/oxenstored.conf"
+        )),
+        None => Ok("guests have quotas and their own nodes".to_owned()),
     }
 }
 
@@ -189,7 +216,23 @@ mod tests {
         assert!(judge_xendomains(false, stock).is_ok());
         assert!(judge_xendomains(true, &stock.replace("true", "false")).is_ok());
         assert!(judge_xendomains(true, &stock.replace("/var/lib/xen/save", "\"\"")).is_ok());
-        assert_eq!(setting("a = \"off\"\n", "a").as_deref(), Some("off"));
-        assert_eq!(setting("#a=\"off\"\n", "a"), None);
+    }
+
+    #[test]
+    fn what_guests_could_fill_is_to_have_bounds() {
+        // As Debian ships it.
+        let stock = "merge-activate = true\nperms-activate = true\nperms-watch-activate = true\nquota-activate = true\n\
+                     quota-maxentity = 1000\nquota-maxsize = 2048\n# quota-activate = false\n";
+        assert!(judge_xenstore(stock).is_ok() && judge_xenstore("").is_ok());
+        for key in GUARDS {
+            let without = stock.replace(&format!("\n{key} = true"), &format!("\n{key} = false"));
+            assert!(judge_xenstore(&without).unwrap_err().contains(key));
+        }
+        assert!(bounded(false, false).is_ok() && bounded(true, true).is_ok());
+        assert!(
+            bounded(true, false)
+                .unwrap_err()
+                .contains("xenbeta-consoles.timer")
+        );
     }
 }

@@ -127,6 +127,53 @@ fn nothing_breaks_out_of_its_quotes() {
     }
 }
 
+/// A boot loader of the control domain (pygrub) reads the guest's own disk there as root, a device model is a program for it there,
+/// and a core file fills its disk. The file has none of them whatever a profile says.
+#[test]
+fn nothing_in_the_control_domain_works_for_the_guest_but_its_back_ends() {
+    let mut other = boot();
+    other.kernel = "pv-grub\"\nbootloader = \"pygrub".to_owned();
+    other.run_level = RunLevel::BinBash;
+    other.read_only_root = false;
+    for (boot, initramfs) in [(boot(), true), (other, false)] {
+        let text = file(&spec(), &boot, "/a", initramfs).unwrap();
+        let keys = text.lines().filter_map(|line| line.split_once(" = "));
+        let keys: Vec<&str> = keys.map(|(key, _)| key).collect();
+        let mut known = vec![
+            "type",
+            "name",
+            "uuid",
+            "kernel",
+            "ramdisk",
+            "cmdline",
+            "memory",
+            "maxmem",
+            "vcpus",
+            "cpu_weight",
+            "disk",
+            "vif",
+            "on_poweroff",
+            "on_reboot",
+            "on_crash",
+            "on_watchdog",
+            "on_soft_reset",
+        ];
+        known.retain(|key| initramfs || *key != "ramdisk");
+        assert_eq!(keys, known);
+        assert_eq!(
+            text.matches("vdev=").count(),
+            text.matches("format=raw,vdev=").count()
+        );
+        assert_eq!(
+            text.matches("vdev=").count(),
+            text.matches("backendtype=phy").count()
+        );
+        for ending in ["coredump", "preserve", "rename"] {
+            assert!(!text.contains(ending));
+        }
+    }
+}
+
 #[test]
 fn profiles_that_cannot_work_are_refused_in_words() {
     type Change = fn(&mut GuestSpec, &mut BootSpec);
