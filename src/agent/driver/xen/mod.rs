@@ -162,7 +162,7 @@ impl Driver for Xen {
 
     fn set_share(&self, linode: LinodeId, share: Share) -> Result<(), DriverError> {
         domain_file::check_weight(share.cpu_weight)?;
-        let id = self.domain(linode).ok_or_else(|| {
+        let id = samples::domain(self, linode).ok_or_else(|| {
             DriverError::Host(format!(
                 "Linode {linode} has no domain that could be given a share"
             ))

@@ -5,21 +5,53 @@ use std::collections::BTreeMap;
 use super::domains::Xen;
 use super::{backend, share, xl};
 use crate::agent::driver::net;
-use crate::agent::driver::{Counted, Driver, GuestState};
+use crate::agent::driver::{Counted, Driver, DriverError, GuestState};
 use crate::agent::process::now;
 use crate::domain::ids::LinodeId;
 use crate::wire::{Sample, Share};
 
+type States = BTreeMap<LinodeId, Result<GuestState, DriverError>>;
+
+/// By its port, which costs no program. A guest can have its port taken away by closing it: then its state says the domain.
+pub fn domain(driver: &Xen, linode: LinodeId) -> Option<u32> {
+    let found = domains(&[linode], &|it| driver.domain(it), &|some| {
+        driver.states(some)
+    });
+    found.first().map(|(_, domain)| *domain)
+}
+
+fn domains(
+    linodes: &[LinodeId],
+    by_port: &dyn Fn(LinodeId) -> Option<u32>,
+    states: &dyn Fn(&[LinodeId]) -> States,
+) -> Vec<(LinodeId, u32)> {
+    let mut found: Vec<(LinodeId, u32)> = Vec::new();
+    let mut others = Vec::new();
+    for linode in linodes {
+        match by_port(*linode) {
+            Some(domain) => found.push((*linode, domain)),
+            None => others.push(*linode),
+        }
+    }
+    if !others.is_empty() {
+        let runs = running(states(&others)).into_iter();
+        found.extend(runs.filter_map(|(linode, run)| Some((linode, domain_in(&run)?))));
+    }
+    found
+}
+
+fn running(states: States) -> Vec<(LinodeId, String)> {
+    let runs = |(linode, state)| match state {
+        Ok(GuestState::Running { id, .. }) => Some((linode, id)),
+        _ => None,
+    };
+    states.into_iter().filter_map(runs).collect()
+}
+
 /// The states first, then one list of all domains: a guest whose domain is not in it any more is left out, so that no
 /// counters are taken for those of another run.
 pub fn all(driver: &Xen, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Counted> {
-    let running = driver.states(linodes).into_iter();
-    let running: Vec<(LinodeId, String)> = running
-        .filter_map(|(linode, state)| match state {
-            Ok(GuestState::Running { id, .. }) => Some((linode, id)),
-            _ => None,
-        })
-        .collect();
+    let running = running(driver.states(linodes));
     if running.is_empty() {
         return BTreeMap::new();
     }
@@ -57,10 +89,9 @@ fn domain_in(run: &str) -> Option<u32> {
 
 /// One list of weights, one look at all threads, one call for their levels.
 pub fn shares(driver: &Xen, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Share> {
-    let domains = linodes.iter();
-    let domains: Vec<(LinodeId, u32)> = domains
-        .filter_map(|linode| Some((*linode, driver.domain(*linode)?)))
-        .collect();
+    let domains = domains(linodes, &|it| driver.domain(it), &|some| {
+        driver.states(some)
+    });
     if domains.is_empty() {
         return BTreeMap::new();
     }
@@ -82,6 +113,22 @@ pub fn shares(driver: &Xen, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Share> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guest_that_closed_its_port_keeps_no_share_by_it() {
+        let [open, closed, off] = [LinodeId(1), LinodeId(2), LinodeId(3)];
+        let by_port = |linode| (linode == open).then_some(17);
+        let states = |some: &[LinodeId]| -> States {
+            assert_eq!(some, [closed, off], "who has a port is not looked for");
+            let id = "18.78620000-0000-0000-200c-0123456789ab".to_owned();
+            let runs = GuestState::Running { id, since: now() };
+            [(closed, Ok(runs)), (off, Ok(GuestState::Absent))].into()
+        };
+        let found = domains(&[open, closed, off], &by_port, &states);
+        assert_eq!(found, [(open, 17), (closed, 18)]);
+        let nobody = |_: &[LinodeId]| -> States { unreachable!("it costs programs") };
+        assert_eq!(domains(&[open], &by_port, &nobody), [(open, 17)]);
+    }
 
     #[test]
     fn a_run_names_its_domain() {
