@@ -3,7 +3,7 @@
 
 use super::tree::{Content, Entry, Tree, difference, have_busybox, without_backups};
 
-const LAYOUTS: [&str; 16] = [
+const LAYOUTS: [&str; 18] = [
     "debian12-systemd",
     "debian-sysvinit",
     "busybox",
@@ -20,6 +20,8 @@ const LAYOUTS: [&str; 16] = [
     "event.d",
     "openrc",
     "runit",
+    "debian-openrc",
+    "debian-runit",
 ];
 
 /// The same tree with what the helpers keep for themselves left out.
