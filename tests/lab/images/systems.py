@@ -2,6 +2,7 @@
 debootstrap, kept in ~/.cache/xenbeta-lab under a hash of what they are made from; nothing is mounted."""
 
 import fcntl
+import glob
 import hashlib
 import inspect
 import os
@@ -19,7 +20,7 @@ SECTOR, FIRST = 512, 2048
 
 # `root` is how fstab calls it: LABEL, UUID, or a device.
 System = namedtuple("System", "suite init root fs packages")
-PACKAGES = ["ifupdown", "iproute2", "kmod", "netbase", "procps", "udev"]
+PACKAGES = ["e2fsprogs", "ifupdown", "iproute2", "kmod", "logsave", "netbase", "procps", "udev"]
 SYSTEMS = {
     "debian11-systemd": System("bullseye", "systemd", "LABEL", "ext4", ["systemd-sysv", "dbus"]),
     "debian12-systemd": System("bookworm", "systemd", "UUID", "ext4", ["systemd-sysv", "dbus"]),
@@ -50,6 +51,8 @@ def image(name):
             with tempfile.TemporaryDirectory(dir=folder, prefix=f"{name}.") as work:
                 tree = Tree(os.path.join(work, "tree"), name, system)
                 disk(tree.path, os.path.join(work, "disk"), system)
+                for old in glob.glob(os.path.join(folder, f"{name}-{'?' * 12}.img")):
+                    os.unlink(old)
                 os.rename(os.path.join(work, "disk"), made)
     return made
 
@@ -189,5 +192,8 @@ def prototype(tree, out):
 
 
 if __name__ == "__main__":
-    for wanted in sys.argv[1:]:
-        print(image(wanted))
+    try:
+        for wanted in sys.argv[1:]:
+            print(image(wanted))
+    except Impossible as why:
+        sys.exit(f"images: {why}")
