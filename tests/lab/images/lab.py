@@ -155,8 +155,9 @@ def multi_user(lab, name, platform="uml"):
         guest = Guest(lab, name, platform, "init=/bin/sh -- /dev/ubdc", AS_ON_XEN)
     else:
         guest = Guest(lab, name, platform)
-    # A line before the login says on which terminal it is.
-    login = re.compile(rf"^Debian GNU/Linux \S+ {name} {CONSOLE[platform]}$.*^{name} login: ", re.MULTILINE | re.DOTALL)
+    # What comes before the login says on which terminal it is. Newer systemd's has it open, and its name is the kernel's.
+    where = rf"(?:^Debian GNU/Linux \S+ {name} {CONSOLE[platform]}$|Started.*Serial Getty on {CONSOLE[platform]}\b)"
+    login = re.compile(rf"{where}.*^{name} login: ", re.MULTILINE | re.DOTALL)
     booted = guest.wait(f"the login on {CONSOLE[platform]}", lambda: login.search(guest.said()), BOOT_S)
     swap = re.compile(r"swap on /dev/(ubdb|xvdb)")
     guest.wait("swap", lambda: swap.search(guest.said()), SHORT_S)
