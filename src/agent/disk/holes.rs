@@ -1,5 +1,5 @@
 //! Where a file has data. Whether a stretch without data may be left out of a copy is the file system's word, and not every
-//! one's is good: OpenZFS before 2.2.2 passed over data that was not on its disks yet (openzfs/zfs#15526), and FUSE and network
+//! one's is good: ZFS before `OpenZFS` 2.2.2 passed over data that was not on its disks yet (openzfs/zfs#15526), and FUSE and network
 //! file systems say what somebody else says. Both sides of a copy would agree on zeros that never were on the disk.
 
 use std::fs::File;

@@ -110,7 +110,7 @@ fn keep(guest: Guest, limit: u64) -> io::Result<()> {
 }
 
 fn write_down(mut said: PipeReader, console: &mut Cut, limit: u64) {
-    let mut buffer = [0; CHUNK];
+    let mut buffer = vec![0; CHUNK];
     while let Ok(length @ 1..) = said.read(&mut buffer) {
         // A console that cannot be written is no reason to end the guest.
         let _ = console.write(buffer.get(..length).unwrap_or_default(), limit);
