@@ -121,7 +121,7 @@ fn rules_v6(own: &[Ipv6Addr]) -> String {
         format!("ether type ip6 icmpv6 type nd-neighbor-advert @th,64,128 {{ {about} }} accept"),
         "ether type ip6 icmpv6 type != { nd-router-advert, nd-redirect, nd-neighbor-advert } accept".to_owned(),
         "ether type ip6 udp sport != 547 accept".to_owned(),
-        "ether type ip6 meta l4proto != { ipv6-icmp, udp } accept".to_owned(),
+        "ether type ip6 meta l4proto != { icmpv6, udp } accept".to_owned(),
         "ether type ip6 frag frag-off != 0 accept".to_owned(),
     ])
 }

@@ -55,7 +55,7 @@ fn the_whole_table() {
         ether type ip6 icmpv6 type nd-neighbor-advert @th,64,128 { 0xfe80000000000000fcfd40fffe1647b4, 0x20010db8000000000000000000000010 } accept
         ether type ip6 icmpv6 type != { nd-router-advert, nd-redirect, nd-neighbor-advert } accept
         ether type ip6 udp sport != 547 accept
-        ether type ip6 meta l4proto != { ipv6-icmp, udp } accept
+        ether type ip6 meta l4proto != { icmpv6, udp } accept
         ether type ip6 frag frag-off != 0 accept
         drop comment "xenbeta 19 DIGEST"
       }
