@@ -119,11 +119,16 @@ pub fn storage(pid: u32) -> Option<(u64, u64)> {
     Some((field("read_bytes:")?, field("write_bytes:")?))
 }
 
-struct Stat {
+/// What `/proc/<pid>/stat` says of a process.
+pub struct Stat {
     state: char,
     threads: u64,
-    ticks: u64,
-    started: u64,
+    pub session: u64,
+    /// CPU time of its own, in ticks.
+    pub ticks: u64,
+    /// That of its children that ended.
+    pub children: u64,
+    pub started: u64,
 }
 
 impl Stat {
@@ -133,20 +138,22 @@ impl Stat {
 
     /// The program's name (second field, in parentheses) may itself hold spaces and parentheses: fields are counted
     /// from its last parenthesis.
-    fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &str) -> Option<Self> {
         let (_, rest) = text.rsplit_once(')')?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
         Some(Self {
             state: fields.first()?.chars().next()?,
             threads: number(17)?,
+            session: number(3)?,
             ticks: number(11)? + number(12)?,
+            children: number(13)? + number(14)?,
             started: number(19)?,
         })
     }
 
     /// A process whose first thread ended looks like a zombie, and runs on with its files if it has another.
-    fn lives(&self) -> bool {
+    pub fn lives(&self) -> bool {
         !matches!(self.state, 'Z' | 'X' | 'x') || self.threads > 1
     }
 }

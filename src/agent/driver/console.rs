@@ -86,14 +86,9 @@ impl Cut {
     pub fn write(&mut self, bytes: &[u8], limit: u64) -> io::Result<()> {
         let length = self.now.metadata()?.len();
         if length + bytes.len() as u64 > limit {
-            let kept = length.min(limit / 2);
-            let mut end = Vec::new();
-            self.now.seek(SeekFrom::Start(length - kept))?;
-            Read::by_ref(&mut self.now)
-                .take(kept)
-                .read_to_end(&mut end)?;
+            let kept = end(&self.now, limit / 2)?;
             self.earlier.set_len(0)?;
-            self.earlier.write_all(&end)?;
+            self.earlier.write_all(&kept)?;
             self.now.set_len(0)?;
         }
         self.now.write_all(bytes)
@@ -124,7 +119,10 @@ fn without_escapes(text: &str) -> String {
 }
 
 fn end_of(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
+    end(&File::open(path)?, limit)
+}
+
+fn end(mut file: &File, limit: u64) -> io::Result<Vec<u8>> {
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(limit)))?;
     let mut bytes = Vec::new();

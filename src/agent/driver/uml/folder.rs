@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::driver::console::Console;
-use crate::agent::driver::files::{absent_is_fine, boot_id};
+use crate::agent::driver::files::{absent_is_fine, boot_id, replace};
 use crate::agent::ledger::file;
 use crate::agent::process::ProcessRef;
 use crate::domain::ids::LinodeId;
@@ -102,9 +102,7 @@ impl Folder {
 
     /// Whole or not at all; not fsynced, since it is void after a crash of the host.
     pub fn write(&self, record: &Record) -> io::Result<()> {
-        let next = self.dir.join("run.json.next");
-        fs::write(&next, file::encode(record)?)?;
-        fs::rename(next, self.dir.join("run.json"))
+        replace(&self.dir.join("run.json"), &file::encode(record)?)
     }
 
     pub fn forget(&self) -> io::Result<()> {

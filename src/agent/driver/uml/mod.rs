@@ -134,21 +134,16 @@ impl Uml {
     fn find(&self, table: &Table, linode: LinodeId) -> Result<processes::Guest, DriverError> {
         let folder = self.folder(linode);
         let recorded = folder.record().map_err(|error| at(folder.dir(), &error))?;
-        Ok(self.find_recorded(table, linode, recorded.as_ref()))
+        Ok(table.guest(&self.marks(table, linode, recorded.as_ref())))
     }
 
-    fn find_recorded(
-        &self,
-        table: &Table,
-        linode: LinodeId,
-        record: Option<&Record>,
-    ) -> processes::Guest {
-        table.guest(&Marks {
+    fn marks(&self, table: &Table, linode: LinodeId, record: Option<&Record>) -> Marks {
+        Marks {
             uid: self.user(linode, record),
-            umid: &self.umid(linode),
-            program: &self.folder(linode).kernel(),
+            umid: self.umid(linode),
+            program: self.folder(linode).kernel(),
             recorded: record.and_then(|record| alive(table, record)),
-        })
+        }
     }
 
     fn state_in(&self, table: &Table, linode: LinodeId) -> Result<GuestState, DriverError> {
@@ -170,6 +165,15 @@ impl Uml {
 
     /// Guests that an earlier release started, in words for staff.
     fn unjailed(&self, known: &[LinodeId]) -> Vec<String> {
+        // Asked with every report: where all were started in jails, their records are enough.
+        let without_user = |linode: &&LinodeId| {
+            let record = self.folder(**linode).record().ok().flatten();
+            record.is_some_and(|record| record.uid.is_none())
+        };
+        let known: Vec<&LinodeId> = known.iter().filter(without_user).collect();
+        if known.is_empty() {
+            return Vec::new();
+        }
         let Ok(table) = Table::read() else {
             return Vec::new();
         };
@@ -177,7 +181,7 @@ impl Uml {
             let found = self.find(&table, **linode);
             found.is_ok_and(|found| found.main.is_some() && !found.jailed)
         };
-        let free = known.iter().filter(is_free);
+        let free = known.into_iter().filter(is_free);
         free.map(|linode| format!("Linode {linode} runs without a jail until its next start"))
             .collect()
     }
@@ -221,7 +225,7 @@ impl Uml {
                 tracing::warn!(dir = %folder.dir().display(), %error, "a record cannot be read");
                 None
             });
-            let found = self.find_recorded(&table, linode, record.as_ref());
+            let found = table.guest(&self.marks(&table, linode, record.as_ref()));
             if !found.all.is_empty() {
                 used += record.map_or(0, |record| record.ram_mb);
             }
@@ -347,12 +351,7 @@ impl Driver for Uml {
         Stop {
             folder: &folder,
             uml_dir: &self.config.uml_dir,
-            marks: Marks {
-                uid: self.user(linode, record.as_ref()),
-                umid: &self.umid(linode),
-                program: &folder.kernel(),
-                recorded: record.as_ref().and_then(|record| alive(&table, record)),
-            },
+            marks: self.marks(&table, linode, record.as_ref()),
             disks: record.as_ref().map_or(&[], |record| &record.disks),
         }
         .run(limit)

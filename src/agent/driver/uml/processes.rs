@@ -10,13 +10,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::process::geteuid;
 
 use super::mconsole::Listener;
 use crate::agent::driver::files::pids;
-use crate::agent::process::ProcessRef;
+use crate::agent::process::{ProcessRef, Stat};
 
 /// The kernel's `USER_HZ`, as in `agent::process`.
 const TICKS_PER_S: u64 = 100;
@@ -37,21 +37,17 @@ pub struct Row {
 }
 
 impl Row {
-    /// The fields are counted from the last parenthesis: the program's name before it may hold anything.
     fn parse(pid: u32, uid: u32, stat: &str, cmdline: &[u8]) -> Option<Self> {
-        let (_, rest) = stat.rsplit_once(')')?;
-        let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-        let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
+        let stat = Stat::parse(stat)?;
         Some(Self {
             process: ProcessRef {
                 pid,
-                started: number(19)?,
+                started: stat.started,
             },
-            session: u32::try_from(number(3)?).ok()?,
+            session: u32::try_from(stat.session).ok()?,
             uid,
-            ticks: number(11)? + number(12)? + number(13)? + number(14)?,
-            // A process whose first thread ended looks like a zombie, and runs on with its files if it has another.
-            ended: matches!(*fields.first()?, "Z" | "X" | "x") && number(17)? <= 1,
+            ticks: stat.ticks + stat.children,
+            ended: !stat.lives(),
             args: cmdline
                 .split(|byte| *byte == 0)
                 .map(<[u8]>::to_vec)
@@ -77,12 +73,12 @@ pub struct Table {
 }
 
 /// By what a guest is known.
-pub struct Marks<'a> {
+pub struct Marks {
     /// The user of its jail, if it can have one.
     pub uid: Option<u32>,
-    pub umid: &'a str,
+    pub umid: String,
     /// The path it was started as.
-    pub program: &'a Path,
+    pub program: PathBuf,
     /// Its main process as noted at its start, for helpers whose own command line tells nothing.
     pub recorded: Option<ProcessRef>,
 }
@@ -142,7 +138,7 @@ impl Table {
     }
 
     /// Everything of a guest.
-    pub fn guest(&self, marks: &Marks<'_>) -> Guest {
+    pub fn guest(&self, marks: &Marks) -> Guest {
         let of_user = marks.uid.and_then(|uid| self.by_uid.get(&uid));
         let jailed: Vec<ProcessRef> = self.rows_at(of_user).collect();
         let umid = [UMID, marks.umid.as_bytes()].concat();
@@ -242,11 +238,11 @@ mod tests {
         Row::parse(pid, OWN, &stat, args.replace(' ', "\0").as_bytes())
     }
 
-    fn marks<'a>(program: &'a str, umid: &'a str) -> Marks<'a> {
+    fn marks(program: &str, umid: &str) -> Marks {
         Marks {
             uid: Some(JAILED),
-            umid,
-            program: Path::new(program),
+            umid: umid.to_owned(),
+            program: program.into(),
             recorded: None,
         }
     }

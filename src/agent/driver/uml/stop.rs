@@ -26,7 +26,7 @@ const KILLED: Duration = Duration::from_secs(10);
 pub struct Stop<'a> {
     pub folder: &'a Folder,
     pub uml_dir: &'a Path,
-    pub marks: Marks<'a>,
+    pub marks: Marks,
     /// Nobody may hold these for writing when the guest is called absent.
     pub disks: &'a [PathBuf],
 }
@@ -46,7 +46,7 @@ impl Stop<'_> {
         };
         // From here on the guest ends where it would reboot.
         self.folder.forbid().map_err(host)?;
-        let listener = found.listener(self.uml_dir, self.marks.umid);
+        let listener = found.listener(self.uml_dir, &self.marks.umid);
         let clean = ask(main, listener.as_ref(), limit);
         if !clean {
             // Immediate, but UML's own way out; no answer is no surprise.
