@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use super::driver::GuestState;
 use super::driver::files::boot_id;
@@ -17,6 +18,7 @@ const MOST_UNKNOWN: usize = 100;
 
 /// Looks at everything. A part that cannot be found out is left at zero and named among the unknown.
 pub fn collect(host: &Host) -> Inventory {
+    let begun = Instant::now();
     let mut unknown = Vec::new();
     let space = host
         .disks
@@ -32,6 +34,7 @@ pub fn collect(host: &Host) -> Inventory {
     Inventory {
         agent_version: env!("CARGO_PKG_VERSION").into(),
         boot: boot_id().unwrap_or_default(),
+        took_ms: u32::try_from(begun.elapsed().as_millis()).unwrap_or(u32::MAX),
         memory_total_mb: host.driver.memory_total_mb(),
         disk_total_mb: space.map_or(0, |space| mib(space.total)),
         disk_free_mb: space.map_or(0, |space| mib(space.free)),

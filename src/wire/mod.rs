@@ -112,6 +112,9 @@ pub struct Reported {
     /// As [`PollAnswer::shares`].
     #[serde(default)]
     pub shares: Vec<(LinodeId, Share)>,
+    /// Something of it came too soon after the portal itself changed that: it is not believed yet, and is to be said again.
+    #[serde(default)]
+    pub again: bool,
 }
 
 /// What a Linode is due of its host under contention; `domain::fairness::shares` has the rule.
@@ -130,6 +133,9 @@ pub struct Inventory {
     /// The boot of the host that this was seen in; empty from agents of before.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub boot: String,
+    /// How long it took to look, in milliseconds: so much older than the report may be what it says.
+    #[serde(default)]
+    pub took_ms: u32,
     pub memory_total_mb: i64,
     pub disk_total_mb: i64,
     pub disk_free_mb: i64,

@@ -105,7 +105,7 @@ both_databases! {
         assert_eq!(refused.status, 422);
         refused.says(&["Enter the date and time", "5 to 600"]);
         assert_eq!(refused.attribute("#at", "value").unwrap(), "soon", "what was typed is kept");
-        let at = (chrono::Utc::now() + chrono::Duration::days(2)).format("%Y-%m-%dT%H:%M").to_string();
+        let at = app.now().plus_days(2).utc().format("%Y-%m-%dT%H:%M").to_string();
         let fields = [("when", "at"), ("at", at.as_str()), ("accept_kernels", "yes")];
         let reply = member.submit(&offer, "Migrate old", &fields);
         let page = member.follow(&reply);

@@ -65,7 +65,7 @@ impl TestApp {
             store::schema_migrations::up(&Database::open_any_schema(&url, 1).expect("opens"))
                 .expect("the schema");
         }
-        let (shift, set) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicI64::new(0)));
+        let (shift, set) = (begin(), Arc::default());
         Self {
             app: portal(&url, &shift, &set),
             shift,
@@ -99,7 +99,7 @@ impl TestApp {
     pub fn over(url: &str) -> Self {
         store::schema_migrations::up(&Database::open_any_schema(url, 1).expect("opens"))
             .expect("the schema");
-        let (shift, set) = (Arc::default(), Arc::default());
+        let (shift, set) = (begin(), Arc::default());
         Self {
             app: portal(url, &shift, &set),
             shift,
@@ -138,6 +138,16 @@ impl TestApp {
     pub fn set_clock_by_s(&self, seconds: i64) {
         self.set.fetch_add(seconds, Ordering::Relaxed);
     }
+}
+
+/// Each test's clock begins at this moment, a Wednesday's noon in June, so that none fails before midnight, at a week's end or at
+/// a change of the clocks.
+const BEGIN: i64 = 1_780_488_000;
+
+fn begin() -> Arc<AtomicI64> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let now = i64::try_from(now.expect("after 1970").as_secs()).expect("before the end of time");
+    Arc::new(AtomicI64::new(BEGIN - now))
 }
 
 /// What every portal of a test derives from.

@@ -129,7 +129,9 @@ impl Daemon {
             }
             match self.client.report(&inventory::collect(&self.host)) {
                 Ok(answer) => {
-                    told = now;
+                    if !answer.again {
+                        told = now;
+                    }
                     self.set_shares(answer.shares);
                 }
                 // It is tried again at the next look, and the next poll reports anyway.

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod liveness;
+pub mod reboot;
 pub mod report;
 pub mod silence;
 

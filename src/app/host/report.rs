@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::app::account::sign_in::clip;
 use crate::app::context::{Agent, PORTAL, Tx};
 use crate::app::error::AppError;
+use crate::app::host::reboot::{Boot, Reboot};
 use crate::app::linode::power;
 use crate::app::ownership::contradiction::{self, Contrary, Weight};
 use crate::app::ownership::{change, hold, ledger, recovery};
@@ -21,12 +22,16 @@ use crate::store::host::{Host, Memory, Seen};
 use crate::store::job::Job;
 use crate::store::linode::Linode;
 use crate::store::wake::Wake;
-use crate::wire::{Inventory, LinodeReport, Poll, PortalMark, SHOWS_LEDGER, Share};
+use crate::wire::{Inventory, LinodeReport, Poll, PortalMark, Reported, SHOWS_LEDGER, Share};
 
 /// Kernels of one host that are kept.
 const MOST_KERNELS: usize = 100;
 /// Linodes that a host has given up and has disks of: kept for the search for what was left behind.
 const MOST_LEFT: usize = 2000;
+/// For so long after the portal has set a status, a report may have been made before and be on its way still.
+const ON_ITS_WAY_MS: i64 = 5_000;
+/// More than any look at a host takes, and more than the clocks of two portals differ.
+const LONGEST_LOOK_MS: i64 = 60_000;
 /// Characters of a boot's name; Linux gives it 36.
 const MOST_BOOT: usize = 64;
 
@@ -34,6 +39,8 @@ const MOST_BOOT: usize = 64;
 struct Findings {
     lost: Vec<Job>,
     statuses: Vec<(LinodeId, LinodeStatus)>,
+    /// Their statuses may be newer than the report.
+    newer: HashSet<LinodeId>,
     shares: Vec<(LinodeId, Share)>,
     ledger: ledger::Finding,
     contrary: Contrary,
@@ -45,12 +52,7 @@ struct Findings {
     sealed_here: Option<String>,
     /// As JSON, if that changed.
     contrary_now: Option<String>,
-    /// The host speaks from another boot than before.
-    boot: Option<String>,
-    /// What ran when its host went down, and is to run again.
-    interrupted: Vec<LinodeId>,
-    /// What ran then, and has not been looked at yet, as JSON, if that changed.
-    unseen: Option<String>,
+    reboot: Reboot,
     seen_is_old: bool,
 }
 
@@ -67,8 +69,7 @@ impl Findings {
             && self.incarnation.is_none()
             && self.sealed_here.is_none()
             && self.contrary_now.is_none()
-            && self.boot.is_none()
-            && self.unseen.is_none()
+            && self.reboot.is_nothing()
     }
 }
 
@@ -80,20 +81,17 @@ impl App {
         agent: &Agent,
         poll: &Poll,
     ) -> Result<Vec<(LinodeId, Share)>, AppError> {
-        self.note(&Heard {
+        let heard = Heard {
             agent,
             inventory: &poll.inventory,
             poll: Some(poll),
-        })
+        };
+        Ok(self.note(&heard)?.shares)
     }
 
     /// As [`App::note_poll`], for a report that comes while a poll is open. It says nothing of jobs: one may be on its way
     /// in that poll's answer, and is not lost.
-    pub fn note_report(
-        &self,
-        agent: &Agent,
-        inventory: &Inventory,
-    ) -> Result<Vec<(LinodeId, Share)>, AppError> {
+    pub fn note_report(&self, agent: &Agent, inventory: &Inventory) -> Result<Reported, AppError> {
         self.note(&Heard {
             agent,
             inventory,
@@ -101,15 +99,17 @@ impl App {
         })
     }
 
-    fn note(&self, heard: &Heard<'_>) -> Result<Vec<(LinodeId, Share)>, AppError> {
+    fn note(&self, heard: &Heard<'_>) -> Result<Reported, AppError> {
         let now = self.now();
         let found = self.db.read(|conn| heard.find(conn, now))?;
-        if found.is_nothing() {
-            return Ok(found.shares);
+        if !found.is_nothing() {
+            self.lose_each(&found.lost, now, "The agent did not get it, or lost it.");
+            self.transact_at(now, PORTAL, |tx| heard.write(tx, &found))?;
         }
-        self.lose_each(&found.lost, now, "The agent did not get it, or lost it.");
-        self.transact_at(now, PORTAL, |tx| heard.write(tx, &found))?;
-        Ok(found.shares)
+        Ok(Reported {
+            again: !found.newer.is_empty(),
+            shares: found.shares,
+        })
     }
 }
 
@@ -133,7 +133,7 @@ impl Heard<'_> {
         if is_believed {
             new = hold::note(tx.conn, tx.now, agent, &found.contrary)?;
             for (linode, status) in &found.statuses {
-                if turns(tx, *linode, *status)? && found.interrupted.contains(linode) {
+                if self.turns(tx, *linode, *status)? && found.reboot.interrupted.contains(linode) {
                     interrupted.push(*linode);
                 }
             }
@@ -141,13 +141,14 @@ impl Heard<'_> {
         }
         seen(tx.conn, tx.now, agent.host, self.inventory)?;
         if is_believed {
+            let unseen = found.reboot.unseen.as_deref().map(json);
             let memory = Memory {
                 // A new incarnation may begin below; then this report counts for the old one, which is as well.
                 reported_in: found.incarnation.as_deref(),
                 contrary: found.contrary_now.as_deref(),
                 sealed_here: found.sealed_here.as_deref(),
-                boot: found.boot.as_deref(),
-                unseen: found.unseen.as_deref(),
+                boot: found.reboot.boot.as_deref(),
+                unseen: unseen.as_deref(),
             };
             store::host::set_memory(tx.conn, agent.host, &memory)?;
             for linode in interrupted {
@@ -198,6 +199,7 @@ impl Heard<'_> {
         let mut findings = Findings {
             lost,
             statuses: Vec::new(),
+            newer: HashSet::new(),
             shares: Vec::new(),
             ledger,
             contrary: Contrary::default(),
@@ -210,17 +212,34 @@ impl Heard<'_> {
             ahead,
             sealed_here: None,
             contrary_now: None,
-            boot: None,
-            interrupted: Vec::new(),
-            unseen: None,
+            reboot: Reboot::default(),
             seen_is_old: host
                 .last_seen_at
                 .is_none_or(|seen| now.seconds_since(seen) >= 5),
         };
         if believed && (poll.is_some() || !self.inventory.linodes.is_empty()) {
-            self.compare(conn, (&host, recovers), &mut findings)?;
+            self.compare(conn, (&host, recovers), now, &mut findings)?;
         }
         Ok(findings)
+    }
+
+    /// May what it says have been seen before the portal set this status?
+    fn may_be_older(&self, linode: &Linode, now: Time) -> bool {
+        let on_its_way = i64::from(self.inventory.took_ms).min(LONGEST_LOOK_MS) + ON_ITS_WAY_MS;
+        (-LONGEST_LOOK_MS..on_its_way).contains(&now.millis_since(linode.status_at))
+    }
+
+    /// Sets the status that was found, unless something was done with the Linode meanwhile.
+    fn turns(&self, tx: &mut Tx<'_>, id: LinodeId, status: LinodeStatus) -> Result<bool, AppError> {
+        store::linode::lock(tx.conn, id)?;
+        let row = store::linode::linode(tx.conn, id)?;
+        let stands = row.is_some_and(|row| {
+            is_settled(row.status) && row.status != status && !self.may_be_older(&row, tx.now)
+        });
+        if stands {
+            store::linode::set_status(tx.conn, id, status, tx.now)?;
+        }
+        Ok(stands)
     }
 
     /// Beside the rows of the Linodes that the portal has here.
@@ -228,6 +247,7 @@ impl Heard<'_> {
         &self,
         conn: &mut Db,
         (host, recovers): (&Host, bool),
+        now: Time,
         findings: &mut Findings,
     ) -> Result<(), AppError> {
         let (poll, reports) = (self.poll, &self.inventory.linodes);
@@ -243,9 +263,23 @@ impl Heard<'_> {
             let plans = store::catalogue::plans(conn)?;
             findings.shares = wrong_shares(&linodes, &plans, reports, due);
         }
-        findings.statuses = changed_statuses(&linodes, reports);
+        for (linode, status) in changed_statuses(&linodes, reports) {
+            if self.may_be_older(linode, now) {
+                findings.newer.insert(linode.id);
+            } else {
+                findings.statuses.push((linode.id, status));
+            }
+        }
+        let may_forget = findings.ahead.is_some() || findings.incarnation.is_some();
         if poll.is_some() {
-            look_at_boot(findings, host, &linodes, self.inventory);
+            let seen = reports.iter().map(|report| report.linode);
+            let boot = Boot {
+                host,
+                id: clip(&self.inventory.boot, MOST_BOOT),
+                seen: seen.filter(|id| !findings.newer.contains(id)).collect(),
+                ended: &findings.statuses,
+            };
+            findings.reboot = boot.look(&linodes, may_forget);
         }
         let mut words = words_of(host.id, self.inventory);
         let speaks = poll.is_some_and(|poll| poll.protocol >= SHOWS_LEDGER);
@@ -270,17 +304,6 @@ impl Heard<'_> {
     }
 }
 
-/// Sets the status that was found, unless something was done with the Linode meanwhile.
-fn turns(tx: &mut Tx<'_>, id: LinodeId, status: LinodeStatus) -> Result<bool, AppError> {
-    store::linode::lock(tx.conn, id)?;
-    let row = store::linode::linode(tx.conn, id)?;
-    let stands = row.is_some_and(|row| is_settled(row.status) && row.status != status);
-    if stands {
-        store::linode::set_status(tx.conn, id, status, tx.now)?;
-    }
-    Ok(stands)
-}
-
 /// Nothing is being done to it.
 fn is_settled(status: LinodeStatus) -> bool {
     matches!(status, LinodeStatus::Running | LinodeStatus::Offline)
@@ -288,37 +311,6 @@ fn is_settled(status: LinodeStatus) -> bool {
 
 fn is_believed(host: &Host, ledger: &ledger::Finding) -> bool {
     host.ledger_fault.is_empty() && !matches!(ledger, ledger::Finding::Fault(_))
-}
-
-/// A host that speaks from another boot was rebooted: what is found to have ended ended with it, and nobody ordered that. (What was
-/// shut down by order, or by itself while its host was up, is offline already.) What cannot be looked at yet is remembered until
-/// it is. A portal that may have forgotten orders boots nothing.
-fn look_at_boot(findings: &mut Findings, host: &Host, linodes: &[Linode], inventory: &Inventory) {
-    let boot = clip(&inventory.boot, MOST_BOOT);
-    if boot.is_empty() {
-        return;
-    }
-    let known: Vec<LinodeId> = serde_json::from_str(&host.unseen).unwrap_or_default();
-    let is_another = host.boot_id.as_deref() != Some(boot.as_str());
-    let mut waits: HashSet<LinodeId> = known.into_iter().collect();
-    if is_another && host.boot_id.is_some() {
-        let ran = linodes
-            .iter()
-            .filter(|it| it.status == LinodeStatus::Running);
-        waits.extend(ran.map(|linode| linode.id));
-    }
-    if findings.ahead.is_some() || findings.incarnation.is_some() {
-        waits.clear();
-    }
-    let seen: HashSet<LinodeId> = inventory.linodes.iter().map(|it| it.linode).collect();
-    let ended = findings.statuses.iter();
-    let ended = ended.filter(|(id, status)| *status == LinodeStatus::Offline && waits.contains(id));
-    findings.interrupted = ended.map(|(linode, _)| *linode).collect();
-    let mut unseen: Vec<LinodeId> = waits.difference(&seen).copied().collect();
-    unseen.sort_unstable();
-    let unseen = json(&unseen);
-    findings.unseen = (unseen != host.unseen).then_some(unseen);
-    findings.boot = is_another.then_some(boot);
 }
 
 /// Agents of the last release cannot say.
@@ -415,7 +407,10 @@ fn seen(conn: &mut Db, now: Time, host: HostId, inventory: &Inventory) -> Result
 
 /// Linodes of the host whose status the report contradicts. Only the owner's word under the present epoch counts, and
 /// not while something is being done to the Linode.
-fn changed_statuses(linodes: &[Linode], reports: &[LinodeReport]) -> Vec<(LinodeId, LinodeStatus)> {
+fn changed_statuses<'a>(
+    linodes: &'a [Linode],
+    reports: &[LinodeReport],
+) -> Vec<(&'a Linode, LinodeStatus)> {
     let mut changed = Vec::new();
     for linode in linodes {
         let Some(report) = reports.iter().find(|report| report.linode == linode.id) else {
@@ -433,7 +428,7 @@ fn changed_statuses(linodes: &[Linode], reports: &[LinodeReport]) -> Vec<(Linode
             LinodeStatus::Offline
         };
         if status != linode.status {
-            changed.push((linode.id, status));
+            changed.push((linode, status));
         }
     }
     changed

@@ -71,7 +71,7 @@ pub(in crate::web) async fn report(
         app.note_report(agent, inventory)
     })
     .await
-    .map(|shares| json(Reported { shares }))
+    .map(json)
 }
 
 /// What the host's guests used.
@@ -84,5 +84,10 @@ pub(in crate::web) async fn samples(
         app.note_samples(agent, samples)
     })
     .await
-    .map(|shares| json(Reported { shares }))
+    .map(|shares| {
+        json(Reported {
+            shares,
+            ..Reported::default()
+        })
+    })
 }

@@ -73,6 +73,45 @@ both_databases! {
         assert_eq!(app.linode(DB).status, LinodeStatus::Running, "not reported, not changed");
     }
 
+    fn a_report_from_before_a_boot_ended_does_not_contradict_it(app: TestApp) {
+        let app = app.with_fleet();
+        let agent = hand::agent(UML1);
+        let mut before = poll(vec![LinodeReport { running: false, ..report(WEB, None) }]).inventory;
+        let says = |inventory: &Inventory| app.note_report(&agent, inventory).unwrap().again;
+        app.in_db(|conn| store::linode::set_status(conn, WEB, LinodeStatus::Running, app.now()));
+        assert!(says(&before), "it is to be said again");
+        assert_eq!(app.linode(WEB).status, LinodeStatus::Running);
+        app.pass_s(6);
+        before.took_ms = 8_000;
+        assert!(says(&before), "so long did the look take");
+        assert_eq!(app.linode(WEB).status, LinodeStatus::Running);
+        before.took_ms = 300;
+        assert!(!says(&before));
+        assert_eq!(app.linode(WEB).status, LinodeStatus::Offline);
+        assert!(says(&poll(vec![report(WEB, None)]).inventory), "nor does one contradict what was reported");
+        assert_eq!(app.linode(WEB).status, LinodeStatus::Offline);
+        // The portal's clock was put back by a day.
+        app.pass_s(-86_400);
+        assert!(!says(&poll(vec![report(WEB, None)]).inventory));
+        assert_eq!(app.linode(WEB).status, LinodeStatus::Running);
+    }
+
+    fn a_reboot_of_its_host_is_not_forgotten_for_a_boot_that_just_ended(app: TestApp) {
+        let app = app.with_fleet();
+        let says = |boot: &str, running| {
+            let mut said = poll(vec![LinodeReport { running, ..report(WEB, None) }]);
+            said.inventory.boot = boot.to_owned();
+            app.note_poll(&hand::agent(UML1), &said).unwrap();
+        };
+        says("first", true);
+        app.in_db(|conn| store::linode::set_status(conn, WEB, LinodeStatus::Running, app.now()));
+        says("second", false);
+        assert_eq!(app.linode(WEB).status, LinodeStatus::Running, "too soon to tell");
+        app.pass_s(6);
+        says("second", false);
+        assert_eq!(app.linode(WEB).status, LinodeStatus::Booting);
+    }
+
     fn what_ran_when_its_host_went_down_is_booted_once_when_it_is_up_again(app: TestApp) {
         let app = app.with_fleet();
         let says = |boot: &str, runs: [bool; 2]| {
