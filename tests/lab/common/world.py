@@ -46,7 +46,7 @@ def inside(arguments, demo=None):
     run("ip", "netns", "add", name)
     command = ["ip", "netns", "exec", name, "unshare", "--pid", "--fork", "--kill-child", "--mount-proc",
                sys.executable, *arguments]
-    child = subprocess.Popen(command, env={**os.environ, "XENBETA_LAB_INSIDE": folder})
+    child = subprocess.Popen(command, env={**os.environ, "XENBETA_LAB_INSIDE": folder, "XENBETA_LAB_PID": str(os.getpid())})
     try:
         if demo:
             open_doors(demo, folder, child)
@@ -64,6 +64,12 @@ def inside(arguments, demo=None):
     atexit.unregister(clean)
     clean()
     return status, results
+
+
+def first_uid(number):
+    """The users of a host's guests: labs run side by side, and agents of one machine do not share them. Those of tests/agent/uml
+    begin at 1,000,000,000."""
+    return 100_000 + (int(os.environ["XENBETA_LAB_PID"]) % 40_000 * 2 + number % 2) * 10_000
 
 
 def open_doors(listen, folder, child):

@@ -53,8 +53,6 @@ class Lab(Portal):
     def agent_config(self, host):
         number = list(HOSTS).index(host) + 1
         path = self.path(f"{host}.toml")
-        # Labs run side by side, and agents of one machine do not share users: below those of tests/agent/uml.
-        first_uid = 100_000 + (os.getpid() % 40_000 * 2 + number - 1) * 10_000
         with open(path, "w") as file:
             file.write(f"""
 portal = "{URL}"
@@ -68,7 +66,7 @@ dir = "{self.disks(host)}"
 [driver]
 kind = "uml"
 prefix = "{self.prefixes()[host]}"
-first_uid = {first_uid}
+first_uid = {world.first_uid(number)}
 bridge = "br-{host}"
 memory_mb = {max(2048, 80 * len(self.linodes))}
 uml_dir = "{self.path(f"u-{host}")}"

@@ -171,6 +171,7 @@ dir = "{self.disks("uml1")}"
 [driver]
 kind = "uml"
 prefix = "u1l"
+first_uid = {world.first_uid(1)}
 bridge = "br-uml1"
 memory_mb = 2048
 uml_dir = "{self.path("u-uml1")}"
