@@ -63,6 +63,7 @@ impl App {
                 ..Round::default()
             });
         }
+        self.keep_chosen_times()?;
         Ok(Round {
             settled,
             released,

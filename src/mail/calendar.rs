@@ -2,11 +2,11 @@
 //! time replace earlier ones in their reader's calendar: the same UID, a higher SEQUENCE.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
 use icalendar::{Calendar, CalendarDateTime, Component, Event, EventLike, EventStatus, Property};
 
 use super::clean::one_line;
 use super::vtimezone;
+use crate::domain::time::zone::Tz;
 
 /// How long the calendar shows it: the copying takes longer or not, but a day need not be blocked for it.
 const SHOWN: TimeDelta = TimeDelta::minutes(30);

@@ -4,15 +4,12 @@
 use std::fmt::Write;
 
 use chrono::{DateTime, Days, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
-use chrono_tz::{OffsetComponents, Tz};
 
 use crate::domain::time::local::{Moments, moments};
+use crate::domain::time::zone::{Standing, Tz};
 
 /// Changes this many days before and after the date are told.
 const AROUND: Days = Days::new(400);
-/// Between two looks at the clocks; no zone changes them twice within.
-const LOOK: TimeDelta = TimeDelta::hours(6);
-
 const LOCAL: &str = "%Y%m%dT%H%M%S";
 
 /// The moment as its local time, if that time says just this moment: of one that the clocks show twice a calendar takes the
@@ -29,21 +26,6 @@ pub fn local(zone: Tz, at: DateTime<Utc>) -> Option<NaiveDateTime> {
     (zone != Tz::UTC && first == at).then_some(local)
 }
 
-/// How the clocks stand from a moment on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Rule {
-    offset_s: i32,
-    is_summer: bool,
-}
-
-fn rule(zone: Tz, at: DateTime<Utc>) -> Rule {
-    let offset = zone.offset_from_utc_datetime(&at.naive_utc());
-    Rule {
-        offset_s: offset.fix().local_minus_utc(),
-        is_summer: !offset.dst_offset().is_zero(),
-    }
-}
-
 /// `+0100`, and seconds where there are any.
 fn shown(offset_s: i32) -> String {
     let sign = if offset_s < 0 { '-' } else { '+' };
@@ -55,31 +37,18 @@ fn shown(offset_s: i32) -> String {
     text
 }
 
-/// The first moment, to the second, of a change that comes after `from` and not after `to`.
-fn change(zone: Tz, from: DateTime<Utc>, to: DateTime<Utc>) -> DateTime<Utc> {
-    let before = rule(zone, from);
-    let (mut low, mut high) = (0, (to - from).num_seconds());
-    while high - low > 1 {
-        let middle = i64::midpoint(low, high);
-        if rule(zone, from + TimeDelta::seconds(middle)) == before {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    from + TimeDelta::seconds(high)
-}
-
-fn observance(out: &mut String, zone: Tz, at: DateTime<Utc>, from: Rule, to: Rule) {
-    let kind = if to.is_summer { "DAYLIGHT" } else { "STANDARD" };
-    let local = at.naive_utc() + TimeDelta::seconds(i64::from(from.offset_s));
-    let name = zone.from_utc_datetime(&at.naive_utc()).format("%Z");
+/// The larger of two offsets is the daylight time, whatever the list calls it: Ireland's winter is one in the list, an hour back,
+/// and programs that read calendars turn that around.
+fn observance(out: &mut String, from: i32, to: (DateTime<Utc>, Standing), is_summer: bool) {
+    let kind = if is_summer { "DAYLIGHT" } else { "STANDARD" };
+    let (at, standing) = to;
+    let local = at.naive_utc() + TimeDelta::seconds(i64::from(from));
     let lines = [
         format!("BEGIN:{kind}"),
         format!("DTSTART:{}", local.format(LOCAL)),
-        format!("TZOFFSETFROM:{}", shown(from.offset_s)),
-        format!("TZOFFSETTO:{}", shown(to.offset_s)),
-        format!("TZNAME:{name}"),
+        format!("TZOFFSETFROM:{}", shown(from)),
+        format!("TZOFFSETTO:{}", shown(offset(standing))),
+        format!("TZNAME:{standing}"),
         format!("END:{kind}"),
     ];
     for line in lines {
@@ -88,22 +57,25 @@ fn observance(out: &mut String, zone: Tz, at: DateTime<Utc>, from: Rule, to: Rul
     }
 }
 
+fn offset(standing: Standing) -> i32 {
+    standing.fix().local_minus_utc()
+}
+
 /// The component's lines. Nothing of them is anyone's text, and none is longer than a line may be.
 pub fn component(zone: Tz, around: DateTime<Utc>) -> String {
     let start = around.checked_sub_days(AROUND).unwrap_or(around);
     let end = around.checked_add_days(AROUND).unwrap_or(around);
     let mut out = format!("BEGIN:VTIMEZONE\r\nTZID:{}\r\n", zone.name());
-    let mut now = rule(zone, start);
-    observance(&mut out, zone, start, now, now);
-    let mut at = start;
-    while at < end {
-        let next = at + LOOK;
-        let then = rule(zone, next);
-        if then != now {
-            observance(&mut out, zone, change(zone, at, next), now, then);
-            now = then;
-        }
-        at = next;
+    let first = zone.offset_from_utc_datetime(&start.naive_utc());
+    let changes = zone.changes(start).take_while(|(at, _)| *at <= end);
+    let changes: Vec<(DateTime<Utc>, Standing)> = changes.collect();
+    let mut now = offset(first);
+    let falls = changes.first().is_some_and(|(_, next)| offset(*next) < now);
+    observance(&mut out, now, (start, first), falls);
+    for (at, standing) in changes {
+        let then = offset(standing);
+        observance(&mut out, now, (at, standing), then > now);
+        now = then;
     }
     out.push_str("END:VTIMEZONE\r\n");
     out
@@ -118,9 +90,33 @@ mod tests {
         text.parse().unwrap()
     }
 
+    fn zone(name: &str) -> Tz {
+        name.parse().unwrap()
+    }
+
+    #[test]
+    fn irelands_winter_is_its_standard_time() {
+        for (name, summer, winter) in [
+            (
+                "Europe/Dublin",
+                "BEGIN:DAYLIGHT\r\nDTSTART:20260329T010000\r\nTZOFFSETFROM:+0000\r\nTZOFFSETTO:+0100\r\nTZNAME:IST\r\n",
+                "BEGIN:STANDARD\r\nDTSTART:20261025T020000\r\nTZOFFSETFROM:+0100\r\nTZOFFSETTO:+0000\r\nTZNAME:GMT\r\n",
+            ),
+            // Morocco went back for the last time in September of 2026.
+            (
+                "Africa/Casablanca",
+                "BEGIN:DAYLIGHT\r\nDTSTART:20260322T020000\r\nTZOFFSETFROM:+0000\r\nTZOFFSETTO:+0100\r\n",
+                "BEGIN:STANDARD\r\nDTSTART:20260920T020000\r\nTZOFFSETFROM:+0100\r\nTZOFFSETTO:+0000\r\n",
+            ),
+        ] {
+            let text = component(zone(name), at("2026-12-10T18:00:00Z"));
+            assert!(text.contains(summer) && text.contains(winter), "{text}");
+        }
+    }
+
     #[test]
     fn viennas_clocks() {
-        let text = component(chrono_tz::Europe::Vienna, at("2026-07-01T12:00:00Z"));
+        let text = component(zone("Europe/Vienna"), at("2026-07-01T12:00:00Z"));
         for lines in [
             "BEGIN:DAYLIGHT\r\nDTSTART:20260329T020000\r\nTZOFFSETFROM:+0100\r\nTZOFFSETTO:+0200\r\nTZNAME:CEST\r\nEND:DAYLIGHT",
             "BEGIN:STANDARD\r\nDTSTART:20261025T030000\r\nTZOFFSETFROM:+0200\r\nTZOFFSETTO:+0100\r\nTZNAME:CET\r\nEND:STANDARD",
@@ -130,7 +126,7 @@ mod tests {
         assert!(text.starts_with("BEGIN:VTIMEZONE\r\nTZID:Europe/Vienna\r\n"));
         assert!(text.lines().all(|line| line.len() <= 75));
         // A zone that never changes has one.
-        let text = component(chrono_tz::Asia::Kolkata, at("2026-07-01T12:00:00Z"));
+        let text = component(zone("Asia/Kolkata"), at("2026-07-01T12:00:00Z"));
         assert_eq!(text.matches("BEGIN:STANDARD").count(), 1, "{text}");
         assert!(text.contains("TZOFFSETTO:+0530"));
         assert_eq!(shown(-12_645), "-033045");
@@ -138,7 +134,7 @@ mod tests {
 
     #[test]
     fn the_second_of_two_has_no_local_time_of_its_own() {
-        let vienna = chrono_tz::Europe::Vienna;
+        let vienna = zone("Europe/Vienna");
         let first = local(vienna, at("2026-10-25T00:30:00.5Z"));
         assert_eq!(first.unwrap().to_string(), "2026-10-25 02:30:00");
         assert_eq!(local(vienna, at("2026-10-25T01:30:00Z")), None);

@@ -214,6 +214,19 @@ diesel::table! {
 }
 
 diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    chosen_times (migration_id) {
+        migration_id -> BigInt,
+        at -> Utc,
+        zone -> Text,
+        local -> Text,
+        zones -> Text,
+    }
+}
+
+diesel::table! {
     config_profiles (id) {
         id -> BigInt,
         linode_id -> BigInt,
@@ -845,6 +858,7 @@ diesel::joinable!(bug_migrations -> bugs (bug_id));
 diesel::joinable!(bug_migrations -> migrations (migration_id));
 diesel::joinable!(bug_posts -> bugs (bug_id));
 diesel::joinable!(bug_posts -> users (author_id));
+diesel::joinable!(chosen_times -> migrations (migration_id));
 diesel::joinable!(config_profiles -> kernels (kernel_id));
 diesel::joinable!(config_profiles -> linodes (linode_id));
 diesel::joinable!(digests -> disks (disk_id));
@@ -888,6 +902,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     bug_notes,
     bug_posts,
     bugs,
+    chosen_times,
     config_profiles,
     digests,
     disks,

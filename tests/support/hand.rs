@@ -270,6 +270,10 @@ impl TestApp {
     }
 }
 
+pub fn vienna() -> Tz {
+    "Europe/Vienna".parse().expect("a zone")
+}
+
 pub fn root_of(disk: DiskId) -> String {
     format!("{:064x}", disk.0)
 }

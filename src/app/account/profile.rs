@@ -6,6 +6,7 @@ use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::mail::kinds::UserMail;
 use crate::domain::audit::{Action, Object};
+use crate::domain::time::zone::Tz;
 use crate::domain::values::{NewPassword, PersonName};
 use crate::store;
 use crate::store::account::User;
@@ -57,12 +58,8 @@ impl App {
         timezone: &str,
     ) -> Result<(), AppError> {
         let name = PersonName::parse(name).map_err(AppError::field("name"))?;
-        if timezone.parse::<chrono_tz::Tz>().is_err() {
-            return Err(AppError::invalid(
-                "timezone",
-                "Choose a time zone like Europe/Vienna or UTC",
-            ));
-        }
+        let zone: Tz = timezone.parse().map_err(AppError::field("timezone"))?;
+        let timezone = zone.name();
         self.transact(actor.who(), |tx| {
             store::account::set_profile(tx.conn, actor.user, name.as_str(), timezone)?;
             tx.audit(

@@ -9,6 +9,7 @@ use crate::domain::linode::LinodeStatus;
 use crate::domain::mail::{MailKind, MailState};
 use crate::domain::migration::{Letter, MigrationKind};
 use crate::domain::programme::{Deed, ProgrammeState};
+use crate::domain::time::zone::Tz;
 use crate::domain::time::{Time, span};
 use crate::mail::{self, Appointment, Facts, MoveOff, Rendered};
 use crate::store::account::User;
@@ -20,7 +21,7 @@ use crate::{domain, store};
 
 /// "22 Nov 2026, 16:40 CET", in the reader's zone; UTC where the zone is not known.
 pub fn moment(at: Time, timezone: &str) -> String {
-    let zone: chrono_tz::Tz = timezone.parse().unwrap_or(chrono_tz::UTC);
+    let zone = timezone.parse().unwrap_or(Tz::UTC);
     at.utc()
         .with_timezone(&zone)
         .format("%-d %b %Y, %H:%M %Z")

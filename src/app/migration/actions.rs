@@ -4,7 +4,7 @@
 use super::engine::Applied;
 use super::event_details::EventDetails;
 use super::guard::{self, still_permitted, visible};
-use super::{retry, schedule};
+use super::{chosen, retry, schedule};
 use crate::app::App;
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
@@ -175,6 +175,7 @@ fn begin(tx: &mut Tx<'_>, id: MigrationId, click: Click) -> Result<Migration, Ap
         ..Change::default()
     });
     let row = tx.apply(id, Event::Click, &given)?.done()?;
+    chosen::keep(tx, id, click.at)?;
     if click.at.is_some() {
         crate::app::mail::compose::post_letter(tx, &row, Letter::Scheduled)?;
     }
@@ -207,6 +208,7 @@ fn reschedule(
             ..Change::default()
         },
     )?;
+    chosen::keep(tx, row.id, at)?;
     wake_on_commit(tx.conn, Wake::Reconcile)?;
     let changed = store::migration::migration(tx.conn, row.id)?.ok_or(AppError::NotFound)?;
     if at.is_some() {

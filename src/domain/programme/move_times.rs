@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{Datelike, Timelike};
-use chrono_tz::Tz;
 
 use crate::domain::ids::HostId;
 use crate::domain::time::Time;
+use crate::domain::time::zone::Tz;
 
 const HOUR_S: i64 = 3600;
 const DAY_S: i64 = 86_400;
@@ -181,7 +181,7 @@ mod tests {
         });
         quiet[6] = None;
         Limits {
-            zone: Tz::Europe__Berlin,
+            zone: "Europe/Berlin".parse().unwrap(),
             quiet,
             per_hour: Some(1),
         }

@@ -2,7 +2,8 @@
 //! go forward none.
 
 use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone, Utc};
-use chrono_tz::Tz;
+
+use super::zone::Tz;
 
 /// The moments that a local date and time can mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,6 +3,8 @@
 #[cfg(feature = "portal")]
 pub mod local;
 pub mod watch;
+#[cfg(feature = "portal")]
+pub mod zone;
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};

@@ -6,7 +6,8 @@ use askama::Template;
 use askama::filters::HtmlSafe;
 use chrono::format::{Item, StrftimeItems};
 use chrono::{DateTime, NaiveDateTime, TimeZone, Utc};
-use chrono_tz::Tz;
+
+use crate::domain::time::zone::Tz;
 
 /// Zones to suggest; any IANA name may be typed.
 pub const ZONES: [&str; 30] = [

@@ -14,7 +14,7 @@ use xenbeta::work::mailer;
 
 use crate::both_databases;
 use crate::support::fleet::{MEMBER_EMAIL, WEB, XEN1};
-use crate::support::hand::now_click;
+use crate::support::hand::{self, now_click};
 use crate::support::smtp::Smtp;
 
 /// The Python of an environment that has the package, made once beside the other build output; `None`, said plainly, where
@@ -170,7 +170,7 @@ both_databases! {
             for zone in ["zone", "end_zone", "zone_id", "shown_zone"] {
                 assert_eq!(event[zone], "Europe/Vienna", "the member's: {event}");
             }
-            let there = chrono_tz::Europe::Vienna.offset_from_utc_datetime(&at.utc().naive_utc()).fix().local_minus_utc();
+            let there = hand::vienna().offset_from_utc_datetime(&at.utc().naive_utc()).fix().local_minus_utc();
             assert_eq!(event["offset_s"], f64::from(there), "{event}");
             assert_eq!(event["ruled_offset_s"], f64::from(there), "{event}");
             assert_eq!(event["start_s"], at.utc().timestamp() as f64);

@@ -23,7 +23,7 @@ use crate::both_databases;
 use crate::browser::Site;
 use crate::support::TestApp;
 use crate::support::fleet::{MEMBER_EMAIL, OLD, UML1, WEB, XEN1, XEN2};
-use crate::support::hand::{kind, now_click};
+use crate::support::hand::{self, kind, now_click};
 
 pub fn conflict<T: std::fmt::Debug>(outcome: Result<T, AppError>) -> String {
     match outcome {
@@ -303,7 +303,7 @@ both_databases! {
         for _ in 0..2 {
             let reply = member.get("/members/linodes/101/migrate");
             assert_eq!((reply.status, reply.location.clone()), (303, format!("/members/migrations/{}", row.id)));
-            let typed = app.now().plus_days(1).utc().with_timezone(&chrono_tz::Europe::Vienna).format("%Y-%m-%dT%H:%M").to_string();
+            let typed = app.now().plus_days(1).utc().with_timezone(&hand::vienna()).format("%Y-%m-%dT%H:%M").to_string();
             let refused = member.submit(&page, "Migrate web", &[("when", "at"), ("at", &typed)]);
             assert_eq!(refused.status, 409);
             refused.says_at("main > p", &["Its time has come"]);

@@ -10,7 +10,7 @@ use xenbeta::domain::programme::move_times::{Limits, Quiet};
 use xenbeta::domain::time::Time;
 use xenbeta::store::error::StoreError;
 use xenbeta::store::migration::Migration;
-use xenbeta::store::schema::{migrations, outbox};
+use xenbeta::store::schema::{chosen_times, migrations, outbox};
 
 use diesel::prelude::*;
 
@@ -18,7 +18,7 @@ use crate::both_databases;
 use crate::browser::{Browser, Site};
 use crate::support::TestApp;
 use crate::support::fleet::{MEMBER_EMAIL, OLD, STAFF_EMAIL, WEB, XEN1};
-use crate::support::hand::now_click;
+use crate::support::hand::{self, now_click};
 
 const OTHER_EMAIL: &str = "otto@example.com";
 const MIGRATE: &str = "/members/linodes/101/migrate";
@@ -84,7 +84,7 @@ fn at_time(app: &TestApp, linode: LinodeId, at: Time) -> Result<Migration, AppEr
 /// The next time that the clocks of Vienna change in this way, as typed, a little before and after.
 fn change(app: &TestApp, forward: bool) -> (NaiveDateTime, DateTime<Utc>) {
     use chrono::{Offset, TimeZone};
-    let zone = chrono_tz::Europe::Vienna;
+    let zone = hand::vienna();
     let offset = |at: DateTime<Utc>| {
         zone.offset_from_utc_datetime(&at.naive_utc())
             .fix()
@@ -165,7 +165,7 @@ both_databases! {
         at_time(&app, WEB, first).unwrap();
         let uid = line(&app, "UID");
         assert_eq!((line(&app, "SEQUENCE").as_str(), line(&app, "METHOD").as_str()), ("0", "REQUEST"));
-        let there = first.utc().with_timezone(&chrono_tz::Europe::Vienna);
+        let there = first.utc().with_timezone(&hand::vienna());
         assert_eq!(line(&app, "DTSTART;TZID=Europe/Vienna"), there.format("%Y%m%dT%H%M%S").to_string());
         // The same click again is nothing new.
         at_time(&app, WEB, first).unwrap();
@@ -199,6 +199,33 @@ both_databases! {
         assert_eq!((line(&app, "SEQUENCE").as_str(), line(&app, "METHOD").as_str()), ("4", "CANCEL"));
         member.get(&format!("/members/migrations/{}", row.id)).shows(&["Next in the queue", "The time was changed to now."]);
         assert_eq!(member.get(&url).status, 409, "there is no time any more");
+    }
+
+    fn a_chosen_time_keeps_what_was_meant_when_a_state_changes_its_clocks(app: TestApp) {
+        let (app, _site) = offered(app);
+        let meant = app.now().plus_days(2);
+        let row = at_time(&app, WEB, meant).unwrap();
+        app.reconcile().unwrap();
+        assert_eq!(count(&app, "scheduled"), 1, "nothing has changed");
+        // By the list of then, the clocks of Vienna stood an hour otherwise.
+        let by_old = meant.plus_s(3600);
+        app.in_db(|conn| {
+            diesel::update(migrations::table).set(migrations::not_before.eq(by_old)).execute(conn)?;
+            diesel::update(chosen_times::table).set((chosen_times::at.eq(by_old), chosen_times::zones.eq("2025b"))).execute(conn)?;
+            Ok(())
+        });
+        app.reconcile().unwrap();
+        assert_eq!(app.newest_migration(WEB).not_before, Some(meant));
+        assert_eq!((count(&app, "scheduled"), line(&app, "SEQUENCE").as_str()), (2, "1"));
+        let there = meant.utc().with_timezone(&hand::vienna());
+        assert_eq!(line(&app, "DTSTART;TZID=Europe/Vienna"), there.format("%Y%m%dT%H%M%S").to_string());
+        app.reconcile().unwrap();
+        assert_eq!(count(&app, "scheduled"), 2, "once");
+        // One that was given up since stays given up.
+        app.in_db(|conn| Ok(diesel::update(chosen_times::table).set(chosen_times::zones.eq("2025b")).execute(conn)?));
+        app.unschedule(&app.member(), row.id).unwrap();
+        app.reconcile().unwrap();
+        assert_eq!(app.newest_migration(WEB).not_before, None);
     }
 
     fn a_cancelled_move_leaves_the_calendar(app: TestApp) {
@@ -308,7 +335,7 @@ both_databases! {
         let refused = member.submit(&page, "Migrate web", &[("when", "now")]);
         assert_eq!(refused.status, 422);
         refused.says(&["No migration begins now: these are quiet hours. The next free time is"]);
-        let tomorrow = (app.now().utc() + Duration::hours(30)).with_timezone(&chrono_tz::Europe::Vienna).format("%Y-%m-%dT%H:%M").to_string();
+        let tomorrow = (app.now().utc() + Duration::hours(30)).with_timezone(&hand::vienna()).format("%Y-%m-%dT%H:%M").to_string();
         let refused = member.submit(&page, "Migrate web", &[("when", "at"), ("at", &tomorrow)]);
         refused.says(&["No migration begins then: these are quiet hours"]);
         let none = member.submit(&page, "Migrate web", &[("when", "slot")]);

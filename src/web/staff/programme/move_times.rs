@@ -6,6 +6,7 @@ use serde::Deserialize;
 use crate::app::programme::move_times::span;
 use crate::domain::programme::move_times::{Limits, Quiet};
 use crate::domain::time::Time;
+use crate::domain::time::zone::{self, Tz};
 use crate::store;
 use crate::web::extract::{self, Form, Staff, parse_seen};
 use crate::web::fault::Response;
@@ -31,6 +32,8 @@ pub struct TimesPage {
     pub page: Page,
     pub seen: String,
     pub zone: Field,
+    /// The edition of the list of zones.
+    pub zones: &'static str,
     pub per_hour: Field,
     pub days: Vec<Field>,
 }
@@ -87,9 +90,7 @@ impl TimesForm {
 
     fn parse(&self) -> Result<(Limits, Option<Time>), Problems> {
         let mut problems = Problems::default();
-        let zone = self.timezone.trim().parse::<chrono_tz::Tz>();
-        let zone = zone.map_err(|_| "Choose a time zone like Europe/Vienna or UTC");
-        let zone = problems.take("timezone", zone);
+        let zone = problems.take("timezone", self.timezone.trim().parse::<Tz>());
         let per_hour = match self.per_hour.trim() {
             "" => Ok(None),
             text => text.parse().map(Some),
@@ -161,6 +162,7 @@ async fn present(
         .problems(problems);
     let problems = &page.problems;
     let view = TimesPage {
+        zones: zone::version(),
         zone: Field::new(
             "timezone",
             "Time zone of the quiet hours",

@@ -1,0 +1,95 @@
+//! Whoever chooses ten o'clock means what their clock shows. A state that changes its clocks in between moves that moment; the portal
+//! sees it when it is started with a newer list of zones, and keeps what was meant.
+
+use chrono::NaiveDateTime;
+
+use crate::app::App;
+use crate::app::context::{PORTAL, Tx};
+use crate::app::error::AppError;
+use crate::app::mail::compose;
+use crate::domain::ids::MigrationId;
+use crate::domain::migration::{Letter, MigrationState};
+use crate::domain::programme::move_times::time_reminder;
+use crate::domain::time::Time;
+use crate::domain::time::local::{Moments, moments};
+use crate::domain::time::zone::{self, Tz};
+use crate::store;
+use crate::store::migration::chosen::{self, ChosenTime};
+use crate::store::migration::{Change, Migration};
+
+/// Rows of one round.
+const BATCH: i64 = 200;
+
+const LOCAL: &str = "%Y-%m-%dT%H:%M:%S";
+
+/// Notes what the member's clock shows at the time that they chose.
+pub(super) fn keep(tx: &mut Tx<'_>, id: MigrationId, at: Option<Time>) -> Result<(), AppError> {
+    let (Some(at), Some(user)) = (at, tx.who.user) else {
+        return Ok(());
+    };
+    let user = store::account::user(tx.conn, user)?.ok_or(AppError::NotFound)?;
+    let tz: Tz = user.timezone.parse().unwrap_or(Tz::UTC);
+    let chosen = ChosenTime {
+        migration_id: id,
+        at,
+        zone: tz.name().to_owned(),
+        local: at.utc().with_timezone(&tz).format(LOCAL).to_string(),
+        zones: zone::version().to_owned(),
+    };
+    Ok(chosen::put(tx.conn, &chosen)?)
+}
+
+impl App {
+    /// Moves the times that were chosen by an older list of zones to where the members' clocks will show what they chose.
+    pub(in crate::app) fn keep_chosen_times(&self) -> Result<usize, AppError> {
+        let older = |conn: &mut _| chosen::older_than(conn, zone::version(), BATCH);
+        let mut done = 0;
+        for row in self.db.read(older)? {
+            done += usize::from(self.transact(PORTAL, |tx| keep_one(tx, row.clone()))?);
+        }
+        Ok(done)
+    }
+}
+
+/// `true` if it is another moment now.
+fn keep_one(tx: &mut Tx<'_>, mut chosen: ChosenTime) -> Result<bool, AppError> {
+    let id = chosen.migration_id;
+    let row = store::migration::locked(tx.conn, id)?.ok_or(AppError::NotFound)?;
+    let waits = row.state == MigrationState::Queued
+        && row.not_before == Some(chosen.at)
+        && chosen.at > tx.now;
+    let at = moment(&chosen).filter(|at| waits && *at != chosen.at && *at > tx.now);
+    zone::version().clone_into(&mut chosen.zones);
+    if let Some(at) = at {
+        chosen.at = at;
+        shift(tx, &row, at)?;
+    }
+    chosen::put(tx.conn, &chosen)?;
+    Ok(at.is_some())
+}
+
+/// The moment that was meant; `None` if the zone has none such now.
+fn moment(chosen: &ChosenTime) -> Option<Time> {
+    let local = NaiveDateTime::parse_from_str(&chosen.local, LOCAL).ok()?;
+    let at = match moments(chosen.zone.parse().ok()?, local) {
+        Moments::One(at) => at,
+        Moments::Two { first, .. } => first,
+        Moments::None { after, .. } => after,
+    };
+    Some(Time::new(at))
+}
+
+fn shift(tx: &mut Tx<'_>, row: &Migration, at: Time) -> Result<(), AppError> {
+    let change = Change {
+        not_before: Some(Some(at)),
+        remind_at: Some(time_reminder(at, tx.now)),
+        ..Change::default()
+    };
+    store::migration::note(tx.conn, row.id, &change)?;
+    let after = store::migration::migration(tx.conn, row.id)?.ok_or(AppError::NotFound)?;
+    compose::post_letter(tx, &after, Letter::Scheduled)?;
+    tx.log(
+        row,
+        &format!("The clocks of its member's zone change otherwise than was known: what they chose is {at} now."),
+    )
+}
