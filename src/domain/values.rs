@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::markdown::unreadable;
+
 /// Why a text is not what it should be, in words for the person who typed it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -156,8 +158,10 @@ impl PersonName {
         if text.is_empty() || text.chars().count() > 100 {
             return invalid("Enter a name of 1 to 100 characters");
         }
-        if text.chars().any(char::is_control) {
-            return invalid("A name is one line of text");
+        if text.chars().any(unreadable) {
+            return invalid(
+                "A name is one line of text, without marks that turn the direction of reading",
+            );
         }
         Ok(Self(text.to_owned()))
     }
@@ -165,6 +169,12 @@ impl PersonName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// The id of a kernel: letters, digits and `._-+`, at most 64.
+pub fn is_kernel_id(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-+".contains(c);
+    (1..=64).contains(&text.len()) && text.chars().all(plain)
 }
 
 /// A device in a config profile: `ubda` to `ubdh`, `xvda` to `xvdh`.
@@ -191,6 +201,48 @@ impl Device {
     }
 }
 
+/// What a config profile boots from: a [`Device`], or a partition of one (`ubda1`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootDevice {
+    pub device: Device,
+    name: String,
+}
+
+impl RootDevice {
+    /// Linux gives so many minor numbers to a disk of these drivers.
+    const MOST_PARTITIONS: u8 = 15;
+
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let name = text.strip_prefix("/dev/").unwrap_or(text);
+        let disk = name.trim_end_matches(|c: char| c.is_ascii_digit());
+        let device = Device::parse(disk).map_err(|_| {
+            Invalid(format!(
+                "{text:?} is neither a disk, like ubda or xvda, nor a partition of one, like ubda1"
+            ))
+        })?;
+        let number = name.get(disk.len()..).unwrap_or_default();
+        let is_partition = !number.starts_with('0')
+            && number
+                .parse()
+                .is_ok_and(|number: u8| number <= Self::MOST_PARTITIONS);
+        if number.is_empty() || is_partition {
+            Ok(Self {
+                device,
+                name: name.to_owned(),
+            })
+        } else {
+            invalid(format!(
+                "{text:?} is no partition: they are counted from 1 to {}",
+                Self::MOST_PARTITIONS
+            ))
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.name
+    }
+}
+
 /// A MAC address, `aa:bb:cc:dd:ee:ff`, not a multicast one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mac(String);
@@ -201,7 +253,8 @@ impl Mac {
         let octets: Option<Vec<u8>> = text
             .split(':')
             .map(|octet| {
-                (octet.len() == 2)
+                // `from_str_radix` alone takes a sign.
+                (octet.len() == 2 && octet.bytes().all(|c| c.is_ascii_hexdigit()))
                     .then(|| u8::from_str_radix(octet, 16).ok())
                     .flatten()
             })
@@ -312,5 +365,65 @@ impl OutsideLink {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sign_is_no_hexadecimal_digit() {
+        assert!(Mac::parse("fe:fd:0f:00:00:01").is_ok());
+        for bad in [
+            "fe:fd:+f:00:00:01",
+            "+e:fd:00:00:00:01",
+            "fe:fd:00:00:00:+1",
+            "fe:fd:-0:00:00:01",
+            "fe:fd:00:00:00:1",
+            "fe:fd:00:00:00:01:02",
+        ] {
+            let why = Mac::parse(bad).unwrap_err().0;
+            assert!(why.contains("is not a MAC address"), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_root_is_a_disk_or_a_partition_of_one() {
+        for (text, name, disk) in [
+            ("/dev/ubda", "ubda", "ubda"),
+            ("/dev/ubda1", "ubda1", "ubda"),
+            ("xvdh15", "xvdh15", "xvdh"),
+        ] {
+            let root = RootDevice::parse(text).unwrap();
+            assert_eq!((root.as_str(), root.device.as_str()), (name, disk));
+        }
+        for bad in [
+            "",
+            "/dev/ubda0",
+            "ubda01",
+            "ubda16",
+            "ubda+1",
+            "ubdi1",
+            "1",
+            "sda1",
+            "/dev//ubda1",
+        ] {
+            assert!(RootDevice::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_reads_as_it_is() {
+        for bad in [
+            "Ada\u{202e}ecalevoL",
+            "Ada\nBcc: x",
+            "\u{2066}Ada",
+            "\u{feff}",
+        ] {
+            assert!(PersonName::parse(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(PersonName::parse(" آدا ").unwrap().as_str(), "آدا");
     }
 }

@@ -1,5 +1,7 @@
 //! What people typed, made safe for a header or a paragraph before a template sees it.
 
+use crate::domain::markdown::unreadable;
+
 /// Longest name or label that a mail repeats, in characters; longer ones are cut.
 const LINE_LIMIT: usize = 200;
 /// Longest free text (a reason) that a mail repeats, in characters.
@@ -11,7 +13,7 @@ pub fn one_line(text: &str) -> String {
     let spaced: String = text
         .chars()
         .map(|c| if breaks_line(c) { ' ' } else { c })
-        .filter(|c| !hides(*c))
+        .filter(|c| !unreadable(*c))
         .collect();
     let words: Vec<&str> = spaced.split(' ').filter(|word| !word.is_empty()).collect();
     words.join(" ").chars().take(LINE_LIMIT).collect()
@@ -26,7 +28,7 @@ pub(super) fn paragraph(text: &str) -> String {
         .map(|line| {
             line.chars()
                 .map(|c| if breaks_line(c) { ' ' } else { c })
-                .filter(|c| !hides(*c))
+                .filter(|c| !unreadable(*c))
                 .collect::<String>()
         })
         .map(|line| line.trim_end().to_owned())
@@ -41,11 +43,6 @@ pub(super) fn fits_header(value: &str) -> bool {
 
 fn breaks_line(c: char) -> bool {
     c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
-}
-
-/// Marks that turn the reading direction could make a name read as another.
-fn hides(c: char) -> bool {
-    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

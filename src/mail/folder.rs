@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use lettre::message::Mailbox;
@@ -33,7 +34,12 @@ impl FolderTransport {
     /// Whole or not at all: readers of the folder only ever see finished files.
     fn write(&self, name: &str, bytes: &[u8]) -> std::io::Result<()> {
         let partial = self.folder.join(format!(".{name}.partial"));
-        let mut file = File::create(&partial)?;
+        let mut file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&partial)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&partial, self.folder.join(format!("{name}.eml")))?;
@@ -42,7 +48,6 @@ impl FolderTransport {
 }
 
 fn make_private(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

@@ -1,5 +1,9 @@
 //! A [`Message`] as the bytes that travel, with headers checked once more on the way.
 
+use email_encoding::headers::rfc2047;
+use email_encoding::headers::writer::EmailWriter;
+use lettre::Address;
+use lettre::address::{AddressError, Envelope};
 use lettre::message::header::{
     ContentDisposition, ContentTransferEncoding, ContentType, HeaderName, HeaderValue,
 };
@@ -27,13 +31,22 @@ pub(super) fn build(from: &Mailbox, message: &Message) -> Result<lettre::Message
             )));
         }
     }
-    let to = message.to.parse().map_err(|e| {
+    let to = address(&message.to).map_err(|e| {
         SendError::Permanent(format!("{:?} is not a mail address: {e}", message.to))
     })?;
-    lettre::Message::builder()
+    // From the headers it would be read again, by a parser that does not know quotes.
+    let envelope = Envelope::new(Some(from.email.clone()), vec![to.clone()])
+        .map_err(|e| SendError::Permanent(e.to_string()))?;
+    let builder = lettre::Message::builder()
+        .envelope(envelope)
         .from(from.clone())
-        .to(Mailbox::new(None, to))
-        .subject(message.subject.as_str())
+        .to(Mailbox::new(None, to));
+    let builder = if message.subject.contains("=?") {
+        builder.raw_header(encoded_subject(&message.subject)?)
+    } else {
+        builder.subject(message.subject.as_str())
+    };
+    builder
         .message_id(Some(message.message_id.clone()))
         .date(message.date.into())
         // RFC 3834: holiday responders do not answer.
@@ -43,6 +56,31 @@ pub(super) fn build(from: &Mailbox, message: &Message) -> Result<lettre::Message
         ))
         .multipart(body(message)?)
         .map_err(|e| SendError::Permanent(e.to_string()))
+}
+
+/// Some providers gave out addresses like `a..b.@example.com`, which travel only in quotes.
+fn address(text: &str) -> Result<Address, AddressError> {
+    text.parse().or_else(|error| {
+        let (local, domain) = text.rsplit_once('@').ok_or(error)?;
+        Address::new(format!("\"{local}\""), domain)
+    })
+}
+
+const SUBJECT: &str = "Subject";
+
+/// Text that looks like an encoded word must be one, or its reader would see it decoded (RFC 2047, 5).
+fn encoded_subject(text: &str) -> Result<HeaderValue, SendError> {
+    let mut encoded = String::new();
+    {
+        let mut writer = EmailWriter::new(&mut encoded, SUBJECT.len() + ": ".len(), 0, false);
+        rfc2047::encode(text, &mut writer).map_err(|e| SendError::Permanent(e.to_string()))?;
+    }
+    let name = HeaderName::new_from_ascii_str(SUBJECT);
+    Ok(HeaderValue::dangerous_new_pre_encoded(
+        name,
+        text.to_owned(),
+        encoded,
+    ))
 }
 
 /// Text and HTML; with a calendar file, both and then the file.

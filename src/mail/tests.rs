@@ -288,3 +288,60 @@ fn read_only_file(folder: &std::path::Path) -> String {
     assert_eq!(files[0].extension().unwrap(), "eml");
     std::fs::read_to_string(&files[0]).unwrap()
 }
+
+/// RFC 2047, 5: a reader would decode what looks like an encoded word.
+#[test]
+fn a_subject_is_read_as_it_was_typed() {
+    let odd = "Bug 8: =?utf-8?B?WW91ciBhY2NvdW50IGlzIGNsb3NlZA==?= ä, and on until it needs a second line";
+    let mail = Message {
+        subject: odd.to_owned(),
+        ..message(MailKind::BugReply, &facts(MailKind::BugReply))
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let transport = FolderTransport::new(folder.path(), "beta@example.com").unwrap();
+    transport.send(&mail).unwrap();
+    let sent = read_only_file(folder.path());
+    let subject = sent.split_once("Subject: ").unwrap().1;
+    let lines: Vec<&str> = subject.split("\r\n").collect();
+    let more = lines
+        .iter()
+        .skip(1)
+        .take_while(|line| line.starts_with(' '))
+        .count();
+    let decoded: String = lines[..=more]
+        .iter()
+        .map(|line| {
+            assert!(line.len() <= 76, "{line}");
+            let word = line.trim().strip_prefix("=?utf-8?b?").unwrap();
+            let bytes = data_encoding::BASE64
+                .decode(word.strip_suffix("?=").unwrap().as_bytes())
+                .unwrap();
+            String::from_utf8(bytes).unwrap()
+        })
+        .collect();
+    assert_eq!(decoded, odd);
+}
+
+/// Some providers gave out such addresses; they travel in quotes.
+#[test]
+fn odd_dots_travel_in_quotes() {
+    for (to, header) in [
+        (
+            "aki..n.0511@mobile.example",
+            "\"aki..n.0511\"@mobile.example",
+        ),
+        ("try.this.@mobile.example", "\"try.this.\"@mobile.example"),
+        (".office@example.com", "\".office\"@example.com"),
+        ("ada@example.com", "ada@example.com"),
+    ] {
+        let mail = Message {
+            to: to.to_owned(),
+            ..message(MailKind::BugReply, &facts(MailKind::BugReply))
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let transport = FolderTransport::new(folder.path(), "beta@example.com").unwrap();
+        transport.send(&mail).unwrap();
+        let sent = read_only_file(folder.path());
+        assert!(sent.contains(&format!("To: {header}\r\n")), "{sent}");
+    }
+}

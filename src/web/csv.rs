@@ -11,6 +11,7 @@ use futures_util::{Stream, StreamExt};
 
 use super::fault::{Fault, Response};
 use super::portal::{self, Portal};
+use crate::domain::markdown::unreadable;
 use crate::domain::time::Time;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
@@ -37,9 +38,13 @@ impl<K> Part<K> {
     }
 }
 
-/// Spreadsheets run what begins like a formula.
+/// Spreadsheets run what begins like a formula, some also behind blanks, and in the full-width letters of East Asia.
 pub fn unformula(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+    let is_blank =
+        |c: char| c.is_whitespace() || unreadable(c) || matches!(c, '\u{200b}' | '\u{2060}');
+    let first = text.trim_start_matches(is_blank).chars().next();
+    let runs = first.is_some_and(|c| "=+-@＝＋－＠".contains(c));
+    if runs || text.starts_with(['\t', '\r', '\n']) {
         format!("'{text}")
     } else {
         text.to_owned()
@@ -57,7 +62,7 @@ pub fn file<R: IntoIterator<Item = String>>(
     names: &[impl AsRef<[u8]>],
     rows: impl Iterator<Item = R>,
 ) -> Response {
-    let mut out = csv::Writer::from_writer(Vec::new());
+    let mut out = writer();
     out.write_record(names).map_err(Fault::internal)?;
     for row in rows {
         out.write_record(row).map_err(Fault::internal)?;
@@ -66,6 +71,14 @@ pub fn file<R: IntoIterator<Item = String>>(
         .into_inner()
         .map_err(|fault| Fault::internal(fault.to_string()))?;
     Ok(answer(name).body(body))
+}
+
+/// Every field stands in quotes: where `;` separates, a bare one that has it would become two, and the second could be a formula.
+fn writer() -> csv::Writer<Vec<u8>> {
+    csv::WriterBuilder::new()
+        .quote_style(csv::QuoteStyle::Always)
+        .flexible(true)
+        .from_writer(Vec::new())
 }
 
 fn answer(name: &str) -> actix_web::HttpResponseBuilder {
@@ -80,9 +93,7 @@ fn answer(name: &str) -> actix_web::HttpResponseBuilder {
 }
 
 fn bytes<R: AsRef<[u8]>>(rows: &[Vec<R>]) -> Result<Bytes, Fault> {
-    let mut out = csv::WriterBuilder::new()
-        .flexible(true)
-        .from_writer(Vec::new());
+    let mut out = writer();
     for row in rows {
         out.write_record(row).map_err(Fault::internal)?;
     }
@@ -166,6 +177,22 @@ mod tests {
     fn formulas_are_taken_apart() {
         assert_eq!(unformula("=1+1"), "'=1+1");
         assert_eq!(unformula("-web"), "'-web");
+        for hidden in [
+            "\n=1+1",
+            "\u{a0}=1+1",
+            " \t@x",
+            "\u{200b}=1",
+            "＝1+1",
+            "\u{3000}＋1",
+        ] {
+            assert_eq!(unformula(hidden), format!("'{hidden}"));
+        }
+        // Where `;` separates, a field is one field.
+        let row = bytes(&[vec!["x;=HYPERLINK(\"https://evil.example\",\"y\")", "12"]]).unwrap();
+        assert_eq!(
+            &row[..],
+            b"\"x;=HYPERLINK(\"\"https://evil.example\"\",\"\"y\"\")\",\"12\"\n"
+        );
         assert_eq!(unformula("web"), "web");
     }
 

@@ -372,10 +372,15 @@ impl Check<'_> {
             }
         }
         let root = &config.root_device;
-        if config.devices.0.iter().all(|(device, _)| device != root) {
+        if config
+            .devices
+            .0
+            .iter()
+            .all(|(device, _)| *device != root.device)
+        {
             self.problem(
                 &format!("{at}.root_device"),
-                format!("{} is not among the devices", root.as_str()),
+                format!("{} is not among the devices", root.device.as_str()),
             );
         }
     }

@@ -6,7 +6,10 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 
 use crate::domain::linode::RunLevel;
-use crate::domain::values::{Device, Email, HostName, Invalid, Label, Mac, PersonName};
+use crate::domain::time::zone::Tz;
+use crate::domain::values::{
+    Device, Email, HostName, Invalid, Label, Mac, PersonName, RootDevice, is_kernel_id,
+};
 
 fn checked<'de, D: Deserializer<'de>, T>(
     from: D,
@@ -30,7 +33,7 @@ fields! {
     person_name -> PersonName = PersonName::parse;
     email -> Email = Email::parse;
     mac -> Mac = Mac::parse;
-    device -> Device = Device::parse;
+    root_device -> RootDevice = RootDevice::parse;
     kernel_id -> String = check_kernel_id;
     timezone -> String = check_timezone;
     filesystem -> String = check_filesystem;
@@ -92,11 +95,7 @@ pub(in crate::app) fn small<'de, D: Deserializer<'de>, const LOW: i64, const HIG
 }
 
 fn check_kernel_id(text: &str) -> Result<String, Invalid> {
-    let fine = (1..=64).contains(&text.len())
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "._-+".contains(c));
-    if fine {
+    if is_kernel_id(text) {
         Ok(text.to_owned())
     } else {
         Err(Invalid(
@@ -106,7 +105,7 @@ fn check_kernel_id(text: &str) -> Result<String, Invalid> {
 }
 
 fn check_timezone(text: &str) -> Result<String, Invalid> {
-    text.parse::<chrono_tz::Tz>()
+    text.parse::<Tz>()
         .map(|zone| zone.name().to_owned())
         .map_err(|_| {
             Invalid(format!(

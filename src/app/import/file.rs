@@ -2,8 +2,8 @@
 //! every field; whether the parts fit together, and fit what is in the database, `fleet_check` says.
 
 use super::fields::{
-    Devices, comments, device, email, filesystem, host_name, kernel_id, label, mac,
-    maybe_kernel_id, maybe_label, one, password_hash, person_name, rdns, small, timezone,
+    Devices, comments, email, filesystem, host_name, kernel_id, label, mac, maybe_kernel_id,
+    maybe_label, one, password_hash, person_name, rdns, root_device, small, timezone,
     usual_run_level, usual_slots, usual_timezone, usual_weight, within,
 };
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ use super::position::{Step, line_at, line_of, steps};
 use crate::domain::host::HostRole;
 use crate::domain::linode::{Helper, IpKind, KernelFamily, RunLevel};
 use crate::domain::platform::Platform;
-use crate::domain::values::{Device, Email, HostName, Label, Mac, PersonName};
+use crate::domain::values::{Email, HostName, Label, Mac, PersonName, RootDevice};
 
 /// The largest file that is read: some 60,000 Linodes.
 pub const MAX_BYTES: u64 = 64 << 20;
@@ -179,8 +179,8 @@ pub struct Config {
     #[serde(deserialize_with = "kernel_id")]
     pub kernel: String,
     pub devices: Devices,
-    #[serde(deserialize_with = "device")]
-    pub root_device: Device,
+    #[serde(deserialize_with = "root_device")]
+    pub root_device: RootDevice,
     #[serde(default)]
     pub read_only_root: bool,
     #[serde(default = "usual_run_level")]

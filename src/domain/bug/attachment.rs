@@ -1,11 +1,13 @@
 //! Files that people attach: what they are is read from their bytes, never from their names. Text, PNG and JPEG are taken;
 //! a picture is walked part by part, and what stands behind its end is cut off.
 
+use std::borrow::Cow;
+
 use crate::domain::values::Invalid;
 use crate::string_enum;
 
 string_enum! {
-    pub enum FileKind { Text = "text", Png = "png", Jpeg = "jpeg" }
+    pub enum FileKind { Text = "text", Recoded = "recoded", Png = "png", Jpeg = "jpeg" }
 }
 
 /// Limits: bytes of a file, files of a post, files of a thread, bytes of everything an account has attached.
@@ -27,7 +29,7 @@ pub struct Attachment {
 impl FileKind {
     pub fn content_type(self) -> &'static str {
         match self {
-            Self::Text => "text/plain; charset=utf-8",
+            Self::Text | Self::Recoded => "text/plain; charset=utf-8",
             Self::Png => "image/png",
             Self::Jpeg => "image/jpeg",
         }
@@ -35,7 +37,7 @@ impl FileKind {
 
     fn ending(self) -> &'static str {
         match self {
-            Self::Text => ".txt",
+            Self::Text | Self::Recoded => ".txt",
             Self::Png => ".png",
             Self::Jpeg => ".jpg",
         }
@@ -43,7 +45,7 @@ impl FileKind {
 
     pub fn is_picture(self) -> bool {
         match self {
-            Self::Text => false,
+            Self::Text | Self::Recoded => false,
             Self::Png | Self::Jpeg => true,
         }
     }
@@ -72,18 +74,21 @@ impl Attachment {
             bytes.truncate(end);
             FileKind::Jpeg
         } else {
-            let Ok(text) = std::str::from_utf8(&bytes) else {
-                return refuse("only text (UTF-8), PNG and JPEG files can be attached");
+            let Some((kind, text)) = text(&bytes) else {
+                return refuse(
+                    "only text, PNG and JPEG files can be attached. If it is text, save it as UTF-8",
+                );
             };
-            if text.contains('\0') {
-                return refuse("only text (UTF-8), PNG and JPEG files can be attached");
-            }
-            if is_markup(text) {
+            if is_markup(&text) {
                 return refuse(
                     "HTML, SVG and XML cannot be attached; paste them as text, or attach a PNG picture",
                 );
             }
-            FileKind::Text
+            bytes = text.into_owned().into_bytes();
+            if bytes.len() > MOST_BYTES {
+                return refuse("the file is larger than 1 MiB as UTF-8");
+            }
+            kind
         };
         Ok(Self {
             name: named(&shown, kind),
@@ -91,6 +96,77 @@ impl Attachment {
             bytes,
         })
     }
+}
+
+/// Text as UTF-8; `None` for what is none. The log of a crash has zeros where a file system lost its last blocks, and one of the
+/// wrong encoding says more than none: such a file is put right, and called [`FileKind::Recoded`].
+fn text(bytes: &[u8]) -> Option<(FileKind, Cow<'_, str>)> {
+    let is_plain = |c: char| c != '\0';
+    if let Ok(text) = std::str::from_utf8(bytes)
+        && text.chars().all(is_plain)
+    {
+        return Some((FileKind::Text, Cow::Borrowed(text)));
+    }
+    if PROGRAMS.iter().any(|magic| bytes.starts_with(magic)) {
+        return None;
+    }
+    let text = match bytes {
+        [0xff, 0xfe, rest @ ..] => utf_16(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => utf_16(rest, u16::from_be_bytes),
+        _ => String::from_utf8_lossy(bytes).into_owned(),
+    };
+    let odd = |c: &char| {
+        *c == char::REPLACEMENT_CHARACTER
+            || c.is_control() && !"\0\t\n\r\x0b\x0c\x08\x1b".contains(*c)
+    };
+    let letters = text.chars().filter(|c| is_plain(*c)).count();
+    let reads = letters > 0 && text.chars().filter(odd).count() * ODD_OF <= letters;
+    reads.then(|| (FileKind::Recoded, Cow::Owned(with_zeros_told(&text))))
+}
+
+/// A text has at most one odd letter of so many; Latin-1 in German has one of forty.
+const ODD_OF: usize = 5;
+
+/// What files begin with that nobody reads: PDF, DOS and ELF programs, archives, pictures.
+const PROGRAMS: &[&[u8]] = &[
+    b"%PDF-",
+    b"\x89PNG",
+    b"\xff\xd8",
+    b"MZ",
+    b"\x7fELF",
+    b"PK\x03\x04",
+    b"\x1f\x8b",
+    b"BZh",
+    b"\xfd7zXZ",
+    b"\x28\xb5\x2f\xfd",
+    b"7z\xbc\xaf",
+    b"GIF8",
+    b"RIFF",
+];
+
+fn utf_16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> String {
+    let (pairs, _) = bytes.as_chunks();
+    char::decode_utf16(pairs.iter().map(|pair| unit(*pair)))
+        .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
+        .collect()
+}
+
+/// Each run of NULs as a word.
+fn with_zeros_told(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\0') {
+        let (before, after) = rest.split_at(at);
+        let next = after.trim_start_matches('\0');
+        out.push_str(before);
+        out.push_str(&match after.len() - next.len() {
+            1 => "[1 zero byte]".to_owned(),
+            count => format!("[{count} zero bytes]"),
+        });
+        rest = next;
+    }
+    out.push_str(rest);
+    out
 }
 
 /// The last part of a name, in characters that cannot do anything in a header or a path.
@@ -116,7 +192,7 @@ fn shown(name: &str) -> String {
 fn named(name: &str, kind: FileKind) -> String {
     let lower = name.to_ascii_lowercase();
     let endings: &[&str] = match kind {
-        FileKind::Text => &[".txt", ".log", ".conf"],
+        FileKind::Text | FileKind::Recoded => &[".txt", ".log", ".conf"],
         FileKind::Png => &[".png"],
         FileKind::Jpeg => &[".jpg", ".jpeg"],
     };
@@ -138,16 +214,10 @@ fn is_markup(text: &str) -> bool {
             .trim_start();
     }
     let mut chars = rest.chars();
-    let begins = chars.next() == Some('<')
+    chars.next() == Some('<')
         && chars
             .next()
-            .is_some_and(|c| c.is_ascii_alphabetic() || c == '!' || c == '?');
-    let head: String = rest
-        .chars()
-        .take(4096)
-        .collect::<String>()
-        .to_ascii_lowercase();
-    begins || head.contains("<svg") || head.contains("<html") || head.contains("<!doctype")
+            .is_some_and(|c| c.is_ascii_alphabetic() || c == '!' || c == '?')
 }
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
@@ -290,6 +360,65 @@ mod tests {
         assert_eq!((photo.kind, photo.name.as_str()), (FileKind::Jpeg, "p.JPG"));
     }
 
+    /// The files that a member has after a bad boot.
+    #[test]
+    fn the_log_of_a_crash_is_taken_and_made_readable() {
+        let utf_16 = |text: &str, to: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            "\u{feff}"
+                .encode_utf16()
+                .chain(text.encode_utf16())
+                .flat_map(to)
+                .collect()
+        };
+        let zeros = [
+            &b"Oct  8 web kernel: ok\n"[..],
+            &[0; 400],
+            b"Oct  8 web kernel: up\n",
+        ]
+        .concat();
+        for (bytes, kind, text) in [
+            (
+                zeros,
+                FileKind::Recoded,
+                "Oct  8 web kernel: ok\n[400 zero bytes]Oct  8 web kernel: up\n",
+            ),
+            (
+                utf_16("Kernel panic\r\n", u16::to_le_bytes),
+                FileKind::Recoded,
+                "Kernel panic\r\n",
+            ),
+            (
+                utf_16("Kernel panic\r\n", u16::to_be_bytes),
+                FileKind::Recoded,
+                "Kernel panic\r\n",
+            ),
+            (
+                b"Gr\xfc\xdfe von web\n".to_vec(),
+                FileKind::Recoded,
+                "Gr\u{fffd}\u{fffd}e von web\n",
+            ),
+            (
+                b"< HTTP/1.1 502\n\n<html><body>Bad Gateway".to_vec(),
+                FileKind::Text,
+                "< HTTP/1.1 502\n\n<html><body>Bad Gateway",
+            ),
+        ] {
+            let file = Attachment::parse("boot.log", bytes).unwrap();
+            assert_eq!(
+                (file.kind, std::str::from_utf8(&file.bytes).unwrap()),
+                (kind, text)
+            );
+        }
+        // Each two bytes of UTF-16 can be three of UTF-8.
+        let long = utf_16(&"\u{ac00}".repeat(MOST_BYTES / 2 - 1), u16::to_le_bytes);
+        assert!(
+            Attachment::parse("a", long)
+                .unwrap_err()
+                .0
+                .contains("larger")
+        );
+    }
+
     #[test]
     fn what_stands_behind_a_picture_is_cut_off() {
         for whole in [png(3, 4), jpeg()] {
@@ -314,15 +443,27 @@ mod tests {
             "\u{feff}  <?xml version='1.0'?><svg/>",
             "<!-- <6> --><html>",
             "<!DOCTYPE html>",
-            "hello <SVG onload=x>",
         ] {
             let why = Attachment::parse("a.txt", foul.as_bytes().to_vec())
                 .unwrap_err()
                 .0;
             assert!(why.contains("HTML, SVG and XML"), "{foul}: {why}");
         }
-        for foul in [&b"GIF89a"[..], b"\xff\xfe\0", b"MZ\0\0", b"%PDF-1.4\xe2"] {
-            assert!(Attachment::parse("a.png", foul.to_vec()).is_err() || foul == b"GIF89a");
+        let random: Vec<u8> = (0..2000_u32)
+            .map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8)
+            .collect();
+        let koi8 = b"\xf0\xd2\xc9\xd7\xc5\xd4 \xcd\xc9\xd2";
+        for foul in [
+            &b"\xff\xfe\0"[..],
+            b"\xff\xfe",
+            b"MZ\0\0",
+            b"%PDF-1.4\xe2",
+            b"\0\0\0",
+            &random,
+            koi8,
+        ] {
+            let why = Attachment::parse("a.png", foul.to_vec()).unwrap_err().0;
+            assert!(why.contains("save it as UTF-8"), "{why}");
         }
         assert!(Attachment::parse("a", Vec::new()).is_err());
         assert!(Attachment::parse("a", vec![b'a'; MOST_BYTES + 1]).is_err());

@@ -3,6 +3,7 @@
 use crate::app::bug::may_see;
 use crate::app::context::Actor;
 use crate::domain::account::UserRole;
+use crate::domain::bug::attachment::FileKind;
 use crate::domain::bug::{BugState, Changed, Component, FactKind, Part, Severity};
 use crate::domain::ids::{AccountId, BugId, BugPostId, UserId};
 use crate::domain::string_enum::StringEnum;
@@ -79,6 +80,8 @@ pub struct FileView {
     pub name: String,
     pub size: String,
     pub picture: bool,
+    /// It came in another encoding, or with zeros in it.
+    pub recoded: bool,
     pub hidden: Option<Hidden>,
     /// Its word among the parts of a bug: what staff hide it by.
     pub part: String,
@@ -201,6 +204,7 @@ impl Presenter<'_> {
                 },
                 size: units::bytes(u64::try_from(file.size).unwrap_or(0)),
                 picture: file.kind.is_picture(),
+                recoded: file.kind == FileKind::Recoded,
                 hidden: self.hidden(
                     (file.hidden_at, file.hidden_by),
                     &file.hidden_reason,

@@ -13,7 +13,7 @@ use crate::app::linode::shared::own_linode;
 use crate::domain::ids::{ConfigId, LinodeId};
 use crate::domain::linode::{Helper, RunLevel};
 use crate::domain::migration::{MigrationKind, MigrationState};
-use crate::domain::values::Label;
+use crate::domain::values::{Label, RootDevice};
 use crate::store;
 use crate::store::db::Db;
 use crate::store::linode::Linode;
@@ -172,13 +172,10 @@ pub(in crate::app) fn check(
             "Choose a kernel of the Linode's host",
         ));
     }
-    let root = edit
-        .root_device
-        .strip_prefix("/dev/")
-        .unwrap_or(&edit.root_device);
-    let disk = root.trim_end_matches(|c: char| c.is_ascii_digit());
-    if root.len() > 8 || !before.device_map()?.contains_key(disk) {
-        let known: Vec<String> = before.device_map()?.into_keys().collect();
+    let devices = before.device_map()?;
+    let is_here = |root: RootDevice| devices.contains_key(root.device.as_str());
+    if !RootDevice::parse(&edit.root_device).is_ok_and(is_here) {
+        let known: Vec<String> = devices.into_keys().collect();
         return Err(AppError::invalid(
             "root_device",
             format!(

@@ -196,7 +196,7 @@ pub(crate) async fn serve(portal: &Portal, actor: Actor, (bug, file): (i64, i64)
     .await?;
     let how = match file.kind {
         FileKind::Png | FileKind::Jpeg => "inline",
-        FileKind::Text => "attachment",
+        FileKind::Text | FileKind::Recoded => "attachment",
     };
     Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, file.kind.content_type()))
