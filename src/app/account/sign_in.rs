@@ -6,6 +6,7 @@ use crate::app::error::AppError;
 use crate::app::secrets::{self, purpose};
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::SessionId;
+use crate::domain::markdown::line;
 use crate::domain::values::Email;
 use crate::store;
 use crate::store::account::User;
@@ -122,7 +123,7 @@ impl App {
                 seen_at: tx.now,
                 expires_at: tx.now.plus_s(self.settings.session_s),
                 address: from.address,
-                user_agent: &clip(from.user_agent, 200),
+                user_agent: &line(from.user_agent, 200),
             },
         )?;
         tx.audit(Action::SignIn, Object::Session, ("", ""))?;
@@ -236,12 +237,4 @@ impl App {
         }
         Ok(())
     }
-}
-
-/// The first `limit` characters, without control characters.
-pub(crate) fn clip(text: &str, limit: usize) -> String {
-    text.chars()
-        .filter(|c| !c.is_control())
-        .take(limit)
-        .collect()
 }

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 
 use crate::app::App;
-use crate::app::account::sign_in::clip;
 use crate::app::context::{Agent, PORTAL, Tx};
 use crate::app::error::AppError;
 use crate::app::host::reboot::{Boot, Reboot};
@@ -13,8 +12,10 @@ use crate::app::ownership::{change, hold, ledger, recovery};
 use crate::domain::fairness::shares::{Claim, Rule};
 use crate::domain::ids::{HostId, LinodeId};
 use crate::domain::linode::LinodeStatus;
+use crate::domain::markdown::line;
 use crate::domain::ownership::Word;
 use crate::domain::time::Time;
+use crate::domain::values::is_kernel_id;
 use crate::store;
 use crate::store::catalogue::Plan;
 use crate::store::db::{Db, wake_on_commit};
@@ -275,7 +276,7 @@ impl Heard<'_> {
             let seen = reports.iter().map(|report| report.linode);
             let boot = Boot {
                 host,
-                id: clip(&self.inventory.boot, MOST_BOOT),
+                id: line(&self.inventory.boot, MOST_BOOT),
                 seen: seen.filter(|id| !findings.newer.contains(id)).collect(),
                 ended: &findings.statuses,
             };
@@ -382,19 +383,19 @@ fn seen(conn: &mut Db, now: Time, host: HostId, inventory: &Inventory) -> Result
         .unknown
         .iter()
         .take(100)
-        .map(|name| clip(name, 200))
+        .map(|name| line(name, 200))
         .collect();
     let kernels: Vec<_> = inventory
         .kernels
         .iter()
         .take(MOST_KERNELS)
-        .filter(|kernel| kernel.id.len() <= 100 && kernel.label.len() <= 200)
+        .filter(|kernel| is_kernel_id(&kernel.id) && kernel.label == line(&kernel.label, 200))
         .collect();
     store::host::set_seen(
         conn,
         host,
         &Seen {
-            agent_version: &clip(&inventory.agent_version, 100),
+            agent_version: &line(&inventory.agent_version, 100),
             disk_free_mb: inventory.disk_free_mb,
             tells_changes: inventory.tells_changes,
             unknown_disks: &json(&unknown),

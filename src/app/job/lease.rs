@@ -1,5 +1,6 @@
 //! A job in an agent's hands: claimed under a lease, renewed, ended by the agent's word.
 
+use super::fitting::fits;
 use super::loss;
 use super::order::{self, NoTask, NotDispatchable};
 use super::outcome::{self, Digests, Ending, stale};
@@ -230,7 +231,19 @@ impl App {
                 agent,
             };
             match &finish.outcome {
-                Outcome::Succeeded { report } => ending.succeeded(tx, report),
+                Outcome::Succeeded { report } if fits(&job, report) => ending.succeeded(tx, report),
+                Outcome::Succeeded { report } => {
+                    let public = "The host answered something else than it was asked.";
+                    let detail = format!("to {} under epoch {}: {report:?}", job.kind, job.epoch);
+                    ending.failed(
+                        tx,
+                        true,
+                        Words {
+                            public,
+                            detail: &detail,
+                        },
+                    )
+                }
                 Outcome::Cancelled => ending.cancelled(tx),
                 Outcome::Failed {
                     retry,

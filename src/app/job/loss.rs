@@ -11,6 +11,7 @@ use crate::app::migration::event_details::{EventDetails, Words};
 use crate::app::reconcile::BATCH;
 use crate::domain::audit::{Action, Object};
 use crate::domain::job::{JobState, LONGEST_PAUSE_S, pause_s};
+use crate::domain::markdown::lines;
 use crate::domain::migration::{Event, MigrationState, Step, can_cancel};
 use crate::domain::time::Time;
 use crate::store;
@@ -76,7 +77,7 @@ pub(in crate::app) fn lose(tx: &mut Tx<'_>, seen: &Job, detail: &str) -> Result<
     }) else {
         return Ok(false);
     };
-    let detail: String = detail.chars().take(4000).collect();
+    let detail = lines(detail, 4000);
     let losses = job.losses.saturating_add(1);
     if job.cancel_asked {
         end_stopped(tx, &job, &detail)?;

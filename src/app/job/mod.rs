@@ -1,5 +1,6 @@
 //! Jobs: the orders made of them, what their ends do, and those that are lost.
 
+mod fitting;
 pub mod lease;
 pub(super) mod loss;
 pub mod order;

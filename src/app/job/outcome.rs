@@ -9,7 +9,7 @@ use crate::app::ownership::{change, hold, proof};
 use crate::domain::ids::MigrationId;
 use crate::domain::job::{JobKind, JobState, pause_s};
 use crate::domain::linode::LinodeStatus;
-use crate::domain::markdown::unreadable;
+use crate::domain::markdown::{line, lines, unreadable};
 use crate::domain::migration::{Event, Side, Step};
 use crate::domain::ownership::{Word, contradiction, handover};
 use crate::domain::time::Time;
@@ -56,8 +56,8 @@ pub(in crate::app) struct Ending<'a> {
 
 impl Ending<'_> {
     fn end(&self, tx: &mut Tx<'_>, state: JobState, said: Words<'_>) -> Result<(), AppError> {
-        let message = crate::app::account::sign_in::clip(said.public, 500);
-        let detail: String = said.detail.chars().take(4000).collect();
+        let message = line(said.public, 500);
+        let detail = lines(said.detail, 4000);
         let end = End {
             state,
             message: &message,
@@ -148,7 +148,7 @@ impl Ending<'_> {
         }
         let failures = self.job.failures.saturating_add(1);
         if retry && failures < store::job::MOST_TRIES {
-            let detail: String = why.detail.chars().take(4000).collect();
+            let detail = lines(why.detail, 4000);
             let again = Again {
                 run_after: tx.now.plus_s(pause_s(failures)),
                 failures,

@@ -1,6 +1,6 @@
 //! What comes with an event of a migration.
 
-use crate::app::account::sign_in::clip;
+use crate::domain::markdown::{line, lines};
 use crate::store::migration::Change;
 
 #[derive(Debug, Clone, Default)]
@@ -42,11 +42,11 @@ impl EventDetails {
     pub fn failure(Words { public, detail }: Words<'_>) -> Self {
         Self {
             change: Change {
-                failure: Some(clip(public, 500)),
-                failure_detail: Some(detail.chars().take(4000).collect()),
+                failure: Some(line(public, 500)),
+                failure_detail: Some(lines(detail, 4000)),
                 ..Change::default()
             },
-            message: public.chars().take(500).collect(),
+            message: line(public, 500),
         }
     }
 }

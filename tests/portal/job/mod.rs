@@ -1,3 +1,4 @@
 //! Jobs, and what becomes of them.
 
 mod attempts;
+mod words;
