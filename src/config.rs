@@ -1,6 +1,8 @@
 //! The portal's configuration: a TOML file, and the environment for secrets. Unknown keys are refused.
 
+use std::fs::Permissions;
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,11 +106,48 @@ fn read(path: &Path) -> Result<String, ConfigError> {
     std::fs::read_to_string(path).map_err(|error| ConfigError::File(path.to_owned(), error))
 }
 
+/// Whatever this program writes is its user's alone, unless it is said otherwise where it is written.
+pub fn keep_private() {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+}
+
+/// A file with a secret in it is not everybody's to read; a group's it may be, as packages do it.
+fn check_private(path: &Path) -> Result<(), ConfigError> {
+    let meta =
+        std::fs::metadata(path).map_err(|error| ConfigError::File(path.to_owned(), error))?;
+    if meta.is_file() && meta.permissions().mode() & 0o007 != 0 {
+        let path = path.display();
+        return wrong(format!(
+            "{path} holds a secret and can be read by everybody: chmod o= {path}"
+        ));
+    }
+    Ok(())
+}
+
+fn read_secret(path: &Path) -> Result<String, ConfigError> {
+    check_private(path)?;
+    read(path)
+}
+
 impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let config: Self = toml::from_str(&read(path)?)
             .map_err(|error| ConfigError::Syntax(path.to_owned(), error.to_string()))?;
         config.check()?;
+        let has_password = config.database_url.as_deref().is_some_and(|url| {
+            let account = url
+                .split_once("://")
+                .and_then(|(_, rest)| rest.split_once('@'));
+            account.is_some_and(|(account, _)| account.contains(':')) || url.contains("password=")
+        });
+        if has_password {
+            check_private(path)?;
+        }
+        if let Some(tls) = &config.tls
+            && tls.key.exists()
+        {
+            check_private(&tls.key)?;
+        }
         Ok(config)
     }
 
@@ -181,7 +220,7 @@ impl Config {
     pub fn secret(&self) -> Result<Secret, ConfigError> {
         let text = match (environment("XENBETA_SECRET"), &self.secret_file) {
             (Some(text), _) => text,
-            (None, Some(file)) => read(file)?,
+            (None, Some(file)) => read_secret(file)?,
             (None, None) => {
                 return wrong("no secret: set secret_file in the configuration, or XENBETA_SECRET");
             }
@@ -201,6 +240,25 @@ impl Config {
         let database =
             crate::store::schema_migrations::open(&self.database_url()?, self.database_connections);
         self.app_over(database.map_err(|error| fault(&error))?, secret)
+    }
+
+    /// What is in an SQLite database is nobody else's to read. Those of before were made as the process's umask had it.
+    pub fn close_database(&self) -> Result<(), ConfigError> {
+        let url = self.database_url()?;
+        let Ok(Target::Sqlite(path)) = Target::parse(&url) else {
+            return Ok(());
+        };
+        for path in ["", "-wal", "-shm"].map(|end| PathBuf::from(format!("{path}{end}"))) {
+            let Ok(meta) = std::fs::metadata(&path) else {
+                continue;
+            };
+            if meta.permissions().mode() & 0o077 != 0 {
+                std::fs::set_permissions(&path, Permissions::from_mode(0o600))
+                    .map_err(|error| ConfigError::File(path.clone(), error))?;
+                tracing::info!(path = %path.display(), "others could read it: closed to them");
+            }
+        }
+        Ok(())
     }
 
     /// The same over another database, which is to take this one's place.
@@ -239,7 +297,7 @@ impl Config {
             } => {
                 let password = match (environment("XENBETA_SMTP_PASSWORD"), password_file) {
                     (Some(password), _) => Some(password),
-                    (None, Some(file)) => Some(read(file)?.trim_end().to_owned()),
+                    (None, Some(file)) => Some(read_secret(file)?.trim_end().to_owned()),
                     (None, None) => None,
                 };
                 let settings = SmtpSettings {

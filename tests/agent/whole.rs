@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -46,6 +47,7 @@ impl PortalProcess {
             machine.dir.path().join("portal.toml"),
         );
         fs::write(&secret, SECRET).unwrap();
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
         let text = format!(
             "listen = \"{listen}\"\ndatabase_url = {database:?}\nsecret_file = {secret:?}\n"
         );

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -115,6 +116,7 @@ impl Portal {
         let address = free_address();
         let (secret_file, config) = (folder.join("secret"), folder.join("portal.toml"));
         fs::write(&secret_file, secret).unwrap();
+        fs::set_permissions(&secret_file, fs::Permissions::from_mode(0o600)).unwrap();
         let text = format!(
             "listen = \"{address}\"\ndatabase_url = {database:?}\nsecret_file = {secret_file:?}\n"
         );

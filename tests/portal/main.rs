@@ -33,6 +33,7 @@ mod job;
 mod linode;
 mod mail;
 mod migration;
+mod modes;
 mod ownership;
 mod packaging;
 mod pages;

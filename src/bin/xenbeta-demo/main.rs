@@ -63,6 +63,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
+    xenbeta::config::keep_private();
     match run(Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

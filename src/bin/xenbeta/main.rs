@@ -103,6 +103,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    xenbeta::config::keep_private();
     let arguments = Arguments::parse();
     match run(arguments.command) {
         Ok(()) => ExitCode::SUCCESS,

@@ -19,6 +19,7 @@ pub fn run(config: &Config) -> Result<(), Failure> {
         .with_writer(std::io::stderr)
         .init();
     let _lock = config.lock_database()?;
+    config.close_database()?;
     let app = config.app(config.secret()?)?;
     // Before the first agent is answered.
     app.look_at_database()?;
