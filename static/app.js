@@ -8,22 +8,37 @@
 
   const close = () => { clearTimeout(timer); if (source) source.close(); source = null; };
 
-  // Only text and a few plain attributes are ever patched; a page of another shape is fetched whole.
+  // What the reader is at is found again on the page that comes in its place.
+  const named = (el) => [el.tagName, el.getAttribute("href"), el.name, el.textContent.trim()].join(" ");
+  const renew = () => {
+    const at = document.activeElement;
+    if (at && root.contains(at)) sessionStorage.setItem("at", location.pathname + named(at));
+    location.reload();
+  };
+  const were = sessionStorage.getItem("at");
+  sessionStorage.removeItem("at");
+  if (root && were && were.startsWith(location.pathname)) {
+    const same = [...root.querySelectorAll("a, button, input, select, textarea, summary")]
+      .find((el) => location.pathname + named(el) === were);
+    (same || root).focus({ preventScroll: true });
+  }
+
+  // Only text and a few plain attributes are ever patched; a page of another shape is fetched whole, once its new state was
+  // put where screen readers hear it.
   const patch = (event) => {
     const now = JSON.parse(event.data);
     if (lost) lost.hidden = true;
-    if (now.shape !== root.dataset.shape) {
-      close();
-      leaving = true;
-      setTimeout(() => location.reload(), Math.max(0, 2000 - performance.now()));
-      return;
-    }
     for (const el of root.querySelectorAll("[data-k]")) {
       const text = now.text[el.dataset.k], attrs = now.attr[el.dataset.k] || {};
       if (text !== undefined && el.textContent !== text) el.textContent = text;
       for (const name of allowed) {
         if (name in attrs && el.getAttribute(name) !== attrs[name]) el.setAttribute(name, attrs[name]);
       }
+    }
+    if (now.shape !== root.dataset.shape) {
+      close();
+      leaving = true;
+      setTimeout(renew, Math.max(1500, 2000 - performance.now()));
     }
   };
 
@@ -45,18 +60,30 @@
     open();
   }
 
-  // A second press of the same form does nothing until the page is shown again.
+  // A second press of the same form does nothing while the first is on its way; one that was broken off is let go of.
+  const PATIENCE = 8000;
+  const release = (form) => {
+    delete form.dataset.sent;
+    for (const button of form.querySelectorAll("button")) button.removeAttribute("aria-disabled");
+    for (const said of form.querySelectorAll("[data-sending]")) said.remove();
+  };
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (form.method !== "post") return;
     if (form.dataset.sent) { event.preventDefault(); return; }
     form.dataset.sent = "1";
     for (const button of form.querySelectorAll("button")) button.setAttribute("aria-disabled", "true");
+    setTimeout(() => {
+      if (!form.dataset.sent) return;
+      const said = document.createElement("span");
+      said.dataset.sending = "";
+      said.setAttribute("role", "status");
+      said.textContent = " Sending \u2026";
+      form.append(said);
+    }, 1000);
+    setTimeout(release, PATIENCE, form);
   });
   addEventListener("pageshow", () => {
-    for (const form of document.querySelectorAll("form[data-sent]")) {
-      delete form.dataset.sent;
-      for (const button of form.querySelectorAll("button")) button.removeAttribute("aria-disabled");
-    }
+    for (const form of document.querySelectorAll("form[data-sent]")) release(form);
   });
 })();

@@ -11,7 +11,7 @@ use crate::store::migration::Migration;
 use crate::store::migration::page::{MigrationDetail, Place};
 use crate::web::page::Page;
 use crate::web::ui::names::step_words;
-use crate::web::ui::{Zone, units};
+use crate::web::ui::{Tag, Zone, units};
 
 /// Silence of a host at work after which the page says so, in seconds: agents report at least every ten.
 const QUIET_S: i64 = 20;
@@ -48,6 +48,7 @@ impl<'a> Watched<'a> {
 
 /// The page of a migration hears of what changes, if anything is to come, from `url`.
 pub fn follow(page: Page, url: &str, detail: &MigrationDetail, now: Time) -> Page {
+    let page = page.state(Tag::migration(detail.migration.state).text);
     if !is_moving(detail.migration.state) {
         return page;
     }

@@ -18,6 +18,8 @@ pub struct LiveSource {
 #[derive(Debug, Clone)]
 pub struct Page {
     pub title: String,
+    /// Of what the page is about, where it changes: in the window's title, which is read out first.
+    pub state: String,
     pub area: Area,
     /// Is the page itself the tab's page, or below it?
     pub below: bool,
@@ -48,6 +50,7 @@ impl Page {
     pub fn without_forms(context: &Context, area: Area, title: impl Into<String>) -> Self {
         Self {
             title: title.into(),
+            state: String::new(),
             area,
             below: false,
             viewer: None,
@@ -58,6 +61,14 @@ impl Page {
             live: None,
             offer_sign_in: true,
             alarms: Vec::new(),
+        }
+    }
+
+    #[must_use]
+    pub fn state(self, state: impl Into<String>) -> Self {
+        Self {
+            state: state.into(),
+            ..self
         }
     }
 
