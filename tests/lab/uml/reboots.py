@@ -7,6 +7,7 @@ import signal
 import time
 import uuid
 
+import world
 from moves import say
 from watcher import await_answer, check_sequence
 from world import eventually, run
@@ -92,9 +93,10 @@ def name_boot(lab, first=False):
 def guests_processes():
     """All that run as a guest's user."""
     found = []
+    first = world.first_uid(1)
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            if os.stat(f"/proc/{pid}").st_uid >= 10**9:
+            if first <= os.stat(f"/proc/{pid}").st_uid < first + 10_000:
                 found.append(int(pid))
         except FileNotFoundError:
             pass
