@@ -13,6 +13,10 @@ const PAGE: i64 = 1000;
 pub enum Verification {
     Whole {
         entries: u64,
+        /// So many at the end were made by commands without the portal's secret; its next entry covers them.
+        unsealed: u64,
+        /// The newest link: kept elsewhere, it shows later that nothing up to it was taken away.
+        head: String,
     },
     /// The first entry whose link does not follow from what is before it: it was changed, or one before it was changed
     /// or taken away.
@@ -20,20 +24,21 @@ pub enum Verification {
         entries_before: u64,
         entry: Box<AuditEvent>,
     },
-    /// All entries fit, and the last of those there once were is not among them.
-    CutOff {
-        entries: u64,
-    },
+    /// All entries fit, and the last of those there once were is not among them, or the one that was asked for.
+    CutOff { entries: u64 },
 }
 
 impl App {
-    /// Looks at every entry. Others may append meanwhile: the head is read first, and has to be met on the way.
-    pub fn verify_audit(&self) -> Result<Verification, AppError> {
+    /// Looks at every entry. Others may append meanwhile: the head is read first, and has to be met on the way, and so has
+    /// `anchor`, a head of before.
+    pub fn verify_audit(&self, anchor: Option<&str>) -> Result<Verification, AppError> {
+        let key = self.secret.trail_key();
         let head = self.db.read(store::audit::head)?;
         let mut previous = String::new();
         let mut after = AuditId(0);
-        let mut entries = 0;
+        let (mut entries, mut unsealed) = (0, 0);
         let mut met = head.is_empty();
+        let mut met_anchor = anchor.is_none();
         loop {
             let page = self.db.read(|conn| store::audit::page(conn, after, PAGE))?;
             let Some(last) = page.last() else { break };
@@ -48,19 +53,33 @@ impl App {
                     before: &event.before,
                     after: &event.after,
                 };
-                if store::audit::link(&previous, &entry) != event.hash {
+                let is_keyed = store::audit::is_keyed(&event.hash);
+                let key = key.as_ref().filter(|_| is_keyed);
+                if is_keyed && key.is_none() {
+                    return Err(AppError::Fault(
+                        "the trail's links are made with the portal's secret: set secret_file in the configuration, or XENBETA_SECRET"
+                            .to_owned(),
+                    ));
+                }
+                if store::audit::link(key, &previous, &entry) != event.hash {
                     return Ok(Verification::Broken {
                         entries_before: entries,
                         entry: Box::new(event),
                     });
                 }
                 entries += 1;
+                unsealed = if is_keyed { 0 } else { unsealed + 1 };
                 met |= event.hash == head;
+                met_anchor |= anchor == Some(event.hash.as_str());
                 previous = event.hash;
             }
         }
-        Ok(if met {
-            Verification::Whole { entries }
+        Ok(if met && met_anchor {
+            Verification::Whole {
+                entries,
+                unsealed,
+                head,
+            }
         } else {
             Verification::CutOff { entries }
         })

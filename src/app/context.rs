@@ -135,6 +135,7 @@ impl Tx<'_> {
     ) -> Result<(), AppError> {
         Ok(store::audit::append(
             self.conn,
+            self.app.secret.trail_key().as_ref(),
             &store::audit::Entry {
                 at: self.now,
                 actor: self.who.name,

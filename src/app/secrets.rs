@@ -5,7 +5,10 @@ use data_encoding::BASE64URL_NOPAD;
 use super::error::AppError;
 
 /// The portal's secret, from a file or the environment; keys everything derived here.
-pub struct Secret([u8; 32]);
+pub struct Secret {
+    key: [u8; 32],
+    is_own: bool,
+}
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -22,15 +25,29 @@ impl Secret {
                 "the secret must have 32 characters or more".to_owned(),
             ));
         }
-        Ok(Self(blake3::derive_key(
-            "xenbeta portal secret",
-            text.as_bytes(),
-        )))
+        Ok(Self {
+            key: blake3::derive_key("xenbeta portal secret", text.as_bytes()),
+            is_own: true,
+        })
+    }
+
+    /// For a command that was given none: nothing that is derived from it is worth anything after it.
+    pub fn stand_in() -> Result<Self, AppError> {
+        Ok(Self {
+            is_own: false,
+            ..Self::from_text(&new_token()?)?
+        })
+    }
+
+    /// What the audit trail's links are made with; who has only the database cannot make one.
+    pub fn trail_key(&self) -> Option<[u8; 32]> {
+        self.is_own
+            .then(|| blake3::derive_key("xenbeta audit trail", &self.key))
     }
 
     /// The same token every time for the same purpose and parts: what must be known in two places but not be stored.
     pub fn derive(&self, purpose: &str, parts: &[&str]) -> String {
-        let mut hasher = blake3::Hasher::new_keyed(&self.0);
+        let mut hasher = blake3::Hasher::new_keyed(&self.key);
         for part in std::iter::once(&purpose).chain(parts) {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part.as_bytes());

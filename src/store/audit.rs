@@ -1,4 +1,6 @@
-//! The audit trail: each entry's hash covers the one before it, so that a changed or missing entry shows.
+//! The audit trail: each entry's link covers the one before it, so that a changed or missing entry shows. Links are made with a key that
+//! is not in the database: who can write there can make none, and each covers all that came before it, also the entries of commands
+//! that had no key, and those of releases that had none.
 
 use diesel::prelude::*;
 
@@ -36,14 +38,21 @@ pub struct Entry<'a> {
     pub after: &'a str,
 }
 
-/// The link of the chain for `entry` after `previous`: BLAKE3 over all its fields, each with its length in front, so that
+/// How links that were made with a key begin.
+const KEYED: &str = "k1:";
+
+pub fn is_keyed(link: &str) -> bool {
+    link.starts_with(KEYED)
+}
+
+/// The link of the chain for `entry` after `previous`: BLAKE3, keyed if there is a key, over all its fields, each with its length in front, so that
 /// no two different entries have the same input.
-pub fn link(previous: &str, entry: &Entry<'_>) -> String {
+pub fn link(key: Option<&[u8; 32]>, previous: &str, entry: &Entry<'_>) -> String {
     let at = entry
         .at
         .utc()
         .to_rfc3339_opts(chrono::SecondsFormat::Micros, true);
-    let mut hasher = blake3::Hasher::new();
+    let mut hasher = key.map_or_else(blake3::Hasher::new, blake3::Hasher::new_keyed);
     for part in [
         previous,
         &at,
@@ -57,17 +66,18 @@ pub fn link(previous: &str, entry: &Entry<'_>) -> String {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part.as_bytes());
     }
-    hasher.finalize().to_hex().to_string()
+    let kind = key.map_or("", |_| KEYED);
+    format!("{kind}{}", hasher.finalize().to_hex())
 }
 
 /// Appends to the chain. Takes the lock on its head, so do it late in the transaction.
-pub fn append(conn: &mut Db, entry: &Entry<'_>) -> Result<(), StoreError> {
+pub fn append(conn: &mut Db, key: Option<&[u8; 32]>, entry: &Entry<'_>) -> Result<(), StoreError> {
     let head = audit_head::table.find(1_i64).select(audit_head::hash);
     let previous: String = match conn {
         Db::Pg(pg) => head.for_update().get_result(pg)?,
         Db::Sqlite(lite) => head.get_result(lite)?,
     };
-    let hash = link(&previous, entry);
+    let hash = link(key, &previous, entry);
     diesel::insert_into(audit_events::table)
         .values((
             audit_events::at.eq(entry.at),

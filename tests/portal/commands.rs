@@ -12,8 +12,8 @@ use xenbeta::store;
 use xenbeta::store::error::StoreError;
 
 use crate::both_databases;
-use crate::support::TestApp;
 use crate::support::fleet::WEB;
+use crate::support::{SECRET, TestApp};
 
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/packaging/fleet.example.json");
 
@@ -21,6 +21,7 @@ fn xenbeta(app: &TestApp, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_xenbeta"))
         .args(args)
         .env("DATABASE_URL", &app.url)
+        .env("XENBETA_SECRET", SECRET)
         .output()
         .unwrap()
 }
@@ -158,7 +159,7 @@ both_databases! {
 
     fn a_touched_audit_trail_shows(app: TestApp) {
         let app = app.with_fleet();
-        assert!(matches!(app.verify_audit().unwrap(), Verification::Whole { entries: 0 }));
+        assert!(matches!(app.verify_audit(None).unwrap(), Verification::Whole { entries: 0, .. }));
         for _ in 0..3 {
             app.new_enrolment_token(PORTAL, crate::support::fleet::UML1).unwrap();
         }
@@ -171,13 +172,53 @@ both_databases! {
         let why = error(&xenbeta(&app, &["audit", "verify"]));
         assert!(why.contains(&format!("broken at entry {second}:")) && why.contains("1 entries before it"), "{why}");
         execute(&app, &format!("UPDATE audit_events SET actor = 'portal' WHERE id = {second}"));
-        assert!(matches!(app.verify_audit().unwrap(), Verification::Whole { entries: 3 }));
+        assert!(matches!(app.verify_audit(None).unwrap(), Verification::Whole { entries: 3, unsealed: 0, .. }));
 
         let last = entries[2].id;
         execute(&app, &format!("DELETE FROM audit_events WHERE id = {last}"));
         let why = error(&xenbeta(&app, &["audit", "verify"]));
         assert!(why.contains("cut off: its 2 entries"), "{why}");
         execute(&app, &format!("DELETE FROM audit_events WHERE id = {}", entries[0].id));
-        assert!(matches!(app.verify_audit().unwrap(), Verification::Broken { entries_before: 0, entry } if entry.id == second));
+        assert!(matches!(app.verify_audit(None).unwrap(), Verification::Broken { entries_before: 0, entry } if entry.id == second));
+    }
+
+    /// Who has only the database has no key.
+    fn a_trail_that_was_forged_or_cut_shows(app: TestApp) {
+        use xenbeta::store::audit::{Entry, link};
+        let app = app.with_fleet();
+        let token = || app.new_enrolment_token(PORTAL, crate::support::fleet::UML1).unwrap();
+        (0..3).for_each(|_| drop(token()));
+        let out = String::from_utf8(xenbeta(&app, &["audit", "verify"]).stdout).unwrap();
+        let anchor = out.split_once("Its head: ").unwrap().1.trim().to_owned();
+        assert!(anchor.starts_with("k1:"), "{out}");
+        (0..3).for_each(|_| drop(token()));
+        let verify = |anchor: &str| xenbeta(&app, &["audit", "verify", "--anchor", anchor]);
+        assert!(verify(&anchor).status.success());
+
+        // The last ones are cut off, and the head set to what is the last now.
+        let entries = app.in_db(|c| store::audit::page(c, AuditId(0), 10));
+        let cut = |at: usize| {
+            execute(&app, &format!("DELETE FROM audit_events WHERE id >= {}", entries[at].id));
+            execute(&app, &format!("UPDATE audit_head SET hash = '{}'", entries[at - 1].hash));
+        };
+        cut(4);
+        assert!(verify(&anchor).status.success(), "what the anchor covers is there");
+        cut(2);
+        assert!(matches!(app.verify_audit(None).unwrap(), Verification::Whole { entries: 2, .. }));
+        assert!(error(&verify(&anchor)).contains("cut off: its 2 entries"));
+
+        // An entry is changed and the chain computed anew, as far as that goes without the key.
+        let mut previous = String::new();
+        for (row, actor) in entries.iter().take(2).zip(["somebody else", "portal"]) {
+            let entry = Entry { at: row.at, actor, address: &row.address, action: &row.action, object: &row.object, before: &row.before, after: &row.after };
+            previous = link(None, &previous, &entry);
+            execute(&app, &format!("UPDATE audit_events SET actor = '{actor}', hash = '{previous}' WHERE id = {}", row.id));
+        }
+        execute(&app, &format!("UPDATE audit_head SET hash = '{previous}'"));
+        assert!(matches!(app.verify_audit(None).unwrap(), Verification::Whole { entries: 2, unsealed: 2, .. }), "said to be sealed by nobody");
+        assert!(error(&verify(&anchor)).contains("cut off"));
+        token();
+        let without = Command::new(env!("CARGO_BIN_EXE_xenbeta")).args(["audit", "verify"]).env("DATABASE_URL", &app.url).output().unwrap();
+        assert!(error(&without).contains("XENBETA_SECRET"));
     }
 }

@@ -178,7 +178,7 @@ both_databases! {
         let db = app.newest_migration(DB);
         app.confirm_migration(&app.member(), db.id).unwrap();
         assert!(matches!(app.proved_purge(UML2, UML1).task, Task::Purge { epoch: 1 }));
-        assert!(app.verify_audit().is_ok());
+        assert!(app.verify_audit(None).is_ok());
     }
 
     fn it_waits_for_its_time_and_its_member_may_have_it_sooner(app: TestApp) {

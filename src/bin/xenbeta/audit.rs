@@ -9,14 +9,26 @@ use super::{Failure, app_without_secret};
 #[derive(Subcommand)]
 pub enum What {
     /// Check that no entry of the audit trail was changed or taken away; status 1 if one was
-    Verify,
+    Verify {
+        /// The head that an earlier check printed, and that was kept elsewhere: everything up to it must be there still
+        #[arg(long)]
+        anchor: Option<String>,
+    },
 }
 
 pub fn run(what: &What, config: &Config) -> Result<(), Failure> {
-    let What::Verify = what;
-    match app_without_secret(config)?.verify_audit()? {
-        Verification::Whole { entries } => {
+    let What::Verify { anchor } = what;
+    match app_without_secret(config)?.verify_audit(anchor.as_deref())? {
+        Verification::Whole {
+            entries,
+            unsealed,
+            head,
+        } => {
             println!("The audit trail is whole: {entries} entries.");
+            if unsealed > 0 {
+                println!("The last {unsealed} were made without the portal's secret; its next entry covers them.");
+            }
+            println!("Its head: {head}");
             Ok(())
         }
         Verification::Broken {

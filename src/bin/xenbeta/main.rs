@@ -148,7 +148,7 @@ fn app_without_secret(config: &Config) -> Result<App, Failure> {
 fn any_secret(config: &Config) -> Result<Secret, Failure> {
     match config.secret() {
         Ok(secret) => Ok(secret),
-        Err(_) => Ok(Secret::from_text(&xenbeta::app::secrets::new_token()?)?),
+        Err(_) => Ok(Secret::stand_in()?),
     }
 }
 

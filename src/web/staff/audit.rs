@@ -6,7 +6,6 @@ use askama::Template;
 use chrono::{Days, NaiveDate};
 use tokio::sync::Semaphore;
 
-use crate::app::App;
 use crate::app::audit::Verification;
 use crate::domain::audit::Object;
 use crate::domain::ids::AuditId;
@@ -185,11 +184,13 @@ pub async fn verify(portal: Portal, staff: Staff) -> Response {
     let Ok(_only) = WALK.try_acquire() else {
         return Err(Fault::TooMany { retry_after_s: 30 });
     };
-    let trail = portal::run(&portal, App::verify_audit).await?;
+    let trail = portal::run(&portal, |app| app.verify_audit(None)).await?;
     let (verdict, words) = match trail {
-        Verification::Whole { entries } => (
+        Verification::Whole { entries, head, .. } => (
             Tag::new("Whole", Tone::Good),
-            format!("{entries} entries, each of which follows from the one before it."),
+            format!(
+                "{entries} entries, each of which follows from the one before it. The newest one's link: {head}"
+            ),
         ),
         Verification::Broken {
             entries_before,

@@ -89,7 +89,7 @@ both_databases! {
         app.reconcile().unwrap();
         assert_eq!(app.linode(WEB).host_id, UML1);
         assert_eq!(app.registered_as(WEB), RegistrationState::Closed);
-        assert!(matches!(app.verify_audit().unwrap(), xenbeta::app::audit::Verification::Whole { .. }));
+        assert!(matches!(app.verify_audit(None).unwrap(), xenbeta::app::audit::Verification::Whole { .. }));
     }
 
     fn what_was_clicked_goes_on_and_is_closed_if_it_fails(app: TestApp) {

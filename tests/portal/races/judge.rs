@@ -121,7 +121,7 @@ pub fn jobs_of(app: &TestApp, kind: &str) -> i64 {
 }
 
 pub fn broken_chain(app: &TestApp) -> Option<String> {
-    match app.verify_audit() {
+    match app.verify_audit(None) {
         Ok(Verification::Whole { .. }) => None,
         other => Some(format!("the trail is not whole: {other:?}")),
     }
