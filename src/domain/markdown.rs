@@ -1,28 +1,7 @@
 //! What people write: titles and longer texts (Markdown), bounded and free of what only confuses a reader.
 
+use super::text::unreadable;
 use super::values::Invalid;
-
-/// Characters that are not there to be read: control characters, and those that turn the direction of the text around
-/// them, with which one text can be made to look like another.
-pub fn unreadable(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-}
-
-/// The first `limit` characters, on one line. For what programs say, where a person's text would be refused or asked for again.
-pub fn line(text: &str, limit: usize) -> String {
-    text.chars()
-        .filter(|c| !unreadable(*c))
-        .take(limit)
-        .collect()
-}
-
-/// As [`line`], with its breaks.
-pub fn lines(text: &str, limit: usize) -> String {
-    text.chars()
-        .filter(|c| matches!(c, '\n' | '\t') || !unreadable(*c))
-        .take(limit)
-        .collect()
-}
 
 /// One line that names a bug or a question: 1 to 150 characters. Breaks of lines become spaces.
 #[derive(Debug, Clone, PartialEq, Eq)]

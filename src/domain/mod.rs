@@ -23,5 +23,6 @@ pub mod registration;
 #[cfg(feature = "portal")]
 pub mod search;
 pub mod string_enum;
+pub mod text;
 pub mod time;
 pub mod values;

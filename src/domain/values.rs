@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::markdown::unreadable;
+use super::text::unreadable;
 
 /// Why a text is not what it should be, in words for the person who typed it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! What people typed, made safe for a header or a paragraph before a template sees it.
 
-use crate::domain::markdown::unreadable;
+use crate::domain::text::unreadable;
 
 /// Longest name or label that a mail repeats, in characters; longer ones are cut.
 const LINE_LIMIT: usize = 200;

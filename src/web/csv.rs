@@ -11,7 +11,7 @@ use futures_util::{Stream, StreamExt};
 
 use super::fault::{Fault, Response};
 use super::portal::{self, Portal};
-use crate::domain::markdown::unreadable;
+use crate::domain::text::unreadable;
 use crate::domain::time::Time;
 use crate::store::db::Db;
 use crate::store::error::StoreError;

@@ -29,7 +29,7 @@ both_databases! {
         let today = app.now().utc().date_naive();
         staff.get(&format!("/staff/audit?from={today}&to={today}&object=linode%20101")).shows(&["register"]);
         assert_eq!(staff.get("/staff/audit?from=yesterday").status, 400);
-        let csv = staff.get("/staff/audit.csv?action=programme.text").body;
+        let csv = staff.get("/staff/audit.csv?action=programme.text").csv();
         assert_eq!(csv.lines().count(), 121);
         assert!(csv.contains(",'=cmd"), "no formula for a spreadsheet");
         let whole = staff.get("/staff/audit/verify");

@@ -276,6 +276,19 @@ impl Browser {
 }
 
 impl Reply {
+    /// The fields of a spreadsheet's file, a line each, without the quotes that stand around every one of them.
+    pub fn csv(&self) -> String {
+        let mut file = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .from_reader(self.body.as_bytes());
+        let lines = file.records().map(|row| {
+            let row = row.expect("a row");
+            row.iter().collect::<Vec<_>>().join(",") + "\n"
+        });
+        lines.collect()
+    }
+
     /// Status 200 and these words, as they are read.
     pub fn shows(&self, words: &[&str]) -> &Self {
         assert_eq!(self.status, 200, "{}: {}", self.path, self.text());

@@ -180,7 +180,7 @@ both_databases! {
         assert_eq!(plan.row("Linodes of the beta", "web")[3], "+ comes to prod5 from xen1");
         assert_eq!(plan.row("What the plan does to each host", "prod5")[5], "1.0 GiB → 512 MiB");
         staff.get("/staff/graduation?show=goes&plan=2").shows(&["There are none."]);
-        let csv = staff.get("/staff/graduation.csv?show=goes").body;
+        let csv = staff.get("/staff/graduation.csv?show=goes").csv();
         assert_eq!(csv.lines().nth(1), Some("101,web,Mia Ltd,Linode 512,xen1,comes,prod5,"));
         let question = staff.get(&plan.link("Offer 1 place…"));
         assert_eq!(question.heading(), "Offer 1 place");
@@ -223,7 +223,7 @@ both_databases! {
         assert!(app.mail_to(MEMBER_EMAIL, "graduated").contains("has graduated"));
         member.get("/members/xenbeta").shows(&["Graduated", "It runs on a production host"]);
         assert_eq!(staff.get("/staff/registrations?state=graduated").column("Registrations", "Linode"), ["web"]);
-        assert!(staff.get("/staff/registrations.csv?state=graduated").body.contains(",graduated,"));
+        assert!(staff.get("/staff/registrations.csv?state=graduated").csv().contains(",graduated,"));
         staff.get("/staff/graduation").hides(&["web"]);
     }
 

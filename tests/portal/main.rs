@@ -21,6 +21,7 @@ mod browser;
 mod bug;
 mod clock;
 mod commands;
+mod config;
 mod demo;
 mod evacuation;
 mod fairness;
@@ -33,7 +34,7 @@ mod job;
 mod linode;
 mod mail;
 mod migration;
-mod modes;
+
 mod ownership;
 mod packaging;
 mod pages;

@@ -80,7 +80,7 @@ both_databases! {
         week.shows(&["Migration 9002", "Migration 9003", "Migration 9004", "started in the week from"]).hides(&["Migration 9001", "Migration 9005"]);
         staff.get("/staff/migrations?state=moved").shows(&["Migration 9001", "Migration 9002"]).hides(&["Migration 9003"]);
         assert_eq!(staff.get("/staff/migrations?week=tomorrow").status, 400);
-        let csv = staff.get("/staff/readiness.csv").body;
+        let csv = staff.get("/staff/readiness.csv").csv();
         assert!(csv.lines().any(|line| line.starts_with(&format!("{monday},3,1,1,1,0,0,1,40,300,0,"))), "{csv}");
         assert_eq!(site.signed_in(MEMBER_EMAIL).get("/staff/readiness").status, 404);
     }

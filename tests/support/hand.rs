@@ -5,6 +5,7 @@ use xenbeta::app::error::AppError;
 use xenbeta::app::migration::actions::Click;
 use xenbeta::domain::ids::{DiskId, HostId, LinodeId, RegistrationId};
 use xenbeta::domain::registration::RegistrationState;
+use xenbeta::domain::time::zone::Tz;
 use xenbeta::domain::values::StopLimit;
 use xenbeta::store;
 use xenbeta::store::error::StoreError;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::files::absent_is_fine;
 use crate::command::printable;
-use crate::domain::markdown::unreadable;
+use crate::domain::text::unreadable;
 
 /// How much of the console a page gets at most.
 const TAIL: u64 = 64 * 1024;

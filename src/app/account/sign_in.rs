@@ -6,7 +6,7 @@ use crate::app::error::AppError;
 use crate::app::secrets::{self, purpose};
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::SessionId;
-use crate::domain::markdown::line;
+use crate::domain::text::line;
 use crate::domain::values::Email;
 use crate::store;
 use crate::store::account::User;

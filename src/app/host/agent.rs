@@ -54,7 +54,7 @@ impl App {
                     credential_hash: &secrets::hash(purpose::AGENT, &credential),
                     fingerprint: &ask.fingerprint,
                     transfer_address: &ask.transfer_address,
-                    agent_version: &crate::domain::markdown::line(&ask.agent_version, 100),
+                    agent_version: &crate::domain::text::line(&ask.agent_version, 100),
                     now: tx.now,
                 },
             )?;

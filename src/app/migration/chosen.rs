@@ -20,7 +20,7 @@ use crate::store::migration::{Change, Migration};
 /// Rows of one round.
 const BATCH: i64 = 200;
 
-const LOCAL: &str = "%Y-%m-%dT%H:%M:%S";
+const LOCAL: &str = "%Y-%m-%dT%H:%M:%S%.f";
 
 /// Notes what the member's clock shows at the time that they chose.
 pub(super) fn keep(tx: &mut Tx<'_>, id: MigrationId, at: Option<Time>) -> Result<(), AppError> {

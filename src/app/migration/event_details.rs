@@ -1,6 +1,6 @@
 //! What comes with an event of a migration.
 
-use crate::domain::markdown::{line, lines};
+use crate::domain::text::{line, lines};
 use crate::store::migration::Change;
 
 #[derive(Debug, Clone, Default)]

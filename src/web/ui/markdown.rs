@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use crate::domain::markdown::unreadable;
+use crate::domain::text::unreadable;
 use askama::filters::HtmlSafe;
 use askama::{FastWritable, Values};
 use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};

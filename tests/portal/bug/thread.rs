@@ -182,7 +182,7 @@ both_databases! {
         staff.follow(&reply).shows(&["Confirmed → Fixed"]);
         staff.get("/staff/bugs").shows(&["There are none.", "Fixed 1"]);
         let csv = staff.get("/staff/bugs.csv?state=fixed");
-        assert!(csv.body.contains(",No network after the boot,fixed,high,network,"), "{}", csv.body);
+        assert!(csv.csv().contains(",No network after the boot,fixed,high,network,"), "{}", csv.body);
 
         // Everybody it concerns has mail, nobody for what they did, and no note is in any.
         let to = |kind| mails(&app, kind).into_iter().map(|(to, _)| to).collect::<Vec<_>>();

@@ -26,7 +26,7 @@ fn verdicts(site: &Site) -> [String; 3] {
     let host = staff.get("/staff/hosts/1/fairness?range=hour");
     let csv = staff.get("/staff/fairness.csv?range=hour");
     let row = cells(&list.body, "tbody tr").remove(0);
-    assert!(csv.body.contains(&format!(",{},", row[1])), "{}", csv.body);
+    assert!(csv.csv().contains(&format!(",{},", row[1])), "{}", csv.body);
     let text = host.text();
     let said = text.split("Last hour: ").nth(1).unwrap_or_default();
     let newest = cells(&host.body, "table:last-of-type tbody tr");

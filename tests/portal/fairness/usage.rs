@@ -309,7 +309,7 @@ both_databases! {
             assert!((jain - 0.778).abs() < 0.01, "{row:?}");
             assert!(row[7].starts_with("web, 23"), "{row:?}");
             let csv = staff.get(&page.link("CSV of all hosts"));
-            assert!(csv.body.lines().nth(1).unwrap().contains(",Unfair,"), "{}", csv.body);
+            assert!(csv.csv().lines().nth(1).unwrap().contains(",Unfair,"), "{}", csv.body);
             let host = staff.get(&page.link("uml1"));
             assert_eq!((host.status, host.heading().as_str()), (200, "Fairness of uml1"));
             host.shows_at("h1 ~ p .tag", &["Unfair"]).shows_at("#linodes + div tbody th", &["web", "db", "old"]).shows_at("h2", &["Over time"]);

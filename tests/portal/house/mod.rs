@@ -173,7 +173,7 @@ const SUBJECTS: [&str; 17] = [
 const TOOLS: [(&str, &str); 9] = [
     (
         "src/domain",
-        "ids markdown mod placement platform search string_enum time values",
+        "ids markdown mod placement platform search string_enum text time values",
     ),
     (
         "src/store",
@@ -190,7 +190,7 @@ const TOOLS: [(&str, &str); 9] = [
     ("templates", "announcement errors layout members staff ui"),
     (
         "tests/portal",
-        "announcement browser clock commands demo house main packaging pages races steps store",
+        "announcement browser clock commands config demo house main packaging pages races steps store",
     ),
 ];
 

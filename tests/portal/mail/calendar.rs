@@ -113,12 +113,21 @@ fn another_program_reads_every_kind_of_zone() {
         });
         let event = read(python, &file);
         let what = format!("{zone} {at}: {event}\n{file}");
-        assert_eq!(event["start_s"], starts.timestamp() as f64, "{what}");
         assert_eq!(event["minutes"], 30.0, "{what}");
         assert_eq!(event["zone"] == zone, in_zone, "{what}");
-        if in_zone {
-            assert_eq!(event["ruled_offset_s"], event["offset_s"], "{what}");
-        }
+        let number = |key: &str| event[key].as_f64().unwrap();
+        // By the rules of the file, which may be newer than those of this machine: Morocco's are of September 2026.
+        let amiss = if in_zone {
+            number("offset_s") - number("ruled_offset_s")
+        } else {
+            0.0
+        };
+        assert_eq!(
+            number("start_s") + amiss,
+            starts.timestamp() as f64,
+            "{what}"
+        );
+        assert!(amiss == 0.0 || zone == "Africa/Casablanca", "{what}");
     }
 }
 
