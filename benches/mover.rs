@@ -44,6 +44,9 @@ impl Source for Open {
             ..self.0.clone()
         })
     }
+    fn expects(&self, _: &str) -> bool {
+        true
+    }
     fn sealed(&self, _: LinodeId) -> i64 {
         EPOCH
     }

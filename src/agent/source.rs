@@ -45,6 +45,10 @@ impl Source for LedgerSource {
         })
     }
 
+    fn expects(&self, peer_fingerprint: &str) -> bool {
+        self.ledger.serves(peer_fingerprint)
+    }
+
     fn sealed(&self, linode: LinodeId) -> i64 {
         // A record that cannot be read says nothing is sealed: the final pass waits.
         self.ledger

@@ -2,6 +2,7 @@
 //! and nothing here imports from above.
 
 pub mod account;
+pub mod address;
 pub mod audit;
 pub mod bug;
 pub mod evacuation;

@@ -45,6 +45,9 @@ impl Source for FakeSource {
             && peer == self.peer;
         (fits && self.open.load(Ordering::SeqCst)).then(|| self.granted.clone())
     }
+    fn expects(&self, peer: &str) -> bool {
+        peer == self.peer && self.open.load(Ordering::SeqCst)
+    }
     fn sealed(&self, linode: LinodeId) -> i64 {
         assert_eq!(linode, LINODE);
         self.sealed.load(Ordering::SeqCst)

@@ -295,6 +295,43 @@ fn a_plain_or_silent_client_gets_nothing_and_harms_nothing() {
     lab.assert_equal(&report);
 }
 
+/// Sixty-four strangers that sent a byte now and then had every place, and moves failed.
+#[test]
+fn strangers_that_trickle_do_not_stop_a_move() {
+    let lab = Lab::new(&[MIB]);
+    Dice(7).write(&lab.source_disk(1), 0, 500_000);
+    let begun = Instant::now();
+    let mut strangers: Vec<_> = (0..200)
+        .map(|_| TcpStream::connect(lab.server.local_addr()).unwrap())
+        .collect();
+    // The head of a record as long as may be.
+    for stranger in &mut strangers {
+        let _ = stranger.write_all(&[22, 3, 1, 64, 0]);
+    }
+    lab.seal();
+    let report = lab.finish().unwrap();
+    lab.assert_equal(&report);
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+    while !strangers.is_empty() {
+        assert!(
+            begun.elapsed() < Duration::from_secs(15),
+            "{} are there yet",
+            strangers.len()
+        );
+        std::thread::sleep(Duration::from_secs(1));
+        strangers.retain_mut(|stranger| {
+            let sent = stranger.write_all(&[1]).is_ok();
+            stranger.set_nonblocking(true).unwrap();
+            let there = stranger.read(&mut [0; 16]);
+            sent && there.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock)
+        });
+    }
+}
+
 #[test]
 fn nothing_is_told_or_published_while_the_portal_does_not_hear_the_source() {
     let lab = Lab::new(&[MIB]);

@@ -324,6 +324,13 @@ impl Ledger {
         self.transfers.get(migration.0)
     }
 
+    /// Is a transfer to this peer open?
+    pub fn serves(&self, peer_fingerprint: &str) -> bool {
+        let open = self.transfers.all();
+        let mut open = open.values().flatten();
+        open.any(|transfer| transfer.peer_fingerprint == peer_fingerprint)
+    }
+
     pub fn open_transfer(&self, transfer: &OpenTransfer) -> Result<(), LedgerError> {
         self.transfers.put(transfer.migration.0, transfer)
     }

@@ -16,8 +16,12 @@ use rustls::{ClientConfig, ServerConfig};
 use super::identity;
 use super::records::{Found, Sink, Tried, try_encrypt};
 
-/// The other end must finish its part of the handshake within this.
+/// The other end must finish its part of the handshake within this; who asks, also say what for.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Whoever is refused is listened to for so long yet, at most so many bytes: closed at once, the connection would be reset,
+/// and the reason lost.
+const REFUSED: Duration = Duration::from_millis(500);
+const UNHEARD: usize = 64 * 1024;
 /// The other end must send or take something within this. Long enough for a segment of a slow disk.
 const IDLE: Duration = Duration::from_mins(1);
 
@@ -46,6 +50,8 @@ pub struct Channel {
     stage: Vec<u8>,
     outgoing: Vec<u8>,
     out_len: usize,
+    /// Until then, however often something comes; no more of it once the other end is welcome.
+    until: Option<Instant>,
     /// Bytes put on the wire, and the time the kernel (so, the link) took to take them.
     pub wire_bytes: u64,
     pub wire_time: Duration,
@@ -56,9 +62,12 @@ impl Channel {
         // The name is part of the handshake and never looked at: keys are pinned.
         let name = ServerName::try_from("agent.invalid").map_err(io::Error::other)?;
         let conn = UnbufferedClientConnection::new(config, name).map_err(io::Error::other)?;
-        Self::handshake(tcp, Conn::Client(conn))
+        let mut channel = Self::handshake(tcp, Conn::Client(conn))?;
+        channel.welcome()?;
+        Ok(channel)
     }
 
+    /// Until [`Channel::welcome`], the other end's time is short.
     pub fn accept(tcp: TcpStream, config: Arc<ServerConfig>) -> io::Result<Self> {
         let conn = UnbufferedServerConnection::new(config).map_err(io::Error::other)?;
         Self::handshake(tcp, Conn::Server(conn))
@@ -66,6 +75,7 @@ impl Channel {
 
     fn handshake(tcp: TcpStream, conn: Conn) -> io::Result<Self> {
         tcp.set_nodelay(true)?;
+        let deadline = Instant::now() + HANDSHAKE;
         let mut channel = Self {
             tcp,
             conn,
@@ -77,33 +87,60 @@ impl Channel {
             stage: Vec::with_capacity(STAGE),
             outgoing: vec![0; OUT_TLS],
             out_len: 0,
+            until: Some(deadline),
             wire_bytes: 0,
             wire_time: Duration::ZERO,
         };
-        let deadline = Instant::now() + HANDSHAKE;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    "the handshake took too long",
-                ));
-            }
-            channel.tcp.set_read_timeout(Some(left))?;
-            channel.tcp.set_write_timeout(Some(left))?;
+            channel.hurry(deadline)?;
             let found = channel.step(&mut &mut [][..]);
-            // Also on failure: the alert tells the other end why.
+            if found.is_err() {
+                // The alert, which tells the other end why.
+                let _ = channel.step(&mut &mut [][..]);
+            }
             channel.transmit()?;
-            match found? {
-                Found::More => {}
-                Found::Blocked => channel.receive()?,
-                Found::Idle => break,
-                Found::Closed => return Err(io::ErrorKind::UnexpectedEof.into()),
+            match found {
+                Ok(Found::More) => {}
+                Ok(Found::Blocked) => channel.receive()?,
+                Ok(Found::Idle) => return Ok(channel),
+                Ok(Found::Closed) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Err(e) => {
+                    channel.refuse();
+                    return Err(e);
+                }
             }
         }
-        channel.tcp.set_read_timeout(Some(IDLE))?;
-        channel.tcp.set_write_timeout(Some(IDLE))?;
-        Ok(channel)
+    }
+
+    /// The other end is who it should be: from now on it only has to send or take something now and then.
+    pub fn welcome(&mut self) -> io::Result<()> {
+        self.until = None;
+        self.tcp.set_read_timeout(Some(IDLE))?;
+        self.tcp.set_write_timeout(Some(IDLE))
+    }
+
+    fn hurry(&self, until: Instant) -> io::Result<()> {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the handshake took too long",
+            ));
+        }
+        self.tcp.set_read_timeout(Some(left))?;
+        self.tcp.set_write_timeout(Some(left))
+    }
+
+    fn refuse(&mut self) {
+        let until = Instant::now() + REFUSED;
+        let _ = self.tcp.shutdown(Shutdown::Write);
+        let (mut unheard, mut bin) = (0, [0; 4096]);
+        while unheard < UNHEARD && self.hurry(until).is_ok() {
+            match self.tcp.read(&mut bin) {
+                Ok(n) if n > 0 => unheard += n,
+                _ => return,
+            }
+        }
     }
 
     /// The other end's certificate, as a fingerprint.
@@ -148,13 +185,16 @@ impl Channel {
             self.end -= self.start;
             self.start = 0;
         }
-        let room = self.incoming.get_mut(self.end..).unwrap_or_default();
-        if room.is_empty() {
+        if self.end >= self.incoming.len() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 "a TLS record is too long",
             ));
         }
+        if let Some(until) = self.until {
+            self.hurry(until)?;
+        }
+        let room = self.incoming.get_mut(self.end..).unwrap_or_default();
         match self.tcp.read(room) {
             Ok(0) => Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,

@@ -1,7 +1,8 @@
 //! Peers that do not keep to the protocol: a source that lies, a destination that asks for what it should not.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::channel::Channel;
 use super::chunk::{CHUNK, CHUNKS_PER_SEGMENT, Digest, digest};
@@ -70,7 +71,10 @@ impl Liar {
     fn serve(&self, identity: &Identity) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let (config, lie) = (tls::server(identity).unwrap(), self.lie);
+        let (config, lie) = (
+            tls::server(identity, Arc::new(|_: &str| true)).unwrap(),
+            self.lie,
+        );
         // Ends with the test's process.
         std::thread::spawn(move || {
             for tcp in listener.incoming() {
@@ -81,6 +85,7 @@ impl Liar {
                     let Ok(mut channel) = Channel::accept(tcp, config) else {
                         return;
                     };
+                    channel.welcome().unwrap();
                     while let Ok((kind, len)) = read_head(&mut channel) {
                         let mut body = vec![0; len];
                         if channel.read_exact(&mut body).is_err() {
@@ -241,7 +246,10 @@ fn answers_out_of_order_too_long_or_too_many_end_the_copy() {
     }
 }
 
-struct Open;
+struct Open {
+    /// The fingerprint of the one that is waited for.
+    peer: String,
+}
 impl Source for Open {
     fn authorise(&self, migration: MigrationId, _: &str, _: &str) -> Option<Granted> {
         Some(Granted {
@@ -250,6 +258,9 @@ impl Source for Open {
             epoch: 1,
             disks: disks(),
         })
+    }
+    fn expects(&self, peer: &str) -> bool {
+        self.peer == peer
     }
     fn sealed(&self, _: LinodeId) -> i64 {
         0
@@ -272,7 +283,9 @@ fn a_source_answers_odd_questions_with_a_refusal_and_goes_on_serving() {
     let server = Server::start(
         address,
         &identity,
-        Arc::new(Open),
+        Arc::new(Open {
+            peer: identity.fingerprint().to_owned(),
+        }),
         Arc::new(store),
         Arc::new(Cap::new(None)),
     )
@@ -400,4 +413,40 @@ fn a_source_answers_odd_questions_with_a_refusal_and_goes_on_serving() {
         call(&mut connect(), &hello).unwrap(),
         Answer::Welcome { .. }
     ));
+}
+
+#[test]
+fn a_hello_comes_soon_and_strangers_are_refused_at_the_handshake() {
+    let (dir, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let identity = Identity::load_or_create(state.path()).unwrap();
+    let server = Server::start(
+        "127.0.0.1:0".parse().unwrap(),
+        &identity,
+        Arc::new(Open {
+            peer: identity.fingerprint().to_owned(),
+        }),
+        Arc::new(FileStore::open(dir.path()).unwrap()),
+        Arc::new(Cap::new(None)),
+    )
+    .unwrap();
+    let connect = |by: &Identity| {
+        let tcp = TcpStream::connect(server.local_addr()).unwrap();
+        Channel::connect(tcp, tls::client(by, identity.fingerprint()).unwrap()).unwrap()
+    };
+    let elsewhere = tempfile::tempdir().unwrap();
+    let stranger = Identity::load_or_create(elsewhere.path()).unwrap();
+    for _ in 0..20 {
+        let begun = Instant::now();
+        let refused = call(&mut connect(&stranger), &Ask::Begin { sealed: None }).unwrap_err();
+        assert_eq!(refused.fault, Fault::Refused, "{refused}");
+        assert!(begun.elapsed() < Duration::from_secs(2));
+    }
+    // The right key, and then a byte now and then.
+    let mut slow = connect(&identity);
+    let begun = Instant::now();
+    let trickled = (0..20).take_while(|_| {
+        std::thread::sleep(Duration::from_secs(1));
+        slow.write(&[1]).and_then(|()| slow.flush()).is_ok()
+    });
+    assert!(trickled.count() < 15, "{:?}", begun.elapsed());
 }

@@ -48,6 +48,7 @@ mod records;
 mod serve;
 mod served;
 mod server;
+mod shared;
 mod table;
 mod tls;
 mod verify;
@@ -159,6 +160,9 @@ pub trait Source: Send + Sync {
         token: &str,
         peer_fingerprint: &str,
     ) -> Option<Granted>;
+
+    /// Does anything that is open wait for the holder of this certificate? Nobody else is let in.
+    fn expects(&self, peer_fingerprint: &str) -> bool;
 
     /// The newest epoch sealed, from the ledger; 0 is none.
     fn sealed(&self, linode: LinodeId) -> i64;

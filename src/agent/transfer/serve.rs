@@ -9,7 +9,8 @@ use super::chunk::{
 };
 use super::message::{Answer, Ask, DISKS_MAX, FRAME_MAX, malformed};
 use super::pack::Packer;
-use super::served::{Pass, PassDisk, Shared, Transfer, compare, source_io};
+use super::served::{Pass, PassDisk, Transfer, compare, source_io};
+use super::shared::Shared;
 use super::table::Holes;
 use super::{Fault, TransferError};
 use crate::agent::disk::aligned::AlignedBuf;
@@ -29,6 +30,10 @@ pub struct Connection<'a> {
 impl<'a> Connection<'a> {
     pub fn serve(tcp: TcpStream, id: u64, shared: &'a Shared) -> Result<(), TransferError> {
         let mut channel = Channel::accept(tcp, shared.tls()).map_err(unreachable)?;
+        if !shared.admit(id) {
+            let busy = TransferError::new(Fault::Unreachable, "too many connections at once");
+            return fail(&mut channel, busy);
+        }
         let transfer = match hello(&mut channel, id, shared) {
             Ok(transfer) => transfer,
             Err(e) => return fail(&mut channel, e),
@@ -43,7 +48,7 @@ impl<'a> Connection<'a> {
             waited: 0.0,
         };
         while !shared.stopped() {
-            let Some(ask) = read_ask(&mut connection.channel)? else {
+            let Some(ask) = read_ask(&mut connection.channel, FRAME_MAX)? else {
                 break;
             };
             if let Err(e) = connection.answer(&ask) {
@@ -280,6 +285,8 @@ impl<'a> Connection<'a> {
     }
 }
 
+/// A hello is a number and a token.
+const HELLO_MAX: usize = 4096;
 /// Bytes sent under one look at the cap.
 const PIECE: usize = 128 * 1024;
 
@@ -320,7 +327,7 @@ fn run_to_read(
 }
 
 /// The next question; `None` when the other end has hung up between two.
-fn read_ask(channel: &mut Channel) -> Result<Option<Ask>, TransferError> {
+fn read_ask(channel: &mut Channel, most: usize) -> Result<Option<Ask>, TransferError> {
     let mut head = [0; 5];
     let [kind, len @ ..] = &mut head;
     match channel.read_exact(std::slice::from_mut(kind)) {
@@ -330,7 +337,7 @@ fn read_ask(channel: &mut Channel) -> Result<Option<Ask>, TransferError> {
     }
     channel.read_exact(len).map_err(unreachable)?;
     let len = usize::try_from(u32::from_le_bytes(*len)).unwrap_or(usize::MAX);
-    if len > FRAME_MAX {
+    if len > most {
         return Err(malformed("a frame is too long"));
     }
     let mut body = vec![0; len];
@@ -340,9 +347,10 @@ fn read_ask(channel: &mut Channel) -> Result<Option<Ask>, TransferError> {
 
 fn hello(channel: &mut Channel, id: u64, shared: &Shared) -> Result<Arc<Transfer>, TransferError> {
     let refused = || TransferError::new(Fault::Refused, "no such transfer for this peer and token");
-    let Some(Ask::Hello { migration, token }) = read_ask(channel)? else {
+    let Some(Ask::Hello { migration, token }) = read_ask(channel, HELLO_MAX)? else {
         return Err(malformed("no hello"));
     };
+    channel.welcome().map_err(unreachable)?;
     let peer = channel.peer().ok_or_else(refused)?;
     let migration = crate::domain::ids::MigrationId(migration);
     let granted = shared

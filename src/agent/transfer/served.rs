@@ -1,18 +1,13 @@
 //! What a source serves: one migration's passes, and what is known of the disks they read.
 
-use std::collections::HashMap;
-use std::net::{Shutdown, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use rustls::ServerConfig;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::chunk::{CHUNK, Cut, Digest, UNKNOWN};
 use super::message::malformed;
+use super::shared::Shared;
 use super::table::Digests;
-use super::{Cap, Fault, Granted, Source, TransferError};
-use crate::agent::disk::{DiskError, DiskStore, Dropped, Image, Moment};
-use crate::domain::ids::MigrationId;
+use super::{Fault, Granted, TransferError};
+use crate::agent::disk::{DiskError, Dropped, Image, Moment};
 use crate::wire::DiskSpec;
 
 /// What one migration has granted, and the pass that is being served.
@@ -218,102 +213,4 @@ pub fn compare(
         differ.push(count == 0 || own.as_ref() != Some(theirs));
     }
     Ok(differ)
-}
-
-/// Connections at once, those that have not shown a token yet included.
-pub const CONNECTIONS: usize = 64;
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What listener and connections share: who is here, and what they were granted.
-pub struct Shared {
-    pub source: Arc<dyn Source>,
-    pub store: Arc<dyn DiskStore>,
-    pub cap: Arc<Cap>,
-    stop: AtomicBool,
-    tls: Arc<ServerConfig>,
-    transfers: Mutex<HashMap<MigrationId, Arc<Transfer>>>,
-    connections: Mutex<HashMap<u64, (TcpStream, Option<MigrationId>)>>,
-    next: AtomicU64,
-}
-
-impl Shared {
-    pub fn new(
-        source: Arc<dyn Source>,
-        store: Arc<dyn DiskStore>,
-        cap: Arc<Cap>,
-        tls: Arc<ServerConfig>,
-    ) -> Self {
-        Self {
-            source,
-            store,
-            cap,
-            stop: AtomicBool::new(false),
-            tls,
-            transfers: Mutex::default(),
-            connections: Mutex::default(),
-            next: AtomicU64::new(0),
-        }
-    }
-
-    pub fn tls(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.tls)
-    }
-
-    pub fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
-    /// The connection is this migration's from now on; what it granted is read through one [`Transfer`].
-    pub fn join(&self, id: u64, granted: Granted) -> Result<Arc<Transfer>, TransferError> {
-        if let Some(entry) = lock(&self.connections).get_mut(&id) {
-            entry.1 = Some(granted.migration);
-        }
-        let mut transfers = lock(&self.transfers);
-        if let Some(known) = transfers.get(&granted.migration)
-            && known.granted == granted
-        {
-            return Ok(Arc::clone(known));
-        }
-        // New to this process: clones and tables of an earlier one vouch for nothing here.
-        self.store.close_source(granted.linode, granted.migration)?;
-        let transfer = Arc::new(Transfer::new(granted));
-        transfers.insert(transfer.granted.migration, Arc::clone(&transfer));
-        Ok(transfer)
-    }
-
-    /// The number of a connection that comes in; `None`: there are as many as may be.
-    pub fn enter(&self, handle: TcpStream) -> Option<u64> {
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let mut connections = lock(&self.connections);
-        if connections.len() >= CONNECTIONS {
-            return None;
-        }
-        connections.insert(id, (handle, None));
-        Some(id)
-    }
-
-    pub fn leave(&self, id: u64) {
-        lock(&self.connections).remove(&id);
-    }
-
-    /// Forgets what was granted to a migration, and cuts its connections.
-    pub fn cut(&self, migration: MigrationId) {
-        lock(&self.transfers).remove(&migration);
-        for (stream, of) in lock(&self.connections).values() {
-            if *of == Some(migration) {
-                let _ = stream.shutdown(Shutdown::Both);
-            }
-        }
-    }
-
-    /// Ends the listener and every connection.
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for (stream, _) in lock(&self.connections).values() {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
-    }
 }

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::serve::Connection;
-use super::served::{CONNECTIONS, Shared};
+use super::shared::Shared;
 use super::{Cap, Identity, Source, TransferError};
 use crate::agent::disk::DiskStore;
 use crate::domain::ids::{LinodeId, MigrationId};
@@ -38,7 +38,9 @@ impl Server {
             rustix::net::sockopt::Timeout::Recv,
             Some(LOOK),
         )?;
-        let tls = super::tls::server(identity).map_err(io::Error::other)?;
+        let expects = Arc::clone(&source);
+        let expects = Arc::new(move |peer: &str| expects.expects(peer));
+        let tls = super::tls::server(identity, expects).map_err(io::Error::other)?;
         let shared = Arc::new(Shared::new(source, store, cap, tls));
         let thread = std::thread::Builder::new().name("transfer".into()).spawn({
             let shared = Arc::clone(&shared);
@@ -73,8 +75,8 @@ impl Drop for Server {
 
 fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     while !shared.stopped() {
-        let stream = match listener.accept() {
-            Ok((stream, _)) => stream,
+        let (stream, from) = match listener.accept() {
+            Ok(found) => found,
             Err(e)
                 if matches!(
                     e.kind(),
@@ -92,14 +94,8 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             }
         };
         let id = match stream.try_clone() {
-            Ok(handle) => shared.enter(handle),
+            Ok(handle) => shared.enter(handle, from.ip()),
             Err(_) => continue,
-        };
-        let Some(id) = id else {
-            tracing::warn!(
-                "transfer listener: {CONNECTIONS} connections at once, one more refused"
-            );
-            continue;
         };
         let of = Arc::clone(shared);
         let spawned = std::thread::Builder::new()

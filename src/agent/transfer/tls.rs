@@ -27,9 +27,13 @@ fn crypto() -> Arc<CryptoProvider> {
     Arc::new(crypto)
 }
 
-pub fn server(identity: &Identity) -> Result<Arc<ServerConfig>, Error> {
+/// Is the certificate with this fingerprint waited for?
+pub type Expects = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+pub fn server(identity: &Identity, expects: Expects) -> Result<Arc<ServerConfig>, Error> {
     let crypto = crypto();
-    let verifier = Arc::new(AnyKey {
+    let verifier = Arc::new(Expected {
+        expects,
         algorithms: crypto.signature_verification_algorithms,
     });
     let mut config = ServerConfig::builder_with_provider(crypto)
@@ -107,24 +111,36 @@ impl ServerCertVerifier for Pinned {
     }
 }
 
-/// Lets any key prove itself; which one it is, the hello's token is checked against.
-#[derive(Debug)]
-struct AnyKey {
+/// Lets keys prove themselves that something waits for; which one it is, the hello's token is checked against.
+struct Expected {
+    expects: Expects,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl ClientCertVerifier for AnyKey {
+impl std::fmt::Debug for Expected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Expected")
+    }
+}
+
+impl ClientCertVerifier for Expected {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
 
     fn verify_client_cert(
         &self,
-        _end_entity: &CertificateDer<'_>,
+        end_entity: &CertificateDer<'_>,
         _intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        Ok(ClientCertVerified::assertion())
+        if (self.expects)(&fingerprint(end_entity)) {
+            Ok(ClientCertVerified::assertion())
+        } else {
+            Err(Error::InvalidCertificate(
+                CertificateError::ApplicationVerificationFailure,
+            ))
+        }
     }
 
     fn verify_tls12_signature(

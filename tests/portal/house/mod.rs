@@ -173,7 +173,7 @@ const SUBJECTS: [&str; 17] = [
 const TOOLS: [(&str, &str); 9] = [
     (
         "src/domain",
-        "ids markdown mod placement platform search string_enum text time values",
+        "address ids markdown mod placement platform search string_enum text time values",
     ),
     (
         "src/store",
