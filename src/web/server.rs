@@ -82,6 +82,9 @@ pub fn serve(config: &Config, app: App) -> io::Result<()> {
     actix_web::rt::System::new().block_on(server.run())
 }
 
+/// HTTP/1.1 is all that is offered: actix adds the names of what it can speak. Of HTTP/2 it bounds neither the number of
+/// streams nor what their answers wait in, and lets nobody else do so; one connection took all memory
+/// (`a_client_that_wants_http_2_gets_http_1`).
 fn tls_config(tls: &Tls) -> io::Result<ServerConfig> {
     let bad = |what: &std::path::Path, error: &dyn std::fmt::Display| {
         io::Error::new(
