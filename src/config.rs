@@ -13,6 +13,7 @@ use crate::app::account::password::Hasher;
 use crate::app::clock::Clock;
 use crate::app::secrets::Secret;
 use crate::app::{App, Settings};
+use crate::log;
 use crate::mail::{FolderTransport, SmtpSecurity, SmtpSettings, SmtpTransport, Transport};
 use crate::store::db::{Database, Target};
 
@@ -54,6 +55,8 @@ pub struct Config {
     pub mail: Mail,
     #[serde(default = "default_name")]
     pub programme_name: String,
+    #[serde(default)]
+    pub log: log::Format,
 }
 
 /// The certificate chain and its key, as PEM files.
@@ -164,6 +167,7 @@ impl Config {
             tls: None,
             mail: Mail::None,
             programme_name: default_name(),
+            log: log::Format::default(),
         }
     }
 

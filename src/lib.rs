@@ -24,6 +24,7 @@ pub mod command;
 #[cfg(feature = "portal")]
 pub mod config;
 pub mod domain;
+pub mod log;
 #[cfg(feature = "portal")]
 pub mod mail;
 #[cfg(feature = "portal")]

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::driver::simulated::SimulatedConfig;
 use super::driver::uml::UmlConfig;
 use super::driver::xen::XenConfig;
+use crate::log;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -36,6 +37,8 @@ pub struct Config {
     pub transfer: TransferConfig,
     pub disks: DisksConfig,
     pub driver: DriverConfig,
+    #[serde(default)]
+    pub log: log::Format,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -1,6 +1,5 @@
 //! The agent's program: enrol a host, run its agent, check that everything it needs is there.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,6 +14,7 @@ use xenbeta::agent::initramfs::{self, Compression, Options, Set};
 use xenbeta::agent::ledger::Ledger;
 use xenbeta::agent::{check, enrol, host, override_start, run, status, stop_guests};
 use xenbeta::domain::ids::LinodeId;
+use xenbeta::log;
 
 const CONFIG: &str = "/etc/xenbeta/agent.toml";
 
@@ -220,13 +220,13 @@ fn main() -> ExitCode {
 }
 
 fn run_command(command: Command) -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into()),
-        )
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
+    log::to_stderr(match &command {
+        // What is wrong with it is said when it is read again.
+        Command::Run { config } => Config::load(config)
+            .map(|config| config.log)
+            .unwrap_or_default(),
+        _ => log::Format::default(),
+    });
     match act(command) {
         Ok(code) => code,
         Err(error) => {

@@ -135,12 +135,7 @@ fn free(listen: SocketAddr) -> Result<SocketAddr, Failure> {
 
 /// The terminal is for the person; what the portal logs goes into a file.
 fn log_to(folder: &Folder) -> Result<(), Failure> {
-    let log = Mutex::new(folder.log("portal.log")?);
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new("info"))
-        .with_ansi(false)
-        .with_writer(log)
-        .init();
+    xenbeta::log::to(Mutex::new(folder.log("portal.log")?));
     Ok(())
 }
 

@@ -1,7 +1,5 @@
 //! `xenbeta serve`.
 
-use std::io::IsTerminal;
-
 use xenbeta::config::Config;
 use xenbeta::web::server;
 use xenbeta::work;
@@ -10,14 +8,7 @@ use xenbeta::work::stop::Stop;
 use super::Failure;
 
 pub fn run(config: &Config) -> Result<(), Failure> {
-    tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),
-        )
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
-        .init();
+    xenbeta::log::to_stderr(config.log);
     let _lock = config.lock_database()?;
     config.close_database()?;
     let app = config.app(config.secret()?)?;

@@ -6,15 +6,16 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each room with the rooms below it.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     ("domain", &[]),
     ("command", &[]),
+    ("log", &[]),
     ("wire", &["domain"]),
-    ("agent", &["wire", "domain", "command"]),
+    ("agent", &["wire", "domain", "command", "log"]),
     ("mail", &["domain"]),
     ("store", &["domain", "wire"]),
     ("app", &["store", "mail", "domain", "wire"]),
-    ("config", &["app", "store", "mail", "domain"]),
+    ("config", &["app", "store", "mail", "domain", "log"]),
     (
         "work",
         &["config", "app", "store", "mail", "domain", "wire"],
