@@ -5,6 +5,7 @@
 //! checks the form token; every answer goes through [`layer::edge`], which sets the headers and turns faults into pages.
 
 pub mod agent;
+pub mod bounds;
 pub mod bug;
 mod context;
 pub(in crate::web) mod csrf;

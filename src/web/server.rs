@@ -11,30 +11,31 @@ use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::bounds::Bounds;
 use super::public::assets;
 use super::settings::Settings;
 use super::{layer, routes};
 use crate::app::App;
 use crate::config::{Config, Tls};
 
-/// A body that is no upload, in bytes; forms are far smaller.
-const BODY_LIMIT: usize = 256 * 1024;
 /// How long the head of a request may take to arrive, and how long requests get when the portal stops.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 const STOP_S: u64 = 5;
 /// Long polls of agents are most of the connections.
 const CONNECTIONS_PER_WORKER: usize = 25_000;
+/// Calls that block, at once: the database has far fewer connections, and each thread keeps what it once took.
+const CALLS_PER_WORKER: usize = 32;
 
 /// All layers around all routes. A macro, as the type of an application has no name.
 macro_rules! surface {
     ($app:expr, $settings:expr) => {{
         let (app, settings) = (web::Data::new($app), web::Data::new($settings));
+        let bounds = web::Data::new(Bounds::default());
         move || {
             Web::new()
                 .app_data(app.clone())
                 .app_data(settings.clone())
-                .app_data(web::PayloadConfig::new(BODY_LIMIT))
-                .app_data(web::FormConfig::default().limit(BODY_LIMIT))
+                .app_data(bounds.clone())
                 .wrap(from_fn(layer::edge))
                 // Outermost. Static files and event streams say how they are encoded and are left alone.
                 .wrap(Compress::default())
@@ -63,6 +64,7 @@ pub fn serve(config: &Config, app: App) -> io::Result<()> {
     let server = HttpServer::new(surface!(app, settings))
         .workers(2)
         .max_connections(CONNECTIONS_PER_WORKER)
+        .worker_max_blocking_threads(CALLS_PER_WORKER)
         .client_request_timeout(HEAD_TIME)
         .keep_alive(Duration::from_secs(75))
         .shutdown_timeout(STOP_S);

@@ -8,6 +8,8 @@ use serde::de::DeserializeOwned;
 use crate::app::App;
 use crate::app::context::Agent;
 use crate::app::error::AppError;
+use crate::web::bounds::{Bounds, Share, Whose};
+use crate::web::extract::body::{self, Unread};
 
 /// An error as agents get it: `{"error": "…"}`.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +64,27 @@ impl From<AppError> for Refusal {
     }
 }
 
+impl From<Unread> for Refusal {
+    fn from(why: Unread) -> Self {
+        match why {
+            Unread::Late => Self::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "the body did not arrive in time",
+            ),
+            Unread::Cut => Self::new(StatusCode::BAD_REQUEST, "the body broke off on its way"),
+            Unread::TooLarge => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the body is larger than this call takes",
+            ),
+            Unread::Busy => Self {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                message: "too much is being sent to the portal now".to_owned(),
+                retry_after_s: Some(5),
+            },
+        }
+    }
+}
+
 impl ResponseError for Refusal {
     fn status_code(&self) -> StatusCode {
         self.status
@@ -91,8 +114,14 @@ pub(super) async fn run<T: Send + 'static>(
     }
 }
 
-pub(super) fn parse<T: DeserializeOwned>(body: &web::Bytes) -> Result<T, Refusal> {
-    serde_json::from_slice(body)
+/// What a body says; it counts against its sender's share until it is understood.
+pub(super) async fn said<T: DeserializeOwned>(
+    payload: web::Payload,
+    most: usize,
+    mut share: Share,
+) -> Result<T, Refusal> {
+    let body = body::read(payload.into_inner(), most, &mut share).await?;
+    serde_json::from_slice(&body)
         .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("the body: {error}")))
 }
 
@@ -120,19 +149,33 @@ pub(super) async fn agent(app: &web::Data<App>, request: &HttpRequest) -> Result
         .ok_or_else(unknown)
 }
 
+/// A body an agent may send, in bytes: an inventory of some ten thousand Linodes.
+const BODY_LIMIT: usize = 4 * 1024 * 1024;
+
+/// Whose credential it is, and then what they say: nothing is read of strangers.
+pub(super) async fn hear<B: DeserializeOwned>(
+    app: &web::Data<App>,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<(Agent, B), Refusal> {
+    let agent = agent(app, request).await?;
+    let share = Bounds::of(request).agents.share(Whose::Host(agent.host));
+    let said = said(payload, BODY_LIMIT, share).await?;
+    Ok((agent, said))
+}
+
 /// What an agent says, taken in by `call`.
 pub(super) async fn take<B, T>(
     app: web::Data<App>,
     request: &HttpRequest,
-    body: &web::Bytes,
+    payload: web::Payload,
     call: impl FnOnce(&App, &Agent, &B) -> Result<T, AppError> + Send + 'static,
 ) -> Result<T, Refusal>
 where
     B: DeserializeOwned + Send + 'static,
     T: Send + 'static,
 {
-    let agent = agent(&app, request).await?;
-    let said: B = parse(body)?;
+    let (agent, said): (Agent, B) = hear(&app, request, payload).await?;
     run(move || call(&app, &agent, &said)).await
 }
 

@@ -7,18 +7,19 @@ use actix_web::ResponseError;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, web};
 
-use super::agent::answer::{Answer, Refusal, address, agent, json, parse, run, take};
+use super::agent::answer::{Answer, Refusal, address, agent, json, run, said, take};
+use super::bounds::Bounds;
+use super::extract::Client;
 use crate::app::App;
 use crate::domain::ids::{JobId, MigrationId};
 use crate::wire::{Enrol, Finish, Finished, Renew, SealedDigests};
 
-/// A body an agent may send, in bytes: an inventory of some ten thousand Linodes.
-const BODY_LIMIT: usize = 4 * 1024 * 1024;
+/// What a host enrols with, in bytes.
+const ENROL_LIMIT: usize = 8 * 1024;
 
 pub fn configure(config: &mut web::ServiceConfig) {
     config.service(
         web::scope("/agent/v1")
-            .app_data(web::PayloadConfig::new(BODY_LIMIT))
             .route("/enrol", web::post().to(enrol))
             .route("/poll", web::post().to(poll::poll))
             .route("/report", web::post().to(poll::report))
@@ -36,9 +37,12 @@ pub fn configure(config: &mut web::ServiceConfig) {
 async fn enrol(
     app: web::Data<App>,
     request: HttpRequest,
-    body: web::Bytes,
+    payload: web::Payload,
 ) -> Answer<crate::wire::Enrolled> {
-    let ask: Enrol = parse(&body)?;
+    let share = Bounds::of(&request)
+        .forms
+        .share(Client::of(&request).whose());
+    let ask: Enrol = said(payload, ENROL_LIMIT, share).await?;
     let address = address(&request);
     run(move || app.enrol(&ask, &address)).await.map(json)
 }
@@ -47,9 +51,9 @@ async fn renew(
     app: web::Data<App>,
     request: HttpRequest,
     id: web::Path<i64>,
-    body: web::Bytes,
+    payload: web::Payload,
 ) -> Answer<crate::wire::Renewed> {
-    take(app, &request, &body, move |app, agent, renew: &Renew| {
+    take(app, &request, payload, move |app, agent, renew: &Renew| {
         app.renew(agent, JobId(*id), renew)
     })
     .await
@@ -60,11 +64,14 @@ async fn finish(
     app: web::Data<App>,
     request: HttpRequest,
     id: web::Path<i64>,
-    body: web::Bytes,
+    payload: web::Payload,
 ) -> Answer<Finished> {
-    take(app, &request, &body, move |app, agent, finish: &Finish| {
-        app.finish(agent, JobId(*id), finish)
-    })
+    take(
+        app,
+        &request,
+        payload,
+        move |app, agent, finish: &Finish| app.finish(agent, JobId(*id), finish),
+    )
     .await
     .map(|()| json(Finished {}))
 }
@@ -73,12 +80,12 @@ async fn digests(
     app: web::Data<App>,
     request: HttpRequest,
     id: web::Path<i64>,
-    body: web::Bytes,
+    payload: web::Payload,
 ) -> Answer<Finished> {
     take(
         app,
         &request,
-        &body,
+        payload,
         move |app, agent, sealed: &SealedDigests| app.note_digests(agent, MigrationId(*id), sealed),
     )
     .await

@@ -5,8 +5,9 @@ use std::time::Duration;
 use actix_web::{HttpRequest, web};
 use tokio::time::{Instant, timeout_at};
 
-use super::answer::{Answer, agent, json, parse, run, take};
+use super::answer::{Answer, hear, json, run, take};
 use crate::app::App;
+use crate::app::context::Agent;
 use crate::wire::{Inventory, POLL_WAIT_S, Poll, PollAnswer, Reported, SHOWS_LEDGER, Samples};
 
 /// How often a waiting poll looks without being woken: for jobs whose time comes, and for a lost wake.
@@ -15,10 +16,9 @@ const LOOK: Duration = Duration::from_secs(5);
 pub(in crate::web) async fn poll(
     app: web::Data<App>,
     request: HttpRequest,
-    body: web::Bytes,
+    payload: web::Payload,
 ) -> Answer<PollAnswer> {
-    let agent = agent(&app, &request).await?;
-    let poll: Poll = parse(&body)?;
+    let (agent, poll): (Agent, Poll) = hear(&app, &request, payload).await?;
     let until = Instant::now() + Duration::from_secs(u64::from(poll.wait_s.min(POLL_WAIT_S)));
     let wants_work = poll.free_slots > 0;
     let (shares, knows_life) = {
@@ -65,11 +65,14 @@ pub(in crate::web) async fn poll(
 pub(in crate::web) async fn report(
     app: web::Data<App>,
     request: HttpRequest,
-    body: web::Bytes,
+    payload: web::Payload,
 ) -> Answer<Reported> {
-    take(app, &request, &body, |app, agent, inventory: &Inventory| {
-        app.note_report(agent, inventory)
-    })
+    take(
+        app,
+        &request,
+        payload,
+        |app, agent, inventory: &Inventory| app.note_report(agent, inventory),
+    )
     .await
     .map(json)
 }
@@ -78,9 +81,9 @@ pub(in crate::web) async fn report(
 pub(in crate::web) async fn samples(
     app: web::Data<App>,
     request: HttpRequest,
-    body: web::Bytes,
+    payload: web::Payload,
 ) -> Answer<Reported> {
-    take(app, &request, &body, |app, agent, samples: &Samples| {
+    take(app, &request, payload, |app, agent, samples: &Samples| {
         app.note_samples(agent, samples)
     })
     .await

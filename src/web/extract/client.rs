@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
 
+use crate::domain::address::near;
+use crate::web::bounds::Whose;
 use crate::web::fault::Fault;
 use crate::web::settings::Settings;
 
@@ -41,6 +43,11 @@ impl Client {
             address: client_address(peer, &list, proxies),
             agent: agent.chars().take(200).collect(),
         }
+    }
+
+    /// Whose bodies are theirs, as long as nothing else is known of them.
+    pub fn whose(&self) -> Whose {
+        Whose::Address(near(self.address))
     }
 }
 

@@ -2,21 +2,23 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, web};
-use futures_util::StreamExt;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::Client;
+use super::body::{self, Unread};
+use crate::web::bounds::{Bounds, Share};
 use crate::web::context::Context;
 use crate::web::fault::Fault;
 
 /// Forms here are short texts and lists of ids.
 pub(super) const MOST_BYTES: usize = 64 * 1024;
-const MOST_TIME: Duration = Duration::from_secs(15);
+/// Others hold all that there is for bodies.
+pub(super) const BUSY: Fault = Fault::TooMany { retry_after_s: 10 };
 
 /// A form with nothing but its button.
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -47,14 +49,10 @@ impl<T: DeserializeOwned + 'static> FromRequest for Form<T> {
         if let Ok(context) = &context {
             context.form_begins();
         }
+        let share = Bounds::of(request).forms.share(Client::of(request).whose());
         Box::pin(async move {
             let context = context?;
-            let body = tokio::time::timeout(MOST_TIME, read(payload)).await;
-            let body = body.unwrap_or_else(|_| {
-                Err(Fault::BadRequest(
-                    "The form did not arrive in time. Send it again.".to_owned(),
-                ))
-            });
+            let body = read(payload, share).await;
             let body = body.map(|body| if is_form { body } else { String::new() });
             context.form_ends(body.as_ref().map(|body| keepable(body)).unwrap_or_default());
             context.guard_settled().await;
@@ -76,18 +74,20 @@ pub(super) fn parse<T: DeserializeOwned>(context: &Context, body: &str) -> Resul
     })
 }
 
-async fn read(mut payload: Payload) -> Result<String, Fault> {
-    let mut body = Vec::new();
-    while let Some(chunk) = payload.next().await {
-        let chunk = chunk.map_err(|_| {
-            Fault::BadRequest("The form broke off on its way. Send it again.".to_owned())
-        })?;
-        if body.len() + chunk.len() > MOST_BYTES {
-            return Err(Fault::TooLarge);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    String::from_utf8(body).map_err(|_| Fault::BadRequest("The form is not text.".to_owned()))
+async fn read(payload: Payload, mut share: Share) -> Result<String, Fault> {
+    let body = body::read(payload, MOST_BYTES, &mut share).await;
+    String::from_utf8(body.map_err(unread)?)
+        .map_err(|_| Fault::BadRequest("The form is not text.".to_owned()))
+}
+
+fn unread(why: Unread) -> Fault {
+    let words = match why {
+        Unread::Late => "The form did not arrive in time. Send it again.",
+        Unread::Cut => "The form broke off on its way. Send it again.",
+        Unread::TooLarge => return Fault::TooLarge,
+        Unread::Busy => return BUSY,
+    };
+    Fault::BadRequest(words.to_owned())
 }
 
 /// A doubled token is none.

@@ -1,6 +1,7 @@
 //! How a request is read. Own extractors, so that what cannot be read gets the portal's error page and never a bare text,
 //! and so that no handler can forget the form token.
 
+pub mod body;
 mod client;
 mod form;
 mod hidden;

@@ -1,9 +1,9 @@
 //! A posted form with files. As [`super::Form`]: bounded, in bounded time, its token checked before a handler sees it. Files
-//! are kept in memory up to their limit; what is beyond is read and thrown away, so that the page that says so arrives.
+//! are kept in memory up to their limit; what is beyond is read and thrown away, so that the page that says so arrives. What
+//! all uploads may keep together is shared by account ([`crate::web::bounds`]): who is slow, or many, stops nobody else's.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_multipart::{Field, Multipart};
@@ -12,11 +12,12 @@ use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
-use tokio::sync::Semaphore;
 
-use super::form::{self, Form};
+use super::form::{self, BUSY, Form};
+use super::{Client, body};
 use crate::domain::bug::attachment::{MOST_BYTES, MOST_FILES};
 use crate::domain::ids::UserId;
+use crate::web::bounds::{Bounds, Share, Whose};
 use crate::web::context::Context;
 use crate::web::fault::Fault;
 use crate::web::portal::{self, Portal};
@@ -28,38 +29,6 @@ const MOST_PARTS: usize = 60;
 const MOST_TIME: Duration = Duration::from_secs(120);
 /// Where nobody is signed in, only the texts are read, to be shown again.
 const SHORT_TIME: Duration = Duration::from_secs(15);
-/// Uploads in memory at a time.
-static PLACES: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(8));
-
-/// Of them, of one user.
-const MOST_OF_USER: usize = 2;
-/// By the portal's secret's place in memory and by user: tests run several portals in one process.
-static SENDING: Mutex<Vec<Whose>> = Mutex::new(Vec::new());
-type Whose = (usize, UserId);
-
-/// One of a user's uploads, while it goes on.
-struct Turn(Whose);
-
-impl Turn {
-    /// `None`: as many of theirs go on already as may.
-    fn take(user: Whose) -> Option<Self> {
-        let mut sending = SENDING.lock().unwrap_or_else(PoisonError::into_inner);
-        let theirs = sending.iter().filter(|other| **other == user).count();
-        (theirs < MOST_OF_USER).then(|| {
-            sending.push(user);
-            Self(user)
-        })
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        let mut sending = SENDING.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(at) = sending.iter().position(|other| *other == self.0) {
-            sending.swap_remove(at);
-        }
-    }
-}
 
 /// A file as it was sent.
 #[derive(Debug, Clone)]
@@ -74,6 +43,8 @@ pub struct Sent {
 pub struct Upload<T> {
     pub form: T,
     pub files: Vec<Sent>,
+    /// What they count against, until they are stored.
+    _share: Option<Share>,
 }
 
 impl<T: DeserializeOwned + 'static> FromRequest for Upload<T> {
@@ -94,26 +65,32 @@ impl<T: DeserializeOwned + 'static> FromRequest for Upload<T> {
                 plain.await.map(|form| Self {
                     form: form.0,
                     files,
+                    _share: None,
                 })
             });
         }
-        let multipart = Multipart::new(request.headers(), payload.take());
+        let multipart = Multipart::new(request.headers(), body::paced(payload.take()));
         let context = crate::web::context::context_of(request);
         if let Ok(context) = &context {
             context.form_begins();
         }
         let portal = request.app_data::<Portal>().cloned();
+        let (bounds, stranger) = (Bounds::of(request), Client::of(request).whose());
         Box::pin(async move {
             let context = context?;
-            let whose = whose(portal, &context).await;
+            let known = whose(portal, &context).await;
             // Taken for all of the reading: somebody slow holds up themselves, not everybody.
-            let turn = whose.map(Turn::take);
+            let turn = known.map(|(user, _)| bounds.turns.take(user));
             if matches!(turn, Some(None)) {
                 context.form_ends(Vec::new());
                 context.guard_settled().await;
-                return Err(Fault::TooMany { retry_after_s: 10 });
+                return Err(BUSY);
             }
-            let body = read_in_time(multipart, whose.is_some()).await;
+            let share = match known {
+                Some((_, whose)) => bounds.uploads.share(whose),
+                None => bounds.forms.share(stranger),
+            };
+            let body = read_in_time(multipart, share, known.is_some()).await;
             let kept = body
                 .as_ref()
                 .map(|body| form::keepable(body.pairs.trim_start_matches('?')));
@@ -126,6 +103,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Upload<T> {
             Ok(Self {
                 form: form::parse(&context, body.pairs.trim_start_matches('?'))?,
                 files: body.files,
+                _share: body.share,
             })
         })
     }
@@ -138,34 +116,23 @@ struct Body {
     files: Vec<Sent>,
     /// Why it could not be read whole; what came before is there.
     fault: Option<Fault>,
+    share: Option<Share>,
 }
 
-/// Who is signed in, if anyone.
-async fn whose(portal: Option<Portal>, context: &Context) -> Option<Whose> {
+/// Who is signed in, if anyone, and whose share of the uploads theirs is.
+async fn whose(portal: Option<Portal>, context: &Context) -> Option<(UserId, Whose)> {
     let (portal, token) = (portal?, context.session_cookie()?.to_owned());
-    let found = portal::run(&portal, move |app| {
-        let portal = std::sync::Arc::as_ptr(&app.secret) as usize;
-        let visitor = app.visitor(&token)?;
-        Ok(visitor.map(|visitor| (portal, visitor.user.id)))
-    });
-    found.await.ok().flatten()
+    let found = portal::run(&portal, move |app| app.visitor(&token)).await;
+    let user = found.ok().flatten()?.user;
+    let account = user.account_id.map(Whose::Account);
+    Some((user.id, account.unwrap_or(Whose::User(user.id))))
 }
 
-async fn read_in_time(multipart: Multipart, known: bool) -> Result<Body, Fault> {
-    let read = async {
-        let _place = if known {
-            Some(PLACES.acquire().await.map_err(Fault::internal)?)
-        } else {
-            None
-        };
-        Ok(read(multipart, known).await)
-    };
+async fn read_in_time(multipart: Multipart, share: Share, known: bool) -> Result<Body, Fault> {
     let most = if known { MOST_TIME } else { SHORT_TIME };
-    let body = tokio::time::timeout(most, read).await;
-    body.unwrap_or_else(|_| {
-        Err(Fault::BadRequest(
-            "The form did not arrive in time. Send it again.".to_owned(),
-        ))
+    let body = tokio::time::timeout(most, read(multipart, share, known)).await;
+    body.map_err(|_| {
+        Fault::BadRequest("The form did not arrive in time. Send it again.".to_owned())
     })
 }
 
@@ -173,10 +140,15 @@ fn broken() -> Fault {
     Fault::BadRequest("The form broke off on its way, or cannot be read. Send it again.".to_owned())
 }
 
-async fn read(mut multipart: Multipart, keep_files: bool) -> Body {
+async fn read(mut multipart: Multipart, share: Share, keep_files: bool) -> Body {
     let mut reading = Reading {
         keep_files,
-        ..Reading::default()
+        share,
+        body: Body::default(),
+        texts: Vec::new(),
+        total: 0,
+        text_bytes: 0,
+        over: false,
     };
     let mut parts = 0;
     while let Some(field) = multipart.next().await {
@@ -190,22 +162,25 @@ async fn read(mut multipart: Multipart, keep_files: bool) -> Body {
             break;
         }
         reading.part(field).await;
-        if reading.total > MOST_READ {
+        if reading.over {
             break;
         }
     }
     reading.body.pairs = encode(&reading.texts);
+    reading.body.share = Some(reading.share);
     reading.body
 }
 
 /// A body, as far as it has come.
-#[derive(Default)]
 struct Reading {
     keep_files: bool,
+    share: Share,
     body: Body,
     texts: Vec<(String, String)>,
     total: usize,
     text_bytes: usize,
+    /// Nothing more is read.
+    over: bool,
 }
 
 impl Reading {
@@ -252,22 +227,31 @@ impl Reading {
         let (mut bytes, mut too_large) = (Vec::new(), false);
         while let Some(chunk) = field.next().await {
             let Ok(chunk) = chunk else {
-                self.body.fault = Some(broken());
+                self.ends(broken());
                 break;
             };
             self.total += chunk.len();
             if self.total > MOST_READ {
-                self.body.fault = Some(Fault::TooLarge);
+                self.ends(Fault::TooLarge);
                 break;
             }
             if too_large || bytes.len() + chunk.len() > most {
                 too_large = true;
                 bytes = Vec::new();
             } else if keep {
+                if !self.share.take(chunk.len()) {
+                    self.ends(BUSY);
+                    break;
+                }
                 bytes.extend_from_slice(&chunk);
             }
         }
         (bytes, too_large)
+    }
+
+    fn ends(&mut self, fault: Fault) {
+        self.body.fault = Some(fault);
+        self.over = true;
     }
 }
 
