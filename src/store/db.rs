@@ -95,6 +95,9 @@ pub(super) fn patient(url: &str, read_write: bool) -> String {
     format!("{before}?{}", all.join("&"))
 }
 
+/// Bytes of its file system that an SQLite database has to find free: what a request with files needs, and its mail.
+const ROOM: u64 = 8 * 1024 * 1024;
+
 struct Manager(Target, Purpose);
 
 diesel::define_sql_function! {
@@ -130,7 +133,7 @@ impl ManageConnection for Manager {
             Target::Sqlite(path) => {
                 let mut conn = diesel::SqliteConnection::establish(path)?;
                 conn.batch_execute(
-                    "PRAGMA busy_timeout=10000; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
+                    "PRAGMA busy_timeout=10000; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA journal_size_limit=67108864;",
                 )
                 .map_err(diesel::r2d2::Error::QueryError)?;
                 Db::Sqlite(conn)
@@ -280,11 +283,22 @@ impl Database {
                 .execute(lite)
                 .map_err(StoreError::from),
         })
-        .map(|_| ())
         .map_err(|error| {
             tracing::warn!(%error, "the database takes no writes");
             Unwell::from_words(&error.to_string(), Unwell::Refuses)
-        })
+        })?;
+        self.has_room()
+    }
+
+    /// What is small goes into parts of the log that are free again, also where no request's write would fit.
+    fn has_room(&self) -> Result<(), Unwell> {
+        let Target::Sqlite(path) = &self.target else {
+            return Ok(());
+        };
+        match rustix::fs::statvfs(path.as_str()) {
+            Ok(there) if there.f_bavail.saturating_mul(there.f_frsize) < ROOM => Err(Unwell::Full),
+            _ => Ok(()),
+        }
     }
 }
 

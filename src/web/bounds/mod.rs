@@ -1,6 +1,7 @@
-//! What people and programs may take of the portal, all of them together: bytes of bodies that are being read. What one request may take stands with what reads it.
+//! What people and programs may take of the portal, all of them together: bytes of bodies that are being read, live streams. What one request may take stands with what reads it.
 
 mod budget;
+mod streams;
 mod turns;
 
 use std::sync::Arc;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use actix_web::{HttpRequest, web};
 
 pub use budget::{Budget, Share, Whose};
+pub use streams::{Place, Streams};
 pub use turns::{Turn, Turns};
 
 /// One for all workers of a portal.
@@ -19,6 +21,7 @@ pub struct Bounds {
     /// Files of people who are signed in.
     pub uploads: Arc<Budget>,
     pub turns: Arc<Turns>,
+    pub streams: Arc<Streams>,
 }
 
 impl Default for Bounds {
@@ -28,6 +31,7 @@ impl Default for Bounds {
             agents: Budget::new(24 * 1024 * 1024),
             uploads: Budget::new(32 * 1024 * 1024),
             turns: Arc::default(),
+            streams: Arc::default(),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Live values of a migration's page, by server-sent events: a whole snapshot at once and after every change, and again
 //! every fifteen seconds as a sign of life. Permission is checked again with every snapshot.
 
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
@@ -13,10 +15,12 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::live::{Live, Watched, is_moving};
 use crate::app::secrets::{self, purpose};
+use crate::domain::address::near;
 use crate::domain::ids::{AccountId, MigrationId};
 use crate::store;
+use crate::web::bounds::{Place, Streams};
 use crate::web::extract::Signed;
-use crate::web::fault::Fault;
+use crate::web::fault::{Fault, Response};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::Zone;
 
@@ -27,6 +31,8 @@ const LOOK: Duration = Duration::from_secs(5);
 const GATHER: Duration = Duration::from_millis(200);
 /// Then the browser connects anew by itself.
 const LONGEST: Duration = Duration::from_secs(3600);
+/// For the browser whose stream gave way: at once, it would only take another one's place.
+const LATER: &[u8] = b"retry: 60000\n\n";
 
 struct Feed {
     portal: Portal,
@@ -39,15 +45,26 @@ struct Feed {
     began: Instant,
     sent: Option<(Live, Instant)>,
     is_over: bool,
+    place: Place,
+    /// To a newer stream of the same reader.
+    gave_way: bool,
 }
 
 /// The stream's answer. The end of the reader's session ends the stream.
+///
+/// # Errors
+/// [`Fault::TooMany`] where too many are open; pages ask again by themselves.
 pub fn stream(
     portal: Portal,
-    reader: &Signed,
+    (reader, streams): (&Signed, &Arc<Streams>),
     id: MigrationId,
     account: Option<AccountId>,
-) -> HttpResponse {
+) -> Response {
+    let address = reader.actor.address.parse();
+    let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let place = streams
+        .enter(reader.actor.user, near(address))
+        .ok_or(Fault::TooMany { retry_after_s: 60 })?;
     let token = reader.context.session_cookie().unwrap_or_default();
     let zone = reader.zone();
     let wakes = portal.db.hub.migrations();
@@ -62,13 +79,15 @@ pub fn stream(
         began: Instant::now(),
         sent: None,
         is_over: false,
+        place,
+        gave_way: false,
     };
-    HttpResponse::Ok()
+    Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
         // Named, so that the compressing layer leaves it alone: it would hold events back.
         .insert_header((header::CONTENT_ENCODING, "identity"))
         .insert_header(("x-accel-buffering", "no"))
-        .streaming(events(feed))
+        .streaming(events(feed)))
 }
 
 fn events(feed: Feed) -> impl Stream<Item = Result<Bytes, Fault>> {
@@ -87,6 +106,10 @@ impl Feed {
             }
             if self.sent.is_some() {
                 self.wait().await;
+            }
+            if self.gave_way {
+                self.is_over = true;
+                return Some(Bytes::from_static(LATER));
             }
             let live = match self.snapshot().await {
                 Ok(live) => live?,
@@ -119,6 +142,10 @@ impl Feed {
         loop {
             tokio::select! {
                 () = &mut until => return,
+                () = self.place.given_up() => {
+                    self.gave_way = true;
+                    return;
+                }
                 woken = self.wakes.recv() => match woken {
                     Ok(id) if id != self.id => {}
                     Ok(_) | Err(RecvError::Lagged(_)) => {

@@ -1,6 +1,7 @@
 //! `/members/migrations/{id}`: progress and log while it runs; then the receipt, what to check, the way back, confirm.
 //! Rule of the room: the page here, what changes on it in [`crate::web::migration::live`], what is done from it in [`super::actions`].
 
+use actix_web::web::Data;
 use askama::Template;
 
 use super::shared::{find, url_of};
@@ -15,6 +16,7 @@ use crate::store::error::StoreError;
 use crate::store::host::Host;
 use crate::store::migration::Migration;
 use crate::store::migration::page::MigrationDetail;
+use crate::web::bounds::Bounds;
 use crate::web::extract::{Asks, Member, Path};
 use crate::web::fault::Response;
 use crate::web::members::fairness::{Compared, compared};
@@ -392,12 +394,14 @@ pub async fn show(portal: Portal, asks: Asks<Member>, id: Path<i64>) -> Response
 }
 
 /// `GET /members/migrations/{id}/events`: the live values of the page above.
-pub async fn events(portal: Portal, member: Member, id: Path<i64>) -> Response {
+pub async fn events(
+    portal: Portal,
+    member: Member,
+    bounds: Data<Bounds>,
+    id: Path<i64>,
+) -> Response {
     find(&portal, &member, id.0).await?;
-    Ok(stream::stream(
-        portal,
-        &member,
-        MigrationId(id.0),
-        Some(member.account),
-    ))
+    let account = Some(member.account);
+    let reader = (&*member, &bounds.streams);
+    stream::stream(portal, reader, MigrationId(id.0), account)
 }

@@ -1,6 +1,7 @@
 //! `/staff/migrations/{id}`: one with its steps, attempts, log and who did what. What is done with it is in
 //! [`super::actions`], what it waits for in [`super::waits`].
 
+use actix_web::web::Data;
 use askama::Template;
 
 use super::rows::{self, StepRow, TrailRow};
@@ -16,6 +17,7 @@ use crate::store::audit::AuditRow;
 use crate::store::bug::Bug;
 use crate::store::job::list::JobRow;
 use crate::store::migration::page::MigrationDetail;
+use crate::web::bounds::Bounds;
 use crate::web::extract::{Path, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::migration::show::{MigrationPage, can_cancel, can_retry};
@@ -146,7 +148,8 @@ fn actions(detail: &MigrationDetail, now: Time) -> Vec<Action> {
 }
 
 /// `GET /staff/migrations/{id}/events`
-pub async fn events(portal: Portal, staff: Staff, id: Path<i64>) -> Response {
+pub async fn events(portal: Portal, staff: Staff, bounds: Data<Bounds>, id: Path<i64>) -> Response {
     find(&portal, id.0).await?;
-    Ok(stream::stream(portal, &staff, MigrationId(id.0), None))
+    let reader = (&*staff, &bounds.streams);
+    stream::stream(portal, reader, MigrationId(id.0), None)
 }
