@@ -21,17 +21,20 @@ use crate::config::{Config, Tls};
 /// How long the head of a request may take to arrive, and how long requests get when the portal stops.
 const HEAD_TIME: Duration = Duration::from_secs(10);
 const STOP_S: u64 = 5;
-/// Long polls of agents are most of the connections.
-const CONNECTIONS_PER_WORKER: usize = 25_000;
+/// Long polls of agents are most of the connections; each has two descriptors of the unit's 65,536.
+const CONNECTIONS_PER_WORKER: usize = 10_000;
+/// TLS handshakes at once, each given three seconds; beyond them nobody else is let in.
+const HANDSHAKES_PER_WORKER: usize = 2_000;
 /// Calls that block, at once: the database has far fewer connections, and each thread keeps what it once took.
 const CALLS_PER_WORKER: usize = 32;
 
-/// All layers around all routes. A macro, as the type of an application has no name.
+/// A server with all layers around all routes. A macro, as the type of an application has no name.
 macro_rules! surface {
     ($app:expr, $settings:expr) => {{
         let (app, settings) = (web::Data::new($app), web::Data::new($settings));
         let bounds = web::Data::new(Bounds::default());
-        move || {
+        let (connections, proxies) = (bounds.connections.clone(), settings.trusted_proxies.clone());
+        let surface = move || {
             Web::new()
                 .app_data(app.clone())
                 .app_data(settings.clone())
@@ -40,13 +43,18 @@ macro_rules! surface {
                 // Outermost. Static files and event streams say how they are encoded and are left alone.
                 .wrap(Compress::default())
                 .configure(routes::configure)
-        }
+        };
+        HttpServer::new(surface).on_connect(move |io, of| {
+            if let Some(visit) = connections.enter(io, &proxies) {
+                of.insert(visit);
+            }
+        })
     }};
 }
 
 /// The same surface on a listener that is open already, plain, with one worker: for tests.
 pub fn on(listener: TcpListener, app: App, settings: Settings) -> io::Result<Server> {
-    let server = HttpServer::new(surface!(app, settings))
+    let server = surface!(app, settings)
         .workers(1)
         .disable_signals()
         .shutdown_timeout(0)
@@ -61,9 +69,10 @@ pub fn serve(config: &Config, app: App) -> io::Result<()> {
         trusted_proxies: config.trusted_proxies.clone(),
     };
     tracing::debug!(css = assets::assets().css.url, "static files are packed");
-    let server = HttpServer::new(surface!(app, settings))
+    let server = surface!(app, settings)
         .workers(2)
         .max_connections(CONNECTIONS_PER_WORKER)
+        .max_connection_rate(HANDSHAKES_PER_WORKER)
         .worker_max_blocking_threads(CALLS_PER_WORKER)
         .client_request_timeout(HEAD_TIME)
         .keep_alive(Duration::from_secs(75))

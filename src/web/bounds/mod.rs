@@ -1,6 +1,8 @@
-//! What people and programs may take of the portal, all of them together: bytes of bodies that are being read, live streams. What one request may take stands with what reads it.
+//! What people and programs may take of the portal, all of them together: bytes of bodies that are being read, live streams,
+//! connections. What one request may take stands with what reads it.
 
 mod budget;
+mod connections;
 mod streams;
 mod turns;
 
@@ -9,11 +11,13 @@ use std::sync::Arc;
 use actix_web::{HttpRequest, web};
 
 pub use budget::{Budget, Share, Whose};
+pub use connections::{Busy, Connections, Visit};
 pub use streams::{Place, Streams};
 pub use turns::{Turn, Turns};
 
 /// One for all workers of a portal.
 pub struct Bounds {
+    pub connections: Arc<Connections>,
     /// Forms, and what a host enrols with: whoever sends them is not known.
     pub forms: Arc<Budget>,
     /// Of agents whose credential was good.
@@ -27,6 +31,7 @@ pub struct Bounds {
 impl Default for Bounds {
     fn default() -> Self {
         Self {
+            connections: Arc::default(),
             forms: Budget::new(8 * 1024 * 1024),
             agents: Budget::new(24 * 1024 * 1024),
             uploads: Budget::new(32 * 1024 * 1024),

@@ -2,10 +2,12 @@
 //! headers and cookies.
 
 use actix_web::ResponseError;
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::time::Instant;
 
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{BodySize, BodyStream, BoxBody, MessageBody};
 use actix_web::cookie::time::Duration;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -14,11 +16,13 @@ use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpResponse, web};
-use futures_util::FutureExt;
+use futures_util::stream::unfold;
+use futures_util::{FutureExt, StreamExt};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::error_page::error_page;
 use super::{headers, origin};
+use crate::web::bounds::{Busy, Visit};
 use crate::web::context::{Context, cookie_names};
 use crate::web::fault::Fault;
 use crate::web::page::{Flash, own_path};
@@ -46,6 +50,8 @@ pub async fn edge(
         .unwrap_or_default();
     let context = context_for(&request, &settings);
     request.extensions_mut().insert(context.clone());
+    let visit = request.request().conn_data::<Visit>();
+    let busy = visit.map(Visit::answers);
     let method = request.method().clone();
 
     if let Some(mut answer) = barred(&request, &context, &settings) {
@@ -89,7 +95,23 @@ pub async fn edge(
         reference = context.reference(), %method, route = request.match_pattern().as_deref().unwrap_or("-"),
         status = answer.status().as_u16(), ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX), "request"
     );
-    Ok(ServiceResponse::new(request, answer))
+    Ok(ServiceResponse::new(
+        request,
+        answer.map_body(|_, body| while_sent(body, busy)),
+    ))
+}
+
+/// A stream's connection answers for as long as there is more of it.
+fn while_sent(body: BoxBody, busy: Option<Busy>) -> BoxBody {
+    if matches!(body.size(), BodySize::Stream) {
+        let rest = unfold((body, busy), |(mut body, busy)| async move {
+            let next = poll_fn(|cx| Pin::new(&mut body).poll_next(cx)).await?;
+            Some((next, (body, busy)))
+        });
+        BoxBody::new(BodyStream::new(rest.fuse()))
+    } else {
+        body
+    }
 }
 
 /// The answer to what gets no further than here.
