@@ -23,6 +23,7 @@ mod clock;
 mod commands;
 mod config;
 mod demo;
+mod doors;
 mod evacuation;
 mod fairness;
 mod faq;
