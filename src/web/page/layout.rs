@@ -64,7 +64,6 @@ impl Page {
         }
     }
 
-    #[must_use]
     pub fn state(self, state: impl Into<String>) -> Self {
         Self {
             state: state.into(),
