@@ -27,6 +27,7 @@ mod client;
 mod codec;
 mod copy;
 mod fetch;
+mod guests;
 #[cfg(test)]
 #[allow(
     clippy::unwrap_used,
@@ -48,7 +49,6 @@ mod records;
 mod serve;
 mod served;
 mod server;
-mod shared;
 mod table;
 mod tls;
 mod verify;

@@ -9,8 +9,7 @@ use super::chunk::{
 };
 use super::message::{Answer, Ask, DISKS_MAX, FRAME_MAX, malformed};
 use super::pack::Packer;
-use super::served::{Pass, PassDisk, Transfer, compare, source_io};
-use super::shared::Shared;
+use super::served::{Pass, PassDisk, Shared, Transfer, compare, source_io};
 use super::table::Holes;
 use super::{Fault, TransferError};
 use crate::agent::disk::aligned::AlignedBuf;
@@ -30,7 +29,7 @@ pub struct Connection<'a> {
 impl<'a> Connection<'a> {
     pub fn serve(tcp: TcpStream, id: u64, shared: &'a Shared) -> Result<(), TransferError> {
         let mut channel = Channel::accept(tcp, shared.tls()).map_err(unreachable)?;
-        if !shared.admit(id) {
+        if !shared.guests.admit(id) {
             let busy = TransferError::new(Fault::Unreachable, "too many connections at once");
             return fail(&mut channel, busy);
         }

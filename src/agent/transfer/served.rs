@@ -1,13 +1,18 @@
 //! What a source serves: one migration's passes, and what is known of the disks they read.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustls::ServerConfig;
 
 use super::chunk::{CHUNK, Cut, Digest, UNKNOWN};
+use super::guests::Guests;
 use super::message::malformed;
-use super::shared::Shared;
 use super::table::Digests;
-use super::{Fault, Granted, TransferError};
-use crate::agent::disk::{DiskError, Dropped, Image, Moment};
+use super::{Cap, Fault, Granted, Source, TransferError};
+use crate::agent::disk::{DiskError, DiskStore, Dropped, Image, Moment};
+use crate::domain::ids::MigrationId;
 use crate::wire::DiskSpec;
 
 /// What one migration has granted, and the pass that is being served.
@@ -213,4 +218,76 @@ pub fn compare(
         differ.push(count == 0 || own.as_ref() != Some(theirs));
     }
     Ok(differ)
+}
+
+/// What listener and connections share: who is here, and what they were granted.
+pub struct Shared {
+    pub source: Arc<dyn Source>,
+    pub store: Arc<dyn DiskStore>,
+    pub cap: Arc<Cap>,
+    pub guests: Guests,
+    stop: AtomicBool,
+    tls: Arc<ServerConfig>,
+    transfers: Mutex<HashMap<MigrationId, Arc<Transfer>>>,
+}
+
+impl Shared {
+    pub fn new(
+        source: Arc<dyn Source>,
+        store: Arc<dyn DiskStore>,
+        cap: Arc<Cap>,
+        tls: Arc<ServerConfig>,
+    ) -> Self {
+        Self {
+            source,
+            store,
+            cap,
+            guests: Guests::default(),
+            stop: AtomicBool::new(false),
+            tls,
+            transfers: Mutex::default(),
+        }
+    }
+
+    pub fn tls(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.tls)
+    }
+
+    pub fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// The connection is this migration's from now on; what it granted is read through one [`Transfer`].
+    pub fn join(&self, id: u64, granted: Granted) -> Result<Arc<Transfer>, TransferError> {
+        self.guests.join(id, granted.migration);
+        let mut transfers = self.transfers();
+        if let Some(known) = transfers.get(&granted.migration)
+            && known.granted == granted
+        {
+            return Ok(Arc::clone(known));
+        }
+        // New to this process: clones and tables of an earlier one vouch for nothing here.
+        self.store.close_source(granted.linode, granted.migration)?;
+        let transfer = Arc::new(Transfer::new(granted));
+        transfers.insert(transfer.granted.migration, Arc::clone(&transfer));
+        Ok(transfer)
+    }
+
+    /// Forgets what was granted to a migration, and cuts its connections.
+    pub fn cut(&self, migration: MigrationId) {
+        self.transfers().remove(&migration);
+        self.guests.cut(migration);
+    }
+
+    /// Ends the listener and every connection.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.guests.cut_all();
+    }
+
+    fn transfers(&self) -> MutexGuard<'_, HashMap<MigrationId, Arc<Transfer>>> {
+        self.transfers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
 }

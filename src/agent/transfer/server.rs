@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::serve::Connection;
-use super::shared::Shared;
+use super::served::Shared;
 use super::{Cap, Identity, Source, TransferError};
 use crate::agent::disk::DiskStore;
 use crate::domain::ids::{LinodeId, MigrationId};
@@ -94,7 +94,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
             }
         };
         let id = match stream.try_clone() {
-            Ok(handle) => shared.enter(handle, from.ip()),
+            Ok(handle) => shared.guests.enter(handle, from.ip()),
             Err(_) => continue,
         };
         let of = Arc::clone(shared);
@@ -104,11 +104,11 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
                 if let Err(e) = Connection::serve(stream, id, &of) {
                     tracing::debug!("transfer connection {id}: {e}");
                 }
-                of.leave(id);
+                of.guests.leave(id);
             });
         if let Err(e) = spawned {
             tracing::warn!("transfer listener: {e}");
-            shared.leave(id);
+            shared.guests.leave(id);
         }
     }
 }
