@@ -37,6 +37,15 @@ impl Clock {
         }
     }
 
+    /// The database server's time, as it is now, on this clock: without what this machine's was set by.
+    pub fn of_server(&self, at: Time) -> Time {
+        match self {
+            Self::System => at,
+            Self::Shifted(by) | Self::Set(by, _) => at.plus_s(by.load(Ordering::Relaxed)),
+            Self::Fixed(_) => self.now(),
+        }
+    }
+
     /// Time that nobody can set, from some moment of this process.
     pub fn monotonic(&self) -> Duration {
         static BEGAN: OnceLock<Instant> = OnceLock::new();

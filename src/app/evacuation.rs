@@ -147,7 +147,7 @@ fn drain(tx: &mut Tx<'_>, id: HostId, order: &Order) -> Result<(), AppError> {
     let host = store::host::host(tx.conn, id)?.ok_or(AppError::NotFound)?;
     let places = store::graduation::places(tx.conn, tx.now.plus_s(-SILENT_S))?;
     let source = places.iter().find(|place| place.room.host == id);
-    if let Some(blocked) = source.and_then(planner::blocked) {
+    if let Some(blocked) = source.and_then(|it| it.room.door.blocked()) {
         return Err(AppError::conflict(format!(
             "{} cannot be emptied: {blocked}.",
             host.name
@@ -203,7 +203,7 @@ fn evacuate_all(
             (Some(candidate), Some(place)) => match possible(&source, candidate, place, *wanted) {
                 Ok(Possible::Now) => {
                     act.make(tx, candidate, *wanted)?;
-                    place.promise(&candidate.guest(&source).need);
+                    place.room.promise(&candidate.guest(&source).need);
                     Ok(())
                 }
                 Ok(Possible::Already) => Ok(()),

@@ -106,7 +106,7 @@ fn offer_all(
             until,
         };
         offer::make(tx, actor, &row, offer)?;
-        place.promise(&candidate.guest().need);
+        place.room.promise(&candidate.guest().need);
         answers.push((*linode, Ok(())));
     }
     Ok(answers)

@@ -2,14 +2,14 @@
 //! windows end. It has no input: whatever happened before, one round looks at everything, so that recovery after a crash
 //! and normal running are the same path.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use super::App;
-use super::context::PORTAL;
+use super::context::{PORTAL, Tx};
 use super::error::AppError;
+use super::host::liveness::SILENT_S;
 use super::migration::event_details::EventDetails;
 use super::ownership::proof::{self, OldDisks, Purge};
-use crate::domain::host::HostState;
 use crate::domain::ids::MigrationId;
 use crate::domain::linode::LinodeStatus;
 use crate::domain::migration::{Event, MigrationKind};
@@ -45,35 +45,30 @@ pub struct Round {
 }
 
 impl App {
-    /// One round. Each thing is a transaction of its own: one that fails is logged and holds up none of the others.
+    /// One round. Each thing is a transaction of its own: one that fails is logged and holds up none of the others. The first
+    /// fault is given back when all the rest was done.
     pub fn reconcile(&self) -> Result<Round, AppError> {
         self.look_at_database()?;
         let is_right = self.look_at_the_clock()?;
-        let settled = self.end_recovery()? + self.settle_holds()?;
-        let released = self.bring_jobs_back()? + self.release_lost_leases()?;
-        let alerted = self.alert_staff()?;
-        if !is_right {
-            // Nothing begins or ends by a clock that jumped.
-            let admitted = self.admit_queued(false)?;
-            return Ok(Round {
-                admitted,
-                released,
-                settled,
-                alerted,
-                ..Round::default()
-            });
+        let mut faults = Faults::default();
+        let mut round = Round {
+            settled: faults.of("recovery", self.end_recovery())
+                + faults.of("holds", self.settle_holds()),
+            released: faults.of("jobs of another time", self.bring_jobs_back())
+                + faults.of("lost leases", self.release_lost_leases()),
+            alerted: faults.of("alerts", self.alert_staff()),
+            ..Round::default()
+        };
+        // Nothing begins or ends by a clock that jumped.
+        if is_right {
+            faults.of("chosen times", self.keep_chosen_times());
+            round.expired = faults.of("offers", self.expire_offers());
+            round.closed = faults.of("ways back", self.close_way_backs());
+            round.ended = faults.of("the end", self.close_after_the_end());
+            round.reminded = faults.of("reminders", self.remind());
         }
-        self.keep_chosen_times()?;
-        Ok(Round {
-            settled,
-            released,
-            alerted,
-            expired: self.expire_offers()?,
-            closed: self.close_way_backs()?,
-            ended: self.close_after_the_end()?,
-            reminded: self.remind()?,
-            admitted: self.admit_queued(true)?,
-        })
+        round.admitted = faults.of("the queue", self.admit_queued(is_right));
+        faults.none(round)
     }
 
     fn expire_offers(&self) -> Result<usize, AppError> {
@@ -97,8 +92,10 @@ impl App {
             .read(|conn| store::migration::way_backs_over(conn, now, BATCH))?;
         let mut done = 0;
         for id in due {
-            let is_shown = self.db.write(|conn| is_well(conn, now, id))?;
-            done += usize::from(is_shown && self.push(id, Event::Confirm));
+            match self.db.write(|conn| is_well(conn, now, id)) {
+                Ok(is_shown) => done += usize::from(is_shown && self.push(id, Event::Confirm)),
+                Err(error) => tracing::error!(migration = %id, %error, "is it well?"),
+            }
         }
         Ok(done)
     }
@@ -118,46 +115,27 @@ impl App {
     fn admit_queued(&self, by_time: bool) -> Result<usize, AppError> {
         let now = self.now();
         let due_by = if by_time { now } else { now.plus_days(-36_500) };
-        let waiting = |conn: &mut Db, limit| waiting(conn, (now, due_by), limit);
-        if self.db.read(|conn| waiting(conn, 1))?.is_empty() {
+        if self
+            .db
+            .read(|conn| waiting(conn, (now, due_by), 1))?
+            .is_empty()
+        {
             return Ok(0);
         }
-        self.transact_at(now, PORTAL, |tx| {
-            // Two portals must not both fill the last slot.
-            lock_scheduler(tx.conn)?;
-            let programme = store::programme::get(tx.conn, tx.now)?;
-            let per_host: HashMap<_, _> = store::host::all(tx.conn)?
-                .into_iter()
-                .filter(|host| matches!(host.state, HostState::Enabled | HostState::Draining))
-                .map(|host| (host.id, host.slots))
-                .collect();
-            let limits = Limits {
-                overall: programme.max_overall,
-                per_link: programme.max_per_link,
-                per_host,
-            };
-            let waiting = waiting(tx.conn, WAITING)?;
-            let running = store::migration::queue::at_work(tx.conn)?;
-            let chosen = placement::admit(&waiting, &running, &limits);
-            // All of them before the first audit entry, newest first, as everyone takes several: someone who cancels one of
-            // them now needs that entry, too.
-            let mut due = BTreeSet::new();
-            for id in chosen.iter().collect::<BTreeSet<_>>().into_iter().rev() {
-                // Another time may have been chosen for it since it was found.
-                let row = store::migration::locked(tx.conn, *id)?;
-                if row.is_some_and(|row| row.is_due(due_by)) {
-                    due.insert(*id);
-                }
+        let admit = |only| self.transact_at(now, PORTAL, |tx| admit(tx, due_by, only));
+        let all = admit(None);
+        let Err(error) = all else {
+            return all;
+        };
+        tracing::error!(%error, "the queue is taken one by one");
+        let mut admitted = 0;
+        for id in self.db.read(|conn| chosen(conn, (now, due_by)))? {
+            match admit(Some(id)) {
+                Ok(done) => admitted += done,
+                Err(error) => tracing::error!(migration = %id, %error, "could not begin"),
             }
-            let mut admitted = 0;
-            for id in chosen.into_iter().filter(|id| due.contains(id)) {
-                admitted += usize::from(
-                    tx.apply(id, Event::Admit, &EventDetails::default())?
-                        .is_done(),
-                );
-            }
-            Ok(admitted)
-        })
+        }
+        Ok(admitted)
     }
 
     /// Throws away what nobody needs any more, but nothing by a clock that jumped.
@@ -165,16 +143,74 @@ impl App {
         if !self.is_clock_right()? {
             return Ok(());
         }
-        self.find_leftovers()?;
-        self.retain()?;
         let now = self.now();
-        self.db.write(|conn| {
+        let mut faults = Faults::default();
+        faults.of("leftovers", self.find_leftovers());
+        faults.of("what is past its time", self.retain());
+        let dropped = self.db.write(|conn| {
             store::account::session::drop_expired_sessions(conn, now)?;
             store::account::session::drop_sign_in_failures(conn, now.plus_s(-FAILURES_KEPT_S))?;
             store::account::tokens::drop_dead(conn, now.plus_s(-REVOKED_KEPT_S))?;
             Ok(())
+        });
+        faults.of("sessions", dropped);
+        faults.none(())
+    }
+}
+
+/// What went wrong in a round that went on.
+#[derive(Default)]
+struct Faults(Option<AppError>);
+
+impl Faults {
+    fn of<T: Default>(&mut self, what: &str, done: Result<T, AppError>) -> T {
+        done.unwrap_or_else(|error| {
+            tracing::error!(what, %error, "this part of the round could not be done");
+            self.0.get_or_insert(error);
+            T::default()
         })
     }
+
+    fn none<T>(self, done: T) -> Result<T, AppError> {
+        self.0.map_or(Ok(done), Err)
+    }
+}
+
+/// Whom there is a place for now, in the order of the queue.
+fn chosen(conn: &mut Db, (now, due_by): (Time, Time)) -> Result<Vec<MigrationId>, AppError> {
+    let programme = store::programme::get(conn, now)?;
+    let limits = Limits {
+        overall: programme.max_overall,
+        per_link: programme.max_per_link,
+        doors: store::host::room::doors(conn, now.plus_s(-SILENT_S), None)?,
+    };
+    let waiting = waiting(conn, (now, due_by), WAITING)?;
+    let running = store::migration::queue::at_work(conn)?;
+    Ok(placement::admit(&waiting, &running, &limits))
+}
+
+/// `only`: nobody but this one.
+fn admit(tx: &mut Tx<'_>, due_by: Time, only: Option<MigrationId>) -> Result<usize, AppError> {
+    // Two portals must not both fill the last slot.
+    lock_scheduler(tx.conn)?;
+    let mut chosen = chosen(tx.conn, (tx.now, due_by))?;
+    chosen.retain(|id| only.is_none_or(|only| only == *id));
+    // All of them before the first audit entry, newest first, as everyone takes several: someone who cancels one of them now
+    // needs that entry, too.
+    let mut due = BTreeSet::new();
+    for id in chosen.iter().collect::<BTreeSet<_>>().into_iter().rev() {
+        // Another time may have been chosen for it since it was found.
+        let row = store::migration::locked(tx.conn, *id)?;
+        if row.is_some_and(|row| row.is_due(due_by)) {
+            due.insert(*id);
+        }
+    }
+    let mut admitted = 0;
+    for id in chosen.into_iter().filter(|id| due.contains(id)) {
+        let done = tx.apply(id, Event::Admit, &EventDetails::default())?;
+        admitted += usize::from(done.is_done());
+    }
+    Ok(admitted)
 }
 
 /// Has its owner shown, since the way-back window ended, that the Linode is well? It is asked to, if not.

@@ -48,9 +48,10 @@ impl App {
                 tracing::error!(what, %error, "what is past its time could not be dropped");
             }
         }
+        self.give_up_failed(now)?;
         self.db
             .write(|conn| store::ownership::proof::forget(conn, now.plus_days(-PROOFS_DAYS)))?;
-        self.give_up_failed(now)
+        Ok(())
     }
 
     fn in_batches(&self, before: Time, drop: Drop) -> Result<(), StoreError> {

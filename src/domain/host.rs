@@ -14,3 +14,6 @@ impl HostState {
     /// States in which a host does its work, and should be heard of.
     pub const TAKING_PART: [Self; 2] = [Self::Enabled, Self::Draining];
 }
+
+/// Silence after which a host counts as silent, in seconds: two polls and a half.
+pub const SILENT_S: i64 = 75;

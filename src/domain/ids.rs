@@ -23,3 +23,6 @@ ids! {
     TokenId, MailId, AuditId,
     BugId, BugPostId, BugFileId, FaqId, QuestionId, JointActId,
 }
+
+/// Config profiles that are added in the portal have numbers from here on: no manager comes so far.
+pub const OWN_CONFIGS: ConfigId = ConfigId(1_000_000_000_000);

@@ -56,6 +56,14 @@ pub fn group(kind: MailKind) -> Option<Group> {
     }
 }
 
+/// Is it about who can get in? Such mail is of use for minutes, and goes before all other.
+pub fn is_of_access(kind: MailKind) -> bool {
+    matches!(
+        kind,
+        MailKind::PasswordReset | MailKind::PasswordChanged | MailKind::TokenMade
+    )
+}
+
 /// Does someone of this role get such mails at all?
 pub fn is_for(kind: MailKind, role: UserRole) -> bool {
     match role {

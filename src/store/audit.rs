@@ -125,6 +125,11 @@ pub struct TrailFilter {
     pub to: Option<Time>,
 }
 
+/// Does it name a part of a Linode? A Linode's own name finds its parts, too.
+fn is_part(object: &str) -> bool {
+    object.starts_with("linode") && object.contains([',', ':'])
+}
+
 /// Newest first; `before`: the key of the last row seen.
 pub fn list(
     conn: &mut Db,
@@ -142,8 +147,11 @@ pub fn list(
     if !filter.action.is_empty() {
         query = query.filter(audit_events::action.eq(filter.action.clone()));
     }
-    if !filter.object.is_empty() {
-        query = query.filter(audit_events::object.eq(filter.object.clone()));
+    let object = filter.object.clone();
+    if is_part(&object) {
+        query = query.filter(audit_events::object.eq(object));
+    } else if !object.is_empty() {
+        query = query.filter(audit_events::subject.eq(object));
     }
     if let Some(from) = filter.from {
         query = query.filter(audit_events::at.ge(from));
@@ -169,10 +177,10 @@ pub struct AuditRow {
     pub after: String,
 }
 
-/// About one thing, newest first, at most 200.
+/// About one thing and its parts, newest first, at most 200.
 pub fn audit_of(conn: &mut Db, object: Object<'_>) -> Result<Vec<AuditRow>, StoreError> {
     Ok(audit_events::table
-        .filter(audit_events::object.eq(object.to_string()))
+        .filter(audit_events::subject.eq(object.to_string()))
         .order(audit_events::id.desc())
         .select(AuditRow::as_select())
         .at_most::<200>()

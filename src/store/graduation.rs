@@ -265,7 +265,11 @@ fn moves(conn: &mut Db, which: Which<'_>) -> Result<HashMap<LinodeId, Vec<Move>>
 
 /// Every host as a place; `heard_since`: an agent heard of before this is silent.
 pub fn places(conn: &mut Db, heard_since: Time) -> Result<Vec<Place>, StoreError> {
-    let mut rooms: HashMap<HostId, _> = host::room::rooms(conn)?
+    let asked = host::room::Asked {
+        heard_since,
+        of: None,
+    };
+    let mut rooms: HashMap<HostId, _> = host::room::rooms(conn, asked)?
         .into_iter()
         .map(|room| (room.host, room))
         .collect();
@@ -280,8 +284,6 @@ pub fn places(conn: &mut Db, heard_since: Time) -> Result<Vec<Place>, StoreError
         if let Some(room) = rooms.remove(&host.id) {
             places.push(Place {
                 room,
-                slots: host.slots,
-                heard: host.last_seen_at.is_some_and(|at| at >= heard_since),
                 kernels: (!kernels.is_empty()).then_some(kernels),
             });
         }

@@ -7,7 +7,7 @@ use super::error::StoreError;
 use super::name_index;
 use super::schema::{outbox, users};
 use crate::domain::ids::{BugId, MailId};
-use crate::domain::mail::{MailKind, MailState};
+use crate::domain::mail::{MailKind, MailState, is_of_access};
 use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 use crate::store::limit::Limit;
@@ -57,43 +57,63 @@ pub fn insert(conn: &mut Db, mail: &NewMail<'_>) -> Result<MailId, StoreError> {
         .get_result(conn)?)
 }
 
-/// Takes up to `limit` mails that are due, putting each off until `until`: another mailer, or this one after a crash,
-/// tries again then. Call it in a transaction of its own.
-pub fn take_due(
-    conn: &mut Db,
-    now: Time,
-    until: Time,
-    limit: i64,
-) -> Result<Vec<Mail>, StoreError> {
-    let due = outbox::table
-        .filter(outbox::state.eq(MailState::Pending))
-        .filter(outbox::next_at.le(now))
-        .order((outbox::next_at, outbox::id))
-        .select(outbox::id);
-    let ids: Vec<MailId> = match conn {
-        Db::Pg(pg) => due.for_update().skip_locked().limited(limit).load(pg)?,
-        Db::Sqlite(lite) => due.limited(limit).load(lite)?,
+/// Takes the next mail that is due, and puts it off until `until`: another mailer, or this one after a crash, tries again
+/// then. Mail of access goes first, whatever waits. Call it in a transaction of its own.
+pub fn take_due(conn: &mut Db, now: Time, until: Time) -> Result<Option<Mail>, StoreError> {
+    let urgent = MailKind::those(is_of_access);
+    let urgent: Vec<&str> = urgent.iter().map(|kind| kind.as_str()).collect();
+    let due = || {
+        outbox::table
+            .filter(outbox::state.eq(MailState::Pending))
+            .filter(outbox::next_at.le(now))
+            .order((outbox::next_at, outbox::id))
+            .select(outbox::id)
     };
-    let mut mails = Vec::with_capacity(ids.len());
-    for id in ids {
-        mails.push(
-            diesel::update(outbox::table.find(id))
-                .set((
-                    outbox::attempts.eq(outbox::attempts + 1),
-                    outbox::next_at.eq(until),
-                ))
-                .returning(columns::<Mail>())
-                .get_result(conn)?,
-        );
-    }
-    Ok(mails)
+    let first = due().filter(outbox::kind.eq_any(urgent));
+    let found = match conn {
+        Db::Pg(pg) => {
+            let first: Option<MailId> = first
+                .for_update()
+                .skip_locked()
+                .at_most::<1>()
+                .get_result(pg)
+                .optional()?;
+            match first {
+                Some(id) => Some(id),
+                None => due()
+                    .for_update()
+                    .skip_locked()
+                    .at_most::<1>()
+                    .get_result(pg)
+                    .optional()?,
+            }
+        }
+        Db::Sqlite(lite) => match first.at_most::<1>().get_result(lite).optional()? {
+            Some(id) => Some(id),
+            None => due().at_most::<1>().get_result(lite).optional()?,
+        },
+    };
+    let Some(id) = found else {
+        return Ok(None);
+    };
+    let taken = diesel::update(outbox::table.find::<MailId>(id))
+        .set((
+            outbox::attempts.eq(outbox::attempts + 1),
+            outbox::next_at.eq(until),
+        ))
+        .returning(columns::<Mail>())
+        .get_result(conn)?;
+    Ok(Some(taken))
 }
 
-/// Which mail a mailer took: ids of deleted rows come again on SQLite, and a mail that took one is another.
+/// Which mail a mailer took, and for which try: ids of deleted rows come again on SQLite, and a mail that took one is
+/// another; and who took longer than its time speaks of a try that is not the last one any more.
 #[derive(Debug, Clone, Copy)]
 pub struct Taken {
     pub id: MailId,
-    pub created_at: Time,
+    created_at: Time,
+    attempts: i32,
+    until: Time,
 }
 
 impl From<&Mail> for Taken {
@@ -101,6 +121,8 @@ impl From<&Mail> for Taken {
         Self {
             id: mail.id,
             created_at: mail.created_at,
+            attempts: mail.attempts,
+            until: mail.next_at,
         }
     }
 }
@@ -113,8 +135,10 @@ fn this(of: Taken) -> _ {
         .filter(outbox::created_at.eq(created_at))
 }
 
+/// It was sent, and that stays true whoever else tried it meanwhile.
 pub fn mark_sent(conn: &mut Db, of: Taken, now: Time) -> Result<(), StoreError> {
     diesel::update(this(of))
+        .filter(outbox::state.ne(MailState::Sent))
         .set((
             outbox::state.eq(MailState::Sent),
             outbox::sent_at.eq(now),
@@ -133,27 +157,30 @@ fn forget_secrets(conn: &mut Db, of: Taken) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// `again`: when to try next; `None` gives up.
+/// This try failed. `again`: when to try next; `None` gives up. Nothing is written if another try was made since.
 pub fn mark_failed(
     conn: &mut Db,
     of: Taken,
     error: &str,
     again: Option<Time>,
 ) -> Result<(), StoreError> {
-    match again {
-        Some(at) => diesel::update(this(of))
+    let this_try = diesel::update(this(of))
+        .filter(outbox::state.eq(MailState::Pending))
+        .filter(outbox::attempts.eq(of.attempts))
+        .filter(outbox::next_at.eq(of.until));
+    let hit = match again {
+        Some(at) => this_try
             .set((outbox::next_at.eq(at), outbox::last_error.eq(error)))
-            .execute(conn)
-            .map(drop)?,
-        None => {
-            diesel::update(this(of))
-                .set((
-                    outbox::state.eq(MailState::Failed),
-                    outbox::last_error.eq(error),
-                ))
-                .execute(conn)?;
-            forget_secrets(conn, of)?;
-        }
+            .execute(conn)?,
+        None => this_try
+            .set((
+                outbox::state.eq(MailState::Failed),
+                outbox::last_error.eq(error),
+            ))
+            .execute(conn)?,
+    };
+    if hit == 1 && again.is_none() {
+        forget_secrets(conn, of)?;
     }
     Ok(())
 }

@@ -45,6 +45,7 @@ impl Row {
         let over = self.finished.or_else(|| failed.last().copied());
         let over = over.filter(|over| stopped.is_some_and(|at| *over >= at));
         Some(Move {
+            id: self.id,
             kind: self.kind,
             state: self.state,
             started,

@@ -59,6 +59,7 @@ diesel::table! {
         before -> Text,
         after -> Text,
         hash -> Text,
+        subject -> Nullable<Text>,
     }
 }
 

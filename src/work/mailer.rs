@@ -1,4 +1,4 @@
-//! Sends what is in the outbox. A mail is put off before it is tried, so that a crash half way sends it once more (with
+//! Sends what is in the outbox. A mail is put off right before it is tried, so that a crash half way sends it once more (with
 //! the same Message-ID) rather than never; two portals never try the same one at once.
 
 use std::time::Duration;
@@ -10,8 +10,8 @@ use crate::mail::{Message, Rendered, SendError, Transport};
 use crate::store;
 use crate::store::mail::{Mail, Taken};
 
-/// Mails taken in one go.
-const BATCH: i64 = 20;
+/// Mails tried in one go.
+const BATCH: usize = 20;
 /// How long a try may take before another one is made; longer than any transport's own limits.
 const TRY_S: i64 = 300;
 /// Tries, with waits of 1, 2, 4 … minutes, at most 4 hours: about two days in all.
@@ -32,49 +32,54 @@ pub fn run(app: &App, transport: &dyn Transport, domain: &str, stop: &Stop) {
     }
 }
 
-/// Tries a batch of what is due; says how many it tried.
+/// Tries some of what is due; says how many it tried.
 pub fn round(app: &App, transport: &dyn Transport, domain: &str) -> Result<usize, AppError> {
-    let now = app.now();
-    let mails = app.db.write(|conn| {
-        store::mail::take_due(conn, now, now.plus_s(TRY_S), BATCH).map_err(AppError::from)
-    })?;
-    let tried = mails.len();
-    for mail in mails {
-        let (id, taken) = (mail.id, Taken::from(&mail));
-        let vain = app
-            .db
-            .read(|conn| store::mail::in_vain(conn, &mail, app.now()))?;
-        if let Some(why) = vain {
-            let said = format!("Not sent: {}.", why.words());
-            app.db
-                .write(|conn| store::mail::mark_failed(conn, taken, &said, None))?;
-            continue;
-        }
-        let attempts = mail.attempts;
-        let outcome = transport.send(&message(mail, domain));
-        let now = app.now();
-        app.db.write(|conn| {
-            match outcome {
-                Ok(()) => store::mail::mark_sent(conn, taken, now)?,
-                Err(SendError::Temporary(cause)) if attempts < TRIES => {
-                    tracing::warn!(mail = %id, %cause, "not sent yet");
-                    let minutes = 1_i64 << attempts.clamp(1, 9).saturating_sub(1);
-                    store::mail::mark_failed(
-                        conn,
-                        taken,
-                        &cause,
-                        Some(now.plus_s(60 * minutes.min(240))),
-                    )?;
-                }
-                Err(SendError::Temporary(cause) | SendError::Permanent(cause)) => {
-                    tracing::error!(mail = %id, %cause, "given up");
-                    store::mail::mark_failed(conn, taken, &cause, None)?;
-                }
-            }
-            Ok::<_, AppError>(())
-        })?;
+    let mut tried = 0;
+    while tried < BATCH && try_next(app, transport, domain)? {
+        tried += 1;
     }
     Ok(tried)
+}
+
+/// Each mail is put off just before its own try, so that none is tried by another mailer because those before it took long.
+fn try_next(app: &App, transport: &dyn Transport, domain: &str) -> Result<bool, AppError> {
+    let now = app.now();
+    let Some(mail) = app.db.write(|conn| {
+        store::mail::take_due(conn, now, now.plus_s(TRY_S)).map_err(AppError::from)
+    })?
+    else {
+        return Ok(false);
+    };
+    let (id, taken) = (mail.id, Taken::from(&mail));
+    let vain = app
+        .db
+        .read(|conn| store::mail::in_vain(conn, &mail, app.now()))?;
+    if let Some(why) = vain {
+        let said = format!("Not sent: {}.", why.words());
+        app.db
+            .write(|conn| store::mail::mark_failed(conn, taken, &said, None))?;
+        return Ok(true);
+    }
+    let attempts = mail.attempts;
+    let outcome = transport.send(&message(mail, domain));
+    let now = app.now();
+    app.db.write(|conn| {
+        match outcome {
+            Ok(()) => store::mail::mark_sent(conn, taken, now)?,
+            Err(SendError::Temporary(cause)) if attempts < TRIES => {
+                tracing::warn!(mail = %id, %cause, "not sent yet");
+                let minutes = 1_i64 << attempts.clamp(1, 9).saturating_sub(1);
+                let again = now.plus_s(60 * minutes.min(240));
+                store::mail::mark_failed(conn, taken, &cause, Some(again))?;
+            }
+            Err(SendError::Temporary(cause) | SendError::Permanent(cause)) => {
+                tracing::error!(mail = %id, %cause, "given up");
+                store::mail::mark_failed(conn, taken, &cause, None)?;
+            }
+        }
+        Ok::<_, AppError>(())
+    })?;
+    Ok(true)
 }
 
 fn message(mail: Mail, domain: &str) -> Message {

@@ -1,5 +1,10 @@
 //! Staff's trail: filtered, paged, exported, and checked.
 
+use xenbeta::app::audit::Verification;
+use xenbeta::app::fairness::weights::ByHand;
+use xenbeta::domain::ids::DiskId;
+use xenbeta::domain::values::Label;
+
 use crate::both_databases;
 use crate::browser::Site;
 use crate::support::fleet::{MEMBER_EMAIL, STAFF_EMAIL, WEB};
@@ -39,6 +44,24 @@ both_databases! {
         broken.shows(&["entry 5"]);
         assert_eq!(broken.texts("main .tag"), ["Broken"]);
         assert_eq!(site.signed_in(MEMBER_EMAIL).get("/staff/audit").status, 404);
+    }
+
+    fn a_linodes_trail_has_its_weight_disks_and_profiles(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let by_hand = ByHand { weight: Some(700), reason: "a promise", was: None };
+        app.set_linode_weight(&app.staff(), WEB, by_hand).unwrap();
+        app.rename_disk(&app.member(), WEB, DiskId(1011), &Label::parse("system").unwrap()).unwrap();
+        app.register(&app.member(), &[WEB]).unwrap();
+        let site = Site::serve(&app.app);
+        let mut staff = site.signed_in(STAFF_EMAIL);
+        let objects = |page: &crate::browser::Reply| page.column("What was done", "To what");
+        let all = staff.get("/staff/audit?object=linode%20101");
+        assert_eq!(objects(&all), ["linode 101", "linode 101, disk 1011", "linode:101"]);
+        let part = staff.get("/staff/audit?object=linode%20101,%20disk%201011");
+        assert_eq!(objects(&part), ["linode 101, disk 1011"]);
+        assert_eq!(objects(&staff.get("/staff/audit?object=linode:101")), ["linode:101"]);
+        assert_eq!(staff.get("/staff/audit.csv?object=linode%20101").body.lines().count(), 4);
+        assert!(matches!(app.verify_audit().unwrap(), Verification::Whole { .. }));
     }
 
     fn exports_are_whole(app: TestApp) {

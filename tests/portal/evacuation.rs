@@ -166,7 +166,7 @@ both_databases! {
         let question = staff.get(&back);
         let reply = staff.submit(&question, &format!("Take the way back of migration {} of web", rows[0].id), &[]);
         reply.says_at("main > p", &["uml1 takes no Linode back: it is draining"]);
-        app.set_host_state(&app.staff(), UML1, HostState::Enabled).unwrap();
+        app.set_host_state(&app.staff(), UML1, (HostState::Draining, HostState::Enabled)).unwrap();
         assert_eq!(app.host(UML1).emptying_since, None);
         let reply = staff.submit(&question, &format!("Take the way back of migration {} of web", rows[0].id), &[]);
         assert_eq!(reply.status, 303, "{}", reply.text());
@@ -228,6 +228,7 @@ both_databases! {
         let old = app.newest_migration(OLD);
         assert_eq!(old.state, MigrationState::Queued);
         app.pass_s(3 * 86_400 + 1);
+        app.all_heard();
         app.reconcile().unwrap();
         assert_eq!(app.migration(old.id).state, MigrationState::Preparing);
     }
@@ -361,7 +362,7 @@ both_databases! {
         }
         let rows = app.in_db(store::migration::counts);
         assert_eq!(rows, vec![(MigrationState::Queued, 120)]);
-        let room = app.in_db(store::host::room::rooms).into_iter().find(|room| room.host == XEN2).unwrap();
+        let room = app.rooms().into_iter().find(|room| room.host == XEN2).unwrap();
         assert_eq!(room.memory_promised_mb, 120 * 512);
         let app = app.with_passwords();
         let site = Site::serve(&app.app);

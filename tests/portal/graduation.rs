@@ -115,7 +115,7 @@ both_databases! {
         assert_eq!(after[0].helpers, before[0].helpers, "nothing changes from Xen to Xen");
 
         let kept = |host| {
-            let rooms = app.in_db(store::host::room::rooms);
+            let rooms = app.rooms();
             let room = rooms.into_iter().find(|room| room.host == host).unwrap();
             (room.memory_promised_mb, room.disk_promised_mb)
         };
@@ -286,7 +286,7 @@ both_databases! {
         }
         let row = app.in_db(xenbeta::store::migration::counts);
         assert!(row.contains(&(MigrationState::Offered, 120)), "{row:?}");
-        let room = app.in_db(store::host::room::rooms).into_iter().find(|room| room.host == PRODUCTION).unwrap();
+        let room = app.rooms().into_iter().find(|room| room.host == PRODUCTION).unwrap();
         assert_eq!(room.memory_promised_mb, 120 * 512);
     }
 

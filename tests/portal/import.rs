@@ -5,12 +5,14 @@ use std::time::Instant;
 use diesel::prelude::*;
 use serde_json::{Value, json};
 use xenbeta::app::App;
-use xenbeta::app::context::PORTAL;
+use xenbeta::app::context::{Actor, PORTAL};
 use xenbeta::app::import::report::{ImportError, Imported};
-use xenbeta::domain::ids::{AuditId, LinodeId};
+use xenbeta::app::linode::profile::ProfileEdit;
+use xenbeta::domain::ids::{AuditId, ConfigId, DiskId, LinodeId};
 use xenbeta::domain::job::JobKind;
-use xenbeta::domain::linode::LinodeStatus;
+use xenbeta::domain::linode::{LinodeStatus, RunLevel};
 use xenbeta::domain::ownership::Row;
+use xenbeta::domain::values::Label;
 use xenbeta::store;
 use xenbeta::store::db::Db;
 use xenbeta::store::error::StoreError;
@@ -98,6 +100,41 @@ fn large(count: i64) -> String {
 }
 
 both_databases! {
+    fn a_profile_added_in_the_portal_is_in_no_imports_way(app: TestApp) {
+        import(&app, SAMPLE).unwrap();
+        let member = Actor {
+            user: written(&app, |c| Ok(store::account::user_by_email(c, "member@example.com")?.unwrap().id)),
+            account: Some(app.linode(WEB).account_id),
+            ..app.member()
+        };
+        // It would have taken the number after the highest, which is what the manager gives next.
+        let edit = ProfileEdit {
+            label: Label::parse("rescue").unwrap(),
+            kernel: "2.6.16-linode15".to_owned(),
+            root_device: "/dev/ubda".to_owned(),
+            read_only_root: true,
+            run_level: RunLevel::Default,
+            ram_limit_mb: 0,
+            vcpus: 1,
+            comments: String::new(),
+            helpers: vec![],
+        };
+        let disks = [('a', DiskId(41011))].into_iter().collect();
+        let own = app.add_profile(&member, WEB, &edit, &disks).unwrap();
+        let mut fleet = sample();
+        let configs = fleet.pointer_mut("/accounts/0/linodes/1/configs").unwrap().as_array_mut().unwrap();
+        let mut next = configs[0].clone();
+        next["id"] = json!(41412);
+        next["label"] = json!("of the manager");
+        configs.push(next);
+        import(&app, &fleet.to_string()).unwrap();
+        let of = |linode| app.in_db(|c| store::linode::profile::profiles_of(c, linode));
+        assert!(of(LinodeId(4102)).iter().any(|it| it.id == ConfigId(41412) && it.label == "of the manager"));
+        assert!(of(WEB).iter().any(|it| it.id == own && it.label == "rescue"));
+        let taken = with("/accounts/0/linodes/0/configs/0/id", json!(own.0));
+        assert!(refused(&app, &taken).contains("are the portal's own"));
+    }
+
     fn the_sample_comes_in_and_comes_in_again(app: TestApp) {
         let first = import(&app, SAMPLE).unwrap();
         assert!(first.0.iter().all(|count| count.there == 0 && count.added > 0), "{first}");

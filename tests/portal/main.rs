@@ -42,5 +42,6 @@ mod pages;
 mod programme;
 mod races;
 mod readiness;
+mod registration;
 mod steps;
 mod store;

@@ -1,6 +1,10 @@
 //! The figures from which staff decide.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+
 use diesel::connection::SimpleConnection;
+use xenbeta::app::clock::Clock;
 use xenbeta::store::error::StoreError;
 
 use crate::both_databases;
@@ -107,6 +111,25 @@ both_databases! {
         staff.get("/staff/migrations?kind=beta&state=tried").shows(&["Migration 9001", "Migration 9002", "Migration 9005"]).hides(&["Migration 9003"]);
     }
 
+    fn each_figure_leads_to_what_it_counts_and_to_nothing_else(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        past(&app, 9001, "confirmed", 13, Some(30));
+        past(&app, 9002, "failed", 13, Some(5));
+        app.sql("UPDATE migrations SET finished_at = NULL, was_running = TRUE WHERE id = 9002");
+        // Before what the figures count.
+        past(&app, 9003, "confirmed", 400, Some(900));
+        past(&app, 9004, "failed", 400, None);
+        let site = Site::serve(&app.app);
+        let mut staff = site.signed_in(STAFF_EMAIL);
+        let page = staff.get("/staff/readiness");
+        let url = |label: &str| page.attribute(&format!("a[aria-label='{label}']"), "href").unwrap();
+        staff.get(&url("1 moved")).shows(&["Migration 9001", "Only:", "in the 53 weeks from"]).hides(&["Migration 9003"]);
+        staff.get(&url("1 tries that failed")).shows(&["Migration 9002"]).hides(&["Migration 9004", "Migration 9001"]);
+        staff.get(&page.link("Into the beta")).shows(&["Migration 9001", "Migration 9002"]).hides(&["Migration 9003", "Migration 9004"]);
+        assert!(staff.get(&page.link("60 seconds")).heading().contains("9002"), "the worst was a try that failed");
+        assert_eq!(staff.get("/staff/migrations?week=2026-06-01&weeks=many").status, 400);
+    }
+
     fn open_bugs_are_told_by_state_and_severity_and_over_time(app: TestApp) {
         let app = app.with_fleet().with_passwords();
         let bug = |id: i64, state: &str, severity: &str, opened: i64| {
@@ -192,6 +215,25 @@ both_databases! {
         (1..=3).for_each(|host| heard(host, 0));
         app.look_for_silent_hosts().unwrap();
         assert!(app.in_db(|conn| xenbeta::store::host::silence::by_week(conn, 0)).is_empty());
+    }
+
+    fn silence_is_counted_once_though_two_portals_clocks_differ(app: TestApp) {
+        let app = app.with_fleet();
+        app.sql("UPDATE hosts SET state = 'disabled' WHERE id > 1; UPDATE hosts SET last_seen_at = '2026-01-01T00:00:00.000000Z'");
+        let ahead = xenbeta::app::App {
+            clock: Clock::Set(Arc::clone(&app.shift), Arc::new(AtomicI64::new(59))),
+            ..app.second()
+        };
+        for _ in 0..118 {
+            app.look_for_silent_hosts().unwrap();
+            app.pass_s(15);
+            ahead.look_for_silent_hosts().unwrap();
+            app.pass_s(15);
+        }
+        let weeks = app.in_db(|conn| xenbeta::store::host::silence::by_week(conn, 0));
+        let counted: i64 = weeks.iter().map(|it| it.seconds).sum();
+        // 3540 seconds went by, and the last look may be a minute old; a database without a clock counts the minute between theirs.
+        assert!((3480 - 60..=3540 + 60).contains(&counted), "{counted}");
     }
 
     fn fairness_is_told_by_week(app: TestApp) {

@@ -3,7 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use xenbeta::domain::time::Time;
 use xenbeta::mail::{Message, SendError, Transport};
+use xenbeta::store;
+use xenbeta::store::db::Db;
+use xenbeta::store::error::StoreError;
+use xenbeta::store::mail::Mail;
 
 /// Mails kept; the oldest go first.
 const KEPT: usize = 1000;
@@ -52,4 +57,20 @@ impl Transport for MemoryTransport {
         inner.sent.push_back(message.clone());
         Ok(())
     }
+}
+
+/// Mails that are due, as one mailer would take them, one after the other.
+pub fn take_mails(
+    conn: &mut Db,
+    (now, until): (Time, Time),
+    most: usize,
+) -> Result<Vec<Mail>, StoreError> {
+    let mut taken = Vec::new();
+    while taken.len() < most {
+        match store::mail::take_due(conn, now, until)? {
+            Some(mail) => taken.push(mail),
+            None => break,
+        }
+    }
+    Ok(taken)
 }

@@ -109,6 +109,15 @@ impl TestApp {
         }
     }
 
+    /// What every host has room for now.
+    pub fn rooms(&self) -> Vec<xenbeta::domain::placement::Room> {
+        let asked = xenbeta::app::host::liveness::asked_at(self.app.now());
+        self.app
+            .db
+            .read(|conn| store::host::room::rooms(conn, asked))
+            .expect("reads")
+    }
+
     /// Time goes by, and no portal looks at it.
     pub fn pass_s(&self, seconds: i64) {
         self.shift.fetch_add(seconds, Ordering::Relaxed);

@@ -1,3 +1,11 @@
+-- The release before knows nothing of hiding, and would show what staff hid: it goes.
+DELETE FROM bug_files
+WHERE hidden_at IS NOT NULL
+   OR post_id IN (SELECT id FROM bug_posts WHERE hidden_at IS NOT NULL)
+   OR (post_id IS NULL AND bug_id IN (SELECT id FROM bugs WHERE hidden_at IS NOT NULL));
+UPDATE bug_posts SET body = 'Hidden by staff.' WHERE hidden_at IS NOT NULL;
+DELETE FROM bug_facts WHERE bug_id IN (SELECT id FROM bugs WHERE hidden_at IS NOT NULL);
+UPDATE bugs SET title = 'Bug ' || id || ' (hidden by staff)', happened = 'Hidden by staff.', expected = '', reproduce = '' WHERE hidden_at IS NOT NULL;
 DROP INDEX migration_events_state;
 DROP INDEX api_tokens_expires;
 DROP INDEX api_tokens_revoked;

@@ -20,6 +20,8 @@ impl App {
             .collect();
         let words = |kinds: &[String]| kinds.join(", ");
         self.transact(actor.who(), |tx| {
+            // Two forms at once would each write what the other one has.
+            store::account::lock_writer(tx.conn, actor.user, actor.account)?;
             let before = store::account::mail_choices::muted(tx.conn, actor.user)?;
             store::account::mail_choices::set_muted(tx.conn, actor.user, &muted)?;
             let after = store::account::mail_choices::muted(tx.conn, actor.user)?;

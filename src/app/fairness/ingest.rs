@@ -136,6 +136,9 @@ fn judged(rule: Rule, known: &[(&Metered, &Used)]) -> Vec<(LinodeId, Usage)> {
     for ((_, usage), due_ms) in usages.iter_mut().zip(judgement.due_ms) {
         if judgement.judged {
             usage.judged_ms = usage.covered_ms;
+        } else {
+            // Told by some of them only, it is set against no time.
+            usage.wait_ms = 0;
         }
         if judgement.contended {
             usage.contended_ms = usage.covered_ms;

@@ -43,6 +43,16 @@ pub fn check_weight(weight: i64) -> Result<(), AppError> {
     ))
 }
 
+/// What staff set for one Linode.
+#[derive(Debug, Clone, Copy)]
+pub struct ByHand<'a> {
+    /// `None`: the rule's again.
+    pub weight: Option<i64>,
+    pub reason: &'a str,
+    /// What the form showed of it.
+    pub was: Option<i64>,
+}
+
 impl App {
     /// Changes the rule. `seen`: when what the form showed had been changed last. Saving the same twice changes nothing.
     pub fn set_weight_rule(
@@ -81,13 +91,16 @@ impl App {
         })
     }
 
-    /// Sets one Linode's weight by hand; `None`: the rule's again. Saving the same twice changes nothing.
+    /// Sets one Linode's weight by hand. Saving the same twice changes nothing.
     pub fn set_linode_weight(
         &self,
         actor: &Actor,
         linode: LinodeId,
-        weight: Option<i64>,
-        reason: &str,
+        ByHand {
+            weight,
+            reason,
+            was,
+        }: ByHand<'_>,
     ) -> Result<(), AppError> {
         actor.require_staff()?;
         let reason = reason.trim();
@@ -106,6 +119,11 @@ impl App {
             let before = store::fairness::weights::own(tx.conn, linode)?;
             if before == weight {
                 return Ok(());
+            }
+            if before != was {
+                return Err(AppError::conflict(
+                    "Someone else changed this weight while you looked at it. Look at it again.",
+                ));
             }
             store::fairness::weights::set_own(tx.conn, linode, weight, reason, tx.now)?;
             let shown =

@@ -3,9 +3,17 @@
 use crate::domain::host::HostState;
 use crate::domain::time::Time;
 use crate::store;
+use crate::store::host::room::Asked;
 
-/// Silence after which a host counts as silent on staff pages, in seconds: two polls and a half.
-pub const SILENT_S: i64 = 75;
+pub use crate::domain::host::SILENT_S;
+
+/// Rooms as they are asked for now, for no Linode in particular.
+pub fn asked_at(now: Time) -> Asked {
+    Asked {
+        heard_since: now.plus_s(-SILENT_S),
+        of: None,
+    }
+}
 
 /// Should it speak (it takes part), and does it not? `silence` asks the database the same.
 pub fn is_silent(host: &store::host::Host, now: Time) -> bool {

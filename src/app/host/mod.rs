@@ -36,6 +36,15 @@ pub struct AddHost {
     pub cap_mb_s: Option<i32>,
 }
 
+/// What a host takes part in, and how fast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostLimits {
+    /// Migrations at once.
+    pub slots: i32,
+    /// On copying, in MB/s; `None`: no cap.
+    pub cap_mb_s: Option<i32>,
+}
+
 impl App {
     /// Adds a host; gives it back with a one-use enrolment token for its agent.
     pub fn add_host(&self, who: Who<'_>, new: &AddHost) -> Result<(Host, String), AppError> {
@@ -101,11 +110,12 @@ impl App {
         })
     }
 
+    /// `seen`: the state that the form showed. Setting the same twice changes nothing.
     pub fn set_host_state(
         &self,
         actor: &Actor,
         id: HostId,
-        state: HostState,
+        (seen, state): (HostState, HostState),
     ) -> Result<(), AppError> {
         actor.require_staff()?;
         self.transact(actor.who(), |tx| {
@@ -117,6 +127,15 @@ impl App {
                     "A quarantined host cannot come back: add it anew under another name.",
                 ));
             }
+            if host.state == state {
+                return Ok(());
+            }
+            if host.state != seen {
+                return Err(AppError::conflict(format!(
+                    "Someone else changed the host while you looked at it: it is {} now. Look at it again.",
+                    host.state
+                )));
+            }
             if !HostState::TAKING_PART.contains(&state) {
                 recovery::may_leave(tx.conn, id)?;
             }
@@ -125,22 +144,33 @@ impl App {
         })
     }
 
-    /// Migrations at once, and the cap on copying in MB/s (`None`: no cap), which reaches running copies too.
+    /// The cap reaches running copies too. `seen`: the limits that the form showed. Saving the same twice changes nothing.
     pub fn set_host_limits(
         &self,
         actor: &Actor,
         id: HostId,
-        slots: i32,
-        cap_mb_s: Option<i32>,
+        (seen, to): (HostLimits, HostLimits),
     ) -> Result<(), AppError> {
         actor.require_staff()?;
-        check_limits(slots, cap_mb_s)?;
+        check_limits(to)?;
         self.transact(actor.who(), |tx| {
             store::host::lock(tx.conn, id)?;
             let host = store::host::host(tx.conn, id)?.ok_or(AppError::NotFound)?;
-            store::host::set_limits(tx.conn, id, slots, cap_mb_s)?;
-            let text = |slots: i32, cap: Option<i32>| format!("{slots} slots, cap {cap:?} MB/s");
-            let (before, after) = (text(host.slots, host.cap_mb_s), text(slots, cap_mb_s));
+            let before = HostLimits {
+                slots: host.slots,
+                cap_mb_s: host.cap_mb_s,
+            };
+            if before == to {
+                return Ok(());
+            }
+            if before != seen {
+                return Err(AppError::conflict(
+                    "Someone else changed these limits while you looked at them. Look at them again.",
+                ));
+            }
+            store::host::set_limits(tx.conn, id, to.slots, to.cap_mb_s)?;
+            let text = |of: HostLimits| format!("{} slots, cap {:?} MB/s", of.slots, of.cap_mb_s);
+            let (before, after) = (text(before), text(to));
             tx.audit(Action::HostLimits, Object::Host(id), (&before, &after))
         })
     }
@@ -159,7 +189,10 @@ fn check(new: &AddHost) -> Result<(), AppError> {
             "Give the disk space for guests in MiB, 1 or more",
         ));
     }
-    check_limits(new.slots, new.cap_mb_s)?;
+    check_limits(HostLimits {
+        slots: new.slots,
+        cap_mb_s: new.cap_mb_s,
+    })?;
     if let Some(platform) = placement::platform_of(new.role)
         && platform != new.platform
     {
@@ -185,7 +218,8 @@ fn check(new: &AddHost) -> Result<(), AppError> {
     Ok(())
 }
 
-fn check_limits(slots: i32, cap_mb_s: Option<i32>) -> Result<(), AppError> {
+fn check_limits(of: HostLimits) -> Result<(), AppError> {
+    let HostLimits { slots, cap_mb_s } = of;
     if !(0..=1000).contains(&slots) {
         return Err(AppError::invalid("slots", "Migrations at once: 0 to 1000"));
     }

@@ -7,6 +7,15 @@ use crate::domain::linode::LinodeStatus;
 use crate::store::host::Host;
 use crate::store::linode::Linode;
 
+/// A status that turned out to be another, of a Linode as it was then.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn {
+    pub linode: LinodeId,
+    pub epoch: i64,
+    pub was: LinodeStatus,
+    pub is: LinodeStatus,
+}
+
 /// The boot that a poll speaks from.
 pub(super) struct Boot<'a> {
     pub host: &'a Host,
@@ -15,7 +24,7 @@ pub(super) struct Boot<'a> {
     /// Those whose guests were looked at in this boot.
     pub seen: HashSet<LinodeId>,
     /// Statuses that turned out to be others.
-    pub ended: &'a [(LinodeId, LinodeStatus)],
+    pub ended: &'a [Turn],
 }
 
 /// What is to be written of it.
@@ -55,9 +64,8 @@ impl Boot<'_> {
         if may_forget {
             waits.clear();
         }
-        let is_off =
-            |(id, status): &&(LinodeId, _)| *status == LinodeStatus::Offline && waits.contains(id);
-        let interrupted = self.ended.iter().filter(is_off).map(|(id, _)| *id);
+        let is_off = |it: &&Turn| it.is == LinodeStatus::Offline && waits.contains(&it.linode);
+        let interrupted = self.ended.iter().filter(is_off).map(|it| it.linode);
         let interrupted = interrupted.collect();
         let mut unseen: Vec<LinodeId> = waits.difference(&self.seen).copied().collect();
         unseen.sort_unstable();

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::app::App;
 use crate::app::context::{Agent, PORTAL, Tx};
 use crate::app::error::AppError;
-use crate::app::host::reboot::{Boot, Reboot};
+use crate::app::host::reboot::{Boot, Reboot, Turn};
 use crate::app::linode::power;
 use crate::app::ownership::contradiction::{self, Contrary, Weight};
 use crate::app::ownership::{change, hold, ledger, recovery};
@@ -39,7 +39,7 @@ const MOST_BOOT: usize = 64;
 /// What one report says, beside the portal's rows, and what is to be written of it.
 struct Findings {
     lost: Vec<Job>,
-    statuses: Vec<(LinodeId, LinodeStatus)>,
+    statuses: Vec<Turn>,
     /// Their statuses may be newer than the report.
     newer: HashSet<LinodeId>,
     shares: Vec<(LinodeId, Share)>,
@@ -133,9 +133,9 @@ impl Heard<'_> {
         let (mut new, mut interrupted) = (Vec::new(), Vec::new());
         if is_believed {
             new = hold::note(tx.conn, tx.now, agent, &found.contrary)?;
-            for (linode, status) in &found.statuses {
-                if self.turns(tx, *linode, *status)? && found.reboot.interrupted.contains(linode) {
-                    interrupted.push(*linode);
+            for turn in &found.statuses {
+                if self.turns(tx, turn)? && found.reboot.interrupted.contains(&turn.linode) {
+                    interrupted.push(turn.linode);
                 }
             }
             change::fetch(tx.conn, agent.host, &found.contrary.told)?;
@@ -230,15 +230,17 @@ impl Heard<'_> {
         (-LONGEST_LOOK_MS..on_its_way).contains(&now.millis_since(linode.status_at))
     }
 
-    /// Sets the status that was found, unless something was done with the Linode meanwhile.
-    fn turns(&self, tx: &mut Tx<'_>, id: LinodeId, status: LinodeStatus) -> Result<bool, AppError> {
-        store::linode::lock(tx.conn, id)?;
-        let row = store::linode::linode(tx.conn, id)?;
+    /// Sets the status that was found, unless something was done with the Linode meanwhile: it is this host's as it was then,
+    /// and as it was.
+    fn turns(&self, tx: &mut Tx<'_>, turn: &Turn) -> Result<bool, AppError> {
+        store::linode::lock(tx.conn, turn.linode)?;
+        let row = store::linode::linode(tx.conn, turn.linode)?;
         let stands = row.is_some_and(|row| {
-            is_settled(row.status) && row.status != status && !self.may_be_older(&row, tx.now)
+            (row.host_id, row.epoch, row.status) == (self.agent.host, turn.epoch, turn.was)
+                && !self.may_be_older(&row, tx.now)
         });
         if stands {
-            store::linode::set_status(tx.conn, id, status, tx.now)?;
+            store::linode::set_status(tx.conn, turn.linode, turn.is, tx.now)?;
         }
         Ok(stands)
     }
@@ -264,11 +266,16 @@ impl Heard<'_> {
             let plans = store::catalogue::plans(conn)?;
             findings.shares = wrong_shares(&linodes, &plans, reports, due);
         }
-        for (linode, status) in changed_statuses(&linodes, reports) {
+        for (linode, is) in changed_statuses(&linodes, reports) {
             if self.may_be_older(linode, now) {
                 findings.newer.insert(linode.id);
             } else {
-                findings.statuses.push((linode.id, status));
+                findings.statuses.push(Turn {
+                    linode: linode.id,
+                    epoch: linode.epoch,
+                    was: linode.status,
+                    is,
+                });
             }
         }
         let may_forget = findings.ahead.is_some() || findings.incarnation.is_some();
@@ -396,7 +403,7 @@ fn seen(conn: &mut Db, now: Time, host: HostId, inventory: &Inventory) -> Result
         host,
         &Seen {
             agent_version: &line(&inventory.agent_version, 100),
-            disk_free_mb: inventory.disk_free_mb,
+            disk_free_mb: (inventory.disk_total_mb > 0).then_some(inventory.disk_free_mb),
             tells_changes: inventory.tells_changes,
             unknown_disks: &json(&unknown),
             kernels: &json(&kernels),

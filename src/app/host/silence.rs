@@ -18,18 +18,23 @@ const DAYS_KEPT: i64 = 400;
 impl App {
     /// Says how many hosts were silent, if it was time to look.
     pub fn look_for_silent_hosts(&self) -> Result<Option<usize>, AppError> {
-        let now = self.now();
-        let looks = self.db.read(store::host::silence::looks)?;
+        // One clock for all portals, where the database has one: each of theirs may be wrong by another minute.
+        let (looks, of_server) = self.db.read(|conn| {
+            let looks = store::host::silence::looks(conn)?;
+            Ok::<_, AppError>((looks, store::host::silence::server_time(conn)?))
+        })?;
+        let now = of_server.map_or_else(|| self.now(), |at| self.clock.of_server(at));
         let last = looks.map(|(_, last)| last);
         let gone = last.map(|last| now.seconds_since(last));
-        if gone.is_some_and(|gone| (0..LOOK_S).contains(&gone)) {
+        // Never backwards, either: what was counted would be counted again.
+        if gone.is_some_and(|gone| (-PAUSE_S..LOOK_S).contains(&gone)) {
             return Ok(None);
         }
         self.db.write(|conn| {
             if !store::host::silence::take_look(conn, last, now)? {
                 return Ok(None);
             }
-            // The first look, one after a pause, and one after the clock was set back count nothing.
+            // The first look, one after a pause, and one after the clock was set back by more than that count nothing.
             let Some(gone) = gone.filter(|gone| (0..=PAUSE_S).contains(gone)) else {
                 return Ok(None);
             };

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::existing::Known;
 use super::file::{Account, Config, Fleet, Host, Ip, Linode, Problem};
 use crate::domain::host::HostRole;
-use crate::domain::ids::{AccountId, ConfigId, DiskId, LinodeId};
+use crate::domain::ids::{AccountId, ConfigId, DiskId, LinodeId, OWN_CONFIGS};
 use crate::domain::placement;
 use crate::domain::platform::Platform;
 use crate::store::import::Place;
@@ -313,6 +313,10 @@ impl Check<'_> {
             &config.id.to_string(),
             &format!("{at}.id"),
         );
+        if ConfigId(config.id) >= OWN_CONFIGS {
+            let message = format!("numbers from {OWN_CONFIGS} on are the portal's own");
+            self.problem(&format!("{at}.id"), message);
+        }
         let path = format!("{at}.label");
         self.once("config profile label", &id.to_string(), label, &path);
         match known.configs.get(&ConfigId(config.id)) {

@@ -62,7 +62,22 @@ impl App {
     pub(in crate::app) fn release_lost_leases(&self) -> Result<usize, AppError> {
         let now = self.now();
         let lost = self.db.read(|conn| store::job::expired(conn, now, BATCH))?;
-        Ok(self.lose_each(&lost, now, "The host did not answer in time."))
+        let mut done = 0;
+        for id in lost {
+            match self.db.read(|conn| store::job::job(conn, id)) {
+                Ok(seen) => {
+                    // Another portal may have noted it by now.
+                    let is_lost = |job: &Job| {
+                        job.state == JobState::Leased && job.lease_until.is_some_and(|at| at < now)
+                    };
+                    let seen = seen.filter(is_lost);
+                    done +=
+                        self.lose_each(seen.as_slice(), now, "The host did not answer in time.");
+                }
+                Err(error) => tracing::error!(job = %id, %error, "its loss could not be noted"),
+            }
+        }
+        Ok(done)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::app::context::PORTAL;
 use crate::app::error::AppError;
 use crate::app::reconcile::BATCH;
+use crate::domain::ids::MigrationId;
 use crate::domain::migration::MigrationState;
 use crate::domain::programme::move_times::{
     REMIND_S, is_offer_reminder, offer_reminder, time_reminder,
@@ -22,18 +23,25 @@ impl App {
             .db
             .read(|conn| store::programme::move_times::to_remind(conn, now, BATCH))?;
         let mut done = 0;
-        for row in due {
-            match self.remind_of(&row, now) {
+        for id in due {
+            match self.remind_of(id, now) {
                 Ok(sent) => done += usize::from(sent),
                 Err(error) => {
-                    tracing::error!(migration = %row.id, %error, "its member could not be reminded");
+                    tracing::error!(migration = %id, %error, "its member could not be reminded");
                 }
             }
         }
         Ok(done)
     }
 
-    fn remind_of(&self, row: &Migration, now: Time) -> Result<bool, AppError> {
+    fn remind_of(&self, id: MigrationId, now: Time) -> Result<bool, AppError> {
+        let found = self.db.read(|conn| store::migration::migration(conn, id))?;
+        let Some(row) = found
+            .as_ref()
+            .filter(|row| row.remind_at.is_some_and(|at| at <= now))
+        else {
+            return Ok(false);
+        };
         let (due, next) = decide(row, now);
         self.transact_at(now, PORTAL, |tx| {
             if !store::programme::move_times::take_reminder(tx.conn, row, next)? {

@@ -76,6 +76,7 @@ impl App {
                 _ => return Err(no_offer()),
             }
             still_permitted(tx.conn, &row)?;
+            guard::hosts_take_part(tx.conn, tx.now, &row)?;
             let programme = store::programme::get(tx.conn, tx.now)?;
             crate::app::programme::allows(&programme, tx.now, Deed::Start(row.kind))?;
             schedule::may_begin(tx, &row, &limits, click.at)?;

@@ -3,6 +3,7 @@
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::host::liveness::SILENT_S;
+use crate::app::linode::profile::translation::{self, Untranslated};
 use crate::domain::account::UserRole;
 use crate::domain::host::HostState;
 use crate::domain::ids::MigrationId;
@@ -25,8 +26,7 @@ pub fn visible(conn: &mut Db, actor: &Actor, id: MigrationId) -> Result<Migratio
     }
 }
 
-/// Checked when work is scheduled and again when it begins: the registration behind it still stands, and the
-/// destination still takes Linodes.
+/// Checked when work is scheduled and again when it begins: the registration behind it still stands.
 pub fn still_permitted(conn: &mut Db, row: &Migration) -> Result<(), AppError> {
     if let Some(id) = row.registration_id
         && matches!(row.kind, MigrationKind::Beta | MigrationKind::Graduation)
@@ -41,6 +41,22 @@ pub fn still_permitted(conn: &mut Db, row: &Migration) -> Result<(), AppError> {
         };
     }
     Ok(())
+}
+
+/// Can its two hosts do it now? A way back may come to a host that takes no others.
+pub(in crate::app) fn hosts_take_part(
+    conn: &mut Db,
+    now: Time,
+    row: &Migration,
+) -> Result<(), AppError> {
+    let Some((host, why)) = store::host::room::shut(conn, now.plus_s(-SILENT_S), &row.link())?
+    else {
+        return Ok(());
+    };
+    let name = store::host::host(conn, host)?.map_or_else(String::new, |it| it.name);
+    Err(AppError::conflict(format!(
+        "{name} cannot take part in this move now: {why}. Try again later, or ask staff for an offer of another host."
+    )))
 }
 
 /// What a member must not do to staff's emptying of a host, and staff only if the host takes it.
@@ -63,8 +79,12 @@ pub(in crate::app) fn may(
             let source =
                 store::host::host(tx.conn, row.source_host_id)?.ok_or(AppError::NotFound)?;
             match closed_to_members(row, &source) {
-                Some(why) if !is_staff => no(why),
-                Some(_) => takes_back(tx.conn, tx.now, &source),
+                Some(why) if !is_staff => return no(why),
+                Some(_) => takes_back(tx.conn, tx.now, &source)?,
+                None => {}
+            }
+            match no_way_back(tx.conn, row, &source)? {
+                Some(why) => no(&why),
                 None => Ok(()),
             }
         }
@@ -83,6 +103,22 @@ pub fn closed_to_members(row: &Migration, source: &Host) -> Option<&'static str>
     back.then_some(
         "Its former host is being emptied and takes no Linodes back. If something is wrong, ask staff.",
     )
+}
+
+/// Why the config profiles could not be what they have to be at `source`, where it came from.
+pub fn no_way_back(
+    conn: &mut Db,
+    row: &Migration,
+    source: &Host,
+) -> Result<Option<String>, AppError> {
+    let linode = store::linode::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;
+    match translation::after_way_back(conn, &linode, row, source.platform) {
+        Ok(_) => Ok(None),
+        Err(Untranslated::Not(why)) => Ok(Some(format!(
+            "There is no way back as the config profiles are now: {why}. Give that profile another kernel, or delete it, and ask again."
+        ))),
+        Err(Untranslated::Fault(error)) => Err(error),
+    }
 }
 
 fn takes_back(conn: &mut Db, now: Time, host: &Host) -> Result<(), AppError> {

@@ -32,8 +32,13 @@ impl App {
             for (linode, sealed) in left(host) {
                 let purged = self
                     .db
-                    .write(|conn| purge(conn, now, host.id, (linode, sealed)))?;
-                found += usize::from(purged);
+                    .write(|conn| purge(conn, now, host.id, (linode, sealed)));
+                match purged {
+                    Ok(purged) => found += usize::from(purged),
+                    Err(error) => {
+                        tracing::error!(host = %host.id, %linode, %error, "are its disks left behind?")
+                    }
+                }
             }
         }
         Ok(found)

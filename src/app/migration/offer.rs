@@ -1,11 +1,12 @@
 //! Staff configure a migration for an approved registration: a destination with room, held for the member until they
 //! click or the offer ends.
 
-use super::engine;
 use super::event_details::EventDetails;
+use super::{engine, guard};
 use crate::app::App;
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
+use crate::app::host::liveness::asked_at;
 use crate::app::linode::profile;
 use crate::app::mail::kinds::LinodeMail;
 use crate::domain::audit::{Action, Object};
@@ -20,6 +21,7 @@ use crate::domain::registration::RegistrationState;
 use crate::domain::time::Time;
 use crate::store;
 use crate::store::db::Db;
+use crate::store::host::room::Asked;
 use crate::store::linode::Linode;
 use crate::store::migration::{Migration, NewMigration};
 
@@ -51,6 +53,7 @@ impl App {
             if let Some(standing) = standing
                 && destination.is_none_or(|host| host == standing.destination_host_id)
             {
+                guard::hosts_take_part(tx.conn, tx.now, standing)?;
                 return Ok(standing.clone());
             }
             let here = store::host::host(tx.conn, linode.host_id)?.ok_or(AppError::NotFound)?;
@@ -67,12 +70,16 @@ impl App {
             if let Some(destination) = destination {
                 store::host::lock(tx.conn, destination)?;
             }
-            let rooms = store::host::room::rooms(tx.conn)?;
+            let asked = Asked {
+                of: Some(linode.id),
+                ..asked_at(tx.now)
+            };
+            let rooms = store::host::room::rooms(tx.conn, asked)?;
             let room = choose(&rooms, &need, destination)?;
             if destination.is_none() {
                 // The proposal was made without the lock; with it, it must still hold.
                 store::host::lock(tx.conn, room.host)?;
-                let rooms = store::host::room::rooms(tx.conn)?;
+                let rooms = store::host::room::rooms(tx.conn, asked)?;
                 choose(&rooms, &need, Some(room.host))?;
             }
             check_kernels(tx.conn, &linode, room.host)?;

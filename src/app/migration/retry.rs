@@ -1,10 +1,11 @@
 //! Trying a failed migration again: it holds nothing since it failed, so all that it stands on is looked at anew, and under
 //! lock.
 
-use super::guard::still_permitted;
+use super::guard::{hosts_take_part, still_permitted};
 use super::{offer, schedule};
 use crate::app::context::Actor;
 use crate::app::error::AppError;
+use crate::app::host::liveness::asked_at;
 use crate::app::job::outcome::step_of;
 use crate::app::ownership::change;
 use crate::domain::host::HostRole;
@@ -16,6 +17,7 @@ use crate::domain::programme::Deed;
 use crate::domain::time::Time;
 use crate::store;
 use crate::store::db::Db;
+use crate::store::host::room::Asked;
 use crate::store::migration::Migration;
 
 /// Refuses a retry that must not be. The programme is held already. One that is not failed (any more) is left to the state
@@ -49,7 +51,8 @@ pub(in crate::app) fn may(
     )?;
     in_its_place(conn, row, &open)?;
     schedule::may_retry(conn, now, actor)?;
-    has_room(conn, row)
+    has_room(conn, now, row)?;
+    hosts_take_part(conn, now, row)
 }
 
 /// Nothing came after it, and the Linode is where it starts from.
@@ -77,10 +80,14 @@ fn in_its_place(conn: &mut Db, row: &Migration, open: &[Migration]) -> Result<()
 }
 
 /// Its place was given up when it failed: it takes it again, if nobody else has.
-fn has_room(conn: &mut Db, row: &Migration) -> Result<(), AppError> {
+fn has_room(conn: &mut Db, now: Time, row: &Migration) -> Result<(), AppError> {
     let linode = store::linode::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;
     store::host::lock(conn, row.destination_host_id)?;
-    let rooms = store::host::room::rooms(conn)?;
+    let asked = Asked {
+        of: Some(linode.id),
+        ..asked_at(now)
+    };
+    let rooms = store::host::room::rooms(conn, asked)?;
     let room = rooms
         .iter()
         .find(|room| room.host == row.destination_host_id)

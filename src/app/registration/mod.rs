@@ -8,13 +8,13 @@ use std::collections::BTreeSet;
 use record::{Decided, decide};
 
 use super::App;
-use super::bulk::Outcome;
+use super::bulk::{self, AT_ONCE, Answer, Outcome};
 use super::context::{Actor, Tx};
 use super::error::AppError;
 use super::linode::shared::own_linode;
 use super::mail::kinds::LinodeMail;
 use super::migration::event_details::EventDetails;
-use crate::domain::ids::{LinodeId, RegistrationId};
+use crate::domain::ids::{AccountId, LinodeId, RegistrationId};
 use crate::domain::migration::{self, MigrationKind, MigrationState};
 use crate::domain::placement::Standing;
 use crate::domain::programme::Deed;
@@ -26,9 +26,6 @@ use crate::store;
 use crate::store::db::Db;
 use crate::store::linode::Linode;
 use crate::store::registration::NewRegistration;
-
-/// Linodes or registrations one request may name.
-const AT_ONCE: usize = 1000;
 
 impl App {
     /// Registers Linodes of the actor's account. Asking again for one that is registered changes nothing and counts
@@ -44,26 +41,18 @@ impl App {
             return Err(AppError::invalid("linode", message));
         }
         let linodes: BTreeSet<LinodeId> = linodes.iter().copied().collect();
-        self.transact(actor.who(), |tx| {
-            store::programme::hold(tx.conn)?;
-            // Looked at only now: a limit that is set from here on comes after this. Without one nobody takes another's
-            // place, and many can register at once.
-            if store::programme::get(tx.conn, tx.now)?.seats.is_some() {
-                store::programme::lock_seats(tx.conn)?;
-            }
-            // Two forms that share a Linode would each wait for what the other one has written.
-            store::account::lock_writer(tx.conn, actor.user, Some(account))?;
-            let mut many = Outcome::default();
-            for id in linodes {
-                let linode = own_linode(tx.conn, account, id)?;
-                let answer = match register_one(tx, actor, &linode)? {
-                    None | Some(NotEligible::Waiting | NotEligible::Approved) => Ok(()),
-                    Some(reason) => Err(reason.to_string()),
-                };
-                many.note(id, answer);
-            }
-            Ok(many)
-        })
+        let linodes: Vec<LinodeId> = linodes.into_iter().collect();
+        // None is registered if one of them is not theirs.
+        self.db.read(|conn| {
+            let theirs = |id: &LinodeId| own_linode(conn, account, *id).map(drop);
+            linodes.iter().try_for_each(theirs)
+        })?;
+        bulk::each(
+            (self, actor),
+            &linodes,
+            |id| *id,
+            |tx, some| register_some(tx, (actor, account), some),
+        )
     }
 
     /// Withdraws a registration of the actor's account, and with it an offer not yet taken up.
@@ -92,9 +81,7 @@ impl App {
                         tx.apply(row.id, cancel, &EventDetails::default())?.taken()
                             .map_err(|refused| AppError::conflict(format!("The offer cannot be ended: {refused}.")))?;
                     }
-                    // Being moved off its host by staff has nothing to do with the beta.
-                    state if migration::AT_WORK.contains(&state) && row.kind != MigrationKind::Evacuation =>
-                    {
+                    state if migration::holds_registration(row.kind, state) => {
                         return Err(AppError::conflict(
                             "This Linode is being migrated. Cancel the migration first, then withdraw.",
                         ));
@@ -186,6 +173,31 @@ fn decide_one(
         tx.mail_about(&linode, mail)?;
     }
     Ok(decided)
+}
+
+fn register_some(
+    tx: &mut Tx<'_>,
+    (actor, account): (&Actor, AccountId),
+    linodes: &[LinodeId],
+) -> Result<Vec<Answer>, AppError> {
+    store::programme::hold(tx.conn)?;
+    // Looked at only now: a limit that is set from here on comes after this. Without one nobody takes another's place, and many
+    // can register at once.
+    if store::programme::get(tx.conn, tx.now)?.seats.is_some() {
+        store::programme::lock_seats(tx.conn)?;
+    }
+    // Two forms that share a Linode would each wait for what the other one has written.
+    store::account::lock_writer(tx.conn, actor.user, Some(account))?;
+    let mut answers = Vec::with_capacity(linodes.len());
+    for id in linodes {
+        let linode = own_linode(tx.conn, account, *id)?;
+        let answer = match register_one(tx, actor, &linode)? {
+            None | Some(NotEligible::Waiting | NotEligible::Approved) => Ok(()),
+            Some(reason) => Err(reason.to_string()),
+        };
+        answers.push((*id, answer));
+    }
+    Ok(answers)
 }
 
 /// Why it was not registered, if it was not.

@@ -9,6 +9,7 @@ use xenbeta::app::account::staff::FirstPassword;
 use xenbeta::app::clock::Clock;
 use xenbeta::app::context::{Actor, Who};
 use xenbeta::app::error::AppError;
+use xenbeta::app::host::HostLimits;
 use xenbeta::app::import::file::{self, Fleet};
 use xenbeta::app::secrets::{self, purpose};
 use xenbeta::domain::account::UserRole;
@@ -132,7 +133,12 @@ pub fn set_up(app: &App) -> Result<(), Failure> {
     };
     app.set_move_times(&staff, &times, None)?;
     for host in app.db.read(store::host::all)? {
-        app.set_host_limits(&staff, host.id, host.slots, Some(CAP_MB_S))?;
+        let limits = |cap_mb_s| HostLimits {
+            slots: host.slots,
+            cap_mb_s,
+        };
+        let change = (limits(host.cap_mb_s), limits(Some(CAP_MB_S)));
+        app.set_host_limits(&staff, host.id, change)?;
     }
     history::write(app)
 }

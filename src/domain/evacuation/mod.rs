@@ -4,10 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use super::host::{HostRole, HostState};
+use super::host::HostRole;
 use super::ids::{HostId, LinodeId, MigrationId, PlanId};
-use super::placement::Need;
 use super::placement::fitting::{self, Guest, Obstacle, Place};
+use super::placement::{Blocked, Need};
 use super::time::Time;
 
 /// A Linode of the host.
@@ -59,21 +59,6 @@ pub struct Line {
     pub outcome: Outcome,
 }
 
-/// Why nobody can be moved off the host at all: its agent has to stop and seal them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Blocked {
-    #[error(
-        "no agent is enrolled on it, and only its agent can stop a Linode there and close its disks"
-    )]
-    NotEnrolled,
-    #[error("it is silent, and only its agent can stop a Linode there and close its disks")]
-    Silent,
-    #[error("it takes no jobs in its present state")]
-    TakesNoJobs,
-    #[error("it takes part in no migrations: it has no slots")]
-    NoSlots,
-}
-
 #[derive(Debug, Clone)]
 pub struct Plan {
     pub source: Place,
@@ -100,23 +85,6 @@ impl Candidate {
             platform: source.room.platform,
             kernels: &self.kernels,
         }
-    }
-}
-
-/// Can anybody be moved off it?
-pub fn blocked(source: &Place) -> Option<Blocked> {
-    match source.room.state {
-        HostState::Disabled | HostState::Quarantined => return Some(Blocked::TakesNoJobs),
-        HostState::Enabled | HostState::Draining => {}
-    }
-    if !source.room.enrolled {
-        Some(Blocked::NotEnrolled)
-    } else if !source.heard {
-        Some(Blocked::Silent)
-    } else if source.slots < 1 {
-        Some(Blocked::NoSlots)
-    } else {
-        None
     }
 }
 
@@ -158,7 +126,7 @@ pub fn plan(source: Place, residents: Vec<Candidate>, places: Vec<Place>) -> Pla
         key(a).cmp(&key(b))
     });
     Plan {
-        blocked: blocked(&source),
+        blocked: source.room.door.blocked(),
         source,
         lines,
         before,

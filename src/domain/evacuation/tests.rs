@@ -6,6 +6,8 @@ use std::fmt::Write;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::host::HostState;
+use crate::domain::placement::Door;
 use crate::domain::placement::Room;
 use crate::domain::platform::Platform;
 
@@ -57,15 +59,18 @@ fn host(id: i64, name: &str, memory_mb: i64) -> Place {
             platform: Platform::Xen,
             role: HostRole::Beta,
             plan: None,
-            state: HostState::Enabled,
-            enrolled: true,
+            door: Door {
+                state: HostState::Enabled,
+                enrolled: true,
+                heard: true,
+                slots: 2,
+            },
             memory_mb,
             memory_promised_mb: 0,
             disk_mb: 100_000,
             disk_promised_mb: 0,
+            disk_found_mb: None,
         },
-        slots: 2,
-        heard: true,
         kernels: Some(BTreeSet::from(["xen-2.6".to_owned()])),
     }
 }
@@ -177,24 +182,24 @@ fn each_obstacle_is_named() {
     case("it fits", |_, _| {});
     case("another role", |_, it| it.room.role = HostRole::Source);
     case("another platform", |_, it| it.room.platform = Platform::Uml);
-    case("draining", |_, it| it.room.state = HostState::Draining);
-    case("not enrolled", |_, it| it.room.enrolled = false);
-    case("silent", |_, it| it.heard = false);
-    case("no slots", |_, it| it.slots = 0);
+    case("draining", |_, it| it.room.door.state = HostState::Draining);
+    case("not enrolled", |_, it| it.room.door.enrolled = false);
+    case("silent", |_, it| it.room.door.heard = false);
+    case("no slots", |_, it| it.room.door.slots = 0);
     case("no such kernel", |_, it| it.kernels = Some(BTreeSet::new()));
     case("takes any kernel", |_, it| it.kernels = None);
     case("memory promised", |_, it| it.room.memory_promised_mb = 3585);
     case("disk promised", |_, it| it.room.disk_promised_mb = 90_001);
-    case("a silent source", |it, _| it.heard = false);
+    case("a silent source", |it, _| it.room.door.heard = false);
     case("a source without an agent", |it, _| {
-        it.room.enrolled = false
+        it.room.door.enrolled = false
     });
     case("a disabled source", |it, _| {
-        it.room.state = HostState::Disabled
+        it.room.door.state = HostState::Disabled
     });
-    case("a source without slots", |it, _| it.slots = 0);
+    case("a source without slots", |it, _| it.room.door.slots = 0);
     case("a draining source", |it, _| {
-        it.room.state = HostState::Draining
+        it.room.door.state = HostState::Draining
     });
     insta::assert_snapshot!(diffs);
 }

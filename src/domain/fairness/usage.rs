@@ -16,7 +16,7 @@ pub struct Usage {
     /// Of that, with contention.
     pub contended_ms: u64,
     pub cpu_ms: u64,
-    /// Could have run and was not let.
+    /// Could have run and was not let, in the time whose contention is known.
     pub wait_ms: u64,
     /// CPU got, and due, while there was contention.
     pub got_ms: u64,
@@ -73,6 +73,11 @@ impl Usage {
     /// In parts of one CPU over the time that was watched.
     pub fn of_one_cpu(&self, ms: u64) -> f64 {
         ms as f64 / self.covered_ms.max(1) as f64
+    }
+
+    /// CPU waited for, in parts of one CPU over the time in which that was known; `None`: it never was.
+    pub fn waited(&self) -> Option<f64> {
+        (self.judged_ms > 0).then(|| self.wait_ms as f64 / self.judged_ms as f64)
     }
 
     /// Disk work in blocks of 4 KiB a second: the same measure on both platforms.
@@ -174,6 +179,18 @@ mod tests {
         assert!((usage.of_one_cpu(usage.cpu_ms) - 0.25).abs() < 1e-9);
         assert!((usage.blocks_per_s() - 2.0).abs() < 1e-9);
         assert_eq!(usage.of_due(), None);
+        assert_eq!(usage.waited(), None);
+        let waited = Usage {
+            covered_ms: 70_000,
+            judged_ms: 10_000,
+            wait_ms: 1400,
+            ..Usage::default()
+        };
+        assert_eq!(
+            waited.waited(),
+            Some(0.14),
+            "of the time in which it was known"
+        );
         assert!(
             (Usage::default().per_s(5) - 5000.0).abs() < 1e-9,
             "no division by nothing"

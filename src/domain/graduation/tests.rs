@@ -8,6 +8,7 @@ use chrono::DateTime;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::placement::Door;
 
 impl Plan {
     /// Who goes, with where to.
@@ -70,15 +71,18 @@ fn host(id: i64, name: &str, plan: Option<i64>, memory_mb: i64) -> Place {
                 HostRole::Beta
             },
             plan: plan.map(PlanId),
-            state: HostState::Enabled,
-            enrolled: true,
+            door: Door {
+                state: HostState::Enabled,
+                enrolled: true,
+                heard: true,
+                slots: 2,
+            },
             memory_mb,
             memory_promised_mb: 0,
             disk_mb: 100_000,
             disk_promised_mb: 0,
+            disk_found_mb: None,
         },
-        slots: 2,
-        heard: true,
         kernels: Some(BTreeSet::from(["xen-2.6".to_owned()])),
     }
 }
@@ -169,10 +173,10 @@ fn each_obstacle_is_named() {
     };
     case("it fits", |_| {});
     case("another plan", |it| it.room.plan = Some(PlanId(2)));
-    case("draining", |it| it.room.state = HostState::Draining);
-    case("not enrolled", |it| it.room.enrolled = false);
-    case("silent", |it| it.heard = false);
-    case("no slots", |it| it.slots = 0);
+    case("draining", |it| it.room.door.state = HostState::Draining);
+    case("not enrolled", |it| it.room.door.enrolled = false);
+    case("silent", |it| it.room.door.heard = false);
+    case("no slots", |it| it.room.door.slots = 0);
     case("no such kernel", |it| it.kernels = Some(BTreeSet::new()));
     case("takes any kernel", |it| it.kernels = None);
     case("memory promised", |it| it.room.memory_promised_mb = 3585);

@@ -149,7 +149,7 @@ fn vcpus(before: i32, target: Target<'_>) -> i32 {
 }
 
 /// In the order of [`Helper::ALL`], so that two lists of the same helpers are equal.
-fn helpers(before: &[Helper], to: Platform) -> Vec<Helper> {
+pub fn helpers(before: &[Helper], to: Platform) -> Vec<Helper> {
     let wanted = |helper: &Helper| {
         before.contains(helper)
             || FOR_NAMES.contains(helper)

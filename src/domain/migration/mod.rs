@@ -259,6 +259,12 @@ pub fn is_live(state: State) -> bool {
     }
 }
 
+/// Must a registration stay while its Linode's migration is so? Being moved off its host by staff has nothing to do with the
+/// beta.
+pub fn holds_registration(kind: MigrationKind, state: State) -> bool {
+    AT_WORK.contains(&state) && kind != MigrationKind::Evacuation
+}
+
 /// Is it done, and its source keeps the way back, or is it being taken?
 pub fn has_way_back(state: State) -> bool {
     matches!(state, State::Finished | State::Returning)

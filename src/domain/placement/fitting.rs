@@ -12,10 +12,6 @@ use crate::domain::platform::Platform;
 #[derive(Debug, Clone)]
 pub struct Place {
     pub room: Room,
-    /// Migrations it takes part in at once.
-    pub slots: i32,
-    /// Its agent was heard from lately.
-    pub heard: bool,
     /// Kernels its agent named; `None` is any.
     pub kernels: Option<BTreeSet<String>>,
 }
@@ -84,13 +80,9 @@ pub fn takes(place: &Place, guest: &Guest<'_>) -> Result<(), Obstacle> {
         Err(NoRoom::NotXen) => return Err(Obstacle::NotXen),
         Err(NoRoom::NotEnabled) => return Err(Obstacle::NotEnabled),
         Err(NoRoom::NotEnrolled) => return Err(Obstacle::NotEnrolled),
+        Err(NoRoom::Silent) => return Err(Obstacle::Silent),
+        Err(NoRoom::NoSlots) => return Err(Obstacle::NoSlots),
         Ok(()) | Err(NoRoom::Memory | NoRoom::Disk) => {}
-    }
-    if !place.heard {
-        return Err(Obstacle::Silent);
-    }
-    if place.slots < 1 {
-        return Err(Obstacle::NoSlots);
     }
     if let Some(kernels) = &place.kernels
         && !guest.kernels.is_subset(kernels)
@@ -101,14 +93,6 @@ pub fn takes(place: &Place, guest: &Guest<'_>) -> Result<(), Obstacle> {
         Err(NoRoom::Memory) => Err(Obstacle::Memory),
         Err(NoRoom::Disk) => Err(Obstacle::Disk),
         _ => Ok(()),
-    }
-}
-
-impl Place {
-    /// Books a place for it.
-    pub fn promise(&mut self, need: &Need) {
-        self.room.memory_promised_mb += need.memory_mb;
-        self.room.disk_promised_mb += need.disk_mb;
     }
 }
 
@@ -126,7 +110,7 @@ pub fn first_fit(
         };
         match takes(place, guest) {
             Ok(()) => {
-                place.promise(&guest.need);
+                place.room.promise(&guest.need);
                 return Ok(place.room.host);
             }
             Err(obstacle) => furthest = furthest.max(obstacle),

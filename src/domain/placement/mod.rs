@@ -2,7 +2,7 @@
 
 pub mod fitting;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::host::{HostRole, HostState};
 use super::ids::{HostId, MigrationId, PlanId};
@@ -18,13 +18,27 @@ pub struct Room {
     pub platform: Platform,
     pub role: HostRole,
     pub plan: Option<PlanId>,
-    pub state: HostState,
-    pub enrolled: bool,
+    pub door: Door,
     pub memory_mb: i64,
     /// Memory of the Linodes it owns and of those on their way to it.
     pub memory_promised_mb: i64,
     pub disk_mb: i64,
+    /// Disks of the Linodes it owns and of those on their way to it, and copies of others that are still on it.
     pub disk_promised_mb: i64,
+    /// What its agent found free, without what is on its way; `None`: it did not say.
+    pub disk_found_mb: Option<i64>,
+}
+
+/// Whether a host takes part in moves now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Door {
+    pub state: HostState,
+    /// Its agent has a credential that was not revoked, and a ledger that is trusted.
+    pub enrolled: bool,
+    /// Its agent was heard from lately.
+    pub heard: bool,
+    /// Migrations it takes part in at once.
+    pub slots: i32,
 }
 
 impl Room {
@@ -33,7 +47,16 @@ impl Room {
     }
 
     pub fn disk_free_mb(&self) -> i64 {
-        self.disk_mb - self.disk_promised_mb
+        let unpromised = self.disk_mb - self.disk_promised_mb;
+        self.disk_found_mb
+            .map_or(unpromised, |found| found.min(unpromised))
+    }
+
+    /// Books a place for it.
+    pub fn promise(&mut self, need: &Need) {
+        self.memory_promised_mb += need.memory_mb;
+        self.disk_promised_mb += need.disk_mb;
+        self.disk_found_mb = self.disk_found_mb.map(|found| found - need.disk_mb);
     }
 }
 
@@ -101,10 +124,63 @@ pub enum NoRoom {
     NotEnabled,
     #[error("no agent is enrolled on the host")]
     NotEnrolled,
+    #[error("the host is silent")]
+    Silent,
+    #[error("the host takes no migrations: it has no slots")]
+    NoSlots,
     #[error("the host has too little free memory")]
     Memory,
     #[error("the host has too little free disk space")]
     Disk,
+}
+
+/// Why no Linode can be moved off a host at all: its agent has to stop and seal them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Blocked {
+    #[error(
+        "no agent is enrolled on it, and only its agent can stop a Linode there and close its disks"
+    )]
+    NotEnrolled,
+    #[error("it is silent, and only its agent can stop a Linode there and close its disks")]
+    Silent,
+    #[error("it takes no jobs in its present state")]
+    TakesNoJobs,
+    #[error("it takes part in no migrations: it has no slots")]
+    NoSlots,
+}
+
+impl Door {
+    /// Why nobody can be moved off the host, if so.
+    pub fn blocked(&self) -> Option<Blocked> {
+        match self.state {
+            HostState::Disabled | HostState::Quarantined => return Some(Blocked::TakesNoJobs),
+            HostState::Enabled | HostState::Draining => {}
+        }
+        if !self.enrolled {
+            Some(Blocked::NotEnrolled)
+        } else if !self.heard {
+            Some(Blocked::Silent)
+        } else if self.slots < 1 {
+            Some(Blocked::NoSlots)
+        } else {
+            None
+        }
+    }
+
+    /// Why nobody can come to it. Asked when an offer is made, when it is clicked, and when the move begins.
+    pub fn closed(&self) -> Option<NoRoom> {
+        if self.state != HostState::Enabled {
+            Some(NoRoom::NotEnabled)
+        } else if !self.enrolled {
+            Some(NoRoom::NotEnrolled)
+        } else if !self.heard {
+            Some(NoRoom::Silent)
+        } else if self.slots < 1 {
+            Some(NoRoom::NoSlots)
+        } else {
+            None
+        }
+    }
 }
 
 pub fn fits(room: &Room, need: &Need) -> Result<(), NoRoom> {
@@ -117,11 +193,8 @@ pub fn fits(room: &Room, need: &Need) -> Result<(), NoRoom> {
     if room.plan.is_some_and(|plan| plan != need.plan) {
         return Err(NoRoom::Plan);
     }
-    if room.state != HostState::Enabled {
-        return Err(NoRoom::NotEnabled);
-    }
-    if !room.enrolled {
-        return Err(NoRoom::NotEnrolled);
+    if let Some(closed) = room.door.closed() {
+        return Err(closed);
     }
     if room.memory_free_mb() < need.memory_mb {
         return Err(NoRoom::Memory);
@@ -166,14 +239,40 @@ pub struct Link {
     pub migration: MigrationId,
     pub source: HostId,
     pub destination: HostId,
+    /// A way back: it may come to a host that takes no others.
+    pub is_back: bool,
 }
 
 #[derive(Debug, Clone)]
 pub struct Limits {
     pub overall: i32,
     pub per_link: i32,
-    /// Migrations a host may take part in at once; a host without an entry takes none.
-    pub per_host: HashMap<HostId, i32>,
+    /// How many a host takes part in at once, if in any.
+    pub doors: BTreeMap<HostId, Door>,
+}
+
+/// Why one of the two hosts of a move cannot do its part now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Shut {
+    #[error(transparent)]
+    Source(Blocked),
+    #[error(transparent)]
+    Destination(NoRoom),
+}
+
+/// Which of its hosts a move waits for, and why. A host that is not among `doors` is asked nothing.
+pub fn shut(link: &Link, doors: &BTreeMap<HostId, Door>) -> Option<(HostId, Shut)> {
+    let (source, destination) = (doors.get(&link.source), doors.get(&link.destination));
+    if let Some(why) = source.and_then(Door::blocked) {
+        return Some((link.source, Shut::Source(why)));
+    }
+    let to = destination?;
+    let why = if link.is_back && to.blocked().is_none() {
+        None
+    } else {
+        to.closed()
+    };
+    why.map(|why| (link.destination, Shut::Destination(why)))
 }
 
 /// Which of `waiting` (in queue order) may start beside `running`. A later one may pass an earlier one that waits for
@@ -191,8 +290,11 @@ pub fn admit(waiting: &[Link], running: &[Link], limits: &Limits) -> Vec<Migrati
     for link in waiting {
         let busy = |host: HostId| {
             hosts.get(&host).copied().unwrap_or(0)
-                >= limits.per_host.get(&host).copied().unwrap_or(0)
+                >= limits.doors.get(&host).map_or(0, |door| door.slots)
         };
+        if shut(link, &limits.doors).is_some() {
+            continue;
+        }
         let on_link = links.entry((link.source, link.destination)).or_default();
         if overall >= limits.overall
             || *on_link >= limits.per_link

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime};
 
+use super::ids::MigrationId;
 use super::migration::{MigrationKind, MigrationState};
 use super::time::Time;
 
@@ -43,6 +44,7 @@ pub fn ended(state: MigrationState, tries_failed: u32) -> Ended {
 /// A move that was started: not a way back, which counts with the move it takes back.
 #[derive(Debug, Clone, Copy)]
 pub struct Move {
+    pub id: MigrationId,
     pub kind: MigrationKind,
     pub state: MigrationState,
     /// When its last try was.
@@ -203,6 +205,7 @@ mod tests {
 
     fn moved(day: u32, state: MigrationState, down_s: Option<i64>) -> Move {
         Move {
+            id: MigrationId(1),
             kind: MigrationKind::Beta,
             state,
             started: at(day),

@@ -50,14 +50,17 @@ pub fn of_member(
     (range, every): (Range, bool),
     now: i64,
 ) -> Result<Option<LinodeUsage>, StoreError> {
-    let all = linode::linodes_of(conn, account)?;
+    let mut all = linode::linodes_of(conn, account)?;
     let chosen = match which {
-        Some(id) => all.iter().find(|linode| linode.id == id),
-        None => all.first(),
+        Some(id) => linode::linode_of(conn, account, id)?,
+        None => all.first().cloned(),
     };
-    let Some(linode) = chosen.cloned() else {
+    let Some(linode) = chosen else {
         return Ok(None);
     };
+    if !all.iter().any(|it| it.id == linode.id) {
+        all.push(linode.clone());
+    }
     let moves = migration::of_linode(conn, linode.id)?;
     let hosts = hosts_of(&linode, &moves);
     let series = match (range, every) {

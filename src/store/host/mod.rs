@@ -218,7 +218,8 @@ pub fn speaks(conn: &mut Db, id: HostId, protocol: u32) -> Result<bool, StoreErr
 
 pub struct Seen<'a> {
     pub agent_version: &'a str,
-    pub disk_free_mb: i64,
+    /// `None`: it could not be found out.
+    pub disk_free_mb: Option<i64>,
     pub tells_changes: bool,
     pub unknown_disks: &'a str,
     /// JSON list of `wire::KernelReport`.

@@ -1,95 +1,158 @@
 //! How much room hosts have, with what is promised of it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use diesel::expression::SqlLiteral;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Nullable};
+use diesel::sql_types::BigInt;
 
 use super::all;
-use crate::domain::ids::HostId;
+use crate::domain::host::HostState;
+use crate::domain::ids::{HostId, LinodeId};
+use crate::domain::job::{self, JobKind, JobState};
 use crate::domain::migration::{self, MigrationKind, MigrationState};
-use crate::domain::placement::Room;
+use crate::domain::placement::{self, Door, Link, Room, Shut};
 use crate::domain::string_enum::StringEnum;
+use crate::domain::time::Time;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
-use crate::store::schema::{disks, linodes, migrations, plans};
+use crate::store::schema::hosts;
 
-/// Moves whose source keeps the disks, and the place, for a way back. One that is under way counts as a live migration
-/// of its own instead.
-#[diesel::dsl::auto_type]
-fn way_back_open() -> _ {
-    let finished: MigrationState = MigrationState::Finished;
-    let way_back: MigrationKind = MigrationKind::Return;
-    migrations::state
-        .eq(finished)
-        .and(migrations::kind.ne(way_back))
-        .and(linodes::host_id.ne(migrations::source_host_id))
+/// Whose rooms, as whom they are asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    /// An agent heard of before this is silent.
+    pub heard_since: Time,
+    /// The Linode that a place is sought for: copies of it that a host keeps make way for it, or serve it again.
+    pub of: Option<LinodeId>,
 }
 
-/// A sum for each host.
-macro_rules! sums {
-    ($conn:expr, $from:expr, $host:expr, $what:expr) => {{
-        let sums: Vec<(HostId, Option<i64>)> = $from
-            .group_by($host)
-            .select(($host, big_sum($what)))
-            .load($conn)?;
-        sums
-    }};
+/// What is promised on a host.
+#[derive(Debug, Clone, Copy, QueryableByName)]
+struct Promised {
+    #[diesel(sql_type = BigInt)]
+    host: HostId,
+    #[diesel(sql_type = BigInt)]
+    memory_mb: i64,
+    #[diesel(sql_type = BigInt)]
+    disk_mb: i64,
+    /// … of that, disks that are on their way.
+    #[diesel(sql_type = BigInt)]
+    coming_mb: i64,
 }
 
-/// Every host with what is promised on it: Linodes it owns, and those that a live migration brings (until the commit,
-/// after which it owns them), and those that may still come back. Summed in the database: seven queries, however many
-/// hosts and Linodes there are.
-pub fn rooms(conn: &mut Db) -> Result<Vec<Room>, StoreError> {
-    let live = MigrationState::those(migration::is_live);
-    let on_the_way = migrations::state
-        .eq_any(live)
-        .and(linodes::host_id.ne(migrations::destination_host_id));
-    let (ram, disk) = ("plans.ram_mb", "disks.size_mb");
-    let with_plans = || migrations::table.inner_join(linodes::table.inner_join(plans::table));
-    let with_disks = || migrations::table.inner_join(linodes::table.inner_join(disks::table));
-    let memory_owned = linodes::table.inner_join(plans::table);
-    let memory_owned = sums!(conn, memory_owned, linodes::host_id, ram);
-    let disk_owned = disks::table.inner_join(linodes::table);
-    let disk_owned = sums!(conn, disk_owned, linodes::host_id, disk);
-    let memory_coming = with_plans().filter(on_the_way.clone());
-    let memory_coming = sums!(conn, memory_coming, migrations::destination_host_id, ram);
-    let disk_coming = with_disks().filter(on_the_way);
-    let disk_coming = sums!(conn, disk_coming, migrations::destination_host_id, disk);
-    let memory_kept = with_plans().filter(way_back_open());
-    let memory_kept = sums!(conn, memory_kept, migrations::source_host_id, ram);
-    let disk_kept = with_disks().filter(way_back_open());
-    let disk_kept = sums!(conn, disk_kept, migrations::source_host_id, disk);
-    let memory = add_up([memory_owned, memory_coming, memory_kept]);
-    let disk = add_up([disk_owned, disk_coming, disk_kept]);
-    Ok(all(conn)?
+/// Every host with what is promised on it. `asked.of` as [`Asked`] says.
+pub fn rooms(conn: &mut Db, asked: Asked) -> Result<Vec<Room>, StoreError> {
+    let promised: HashMap<HostId, Promised> = promised(conn, asked.of)?
         .into_iter()
-        .map(|host| Room {
+        .map(|it| (it.host, it))
+        .collect();
+    let doors = doors(conn, asked.heard_since, None)?;
+    let room = |host: super::Host| {
+        let promised = promised.get(&host.id);
+        let coming_mb = promised.map_or(0, |it| it.coming_mb);
+        Some(Room {
             host: host.id,
             platform: host.platform,
             role: host.role,
             plan: host.plan_id,
-            state: host.state,
-            enrolled: host.fingerprint.is_some(),
+            door: *doors.get(&host.id)?,
             memory_mb: host.memory_mb,
-            memory_promised_mb: memory.get(&host.id).copied().unwrap_or(0),
+            memory_promised_mb: promised.map_or(0, |it| it.memory_mb),
             disk_mb: host.disk_mb,
-            disk_promised_mb: disk.get(&host.id).copied().unwrap_or(0),
+            disk_promised_mb: promised.map_or(0, |it| it.disk_mb),
+            disk_found_mb: host.disk_free_mb.map(|free| free - coming_mb),
             name: host.name,
         })
-        .collect())
+    };
+    // One that came between the statements is in the next look.
+    Ok(all(conn)?.into_iter().filter_map(room).collect())
 }
 
-/// PostgreSQL's sum of BIGINT is NUMERIC; both databases are asked for BIGINT. `column` is one of ours, never input.
-fn big_sum(column: &'static str) -> SqlLiteral<Nullable<BigInt>> {
-    diesel::dsl::sql(&format!("CAST(SUM({column}) AS BIGINT)"))
-}
-
-fn add_up(parts: [Vec<(HostId, Option<i64>)>; 3]) -> HashMap<HostId, i64> {
-    let mut sums = HashMap::new();
-    for (host, sum) in parts.into_iter().flatten() {
-        *sums.entry(host).or_default() += sum.unwrap_or(0);
+/// Which hosts take part in moves: of these, or of all. Only what that hangs on is read.
+pub fn doors(
+    conn: &mut Db,
+    heard_since: Time,
+    of: Option<&[HostId]>,
+) -> Result<BTreeMap<HostId, Door>, StoreError> {
+    let is_enrolled = hosts::credential_hash
+        .is_not_null()
+        .and(hosts::fingerprint.is_not_null())
+        .and(hosts::ledger_fault.eq(""));
+    let mut query = hosts::table
+        .select((
+            hosts::id,
+            hosts::state,
+            is_enrolled,
+            hosts::last_seen_at,
+            hosts::slots,
+        ))
+        .into_boxed();
+    if let Some(ids) = of {
+        query = query.filter(hosts::id.eq_any(ids.to_vec()));
     }
-    sums
+    let rows: Vec<(HostId, HostState, bool, Option<Time>, i32)> = query.load(conn)?;
+    let door = |(host, state, enrolled, seen, slots): (_, _, _, Option<Time>, _)| {
+        let door = Door {
+            state,
+            enrolled,
+            // As `silence` says: one that was never heard of has no agent, either.
+            heard: seen.is_none_or(|at| at >= heard_since),
+            slots,
+        };
+        (host, door)
+    };
+    Ok(rows.into_iter().map(door).collect())
+}
+
+/// Which of the two hosts of a move cannot do its part now, and why.
+pub fn shut(
+    conn: &mut Db,
+    heard_since: Time,
+    link: &Link,
+) -> Result<Option<(HostId, Shut)>, StoreError> {
+    let doors = doors(conn, heard_since, Some(&[link.source, link.destination]))?;
+    Ok(placement::shut(link, &doors))
+}
+
+/// In one statement, so that a Linode that changes hands meanwhile counts at one host or at the other. A Linode counts once
+/// on a host, whatever it has there: it lives there, or a live move brings it (until the commit, after which it lives
+/// there), or may come back; and its disks alone where a move that failed keeps them for another try, where a way back left
+/// them, and until they are purged.
+fn promised(conn: &mut Db, but_copies_of: Option<LinodeId>) -> Result<Vec<Promised>, StoreError> {
+    let sql = format!(
+        "WITH there AS ( \
+           SELECT host_id AS host, id AS linode, 1 AS whole, 0 AS coming FROM linodes \
+           UNION ALL SELECT destination_host_id, linode_id, 1, 1 FROM migrations WHERE state IN ({live}) \
+           UNION ALL SELECT source_host_id, linode_id, CASE WHEN kind = {back} THEN 0 ELSE 1 END, 0 FROM migrations WHERE state = {finished} \
+           UNION ALL SELECT destination_host_id, linode_id, 0, 0 FROM migrations WHERE state = {failed} AND started_at IS NOT NULL \
+           UNION ALL SELECT host_id, linode_id, 0, 0 FROM jobs WHERE state IN ({open}) AND kind IN ({going}) \
+         ), once AS ( \
+           SELECT host, linode, MAX(whole) AS whole, MAX(CASE WHEN host = host_id THEN 0 ELSE coming END) AS coming \
+           FROM there JOIN linodes ON linodes.id = linode GROUP BY host, linode \
+         ), sized AS (SELECT linode_id, SUM(size_mb) AS size_mb FROM disks GROUP BY linode_id) \
+         SELECT host, CAST(SUM(whole * plans.ram_mb) AS BIGINT) AS memory_mb, \
+                CAST(SUM(COALESCE(size_mb, 0)) AS BIGINT) AS disk_mb, \
+                CAST(SUM(coming * COALESCE(size_mb, 0)) AS BIGINT) AS coming_mb \
+         FROM once JOIN linodes ON linodes.id = linode JOIN plans ON plans.id = linodes.plan_id \
+              LEFT JOIN sized ON sized.linode_id = linode \
+         WHERE whole = 1 OR linode <> {but} GROUP BY host",
+        live = words(&MigrationState::those(migration::is_live)),
+        back = words(&[MigrationKind::Return]),
+        finished = words(&[MigrationState::Finished]),
+        failed = words(&[MigrationState::Failed]),
+        open = words(&JobState::those(job::is_open)),
+        going = words(&[JobKind::Release, JobKind::Purge]),
+        but = but_copies_of.map_or(0, |it| it.0),
+    );
+    let query = diesel::sql_query(sql);
+    Ok(match conn {
+        Db::Pg(conn) => query.load(conn)?,
+        Db::Sqlite(conn) => query.load(conn)?,
+    })
+}
+
+/// Words of our own, never input, as a list of SQL.
+fn words<W: StringEnum>(of: &[W]) -> String {
+    let quoted: Vec<String> = of.iter().map(|it| format!("'{}'", it.as_str())).collect();
+    quoted.join(", ")
 }

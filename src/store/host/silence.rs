@@ -10,6 +10,7 @@ use crate::domain::time::Time;
 use crate::store::db::{Both, Db};
 use crate::store::error::StoreError;
 use crate::store::schema::{host_silence, hosts, silence_looks};
+use crate::store::types::Utc;
 
 /// Hosts that should speak and do not: they take part (enabled, or draining), their agent was heard of before `since`, and
 /// not since.
@@ -33,6 +34,17 @@ pub fn now_silent(conn: &mut Db, since: Time) -> Result<Vec<HostId>, StoreError>
         .filter(is_silent(since))
         .select(hosts::id)
         .load(conn)?)
+}
+
+/// The server's time, which is one for all portals. None on SQLite, whose portals share their machine's.
+pub fn server_time(conn: &mut Db) -> Result<Option<Time>, StoreError> {
+    match conn {
+        Db::Pg(pg) => {
+            let now = diesel::dsl::sql::<Utc>("clock_timestamp()");
+            Ok(Some(diesel::select(now).get_result(pg)?))
+        }
+        Db::Sqlite(_) => Ok(None),
+    }
 }
 
 /// When it was first looked, and when last.

@@ -337,12 +337,12 @@ pub fn any_ahead(conn: &mut Db, pause_most: Time, lease_most: Time) -> Result<bo
     Ok(diesel::select(diesel::dsl::exists(jobs::table.filter(ahead))).get_result(conn)?)
 }
 
-pub fn expired(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<Job>, StoreError> {
+pub fn expired(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<JobId>, StoreError> {
     Ok(jobs::table
         .filter(jobs::state.eq(JobState::Leased))
         .filter(jobs::lease_until.lt(now))
         .order(jobs::lease_until)
-        .select(Job::as_select())
+        .select(jobs::id)
         .limited(limit)
         .load(conn)?)
 }

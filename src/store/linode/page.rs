@@ -88,16 +88,31 @@ impl Listed {
     }
 }
 
-/// The account's Linodes by label: at most a thousand. No statement's text depends on how many there are, so that the
-/// database keeps them all prepared.
-pub fn linodes(conn: &mut Db, account: AccountId) -> Result<Vec<LinodeRow>, StoreError> {
-    let rows = listed(conn, account)?;
+/// Some of an account's Linodes.
+pub struct LinodePage {
+    pub rows: Vec<LinodeRow>,
+    /// The label that the next page begins after, if there is one.
+    pub next: Option<String>,
+}
+
+/// Linodes of one page.
+const ROWS: usize = 1000;
+
+/// The account's Linodes by label, those after `after`: at most a thousand. No statement's text depends on how many there
+/// are, so that the database keeps them all prepared.
+pub fn linodes(conn: &mut Db, account: AccountId, after: &str) -> Result<LinodePage, StoreError> {
+    let mut rows = listed(conn, account, after)?;
+    let more = rows.len() > ROWS;
+    rows.truncate(ROWS);
+    let last = rows.last().map(|row| row.label.clone()).unwrap_or_default();
+    let next = more.then(|| last.clone());
+    let span = (after, last.as_str());
     let mut newest_registration = HashMap::new();
-    for row in registrations_of(conn, account)? {
+    for row in registrations_of(conn, account, span)? {
         newest_registration.entry(row.linode_id).or_insert(row);
     }
     let mut newest_migration = HashMap::new();
-    for row in moves_of(conn, account)? {
+    for row in moves_of(conn, account, span)? {
         // That staff moved it off a host says nothing of its place in the beta, once that is over.
         let is_over = matches!(
             row.state,
@@ -115,22 +130,25 @@ pub fn linodes(conn: &mut Db, account: AccountId) -> Result<Vec<LinodeRow>, Stor
             })
             .or_insert(row);
     }
-    Ok(rows
+    let rows = rows
         .into_iter()
         .map(|linode| LinodeRow {
             registration: newest_registration.remove(&linode.id),
             migration: newest_migration.remove(&linode.id),
             linode,
         })
-        .collect())
+        .collect();
+    Ok(LinodePage { rows, next })
 }
 
-fn listed(conn: &mut Db, account: AccountId) -> Result<Vec<Listed>, StoreError> {
+/// One more than a page has.
+fn listed(conn: &mut Db, account: AccountId, after: &str) -> Result<Vec<Listed>, StoreError> {
     use schema::{config_profiles, disks, hosts, ips, linodes, plans};
     Ok(direct!(conn, |conn| linodes::table
         .inner_join(plans::table)
         .inner_join(hosts::table)
         .filter(linodes::account_id.eq(account))
+        .filter(linodes::label.gt(after))
         .order((linodes::label, linodes::id))
         .select((
             linodes::id,
@@ -149,29 +167,43 @@ fn listed(conn: &mut Db, account: AccountId) -> Result<Vec<Listed>, StoreError> 
             exists(disks::table.filter(disks::linode_id.eq(linodes::id))),
             exists(config_profiles::table.filter(config_profiles::linode_id.eq(linodes::id))),
         ))
-        .at_most::<1000>()
+        .at_most::<1001>()
         .load(conn))?)
 }
 
-/// Newest first.
-fn registrations_of(conn: &mut Db, account: AccountId) -> Result<Vec<Registered>, StoreError> {
-    use schema::registrations;
+/// Of the Linodes between two labels, newest first.
+fn registrations_of(
+    conn: &mut Db,
+    account: AccountId,
+    (after, last): (&str, &str),
+) -> Result<Vec<Registered>, StoreError> {
+    use schema::{linodes, registrations};
     Ok(direct!(conn, |conn| registrations::table
+        .inner_join(linodes::table)
         .filter(registrations::account_id.eq(account))
+        .filter(linodes::label.gt(after))
+        .filter(linodes::label.le(last))
         .order(registrations::id.desc())
         .select(Registered::as_select())
-        .at_most::<5000>()
+        .at_most::<20_000>()
         .load(conn))?)
 }
 
-/// Newest first.
-fn moves_of(conn: &mut Db, account: AccountId) -> Result<Vec<Moved>, StoreError> {
-    use schema::migrations;
+/// Of the Linodes between two labels, newest first.
+fn moves_of(
+    conn: &mut Db,
+    account: AccountId,
+    (after, last): (&str, &str),
+) -> Result<Vec<Moved>, StoreError> {
+    use schema::{linodes, migrations};
     Ok(direct!(conn, |conn| migrations::table
+        .inner_join(linodes::table)
         .filter(migrations::account_id.eq(account))
+        .filter(linodes::label.gt(after))
+        .filter(linodes::label.le(last))
         .order(migrations::id.desc())
         .select(Moved::as_select())
-        .at_most::<5000>()
+        .at_most::<20_000>()
         .load(conn))?)
 }
 

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use diesel::prelude::*;
 
-use crate::domain::ids::{ConfigId, DiskId, LinodeId};
+use crate::domain::ids::{ConfigId, DiskId, LinodeId, OWN_CONFIGS};
 use crate::domain::linode::{Helper, RunLevel, translate};
-use crate::store::db::{Db, direct};
+use crate::store::db::{Db, direct, lock_named};
 use crate::store::error::StoreError;
 use crate::store::schema::{config_profiles, linodes};
 
@@ -144,9 +144,16 @@ pub struct NewProfile<'a> {
     pub helpers: &'a str,
 }
 
+/// Its number is of the portal's own range: those below are given by the manager, whose next import brings them.
 pub fn insert_profile(conn: &mut Db, new: &NewProfile<'_>) -> Result<ConfigId, StoreError> {
+    lock_named(conn, *b"xenc")?;
+    let last: Option<i64> = config_profiles::table
+        .filter(config_profiles::id.ge(OWN_CONFIGS))
+        .select(diesel::dsl::max(config_profiles::id))
+        .get_result(conn)?;
+    let id = last.map_or(OWN_CONFIGS.0, |last| last + 1);
     Ok(diesel::insert_into(config_profiles::table)
-        .values(new)
+        .values((config_profiles::id.eq(id), new))
         .returning(config_profiles::id)
         .get_result(conn)?)
 }

@@ -35,6 +35,8 @@ pub struct MigrationFilter {
     pub begun: bool,
     /// Only with (or without) a try that failed.
     pub failed_try: Option<bool>,
+    /// Only with a try that failed from the first moment on, before the second; ways back aside.
+    pub tried: Option<(Time, Time)>,
     /// Only these.
     pub among: Option<Vec<MigrationId>>,
 }
@@ -90,6 +92,14 @@ pub fn migrations(
         } else {
             query.filter(diesel::dsl::not(failed))
         };
+    }
+    if let Some((from, to)) = filter.tried {
+        let tries = failed_tries()
+            .filter(migration_events::at.ge(from))
+            .filter(migration_events::at.lt(to));
+        query = query
+            .filter(diesel::dsl::exists(tries))
+            .filter(migrations::kind.ne(MigrationKind::Return));
     }
     if let Some(among) = &filter.among {
         query = query.filter(migrations::id.eq_any(among.clone()));

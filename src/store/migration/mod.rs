@@ -15,6 +15,7 @@ use super::wake::Wake;
 use crate::domain::ids::{AccountId, HostId, JobId, LinodeId, MigrationId, RegistrationId, UserId};
 use crate::domain::linode::LinodeStatus;
 use crate::domain::migration::{self, MigrationKind, MigrationState, Step};
+use crate::domain::placement::Link;
 use crate::domain::programme::move_times;
 use crate::domain::time::Time;
 use crate::store::limit::Limit;
@@ -83,6 +84,16 @@ pub struct Migration {
 }
 
 impl Migration {
+    /// Between which hosts it is.
+    pub fn link(&self) -> Link {
+        Link {
+            migration: self.id,
+            source: self.source_host_id,
+            destination: self.destination_host_id,
+            is_back: self.kind == MigrationKind::Return,
+        }
+    }
+
     /// It waits in the queue, and for no time of its own.
     pub fn is_due(&self, now: Time) -> bool {
         self.state == MigrationState::Queued && self.not_before.is_none_or(|at| at <= now)

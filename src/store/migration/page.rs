@@ -3,14 +3,16 @@
 use diesel::prelude::*;
 
 use super::{Digest, Migration, MigrationEvent, queue};
+use crate::domain::host::SILENT_S;
 use crate::domain::ids::{AccountId, HostId, MigrationId};
 use crate::domain::job::JobState;
 use crate::domain::migration::MigrationState;
+use crate::domain::placement::Shut;
 use crate::domain::time::Time;
 use crate::store::attention::{self, Pause};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
-use crate::store::host::Host;
+use crate::store::host::{Host, room};
 use crate::store::job::Job;
 use crate::store::limit::Limit;
 use crate::store::linode::disk::Disk;
@@ -41,6 +43,8 @@ pub struct Place {
     pub position: Option<i64>,
     /// The end of the quiet hours, if they hold it, or will when its time comes.
     pub held_until: Option<Time>,
+    /// The host that cannot take part now, and why, while it is offered or queued.
+    pub shut: Option<(HostId, Shut)>,
     /// Why nothing happens to its Linode at all.
     pub pause: Pause,
 }
@@ -76,8 +80,18 @@ pub fn migration_now(
     } else {
         None
     };
+    let waits = matches!(
+        migration.state,
+        MigrationState::Offered | MigrationState::Queued
+    );
+    let shut = if waits {
+        room::shut(conn, now.plus_s(-SILENT_S), &migration.link())?
+    } else {
+        None
+    };
     let queue = Place {
         position,
+        shut,
         held_until: move_times::held_until(conn, &migration, now)?,
         pause: attention::pause(conn, migration.linode_id)?,
     };

@@ -13,12 +13,13 @@ use crate::store::error::StoreError;
 use crate::store::limit::Limit;
 use crate::store::schema::{migrations, users};
 
-fn links(rows: Vec<(MigrationId, HostId, HostId)>) -> Vec<Link> {
+fn links(rows: Vec<(MigrationId, HostId, HostId, bool)>) -> Vec<Link> {
     rows.into_iter()
-        .map(|(migration, source, destination)| Link {
+        .map(|(migration, source, destination, is_back)| Link {
             migration,
             source,
             destination,
+            is_back,
         })
         .collect()
 }
@@ -31,6 +32,7 @@ pub fn at_work(conn: &mut Db) -> Result<Vec<Link>, StoreError> {
                 migrations::id,
                 migrations::source_host_id,
                 migrations::destination_host_id,
+                migrations::kind.eq(MigrationKind::Return),
             ))
             .load(conn)?,
     ))
@@ -51,6 +53,7 @@ pub fn waiting(conn: &mut Db, now: Time, quiet: bool, limit: i64) -> Result<Vec<
             migrations::id,
             migrations::source_host_id,
             migrations::destination_host_id,
+            migrations::kind.eq(MigrationKind::Return),
         ));
     if !quiet {
         return Ok(links(due.limited(limit).load(conn)?));

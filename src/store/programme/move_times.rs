@@ -152,11 +152,11 @@ pub fn taken(
 }
 
 /// Migrations whose member is to be reminded by now.
-pub fn to_remind(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<Migration>, StoreError> {
+pub fn to_remind(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<MigrationId>, StoreError> {
     Ok(migrations::table
         .filter(migrations::remind_at.le(now))
         .order(migrations::remind_at)
-        .select(Migration::as_select())
+        .select(migrations::id)
         .limited(limit)
         .load(conn)?)
 }

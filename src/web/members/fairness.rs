@@ -241,10 +241,9 @@ fn in_all(sum: &Usage) -> Vec<(&'static str, String)> {
 /// CPU used and waited for, due and got under contention (all in % of one CPU), got of due (%), disk read and written,
 /// network in and out (KiB/s).
 fn cells(usage: &Usage) -> [String; 9] {
-    let waited = (usage.judged_ms > 0).then(|| usage.of_one_cpu(usage.wait_ms));
     [
         percent(usage.of_one_cpu(usage.cpu_ms)),
-        maybe_percent(waited),
+        maybe_percent(usage.waited()),
         maybe_percent(under_contention(usage, usage.due_ms)),
         maybe_percent(under_contention(usage, usage.got_ms)),
         maybe_percent(usage.of_due()),
@@ -282,12 +281,7 @@ fn used_chart(groups: &[(i64, Usage)], span: Span, zone: Zone) -> Option<Chart> 
         .collect();
     let waited = groups
         .iter()
-        .map(|(at, it)| {
-            (
-                at + span.2 / 2,
-                (it.judged_ms > 0).then(|| it.of_one_cpu(it.wait_ms)),
-            )
-        })
+        .map(|(at, it)| (at + span.2 / 2, it.waited()))
         .collect();
     let words = Words {
         id: "used",
@@ -339,7 +333,6 @@ pub fn compared(moved: &Moved, zone: Zone) -> Compared {
         };
         [name.to_owned(), shown(&before), shown(&after)]
     };
-    let waits = |usage: &Usage| (usage.judged_ms > 0).then(|| usage.of_one_cpu(usage.wait_ms));
     Compared {
         from: place(&moved.source),
         to: place(&moved.destination),
@@ -351,7 +344,7 @@ pub fn compared(moved: &Moved, zone: Zone) -> Compared {
                 percent(it.of_one_cpu(it.cpu_ms))
             }),
             both("CPU waited for, % of one CPU", &|it| {
-                maybe_percent(waits(it))
+                maybe_percent(it.waited())
             }),
             both(
                 "Got of what was due under contention, %",

@@ -7,23 +7,23 @@ use actix_web::HttpResponse;
 use askama::Template;
 use serde::Deserialize;
 
-use super::linode::list::eligibility;
+use super::linode::list::{Begin, eligibility, next_url};
 use super::migration_link;
 use crate::app::bulk::Outcome;
 use crate::app::error::AppError;
 use crate::app::registration::seats_left;
 use crate::domain::ids::{AccountId, LinodeId, RegistrationId};
-use crate::domain::migration::{MigrationKind, MigrationState};
+use crate::domain::migration::{self, MigrationKind, MigrationState};
 use crate::domain::placement::Standing;
 use crate::domain::programme::{Phase, TextSection};
 use crate::domain::registration::RegistrationState;
 use crate::domain::time::Time;
 use crate::store;
 use crate::store::db::Db;
-use crate::store::linode::page::{LinodeRow, Registered};
+use crate::store::linode::page::{LinodePage, LinodeRow, Registered};
 use crate::store::programme::{Programme, Text};
 
-use crate::web::extract::{Asks, Form, Member, Nothing, Path, ids};
+use crate::web::extract::{Asks, Form, Member, Nothing, Path, Query, ids};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, ConfirmPage, Page};
 use crate::web::portal::{self, Portal};
@@ -50,6 +50,8 @@ pub struct BetaPage {
     /// Links to the first entries of the FAQ.
     pub questions: Vec<Link>,
     pub rows: Vec<Row>,
+    /// The next Linodes, where there are more than a page has.
+    pub next: Option<String>,
     pub any_eligible: bool,
     pub error: Option<String>,
 }
@@ -82,6 +84,7 @@ pub struct Facts<'a> {
     /// Anchor and question of the first entries of the FAQ.
     pub questions: &'a [(String, String)],
     pub rows: &'a [LinodeRow],
+    pub next: Option<&'a str>,
     pub positions: &'a HashMap<RegistrationId, usize>,
     /// Linodes ticked in a form that is shown again.
     pub chosen: &'a [i64],
@@ -124,6 +127,7 @@ impl BetaPage {
                 .iter()
                 .map(|(slug, question)| Link::new(format!("/members/faq#{slug}"), question))
                 .collect(),
+            next: next_url(HERE, facts.next),
             any_eligible: rows.iter().any(|row| row.eligible),
             error: page.problems.of("linode").map(str::to_owned),
             rows,
@@ -219,7 +223,9 @@ fn stands(view: &mut Row, row: &LinodeRow, registration: &Registered, facts: &Fa
                     _ => "We are setting up its place on a Xen host, and write to you when it is ready.".to_owned(),
                 };
             }
-            if !has_begun && outside {
+            let held = row.migration.as_ref();
+            let held = held.is_some_and(|it| migration::holds_registration(it.kind, it.state));
+            if outside && !held {
                 view.withdraw = Some(withdraw_link(registration.id, label));
             }
         }
@@ -272,14 +278,15 @@ struct Found {
     waiting: i64,
     waits: Vec<i64>,
     rows: Vec<LinodeRow>,
+    next: Option<String>,
     positions: HashMap<RegistrationId, usize>,
     written: Vec<Text>,
     questions: Vec<(String, String)>,
 }
 
-fn find(conn: &mut Db, account: AccountId, now: Time) -> Result<Found, AppError> {
+fn find(conn: &mut Db, account: AccountId, (after, now): (&str, Time)) -> Result<Found, AppError> {
     let programme = store::programme::get(conn, now)?;
-    let rows = store::linode::page::linodes(conn, account)?;
+    let LinodePage { rows, next } = store::linode::page::linodes(conn, account, after)?;
     let mine: Vec<RegistrationId> = rows
         .iter()
         .filter_map(|row| row.registration.as_ref().map(|it| it.id))
@@ -293,6 +300,7 @@ fn find(conn: &mut Db, account: AccountId, now: Time) -> Result<Found, AppError>
         questions: store::faq::first(conn, QUESTIONS)?,
         programme,
         rows,
+        next,
     })
 }
 
@@ -300,7 +308,7 @@ fn find(conn: &mut Db, account: AccountId, now: Time) -> Result<Found, AppError>
 async fn again(portal: &Portal, member: &Member, chosen: Vec<i64>, problems: Problems) -> Response {
     let account = member.account;
     let found = portal::run(portal, move |app| {
-        app.db.read(|conn| find(conn, account, app.now()))
+        app.db.read(|conn| find(conn, account, ("", app.now())))
     })
     .await?;
     present(portal, member, &found, (chosen, problems))
@@ -327,6 +335,7 @@ fn present(
         written: &found.written,
         questions: &found.questions,
         rows: &found.rows,
+        next: found.next.as_deref(),
         positions: &found.positions,
         chosen: &chosen,
     };
@@ -334,10 +343,10 @@ fn present(
 }
 
 /// `GET /members/xenbeta`
-pub async fn show(portal: Portal, asks: Asks<Member>) -> Response {
+pub async fn show(portal: Portal, asks: Asks<Member>, from: Query<Begin>) -> Response {
     let now = portal.now();
     let (member, found) = asks
-        .read(move |conn, actor| find(conn, actor.require_account()?, now))
+        .read(move |conn, actor| find(conn, actor.require_account()?, (&from.0.after, now)))
         .await?;
     let nothing = (Vec::new(), Problems::default());
     present(&portal, &member, &found, nothing)
@@ -366,24 +375,26 @@ pub async fn register(portal: Portal, member: Member, form: Form<RegisterForm>) 
         }
         Ok(many) => {
             let refused: Vec<i64> = many.refused.iter().map(|(id, _)| id.0).collect();
-            let account = member.account;
-            let rows = portal::read(&portal, move |conn| {
-                store::linode::page::linodes(conn, account)
-            })
-            .await?;
+            let named = [
+                many.done.clone(),
+                refused.iter().copied().map(LinodeId).collect(),
+            ]
+            .concat();
+            let labels =
+                portal::read(&portal, move |conn| store::fairness::labels(conn, &named)).await?;
             let mut problems = Problems::default();
-            problems.add("linode", refusal(&many, &rows));
+            problems.add("linode", refusal(&many, &labels.into_iter().collect()));
             again(&portal, &member, refused, problems).await
         }
     }
 }
 
 /// What was done of what was asked for, and what was not.
-fn refusal(many: &Outcome<LinodeId>, rows: &[LinodeRow]) -> String {
+fn refusal(many: &Outcome<LinodeId>, labels: &HashMap<LinodeId, String>) -> String {
     let label = |id: LinodeId| {
-        rows.iter()
-            .find(|row| row.linode.id == id)
-            .map_or_else(|| format!("Linode {id}"), |row| row.linode.label.clone())
+        labels
+            .get(&id)
+            .map_or_else(|| format!("Linode {id}"), String::clone)
     };
     let done = match many.done.as_slice() {
         [] => String::new(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::app::job::lease;
 use crate::domain::job::{JobKind, JobState};
 use crate::domain::migration::{MigrationKind, MigrationState as State};
+use crate::domain::placement::Shut;
 use crate::domain::time::Time;
 use crate::store::job::Job;
 use crate::store::migration::Migration;
@@ -139,6 +140,7 @@ fn phase(of: Watched<'_>) -> String {
         State::Offered => "Waiting for your click.".to_owned(),
         State::Queued => match queue.position {
             _ if queue.held_until.is_some() => held(queue, zone),
+            Some(_) if queue.shut.is_some() => shut(queue),
             Some(1) => "Next in the queue: it starts as soon as both hosts are free.".to_owned(),
             Some(place) => format!("Number {place} in the queue."),
             None if migration.kind == MigrationKind::Evacuation => {
@@ -184,6 +186,17 @@ fn paused(state: State, queue: Place) -> Option<&'static str> {
     queue.pause.recovery_since.map(|_| {
         "On hold: we are comparing our records with every host first. Your Linode stays as it is, and the move goes on by itself."
     })
+}
+
+/// One of its hosts cannot take part.
+fn shut(queue: Place) -> String {
+    let host = match queue.shut {
+        Some((_, Shut::Source(_))) => "its present host",
+        Some((_, Shut::Destination(_))) | None => "the host it is to go to",
+    };
+    format!(
+        "Waiting: {host} cannot take part in a move now. It starts when that is over; our staff see it, and can offer another host."
+    )
 }
 
 /// The quiet hours hold it, or will when its time comes.

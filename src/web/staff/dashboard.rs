@@ -4,7 +4,7 @@ use askama::Template;
 
 use super::job::LATELY_DAYS;
 use super::{Counted, heard};
-use crate::app::host::liveness::{SILENT_S, is_silent};
+use crate::app::host::liveness::{SILENT_S, asked_at, is_silent};
 use crate::app::ownership::recovery;
 use crate::domain::bug::BugState;
 use crate::domain::host::HostRole;
@@ -102,7 +102,7 @@ pub async fn show(portal: Portal, asks: Asks<Staff>) -> Response {
                 questions: store::faq::count_open(conn)?,
                 failed: store::migration::list::migrations(conn, &failed, None, 10)?,
                 hosts: store::host::all(conn)?,
-                rooms: store::host::room::rooms(conn)?,
+                rooms: store::host::room::rooms(conn, asked_at(now))?,
                 recovery_waits: recovery::standing(conn)?.map_or(0, |it| it.waits_for.len()),
                 stuck: store::migration::list::stuck(conn, now.plus_s(-SILENT_S))?.len(),
                 now,

@@ -5,6 +5,15 @@ use super::{Choice, Field, Input, Problems, Zone};
 use crate::domain::time::Time;
 use crate::domain::time::local::{Moments, moments, offset_name};
 
+/// The zone that a form named beside its field: what is typed is meant in it, though its reader's is another by now.
+pub fn zone_of(named: &str, readers: Zone) -> Zone {
+    if named.is_empty() {
+        readers
+    } else {
+        Zone::named(named)
+    }
+}
+
 /// What is typed in the fields `at` and `occurrence` (`first` or `second`).
 pub fn parse(zone: Zone, at: &str, occurrence: &str, problems: &mut Problems) -> Option<Time> {
     let Some(local) = zone.local(at) else {

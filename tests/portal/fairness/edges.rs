@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use xenbeta::app::fairness::rollup::MOST_FORGOTTEN;
+use xenbeta::app::fairness::weights::ByHand;
 use xenbeta::domain::fairness::usage::{Range, Usage};
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::platform::Platform;
@@ -43,6 +44,19 @@ fn verdicts(site: &Site) -> [String; 3] {
 }
 
 both_databases! {
+    fn two_who_set_one_linodes_weight_do_not_lose_one_anothers(app: TestApp) {
+        let app = app.with_fleet();
+        let by_hand = |weight, was| ByHand { weight: Some(weight), reason: "a test", was };
+        let set = |weight, was| app.set_linode_weight(&app.staff(), WEB, by_hand(weight, was));
+        set(100, None).unwrap();
+        set(100, None).expect("the same twice");
+        let refused = set(300, None).unwrap_err();
+        assert!(refused.to_string().contains("Someone else changed this weight"), "{refused}");
+        assert_eq!(app.in_db(|conn| xenbeta::store::fairness::weights::own(conn, WEB)), Some(100));
+        set(300, Some(100)).unwrap();
+        assert_eq!(app.in_db(|conn| xenbeta::store::fairness::weights::own(conn, WEB)), Some(300));
+    }
+
     fn what_could_not_be_compared_is_not_fair(app: TestApp) {
         let app = app.with_fleet().with_passwords();
         let site = Site::serve(&app.app);
@@ -235,7 +249,7 @@ both_databases! {
     fn a_weight_counts_from_when_it_is_changed_and_no_agent_changes_it(app: TestApp) {
         let app = app.with_fleet();
         for linode in [WEB, DB] {
-            app.set_linode_weight(&app.staff(), linode, Some(100), "a test").unwrap();
+            app.set_linode_weight(&app.staff(), linode, ByHand { weight: Some(100), reason: "a test", was: None }).unwrap();
         }
         let alike = [(WEB, 500, 500), (DB, 500, 500)];
         let share = Some(xenbeta::wire::Share { cpu_weight: 1, io_priority: 4 });
@@ -247,7 +261,7 @@ both_databases! {
         };
         let now = app.ten() / 60 * 60;
         (1..=3).for_each(|n| send(now - 10 * n));
-        app.set_linode_weight(&app.staff(), WEB, Some(300), "a test").unwrap();
+        app.set_linode_weight(&app.staff(), WEB, ByHand { weight: Some(300), reason: "a test", was: Some(100) }).unwrap();
         (4..=6).for_each(|n| send(now - 10 * n));
         app.pass_s(120);
         app.roll_all();

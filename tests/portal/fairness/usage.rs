@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use xenbeta::app::fairness::weights::ByHand;
 use xenbeta::domain::fairness::judge::Verdict;
 use xenbeta::domain::ids::{HostId, LinodeId};
 use xenbeta::store;
@@ -220,7 +221,7 @@ both_databases! {
         one.guests[1].share = Some(Share { cpu_weight: 512, io_priority: 4 });
         let wrong = app.note_samples(&hand::agent(UML1), &Samples { rounds: vec![one.clone()] }).unwrap();
         assert_eq!(wrong, [(DB, Share { cpu_weight: 1024, io_priority: 3 })]);
-        app.set_linode_weight(&app.staff(), WEB, Some(2048), "a test").unwrap();
+        app.set_linode_weight(&app.staff(), WEB, ByHand { weight: Some(2048), reason: "a test", was: None }).unwrap();
         let wrong = app.note_samples(&hand::agent(UML1), &Samples { rounds: vec![one] }).unwrap();
         assert_eq!(wrong[0], (WEB, Share { cpu_weight: 2048, io_priority: 2 }));
     }
@@ -246,8 +247,16 @@ pub fn cells(body: &str, row: &str) -> Vec<Vec<String>> {
 /// A host with weights 1:2:4 on it.
 fn one_two_four(app: &TestApp) {
     for (linode, weight) in [(WEB, 256), (DB, 512), (OLD, 1024)] {
-        app.set_linode_weight(&app.staff(), linode, Some(weight), "a test")
-            .unwrap();
+        app.set_linode_weight(
+            &app.staff(),
+            linode,
+            ByHand {
+                weight: Some(weight),
+                reason: "a test",
+                was: None,
+            },
+        )
+        .unwrap();
     }
 }
 /// One CPU by 1:2:4, and dealt alike to all.
@@ -391,7 +400,7 @@ both_databases! {
         staff.submit(&look, "Save the weight of web", &[]);
         staff.get("/staff/fairness/weights").says_at("main button", &["Preview the weight"]);
         staff.get("/staff/fairness/weights").hides(&["web (101)"]);
-        assert!(app.set_linode_weight(&app.member(), WEB, Some(1), "no").is_err());
+        assert!(app.set_linode_weight(&app.member(), WEB, ByHand { weight: Some(1), reason: "no", was: None }).is_err());
         assert!(app.set_weight_rule(&app.member(), xenbeta::domain::fairness::shares::Rule::Plan, None).is_err());
         let trail: Vec<String> = app.in_db(|conn| {
             use xenbeta::store::schema::audit_events as t;

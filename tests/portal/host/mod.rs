@@ -3,3 +3,4 @@
 pub mod by_hand;
 mod list;
 mod report;
+mod settings;

@@ -1,9 +1,11 @@
 //! What a poll reports, and what the answer puts right.
 
+use diesel::connection::SimpleConnection;
 use xenbeta::domain::audit::Object;
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::linode::LinodeStatus;
 use xenbeta::store;
+use xenbeta::store::error::StoreError;
 use xenbeta::wire::{Inventory, LinodeReport, Poll, Share, Task};
 
 use crate::both_databases;
@@ -62,6 +64,27 @@ both_databases! {
         app.pass_s(1);
         let again = app.take(UML1);
         assert_eq!((again.job, again.attempt), (order.job, order.attempt + 1), "a poll that holds nothing says it was lost");
+    }
+
+    fn a_poll_that_had_to_wait_writes_nothing_that_is_over(app: TestApp) {
+        let app = app.with_fleet();
+        let other = app.second();
+        let mut gone = report(WEB, None);
+        gone.running = false;
+        let polled = poll(vec![gone]);
+        std::thread::scope(|scope| {
+            let mut racer = None;
+            app.db.write(|conn| {
+                // It moves, and runs there; nobody sees that yet.
+                conn.batch_execute("UPDATE linodes SET host_id = 3, epoch = 2 WHERE id = 101; UPDATE ips SET host_id = 3 WHERE linode_id = 101")?;
+                racer = Some(scope.spawn(|| other.note_poll(&hand::agent(UML1), &polled)));
+                // It has looked, and waits to write.
+                std::thread::sleep(std::time::Duration::from_millis(700));
+                Ok::<_, StoreError>(())
+            }).unwrap();
+            racer.unwrap().join().unwrap().unwrap();
+        });
+        assert_eq!(app.linode(WEB).status, LinodeStatus::Running, "what its old host said is not so any more");
     }
 
     fn a_guest_that_stopped_by_itself_is_noted(app: TestApp) {

@@ -9,7 +9,7 @@ use crate::both_databases;
 use crate::browser::Site;
 use crate::support::TestApp;
 use crate::support::fleet::{MEMBER_EMAIL, STAFF_EMAIL, WEB};
-use crate::support::memory::MemoryTransport;
+use crate::support::memory::{MemoryTransport, take_mails};
 
 impl TestApp {
     /// Fails every mail that waits, for good.
@@ -17,7 +17,7 @@ impl TestApp {
         let now = self.now();
         self.db
             .write(|conn| {
-                for mail in store::mail::take_due(conn, now, now.plus_s(60), 1000)? {
+                for mail in take_mails(conn, (now, now.plus_s(60)), 1000)? {
                     store::mail::mark_failed(
                         conn,
                         store::mail::Taken::from(&mail),

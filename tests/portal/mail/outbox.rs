@@ -11,15 +11,19 @@ use xenbeta::app::error::AppError;
 use xenbeta::app::mail::compose::{self, Extra};
 use xenbeta::domain::ids::{LinodeId, MailId};
 use xenbeta::domain::mail::MailKind;
-use xenbeta::mail::{Facts, ResetToken, SendError, SmtpSecurity, SmtpSettings, SmtpTransport};
+use xenbeta::domain::time::Time;
+use xenbeta::mail::{
+    Facts, Message, ResetToken, SendError, SmtpSecurity, SmtpSettings, SmtpTransport, Transport,
+};
 use xenbeta::store;
 use xenbeta::store::error::StoreError;
+use xenbeta::store::mail::Taken;
 use xenbeta::store::schema::outbox as rows;
 use xenbeta::work::mailer;
 
 use crate::support::TestApp;
 use crate::support::fleet::{MEMBER_EMAIL, PASSWORD, WEB};
-use crate::support::memory::MemoryTransport;
+use crate::support::memory::{MemoryTransport, take_mails};
 use crate::support::port::free_port;
 use crate::support::smtp::Smtp;
 
@@ -212,6 +216,91 @@ fn two_portals_send_each_mail_once(app: TestApp) {
     assert_eq!((to.len(), ids.len()), (60, 60));
 }
 
+/// Time goes by while it sends, and another portal's mailer has its round meanwhile.
+struct Slow<'a> {
+    app: &'a TestApp,
+    other: App,
+    meanwhile: &'a MemoryTransport,
+    sent: MemoryTransport,
+}
+
+impl Transport for Slow<'_> {
+    fn send(&self, message: &Message) -> Result<(), SendError> {
+        self.app.pass_s(200);
+        mailer::round(&self.other, self.meanwhile, DOMAIN).unwrap();
+        self.sent.send(message)
+    }
+}
+
+fn a_slow_server_makes_no_second_mail(app: TestApp) {
+    for n in 0..4 {
+        post(
+            &app,
+            MailKind::Registered,
+            &format!("member{n}@example.com"),
+        );
+    }
+    let meanwhile = MemoryTransport::new();
+    let slow = Slow {
+        app: &app,
+        other: app.second(),
+        meanwhile: &meanwhile,
+        sent: MemoryTransport::new(),
+    };
+    while mailer::round(&app, &slow, DOMAIN).unwrap() > 0 {}
+    let to = |it: &MemoryTransport| -> Vec<String> {
+        it.sent().iter().map(|mail| mail.to.clone()).collect()
+    };
+    let mut all = [to(&slow.sent), to(&meanwhile)].concat();
+    all.sort();
+    let each: Vec<String> = (0..4).map(|n| format!("member{n}@example.com")).collect();
+    assert_eq!(all, each, "each once");
+}
+
+fn a_try_that_is_over_does_not_mark_the_next_one(app: TestApp) {
+    post(&app, MailKind::Approved, "zoe@example.com");
+    let now = app.now();
+    let take = |now: Time| {
+        let taken = app
+            .db
+            .write(|conn| take_mails(conn, (now, now.plus_s(300)), 1));
+        Taken::from(&taken.unwrap()[0])
+    };
+    let mark = |of: Taken, again: Option<Time>| {
+        app.db
+            .write(|conn| store::mail::mark_failed(conn, of, "timed out", again))
+            .unwrap()
+    };
+    let slow = take(now);
+    let next = take(now.plus_s(301));
+    // The first one speaks while the second is at it, and after that has sent it.
+    mark(slow, Some(now.plus_s(302)));
+    assert_eq!(outbox_rows(&app)[0].error, "");
+    mark(slow, None);
+    assert_eq!(outbox_rows(&app)[0].state, "pending");
+    app.db
+        .write(|conn| store::mail::mark_sent(conn, next, now))
+        .unwrap();
+    mark(slow, None);
+    mark(next, None);
+    let row = &outbox_rows(&app)[0];
+    assert_eq!((row.state.as_str(), row.error.as_str()), ("sent", ""));
+}
+
+fn mail_of_access_goes_before_all_other(app: TestApp) {
+    for n in 0..50 {
+        post(&app, MailKind::BetaEnded, &format!("member{n}@example.com"));
+    }
+    app.pass_s(1);
+    post(&app, MailKind::PasswordReset, "zoe@example.com");
+    post(&app, MailKind::PasswordChanged, "zoe@example.com");
+    let memory = MemoryTransport::new();
+    mailer::round(&app, &memory, DOMAIN).unwrap();
+    let to: Vec<String> = memory.sent().iter().map(|mail| mail.to.clone()).collect();
+    assert_eq!(to[..2], ["zoe@example.com", "zoe@example.com"]);
+    assert_eq!(to[2], "member0@example.com");
+}
+
 /// A mailer that dies between the server's yes and writing it down sends once more, under the same Message-ID.
 fn a_crash_half_way_repeats_under_the_same_id(app: TestApp) {
     let server = Smtp::start();
@@ -224,7 +313,7 @@ fn a_crash_half_way_repeats_under_the_same_id(app: TestApp) {
             diesel::update(rows::table)
                 .set((rows::state.eq("pending"), rows::next_at.eq(now)))
                 .execute(conn)?;
-            let taken = store::mail::take_due(conn, now, now.plus_s(300), 20)?;
+            let taken = take_mails(conn, (now, now.plus_s(300)), 20)?;
             assert_eq!(taken.len(), 1);
             Ok::<_, StoreError>(())
         })
@@ -413,6 +502,9 @@ crate::both_databases! {
     fn greylisting(app: TestApp) { greylisted_then_taken_once(app) }
     fn no_such_mailbox(app: TestApp) { no_such_mailbox_is_final_and_holds_nobody_up(app) }
     fn server_down(app: TestApp) { waits_for_a_server_that_is_down(app) }
+    fn slow_server(app: TestApp) { a_slow_server_makes_no_second_mail(app) }
+    fn tries_apart(app: TestApp) { a_try_that_is_over_does_not_mark_the_next_one(app) }
+    fn access_first(app: TestApp) { mail_of_access_goes_before_all_other(app) }
     fn two_portals(app: TestApp) { two_portals_send_each_mail_once(app) }
     fn crash_half_way(app: TestApp) { a_crash_half_way_repeats_under_the_same_id(app) }
     fn reset_links(app: TestApp) { a_reset_link_leaves_the_outbox_with_its_mail(app) }

@@ -367,7 +367,7 @@ both_databases! {
         let app = app.with_fleet();
         let registration = app.approved(WEB);
         let row = app.offer(&app.staff(), registration, Some(XEN2)).unwrap();
-        let free = |app: &TestApp| app.in_db(store::host::room::rooms).into_iter().find(|room| room.host == XEN2).unwrap().memory_free_mb();
+        let free = |app: &TestApp| app.rooms().into_iter().find(|room| room.host == XEN2).unwrap().memory_free_mb();
         assert_eq!(free(&app), 512);
         app.pass_s(15 * 86_400);
         app.reconcile().unwrap();
@@ -440,9 +440,9 @@ both_databases! {
     fn a_revoked_or_disabled_host_gets_nothing(app: TestApp) {
         let app = app.with_fleet();
         app.clicked(WEB);
-        app.set_host_state(&app.staff(), UML1, xenbeta::domain::host::HostState::Disabled).unwrap();
+        app.set_host_state(&app.staff(), UML1, (xenbeta::domain::host::HostState::Enabled, xenbeta::domain::host::HostState::Disabled)).unwrap();
         app.nothing_for(UML1);
-        app.set_host_state(&app.staff(), UML1, xenbeta::domain::host::HostState::Enabled).unwrap();
+        app.set_host_state(&app.staff(), UML1, (xenbeta::domain::host::HostState::Disabled, xenbeta::domain::host::HostState::Enabled)).unwrap();
         app.revoke_host(&app.staff(), UML1).unwrap();
         app.nothing_for(UML1);
         assert!(matches!(app.revoke_host(&app.member(), UML1), Err(AppError::Forbidden)));

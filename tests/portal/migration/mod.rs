@@ -2,4 +2,5 @@
 
 pub mod contest;
 mod engine;
+mod places;
 mod schedule;

@@ -136,6 +136,19 @@ both_databases! {
         assert_eq!(app.newest_migration(WEB).state, MigrationState::Offered);
     }
 
+    fn a_typed_time_is_meant_in_the_zone_that_its_form_named(app: TestApp) {
+        let (app, site) = offered(app);
+        let mut member = site.signed_in(MEMBER_EMAIL);
+        let page = member.get(MIGRATE);
+        page.shows(&["In Europe/Vienna."]);
+        app.sql("UPDATE users SET timezone = 'Asia/Tokyo' WHERE id = 1");
+        let typed = app.now().plus_days(3).utc().format("%Y-%m-%dT18:30").to_string();
+        let reply = member.submit(&page, "Migrate web", &[("when", "at"), ("at", &typed)]);
+        assert_eq!(reply.status, 303, "{}", reply.text());
+        let at = app.newest_migration(WEB).not_before.unwrap().utc();
+        assert_eq!((at.hour(), at.minute()), (16, 30), "half past six in Vienna's summer");
+    }
+
     fn of_a_time_that_comes_twice_the_member_says_which(app: TestApp) {
         let (app, site) = offered(app);
         expires(&app, app.now().utc() + Duration::days(365));

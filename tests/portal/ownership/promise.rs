@@ -201,7 +201,7 @@ both_databases! {
         app.reconcile().unwrap();
         let waits = app.recovery().unwrap().unwrap().waits_for;
         assert_eq!(waits.iter().map(|host| host.id).collect::<Vec<_>>(), [XEN2]);
-        let refused = app.set_host_state(&app.staff(), XEN2, HostState::Disabled).unwrap_err();
+        let refused = app.set_host_state(&app.staff(), XEN2, (HostState::Enabled, HostState::Disabled)).unwrap_err();
         assert!(conflict(refused).contains("two staff"));
         let ask = app.ask_joint(&app.staff(), PASSWORD, (JointKind::Waive, XEN2), "no power in the rack").unwrap();
         let again = app.ask_joint(&app.staff(), PASSWORD, (JointKind::Waive, XEN2), "no power in the rack").unwrap();

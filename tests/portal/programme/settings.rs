@@ -37,6 +37,35 @@ both_databases! {
         assert_eq!(app.in_db(store::programme::stored).unwrap().seats, None);
     }
 
+    fn dates_stay_the_very_instants_when_something_else_is_saved(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let site = Site::serve(&app.app);
+        // The second half past one of the night in which New York's clocks go back, with seconds.
+        let opens = "2026-11-01T06:30:17.000000Z";
+        app.sql(&format!("UPDATE users SET timezone = 'America/New_York' WHERE id = 3; UPDATE programme SET opens_at = '{opens}', expected_end_at = '2027-03-01T12:00:00.000000Z' WHERE id = 1"));
+        let dates = || {
+            let row = app.in_db(store::programme::stored).unwrap();
+            (row.opens_at.unwrap().to_string(), row.expected_end_at.unwrap().to_string())
+        };
+        let before = dates();
+        let mut staff = site.signed_in(STAFF_EMAIL);
+        let page = staff.get(URL);
+        // The reader's zone becomes another one while the form is open.
+        app.sql("UPDATE users SET timezone = 'Asia/Tokyo' WHERE id = 3");
+        let reply = staff.submit(&page, SAVE, &[("seats", "40")]);
+        assert_eq!(reply.status, 303, "{}", reply.text());
+        assert_eq!(dates(), before);
+        // What is typed is meant in the zone that the form named, also when it is shown once more.
+        app.sql("UPDATE users SET timezone = 'America/New_York' WHERE id = 3");
+        let page = staff.get(URL);
+        app.sql("UPDATE users SET timezone = 'Asia/Tokyo' WHERE id = 3");
+        let wrong = staff.submit(&page, SAVE, &[("expected_end_at", "2027-04-01T09:00"), ("seats", "x")]);
+        assert_eq!(wrong.status, 422);
+        wrong.says(&["In America/New_York."]);
+        assert_eq!(staff.submit(&wrong, SAVE, &[("seats", "41")]).status, 303);
+        assert_eq!(dates().1, "2027-04-01 13:00:00 UTC");
+    }
+
     fn bad_settings_are_named(app: TestApp) {
         let app = app.with_fleet().with_passwords();
         let site = Site::serve(&app.app);

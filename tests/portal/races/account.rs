@@ -13,6 +13,7 @@ use xenbeta::app::host::AddHost;
 use xenbeta::domain::account::TokenScope;
 use xenbeta::domain::host::HostRole;
 use xenbeta::domain::ids::{MailId, UserId};
+use xenbeta::domain::mail::MailKind;
 use xenbeta::domain::markdown::{Markdown, Title};
 use xenbeta::domain::platform::Platform;
 use xenbeta::domain::values::Label;
@@ -27,6 +28,7 @@ use super::judge::{count, mails};
 use super::{RACERS, Race, same};
 use crate::support::TestApp;
 use crate::support::fleet::{MEMBER_EMAIL, UML2, WEB};
+use crate::support::memory::take_mails;
 
 super::rows![
     a_link_for_a_password,
@@ -35,6 +37,7 @@ super::rows![
     a_token_made,
     the_last_token,
     a_token_revoked,
+    mails_chosen,
     mails_taken,
     a_mail_tried_again,
     mails_tried_again,
@@ -167,6 +170,16 @@ fn five_mails(app: &TestApp, state: &str) -> Vec<MailId> {
     rows.into_iter().map(|row| row.id).collect()
 }
 
+fn mails_chosen(app: &TestApp) -> Race<'_> {
+    let member = app.member();
+    Race::of(move |portal, n| {
+        let wanted = [MailKind::Approved, MailKind::Declined];
+        let wanted = &wanted[n % 2..][..1];
+        portal.choose_mails(&member, wanted).map(|()| true)
+    })
+    .won_by(RACERS)
+}
+
 fn mails_taken(app: &TestApp) -> Race<'_> {
     five_mails(app, "pending");
     let now = app.now();
@@ -175,7 +188,7 @@ fn mails_taken(app: &TestApp) -> Race<'_> {
     Race::of(move |portal, _| {
         let took = portal
             .db
-            .write(|conn| store::mail::take_due(conn, now, now.plus_s(300), 3))?;
+            .write(|conn| take_mails(conn, (now, now.plus_s(300)), 3))?;
         sum.fetch_add(took.len(), Ordering::SeqCst);
         Ok(!took.is_empty())
     })
@@ -201,7 +214,7 @@ fn mails_tried_again(app: &TestApp) -> Race<'_> {
 fn a_mail_that_took_anothers_number(app: &TestApp) -> Race<'_> {
     let now = app.now();
     five_mails(app, "pending");
-    let take = |conn: &mut Db| store::mail::take_due(conn, now.plus_s(1), now.plus_s(300), 5);
+    let take = |conn: &mut Db| take_mails(conn, (now.plus_s(1), now.plus_s(300)), 5);
     let slow = app.db.write(take).unwrap();
     let slow: Vec<Taken> = slow.iter().map(Taken::from).collect();
     app.run_sql("DELETE FROM outbox");

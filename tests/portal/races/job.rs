@@ -1,10 +1,12 @@
 //! Jobs: claims, leases and their ends, retries, and the ones a member asks for.
 
 use xenbeta::app::App;
+use xenbeta::domain::ids::ConfigId;
 use xenbeta::domain::job::{JobKind, JobState};
 use xenbeta::store;
 use xenbeta::wire::{Poll, Progress, Renew};
 
+use super::judge::count;
 use super::migration::{failure, success};
 use super::{RACERS, Race, same, so};
 use crate::support::TestApp;
@@ -21,6 +23,7 @@ super::rows![
     all_that_can_end_a_lease,
     a_job_tried_again,
     a_reboot,
+    the_last_profiles,
     a_reboot_and_a_shutdown,
     a_look_at_the_console,
     a_proof_asked_for,
@@ -145,6 +148,22 @@ fn a_job_tried_again(app: &TestApp) -> Race<'_> {
     Race::of(move |portal, _| portal.retry_job(&staff, id).map(|()| true))
         .won_by(1)
         .noted("job.retry", 1)
+}
+
+/// One profile stays, whoever deletes which.
+fn the_last_profiles(app: &TestApp) -> Race<'_> {
+    app.run_sql("INSERT INTO config_profiles (id, linode_id, label, kernel_id, devices, root_device, read_only_root, run_level, helpers) VALUES (31, 101, 'second', 'uml-2.6', '{}', '/dev/ubda', TRUE, 'default', '[]'); UPDATE linodes SET boot_config_id = NULL WHERE id = 101");
+    let member = app.member();
+    Race::of(move |portal, n| {
+        let id = ConfigId([1, 31][n % 2]);
+        portal.delete_profile(&member, WEB, id).map(|()| true)
+    })
+    .won_by(1)
+    .noted("profile.delete", 1)
+    .then(|| {
+        let left = count(app, "config_profiles WHERE linode_id = 101");
+        [same("left", left, 1)]
+    })
 }
 
 fn a_reboot(app: &TestApp) -> Race<'_> {

@@ -311,8 +311,9 @@ fn a_takeover_and_a_state(app: &TestApp) -> Race<'_> {
     Race::of(move |portal, n| match n % 8 {
         0 => portal.decide_joint(&sue, PASSWORD, id, true).map(|_| true),
         n => {
-            let to = [HostState::Draining, HostState::Enabled][n % 2];
-            portal.set_host_state(&sam, XEN1, to).map(|()| false)
+            let both = [HostState::Draining, HostState::Enabled];
+            let change = (both[(n + 1) % 2], both[n % 2]);
+            portal.set_host_state(&sam, XEN1, change).map(|()| false)
         }
     })
     .won_by(1)

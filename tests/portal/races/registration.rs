@@ -2,6 +2,7 @@
 
 use xenbeta::app::App;
 use xenbeta::app::error::AppError;
+use xenbeta::app::fairness::weights::ByHand;
 use xenbeta::app::programme::Settings;
 use xenbeta::domain::fairness::shares::Rule;
 use xenbeta::domain::ids::LinodeId;
@@ -296,7 +297,15 @@ fn a_weight_set_by_hand(app: &TestApp) -> Race<'_> {
     let staff = app.staff();
     Race::of(move |portal, _| {
         portal
-            .set_linode_weight(&staff, WEB, Some(777), "It was promised.")
+            .set_linode_weight(
+                &staff,
+                WEB,
+                ByHand {
+                    weight: Some(777),
+                    reason: "It was promised.",
+                    was: None,
+                },
+            )
             .map(|()| true)
     })
     .won_by(RACERS)

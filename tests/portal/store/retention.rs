@@ -10,6 +10,7 @@ use crate::both_databases;
 use crate::support::TestApp;
 use crate::support::fleet::{DB, UML1, WEB, XEN1};
 use crate::support::jobs;
+use crate::support::memory::take_mails;
 
 const DAY: i64 = 86_400;
 
@@ -51,7 +52,7 @@ both_databases! {
         let app = app.with_fleet();
         app.clicked(WEB);
         let now = app.now();
-        let mails = app.db.write(|c| store::mail::take_due(c, now, now, 100)).unwrap();
+        let mails = app.db.write(|c| take_mails(c, (now, now.plus_s(1)), 100)).unwrap();
         assert!(mails.len() > 2);
         for mail in &mails[1..] {
             app.db.write(|c| store::mail::mark_sent(c, store::mail::Taken::from(mail), now)).unwrap();
@@ -70,7 +71,7 @@ both_databases! {
         let app = app.with_fleet();
         app.clicked(WEB);
         let now = app.now();
-        let mails = app.db.write(|c| store::mail::take_due(c, now, now, 100)).unwrap();
+        let mails = app.db.write(|c| take_mails(c, (now, now.plus_s(1)), 100)).unwrap();
         let last = mails.iter().max_by_key(|mail| mail.id).unwrap();
         app.pass_s(5);
         app.run_sql(&format!("UPDATE outbox SET created_at = (SELECT min(created_at) FROM users) WHERE id = {}", last.id));

@@ -33,6 +33,8 @@ impl App {
     ) -> Result<ConfigId, AppError> {
         let account = actor.require_account()?;
         self.transact(actor.who(), |tx| {
+            // Of two at once the second sees what the first left.
+            store::linode::lock(tx.conn, linode)?;
             let linode = own_linode(tx.conn, account, linode)?;
             not_moving(tx.conn, linode.id)?;
             let profiles = store::linode::profile::profiles_of(tx.conn, linode.id)?;
@@ -81,6 +83,8 @@ impl App {
     ) -> Result<(), AppError> {
         let account = actor.require_account()?;
         self.transact(actor.who(), |tx| {
+            // Of two at once the second sees what the first left.
+            store::linode::lock(tx.conn, linode)?;
             let linode = own_linode(tx.conn, account, linode)?;
             let profiles = store::linode::profile::profiles_of(tx.conn, linode.id)?;
             let row = profiles

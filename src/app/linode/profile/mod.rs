@@ -51,6 +51,7 @@ impl App {
     ) -> Result<(), AppError> {
         let account = actor.require_account()?;
         self.transact(actor.who(), |tx| {
+            store::linode::lock(tx.conn, linode)?;
             let linode = own_linode(tx.conn, account, linode)?;
             let profiles = store::linode::profile::profiles_of(tx.conn, linode.id)?;
             let before = profiles

@@ -43,6 +43,16 @@ impl Untranslated {
 
 /// All of them.
 pub fn translated(conn: &mut Db, linode: &Linode, to: Platform) -> Result<Vec<Pair>, Untranslated> {
+    each(conn, linode, to, |_, _| None)
+}
+
+/// All of them; `known`: those whose counterpart need not be looked for.
+fn each(
+    conn: &mut Db,
+    linode: &Linode,
+    to: Platform,
+    known: impl Fn(&ConfigProfile, &Profile) -> Option<Profile>,
+) -> Result<Vec<Pair>, Untranslated> {
     let plan = store::catalogue::plan(conn, linode.plan_id)?;
     let kernels = store::catalogue::kernels(conn)?;
     let target = Target {
@@ -54,45 +64,61 @@ pub fn translated(conn: &mut Db, linode: &Linode, to: Platform) -> Result<Vec<Pa
     let mut pairs = Vec::new();
     for row in store::linode::profile::profiles_of(conn, linode.id)? {
         let before = row.platform_part()?;
-        let after = translate::translate(&before, target).map_err(Untranslated::Not)?;
+        let after = match known(&row, &before) {
+            Some(profile) => Translated {
+                profile,
+                needs_acceptance: false,
+            },
+            None => translate::translate(&before, target).map_err(Untranslated::Not)?,
+        };
         pairs.push(Pair { row, before, after });
     }
     Ok(pairs)
 }
 
-/// As they will be after this migration. On the way back a profile that was not touched since gets what it had before the
-/// first move, for which no kernel's counterpart's counterpart need be guessed; only the helpers stay, because names
-/// inside the guest have to be put back.
+/// As they will be after this migration.
 pub fn after_move(
     conn: &mut Db,
     linode: &Linode,
     row: &Migration,
     to: Platform,
 ) -> Result<Vec<Pair>, Untranslated> {
-    let mut pairs = translated(conn, linode, to)?;
     let parent = match (row.kind, row.parent_id) {
         (MigrationKind::Return, Some(parent)) => store::migration::migration(conn, parent)?,
         _ => None,
     };
-    let Some(parent) = parent else {
-        return Ok(pairs);
-    };
-    let before = stored(parent.profiles_before.as_deref())?;
-    let after = stored(parent.profiles_after.as_deref())?;
-    let of = |list: &[(ConfigId, Profile)], id| {
+    match parent {
+        Some(parent) => after_way_back(conn, linode, &parent, to),
+        None => translated(conn, linode, to),
+    }
+}
+
+/// As they will be when the way back of this migration was taken. A profile that was not touched since gets what it had
+/// before, for which no counterpart need be looked for, and none may exist; only the helpers stay, because names inside the
+/// guest have to be put back.
+pub fn after_way_back(
+    conn: &mut Db,
+    linode: &Linode,
+    of: &Migration,
+    to: Platform,
+) -> Result<Vec<Pair>, Untranslated> {
+    let before = stored(of.profiles_before.as_deref())?;
+    let after = stored(of.profiles_after.as_deref())?;
+    let here = store::host::host(conn, linode.host_id)?.ok_or(AppError::NotFound)?;
+    let find = |list: &[(ConfigId, Profile)], id| {
         let found = list.iter().find(|(of, _)| *of == id);
         found.map(|(_, profile)| profile.clone())
     };
-    for pair in &mut pairs {
-        let untouched = of(&after, pair.row.id).is_some_and(|then| then == pair.before);
-        if let Some(had) = of(&before, pair.row.id).filter(|_| untouched) {
-            pair.after.profile = Profile {
-                helpers: pair.after.profile.helpers.clone(),
-                ..had
-            };
-        }
-    }
-    Ok(pairs)
+    each(conn, linode, to, |row, now| {
+        let untouched = find(&after, row.id).is_some_and(|then| then == *now);
+        let had = find(&before, row.id).filter(|_| untouched)?;
+        let helpers = if here.platform == to {
+            now.helpers.clone()
+        } else {
+            translate::helpers(&now.helpers, to)
+        };
+        Some(Profile { helpers, ..had })
+    })
 }
 
 /// Profiles as a migration keeps them; none if it kept none yet.

@@ -2,6 +2,7 @@
 
 use actix_web::HttpResponse;
 use askama::Template;
+use serde::Deserialize;
 
 use crate::app::registration::seats_left;
 use crate::domain::migration::MigrationState;
@@ -9,12 +10,13 @@ use crate::domain::placement::Standing;
 use crate::domain::programme::Phase;
 use crate::domain::registration::{self, Circumstances, NotEligible, RegistrationState};
 use crate::store;
-use crate::store::linode::page::LinodeRow;
-use crate::web::extract::{Asks, Member};
+use crate::store::linode::page::{LinodePage, LinodeRow};
+use crate::web::extract::{Asks, Member, Query};
 use crate::web::fault::Response;
 use crate::web::members::migration_link;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::Portal;
+use crate::web::ui::list::query;
 use crate::web::ui::names::platform_name;
 use crate::web::ui::{Link, Tag, Tone};
 
@@ -23,6 +25,20 @@ use crate::web::ui::{Link, Tag, Tone};
 pub struct LinodesPage {
     pub page: Page,
     pub rows: Vec<Row>,
+    /// The next Linodes, where there are more than a page has.
+    pub next: Option<String>,
+}
+
+/// Where a page of Linodes begins: after this label.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Begin {
+    pub after: String,
+}
+
+/// The page after this label, if there is one.
+pub fn next_url(path: &str, next: Option<&str>) -> Option<String> {
+    next.map(|after| format!("{path}{}", query(&[("after", after)])))
 }
 
 #[derive(Debug)]
@@ -45,8 +61,9 @@ pub struct Next {
 }
 
 impl LinodesPage {
-    pub fn new(page: Page, rows: &[LinodeRow], programme: Phase, seats_left: Option<i64>) -> Self {
-        let rows = rows
+    pub fn new(page: Page, of: &LinodePage, programme: Phase, seats_left: Option<i64>) -> Self {
+        let rows = of
+            .rows
             .iter()
             .map(|row| Row {
                 url: format!("/members/linodes/{}", row.linode.id),
@@ -59,7 +76,11 @@ impl LinodesPage {
                 beta: next(row, programme, seats_left),
             })
             .collect();
-        Self { page, rows }
+        Self {
+            page,
+            rows,
+            next: next_url("/members/", of.next.as_deref()),
+        }
     }
 }
 
@@ -141,14 +162,14 @@ fn next(row: &LinodeRow, programme: Phase, seats_left: Option<i64>) -> Next {
 }
 
 /// `GET /members/`
-pub async fn list(portal: Portal, asks: Asks<Member>) -> Response {
+pub async fn list(portal: Portal, asks: Asks<Member>, from: Query<Begin>) -> Response {
     let now = portal.now();
     let (member, (rows, programme, left)) = asks
         .read(move |conn, actor| {
             let programme = store::programme::get(conn, now)?;
             let left = seats_left(conn, programme.seats)?;
             Ok((
-                store::linode::page::linodes(conn, actor.require_account()?)?,
+                store::linode::page::linodes(conn, actor.require_account()?, &from.0.after)?,
                 crate::app::programme::phase(&programme, now),
                 left,
             ))

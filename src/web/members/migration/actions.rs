@@ -4,7 +4,7 @@ use super::shared::{at_migration, find, url_of};
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
-use crate::app::migration::guard::closed_to_members;
+use crate::app::migration::guard::{closed_to_members, no_way_back};
 use crate::app::migration::schedule::{can_unschedule, offer_stands};
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::{MigrationKind, MigrationState};
@@ -93,6 +93,14 @@ pub async fn confirm(portal: Portal, member: Member, id: Path<i64>, _: Form<Noth
 pub async fn ask_way_back(portal: Portal, member: Member, id: Path<i64>) -> Response {
     let (detail, _) = find(&portal, &member, id.0).await?;
     if let Some(why) = closed_to_members(&detail.migration, &detail.source) {
+        return Err(at_migration(Fault::conflict(why), id.0));
+    }
+    let (row, source) = (detail.migration.clone(), detail.source.clone());
+    let obstacle = portal::run(&portal, move |app| {
+        app.db.read(|conn| no_way_back(conn, &row, &source))
+    })
+    .await?;
+    if let Some(why) = obstacle {
         return Err(at_migration(Fault::conflict(why), id.0));
     }
     let what = format!("Move {} back", detail.linode.label);

@@ -10,7 +10,7 @@ use crate::app::migration::schedule::{Choices, Now};
 use crate::app::programme::move_times::quiet_words;
 use crate::domain::ids::{LinodeId, MigrationId};
 use crate::domain::linode::Helper;
-use crate::domain::linode::translate::{self, Kernel, Line, Part, Target};
+use crate::domain::linode::translate::{self, Kernel, Line, Part, Target, Translated};
 use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::platform::Platform;
 use crate::domain::string_enum::StringEnum;
@@ -45,6 +45,8 @@ pub struct MigratePage {
     pub disk_total: String,
     pub addresses: Vec<String>,
     pub changes: Vec<Change>,
+    /// Profiles that come back only as the move leaves them: what they get there has no counterpart here.
+    pub fragile: Vec<String>,
     /// Some profile is otherwise there.
     pub something_changes: bool,
     /// Profiles that cannot be translated; then there is no button.
@@ -156,6 +158,7 @@ impl MigratePage {
                 .hint("After this it is stopped by force: 5 to 600.")
                 .with(&page.problems),
             accept,
+            fragile: fragile(facts)?,
             something_changes: changes.iter().any(|change| !change.lines.is_empty()),
             changes,
             obstacles,
@@ -197,6 +200,27 @@ fn changes(facts: &Facts<'_>) -> Result<(Vec<Change>, Vec<String>), StoreError> 
         }
     }
     Ok((changes, obstacles))
+}
+
+/// Those whose kernel of there leads to none of here.
+fn fragile(facts: &Facts<'_>) -> Result<Vec<String>, StoreError> {
+    let target = |platform| Target {
+        platform,
+        kernels: facts.kernels,
+        plan_ram_mb: facts.detail.plan.ram_mb,
+        plan_vcpus: facts.detail.plan.vcpus,
+    };
+    let mut named = Vec::new();
+    for profile in &facts.detail.profiles {
+        let there = translate::translate(&profile.platform_part()?, target(facts.destination.1));
+        let back = |it: &Translated| {
+            translate::translate(&it.profile, target(facts.detail.host.platform)).is_ok()
+        };
+        if there.is_ok_and(|it| !back(&it)) {
+            named.push(profile.label.clone());
+        }
+    }
+    Ok(named)
 }
 
 /// A line of the difference in words for its member.

@@ -15,6 +15,8 @@ use crate::web::ui::{Choice, Field, Input, Problems, Zone, local_time};
 /// What the form holds: its first state, or as typed.
 #[derive(Debug, Clone)]
 pub struct Typed {
+    /// The zone in which the form shows times, by name.
+    pub zone: String,
     pub when: String,
     pub slot: String,
     pub at: String,
@@ -37,6 +39,7 @@ impl Typed {
             (Some(Moments::Two { second, .. }), Some(at)) if at.utc() == second
         );
         Self {
+            zone: zone.name().to_owned(),
             when: when.to_owned(),
             slot: String::new(),
             at,
@@ -52,6 +55,9 @@ impl Typed {
 pub struct MigrateForm {
     /// The offer the page showed: a natural key, so that a form of an older offer does not take up a newer one.
     pub migration: i64,
+    /// The zone that stood beside the time, by name.
+    #[serde(default)]
+    zone: String,
     when: String,
     /// Seconds since 1970, of a time that the page proposed.
     #[serde(default)]
@@ -70,6 +76,7 @@ pub struct MigrateForm {
 impl MigrateForm {
     pub fn typed(&self) -> Typed {
         Typed {
+            zone: self.zone.clone(),
             when: self.when.clone(),
             slot: self.slot.clone(),
             at: self.at.clone(),
@@ -88,7 +95,8 @@ impl MigrateForm {
         }
     }
 
-    pub fn click(&self, zone: Zone) -> Result<Click, Problems> {
+    pub fn click(&self, readers: Zone) -> Result<Click, Problems> {
+        let zone = local_time::zone_of(&self.zone, readers);
         let mut problems = Problems::default();
         let at = match self.when.as_str() {
             "now" => None,
@@ -142,6 +150,7 @@ impl MigrateForm {
 /// The fields that choose the time.
 #[derive(Debug)]
 pub struct TimeFields {
+    pub zone: &'static str,
     pub when: Field,
     pub slot: Option<Field>,
     pub at: Field,
@@ -149,7 +158,8 @@ pub struct TimeFields {
 }
 
 impl TimeFields {
-    pub fn new(typed: &Typed, choices: &Choices, zone: Zone, problems: &Problems) -> Self {
+    pub fn new(typed: &Typed, choices: &Choices, readers: Zone, problems: &Problems) -> Self {
+        let zone = local_time::zone_of(&typed.zone, readers);
         let mut when = Vec::new();
         if choices.now == Now::Free {
             when.push(Choice::new("now", "Now"));
@@ -167,6 +177,7 @@ impl TimeFields {
         }
         when.push(Choice::new("at", "At a time"));
         Self {
+            zone: zone.name(),
             when: Field::new("when", "When shall it move?", Input::Radios(when))
                 .value(&typed.when)
                 .with(problems),

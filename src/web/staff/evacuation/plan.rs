@@ -49,6 +49,7 @@ pub struct EvacuatePage {
 
 #[derive(Debug)]
 pub struct TimeFields {
+    pub zone: &'static str,
     pub when: Field,
     pub at: Field,
     pub occurrence: Option<Field>,
@@ -86,6 +87,9 @@ pub struct Row {
 #[serde(deny_unknown_fields)]
 pub struct EvacuateForm {
     why: String,
+    /// The zone that stood beside the time, by name.
+    #[serde(default)]
+    zone: String,
     #[serde(default)]
     when: String,
     #[serde(default)]
@@ -102,7 +106,8 @@ pub struct EvacuateForm {
 
 impl EvacuateForm {
     /// `None`: the pairs are none that the page made.
-    fn order(&self, zone: Zone, problems: &mut Problems) -> Option<Order> {
+    fn order(&self, readers: Zone, problems: &mut Problems) -> Option<Order> {
+        let zone = local_time::zone_of(&self.zone, readers);
         let closes = self.close == "yes";
         let mut moves = Vec::new();
         for (text, close) in [(&self.pairs, false), (&self.closing, true)] {
@@ -226,12 +231,14 @@ fn close_field(count: usize, typed: &EvacuateForm, page: &Page) -> Field {
 }
 
 impl TimeFields {
-    fn new(typed: &EvacuateForm, zone: Zone, problems: &Problems) -> Self {
+    fn new(typed: &EvacuateForm, readers: Zone, problems: &Problems) -> Self {
+        let zone = local_time::zone_of(&typed.zone, readers);
         let when = vec![
             Choice::new("now", "Now, as places become free"),
             Choice::new("at", "At a time"),
         ];
         Self {
+            zone: zone.name(),
             when: Field::new("when", "When shall they move?", Input::Radios(when))
                 .value(&typed.when)
                 .with(problems),

@@ -159,13 +159,12 @@ fn chart(intervals: &[Interval], range: Range, now: i64, zone: Zone) -> Option<C
 }
 
 fn linode(usage: &Usage) -> [String; 6] {
-    let waited = (usage.judged_ms > 0).then(|| usage.of_one_cpu(usage.wait_ms));
     let contended =
         |ms: u64| (usage.contended_ms > 0).then(|| ms as f64 / usage.contended_ms as f64);
     [
         usage.weight.to_string(),
         percent(usage.of_one_cpu(usage.cpu_ms)),
-        maybe_percent(waited),
+        maybe_percent(usage.waited()),
         maybe_percent(contended(usage.due_ms)),
         maybe_percent(contended(usage.got_ms)),
         maybe_percent(usage.of_due()),

@@ -5,7 +5,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::weights_form::{parse_linode, parse_rule, parse_weight};
-use crate::app::fairness::weights::words;
+use crate::app::fairness::weights::{ByHand, words};
 use crate::domain::fairness::shares::{Claim, Rule, io_priority};
 use crate::domain::ids::LinodeId;
 use crate::store;
@@ -45,6 +45,8 @@ pub struct Preview {
     pub label: String,
     pub host: String,
     pub weight: String,
+    /// Its weight by hand as it is; empty: none.
+    pub was: String,
     pub reason: String,
     /// Linode, weight now and then, share of the CPU now and then if all want it.
     pub rows: Vec<[String; 5]>,
@@ -89,6 +91,9 @@ pub struct LinodeForm {
     weight: String,
     #[serde(default)]
     reason: String,
+    /// Its weight by hand that the form showed; empty: none.
+    #[serde(default)]
+    was: String,
 }
 
 type Labelled = (Metered, String);
@@ -183,6 +188,11 @@ fn preview(found: &Found, rule: Rule, weight: Option<i64>, asked: &Asked) -> Opt
             .unwrap_or_default(),
         host: host.clone(),
         weight: asked.weight.trim().to_owned(),
+        was: all
+            .iter()
+            .find(|(it, _)| it.id == *id)
+            .and_then(|(it, _)| it.own_weight)
+            .map_or_else(String::new, |own| own.to_string()),
         reason: asked.reason.trim().to_owned(),
         rows: rows.into_iter().map(|(_, row)| row).collect(),
         more,
@@ -367,9 +377,14 @@ pub async fn save_linode(portal: Portal, staff: Staff, form: Form<LinodeForm>) -
         )
         .await;
     };
-    let reason = form.reason;
+    let (reason, was) = (form.reason, form.was.parse().ok());
     let saved = staff.submit(&portal, move |app, actor| {
-        app.set_linode_weight(actor, linode, weight, &reason)
+        let by_hand = ByHand {
+            weight,
+            reason: &reason,
+            was,
+        };
+        app.set_linode_weight(actor, linode, by_hand)
     });
     match saved.await {
         Ok(Ok(())) => {
@@ -378,6 +393,6 @@ pub async fn save_linode(portal: Portal, staff: Staff, form: Form<LinodeForm>) -
         }
         Ok(Err(problems)) => present(&portal, &staff, asked, problems).await,
         Err(Fault::NotFound) => present(&portal, &staff, asked, Problems::default()).await,
-        Err(other) => Err(other),
+        Err(other) => Err(other.at(PATH, "Look at the weights again")),
     }
 }

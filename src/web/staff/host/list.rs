@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use askama::Template;
 
 use super::shared::PATH;
-use crate::app::host::liveness::SILENT_S;
+use crate::app::host::liveness::{SILENT_S, asked_at};
 use crate::domain::ids::{HostId, PlanId};
 use crate::domain::placement::Room;
 use crate::domain::time::Time;
@@ -110,7 +110,7 @@ pub async fn list(portal: Portal, asks: Asks<Staff>, asked: Query<Asked>) -> Res
             let all = store::host::page(conn, since, only, after, Asked::limit())?;
             Ok((
                 all,
-                store::host::room::rooms(conn)?,
+                store::host::room::rooms(conn, asked_at(now))?,
                 store::catalogue::plans(conn)?,
             ))
         })

@@ -7,6 +7,8 @@ use serde::Deserialize;
 use super::joint_view::JointView;
 use super::list::{Row, row};
 use super::shared::{PATH, number, optional};
+use crate::app::host::HostLimits;
+use crate::app::host::liveness::asked_at;
 use crate::domain::host::HostState;
 use crate::domain::ids::HostId;
 use crate::domain::placement::Room;
@@ -36,6 +38,10 @@ pub struct HostPage {
     pub occupants_in_all: i64,
     pub arriving: Vec<ArrivingRow>,
     pub state: Option<Field>,
+    /// State, slots and cap as they are, to be told from what somebody else makes of them meanwhile.
+    pub was_state: HostState,
+    pub was_slots: String,
+    pub was_cap: String,
     pub slots: Field,
     pub cap: Field,
     pub actions: Vec<Action>,
@@ -68,6 +74,9 @@ pub struct ArrivingRow {
 #[serde(deny_unknown_fields)]
 pub struct StateForm {
     state: String,
+    /// The state that the page showed.
+    #[serde(default)]
+    was: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -76,6 +85,11 @@ pub struct LimitsForm {
     slots: String,
     #[serde(default)]
     cap_mb_s: String,
+    /// What the page showed of both.
+    #[serde(default)]
+    was_slots: String,
+    #[serde(default)]
+    was_cap_mb_s: String,
 }
 
 async fn present(
@@ -84,11 +98,12 @@ async fn present(
     id: i64,
     FormState { typed, problems }: FormState<LimitsForm>,
 ) -> Response {
+    let now = portal.now();
     let (detail, room, asked, memory) = portal::find(portal, move |conn| {
         let Some(detail) = store::host::page::host(conn, HostId(id))? else {
             return Ok(None);
         };
-        let room = store::host::room::rooms(conn)?
+        let room = store::host::room::rooms(conn, asked_at(now))?
             .into_iter()
             .find(|room| room.host == HostId(id));
         let asked = store::ownership::joint::asked(conn, Some(HostId(id)))?;
@@ -127,9 +142,12 @@ impl HostPage {
         (room, now): (Option<&Room>, Time),
     ) -> Self {
         let host = &detail.host;
+        let cap = host.cap_mb_s.map(|cap| cap.to_string()).unwrap_or_default();
         let typed = typed.unwrap_or_else(|| LimitsForm {
             slots: host.slots.to_string(),
-            cap_mb_s: host.cap_mb_s.map(|cap| cap.to_string()).unwrap_or_default(),
+            cap_mb_s: cap.clone(),
+            was_slots: host.slots.to_string(),
+            was_cap_mb_s: cap,
         });
         let ask = |verb: &str, label: String| {
             Action::ask(format!("{PATH}/{}/{verb}", host.id), label).second()
@@ -143,6 +161,9 @@ impl HostPage {
             occupants_in_all: detail.occupants_in_all,
             arriving: detail.arriving.iter().map(arriving_row).collect(),
             state: state_field(host.state),
+            was_state: host.state,
+            was_slots: typed.was_slots,
+            was_cap: typed.was_cap_mb_s,
             slots: Field::number("slots", "Migrations at once")
                 .value(typed.slots)
                 .with(&page.problems),
@@ -263,11 +284,15 @@ pub async fn set_state(
     let state = state.ok_or_else(|| {
         Fault::BadRequest("Choose one of the states on the host's page.".to_owned())
     })?;
+    let seen = HostState::parse(&form.0.was)
+        .ok_or_else(|| Fault::BadRequest("Use the form on the host's page.".to_owned()))?;
+    let url = format!("{PATH}/{}", id.0);
     staff
         .act(&portal, move |app, actor| {
-            app.set_host_state(actor, HostId(id.0), state)
+            app.set_host_state(actor, HostId(id.0), (seen, state))
         })
-        .await?;
+        .await
+        .map_err(|fault| fault.at(url, "Look at the host again"))?;
     page::said(&format!("{PATH}/{}", id.0), format!("The host is {state}."))
 }
 
@@ -284,11 +309,18 @@ pub async fn set_limits(
     let Some(slots) = slots.filter(|_| problems.is_empty()) else {
         return present(&portal, &staff, id.0, FormState::again(form.0, problems)).await;
     };
+    let limits = |slots, cap_mb_s| HostLimits { slots, cap_mb_s };
+    let seen = limits(
+        form.0.was_slots.parse().unwrap_or(-1),
+        form.0.was_cap_mb_s.parse().ok(),
+    );
+    let to = limits(slots, cap);
     match staff
         .submit(&portal, move |app, actor| {
-            app.set_host_limits(actor, HostId(id.0), slots, cap)
+            app.set_host_limits(actor, HostId(id.0), (seen, to))
         })
-        .await?
+        .await
+        .map_err(|fault| fault.at(format!("{PATH}/{}", id.0), "Look at the host again"))?
     {
         Ok(()) => page::said(&format!("{PATH}/{}", id.0), "The limits are saved."),
         Err(problems) => present(&portal, &staff, id.0, FormState::again(form.0, problems)).await,

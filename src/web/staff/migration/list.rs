@@ -56,6 +56,8 @@ filters! {
     since,
     /// The Monday of a week, in UTC.
     week,
+    /// So many weeks, from that one on.
+    weeks,
     before,
 }
 
@@ -86,10 +88,13 @@ impl Asked {
             "back" => vec![State::Returning, State::Returned],
             word => Self::read(word)?.into_iter().collect(),
         };
+        let weeks = Self::read::<u16>(&self.weeks)?.unwrap_or(1);
         let begin_and_end = |monday| {
-            let end = readiness::next_week(monday);
-            (readiness::begin(monday), readiness::begin(end))
+            let begin = readiness::begin(monday);
+            (begin, begin.plus_days(7 * i64::from(weeks)))
         };
+        let span = Self::read(&self.week)?.map(begin_and_end);
+        let of_tries = self.state == "tried";
         let made = |micros| chrono::DateTime::from_timestamp_micros(micros).map(Time::new);
         let since = Self::read(&self.since)?;
         Ok(MigrationFilter {
@@ -101,7 +106,8 @@ impl Asked {
             made_since: since
                 .map(|micros| made(micros).ok_or_else(Self::unknown))
                 .transpose()?,
-            started: Self::read(&self.week)?.map(begin_and_end),
+            started: span.filter(|_| !of_tries),
+            tried: span.filter(|_| of_tries),
             begun,
             failed_try,
             among: None,
@@ -123,8 +129,14 @@ impl Asked {
             _ => None,
         };
         let host = (!self.host.is_empty()).then(|| format!("host {}", self.host));
-        let week = (!self.week.is_empty())
-            .then(|| format!("started in the week from {} (UTC)", self.week));
+        let week =
+            (!self.week.is_empty()).then(|| match (self.state.as_str(), self.weeks.as_str()) {
+                ("tried", weeks) => {
+                    format!("then, in {} from {} (UTC)", weeks_words(weeks), self.week)
+                }
+                (_, "") => format!("started in the week from {} (UTC)", self.week),
+                (_, weeks) => format!("started in {} from {} (UTC)", weeks_words(weeks), self.week),
+            });
         let from = (!self.from.is_empty()).then(|| "off one host".to_owned());
         let since = (!self.since.is_empty()).then(|| "since it was last emptied".to_owned());
         let parts: Vec<String> = [kind, state, host, from, since, week]
@@ -132,6 +144,13 @@ impl Asked {
             .flatten()
             .collect();
         (!parts.is_empty()).then(|| parts.join("; "))
+    }
+}
+
+fn weeks_words(weeks: &str) -> String {
+    match weeks {
+        "" | "1" => "the week".to_owned(),
+        weeks => format!("the {weeks} weeks"),
     }
 }
 

@@ -122,6 +122,7 @@ impl Waits<'_> {
     fn open(&self, state: State) -> Option<WaitsView> {
         let row = &self.detail.migration;
         match state {
+            State::Offered | State::Queued if self.shut().is_some() => self.shut(),
             State::Offered => Some(self.view(
                 "its member's click".to_owned(),
                 Some(row.offered_at),
@@ -164,6 +165,22 @@ impl Waits<'_> {
             _ if is_at_work(state) => self.at_work(),
             _ => None,
         }
+    }
+
+    /// One of its hosts cannot take part now.
+    fn shut(&self) -> Option<WaitsView> {
+        let (id, why) = self.detail.queue.shut?;
+        let host = if id == self.detail.source.id {
+            &self.detail.source
+        } else {
+            &self.detail.destination
+        };
+        Some(self.view(
+            format!("{}, which cannot take part: {why}", host.name),
+            None,
+            "It goes on when that is over; staff put it right on the host's page, or cancel this and offer another host.",
+            vec![host_link(host), Link::new(format!("/staff/migrations/{}/cancel", self.detail.migration.id), "Cancel…")],
+        ))
     }
 
     /// The old disks go only when the new host has shown that it has everything.

@@ -15,7 +15,7 @@ use crate::web::extract::{self, Form, Staff, parse_seen};
 use crate::web::fault::Response;
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::ui::{Choice, Field, Input, Link, Problems, When, Zone};
+use crate::web::ui::{Choice, Field, Input, Link, Problems, When, Zone, local_time};
 
 const PATH: &str = "/staff/programme";
 
@@ -23,7 +23,8 @@ const PATH: &str = "/staff/programme";
 #[template(path = "staff/programme/show.html")]
 pub struct ProgrammePage {
     pub page: Page,
-    pub seen: String,
+    /// What the form carries unseen.
+    pub hidden: [(&'static str, String); 4],
     pub fields: Vec<Field>,
     pub texts: Vec<TextRow>,
     /// When it ended, if it has.
@@ -44,6 +45,14 @@ pub struct ProgrammeForm {
     /// Microseconds of the last change that the form showed; empty if there was none.
     #[serde(default)]
     seen: String,
+    /// The zone in which the form showed its dates, by name.
+    #[serde(default)]
+    zone: String,
+    /// Microseconds of the dates that the form showed; empty for none.
+    #[serde(default)]
+    opened: String,
+    #[serde(default)]
+    ended: String,
     state: String,
     #[serde(default)]
     opens_at: String,
@@ -68,6 +77,9 @@ impl ProgrammeForm {
         let date = |at: Option<Time>| at.map(|at| zone.field(at)).unwrap_or_default();
         Self {
             seen: extract::seen(seen),
+            zone: zone.name().to_owned(),
+            opened: extract::seen(row.opens_at),
+            ended: extract::seen(row.expected_end_at),
             state: row.state.to_string(),
             opens_at: date(row.opens_at),
             expected_end_at: date(row.expected_end_at),
@@ -85,15 +97,18 @@ impl ProgrammeForm {
 
     fn parse(&self, zone: Zone) -> Result<Settings, Problems> {
         let mut problems = Problems::default();
-        let mut date = |field: &'static str, text: &str| {
+        let zone = self.zone_or(zone);
+        let mut date = |field: &'static str, text: &str, shown: &str| {
             if text.trim().is_empty() {
                 return None;
             }
-            let at = zone.parse_field(text).map(Time::new);
+            // What was not touched stays the very instant, also one that the clocks show twice.
+            let untouched = parse_seen(shown).filter(|at| zone.field(*at) == text.trim());
+            let at = untouched.or_else(|| zone.parse_field(text).map(Time::new));
             problems.take(field, at.ok_or("Enter a date and time, or nothing"))
         };
-        let opens_at = date("opens_at", &self.opens_at);
-        let expected_end_at = date("expected_end_at", &self.expected_end_at);
+        let opens_at = date("opens_at", &self.opens_at, &self.opened);
+        let expected_end_at = date("expected_end_at", &self.expected_end_at, &self.ended);
         let mut whole = |field: &'static str, text: &str| -> i32 {
             let number = text.trim().parse().map_err(|_| "Enter a whole number");
             problems.take(field, number).unwrap_or_default()
@@ -136,7 +151,13 @@ impl ProgrammeForm {
         }
     }
 
-    fn fields(&self, stored: ProgrammeState, zone: Zone, problems: &Problems) -> Vec<Field> {
+    /// What is typed is meant in the zone that stood beside it, whatever its reader's is by now.
+    fn zone_or(&self, readers: Zone) -> Zone {
+        local_time::zone_of(&self.zone, readers)
+    }
+
+    fn fields(&self, stored: ProgrammeState, problems: &Problems) -> Vec<Field> {
+        let zone = Zone::named(&self.zone);
         let date = |name, label: &str, value: &str, hint: &str| {
             Field::new(name, label, Input::Line("datetime-local"))
                 .value(value)
@@ -251,8 +272,13 @@ async fn present(
     let row = stored.unwrap_or_else(|| Programme::new(portal.now()));
     let form = typed.unwrap_or_else(|| ProgrammeForm::of(&row, seen, zone));
     let view = ProgrammePage {
-        fields: form.fields(row.state, zone, &page.problems),
-        seen: form.seen,
+        fields: form.fields(row.state, &page.problems),
+        hidden: [
+            ("seen", form.seen),
+            ("zone", form.zone),
+            ("opened", form.opened),
+            ("ended", form.ended),
+        ],
         texts: TextSection::ALL
             .iter()
             .map(|of| text_row(*of, &texts, zone))

@@ -1,6 +1,7 @@
 //! `/staff/readiness`: functionality, performance, reliability, in figures; each leads to what it counts.
 
 use askama::Template;
+use chrono::NaiveDate;
 
 use super::shared::verdict_tag;
 use super::weeks::{Chart, Figures, WeekRow, chart, span};
@@ -71,9 +72,14 @@ pub struct KindRow {
     pub reached: String,
     pub median: String,
     pub worst: String,
+    /// The move that was the worst.
+    pub worst_url: Option<String>,
+    /// Of its list, with all that the figures count and nothing else.
+    pub url: String,
 }
 
 struct Facts {
+    since: NaiveDate,
     moves: Vec<Move>,
     tries: Vec<FailedTry>,
     failed_jobs: i64,
@@ -116,6 +122,7 @@ async fn facts(portal: &Portal) -> Result<Facts, Fault> {
                 silence: store::host::silence::by_week(conn, day)?,
             };
             Ok::<_, AppError>(Facts {
+                since: readiness::monday(since),
                 weeks: over_time.weeks(),
                 failed_jobs: store::readiness::failed_jobs(conn, now.plus_days(-LATELY_DAYS))?,
                 silent: store::host::silence::count(conn, now.plus_s(-SILENT_S))?,
@@ -136,7 +143,17 @@ async fn facts(portal: &Portal) -> Result<Facts, Fault> {
 fn kind_row(name: &'static str, kind: MigrationKind, of: &Facts) -> KindRow {
     let tries = of.tries.iter().filter(|it| it.kind == kind).count();
     let (counts, down) = readiness::total(of.moves.iter().filter(|it| it.kind == kind), tries);
+    let of_kind = of.moves.iter().filter(|it| it.kind == kind);
+    let worst = of_kind
+        .max_by_key(|it| it.down_s)
+        .filter(|it| it.down_s.is_some());
     KindRow {
+        url: format!(
+            "/staff/migrations?kind={kind}&week={}&weeks={}",
+            of.since,
+            WEEKS + 1
+        ),
+        worst_url: worst.map(|it| format!("/staff/migrations/{}", it.id)),
         name,
         kind,
         reached: counts

@@ -17,11 +17,12 @@ use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::domain::ids::{HostId, RegistrationId};
 use crate::domain::registration::RegistrationState;
+use crate::store;
 use crate::store::registration::list::RegistrationRow;
 use crate::web::extract::{Form, Path, Query, Staff, ids};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Filters, Page};
-use crate::web::portal::Portal;
+use crate::web::portal::{self, Portal};
 use crate::web::ui::{Problems, units};
 
 #[derive(Debug, Template)]
@@ -121,7 +122,7 @@ pub async fn act(
     let review = form.0.review(deed, ids);
     let back_url = review.asked.url("");
     let rows = find(&portal, &review).await?;
-    if is_all && is_other_count {
+    if is_all && (is_other_count || unseen(&portal, &review).await?) {
         return Err(Fault::conflict_at(
             "The number of rows does not match what you saw. Look again.",
             back_url,
@@ -155,6 +156,18 @@ pub async fn act(
             })
         }
     }
+}
+
+/// Does the filter find one now that the page did not show? Those that it finds no more were decided meanwhile.
+async fn unseen(portal: &Portal, review: &Review) -> Result<bool, Fault> {
+    let filter = review.asked.filter()?;
+    let limit = i64::try_from(AT_ONCE).unwrap_or(1000) + 1;
+    let found = portal::read(portal, move |conn| {
+        store::registration::list::registrations(conn, &filter, None, limit)
+    })
+    .await?;
+    let shown = |row: &RegistrationRow| review.ids.contains(&row.registration.id);
+    Ok(!found.iter().all(shown))
 }
 
 /// Labels, with why.

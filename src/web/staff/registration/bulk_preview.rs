@@ -6,6 +6,7 @@ use askama::Template;
 
 use super::list::Asked;
 use super::shared::{Deed, Review, find};
+use crate::app::host::liveness::asked_at;
 use crate::domain::host::HostRole;
 use crate::domain::ids::{HostId, RegistrationId};
 use crate::domain::placement::{self, Need, Room};
@@ -59,7 +60,13 @@ pub(super) async fn present(
     problems: Problems,
 ) -> Response {
     let rows = find(portal, &review).await?;
-    let rooms = portal::read(portal, store::host::room::rooms).await?;
+    let rooms = {
+        let now = portal.now();
+        portal::read(portal, move |conn| {
+            store::host::room::rooms(conn, asked_at(now))
+        })
+        .await?
+    };
     let Review { deed, asked, .. } = review;
     let many = units::counted(rows.len(), "registration", "registrations");
     let page = staff
@@ -142,8 +149,7 @@ impl Spread {
             };
             places.insert(row.registration.id, host);
             if let Some(room) = after.iter_mut().find(|room| room.host == host) {
-                room.memory_promised_mb += need.memory_mb;
-                room.disk_promised_mb += need.disk_mb;
+                room.promise(&need);
             }
         }
         after.retain(|room| asked.contains(&room.role));
