@@ -51,6 +51,8 @@ impl Portal {
             let certificate = params.self_signed(&key).unwrap();
             std::fs::write(at("crt"), certificate.pem()).unwrap();
             std::fs::write(at("key"), key.serialize_pem()).unwrap();
+            let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            std::fs::set_permissions(at("key"), own).unwrap();
             config += &format!(
                 "base_url = \"https://localhost\"\n[tls]\ncertificate = {:?}\nkey = {:?}\n",
                 at("crt"),
@@ -87,7 +89,7 @@ impl Portal {
             .lines()
             .find_map(|line| line.strip_prefix(name))
             .unwrap();
-        let kib: f64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        let kib: f64 = line.split_whitespace().next().unwrap().parse().unwrap();
         kib / 1000.0
     }
 
@@ -267,6 +269,7 @@ fn bodies(portal: &Portal, over: &AtomicBool, (path, kind, length): (&str, &str,
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
                     let mut stream = TcpStream::connect(portal.address).unwrap();
+                    let _ = stream.set_write_timeout(Some(Duration::from_secs(1)));
                     let mut left = length - 1;
                     let mut is_open = stream.write_all(head.as_bytes()).is_ok();
                     while is_open && left > 0 {

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::app::account::password::Hasher;
 use crate::app::clock::Clock;
+use crate::app::doors::Doors;
 use crate::app::secrets::Secret;
 use crate::app::{App, Settings};
 use crate::log;
@@ -132,6 +133,37 @@ fn read_secret(path: &Path) -> Result<String, ConfigError> {
     read(path)
 }
 
+/// The host of a base URL, without its port.
+fn host_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    match rest.strip_prefix('[') {
+        Some(inner) => inner.split(']').next().unwrap_or(inner),
+        None => rest.split(':').next().unwrap_or(rest),
+    }
+}
+
+/// May anybody between here and there be a stranger? Not on this machine, nor where addresses or names are of one's own
+/// network.
+fn is_public(host: &str) -> bool {
+    match host.parse::<IpAddr>().map(|ip| ip.to_canonical()) {
+        Ok(IpAddr::V4(ip)) => {
+            !(ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_documentation())
+        }
+        Ok(IpAddr::V6(ip)) => {
+            !(ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local())
+        }
+        Err(_) => {
+            let host = host.trim_end_matches('.').to_ascii_lowercase();
+            let own = ["localhost", "local", "internal", "lan", "test", "home.arpa"];
+            host.contains('.')
+                && !own.iter().any(|tail| {
+                    host.strip_suffix(tail)
+                        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+                })
+        }
+    }
+}
+
 impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let config: Self = toml::from_str(&read(path)?)
@@ -179,6 +211,12 @@ impl Config {
             if rest.is_none_or(|rest| rest.is_empty() || rest.contains('/')) {
                 return wrong(format!(
                     "base_url: {url:?} must be a scheme and a host, like https://lpm.example.net"
+                ));
+            }
+            let host = host_of(url);
+            if url.starts_with("http://") && is_public(host) {
+                return wrong(format!(
+                    "base_url: {url:?} is not encrypted, and {host} is a public name: passwords and session cookies could be read on their way. Serve it by [tls] or behind a proxy with TLS, and write https://{host}"
                 ));
             }
         } else if !self.listen.ip().is_loopback() {
@@ -279,6 +317,7 @@ impl Config {
                 ..Settings::default()
             }),
             hasher: Arc::new(Hasher::new().map_err(|error| fault(&error))?),
+            doors: Arc::new(Doors::new(&Clock::System)),
         })
     }
 

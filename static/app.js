@@ -28,7 +28,9 @@
   const patch = (event) => {
     const now = JSON.parse(event.data);
     if (lost) lost.hidden = true;
-    for (const el of root.querySelectorAll("[data-k]")) {
+    // Of another state only its name: what it has besides would move what stands below. An end comes with its page.
+    const same = now.shape === root.dataset.shape, goes = /^(queued|preparing|copying|switching)-/.test(now.shape);
+    for (const el of same || goes ? root.querySelectorAll(same ? "[data-k]" : '[data-k="phase"]') : []) {
       const text = now.text[el.dataset.k], attrs = now.attr[el.dataset.k] || {};
       if (text !== undefined && el.textContent !== text) el.textContent = text;
       for (const name of allowed) {

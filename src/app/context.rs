@@ -8,6 +8,7 @@ use crate::domain::ids::{AccountId, HostId, UserId};
 use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 use crate::store;
+use crate::store::account::session::Session;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 
@@ -29,6 +30,8 @@ pub struct Actor {
     pub name: String,
     /// The address the request came from.
     pub address: String,
+    /// By which they ask; `None` for commands.
+    pub session: Option<Session>,
 }
 
 impl Actor {

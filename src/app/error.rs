@@ -27,6 +27,9 @@ pub enum AppError {
     Forbidden,
     #[error("too many attempts")]
     TooMany { retry_after_s: u64 },
+    /// More at once than the portal does: it will be done when this has passed.
+    #[error("busy")]
+    Busy { retry_after_s: u64 },
     #[error("{0}")]
     Fault(String),
 }

@@ -9,6 +9,7 @@ pub mod bug;
 pub mod bulk;
 pub mod clock;
 pub mod context;
+pub mod doors;
 pub mod error;
 pub mod evacuation;
 pub mod fairness;
@@ -46,6 +47,7 @@ pub struct App {
     pub secret: Arc<Secret>,
     pub settings: Arc<Settings>,
     pub hasher: Arc<account::password::Hasher>,
+    pub doors: Arc<doors::Doors>,
 }
 
 #[derive(Debug, Clone)]

@@ -9,6 +9,7 @@ use super::context::{PORTAL, Tx};
 use super::error::AppError;
 use super::host::liveness::SILENT_S;
 use super::migration::event_details::EventDetails;
+use super::migration::guard::may_still_ask;
 use super::ownership::proof::{self, OldDisks, Purge};
 use crate::domain::ids::MigrationId;
 use crate::domain::linode::LinodeStatus;
@@ -122,7 +123,16 @@ impl App {
         {
             return Ok(0);
         }
-        let admit = |only| self.transact_at(now, PORTAL, |tx| admit(tx, due_by, only));
+        let admit = |only| {
+            let (admitted, unasked) =
+                self.transact_at(now, PORTAL, |tx| admit(tx, due_by, only))?;
+            for id in unasked {
+                if let Err(error) = self.end_unasked(id) {
+                    tracing::error!(migration = %id, %error, "could not be ended");
+                }
+            }
+            Ok::<usize, AppError>(admitted)
+        };
         let all = admit(None);
         let Err(error) = all else {
             return all;
@@ -189,28 +199,46 @@ fn chosen(conn: &mut Db, (now, due_by): (Time, Time)) -> Result<Vec<MigrationId>
     Ok(placement::admit(&waiting, &running, &limits))
 }
 
-/// `only`: nobody but this one.
-fn admit(tx: &mut Tx<'_>, due_by: Time, only: Option<MigrationId>) -> Result<usize, AppError> {
+/// How many begin, and whose asker has no access any more. `only`: nobody but this one.
+fn admit(
+    tx: &mut Tx<'_>,
+    due_by: Time,
+    only: Option<MigrationId>,
+) -> Result<(usize, Vec<MigrationId>), AppError> {
     // Two portals must not both fill the last slot.
     lock_scheduler(tx.conn)?;
     let mut chosen = chosen(tx.conn, (tx.now, due_by))?;
     chosen.retain(|id| only.is_none_or(|only| only == *id));
-    // All of them before the first audit entry, newest first, as everyone takes several: someone who cancels one of them now
-    // needs that entry, too.
-    let mut due = BTreeSet::new();
-    for id in chosen.iter().collect::<BTreeSet<_>>().into_iter().rev() {
-        // Another time may have been chosen for it since it was found.
-        let row = store::migration::locked(tx.conn, *id)?;
-        if row.is_some_and(|row| row.is_due(due_by)) {
-            due.insert(*id);
-        }
-    }
+    let (due, unasked) = due_of(tx, &chosen, due_by)?;
     let mut admitted = 0;
     for id in chosen.into_iter().filter(|id| due.contains(id)) {
         let done = tx.apply(id, Event::Admit, &EventDetails::default())?;
         admitted += usize::from(done.is_done());
     }
-    Ok(admitted)
+    Ok((admitted, unasked))
+}
+
+/// Those of the chosen that may begin, and those whose asker has no access any more. All of them are locked before the first
+/// audit entry, newest first, as everyone takes several: someone who cancels one of them now needs that entry, too.
+fn due_of(
+    tx: &mut Tx<'_>,
+    chosen: &[MigrationId],
+    due_by: Time,
+) -> Result<(BTreeSet<MigrationId>, Vec<MigrationId>), AppError> {
+    let (mut due, mut unasked) = (BTreeSet::new(), Vec::new());
+    for id in chosen.iter().collect::<BTreeSet<_>>().into_iter().rev() {
+        // Another time may have been chosen for it since it was found.
+        let row = store::migration::locked(tx.conn, *id)?;
+        let Some(row) = row.filter(|row| row.is_due(due_by)) else {
+            continue;
+        };
+        if may_still_ask(tx.conn, row.queued_by, row.account_id)? {
+            due.insert(*id);
+        } else {
+            unasked.push(*id);
+        }
+    }
+    Ok((due, unasked))
 }
 
 /// Has its owner shown, since the way-back window ended, that the Linode is well? It is asked to, if not.

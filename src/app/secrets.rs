@@ -82,5 +82,6 @@ pub mod purpose {
     pub const AGENT: &str = "agent";
     pub const LEASE: &str = "lease";
     pub const API: &str = "api";
+    pub const DEVICE: &str = "device";
     pub const TRANSFER: &str = "transfer";
 }

@@ -2,7 +2,6 @@
 //! and nothing here imports from above.
 
 pub mod account;
-pub mod address;
 pub mod audit;
 pub mod bug;
 pub mod evacuation;
@@ -15,7 +14,10 @@ pub mod linode;
 pub mod mail;
 pub mod markdown;
 pub mod migration;
+pub mod network;
 pub mod ownership;
+#[cfg(feature = "portal")]
+pub mod password;
 pub mod placement;
 pub mod platform;
 pub mod programme;

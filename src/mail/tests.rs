@@ -334,6 +334,11 @@ fn odd_dots_travel_in_quotes() {
         (".office@example.com", "\".office\"@example.com"),
         ("ada@example.com", "ada@example.com"),
     ] {
+        assert_eq!(
+            crate::domain::values::Email::parse(to).unwrap().as_str(),
+            to,
+            "taken, and sent"
+        );
         let mail = Message {
             to: to.to_owned(),
             ..message(MailKind::BugReply, &facts(MailKind::BugReply))

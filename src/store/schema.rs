@@ -658,6 +658,7 @@ diesel::table! {
         created_at -> Utc,
         expires_at -> Utc,
         used_at -> Nullable<Utc>,
+        asker -> Text,
     }
 }
 
@@ -789,6 +790,7 @@ diesel::table! {
         email -> Text,
         address -> Text,
         at -> Utc,
+        network -> Text,
     }
 }
 

@@ -22,6 +22,7 @@ pub(in crate::web) struct CookieNames {
     pub session: &'static str,
     pub before: &'static str,
     pub flash: &'static str,
+    pub device: &'static str,
 }
 
 pub(in crate::web) fn cookie_names(secure: bool) -> CookieNames {
@@ -30,12 +31,14 @@ pub(in crate::web) fn cookie_names(secure: bool) -> CookieNames {
             session: "__Host-lpm",
             before: "__Host-lpm-form",
             flash: "__Host-lpm-say",
+            device: "__Host-lpm-device",
         }
     } else {
         CookieNames {
             session: "lpm",
             before: "lpm-form",
             flash: "lpm-say",
+            device: "lpm-device",
         }
     }
 }

@@ -34,6 +34,9 @@ pub enum Fault {
     TooLarge,
     #[error("too many requests")]
     TooMany { retry_after_s: u64 },
+    /// More at once than is done here.
+    #[error("busy")]
+    Busy { retry_after_s: u64 },
     /// The form's token is missing, foreign, or of a session that ended.
     #[error("the form has expired")]
     Expired,
@@ -85,6 +88,7 @@ impl From<AppError> for Fault {
             AppError::Conflict(message) | AppError::Later(message) => Self::conflict(message),
             AppError::SignIn => Self::SignIn,
             AppError::TooMany { retry_after_s } => Self::TooMany { retry_after_s },
+            AppError::Busy { retry_after_s } => Self::Busy { retry_after_s },
             AppError::Fault(cause) => Self::Internal(cause.into()),
         }
     }
@@ -106,6 +110,7 @@ impl ResponseError for Fault {
             Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -102,6 +102,11 @@ pub async fn metrics(portal: Portal, client: Client, request: HttpRequest) -> Re
     let waiting_help = "Registrations waiting for review";
     gauge("registrations_waiting", waiting_help, waiting);
     let count = |of: usize| i64::try_from(of).unwrap_or(i64::MAX);
+    gauge(
+        "password_links_unsent",
+        "Links for a new password that were asked for since this process began and not sent: nobody has the address, or too many were asked for",
+        i64::try_from(portal.doors.unsent()).unwrap_or(i64::MAX),
+    );
     gauge("hosts", "Hosts known", count(hosts.len()));
     gauge(
         "hosts_silent",

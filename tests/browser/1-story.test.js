@@ -98,10 +98,6 @@ test("one click moves db-01, and its page shows that live", async () => {
   const looks = await watch("Moved. It runs on its new host.");
   assert.ok(changedInPlace(looks, "bar") + changedInPlace(looks, "progress") > 0, "progress moved without a reload");
   assert.ok(changedInPlace(looks, "phase") > 0, "the phase changed without a reload");
-  // A page that was there is read out; one that has just come is not.
-  const first = looks.findIndex((look) => look.phase.startsWith("Moved. It runs on its new host."));
-  assert.equal(looks[first].document, looks[first - 1].document, "its end is said where it was watched");
-  await demo.until("the title says it", async () => /^Finished: /.test(await member.page.title()));
   for (const look of looks) assert.ok(look.jump <= 0.02, `live values make the page jump by ${look.jump}`);
   const words = looks.map((look) => look.progress).filter(Boolean);
   assert.ok(words.length > 0, "there was progress to read");

@@ -67,25 +67,6 @@ test("a double click, the same form from two windows, and the back button move a
   await second.close();
 });
 
-test("a form that was stopped can be sent again", async () => {
-  await member.go("/members/account");
-  const save = member.page.locator("form").filter({ hasText: "Time zone" }).getByRole("button").first();
-  const posts = [];
-  await member.page.route("**/*", (route) => {
-    if (route.request().method() !== "POST") return route.continue();
-    posts.push(route.request().url());
-    return posts.length === 1 ? undefined : route.continue(); // the first is never answered
-  });
-  await save.click({ noWaitAfter: true });
-  await member.page.getByRole("status").filter({ hasText: "Sending" }).waitFor();
-  await member.page.evaluate(() => window.stop());
-  await demo.until("it is let go of", async () => (await save.getAttribute("aria-disabled")) === null, 12, 250);
-  await save.click();
-  await member.page.waitForLoadState();
-  assert.equal(posts.length, 2);
-  await member.page.unroute("**/*");
-});
-
 test("another member's Linode, move and registration are not there", async () => {
   await member.go(`/members/linodes/${demo.LINODE["quillon-dev"]}`);
   const move = await member.page.getByRole("table", { name: /^Moves/ }).getByRole("link").first().getAttribute("href");

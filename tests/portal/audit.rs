@@ -61,7 +61,7 @@ both_databases! {
         assert_eq!(objects(&part), ["linode 101, disk 1011"]);
         assert_eq!(objects(&staff.get("/staff/audit?object=linode:101")), ["linode:101"]);
         assert_eq!(staff.get("/staff/audit.csv?object=linode%20101").body.lines().count(), 4);
-        assert!(matches!(app.verify_audit().unwrap(), Verification::Whole { .. }));
+        assert!(matches!(app.verify_audit(None).unwrap(), Verification::Whole { .. }));
     }
 
     fn exports_are_whole(app: TestApp) {

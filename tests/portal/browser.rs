@@ -18,15 +18,25 @@ pub struct Site {
 
 impl Site {
     pub fn serve(app: &App) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
+        Self::with(app, "127.0.0.1:0", Settings::default())
+    }
+
+    /// Behind a proxy on this machine, on every address of it where `listen` says so.
+    pub fn behind_a_proxy(app: &App, listen: &str) -> Self {
+        let settings = Settings {
+            trusted_proxies: vec!["127.0.0.1".parse().unwrap()],
+            ..Settings::default()
+        };
+        Self::with(app, listen, settings)
+    }
+
+    fn with(app: &App, listen: &str, settings: Settings) -> Self {
+        let listener = TcpListener::bind(listen).unwrap();
+        let base = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
         let app = app.clone();
         std::thread::spawn(move || {
-            actix_web::rt::System::new().block_on(async move {
-                server::on(listener, app, Settings::default())
-                    .unwrap()
-                    .await
-            })
+            actix_web::rt::System::new()
+                .block_on(async move { server::on(listener, app, settings).unwrap().await })
         });
         Self { base }
     }
@@ -41,18 +51,22 @@ impl Site {
             agent,
             base: self.base.clone(),
             cookies: BTreeMap::new(),
+            forwarded_for: String::new(),
+        }
+    }
+
+    /// Somebody from there, as the proxy writes it.
+    pub fn visitor_from(&self, address: impl Into<String>) -> Browser {
+        Browser {
+            forwarded_for: address.into(),
+            ..self.visitor()
         }
     }
 
     /// Someone signed in.
     pub fn signed_in(&self, email: &str) -> Browser {
         let mut browser = self.visitor();
-        let login = browser.get("/login");
-        let reply = browser.submit(
-            &login,
-            "Sign in",
-            &[("email", email), ("password", PASSWORD)],
-        );
+        let reply = browser.sign_in(email, PASSWORD);
         assert_eq!(reply.status, 303, "{}", reply.body);
         browser
     }
@@ -62,6 +76,8 @@ pub struct Browser {
     agent: ureq::Agent,
     base: String,
     pub cookies: BTreeMap<String, String>,
+    /// What a proxy adds; empty for nothing.
+    pub forwarded_for: String,
 }
 
 #[derive(Debug, Clone)]
@@ -79,8 +95,22 @@ impl Browser {
             .agent
             .get(format!("{}{path}", self.base))
             .header("cookie", self.cookie());
-        let reply = request.call().unwrap();
+        let reply = self.forwarded(request).call().unwrap();
         self.take(path, reply)
+    }
+
+    fn forwarded<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
+        match self.forwarded_for.as_str() {
+            "" => request,
+            address => request.header("x-forwarded-for", address),
+        }
+    }
+
+    /// Tries to sign in on the page for it.
+    pub fn sign_in(&mut self, email: &str, password: &str) -> Reply {
+        let login = self.get("/login");
+        let fields = [("email", email), ("password", password)];
+        self.submit(&login, "Sign in", &fields)
     }
 
     /// With the tag of what it has.
@@ -120,7 +150,7 @@ impl Browser {
             .header("cookie", self.cookie())
             .header("origin", origin)
             .header("content-type", "application/x-www-form-urlencoded");
-        let reply = request.send(body.join("&")).unwrap();
+        let reply = self.forwarded(request).send(body.join("&")).unwrap();
         self.take(path, reply)
     }
 

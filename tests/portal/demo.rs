@@ -123,6 +123,7 @@ impl Demo {
             secret: Arc::new(Secret::from_text(&secret).unwrap()),
             settings: Arc::new(Settings::default()),
             hasher: Arc::new(Hasher::new().unwrap()),
+            doors: Arc::new(xenbeta::app::doors::Doors::new(&Clock::System)),
         };
         let actor = |email: &str| {
             let user = app
@@ -135,6 +136,7 @@ impl Demo {
                 role: user.role,
                 name: user.email,
                 address: String::new(),
+                session: None,
             }
         };
         let (member, staff) = (actor("member@example.com"), actor("staff@example.com"));

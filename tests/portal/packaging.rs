@@ -42,6 +42,38 @@ fn the_portals_example_is_read() {
 }
 
 #[test]
+fn a_public_name_without_tls_is_refused_in_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("portal.toml");
+    let load = |url: &str| {
+        std::fs::write(&file, format!("base_url = \"{url}\"\n")).unwrap();
+        Config::load(&file).map_err(|error| error.to_string())
+    };
+    for url in [
+        "http://lpm.example.net",
+        "http://203.0.114.9:8080",
+        "http://[2a00::1]",
+    ] {
+        let why = load(url).map(drop).unwrap_err();
+        assert!(
+            why.contains("is not encrypted") && why.contains("https://"),
+            "{url}: {why}"
+        );
+    }
+    for url in [
+        "https://lpm.example.net",
+        "http://localhost:8080",
+        "http://127.0.0.1:8080",
+        "http://[::1]:8080",
+        "http://10.77.0.1:8080",
+        "http://portal:8080",
+        "http://portal.lan",
+    ] {
+        assert!(load(url).is_ok(), "{url}");
+    }
+}
+
+#[test]
 fn every_key_the_portals_example_only_mentions_is_one() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("portal.toml");

@@ -147,7 +147,7 @@ both_databases! {
         let login = member.get("/login?next=/members/accounts");
         let reply = member.submit(&login, "Sign in", &[("email", MEMBER_EMAIL), ("password", crate::support::fleet::PASSWORD)]);
         assert_eq!(reply.location, "/members/accounts");
-        assert_eq!(member.cookies.keys().collect::<Vec<_>>(), ["lpm"]);
+        assert_eq!(member.cookies.keys().collect::<Vec<_>>(), ["lpm", "lpm-device"]);
         // What they asked for comes back to the letter, though it is a value in another address meanwhile.
         let (mut reader, asked) = (site.visitor(), "/members/faq?q=a%26b+100%25");
         let login = reader.get(asked).location;

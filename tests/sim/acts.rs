@@ -31,6 +31,7 @@ fn actor(user: i64, role: UserRole) -> Actor {
         role,
         name: format!("user {user}"),
         address: "198.51.100.7".into(),
+        session: None,
     }
 }
 

@@ -110,9 +110,11 @@ impl Prepared {
 
     pub fn open(&self, clock: &Arc<AtomicI64>) -> App {
         let url = self.database().display().to_string();
+        let clock = Clock::Fixed(Arc::clone(clock));
         App {
+            doors: Arc::new(xenbeta::app::doors::Doors::new(&clock)),
             db: xenbeta::store::schema_migrations::open(&url, 2).expect("the database opens"),
-            clock: Clock::Fixed(Arc::clone(clock)),
+            clock,
             watch: xenbeta::app::clock::Watch::default(),
             secret: Arc::clone(&self.secret),
             settings: Arc::clone(&self.settings),

@@ -143,5 +143,6 @@ fn actor(user: i64, account: Option<i64>, role: UserRole, name: &str) -> Actor {
         role,
         name: name.to_owned(),
         address: "198.51.100.7".to_owned(),
+        session: None,
     }
 }

@@ -19,6 +19,7 @@ use diesel::prelude::*;
 use tempfile::TempDir;
 use xenbeta::app::account::password::Hasher;
 use xenbeta::app::clock::{Clock, Watch};
+use xenbeta::app::doors::Doors;
 use xenbeta::app::secrets::Secret;
 use xenbeta::app::{App, Settings};
 use xenbeta::store;
@@ -51,6 +52,20 @@ impl std::ops::Deref for TestApp {
 
 impl TestApp {
     pub fn new(on: On) -> Self {
+        Self::begun(on, 0)
+    }
+
+    /// At a Wednesday's noon in June, so that no test fails before midnight, at a week's end or at a change of the clocks. Not where
+    /// programs go by the system's clock.
+    pub fn at_noon(on: On) -> Self {
+        const NOON: u64 = 1_780_488_000;
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now = now.expect("after 1970").as_secs();
+        Self::begun(on, NOON.cast_signed() - now.cast_signed())
+    }
+
+    /// Its clock goes by so many seconds otherwise.
+    fn begun(on: On, shift: i64) -> Self {
         let folder = TempDir::new().expect("a folder");
         let url = match on {
             On::Sqlite => folder
@@ -65,7 +80,7 @@ impl TestApp {
             store::schema_migrations::up(&Database::open_any_schema(&url, 1).expect("opens"))
                 .expect("the schema");
         }
-        let (shift, set) = (begin(), Arc::default());
+        let (shift, set) = (Arc::new(AtomicI64::new(shift)), Arc::default());
         Self {
             app: portal(&url, &shift, &set),
             shift,
@@ -99,7 +114,7 @@ impl TestApp {
     pub fn over(url: &str) -> Self {
         store::schema_migrations::up(&Database::open_any_schema(url, 1).expect("opens"))
             .expect("the schema");
-        let (shift, set) = (begin(), Arc::default());
+        let (shift, set) = (Arc::default(), Arc::default());
         Self {
             app: portal(url, &shift, &set),
             shift,
@@ -149,23 +164,15 @@ impl TestApp {
     }
 }
 
-/// Each test's clock begins at this moment, a Wednesday's noon in June, so that none fails before midnight, at a week's end or at
-/// a change of the clocks.
-const BEGIN: i64 = 1_780_488_000;
-
-fn begin() -> Arc<AtomicI64> {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let now = i64::try_from(now.expect("after 1970").as_secs()).expect("before the end of time");
-    Arc::new(AtomicI64::new(BEGIN - now))
-}
-
 /// What every portal of a test derives from.
 pub const SECRET: &str = "a secret for tests only, of no use anywhere";
 
 fn portal(url: &str, shift: &Arc<AtomicI64>, set: &Arc<AtomicI64>) -> App {
+    let clock = Clock::Set(Arc::clone(shift), Arc::clone(set));
     App {
         db: xenbeta::store::schema_migrations::open(url, 8).expect("the database opens"),
-        clock: Clock::Set(Arc::clone(shift), Arc::clone(set)),
+        doors: Arc::new(Doors::new(&clock)),
+        clock,
         watch: Watch::default(),
         secret: Arc::new(Secret::from_text(SECRET).expect("long enough")),
         settings: Arc::new(Settings {
@@ -186,9 +193,9 @@ macro_rules! both_databases {
             $(#[$meta])*
             fn run($app: $crate::support::TestApp) $body
             #[test]
-            fn sqlite() { run($crate::support::TestApp::new($crate::support::On::Sqlite)); }
+            fn sqlite() { run($crate::support::TestApp::at_noon($crate::support::On::Sqlite)); }
             #[test]
-            fn postgresql() { run($crate::support::TestApp::new($crate::support::On::Postgresql)); }
+            fn postgresql() { run($crate::support::TestApp::at_noon($crate::support::On::Postgresql)); }
         }
     )+ };
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Shutdown, TcpStream};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::domain::address::near;
 use crate::domain::ids::MigrationId;
+use crate::domain::network::Address;
 
 /// Connections at once of those that something waits for.
 const PEERS: usize = 64;
@@ -47,7 +47,7 @@ impl Guests {
         }
         let guest = Guest {
             stream,
-            near: near(from),
+            near: Address::of(from).near(),
             is_peer: false,
             migration: None,
         };

@@ -1,5 +1,7 @@
 //! Who signs in, and with what: accounts, users, passwords, sessions, API tokens, choices of mail.
 
+pub(in crate::app) mod bound;
+pub(in crate::app) mod guesser;
 pub mod mail_choices;
 pub mod password;
 pub mod password_reset;

@@ -1,44 +1,64 @@
 //! What a user changes of themself: name, time zone, password.
 
+use super::bound::{LOOKS, changed};
 use super::sign_in::Visitor;
 use crate::app::App;
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::mail::kinds::UserMail;
 use crate::domain::audit::{Action, Object};
+use crate::domain::password::NewPassword;
 use crate::domain::time::zone::Tz;
-use crate::domain::values::{NewPassword, PersonName};
+use crate::domain::values::{Invalid, PersonName};
 use crate::store;
 use crate::store::account::User;
 
 impl App {
-    /// Changes the password of someone signed in, and ends all their other sessions.
+    /// Changes the password of someone signed in, and ends all their other sessions and their API tokens; says how many of
+    /// the latter.
     pub fn change_password(
         &self,
         visitor: &Visitor,
         old: &str,
         new: &str,
         address: &str,
-    ) -> Result<(), AppError> {
-        let new = NewPassword::parse(new).map_err(AppError::field("new_password"))?;
-        self.check_password(&visitor.user, old, address)?;
-        let hash = self.hasher.hash(new.expose())?;
+    ) -> Result<usize, AppError> {
+        let (email, name) = (visitor.user.email.as_str(), visitor.user.name.as_str());
+        let new = self.new_password(new, &[email, name]);
+        let new = new.map_err(AppError::field("new_password"))?;
         let actor = visitor.actor(address);
-        self.transact(actor.who(), |tx| {
-            store::account::set_password(tx.conn, visitor.user.id, &hash)?;
-            store::account::reset::spoil_resets(tx.conn, visitor.user.id, tx.now)?;
-            store::account::session::end_sessions(
-                tx.conn,
-                visitor.user.id,
-                Some(visitor.session.id),
-            )?;
-            self.tell_password_changed(tx, &visitor.user)?;
-            tx.audit(
-                Action::PasswordChange,
-                Object::User(visitor.user.id),
-                ("", ""),
-            )
-        })
+        let mut made = None;
+        let mut user = visitor.user.clone();
+        for _ in 0..LOOKS {
+            let proof = self.check_password(&actor, &user, old)?;
+            let hash = match made.take() {
+                Some(hash) => hash,
+                None => self.hasher.hash(new.expose())?,
+            };
+            let tokens = self.transact(actor.who(), |tx| {
+                let Some(user) = tx.still_proved(&actor, &proof)? else {
+                    return Ok(None);
+                };
+                store::account::set_password(tx.conn, user.id, &hash)?;
+                let ended = tx.end_what_is_bound(user.id, Some(visitor.session.id))?;
+                self.tell_password_changed(tx, &user)?;
+                tx.audit(Action::PasswordChange, Object::User(user.id), ("", &ended))?;
+                Ok::<_, AppError>(Some(ended.tokens))
+            })?;
+            if let Some(tokens) = tokens {
+                return Ok(tokens);
+            }
+            made = Some(hash);
+            let again = self.db.read(|conn| store::account::user(conn, user.id))?;
+            user = again.ok_or(AppError::SignIn)?;
+        }
+        Err(changed())
+    }
+
+    /// A password that somebody chooses, of whom `about` is known.
+    pub fn new_password(&self, typed: &str, about: &[&str]) -> Result<NewPassword, Invalid> {
+        let site = [&*self.settings.programme_name, &*self.settings.base_url];
+        NewPassword::parse(typed, &[about, &site].concat())
     }
 
     /// A notice that always goes: whoever did not do it themselves must hear of it.

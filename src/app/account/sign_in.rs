@@ -1,7 +1,11 @@
 //! Signing in and out, and sessions.
 
+use super::bound::{LOOKS, Proof};
+use super::guesser::Guesser;
+use super::password::Verdict;
 use crate::app::App;
 use crate::app::context::{Actor, Tx, Who};
+use crate::app::doors::Door;
 use crate::app::error::AppError;
 use crate::app::secrets::{self, purpose};
 use crate::domain::audit::{Action, Object};
@@ -13,18 +17,21 @@ use crate::store::account::User;
 use crate::store::account::session::{NewSession, Session};
 use crate::store::db::Db;
 
-/// Failed sign-ins within [`WINDOW_S`] after which one has to wait: for one e-mail from one address, and for one address
-/// in all. An e-mail alone never locks: that would let anyone lock a member out.
-const FAILURES_SAME: i64 = 10;
-const FAILURES_ADDRESS: i64 = 50;
-const WINDOW_S: i64 = 15 * 60;
 /// `seen_at` is written at most this often.
 const TOUCH_S: i64 = 60;
 
-/// A session just begun; `token` goes into the cookie and nowhere else.
+/// A session just begun; `token` and `device` go into cookies and nowhere else.
 pub struct SignedIn {
     pub token: String,
+    /// By which this device is known when it signs in next.
+    pub device: String,
     pub user: User,
+}
+
+enum Tried {
+    Answered(Option<SignedIn>),
+    /// The stored hash is another one meanwhile.
+    Again,
 }
 
 /// The person behind a request, with their session.
@@ -42,6 +49,7 @@ impl Visitor {
             role: self.user.role,
             name: self.user.email.clone(),
             address: address.to_owned(),
+            session: Some(self.session.clone()),
         }
     }
 }
@@ -51,6 +59,8 @@ impl Visitor {
 pub struct Origin<'a> {
     pub address: &'a str,
     pub user_agent: &'a str,
+    /// What it shows of having signed somebody in before; empty for nothing.
+    pub device: &'a str,
 }
 
 impl App {
@@ -61,58 +71,75 @@ impl App {
         password: &str,
         from: Origin<'_>,
     ) -> Result<Option<SignedIn>, AppError> {
-        let now = self.now();
         let email = Email::parse(email)
             .map(|email| email.as_str().to_owned())
             .unwrap_or_default();
-        let (same, address) = self.db.read(|conn| {
-            store::account::session::sign_in_failures(
-                conn,
-                &email,
-                from.address,
-                now.plus_s(-WINDOW_S),
-            )
-        })?;
-        if same >= FAILURES_SAME || address >= FAILURES_ADDRESS {
-            return Err(AppError::TooMany {
-                retry_after_s: WINDOW_S.unsigned_abs(),
-            });
+        for _ in 0..LOOKS {
+            match self.try_sign_in(&email, password, from)? {
+                Tried::Answered(answer) => return Ok(answer),
+                Tried::Again => {}
+            }
         }
+        Err(AppError::Busy { retry_after_s: 1 })
+    }
+
+    fn try_sign_in(
+        &self,
+        email: &str,
+        password: &str,
+        from: Origin<'_>,
+    ) -> Result<Tried, AppError> {
+        let now = self.now();
         let user = self
             .db
-            .read(|conn| store::account::user_by_email(conn, &email))?;
+            .read(|conn| store::account::user_by_email(conn, email))?;
+        let guesser = self.guesser(user.as_ref(), (from.address, from.device));
+        self.doors
+            .knock(Door::SignIn, guesser.knocks_as(from.address))?;
+        self.db.read(|conn| guesser.may_try(conn, (email, now)))?;
         let hash = user
             .as_ref()
             .filter(|user| !user.disabled)
             .and_then(|user| user.password_hash.as_deref());
-        let right = self.hasher.verify(password, hash)?;
-        let who = Who::named(&email, from.address);
-        let Some(user) = user.filter(|_| right) else {
+        let verdict = self.hasher.look(password, hash)?;
+        let who = Who::named(email, from.address);
+        let proved = user.and_then(|user| Some((user.id, user.password_hash?)));
+        let Some((user, hash)) = proved.filter(|_| verdict != Verdict::Wrong) else {
             self.transact_at(now, who, |tx| {
-                store::account::session::insert_sign_in_failure(
-                    tx.conn,
-                    &email,
-                    from.address,
-                    tx.now,
-                )?;
+                guesser.note(tx, email)?;
                 tx.audit(Action::SignInRefused, Object::Session, ("", ""))
             })?;
-            return Ok(None);
+            return Ok(Tried::Answered(None));
         };
-        self.transact_at(now, who, |tx| self.begin_session(tx, user, from))
+        let anew = match verdict {
+            Verdict::RightAndOld => Some(self.hasher.hash(password)?),
+            Verdict::Right | Verdict::Wrong => None,
+        };
+        self.transact_at(now, who, |tx| {
+            let Some(mut user) = tx.able(user)? else {
+                // Their access was taken away while the password was looked at.
+                tx.audit(Action::SignInRefused, Object::Session, ("", ""))?;
+                return Ok(Tried::Answered(None));
+            };
+            if user.password_hash.as_deref() != Some(hash.as_str()) {
+                // Or it was changed: then this may be an old one.
+                return Ok(Tried::Again);
+            }
+            if let Some(anew) = anew {
+                store::account::set_password(tx.conn, user.id, &anew)?;
+                user.password_hash = Some(anew);
+            }
+            let begun = self.begin_session(tx, (user, &guesser), from)?;
+            Ok(Tried::Answered(Some(begun)))
+        })
     }
 
     fn begin_session(
         &self,
         tx: &mut Tx<'_>,
-        user: User,
+        (user, guesser): (User, &Guesser),
         from: Origin<'_>,
-    ) -> Result<Option<SignedIn>, AppError> {
-        // Their access may have been taken away while the password was looked at.
-        store::account::lock_writer(tx.conn, user.id, None)?;
-        if store::account::user(tx.conn, user.id)?.is_none_or(|user| user.disabled) {
-            return Ok(None);
-        }
+    ) -> Result<SignedIn, AppError> {
         let token = secrets::new_token()?;
         store::account::session::insert_session(
             tx.conn,
@@ -127,7 +154,12 @@ impl App {
             },
         )?;
         tx.audit(Action::SignIn, Object::Session, ("", ""))?;
-        Ok(Some(SignedIn { token, user }))
+        let device = self.device_of(&user, guesser)?;
+        Ok(SignedIn {
+            token,
+            device,
+            user,
+        })
     }
 
     /// Who a session token belongs to, if the session has not ended.
@@ -180,6 +212,8 @@ impl App {
     ) -> Result<usize, AppError> {
         let actor = visitor.actor(address);
         self.transact(actor.who(), |tx| {
+            // One that has ended ends no others.
+            tx.still(visitor.user.id, Some(&visitor.session))?;
             let ended = match which {
                 Some(id) => usize::from(store::account::session::end_session(
                     tx.conn,
@@ -203,38 +237,32 @@ impl App {
     /// Is this the user's password? Tries are counted as those of signing in are.
     pub(in crate::app) fn check_password(
         &self,
+        actor: &Actor,
         user: &User,
         password: &str,
-        address: &str,
-    ) -> Result<(), AppError> {
+    ) -> Result<Proof, AppError> {
         // A session that somebody else got hold of must not be a place to guess at.
         let (asked, email) = (self.now(), user.email.as_str());
-        let (same, _) = self.db.read(|conn| {
-            store::account::session::sign_in_failures(conn, email, address, asked.plus_s(-WINDOW_S))
-        })?;
-        if same >= FAILURES_SAME {
-            return Err(AppError::TooMany {
-                retry_after_s: WINDOW_S.unsigned_abs(),
-            });
-        }
-        if !self
+        let guesser = Guesser::within(actor);
+        self.db.read(|conn| guesser.may_try(conn, (email, asked)))?;
+        let right = self
             .hasher
-            .verify(password, user.password_hash.as_deref())?
-        {
-            let who = Who {
-                name: &user.email,
-                address,
-                user: Some(user.id),
-            };
-            self.transact_at(asked, who, |tx| {
-                store::account::session::insert_sign_in_failure(tx.conn, email, address, asked)?;
-                tx.audit(Action::PasswordRefused, Object::User(user.id), ("", ""))
-            })?;
-            return Err(AppError::invalid(
-                "password",
-                "This is not your present password",
-            ));
+            .verify(password, user.password_hash.as_deref())?;
+        if let (true, Some(hash)) = (right, &user.password_hash) {
+            return Ok(Proof(hash.clone()));
         }
-        Ok(())
+        let who = Who {
+            name: &user.email,
+            address: &actor.address,
+            user: Some(user.id),
+        };
+        self.transact_at(asked, who, |tx| {
+            guesser.note(tx, email)?;
+            tx.audit(Action::PasswordRefused, Object::User(user.id), ("", ""))
+        })?;
+        Err(AppError::invalid(
+            "password",
+            "This is not your present password",
+        ))
     }
 }

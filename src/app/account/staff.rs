@@ -6,9 +6,11 @@ use crate::app::error::AppError;
 use crate::app::secrets::{self, purpose};
 use crate::domain::account::UserRole;
 use crate::domain::audit::{Action, Object};
-use crate::domain::values::{Email, NewPassword, PersonName};
+use crate::domain::password::NewPassword;
+use crate::domain::values::{Email, PersonName};
 use crate::store;
 use crate::store::account::NewUser;
+use crate::store::account::reset::NewReset;
 
 /// The link for a first password works this long: it is handed over, not mailed.
 const FIRST_PASSWORD_S: i64 = 24 * 3600;
@@ -60,13 +62,14 @@ impl App {
                 FirstPassword::Given(_) => None,
                 FirstPassword::Link => {
                     let until = tx.now.plus_s(FIRST_PASSWORD_S);
-                    store::account::reset::insert_reset(
-                        tx.conn,
-                        &secrets::hash(purpose::RESET, &token),
-                        user.id,
-                        tx.now,
-                        until,
-                    )?;
+                    let new = NewReset {
+                        hash: &secrets::hash(purpose::RESET, &token),
+                        user_id: user.id,
+                        created_at: tx.now,
+                        expires_at: until,
+                        asker: "",
+                    };
+                    store::account::reset::insert_reset(tx.conn, &new)?;
                     Some(format!("{}/password/reset/{token}", self.settings.base_url))
                 }
             };

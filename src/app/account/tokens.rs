@@ -51,10 +51,8 @@ impl App {
         }
         let token = secrets::new_token()?;
         self.transact(actor.who(), |tx| {
-            // One at a time, and none for somebody whose access was taken away at this moment.
-            store::account::lock_writer(tx.conn, actor.user, None)?;
-            let user = store::account::user(tx.conn, actor.user)?.filter(|user| !user.disabled);
-            let user = user.ok_or(AppError::NotFound)?;
+            // One at a time, and none for somebody whose access or session ended at this moment.
+            let user = tx.still(actor.user, actor.session.as_ref())?;
             if store::account::tokens::form_used(tx.conn, actor.user, &wish.form)? {
                 return Ok(None);
             }

@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::app::context::{Agent, PORTAL, Who};
+use crate::app::doors::Door;
 use crate::app::error::AppError;
 use crate::app::ownership::ledger;
 use crate::app::secrets::{self, purpose};
@@ -76,6 +77,17 @@ impl App {
                 credential: credential.clone(),
             })
         })
+    }
+
+    /// As [`App::agent`], for a request from there: one with credentials that were never good is not looked up for ever.
+    pub fn agent_at(&self, credential: &str, address: &str) -> Result<Option<Agent>, AppError> {
+        let hash = secrets::hash(purpose::AGENT, credential);
+        if !self.doors.is_known(&hash) {
+            self.doors.knock(Door::Agent, address)?;
+        }
+        let agent = self.agent(credential)?;
+        self.doors.set_known(&hash, agent.is_some());
+        Ok(agent)
     }
 
     /// The agent behind a credential; `None` if it was revoked or never given, or the host is quarantined.

@@ -245,6 +245,22 @@ impl Heard<'_> {
         Ok(stands)
     }
 
+    /// Which statuses are others than the portal's, and which of those may have been set since.
+    fn sort_statuses(&self, linodes: &[Linode], now: Time, findings: &mut Findings) {
+        for (linode, is) in changed_statuses(linodes, &self.inventory.linodes) {
+            if self.may_be_older(linode, now) {
+                findings.newer.insert(linode.id);
+            } else {
+                findings.statuses.push(Turn {
+                    linode: linode.id,
+                    epoch: linode.epoch,
+                    was: linode.status,
+                    is,
+                });
+            }
+        }
+    }
+
     /// Beside the rows of the Linodes that the portal has here.
     fn compare(
         &self,
@@ -266,18 +282,7 @@ impl Heard<'_> {
             let plans = store::catalogue::plans(conn)?;
             findings.shares = wrong_shares(&linodes, &plans, reports, due);
         }
-        for (linode, is) in changed_statuses(&linodes, reports) {
-            if self.may_be_older(linode, now) {
-                findings.newer.insert(linode.id);
-            } else {
-                findings.statuses.push(Turn {
-                    linode: linode.id,
-                    epoch: linode.epoch,
-                    was: linode.status,
-                    is,
-                });
-            }
-        }
+        self.sort_statuses(&linodes, now, findings);
         let may_forget = findings.ahead.is_some() || findings.incarnation.is_some();
         if poll.is_some() {
             let seen = reports.iter().map(|report| report.linode);

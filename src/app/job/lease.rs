@@ -7,7 +7,9 @@ use super::outcome::{self, Digests, Ending, stale};
 use crate::app::App;
 use crate::app::context::{Agent, PORTAL, Tx, Who};
 use crate::app::error::AppError;
+use crate::app::linode::power;
 use crate::app::migration::event_details::{EventDetails, Words};
+use crate::app::migration::guard::UNASKED;
 use crate::app::ownership::{guard, ledger};
 use crate::app::secrets::{self, purpose};
 use crate::domain::ids::{JobId, MigrationId};
@@ -52,6 +54,16 @@ fn drop_unfit(tx: &mut Tx<'_>, seen: &Job, unfit: &NotDispatchable) -> Result<()
                 now: tx.now,
             };
             store::job::end_unclaimed(tx.conn, job.id, &end)?;
+        }
+        NotDispatchable::Unasked => {
+            let end = End {
+                state: JobState::Cancelled,
+                message: UNASKED,
+                detail: "",
+                now: tx.now,
+            };
+            store::job::end_unclaimed(tx.conn, job.id, &end)?;
+            power::not_done(tx, job, UNASKED)?;
         }
         NotDispatchable::NotYet(why, after_s) => {
             let again = Again {

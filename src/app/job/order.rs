@@ -6,7 +6,7 @@ use crate::app::error::AppError;
 use crate::app::host::report::{claim, share_due};
 use crate::app::linode::power;
 use crate::app::linode::profile::translation::{self, Untranslated};
-use crate::app::migration::guard::still_permitted;
+use crate::app::migration::guard::{UNASKED, may_still_ask, still_permitted};
 use crate::app::ownership::change;
 use crate::app::ownership::proof::{self, OldDisks, Purge};
 use crate::app::secrets::purpose;
@@ -43,6 +43,8 @@ pub enum NotDispatchable {
     Stale(String),
     /// It cannot be carried out: its migration must hear of the failure.
     Impossible(String),
+    /// Who asked for it has no access any more: it is not done, and nothing was begun.
+    Unasked,
     /// Not yet: what it needs is asked for. It is given again after so many seconds.
     NotYet(String, i64),
 }
@@ -103,6 +105,9 @@ fn own_task(conn: &mut Db, job: &Job, linode: &Linode, guest: GuestSpec) -> Resu
     if linode.host_id != job.host_id || linode.epoch != job.epoch {
         return Err(stale("the Linode has moved since this was asked for"));
     }
+    if !may_still_ask(conn, job.requested_by, linode.account_id)? {
+        return Err(NotDispatchable::Unasked.into());
+    }
     if power::POWER.contains(&job.kind) && power::is_switching(conn, linode.id)? {
         let why = "the Linode is being switched over".to_owned();
         return Err(NotDispatchable::NotYet(why, SWITCHED_AGAIN_S).into());
@@ -143,6 +148,19 @@ fn own_task(conn: &mut Db, job: &Job, linode: &Linode, guest: GuestSpec) -> Resu
         ))),
         (kind, Some(_)) => Err(stale(format!("{kind} belongs to a migration"))),
     }
+}
+
+/// Steps up to the one that stops the Linode. What is stopped goes on to its end.
+fn stops_or_comes_before(kind: JobKind) -> bool {
+    matches!(
+        kind,
+        JobKind::PreflightSource
+            | JobKind::PreflightDestination
+            | JobKind::Reserve
+            | JobKind::OpenTransfer
+            | JobKind::WarmCopy
+            | JobKind::StopSeal
+    )
 }
 
 /// A job of a migration, with the rows that its order is made of.
@@ -224,6 +242,9 @@ impl OfMigration<'_> {
         ) && let Err(AppError::Conflict(why)) = still_permitted(conn, row)
         {
             return Err(impossible(why));
+        }
+        if stops_or_comes_before(job.kind) && !may_still_ask(conn, row.queued_by, row.account_id)? {
+            return Err(impossible(UNASKED));
         }
         Ok(())
     }

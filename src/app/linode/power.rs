@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::linode::shared::own_linode;
+use crate::app::ownership::change;
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::{ConfigId, HostId, JobId, LinodeId};
 use crate::domain::job::JobKind;
@@ -11,7 +12,7 @@ use crate::domain::linode::LinodeStatus;
 use crate::domain::migration::MigrationState;
 use crate::store;
 use crate::store::db::Db;
-use crate::store::job::NewJob;
+use crate::store::job::{Job, NewJob};
 
 pub(in crate::app) const POWER: [JobKind; 3] = [JobKind::Boot, JobKind::Reboot, JobKind::Shutdown];
 
@@ -52,6 +53,24 @@ pub(in crate::app) fn boot_again(
     store::linode::set_status(tx.conn, linode.id, LinodeStatus::Booting, tx.now)?;
     let change = (LinodeStatus::Running, LinodeStatus::Booting);
     tx.audit(Action::Power, Object::Linode(linode.id), change)
+}
+
+/// A power job that was never given out: the Linode is as it was, and the trail says why.
+pub(in crate::app) fn not_done(tx: &mut Tx<'_>, job: &Job, why: &str) -> Result<(), AppError> {
+    if !POWER.contains(&job.kind) || !change::is_current(tx.conn, job.linode_id, job)? {
+        return Ok(());
+    }
+    let status = match job.kind {
+        JobKind::Boot => LinodeStatus::Offline,
+        _ => LinodeStatus::Running,
+    };
+    store::linode::set_status(tx.conn, job.linode_id, status, tx.now)?;
+    let not_done = format!("not done: {why}");
+    tx.audit(
+        Action::Power,
+        Object::Linode(job.linode_id),
+        (job.kind, not_done),
+    )
 }
 
 impl App {

@@ -6,7 +6,7 @@ use crate::app::host::liveness::SILENT_S;
 use crate::app::linode::profile::translation::{self, Untranslated};
 use crate::domain::account::UserRole;
 use crate::domain::host::HostState;
-use crate::domain::ids::MigrationId;
+use crate::domain::ids::{AccountId, MigrationId, UserId};
 use crate::domain::migration::{Event, MigrationKind};
 use crate::domain::registration::RegistrationState;
 use crate::domain::time::Time;
@@ -57,6 +57,21 @@ pub(in crate::app) fn hosts_take_part(
     Err(AppError::conflict(format!(
         "{name} cannot take part in this move now: {why}. Try again later, or ask staff for an offer of another host."
     )))
+}
+
+/// Why work that was asked for does not begin.
+pub const UNASKED: &str = "Who asked for this has no access any more.";
+
+/// May whoever asked for work on something of this account ask for it still? Looked at again at admission, when a job is
+/// claimed, and before anything is stopped. What the portal does of itself nobody asked for.
+pub fn may_still_ask(
+    conn: &mut Db,
+    by: Option<UserId>,
+    account: AccountId,
+) -> Result<bool, AppError> {
+    let Some(by) = by else { return Ok(true) };
+    let user = store::account::user(conn, by)?.filter(|user| !user.disabled);
+    Ok(user.is_some_and(|it| it.role == UserRole::Staff || it.account_id == Some(account)))
 }
 
 /// What a member must not do to staff's emptying of a host, and staff only if the host takes it.

@@ -47,14 +47,8 @@ impl App {
             let open = store::migration::locked_of_linode(tx.conn, registration.linode_id)?;
             let linode = store::linode::linode(tx.conn, registration.linode_id)?
                 .ok_or(AppError::NotFound)?;
-            let standing = open.iter().find(|row| {
-                row.registration_id == Some(registration.id) && row.state == MigrationState::Offered
-            });
-            if let Some(standing) = standing
-                && destination.is_none_or(|host| host == standing.destination_host_id)
-            {
-                guard::hosts_take_part(tx.conn, tx.now, standing)?;
-                return Ok(standing.clone());
+            if let Some(standing) = standing(tx, (&open, registration.id), destination)? {
+                return Ok(standing);
             }
             let here = store::host::host(tx.conn, linode.host_id)?.ok_or(AppError::NotFound)?;
             let Some((kind, role)) = placement::next(here.standing()) else {
@@ -92,6 +86,23 @@ impl App {
             make(tx, actor, &linode, new)
         })
     }
+}
+
+/// The offer that stands for the registration, if it is of this destination; it must be of use still.
+fn standing(
+    tx: &mut Tx<'_>,
+    (open, registration): (&[Migration], RegistrationId),
+    destination: Option<HostId>,
+) -> Result<Option<Migration>, AppError> {
+    let standing = open.iter().find(|row| {
+        row.registration_id == Some(registration) && row.state == MigrationState::Offered
+    });
+    let standing =
+        standing.filter(|row| destination.is_none_or(|host| host == row.destination_host_id));
+    if let Some(row) = standing {
+        guard::hosts_take_part(tx.conn, tx.now, row)?;
+    }
+    Ok(standing.cloned())
 }
 
 /// An offer that was found to be possible.

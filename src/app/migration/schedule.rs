@@ -4,7 +4,7 @@
 use super::event_details::EventDetails;
 use super::guard;
 use crate::app::App;
-use crate::app::context::{Actor, Tx};
+use crate::app::context::{Actor, PORTAL, Tx};
 use crate::app::error::AppError;
 use crate::app::mail::compose;
 use crate::domain::account::UserRole;
@@ -101,6 +101,46 @@ impl App {
                 compose::post_unscheduled(tx, &row, "", Some(row.expires_at))?;
             }
             Ok(after)
+        })
+    }
+}
+
+impl App {
+    /// A move that waits in the queue, or for its time, and whose asker has no access any more: it does not begin. Its offer
+    /// stands for others of the account, if its time is not over; else the move is cancelled.
+    pub(in crate::app) fn end_unasked(&self, id: MigrationId) -> Result<bool, AppError> {
+        self.transact(PORTAL, |tx| {
+            store::programme::hold(tx.conn)?;
+            let seen = store::migration::migration(tx.conn, id)?.ok_or(AppError::NotFound)?;
+            if let Some(registration) = seen.registration_id {
+                store::registration::locked(tx.conn, registration)?;
+            }
+            let row = store::migration::locked(tx.conn, id)?.ok_or(AppError::NotFound)?;
+            if row.state != MigrationState::Queued
+                || guard::may_still_ask(tx.conn, row.queued_by, row.account_id)?
+            {
+                return Ok(false);
+            }
+            let is_offer = matches!(row.kind, MigrationKind::Beta | MigrationKind::Graduation);
+            let stands = is_offer && row.round == 1 && offer_stands(tx.conn, &row, tx.now)?;
+            let event = if stands {
+                Event::Unschedule
+            } else {
+                Event::Cancel
+            };
+            let given = EventDetails {
+                change: Change {
+                    not_before: stands.then_some(None),
+                    remind_at: Some(offer_reminder(row.expires_at, tx.now)),
+                    ..Change::default()
+                },
+                message: format!("It did not begin. {}", guard::UNASKED),
+            };
+            let done = tx.apply(id, event, &given)?.is_done();
+            if done && stands {
+                compose::post_unscheduled(tx, &row, guard::UNASKED, Some(row.expires_at))?;
+            }
+            Ok(done)
         })
     }
 }

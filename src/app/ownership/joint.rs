@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 
 use super::recovery;
 use crate::app::App;
+use crate::app::account::bound::{self, Proof};
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::migration::event_details::{EventDetails, Words};
+use crate::domain::account::UserRole;
 use crate::domain::audit::{Action, Object};
 use crate::domain::host::HostState;
 use crate::domain::ids::{HostId, JointActId, LinodeId, UserId};
@@ -43,7 +45,7 @@ impl App {
         (kind, host): (JointKind, HostId),
         evidence: &str,
     ) -> Result<JointActId, AppError> {
-        self.is_still(actor, password)?;
+        let proof = self.is_still(actor, password)?;
         let evidence = evidence.trim();
         if evidence.is_empty() || evidence.chars().count() > MOST_EVIDENCE {
             return Err(AppError::invalid(
@@ -54,6 +56,7 @@ impl App {
             ));
         }
         self.transact(actor.who(), |tx| {
+            tx.still_proved(actor, &proof)?.ok_or_else(bound::changed)?;
             store::host::lock(tx.conn, host)?;
             let row = store::host::host(tx.conn, host)?.ok_or(AppError::NotFound)?;
             may_ask(tx.conn, &row, kind)?;
@@ -86,12 +89,18 @@ impl App {
         id: JointActId,
         agree: bool,
     ) -> Result<JointAct, AppError> {
-        self.is_still(actor, password)?;
+        let proof = self.is_still(actor, password)?;
         self.transact(actor.who(), |tx| {
+            tx.still_proved(actor, &proof)?.ok_or_else(bound::changed)?;
             let act = store::ownership::joint::get(tx.conn, id)?.ok_or(AppError::NotFound)?;
             if agree && act.asked_by == actor.user {
                 return Err(AppError::conflict(
                     "You asked for this yourself: another member of staff has to agree.",
+                ));
+            }
+            if agree && !may_still_agree(tx.conn, act.asked_by)? {
+                return Err(AppError::conflict(
+                    "Who asked for this has no access any more: withdraw it, and ask anew.",
                 ));
             }
             let open = match (act.kind, agree) {
@@ -191,13 +200,13 @@ impl App {
     }
 
     /// The same person, by their password: what counts is asked again.
-    pub(in crate::app) fn is_still(&self, actor: &Actor, password: &str) -> Result<(), AppError> {
+    fn is_still(&self, actor: &Actor, password: &str) -> Result<Proof, AppError> {
         actor.require_staff()?;
         let user = self
             .db
             .read(|conn| store::account::user(conn, actor.user))?;
         let user = user.ok_or(AppError::SignIn)?;
-        self.check_password(&user, password, &actor.address)
+        self.check_password(actor, &user, password)
     }
 }
 
@@ -285,6 +294,12 @@ fn may_ask(conn: &mut Db, host: &Host, kind: JointKind) -> Result<(), AppError> 
         }
         JointKind::Takeover | JointKind::Waive | JointKind::TrustLedger => Ok(()),
     }
+}
+
+/// It takes two who are staff when it is done, not when it was asked for.
+fn may_still_agree(conn: &mut Db, user: UserId) -> Result<bool, AppError> {
+    let user = store::account::user(conn, user)?;
+    Ok(user.is_some_and(|it| !it.disabled && it.role == UserRole::Staff))
 }
 
 /// May this person agree?

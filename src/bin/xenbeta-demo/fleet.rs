@@ -15,7 +15,6 @@ use xenbeta::app::secrets::{self, purpose};
 use xenbeta::domain::account::UserRole;
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::programme::move_times::Limits;
-use xenbeta::domain::values::NewPassword;
 use xenbeta::store;
 use xenbeta::store::account::tokens::NewApiToken;
 
@@ -60,7 +59,7 @@ pub fn put_in(app: &App, accounts: &Accounts) -> Result<(), Failure> {
         .read(|conn| store::account::user_by_email(conn, STAFF))?
         .is_none()
     {
-        let password = NewPassword::parse(&accounts.staff.password)?;
+        let password = app.new_password(&accounts.staff.password, &[STAFF])?;
         then.add_staff(DEMO, STAFF, "Sam Staff", &FirstPassword::Given(password))?;
     }
     let mut file: Value = serde_json::from_str(SAMPLE)?;
@@ -184,5 +183,6 @@ pub fn actor(app: &App, email: &str) -> Result<Actor, Failure> {
         },
         name: user.email,
         address: "127.0.0.1".to_owned(),
+        session: None,
     })
 }

@@ -26,6 +26,7 @@ use clap::Parser;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use xenbeta::app::account::password::Hasher;
 use xenbeta::app::clock::Clock;
+use xenbeta::app::doors::Doors;
 use xenbeta::app::secrets::Secret;
 use xenbeta::app::{App, Settings};
 use xenbeta::config::Config;
@@ -152,6 +153,7 @@ fn portal(folder: &Folder, url: &str) -> Result<App, Failure> {
             ..Settings::default()
         }),
         hasher: Arc::new(Hasher::new()?),
+        doors: Arc::new(Doors::new(&Clock::System)),
     })
 }
 

@@ -5,7 +5,6 @@ use std::io::Read;
 use clap::Subcommand;
 use xenbeta::app::account::staff::FirstPassword;
 use xenbeta::config::Config;
-use xenbeta::domain::values::NewPassword;
 
 use super::{COMMAND_LINE, Failure, app_without_secret};
 
@@ -32,7 +31,8 @@ pub fn run(what: What, config: &Config) -> Result<(), Failure> {
     let first = if password_stdin {
         let mut text = String::new();
         std::io::stdin().take(4096).read_to_string(&mut text)?;
-        FirstPassword::Given(NewPassword::parse(text.trim_end_matches(['\r', '\n']))?)
+        let text = text.trim_end_matches(['\r', '\n']);
+        FirstPassword::Given(app.new_password(text, &[&email, &name])?)
     } else {
         FirstPassword::Link
     };

@@ -9,30 +9,32 @@ use crate::store::error::StoreError;
 use crate::store::limit::Limit;
 use crate::store::schema::password_resets;
 
-pub fn insert_reset(
-    conn: &mut Db,
-    hash: &str,
-    user: UserId,
-    now: Time,
-    until: Time,
-) -> Result<(), StoreError> {
+#[derive(Insertable)]
+#[diesel(table_name = password_resets)]
+pub struct NewReset<'a> {
+    pub hash: &'a str,
+    pub user_id: UserId,
+    pub created_at: Time,
+    pub expires_at: Time,
+    /// Who asked for it.
+    pub asker: &'a str,
+}
+
+pub fn insert_reset(conn: &mut Db, new: &NewReset<'_>) -> Result<(), StoreError> {
     diesel::insert_into(password_resets::table)
-        .values((
-            password_resets::hash.eq(hash),
-            password_resets::user_id.eq(user),
-            password_resets::created_at.eq(now),
-            password_resets::expires_at.eq(until),
-        ))
+        .values(new)
         .execute(conn)?;
     Ok(())
 }
 
-pub fn resets_since(conn: &mut Db, user: UserId, since: Time) -> Result<i64, StoreError> {
+/// Who asked for the user's links since then: one for each, at most so many as nobody gets.
+pub fn resets_since(conn: &mut Db, user: UserId, since: Time) -> Result<Vec<String>, StoreError> {
     Ok(password_resets::table
         .filter(password_resets::user_id.eq(user))
         .filter(password_resets::created_at.gt(since))
-        .count()
-        .get_result(conn)?)
+        .select(password_resets::asker)
+        .at_most::<1000>()
+        .load(conn)?)
 }
 
 /// Whose reset this is, if it can still be used.

@@ -59,6 +59,24 @@ pub fn session(
     .optional()?)
 }
 
+/// Is it there still? SQLite gives numbers of deleted rows again, so its time counts too.
+pub fn lives(
+    conn: &mut Db,
+    user: UserId,
+    session: &Session,
+    now: Time,
+) -> Result<bool, StoreError> {
+    let found: Option<SessionId> = sessions::table
+        .find(session.id)
+        .filter(sessions::user_id.eq(user))
+        .filter(sessions::created_at.eq(session.created_at))
+        .filter(sessions::expires_at.gt(now))
+        .select(sessions::id)
+        .get_result(conn)
+        .optional()?;
+    Ok(found.is_some())
+}
+
 pub fn touch_session(conn: &mut Db, id: SessionId, now: Time) -> Result<(), StoreError> {
     diesel::update(sessions::table.find(id))
         .set(sessions::seen_at.eq(now))
@@ -111,38 +129,65 @@ pub fn drop_expired_sessions(conn: &mut Db, now: Time) -> Result<usize, StoreErr
     Ok(diesel::delete(sessions::table.filter(sessions::expires_at.le(now))).execute(conn)?)
 }
 
+/// Who failed to sign in: a network with the one around it (empty for none), or a known device.
+#[derive(Debug, Clone, Copy)]
+pub struct FailedAt<'a> {
+    pub asker: &'a str,
+    pub network: &'a str,
+}
+
 pub fn insert_sign_in_failure(
     conn: &mut Db,
     email: &str,
-    address: &str,
+    from: FailedAt<'_>,
     now: Time,
 ) -> Result<(), StoreError> {
     diesel::insert_into(sign_in_failures::table)
         .values((
             sign_in_failures::email.eq(email),
-            sign_in_failures::address.eq(address),
+            sign_in_failures::address.eq(from.asker),
+            sign_in_failures::network.eq(from.network),
             sign_in_failures::at.eq(now),
         ))
         .execute(conn)?;
     Ok(())
 }
 
-/// Failures since `since`: for this e-mail from this address, and from this address for anyone.
-pub fn sign_in_failures(
+/// Whose failures are counted together.
+#[derive(Debug, Clone, Copy)]
+pub enum Failures<'a> {
+    /// Of this e-mail, by this asker.
+    Same(&'a str, &'a str),
+    /// By this asker, of anyone.
+    Asker(&'a str),
+    Network(&'a str),
+}
+
+/// When the last of so many failures was, counted from the newest, if there were so many since then: with it their number
+/// falls below that.
+pub fn failures_reach(
     conn: &mut Db,
-    email: &str,
-    address: &str,
+    of: Failures<'_>,
+    most: usize,
     since: Time,
-) -> Result<(i64, i64), StoreError> {
-    let from_address = sign_in_failures::table
-        .filter(sign_in_failures::address.eq(address))
-        .filter(sign_in_failures::at.gt(since));
-    let both = from_address
-        .filter(sign_in_failures::email.eq(email))
-        .count()
-        .get_result(conn)?;
-    let address = from_address.count().get_result(conn)?;
-    Ok((both, address))
+) -> Result<Option<Time>, StoreError> {
+    let newest = sign_in_failures::table
+        .filter(sign_in_failures::at.gt(since))
+        .order(sign_in_failures::at.desc())
+        .select(sign_in_failures::at)
+        .into_boxed();
+    let newest = match of {
+        Failures::Same(email, asker) => newest
+            .filter(sign_in_failures::email.eq(email.to_owned()))
+            .filter(sign_in_failures::address.eq(asker.to_owned())),
+        Failures::Asker(asker) => newest.filter(sign_in_failures::address.eq(asker.to_owned())),
+        Failures::Network(network) => {
+            newest.filter(sign_in_failures::network.eq(network.to_owned()))
+        }
+    };
+    let limit = i64::try_from(most).unwrap_or(i64::MAX);
+    let all: Vec<Time> = newest.limited(limit).load(conn)?;
+    Ok(all.get(most.saturating_sub(1)).copied())
 }
 
 pub fn drop_sign_in_failures(conn: &mut Db, before: Time) -> Result<usize, StoreError> {

@@ -41,6 +41,15 @@ pub struct MigrationFilter {
     pub among: Option<Vec<MigrationId>>,
 }
 
+/// Only rows of which this is true, if there is a value for it.
+macro_rules! narrow {
+    ($query:ident, $value:expr, |$it:ident| $rule:expr) => {
+        if let Some($it) = $value {
+            $query = $query.filter($rule);
+        }
+    };
+}
+
 /// Newest first; `before`: the key of the last row seen.
 pub fn migrations(
     conn: &mut Db,
@@ -64,18 +73,10 @@ pub fn migrations(
                 .or(migrations::destination_host_id.eq(host)),
         );
     }
-    if let Some(linode) = filter.linode {
-        query = query.filter(migrations::linode_id.eq(linode));
-    }
-    if let Some(kind) = filter.kind {
-        query = query.filter(migrations::kind.eq(kind));
-    }
-    if let Some(source) = filter.source {
-        query = query.filter(migrations::source_host_id.eq(source));
-    }
-    if let Some(since) = filter.made_since {
-        query = query.filter(migrations::offered_at.ge(since));
-    }
+    narrow!(query, filter.linode, |it| migrations::linode_id.eq(it));
+    narrow!(query, filter.kind, |it| migrations::kind.eq(it));
+    narrow!(query, filter.source, |it| migrations::source_host_id.eq(it));
+    narrow!(query, filter.made_since, |it| migrations::offered_at.ge(it));
     if let Some((from, to)) = filter.started {
         query = query
             .filter(migrations::started_at.ge(from))
@@ -104,9 +105,7 @@ pub fn migrations(
     if let Some(among) = &filter.among {
         query = query.filter(migrations::id.eq_any(among.clone()));
     }
-    if let Some(before) = before {
-        query = query.filter(migrations::id.lt(before));
-    }
+    narrow!(query, before, |it| migrations::id.lt(it));
     let rows: Vec<(Migration, String, String)> = query.limited(limit).load(conn)?;
     with_hosts(conn, rows)
 }

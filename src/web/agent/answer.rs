@@ -9,6 +9,7 @@ use crate::app::App;
 use crate::app::context::Agent;
 use crate::app::error::AppError;
 use crate::web::bounds::{Bounds, Share, Whose};
+use crate::web::extract::Client;
 use crate::web::extract::body::{self, Unread};
 
 /// An error as agents get it: `{"error": "…"}`.
@@ -48,6 +49,11 @@ impl From<AppError> for Refusal {
                 StatusCode::FORBIDDEN,
                 "this token was used, has expired, or was never given",
             ),
+            AppError::Busy { retry_after_s } => Self {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                message: "busy".to_owned(),
+                retry_after_s: Some(retry_after_s),
+            },
             AppError::TooMany { retry_after_s } => Self {
                 status: StatusCode::TOO_MANY_REQUESTS,
                 message: "too many requests".to_owned(),
@@ -126,10 +132,7 @@ pub(super) async fn said<T: DeserializeOwned>(
 }
 
 pub(super) fn address(request: &HttpRequest) -> String {
-    request
-        .peer_addr()
-        .map(|peer| peer.ip().to_string())
-        .unwrap_or_default()
+    Client::of(request).address.to_string()
 }
 
 /// The agent behind the request's credential, or 401.
@@ -143,8 +146,8 @@ pub(super) async fn agent(app: &web::Data<App>, request: &HttpRequest) -> Result
         .filter(|credential| !credential.is_empty() && credential.len() <= 200)
         .ok_or_else(unknown)?
         .to_owned();
-    let app = app.clone();
-    run(move || app.agent(&credential))
+    let (app, address) = (app.clone(), address(request));
+    run(move || app.agent_at(&credential, &address))
         .await?
         .ok_or_else(unknown)
 }

@@ -11,6 +11,7 @@ use super::agent::answer::{Answer, Refusal, address, agent, json, run, said, tak
 use super::bounds::Bounds;
 use super::extract::Client;
 use crate::app::App;
+use crate::app::doors::Door;
 use crate::domain::ids::{JobId, MigrationId};
 use crate::wire::{Enrol, Finish, Finished, Renew, SealedDigests};
 
@@ -44,7 +45,12 @@ async fn enrol(
         .share(Client::of(&request).whose());
     let ask: Enrol = said(payload, ENROL_LIMIT, share).await?;
     let address = address(&request);
-    run(move || app.enrol(&ask, &address)).await.map(json)
+    run(move || {
+        app.doors.knock(Door::Enrol, &address)?;
+        app.enrol(&ask, &address)
+    })
+    .await
+    .map(json)
 }
 
 async fn renew(

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::rt::net::TcpStream as Stream;
 
-use crate::domain::address::near;
+use crate::domain::network::Address;
 
 /// Of one address, of those that answer nothing; a proxy that is trusted speaks for many, and has no bound of its own.
 const OF_ADDRESS: usize = 200;
@@ -76,7 +76,7 @@ impl Connections {
         let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         let handle = stream.as_fd().try_clone_to_owned().ok();
         let handle = handle.filter(|_| !proxies.contains(&peer));
-        Some(self.note(near(peer), handle.map(TcpStream::from)))
+        Some(self.note(Address::of(peer).near(), handle.map(TcpStream::from)))
     }
 
     fn note(self: &Arc<Self>, near: IpAddr, handle: Option<TcpStream>) -> Visit {
@@ -186,14 +186,15 @@ mod tests {
         let mut theirs: Vec<_> = (0..8).map(|_| door.one(1)).collect();
         let mut another = door.one(2);
         let busy = theirs[0].1.answers();
-        let mut one_more = door.one(1);
-        assert!(is_open(&mut another) && is_open(&mut one_more) && is_open(&mut theirs[0]));
+        let mut more = [door.one(1), door.one(1)];
+        assert!(more.iter_mut().all(is_open));
+        assert!(is_open(&mut another) && is_open(&mut theirs[0]));
         assert!(!is_open(&mut theirs[1]) && is_open(&mut theirs[2]));
         drop(busy);
         theirs.push(door.one(1));
         assert!(!is_open(&mut theirs[0]));
         theirs.clear();
-        assert_eq!(door.connections.lock().all.len(), 2);
+        assert_eq!(door.connections.lock().all.len(), 3);
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub struct Place {
 }
 
 impl Streams {
-    /// `near`: as [`near`](crate::domain::address::near) takes it. A user's oldest stream gives way to their next one; `None` where an address, or all
+    /// `near`: as [`near`](crate::domain::network::Address::near) takes it. A user's oldest stream gives way to their next one; `None` where an address, or all
     /// together, have as many as may be.
     pub fn enter(self: &Arc<Self>, user: UserId, near: IpAddr) -> Option<Place> {
         let mut open = self.lock();

@@ -199,7 +199,7 @@ fn answer_fault(
         return page_answer(context, StatusCode::FORBIDDEN, Some(fault));
     }
     let mut answer = page_answer(context, fault.status_code(), Some(fault));
-    if let Fault::TooMany { retry_after_s } = fault {
+    if let Fault::TooMany { retry_after_s } | Fault::Busy { retry_after_s } = fault {
         answer
             .headers_mut()
             .insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_s));

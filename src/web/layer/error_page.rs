@@ -32,6 +32,12 @@ pub fn error_page(context: &Context, status: StatusCode, fault: Option<&Fault>) 
             lines = vec![message.clone()];
             back.clone_from(way);
         }
+        Some(Fault::Busy { retry_after_s }) => {
+            lines = vec![format!(
+                "Nothing was changed. Try again in {}.",
+                crate::web::ui::units::span(i64::try_from(*retry_after_s).unwrap_or(60))
+            )];
+        }
         Some(Fault::TooMany { retry_after_s }) => lines.push(format!(
             "Try again in {}.",
             crate::web::ui::units::span(i64::try_from(*retry_after_s).unwrap_or(60))

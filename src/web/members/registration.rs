@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::linode::list::{Begin, eligibility, next_url};
 use super::migration_link;
 use crate::app::bulk::Outcome;
+use crate::app::doors::Door;
 use crate::app::error::AppError;
 use crate::app::registration::seats_left;
 use crate::domain::ids::{AccountId, LinodeId, RegistrationId};
@@ -359,6 +360,7 @@ pub async fn from_old_link() -> HttpResponse {
 
 /// `POST /members/xenbeta`
 pub async fn register(portal: Portal, member: Member, form: Form<RegisterForm>) -> Response {
+    portal.doors.knock(Door::Register, &member.actor.address)?;
     let ids = ids(form.0.linode.iter().map(String::as_str))?;
     let asked: Vec<LinodeId> = ids.iter().copied().map(LinodeId).collect();
     let done = member.submit(&portal, move |app, actor| app.register(actor, &asked));

@@ -1,7 +1,6 @@
 //! Live values of a migration's page, by server-sent events: a whole snapshot at once and after every change, and again
 //! every fifteen seconds as a sign of life. Permission is checked again with every snapshot.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,8 +14,8 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::live::{Live, Watched, is_moving};
 use crate::app::secrets::{self, purpose};
-use crate::domain::address::near;
 use crate::domain::ids::{AccountId, MigrationId};
+use crate::domain::network::Address;
 use crate::store;
 use crate::web::bounds::{Place, Streams};
 use crate::web::extract::Signed;
@@ -60,10 +59,9 @@ pub fn stream(
     id: MigrationId,
     account: Option<AccountId>,
 ) -> Response {
-    let address = reader.actor.address.parse();
-    let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let address = Address::read(&reader.actor.address);
     let place = streams
-        .enter(reader.actor.user, near(address))
+        .enter(reader.actor.user, address.near())
         .ok_or(Fault::TooMany { retry_after_s: 60 })?;
     let token = reader.context.session_cookie().unwrap_or_default();
     let zone = reader.zone();

@@ -293,7 +293,7 @@ impl Deed {
         match self {
             Self::Disable => &[
                 "Every session ends at once, API tokens are revoked for good, and links for a new password work no more. They cannot sign in, and get no mail.",
-                "Their Linodes run on, and migrations that were started go on. Moves they set a time for begin at that time: cancel those that should not. Offers stay open to others of the account.",
+                "Their Linodes run on. What they asked for and has not begun is not done: no reboot that waits, no migration that is queued or waits for its time. One that copies ends before it stops its Linode; one that has stopped it goes on to its end. Offers stay open to others of the account.",
                 "You can enable them again.",
             ],
             Self::Enable => &[
@@ -342,9 +342,9 @@ async fn moves_of(portal: &Portal, staff: &Staff, id: i64) -> Result<Vec<String>
         .map(|(id, label, at)| match at {
             Some(at) => {
                 let at = zone.both(at).text;
-                format!("{label} moves on {at}, unless you cancel it (migration {id})")
+                format!("{label} does not move on {at} (migration {id})")
             }
-            None => format!("{label} moves next, unless you cancel it (migration {id})"),
+            None => format!("{label} does not move (migration {id})"),
         })
         .collect();
     lines.extend(more.then(|| "… and more".to_owned()));

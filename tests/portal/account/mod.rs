@@ -1,4 +1,9 @@
-//! Accounts: what their users choose, and what staff do with them.
+//! Accounts: what their users choose, what staff do with them, what somebody who was disabled had asked for, how they sign
+//! in, and what a flood at the doors comes to.
 
+mod disabled;
+mod doors;
+mod floods;
 mod own;
+mod passwords;
 mod users;

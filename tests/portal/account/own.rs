@@ -80,7 +80,7 @@ both_databases! {
         app.offer(&app.staff(), registration, Some(XEN1)).unwrap();
         assert_eq!(kinds(&app), ["offer_ready"]);
         // What is about security goes all the same.
-        let from = Origin { address: "198.51.100.7", user_agent: "test" };
+        let from = Origin { address: "198.51.100.7", user_agent: "test", device: "" };
         app.forgot_password(MEMBER_EMAIL, from).unwrap();
         assert_eq!(kinds(&app), ["offer_ready", "password_reset"]);
         // Nonsense is refused, and changes nothing; the other member has their own choice.

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use rcgen::{CertificateParams, KeyPair};
@@ -26,6 +27,7 @@ impl Client {
         let (crt, pem) = (folder.path().join("crt"), folder.path().join("key"));
         std::fs::write(&crt, certificate.pem()).unwrap();
         std::fs::write(&pem, key.serialize_pem()).unwrap();
+        std::fs::set_permissions(&pem, std::fs::Permissions::from_mode(0o600)).unwrap();
         let tls = format!(
             "base_url = \"https://localhost\"\n[tls]\ncertificate = {crt:?}\nkey = {pem:?}"
         );

@@ -283,7 +283,7 @@ both_databases! {
                 }
                 // The CSV is the table.
                 let csv = member.get(&page.link("CSV of this table"));
-                let lines: Vec<Vec<String>> = csv.body.lines().skip(1).map(|line| line.split(',').take(10).map(str::to_owned).collect()).collect();
+                let lines: Vec<Vec<String>> = csv.csv().lines().skip(1).map(|line| line.split(',').take(10).map(str::to_owned).collect()).collect();
                 assert_eq!(lines.len(), table.len());
                 for (line, row) in lines.iter().zip(&table) {
                     assert_eq!(line[1..], row[1..]);

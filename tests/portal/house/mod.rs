@@ -174,7 +174,7 @@ const SUBJECTS: [&str; 17] = [
 const TOOLS: [(&str, &str); 9] = [
     (
         "src/domain",
-        "address ids markdown mod placement platform search string_enum text time values",
+        "ids markdown mod network password placement platform search string_enum text time values",
     ),
     (
         "src/store",
@@ -182,7 +182,7 @@ const TOOLS: [(&str, &str); 9] = [
     ),
     (
         "src/app",
-        "alert bulk clock context error idempotency mod reconcile retention secrets",
+        "alert bulk clock context doors error idempotency mod reconcile retention secrets",
     ),
     ("src/web/members", "mod"),
     ("src/web/staff", "dashboard mod"),

@@ -437,6 +437,7 @@ fn a_reset_mail_works_once(app: TestApp) {
     let from = Origin {
         address: "198.51.100.7",
         user_agent: "test",
+        device: "",
     };
     let server = Smtp::start();
     let transport = transport(server.port);

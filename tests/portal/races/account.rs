@@ -1,7 +1,7 @@
 //! People's things: passwords, sessions, tokens, mails, questions; and the tokens and credentials of hosts.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use xenbeta::app::App;
 use xenbeta::app::account::sign_in::{Origin, Visitor};
@@ -10,6 +10,7 @@ use xenbeta::app::context::{Agent, PORTAL};
 use xenbeta::app::error::AppError;
 use xenbeta::app::faq::{Answer, EntryText};
 use xenbeta::app::host::AddHost;
+use xenbeta::app::secrets;
 use xenbeta::domain::account::TokenScope;
 use xenbeta::domain::host::HostRole;
 use xenbeta::domain::ids::{MailId, UserId};
@@ -18,21 +19,29 @@ use xenbeta::domain::markdown::{Markdown, Title};
 use xenbeta::domain::platform::Platform;
 use xenbeta::domain::values::Label;
 use xenbeta::store;
+use xenbeta::store::account::reset::NewReset;
 use xenbeta::store::account::session::NewSession;
 use xenbeta::store::db::Db;
 use xenbeta::store::error::StoreError;
 use xenbeta::store::mail::Taken;
 use xenbeta::wire::Enrol;
 
+use super::begin::two_staff;
 use super::judge::{count, mails};
-use super::{RACERS, Race, same};
+use super::{RACERS, Race, same, so};
 use crate::support::TestApp;
-use crate::support::fleet::{MEMBER_EMAIL, UML2, WEB};
+use crate::support::fleet::{MEMBER_EMAIL, PASSWORD, UML2, WEB};
 use crate::support::memory::take_mails;
+
+const MIA: UserId = UserId(1);
 
 super::rows![
     a_link_for_a_password,
     links_asked_for,
+    a_password_changed,
+    a_password_changed_and_reset,
+    sign_ins_while_a_password_changes,
+    tokens_made_while_a_password_changes,
     a_session_ended,
     a_token_made,
     the_last_token,
@@ -53,15 +62,24 @@ fn from() -> Origin<'static> {
     Origin {
         address: "198.51.100.7",
         user_agent: "a browser",
+        device: "",
+    }
+}
+
+fn link_of<'a>(app: &TestApp, hash: &'a str) -> NewReset<'a> {
+    NewReset {
+        hash,
+        user_id: MIA,
+        created_at: app.now(),
+        expires_at: app.now().plus_s(600),
+        asker: "",
     }
 }
 
 /// The one use of a link; hashing passwords is not what is raced for.
 fn a_link_for_a_password(app: &TestApp) -> Race<'_> {
     let now = app.now();
-    let put = |conn: &mut Db| {
-        store::account::reset::insert_reset(conn, "h", UserId(1), now, now.plus_s(600))
-    };
+    let put = |conn: &mut Db| store::account::reset::insert_reset(conn, &link_of(app, "h"));
     app.db.write(put).unwrap();
     Race::of(move |portal, _| {
         let used = portal
@@ -76,6 +94,146 @@ fn links_asked_for(app: &TestApp) -> Race<'_> {
     Race::of(|portal: &App, _| portal.forgot_password(MEMBER_EMAIL, from()).map(|()| true))
         .won_by(RACERS)
         .then(|| [same("links", mails(app, "password_reset"), 5)])
+}
+
+/// Mia with a password, and as many sessions as asked for.
+fn signed_in(app: &TestApp, sessions: usize) -> Vec<Visitor> {
+    two_staff(app);
+    let now = app.now();
+    let begin = |conn: &mut Db| {
+        for n in 0..sessions {
+            let new = NewSession {
+                hash: &format!("session {n}"),
+                user_id: MIA,
+                created_at: now,
+                seen_at: now,
+                expires_at: now.plus_s(3600),
+                address: "",
+                user_agent: "",
+            };
+            store::account::session::insert_session(conn, &new)?;
+        }
+        Ok::<_, StoreError>(())
+    };
+    app.db.write(begin).unwrap();
+    let user = app
+        .in_db(|conn| store::account::user(conn, MIA))
+        .expect("she is there");
+    app.in_db(|conn| store::account::session::sessions_of(conn, MIA, now, now.plus_s(-60)))
+        .into_iter()
+        .map(|session| Visitor {
+            session,
+            user: user.clone(),
+        })
+        .collect()
+}
+
+fn sessions_left(app: &TestApp) -> i64 {
+    count(app, "sessions WHERE user_id = 1")
+}
+
+fn tokens_left(app: &TestApp) -> i64 {
+    count(app, "api_tokens WHERE user_id = 1 AND revoked_at IS NULL")
+}
+
+/// Eight know the old password: one of them changes it.
+fn a_password_changed(app: &TestApp) -> Race<'_> {
+    let visitors = signed_in(app, 8);
+    Race::of(move |portal, n| {
+        let Some(visitor) = visitors.get(n) else {
+            return Ok(false);
+        };
+        let new = format!("{n} is quite another one");
+        portal
+            .change_password(visitor, PASSWORD, &new, &format!("192.0.2.{n}"))
+            .map(|_| true)
+    })
+    .won_by(1)
+    .noted("password.change", 1)
+    .then(|| [same("sessions", sessions_left(app), 1)])
+}
+
+/// Four change it and four have links: one of the eight sets it, and what it set stays.
+fn a_password_changed_and_reset(app: &TestApp) -> Race<'_> {
+    let visitors = signed_in(app, 4);
+    let links: Vec<String> = (0..4).map(|n| format!("link {n}")).collect();
+    let put = |conn: &mut Db| {
+        for link in &links {
+            let hash = secrets::hash(secrets::purpose::RESET, link);
+            store::account::reset::insert_reset(conn, &link_of(app, &hash))?;
+        }
+        Ok::<_, StoreError>(())
+    };
+    app.db.write(put).unwrap();
+    let set = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&set);
+    Race::of(move |portal, n| {
+        let new = format!("{n} is quite another one");
+        let done = match (visitors.get(n), links.get(n.wrapping_sub(4))) {
+            (Some(visitor), _) => portal
+                .change_password(visitor, PASSWORD, &new, &format!("192.0.2.{n}"))
+                .map(drop),
+            (None, Some(link)) => portal.reset_password(link, &new, from()),
+            (None, None) => return Ok(false),
+        };
+        done.map(|()| {
+            noted.lock().unwrap().push(new);
+            true
+        })
+    })
+    .won_by(1)
+    .then(move || {
+        let user = app.in_db(|conn| store::account::user(conn, MIA)).unwrap();
+        let set = set.lock().unwrap();
+        let stays = (set.iter()).all(|new| {
+            app.hasher
+                .verify(new, user.password_hash.as_deref())
+                .unwrap()
+        });
+        [
+            so("what was set stays", stays),
+            so(
+                "no link is left",
+                count(app, "password_resets WHERE used_at IS NULL") == 0,
+            ),
+        ]
+    })
+}
+
+/// Whoever has the old password keeps signing in while it is changed.
+fn sign_ins_while_a_password_changes(app: &TestApp) -> Race<'_> {
+    let visitor = signed_in(app, 1).remove(0);
+    Race::of(move |portal, n| {
+        let address = format!("192.0.2.{n}");
+        if n == 0 {
+            let new = "quite another one";
+            let done = portal.change_password(&visitor, PASSWORD, new, &address);
+            return done.map(|_| true);
+        }
+        let from = Origin {
+            address: &address,
+            ..from()
+        };
+        portal.sign_in(MEMBER_EMAIL, PASSWORD, from).map(|_| false)
+    })
+    .won_by(1)
+    .then(|| [same("sessions", sessions_left(app), 1)])
+}
+
+/// And makes tokens by a session that ends with it.
+fn tokens_made_while_a_password_changes(app: &TestApp) -> Race<'_> {
+    let mut visitors = signed_in(app, 2);
+    let (mine, theirs) = (visitors.remove(0), visitors.remove(0));
+    Race::of(move |portal, n| {
+        if n == 0 {
+            let done = portal.change_password(&mine, PASSWORD, "quite another one", "");
+            return done.map(|_| true);
+        }
+        let wish = wish(format!("form {n}"));
+        portal.make_token(&theirs.actor(""), &wish).map(|_| false)
+    })
+    .won_by(1)
+    .then(|| [same("tokens", tokens_left(app), 0)])
 }
 
 fn a_session_ended(app: &TestApp) -> Race<'_> {

@@ -246,9 +246,13 @@ pub async fn change_password(portal: Portal, signed: Signed, form: Form<Password
         app.change_password(&visitor, &form.0.password, &form.0.new_password, &address)
     };
     match portal::submit_hashing(&portal, call).await? {
-        Ok(()) => page::said(
+        Ok(0) => page::said(
             HERE,
             "Your password is changed, and your other sessions have ended.",
+        ),
+        Ok(_) => page::said(
+            HERE,
+            "Your password is changed, your other sessions have ended, and your API tokens are revoked.",
         ),
         Err(problems) => present(&portal, &signed, None, problems).await,
     }

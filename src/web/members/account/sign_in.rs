@@ -7,7 +7,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use crate::app::App;
-use crate::app::account::sign_in::Origin;
+use crate::app::doors::Door;
 use crate::web::context::{Context, cookie_names};
 use crate::web::extract::{Client, Form, Nothing, Path, Query, Signed};
 use crate::web::fault::{Fault, Response};
@@ -128,16 +128,8 @@ pub async fn sign_in(
 ) -> Response {
     let typed = form.0.clone();
     let address = client.address.to_string();
-    let call = move |app: &App| {
-        app.sign_in(
-            &form.0.email,
-            &form.0.password,
-            Origin {
-                address: &address,
-                user_agent: &client.agent,
-            },
-        )
-    };
+    let call =
+        move |app: &App| app.sign_in(&form.0.email, &form.0.password, client.origin(&address));
     let signed_in = match portal::submit_hashing(&portal, call).await? {
         Ok(Some(signed_in)) => signed_in,
         Ok(None) => {
@@ -160,10 +152,14 @@ pub async fn sign_in(
         page::see_other(page::own_path(&typed.next).unwrap_or(home)),
         [
             cookie(&settings, names.session, token, seconds),
+            cookie(&settings, names.device, &signed_in.device, DEVICE_S),
             cookie(&settings, names.before, "", 0),
         ],
     )
 }
+
+/// A device is known for half a year after somebody signed in on it last.
+const DEVICE_S: i64 = 182 * 86_400;
 
 fn cookie(settings: &Settings, name: &'static str, value: &str, seconds: i64) -> Cookie<'static> {
     Cookie::build(name, value.to_owned())
@@ -215,19 +211,13 @@ pub async fn forgot(context: Context) -> Response {
     })
 }
 
-/// `POST /password/forgot`: the same answer whether or not there is such a person.
+/// `POST /password/forgot`: the same answer whether or not there is such a person, and before anybody looks.
 pub async fn send_reset(portal: Portal, client: Client, form: Form<ForgotForm>) -> Response {
     let address = client.address.to_string();
-    portal::run(&portal, move |app| {
-        app.forgot_password(
-            &form.0.email,
-            Origin {
-                address: &address,
-                user_agent: &client.agent,
-            },
-        )
-    })
-    .await?;
+    portal.doors.knock(Door::Forgot, &address)?;
+    portal::later(&portal, move |app| {
+        app.forgot_password(&form.0.email, client.origin(&address))
+    })?;
     Ok(page::see_other("/password/forgot/sent"))
 }
 
@@ -251,7 +241,14 @@ fn reset_page(context: &Context, token: Option<String>, problems: Problems) -> R
 }
 
 /// `GET /password/reset/{token}`
-pub async fn reset(portal: Portal, context: Context, token: Path<String>) -> Response {
+pub async fn reset(
+    portal: Portal,
+    context: Context,
+    client: Client,
+    token: Path<String>,
+) -> Response {
+    let address = client.address.to_string();
+    portal.doors.knock(Door::Reset, &address)?;
     let asked = token.0.clone();
     let good = portal::run(&portal, move |app| app.reset_is_good(&asked)).await?;
     page::html(&reset_page(
@@ -270,17 +267,10 @@ pub async fn set_password(
     form: Form<ResetForm>,
 ) -> Response {
     let address = client.address.to_string();
+    portal.doors.knock(Door::Reset, &address)?;
     let asked = token.0.clone();
-    let call = move |app: &App| {
-        app.reset_password(
-            &asked,
-            &form.0.password,
-            Origin {
-                address: &address,
-                user_agent: &client.agent,
-            },
-        )
-    };
+    let call =
+        move |app: &App| app.reset_password(&asked, &form.0.password, client.origin(&address));
     match portal::submit_hashing(&portal, call).await? {
         Ok(()) => page::said("/login", "Your password is set. Sign in with it."),
         Err(problems) => page::refused(&reset_page(&context, Some(token.0), problems)),

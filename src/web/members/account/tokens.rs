@@ -4,6 +4,7 @@ use askama::Template;
 
 use super::shared::TokenForm;
 use super::show;
+use crate::app::doors::Door;
 use crate::domain::ids::TokenId;
 use crate::store;
 use crate::web::extract::{Form, Nothing, Path, Signed};
@@ -23,6 +24,7 @@ pub struct TokenPage {
 
 /// `POST /members/accounts/tokens`: shows the token, once, so no redirect; the same form sent again shows none.
 pub async fn make(portal: Portal, signed: Signed, form: Form<TokenForm>) -> Response {
+    portal.doors.knock(Door::Token, &signed.actor.address)?;
     let typed = form.0;
     let wish = match typed.parse() {
         Ok(wish) => wish,

@@ -60,13 +60,8 @@ pub(super) async fn present(
     problems: Problems,
 ) -> Response {
     let rows = find(portal, &review).await?;
-    let rooms = {
-        let now = portal.now();
-        portal::read(portal, move |conn| {
-            store::host::room::rooms(conn, asked_at(now))
-        })
-        .await?
-    };
+    let asked_at = asked_at(portal.now());
+    let rooms = portal::read(portal, move |conn| store::host::room::rooms(conn, asked_at)).await?;
     let Review { deed, asked, .. } = review;
     let many = units::counted(rows.len(), "registration", "registrations");
     let page = staff
