@@ -23,24 +23,22 @@
     (same || root).focus({ preventScroll: true });
   }
 
-  // Only text and a few plain attributes are ever patched; a page of another shape is fetched whole, once its new state was
-  // put where screen readers hear it.
+  // Only text and a few plain attributes are ever patched; a page of another shape is fetched whole.
   const patch = (event) => {
     const now = JSON.parse(event.data);
     if (lost) lost.hidden = true;
-    // Of another state only its name: what it has besides would move what stands below. An end comes with its page.
-    const same = now.shape === root.dataset.shape, goes = /^(queued|preparing|copying|switching)-/.test(now.shape);
-    for (const el of same || goes ? root.querySelectorAll(same ? "[data-k]" : '[data-k="phase"]') : []) {
+    if (now.shape !== root.dataset.shape) {
+      close();
+      leaving = true;
+      setTimeout(renew, Math.max(0, 2000 - performance.now()));
+      return;
+    }
+    for (const el of root.querySelectorAll("[data-k]")) {
       const text = now.text[el.dataset.k], attrs = now.attr[el.dataset.k] || {};
       if (text !== undefined && el.textContent !== text) el.textContent = text;
       for (const name of allowed) {
         if (name in attrs && el.getAttribute(name) !== attrs[name]) el.setAttribute(name, attrs[name]);
       }
-    }
-    if (now.shape !== root.dataset.shape) {
-      close();
-      leaving = true;
-      setTimeout(renew, Math.max(1500, 2000 - performance.now()));
     }
   };
 
