@@ -13,6 +13,7 @@ use crate::app::secrets::purpose;
 use crate::domain::ids::HostId;
 use crate::domain::job::JobKind;
 use crate::domain::linode::{LinodeStatus, translate};
+use crate::domain::migration::{Step, can_cancel};
 use crate::store;
 use crate::store::catalogue::Plan;
 use crate::store::db::Db;
@@ -150,19 +151,6 @@ fn own_task(conn: &mut Db, job: &Job, linode: &Linode, guest: GuestSpec) -> Resu
     }
 }
 
-/// Steps up to the one that stops the Linode. What is stopped goes on to its end.
-fn stops_or_comes_before(kind: JobKind) -> bool {
-    matches!(
-        kind,
-        JobKind::PreflightSource
-            | JobKind::PreflightDestination
-            | JobKind::Reserve
-            | JobKind::OpenTransfer
-            | JobKind::WarmCopy
-            | JobKind::StopSeal
-    )
-}
-
 /// A job of a migration, with the rows that its order is made of.
 struct OfMigration<'a> {
     app: &'a App,
@@ -243,7 +231,11 @@ impl OfMigration<'_> {
         {
             return Err(impossible(why));
         }
-        if stops_or_comes_before(job.kind) && !may_still_ask(conn, row.queued_by, row.account_id)? {
+        // Up to the step that stops the Linode; what is stopped goes on to its end.
+        let stops_or_comes_before = |step: Step| step == Step::StopSeal || can_cancel(step.state());
+        if row.step.is_some_and(stops_or_comes_before)
+            && !may_still_ask(conn, row.queued_by, row.account_id)?
+        {
             return Err(impossible(UNASKED));
         }
         Ok(())

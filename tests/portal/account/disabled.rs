@@ -5,9 +5,10 @@ use xenbeta::app::migration::actions::Click;
 use xenbeta::domain::ids::UserId;
 use xenbeta::domain::job::{JobKind, JobState};
 use xenbeta::domain::linode::LinodeStatus;
-use xenbeta::domain::migration::MigrationState;
+use xenbeta::domain::migration::{MigrationState, Step};
 use xenbeta::domain::ownership::joint::JointKind;
 use xenbeta::store;
+use xenbeta::wire::Outcome;
 
 use crate::both_databases;
 use crate::browser::Site;
@@ -108,7 +109,7 @@ both_databases! {
         let copy = app.work_until("warm_copy");
         disable(&app);
         let report = app.success(&copy);
-        app.answer(XEN1, &copy, xenbeta::wire::Outcome::Succeeded { report }).unwrap();
+        app.answer(XEN1, &copy, Outcome::Succeeded { report }).unwrap();
         app.work_all(&[UML1, XEN1]);
         let after = app.migration(row.id);
         assert_eq!((after.state, after.failure.as_str()), (MigrationState::Failed, UNASKED));
@@ -125,9 +126,26 @@ both_databases! {
         let seal = app.work_until("stop_seal");
         disable(&app);
         let report = app.success(&seal);
-        app.answer(UML1, &seal, xenbeta::wire::Outcome::Succeeded { report }).unwrap();
+        app.answer(UML1, &seal, Outcome::Succeeded { report }).unwrap();
         app.work_all(&[UML1, XEN1]);
         assert_eq!(app.migration(row.id).state, MigrationState::Finished);
+    }
+
+    fn a_switch_over_that_fails_is_taken_back_whoever_asked_for_it(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.clicked(WEB);
+        let start = app.work_until("start");
+        disable(&app);
+        let failed = Outcome::Failed {
+            retry: false,
+            public: "It does not start.".to_owned(),
+            detail: String::new(),
+            console: None,
+            owns: None,
+        };
+        app.answer(XEN1, &start, failed).unwrap();
+        assert_eq!(app.migration(row.id).step, Some(Step::SealDestination));
+        assert_eq!(kind(&app.take(XEN1)), "stop_seal", "the new host's disks are closed");
     }
 
     fn two_staff_are_two_when_it_is_done(app: TestApp) {
