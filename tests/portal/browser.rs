@@ -248,7 +248,8 @@ impl Browser {
         serde_json::from_str(data).unwrap()
     }
 
-    fn cookie(&self) -> String {
+    /// As it stands in a request's head.
+    pub fn cookie(&self) -> String {
         self.cookies
             .iter()
             .map(|(name, value)| format!("{name}={value}"))

@@ -23,7 +23,7 @@ use crate::support::TestApp;
 use crate::support::fleet::{
     DB, MEMBER_EMAIL, OLD, STAFF_EMAIL, THEIRS, UML1, UML2, WEB, XEN1, XEN2,
 };
-use crate::support::hand::now_click;
+use crate::support::hand::{now_click, refused};
 
 const WHY: &str = "A disk of the host begins to fail.";
 
@@ -70,13 +70,6 @@ fn order(at: Option<Time>, moves: &[(LinodeId, HostId)]) -> Order {
 }
 
 const OFF_UML1: [(LinodeId, HostId); 4] = [(WEB, UML2), (DB, UML2), (OLD, UML2), (THEIRS, UML2)];
-
-fn refused<T: std::fmt::Debug>(outcome: Result<T, AppError>) -> String {
-    match outcome {
-        Err(AppError::Conflict(text)) => text,
-        other => panic!("a conflict, not {other:?}"),
-    }
-}
 
 fn emptied(app: &TestApp, at: Option<Time>) -> Migration {
     let many = app
@@ -362,7 +355,7 @@ both_databases! {
         }
         let rows = app.in_db(store::migration::counts);
         assert_eq!(rows, vec![(MigrationState::Queued, 120)]);
-        let room = app.rooms().into_iter().find(|room| room.host == XEN2).unwrap();
+        let room = app.room(XEN2);
         assert_eq!(room.memory_promised_mb, 120 * 512);
         let app = app.with_passwords();
         let site = Site::serve(&app.app);

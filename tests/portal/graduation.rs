@@ -19,7 +19,7 @@ use crate::browser::Site;
 use crate::pages::gzip;
 use crate::support::TestApp;
 use crate::support::fleet::{MEMBER_EMAIL, STAFF_EMAIL, UML1, WEB, XEN1, XEN2};
-use crate::support::hand::now_click;
+use crate::support::hand::{now_click, refused};
 
 const PRODUCTION: HostId = HostId(5);
 const OTHER_PLAN: HostId = HostId(6);
@@ -37,14 +37,6 @@ impl TestApp {
         let sql = host(PRODUCTION, 1, 1024) + &host(OTHER_PLAN, 2, 8192);
         self.in_db(|conn| Ok::<_, StoreError>(conn.batch_execute(&sql)?));
         self
-    }
-}
-
-fn refused(outcome: Result<impl Sized, AppError>) -> String {
-    match outcome {
-        Err(AppError::Conflict(text)) => text,
-        Err(other) => panic!("a conflict, not {other:?}"),
-        Ok(_) => panic!("a conflict, not a success"),
     }
 }
 
@@ -115,8 +107,7 @@ both_databases! {
         assert_eq!(after[0].helpers, before[0].helpers, "nothing changes from Xen to Xen");
 
         let kept = |host| {
-            let rooms = app.rooms();
-            let room = rooms.into_iter().find(|room| room.host == host).unwrap();
+            let room = app.room(host);
             (room.memory_promised_mb, room.disk_promised_mb)
         };
         assert_eq!(kept(XEN1), (512, 80), "its place in the beta is kept for the way back");
@@ -286,7 +277,7 @@ both_databases! {
         }
         let row = app.in_db(xenbeta::store::migration::counts);
         assert!(row.contains(&(MigrationState::Offered, 120)), "{row:?}");
-        let room = app.rooms().into_iter().find(|room| room.host == PRODUCTION).unwrap();
+        let room = app.room(PRODUCTION);
         assert_eq!(room.memory_promised_mb, 120 * 512);
     }
 

@@ -279,6 +279,15 @@ pub fn root_of(disk: DiskId) -> String {
     format!("{:064x}", disk.0)
 }
 
+/// What a conflict says.
+pub fn refused(outcome: Result<impl Sized, AppError>) -> String {
+    match outcome {
+        Err(AppError::Conflict(text)) => text,
+        Err(other) => panic!("a conflict, not {other:?}"),
+        Ok(_) => panic!("a conflict, not a success"),
+    }
+}
+
 /// The task's kind, as on the wire.
 pub fn kind(order: &Order) -> String {
     serde_json::to_value(&order.task).expect("JSON")["kind"]

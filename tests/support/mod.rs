@@ -22,6 +22,8 @@ use xenbeta::app::clock::{Clock, Watch};
 use xenbeta::app::doors::Doors;
 use xenbeta::app::secrets::Secret;
 use xenbeta::app::{App, Settings};
+use xenbeta::domain::ids::HostId;
+use xenbeta::domain::placement::Room;
 use xenbeta::store;
 use xenbeta::store::db::Database;
 use xenbeta::store::error::StoreError;
@@ -124,13 +126,15 @@ impl TestApp {
         }
     }
 
-    /// What every host has room for now.
-    pub fn rooms(&self) -> Vec<xenbeta::domain::placement::Room> {
+    /// What the host has room for now.
+    pub fn room(&self, of: HostId) -> Room {
         let asked = xenbeta::app::host::liveness::asked_at(self.app.now());
-        self.app
+        let rooms = self
+            .app
             .db
-            .read(|conn| store::host::room::rooms(conn, asked))
-            .expect("reads")
+            .read(|conn| store::host::room::rooms(conn, asked));
+        let mut rooms = rooms.expect("reads").into_iter();
+        rooms.find(|room| room.host == of).expect("a host")
     }
 
     /// Time goes by, and no portal looks at it.

@@ -1,69 +1,17 @@
 //! A flood at the doors, at the program itself: what it takes of memory, and that others are served.
 
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::browser::{Browser, Site};
+use crate::browser::Browser;
+use crate::doors::Served;
 use crate::support::fleet::{MEMBER_EMAIL, STAFF_EMAIL};
-use crate::support::port::free_address;
-use crate::support::{On, SECRET, TestApp};
+use crate::support::{On, TestApp};
 
 const MB: u64 = 1024;
 
-struct Portal {
-    program: Child,
-    site: Site,
-}
-
-impl Drop for Portal {
-    fn drop(&mut self) {
-        let _ = self.program.kill();
-        let _ = self.program.wait();
-    }
-}
-
-impl Portal {
-    fn start(folder: &std::path::Path, database: &str) -> Self {
-        let address = free_address();
-        let config = folder.join("portal.toml");
-        let text = format!(
-            "listen = \"{address}\"\ndatabase_url = {database:?}\ntrusted_proxies = [\"127.0.0.1\"]\n"
-        );
-        std::fs::write(&config, text).unwrap();
-        let program = Command::new(env!("CARGO_BIN_EXE_xenbeta"))
-            .args(["serve", "--config"])
-            .arg(&config)
-            .env("XENBETA_SECRET", SECRET)
-            .env("RUST_LOG", "warn")
-            .stderr(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let site = Site {
-            base: format!("http://{address}"),
-        };
-        let begun = Instant::now();
-        while std::net::TcpStream::connect(address).is_err() {
-            assert!(begun.elapsed() < Duration::from_secs(60), "it serves");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Self { program, site }
-    }
-
-    /// In KiB: what it has, and the most that it ever had.
-    fn memory(&self) -> [u64; 2] {
-        let file = format!("/proc/{}/status", self.program.id());
-        let text = std::fs::read_to_string(file).unwrap();
-        ["VmRSS:", "VmHWM:"].map(|key| {
-            let line = text.lines().find(|line| line.starts_with(key)).unwrap();
-            line.split_whitespace().nth(1).unwrap().parse().unwrap()
-        })
-    }
-}
-
 /// So many at once, each from an address of its own, by the form of a page that was loaded before.
-fn flood(portal: &Portal, count: usize, path: &str, fields: &[(&str, &str)]) -> Vec<u16> {
-    let mut first = portal.site.visitor();
+fn flood(portal: &Served, count: usize, path: &str, fields: &[(&str, &str)]) -> Vec<u16> {
+    let mut first = portal.site().visitor();
     let page = first.get(path);
     let mut sent: Vec<(String, String)> = vec![("csrf".to_owned(), page.token())];
     sent.extend(
@@ -75,7 +23,7 @@ fn flood(portal: &Portal, count: usize, path: &str, fields: &[(&str, &str)]) -> 
     let one = |n: usize| {
         let mut browser: Browser =
             portal
-                .site
+                .site()
                 .visitor_from(format!("198.51.{}.{}", n / 200, n % 200));
         browser.cookies.clone_from(&cookies);
         browser.post(path, &sent).status
@@ -88,11 +36,8 @@ fn flood(portal: &Portal, count: usize, path: &str, fields: &[(&str, &str)]) -> 
 
 #[test]
 fn floods_at_the_doors_stay_below_200_mb() {
-    let (url, folder) = TestApp::new(On::Sqlite)
-        .with_fleet()
-        .with_passwords()
-        .apart();
-    let portal = Portal::start(folder.path(), &url);
+    let app = TestApp::new(On::Sqlite).with_fleet().with_passwords();
+    let portal = Served::start(&app, "trusted_proxies = [\"127.0.0.1\"]");
     let [before, _] = portal.memory();
     let mut slowest = Duration::ZERO;
     let (links, sign_ins) = std::thread::scope(|scope| {
@@ -106,7 +51,7 @@ fn floods_at_the_doors_stay_below_200_mb() {
         });
         while !floods.is_finished() {
             let begun = Instant::now();
-            assert_eq!(portal.site.visitor().get("/health").status, 200);
+            assert_eq!(portal.site().visitor().get("/health").status, 200);
             slowest = slowest.max(begun.elapsed());
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -105,14 +105,9 @@ pub fn multipart(page: &crate::browser::Reply, button: &str, file: &[u8]) -> (St
 
 /// The head of such a form.
 pub fn upload_head(site: &Site, browser: &Browser, length: usize) -> String {
-    let cookies: Vec<String> = browser
-        .cookies
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
     format!(
         "Cookie: {}\r\nOrigin: {}\r\nContent-Type: multipart/form-data; boundary=cut\r\nContent-Length: {length}",
-        cookies.join("; "),
+        browser.cookie(),
         site.base
     )
 }
@@ -165,6 +160,21 @@ impl Served {
             std::thread::sleep(Duration::from_millis(50));
         }
         served
+    }
+
+    pub fn site(&self) -> Site {
+        Site {
+            base: format!("http://{}", self.address),
+        }
+    }
+
+    /// In KiB: what it has, and the most that it ever had.
+    pub fn memory(&self) -> [u64; 2] {
+        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        ["VmRSS:", "VmHWM:"].map(|key| {
+            let line = text.lines().find(|line| line.starts_with(key)).unwrap();
+            line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        })
     }
 
     pub fn pid(&self) -> u32 {

@@ -9,16 +9,11 @@ use crate::browser::{Browser, Site};
 use crate::support::fleet::{MEMBER_EMAIL, STAFF_EMAIL, WEB};
 
 fn stream(site: &Site, browser: &Browser, path: &str) -> Raw {
-    let cookies: Vec<String> = browser
-        .cookies
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
     let mut raw = Raw::to(&site.base);
     raw.sends(
         format!(
             "GET {path} HTTP/1.1\r\nHost: portal\r\nCookie: {}\r\n\r\n",
-            cookies.join("; ")
+            browser.cookie()
         )
         .as_bytes(),
     );

@@ -23,14 +23,7 @@ use crate::both_databases;
 use crate::browser::Site;
 use crate::support::TestApp;
 use crate::support::fleet::{MEMBER_EMAIL, OLD, UML1, WEB, XEN1, XEN2};
-use crate::support::hand::{self, kind, now_click};
-
-pub fn conflict<T: std::fmt::Debug>(outcome: Result<T, AppError>) -> String {
-    match outcome {
-        Err(AppError::Conflict(text)) => text,
-        other => panic!("a conflict, not {other:?}"),
-    }
-}
+use crate::support::hand::{self, kind, now_click, refused};
 
 impl TestApp {
     pub fn run_sql(&self, sql: &str) {
@@ -118,7 +111,7 @@ both_databases! {
         let events = app.in_db(|conn| store::migration::events(conn, failed.id));
         assert!(events.last().unwrap().message.contains("a new offer instead"));
         for actor in [app.staff(), app.member()] {
-            assert!(conflict(app.retry_migration(&actor, failed.id)).contains("not possible"));
+            assert!(refused(app.retry_migration(&actor, failed.id)).contains("not possible"));
         }
         app.migrate(&app.member(), WEB, now_click()).unwrap();
         assert_eq!(app.live_of(WEB), [offer.id]);
@@ -134,14 +127,14 @@ both_databases! {
             failed.registration_id.unwrap()
         ));
         for actor in [app.staff(), app.member()] {
-            assert!(conflict(app.retry_migration(&actor, failed.id)).contains("another migration, number 900, which is offered"));
+            assert!(refused(app.retry_migration(&actor, failed.id)).contains("another migration, number 900, which is offered"));
         }
         // And if nobody had looked: the schema refuses it, and that is no fault.
         let forced = app.transact_at(app.now(), PORTAL, |tx| tx.apply(failed.id, Event::Retry, &EventDetails::default()));
-        assert!(conflict(forced).contains("another migration"));
+        assert!(refused(forced).contains("another migration"));
         // One that is over does not make it the last one again.
         app.run_sql("UPDATE migrations SET state = 'expired' WHERE id = 900");
-        assert!(conflict(app.retry_migration(&app.staff(), failed.id)).contains("no longer the Linode's last migration"));
+        assert!(refused(app.retry_migration(&app.staff(), failed.id)).contains("no longer the Linode's last migration"));
         assert_eq!(app.migration(failed.id).state, MigrationState::Failed);
     }
 
@@ -149,15 +142,15 @@ both_databases! {
         let app = app.with_fleet();
         let failed = app.failed(WEB);
         app.run_sql("UPDATE linodes SET host_id = 2 WHERE id = 101");
-        assert!(conflict(app.retry_migration(&app.staff(), failed.id)).contains("no longer the Linode's last"));
+        assert!(refused(app.retry_migration(&app.staff(), failed.id)).contains("no longer the Linode's last"));
         let forced = app.transact_at(app.now(), PORTAL, |tx| tx.apply(failed.id, Event::Retry, &EventDetails::default()));
-        assert!(conflict(forced).contains("moved to another host"));
+        assert!(refused(forced).contains("moved to another host"));
         app.run_sql("UPDATE linodes SET host_id = 1 WHERE id = 101");
         // Its place was given up: it gets none that others have taken, or that is no longer to be had.
         app.run_sql("UPDATE hosts SET state = 'draining' WHERE id = 3");
-        assert!(conflict(app.retry_migration(&app.staff(), failed.id)).contains("xen1 cannot take this Linode any more"));
+        assert!(refused(app.retry_migration(&app.staff(), failed.id)).contains("xen1 cannot take this Linode any more"));
         app.run_sql("UPDATE hosts SET state = 'enabled', memory_mb = 100 WHERE id = 3");
-        assert!(conflict(app.retry_migration(&app.member(), failed.id)).contains("too little free memory"));
+        assert!(refused(app.retry_migration(&app.member(), failed.id)).contains("too little free memory"));
         app.run_sql("UPDATE hosts SET memory_mb = 2048 WHERE id = 3");
         app.retry_migration(&app.member(), failed.id).unwrap();
         app.run_sql("UPDATE hosts SET memory_mb = 100 WHERE id = 3");
@@ -169,7 +162,7 @@ both_databases! {
         let failed = app.failed(WEB);
         app.ended();
         for actor in [app.staff(), app.member()] {
-            assert_eq!(conflict(app.retry_migration(&actor, failed.id)), "The beta has ended.");
+            assert_eq!(refused(app.retry_migration(&actor, failed.id)), "The beta has ended.");
         }
         app.reconcile().unwrap();
         assert_eq!(app.migration(failed.id).state, MigrationState::Cancelled);

@@ -367,7 +367,7 @@ both_databases! {
         let app = app.with_fleet();
         let registration = app.approved(WEB);
         let row = app.offer(&app.staff(), registration, Some(XEN2)).unwrap();
-        let free = |app: &TestApp| app.rooms().into_iter().find(|room| room.host == XEN2).unwrap().memory_free_mb();
+        let free = |app: &TestApp| app.room(XEN2).memory_free_mb();
         assert_eq!(free(&app), 512);
         app.pass_s(15 * 86_400);
         app.reconcile().unwrap();

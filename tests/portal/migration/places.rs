@@ -7,7 +7,6 @@ use diesel::connection::SimpleConnection;
 use xenbeta::app::error::AppError;
 use xenbeta::domain::ids::HostId;
 use xenbeta::domain::migration::MigrationState;
-use xenbeta::domain::placement::Room;
 use xenbeta::store;
 use xenbeta::store::error::StoreError;
 use xenbeta::wire::Outcome;
@@ -16,20 +15,7 @@ use crate::both_databases;
 use crate::browser::Site;
 use crate::support::TestApp;
 use crate::support::fleet::{DB, MEMBER_EMAIL, OLD, STAFF_EMAIL, THEIRS, UML1, WEB, XEN1, XEN2};
-use crate::support::hand::now_click;
-
-fn refused<T>(outcome: Result<T, AppError>) -> String {
-    match outcome {
-        Err(AppError::Conflict(text)) => text,
-        Err(other) => panic!("a conflict, not {other:?}"),
-        Ok(_) => panic!("a conflict, not a success"),
-    }
-}
-
-fn room(app: &TestApp, of: HostId) -> Room {
-    let room = app.rooms().into_iter().find(|room| room.host == of);
-    room.unwrap()
-}
+use crate::support::hand::{now_click, refused};
 
 /// What makes a host one that takes no Linodes, and what is said of it.
 const CLOSED: [(&str, &str); 5] = [
@@ -127,7 +113,7 @@ both_databases! {
         let order = app.work_until("warm_copy");
         app.answer(XEN1, &order, failure()).unwrap();
         assert_eq!(app.migration(row.id).state, MigrationState::Failed);
-        let there = room(&app, XEN1);
+        let there = app.room(XEN1);
         assert_eq!((there.memory_promised_mb, there.disk_promised_mb), (0, 80));
         make(&app, XEN1, "disk_mb = 100");
         let old = app.approved(OLD);
@@ -138,14 +124,14 @@ both_databases! {
         app.work_all(&[UML1, XEN1]);
         assert_eq!(app.linode(WEB).host_id, XEN1);
         // The old disks count until they are purged, which waits for a proof.
-        let all = room(&app, UML1).disk_promised_mb;
+        let all = app.room(UML1).disk_promised_mb;
         app.confirm_migration(&app.member(), row.id).unwrap();
-        assert_eq!(room(&app, UML1).disk_promised_mb, all);
+        assert_eq!(app.room(UML1).disk_promised_mb, all);
         let order = app.proved_purge(XEN1, UML1);
-        assert_eq!(room(&app, UML1).disk_promised_mb, all);
+        assert_eq!(app.room(UML1).disk_promised_mb, all);
         let report = app.success(&order);
         app.answer(UML1, &order, Outcome::Succeeded { report }).unwrap();
-        assert_eq!(room(&app, UML1).disk_promised_mb, all - 80);
+        assert_eq!(app.room(UML1).disk_promised_mb, all - 80);
     }
 
     fn the_copy_that_a_way_back_leaves_counts_while_it_is_there(app: TestApp) {
@@ -156,7 +142,7 @@ both_databases! {
         app.reconcile().unwrap();
         app.work_all(&[UML1, XEN1]);
         assert_eq!((app.linode(WEB).host_id, app.migration(back.id).state), (UML1, MigrationState::Finished));
-        let there = room(&app, XEN1);
+        let there = app.room(XEN1);
         assert_eq!((there.memory_promised_mb, there.disk_promised_mb), (0, 80), "its disks, and no place for it");
     }
 
@@ -165,7 +151,7 @@ both_databases! {
         make(&app, XEN1, "disk_free_mb = 100");
         let (web, old) = (app.approved(WEB), app.approved(OLD));
         app.offer(&app.staff(), web, Some(XEN1)).unwrap();
-        assert_eq!(room(&app, XEN1).disk_free_mb(), 20, "what comes is not there yet");
+        assert_eq!(app.room(XEN1).disk_free_mb(), 20, "what comes is not there yet");
         let why = refused(app.offer(&app.staff(), old, Some(XEN1)));
         assert!(why.contains("too little free disk space"), "{why}");
     }
@@ -186,7 +172,7 @@ both_databases! {
                 }
             });
             // On its way to it, or on it: the room is taken.
-            let taken: Vec<i64> = (0..400).map(|_| room(&app, XEN1).memory_promised_mb).collect();
+            let taken: Vec<i64> = (0..400).map(|_| app.room(XEN1).memory_promised_mb).collect();
             over.store(true, Ordering::Relaxed);
             assert_eq!(taken.iter().filter(|mb| **mb != 512).count(), 0, "of 400 looks");
         });

@@ -21,10 +21,9 @@ use xenbeta::store::migration::Migration;
 use xenbeta::wire::Outcome;
 
 use crate::both_databases;
-use crate::migration::contest::conflict;
 use crate::support::TestApp;
 use crate::support::fleet::{DB, OLD, UML1, WEB, XEN1, XEN2};
-use crate::support::hand::{agent, now_click};
+use crate::support::hand::{agent, now_click, refused};
 
 impl TestApp {
     /// Begins `first` in a transaction of another portal, holds it open while `second` runs, and gives back its outcome.
@@ -116,10 +115,10 @@ both_databases! {
         let clicked = app.approved(WEB);
         app.offer(&staff, clicked, Some(XEN1)).unwrap();
         let click = app.while_open(|conn| close(conn, clicked, now), || app.migrate(&member, WEB, now_click()));
-        assert_eq!(conflict(click), "The beta has ended.");
+        assert_eq!(refused(click), "The beta has ended.");
         let offered = app.approved(DB);
         let offer = app.while_open(|conn| close(conn, offered, now), || app.offer(&staff, offered, Some(XEN1)));
-        assert!(conflict(offer).contains("closed, not approved"));
+        assert!(refused(offer).contains("closed, not approved"));
         assert_eq!(app.live_of(DB), []);
     }
 
@@ -139,11 +138,11 @@ both_databases! {
             store::programme::set(conn, &after).unwrap();
         };
         let open_again = || app.run_sql("UPDATE programme SET ended_at = NULL, state = 'open'");
-        assert_eq!(conflict(app.while_open(end, || app.migrate(&member, WEB, now_click()))), "The beta has ended.");
+        assert_eq!(refused(app.while_open(end, || app.migrate(&member, WEB, now_click()))), "The beta has ended.");
         open_again();
-        assert_eq!(conflict(app.while_open(end, || app.offer(&staff, approved, Some(XEN1)))), "The beta has ended.");
+        assert_eq!(refused(app.while_open(end, || app.offer(&staff, approved, Some(XEN1)))), "The beta has ended.");
         open_again();
-        assert_eq!(conflict(app.while_open(end, || app.approve(&staff, &[waiting]))), "The beta has ended.");
+        assert_eq!(refused(app.while_open(end, || app.approve(&staff, &[waiting]))), "The beta has ended.");
         open_again();
         app.withdraw(&member, waiting).unwrap();
         let late = app.while_open(end, || app.register(&member, &[DB])).unwrap();
