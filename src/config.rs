@@ -16,6 +16,7 @@ use crate::app::secrets::Secret;
 use crate::app::{App, Settings};
 use crate::log;
 use crate::mail::{FolderTransport, SmtpSecurity, SmtpSettings, SmtpTransport, Transport};
+use crate::store::backup::without_password;
 use crate::store::db::{Database, Target};
 
 #[derive(Debug, thiserror::Error)]
@@ -169,13 +170,8 @@ impl Config {
         let config: Self = toml::from_str(&read(path)?)
             .map_err(|error| ConfigError::Syntax(path.to_owned(), error.to_string()))?;
         config.check()?;
-        let has_password = config.database_url.as_deref().is_some_and(|url| {
-            let account = url
-                .split_once("://")
-                .and_then(|(_, rest)| rest.split_once('@'));
-            account.is_some_and(|(account, _)| account.contains(':')) || url.contains("password=")
-        });
-        if has_password {
+        let url = config.database_url.as_deref();
+        if url.is_some_and(|url| without_password(url).1.is_some()) {
             check_private(path)?;
         }
         if let Some(tls) = &config.tls

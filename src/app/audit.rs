@@ -54,7 +54,7 @@ impl App {
                     after: &event.after,
                 };
                 let is_keyed = store::audit::is_keyed(&event.hash);
-                let key = key.as_ref().filter(|_| is_keyed);
+                let key = key.filter(|_| is_keyed);
                 if is_keyed && key.is_none() {
                     return Err(AppError::Fault(
                         "the trail's links are made with the portal's secret: set secret_file in the configuration, or XENBETA_SECRET"

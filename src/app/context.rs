@@ -138,7 +138,7 @@ impl Tx<'_> {
     ) -> Result<(), AppError> {
         Ok(store::audit::append(
             self.conn,
-            self.app.secret.trail_key().as_ref(),
+            self.app.secret.trail_key(),
             &store::audit::Entry {
                 at: self.now,
                 actor: self.who.name,

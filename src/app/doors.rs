@@ -94,7 +94,6 @@ type Counted = RateLimiter<String, HashMapStateStore<String>, Steady, NoOpMiddle
 /// One door's askers of one width.
 struct Limit {
     counted: Counted,
-    clock: Steady,
     /// When those whose budget is whole again were forgotten last.
     swept_s: AtomicU64,
 }
@@ -109,7 +108,6 @@ impl Limit {
                 HashMapStateStore::default(),
                 clock.clone(),
             ),
-            clock: clock.clone(),
             swept_s: AtomicU64::new(0),
         }
     }
@@ -121,7 +119,7 @@ impl Limit {
             self.counted.check_key(&key.to_owned())
         };
         taken.map_err(|not_until| {
-            let wait = not_until.wait_time_from(self.clock.now());
+            let wait = not_until.wait_time_from(self.counted.clock().now());
             AppError::TooMany {
                 retry_after_s: wait.as_secs() + 1,
             }
@@ -132,7 +130,7 @@ impl Limit {
         if self.counted.len() < MOST_KEYS {
             return false;
         }
-        let now = self.clock.gone().as_secs();
+        let now = self.counted.clock().gone().as_secs();
         if self.swept_s.swap(now, Ordering::Relaxed) != now {
             self.counted.retain_recent();
             self.counted.shrink_to_fit();
@@ -179,10 +177,14 @@ impl Doors {
     /// # Errors
     /// [`AppError::TooMany`], with the time after which it may be tried again.
     pub fn knock(&self, door: Door, address: &str) -> Result<(), AppError> {
+        self.knock_as(door, &Asker::of(address))
+    }
+
+    /// As [`Doors::knock`], as whoever is counted otherwise.
+    pub(super) fn knock_as(&self, door: Door, asker: &Asker) -> Result<(), AppError> {
         let Some([own, wide]) = self.limits.get(door as usize) else {
             return Ok(());
         };
-        let asker = Asker::of(address);
         own.take(&asker.own)?;
         // What one asker is refused is not taken from its neighbours.
         match &asker.wide {

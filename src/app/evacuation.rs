@@ -17,6 +17,7 @@ use crate::domain::evacuation::{self as planner, Candidate, Plan, Stands};
 use crate::domain::ids::{HostId, LinodeId, MigrationId};
 use crate::domain::markdown::Markdown;
 use crate::domain::migration::{Event, MigrationKind, MigrationState};
+use crate::domain::placement::Door;
 use crate::domain::placement::fitting::{self, Place};
 use crate::domain::time::Time;
 use crate::mail::MoveOff;
@@ -145,9 +146,8 @@ fn checked(order: &Order, now: Time) -> Result<Order, AppError> {
 fn drain(tx: &mut Tx<'_>, id: HostId, order: &Order) -> Result<(), AppError> {
     store::host::lock(tx.conn, id)?;
     let host = store::host::host(tx.conn, id)?.ok_or(AppError::NotFound)?;
-    let places = store::graduation::places(tx.conn, tx.now.plus_s(-SILENT_S))?;
-    let source = places.iter().find(|place| place.room.host == id);
-    if let Some(blocked) = source.and_then(|it| it.room.door.blocked()) {
+    let doors = store::host::room::doors(tx.conn, tx.now.plus_s(-SILENT_S), Some(&[id]))?;
+    if let Some(blocked) = doors.get(&id).and_then(Door::blocked) {
         return Err(AppError::conflict(format!(
             "{} cannot be emptied: {blocked}.",
             host.name

@@ -7,7 +7,8 @@ use super::error::AppError;
 /// The portal's secret, from a file or the environment; keys everything derived here.
 pub struct Secret {
     key: [u8; 32],
-    is_own: bool,
+    /// `None`: it is a stand-in.
+    trail: Option<[u8; 32]>,
 }
 
 impl std::fmt::Debug for Secret {
@@ -25,24 +26,24 @@ impl Secret {
                 "the secret must have 32 characters or more".to_owned(),
             ));
         }
+        let key = blake3::derive_key("xenbeta portal secret", text.as_bytes());
         Ok(Self {
-            key: blake3::derive_key("xenbeta portal secret", text.as_bytes()),
-            is_own: true,
+            trail: Some(blake3::derive_key("xenbeta audit trail", &key)),
+            key,
         })
     }
 
     /// For a command that was given none: nothing that is derived from it is worth anything after it.
     pub fn stand_in() -> Result<Self, AppError> {
         Ok(Self {
-            is_own: false,
+            trail: None,
             ..Self::from_text(&new_token()?)?
         })
     }
 
     /// What the audit trail's links are made with; who has only the database cannot make one.
-    pub fn trail_key(&self) -> Option<[u8; 32]> {
-        self.is_own
-            .then(|| blake3::derive_key("xenbeta audit trail", &self.key))
+    pub fn trail_key(&self) -> Option<&[u8; 32]> {
+        self.trail.as_ref()
     }
 
     /// The same token every time for the same purpose and parts: what must be known in two places but not be stored.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use super::text::line;
+
 /// Characters of an address that could not be read.
 const KEPT: usize = 60;
 
@@ -34,12 +36,7 @@ impl Address {
             .or_else(|| text.split_once('%')?.0.parse::<IpAddr>().ok());
         match ip {
             Some(ip) => Self::of(ip),
-            None => Self::Unread(
-                text.chars()
-                    .filter(|c| !c.is_control())
-                    .take(KEPT)
-                    .collect(),
-            ),
+            None => Self::Unread(line(text, KEPT)),
         }
     }
 
@@ -56,6 +53,11 @@ impl Address {
                 Ipv6Addr::from_bits(0xfd << 120 | place).into()
             }
         }
+    }
+
+    /// Is it one of these, which may be written as mapped ones?
+    pub fn is_among(&self, list: &[IpAddr]) -> bool {
+        matches!(self, Self::Ip(ip) if list.iter().any(|one| one.to_canonical() == *ip))
     }
 
     pub fn is_loopback(&self) -> bool {
@@ -84,18 +86,19 @@ pub struct Asker {
 impl Asker {
     /// Of an address as the trail has it.
     pub fn of(address: &str) -> Self {
-        let own = |own: &str| Self {
-            own: own.to_owned(),
-            wide: None,
-        };
         match Address::read(address) {
             Address::Ip(IpAddr::V6(ip)) => Self {
                 own: network(ip, 64),
                 wide: Some(network(ip, 56)),
             },
-            Address::Ip(ip) => own(&ip.to_string()),
-            Address::Unread(word) => own(&word),
+            Address::Ip(ip) => Self::alone(ip.to_string()),
+            Address::Unread(word) => Self::alone(word),
         }
+    }
+
+    /// With no network around it.
+    pub fn alone(own: String) -> Self {
+        Self { own, wide: None }
     }
 
     /// The widest that it is counted by.

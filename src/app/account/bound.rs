@@ -7,7 +7,6 @@ use crate::app::error::AppError;
 use crate::domain::ids::{SessionId, UserId};
 use crate::store;
 use crate::store::account::User;
-use crate::store::account::session::Session;
 
 /// How often a password is looked at anew because its hash was changed meanwhile.
 pub(super) const LOOKS: usize = 3;
@@ -45,15 +44,11 @@ impl Tx<'_> {
     }
 
     /// The user, if the session that asks still lives. Actors without one (commands, the demo) have nothing that could end.
-    pub(in crate::app) fn still(
-        &mut self,
-        user: UserId,
-        session: Option<&Session>,
-    ) -> Result<User, AppError> {
-        let row = self.able(user)?.ok_or(AppError::SignIn)?;
-        match session {
+    pub(in crate::app) fn still(&mut self, actor: &Actor) -> Result<User, AppError> {
+        let row = self.able(actor.user)?.ok_or(AppError::SignIn)?;
+        match &actor.session {
             Some(session)
-                if !store::account::session::lives(self.conn, user, session, self.now)? =>
+                if !store::account::session::lives(self.conn, actor.user, session, self.now)? =>
             {
                 Err(AppError::SignIn)
             }
@@ -68,7 +63,7 @@ impl Tx<'_> {
         actor: &Actor,
         proof: &Proof,
     ) -> Result<Option<User>, AppError> {
-        let row = self.still(actor.user, actor.session.as_ref())?;
+        let row = self.still(actor)?;
         Ok((row.password_hash.as_deref() == Some(proof.0.as_str())).then_some(row))
     }
 

@@ -23,8 +23,7 @@ const WINDOW_S: i64 = 15 * 60;
 
 /// Whose failures are counted together.
 pub(in crate::app) struct Guesser {
-    own: String,
-    network: String,
+    asker: Asker,
     /// What a device is known by.
     device: Option<String>,
 }
@@ -33,27 +32,17 @@ impl Guesser {
     /// Of one's own password, by a session: others' failures do not keep its owner from it.
     pub(super) fn within(actor: &Actor) -> Self {
         Self {
-            own: match &actor.session {
+            asker: Asker::alone(match &actor.session {
                 Some(session) => format!("session {}", session.id),
                 None => actor.address.clone(),
-            },
-            network: String::new(),
+            }),
             device: None,
         }
     }
 
-    /// What it is counted by at a door: a known device for itself, others by their address.
-    pub(super) fn knocks_as<'a>(&'a self, address: &'a str) -> &'a str {
-        if self.is_known() { &self.own } else { address }
-    }
-
-    /// What its links for new passwords are counted by.
-    pub(super) fn asker(&self) -> &str {
-        if self.network.is_empty() {
-            &self.own
-        } else {
-            &self.network
-        }
+    /// What it is counted by: a known device for itself, others by their address.
+    pub(super) fn asker(&self) -> &Asker {
+        &self.asker
     }
 
     pub(super) fn is_known(&self) -> bool {
@@ -69,11 +58,11 @@ impl Guesser {
     ) -> Result<(), AppError> {
         let mut until = None;
         let mut bounds = vec![
-            (Failures::Same(email, &self.own), FAILURES_SAME),
-            (Failures::Asker(&self.own), FAILURES_ASKER),
+            (Failures::Same(email, &self.asker.own), FAILURES_SAME),
+            (Failures::Asker(&self.asker.own), FAILURES_ASKER),
         ];
-        if !self.network.is_empty() {
-            bounds.push((Failures::Network(&self.network), FAILURES_NETWORK));
+        if let Some(network) = &self.asker.wide {
+            bounds.push((Failures::Network(network), FAILURES_NETWORK));
         }
         for (of, most) in bounds {
             let since = now.plus_s(-WINDOW_S);
@@ -93,8 +82,8 @@ impl Guesser {
 
     pub(super) fn note(&self, tx: &mut Tx<'_>, email: &str) -> Result<(), AppError> {
         let from = FailedAt {
-            asker: &self.own,
-            network: &self.network,
+            asker: &self.asker.own,
+            network: self.asker.wide.as_deref().unwrap_or_default(),
         };
         let at = tx.now;
         Ok(store::account::session::insert_sign_in_failure(
@@ -108,15 +97,12 @@ impl App {
     pub(super) fn guesser(&self, user: Option<&User>, (address, device): (&str, &str)) -> Guesser {
         if let Some(name) = user.and_then(|user| self.known_device(user, device)) {
             return Guesser {
-                own: format!("device {name}"),
-                network: String::new(),
+                asker: Asker::alone(format!("device {name}")),
                 device: Some(name.to_owned()),
             };
         }
-        let asker = Asker::of(address);
         Guesser {
-            own: asker.own,
-            network: asker.wide.unwrap_or_default(),
+            asker: Asker::of(address),
             device: None,
         }
     }

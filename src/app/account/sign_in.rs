@@ -94,8 +94,7 @@ impl App {
             .db
             .read(|conn| store::account::user_by_email(conn, email))?;
         let guesser = self.guesser(user.as_ref(), (from.address, from.device));
-        self.doors
-            .knock(Door::SignIn, guesser.knocks_as(from.address))?;
+        self.doors.knock_as(Door::SignIn, guesser.asker())?;
         self.db.read(|conn| guesser.may_try(conn, (email, now)))?;
         let hash = user
             .as_ref()
@@ -213,7 +212,7 @@ impl App {
         let actor = visitor.actor(address);
         self.transact(actor.who(), |tx| {
             // One that has ended ends no others.
-            tx.still(visitor.user.id, Some(&visitor.session))?;
+            tx.still(&actor)?;
             let ended = match which {
                 Some(id) => usize::from(store::account::session::end_session(
                     tx.conn,

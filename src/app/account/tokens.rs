@@ -52,7 +52,7 @@ impl App {
         let token = secrets::new_token()?;
         self.transact(actor.who(), |tx| {
             // One at a time, and none for somebody whose access or session ended at this moment.
-            let user = tx.still(actor.user, actor.session.as_ref())?;
+            let user = tx.still(actor)?;
             if store::account::tokens::form_used(tx.conn, actor.user, &wish.form)? {
                 return Ok(None);
             }

@@ -82,20 +82,26 @@ impl App {
     /// As [`App::agent`], for a request from there: one with credentials that were never good is not looked up for ever.
     pub fn agent_at(&self, credential: &str, address: &str) -> Result<Option<Agent>, AppError> {
         let hash = secrets::hash(purpose::AGENT, credential);
-        if !self.doors.is_known(&hash) {
+        let was_known = self.doors.is_known(&hash);
+        if !was_known {
             self.doors.knock(Door::Agent, address)?;
         }
-        let agent = self.agent(credential)?;
-        self.doors.set_known(&hash, agent.is_some());
+        let agent = self.agent_by(&hash)?;
+        if agent.is_some() != was_known {
+            self.doors.set_known(&hash, agent.is_some());
+        }
         Ok(agent)
     }
 
     /// The agent behind a credential; `None` if it was revoked or never given, or the host is quarantined.
     pub fn agent(&self, credential: &str) -> Result<Option<Agent>, AppError> {
-        let hash = secrets::hash(purpose::AGENT, credential);
+        self.agent_by(&secrets::hash(purpose::AGENT, credential))
+    }
+
+    fn agent_by(&self, hash: &str) -> Result<Option<Agent>, AppError> {
         let Some((host, is_next)) = self
             .db
-            .read(|conn| store::host::credential::by_credential(conn, &hash))?
+            .read(|conn| store::host::credential::by_credential(conn, hash))?
         else {
             return Ok(None);
         };

@@ -11,7 +11,7 @@ use crate::domain::job::{JobKind, JobState, pause_s};
 use crate::domain::linode::LinodeStatus;
 use crate::domain::migration::{Event, Side, Step};
 use crate::domain::ownership::{Word, contradiction, handover};
-use crate::domain::text::{line, lines, unreadable};
+use crate::domain::text::{line, lines};
 use crate::domain::time::Time;
 use crate::store;
 use crate::store::db::Db;
@@ -495,9 +495,7 @@ pub(in crate::app) fn put_digests(
 
 /// At most the last 16 KiB or so of a console, printable.
 fn console_text(text: &str) -> String {
-    let all: Vec<char> = text
-        .chars()
-        .filter(|c| matches!(c, '\n' | '\t') || !unreadable(*c))
-        .collect();
-    all.iter().skip(all.len().saturating_sub(16_384)).collect()
+    let all = lines(text, usize::MAX);
+    let from = all.chars().count().saturating_sub(16_384);
+    all.chars().skip(from).collect()
 }

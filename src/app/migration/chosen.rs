@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::app::context::{PORTAL, Tx};
 use crate::app::error::AppError;
 use crate::app::mail::compose;
+use crate::app::reconcile::BATCH;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::{Letter, MigrationState};
 use crate::domain::programme::move_times::time_reminder;
@@ -16,9 +17,6 @@ use crate::domain::time::zone::{self, Tz};
 use crate::store;
 use crate::store::migration::chosen::{self, ChosenTime};
 use crate::store::migration::{Change, Migration};
-
-/// Rows of one round.
-const BATCH: i64 = 200;
 
 const LOCAL: &str = "%Y-%m-%dT%H:%M:%S%.f";
 
@@ -41,18 +39,19 @@ pub(super) fn keep(tx: &mut Tx<'_>, id: MigrationId, at: Option<Time>) -> Result
 
 impl App {
     /// Moves the times that were chosen by an older list of zones to where the members' clocks will show what they chose.
-    pub(in crate::app) fn keep_chosen_times(&self) -> Result<usize, AppError> {
+    pub(in crate::app) fn keep_chosen_times(&self) -> Result<(), AppError> {
         let older = |conn: &mut _| chosen::older_than(conn, zone::version(), BATCH);
-        let mut done = 0;
         for row in self.db.read(older)? {
-            done += usize::from(self.transact(PORTAL, |tx| keep_one(tx, row.clone()))?);
+            let id = row.migration_id;
+            if let Err(error) = self.transact(PORTAL, |tx| keep_one(tx, row)) {
+                tracing::error!(migration = %id, %error, "a chosen time could not be looked at");
+            }
         }
-        Ok(done)
+        Ok(())
     }
 }
 
-/// `true` if it is another moment now.
-fn keep_one(tx: &mut Tx<'_>, mut chosen: ChosenTime) -> Result<bool, AppError> {
+fn keep_one(tx: &mut Tx<'_>, mut chosen: ChosenTime) -> Result<(), AppError> {
     let id = chosen.migration_id;
     let row = store::migration::locked(tx.conn, id)?.ok_or(AppError::NotFound)?;
     let waits = row.state == MigrationState::Queued
@@ -64,8 +63,7 @@ fn keep_one(tx: &mut Tx<'_>, mut chosen: ChosenTime) -> Result<bool, AppError> {
         chosen.at = at;
         shift(tx, &row, at)?;
     }
-    chosen::put(tx.conn, &chosen)?;
-    Ok(at.is_some())
+    Ok(chosen::put(tx.conn, &chosen)?)
 }
 
 /// The moment that was meant; `None` if the zone has none such now.

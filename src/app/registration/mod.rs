@@ -43,10 +43,10 @@ impl App {
         let linodes: BTreeSet<LinodeId> = linodes.iter().copied().collect();
         let linodes: Vec<LinodeId> = linodes.into_iter().collect();
         // None is registered if one of them is not theirs.
-        self.db.read(|conn| {
-            let theirs = |id: &LinodeId| own_linode(conn, account, *id).map(drop);
-            linodes.iter().try_for_each(theirs)
-        })?;
+        let found = self.db.read(|conn| store::linode::some(conn, &linodes))?;
+        if found.iter().filter(|it| it.account_id == account).count() != linodes.len() {
+            return Err(AppError::NotFound);
+        }
         bulk::each(
             (self, actor),
             &linodes,

@@ -89,17 +89,13 @@ impl Tz {
 
     fn standing(self, at: i64) -> Standing {
         let info = self.0.to_offset_info(timestamp(at));
-        self.told(info.offset(), info.abbreviation())
-    }
-
-    fn told(self, offset: tz::Offset, name: &str) -> Standing {
         let mut short = [0; SHORT];
-        for (to, from) in short.iter_mut().zip(name.bytes()) {
+        for (to, from) in short.iter_mut().zip(info.abbreviation().bytes()) {
             *to = from;
         }
         Standing {
             zone: self,
-            fix: fixed(offset),
+            fix: fixed(info.offset()),
             short,
         }
     }

@@ -72,11 +72,11 @@ impl Connections {
             Some(secured) => secured.get_ref().0,
             None => io.downcast_ref::<Stream>()?,
         };
-        let peer = stream.peer_addr().map(|peer| peer.ip().to_canonical());
-        let peer = peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        let peer = stream.peer_addr().map(|peer| peer.ip());
+        let peer = Address::of(peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
         let handle = stream.as_fd().try_clone_to_owned().ok();
-        let handle = handle.filter(|_| !proxies.contains(&peer));
-        Some(self.note(Address::of(peer).near(), handle.map(TcpStream::from)))
+        let handle = handle.filter(|_| !peer.is_among(proxies));
+        Some(self.note(peer.near(), handle.map(TcpStream::from)))
     }
 
     fn note(self: &Arc<Self>, near: IpAddr, handle: Option<TcpStream>) -> Visit {

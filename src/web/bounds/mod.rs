@@ -44,6 +44,6 @@ impl Default for Bounds {
 impl Bounds {
     pub fn of(request: &HttpRequest) -> web::Data<Self> {
         let here = request.app_data::<web::Data<Self>>().cloned();
-        here.unwrap_or_else(|| web::Data::new(Self::default()))
+        here.unwrap_or_default()
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::web::bounds::Share;
 
 /// All of a body that holds no files; whoever needs longer holds others up.
-const MOST_TIME: Duration = Duration::from_secs(15);
+pub const MOST_TIME: Duration = Duration::from_secs(15);
 
 /// Of a body with files, whose time is longer, so much has to come in so long: a modem is quick enough.
 const LEAST: usize = 10 * 1024;

@@ -27,7 +27,7 @@ impl Client {
     pub fn of(request: &HttpRequest) -> Self {
         let settings = request
             .app_data::<web::Data<Settings>>()
-            .map(|settings| settings.get_ref().clone())
+            .cloned()
             .unwrap_or_default();
         let peer = request
             .peer_addr()
@@ -74,10 +74,9 @@ impl Client {
 /// The last address that none of our proxies has; what stands before it anyone can have written.
 fn client_address(peer: IpAddr, forwarded: &[&str], proxies: &[IpAddr]) -> Address {
     static TOLD: Once = Once::new();
-    let proxies: Vec<Address> = proxies.iter().copied().map(Address::of).collect();
     let mut address = Address::of(peer);
     for hop in forwarded.iter().rev() {
-        if !proxies.contains(&address) {
+        if !address.is_among(proxies) {
             break;
         }
         address = Address::read(hop);

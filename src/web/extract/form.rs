@@ -80,7 +80,7 @@ async fn read(payload: Payload, mut share: Share) -> Result<String, Fault> {
         .map_err(|_| Fault::BadRequest("The form is not text.".to_owned()))
 }
 
-fn unread(why: Unread) -> Fault {
+pub(super) fn unread(why: Unread) -> Fault {
     let words = match why {
         Unread::Late => "The form did not arrive in time. Send it again.",
         Unread::Cut => "The form broke off on its way. Send it again.",

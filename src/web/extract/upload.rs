@@ -13,6 +13,7 @@ use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 
+use super::body::Unread;
 use super::form::{self, BUSY, Form};
 use super::{Client, body};
 use crate::domain::bug::attachment::{MOST_BYTES, MOST_FILES};
@@ -27,8 +28,6 @@ use crate::web::ui::list::query;
 const MOST_READ: usize = 40 * 1024 * 1024;
 const MOST_PARTS: usize = 60;
 const MOST_TIME: Duration = Duration::from_secs(120);
-/// Where nobody is signed in, only the texts are read, to be shown again.
-const SHORT_TIME: Duration = Duration::from_secs(15);
 
 /// A file as it was sent.
 #[derive(Debug, Clone)]
@@ -129,11 +128,10 @@ async fn whose(portal: Option<Portal>, context: &Context) -> Option<(UserId, Who
 }
 
 async fn read_in_time(multipart: Multipart, share: Share, known: bool) -> Result<Body, Fault> {
-    let most = if known { MOST_TIME } else { SHORT_TIME };
-    let body = tokio::time::timeout(most, read(multipart, share, known)).await;
-    body.map_err(|_| {
-        Fault::BadRequest("The form did not arrive in time. Send it again.".to_owned())
-    })
+    // Where nobody is signed in, only the texts are read, to be shown again.
+    let most = if known { MOST_TIME } else { body::MOST_TIME };
+    let read = tokio::time::timeout(most, read(multipart, share, known)).await;
+    read.map_err(|_| form::unread(Unread::Late))
 }
 
 fn broken() -> Fault {

@@ -10,7 +10,7 @@ use crate::app::migration::schedule::{Choices, Now};
 use crate::app::programme::move_times::quiet_words;
 use crate::domain::ids::{LinodeId, MigrationId};
 use crate::domain::linode::Helper;
-use crate::domain::linode::translate::{self, Kernel, Line, Part, Target, Translated};
+use crate::domain::linode::translate::{self, Kernel, Line, Part, Target};
 use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::platform::Platform;
 use crate::domain::string_enum::StringEnum;
@@ -119,7 +119,11 @@ impl MigratePage {
     pub fn new(page: Page, facts: &Facts<'_>, typed: &Typed) -> Result<Self, StoreError> {
         let detail = facts.detail;
         let zone = page.zone();
-        let (changes, obstacles) = changes(facts)?;
+        let Translations {
+            changes,
+            obstacles,
+            fragile,
+        } = translations(facts)?;
         let total: i64 = detail.disks.iter().map(|disk| disk.size_mb).sum();
         let accept = acceptance(&changes).map(|words| {
             Field::new("accept_kernels", words, Input::Check)
@@ -158,7 +162,7 @@ impl MigratePage {
                 .hint("After this it is stopped by force: 5 to 600.")
                 .with(&page.problems),
             accept,
-            fragile: fragile(facts)?,
+            fragile,
             something_changes: changes.iter().any(|change| !change.lines.is_empty()),
             changes,
             obstacles,
@@ -167,9 +171,18 @@ impl MigratePage {
     }
 }
 
-fn changes(facts: &Facts<'_>) -> Result<(Vec<Change>, Vec<String>), StoreError> {
-    let mut changes = Vec::new();
-    let mut obstacles = Vec::new();
+/// What the move makes of the config profiles.
+#[derive(Default)]
+struct Translations {
+    changes: Vec<Change>,
+    /// Why some cannot be translated.
+    obstacles: Vec<String>,
+    /// Those that a way back could not translate: their kernel of there leads to none of here.
+    fragile: Vec<String>,
+}
+
+fn translations(facts: &Facts<'_>) -> Result<Translations, StoreError> {
+    let mut all = Translations::default();
     let kernel = |id: &str| {
         facts
             .kernels
@@ -177,50 +190,36 @@ fn changes(facts: &Facts<'_>) -> Result<(Vec<Change>, Vec<String>), StoreError> 
             .map_or_else(|| id.to_owned(), |kernel| kernel.label.clone())
     };
     let (from, to) = (facts.detail.host.platform, facts.destination.1);
-    let target = Target {
-        platform: to,
-        kernels: facts.kernels,
-        plan_ram_mb: facts.detail.plan.ram_mb,
-        plan_vcpus: facts.detail.plan.vcpus,
-    };
-    for profile in &facts.detail.profiles {
-        let before = profile.platform_part()?;
-        match translate::translate(&before, target) {
-            Ok(after) => changes.push(Change {
-                profile: before.label.clone(),
-                lines: translate::difference(&before, &after.profile, from, to)
-                    .into_iter()
-                    .map(|line| change_line(line, kernel))
-                    .collect(),
-                family_changes: after
-                    .needs_acceptance
-                    .then(|| (kernel(&before.kernel), kernel(&after.profile.kernel))),
-            }),
-            Err(obstacle) => obstacles.push(obstacle.to_string()),
-        }
-    }
-    Ok((changes, obstacles))
-}
-
-/// Those whose kernel of there leads to none of here.
-fn fragile(facts: &Facts<'_>) -> Result<Vec<String>, StoreError> {
     let target = |platform| Target {
         platform,
         kernels: facts.kernels,
         plan_ram_mb: facts.detail.plan.ram_mb,
         plan_vcpus: facts.detail.plan.vcpus,
     };
-    let mut named = Vec::new();
     for profile in &facts.detail.profiles {
-        let there = translate::translate(&profile.platform_part()?, target(facts.destination.1));
-        let back = |it: &Translated| {
-            translate::translate(&it.profile, target(facts.detail.host.platform)).is_ok()
+        let before = profile.platform_part()?;
+        let after = match translate::translate(&before, target(to)) {
+            Ok(after) => after,
+            Err(obstacle) => {
+                all.obstacles.push(obstacle.to_string());
+                continue;
+            }
         };
-        if there.is_ok_and(|it| !back(&it)) {
-            named.push(profile.label.clone());
+        if translate::translate(&after.profile, target(from)).is_err() {
+            all.fragile.push(before.label.clone());
         }
+        all.changes.push(Change {
+            profile: before.label.clone(),
+            lines: translate::difference(&before, &after.profile, from, to)
+                .into_iter()
+                .map(|line| change_line(line, kernel))
+                .collect(),
+            family_changes: after
+                .needs_acceptance
+                .then(|| (kernel(&before.kernel), kernel(&after.profile.kernel))),
+        });
     }
-    Ok(named)
+    Ok(all)
 }
 
 /// A line of the difference in words for its member.

@@ -97,7 +97,8 @@ impl ProgrammeForm {
 
     fn parse(&self, zone: Zone) -> Result<Settings, Problems> {
         let mut problems = Problems::default();
-        let zone = self.zone_or(zone);
+        // What is typed is meant in the zone that stood beside it, whatever its reader's is by now.
+        let zone = local_time::zone_of(&self.zone, zone);
         let mut date = |field: &'static str, text: &str, shown: &str| {
             if text.trim().is_empty() {
                 return None;
@@ -149,11 +150,6 @@ impl ProgrammeForm {
             }
             _ => Err(problems),
         }
-    }
-
-    /// What is typed is meant in the zone that stood beside it, whatever its reader's is by now.
-    fn zone_or(&self, readers: Zone) -> Zone {
-        local_time::zone_of(&self.zone, readers)
     }
 
     fn fields(&self, stored: ProgrammeState, problems: &Problems) -> Vec<Field> {

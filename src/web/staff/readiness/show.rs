@@ -142,9 +142,9 @@ async fn facts(portal: &Portal) -> Result<Facts, Fault> {
 
 fn kind_row(name: &'static str, kind: MigrationKind, of: &Facts) -> KindRow {
     let tries = of.tries.iter().filter(|it| it.kind == kind).count();
-    let (counts, down) = readiness::total(of.moves.iter().filter(|it| it.kind == kind), tries);
-    let of_kind = of.moves.iter().filter(|it| it.kind == kind);
-    let worst = of_kind
+    let moves = || of.moves.iter().filter(|it| it.kind == kind);
+    let (counts, down) = readiness::total(moves(), tries);
+    let worst = moves()
         .max_by_key(|it| it.down_s)
         .filter(|it| it.down_s.is_some());
     KindRow {

@@ -10,19 +10,18 @@ use serde::Deserialize;
 
 use super::bulk_preview::present;
 use super::list::Asked;
-use super::shared::{AT_ONCE, Deed, Review, find};
+use super::shared::{AT_ONCE, Deed, Review, filtered, find};
 use crate::app::App;
 use crate::app::bulk::Outcome;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::domain::ids::{HostId, RegistrationId};
 use crate::domain::registration::RegistrationState;
-use crate::store;
 use crate::store::registration::list::RegistrationRow;
 use crate::web::extract::{Form, Path, Query, Staff, ids};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Filters, Page};
-use crate::web::portal::{self, Portal};
+use crate::web::portal::Portal;
 use crate::web::ui::{Problems, units};
 
 #[derive(Debug, Template)]
@@ -160,12 +159,7 @@ pub async fn act(
 
 /// Does the filter find one now that the page did not show? Those that it finds no more were decided meanwhile.
 async fn unseen(portal: &Portal, review: &Review) -> Result<bool, Fault> {
-    let filter = review.asked.filter()?;
-    let limit = i64::try_from(AT_ONCE).unwrap_or(1000) + 1;
-    let found = portal::read(portal, move |conn| {
-        store::registration::list::registrations(conn, &filter, None, limit)
-    })
-    .await?;
+    let found = filtered(portal, review).await?;
     let shown = |row: &RegistrationRow| review.ids.contains(&row.registration.id);
     Ok(!found.iter().all(shown))
 }

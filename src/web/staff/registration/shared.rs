@@ -63,19 +63,27 @@ pub(super) struct Review {
     pub(super) destination: String,
 }
 
+/// Those that the list's filter finds; one more than are taken at once, if there are.
+pub(super) async fn filtered(
+    portal: &Portal,
+    review: &Review,
+) -> Result<Vec<RegistrationRow>, Fault> {
+    let filter = review.asked.filter()?;
+    let limit = i64::try_from(AT_ONCE).unwrap_or(1000) + 1;
+    portal::read(portal, move |conn| {
+        store::registration::list::registrations(conn, &filter, None, limit)
+    })
+    .await
+}
+
 /// The registrations meant.
 pub(super) async fn find(portal: &Portal, review: &Review) -> Result<Vec<RegistrationRow>, Fault> {
-    let filter = review.asked.filter()?;
     let back = review.asked.url("");
-    let limit = i64::try_from(AT_ONCE).unwrap_or(1000) + 1;
     let rows = match review.count {
         Some(count) => {
-            let rows = portal::read(portal, move |conn| {
-                store::registration::list::registrations(conn, &filter, None, limit)
-            })
-            .await?;
+            let rows = filtered(portal, review).await?;
             let found = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-            if found != count && found < limit {
+            if found != count && rows.len() <= AT_ONCE {
                 let message = format!(
                     "The list has changed: it had {count} rows when you looked, and has {found} now. Look again."
                 );
