@@ -1,5 +1,5 @@
 //! Floods against the portal's program, each from one address: its memory before, at most, right after and a minute after,
-//! and how long `/health` takes meanwhile. Prints a table.
+//! and how long `/health` takes meanwhile for somebody at another address. Prints a table. `BENCH_FLOOD` names one.
 
 #![allow(
     clippy::unwrap_used,
@@ -11,140 +11,95 @@
     reason = "a bench"
 )]
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/portal/browser.rs"]
 #[allow(dead_code, reason = "shared with the tests")]
+mod browser;
+#[path = "../tests/portal/served.rs"]
+#[allow(dead_code, reason = "shared with the tests")]
+mod served;
+#[path = "../tests/support/mod.rs"]
+#[allow(dead_code, unused_macros, reason = "shared with the tests")]
 mod support;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rcgen::{CertificateParams, KeyPair};
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
-use support::port::free_address;
-use support::{On, SECRET, TestApp};
+use served::tls::Certificate;
+use served::{Served, connect_from};
+use support::fleet::STAFF_EMAIL;
+use support::{On, TestApp};
 
 /// How long each flood goes on.
 const FLOOD: Duration = Duration::from_secs(15);
 const REST: Duration = Duration::from_secs(60);
+/// Where floods come from, and somebody else who asks meanwhile.
+const FLOODER: [u8; 4] = [127, 0, 0, 1];
+const OTHER: [u8; 4] = [127, 0, 0, 2];
+
+/// How the portal is reached.
+#[derive(Clone, Copy, PartialEq)]
+enum Front {
+    Plain,
+    Tls,
+    /// The flood comes through a proxy, from as many addresses as it has requests.
+    Proxy,
+}
 
 struct Portal {
-    child: Child,
-    address: SocketAddr,
-    certificate: Option<CertificateDer<'static>>,
-    _folder: tempfile::TempDir,
+    served: Served,
+    certificate: Option<Certificate>,
 }
 
 impl Portal {
-    fn start(app: &TestApp, with_tls: bool) -> Self {
-        let (address, folder) = (free_address(), tempfile::tempdir().unwrap());
-        let at = |name: &str| folder.path().join(name);
-        let mut config = format!("listen = \"{address}\"\n");
-        let certificate = with_tls.then(|| {
-            let key = KeyPair::generate().unwrap();
-            let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-            let certificate = params.self_signed(&key).unwrap();
-            std::fs::write(at("crt"), certificate.pem()).unwrap();
-            std::fs::write(at("key"), key.serialize_pem()).unwrap();
-            let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-            std::fs::set_permissions(at("key"), own).unwrap();
-            config += &format!(
-                "base_url = \"https://localhost\"\n[tls]\ncertificate = {:?}\nkey = {:?}\n",
-                at("crt"),
-                at("key")
-            );
-            certificate.der().clone()
-        });
-        std::fs::write(at("portal.toml"), config).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_xenbeta"))
-            .args(["serve", "--config"])
-            .arg(at("portal.toml"))
-            .env("DATABASE_URL", &app.url)
-            .env("XENBETA_SECRET", SECRET)
-            .env("RUST_LOG", "error")
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        while TcpStream::connect(address).is_err() {
-            thread::sleep(Duration::from_millis(50));
-        }
+    fn start(app: &TestApp, front: Front) -> Self {
+        let certificate = (front == Front::Tls).then(Certificate::of_localhost);
+        let more = match (&certificate, front) {
+            (Some(certificate), _) => certificate.config(),
+            (None, Front::Proxy) => "trusted_proxies = [\"127.0.0.1\"]".to_owned(),
+            (None, _) => String::new(),
+        };
+        let served = Served::start(app, &more);
         thread::sleep(Duration::from_secs(2));
         Self {
-            child,
-            address,
+            served,
             certificate,
-            _folder: folder,
         }
     }
 
-    /// MB, by its name in the process's status.
-    fn memory(&self, name: &str) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix(name))
-            .unwrap();
-        let kib: f64 = line.split_whitespace().next().unwrap().parse().unwrap();
-        kib / 1000.0
+    /// MB that it has, and the most that it ever had.
+    fn memory(&self) -> [f64; 2] {
+        self.served.memory().map(|kib| kib as f64 / 1000.0)
     }
 
-    fn client(&self, alpn: &[&[u8]]) -> Option<(Arc<ClientConfig>, SocketAddr)> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone()?).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-        Some((Arc::new(config), self.address))
+    fn connect(&self, from: [u8; 4]) -> std::io::Result<TcpStream> {
+        connect_from(from, self.served.address)
     }
 }
 
-impl Drop for Portal {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
+const JSON: &str = "application/json";
 
 /// One flood, told to end by the flag.
 type Flood = fn(&Portal, &AtomicBool);
 
 fn main() {
-    let floods: [(&str, bool, Flood); 7] = [
-        ("HTTP/2 over TLS, requests without end", true, http_2),
+    let floods: [(&str, Front, Flood); 8] = [
+        ("HTTP/2 over TLS, requests without end", Front::Tls, http_2),
         (
             "300 bodies of 4 MB to `/agent/v1/report`, no credential",
-            false,
-            |portal, over| {
-                bodies(
-                    portal,
-                    over,
-                    ("/agent/v1/report", "application/json", 4_000_000),
-                );
-            },
+            Front::Plain,
+            |portal, over| bodies(portal, over, ("/agent/v1/report", JSON, 4_000_000)),
         ),
         (
             "300 bodies of 4 MB to `/agent/v1/enrol`",
-            false,
-            |portal, over| {
-                bodies(
-                    portal,
-                    over,
-                    ("/agent/v1/enrol", "application/json", 4_000_000),
-                );
-            },
+            Front::Plain,
+            |portal, over| bodies(portal, over, ("/agent/v1/enrol", JSON, 4_000_000)),
         ),
         (
             "300 forms of 64 KB to `/login` without their end",
-            false,
+            Front::Plain,
             |portal, over| {
                 let form = "application/x-www-form-urlencoded";
                 bodies(portal, over, ("/login", form, 65_000));
@@ -152,21 +107,43 @@ fn main() {
         ),
         (
             "300 uploads of 30 MB, nobody signed in",
-            false,
+            Front::Plain,
             |portal, over| {
                 let form = "multipart/form-data; boundary=x";
                 bodies(portal, over, ("/members/bugs/new", form, 30_000_000));
             },
         ),
-        ("2,000 heads of 120 KB without their end", false, heads),
-        ("2,000 TLS handshakes without their end", true, handshakes),
+        (
+            "2,000 heads of 120 KB without their end",
+            Front::Plain,
+            |portal, over| {
+                let long = "a".repeat(120_000);
+                let head = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: {long}");
+                many(portal, over, head.as_bytes());
+            },
+        ),
+        // A record's head, and not the record.
+        (
+            "2,000 TLS handshakes without their end",
+            Front::Tls,
+            |portal, over| many(portal, over, &[22, 3, 1, 64, 0]),
+        ),
+        (
+            "sign-ins with a wrong password, 100 at once, each from an address of its own",
+            Front::Proxy,
+            sign_ins,
+        ),
     ];
     println!("| flood | before | at most | after | a minute after | `/health` p50 | p99 |");
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: |");
-    for (what, with_tls, flood) in floods {
-        let app = TestApp::new(On::Sqlite);
-        let portal = Portal::start(&app, with_tls);
-        let before = portal.memory("VmRSS:");
+    let only = std::env::var("BENCH_FLOOD").unwrap_or_default();
+    for (what, front, flood) in floods {
+        if !what.contains(&only) {
+            continue;
+        }
+        let app = TestApp::new(On::Sqlite).with_fleet().with_passwords();
+        let portal = Portal::start(&app, front);
+        let [before, _] = portal.memory();
         let over = AtomicBool::new(false);
         let mut took = thread::scope(|scope| {
             scope.spawn(|| flood(&portal, &over));
@@ -174,13 +151,13 @@ fn main() {
             over.store(true, Ordering::Relaxed);
             took
         });
-        let (most, after) = (portal.memory("VmHWM:"), portal.memory("VmRSS:"));
+        let [after, most] = portal.memory();
         thread::sleep(REST);
+        let [later, _] = portal.memory();
         took.sort_by(f64::total_cmp);
         let at = |part: f64| took[((took.len() - 1) as f64 * part) as usize];
         println!(
-            "| {what} | {before:.0} MB | {most:.0} MB | {after:.0} MB | {:.0} MB | {:.1} ms | {:.1} ms |",
-            portal.memory("VmRSS:"),
+            "| {what} | {before:.0} MB | {most:.0} MB | {after:.0} MB | {later:.0} MB | {:.1} ms | {:.1} ms |",
             at(0.5),
             at(0.99)
         );
@@ -190,33 +167,59 @@ fn main() {
 /// Asks every 20 ms while the flood goes on; how long each answer took, in ms.
 fn healths(portal: &Portal) -> Vec<f64> {
     let begun = Instant::now();
-    let ask = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let mut took = Vec::new();
     while begun.elapsed() < FLOOD {
         let asked = Instant::now();
-        let mut answer = String::new();
-        let mut stream = TcpStream::connect(portal.address).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(30)))
-            .unwrap();
-        let heard = match portal.client(&[]) {
-            Some((config, _)) => {
-                let name = ServerName::try_from("localhost").unwrap();
-                let mut connection = ClientConnection::new(config, name).unwrap();
-                let mut tls = rustls::Stream::new(&mut connection, &mut stream);
-                tls.write_all(ask)
-                    .and_then(|()| tls.read_to_string(&mut answer))
-            }
-            None => stream
-                .write_all(ask)
-                .and_then(|()| stream.read_to_string(&mut answer)),
-        };
+        let is_fine = health(portal).is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"));
         let took_ms = asked.elapsed().as_secs_f64() * 1000.0;
-        let is_fine = heard.is_ok() && answer.starts_with("HTTP/1.1 200");
         took.push(if is_fine { took_ms } else { 30_000.0 });
         thread::sleep(Duration::from_millis(20));
     }
     took
+}
+
+fn health(portal: &Portal) -> std::io::Result<String> {
+    let ask = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let mut answer = String::new();
+    let mut stream = portal.connect(OTHER)?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    if let Some(certificate) = &portal.certificate {
+        let mut client = certificate.client(&[]);
+        let mut tls = rustls::Stream::new(&mut client, &mut stream);
+        tls.write_all(ask)?;
+        tls.read_to_string(&mut answer)?;
+    } else {
+        stream.write_all(ask)?;
+        stream.read_to_string(&mut answer)?;
+    }
+    Ok(answer)
+}
+
+/// By the form of a page that was loaded before.
+fn sign_ins(portal: &Portal, over: &AtomicBool) {
+    let mut first = portal.served.site().visitor();
+    let page = first.get("/login");
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let fields = [
+        pair("csrf", &page.token()),
+        pair("email", STAFF_EMAIL),
+        pair("password", "a guess that is wrong"),
+    ];
+    let (cookies, fields) = (&first.cookies, &fields);
+    thread::scope(|scope| {
+        for of in 0..100 {
+            scope.spawn(move || {
+                let mut n = 0;
+                while !over.load(Ordering::Relaxed) {
+                    n = (n + 1) % 250;
+                    let address = format!("198.51.{of}.{n}");
+                    let mut browser = portal.served.site().visitor_from(address);
+                    browser.cookies.clone_from(cookies);
+                    browser.post("/login", fields);
+                }
+            });
+        }
+    });
 }
 
 /// Eight threads, each with connections one after the other, on which as many requests go out as are taken. Where HTTP/2
@@ -232,17 +235,16 @@ fn http_2(portal: &Portal, over: &AtomicBool) {
         frame.extend(fields);
         frame
     };
+    let h2 = || portal.certificate.as_ref().unwrap().client(&["h2"]);
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
-                    let (config, address) = portal.client(&[b"h2"]).unwrap();
-                    let name = ServerName::try_from("localhost").unwrap();
-                    let mut connection = ClientConnection::new(config, name).unwrap();
-                    let Ok(mut stream) = TcpStream::connect(address) else {
+                    let Ok(mut stream) = portal.connect(FLOODER) else {
                         continue;
                     };
-                    let mut tls = rustls::Stream::new(&mut connection, &mut stream);
+                    let mut client = h2();
+                    let mut tls = rustls::Stream::new(&mut client, &mut stream);
                     let begun =
                         tls.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
                     let mut number = 1;
@@ -268,7 +270,9 @@ fn bodies(portal: &Portal, over: &AtomicBool, (path, kind, length): (&str, &str,
         for _ in 0..300 {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
-                    let mut stream = TcpStream::connect(portal.address).unwrap();
+                    let Ok(mut stream) = portal.connect(FLOODER) else {
+                        continue;
+                    };
                     let _ = stream.set_write_timeout(Some(Duration::from_secs(1)));
                     let mut left = length - 1;
                     let mut is_open = stream.write_all(head.as_bytes()).is_ok();
@@ -297,19 +301,6 @@ fn hold(stream: &mut TcpStream, over: &AtomicBool) {
     }
 }
 
-fn heads(portal: &Portal, over: &AtomicBool) {
-    let head = format!(
-        "GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: {}",
-        "a".repeat(120_000)
-    );
-    many(portal, over, head.as_bytes());
-}
-
-/// A record's head, and not the record.
-fn handshakes(portal: &Portal, over: &AtomicBool) {
-    many(portal, over, &[22, 3, 1, 64, 0]);
-}
-
 /// Two thousand connections that begin so and say no more; those that were cut are begun anew.
 fn many(portal: &Portal, over: &AtomicBool, begin: &[u8]) {
     thread::scope(|scope| {
@@ -318,7 +309,7 @@ fn many(portal: &Portal, over: &AtomicBool, begin: &[u8]) {
                 let mut open = Vec::new();
                 while !over.load(Ordering::Relaxed) {
                     while open.len() < 100 {
-                        let Ok(mut stream) = TcpStream::connect(portal.address) else {
+                        let Ok(mut stream) = portal.connect(FLOODER) else {
                             break;
                         };
                         let _ = stream.set_nonblocking(true);

@@ -18,20 +18,22 @@
 #[path = "../tests/portal/browser.rs"]
 #[allow(dead_code, reason = "shared with the tests")]
 mod browser;
+#[path = "../tests/portal/served.rs"]
+#[allow(dead_code, reason = "shared with the tests")]
+mod served;
 #[path = "../tests/support/mod.rs"]
 #[allow(dead_code, unused_macros, reason = "shared with the tests")]
 mod support;
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::net::TcpStream;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use browser::Site;
 use diesel::connection::SimpleConnection;
+use served::Served;
 use support::fleet::{MEMBER_EMAIL, STAFF_EMAIL};
-use support::port::free_address;
-use support::{On, SECRET, TestApp};
+use support::{On, TestApp};
 use xenbeta::store::error::StoreError;
 
 const CONNECTIONS: usize = 8;
@@ -61,10 +63,10 @@ fn bench(on: On, name: &str) {
     fill(&app);
     // Only the portal under test is to hold it.
     let (url, _folder) = app.apart();
-    let portal = Served::start(&url);
-    let site = Site {
-        base: format!("http://{}", portal.address),
-    };
+    let program = std::env::var("BENCH_PORTAL");
+    let program = program.as_deref().unwrap_or(env!("CARGO_BIN_EXE_xenbeta"));
+    let portal = Served::program(program, &url, "");
+    let site = portal.site();
     let mut asked = vec![(CONSTANT, String::new())];
     for (path, email) in PAGES {
         let cookie = format!("lpm={}", site.signed_in(email).cookies["lpm"]);
@@ -72,7 +74,7 @@ fn bench(on: On, name: &str) {
         assert!(begun.starts_with("HTTP/1.1 200"), "{path}: {begun}");
         asked.push((path, cookie));
     }
-    let before = portal.resident_kib("VmRSS");
+    let [before, _] = portal.memory();
     let mut rates = vec![Vec::new(); asked.len()];
     for _ in 0..ROUNDS {
         for (rates, (path, cookie)) in rates.iter_mut().zip(&asked) {
@@ -90,9 +92,8 @@ fn bench(on: On, name: &str) {
             rate / rates[0]
         );
     }
-    let most = portal.resident_kib("VmHWM");
     std::thread::sleep(REST);
-    let after = portal.resident_kib("VmRSS");
+    let [after, most] = portal.memory();
     let mib = |kib: u64| kib as f64 / 1024.0;
     println!(
         "\nMemory of the portal: {:.1} MiB before, {:.1} MiB at most, {:.1} MiB {} s after.",
@@ -169,61 +170,8 @@ fn linode(sql: &mut String, account: i64, n: i64, at: &str) {
     }
 }
 
-/// The program as it is installed, serving one database.
-struct Served {
-    address: SocketAddr,
-    process: Child,
-    folder: tempfile::TempDir,
-}
-
+/// What one asks the portal.
 impl Served {
-    fn start(database: &str) -> Self {
-        let address = free_address();
-        let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("portal.toml");
-        let text = format!("listen = \"{address}\"\ndatabase_url = \"{database}\"\n");
-        std::fs::write(&config, text).unwrap();
-        let program = std::env::var("BENCH_PORTAL")
-            .unwrap_or_else(|_| env!("CARGO_BIN_EXE_xenbeta").to_owned());
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let process = Command::new(program)
-            .arg("serve")
-            .arg("--config")
-            .arg(&config)
-            .env("XENBETA_SECRET", SECRET)
-            .env_remove("DATABASE_URL")
-            .stdin(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let served = Self {
-            address,
-            process,
-            folder,
-        };
-        let until = Instant::now() + Duration::from_secs(20);
-        while TcpStream::connect(address).is_err() {
-            assert!(
-                Instant::now() < until,
-                "the portal does not come up: {}",
-                served.log()
-            );
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        served
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
-    }
-
-    fn resident_kib(&self, which: &str) -> u64 {
-        let status =
-            std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with(which)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    }
-
     fn connect(&self) -> Asking {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -290,13 +238,6 @@ impl Served {
         });
         took.sort_by(f64::total_cmp);
         (took[took.len() / 2], took[took.len() * 99 / 100])
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ended = self.process.kill();
-        let _ended = self.process.wait();
     }
 }
 

@@ -29,6 +29,8 @@ const MOST_KNOWN: usize = 20_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
+    /// A connection is opened.
+    Connect,
     SignIn,
     /// A link for a new password is asked for.
     Forgot,
@@ -42,7 +44,8 @@ pub enum Door {
     Agent,
 }
 
-const DOORS: [Door; 7] = [
+const DOORS: [Door; 8] = [
+    Door::Connect,
     Door::SignIn,
     Door::Forgot,
     Door::Reset,
@@ -56,6 +59,7 @@ impl Door {
     /// So many at once, and one more after each of these times.
     fn budget(self) -> (u32, Duration) {
         let (burst, again_ms) = match self {
+            Self::Connect => (2000, 5),
             Self::SignIn => (200, 1000),
             Self::Forgot => (20, 180_000),
             Self::Reset => (60, 10_000),

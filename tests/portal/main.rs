@@ -43,5 +43,6 @@ mod programme;
 mod races;
 mod readiness;
 mod registration;
+mod served;
 mod steps;
 mod store;

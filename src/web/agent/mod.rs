@@ -8,7 +8,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, web};
 
 use super::agent::answer::{Answer, Refusal, address, agent, json, run, said, take};
-use super::bounds::Bounds;
+use super::bounds::{Bounds, listens};
 use super::extract::Client;
 use crate::app::App;
 use crate::app::doors::Door;
@@ -43,7 +43,9 @@ async fn enrol(
     let share = Bounds::of(&request)
         .forms
         .share(Client::of(&request).whose());
+    let listening = listens(&request);
     let ask: Enrol = said(payload, ENROL_LIMIT, share).await?;
+    drop(listening);
     let address = address(&request);
     run(move || {
         app.doors.knock(Door::Enrol, &address)?;

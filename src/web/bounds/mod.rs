@@ -3,6 +3,7 @@
 
 mod budget;
 mod connections;
+mod guarded;
 mod streams;
 mod turns;
 
@@ -11,7 +12,8 @@ use std::sync::Arc;
 use actix_web::{HttpRequest, web};
 
 pub use budget::{Budget, Share, Whose};
-pub use connections::{Busy, Connections, Visit};
+pub use connections::{Busy, Connections, Listening, Visit};
+pub use guarded::Guarded;
 pub use streams::{Place, Streams};
 pub use turns::{Turn, Turns};
 
@@ -39,6 +41,11 @@ impl Default for Bounds {
             streams: Arc::default(),
         }
     }
+}
+
+/// For as long as the body of somebody unknown is read.
+pub fn listens(request: &HttpRequest) -> Option<Listening> {
+    request.conn_data::<Arc<Visit>>().map(Visit::listens)
 }
 
 impl Bounds {

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::Client;
 use super::body::{self, Unread};
-use crate::web::bounds::{Bounds, Share};
+use crate::web::bounds::{Bounds, Share, listens};
 use crate::web::context::Context;
 use crate::web::fault::Fault;
 
@@ -50,9 +50,11 @@ impl<T: DeserializeOwned + 'static> FromRequest for Form<T> {
             context.form_begins();
         }
         let share = Bounds::of(request).forms.share(Client::of(request).whose());
+        let listening = listens(request);
         Box::pin(async move {
             let context = context?;
             let body = read(payload, share).await;
+            drop(listening);
             let body = body.map(|body| if is_form { body } else { String::new() });
             context.form_ends(body.as_ref().map(|body| keepable(body)).unwrap_or_default());
             context.guard_settled().await;

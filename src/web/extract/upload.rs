@@ -18,7 +18,7 @@ use super::form::{self, BUSY, Form};
 use super::{Client, body};
 use crate::domain::bug::attachment::{MOST_BYTES, MOST_FILES};
 use crate::domain::ids::UserId;
-use crate::web::bounds::{Bounds, Share, Whose};
+use crate::web::bounds::{Bounds, Share, Whose, listens};
 use crate::web::context::Context;
 use crate::web::fault::Fault;
 use crate::web::portal::{self, Portal};
@@ -75,21 +75,24 @@ impl<T: DeserializeOwned + 'static> FromRequest for Upload<T> {
         }
         let portal = request.app_data::<Portal>().cloned();
         let (bounds, stranger) = (Bounds::of(request), Client::of(request).whose());
+        let listening = listens(request);
         Box::pin(async move {
             let context = context?;
             let known = whose(portal, &context).await;
-            // Taken for all of the reading: somebody slow holds up themselves, not everybody.
-            let turn = known.map(|(user, _)| bounds.turns.take(user));
-            if matches!(turn, Some(None)) {
+            let listening = listening.filter(|_| known.is_none());
+            // Held for all of the reading: somebody slow holds up themselves, not everybody.
+            let sender = known.map_or(stranger, |(user, _)| Whose::User(user));
+            let Some(_turn) = bounds.turns.take(sender) else {
                 context.form_ends(Vec::new());
                 context.guard_settled().await;
                 return Err(BUSY);
-            }
+            };
             let share = match known {
                 Some((_, whose)) => bounds.uploads.share(whose),
                 None => bounds.forms.share(stranger),
             };
             let body = read_in_time(multipart, share, known.is_some()).await;
+            drop(listening);
             let kept = body
                 .as_ref()
                 .map(|body| form::keepable(body.pairs.trim_start_matches('?')));

@@ -5,6 +5,7 @@ use actix_web::ResponseError;
 use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::body::{BodySize, BodyStream, BoxBody, MessageBody};
@@ -50,8 +51,8 @@ pub async fn edge(
         .unwrap_or_default();
     let context = context_for(&request, &settings);
     request.extensions_mut().insert(context.clone());
-    let visit = request.request().conn_data::<Visit>();
-    let busy = visit.map(Visit::answers);
+    let visit = request.request().conn_data::<Arc<Visit>>();
+    let busy = visit.map(|visit| visit.answers(length(&request)));
     let method = request.method().clone();
 
     if let Some(mut answer) = barred(&request, &context, &settings) {
@@ -99,6 +100,13 @@ pub async fn edge(
         request,
         answer.map_body(|_, body| while_sent(body, busy)),
     ))
+}
+
+/// Of its body, as far as it is said.
+fn length(request: &ServiceRequest) -> u64 {
+    let said = request.headers().get(header::CONTENT_LENGTH);
+    let said = said.and_then(|said| said.to_str().ok());
+    said.and_then(|said| said.parse().ok()).unwrap_or(0)
 }
 
 /// A stream's connection answers for as long as there is more of it.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::browser::Browser;
-use crate::doors::Served;
+use crate::served::Served;
 use crate::support::fleet::{MEMBER_EMAIL, STAFF_EMAIL};
 use crate::support::{On, TestApp};
 

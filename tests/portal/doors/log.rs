@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use super::Served;
+use crate::served::Served;
 use crate::support::{On, TestApp};
 
 /// Names a field so that it would begin a line of its own, and waits until the log has heard of it.

@@ -9,22 +9,28 @@ mod streams;
 mod tls;
 mod uploads;
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use crate::browser::{Browser, Site};
-use crate::support::port::free_address;
-use crate::support::{SECRET, TestApp};
+use crate::served::connect_from;
 
 /// A connection on which bytes are sent as a test likes.
 pub struct Raw(TcpStream);
 
 impl Raw {
     pub fn to(base: &str) -> Self {
-        let stream = TcpStream::connect(base.strip_prefix("http://").unwrap()).unwrap();
+        Self::on(TcpStream::connect(base.strip_prefix("http://").unwrap()).unwrap())
+    }
+
+    /// From another address of this machine.
+    pub fn from(address: [u8; 4], base: &str) -> Self {
+        let to = base.strip_prefix("http://").unwrap().parse().unwrap();
+        Self::on(connect_from(address, to).unwrap())
+    }
+
+    fn on(stream: TcpStream) -> Self {
         stream
             .set_read_timeout(Some(Duration::from_secs(30)))
             .unwrap();
@@ -110,85 +116,4 @@ pub fn upload_head(site: &Site, browser: &Browser, length: usize) -> String {
         browser.cookie(),
         site.base
     )
-}
-
-/// The program itself, until the test ends.
-pub struct Served {
-    child: Child,
-    pub address: SocketAddr,
-    log: Arc<Mutex<String>>,
-}
-
-impl Served {
-    /// `more`: of the configuration.
-    pub fn start(app: &TestApp, more: &str) -> Self {
-        let address = free_address();
-        let folder = tempfile::tempdir().unwrap();
-        let config = folder.path().join("portal.toml");
-        std::fs::write(&config, format!("listen = \"{address}\"\n{more}\n")).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xenbeta"));
-        command
-            .args(["serve", "--config"])
-            .arg(&config)
-            .env("DATABASE_URL", &app.url);
-        Self::by(command, address)
-    }
-
-    /// By a command that becomes the program.
-    pub fn by(mut command: Command, address: SocketAddr) -> Self {
-        let mut child = command
-            .env("XENBETA_SECRET", SECRET)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = Arc::new(Mutex::new(String::new()));
-        let (said, kept) = (child.stderr.take().unwrap(), Arc::clone(&log));
-        std::thread::spawn(move || {
-            for line in BufReader::new(said).split(b'\n') {
-                let line = String::from_utf8_lossy(&line.unwrap()).into_owned();
-                *kept.lock().unwrap() += &format!("{line}\n");
-            }
-        });
-        let served = Self {
-            child,
-            address,
-            log,
-        };
-        let until = Instant::now() + Duration::from_secs(30);
-        while TcpStream::connect(address).is_err() {
-            assert!(Instant::now() < until, "{}", served.log());
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        served
-    }
-
-    pub fn site(&self) -> Site {
-        Site {
-            base: format!("http://{}", self.address),
-        }
-    }
-
-    /// In KiB: what it has, and the most that it ever had.
-    pub fn memory(&self) -> [u64; 2] {
-        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        ["VmRSS:", "VmHWM:"].map(|key| {
-            let line = text.lines().find(|line| line.starts_with(key)).unwrap();
-            line.split_whitespace().nth(1).unwrap().parse().unwrap()
-        })
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
-    pub fn log(&self) -> String {
-        self.log.lock().unwrap().clone()
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::{Raw, Served, status};
-use crate::support::port::free_address;
+use super::{Raw, status};
+use crate::served::{Served, config};
 
 #[track_caller]
 fn becomes(served: &Served, expected: u16, word: &str) {
@@ -26,19 +26,19 @@ fn becomes(served: &Served, expected: u16, word: &str) {
 /// On a file system of its own, which nobody else sees.
 #[test]
 fn a_full_disk_under_sqlite_is_not_ready() {
-    let (address, folder) = (free_address(), tempfile::tempdir().unwrap());
-    let config = folder.path().join("portal.toml");
-    std::fs::write(&config, format!("listen = \"{address}\"\n")).unwrap();
-    let disk = folder.path().join("disk");
-    std::fs::create_dir(&disk).unwrap();
-    let mut command = Command::new("unshare");
-    command
-        .args(["-rm", "sh", "-c", "mount -t tmpfs -o size=24m none \"$2\" && \"$1\" schema up --config \"$3\" && exec \"$1\" serve --config \"$3\"", "sh"])
-        .arg(env!("CARGO_BIN_EXE_xenbeta"))
-        .arg(&disk)
-        .arg(&config)
-        .env("DATABASE_URL", disk.join("portal.db"));
-    let served = Served::by(command, address);
+    let mut disk = PathBuf::new();
+    let served = Served::by(|folder, address| {
+        disk = folder.join("disk");
+        std::fs::create_dir(&disk).unwrap();
+        let mut command = Command::new("unshare");
+        command
+            .args(["-rm", "sh", "-c", "mount -t tmpfs -o size=24m none \"$2\" && \"$1\" schema up --config \"$3\" && exec \"$1\" serve --config \"$3\"", "sh"])
+            .arg(env!("CARGO_BIN_EXE_xenbeta"))
+            .arg(&disk)
+            .arg(config(folder, address, ""))
+            .env("DATABASE_URL", disk.join("portal.db"));
+        command
+    });
     becomes(&served, 200, "ready");
     let within = PathBuf::from(format!("/proc/{}/root", served.pid()));
     let filler = within.join(disk.strip_prefix("/").unwrap()).join("filler");

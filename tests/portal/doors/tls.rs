@@ -2,56 +2,31 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
-use std::sync::Arc;
 
-use rcgen::{CertificateParams, KeyPair};
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConnection, StreamOwned};
 
-use super::Served;
+use crate::served::Served;
+use crate::served::tls::Certificate;
 use crate::support::{On, TestApp};
 
 struct Client {
     served: Served,
-    certificate: CertificateDer<'static>,
-    _folder: tempfile::TempDir,
+    certificate: Certificate,
 }
 
 impl Client {
     fn of(app: &TestApp) -> Self {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-        let certificate = params.self_signed(&key).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let (crt, pem) = (folder.path().join("crt"), folder.path().join("key"));
-        std::fs::write(&crt, certificate.pem()).unwrap();
-        std::fs::write(&pem, key.serialize_pem()).unwrap();
-        std::fs::set_permissions(&pem, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let tls = format!(
-            "base_url = \"https://localhost\"\n[tls]\ncertificate = {crt:?}\nkey = {pem:?}"
-        );
+        let certificate = Certificate::of_localhost();
         Self {
-            served: Served::start(app, &tls),
-            certificate: certificate.der().clone(),
-            _folder: folder,
+            served: Served::start(app, &certificate.config()),
+            certificate,
         }
     }
 
     /// Connected, by one of these protocols.
     fn connect(&self, alpn: &[&str]) -> std::io::Result<StreamOwned<ClientConnection, TcpStream>> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.clone()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
-        let name = ServerName::try_from("localhost").unwrap();
-        let connection = ClientConnection::new(Arc::new(config), name).unwrap();
-        let mut stream = StreamOwned::new(connection, TcpStream::connect(self.served.address)?);
+        let client = self.certificate.client(alpn);
+        let mut stream = StreamOwned::new(client, TcpStream::connect(self.served.address)?);
         stream.conn.complete_io(&mut stream.sock)?;
         Ok(stream)
     }
