@@ -1,5 +1,6 @@
 //! Floods against the portal's program, each from one address: its memory before, at most, right after and a minute after,
 //! and how long `/health` takes meanwhile for somebody at another address. Prints a table. `BENCH_FLOOD` names one.
+//! Those who flood would be on machines of their own: here they take what processor the portal leaves them.
 
 #![allow(
     clippy::unwrap_used,
@@ -209,6 +210,7 @@ fn sign_ins(portal: &Portal, over: &AtomicBool) {
     thread::scope(|scope| {
         for of in 0..100 {
             scope.spawn(move || {
+                gives_way();
                 let mut n = 0;
                 while !over.load(Ordering::Relaxed) {
                     n = (n + 1) % 250;
@@ -220,6 +222,11 @@ fn sign_ins(portal: &Portal, over: &AtomicBool) {
             });
         }
     });
+}
+
+/// Of the calling thread.
+fn gives_way() {
+    rustix::process::setpriority_process(None, 19).unwrap();
 }
 
 /// Eight threads, each with connections one after the other, on which as many requests go out as are taken. Where HTTP/2
@@ -239,6 +246,7 @@ fn http_2(portal: &Portal, over: &AtomicBool) {
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
+                gives_way();
                 while !over.load(Ordering::Relaxed) {
                     let Ok(mut stream) = portal.connect(FLOODER) else {
                         continue;
@@ -269,6 +277,7 @@ fn bodies(portal: &Portal, over: &AtomicBool, (path, kind, length): (&str, &str,
     thread::scope(|scope| {
         for _ in 0..300 {
             scope.spawn(|| {
+                gives_way();
                 while !over.load(Ordering::Relaxed) {
                     let Ok(mut stream) = portal.connect(FLOODER) else {
                         continue;
@@ -306,6 +315,7 @@ fn many(portal: &Portal, over: &AtomicBool, begin: &[u8]) {
     thread::scope(|scope| {
         for _ in 0..20 {
             scope.spawn(|| {
+                gives_way();
                 let mut open = Vec::new();
                 while !over.load(Ordering::Relaxed) {
                     while open.len() < 100 {
