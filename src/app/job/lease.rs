@@ -47,22 +47,10 @@ fn drop_unfit(tx: &mut Tx<'_>, seen: &Job, unfit: &NotDispatchable) -> Result<()
     }
     match unfit {
         NotDispatchable::Stale(why) => {
-            let end = End {
-                state: JobState::Cancelled,
-                message: "No longer needed.",
-                detail: why,
-                now: tx.now,
-            };
-            store::job::end_unclaimed(tx.conn, job.id, &end)?;
+            end(tx, job, JobState::Cancelled, ("No longer needed.", why))?;
         }
         NotDispatchable::Unasked => {
-            let end = End {
-                state: JobState::Cancelled,
-                message: UNASKED,
-                detail: "",
-                now: tx.now,
-            };
-            store::job::end_unclaimed(tx.conn, job.id, &end)?;
+            end(tx, job, JobState::Cancelled, (UNASKED, ""))?;
             power::not_done(tx, job, UNASKED)?;
         }
         NotDispatchable::NotYet(why, after_s) => {
@@ -75,13 +63,7 @@ fn drop_unfit(tx: &mut Tx<'_>, seen: &Job, unfit: &NotDispatchable) -> Result<()
             store::job::release(tx.conn, job, &again)?;
         }
         NotDispatchable::Impossible(why) => {
-            let end = End {
-                state: JobState::Failed,
-                message: why,
-                detail: why,
-                now: tx.now,
-            };
-            store::job::end_unclaimed(tx.conn, job.id, &end)?;
+            end(tx, job, JobState::Failed, (why, why))?;
             if let Some((id, step)) = outcome::step_of(tx.conn, job)? {
                 let given = EventDetails::failure(Words {
                     public: why,
@@ -91,6 +73,22 @@ fn drop_unfit(tx: &mut Tx<'_>, seen: &Job, unfit: &NotDispatchable) -> Result<()
             }
         }
     }
+    Ok(())
+}
+
+fn end(
+    tx: &mut Tx<'_>,
+    job: &Job,
+    state: JobState,
+    (message, detail): (&str, &str),
+) -> Result<(), AppError> {
+    let end = End {
+        state,
+        message,
+        detail,
+        now: tx.now,
+    };
+    store::job::end_unclaimed(tx.conn, job.id, &end)?;
     Ok(())
 }
 

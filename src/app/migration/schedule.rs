@@ -1,6 +1,7 @@
 //! At the member's leisure: whether their move may begin when they say, the times they may choose, and giving a chosen
 //! time up.
 
+use super::engine::Applied;
 use super::event_details::EventDetails;
 use super::guard;
 use crate::app::App;
@@ -86,26 +87,10 @@ impl App {
                 ));
             }
             let stands = offer_stands(tx.conn, &row, tx.now)?;
-            let event = if stands {
-                Event::Unschedule
-            } else {
-                Event::Cancel
-            };
-            let given = EventDetails::with(Change {
-                not_before: stands.then_some(None),
-                remind_at: Some(offer_reminder(row.expires_at, tx.now)),
-                ..Change::default()
-            });
-            let after = tx.apply(id, event, &given)?.done()?;
-            if stands {
-                compose::post_unscheduled(tx, &row, "", Some(row.expires_at))?;
-            }
-            Ok(after)
+            give_up(tx, &row, stands, "")?.done()
         })
     }
-}
 
-impl App {
     /// A move that waits in the queue, or for its time, and whose asker has no access any more: it does not begin. Its offer
     /// stands for others of the account, if its time is not over; else the move is cancelled.
     pub(in crate::app) fn end_unasked(&self, id: MigrationId) -> Result<bool, AppError> {
@@ -123,26 +108,35 @@ impl App {
             }
             let is_offer = matches!(row.kind, MigrationKind::Beta | MigrationKind::Graduation);
             let stands = is_offer && row.round == 1 && offer_stands(tx.conn, &row, tx.now)?;
-            let event = if stands {
-                Event::Unschedule
-            } else {
-                Event::Cancel
-            };
-            let given = EventDetails {
-                change: Change {
-                    not_before: stands.then_some(None),
-                    remind_at: Some(offer_reminder(row.expires_at, tx.now)),
-                    ..Change::default()
-                },
-                message: format!("It did not begin. {}", guard::UNASKED),
-            };
-            let done = tx.apply(id, event, &given)?.is_done();
-            if done && stands {
-                compose::post_unscheduled(tx, &row, guard::UNASKED, Some(row.expires_at))?;
-            }
-            Ok(done)
+            Ok(give_up(tx, &row, stands, guard::UNASKED)?.is_done())
         })
     }
+}
+
+/// `stands`: its offer does, as before its time was chosen. `why`: it did not begin; nothing where its member says so.
+fn give_up(tx: &mut Tx<'_>, row: &Migration, stands: bool, why: &str) -> Result<Applied, AppError> {
+    let event = if stands {
+        Event::Unschedule
+    } else {
+        Event::Cancel
+    };
+    let given = EventDetails {
+        change: Change {
+            not_before: stands.then_some(None),
+            remind_at: Some(offer_reminder(row.expires_at, tx.now)),
+            ..Change::default()
+        },
+        message: if why.is_empty() {
+            String::new()
+        } else {
+            format!("It did not begin. {why}")
+        },
+    };
+    let applied = tx.apply(row.id, event, &given)?;
+    if stands && applied.is_done() {
+        compose::post_unscheduled(tx, row, why, Some(row.expires_at))?;
+    }
+    Ok(applied)
 }
 
 /// Would its offer still stand if its time were given up? After the end of the beta no offer into it does.
