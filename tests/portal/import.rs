@@ -254,6 +254,18 @@ both_databases! {
         is_empty(&app);
     }
 
+    fn a_field_that_stands_twice_is_told_with_its_line(app: TestApp) {
+        for (field, path) in [
+            ("\"format\": \"xenbeta-fleet-1\",", "format"),
+            ("\"mac\": \"fe:fd:cb:00:71:0b\",", "accounts[0].linodes[0].mac"),
+        ] {
+            let text = SAMPLE.replacen(field, &format!("{field}\n{field}"), 1);
+            let why = refused(&app, &text);
+            assert!(text != SAMPLE && why.contains("duplicate field"), "{path}: {why}");
+        }
+        is_empty(&app);
+    }
+
     fn what_belongs_to_somebody_else_is_not_taken(app: TestApp) {
         import(&app, SAMPLE).unwrap();
         let foreign = json!({"format": "xenbeta-fleet-1", "accounts": [{"name": "Newcomer",

@@ -26,7 +26,16 @@ pub fn next_data(file: &File, offset: u64, size: u64) -> io::Result<Option<Range
         Err(error) => return Err(error.into()),
     };
     let end = seek(file, SeekFrom::Hole(start))?;
-    Ok((start < size).then(|| start..end.min(size)))
+    Ok(stretch(offset, (start, end), size))
+}
+
+/// What the two answers mean. Some file systems say of a file that is all hole that data and a hole begin at the same place
+/// (openzfs/zfs#12477): what leads nowhere is read to its end.
+fn stretch(offset: u64, (start, end): (u64, u64), size: u64) -> Option<Range<u64>> {
+    if start < offset || end <= start {
+        return Some(offset..size);
+    }
+    (start < size).then(|| start..end.min(size))
 }
 
 fn is_believed(kind: FsWord) -> bool {
@@ -58,5 +67,15 @@ mod tests {
             assert_eq!(data, 0..8 * MIB);
         }
         assert_eq!(next_data(&file, 8 * MIB, 8 * MIB).unwrap(), None);
+    }
+
+    #[test]
+    fn an_answer_that_leads_nowhere_is_read_as_data() {
+        assert_eq!(stretch(0, (0, 0), 100), Some(0..100));
+        assert_eq!(stretch(40, (0, 0), 100), Some(40..100));
+        assert_eq!(stretch(40, (50, 50), 100), Some(40..100));
+        assert_eq!(stretch(40, (50, 60), 100), Some(50..60));
+        assert_eq!(stretch(40, (50, 160), 100), Some(50..100));
+        assert_eq!(stretch(40, (100, 160), 100), None);
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use rcgen::{Certificate, CertificateParams, DistinguishedName, DnType, KeyPair};
 use rustls::crypto::ring as provider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
@@ -51,8 +51,9 @@ impl Identity {
         name.push(DnType::CommonName, "xenbeta agent");
         params.distinguished_name = name;
         let certificate = params.self_signed(&key).map_err(io::Error::other)?;
+        let this = Self::of(&certificate, &key);
         let mut text = Vec::new();
-        for part in [certificate.der().as_ref(), &key.serialize_der()] {
+        for part in [this.certificate.as_ref(), this.key.secret_der()] {
             let len = u32::try_from(part.len()).map_err(io::Error::other)?;
             text.extend_from_slice(&len.to_be_bytes());
             text.extend_from_slice(part);
@@ -68,7 +69,22 @@ impl Identity {
         file.sync_all()?;
         std::fs::rename(&fresh, state_dir.join(FILE))?;
         std::fs::File::open(state_dir)?.sync_all()?;
-        Self::parse(text.as_slice())
+        Ok(this)
+    }
+
+    pub(super) fn of(certificate: &Certificate, key: &KeyPair) -> Self {
+        Self::new(
+            certificate.der().clone(),
+            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        )
+    }
+
+    fn new(certificate: CertificateDer<'static>, key: PrivateKeyDer<'static>) -> Self {
+        Self {
+            fingerprint: self::fingerprint(&certificate),
+            certificate,
+            key,
+        }
     }
 
     fn parse(from: impl Read) -> io::Result<Self> {
@@ -87,12 +103,7 @@ impl Identity {
         };
         let certificate = CertificateDer::from(part()?);
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(part()?));
-        let fingerprint = self::fingerprint(&certificate);
-        Ok(Self {
-            certificate,
-            key,
-            fingerprint,
-        })
+        Ok(Self::new(certificate, key))
     }
 }
 

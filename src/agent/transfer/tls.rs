@@ -165,3 +165,60 @@ impl ClientCertVerifier for Expected {
         self.algorithms.supported_schemes()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use rustls::pki_types::UnixTime;
+    use rustls::time_provider::TimeProvider;
+    use rustls::{ClientConnection, ServerConnection};
+
+    use super::*;
+
+    /// A machine's clock, so many seconds after 1970.
+    #[derive(Debug)]
+    struct Stands(u64);
+
+    impl TimeProvider for Stands {
+        fn current_time(&self) -> Option<UnixTime> {
+            Some(UnixTime::since_unix_epoch(std::time::Duration::from_secs(
+                self.0,
+            )))
+        }
+    }
+
+    fn dated(from: i32, to: i32) -> Identity {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+        params.not_before = rcgen::date_time_ymd(from, 1, 1);
+        params.not_after = rcgen::date_time_ymd(to, 1, 1);
+        let certificate = params.self_signed(&key).unwrap();
+        Identity::of(&certificate, &key)
+    }
+
+    /// Keys are pinned, so dates say nothing; a host whose clock is wrong moves its Linodes all the same.
+    #[test]
+    fn two_hosts_whose_clocks_are_years_apart_trust_each_others_keys() {
+        for (theirs, ours) in [((2090, 2091), (1970, 1971)), ((1971, 1972), (2090, 2091))] {
+            let (source, destination) = (dated(theirs.0, theirs.1), dated(ours.0, ours.1));
+            let expected = destination.fingerprint().to_owned();
+            let mut serves = server(&source, Arc::new(move |key: &str| key == expected)).unwrap();
+            Arc::get_mut(&mut serves).unwrap().time_provider = Arc::new(Stands(0));
+            let mut asks = client(&destination, source.fingerprint()).unwrap();
+            Arc::get_mut(&mut asks).unwrap().time_provider = Arc::new(Stands(4_000_000_000));
+            let mut serves = ServerConnection::new(serves).unwrap();
+            let mut asks = ClientConnection::new(asks, "agent".try_into().unwrap()).unwrap();
+            for _ in 0..10 {
+                let mut wire = Vec::new();
+                asks.write_tls(&mut wire).unwrap();
+                serves.read_tls(&mut wire.as_slice()).unwrap();
+                serves.process_new_packets().unwrap();
+                let mut wire = Vec::new();
+                serves.write_tls(&mut wire).unwrap();
+                asks.read_tls(&mut wire.as_slice()).unwrap();
+                asks.process_new_packets().unwrap();
+            }
+            assert!(!asks.is_handshaking() && !serves.is_handshaking());
+        }
+    }
+}

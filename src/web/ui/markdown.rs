@@ -389,12 +389,62 @@ mod tests {
             "?next=x",
             "#a:b",
             "blob:https://x",
+            "javascript&#58;alert(1)",
+            "javascript&colon;alert(1)",
+            "Data:text/html,x",
+            "java&#10;script:alert(1)",
+            "javascript&NewLine;:alert(1)",
         ] {
             assert_eq!(html(&format!("[x](<{foul}>)")), "<p>x</p>\n", "{foul}");
             let by_name = html(&format!("[x][r]\n\n[r]: <{foul}>\n"));
             assert_eq!(by_name, "<p>x</p>\n", "{foul}");
         }
         assert!(!html("<javascript:alert(1)>").contains("href"));
+        assert!(!html("[x](javascript\n:alert(1))").contains("href"));
+    }
+
+    /// Each is known to have cost some reader of Markdown a time that grows with its square, or worse.
+    #[test]
+    fn patterns_that_are_made_to_be_slow_are_not() {
+        let patterns = [
+            "[",
+            "![",
+            "[x](",
+            "[x](<",
+            "[x][",
+            "[^",
+            "]",
+            "*a_ ",
+            "**x",
+            "a***b",
+            "_a __",
+            "`a``",
+            "<a ",
+            "<!--",
+            "<?",
+            "<![CDATA[",
+            "- ",
+            "> ",
+            "&#",
+            "\\[",
+            "<a@",
+            "[a]: x\n",
+            "a\n\n    b\n",
+            "|a",
+            "~~a",
+            "1) ",
+        ];
+        for pattern in patterns {
+            let text = pattern.repeat(20_000 / pattern.len());
+            let begun = std::time::Instant::now();
+            html(&text);
+            // As tests are built, and with others beside it: 5 ms in a release.
+            assert!(
+                begun.elapsed().as_millis() < 500,
+                "{pattern:?}: {:?}",
+                begun.elapsed()
+            );
+        }
     }
 
     #[test]

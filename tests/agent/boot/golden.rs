@@ -184,6 +184,43 @@ fn rules_of_this_card_stay_where_the_network_files_use_their_name() {
     assert_eq!(tree.run("xen", "udev_net", "do").said, "");
 }
 
+/// Names of cards that are gone bind nobody, and a slot is another platform's.
+#[test]
+fn rules_of_two_old_cards_and_of_a_slot_leave_the_card_eth0() {
+    if !have_busybox() {
+        return;
+    }
+    let first = "SUBSYSTEM==\"net\", ATTR{address}==\"00:16:3e:00:00:01\", NAME=\"eth0\"\n";
+    let others = "SUBSYSTEM==\"net\", ATTR{address}==\"00:16:3e:00:00:02\", NAME=\"eth1\"\n\
+        SUBSYSTEM==\"net\", KERNELS==\"0000:00:04.0\", NAME=\"eth2\"\n";
+    let tree = Tree::empty();
+    let rules = "etc/udev/rules.d/70-persistent-net.rules";
+    tree.file(rules, format!("{first}{others}").as_bytes());
+    tree.run("xen", "udev_net", "do");
+    assert_eq!(tree.text(rules), format!("#xenbeta# {first}{others}"));
+}
+
+#[test]
+fn in_an_fstab_only_disks_change_and_every_other_byte_stays() {
+    if !have_busybox() {
+        return;
+    }
+    let written: &[u8] = b"/dev/ubdc   none  swap  sw  0 0\n/dev/ubda\t/\text3\tnoatime\t0 1\n\
+        UUID=\"6d1f0c1e-3a52-4b0e-8f38-0f5a9c7e1b22\" /var ext3 defaults 0 2\n\x20 # a comment, /dev/ubdb\n\n\
+        /dev/ubdd1 /srv/my\\040files\\011x ext3 defaults,comment=a\\054b 0 2\r\n\
+        LABEL=/home  /home ext3 defaults 1 2 \t \n192.0.2.4:/ubda /mnt nfs ro 0 0\n/dev/ubde /last ext3 defaults 0 2";
+    let tree = Tree::empty();
+    tree.file("etc/fstab", written);
+    tree.run("xen", "fstab", "do");
+    let mut wanted = String::from_utf8(written.to_vec()).unwrap();
+    for disk in ["ubdc ", "ubda\t", "ubdd1", "ubde "] {
+        wanted = wanted.replace(&format!("/dev/{disk}"), &format!("/dev/xv{}", &disk[2..]));
+    }
+    assert_eq!(tree.text("etc/fstab"), wanted);
+    tree.run("uml", "fstab", "do");
+    assert_eq!(tree.text("etc/fstab").as_bytes(), written);
+}
+
 /// A disk that is not there may come later, as another; one that two lines use is not made anew by either.
 #[test]
 fn no_disk_is_made_anew_that_may_be_another() {

@@ -125,6 +125,23 @@ both_databases! {
         }
     }
 
+    fn what_scans_mail_and_looks_at_a_link_does_not_use_it_up(app: TestApp) {
+        let app = app.with_fleet();
+        let site = Site::serve(&app.app);
+        link(&app, "looked-at");
+        let path = "/password/reset/looked-at";
+        for _ in 0..3 {
+            assert_eq!(site.visitor().head(path).status, 200);
+            assert_eq!(site.visitor().get(path).status, 200);
+        }
+        let mut mia = site.visitor();
+        let page = mia.get(path);
+        let set = mia.submit(&page, "Set the password", &[("password", COMPOSED)]);
+        assert_eq!(set.status, 303, "{}", set.body);
+        assert!(signs_in(&app, COMPOSED));
+        site.visitor().get(path).shows(&["was used already"]);
+    }
+
     fn letters_that_become_others_make_nobody_another_person(app: TestApp) {
         let app = app.with_fleet();
         app.sql("UPDATE users SET email = 'okay@example.com' WHERE id = 1");

@@ -278,7 +278,7 @@ both_databases! {
         let (_, mail) = mails(&app, MailKind::BugReply).pop().unwrap();
         assert!(!mail.contains("\nBcc"), "{mail}");
         // Whatever is looked for is words.
-        for hostile in ["\"", "NEAR(", "a AND", "title:x", "*", "'", "a\\", "x\u{0}y", "(((", "- - -", "%27", "&|!", ":*", "<->", "\u{202e}"] {
+        for hostile in ["\"", "NEAR(", "a AND", "title:x", "*", "'", "a\\", "x\u{0}y", "(((", "- - -", "%27", "&|!", ":*", "<->", "\u{202e}", "a-b \"c*"] {
             let asked = crate::browser::encode(hostile);
             for path in [format!("/members/bugs?q={asked}"), format!("/members/bugs/new?title={asked}x")] {
                 let reply = mia.get(&path);

@@ -240,6 +240,24 @@ pub mod tests {
     }
 
     #[test]
+    fn a_nameless_domain_that_is_dying_with_this_guests_uuid_is_still_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut search = search(dir.path(), &[]);
+        let dying = Domain {
+            name: "(null)".to_owned(),
+            dying: true,
+            ..domain(4, 8204)
+        };
+        let all = Domains {
+            known: vec![dying, domain(5, 8205)],
+            odd: vec![],
+        };
+        let found = search.found(vec![], &all).unwrap();
+        assert!(found.alive().is_none());
+        assert_eq!(found.domains.len(), 1, "not absent");
+    }
+
+    #[test]
     fn a_guest_that_reboots_all_the_time_loses_its_leave_to() {
         let dir = tempfile::tempdir().unwrap();
         let mut search = search(dir.path(), &[]);

@@ -431,6 +431,8 @@ xen_commandline        : dom0_mem=768M,max:768M console=com1 com1=115200,8n1 log
             let stopped = parse_domain(&ENDED.replace("--psc-", letter)).unwrap();
             assert!(stopped.crashed && !stopped.alive());
         }
+        let waits = parse_domain(&ENDED.replace("--psc-", "------")).unwrap();
+        assert!(waits.alive(), "for a processor, maybe for minutes");
         let odd_name = DYING.replace("(null)", "a name  x");
         assert_eq!(parse_domain(&odd_name).unwrap().name, "a name x");
     }
