@@ -1,6 +1,7 @@
 // Live values by server-sent events, and one press per form. Every page is whole without this file.
 "use strict";
 (() => {
+  const main = document.getElementById("main");
   const root = document.querySelector("[data-live]");
   const lost = document.querySelector("[data-lost]");
   const allowed = ["value", "max", "datetime"];
@@ -8,19 +9,25 @@
 
   const close = () => { clearTimeout(timer); if (source) source.close(); source = null; };
 
-  // What the reader is at is found again on the page that comes in its place.
+  // What the reader is at is found again on the page that comes in its place, and how things stand now is read out to who
+  // hears the page: a status that is there when a page is loaded is not, so this one is filled after.
   const named = (el) => [el.tagName, el.getAttribute("href"), el.name, el.textContent.trim()].join(" ");
   const renew = () => {
     const at = document.activeElement;
-    if (at && root.contains(at)) sessionStorage.setItem("at", location.pathname + named(at));
+    sessionStorage.setItem("at", location.pathname + " " + (main.contains(at) ? named(at) : ""));
     location.reload();
   };
   const were = sessionStorage.getItem("at");
   sessionStorage.removeItem("at");
-  if (root && were && were.startsWith(location.pathname)) {
-    const same = [...root.querySelectorAll("a, button, input, select, textarea, summary")]
-      .find((el) => location.pathname + named(el) === were);
-    (same || root).focus({ preventScroll: true });
+  if (were && were.startsWith(location.pathname + " ")) {
+    const said = document.createElement("p");
+    said.className = "vh";
+    said.setAttribute("role", "status");
+    main.append(said);
+    setTimeout(() => { said.textContent = main.querySelector('[data-k="phase"]')?.textContent ?? ""; }, 300);
+    const at = were.slice(location.pathname.length + 1);
+    const same = [...main.querySelectorAll("a, button, input, select, textarea, summary")].find((el) => named(el) === at);
+    if (at) (same || main).focus({ preventScroll: true });
   }
 
   // Only text and a few plain attributes are ever patched; a page of another shape is fetched whole.

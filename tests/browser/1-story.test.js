@@ -90,14 +90,36 @@ test("staff approve them and configure a migration for each", async () => {
   staff.clean();
 });
 
+/** What is put into a live region that stands on the page already: only that is read out. */
+async function listen(session) {
+  await session.page.exposeBinding("heard", (_, text) => session.heard.push(text));
+  session.heard = [];
+  await session.page.addInitScript(() => {
+    new MutationObserver((changes) => {
+      for (const { target } of changes) {
+        const element = target.nodeType === Node.ELEMENT_NODE ? target : target.parentElement;
+        const region = element?.closest('[role="status"], [aria-live="polite"]');
+        if (region) window.heard(region.textContent.trim());
+      }
+    }).observe(document, { subtree: true, childList: true, characterData: true });
+  });
+}
+
 test("one click moves db-01, and its page shows that live", async () => {
   await openOffer(member, "db-01");
+  await listen(member);
   assert.match(await member.text(), /Root device\s+\/dev\/ubda\s+\/dev\/xvda/);
   assert.equal(demo.imagesAt("uml-17", "db-01").length, 3);
   await member.button("Migrate db-01").click();
+  await member.page.getByRole("navigation", { name: "Breadcrumb" }).getByRole("link").last().focus();
+  const focused = () => member.page.evaluate(() => document.activeElement.getAttribute("href"));
+  const at = await focused();
   const looks = await watch("Moved. It runs on its new host.");
+  assert.ok(at && at === (await focused()), "the reader is where they were, on the page that came in its place");
   assert.ok(changedInPlace(looks, "bar") + changedInPlace(looks, "progress") > 0, "progress moved without a reload");
   assert.ok(changedInPlace(looks, "phase") > 0, "the phase changed without a reload");
+  await demo.until("the end of the move is read out", () => member.heard.includes("Moved. It runs on its new host."), 10);
+  assert.match(await member.page.title(), /^Finished: /);
   for (const look of looks) assert.ok(look.jump <= 0.02, `live values make the page jump by ${look.jump}`);
   const words = looks.map((look) => look.progress).filter(Boolean);
   assert.ok(words.length > 0, "there was progress to read");

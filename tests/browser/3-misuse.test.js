@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import * as demo from "./lib/demo.js";
 import { Session, launch } from "./lib/browser.js";
 import { approveAndConfigure, openOffer, register } from "./lib/steps.js";
@@ -65,6 +66,37 @@ test("a double click, the same form from two windows, and the back button move a
   member.clean();
   second.clean();
   await second.close();
+});
+
+test("a form that was stopped on its way says that it is sent, and can be sent again", async () => {
+  const path = "/members/accounts/profile";
+  await other.go("/members/accounts");
+  const sent = [];
+  await other.page.route(`**${path}`, (route) => (sent.push(route) > 1 ? route.continue() : undefined));
+  // The page itself presses and takes notes: while a page waits for the next one, the browser answers no question about it.
+  const notes = () => other.page.evaluate(() => window.notes);
+  await other.page.evaluate((action) => {
+    const form = document.querySelector(`form[action="${action}"]`);
+    const button = form.querySelector("button");
+    const look = () => [button.getAttribute("aria-disabled") ?? "free", form.querySelector("[data-sending]")?.textContent.trim() ?? ""].join(" ");
+    window.notes = [];
+    new MutationObserver(() => { if (window.notes.at(-1) !== look()) window.notes.push(look()); })
+      .observe(form, { subtree: true, childList: true, attributes: true });
+    setTimeout(() => button.click(), 100);
+    setTimeout(() => button.click(), 2000);
+  }, path);
+  await demo.until("it is sent", () => sent.length === 1);
+  await sleep(3000);
+  // As when somebody presses Escape.
+  await sent[0].abort("aborted");
+  await demo.until("it is let go of", async () => (await notes()).length === 3, 15);
+  assert.deepEqual(await notes(), ["true ", "true Sending …", "free "]);
+  assert.equal(sent.length, 1, "the second press did nothing meanwhile");
+  await other.page.locator(`form[action="${path}"]`).getByRole("button").click();
+  await other.page.getByRole("status").filter({ hasText: "Your profile is saved." }).waitFor();
+  assert.equal(sent.length, 2);
+  await other.page.unroute(`**${path}`);
+  other.clean();
 });
 
 test("another member's Linode, move and registration are not there", async () => {
