@@ -8,10 +8,13 @@ use xenbeta::domain::ids::{BugFileId, BugId, BugPostId};
 use xenbeta::domain::mail::MailKind;
 use xenbeta::domain::markdown::{Markdown, Title};
 use xenbeta::store;
+use xenbeta::store::db::Database;
 use xenbeta::store::error::StoreError;
+use xenbeta::store::schema_migrations;
 
 use crate::both_databases;
 use crate::browser::Site;
+use crate::races::judge::count;
 use crate::support::TestApp;
 use crate::support::fleet::{MEMBER_EMAIL, STAFF_EMAIL};
 
@@ -362,6 +365,31 @@ both_databases! {
         refused.says(&["There are 300 entries"]);
         staff.submit(&list, "Retire: Question 1001", &[]);
         assert_eq!(staff.submit(&list, "Put back: Question 1000", &[]).status, 303);
+    }
+
+    fn what_staff_hid_is_gone_before_a_release_that_knows_no_hiding(app: TestApp) {
+        let app = app.with_fleet();
+        let hide = |id, part| app.hide_of_bug(&app.staff(), id, part, &Reason::parse("Spam.").unwrap()).unwrap();
+        let foul = opened(&app, "Buy hunterzwei", "Only hunterzwei.", vec![file("hunterzwei.log")]);
+        let fine = opened(&app, "Login fails", "It stopped.", vec![file("boot.log")]);
+        let post = reply(&app, fine, "My password is hunterzwei", &[file("hunterzwei.txt")]);
+        reply(&app, fine, "Mine is not", &[file("dmesg.txt")]);
+        hide(foul, Part::Opening);
+        hide(fine, Part::Post(post));
+        let database = Database::open_any_schema(&app.url, 1).unwrap();
+        while schema_migrations::down(&database).unwrap() != "00000000000009" {}
+        for (of, left) in [
+            ("bugs WHERE title LIKE '%hunterzwei%' OR happened LIKE '%hunterzwei%'", 0),
+            ("bug_posts WHERE body LIKE '%hunterzwei%'", 0),
+            ("bug_files WHERE name LIKE '%hunterzwei%'", 0),
+            ("bugs WHERE title = 'Login fails' AND happened = 'It stopped.'", 1),
+            ("bug_posts WHERE body = 'Mine is not'", 1),
+            ("bug_files", 2),
+            ("bugs", 2),
+            ("bug_posts", 2),
+        ] {
+            assert_eq!(count(&app, of), left, "{of}");
+        }
     }
 
     fn an_answer_clicked_twice_is_one(app: TestApp) {

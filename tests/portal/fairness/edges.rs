@@ -87,6 +87,28 @@ both_databases! {
         site.signed_in(STAFF_EMAIL).get("/staff/hosts/1/fairness?range=hour").shows(&["this host cannot tell"]);
     }
 
+    fn what_was_waited_for_is_of_the_time_in_which_that_was_known(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let now = app.ten();
+        // Ten minutes, in the last two of which the host could tell.
+        for minute in (1..=10).rev() {
+            let rounds = (0..6).map(|n| {
+                let mut round = round(now - 60 * minute + 10 * n, &[(WEB, 500, 140), (OLD, 500, 140)]);
+                if minute > 2 {
+                    round.guests.iter_mut().for_each(|guest| guest.wait_ms = None);
+                }
+                round
+            });
+            app.send(UML1, rounds.collect());
+        }
+        app.roll_all();
+        let site = Site::serve(&app.app);
+        let page = site.signed_in(MEMBER_EMAIL).get(&format!("/members/fairness?linode={WEB}&range=day"));
+        let table = cells(&page.body, "table.dense tbody tr");
+        let waited: Vec<&str> = table.iter().map(|row| row[2].as_str()).filter(|it| !it.is_empty()).collect();
+        assert_eq!((table.len(), waited), (1, vec!["14.0"]), "{table:?}");
+    }
+
     fn a_hundred_and_fifty_alike_are_compared(app: TestApp) {
         let app = app.with_fleet().with_passwords();
         let ids: Vec<LinodeId> = (0..150).map(|n| LinodeId(5000 + n)).collect();
