@@ -1,7 +1,9 @@
-//! Is the audit trail whole? Walks the chain from its first entry to its head.
+//! Is the audit trail whole? Walks the chain from its first entry to its head. And what is refused by the thousand, put into it.
 
 use super::App;
+use super::context::Who;
 use super::error::AppError;
+use crate::domain::audit::{Action, Object};
 use crate::domain::ids::AuditId;
 use crate::store;
 use crate::store::audit::{AuditEvent, Entry};
@@ -83,5 +85,28 @@ impl App {
         } else {
             Verification::CutOff { entries }
         })
+    }
+
+    /// A request was refused; costs its sender nothing and the database nothing.
+    pub fn note_refusal(&self, action: Action, address: &str, asked: &str) {
+        let from = (address, asked);
+        self.doors.refusals.note(action, from, self.now());
+    }
+
+    /// Writes what was refused, as far as it is due; says how many rows.
+    pub fn tell_refusals(&self) -> Result<usize, AppError> {
+        let now = self.clock.monotonic();
+        let rows = self.doors.refusals.due(now);
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        self.transact(Who::named("", ""), |tx| {
+            rows.iter().try_for_each(|(_, row)| {
+                let mut tx = tx.by(Who::named("", &row.address));
+                tx.audit(row.action, Object::Portal, ("", row.words()))
+            })
+        })?;
+        self.doors.refusals.told(&rows, now);
+        Ok(rows.len())
     }
 }

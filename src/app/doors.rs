@@ -17,6 +17,7 @@ use governor::{Quota, RateLimiter};
 
 use super::clock::Clock;
 use super::error::AppError;
+use super::refusals::Refusals;
 use crate::domain::network::Asker;
 
 /// Askers that are known of at a door. Beyond them, newcomers share so many budgets.
@@ -154,6 +155,7 @@ pub struct Doors {
     limits: Vec<[Limit; 2]>,
     known: Mutex<HashSet<String>>,
     unsent: AtomicU64,
+    pub(super) refusals: Refusals,
 }
 
 impl Doors {
@@ -173,6 +175,7 @@ impl Doors {
             limits: limits.into(),
             known: Mutex::default(),
             unsent: AtomicU64::new(0),
+            refusals: Refusals::default(),
         }
     }
 

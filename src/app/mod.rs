@@ -25,6 +25,7 @@ pub mod migration;
 pub mod ownership;
 pub mod programme;
 pub mod reconcile;
+mod refusals;
 pub mod registration;
 mod retention;
 pub mod secrets;

@@ -15,6 +15,7 @@ string_enum! {
     /// are no longer here, so entries are read as text.
     pub enum Action {
         SignIn = "sign_in", SignInRefused = "sign_in.refused", SignOut = "sign_out", SessionsEnd = "sessions.end",
+        FormRefused = "form.refused", TooMany = "too_many.refused", AgentRefused = "agent.refused",
         PasswordChange = "password.change", PasswordForgot = "password.forgot", PasswordRefused = "password.refused",
         PasswordReset = "password.reset", PasswordSend = "password.send", TokenMake = "token.make",
         TokenRevoke = "token.revoke", ProfileChange = "profile.change", MailsMuted = "mails.muted",

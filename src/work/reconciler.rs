@@ -30,6 +30,9 @@ pub fn run(app: &App, stop: &Stop) {
         if let Err(error) = app.tell_news() {
             tracing::error!(%error, "what is new on the board could not be told");
         }
+        if let Err(error) = app.tell_refusals() {
+            tracing::error!(%error, "what was refused could not be written into the trail");
+        }
         if tidied.elapsed() > TIDY_EVERY {
             tidied = Instant::now();
             if let Err(error) = app.tidy() {

@@ -2,8 +2,11 @@
 
 use xenbeta::app::audit::Verification;
 use xenbeta::app::fairness::weights::ByHand;
+use xenbeta::domain::audit::Action;
 use xenbeta::domain::ids::DiskId;
 use xenbeta::domain::values::Label;
+use xenbeta::store;
+use xenbeta::store::audit::TrailFilter;
 
 use crate::both_databases;
 use crate::browser::Site;
@@ -44,6 +47,85 @@ both_databases! {
         broken.shows(&["entry 5"]);
         assert_eq!(broken.texts("main .tag"), ["Broken"]);
         assert_eq!(site.signed_in(MEMBER_EMAIL).get("/staff/audit").status, 404);
+    }
+
+    fn what_is_refused_is_in_the_trail_once_in_ten_minutes_with_its_count(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let site = Site::behind_a_proxy(&app.app, "127.0.0.1:0");
+        let knock = || {
+            for n in 0..30 {
+                let mut foreign = site.visitor_from("198.51.100.7");
+                assert_eq!(foreign.post_from("/logout", &[], "https://evil.example").status, 403);
+                let mut stale = site.visitor_from(format!("2001:db8:7:7::{n:x}"));
+                assert_eq!(stale.post("/password/reset/secret", &[("csrf".into(), "stolen".into())]).status, 403);
+                assert_eq!(site.visitor_from("192.0.2.44").agents_call("/agent/v1/poll", "never-given").status, 401);
+            }
+        };
+        let rows = || -> Vec<[String; 4]> {
+            let kinds = ["form.refused", "agent.refused", "too_many.refused"];
+            let found = kinds.map(|kind| {
+                let filter = TrailFilter { action: kind.to_owned(), ..TrailFilter::default() };
+                app.in_db(|conn| store::audit::list(conn, &filter, None, 100))
+            });
+            let told = found.into_iter().flatten().rev();
+            told.map(|row| [row.action, row.actor, row.address, row.after]).collect()
+        };
+        knock();
+        assert!(rows().is_empty(), "nothing is written while somebody waits for an answer");
+        assert_eq!(app.tell_refusals().unwrap(), 3);
+        let first = rows();
+        let of = |kind: &str, address: &str| {
+            let is = |row: &&[String; 4]| row[0] == kind && row[1].is_empty() && row[2] == address;
+            first.iter().find(is).unwrap_or_else(|| panic!("{kind} {address}: {first:?}"))[3].clone()
+        };
+        assert!(of("form.refused", "198.51.100.7").starts_with("30 times since 2026-06-0"));
+        assert!(of("form.refused", "198.51.100.7").ends_with("last: POST /logout"));
+        // One network is one asker, and no secret of a path is kept.
+        assert!(of("form.refused", "2001:db8:7:7::1d").ends_with("last: POST /password/reset/{token}"));
+        assert!(of("agent.refused", "192.0.2.44").ends_with("last: POST /agent/v1/poll"));
+        knock();
+        assert_eq!(app.tell_refusals().unwrap(), 0, "not so soon");
+        app.pass_s(600);
+        assert_eq!(app.tell_refusals().unwrap(), 3);
+        app.pass_s(600);
+        knock();
+        assert_eq!(app.tell_refusals().unwrap(), 0, "and then twice as long");
+        // What comes too often.
+        let mut asks = site.visitor_from("203.0.113.9");
+        let page = asks.get("/password/forgot");
+        let said: Vec<u16> = (0..25).map(|_| asks.submit(&page, "Send the link", &[("email", "nobody@example.com")]).status).collect();
+        assert_eq!(said.iter().filter(|status| **status == 429).count(), 5, "{said:?}");
+        app.tell_refusals().unwrap();
+        assert!(rows().iter().any(|row| row[0] == "too_many.refused" && row[2] == "203.0.113.9" && row[3].starts_with("5 times")));
+        assert!(matches!(app.verify_audit(None).unwrap(), Verification::Whole { .. }));
+        let mut staff = site.signed_in(STAFF_EMAIL);
+        staff.get("/staff/audit?action=too_many.refused").shows(&["203.0.113.9", "POST /password/forgot"]);
+    }
+
+    fn a_flood_from_everywhere_fills_neither_trail_nor_memory(app: TestApp) {
+        let app = app.with_fleet();
+        let mut rows = 0;
+        for _ in 0..6 {
+            for n in 0..20_000_u32 {
+                app.note_refusal(Action::TooMany, &std::net::Ipv4Addr::from(n).to_string(), "GET /login");
+            }
+            rows += app.tell_refusals().unwrap();
+            assert_eq!(app.tell_refusals().unwrap(), 0);
+            app.pass_s(100);
+        }
+        assert_eq!(rows, 101, "in ten minutes");
+        app.pass_s(3600);
+        rows = app.tell_refusals().unwrap();
+        let told = app.in_db(|conn| store::audit::list(conn, &TrailFilter::default(), None, 1000));
+        assert_eq!((rows, told.len()), (101, 202));
+        let count = |text: &str| text.split(' ').next().unwrap().parse().unwrap_or(1_u64);
+        assert_eq!(told.iter().map(|row| count(&row.after)).sum::<u64>(), 120_000, "none is lost");
+        app.pass_s(7200);
+        assert_eq!(app.tell_refusals().unwrap(), 0, "all is forgotten");
+        app.note_refusal(Action::TooMany, "192.0.2.1", "GET /login");
+        app.tell_refusals().unwrap();
+        let last = app.in_db(|conn| store::audit::list(conn, &TrailFilter::default(), None, 1));
+        assert_eq!((last[0].address.as_str(), last[0].after.as_str()), ("192.0.2.1", "once: GET /login"));
     }
 
     fn a_linodes_trail_has_its_weight_disks_and_profiles(app: TestApp) {

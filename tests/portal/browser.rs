@@ -154,6 +154,17 @@ impl Browser {
         self.take(path, reply)
     }
 
+    /// A call as agents make it, by this credential.
+    pub fn agents_call(&mut self, path: &str, credential: &str) -> Reply {
+        let request = self
+            .agent
+            .post(format!("{}{path}", self.base))
+            .header("authorization", &format!("Bearer {credential}"))
+            .header("content-type", "application/json");
+        let reply = self.forwarded(request).send("{}").unwrap();
+        self.take(path, reply)
+    }
+
     /// As a browser posts a form with files: each with its field's name, its own name and its bytes.
     pub fn upload(
         &mut self,

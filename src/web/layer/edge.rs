@@ -22,7 +22,8 @@ use futures_util::{FutureExt, StreamExt};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::error_page::error_page;
-use super::{headers, origin};
+use super::{headers, origin, refused};
+use crate::domain::audit::Action;
 use crate::web::bounds::{Busy, Visit};
 use crate::web::context::{Context, cookie_names};
 use crate::web::fault::Fault;
@@ -84,6 +85,7 @@ pub async fn edge(
         }
     };
     let (request, mut answer) = response.into_parts();
+    refused::note(&request, &answer);
     let fault = answer.error().and_then(|error| error.as_error::<Fault>());
     if let Some(fault) = fault {
         answer = answer_fault(&context, fault, &method, &path_and_query);
@@ -137,6 +139,7 @@ fn barred(
         path = request.path(),
         "refused a request from a foreign page"
     );
+    refused::count(request.request(), Action::FormRefused);
     let fault = Fault::Forbidden(
         "The request did not come from a page of this site. Nothing was changed.".to_owned(),
     );

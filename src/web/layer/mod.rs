@@ -4,6 +4,7 @@ mod edge;
 pub mod error_page;
 mod headers;
 mod origin;
+mod refused;
 
 pub use edge::edge;
 pub use headers::FILES;

@@ -182,7 +182,7 @@ const TOOLS: [(&str, &str); 9] = [
     ),
     (
         "src/app",
-        "alert bulk clock context doors error idempotency mod reconcile retention secrets",
+        "alert bulk clock context doors error idempotency mod reconcile refusals retention secrets",
     ),
     ("src/web/members", "mod"),
     ("src/web/staff", "dashboard mod"),
