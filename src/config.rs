@@ -14,6 +14,7 @@ use crate::app::clock::Clock;
 use crate::app::doors::Doors;
 use crate::app::secrets::Secret;
 use crate::app::{App, Settings};
+use crate::domain::values::Email;
 use crate::log;
 use crate::mail::{FolderTransport, SmtpSecurity, SmtpSettings, SmtpTransport, Transport};
 use crate::store::backup::without_password;
@@ -57,6 +58,9 @@ pub struct Config {
     pub mail: Mail,
     #[serde(default = "default_name")]
     pub programme_name: String,
+    /// Who gets the audit trail's head by mail, once a day.
+    #[serde(default)]
+    pub audit_head_to: Vec<String>,
     #[serde(default)]
     pub log: log::Format,
 }
@@ -195,6 +199,7 @@ impl Config {
             tls: None,
             mail: Mail::None,
             programme_name: default_name(),
+            audit_head_to: Vec::new(),
             log: log::Format::default(),
         }
     }
@@ -220,6 +225,13 @@ impl Config {
         }
         if !(1..=500).contains(&self.database_connections) {
             return wrong("database_connections: 1 to 500");
+        }
+        for address in &self.audit_head_to {
+            if Email::parse(address).is_err() {
+                return wrong(format!(
+                    "audit_head_to: {address:?} is not an e-mail address"
+                ));
+            }
         }
         Ok(())
     }
@@ -310,6 +322,7 @@ impl Config {
                 base_url: self.base_url(),
                 programme_name: self.programme_name.clone(),
                 mail_from: self.mail_from(),
+                audit_head_to: self.audit_head_to.clone(),
                 ..Settings::default()
             }),
             hasher: Arc::new(Hasher::new().map_err(|error| fault(&error))?),

@@ -1,10 +1,15 @@
-//! Is the audit trail whole? Walks the chain from its first entry to its head. And what is refused by the thousand, put into it.
+//! Is the audit trail whole? Walks the chain from its first entry to its head, which is sent out once a day, so that it is kept
+//! where who owns the database cannot write.
 
 use super::App;
-use super::context::Who;
+use super::context::{PORTAL, Tx, Who};
 use super::error::AppError;
+use super::mail::compose::{Extra, moment, post};
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::AuditId;
+use crate::domain::mail::MailKind;
+use crate::domain::readiness;
+use crate::mail::{Board, Facts};
 use crate::store;
 use crate::store::audit::{AuditEvent, Entry};
 
@@ -87,6 +92,33 @@ impl App {
         })
     }
 
+    /// Mails the head to everybody who is to keep it and has none of today (UTC), however many portals there are; says to how many.
+    pub(super) fn send_head(&self) -> Result<usize, AppError> {
+        if self.settings.audit_head_to.is_empty() {
+            return Ok(0);
+        }
+        let sent = self.transact(PORTAL, |tx| {
+            let Some(newest) = store::audit::newest(tx.conn)? else {
+                return Ok(None);
+            };
+            let day = readiness::begin(tx.now.utc().date_naive());
+            let mut sent = 0;
+            for to in &self.settings.audit_head_to {
+                let of = (MailKind::AuditHead, to.as_str());
+                if !store::mail::was_posted(tx.conn, of, (day, day.plus_days(1)))? {
+                    post_head(tx, to, &newest)?;
+                    sent += 1;
+                }
+            }
+            Ok::<_, AppError>((sent > 0).then_some((sent, newest)))
+        })?;
+        let Some((sent, newest)) = sent else {
+            return Ok(0);
+        };
+        tracing::info!(entry = %newest.id, at = %newest.at, head = newest.hash, "the audit trail's head");
+        Ok(sent)
+    }
+
     /// A request was refused; costs its sender nothing and the database nothing.
     pub fn note_refusal(&self, action: Action, address: &str, asked: &str) {
         let from = (address, asked);
@@ -109,4 +141,20 @@ impl App {
         self.doors.refusals.told(&rows, now);
         Ok(rows.len())
     }
+}
+
+fn post_head(tx: &mut Tx<'_>, to: &str, newest: &AuditEvent) -> Result<(), AppError> {
+    let facts = Facts {
+        base_url: tx.app.settings.base_url.clone(),
+        programme: tx.app.settings.programme_name.clone(),
+        when: moment(newest.at, "UTC"),
+        reason: newest.hash.clone(),
+        board: Board {
+            title: format!("The audit trail's head: entry {}", newest.id),
+            path: "/staff/audit".to_owned(),
+            ..Board::default()
+        },
+        ..Facts::default()
+    };
+    post(tx, MailKind::AuditHead, (to, &facts), Extra::default())
 }

@@ -58,6 +58,8 @@ pub struct Settings {
     pub programme_name: String,
     /// The bare address that mail comes from; the organizer in calendar files.
     pub mail_from: String,
+    /// Who gets the audit trail's head every day.
+    pub audit_head_to: Vec<String>,
     /// A session ends after this long without a request, and after `session_s` in any case.
     pub session_idle_s: i64,
     pub session_s: i64,
@@ -69,6 +71,7 @@ impl Default for Settings {
             base_url: "http://127.0.0.1:8080".to_owned(),
             programme_name: "Xen Public Beta".to_owned(),
             mail_from: "portal@localhost".to_owned(),
+            audit_head_to: Vec::new(),
             session_idle_s: 12 * 3600,
             session_s: 14 * 86_400,
         }

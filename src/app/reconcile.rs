@@ -157,6 +157,7 @@ impl App {
         let mut faults = Faults::default();
         faults.of("leftovers", self.find_leftovers());
         faults.of("what is past its time", self.retain());
+        faults.of("the trail's head", self.send_head());
         let dropped = self.db.write(|conn| {
             store::account::session::drop_expired_sessions(conn, now)?;
             store::account::session::drop_sign_in_failures(conn, now.plus_s(-FAILURES_KEPT_S))?;

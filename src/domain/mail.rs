@@ -17,6 +17,8 @@ string_enum! {
         /// Staff move it off its host, or have called that off.
         Evacuation = "evacuation",
         StaffNeeded = "staff_needed",
+        /// To where the configuration says, and to nobody else.
+        AuditHead = "audit_head",
     }
 }
 
@@ -52,7 +54,9 @@ pub fn group(kind: MailKind) -> Option<Group> {
         | K::Confirmed => Some(Group::Move),
         K::GraduationReady | K::Graduated | K::BetaEnded => Some(Group::Registration),
         K::BugOpened | K::BugReply | K::BugState | K::QuestionAnswered => Some(Group::Board),
-        K::PasswordReset | K::PasswordChanged | K::TokenMade | K::StaffNeeded => None,
+        K::PasswordReset | K::PasswordChanged | K::TokenMade | K::StaffNeeded | K::AuditHead => {
+            None
+        }
     }
 }
 
@@ -68,7 +72,10 @@ pub fn is_of_access(kind: MailKind) -> bool {
 pub fn is_for(kind: MailKind, role: UserRole) -> bool {
     match role {
         UserRole::Staff => true,
-        UserRole::Member => !matches!(kind, MailKind::BugOpened | MailKind::StaffNeeded),
+        UserRole::Member => !matches!(
+            kind,
+            MailKind::BugOpened | MailKind::StaffNeeded | MailKind::AuditHead
+        ),
     }
 }
 
@@ -110,5 +117,6 @@ pub fn name(kind: MailKind) -> &'static str {
         K::PasswordChanged => "The password is changed",
         K::TokenMade => "An API token is made",
         K::StaffNeeded => "Something waits for staff",
+        K::AuditHead => "The audit trail's head, once a day",
     }
 }

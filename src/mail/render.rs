@@ -64,6 +64,7 @@ templates! {
     BugStateText "mail/bug_state.txt", BugStateHtml "mail/bug_state.html";
     QuestionAnsweredText "mail/question_answered.txt", QuestionAnsweredHtml "mail/question_answered.html";
     StaffNeededText "mail/staff_needed.txt", StaffNeededHtml "mail/staff_needed.html";
+    AuditHeadText "mail/audit_head.txt", AuditHeadHtml "mail/audit_head.html";
 }
 
 /// Renders a mail.
@@ -109,6 +110,7 @@ pub fn render(kind: MailKind, facts: &Facts) -> Result<Rendered, askama::Error> 
         MailKind::BugState => both!(BugStateText, BugStateHtml),
         MailKind::QuestionAnswered => both!(QuestionAnsweredText, QuestionAnsweredHtml),
         MailKind::StaffNeeded => both!(StaffNeededText, StaffNeededHtml),
+        MailKind::AuditHead => both!(AuditHeadText, AuditHeadHtml),
     };
     Ok(Rendered {
         text: wrap(&text),
@@ -148,7 +150,7 @@ fn subject(kind: MailKind, f: &Facts) -> String {
             format!("{linode}: will be moved to another host")
         }
         MailKind::Evacuation => format!("{linode}: will be moved to another host on {}", f.when),
-        MailKind::BugOpened | MailKind::BugReply => f.board.title.clone(),
+        MailKind::BugOpened | MailKind::BugReply | MailKind::AuditHead => f.board.title.clone(),
         MailKind::StaffNeeded => f.board.title.chars().take(150).collect(),
         MailKind::BugState => format!("{}: {}", f.board.title, f.reason),
         MailKind::QuestionAnswered => "Your question is answered".to_owned(),

@@ -43,6 +43,7 @@ fn facts(kind: MailKind) -> Facts {
             }
             MailKind::Evacuation => "A disk of the host begins to fail.".into(),
             MailKind::StaffNeeded => "web is held: two hosts say that they own it\nxen3 gets no work: its ledger turned up on another machine.".into(),
+            MailKind::AuditHead => format!("k1:{}", "8e".repeat(32)),
             MailKind::BugOpened => "Bug 12: no network after the move\nBug 13: eth0 is gone".into(),
             MailKind::BugReply => {
                 "It is the card's driver.\nPlease boot **2.6.18** and tell us.".into()
@@ -67,6 +68,11 @@ fn board(kind: MailKind) -> Board {
         MailKind::StaffNeeded => Board {
             title: "2 things wait for staff.".into(),
             path: "/staff".into(),
+            ..Board::default()
+        },
+        MailKind::AuditHead => Board {
+            title: "The audit trail's head: entry 4711".into(),
+            path: "/staff/audit".into(),
             ..Board::default()
         },
         MailKind::BugOpened => Board {

@@ -114,6 +114,20 @@ pub fn head(conn: &mut Db) -> Result<String, StoreError> {
         .get_result(conn)?)
 }
 
+/// The newest entry; none is made until this transaction ends.
+pub fn newest(conn: &mut Db) -> Result<Option<AuditEvent>, StoreError> {
+    if let Db::Pg(pg) = conn {
+        let head = audit_head::table.find(1_i64).select(audit_head::hash);
+        head.for_update().get_result::<String>(pg)?;
+    }
+    Ok(audit_events::table
+        .order(audit_events::id.desc())
+        .select(AuditEvent::as_select())
+        .at_most::<1>()
+        .get_result(conn)
+        .optional()?)
+}
+
 /// Which entries a list or an export shows; texts are compared whole.
 #[derive(Debug, Clone, Default)]
 pub struct TrailFilter {

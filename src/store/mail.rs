@@ -362,6 +362,24 @@ pub fn waiting_about(
         .load(conn)?)
 }
 
+/// Was one of this kind posted to them in that time?
+pub fn was_posted(
+    conn: &mut Db,
+    (kind, to): (MailKind, &str),
+    (from, until): (Time, Time),
+) -> Result<bool, StoreError> {
+    let found: Option<MailId> = outbox::table
+        .filter(outbox::recipient.eq(to))
+        .filter(outbox::kind.eq(kind.as_str()))
+        .filter(outbox::created_at.ge(from))
+        .filter(outbox::created_at.lt(until))
+        .select(outbox::id)
+        .at_most::<1>()
+        .get_result(conn)
+        .optional()?;
+    Ok(found.is_some())
+}
+
 /// Writes a waiting mail anew.
 pub fn rewrite(
     conn: &mut Db,

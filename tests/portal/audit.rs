@@ -1,12 +1,16 @@
 //! Staff's trail: filtered, paged, exported, and checked.
 
+use std::sync::Arc;
+
 use xenbeta::app::audit::Verification;
 use xenbeta::app::fairness::weights::ByHand;
+use xenbeta::app::{App, Settings};
 use xenbeta::domain::audit::Action;
 use xenbeta::domain::ids::DiskId;
 use xenbeta::domain::values::Label;
 use xenbeta::store;
 use xenbeta::store::audit::TrailFilter;
+use xenbeta::store::error::StoreError;
 
 use crate::both_databases;
 use crate::browser::Site;
@@ -126,6 +130,55 @@ both_databases! {
         app.tell_refusals().unwrap();
         let last = app.in_db(|conn| store::audit::list(conn, &TrailFilter::default(), None, 1));
         assert_eq!((last[0].address.as_str(), last[0].after.as_str()), ("192.0.2.1", "once: GET /login"));
+    }
+
+    fn the_trails_head_goes_out_once_a_day(app: TestApp) {
+        let keepers = ["audit@example.net", "vault@example.org"];
+        let told = |portal: &mut App| {
+            let audit_head_to = keepers.map(str::to_owned).into();
+            portal.settings = Arc::new(Settings { audit_head_to, ..portal.settings.as_ref().clone() });
+        };
+        let mut app = app.with_fleet();
+        let mut other = app.second();
+        told(&mut app.app);
+        told(&mut other);
+        let heads = || {
+            use diesel::prelude::*;
+            use xenbeta::store::schema::outbox;
+            let all = outbox::table.filter(outbox::kind.eq("audit_head")).order(outbox::id).select((outbox::recipient, outbox::text_body));
+            app.in_db(|conn| Ok::<_, StoreError>(all.load::<(String, String)>(conn)?))
+        };
+        app.reconcile().unwrap();
+        app.tidy().unwrap();
+        assert!(heads().is_empty(), "there is none yet");
+        app.register(&app.member(), &[WEB]).unwrap();
+        // Two portals at once, and each as often as it likes.
+        std::thread::scope(|scope| {
+            for portal in [&app.app, &other] {
+                scope.spawn(|| (0..3).for_each(|_| portal.tidy().unwrap()));
+            }
+        });
+        let first = heads();
+        assert_eq!(first.iter().map(|(to, _)| to.as_str()).collect::<Vec<_>>(), keepers);
+        let line = first[0].1.lines().find(|line| line.trim().starts_with("k1:")).unwrap().trim().to_owned();
+        assert!(matches!(app.verify_audit(Some(&line)).unwrap(), Verification::Whole { .. }));
+        app.pass_s(86_400);
+        app.reconcile().unwrap();
+        other.tidy().unwrap();
+        app.tidy().unwrap();
+        assert_eq!(heads().len(), 4);
+        // A clock that jumps sends nothing, and if it was right, no more than one.
+        app.set_clock_by_s(100 * 86_400);
+        app.reconcile().unwrap();
+        app.tidy().unwrap();
+        assert_eq!(heads().len(), 4);
+        app.clock_is_right(&app.staff()).unwrap();
+        app.reconcile().unwrap();
+        (0..5).for_each(|_| app.tidy().unwrap());
+        assert_eq!(heads().len(), 6);
+        // What the head covered is cut off.
+        app.sql("DELETE FROM audit_events; UPDATE audit_head SET hash = ''");
+        assert!(matches!(app.verify_audit(Some(&line)).unwrap(), Verification::CutOff { .. }));
     }
 
     fn a_linodes_trail_has_its_weight_disks_and_profiles(app: TestApp) {

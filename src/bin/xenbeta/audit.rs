@@ -10,7 +10,7 @@ use super::{Failure, app_without_secret};
 pub enum What {
     /// Check that no entry of the audit trail was changed or taken away; status 1 if one was
     Verify {
-        /// The head that an earlier check printed, and that was kept elsewhere: everything up to it must be there still
+        /// A head that an earlier check printed, or that came by mail, and was kept elsewhere: everything up to it must be there still
         #[arg(long)]
         anchor: Option<String>,
     },
