@@ -1,6 +1,7 @@
 //! Accounts: what their users choose, what staff do with them, what somebody who was disabled had asked for, how they sign
 //! in, and what a flood at the doors comes to.
 
+mod access;
 mod disabled;
 mod doors;
 mod floods;

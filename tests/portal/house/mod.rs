@@ -1,6 +1,7 @@
 //! The rooms of the house: imports point down only. Reads the sources, so that a wrong import fails a test and not a review.
 
 mod circles;
+mod named;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

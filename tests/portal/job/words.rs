@@ -5,11 +5,13 @@ use xenbeta::domain::job::{JobKind, JobState};
 use xenbeta::domain::linode::{KernelFamily, LinodeStatus};
 use xenbeta::domain::migration::MigrationState;
 use xenbeta::store;
-use xenbeta::wire::{DiskDigest, Inventory, KernelReport, Order, Outcome, Poll, Report};
+use xenbeta::wire::{
+    DiskDigest, Finish, Inventory, KernelReport, Order, Outcome, Poll, Renew, Report,
+};
 
 use crate::both_databases;
 use crate::support::TestApp;
-use crate::support::fleet::{UML1, WEB};
+use crate::support::fleet::{UML1, UML2, WEB};
 use crate::support::hand::agent;
 
 /// Reports of work that nobody asked for.
@@ -55,6 +57,29 @@ fn status(app: &TestApp, linode: LinodeId) -> LinodeStatus {
 }
 
 both_databases! {
+    fn what_comes_of_a_job_is_said_by_its_own_host(app: TestApp) {
+        let app = app.with_fleet();
+        app.clicked(WEB);
+        let order = answered(&app, "preflight_source");
+        let failed = || Outcome::Failed { retry: true, public: String::new(), detail: String::new(), console: None, owns: None };
+        let finish = |attempt, lease_token: &str| Finish { attempt, lease_token: lease_token.to_owned(), outcome: failed() };
+        let renew = |attempt, lease_token: &str| Renew { attempt, lease_token: lease_token.to_owned(), progress: None };
+        let before = app.in_db(|c| store::job::job(c, order.job)).unwrap();
+        for (host, attempt, token) in [
+            (UML2, order.attempt, order.lease_token.as_str()),
+            (UML1, order.attempt + 1, &order.lease_token),
+            (UML1, order.attempt, "another"),
+            (UML1, order.attempt, ""),
+        ] {
+            assert!(app.finish(&agent(host), order.job, &finish(attempt, token)).is_err(), "{host} {attempt} {token}");
+            assert!(app.renew(&agent(host), order.job, &renew(attempt, token)).is_err(), "{host} {attempt} {token}");
+            let now = app.in_db(|c| store::job::job(c, order.job)).unwrap();
+            assert_eq!((now.state, now.failures, now.lease_until), (before.state, before.failures, before.lease_until));
+        }
+        app.renew(&agent(UML1), order.job, &renew(order.attempt, &order.lease_token)).unwrap();
+        app.finish(&agent(UML1), order.job, &finish(order.attempt, &order.lease_token)).unwrap();
+    }
+
     fn a_report_of_other_work_is_a_failed_try(app: TestApp) {
         let app = app.with_fleet();
         let migration = app.clicked(WEB);

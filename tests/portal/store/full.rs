@@ -19,6 +19,15 @@ fn pragma(app: &TestApp, text: &str) {
         .unwrap();
 }
 
+#[test]
+fn sqlite_waits_for_its_disk_and_keeps_references() {
+    let app = TestApp::new(On::Sqlite);
+    let said = |name: &str| count(&app, &format!("SELECT {name} FROM pragma_{name}()"));
+    assert_eq!((said("synchronous"), said("foreign_keys")), (2, 1));
+    let wal = "SELECT journal_mode = 'wal' FROM pragma_journal_mode()";
+    assert_eq!(count(&app, wal), 1);
+}
+
 #[derive(QueryableByName)]
 struct Count {
     #[diesel(sql_type = BigInt)]
