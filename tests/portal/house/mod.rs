@@ -192,7 +192,7 @@ const TOOLS: [(&str, &str); 9] = [
     ("templates", "announcement errors layout members staff ui"),
     (
         "tests/portal",
-        "announcement browser clock commands config demo doors house main packaging pages races steps store",
+        "announcement browser clock commands config demo doors house main packaging pages races served steps store",
     ),
 ];
 
