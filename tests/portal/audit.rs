@@ -199,6 +199,24 @@ both_databases! {
         assert!(matches!(app.verify_audit(None).unwrap(), Verification::Whole { .. }));
     }
 
+    fn days_and_moments_that_no_database_can_write_are_refused(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let site = Site::serve(&app.app);
+        let mut staff = site.signed_in(STAFF_EMAIL);
+        for path in [
+            "/staff/audit?from=-4800-01-01",
+            "/staff/audit?to=%2B262142-12-31",
+            "/staff/migrations?week=-4800-01-01",
+            "/staff/migrations?week=%2B262142-12-31&weeks=65535",
+            "/staff/migrations?since=-8000000000000000000",
+            "/staff/migrations?since=9223372036854775807",
+            "/staff/registrations?after=-8000000000000000000.1",
+        ] {
+            assert_eq!(staff.get(path).status, 400, "{path}");
+        }
+        assert_eq!(staff.get("/staff/migrations?week=9998-12-31&weeks=65535").status, 200);
+    }
+
     fn exports_are_whole(app: TestApp) {
         let app = app.with_fleet().with_passwords();
         let mut sql = String::new();

@@ -6,12 +6,21 @@ pub mod watch;
 #[cfg(feature = "portal")]
 pub mod zone;
 
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "DateTime<Utc>")]
 pub struct Time(DateTime<Utc>);
+
+/// The years in which somebody may ask for or choose a moment: both databases, every zone and all fields can write them.
+pub const YEARS: std::ops::RangeInclusive<i32> = 1970..=9998;
+
+impl From<DateTime<Utc>> for Time {
+    fn from(at: DateTime<Utc>) -> Self {
+        Self::new(at)
+    }
+}
 
 impl From<Time> for DateTime<Utc> {
     fn from(at: Time) -> Self {
@@ -20,8 +29,15 @@ impl From<Time> for DateTime<Utc> {
 }
 
 impl Time {
+    /// A leap second is the second after it: no database has any.
     pub fn new(at: DateTime<Utc>) -> Self {
-        Self(at.trunc_subsecs(6))
+        Self(DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(at))
+    }
+
+    /// Microseconds since 1970, as they stand in addresses and forms; `None` for what is none of [`YEARS`].
+    pub fn of_micros(micros: i64) -> Option<Self> {
+        let at = DateTime::from_timestamp_micros(micros)?;
+        YEARS.contains(&at.year()).then_some(Self(at))
     }
 
     pub fn utc(self) -> DateTime<Utc> {
@@ -91,5 +107,35 @@ pub fn span(seconds: i64) -> String {
             }
         }
         _ => plural(seconds / 86_400, "day"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leap_second_is_the_second_after_it() {
+        let leap: DateTime<Utc> = "2016-12-31T23:59:60.5Z".parse().unwrap();
+        let after: DateTime<Utc> = "2017-01-01T00:00:00.5Z".parse().unwrap();
+        assert_eq!(Time::new(leap), Time::new(after));
+        let read: Time = serde_json::from_str("\"2016-12-31T23:59:60.5Z\"").unwrap();
+        assert_eq!(read, Time::new(after));
+        let before = Time::new("1969-12-31T23:59:59.9999999Z".parse().unwrap());
+        assert_eq!(before.utc().timestamp_micros(), -1);
+    }
+
+    #[test]
+    fn moments_that_a_database_cannot_write_are_none() {
+        for micros in [
+            i64::MIN,
+            -8_000_000_000_000_000_000,
+            -1,
+            253_370_764_800_000_000,
+            i64::MAX,
+        ] {
+            assert_eq!(Time::of_micros(micros), None, "{micros}");
+        }
+        assert!(Time::of_micros(0).is_some());
     }
 }

@@ -1,7 +1,5 @@
 //! What forms carry unseen: a mark that makes them count once, when what they show was changed last, which rows they mean.
 
-use chrono::DateTime;
-
 use crate::domain::time::Time;
 use crate::web::fault::Fault;
 
@@ -26,8 +24,7 @@ pub fn seen(at: Option<Time>) -> String {
 }
 
 pub fn parse_seen(text: &str) -> Option<Time> {
-    let micros = text.parse().ok()?;
-    DateTime::from_timestamp_micros(micros).map(Time::new)
+    Time::of_micros(text.parse().ok()?)
 }
 
 /// Ids of rows; none where a text is empty.

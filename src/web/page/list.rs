@@ -3,6 +3,9 @@
 
 use std::str::FromStr;
 
+use chrono::{Datelike, NaiveDate};
+
+use crate::domain::time::YEARS;
 use crate::web::fault::Fault;
 use crate::web::ui::Pager;
 use crate::web::ui::list::query;
@@ -33,6 +36,14 @@ pub trait Filters {
         match text {
             "" => Ok(None),
             text => text.parse().map(Some).map_err(|_| Self::unknown()),
+        }
+    }
+
+    /// A day, if one is set.
+    fn day(text: &str) -> Result<Option<NaiveDate>, Fault> {
+        match Self::read::<NaiveDate>(text.trim())? {
+            Some(day) if !YEARS.contains(&day.year()) => Err(Self::unknown()),
+            day => Ok(day),
         }
     }
 

@@ -64,14 +64,13 @@ filters! {
 
 impl Asked {
     fn filter(&self) -> Result<TrailFilter, Fault> {
-        let day = |text: &str| Self::read::<NaiveDate>(text.trim());
         let after = |day: NaiveDate| day.checked_add_days(Days::new(1)).unwrap_or(day);
         Ok(TrailFilter {
             actor: clipped(&self.actor, 200),
             action: clipped(&self.action, 200),
             object: clipped(&self.object, 200),
-            from: day(&self.from)?.map(readiness::begin),
-            to: day(&self.to)?.map(after).map(readiness::begin),
+            from: Self::day(&self.from)?.map(readiness::begin),
+            to: Self::day(&self.to)?.map(after).map(readiness::begin),
         })
     }
 

@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 use askama::Template;
 use askama::filters::HtmlSafe;
 use chrono::format::{Item, StrftimeItems};
-use chrono::{DateTime, NaiveDateTime, TimeZone, Utc};
+use chrono::{DateTime, Datelike, NaiveDateTime, TimeZone, Timelike, Utc};
 
+use crate::domain::time::YEARS;
 use crate::domain::time::zone::Tz;
 
 /// Zones to suggest; any IANA name may be typed.
@@ -119,6 +120,8 @@ impl Zone {
             .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S"))
             .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M"))
             .ok()
+            // A leap second is a second that no clock on a wall shows.
+            .filter(|local| YEARS.contains(&local.year()) && local.nanosecond() < 1_000_000_000)
     }
 
     /// The instant of a `datetime-local` field, where an hour more or less does not matter: of two instants with one
@@ -177,6 +180,10 @@ mod tests {
         assert_eq!(berlin.parse_field("2026-03-29T02:30"), None);
         assert_eq!(berlin.local("tomorrow"), None);
         assert_eq!(berlin.local("2026-02-30T10:00"), None);
+        assert_eq!(berlin.local("2016-12-31T23:59:60"), None);
+        for year in ["-262143", "+262142", "1969", "9999"] {
+            assert_eq!(berlin.local(&format!("{year}-01-01T00:00")), None);
+        }
         assert_eq!(berlin.abbreviation(at), "CEST");
         assert_eq!(berlin.field(at), "2026-07-02T00:30");
     }

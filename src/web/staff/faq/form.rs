@@ -1,11 +1,11 @@
 //! The form of an FAQ entry, which is also the one that answers a question.
 
-use chrono::NaiveDate;
+use chrono::{Datelike, NaiveDate};
 use serde::Deserialize;
 
 use crate::app::faq::{EntryText, MOST_ANSWER};
 use crate::domain::markdown::{Markdown, Title};
-use crate::domain::time::Time;
+use crate::domain::time::{Time, YEARS};
 use crate::store::faq::Entry;
 use crate::web::ui::{Field, Input, Problems};
 
@@ -28,7 +28,9 @@ fn date_of(text: &str, now: Time) -> Result<Time, &'static str> {
         now.utc().date_naive()
     } else {
         NaiveDate::parse_from_str(text.trim(), "%Y-%m-%d")
-            .map_err(|_| "Enter a date like 2026-11-22")?
+            .ok()
+            .filter(|day| YEARS.contains(&day.year()))
+            .ok_or("Enter a date like 2026-11-22")?
     };
     // Noon: the same day for nearly everybody.
     let noon = day

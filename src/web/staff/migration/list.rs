@@ -93,9 +93,8 @@ impl Asked {
             let begin = readiness::begin(monday);
             (begin, begin.plus_days(7 * i64::from(weeks)))
         };
-        let span = Self::read(&self.week)?.map(begin_and_end);
+        let span = Self::day(&self.week)?.map(begin_and_end);
         let of_tries = self.state == "tried";
-        let made = |micros| chrono::DateTime::from_timestamp_micros(micros).map(Time::new);
         let since = Self::read(&self.since)?;
         Ok(MigrationFilter {
             states,
@@ -104,7 +103,7 @@ impl Asked {
             kind: Self::read(&self.kind)?,
             source: Self::read(&self.from)?,
             made_since: since
-                .map(|micros| made(micros).ok_or_else(Self::unknown))
+                .map(|micros| Time::of_micros(micros).ok_or_else(Self::unknown))
                 .transpose()?,
             started: span.filter(|_| !of_tries),
             tried: span.filter(|_| of_tries),

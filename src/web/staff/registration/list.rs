@@ -2,7 +2,6 @@
 //! [`super::bulk`].
 
 use askama::Template;
-use chrono::DateTime;
 
 use crate::domain::ids::RegistrationId;
 use crate::domain::registration::{RegistrationState, is_live};
@@ -75,8 +74,8 @@ impl Asked {
             return Ok(None);
         }
         let key = self.after.split_once('.').and_then(|(micros, id)| {
-            let at = DateTime::from_timestamp_micros(micros.parse().ok()?)?;
-            Some((Time::new(at), RegistrationId(id.parse().ok()?)))
+            let at = Time::of_micros(micros.parse().ok()?)?;
+            Some((at, RegistrationId(id.parse().ok()?)))
         });
         key.map(Some).ok_or_else(|| {
             Fault::BadRequest(
