@@ -206,12 +206,13 @@ fn named(name: &str, kind: FileKind) -> String {
 
 /// Does a text begin like HTML, SVG or other XML? A kernel's `<6>` does not.
 fn is_markup(text: &str) -> bool {
-    let mut rest = text.trim_start_matches('\u{feff}').trim_start();
+    let blank = |c: char| c.is_whitespace() || c == '\u{feff}';
+    let mut rest = text.trim_start_matches(blank);
     while let Some(after) = rest.strip_prefix("<!--") {
         rest = after
             .split_once("-->")
             .map_or("", |(_, rest)| rest)
-            .trim_start();
+            .trim_start_matches(blank);
     }
     let mut chars = rest.chars();
     chars.next() == Some('<')
@@ -441,6 +442,7 @@ mod tests {
         for foul in [
             "<svg xmlns='x'><script>alert(1)</script></svg>",
             "\u{feff}  <?xml version='1.0'?><svg/>",
+            " \u{feff}\u{feff}<!-- -->\u{feff}<html>",
             "<!-- <6> --><html>",
             "<!DOCTYPE html>",
         ] {
