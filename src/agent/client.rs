@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use crate::domain::ids::{JobId, MigrationId};
+use crate::domain::text::line;
 use crate::wire::{
     Enrol, Enrolled, Finish, Finished, Inventory, Poll, PollAnswer, Renew, Renewed, Reported,
     Rotated, Samples, SealedDigests,
@@ -206,18 +207,14 @@ impl Client {
 }
 
 /// The `error` of an error's body, or the beginning of whatever else was sent.
-fn error_text(bytes: &[u8]) -> String {
+pub(super) fn error_text(bytes: &[u8]) -> String {
     #[derive(serde::Deserialize)]
     struct Body {
         error: String,
     }
     match serde_json::from_slice::<Body>(bytes) {
-        Ok(body) => body.error,
-        Err(_) => String::from_utf8_lossy(bytes)
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(200)
-            .collect(),
+        Ok(body) => line(&body.error, 1000),
+        Err(_) => line(&String::from_utf8_lossy(bytes), 200),
     }
 }
 
@@ -239,4 +236,22 @@ fn authorities(path: &Path) -> Result<RootCerts, ClientError> {
         return Err(setup("there is no certificate in it".into()));
     }
     Ok(RootCerts::from(certificates))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_one_readable_line_whoever_answers() {
+        for (said, read) in [
+            (r#"{"error":"revoked"}"#, "revoked"),
+            (r#"{"error":"a\u001b[2J\nb\u202e"}"#, "a[2Jb"),
+            ("<html>\r\n\u{202e}502", "<html>502"),
+        ] {
+            assert_eq!(error_text(said.as_bytes()), read);
+        }
+        let long = format!(r#"{{"error":"{}"}}"#, "x".repeat(5000));
+        assert_eq!(error_text(long.as_bytes()).len(), 1000);
+    }
 }

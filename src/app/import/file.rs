@@ -275,9 +275,10 @@ fn problem(text: &str, path: &[Step], error: &serde_json::Error) -> Problem {
             }
         }
     }
+    // Both may repeat what stands in the file, on somebody's terminal.
     Problem {
         line,
-        path: written,
-        message,
+        path: crate::domain::text::line(&written, 200),
+        message: crate::domain::text::line(&message, 1000),
     }
 }
