@@ -92,9 +92,11 @@ impl ProcessRef {
     pub fn since(&self) -> DateTime<Utc> {
         let boot = boot_time().unwrap_or_default();
         let after = TimeDelta::try_milliseconds(
-            i64::try_from(self.started * 1000 / TICKS_PER_S).unwrap_or(0),
+            i64::try_from(self.started.saturating_mul(1000) / TICKS_PER_S).unwrap_or(0),
         );
-        boot + after.unwrap_or_default()
+        // Beyond all years, the record is not this boot's.
+        let since = after.and_then(|after| boot.checked_add_signed(after));
+        since.unwrap_or(boot)
     }
 
     /// What it has used; `None` if it is gone. Bytes are those that reached the storage layer.
@@ -102,7 +104,7 @@ impl ProcessRef {
         let stat = Stat::read(self.pid).filter(|stat| stat.started == self.started)?;
         let (read_bytes, write_bytes) = storage(self.pid).unwrap_or_default();
         Some(Counters {
-            cpu_ms: stat.ticks * 1000 / TICKS_PER_S,
+            cpu_ms: stat.ticks.saturating_mul(1000) / TICKS_PER_S,
             read_bytes,
             write_bytes,
         })
@@ -146,8 +148,8 @@ impl Stat {
             state: fields.first()?.chars().next()?,
             threads: number(17)?,
             session: number(3)?,
-            ticks: number(11)? + number(12)?,
-            children: number(13)? + number(14)?,
+            ticks: number(11)?.saturating_add(number(12)?),
+            children: number(13)?.saturating_add(number(14)?),
             started: number(19)?,
         })
     }
@@ -190,6 +192,16 @@ mod tests {
         assert!(!other.signal(Signal::KILL).unwrap());
         assert!((now() - me.since()).num_seconds() < 3600);
         assert!(me.counters().is_some() && other.counters().is_none());
+    }
+
+    #[test]
+    fn numbers_that_no_kernel_says_are_only_large() {
+        let most = u64::MAX;
+        let line = format!("7 (a) S 1 7 7 0 -1 0 1 0 0 0 {most} 30 {most} 1 20 0 1 0 777 0 0");
+        let stat = Stat::parse(&line).unwrap();
+        assert_eq!((stat.ticks, stat.children), (most, most));
+        let never = ProcessRef::parse(&format!("7:{most}")).unwrap();
+        assert_eq!(Some(never.since()), boot_time());
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub struct Row {
 }
 
 impl Row {
-    fn parse(pid: u32, uid: u32, stat: &str, cmdline: &[u8]) -> Option<Self> {
+    pub(super) fn parse(pid: u32, uid: u32, stat: &str, cmdline: &[u8]) -> Option<Self> {
         let stat = Stat::parse(stat)?;
         Some(Self {
             process: ProcessRef {
@@ -46,7 +46,7 @@ impl Row {
             },
             session: u32::try_from(stat.session).ok()?,
             uid,
-            ticks: stat.ticks + stat.children,
+            ticks: stat.ticks.saturating_add(stat.children),
             ended: !stat.lives(),
             args: cmdline
                 .split(|byte| *byte == 0)
@@ -101,7 +101,8 @@ impl Table {
     fn of(mut rows: Vec<Row>, own: u32) -> Self {
         let mut ticks: HashMap<u32, u64> = HashMap::new();
         for row in &rows {
-            *ticks.entry(row.session).or_default() += row.ticks;
+            let sum = ticks.entry(row.session).or_default();
+            *sum = sum.saturating_add(row.ticks);
         }
         rows.retain(|row| !row.ended);
         let mut table = Self {
@@ -198,7 +199,7 @@ impl Table {
     /// CPU time of a whole guest, in milliseconds. Programs that ended in the guest are in their parent's share.
     pub fn cpu_ms(&self, main: ProcessRef) -> u64 {
         let ticks = self.ticks.get(&main.pid).copied().unwrap_or(0);
-        ticks * 1000 / TICKS_PER_S
+        ticks.saturating_mul(1000) / TICKS_PER_S
     }
 }
 

@@ -64,9 +64,12 @@ fn levels(of: &[Threads], ask: impl Fn(&[u32]) -> Option<String>) -> BTreeMap<u3
 }
 
 /// `best-effort: prio 4`, a thread's line.
-fn parse(line: &str) -> u8 {
+pub(super) fn parse(line: &str) -> u8 {
     match line.trim().split_once(": prio ") {
-        Some(("best-effort", level)) => level.parse().unwrap_or(OTHER),
+        Some(("best-effort", level)) => match level.parse() {
+            Ok(level @ 0..=7) => level,
+            _ => OTHER,
+        },
         Some(("none", _)) => NEVER_SET,
         _ => OTHER,
     }
@@ -151,6 +154,7 @@ mod tests {
             "realtime: prio 4\n",
             "idle\n",
             "best-effort: prio x\n",
+            "best-effort: prio 8\n",
             "",
         ] {
             assert_eq!(parse(text), OTHER, "{text:?}");
