@@ -1,5 +1,5 @@
 # Each target is one script or command; scripts/test says what "everything" is. ARGS go to the script.
-.PHONY: demo demo-uml test model lab-uml lab-xen lab-images bench-mover bench-claim bench-doors bench-pages screenshots fmt lint setup sim lab-ha chaos races faults pictures release
+.PHONY: demo demo-uml test model fuzz lab-uml lab-xen lab-images bench-mover bench-claim bench-doors bench-pages screenshots fmt lint setup sim lab-ha chaos races faults pictures release
 
 demo: ; @scripts/demo $(ARGS)
 demo-uml: ; @scripts/setup lab && scripts/lab-uml --demo $(ARGS)
@@ -13,6 +13,8 @@ bench-mover: ; @scripts/setup bench && scripts/bench-mover
 bench-claim: ; @scripts/setup bench && cargo bench --quiet --locked --bench claim
 bench-doors: ; @scripts/setup bench && cargo bench --quiet --locked --bench doors
 bench-pages: ; @scripts/setup bench && cargo bench --quiet --locked --bench pages
+# ARGS="TARGET SECONDS"; without a target it names them.
+fuzz: ; @scripts/fuzz $(ARGS)
 # SEEDS=n FROM=n for a range, SEED=n for one with its trace.
 sim: ; @scripts/sim
 chaos: ; @scripts/chaos $(ARGS)

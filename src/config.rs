@@ -169,6 +169,17 @@ fn is_public(host: &str) -> bool {
     }
 }
 
+/// Any text, for `crate::fuzz`.
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    if let Ok(config) = toml::from_str::<Config>(&String::from_utf8_lossy(bytes))
+        && config.check().is_ok()
+    {
+        assert!(config.base_url().starts_with("http"));
+        assert!(config.mail_from().contains('@') && !config.mail_domain().contains('@'));
+    }
+}
+
 impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let config: Self = toml::from_str(&read(path)?)

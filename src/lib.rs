@@ -24,6 +24,8 @@ pub mod command;
 #[cfg(feature = "portal")]
 pub mod config;
 pub mod domain;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod log;
 #[cfg(feature = "portal")]
 pub mod mail;

@@ -124,6 +124,24 @@ impl<W: io::Write> io::Write for Named<W> {
     }
 }
 
+/// Any text in a line of either format, for `crate::fuzz`: it stays one line, and nothing of it misleads.
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut line = String::new();
+    let written = write!(Escaped(&mut Writer::new(&mut line)), "{text}");
+    assert!(written.is_ok() && !line.contains(misleads), "{line:?}");
+    let mut json = Named(Vec::new());
+    let object = serde_json::Value::from(text.as_ref());
+    let written = io::Write::write_all(&mut json, object.to_string().as_bytes());
+    let line = String::from_utf8_lossy(&json.0);
+    assert!(written.is_ok() && !line.contains(misleads), "{line:?}");
+    assert_eq!(
+        serde_json::from_str::<String>(&line).ok().as_deref(),
+        Some(text.as_ref())
+    );
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::{Arc, Mutex};

@@ -9,6 +9,8 @@ pub mod daemon;
 pub mod disk;
 pub mod driver;
 pub mod enrol;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 pub mod host;
 pub mod initramfs;
 pub mod inventory;

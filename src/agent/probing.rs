@@ -20,7 +20,7 @@ const FOLDERS: [&str; 3] = [
 ];
 
 /// As what guests' disks are seen by the host.
-enum Seen<'a> {
+pub(super) enum Seen<'a> {
     Volumes(&'a str),
     /// Loop devices over files in this folder.
     Loops(&'a Path),
@@ -51,7 +51,7 @@ fn udev(seen: &Seen<'_>) -> Found {
     judge_rules(text.as_deref(), seen)
 }
 
-fn judge_rules(text: Option<&str>, seen: &Seen<'_>) -> Found {
+pub(super) fn judge_rules(text: Option<&str>, seen: &Seen<'_>) -> Found {
     let text = text.ok_or_else(|| {
         format!("looks into guests' disks: install packaging/{RULES} into /etc/udev/rules.d")
     })?;
@@ -85,7 +85,7 @@ fn lvm(seen: &Seen<'_>) -> Found {
     }
 }
 
-fn judge_lvm(text: &str, seen: &Seen<'_>) -> Found {
+pub(super) fn judge_lvm(text: &str, seen: &Seen<'_>) -> Found {
     let value = |key: &str| {
         text.lines()
             .find_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='))

@@ -8,6 +8,8 @@ mod calendar;
 mod clean;
 mod facts;
 mod folder;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod mime;
 mod render;
 mod smtp;

@@ -15,6 +15,8 @@ pub mod error;
 pub mod evacuation;
 pub mod fairness;
 pub mod faq;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 pub mod graduation;
 pub mod host;
 pub mod import;

@@ -49,7 +49,7 @@ impl HasSqlType<Utc> for MultiBackend {
 const FIXED_WIDTH: &str = "%Y-%m-%dT%H:%M:%S%.6fZ";
 
 /// As [`FIXED_WIDTH`] says. By hand, because a page reads hundreds of times, and the general way takes ten times as long.
-fn written(at: DateTime<chrono::Utc>) -> String {
+pub(super) fn written(at: DateTime<chrono::Utc>) -> String {
     if !(0..=9999).contains(&at.year()) {
         return at.format(FIXED_WIDTH).to_string();
     }
@@ -65,7 +65,7 @@ fn written(at: DateTime<chrono::Utc>) -> String {
     )
 }
 
-fn read(text: &str) -> Result<NaiveDateTime, chrono::ParseError> {
+pub(super) fn read(text: &str) -> Result<NaiveDateTime, chrono::ParseError> {
     // What is not quite of that shape is for the general way to understand, or to say what is wrong.
     read_fixed(text.as_bytes()).map_or_else(|| NaiveDateTime::parse_from_str(text, FIXED_WIDTH), Ok)
 }

@@ -92,7 +92,7 @@ fn answer(name: &str) -> actix_web::HttpResponseBuilder {
     answer
 }
 
-fn bytes<R: AsRef<[u8]>>(rows: &[Vec<R>]) -> Result<Bytes, Fault> {
+pub(super) fn bytes<R: AsRef<[u8]>>(rows: &[Vec<R>]) -> Result<Bytes, Fault> {
     let mut out = writer();
     for row in rows {
         out.write_record(row).map_err(Fault::internal)?;

@@ -12,6 +12,8 @@ pub(in crate::web) mod csrf;
 pub mod csv;
 pub mod extract;
 pub mod fault;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 pub mod layer;
 pub mod members;
 pub mod migration;

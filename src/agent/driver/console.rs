@@ -67,8 +67,7 @@ impl Console {
             earlier.append(&mut bytes);
             bytes = earlier;
         }
-        let hidden = |c| !matches!(c, '\n' | '\t') && unreadable(c);
-        let text = without_escapes(&printable(&bytes, usize::MAX).replace(hidden, ""));
+        let text = shown(&bytes);
         let all: Vec<&str> = text.lines().collect();
         let from = all.len().saturating_sub(lines);
         all.get(from..).unwrap_or_default().join("\n")
@@ -93,6 +92,12 @@ impl Cut {
         }
         self.now.write_all(bytes)
     }
+}
+
+/// What a guest wrote, as a page may show it.
+pub(super) fn shown(bytes: &[u8]) -> String {
+    let hidden = |c| !matches!(c, '\n' | '\t') && unreadable(c);
+    without_escapes(&printable(bytes, usize::MAX).replace(hidden, ""))
 }
 
 /// `printable` takes out the escape character itself; this the colours that followed it.

@@ -4,6 +4,8 @@
 mod bootable;
 mod console;
 pub(super) mod files;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod net;
 mod settings;
 pub mod simulated;

@@ -10,6 +10,8 @@
 mod build;
 mod cpio;
 mod elf;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod modules;
 pub mod words;
 

@@ -87,7 +87,7 @@ impl Identity {
         }
     }
 
-    fn parse(from: impl Read) -> io::Result<Self> {
+    pub(super) fn parse(from: impl Read) -> io::Result<Self> {
         let mut from = from.take(MAX);
         let mut part = || -> io::Result<Vec<u8>> {
             let mut len = [0; 4];

@@ -27,6 +27,8 @@ mod client;
 mod codec;
 mod copy;
 mod fetch;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod guests;
 #[cfg(test)]
 #[allow(

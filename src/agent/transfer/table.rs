@@ -293,14 +293,18 @@ fn read_mark(file: &File, size: u64) -> io::Result<Option<(u32, u32)>> {
         Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         Err(e) => return Err(e),
     }
-    let (found, sum) = bytes.split_at(len);
-    let (fixed, marks) = found.split_at(len - 8);
-    if digest(found) != sum || !head(size, 0, 0).starts_with(fixed) {
-        return Ok(None);
+    Ok(mark_in(&bytes, size))
+}
+
+pub(super) fn mark_in(bytes: &[u8], size: u64) -> Option<(u32, u32)> {
+    let (found, sum) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
+    let (fixed, marks) = found.split_at_checked(found.len().checked_sub(8)?)?;
+    if digest(found) != sum || head(size, 0, 0).strip_suffix(&[0; 8]) != Some(fixed) {
+        return None;
     }
-    let (low, high) = marks.split_at(4);
+    let (low, high) = marks.split_at_checked(4)?;
     let number = |bytes: &[u8]| bytes.try_into().map_or(0, u32::from_le_bytes);
-    Ok(Some((number(low), number(high))))
+    Some((number(low), number(high)))
 }
 
 /// Asks an image, front to back, which stretches are holes.

@@ -84,7 +84,7 @@ impl App {
 }
 
 /// The host's own Linodes in a round, each once, in the order of their ids.
-fn known<'a>(
+pub(super) fn known<'a>(
     round: &'a Round,
     owned: &'a BTreeMap<LinodeId, Metered>,
 ) -> Vec<(&'a Metered, &'a Used)> {
@@ -116,7 +116,7 @@ fn wrong_shares(rule: Rule, known: &[(&Metered, &Used)]) -> Vec<(LinodeId, Share
 }
 
 /// What each used, with what was due to it.
-fn judged(rule: Rule, known: &[(&Metered, &Used)]) -> Vec<(LinodeId, Usage)> {
+pub(super) fn judged(rule: Rule, known: &[(&Metered, &Used)]) -> Vec<(LinodeId, Usage)> {
     let mut usages: Vec<(LinodeId, Usage)> = known
         .iter()
         .map(|(metered, used)| (metered.id, believable(rule, metered, used)))

@@ -6,6 +6,8 @@ pub mod check;
 pub(super) mod existing;
 pub(super) mod fields;
 pub mod file;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 pub mod position;
 pub mod report;
 

@@ -72,7 +72,7 @@ impl Client {
 }
 
 /// The last address that none of our proxies has; what stands before it anyone can have written.
-fn client_address(peer: IpAddr, forwarded: &[&str], proxies: &[IpAddr]) -> Address {
+pub(super) fn client_address(peer: IpAddr, forwarded: &[&str], proxies: &[IpAddr]) -> Address {
     static TOLD: Once = Once::new();
     let mut address = Address::of(peer);
     for hop in forwarded.iter().rev() {

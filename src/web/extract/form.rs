@@ -93,7 +93,7 @@ pub(super) fn unread(why: Unread) -> Fault {
 }
 
 /// A doubled token is none.
-fn token(body: &str) -> Option<String> {
+pub(super) fn token(body: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Token {
         csrf: String,
@@ -102,7 +102,9 @@ fn token(body: &str) -> Option<String> {
     token.ok().map(|token| token.csrf)
 }
 
-fn without_token<T: DeserializeOwned>(body: &str) -> Result<T, serde_html_form::de::Error> {
+pub(super) fn without_token<T: DeserializeOwned>(
+    body: &str,
+) -> Result<T, serde_html_form::de::Error> {
     let pairs = body.split('&').filter(|pair| !pair.starts_with("csrf="));
     serde_html_form::from_str(&pairs.collect::<Vec<_>>().join("&"))
 }

@@ -4,6 +4,8 @@
 pub mod body;
 mod client;
 mod form;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod hidden;
 mod signed;
 mod upload;

@@ -112,12 +112,12 @@ impl<T: DeserializeOwned + 'static> FromRequest for Upload<T> {
 }
 
 #[derive(Default)]
-struct Body {
+pub(super) struct Body {
     /// The texts as a query string.
-    pairs: String,
-    files: Vec<Sent>,
+    pub(super) pairs: String,
+    pub(super) files: Vec<Sent>,
     /// Why it could not be read whole; what came before is there.
-    fault: Option<Fault>,
+    pub(super) fault: Option<Fault>,
     share: Option<Share>,
 }
 
@@ -141,7 +141,7 @@ fn broken() -> Fault {
     Fault::BadRequest("The form broke off on its way, or cannot be read. Send it again.".to_owned())
 }
 
-async fn read(mut multipart: Multipart, share: Share, keep_files: bool) -> Body {
+pub(super) async fn read(mut multipart: Multipart, share: Share, keep_files: bool) -> Body {
     let mut reading = Reading {
         keep_files,
         share,

@@ -79,7 +79,7 @@ impl Asset {
 }
 
 /// Does an `Accept-Encoding` list allow this coding? (`q=0` refuses it.)
-fn accepts(list: &str, coding: &str) -> bool {
+pub(in crate::web) fn accepts(list: &str, coding: &str) -> bool {
     list.split(',').any(|item| {
         let mut parts = item.split(';').map(str::trim);
         parts.next().is_some_and(|name| name.eq_ignore_ascii_case(coding))

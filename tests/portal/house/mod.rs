@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each room with the rooms below it.
-const ROOMS: [(&str, &[&str]); 11] = [
+const ROOMS: [(&str, &[&str]); 12] = [
     ("domain", &[]),
     ("command", &[]),
     ("log", &[]),
@@ -22,6 +22,13 @@ const ROOMS: [(&str, &[&str]); 11] = [
         &["config", "app", "store", "mail", "domain", "wire"],
     ),
     ("web", &["config", "app", "store", "mail", "domain", "wire"]),
+    // What is fuzzed: no part of the product.
+    (
+        "fuzz",
+        &[
+            "web", "config", "app", "store", "mail", "agent", "wire", "domain", "command", "log",
+        ],
+    ),
 ];
 /// What stands at the root of the crate without being a room.
 const MACROS: [&str; 1] = ["string_enum"];
@@ -179,7 +186,7 @@ const TOOLS: [(&str, &str); 9] = [
     ),
     (
         "src/store",
-        "alert attention backup catalogue db error limit mod name_index pulse retention schema schema_migrations search types wake",
+        "alert attention backup catalogue db error fuzz limit mod name_index pulse retention schema schema_migrations search types wake",
     ),
     (
         "src/app",

@@ -19,6 +19,8 @@
 //! volume is made.
 
 mod adopt;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod group;
 mod image;
 mod making;

@@ -3,6 +3,8 @@
 
 pub mod examine;
 mod filter;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 pub mod guard;
 #[cfg(test)]
 pub mod namespace;

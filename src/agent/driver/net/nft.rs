@@ -130,7 +130,7 @@ struct RuleItem {
     comment: Option<String>,
 }
 
-fn parse(json: &[u8]) -> Result<BTreeMap<(String, String), Chain>, serde_json::Error> {
+pub(super) fn parse(json: &[u8]) -> Result<BTreeMap<(String, String), Chain>, serde_json::Error> {
     let listing: Listing = serde_json::from_slice(json)?;
     let mut chains: BTreeMap<(String, String), Chain> = BTreeMap::new();
     for item in listing.nftables {

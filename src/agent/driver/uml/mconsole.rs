@@ -191,7 +191,7 @@ fn request(command: &str) -> Vec<u8> {
 }
 
 /// An answer is `error, more, length`, then the text.
-fn parse(message: &[u8]) -> Result<String, MconsoleError> {
+pub(super) fn parse(message: &[u8]) -> Result<String, MconsoleError> {
     let (header, text) = message
         .split_at_checked(HEADER)
         .ok_or(MconsoleError::Short(message.len()))?;

@@ -11,6 +11,8 @@ mod cmdline;
 mod config;
 mod examine;
 mod folder;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 pub mod jail;
 mod launch;
 mod mconsole;

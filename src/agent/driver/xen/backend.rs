@@ -135,7 +135,7 @@ pub fn threads_of_all() -> BTreeMap<u32, Vec<(u32, String)>> {
 }
 
 /// `4.xvda-0`, one a queue; before Linux 4.5 `blkback.4.xvda`. Gives the domain and the disk's name.
-fn thread_of(name: &str) -> Option<(u32, &str)> {
+pub(super) fn thread_of(name: &str) -> Option<(u32, &str)> {
     let rest = name.strip_prefix("blkback.").unwrap_or(name);
     let (number, rest) = rest.split_once('.')?;
     let disk = rest.split('-').next()?;
@@ -192,7 +192,7 @@ fn device_number(device: u64) -> (u32, u32) {
 }
 
 /// `fd:0`, as a disk's back-end has it.
-fn hex_number(text: &str) -> Option<(u32, u32)> {
+pub(super) fn hex_number(text: &str) -> Option<(u32, u32)> {
     let (major, minor) = text.trim().split_once(':')?;
     let part = |text| u32::from_str_radix(text, 16).ok();
     part(major).zip(part(minor))

@@ -31,7 +31,7 @@ pub fn among(domain_files: &[PathBuf]) -> io::Result<Vec<Vec<ProcessRef>>> {
 }
 
 /// `xl create FILE`, whatever its path and whatever ran it: which of the wanted files.
-fn kept(cmdline: &[u8], wanted: impl Fn(&[u8]) -> Option<usize>) -> Option<usize> {
+pub(super) fn kept(cmdline: &[u8], wanted: impl Fn(&[u8]) -> Option<usize>) -> Option<usize> {
     let args = || cmdline.split(|byte| *byte == 0);
     args().find(|arg| *arg == b"create")?;
     args().find_map(wanted)
@@ -55,7 +55,7 @@ pub fn consoles_are_logged() -> io::Result<Result<(), String>> {
 }
 
 /// `None`: that is another program.
-fn logs_guests(cmdline: &[u8]) -> Option<bool> {
+pub(super) fn logs_guests(cmdline: &[u8]) -> Option<bool> {
     let text = String::from_utf8_lossy(cmdline).into_owned();
     let mut args = text.split('\0');
     let program = args.next()?;

@@ -16,6 +16,8 @@ mod domains;
 mod examine;
 mod find;
 mod folder;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod keeper;
 mod look;
 mod memory;

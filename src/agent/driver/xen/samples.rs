@@ -83,7 +83,7 @@ pub fn all(driver: &Xen, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Counted> {
 }
 
 /// A run is named `DOMAIN.UUID`; one that is between two domains has none.
-fn domain_in(run: &str) -> Option<u32> {
+pub(super) fn domain_in(run: &str) -> Option<u32> {
     run.split('.').next()?.parse().ok()
 }
 

@@ -184,7 +184,7 @@ pub fn destroy(domain: u32) -> Result<(), DriverError> {
 }
 
 /// `xl list -v`. The name may hold anything: columns are counted from the right.
-fn parse_domains(text: &str) -> Result<Domains, String> {
+pub(super) fn parse_domains(text: &str) -> Result<Domains, String> {
     if text.len() > TABLE_LIMIT {
         return Err("it is too long".to_owned());
     }
@@ -223,7 +223,7 @@ fn parse_domains(text: &str) -> Result<Domains, String> {
     }
 }
 
-fn is_uuid(word: &str) -> bool {
+pub(super) fn is_uuid(word: &str) -> bool {
     word.len() == 36 && word.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit())
 }
 
@@ -272,7 +272,7 @@ fn parse_domain(line: &str) -> Option<Domain> {
     })
 }
 
-fn parse_info(text: &str) -> Result<Info, String> {
+pub(super) fn parse_info(text: &str) -> Result<Info, String> {
     let field = |name: &str| {
         let found = text.lines().find_map(|line| {
             let (key, value) = line.split_once(':')?;
@@ -292,7 +292,7 @@ fn parse_info(text: &str) -> Result<Info, String> {
 }
 
 /// `xl sched-credit2`: a line per CPU pool, each with its table.
-fn parse_weights(text: &str) -> Result<Vec<(u32, i64)>, String> {
+pub(super) fn parse_weights(text: &str) -> Result<Vec<(u32, i64)>, String> {
     if text.len() > TABLE_LIMIT {
         return Err("it is too long".to_owned());
     }

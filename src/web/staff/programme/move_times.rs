@@ -119,7 +119,7 @@ impl TimesForm {
 }
 
 /// `08:00–18:00`, with a hyphen or a dash; nothing for none.
-fn hours(text: &str) -> Result<Option<Quiet>, &'static str> {
+pub(in crate::web) fn hours(text: &str) -> Result<Option<Quiet>, &'static str> {
     let text = text.trim();
     if text.is_empty() {
         return Ok(None);

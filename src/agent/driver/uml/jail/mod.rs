@@ -104,7 +104,7 @@ pub fn libraries(kernel: &Path) -> Result<Vec<PathBuf>, DriverError> {
 }
 
 /// `ldd` says `NAME => /PATH (0x…)`, or `/PATH (0x…)` for the loader.
-fn paths(said: &str) -> Vec<PathBuf> {
+pub(super) fn paths(said: &str) -> Vec<PathBuf> {
     let path = |line: &str| {
         let words = line.split_ascii_whitespace();
         words
