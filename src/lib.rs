@@ -2,7 +2,7 @@
 //!
 //! Imports point down only: `bin → web, work → app → store, mail → domain`; `bin → agent → wire → domain`.
 
-#![warn(unreachable_pub)]
+#![cfg_attr(not(test), warn(unreachable_pub))]
 #![cfg_attr(
     test,
     allow(

@@ -27,7 +27,7 @@ pub(super) enum Seen<'a> {
 }
 
 /// For `xenbeta-agent check`. Nothing where guests' disks are no block devices of the host's.
-pub fn examine(config: &Config) -> Vec<(&'static str, Found)> {
+pub(super) fn examine(config: &Config) -> Vec<(&'static str, Found)> {
     let seen = match (&config.disks, &config.driver) {
         (_, DriverConfig::Simulated(_)) => return Vec::new(),
         (DisksConfig::Lvm(lvm), _) => Seen::Volumes(&lvm.vg),

@@ -24,7 +24,7 @@ struct Kept {
 
 /// Is the store in `dir` the one that was there before? One that is used for the first time is marked. A store in another folder
 /// is another one: the configuration's word. `make` makes the folder of such a one, if need be.
-pub fn hold(
+pub(super) fn hold(
     state: &Path,
     dir: &Path,
     make: impl FnOnce() -> io::Result<()>,

@@ -44,7 +44,7 @@ impl Tally {
         self.count == 0 && self.told.is_some_and(|told| now >= told + self.wait)
     }
 
-    pub fn words(&self) -> String {
+    pub(super) fn words(&self) -> String {
         let since = self.since.utc().format("%Y-%m-%d %H:%M:%S UTC");
         match self.count {
             1 => format!("once: {}", self.asked),
@@ -54,7 +54,7 @@ impl Tally {
 }
 
 #[derive(Debug, Default)]
-pub struct Refusals(Mutex<BTreeMap<Key, Tally>>);
+pub(super) struct Refusals(Mutex<BTreeMap<Key, Tally>>);
 
 impl Refusals {
     fn all(&self) -> MutexGuard<'_, BTreeMap<Key, Tally>> {
@@ -62,7 +62,7 @@ impl Refusals {
     }
 
     /// `asked`: method and route; never what a stranger wrote, which may be a secret.
-    pub fn note(&self, action: Action, (address, asked): (&str, &str), now: Time) {
+    pub(super) fn note(&self, action: Action, (address, asked): (&str, &str), now: Time) {
         let mut all = self.all();
         let mut key = (action.as_str(), Asker::of(address).own);
         let mut address = address;

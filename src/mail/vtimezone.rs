@@ -14,7 +14,7 @@ const LOCAL: &str = "%Y%m%dT%H%M%S";
 
 /// The moment as its local time, if that time says just this moment: of one that the clocks show twice a calendar takes the
 /// first. `None` in UTC, which needs no zone.
-pub fn local(zone: Tz, at: DateTime<Utc>) -> Option<NaiveDateTime> {
+pub(super) fn local(zone: Tz, at: DateTime<Utc>) -> Option<NaiveDateTime> {
     // Calendars know no parts of a second.
     let at = at - TimeDelta::nanoseconds(i64::from(at.timestamp_subsec_nanos()));
     let local = zone.from_utc_datetime(&at.naive_utc()).naive_local();
@@ -62,7 +62,7 @@ fn offset(standing: Standing) -> i32 {
 }
 
 /// The component's lines. Nothing of them is anyone's text, and none is longer than a line may be.
-pub fn component(zone: Tz, around: DateTime<Utc>) -> String {
+pub(super) fn component(zone: Tz, around: DateTime<Utc>) -> String {
     let start = around.checked_sub_days(AROUND).unwrap_or(around);
     let end = around.checked_add_days(AROUND).unwrap_or(around);
     let mut out = format!("BEGIN:VTIMEZONE\r\nTZID:{}\r\n", zone.name());

@@ -12,7 +12,7 @@ use super::dir::Dir;
 use super::sys::{self, Extent};
 
 /// An empty file that no name leads to: it is gone with whoever holds it. `name` is free again at once.
-pub fn nameless(folder: &Dir, name: &str) -> io::Result<File> {
+pub(super) fn nameless(folder: &Dir, name: &str) -> io::Result<File> {
     let file = folder.create_anew(name)?;
     folder.remove(name)?;
     Ok(file)
@@ -20,7 +20,7 @@ pub fn nameless(folder: &Dir, name: &str) -> io::Result<File> {
 
 /// Whether clones work in this folder and their places can be asked: found by doing it. Under names of its own: `check` may try
 /// it while an agent starts, and that agent would read whole disks from then on.
-pub fn supported(folder: &Dir, ground: &dyn Ground) -> bool {
+pub(super) fn supported(folder: &Dir, ground: &dyn Ground) -> bool {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let name = |which: &str| format!(".probe-{}-{number}-{which}", std::process::id());
@@ -38,7 +38,7 @@ pub fn supported(folder: &Dir, ground: &dyn Ground) -> bool {
 }
 
 /// Reports every stretch below `size` where `a` and `b` may differ. Reads no content; holds one batch of extents each.
-pub fn differences(
+pub(super) fn differences(
     a: impl AsFd,
     b: impl AsFd,
     size: u64,
@@ -53,7 +53,7 @@ pub fn differences(
 
 /// Bytes of `clone` that `live` has at no other place of its own: what is overwritten of them takes new blocks. Counts too
 /// much rather than too little; what is not yet on the device counts as shared.
-pub fn still_shared(clone: impl AsFd, live: impl AsFd, size: u64) -> io::Result<u64> {
+pub(super) fn still_shared(clone: impl AsFd, live: impl AsFd, size: u64) -> io::Result<u64> {
     let mut shared = 0;
     // Without waiting for what is not yet written: this asks in the middle of a guest's life.
     walk(clone, live, size, false, &mut |range, left, right| {

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, openat2};
 
-pub struct Dir(OwnedFd);
+pub(super) struct Dir(OwnedFd);
 
 const FOLDER_MODE: Mode = Mode::from_raw_mode(0o700);
 const FILE_MODE: Mode = Mode::from_raw_mode(0o600);
@@ -18,12 +18,12 @@ fn inside() -> ResolveFlags {
 
 impl Dir {
     /// The store's root, named by the operator's configuration: the only path that may lead through links.
-    pub fn open_root(path: &std::path::Path) -> io::Result<Self> {
+    pub(super) fn open_root(path: &std::path::Path) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
     }
 
-    pub fn open_dir(&self, name: &str) -> io::Result<Self> {
+    pub(super) fn open_dir(&self, name: &str) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self(openat2(
             &self.0,
@@ -35,7 +35,7 @@ impl Dir {
     }
 
     /// The folder `name`, made (durably) if it is not there.
-    pub fn make_dir(&self, name: &str) -> io::Result<Self> {
+    pub(super) fn make_dir(&self, name: &str) -> io::Result<Self> {
         match rustix::fs::mkdirat(&self.0, name, FOLDER_MODE) {
             Ok(()) => self.sync()?,
             Err(rustix::io::Errno::EXIST) => {}
@@ -45,7 +45,7 @@ impl Dir {
     }
 
     /// Opens a plain file; anything else (a pipe, a device, a folder, a link) is refused.
-    pub fn open_file(&self, name: &str, flags: OFlags) -> io::Result<File> {
+    pub(super) fn open_file(&self, name: &str, flags: OFlags) -> io::Result<File> {
         // NONBLOCK: opening a planted pipe must not hang before it can be refused.
         let flags = flags | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let fd = openat2(&self.0, name, flags, create_mode(flags), inside())?;
@@ -59,26 +59,26 @@ impl Dir {
         Ok(File::from(fd))
     }
 
-    pub fn read_write(&self, name: &str) -> io::Result<File> {
+    pub(super) fn read_write(&self, name: &str) -> io::Result<File> {
         self.open_file(name, OFlags::RDWR)
     }
 
-    pub fn read_only(&self, name: &str) -> io::Result<File> {
+    pub(super) fn read_only(&self, name: &str) -> io::Result<File> {
         self.open_file(name, OFlags::RDONLY)
     }
 
     /// Opens for reading and writing, made empty if it is not there.
-    pub fn open_or_create(&self, name: &str) -> io::Result<File> {
+    pub(super) fn open_or_create(&self, name: &str) -> io::Result<File> {
         self.open_file(name, OFlags::RDWR | OFlags::CREATE)
     }
 
     /// A new, empty file in the place of whatever file had the name.
-    pub fn create_anew(&self, name: &str) -> io::Result<File> {
+    pub(super) fn create_anew(&self, name: &str) -> io::Result<File> {
         self.remove(name)?;
         self.open_file(name, OFlags::RDWR | OFlags::CREATE | OFlags::EXCL)
     }
 
-    pub fn exists(&self, name: &str) -> io::Result<bool> {
+    pub(super) fn exists(&self, name: &str) -> io::Result<bool> {
         match rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(_) => Ok(true),
             Err(rustix::io::Errno::NOENT) => Ok(false),
@@ -87,12 +87,12 @@ impl Dir {
     }
 
     /// Renames within the folder, in the place of whatever file has the new name.
-    pub fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+    pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         Ok(rustix::fs::renameat(&self.0, from, &self.0, to)?)
     }
 
     /// Removes a file; none there is fine.
-    pub fn remove(&self, name: &str) -> io::Result<()> {
+    pub(super) fn remove(&self, name: &str) -> io::Result<()> {
         match rustix::fs::unlinkat(&self.0, name, AtFlags::empty()) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
             Err(e) => Err(e.into()),
@@ -100,7 +100,7 @@ impl Dir {
     }
 
     /// Removes a folder of plain files; none there is fine. A folder within it is an error: we never made one.
-    pub fn remove_folder(&self, name: &str) -> io::Result<()> {
+    pub(super) fn remove_folder(&self, name: &str) -> io::Result<()> {
         let folder = match self.open_dir(name) {
             Ok(folder) => folder,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -114,7 +114,7 @@ impl Dir {
     }
 
     /// Names in the folder, sorted; a name that is not UTF-8 comes with replacement characters.
-    pub fn names(&self) -> io::Result<Vec<String>> {
+    pub(super) fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.0)? {
             let name = entry?.file_name().to_string_lossy().into_owned();
@@ -126,12 +126,12 @@ impl Dir {
         Ok(names)
     }
 
-    pub fn is_folder(&self, name: &str) -> bool {
+    pub(super) fn is_folder(&self, name: &str) -> bool {
         rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)
             .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
     }
 
-    pub fn sync(&self) -> io::Result<()> {
+    pub(super) fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::fsync(&self.0)?)
     }
 }

@@ -29,7 +29,7 @@ pub(super) struct Folders {
 
 impl Folders {
     /// Opens the store in `path`, which must exist; makes its `linodes` folder.
-    pub fn open(path: &Path) -> Result<Self, DiskError> {
+    pub(super) fn open(path: &Path) -> Result<Self, DiskError> {
         let store = Dir::open_root(path).map_err(at("open the store's folder"))?;
         let root = store
             .make_dir("linodes")
@@ -37,13 +37,13 @@ impl Folders {
         Ok(Self { root })
     }
 
-    pub fn linode(&self, linode: LinodeId) -> Result<Dir, DiskError> {
+    pub(super) fn linode(&self, linode: LinodeId) -> Result<Dir, DiskError> {
         self.root
             .open_dir(&linode.to_string())
             .map_err(at("open the Linode's folder"))
     }
 
-    pub fn linode_if_any(&self, linode: LinodeId) -> Result<Option<Dir>, DiskError> {
+    pub(super) fn linode_if_any(&self, linode: LinodeId) -> Result<Option<Dir>, DiskError> {
         match self.root.open_dir(&linode.to_string()) {
             Ok(home) => Ok(Some(home)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -51,7 +51,7 @@ impl Folders {
         }
     }
 
-    pub fn folder(&self, linode: LinodeId, name: &str) -> Result<Dir, DiskError> {
+    pub(super) fn folder(&self, linode: LinodeId, name: &str) -> Result<Dir, DiskError> {
         self.linode(linode)?
             .open_dir(name)
             .map_err(at("open the disks' folder"))
@@ -59,7 +59,7 @@ impl Folders {
 
     /// The Linode's folder and, in it, the one of this migration's copies: made, or taken up again as it was left (also
     /// if it was published and never activated).
-    pub fn reopen(
+    pub(super) fn reopen(
         &self,
         linode: LinodeId,
         migration: MigrationId,
@@ -81,7 +81,7 @@ impl Folders {
     }
 
     /// What [`Folders::reopen`] would take up again, if there is any.
-    pub fn left_over(
+    pub(super) fn left_over(
         &self,
         linode: LinodeId,
         migration: MigrationId,
@@ -100,7 +100,7 @@ impl Folders {
         }
     }
 
-    pub fn published(
+    pub(super) fn published(
         &self,
         linode: LinodeId,
         migration: MigrationId,
@@ -112,7 +112,7 @@ impl Folders {
     }
 
     /// `durable` makes sure of the disks themselves before they become a generation.
-    pub fn publish(
+    pub(super) fn publish(
         &self,
         linode: LinodeId,
         epoch: i64,
@@ -143,7 +143,7 @@ impl Folders {
         home.sync().map_err(at("publish"))
     }
 
-    pub fn activate(
+    pub(super) fn activate(
         &self,
         linode: LinodeId,
         migration: MigrationId,
@@ -182,12 +182,16 @@ impl Folders {
     }
 
     /// What the receipt said with which a generation came here.
-    pub fn origin(&self, linode: LinodeId, epoch: i64) -> Result<Vec<DiskDigest>, DiskError> {
+    pub(super) fn origin(
+        &self,
+        linode: LinodeId,
+        epoch: i64,
+    ) -> Result<Vec<DiskDigest>, DiskError> {
         let folder = self.folder(linode, &generation(epoch))?;
         Ok(receipt::retired(&folder)?.map_or_else(Vec::new, |receipt| receipt.digests))
     }
 
-    pub fn regrant(&self, linode: LinodeId, from: i64, to: i64) -> Result<(), DiskError> {
+    pub(super) fn regrant(&self, linode: LinodeId, from: i64, to: i64) -> Result<(), DiskError> {
         let home = self.linode(linode)?;
         let (old, new) = (generation(from), generation(to));
         let has_old = home.exists(&old).map_err(at("regrant"))?;
@@ -211,7 +215,7 @@ impl Folders {
     }
 
     /// `destroy` deletes what the files of a folder only stand for.
-    pub fn release(
+    pub(super) fn release(
         &self,
         linode: LinodeId,
         migration: MigrationId,
@@ -227,7 +231,7 @@ impl Folders {
         discard(&home, &partial(migration), destroy)
     }
 
-    pub fn purge(
+    pub(super) fn purge(
         &self,
         linode: LinodeId,
         epoch: i64,
@@ -243,7 +247,7 @@ impl Folders {
     }
 
     /// All there is, by the names of folders alone.
-    pub fn list(&self) -> Result<Listing, DiskError> {
+    pub(super) fn list(&self) -> Result<Listing, DiskError> {
         let mut listing = Listing::default();
         for name in self.root.names().map_err(at("list the store"))? {
             let id = number(&name, "", "").map(LinodeId);
@@ -270,7 +274,7 @@ impl Folders {
         Ok(listing)
     }
 
-    pub fn source_table(
+    pub(super) fn source_table(
         &self,
         linode: LinodeId,
         migration: MigrationId,
@@ -285,7 +289,11 @@ impl Folders {
             .map_err(at("make the source's table"))
     }
 
-    pub fn close_source(&self, linode: LinodeId, migration: MigrationId) -> Result<(), DiskError> {
+    pub(super) fn close_source(
+        &self,
+        linode: LinodeId,
+        migration: MigrationId,
+    ) -> Result<(), DiskError> {
         match self.linode_if_any(linode)? {
             Some(home) => home
                 .remove_folder(&source(migration))
@@ -297,7 +305,7 @@ impl Folders {
 
 impl Folders {
     /// What earlier agents left as sources. A Linode whose folder cannot be read holds up no other's.
-    pub fn forget_sources(&self) -> Result<u32, DiskError> {
+    pub(super) fn forget_sources(&self) -> Result<u32, DiskError> {
         let mut forgotten = 0;
         let mut failed = Ok(());
         for name in self.root.names().map_err(at("list the store"))? {

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 const BELIEVED: [FsWord; 5] = [0xef53, 0x5846_5342, 0x9123_683e, 0x0102_1994, 0xf2f5_2010];
 
 /// The next stretch of data below `size`, from `offset` on. On a file system that is not believed all is data.
-pub fn next_data(file: &File, offset: u64, size: u64) -> io::Result<Option<Range<u64>>> {
+pub(super) fn next_data(file: &File, offset: u64, size: u64) -> io::Result<Option<Range<u64>>> {
     if offset >= size {
         return Ok(None);
     }

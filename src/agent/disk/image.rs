@@ -14,7 +14,7 @@ use super::aligned::ALIGN;
 use super::dir::Dir;
 use super::holes::next_data;
 
-pub struct FileImage {
+pub(super) struct FileImage {
     file: File,
     /// The same file past the page cache; `None` where the file system cannot.
     direct: Option<File>,
@@ -25,18 +25,18 @@ pub struct FileImage {
 
 impl FileImage {
     /// A source to read. `size` is what the portal knows; a file of another length is refused.
-    pub fn to_read(file: File, size: u64) -> io::Result<Self> {
+    pub(super) fn to_read(file: File, size: u64) -> io::Result<Self> {
         Self::checked(file, None, size)
     }
 
     /// A disk to look at, past the cache where that can be.
-    pub fn to_look(folder: &Dir, name: &str, size: u64) -> io::Result<Self> {
+    pub(super) fn to_look(folder: &Dir, name: &str, size: u64) -> io::Result<Self> {
         let direct = folder.open_file(name, OFlags::RDONLY | OFlags::DIRECT).ok();
         Self::checked(folder.read_only(name)?, direct, size)
     }
 
     /// A copy in the making.
-    pub fn to_write(folder: &Dir, name: &str, size: u64) -> io::Result<Self> {
+    pub(super) fn to_write(folder: &Dir, name: &str, size: u64) -> io::Result<Self> {
         let direct = folder.open_file(name, OFlags::RDWR | OFlags::DIRECT).ok();
         Self::checked(folder.read_write(name)?, direct, size)
     }

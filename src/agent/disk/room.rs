@@ -42,7 +42,7 @@ pub(super) struct Clone {
 
 impl Clone {
     /// What is read of a clone is good only if this says `false` afterwards.
-    pub fn gone(&self) -> bool {
+    pub(super) fn gone(&self) -> bool {
         self.gone.load(Ordering::SeqCst)
     }
 
@@ -74,7 +74,7 @@ struct Open {
 }
 
 impl Room {
-    pub fn new(ground: Arc<dyn Ground>, reserve: Option<u64>) -> Arc<Self> {
+    pub(super) fn new(ground: Arc<dyn Ground>, reserve: Option<u64>) -> Arc<Self> {
         Arc::new(Self {
             ground,
             reserve,
@@ -84,7 +84,7 @@ impl Room {
 
     /// Makes `empty` a clone of `live`, if there is room for it, and watches that there is from then on. A clone of the same
     /// disk that is open already is not counted: its blocks are the same ones.
-    pub fn open(
+    pub(super) fn open(
         self: &Arc<Self>,
         of: Of,
         live: File,
@@ -131,20 +131,20 @@ impl Room {
     }
 
     /// The clone of this disk that is open, if there is one.
-    pub fn held(&self, of: Of) -> Option<Arc<Clone>> {
+    pub(super) fn held(&self, of: Of) -> Option<Arc<Clone>> {
         let open = self.lock();
         let found = open.clones.iter().rev().find(|clone| clone.of == of);
         found.map(Arc::clone)
     }
 
     /// Drops a clone that is needed no more.
-    pub fn close(&self, clone: &Arc<Clone>) {
+    pub(super) fn close(&self, clone: &Arc<Clone>) {
         self.lock().clones.retain(|it| !Arc::ptr_eq(it, clone));
         clone.cut();
     }
 
     /// Drops all clones of one migration.
-    pub fn close_all(&self, linode: LinodeId, migration: MigrationId) {
+    pub(super) fn close_all(&self, linode: LinodeId, migration: MigrationId) {
         let theirs = |clone: &Arc<Clone>| (clone.of.0, clone.of.1) == (linode, migration);
         let mut closed: Vec<_> = Vec::new();
         self.lock().clones.retain(|clone| {
@@ -160,7 +160,7 @@ impl Room {
     }
 
     /// Drops clones until there is room for what the others need when `taken` more bytes are gone.
-    pub fn keep(&self, taken: u64) {
+    pub(super) fn keep(&self, taken: u64) {
         if self.short(taken).is_none() {
             return;
         }

@@ -71,7 +71,7 @@ unsafe impl Ioctl for Fiemap<'_> {
 
 /// A stretch of a file and where it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extent {
+pub(super) struct Extent {
     pub logical: u64,
     pub length: u64,
     /// `None`: the place says nothing of the content (delayed, unwritten, inline, compressed …).
@@ -79,14 +79,18 @@ pub struct Extent {
 }
 
 impl Extent {
-    pub fn end(&self) -> u64 {
+    pub(super) fn end(&self) -> u64 {
         self.logical.saturating_add(self.length)
     }
 }
 
 /// The next extents at or after `start` (a bounded batch), and whether the last of the file is among them. `settled`: as
 /// they are when all that is in memory is written.
-pub fn extents(file: impl AsFd, start: u64, settled: bool) -> io::Result<(Vec<Extent>, bool)> {
+pub(super) fn extents(
+    file: impl AsFd,
+    start: u64,
+    settled: bool,
+) -> io::Result<(Vec<Extent>, bool)> {
     let empty = RawExtent {
         logical: 0,
         physical: 0,

@@ -5,13 +5,13 @@ use super::net::is_unicast_mac;
 use crate::domain::platform::Platform;
 use crate::wire::{BootSpec, GuestSpec};
 
-pub fn refuse<T>(public: &str, detail: String) -> Result<T, DriverError> {
+pub(super) fn refuse<T>(public: &str, detail: String) -> Result<T, DriverError> {
     let public = public.to_owned();
     Err(DriverError::Refused { public, detail })
 }
 
 /// Its card, its memory, and the devices its disks are on.
-pub fn check(
+pub(super) fn check(
     spec: &GuestSpec,
     boot: &BootSpec,
     on: Platform,
@@ -58,7 +58,7 @@ pub fn check(
     Ok(())
 }
 
-pub fn no_root<T>(boot: &BootSpec, named: &str) -> Result<T, DriverError> {
+pub(super) fn no_root<T>(boot: &BootSpec, named: &str) -> Result<T, DriverError> {
     refuse(
         &format!("The config profile boots from {named}, but no disk is there."),
         format!("root device {:?} is not mapped", boot.root_device),

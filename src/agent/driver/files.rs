@@ -10,27 +10,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::DriverError;
 
 /// Pids, domains and interfaces mean nothing in another boot of the host; this names the present one.
-pub fn boot_id() -> io::Result<String> {
+pub(crate) fn boot_id() -> io::Result<String> {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned())
 }
 
-pub fn absent_is_fine(outcome: io::Result<()>) -> io::Result<()> {
+pub(crate) fn absent_is_fine(outcome: io::Result<()>) -> io::Result<()> {
     match outcome {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
 }
 
-pub fn host(error: io::Error) -> DriverError {
+pub(crate) fn host(error: io::Error) -> DriverError {
     DriverError::Host(error.to_string())
 }
 
-pub fn at(path: &Path, error: &io::Error) -> DriverError {
+pub(crate) fn at(path: &Path, error: &io::Error) -> DriverError {
     DriverError::Host(format!("{}: {error}", path.display()))
 }
 
 /// A file whole or not at all, for this boot of the host. Several threads may do it at once: the last one's stands, whole.
-pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let mut next = path.as_os_str().to_owned();
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -45,14 +45,14 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// The path as text, if it can stand in a guest's configuration as it is: nothing that quotes, separates or escapes.
-pub fn plain(path: &Path) -> Option<&str> {
+pub(crate) fn plain(path: &Path) -> Option<&str> {
     let text = path.to_str()?;
     let fine = |c: char| c.is_ascii_graphic() && !matches!(c, ',' | ':' | '"' | '\'' | '\\' | '=');
     (!text.is_empty() && text.chars().all(fine)).then_some(text)
 }
 
 /// `key = "value"` of a file in the shell's way, or in that of Xen's; the last one counts.
-pub fn setting(text: &str, key: &str) -> Option<String> {
+pub(crate) fn setting(text: &str, key: &str) -> Option<String> {
     text.lines().rev().find_map(|line| {
         let (name, value) = line.split_once('=')?;
         (name.trim() == key).then(|| value.trim().trim_matches(['"', '\'']).to_owned())
@@ -60,7 +60,7 @@ pub fn setting(text: &str, key: &str) -> Option<String> {
 }
 
 /// A process other than this one that holds one of `files` open for writing.
-pub fn writer_of(files: &[PathBuf]) -> io::Result<Option<(u32, PathBuf)>> {
+pub(crate) fn writer_of(files: &[PathBuf]) -> io::Result<Option<(u32, PathBuf)>> {
     let wanted: HashSet<(u64, u64)> = files
         .iter()
         .filter_map(|path| fs::metadata(path).ok())
@@ -94,7 +94,7 @@ fn written_by(pid: u32, wanted: &HashSet<(u64, u64)>) -> Option<PathBuf> {
 }
 
 /// Files are one if device and inode agree; block devices if their numbers do, whichever node they were opened by.
-pub fn identity(meta: &fs::Metadata) -> (u64, u64) {
+pub(crate) fn identity(meta: &fs::Metadata) -> (u64, u64) {
     use std::os::unix::fs::FileTypeExt;
     if meta.file_type().is_block_device() {
         (u64::MAX, meta.rdev())
@@ -113,7 +113,7 @@ fn writes(info: &Path) -> bool {
 }
 
 /// The processes there are now.
-pub fn pids() -> io::Result<impl Iterator<Item = u32>> {
+pub(crate) fn pids() -> io::Result<impl Iterator<Item = u32>> {
     Ok(fs::read_dir("/proc")?
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse().ok()))

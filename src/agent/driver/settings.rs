@@ -9,15 +9,15 @@ use super::net::is_interface;
 /// With it an interface of a Linode id up to nine digits keeps to the 15 characters of its name.
 const PREFIX_LIMIT: usize = 5;
 
-pub fn default_prefix() -> String {
+pub(super) fn default_prefix() -> String {
     "xb".to_owned()
 }
 
-pub fn default_console_kb() -> u64 {
+pub(super) fn default_console_kb() -> u64 {
     256
 }
 
-pub fn check_prefix(prefix: &str) -> Result<(), String> {
+pub(super) fn check_prefix(prefix: &str) -> Result<(), String> {
     let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     if prefix.len() > PREFIX_LIMIT
         || !prefix.starts_with(|c: char| c.is_ascii_lowercase())
@@ -30,7 +30,7 @@ pub fn check_prefix(prefix: &str) -> Result<(), String> {
     Ok(())
 }
 
-pub fn check_bridge(bridge: &str) -> Result<(), String> {
+pub(super) fn check_bridge(bridge: &str) -> Result<(), String> {
     if is_interface(bridge) {
         Ok(())
     } else {
@@ -40,7 +40,7 @@ pub fn check_bridge(bridge: &str) -> Result<(), String> {
     }
 }
 
-pub fn check_memory(memory_mb: i64) -> Result<(), String> {
+pub(super) fn check_memory(memory_mb: i64) -> Result<(), String> {
     if memory_mb >= 1 {
         Ok(())
     } else {
@@ -48,7 +48,7 @@ pub fn check_memory(memory_mb: i64) -> Result<(), String> {
     }
 }
 
-pub fn check_console(console_kb: u64) -> Result<(), String> {
+pub(super) fn check_console(console_kb: u64) -> Result<(), String> {
     if (4..=65_536).contains(&console_kb) {
         Ok(())
     } else {
@@ -59,7 +59,7 @@ pub fn check_console(console_kb: u64) -> Result<(), String> {
 }
 
 /// Kernels have ids of their own, and there is one at least.
-pub fn check_kernel_ids<'a>(ids: impl Iterator<Item = &'a str>) -> Result<(), String> {
+pub(super) fn check_kernel_ids<'a>(ids: impl Iterator<Item = &'a str>) -> Result<(), String> {
     let mut seen = Vec::new();
     for id in ids {
         if id.is_empty() || seen.contains(&id) {
@@ -73,7 +73,7 @@ pub fn check_kernel_ids<'a>(ids: impl Iterator<Item = &'a str>) -> Result<(), St
     Ok(())
 }
 
-pub fn check_path(key: &str, path: &Path) -> Result<(), String> {
+pub(super) fn check_path(key: &str, path: &Path) -> Result<(), String> {
     if path.is_absolute() && plain(path).is_some() {
         Ok(())
     } else {
@@ -85,6 +85,6 @@ pub fn check_path(key: &str, path: &Path) -> Result<(), String> {
 }
 
 /// One that need not be there.
-pub fn check_path_if(key: &str, path: Option<&Path>) -> Result<(), String> {
+pub(super) fn check_path_if(key: &str, path: Option<&Path>) -> Result<(), String> {
     path.map_or(Ok(()), |path| check_path(key, path))
 }

@@ -2,7 +2,7 @@
 
 /// One archive in the making. Every path is relative; a folder comes before what is in it.
 #[derive(Default)]
-pub struct Archive {
+pub(super) struct Archive {
     bytes: Vec<u8>,
     entries: u32,
 }
@@ -13,25 +13,25 @@ const LINK: u32 = 0o120_777;
 const DEVICE: u32 = 0o020_600;
 
 impl Archive {
-    pub fn folder(&mut self, path: &str) {
+    pub(super) fn folder(&mut self, path: &str) {
         self.entry(path, FOLDER, (0, 0), &[]);
     }
 
     /// `mode`: the permission bits.
-    pub fn file(&mut self, path: &str, mode: u32, content: &[u8]) {
+    pub(super) fn file(&mut self, path: &str, mode: u32, content: &[u8]) {
         self.entry(path, FILE | mode, (0, 0), content);
     }
 
-    pub fn link(&mut self, path: &str, target: &str) {
+    pub(super) fn link(&mut self, path: &str, target: &str) {
         self.entry(path, LINK, (0, 0), target.as_bytes());
     }
 
     /// A character device, readable and writable by root.
-    pub fn device(&mut self, path: &str, major: u32, minor: u32) {
+    pub(super) fn device(&mut self, path: &str, major: u32, minor: u32) {
         self.entry(path, DEVICE, (major, minor), &[]);
     }
 
-    pub fn finish(mut self) -> Vec<u8> {
+    pub(super) fn finish(mut self) -> Vec<u8> {
         self.entries = 0;
         self.entry("TRAILER!!!", 0, (0, 0), &[]);
         self.bytes

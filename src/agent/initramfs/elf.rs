@@ -27,12 +27,12 @@ fn headers(elf: &[u8], kind: usize) -> Option<Vec<usize>> {
 }
 
 /// Does it name a dynamic loader, or is it not to be understood?
-pub fn has_interpreter(elf: &[u8]) -> bool {
+pub(super) fn has_interpreter(elf: &[u8]) -> bool {
     headers(elf, INTERPRETER).is_none_or(|found| !found.is_empty())
 }
 
 /// The oldest Linux it says it runs on. What glibc is built for is 3.2 since long; others say nothing.
-pub fn least_kernel(elf: &[u8]) -> Option<(u32, u32, u32)> {
+pub(super) fn least_kernel(elf: &[u8]) -> Option<(u32, u32, u32)> {
     headers(elf, NOTE)?.into_iter().find_map(|header| {
         in_notes(
             elf,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const LIST_LIMIT: u64 = 16 << 20;
 
 /// The modules of one kernel.
-pub struct Modules {
+pub(super) struct Modules {
     dir: PathBuf,
     version: String,
     /// By name: the file, relative to the folder, and the files it needs.
@@ -22,7 +22,7 @@ impl Modules {
     ///
     /// # Errors
     /// In words, if the folder is not one of modules.
-    pub fn read(dir: &Path) -> Result<Self, String> {
+    pub(super) fn read(dir: &Path) -> Result<Self, String> {
         let version = dir
             .file_name()
             .and_then(|name| name.to_str())
@@ -46,16 +46,16 @@ impl Modules {
         })
     }
 
-    pub fn version(&self) -> &str {
+    pub(super) fn version(&self) -> &str {
         &self.version
     }
 
-    pub fn dir(&self) -> &Path {
+    pub(super) fn dir(&self) -> &Path {
         &self.dir
     }
 
     /// With what the kernel was made, if it stands where distributions put it, in the same tree.
-    pub fn config(&self) -> Option<String> {
+    pub(super) fn config(&self) -> Option<String> {
         let beside = self.dir.join("config");
         let in_boot = self.dir.ancestors().nth(3).map(|root| {
             let name = format!("config-{}", self.version);
@@ -65,16 +65,16 @@ impl Modules {
         files.find_map(|file| list(&file).ok())
     }
 
-    pub fn is_builtin(&self, name: &str) -> bool {
+    pub(super) fn is_builtin(&self, name: &str) -> bool {
         self.builtin.contains(&name_of(name))
     }
 
-    pub fn is_module(&self, name: &str) -> bool {
+    pub(super) fn is_module(&self, name: &str) -> bool {
         self.known.contains_key(&name_of(name))
     }
 
     /// Names of modules that a pattern with `*` means.
-    pub fn matching<'a>(&'a self, pattern: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(super) fn matching<'a>(&'a self, pattern: &'a str) -> impl Iterator<Item = &'a str> {
         let pattern = name_of(pattern);
         self.known
             .keys()
@@ -83,7 +83,7 @@ impl Modules {
     }
 
     /// The files of these modules and of all they need, each once, in an order they can be loaded in.
-    pub fn files(&self, names: &[String]) -> Vec<String> {
+    pub(super) fn files(&self, names: &[String]) -> Vec<String> {
         let mut files = Vec::new();
         for name in names {
             self.add(&name_of(name), &mut files, 0);
@@ -111,7 +111,7 @@ impl Modules {
     ///
     /// # Errors
     /// In words, with its path.
-    pub fn content(&self, file: &str) -> Result<Vec<u8>, String> {
+    pub(super) fn content(&self, file: &str) -> Result<Vec<u8>, String> {
         let path = self.dir.join(file);
         if Path::new(file).is_absolute() || file.split('/').any(|part| part == "..") {
             return Err(format!("{}: not in the folder of modules", path.display()));

@@ -14,7 +14,7 @@ const FOR_GOOD: &str = "portal.json";
 const SEEN: &str = "portal-seen.json";
 
 #[derive(Debug)]
-pub struct Seen(Mutex<Kept>);
+pub(super) struct Seen(Mutex<Kept>);
 
 #[derive(Debug)]
 struct Kept {
@@ -23,7 +23,7 @@ struct Kept {
 }
 
 impl Seen {
-    pub fn open(dir: &Path) -> Result<Self, LedgerError> {
+    pub(super) fn open(dir: &Path) -> Result<Self, LedgerError> {
         let for_good: Option<PortalMark> = read(dir, FOR_GOOD)?;
         let seen: Option<PortalMark> = read(dir, SEEN).unwrap_or_else(|error| {
             tracing::warn!(%error, "what was seen of the portal last was lost, as by a power cut");
@@ -37,7 +37,7 @@ impl Seen {
         })))
     }
 
-    pub fn forget(dir: &Path) -> Result<(), LedgerError> {
+    pub(super) fn forget(dir: &Path) -> Result<(), LedgerError> {
         for name in [SEEN, FOR_GOOD] {
             file::remove(dir, name).map_err(|source| LedgerError::Write {
                 path: dir.join(name),
@@ -47,11 +47,11 @@ impl Seen {
         Ok(())
     }
 
-    pub fn highest(&self) -> Option<PortalMark> {
+    pub(super) fn highest(&self) -> Option<PortalMark> {
         self.lock().highest.clone()
     }
 
-    pub fn keep(&self, dir: &Path, mark: &PortalMark) -> Result<(), LedgerError> {
+    pub(super) fn keep(&self, dir: &Path, mark: &PortalMark) -> Result<(), LedgerError> {
         let mut kept = self.lock();
         if kept.highest.as_ref() == Some(mark) {
             return Ok(());
@@ -62,7 +62,7 @@ impl Seen {
         write(dir, SEEN, mark, false)
     }
 
-    pub fn remember(&self, dir: &Path) -> Result<(), LedgerError> {
+    pub(super) fn remember(&self, dir: &Path) -> Result<(), LedgerError> {
         let mut kept = self.lock();
         if let (Some(mark), false) = (&kept.highest, kept.for_good) {
             write(dir, FOR_GOOD, mark, true)?;

@@ -17,7 +17,7 @@ const RECORD_LIMIT: u64 = 4 * 1024 * 1024;
 
 /// What to do with a record that cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Damage {
+pub(super) enum Damage {
     /// Keep it, and refuse every question about it.
     Refuse,
     /// Rename it to `….damaged`: what it said comes again from elsewhere.
@@ -26,7 +26,7 @@ pub enum Damage {
 
 /// Must a record survive a power cut?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durable {
+pub(super) enum Durable {
     Yes,
     /// Any kill of the process, but not a power cut: for what the portal gives again anyway.
     NotPower,
@@ -35,7 +35,7 @@ pub enum Durable {
 type Kept<T> = BTreeMap<i64, Result<T, String>>;
 
 #[derive(Debug)]
-pub struct RecordStore<T> {
+pub(super) struct RecordStore<T> {
     dir: PathBuf,
     prefix: &'static str,
     durable: Durable,
@@ -43,7 +43,7 @@ pub struct RecordStore<T> {
 }
 
 impl<T: Serialize + DeserializeOwned + Clone> RecordStore<T> {
-    pub fn open(
+    pub(super) fn open(
         dir: &Path,
         prefix: &'static str,
         damage: Damage,
@@ -77,7 +77,7 @@ impl<T: Serialize + DeserializeOwned + Clone> RecordStore<T> {
         })
     }
 
-    pub fn get(&self, id: i64) -> Result<Option<T>, LedgerError> {
+    pub(super) fn get(&self, id: i64) -> Result<Option<T>, LedgerError> {
         match self.lock().get(&id) {
             None => Ok(None),
             Some(Ok(record)) => Ok(Some(record.clone())),
@@ -88,11 +88,11 @@ impl<T: Serialize + DeserializeOwned + Clone> RecordStore<T> {
         }
     }
 
-    pub fn all(&self) -> Kept<T> {
+    pub(super) fn all(&self) -> Kept<T> {
         self.lock().clone()
     }
 
-    pub fn put(&self, id: i64, record: &T) -> Result<(), LedgerError> {
+    pub(super) fn put(&self, id: i64, record: &T) -> Result<(), LedgerError> {
         self.get(id)?;
         let failed = |source| LedgerError::Write {
             path: self.path(id),
@@ -110,7 +110,7 @@ impl<T: Serialize + DeserializeOwned + Clone> RecordStore<T> {
         Ok(())
     }
 
-    pub fn remove(&self, id: i64) -> Result<(), LedgerError> {
+    pub(super) fn remove(&self, id: i64) -> Result<(), LedgerError> {
         let mut kept = self.lock();
         let name = name(self.prefix, id);
         match self.durable {

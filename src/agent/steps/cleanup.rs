@@ -6,7 +6,7 @@ use crate::agent::ledger::rules;
 use crate::domain::ids::MigrationId;
 use crate::wire::Report;
 
-pub fn close(work: &Work<'_>, migration: MigrationId) -> Result<Report, StepError> {
+pub(super) fn close(work: &Work<'_>, migration: MigrationId) -> Result<Report, StepError> {
     work.host.ledger.close_transfer(migration)?;
     // In this order: nobody new is let in, and then whoever is in is cut off.
     let linode = work.locked.linode();
@@ -17,7 +17,11 @@ pub fn close(work: &Work<'_>, migration: MigrationId) -> Result<Report, StepErro
     Ok(Report::Done)
 }
 
-pub fn release(work: &Work<'_>, migration: MigrationId, epoch: i64) -> Result<Report, StepError> {
+pub(super) fn release(
+    work: &Work<'_>,
+    migration: MigrationId,
+    epoch: i64,
+) -> Result<Report, StepError> {
     let entry = work.host.ledger.entry(work.locked.linode())?;
     rules::may_release(entry.marks, epoch)?;
     work.host.ledger.remember_portal()?;
@@ -25,7 +29,7 @@ pub fn release(work: &Work<'_>, migration: MigrationId, epoch: i64) -> Result<Re
     Ok(Report::Done)
 }
 
-pub fn purge(work: &Work<'_>, epoch: i64) -> Result<Report, StepError> {
+pub(super) fn purge(work: &Work<'_>, epoch: i64) -> Result<Report, StepError> {
     let mut entry = work.host.ledger.entry(work.locked.linode())?;
     if rules::superseded(entry.marks, entry.generation, epoch) {
         work.host.ledger.remember_portal()?;

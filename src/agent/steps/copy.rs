@@ -8,7 +8,7 @@ use crate::agent::transfer::{Fault, Fetch, TransferError};
 use crate::domain::ids::MigrationId;
 use crate::wire::{GuestSpec, Peer, Report};
 
-pub fn open(
+pub(super) fn open(
     work: &Work<'_>,
     migration: MigrationId,
     epoch: i64,
@@ -33,7 +33,7 @@ pub fn open(
 }
 
 /// Passes over the live disks. Never counts as final.
-pub fn warm(
+pub(super) fn warm(
     work: &Work<'_>,
     migration: MigrationId,
     guest: &GuestSpec,
@@ -57,7 +57,7 @@ pub fn warm(
 }
 
 /// The last pass, from disks sealed at `epoch`, published as the generation that will run under `epoch + 1`.
-pub fn last(
+pub(super) fn last(
     work: &Work<'_>,
     migration: MigrationId,
     epoch: i64,

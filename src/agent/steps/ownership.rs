@@ -21,7 +21,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const FAILED_STOP_S: u32 = 10;
 
 /// Stops the guest, confirms that it is absent, and only then seals.
-pub fn stop_seal(
+pub(super) fn stop_seal(
     work: &Work<'_>,
     migration: MigrationId,
     epoch: i64,
@@ -84,7 +84,7 @@ fn seal_here(work: &Work<'_>, entry: &mut Entry, epoch: i64) -> Result<(), StepE
     Ok(())
 }
 
-pub struct StartOrder<'a> {
+pub(super) struct StartOrder<'a> {
     pub epoch: i64,
     pub guest: &'a GuestSpec,
     pub boot: Option<&'a BootSpec>,
@@ -93,7 +93,7 @@ pub struct StartOrder<'a> {
 }
 
 /// Accepts the epoch, durably, and only then starts the guest.
-pub fn start(work: &Work<'_>, order: &StartOrder<'_>) -> Result<Report, StepError> {
+pub(super) fn start(work: &Work<'_>, order: &StartOrder<'_>) -> Result<Report, StepError> {
     let taken = Instant::now();
     let mut entry = work.host.ledger.entry(work.locked.linode())?;
     if entry.gave_up == Some(order.epoch) && entry.marks.sealed >= order.epoch {

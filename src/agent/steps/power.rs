@@ -16,7 +16,7 @@ use crate::wire::{BootSpec, DiskSpec, GuestSpec, Report};
 /// How much of a provisioned sample disk is content; the rest is a hole.
 const SAMPLE_BYTES: u64 = 8 * 1024 * 1024;
 
-pub fn adopt(
+pub(super) fn adopt(
     work: &Work<'_>,
     epoch: i64,
     guest: &GuestSpec,
@@ -40,7 +40,7 @@ pub fn adopt(
     Ok(Report::Adopted { running })
 }
 
-pub fn boot(
+pub(super) fn boot(
     work: &Work<'_>,
     epoch: i64,
     guest: &GuestSpec,
@@ -51,7 +51,7 @@ pub fn boot(
     run(work, &mut entry, guest, boot)
 }
 
-pub fn reboot(
+pub(super) fn reboot(
     work: &Work<'_>,
     epoch: i64,
     guest: &GuestSpec,
@@ -84,7 +84,7 @@ fn run(
     })
 }
 
-pub fn shutdown(work: &Work<'_>, epoch: i64, limit_s: u32) -> Result<Report, StepError> {
+pub(super) fn shutdown(work: &Work<'_>, epoch: i64, limit_s: u32) -> Result<Report, StepError> {
     let mut entry = work.host.ledger.entry(work.locked.linode())?;
     rules::act(entry.marks, epoch)?;
     entry.desired_running = false;
@@ -95,7 +95,7 @@ pub fn shutdown(work: &Work<'_>, epoch: i64, limit_s: u32) -> Result<Report, Ste
 }
 
 /// The end of the console, of a running guest or of its last run.
-pub fn console(work: &Work<'_>, epoch: i64, lines: u32) -> Result<Report, StepError> {
+pub(super) fn console(work: &Work<'_>, epoch: i64, lines: u32) -> Result<Report, StepError> {
     let entry = work.host.ledger.entry(work.locked.linode())?;
     rules::act(entry.marks, epoch)?;
     let lines = usize::try_from(lines).unwrap_or(CONSOLE_LINES);
@@ -107,7 +107,7 @@ pub fn console(work: &Work<'_>, epoch: i64, lines: u32) -> Result<Report, StepEr
 }
 
 /// Stops the guest and confirms, by asking the host again, that it is absent.
-pub fn stop(work: &Work<'_>, limit_s: u32) -> Result<Stopped, StepError> {
+pub(super) fn stop(work: &Work<'_>, limit_s: u32) -> Result<Stopped, StepError> {
     let limit = Duration::from_secs(u64::from(limit_s));
     let stopped = work.host.driver.stop(work.locked.linode(), limit)?;
     if is_running(work)? {
@@ -120,7 +120,7 @@ pub fn stop(work: &Work<'_>, limit_s: u32) -> Result<Stopped, StepError> {
 }
 
 /// Boot helpers are wanted and cannot run here: said, as nobody would look for the reason at the guest's.
-pub fn helpers_skipped(work: &Work<'_>, boot: &BootSpec) -> bool {
+pub(super) fn helpers_skipped(work: &Work<'_>, boot: &BootSpec) -> bool {
     !boot.helpers.is_empty() && !work.host.driver.runs_helpers(boot)
 }
 
@@ -146,7 +146,7 @@ fn could_start(
 }
 
 /// Writes down what is wanted, then starts the guest if it does not run yet. The one place that starts a guest.
-pub fn start_guest(
+pub(super) fn start_guest(
     work: &Work<'_>,
     entry: &mut Entry,
     guest: &GuestSpec,
@@ -190,7 +190,7 @@ pub fn start_guest(
 }
 
 /// Tells the network; a guest that runs unannounced is better than one that does not run.
-pub fn announce(work: &Work<'_>, guest: &GuestSpec) {
+pub(super) fn announce(work: &Work<'_>, guest: &GuestSpec) {
     let linode = work.locked.linode();
     if let Err(error) = work.host.driver.announce(linode, guest) {
         tracing::warn!(%linode, %error, "the addresses could not be announced");

@@ -12,7 +12,7 @@ use crate::domain::linode::Helper;
 use crate::domain::string_enum::StringEnum;
 use crate::wire::{BootSpec, GuestSpec, Progress, Report};
 
-pub fn source(work: &Work<'_>, epoch: i64, guest: &GuestSpec) -> Result<Report, StepError> {
+pub(super) fn source(work: &Work<'_>, epoch: i64, guest: &GuestSpec) -> Result<Report, StepError> {
     let entry = work.host.ledger.entry(work.locked.linode())?;
     rules::act(entry.marks, epoch)?;
     let generation = generation(&entry)?;
@@ -29,7 +29,7 @@ pub fn source(work: &Work<'_>, epoch: i64, guest: &GuestSpec) -> Result<Report, 
 }
 
 /// Space, memory, kernels, addresses, names. Changes nothing.
-pub fn destination(
+pub(super) fn destination(
     work: &Work<'_>,
     migration: MigrationId,
     guest: &GuestSpec,
@@ -79,7 +79,7 @@ fn names_will_fit(work: &Work<'_>, boot: &BootSpec) -> Result<(), StepError> {
     })
 }
 
-pub fn reserve(
+pub(super) fn reserve(
     work: &Work<'_>,
     migration: MigrationId,
     guest: &GuestSpec,
@@ -129,7 +129,7 @@ fn paced(work: &Work<'_>, guest: &GuestSpec) -> impl Fn(usize) -> bool {
 }
 
 /// A host that owns the Linode is not where it can be copied to.
-pub fn not_owner(work: &Work<'_>) -> Result<Entry, StepError> {
+pub(super) fn not_owner(work: &Work<'_>) -> Result<Entry, StepError> {
     let entry = work.host.ledger.entry(work.locked.linode())?;
     if entry.marks.owns() {
         return Err(StepError::Owner { marks: entry.marks });

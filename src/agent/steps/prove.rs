@@ -16,7 +16,7 @@ const EDGE: u64 = 1024 * 1024;
 /// Blocks between the edges.
 const SPREAD: u64 = 64;
 
-pub fn prove(work: &Work<'_>, epoch: i64, guest: &GuestSpec) -> Result<Report, StepError> {
+pub(super) fn prove(work: &Work<'_>, epoch: i64, guest: &GuestSpec) -> Result<Report, StepError> {
     let entry = work.host.ledger.entry(work.locked.linode())?;
     rules::act(entry.marks, epoch)?;
     let (disks, generation) = (&work.host.disks, generation(&entry)?);

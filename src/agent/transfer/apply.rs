@@ -22,7 +22,7 @@ const BATCH_CHUNKS: usize = 16 * 1024;
 const ASKED: usize = 2;
 
 /// A chunk written and not yet read back.
-pub struct Written {
+pub(super) struct Written {
     pub disk: u16,
     pub chunk: u64,
     pub digest: Digest,
@@ -36,7 +36,7 @@ struct Asked {
     table: Vec<Digest>,
 }
 
-pub struct Worker<'a> {
+pub(super) struct Worker<'a> {
     channel: Channel,
     pub attempt: &'a Attempt<'a>,
     /// One worker's failure ends the others.
@@ -51,7 +51,7 @@ pub struct Worker<'a> {
 }
 
 impl<'a> Worker<'a> {
-    pub fn new(channel: Channel, attempt: &'a Attempt<'a>, stop: &'a AtomicBool) -> Self {
+    pub(super) fn new(channel: Channel, attempt: &'a Attempt<'a>, stop: &'a AtomicBool) -> Self {
         Self {
             channel,
             attempt,
@@ -66,7 +66,7 @@ impl<'a> Worker<'a> {
         }
     }
 
-    pub fn run(mut self) -> Result<(), TransferError> {
+    pub(super) fn run(mut self) -> Result<(), TransferError> {
         let done = self.work();
         if let Err(e) = &done {
             self.stop.store(true, Ordering::Relaxed);
@@ -116,7 +116,7 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    pub fn disk(&self, disk: u16) -> Result<&'a Copy, TransferError> {
+    pub(super) fn disk(&self, disk: u16) -> Result<&'a Copy, TransferError> {
         self.attempt
             .disks
             .get(usize::from(disk))
@@ -334,6 +334,6 @@ impl<'a> Worker<'a> {
     }
 }
 
-pub fn target_io(e: &std::io::Error) -> TransferError {
+pub(super) fn target_io(e: &std::io::Error) -> TransferError {
     DiskError::io("at the destination", e).into()
 }

@@ -38,7 +38,7 @@ enum Conn {
     Server(UnbufferedServerConnection),
 }
 
-pub struct Channel {
+pub(super) struct Channel {
     tcp: TcpStream,
     conn: Conn,
     incoming: Vec<u8>,
@@ -58,7 +58,7 @@ pub struct Channel {
 }
 
 impl Channel {
-    pub fn connect(tcp: TcpStream, config: Arc<ClientConfig>) -> io::Result<Self> {
+    pub(super) fn connect(tcp: TcpStream, config: Arc<ClientConfig>) -> io::Result<Self> {
         // The name is part of the handshake and never looked at: keys are pinned.
         let name = ServerName::try_from("agent.invalid").map_err(io::Error::other)?;
         let conn = UnbufferedClientConnection::new(config, name).map_err(io::Error::other)?;
@@ -68,7 +68,7 @@ impl Channel {
     }
 
     /// Until [`Channel::welcome`], the other end's time is short.
-    pub fn accept(tcp: TcpStream, config: Arc<ServerConfig>) -> io::Result<Self> {
+    pub(super) fn accept(tcp: TcpStream, config: Arc<ServerConfig>) -> io::Result<Self> {
         let conn = UnbufferedServerConnection::new(config).map_err(io::Error::other)?;
         Self::handshake(tcp, Conn::Server(conn))
     }
@@ -113,7 +113,7 @@ impl Channel {
     }
 
     /// The other end is who it should be: from now on it only has to send or take something now and then.
-    pub fn welcome(&mut self) -> io::Result<()> {
+    pub(super) fn welcome(&mut self) -> io::Result<()> {
         self.until = None;
         self.tcp.set_read_timeout(Some(IDLE))?;
         self.tcp.set_write_timeout(Some(IDLE))
@@ -144,7 +144,7 @@ impl Channel {
     }
 
     /// The other end's certificate, as a fingerprint.
-    pub fn peer(&self) -> Option<String> {
+    pub(super) fn peer(&self) -> Option<String> {
         let chain = match &self.conn {
             Conn::Client(conn) => conn.peer_certificates(),
             Conn::Server(conn) => conn.peer_certificates(),
@@ -222,7 +222,7 @@ impl Channel {
     }
 
     /// Fills `dst`. What was written before must have been flushed if the other end is to answer it.
-    pub fn read_exact(&mut self, mut dst: &mut [u8]) -> io::Result<()> {
+    pub(super) fn read_exact(&mut self, mut dst: &mut [u8]) -> io::Result<()> {
         let ready = self.plain.get(self.plain_at..).unwrap_or_default();
         let n = ready.len().min(dst.len());
         let (head, rest) = dst.split_at_mut(n);
@@ -247,7 +247,7 @@ impl Channel {
     }
 
     /// Queues `data`; large data goes out at once, small waits for [`Channel::flush`].
-    pub fn write(&mut self, data: &[u8]) -> io::Result<()> {
+    pub(super) fn write(&mut self, data: &[u8]) -> io::Result<()> {
         if self.stage.len() + data.len() <= STAGE {
             self.stage.extend_from_slice(data);
             return Ok(());
@@ -263,7 +263,7 @@ impl Channel {
         Ok(())
     }
 
-    pub fn flush(&mut self) -> io::Result<()> {
+    pub(super) fn flush(&mut self) -> io::Result<()> {
         self.encrypt_stage()?;
         self.transmit()
     }

@@ -6,41 +6,41 @@ use crate::wire::DiskDigest;
 
 /// Bytes compared and sent as one. Smaller finds scattered changes more exactly (1 % of 4 KiB blocks changed at random
 /// touch 15 % of 64 KiB chunks but 4 % of these), larger hashes no faster: BLAKE3 works on 16 lanes of 1 KiB at a time.
-pub const CHUNK: usize = 16 * 1024;
+pub(super) const CHUNK: usize = 16 * 1024;
 /// Bytes asked for as one.
-pub const SEGMENT: usize = 16 * 1024 * 1024;
-pub const CHUNKS_PER_SEGMENT: usize = SEGMENT / CHUNK;
+pub(super) const SEGMENT: usize = 16 * 1024 * 1024;
+pub(super) const CHUNKS_PER_SEGMENT: usize = SEGMENT / CHUNK;
 /// Bytes read, sent and written as one.
-pub const RUN: usize = 1024 * 1024;
-pub const CHUNKS_PER_RUN: usize = RUN / CHUNK;
+pub(super) const RUN: usize = 1024 * 1024;
+pub(super) const CHUNKS_PER_RUN: usize = RUN / CHUNK;
 
-pub type Digest = [u8; 32];
+pub(super) type Digest = [u8; 32];
 
 /// "Not known": no chunk has this digest.
-pub const UNKNOWN: Digest = [0; 32];
+pub(super) const UNKNOWN: Digest = [0; 32];
 
 static ZEROS: [u8; CHUNK] = [0; CHUNK];
 
-pub fn is_zero(bytes: &[u8]) -> bool {
+pub(super) fn is_zero(bytes: &[u8]) -> bool {
     bytes
         .chunks(CHUNK)
         .all(|part| ZEROS.get(..part.len()).is_some_and(|zeros| zeros == part))
 }
 
-pub fn digest(bytes: &[u8]) -> Digest {
+pub(super) fn digest(bytes: &[u8]) -> Digest {
     *blake3::hash(bytes).as_bytes()
 }
 
 /// A disk cut into chunks and segments.
 #[derive(Debug, Clone, Copy)]
-pub struct Cut {
+pub(super) struct Cut {
     pub size: u64,
     zero: Digest,
     last_zero: Digest,
 }
 
 impl Cut {
-    pub fn new(size: u64) -> Self {
+    pub(super) fn new(size: u64) -> Self {
         let tail = usize::try_from(size % CHUNK as u64).unwrap_or(0);
         let tail = if tail == 0 { CHUNK } else { tail };
         Self {
@@ -50,16 +50,16 @@ impl Cut {
         }
     }
 
-    pub fn chunks(&self) -> u64 {
+    pub(super) fn chunks(&self) -> u64 {
         self.size.div_ceil(CHUNK as u64)
     }
 
-    pub fn segments(&self) -> u32 {
+    pub(super) fn segments(&self) -> u32 {
         u32::try_from(self.size.div_ceil(SEGMENT as u64)).unwrap_or(u32::MAX)
     }
 
     /// First chunk and number of chunks of a segment.
-    pub fn segment(&self, segment: u32) -> (u64, usize) {
+    pub(super) fn segment(&self, segment: u32) -> (u64, usize) {
         let first = u64::from(segment) * CHUNKS_PER_SEGMENT as u64;
         let count = self
             .chunks()
@@ -69,7 +69,7 @@ impl Cut {
     }
 
     /// Bytes `count` chunks from `first` take; the last chunk of a disk may be short.
-    pub fn range(&self, first: u64, count: usize) -> std::ops::Range<u64> {
+    pub(super) fn range(&self, first: u64, count: usize) -> std::ops::Range<u64> {
         let start = (first * CHUNK as u64).min(self.size);
         let end = first
             .saturating_add(count as u64)
@@ -79,7 +79,7 @@ impl Cut {
     }
 
     /// The digest of this chunk if it is all zeros.
-    pub fn zero_digest(&self, chunk: u64) -> &Digest {
+    pub(super) fn zero_digest(&self, chunk: u64) -> &Digest {
         if chunk + 1 == self.chunks() {
             &self.last_zero
         } else {
@@ -88,11 +88,11 @@ impl Cut {
     }
 }
 
-pub fn run_buffer() -> AlignedBuf {
+pub(super) fn run_buffer() -> AlignedBuf {
     AlignedBuf::new(RUN)
 }
 
-pub fn disk_digest(disk: DiskId, size_bytes: u64, root: &Digest) -> DiskDigest {
+pub(super) fn disk_digest(disk: DiskId, size_bytes: u64, root: &Digest) -> DiskDigest {
     DiskDigest {
         disk,
         size_bytes,

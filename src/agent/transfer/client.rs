@@ -14,10 +14,10 @@ use crate::wire::Peer;
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// Ids and sizes of the disks a source grants.
-pub type Granted = Vec<(i64, u64)>;
+pub(super) type Granted = Vec<(i64, u64)>;
 
 /// Connects, proves who is who, and hears what is granted.
-pub fn connect(
+pub(super) fn connect(
     live: &Live,
     peer: &Peer,
     config: &Arc<rustls::ClientConfig>,
@@ -47,7 +47,7 @@ pub fn connect(
     }
 }
 
-pub fn call(channel: &mut Channel, ask: &Ask) -> Result<Answer, TransferError> {
+pub(super) fn call(channel: &mut Channel, ask: &Ask) -> Result<Answer, TransferError> {
     channel
         .write(&ask.encode())
         .and_then(|()| channel.flush())
@@ -57,7 +57,7 @@ pub fn call(channel: &mut Channel, ask: &Ask) -> Result<Answer, TransferError> {
 }
 
 /// A wrong key is not a broken line: no use trying again.
-pub fn broken(e: &std::io::Error) -> TransferError {
+pub(super) fn broken(e: &std::io::Error) -> TransferError {
     if e.kind() == std::io::ErrorKind::PermissionDenied {
         TransferError::new(Fault::Refused, format!("TLS: {e}"))
     } else {
@@ -65,7 +65,7 @@ pub fn broken(e: &std::io::Error) -> TransferError {
     }
 }
 
-pub fn read_head(channel: &mut Channel) -> Result<(u8, usize), TransferError> {
+pub(super) fn read_head(channel: &mut Channel) -> Result<(u8, usize), TransferError> {
     let mut head = [0; 5];
     channel.read_exact(&mut head).map_err(|e| broken(&e))?;
     let [kind, len @ ..] = head;
@@ -77,7 +77,11 @@ pub fn read_head(channel: &mut Channel) -> Result<(u8, usize), TransferError> {
 }
 
 /// Reads a whole answer (not `Data`, whose bytes have their own buffer); the other end's failure becomes ours.
-pub fn read_answer(channel: &mut Channel, kind: u8, len: usize) -> Result<Answer, TransferError> {
+pub(super) fn read_answer(
+    channel: &mut Channel,
+    kind: u8,
+    len: usize,
+) -> Result<Answer, TransferError> {
     let mut body = vec![0; len];
     channel.read_exact(&mut body).map_err(|e| broken(&e))?;
     match Answer::decode(kind, &body)? {

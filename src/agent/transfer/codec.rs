@@ -6,43 +6,43 @@ use super::{Fault, TransferError};
 /// The longest text in a message.
 const TEXT_MAX: usize = 1024;
 
-pub fn malformed(what: &str) -> TransferError {
+pub(super) fn malformed(what: &str) -> TransferError {
     TransferError::new(Fault::Protocol, format!("malformed message: {what}"))
 }
 
 /// A frame being written.
-pub struct Put(Vec<u8>);
+pub(super) struct Put(Vec<u8>);
 
 impl Put {
-    pub fn new(kind: u8) -> Self {
+    pub(super) fn new(kind: u8) -> Self {
         let mut out = Vec::with_capacity(64);
         out.push(kind);
         out.extend_from_slice(&[0; 4]);
         Self(out)
     }
-    pub fn raw(mut self, bytes: &[u8]) -> Self {
+    pub(super) fn raw(mut self, bytes: &[u8]) -> Self {
         self.0.extend_from_slice(bytes);
         self
     }
-    pub fn u8(self, v: u8) -> Self {
+    pub(super) fn u8(self, v: u8) -> Self {
         self.raw(&[v])
     }
-    pub fn u16(self, v: u16) -> Self {
+    pub(super) fn u16(self, v: u16) -> Self {
         self.raw(&v.to_le_bytes())
     }
-    pub fn u32(self, v: u32) -> Self {
+    pub(super) fn u32(self, v: u32) -> Self {
         self.raw(&v.to_le_bytes())
     }
-    pub fn u64(self, v: u64) -> Self {
+    pub(super) fn u64(self, v: u64) -> Self {
         self.raw(&v.to_le_bytes())
     }
-    pub fn i64(self, v: i64) -> Self {
+    pub(super) fn i64(self, v: i64) -> Self {
         self.raw(&v.to_le_bytes())
     }
-    pub fn count(self, v: usize) -> Self {
+    pub(super) fn count(self, v: usize) -> Self {
         self.u32(u32::try_from(v).unwrap_or(u32::MAX))
     }
-    pub fn text(self, v: &str) -> Self {
+    pub(super) fn text(self, v: &str) -> Self {
         let mut end = v.len().min(TEXT_MAX);
         while !v.is_char_boundary(end) {
             end -= 1;
@@ -50,11 +50,11 @@ impl Put {
         let v = v.get(..end).unwrap_or_default();
         self.count(v.len()).raw(v.as_bytes())
     }
-    pub fn digests(self, all: &[Digest]) -> Self {
+    pub(super) fn digests(self, all: &[Digest]) -> Self {
         self.raw(all.as_flattened())
     }
     /// The frame, its length filled in; `more` bytes will follow outside of it.
-    pub fn done(mut self, more: usize) -> Vec<u8> {
+    pub(super) fn done(mut self, more: usize) -> Vec<u8> {
         let len = u32::try_from(self.0.len() - 5 + more).unwrap_or(u32::MAX);
         if let Some(field) = self.0.get_mut(1..5) {
             field.copy_from_slice(&len.to_le_bytes());
@@ -64,10 +64,10 @@ impl Put {
 }
 
 /// A body being read.
-pub struct Get<'a>(pub &'a [u8]);
+pub(super) struct Get<'a>(pub &'a [u8]);
 
 impl<'a> Get<'a> {
-    pub fn raw(&mut self, n: usize) -> Result<&'a [u8], TransferError> {
+    pub(super) fn raw(&mut self, n: usize) -> Result<&'a [u8], TransferError> {
         let (head, rest) = self
             .0
             .split_at_checked(n)
@@ -75,25 +75,25 @@ impl<'a> Get<'a> {
         self.0 = rest;
         Ok(head)
     }
-    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], TransferError> {
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], TransferError> {
         self.raw(N)?.try_into().map_err(|_| malformed("too short"))
     }
-    pub fn u8(&mut self) -> Result<u8, TransferError> {
+    pub(super) fn u8(&mut self) -> Result<u8, TransferError> {
         Ok(u8::from_le_bytes(self.array()?))
     }
-    pub fn u16(&mut self) -> Result<u16, TransferError> {
+    pub(super) fn u16(&mut self) -> Result<u16, TransferError> {
         Ok(u16::from_le_bytes(self.array()?))
     }
-    pub fn u32(&mut self) -> Result<u32, TransferError> {
+    pub(super) fn u32(&mut self) -> Result<u32, TransferError> {
         Ok(u32::from_le_bytes(self.array()?))
     }
-    pub fn u64(&mut self) -> Result<u64, TransferError> {
+    pub(super) fn u64(&mut self) -> Result<u64, TransferError> {
         Ok(u64::from_le_bytes(self.array()?))
     }
-    pub fn i64(&mut self) -> Result<i64, TransferError> {
+    pub(super) fn i64(&mut self) -> Result<i64, TransferError> {
         Ok(i64::from_le_bytes(self.array()?))
     }
-    pub fn count(&mut self, max: usize) -> Result<usize, TransferError> {
+    pub(super) fn count(&mut self, max: usize) -> Result<usize, TransferError> {
         let n = usize::try_from(self.u32()?).unwrap_or(usize::MAX);
         if n > max {
             Err(malformed("a count is too large"))
@@ -101,15 +101,15 @@ impl<'a> Get<'a> {
             Ok(n)
         }
     }
-    pub fn text(&mut self) -> Result<String, TransferError> {
+    pub(super) fn text(&mut self) -> Result<String, TransferError> {
         let n = self.count(TEXT_MAX)?;
         String::from_utf8(self.raw(n)?.to_vec()).map_err(|_| malformed("text is not UTF-8"))
     }
-    pub fn digests(&mut self, n: usize) -> Result<Vec<Digest>, TransferError> {
+    pub(super) fn digests(&mut self, n: usize) -> Result<Vec<Digest>, TransferError> {
         let (all, _) = self.raw(n.saturating_mul(32))?.as_chunks::<32>();
         Ok(all.to_vec())
     }
-    pub fn end(&self) -> Result<(), TransferError> {
+    pub(super) fn end(&self) -> Result<(), TransferError> {
         if self.0.is_empty() {
             Ok(())
         } else {
@@ -119,7 +119,7 @@ impl<'a> Get<'a> {
 }
 
 /// A table as runs of equal digests: most of a sparse disk is one digest, of a new copy "unknown".
-pub fn put_table(put: Put, table: &[Digest]) -> Put {
+pub(super) fn put_table(put: Put, table: &[Digest]) -> Put {
     let mut put = put.count(table.len());
     let mut rest = table;
     while let Some(first) = rest.first() {
@@ -143,7 +143,7 @@ pub fn put_table(put: Put, table: &[Digest]) -> Put {
     put
 }
 
-pub fn get_table(get: &mut Get<'_>) -> Result<Vec<Digest>, TransferError> {
+pub(super) fn get_table(get: &mut Get<'_>) -> Result<Vec<Digest>, TransferError> {
     let n = get.count(CHUNKS_PER_SEGMENT)?;
     let mut table = Vec::with_capacity(n);
     while table.len() < n {

@@ -11,7 +11,7 @@ use crate::agent::disk::Image;
 use crate::wire::DiskSpec;
 
 /// A disk being copied.
-pub struct Copy {
+pub(super) struct Copy {
     pub spec: DiskSpec,
     pub cut: Cut,
     pub image: Box<dyn Image>,
@@ -20,7 +20,7 @@ pub struct Copy {
 
 /// What the threads of one copy share: figures to report, the wish to stop, and the sockets to cut then.
 #[derive(Default)]
-pub struct Live {
+pub(super) struct Live {
     pub stop: AtomicBool,
     pub cancelled: AtomicBool,
     /// Bytes of the disks looked at in this pass, and of how many.
@@ -38,12 +38,12 @@ pub struct Live {
 }
 
 impl Live {
-    pub fn stopped(&self) -> bool {
+    pub(super) fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
     /// Ends every wait of this copy.
-    pub fn halt(&self) {
+    pub(super) fn halt(&self) {
         self.stop.store(true, Ordering::Relaxed);
         for socket in self
             .sockets
@@ -55,7 +55,7 @@ impl Live {
         }
     }
 
-    pub fn watch(&self, socket: TcpStream) {
+    pub(super) fn watch(&self, socket: TcpStream) {
         let mut sockets = self.sockets.lock().unwrap_or_else(PoisonError::into_inner);
         sockets.push(socket);
         if self.stopped() {
@@ -65,7 +65,7 @@ impl Live {
     }
 
     /// Sockets of connections that are over are not kept.
-    pub fn forget_sockets(&self) {
+    pub(super) fn forget_sockets(&self) {
         self.sockets
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -74,7 +74,7 @@ impl Live {
 }
 
 /// The segments of one pass.
-pub struct Work {
+pub(super) struct Work {
     /// Disk and segment, in order.
     items: Vec<(u16, u32)>,
     done: Vec<AtomicBool>,
@@ -86,7 +86,7 @@ pub struct Work {
 const TRIES: u8 = 4;
 
 impl Work {
-    pub fn all(disks: &[Copy]) -> Self {
+    pub(super) fn all(disks: &[Copy]) -> Self {
         let mut items = Vec::new();
         for (disk, index) in disks.iter().zip(0..) {
             items.extend((0..disk.cut.segments()).map(|segment| (index, segment)));
@@ -101,23 +101,23 @@ impl Work {
         }
     }
 
-    pub fn item(&self, index: usize) -> Option<(u16, u32)> {
+    pub(super) fn item(&self, index: usize) -> Option<(u16, u32)> {
         self.items.get(index).copied()
     }
 
-    pub fn is_done(&self, index: usize) -> bool {
+    pub(super) fn is_done(&self, index: usize) -> bool {
         self.done
             .get(index)
             .is_some_and(|done| done.load(Ordering::Acquire))
     }
 
-    pub fn finished(&self, index: usize) {
+    pub(super) fn finished(&self, index: usize) {
         if let Some(done) = self.done.get(index) {
             done.store(true, Ordering::Release);
         }
     }
 
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.done
             .iter()
             .filter(|done| done.load(Ordering::Acquire))
@@ -125,16 +125,16 @@ impl Work {
     }
 
     /// How many are not done.
-    pub fn open(&self) -> usize {
+    pub(super) fn open(&self) -> usize {
         self.items.len() - self.count()
     }
 
-    pub fn complete(&self) -> bool {
+    pub(super) fn complete(&self) -> bool {
         self.open() == 0
     }
 
     /// The next item nobody has taken or done.
-    pub fn take(&self) -> Option<usize> {
+    pub(super) fn take(&self) -> Option<usize> {
         loop {
             let index = self.next.fetch_add(1, Ordering::Relaxed);
             if index >= self.items.len() {
@@ -147,19 +147,19 @@ impl Work {
     }
 
     /// From the start again, for what is not done.
-    pub fn rewind(&self) {
+    pub(super) fn rewind(&self) {
         self.next.store(0, Ordering::Relaxed);
     }
 
     /// One more try of an item that read back wrong; `false`: it had its tries.
-    pub fn again(&self, index: usize) -> bool {
+    pub(super) fn again(&self, index: usize) -> bool {
         self.tries
             .get(index)
             .is_some_and(|tries| tries.fetch_add(1, Ordering::Relaxed) + 1 < TRIES)
     }
 
     /// The lowest segment of `disk` that may still be written.
-    pub fn low(&self, disk: u16) -> u32 {
+    pub(super) fn low(&self, disk: u16) -> u32 {
         let from = self.items.partition_point(|item| item.0 < disk);
         let mine = self
             .items
@@ -173,7 +173,7 @@ impl Work {
 }
 
 /// What all workers of one attempt are given.
-pub struct Attempt<'a> {
+pub(super) struct Attempt<'a> {
     pub live: &'a Live,
     pub work: &'a Work,
     pub disks: &'a [Copy],
@@ -187,7 +187,7 @@ pub struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// Counts a segment for the figures.
-    pub fn looked_at(&self, index: usize) {
+    pub(super) fn looked_at(&self, index: usize) {
         let Some((disk, segment)) = self.work.item(index) else {
             return;
         };
@@ -203,6 +203,6 @@ impl Attempt<'_> {
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
-pub fn table_io(e: std::io::Error) -> TransferError {
+pub(super) fn table_io(e: std::io::Error) -> TransferError {
     crate::agent::disk::DiskError::io("the copy's table", &e).into()
 }

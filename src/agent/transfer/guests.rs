@@ -27,7 +27,7 @@ impl Guest {
 }
 
 #[derive(Default)]
-pub struct Guests(Mutex<Here>);
+pub(super) struct Guests(Mutex<Here>);
 
 #[derive(Default)]
 struct Here {
@@ -38,7 +38,7 @@ struct Here {
 
 impl Guests {
     /// The number of a connection that comes in, at the door.
-    pub fn enter(&self, stream: TcpStream, from: IpAddr) -> u64 {
+    pub(super) fn enter(&self, stream: TcpStream, from: IpAddr) -> u64 {
         let mut here = self.lock();
         if here.strangers().count() >= STRANGERS
             && let Some(gone) = here.too_many().and_then(|id| here.all.remove(&id))
@@ -58,7 +58,7 @@ impl Guests {
     }
 
     /// It has proved a key that something waits for; `false`: there are as many as may be, or it was shown out.
-    pub fn admit(&self, id: u64) -> bool {
+    pub(super) fn admit(&self, id: u64) -> bool {
         let mut here = self.lock();
         if here.all.values().filter(|guest| guest.is_peer).count() >= PEERS {
             return false;
@@ -68,24 +68,24 @@ impl Guests {
     }
 
     /// The connection is this migration's from now on.
-    pub fn join(&self, id: u64, migration: MigrationId) {
+    pub(super) fn join(&self, id: u64, migration: MigrationId) {
         if let Some(guest) = self.lock().all.get_mut(&id) {
             guest.migration = Some(migration);
         }
     }
 
-    pub fn leave(&self, id: u64) {
+    pub(super) fn leave(&self, id: u64) {
         self.lock().all.remove(&id);
     }
 
     /// Ends the connections of a migration.
-    pub fn cut(&self, migration: MigrationId) {
+    pub(super) fn cut(&self, migration: MigrationId) {
         let here = self.lock();
         let theirs = |guest: &&Guest| guest.migration == Some(migration);
         here.all.values().filter(theirs).for_each(Guest::cut);
     }
 
-    pub fn cut_all(&self) {
+    pub(super) fn cut_all(&self) {
         self.lock().all.values().for_each(Guest::cut);
     }
 

@@ -116,7 +116,7 @@ impl std::fmt::Debug for Identity {
 }
 
 /// SHA-256 of a certificate's DER, 64 lower-case hex digits.
-pub fn fingerprint(certificate: &CertificateDer<'_>) -> String {
+pub(super) fn fingerprint(certificate: &CertificateDer<'_>) -> String {
     let suite = provider::cipher_suite::TLS13_AES_128_GCM_SHA256;
     let digest = suite
         .tls13()

@@ -2,19 +2,19 @@
 //! little-endian. Every length is checked against a bound before anything is allocated for it.
 
 use super::chunk::{CHUNKS_PER_RUN, Digest, RUN};
-pub use super::codec::malformed;
+pub(super) use super::codec::malformed;
 use super::codec::{Get, Put, get_table, put_table};
 use super::{Fault, TransferError};
 
-pub const VERSION: u16 = 1;
+pub(super) const VERSION: u16 = 1;
 /// The longest frame: a run of chunks, their digests and its head.
-pub const FRAME_MAX: usize = RUN + CHUNKS_PER_RUN * 32 + 64;
+pub(super) const FRAME_MAX: usize = RUN + CHUNKS_PER_RUN * 32 + 64;
 /// Segments compared by one message.
-pub const COMPARE_MAX: u32 = 4096;
-pub const DISKS_MAX: usize = 64;
+pub(super) const COMPARE_MAX: u32 = 4096;
+pub(super) const DISKS_MAX: usize = 64;
 
 #[derive(Debug, Clone, PartialEq)]
-pub enum Ask {
+pub(super) enum Ask {
     Hello {
         migration: i64,
         token: String,
@@ -44,7 +44,7 @@ pub enum Ask {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
+pub(super) enum Answer {
     Welcome {
         epoch: i64,
         disks: Vec<(i64, u64)>,
@@ -85,7 +85,7 @@ pub enum Answer {
 }
 
 impl Ask {
-    pub fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         match self {
             Self::Hello { migration, token } => {
                 Put::new(1).u16(VERSION).i64(*migration).text(token).done(0)
@@ -116,7 +116,7 @@ impl Ask {
         }
     }
 
-    pub fn decode(kind: u8, body: &[u8]) -> Result<Self, TransferError> {
+    pub(super) fn decode(kind: u8, body: &[u8]) -> Result<Self, TransferError> {
         let mut get = Get(body);
         let ask = match kind {
             1 => {
@@ -167,7 +167,7 @@ impl Ask {
 
 impl Answer {
     /// For `Data`, the head only: the caller writes the bytes after it.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         match self {
             Self::Welcome { epoch, disks } => {
                 let put = Put::new(64).i64(*epoch).count(disks.len());
@@ -224,15 +224,15 @@ impl Answer {
     }
 
     /// The length of a `Data` frame's head, known once its first 16 bytes are.
-    pub fn data_head(start: &[u8; 16]) -> Result<usize, TransferError> {
+    pub(super) fn data_head(start: &[u8; 16]) -> Result<usize, TransferError> {
         let mut get = Get(start);
         get.u32()?;
         Ok(16 + get.count(CHUNKS_PER_RUN)? * 32)
     }
 
-    pub const DATA: u8 = 69;
+    pub(super) const DATA: u8 = 69;
 
-    pub fn decode(kind: u8, body: &[u8]) -> Result<Self, TransferError> {
+    pub(super) fn decode(kind: u8, body: &[u8]) -> Result<Self, TransferError> {
         let mut get = Get(body);
         let answer = match kind {
             64 => {

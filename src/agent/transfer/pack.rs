@@ -17,7 +17,7 @@ const MEASURED: u64 = 1 << 20;
 const HOLD_OFF: u32 = 16;
 
 /// One connection's compressor.
-pub struct Packer {
+pub(super) struct Packer {
     packed: Vec<u8>,
     /// Bytes and seconds of wire at the last look.
     seen: (u64, f64),
@@ -39,7 +39,7 @@ impl Default for Packer {
 
 impl Packer {
     /// The compressed form, if that pays.
-    pub fn pack(&mut self, raw: &[u8]) -> std::io::Result<Option<&[u8]>> {
+    pub(super) fn pack(&mut self, raw: &[u8]) -> std::io::Result<Option<&[u8]>> {
         if !policy::compress_on(self.rate) || raw.len() < CHUNK {
             return Ok(None);
         }
@@ -60,7 +60,7 @@ impl Packer {
     }
 
     /// All bytes put on the wire so far, and the seconds that took.
-    pub fn measure(&mut self, wire_bytes: u64, wire_seconds: f64) {
+    pub(super) fn measure(&mut self, wire_bytes: u64, wire_seconds: f64) {
         let (bytes, seconds) = (wire_bytes - self.seen.0, wire_seconds - self.seen.1);
         if bytes >= MEASURED {
             self.rate = bytes as f64 / seconds.max(1e-6);

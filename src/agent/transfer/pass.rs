@@ -14,7 +14,7 @@ use super::{Fault, TransferError};
 
 impl Attempt<'_> {
     /// Segments both ends know to be the same need not be asked for: one message for thousands of them.
-    pub fn skip_known(&self, channel: &mut Channel) -> Result<(), TransferError> {
+    pub(super) fn skip_known(&self, channel: &mut Channel) -> Result<(), TransferError> {
         let mut index = 0;
         for (disk, number) in self.disks.iter().zip(0_u16..) {
             let mut segment = 0;
@@ -55,7 +55,7 @@ impl Attempt<'_> {
     }
 
     /// Works through everything not done with `channel` and, side by side, as many more connections as help.
-    pub fn run(
+    pub(super) fn run(
         &self,
         channel: Channel,
         more: &(dyn Fn() -> Result<Channel, TransferError> + Sync),
@@ -92,14 +92,14 @@ pub(super) fn workers() -> usize {
 
 /// Tries with no progress between them, and how long they are apart.
 #[derive(Default)]
-pub struct Patience {
+pub(super) struct Patience {
     tries: u32,
     progress: usize,
 }
 
 impl Patience {
     /// Waits before another try, unless this was the last. `progress` only grows.
-    pub fn again(&mut self, live: &Live, progress: usize) -> bool {
+    pub(super) fn again(&mut self, live: &Live, progress: usize) -> bool {
         if progress > self.progress {
             self.progress = progress;
             self.tries = 0;
@@ -114,7 +114,7 @@ impl Patience {
 }
 
 /// The digests of both ends, disk by disk.
-pub fn same_roots(
+pub(super) fn same_roots(
     disks: &[Copy],
     theirs: &[(i64, Digest)],
 ) -> Result<Option<Vec<Digest>>, TransferError> {

@@ -6,7 +6,7 @@ use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
 
 /// What one step through the incoming records found.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Found {
+pub(super) enum Found {
     /// Something moved on; look again.
     More,
     /// Nothing whole is left in the buffer; plaintext may be sent.
@@ -16,7 +16,7 @@ pub enum Found {
     Closed,
 }
 
-pub enum Tried {
+pub(super) enum Tried {
     Done {
         discard: usize,
         written: usize,
@@ -31,7 +31,11 @@ pub enum Tried {
     Failed(io::Error),
 }
 
-pub fn try_encrypt<D>(status: UnbufferedStatus<'_, '_, D>, part: &[u8], room: &mut [u8]) -> Tried {
+pub(super) fn try_encrypt<D>(
+    status: UnbufferedStatus<'_, '_, D>,
+    part: &[u8],
+    room: &mut [u8],
+) -> Tried {
     let mut discard = status.discard;
     let mut plain = Vec::new();
     let mut encoded = 0;
@@ -72,7 +76,7 @@ pub fn try_encrypt<D>(status: UnbufferedStatus<'_, '_, D>, part: &[u8], room: &m
 
 /// Where what comes out of the TLS machine goes.
 #[allow(clippy::mut_mut, reason = "the caller's slice shrinks as it is filled")]
-pub struct Sink<'a, 'b> {
+pub(super) struct Sink<'a, 'b> {
     pub dst: &'a mut &'b mut [u8],
     pub plain: &'a mut Vec<u8>,
     pub plain_at: &'a mut usize,
@@ -81,7 +85,10 @@ pub struct Sink<'a, 'b> {
 }
 
 impl Sink<'_, '_> {
-    pub fn take<D>(&mut self, status: UnbufferedStatus<'_, '_, D>) -> (usize, io::Result<Found>) {
+    pub(super) fn take<D>(
+        &mut self,
+        status: UnbufferedStatus<'_, '_, D>,
+    ) -> (usize, io::Result<Found>) {
         let mut discard = status.discard;
         let found = match status.state {
             Ok(ConnectionState::ReadTraffic(mut traffic)) => {

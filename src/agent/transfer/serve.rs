@@ -14,7 +14,7 @@ use super::table::Holes;
 use super::{Fault, TransferError};
 use crate::agent::disk::aligned::AlignedBuf;
 
-pub struct Connection<'a> {
+pub(super) struct Connection<'a> {
     shared: &'a Shared,
     transfer: Arc<Transfer>,
     channel: Channel,
@@ -27,7 +27,7 @@ pub struct Connection<'a> {
 }
 
 impl<'a> Connection<'a> {
-    pub fn serve(tcp: TcpStream, id: u64, shared: &'a Shared) -> Result<(), TransferError> {
+    pub(super) fn serve(tcp: TcpStream, id: u64, shared: &'a Shared) -> Result<(), TransferError> {
         let mut channel = Channel::accept(tcp, shared.tls()).map_err(unreachable)?;
         if !shared.guests.admit(id) {
             let busy = TransferError::new(Fault::Unreachable, "too many connections at once");

@@ -16,14 +16,14 @@ use crate::domain::ids::MigrationId;
 use crate::wire::DiskSpec;
 
 /// What one migration has granted, and the pass that is being served.
-pub struct Transfer {
+pub(super) struct Transfer {
     pub granted: Granted,
     pass: Mutex<Option<Arc<Pass>>>,
 }
 
 /// One pass: what every disk is read from, and what is known of it. A pass that is over keeps its own tables: a
 /// connection that is late writes into those, never into the next pass's.
-pub struct Pass {
+pub(super) struct Pass {
     pub number: u32,
     pub sealed: Option<i64>,
     pub told: bool,
@@ -32,7 +32,7 @@ pub struct Pass {
     pub disks: Vec<PassDisk>,
 }
 
-pub struct PassDisk {
+pub(super) struct PassDisk {
     pub spec: DiskSpec,
     pub cut: Cut,
     pub image: Box<dyn Image>,
@@ -47,7 +47,7 @@ struct Opened {
 }
 
 impl Transfer {
-    pub fn new(granted: Granted) -> Self {
+    pub(super) fn new(granted: Granted) -> Self {
         Self {
             granted,
             pass: Mutex::new(None),
@@ -55,7 +55,11 @@ impl Transfer {
     }
 
     /// Starts a pass. A final pass over the same sealed disks goes on with what is known of them.
-    pub fn begin(&self, shared: &Shared, sealed: Option<i64>) -> Result<Arc<Pass>, TransferError> {
+    pub(super) fn begin(
+        &self,
+        shared: &Shared,
+        sealed: Option<i64>,
+    ) -> Result<Arc<Pass>, TransferError> {
         self.check_sealed(shared, sealed)?;
         let mut current = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Some(pass), Some(_)) = (&*current, sealed)
@@ -148,7 +152,11 @@ impl Transfer {
         })
     }
 
-    pub fn check_sealed(&self, shared: &Shared, sealed: Option<i64>) -> Result<(), TransferError> {
+    pub(super) fn check_sealed(
+        &self,
+        shared: &Shared,
+        sealed: Option<i64>,
+    ) -> Result<(), TransferError> {
         let Some(epoch) = sealed else { return Ok(()) };
         let found = shared.source.sealed(self.granted.linode);
         if epoch == self.granted.epoch && found == epoch {
@@ -161,7 +169,7 @@ impl Transfer {
         Err(TransferError::new(Fault::NotSealed, detail))
     }
 
-    pub fn current(&self, number: u32) -> Result<Arc<Pass>, TransferError> {
+    pub(super) fn current(&self, number: u32) -> Result<Arc<Pass>, TransferError> {
         let current = self.pass.lock().unwrap_or_else(PoisonError::into_inner);
         let pass = current.as_ref().filter(|pass| pass.number == number);
         // Unreachable rather than wrong: another connection began a pass; whoever asks may begin again.
@@ -186,7 +194,7 @@ fn forget(table: &Digests, cut: &Cut, range: &std::ops::Range<u64>) -> std::io::
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
-pub fn source_io(e: std::io::Error) -> TransferError {
+pub(super) fn source_io(e: std::io::Error) -> TransferError {
     if Dropped::is_why(&e) {
         // The asker begins again, and is given what can be read then.
         return TransferError::new(Fault::Unreachable, format!("{e}; the pass begins anew"));
@@ -195,7 +203,7 @@ pub fn source_io(e: std::io::Error) -> TransferError {
 }
 
 impl Pass {
-    pub fn disk(&self, disk: u16) -> Result<&PassDisk, TransferError> {
+    pub(super) fn disk(&self, disk: u16) -> Result<&PassDisk, TransferError> {
         self.disks
             .get(usize::from(disk))
             .ok_or_else(|| malformed("no such disk"))
@@ -203,7 +211,7 @@ impl Pass {
 }
 
 /// A segment differs unless all of it is known here and known to be the same.
-pub fn compare(
+pub(super) fn compare(
     disk: &PassDisk,
     first: u32,
     digests: &[Digest],
@@ -221,7 +229,7 @@ pub fn compare(
 }
 
 /// What listener and connections share: who is here, and what they were granted.
-pub struct Shared {
+pub(super) struct Shared {
     pub source: Arc<dyn Source>,
     pub store: Arc<dyn DiskStore>,
     pub cap: Arc<Cap>,
@@ -232,7 +240,7 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(
+    pub(super) fn new(
         source: Arc<dyn Source>,
         store: Arc<dyn DiskStore>,
         cap: Arc<Cap>,
@@ -249,16 +257,16 @@ impl Shared {
         }
     }
 
-    pub fn tls(&self) -> Arc<ServerConfig> {
+    pub(super) fn tls(&self) -> Arc<ServerConfig> {
         Arc::clone(&self.tls)
     }
 
-    pub fn stopped(&self) -> bool {
+    pub(super) fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
     /// The connection is this migration's from now on; what it granted is read through one [`Transfer`].
-    pub fn join(&self, id: u64, granted: Granted) -> Result<Arc<Transfer>, TransferError> {
+    pub(super) fn join(&self, id: u64, granted: Granted) -> Result<Arc<Transfer>, TransferError> {
         self.guests.join(id, granted.migration);
         let mut transfers = self.transfers();
         if let Some(known) = transfers.get(&granted.migration)
@@ -274,13 +282,13 @@ impl Shared {
     }
 
     /// Forgets what was granted to a migration, and cuts its connections.
-    pub fn cut(&self, migration: MigrationId) {
+    pub(super) fn cut(&self, migration: MigrationId) {
         self.transfers().remove(&migration);
         self.guests.cut(migration);
     }
 
     /// Ends the listener and every connection.
-    pub fn stop(&self) {
+    pub(super) fn stop(&self) {
         self.stop.store(true, Ordering::Relaxed);
         self.guests.cut_all();
     }

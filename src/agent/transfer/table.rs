@@ -23,18 +23,18 @@ const AHEAD: u32 = 64;
 const BATCH: usize = 32 * 1024;
 
 /// An array of digests in a file; what was never written is [`UNKNOWN`].
-pub struct Digests {
+pub(super) struct Digests {
     file: File,
     base: u64,
 }
 
 impl Digests {
     /// A source's table: digests only.
-    pub fn plain(file: File) -> Self {
+    pub(super) fn plain(file: File) -> Self {
         Self { file, base: 0 }
     }
 
-    pub fn read(&self, first: u64, count: usize) -> io::Result<Vec<Digest>> {
+    pub(super) fn read(&self, first: u64, count: usize) -> io::Result<Vec<Digest>> {
         let mut bytes = vec![UNKNOWN; count];
         let mut at = self.base + first * 32;
         let mut rest = bytes.as_flattened_mut();
@@ -52,13 +52,13 @@ impl Digests {
         Ok(bytes)
     }
 
-    pub fn write(&self, first: u64, digests: &[Digest]) -> io::Result<()> {
+    pub(super) fn write(&self, first: u64, digests: &[Digest]) -> io::Result<()> {
         self.file
             .write_all_at(digests.as_flattened(), self.base + first * 32)
     }
 
     /// BLAKE3 over the digests in order; `None` if one is not known.
-    pub fn root(&self, first: u64, count: u64) -> io::Result<Option<Digest>> {
+    pub(super) fn root(&self, first: u64, count: u64) -> io::Result<Option<Digest>> {
         let mut hasher = blake3::Hasher::new();
         let mut at = first;
         let end = first + count;
@@ -75,7 +75,7 @@ impl Digests {
     }
 
     /// Everything known to `from`, in a file of one's own.
-    pub fn copy_from(&self, from: &Self, chunks: u64) -> io::Result<()> {
+    pub(super) fn copy_from(&self, from: &Self, chunks: u64) -> io::Result<()> {
         let mut at = 0;
         while at < chunks {
             let step = usize::try_from(chunks - at).unwrap_or(BATCH).min(BATCH);
@@ -90,7 +90,7 @@ impl Digests {
 }
 
 /// A copy's table, with its mark.
-pub struct Table {
+pub(super) struct Table {
     pub digests: Digests,
     cut: Cut,
     /// Segments in [low, high) may be behind their data.
@@ -101,7 +101,7 @@ impl Table {
     /// Opens the table of `image`, and brings it up to what the image really holds where a kill left that open (also
     /// for an image that has no table yet, unless it is `blank`: of that nothing is known). `stop` ends the reading
     /// early with `Interrupted`.
-    pub fn open(
+    pub(super) fn open(
         file: File,
         image: &dyn Image,
         cut: Cut,
@@ -134,7 +134,7 @@ impl Table {
     }
 
     /// No segment is being overwritten any more.
-    pub fn settle(&self) -> io::Result<()> {
+    pub(super) fn settle(&self) -> io::Result<()> {
         let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
         if *mark != (0, 0) {
             self.write_mark((0, 0))?;
@@ -145,7 +145,7 @@ impl Table {
 
     /// Reads all of the copy from the device, and takes what is found for what the copy holds. Cut short, it is done
     /// when the table is opened next.
-    pub fn reread(&self, image: &dyn Image, stop: &AtomicBool) -> io::Result<()> {
+    pub(super) fn reread(&self, image: &dyn Image, stop: &AtomicBool) -> io::Result<()> {
         let all = (0, self.cut.segments());
         {
             let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
@@ -157,7 +157,7 @@ impl Table {
     }
 
     /// `segment` is about to be overwritten; no segment below `low()` is any more.
-    pub fn mark(&self, segment: u32, low: impl FnOnce() -> u32) -> io::Result<()> {
+    pub(super) fn mark(&self, segment: u32, low: impl FnOnce() -> u32) -> io::Result<()> {
         let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
         if segment < mark.1 {
             return Ok(());
@@ -169,7 +169,7 @@ impl Table {
     }
 
     /// The segment's digests. A chunk not known that is a hole in the copy is zeros, and is written down as such.
-    pub fn segment(&self, image: &dyn Image, segment: u32) -> io::Result<Vec<Digest>> {
+    pub(super) fn segment(&self, image: &dyn Image, segment: u32) -> io::Result<Vec<Digest>> {
         let (first, count) = self.cut.segment(segment);
         let mut digests = self.digests.read(first, count)?;
         if !digests.contains(&UNKNOWN) {
@@ -190,12 +190,12 @@ impl Table {
         Ok(digests)
     }
 
-    pub fn root(&self) -> io::Result<Option<Digest>> {
+    pub(super) fn root(&self) -> io::Result<Option<Digest>> {
         self.digests.root(0, self.cut.chunks())
     }
 
     /// The digest of the segment's digests; `None` if one is not known.
-    pub fn segment_root(&self, segment: u32) -> io::Result<Option<Digest>> {
+    pub(super) fn segment_root(&self, segment: u32) -> io::Result<Option<Digest>> {
         let (first, count) = self.cut.segment(segment);
         self.digests.root(first, count as u64)
     }
@@ -237,7 +237,7 @@ impl Table {
     }
 
     /// One segment, as the device has it.
-    pub fn learn_segment(
+    pub(super) fn learn_segment(
         &self,
         image: &dyn Image,
         segment: u32,
@@ -308,7 +308,7 @@ pub(super) fn mark_in(bytes: &[u8], size: u64) -> Option<(u32, u32)> {
 }
 
 /// Asks an image, front to back, which stretches are holes.
-pub struct Holes<'a> {
+pub(super) struct Holes<'a> {
     image: &'a dyn Image,
     /// The stretch of data at or after where we asked last.
     data: Option<std::ops::Range<u64>>,
@@ -316,7 +316,7 @@ pub struct Holes<'a> {
 }
 
 impl<'a> Holes<'a> {
-    pub fn new(image: &'a dyn Image) -> Self {
+    pub(super) fn new(image: &'a dyn Image) -> Self {
         Self {
             image,
             data: None,
@@ -325,7 +325,7 @@ impl<'a> Holes<'a> {
     }
 
     /// Nothing but a hole in `range`? Ranges must not go back.
-    pub fn has(&mut self, range: &std::ops::Range<u64>) -> io::Result<bool> {
+    pub(super) fn has(&mut self, range: &std::ops::Range<u64>) -> io::Result<bool> {
         let stale = self
             .data
             .as_ref()

@@ -28,9 +28,9 @@ fn crypto() -> Arc<CryptoProvider> {
 }
 
 /// Is the certificate with this fingerprint waited for?
-pub type Expects = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+pub(super) type Expects = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
-pub fn server(identity: &Identity, expects: Expects) -> Result<Arc<ServerConfig>, Error> {
+pub(super) fn server(identity: &Identity, expects: Expects) -> Result<Arc<ServerConfig>, Error> {
     let crypto = crypto();
     let verifier = Arc::new(Expected {
         expects,
@@ -47,7 +47,7 @@ pub fn server(identity: &Identity, expects: Expects) -> Result<Arc<ServerConfig>
 }
 
 /// A client that speaks only to the holder of the certificate with this fingerprint.
-pub fn client(identity: &Identity, peer: &str) -> Result<Arc<ClientConfig>, Error> {
+pub(super) fn client(identity: &Identity, peer: &str) -> Result<Arc<ClientConfig>, Error> {
     let crypto = crypto();
     let algorithms = crypto.signature_verification_algorithms;
     let verifier = Arc::new(Pinned {

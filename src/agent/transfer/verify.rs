@@ -8,7 +8,7 @@ use super::{Fault, TransferError};
 
 impl Worker<'_> {
     /// Syncs, reads back and compares what was written; then, and only then, the tables say so.
-    pub fn commit(&mut self) -> Result<(), TransferError> {
+    pub(super) fn commit(&mut self) -> Result<(), TransferError> {
         self.batch
             .sort_unstable_by_key(|written| (written.disk, written.chunk));
         let mut batch = std::mem::take(&mut self.batch);
@@ -98,7 +98,7 @@ impl Worker<'_> {
     }
 
     /// The tables no longer say anything of chunks that were written and not verified.
-    pub fn disown(&mut self) -> std::io::Result<()> {
+    pub(super) fn disown(&mut self) -> std::io::Result<()> {
         for written in std::mem::take(&mut self.batch) {
             if let Some(copy) = self.attempt.disks.get(usize::from(written.disk)) {
                 copy.table.digests.write(written.chunk, &[UNKNOWN])?;

@@ -39,7 +39,7 @@ pub(super) struct Reboot {
 }
 
 impl Reboot {
-    pub fn is_nothing(&self) -> bool {
+    pub(super) fn is_nothing(&self) -> bool {
         self.boot.is_none() && self.unseen.is_none()
     }
 }
@@ -48,7 +48,7 @@ impl Boot<'_> {
     /// A host that speaks from another boot was rebooted: what is found to have ended ended with it, and nobody ordered that. (What
     /// was shut down by order, or by itself while its host was up, is offline already.) What cannot be looked at yet is remembered
     /// until it is. A portal that may have forgotten orders boots nothing.
-    pub fn look(self, linodes: &[Linode], may_forget: bool) -> Reboot {
+    pub(super) fn look(self, linodes: &[Linode], may_forget: bool) -> Reboot {
         if self.id.is_empty() {
             return Reboot::default();
         }

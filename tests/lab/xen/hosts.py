@@ -69,6 +69,7 @@ listen = "{self.address}:7440"
 kind = "xen"
 bridge = "xenbr0"
 memory_mb = 1024
+create_limit_s = 900
 [[driver.kernels]]
 id = "{customers.XEN_KERNEL}"
 label = "6.1 (Xen)"

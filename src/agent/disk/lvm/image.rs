@@ -17,7 +17,7 @@ const BLOCK: u64 = ALIGN as u64;
 /// Bytes that go through a buffer of ours at once, where the caller's does not fit.
 const PIECE: usize = 1 << 20;
 
-pub struct VolumeImage {
+pub(super) struct VolumeImage {
     device: File,
     size: u64,
     /// Bytes of the device: whole blocks, `size` at least.
@@ -28,7 +28,7 @@ pub struct VolumeImage {
 
 impl VolumeImage {
     /// `size` is what the guest is meant to see.
-    pub fn new(device: File, size: u64) -> io::Result<Self> {
+    pub(super) fn new(device: File, size: u64) -> io::Result<Self> {
         let room = rustix::fs::seek(&device, SeekFrom::End(0))?;
         if room < size || !room.is_multiple_of(BLOCK) {
             let text = format!("the volume has {room} bytes, for a disk of {size}");
@@ -43,7 +43,7 @@ impl VolumeImage {
     }
 
     /// Zeros behind the disk's end, up to the volume's.
-    pub fn clear_tail(&self) -> io::Result<()> {
+    pub(super) fn clear_tail(&self) -> io::Result<()> {
         let part = self.size % BLOCK;
         if part > 0 {
             let zeros = vec![0; usize::try_from(BLOCK - part).unwrap_or(0)];
@@ -53,7 +53,7 @@ impl VolumeImage {
     }
 
     /// Only zeros behind the disk's end?
-    pub fn tail_is_clear(&self) -> io::Result<bool> {
+    pub(super) fn tail_is_clear(&self) -> io::Result<bool> {
         let mut buf = AlignedBuf::new(PIECE);
         let mut at = self.size - self.size % BLOCK;
         while at < self.room {

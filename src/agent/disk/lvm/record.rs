@@ -18,7 +18,7 @@ const MAX: u64 = 4096;
 /// `<disk>.vol`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Record {
+pub(super) struct Record {
     pub name: String,
     pub uuid: String,
     /// As the guest is meant to see it; the volume ends at an extent's boundary and may be longer.
@@ -30,14 +30,14 @@ pub struct Record {
 /// `<disk>.making`: written before the volume is made, so that a kill in between leaves nothing that is nobody's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Intent {
+pub(super) struct Intent {
     pub name: String,
     pub migration: MigrationId,
 }
 
 impl Intent {
     /// Is this the volume that was then made? The name alone may by now be another migration's.
-    pub fn is(&self, linode: LinodeId, volume: &Volume) -> bool {
+    pub(super) fn is(&self, linode: LinodeId, volume: &Volume) -> bool {
         let tags = tags(linode, self.migration);
         volume.name == self.name && tags.iter().all(|tag| volume.tags.contains(tag))
     }
@@ -51,12 +51,12 @@ fn intent_name(disk: DiskId) -> String {
     format!("{disk}.making")
 }
 
-pub fn read(folder: &Dir, disk: DiskId) -> Result<Option<Record>, DiskError> {
+pub(super) fn read(folder: &Dir, disk: DiskId) -> Result<Option<Record>, DiskError> {
     parse(folder, &record_name(disk))
 }
 
 /// The disk's record; none is an error.
-pub fn of(folder: &Dir, disk: DiskId) -> Result<Record, DiskError> {
+pub(super) fn of(folder: &Dir, disk: DiskId) -> Result<Record, DiskError> {
     read(folder, disk)?.ok_or_else(|| {
         DiskError::new(
             DiskFault::Missing,
@@ -67,27 +67,27 @@ pub fn of(folder: &Dir, disk: DiskId) -> Result<Record, DiskError> {
 }
 
 /// From now on the volume is this folder's; what was intended is done.
-pub fn write(folder: &Dir, disk: DiskId, record: &Record) -> Result<(), DiskError> {
+pub(super) fn write(folder: &Dir, disk: DiskId, record: &Record) -> Result<(), DiskError> {
     put(folder, &record_name(disk), record)?;
     forget_intent(folder, disk)
 }
 
-pub fn forget_intent(folder: &Dir, disk: DiskId) -> Result<(), DiskError> {
+pub(super) fn forget_intent(folder: &Dir, disk: DiskId) -> Result<(), DiskError> {
     folder
         .remove(&intent_name(disk))
         .and_then(|()| folder.sync())
         .map_err(at("write a disk's record"))
 }
 
-pub fn read_intent(folder: &Dir, disk: DiskId) -> Result<Option<Intent>, DiskError> {
+pub(super) fn read_intent(folder: &Dir, disk: DiskId) -> Result<Option<Intent>, DiskError> {
     parse(folder, &intent_name(disk))
 }
 
-pub fn write_intent(folder: &Dir, disk: DiskId, intent: &Intent) -> Result<(), DiskError> {
+pub(super) fn write_intent(folder: &Dir, disk: DiskId, intent: &Intent) -> Result<(), DiskError> {
     put(folder, &intent_name(disk), intent)
 }
 
-pub fn forget(folder: &Dir, disk: DiskId) -> Result<(), DiskError> {
+pub(super) fn forget(folder: &Dir, disk: DiskId) -> Result<(), DiskError> {
     folder
         .remove(&record_name(disk))
         .and_then(|()| folder.sync())
@@ -96,13 +96,13 @@ pub fn forget(folder: &Dir, disk: DiskId) -> Result<(), DiskError> {
 
 /// Everything a folder names.
 #[derive(Debug, Default)]
-pub struct Named {
+pub(super) struct Named {
     pub records: Vec<(DiskId, Record)>,
     pub intents: Vec<Intent>,
 }
 
 impl Named {
-    pub fn in_folder(folder: &Dir) -> Result<Self, DiskError> {
+    pub(super) fn in_folder(folder: &Dir) -> Result<Self, DiskError> {
         let mut named = Self::default();
         for entry in folder.names().map_err(at("list a generation"))? {
             if let Some(disk) = number(&entry, "", ".vol").map(DiskId) {
@@ -114,14 +114,14 @@ impl Named {
         Ok(named)
     }
 
-    pub fn names(&self, linode: LinodeId, volume: &Volume) -> bool {
+    pub(super) fn names(&self, linode: LinodeId, volume: &Volume) -> bool {
         self.records.iter().any(|(_, r)| r.uuid == volume.uuid)
             || self.intents.iter().any(|i| i.is(linode, volume))
     }
 }
 
 /// `xb-<linode>-<disk>-<n>` with an `n` that no volume has.
-pub fn free_name(linode: LinodeId, disk: DiskId, volumes: &[Volume]) -> String {
+pub(super) fn free_name(linode: LinodeId, disk: DiskId, volumes: &[Volume]) -> String {
     let prefix = format!("xb-{linode}-{disk}-");
     let taken = volumes
         .iter()
@@ -130,12 +130,12 @@ pub fn free_name(linode: LinodeId, disk: DiskId, volumes: &[Volume]) -> String {
     format!("{prefix}{next}")
 }
 
-pub fn linode_tag(linode: LinodeId) -> String {
+pub(super) fn linode_tag(linode: LinodeId) -> String {
     format!("{TAG}.linode={linode}")
 }
 
 /// What is on a volume made for a migration. The last one stays for good: it says where a disk came from.
-pub fn tags(linode: LinodeId, migration: MigrationId) -> Vec<String> {
+pub(super) fn tags(linode: LinodeId, migration: MigrationId) -> Vec<String> {
     vec![
         TAG.into(),
         linode_tag(linode),

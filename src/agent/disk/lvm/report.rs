@@ -8,7 +8,7 @@ use super::volume::{Extents, Volume, refused};
 use crate::agent::disk::DiskError;
 
 /// What is asked of a volume.
-pub const VOLUME: &str = "lv_name,lv_uuid,lv_size,lv_tags,lv_permissions";
+pub(super) const VOLUME: &str = "lv_name,lv_uuid,lv_size,lv_tags,lv_permissions";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,7 +52,7 @@ struct VolumeRow {
 }
 
 /// One row about one group.
-pub fn extents(json: &[u8]) -> Result<Extents, DiskError> {
+pub(super) fn extents(json: &[u8]) -> Result<Extents, DiskError> {
     let groups: Vec<Groups> = rows(json)?;
     let [Groups { vg }] = groups.as_slice() else {
         return Err(odd("not one report"));
@@ -67,7 +67,7 @@ pub fn extents(json: &[u8]) -> Result<Extents, DiskError> {
     })
 }
 
-pub fn volumes(json: &[u8]) -> Result<Vec<Volume>, DiskError> {
+pub(super) fn volumes(json: &[u8]) -> Result<Vec<Volume>, DiskError> {
     let reports: Vec<Volumes> = rows(json)?;
     let rows = reports.into_iter().flat_map(|report| report.lv);
     rows.map(volume).collect()

@@ -7,7 +7,7 @@ use super::nft::{Nft, NftError};
 
 type Found = Result<String, String>;
 
-pub fn bridge(bridge: &str) -> Found {
+pub(crate) fn bridge(bridge: &str) -> Found {
     if !bridge_exists(bridge) {
         return Err(format!("there is no bridge {bridge}"));
     }
@@ -20,7 +20,7 @@ pub fn bridge(bridge: &str) -> Found {
     Ok(bridge.to_owned())
 }
 
-pub fn spoofing(wanted: bool) -> Found {
+pub(crate) fn spoofing(wanted: bool) -> Found {
     judge(wanted, Nft::default().available())
 }
 

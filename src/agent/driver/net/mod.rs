@@ -1,16 +1,16 @@
 //! Guests on a host's bridge, whatever runs them: names of their ports, counters, telling the network where an address is now,
 //! and what may come out of a port (`filter`, which `guard` keeps in place by `nft`). What is there is read from `/sys/class/net`, which shows the network namespace the agent lives in.
 
-pub mod examine;
+pub(super) mod examine;
 mod filter;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
-pub mod guard;
+pub(super) mod guard;
 #[cfg(test)]
-pub mod namespace;
-pub mod nft;
+pub(super) mod namespace;
+pub(super) mod nft;
 mod packet;
-pub mod tap;
+pub(super) mod tap;
 
 use std::fs;
 use std::net::IpAddr;
@@ -30,29 +30,29 @@ const APART: Duration = Duration::from_millis(40);
 /// What Linux allows for an interface's name.
 const NAME_LIMIT: usize = 15;
 
-pub fn sys(interface: &str) -> PathBuf {
+pub(super) fn sys(interface: &str) -> PathBuf {
     Path::new("/sys/class/net").join(interface)
 }
 
 /// Runs `ip`, `bridge` or another of the network's programs.
-pub fn tool(program: &str, args: &[&str]) -> Result<(), DriverError> {
+pub(super) fn tool(program: &str, args: &[&str]) -> Result<(), DriverError> {
     let said = Tool::new(program).args(args).limit(TOOL_LIMIT).run();
     said.map(drop)
         .map_err(|error| DriverError::Host(error.to_string()))
 }
 
-pub fn bridge_exists(bridge: &str) -> bool {
+pub(super) fn bridge_exists(bridge: &str) -> bool {
     sys(bridge).join("bridge").is_dir()
 }
 
 /// Would the bridge believe any sender's address on this port? Some frames (to `01:80:c2:00:00:0x`) come by no rule of the
 /// packet filter and are learned from all the same: a neighbour's card would be moved here, from a static entry too.
-pub fn learns(port: &str) -> bool {
+pub(super) fn learns(port: &str) -> bool {
     fs::read_to_string(sys(port).join("brport/learning")).is_ok_and(|text| text.trim() != "0")
 }
 
 /// Whose card is behind the port says its static entry from then on.
-pub fn stop_learning(port: &str) -> Result<(), DriverError> {
+pub(super) fn stop_learning(port: &str) -> Result<(), DriverError> {
     // `guard`: frames of the spanning tree never come to the rules; a port that sends one is shut.
     let words = ["learning", "off", "guard", "on"];
     tool(
@@ -62,13 +62,13 @@ pub fn stop_learning(port: &str) -> Result<(), DriverError> {
 }
 
 /// Could this be the name of an interface, and of nothing else?
-pub fn is_interface(name: &str) -> bool {
+pub(super) fn is_interface(name: &str) -> bool {
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     !name.is_empty() && name.len() <= NAME_LIMIT && !name.starts_with('.') && name.chars().all(fine)
 }
 
 /// The name of a Linode's port on this host.
-pub fn port(prefix: &str, linode: LinodeId) -> Result<String, DriverError> {
+pub(super) fn port(prefix: &str, linode: LinodeId) -> Result<String, DriverError> {
     let name = format!("{prefix}{linode}");
     if linode.0 < 1 || name.len() > NAME_LIMIT {
         return Err(DriverError::Host(format!(
@@ -79,7 +79,7 @@ pub fn port(prefix: &str, linode: LinodeId) -> Result<String, DriverError> {
 }
 
 /// Bytes into and out of the guest: what the host sent to its port and got from it.
-pub fn traffic(port: &str) -> (u64, u64) {
+pub(super) fn traffic(port: &str) -> (u64, u64) {
     let counter = |name: &str| {
         let text = fs::read_to_string(sys(port).join("statistics").join(name)).unwrap_or_default();
         text.trim().parse().unwrap_or(0)
@@ -88,12 +88,12 @@ pub fn traffic(port: &str) -> (u64, u64) {
 }
 
 /// Can a network card have this address?
-pub fn is_unicast_mac(text: &str) -> bool {
+pub(super) fn is_unicast_mac(text: &str) -> bool {
     mac_bytes(text).is_some_and(|bytes| bytes[0] & 1 == 0 && bytes.iter().any(|byte| *byte != 0))
 }
 
 /// `aa:bb:cc:dd:ee:ff` as bytes.
-pub fn mac_bytes(text: &str) -> Option<[u8; 6]> {
+pub(super) fn mac_bytes(text: &str) -> Option<[u8; 6]> {
     let mut bytes = [0; 6];
     let mut parts = text.split(':');
     for byte in &mut bytes {
@@ -107,7 +107,7 @@ pub fn mac_bytes(text: &str) -> Option<[u8; 6]> {
 }
 
 /// The guest's addresses.
-pub fn addresses(spec: &GuestSpec) -> Result<Vec<IpAddr>, DriverError> {
+pub(super) fn addresses(spec: &GuestSpec) -> Result<Vec<IpAddr>, DriverError> {
     let addresses = spec.addresses.iter().map(|entry| entry.address.as_str());
     addresses
         .map(|address| {
@@ -119,7 +119,7 @@ pub fn addresses(spec: &GuestSpec) -> Result<Vec<IpAddr>, DriverError> {
 }
 
 /// Sends the guest's addresses out of every port of the bridge.
-pub fn announce(bridge: &str, spec: &GuestSpec) -> Result<(), DriverError> {
+pub(super) fn announce(bridge: &str, spec: &GuestSpec) -> Result<(), DriverError> {
     let mac =
         mac_bytes(&spec.mac).ok_or_else(|| DriverError::Host(format!("mac {:?}", spec.mac)))?;
     let frames: Vec<Vec<u8>> = addresses(spec)?

@@ -10,7 +10,7 @@ const INSIDE: &str = "XENBETA_TEST_NAMESPACE";
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// Runs `body` there, where `test` is the name of the test that calls this. Says so and does nothing where that cannot be.
-pub fn inside(test: &str, body: impl FnOnce()) {
+pub(crate) fn inside(test: &str, body: impl FnOnce()) {
     #[allow(clippy::disallowed_methods, reason = "tests")]
     if std::env::var_os(INSIDE).is_some() {
         tool("mount", &["-t", "sysfs", "none", "/sys"]).unwrap();

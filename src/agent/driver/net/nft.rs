@@ -41,7 +41,7 @@ impl From<NftError> for DriverError {
     }
 }
 
-pub struct Nft {
+pub(crate) struct Nft {
     program: OsString,
 }
 
@@ -56,7 +56,7 @@ impl Default for Nft {
 impl Nft {
     /// Another program that is called as `nft` is.
     #[cfg(test)]
-    pub fn called(program: impl Into<OsString>) -> Self {
+    pub(crate) fn called(program: impl Into<OsString>) -> Self {
         Self {
             program: program.into(),
         }
@@ -68,26 +68,26 @@ impl Nft {
     }
 
     /// Can rules be made here at all? Says by what.
-    pub fn available(&self) -> Result<String, NftError> {
+    pub(crate) fn available(&self) -> Result<String, NftError> {
         let version = self.run(&["--version"])?;
         self.run(&["list", "tables"])?;
         Ok(version.text().trim().to_owned())
     }
 
     /// All of a file, or nothing of it.
-    pub fn load(&self, file: &Path) -> Result<(), NftError> {
+    pub(crate) fn load(&self, file: &Path) -> Result<(), NftError> {
         self.run(&["-f".as_ref(), file]).map(drop)
     }
 
     /// Takes a table of the bridge's family away, if it is there.
-    pub fn remove(&self, table: &str) -> Result<(), NftError> {
+    pub(crate) fn remove(&self, table: &str) -> Result<(), NftError> {
         // Adding what may be there makes deleting it an error no more.
         let text = format!("add table bridge {table}; delete table bridge {table}");
         self.run(&[text]).map(drop)
     }
 
     /// The chains of the bridge's family, by their tables and names.
-    pub fn loaded(&self) -> Result<BTreeMap<(String, String), Chain>, NftError> {
+    pub(crate) fn loaded(&self) -> Result<BTreeMap<(String, String), Chain>, NftError> {
         let said = self.run(&["-j", "list", "ruleset", "bridge"])?;
         parse(&said.stdout)
             .map_err(|error| NftError::Failed(format!("what nft lists is not understood: {error}")))
@@ -96,7 +96,7 @@ impl Nft {
 
 /// What is loaded of one chain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Chain {
+pub(crate) struct Chain {
     /// Where the kernel's packets come by it; a chain without sees none.
     pub hook: Option<String>,
     pub rules: usize,

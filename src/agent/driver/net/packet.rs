@@ -43,7 +43,7 @@ unsafe impl SocketAddrArg for Link {
 }
 
 /// Sends whole Ethernet frames out of one interface. Needs `CAP_NET_RAW`.
-pub fn send(interface: i32, frames: &[Vec<u8>]) -> io::Result<()> {
+pub(super) fn send(interface: i32, frames: &[Vec<u8>]) -> io::Result<()> {
     // No protocol: this socket receives nothing.
     let socket = socket_with(
         AddressFamily::PACKET,
@@ -67,7 +67,7 @@ pub fn send(interface: i32, frames: &[Vec<u8>]) -> io::Result<()> {
 }
 
 /// The frame that says "`address` is at `mac`": a gratuitous ARP request, or an unsolicited neighbour advertisement.
-pub fn announcement(mac: [u8; 6], address: IpAddr) -> Vec<u8> {
+pub(super) fn announcement(mac: [u8; 6], address: IpAddr) -> Vec<u8> {
     match address {
         IpAddr::V4(address) => arp(mac, address),
         IpAddr::V6(address) => advertisement(mac, address),

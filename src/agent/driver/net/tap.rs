@@ -24,7 +24,7 @@ const TAP: u16 = 0x0002;
 const NO_HEADER: u16 = 0x1000;
 
 /// Attaches to the tap of this name, in the network namespace of the caller. Needs `CAP_NET_ADMIN`.
-pub fn open(name: &str) -> io::Result<File> {
+pub(crate) fn open(name: &str) -> io::Result<File> {
     let mut request = Request {
         name: [0; 16],
         flags: TAP | NO_HEADER,

@@ -20,7 +20,7 @@ const LINE_LIMIT: usize = 3800;
 const RAM_LEAST_MB: i64 = 24;
 
 /// Where a guest's pieces are on this host.
-pub struct Place<'a> {
+pub(super) struct Place<'a> {
     pub umid: &'a str,
     pub uml_dir: &'a Path,
     pub tap: &'a str,
@@ -29,7 +29,7 @@ pub struct Place<'a> {
 }
 
 /// The guest's arguments, without the program itself.
-pub fn arguments(guest: &Guest<'_>, place: &Place<'_>) -> Result<Vec<String>, DriverError> {
+pub(super) fn arguments(guest: &Guest<'_>, place: &Place<'_>) -> Result<Vec<String>, DriverError> {
     check(guest.spec, guest.boot)?;
     let boot = guest.boot;
     let uml_dir = plain(place.uml_dir).ok_or_else(|| {
@@ -78,7 +78,7 @@ pub fn arguments(guest: &Guest<'_>, place: &Place<'_>) -> Result<Vec<String>, Dr
 }
 
 /// Could UML be told all this? Checks everything that does not need the disks' paths.
-pub fn check(spec: &GuestSpec, boot: &BootSpec) -> Result<(), DriverError> {
+pub(super) fn check(spec: &GuestSpec, boot: &BootSpec) -> Result<(), DriverError> {
     bootable::check(spec, boot, Platform::Uml, RAM_LEAST_MB)?;
     let device = root(boot).trim_end_matches(|c: char| c.is_ascii_digit());
     if root(boot).len() > 8 || !boot.devices.contains_key(device) {
@@ -95,7 +95,7 @@ fn root(boot: &BootSpec) -> &str {
 }
 
 /// The name by which UML and this driver know a Linode's guest, unique among the agents of a machine.
-pub fn umid(prefix: &str, linode: LinodeId) -> String {
+pub(super) fn umid(prefix: &str, linode: LinodeId) -> String {
     format!("{prefix}-linode-{linode}")
 }
 

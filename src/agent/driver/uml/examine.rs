@@ -24,7 +24,7 @@ const NEEDED: CapabilitySet = CapabilitySet::SYS_ADMIN
 /// Where UML keeps a guest's memory if it has no place of its own for it.
 const SHARED: &str = "/dev/shm";
 
-pub fn examine(config: &UmlConfig) -> Vec<(&'static str, Found)> {
+pub(super) fn examine(config: &UmlConfig) -> Vec<(&'static str, Found)> {
     vec![
         ("jail", jail(config)),
         ("kernels", kernels(config)),
@@ -84,7 +84,7 @@ fn kernels(config: &UmlConfig) -> Found {
 }
 
 /// A jailed guest opens its initramfs, and runs its kernel, as its own user.
-pub fn readable(path: &Path, runs: bool) -> Result<(), String> {
+pub(super) fn readable(path: &Path, runs: bool) -> Result<(), String> {
     let meta = fs::metadata(path).map_err(|_| format!("{} is not there", path.display()))?;
     let (wanted, how) = if runs {
         (0o005, "o+rx")
@@ -124,7 +124,7 @@ fn memory(config: &UmlConfig) -> Found {
 }
 
 /// Is there memory for one more guest, now? A guest that got more than there is would end others as it fills it.
-pub fn room_for(jail: Jail, ram_mb: i64) -> Result<(), String> {
+pub(super) fn room_for(jail: Jail, ram_mb: i64) -> Result<(), String> {
     let available = meminfo("MemAvailable")?;
     let shared = match jail {
         Jail::Required => available,

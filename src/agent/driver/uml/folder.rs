@@ -111,7 +111,7 @@ impl Folder {
 }
 
 /// The Linodes that have a folder.
-pub fn linodes(state: &Path) -> io::Result<Vec<LinodeId>> {
+pub(super) fn linodes(state: &Path) -> io::Result<Vec<LinodeId>> {
     let entries = match fs::read_dir(state) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

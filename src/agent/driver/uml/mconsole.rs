@@ -24,7 +24,7 @@ const TEXT: usize = 512;
 const HEADER: usize = 12;
 
 #[derive(Debug, thiserror::Error)]
-pub enum MconsoleError {
+pub(super) enum MconsoleError {
     #[error("{path}: {source}")]
     Socket { path: PathBuf, source: io::Error },
     #[error("the guest says: {0}")]
@@ -35,7 +35,7 @@ pub enum MconsoleError {
 
 /// Where a guest listens.
 #[derive(Debug, Clone)]
-pub enum Listener {
+pub(super) enum Listener {
     /// A socket in the file system of the host.
     Plain(PathBuf),
     /// One in the jail that this process is the first of. Names in there are the guest's to choose, so that none is followed.
@@ -43,12 +43,12 @@ pub enum Listener {
 }
 
 impl Listener {
-    pub fn plain(uml_dir: &Path, umid: &str) -> Self {
+    pub(super) fn plain(uml_dir: &Path, umid: &str) -> Self {
         Self::Plain(uml_dir.join(umid).join("mconsole"))
     }
 
     /// Is the guest so far that it can be asked something?
-    pub fn is_there(&self) -> bool {
+    pub(super) fn is_there(&self) -> bool {
         match self {
             Self::Plain(path) => path.exists(),
             Self::Jailed { init, umid } => open(*init, umid).is_ok(),
@@ -56,7 +56,7 @@ impl Listener {
     }
 
     /// Sends one command (`cad`, `halt`, `version`) and waits for the answer's first part.
-    pub fn ask(&self, command: &str, limit: Duration) -> Result<String, MconsoleError> {
+    pub(super) fn ask(&self, command: &str, limit: Duration) -> Result<String, MconsoleError> {
         match self {
             Self::Plain(path) => {
                 let dir = path.parent().and_then(Path::parent);

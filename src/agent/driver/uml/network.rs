@@ -14,7 +14,7 @@ const HOST_END: &str = "fe:ff:ff:ff:ff:ff";
 
 /// Makes the tap, in the bridge and up, whatever of that was so before, with the guest's rules in place before anything can
 /// come out of it, and tells the bridge that the guest's card is behind it.
-pub fn ensure_tap(
+pub(super) fn ensure_tap(
     guard: &Guard,
     kept: &Kept,
     bridge: &str,
@@ -41,7 +41,7 @@ pub fn ensure_tap(
 }
 
 /// Takes the tap away if it is there, and then the rules.
-pub fn remove_tap(guard: &Guard, kept: &Kept) -> Result<(), DriverError> {
+pub(super) fn remove_tap(guard: &Guard, kept: &Kept) -> Result<(), DriverError> {
     let tap = kept.port.as_str();
     if sys(tap).exists() {
         tool("ip", &["link", "delete", "dev", tap])?;

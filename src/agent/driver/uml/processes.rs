@@ -25,7 +25,7 @@ const UMID: &[u8] = b"umid=";
 
 /// One process.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub(super) struct Row {
     pub process: ProcessRef,
     pub session: u32,
     uid: u32,
@@ -61,7 +61,7 @@ impl Row {
 }
 
 /// All processes at one moment, and where to find those of a guest: a host may have hundreds, with dozens each.
-pub struct Table {
+pub(super) struct Table {
     rows: Vec<Row>,
     by_pid: HashMap<u32, usize>,
     by_session: HashMap<u32, Vec<usize>>,
@@ -73,7 +73,7 @@ pub struct Table {
 }
 
 /// By what a guest is known.
-pub struct Marks {
+pub(super) struct Marks {
     /// The user of its jail, if it can have one.
     pub uid: Option<u32>,
     pub umid: String,
@@ -84,7 +84,7 @@ pub struct Marks {
 }
 
 impl Table {
-    pub fn read() -> io::Result<Self> {
+    pub(super) fn read() -> io::Result<Self> {
         let own = geteuid().as_raw();
         let rows = pids()?.filter_map(|pid| {
             let uid = fs::metadata(format!("/proc/{pid}")).ok()?.uid();
@@ -133,13 +133,13 @@ impl Table {
         self.rows.get(*self.by_pid.get(&pid)?)
     }
 
-    pub fn has(&self, process: ProcessRef) -> bool {
+    pub(super) fn has(&self, process: ProcessRef) -> bool {
         self.pid(process.pid)
             .is_some_and(|row| row.process == process)
     }
 
     /// Everything of a guest.
-    pub fn guest(&self, marks: &Marks) -> Guest {
+    pub(super) fn guest(&self, marks: &Marks) -> Guest {
         let of_user = marks.uid.and_then(|uid| self.by_uid.get(&uid));
         let jailed: Vec<ProcessRef> = self.rows_at(of_user).collect();
         let umid = [UMID, marks.umid.as_bytes()].concat();
@@ -172,7 +172,7 @@ impl Table {
         }
     }
 
-    pub fn session(&self, pid: u32) -> Option<u32> {
+    pub(super) fn session(&self, pid: u32) -> Option<u32> {
         self.pid(pid).map(|row| row.session)
     }
 
@@ -197,7 +197,7 @@ impl Table {
     }
 
     /// CPU time of a whole guest, in milliseconds. Programs that ended in the guest are in their parent's share.
-    pub fn cpu_ms(&self, main: ProcessRef) -> u64 {
+    pub(super) fn cpu_ms(&self, main: ProcessRef) -> u64 {
         let ticks = self.ticks.get(&main.pid).copied().unwrap_or(0);
         ticks.saturating_mul(1000) / TICKS_PER_S
     }
@@ -205,7 +205,7 @@ impl Table {
 
 /// A guest's processes.
 #[derive(Debug, Clone)]
-pub struct Guest {
+pub(super) struct Guest {
     pub main: Option<ProcessRef>,
     /// The main process is the first of a jail.
     pub jailed: bool,
@@ -215,7 +215,7 @@ pub struct Guest {
 
 impl Guest {
     /// Where it listens, if it has a main process.
-    pub fn listener(&self, uml_dir: &Path, umid: &str) -> Option<Listener> {
+    pub(super) fn listener(&self, uml_dir: &Path, umid: &str) -> Option<Listener> {
         self.main.map(|init| {
             if self.jailed {
                 let umid = umid.to_owned();

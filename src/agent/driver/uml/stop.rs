@@ -23,7 +23,7 @@ const HELPERS: Duration = Duration::from_millis(500);
 /// For killed processes to be gone; only one stuck in the host's kernel takes longer.
 const KILLED: Duration = Duration::from_secs(10);
 
-pub struct Stop<'a> {
+pub(super) struct Stop<'a> {
     pub folder: &'a Folder,
     pub uml_dir: &'a Path,
     pub marks: Marks,
@@ -33,7 +33,7 @@ pub struct Stop<'a> {
 
 impl Stop<'_> {
     /// Idempotent; an error unless the guest is confirmed absent.
-    pub fn run(&self, limit: Duration) -> Result<Stopped, DriverError> {
+    pub(super) fn run(&self, limit: Duration) -> Result<Stopped, DriverError> {
         let found = self.find()?;
         let Some(main) = found.main else {
             let stopped = if found.all.is_empty() {

@@ -9,7 +9,7 @@ use crate::agent::process::ProcessRef;
 use crate::domain::ids::LinodeId;
 
 #[derive(Debug, Default)]
-pub struct Waits(Mutex<BTreeMap<LinodeId, Guest>>);
+pub(super) struct Waits(Mutex<BTreeMap<LinodeId, Guest>>);
 
 #[derive(Debug)]
 struct Guest {
@@ -21,13 +21,13 @@ struct Guest {
 
 impl Waits {
     /// Forgets the guests whose main process does not fit.
-    pub fn keep(&self, fits: impl Fn(ProcessRef) -> bool) {
+    pub(super) fn keep(&self, fits: impl Fn(ProcessRef) -> bool) {
         let mut guests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         guests.retain(|_, guest| fits(guest.main));
     }
 
     /// In ms since the first look at this run; `None` where the kernel does not count it.
-    pub fn of(&self, linode: LinodeId, main: ProcessRef, all: &[ProcessRef]) -> Option<u64> {
+    pub(super) fn of(&self, linode: LinodeId, main: ProcessRef, all: &[ProcessRef]) -> Option<u64> {
         let now: BTreeMap<(u32, u64), u64> = all
             .iter()
             .filter_map(|process| Some(((process.pid, process.started), wait_ns(process.pid)?)))

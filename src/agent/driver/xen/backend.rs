@@ -15,7 +15,7 @@ const SECTOR: u64 = 512;
 
 /// Bytes and operations since the devices were connected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Traffic {
+pub(super) struct Traffic {
     pub read_bytes: u64,
     pub write_bytes: u64,
     pub reads: u64,
@@ -24,14 +24,14 @@ pub struct Traffic {
 
 /// A back-end device, as its name in `/sys` says: `vbd-4-51712`, `vif-4-0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Device {
+pub(super) struct Device {
     pub kind: String,
     pub domain: u32,
     pub number: u32,
 }
 
 impl Device {
-    pub fn parse(name: &str) -> Option<Self> {
+    pub(super) fn parse(name: &str) -> Option<Self> {
         let mut parts = name.split('-');
         let (kind, domain, number) = (parts.next()?, parts.next()?, parts.next()?);
         parts.next().is_none().then_some(())?;
@@ -42,7 +42,7 @@ impl Device {
         })
     }
 
-    pub fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         format!("{}-{}-{}", self.kind, self.domain, self.number)
     }
 
@@ -57,7 +57,7 @@ impl Device {
 }
 
 /// The disks and ports of all domains.
-pub fn devices() -> io::Result<Vec<Device>> {
+pub(super) fn devices() -> io::Result<Vec<Device>> {
     let entries = match fs::read_dir(DEVICES) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -72,14 +72,14 @@ pub fn devices() -> io::Result<Vec<Device>> {
 }
 
 /// The domain behind a network port; `None` if there is no such port, or none of Xen's.
-pub fn domain_of(port: &str) -> Option<u32> {
+pub(super) fn domain_of(port: &str) -> Option<u32> {
     let device = fs::read_link(sys(port).join("device")).ok()?;
     let device = Device::parse(device.file_name()?.to_str()?)?;
     (device.kind == "vif").then_some(device.domain)
 }
 
 /// What the disks of each domain did.
-pub fn traffic() -> BTreeMap<u32, Traffic> {
+pub(super) fn traffic() -> BTreeMap<u32, Traffic> {
     let mut sums: BTreeMap<u32, Traffic> = BTreeMap::new();
     let disks = devices().unwrap_or_default();
     for disk in disks.iter().filter(|disk| disk.kind == "vbd") {
@@ -99,13 +99,13 @@ pub fn traffic() -> BTreeMap<u32, Traffic> {
 
 /// The kernel threads that do a domain's disk work.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Threads {
+pub(super) struct Threads {
     pub ids: Vec<u32>,
     /// Every disk of the domain has at least one; they appear when the guest connects its disks.
     pub complete: bool,
 }
 
-pub fn threads(domain: u32) -> Threads {
+pub(super) fn threads(domain: u32) -> Threads {
     let ids = threads_of_all().remove(&domain).unwrap_or_default();
     let disks: BTreeSet<&str> = ids.iter().map(|(_, disk)| disk.as_str()).collect();
     let all = devices().unwrap_or_default();
@@ -117,7 +117,7 @@ pub fn threads(domain: u32) -> Threads {
 }
 
 /// Of every domain, each with its disk's name. One look at all processes.
-pub fn threads_of_all() -> BTreeMap<u32, Vec<(u32, String)>> {
+pub(super) fn threads_of_all() -> BTreeMap<u32, Vec<(u32, String)>> {
     let mut found: BTreeMap<u32, Vec<(u32, String)>> = BTreeMap::new();
     for pid in pids().into_iter().flatten() {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
@@ -144,7 +144,7 @@ pub(super) fn thread_of(name: &str) -> Option<(u32, &str)> {
 }
 
 /// What holds one of `disks` open on behalf of any domain: back-end devices and loop devices, by their names.
-pub fn holders(disks: &[PathBuf]) -> io::Result<Vec<String>> {
+pub(super) fn holders(disks: &[PathBuf]) -> io::Result<Vec<String>> {
     let mut numbers = BTreeSet::new();
     let mut files = Vec::new();
     for meta in disks.iter().filter_map(|disk| fs::metadata(disk).ok()) {
@@ -174,7 +174,7 @@ pub fn holders(disks: &[PathBuf]) -> io::Result<Vec<String>> {
 
 /// Writes that the host's kernel has begun and not ended, summed over those of `disks` that are block devices: a back-end
 /// that is gone may have left some.
-pub fn writes_in_flight(disks: &[PathBuf]) -> u64 {
+pub(super) fn writes_in_flight(disks: &[PathBuf]) -> u64 {
     let numbers = disks.iter().filter_map(|disk| {
         let meta = fs::metadata(disk).ok()?;
         (meta.file_type().is_block_device()).then(|| device_number(meta.rdev()))

@@ -1,6 +1,7 @@
 //! The `xen` driver's part of the agent's configuration.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -29,6 +30,10 @@ pub struct XenConfig {
     /// How much of a guest's console is kept, in KiB (half as much again of what went before).
     #[serde(default = "settings::default_console_kb")]
     pub console_kb: u64,
+    /// How long `xl create` may take: it reads the kernel, builds the domain and connects its devices; each hotplug script
+    /// has ten seconds of libxl's own.
+    #[serde(default = "default_create_limit_s")]
+    pub create_limit_s: u64,
     pub kernels: Vec<KernelConfig>,
 }
 
@@ -60,11 +65,29 @@ fn default_anti_spoofing() -> bool {
     true
 }
 
+fn default_create_limit_s() -> u64 {
+    180
+}
+
 fn default_console_dir() -> PathBuf {
     PathBuf::from("/var/log/xen/console")
 }
 
+fn check_create_limit(seconds: u64) -> Result<(), String> {
+    if (30..=3600).contains(&seconds) {
+        Ok(())
+    } else {
+        Err(format!(
+            "driver.create_limit_s: {seconds} is not between 30 and 3600"
+        ))
+    }
+}
+
 impl XenConfig {
+    pub(super) fn create_limit(&self) -> Duration {
+        Duration::from_secs(self.create_limit_s)
+    }
+
     /// Checks what the types do not.
     ///
     /// # Errors
@@ -74,6 +97,7 @@ impl XenConfig {
         check_bridge(&self.bridge)?;
         self.memory_mb.map_or(Ok(()), check_memory)?;
         check_console(self.console_kb)?;
+        check_create_limit(self.create_limit_s)?;
         check_path("driver.console_dir", &self.console_dir)?;
         check_kernel_ids(self.kernels.iter().map(|kernel| kernel.id.as_str()))?;
         for kernel in &self.kernels {
@@ -124,6 +148,7 @@ mod tests {
         assert!(bad("xenbr0", "br0,script=/tmp/x").starts_with("driver.bridge"));
         let with = |line: &str| bad(bridge, &format!("{bridge}\n{line}"));
         assert!(with("memory_mb = 0").starts_with("driver.memory_mb"));
+        assert!(with("create_limit_s = 5").starts_with("driver.create_limit_s"));
         assert!(with("colour = 1").contains("colour"));
         assert!(with("prefix = \"toolong\"").starts_with("driver.prefix"));
         assert!(with("console_dir = \"log\"").starts_with("driver.console_dir"));

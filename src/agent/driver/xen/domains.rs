@@ -201,7 +201,7 @@ impl Xen {
             .permit(&kernel.path, kernel.initramfs.as_deref())
             .map_err(inside)?;
         search.record = Some(record);
-        xl::create(&search.folder.domain_file())?;
+        xl::create(&search.folder.domain_file(), self.config.create_limit())?;
         if let Some(domain) = backend::domain_of(&search.port) {
             search.note(domain)?;
             share::settle(search.port.clone(), guest.spec.io_priority);

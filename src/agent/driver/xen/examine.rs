@@ -10,7 +10,7 @@ use crate::agent::driver::net;
 
 type Found = Result<String, String>;
 
-pub fn examine(config: &XenConfig) -> Vec<(&'static str, Found)> {
+pub(super) fn examine(config: &XenConfig) -> Vec<(&'static str, Found)> {
     let info = xl::info().map_err(|error| error.to_string());
     vec![
         ("toolstack", toolstack(info.as_ref())),

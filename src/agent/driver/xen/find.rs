@@ -161,7 +161,7 @@ impl Search {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
-pub mod tests {
+pub(super) mod tests {
     use std::path::Path;
 
     use super::*;
@@ -169,7 +169,7 @@ pub mod tests {
 
     const LINODE: LinodeId = LinodeId(8204);
 
-    pub fn search(dir: &Path, domains: &[u32]) -> Search {
+    pub(crate) fn search(dir: &Path, domains: &[u32]) -> Search {
         let folder = Folder::new(dir, "xb", LINODE);
         folder.make().unwrap();
         let record = Record {
@@ -186,7 +186,7 @@ pub mod tests {
         Search::new("xb", LINODE, folder).unwrap()
     }
 
-    pub fn domain(id: u32, linode: i64) -> Domain {
+    pub(crate) fn domain(id: u32, linode: i64) -> Domain {
         Domain {
             id,
             name: names::domain("xb", LinodeId(linode)),

@@ -11,7 +11,7 @@ use crate::agent::process::ProcessRef;
 
 /// Those of each guest, known by the file they were started with; also an `xl create` that is still at it. One look at all
 /// processes, however many guests there are. In the order of `domain_files`.
-pub fn among(domain_files: &[PathBuf]) -> io::Result<Vec<Vec<ProcessRef>>> {
+pub(super) fn among(domain_files: &[PathBuf]) -> io::Result<Vec<Vec<ProcessRef>>> {
     let files = domain_files.iter().enumerate();
     let wanted: HashMap<&[u8], usize> = files
         .map(|(at, file)| (file.as_os_str().as_encoded_bytes(), at))
@@ -38,7 +38,7 @@ pub(super) fn kept(cmdline: &[u8], wanted: impl Fn(&[u8]) -> Option<usize>) -> O
 }
 
 /// Is there a `xenconsoled` that keeps what guests say?
-pub fn consoles_are_logged() -> io::Result<Result<(), String>> {
+pub(super) fn consoles_are_logged() -> io::Result<Result<(), String>> {
     for pid in pids()? {
         let cmdline = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         if let Some(logs) = logs_guests(&cmdline) {

@@ -13,7 +13,7 @@ use crate::domain::ids::LinodeId;
 type States = BTreeMap<LinodeId, Result<GuestState, DriverError>>;
 type Domains<'a> = &'a mut dyn FnMut() -> Result<xl::Domains, DriverError>;
 
-pub fn state(driver: &Xen, linode: LinodeId) -> Result<GuestState, DriverError> {
+pub(super) fn state(driver: &Xen, linode: LinodeId) -> Result<GuestState, DriverError> {
     let mut search = driver.search(linode)?;
     let keepers = search.keepers()?;
     judge(driver, &mut search, keepers, &mut xl::domains)
@@ -21,7 +21,7 @@ pub fn state(driver: &Xen, linode: LinodeId) -> Result<GuestState, DriverError> 
 
 /// One look at all processes, then one list of all domains, if any guest's port does not say it all. In this order: see
 /// [`Search::keepers`].
-pub fn states(driver: &Xen, linodes: &[LinodeId]) -> States {
+pub(super) fn states(driver: &Xen, linodes: &[LinodeId]) -> States {
     let mut states = States::new();
     let mut searches = Vec::new();
     for linode in linodes {
@@ -119,7 +119,7 @@ fn bury(search: &mut Search, found: Found) -> Result<Found, DriverError> {
 }
 
 /// Every guest that runs or may in a moment, by its domain or the `xl` that would make one.
-pub fn guests(driver: &Xen) -> Result<Vec<LinodeId>, DriverError> {
+pub(super) fn guests(driver: &Xen) -> Result<Vec<LinodeId>, DriverError> {
     let prefix = &driver.config.prefix;
     let known = driver.known()?;
     let mut files = Vec::new();
@@ -145,7 +145,7 @@ pub fn guests(driver: &Xen) -> Result<Vec<LinodeId>, DriverError> {
 }
 
 /// Those that lost their leave to reboot, in words.
-pub fn restless(driver: &Xen, known: &[LinodeId]) -> Vec<String> {
+pub(super) fn restless(driver: &Xen, known: &[LinodeId]) -> Vec<String> {
     let searches = known
         .iter()
         .filter_map(|linode| driver.search(*linode).ok());

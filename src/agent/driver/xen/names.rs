@@ -7,19 +7,19 @@ use crate::domain::ids::LinodeId;
 const LARGEST: i64 = (1 << 48) - 1;
 
 /// The domain's name, as `xl list` shows it.
-pub fn domain(prefix: &str, linode: LinodeId) -> String {
+pub(super) fn domain(prefix: &str, linode: LinodeId) -> String {
     format!("{prefix}-{linode}")
 }
 
 /// The Linode whose domain has this name.
-pub fn linode_of(prefix: &str, name: &str) -> Option<LinodeId> {
+pub(super) fn linode_of(prefix: &str, name: &str) -> Option<LinodeId> {
     let linode: LinodeId = name.strip_prefix(prefix)?.strip_prefix('-')?.parse().ok()?;
     (domain(prefix, linode) == name).then_some(linode)
 }
 
 /// A UUID for one start of a Linode: four bytes for the agent's prefix, six for the Linode, six of chance. Xen keeps it
 /// while the guest reboots, and shows it still when a domain that is being destroyed has lost its name.
-pub fn uuid(prefix: &str, linode: LinodeId) -> Result<String, DriverError> {
+pub(super) fn uuid(prefix: &str, linode: LinodeId) -> Result<String, DriverError> {
     let mut chance = [0; 6];
     getrandom::fill(&mut chance).map_err(|error| DriverError::Host(error.to_string()))?;
     let number = hex(&chance);
@@ -27,7 +27,7 @@ pub fn uuid(prefix: &str, linode: LinodeId) -> Result<String, DriverError> {
 }
 
 /// What the UUIDs of all of a Linode's starts begin with.
-pub fn lead(prefix: &str, linode: LinodeId) -> Result<String, DriverError> {
+pub(super) fn lead(prefix: &str, linode: LinodeId) -> Result<String, DriverError> {
     if !(1..=LARGEST).contains(&linode.0) {
         return Err(DriverError::Host(format!(
             "Linode {linode}: no domain can be numbered so"
@@ -42,7 +42,7 @@ pub fn lead(prefix: &str, linode: LinodeId) -> Result<String, DriverError> {
 }
 
 /// The Linode whose starts have UUIDs like this one.
-pub fn linode_of_uuid(prefix: &str, uuid: &str) -> Option<LinodeId> {
+pub(super) fn linode_of_uuid(prefix: &str, uuid: &str) -> Option<LinodeId> {
     let number: String = uuid.split('-').skip(1).take(3).collect();
     let linode = LinodeId(i64::from_str_radix(&number, 16).ok()?);
     let lead = lead(prefix, linode).ok()?;

@@ -13,7 +13,7 @@ use crate::wire::{Sample, Share};
 type States = BTreeMap<LinodeId, Result<GuestState, DriverError>>;
 
 /// By its port, which costs no program. A guest can have its port taken away by closing it: then its state says the domain.
-pub fn domain(driver: &Xen, linode: LinodeId) -> Option<u32> {
+pub(super) fn domain(driver: &Xen, linode: LinodeId) -> Option<u32> {
     let found = domains(&[linode], &|it| driver.domain(it), &|some| {
         driver.states(some)
     });
@@ -50,7 +50,7 @@ fn running(states: States) -> Vec<(LinodeId, String)> {
 
 /// The states first, then one list of all domains: a guest whose domain is not in it any more is left out, so that no
 /// counters are taken for those of another run.
-pub fn all(driver: &Xen, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Counted> {
+pub(super) fn all(driver: &Xen, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Counted> {
     let running = running(driver.states(linodes));
     if running.is_empty() {
         return BTreeMap::new();
@@ -88,7 +88,7 @@ pub(super) fn domain_in(run: &str) -> Option<u32> {
 }
 
 /// One list of weights, one look at all threads, one call for their levels.
-pub fn shares(driver: &Xen, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Share> {
+pub(super) fn shares(driver: &Xen, linodes: &[LinodeId]) -> BTreeMap<LinodeId, Share> {
     let domains = domains(linodes, &|it| driver.domain(it), &|some| {
         driver.states(some)
     });

@@ -17,13 +17,13 @@ const POLL: Duration = Duration::from_millis(500);
 /// What a thread has that was never given a class: the kernel counts it as this level of the best-effort one.
 const NEVER_SET: u8 = 4;
 /// Said where the threads have no one level of the best-effort class, so that it differs from whatever is due.
-pub const OTHER: u8 = u8::MAX;
+pub(super) const OTHER: u8 = u8::MAX;
 
 /// A domain's disk threads.
 type Threads = (u32, Vec<u32>);
 
 /// The level that all disk threads of a domain have, for each of these domains that has any.
-pub fn io_priorities(domains: &[u32]) -> BTreeMap<u32, u8> {
+pub(super) fn io_priorities(domains: &[u32]) -> BTreeMap<u32, u8> {
     let mut all = backend::threads_of_all();
     let threads = domains.iter().filter_map(|domain| {
         let threads = all.remove(domain)?;
@@ -84,7 +84,7 @@ fn one(levels: impl Iterator<Item = u8>) -> u8 {
     }
 }
 
-pub fn set_io_priority(domain: u32, level: u8) -> Result<(), DriverError> {
+pub(super) fn set_io_priority(domain: u32, level: u8) -> Result<(), DriverError> {
     if level > 7 {
         return Err(DriverError::Host(format!(
             "no thread can have the level {level}"
@@ -105,14 +105,14 @@ pub fn set_io_priority(domain: u32, level: u8) -> Result<(), DriverError> {
         .map_err(|error| DriverError::Host(error.to_string()))
 }
 
-pub fn weight(domain: u32, weights: &[(u32, i64)]) -> Option<i64> {
+pub(super) fn weight(domain: u32, weights: &[(u32, i64)]) -> Option<i64> {
     weights
         .iter()
         .find(|(id, _)| *id == domain)
         .map(|(_, weight)| *weight)
 }
 
-pub fn set_weight(domain: u32, due: i64) -> Result<(), DriverError> {
+pub(super) fn set_weight(domain: u32, due: i64) -> Result<(), DriverError> {
     if weight(domain, &xl::weights()?) == Some(due) {
         return Ok(());
     }
@@ -121,7 +121,7 @@ pub fn set_weight(domain: u32, due: i64) -> Result<(), DriverError> {
 
 /// Gives a new guest's disk threads their level as they appear. In a thread of its own, which ends with the port or in
 /// time; whatever it misses, the portal finds in the next report.
-pub fn settle(port: String, level: u8) {
+pub(super) fn settle(port: String, level: u8) {
     let work = move || {
         let deadline = Instant::now() + APPEAR;
         while let Some(domain) = backend::domain_of(&port)

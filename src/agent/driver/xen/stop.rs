@@ -26,7 +26,7 @@ const BY_ITSELF: Duration = Duration::from_secs(5);
 const TOOL_LIMIT: Duration = Duration::from_secs(20);
 
 /// Idempotent; an error unless the guest is confirmed absent.
-pub fn stop(search: &mut Search, limit: Duration) -> Result<Stopped, DriverError> {
+pub(super) fn stop(search: &mut Search, limit: Duration) -> Result<Stopped, DriverError> {
     search.folder.forbid().map_err(host)?;
     let found = search.find()?;
     note(search, &found)?;

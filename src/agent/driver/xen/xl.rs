@@ -12,8 +12,6 @@ const LOOK_LIMIT: Duration = Duration::from_secs(30);
 /// How often a look is tried, and how far apart.
 const LOOKS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(200);
-/// `xl` reads the kernel, builds the domain and connects its devices; each hotplug script has ten seconds of libxl's own.
-const CREATE_LIMIT: Duration = Duration::from_secs(180);
 const DESTROY_LIMIT: Duration = Duration::from_secs(60);
 /// More of a table than this is not read: `command` keeps no more of what a program says, and half a list is no list.
 const TABLE_LIMIT: usize = 250 * 1024;
@@ -72,7 +70,7 @@ impl Odd {
 
 /// What the hypervisor says of itself, as far as it is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Info {
+pub(super) struct Info {
     pub version: String,
     pub scheduler: String,
     pub commandline: String,
@@ -105,21 +103,21 @@ fn odd(what: &str, why: String) -> DriverError {
 }
 
 /// Every domain that the hypervisor knows, the control domain first.
-pub fn domains() -> Result<Domains, DriverError> {
+pub(super) fn domains() -> Result<Domains, DriverError> {
     look(&["list", "-v"], parse_domains)
 }
 
-pub fn info() -> Result<Info, DriverError> {
+pub(super) fn info() -> Result<Info, DriverError> {
     look(&["info"], parse_info)
 }
 
 /// The weight of every domain under credit2.
-pub fn weights() -> Result<Vec<(u32, i64)>, DriverError> {
+pub(super) fn weights() -> Result<Vec<(u32, i64)>, DriverError> {
     look(&["sched-credit2"], parse_weights)
 }
 
 /// What every virtual CPU is doing at this moment.
-pub fn vcpus() -> Result<Vec<Vcpu>, DriverError> {
+pub(super) fn vcpus() -> Result<Vec<Vcpu>, DriverError> {
     let text = xl(&["vcpu-list"], LOOK_LIMIT)?;
     parse_vcpus(&text).map_err(|why| odd("xl vcpu-list", why))
 }
@@ -157,29 +155,25 @@ pub enum VcpuState {
     Idle,
 }
 
-pub fn set_weight(domain: u32, weight: i64) -> Result<(), DriverError> {
+pub(super) fn set_weight(domain: u32, weight: i64) -> Result<(), DriverError> {
     let (domain, weight) = (domain.to_string(), weight.to_string());
     let args = ["sched-credit2", "-d", &domain, "-w", &weight];
     xl(&args, LOOK_LIMIT).map(drop)
 }
 
 /// Makes the domain; `xl` leaves a process of itself behind that makes it anew if the guest reboots.
-pub fn create(file: &Path) -> Result<(), DriverError> {
-    let said = Tool::new("xl")
-        .arg("create")
-        .arg(file)
-        .limit(CREATE_LIMIT)
-        .run();
+pub(super) fn create(file: &Path, limit: Duration) -> Result<(), DriverError> {
+    let said = Tool::new("xl").arg("create").arg(file).limit(limit).run();
     said.map(drop)
         .map_err(|error| DriverError::Host(error.to_string()))
 }
 
 /// Asks the guest to end, by its `control/shutdown` node; returns at once.
-pub fn shutdown(domain: u32) -> Result<(), DriverError> {
+pub(super) fn shutdown(domain: u32) -> Result<(), DriverError> {
     xl(&["shutdown", &domain.to_string()], LOOK_LIMIT).map(drop)
 }
 
-pub fn destroy(domain: u32) -> Result<(), DriverError> {
+pub(super) fn destroy(domain: u32) -> Result<(), DriverError> {
     xl(&["destroy", &domain.to_string()], DESTROY_LIMIT).map(drop)
 }
 
@@ -316,7 +310,7 @@ pub(super) fn parse_weights(text: &str) -> Result<Vec<(u32, i64)>, String> {
 
 /// `xl vcpu-list`: name, domain, vCPU, CPU, state (`r--`, `-b-`, `---` for runnable), time, affinities. Names hold no
 /// spaces where they are ours; other domains' lines may have more columns, and are found by the state.
-pub fn parse_vcpus(text: &str) -> Result<Vec<Vcpu>, String> {
+pub(super) fn parse_vcpus(text: &str) -> Result<Vec<Vcpu>, String> {
     if text.len() > TABLE_LIMIT {
         return Err("it is too long".to_owned());
     }

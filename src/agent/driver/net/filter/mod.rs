@@ -10,13 +10,13 @@ use crate::agent::driver::DriverError;
 use crate::wire::GuestSpec;
 
 /// The one chain of a guest's table.
-pub const CHAIN: &str = "from_guest";
+pub(super) const CHAIN: &str = "from_guest";
 const HOOK: &str = "prerouting";
 /// The last rule's comment begins so: how many rules there are, and their digest.
 const MARK: &str = "xenbeta ";
 
 /// The last rule's comment, of the text of [`rules`]: by it the loaded rules are known as these.
-pub fn mark(text: &str) -> Option<&str> {
+pub(super) fn mark(text: &str) -> Option<&str> {
     let (_, rest) = text.rsplit_once("comment \"")?;
     let (mark, _) = rest.split_once('"')?;
     mark.starts_with(MARK).then_some(mark)
@@ -24,7 +24,7 @@ pub fn mark(text: &str) -> Option<&str> {
 
 /// Are these the rules of that mark, all of them, where the guest's packets come by? Without a mark (of an earlier
 /// release) any rules will do.
-pub fn is_whole(chain: Option<&Chain>, mark: Option<&str>) -> bool {
+pub(super) fn is_whole(chain: Option<&Chain>, mark: Option<&str>) -> bool {
     let Some(chain) = chain.filter(|chain| chain.hook.as_deref() == Some(HOOK)) else {
         return false;
     };
@@ -41,7 +41,7 @@ pub fn is_whole(chain: Option<&Chain>, mark: Option<&str>) -> bool {
 /// sources, answers for others, and router advertisements, redirects and DHCP answers, which nobody asks a guest for. What may
 /// hide one of those passes only where its kind can be read; later fragments pass, since without the first, which was read,
 /// they come to nothing.
-pub fn rules(port: &str, spec: &GuestSpec) -> Result<String, DriverError> {
+pub(super) fn rules(port: &str, spec: &GuestSpec) -> Result<String, DriverError> {
     let mac = spec.mac.to_ascii_lowercase();
     let bytes = mac_bytes(&mac).ok_or_else(|| DriverError::Host(format!("mac {:?}", spec.mac)))?;
     let mut v4 = Vec::new();

@@ -5,7 +5,7 @@ use crate::domain::ids::IpId;
 use crate::domain::linode::IpKind;
 use crate::wire::AddressSpec;
 
-pub fn spec(addresses: &[&str]) -> GuestSpec {
+pub(super) fn spec(addresses: &[&str]) -> GuestSpec {
     let address = |address: &&str| AddressSpec {
         id: IpId(1),
         address: (*address).to_owned(),

@@ -87,7 +87,7 @@ const FIRST_OF_LINUX: u64 = 1024;
 const SOCKET_TYPE: u64 = 0xf;
 
 /// From now on, for this process and all that it starts.
-pub fn allow() -> io::Result<()> {
+pub(super) fn allow() -> io::Result<()> {
     let program = program().map_err(io::Error::other)?;
     apply_filter(&program).map_err(io::Error::other)
 }

@@ -32,7 +32,7 @@ struct Guest {
 }
 
 /// Until UML's end.
-pub fn run(spec: &Spec, tap: i32) -> io::Result<()> {
+pub(super) fn run(spec: &Spec, tap: i32) -> io::Result<()> {
     match begin(spec, tap) {
         Ok(guest) => keep(guest, spec.console_bytes),
         Err(error) => {

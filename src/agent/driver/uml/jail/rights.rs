@@ -21,7 +21,7 @@ fn processes(ram_mb: i64) -> u64 {
 }
 
 /// How long a file of the guest's may become: its longest disk, or its memory. Otherwise a disk could be made to fill the store.
-pub fn longest_file(spec: &Spec) -> io::Result<u64> {
+pub(super) fn longest_file(spec: &Spec) -> io::Result<u64> {
     let memory = u64::try_from(spec.ram_mb + 1).unwrap_or(0) << 20;
     spec.disks.iter().try_fold(memory, |longest, (_, path)| {
         Ok(longest.max(fs::metadata(path)?.len()))
@@ -29,7 +29,7 @@ pub fn longest_file(spec: &Spec) -> io::Result<u64> {
 }
 
 /// Limits that no process of the guest can raise again.
-pub fn limits(spec: &Spec, longest_file: u64) -> io::Result<()> {
+pub(super) fn limits(spec: &Spec, longest_file: u64) -> io::Result<()> {
     let limits = [
         (Resource::Fsize, longest_file),
         // No core file of a guest's memory is ever written.
@@ -51,7 +51,7 @@ pub fn limits(spec: &Spec, longest_file: u64) -> io::Result<()> {
     Ok(())
 }
 
-pub fn limit_to(resource: Resource, limit: u64) -> io::Result<()> {
+pub(super) fn limit_to(resource: Resource, limit: u64) -> io::Result<()> {
     let limit = Rlimit {
         current: Some(limit),
         maximum: Some(limit),
@@ -60,7 +60,7 @@ pub fn limit_to(resource: Resource, limit: u64) -> io::Result<()> {
 }
 
 /// Becomes the guest's user, for ever.
-pub fn drop_all(uid: u32) -> io::Result<()> {
+pub(super) fn drop_all(uid: u32) -> io::Result<()> {
     clear_ambient_capability_set().map_err(doing("ambient capabilities"))?;
     for capability in CapabilitySet::all().iter() {
         match remove_capability_from_bounding_set(capability) {

@@ -24,7 +24,7 @@ const CONTROL: &str = "size=32k,nr_inodes=12";
 const CPUINFO: usize = 64 * 1024;
 
 /// Puts the root together, in a mount namespace of the caller's own, and moves into it. What is outside cannot be named any more.
-pub fn enter(spec: &Spec) -> io::Result<()> {
+pub(super) fn enter(spec: &Spec) -> io::Result<()> {
     mount_change(
         "/",
         MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,

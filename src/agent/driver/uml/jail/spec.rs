@@ -51,6 +51,6 @@ pub fn disk(disk: DiskId) -> PathBuf {
 }
 
 /// What an error of the jail's making is about.
-pub fn doing<E: std::fmt::Display>(what: &str) -> impl Fn(E) -> io::Error {
+pub(super) fn doing<E: std::fmt::Display>(what: &str) -> impl Fn(E) -> io::Error {
     move |error| io::Error::other(format!("the jail's {what}: {error}"))
 }

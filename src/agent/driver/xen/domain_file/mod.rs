@@ -23,7 +23,7 @@ const VCPUS: std::ops::RangeInclusive<i32> = 1..=128;
 const WEIGHTS: std::ops::RangeInclusive<i64> = 1..=65_535;
 
 /// What the guest is made of on this host.
-pub struct Place<'a> {
+pub(super) struct Place<'a> {
     pub name: &'a str,
     pub uuid: &'a str,
     pub kernel: &'a Path,
@@ -34,7 +34,7 @@ pub struct Place<'a> {
 }
 
 /// The whole file.
-pub fn text(guest: &Guest<'_>, place: &Place<'_>) -> Result<String, DriverError> {
+pub(super) fn text(guest: &Guest<'_>, place: &Place<'_>) -> Result<String, DriverError> {
     check(guest.spec, guest.boot)?;
     let boot = guest.boot;
     let path = |path: &Path| {
@@ -128,7 +128,7 @@ fn root(boot: &BootSpec) -> Result<&str, DriverError> {
 }
 
 /// Could Xen be told all this? Checks everything that does not need the disks' paths.
-pub fn check(spec: &GuestSpec, boot: &BootSpec) -> Result<(), DriverError> {
+pub(super) fn check(spec: &GuestSpec, boot: &BootSpec) -> Result<(), DriverError> {
     bootable::check(spec, boot, Platform::Xen, RAM_LEAST_MB)?;
     if !VCPUS.contains(&boot.vcpus) {
         return refuse(
@@ -150,7 +150,7 @@ pub fn check(spec: &GuestSpec, boot: &BootSpec) -> Result<(), DriverError> {
     root(boot).map(drop)
 }
 
-pub fn check_weight(weight: i64) -> Result<(), DriverError> {
+pub(super) fn check_weight(weight: i64) -> Result<(), DriverError> {
     if WEIGHTS.contains(&weight) {
         Ok(())
     } else {
