@@ -3,7 +3,7 @@
 use crate::domain::values::Invalid;
 use crate::store::error::StoreError;
 
-/// Why a use case did nothing. Everything but `Fault` is for the person who asked; `Fault`'s cause is for the log.
+/// Why a use case did nothing. Everything but `Away` and `Fault` is for the person who asked; their causes are for the log.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// There is no such thing, or it is somebody else's: the two look the same.
@@ -30,13 +30,20 @@ pub enum AppError {
     /// More at once than the portal does: it will be done when this has passed.
     #[error("busy")]
     Busy { retry_after_s: u64 },
+    /// The database is away; what was asked for may have been done or not. With the cause for the log.
+    #[error("{0}")]
+    Away(String),
     #[error("{0}")]
     Fault(String),
 }
 
 impl From<StoreError> for AppError {
     fn from(error: StoreError) -> Self {
-        Self::Fault(error.to_string())
+        if error.is_away() {
+            Self::Away(error.to_string())
+        } else {
+            Self::Fault(error.to_string())
+        }
     }
 }
 

@@ -40,6 +40,9 @@ pub enum Fault {
     /// The form's token is missing, foreign, or of a session that ended.
     #[error("the form has expired")]
     Expired,
+    /// The database is.
+    #[error("away: {0}")]
+    Away(Cause),
     #[error("internal: {0}")]
     Internal(Cause),
 }
@@ -53,6 +56,15 @@ impl Fault {
         Self::Conflict {
             message: message.into(),
             back: None,
+        }
+    }
+
+    /// When to try again, where that is known.
+    pub fn retry_after_s(&self) -> Option<u64> {
+        match self {
+            Self::TooMany { retry_after_s } | Self::Busy { retry_after_s } => Some(*retry_after_s),
+            Self::Away(_) => Some(5),
+            _ => None,
         }
     }
 
@@ -89,6 +101,7 @@ impl From<AppError> for Fault {
             AppError::SignIn => Self::SignIn,
             AppError::TooMany { retry_after_s } => Self::TooMany { retry_after_s },
             AppError::Busy { retry_after_s } => Self::Busy { retry_after_s },
+            AppError::Away(cause) => Self::Away(cause.into()),
             AppError::Fault(cause) => Self::Internal(cause.into()),
         }
     }
@@ -96,7 +109,7 @@ impl From<AppError> for Fault {
 
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
-        Self::internal(error)
+        AppError::from(error).into()
     }
 }
 
@@ -110,7 +123,7 @@ impl ResponseError for Fault {
             Self::Conflict { .. } => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
-            Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy { .. } | Self::Away(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -59,6 +59,14 @@ impl From<AppError> for Refusal {
                 message: "too many requests".to_owned(),
                 retry_after_s: Some(retry_after_s),
             },
+            AppError::Away(cause) => {
+                tracing::error!(%cause, "an agent's request found no database");
+                Self {
+                    status: StatusCode::SERVICE_UNAVAILABLE,
+                    message: "the database is away; try again".to_owned(),
+                    retry_after_s: Some(5),
+                }
+            }
             AppError::Fault(cause) => {
                 tracing::error!(%cause, "an agent's request failed");
                 Self::new(

@@ -190,6 +190,9 @@ fn answer_fault(
         Fault::Internal(cause) => {
             tracing::error!(reference = context.reference(), %cause, "internal fault")
         }
+        Fault::Away(cause) => {
+            tracing::error!(reference = context.reference(), %cause, "the database is away")
+        }
         _ => tracing::debug!(reference = context.reference(), %fault, "refused"),
     }
     if matches!(fault, Fault::SignIn) {
@@ -210,10 +213,10 @@ fn answer_fault(
         return page_answer(context, StatusCode::FORBIDDEN, Some(fault));
     }
     let mut answer = page_answer(context, fault.status_code(), Some(fault));
-    if let Fault::TooMany { retry_after_s } | Fault::Busy { retry_after_s } = fault {
+    if let Some(seconds) = fault.retry_after_s() {
         answer
             .headers_mut()
-            .insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_s));
+            .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     answer
 }

@@ -53,6 +53,10 @@ pub fn error_page(context: &Context, status: StatusCode, fault: Option<&Fault>) 
         Some(Fault::TooLarge | Fault::Internal(_)) => {
             typed = context.typed();
         }
+        Some(Fault::Away(_)) => {
+            typed = context.typed();
+            lines = vec!["Our database is away, mostly for a moment. What you asked for may not have been done: look before you try again.".to_owned()];
+        }
         Some(Fault::NotFound) | None => {}
     }
     let heading = if matches!(fault, Some(Fault::Expired | Fault::SignIn)) {

@@ -3,11 +3,14 @@
 use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
-use diesel::{Connection, PgConnection, SqliteConnection};
+use diesel::{Connection, PgConnection, RunQueryDsl, SqliteConnection};
+use xenbeta::app::error::AppError;
+use xenbeta::store;
 use xenbeta::store::error::StoreError;
 
 use crate::browser::Site;
-use crate::support::fleet::WEB;
+use crate::support::fleet::{MEMBER_EMAIL, UML1, WEB};
+use crate::support::hand::agent;
 use crate::support::{On, TestApp};
 
 /// What `/ready` answers, which takes no longer than a load balancer waits.
@@ -98,6 +101,79 @@ fn two_portals_follow_a_database_that_fails_over() {
     second.recovery().unwrap();
 }
 
+/// A registration through the page, which is 503 and not done, with a word of when to come again.
+fn is_put_off(site: &Site, meanwhile: impl FnOnce() + Send) {
+    let mut member = site.signed_in(MEMBER_EMAIL);
+    let page = member.get("/members/xenbeta");
+    let reply = std::thread::scope(|scope| {
+        scope.spawn(meanwhile);
+        member.submit(&page, "Register the chosen Linodes", &[("linode", "101")])
+    });
+    assert_eq!(reply.status, 503, "{}", reply.text());
+    assert_eq!(reply.headers["retry-after"], "5");
+    reply.says(&["Our database is away", "may not have been done", "101"]);
+}
+
+#[test]
+fn what_meets_a_restart_of_the_database_is_503_and_not_done() {
+    let app = TestApp::new(On::Postgresql).with_fleet().with_passwords();
+    let site = Site::serve(&app.app);
+    let mut server = Server::of(&app);
+    // In the middle of a transaction, as by `pg_ctl restart -m fast`.
+    let mut other = PgConnection::establish(&app.url).unwrap();
+    other
+        .batch_execute("BEGIN; LOCK TABLE registrations IN SHARE MODE")
+        .unwrap();
+    is_put_off(&site, || {
+        let waits =
+            "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'registrations'::regclass";
+        while diesel::sql_query(waits).execute(&mut other).unwrap() == 0 {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        server.cuts();
+    });
+    // And where none begins any more, for people and agents.
+    let mut member = site.signed_in(MEMBER_EMAIL);
+    let (database, admin) = (server.database.clone(), &mut server.admin);
+    admin
+        .batch_execute(&format!(
+            "ALTER DATABASE {database} ALLOW_CONNECTIONS false"
+        ))
+        .unwrap();
+    server.cuts();
+    assert_eq!(member.get("/members/").status, 503);
+    assert!(matches!(app.claim(&agent(UML1)), Err(AppError::Away(_))));
+    server
+        .admin
+        .batch_execute(&format!("ALTER DATABASE {database} ALLOW_CONNECTIONS true"))
+        .unwrap();
+    let registered = app.in_db(|conn| store::registration::newest_of(conn, WEB));
+    assert!(registered.is_none());
+    assert_eq!(
+        member.get("/members/").status,
+        200,
+        "and it goes on by itself"
+    );
+}
+
+#[test]
+fn what_waits_in_vain_for_another_program_is_503_and_not_done() {
+    let app = TestApp::new(On::Sqlite).with_fleet().with_passwords();
+    let site = Site::serve(&app.app);
+    let mut member = site.signed_in(MEMBER_EMAIL);
+    let page = member.get("/members/xenbeta");
+    // Ten seconds are long for a test.
+    app.sql("PRAGMA busy_timeout = 200");
+    let mut other = SqliteConnection::establish(&app.url).unwrap();
+    other.batch_execute("BEGIN IMMEDIATE").unwrap();
+    let reply = member.submit(&page, "Register the chosen Linodes", &[("linode", "101")]);
+    assert_eq!(reply.status, 503, "{}", reply.text());
+    reply.says(&["may not have been done"]);
+    other.batch_execute("ROLLBACK").unwrap();
+    let reply = member.submit(&page, "Register the chosen Linodes", &[("linode", "101")]);
+    assert_eq!(reply.status, 303);
+}
+
 #[test]
 fn a_connection_that_takes_no_writes_leaves_the_pool() {
     let app = TestApp::new(On::Postgresql);
@@ -109,9 +185,7 @@ fn a_connection_that_takes_no_writes_leaves_the_pool() {
             })
             .unwrap();
     }
-    app.db
-        .write(xenbeta::store::ownership::memory::count_up)
-        .unwrap();
+    app.db.write(store::ownership::memory::count_up).unwrap();
 }
 
 #[test]
