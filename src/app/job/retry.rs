@@ -14,7 +14,7 @@ impl App {
         actor.require_staff()?;
         self.transact(actor.who(), |tx| {
             retry::may_job(tx.conn, id)?;
-            if !store::job::revive(tx.conn, id, tx.now)? {
+            if !store::job::revive(tx.conn, id)? {
                 return Err(AppError::conflict("Only a failed job can be tried again."));
             }
             tx.audit(Action::JobRetry, Object::Job(id), ("failed", "pending"))

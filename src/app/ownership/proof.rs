@@ -122,7 +122,7 @@ pub(in crate::app) fn shown(
             watched_s,
         },
     )?;
-    store::job::hasten(conn, linode, JobKind::Purge, now)?;
+    store::job::hasten(conn, linode, JobKind::Purge)?;
     // A way-back window may wait for it.
     wake_on_commit(conn, Wake::Reconcile)?;
     Ok(())

@@ -46,10 +46,11 @@ impl Claim {
         // `state = 'pending'` stands outside too: without it two claims may take one job on PostgreSQL.
         out.push_sql(" WHERE state = 'pending' AND id = (SELECT j.id FROM jobs j WHERE j.state = 'pending' AND j.host_id = ");
         out.push_bind_param::<BigInt, _>(&self.host)?;
-        out.push_sql(" AND j.run_after <= ");
+        out.push_sql(" AND (j.run_after <= ");
         out.push_bind_param::<Utc, _>(&self.now)?;
+        // One that was never put off is due whatever the clock of the portal was that entered it.
         out.push_sql(
-            " AND NOT EXISTS (SELECT 1 FROM jobs l WHERE l.state = 'leased' AND l.host_id = j.host_id AND l.linode_id = j.linode_id) AND NOT EXISTS (SELECT 1 FROM holds h WHERE h.linode_id = j.linode_id) AND (j.migration_id IS NULL AND j.kind <> 'start' OR NOT EXISTS (SELECT 1 FROM portal p WHERE p.recovery_since IS NOT NULL)) ORDER BY j.run_after, j.id LIMIT 1",
+            " OR j.run_after <= j.entered_at) AND NOT EXISTS (SELECT 1 FROM jobs l WHERE l.state = 'leased' AND l.host_id = j.host_id AND l.linode_id = j.linode_id) AND NOT EXISTS (SELECT 1 FROM holds h WHERE h.linode_id = j.linode_id) AND (j.migration_id IS NULL AND j.kind <> 'start' OR NOT EXISTS (SELECT 1 FROM portal p WHERE p.recovery_since IS NOT NULL)) ORDER BY j.run_after, j.id LIMIT 1",
         );
         out.push_sql(lock);
         out.push_sql(

@@ -116,7 +116,7 @@ pub fn anything_for(conn: &mut Db, host: HostId, now: Time) -> Result<bool, Stor
         jobs::table
             .filter(jobs::state.eq(JobState::Pending))
             .filter(jobs::host_id.eq(host))
-            .filter(jobs::run_after.le(now))
+            .filter((jobs::run_after.le(now)).or(jobs::run_after.le(jobs::entered_at)))
             .filter(diesel::dsl::not(diesel::dsl::exists(
                 holds::table.filter(holds::linode_id.eq(jobs::linode_id)),
             ))),
@@ -403,15 +403,15 @@ pub fn end_all_of_host(conn: &mut Db, host: HostId, end: &End<'_>) -> Result<usi
     .execute(conn)?)
 }
 
-/// Pending jobs of a Linode that were put off may run from now on.
-pub fn hasten(conn: &mut Db, linode: LinodeId, kind: JobKind, now: Time) -> Result<(), StoreError> {
+/// Pending jobs of a Linode that were put off may run at once.
+pub fn hasten(conn: &mut Db, linode: LinodeId, kind: JobKind) -> Result<(), StoreError> {
     let hosts: Vec<HostId> = diesel::update(
         jobs::table
             .filter(jobs::linode_id.eq(linode))
             .filter(jobs::kind.eq(kind))
             .filter(jobs::state.eq(JobState::Pending)),
     )
-    .set(jobs::run_after.eq(now))
+    .set(jobs::run_after.eq(jobs::entered_at))
     .returning(jobs::host_id)
     .get_results(conn)?;
     for host in hosts {
@@ -421,7 +421,7 @@ pub fn hasten(conn: &mut Db, linode: LinodeId, kind: JobKind, now: Time) -> Resu
 }
 
 /// A failed job gets its tries back (staff's retry). Its attempts go on counting: they tell one lease from another.
-pub fn revive(conn: &mut Db, id: JobId, now: Time) -> Result<bool, StoreError> {
+pub fn revive(conn: &mut Db, id: JobId) -> Result<bool, StoreError> {
     let host = diesel::update(
         jobs::table
             .find(id)
@@ -431,7 +431,7 @@ pub fn revive(conn: &mut Db, id: JobId, now: Time) -> Result<bool, StoreError> {
         jobs::state.eq(JobState::Pending),
         jobs::failures.eq(0),
         jobs::losses.eq(0),
-        jobs::run_after.eq(now),
+        jobs::run_after.eq(jobs::entered_at),
         jobs::cancel_asked.eq(false),
         jobs::finished_at.eq(None::<Time>),
     ))

@@ -297,6 +297,26 @@ both_databases! {
         assert_eq!((job(&app, first.job).state, job(&app, first.job).losses), (JobState::Pending, 1));
     }
 
+    fn a_job_that_was_never_put_off_waits_for_no_clock(app: TestApp) {
+        let app = app.with_fleet();
+        // Entered by another portal, whose clock is half a minute ahead.
+        app.pass_s(30);
+        app.clicked(WEB);
+        app.pass_s(-30);
+        assert_eq!(kind(&app.work(UML1)), "preflight_source");
+        // What was put off still waits; what staff want now does not.
+        let boot = app.power(&app.member(), DB, JobKind::Reboot, None).unwrap();
+        let no = |retry| Outcome::Failed { retry, public: "No.".into(), detail: String::new(), console: None, owns: None };
+        app.answer(UML1, &app.take(UML1), no(true)).unwrap();
+        app.nothing_for(UML1);
+        app.pass_s(5);
+        app.answer(UML1, &app.take(UML1), no(false)).unwrap();
+        app.pass_s(30);
+        app.retry_job(&app.staff(), boot).unwrap();
+        app.pass_s(-30);
+        assert_eq!(app.take(UML1).job, boot);
+    }
+
     fn a_late_word_of_an_earlier_round_changes_nothing(app: TestApp) {
         let app = app.with_fleet();
         let row = app.clicked(WEB);

@@ -303,8 +303,8 @@ impl Waits<'_> {
                 links,
             ));
         }
-        let again =
-            Some(job.run_after).filter(|at| job.state == JobState::Pending && *at > self.now)?;
+        let put_off = job.state == JobState::Pending && job.run_after > job.entered_at;
+        let again = Some(job.run_after).filter(|at| put_off && *at > self.now)?;
         Some(self.view(
             format!(
                 "the next try of “{step}” on {}, at {}",
