@@ -1,5 +1,5 @@
 # Each target is one script or command; scripts/test says what "everything" is. ARGS go to the script.
-.PHONY: demo demo-uml test model fuzz lab-uml lab-xen lab-images bench-mover bench-claim bench-doors bench-pages screenshots fmt lint setup sim lab-ha chaos races faults pictures release
+.PHONY: demo demo-uml test model fuzz lab-uml lab-xen lab-images bench-mover bench-claim bench-doors bench-pages screenshots fmt lint setup sim lab-ha chaos races faults pictures release soak
 
 demo: ; @scripts/demo $(ARGS)
 demo-uml: ; @scripts/setup lab && scripts/lab-uml --demo $(ARGS)
@@ -18,6 +18,7 @@ fuzz: ; @scripts/fuzz $(ARGS)
 # SEEDS=n FROM=n for a range, SEED=n for one with its trace.
 sim: ; @scripts/sim
 chaos: ; @scripts/chaos $(ARGS)
+soak: ; @scripts/soak $(ARGS)
 # RACES=n for so many rounds.
 races: ; @scripts/races
 faults: ; @scripts/faults $(ARGS)

@@ -11,6 +11,9 @@
     reason = "tests"
 )]
 
+#[path = "../portal/browser.rs"]
+#[allow(dead_code, reason = "shared with the portal's tests")]
+mod browser;
 mod copies;
 mod faults;
 mod judge;
@@ -20,6 +23,7 @@ mod processes;
 mod proxy;
 mod random;
 mod refusing;
+mod soak;
 mod staff;
 mod steps;
 #[path = "../support/mod.rs"]

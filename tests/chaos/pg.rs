@@ -13,7 +13,7 @@ use crate::support::port::free_port;
 
 pub struct Postgres {
     data: PathBuf,
-    log: PathBuf,
+    pub log: PathBuf,
     port: u16,
     child: Option<Child>,
 }
@@ -65,7 +65,8 @@ impl Postgres {
             .arg(&self.data)
             .args(["-h", "127.0.0.1", "-k", "", "-p", &self.port.to_string()])
             .args(["-c", "fsync=off", "-c", "max_connections=100"])
-            .args(["-c", "shared_buffers=32MB"])
+            .args(["-c", "shared_buffers=32MB", "-c", "log_lock_waits=on"])
+            .args(["-c", "log_min_duration_statement=3000"])
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use xenbeta::agent::process::ProcessRef;
 use xenbeta::domain::ids::{HostId, LinodeId};
 
 use crate::proxy::Proxy;
-use crate::refusing::Refusing;
+use crate::refusing::{Refusing, built};
 use crate::support::port::free_address;
 
 const PORTAL: &str = env!("CARGO_BIN_EXE_xenbeta");
@@ -29,6 +30,8 @@ pub struct Program {
     pub log: PathBuf,
     /// Its disk may say no.
     pub refusing: Option<Refusing>,
+    /// Its wall clock goes by so many seconds otherwise.
+    pub clock_s: i64,
     child: Option<Child>,
 }
 
@@ -40,7 +43,13 @@ impl Program {
             .append(true)
             .open(&self.log)
             .unwrap();
-        let child = Command::new("setpriv")
+        let mut command = Command::new("setpriv");
+        if self.clock_s != 0 {
+            command
+                .env("LD_PRELOAD", shifted())
+                .env("XENBETA_SHIFT_S", self.clock_s.to_string());
+        }
+        let child = command
             .args(["--pdeathsig", "KILL", "--"])
             .args(self.refusing.iter().flat_map(Refusing::command))
             .args([self.program, self.verb])
@@ -54,6 +63,29 @@ impl Program {
             .spawn()
             .unwrap();
         self.child = Some(child);
+    }
+
+    /// As a service manager stops it; `false`: it does not end in this time, and is killed.
+    pub fn end(&mut self, patience: Duration) -> bool {
+        self.signal(Signal::TERM);
+        let until = Instant::now() + patience;
+        while !self.ended() {
+            if Instant::now() > until {
+                self.kill();
+                return false;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        self.child = None;
+        true
+    }
+
+    /// What it has in memory, in KiB.
+    pub fn resident_kib(&self) -> Option<u64> {
+        let pid = self.child.as_ref()?.id();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:"))?;
+        line.split_whitespace().next()?.parse().ok()
     }
 
     /// kill -9, at whatever it was doing.
@@ -106,6 +138,12 @@ impl Drop for Program {
     }
 }
 
+/// What moves a program's clock, built once in a run.
+fn shifted() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| built("shifted.c", &["-shared", "-fPIC"]))
+}
+
 pub struct Portal {
     pub program: Program,
     pub address: SocketAddr,
@@ -128,17 +166,22 @@ impl Portal {
             config,
             log: folder.join("portal.log"),
             refusing: None,
+            clock_s: 0,
             child: None,
         };
         Self { program, address }
     }
 
     pub fn mail_into(&self, folder: &Path) {
-        let mut text = fs::read_to_string(&self.program.config).unwrap();
-        text += &format!(
+        self.say(&format!(
             "[mail]\ntransport = \"folder\"\nfolder = {folder:?}\nfrom = \"beta@example.com\"\n"
-        );
-        fs::write(&self.program.config, text).unwrap();
+        ));
+    }
+
+    /// More lines of its configuration.
+    pub fn say(&self, lines: &str) {
+        let text = fs::read_to_string(&self.program.config).unwrap();
+        fs::write(&self.program.config, text + lines).unwrap();
     }
 
     pub fn start(&mut self) {
@@ -195,6 +238,13 @@ impl Host {
 
     pub fn start(&mut self) {
         self.program.spawn();
+    }
+
+    /// Other words in its configuration, from its next start on.
+    pub fn says(&mut self, instead_of: &str, words: &str) {
+        assert!(self.text.contains(instead_of), "{instead_of}");
+        self.text = self.text.replace(instead_of, words);
+        fs::write(&self.program.config, &self.text).unwrap();
     }
 
     pub fn state(&self) -> PathBuf {
@@ -285,6 +335,7 @@ fn agent(name: &str, dir: &Path, text: &str) -> Program {
         config,
         log: dir.join("log"),
         refusing: None,
+        clock_s: 0,
         child: None,
     }
 }

@@ -24,6 +24,8 @@ struct Shared {
     mood: Mutex<Mood>,
     /// Connections of an earlier mood's number may have to end.
     turn: AtomicU64,
+    /// The first that takes connections gets them.
+    targets: Mutex<Vec<SocketAddr>>,
     end: AtomicBool,
 }
 
@@ -36,17 +38,27 @@ const LOOK: Duration = Duration::from_millis(20);
 
 impl Proxy {
     pub fn to(target: SocketAddr) -> Self {
+        Self::to_either(vec![target])
+    }
+
+    pub fn to_either(targets: Vec<SocketAddr>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             mood: Mutex::new(Mood::Pass),
             turn: AtomicU64::new(0),
+            targets: Mutex::new(targets),
             end: AtomicBool::new(false),
         });
         let for_thread = Arc::clone(&shared);
-        thread::spawn(move || accept(&listener, target, &for_thread));
+        thread::spawn(move || accept(&listener, &for_thread));
         Self { address, shared }
+    }
+
+    /// New connections go to another one first.
+    pub fn change_over(&self) {
+        self.shared.targets.lock().unwrap().rotate_left(1);
     }
 
     pub fn set(&self, mood: Mood) {
@@ -61,7 +73,7 @@ impl Drop for Proxy {
     }
 }
 
-fn accept(listener: &TcpListener, target: SocketAddr, shared: &Arc<Shared>) {
+fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
     while !shared.end.load(Ordering::SeqCst) {
         let Ok((client, _)) = listener.accept() else {
             thread::sleep(LOOK / 4);
@@ -70,7 +82,9 @@ fn accept(listener: &TcpListener, target: SocketAddr, shared: &Arc<Shared>) {
         if *shared.mood.lock().unwrap() == Mood::Cut {
             continue;
         }
-        let Ok(server) = TcpStream::connect_timeout(&target, Duration::from_secs(2)) else {
+        let targets = shared.targets.lock().unwrap().clone();
+        let connect = |to: &SocketAddr| TcpStream::connect_timeout(to, Duration::from_secs(2)).ok();
+        let Some(server) = targets.iter().find_map(connect) else {
             continue;
         };
         let (client_2, server_2) = (client.try_clone().unwrap(), server.try_clone().unwrap());

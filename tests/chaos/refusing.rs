@@ -103,19 +103,27 @@ impl Refusing {
 /// Built once in a run of the tests.
 fn supervisor() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let program = folder.join(format!("refusing-{}", std::process::id()));
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/chaos/refusing.c");
-        let out = Command::new("cc")
-            .args(["-O1", "-Wall", "-Werror", "-o"])
-            .args([&program, &source])
-            .output()
-            .expect("cc, of Debian's build-essential");
-        assert!(out.status.success(), "{out:?}");
-        let built = folder.join("refusing");
-        // Others may run one that was built before.
-        fs::rename(program, &built).unwrap();
-        built
-    })
+    BUILT.get_or_init(|| built("refusing.c", &[]))
+}
+
+/// What `cc` makes of a file beside this one.
+pub fn built(name: &str, more: &[&str]) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let stem = name.trim_end_matches(".c");
+    let program = folder.join(format!("{stem}-{}", std::process::id()));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/chaos")
+        .join(name);
+    let out = Command::new("cc")
+        .args(["-O1", "-Wall", "-Werror"])
+        .args(more)
+        .arg("-o")
+        .args([&program, &source])
+        .output()
+        .expect("cc, of Debian's build-essential");
+    assert!(out.status.success(), "{out:?}");
+    let built = folder.join(stem);
+    // Others may run one that was built before.
+    fs::rename(program, &built).unwrap();
+    built
 }

@@ -174,38 +174,13 @@ impl Browser {
         files: &[(&str, &[u8])],
     ) -> Reply {
         let (_, action, filled) = page.form(button, fields);
-        let mark = "----form";
-        let mut body = Vec::new();
-        for (name, value) in filled.iter().filter(|(name, _)| name != "file") {
-            body.extend(
-                format!(
-                    "--{mark}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
-                )
-                .as_bytes(),
-            );
-        }
-        for (name, bytes) in files {
-            let name = name
-                .replace('\r', "%0D")
-                .replace('\n', "%0A")
-                .replace('"', "%22");
-            body.extend(
-                format!("--{mark}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\nContent-Type: image/png\r\n\r\n")
-                    .as_bytes(),
-            );
-            body.extend_from_slice(bytes);
-            body.extend_from_slice(b"\r\n");
-        }
-        body.extend(format!("--{mark}--\r\n").as_bytes());
+        let (kind, body) = multipart(&filled, files);
         let request = self
             .agent
             .post(format!("{}{action}", self.base))
             .header("cookie", self.cookie())
             .header("origin", &self.base)
-            .header(
-                "content-type",
-                format!("multipart/form-data; boundary={mark}"),
-            );
+            .header("content-type", kind);
         let reply = request.send(&body[..]).unwrap();
         self.take(&action, reply)
     }
@@ -599,4 +574,32 @@ pub fn encode(text: &str) -> String {
             }
         })
         .collect()
+}
+
+/// A form with files, as browsers send it: its type, and its bytes.
+pub fn multipart(filled: &[(String, String)], files: &[(&str, &[u8])]) -> (String, Vec<u8>) {
+    let mark = "----form";
+    let mut body = Vec::new();
+    for (name, value) in filled.iter().filter(|(name, _)| name != "file") {
+        body.extend(
+            format!(
+                "--{mark}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+            )
+            .as_bytes(),
+        );
+    }
+    for (name, bytes) in files {
+        let name = name
+            .replace('\r', "%0D")
+            .replace('\n', "%0A")
+            .replace('"', "%22");
+        body.extend(
+            format!("--{mark}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\nContent-Type: image/png\r\n\r\n")
+                .as_bytes(),
+        );
+        body.extend_from_slice(bytes);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend(format!("--{mark}--\r\n").as_bytes());
+    (format!("multipart/form-data; boundary={mark}"), body)
 }

@@ -12,6 +12,7 @@ import logging
 import os
 import ssl
 import sys
+import time
 
 from aiosmtpd.smtp import SMTP, AuthResult
 
@@ -35,6 +36,7 @@ class Keeper:
     async def handle_DATA(self, _server, session, envelope):
         mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
         kept = {
+            "at": time.time(),
             "from": envelope.mail_from,
             "to": envelope.rcpt_tos,
             "headers": {name: str(value) for name, value in mail.items()},

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde::Deserialize;
@@ -11,6 +11,8 @@ use tempfile::TempDir;
 /// A mail as Python's parser read it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Received {
+    /// Seconds since 1970.
+    pub at: f64,
     pub from: String,
     pub to: Vec<String>,
     pub headers: BTreeMap<String, String>,
@@ -95,6 +97,15 @@ impl Smtp {
 
     /// What it took, in order.
     pub fn received(&self) -> Vec<Received> {
+        self.received_after(0)
+    }
+
+    /// How much it took.
+    pub fn count(&self) -> usize {
+        self.files().len()
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
         let mut files: Vec<_> = std::fs::read_dir(self.folder.path())
             .expect("is readable")
             .map(|entry| entry.expect("is readable").path())
@@ -102,7 +113,13 @@ impl Smtp {
             .collect();
         files.sort();
         files
+    }
+
+    /// What it took after the first so many.
+    pub fn received_after(&self, first: usize) -> Vec<Received> {
+        self.files()
             .iter()
+            .skip(first)
             .map(|path| {
                 let text = std::fs::read_to_string(path).expect("is readable");
                 serde_json::from_str(&text).expect("is what smtp.py writes")
