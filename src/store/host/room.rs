@@ -117,7 +117,8 @@ pub fn shut(
 /// In one statement, so that a Linode that changes hands meanwhile counts at one host or at the other. A Linode counts once
 /// on a host, whatever it has there: it lives there, or a live move brings it (until the commit, after which it lives
 /// there), or may come back; and its disks alone where a move that failed keeps them for another try, where a way back left
-/// them, and until they are purged.
+/// them, and until they are purged. Where a way back led, the disks of before stand beside those that came until it is
+/// confirmed: they count once more each.
 fn promised(conn: &mut Db, but_copies_of: Option<LinodeId>) -> Result<Vec<Promised>, StoreError> {
     let sql = format!(
         "WITH there AS ( \
@@ -129,6 +130,7 @@ fn promised(conn: &mut Db, but_copies_of: Option<LinodeId>) -> Result<Vec<Promis
          ), once AS ( \
            SELECT host, linode, MAX(whole) AS whole, MAX(CASE WHEN host = host_id THEN 0 ELSE coming END) AS coming \
            FROM there JOIN linodes ON linodes.id = linode GROUP BY host, linode \
+           UNION ALL SELECT destination_host_id, linode_id, 0, 0 FROM migrations WHERE state = {finished} AND kind = {back} \
          ), sized AS (SELECT linode_id, SUM(size_mb) AS size_mb FROM disks GROUP BY linode_id) \
          SELECT host, CAST(SUM(whole * plans.ram_mb) AS BIGINT) AS memory_mb, \
                 CAST(SUM(COALESCE(size_mb, 0)) AS BIGINT) AS disk_mb, \

@@ -310,6 +310,7 @@ fn disks(town: &Town, machines: &Machines) {
         "SELECT DISTINCT hosts.name, there.linode AS count FROM (\
            SELECT host_id AS host, id AS linode FROM linodes \
            UNION SELECT source_host_id, linode_id FROM migrations WHERE state IN ('finished', 'returning') \
+           UNION SELECT destination_host_id, linode_id FROM migrations WHERE state = 'finished' AND kind = 'return' \
            UNION SELECT destination_host_id, linode_id FROM migrations WHERE state = 'failed' AND started_at IS NOT NULL \
            UNION SELECT destination_host_id, linode_id FROM migrations WHERE state IN ('preparing', 'copying', 'switching') \
            UNION SELECT host_id, linode_id FROM jobs WHERE state IN ('pending', 'leased') AND kind IN ('purge', 'release') \

@@ -34,6 +34,7 @@ pub fn rooms(town: &Town) {
         "SELECT host_id AS host, id AS linode, 'lives' AS why FROM linodes \
          UNION ALL SELECT destination_host_id, linode_id, 'comes' FROM migrations WHERE state IN ('offered', 'queued', 'preparing', 'copying', 'switching') \
          UNION ALL SELECT source_host_id, linode_id, CASE kind WHEN 'return' THEN 'disks' ELSE 'may return' END FROM migrations WHERE state = 'finished' \
+         UNION ALL SELECT destination_host_id, linode_id, 'before' FROM migrations WHERE state = 'finished' AND kind = 'return' \
          UNION ALL SELECT destination_host_id, linode_id, 'disks' FROM migrations WHERE state = 'failed' AND started_at IS NOT NULL \
          UNION ALL SELECT host_id, linode_id, 'disks' FROM jobs WHERE kind IN ('purge', 'release') AND state IN ('pending', 'leased')",
     )
@@ -62,12 +63,20 @@ pub fn rooms(town: &Town) {
     let rooms = store::host::room::rooms(&mut conn, asked_at(town.app.now())).unwrap();
     for room in rooms {
         let mut linodes: BTreeMap<i64, bool> = BTreeMap::new();
-        for it in held.iter().filter(|it| it.host == room.host.0) {
+        for it in held
+            .iter()
+            .filter(|it| it.host == room.host.0 && it.why != "before")
+        {
             *linodes.entry(it.linode).or_default() |= it.why != "disks";
         }
         let whole = linodes.iter().filter(|(_, whole)| **whole);
         let memory_mb: i64 = whole.map(|(id, _)| memory[id]).sum();
         let disk_mb: i64 = linodes.keys().map(|id| disk[id]).sum();
+        // Where a way back led, the disks of before it are there as well.
+        let before = held
+            .iter()
+            .filter(|it| it.host == room.host.0 && it.why == "before");
+        let disk_mb = disk_mb + before.map(|it| disk[&it.linode]).sum::<i64>();
         if (memory_mb, disk_mb) != (room.memory_promised_mb, room.disk_promised_mb) {
             town.tally.fault(format_args!(
                 "host {}: {memory_mb} and {disk_mb} MiB are promised, not {room:?}; {linodes:?}",

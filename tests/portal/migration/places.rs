@@ -136,6 +136,7 @@ both_databases! {
 
     fn the_copy_that_a_way_back_leaves_counts_while_it_is_there(app: TestApp) {
         let app = app.with_fleet();
+        let home = app.room(UML1).disk_promised_mb;
         let row = app.clicked(WEB);
         app.work_all(&[UML1, XEN1]);
         let back = app.way_back(&app.member(), row.id).unwrap();
@@ -144,6 +145,7 @@ both_databases! {
         assert_eq!((app.linode(WEB).host_id, app.migration(back.id).state), (UML1, MigrationState::Finished));
         let there = app.room(XEN1);
         assert_eq!((there.memory_promised_mb, there.disk_promised_mb), (0, 80), "its disks, and no place for it");
+        assert_eq!(app.room(UML1).disk_promised_mb, home + 80, "those of before are there beside those that came");
     }
 
     fn no_more_is_offered_than_the_agent_found_free(app: TestApp) {
