@@ -243,7 +243,7 @@ impl Sim {
 
     /// The portal may refuse; that it is out of order is a violation.
     pub fn is_no_fault(&self, error: &AppError) {
-        if let AppError::Fault(detail) = error {
+        if let AppError::Away(detail) | AppError::Fault(detail) = error {
             self.note(format!("FAULT {detail}"));
             let told = format!("the portal's fault: {detail}");
             self.world.borrow_mut().violations.push(told);

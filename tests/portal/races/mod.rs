@@ -136,7 +136,7 @@ fn until_heard(act: impl Fn() -> Said) -> Said {
     let begun = Instant::now();
     loop {
         match act() {
-            Err(AppError::Fault(text))
+            Err(AppError::Away(text))
                 if text.contains(NO_CONNECTION) && begun.elapsed() < PATIENCE => {}
             said => return said,
         }
@@ -166,7 +166,7 @@ fn round(world: &World, name: &str, arrange: Arrange, sum: &mut Sum) {
     for said in said {
         match said {
             Ok(won) => wins += usize::from(won),
-            Err(AppError::Fault(text)) => errors.push(text),
+            Err(AppError::Away(text) | AppError::Fault(text)) => errors.push(text),
             Err(_) => {}
         }
     }
