@@ -106,22 +106,29 @@ mod tests {
     use super::*;
     use chrono::TimeZone;
 
+    fn appointment() -> Appointment<'static> {
+        Appointment {
+            uid: "migration-7@lpm.example.net".to_owned(),
+            sequence: 0,
+            stamp: Utc.with_ymd_and_hms(2026, 11, 22, 12, 0, 0).unwrap(),
+            starts: Utc.with_ymd_and_hms(2026, 12, 24, 17, 30, 0).unwrap(),
+            zone: "UTC",
+            summary: String::new(),
+            description: String::new(),
+            url: String::new(),
+            organizer: "beta@lpm.example.net",
+            attendee: "mia@example.com",
+            cancelled: false,
+        }
+    }
+
     #[test]
     fn a_letter_of_several_octets_is_never_cut_where_a_line_is_folded() {
         for before in 0..80 {
             let summary = format!("{}\u{1f4bb}\u{1f1e6}\u{1f1f9} moves", "x".repeat(before));
             let text = file(&Appointment {
-                uid: "migration-7@lpm.example.net".to_owned(),
-                sequence: 0,
-                stamp: Utc.with_ymd_and_hms(2026, 11, 22, 12, 0, 0).unwrap(),
-                starts: Utc.with_ymd_and_hms(2026, 12, 24, 17, 30, 0).unwrap(),
-                zone: "UTC",
                 summary: summary.clone(),
-                description: String::new(),
-                url: String::new(),
-                organizer: "beta@lpm.example.net",
-                attendee: "mia@example.com",
-                cancelled: false,
+                ..appointment()
             });
             for line in text.split("\r\n") {
                 assert!(line.len() <= 75, "{line:?}");
@@ -137,18 +144,14 @@ mod tests {
     #[test]
     fn a_file_has_one_event_and_short_lines() {
         let text = file(&Appointment {
-            uid: "migration-7@lpm.example.net".to_owned(),
             sequence: 2,
-            stamp: Utc.with_ymd_and_hms(2026, 11, 22, 12, 0, 0).unwrap(),
-            starts: Utc.with_ymd_and_hms(2026, 12, 24, 17, 30, 0).unwrap(),
             zone: "Europe/Vienna",
             summary: "web\r\nMETHOD:PUBLISH moves".to_owned(),
             description: "Ünïcode; with, a long description that goes on and on, past the seventy-five octets\nof a line"
                 .to_owned(),
             url: "https://lpm.example.net/members/migrations/7".to_owned(),
-            organizer: "beta@lpm.example.net",
-            attendee: "mia@example.com",
             cancelled: true,
+            ..appointment()
         });
         assert!(text.ends_with("END:VCALENDAR\r\n"));
         for line in text.split("\r\n") {

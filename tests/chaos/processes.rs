@@ -16,6 +16,7 @@ use xenbeta::domain::ids::{HostId, LinodeId};
 
 use crate::proxy::Proxy;
 use crate::refusing::{Refusing, built};
+use crate::support::memory_kib;
 use crate::support::port::free_address;
 
 const PORTAL: &str = env!("CARGO_BIN_EXE_xenbeta");
@@ -82,10 +83,7 @@ impl Program {
 
     /// What it has in memory, in KiB.
     pub fn resident_kib(&self) -> Option<u64> {
-        let pid = self.child.as_ref()?.id();
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:"))?;
-        line.split_whitespace().next()?.parse().ok()
+        memory_kib(self.child.as_ref()?.id()).map(|[now, _]| now)
     }
 
     /// kill -9, at whatever it was doing.

@@ -47,6 +47,17 @@ pub struct World {
     kept: bool,
 }
 
+/// A new one that nobody deletes. PostgreSQL's user has to get through.
+pub fn kept_folder(prefix: &str) -> PathBuf {
+    let folder = tempfile::Builder::new()
+        .prefix(prefix)
+        .tempdir()
+        .unwrap()
+        .keep();
+    fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+    folder
+}
+
 impl World {
     pub fn new(on: On) -> Self {
         Self::made(on, false)
@@ -58,13 +69,7 @@ impl World {
     }
 
     fn made(on: On, refusing: bool) -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("xenbeta-chaos-")
-            .tempdir()
-            .unwrap()
-            .keep();
-        // PostgreSQL's user has to get through.
-        fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+        let folder = kept_folder("xenbeta-chaos-");
         let pg = (on == On::Postgresql).then(|| Postgres::start(&folder.join("pg")));
         let url = pg.as_ref().map_or_else(
             || folder.join("portal.db").to_str().unwrap().to_owned(),

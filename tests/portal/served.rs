@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::browser::Site;
 use crate::support::port::free_address;
-use crate::support::{SECRET, TestApp};
+use crate::support::{SECRET, TestApp, memory_kib};
 
 /// Until it is dropped.
 pub struct Served {
@@ -65,11 +65,7 @@ impl Served {
 
     /// In KiB: what it has, and the most that it ever had.
     pub fn memory(&self) -> [u64; 2] {
-        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        ["VmRSS:", "VmHWM:"].map(|key| {
-            let line = text.lines().find(|line| line.starts_with(key)).unwrap();
-            line.split_whitespace().nth(1).unwrap().parse().unwrap()
-        })
+        memory_kib(self.pid()).unwrap()
     }
 
     pub fn pid(&self) -> u32 {

@@ -29,6 +29,16 @@ use xenbeta::store::db::Database;
 use xenbeta::store::error::StoreError;
 use xenbeta::store::schema::portal;
 
+/// What a process has in memory, in KiB, and the most that it ever had.
+pub fn memory_kib(pid: u32) -> Option<[u64; 2]> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|it| it.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse().ok()
+    };
+    Some([field("VmRSS:")?, field("VmHWM:")?])
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum On {
     Sqlite,

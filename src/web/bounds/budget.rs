@@ -16,7 +16,7 @@ pub enum Whose {
     Address(IpAddr),
     Host(HostId),
     Account(AccountId),
-    /// Staff without an account.
+    /// Staff without an account; of uploads, whoever sends them.
     User(UserId),
 }
 

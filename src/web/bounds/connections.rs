@@ -34,15 +34,16 @@ impl Default for Connections {
 
 #[derive(Default)]
 struct Open {
-    from: HashMap<IpAddr, From>,
+    from: HashMap<IpAddr, There>,
     /// Of all addresses.
     quiet: usize,
     /// How often one fell quiet.
     fell: u64,
 }
 
+/// Those of one address.
 #[derive(Default)]
-struct From {
+struct There {
     count: usize,
     /// Those that answer nothing, by when they fell quiet.
     quiet: BTreeMap<u64, Arc<Signal>>,

@@ -36,6 +36,12 @@ pub fn links(page: &Reply) -> Vec<String> {
         .collect()
 }
 
+/// The page of one thing: a path, and its number.
+pub fn numbered(path: &str, before: &str) -> bool {
+    path.strip_prefix(before)
+        .is_some_and(|id| id.parse::<i64>().is_ok())
+}
+
 /// A path with `{}` for what differs.
 fn kind(method: &str, path: &str) -> String {
     let path = path.split(['?', '#']).next().unwrap_or_default();
@@ -73,6 +79,12 @@ impl<'a> Client<'a> {
 
     pub fn any<T: Clone>(&mut self, of: &[T]) -> Option<T> {
         (!of.is_empty()).then(|| of[self.random.index(of.len())].clone())
+    }
+
+    /// One of a page's links that are so.
+    pub fn any_link(&mut self, page: &Reply, is: impl Fn(&str) -> bool) -> Option<String> {
+        let all: Vec<String> = links(page).into_iter().filter(|it| is(it)).collect();
+        self.any(&all)
     }
 
     fn pause(&mut self) {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::Utc;
 
-use super::client::{Client, links};
+use super::client::{Client, links, numbered};
 use crate::browser::Reply;
 use crate::support::fleet::PASSWORD;
 
@@ -62,10 +62,7 @@ impl Client<'_> {
             .get("/members/")
             .map(|page| links(&page))
             .unwrap_or_default();
-        let is_one = |it: &String| {
-            it.strip_prefix("/members/linodes/")
-                .is_some_and(|id| id.parse::<i64>().is_ok())
-        };
+        let is_one = |it: &String| numbered(it, "/members/linodes/");
         all.into_iter().filter(is_one).collect()
     }
 
@@ -83,14 +80,10 @@ impl Client<'_> {
         let ids = page_values(&page, "input[name=linode]");
         if let Some(id) = self.any(&ids) {
             self.press(&page, "Register", &[("linode", &id)]);
-        } else if self.chance(10) {
-            let withdraw: Vec<String> = links(&page)
-                .into_iter()
-                .filter(|it| it.ends_with("/withdraw"))
-                .collect();
-            if let Some(path) = self.any(&withdraw) {
-                self.confirm(&path, &[]);
-            }
+        } else if self.chance(10)
+            && let Some(path) = self.any_link(&page, |it| it.ends_with("/withdraw"))
+        {
+            self.confirm(&path, &[]);
         }
     }
 
@@ -121,15 +114,11 @@ impl Client<'_> {
             self.press(&page, &button, &[]);
             return;
         }
-        let ways: Vec<String> = links(&page)
-            .into_iter()
-            .filter(|it| {
-                ["/way-back", "/confirm", "/cancel", "/unschedule"]
-                    .iter()
-                    .any(|end| it.ends_with(end))
-            })
-            .collect();
-        if let Some(way) = self.any(&ways) {
+        if let Some(way) = self.any_link(&page, |it| {
+            ["/way-back", "/confirm", "/cancel", "/unschedule"]
+                .iter()
+                .any(|end| it.ends_with(end))
+        }) {
             // Most are left in peace while they move, and few graduate.
             let often = match way.rsplit('/').next() {
                 Some("way-back") => 60,
@@ -227,12 +216,8 @@ impl Client<'_> {
         let Some(list) = self.get("/members/bugs") else {
             return;
         };
-        let is_bug = |it: &String| {
-            it.strip_prefix("/members/bugs/")
-                .is_some_and(|id| id.parse::<i64>().is_ok())
-        };
-        let all: Vec<String> = links(&list).into_iter().filter(is_bug).collect();
-        let Some(page) = self.any(&all).and_then(|path| self.get(&path)) else {
+        let bug = self.any_link(&list, |it| numbered(it, "/members/bugs/"));
+        let Some(page) = bug.and_then(|path| self.get(&path)) else {
             return;
         };
         if self.chance(40) {
@@ -299,11 +284,7 @@ impl Client<'_> {
                 self.town.mark(("api_tokens", "label"), &label, taken);
             }
             _ => {
-                let revoke: Vec<String> = links(&page)
-                    .into_iter()
-                    .filter(|it| it.ends_with("/revoke"))
-                    .collect();
-                if let Some(path) = self.any(&revoke) {
+                if let Some(path) = self.any_link(&page, |it| it.ends_with("/revoke")) {
                     self.confirm(&path, &[]);
                 }
             }

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use super::client::{Client, links};
+use super::client::{Client, links, numbered};
 use super::member::page_values;
 
 const PAGES: [&str; 22] = [
@@ -96,37 +96,25 @@ impl Client<'_> {
 
     /// What failed is tried again or given up; what is held is believed.
     pub fn look_after_moves(&mut self) {
-        if let Some(list) = self.get("/staff/jobs?state=failed") {
-            let all: Vec<String> = links(&list)
-                .into_iter()
-                .filter(|it| numbered(it, "/staff/jobs/"))
-                .collect();
-            if let Some(page) = self.any(&all).and_then(|path| self.get(&path)) {
-                self.press(&page, "Try", &[]);
-            }
+        if let Some(list) = self.get("/staff/jobs?state=failed")
+            && let Some(page) = self
+                .any_link(&list, |it| numbered(it, "/staff/jobs/"))
+                .and_then(|path| self.get(&path))
+        {
+            self.press(&page, "Try", &[]);
         }
-        if let Some(list) = self.get("/staff/migrations?state=failed") {
-            let all: Vec<String> = links(&list)
-                .into_iter()
-                .filter(|it| numbered(it, "/staff/migrations/"))
-                .collect();
-            if let Some(path) = self.any(&all) {
-                let deed = if self.chance(60) { "retry" } else { "cancel" };
-                self.confirm(&format!("{path}/{deed}"), &[]);
-            }
+        if let Some(list) = self.get("/staff/migrations?state=failed")
+            && let Some(path) = self.any_link(&list, |it| numbered(it, "/staff/migrations/"))
+        {
+            let deed = if self.chance(60) { "retry" } else { "cancel" };
+            self.confirm(&format!("{path}/{deed}"), &[]);
         }
         if self.chance(50)
             && let Some(list) = self.get("/staff/held")
+            && let Some(path) = self.any_link(&list, |it| numbered(it, "/staff/held/"))
+            && self.confirm(&format!("{path}/believe"), &[])
         {
-            let all: Vec<String> = links(&list)
-                .into_iter()
-                .filter(|it| numbered(it, "/staff/held/"))
-                .collect();
-            if let Some(path) = self.any(&all)
-                && self.confirm(&format!("{path}/believe"), &[])
-            {
-                self.town.tally.count("Linodes believed");
-            }
+            self.town.tally.count("Linodes believed");
         }
     }
 
@@ -206,10 +194,8 @@ impl Client<'_> {
         let Some(list) = self.get("/staff/bugs") else {
             return;
         };
-        let all: Vec<String> = links(&list)
-            .into_iter()
-            .filter(|it| numbered(it, "/staff/bugs/"))
-            .collect();
+        let is_bug = |it: &String| numbered(it, "/staff/bugs/");
+        let all: Vec<String> = links(&list).into_iter().filter(is_bug).collect();
         let Some(path) = self.any(&all) else {
             return;
         };
@@ -256,11 +242,7 @@ impl Client<'_> {
                 self.town.mark(("bug_notes", "body"), &note, taken);
             }
             _ => {
-                let hide: Vec<String> = links(&page)
-                    .into_iter()
-                    .filter(|it| it.contains("/hide"))
-                    .collect();
-                if let Some(path) = self.any(&hide) {
+                if let Some(path) = self.any_link(&page, |it| it.contains("/hide")) {
                     self.confirm(&path, &[("reason", "A password is in it.")]);
                 } else {
                     self.press(&page, "Show", &[]);
@@ -273,11 +255,7 @@ impl Client<'_> {
         let Some(list) = self.get("/staff/faq") else {
             return;
         };
-        let all: Vec<String> = links(&list)
-            .into_iter()
-            .filter(|it| it.starts_with("/staff/questions/"))
-            .collect();
-        if let Some(path) = self.any(&all)
+        if let Some(path) = self.any_link(&list, |it| it.starts_with("/staff/questions/"))
             && let Some(page) = self.get(&path)
         {
             let answer = self.town.word("answer");
@@ -334,10 +312,4 @@ impl Client<'_> {
             _ => self.crawl("/staff/mail", 2),
         }
     }
-}
-
-/// Is it the page of one of these?
-fn numbered(path: &str, before: &str) -> bool {
-    path.strip_prefix(before)
-        .is_some_and(|id| id.parse::<i64>().is_ok())
 }

@@ -24,6 +24,7 @@ use crate::proxy::Proxy;
 use crate::support::fleet::PASSWORD;
 use crate::support::smtp::Smtp;
 use crate::support::{SECRET, TestApp};
+use crate::world::kept_folder;
 
 /// By how many seconds the portals' clocks are wrong.
 const CLOCKS: [i64; 2] = [15, -15];
@@ -110,12 +111,7 @@ pub fn until(what: &str, limit: Duration, mut holds: impl FnMut() -> bool) {
 
 /// All of it, running, with an agent on every host and every Linode booted.
 pub fn found(seed: u64, accounts: u64, pause_ms: (u64, u64)) -> (Town, Machines) {
-    let folder = tempfile::Builder::new()
-        .prefix("xenbeta-soak-")
-        .tempdir()
-        .unwrap()
-        .keep();
-    fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o711)).unwrap();
+    let folder = kept_folder("xenbeta-soak-");
     println!("soak: seed {seed}, in {}", folder.display());
     let pg = Postgres::start(&folder.join("pg"));
     let app = TestApp::over(&pg.url());

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::*;
+use crate::agent::driver::xen::fuzz::KEYS;
 use crate::domain::ids::{DiskId, LinodeId};
 use crate::domain::linode::Helper;
 use crate::wire::DiskSpec;
@@ -139,25 +140,7 @@ fn nothing_in_the_control_domain_works_for_the_guest_but_its_back_ends() {
         let text = file(&spec(), &boot, "/a", initramfs).unwrap();
         let keys = text.lines().filter_map(|line| line.split_once(" = "));
         let keys: Vec<&str> = keys.map(|(key, _)| key).collect();
-        let mut known = vec![
-            "type",
-            "name",
-            "uuid",
-            "kernel",
-            "ramdisk",
-            "cmdline",
-            "memory",
-            "maxmem",
-            "vcpus",
-            "cpu_weight",
-            "disk",
-            "vif",
-            "on_poweroff",
-            "on_reboot",
-            "on_crash",
-            "on_watchdog",
-            "on_soft_reset",
-        ];
+        let mut known = KEYS.to_vec();
         known.retain(|key| initramfs || *key != "ramdisk");
         assert_eq!(keys, known);
         assert_eq!(
