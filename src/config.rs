@@ -324,9 +324,9 @@ impl Config {
 
     /// The same over another database, which is to take this one's place.
     pub fn app_over(&self, db: Database, secret: Secret) -> Result<App, ConfigError> {
-        Ok(App {
+        let app = App {
             db,
-            clock: Clock::System,
+            clock: Clock::System.of_servers(),
             watch: crate::app::clock::Watch::default(),
             secret: Arc::new(secret),
             settings: Arc::new(Settings {
@@ -338,7 +338,9 @@ impl Config {
             }),
             hasher: Arc::new(Hasher::new().map_err(|error| fault(&error))?),
             doors: Arc::new(Doors::new(&Clock::System)),
-        })
+        };
+        app.keep_servers_time().map_err(|error| fault(&error))?;
+        Ok(app)
     }
 
     /// The way mail leaves; `None` if it does not.

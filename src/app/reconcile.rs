@@ -50,6 +50,7 @@ impl App {
     /// fault is given back when all the rest was done.
     pub fn reconcile(&self) -> Result<Round, AppError> {
         self.look_at_database()?;
+        self.keep_servers_time()?;
         let is_right = self.look_at_the_clock()?;
         let mut faults = Faults::default();
         let mut round = Round {

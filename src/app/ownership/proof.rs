@@ -18,6 +18,9 @@ use crate::store::ownership::proof::ProofRow;
 use crate::store::wake::Wake;
 use crate::wire::DiskProof;
 
+/// An owner whose word just now did not count is not asked at once for the next, which may not count either.
+const PAUSE_S: i64 = 5;
+
 /// Disks that a Linode left behind.
 pub(in crate::app) struct OldDisks {
     pub host: HostId,
@@ -45,7 +48,12 @@ pub(in crate::app) fn may_purge(
     old: &OldDisks,
 ) -> Result<Purge, AppError> {
     let watched_s = store::ownership::memory::get(conn)?.watched_s;
-    let proof = store::ownership::proof::of(conn, linode.id)?
+    let shown = store::ownership::proof::of(conn, linode.id)?;
+    let just_now = shown
+        .as_ref()
+        .filter(|it| (it.host_id, it.epoch) == (linode.host_id, linode.epoch))
+        .is_some_and(|it| now.seconds_since(it.at).abs() < PAUSE_S);
+    let proof = shown
         .filter(|it| old.since.is_none_or(|since| it.at >= since))
         .map(|it| Proof {
             host: it.host_id,
@@ -63,7 +71,8 @@ pub(in crate::app) fn may_purge(
         Ok(()) => Ok(Purge::Now),
         Err(KeepDisks::InUse) => Ok(Purge::InUse),
         Err(why) => {
-            ask(conn, now, linode, old.migration)?;
+            let after = if just_now { now.plus_s(PAUSE_S) } else { now };
+            ask(conn, (now, after), linode, old.migration)?;
             Ok(Purge::Asked(why))
         }
     }
@@ -72,7 +81,7 @@ pub(in crate::app) fn may_purge(
 /// Asks the owner to show its disks, unless it is asked already.
 fn ask(
     conn: &mut Db,
-    now: Time,
+    (now, after): (Time, Time),
     linode: &Linode,
     migration: Option<MigrationId>,
 ) -> Result<(), AppError> {
@@ -85,6 +94,7 @@ fn ask(
         conn,
         &NewJob {
             migration_id: migration,
+            run_after: after,
             ..NewJob::own(linode, JobKind::Prove, now, None)
         },
     )?;

@@ -2,6 +2,8 @@
 //! leases time after a pause in which nobody could renew them, and notices a clock that jumped. While one stands, nothing
 //! begins or ends because its time has come.
 
+use std::time::Duration;
+
 use crate::app::App;
 use crate::app::context::{Actor, PORTAL, Tx};
 use crate::app::error::AppError;
@@ -13,7 +15,21 @@ use crate::wire::LEASE_S;
 /// Between two looks, in seconds: several in a lease.
 const LOOK_S: i64 = 10;
 
+/// An answer that took longer says little of the time: it is of some moment in between.
+const SOON: Duration = Duration::from_secs(1);
+
 impl App {
+    /// Where the database has a server, its clock counts, for all portals alike: each of theirs may be wrong by another minute.
+    pub fn keep_servers_time(&self) -> Result<(), AppError> {
+        let asked = self.clock.monotonic();
+        let said = self.db.read(store::host::silence::server_time)?;
+        let took = self.clock.monotonic().saturating_sub(asked);
+        if let Some(at) = said.filter(|_| took < SOON) {
+            self.clock.put_right(at, took / 2);
+        }
+        Ok(())
+    }
+
     /// Looks at the clock if it is time to; `true` if it can be trusted.
     pub(in crate::app) fn look_at_the_clock(&self) -> Result<bool, AppError> {
         let now = self.now();

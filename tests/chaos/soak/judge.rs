@@ -9,7 +9,7 @@ use chrono::{DateTime, NaiveDateTime};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
-use super::client::{Client, links};
+use super::client::Client;
 use super::town::{Machines, STAFF, Town};
 use super::trouble::Trouble;
 use super::{mails, sums};
@@ -484,9 +484,7 @@ pub fn walked(client: &mut Client<'_>, path: &str) -> Option<i64> {
     let mut page = client.get(path)?;
     loop {
         found += i64::try_from(page.texts("main tbody tr").len()).unwrap();
-        let next = links(&page)
-            .into_iter()
-            .find(|it| page.attribute("main a[rel=next]", "href").as_ref() == Some(it));
+        let next = page.attribute("main a[rel=next]", "href");
         match next {
             Some(next) => page = client.get(&next)?,
             None => return Some(found),

@@ -1,13 +1,14 @@
 //! Every mail once: each row of the outbox against what the server took, and the causes against the rows.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Double, Integer, Text};
 
-use super::judge::{ask, now_s};
+use super::judge::{ask, count, now_s};
 use super::staff::DISABLED;
-use super::town::Town;
+use super::town::{Town, until};
 use crate::support::smtp::Received;
 
 #[derive(QueryableByName, Debug)]
@@ -29,6 +30,10 @@ struct Row {
 }
 
 pub fn judge(town: &Town) {
+    // News of the board goes some minutes later.
+    until("all mails are out", Duration::from_secs(90), || {
+        count(town, "outbox WHERE state = 'pending'") == 0
+    });
     let mut conn = PgConnection::establish(&town.app.url).expect("connects");
     let sql = "SELECT id, kind, recipient, state, attempts, last_error, \
                EXTRACT(EPOCH FROM created_at)::float8 AS created_s FROM outbox ORDER BY id";
@@ -119,7 +124,10 @@ fn causes(town: &Town) {
         ),
         (
             "finished",
-            moves("after = 'finished'", "'beta', 'graduation', 'evacuation'"),
+            moves(
+                "before = 'switching' AND after = 'finished'",
+                "'beta', 'graduation', 'evacuation'",
+            ),
         ),
         ("returned", moves("after = 'returned'", all)),
         ("failed", moves("after = 'failed'", all)),

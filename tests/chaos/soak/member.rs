@@ -25,6 +25,9 @@ impl Client<'_> {
     /// Until the load is over: some acts, and sometimes signing out and in again.
     pub fn live_as_member(&mut self) {
         if !self.sign_in() {
+            if self.chance(5) {
+                self.forget_password();
+            }
             thread::sleep(Duration::from_millis(300));
             return;
         }
@@ -306,11 +309,10 @@ impl Client<'_> {
             return;
         };
         let new = self.next_password();
-        self.press(
-            &page,
-            "Change password",
-            &[("password", &old), ("new_password", &new)],
-        );
+        let fields = [("password", old.as_str()), ("new_password", &new)];
+        if self.press(&page, "Change password", &fields) {
+            self.passwords = vec![new];
+        }
     }
 
     /// Asks for a link, waits for its mail, and follows it.
@@ -349,6 +351,7 @@ impl Client<'_> {
         if let Some(page) = self.get(&link) {
             let new = self.next_password();
             if self.press(&page, "Set the password", &[("password", &new)]) {
+                self.passwords = vec![new];
                 self.town.tally.count("passwords reset");
             }
         }

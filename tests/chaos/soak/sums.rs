@@ -5,14 +5,17 @@ use std::collections::BTreeMap;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
+use xenbeta::agent::driver::simulated::witness::{Event, now_ns};
 use xenbeta::app::host::liveness::asked_at;
 use xenbeta::store;
 use xenbeta::store::db::Db;
 
 use super::client::{Client, links};
-use super::judge::{Named, ask, count, walked};
+use super::judge::{Named, ask, count, now_s, walked};
 use super::town::{STAFF, Town};
+use crate::browser::Reply;
 use crate::support::fleet::PASSWORD;
+use crate::support::witness;
 
 #[derive(QueryableByName, Debug)]
 struct Held {
@@ -119,6 +122,7 @@ pub fn pages(town: &Town) {
     readiness(&mut staff);
     board(&mut staff);
     totals(town);
+    moments(town);
 }
 
 /// The dashboard's counts, each with the list behind it.
@@ -197,26 +201,30 @@ fn tabs(staff: &mut Client<'_>, list: &str) {
     let Some(page) = staff.get(list) else {
         return staff.town.tally.fault(format_args!("no {list} at the end"));
     };
-    let names = page.texts("main ul.subtabs a");
     let paths: Vec<String> = links(&page)
         .into_iter()
         .filter(|it| it.starts_with(list))
         .collect();
-    for (name, path) in names.iter().zip(&paths) {
-        let Some(said) = name
-            .rsplit(' ')
-            .next()
-            .and_then(|it| it.parse::<i64>().ok())
-        else {
-            continue;
-        };
+    let before = said(&page);
+    for (at, path) in paths.iter().enumerate().take(before.len()) {
         let found = walked(staff, path);
-        if found != Some(said) {
+        // What is told some minutes later, news of the board, comes meanwhile.
+        let after = staff.get(list).map(|page| said(&page)).unwrap_or_default();
+        let of = |all: &[i64]| all.get(at).copied().unwrap_or(-1);
+        let counted = of(&before)..=of(&after);
+        if !found.is_some_and(|it| counted.contains(&it)) {
             staff.town.tally.fault(format_args!(
-                "{list}: the tab {name:?} leads to {found:?} rows ({path})"
+                "{list}: a tab says {counted:?}, and leads to {found:?} rows ({path})"
             ));
         }
     }
+}
+
+/// What the tabs over a list say of it.
+fn said(page: &Reply) -> Vec<i64> {
+    let names = page.texts("main ul.subtabs a");
+    let count = |it: &String| it.rsplit(' ').next()?.parse().ok();
+    names.iter().map(|it| count(it).unwrap_or(-1)).collect()
 }
 
 /// Moves by what became of them, and by week.
@@ -273,6 +281,37 @@ fn board(staff: &mut Client<'_>) {
     }
 }
 
+/// How long Linodes were away is told to members and counted: a move's start is when the guest itself says that it began.
+fn moments(town: &Town) {
+    let lines = witness::read(&town.folder.join("witness")).unwrap();
+    // Guests tell by the machine's own clock.
+    let ms = |ns: u64| i64::try_from(ns / 1_000_000).unwrap();
+    let booted_ms = (now_s() * 1000.0) as i64 - ms(now_ns());
+    let since_1970_ms = |ns: u64| booted_ms + ms(ns);
+    let starts = ask(
+        town,
+        "SELECT name || ' ' || linode_id AS name, (EXTRACT(EPOCH FROM running_at) * 1000)::bigint AS count \
+         FROM migrations JOIN hosts ON hosts.id = destination_host_id WHERE finished_at IS NOT NULL AND running_at IS NOT NULL",
+    );
+    for start in starts {
+        let (host, linode) = start.name.split_once(' ').unwrap();
+        let of_it = lines.iter().filter(|it| {
+            it.event == Event::Start && it.host == host && it.linode.to_string() == linode
+        });
+        let off_ms = of_it
+            .map(|it| (since_1970_ms(it.at_ns) - start.count).abs())
+            .min();
+        if off_ms.is_none_or(|off| off > START_OFF_MS) {
+            town.tally.fault(format_args!(
+                "Linode {linode} began on {host} {off_ms:?} ms away from when its move says"
+            ));
+        }
+    }
+}
+
+/// Between a guest's first word and its agent's, on a busy machine; portals' clocks are wrong by more.
+const START_OFF_MS: i64 = 10_000;
+
 /// What no page says, and must be so.
 fn totals(town: &Town) {
     for (what, why) in [
@@ -304,6 +343,16 @@ fn totals(town: &Town) {
         (
             "joint_acts WHERE state = 'asked'",
             "joint acts nobody asked for",
+        ),
+        (
+            "migrations WHERE finished_at IS NOT NULL AND NOT (started_at <= stopped_at \
+             AND stopped_at <= COALESCE(running_at, finished_at) AND COALESCE(running_at, stopped_at) <= finished_at)",
+            "moves whose moments are out of order",
+        ),
+        (
+            "(SELECT at, lag(at) OVER (PARTITION BY migration_id ORDER BY id) AS before FROM migration_events) AS x \
+             WHERE at < before",
+            "lines of moves' logs that go back in time",
         ),
     ] {
         let found = count(town, what);
