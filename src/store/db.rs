@@ -1,164 +1,29 @@
-//! Connections: which database, how it is opened, and the two ways to use it: [`Database::read`] and [`Database::write`].
+//! The two ways to use the database, [`Database::read`] and [`Database::write`], and how statements are written that both
+//! kinds of it understand.
 
 use diesel::connection::{AnsiTransactionManager, SimpleConnection, TransactionManager};
-use diesel::r2d2::{ManageConnection, Pool, PooledConnection, R2D2Connection};
+use diesel::r2d2::{ManageConnection, Pool, PooledConnection};
 use diesel_migrations::MigrationHarness;
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 use diesel_migrations::{EmbeddedMigrations, embed_migrations};
 
+use super::connect::{Manager, Purpose};
 use super::error::StoreError;
 use super::ownership::mark_file::MarkFile;
 use super::pulse::{Pulse, Unwell};
 use super::wake::{Hub, Wake};
 
-#[derive(diesel::MultiConnection)]
-pub enum Db {
-    Pg(diesel::PgConnection),
-    Sqlite(diesel::SqliteConnection),
-}
+pub use super::connect::{Db, MultiBackend, MultiRawValue, Target};
 
 pub const POSTGRESQL: EmbeddedMigrations = embed_migrations!("migrations/postgresql");
 pub const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
-/// Which database a URL names. The derived `establish` would try both in turn and hide the error that matters.
-#[derive(Clone)]
-pub enum Target {
-    Postgresql(String),
-    Sqlite(String),
-}
-
-impl Target {
-    pub fn parse(url: &str) -> Result<Self, StoreError> {
-        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            return Ok(Self::Postgresql(url.to_owned()));
-        }
-        let path = url.strip_prefix("sqlite://").unwrap_or(url);
-        if path.is_empty() || path.contains("://") {
-            return Err(StoreError::Connect(format!(
-                "{:?} is neither a file nor a postgres:// URL",
-                url.split('@').next_back().unwrap_or_default()
-            )));
-        }
-        Ok(Self::Sqlite(path.to_owned()))
-    }
-}
-
-/// What connections are for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// Requests and loops: only a server that takes writes will do, and no statement goes on for ever.
-    Requests,
-    /// Commands like `xenbeta schema` and `xenbeta backup`, whose statements take as long as they take.
-    Commands,
-}
-
-/// A statement of a request that takes longer is ended by the server, as is a transaction that its portal left open (one
-/// that stands still would block the others).
-const REQUEST_LIMITS: &str =
-    "SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '20s'";
-
-/// The URL with what lets a client find out in seconds that a server is gone, and, `read_write`, refuse one that takes no
-/// writes. What the URL says itself stays.
-pub(super) fn patient(url: &str, read_write: bool) -> String {
-    let (before, query) = url.split_once('?').unwrap_or((url, ""));
-    let authority = before.split_once("://").map_or("", |(_, rest)| rest);
-    let authority = authority.split('/').next().unwrap_or_default();
-    let hosts = authority.rsplit('@').next().unwrap_or_default();
-    let said = |key: &str| {
-        query
-            .split('&')
-            .find_map(|it| it.strip_prefix(key)?.strip_prefix('='))
-    };
-    let several = hosts.contains(',') || said("host").is_some_and(|it| it.contains(','));
-    let mut all: Vec<String> = query
-        .split('&')
-        .filter(|it| !it.is_empty())
-        .map(str::to_owned)
-        .collect();
-    for (key, value) in [
-        ("connect_timeout", "3"),
-        ("keepalives_idle", "5"),
-        ("keepalives_interval", "2"),
-        ("keepalives_count", "3"),
-        ("tcp_user_timeout", "10000"),
-        ("target_session_attrs", "read-write"),
-    ] {
-        let wanted = key != "target_session_attrs" || read_write || several;
-        if wanted && said(key).is_none() {
-            all.push(format!("{key}={value}"));
-        }
-    }
-    format!("{before}?{}", all.join("&"))
-}
-
 /// Bytes of its file system that an SQLite database has to find free: what a request with files needs, and its mail.
 const ROOM: u64 = 8 * 1024 * 1024;
-
-struct Manager(Target, Purpose);
-
-diesel::define_sql_function! {
-    fn current_setting(name: diesel::sql_types::Text) -> diesel::sql_types::Text;
-}
-
-/// Refuses a server that takes no writes: a standby, or what was the primary until just now. Said so that the statement is
-/// kept prepared: every request asks it.
-pub(super) fn takes_writes(pg: &mut diesel::PgConnection) -> Result<(), StoreError> {
-    let read_only: String =
-        diesel::select(current_setting("transaction_read_only")).get_result(pg)?;
-    if read_only == "on" {
-        return Err(StoreError::Connect("the server is read-only".to_owned()));
-    }
-    Ok(())
-}
-
-impl ManageConnection for Manager {
-    type Connection = Db;
-    type Error = diesel::r2d2::Error;
-
-    fn connect(&self) -> Result<Db, Self::Error> {
-        Ok(match &self.0 {
-            Target::Postgresql(url) => {
-                let for_requests = self.1 == Purpose::Requests;
-                let mut pg = diesel::PgConnection::establish(&patient(url, for_requests))?;
-                if for_requests {
-                    pg.batch_execute(REQUEST_LIMITS)
-                        .map_err(diesel::r2d2::Error::QueryError)?;
-                }
-                Db::Pg(pg)
-            }
-            Target::Sqlite(path) => {
-                let mut conn = diesel::SqliteConnection::establish(path)?;
-                conn.batch_execute(
-                    "PRAGMA busy_timeout=10000; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA journal_size_limit=67108864;",
-                )
-                .map_err(diesel::r2d2::Error::QueryError)?;
-                Db::Sqlite(conn)
-            }
-        })
-    }
-
-    fn is_valid(&self, conn: &mut Db) -> Result<(), Self::Error> {
-        let failed = |error: StoreError| match error {
-            StoreError::Query(error) => diesel::r2d2::Error::QueryError(error),
-            other => diesel::r2d2::Error::ConnectionError(diesel::ConnectionError::BadConnection(
-                other.to_string(),
-            )),
-        };
-        match conn {
-            // No dearer than a ping, and a connection to a former primary leaves the pool with it.
-            Db::Pg(pg) if self.1 == Purpose::Requests => takes_writes(pg).map_err(failed),
-            _ => conn.ping().map_err(diesel::r2d2::Error::QueryError),
-        }
-    }
-
-    fn has_broken(&self, conn: &mut Db) -> bool {
-        std::thread::panicking() || conn.is_broken()
-    }
-}
 
 thread_local! {
     /// What the write transaction on this thread wants told to others once it has committed.
@@ -195,18 +60,12 @@ impl Database {
             .connect()
             .map_err(|error| StoreError::Connect(error.to_string()))?;
         drop(first);
-        // A pool tries again to connect at up to half of this: short, as after a failover the next try decides how soon
-        // the portal works again. SQLite's one writer is waited for longer.
-        let patience = Duration::from_secs(match target {
-            Target::Postgresql(_) => 4,
-            Target::Sqlite(_) => 10,
-        });
         let pool = |size: u32| {
             Pool::builder()
                 .max_size(size)
                 .min_idle(Some(1))
                 .test_on_check_out(matches!(target, Target::Postgresql(_)))
-                .connection_timeout(patience)
+                .connection_timeout(target.patience())
                 .build(Manager(target.clone(), purpose))
                 .map_err(|error| StoreError::Connect(error.to_string()))
         };
@@ -233,9 +92,20 @@ impl Database {
         &self.target
     }
 
-    fn conn(pool: &Pool<Manager>) -> Result<PooledConnection<Manager>, StoreError> {
-        pool.get()
-            .map_err(|error| StoreError::Connect(error.to_string()))
+    /// A connection whose server said just now that it takes writes; those that say otherwise leave the pool.
+    fn for_writes(&self, patience: Duration) -> Result<PooledConnection<Manager>, StoreError> {
+        let begun = Instant::now();
+        loop {
+            let mut conn = self
+                .writer
+                .get_timeout(patience.saturating_sub(begun.elapsed()))
+                .map_err(|error| StoreError::Connect(error.to_string()))?;
+            match conn.ask(begun.elapsed()) {
+                Ok(()) => return Ok(conn),
+                // The pool asks a new one itself, so this ends.
+                Err(_) => conn.broken = true,
+            }
+        }
     }
 
     /// Runs queries that change nothing. Blocking: call it from `web::block` or a thread.
@@ -243,8 +113,11 @@ impl Database {
         &self,
         f: impl FnOnce(&mut Db) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut conn = Self::conn(&self.readers)?;
-        f(&mut conn)
+        let mut conn = self
+            .readers
+            .get()
+            .map_err(|error| StoreError::Connect(error.to_string()))?;
+        f(&mut conn.db)
     }
 
     /// Runs `f` in one transaction: all of it is kept, or nothing. SQLite takes its write lock at the start
@@ -253,9 +126,9 @@ impl Database {
         &self,
         f: impl FnOnce(&mut Db) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut conn = Self::conn(&self.writer)?;
+        let mut conn = self.for_writes(self.target.patience())?;
         WAKES.with_borrow_mut(Vec::clear);
-        let value = transaction(&mut conn, f)?;
+        let value = transaction(&mut conn.db, f)?;
         let wakes = WAKES.with_borrow_mut(std::mem::take);
         drop(conn);
         for wake in wakes {
@@ -270,10 +143,9 @@ impl Database {
     /// where the server answers at all.
     pub fn try_write(&self) -> Result<(), Unwell> {
         let mut conn = self
-            .writer
-            .get_timeout(Duration::from_millis(1500))
+            .for_writes(Duration::from_millis(1500))
             .map_err(|error| Unwell::from_words(&error.to_string(), Unwell::Away))?;
-        transaction(&mut conn, |conn| match conn {
+        transaction(&mut conn.db, |conn| match conn {
             // A record of the log without a row: no lock, nothing to clean up, and its commit waits for a synchronous
             // standby as every other.
             Db::Pg(pg) => diesel::sql_query("SELECT pg_logical_emit_message(true, 'xenbeta', '')")
@@ -428,29 +300,10 @@ macro_rules! by_key {
 }
 pub(super) use by_key;
 
-/// The columns of a model for a RETURNING clause, where `as_returning()` is tied to one database.
-pub fn columns<T: Selectable<MultiBackend>>() -> T::SelectExpression {
+/// What [`columns`] gives.
+pub(in crate::store) type Columns<T> = <T as Selectable<MultiBackend>>::SelectExpression;
+
+/// The columns of a model, where `as_select()` and `as_returning()` are tied to one database.
+pub fn columns<T: Selectable<MultiBackend>>() -> Columns<T> {
     T::construct_selection()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::patient;
-
-    #[test]
-    fn a_url_is_given_what_it_does_not_say() {
-        let all = "connect_timeout=3&keepalives_idle=5&keepalives_interval=2&keepalives_count=3&tcp_user_timeout=10000";
-        assert_eq!(
-            patient("postgres://u@h/d", false),
-            format!("postgres://u@h/d?{all}")
-        );
-        assert_eq!(
-            patient("postgres://u:p,w@h:1,i:2/d", false),
-            format!("postgres://u:p,w@h:1,i:2/d?{all}&target_session_attrs=read-write")
-        );
-        assert_eq!(
-            patient("postgres:///d?host=/run/pg&target_session_attrs=any", true),
-            format!("postgres:///d?host=/run/pg&target_session_attrs=any&{all}")
-        );
-    }
 }

@@ -1,7 +1,7 @@
 //! What the databases, other portals and files of this one say, for `crate::fuzz`.
 
 use super::backup::without_password;
-use super::db::{Target, patient};
+use super::connect::{Target, patient};
 use super::fairness::pack::{pack_round, unpack_day, unpack_round};
 use super::types::{read, written};
 use super::wake::Wake;

@@ -10,6 +10,7 @@ pub mod audit;
 pub mod backup;
 pub mod bug;
 pub mod catalogue;
+mod connect;
 pub mod db;
 pub mod error;
 pub mod evacuation;

@@ -3,7 +3,8 @@
 use diesel::migration::{Migration, MigrationSource};
 use diesel_migrations::MigrationHarness;
 
-use super::db::{Database, Db, POSTGRESQL, Purpose, SQLITE, run_migrations};
+use super::connect::Purpose;
+use super::db::{Database, Db, POSTGRESQL, SQLITE, run_migrations};
 use super::error::StoreError;
 
 /// Opens the database and checks that its schema is the one this program was built for.

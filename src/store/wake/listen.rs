@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use diesel::{Connection, PgConnection, RunQueryDsl};
 
 use super::{CHANNEL, Wake};
-use crate::store::db::{patient, takes_writes};
+use crate::store::connect::{patient, takes_writes};
 use crate::store::error::StoreError;
 
 /// A connection that only listens would never notice that its server is gone, frozen or a standby now, and a proxy takes

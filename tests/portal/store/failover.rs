@@ -6,6 +6,7 @@ use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection, RunQueryDsl, SqliteConnection};
 use xenbeta::app::error::AppError;
 use xenbeta::store;
+use xenbeta::store::db::Db;
 use xenbeta::store::error::StoreError;
 
 use crate::browser::Site;
@@ -68,7 +69,7 @@ impl Server {
         let database = &self.database;
         self.admin
             .batch_execute(&format!(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
+                "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity WHERE datname = '{database}'"
             ))
             .unwrap();
     }
@@ -175,6 +176,20 @@ fn what_waits_in_vain_for_another_program_is_503_and_not_done() {
 }
 
 #[test]
+fn whoever_reads_after_the_sessions_were_cut_is_served_at_once() {
+    let app = TestApp::new(On::Postgresql).with_fleet().with_passwords();
+    let site = Site::serve(&app.app);
+    let mut member = site.signed_in(MEMBER_EMAIL);
+    let mut server = Server::of(&app);
+    for _ in 0..5 {
+        // Its connection was used, and so tried, a moment ago.
+        assert_eq!(member.get("/members/").status, 200);
+        server.cuts();
+        assert_eq!(member.get("/members/").status, 200);
+    }
+}
+
+#[test]
 fn a_connection_that_takes_no_writes_leaves_the_pool() {
     let app = TestApp::new(On::Postgresql);
     for _ in 0..8 {
@@ -186,6 +201,20 @@ fn a_connection_that_takes_no_writes_leaves_the_pool() {
             .unwrap();
     }
     app.db.write(store::ownership::memory::count_up).unwrap();
+    // Also if nobody writes: a page is not read for long from what was the primary.
+    let read_only = |conn: &mut Db| {
+        let on = "SELECT 1 WHERE current_setting('transaction_read_only') = 'on'";
+        Ok::<_, StoreError>(diesel::sql_query(on).execute(conn)?)
+    };
+    app.db
+        .read(|conn| {
+            Ok::<_, StoreError>(conn.batch_execute("SET default_transaction_read_only = on")?)
+        })
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    for _ in 0..8 {
+        assert_eq!(app.db.read(read_only).unwrap(), 0);
+    }
 }
 
 #[test]
