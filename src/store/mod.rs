@@ -36,5 +36,6 @@ pub mod retention;
 pub mod schema;
 pub mod schema_migrations;
 pub mod search;
+mod together;
 pub mod types;
 pub mod wake;

@@ -251,7 +251,5 @@ pub fn circumstances(conn: &mut Db, now: Time, linode: &Linode) -> Result<Circum
 /// Places not taken by a live registration; `None` is no limit.
 pub fn seats_left(conn: &mut Db, seats: Option<i64>) -> Result<Option<i64>, AppError> {
     let Some(seats) = seats else { return Ok(None) };
-    let taken = store::registration::count(conn, RegistrationState::Requested)?
-        + store::registration::count(conn, RegistrationState::Approved)?;
-    Ok(Some(seats - taken))
+    Ok(Some(seats - store::registration::count_live(conn)?))
 }

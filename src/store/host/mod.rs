@@ -80,9 +80,13 @@ impl Host {
 
     /// The kernels its agent last reported; none from a host that was never heard of, or that takes any.
     pub fn kernel_list(&self) -> Result<Vec<KernelReport>, StoreError> {
-        serde_json::from_str(&self.kernels)
-            .map_err(|error| StoreError::Data(format!("kernels of host {}: {error}", self.id)))
+        kernels_of(self.id, &self.kernels)
     }
+}
+
+pub(super) fn kernels_of(host: HostId, json: &str) -> Result<Vec<KernelReport>, StoreError> {
+    serde_json::from_str(json)
+        .map_err(|error| StoreError::Data(format!("kernels of host {host}: {error}")))
 }
 
 #[derive(Insertable)]

@@ -1,42 +1,66 @@
 //! Jobs as lists show them: filtered, newest first, a page at a time.
 
-use std::collections::HashMap;
-
 use diesel::prelude::*;
 
 use super::Job;
 use crate::domain::ids::{AccountId, HostId, JobId, LinodeId, MigrationId};
-use crate::domain::job::JobState;
+use crate::domain::job::{JobKind, JobState};
 use crate::domain::time::Time;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
-use crate::store::host::host_names;
 use crate::store::limit::Limit;
 use crate::store::linode::{self, Linode};
-use crate::store::schema::{self, hosts, jobs, linodes};
+use crate::store::schema::{hosts, jobs, linodes};
 
-/// A Linode's jobs, newest first, older than `before`, with the names of their hosts; `None` for no such Linode, and for
+/// A job as a Linode's members see it.
+#[derive(Queryable)]
+pub struct QueuedJob {
+    pub id: JobId,
+    pub kind: JobKind,
+    pub state: JobState,
+    pub host: String,
+    pub entered_at: Time,
+    pub started_at: Option<Time>,
+    pub finished_at: Option<Time>,
+    pub message: String,
+}
+
+/// A Linode's jobs, newest first, as [`QueuedJob`].
+#[diesel::dsl::auto_type]
+pub(in crate::store) fn queue(linode: LinodeId) -> _ {
+    jobs::table
+        .inner_join(hosts::table)
+        .filter(jobs::linode_id.eq(linode))
+        .order(jobs::id.desc())
+        .select((
+            jobs::id,
+            jobs::kind,
+            jobs::state,
+            hosts::name,
+            jobs::entered_at,
+            jobs::started_at,
+            jobs::finished_at,
+            jobs::message,
+        ))
+}
+
+/// A Linode's jobs, newest first, older than `before`; `None` for no such Linode, and for
 /// somebody else's.
-#[allow(clippy::type_complexity, reason = "read in one place")]
 pub fn job_history(
     conn: &mut Db,
     account: AccountId,
     id: LinodeId,
     before: Option<JobId>,
     limit: i64,
-) -> Result<Option<(Linode, Vec<Job>, HashMap<HostId, String>)>, StoreError> {
+) -> Result<Option<(Linode, Vec<QueuedJob>)>, StoreError> {
     let Some(linode) = linode::linode_of(conn, account, id)? else {
         return Ok(None);
     };
-    let jobs: Vec<Job> = schema::jobs::table
-        .filter(schema::jobs::linode_id.eq(id))
-        .filter(schema::jobs::id.lt(before.unwrap_or(JobId(i64::MAX))))
-        .order(schema::jobs::id.desc())
-        .select(Job::as_select())
+    let jobs = queue(id)
+        .filter(jobs::id.lt(before.unwrap_or(JobId(i64::MAX))))
         .limited(limit)
         .load(conn)?;
-    let hosts = host_names(conn, jobs.iter().map(|job| job.host_id).collect())?;
-    Ok(Some((linode, jobs, hosts)))
+    Ok(Some((linode, jobs)))
 }
 
 /// A job in a list.

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 
 use crate::domain::ids::{HostId, IpId, LinodeId};
 use crate::domain::linode::IpKind;
-use crate::store::db::{Db, direct};
+use crate::store::db::{Columns, Db, columns, direct};
 use crate::store::error::StoreError;
 use crate::store::schema::ips;
 
@@ -20,12 +20,17 @@ pub struct Ip {
     pub rdns: String,
 }
 
-pub fn ips_of(conn: &mut Db, linode: LinodeId) -> Result<Vec<Ip>, StoreError> {
-    Ok(direct!(conn, |conn| ips::table
+#[diesel::dsl::auto_type]
+pub(super) fn of_linode(linode: LinodeId) -> _ {
+    let all: Columns<Ip> = columns::<Ip>();
+    ips::table
         .filter(ips::linode_id.eq(linode))
         .order((ips::kind.desc(), ips::id))
-        .select(Ip::as_select())
-        .load(conn))?)
+        .select(all)
+}
+
+pub fn ips_of(conn: &mut Db, linode: LinodeId) -> Result<Vec<Ip>, StoreError> {
+    Ok(direct!(conn, |conn| of_linode(linode).load(conn))?)
 }
 
 pub fn set_rdns(conn: &mut Db, id: IpId, name: &str) -> Result<(), StoreError> {

@@ -3,7 +3,7 @@
 use diesel::prelude::*;
 
 use crate::domain::ids::{DiskId, LinodeId};
-use crate::store::db::{Db, direct};
+use crate::store::db::{Columns, Db, columns, direct};
 use crate::store::error::StoreError;
 use crate::store::schema::disks;
 
@@ -16,12 +16,17 @@ pub struct Disk {
     pub filesystem: String,
 }
 
-pub fn disks_of(conn: &mut Db, linode: LinodeId) -> Result<Vec<Disk>, StoreError> {
-    Ok(direct!(conn, |conn| disks::table
+#[diesel::dsl::auto_type]
+pub(super) fn of_linode(linode: LinodeId) -> _ {
+    let all: Columns<Disk> = columns::<Disk>();
+    disks::table
         .filter(disks::linode_id.eq(linode))
         .order(disks::id)
-        .select(Disk::as_select())
-        .load(conn))?)
+        .select(all)
+}
+
+pub fn disks_of(conn: &mut Db, linode: LinodeId) -> Result<Vec<Disk>, StoreError> {
+    Ok(direct!(conn, |conn| of_linode(linode).load(conn))?)
 }
 
 /// Fails with a duplicate if the Linode has a disk of this label.

@@ -1,5 +1,7 @@
 //! What members' pages of Linodes show, read in a number of queries that does not grow with the number of rows.
 
+#![allow(clippy::elidable_lifetime_names, reason = "auto_type wants them named")]
+
 use std::collections::{BTreeMap, HashMap};
 
 use diesel::dsl::exists;
@@ -16,14 +18,20 @@ use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::placement::{self, Standing};
 use crate::domain::platform::Platform;
 use crate::domain::registration::RegistrationState;
+use crate::domain::time::Time;
 use crate::store::catalogue::{Kernel, Plan};
-use crate::store::db::{Db, direct};
+use crate::store::db::{Columns, Db, columns};
 use crate::store::error::StoreError;
-use crate::store::host::Host;
-use crate::store::job::Job;
-use crate::store::limit::Limit;
-use crate::store::migration::Migration;
-use crate::store::{linode, schema};
+use crate::store::host;
+use crate::store::job::{self, list::QueuedJob};
+use crate::store::limit::{FirstOf, Limit};
+use crate::store::linode;
+use crate::store::programme::{self, Programme};
+use crate::store::schema::{
+    config_profiles, disks, hosts, ips, kernels, linodes, migrations, plans, registrations,
+};
+use crate::store::together::together;
+use crate::wire::KernelReport;
 
 /// A Linode in a list.
 #[derive(Queryable)]
@@ -43,7 +51,7 @@ pub struct Listed {
 
 /// A registration, as far as a list shows it.
 #[derive(Queryable, Selectable)]
-#[diesel(table_name = schema::registrations)]
+#[diesel(table_name = registrations)]
 pub struct Registered {
     pub id: RegistrationId,
     pub linode_id: LinodeId,
@@ -54,7 +62,7 @@ pub struct Registered {
 
 /// A migration, as far as a list shows it.
 #[derive(Clone, Copy, Queryable, Selectable)]
-#[diesel(table_name = schema::migrations)]
+#[diesel(table_name = migrations)]
 pub struct Moved {
     pub id: MigrationId,
     pub linode_id: LinodeId,
@@ -62,8 +70,8 @@ pub struct Moved {
     pub state: MigrationState,
 }
 
-impl From<&Migration> for Moved {
-    fn from(of: &Migration) -> Self {
+impl From<&PastMove> for Moved {
+    fn from(of: &PastMove) -> Self {
         Self {
             id: of.id,
             linode_id: of.linode_id,
@@ -88,11 +96,12 @@ impl Listed {
     }
 }
 
-/// Some of an account's Linodes.
+/// Some of an account's Linodes, and what decides of all of them.
 pub struct LinodePage {
     pub rows: Vec<LinodeRow>,
     /// The label that the next page begins after, if there is one.
     pub next: Option<String>,
+    pub programme: Programme,
 }
 
 /// Linodes of one page.
@@ -100,36 +109,27 @@ const ROWS: usize = 1000;
 
 /// The account's Linodes by label, those after `after`: at most a thousand. No statement's text depends on how many there
 /// are, so that the database keeps them all prepared.
-pub fn linodes(conn: &mut Db, account: AccountId, after: &str) -> Result<LinodePage, StoreError> {
-    let mut rows = listed(conn, account, after)?;
+pub fn linodes(
+    conn: &mut Db,
+    account: AccountId,
+    (after, now): (&str, Time),
+) -> Result<LinodePage, StoreError> {
+    let (programme, mut rows, registrations, moves) = together!(
+        conn,
+        Programme: programme::row(),
+        // One more than a page has.
+        Listed: listed(account, after).at_most::<1001>(),
+        Registered: registrations_of(account, after).at_most::<20_000>(),
+        Moved: moves_of(account, after).at_most::<20_000>(),
+    );
     let more = rows.len() > ROWS;
     rows.truncate(ROWS);
-    let last = rows.last().map(|row| row.label.clone()).unwrap_or_default();
-    let next = more.then(|| last.clone());
-    let span = (after, last.as_str());
+    let next = rows.last().filter(|_| more).map(|row| row.label.clone());
     let mut newest_registration = HashMap::new();
-    for row in registrations_of(conn, account, span)? {
+    for row in registrations {
         newest_registration.entry(row.linode_id).or_insert(row);
     }
-    let mut newest_migration = HashMap::new();
-    for row in moves_of(conn, account, span)? {
-        // That staff moved it off a host says nothing of its place in the beta, once that is over.
-        let is_over = matches!(
-            row.state,
-            MigrationState::Confirmed | MigrationState::Returned | MigrationState::Cancelled
-        );
-        if row.kind == MigrationKind::Evacuation && is_over {
-            continue;
-        }
-        newest_migration
-            .entry(row.linode_id)
-            .and_modify(|newer: &mut Moved| {
-                if came_to_nothing(*newer) && row.state == MigrationState::Finished {
-                    *newer = row;
-                }
-            })
-            .or_insert(row);
-    }
+    let mut newest_migration = newest_moves(moves);
     let rows = rows
         .into_iter()
         .map(|linode| LinodeRow {
@@ -138,13 +138,53 @@ pub fn linodes(conn: &mut Db, account: AccountId, after: &str) -> Result<LinodeP
             linode,
         })
         .collect();
-    Ok(LinodePage { rows, next })
+    Ok(LinodePage {
+        rows,
+        next,
+        programme: Programme::or_new(programme.into_iter().next(), now),
+    })
 }
 
-/// One more than a page has.
-fn listed(conn: &mut Db, account: AccountId, after: &str) -> Result<Vec<Listed>, StoreError> {
-    use schema::{config_profiles, disks, hosts, ips, linodes, plans};
-    Ok(direct!(conn, |conn| linodes::table
+/// Of each Linode the one that a list shows, from all of them, newest first.
+fn newest_moves(all: Vec<Moved>) -> HashMap<LinodeId, Moved> {
+    let mut newest = HashMap::new();
+    for row in all {
+        // That staff moved it off a host says nothing of its place in the beta, once that is over.
+        let is_over = matches!(
+            row.state,
+            MigrationState::Confirmed | MigrationState::Returned | MigrationState::Cancelled
+        );
+        if row.kind == MigrationKind::Evacuation && is_over {
+            continue;
+        }
+        newest
+            .entry(row.linode_id)
+            .and_modify(|newer: &mut Moved| {
+                if came_to_nothing(*newer) && row.state == MigrationState::Finished {
+                    *newer = row;
+                }
+            })
+            .or_insert(row);
+    }
+    newest
+}
+
+#[diesel::dsl::auto_type]
+fn first_address() -> _ {
+    let public: IpKind = IpKind::Public;
+    ips::table
+        .filter(ips::linode_id.eq(linodes::id))
+        .filter(ips::kind.eq(public))
+        .order(ips::id)
+        .select(ips::address)
+}
+
+#[diesel::dsl::auto_type]
+fn listed<'a>(account: AccountId, after: &'a str) -> _ {
+    let address: FirstOf<first_address> = first_address().first_value();
+    let disks = disks::table.filter(disks::linode_id.eq(linodes::id));
+    let profiles = config_profiles::table.filter(config_profiles::linode_id.eq(linodes::id));
+    linodes::table
         .inner_join(plans::table)
         .inner_join(hosts::table)
         .filter(linodes::account_id.eq(account))
@@ -158,53 +198,34 @@ fn listed(conn: &mut Db, account: AccountId, after: &str) -> Result<Vec<Listed>,
             hosts::name,
             hosts::platform,
             hosts::role,
-            ips::table
-                .filter(ips::linode_id.eq(linodes::id))
-                .filter(ips::kind.eq(IpKind::Public))
-                .order(ips::id)
-                .select(ips::address)
-                .first_value(),
-            exists(disks::table.filter(disks::linode_id.eq(linodes::id))),
-            exists(config_profiles::table.filter(config_profiles::linode_id.eq(linodes::id))),
+            address,
+            exists(disks),
+            exists(profiles),
         ))
-        .at_most::<1001>()
-        .load(conn))?)
 }
 
-/// Of the Linodes between two labels, newest first.
-fn registrations_of(
-    conn: &mut Db,
-    account: AccountId,
-    (after, last): (&str, &str),
-) -> Result<Vec<Registered>, StoreError> {
-    use schema::{linodes, registrations};
-    Ok(direct!(conn, |conn| registrations::table
+/// Of the Linodes after a label: in their order, of each newest first.
+#[diesel::dsl::auto_type]
+fn registrations_of<'a>(account: AccountId, after: &'a str) -> _ {
+    let all: Columns<Registered> = columns::<Registered>();
+    registrations::table
         .inner_join(linodes::table)
         .filter(registrations::account_id.eq(account))
         .filter(linodes::label.gt(after))
-        .filter(linodes::label.le(last))
-        .order(registrations::id.desc())
-        .select(Registered::as_select())
-        .at_most::<20_000>()
-        .load(conn))?)
+        .order((linodes::label, registrations::id.desc()))
+        .select(all)
 }
 
-/// Of the Linodes between two labels, newest first.
-fn moves_of(
-    conn: &mut Db,
-    account: AccountId,
-    (after, last): (&str, &str),
-) -> Result<Vec<Moved>, StoreError> {
-    use schema::{linodes, migrations};
-    Ok(direct!(conn, |conn| migrations::table
+/// As [`registrations_of`].
+#[diesel::dsl::auto_type]
+fn moves_of<'a>(account: AccountId, after: &'a str) -> _ {
+    let all: Columns<Moved> = columns::<Moved>();
+    migrations::table
         .inner_join(linodes::table)
         .filter(migrations::account_id.eq(account))
         .filter(linodes::label.gt(after))
-        .filter(linodes::label.le(last))
-        .order(migrations::id.desc())
-        .select(Moved::as_select())
-        .at_most::<20_000>()
-        .load(conn))?)
+        .order((linodes::label, migrations::id.desc()))
+        .select(all)
 }
 
 fn came_to_nothing(migration: Moved) -> bool {
@@ -214,20 +235,53 @@ fn came_to_nothing(migration: Moved) -> bool {
     )
 }
 
+/// The host that a Linode is on, as far as its members' pages show it.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = hosts)]
+pub struct Home {
+    pub id: HostId,
+    pub name: String,
+    pub platform: Platform,
+    pub tells_changes: bool,
+    kernels: String,
+}
+
+impl Home {
+    /// As [`crate::store::host::Host::kernel_list`].
+    pub fn kernel_list(&self) -> Result<Vec<KernelReport>, StoreError> {
+        host::kernels_of(self.id, &self.kernels)
+    }
+}
+
+/// A move as a Linode's history shows it.
+#[derive(Queryable)]
+pub struct PastMove {
+    pub id: MigrationId,
+    pub linode_id: LinodeId,
+    pub kind: MigrationKind,
+    pub state: MigrationState,
+    pub reason: String,
+    /// The names of its hosts.
+    pub source: Option<String>,
+    pub destination: Option<String>,
+    pub offered_at: Time,
+    pub started_at: Option<Time>,
+    pub finished_at: Option<Time>,
+}
+
 /// Everything on a Linode's own page.
 pub struct LinodeDetail {
     pub linode: Linode,
     pub plan: Plan,
-    pub host: Host,
+    pub host: Home,
     pub disks: Vec<Disk>,
     pub profiles: Vec<ConfigProfile>,
     pub ips: Vec<Ip>,
     pub kernels: BTreeMap<String, Kernel>,
-    /// Newest first.
-    pub migrations: Vec<Migration>,
+    /// Newest first: at most 100.
+    pub moves: Vec<PastMove>,
     /// The Host Job Queue, newest first: at most 25.
-    pub jobs: Vec<Job>,
-    pub host_names: HashMap<HostId, String>,
+    pub jobs: Vec<QueuedJob>,
 }
 
 /// `None` for no such Linode, and for somebody else's.
@@ -236,102 +290,71 @@ pub fn linode(
     account: AccountId,
     id: LinodeId,
 ) -> Result<Option<LinodeDetail>, StoreError> {
-    let found: Option<(Linode, Plan, Host)> = direct!(conn, |conn| schema::linodes::table
-        .inner_join(schema::plans::table)
-        .inner_join(schema::hosts::table)
-        .filter(schema::linodes::id.eq(id))
-        .filter(schema::linodes::account_id.eq(account))
-        .select((Linode::as_select(), Plan::as_select(), Host::as_select()))
-        .get_result(conn))
-    .optional()?;
-    let Some((linode, plan, host)) = found else {
+    let (own, disks, profiles, ips, moves, jobs, kernels) = together!(
+        conn,
+        (Linode, Plan, Home): linodes::table
+            .inner_join(plans::table)
+            .inner_join(hosts::table)
+            .filter(linodes::id.eq(id))
+            .filter(linodes::account_id.eq(account))
+            .select(columns::<(Linode, Plan, Home)>()),
+        Disk: linode::disk::of_linode(id),
+        ConfigProfile: linode::profile::of_linode(id),
+        Ip: linode::address::of_linode(id),
+        PastMove: past_moves(id).at_most::<100>(),
+        QueuedJob: job::list::queue(id).at_most::<25>(),
+        Kernel: kernels::table.select(columns::<Kernel>()),
+    );
+    // The rest was found of somebody else's, too.
+    let Some((linode, plan, host)) = own.into_iter().next() else {
         return Ok(None);
     };
-    let mut host_names = HashMap::new();
-    let jobs = jobs_of(conn, id, &mut host_names)?;
-    let migrations = migrations_of(conn, id, &mut host_names)?;
+    let kernels = kernels.into_iter().map(|it| (it.id.clone(), it)).collect();
     Ok(Some(LinodeDetail {
-        disks: linode::disk::disks_of(conn, id)?,
-        profiles: linode::profile::profiles_of(conn, id)?,
-        ips: linode::address::ips_of(conn, id)?,
-        kernels: kernels(conn)?,
-        host_names,
         linode,
         plan,
         host,
-        migrations,
+        disks,
+        profiles,
+        ips,
+        kernels,
+        moves,
         jobs,
     }))
 }
 
-/// The newest 25; notes the names of their hosts.
-fn jobs_of(
-    conn: &mut Db,
-    linode: LinodeId,
-    names: &mut HashMap<HostId, String>,
-) -> Result<Vec<Job>, StoreError> {
-    use schema::{hosts, jobs};
-    let rows: Vec<(Job, String)> = direct!(conn, |conn| jobs::table
-        .inner_join(hosts::table)
-        .filter(jobs::linode_id.eq(linode))
-        .order(jobs::id.desc())
-        .select((Job::as_select(), hosts::name))
-        .at_most::<25>()
-        .load(conn))?;
-    Ok(rows
-        .into_iter()
-        .map(|(job, host)| {
-            names.insert(job.host_id, host);
-            job
-        })
-        .collect())
+#[diesel::dsl::auto_type]
+fn name_of_source() -> _ {
+    hosts::table
+        .filter(hosts::id.eq(migrations::source_host_id))
+        .select(hosts::name)
 }
 
-/// The newest hundred; notes the names of both their hosts.
-fn migrations_of(
-    conn: &mut Db,
-    linode: LinodeId,
-    names: &mut HashMap<HostId, String>,
-) -> Result<Vec<Migration>, StoreError> {
-    use schema::migrations;
-    let (source, destination) =
-        diesel::alias!(schema::hosts as source, schema::hosts as destination);
-    let rows: Vec<(Migration, String, String)> = direct!(conn, |conn| migrations::table
-        .inner_join(
-            source.on(source
-                .field(schema::hosts::id)
-                .eq(migrations::source_host_id)),
-        )
-        .inner_join(
-            destination.on(destination
-                .field(schema::hosts::id)
-                .eq(migrations::destination_host_id)),
-        )
+#[diesel::dsl::auto_type]
+fn name_of_destination() -> _ {
+    hosts::table
+        .filter(hosts::id.eq(migrations::destination_host_id))
+        .select(hosts::name)
+}
+
+/// Newest first.
+#[diesel::dsl::auto_type]
+fn past_moves(linode: LinodeId) -> _ {
+    let source: FirstOf<name_of_source> = name_of_source().first_value();
+    let destination: FirstOf<name_of_destination> = name_of_destination().first_value();
+    migrations::table
         .filter(migrations::linode_id.eq(linode))
         .order(migrations::id.desc())
         .select((
-            Migration::as_select(),
-            source.field(schema::hosts::name),
-            destination.field(schema::hosts::name),
+            migrations::id,
+            migrations::linode_id,
+            migrations::kind,
+            migrations::state,
+            migrations::reason,
+            source,
+            destination,
+            migrations::offered_at,
+            migrations::started_at,
+            migrations::finished_at,
         ))
-        .at_most::<100>()
-        .load(conn))?;
-    Ok(rows
-        .into_iter()
-        .map(|(migration, from, to)| {
-            names.insert(migration.source_host_id, from);
-            names.insert(migration.destination_host_id, to);
-            migration
-        })
-        .collect())
-}
-
-fn kernels(conn: &mut Db) -> Result<BTreeMap<String, Kernel>, StoreError> {
-    let rows: Vec<Kernel> = direct!(conn, |conn| schema::kernels::table
-        .select(Kernel::as_select())
-        .load(conn))?;
-    Ok(rows
-        .into_iter()
-        .map(|kernel| (kernel.id.clone(), kernel))
-        .collect())
 }

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 
 use crate::domain::ids::{ConfigId, DiskId, LinodeId, OWN_CONFIGS};
 use crate::domain::linode::{Helper, RunLevel, translate};
-use crate::store::db::{Db, direct, lock_named};
+use crate::store::db::{Columns, Db, columns, direct, lock_named};
 use crate::store::error::StoreError;
 use crate::store::schema::{config_profiles, linodes};
 
@@ -56,12 +56,17 @@ impl ConfigProfile {
     }
 }
 
-pub fn profiles_of(conn: &mut Db, linode: LinodeId) -> Result<Vec<ConfigProfile>, StoreError> {
-    Ok(direct!(conn, |conn| config_profiles::table
+#[diesel::dsl::auto_type]
+pub(super) fn of_linode(linode: LinodeId) -> _ {
+    let all: Columns<ConfigProfile> = columns::<ConfigProfile>();
+    config_profiles::table
         .filter(config_profiles::linode_id.eq(linode))
         .order(config_profiles::id)
-        .select(ConfigProfile::as_select())
-        .load(conn))?)
+        .select(all)
+}
+
+pub fn profiles_of(conn: &mut Db, linode: LinodeId) -> Result<Vec<ConfigProfile>, StoreError> {
+    Ok(direct!(conn, |conn| of_linode(linode).load(conn))?)
 }
 
 pub fn set_boot_config(

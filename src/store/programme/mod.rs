@@ -6,7 +6,7 @@ pub mod move_times;
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 
-use super::db::{Both, Db, by_key, direct, lock_named};
+use super::db::{Both, Columns, Db, by_key, columns, direct, lock_named};
 use super::error::StoreError;
 use super::schema::{programme, programme_texts};
 use crate::domain::ids::UserId;
@@ -40,6 +40,11 @@ pub struct Programme {
 }
 
 impl Programme {
+    /// As it was set, else with its defaults.
+    pub(super) fn or_new(set: Option<Self>, now: Time) -> Self {
+        set.unwrap_or_else(|| Self::new(now))
+    }
+
     pub fn new(now: Time) -> Self {
         Self {
             state: ProgrammeState::Open,
@@ -81,18 +86,19 @@ pub fn lock_seats(conn: &mut Db) -> Result<(), StoreError> {
     lock_named(conn, *b"xenq")
 }
 
-/// As it was set, if it ever was.
-pub fn stored(conn: &mut Db) -> Result<Option<Programme>, StoreError> {
-    Ok(direct!(conn, |conn| programme::table
-        .find(1_i64)
-        .select(Programme::as_select())
-        .get_result(conn))
-    .optional()?)
+#[diesel::dsl::auto_type]
+pub(super) fn row() -> _ {
+    let all: Columns<Programme> = columns::<Programme>();
+    programme::table.find(1_i64).select(all)
 }
 
-/// The programme: as it was set, else with its defaults.
+/// As it was set, if it ever was.
+pub fn stored(conn: &mut Db) -> Result<Option<Programme>, StoreError> {
+    Ok(direct!(conn, |conn| row().get_result(conn)).optional()?)
+}
+
 pub fn get(conn: &mut Db, now: Time) -> Result<Programme, StoreError> {
-    Ok(stored(conn)?.unwrap_or_else(|| Programme::new(now)))
+    Ok(Programme::or_new(stored(conn)?, now))
 }
 
 pub fn set(conn: &mut Db, to: &Programme) -> Result<(), StoreError> {

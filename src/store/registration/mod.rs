@@ -117,6 +117,14 @@ pub fn decide(
         == 1)
 }
 
+/// How many take a place.
+pub fn count_live(conn: &mut Db) -> Result<i64, StoreError> {
+    Ok(registrations::table
+        .filter(registrations::state.eq_any(RegistrationState::those(registration::is_live)))
+        .count()
+        .get_result(conn)?)
+}
+
 pub fn count(conn: &mut Db, state: RegistrationState) -> Result<i64, StoreError> {
     Ok(registrations::table
         .filter(registrations::state.eq(state))

@@ -286,8 +286,11 @@ struct Found {
 }
 
 fn find(conn: &mut Db, account: AccountId, (after, now): (&str, Time)) -> Result<Found, AppError> {
-    let programme = store::programme::get(conn, now)?;
-    let LinodePage { rows, next } = store::linode::page::linodes(conn, account, after)?;
+    let LinodePage {
+        rows,
+        next,
+        programme,
+    } = store::linode::page::linodes(conn, account, (after, now))?;
     let mine: Vec<RegistrationId> = rows
         .iter()
         .filter_map(|row| row.registration.as_ref().map(|it| it.id))

@@ -186,7 +186,7 @@ const TOOLS: [(&str, &str); 9] = [
     ),
     (
         "src/store",
-        "alert attention backup catalogue connect db error fuzz limit mod name_index pulse retention schema schema_migrations search types wake",
+        "alert attention backup catalogue connect db error fuzz limit mod name_index pulse retention schema schema_migrations search together types wake",
     ),
     (
         "src/app",

@@ -1,13 +1,11 @@
 //! `/members/linodes/{id}/jobs`: the Host Job Queue with its whole history, newest first.
 
-use std::collections::HashMap;
-
 use askama::Template;
 
 use super::shared::{page_of, url_of};
-use crate::domain::ids::{HostId, JobId, LinodeId};
+use crate::domain::ids::{JobId, LinodeId};
 use crate::store;
-use crate::store::job::Job;
+use crate::store::job::list::QueuedJob;
 use crate::web::extract::{Member, Path, Query};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Filters, Page, UNREADABLE, filters};
@@ -38,11 +36,11 @@ pub struct JobRow {
 }
 
 impl JobRow {
-    pub fn new(job: &Job, hosts: &HashMap<HostId, String>, zone: Zone) -> Self {
+    pub fn new(job: &QueuedJob, zone: Zone) -> Self {
         Self {
             what: job_name(job.kind),
             state: Tag::job(job.state),
-            host: hosts.get(&job.host_id).cloned().unwrap_or_default(),
+            host: job.host.clone(),
             entered: zone.precise(job.entered_at),
             started: job.started_at.map(|at| zone.precise(at)),
             finished: job.finished_at.map(|at| zone.precise(at)),
@@ -73,7 +71,7 @@ pub async fn history(
     let found = portal::read(&portal, move |conn| {
         store::job::list::job_history(conn, account, LinodeId(id.0), before, Asked::limit())
     });
-    let (linode, jobs, hosts) = found.await?.ok_or(Fault::NotFound)?;
+    let (linode, jobs) = found.await?.ok_or(Fault::NotFound)?;
     let path = format!("{}/jobs", url_of(&linode));
     let (jobs, pager) = asked.page_at(&path, jobs, |job| job.id.to_string());
     let page = page_of(
@@ -84,10 +82,7 @@ pub async fn history(
     let zone = page.zone();
     page::html(&QueuePage {
         linode: linode.label.clone(),
-        rows: jobs
-            .iter()
-            .map(|job| JobRow::new(job, &hosts, zone))
-            .collect(),
+        rows: jobs.iter().map(|job| JobRow::new(job, zone)).collect(),
         pager,
         page,
     })

@@ -166,13 +166,11 @@ pub async fn list(portal: Portal, asks: Asks<Member>, from: Query<Begin>) -> Res
     let now = portal.now();
     let (member, (rows, programme, left)) = asks
         .read(move |conn, actor| {
-            let programme = store::programme::get(conn, now)?;
-            let left = seats_left(conn, programme.seats)?;
-            Ok((
-                store::linode::page::linodes(conn, actor.require_account()?, &from.0.after)?,
-                crate::app::programme::phase(&programme, now),
-                left,
-            ))
+            let account = actor.require_account()?;
+            let rows = store::linode::page::linodes(conn, account, (&from.0.after, now))?;
+            let left = seats_left(conn, rows.programme.seats)?;
+            let programme = crate::app::programme::phase(&rows.programme, now);
+            Ok((rows, programme, left))
         })
         .await?;
     page::html(&LinodesPage::new(

@@ -15,9 +15,8 @@ use crate::store;
 use crate::store::error::StoreError;
 use crate::store::linode::address::Ip;
 use crate::store::linode::disk::Disk;
-use crate::store::linode::page::LinodeDetail;
+use crate::store::linode::page::{LinodeDetail, PastMove};
 use crate::store::linode::profile::ConfigProfile;
-use crate::store::migration::Migration;
 use crate::web::extract::{Asks, Member, Path};
 use crate::web::fault::Response;
 use crate::web::members::migration_link;
@@ -113,7 +112,7 @@ impl LinodePage {
     pub fn new(page: Page, detail: &LinodeDetail) -> Result<Self, StoreError> {
         let zone = page.zone();
         let label = &detail.linode.label;
-        let newest = detail.migrations.first();
+        let newest = detail.moves.first();
         Ok(Self {
             id: detail.linode.id.0,
             label: label.clone(),
@@ -142,12 +141,12 @@ impl LinodePage {
             jobs: detail
                 .jobs
                 .iter()
-                .map(|job| JobRow::new(job, &detail.host_names, zone))
+                .map(|job| JobRow::new(job, zone))
                 .collect(),
             history: detail
-                .migrations
+                .moves
                 .iter()
-                .map(|migration| history_row(migration, detail, zone))
+                .map(|migration| history_row(migration, zone))
                 .collect(),
             console: detail
                 .linode
@@ -187,8 +186,8 @@ fn ip_row(ip: &Ip) -> IpRow {
     }
 }
 
-fn history_row(migration: &Migration, detail: &LinodeDetail, zone: Zone) -> HistoryRow {
-    let host = |id| detail.host_names.get(&id).cloned().unwrap_or_default();
+fn history_row(migration: &PastMove, zone: Zone) -> HistoryRow {
+    let host = |name: &Option<String>| name.clone().unwrap_or_default();
     let at = migration.finished_at.or(migration.started_at);
     HistoryRow {
         link: Link::new(
@@ -196,14 +195,14 @@ fn history_row(migration: &Migration, detail: &LinodeDetail, zone: Zone) -> Hist
             history_name(migration),
         ),
         state: Tag::migration(migration.state),
-        from: host(migration.source_host_id),
-        to: host(migration.destination_host_id),
+        from: host(&migration.source),
+        to: host(&migration.destination),
         at: zone.show(at.unwrap_or(migration.offered_at).utc()),
     }
 }
 
 /// A move that staff began says so.
-fn history_name(migration: &Migration) -> String {
+fn history_name(migration: &PastMove) -> String {
     match migration.kind {
         MigrationKind::Evacuation => {
             format!("Migration {}: {}", migration.id, kind_name(migration.kind))
@@ -220,7 +219,7 @@ fn power(detail: &LinodeDetail) -> Power {
         .iter()
         .filter(|job| job.kind != JobKind::Console)
         .any(|job| job::is_open(job.state));
-    let moving = detail.migrations.iter().any(|migration| {
+    let moving = detail.moves.iter().any(|migration| {
         use crate::domain::migration::MigrationState as S;
         matches!(
             migration.state,

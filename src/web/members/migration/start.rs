@@ -308,6 +308,14 @@ fn is_open(migration: &Migration, now: Time) -> bool {
     }
 }
 
+/// The newest migration, which alone may be an offer.
+async fn newest(portal: &Portal, detail: &LinodeDetail) -> Result<Migration, Fault> {
+    let Some(id) = detail.moves.first().map(|newest| newest.id) else {
+        return Err(no_offer(detail));
+    };
+    portal::find(portal, move |conn| store::migration::migration(conn, id)).await
+}
+
 async fn present(
     portal: &Portal,
     member: &Member,
@@ -315,9 +323,7 @@ async fn present(
     FormState { typed, problems }: FormState<Typed>,
 ) -> Response {
     let detail = find(portal, member, id).await?;
-    let Some(migration) = detail.migrations.first().cloned() else {
-        return Err(no_offer(&detail));
-    };
+    let migration = newest(portal, &detail).await?;
     match migration.state {
         _ if is_open(&migration, portal.now()) => {}
         MigrationState::Expired
@@ -414,14 +420,11 @@ pub async fn migrate(
     };
     let detail = find(&portal, &member, id.0).await?;
     let shown = MigrationId(form.0.migration);
-    let Some(offer) = detail
-        .migrations
-        .first()
-        .filter(|newest| newest.id == shown)
-    else {
+    let offer = newest(&portal, &detail).await?;
+    if offer.id != shown {
         return Err(no_offer(&detail));
-    };
-    if let Some((field, words)) = form.0.forgets_its_time(offer) {
+    }
+    if let Some((field, words)) = form.0.forgets_its_time(&offer) {
         return again(Problems::one(field, words)).await;
     }
     match member
