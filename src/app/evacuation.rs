@@ -10,9 +10,10 @@ use super::context::{Actor, Tx};
 use super::error::AppError;
 use super::host::liveness::SILENT_S;
 use super::mail::compose;
-use super::migration::engine;
 use super::migration::event_details::EventDetails;
+use super::migration::guard::one_live;
 use super::migration::offer;
+use super::migration::schedule;
 use crate::domain::evacuation::{self as planner, Candidate, Plan, Stands};
 use crate::domain::ids::{HostId, LinodeId, MigrationId};
 use crate::domain::markdown::Markdown;
@@ -288,8 +289,11 @@ impl Act<'_> {
             kernels_accepted: false,
             stop_limit_s: 60,
         };
-        let row = store::evacuation::insert(tx.conn, &new, &self.order.why, self.order.at)
-            .map_err(engine::one_live)?;
+        let hosts = [new.source_host_id, new.destination_host_id];
+        let begins = schedule::begins(tx.conn, (linode.id, hosts), self.order.at)?;
+        let times = begins.zip(self.order.at);
+        let row =
+            store::evacuation::insert(tx.conn, &new, &self.order.why, times).map_err(one_live)?;
         let said = "Staff move it to another host, because its present one is being emptied.";
         tx.log(&row, said)?;
         compose::post_move_off(tx, &linode, &row, told, &self.downtime)?;

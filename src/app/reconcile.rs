@@ -14,11 +14,10 @@ use super::ownership::proof::{self, OldDisks, Purge};
 use crate::domain::ids::MigrationId;
 use crate::domain::linode::LinodeStatus;
 use crate::domain::migration::{Event, MigrationKind};
-use crate::domain::placement::{self, Limits, Link};
+use crate::domain::placement::{self, Limits};
 use crate::domain::time::Time;
 use crate::store;
 use crate::store::db::{Db, lock_scheduler};
-use crate::store::error::StoreError;
 
 /// Rows of each kind that one round looks at; the next round goes on.
 pub(super) const BATCH: i64 = 200;
@@ -34,6 +33,8 @@ const REVOKED_KEPT_S: i64 = 30 * 86_400;
 pub struct Round {
     pub expired: usize,
     pub admitted: usize,
+    /// Stops and passes of moves that hold.
+    pub ordered: usize,
     pub released: usize,
     pub closed: usize,
     /// Registrations that the end of the beta closed.
@@ -64,12 +65,14 @@ impl App {
         // Nothing begins or ends by a clock that jumped.
         if is_right {
             faults.of("chosen times", self.keep_chosen_times());
+            faults.of("late moves", self.tell_late());
             round.expired = faults.of("offers", self.expire_offers());
             round.closed = faults.of("ways back", self.close_way_backs());
             round.ended = faults.of("the end", self.close_after_the_end());
             round.reminded = faults.of("reminders", self.remind());
         }
         round.admitted = faults.of("the queue", self.admit_queued(is_right));
+        round.ordered = faults.of("moves that hold", self.look_after_holding(is_right));
         faults.none(round)
     }
 
@@ -102,7 +105,7 @@ impl App {
         Ok(done)
     }
 
-    fn push(&self, id: crate::domain::ids::MigrationId, event: Event) -> bool {
+    pub(super) fn push(&self, id: MigrationId, event: Event) -> bool {
         let outcome = self.transact(PORTAL, |tx| tx.apply(id, event, &EventDetails::default()));
         match outcome {
             Ok(applied) => applied.is_done(),
@@ -119,7 +122,7 @@ impl App {
         let due_by = if by_time { now } else { now.plus_days(-36_500) };
         if self
             .db
-            .read(|conn| waiting(conn, (now, due_by), 1))?
+            .read(|conn| store::migration::queue::waiting(conn, due_by, 1))?
             .is_empty()
         {
             return Ok(0);
@@ -196,8 +199,8 @@ fn chosen(conn: &mut Db, (now, due_by): (Time, Time)) -> Result<Vec<MigrationId>
         per_link: programme.max_per_link,
         doors: store::host::room::doors(conn, now.plus_s(-SILENT_S), None)?,
     };
-    let waiting = waiting(conn, (now, due_by), WAITING)?;
-    let running = store::migration::queue::at_work(conn)?;
+    let waiting = store::migration::queue::waiting(conn, due_by, WAITING)?;
+    let running = store::migration::queue::in_slots(conn)?;
     Ok(placement::admit(&waiting, &running, &limits))
 }
 
@@ -270,14 +273,4 @@ fn is_well(conn: &mut Db, now: Time, id: MigrationId) -> Result<bool, AppError> 
         proof::may_purge(conn, now, &linode, &old)?,
         Purge::Now
     ))
-}
-
-/// Who may begin now, if there is a place: in quiet hours only ways back, and what staff started.
-fn waiting(
-    conn: &mut Db,
-    (now, due_by): (Time, Time),
-    limit: i64,
-) -> Result<Vec<Link>, StoreError> {
-    let (limits, _) = store::programme::move_times::limits(conn)?;
-    store::migration::queue::waiting(conn, due_by, limits.is_quiet(now), limit)
 }

@@ -35,7 +35,7 @@ string_enum! {
         LinodeRename = "linode.rename", DiskRename = "disk.rename", Rdns = "rdns", ConfigProfile = "profile",
         ConfigProfileAdd = "profile.add", ConfigProfileDelete = "profile.delete",
         Register = "register", Registration = "registration",
-        Offer = "offer", Schedule = "schedule", StopLimit = "stop limit", Migration = "migration",
+        Offer = "offer", Schedule = "schedule", StopLimit = "stop limit", Patience = "patience", Migration = "migration",
         MigrationCancel = "migration.cancel", Evacuate = "evacuate",
         JobLost = "job.lost", JobRetry = "job.retry",
         MailRetry = "mail.retry",

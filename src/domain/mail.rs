@@ -12,7 +12,7 @@ string_enum! {
         Failed = "failed", Returned = "returned", Confirmed = "confirmed", PasswordReset = "password_reset",
         GraduationReady = "graduation_ready", Graduated = "graduated", BetaEnded = "beta_ended",
         BugOpened = "bug_opened", BugReply = "bug_reply", BugState = "bug_state", QuestionAnswered = "question_answered",
-        Unscheduled = "unscheduled", TimeReminder = "time_reminder", OfferReminder = "offer_reminder",
+        Unscheduled = "unscheduled", Late = "late", TimeReminder = "time_reminder", OfferReminder = "offer_reminder",
         PasswordChanged = "password_changed", TokenMade = "token_made",
         /// Staff move it off its host, or have called that off.
         Evacuation = "evacuation",
@@ -46,6 +46,7 @@ pub fn group(kind: MailKind) -> Option<Group> {
         K::Evacuation
         | K::Scheduled
         | K::Unscheduled
+        | K::Late
         | K::TimeReminder
         | K::Started
         | K::Finished
@@ -99,6 +100,7 @@ pub fn name(kind: MailKind) -> &'static str {
         K::OfferExpired => "An offer to migrate has ended",
         K::Scheduled => "A time is set or changed, with a calendar file",
         K::Unscheduled => "A time is cancelled, with a calendar file",
+        K::Late => "A Linode is not in step at its time",
         K::TimeReminder => "Reminder a day before the time",
         K::Evacuation => "Staff move a Linode to another host, or call that off",
         K::Started => "A migration starts",

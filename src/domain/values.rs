@@ -300,6 +300,28 @@ impl StopLimit {
     }
 }
 
+/// For how many seconds after the time chosen a Linode may still stop that was not in step by then; 0: not at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience(pub i32);
+
+impl Patience {
+    pub const HOURS: [i32; 6] = [0, 1, 2, 4, 8, 24];
+
+    pub fn parse(hours: i32) -> Result<Self, Invalid> {
+        if Self::HOURS.contains(&hours) {
+            Ok(Self(hours * 3600))
+        } else {
+            invalid("Choose how long after its time it may still stop")
+        }
+    }
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self(2 * 3600)
+    }
+}
+
 /// A link that staff give to members: a web page or an IRC channel; empty for none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OutsideLink(String);

@@ -24,6 +24,8 @@ pub struct Facts {
     pub position: Option<i64>,
     /// When what the mail tells happens or happened: "22 Nov 2026, 16:40 CET".
     pub when: String,
+    /// When copying begins for it, in the same form; empty: at once.
+    pub begins: String,
     /// Until when the reader can act (offer, way back, reset link), in the same form.
     pub until: String,
     /// Expected or measured, as in "about 20 seconds".
@@ -163,6 +165,7 @@ impl Facts {
             to_host: one_line(&self.to_host),
             position: self.position,
             when: one_line(&self.when),
+            begins: one_line(&self.begins),
             until: one_line(&self.until),
             downtime: one_line(&self.downtime),
             came_back: self.came_back,

@@ -54,6 +54,7 @@ templates! {
     GraduatedText "mail/graduated.txt", GraduatedHtml "mail/graduated.html";
     BetaEndedText "mail/beta_ended.txt", BetaEndedHtml "mail/beta_ended.html";
     UnscheduledText "mail/unscheduled.txt", UnscheduledHtml "mail/unscheduled.html";
+    LateText "mail/late.txt", LateHtml "mail/late.html";
     TimeReminderText "mail/time_reminder.txt", TimeReminderHtml "mail/time_reminder.html";
     OfferReminderText "mail/offer_reminder.txt", OfferReminderHtml "mail/offer_reminder.html";
     PasswordChangedText "mail/password_changed.txt", PasswordChangedHtml "mail/password_changed.html";
@@ -100,6 +101,7 @@ pub fn render(kind: MailKind, facts: &Facts) -> Result<Rendered, askama::Error> 
         MailKind::Graduated => both!(GraduatedText, GraduatedHtml),
         MailKind::BetaEnded => both!(BetaEndedText, BetaEndedHtml),
         MailKind::Unscheduled => both!(UnscheduledText, UnscheduledHtml),
+        MailKind::Late => both!(LateText, LateHtml),
         MailKind::TimeReminder => both!(TimeReminderText, TimeReminderHtml),
         MailKind::OfferReminder => both!(OfferReminderText, OfferReminderHtml),
         MailKind::PasswordChanged => both!(PasswordChangedText, PasswordChangedHtml),
@@ -128,7 +130,8 @@ fn subject(kind: MailKind, f: &Facts) -> String {
         MailKind::Declined => format!("{linode}: registration for the {programme} declined"),
         MailKind::OfferReady => format!("{linode}: ready to migrate when you are"),
         MailKind::OfferExpired => format!("{linode}: the offer to migrate has expired"),
-        MailKind::Scheduled => format!("{linode}: migration set for {}", f.when),
+        MailKind::Scheduled => format!("{linode}: stops to migrate on {}", f.when),
+        MailKind::Late => format!("{linode}: not in step at the time you chose"),
         MailKind::Started => format!("{linode}: migration started"),
         MailKind::Finished => format!("{linode}: migration finished"),
         MailKind::Failed => format!("{linode}: migration failed, your Linode stays where it was"),
@@ -139,7 +142,7 @@ fn subject(kind: MailKind, f: &Facts) -> String {
         MailKind::Graduated => format!("{linode}: graduated from the {programme}"),
         MailKind::BetaEnded => format!("{linode}: the {programme} has ended"),
         MailKind::Unscheduled => format!("{linode}: the time for its migration is cancelled"),
-        MailKind::TimeReminder => format!("{linode}: migrates on {}", f.when),
+        MailKind::TimeReminder => format!("{linode}: stops to migrate on {}", f.when),
         MailKind::OfferReminder => format!("{linode}: the offer to migrate ends soon"),
         MailKind::PasswordChanged => "Your password was changed".to_owned(),
         MailKind::TokenMade => "An API token was made for your account".to_owned(),

@@ -26,6 +26,7 @@ fn facts(kind: MailKind) -> Facts {
         to_host: to.into(),
         position: Some(3),
         when: "22 Nov 2026, 16:40 CET".into(),
+        begins: String::new(),
         until: "29 Nov 2026, 16:40 CET".into(),
         downtime: "about 20 seconds".into(),
         came_back: false,

@@ -6,6 +6,7 @@ use diesel::prelude::*;
 use super::db::{Db, columns};
 use super::error::StoreError;
 use super::graduation::{self, Row, Which};
+use super::migration::queue::BEFORE_THE_STOP;
 use super::migration::{Migration, NewMigration};
 use super::schema::{linodes, migrations};
 use crate::domain::evacuation::{Candidate, Stands};
@@ -48,7 +49,7 @@ fn stands(row: &Row) -> Stands {
             (state, MigrationKind::Evacuation) if live.from == row.host => Stands::Evacuating {
                 migration: live.id,
                 to: live.to,
-                at: live.not_before.filter(|_| state == MigrationState::Queued),
+                at: live.not_before.filter(|_| BEFORE_THE_STOP.contains(&state)),
             },
             _ => Stands::Moving(live.id),
         };
@@ -72,19 +73,22 @@ pub fn was_moved_off(conn: &mut Db, host: HostId, linode: LinodeId) -> Result<bo
     Ok(diesel::select(diesel::dsl::exists(found)).get_result(conn)?)
 }
 
-/// Fails with a duplicate if the Linode has a live migration. `reason`: for its members; `at`: not before then.
+/// Fails with a duplicate if the Linode has a live migration. `reason`: for its members; `times`: it is not stopped before the
+/// second, and copying begins at the first.
 pub fn insert(
     conn: &mut Db,
     new: &NewMigration,
     reason: &str,
-    at: Option<Time>,
+    times: Option<(Time, Time)>,
 ) -> Result<Migration, StoreError> {
+    let (begins, at) = times.unzip();
     let remind_at = at.and_then(|at| time_reminder(at, new.offered_at));
     Ok(diesel::insert_into(migrations::table)
         .values((
             new,
             migrations::reason.eq(reason),
             migrations::not_before.eq(at),
+            migrations::begin_at.eq(begins),
             migrations::remind_at.eq(remind_at),
         ))
         .returning(columns::<Migration>())
@@ -100,7 +104,7 @@ pub struct Progress {
     pub moving: i64,
     /// Queued, those that wait for their time included.
     pub waiting: i64,
-    /// … of them for their time.
+    /// … of them until it is time to begin.
     pub timed: i64,
     pub failed: i64,
     pub cancelled: i64,
@@ -125,7 +129,7 @@ pub fn progress(
         .filter(migrations::source_host_id.eq(host))
         .filter(migrations::offered_at.ge(since))
         .filter(migrations::state.eq(S::Queued))
-        .filter(migrations::not_before.gt(now))
+        .filter(migrations::begin_at.gt(now))
         .count()
         .get_result(conn)?;
     let mut progress = Progress {
@@ -136,7 +140,7 @@ pub fn progress(
         let slot = match state {
             S::Finished | S::Confirmed => &mut progress.moved,
             S::Returning | S::Returned => &mut progress.went_back,
-            S::Preparing | S::Copying | S::Switching => &mut progress.moving,
+            S::Preparing | S::Copying | S::Holding | S::Switching => &mut progress.moving,
             S::Queued => &mut progress.waiting,
             S::Failed => &mut progress.failed,
             S::Offered | S::Expired | S::Cancelled => &mut progress.cancelled,

@@ -595,6 +595,13 @@ diesel::table! {
         way_back_watched_s -> Nullable<BigInt>,
         purged_at -> Nullable<Utc>,
         uncached -> Nullable<Bool>,
+        begin_at -> Nullable<Utc>,
+        patience_s -> Integer,
+        late_told -> Bool,
+        in_step_at -> Nullable<Utc>,
+        pass_s -> Integer,
+        copied_s -> Nullable<Integer>,
+        offer_again -> Bool,
     }
 }
 
@@ -607,6 +614,7 @@ diesel::table! {
         timezone -> Text,
         per_hour -> Nullable<Integer>,
         changed_at -> Utc,
+        stops_at_once -> Integer,
     }
 }
 

@@ -344,6 +344,7 @@ impl Whole {
             | MigrationState::Queued
             | MigrationState::Preparing
             | MigrationState::Copying
+            | MigrationState::Holding
             | MigrationState::Switching
             | MigrationState::Finished
             | MigrationState::Confirmed

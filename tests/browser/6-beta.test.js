@@ -73,10 +73,10 @@ test("a time is chosen in a zone whose clocks change", async () => {
   await member.page.getByLabel("Time zone").fill(change.zone);
   await member.button("Save profile").click();
   await openOffer(member, LABEL);
-  const choose = async (time) => {
-    await member.page.getByRole("radio", { name: "At a time", exact: true }).check();
-    await member.page.getByLabel("Time", { exact: true }).fill(time);
-    await member.button(`Migrate ${LABEL}`).click();
+  const choose = async (time, button = `Migrate ${LABEL}`) => {
+    await member.page.getByRole("radio", { name: "At another time", exact: true }).check();
+    await member.page.getByLabel("Another time", { exact: true }).fill(time);
+    await member.button(button).click();
   };
   await choose(change.skipped);
   assert.match(await member.page.getByRole("alert").innerText(), /skip this time: the nearest are .*:59 and .*:00/);
@@ -84,14 +84,21 @@ test("a time is chosen in a zone whose clocks change", async () => {
   assert.match(await member.page.getByRole("alert").innerText(), /show this time twice/);
   await member.page.getByRole("radio", { name: /^The second/ }).check();
   await member.button(`Migrate ${LABEL}`).click();
-  assert.match(await member.text(), /Waiting for the time you chose/);
+  assert.match(await member.text(), /Copying begins at/);
+  // In a quarter of an hour: it is copied at once, and then it holds.
+  await member.link("Change the time").click();
+  const soon = new Date(Date.now() + 15 * 60 * 1000);
+  const clock = new Intl.DateTimeFormat("sv-SE", { timeZone: change.zone, dateStyle: "short", timeStyle: "short" });
+  await choose(clock.format(soon).replace(" ", "T"));
+  await demo.until(`${LABEL} is in step`, async () => /In step with its copy/.test(await member.text()), 120, 300);
+  assert.match(await member.text(), /it stops at/);
   member.clean("status of 422");
 });
 
 test("the time is changed to now, and it moves", async () => {
   await member.link("Change the time").click();
-  await member.page.getByRole("radio", { name: "Now", exact: true }).check();
-  await member.button(`Migrate ${LABEL}`).click();
+  await member.page.getByRole("radio", { name: /^As soon as it is copied/ }).check();
+  await member.button(`Choose this time for ${LABEL}`).click();
   await demo.until(`${LABEL} has moved`, movedAlready, 120, 300);
   await assertReceipt(member, 1);
   member.clean();

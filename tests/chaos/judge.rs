@@ -133,6 +133,7 @@ impl World {
                 MigrationState::Queued
                     | MigrationState::Preparing
                     | MigrationState::Copying
+                    | MigrationState::Holding
                     | MigrationState::Switching
                     | MigrationState::Returning
             )

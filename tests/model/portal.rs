@@ -70,7 +70,7 @@ impl World {
         }
         (mv.state, mv.step) = (to.state, to.step);
         self.portal.mv = Some(mv);
-        if to.step.is_none() {
+        if to.step.is_none_or(|step| step.job().is_none()) {
             self.portal.job = None;
         }
         for effect in to.effects {
@@ -84,7 +84,9 @@ impl World {
         let row = self.portal.row.row();
         match effect {
             Effect::RunStep(step) => {
-                let (kind, side) = step.job();
+                let Some((kind, side)) = step.job() else {
+                    return Some(());
+                };
                 let host = match side {
                     Side::Source => mv.source,
                     Side::Destination => mv.destination,

@@ -163,6 +163,14 @@ impl Universe {
             if mv.step == Some(Step::PreflightSource) {
                 acts.extend([Act::Prepare, Act::PrepareFails]);
             }
+            if mv.step == Some(Step::Hold) {
+                acts.push(Act::Tell(Event::Stop));
+            }
+            // An order that nobody was given yet: quiet hours began, or its member chose anew.
+            let ungiven = portal.job.is_some_and(|job| job.leased.is_none());
+            if mv.step == Some(Step::StopSeal) && ungiven {
+                acts.push(Act::Tell(Event::Unstop));
+            }
             if can_cancel(mv.state) {
                 acts.push(Act::Tell(Event::Cancel));
             }
@@ -469,7 +477,7 @@ impl Universe {
             whole: false,
         });
         let last = if self.guards.has(Guard::CopySealed) {
-            Step::StopSeal
+            Step::Hold
         } else {
             Step::FinalCopy
         };
@@ -477,9 +485,11 @@ impl Universe {
             if step == last {
                 return Some(());
             }
-            world
-                .apply(self.guards, Event::Succeeded(step))
-                .then_some(())?;
+            let event = match step {
+                Step::Hold => Event::Stop,
+                step => Event::Succeeded(step),
+            };
+            world.apply(self.guards, event).then_some(())?;
         }
         None
     }

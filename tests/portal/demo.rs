@@ -21,7 +21,7 @@ use xenbeta::domain::ids::{HostId, LinodeId};
 use xenbeta::domain::linode::LinodeStatus;
 use xenbeta::domain::migration::MigrationState;
 use xenbeta::domain::registration::RegistrationState;
-use xenbeta::domain::values::StopLimit;
+use xenbeta::domain::values::{Patience, StopLimit};
 use xenbeta::store;
 use xenbeta::store::db::Database;
 use xenbeta::store::error::StoreError;
@@ -152,6 +152,7 @@ impl Demo {
         app.offer(&staff, registration, Some(to)).unwrap();
         let click = Click {
             at: None,
+            patience: Patience::default(),
             accept_kernels: true,
             stop_limit: StopLimit(60),
         };

@@ -109,7 +109,7 @@ both_databases! {
         let fields = [("when", "at"), ("at", at.as_str()), ("accept_kernels", "yes")];
         let reply = member.submit(&offer, "Migrate old", &fields);
         let page = member.follow(&reply);
-        page.shows(&["It will move at", "Planned for", "UTC)", "Waiting for the time you chose", "Change the time"]);
+        page.shows(&["It will stop to move at", "It stops at", "UTC)", "Copying begins at", "Change the time"]);
         // Its time is typed in the member's zone.
         let planned = app.newest_migration(OLD).not_before.unwrap();
         assert!(page.body.contains(&at.replace('T', " ").split(' ').nth(1).unwrap().to_owned()), "{planned}");
@@ -452,7 +452,7 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
         "/members/linodes/{id}/ips/{ip}",
         [303, 303, 404, 404],
     ),
-    ("GET", "/members/linodes/{id}/migrate", [303, 303, 404, 404]),
+    ("GET", "/members/linodes/{id}/migrate", [303, 200, 404, 404]),
     (
         "POST",
         "/members/linodes/{id}/migrate",

@@ -9,9 +9,9 @@ use xenbeta::domain::account::UserRole;
 use xenbeta::domain::ids::{AccountId, JobId, LinodeId, UserId};
 use xenbeta::domain::job::{JobKind, JobState};
 use xenbeta::domain::linode::LinodeStatus;
-use xenbeta::domain::migration::MigrationState;
+use xenbeta::domain::migration::{MigrationState, Step};
 use xenbeta::domain::ownership::joint::JointKind;
-use xenbeta::domain::values::StopLimit;
+use xenbeta::domain::values::{Patience, StopLimit};
 use xenbeta::store;
 use xenbeta::store::error::StoreError;
 use xenbeta::store::migration::Migration;
@@ -149,6 +149,7 @@ impl Sim {
     fn click(&self, app: &App, linode: LinodeId) {
         let click = Click {
             at: None,
+            patience: Patience::default(),
             accept_kernels: true,
             stop_limit: StopLimit(60),
         };
@@ -205,7 +206,10 @@ impl Sim {
             };
             let row = store::migration::migration(conn, of)?;
             let step = row.and_then(|row| row.step);
-            Ok::<_, StoreError>(step.is_some_and(|step| step.job().0 == job.kind))
+            Ok::<_, StoreError>(
+                step.and_then(Step::job)
+                    .is_some_and(|(kind, _)| kind == job.kind),
+            )
         };
         app.db.read(read).expect("reads")
     }

@@ -6,7 +6,7 @@ use xenbeta::app::migration::actions::Click;
 use xenbeta::domain::ids::{DiskId, HostId, LinodeId, RegistrationId};
 use xenbeta::domain::registration::RegistrationState;
 use xenbeta::domain::time::zone::Tz;
-use xenbeta::domain::values::StopLimit;
+use xenbeta::domain::values::{Patience, StopLimit};
 use xenbeta::store;
 use xenbeta::store::error::StoreError;
 use xenbeta::store::linode::Linode;
@@ -27,6 +27,7 @@ pub fn agent(host: HostId) -> Agent {
 pub fn now_click() -> Click {
     Click {
         at: None,
+        patience: Patience::default(),
         accept_kernels: true,
         stop_limit: StopLimit(60),
     }
@@ -212,6 +213,7 @@ impl TestApp {
     /// Works the migration's steps off up to (and not including) the one that `until` names by its task's kind.
     pub fn work_until(&self, until: &str) -> Order {
         for _ in 0..20 {
+            self.reconcile().expect("reconciles");
             for host in [UML1, XEN1] {
                 if let Some(order) = self.claim(&agent(host)).expect("claims") {
                     if kind(&order) == until {
@@ -229,6 +231,7 @@ impl TestApp {
     /// As [`TestApp::work_until`], of the order that this host is given.
     pub fn work_until_at(&self, at: HostId, until: &str) -> Order {
         for _ in 0..20 {
+            self.reconcile().expect("reconciles");
             for host in [UML1, XEN1] {
                 if let Some(order) = self.claim(&agent(host)).expect("claims") {
                     if host == at && kind(&order) == until {
@@ -255,8 +258,8 @@ impl TestApp {
                         .expect("is taken");
                 }
             }
-            self.reconcile().expect("reconciles");
-            if idle {
+            let round = self.reconcile().expect("reconciles");
+            if idle && round.ordered == 0 {
                 return;
             }
         }

@@ -32,6 +32,8 @@ enum Claimed {
     Order(Order),
 }
 
+const TOO_SOON: &str = "Not stopped yet: its time has not come.";
+
 /// Ends a job that is not given out after all, if it is still under the lease it was found unfit under.
 fn drop_unfit(tx: &mut Tx<'_>, seen: &Job, unfit: &NotDispatchable) -> Result<(), AppError> {
     if let Some(of) = seen.migration_id {
@@ -52,6 +54,12 @@ fn drop_unfit(tx: &mut Tx<'_>, seen: &Job, unfit: &NotDispatchable) -> Result<()
         NotDispatchable::Unasked => {
             end(tx, job, JobState::Cancelled, (UNASKED, ""))?;
             power::not_done(tx, job, UNASKED)?;
+        }
+        NotDispatchable::TooSoon => {
+            end(tx, job, JobState::Cancelled, (TOO_SOON, ""))?;
+            if let Some((id, Step::StopSeal)) = outcome::step_of(tx.conn, job)? {
+                let _applied = tx.apply(id, Event::Unstop, &EventDetails::saying(TOO_SOON))?;
+            }
         }
         NotDispatchable::NotYet(why, after_s) => {
             let again = Again {

@@ -46,6 +46,8 @@ pub enum NotDispatchable {
     Impossible(String),
     /// Who asked for it has no access any more: it is not done, and nothing was begun.
     Unasked,
+    /// The moment at which its Linode may stop has not come, or is over for now: its migration holds again.
+    TooSoon,
     /// Not yet: what it needs is asked for. It is given again after so many seconds.
     NotYet(String, i64),
 }
@@ -220,7 +222,8 @@ impl OfMigration<'_> {
         if JobKind::TIDYING.contains(&job.kind) {
             return Ok(());
         }
-        let of_kind = row.step.is_some_and(|step| step.job().0 == job.kind);
+        let of_step = row.step.and_then(Step::job);
+        let of_kind = of_step.is_some_and(|(kind, _)| kind == job.kind);
         if !of_kind || row.step_job_id != Some(job.id) {
             return Err(stale("the migration has moved on"));
         }
@@ -238,7 +241,20 @@ impl OfMigration<'_> {
         {
             return Err(impossible(UNASKED));
         }
+        // Between the portal's word and the agent's question quiet hours may have begun, or its member's time have moved.
+        if row.step == Some(Step::StopSeal) && job.attempt <= 1 && !self.may_stop(conn)? {
+            return Err(NotDispatchable::TooSoon.into());
+        }
         Ok(())
+    }
+
+    fn may_stop(&self, conn: &mut Db) -> Result<bool, NoTask> {
+        let now = self.app.now();
+        let (limits, _) = store::programme::move_times::limits(conn)?;
+        let is_bound =
+            limits.has_quiet_hours() && store::programme::move_times::is_bound(conn, self.row)?;
+        let first = limits.first_stop(self.row.not_before, is_bound, now);
+        Ok(first.is_some_and(|at| at <= now))
     }
 
     fn prove(&self, conn: &mut Db, guest: GuestSpec) -> Result<Task, NoTask> {
@@ -272,8 +288,8 @@ impl OfMigration<'_> {
     }
 
     fn warm_passes(&self, conn: &mut Db) -> u32 {
-        // A Linode that is off cannot change: one pass is all it needs.
-        if self.linode.status == LinodeStatus::Offline {
+        // A Linode that is off cannot change, and one that holds is in step: one pass is all they need.
+        if self.linode.status == LinodeStatus::Offline || self.row.step == Some(Step::TopUp) {
             return 1;
         }
         store::programme::get(conn, self.app.now())

@@ -38,7 +38,9 @@ pub(in crate::app) fn step_of(
     let Some(step) = row.step else {
         return Ok(None);
     };
-    let (kind, side) = step.job();
+    let Some((kind, side)) = step.job() else {
+        return Ok(None);
+    };
     let host = match side {
         Side::Source => row.source_host_id,
         Side::Destination => row.destination_host_id,
@@ -357,8 +359,17 @@ fn facts(row: &Migration, job: &Job, now: Time, report: &Report) -> Change {
         Report::Warm {
             passes, sent_bytes, ..
         } => {
-            change.warm_passes = i32::try_from(*passes).ok();
+            let before = if row.step == Some(Step::TopUp) {
+                row.warm_passes
+            } else {
+                0
+            };
+            change.warm_passes = Some(before.saturating_add(i32::try_from(*passes).unwrap_or(0)));
             change.sent_bytes = more(*sent_bytes);
+            let took = job.started_at.map_or(0, |began| now.seconds_since(began));
+            // Of several passes the first is the long one: that is no measure for the next.
+            let each = took / i64::from((*passes).max(1));
+            change.pass_s = i32::try_from(each.max(0)).ok();
         }
         // The agent keeps across its own crashes what it found at the first try.
         Report::Sealed { was_running, .. } if row.step == Some(Step::StopSeal) => {

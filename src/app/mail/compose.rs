@@ -95,9 +95,9 @@ fn calendar(tx: &Tx<'_>, user: &User, facts: &Facts, mail: LinodeMail<'_>) -> Op
         stamp: tx.now.utc(),
         starts: chosen.at.utc(),
         zone: &user.timezone,
-        summary: format!("{} migrates to {}", facts.linode, facts.to_host),
+        summary: format!("{} stops to migrate to {}", facts.linode, facts.to_host),
         description: format!(
-            "{} migrates from {} to {} on {}. It starts by itself, and you need not be there.",
+            "{} stops on {3} to migrate from {1} to {2}. It stops and starts by itself, and you need not be there.",
             facts.linode, facts.from_host, facts.to_host, facts.when
         ),
         url: facts.migration_link(),

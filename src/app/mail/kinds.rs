@@ -38,6 +38,11 @@ pub enum LinodeMail<'a> {
         of: &'a Migration,
         chosen: Option<Chosen>,
     },
+    /// Not in step at the time chosen; it may still stop until then.
+    Late {
+        of: &'a Migration,
+        until: Time,
+    },
     /// `held`: quiet hours hold the chosen time until then.
     TimeReminder {
         of: &'a Migration,
@@ -82,6 +87,7 @@ impl<'a> LinodeMail<'a> {
             Self::OfferReminder(_) => MailKind::OfferReminder,
             Self::OfferExpired(_) => MailKind::OfferExpired,
             Self::Scheduled { .. } => MailKind::Scheduled,
+            Self::Late { .. } => MailKind::Late,
             Self::TimeReminder { .. } => MailKind::TimeReminder,
             Self::Unscheduled { .. } => MailKind::Unscheduled,
             Self::Evacuation { .. } => MailKind::Evacuation,
@@ -105,6 +111,7 @@ impl<'a> LinodeMail<'a> {
             | Self::OfferReminder(of)
             | Self::OfferExpired(of)
             | Self::Scheduled { of, .. }
+            | Self::Late { of, .. }
             | Self::TimeReminder { of, .. }
             | Self::Unscheduled { of, .. }
             | Self::Evacuation { of, .. }
@@ -152,7 +159,14 @@ impl<'a> LinodeMail<'a> {
             | Self::GraduationReady(of)
             | Self::OfferReminder(of)
             | Self::OfferExpired(of) => facts.until = shown(of.expires_at),
-            Self::Scheduled { of, .. } => facts.when = words(of.not_before),
+            Self::Scheduled { of, .. } => {
+                facts.when = words(of.not_before);
+                facts.begins = words(of.begin_at.filter(|at| *at > now));
+            }
+            Self::Late { of, until } => {
+                facts.when = words(of.not_before);
+                facts.until = shown(until);
+            }
             Self::TimeReminder { of, held } => {
                 facts.when = words(held.or(of.not_before));
                 facts.is_held = held.is_some();

@@ -14,6 +14,7 @@ use crate::domain::programme::move_times::{
 use crate::domain::time::Time;
 use crate::store;
 use crate::store::migration::Migration;
+use crate::store::migration::queue::BEFORE_THE_STOP;
 
 impl App {
     /// Sends what is due; says how many.
@@ -82,7 +83,7 @@ fn decide(row: &Migration, now: Time) -> (Option<Due>, Option<Time>) {
                 offer_reminder(row.expires_at, now),
             )
         }
-        (MigrationState::Queued, Some(at)) => {
+        (state, Some(at)) if BEFORE_THE_STOP.contains(&state) => {
             let is_due = at > now && due == Some(at.plus_s(-REMIND_S));
             (is_due.then_some(Due::Time), time_reminder(at, now))
         }

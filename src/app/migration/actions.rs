@@ -4,7 +4,7 @@
 use super::engine::Applied;
 use super::event_details::EventDetails;
 use super::guard::{self, still_permitted, visible};
-use super::{chosen, retry, schedule};
+use super::{chosen, offer_again, retry, schedule};
 use crate::app::App;
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
@@ -13,11 +13,11 @@ use crate::app::linode::shared::own_linode;
 use crate::domain::account::UserRole;
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::{LinodeId, MigrationId};
-use crate::domain::migration::{Event, Letter, MigrationKind, MigrationState, Refused};
+use crate::domain::migration::{Event, Letter, MigrationKind, MigrationState, Refused, Step};
 use crate::domain::programme::Deed;
 use crate::domain::programme::move_times::{Limits, time_reminder};
 use crate::domain::time::Time;
-use crate::domain::values::StopLimit;
+use crate::domain::values::{Patience, StopLimit};
 use crate::store;
 use crate::store::db::{Db, wake_on_commit};
 use crate::store::migration::{Change, Migration};
@@ -26,8 +26,10 @@ use crate::store::wake::Wake;
 /// The one click, with what the member chose.
 #[derive(Debug, Clone, Copy)]
 pub struct Click {
-    /// `None`: now.
+    /// When the Linode is to stop; `None`: as soon as it is copied.
     pub at: Option<Time>,
+    /// If it is not in step by then: for how long it may still stop afterwards.
+    pub patience: Patience,
     /// The member accepts the kernels that stand in for theirs.
     pub accept_kernels: bool,
     pub stop_limit: StopLimit,
@@ -64,11 +66,16 @@ impl App {
             // Of two clicks at once the second sees what the first did.
             let row = store::migration::locked(tx.conn, row.id)?.ok_or_else(no_offer)?;
             match row.state {
-                MigrationState::Queued => {
+                MigrationState::Queued
+                | MigrationState::Preparing
+                | MigrationState::Copying
+                | MigrationState::Holding => return reschedule(tx, &row, &limits, click),
+                MigrationState::Switching => {
+                    let row = take_order_back(tx, row)?;
+                    if row.state == MigrationState::Switching {
+                        return at_its_time(&row, click);
+                    }
                     return reschedule(tx, &row, &limits, click);
-                }
-                MigrationState::Preparing | MigrationState::Copying | MigrationState::Switching => {
-                    return at_its_time(&row, click);
                 }
                 MigrationState::Offered if row.expires_at <= tx.now => return Err(offer_ended()),
                 MigrationState::Offered => {}
@@ -79,14 +86,16 @@ impl App {
             guard::hosts_take_part(tx.conn, tx.now, &row)?;
             let programme = store::programme::get(tx.conn, tx.now)?;
             crate::app::programme::allows(&programme, tx.now, Deed::Start(row.kind))?;
-            schedule::may_begin(tx, &row, &limits, click.at)?;
+            if let Some(at) = click.at {
+                schedule::may_stop_at(tx, &row, &limits, at)?;
+            }
             if !click.accept_kernels && needs_acceptance(tx.conn, &row)? {
                 return Err(AppError::invalid(
                     "accept_kernels",
                     "Confirm that the kernel changes, or stay where you are",
                 ));
             }
-            begin(tx, row.id, click)
+            begin(tx, &row, click)
         })
     }
 
@@ -142,11 +151,13 @@ impl App {
                 (Event::WayBack, _) if row.way_back_is_over(tx.now, store::ownership::memory::get(tx.conn)?.watched_s) => {
                     return Err(AppError::conflict("The time for the way back is over."));
                 }
-                (Event::Retry, _) => retry::may(tx.conn, tx.now, actor, &row)?,
+                (Event::Retry, _) => retry::may(tx.conn, tx.now, &row)?,
                 _ => {}
             }
             let given = if event == Event::Cancel {
-                cancel_words(tx.conn, actor, id)?
+                let row = store::migration::locked(tx.conn, id)?.ok_or(AppError::NotFound)?;
+                let row = take_order_back(tx, row)?;
+                cancel_details(tx, actor, &row)?
             } else {
                 EventDetails::default()
             };
@@ -167,9 +178,16 @@ impl App {
     }
 }
 
-fn begin(tx: &mut Tx<'_>, id: MigrationId, click: Click) -> Result<Migration, AppError> {
+fn begin(tx: &mut Tx<'_>, offer: &Migration, click: Click) -> Result<Migration, AppError> {
+    let id = offer.id;
     let given = EventDetails::with(Change {
         not_before: Some(click.at),
+        begin_at: Some(schedule::begins(
+            tx.conn,
+            (offer.linode_id, schedule::hosts(offer)),
+            click.at,
+        )?),
+        patience_s: Some(click.patience.0),
         remind_at: Some(click.at.and_then(|at| time_reminder(at, tx.now))),
         kernels_accepted: Some(click.accept_kernels),
         stop_limit_s: Some(click.stop_limit.0),
@@ -183,39 +201,46 @@ fn begin(tx: &mut Tx<'_>, id: MigrationId, click: Click) -> Result<Migration, Ap
     Ok(row)
 }
 
-/// Another time for one that waits for its time.
+/// Another time for one that was not told to stop yet.
 fn reschedule(
     tx: &mut Tx<'_>,
     row: &Migration,
     limits: &Limits,
     click: Click,
 ) -> Result<Migration, AppError> {
+    if row.cancel_asked {
+        return Err(AppError::conflict(
+            "It is being cancelled: no other time can be chosen for it any more.",
+        ));
+    }
     let at = click.at;
-    // One whose time has come waits for its place, as one that was clicked now does.
-    if row.not_before.is_none_or(|before| before <= tx.now) {
-        return at_its_time(row, click);
-    }
     if row.not_before == at {
-        return relimit(tx, row, click.stop_limit);
+        return relimit(tx, row, click);
     }
-    schedule::may_begin(tx, row, limits, at)?;
-    store::migration::note(
-        tx.conn,
-        row.id,
-        &Change {
-            not_before: Some(at),
-            remind_at: Some(at.and_then(|at| time_reminder(at, tx.now))),
-            stop_limit_s: Some(click.stop_limit.0),
-            ..Change::default()
-        },
-    )?;
+    if let Some(at) = at {
+        schedule::may_stop_at(tx, row, limits, at)?;
+    }
+    let change = Change {
+        not_before: Some(at),
+        begin_at: Some(schedule::begins(
+            tx.conn,
+            (row.linode_id, schedule::hosts(row)),
+            at,
+        )?),
+        patience_s: Some(click.patience.0),
+        late_told: Some(false),
+        remind_at: Some(at.and_then(|at| time_reminder(at, tx.now))),
+        stop_limit_s: Some(click.stop_limit.0),
+        ..Change::default()
+    };
+    store::migration::note(tx.conn, row.id, &change)?;
     chosen::keep(tx, row.id, at)?;
     wake_on_commit(tx.conn, Wake::Reconcile)?;
     let changed = store::migration::migration(tx.conn, row.id)?.ok_or(AppError::NotFound)?;
     if at.is_some() {
         crate::app::mail::compose::post_letter(tx, &changed, Letter::Scheduled)?;
     } else {
-        let why = "It begins now instead, as soon as there is a place for it.";
+        let why = "It stops instead as soon as it is copied.";
         crate::app::mail::compose::post_unscheduled(tx, row, why, None)?;
     }
     let text_of = |at: Option<Time>| match at {
@@ -229,12 +254,28 @@ fn reschedule(
     Ok(changed)
 }
 
-/// What the log says of a cancel; nothing if it was asked for before.
-fn cancel_words(conn: &mut Db, actor: &Actor, id: MigrationId) -> Result<EventDetails, AppError> {
-    let row = store::migration::locked(conn, id)?.ok_or(AppError::NotFound)?;
+/// An order to stop that no agent was given is none: until then everything can be chosen anew.
+fn take_order_back(tx: &mut Tx<'_>, row: Migration) -> Result<Migration, AppError> {
+    let Some(job) = row.step_job_id.filter(|_| row.step == Some(Step::StopSeal)) else {
+        return Ok(row);
+    };
+    if !store::job::cancel_ungiven(tx.conn, job, tx.now)? {
+        return Ok(row);
+    }
+    let given =
+        EventDetails::saying("The order to stop had not been given out, and was taken back.");
+    tx.apply(row.id, Event::Unstop, &given)?.done()
+}
+
+/// What the log says of a cancel, and whether the offer stands afterwards; nothing if it was asked for before.
+fn cancel_details(
+    tx: &mut Tx<'_>,
+    actor: &Actor,
+    row: &Migration,
+) -> Result<EventDetails, AppError> {
     let at_work = matches!(
         row.state,
-        MigrationState::Preparing | MigrationState::Copying
+        MigrationState::Preparing | MigrationState::Copying | MigrationState::Holding
     );
     if at_work && row.cancel_asked {
         return Ok(EventDetails::default());
@@ -248,14 +289,21 @@ fn cancel_words(conn: &mut Db, actor: &Actor, id: MigrationId) -> Result<EventDe
     } else {
         format!("{whom} cancelled it.")
     };
-    Ok(EventDetails::saying(message))
+    let is_theirs = actor.role == UserRole::Member && at_work;
+    Ok(EventDetails {
+        change: Change {
+            offer_again: Some(is_theirs && offer_again::is_kept(tx.conn, row, tx.now)?),
+            ..Change::default()
+        },
+        message,
+    })
 }
 
-/// A click on what begins, or has begun: the second of two finds it done, and another time comes too late.
+/// A click on what is stopped already: the second of two finds it done, and another time comes too late.
 fn at_its_time(row: &Migration, click: Click) -> Result<Migration, AppError> {
     if click.at.is_some() && click.at != row.not_before {
         return Err(AppError::conflict(
-            "Its time has come: it begins, or has begun, and no other time can be chosen any more.",
+            "It is being stopped, or is stopped: no other time can be chosen any more.",
         ));
     }
     Ok(row.clone())
@@ -267,20 +315,27 @@ fn newest(conn: &mut Db, linode: LinodeId) -> Result<Option<Migration>, AppError
         .next())
 }
 
-/// Another limit for the shutdown, at the same time as before.
-fn relimit(tx: &mut Tx<'_>, row: &Migration, limit: StopLimit) -> Result<Migration, AppError> {
-    if row.stop_limit_s == limit.0 {
+/// Another limit for the shutdown, or another word for the case that it is late, at the same time as before.
+fn relimit(tx: &mut Tx<'_>, row: &Migration, click: Click) -> Result<Migration, AppError> {
+    let (limit, patience) = (click.stop_limit, click.patience);
+    if (row.stop_limit_s, row.patience_s) == (limit.0, patience.0) {
         return Ok(row.clone());
     }
     let change = Change {
         stop_limit_s: Some(limit.0),
+        patience_s: Some(patience.0),
         ..Change::default()
     };
     store::migration::note(tx.conn, row.id, &change)?;
-    let said = format!("It gets {} seconds to shut down.", limit.0);
-    tx.log(row, &said)?;
-    let limits = (row.stop_limit_s, limit.0);
-    tx.audit(Action::StopLimit, Object::Migration(row.id), limits)?;
+    if row.stop_limit_s != limit.0 {
+        tx.log(row, &format!("It gets {} seconds to shut down.", limit.0))?;
+        let limits = (row.stop_limit_s, limit.0);
+        tx.audit(Action::StopLimit, Object::Migration(row.id), limits)?;
+    }
+    if row.patience_s != patience.0 {
+        let said = (row.patience_s, patience.0);
+        tx.audit(Action::Patience, Object::Migration(row.id), said)?;
+    }
     store::migration::migration(tx.conn, row.id)?.ok_or(AppError::NotFound)
 }
 

@@ -3,19 +3,21 @@
 
 use chrono::NaiveDateTime;
 
+use super::schedule;
 use crate::app::App;
 use crate::app::context::{PORTAL, Tx};
 use crate::app::error::AppError;
 use crate::app::mail::compose;
 use crate::app::reconcile::BATCH;
 use crate::domain::ids::MigrationId;
-use crate::domain::migration::{Letter, MigrationState};
+use crate::domain::migration::Letter;
 use crate::domain::programme::move_times::time_reminder;
 use crate::domain::time::Time;
 use crate::domain::time::local::{Moments, moments};
 use crate::domain::time::zone::{self, Tz};
 use crate::store;
 use crate::store::migration::chosen::{self, ChosenTime};
+use crate::store::migration::queue::BEFORE_THE_STOP;
 use crate::store::migration::{Change, Migration};
 
 const LOCAL: &str = "%Y-%m-%dT%H:%M:%S%.f";
@@ -54,7 +56,7 @@ impl App {
 fn keep_one(tx: &mut Tx<'_>, mut chosen: ChosenTime) -> Result<(), AppError> {
     let id = chosen.migration_id;
     let row = store::migration::locked(tx.conn, id)?.ok_or(AppError::NotFound)?;
-    let waits = row.state == MigrationState::Queued
+    let waits = BEFORE_THE_STOP.contains(&row.state)
         && row.not_before == Some(chosen.at)
         && chosen.at > tx.now;
     let at = moment(&chosen).filter(|at| waits && *at != chosen.at && *at > tx.now);
@@ -80,6 +82,11 @@ fn moment(chosen: &ChosenTime) -> Option<Time> {
 fn shift(tx: &mut Tx<'_>, row: &Migration, at: Time) -> Result<(), AppError> {
     let change = Change {
         not_before: Some(Some(at)),
+        begin_at: Some(schedule::begins(
+            tx.conn,
+            (row.linode_id, schedule::hosts(row)),
+            Some(at),
+        )?),
         remind_at: Some(time_reminder(at, tx.now)),
         ..Change::default()
     };

@@ -2,7 +2,9 @@
 //! entry, in the caller's transaction.
 
 use super::event_details::EventDetails;
+use super::guard::one_live;
 use super::log_text::words;
+use super::offer_again;
 use crate::app::context::Tx;
 use crate::app::error::AppError;
 use crate::app::linode::profile;
@@ -18,7 +20,6 @@ use crate::domain::migration::{
 use crate::domain::ownership::{Row, handover};
 use crate::store;
 use crate::store::db::{Db, wake_on_commit};
-use crate::store::error::StoreError;
 use crate::store::job::NewJob;
 use crate::store::linode::Linode;
 use crate::store::migration::{Change, Migration, NewMigration};
@@ -130,9 +131,10 @@ impl Tx<'_> {
 
 /// What a new state brings with it, whatever led to it.
 fn entered(tx: &mut Tx<'_>, before: &Migration, state: MigrationState) -> Result<(), AppError> {
-    let was_due_later =
-        before.state == MigrationState::Queued && before.not_before.is_some_and(|at| at > tx.now);
-    if state == MigrationState::Cancelled && before.kind == MigrationKind::Evacuation {
+    let was_due_later = before.not_before.is_some_and(|at| at > tx.now);
+    if state == MigrationState::Cancelled && offer_again::make(tx, before)? {
+        // Its member has been told with the new one.
+    } else if state == MigrationState::Cancelled && before.kind == MigrationKind::Evacuation {
         // What had failed is followed by another try, with its own mail.
         if before.state != MigrationState::Failed {
             compose::post_called_off(tx, before)?;
@@ -145,12 +147,6 @@ fn entered(tx: &mut Tx<'_>, before: &Migration, state: MigrationState) -> Result
     wake_on_commit(tx.conn, Wake::Reconcile)?;
     let states = (before.state, state);
     tx.audit(Action::Migration, Object::Migration(before.id), states)
-}
-
-/// A Linode has one live migration: the schema says so, whatever was looked at before.
-pub(in crate::app) fn one_live(error: StoreError) -> AppError {
-    let other = || AppError::conflict("This Linode has another migration under way or offered.");
-    AppError::if_taken(other)(error)
 }
 
 /// Times and counters that go with a transition.
@@ -175,6 +171,8 @@ fn stamp(
                 ));
             }
             if before.state == State::Failed {
+                change.late_told = Some(false);
+                change.offer_again = Some(false);
                 change.round = Some(before.round + 1);
                 change.epoch = Some(linode.epoch);
                 change.cancel_asked = Some(false);
@@ -184,7 +182,15 @@ fn stamp(
         }
         State::Preparing if entered => change.started_at = Some(now),
         State::Switching if transition.step == Some(Step::StopSeal) => {
-            change.stopped_at = Some(now)
+            change.stopped_at = Some(Some(now))
+        }
+        State::Holding if before.state == State::Switching => change.stopped_at = Some(None),
+        State::Holding if transition.step == Some(Step::Hold) => {
+            change.in_step_at = Some(now);
+            if before.copied_s.is_none() {
+                let since = before.started_at.map(|began| now.seconds_since(began));
+                change.copied_s = since.and_then(|it| i32::try_from(it.max(1)).ok());
+            }
         }
         State::Switching if transition.effects.contains(&Effect::Commit) => {
             change.committed_at = Some(now)
@@ -273,7 +279,9 @@ impl Work<'_, '_> {
     }
 
     fn run_step(&mut self, row: &Migration, step: Step) -> Result<(), AppError> {
-        let (kind, side) = step.job();
+        let Some((kind, side)) = step.job() else {
+            return Ok(());
+        };
         let host = match side {
             Side::Source => row.source_host_id,
             Side::Destination => row.destination_host_id,

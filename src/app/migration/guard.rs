@@ -12,6 +12,7 @@ use crate::domain::registration::RegistrationState;
 use crate::domain::time::Time;
 use crate::store;
 use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::host::Host;
 use crate::store::migration::Migration;
 
@@ -154,4 +155,10 @@ fn takes_back(conn: &mut Db, now: Time, host: &Host) -> Result<(), AppError> {
         "{} takes no Linode back: {why}.",
         host.name
     )))
+}
+
+/// A Linode has one live migration: the schema says so, whatever was looked at before.
+pub(in crate::app) fn one_live(error: StoreError) -> AppError {
+    let other = || AppError::conflict("This Linode has another migration under way or offered.");
+    AppError::if_taken(other)(error)
 }

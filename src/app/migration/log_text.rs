@@ -38,6 +38,8 @@ pub(in crate::app) fn words(event: Event, to: &Transition) -> String {
         (_, Some(Step::Reserve)) => "Reserving disk space on the new host.",
         (_, Some(Step::OpenTransfer)) => "Connecting the two hosts.",
         (_, Some(Step::WarmCopy)) => "Copying the disks while the Linode runs.",
+        (_, Some(Step::Hold)) => "In step: the Linode runs, and waits for the moment to stop.",
+        (_, Some(Step::TopUp)) => "Copying what has changed since.",
         (_, Some(Step::StopSeal)) => "Shutting the Linode down.",
         (_, Some(Step::FinalCopy)) => "Copying what changed since, and comparing every piece.",
         (_, Some(Step::Start)) => "Starting the Linode on the new host.",

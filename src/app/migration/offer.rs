@@ -2,7 +2,7 @@
 //! click or the offer ends.
 
 use super::event_details::EventDetails;
-use super::{engine, guard};
+use super::guard;
 use crate::app::App;
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
@@ -143,7 +143,7 @@ pub(in crate::app) fn make(
         kernels_accepted: false,
         stop_limit_s: 60,
     };
-    let row = store::migration::insert(tx.conn, &new).map_err(engine::one_live)?;
+    let row = store::migration::insert(tx.conn, &new).map_err(guard::one_live)?;
     tx.log(&row, "Offered by staff.")?;
     let mail = match offer.kind {
         MigrationKind::Graduation => LinodeMail::GraduationReady(&row),

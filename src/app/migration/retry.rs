@@ -2,8 +2,7 @@
 //! lock.
 
 use super::guard::{hosts_take_part, still_permitted};
-use super::{offer, schedule};
-use crate::app::context::Actor;
+use super::offer;
 use crate::app::error::AppError;
 use crate::app::host::liveness::asked_at;
 use crate::app::job::outcome::step_of;
@@ -22,12 +21,7 @@ use crate::store::migration::Migration;
 
 /// Refuses a retry that must not be. The programme is held already. One that is not failed (any more) is left to the state
 /// machine, which knows a second press from a late one.
-pub(in crate::app) fn may(
-    conn: &mut Db,
-    now: Time,
-    actor: &Actor,
-    asked: &Migration,
-) -> Result<(), AppError> {
+pub(in crate::app) fn may(conn: &mut Db, now: Time, asked: &Migration) -> Result<(), AppError> {
     if asked.kind == MigrationKind::Return {
         return Err(AppError::conflict(
             "Ask for the way back again on the migration it belongs to.",
@@ -50,7 +44,6 @@ pub(in crate::app) fn may(
         Deed::Start(row.kind),
     )?;
     in_its_place(conn, row, &open)?;
-    schedule::may_retry(conn, now, actor)?;
     has_room(conn, now, row)?;
     hosts_take_part(conn, now, row)
 }

@@ -1,33 +1,30 @@
-//! At the member's leisure: whether their move may begin when they say, the times they may choose, and giving a chosen
-//! time up.
+//! At the member's leisure: when their Linode may stop, the times they may choose, and giving a chosen time up.
 
 use super::engine::Applied;
 use super::event_details::EventDetails;
 use super::guard;
+use super::offer_again;
 use crate::app::App;
 use crate::app::context::{Actor, PORTAL, Tx};
 use crate::app::error::AppError;
 use crate::app::mail::compose;
-use crate::domain::account::UserRole;
-use crate::domain::ids::{MigrationId, UserId};
-use crate::domain::migration::{Event, MigrationKind, MigrationState};
-use crate::domain::programme::Deed;
-use crate::domain::programme::move_times::{Limits, No, Taken, offer_reminder};
+use crate::domain::ids::{HostId, LinodeId, MigrationId, UserId};
+use crate::domain::migration::{Event, MigrationKind, MigrationState, hold};
+use crate::domain::programme::move_times::{Limits, No, SLOT_S, Taken, offer_reminder};
 use crate::domain::time::Time;
 use crate::store;
 use crate::store::db::{Db, lock_scheduler};
-use crate::store::error::StoreError;
 use crate::store::migration::{Change, Migration};
 
 /// Times that a page proposes.
 const PROPOSED: usize = 12;
 const HOUR_S: i64 = 3600;
 
-/// May a move begin now?
+/// May a Linode stop now?
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Now {
     Free,
-    /// Not in the provider's quiet hours. `until`: when the next may, if one may.
+    /// Not in the provider's quiet hours. `until`: when the first may, if one may.
     Quiet {
         until: Option<Time>,
     },
@@ -38,7 +35,9 @@ pub enum Now {
 pub struct Choices {
     pub limits: Limits,
     pub now: Now,
-    /// The next full hours that are free.
+    /// What copying will take, by what the last copies took, in seconds.
+    pub copy_s: i64,
+    /// The next full hours that are free and by which it will be in step.
     pub free: Vec<Time>,
 }
 
@@ -48,9 +47,13 @@ impl App {
         let now = self.now();
         self.db.read(|conn| {
             let (limits, _) = store::programme::move_times::limits(conn)?;
-            let taken = taken(conn, row, &limits, (now, row.expires_at))?;
-            let free = limits.free_hours(now, row.expires_at, hosts(row), &taken, PROPOSED);
+            let taken = taken(conn, row, (now, row.expires_at))?;
+            let copy_s = copy_s(conn, row.linode_id, hosts(row))?;
+            let from = now.plus_s(now.seconds_since(hold::begins(now, copy_s)));
+            let free =
+                limits.free_times((from, row.expires_at, HOUR_S), hosts(row), &taken, PROPOSED);
             Ok(Choices {
+                copy_s,
                 now: if limits.is_quiet(now) {
                     Now::Quiet {
                         until: limits.open_from(now),
@@ -86,7 +89,7 @@ impl App {
                     "There is no time to cancel: the migration has begun, or waits for its place.",
                 ));
             }
-            let stands = offer_stands(tx.conn, &row, tx.now)?;
+            let stands = offer_again::stands(tx.conn, &row, tx.now)?;
             give_up(tx, &row, stands, "")?.done()
         })
     }
@@ -107,14 +110,19 @@ impl App {
                 return Ok(false);
             }
             let is_offer = matches!(row.kind, MigrationKind::Beta | MigrationKind::Graduation);
-            let stands = is_offer && row.round == 1 && offer_stands(tx.conn, &row, tx.now)?;
+            let stands = is_offer && row.round == 1 && offer_again::stands(tx.conn, &row, tx.now)?;
             Ok(give_up(tx, &row, stands, guard::UNASKED)?.is_done())
         })
     }
 }
 
 /// `stands`: its offer does, as before its time was chosen. `why`: it did not begin; nothing where its member says so.
-fn give_up(tx: &mut Tx<'_>, row: &Migration, stands: bool, why: &str) -> Result<Applied, AppError> {
+pub(in crate::app) fn give_up(
+    tx: &mut Tx<'_>,
+    row: &Migration,
+    stands: bool,
+    why: &str,
+) -> Result<Applied, AppError> {
     let event = if stands {
         Event::Unschedule
     } else {
@@ -123,6 +131,8 @@ fn give_up(tx: &mut Tx<'_>, row: &Migration, stands: bool, why: &str) -> Result<
     let given = EventDetails {
         change: Change {
             not_before: stands.then_some(None),
+            begin_at: stands.then_some(None),
+            late_told: Some(false),
             remind_at: Some(offer_reminder(row.expires_at, tx.now)),
             ..Change::default()
         },
@@ -139,50 +149,32 @@ fn give_up(tx: &mut Tx<'_>, row: &Migration, stands: bool, why: &str) -> Result<
     Ok(applied)
 }
 
-/// Would its offer still stand if its time were given up? After the end of the beta no offer into it does.
-pub fn offer_stands(conn: &mut Db, row: &Migration, now: Time) -> Result<bool, StoreError> {
-    let programme = store::programme::get(conn, now)?;
-    let allowed = crate::app::programme::allows(&programme, now, Deed::Start(row.kind));
-    Ok(row.expires_at > now && allowed.is_ok())
-}
-
 /// Does it wait for a time that its member chose?
 pub fn can_unschedule(row: &Migration, now: Time) -> bool {
     row.state == MigrationState::Queued
         && !matches!(row.kind, MigrationKind::Return | MigrationKind::Evacuation)
         && row.started_at.is_none()
-        && row.not_before.is_some_and(|at| at > now)
+        && row.begin_at.is_some_and(|at| at > now)
 }
 
 /// The limits, for a transaction that sets a time by them: of two that want the last place, the second sees the first's.
 /// Call it before any row is locked, as the scheduler does.
 pub fn locked_limits(conn: &mut Db, at: Option<Time>) -> Result<Limits, AppError> {
     let (limits, _) = store::programme::move_times::limits(conn)?;
-    if at.is_some() && limits.per_hour.is_some() {
+    if at.is_some() {
         lock_scheduler(conn)?;
     }
     Ok(limits)
 }
 
-/// May this member's migration begin then (`None`: now)? The error says when it may.
-pub fn may_begin(
+/// May this member's Linode stop then? The error says when it may.
+pub fn may_stop_at(
     tx: &mut Tx<'_>,
     row: &Migration,
     limits: &Limits,
-    at: Option<Time>,
+    at: Time,
 ) -> Result<(), AppError> {
-    let (conn, now, user) = (&mut *tx.conn, tx.now, tx.who.user);
-    let Some(at) = at else {
-        if !limits.is_quiet(now) {
-            return Ok(());
-        }
-        let open = limits.open_from(now);
-        let next = next_words(conn, user, open)?;
-        return Err(AppError::invalid(
-            "when",
-            format!("No migration begins now: these are quiet hours. {next}"),
-        ));
-    };
+    let (conn, user) = (&mut *tx.conn, tx.who.user);
     if at > row.expires_at {
         if row.kind == MigrationKind::Evacuation {
             let zone = zone_of(conn, user)?;
@@ -195,31 +187,38 @@ pub fn may_begin(
             "Choose a time before the offer ends",
         ));
     }
-    let taken_there = taken(conn, row, limits, (at, at))?;
+    let taken_there = taken(conn, row, (at, at))?;
     let no = match limits.allows(at, hosts(row), &taken_there) {
         Ok(()) => return Ok(()),
         Err(no) => no,
     };
-    let taken_later = taken(conn, row, limits, (at, row.expires_at))?;
-    let free = limits.free_hours(at, row.expires_at, hosts(row), &taken_later, 1);
+    let taken_later = taken(conn, row, (at, row.expires_at))?;
+    let later = (at, row.expires_at, SLOT_S);
+    let free = limits.free_times(later, hosts(row), &taken_later, 1);
     let next = next_words(conn, user, free.first().copied())?;
     let why = match no {
-        No::Quiet => "No migration begins then: these are quiet hours.",
-        No::Full => "All places in that hour are taken.",
+        No::Quiet => "No Linode is stopped then: these are quiet hours.",
+        No::Full => "All places at that time are taken.",
     };
     Err(AppError::invalid("at", format!("{why} {next}")))
 }
 
-/// A member's own retry begins now, so it keeps to the quiet hours; staff's does not.
-pub fn may_retry(conn: &mut Db, now: Time, actor: &Actor) -> Result<(), AppError> {
-    let (limits, _) = store::programme::move_times::limits(conn)?;
-    if actor.role == UserRole::Staff || !limits.is_quiet(now) {
-        return Ok(());
-    }
-    let next = next_words(conn, Some(actor.user), limits.open_from(now))?;
-    Err(AppError::conflict(format!(
-        "No migration begins now: these are quiet hours. {next}."
-    )))
+/// When copying a Linode begins for a stop at this time; `None`: as soon as there is a place.
+pub(in crate::app) fn begins(
+    conn: &mut Db,
+    (linode, hosts): (LinodeId, [HostId; 2]),
+    stop: Option<Time>,
+) -> Result<Option<Time>, AppError> {
+    let Some(stop) = stop else { return Ok(None) };
+    Ok(Some(hold::begins(stop, copy_s(conn, linode, hosts)?)))
+}
+
+/// What copying it will take, in seconds.
+fn copy_s(conn: &mut Db, linode: LinodeId, between: [HostId; 2]) -> Result<i64, AppError> {
+    let disks = store::linode::disk::disks_of(conn, linode)?;
+    let mb: i64 = disks.iter().map(|disk| disk.size_mb).sum();
+    let rate = store::migration::queue::copy_rate(conn, between)?;
+    Ok(hold::copy_s(mb.saturating_mul(1 << 20), rate))
 }
 
 /// Ends a sentence's paragraph without a full stop, as the words beside a field do.
@@ -243,20 +242,12 @@ fn zone_of(conn: &mut Db, user: Option<UserId>) -> Result<String, AppError> {
     Ok(user.map_or_else(String::new, |user| user.timezone))
 }
 
-fn hosts(row: &Migration) -> [crate::domain::ids::HostId; 2] {
+pub(in crate::app) fn hosts(row: &Migration) -> [HostId; 2] {
     [row.source_host_id, row.destination_host_id]
 }
 
-/// What is taken in these hours; nothing needs to be looked up without a limit.
-fn taken(
-    conn: &mut Db,
-    row: &Migration,
-    limits: &Limits,
-    (from, until): (Time, Time),
-) -> Result<Taken, AppError> {
-    if limits.per_hour.is_none() {
-        return Ok(Taken::new());
-    }
+/// What is taken in these hours.
+fn taken(conn: &mut Db, row: &Migration, (from, until): (Time, Time)) -> Result<Taken, AppError> {
     let into_hour = |at: Time| at.utc().timestamp().rem_euclid(HOUR_S);
     let whole = (
         from.plus_s(-into_hour(from)),

@@ -10,6 +10,7 @@ use crate::store;
 
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 const MOST_PER_HOUR: i32 = 1000;
+const MOST_AT_ONCE: i32 = 100;
 
 impl App {
     /// Sets the limits. `seen`: when those that staff looked at had been changed last. Saving the same twice changes
@@ -31,10 +32,16 @@ impl App {
                 format!("Enter a number from 1 to {MOST_PER_HOUR}, or nothing for no limit"),
             ));
         }
+        if !(1..=MOST_AT_ONCE).contains(&to.stops_at_once) {
+            return Err(AppError::invalid(
+                "stops_at_once",
+                format!("Enter a number from 1 to {MOST_AT_ONCE}"),
+            ));
+        }
         if to.open_from(now).is_none() {
             return Err(AppError::invalid(
                 "mon",
-                "Leave a time of the week in which migrations can begin",
+                "Leave a time of the week in which Linodes can stop",
             ));
         }
         self.transact_at(now, actor.who(), |tx| {
@@ -89,10 +96,11 @@ pub fn quiet_words(limits: &Limits) -> String {
 /// For the audit trail.
 fn words(of: &Limits) -> String {
     format!(
-        "quiet {:?} in {}, {:?} an hour and host",
+        "quiet {:?} in {}, {:?} an hour and host, {} at once",
         quiet_words(of),
         of.zone.name(),
-        of.per_hour
+        of.per_hour,
+        of.stops_at_once
     )
 }
 

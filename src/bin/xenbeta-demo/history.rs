@@ -124,7 +124,7 @@ pub fn write(app: &App) -> Result<(), Failure> {
                     was_running: Some(true),
                     started_at: Some(started),
                     closed_at: Some(stopped.plus_s(7 * DAY_S)),
-                    stopped_at: moved.then_some(stopped),
+                    stopped_at: moved.then_some(Some(stopped)),
                     committed_at: moved.then_some(stopped.plus_s(4)),
                     finished_at: moved.then_some(stopped.plus_s(11 * days)),
                     failure: (!moved).then(|| "The new host had too little space.".to_owned()),

@@ -45,7 +45,7 @@ pub fn decide(state: State, step: Option<Step>, event: Event) -> Decision {
     match state {
         State::Offered => offered(event),
         State::Queued => queued(event),
-        State::Preparing | State::Copying | State::Switching => match step {
+        State::Preparing | State::Copying | State::Holding | State::Switching => match step {
             Some(step) if step.state() == state => at_work(state, step, event),
             // No row says this; if one did, nothing would be safe to do on it.
             Some(_) | None => Err(Refused::NotNow),
@@ -77,6 +77,9 @@ fn offered(event: Event) -> Decision {
         | Event::DestinationLost
         | Event::SourceLost => to(State::Cancelled, None, []),
         Event::Admit
+        | Event::TopUp
+        | Event::Stop
+        | Event::Unstop
         | Event::RollBackUnfetched
         | Event::Retry
         | Event::Confirm
@@ -102,6 +105,9 @@ fn queued(event: Event) -> Decision {
         | Event::StartFailedSealed
         | Event::HeldAtDestination => Err(Refused::Late),
         Event::Expire
+        | Event::TopUp
+        | Event::Stop
+        | Event::Unstop
         | Event::RollBackUnfetched
         | Event::Confirm
         | Event::WayBack
@@ -115,8 +121,25 @@ fn at_work(state: State, step: Step, event: Event) -> Decision {
         Event::Click | Event::Admit | Event::Retry => Err(Refused::Already),
         Event::Cancel => match state {
             // The state stays: a cancel is done only when the agent says so.
-            State::Preparing | State::Copying => to(state, Some(step), [Effect::StopJobs]),
+            State::Preparing | State::Copying | State::Holding => {
+                to(state, Some(step), [Effect::StopJobs])
+            }
             _ => Err(Refused::TooLateToCancel),
+        },
+        Event::TopUp => match step {
+            Step::Hold => run(Step::TopUp, []),
+            Step::TopUp => Err(Refused::Already),
+            _ => Err(Refused::NotNow),
+        },
+        Event::Stop => match step {
+            Step::Hold => run(Step::StopSeal, []),
+            _ if state == State::Switching => Err(Refused::Already),
+            _ => Err(Refused::NotNow),
+        },
+        Event::Unstop => match step {
+            Step::StopSeal => to(State::Holding, Some(Step::Hold), []),
+            Step::Hold => Err(Refused::Already),
+            _ => Err(Refused::NotNow),
         },
         Event::Succeeded(of) | Event::Failed(of) | Event::Stopped(of) if of != step => {
             Err(Refused::Late)
@@ -124,7 +147,7 @@ fn at_work(state: State, step: Step, event: Event) -> Decision {
         Event::Succeeded(_) => succeeded(step),
         Event::Failed(_) => step_failed(step),
         Event::Stopped(_) => match state {
-            State::Preparing | State::Copying => cancelled(),
+            State::Preparing | State::Copying | State::Holding => cancelled(),
             _ => Err(Refused::Late),
         },
         Event::StartFailedSealed => match step {
@@ -169,7 +192,9 @@ fn destination_lost(step: Step) -> Decision {
         | Step::PreflightDestination
         | Step::Reserve
         | Step::OpenTransfer
-        | Step::WarmCopy => lost(),
+        | Step::WarmCopy
+        | Step::Hold
+        | Step::TopUp => lost(),
         Step::StopSeal | Step::FinalCopy | Step::Start | Step::SealDestination => {
             run(Step::Restore, [Effect::StopJobs, Effect::GrantSource])
         }
@@ -185,6 +210,9 @@ fn found_there() -> Decision {
 
 fn succeeded(step: Step) -> Decision {
     match (step, step.next()) {
+        // Nothing succeeds by waiting: the order to stop is given by `Event::Stop`.
+        (Step::Hold, _) => Err(Refused::Late),
+        (_, Some(Step::Hold)) => to(State::Holding, Some(Step::Hold), []),
         (Step::FinalCopy, Some(next)) => run(next, [Effect::Commit]),
         (Step::SealDestination, Some(next)) => run(next, [Effect::GrantSource]),
         (_, Some(next)) => run(next, []),
@@ -200,7 +228,9 @@ fn step_failed(step: Step) -> Decision {
         | Step::PreflightDestination
         | Step::Reserve
         | Step::OpenTransfer
-        | Step::WarmCopy => fail([]),
+        | Step::WarmCopy
+        | Step::Hold
+        | Step::TopUp => fail([]),
         // It may be stopped or sealed; a new epoch at the source makes it whole again either way.
         Step::StopSeal | Step::FinalCopy => run(Step::Restore, [Effect::GrantSource]),
         Step::Start => run(Step::SealDestination, []),
@@ -232,6 +262,9 @@ fn finished(event: Event) -> Decision {
         | Event::HeldAtDestination => Err(Refused::Late),
         Event::Expire
         | Event::Unschedule
+        | Event::TopUp
+        | Event::Stop
+        | Event::Unstop
         | Event::RollBackUnfetched
         | Event::WayBackSucceeded
         | Event::WayBackFailed => Err(Refused::NotNow),
@@ -252,6 +285,9 @@ fn returning(event: Event) -> Decision {
         // The way back itself hears of these, and tells.
         Event::Expire
         | Event::Unschedule
+        | Event::TopUp
+        | Event::Stop
+        | Event::Unstop
         | Event::RollBackUnfetched
         | Event::DestinationLost
         | Event::SourceLost
@@ -277,6 +313,9 @@ fn failed(event: Event) -> Decision {
         | Event::StartFailedSealed
         | Event::HeldAtDestination => Err(Refused::Late),
         Event::Admit
+        | Event::TopUp
+        | Event::Stop
+        | Event::Unstop
         | Event::Unschedule
         | Event::Expire
         | Event::RollBackUnfetched
@@ -305,6 +344,9 @@ fn ended(state: State, event: Event) -> Decision {
         Event::Click
         | Event::Unschedule
         | Event::Admit
+        | Event::TopUp
+        | Event::Stop
+        | Event::Unstop
         | Event::Expire
         | Event::Cancel
         | Event::RollBackUnfetched

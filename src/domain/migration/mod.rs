@@ -5,6 +5,7 @@
 //! destination does, and there is no cancelling, only the way back. Nothing here ever moves ownership on a time-out.
 
 mod decide;
+pub mod hold;
 
 use super::job::JobKind;
 use super::linode::LinodeStatus;
@@ -19,7 +20,8 @@ string_enum! {
 string_enum! {
     /// See `docs/ARCHITECTURE.md` for the picture; `domain::migration` has the transitions.
     pub enum MigrationState {
-        Offered = "offered", Queued = "queued", Preparing = "preparing", Copying = "copying", Switching = "switching",
+        Offered = "offered", Queued = "queued", Preparing = "preparing", Copying = "copying", Holding = "holding",
+        Switching = "switching",
         Finished = "finished", Confirmed = "confirmed", Returning = "returning", Returned = "returned",
         Expired = "expired", Cancelled = "cancelled", Failed = "failed",
     }
@@ -27,13 +29,17 @@ string_enum! {
 use MigrationState as State;
 
 string_enum! {
-    /// What a running migration is doing now. Each step but `Restore` and `SealDestination` is the job of the same name.
+    /// What a running migration is doing now. Most steps are the job of the same name.
     pub enum Step {
         PreflightSource = "preflight_source",
         PreflightDestination = "preflight_destination",
         Reserve = "reserve",
         OpenTransfer = "open_transfer",
         WarmCopy = "warm_copy",
+        /// In step: it waits for the moment at which the Linode is to stop.
+        Hold = "hold",
+        /// Another pass of the warm copy, so that it stays in step.
+        TopUp = "top_up",
         StopSeal = "stop_seal",
         FinalCopy = "final_copy",
         Start = "start",
@@ -67,20 +73,21 @@ impl Effect {
 }
 
 impl Step {
-    /// The job that carries the step out, and on which host.
-    pub fn job(self) -> (JobKind, Side) {
-        match self {
+    /// The job that carries the step out, and on which host; `None`: nobody has anything to do.
+    pub fn job(self) -> Option<(JobKind, Side)> {
+        Some(match self {
+            Self::Hold => return None,
             Self::PreflightSource => (JobKind::PreflightSource, Side::Source),
             Self::PreflightDestination => (JobKind::PreflightDestination, Side::Destination),
             Self::Reserve => (JobKind::Reserve, Side::Destination),
             Self::OpenTransfer => (JobKind::OpenTransfer, Side::Source),
-            Self::WarmCopy => (JobKind::WarmCopy, Side::Destination),
+            Self::WarmCopy | Self::TopUp => (JobKind::WarmCopy, Side::Destination),
             Self::StopSeal => (JobKind::StopSeal, Side::Source),
             Self::FinalCopy => (JobKind::FinalCopy, Side::Destination),
             Self::Start => (JobKind::Start, Side::Destination),
             Self::SealDestination => (JobKind::StopSeal, Side::Destination),
             Self::Restore => (JobKind::Start, Side::Source),
-        }
+        })
     }
 
     /// The step after this one, when it succeeds.
@@ -90,7 +97,8 @@ impl Step {
             Self::PreflightDestination => Some(Self::Reserve),
             Self::Reserve => Some(Self::OpenTransfer),
             Self::OpenTransfer => Some(Self::WarmCopy),
-            Self::WarmCopy => Some(Self::StopSeal),
+            Self::WarmCopy | Self::TopUp => Some(Self::Hold),
+            Self::Hold => Some(Self::StopSeal),
             Self::StopSeal => Some(Self::FinalCopy),
             Self::FinalCopy => Some(Self::Start),
             Self::SealDestination => Some(Self::Restore),
@@ -106,6 +114,7 @@ impl Step {
             | Self::Reserve
             | Self::OpenTransfer => State::Preparing,
             Self::WarmCopy => State::Copying,
+            Self::Hold | Self::TopUp => State::Holding,
             Self::StopSeal
             | Self::FinalCopy
             | Self::Start
@@ -117,12 +126,18 @@ impl Step {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// The one click (now, or at a time: then the row's `not_before` holds it back).
+    /// The one click (to stop as soon as it is copied, or at a time: then the row's `not_before` holds it back).
     Click,
     /// The member gives up the time they chose, while the offer still stands (the application checks that).
     Unschedule,
     /// The scheduler found a slot for it.
     Admit,
+    /// It holds, and there is time for another pass.
+    TopUp,
+    /// It holds, and the moment to stop has come (the application looks at the time, at quiet hours and at free stops).
+    Stop,
+    /// The order to stop was not given out, and is taken back (the application sees to that).
+    Unstop,
     /// The offer's time is over.
     Expire,
     /// The member or staff ask to cancel.
@@ -229,7 +244,12 @@ pub enum Refused {
 /// May the member (or staff) still cancel?
 pub fn can_cancel(state: State) -> bool {
     match state {
-        State::Offered | State::Queued | State::Preparing | State::Copying | State::Failed => true,
+        State::Offered
+        | State::Queued
+        | State::Preparing
+        | State::Copying
+        | State::Holding
+        | State::Failed => true,
         State::Switching
         | State::Finished
         | State::Confirmed
@@ -241,14 +261,25 @@ pub fn can_cancel(state: State) -> bool {
 }
 
 /// States in which the steps are at work.
-pub const AT_WORK: [State; 3] = [State::Preparing, State::Copying, State::Switching];
+pub const AT_WORK: [State; 4] = [
+    State::Preparing,
+    State::Copying,
+    State::Holding,
+    State::Switching,
+];
+
+/// Those of them that take a slot of their hosts and of the link between them.
+pub const IN_SLOTS: [State; 3] = [State::Preparing, State::Copying, State::Switching];
 
 /// Does the migration hold its destination's memory and disk (and the Linode's one place for a live migration)?
 pub fn is_live(state: State) -> bool {
     match state {
-        State::Offered | State::Queued | State::Preparing | State::Copying | State::Switching => {
-            true
-        }
+        State::Offered
+        | State::Queued
+        | State::Preparing
+        | State::Copying
+        | State::Holding
+        | State::Switching => true,
         State::Finished
         | State::Confirmed
         | State::Returning
@@ -330,6 +361,9 @@ mod tests {
             Event::Click,
             Event::Unschedule,
             Event::Admit,
+            Event::TopUp,
+            Event::Stop,
+            Event::Unstop,
             Event::Expire,
             Event::Cancel,
             Event::StartFailedSealed,
@@ -449,12 +483,16 @@ mod tests {
         }
         let mut steps = 0;
         while let Some(now) = step {
-            let to = decide(state, step, Event::Succeeded(now)).unwrap();
+            let event = match now {
+                Step::Hold => Event::Stop,
+                now => Event::Succeeded(now),
+            };
+            let to = decide(state, step, event).unwrap();
             (state, step) = (to.state, to.step);
             steps += 1;
             assert!(steps < 20);
         }
-        assert_eq!((state, steps), (State::Finished, 8));
+        assert_eq!((state, steps), (State::Finished, 9));
     }
 
     #[test]

@@ -45,8 +45,12 @@ pub fn own_again(row: Row, (host, epoch): (HostId, i64)) -> Option<Row> {
 /// The epoch that the job of a step acts under; `epoch` is the migration's, `row` the Linode's.
 pub fn step_epoch(step: Step, epoch: i64, row: Row) -> i64 {
     match step {
-        Step::PreflightSource | Step::OpenTransfer | Step::StopSeal | Step::FinalCopy => epoch,
-        Step::PreflightDestination | Step::Reserve | Step::WarmCopy => epoch + 1,
+        Step::PreflightSource
+        | Step::OpenTransfer
+        | Step::Hold
+        | Step::StopSeal
+        | Step::FinalCopy => epoch,
+        Step::PreflightDestination | Step::Reserve | Step::WarmCopy | Step::TopUp => epoch + 1,
         Step::Start | Step::SealDestination | Step::Restore => row.epoch,
     }
 }

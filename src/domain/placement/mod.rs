@@ -275,6 +275,29 @@ pub fn shut(link: &Link, doors: &BTreeMap<HostId, Door>) -> Option<(HostId, Shut
     why.map(|why| (link.destination, Shut::Destination(why)))
 }
 
+/// Which of `due` (first those that are to stop first) may stop beside those that are stopped already, so many at once on a
+/// host.
+pub fn stops(due: &[Link], stopped: &[Link], at_once: i32) -> Vec<MigrationId> {
+    let mut hosts: HashMap<HostId, i32> = HashMap::new();
+    let mut take = |link: &Link| {
+        for host in [link.source, link.destination] {
+            *hosts.entry(host).or_default() += 1;
+        }
+        let most = |host| hosts.get(&host).copied().unwrap_or(0);
+        most(link.source).max(most(link.destination))
+    };
+    for link in stopped {
+        take(link);
+    }
+    let mut free = Vec::new();
+    for link in due {
+        if take(link) <= at_once {
+            free.push(link.migration);
+        }
+    }
+    free
+}
+
 /// Which of `waiting` (in queue order) may start beside `running`. A later one may pass an earlier one that waits for
 /// a busy host, so that one slow host does not hold up the others.
 pub fn admit(waiting: &[Link], running: &[Link], limits: &Limits) -> Vec<MigrationId> {

@@ -1,5 +1,5 @@
-//! When a member's move may begin: the provider's quiet hours, a number of chosen times an hour and host, and the moments
-//! at which a member is reminded.
+//! When a member's Linode may stop to move: the provider's quiet hours, how many stops a host has at once and in an hour,
+//! and the moments at which a member is reminded.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,8 @@ use crate::domain::time::Time;
 use crate::domain::time::zone::Tz;
 
 const HOUR_S: i64 = 3600;
+/// Stops are counted by so many seconds: about what one takes, from the order to stop until it runs again.
+pub const SLOT_S: i64 = 300;
 const DAY_S: i64 = 86_400;
 /// A chosen time is reminded of this long before.
 pub const REMIND_S: i64 = DAY_S;
@@ -40,7 +42,12 @@ pub struct Limits {
     pub quiet: [Option<Quiet>; 7],
     /// Chosen times in one hour on one host, at most.
     pub per_hour: Option<i32>,
+    /// Linodes that stop at once on one host, at most.
+    pub stops_at_once: i32,
 }
+
+/// Unless staff set it.
+const STOPS_AT_ONCE: i32 = 4;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -48,19 +55,37 @@ impl Default for Limits {
             zone: Tz::UTC,
             quiet: [None; 7],
             per_hour: None,
+            stops_at_once: STOPS_AT_ONCE,
         }
     }
 }
 
-/// How many have chosen each hour (counted from 1970), by host.
-pub type Taken = BTreeMap<(HostId, i64), i32>;
+/// How many stop in each slot (counted from 1970), by host.
+#[derive(Debug, Clone, Default)]
+pub struct Taken(BTreeMap<(HostId, i64), i32>);
 
-/// The hour of a moment.
-pub fn hour(at: Time) -> i64 {
-    at.utc().timestamp().div_euclid(HOUR_S)
+impl Taken {
+    pub fn add(&mut self, host: HostId, at: Time) {
+        *self.0.entry((host, slot(at))).or_default() += 1;
+    }
+
+    fn in_slot(&self, host: HostId, at: Time) -> i32 {
+        self.0.get(&(host, slot(at))).copied().unwrap_or(0)
+    }
+
+    fn in_hour(&self, host: HostId, at: Time) -> i32 {
+        let slots = HOUR_S / SLOT_S;
+        let first = slot(at).div_euclid(slots) * slots;
+        let hour = (host, first)..(host, first + slots);
+        self.0.range(hour).map(|(_, count)| count).sum()
+    }
 }
 
-/// Why no move may begin then.
+fn slot(at: Time) -> i64 {
+    at.utc().timestamp().div_euclid(SLOT_S)
+}
+
+/// Why none may stop then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum No {
     Quiet,
@@ -97,36 +122,46 @@ impl Limits {
             .map(|moment| moment.plus_s(-moment.utc().timestamp().rem_euclid(60)))
     }
 
-    /// May a move between these hosts be set for `at`?
+    /// The first moment from `now` on at which a move may stop its Linode. `is_bound`: quiet hours bind it.
+    pub fn first_stop(&self, chosen: Option<Time>, is_bound: bool, now: Time) -> Option<Time> {
+        let at = chosen.map_or(now, |at| at.max(now));
+        if is_bound {
+            self.open_from(at)
+        } else {
+            Some(at)
+        }
+    }
+
+    /// May a stop between these hosts be set for `at`?
     pub fn allows(&self, at: Time, hosts: [HostId; 2], taken: &Taken) -> Result<(), No> {
         if self.is_quiet(at) {
             return Err(No::Quiet);
         }
-        let full = |most: i32| {
-            hosts
-                .iter()
-                .any(|host| taken.get(&(*host, hour(at))).copied().unwrap_or(0) >= most)
+        let is_full = |host: &HostId| {
+            taken.in_slot(*host, at) >= self.stops_at_once
+                || self
+                    .per_hour
+                    .is_some_and(|most| taken.in_hour(*host, at) >= most)
         };
-        if self.per_hour.is_some_and(full) {
+        if hosts.iter().any(is_full) {
             return Err(No::Full);
         }
         Ok(())
     }
 
-    /// The next full hours that may be chosen, after `now` and not after `until`: at most `count`, looked for over
-    /// fourteen days.
-    pub fn free_hours(
+    /// The next times after `now` and not after `until` that may be chosen, each a multiple of `every` seconds: at most
+    /// `count`, looked for over fourteen days.
+    pub fn free_times(
         &self,
-        now: Time,
-        until: Time,
+        (now, until, every): (Time, Time, i64),
         hosts: [HostId; 2],
         taken: &Taken,
         count: usize,
     ) -> Vec<Time> {
-        let next = now.plus_s(HOUR_S - now.utc().timestamp().rem_euclid(HOUR_S));
+        let next = now.plus_s(every - now.utc().timestamp().rem_euclid(every));
         let next = Time::new(next.utc().with_nanosecond(0).unwrap_or(next.utc()));
-        (0..14 * 24)
-            .map(|hours| next.plus_s(hours * HOUR_S))
+        (0..14 * DAY_S / every)
+            .map(|turn| next.plus_s(turn * every))
             .take_while(|at| *at <= until)
             .filter(|at| self.allows(*at, hosts, taken).is_ok())
             .take(count)
@@ -184,6 +219,7 @@ mod tests {
             zone: "Europe/Berlin".parse().unwrap(),
             quiet,
             per_hour: Some(1),
+            ..Limits::default()
         }
     }
 
@@ -232,15 +268,10 @@ mod tests {
     #[test]
     fn free_hours_are_neither_quiet_nor_full() {
         let limits = limits();
-        let mut taken = Taken::new();
-        taken.insert((B, hour(at("2026-11-23 18:20"))), 1);
-        let free = limits.free_hours(
-            at("2026-11-23 05:30"),
-            at("2026-11-23 20:00"),
-            [A, B],
-            &taken,
-            10,
-        );
+        let mut taken = Taken::default();
+        taken.add(B, at("2026-11-23 18:20"));
+        let (now, until) = (at("2026-11-23 05:30"), at("2026-11-23 20:00"));
+        let free = limits.free_times((now, until, HOUR_S), [A, B], &taken, 10);
         let expected: Vec<Time> = [
             "2026-11-23 06:00",
             "2026-11-23 17:00",
@@ -262,6 +293,24 @@ mod tests {
             limits.allows(at("2026-11-23 08:00"), [A, B], &taken),
             Err(No::Quiet)
         );
+    }
+
+    #[test]
+    fn a_host_stops_a_few_at_once() {
+        let limits = Limits {
+            stops_at_once: 2,
+            ..Limits::default()
+        };
+        let mut taken = Taken::default();
+        let two = at("2026-11-23 02:00");
+        taken.add(A, two);
+        assert_eq!(limits.allows(two, [A, B], &taken), Ok(()));
+        taken.add(A, two.plus_s(299));
+        assert_eq!(limits.allows(two, [A, B], &taken), Err(No::Full));
+        assert_eq!(limits.allows(two, [B, HostId(3)], &taken), Ok(()));
+        let until = two.plus_days(1);
+        let free = limits.free_times((two.plus_s(-1), until, SLOT_S), [A, B], &taken, 1);
+        assert_eq!(free, [two.plus_s(SLOT_S)]);
     }
 
     #[test]

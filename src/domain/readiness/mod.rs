@@ -37,6 +37,7 @@ pub fn ended(state: MigrationState, tries_failed: u32) -> Ended {
         | MigrationState::Queued
         | MigrationState::Preparing
         | MigrationState::Copying
+        | MigrationState::Holding
         | MigrationState::Switching => Ended::UnderWay,
     }
 }

@@ -47,6 +47,7 @@ pub fn host(conn: &mut Db, id: HostId) -> Result<Option<HostDetail>, StoreError>
         MigrationState::Queued,
         MigrationState::Preparing,
         MigrationState::Copying,
+        MigrationState::Holding,
         MigrationState::Switching,
     ];
     let filter = MigrationFilter {

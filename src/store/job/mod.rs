@@ -367,6 +367,23 @@ pub fn cancel_pending(
     .execute(conn)?)
 }
 
+/// Cancels a job that no agent was ever given; `false`: one was.
+pub fn cancel_ungiven(conn: &mut Db, id: JobId, now: Time) -> Result<bool, StoreError> {
+    let hit = diesel::update(
+        jobs::table
+            .find(id)
+            .filter(jobs::state.eq(JobState::Pending))
+            .filter(jobs::attempt.eq(0)),
+    )
+    .set((
+        jobs::state.eq(JobState::Cancelled),
+        jobs::finished_at.eq(now),
+        jobs::message.eq("Cancelled before it began."),
+    ))
+    .execute(conn)?;
+    Ok(hit == 1)
+}
+
 /// Asks the agents at work for the migration to stop; says how many jobs that concerns. What tidies up after an earlier round
 /// goes on: its end ends nothing.
 pub fn ask_cancel(conn: &mut Db, migration: MigrationId) -> Result<usize, StoreError> {

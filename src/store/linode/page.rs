@@ -68,6 +68,7 @@ pub struct Moved {
     pub linode_id: LinodeId,
     pub kind: MigrationKind,
     pub state: MigrationState,
+    pub not_before: Option<Time>,
 }
 
 impl From<&PastMove> for Moved {
@@ -77,6 +78,7 @@ impl From<&PastMove> for Moved {
             linode_id: of.linode_id,
             kind: of.kind,
             state: of.state,
+            not_before: of.not_before,
         }
     }
 }

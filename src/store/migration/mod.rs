@@ -14,6 +14,7 @@ use super::schema::{linodes, migration_events, migrations};
 use super::wake::Wake;
 use crate::domain::ids::{AccountId, HostId, JobId, LinodeId, MigrationId, RegistrationId, UserId};
 use crate::domain::linode::LinodeStatus;
+use crate::domain::migration::hold::InStep;
 use crate::domain::migration::{self, MigrationKind, MigrationState, Step};
 use crate::domain::placement::Link;
 use crate::domain::programme::move_times;
@@ -46,6 +47,7 @@ pub struct Migration {
     pub stop_limit_s: i32,
     pub offered_at: Time,
     pub expires_at: Time,
+    /// The time its member chose: the Linode is not stopped before it.
     pub not_before: Option<Time>,
     pub queued_at: Option<Time>,
     pub queued_by: Option<UserId>,
@@ -81,6 +83,20 @@ pub struct Migration {
     pub purged_at: Option<Time>,
     /// Whether the copy was read back past the cache, where the agent says.
     pub uncached: Option<bool>,
+    /// When copying begins, so that it is in step by the time chosen.
+    pub begin_at: Option<Time>,
+    /// For how long after the time chosen it may still stop, if it was not in step by then.
+    pub patience_s: i32,
+    /// Its member was told that it is late.
+    pub late_told: bool,
+    /// The end of the last pass.
+    pub in_step_at: Option<Time>,
+    /// What the last pass took.
+    pub pass_s: i32,
+    /// From its beginning until it was in step first.
+    pub copied_s: Option<i32>,
+    /// Its cancel leaves its member the offer.
+    pub offer_again: bool,
 }
 
 impl Migration {
@@ -96,7 +112,14 @@ impl Migration {
 
     /// It waits in the queue, and for no time of its own.
     pub fn is_due(&self, now: Time) -> bool {
-        self.state == MigrationState::Queued && self.not_before.is_none_or(|at| at <= now)
+        self.state == MigrationState::Queued && self.begin_at.is_none_or(|at| at <= now)
+    }
+
+    /// Does it hold, with nobody at work? Then it is in step since, and its last pass took so long.
+    pub fn in_step(&self) -> Option<InStep> {
+        let since = self.in_step_at.filter(|_| self.step == Some(Step::Hold))?;
+        let pass_s = i64::from(self.pass_s);
+        Some(InStep { since, pass_s })
     }
 
     /// Is the time for its way back over, by the clock and by what portals have watched of it? `way_backs_over` asks the same.
@@ -261,10 +284,17 @@ pub struct Change {
     pub kernels_accepted: Option<bool>,
     pub stop_limit_s: Option<i32>,
     pub not_before: Option<Option<Time>>,
+    pub begin_at: Option<Option<Time>>,
+    pub patience_s: Option<i32>,
+    pub late_told: Option<bool>,
+    pub in_step_at: Option<Time>,
+    pub pass_s: Option<i32>,
+    pub copied_s: Option<i32>,
+    pub offer_again: Option<bool>,
     pub queued_at: Option<Time>,
     pub queued_by: Option<UserId>,
     pub started_at: Option<Time>,
-    pub stopped_at: Option<Time>,
+    pub stopped_at: Option<Option<Time>>,
     pub committed_at: Option<Time>,
     pub finished_at: Option<Time>,
     pub way_back_until: Option<Time>,

@@ -39,9 +39,9 @@ pub struct MigrationDetail {
 /// Where a migration stands among the queued, and what holds it back.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Place {
-    /// From 1, while it is queued and its time has come.
+    /// From 1, while it waits for a slot to be copied.
     pub position: Option<i64>,
-    /// The end of the quiet hours, if they hold it, or will when its time comes.
+    /// The end of the quiet hours, if they hold its stop, or will when its time comes.
     pub held_until: Option<Time>,
     /// The host that cannot take part now, and why, while it is offered or queued.
     pub shut: Option<(HostId, Shut)>,
@@ -73,10 +73,8 @@ pub fn migration_now(
         .at_most::<1>()
         .get_result(conn)
         .optional()?;
-    let is_due = migration.not_before.is_none_or(|at| at <= now);
-    let position = if migration.state == MigrationState::Queued && is_due {
-        let quiet = move_times::limits(conn)?.0.is_quiet(now);
-        Some(queue::queued_before(conn, &migration, now, quiet)? + 1)
+    let position = if migration.is_due(now) {
+        Some(queue::queued_before(conn, &migration, now)? + 1)
     } else {
         None
     };

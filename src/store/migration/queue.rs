@@ -1,11 +1,12 @@
-//! The queue of migrations, and those that are at work.
+//! The queue of migrations, those that are at work, and those that hold until they may stop.
 
 use diesel::prelude::*;
 
 use super::Migration;
 use crate::domain::account::UserRole;
 use crate::domain::ids::{HostId, MigrationId};
-use crate::domain::migration::{AT_WORK, MigrationKind, MigrationState};
+use crate::domain::migration::hold::{self, InStep};
+use crate::domain::migration::{IN_SLOTS, MigrationKind, MigrationState, Step};
 use crate::domain::placement::Link;
 use crate::domain::time::Time;
 use crate::store::db::Db;
@@ -13,94 +14,184 @@ use crate::store::error::StoreError;
 use crate::store::limit::Limit;
 use crate::store::schema::{migrations, users};
 
-fn links(rows: Vec<(MigrationId, HostId, HostId, bool)>) -> Vec<Link> {
-    rows.into_iter()
-        .map(|(migration, source, destination, is_back)| Link {
-            migration,
-            source,
-            destination,
-            is_back,
-        })
-        .collect()
+type LinkRow = (MigrationId, HostId, HostId, bool);
+
+fn link((migration, source, destination, is_back): LinkRow) -> Link {
+    Link {
+        migration,
+        source,
+        destination,
+        is_back,
+    }
 }
 
-pub fn at_work(conn: &mut Db) -> Result<Vec<Link>, StoreError> {
+#[diesel::dsl::auto_type]
+fn link_columns() -> _ {
+    let back: MigrationKind = MigrationKind::Return;
+    (
+        migrations::id,
+        migrations::source_host_id,
+        migrations::destination_host_id,
+        migrations::kind.eq(back),
+    )
+}
+
+fn links(rows: Vec<LinkRow>) -> Vec<Link> {
+    rows.into_iter().map(link).collect()
+}
+
+/// Those that take a slot of their hosts.
+pub fn in_slots(conn: &mut Db) -> Result<Vec<Link>, StoreError> {
+    links_in(conn, &IN_SLOTS)
+}
+
+/// Those whose Linode is stopped, or about to be.
+pub fn switching(conn: &mut Db) -> Result<Vec<Link>, StoreError> {
+    links_in(conn, &[MigrationState::Switching])
+}
+
+fn links_in(conn: &mut Db, states: &[MigrationState]) -> Result<Vec<Link>, StoreError> {
     Ok(links(
         migrations::table
-            .filter(migrations::state.eq_any(AT_WORK))
-            .select((
-                migrations::id,
-                migrations::source_host_id,
-                migrations::destination_host_id,
-                migrations::kind.eq(MigrationKind::Return),
-            ))
+            .filter(migrations::state.eq_any(states.to_vec()))
+            .select(link_columns())
             .load(conn)?,
     ))
 }
 
-/// Queued migrations whose time has come, in queue order; `limit` bounds one round of the scheduler. `quiet`: without those
-/// that the quiet hours hold.
-pub fn waiting(conn: &mut Db, now: Time, quiet: bool, limit: i64) -> Result<Vec<Link>, StoreError> {
-    let due = migrations::table
-        .filter(migrations::state.eq(MigrationState::Queued))
-        .filter(
-            migrations::not_before
-                .is_null()
-                .or(migrations::not_before.le(now)),
-        )
-        .order((migrations::queued_at, migrations::id))
+/// One that holds, with nobody at work on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Holds {
+    pub link: Link,
+    pub not_before: Option<Time>,
+    pub in_step: InStep,
+    /// Quiet hours bind its stop.
+    pub is_bound: bool,
+}
+
+/// Those that hold, first those that stop first.
+pub fn holding(conn: &mut Db, limit: i64) -> Result<Vec<Holds>, StoreError> {
+    type Row = (
+        LinkRow,
+        MigrationKind,
+        Option<Time>,
+        Time,
+        i32,
+        Option<UserRole>,
+    );
+    let by = users::table.on(migrations::queued_by.eq(users::id.nullable()));
+    let rows: Vec<Row> = migrations::table
+        .left_join(by)
+        .filter(migrations::state.eq(MigrationState::Holding))
+        .filter(migrations::step.eq(Step::Hold))
+        .filter(migrations::cancel_asked.eq(false))
+        .filter(migrations::in_step_at.is_not_null())
+        .order((migrations::not_before, migrations::id))
         .select((
-            migrations::id,
-            migrations::source_host_id,
-            migrations::destination_host_id,
-            migrations::kind.eq(MigrationKind::Return),
-        ));
-    if !quiet {
-        return Ok(links(due.limited(limit).load(conn)?));
-    }
-    Ok(links(due.filter(not_held()).limited(limit).load(conn)?))
+            link_columns(),
+            migrations::kind,
+            migrations::not_before,
+            migrations::in_step_at.assume_not_null(),
+            migrations::pass_s,
+            users::role.nullable(),
+        ))
+        .limited(limit)
+        .load(conn)?;
+    let holds = |(of, kind, not_before, since, pass_s, by): Row| Holds {
+        link: link(of),
+        not_before,
+        in_step: InStep {
+            since,
+            pass_s: i64::from(pass_s),
+        },
+        is_bound: hold::is_bound(kind, by),
+    };
+    let mut all: Vec<Holds> = rows.into_iter().map(holds).collect();
+    // Databases differ in where NULL comes.
+    all.sort_by_key(|it| it.not_before);
+    Ok(all)
 }
 
-/// What quiet hours do not hold: ways back, and what staff started.
-#[diesel::dsl::auto_type]
-fn not_held() -> _ {
-    let back: MigrationKind = MigrationKind::Return;
-    let staff: UserRole = UserRole::Staff;
-    let of_staff = users::table
-        .filter(users::role.eq(staff))
-        .select(users::id.nullable());
-    migrations::kind
-        .eq(back)
-        .nullable()
-        .or(migrations::queued_by.eq_any(of_staff))
+/// Whose chosen time has passed and who is not stopping yet: whose member was not told, or who is out of patience.
+pub fn late(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<MigrationId>, StoreError> {
+    Ok(migrations::table
+        .filter(migrations::not_before.le(now))
+        .filter(migrations::state.eq_any(BEFORE_THE_STOP))
+        .filter(migrations::kind.ne(MigrationKind::Return))
+        .order((migrations::late_told, migrations::not_before))
+        .select(migrations::id)
+        .limited(limit)
+        .load(conn)?)
 }
 
-/// How many queued migrations go before this one; `quiet` as for [`waiting`].
-pub fn queued_before(
+/// The states in which the Linode is to stop and was not told to.
+pub const BEFORE_THE_STOP: [MigrationState; 4] = [
+    MigrationState::Queued,
+    MigrationState::Preparing,
+    MigrationState::Copying,
+    MigrationState::Holding,
+];
+
+/// What the last copies between these hosts came to, in bytes a second; of any hosts, if there were none.
+pub fn copy_rate(
     conn: &mut Db,
-    of: &Migration,
-    now: Time,
-    quiet: bool,
-) -> Result<i64, StoreError> {
+    [source, destination]: [HostId; 2],
+) -> Result<Option<i64>, StoreError> {
+    let measured = migrations::table
+        .filter(migrations::copied_s.gt(0))
+        .filter(migrations::total_bytes.gt(0))
+        .order(migrations::id.desc())
+        .select((
+            migrations::total_bytes,
+            migrations::copied_s.assume_not_null(),
+        ));
+    let mut last: Vec<(i64, i32)> = measured
+        .filter(migrations::source_host_id.eq(source))
+        .filter(migrations::destination_host_id.eq(destination))
+        .at_most::<20>()
+        .load(conn)?;
+    if last.is_empty() {
+        last = measured.at_most::<20>().load(conn)?;
+    }
+    let bytes: i64 = last.iter().map(|(bytes, _)| *bytes).sum();
+    let seconds: i64 = last.iter().map(|(_, seconds)| i64::from(*seconds)).sum();
+    Ok((seconds > 0).then(|| bytes / seconds.max(1)))
+}
+
+/// Queued migrations whose copying is due, in queue order; `limit` bounds one round of the scheduler.
+pub fn waiting(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<Link>, StoreError> {
+    Ok(links(
+        migrations::table
+            .filter(migrations::state.eq(MigrationState::Queued))
+            .filter(
+                migrations::begin_at
+                    .is_null()
+                    .or(migrations::begin_at.le(now)),
+            )
+            .order((migrations::queued_at, migrations::id))
+            .select(link_columns())
+            .limited(limit)
+            .load(conn)?,
+    ))
+}
+
+/// How many queued migrations go before this one.
+pub fn queued_before(conn: &mut Db, of: &Migration, now: Time) -> Result<i64, StoreError> {
     let Some(queued_at) = of.queued_at else {
         return Ok(0);
     };
-    let before = migrations::table
+    Ok(migrations::table
         .filter(migrations::state.eq(MigrationState::Queued))
         .filter(
-            migrations::not_before
+            migrations::begin_at
                 .is_null()
-                .or(migrations::not_before.le(now)),
+                .or(migrations::begin_at.le(now)),
         )
         .filter(
             migrations::queued_at.lt(queued_at).or(migrations::queued_at
                 .eq(queued_at)
                 .and(migrations::id.lt(of.id))),
         )
-        .count();
-    if quiet {
-        Ok(before.filter(not_held()).get_result(conn)?)
-    } else {
-        Ok(before.get_result(conn)?)
-    }
+        .count()
+        .get_result(conn)?)
 }

@@ -59,6 +59,7 @@ pub fn depends_on(conn: &mut Db, id: HostId) -> Result<(i64, i64), StoreError> {
     let open = [
         MigrationState::Preparing,
         MigrationState::Copying,
+        MigrationState::Holding,
         MigrationState::Switching,
         MigrationState::Finished,
         MigrationState::Returning,

@@ -1,16 +1,16 @@
-//! When moves may begin: the limits that staff set, the times that are taken, and who is to be reminded.
+//! When Linodes may stop to move: the limits that staff set, the times that are taken, and who is to be reminded.
 
 use diesel::prelude::*;
 
-use crate::domain::account::UserRole;
 use crate::domain::ids::{HostId, MigrationId};
-use crate::domain::migration::{MigrationKind, MigrationState};
-use crate::domain::programme::move_times::{Limits, Quiet, Taken, hour};
+use crate::domain::migration::{MigrationKind, MigrationState, hold};
+use crate::domain::programme::move_times::{Limits, Quiet, Taken};
 use crate::domain::time::Time;
 use crate::store::db::{Both, Db};
 use crate::store::error::StoreError;
 use crate::store::limit::Limit;
 use crate::store::migration::Migration;
+use crate::store::migration::queue::BEFORE_THE_STOP;
 use crate::store::schema::{migrations, move_times, quiet_hours};
 
 /// Chosen times of one host that are looked at.
@@ -18,16 +18,17 @@ const MOST_TAKEN: i64 = 5000;
 
 /// The limits, with when they were changed last; `None`: never.
 pub fn limits(conn: &mut Db) -> Result<(Limits, Option<Time>), StoreError> {
-    let found: Option<(String, Option<i32>, Time)> = move_times::table
+    let found: Option<(String, Option<i32>, i32, Time)> = move_times::table
         .find(1_i64)
         .select((
             move_times::timezone,
             move_times::per_hour,
+            move_times::stops_at_once,
             move_times::changed_at,
         ))
         .get_result(conn)
         .optional()?;
-    let Some((zone, per_hour, changed)) = found else {
+    let Some((zone, per_hour, stops_at_once, changed)) = found else {
         return Ok((Limits::default(), None));
     };
     let mut limits = Limits {
@@ -35,6 +36,7 @@ pub fn limits(conn: &mut Db) -> Result<(Limits, Option<Time>), StoreError> {
             .parse()
             .map_err(|_| StoreError::Data(format!("time zone {zone:?} of the move times")))?,
         per_hour,
+        stops_at_once,
         ..Limits::default()
     };
     let rows: Vec<(i32, i32, i32)> = quiet_hours::table
@@ -54,6 +56,7 @@ pub fn set_limits(conn: &mut Db, to: &Limits, now: Time) -> Result<(), StoreErro
     let set = (
         move_times::timezone.eq(to.zone.name()),
         move_times::per_hour.eq(to.per_hour),
+        move_times::stops_at_once.eq(to.stops_at_once),
         move_times::changed_at.eq(now),
     );
     Both(
@@ -79,32 +82,33 @@ pub fn set_limits(conn: &mut Db, to: &Limits, now: Time) -> Result<(), StoreErro
     Ok(())
 }
 
-/// If the quiet hours hold this migration, or will when its time comes: when they end. They hold what a member started, and
-/// neither ways back nor what staff started.
+/// If the quiet hours hold this migration's stop, or will when its time comes: when they end.
 pub fn held_until(conn: &mut Db, of: &Migration, now: Time) -> Result<Option<Time>, StoreError> {
-    if of.state != MigrationState::Queued || of.kind == MigrationKind::Return {
+    if !BEFORE_THE_STOP.contains(&of.state) {
         return Ok(None);
     }
     let (limits, _) = limits(conn)?;
-    let begins = of.not_before.map_or(now, |at| at.max(now));
-    if !limits.is_quiet(begins) {
+    let stops = of.not_before.map_or(now, |at| at.max(now));
+    if !limits.is_quiet(stops) || !is_bound(conn, of)? {
         return Ok(None);
     }
-    let by_staff = match of.queued_by {
-        Some(user) => {
-            crate::store::account::user(conn, user)?.is_some_and(|it| it.role == UserRole::Staff)
-        }
-        None => false,
-    };
-    Ok(limits.open_from(begins).filter(|_| !by_staff))
+    Ok(limits.open_from(stops))
 }
 
-/// Source, destination, state, chosen time, time it began.
-type Begins = (HostId, HostId, MigrationState, Option<Time>, Option<Time>);
+/// Do quiet hours bind its stop?
+pub fn is_bound(conn: &mut Db, of: &Migration) -> Result<bool, StoreError> {
+    let by = match of.queued_by {
+        Some(user) => crate::store::account::user(conn, user)?.map(|it| it.role),
+        None => None,
+    };
+    Ok(hold::is_bound(of.kind, by))
+}
 
-/// How many begin, or have begun, in each hour from `from` to `until` on these hosts, as source or destination: those that
-/// wait for a time their members chose, and those that are on their way or over by when they began. Ways back, and `but`,
-/// are not counted.
+/// Source, destination, state, chosen time, time it was stopped.
+type Stops = (HostId, HostId, MigrationState, Option<Time>, Option<Time>);
+
+/// How many stop, or have stopped, from `from` to `until` on these hosts, as source or destination: those that wait for a
+/// time their members chose, and the others by when they were stopped. Ways back, and `but`, are not counted.
 pub fn taken(
     conn: &mut Db,
     hosts: [HostId; 2],
@@ -112,13 +116,13 @@ pub fn taken(
     but: MigrationId,
 ) -> Result<Taken, StoreError> {
     let waits = migrations::state
-        .eq(MigrationState::Queued)
+        .eq_any(BEFORE_THE_STOP)
         .and(migrations::not_before.between(from, until));
-    let has_begun = migrations::state
-        .ne(MigrationState::Queued)
-        .and(migrations::started_at.between(from, until));
-    let rows: Vec<Begins> = migrations::table
-        .filter(waits.or(has_begun))
+    let has_stopped = migrations::state
+        .ne_all(BEFORE_THE_STOP)
+        .and(migrations::stopped_at.between(from, until));
+    let rows: Vec<Stops> = migrations::table
+        .filter(waits.or(has_stopped))
         .filter(migrations::kind.ne(MigrationKind::Return))
         .filter(
             migrations::source_host_id
@@ -131,20 +135,21 @@ pub fn taken(
             migrations::destination_host_id,
             migrations::state,
             migrations::not_before,
-            migrations::started_at,
+            migrations::stopped_at,
         ))
         .at_most::<MOST_TAKEN>()
         .load(conn)?;
-    let mut taken = Taken::new();
-    for (source, destination, state, chosen, begun) in rows {
-        let at = match state {
-            MigrationState::Queued => chosen,
-            _ => begun,
+    let mut taken = Taken::default();
+    for (source, destination, state, chosen, stopped) in rows {
+        let at = if BEFORE_THE_STOP.contains(&state) {
+            chosen
+        } else {
+            stopped
         };
         let Some(at) = at else { continue };
         for host in [source, destination] {
             if hosts.contains(&host) {
-                *taken.entry((host, hour(at))).or_default() += 1;
+                taken.add(host, at);
             }
         }
     }

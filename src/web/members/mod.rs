@@ -10,7 +10,18 @@ pub mod registration;
 
 use crate::domain::migration::MigrationState;
 use crate::store::linode::page::Moved;
-use crate::web::ui::Link;
+use crate::store::migration::queue::BEFORE_THE_STOP;
+use crate::web::ui::{Link, Tag, Tone, Zone};
+
+/// How a migration stands, for a list: by when its Linode stops, if its member chose that.
+pub fn migration_tag(migration: Moved, zone: Zone) -> Tag {
+    match migration.not_before {
+        Some(at) if BEFORE_THE_STOP.contains(&migration.state) => {
+            Tag::new(format!("Stops {}", zone.text(at)), Tone::Info)
+        }
+        _ => Tag::migration(migration.state),
+    }
+}
 
 /// Where a Linode's newest migration is looked at, and by what words: the migrate page while the member has to choose,
 /// the migration's own page afterwards.
@@ -27,9 +38,10 @@ pub fn migration_link(migration: Moved, label: &str) -> Option<Link> {
             format!("Migrate {label}"),
         )),
         MigrationState::Queued => own("Migration queued:"),
-        MigrationState::Preparing | MigrationState::Copying | MigrationState::Switching => {
-            own("Watch the migration of")
-        }
+        MigrationState::Preparing
+        | MigrationState::Copying
+        | MigrationState::Holding
+        | MigrationState::Switching => own("Watch the migration of"),
         MigrationState::Finished => own("Check and confirm"),
         MigrationState::Returning => own("Watch the way back of"),
         MigrationState::Failed => own("Migration failed:"),

@@ -8,7 +8,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::linode::list::{Begin, eligibility, next_url};
-use super::migration_link;
+use super::{migration_link, migration_tag};
 use crate::app::bulk::Outcome;
 use crate::app::doors::Door;
 use crate::app::error::AppError;
@@ -30,7 +30,7 @@ use crate::web::page::{self, Area, ConfirmPage, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::programme_text::{Section, state_words};
 use crate::web::ui::names::platform_name;
-use crate::web::ui::{Link, Problems, Tag, units};
+use crate::web::ui::{Link, Problems, Tag, Zone, units};
 
 #[derive(Debug, Template)]
 #[template(path = "members/registration.html")]
@@ -100,7 +100,11 @@ impl BetaPage {
     pub fn new(page: Page, facts: &Facts<'_>) -> Self {
         let programme = facts.programme;
         let (state, state_words) = state_words(facts.phase, page.zone());
-        let rows: Vec<Row> = facts.rows.iter().map(|row| beta_row(row, facts)).collect();
+        let rows: Vec<Row> = facts
+            .rows
+            .iter()
+            .map(|row| beta_row(row, facts, page.zone()))
+            .collect();
         let link = |url: &str| {
             (url.starts_with("https://")
                 || url.starts_with("http://")
@@ -146,7 +150,7 @@ fn usual(waits: &[i64]) -> Option<String> {
         .map(|median| units::span(*median))
 }
 
-fn beta_row(row: &LinodeRow, facts: &Facts<'_>) -> Row {
+fn beta_row(row: &LinodeRow, facts: &Facts<'_>, zone: Zone) -> Row {
     let label = &row.linode.label;
     let mut view = Row {
         id: row.linode.id.0,
@@ -166,7 +170,7 @@ fn beta_row(row: &LinodeRow, facts: &Facts<'_>) -> Row {
     if let Some(migration) = row.migration {
         view.link = migration_link(migration, label);
         if view.link.is_some() || eligible.is_err() {
-            view.tag = Some(Tag::migration(migration.state));
+            view.tag = Some(migration_tag(migration, zone));
         }
     }
     let Some(registration) = &row.registration else {

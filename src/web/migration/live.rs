@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::app::job::lease;
 use crate::domain::job::{JobKind, JobState};
-use crate::domain::migration::{MigrationKind, MigrationState as State};
+use crate::domain::migration::{AT_WORK, MigrationKind, MigrationState as State, Step};
 use crate::domain::placement::Shut;
 use crate::domain::time::Time;
 use crate::store::job::Job;
@@ -66,10 +66,11 @@ impl Live {
             ..
         } = of;
         let shape = format!(
-            "{}-{}-{}",
-            migration.state, migration.cancel_asked, migration.round
+            "{}-{}-{}-{:?}",
+            migration.state, migration.cancel_asked, migration.round, migration.not_before
         );
-        let mut text = BTreeMap::from([("phase", phase(of)), ("asof", zone.precise(now).text)]);
+        let mut text =
+            BTreeMap::from([("phase", phase(of, now)), ("asof", zone.precise(now).text)]);
         let mut attr = BTreeMap::from([(
             "asof",
             BTreeMap::from([("datetime", zone.precise(now).iso)]),
@@ -114,16 +115,17 @@ impl Live {
     }
 }
 
+/// Is something done that has a progress? While it holds, passes come and go.
 pub fn is_at_work(state: State) -> bool {
     matches!(state, State::Preparing | State::Copying | State::Switching)
 }
 
 /// Is anything still to come that the page should hear of by itself?
 pub fn is_moving(state: State) -> bool {
-    is_at_work(state) || matches!(state, State::Queued | State::Returning)
+    is_at_work(state) || matches!(state, State::Queued | State::Holding | State::Returning)
 }
 
-fn phase(of: Watched<'_>) -> String {
+fn phase(of: Watched<'_>, now: Time) -> String {
     let Watched {
         migration,
         job,
@@ -133,21 +135,24 @@ fn phase(of: Watched<'_>) -> String {
     if let Some(words) = paused(migration.state, queue) {
         return words.to_owned();
     }
-    if migration.cancel_asked && is_at_work(migration.state) {
+    if migration.cancel_asked && AT_WORK.contains(&migration.state) {
         return "Cancelling: waiting for the host to stop its work.".to_owned();
     }
     match migration.state {
         State::Offered => "Waiting for your click.".to_owned(),
         State::Queued => match queue.position {
-            _ if queue.held_until.is_some() => held(queue, zone),
             Some(_) if queue.shut.is_some() => shut(queue),
             Some(1) => "Next in the queue: it starts as soon as both hosts are free.".to_owned(),
             Some(place) => format!("Number {place} in the queue."),
-            None if migration.kind == MigrationKind::Evacuation => {
-                "Waiting for its time.".to_owned()
-            }
-            None => "Waiting for the time you chose.".to_owned(),
+            None => match migration.begin_at {
+                Some(at) => format!(
+                    "Copying begins at {}, early enough for its time.",
+                    zone.both(at).text
+                ),
+                None => "Waiting for its time.".to_owned(),
+            },
         },
+        State::Holding => holding(of, now),
         State::Preparing | State::Copying | State::Switching => {
             let step = migration.step.map_or("Working", step_words);
             match job.map(|job| job.state) {
@@ -199,17 +204,24 @@ fn shut(queue: Place) -> String {
     )
 }
 
-/// The quiet hours hold it, or will when its time comes.
-fn held(queue: Place, zone: Zone) -> String {
-    let until = queue
-        .held_until
-        .map_or_else(String::new, |at| zone.both(at).text);
-    match queue.position {
-        Some(_) => format!("Waiting for the end of the quiet hours, at {until}."),
-        None => format!(
-            "Waiting. The time you chose is in the quiet hours now: it starts at their end, at {until}, or choose another."
+/// It runs on, and is in step.
+fn holding(of: Watched<'_>, now: Time) -> String {
+    let (row, zone) = (of.migration, of.zone);
+    let then = match (of.queue.held_until, row.not_before.filter(|at| *at > now)) {
+        (Some(at), _) => format!(
+            "it stops when the quiet hours end, at {}",
+            zone.both(at).text
         ),
+        (None, Some(at)) => format!("it stops at {}", zone.both(at).text),
+        (None, None) => "it stops as soon as a stop is free on both hosts".to_owned(),
+    };
+    if row.step == Some(Step::TopUp) {
+        return format!("In step, and copying what has changed since; {then}.");
     }
+    let since = row.in_step_at.map_or_else(String::new, |at| {
+        format!(" (last pass {})", zone.precise(at).text)
+    });
+    format!("In step with its copy{since}: {then}.")
 }
 
 /// How long the job has looked at disks, in seconds, as of its last word.

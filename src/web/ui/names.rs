@@ -119,6 +119,8 @@ pub fn step_words(step: Step) -> &'static str {
         Step::Reserve => "Reserving space on the new host",
         Step::OpenTransfer => "Opening the transfer between the hosts",
         Step::WarmCopy => "Copying the disks while the Linode runs",
+        Step::Hold => "In step, waiting for the moment to stop",
+        Step::TopUp => "Copying what has changed since",
         Step::StopSeal => "Stopping the Linode",
         Step::FinalCopy => "Copying the rest and comparing both copies",
         Step::Start => "Starting the Linode on its new host",

@@ -78,6 +78,7 @@ impl Tag {
             S::Queued => Self::new("Queued", Tone::Info),
             S::Preparing => Self::new("Preparing", Tone::Info),
             S::Copying => Self::new("Copying", Tone::Info),
+            S::Holding => Self::new("In step", Tone::Info),
             S::Switching => Self::new("Switching over", Tone::Warn),
             S::Finished => Self::new("Finished", Tone::Good),
             S::Confirmed => Self::new("Confirmed", Tone::Good),

@@ -120,7 +120,7 @@ pub fn minute(town: &Town, machines: &Machines, minute: u64) {
     let (requests, p50, p99) = town.tally.lately();
     let states = ask(
         town,
-        "SELECT CASE WHEN state IN ('queued', 'preparing', 'copying', 'switching', 'returning') THEN 'going' ELSE 'rest' END AS name, \
+        "SELECT CASE WHEN state IN ('queued', 'preparing', 'copying', 'holding', 'switching', 'returning') THEN 'going' ELSE 'rest' END AS name, \
          count(*) AS count FROM migrations GROUP BY 1",
     );
     let of = |name: &str| {
@@ -194,7 +194,7 @@ fn restless(town: &Town) -> Vec<String> {
         town,
         "SELECT 'job ' || kind || ' of host ' || host_id || ' for ' || linode_id || ' ' || state AS name, id AS count FROM jobs WHERE state IN ('pending', 'leased') \
          UNION ALL SELECT 'migration ' || kind || ' of ' || linode_id || ' ' || state || ' ' || COALESCE(step, ''), id FROM migrations \
-           WHERE state IN ('queued', 'preparing', 'copying', 'switching', 'returning') \
+           WHERE state IN ('queued', 'preparing', 'copying', 'holding', 'switching', 'returning') \
          UNION ALL SELECT 'mail ' || kind || ' ' || last_error, id FROM outbox WHERE state = 'pending' \
          UNION ALL SELECT 'Linode ' || id || ' is ' || status, id FROM linodes WHERE status NOT IN ('running', 'offline') \
          UNION ALL SELECT 'Linode ' || linode_id || ' is held: ' || reason, linode_id FROM holds",
@@ -312,7 +312,7 @@ fn disks(town: &Town, machines: &Machines) {
            UNION SELECT source_host_id, linode_id FROM migrations WHERE state IN ('finished', 'returning') \
            UNION SELECT destination_host_id, linode_id FROM migrations WHERE state = 'finished' AND kind = 'return' \
            UNION SELECT destination_host_id, linode_id FROM migrations WHERE state = 'failed' AND started_at IS NOT NULL \
-           UNION SELECT destination_host_id, linode_id FROM migrations WHERE state IN ('preparing', 'copying', 'switching') \
+           UNION SELECT destination_host_id, linode_id FROM migrations WHERE state IN ('preparing', 'copying', 'holding', 'switching') \
            UNION SELECT host_id, linode_id FROM jobs WHERE state IN ('pending', 'leased') AND kind IN ('purge', 'release') \
          ) AS there JOIN hosts ON hosts.id = host",
     );

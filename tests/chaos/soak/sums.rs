@@ -35,7 +35,7 @@ pub fn rooms(town: &Town) {
         .unwrap();
     let held: Vec<Held> = diesel::sql_query(
         "SELECT host_id AS host, id AS linode, 'lives' AS why FROM linodes \
-         UNION ALL SELECT destination_host_id, linode_id, 'comes' FROM migrations WHERE state IN ('offered', 'queued', 'preparing', 'copying', 'switching') \
+         UNION ALL SELECT destination_host_id, linode_id, 'comes' FROM migrations WHERE state IN ('offered', 'queued', 'preparing', 'copying', 'holding', 'switching') \
          UNION ALL SELECT source_host_id, linode_id, CASE kind WHEN 'return' THEN 'disks' ELSE 'may return' END FROM migrations WHERE state = 'finished' \
          UNION ALL SELECT destination_host_id, linode_id, 'before' FROM migrations WHERE state = 'finished' AND kind = 'return' \
          UNION ALL SELECT destination_host_id, linode_id, 'disks' FROM migrations WHERE state = 'failed' AND started_at IS NOT NULL \
@@ -167,7 +167,7 @@ fn cards(staff: &mut Client<'_>) {
             ("migrations queued", "migrations WHERE state = 'queued'"),
             (
                 "migrations running",
-                "migrations WHERE state IN ('preparing', 'copying', 'switching')",
+                "migrations WHERE state IN ('preparing', 'copying', 'holding', 'switching')",
             ),
             (
                 "finished, not confirmed",

@@ -229,6 +229,7 @@ both_databases! {
             app.answer(UML1, &power, half).unwrap();
             app.answer(XEN1, &copy, Outcome::Succeeded { report: app.success(&copy) }).unwrap();
             app.pass_s(20);
+            app.reconcile().unwrap();
             let stop = app.take(UML1);
             assert_eq!(kind(&stop), "stop_seal", "{asked} has to wait");
             let failed = Outcome::Failed { retry: true, public: "No.".into(), detail: String::new(), console: None, owns: None };

@@ -85,7 +85,7 @@ impl TestApp {
     }
 
     /// Quiet from an hour ago until `minutes` from now, every day.
-    fn quiet_for(&self, minutes: u16) -> Limits {
+    pub fn quiet_for(&self, minutes: u16) -> Limits {
         let now = self.now().utc();
         let minute = u16::try_from(now.hour() * 60 + now.minute()).unwrap();
         let ends = (minute + minutes) % 1440;
@@ -185,14 +185,17 @@ both_databases! {
         app.offer(&app.staff(), registration, Some(XEN1)).unwrap();
         let row = app.migrate(&app.member(), WEB, now_click()).unwrap();
         app.set_move_times(&app.staff(), &app.quiet_for(30), None).unwrap();
-        assert_eq!(app.reconcile().unwrap().admitted, 0);
-        member.get(&format!("/members/migrations/{}", row.id)).shows_at("[data-k=phase]", &["Waiting for the end of the quiet hours, at"]).hides(&["Next in the queue"]);
+        assert_eq!(app.reconcile().unwrap().admitted, 1, "copying goes on");
+        app.work_all(&[UML1, XEN1]);
+        let url = format!("/members/migrations/{}", row.id);
+        member.get(&url).shows_at("[data-k=phase]", &["In step with its copy", "it stops when the quiet hours end, at"]);
         // A way back is not held up, and neither is what staff try again.
         app.run_sql("UPDATE migrations SET queued_by = 3");
-        member.get(&format!("/members/migrations/{}", row.id)).shows_at("[data-k=phase]", &["Next in the queue"]);
+        member.get(&url).shows_at("[data-k=phase]", &["it stops as soon as a stop is free"]);
         app.run_sql("UPDATE migrations SET queued_by = 1");
+        assert_eq!(app.reconcile().unwrap().ordered, 0);
         app.pass_s(31 * 60);
-        assert_eq!(app.reconcile().unwrap().admitted, 1);
+        assert_eq!(app.reconcile().unwrap().ordered, 1);
         app.work_all(&[UML1, XEN1]);
         app.pass_s(1440 * 60 - 40 * 60);
         assert_eq!(app.migration(row.id).state, MigrationState::Finished);
@@ -212,12 +215,13 @@ both_databases! {
         app.set_move_times(&app.staff(), &app.quiet_for(60), None).unwrap();
         let url = format!("/members/migrations/{}", row.id);
         let page = member.get(&url);
-        page.shows_at("[data-k=phase]", &["The time you chose is in the quiet hours now"]).shows_at("div.row a", &["Change the time"]);
+        page.shows(&["The time you chose is in the quiet hours now: it stops at their end, at"]).shows_at("div.row a", &["Change the time"]);
         app.pass_s(900);
-        assert_eq!(app.reconcile().unwrap().admitted, 0);
-        member.get(&url).shows_at("[data-k=phase]", &["Waiting for the end of the quiet hours"]);
+        app.reconcile().unwrap();
+        app.work_all(&[UML1, XEN1]);
+        member.get(&url).shows_at("[data-k=phase]", &["it stops when the quiet hours end"]);
         app.pass_s(3600);
-        assert_eq!(app.reconcile().unwrap().admitted, 1);
+        assert_eq!(app.reconcile().unwrap().ordered, 1);
     }
 
     fn a_reminder_of_a_held_time_says_when_it_begins(app: TestApp) {
@@ -269,7 +273,7 @@ both_databases! {
         let at = |after_s: i64| Click { at: Some(app.now().plus_s(after_s)), ..now_click() };
         let web = app.migrate(&app.member(), WEB, at(60)).unwrap();
         let taken = |app: &TestApp| match app.migrate(&app.member(), OLD, at(600)) {
-            Err(AppError::Invalid { field: "at", message }) => assert!(message.contains("All places in that hour are taken"), "{message}"),
+            Err(AppError::Invalid { field: "at", message }) => assert!(message.contains("All places at that time are taken"), "{message}"),
             other => panic!("{other:?}"),
         };
         taken(&app);
@@ -292,17 +296,25 @@ both_databases! {
         let row = app.migrate(&app.member(), WEB, click).unwrap();
         let page = member.get("/members/linodes/101/migrate");
         app.pass_s(700);
-        // It waits for its place, and then it moves: either way no other time can be chosen.
-        for _ in 0..2 {
-            let reply = member.get("/members/linodes/101/migrate");
-            assert_eq!((reply.status, reply.location.clone()), (303, format!("/members/migrations/{}", row.id)));
-            let typed = app.now().plus_days(1).utc().with_timezone(&hand::vienna()).format("%Y-%m-%dT%H:%M").to_string();
-            let refused = member.submit(&page, "Migrate web", &[("when", "at"), ("at", &typed)]);
-            assert_eq!(refused.status, 409);
-            refused.says_at("main > p", &["Its time has come"]);
+        // It waits for its place, and then it is copied: another time can be chosen until it is told to stop.
+        for days in 1..=2 {
+            assert_eq!(member.get("/members/linodes/101/migrate").status, 200);
+            let typed = app.now().plus_days(days).utc().with_timezone(&hand::vienna()).format("%Y-%m-%dT%H:%M").to_string();
+            let reply = member.submit(&page, "Migrate web", &[("when", "at"), ("at", &typed)]);
+            assert_eq!(reply.status, 303, "{}", reply.text());
+            app.run_sql("UPDATE migrations SET begin_at = NULL");
             app.reconcile().unwrap();
+            assert_eq!(app.migration(row.id).state, MigrationState::Preparing);
         }
-        assert_eq!(app.migration(row.id).state, MigrationState::Preparing);
+        app.migrate(&app.member(), WEB, now_click()).unwrap();
+        let stop = app.work_until("stop_seal");
+        let reply = member.get("/members/linodes/101/migrate");
+        assert_eq!((reply.status, reply.location.clone()), (303, format!("/members/migrations/{}", row.id)));
+        let typed = app.now().plus_days(1).utc().with_timezone(&hand::vienna()).format("%Y-%m-%dT%H:%M").to_string();
+        let refused = member.submit(&page, "Migrate web", &[("when", "at"), ("at", &typed)]);
+        assert_eq!(refused.status, 409);
+        refused.says_at("main > p", &["It is being stopped"]);
+        app.answer(UML1, &stop, Outcome::Succeeded { report: app.success(&stop) }).unwrap();
         app.migrate(&app.member(), WEB, now_click()).expect("and now is what happens");
     }
 

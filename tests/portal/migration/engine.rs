@@ -38,6 +38,7 @@ both_databases! {
         assert_eq!(row.state, MigrationState::Preparing);
         let mut steps = Vec::new();
         for host in [UML1, XEN1, XEN1, UML1, XEN1, UML1] {
+            app.reconcile().unwrap();
             let order = app.work(host);
             steps.push(kind(&order));
             assert_eq!(app.linode(WEB).host_id, UML1, "before the commit it is the source's");

@@ -2,5 +2,6 @@
 
 pub mod contest;
 mod engine;
+mod holding;
 mod places;
 mod schedule;

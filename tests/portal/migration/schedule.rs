@@ -193,7 +193,7 @@ both_databases! {
         assert!(matches!(app.unschedule(&app.other_member(), row.id), Err(AppError::NotFound)));
         let page = member.get(&format!("/members/migrations/{}", row.id));
         let question = member.get(&page.link("Cancel the time"));
-        question.shows(&["Cancel the time of web?", "It will not move at", "The offer stands until"]);
+        question.shows(&["Cancel the time of web?", "It will not stop at", "The offer stands until"]);
         let reply = member.submit(&question, "Cancel the time of web", &[]);
         let again = member.submit(&question, "Cancel the time of web", &[]);
         assert_eq!((reply.status, again.status), (303, 303), "twice is once");
@@ -323,7 +323,7 @@ both_databases! {
         let url = "/staff/programme/times";
         let page = staff.get(url);
         let all = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-        for (field, value, said) in [("mon", "8-18", "Enter hours like"), ("timezone", "Mars/Base", "Choose a time zone"), ("per_hour", "0", "from 1 to 1000"), ("per_hour", "x", "whole number")] {
+        for (field, value, said) in [("mon", "8-18", "Enter hours like"), ("timezone", "Mars/Base", "Choose a time zone"), ("per_hour", "0", "from 1 to 1000"), ("per_hour", "x", "whole number"), ("stops_at_once", "0", "from 1 to 100"), ("stops_at_once", "", "whole number")] {
             let refused = staff.submit(&page, "Save the times", &[(field, value)]);
             assert_eq!(refused.status, 422, "{field}");
             refused.says(&["There is a problem", said]);
@@ -341,20 +341,18 @@ both_databases! {
         staff.follow(&reply).shows(&["The times are saved"]);
         let stale = staff.submit(&page, "Save the times", &[("mon", "01:00-02:00")]);
         assert_eq!(stale.status, 409, "someone has changed them since");
-        // The page says so, offers no now, and proposes what is free.
+        // The page says so, also what now would mean, and proposes what is free.
         let page = member.get(MIGRATE);
-        page.shows(&["No migration begins in our quiet hours: Mon–Sun", "So none begins now", "At one of the next free times"]);
-        assert!(!page.body.contains("value=\"now\""), "{}", page.body);
-        let refused = member.submit(&page, "Migrate web", &[("when", "now")]);
-        assert_eq!(refused.status, 422);
-        refused.says(&["No migration begins now: these are quiet hours. The next free time is"]);
+        page.shows(&["No Linode is stopped in our quiet hours: Mon–Sun", "So none is now; the first may be at", "As soon as it is copied and the quiet hours are over: not before", "At another time"]);
         let tomorrow = (app.now().utc() + Duration::hours(30)).with_timezone(&hand::vienna()).format("%Y-%m-%dT%H:%M").to_string();
         let refused = member.submit(&page, "Migrate web", &[("when", "at"), ("at", &tomorrow)]);
-        refused.says(&["No migration begins then: these are quiet hours"]);
-        let none = member.submit(&page, "Migrate web", &[("when", "slot")]);
-        none.says(&["Choose one of the times"]);
-        let first = page.attribute("select[name=slot] option:nth-child(2)", "value").unwrap();
-        let reply = member.submit(&page, "Migrate web", &[("when", "slot"), ("slot", &first)]);
+        refused.says(&["No Linode is stopped then: these are quiet hours"]);
+        let none = member.submit(&page, "Migrate web", &[("when", "slot-soon")]);
+        none.says(&["Choose when it shall stop"]);
+        let forgotten = member.submit(&page, "Migrate web", &[("when", "now"), ("at", &tomorrow)]);
+        forgotten.says(&["You typed a time: choose “At another time” for it, or empty it"]);
+        let first = page.attribute("input[name=when][value^=slot]", "value").unwrap();
+        let reply = member.submit(&page, "Migrate web", &[("when", &first)]);
         assert_eq!(reply.status, 303, "{}", reply.text());
         let chosen = app.newest_migration(WEB).not_before.unwrap();
         assert_eq!((chosen.utc().hour(), chosen.utc().minute()), (open, 0));
@@ -384,7 +382,7 @@ both_databases! {
         });
         let refused: Vec<String> = outcomes.iter().filter_map(|it| it.as_ref().err().map(ToString::to_string)).collect();
         assert_eq!(refused.len(), 1, "{refused:?}");
-        assert!(refused[0].contains("All places in that hour are taken. The next free time is"), "{refused:?}");
+        assert!(refused[0].contains("All places at that time are taken. The next free time is"), "{refused:?}");
         // Who has the place may move within its hour, and give it up.
         let (winner, loser) = if outcomes[0].is_ok() { (WEB, OLD) } else { (OLD, WEB) };
         let row = app.newest_migration(winner);
@@ -406,9 +404,12 @@ both_databases! {
         let order = app.take(crate::support::fleet::UML1);
         app.answer(crate::support::fleet::UML1, &order, xenbeta::wire::Outcome::Failed { retry: false, public: "No.".to_owned(), detail: String::new(), console: None, owns: None }).unwrap();
         assert_eq!(app.migration(row.id).state, MigrationState::Failed);
-        let refused = app.retry_migration(&app.member(), row.id).unwrap_err().to_string();
-        assert!(refused.contains("quiet hours. The next free time is"), "{refused}");
-        app.retry_migration(&app.staff(), row.id).unwrap();
+        // A member's own try is copied, and stops at their end; staff's is not held up.
+        app.retry_migration(&app.member(), row.id).unwrap();
+        app.reconcile().unwrap();
+        app.work_all(&[crate::support::fleet::UML1, XEN1]);
+        assert_eq!(app.migration(row.id).state, MigrationState::Holding);
+        app.run_sql("UPDATE migrations SET queued_by = 3");
         app.work_all(&[crate::support::fleet::UML1, XEN1]);
         assert_eq!(app.migration(row.id).state, MigrationState::Finished);
     }

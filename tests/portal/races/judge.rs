@@ -89,7 +89,7 @@ const NEVER: [(&str, &str); 6] = [
     ),
     (
         "two live moves of one Linode",
-        "(SELECT 1 AS one FROM migrations WHERE state IN ('offered', 'queued', 'preparing', 'copying', 'switching') GROUP BY linode_id HAVING count(*) > 1) twice",
+        "(SELECT 1 AS one FROM migrations WHERE state IN ('offered', 'queued', 'preparing', 'copying', 'holding', 'switching') GROUP BY linode_id HAVING count(*) > 1) twice",
     ),
     (
         "a move at work that nobody works at",

@@ -72,7 +72,7 @@ both_databases! {
         let click = xenbeta::app::migration::actions::Click { at: Some(app.now().plus_s(600)), ..now_click() };
         let row = app.migrate(&app.member(), WEB, click).unwrap();
         app.pass_s(700);
-        let later = store::migration::Change { not_before: Some(Some(app.now().plus_days(1))), ..store::migration::Change::default() };
+        let later = store::migration::Change { begin_at: Some(Some(app.now().plus_days(1))), ..store::migration::Change::default() };
         let change = move |conn: &mut Db| {
             store::migration::locked(conn, row.id).unwrap();
             store::migration::note(conn, row.id, &later).unwrap();

@@ -142,7 +142,7 @@ impl<'a> Play<'a> {
     /// The present step's order is this one.
     fn is_step(&self, host: HostId, order: &Order, step: Step) -> bool {
         let row = self.row();
-        let (_, side) = step.job();
+        let (_, side) = step.job().expect("a step of somebody");
         let at = match side {
             Side::Source => self.source,
             Side::Destination => self.destination,

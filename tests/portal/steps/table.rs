@@ -108,7 +108,9 @@ pub fn after(step: Step) -> After {
         | Step::PreflightDestination
         | Step::Reserve
         | Step::OpenTransfer
-        | Step::WarmCopy => After::Ends,
+        | Step::WarmCopy
+        | Step::Hold
+        | Step::TopUp => After::Ends,
         Step::StopSeal | Step::FinalCopy => After::GoesBack,
         Step::Start => After::SealsFirst,
         Step::SealDestination | Step::Restore => After::Waits,
@@ -123,6 +125,8 @@ pub fn comes_of(step: Step) -> Option<Step> {
         | Step::Reserve
         | Step::OpenTransfer
         | Step::WarmCopy
+        | Step::Hold
+        | Step::TopUp
         | Step::StopSeal
         | Step::FinalCopy
         | Step::Start => None,

@@ -124,6 +124,7 @@ pub(in crate::app) fn not_moving(conn: &mut Db, linode: LinodeId) -> Result<(), 
                 row.state,
                 MigrationState::Preparing
                     | MigrationState::Copying
+                    | MigrationState::Holding
                     | MigrationState::Switching
                     | MigrationState::Returning
             )

@@ -13,12 +13,12 @@ use crate::store;
 use crate::store::linode::page::{LinodePage, LinodeRow};
 use crate::web::extract::{Asks, Member, Query};
 use crate::web::fault::Response;
-use crate::web::members::migration_link;
+use crate::web::members::{migration_link, migration_tag};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::Portal;
 use crate::web::ui::list::query;
 use crate::web::ui::names::platform_name;
-use crate::web::ui::{Link, Tag, Tone};
+use crate::web::ui::{Link, Tag, Tone, Zone};
 
 #[derive(Debug, Template)]
 #[template(path = "members/linode/list.html")]
@@ -73,7 +73,7 @@ impl LinodesPage {
                 host: row.linode.host.clone(),
                 platform: platform_name(row.linode.platform),
                 status: Tag::linode(row.linode.status),
-                beta: next(row, programme, seats_left),
+                beta: next(row, programme, seats_left, page.zone()),
             })
             .collect();
         Self {
@@ -105,13 +105,13 @@ pub fn eligibility(
     })
 }
 
-fn next(row: &LinodeRow, programme: Phase, seats_left: Option<i64>) -> Next {
+fn next(row: &LinodeRow, programme: Phase, seats_left: Option<i64>, zone: Zone) -> Next {
     let label = &row.linode.label;
     if let Some(migration) = row.migration
         && let Some(link) = migration_link(migration, label)
     {
         return Next {
-            tag: Some(Tag::migration(migration.state)),
+            tag: Some(migration_tag(migration, zone)),
             link: Some(link),
         };
     }
@@ -155,7 +155,7 @@ fn next(row: &LinodeRow, programme: Phase, seats_left: Option<i64>) -> Next {
             tag: row
                 .migration
                 .as_ref()
-                .map(|migration| Tag::migration(migration.state)),
+                .map(|migration| migration_tag(*migration, zone)),
             link: None,
         },
     }

@@ -19,7 +19,7 @@ use crate::store::linode::page::{LinodeDetail, PastMove};
 use crate::store::linode::profile::ConfigProfile;
 use crate::web::extract::{Asks, Member, Path};
 use crate::web::fault::Response;
-use crate::web::members::migration_link;
+use crate::web::members::{migration_link, migration_tag};
 use crate::web::page::{self, Area, Page};
 use crate::web::ui::names::{helper_name, kind_name, platform_name, run_level_name};
 use crate::web::ui::{Action, Choice, Field, Input, Link, Tag, When, Zone, units};
@@ -123,7 +123,7 @@ impl LinodePage {
             platform: platform_name(detail.host.platform),
             migration: newest.and_then(|newest| {
                 Some((
-                    Tag::migration(newest.state),
+                    migration_tag(newest.into(), zone),
                     migration_link(newest.into(), label)?,
                 ))
             }),
@@ -194,7 +194,7 @@ fn history_row(migration: &PastMove, zone: Zone) -> HistoryRow {
             format!("/members/migrations/{}", migration.id),
             history_name(migration),
         ),
-        state: Tag::migration(migration.state),
+        state: migration_tag(migration.into(), zone),
         from: host(&migration.source),
         to: host(&migration.destination),
         at: zone.show(at.unwrap_or(migration.offered_at).utc()),

@@ -5,9 +5,10 @@ use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
 use crate::app::migration::guard::{closed_to_members, no_way_back};
-use crate::app::migration::schedule::{can_unschedule, offer_stands};
+use crate::app::migration::offer_again;
+use crate::app::migration::schedule::can_unschedule;
 use crate::domain::ids::MigrationId;
-use crate::domain::migration::{MigrationKind, MigrationState};
+use crate::domain::migration::{AT_WORK, MigrationKind, MigrationState};
 use crate::store::migration::Migration;
 use crate::store::migration::page::MigrationDetail;
 use crate::web::extract::{Form, Member, Nothing, Path};
@@ -42,19 +43,27 @@ fn ask(member: &Member, of: &MigrationDetail, verb: &str, words: [String; 2]) ->
 
 /// `GET /members/migrations/{id}/cancel`
 pub async fn ask_cancel(portal: Portal, member: Member, id: Path<i64>) -> Response {
-    let (detail, _) = find(&portal, &member, id.0).await?;
+    let (detail, now) = find(&portal, &member, id.0).await?;
     if detail.migration.kind == MigrationKind::Evacuation {
         let why =
             "Staff move this Linode because its host is being emptied: only they can cancel that.";
         return Err(at_migration(Fault::conflict(why), id.0));
     }
     let what = format!("Cancel the move of {}", detail.linode.label);
-    let lines = [
-        "The Linode stays on its present host and goes on running.",
-        "What was copied is thrown away, and the place on the new host is given up. Staff can offer you another.",
-    ];
+    let row = detail.migration.clone();
+    let is_kept = portal::run(&portal, move |app| {
+        app.db.read(|conn| offer_again::is_kept(conn, &row, now))
+    })
+    .await?;
+    let until = member.zone().both(detail.migration.expires_at).text;
+    let then = match detail.migration.kind {
+        MigrationKind::Return => "What was copied is thrown away. The way back stays open as long as it was.".to_owned(),
+        _ if is_kept && AT_WORK.contains(&detail.migration.state) => format!("What was copied is thrown away. The offer stands again until {until}: you can start it anew."),
+        _ => "What was copied is thrown away, and the place on the new host is given up. Staff can offer you another.".to_owned(),
+    };
+    let stays = "The Linode stays on its present host and goes on running.".to_owned();
     ask(&member, &detail, "cancel", [format!("{what}?"), what])
-        .says(lines)
+        .says([stays, then])
         .danger(true)
         .back(url_of(detail.migration.id), "Go on with the move")
         .html()
@@ -154,7 +163,7 @@ pub async fn ask_unschedule(portal: Portal, member: Member, id: Path<i64>) -> Re
     };
     let zone = member.zone();
     let (at, until) = (zone.both(at).text, zone.both(row.expires_at));
-    let stands = portal::read(&portal, move |conn| offer_stands(conn, &row, now)).await?;
+    let stands = portal::read(&portal, move |conn| offer_again::stands(conn, &row, now)).await?;
     let then = if stands {
         format!(
             "The offer stands until {}: until then you can start it, or choose another time.",
@@ -165,7 +174,7 @@ pub async fn ask_unschedule(portal: Portal, member: Member, id: Path<i64>) -> Re
     };
     let what = format!("Cancel the time of {}", detail.linode.label);
     ask(&member, &detail, "unschedule", [format!("{what}?"), what])
-        .says([format!("It will not move at {at}."), then])
+        .says([format!("It will not stop at {at}."), then])
         .back(url_of(detail.migration.id), "Keep the time")
         .html()
 }

@@ -7,6 +7,7 @@ use askama::Template;
 use super::shared::{find, url_of};
 use crate::app::error::AppError;
 use crate::app::migration::guard::closed_to_members;
+use crate::app::migration::schedule::can_unschedule;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::{self, MigrationKind, MigrationState as State, Side};
 use crate::domain::time::Time;
@@ -16,6 +17,7 @@ use crate::store::error::StoreError;
 use crate::store::host::Host;
 use crate::store::migration::Migration;
 use crate::store::migration::page::MigrationDetail;
+use crate::store::migration::queue::BEFORE_THE_STOP;
 use crate::web::bounds::Bounds;
 use crate::web::extract::{Asks, Member, Path};
 use crate::web::fault::Response;
@@ -41,7 +43,10 @@ pub struct MigrationPage {
     pub live: Live,
     pub steps: Vec<StepMark>,
     pub at_work: bool,
+    /// When it stops.
     pub planned: Option<When>,
+    /// Not at the time chosen, which is in quiet hours now, but at their end.
+    pub is_held: bool,
     pub actions: Vec<Action>,
     /// The migration on whose page a failed way back is asked for again.
     pub ask_again: Option<i64>,
@@ -114,7 +119,9 @@ impl MigrationPage {
             to: host(&detail.destination),
             steps: steps(migration.state),
             at_work: is_at_work(migration.state),
-            planned: planned(migration, now).map(|at| zone.both(at)),
+            planned: planned(migration, now)
+                .map(|at| zone.both(detail.queue.held_until.unwrap_or(at))),
+            is_held: detail.queue.held_until.is_some(),
             actions: actions(detail, now),
             ask_again: failed_return(migration),
             came_to_nothing: matches!(migration.state, State::Cancelled | State::Expired),
@@ -148,10 +155,17 @@ impl MigrationPage {
     }
 }
 
-/// The time that was chosen for it, while it waits for it.
+/// The time at which it is to stop, while it was not told to.
 fn planned(migration: &Migration, now: Time) -> Option<Time> {
-    let waits = migration.state == State::Queued;
+    let waits = BEFORE_THE_STOP.contains(&migration.state);
     migration.not_before.filter(|at| waits && *at > now)
+}
+
+/// Until the order to stop is given out another time can be chosen.
+fn can_choose(migration: &Migration) -> bool {
+    BEFORE_THE_STOP.contains(&migration.state)
+        && !migration.cancel_asked
+        && migration.kind != MigrationKind::Return
 }
 
 /// The migration that a failed way back goes back on: it is asked for anew where it was asked for.
@@ -189,6 +203,11 @@ fn actions(detail: &MigrationDetail, now: Time) -> Vec<Action> {
     let offered =
         migration.state == State::Offered && detail.linode.account_id == migration.account_id;
     let timed = planned(migration, now).is_some();
+    let words = if timed {
+        "Change the time"
+    } else {
+        "Choose a time to stop"
+    };
     let theirs = migration.kind != MigrationKind::Evacuation;
     Action::those([
         (offered, start(format!("Migrate {label}"))),
@@ -197,11 +216,11 @@ fn actions(detail: &MigrationDetail, now: Time) -> Vec<Action> {
             start(format!("Move {label} sooner")).second(),
         ),
         (
-            timed && theirs,
-            start("Change the time".to_owned()).second(),
+            can_choose(migration) && theirs,
+            start(words.to_owned()).second(),
         ),
         (
-            timed && theirs,
+            can_unschedule(migration, now) && theirs,
             Action::ask(format!("{url}/unschedule"), "Cancel the time").second(),
         ),
         (
@@ -227,14 +246,16 @@ fn steps(state: State) -> Vec<StepMark> {
         State::Offered | State::Queued => 0,
         State::Preparing => 1,
         State::Copying => 2,
-        State::Switching => 3,
-        State::Finished | State::Confirmed | State::Returning | State::Returned => 5,
+        State::Holding => 3,
+        State::Switching => 4,
+        State::Finished | State::Confirmed | State::Returning | State::Returned => 6,
         State::Expired | State::Cancelled | State::Failed => return Vec::new(),
     };
     [
         "Queue",
         "Prepare",
         "Copy while running",
+        "In step",
         "Switch over",
         "Done",
     ]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 
 use super::start_form::{MigrateForm, TimeFields, Typed};
-use crate::app::migration::schedule::{Choices, Now};
+use crate::app::migration::schedule::{Choices, Now, can_unschedule};
 use crate::app::programme::move_times::quiet_words;
 use crate::domain::ids::{LinodeId, MigrationId};
 use crate::domain::linode::Helper;
@@ -19,6 +19,7 @@ use crate::store;
 use crate::store::error::StoreError;
 use crate::store::linode::page::LinodeDetail;
 use crate::store::migration::Migration;
+use crate::store::migration::queue::BEFORE_THE_STOP;
 use crate::web::extract::{Form, Member, Path};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::linode::shared::{find, page_of};
@@ -54,10 +55,13 @@ pub struct MigratePage {
     pub downtime: String,
     pub way_back_days: i32,
     pub time: TimeFields,
-    /// When none begins, and from when on one may.
+    /// When no Linode is stopped, and from when on one may be.
     pub quiet: Option<Quiet>,
-    /// The time that is chosen already, which can be given up.
+    /// It has begun: only the time is left to choose.
+    pub is_begun: bool,
+    /// The time that is chosen already, and whether it can be given up.
     pub chosen: Option<When>,
+    pub can_unschedule: bool,
     pub stop_limit: Field,
     pub accept: Option<Field>,
 }
@@ -68,7 +72,7 @@ pub struct Quiet {
     pub hours: String,
     pub zone: &'static str,
     pub is_now: bool,
-    /// If it is: when the next migration may begin, if one may.
+    /// If it is: when the first may be stopped, if one may.
     pub until: Option<When>,
 }
 
@@ -155,8 +159,10 @@ impl MigratePage {
             chosen: facts
                 .migration
                 .not_before
-                .filter(|at| *at > facts.now && facts.migration.state == MigrationState::Queued)
+                .filter(|at| *at > facts.now && facts.migration.state != MigrationState::Offered)
                 .map(|at| zone.both(at)),
+            is_begun: facts.migration.started_at.is_some(),
+            can_unschedule: can_unschedule(facts.migration, facts.now),
             stop_limit: Field::number("stop_limit_s", "Seconds it gets to shut down cleanly")
                 .value(&typed.stop_limit)
                 .hint("After this it is stopped by force: 5 to 600.")
@@ -299,13 +305,10 @@ fn downtime(facts: &Facts<'_>, total_mb: i64) -> String {
     }
 }
 
-/// Is the choice still the member's: offered, or waiting for a time they chose? Once that has come it waits for its place.
-fn is_open(migration: &Migration, now: Time) -> bool {
-    match migration.state {
-        MigrationState::Offered => true,
-        MigrationState::Queued => migration.not_before.is_some_and(|at| at > now),
-        _ => false,
-    }
+/// Is the choice still the member's: offered, or not told to stop yet?
+fn is_open(migration: &Migration) -> bool {
+    let is_offer = migration.state == MigrationState::Offered;
+    is_offer || (BEFORE_THE_STOP.contains(&migration.state) && !migration.cancel_asked)
 }
 
 /// The newest migration, which alone may be an offer.
@@ -325,7 +328,7 @@ async fn present(
     let detail = find(portal, member, id).await?;
     let migration = newest(portal, &detail).await?;
     match migration.state {
-        _ if is_open(&migration, portal.now()) => {}
+        _ if is_open(&migration) => {}
         MigrationState::Expired
         | MigrationState::Cancelled
         | MigrationState::Confirmed
@@ -359,7 +362,7 @@ async fn present(
     let status = problems.status();
     let title = format!("Migrate {}", detail.linode.label);
     let page = page_of(member, &detail.linode, title).problems(problems);
-    let typed = typed.unwrap_or_else(|| Typed::first(&migration, &choices, page.zone()));
+    let typed = typed.unwrap_or_else(|| Typed::first(&migration, page.zone()));
     let facts = Facts {
         detail: &detail,
         migration: &migration,
@@ -396,9 +399,9 @@ fn clicked(row: &Migration, at: Option<Time>, zone: Zone) -> Response {
     match at {
         Some(at) if row.not_before == Some(at) => {
             let at = zone.both(at).text;
-            page::said(&url, format!("It will move at {at}."))
+            page::said(&url, format!("It will stop to move at {at}."))
         }
-        // Now; or its time has come meanwhile, and then it is no more to be changed.
+        // As soon as it is copied; or it was stopped meanwhile, and then it is no more to be changed.
         _ => Ok(page::see_other(&url)),
     }
 }

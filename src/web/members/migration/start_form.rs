@@ -1,16 +1,18 @@
-//! The form of the one click: now, one of the next free times, or a time that is typed, in the member's zone. A time that
-//! the clocks skip is refused with its neighbours; of one that they show twice the member says which.
+//! The form of the one click: as soon as it is copied, at one of the next free times, or at a time that is typed, in the
+//! member's zone. A time that the clocks skip is refused with its neighbours; of one that they show twice the member says which.
 
 use serde::Deserialize;
 
 use crate::app::migration::actions::Click;
 use crate::app::migration::schedule::{Choices, Now};
-use crate::domain::migration::MigrationState;
-use crate::domain::time::Time;
 use crate::domain::time::local::{Moments, moments};
-use crate::domain::values::StopLimit;
+use crate::domain::time::{Time, span};
+use crate::domain::values::{Patience, StopLimit};
 use crate::store::migration::Migration;
 use crate::web::ui::{Choice, Field, Input, Problems, Zone, local_time};
+
+/// The value of a proposed time: its seconds since 1970 follow.
+const SLOT: &str = "slot-";
 
 /// What the form holds: its first state, or as typed.
 #[derive(Debug, Clone)]
@@ -18,21 +20,19 @@ pub struct Typed {
     /// The zone in which the form shows times, by name.
     pub zone: String,
     pub when: String,
-    pub slot: String,
     pub at: String,
     pub occurrence: String,
+    pub patience: String,
     pub stop_limit: String,
     pub accept: bool,
 }
 
 impl Typed {
-    /// As it stands before anything is typed: the time that is chosen already, else the earliest there is.
-    pub fn first(migration: &Migration, choices: &Choices, zone: Zone) -> Self {
+    /// As it stands before anything is typed: the time that is chosen already, else as soon as it is copied.
+    pub fn first(migration: &Migration, zone: Zone) -> Self {
         let (when, at) = match migration.not_before {
             Some(at) => ("at", zone.field(at)),
-            None if choices.now == Now::Free => ("now", String::new()),
-            None if !choices.free.is_empty() => ("slot", String::new()),
-            None => ("at", String::new()),
+            None => ("now", String::new()),
         };
         let is_second = matches!(
             (zone.local(&at).map(|local| moments(zone.tz(), local)), migration.not_before),
@@ -41,9 +41,9 @@ impl Typed {
         Self {
             zone: zone.name().to_owned(),
             when: when.to_owned(),
-            slot: String::new(),
             at,
             occurrence: if is_second { "second" } else { "first" }.to_owned(),
+            patience: (migration.patience_s / 3600).to_string(),
             stop_limit: migration.stop_limit_s.to_string(),
             accept: migration.kernels_accepted,
         }
@@ -58,15 +58,17 @@ pub struct MigrateForm {
     /// The zone that stood beside the time, by name.
     #[serde(default)]
     zone: String,
-    when: String,
-    /// Seconds since 1970, of a time that the page proposed.
+    /// `now`, `slot-` with the seconds since 1970 of a time that the page proposed, or `at`.
     #[serde(default)]
-    slot: String,
+    when: String,
     #[serde(default)]
     at: String,
     /// `first` or `second`, of a time that the clocks show twice.
     #[serde(default)]
     occurrence: String,
+    /// Hours.
+    #[serde(default)]
+    patience: String,
     #[serde(default)]
     stop_limit_s: String,
     #[serde(default)]
@@ -78,9 +80,9 @@ impl MigrateForm {
         Typed {
             zone: self.zone.clone(),
             when: self.when.clone(),
-            slot: self.slot.clone(),
             at: self.at.clone(),
             occurrence: self.occurrence.clone(),
+            patience: self.patience.clone(),
             stop_limit: self.stop_limit_s.clone(),
             accept: self.accept_kernels == "yes",
         }
@@ -88,10 +90,10 @@ impl MigrateForm {
 
     /// What is wrong with the time stands beside the field it came from.
     pub fn placed(&self, problems: Problems) -> Problems {
-        if self.when == "slot" {
-            problems.renamed("at", "slot")
-        } else {
+        if self.when == "at" {
             problems
+        } else {
+            problems.renamed("at", "when")
         }
     }
 
@@ -100,17 +102,19 @@ impl MigrateForm {
         let mut problems = Problems::default();
         let at = match self.when.as_str() {
             "now" => None,
-            "slot" => {
-                let seconds = self.slot.parse().ok();
-                let at = seconds.and_then(|seconds| chrono::DateTime::from_timestamp(seconds, 0));
-                problems.take("slot", at.map(Time::new).ok_or("Choose one of the times"))
-            }
             "at" => local_time::parse(zone, &self.at, &self.occurrence, &mut problems),
-            _ => {
-                problems.add("when", "Choose now, or at a time");
-                None
+            slot => {
+                let seconds = slot.strip_prefix(SLOT).and_then(|text| text.parse().ok());
+                let at = seconds.and_then(|seconds| chrono::DateTime::from_timestamp(seconds, 0));
+                let missing = "Choose when it shall stop";
+                problems.take("when", at.map(Time::new).ok_or(missing))
             }
         };
+        let hours = match self.patience.trim() {
+            "" => Ok(Patience::default()),
+            text => Patience::parse(text.parse().unwrap_or(-1)),
+        };
+        let patience = problems.take("patience", hours.map_err(|fault| fault.to_string()));
         let text = self.stop_limit_s.trim();
         let seconds = if text.is_empty() {
             Ok(60)
@@ -120,9 +124,10 @@ impl MigrateForm {
         };
         let stop_limit = seconds
             .and_then(|seconds| StopLimit::parse(seconds).map_err(|fault| fault.to_string()));
-        match problems.take("stop_limit_s", stop_limit) {
-            Some(stop_limit) if problems.is_empty() => Ok(Click {
+        match problems.take("stop_limit_s", stop_limit).zip(patience) {
+            Some((stop_limit, patience)) if problems.is_empty() => Ok(Click {
                 at,
+                patience,
                 accept_kernels: self.accept_kernels == "yes",
                 stop_limit,
             }),
@@ -130,20 +135,14 @@ impl MigrateForm {
         }
     }
 
-    /// A time was picked or typed for a fresh offer, and "now" is still what is chosen: the field, and what to do.
+    /// A time was typed, and another choice is what is chosen: what to do. A form that shows a time which is chosen already
+    /// has it in the field.
     pub fn forgets_its_time(&self, offer: &Migration) -> Option<(&'static str, &'static str)> {
-        if self.when != "now" || offer.state != MigrationState::Offered {
-            None
-        } else if !self.slot.is_empty() {
-            let words =
-                "You picked a time: choose “At one of the next free times” for it, or pick none";
-            Some(("slot", words))
-        } else if !self.at.is_empty() {
-            let words = "You typed a time: choose “At a time” for it, or empty it";
-            Some(("at", words))
-        } else {
-            None
-        }
+        let typed = self.when != "at" && !self.at.is_empty() && offer.not_before.is_none();
+        typed.then_some((
+            "at",
+            "You typed a time: choose “At another time” for it, or empty it",
+        ))
     }
 }
 
@@ -152,47 +151,55 @@ impl MigrateForm {
 pub struct TimeFields {
     pub zone: &'static str,
     pub when: Field,
-    pub slot: Option<Field>,
     pub at: Field,
     pub occurrence: Option<Field>,
+    pub patience: Field,
 }
 
 impl TimeFields {
     pub fn new(typed: &Typed, choices: &Choices, readers: Zone, problems: &Problems) -> Self {
         let zone = local_time::zone_of(&typed.zone, readers);
-        let mut when = Vec::new();
-        if choices.now == Now::Free {
-            when.push(Choice::new("now", "Now"));
-        }
-        let mut slots = Vec::new();
-        if !choices.free.is_empty() {
-            slots.push(Choice::new("", "Pick a time"));
-            slots.extend(
-                choices
-                    .free
-                    .iter()
-                    .map(|at| Choice::new(at.utc().timestamp(), zone.both(*at).text)),
-            );
-            when.push(Choice::new("slot", "At one of the next free times"));
-        }
-        when.push(Choice::new("at", "At a time"));
+        let copied = span(choices.copy_s.max(60));
+        let soon = match choices.now {
+            Now::Free => format!("As soon as it is copied: in about {copied}"),
+            Now::Quiet { until: Some(until) } => format!(
+                "As soon as it is copied and the quiet hours are over: not before {}",
+                zone.both(until).text
+            ),
+            Now::Quiet { until: None } => "As soon as it is copied".to_owned(),
+        };
+        let mut when = vec![Choice::new("now", soon)];
+        let slot = |at: &Time| {
+            let seconds = at.utc().timestamp();
+            Choice::new(format!("{SLOT}{seconds}"), zone.both(*at).text)
+        };
+        when.extend(choices.free.iter().map(slot));
+        when.push(Choice::new("at", "At another time"));
+        let late = |hours: &i32| match hours {
+            0 => Choice::new("0", "Then not: I choose anew"),
+            1 => Choice::new("1", "Then as soon as it is, for up to an hour"),
+            hours => Choice::new(
+                hours,
+                format!("Then as soon as it is, for up to {hours} hours"),
+            ),
+        };
         Self {
             zone: zone.name(),
-            when: Field::new("when", "When shall it move?", Input::Radios(when))
+            when: Field::new("when", "When shall it stop to move?", Input::Radios(when))
                 .value(&typed.when)
                 .with(problems),
-            slot: (!slots.is_empty()).then(|| {
-                Field::select("slot", "Next free times", slots)
-                    .value(&typed.slot)
-                    .short()
-                    .with(problems)
-            }),
-            at: Field::new("at", "Time", Input::Line("datetime-local"))
+            at: Field::new("at", "Another time", Input::Line("datetime-local"))
                 .value(&typed.at)
-                .hint(format!("Only for “At a time”. In {}.", zone.name()))
-                .short()
+                .hint(format!("Only for “At another time”. In {}.", zone.name()))
                 .with(problems),
             occurrence: local_time::occurrence(zone, &typed.at, &typed.occurrence, problems),
+            patience: Field::select(
+                "patience",
+                "If it is not in step with its copy by the time you choose",
+                Patience::HOURS.iter().map(late).collect(),
+            )
+            .value(&typed.patience)
+            .with(problems),
         }
     }
 }

@@ -85,7 +85,9 @@ fn roll_back_words(detail: &MigrationDetail) -> Vec<String> {
             | Step::PreflightDestination
             | Step::Reserve
             | Step::OpenTransfer
-            | Step::WarmCopy,
+            | Step::WarmCopy
+            | Step::Hold
+            | Step::TopUp,
         ) => "The Linode was not stopped yet: cancel the migration instead.".to_owned(),
         Some(Step::SealDestination | Step::Restore) => "It is being taken back already.".to_owned(),
         None => "Nothing is being switched over: there is nothing to roll back.".to_owned(),

@@ -32,6 +32,8 @@ pub fn can_roll_back(detail: &MigrationDetail) -> bool {
             | Step::Reserve
             | Step::OpenTransfer
             | Step::WarmCopy
+            | Step::Hold
+            | Step::TopUp
             | Step::SealDestination
             | Step::Restore,
         )
@@ -62,6 +64,7 @@ pub fn waits(detail: &MigrationDetail, now: Time, zone: Zone) -> Option<WaitsVie
         | State::Queued
         | State::Preparing
         | State::Copying
+        | State::Holding
         | State::Switching
         | State::Finished
         | State::Returning => it.paused().or_else(|| it.open(state)),
@@ -139,6 +142,18 @@ impl Waits<'_> {
                     Link::new("/staff/programme/times", "Times and limits"),
                 ],
             )),
+            State::Holding if row.step == Some(Step::Hold) => {
+                let what = match self.detail.queue.held_until.or(row.not_before) {
+                    Some(at) if at > self.now => format!("its time to stop, {}", self.zone.both(at).text),
+                    _ => "a free stop on both hosts".to_owned(),
+                };
+                Some(self.view(
+                    what,
+                    row.in_step_at,
+                    "Its member can choose another time or cancel; staff set how many stop at once.",
+                    vec![Link::new("/staff/programme/times", "Times and limits")],
+                ))
+            }
             State::Finished => {
                 let until = row.way_back_until.filter(|_| !row.way_back_is_over(self.now, self.detail.queue.pause.watched_s));
                 match until {
@@ -162,7 +177,7 @@ impl Waits<'_> {
                     vec![Link::migration(child.id)],
                 )
             }),
-            _ if is_at_work(state) => self.at_work(),
+            _ if is_at_work(state) || state == State::Holding => self.at_work(),
             _ => None,
         }
     }
@@ -221,7 +236,11 @@ impl Waits<'_> {
         let row = &self.detail.migration;
         let url = |deed: &str| format!("/staff/migrations/{}/{deed}", row.id);
         let mut links = Vec::new();
-        if matches!(row.state, State::Preparing | State::Copying) && !row.cancel_asked {
+        if matches!(
+            row.state,
+            State::Preparing | State::Copying | State::Holding
+        ) && !row.cancel_asked
+        {
             links.push(Link::new(url("cancel"), "Cancel…"));
         }
         if can_roll_back(self.detail) {

@@ -137,11 +137,12 @@ struct Settled {
 }
 
 /// Migrations that a Linode's finding changes.
-const OPEN: [State; 7] = [
+const OPEN: [State; 8] = [
     State::Offered,
     State::Queued,
     State::Preparing,
     State::Copying,
+    State::Holding,
     State::Switching,
     State::Finished,
     State::Returning,

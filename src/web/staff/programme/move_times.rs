@@ -35,6 +35,7 @@ pub struct TimesPage {
     /// The edition of the list of zones.
     pub zones: &'static str,
     pub per_hour: Field,
+    pub stops_at_once: Field,
     pub days: Vec<Field>,
 }
 
@@ -47,6 +48,7 @@ pub struct TimesForm {
     timezone: String,
     #[serde(default)]
     per_hour: String,
+    stops_at_once: String,
     #[serde(default)]
     mon: String,
     #[serde(default)]
@@ -72,6 +74,7 @@ impl TimesForm {
             seen: extract::seen(seen),
             timezone: limits.zone.name().to_owned(),
             per_hour: limits.per_hour.map(|n| n.to_string()).unwrap_or_default(),
+            stops_at_once: limits.stops_at_once.to_string(),
             mon,
             tue,
             wed,
@@ -97,6 +100,9 @@ impl TimesForm {
         };
         let per_hour = per_hour.map_err(|_| "Enter a whole number, or nothing for no limit");
         let per_hour = problems.take("per_hour", per_hour);
+        let at_once = self.stops_at_once.trim().parse();
+        let at_once = at_once.map_err(|_| "Enter a whole number");
+        let at_once = problems.take("stops_at_once", at_once);
         let mut quiet = [None; 7];
         for ((slot, text), (name, _)) in quiet.iter_mut().zip(self.days()).zip(DAYS) {
             if let Some(parsed) = problems.take(name, hours(text)) {
@@ -104,12 +110,13 @@ impl TimesForm {
             }
         }
         let seen = parse_seen(&self.seen);
-        match (zone, per_hour) {
-            (Some(zone), Some(per_hour)) if problems.is_empty() => Ok((
+        match (zone, per_hour, at_once) {
+            (Some(zone), Some(per_hour), Some(stops_at_once)) if problems.is_empty() => Ok((
                 Limits {
                     zone,
                     quiet,
                     per_hour,
+                    stops_at_once,
                 },
                 seen,
             )),
@@ -170,12 +177,16 @@ async fn present(
         )
         .value(&form.timezone)
         .with(problems),
-        per_hour: Field::number("per_hour",
-            "Chosen times an hour and host, at most")
-        .value(&form.per_hour)
-        .hint(
-            "Empty for no limit. Moves that begin now are not counted: they wait for their place.",
+        per_hour: Field::number("per_hour", "Chosen times an hour and host, at most")
+            .value(&form.per_hour)
+            .hint("Empty for no limit.")
+            .with(problems),
+        stops_at_once: Field::number(
+            "stops_at_once",
+            "Linodes that stop at once on a host, at most",
         )
+        .value(&form.stops_at_once)
+        .hint("So many can choose the same five minutes; others wait for one of these stops.")
         .with(problems),
         days: DAYS
             .into_iter()
@@ -207,7 +218,7 @@ pub async fn save(portal: Portal, staff: Staff, form: Form<TimesForm>) -> Respon
     match saved.await {
         Ok(Ok(())) => {
             let said =
-                "The times are saved. Moves whose time is in a quiet hour now wait for its end.";
+                "The times are saved. Linodes whose time is in a quiet hour now stop at its end.";
             page::said(PATH, said)
         }
         Ok(Err(problems)) => present(&portal, &staff, Some(form.0), problems).await,

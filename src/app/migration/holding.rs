@@ -1,0 +1,177 @@
+//! The reconciler's part in the time that a member chose: passes while a move holds, the order to stop when its moment has
+//! come and a stop is free, and the word to its member when it is late.
+
+use super::event_details::EventDetails;
+use super::{offer_again, schedule};
+use crate::app::App;
+use crate::app::context::{PORTAL, Tx};
+use crate::app::error::AppError;
+use crate::app::mail::kinds::LinodeMail;
+use crate::app::reconcile::BATCH;
+use crate::domain::ids::MigrationId;
+use crate::domain::migration::hold::{self, Lateness, Next};
+use crate::domain::migration::{Event, MigrationKind, MigrationState};
+use crate::domain::placement;
+use crate::domain::time::Time;
+use crate::store;
+use crate::store::db::{Db, lock_scheduler};
+use crate::store::migration::{Change, Migration};
+
+/// Moves that hold and are looked at in one round; those that stop first come first.
+const MOST: i64 = 5000;
+
+/// What is due now.
+#[derive(Default)]
+struct Due {
+    stops: Vec<MigrationId>,
+    passes: Vec<MigrationId>,
+}
+
+impl App {
+    /// Orders stops and passes; says how many. `by_time`: also those that wait for a time.
+    pub(in crate::app) fn look_after_holding(&self, by_time: bool) -> Result<usize, AppError> {
+        let now = self.now();
+        let due = self.db.read(|conn| due(conn, now, by_time))?;
+        let mut done = 0;
+        for id in due.stops {
+            match self.transact_at(now, PORTAL, |tx| stop(tx, id)) {
+                Ok(stops) => done += usize::from(stops),
+                Err(error) => tracing::error!(migration = %id, %error, "it could not be stopped"),
+            }
+        }
+        for id in due.passes {
+            done += usize::from(self.push(id, Event::TopUp));
+        }
+        Ok(done)
+    }
+
+    /// Tells members whose time has come while their Linode was not in step, and gives up what they wanted no later.
+    pub(in crate::app) fn tell_late(&self) -> Result<usize, AppError> {
+        let now = self.now();
+        let late = self
+            .db
+            .read(|conn| store::migration::queue::late(conn, now, BATCH))?;
+        let mut done = 0;
+        for id in late {
+            match self.transact_at(now, PORTAL, |tx| look_at_late(tx, id)) {
+                Ok(acted) => done += usize::from(acted),
+                Err(error) => {
+                    tracing::error!(migration = %id, %error, "it is late, and nobody is told")
+                }
+            }
+        }
+        Ok(done)
+    }
+}
+
+fn due(conn: &mut Db, now: Time, by_time: bool) -> Result<Due, AppError> {
+    let mut holding = store::migration::queue::holding(conn, MOST)?;
+    holding.retain(|it| by_time || it.not_before.is_none());
+    if holding.is_empty() {
+        return Ok(Due::default());
+    }
+    let (limits, _) = store::programme::move_times::limits(conn)?;
+    let (mut stops, mut passes) = (Vec::new(), Vec::new());
+    for it in &holding {
+        let first = limits.first_stop(it.not_before, it.is_bound, now);
+        match hold::next(it.in_step, first, now) {
+            Next::Stop => stops.push(it.link),
+            Next::Pass if by_time => passes.push(it.link.migration),
+            Next::Pass | Next::Wait => {}
+        }
+    }
+    if !stops.is_empty() {
+        let stopped = store::migration::queue::switching(conn)?;
+        let free = placement::stops(&stops, &stopped, limits.stops_at_once);
+        return Ok(Due {
+            stops: free,
+            passes,
+        });
+    }
+    Ok(Due {
+        stops: Vec::new(),
+        passes,
+    })
+}
+
+/// Orders the stop, if all that it stands on is so still.
+fn stop(tx: &mut Tx<'_>, id: MigrationId) -> Result<bool, AppError> {
+    // Two portals must not both give the last stop of a host away.
+    lock_scheduler(tx.conn)?;
+    let Some(row) = store::migration::locked(tx.conn, id)?.filter(|row| !row.cancel_asked) else {
+        return Ok(false);
+    };
+    let Some(in_step) = row.in_step() else {
+        return Ok(false);
+    };
+    let (limits, _) = store::programme::move_times::limits(tx.conn)?;
+    let is_bound = store::programme::move_times::is_bound(tx.conn, &row)?;
+    let first = limits.first_stop(row.not_before, is_bound, tx.now);
+    let stopped = store::migration::queue::switching(tx.conn)?;
+    let is_free = !placement::stops(&[row.link()], &stopped, limits.stops_at_once).is_empty();
+    if !is_free || hold::next(in_step, first, tx.now) != Next::Stop {
+        return Ok(false);
+    }
+    Ok(tx
+        .apply(id, Event::Stop, &EventDetails::default())?
+        .is_done())
+}
+
+fn look_at_late(tx: &mut Tx<'_>, id: MigrationId) -> Result<bool, AppError> {
+    store::programme::hold(tx.conn)?;
+    let seen = store::migration::migration(tx.conn, id)?.ok_or(AppError::NotFound)?;
+    if let Some(registration) = seen.registration_id {
+        store::registration::locked(tx.conn, registration)?;
+    }
+    let row = store::migration::locked(tx.conn, id)?.ok_or(AppError::NotFound)?;
+    if row.cancel_asked || !store::migration::queue::BEFORE_THE_STOP.contains(&row.state) {
+        return Ok(false);
+    }
+    match hold::lateness(row.not_before, row.patience_s, tx.now) {
+        Lateness::InTime => Ok(false),
+        // What its host's own move off asks for is not its member's to give up.
+        Lateness::Over if row.kind != MigrationKind::Evacuation => give_up(tx, &row),
+        Lateness::Late(_) | Lateness::Over if row.late_told => Ok(false),
+        Lateness::Late(until) => tell(tx, &row, until),
+        Lateness::Over => tell(tx, &row, row.expires_at),
+    }
+}
+
+/// It is not in step at its time: its member hears of it at once, with the reason. One that is about to stop is not late yet.
+fn tell(tx: &mut Tx<'_>, row: &Migration, until: Time) -> Result<bool, AppError> {
+    let on_time = row
+        .not_before
+        .is_none_or(|at| tx.now <= at.plus_s(hold::ON_TIME_S));
+    if on_time && (row.in_step().is_some() || row.patience_s == 0) {
+        return Ok(false);
+    }
+    let told = Change {
+        late_told: Some(true),
+        ..Change::default()
+    };
+    store::migration::note(tx.conn, row.id, &told)?;
+    tx.log(
+        row,
+        "It is not in step at the time chosen: it stops as soon as it is.",
+    )?;
+    if let Some(linode) = store::linode::linode(tx.conn, row.linode_id)? {
+        tx.mail_about(&linode, LinodeMail::Late { of: row, until })?;
+    }
+    Ok(true)
+}
+
+fn give_up(tx: &mut Tx<'_>, row: &Migration) -> Result<bool, AppError> {
+    let why = offer_again::too_late(row);
+    if row.state == MigrationState::Queued && row.started_at.is_none() {
+        let stands = offer_again::stands(tx.conn, row, tx.now)?;
+        return Ok(schedule::give_up(tx, row, stands, &why)?.is_done());
+    }
+    let given = EventDetails {
+        change: Change {
+            offer_again: Some(true),
+            ..Change::default()
+        },
+        message: why,
+    };
+    Ok(tx.apply(row.id, Event::Cancel, &given)?.is_done())
+}
