@@ -109,7 +109,7 @@ both_databases! {
         let fields = [("when", "at"), ("at", at.as_str()), ("accept_kernels", "yes")];
         let reply = member.submit(&offer, "Migrate old", &fields);
         let page = member.follow(&reply);
-        page.shows(&["It will stop to move at", "It stops at", "UTC)", "Copying begins at", "Change the time"]);
+        page.shows(&["It will stop for its move at", "It stops at", "UTC)", "Copying begins at", "Change the time"]);
         // Its time is typed in the member's zone.
         let planned = app.newest_migration(OLD).not_before.unwrap();
         assert!(page.body.contains(&at.replace('T', " ").split(' ').nth(1).unwrap().to_owned()), "{planned}");

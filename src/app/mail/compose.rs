@@ -95,7 +95,7 @@ fn calendar(tx: &Tx<'_>, user: &User, facts: &Facts, mail: LinodeMail<'_>) -> Op
         stamp: tx.now.utc(),
         starts: chosen.at.utc(),
         zone: &user.timezone,
-        summary: format!("{} stops to migrate to {}", facts.linode, facts.to_host),
+        summary: format!("{} stops for its move to {}", facts.linode, facts.to_host),
         description: format!(
             "{} stops on {3} to migrate from {1} to {2}. It stops and starts by itself, and you need not be there.",
             facts.linode, facts.from_host, facts.to_host, facts.when

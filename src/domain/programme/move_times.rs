@@ -1,4 +1,4 @@
-//! When a member's Linode may stop to move: the provider's quiet hours, how many stops a host has at once and in an hour,
+//! When a member's Linode may stop for the move: the provider's quiet hours, how many stops a host has at once and in an hour,
 //! and the moments at which a member is reminded.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! When Linodes may stop to move: the limits that staff set, the times that are taken, and who is to be reminded.
+//! When Linodes may stop for the move: the limits that staff set, the times that are taken, and who is to be reminded.
 
 use diesel::prelude::*;
 

@@ -184,7 +184,7 @@ both_databases! {
             assert_eq!(event["ruled_offset_s"], f64::from(there), "{event}");
             assert_eq!(event["start_s"], at.utc().timestamp() as f64);
             assert_eq!(event["minutes"], 30.0);
-            assert_eq!(event["summary"], "web stops to migrate to xen1");
+            assert_eq!(event["summary"], "web stops for its move to xen1");
             assert_eq!(event["attendee"], format!("mailto:{MEMBER_EMAIL}"));
             assert_eq!(event["url"], format!("{}/members/migrations/{}", app.settings.base_url, row.id));
             uids.push(event["uid"].clone());

@@ -399,7 +399,7 @@ fn clicked(row: &Migration, at: Option<Time>, zone: Zone) -> Response {
     match at {
         Some(at) if row.not_before == Some(at) => {
             let at = zone.both(at).text;
-            page::said(&url, format!("It will stop to move at {at}."))
+            page::said(&url, format!("It will stop for its move at {at}."))
         }
         // As soon as it is copied; or it was stopped meanwhile, and then it is no more to be changed.
         _ => Ok(page::see_other(&url)),

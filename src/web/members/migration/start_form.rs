@@ -185,7 +185,7 @@ impl TimeFields {
         };
         Self {
             zone: zone.name(),
-            when: Field::new("when", "When shall it stop to move?", Input::Radios(when))
+            when: Field::new("when", "When shall it stop for the move?", Input::Radios(when))
                 .value(&typed.when)
                 .with(problems),
             at: Field::new("at", "Another time", Input::Line("datetime-local"))
