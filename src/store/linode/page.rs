@@ -267,6 +267,7 @@ pub struct PastMove {
     pub source: Option<String>,
     pub destination: Option<String>,
     pub offered_at: Time,
+    pub not_before: Option<Time>,
     pub started_at: Option<Time>,
     pub finished_at: Option<Time>,
 }
@@ -356,6 +357,7 @@ fn past_moves(linode: LinodeId) -> _ {
             source,
             destination,
             migrations::offered_at,
+            migrations::not_before,
             migrations::started_at,
             migrations::finished_at,
         ))
