@@ -17,7 +17,7 @@ use crate::store::db::{Db, lock_scheduler};
 use crate::store::migration::{Change, Migration};
 
 /// Times that a page proposes.
-const PROPOSED: usize = 12;
+const PROPOSED: usize = 4;
 const HOUR_S: i64 = 3600;
 
 /// May a Linode stop now?

@@ -157,7 +157,8 @@ impl MigrationPage {
 
 /// The time at which it is to stop, while it was not told to.
 fn planned(migration: &Migration, now: Time) -> Option<Time> {
-    let waits = BEFORE_THE_STOP.contains(&migration.state);
+    // While it holds, its phase says it.
+    let waits = BEFORE_THE_STOP.contains(&migration.state) && migration.state != State::Holding;
     migration.not_before.filter(|at| waits && *at > now)
 }
 
@@ -202,7 +203,7 @@ fn actions(detail: &MigrationDetail, now: Time) -> Vec<Action> {
     };
     let offered =
         migration.state == State::Offered && detail.linode.account_id == migration.account_id;
-    let timed = planned(migration, now).is_some();
+    let timed = migration.not_before.is_some_and(|at| at > now);
     let words = if timed {
         "Change the time"
     } else {
@@ -212,7 +213,7 @@ fn actions(detail: &MigrationDetail, now: Time) -> Vec<Action> {
     Action::those([
         (offered, start(format!("Migrate {label}"))),
         (
-            timed && !theirs,
+            timed && can_choose(migration) && !theirs,
             start(format!("Move {label} sooner")).second(),
         ),
         (

@@ -159,7 +159,10 @@ pub struct TimeFields {
 impl TimeFields {
     pub fn new(typed: &Typed, choices: &Choices, readers: Zone, problems: &Problems) -> Self {
         let zone = local_time::zone_of(&typed.zone, readers);
-        let copied = span(choices.copy_s.max(60));
+        let copied = match choices.copy_s {
+            ..60 => "a minute".to_owned(),
+            seconds => span(seconds),
+        };
         let soon = match choices.now {
             Now::Free => format!("As soon as it is copied: in about {copied}"),
             Now::Quiet { until: Some(until) } => format!(
@@ -185,9 +188,13 @@ impl TimeFields {
         };
         Self {
             zone: zone.name(),
-            when: Field::new("when", "When shall it stop for the move?", Input::Radios(when))
-                .value(&typed.when)
-                .with(problems),
+            when: Field::new(
+                "when",
+                "When shall it stop for the move?",
+                Input::Radios(when),
+            )
+            .value(&typed.when)
+            .with(problems),
             at: Field::new("at", "Another time", Input::Line("datetime-local"))
                 .value(&typed.at)
                 .hint(format!("Only for “At another time”. In {}.", zone.name()))
