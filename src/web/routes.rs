@@ -128,19 +128,19 @@ pub fn configure(surface: &mut ServiceConfig) {
             post().to(actions::unschedule),
         )
         .route("/members/migrations/{id}/retry", post().to(actions::retry))
-        .route("/members/xenbeta", get().to(registration::show))
-        .route("/members/xenbeta", post().to(registration::register))
+        .route("/members/xenbeta", get().to(registration::show::show))
+        .route("/members/xenbeta", post().to(registration::act::register))
         .route(
             "/members/xenbeta.cfm",
-            get().to(registration::from_old_link),
+            get().to(registration::show::from_old_link),
         )
         .route(
             "/members/xenbeta/{id}/withdraw",
-            get().to(registration::ask_withdraw),
+            get().to(registration::act::ask_withdraw),
         )
         .route(
             "/members/xenbeta/{id}/withdraw",
-            post().to(registration::withdraw),
+            post().to(registration::act::withdraw),
         )
         .route("/members/bugs", get().to(bug::list::list))
         .route("/members/bugs/new", get().to(new::show))
@@ -184,8 +184,8 @@ pub fn configure(surface: &mut ServiceConfig) {
             "/members/accounts/sessions/{id}/end",
             post().to(account::show::end_session),
         )
-        .route("/members/fairness", get().to(fairness::show))
-        .route("/members/fairness.csv", get().to(fairness::csv));
+        .route("/members/fairness", get().to(fairness::show::show))
+        .route("/members/fairness.csv", get().to(fairness::show::csv));
     configure_staff(surface);
 }
 

@@ -15,6 +15,7 @@ use xenbeta::wire::Outcome;
 
 use crate::both_databases;
 use crate::browser::{Browser, Site};
+use crate::pages::gzip;
 use crate::races::begin::one_each;
 use crate::support::TestApp;
 use crate::support::fleet::{DB, MEMBER_EMAIL, OLD, STAFF_EMAIL, THEIRS, UML1, WEB, XEN1};
@@ -102,19 +103,84 @@ both_databases! {
         assert_eq!(waiting(), 0);
     }
 
-    fn the_thousand_and_first_linode_is_there_for_its_member(app: TestApp) {
+    fn a_thousand_linodes_come_page_by_page_and_are_found(app: TestApp) {
         let app = app.with_fleet().with_passwords();
         one_each(&app, 1001);
         let site = Site::serve(&app.app);
         let mut member = site.signed_in(MEMBER_EMAIL);
         for path in ["/members/", "/members/xenbeta"] {
             let first = member.get(path);
-            first.shows(&["node-5998"]).hides(&["node-6000"]);
-            member.get(&first.link("The next Linodes")).shows(&["node-6000", "old", "web"]).hides(&["The next Linodes"]);
+            assert_eq!(first.texts("main tbody tr").len(), 50, "{path}");
+            let size = gzip(&first.body);
+            assert!(size <= 6 * 1024, "{path}: {size} bytes of gzip");
+            let all: BTreeSet<String> = member.walk(path).into_iter().collect();
+            assert_eq!(all.len(), 1004, "{path}: each once");
+            assert!(all.contains("node-6000") && all.contains("web"), "{path}");
+            // By any part of the label, in any case; by address, plan, host.
+            for (q, shown, hidden) in [("ODE-60", "node-6000", "node-5999"), ("192.0.2.11", "web", "old"), ("1024", "db", "old"), ("uml1", "db", "nothing")] {
+                let found = member.submit(&first, "Filter", &[("q", q)]);
+                let labels = found.texts("main tbody th");
+                assert!(labels.contains(&shown.to_owned()) && !labels.contains(&hidden.to_owned()), "{q}: {labels:?}");
+                assert_eq!(found.attribute("#q", "value").unwrap(), q);
+            }
+            let none = member.submit(&first, "Filter", &[("q", "no such")]);
+            assert_eq!(none.link("Show all"), path);
+            none.shows(&["None is like that."]);
         }
-        let page = member.get("/members/xenbeta?after=node-5999");
-        assert_eq!(member.submit(&page, "Register the chosen Linodes", &[("linode", "6000")]).status, 303);
+        // One that is far behind is registered by its own link.
+        let found = member.get("/members/?q=node-6000");
+        let page = member.get(&found.link("Register node-6000"));
+        assert_eq!(member.submit(&page, "Register the chosen Linodes", &[]).status, 303, "its box is ticked");
         assert_eq!(moments(&app).len(), 1);
         assert_eq!(member.get("/members/fairness?linode=6000").status, 200);
+    }
+
+    fn all_that_a_filter_finds_are_registered_at_once(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let many = one_each(&app, 1001);
+        let site = Site::serve(&app.app);
+        let mut member = site.signed_in(MEMBER_EMAIL);
+        member.get("/members/xenbeta").shows(&["The first 1000 that can be registered, on all pages"]);
+        let page = member.get("/members/xenbeta?q=node-59");
+        page.shows(&["All 100 that can be registered, on all pages"]);
+        // Somebody else of the account took one meanwhile.
+        app.register(&app.member(), &many[900..901]).unwrap();
+        let all = [("all", "yes")];
+        member.submit(&page, "Register the chosen Linodes", &all).says_beside("linode", "now 99 Linodes can be registered");
+        assert_eq!(moments(&app).len(), 1);
+        let page = member.get("/members/xenbeta?q=node-59");
+        let reply = member.submit(&page, "Register the chosen Linodes", &all);
+        assert_eq!(reply.location, "/members/xenbeta?q=node-59", "the filter stays");
+        member.follow(&reply).shows(&["99 Linodes are registered"]).hides(&["that can be registered, on"]);
+        let reply = member.submit(&page, "Register the chosen Linodes", &all);
+        member.follow(&reply).shows(&["see below how they stand"]);
+        assert_eq!(moments(&app).len(), 100);
+        // Where there are few, all are few, and there is nothing to find.
+        let few = site.signed_in("otto@example.com").get("/members/xenbeta");
+        few.hides(&["that can be registered, on", "Filter"]);
+    }
+
+    fn what_a_list_leads_to_is_ticked(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let site = Site::serve(&app.app);
+        let mut member = site.signed_in(MEMBER_EMAIL);
+        let page = member.get("/members/");
+        let page = member.get(&page.link("Register db"));
+        page.shows(&["web", "db", "old"]);
+        assert_eq!(page.attribute("input[name=linode][checked]", "aria-label").unwrap(), "Register db");
+        let reply = member.submit(&page, "Register the chosen Linodes", &[]);
+        member.follow(&reply).shows(&["Registered."]);
+        assert_eq!(moments(&app).len(), 1);
+    }
+
+    fn of_hundreds_that_were_refused_ten_are_named(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        one_each(&app, 100);
+        let site = Site::serve(&app.app);
+        let mut member = site.signed_in(MEMBER_EMAIL);
+        let page = member.get("/members/xenbeta?q=node");
+        app.run_sql("UPDATE programme SET seats = 3");
+        let refused = member.submit(&page, "Register the chosen Linodes", &[("all", "yes")]);
+        refused.says_beside("linode", "3 Linodes are registered. Not registered: node-5003:").says_beside("linode", "And 87 more.");
     }
 }

@@ -120,7 +120,7 @@ pub fn set_up(app: &App) -> Result<(), Failure> {
         let mut row = store::programme::get(conn, now)?;
         row.watch_s = WATCH_S;
         row.opens_at = Some(now.plus_s(-28 * DAY_S));
-        row.irc_url = "https://irc.example.net/xenbeta".to_owned();
+        row.irc_url = "ircs://irc.oftc.net:6697/linode-xenbeta".to_owned();
         row.forum_url = "https://forum.example.net/xenbeta".to_owned();
         store::programme::set(conn, &row)
     })?;

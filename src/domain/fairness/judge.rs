@@ -187,7 +187,8 @@ pub fn jain(of: &[f64]) -> f64 {
 /// Less contention than this says nothing, in ms.
 pub const LEAST_CONTENDED_MS: u64 = 120_000;
 const FAIR_JAIN: f64 = 0.95;
-const FAIR_LEAST: f64 = 0.85;
+/// Who gets less of their due than this is not treated fairly.
+pub const FAIR_LEAST: f64 = 0.85;
 const UNFAIR_JAIN: f64 = 0.85;
 const UNFAIR_LEAST: f64 = 0.6;
 

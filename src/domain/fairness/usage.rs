@@ -1,6 +1,5 @@
 //! What a Linode used over a time, as sums: intervals add up to longer ones.
 
-use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
 use crate::domain::ids::HostId;
@@ -80,6 +79,13 @@ impl Usage {
         (self.judged_ms > 0).then(|| self.wait_ms as f64 / self.judged_ms as f64)
     }
 
+    /// Of the time in which it wanted CPU, the part that it waited: the same whether it has much to do or little.
+    pub fn waited_of_wanted(&self) -> Option<f64> {
+        let waited = self.waited()?;
+        let wanted = waited + self.of_one_cpu(self.cpu_ms);
+        Some(if wanted > 0.0 { waited / wanted } else { 0.0 })
+    }
+
     /// Disk work in blocks of 4 KiB a second: the same measure on both platforms.
     pub fn blocks_per_s(&self) -> f64 {
         self.per_s(self.read_bytes.saturating_add(self.write_bytes)) / BLOCK as f64
@@ -113,15 +119,57 @@ pub fn between(all: &[Stretch], host: HostId, (from, until): (i64, i64)) -> Usag
     sum
 }
 
-/// Stretches added up to intervals of `seconds`, in order; those without any are not there. Hosts are not told apart.
-pub fn grouped(all: &[Stretch], seconds: i64) -> Vec<(i64, Usage)> {
-    let mut sums: BTreeMap<i64, Usage> = BTreeMap::new();
+/// Stretches in order, added up to intervals of `seconds`, each host's apart; those without any are not there.
+pub fn grouped(all: &[Stretch], seconds: i64) -> Vec<Stretch> {
+    let mut groups: Vec<Stretch> = Vec::new();
     for stretch in all {
-        *sums
-            .entry(stretch.from.div_euclid(seconds) * seconds)
-            .or_default() += stretch.usage;
+        let from = stretch.from.div_euclid(seconds) * seconds;
+        let mut now = groups.iter_mut().rev().take_while(|it| it.from == from);
+        match now.find(|it| it.host == stretch.host) {
+            Some(group) => group.usage += stretch.usage,
+            None => groups.push(Stretch {
+                from,
+                seconds,
+                ..*stretch
+            }),
+        }
     }
-    sums.into_iter().collect()
+    groups
+}
+
+/// The sums of each host, in the order in which the Linode came there first.
+pub fn by_host(all: &[Stretch]) -> Vec<(HostId, Usage)> {
+    let mut sums: Vec<(HostId, Usage)> = Vec::new();
+    for stretch in all {
+        match sums.iter_mut().find(|(host, _)| *host == stretch.host) {
+            Some((_, sum)) => *sum += stretch.usage,
+            None => sums.push((stretch.host, stretch.usage)),
+        }
+    }
+    sums
+}
+
+/// Before and after a move are compared when so much was watched of both.
+pub const COMPARED_MS: u64 = 2 * 3_600_000;
+
+/// How long a Linode waits for CPU after a move, by what it wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    Less,
+    Alike,
+    More,
+}
+
+/// Alike is what differs by less than two points of a hundred. `None`: one of the hosts never knew.
+pub fn waits(before: &Usage, after: &Usage) -> Option<Waits> {
+    let more = after.waited_of_wanted()? - before.waited_of_wanted()?;
+    Some(if more <= -0.02 {
+        Waits::Less
+    } else if more < 0.02 {
+        Waits::Alike
+    } else {
+        Waits::More
+    })
 }
 
 string_enum! {
@@ -161,10 +209,17 @@ mod tests {
         let minutes = grouped(&all, 60);
         assert_eq!(minutes.len(), 2);
         assert_eq!(
-            (minutes[0].1.cpu_ms, minutes[0].1.weight),
+            (minutes[0].usage.cpu_ms, minutes[0].usage.weight),
             (7, 4),
             "the newest weight"
         );
+        let hours: Vec<_> = grouped(&all, 3600)
+            .iter()
+            .map(|it| (it.from, it.seconds, it.host, it.usage.cpu_ms))
+            .collect();
+        assert_eq!(hours, [(0, 3600, HostId(1), 7), (0, 3600, HostId(2), 8)]);
+        let hosts: Vec<_> = by_host(&all).iter().map(|it| it.1.cpu_ms).collect();
+        assert_eq!(hosts, [7, 8]);
     }
 
     #[test]
@@ -191,6 +246,21 @@ mod tests {
             Some(0.14),
             "of the time in which it was known"
         );
+        let busy = Usage {
+            covered_ms: 70_000,
+            cpu_ms: 70_000 * 3 / 10,
+            ..waited
+        };
+        let part = busy.waited_of_wanted().unwrap_or_default();
+        assert!((part - 0.14 / 0.44).abs() < 1e-9, "{part}");
+        let idle = Usage {
+            judged_ms: 10_000,
+            ..Usage::default()
+        };
+        assert_eq!(waits(&busy, &idle), Some(Waits::Less));
+        assert_eq!(waits(&idle, &busy), Some(Waits::More));
+        assert_eq!(waits(&busy, &busy), Some(Waits::Alike));
+        assert_eq!(waits(&busy, &usage), None);
         assert!(
             (Usage::default().per_s(5) - 5000.0).abs() < 1e-9,
             "no division by nothing"

@@ -9,6 +9,7 @@ use crate::domain::ids::{AccountId, HostId, LinodeId};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::host::{self, Host};
+use crate::store::linode::page::{Wanted, labels};
 use crate::store::linode::{self, Linode};
 use crate::store::migration::{self, Migration};
 
@@ -22,14 +23,21 @@ pub const AROUND: i64 = 7 * DAY;
 /// The furthest look back, in days.
 const MOST_DAYS: i64 = 400;
 
+/// Linodes that a page offers to choose from at the most.
+pub const MOST_CHOICES: usize = 12;
+
 /// A member's Linode with what it used.
 pub struct LinodeUsage {
-    /// All of the account's, to choose from.
-    pub all: Vec<Linode>,
+    /// Some of the account's by label: those with the text that was looked for, else the first ones. One more than are
+    /// offered says that there are more.
+    pub some: Vec<(LinodeId, String)>,
     pub linode: Linode,
-    pub host: Host,
+    /// All that it was on.
+    pub hosts: Vec<Host>,
     /// In the range asked for.
     pub series: Vec<Stretch>,
+    /// Newest first.
+    pub moves: Vec<Migration>,
     /// The newest move that was finished, with what was used around it.
     pub moved: Option<Moved>,
 }
@@ -41,26 +49,39 @@ pub struct Moved {
     pub around: Vec<Stretch>,
 }
 
-/// `which`: one of the account's, else its first. `every`: in the shortest intervals that are kept of the range, else in
-/// such as a page adds up anyway. `None`: it has no such Linode, or none at all; the list tells which.
+/// `which`: the only one that the text finds, else that of the account's, else its first. `every`: in the shortest intervals
+/// that are kept of the range, else in such as a page adds up anyway. `None`: it has no such Linode, or none at all; `which`
+/// tells which.
 pub fn of_member(
     conn: &mut Db,
     account: AccountId,
-    which: Option<LinodeId>,
+    (which, q): (Option<LinodeId>, &str),
     (range, every): (Range, bool),
     now: i64,
 ) -> Result<Option<LinodeUsage>, StoreError> {
-    let mut all = linode::linodes_of(conn, account)?;
-    let chosen = match which {
-        Some(id) => linode::linode_of(conn, account, id)?,
-        None => all.first().cloned(),
+    let mut wanted = Wanted {
+        q: q.to_owned(),
+        most: MOST_CHOICES + 1,
+        ..Wanted::default()
     };
-    let Some(linode) = chosen else {
+    let some = labels(conn, account, &wanted)?;
+    let is_text = !q.trim().is_empty();
+    let named = some.iter().find(|(_, label)| label == q.trim());
+    let only = named.or(some.first().filter(|_| some.len() == 1));
+    let mut chosen = only.map(|(id, _)| *id).filter(|_| is_text).or(which);
+    if chosen.is_none() {
+        let first = if is_text {
+            (wanted.q, wanted.most) = (String::new(), 1);
+            labels(conn, account, &wanted)?
+        } else {
+            some.clone()
+        };
+        chosen = first.first().map(|(id, _)| *id);
+    }
+    let linode = chosen.map(|id| linode::linode_of(conn, account, id));
+    let Some(linode) = linode.transpose()?.flatten() else {
         return Ok(None);
     };
-    if !all.iter().any(|it| it.id == linode.id) {
-        all.push(linode.clone());
-    }
     let moves = migration::of_linode(conn, linode.id)?;
     let hosts = hosts_of(&linode, &moves);
     let series = match (range, every) {
@@ -74,25 +95,19 @@ pub fn of_member(
         (Range::Beta, _) => long(conn, linode.id, &hosts, (now - MOST_DAYS * DAY, now), now)?,
     };
     let moved = moves
-        .into_iter()
+        .iter()
         .find(|row| row.finished_at.is_some() && row.committed_at.is_some());
-    let mut needed = vec![linode.host_id];
-    needed.extend(
-        moved
-            .iter()
-            .flat_map(|it| [it.source_host_id, it.destination_host_id]),
-    );
-    let known = host::some(conn, &needed)?;
-    let host = named(&known, linode.host_id)?;
-    let moved = match moved {
-        Some(migration) => Some(moved_of(conn, migration, &known, now)?),
+    let hosts = host::some(conn, &hosts)?;
+    let moved = match moved.cloned() {
+        Some(migration) => Some(moved_of(conn, migration, &hosts, now)?),
         None => None,
     };
     Ok(Some(LinodeUsage {
-        all,
+        some,
         linode,
-        host,
+        hosts,
         series,
+        moves,
         moved,
     }))
 }

@@ -15,7 +15,6 @@ use crate::domain::ids::{AccountId, ConfigId, HostId, LinodeId, PlanId};
 use crate::domain::linode::LinodeStatus;
 use crate::domain::ownership::Row;
 use crate::domain::time::Time;
-use crate::store::limit::Limit;
 
 #[derive(Debug, Clone, Queryable, Selectable)]
 #[diesel(table_name = linodes)]
@@ -66,15 +65,6 @@ pub fn linode_of(
         .select(Linode::as_select())
         .get_result(conn)
         .optional()?)
-}
-
-pub fn linodes_of(conn: &mut Db, account: AccountId) -> Result<Vec<Linode>, StoreError> {
-    Ok(linodes::table
-        .filter(linodes::account_id.eq(account))
-        .order((linodes::label, linodes::id))
-        .select(Linode::as_select())
-        .at_most::<1000>()
-        .load(conn)?)
 }
 
 /// Takes the Linode's row lock on PostgreSQL, so that of two who ask for the same thing the second sees what the first

@@ -18,6 +18,7 @@ use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::placement::{self, Standing};
 use crate::domain::platform::Platform;
 use crate::domain::registration::RegistrationState;
+use crate::domain::search;
 use crate::domain::time::Time;
 use crate::store::catalogue::{Kernel, Plan};
 use crate::store::db::{Columns, Db, columns};
@@ -96,37 +97,55 @@ impl Listed {
     pub fn standing(&self) -> Standing {
         placement::standing(self.platform, self.role)
     }
+
+    /// `asked`: folded. Of a plan's name words are found by how they begin, as "Linode" is in all of them.
+    fn has(&self, asked: &str) -> bool {
+        let address = self.address.as_deref().unwrap_or_default();
+        let texts = [&self.label, address, &self.host];
+        let plan = search::fold(&self.plan);
+        asked.is_empty()
+            || texts.iter().any(|text| search::fold(text).contains(asked))
+            || plan.starts_with(asked)
+            || plan.split(' ').any(|word| word.starts_with(asked))
+    }
+}
+
+/// Which of an account's Linodes.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Those behind this label.
+    pub after: String,
+    /// Those in whose label, address, plan or host this stands.
+    pub q: String,
+    pub most: usize,
 }
 
 /// Some of an account's Linodes, and what decides of all of them.
 pub struct LinodePage {
     pub rows: Vec<LinodeRow>,
-    /// The label that the next page begins after, if there is one.
-    pub next: Option<String>,
     pub programme: Programme,
 }
 
-/// Linodes of one page.
-const ROWS: usize = 1000;
+/// Rows of one look, where a page has no more.
+const FEW: i64 = 51;
+/// And where more is wanted, or looked through.
+const MANY: i64 = 1001;
 
-/// The account's Linodes by label, those after `after`: at most a thousand. No statement's text depends on how many there
-/// are, so that the database keeps them all prepared.
+/// The account's Linodes by label. No statement's text depends on how many there are, so that the database keeps them all
+/// prepared.
 pub fn linodes(
     conn: &mut Db,
     account: AccountId,
-    (after, now): (&str, Time),
+    (wanted, now): (&Wanted, Time),
 ) -> Result<LinodePage, StoreError> {
-    let (programme, mut rows, registrations, moves) = together!(
+    let (programme, rows) = found(conn, account, wanted)?;
+    let last = rows.last().map(|row| row.label.clone()).unwrap_or_default();
+    let span = (wanted.after.as_str(), last.as_str());
+    let (registrations, moves) = together!(
         conn,
-        Programme: programme::row(),
-        // One more than a page has.
-        Listed: listed(account, after).at_most::<1001>(),
-        Registered: registrations_of(account, after).at_most::<20_000>(),
-        Moved: moves_of(account, after).at_most::<20_000>(),
+        Registered: registrations_of(account, span).at_most::<20_000>(),
+        Moved: moves_of(account, span).at_most::<20_000>(),
     );
-    let more = rows.len() > ROWS;
-    rows.truncate(ROWS);
-    let next = rows.last().filter(|_| more).map(|row| row.label.clone());
     let mut newest_registration = HashMap::new();
     for row in registrations {
         newest_registration.entry(row.linode_id).or_insert(row);
@@ -142,8 +161,7 @@ pub fn linodes(
         .collect();
     Ok(LinodePage {
         rows,
-        next,
-        programme: Programme::or_new(programme.into_iter().next(), now),
+        programme: Programme::or_new(programme, now),
     })
 }
 
@@ -169,6 +187,63 @@ fn newest_moves(all: Vec<Moved>) -> HashMap<LinodeId, Moved> {
             .or_insert(row);
     }
     newest
+}
+
+/// Their ids and labels alone.
+pub fn labels(
+    conn: &mut Db,
+    account: AccountId,
+    wanted: &Wanted,
+) -> Result<Vec<(LinodeId, String)>, StoreError> {
+    let (_, rows) = found(conn, account, wanted)?;
+    Ok(rows.into_iter().map(|row| (row.id, row.label)).collect())
+}
+
+/// What is looked for is compared here, as neither database folds letters like the other.
+fn found(
+    conn: &mut Db,
+    account: AccountId,
+    wanted: &Wanted,
+) -> Result<(Option<Programme>, Vec<Listed>), StoreError> {
+    let asked = search::fold(wanted.q.trim());
+    let most = i64::try_from(wanted.most).unwrap_or(i64::MAX);
+    let chunk = if asked.is_empty() && most <= FEW {
+        FEW
+    } else {
+        MANY
+    };
+    let (mut rows, mut after) = (Vec::new(), wanted.after.clone());
+    let programme = loop {
+        let (programme, some) = if chunk == FEW {
+            next::<FEW>(conn, account, &after)?
+        } else {
+            next::<MANY>(conn, account, &after)?
+        };
+        let Some(last) = some.last() else {
+            break programme;
+        };
+        after.clone_from(&last.label);
+        let is_rest = i64::try_from(some.len()).is_ok_and(|some| some < chunk);
+        rows.extend(some.into_iter().filter(|row| row.has(&asked)));
+        if is_rest || rows.len() >= wanted.most {
+            break programme;
+        }
+    };
+    rows.truncate(wanted.most);
+    Ok((programme.into_iter().next(), rows))
+}
+
+/// The next ones behind a label.
+fn next<const N: i64>(
+    conn: &mut Db,
+    account: AccountId,
+    after: &str,
+) -> Result<(Vec<Programme>, Vec<Listed>), StoreError> {
+    Ok(together!(
+        conn,
+        Programme: programme::row(),
+        Listed: listed(account, after).at_most::<N>(),
+    ))
 }
 
 #[diesel::dsl::auto_type]
@@ -206,27 +281,29 @@ fn listed<'a>(account: AccountId, after: &'a str) -> _ {
         ))
 }
 
-/// Of the Linodes after a label: in their order, of each newest first.
+/// Of the Linodes between two labels, newest first.
 #[diesel::dsl::auto_type]
-fn registrations_of<'a>(account: AccountId, after: &'a str) -> _ {
+fn registrations_of<'a>(account: AccountId, (after, last): (&'a str, &'a str)) -> _ {
     let all: Columns<Registered> = columns::<Registered>();
     registrations::table
         .inner_join(linodes::table)
         .filter(registrations::account_id.eq(account))
         .filter(linodes::label.gt(after))
-        .order((linodes::label, registrations::id.desc()))
+        .filter(linodes::label.le(last))
+        .order(registrations::id.desc())
         .select(all)
 }
 
 /// As [`registrations_of`].
 #[diesel::dsl::auto_type]
-fn moves_of<'a>(account: AccountId, after: &'a str) -> _ {
+fn moves_of<'a>(account: AccountId, (after, last): (&'a str, &'a str)) -> _ {
     let all: Columns<Moved> = columns::<Moved>();
     migrations::table
         .inner_join(linodes::table)
         .filter(migrations::account_id.eq(account))
         .filter(linodes::label.gt(after))
-        .order((linodes::label, migrations::id.desc()))
+        .filter(linodes::label.le(last))
+        .order(migrations::id.desc())
         .select(all)
 }
 

@@ -19,7 +19,7 @@ pub fn migration_tag(migration: Moved, zone: Zone) -> Tag {
         Some(at) if BEFORE_THE_STOP.contains(&migration.state) => {
             Tag::new(format!("Stops {}", zone.text(at)), Tone::Info)
         }
-        _ => Tag::migration(migration.state),
+        _ => Tag::moved(migration.kind, migration.state),
     }
 }
 

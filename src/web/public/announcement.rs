@@ -17,7 +17,7 @@ use crate::web::extract::Signed;
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
-use crate::web::programme_text::{Section, state_words};
+use crate::web::programme_text::{Section, outside, state_words};
 use crate::web::ui::{Link, Tag, When, units};
 
 #[derive(Debug, Template)]
@@ -75,21 +75,13 @@ impl AnnouncementPage {
             lines.push(("An offer stands", days(of.offer_days)));
         }
         lines.push(("The way back is open", days(of.way_back_days)));
-        let links = [
-            (&of.forum_url, "The forum"),
-            (&of.irc_url, "The IRC channel"),
-        ];
         Self {
             programme: name.to_owned(),
             state,
             state_words: words,
             dates: dates.collect(),
             facts: lines,
-            outside: links
-                .into_iter()
-                .filter(|(url, _)| !url.is_empty())
-                .map(|(url, label)| Link::new(url.as_str(), label))
-                .collect(),
+            outside: outside(of),
             onward: onward(&page, facts.phase),
             sections: TextSection::ALL
                 .iter()

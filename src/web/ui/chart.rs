@@ -17,6 +17,9 @@ pub struct Chart {
     from: String,
     to: String,
     lines: [Line; 2],
+    marks: Vec<Mark>,
+    scale: Scale,
+    zone: Zone,
 }
 impl HtmlSafe for Chart {}
 
@@ -26,6 +29,15 @@ pub struct Line {
     class: &'static str,
     name: &'static str,
     path: String,
+}
+
+/// A moment at which something changed.
+#[derive(Debug, Clone)]
+pub struct Mark {
+    x: String,
+    /// To what.
+    name: String,
+    at: String,
 }
 
 /// Of a line: when, and what; a gap where nothing is known.
@@ -62,15 +74,33 @@ impl Chart {
             from: at(scale.from),
             to: at(scale.until),
             lines: [line("a", solid), line("b", dashed)],
+            marks: Vec::new(),
+            scale,
+            zone,
         }
+    }
+
+    /// With an upright line at each of these moments, which says what was changed to.
+    #[must_use]
+    pub fn marked(mut self, marks: &[(i64, String)]) -> Self {
+        let mark = |(at, name): &(i64, String)| Mark {
+            x: format!("{:.0}", self.scale.x(*at)),
+            name: name.clone(),
+            at: self
+                .zone
+                .text(DateTime::from_timestamp(*at, 0).unwrap_or_default()),
+        };
+        self.marks = marks.iter().map(mark).collect();
+        self
     }
 }
 
-/// The plot's corners in the drawing.
-const LEFT: f64 = 44.0;
-const RIGHT: f64 = 632.0;
-const TOP: f64 = 12.0;
-const BOTTOM: f64 = 152.0;
+/// The plot's corners in the drawing, which is stretched to whatever room there is; words stand beside it, as large as
+/// others.
+const LEFT: f64 = 0.0;
+const RIGHT: f64 = 600.0;
+const TOP: f64 = 2.0;
+const BOTTOM: f64 = 142.0;
 
 /// Where values stand: times along, from 0 to `top` upwards.
 #[derive(Debug, Clone, Copy)]
@@ -83,9 +113,13 @@ pub struct Scale {
 }
 
 impl Scale {
+    fn x(&self, at: i64) -> f64 {
+        let span = (self.until - self.from).max(1) as f64;
+        LEFT + (RIGHT - LEFT) * ((at - self.from) as f64 / span).clamp(0.0, 1.0)
+    }
+
     /// The path of a line; a value that is not there is a gap.
     fn path(&self, values: &[(i64, Option<f64>)]) -> String {
-        let span = (self.until - self.from).max(1) as f64;
         let mut path = String::new();
         let mut last: Option<i64> = None;
         for (at, value) in values {
@@ -93,7 +127,7 @@ impl Scale {
                 last = None;
                 continue;
             };
-            let x = LEFT + (RIGHT - LEFT) * ((at - self.from) as f64 / span).clamp(0.0, 1.0);
+            let x = self.x(*at);
             let y =
                 BOTTOM - (BOTTOM - TOP) * (value / self.top.max(f64::MIN_POSITIVE)).clamp(0.0, 1.0);
             // A line of no length shows as a dot.
@@ -140,7 +174,7 @@ mod tests {
             (30, Some(2.0)),
             (90, Some(9.0)),
         ]);
-        assert_eq!(path, "M44 152h0L103 82M220 12h0M573 12h0");
+        assert_eq!(path, "M0 142h0L60 72M180 2h0M540 2h0");
         assert_eq!(top_of([0.3, 0.7].into_iter()), 1.0);
         assert_eq!(top_of([130.0].into_iter()), 200.0);
         assert_eq!(top_of(std::iter::empty()), 0.01);

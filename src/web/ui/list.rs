@@ -13,6 +13,13 @@ pub struct Pager {
 }
 impl HtmlSafe for Pager {}
 
+impl Pager {
+    /// There are other pages.
+    pub fn is_of_many(&self) -> bool {
+        self.first.is_some() || self.next.is_some()
+    }
+}
+
 /// A query string from what is set, in this order, percent-encoded.
 pub fn query(pairs: &[(&str, impl AsRef<str>)]) -> String {
     const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.');

@@ -7,7 +7,7 @@ use crate::domain::bug::{BugState, Severity};
 use crate::domain::host::HostState;
 use crate::domain::job::JobState;
 use crate::domain::linode::LinodeStatus;
-use crate::domain::migration::MigrationState;
+use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::registration::RegistrationState;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +68,16 @@ impl Tag {
             S::Withdrawn => Self::new("Withdrawn", Tone::Plain),
             S::Graduated => Self::new("Graduated", Tone::Good),
             S::Closed => Self::new("Closed by the end of the beta", Tone::Plain),
+        }
+    }
+
+    /// A move of this kind: a way back ends otherwise than it sounds by its state alone.
+    pub fn moved(kind: MigrationKind, state: MigrationState) -> Self {
+        use MigrationState as S;
+        match (kind, state) {
+            (MigrationKind::Return, S::Finished) => Self::new("Back on its old host", Tone::Good),
+            (MigrationKind::Return, S::Confirmed) => Self::new("Moved back", Tone::Plain),
+            (_, state) => Self::migration(state),
         }
     }
 

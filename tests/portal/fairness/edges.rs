@@ -298,7 +298,7 @@ both_databases! {
         let now = app.now().utc().timestamp();
         let account = app.linode(WEB).account_id;
         let series = |range, every| {
-            let found = app.in_db(|conn| store::fairness::page::of_member(conn, account, Some(WEB), (range, every), now));
+            let found = app.in_db(|conn| store::fairness::page::of_member(conn, account, (Some(WEB), ""), (range, every), now));
             let series = found.unwrap().series;
             let covered: u64 = series.iter().map(|it| it.usage.covered_ms).sum();
             assert_eq!(covered, 45 * 60_000, "{range:?} {every}: each second once");

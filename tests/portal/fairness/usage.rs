@@ -11,6 +11,7 @@ use xenbeta::wire::{Round, Samples, Share, Used};
 
 use crate::both_databases;
 use crate::browser::Site;
+use crate::races::begin::one_each;
 use crate::support::TestApp;
 use crate::support::fleet::{DB, MEMBER_EMAIL, OLD, STAFF_EMAIL, THEIRS, UML1, WEB, XEN1};
 use crate::support::hand;
@@ -332,30 +333,103 @@ both_databases! {
 
     fn before_and_after_a_move(app: TestApp) {
         let app = app.with_fleet().with_passwords();
-        app.under_load(UML1, 20, &BY_WEIGHT);
+        let for_hours = |host, guests: &[Guest]| for _ in 0..3 {
+            app.pass_s(2700);
+            app.under_load(host, 45, guests);
+        };
+        for_hours(UML1, &BY_WEIGHT);
         app.clicked(WEB);
         app.reconcile().unwrap();
         app.work_all(&[UML1, XEN1]);
         assert_eq!(app.linode(WEB).host_id, XEN1);
         let site = Site::serve(&app.app);
         let mut member = site.signed_in(MEMBER_EMAIL);
-        let page = member.get("/members/fairness?linode=101");
-        page.shows_at("h2#moved", &["Before and after the move"]).shows_at("#moved + p", &["uml1 (UML)", "xen1 (Xen)"]).shows_at("tbody td", &["no samples yet"]);
+        let migration = format!("/members/migrations/{}", app.newest_migration(WEB).id);
+        // After some minutes nothing is compared, and it is said why.
         app.pass_s(300);
         app.under_load(XEN1, 4, &[(WEB, 900, 10)]);
         let page = member.get("/members/fairness?linode=101");
-        let table = cells(&page.body, "table.stack tbody tr");
-        let figure = |name: &str| table.iter().find(|row| row[0].starts_with(name)).unwrap()[1..].to_vec();
+        page.shows_at("h2#moved", &["Before and after the move"]).shows_at("#moved + p", &["uml1 (UML)", "xen1 (Xen)"]);
+        page.shows(&["The comparison comes when two hours were watched", "So far it is 2 hours", " before, and 4 minutes after"]).hides(&["How it fares"]);
+        member.get(&migration).hides(&["Before and after the move"]);
+        for_hours(XEN1, &[(WEB, 900, 10)]);
+        let page = member.get("/members/fairness?linode=101");
+        // It leads with what it waited for, and with a word for it.
+        page.shows_at("#moved ~ p .tag", &["Better"]).says(&["It waits less for CPU than before. Nobody there has taken CPU from it."]);
+        let fares = page.rows("Before and after the move");
+        assert_eq!(fares[0], ["Waited, of the time in which it wanted CPU, %", "75.0", "1.1"]);
+        assert_eq!(fares[1], ["Got of what was due under contention, %", "100.0", "no contention"]);
+        let used = page.rows("What it used before and after the move");
+        let figure = |name: &str| used.iter().find(|row| row[0].starts_with(name)).unwrap()[1..].to_vec();
         assert_eq!(figure("CPU used"), ["25.0", "90.0"]);
-        assert_eq!(figure("Got of"), ["100.0", "no contention"]);
         assert_eq!(figure("Disk, blocks"), ["3.0", "3.0"]);
-        page.says_at("p.small", &["token limiter", "blocks of 4 KiB"]);
-        let migration = app.newest_migration(WEB).id;
-        let page = member.get(&format!("/members/migrations/{migration}"));
+        page.says_at("details > p.small", &["token limiter", "blocks of 4 KiB"]);
+        let page = member.get(&migration);
         page.shows_at("h2#moved", &["Before and after the move"]);
-        assert_eq!(page.row("Before and after the move", "CPU used, % of one CPU")[1..], ["25.0", "90.0"]);
+        assert_eq!(page.row("What it used before and after the move", "CPU used, % of one CPU")[1..], ["25.0", "90.0"]);
+    }
+
+    fn a_range_over_a_move_is_told_host_by_host(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        app.under_load(UML1, 20, &BY_WEIGHT);
+        app.clicked(WEB);
+        app.reconcile().unwrap();
+        app.work_all(&[UML1, XEN1]);
+        let site = Site::serve(&app.app);
+        let mut member = site.signed_in(MEMBER_EMAIL);
+        // There is nothing of the new host yet: what there is, is the old one's.
+        let page = member.get("/members/fairness?linode=101&range=hour");
+        page.shows_at("h1 + p", &["web, now on xen1 (Xen), got of each of its hosts"]).shows_at("thead th", &["uml1 (UML)"]);
+        assert_eq!(page.rows("Host by host")[0], ["Watched for", "20 minutes"]);
+        app.pass_s(300);
+        app.under_load(XEN1, 4, &[(WEB, 900, 10)]);
+        for range in ["hour", "day", "beta"] {
+            let page = member.get(&format!("/members/fairness?linode=101&range={range}"));
+            page.shows_at("h1 + p", &["web, now on xen1 (Xen), got of each of its hosts"]);
+            let rows = page.rows("Host by host");
+            assert_eq!(rows[0], ["Watched for", "20 minutes", "4 minutes"], "{range}: {rows:?}");
+            assert_eq!(page.row("Host by host", "CPU used, of one CPU")[1..], ["25.0 %", "90.0 %"]);
+            assert_eq!(page.row("Host by host", "Got of what was due under contention")[1..], ["100.0 %", ""]);
+            // Each row is of one host, and the charts say when it moved.
+            let hosts: Vec<String> = cells(&page.body, "table.dense tbody tr").iter().map(|row| row[10].clone()).collect();
+            assert_eq!((hosts.first().unwrap().as_str(), hosts.last().unwrap().as_str()), ("xen1 (Xen)", "uml1 (UML)"), "{range}");
+            page.says_at("figcaption", &["upright, moved to xen1 (Xen), "]);
+            assert_eq!(page.texts("figure svg path.m").len(), 2, "in both charts");
+            let csv = member.get(&page.link("CSV of this table"));
+            let last: Vec<String> = csv.csv().lines().map(|line| line.rsplit(',').next().unwrap().to_owned()).collect();
+            assert_eq!(last[0], "host");
+            assert_eq!(last[1..], hosts);
+            assert!(gzip(&page.body) <= 6 * 1024, "{range}");
+        }
+        // One that stayed has one host, and no line.
+        let page = member.get("/members/fairness?linode=102");
+        page.shows_at("h1 + p", &["db, now on uml1 (UML), got of its host"]).hides(&["upright"]);
+        assert!(page.rows("Host by host").is_empty());
         // The series goes on over the move.
         assert!(cells(&member.get("/members/fairness?linode=101&range=hour").body, "table.dense tbody tr").len() >= 23);
+    }
+
+    fn one_of_a_thousand_is_found_by_its_label(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        let few = Site::serve(&app.app).signed_in(MEMBER_EMAIL).get("/members/fairness");
+        assert_eq!(few.texts("nav[aria-label=Linode] a"), ["db", "old", "web"]);
+        few.hides(&["Look for it"]);
+        one_each(&app, 1001);
+        let site = Site::serve(&app.app);
+        let mut member = site.signed_in(MEMBER_EMAIL);
+        let page = member.get("/members/fairness");
+        page.shows_at("h1 + p", &["db"]);
+        assert!(page.texts("nav[aria-label=Linode] a").is_empty());
+        assert!(gzip(&page.body) <= 6 * 1024);
+        let found = member.submit(&page, "Look for it", &[("q", "NODE-600")]);
+        found.shows_at("h1 + p", &["node-6000"]);
+        let some = member.submit(&page, "Look for it", &[("q", "node-599")]);
+        assert_eq!(some.texts("main form + ul a").len(), 10);
+        some.shows_at("h1 + p", &["db"]);
+        member.get(&some.link("node-5991")).shows_at("h1 + p", &["node-5991"]);
+        member.submit(&page, "Look for it", &[("q", "web")]).shows_at("h1 + p", &["web"]);
+        member.submit(&page, "Look for it", &[("q", "theirs")]).shows(&["No Linode of this account has that"]).shows_at("h1 + p", &["db"]);
+        member.get("/members/linodes/6000").shows(&["What node-6000 gets of its host"]);
     }
 
     fn staff_change_weights_after_a_look(app: TestApp) {

@@ -76,7 +76,7 @@ both_databases! {
         assert_eq!((app.mails("beta_ended"), app.mails("offer_expired")), (2, 0), "one mail each, not two");
         assert_eq!(app.registered_as(WEB), RegistrationState::Approved, "it is in the beta, and may graduate");
         assert_eq!(app.migration(moved.id).state, MigrationState::Finished);
-        member.get("/members/xenbeta").shows(&["Ended", "Closed by the end of the beta", "The beta ended before it moved."]).hides(&["Register the chosen"]);
+        member.get("/members/xenbeta").shows(&["Ended", "Closed by the end of the beta", "The beta ended before it moved."]).hides(&["Register the chosen", "You register Linodes here"]);
         member.get("/").shows(&["Ended", "Go to your Linodes"]);
         staff.get("/staff/registrations?state=closed").shows(&["db", "old", "Closed by the end"]);
         let many = app.register(&app.member(), &[DB]).unwrap();

@@ -23,7 +23,7 @@ both_databases! {
         let row = app.in_db(store::programme::stored).unwrap();
         assert_eq!((row.state, row.seats, row.offer_days), (ProgrammeState::Closed, Some(40), 3));
         assert_eq!(row.watch_s, 2, "what was not touched stays");
-        member.get("/members/xenbeta").shows(&["the IRC channel"]);
+        member.get("/members/xenbeta").shows(&["the IRC channel #xenbeta on irc.example.net"]);
         let many = app.register(&app.member(), &[WEB]).unwrap();
         assert!(many.refused[0].1.contains("no new registrations"), "{many:?}");
         // The same form again changes nothing, another one with old values is not taken blindly.

@@ -2,7 +2,6 @@
 
 use actix_web::HttpResponse;
 use askama::Template;
-use serde::Deserialize;
 
 use crate::app::registration::seats_left;
 use crate::domain::migration::MigrationState;
@@ -10,35 +9,58 @@ use crate::domain::placement::Standing;
 use crate::domain::programme::Phase;
 use crate::domain::registration::{self, Circumstances, NotEligible, RegistrationState};
 use crate::store;
-use crate::store::linode::page::{LinodePage, LinodeRow};
+use crate::store::linode::page::{LinodeRow, Wanted};
 use crate::web::extract::{Asks, Member, Query};
 use crate::web::fault::Response;
 use crate::web::members::{migration_link, migration_tag};
-use crate::web::page::{self, Area, Page};
+use crate::web::page::{self, Area, FROM_FILTERS, Filters, Page, clipped, filters};
 use crate::web::portal::Portal;
 use crate::web::ui::list::query;
 use crate::web::ui::names::platform_name;
-use crate::web::ui::{Link, Tag, Tone, Zone};
+use crate::web::ui::{Field, Link, Pager, Tag, Tone, Zone};
 
 #[derive(Debug, Template)]
 #[template(path = "members/linode/list.html")]
 pub struct LinodesPage {
     pub page: Page,
+    pub find: Find,
     pub rows: Vec<Row>,
-    /// The next Linodes, where there are more than a page has.
-    pub next: Option<String>,
+    pub pager: Pager,
 }
 
-/// Where a page of Linodes begins: after this label.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Begin {
-    pub after: String,
+filters! {
+    "/members/", 50, FROM_FILTERS;
+    q, after,
 }
 
-/// The page after this label, if there is one.
-pub fn next_url(path: &str, next: Option<&str>) -> Option<String> {
-    next.map(|after| format!("{path}{}", query(&[("after", after)])))
+/// The form by which Linodes are found; it is there where a page has not all of them.
+#[derive(Debug)]
+pub struct Find {
+    pub action: &'static str,
+    /// `None`: all are to be seen.
+    pub field: Option<Field>,
+    pub filtered: bool,
+}
+
+impl Find {
+    pub fn new<L: Filters>(q: &str, pager: &Pager) -> Self {
+        let filtered = !q.trim().is_empty();
+        let label = "Label, address, plan or host";
+        Self {
+            action: L::PATH,
+            field: (filtered || pager.is_of_many()).then(|| Field::text("q", label).value(q)),
+            filtered,
+        }
+    }
+}
+
+/// A page of Linodes, and one more to see whether there is another.
+pub fn wanted<L: Filters>(q: &str, after: &str) -> Wanted {
+    Wanted {
+        after: after.to_owned(),
+        q: clipped(q, 100),
+        most: L::ROWS + 1,
+    }
 }
 
 #[derive(Debug)]
@@ -61,9 +83,15 @@ pub struct Next {
 }
 
 impl LinodesPage {
-    pub fn new(page: Page, of: &LinodePage, programme: Phase, seats_left: Option<i64>) -> Self {
-        let rows = of
-            .rows
+    pub fn new(
+        page: Page,
+        asked: &Asked,
+        found: Vec<LinodeRow>,
+        (programme, seats_left): (Phase, Option<i64>),
+    ) -> Self {
+        let (found, pager) = asked.page(found, |row| row.linode.label.clone());
+        let find = Find::new::<Asked>(&asked.q, &pager);
+        let rows = found
             .iter()
             .map(|row| Row {
                 url: format!("/members/linodes/{}", row.linode.id),
@@ -73,13 +101,14 @@ impl LinodesPage {
                 host: row.linode.host.clone(),
                 platform: platform_name(row.linode.platform),
                 status: Tag::linode(row.linode.status),
-                beta: next(row, programme, seats_left, page.zone()),
+                beta: next(row, (programme, seats_left), (&find, page.zone())),
             })
             .collect();
         Self {
             page,
+            find,
             rows,
-            next: next_url("/members/", of.next.as_deref()),
+            pager,
         }
     }
 }
@@ -105,7 +134,20 @@ pub fn eligibility(
     })
 }
 
-fn next(row: &LinodeRow, programme: Phase, seats_left: Option<i64>, zone: Zone) -> Next {
+/// Where the Linode's box is ticked already, and where there are many nothing else is in the way.
+fn register_url(row: &LinodeRow, find: &Find) -> String {
+    let id = row.linode.id.to_string();
+    let many = find
+        .field
+        .as_ref()
+        .map_or("", |_| row.linode.label.as_str());
+    format!(
+        "/members/xenbeta{}",
+        query(&[("q", many), ("linode", id.as_str())])
+    )
+}
+
+fn next(row: &LinodeRow, (programme, seats_left): (Phase, Option<i64>), (find, zone): (&Find, Zone)) -> Next {
     let label = &row.linode.label;
     if let Some(migration) = row.migration
         && let Some(link) = migration_link(migration, label)
@@ -149,7 +191,10 @@ fn next(row: &LinodeRow, programme: Phase, seats_left: Option<i64>, zone: Zone) 
     match eligibility(row, programme, seats_left) {
         Ok(()) => Next {
             tag: None,
-            link: Some(Link::new("/members/xenbeta", format!("Register {label}"))),
+            link: Some(Link::new(
+                register_url(row, find),
+                format!("Register {label}"),
+            )),
         },
         Err(_) => Next {
             tag: row
@@ -162,22 +207,23 @@ fn next(row: &LinodeRow, programme: Phase, seats_left: Option<i64>, zone: Zone) 
 }
 
 /// `GET /members/`
-pub async fn list(portal: Portal, asks: Asks<Member>, from: Query<Begin>) -> Response {
+pub async fn list(portal: Portal, asks: Asks<Member>, asked: Query<Asked>) -> Response {
     let now = portal.now();
+    let wanted = wanted::<Asked>(&asked.0.q, &asked.0.after);
     let (member, (rows, programme, left)) = asks
         .read(move |conn, actor| {
             let account = actor.require_account()?;
-            let rows = store::linode::page::linodes(conn, account, (&from.0.after, now))?;
-            let left = seats_left(conn, rows.programme.seats)?;
-            let programme = crate::app::programme::phase(&rows.programme, now);
-            Ok((rows, programme, left))
+            let of = store::linode::page::linodes(conn, account, (&wanted, now))?;
+            let left = seats_left(conn, of.programme.seats)?;
+            let phase = crate::app::programme::phase(&of.programme, now);
+            Ok((of.rows, phase, left))
         })
         .await?;
     page::html(&LinodesPage::new(
         member.page(Area::Linodes, "Linodes"),
-        &rows,
-        programme,
-        left,
+        &asked.0,
+        rows,
+        (programme, left),
     ))
 }
 

@@ -201,13 +201,13 @@ fn history_row(migration: &PastMove, zone: Zone) -> HistoryRow {
     }
 }
 
-/// A move that staff began says so.
+/// A move that staff began says so, and a way back.
 fn history_name(migration: &PastMove) -> String {
     match migration.kind {
-        MigrationKind::Evacuation => {
+        MigrationKind::Evacuation | MigrationKind::Return => {
             format!("Migration {}: {}", migration.id, kind_name(migration.kind))
         }
-        MigrationKind::Beta | MigrationKind::Graduation | MigrationKind::Return => {
+        MigrationKind::Beta | MigrationKind::Graduation => {
             format!("Migration {}", migration.id)
         }
     }

@@ -21,7 +21,7 @@ use crate::store::migration::queue::BEFORE_THE_STOP;
 use crate::web::bounds::Bounds;
 use crate::web::extract::{Asks, Member, Path};
 use crate::web::fault::Response;
-use crate::web::members::fairness::{Compared, compared};
+use crate::web::members::fairness::compared::{Compared, compared};
 use crate::web::members::linode::shared::page_of;
 use crate::web::migration::live::{Live, Watched, follow, is_at_work};
 use crate::web::migration::stream;
@@ -410,7 +410,7 @@ pub async fn show(portal: Portal, asks: Asks<Member>, id: Path<i64>) -> Response
     page::html(&MigrationPage {
         moved: moved
             .map(|moved| compared(&moved, zone))
-            .filter(Compared::has_both),
+            .filter(Compared::is_told),
         ..MigrationPage::new(page, &detail, now)
     })
 }

@@ -1,27 +1,27 @@
-//! `/members/fairness`: what one of the member's Linodes got of its host and what it was due, over time, and before and after
+//! `/members/fairness`: what one of the member's Linodes got of its hosts and what it was due, over time, and before and after
 //! its move.
 
 use askama::Template;
-use chrono::DateTime;
 use serde::Deserialize;
 
+use super::choose::Choose;
+use super::compared::{Compared, compared};
+use super::shared::{place, show_at};
 use crate::domain::fairness::shares::Rule;
-use crate::domain::fairness::usage::{NO_LEVEL, Range, Stretch, Usage, between, grouped};
-use crate::domain::ids::LinodeId;
+use crate::domain::fairness::usage::{NO_LEVEL, Range, Stretch, Usage, by_host, grouped};
+use crate::domain::ids::{HostId, LinodeId};
 use crate::store;
-use crate::store::fairness::page::{AROUND, LinodeUsage, Moved};
-use crate::store::host::Host;
+use crate::store::fairness::page::LinodeUsage;
 use crate::web::csv;
 use crate::web::extract::{Member, Query};
 use crate::web::fault::{Fault, Response};
-use crate::web::page::{self, Area, Page};
+use crate::web::page::{self, Area, Page, clipped};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::chart::{Chart, Scale, Values, Words, top_of};
-use crate::web::ui::names::platform_name;
 use crate::web::ui::usage::{
     RangeTab, kib, maybe_percent, percent, range, range_name, range_tabs, span_ms, under_contention,
 };
-use crate::web::ui::{Link, When, Zone};
+use crate::web::ui::{When, Zone};
 
 const PATH: &str = "/members/fairness";
 /// Rows of the table, about.
@@ -36,13 +36,17 @@ pub struct FairnessPage {
 
 #[derive(Debug)]
 pub struct Shown {
+    pub id: LinodeId,
     pub label: String,
+    /// Where it is.
     pub host: String,
-    pub others: Vec<(Link, bool)>,
+    pub choose: Choose,
     pub ranges: Vec<RangeTab>,
     pub range: &'static str,
     pub share: String,
     pub sum: Vec<(&'static str, String)>,
+    /// Host by host, where the range has another one than it is on now.
+    pub hosts: Option<Hosts>,
     pub shares: Option<Chart>,
     pub used: Option<Chart>,
     pub rows: Vec<Row>,
@@ -57,25 +61,16 @@ pub struct Shown {
 #[derive(Debug)]
 pub struct Row {
     pub at: When,
-    /// As [`cells`].
-    pub cells: [String; 9],
+    /// As [`cells`], then the host where it is not always the present one.
+    pub cells: Vec<String>,
 }
 
-/// Before and after the newest move.
+/// What it got of each of its hosts, in the order in which it came there.
 #[derive(Debug)]
-pub struct Compared {
-    pub from: String,
-    pub to: String,
-    pub at: When,
-    pub rows: Vec<[String; 3]>,
-    has_both: bool,
-}
-
-impl Compared {
-    /// There are samples of both sides.
-    pub fn has_both(&self) -> bool {
-        self.has_both
-    }
+pub struct Hosts {
+    pub names: Vec<String>,
+    /// Each with what it is of every host, by the host's name.
+    pub rows: Vec<(&'static str, Vec<(String, String)>)>,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -83,6 +78,8 @@ impl Compared {
 pub struct Asked {
     linode: String,
     range: String,
+    /// A text in the label of another one.
+    q: String,
     /// Of the CSV: every sample that is kept, not the table's rows.
     all: String,
 }
@@ -108,7 +105,9 @@ async fn find(
     let (which, range, account) = (asked.linode()?, range(&asked.range)?, member.account);
     let every = asked.all == "yes";
     let now = portal.now().utc().timestamp();
+    let q = clipped(&asked.q, 100);
     let (found, rule) = portal::read(portal, move |conn| {
+        let which = (which, q.as_str());
         Ok((
             store::fairness::page::of_member(conn, account, which, (range, every), now)?,
             store::fairness::weights::rule(conn)?,
@@ -129,45 +128,55 @@ pub async fn show(portal: Portal, member: Member, asked: Query<Asked>) -> Respon
     let page = member.page(Area::Fairness, "Fairness");
     let zone = page.zone();
     page::html(&FairnessPage {
-        shown: found.map(|found| shown(&found, rule, range, now, zone)),
+        shown: found.map(|found| shown(&found, (&asked.q, rule, range), now, zone)),
         page,
     })
 }
 
-fn shown(found: &LinodeUsage, rule: Rule, range: Range, now: i64, zone: Zone) -> Shown {
+fn shown(
+    found: &LinodeUsage,
+    (q, rule, range): (&str, Rule, Range),
+    now: i64,
+    zone: Zone,
+) -> Shown {
     let id = found.linode.id;
     let (from, each) = spacing(&found.series, range, now);
     let groups = grouped(&found.series, each);
-    let sum = found.series.iter().fold(Usage::default(), |mut sum, it| {
-        sum += it.usage;
+    let sides = by_host(&found.series);
+    let here = found.linode.host_id;
+    let several = sides.iter().any(|(host, _)| *host != here);
+    let sum = sides.iter().fold(Usage::default(), |mut sum, (_, usage)| {
+        sum += *usage;
         sum
     });
     let csv = url("/members/fairness.csv", id, range);
+    let drawn = Drawn {
+        groups: &groups,
+        span: (from, now, each),
+        marks: marks(found, (from, now)),
+        zone,
+    };
     Shown {
+        id,
         label: found.linode.label.clone(),
-        host: place(&found.host),
-        others: found
-            .all
-            .iter()
-            .map(|linode| {
-                (
-                    Link::new(url(PATH, linode.id, range), &linode.label),
-                    linode.id == id,
-                )
-            })
-            .collect(),
+        host: place_of(found, here),
+        choose: Choose::new(&found.some, (id, q), |id| url(PATH, id, range)),
         ranges: range_tabs(range, |range| url(PATH, id, range)),
         range: range_name(range),
         share: share_words(&sum),
         sum: in_all(&sum),
-        shares: shares_chart(&groups, (from, now, each), zone),
-        used: used_chart(&groups, (from, now, each), zone),
+        hosts: several.then(|| hosts(found, &sides)),
+        shares: drawn.shares(),
+        used: drawn.used(),
         rows: groups
             .iter()
             .rev()
-            .map(|(at, usage)| Row {
-                at: show_at(zone, *at),
-                cells: cells(usage),
+            .map(|it| Row {
+                at: show_at(zone, it.from),
+                cells: cells(&it.usage)
+                    .into_iter()
+                    .chain(several.then(|| place_of(found, it.host)))
+                    .collect(),
             })
             .collect(),
         each: crate::web::ui::units::span(each),
@@ -178,12 +187,43 @@ fn shown(found: &LinodeUsage, rule: Rule, range: Range, now: i64, zone: Zone) ->
     }
 }
 
-fn place(host: &Host) -> String {
-    format!("{} ({})", host.name, platform_name(host.platform))
+fn place_of(found: &LinodeUsage, id: HostId) -> String {
+    let host = found.hosts.iter().find(|host| host.id == id);
+    host.map(place).unwrap_or_default()
 }
 
-fn show_at(zone: Zone, at: i64) -> When {
-    zone.show(DateTime::from_timestamp(at, 0).unwrap_or_default())
+/// The sums of each host beside each other; what one cannot tell is empty there.
+fn hosts(found: &LinodeUsage, sides: &[(HostId, Usage)]) -> Hosts {
+    let sums: Vec<Vec<(&str, String)>> = sides.iter().map(|(_, usage)| in_all(usage)).collect();
+    let mut names: Vec<&'static str> = Vec::new();
+    for (name, _) in sums.iter().flatten() {
+        if !names.contains(name) {
+            names.push(name);
+        }
+    }
+    let places: Vec<String> = sides.iter().map(|(id, _)| place_of(found, *id)).collect();
+    let of = |name: &str| {
+        let each = places.iter().zip(&sums).map(|(place, sum)| {
+            let value = sum.iter().find(|(it, _)| *it == name);
+            let value = value.map_or(String::new(), |(_, value)| value.clone());
+            (place.clone(), value)
+        });
+        each.collect()
+    };
+    Hosts {
+        rows: names.into_iter().map(|name| (name, of(name))).collect(),
+        names: places,
+    }
+}
+
+/// When it came to another host, and to which: the newest few.
+fn marks(found: &LinodeUsage, (from, until): (i64, i64)) -> Vec<(i64, String)> {
+    let came = found.moves.iter().filter_map(|row| {
+        let at = row.finished_at?.utc().timestamp();
+        let host = place_of(found, row.destination_host_id);
+        (row.committed_at.is_some() && from <= at && at <= until).then_some((at, host))
+    });
+    came.take(4).collect()
 }
 
 /// Where the range begins, and how long an interval of the table is, in seconds.
@@ -254,114 +294,65 @@ fn cells(usage: &Usage) -> [String; 9] {
     ]
 }
 
-/// From when, until when, and how long an interval is, in seconds.
-type Span = (i64, i64, i64);
-
-fn shares_chart(groups: &[(i64, Usage)], span: Span, zone: Zone) -> Option<Chart> {
-    let line = |of: fn(&Usage) -> u64| -> Values {
-        groups
-            .iter()
-            .map(|(at, it)| (at + span.2 / 2, under_contention(it, of(it))))
-            .collect()
-    };
-    let (got, due) = (line(|it| it.got_ms), line(|it| it.due_ms));
-    let any = got.iter().any(|(_, value)| value.is_some());
-    let words = Words {
-        id: "shares",
-        title: "Share got and share due, % of one CPU",
-        desc: "CPU that the Linode got and that was due to it while its host had more to do than it could; gaps where there was no contention. The figures are in the table.",
-    };
-    any.then(|| chart(words, [("got", got), ("due", due)], span, zone))
-}
-
-fn used_chart(groups: &[(i64, Usage)], span: Span, zone: Zone) -> Option<Chart> {
-    let used = groups
-        .iter()
-        .map(|(at, it)| (at + span.2 / 2, Some(it.of_one_cpu(it.cpu_ms))))
-        .collect();
-    let waited = groups
-        .iter()
-        .map(|(at, it)| (at + span.2 / 2, it.waited()))
-        .collect();
-    let words = Words {
-        id: "used",
-        title: "CPU used and waited for, % of one CPU",
-        desc: "CPU that the Linode used, and that it waited for. The figures are in the table.",
-    };
-    let lines = [("used", used), ("waited for", waited)];
-    (!groups.is_empty()).then(|| chart(words, lines, span, zone))
-}
-
-fn chart(
-    words: Words,
-    lines: [(&'static str, Values); 2],
-    (from, until, each): Span,
+/// What is drawn.
+struct Drawn<'a> {
+    groups: &'a [Stretch],
+    /// From when, until when, and how long an interval is, in seconds.
+    span: (i64, i64, i64),
+    marks: Vec<(i64, String)>,
     zone: Zone,
-) -> Chart {
-    let values = lines.iter().flat_map(|(_, values)| values);
-    let scale = Scale {
-        from,
-        until,
-        top: top_of(values.filter_map(|(_, value)| *value)),
-        gap: each * 3 / 2,
-    };
-    let unit = |part| format!("{:.0} %", part * 100.0);
-    Chart::new(words, scale, lines, (unit, zone))
 }
 
-/// The seven days before its stop and after it ran again, or as much of them as there is.
-pub fn compared(moved: &Moved, zone: Zone) -> Compared {
-    let row = &moved.migration;
-    let stopped = row
-        .stopped_at
-        .or(row.started_at)
-        .unwrap_or(row.offered_at)
-        .utc()
-        .timestamp();
-    let finished = row.finished_at.map_or(stopped, |at| at.utc().timestamp());
-    let before = between(&moved.around, moved.source.id, (stopped - AROUND, stopped));
-    let after = between(
-        &moved.around,
-        moved.destination.id,
-        (finished, finished + AROUND),
-    );
-    let both = |name: &str, of: &dyn Fn(&Usage) -> String| {
-        let shown = |usage: &Usage| match (usage.covered_ms, of(usage)) {
-            (0, _) => "no samples yet".to_owned(),
-            (_, text) if text.is_empty() => "not known".to_owned(),
-            (_, text) => text,
+impl Drawn<'_> {
+    fn shares(&self) -> Option<Chart> {
+        let got = self.line(|it| under_contention(it, it.got_ms));
+        let due = self.line(|it| under_contention(it, it.due_ms));
+        let any = got.iter().any(|(_, value)| value.is_some());
+        let words = Words {
+            id: "shares",
+            title: "Share got and share due, % of one CPU",
+            desc: "CPU that the Linode got and that was due to it while its host had more to do than it could; gaps where there was no contention. The figures are in the table.",
         };
-        [name.to_owned(), shown(&before), shown(&after)]
-    };
-    Compared {
-        from: place(&moved.source),
-        to: place(&moved.destination),
-        at: show_at(zone, finished),
-        has_both: before.covered_ms > 0 && after.covered_ms > 0,
-        rows: vec![
-            both("Watched for", &|it| span_ms(it.covered_ms)),
-            both("CPU used, % of one CPU", &|it| {
-                percent(it.of_one_cpu(it.cpu_ms))
-            }),
-            both("CPU waited for, % of one CPU", &|it| {
-                maybe_percent(it.waited())
-            }),
-            both(
-                "Got of what was due under contention, %",
-                &|it| match it.of_due() {
-                    Some(ratio) => percent(ratio),
-                    None if it.judged_ms > 0 => "no contention".to_owned(),
-                    None => String::new(),
-                },
-            ),
-            both("Disk, blocks of 4 KiB a second", &|it| {
-                format!("{:.1}", it.blocks_per_s())
-            }),
-            both("Disk read, KiB/s", &|it| kib(it, it.read_bytes)),
-            both("Disk written, KiB/s", &|it| kib(it, it.write_bytes)),
-            both("Network in, KiB/s", &|it| kib(it, it.net_in_bytes)),
-            both("Network out, KiB/s", &|it| kib(it, it.net_out_bytes)),
-        ],
+        any.then(|| self.chart(words, [("got", got), ("due", due)]))
+    }
+
+    fn used(&self) -> Option<Chart> {
+        let words = Words {
+            id: "used",
+            title: "CPU used and waited for, % of one CPU",
+            desc: "CPU that the Linode used, and that it waited for. The figures are in the table.",
+        };
+        let used = self.line(|it| Some(it.of_one_cpu(it.cpu_ms)));
+        let waited = self.line(Usage::waited);
+        (!self.groups.is_empty())
+            .then(|| self.chart(words, [("used", used), ("waited for", waited)]))
+    }
+
+    /// Broken where it came to another host.
+    fn line(&self, of: impl Fn(&Usage) -> Option<f64>) -> Values {
+        let mut values = Values::new();
+        let mut host = None;
+        for it in self.groups {
+            if host.is_some_and(|host| host != it.host) {
+                values.push((it.from, None));
+            }
+            host = Some(it.host);
+            values.push((it.from + it.seconds / 2, of(&it.usage)));
+        }
+        values
+    }
+
+    fn chart(&self, words: Words, lines: [(&'static str, Values); 2]) -> Chart {
+        let (from, until, each) = self.span;
+        let values = lines.iter().flat_map(|(_, values)| values);
+        let scale = Scale {
+            from,
+            until,
+            top: top_of(values.filter_map(|(_, value)| *value)),
+            gap: each * 3 / 2,
+        };
+        let unit = |part| format!("{:.0} %", part * 100.0);
+        Chart::new(words, scale, lines, (unit, self.zone)).marked(&self.marks)
     }
 }
 
@@ -371,13 +362,14 @@ pub async fn csv(portal: Portal, member: Member, asked: Query<Asked>) -> Respons
     let (found, _, now) = find(&portal, &member, &asked).await?;
     let found = found.ok_or(Fault::NotFound)?;
     let range = range(&asked.range)?;
-    let rows: Vec<(i64, Usage)> = if asked.all == "yes" {
-        found.series.iter().map(|it| (it.from, it.usage)).collect()
+    let rows = if asked.all == "yes" {
+        found.series.clone()
     } else {
         grouped(&found.series, spacing(&found.series, range, now).1)
     };
-    let records = rows.iter().rev().map(|(at, usage)| {
-        let mut record = vec![show_at(Zone::UTC, *at).iso];
+    let records = rows.iter().rev().map(|it| {
+        let usage = &it.usage;
+        let mut record = vec![show_at(Zone::UTC, it.from).iso];
         record.extend(cells(usage));
         record.extend([
             format!("{:.0}", usage.covered_ms as f64 / 1000.0),
@@ -391,13 +383,14 @@ pub async fn csv(portal: Portal, member: Member, asked: Query<Asked>) -> Respons
             } else {
                 usage.io_priority.to_string()
             },
+            place_of(&found, it.host),
         ]);
         record
     });
     csv::file("fairness.csv", &COLUMNS, records)
 }
 
-const COLUMNS: [&str; 17] = [
+const COLUMNS: [&str; 18] = [
     "from_utc",
     "cpu_used_percent",
     "cpu_waited_percent",
@@ -415,4 +408,5 @@ const COLUMNS: [&str; 17] = [
     "disk_blocks_4kib_s",
     "weight",
     "disk_level",
+    "host",
 ];
