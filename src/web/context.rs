@@ -13,6 +13,8 @@ use super::csrf;
 use super::fault::Fault;
 use super::page::Flash;
 use super::ui::Zone;
+use crate::domain::account::UserRole;
+use crate::store::account::User;
 use crate::store::attention::Attention;
 
 /// The names of our cookies. Over TLS they carry the `__Host-` prefix, which no other host can plant; browsers refuse that
@@ -47,6 +49,16 @@ pub(in crate::web) fn cookie_names(secure: bool) -> CookieNames {
 #[derive(Debug, Clone)]
 pub struct Context(Rc<Inner>);
 
+/// A form as it was sent, without its passwords and tokens.
+#[derive(Debug, Clone, Default)]
+pub struct Typed {
+    pub pairs: Vec<(String, String)>,
+    /// Nothing was left out: it can be sent again as it was.
+    pub whole: bool,
+    /// There were files with it, which are gone.
+    pub files: bool,
+}
+
 #[derive(Debug)]
 struct Inner {
     reference: String,
@@ -59,7 +71,7 @@ struct Inner {
     flash_taken: Cell<bool>,
     viewer: RefCell<Option<Viewer>>,
     attention: Cell<Attention>,
-    typed: RefCell<Vec<(String, String)>>,
+    typed: RefCell<Typed>,
     form_pending: Cell<bool>,
     form_read: Notify,
     guard_pending: Cell<bool>,
@@ -77,7 +89,7 @@ impl Context {
             flash_taken: Cell::new(false),
             viewer: RefCell::new(None),
             attention: Cell::new(Attention::default()),
-            typed: RefCell::new(Vec::new()),
+            typed: RefCell::new(Typed::default()),
             form_pending: Cell::new(false),
             form_read: Notify::new(),
             guard_pending: Cell::new(false),
@@ -154,8 +166,8 @@ impl Context {
         self.0.flash_taken.get()
     }
 
-    /// What the sent form held, for the page that says it has expired. Never passwords or tokens.
-    pub fn typed(&self) -> Vec<(String, String)> {
+    /// What the sent form held, for the page that says it has expired.
+    pub fn typed(&self) -> Typed {
         self.0.typed.borrow().clone()
     }
 
@@ -163,7 +175,7 @@ impl Context {
         self.0.form_pending.set(true);
     }
 
-    pub(crate) fn form_ends(&self, typed: Vec<(String, String)>) {
+    pub(crate) fn form_ends(&self, typed: Typed) {
         *self.0.typed.borrow_mut() = typed;
         self.0.form_pending.set(false);
         self.0.form_read.notify_waiters();
@@ -212,6 +224,17 @@ pub struct Viewer {
     /// Has an account, and so may have Linodes. Staff may have none.
     pub member: bool,
     pub zone: Zone,
+}
+
+impl Viewer {
+    pub fn of(user: &User) -> Self {
+        Self {
+            name: user.name.clone(),
+            staff: user.role == UserRole::Staff,
+            member: user.account_id.is_some(),
+            zone: Zone::named(&user.timezone),
+        }
+    }
 }
 
 /// The context, for extractors that build on it.

@@ -4,6 +4,7 @@
 //! Rules of the room: no state change on GET; POST answers 303; every POST form goes through [`extract::Form`], which
 //! checks the form token; every answer goes through [`layer::edge`], which sets the headers and turns faults into pages.
 
+pub mod again;
 pub mod agent;
 pub mod bounds;
 pub mod bug;

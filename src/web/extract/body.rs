@@ -33,23 +33,41 @@ pub enum Unread {
 /// # Errors
 /// [`Unread`] says why; what had come is gone.
 pub async fn read(payload: Payload, most: usize, share: &mut Share) -> Result<Vec<u8>, Unread> {
-    let whole = tokio::time::timeout(MOST_TIME, collect(payload, most, share)).await;
+    let mut body = Vec::new();
+    read_into(payload, most, share, &mut body).await?;
+    Ok(body)
+}
+
+/// # Errors
+/// [`Unread`] says why; what had come is in `body`.
+pub async fn read_into(
+    payload: Payload,
+    most: usize,
+    share: &mut Share,
+    body: &mut Vec<u8>,
+) -> Result<(), Unread> {
+    let whole = tokio::time::timeout(MOST_TIME, collect(payload, most, share, body)).await;
     whole.unwrap_or(Err(Unread::Late))
 }
 
-async fn collect(mut payload: Payload, most: usize, share: &mut Share) -> Result<Vec<u8>, Unread> {
-    let mut body = Vec::new();
+async fn collect(
+    mut payload: Payload,
+    most: usize,
+    share: &mut Share,
+    body: &mut Vec<u8>,
+) -> Result<(), Unread> {
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(|_| Unread::Cut)?;
-        if body.len() + chunk.len() > most {
-            return Err(Unread::TooLarge);
-        }
-        if !share.take(chunk.len()) {
+        let room = most - body.len();
+        if !share.take(chunk.len().min(room)) {
             return Err(Unread::Busy);
         }
-        body.extend_from_slice(&chunk);
+        body.extend(chunk.iter().take(room));
+        if chunk.len() > room {
+            return Err(Unread::TooLarge);
+        }
     }
-    Ok(body)
+    Ok(())
 }
 
 /// The body as it comes, given up when it comes too slowly.

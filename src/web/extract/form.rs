@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::Client;
 use super::body::{self, Unread};
 use crate::web::bounds::{Bounds, Share, listens};
-use crate::web::context::Context;
+use crate::web::context::{Context, Typed};
 use crate::web::fault::Fault;
 
 /// Forms here are short texts and lists of ids.
@@ -53,10 +53,9 @@ impl<T: DeserializeOwned + 'static> FromRequest for Form<T> {
         let listening = listens(request);
         Box::pin(async move {
             let context = context?;
-            let body = read(payload, share).await;
+            let (body, typed) = read(payload, share, is_form).await;
             drop(listening);
-            let body = body.map(|body| if is_form { body } else { String::new() });
-            context.form_ends(body.as_ref().map(|body| keepable(body)).unwrap_or_default());
+            context.form_ends(typed);
             context.guard_settled().await;
             parse(&context, &body?).map(Self)
         })
@@ -76,10 +75,33 @@ pub(super) fn parse<T: DeserializeOwned>(context: &Context, body: &str) -> Resul
     })
 }
 
-async fn read(payload: Payload, mut share: Share) -> Result<String, Fault> {
-    let body = body::read(payload, MOST_BYTES, &mut share).await;
-    String::from_utf8(body.map_err(unread)?)
-        .map_err(|_| Fault::BadRequest("The form is not text.".to_owned()))
+/// The body, and what of it may be shown again: of one that is too large its beginning.
+async fn read(payload: Payload, mut share: Share, is_form: bool) -> (Result<String, Fault>, Typed) {
+    let mut bytes = Vec::new();
+    let read = body::read_into(payload, MOST_BYTES, &mut share, &mut bytes).await;
+    if !is_form {
+        return (
+            read.map_err(unread).map(|()| String::new()),
+            Typed::default(),
+        );
+    }
+    match read {
+        Ok(()) => {
+            let body = String::from_utf8(bytes)
+                .map_err(|_| Fault::BadRequest("The form is not text.".to_owned()));
+            let typed = body.as_ref().map(|body| keepable(body));
+            let typed = typed.unwrap_or_default();
+            (body, typed)
+        }
+        Err(Unread::TooLarge) => {
+            let typed = Typed {
+                whole: false,
+                ..keepable(&String::from_utf8_lossy(&bytes))
+            };
+            (Err(Fault::TooLarge), typed)
+        }
+        Err(why) => (Err(unread(why)), Typed::default()),
+    }
 }
 
 pub(super) fn unread(why: Unread) -> Fault {
@@ -109,22 +131,25 @@ pub(super) fn without_token<T: DeserializeOwned>(
     serde_html_form::from_str(&pairs.collect::<Vec<_>>().join("&"))
 }
 
-/// What may be shown again on a page that says the form has expired.
-pub(super) fn keepable(body: &str) -> Vec<(String, String)> {
-    let pairs = web::Query::<Vec<(String, String)>>::from_query(body)
-        .map(web::Query::into_inner)
-        .unwrap_or_default();
-    let secret = |name: &str| {
-        name == "csrf"
-            || name.contains("password")
-            || name.contains("token")
-            || name.contains("code")
-    };
-    pairs
-        .into_iter()
-        .filter(|(name, value)| !secret(name) && !value.is_empty())
-        .take(40)
-        .collect()
+/// Fields that are kept of a form: as many as an act on many has, and some.
+pub(super) const MOST_KEPT: usize = 1100;
+
+/// What may be shown on a page that says the form has expired, and sent again from there.
+pub(super) fn keepable(body: &str) -> Typed {
+    let pairs = web::Query::<Vec<(String, String)>>::from_query(body).map(web::Query::into_inner);
+    let is_read = pairs.is_ok();
+    let mut pairs = pairs.unwrap_or_default();
+    pairs.retain(|(name, _)| name != "csrf");
+    let all = pairs.len();
+    let secret =
+        |name: &str| name.contains("password") || name.contains("token") || name.contains("code");
+    pairs.retain(|(name, _)| !secret(name));
+    pairs.truncate(MOST_KEPT);
+    Typed {
+        whole: is_read && pairs.len() == all,
+        pairs,
+        files: false,
+    }
 }
 
 #[cfg(test)]
@@ -168,12 +193,17 @@ mod tests {
         let kept = keepable(
             "csrf=x&email=a%40b.test&password=hunter2&new_password=z&comment=long+text&empty=",
         );
+        let pairs = [
+            ("email", "a@b.test"),
+            ("comment", "long text"),
+            ("empty", ""),
+        ];
         assert_eq!(
-            kept,
-            [
-                ("email".to_owned(), "a@b.test".to_owned()),
-                ("comment".to_owned(), "long text".to_owned())
-            ]
+            kept.pairs,
+            pairs.map(|(name, value)| (name.to_owned(), value.to_owned()))
         );
+        assert!(!kept.whole, "it cannot be sent as it was");
+        assert!(keepable("csrf=x&comment=long+text").whole);
+        assert!(!keepable(&"id=1&".repeat(MOST_KEPT + 1)).whole);
     }
 }

@@ -17,6 +17,7 @@ use super::{form, ids, parse_seen, seen, upload};
 use crate::domain::bug::attachment::{MOST_BYTES, MOST_FILES};
 use crate::domain::network::Address;
 use crate::domain::text::unreadable;
+use crate::web::again;
 use crate::web::bounds::Bounds;
 
 #[derive(Deserialize)]
@@ -38,10 +39,13 @@ pub(crate) fn forms(bytes: &[u8]) {
         assert!(typed.label.len() <= body.len() && typed.id.len() <= body.len());
     }
     let kept = form::keepable(body);
-    assert!(kept.len() <= 40);
-    for (name, value) in &kept {
-        assert!(!value.is_empty() && name != "csrf" && !name.contains("password"));
+    assert!(kept.pairs.len() <= form::MOST_KEPT);
+    for (name, _) in &kept.pairs {
+        assert!(name != "csrf" && !name.contains("password"));
     }
+    let again = again::pack(&kept.pairs).and_then(|packed| again::unpack(&packed));
+    assert!(again.is_none_or(|again| again == kept.pairs));
+    let _ = again::unpack(body);
     for line in body.lines() {
         if let Some(at) = parse_seen(line) {
             assert_eq!(parse_seen(&seen(Some(at))), Some(at));

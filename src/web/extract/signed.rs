@@ -131,14 +131,8 @@ async fn find<V: Send + 'static>(
     .await?;
     let (visitor, seen) = found.ok_or(Fault::SignIn)?;
     let (actor, attention, seen) = seen?;
-    let user = &visitor.user;
     context.set_attention(attention);
-    context.set_viewer(Viewer {
-        name: user.name.clone(),
-        staff: user.role == UserRole::Staff,
-        member: user.account_id.is_some(),
-        zone: Zone::named(&user.timezone),
-    });
+    context.set_viewer(Viewer::of(&visitor.user));
     let signed = Signed {
         visitor,
         actor,

@@ -19,7 +19,7 @@ use super::{Client, body};
 use crate::domain::bug::attachment::{MOST_BYTES, MOST_FILES};
 use crate::domain::ids::UserId;
 use crate::web::bounds::{Bounds, Share, Whose, listens};
-use crate::web::context::Context;
+use crate::web::context::{Context, Typed};
 use crate::web::fault::Fault;
 use crate::web::portal::{self, Portal};
 use crate::web::ui::list::query;
@@ -83,7 +83,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Upload<T> {
             // Held for all of the reading: somebody slow holds up themselves, not everybody.
             let sender = known.map_or(stranger, |(user, _)| Whose::User(user));
             let Some(_turn) = bounds.turns.take(sender) else {
-                context.form_ends(Vec::new());
+                context.form_ends(Typed::default());
                 context.guard_settled().await;
                 return Err(BUSY);
             };
@@ -93,9 +93,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Upload<T> {
             };
             let body = read_in_time(multipart, share, known.is_some()).await;
             drop(listening);
-            let kept = body
-                .as_ref()
-                .map(|body| form::keepable(body.pairs.trim_start_matches('?')));
+            let kept = body.as_ref().map(kept);
             context.form_ends(kept.unwrap_or_default());
             context.guard_settled().await;
             let body = body?;
@@ -116,9 +114,20 @@ pub(super) struct Body {
     /// The texts as a query string.
     pub(super) pairs: String,
     pub(super) files: Vec<Sent>,
+    /// Kept or not.
+    had_files: bool,
     /// Why it could not be read whole; what came before is there.
     pub(super) fault: Option<Fault>,
     share: Option<Share>,
+}
+
+fn kept(body: &Body) -> Typed {
+    let typed = form::keepable(body.pairs.trim_start_matches('?'));
+    Typed {
+        whole: typed.whole && body.fault.is_none(),
+        files: body.had_files,
+        ..typed
+    }
 }
 
 /// Who is signed in, if anyone, and whose share of the uploads theirs is.
@@ -172,6 +181,15 @@ pub(super) async fn read(mut multipart: Multipart, share: Share, keep_files: boo
     reading.body
 }
 
+/// What is kept of a part.
+#[derive(Clone, Copy)]
+enum Keep {
+    Nothing,
+    /// Nothing of one that is too large.
+    Whole,
+    Beginning,
+}
+
 /// A body, as far as it has come.
 struct Reading {
     keep_files: bool,
@@ -195,12 +213,18 @@ impl Reading {
         } else {
             form::MOST_BYTES - self.text_bytes
         };
-        let keep = file.is_none() || (self.keep_files && self.body.files.len() <= MOST_FILES);
+        let keep = match file {
+            // What was typed is shown again, as far as it goes.
+            None => Keep::Beginning,
+            Some(_) if self.keep_files && self.body.files.len() <= MOST_FILES => Keep::Whole,
+            Some(_) => Keep::Nothing,
+        };
         let (bytes, too_large) = self.bytes(&mut field, most, keep).await;
         match file {
             // A field for files with none chosen.
             Some(name) if name.is_empty() && bytes.is_empty() => {}
             Some(name) => {
+                self.body.had_files = true;
                 if self.body.files.len() <= MOST_FILES {
                     self.body.files.push(Sent {
                         name,
@@ -209,7 +233,12 @@ impl Reading {
                     });
                 }
             }
-            None if too_large => self.body.fault = Some(Fault::TooLarge),
+            None if too_large => {
+                self.body.fault = Some(Fault::TooLarge);
+                self.text_bytes += bytes.len();
+                let beginning = String::from_utf8_lossy(&bytes).into_owned();
+                self.texts.push((name, beginning));
+            }
             None => {
                 self.text_bytes += bytes.len();
                 match String::from_utf8(bytes) {
@@ -224,7 +253,7 @@ impl Reading {
     }
 
     /// At most so many; whether there were more.
-    async fn bytes(&mut self, field: &mut Field, most: usize, keep: bool) -> (Vec<u8>, bool) {
+    async fn bytes(&mut self, field: &mut Field, most: usize, keep: Keep) -> (Vec<u8>, bool) {
         let (mut bytes, mut too_large) = (Vec::new(), false);
         while let Some(chunk) = field.next().await {
             let Ok(chunk) = chunk else {
@@ -236,16 +265,21 @@ impl Reading {
                 self.ends(Fault::TooLarge);
                 break;
             }
-            if too_large || bytes.len() + chunk.len() > most {
-                too_large = true;
-                bytes = Vec::new();
-            } else if keep {
-                if !self.share.take(chunk.len()) {
-                    self.ends(BUSY);
-                    break;
+            let room = most - bytes.len().min(most);
+            too_large |= chunk.len() > room;
+            let taken = match keep {
+                Keep::Nothing => 0,
+                Keep::Whole if too_large => {
+                    bytes = Vec::new();
+                    0
                 }
-                bytes.extend_from_slice(&chunk);
+                Keep::Whole | Keep::Beginning => chunk.len().min(room),
+            };
+            if !self.share.take(taken) {
+                self.ends(BUSY);
+                break;
             }
+            bytes.extend(chunk.iter().take(taken));
         }
         (bytes, too_large)
     }

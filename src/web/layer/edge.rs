@@ -91,7 +91,7 @@ pub async fn edge(
         answer = answer_fault(&context, fault, &method, &path_and_query);
     } else if is_bare_error(&answer) {
         let status = answer.status();
-        answer = page_answer(&context, status, None);
+        answer = page_answer(&context, status, (None, "/"));
     }
     finish(&mut answer, &context, &settings);
     tracing::info!(
@@ -132,7 +132,7 @@ fn barred(
 ) -> Option<HttpResponse> {
     if origin::is_own(request, settings) {
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        return is_packed(request).then(|| page_answer(context, status, None));
+        return is_packed(request).then(|| page_answer(context, status, (None, "/")));
     }
     tracing::warn!(
         reference = context.reference(),
@@ -205,14 +205,19 @@ fn answer_fault(
                 .insert_header((header::LOCATION, location))
                 .finish();
         }
-        if context.typed().is_empty() {
+        if context.typed().pairs.is_empty() {
             return HttpResponse::SeeOther()
                 .insert_header((header::LOCATION, "/login"))
                 .finish();
         }
-        return page_answer(context, StatusCode::FORBIDDEN, Some(fault));
+        return page_answer(
+            context,
+            StatusCode::FORBIDDEN,
+            (Some(fault), path_and_query),
+        );
     }
-    let mut answer = page_answer(context, fault.status_code(), Some(fault));
+    let of = (Some(fault), path_and_query);
+    let mut answer = page_answer(context, fault.status_code(), of);
     if let Some(seconds) = fault.retry_after_s() {
         answer
             .headers_mut()
@@ -221,10 +226,10 @@ fn answer_fault(
     answer
 }
 
-fn page_answer(context: &Context, status: StatusCode, fault: Option<&Fault>) -> HttpResponse {
+fn page_answer(context: &Context, status: StatusCode, of: (Option<&Fault>, &str)) -> HttpResponse {
     HttpResponse::build(status)
         .insert_header((header::CONTENT_TYPE, "text/html; charset=utf-8"))
-        .body(error_page(context, status, fault))
+        .body(error_page(context, status, of))
 }
 
 /// Headers and our own small cookies.

@@ -3,7 +3,8 @@
 use actix_web::http::StatusCode;
 use askama::Template;
 
-use crate::web::context::Context;
+use crate::web::again::Kept;
+use crate::web::context::{Context, Typed};
 use crate::web::fault::Fault;
 use crate::web::page::{Area, Page};
 
@@ -13,17 +14,21 @@ struct ErrorPage {
     page: Page,
     heading: &'static str,
     lines: Vec<String>,
-    typed: Vec<(String, String)>,
+    kept: Kept,
     back_url: String,
     back_label: String,
     reference: String,
 }
 
-/// The page for a fault, or for a bare error status that a lower layer answered with.
-pub fn error_page(context: &Context, status: StatusCode, fault: Option<&Fault>) -> String {
+/// The page for a fault of a request to this path, or for a bare error status that a lower layer answered with.
+pub fn error_page(
+    context: &Context,
+    status: StatusCode,
+    (fault, path): (Option<&Fault>, &str),
+) -> String {
     let (heading, mut lines) = words(status);
     let mut back = None;
-    let mut typed = Vec::new();
+    let mut kept = Kept::shown(&Typed::default());
     match fault {
         Some(Fault::BadRequest(message) | Fault::Forbidden(message)) => {
             lines = vec![message.clone()]
@@ -43,18 +48,24 @@ pub fn error_page(context: &Context, status: StatusCode, fault: Option<&Fault>) 
             crate::web::ui::units::span(i64::try_from(*retry_after_s).unwrap_or(60))
         )),
         Some(Fault::Expired | Fault::SignIn) => {
-            typed = context.typed();
-            lines = vec![
-                "Nothing was changed. This happens when you signed out or in again, or left the page open for long.".to_owned(),
-                "Go back, load the page anew, and send the form again.".to_owned(),
-            ];
+            let for_all = !path.starts_with("/members") && !path.starts_with("/staff");
+            let sign_in = context.viewer().is_none() && !for_all;
+            kept = Kept::again(&context.typed(), path, &context.form_token(), sign_in);
+            lines = vec!["Nothing was changed. This happens when you signed out or in again, or left the page open for long.".to_owned()];
+            if !kept.is_sent_again() {
+                lines.push("Go back, load the page anew, and send the form again.".to_owned());
+            }
         }
         // Where a disk is full, what was written with care is not lost with it.
-        Some(Fault::TooLarge | Fault::Internal(_)) => {
-            typed = context.typed();
+        Some(Fault::Internal(_)) => kept = Kept::shown(&context.typed()),
+        Some(Fault::TooLarge) => {
+            kept = Kept::shown(&context.typed());
+            if !kept.is_empty() {
+                lines.push("Below is what arrived of it; of a very long text that is the beginning. Your browser has all of it, if you go back.".to_owned());
+            }
         }
         Some(Fault::Away(_)) => {
-            typed = context.typed();
+            kept = Kept::shown(&context.typed());
             lines = vec!["Our database is away, mostly for a moment. What you asked for may not have been done: look before you try again.".to_owned()];
         }
         Some(Fault::NotFound) | None => {}
@@ -69,7 +80,7 @@ pub fn error_page(context: &Context, status: StatusCode, fault: Option<&Fault>) 
         page: Page::new(context, Area::None, heading),
         heading,
         lines,
-        typed,
+        kept,
         back_url,
         back_label,
         reference: context.reference().to_owned(),

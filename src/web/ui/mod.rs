@@ -3,6 +3,7 @@
 mod action;
 pub mod chart;
 mod field;
+mod field_name;
 mod link;
 pub mod list;
 pub mod local_time;
@@ -15,6 +16,7 @@ pub mod usage;
 
 pub use action::Action;
 pub use field::{Choice, Field, FormState, Input, Problems};
+pub use field_name::field_name;
 pub use link::Link;
 pub use list::Pager;
 pub use tag::{Tag, Tone};

@@ -5,6 +5,7 @@ mod access;
 mod disabled;
 mod doors;
 mod floods;
+mod late;
 mod own;
 mod passwords;
 mod users;

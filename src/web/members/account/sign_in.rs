@@ -7,8 +7,12 @@ use askama::Template;
 use serde::Deserialize;
 
 use crate::app::App;
+use crate::app::account::sign_in::SignedIn;
 use crate::app::doors::Door;
-use crate::web::context::{Context, cookie_names};
+use crate::domain::ids::AccountId;
+use crate::web::again::{self, Kept};
+use crate::web::context::{Context, Typed, Viewer, cookie_names};
+use crate::web::csrf;
 use crate::web::extract::{Client, Form, Nothing, Path, Query, Signed};
 use crate::web::fault::{Fault, Response};
 use crate::web::page::{self, Area, Page};
@@ -24,6 +28,16 @@ pub struct LoginPage {
     pub password: Field,
     /// Where to go on after sign-in: a path of this site, checked.
     pub next: Option<String>,
+    /// A form that is to be sent again then: its path and what it held.
+    pub again: Option<(String, String)>,
+}
+
+#[derive(Debug, Template)]
+#[template(path = "members/account/again.html")]
+pub struct AgainPage {
+    pub page: Page,
+    pub kept: Kept,
+    pub home: Link,
 }
 
 #[derive(Debug, Template)]
@@ -56,6 +70,21 @@ pub struct SignInForm {
     password: String,
     #[serde(default)]
     next: String,
+    #[serde(default)]
+    again: String,
+    #[serde(default)]
+    typed: String,
+}
+
+impl SignInForm {
+    /// What is to be sent again, if anything is.
+    fn typed(&self) -> Option<Typed> {
+        Some(Typed {
+            pairs: again::unpack(&self.typed)?,
+            whole: true,
+            files: false,
+        })
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -77,8 +106,8 @@ pub struct NextQuery {
 }
 
 /// Where someone starts: their Linodes, or the staff dashboard for staff without an account.
-fn home_of(signed: &Signed) -> Link {
-    if signed.actor.account.is_some() {
+fn home_of(account: Option<AccountId>) -> Link {
+    if account.is_some() {
         Link::new("/members/", "Go to your Linodes")
     } else {
         Link::new("/staff/", "Go to the staff dashboard")
@@ -88,12 +117,13 @@ fn home_of(signed: &Signed) -> Link {
 fn login_page(context: &Context, typed: &SignInForm, problems: Problems) -> LoginPage {
     let mut page = Page::new(context, Area::None, "Sign in").problems(problems);
     page.offer_sign_in = false;
+    let (email, password) = again::fields();
     LoginPage {
-        email: Field::new("email", "E-mail address", Input::Line("email"))
-            .value(&typed.email)
-            .autocomplete("username")
-            .with(&page.problems),
-        password: Field::password("password", "Password", "current-password").with(&page.problems),
+        email: email.value(&typed.email).with(&page.problems),
+        password: password.with(&page.problems),
+        again: typed
+            .typed()
+            .map(|_| (typed.again.clone(), typed.typed.clone())),
         next: page::own_path(&typed.next).map(str::to_owned),
         page,
     }
@@ -106,7 +136,7 @@ pub async fn login(
     query: Query<NextQuery>,
 ) -> Response {
     if let Ok(signed) = signed {
-        let home = home_of(&signed).url;
+        let home = home_of(signed.actor.account).url;
         return Ok(page::see_other(
             page::own_path(&query.0.next).unwrap_or(&home),
         ));
@@ -141,21 +171,35 @@ pub async fn sign_in(
             return page::refused(&login_page(&context, &typed, problems));
         }
     };
-    let home = if signed_in.user.account_id.is_some() {
-        "/members/"
-    } else {
-        "/staff/"
-    };
     let names = cookie_names(settings.secure());
     let (token, seconds) = (&signed_in.token, portal.settings.session_s);
     set_cookies(
-        page::see_other(page::own_path(&typed.next).unwrap_or(home)),
+        go_on(&context, &typed, &signed_in)?,
         [
             cookie(&settings, names.session, token, seconds),
             cookie(&settings, names.device, &signed_in.device, DEVICE_S),
             cookie(&settings, names.before, "", 0),
         ],
     )
+}
+
+/// To where they wanted to go; or a form that could not be taken without a sign-in is shown, to be sent again.
+fn go_on(context: &Context, form: &SignInForm, signed_in: &SignedIn) -> Response {
+    let user = &signed_in.user;
+    let home = home_of(user.account_id);
+    let Some(typed) = form.typed() else {
+        let next = page::own_path(&form.next).unwrap_or(&home.url);
+        return Ok(page::see_other(next));
+    };
+    context.set_viewer(Viewer::of(user));
+    let csrf = csrf::make(&signed_in.token);
+    let mut page = Page::new(context, Area::None, "Send it again");
+    page.csrf.clone_from(&csrf);
+    page::html(&AgainPage {
+        page,
+        kept: Kept::again(&typed, &form.again, &csrf, false),
+        home,
+    })
 }
 
 /// A device is known for half a year after somebody signed in on it last.
