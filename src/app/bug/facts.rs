@@ -3,11 +3,15 @@
 use crate::app::App;
 use crate::app::context::Actor;
 use crate::app::error::AppError;
+use crate::app::linode::profile::translation::stored;
 use crate::app::linode::shared::own_linode;
 use crate::domain::bug::FactKind;
-use crate::domain::ids::{AccountId, LinodeId, MigrationId};
+use crate::domain::ids::{AccountId, ConfigId, HostId, LinodeId, MigrationId};
+use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::store;
 use crate::store::db::Db;
+use crate::store::linode::Linode;
+use crate::store::migration::Migration;
 
 /// Lines and characters of the console that are offered: its end, where the trouble is.
 const LINES: usize = 30;
@@ -80,26 +84,28 @@ pub(in crate::app) fn facts(
     let host = |conn: &mut Db, id| {
         store::host::host(conn, id).map(|host| host.map(|host| host.name).unwrap_or_default())
     };
+    let left = moved
+        .as_ref()
+        .and_then(left)
+        .filter(|(id, _)| *id != linode.host_id);
+    let here = host(conn, linode.host_id)?;
+    let place = match &left {
+        Some((id, _)) => format!("{} (it is on {here} now)", host(conn, *id)?),
+        None => here,
+    };
     let mut facts = vec![
         (FactKind::Linode, linode.label.clone()),
         (
             FactKind::Plan,
             store::catalogue::plan(conn, linode.plan_id)?.label,
         ),
-        (FactKind::Host, host(conn, linode.host_id)?),
+        (FactKind::Host, place),
     ];
-    let profiles = store::linode::profile::profiles_of(conn, linode.id)?;
-    let boots = profiles
-        .iter()
-        .find(|profile| Some(profile.id) == linode.boot_config_id)
-        .or(profiles.first());
-    if let Some(profile) = boots {
+    if let Some((kernel, label)) = booted(conn, &linode, left.and_then(|(_, profiles)| profiles))? {
         let kernels = store::catalogue::kernels(conn)?;
-        let kernel = kernels
-            .get(&profile.kernel_id)
-            .map_or(profile.kernel_id.clone(), |kernel| kernel.label.clone());
-        facts.push((FactKind::Kernel, kernel));
-        facts.push((FactKind::Profile, profile.label.clone()));
+        let known = kernels.get(&kernel).map(|kernel| kernel.label.clone());
+        facts.push((FactKind::Kernel, known.unwrap_or(kernel)));
+        facts.push((FactKind::Profile, label));
     }
     if let Some(row) = moved {
         let (from, to) = (
@@ -117,6 +123,37 @@ pub(in crate::app) fn facts(
         facts.push((FactKind::Console, console));
     }
     Ok(Facts(facts))
+}
+
+/// After a way back the trouble was where it came from: that host, and the config profiles as they were there.
+fn left(row: &Migration) -> Option<(HostId, Option<&str>)> {
+    match (row.kind, row.state) {
+        (MigrationKind::Return, _) => Some((row.source_host_id, row.profiles_before.as_deref())),
+        (_, MigrationState::Returned) => {
+            Some((row.destination_host_id, row.profiles_after.as_deref()))
+        }
+        _ => None,
+    }
+}
+
+/// Kernel and label of the config profile that it boots; of `kept`, where it is not there any more.
+fn booted(
+    conn: &mut Db,
+    linode: &Linode,
+    kept: Option<&str>,
+) -> Result<Option<(String, String)>, AppError> {
+    let chosen = |id: ConfigId| Some(id) == linode.boot_config_id;
+    let kept = stored(kept)?;
+    let then = kept.iter().find(|(id, _)| chosen(*id)).or(kept.first());
+    if let Some((_, profile)) = then {
+        return Ok(Some((profile.kernel.clone(), profile.label.clone())));
+    }
+    let profiles = store::linode::profile::profiles_of(conn, linode.id)?;
+    let now = profiles
+        .iter()
+        .find(|it| chosen(it.id))
+        .or(profiles.first());
+    Ok(now.map(|it| (it.kernel_id.clone(), it.label.clone())))
 }
 
 fn last_lines(console: &str) -> String {

@@ -47,6 +47,8 @@ pub struct Place {
     pub shut: Option<(HostId, Shut)>,
     /// Why nothing happens to its Linode at all.
     pub pause: Pause,
+    /// When the host at work, or to be at work, was heard of last.
+    pub heard: Option<Time>,
 }
 
 /// What changes of a migration while one looks: the row, its job at work or waiting, its place in the queue.
@@ -65,14 +67,16 @@ pub fn migration_now(
     if account.is_some_and(|account| account != migration.account_id) {
         return Ok(None);
     }
-    let job = schema::jobs::table
+    let job: Option<(Job, Option<Time>)> = schema::jobs::table
+        .inner_join(schema::hosts::table)
         .filter(schema::jobs::migration_id.eq(id))
         .filter(schema::jobs::state.eq_any([JobState::Pending, JobState::Leased, JobState::Failed]))
         .order(schema::jobs::id.desc())
-        .select(Job::as_select())
+        .select((Job::as_select(), schema::hosts::last_seen_at))
         .at_most::<1>()
         .get_result(conn)
         .optional()?;
+    let (job, heard) = job.map_or((None, None), |(job, heard)| (Some(job), heard));
     let position = if migration.is_due(now) {
         Some(queue::queued_before(conn, &migration, now)? + 1)
     } else {
@@ -92,6 +96,7 @@ pub fn migration_now(
         shut,
         held_until: move_times::held_until(conn, &migration, now)?,
         pause: attention::pause(conn, migration.linode_id)?,
+        heard,
     };
     Ok(Some((migration, job, queue)))
 }

@@ -8,7 +8,7 @@ pub mod linode;
 pub mod migration;
 pub mod registration;
 
-use crate::domain::migration::MigrationState;
+use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::store::linode::page::Moved;
 use crate::store::migration::queue::BEFORE_THE_STOP;
 use crate::web::ui::{Link, Tag, Tone, Zone};
@@ -41,9 +41,19 @@ pub fn migration_link(migration: Moved, label: &str) -> Option<Link> {
         MigrationState::Preparing
         | MigrationState::Copying
         | MigrationState::Holding
-        | MigrationState::Switching => own("Watch the migration of"),
+        | MigrationState::Switching => own(if migration.kind == MigrationKind::Return {
+            "Watch the way back of"
+        } else {
+            "Watch the migration of"
+        }),
+        MigrationState::Finished if migration.kind == MigrationKind::Return => {
+            own("See the way back of")
+        }
         MigrationState::Finished => own("Check and confirm"),
         MigrationState::Returning => own("Watch the way back of"),
+        MigrationState::Failed if migration.kind == MigrationKind::Return => {
+            own("Way back failed:")
+        }
         MigrationState::Failed => own("Migration failed:"),
         MigrationState::Confirmed
         | MigrationState::Returned

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::app::job::lease;
+use crate::domain::host::SILENT_S;
 use crate::domain::job::{JobKind, JobState};
 use crate::domain::migration::{AT_WORK, MigrationKind, MigrationState as State, Step};
 use crate::domain::placement::Shut;
@@ -13,6 +14,7 @@ use crate::store::migration::page::{MigrationDetail, Place};
 use crate::web::page::Page;
 use crate::web::ui::names::step_words;
 use crate::web::ui::{Tag, Zone, units};
+use crate::wire::LEASE_S;
 
 /// Silence of a host at work after which the page says so, in seconds: agents report at least every ten.
 const QUIET_S: i64 = 20;
@@ -49,7 +51,7 @@ impl<'a> Watched<'a> {
 
 /// The page of a migration hears of what changes, if anything is to come, from `url`.
 pub fn follow(page: Page, url: &str, detail: &MigrationDetail, now: Time) -> Page {
-    let page = page.state(Tag::migration(detail.migration.state).text);
+    let page = page.state(Tag::moved(detail.migration.kind, detail.migration.state).text);
     if !is_moving(detail.migration.state) {
         return page;
     }
@@ -97,7 +99,7 @@ impl Live {
                 (value, words)
             });
             text.insert("progress", words);
-            text.insert("quiet", quiet(job, now));
+            text.insert("quiet", quiet(of, now));
             attr.insert("bar", BTreeMap::from([("value", value.to_string())]));
         }
         Self { shape, text, attr }
@@ -154,8 +156,12 @@ fn phase(of: Watched<'_>, now: Time) -> String {
         },
         State::Holding => holding(of, now),
         State::Preparing | State::Copying | State::Switching => {
-            let step = migration.step.map_or("Working", step_words);
+            let step = migration.step;
+            let step = step.map_or("Working", |step| step_words(step, migration.kind));
             match job.map(|job| job.state) {
+                Some(JobState::Pending) if job.is_some_and(is_lost) => {
+                    format!("{step}: waiting for the host to go on.")
+                }
                 Some(JobState::Pending) => format!("{step}: waiting for the host to begin."),
                 Some(JobState::Failed) => {
                     format!("{step}: this needs an operator. We have been told.")
@@ -169,11 +175,17 @@ fn phase(of: Watched<'_>, now: Time) -> String {
             "Moved back. It runs on its old host again.".to_owned()
         }
         State::Finished => "Moved. It runs on its new host.".to_owned(),
+        State::Confirmed if migration.kind == MigrationKind::Return => {
+            "Moved back for good. It runs on its old host.".to_owned()
+        }
         State::Confirmed => "Moved and confirmed.".to_owned(),
         State::Returning => "Moving back to the old host.".to_owned(),
         State::Returned => "Moved back to the old host.".to_owned(),
         State::Expired => "The offer has expired.".to_owned(),
         State::Cancelled => "Cancelled. It stays where it was.".to_owned(),
+        State::Failed if migration.kind == MigrationKind::Return => {
+            "The way back failed. The Linode stays where it was.".to_owned()
+        }
         State::Failed => "The move failed. The Linode stays where it was.".to_owned(),
     }
 }
@@ -261,14 +273,26 @@ fn progress_words(progress: &crate::wire::Progress, looked_for_s: Option<i64>) -
     words
 }
 
+/// Its host took it, and has not said how it ended: it is to be taken again.
+fn is_lost(job: &Job) -> bool {
+    job.state == JobState::Pending && job.losses > 0
+}
+
 /// Empty while the host speaks.
-fn quiet(job: Option<&Job>, now: Time) -> String {
-    let Some(job) = job.filter(|job| job.state == JobState::Leased) else {
+fn quiet(of: Watched<'_>, now: Time) -> String {
+    let Some(job) = of.job else {
         return String::new();
     };
-    let heard = job.progress_at.max(job.started_at);
+    let said = job.progress_at.max(job.started_at);
+    let (heard, most) = match job.state {
+        JobState::Leased => (said, QUIET_S),
+        // Its lease is over, and the silence goes on.
+        JobState::Pending if is_lost(job) => (said.max(of.queue.heard), i64::from(LEASE_S) - 1),
+        JobState::Pending => (of.queue.heard, SILENT_S),
+        JobState::Succeeded | JobState::Failed | JobState::Cancelled => (None, QUIET_S),
+    };
     match heard.map(|at| now.seconds_since(at)) {
-        Some(seconds) if seconds > QUIET_S => {
+        Some(seconds) if seconds > most => {
             format!(
                 "No word from the host for {}. Nothing is lost: the move goes on when it answers.",
                 units::span(seconds)

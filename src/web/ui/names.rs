@@ -111,11 +111,14 @@ pub fn role_name(role: HostRole) -> &'static str {
     }
 }
 
-/// What a step does, in words for the member.
-pub fn step_words(step: Step) -> &'static str {
+/// What a step does, in words for the member. The way back goes to a host that is not new.
+pub fn step_words(step: Step, kind: MigrationKind) -> &'static str {
+    let is_back = kind == MigrationKind::Return;
     match step {
         Step::PreflightSource => "Checking the present host",
+        Step::PreflightDestination if is_back => "Checking the old host",
         Step::PreflightDestination => "Checking the new host",
+        Step::Reserve if is_back => "Reserving space on the old host",
         Step::Reserve => "Reserving space on the new host",
         Step::OpenTransfer => "Opening the transfer between the hosts",
         Step::WarmCopy => "Copying the disks while the Linode runs",
@@ -123,8 +126,11 @@ pub fn step_words(step: Step) -> &'static str {
         Step::TopUp => "Copying what has changed since",
         Step::StopSeal => "Stopping the Linode",
         Step::FinalCopy => "Copying the rest and comparing both copies",
+        Step::Start if is_back => "Starting the Linode on its old host again",
         Step::Start => "Starting the Linode on its new host",
+        Step::SealDestination if is_back => "The old host could not start it: closing it there",
         Step::SealDestination => "The new host could not start it: closing it there",
+        Step::Restore if is_back => "Starting the Linode again on the host it was to leave",
         Step::Restore => "Starting the Linode again on its old host",
     }
 }

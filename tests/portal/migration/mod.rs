@@ -1,5 +1,6 @@
 //! Migrations: the order of their steps, their times, and what is done at once.
 
+mod after;
 pub mod contest;
 mod engine;
 mod holding;

@@ -116,6 +116,7 @@ pub async fn ask_way_back(portal: Portal, member: Member, id: Path<i64>) -> Resp
     let lines = [
         "It moves to its old host again, with all data as it is now: nothing written since the move is lost.",
         "Its config profiles get the kernels and device names they had there. It is down for a moment, as on the way here.",
+        "Whatever makes you go back, please tell us: the page of the way back asks for it, and carries what we know of the Linode as it is here.",
     ];
     ask(&member, &detail, "way-back", [format!("{what}?"), what])
         .says(no_room_back(&detail))

@@ -10,6 +10,7 @@ use crate::app::migration::guard::closed_to_members;
 use crate::app::migration::schedule::can_unschedule;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::{self, MigrationKind, MigrationState as State, Side};
+use crate::domain::placement::Standing;
 use crate::domain::time::Time;
 use crate::store;
 use crate::store::db::Db;
@@ -62,6 +63,8 @@ pub struct MigrationPage {
     /// The way back begun from this move, if any.
     pub child: Option<i64>,
     pub is_return: bool,
+    /// It is where it was to go.
+    pub is_good: bool,
     /// What becomes of the old copy, once there is no way back.
     pub old_copy: Option<&'static str>,
     /// Some of it was read back through the file system's cache.
@@ -70,6 +73,8 @@ pub struct MigrationPage {
     pub move_off: Option<String>,
     /// It failed or is finished: what went wrong can be told.
     pub is_over: bool,
+    /// It went back: to where its registration stands.
+    pub next_try: bool,
 }
 
 /// One phase in the row of phases at the top.
@@ -86,6 +91,8 @@ pub struct After {
     pub until: Option<When>,
     /// Why there is no way back for its member, if there is none.
     pub closed: Option<&'static str>,
+    /// It has just come: there is time to look.
+    pub is_fresh: bool,
     pub actions: Vec<Action>,
 }
 
@@ -145,6 +152,8 @@ impl MigrationPage {
                 State::Failed | State::Finished | State::Confirmed | State::Returned
             ),
             is_return: migration.kind == MigrationKind::Return,
+            is_good: matches!(migration.state, State::Finished | State::Confirmed),
+            next_try: next_try(detail),
             old_copy: old_copy(detail, now),
             cached: migration.uncached == Some(false),
             move_off: (migration.kind == MigrationKind::Evacuation)
@@ -153,6 +162,17 @@ impl MigrationPage {
             page,
         }
     }
+}
+
+/// It is out of the beta again, and its registration stands.
+fn next_try(detail: &MigrationDetail) -> bool {
+    let row = &detail.migration;
+    let old_host = match (row.kind, row.state) {
+        (MigrationKind::Return, State::Finished | State::Confirmed) => &detail.destination,
+        (_, State::Returned) => &detail.source,
+        _ => return false,
+    };
+    detail.linode.host_id == old_host.id && old_host.standing() == Standing::Outside
 }
 
 /// The time at which it is to stop, while it was not told to.
@@ -280,28 +300,41 @@ fn after(detail: &MigrationDetail, zone: Zone, now: Time) -> Option<After> {
         .filter(|_| closed.is_none());
     let url = url_of(migration.id);
     let back = format!("Move {} back", detail.linode.label);
+    let back = Action::ask(format!("{url}/way-back"), back).second();
+    let confirm = Action::ask(format!("{url}/confirm"), "All is well: confirm");
+    // What ends the way back is not what one comes for while there was no time to look.
+    let is_fresh = until.is_some()
+        && migration
+            .finished_at
+            .is_some_and(|at| now.seconds_since(at) < FRESH_S);
     (migration.state == State::Finished).then(|| After {
         until: until.map(|until| zone.both(until)),
         closed,
-        actions: Action::those([
-            (
-                true,
-                Action::ask(format!("{url}/confirm"), "All is well: confirm"),
-            ),
-            (
-                until.is_some(),
-                Action::ask(format!("{url}/way-back"), back).second(),
-            ),
-        ]),
+        is_fresh,
+        actions: Action::those(if is_fresh {
+            [(true, back), (true, confirm.second())]
+        } else {
+            [(true, confirm), (until.is_some(), back)]
+        }),
     })
 }
+
+/// So long after a move nobody is urged to confirm it, in seconds.
+const FRESH_S: i64 = 3600;
 
 fn old_copy(detail: &MigrationDetail, now: Time) -> Option<&'static str> {
     let row = &detail.migration;
     if row.purged_at.is_some() || row.committed_at.is_none() {
         return None;
     }
-    let stays = "The old copy stays until the new host has shown that it has all disks, whole and readable. Then it is deleted.";
+    let stays = match row.kind {
+        MigrationKind::Return => {
+            "The copy on the host that it left stays until its old host has shown that it has all disks, whole and readable. Then it is deleted."
+        }
+        MigrationKind::Beta | MigrationKind::Graduation | MigrationKind::Evacuation => {
+            "The old copy stays until the new host has shown that it has all disks, whole and readable. Then it is deleted."
+        }
+    };
     match row.state {
         State::Confirmed => Some(stays),
         State::Finished
@@ -357,12 +390,13 @@ fn figures(migration: &Migration) -> Vec<(&'static str, String)> {
         figures.push(("Took in all", units::span(to.seconds_since(from))));
     }
     if let Some(down_s) = migration.down_s() {
-        let name = if migration.running_at.is_some() {
-            "From the order to stop until started again"
+        let span = units::span(down_s.max(1));
+        let words = if migration.running_at.is_some() {
+            format!("{span}, from the order to stop until it was started again")
         } else {
-            "From the order to stop until seen running, at most"
+            format!("At most {span}, from the order to stop until it was seen running")
         };
-        figures.push((name, units::span(down_s.max(1))));
+        figures.push(("Downtime", words));
     }
     if migration.total_bytes > 0 {
         figures.push(("Size of the disks", bytes(migration.total_bytes)));
