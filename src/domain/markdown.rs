@@ -63,11 +63,11 @@ impl Markdown {
         Ok(Self(clean.to_owned()))
     }
 
-    /// As [`parse`](Self::parse), but not empty.
-    pub fn required(text: &str, most: usize) -> Result<Self, Invalid> {
+    /// As [`parse`](Self::parse), but not empty; `what` it is, in the words of its field.
+    pub fn required(text: &str, most: usize, what: &str) -> Result<Self, Invalid> {
         let text = Self::parse(text, most)?;
         if text.is_empty() {
-            return Err(Invalid("Enter a text".to_owned()));
+            return Err(Invalid(format!("Enter {what}")));
         }
         Ok(text)
     }
@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(text.as_str(), "    code\nb\nc\t.");
         assert!(Markdown::parse("abc", 2).is_err());
         assert!(Markdown::parse(&"a".repeat(20_001), 1_000_000).is_err());
-        assert!(Markdown::required(" \n ", 10).is_err());
+        assert!(Markdown::required(" \n ", 10, "a text").is_err());
         assert!(Markdown::parse("", 10).unwrap().is_empty());
     }
 }

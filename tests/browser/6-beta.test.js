@@ -118,7 +118,7 @@ test("a bug is reported, confirmed and fixed", async () => {
   await member.go(`/members/linodes/${demo.LINODE[LABEL]}`);
   await member.link(`Report a bug with ${LABEL}`).click();
   await member.page.getByLabel("What it is about, in one line").fill(BUG);
-  await member.button("Look for the like").click();
+  await member.button("Look for similar bugs").click();
   await member.page.getByLabel("What happened").fill("It says noon, **always**.");
   await member.button("Open the bug").click();
   const thread = new URL(member.page.url()).pathname;

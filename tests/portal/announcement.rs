@@ -21,6 +21,7 @@ both_databases! {
         let mut visitor = site.visitor();
         let page = visitor.get("/");
         page.shows(&["Xen Public Beta", "Open", "What Xen brings", "How to take part", "What is tested", "When it ends", "Where bugs go", "Kernels", "NPTL and /lib/tls", "What does not work yet", "14 days", "Sign in to take part"]);
+        page.shows(&["/lib/tls.disabled", "libc6-xen", "-mno-tls-direct-seg-refs", "Of the manager everything works as before"]);
         assert_eq!(visitor.cookies.len(), 0, "reading leaves no cookie");
         assert_eq!(page.link("Sign in to take part"), "/login?next=/members/xenbeta");
         let mut member = site.signed_in(MEMBER_EMAIL);

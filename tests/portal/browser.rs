@@ -550,9 +550,12 @@ fn defaults(form: &ElementRef<'_>) -> Vec<(String, String)> {
                     .find(|option| option.attr("selected").is_some());
                 chosen
                     .or_else(|| field.select(&options).next())
-                    .and_then(|option| option.attr("value"))
-                    .unwrap_or("")
-                    .to_owned()
+                    .map(|option| {
+                        option
+                            .attr("value")
+                            .map_or_else(|| words(&option), str::to_owned)
+                    })
+                    .unwrap_or_default()
             }
             _ if matches!(kind, "checkbox" | "radio") && field.attr("checked").is_none() => {
                 continue;

@@ -49,7 +49,7 @@ both_databases! {
         assert!(preview.body.contains("<strong>Yes</strong>, see here.") && !preview.body.contains("href=\"javascript"), "{}", preview.body);
         let refused = staff.submit(&question, "Publish as an entry", &[("answer", ""), ("dated", "soon")]);
         assert_eq!(refused.status, 422);
-        refused.says(&["Enter a text", "Enter a date like"]);
+        refused.says(&["Enter the answer", "Enter a date like"]);
         let late = staff.get(&question.path);
         let reply = staff.submit(&preview, "Publish as an entry", &[("dated", "2026-11-20")]);
         staff.follow(&reply).shows(&["It is an entry now", "Questions that wait (1)", "May I use NPTL?"]);

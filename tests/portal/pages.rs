@@ -165,7 +165,11 @@ both_databases! {
         let refused = member.submit(&page, "Save profile", &[("name", &long)]);
         assert_eq!(refused.status, 422);
         assert_eq!(refused.attribute("#name", "value").unwrap(), long);
+        // The time zone is chosen among the world's; what is sent all the same is looked at.
+        assert_eq!(page.texts("#timezone option[selected]"), ["Europe/Vienna"]);
+        assert!(page.texts("#timezone option").len() > 150);
         let refused = member.submit(&page, "Save profile", &[("timezone", "Mars/Base")]);
+        assert_eq!(refused.texts("#timezone option[selected]"), ["Mars/Base"], "what was typed is kept");
         refused.says(&["There is a problem", "Europe/Vienna"]);
         // A stolen form: another's token, a foreign page, no token at all.
         let mut thief = site.signed_in(OTHER_EMAIL);
@@ -292,7 +296,7 @@ both_databases! {
         let form = staff.get("/staff/hosts/new");
         let bad = staff.submit(&form, "Add the host", &[("name", "no_such name"), ("memory_mb", "much"), ("disk_mb", "1000")]);
         assert_eq!(bad.status, 422);
-        bad.says(&["Enter a whole number"]);
+        bad.says_beside("memory_mb", "Enter a whole number for “Memory for guests, MiB”");
         let shown = staff.submit(&form, "Add the host", &[("name", "xen9"), ("memory_mb", "4096"), ("disk_mb", "100000")]);
         shown.shows(&["Enrol xen9", "xenbeta-agent enrol --portal", "--token"]);
         let page = staff.get(&shown.link("Go to xen9"));

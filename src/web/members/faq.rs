@@ -172,7 +172,7 @@ pub async fn show(portal: Portal, signed: Signed, asked: Query<Asked>) -> Respon
 /// `POST /members/faq`
 pub async fn ask(portal: Portal, signed: Signed, form: Form<AskForm>) -> Response {
     signed.actor.require_account()?;
-    let done = match Markdown::required(&form.0.question, MOST_QUESTION) {
+    let done = match Markdown::required(&form.0.question, MOST_QUESTION, "your question") {
         Ok(text) => {
             let mark = form.0.once.clone();
             signed

@@ -1,8 +1,12 @@
 //! Form fields and what is wrong with them. One text for a fault, shown in the summary and beside its field.
 
+use std::str::FromStr;
+
 use actix_web::http::StatusCode;
 use askama::Template;
 use askama::filters::HtmlSafe;
+
+use super::field_name::field_name;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -40,6 +44,15 @@ impl Problems {
         parsed
             .map_err(|fault| self.add(field, fault.to_string()))
             .ok()
+    }
+
+    /// A whole number, or which one is not.
+    pub fn whole<N: FromStr>(&mut self, field: &'static str, text: &str) -> Option<N> {
+        let number = text.trim().parse().map_err(|_| {
+            let label = field_name(field).unwrap_or_else(|| field.to_owned());
+            format!("Enter a whole number for “{label}”")
+        });
+        self.take(field, number)
     }
 
     /// The same, said beside another field.
@@ -138,8 +151,8 @@ impl Choice {
 pub enum Input {
     /// `<input type=…>`
     Line(&'static str),
-    /// A line of text with suggestions; others may be typed.
-    Suggest(&'static [&'static str]),
+    /// One of these words; what is stored is among them even where it is not one of them.
+    Words(&'static [&'static str]),
     /// `<textarea rows=…>`
     Area(u8),
     Select(Vec<Choice>),

@@ -21,7 +21,7 @@ use crate::support::fleet::{MEMBER_EMAIL, STAFF_EMAIL};
 const OTHER_EMAIL: &str = "otto@example.com";
 
 fn text(text: &str) -> Markdown {
-    Markdown::required(text, 10_000).unwrap()
+    Markdown::required(text, 10_000, "a text").unwrap()
 }
 
 fn opened(app: &TestApp, title: &str, happened: &str, files: Vec<Attachment>) -> BugId {

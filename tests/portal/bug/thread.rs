@@ -15,7 +15,7 @@ use crate::support::TestApp;
 use crate::support::fleet::{MEMBER_EMAIL, STAFF_EMAIL, WEB};
 
 const OTHER_EMAIL: &str = "otto@example.com";
-const LOOK: &str = "Look for the like";
+const LOOK: &str = "Look for similar bugs";
 const OPEN: &str = "Open the bug";
 const REPLY: &str = "Send the reply";
 
@@ -38,7 +38,7 @@ fn png() -> Vec<u8> {
 fn report(title: &str, once: &str) -> Report {
     Report {
         title: Title::parse(title).unwrap(),
-        happened: Markdown::required("It stopped.", 100).unwrap(),
+        happened: Markdown::required("It stopped.", 100, "a text").unwrap(),
         expected: Markdown::default(),
         reproduce: Markdown::default(),
         component: Component::Network,
@@ -57,7 +57,7 @@ pub fn opened(app: &TestApp, title: &str) -> BugId {
 }
 
 fn text(text: &str) -> Markdown {
-    Markdown::required(text, 10_000).unwrap()
+    Markdown::required(text, 10_000, "a text").unwrap()
 }
 
 fn decision(app: &TestApp, id: BugId, state: BugState) -> Decision {
@@ -113,7 +113,7 @@ both_databases! {
         form.shows(&["Nobody has reported anything like it", "Linode: web", "Plan: Linode 512", "2.6 under UML", "eth0: no such device"]);
         let refused = mia.submit(&form, OPEN, &[("fact", "linode"), ("expected", "A network")]);
         assert_eq!(refused.status, 422);
-        refused.says(&["There is a problem", "Enter a text"]);
+        refused.says(&["There is a problem", "Enter what happened"]);
         assert!(refused.body.contains("A network"), "what was typed is kept");
         let (_, action, mut fields) = refused.form(OPEN, &[("happened", "There is **no** network.\nAt all.")]);
         fields.retain(|(name, _)| name != "fact" && name != "file");

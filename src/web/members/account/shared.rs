@@ -76,7 +76,10 @@ impl TokenForm {
             "" => Ok(None),
             text => text.parse().map(Some),
         };
-        let days = problems.take("days", days.map_err(|_| "Enter a whole number, or nothing"));
+        let days = problems.take(
+            "days",
+            days.map_err(|_| "Enter a whole number of days, or nothing"),
+        );
         match (label, scope, days) {
             (Some(label), Some(scope), Some(days)) => Ok(Wish {
                 label,

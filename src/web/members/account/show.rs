@@ -82,13 +82,19 @@ impl AccountPage {
                 .collect(),
             token_fields: typed.token.fields(problems),
             token_form: facts.token_form,
-            name: Field::text("name", "Name").value(typed.name).autocomplete("name").with(problems),
-            timezone: Field::new("timezone", "Time zone", Input::Suggest(&ZONES))
-                .value(typed.timezone)
-                .hint("A name like Europe/Berlin or America/New_York. Times on pages and in mails are shown in it.")
+            name: Field::text("name", "Name")
+                .value(typed.name)
+                .autocomplete("name")
                 .with(problems),
-            password: Field::password("password", "Present password", "current-password").with(problems),
-            new_password: Field::password("new_password", "New password", "new-password").hint("12 characters or more").with(problems),
+            timezone: Field::new("timezone", "Time zone", Input::Words(&ZONES))
+                .value(typed.timezone)
+                .hint("Times on pages and in mails are shown in it.")
+                .with(problems),
+            password: Field::password("password", "Present password", "current-password")
+                .with(problems),
+            new_password: Field::password("new_password", "New password", "new-password")
+                .hint("12 characters or more")
+                .with(problems),
             sessions: facts
                 .sessions
                 .iter()

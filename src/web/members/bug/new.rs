@@ -21,7 +21,7 @@ use crate::web::portal::Portal;
 use crate::web::ui::names::{component_choices, fact_name};
 use crate::web::ui::{Field, Input, Problems};
 
-/// Threads like it that are shown.
+/// Similar threads that are shown.
 const LIKE: usize = 8;
 
 #[derive(Debug, Template)]
@@ -99,7 +99,10 @@ fn id(text: &str) -> Result<Option<i64>, Fault> {
 impl NewForm {
     fn report(&self, files: Vec<Attachment>, problems: &mut Problems) -> Option<Report> {
         let title = problems.take("title", Title::parse(&self.title));
-        let happened = problems.take("happened", Markdown::required(&self.happened, MOST_TEXT));
+        let happened = problems.take(
+            "happened",
+            Markdown::required(&self.happened, MOST_TEXT, "what happened"),
+        );
         let expected = problems.take("expected", Markdown::parse(&self.expected, MOST_TEXT));
         let reproduce = problems.take("reproduce", Markdown::parse(&self.reproduce, MOST_TEXT));
         let component = problems.take("component", self.component.parse::<Component>());

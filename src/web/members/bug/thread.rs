@@ -128,7 +128,10 @@ pub async fn reply(
 ) -> Response {
     let mut problems = Problems::default();
     let (files, status) = files(sent.files, &mut problems);
-    let body = problems.take("body", Markdown::required(&sent.form.body, MOST_TEXT));
+    let body = problems.take(
+        "body",
+        Markdown::required(&sent.form.body, MOST_TEXT, "your reply"),
+    );
     let Some(body) = body.filter(|_| problems.is_empty()) else {
         return present(
             &portal,

@@ -292,7 +292,10 @@ pub async fn reply(
 ) -> Response {
     let mut problems = Problems::default();
     let (files, mut status) = files(sent.files, &mut problems);
-    let body = problems.take("body", Markdown::required(&sent.form.body, MOST_TEXT));
+    let body = problems.take(
+        "body",
+        Markdown::required(&sent.form.body, MOST_TEXT, "your reply"),
+    );
     if let Some(body) = body.filter(|_| problems.is_empty()) {
         let mark = sent.form.once.clone();
         let done = staff.submit(&portal, move |app, actor| {
@@ -329,7 +332,7 @@ pub async fn reply(
 
 /// `POST /staff/bugs/{id}/note`
 pub async fn note(portal: Portal, staff: Staff, id: Path<i64>, form: Form<NoteForm>) -> Response {
-    let done = match Markdown::required(&form.0.note, MOST_TEXT) {
+    let done = match Markdown::required(&form.0.note, MOST_TEXT, "the note") {
         Ok(body) => {
             let mark = form.0.once.clone();
             staff

@@ -7,14 +7,7 @@ use crate::domain::ids::LinodeId;
 use crate::web::ui::Problems;
 
 pub fn parse_rule(problems: &mut Problems, kind: &str, base: &str, unit_mb: &str) -> Option<Rule> {
-    let mut whole = |field, text: &str| {
-        problems.take(
-            field,
-            text.trim()
-                .parse::<i64>()
-                .map_err(|_| "Enter a whole number"),
-        )
-    };
+    let mut whole = |field, text: &str| problems.whole::<i64>(field, text);
     let rule = match kind {
         "plan" => Rule::Plan,
         "linear" => {

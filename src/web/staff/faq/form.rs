@@ -51,7 +51,10 @@ impl EntryForm {
     }
 
     pub fn answer(&self, problems: &mut Problems) -> Option<Markdown> {
-        problems.take("answer", Markdown::required(&self.answer, MOST_ANSWER))
+        problems.take(
+            "answer",
+            Markdown::required(&self.answer, MOST_ANSWER, "the answer"),
+        )
     }
 
     pub fn text(&self, now: Time, problems: &mut Problems) -> Option<EntryText> {

@@ -9,10 +9,7 @@ pub(super) fn number<N: std::str::FromStr>(
     field: &'static str,
     text: &str,
 ) -> Option<N> {
-    problems.take(
-        field,
-        text.trim().parse().map_err(|_| "Enter a whole number"),
-    )
+    problems.whole(field, text)
 }
 
 pub(super) fn optional(problems: &mut Problems, field: &'static str, text: &str) -> Option<i32> {

@@ -173,7 +173,7 @@ async fn present(
         zone: Field::new(
             "timezone",
             "Time zone of the quiet hours",
-            Input::Suggest(&ZONES),
+            Input::Words(&ZONES),
         )
         .value(&form.timezone)
         .with(problems),

@@ -111,8 +111,7 @@ impl ProgrammeForm {
         let opens_at = date("opens_at", &self.opens_at, &self.opened);
         let expected_end_at = date("expected_end_at", &self.expected_end_at, &self.ended);
         let mut whole = |field: &'static str, text: &str| -> i32 {
-            let number = text.trim().parse().map_err(|_| "Enter a whole number");
-            problems.take(field, number).unwrap_or_default()
+            problems.whole(field, text).unwrap_or_default()
         };
         let offer_days = whole("offer_days", &self.offer_days);
         let way_back_days = whole("way_back_days", &self.way_back_days);
@@ -177,7 +176,9 @@ impl ProgrammeForm {
         ];
         let links = [
             Field::text("forum_url", "Link to the forum").value(&self.forum_url),
-            Field::text("irc_url", "Link to the IRC channel").value(&self.irc_url),
+            Field::text("irc_url", "Link to the IRC channel")
+                .value(&self.irc_url)
+                .hint("As ircs://irc.oftc.net:6697/linode-xenbeta: pages then name the channel and its network."),
         ];
         problems.on(first.into_iter().chain(self.limits()).chain(links))
     }

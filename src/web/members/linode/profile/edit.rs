@@ -90,14 +90,12 @@ impl ProfileForm {
     pub(in crate::web::members) fn parse(&self) -> Result<ProfileEdit, Problems> {
         let mut problems = Problems::default();
         let label = problems.take("label", Label::parse(self.label.trim()));
-        let whole = |text: &str| {
-            let number = text.trim().parse::<i64>();
-            number.map_err(|_| "Enter a whole number")
-        };
-        let ram = problems.take("ram_limit_mb", whole(&self.ram_limit_mb));
-        let vcpus =
-            whole(&self.vcpus).and_then(|n| i32::try_from(n).map_err(|_| "Enter a small number"));
-        let vcpus = problems.take("vcpus", vcpus);
+        let ram = problems.whole("ram_limit_mb", &self.ram_limit_mb);
+        let vcpus: Option<i64> = problems.whole("vcpus", &self.vcpus);
+        let vcpus = vcpus.and_then(|n| {
+            let small = i32::try_from(n).map_err(|_| "Enter a small number");
+            problems.take("vcpus", small)
+        });
         let run_level = problems.take("run_level", self.run_level.parse::<RunLevel>());
         let helpers: Result<Vec<Helper>, String> = self.helpers().map(str::parse).collect();
         let helpers = problems.take("helper", helpers);
