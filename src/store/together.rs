@@ -77,5 +77,5 @@ macro_rules! beside {
     };
 }
 
-beside!(A, 1 B, 2 C, 3 D);
+beside!(A, 1 B);
 beside!(A, 1 B, 2 C, 3 D, 4 E, 5 F, 6 G);

@@ -147,7 +147,11 @@ fn register_url(row: &LinodeRow, find: &Find) -> String {
     )
 }
 
-fn next(row: &LinodeRow, (programme, seats_left): (Phase, Option<i64>), (find, zone): (&Find, Zone)) -> Next {
+fn next(
+    row: &LinodeRow,
+    (programme, seats_left): (Phase, Option<i64>),
+    (find, zone): (&Find, Zone),
+) -> Next {
     let label = &row.linode.label;
     if let Some(migration) = row.migration
         && let Some(link) = migration_link(migration, label)

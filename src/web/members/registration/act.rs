@@ -34,11 +34,12 @@ async fn all_of(
 ) -> Result<Vec<LinodeId>, Fault> {
     let (account, q) = (member.account, form.q.clone());
     let found = portal::run(portal, move |app| {
+        let now = app.now();
         app.db.read(|conn| {
-            let programme = store::programme::get(conn, app.now())?;
-            let phase = crate::app::programme::phase(&programme, app.now());
+            let programme = store::programme::get(conn, now)?;
+            let phase = crate::app::programme::phase(&programme, now);
             let left = seats_left(conn, programme.seats)?;
-            Eligible::find(conn, account, &q, (phase, left))
+            Eligible::find(conn, (account, now), &q, (phase, left))
         })
     })
     .await?;

@@ -9,9 +9,9 @@ use crate::domain::programme::Phase;
 use crate::domain::registration::RegistrationState;
 use crate::store::linode::page::{LinodeRow, Registered};
 use crate::web::members::linode::list::eligibility;
-use crate::web::members::migration_link;
+use crate::web::members::{migration_link, migration_tag};
 use crate::web::ui::names::platform_name;
-use crate::web::ui::{Link, Tag};
+use crate::web::ui::{Link, Tag, Zone};
 
 #[derive(Debug)]
 pub struct Row {
@@ -37,6 +37,7 @@ pub struct Known<'a> {
     pub positions: &'a HashMap<RegistrationId, usize>,
     /// Linodes ticked in a form that is shown again.
     pub chosen: &'a [i64],
+    pub zone: Zone,
 }
 
 pub fn beta_row(row: &LinodeRow, facts: &Known<'_>) -> Row {

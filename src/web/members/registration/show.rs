@@ -196,11 +196,11 @@ impl Eligible {
     /// On all pages of what `q` finds.
     pub(super) fn find(
         conn: &mut Db,
-        account: AccountId,
+        of: (AccountId, Time),
         q: &str,
         (phase, seats_left): (Phase, Option<i64>),
     ) -> Result<Self, AppError> {
-        Ok(Self::of(&every(conn, account, q)?, phase, seats_left))
+        Ok(Self::of(&every(conn, of, q)?, phase, seats_left))
     }
 }
 
@@ -302,6 +302,7 @@ fn present(
             seats_left: found.left,
             positions: &found.positions,
             chosen: &chosen,
+            zone: page.zone(),
         },
         programme: &found.programme,
         waiting: found.waiting,
