@@ -323,7 +323,7 @@ both_databases! {
         let url = "/staff/programme/times";
         let page = staff.get(url);
         let all = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-        for (field, value, said) in [("mon", "8-18", "Enter hours like"), ("timezone", "Mars/Base", "Choose a time zone"), ("per_hour", "0", "from 1 to 1000"), ("per_hour", "x", "whole number"), ("stops_at_once", "0", "from 1 to 100"), ("stops_at_once", "", "whole number")] {
+        for (field, value, said) in [("mon", "8-18", "Enter hours like"), ("timezone", "Mars/Base", "Choose a time zone"), ("per_hour", "0", "from 1 to 1000"), ("per_hour", "x", "whole number"), ("stops_at_once", "0", "from 1 to 100"), ("stops_at_once", "x", "whole number")] {
             let refused = staff.submit(&page, "Save the times", &[(field, value)]);
             assert_eq!(refused.status, 422, "{field}");
             refused.says(&["There is a problem", said]);

@@ -17,7 +17,7 @@ use crate::domain::registration::RegistrationState;
 use crate::domain::time::Time;
 use crate::store;
 use crate::store::db::Db;
-use crate::store::linode::page::{LinodeRow, Wanted};
+use crate::store::linode::page::{LinodePage, LinodeRow, Wanted};
 use crate::store::programme::{Programme, Text};
 use crate::web::extract::{Asks, Member, Query};
 use crate::web::fault::Response;
@@ -200,7 +200,7 @@ impl Eligible {
         q: &str,
         (phase, seats_left): (Phase, Option<i64>),
     ) -> Result<Self, AppError> {
-        Ok(Self::of(&every(conn, of, q)?, phase, seats_left))
+        Ok(Self::of(&every(conn, of, q)?.rows, phase, seats_left))
     }
 }
 
@@ -209,12 +209,12 @@ fn every(
     conn: &mut Db,
     (account, now): (AccountId, Time),
     q: &str,
-) -> Result<Vec<LinodeRow>, AppError> {
+) -> Result<LinodePage, AppError> {
     let every = Wanted {
         most: AT_ONCE + 1,
         ..wanted::<Asked>(q, "")
     };
-    Ok(store::linode::page::linodes(conn, account, (&every, now))?.rows)
+    Ok(store::linode::page::linodes(conn, account, (&every, now))?)
 }
 
 /// Those of the page that is asked for, and one more; beyond what was read they are looked for.
@@ -243,10 +243,12 @@ fn page_of(
 }
 
 fn find(conn: &mut Db, account: AccountId, (asked, now): (Asked, Time)) -> Result<Found, AppError> {
-    let programme = store::programme::get(conn, now)?;
+    let LinodePage {
+        rows: all,
+        programme,
+    } = every(conn, (account, now), &asked.q)?;
     let phase = crate::app::programme::phase(&programme, now);
     let left = seats_left(conn, programme.seats)?;
-    let all = every(conn, (account, now), &asked.q)?;
     let eligible = Eligible::of(&all, phase, left);
     let rows = page_of(conn, (account, now), all, &asked)?;
     let (rows, pager) = asked.page(rows, |row| row.linode.label.clone());
