@@ -214,7 +214,7 @@ both_databases! {
 const MOST: [(&str, &str, [usize; 2]); 4] = [
     (MEMBER_EMAIL, "/members/", [5, 3]),
     (MEMBER_EMAIL, "/members/linodes/101", [8, 2]),
-    (MEMBER_EMAIL, "/members/xenbeta", [10, 7]),
+    (MEMBER_EMAIL, "/members/xenbeta", [10, 8]),
     (STAFF_EMAIL, "/staff/migrations", [6, 6]),
 ];
 
