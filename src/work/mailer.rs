@@ -8,6 +8,8 @@ use crate::app::App;
 use crate::app::error::AppError;
 use crate::mail::{Message, Rendered, SendError, Transport};
 use crate::store;
+use crate::store::db::Db;
+use crate::store::error::StoreError;
 use crate::store::mail::{Mail, Taken};
 
 /// Mails tried in one go.
@@ -17,6 +19,8 @@ const TRY_S: i64 = 300;
 /// Tries, with waits of 1, 2, 4 … minutes, at most 4 hours: about two days in all.
 const TRIES: i32 = 18;
 const EVERY: Duration = Duration::from_secs(1);
+/// A database that is away for longer is not waited for: a portal that is to stop does.
+const AWAY_AT_MOST: Duration = Duration::from_secs(60);
 
 pub fn run(app: &App, transport: &dyn Transport, domain: &str, stop: &Stop) {
     while !stop.asked() {
@@ -63,23 +67,43 @@ fn try_next(app: &App, transport: &dyn Transport, domain: &str) -> Result<bool, 
     let attempts = mail.attempts;
     let outcome = transport.send(&message(mail, domain));
     let now = app.now();
-    app.db.write(|conn| {
-        match outcome {
-            Ok(()) => store::mail::mark_sent(conn, taken, now)?,
-            Err(SendError::Temporary(cause)) if attempts < TRIES => {
-                tracing::warn!(mail = %id, %cause, "not sent yet");
-                let minutes = 1_i64 << attempts.clamp(1, 9).saturating_sub(1);
-                let again = now.plus_s(60 * minutes.min(240));
-                store::mail::mark_failed(conn, taken, &cause, Some(again))?;
-            }
-            Err(SendError::Temporary(cause) | SendError::Permanent(cause)) => {
-                tracing::error!(mail = %id, %cause, "given up");
-                store::mail::mark_failed(conn, taken, &cause, None)?;
-            }
+    match &outcome {
+        Ok(()) => {}
+        Err(SendError::Temporary(cause)) if attempts < TRIES => {
+            tracing::warn!(mail = %id, %cause, "not sent yet");
         }
-        Ok::<_, AppError>(())
+        Err(SendError::Temporary(cause) | SendError::Permanent(cause)) => {
+            tracing::error!(mail = %id, %cause, "given up");
+        }
+    }
+    written(app, |conn| match &outcome {
+        Ok(()) => store::mail::mark_sent(conn, taken, now),
+        Err(SendError::Temporary(cause)) if attempts < TRIES => {
+            let minutes = 1_i64 << attempts.clamp(1, 9).saturating_sub(1);
+            let again = now.plus_s(60 * minutes.min(240));
+            store::mail::mark_failed(conn, taken, cause, Some(again))
+        }
+        Err(SendError::Temporary(cause) | SendError::Permanent(cause)) => {
+            store::mail::mark_failed(conn, taken, cause, None)
+        }
     })?;
     Ok(true)
+}
+
+/// What became of a mail is not forgotten because the database is away for a moment: it would go once more.
+fn written(app: &App, mark: impl Fn(&mut Db) -> Result<(), StoreError>) -> Result<(), AppError> {
+    let begun = app.clock.monotonic();
+    loop {
+        match app.db.write(|conn| mark(conn).map_err(AppError::from)) {
+            Err(AppError::Away(why))
+                if app.clock.monotonic().saturating_sub(begun) < AWAY_AT_MOST =>
+            {
+                tracing::warn!(%why, "what became of a mail is written down when the database is back");
+                std::thread::sleep(EVERY);
+            }
+            other => return other,
+        }
+    }
 }
 
 fn message(mail: Mail, domain: &str) -> Message {

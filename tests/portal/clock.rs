@@ -87,6 +87,8 @@ fn time_away_is_counted_right_though_two_portals_clocks_differ() {
         for turn in first.. {
             let [takes, hears] = [&portals[turn % 2], &portals[(turn + 1) % 2]];
             let order = |host| Some((host, takes.claim(&agent(host)).unwrap()?));
+            // In step, it is told to stop by either.
+            takes.reconcile().unwrap();
             let Some((host, order)) = [UML1, XEN1].into_iter().find_map(order) else {
                 break;
             };

@@ -112,7 +112,7 @@ fn start() -> Pg {
         ])
         .args([
             "-c",
-            "max_connections=400",
+            "max_connections=1000",
             "-c",
             "shared_buffers=64MB",
             "-c",

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -93,9 +93,13 @@ impl Hasher {
             // Nobody listens any more where the request has ended.
             let _heard = done.send(work(memory));
         }))?;
-        answer
-            .recv_timeout(PATIENCE)
-            .map_err(|_| AppError::Fault("a password was not hashed".to_owned()))?
+        answer.recv_timeout(PATIENCE).map_err(|why| match why {
+            // A machine with too much else to do: whoever comes later is served.
+            RecvTimeoutError::Timeout => AppError::Busy { retry_after_s: 4 },
+            RecvTimeoutError::Disconnected => {
+                AppError::Fault("a password was not hashed".to_owned())
+            }
+        })?
     }
 }
 

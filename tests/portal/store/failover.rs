@@ -1,17 +1,22 @@
 //! A database that takes no writes: `/ready` says so in time and in a word, and the pool lets such connections go.
 
+use std::sync::Mutex;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection, RunQueryDsl, SqliteConnection};
 use xenbeta::app::error::AppError;
+use xenbeta::mail::{Message, SendError, Transport};
 use xenbeta::store;
 use xenbeta::store::db::Db;
 use xenbeta::store::error::StoreError;
+use xenbeta::work::mailer;
 
 use crate::browser::Site;
 use crate::support::fleet::{MEMBER_EMAIL, UML1, WEB};
 use crate::support::hand::agent;
+use crate::support::memory::MemoryTransport;
 use crate::support::{On, TestApp};
 
 /// What `/ready` answers, which takes no longer than a load balancer waits.
@@ -45,14 +50,18 @@ fn becomes(site: &Site, status: u16, word: &str) {
 /// PostgreSQL, as it is while another server takes over: every session is cut, and what is there then takes no writes.
 struct Server {
     admin: PgConnection,
+    /// Of another database there.
+    url: String,
     database: String,
 }
 
 impl Server {
     fn of(app: &TestApp) -> Self {
         let (server, database) = app.url.rsplit_once('/').unwrap();
+        let url = format!("{server}/postgres");
         Self {
-            admin: PgConnection::establish(&format!("{server}/postgres")).unwrap(),
+            admin: PgConnection::establish(&url).unwrap(),
+            url,
             database: database.to_owned(),
         }
     }
@@ -108,11 +117,19 @@ fn is_put_off(site: &Site, meanwhile: impl FnOnce() + Send) {
     let page = member.get("/members/xenbeta");
     let reply = std::thread::scope(|scope| {
         scope.spawn(meanwhile);
-        member.submit(&page, "Register the chosen Linodes", &[("linode", "101")])
+        member.submit(
+            &page,
+            "Register the chosen Linodes",
+            &[("linode", "101"), ("q", "what I looked for")],
+        )
     });
     assert_eq!(reply.status, 503, "{}", reply.text());
     assert_eq!(reply.headers["retry-after"], "5");
-    reply.says(&["Our database is away", "may not have been done", "101"]);
+    reply.says(&[
+        "Our database is away",
+        "may not have been done",
+        "what I looked for",
+    ]);
 }
 
 #[test]
@@ -167,11 +184,19 @@ fn what_waits_in_vain_for_another_program_is_503_and_not_done() {
     app.sql("PRAGMA busy_timeout = 200");
     let mut other = SqliteConnection::establish(&app.url).unwrap();
     other.batch_execute("BEGIN IMMEDIATE").unwrap();
-    let reply = member.submit(&page, "Register the chosen Linodes", &[("linode", "101")]);
+    let reply = member.submit(
+        &page,
+        "Register the chosen Linodes",
+        &[("linode", "101"), ("q", "what I looked for")],
+    );
     assert_eq!(reply.status, 503, "{}", reply.text());
     reply.says(&["may not have been done"]);
     other.batch_execute("ROLLBACK").unwrap();
-    let reply = member.submit(&page, "Register the chosen Linodes", &[("linode", "101")]);
+    let reply = member.submit(
+        &page,
+        "Register the chosen Linodes",
+        &[("linode", "101"), ("q", "what I looked for")],
+    );
     assert_eq!(reply.status, 303);
 }
 
@@ -228,4 +253,42 @@ fn a_file_that_another_program_keeps_is_not_ready() {
     becomes(&site, 503, "slow");
     other.batch_execute("ROLLBACK").unwrap();
     becomes(&site, 200, "ready");
+}
+
+/// The database goes away while a mail is sent, and is back a moment later.
+struct Away {
+    server: Mutex<Server>,
+    back: Mutex<Option<JoinHandle<()>>>,
+    sent: MemoryTransport,
+}
+
+impl Transport for Away {
+    fn send(&self, message: &Message) -> Result<(), SendError> {
+        let mut server = self.server.lock().unwrap();
+        server.turns("ALLOW_CONNECTIONS false");
+        let (url, database) = (server.url.clone(), server.database.clone());
+        *self.back.lock().unwrap() = Some(std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs(2));
+            let mut admin = PgConnection::establish(&url).unwrap();
+            let again = format!("ALTER DATABASE {database} ALLOW_CONNECTIONS true");
+            admin.batch_execute(&again).unwrap();
+        }));
+        self.sent.send(message)
+    }
+}
+
+#[test]
+fn a_mail_that_was_sent_while_the_database_went_away_goes_once() {
+    let app = TestApp::new(On::Postgresql).with_fleet();
+    app.register(&app.member(), &[WEB]).unwrap();
+    let away = Away {
+        server: Mutex::new(Server::of(&app)),
+        back: Mutex::default(),
+        sent: MemoryTransport::new(),
+    };
+    assert_eq!(mailer::round(&app, &away, "example.com").unwrap(), 1);
+    away.back.lock().unwrap().take().unwrap().join().unwrap();
+    app.pass_s(400);
+    assert_eq!(mailer::round(&app, &away.sent, "example.com").unwrap(), 0);
+    assert_eq!(away.sent.sent().len(), 1);
 }
