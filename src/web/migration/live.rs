@@ -176,7 +176,7 @@ fn phase(of: Watched<'_>, now: Time) -> String {
         }
         State::Finished => "Moved. It runs on its new host.".to_owned(),
         State::Confirmed if migration.kind == MigrationKind::Return => {
-            "Moved back for good. It runs on its old host.".to_owned()
+            "Moved back and confirmed. It runs on its old host.".to_owned()
         }
         State::Confirmed => "Moved and confirmed.".to_owned(),
         State::Returning => "Moving back to the old host.".to_owned(),

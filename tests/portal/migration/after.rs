@@ -117,7 +117,7 @@ both_databases! {
         // Confirmed, its words are its own, too.
         let question = member.get(&back.link("All is well: confirm"));
         member.submit(&question, "Confirm the move and delete the old copy of web", &[]);
-        member.get(&back.path).shows(&["Moved back for good.", "The next try"]).hides(&["Moved and confirmed"]);
+        member.get(&back.path).shows(&["Moved back and confirmed.", "The next try"]).hides(&["Moved and confirmed"]);
         member.get("/members/xenbeta").shows(&["It is back on its old host. We can offer it another place"]);
         member.get(&done.path).shows(&["Moved back to the old host.", "The next try"]);
     }
