@@ -209,7 +209,7 @@ fn restless(town: &Town) -> Vec<String> {
 fn cancel_chosen(staff: &mut Client<'_>) {
     let later = ask(
         staff.town,
-        "SELECT '' AS name, id AS count FROM migrations WHERE state = 'queued' AND not_before > now()",
+        "SELECT '' AS name, id AS count FROM migrations WHERE state IN ('queued', 'holding') AND not_before > now()",
     );
     for migration in later {
         staff.confirm(
