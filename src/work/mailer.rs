@@ -67,25 +67,22 @@ fn try_next(app: &App, transport: &dyn Transport, domain: &str) -> Result<bool, 
     let attempts = mail.attempts;
     let outcome = transport.send(&message(mail, domain));
     let now = app.now();
-    match &outcome {
-        Ok(()) => {}
+    // Why it was not sent, and when it is tried again, if it is.
+    let failed = match outcome {
+        Ok(()) => None,
         Err(SendError::Temporary(cause)) if attempts < TRIES => {
             tracing::warn!(mail = %id, %cause, "not sent yet");
+            let minutes = 1_i64 << attempts.clamp(1, 9).saturating_sub(1);
+            Some((cause, Some(now.plus_s(60 * minutes.min(240)))))
         }
         Err(SendError::Temporary(cause) | SendError::Permanent(cause)) => {
             tracing::error!(mail = %id, %cause, "given up");
+            Some((cause, None))
         }
-    }
-    written(app, |conn| match &outcome {
-        Ok(()) => store::mail::mark_sent(conn, taken, now),
-        Err(SendError::Temporary(cause)) if attempts < TRIES => {
-            let minutes = 1_i64 << attempts.clamp(1, 9).saturating_sub(1);
-            let again = now.plus_s(60 * minutes.min(240));
-            store::mail::mark_failed(conn, taken, cause, Some(again))
-        }
-        Err(SendError::Temporary(cause) | SendError::Permanent(cause)) => {
-            store::mail::mark_failed(conn, taken, cause, None)
-        }
+    };
+    written(app, |conn| match &failed {
+        None => store::mail::mark_sent(conn, taken, now),
+        Some((cause, again)) => store::mail::mark_failed(conn, taken, cause, *again),
     })?;
     Ok(true)
 }

@@ -347,6 +347,8 @@ pub fn expired(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<JobId>, Store
         .load(conn)?)
 }
 
+const BEFORE_IT_BEGAN: &str = "Cancelled before it began.";
+
 /// Cancels the migration's jobs that nobody has taken; says how many.
 pub fn cancel_pending(
     conn: &mut Db,
@@ -362,24 +364,26 @@ pub fn cancel_pending(
     .set((
         jobs::state.eq(JobState::Cancelled),
         jobs::finished_at.eq(now),
-        jobs::message.eq("Cancelled before it began."),
+        jobs::message.eq(BEFORE_IT_BEGAN),
     ))
     .execute(conn)?)
 }
 
 /// Cancels a job that no agent was ever given; `false`: one was.
 pub fn cancel_ungiven(conn: &mut Db, id: JobId, now: Time) -> Result<bool, StoreError> {
+    let end = End {
+        state: JobState::Cancelled,
+        message: BEFORE_IT_BEGAN,
+        detail: "",
+        now,
+    };
     let hit = diesel::update(
         jobs::table
             .find(id)
             .filter(jobs::state.eq(JobState::Pending))
             .filter(jobs::attempt.eq(0)),
     )
-    .set((
-        jobs::state.eq(JobState::Cancelled),
-        jobs::finished_at.eq(now),
-        jobs::message.eq("Cancelled before it began."),
-    ))
+    .set(end.set())
     .execute(conn)?;
     Ok(hit == 1)
 }
