@@ -61,7 +61,7 @@ impl Clock {
     }
 
     /// The database server's time, as it is now, on this clock: without what this machine's was set by.
-    pub fn of_server(&self, at: Time) -> Time {
+    fn of_server(&self, at: Time) -> Time {
         match self {
             Self::System => at,
             Self::OfServer(own, _) => own.of_server(at),

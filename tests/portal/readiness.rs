@@ -221,9 +221,10 @@ both_databases! {
         let app = app.with_fleet();
         app.sql("UPDATE hosts SET state = 'disabled' WHERE id > 1; UPDATE hosts SET last_seen_at = '2026-01-01T00:00:00.000000Z'");
         let ahead = xenbeta::app::App {
-            clock: Clock::Set(Arc::clone(&app.shift), Arc::new(AtomicI64::new(59))),
+            clock: Clock::Set(Arc::clone(&app.shift), Arc::new(AtomicI64::new(59))).of_servers(),
             ..app.second()
         };
+        ahead.keep_servers_time().unwrap();
         for _ in 0..118 {
             app.look_for_silent_hosts().unwrap();
             app.pass_s(15);

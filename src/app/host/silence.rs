@@ -18,12 +18,8 @@ const DAYS_KEPT: i64 = 400;
 impl App {
     /// Says how many hosts were silent, if it was time to look.
     pub fn look_for_silent_hosts(&self) -> Result<Option<usize>, AppError> {
-        // One clock for all portals, where the database has one: each of theirs may be wrong by another minute.
-        let (looks, of_server) = self.db.read(|conn| {
-            let looks = store::host::silence::looks(conn)?;
-            Ok::<_, AppError>((looks, store::host::silence::server_time(conn)?))
-        })?;
-        let now = of_server.map_or_else(|| self.now(), |at| self.clock.of_server(at));
+        let now = self.now();
+        let looks = self.db.read(store::host::silence::looks)?;
         let last = looks.map(|(_, last)| last);
         let gone = last.map(|last| now.seconds_since(last));
         // Never backwards, either: what was counted would be counted again.
