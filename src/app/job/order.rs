@@ -251,9 +251,8 @@ impl OfMigration<'_> {
     fn may_stop(&self, conn: &mut Db) -> Result<bool, NoTask> {
         let now = self.app.now();
         let (limits, _) = store::programme::move_times::limits(conn)?;
-        let is_bound =
-            limits.has_quiet_hours() && store::programme::move_times::is_bound(conn, self.row)?;
-        let first = limits.first_stop(self.row.not_before, is_bound, now);
+        let of = (self.row, now);
+        let first = store::programme::move_times::first_stop(conn, &limits, of)?;
         Ok(first.is_some_and(|at| at <= now))
     }
 

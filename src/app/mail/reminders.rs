@@ -7,14 +7,13 @@ use crate::app::context::PORTAL;
 use crate::app::error::AppError;
 use crate::app::reconcile::BATCH;
 use crate::domain::ids::MigrationId;
-use crate::domain::migration::MigrationState;
+use crate::domain::migration::{BEFORE_THE_STOP, MigrationState};
 use crate::domain::programme::move_times::{
     REMIND_S, is_offer_reminder, offer_reminder, time_reminder,
 };
 use crate::domain::time::Time;
 use crate::store;
 use crate::store::migration::Migration;
-use crate::store::migration::queue::BEFORE_THE_STOP;
 
 impl App {
     /// Sends what is due; says how many.

@@ -10,14 +10,13 @@ use crate::app::error::AppError;
 use crate::app::mail::compose;
 use crate::app::reconcile::BATCH;
 use crate::domain::ids::MigrationId;
-use crate::domain::migration::Letter;
+use crate::domain::migration::{BEFORE_THE_STOP, Letter};
 use crate::domain::programme::move_times::time_reminder;
 use crate::domain::time::Time;
 use crate::domain::time::local::{Moments, moments};
 use crate::domain::time::zone::{self, Tz};
 use crate::store;
 use crate::store::migration::chosen::{self, ChosenTime};
-use crate::store::migration::queue::BEFORE_THE_STOP;
 use crate::store::migration::{Change, Migration};
 
 const LOCAL: &str = "%Y-%m-%dT%H:%M:%S%.f";

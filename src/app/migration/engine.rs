@@ -131,22 +131,33 @@ impl Tx<'_> {
 
 /// What a new state brings with it, whatever led to it.
 fn entered(tx: &mut Tx<'_>, before: &Migration, state: MigrationState) -> Result<(), AppError> {
-    let was_due_later = before.not_before.is_some_and(|at| at > tx.now);
-    if state == MigrationState::Cancelled && offer_again::make(tx, before)? {
-        // Its member has been told with the new one.
-    } else if state == MigrationState::Cancelled && before.kind == MigrationKind::Evacuation {
-        // What had failed is followed by another try, with its own mail.
-        if before.state != MigrationState::Failed {
-            compose::post_called_off(tx, before)?;
-        }
-    } else if state == MigrationState::Cancelled && was_due_later {
-        let why = "The whole migration was cancelled, and its offer has ended.";
-        compose::post_unscheduled(tx, before, why, None)?;
+    if state == MigrationState::Cancelled {
+        cancelled(tx, before)?;
     }
     // A slot may have become free, or a migration may want one.
     wake_on_commit(tx.conn, Wake::Reconcile)?;
     let states = (before.state, state);
     tx.audit(Action::Migration, Object::Migration(before.id), states)
+}
+
+/// Its member hears of what ends with it.
+fn cancelled(tx: &mut Tx<'_>, before: &Migration) -> Result<(), AppError> {
+    // With the next offer all is told.
+    if offer_again::make(tx, before)? {
+        return Ok(());
+    }
+    if before.kind == MigrationKind::Evacuation {
+        // What had failed is followed by another try, with its own mail.
+        return match before.state {
+            MigrationState::Failed => Ok(()),
+            _ => compose::post_called_off(tx, before),
+        };
+    }
+    if before.not_before.is_some_and(|at| at > tx.now) {
+        let why = "The whole migration was cancelled, and its offer has ended.";
+        compose::post_unscheduled(tx, before, why, None)?;
+    }
+    Ok(())
 }
 
 /// Times and counters that go with a transition.

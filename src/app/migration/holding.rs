@@ -7,7 +7,6 @@ use crate::app::App;
 use crate::app::context::{PORTAL, Tx};
 use crate::app::error::AppError;
 use crate::app::mail::kinds::LinodeMail;
-use crate::app::reconcile::BATCH;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::hold::{self, Lateness, Next};
 use crate::domain::migration::{Event, MigrationKind, MigrationState};
@@ -17,7 +16,7 @@ use crate::store;
 use crate::store::db::{Db, lock_scheduler};
 use crate::store::migration::{Change, Migration};
 
-/// Moves that hold and are looked at in one round; those that stop first come first.
+/// Moves that hold, or are late, and are looked at in one round; those that stop first come first.
 const MOST: i64 = 5000;
 
 /// What is due now.
@@ -50,9 +49,11 @@ impl App {
         let now = self.now();
         let late = self
             .db
-            .read(|conn| store::migration::queue::late(conn, now, BATCH))?;
+            .read(|conn| store::migration::queue::late(conn, now, MOST))?;
         let mut done = 0;
-        for id in late {
+        // Most have been told, and wait: nothing is locked for those.
+        let acted_on = late.iter().filter(|row| late_act(row, now).is_some());
+        for id in acted_on.map(|row| row.id) {
             match self.transact_at(now, PORTAL, |tx| look_at_late(tx, id)) {
                 Ok(acted) => done += usize::from(acted),
                 Err(error) => {
@@ -80,18 +81,13 @@ fn due(conn: &mut Db, now: Time, by_time: bool) -> Result<Due, AppError> {
             Next::Pass | Next::Wait => {}
         }
     }
-    if !stops.is_empty() {
+    let stops = if stops.is_empty() {
+        Vec::new()
+    } else {
         let stopped = store::migration::queue::switching(conn)?;
-        let free = placement::stops(&stops, &stopped, limits.stops_at_once);
-        return Ok(Due {
-            stops: free,
-            passes,
-        });
-    }
-    Ok(Due {
-        stops: Vec::new(),
-        passes,
-    })
+        placement::stops(&stops, &stopped, limits.stops_at_once)
+    };
+    Ok(Due { stops, passes })
 }
 
 /// Orders the stop, if all that it stands on is so still.
@@ -105,8 +101,8 @@ fn stop(tx: &mut Tx<'_>, id: MigrationId) -> Result<bool, AppError> {
         return Ok(false);
     };
     let (limits, _) = store::programme::move_times::limits(tx.conn)?;
-    let is_bound = store::programme::move_times::is_bound(tx.conn, &row)?;
-    let first = limits.first_stop(row.not_before, is_bound, tx.now);
+    let of = (&row, tx.now);
+    let first = store::programme::move_times::first_stop(tx.conn, &limits, of)?;
     let stopped = store::migration::queue::switching(tx.conn)?;
     let is_free = !placement::stops(&[row.link()], &stopped, limits.stops_at_once).is_empty();
     if !is_free || hold::next(in_step, first, tx.now) != Next::Stop {
@@ -124,27 +120,41 @@ fn look_at_late(tx: &mut Tx<'_>, id: MigrationId) -> Result<bool, AppError> {
         store::registration::locked(tx.conn, registration)?;
     }
     let row = store::migration::locked(tx.conn, id)?.ok_or(AppError::NotFound)?;
-    if row.cancel_asked || !store::migration::queue::BEFORE_THE_STOP.contains(&row.state) {
-        return Ok(false);
-    }
-    match hold::lateness(row.not_before, row.patience_s, tx.now) {
-        Lateness::InTime => Ok(false),
-        // What its host's own move off asks for is not its member's to give up.
-        Lateness::Over if row.kind != MigrationKind::Evacuation => give_up(tx, &row),
-        Lateness::Late(_) | Lateness::Over if row.late_told => Ok(false),
-        Lateness::Late(until) => tell(tx, &row, until),
-        Lateness::Over => tell(tx, &row, row.expires_at),
+    match late_act(&row, tx.now) {
+        None => Ok(false),
+        Some(LateAct::Tell(until)) => tell(tx, &row, until),
+        Some(LateAct::GiveUp) => give_up(tx, &row),
     }
 }
 
-/// It is not in step at its time: its member hears of it at once, with the reason. One that is about to stop is not late yet.
-fn tell(tx: &mut Tx<'_>, row: &Migration, until: Time) -> Result<bool, AppError> {
+/// What is done about one whose time has come.
+enum LateAct {
+    /// It may stop until then.
+    Tell(Time),
+    GiveUp,
+}
+
+fn late_act(row: &Migration, now: Time) -> Option<LateAct> {
+    if !row.awaits_stop() {
+        return None;
+    }
+    let until = match hold::lateness(row.not_before, row.patience_s, now) {
+        Lateness::InTime => return None,
+        // What its host's own move off asks for is not its member's to give up.
+        Lateness::Over if row.kind != MigrationKind::Evacuation => return Some(LateAct::GiveUp),
+        Lateness::Over => row.expires_at,
+        Lateness::Late(until) => until,
+    };
+    // One that is about to stop is not late yet.
     let on_time = row
         .not_before
-        .is_none_or(|at| tx.now <= at.plus_s(hold::ON_TIME_S));
-    if on_time && (row.in_step().is_some() || row.patience_s == 0) {
-        return Ok(false);
-    }
+        .is_none_or(|at| now <= at.plus_s(hold::ON_TIME_S));
+    let about_to = on_time && (row.in_step().is_some() || row.patience_s == 0);
+    (!row.late_told && !about_to).then_some(LateAct::Tell(until))
+}
+
+/// It is not in step at its time: its member hears of it at once, with the reason.
+fn tell(tx: &mut Tx<'_>, row: &Migration, until: Time) -> Result<bool, AppError> {
     let told = Change {
         late_told: Some(true),
         ..Change::default()

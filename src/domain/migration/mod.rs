@@ -271,6 +271,14 @@ pub const AT_WORK: [State; 4] = [
 /// Those of them that take a slot of their hosts and of the link between them.
 pub const IN_SLOTS: [State; 3] = [State::Preparing, State::Copying, State::Switching];
 
+/// Those in which a Linode is to stop and was not told to.
+pub const BEFORE_THE_STOP: [State; 4] = [
+    State::Queued,
+    State::Preparing,
+    State::Copying,
+    State::Holding,
+];
+
 /// Does the migration hold its destination's memory and disk (and the Linode's one place for a live migration)?
 pub fn is_live(state: State) -> bool {
     match state {

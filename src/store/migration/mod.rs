@@ -15,7 +15,7 @@ use super::wake::Wake;
 use crate::domain::ids::{AccountId, HostId, JobId, LinodeId, MigrationId, RegistrationId, UserId};
 use crate::domain::linode::LinodeStatus;
 use crate::domain::migration::hold::InStep;
-use crate::domain::migration::{self, MigrationKind, MigrationState, Step};
+use crate::domain::migration::{self, BEFORE_THE_STOP, MigrationKind, MigrationState, Step};
 use crate::domain::placement::Link;
 use crate::domain::programme::move_times;
 use crate::domain::time::Time;
@@ -113,6 +113,11 @@ impl Migration {
     /// It waits in the queue, and for no time of its own.
     pub fn is_due(&self, now: Time) -> bool {
         self.state == MigrationState::Queued && self.begin_at.is_none_or(|at| at <= now)
+    }
+
+    /// It goes on, and its Linode was not told to stop: until then everything can be chosen anew.
+    pub fn awaits_stop(&self) -> bool {
+        BEFORE_THE_STOP.contains(&self.state) && !self.cancel_asked
     }
 
     /// Does it hold, with nobody at work? Then it is in step since, and its last pass took so long.

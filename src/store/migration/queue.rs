@@ -6,7 +6,7 @@ use super::Migration;
 use crate::domain::account::UserRole;
 use crate::domain::ids::{HostId, MigrationId};
 use crate::domain::migration::hold::{self, InStep};
-use crate::domain::migration::{IN_SLOTS, MigrationKind, MigrationState, Step};
+use crate::domain::migration::{BEFORE_THE_STOP, IN_SLOTS, MigrationKind, MigrationState, Step};
 use crate::domain::placement::Link;
 use crate::domain::time::Time;
 use crate::store::db::Db;
@@ -112,25 +112,17 @@ pub fn holding(conn: &mut Db, limit: i64) -> Result<Vec<Holds>, StoreError> {
     Ok(all)
 }
 
-/// Whose chosen time has passed and who is not stopping yet: whose member was not told, or who is out of patience.
-pub fn late(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<MigrationId>, StoreError> {
+/// Whose chosen time has passed and who is not stopping yet.
+pub fn late(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<Migration>, StoreError> {
     Ok(migrations::table
         .filter(migrations::not_before.le(now))
         .filter(migrations::state.eq_any(BEFORE_THE_STOP))
         .filter(migrations::kind.ne(MigrationKind::Return))
         .order((migrations::late_told, migrations::not_before))
-        .select(migrations::id)
+        .select(Migration::as_select())
         .limited(limit)
         .load(conn)?)
 }
-
-/// The states in which the Linode is to stop and was not told to.
-pub const BEFORE_THE_STOP: [MigrationState; 4] = [
-    MigrationState::Queued,
-    MigrationState::Preparing,
-    MigrationState::Copying,
-    MigrationState::Holding,
-];
 
 /// What the last copies between these hosts came to, in bytes a second; of any hosts, if there were none.
 pub fn copy_rate(

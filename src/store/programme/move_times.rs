@@ -3,14 +3,13 @@
 use diesel::prelude::*;
 
 use crate::domain::ids::{HostId, MigrationId};
-use crate::domain::migration::{MigrationKind, MigrationState, hold};
+use crate::domain::migration::{BEFORE_THE_STOP, MigrationKind, MigrationState, hold};
 use crate::domain::programme::move_times::{Limits, Quiet, Taken};
 use crate::domain::time::Time;
 use crate::store::db::{Both, Db};
 use crate::store::error::StoreError;
 use crate::store::limit::Limit;
 use crate::store::migration::Migration;
-use crate::store::migration::queue::BEFORE_THE_STOP;
 use crate::store::schema::{migrations, move_times, quiet_hours};
 
 /// Chosen times of one host that are looked at.
@@ -88,15 +87,23 @@ pub fn held_until(conn: &mut Db, of: &Migration, now: Time) -> Result<Option<Tim
         return Ok(None);
     }
     let (limits, _) = limits(conn)?;
-    let stops = of.not_before.map_or(now, |at| at.max(now));
-    if !limits.is_quiet(stops) || !is_bound(conn, of)? {
-        return Ok(None);
-    }
-    Ok(limits.open_from(stops))
+    let stops = limits.first_stop(of.not_before, false, now);
+    let first = first_stop(conn, &limits, (of, now))?;
+    Ok(first.filter(|_| first != stops))
+}
+
+/// The first moment from `now` on at which it may stop its Linode; `None`: no such moment is known.
+pub fn first_stop(
+    conn: &mut Db,
+    limits: &Limits,
+    (of, now): (&Migration, Time),
+) -> Result<Option<Time>, StoreError> {
+    let is_bound = limits.has_quiet_hours() && is_bound(conn, of)?;
+    Ok(limits.first_stop(of.not_before, is_bound, now))
 }
 
 /// Do quiet hours bind its stop?
-pub fn is_bound(conn: &mut Db, of: &Migration) -> Result<bool, StoreError> {
+fn is_bound(conn: &mut Db, of: &Migration) -> Result<bool, StoreError> {
     let by = match of.queued_by {
         Some(user) => crate::store::account::user(conn, user)?.map(|it| it.role),
         None => None,

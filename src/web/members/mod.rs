@@ -8,9 +8,8 @@ pub mod linode;
 pub mod migration;
 pub mod registration;
 
-use crate::domain::migration::{MigrationKind, MigrationState};
+use crate::domain::migration::{BEFORE_THE_STOP, MigrationKind, MigrationState};
 use crate::store::linode::page::Moved;
-use crate::store::migration::queue::BEFORE_THE_STOP;
 use crate::web::ui::{Link, Tag, Tone, Zone};
 
 /// How a migration stands, for a list: by when its Linode stops, if its member chose that.

@@ -60,20 +60,22 @@ impl TestApp {
             .unwrap()
     }
 
+    /// All mails of a kind, each on one line.
+    pub fn mails_of(&self, kind: &str) -> Vec<String> {
+        let texts: Vec<String> = self.in_db(|conn| {
+            Ok(outbox::table
+                .filter(outbox::kind.eq(kind))
+                .order(outbox::id)
+                .select(outbox::text_body)
+                .load(conn)?)
+        });
+        let one_line = |text: &String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        texts.iter().map(one_line).collect()
+    }
+
     /// The newest mail of a kind.
     fn letter(&self, of: &str) -> String {
-        self.in_db(|conn| {
-            Ok::<_, StoreError>(
-                outbox::table
-                    .filter(outbox::kind.eq(of))
-                    .order(outbox::id.desc())
-                    .select(outbox::text_body)
-                    .first::<String>(conn)?,
-            )
-        })
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
+        self.mails_of(of).pop().expect("there is one")
     }
 
     pub fn live_of(&self, linode: LinodeId) -> Vec<MigrationId> {

@@ -59,20 +59,6 @@ impl TestApp {
         self.reconcile().unwrap();
     }
 
-    fn mails_of(&self, kind: &str) -> Vec<String> {
-        use diesel::prelude::*;
-        use xenbeta::store::schema::outbox;
-        let texts: Vec<String> = self.in_db(|conn| {
-            Ok(outbox::table
-                .filter(outbox::kind.eq(kind))
-                .order(outbox::id)
-                .select(outbox::text_body)
-                .load(conn)?)
-        });
-        let one_line = |text: &String| text.split_whitespace().collect::<Vec<_>>().join(" ");
-        texts.iter().map(one_line).collect()
-    }
-
     fn log_of(&self, row: &Migration) -> String {
         let log = self.in_db(|conn| store::migration::events(conn, row.id));
         log.into_iter()

@@ -9,7 +9,9 @@ use crate::app::error::AppError;
 use crate::app::migration::guard::closed_to_members;
 use crate::app::migration::schedule::can_unschedule;
 use crate::domain::ids::MigrationId;
-use crate::domain::migration::{self, MigrationKind, MigrationState as State, Side};
+use crate::domain::migration::{
+    self, BEFORE_THE_STOP, MigrationKind, MigrationState as State, Side,
+};
 use crate::domain::placement::Standing;
 use crate::domain::time::Time;
 use crate::store;
@@ -18,7 +20,6 @@ use crate::store::error::StoreError;
 use crate::store::host::Host;
 use crate::store::migration::Migration;
 use crate::store::migration::page::MigrationDetail;
-use crate::store::migration::queue::BEFORE_THE_STOP;
 use crate::web::bounds::Bounds;
 use crate::web::extract::{Asks, Member, Path};
 use crate::web::fault::Response;
@@ -182,11 +183,8 @@ fn planned(migration: &Migration, now: Time) -> Option<Time> {
     migration.not_before.filter(|at| waits && *at > now)
 }
 
-/// Until the order to stop is given out another time can be chosen.
 fn can_choose(migration: &Migration) -> bool {
-    BEFORE_THE_STOP.contains(&migration.state)
-        && !migration.cancel_asked
-        && migration.kind != MigrationKind::Return
+    migration.awaits_stop() && migration.kind != MigrationKind::Return
 }
 
 /// The migration that a failed way back goes back on: it is asked for anew where it was asked for.

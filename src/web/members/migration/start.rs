@@ -19,7 +19,6 @@ use crate::store;
 use crate::store::error::StoreError;
 use crate::store::linode::page::LinodeDetail;
 use crate::store::migration::Migration;
-use crate::store::migration::queue::BEFORE_THE_STOP;
 use crate::web::extract::{Form, Member, Path};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::linode::shared::{find, page_of};
@@ -308,7 +307,7 @@ fn downtime(facts: &Facts<'_>, total_mb: i64) -> String {
 /// Is the choice still the member's: offered, or not told to stop yet?
 fn is_open(migration: &Migration) -> bool {
     let is_offer = migration.state == MigrationState::Offered;
-    is_offer || (BEFORE_THE_STOP.contains(&migration.state) && !migration.cancel_asked)
+    is_offer || migration.awaits_stop()
 }
 
 /// The newest migration, which alone may be an offer.
