@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::TcpListener;
+use std::sync::Arc;
 
+use actix_web::dev::ServerHandle;
 use scraper::{ElementRef, Html, Selector};
 use xenbeta::app::App;
 use xenbeta::web::server;
@@ -11,9 +13,21 @@ use xenbeta::web::settings::Settings;
 
 use crate::support::fleet::PASSWORD;
 
-/// The portal's pages on a port of their own, until the test ends.
+/// The portal's pages on a port of their own, for as long as it or a browser of it is there.
 pub struct Site {
     pub base: String,
+    /// `None`: another program serves them.
+    pub serves: Option<Arc<Serves>>,
+}
+
+/// A server in this process, which would hold its connections to the database for as long as that runs.
+pub struct Serves(ServerHandle);
+
+impl Drop for Serves {
+    fn drop(&mut self) {
+        // The order to stop is given by the call; nobody waits for its end.
+        drop(self.0.stop(false));
+    }
 }
 
 impl Site {
@@ -34,11 +48,16 @@ impl Site {
         let listener = TcpListener::bind(listen).unwrap();
         let base = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
         let app = app.clone();
+        let (tell, handle) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
-            actix_web::rt::System::new()
-                .block_on(async move { server::on(listener, app, settings).unwrap().await })
+            actix_web::rt::System::new().block_on(async move {
+                let server = server::on(listener, app, settings).unwrap();
+                tell.send(server.handle()).unwrap();
+                server.await
+            })
         });
-        Self { base }
+        let serves = Some(Arc::new(Serves(handle.recv().unwrap())));
+        Self { base, serves }
     }
 
     pub fn visitor(&self) -> Browser {
@@ -50,6 +69,7 @@ impl Site {
         Browser {
             agent,
             base: self.base.clone(),
+            _serves: self.serves.clone(),
             cookies: BTreeMap::new(),
             forwarded_for: String::new(),
         }
@@ -75,6 +95,7 @@ impl Site {
 pub struct Browser {
     agent: ureq::Agent,
     base: String,
+    _serves: Option<Arc<Serves>>,
     pub cookies: BTreeMap<String, String>,
     /// What a proxy adds; empty for nothing.
     pub forwarded_for: String,

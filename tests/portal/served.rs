@@ -60,6 +60,7 @@ impl Served {
     pub fn site(&self) -> Site {
         Site {
             base: format!("http://{}", self.address),
+            serves: None,
         }
     }
 

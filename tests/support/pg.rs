@@ -112,7 +112,7 @@ fn start() -> Pg {
         ])
         .args([
             "-c",
-            "max_connections=1000",
+            "max_connections=400",
             "-c",
             "shared_buffers=64MB",
             "-c",
