@@ -1,5 +1,5 @@
 # Each target is one script or command; scripts/test says what "everything" is. ARGS go to the script.
-.PHONY: demo demo-uml test model fuzz lab-uml lab-xen lab-images bench-mover bench-claim bench-doors bench-pages screenshots fmt lint setup sim lab-ha chaos races faults pictures release soak
+.PHONY: demo demo-uml test model fuzz lab-uml lab-xen lab-images bench-mover bench-claim bench-time bench-doors bench-pages screenshots fmt lint setup sim lab-ha chaos races faults pictures release soak
 
 demo: ; @scripts/demo $(ARGS)
 demo-uml: ; @scripts/setup lab && scripts/lab-uml --demo $(ARGS)
@@ -11,6 +11,8 @@ lab-images: ; @scripts/setup lab-images && scripts/lab-images $(ARGS)
 lab-ha: ; @scripts/setup lab-ha && scripts/lab-ha $(ARGS)
 bench-mover: ; @scripts/setup bench && scripts/bench-mover
 bench-claim: ; @scripts/setup bench && cargo bench --quiet --locked --bench claim
+# MOVES=n, SEED=n. Simulated time: built as for tests.
+bench-time: ; @cargo bench --quiet --locked --profile dev --bench time
 bench-doors: ; @scripts/setup bench && cargo bench --quiet --locked --bench doors
 bench-pages: ; @scripts/setup bench && cargo bench --quiet --locked --bench pages
 # ARGS="TARGET SECONDS"; without a target it names them.

@@ -322,6 +322,41 @@ impl Default for Patience {
     }
 }
 
+/// The name that Linodes share which are never both down for a move; empty for none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GroupName(String);
+
+impl GroupName {
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        if text.trim().is_empty() {
+            return Ok(Self::default());
+        }
+        // Written like a label; small and large letters are one name.
+        let name = Label::parse(text)?;
+        Ok(Self(name.as_str().to_lowercase()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The longest downtime that a member allows for a move, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DownLimit(pub i32);
+
+impl DownLimit {
+    pub const SECONDS: [i32; 7] = [15, 30, 60, 120, 300, 600, 1800];
+
+    pub fn parse(seconds: i32) -> Result<Self, Invalid> {
+        if Self::SECONDS.contains(&seconds) {
+            Ok(Self(seconds))
+        } else {
+            invalid("Choose how long it may be off at most, or no limit")
+        }
+    }
+}
+
 /// A link that staff give to members: a web page or an IRC channel; empty for none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OutsideLink(String);

@@ -101,6 +101,30 @@ pub fn moves(conn: &mut Db, since: Time) -> Result<(Vec<Move>, Vec<FailedTry>), 
     Ok((moves.collect(), tries.collect()))
 }
 
+/// Downtimes foretold and measured since then, in milliseconds, of Linodes whose agents say when they had been started.
+pub fn foretold(conn: &mut Db, since: Time) -> Result<Vec<(i64, i64)>, StoreError> {
+    let rows: Vec<(i64, Time, Time)> = migrations::table
+        .filter(migrations::finished_at.ge(since))
+        .filter(migrations::was_running.eq(true))
+        .filter(migrations::foretold_ms.is_not_null())
+        .filter(migrations::stopped_at.is_not_null())
+        .filter(migrations::running_at.is_not_null())
+        .order(migrations::id.desc())
+        .select((
+            migrations::foretold_ms.assume_not_null(),
+            migrations::stopped_at.assume_not_null(),
+            migrations::running_at.assume_not_null(),
+        ))
+        .at_most::<MOST>()
+        .load(conn)?;
+    let pair = |(told, stopped, running): (i64, Time, Time)| (told, running.millis_since(stopped));
+    Ok(rows
+        .into_iter()
+        .map(pair)
+        .filter(|(_, was)| *was >= 0)
+        .collect())
+}
+
 /// Jobs that failed since then, and were not given another try.
 pub fn failed_jobs(conn: &mut Db, since: Time) -> Result<i64, StoreError> {
     Ok(jobs::table

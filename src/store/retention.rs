@@ -50,6 +50,12 @@ pub fn drop_digests(conn: &mut Db, before: Time, limit: i64) -> Result<usize, St
     run(conn, SQL, before, limit)
 }
 
+/// What stops, starts and last copies took by then.
+pub fn drop_timings(conn: &mut Db, before: Time, limit: i64) -> Result<usize, StoreError> {
+    const SQL: &str = "DELETE FROM timings WHERE id IN (SELECT t.id FROM timings t WHERE t.at < $1 ORDER BY t.at LIMIT $2)";
+    run(conn, SQL, before, limit)
+}
+
 /// What mails said that were sent by then.
 pub fn blank_bodies(conn: &mut Db, before: Time, limit: i64) -> Result<usize, StoreError> {
     const SQL: &str = "UPDATE outbox SET text_body = '', html_body = '', calendar = NULL WHERE id IN (SELECT o.id FROM outbox o \

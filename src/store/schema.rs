@@ -529,6 +529,7 @@ diesel::table! {
         console -> Nullable<Text>,
         created_at -> Utc,
         console_at -> Nullable<Utc>,
+        never_both -> Text,
     }
 }
 
@@ -602,6 +603,10 @@ diesel::table! {
         pass_s -> Integer,
         copied_s -> Nullable<Integer>,
         offer_again -> Bool,
+        down_limit_s -> Nullable<Integer>,
+        changed_b_s -> BigInt,
+        foretold_ms -> Nullable<BigInt>,
+        foretold_most_ms -> Nullable<BigInt>,
     }
 }
 
@@ -615,6 +620,7 @@ diesel::table! {
         per_hour -> Nullable<Integer>,
         changed_at -> Utc,
         stops_at_once -> Integer,
+        quiet_cap_mb_s -> Nullable<Integer>,
     }
 }
 
@@ -814,6 +820,24 @@ diesel::table! {
 }
 
 diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    timings (id) {
+        id -> BigInt,
+        linode_id -> BigInt,
+        plan_id -> BigInt,
+        part -> Text,
+        host_id -> BigInt,
+        peer_id -> Nullable<BigInt>,
+        ms -> BigInt,
+        disk_bytes -> BigInt,
+        sent_bytes -> BigInt,
+        at -> Utc,
+    }
+}
+
+diesel::table! {
     usage_days (linode_id, day) {
         linode_id -> BigInt,
         day -> BigInt,
@@ -949,6 +973,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     sessions,
     sign_in_failures,
     silence_looks,
+    timings,
     usage_days,
     usage_rounds,
     users,

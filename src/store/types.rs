@@ -24,6 +24,7 @@ use crate::domain::ids::{
 use crate::domain::job::{JobKind, JobState};
 use crate::domain::linode::{IpKind, KernelFamily, LinodeStatus, RunLevel};
 use crate::domain::mail::MailState;
+use crate::domain::migration::forecast::Part;
 use crate::domain::migration::{MigrationKind, MigrationState, Side, Step};
 use crate::domain::ownership::joint::{JointKind, JointState};
 use crate::domain::platform::Platform;
@@ -263,6 +264,7 @@ string_enums!(
     MigrationKind,
     MigrationState,
     MailState,
+    Part,
     Side,
     JobKind,
     JointKind,

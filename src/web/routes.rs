@@ -47,6 +47,14 @@ pub fn configure(surface: &mut ServiceConfig) {
         )
         .route("/members/linodes/{id}/rename", get().to(rename::ask_label))
         .route("/members/linodes/{id}/rename", post().to(rename::rename))
+        .route(
+            "/members/linodes/{id}/never-both",
+            get().to(rename::ask_group),
+        )
+        .route(
+            "/members/linodes/{id}/never-both",
+            post().to(rename::name_group),
+        )
         .route("/members/linodes/{id}/jobs", get().to(job_queue::history))
         .route(
             "/members/linodes/{id}/disks/{disk}",

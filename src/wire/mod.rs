@@ -339,6 +339,9 @@ pub enum Report {
         epoch: i64,
         forced: bool,
         was_running: bool,
+        /// Seconds from taking the order until the guest was gone and its disks were sealed. Older agents do not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stopped_after_s: Option<f64>,
     },
     Copied {
         epoch: i64,
@@ -360,6 +363,9 @@ pub enum Report {
         /// not say.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         started_after_s: Option<f64>,
+        /// Of a reboot: the seconds before that, until the guest was gone. Older agents do not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stopped_after_s: Option<f64>,
     },
     /// The guest did not stay up; its disks here are sealed under `epoch`, and it may be granted elsewhere.
     StartFailedSealed {
@@ -372,6 +378,9 @@ pub enum Report {
     },
     Stopped {
         forced: bool,
+        /// Seconds from taking the order until the guest was gone. Older agents do not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stopped_after_s: Option<f64>,
     },
     Console {
         text: String,

@@ -236,6 +236,7 @@ fn a_boot_that_fails_at_the_destination_goes_back_to_the_source() {
         running: true,
         helpers_skipped: false,
         started_after_s: Some(after_s),
+        ..
     } = report
     else {
         panic!("{report:?}")

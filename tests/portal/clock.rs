@@ -62,6 +62,7 @@ fn done(app: &TestApp, order: &Order) -> Finish {
             running,
             helpers_skipped,
             started_after_s: Some(0.0),
+            stopped_after_s: None,
         },
         other => other,
     };

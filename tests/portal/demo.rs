@@ -155,6 +155,7 @@ impl Demo {
             patience: Patience::default(),
             accept_kernels: true,
             stop_limit: StopLimit(60),
+            down_limit: None,
         };
         let row = app.migrate(&member, OLD_MAIL, click).unwrap();
         let until = Instant::now() + PATIENCE;

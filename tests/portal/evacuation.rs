@@ -196,7 +196,7 @@ both_databases! {
         page.hides(&["Cancel the time"]);
         let form = member.get(&page.link("Move web sooner"));
         form.shows_at("h1 + p", &[WHY]).shows(&["Choose an earlier time here"]).hides(&["cancel the time", "your way back"]);
-        let click = |at| Click { at, patience: Patience::default(), accept_kernels: false, stop_limit: StopLimit(60) };
+        let click = |at| Click { at, patience: Patience::default(), accept_kernels: false, stop_limit: StopLimit(60), down_limit: None };
         let later = app.migrate(&app.member(), WEB, click(Some(at.plus_days(1))));
         assert!(matches!(later, Err(AppError::Invalid { field: "at", ref message }) if message.contains("being emptied")), "{later:?}");
         assert!(refused(app.unschedule(&app.member(), web.id)).contains("not later"));

@@ -435,6 +435,16 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
     ),
     ("GET", "/members/linodes/{id}/rename", [303, 200, 404, 404]),
     ("POST", "/members/linodes/{id}/rename", [303, 400, 400, 404]),
+    (
+        "GET",
+        "/members/linodes/{id}/never-both",
+        [303, 200, 404, 404],
+    ),
+    (
+        "POST",
+        "/members/linodes/{id}/never-both",
+        [303, 303, 404, 404],
+    ),
     ("GET", "/members/linodes/{id}/jobs", [303, 200, 404, 404]),
     (
         "GET",

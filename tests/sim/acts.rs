@@ -152,6 +152,7 @@ impl Sim {
             patience: Patience::default(),
             accept_kernels: true,
             stop_limit: StopLimit(60),
+            down_limit: None,
         };
         self.told(
             &format!("click {linode}"),

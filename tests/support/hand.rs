@@ -30,6 +30,7 @@ pub fn now_click() -> Click {
         patience: Patience::default(),
         accept_kernels: true,
         stop_limit: StopLimit(60),
+        down_limit: None,
     }
 }
 
@@ -160,6 +161,7 @@ impl TestApp {
                 epoch: *epoch,
                 forced: false,
                 was_running: true,
+                stopped_after_s: None,
             },
             Task::FinalCopy {
                 migration, epoch, ..
@@ -185,9 +187,13 @@ impl TestApp {
                 running: boot.is_some(),
                 helpers_skipped: false,
                 started_after_s: None,
+                stopped_after_s: None,
             },
             Task::Adopt { .. } => Report::Adopted { running: true },
-            Task::Shutdown { .. } => Report::Stopped { forced: false },
+            Task::Shutdown { .. } => Report::Stopped {
+                forced: false,
+                stopped_after_s: None,
+            },
             Task::Prove { epoch, guest } => Report::Proof {
                 epoch: *epoch,
                 running: true,

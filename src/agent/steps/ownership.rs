@@ -27,6 +27,7 @@ pub(super) fn stop_seal(
     epoch: i64,
     limit_s: u32,
 ) -> Result<Report, StepError> {
+    let taken = Instant::now();
     let mut entry = work.host.ledger.entry(work.locked.linode())?;
     let seal = rules::may_seal(entry.marks, epoch)?;
     let found = is_running(work)?;
@@ -68,6 +69,8 @@ pub(super) fn stop_seal(
         epoch,
         forced: stopping.forced,
         was_running: stopping.was_running,
+        // Of a guest that ran until now: what it took to stop one that was gone says nothing.
+        stopped_after_s: found.then(|| taken.elapsed().as_secs_f64()),
     })
 }
 
@@ -125,6 +128,7 @@ pub(super) fn start(work: &Work<'_>, order: &StartOrder<'_>) -> Result<Report, S
             running: false,
             helpers_skipped: false,
             started_after_s: None,
+            stopped_after_s: None,
         });
     };
     match bring_up(work, &mut entry, order, boot) {
@@ -136,6 +140,7 @@ pub(super) fn start(work: &Work<'_>, order: &StartOrder<'_>) -> Result<Report, S
                 running: true,
                 helpers_skipped: helpers_skipped(work, boot),
                 started_after_s: Some(started.duration_since(taken).as_secs_f64()),
+                stopped_after_s: None,
             })
         }
         Err(StepError::Driver(error)) if unseen => Err(StepError::Impossible {
@@ -191,6 +196,7 @@ fn stayed_up_before(
         running,
         helpers_skipped: order.boot.is_some_and(skipped),
         started_after_s: None,
+        stopped_after_s: None,
     })
 }
 

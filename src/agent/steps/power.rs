@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::look::{generation, is_running};
 use super::work::{CONSOLE_LINES, StepError, Work};
@@ -48,7 +48,7 @@ pub(super) fn boot(
 ) -> Result<Report, StepError> {
     let mut entry = work.host.ledger.entry(work.locked.linode())?;
     rules::act(entry.marks, epoch)?;
-    run(work, &mut entry, guest, boot)
+    run(work, &mut entry, (guest, boot), None)
 }
 
 pub(super) fn reboot(
@@ -61,26 +61,30 @@ pub(super) fn reboot(
     let mut entry = work.host.ledger.entry(work.locked.linode())?;
     rules::act(entry.marks, epoch)?;
     could_start(work, &entry, guest, boot)?;
-    stop(work, limit_s)?;
-    run(work, &mut entry, guest, boot)
+    let stopped_after_s = timed_stop(work, limit_s)?.1;
+    run(work, &mut entry, (guest, boot), stopped_after_s)
 }
 
 /// From here on it is its member's run, and not one that its move may take back.
 fn run(
     work: &Work<'_>,
     entry: &mut Entry,
-    guest: &GuestSpec,
-    boot: &BootSpec,
+    (guest, boot): (&GuestSpec, &BootSpec),
+    stopped_after_s: Option<f64>,
 ) -> Result<Report, StepError> {
+    let taken = Instant::now();
     let epoch = entry.marks.granted;
     entry.stayed_up = Some(epoch);
+    let was_absent = !is_running(work)?;
     start_guest(work, entry, guest, boot)?;
+    let started_after_s = was_absent.then(|| taken.elapsed().as_secs_f64());
     announce(work, guest);
     Ok(Report::Started {
         epoch,
         running: true,
         helpers_skipped: helpers_skipped(work, boot),
-        started_after_s: None,
+        started_after_s,
+        stopped_after_s,
     })
 }
 
@@ -89,9 +93,12 @@ pub(super) fn shutdown(work: &Work<'_>, epoch: i64, limit_s: u32) -> Result<Repo
     rules::act(entry.marks, epoch)?;
     entry.desired_running = false;
     work.host.ledger.put(&entry)?;
-    let forced = stop(work, limit_s)? == Stopped::ByForce;
+    let (stopped, stopped_after_s) = timed_stop(work, limit_s)?;
     work.host.driver.withdraw(entry.linode)?;
-    Ok(Report::Stopped { forced })
+    Ok(Report::Stopped {
+        forced: stopped == Stopped::ByForce,
+        stopped_after_s,
+    })
 }
 
 /// The end of the console, of a running guest or of its last run.
@@ -104,6 +111,14 @@ pub(super) fn console(work: &Work<'_>, epoch: i64, lines: u32) -> Result<Report,
         .driver
         .console_tail(entry.linode, lines.min(CONSOLE_LINES));
     Ok(Report::Console { text })
+}
+
+/// As [`stop`], with the seconds that a guest which ran took for it.
+fn timed_stop(work: &Work<'_>, limit_s: u32) -> Result<(Stopped, Option<f64>), StepError> {
+    let ran = is_running(work)?;
+    let taken = Instant::now();
+    let stopped = stop(work, limit_s)?;
+    Ok((stopped, ran.then(|| taken.elapsed().as_secs_f64())))
 }
 
 /// Stops the guest and confirms, by asking the host again, that it is absent.

@@ -214,7 +214,7 @@ impl App {
         let cancel = cancel.ok_or_else(stale)?;
         Ok(Renewed {
             cancel,
-            cap_mb_s: agent.cap_mb_s,
+            cap_mb_s: self.cap_mb_s(agent)?,
         })
     }
 

@@ -3,8 +3,8 @@
 use crate::app::context::{Agent, Tx};
 use crate::app::error::AppError;
 use crate::app::linode::power;
-use crate::app::migration::engine;
 use crate::app::migration::event_details::{EventDetails, Words};
+use crate::app::migration::{engine, reported, timing};
 use crate::app::ownership::{change, hold, proof};
 use crate::domain::ids::MigrationId;
 use crate::domain::job::{JobKind, JobState, pause_s};
@@ -16,7 +16,7 @@ use crate::domain::time::Time;
 use crate::store;
 use crate::store::db::Db;
 use crate::store::job::{Again, End, Job, Lease, NewJob};
-use crate::store::migration::{Change, Digest, Migration};
+use crate::store::migration::{Digest, Migration};
 use crate::wire::{DiskDigest, Marked, Report};
 
 /// Stale: the lease is not this agent's any more. It drops the job (409).
@@ -191,6 +191,7 @@ impl Ending<'_> {
         }
         self.end(tx, JobState::Succeeded, Words::of(summary(report)))?;
         self.note_linode(tx, report)?;
+        timing::note(tx, self.job, report)?;
         if let (JobKind::Purge, Report::Done) = (self.job.kind, report) {
             proof::purged(tx, self.job)?;
         }
@@ -207,7 +208,7 @@ impl Ending<'_> {
         {
             tx.log(&row, summary(report))?;
         }
-        let mut given = EventDetails::with(facts(&row, self.job, tx.now, report));
+        let mut given = EventDetails::with(reported::facts(&row, self.job, tx.now, report));
         if step == Step::StopSeal
             && let Some(runs) = power::wish(tx.conn, row.linode_id)?
         {
@@ -338,81 +339,6 @@ pub(in crate::app) fn settle_power(conn: &mut Db, now: Time, job: &Job) -> Resul
     Ok(())
 }
 
-/// What a report adds to the migration's row.
-fn facts(row: &Migration, job: &Job, now: Time, report: &Report) -> Change {
-    let more = |sent: u64| {
-        Some(
-            row.sent_bytes
-                .saturating_add(i64::try_from(sent).unwrap_or(i64::MAX)),
-        )
-    };
-    let mut change = Change::default();
-    match report {
-        Report::Source {
-            running,
-            total_bytes,
-            ..
-        } => {
-            change.was_running = Some(*running);
-            change.total_bytes = i64::try_from(*total_bytes).ok();
-        }
-        Report::Warm {
-            passes, sent_bytes, ..
-        } => {
-            let before = if row.step == Some(Step::TopUp) {
-                row.warm_passes
-            } else {
-                0
-            };
-            change.warm_passes = Some(before.saturating_add(i32::try_from(*passes).unwrap_or(0)));
-            change.sent_bytes = more(*sent_bytes);
-            let took = job.started_at.map_or(0, |began| now.seconds_since(began));
-            // Of several passes the first is the long one: that is no measure for the next.
-            let each = took / i64::from((*passes).max(1));
-            change.pass_s = i32::try_from(each.max(0)).ok();
-        }
-        // The agent keeps across its own crashes what it found at the first try.
-        Report::Sealed { was_running, .. } if row.step == Some(Step::StopSeal) => {
-            change.was_running = Some(*was_running);
-        }
-        Report::Copied {
-            sent_bytes,
-            uncached,
-            ..
-        } => {
-            change.sent_bytes = more(*sent_bytes);
-            change.uncached = *uncached;
-        }
-        Report::Started {
-            running: true,
-            started_after_s,
-            ..
-        } if row.step == Some(Step::Start) => {
-            change.running_at = started_at(job, now, *started_after_s);
-        }
-        Report::Done
-        | Report::Adopted { .. }
-        | Report::Sealed { .. }
-        | Report::Started { .. }
-        | Report::StartFailedSealed { .. }
-        | Report::Stopped { .. }
-        | Report::Proof { .. }
-        | Report::Console { .. } => {}
-    }
-    change
-}
-
-/// When the guest had been started, by the agent's count from the moment it took the order.
-fn started_at(job: &Job, now: Time, after_s: Option<f64>) -> Option<Time> {
-    let taken = job.started_at?;
-    let most = now.millis_since(taken).max(0);
-    // An agent's number is only a number: what cannot be is not kept.
-    let after = after_s.filter(|seconds| (0.0..=1e9).contains(seconds))?;
-    #[allow(clippy::cast_possible_truncation, reason = "bounded just above")]
-    let after = (after * 1000.0) as i64;
-    Some(taken.plus_millis(after.min(most)))
-}
-
 /// Whether the Linode runs after this, where the report says so.
 fn runs_after(kind: JobKind, report: &Report) -> Option<bool> {
     match report {
@@ -460,7 +386,7 @@ fn summary(report: &Report) -> &'static str {
         Report::StartFailedSealed { .. } => "It did not stay up.",
         Report::Console { .. } => "Read.",
         Report::Proof { .. } => "Its disks are there, whole and readable.",
-        Report::Stopped { forced: true } => "Shut down by force after its time limit.",
+        Report::Stopped { forced: true, .. } => "Shut down by force after its time limit.",
         Report::Stopped { .. } => "Shut down.",
     }
 }

@@ -8,8 +8,10 @@ use crate::app::linode::shared::own_linode;
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::{DiskId, IpId, LinodeId};
 use crate::domain::linode::IpKind;
-use crate::domain::values::{Label, ReverseName};
+use crate::domain::values::{GroupName, Label, ReverseName};
 use crate::store;
+use crate::store::db::{lock_scheduler, wake_on_commit};
+use crate::store::wake::Wake;
 
 impl App {
     /// Gives a Linode another label, by which its account knows it. Anything may be going on with it meanwhile.
@@ -33,6 +35,28 @@ impl App {
                 .map_err(AppError::if_taken(taken))?;
             let names = (linode.label.as_str(), label.as_str());
             tx.audit(Action::LinodeRename, Object::Linode(id), names)
+        })
+    }
+
+    /// Linodes of an account with the same name are never both down for a move. Empty: it stands alone.
+    pub fn set_never_both(
+        &self,
+        actor: &Actor,
+        id: LinodeId,
+        name: &GroupName,
+    ) -> Result<(), AppError> {
+        let account = actor.require_account()?;
+        self.transact(actor.who(), |tx| {
+            // Of a stop and this one is first.
+            lock_scheduler(tx.conn)?;
+            let linode = own_linode(tx.conn, account, id)?;
+            if linode.never_both == name.as_str() {
+                return Ok(());
+            }
+            store::linode::never_both::set(tx.conn, id, name.as_str())?;
+            wake_on_commit(tx.conn, Wake::Reconcile)?;
+            let names = (linode.never_both.as_str(), name.as_str());
+            tx.audit(Action::NeverBoth, Object::Linode(id), names)
         })
     }
 

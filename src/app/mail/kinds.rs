@@ -39,9 +39,11 @@ pub enum LinodeMail<'a> {
         chosen: Option<Chosen>,
     },
     /// Not in step at the time chosen; it may still stop until then.
+    /// `why`: what keeps one from stopping that is in step; empty: it is not in step yet.
     Late {
         of: &'a Migration,
         until: Time,
+        why: &'a str,
     },
     /// `held`: quiet hours hold the chosen time until then.
     TimeReminder {
@@ -163,7 +165,8 @@ impl<'a> LinodeMail<'a> {
                 facts.when = words(of.not_before);
                 facts.begins = words(of.begin_at.filter(|at| *at > now));
             }
-            Self::Late { of, until } => {
+            Self::Late { of, until, why } => {
+                why.clone_into(&mut facts.reason);
                 facts.when = words(of.not_before);
                 facts.until = shown(until);
             }

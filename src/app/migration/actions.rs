@@ -17,7 +17,7 @@ use crate::domain::migration::{Event, Letter, MigrationKind, MigrationState, Ref
 use crate::domain::programme::Deed;
 use crate::domain::programme::move_times::{Limits, time_reminder};
 use crate::domain::time::Time;
-use crate::domain::values::{Patience, StopLimit};
+use crate::domain::values::{DownLimit, Patience, StopLimit};
 use crate::store;
 use crate::store::db::{Db, wake_on_commit};
 use crate::store::migration::{Change, Migration};
@@ -33,6 +33,8 @@ pub struct Click {
     /// The member accepts the kernels that stand in for theirs.
     pub accept_kernels: bool,
     pub stop_limit: StopLimit,
+    /// The longest downtime that the member allows; `None`: as long as it takes.
+    pub down_limit: Option<DownLimit>,
 }
 
 impl App {
@@ -191,6 +193,7 @@ fn begin(tx: &mut Tx<'_>, offer: &Migration, click: Click) -> Result<Migration, 
         remind_at: Some(click.at.and_then(|at| time_reminder(at, tx.now))),
         kernels_accepted: Some(click.accept_kernels),
         stop_limit_s: Some(click.stop_limit.0),
+        down_limit_s: Some(down_limit_s(offer, click)),
         ..Change::default()
     });
     let row = tx.apply(id, Event::Click, &given)?.done()?;
@@ -231,6 +234,7 @@ fn reschedule(
         late_told: Some(false),
         remind_at: Some(at.and_then(|at| time_reminder(at, tx.now))),
         stop_limit_s: Some(click.stop_limit.0),
+        down_limit_s: Some(down_limit_s(row, click)),
         ..Change::default()
     };
     store::migration::note(tx.conn, row.id, &change)?;
@@ -315,18 +319,28 @@ fn newest(conn: &mut Db, linode: LinodeId) -> Result<Option<Migration>, AppError
         .next())
 }
 
-/// Another limit for the shutdown, or another word for the case that it is late, at the same time as before.
+/// Its host's own move off is not its member's to hold back.
+fn down_limit_s(row: &Migration, click: Click) -> Option<i32> {
+    let limit = click.down_limit.map(|limit| limit.0);
+    limit.filter(|_| row.kind != MigrationKind::Evacuation)
+}
+
+/// Another limit, or another word for the case that it is late, at the same time as before.
 fn relimit(tx: &mut Tx<'_>, row: &Migration, click: Click) -> Result<Migration, AppError> {
     let (limit, patience) = (click.stop_limit, click.patience);
-    if (row.stop_limit_s, row.patience_s) == (limit.0, patience.0) {
+    let down_limit_s = down_limit_s(row, click);
+    let before = (row.stop_limit_s, row.patience_s, row.down_limit_s);
+    if before == (limit.0, patience.0, down_limit_s) {
         return Ok(row.clone());
     }
     let change = Change {
         stop_limit_s: Some(limit.0),
         patience_s: Some(patience.0),
+        down_limit_s: Some(down_limit_s),
         ..Change::default()
     };
     store::migration::note(tx.conn, row.id, &change)?;
+    wake_on_commit(tx.conn, Wake::Reconcile)?;
     if row.stop_limit_s != limit.0 {
         tx.log(row, &format!("It gets {} seconds to shut down.", limit.0))?;
         let limits = (row.stop_limit_s, limit.0);
@@ -335,6 +349,12 @@ fn relimit(tx: &mut Tx<'_>, row: &Migration, click: Click) -> Result<Migration, 
     if row.patience_s != patience.0 {
         let said = (row.patience_s, patience.0);
         tx.audit(Action::Patience, Object::Migration(row.id), said)?;
+    }
+    if row.down_limit_s != down_limit_s {
+        let text =
+            |limit: Option<i32>| limit.map_or_else(|| "none".to_owned(), |it| it.to_string());
+        let limits = (text(row.down_limit_s), text(down_limit_s));
+        tx.audit(Action::DownLimit, Object::Migration(row.id), limits)?;
     }
     store::migration::migration(tx.conn, row.id)?.ok_or(AppError::NotFound)
 }

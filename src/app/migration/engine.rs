@@ -113,7 +113,7 @@ impl Tx<'_> {
         }
         if (state, step) != (before.state, before.step) || !details.message.is_empty() {
             let message = match details.message.as_str() {
-                "" => words(event, &transition),
+                "" => words(before.kind, event, &transition),
                 given => given.to_owned(),
             };
             store::migration::insert_event(self.conn, id, self.now, (state, step), &message)?;
@@ -198,6 +198,10 @@ fn stamp(
         State::Holding if before.state == State::Switching => change.stopped_at = Some(None),
         State::Holding if transition.step == Some(Step::Hold) => {
             change.in_step_at = Some(now);
+            if before.not_before.is_none() && may_be_kept(tx.conn, before)? {
+                // From now on it is late while it is kept from its stop.
+                change.not_before = Some(Some(now));
+            }
             if before.copied_s.is_none() {
                 let since = before.started_at.map(|began| now.seconds_since(began));
                 change.copied_s = since.and_then(|it| i32::try_from(it.max(1)).ok());
@@ -221,6 +225,13 @@ fn stamp(
         _ => {}
     }
     Ok(())
+}
+
+/// Can something of its member's own keep one that is in step from its stop?
+fn may_be_kept(conn: &mut Db, row: &Migration) -> Result<bool, AppError> {
+    let linode = store::linode::linode(conn, row.linode_id)?;
+    let is_grouped = linode.is_some_and(|linode| !linode.never_both.is_empty());
+    Ok(row.down_limit_s.is_some() || (is_grouped && row.kind != MigrationKind::Return))
 }
 
 /// One transition's surroundings, for its effects.

@@ -8,10 +8,11 @@ use crate::app::context::{PORTAL, Tx};
 use crate::app::error::AppError;
 use crate::app::mail::kinds::LinodeMail;
 use crate::domain::ids::MigrationId;
+use crate::domain::migration::forecast::Forecast;
 use crate::domain::migration::hold::{self, Lateness, Next};
 use crate::domain::migration::{Event, MigrationKind, MigrationState};
 use crate::domain::placement;
-use crate::domain::time::Time;
+use crate::domain::time::{Time, span};
 use crate::store;
 use crate::store::db::{Db, lock_scheduler};
 use crate::store::migration::{Change, Migration};
@@ -20,7 +21,7 @@ use crate::store::migration::{Change, Migration};
 const MOST: i64 = 5000;
 
 /// What is due now.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Due {
     stops: Vec<MigrationId>,
     passes: Vec<MigrationId>,
@@ -76,6 +77,20 @@ fn due(conn: &mut Db, now: Time, by_time: bool) -> Result<Due, AppError> {
     for it in &holding {
         let first = limits.first_stop(it.not_before, it.is_bound, now);
         match hold::next(it.in_step, first, now) {
+            // Before stops are given away: what is not stopped takes none from others.
+            Next::Stop if it.has_limit || it.has_group => {
+                let held = match store::migration::migration(conn, it.link.migration)? {
+                    Some(row) => held_by(conn, &row, now)?,
+                    None => None,
+                };
+                match held {
+                    None => stops.push(it.link),
+                    Some(_) if by_time && hold::is_worth_a_pass(it.in_step, now) => {
+                        passes.push(it.link.migration);
+                    }
+                    Some(_) => {}
+                }
+            }
             Next::Stop => stops.push(it.link),
             Next::Pass if by_time => passes.push(it.link.migration),
             Next::Pass | Next::Wait => {}
@@ -88,6 +103,34 @@ fn due(conn: &mut Db, now: Time, by_time: bool) -> Result<Due, AppError> {
         placement::stops(&stops, &stopped, limits.stops_at_once)
     };
     Ok(Due { stops, passes })
+}
+
+/// What keeps one from its stop whose moment has come.
+enum HeldBy {
+    /// Its downtime would be longer than its member allows.
+    Limit(Forecast),
+    /// This one is down, or is being moved, and they are never both down.
+    Other(String),
+}
+
+fn held_by(conn: &mut Db, row: &Migration, now: Time) -> Result<Option<HeldBy>, AppError> {
+    // A host must be emptied in the end, and whoever takes the way back wants it now.
+    let yields = match row.kind {
+        MigrationKind::Evacuation => row.expires_at <= now,
+        kind => kind == MigrationKind::Return,
+    };
+    if let Some(linode) = store::linode::linode(conn, row.linode_id)?.filter(|_| !yields)
+        && let Some(label) = store::linode::never_both::in_the_way(conn, &linode)?
+    {
+        return Ok(Some(HeldBy::Other(label)));
+    }
+    let Some(limit_s) = row.down_limit_s else {
+        return Ok(None);
+    };
+    let forecast = store::migration::timing::forecast(conn, row, now)?;
+    Ok(forecast
+        .filter(|forecast| !forecast.keeps(limit_s))
+        .map(HeldBy::Limit))
 }
 
 /// Orders the stop, if all that it stands on is so still.
@@ -108,9 +151,16 @@ fn stop(tx: &mut Tx<'_>, id: MigrationId) -> Result<bool, AppError> {
     if !is_free || hold::next(in_step, first, tx.now) != Next::Stop {
         return Ok(false);
     }
-    Ok(tx
-        .apply(id, Event::Stop, &EventDetails::default())?
-        .is_done())
+    if held_by(tx.conn, &row, tx.now)?.is_some() {
+        return Ok(false);
+    }
+    let forecast = store::migration::timing::forecast(tx.conn, &row, tx.now)?;
+    let given = EventDetails::with(Change {
+        foretold_ms: Some(forecast.map(|it| it.down.expected_ms)),
+        foretold_most_ms: Some(forecast.map(|it| it.down.most_ms)),
+        ..Change::default()
+    });
+    Ok(tx.apply(id, Event::Stop, &given)?.is_done())
 }
 
 fn look_at_late(tx: &mut Tx<'_>, id: MigrationId) -> Result<bool, AppError> {
@@ -160,14 +210,42 @@ fn tell(tx: &mut Tx<'_>, row: &Migration, until: Time) -> Result<bool, AppError>
         ..Change::default()
     };
     store::migration::note(tx.conn, row.id, &told)?;
-    tx.log(
-        row,
-        "It is not in step at the time chosen: it stops as soon as it is.",
-    )?;
+    let why = why_late(tx, row)?;
+    let line = match why.as_str() {
+        "" => "It is not in step at the time chosen: it stops as soon as it is.".to_owned(),
+        why => format!("It was not stopped at the time chosen: {why}."),
+    };
+    tx.log(row, &line)?;
     if let Some(linode) = store::linode::linode(tx.conn, row.linode_id)? {
-        tx.mail_about(&linode, LinodeMail::Late { of: row, until })?;
+        let why = why.as_str();
+        tx.mail_about(
+            &linode,
+            LinodeMail::Late {
+                of: row,
+                until,
+                why,
+            },
+        )?;
     }
     Ok(true)
+}
+
+/// What keeps one from stopping that is in step; empty if it is not.
+fn why_late(tx: &mut Tx<'_>, row: &Migration) -> Result<String, AppError> {
+    if row.state != MigrationState::Holding {
+        return Ok(String::new());
+    }
+    Ok(match held_by(tx.conn, row, tx.now)? {
+        Some(HeldBy::Limit(forecast)) => format!(
+            "it would be off for {}, and you allow {}",
+            forecast.down.words(),
+            span(row.down_limit_s.map_or(0, i64::from))
+        ),
+        Some(HeldBy::Other(label)) => {
+            format!("{label}, which is never to be down together with it, is off or being moved")
+        }
+        None => "its hosts are stopping others first".to_owned(),
+    })
 }
 
 fn give_up(tx: &mut Tx<'_>, row: &Migration) -> Result<bool, AppError> {

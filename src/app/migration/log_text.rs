@@ -1,9 +1,50 @@
 //! What happened to a migration, in words for its member.
 
-use crate::domain::migration::{Event, MigrationState, Step, Transition};
+use crate::domain::migration::{Event, MigrationKind, MigrationState, Step, Transition};
 
 /// What the migration's log says of a transition, in words for its member.
-pub(in crate::app) fn words(event: Event, to: &Transition) -> String {
+pub(in crate::app) fn words(kind: MigrationKind, event: Event, to: &Transition) -> String {
+    let on_way_back = (kind == MigrationKind::Return)
+        .then(|| back(event, to))
+        .flatten();
+    on_way_back.unwrap_or_else(|| there(event, to)).to_owned()
+}
+
+/// What is otherwise on a way back: it goes to the host where the Linode was before.
+fn back(event: Event, to: &Transition) -> Option<&'static str> {
+    Some(match (event, to.step) {
+        (
+            Event::DestinationLost
+            | Event::SourceLost
+            | Event::HeldAtDestination
+            | Event::FoundAtDestination
+            | Event::FoundAtSource,
+            _,
+        ) => return None,
+        (Event::Confirm, _) => {
+            "Confirmed; the copy at the host it left is deleted once its old host has shown its disks."
+        }
+        (Event::RollBackUnfetched, _) => {
+            "Staff took the switch-over back; the host it was leaving starts the Linode again."
+        }
+        (_, Some(Step::PreflightDestination)) => "Checking its old host.",
+        (_, Some(Step::Reserve)) => "Reserving disk space on its old host.",
+        (_, Some(Step::Start)) => "Starting the Linode on its old host.",
+        (_, Some(Step::SealDestination)) => {
+            "Its old host could not start it; making sure that it is off there."
+        }
+        (_, Some(Step::Restore)) => "Starting the Linode again where it was.",
+        (_, None) if to.state == MigrationState::Finished => {
+            "Finished: the Linode runs on its old host again."
+        }
+        (_, None) if to.state == MigrationState::Failed => {
+            "The way back failed; the Linode is where it was."
+        }
+        _ => return None,
+    })
+}
+
+fn there(event: Event, to: &Transition) -> &'static str {
     match (event, to.step) {
         (Event::Click, _) => "Asked for with one click.",
         (Event::Unschedule, _) => "The chosen time was given up; the offer stands.",
@@ -12,7 +53,9 @@ pub(in crate::app) fn words(event: Event, to: &Transition) -> String {
         (Event::Cancel, _) if to.state == MigrationState::Cancelled => "Cancelled.",
         (Event::Cancel, _) => "Asked to cancel.",
         (Event::Stopped(_), _) => "Cancelled; the Linode stays where it is.",
-        (Event::Confirm, _) => "Confirmed; the copy at the old host is deleted once the new host has shown its disks.",
+        (Event::Confirm, _) => {
+            "Confirmed; the copy at the old host is deleted once the new host has shown its disks."
+        }
         (Event::WayBack, _) => "The way back was asked for.",
         (Event::WayBackSucceeded, _) => "The Linode is back at its old host.",
         (Event::WayBackFailed, _) => "The way back did not work; the Linode stays where it is.",
@@ -53,5 +96,30 @@ pub(in crate::app) fn words(event: Event, to: &Transition) -> String {
             _ => "Changed.",
         },
     }
-    .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::string_enum::StringEnum;
+
+    #[test]
+    fn no_step_of_a_way_back_speaks_of_a_new_host() {
+        let mut ends: Vec<Option<Step>> = Step::ALL.iter().copied().map(Some).collect();
+        ends.push(None);
+        for (state, step) in MigrationState::ALL
+            .iter()
+            .flat_map(|state| ends.iter().map(move |step| (*state, *step)))
+        {
+            let to = Transition {
+                state,
+                step,
+                effects: Vec::new(),
+            };
+            for event in [Event::Admit, Event::Confirm, Event::RollBackUnfetched] {
+                let said = words(MigrationKind::Return, event, &to);
+                assert!(!said.contains("new host"), "{said}");
+            }
+        }
+    }
 }

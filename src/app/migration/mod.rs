@@ -11,5 +11,7 @@ pub(super) mod leftovers;
 pub(super) mod log_text;
 pub mod offer;
 pub mod offer_again;
+pub(super) mod reported;
 pub(super) mod retry;
 pub mod schedule;
+pub(super) mod timing;

@@ -62,6 +62,7 @@ pub(in crate::app) fn make(tx: &mut Tx<'_>, before: &Migration) -> Result<bool, 
     let offer = store::migration::insert(tx.conn, &new).map_err(one_live)?;
     let kept = Change {
         patience_s: Some(row.patience_s),
+        down_limit_s: Some(row.down_limit_s),
         remind_at: Some(offer_reminder(row.expires_at, tx.now)),
         ..Change::default()
     };
@@ -85,6 +86,9 @@ pub(in crate::app) fn make(tx: &mut Tx<'_>, before: &Migration) -> Result<bool, 
 pub(in crate::app) fn too_late(row: &Migration) -> String {
     let why = match row.state {
         MigrationState::Queued => "There was no place to begin it in time.",
+        MigrationState::Holding if row.down_limit_s.is_some() => {
+            "It was in step, and could not be stopped in time within the limit that you set for its downtime."
+        }
         MigrationState::Holding => "It was in step, and could not be stopped in time.",
         _ => "It was not in step with the original in time.",
     };

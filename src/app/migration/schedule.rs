@@ -9,6 +9,7 @@ use crate::app::context::{Actor, PORTAL, Tx};
 use crate::app::error::AppError;
 use crate::app::mail::compose;
 use crate::domain::ids::{HostId, LinodeId, MigrationId, UserId};
+use crate::domain::migration::forecast::Forecast;
 use crate::domain::migration::{Event, MigrationKind, MigrationState, hold};
 use crate::domain::programme::move_times::{Limits, No, SLOT_S, Taken, offer_reminder};
 use crate::domain::time::Time;
@@ -37,6 +38,8 @@ pub struct Choices {
     pub now: Now,
     /// What copying will take, by what the last copies took, in seconds.
     pub copy_s: i64,
+    /// How long it will be off; `None`: it is off already.
+    pub forecast: Option<Forecast>,
     /// The next full hours that are free and by which it will be in step.
     pub free: Vec<Time>,
 }
@@ -53,6 +56,7 @@ impl App {
             let free =
                 limits.free_times((from, row.expires_at, HOUR_S), hosts(row), &taken, PROPOSED);
             Ok(Choices {
+                forecast: store::migration::timing::forecast(conn, row, now)?,
                 copy_s,
                 now: if limits.is_quiet(now) {
                     Now::Quiet {

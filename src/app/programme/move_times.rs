@@ -1,7 +1,7 @@
 //! Staff set when moves may begin by a member's choice.
 
 use crate::app::App;
-use crate::app::context::Actor;
+use crate::app::context::{Actor, Agent};
 use crate::app::error::AppError;
 use crate::domain::audit::{Action, Object};
 use crate::domain::programme::move_times::{Limits, Quiet};
@@ -11,6 +11,7 @@ use crate::store;
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 const MOST_PER_HOUR: i32 = 1000;
 const MOST_AT_ONCE: i32 = 100;
+const MOST_MB_S: i32 = 1_000_000;
 
 impl App {
     /// Sets the limits. `seen`: when those that staff looked at had been changed last. Saving the same twice changes
@@ -38,6 +39,15 @@ impl App {
                 format!("Enter a number from 1 to {MOST_AT_ONCE}"),
             ));
         }
+        if to
+            .quiet_cap_mb_s
+            .is_some_and(|cap| !(1..=MOST_MB_S).contains(&cap))
+        {
+            return Err(AppError::invalid(
+                "quiet_cap_mb_s",
+                format!("Enter a number from 1 to {MOST_MB_S}, or nothing for no limit"),
+            ));
+        }
         if to.open_from(now).is_none() {
             return Err(AppError::invalid(
                 "mon",
@@ -59,6 +69,12 @@ impl App {
             let (old, new) = (words(&before), words(to));
             tx.audit(Action::MoveTimes, Object::Programme, (&old, &new))
         })
+    }
+
+    /// What this agent's host may copy now, in MB/s: its own cap, and in quiet hours theirs.
+    pub fn cap_mb_s(&self, agent: &Agent) -> Result<Option<u32>, AppError> {
+        let (limits, _) = self.db.read(store::programme::move_times::limits)?;
+        Ok(limits.cap_mb_s(agent.cap_mb_s, self.now()))
     }
 }
 
@@ -101,7 +117,9 @@ fn words(of: &Limits) -> String {
         of.zone.name(),
         of.per_hour,
         of.stops_at_once
-    )
+    ) + &of
+        .quiet_cap_mb_s
+        .map_or_else(String::new, |cap| format!(", {cap} MB/s in quiet hours"))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! destination does, and there is no cancelling, only the way back. Nothing here ever moves ownership on a time-out.
 
 mod decide;
+pub mod forecast;
 pub mod hold;
 
 use super::job::JobKind;

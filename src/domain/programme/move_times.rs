@@ -44,6 +44,8 @@ pub struct Limits {
     pub per_hour: Option<i32>,
     /// Linodes that stop at once on one host, at most.
     pub stops_at_once: i32,
+    /// What is copied on one host in quiet hours, at most, in MB/s (10^6 bytes).
+    pub quiet_cap_mb_s: Option<i32>,
 }
 
 /// Unless staff set it.
@@ -56,6 +58,7 @@ impl Default for Limits {
             quiet: [None; 7],
             per_hour: None,
             stops_at_once: STOPS_AT_ONCE,
+            quiet_cap_mb_s: None,
         }
     }
 }
@@ -108,6 +111,15 @@ impl Limits {
         let since_yesterday =
             of(today + 6).is_some_and(|quiet| quiet.over_midnight() && minute < quiet.ends);
         since_today || since_yesterday
+    }
+
+    /// What a host with this cap of its own may copy at that moment, in MB/s.
+    pub fn cap_mb_s(&self, own: Option<u32>, at: Time) -> Option<u32> {
+        let quiet = self
+            .quiet_cap_mb_s
+            .filter(|_| self.is_quiet(at))
+            .and_then(|cap| u32::try_from(cap).ok());
+        own.into_iter().chain(quiet).min()
     }
 
     /// The first moment from `at` on that is not quiet; `None` if there is none within eight days.

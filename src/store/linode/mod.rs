@@ -2,6 +2,7 @@
 
 pub mod address;
 pub mod disk;
+pub mod never_both;
 pub mod page;
 pub mod profile;
 
@@ -36,6 +37,8 @@ pub struct Linode {
     pub created_at: Time,
     /// When `console` was read.
     pub console_at: Option<Time>,
+    /// Those of its account with the same name here are never both down for a move; empty: it stands alone.
+    pub never_both: String,
 }
 
 impl Linode {

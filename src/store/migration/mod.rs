@@ -5,6 +5,7 @@ pub mod digests;
 pub mod list;
 pub mod page;
 pub mod queue;
+pub mod timing;
 
 use diesel::prelude::*;
 
@@ -97,6 +98,13 @@ pub struct Migration {
     pub copied_s: Option<i32>,
     /// Its cancel leaves its member the offer.
     pub offer_again: bool,
+    /// The longest downtime that its member allows.
+    pub down_limit_s: Option<i32>,
+    /// What its guest changes a second, by its last pass, in bytes.
+    pub changed_b_s: i64,
+    /// The downtime foretold when it was ordered to stop: expected, and at most.
+    pub foretold_ms: Option<i64>,
+    pub foretold_most_ms: Option<i64>,
 }
 
 impl Migration {
@@ -123,8 +131,11 @@ impl Migration {
     /// Does it hold, with nobody at work? Then it is in step since, and its last pass took so long.
     pub fn in_step(&self) -> Option<InStep> {
         let since = self.in_step_at.filter(|_| self.step == Some(Step::Hold))?;
-        let pass_s = i64::from(self.pass_s);
-        Some(InStep { since, pass_s })
+        Some(InStep {
+            since,
+            pass_s: i64::from(self.pass_s),
+            changed_b_s: self.changed_b_s,
+        })
     }
 
     /// Is the time for its way back over, by the clock and by what portals have watched of it? `way_backs_over` asks the same.
@@ -296,6 +307,10 @@ pub struct Change {
     pub pass_s: Option<i32>,
     pub copied_s: Option<i32>,
     pub offer_again: Option<bool>,
+    pub down_limit_s: Option<Option<i32>>,
+    pub changed_b_s: Option<i64>,
+    pub foretold_ms: Option<Option<i64>>,
+    pub foretold_most_ms: Option<Option<i64>>,
     pub queued_at: Option<Time>,
     pub queued_by: Option<UserId>,
     pub started_at: Option<Time>,

@@ -2,11 +2,12 @@
 
 use diesel::prelude::*;
 
-use super::{Digest, Migration, MigrationEvent, queue};
+use super::{Digest, Migration, MigrationEvent, queue, timing};
 use crate::domain::host::SILENT_S;
 use crate::domain::ids::{AccountId, HostId, MigrationId};
 use crate::domain::job::JobState;
 use crate::domain::migration::MigrationState;
+use crate::domain::migration::forecast::Forecast;
 use crate::domain::placement::Shut;
 use crate::domain::time::Time;
 use crate::store::attention::{self, Pause};
@@ -45,6 +46,8 @@ pub struct Place {
     pub held_until: Option<Time>,
     /// The host that cannot take part now, and why, while it is offered or queued.
     pub shut: Option<(HostId, Shut)>,
+    /// While it holds: how long its Linode would be off, stopped now.
+    pub forecast: Option<Forecast>,
     /// Why nothing happens to its Linode at all.
     pub pause: Pause,
     /// When the host at work, or to be at work, was heard of last.
@@ -91,8 +94,13 @@ pub fn migration_now(
     } else {
         None
     };
+    let forecast = match migration.state {
+        MigrationState::Holding => timing::forecast(conn, &migration, now)?,
+        _ => None,
+    };
     let queue = Place {
         position,
+        forecast,
         shut,
         held_until: move_times::held_until(conn, &migration, now)?,
         pause: attention::pause(conn, migration.linode_id)?,

@@ -12,7 +12,7 @@ use crate::domain::time::Time;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::limit::Limit;
-use crate::store::schema::{migrations, users};
+use crate::store::schema::{linodes, migrations, users};
 
 type LinkRow = (MigrationId, HostId, HostId, bool);
 
@@ -67,6 +67,10 @@ pub struct Holds {
     pub in_step: InStep,
     /// Quiet hours bind its stop.
     pub is_bound: bool,
+    /// Its member allows no more than so long a downtime.
+    pub has_limit: bool,
+    /// Others must not be down together with it.
+    pub has_group: bool,
 }
 
 /// Those that hold, first those that stop first.
@@ -77,10 +81,14 @@ pub fn holding(conn: &mut Db, limit: i64) -> Result<Vec<Holds>, StoreError> {
         Option<Time>,
         Time,
         i32,
+        i64,
+        Option<i32>,
+        String,
         Option<UserRole>,
     );
     let by = users::table.on(migrations::queued_by.eq(users::id.nullable()));
     let rows: Vec<Row> = migrations::table
+        .inner_join(linodes::table)
         .left_join(by)
         .filter(migrations::state.eq(MigrationState::Holding))
         .filter(migrations::step.eq(Step::Hold))
@@ -93,19 +101,26 @@ pub fn holding(conn: &mut Db, limit: i64) -> Result<Vec<Holds>, StoreError> {
             migrations::not_before,
             migrations::in_step_at.assume_not_null(),
             migrations::pass_s,
+            migrations::changed_b_s,
+            migrations::down_limit_s,
+            linodes::never_both,
             users::role.nullable(),
         ))
         .limited(limit)
         .load(conn)?;
-    let holds = |(of, kind, not_before, since, pass_s, by): Row| Holds {
-        link: link(of),
-        not_before,
-        in_step: InStep {
-            since,
-            pass_s: i64::from(pass_s),
-        },
-        is_bound: hold::is_bound(kind, by),
-    };
+    let holds =
+        |(of, kind, not_before, since, pass_s, changed_b_s, down_limit_s, group, by): Row| Holds {
+            link: link(of),
+            not_before,
+            in_step: InStep {
+                since,
+                pass_s: i64::from(pass_s),
+                changed_b_s,
+            },
+            is_bound: hold::is_bound(kind, by),
+            has_limit: down_limit_s.is_some(),
+            has_group: !group.is_empty(),
+        };
     let mut all: Vec<Holds> = rows.into_iter().map(holds).collect();
     // Databases differ in where NULL comes.
     all.sort_by_key(|it| it.not_before);

@@ -15,19 +15,23 @@ use crate::store::schema::{migrations, move_times, quiet_hours};
 /// Chosen times of one host that are looked at.
 const MOST_TAKEN: i64 = 5000;
 
+/// Zone, times an hour, stops at once, cap in quiet hours, and when all this was changed.
+type Row = (String, Option<i32>, i32, Option<i32>, Time);
+
 /// The limits, with when they were changed last; `None`: never.
 pub fn limits(conn: &mut Db) -> Result<(Limits, Option<Time>), StoreError> {
-    let found: Option<(String, Option<i32>, i32, Time)> = move_times::table
+    let found: Option<Row> = move_times::table
         .find(1_i64)
         .select((
             move_times::timezone,
             move_times::per_hour,
             move_times::stops_at_once,
+            move_times::quiet_cap_mb_s,
             move_times::changed_at,
         ))
         .get_result(conn)
         .optional()?;
-    let Some((zone, per_hour, stops_at_once, changed)) = found else {
+    let Some((zone, per_hour, stops_at_once, quiet_cap_mb_s, changed)) = found else {
         return Ok((Limits::default(), None));
     };
     let mut limits = Limits {
@@ -36,6 +40,7 @@ pub fn limits(conn: &mut Db) -> Result<(Limits, Option<Time>), StoreError> {
             .map_err(|_| StoreError::Data(format!("time zone {zone:?} of the move times")))?,
         per_hour,
         stops_at_once,
+        quiet_cap_mb_s,
         ..Limits::default()
     };
     let rows: Vec<(i32, i32, i32)> = quiet_hours::table
@@ -56,6 +61,7 @@ pub fn set_limits(conn: &mut Db, to: &Limits, now: Time) -> Result<(), StoreErro
         move_times::timezone.eq(to.zone.name()),
         move_times::per_hour.eq(to.per_hour),
         move_times::stops_at_once.eq(to.stops_at_once),
+        move_times::quiet_cap_mb_s.eq(to.quiet_cap_mb_s),
         move_times::changed_at.eq(now),
     );
     Both(

@@ -37,7 +37,7 @@ pub(in crate::web) async fn poll(
     let mut answer = PollAnswer {
         portal: None,
         order: None,
-        cap_mb_s: agent.cap_mb_s,
+        cap_mb_s: None,
         shares,
     };
     loop {
@@ -53,7 +53,9 @@ pub(in crate::web) async fn poll(
         if answer.order.is_some() || !answer.shares.is_empty() || now >= until {
             let app = app.clone();
             // After the order was claimed, so never less than what it is made from.
-            answer.portal = Some(run(move || app.mark()).await?);
+            let (mark, cap_mb_s) = run(move || Ok((app.mark()?, app.cap_mb_s(&agent)?))).await?;
+            answer.portal = Some(mark);
+            answer.cap_mb_s = cap_mb_s;
             return Ok(json(answer));
         }
         // Running out of time is no error: it looks again.

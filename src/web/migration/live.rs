@@ -77,6 +77,10 @@ impl Live {
             "asof",
             BTreeMap::from([("datetime", zone.precise(now).iso)]),
         )]);
+        if let Some(forecast) = of.queue.forecast {
+            let words = format!("A stop now would take {}.", forecast.down.words());
+            text.insert("forecast", words);
+        }
         if is_at_work(migration.state) {
             let copying = job
                 .filter(|job| job.state == JobState::Leased)
@@ -225,7 +229,13 @@ fn holding(of: Watched<'_>, now: Time) -> String {
             zone.both(at).text
         ),
         (None, Some(at)) => format!("it stops at {}", zone.both(at).text),
-        (None, None) => "it stops as soon as a stop is free on both hosts".to_owned(),
+        (None, None) => match (row.down_limit_s, of.queue.forecast) {
+            (Some(limit_s), Some(forecast)) if !forecast.keeps(limit_s) => format!(
+                "it stops as soon as that takes no longer than your limit of {}",
+                units::span(i64::from(limit_s))
+            ),
+            _ => "it stops as soon as a stop is free on both hosts".to_owned(),
+        },
     };
     if row.step == Some(Step::TopUp) {
         return format!("In step, and copying what has changed since; {then}.");
@@ -264,11 +274,14 @@ fn progress_words(progress: &crate::wire::Progress, looked_for_s: Option<i64>) -
         let seconds = i64::try_from(seconds).unwrap_or(i64::MAX / 4);
         // Disks are uneven: some of the rest is holes, some is dense.
         let (least, most) = (seconds / 2, seconds.saturating_mul(3) / 2);
-        words.push_str(&format!(
-            " This pass ends in {} to {}.",
-            units::span(least),
-            units::span(most.max(least + 1))
-        ));
+        words.push_str(&match most {
+            ..10 => " This pass ends in a few seconds.".to_owned(),
+            _ => format!(
+                " This pass ends in {} to {}.",
+                units::span(least.max(1)),
+                units::span(most)
+            ),
+        });
     }
     words
 }

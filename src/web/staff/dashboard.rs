@@ -188,6 +188,11 @@ fn counts(facts: &Facts, to_see: &Attention, silent: usize) -> Vec<Counted> {
             migrations(&AT_WORK),
         ),
         row(
+            "/staff/migrations?state=holding",
+            "in step, before their stop",
+            migrations(&[S::Holding]),
+        ),
+        row(
             "/staff/migrations?state=finished",
             "finished, not confirmed",
             migrations(&[S::Finished]),

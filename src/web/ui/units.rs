@@ -36,15 +36,9 @@ pub fn mebibytes(count: i64) -> String {
     bytes(u64::try_from(count).unwrap_or(0).saturating_mul(1 << 20))
 }
 
-/// `118 MB/s` (10^6 bytes, as caps are given).
-#[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
+/// `118 MiB/s`
 pub fn rate(bytes_per_s: u64) -> String {
-    let megabytes = bytes_per_s as f64 / 1e6;
-    if megabytes < 10.0 {
-        format!("{megabytes:.1} MB/s")
-    } else {
-        format!("{megabytes:.0} MB/s")
-    }
+    format!("{}/s", bytes(bytes_per_s))
 }
 
 #[cfg(test)]
@@ -59,8 +53,8 @@ mod tests {
         assert_eq!(bytes(5 << 40), "5.0 TiB");
         assert_eq!(mebibytes(512), "512 MiB");
         assert_eq!(mebibytes(-1), "0 bytes");
-        assert_eq!(rate(118_400_000), "118 MB/s");
-        assert_eq!(rate(0), "0.0 MB/s");
+        assert_eq!(rate(118 << 20), "118 MiB/s");
+        assert_eq!(rate(0), "0 bytes/s");
         assert_eq!(span(0), "less than a second");
         assert_eq!(span(1), "1 second");
         assert_eq!(span(119), "119 seconds");

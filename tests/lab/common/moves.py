@@ -60,9 +60,12 @@ def move(lab, witness, linode, click=None, limit=180):
     assert served or warm[1] - warm[0] < 0.5, f"the guest did not answer while the warm pass ran ({warm})"
     assert not witness.overlaps, f"two runners: {witness.overlaps}"
     seconds = max(warm[1] - warm[0], 0.001)
+    assert row["foretold_ms"] and row["running_at"], "the downtime was foretold, and measured"
+    told = {"told_s": int(row["foretold_ms"]) / 1000, "most_s": int(row["foretold_most_ms"]) / 1000,
+            "measured_s": lab.seconds(row["stopped_at"], row["running_at"])}
     switch = {kind: lab.job_times(migration, kind) for kind in ("stop_seal", "final_copy")}
     return {
-        "disks_mib": sum(size for _, _, size in linode.disks), "sent_mib": row["sent_bytes"] / 2**20,
+        **told, "disks_mib": sum(size for _, _, size in linode.disks), "sent_mib": row["sent_bytes"] / 2**20,
         "passes": row["warm_passes"], "mb_s": row["sent_bytes"] / 1e6 / seconds, "warm_s": seconds, "served": served,
         "switch_s": {kind: end - begin for kind, (begin, end) in switch.items()}, "downtime": client.downtime(clicked), "gap": witness.gap(linode.id, clicked), "acked": client.acked, "written": written,
         "answered_s": client.answered_again(clicked), "whole_s": lab.seconds(row["queued_at"], row["finished_at"]),
@@ -75,4 +78,5 @@ def report(title, plain, cost):
     say(f"    downtime seen from outside {cost['downtime']:.2f} s, of it with no guest anywhere {cost['gap']:.2f} s; the same guest's "
         f"plain stop and boot {plain['downtime']:.2f} s ({plain['gap']:.2f} s); {cost['whole_s']:.1f} s from click to finished")
     say(f"    of that, stop and seal took {cost['switch_s']['stop_seal']:.2f} s, the final copy {cost['switch_s']['final_copy']:.2f} s")
+    say(f"    foretold {cost['told_s']:.1f} s, {cost['most_s']:.1f} s at most; measured {cost['measured_s']:.1f} s")
     say(f"    fsynced numbers: {cost['acked']} seen on disk from outside, {cost['written']} there now, no gap")

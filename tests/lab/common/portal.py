@@ -180,7 +180,8 @@ class Portal:
         eventually(f"{linode.label} is {status}", lambda: self.check() or self.status(linode) == status, limit=limit)
 
     def migration(self, migration):
-        names = ("state", "step", "failure", "failure_detail", "sent_bytes", "warm_passes", "queued_at", "finished_at")
+        names = ("state", "step", "failure", "failure_detail", "sent_bytes", "warm_passes", "queued_at", "finished_at",
+                 "stopped_at", "running_at", "foretold_ms", "foretold_most_ms")
         row = self.one(f"SELECT m.{', m.'.join(names)}, s.name, d.name FROM migrations m JOIN hosts s ON s.id = m.source_host_id "
                        f"JOIN hosts d ON d.id = m.destination_host_id WHERE m.id = {migration}")
         found = dict(zip(names + ("source", "destination"), row))

@@ -244,7 +244,7 @@ both_databases! {
             }
             let stop = stop.unwrap();
             assert_eq!(kind(&stop), "stop_seal", "nothing starts or stops it between two tries");
-            let report = Report::Sealed { epoch: 1, forced: false, was_running };
+            let report = Report::Sealed { epoch: 1, forced: false, was_running, stopped_after_s: None };
             app.answer(UML1, &stop, Outcome::Succeeded { report }).unwrap();
             let start = app.work_until("start");
             assert!(matches!(&start.task, Task::Start { boot, .. } if boot.is_some() == runs), "{:?}", start.task);

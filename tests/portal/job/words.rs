@@ -21,6 +21,7 @@ fn others() -> [Report; 5] {
             epoch: 777,
             forced: false,
             was_running: true,
+            stopped_after_s: None,
         },
         Report::Copied {
             epoch: 1,
@@ -38,11 +39,15 @@ fn others() -> [Report; 5] {
             running: true,
             helpers_skipped: false,
             started_after_s: None,
+            stopped_after_s: None,
         },
         Report::Console {
             text: "all is well".to_owned(),
         },
-        Report::Stopped { forced: true },
+        Report::Stopped {
+            forced: true,
+            stopped_after_s: None,
+        },
     ]
 }
 

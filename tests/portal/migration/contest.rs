@@ -337,7 +337,7 @@ both_databases! {
         let start = app.take(XEN1);
         assert_eq!(start.attempt, 2);
         app.pass_watched_s(50);
-        let report = Report::Started { epoch: 2, running: true, helpers_skipped: false, started_after_s: Some(3.5) };
+        let report = Report::Started { epoch: 2, running: true, helpers_skipped: false, started_after_s: Some(3.5), stopped_after_s: None };
         app.answer(XEN1, &start, Outcome::Succeeded { report }).unwrap();
         let done = app.migration(row.id);
         let down = done.down_s().unwrap();
@@ -364,14 +364,14 @@ both_databases! {
             let app = TestApp::new(if app.url.starts_with("postgres") { crate::support::On::Postgresql } else { crate::support::On::Sqlite }).with_fleet();
             let row = app.clicked(WEB);
             let start = app.work_until("start");
-            let report = Report::Started { epoch: 2, running: true, helpers_skipped: false, started_after_s: Some(after) };
+            let report = Report::Started { epoch: 2, running: true, helpers_skipped: false, started_after_s: Some(after), stopped_after_s: None };
             app.answer(XEN1, &start, Outcome::Succeeded { report }).unwrap();
             assert_eq!(app.migration(row.id).running_at, None);
         }
         let app = app.with_fleet();
         let row = app.clicked(WEB);
         let start = app.work_until("start");
-        let report = Report::Started { epoch: 2, running: true, helpers_skipped: false, started_after_s: Some(9e8) };
+        let report = Report::Started { epoch: 2, running: true, helpers_skipped: false, started_after_s: Some(9e8), stopped_after_s: None };
         app.answer(XEN1, &start, Outcome::Succeeded { report }).unwrap();
         let done = app.migration(row.id);
         assert!(done.running_at.unwrap() <= done.finished_at.unwrap(), "not later than it was told");

@@ -463,7 +463,7 @@ both_databases! {
         let app = app.with_fleet();
         app.clicked(WEB);
         let order = app.work_until("stop_seal");
-        let report = Report::Sealed { epoch: 1, forced: false, was_running: false };
+        let report = Report::Sealed { epoch: 1, forced: false, was_running: false, stopped_after_s: None };
         app.answer(UML1, &order, Outcome::Succeeded { report }).unwrap();
         let start = app.work_until("start");
         assert!(matches!(start.task, Task::Start { boot: None, .. }), "{:?}", start.task);

@@ -129,6 +129,26 @@ both_databases! {
         assert!((0..=2).contains(&down(&app, &row)), "{}", down(&app, &row));
     }
 
+    fn copying_in_quiet_hours_is_throttled_if_staff_say_so(app: TestApp) {
+        let app = app.with_fleet();
+        let (_, seen) = app.in_db(store::programme::move_times::limits);
+        let with = |cap| Limits { quiet_cap_mb_s: cap, ..app.quiet_for(60) };
+        let bad = app.set_move_times(&app.staff(), &with(Some(0)), seen);
+        assert!(matches!(bad, Err(AppError::Invalid { .. })), "{bad:?}");
+        app.set_move_times(&app.staff(), &with(Some(5)), seen).unwrap();
+        let own = |cap| xenbeta::app::context::Agent { cap_mb_s: cap, ..agent(UML1) };
+        assert_eq!(app.cap_mb_s(&own(None)).unwrap(), Some(5));
+        assert_eq!(app.cap_mb_s(&own(Some(3))).unwrap(), Some(3), "its own is lower");
+        app.chosen(WEB, now_click());
+        app.reconcile().unwrap();
+        let order = app.take(UML1);
+        let renew = xenbeta::wire::Renew { attempt: order.attempt, lease_token: order.lease_token.clone(), progress: None };
+        assert_eq!(app.renew(&agent(UML1), order.job, &renew).unwrap().cap_mb_s, Some(5));
+        app.pass_s(61 * 60);
+        assert_eq!(app.cap_mb_s(&own(None)).unwrap(), None);
+        assert_eq!(app.cap_mb_s(&own(Some(30))).unwrap(), Some(30));
+    }
+
     fn quiet_hours_bind_the_stop_and_not_the_copying(app: TestApp) {
         let app = app.with_fleet().with_passwords();
         app.quiet_until(120);

@@ -4,5 +4,6 @@ mod after;
 pub mod contest;
 mod engine;
 mod holding;
+mod limit;
 mod places;
 mod schedule;

@@ -6,7 +6,7 @@ use super::shared::{at_linode, find, page_of, url_of};
 use crate::app::error::AppError;
 use crate::domain::ids::{DiskId, IpId, LinodeId};
 use crate::domain::linode::IpKind;
-use crate::domain::values::{Label, ReverseName};
+use crate::domain::values::{GroupName, Label, ReverseName};
 use crate::store::linode::page::LinodeDetail;
 use crate::web::extract::{Form, Member, Path};
 use crate::web::fault::{Fault, Response};
@@ -26,10 +26,18 @@ pub struct ReverseForm {
     rdns: String,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GroupForm {
+    never_both: String,
+}
+
 /// What gets a name.
 #[derive(Debug, Clone, Copy)]
 enum Named {
     Linode,
+    /// Those that are never both down.
+    Group,
     Disk(DiskId),
     Address(IpId),
 }
@@ -56,6 +64,15 @@ impl Named {
                     .hint("At most 64 letters, digits, spaces and . _ - # ( ) + , : '"),
                 now: detail.linode.label.clone(),
                 button: "Rename the Linode",
+            },
+            Self::Group => One {
+                title: format!("What is never down together with {}", detail.linode.label),
+                line: "Give this name to two or more of your Linodes, and no two of them are stopped for a move at the same time: each waits until the others are well. What you shut down or reboot yourself is not held back.",
+                path: "never-both".to_owned(),
+                field: Field::text("never_both", "Name they share")
+                    .hint("Like database; empty: it stands alone."),
+                now: detail.linode.never_both.clone(),
+                button: "Save the name",
             },
             Self::Disk(id) => {
                 let row = detail.disks.iter().find(|row| row.id == id)?;
@@ -87,6 +104,7 @@ impl Named {
     fn said(self, name: &str) -> String {
         match self {
             Self::Linode => format!("It is called {} now.", name.trim()),
+            Self::Group => "Saved. It counts for stops from now on.".to_owned(),
             Self::Disk(_) => "The disk image is renamed.".to_owned(),
             Self::Address(_) => "The reverse name is saved.".to_owned(),
         }
@@ -121,6 +139,10 @@ impl Named {
             let label = || Label::parse(&text).map_err(AppError::field("label"));
             match self {
                 Self::Linode => app.rename_linode(actor, linode, &label()?),
+                Self::Group => {
+                    let name = GroupName::parse(&text).map_err(AppError::field("never_both"))?;
+                    app.set_never_both(actor, linode, &name)
+                }
                 Self::Disk(disk) => app.rename_disk(actor, linode, disk, &label()?),
                 Self::Address(ip) => {
                     let name = ReverseName::parse(&text).map_err(AppError::field("rdns"))?;
@@ -149,6 +171,22 @@ pub async fn rename(
 ) -> Response {
     let typed = form.0.label;
     Named::Linode.save(&portal, &member, id.0, typed).await
+}
+
+/// `GET /members/linodes/{id}/never-both`
+pub async fn ask_group(portal: Portal, member: Member, id: Path<i64>) -> Response {
+    Named::Group.ask(&portal, &member, id.0).await
+}
+
+/// `POST /members/linodes/{id}/never-both`
+pub async fn name_group(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+    form: Form<GroupForm>,
+) -> Response {
+    let typed = form.0.never_both;
+    Named::Group.save(&portal, &member, id.0, typed).await
 }
 
 /// `GET /members/linodes/{id}/disks/{disk}`

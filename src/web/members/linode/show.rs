@@ -33,6 +33,8 @@ pub struct LinodePage {
     pub status: Tag,
     pub status_at: When,
     pub plan: String,
+    /// The name of those with which it is never down together, if it has one.
+    pub never_both: Option<String>,
     pub host: String,
     pub platform: &'static str,
     /// What is to be done about its move, if anything.
@@ -119,6 +121,7 @@ impl LinodePage {
             status: Tag::linode(detail.linode.status),
             status_at: zone.show(detail.linode.status_at),
             plan: detail.plan.label.clone(),
+            never_both: Some(detail.linode.never_both.clone()).filter(|name| !name.is_empty()),
             host: detail.host.name.clone(),
             platform: platform_name(detail.host.platform),
             migration: newest.and_then(|newest| {

@@ -10,7 +10,7 @@ use crate::app::migration::guard::closed_to_members;
 use crate::app::migration::schedule::can_unschedule;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::{
-    self, BEFORE_THE_STOP, MigrationKind, MigrationState as State, Side,
+    self, BEFORE_THE_STOP, MigrationKind, MigrationState as State, Side, forecast,
 };
 use crate::domain::placement::Standing;
 use crate::domain::time::Time;
@@ -395,6 +395,20 @@ fn figures(migration: &Migration) -> Vec<(&'static str, String)> {
             format!("At most {span}, from the order to stop until it was seen running")
         };
         figures.push(("Downtime", words));
+        if let Some((told, most)) = migration.foretold_ms.zip(migration.foretold_most_ms) {
+            let words = format!(
+                "About {}, {} at most",
+                forecast::rounded(told),
+                forecast::rounded(most)
+            );
+            figures.push(("Downtime foretold", words));
+        }
+    }
+    if let Some(limit_s) = migration.down_limit_s {
+        figures.push((
+            "Your limit for the downtime",
+            units::span(i64::from(limit_s)),
+        ));
     }
     if migration.total_bytes > 0 {
         figures.push(("Size of the disks", bytes(migration.total_bytes)));

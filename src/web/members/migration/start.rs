@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use askama::Template;
 
-use super::start_form::{MigrateForm, TimeFields, Typed};
+use super::start_form::{MigrateForm, TimeFields, Typed, down_limit};
 use crate::app::migration::schedule::{Choices, Now, can_unschedule};
 use crate::app::programme::move_times::quiet_words;
 use crate::domain::ids::{LinodeId, MigrationId};
 use crate::domain::linode::Helper;
 use crate::domain::linode::translate::{self, Kernel, Line, Part, Target};
+use crate::domain::migration::forecast::Basis;
 use crate::domain::migration::{MigrationKind, MigrationState};
 use crate::domain::platform::Platform;
 use crate::domain::string_enum::StringEnum;
@@ -62,7 +63,11 @@ pub struct MigratePage {
     pub chosen: Option<When>,
     pub can_unschedule: bool,
     pub stop_limit: Field,
+    /// How long it may be off at most; staff's own move asks nobody.
+    pub down_limit: Option<Field>,
     pub accept: Option<Field>,
+    /// Something is wrong below, or was chosen there.
+    pub open_more: bool,
 }
 
 /// The provider's quiet hours in words.
@@ -112,7 +117,6 @@ pub struct Facts<'a> {
     pub destination: (&'a str, Platform),
     pub tells_changes: bool,
     pub kernels: &'a BTreeMap<String, Kernel>,
-    pub recent: &'a [Migration],
     pub way_back_days: i32,
     pub choices: &'a Choices,
     pub now: Time,
@@ -151,7 +155,7 @@ impl MigratePage {
                 .collect(),
             disk_total: units::mebibytes(total),
             addresses: detail.ips.iter().map(|ip| ip.address.clone()).collect(),
-            downtime: downtime(facts, total),
+            downtime: downtime(facts),
             way_back_days: facts.way_back_days,
             time: TimeFields::new(typed, facts.choices, zone, &page.problems),
             quiet: Quiet::new(facts.choices, zone),
@@ -166,7 +170,14 @@ impl MigratePage {
                 .value(&typed.stop_limit)
                 .hint("After this it is stopped by force: 5 to 600.")
                 .with(&page.problems),
+            down_limit: (facts.migration.kind != MigrationKind::Evacuation)
+                .then(|| down_limit(typed, facts.choices).with(&page.problems)),
             accept,
+            open_more: page
+                .problems
+                .list()
+                .iter()
+                .any(|it| MORE.contains(&it.field)),
             fragile,
             something_changes: changes.iter().any(|change| !change.lines.is_empty()),
             changes,
@@ -175,6 +186,9 @@ impl MigratePage {
         })
     }
 }
+
+/// The fields that stand below the button.
+const MORE: [&str; 3] = ["down_limit", "patience", "stop_limit_s"];
 
 /// What the move makes of the config profiles.
 #[derive(Default)]
@@ -277,31 +291,24 @@ fn acceptance(changes: &[Change]) -> Option<String> {
     (!named.is_empty()).then(|| format!("I accept that {}", named.join(", and ")))
 }
 
-/// From what recent moves measured; before there are any, from what the host can do.
-fn downtime(facts: &Facts<'_>, total_mb: i64) -> String {
-    let mut seconds: Vec<i64> = facts.recent.iter().filter_map(Migration::down_s).collect();
-    seconds.sort_unstable();
-    let reading = if facts.tells_changes {
-        "The host knows what changed, so the size of the disks does not matter."
-    } else {
-        "The host has to read the whole disks once while the Linode is stopped."
+/// From what was measured of it, of its plan and of its hosts.
+fn downtime(facts: &Facts<'_>) -> String {
+    let Some(forecast) = facts.choices.forecast else {
+        return "It is off, and stays off: nothing that runs is stopped.".to_owned();
     };
-    match (seconds.first(), seconds.last()) {
-        (Some(least), Some(most)) if seconds.len() >= 3 => {
-            format!(
-                "The last {} moves were down for {} to {}. {reading}",
-                seconds.len(),
-                units::span(*least),
-                units::span(*most)
-            )
-        }
-        _ if facts.tells_changes => format!("About as long as a restart. {reading}"),
-        // 200 MB/s read and compared is what plain disks do.
-        _ => format!(
-            "About as long as a restart, and up to {} more. {reading}",
-            units::span((total_mb / 200).max(1))
-        ),
-    }
+    let by = match forecast.basis {
+        Basis::Own => "what its own shutdowns and starts took",
+        Basis::Plan => "what shutdowns and starts of others of its plan took",
+        Basis::Usual => "what is usual, as nothing was measured yet",
+    };
+    let reading = if facts.tells_changes {
+        "The host knows what changed, so the size of the disks hardly matters."
+    } else {
+        "The host reads the whole disks once while the Linode is stopped."
+    };
+    let words = forecast.down.words();
+    let words = words.replacen("about", "About", 1);
+    format!("{words}: by {by}. {reading}")
 }
 
 /// Is the choice still the member's: offered, or not told to stop yet?
@@ -342,7 +349,7 @@ async fn present(
         }
     }
     let destination_id = migration.destination_host_id;
-    let (destination, kernels, recent, way_back_days) = portal::run(portal, move |app| {
+    let (destination, kernels, way_back_days) = portal::run(portal, move |app| {
         let now = app.now();
         app.db.read(|conn| {
             let destination = store::host::host(conn, destination_id)?
@@ -350,7 +357,6 @@ async fn present(
             Ok::<_, crate::app::error::AppError>((
                 destination,
                 store::catalogue::kernels(conn)?,
-                store::migration::page::recent_moves(conn)?,
                 store::programme::get(conn, now)?.way_back_days,
             ))
         })
@@ -368,7 +374,6 @@ async fn present(
         destination: (&destination.name, destination.platform),
         tells_changes: detail.host.tells_changes,
         kernels: &kernels,
-        recent: &recent,
         way_back_days,
         choices: &choices,
         now: portal.now(),

@@ -7,7 +7,7 @@ use crate::app::migration::actions::Click;
 use crate::app::migration::schedule::{Choices, Now};
 use crate::domain::time::local::{Moments, moments};
 use crate::domain::time::{Time, span};
-use crate::domain::values::{Patience, StopLimit};
+use crate::domain::values::{DownLimit, Patience, StopLimit};
 use crate::store::migration::Migration;
 use crate::web::ui::{Choice, Field, Input, Problems, Zone, local_time};
 
@@ -24,6 +24,7 @@ pub struct Typed {
     pub occurrence: String,
     pub patience: String,
     pub stop_limit: String,
+    pub down_limit: String,
     pub accept: bool,
 }
 
@@ -45,6 +46,9 @@ impl Typed {
             occurrence: if is_second { "second" } else { "first" }.to_owned(),
             patience: (migration.patience_s / 3600).to_string(),
             stop_limit: migration.stop_limit_s.to_string(),
+            down_limit: migration
+                .down_limit_s
+                .map_or_else(String::new, |it| it.to_string()),
             accept: migration.kernels_accepted,
         }
     }
@@ -71,6 +75,9 @@ pub struct MigrateForm {
     patience: String,
     #[serde(default)]
     stop_limit_s: String,
+    /// Seconds; empty for no limit.
+    #[serde(default)]
+    down_limit: String,
     #[serde(default)]
     accept_kernels: String,
 }
@@ -84,6 +91,7 @@ impl MigrateForm {
             occurrence: self.occurrence.clone(),
             patience: self.patience.clone(),
             stop_limit: self.stop_limit_s.clone(),
+            down_limit: self.down_limit.clone(),
             accept: self.accept_kernels == "yes",
         }
     }
@@ -115,6 +123,11 @@ impl MigrateForm {
             text => Patience::parse(text.parse().unwrap_or(-1)),
         };
         let patience = problems.take("patience", hours.map_err(|fault| fault.to_string()));
+        let down_limit = match self.down_limit.trim() {
+            "" => Ok(None),
+            text => DownLimit::parse(text.parse().unwrap_or(-1)).map(Some),
+        };
+        let down_limit = problems.take("down_limit", down_limit.map_err(|fault| fault.to_string()));
         let text = self.stop_limit_s.trim();
         let seconds = if text.is_empty() {
             Ok(60)
@@ -130,6 +143,7 @@ impl MigrateForm {
                 patience,
                 accept_kernels: self.accept_kernels == "yes",
                 stop_limit,
+                down_limit: down_limit.flatten(),
             }),
             _ => Err(problems),
         }
@@ -209,4 +223,19 @@ impl TimeFields {
             .with(problems),
         }
     }
+}
+
+/// How long it may be off at most.
+pub fn down_limit(typed: &Typed, choices: &Choices) -> Field {
+    let choice = |seconds: &i32| Choice::new(seconds, span(i64::from(*seconds)));
+    let mut limits = vec![Choice::new("", "As long as it takes")];
+    limits.extend(DownLimit::SECONDS.iter().map(choice));
+    let told = choices.forecast.map_or_else(String::new, |forecast| {
+        format!(" By the forecast it takes {}.", forecast.down.words())
+    });
+    Field::select("down_limit", "How long it may be off at most", limits)
+        .value(&typed.down_limit)
+        .hint(format!(
+            "While a stop would take longer it is not stopped, as if it were not in step.{told}"
+        ))
 }

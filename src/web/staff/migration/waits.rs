@@ -11,7 +11,7 @@ use crate::store::job::Job;
 use crate::store::migration::page::MigrationDetail;
 use crate::web::migration::live::is_at_work;
 use crate::web::ui::names::job_name;
-use crate::web::ui::{Link, When, Zone};
+use crate::web::ui::{Link, When, Zone, units};
 
 #[derive(Debug)]
 pub struct WaitsView {
@@ -143,9 +143,18 @@ impl Waits<'_> {
                 ],
             )),
             State::Holding if row.step == Some(Step::Hold) => {
-                let what = match self.detail.queue.held_until.or(row.not_before) {
-                    Some(at) if at > self.now => format!("its time to stop, {}", self.zone.both(at).text),
-                    _ => "a free stop on both hosts".to_owned(),
+                let over = row
+                    .down_limit_s
+                    .zip(self.detail.queue.forecast)
+                    .filter(|(limit_s, forecast)| !forecast.keeps(*limit_s));
+                let what = match (self.detail.queue.held_until.or(row.not_before), over) {
+                    (Some(at), _) if at > self.now => format!("its time to stop, {}", self.zone.both(at).text),
+                    (_, Some((limit_s, forecast))) => format!(
+                        "a stop within its member's limit of {}: now it would take {}",
+                        units::span(i64::from(limit_s)),
+                        forecast.down.words()
+                    ),
+                    _ => "a free stop on both hosts, or for one that is never down together with it".to_owned(),
                 };
                 Some(self.view(
                     what,

@@ -36,6 +36,7 @@ pub struct TimesPage {
     pub zones: &'static str,
     pub per_hour: Field,
     pub stops_at_once: Field,
+    pub quiet_cap: Field,
     pub days: Vec<Field>,
 }
 
@@ -49,6 +50,8 @@ pub struct TimesForm {
     #[serde(default)]
     per_hour: String,
     stops_at_once: String,
+    #[serde(default)]
+    quiet_cap_mb_s: String,
     #[serde(default)]
     mon: String,
     #[serde(default)]
@@ -75,6 +78,10 @@ impl TimesForm {
             timezone: limits.zone.name().to_owned(),
             per_hour: limits.per_hour.map(|n| n.to_string()).unwrap_or_default(),
             stops_at_once: limits.stops_at_once.to_string(),
+            quiet_cap_mb_s: limits
+                .quiet_cap_mb_s
+                .map(|n| n.to_string())
+                .unwrap_or_default(),
             mon,
             tue,
             wed,
@@ -94,12 +101,15 @@ impl TimesForm {
     fn parse(&self) -> Result<(Limits, Option<Time>), Problems> {
         let mut problems = Problems::default();
         let zone = problems.take("timezone", self.timezone.trim().parse::<Tz>());
-        let per_hour = match self.per_hour.trim() {
+        let optional = |text: &str| match text.trim() {
             "" => Ok(None),
-            text => text.parse().map(Some),
+            text => text
+                .parse()
+                .map(Some)
+                .map_err(|_| "Enter a whole number, or nothing for no limit"),
         };
-        let per_hour = per_hour.map_err(|_| "Enter a whole number, or nothing for no limit");
-        let per_hour = problems.take("per_hour", per_hour);
+        let per_hour = problems.take("per_hour", optional(&self.per_hour));
+        let quiet_cap = problems.take("quiet_cap_mb_s", optional(&self.quiet_cap_mb_s));
         let at_once = self.stops_at_once.trim().parse();
         let at_once = at_once.map_err(|_| "Enter a whole number");
         let at_once = problems.take("stops_at_once", at_once);
@@ -110,16 +120,19 @@ impl TimesForm {
             }
         }
         let seen = parse_seen(&self.seen);
-        match (zone, per_hour, at_once) {
-            (Some(zone), Some(per_hour), Some(stops_at_once)) if problems.is_empty() => Ok((
-                Limits {
+        match (zone, per_hour, at_once, quiet_cap) {
+            (Some(zone), Some(per_hour), Some(stops_at_once), Some(quiet_cap_mb_s))
+                if problems.is_empty() =>
+            {
+                let limits = Limits {
                     zone,
                     quiet,
                     per_hour,
                     stops_at_once,
-                },
-                seen,
-            )),
+                    quiet_cap_mb_s,
+                };
+                Ok((limits, seen))
+            }
             _ => Err(problems),
         }
     }
@@ -187,6 +200,13 @@ async fn present(
         )
         .value(&form.stops_at_once)
         .hint("So many can choose the same five minutes; others wait for one of these stops.")
+        .with(problems),
+        quiet_cap: Field::number(
+            "quiet_cap_mb_s",
+            "Copying in quiet hours, MB/s and host, at most",
+        )
+        .value(&form.quiet_cap_mb_s)
+        .hint("Empty: as at any time.")
         .with(problems),
         days: DAYS
             .into_iter()

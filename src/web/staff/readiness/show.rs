@@ -10,6 +10,7 @@ use crate::app::host::liveness::SILENT_S;
 use crate::domain::bug::Severity;
 use crate::domain::fairness::judge::{Verdict, verdict};
 use crate::domain::migration::MigrationKind;
+use crate::domain::migration::forecast::{Calibration, calibration};
 use crate::domain::readiness::backlog::{OPEN, OpenBugs};
 use crate::domain::readiness::{self, Counts, FailedTry, Move};
 use crate::domain::string_enum::StringEnum;
@@ -23,7 +24,7 @@ use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::staff::Counted;
 use crate::web::staff::job::LATELY_DAYS;
-use crate::web::ui::{Link, Tag, When, units};
+use crate::web::ui::{Link, Tag, Tone, When, units};
 
 /// How far back the figures go.
 const WEEKS: i64 = 52;
@@ -40,6 +41,8 @@ pub struct ReadinessPage {
     pub severities: Vec<String>,
     pub bugs: Vec<BugRow>,
     pub fairness: Vec<FairRow>,
+    /// How well downtimes were foretold, if any was.
+    pub foretold: Option<Foretold>,
     pub weeks: Vec<WeekRow>,
     pub chart: Option<Chart>,
     pub as_of: When,
@@ -51,6 +54,33 @@ pub struct BugRow {
     pub state: String,
     /// How many, with the list of them; in the order of the severities.
     pub counts: Vec<(i64, String)>,
+}
+
+/// Foretold beside measured.
+#[derive(Debug)]
+pub struct Foretold {
+    pub of: usize,
+    pub p50: String,
+    pub p90: String,
+    pub close_percent: usize,
+    pub verdict: Tag,
+}
+
+impl From<Calibration> for Foretold {
+    fn from(of: Calibration) -> Self {
+        let seconds = |ms: i64| format!("{}.{} s", ms / 1000, ms % 1000 / 100);
+        Self {
+            of: of.of,
+            p50: seconds(of.p50_ms),
+            p90: seconds(of.p90_ms),
+            close_percent: of.close_percent,
+            verdict: if of.is_good() {
+                Tag::new("Good", Tone::Good)
+            } else {
+                Tag::new("Off", Tone::Warn)
+            },
+        }
+    }
 }
 
 /// How a host divided its CPU lately.
@@ -87,6 +117,7 @@ struct Facts {
     ready: i64,
     fairness: Vec<(Summary, String)>,
     bugs: OpenBugs,
+    foretold: Vec<(i64, i64)>,
     weeks: Vec<Figures>,
 }
 
@@ -127,6 +158,7 @@ async fn facts(portal: &Portal) -> Result<Facts, Fault> {
                 failed_jobs: store::readiness::failed_jobs(conn, now.plus_days(-LATELY_DAYS))?,
                 silent: store::host::silence::count(conn, now.plus_s(-SILENT_S))?,
                 ready: store::graduation::count_ready(conn)?,
+                foretold: store::readiness::foretold(conn, since)?,
                 bugs: OpenBugs::count(bugs.iter().map(|bug| (bug.state, bug.severity))),
                 fairness: summaries
                     .into_iter()
@@ -223,6 +255,7 @@ pub async fn show(portal: Portal, staff: Staff) -> Response {
         is_bad: bad && count > 0,
     };
     page::html(&ReadinessPage {
+        foretold: calibration(&facts.foretold).map(Foretold::from),
         kinds: kinds
             .into_iter()
             .map(|(name, kind)| kind_row(name, kind, &facts))
