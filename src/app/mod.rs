@@ -24,6 +24,7 @@ pub mod mail;
 pub mod migration;
 pub mod ownership;
 pub mod programme;
+pub mod receipt;
 pub mod reconcile;
 mod refusals;
 pub mod registration;

@@ -1,4 +1,4 @@
-//! What is kept for how long (docs/OPERATIONS.md says why): old jobs, logs, receipts, mail, tokens and proofs go, in
+//! What is kept for how long (docs/OPERATIONS.md says why): old jobs, logs, digests, mail, tokens and proofs go, in
 //! batches that hold nobody up. The row with the highest id stays where ids live elsewhere: SQLite gives an id of a
 //! deleted last row again, and agents' ledgers hold ids of jobs.
 

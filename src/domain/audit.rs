@@ -47,7 +47,7 @@ string_enum! {
         TrustLedgerAsk = "trust_ledger.ask", TrustLedgerAgree = "trust_ledger.agree",
         TrustLedgerWithdraw = "trust_ledger.withdraw",
         Programme = "programme", ProgrammeText = "programme.text", ProgrammeEnd = "programme.end",
-        MoveTimes = "move_times",
+        MoveTimes = "move_times", ReceiptKey = "receipt_key",
     }
 }
 

@@ -22,6 +22,8 @@ pub mod placement;
 pub mod platform;
 pub mod programme;
 pub mod readiness;
+#[cfg(feature = "portal")]
+pub mod receipt;
 pub mod registration;
 #[cfg(feature = "portal")]
 pub mod search;

@@ -10,6 +10,8 @@ use crate::domain::linode::translate::{Kernel, Profile, Target, device, translat
 use crate::domain::markdown::{Markdown, Title};
 use crate::domain::password::NewPassword;
 use crate::domain::platform::Platform;
+use crate::domain::receipt::keys::{KeyList, SigningKey};
+use crate::domain::receipt::sealed;
 use crate::domain::search;
 use crate::domain::string_enum::StringEnum;
 use crate::domain::text::{line, lines, unreadable};
@@ -121,6 +123,23 @@ pub(super) fn attachments(bytes: &[u8]) {
     }
     let again = Attachment::parse("a", file.bytes.clone());
     assert_eq!(again.map(|it| it.bytes), Ok(file.bytes));
+}
+
+/// A receipt, or a list of keys, that somebody has kept. What is taken is written as it was; nobody has signed it.
+pub(super) fn receipts(bytes: &[u8]) {
+    if let Ok(list) = KeyList::read(bytes) {
+        let again = serde_json::to_vec(&list).unwrap_or_default();
+        assert_eq!(KeyList::read(&again), Ok(list));
+    }
+    let Ok(opened) = sealed::open(bytes) else {
+        return;
+    };
+    let _ = opened.receipt.contradictions();
+    let seed = SigningKey::of_seed(&[7; 32]);
+    let written = seed.and_then(|key| sealed::seal(&opened.receipt, &key).ok());
+    let written = written.unwrap_or_default();
+    let again = sealed::open(written.as_bytes()).map(|it| it.receipt);
+    assert_eq!(again, Ok(opened.receipt));
 }
 
 /// A config profile, there and back.

@@ -72,7 +72,7 @@ fn of_the_agent() -> [Target; 18] {
 }
 
 #[cfg(feature = "portal")]
-fn of_the_portal() -> [Target; 19] {
+fn of_the_portal() -> [Target; 20] {
     use web::extract;
     [
         target("attachments", domain::attachments),
@@ -89,6 +89,7 @@ fn of_the_portal() -> [Target; 19] {
         target("portal-config", config::fuzz),
         target("profiles", domain::profiles),
         target("queries", web::fuzz::queries),
+        target("receipts", domain::receipts),
         target("samples", app::fairness::fuzz::samples),
         target("store-words", store::fuzz::words),
         target("texts", domain::texts),

@@ -30,6 +30,8 @@ pub struct Facts {
     pub until: String,
     /// Expected or measured, as in "about 20 seconds".
     pub downtime: String,
+    /// The name of the file of the signed receipt that goes with it; empty if none does.
+    pub receipt: String,
     /// Of the end of the beta: the Linode had moved, and taken the way back.
     pub came_back: bool,
     /// Of a reminder: quiet hours hold the chosen time, and `when` is the end of them.
@@ -168,6 +170,7 @@ impl Facts {
             begins: one_line(&self.begins),
             until: one_line(&self.until),
             downtime: one_line(&self.downtime),
+            receipt: one_line(&self.receipt),
             came_back: self.came_back,
             is_held: self.is_held,
             is_over: self.is_over,

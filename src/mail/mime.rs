@@ -83,33 +83,44 @@ fn encoded_subject(text: &str) -> Result<HeaderValue, SendError> {
     ))
 }
 
-/// Text and HTML; with a calendar file, both and then the file.
+/// Text and HTML; with files, both and then those.
 fn body(message: &Message) -> Result<MultiPart, SendError> {
     let readable = MultiPart::alternative()
         .boundary(boundary(message, ""))
         .singlepart(part(ContentType::TEXT_PLAIN, &message.text))
         .singlepart(part(ContentType::TEXT_HTML, &message.html));
-    let Some(calendar) = &message.calendar else {
+    let mut files = Vec::new();
+    if let Some(calendar) = &message.calendar {
+        // The method stands in the file too; mail programs look here first.
+        let method = if calendar.contains("\r\nMETHOD:CANCEL\r\n") {
+            "CANCEL"
+        } else {
+            "REQUEST"
+        };
+        let kind = format!("text/calendar; charset=utf-8; method={method}; name=migration.ics");
+        files.push(file(&kind, "migration.ics", calendar)?);
+    }
+    if let Some(receipt) = &message.receipt {
+        let kind = format!("application/json; name={}", receipt.name);
+        files.push(file(&kind, &receipt.name, &receipt.text)?);
+    }
+    if files.is_empty() {
         return Ok(readable);
-    };
-    // The method stands in the file too; mail programs look here first.
-    let method = if calendar.contains("\r\nMETHOD:CANCEL\r\n") {
-        "CANCEL"
-    } else {
-        "REQUEST"
-    };
-    let kind = format!("text/calendar; charset=utf-8; method={method}; name=migration.ics");
-    let kind = ContentType::parse(&kind).map_err(|e| SendError::Permanent(e.to_string()))?;
-    let file = SinglePart::builder()
-        .header(kind)
-        .header(ContentDisposition::attachment("migration.ics"))
-        // Byte for byte: its lines end in CR LF wherever it is read.
-        .header(ContentTransferEncoding::Base64)
-        .body(calendar.clone());
-    Ok(MultiPart::mixed()
+    }
+    let mixed = MultiPart::mixed()
         .boundary(boundary(message, "m"))
-        .multipart(readable)
-        .singlepart(file))
+        .multipart(readable);
+    Ok(files.into_iter().fold(mixed, MultiPart::singlepart))
+}
+
+/// Byte for byte: a calendar's lines end in CR LF wherever it is read, and a receipt is signed as it is.
+fn file(kind: &str, name: &str, text: &str) -> Result<SinglePart, SendError> {
+    let kind = ContentType::parse(kind).map_err(|e| SendError::Permanent(e.to_string()))?;
+    Ok(SinglePart::builder()
+        .header(kind)
+        .header(ContentDisposition::attachment(name))
+        .header(ContentTransferEncoding::Base64)
+        .body(text.to_owned()))
 }
 
 /// Always quoted-printable: readable in a file, safe on every server, and a long link survives.

@@ -47,6 +47,15 @@ pub struct Message {
     pub date: DateTime<Utc>,
     /// A calendar file that goes with it.
     pub calendar: Option<String>,
+    /// A receipt that goes with it.
+    pub receipt: Option<ReceiptFile>,
+}
+
+/// A receipt as a file: byte for byte, as its signature is over its bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ReceiptFile {
+    pub name: String,
+    pub text: String,
 }
 
 impl Message {
@@ -54,6 +63,12 @@ impl Message {
     #[must_use]
     pub fn with_calendar(self, calendar: Option<String>) -> Self {
         Self { calendar, ..self }
+    }
+
+    /// With a receipt.
+    #[must_use]
+    pub fn with_receipt(self, receipt: Option<ReceiptFile>) -> Self {
+        Self { receipt, ..self }
     }
 
     /// The mail of an outbox row. `domain` is the part of the sender's address after the `@`; it must not change while
@@ -79,6 +94,7 @@ impl Message {
             message_id,
             date,
             calendar: None,
+            receipt: None,
         }
     }
 }

@@ -29,6 +29,7 @@ fn facts(kind: MailKind) -> Facts {
         begins: String::new(),
         until: "29 Nov 2026, 16:40 CET".into(),
         downtime: "about 20 seconds".into(),
+        receipt: "receipt-4.json".to_owned(),
         came_back: false,
         is_held: false,
         is_over: false,
@@ -356,4 +357,30 @@ fn odd_dots_travel_in_quotes() {
         let sent = read_only_file(folder.path());
         assert!(sent.contains(&format!("To: {header}\r\n")), "{sent}");
     }
+}
+
+#[test]
+fn a_receipt_travels_byte_for_byte() {
+    let text = "{\"receipt\":\n{\n  \"label\": \"wéb\"\n}\n,\"key\":\"00\"}\n";
+    let mail = message(MailKind::Finished, &facts(MailKind::Finished));
+    let mail = mail.with_receipt(Some(ReceiptFile {
+        name: "receipt-4.json".to_owned(),
+        text: text.to_owned(),
+    }));
+    let folder = tempfile::tempdir().unwrap();
+    let transport = FolderTransport::new(folder.path(), "beta@example.com").unwrap();
+    transport.send(&mail).unwrap();
+    let sent = read_only_file(folder.path());
+    let (_, part) = sent
+        .split_once("Content-Type: application/json; name=receipt-4.json\r\n")
+        .unwrap();
+    let (head, body) = part.split_once("\r\n\r\n").unwrap();
+    assert!(
+        head.contains("attachment; filename=\"receipt-4.json\""),
+        "{head}"
+    );
+    let (body, _) = body.split_once("\r\n--").unwrap();
+    let body: String = body.split_whitespace().collect();
+    let bytes = data_encoding::BASE64.decode(body.as_bytes()).unwrap();
+    assert_eq!(String::from_utf8(bytes).unwrap(), text);
 }

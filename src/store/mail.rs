@@ -6,7 +6,7 @@ use super::db::{Db, by_key, columns};
 use super::error::StoreError;
 use super::name_index;
 use super::schema::{outbox, users};
-use crate::domain::ids::{BugId, MailId};
+use crate::domain::ids::{BugId, MailId, MigrationId};
 use crate::domain::mail::{MailKind, MailState, is_of_access};
 use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
@@ -31,6 +31,8 @@ pub struct Mail {
     pub calendar: Option<String>,
     /// From when on it says nothing of use.
     pub stale_at: Option<Time>,
+    /// Whose receipt goes with it.
+    pub receipt_of: Option<MigrationId>,
 }
 
 #[derive(Insertable)]
@@ -48,6 +50,7 @@ pub struct NewMail<'a> {
     pub stale_at: Option<Time>,
     /// The bug it tells of, if it does.
     pub bug_id: Option<BugId>,
+    pub receipt_of: Option<MigrationId>,
 }
 
 pub fn insert(conn: &mut Db, mail: &NewMail<'_>) -> Result<MailId, StoreError> {

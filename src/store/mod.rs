@@ -31,6 +31,7 @@ pub mod ownership;
 pub mod programme;
 pub mod pulse;
 pub mod readiness;
+pub mod receipt;
 pub mod registration;
 pub mod retention;
 pub mod schema;

@@ -41,7 +41,7 @@ pub fn drop_events(conn: &mut Db, before: Time, limit: i64) -> Result<usize, Sto
     run(conn, SQL, before, limit)
 }
 
-/// Their receipts, as long as their logs.
+/// Their disks' digests, as long as their logs.
 pub fn drop_digests(conn: &mut Db, before: Time, limit: i64) -> Result<usize, StoreError> {
     const SQL: &str = "DELETE FROM digests WHERE (migration_id, disk_id, side) IN (SELECT d.migration_id, d.disk_id, d.side \
         FROM digests d WHERE d.at < $1 \

@@ -659,6 +659,7 @@ diesel::table! {
         calendar -> Nullable<Text>,
         stale_at -> Nullable<Utc>,
         bug_id -> Nullable<BigInt>,
+        receipt_of -> Nullable<BigInt>,
     }
 }
 
@@ -759,6 +760,30 @@ diesel::table! {
         weekday -> Integer,
         begins -> Integer,
         ends -> Integer,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    receipt_keys (id) {
+        id -> Text,
+        public -> Text,
+        secret -> Text,
+        made_at -> Utc,
+        retired_at -> Nullable<Utc>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    receipts (migration_id) {
+        migration_id -> BigInt,
+        body -> Text,
+        made_at -> Utc,
     }
 }
 
@@ -918,6 +943,7 @@ diesel::joinable!(migrations -> linodes (linode_id));
 diesel::joinable!(migrations -> registrations (registration_id));
 diesel::joinable!(muted_mails -> users (user_id));
 diesel::joinable!(password_resets -> users (user_id));
+diesel::joinable!(receipts -> migrations (migration_id));
 diesel::joinable!(registrations -> accounts (account_id));
 diesel::joinable!(registrations -> linodes (linode_id));
 diesel::joinable!(sessions -> users (user_id));
@@ -969,6 +995,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     programme_texts,
     proofs,
     quiet_hours,
+    receipt_keys,
+    receipts,
     registrations,
     sessions,
     sign_in_failures,

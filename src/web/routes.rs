@@ -9,7 +9,7 @@ use super::members::linode::profile::{add_remove, edit};
 use super::members::linode::{self, job_queue, power, rename};
 use super::members::migration::{self, actions, start};
 use super::members::{fairness, faq, registration};
-use super::public::{announcement, assets};
+use super::public::{announcement, assets, receipt_keys};
 use super::{agent, ops};
 
 #[allow(clippy::too_many_lines, reason = "one table")]
@@ -21,6 +21,7 @@ pub fn configure(surface: &mut ServiceConfig) {
         .route("/ready", get().to(ops::ready))
         .route("/metrics", get().to(ops::metrics))
         .route("/static/{name}", get().to(assets::serve))
+        .route("/receipt-keys.json", get().to(receipt_keys::list))
         // Signing in.
         .route("/login", get().to(sign_in::login))
         .route("/login", post().to(sign_in::sign_in))
@@ -102,6 +103,14 @@ pub fn configure(surface: &mut ServiceConfig) {
         .route(
             "/members/migrations/{id}/events",
             get().to(migration::show::events),
+        )
+        .route(
+            "/members/migrations/{id}/receipt",
+            get().to(migration::receipt::show),
+        )
+        .route(
+            "/members/migrations/{id}/receipt.json",
+            get().to(migration::receipt::file),
         )
         .route(
             "/members/migrations/{id}/cancel",
@@ -226,6 +235,14 @@ fn configure_staff(surface: &mut ServiceConfig) {
         .route(
             "/staff/migrations/{id}/events",
             get().to(migration::show::events),
+        )
+        .route(
+            "/staff/migrations/{id}/receipt",
+            get().to(migration::receipt::show),
+        )
+        .route(
+            "/staff/migrations/{id}/receipt.json",
+            get().to(migration::receipt::file),
         )
         .route(
             "/staff/migrations/{id}/{deed}",

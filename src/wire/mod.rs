@@ -393,6 +393,11 @@ pub enum Report {
     },
 }
 
+/// Bytes compared, sent and digested as one; the last chunk of a disk may be short. Smaller finds scattered changes more exactly
+/// (1 % of 4 KiB blocks changed at random touch 15 % of 64 KiB chunks but 4 % of these), larger hashes no faster: BLAKE3 works on
+/// 16 lanes of 1 KiB at a time.
+pub const CHUNK: usize = 16 * 1024;
+
 /// The root digest of one disk: BLAKE3 over its chunks' BLAKE3 digests in order, 64 lower-case hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskDigest {

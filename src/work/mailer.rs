@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::stop::Stop;
 use crate::app::App;
 use crate::app::error::AppError;
-use crate::mail::{Message, Rendered, SendError, Transport};
+use crate::domain::ids::MigrationId;
+use crate::domain::receipt::file_name;
+use crate::mail::{Message, ReceiptFile, Rendered, SendError, Transport};
 use crate::store;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
@@ -65,7 +67,11 @@ fn try_next(app: &App, transport: &dyn Transport, domain: &str) -> Result<bool, 
         return Ok(true);
     }
     let attempts = mail.attempts;
-    let outcome = transport.send(&message(mail, domain));
+    let receipt = match mail.receipt_of {
+        Some(of) => app.db.read(|conn| receipt_file(conn, of))?,
+        None => None,
+    };
+    let outcome = transport.send(&message(mail, domain).with_receipt(receipt));
     let now = app.now();
     // Why it was not sent, and when it is tried again, if it is.
     let failed = match outcome {
@@ -101,6 +107,14 @@ fn written(app: &App, mark: impl Fn(&mut Db) -> Result<(), StoreError>) -> Resul
             other => return other,
         }
     }
+}
+
+fn receipt_file(conn: &mut Db, of: MigrationId) -> Result<Option<ReceiptFile>, StoreError> {
+    let text = store::receipt::body(conn, of)?;
+    Ok(text.map(|text| ReceiptFile {
+        name: file_name(of),
+        text,
+    }))
 }
 
 fn message(mail: Mail, domain: &str) -> Message {

@@ -101,6 +101,14 @@ test("pages do not jump about on a phone", async () => {
   }
 });
 
+test("a receipt prints on one page", async () => {
+  const session = await Session.open(browser, { storageState: signedIn.member });
+  await session.go(pages.member.receipt);
+  const pdf = await session.page.pdf({ format: "A4" });
+  assert.equal(pdf.toString("latin1").match(/\/Type\s*\/Page[^s]/g).length, 1);
+  await session.close();
+});
+
 test("staff's list of a hundred registrations is small", async (t) => {
   await fill();
   const staff = await Session.open(browser, { storageState: signedIn.staff });

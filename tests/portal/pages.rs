@@ -376,6 +376,7 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
     ("GET", "/ready", [200, 200, 200, 200]),
     ("GET", "/metrics", [200, 200, 200, 200]),
     ("GET", "/static/{name}", [404, 404, 404, 404]),
+    ("GET", "/receipt-keys.json", [200, 200, 200, 200]),
     ("GET", "/login", [200, 303, 303, 303]),
     ("POST", "/login", [400, 400, 400, 400]),
     ("GET", "/password/forgot", [200, 200, 200, 200]),
@@ -474,6 +475,16 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
     ),
     ("GET", "/members/migrations/{id}", [303, 200, 404, 404]),
     ("GET", "/members/migrations/{id}/events", [303, 0, 404, 404]),
+    (
+        "GET",
+        "/members/migrations/{id}/receipt",
+        [303, 404, 404, 404],
+    ),
+    (
+        "GET",
+        "/members/migrations/{id}/receipt.json",
+        [303, 404, 404, 404],
+    ),
     (
         "GET",
         "/members/migrations/{id}/unschedule",
@@ -586,6 +597,16 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
     ("GET", "/staff/migrations", [303, 404, 404, 200]),
     ("GET", "/staff/migrations/{id}", [303, 404, 404, 200]),
     ("GET", "/staff/migrations/{id}/events", [303, 404, 404, 0]),
+    (
+        "GET",
+        "/staff/migrations/{id}/receipt",
+        [303, 404, 404, 404],
+    ),
+    (
+        "GET",
+        "/staff/migrations/{id}/receipt.json",
+        [303, 404, 404, 404],
+    ),
     ("GET", "/staff/migrations/{id}/{deed}", [303, 404, 404, 200]),
     (
         "POST",

@@ -2,11 +2,9 @@
 
 use crate::agent::disk::aligned::AlignedBuf;
 use crate::domain::ids::DiskId;
+pub(super) use crate::wire::CHUNK;
 use crate::wire::DiskDigest;
 
-/// Bytes compared and sent as one. Smaller finds scattered changes more exactly (1 % of 4 KiB blocks changed at random
-/// touch 15 % of 64 KiB chunks but 4 % of these), larger hashes no faster: BLAKE3 works on 16 lanes of 1 KiB at a time.
-pub(super) const CHUNK: usize = 16 * 1024;
 /// Bytes asked for as one.
 pub(super) const SEGMENT: usize = 16 * 1024 * 1024;
 pub(super) const CHUNKS_PER_SEGMENT: usize = SEGMENT / CHUNK;

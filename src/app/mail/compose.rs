@@ -4,11 +4,12 @@ use super::kinds::{Chosen, LinodeMail, UserMail};
 use crate::app::App;
 use crate::app::context::Tx;
 use crate::app::error::AppError;
-use crate::domain::ids::HostId;
+use crate::domain::ids::{HostId, MigrationId};
 use crate::domain::linode::LinodeStatus;
 use crate::domain::mail::{MailKind, MailState};
 use crate::domain::migration::{Letter, MigrationKind};
 use crate::domain::programme::{Deed, ProgrammeState};
+use crate::domain::receipt::file_name;
 use crate::domain::time::zone::Tz;
 use crate::domain::time::{Time, span};
 use crate::mail::{self, Appointment, Facts, MoveOff, Rendered};
@@ -43,6 +44,8 @@ pub struct Extra<'a> {
     pub calendar: Option<&'a str>,
     /// From when on it is of no use to send it.
     pub stale_at: Option<Time>,
+    /// Whose receipt goes with it.
+    pub receipt_of: Option<MigrationId>,
 }
 
 /// Posts a mail, unless its reader has switched this kind off.
@@ -71,6 +74,7 @@ pub fn post(
             calendar: extra.calendar,
             stale_at: extra.stale_at,
             bug_id: facts.board.bug,
+            receipt_of: extra.receipt_of,
         },
     )?;
     Ok(())
@@ -147,6 +151,7 @@ impl Tx<'_> {
             ),
             None => (String::new(), String::new()),
         };
+        let receipt = attached(self.conn, mail)?;
         for user in store::account::users_of_account(self.conn, linode.account_id)? {
             let mut facts = Facts {
                 linode: linode.label.clone(),
@@ -158,16 +163,30 @@ impl Tx<'_> {
                 ..facts_for(self.app, &user)
             };
             mail.tell(&mut facts, self.now, |at| moment(at, &user.timezone));
+            facts.receipt = receipt.map(file_name).unwrap_or_default();
             facts.move_off.is = about.is_some_and(|of| of.kind == MigrationKind::Evacuation);
             let calendar = calendar(self, &user, &facts, mail);
             let extra = Extra {
                 calendar: calendar.as_deref(),
                 stale_at: mail.stale_at(),
+                receipt_of: receipt,
             };
             post(self, mail.kind(), (&user.email, &facts), extra)?;
         }
         Ok(())
     }
+}
+
+/// Larger ones are not attached: their page has them.
+const ATTACHED: usize = 256 * 1024;
+
+/// Whose receipt goes with a mail, if it has one.
+fn attached(conn: &mut Db, mail: LinodeMail<'_>) -> Result<Option<MigrationId>, AppError> {
+    let Some(of) = mail.receipt_of() else {
+        return Ok(None);
+    };
+    let body = store::receipt::body(conn, of)?;
+    Ok(body.filter(|body| body.len() <= ATTACHED).map(|_| of))
 }
 
 fn host_name(conn: &mut Db, id: HostId) -> Result<String, AppError> {
@@ -327,8 +346,11 @@ pub fn post_letter(tx: &mut Tx<'_>, migration: &Migration, letter: Letter) -> Re
             told.was_running = back.as_ref().is_some_and(|row| row.was_running);
             told.stopped_at = back.as_ref().and_then(|row| row.stopped_at);
             told.running_at = back.as_ref().and_then(|row| row.running_at);
-            told.finished_at = back.and_then(|row| row.finished_at);
-            LinodeMail::Returned(&told)
+            told.finished_at = back.as_ref().and_then(|row| row.finished_at);
+            LinodeMail::Returned {
+                of: &told,
+                back: back.map(|row| row.id),
+            }
         }
     };
     tx.mail_about(&linode, mail)

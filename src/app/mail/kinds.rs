@@ -1,7 +1,7 @@
 //! What each mail tells, besides the names of its reader, the Linode and the hosts: nothing that its template needs can be
 //! left out.
 
-use crate::domain::ids::BugId;
+use crate::domain::ids::{BugId, MigrationId};
 use crate::domain::mail::MailKind;
 use crate::domain::migration::MigrationKind;
 use crate::domain::time::Time;
@@ -72,7 +72,11 @@ pub enum LinodeMail<'a> {
         is_over: bool,
         is_off: bool,
     },
-    Returned(&'a Migration),
+    /// `back`: the way back itself.
+    Returned {
+        of: &'a Migration,
+        back: Option<MigrationId>,
+    },
     Confirmed(&'a Migration),
     Graduated(&'a Migration),
 }
@@ -96,7 +100,7 @@ impl<'a> LinodeMail<'a> {
             Self::Started(_) => MailKind::Started,
             Self::Finished(_) => MailKind::Finished,
             Self::Failed { .. } => MailKind::Failed,
-            Self::Returned(_) => MailKind::Returned,
+            Self::Returned { .. } => MailKind::Returned,
             Self::Confirmed(_) => MailKind::Confirmed,
             Self::Graduated(_) => MailKind::Graduated,
         }
@@ -120,7 +124,7 @@ impl<'a> LinodeMail<'a> {
             | Self::Started(of)
             | Self::Finished(of)
             | Self::Failed { of, .. }
-            | Self::Returned(of)
+            | Self::Returned { of, .. }
             | Self::Confirmed(of)
             | Self::Graduated(of) => Some(of),
         }
@@ -131,6 +135,15 @@ impl<'a> LinodeMail<'a> {
         match self {
             Self::Scheduled { chosen, .. } | Self::Evacuation { chosen, .. } => chosen,
             Self::Unscheduled { chosen, .. } => Some(chosen),
+            _ => None,
+        }
+    }
+
+    /// Whose receipt goes with it.
+    pub(super) fn receipt_of(self) -> Option<MigrationId> {
+        match self {
+            Self::Finished(of) => Some(of.id),
+            Self::Returned { back, .. } => back,
             _ => None,
         }
     }
@@ -211,7 +224,7 @@ impl<'a> LinodeMail<'a> {
                 facts.reason.clone_from(&of.failure);
                 (facts.is_over, facts.is_off) = (is_over, is_off);
             }
-            Self::Started(_) | Self::Returned(_) => facts.when = shown(now),
+            Self::Started(_) | Self::Returned { .. } => facts.when = shown(now),
             Self::Approved | Self::Confirmed(_) | Self::Graduated(_) => {}
         }
     }

@@ -118,6 +118,9 @@ impl Tx<'_> {
             };
             store::migration::insert_event(self.conn, id, self.now, (state, step), &message)?;
         }
+        if state == MigrationState::Finished && before.state == MigrationState::Switching {
+            self.receipt_at_its_end(id)?;
+        }
         for effect in &transition.effects {
             Work { tx: self, event }.carry_out(id, *effect)?;
         }

@@ -4,10 +4,12 @@ mod audit;
 mod backup;
 mod host;
 mod import;
+mod receipt_key;
 mod restore;
 mod schema;
 mod serve;
 mod staff;
+mod verify;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -93,6 +95,19 @@ enum Command {
         #[arg(long, global = true)]
         config: Option<PathBuf>,
     },
+    /// The keys that receipts are signed with
+    ReceiptKey {
+        #[command(subcommand)]
+        what: receipt_key::What,
+        #[arg(long, global = true)]
+        config: Option<PathBuf>,
+    },
+    /// Check a receipt, without portal or database (docs/RECEIPTS.md): status 0 valid, 1 not valid, 2 not read, 3 consistent but
+    /// its signature not checked
+    Verify {
+        #[command(flatten)]
+        what: verify::What,
+    },
     /// Hosts and their agents
     Host {
         #[command(subcommand)]
@@ -106,7 +121,7 @@ fn main() -> ExitCode {
     xenbeta::config::keep_private();
     let arguments = Arguments::parse();
     match run(arguments.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             eprintln!("xenbeta: {error}");
             ExitCode::FAILURE
@@ -114,8 +129,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
+fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
+        Command::Verify { what } => return Ok(verify::run(&what)),
         Command::Serve { config } => serve::run(&Config::load(&config)?),
         Command::Schema { what, config } => schema::run(&what, &configuration(config.as_deref())?),
         Command::Staff { what, config } => staff::run(what, &configuration(config.as_deref())?),
@@ -132,8 +148,12 @@ fn run(command: Command) -> Result<(), Failure> {
             config,
         } => restore::run(&file, yes, limit_s, &configuration(config.as_deref())?),
         Command::Audit { what, config } => audit::run(&what, &configuration(config.as_deref())?),
+        Command::ReceiptKey { what, config } => {
+            receipt_key::run(&what, &configuration(config.as_deref())?)
+        }
         Command::Host { what, config } => host::run(what, &configuration(config.as_deref())?),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn configuration(path: Option<&Path>) -> Result<Config, Failure> {

@@ -14,6 +14,7 @@ pub fn run(config: &Config) -> Result<(), Failure> {
     let app = config.app(config.secret()?)?;
     // Before the first agent is answered.
     app.look_at_database()?;
+    app.ready_receipt_key()?;
     let mail = config.mail_transport()?;
     let stop = Stop::default();
     let loops = work::start(&app, mail, config.mail_domain(), &stop)?;

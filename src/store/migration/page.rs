@@ -19,7 +19,7 @@ use crate::store::limit::Limit;
 use crate::store::linode::disk::Disk;
 use crate::store::linode::{self, Linode};
 use crate::store::programme::move_times;
-use crate::store::{migration, schema};
+use crate::store::{migration, receipt, schema};
 
 /// Everything on a migration's page.
 pub struct MigrationDetail {
@@ -29,6 +29,8 @@ pub struct MigrationDetail {
     pub destination: Host,
     pub events: Vec<MigrationEvent>,
     pub digests: Vec<Digest>,
+    /// There is a signed one, or will be when it is asked for.
+    pub has_receipt: bool,
     pub disks: Vec<Disk>,
     /// The step at work or waiting, if any.
     pub job: Option<Job>,
@@ -147,9 +149,13 @@ pub fn migration(
         .at_most::<1>()
         .get_result(conn)
         .optional()?;
+    let digests = migration::digests(conn, id)?;
+    let has_receipt = migration.finished_at.is_some()
+        && (!digests.is_empty() || receipt::body(conn, id)?.is_some());
     Ok(Some(MigrationDetail {
         events: migration::events(conn, id)?,
-        digests: migration::digests(conn, id)?,
+        digests,
+        has_receipt,
         disks: linode::disk::disks_of(conn, linode.id)?,
         migration,
         linode,

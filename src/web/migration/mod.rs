@@ -1,4 +1,5 @@
 //! A migration while it runs, for members' and staff's pages alike.
 
 pub mod live;
+pub mod receipt;
 pub mod stream;

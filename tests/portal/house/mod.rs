@@ -159,7 +159,7 @@ fn every_room_says_what_it_is_for() {
 }
 
 /// What the product is about. Each has this one name on every floor that has it.
-const SUBJECTS: [&str; 17] = [
+const SUBJECTS: [&str; 18] = [
     "account",
     "audit",
     "bug",
@@ -176,6 +176,7 @@ const SUBJECTS: [&str; 17] = [
     "ownership",
     "programme",
     "readiness",
+    "receipt",
     "registration",
 ];
 /// What a floor has besides: its tools, and what is its own.

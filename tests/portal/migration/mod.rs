@@ -6,4 +6,6 @@ mod engine;
 mod holding;
 mod limit;
 mod places;
+mod receipt;
 mod schedule;
+mod verify;

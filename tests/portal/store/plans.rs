@@ -10,7 +10,7 @@ use crate::store::queries::{fifty_more, listen, said};
 use crate::support::fleet::{MEMBER_EMAIL, STAFF_EMAIL, WEB};
 use crate::support::{On, TestApp};
 
-const MEMBERS: [&str; 17] = [
+const MEMBERS: [&str; 18] = [
     "/members/",
     "/members/xenbeta",
     "/members/accounts",
@@ -28,6 +28,7 @@ const MEMBERS: [&str; 17] = [
     "/members/bugs/5001?after=5",
     "/members/faq?q=disk",
     "/members/migrations/1",
+    "/receipt-keys.json",
 ];
 
 const STAFF: [&str; 57] = [
@@ -91,7 +92,7 @@ const STAFF: [&str; 57] = [
 ];
 
 /// Tables that stay small (or are one row), and may be read as a whole.
-const SMALL: [&str; 14] = [
+const SMALL: [&str; 15] = [
     "alerts",
     "plans",
     "kernels",
@@ -105,6 +106,7 @@ const SMALL: [&str; 14] = [
     "muted_mails",
     "faq_entries",
     "agents",
+    "receipt_keys",
     "__diesel_schema_migrations",
 ];
 

@@ -57,6 +57,7 @@ pub struct MigrationPage {
     pub failure: Option<String>,
     pub after: Option<After>,
     pub receipt: Vec<ReceiptRow>,
+    pub has_receipt: bool,
     pub figures: Vec<(&'static str, String)>,
     /// What it used before and after, once there are samples of both.
     pub moved: Option<Compared>,
@@ -136,6 +137,7 @@ impl MigrationPage {
             failure: (!migration.failure.is_empty()).then(|| migration.failure.clone()),
             after: after(detail, zone, now),
             receipt: receipt(detail),
+            has_receipt: detail.has_receipt,
             figures: figures(migration),
             moved: None,
             log: detail

@@ -1,0 +1,3 @@
+ALTER TABLE outbox DROP COLUMN receipt_of;
+DROP TABLE receipts;
+DROP TABLE receipt_keys;
