@@ -120,7 +120,8 @@ fn file(kind: &str, name: &str, text: &str) -> Result<SinglePart, SendError> {
         .header(kind)
         .header(ContentDisposition::attachment(name))
         .header(ContentTransferEncoding::Base64)
-        .body(text.to_owned()))
+        // As bytes: text would get other ends of lines.
+        .body(text.as_bytes().to_vec()))
 }
 
 /// Always quoted-printable: readable in a file, safe on every server, and a long link survives.
