@@ -17,9 +17,10 @@ use xenbeta::app::context::Actor;
 use xenbeta::app::migration::actions::Click;
 use xenbeta::app::secrets::{self, Secret, purpose};
 use xenbeta::app::{App, Settings};
-use xenbeta::domain::ids::{HostId, LinodeId};
+use xenbeta::domain::ids::{HostId, LinodeId, MigrationId};
 use xenbeta::domain::linode::LinodeStatus;
 use xenbeta::domain::migration::MigrationState;
+use xenbeta::domain::receipt::sealed;
 use xenbeta::domain::registration::RegistrationState;
 use xenbeta::domain::values::{Patience, StopLimit};
 use xenbeta::store;
@@ -165,12 +166,44 @@ impl Demo {
                 .read(|conn| store::migration::migration(conn, row.id));
             let now = now.unwrap().unwrap();
             match now.state {
-                MigrationState::Finished => return to,
+                MigrationState::Finished => {
+                    self.its_receipt_is_of_its_sealed_disks(&app, row.id);
+                    return to;
+                }
                 MigrationState::Failed | MigrationState::Cancelled => panic!("{now:?}"),
                 _ => assert!(Instant::now() < until, "{now:?}"),
             }
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    /// What both agents computed is what `xenbeta verify` computes of the disks that the old host keeps.
+    fn its_receipt_is_of_its_sealed_disks(&self, app: &App, id: MigrationId) {
+        let file = app.receipt(None, id).unwrap();
+        let receipt = sealed::open(file.as_bytes()).unwrap().receipt;
+        let (path, keys) = (
+            self.folder.path().join("r.json"),
+            self.folder.path().join("k.json"),
+        );
+        fs::write(&path, &file).unwrap();
+        fs::write(
+            &keys,
+            serde_json::to_vec(&app.receipt_keys().unwrap()).unwrap(),
+        )
+        .unwrap();
+        let kept = self.data().join("hosts").join(&receipt.from.host);
+        let kept = kept.join(format!("disks/linodes/{OLD_MAIL}/e1"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xenbeta"));
+        command.arg("verify").arg(&path).arg("--keys").arg(&keys);
+        for disk in &receipt.disks {
+            let image = kept.join(format!("{}.img", disk.id));
+            command
+                .arg("--disk")
+                .arg(format!("{}={}", disk.id, image.display()));
+        }
+        let out = command.output().unwrap();
+        assert!(out.status.success() && !receipt.disks.is_empty(), "{out:?}");
+        assert!(receipt.times.started.is_some() && receipt.versions.source_agent.is_some());
     }
 
     /// Processes started with something in the folder.
