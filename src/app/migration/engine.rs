@@ -96,11 +96,8 @@ impl Tx<'_> {
                 return Ok(Applied::Refused(refused));
             }
         };
-        if transition
-            .effects
-            .iter()
-            .any(|effect| effect.needs_memory())
-        {
+        let mut effects = transition.effects.iter();
+        if effects.any(|effect| effect.needs_memory()) {
             guard::may_change_hands(self.conn, before.linode_id, event)?;
         }
         let mut change = details.change.clone();
@@ -201,8 +198,8 @@ fn stamp(
         State::Holding if before.state == State::Switching => change.stopped_at = Some(None),
         State::Holding if transition.step == Some(Step::Hold) => {
             change.in_step_at = Some(now);
+            // From now on it is late while it is kept from its stop.
             if before.not_before.is_none() && may_be_kept(tx.conn, before)? {
-                // From now on it is late while it is kept from its stop.
                 change.not_before = Some(Some(now));
             }
             if before.copied_s.is_none() {
@@ -232,9 +229,9 @@ fn stamp(
 
 /// Can something of its member's own keep one that is in step from its stop?
 fn may_be_kept(conn: &mut Db, row: &Migration) -> Result<bool, AppError> {
-    let linode = store::linode::linode(conn, row.linode_id)?;
-    let is_grouped = linode.is_some_and(|linode| !linode.never_both.is_empty());
-    Ok(row.down_limit_s.is_some() || (is_grouped && row.kind != MigrationKind::Return))
+    let linode = store::linode::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;
+    let is_grouped = !linode.never_both.is_empty() && row.kind != MigrationKind::Return;
+    Ok(row.down_limit_s.is_some() || is_grouped)
 }
 
 /// One transition's surroundings, for its effects.

@@ -69,6 +69,11 @@ impl Tx<'_> {
     }
 }
 
+/// Seconds, up.
+fn whole_s(ms: i64) -> i64 {
+    ms.saturating_add(999).div_euclid(1000)
+}
+
 /// What the rows say of a move.
 fn told(conn: &mut Db, row: &Migration, now: Time) -> Result<Option<Receipt>, AppError> {
     let disks = disks(conn, row)?;
@@ -101,8 +106,8 @@ fn told(conn: &mut Db, row: &Migration, now: Time) -> Result<Option<Receipt>, Ap
         downtime: Downtime {
             was_running: row.was_running,
             measured_s: row.down_s(),
-            foretold_s: None,
-            foretold_most_s: None,
+            foretold_s: row.foretold_ms.map(whole_s),
+            foretold_most_s: row.foretold_most_ms.map(whole_s),
         },
         times,
         digests: Digests {
