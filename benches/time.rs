@@ -35,7 +35,7 @@ use xenbeta::wire::{Order, Outcome, Renew, Report, Task};
 const PAIRS: i64 = 25;
 const QUIET: (i64, i64) = (13 * 60 + 30, 14 * 60);
 /// Chosen times lie within so many seconds.
-const SPREAD_S: u64 = 3 * 3600;
+const SPREAD_S: u64 = 6 * 3600;
 const MB: i64 = 1_000_000;
 
 struct Rng(u64);
@@ -60,7 +60,7 @@ impl Rng {
 }
 
 /// What a Linode and its hosts are like.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 struct Nature {
     stop_s: i64,
     start_s: i64,
@@ -566,18 +566,29 @@ impl World {
             }
         }
         if std::env::var_os("VERBOSE").is_some() {
-            for row in finished() {
-                let off_s = self.stopped[&row.id].seconds_since(row.not_before.unwrap());
+            for row in rows.iter() {
+                let at = row.not_before.unwrap();
+                let until = |time: Option<Time>| time.map(|it| it.seconds_since(at));
                 println!(
-                    "{} off {off_s} s, passes {}, pass {} s, limit {:?}, told {:?} at most {:?}, was {:?}, {}",
+                    "{} to {} {}: begin {:?}, began {:?}, in step at first {:?}, at last {:?}, stopped {:?}; copied in {:?}, {} passes, the last {} s; {:?}, limit {:?}, foretold {:?} to {:?}, was {:?}",
                     row.id,
+                    row.destination_host_id,
+                    row.state,
+                    until(row.begin_at),
+                    until(row.started_at),
+                    row.started_at
+                        .zip(row.copied_s)
+                        .map(|(began, s)| began.plus_s(i64::from(s)).seconds_since(at)),
+                    until(row.in_step_at),
+                    until(self.stopped.get(&row.id).copied()),
+                    row.copied_s,
                     row.warm_passes,
                     row.pass_s,
+                    self.natures[&row.linode_id],
                     row.down_limit_s,
                     row.foretold_ms,
                     row.foretold_most_ms,
-                    down(row),
-                    self.natures[&row.linode_id].disk_bytes >> 30
+                    down(row)
                 );
             }
         }

@@ -1,6 +1,9 @@
 //! The tables, as Diesel knows them; `migrations/` has what the databases enforce. Generated: `tests/portal/store/schema.rs` says how.
 
-#![allow(clippy::wildcard_imports, reason = "what diesel's table! macro expands to")]
+#![allow(
+    clippy::wildcard_imports,
+    reason = "what diesel's table! macro expands to"
+)]
 
 diesel::table! {
     use diesel::sql_types::*;
