@@ -85,6 +85,13 @@ fn outcome_told(outcome: &Outcome) -> String {
         Outcome::Succeeded { report } => match report {
             // Times of the machine the simulation runs on are no part of it.
             Report::Started { epoch, running, .. } => format!("started e{epoch} running={running}"),
+            Report::Sealed {
+                epoch,
+                forced,
+                was_running,
+                ..
+            } => format!("sealed e{epoch} forced={forced} was_running={was_running}"),
+            Report::Stopped { forced, .. } => format!("stopped forced={forced}"),
             Report::Copied { epoch, .. } => format!("copied e{epoch}"),
             other => format!("{other:?}"),
         },

@@ -39,6 +39,8 @@ def there_and_back(lab, witness, linodes, _dice):
     lab.make_offer(linode)
     there = moved(lab, witness, linode, "UML to Xen", at_source)
     assert there["kernels"][0] != there["kernels"][1], "another kernel runs it"
+    # An emulated guest may stand still for a moment: it is to have written something of its own there.
+    eventually("it writes there", lambda: len(await_answer(linode.address, "/seq").split()) > there["written"])
     written = len(await_answer(linode.address, "/seq").split())
     back = moved(lab, witness, linode, "the way back", at_source, lab.member_turns_back)
     assert lab.owner(linode) == "uml1", "the way back leads to the source"
