@@ -123,7 +123,7 @@ fn facts(receipt: &Receipt) -> Vec<(&'static str, String)> {
 fn foretold(receipt: &Receipt) -> Option<String> {
     let downtime = &receipt.downtime;
     match (downtime.foretold_s, downtime.foretold_most_s) {
-        (Some(least), Some(most)) => Some(format!("{least} to {most} s")),
+        (Some(told), Some(most)) => Some(format!("about {told} s, {most} s at most")),
         (Some(seconds), None) | (None, Some(seconds)) => Some(format!("{seconds} s")),
         (None, None) => None,
     }

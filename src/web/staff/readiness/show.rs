@@ -56,6 +56,9 @@ pub struct BugRow {
     pub counts: Vec<(i64, String)>,
 }
 
+/// Fewer moves than this say nothing of how well they are foretold.
+const FEW_FORETOLD: usize = 10;
+
 /// Foretold beside measured.
 #[derive(Debug)]
 pub struct Foretold {
@@ -74,7 +77,9 @@ impl From<Calibration> for Foretold {
             p50: seconds(of.p50_ms),
             p90: seconds(of.p90_ms),
             close_percent: of.close_percent,
-            verdict: if of.is_good() {
+            verdict: if of.of < FEW_FORETOLD {
+                Tag::new("Too few to judge", Tone::Plain)
+            } else if of.is_good() {
                 Tag::new("Good", Tone::Good)
             } else {
                 Tag::new("Off", Tone::Warn)
