@@ -8,11 +8,12 @@ use crate::domain::linode::LinodeStatus;
 use crate::domain::migration::forecast::{
     self, Basis, Forecast, LastCopy, Measured, Part, Samples, Work,
 };
+use crate::domain::platform::Platform;
 use crate::domain::time::Time;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::limit::Limit;
-use crate::store::schema::timings;
+use crate::store::schema::{hosts, timings};
 use crate::store::{host, linode};
 
 /// The last of each kind that a forecast looks at.
@@ -96,20 +97,29 @@ fn measured(
         sent_bytes,
     };
     Ok(Measured {
-        stops: samples(conn, of, Part::Stop)?,
-        starts: samples(conn, of, Part::Start)?,
+        stops: samples(conn, of, (Part::Stop, source))?,
+        starts: samples(conn, of, (Part::Start, destination))?,
         last_copies: last.into_iter().map(copy).collect(),
     })
 }
 
-/// The Linode's own; before it has any, those of others of its plan.
+/// The Linode's own on hosts of the platform of this one, as another platform takes other times for it; before it has any,
+/// those of others of its plan.
 fn samples(
     conn: &mut Db,
     (linode, plan): (LinodeId, PlanId),
-    part: Part,
+    (part, on): (Part, HostId),
 ) -> Result<Samples, StoreError> {
+    let platform = hosts::table
+        .find(on)
+        .select(hosts::platform)
+        .get_result::<Platform>(conn)?;
+    let alike = hosts::table
+        .filter(hosts::platform.eq(platform))
+        .select(hosts::id);
     let of_part = timings::table
         .filter(timings::part.eq(part))
+        .filter(timings::host_id.eq_any(alike))
         .order(timings::id.desc())
         .select(timings::ms);
     let ms = of_part

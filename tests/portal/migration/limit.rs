@@ -36,10 +36,10 @@ impl TestApp {
 
     /// What this Linode's stops, starts and last copies took so far, in milliseconds.
     fn took(&self, linode: LinodeId, stop: i64, start: i64) {
-        for (part, ms) in [("stop", stop), ("start", start)] {
+        for (part, host, ms) in [("stop", UML1, stop), ("start", XEN1, start)] {
             for _ in 0..6 {
                 self.sql(&format!(
-                    "INSERT INTO timings (linode_id, plan_id, part, host_id, ms, at) SELECT id, plan_id, '{part}', host_id, {ms}, '2026-01-01T00:00:00.000000Z' FROM linodes WHERE id = {linode}"
+                    "INSERT INTO timings (linode_id, plan_id, part, host_id, ms, at) SELECT id, plan_id, '{part}', {host}, {ms}, '2026-01-01T00:00:00.000000Z' FROM linodes WHERE id = {linode}"
                 ));
             }
         }
@@ -102,6 +102,19 @@ both_databases! {
         let other = app.offered(OLD, Click { accept_kernels: true, ..now_click() });
         let basis = app.forecast(&other).unwrap().basis;
         assert!(basis == Basis::Plan || basis == Basis::Usual, "{basis:?}");
+    }
+
+    fn what_a_start_took_on_another_platform_says_nothing(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.offered(WEB, now_click());
+        let usual = app.forecast(&row).unwrap();
+        app.took(WEB, 9_000, 500);
+        app.sql(&format!("UPDATE timings SET host_id = {UML1}"));
+        let known = app.forecast(&row).unwrap();
+        assert_eq!(known.basis, Basis::Usual, "nothing is known of its start on Xen");
+        assert!(known.down.least_ms > usual.down.least_ms && known.down.most_ms < usual.down.most_ms, "its stop is");
+        app.sql(&format!("UPDATE timings SET host_id = {XEN1} WHERE part = 'start'"));
+        assert_eq!(app.forecast(&row).unwrap().basis, Basis::Own);
     }
 
     fn over_its_limit_it_is_not_stopped_and_passes_go_on(app: TestApp) {
