@@ -102,9 +102,10 @@ fn causes(town: &Town) {
              WHERE action = 'registration' AND after = '{to}' GROUP BY 1"
         )
     };
+    // One that stands again after its member's cancel is nobody's, and they know of it.
     let offered = |kind: &str| {
         format!(
-            "SELECT account_id AS account, count(*) AS due FROM migrations WHERE kind = '{kind}' GROUP BY 1"
+            "SELECT account_id AS account, count(*) AS due FROM migrations WHERE kind = '{kind}' AND offered_by IS NOT NULL GROUP BY 1"
         )
     };
     let all = "'beta', 'graduation', 'evacuation', 'return'";
