@@ -18,6 +18,9 @@
 #[path = "../tests/support/port.rs"]
 #[allow(dead_code, reason = "shared with the tests")]
 mod port;
+#[path = "../tests/support/rng.rs"]
+#[allow(dead_code, reason = "shared with the tests")]
+mod rng;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -27,6 +30,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use port::free_port;
+use rng::Rng;
 use xenbeta::agent::disk::{DiskStore, FileStore};
 use xenbeta::agent::transfer::{Cap, Fetch, Granted, Identity, Server, Source, Watch};
 use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
@@ -63,18 +67,10 @@ impl Watch for Nobody {
     }
 }
 
-struct Dice(u64);
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
+impl Rng {
     fn fill(&mut self, bytes: &mut [u8]) {
         for part in bytes.chunks_mut(8) {
-            part.copy_from_slice(&self.roll().to_le_bytes()[..part.len()]);
+            part.copy_from_slice(&self.next().to_le_bytes()[..part.len()]);
         }
     }
 }
@@ -214,7 +210,7 @@ fn make_image(path: &Path, size: u64) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let file = File::create(path).unwrap();
     file.set_len(size).unwrap();
-    let mut dice = Dice(1);
+    let mut dice = Rng::new(1);
     let mut buf = vec![0; 4 << 20];
     for at in (0..size).step_by(8 << 20) {
         dice.fill(&mut buf);
@@ -226,12 +222,12 @@ fn make_image(path: &Path, size: u64) {
 /// Changes 1 % of the 4 KiB blocks, anywhere; durable before the clock starts.
 fn change(path: &Path, size: u64, seed: u64, share: f64) {
     let file = File::options().write(true).open(path).unwrap();
-    let mut dice = Dice(seed);
+    let mut dice = Rng::new(seed);
     let mut block = [0; 4096];
     let blocks = size / 4096;
     for _ in 0..(blocks as f64 * share) as u64 {
         dice.fill(&mut block);
-        file.write_all_at(&block, dice.roll() % blocks * 4096)
+        file.write_all_at(&block, dice.below(blocks) * 4096)
             .unwrap();
     }
     file.sync_all().unwrap();

@@ -12,12 +12,16 @@
     reason = "a bench"
 )]
 
+#[path = "../tests/support/rng.rs"]
+#[allow(dead_code, reason = "shared with the tests")]
+mod rng;
 #[path = "../tests/support/mod.rs"]
 #[allow(dead_code, reason = "shared with the tests")]
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rng::Rng;
 use support::hand::{agent, now_click};
 use support::{On, TestApp};
 use xenbeta::app::error::AppError;
@@ -38,19 +42,9 @@ const QUIET: (i64, i64) = (13 * 60 + 30, 14 * 60);
 const SPREAD_S: u64 = 6 * 3600;
 const MB: i64 = 1_000_000;
 
-struct Rng(u64);
-
 impl Rng {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-
     fn between(&mut self, least: i64, most: i64) -> i64 {
-        least + (self.next() % (most - least + 1) as u64) as i64
+        least + self.below((most - least + 1) as u64) as i64
     }
 
     /// Around a thousand, by so many thousandths.
@@ -99,7 +93,7 @@ fn main() {
     let began = std::time::Instant::now();
     let mut world = World {
         app: TestApp::at_noon(On::Sqlite).with_fleet(),
-        rng: Rng(seed as u64),
+        rng: Rng::new(seed as u64),
         natures: BTreeMap::new(),
         at_work: Vec::new(),
         measured: BTreeSet::new(),
@@ -225,7 +219,7 @@ impl World {
             let mut at = self
                 .app
                 .now()
-                .plus_s(lead + (self.rng.next() % SPREAD_S) as i64);
+                .plus_s(lead + self.rng.below(SPREAD_S) as i64);
             let row = loop {
                 let click = Click {
                     at: Some(at),
@@ -554,10 +548,13 @@ impl World {
         println!("| stopped in quiet hours | {quiet} |");
         println!("| with a limit; of them off for longer than it | {limited}; {over} |");
         println!("| off for longer than was foretold at most | {above_most} |");
-        for (whose, own) in [("its own", true), ("its plan's", false)] {
+        for (whose, own) in [
+            ("its own stops and its plan's starts", true),
+            ("its plan's", false),
+        ] {
             if let Some(told) = calibration(&pairs(own)) {
                 println!(
-                    "| foretold from {whose} stops and starts, beside measured: p50, p90 of the difference; within a fifth or 2 s | {:.1} s, {:.1} s; {} % of {} |",
+                    "| foretold from {whose}, beside measured: p50, p90 of the difference; within a fifth or 2 s | {:.1} s, {:.1} s; {} % of {} |",
                     told.p50_ms as f64 / 1000.0,
                     told.p90_ms as f64 / 1000.0,
                     told.close_percent,

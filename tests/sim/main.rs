@@ -17,6 +17,7 @@ mod driver;
 mod mover;
 mod net;
 mod portal;
+#[path = "../support/rng.rs"]
 mod rng;
 mod sim;
 mod store;
