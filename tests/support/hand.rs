@@ -72,14 +72,17 @@ impl TestApp {
         row.id
     }
 
-    /// Up to the click: registered, approved, offered to `xen1`, clicked, admitted.
-    pub fn clicked(&self, linode: LinodeId) -> Migration {
+    /// Up to the click, with what was chosen: registered, approved, offered to `xen1`.
+    pub fn chosen(&self, linode: LinodeId, click: Click) -> Migration {
         let registration = self.approved(linode);
         self.offer(&self.staff(), registration, Some(XEN1))
             .expect("offers");
-        let row = self
-            .migrate(&self.member(), linode, now_click())
-            .expect("clicks");
+        self.migrate(&self.member(), linode, click).expect("clicks")
+    }
+
+    /// Up to the click, and admitted.
+    pub fn clicked(&self, linode: LinodeId) -> Migration {
+        let row = self.chosen(linode, now_click());
         self.reconcile().expect("reconciles");
         self.migration(row.id)
     }

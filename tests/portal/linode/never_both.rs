@@ -20,12 +20,6 @@ impl TestApp {
         }
     }
 
-    fn clicked_for(&self, linode: LinodeId) -> Migration {
-        let registration = self.approved(linode);
-        self.offer(&self.staff(), registration, Some(XEN1)).unwrap();
-        self.migrate(&self.member(), linode, now_click()).unwrap()
-    }
-
     /// Carries out one order of this host, if it has one.
     fn try_work(&self, host: HostId) {
         if let Some(order) = self.claim(&agent(host)).unwrap() {
@@ -37,10 +31,28 @@ impl TestApp {
 
     /// Both asked for, with slots for both.
     fn both_asked(&self) -> [Migration; 2] {
-        let rows = [self.clicked_for(WEB), self.clicked_for(OLD)];
+        let rows = [WEB, OLD].map(|linode| self.chosen(linode, now_click()));
         self.sql("UPDATE programme SET max_overall = 9; UPDATE hosts SET slots = 9");
         self.reconcile().unwrap();
         rows
+    }
+
+    /// Until both are done, an order at a time: how many were switched over at once, at most.
+    fn most_at_once(&self, rows: &[Migration; 2]) -> usize {
+        let mut most = 0;
+        for _ in 0..200 {
+            self.reconcile().unwrap();
+            let states = rows.each_ref().map(|row| self.migration(row.id).state);
+            let switched = states.iter().filter(|state| **state == State::Switching);
+            most = most.max(switched.count());
+            if states == [State::Finished; 2] {
+                break;
+            }
+            for host in [UML1, XEN1] {
+                self.try_work(host);
+            }
+        }
+        most
     }
 }
 
@@ -49,18 +61,7 @@ both_databases! {
         let app = app.with_fleet();
         app.grouped(&[WEB, OLD]);
         let rows = app.both_asked();
-        let mut most = 0;
-        for _ in 0..200 {
-            app.reconcile().unwrap();
-            let states = rows.each_ref().map(|row| app.migration(row.id).state);
-            most = most.max(states.iter().filter(|state| **state == State::Switching).count());
-            if states == [State::Finished; 2] {
-                break;
-            }
-            for host in [UML1, XEN1] {
-                app.try_work(host);
-            }
-        }
+        let most = app.most_at_once(&rows);
         assert_eq!(rows.map(|row| app.migration(row.id).state), [State::Finished; 2]);
         assert_eq!(most, 1, "never both at once");
     }
@@ -68,23 +69,14 @@ both_databases! {
     fn without_a_group_both_stop_at_once(app: TestApp) {
         let app = app.with_fleet();
         let rows = app.both_asked();
-        let mut most = 0;
-        for _ in 0..200 {
-            app.reconcile().unwrap();
-            let states = rows.each_ref().map(|row| app.migration(row.id).state);
-            most = most.max(states.iter().filter(|state| **state == State::Switching).count());
-            for host in [UML1, XEN1] {
-                app.try_work(host);
-            }
-        }
-        assert_eq!(most, 2);
+        assert_eq!(app.most_at_once(&rows), 2);
     }
 
     fn while_the_other_is_off_it_is_late_and_its_member_hears_why(app: TestApp) {
         let app = app.with_fleet();
         app.grouped(&[WEB, OLD]);
         app.sql(&format!("UPDATE linodes SET status = 'offline' WHERE id = {OLD}"));
-        let row = app.clicked_for(WEB);
+        let row = app.chosen(WEB, now_click());
         app.reconcile().unwrap();
         app.work_all(&[UML1, XEN1]);
         assert_eq!(app.migration(row.id).state, State::Holding);
@@ -105,7 +97,7 @@ both_databases! {
     fn one_that_is_off_itself_waits_for_nobody(app: TestApp) {
         let app = app.with_fleet();
         app.grouped(&[WEB, OLD]);
-        let row = app.clicked_for(WEB);
+        let row = app.chosen(WEB, now_click());
         app.reconcile().unwrap();
         app.sql(&format!("UPDATE linodes SET status = 'offline' WHERE id IN ({WEB}, {OLD})"));
         app.work_all(&[UML1, XEN1]);
@@ -123,7 +115,7 @@ both_databases! {
         let saved = member.submit(&page, "Save the name", &[("never_both", "Database")]);
         assert!(member.follow(&saved).fact("Never both down").contains("With others named database"));
         app.sql("UPDATE linodes SET never_both = 'database', status = 'offline' WHERE account_id <> 1");
-        let row = app.clicked_for(WEB);
+        let row = app.chosen(WEB, now_click());
         app.reconcile().unwrap();
         app.work_all(&[UML1, XEN1]);
         assert_eq!(app.migration(row.id).state, State::Finished);

@@ -31,13 +31,6 @@ fn later(at: Time, hours: i32) -> Click {
 }
 
 impl TestApp {
-    /// Offered to `xen1`, and chosen.
-    fn chosen(&self, linode: LinodeId, click: Click) -> Migration {
-        let registration = self.approved(linode);
-        self.offer(&self.staff(), registration, Some(XEN1)).unwrap();
-        self.migrate(&self.member(), linode, click).unwrap()
-    }
-
     /// In step, some time before the chosen time.
     fn holds(&self, linode: LinodeId, click: Click) -> Migration {
         let row = self.chosen(linode, click);

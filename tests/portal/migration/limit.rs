@@ -23,12 +23,6 @@ fn within(seconds: i32) -> Click {
 }
 
 impl TestApp {
-    fn offered(&self, linode: LinodeId, click: Click) -> Migration {
-        let registration = self.approved(linode);
-        self.offer(&self.staff(), registration, Some(XEN1)).unwrap();
-        self.migrate(&self.member(), linode, click).unwrap()
-    }
-
     fn forecast(&self, row: &Migration) -> Option<Forecast> {
         let (row, now) = (self.migration(row.id), self.now());
         self.in_db(|conn| store::migration::timing::forecast(conn, &row, now))
@@ -79,7 +73,7 @@ fn timed(order: &Order, report: Report) -> Report {
 both_databases! {
     fn what_agents_measure_is_what_the_next_forecast_stands_on(app: TestApp) {
         let app = app.with_fleet();
-        let row = app.offered(WEB, now_click());
+        let row = app.chosen(WEB, now_click());
         let usual = app.forecast(&row).unwrap();
         assert_eq!(usual.basis, Basis::Usual);
         app.reconcile().unwrap();
@@ -99,14 +93,14 @@ both_databases! {
         assert_eq!(own.basis, Basis::Own);
         assert!(own.down.most_ms < usual.down.most_ms, "{own:?} {usual:?}");
         // Its plan's others have it for theirs, until they have their own.
-        let other = app.offered(OLD, Click { accept_kernels: true, ..now_click() });
+        let other = app.chosen(OLD, Click { accept_kernels: true, ..now_click() });
         let basis = app.forecast(&other).unwrap().basis;
         assert!(basis == Basis::Plan || basis == Basis::Usual, "{basis:?}");
     }
 
     fn what_a_start_took_on_another_platform_says_nothing(app: TestApp) {
         let app = app.with_fleet();
-        let row = app.offered(WEB, now_click());
+        let row = app.chosen(WEB, now_click());
         let usual = app.forecast(&row).unwrap();
         app.took(WEB, 9_000, 500);
         app.sql(&format!("UPDATE timings SET host_id = {UML1}"));
@@ -120,7 +114,7 @@ both_databases! {
     fn over_its_limit_it_is_not_stopped_and_passes_go_on(app: TestApp) {
         let app = app.with_fleet().with_passwords();
         app.took(WEB, 50_000, 10_000);
-        let row = app.offered(WEB, Click { patience: Patience::parse(1).unwrap(), ..within(60) });
+        let row = app.chosen(WEB, Click { patience: Patience::parse(1).unwrap(), ..within(60) });
         assert_eq!(app.reconcile().unwrap().admitted, 1);
         app.work_all(&[UML1, XEN1]);
         let held = app.migration(row.id);
@@ -154,7 +148,7 @@ both_databases! {
     fn over_its_limit_for_too_long_it_stays_and_the_offer_stands(app: TestApp) {
         let app = app.with_fleet();
         app.took(WEB, 50_000, 10_000);
-        let row = app.offered(WEB, Click { patience: Patience::parse(1).unwrap(), ..within(30) });
+        let row = app.chosen(WEB, Click { patience: Patience::parse(1).unwrap(), ..within(30) });
         app.reconcile().unwrap();
         app.work_all(&[UML1, XEN1]);
         for _ in 0..62 {
@@ -171,8 +165,8 @@ both_databases! {
         let app = app.with_fleet();
         app.sql("UPDATE move_times SET stops_at_once = 1");
         app.took(WEB, 50_000, 10_000);
-        let first = app.offered(WEB, within(15));
-        let second = app.offered(OLD, Click { accept_kernels: true, ..now_click() });
+        let first = app.chosen(WEB, within(15));
+        let second = app.chosen(OLD, Click { accept_kernels: true, ..now_click() });
         for _ in 0..4 {
             app.reconcile().unwrap();
             app.work_all(&[UML1, XEN1]);
