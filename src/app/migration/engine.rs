@@ -489,9 +489,7 @@ pub fn digests_agree(conn: &mut Db, row: &Migration) -> Result<bool, AppError> {
         let side = |side: Side| {
             digests
                 .iter()
-                .find(|digest| {
-                    digest.disk_id == disk.id && digest.side == side && digest.epoch == row.epoch
-                })
+                .find(|digest| digest.is_of(disk.id, side, row.epoch))
                 .map(|digest| (digest.size_bytes, digest.root.as_str()))
         };
         side(Side::Source).is_some() && side(Side::Source) == side(Side::Destination)

@@ -79,16 +79,15 @@ fn due(conn: &mut Db, now: Time, by_time: bool) -> Result<Due, AppError> {
         match hold::next(it.in_step, first, now) {
             // Before stops are given away: what is not stopped takes none from others.
             Next::Stop if it.has_limit || it.has_group => {
-                let held = match store::migration::migration(conn, it.link.migration)? {
-                    Some(row) => held_by(conn, &row, now)?,
-                    None => None,
+                let Some(row) = store::migration::migration(conn, it.link.migration)? else {
+                    continue;
                 };
-                match held {
-                    None => stops.push(it.link),
-                    Some(_) if by_time && hold::is_worth_a_pass(it.in_step, now) => {
+                match at_its_moment(conn, &row, now)? {
+                    AtItsMoment::Stops(_) => stops.push(it.link),
+                    _ if by_time && hold::is_worth_a_pass(it.in_step, now) => {
                         passes.push(it.link.migration);
                     }
-                    Some(_) => {}
+                    AtItsMoment::OverLimit(..) | AtItsMoment::WaitsFor(_) => {}
                 }
             }
             Next::Stop => stops.push(it.link),
@@ -105,15 +104,17 @@ fn due(conn: &mut Db, now: Time, by_time: bool) -> Result<Due, AppError> {
     Ok(Due { stops, passes })
 }
 
-/// What keeps one from its stop whose moment has come.
-enum HeldBy {
-    /// Its downtime would be longer than its member allows.
-    Limit(Forecast),
+/// How one stands whose moment to stop has come.
+enum AtItsMoment {
+    /// It can stop, and will be off for so long, unless it is.
+    Stops(Option<Forecast>),
+    /// Its downtime would be longer than this limit of its member.
+    OverLimit(i32, Forecast),
     /// This one is down, or is being moved, and they are never both down.
-    Other(String),
+    WaitsFor(String),
 }
 
-fn held_by(conn: &mut Db, row: &Migration, now: Time) -> Result<Option<HeldBy>, AppError> {
+fn at_its_moment(conn: &mut Db, row: &Migration, now: Time) -> Result<AtItsMoment, AppError> {
     // A host must be emptied in the end, and whoever takes the way back wants it now.
     let yields = match row.kind {
         MigrationKind::Evacuation => row.expires_at <= now,
@@ -122,15 +123,13 @@ fn held_by(conn: &mut Db, row: &Migration, now: Time) -> Result<Option<HeldBy>, 
     if let Some(linode) = store::linode::linode(conn, row.linode_id)?.filter(|_| !yields)
         && let Some(label) = store::linode::never_both::in_the_way(conn, &linode)?
     {
-        return Ok(Some(HeldBy::Other(label)));
+        return Ok(AtItsMoment::WaitsFor(label));
     }
-    let Some(limit_s) = row.down_limit_s else {
-        return Ok(None);
-    };
     let forecast = store::migration::timing::forecast(conn, row, now)?;
-    Ok(forecast
-        .filter(|forecast| !forecast.keeps(limit_s))
-        .map(HeldBy::Limit))
+    Ok(match row.over_limit(forecast) {
+        Some((limit_s, forecast)) => AtItsMoment::OverLimit(limit_s, forecast),
+        None => AtItsMoment::Stops(forecast),
+    })
 }
 
 /// Orders the stop, if all that it stands on is so still.
@@ -151,10 +150,9 @@ fn stop(tx: &mut Tx<'_>, id: MigrationId) -> Result<bool, AppError> {
     if !is_free || hold::next(in_step, first, tx.now) != Next::Stop {
         return Ok(false);
     }
-    if held_by(tx.conn, &row, tx.now)?.is_some() {
+    let AtItsMoment::Stops(forecast) = at_its_moment(tx.conn, &row, tx.now)? else {
         return Ok(false);
-    }
-    let forecast = store::migration::timing::forecast(tx.conn, &row, tx.now)?;
+    };
     let given = EventDetails::with(Change {
         foretold_ms: Some(forecast.map(|it| it.down.expected_ms)),
         foretold_most_ms: Some(forecast.map(|it| it.down.most_ms)),
@@ -235,16 +233,16 @@ fn why_late(tx: &mut Tx<'_>, row: &Migration) -> Result<String, AppError> {
     if row.state != MigrationState::Holding {
         return Ok(String::new());
     }
-    Ok(match held_by(tx.conn, row, tx.now)? {
-        Some(HeldBy::Limit(forecast)) => format!(
+    Ok(match at_its_moment(tx.conn, row, tx.now)? {
+        AtItsMoment::OverLimit(limit_s, forecast) => format!(
             "it would be off for {}, and you allow {}",
             forecast.down.words(),
-            span(row.down_limit_s.map_or(0, i64::from))
+            span(i64::from(limit_s))
         ),
-        Some(HeldBy::Other(label)) => {
+        AtItsMoment::WaitsFor(label) => {
             format!("{label}, which is never to be down together with it, is off or being moved")
         }
-        None => "its hosts are stopping others first".to_owned(),
+        AtItsMoment::Stops(_) => "its hosts are stopping others first".to_owned(),
     })
 }
 

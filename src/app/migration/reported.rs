@@ -84,9 +84,13 @@ pub(in crate::app) fn facts(row: &Migration, job: &Job, now: Time, report: &Repo
 fn started_at(job: &Job, now: Time, after_s: Option<f64>) -> Option<Time> {
     let taken = job.started_at?;
     let most = now.millis_since(taken).max(0);
-    // An agent's number is only a number: what cannot be is not kept.
-    let after = after_s.filter(|seconds| (0.0..=1e9).contains(seconds))?;
-    #[allow(clippy::cast_possible_truncation, reason = "bounded just above")]
-    let after = (after * 1000.0) as i64;
+    let after = after_s.and_then(millis)?;
     Some(taken.plus_millis(after.min(most)))
+}
+
+/// An agent's number of seconds is only a number: what cannot be is not kept.
+pub(super) fn millis(seconds: f64) -> Option<i64> {
+    #[allow(clippy::cast_possible_truncation, reason = "bounded")]
+    let ms = (seconds * 1000.0) as i64;
+    (0.0..=1e9).contains(&seconds).then_some(ms)
 }

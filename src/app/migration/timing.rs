@@ -1,5 +1,6 @@
 //! What agents say that stops, starts and last copies took is kept: forecasts stand on it.
 
+use super::reported::millis;
 use crate::app::context::Tx;
 use crate::app::error::AppError;
 use crate::domain::migration::forecast::Part;
@@ -8,7 +9,7 @@ use crate::store::job::Job;
 use crate::store::migration::timing::NewTiming;
 use crate::wire::Report;
 
-/// An agent's number is only a number: what is beyond a day is not kept.
+/// What is beyond a day is no time that anything took.
 const MOST_S: f64 = 86_400.0;
 
 pub(in crate::app) fn note(tx: &mut Tx<'_>, job: &Job, report: &Report) -> Result<(), AppError> {
@@ -41,19 +42,12 @@ pub(in crate::app) fn note(tx: &mut Tx<'_>, job: &Job, report: &Report) -> Resul
         (Part::Start, started),
     ];
     for (part, seconds) in parts {
+        let seconds = seconds.filter(|seconds| *seconds <= MOST_S);
         if let Some(ms) = seconds.and_then(millis) {
             put(tx, job, report, (part, ms))?;
         }
     }
     Ok(())
-}
-
-fn millis(seconds: f64) -> Option<i64> {
-    #[allow(clippy::cast_possible_truncation, reason = "bounded just before")]
-    let ms = |seconds: f64| (seconds * 1000.0) as i64;
-    Some(seconds)
-        .filter(|seconds| (0.0..=MOST_S).contains(seconds))
-        .map(ms)
 }
 
 fn put(
@@ -80,7 +74,8 @@ fn put(
         let row = store::migration::migration(tx.conn, id)?.ok_or(AppError::NotFound)?;
         new.host_id = row.source_host_id;
         new.peer_id = Some(row.destination_host_id);
-        new.disk_bytes = store::migration::timing::read_bytes(tx.conn, &row)?;
+        let source = store::host::host(tx.conn, row.source_host_id)?.ok_or(AppError::NotFound)?;
+        new.disk_bytes = store::migration::timing::read_bytes(tx.conn, &row, &source)?;
         new.sent_bytes = i64::try_from(*sent_bytes).unwrap_or(i64::MAX);
     }
     Ok(store::migration::timing::put(tx.conn, &new)?)

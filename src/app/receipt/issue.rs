@@ -8,6 +8,7 @@ use crate::app::error::AppError;
 use crate::app::linode::profile::translation::stored;
 use crate::domain::ids::{AccountId, HostId, MigrationId};
 use crate::domain::migration::Side;
+use crate::domain::migration::forecast::whole_s;
 use crate::domain::receipt::{
     Account, Address, Digests, Disk, Downtime, FORMAT, Linode, Numbered, Place, Profiles, Receipt,
     Times, VERSION, Versions, image, sealed,
@@ -67,11 +68,6 @@ impl Tx<'_> {
         })?;
         Ok(store::receipt::insert(self.conn, row.id, &body, self.now)?)
     }
-}
-
-/// Seconds, up.
-fn whole_s(ms: i64) -> i64 {
-    ms.saturating_add(999).div_euclid(1000)
 }
 
 /// What the rows say of a move.
@@ -169,9 +165,9 @@ fn disks(conn: &mut Db, row: &Migration) -> Result<Vec<Disk>, AppError> {
     let digests = store::migration::digests(conn, row.id)?;
     let disks = store::linode::disk::disks_of(conn, row.linode_id)?;
     let of = |disk, side| {
-        digests.iter().find(|digest| {
-            digest.disk_id == disk && digest.side == side && digest.epoch == row.epoch
-        })
+        digests
+            .iter()
+            .find(|digest| digest.is_of(disk, side, row.epoch))
     };
     Ok(disks
         .into_iter()

@@ -70,13 +70,8 @@ impl Range {
         }
     }
 
-    /// `about 9 seconds, 20 seconds at most`
     pub fn words(self) -> String {
-        format!(
-            "about {}, {} at most",
-            rounded(self.expected_ms),
-            rounded(self.most_ms)
-        )
+        words(self.expected_ms, self.most_ms)
     }
 
     fn plus(self, other: Self) -> Self {
@@ -88,9 +83,15 @@ impl Range {
     }
 }
 
-/// To whole seconds, up.
-pub fn rounded(ms: i64) -> String {
-    span(ms.saturating_add(999).div_euclid(1000).max(1))
+/// `about 9 seconds, 20 seconds at most`
+pub fn words(expected_ms: i64, most_ms: i64) -> String {
+    let up = |ms| span(whole_s(ms).max(1));
+    format!("about {}, {} at most", up(expected_ms), up(most_ms))
+}
+
+/// Seconds, up.
+pub fn whole_s(ms: i64) -> i64 {
+    ms.saturating_add(999).div_euclid(1000)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -45,6 +45,12 @@ pub fn id_of(public: &[u8]) -> String {
     id
 }
 
+/// Lower-case digits, as all here are written.
+pub(super) fn is_hex(text: &str) -> bool {
+    text.bytes()
+        .all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 pub(super) const ID_DIGITS: usize = 16;
 pub(super) const SIGNATURE_DIGITS: usize = 128;
 

@@ -198,12 +198,7 @@ impl Receipt {
 
 impl Disk {
     fn contradiction(&self) -> Option<String> {
-        let is_root = |root: &str| {
-            root.len() == 64
-                && root
-                    .bytes()
-                    .all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
-        };
+        let is_root = |root: &str| root.len() == 64 && keys::is_hex(root);
         if !is_root(&self.source_root) || !is_root(&self.destination_root) {
             return Some(format!("a root of disk {} is none", self.id));
         }

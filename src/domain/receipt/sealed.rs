@@ -9,7 +9,7 @@
 //! The signature is over the bytes between the two lines, with their last line feed. Nothing has to be written anew to
 //! check it, and any other way to write the file is refused.
 
-use super::keys::{ID_DIGITS, KeyList, PublicKey, SIGNATURE_DIGITS, SigningKey};
+use super::keys::{ID_DIGITS, KeyList, PublicKey, SIGNATURE_DIGITS, SigningKey, is_hex};
 use super::{FORMAT, Receipt, VERSION};
 
 /// A receipt of many disks is a few KiB.
@@ -75,10 +75,6 @@ fn apart(text: &str) -> Option<(&str, &str, &str)> {
     let rest = rest.strip_suffix(SIGNATURE)?;
     let (rest, key) = rest.split_at_checked(rest.len().checked_sub(ID_DIGITS)?)?;
     let signed = rest.strip_suffix(KEY)?;
-    let is_hex = |text: &str| {
-        text.bytes()
-            .all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'))
-    };
     (signed.ends_with('\n') && is_hex(key) && is_hex(signature)).then_some((signed, key, signature))
 }
 

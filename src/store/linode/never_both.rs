@@ -12,7 +12,7 @@ use crate::store::limit::Limit;
 use crate::store::schema::{linodes, migrations};
 
 /// Which they are; `but` is not one of them. A partial index holds them: the statement names what it names.
-pub fn group(
+fn group(
     conn: &mut Db,
     account: AccountId,
     name: &str,

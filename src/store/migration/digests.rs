@@ -22,6 +22,13 @@ pub struct Digest {
     pub at: Time,
 }
 
+impl Digest {
+    /// Is it what this side found of the disk in a round of this epoch?
+    pub fn is_of(&self, disk: DiskId, side: Side, epoch: i64) -> bool {
+        (self.disk_id, self.side, self.epoch) == (disk, side, epoch)
+    }
+}
+
 pub fn put_digest(conn: &mut Db, digest: &Digest) -> Result<(), StoreError> {
     Both(
         diesel::insert_into(digests::table)

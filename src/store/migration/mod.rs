@@ -15,6 +15,7 @@ use super::schema::{linodes, migration_events, migrations};
 use super::wake::Wake;
 use crate::domain::ids::{AccountId, HostId, JobId, LinodeId, MigrationId, RegistrationId, UserId};
 use crate::domain::linode::LinodeStatus;
+use crate::domain::migration::forecast::Forecast;
 use crate::domain::migration::hold::InStep;
 use crate::domain::migration::{self, BEFORE_THE_STOP, MigrationKind, MigrationState, Step};
 use crate::domain::placement::Link;
@@ -126,6 +127,13 @@ impl Migration {
     /// It goes on, and its Linode was not told to stop: until then everything can be chosen anew.
     pub fn awaits_stop(&self) -> bool {
         BEFORE_THE_STOP.contains(&self.state) && !self.cancel_asked
+    }
+
+    /// What its downtime would be, and the limit of its member that this is over, if it is.
+    pub fn over_limit(&self, forecast: Option<Forecast>) -> Option<(i32, Forecast)> {
+        self.down_limit_s
+            .zip(forecast)
+            .filter(|(limit_s, forecast)| !forecast.keeps(*limit_s))
     }
 
     /// Does it hold, with nobody at work? Then it is in step since, and its last pass took so long.

@@ -12,9 +12,10 @@ use crate::domain::platform::Platform;
 use crate::domain::time::Time;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
+use crate::store::host::{self, Host};
 use crate::store::limit::Limit;
+use crate::store::linode;
 use crate::store::schema::{hosts, timings};
-use crate::store::{host, linode};
 
 /// The last of each kind that a forecast looks at.
 const LAST: i64 = 20;
@@ -48,22 +49,25 @@ pub fn forecast(conn: &mut Db, of: &Migration, now: Time) -> Result<Option<Forec
     if linode.status == LinodeStatus::Offline {
         return Ok(None);
     }
-    let disk_bytes = read_bytes(conn, of)?;
+    let source = host::host(conn, of.source_host_id)?;
+    let destination = host::host(conn, of.destination_host_id)?;
+    let Some((source, destination)) = source.zip(destination) else {
+        return Ok(None);
+    };
+    let disk_bytes = read_bytes(conn, of, &source)?;
     let since_pass = |at| now.seconds_since(at).saturating_add(i64::from(of.pass_s));
     let work = Work {
         disk_bytes,
         changed_bytes: forecast::changed(of.changed_b_s, of.in_step_at.map_or(0, since_pass)),
         stop_limit_s: of.stop_limit_s,
     };
-    let hosts = [of.source_host_id, of.destination_host_id];
-    let measured = measured(conn, (linode.id, linode.plan_id), hosts)?;
+    let measured = measured(conn, (linode.id, linode.plan_id), [&source, &destination])?;
     Ok(Some(forecast::forecast(work, &measured)))
 }
 
 /// What a last copy of this move reads besides what changed: the whole disks, unless their host can tell what that is.
-pub fn read_bytes(conn: &mut Db, of: &Migration) -> Result<i64, StoreError> {
-    let source = host::host(conn, of.source_host_id)?;
-    if source.is_some_and(|host| host.tells_changes) {
+pub fn read_bytes(conn: &mut Db, of: &Migration, source: &Host) -> Result<i64, StoreError> {
+    if source.tells_changes {
         return Ok(0);
     }
     if of.total_bytes > 0 {
@@ -77,15 +81,15 @@ pub fn read_bytes(conn: &mut Db, of: &Migration) -> Result<i64, StoreError> {
 fn measured(
     conn: &mut Db,
     of: (LinodeId, PlanId),
-    [source, destination]: [HostId; 2],
+    [source, destination]: [&Host; 2],
 ) -> Result<Measured, StoreError> {
     let copies = timings::table
         .filter(timings::part.eq(Part::LastCopy))
         .order(timings::id.desc())
         .select((timings::ms, timings::disk_bytes, timings::sent_bytes));
     let mut last: Vec<(i64, i64, i64)> = copies
-        .filter(timings::host_id.eq(source))
-        .filter(timings::peer_id.eq(destination))
+        .filter(timings::host_id.eq(source.id))
+        .filter(timings::peer_id.eq(destination.id))
         .at_most::<LAST>()
         .load(conn)?;
     if last.is_empty() {
@@ -97,23 +101,19 @@ fn measured(
         sent_bytes,
     };
     Ok(Measured {
-        stops: samples(conn, of, (Part::Stop, source))?,
-        starts: samples(conn, of, (Part::Start, destination))?,
+        stops: samples(conn, of, (Part::Stop, source.platform))?,
+        starts: samples(conn, of, (Part::Start, destination.platform))?,
         last_copies: last.into_iter().map(copy).collect(),
     })
 }
 
-/// The Linode's own on hosts of the platform of this one, as another platform takes other times for it; before it has any,
-/// those of others of its plan.
+/// The Linode's own on hosts of this platform, as another takes other times for it; before it has any, those of others of its
+/// plan.
 fn samples(
     conn: &mut Db,
     (linode, plan): (LinodeId, PlanId),
-    (part, on): (Part, HostId),
+    (part, platform): (Part, Platform),
 ) -> Result<Samples, StoreError> {
-    let platform = hosts::table
-        .find(on)
-        .select(hosts::platform)
-        .get_result::<Platform>(conn)?;
     let alike = hosts::table
         .filter(hosts::platform.eq(platform))
         .select(hosts::id);

@@ -229,12 +229,12 @@ fn holding(of: Watched<'_>, now: Time) -> String {
             zone.both(at).text
         ),
         (None, Some(at)) => format!("it stops at {}", zone.both(at).text),
-        (None, None) => match (row.down_limit_s, of.queue.forecast) {
-            (Some(limit_s), Some(forecast)) if !forecast.keeps(limit_s) => format!(
+        (None, None) => match row.over_limit(of.queue.forecast) {
+            Some((limit_s, _)) => format!(
                 "it stops as soon as that takes no longer than your limit of {}",
                 units::span(i64::from(limit_s))
             ),
-            _ => "it stops as soon as a stop is free on both hosts".to_owned(),
+            None => "it stops as soon as a stop is free on both hosts".to_owned(),
         },
     };
     if row.step == Some(Step::TopUp) {

@@ -398,11 +398,7 @@ fn figures(migration: &Migration) -> Vec<(&'static str, String)> {
         };
         figures.push(("Downtime", words));
         if let Some((told, most)) = migration.foretold_ms.zip(migration.foretold_most_ms) {
-            let words = format!(
-                "About {}, {} at most",
-                forecast::rounded(told),
-                forecast::rounded(most)
-            );
+            let words = forecast::words(told, most).replacen("about", "About", 1);
             figures.push(("Downtime foretold", words));
         }
     }

@@ -143,10 +143,7 @@ impl Waits<'_> {
                 ],
             )),
             State::Holding if row.step == Some(Step::Hold) => {
-                let over = row
-                    .down_limit_s
-                    .zip(self.detail.queue.forecast)
-                    .filter(|(limit_s, forecast)| !forecast.keeps(*limit_s));
+                let over = row.over_limit(self.detail.queue.forecast);
                 let what = match (self.detail.queue.held_until.or(row.not_before), over) {
                     (Some(at), _) if at > self.now => format!("its time to stop, {}", self.zone.both(at).text),
                     (_, Some((limit_s, forecast))) => format!(
