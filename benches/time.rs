@@ -470,6 +470,7 @@ impl World {
                     total_bytes: bytes,
                     allocated_bytes: bytes,
                     tells_changes: false,
+                    checks: Vec::new(),
                 };
                 (1, report)
             }

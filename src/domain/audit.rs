@@ -32,7 +32,7 @@ string_enum! {
         HostState = "host.state", HostLimits = "host.limits", HostEmpty = "host.empty", AgentEnrol = "agent.enrol",
         AgentRotate = "agent.rotate",
         Power = "power",
-        LinodeRename = "linode.rename", NeverBoth = "linode.never_both", DiskRename = "disk.rename", Rdns = "rdns", ConfigProfile = "profile",
+        LinodeRename = "linode.rename", NeverBoth = "linode.never_both", Checks = "linode.checks", DiskRename = "disk.rename", Rdns = "rdns", ConfigProfile = "profile",
         ConfigProfileAdd = "profile.add", ConfigProfileDelete = "profile.delete",
         Register = "register", Registration = "registration",
         Offer = "offer", Schedule = "schedule", StopLimit = "stop limit", Patience = "patience",

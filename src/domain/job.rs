@@ -10,6 +10,8 @@ string_enum! {
         Boot = "boot", Reboot = "reboot", Shutdown = "shutdown",
         /// Read the last lines of the guest's console.
         Console = "console",
+        /// Ask whether the Linode's checks answer.
+        Check = "check",
         PreflightSource = "preflight_source", PreflightDestination = "preflight_destination",
         Reserve = "reserve", OpenTransfer = "open_transfer", WarmCopy = "warm_copy", StopSeal = "stop_seal",
         FinalCopy = "final_copy",

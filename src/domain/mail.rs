@@ -14,6 +14,8 @@ string_enum! {
         BugOpened = "bug_opened", BugReply = "bug_reply", BugState = "bug_state", QuestionAnswered = "question_answered",
         Unscheduled = "unscheduled", Late = "late", TimeReminder = "time_reminder", OfferReminder = "offer_reminder",
         PasswordChanged = "password_changed", TokenMade = "token_made",
+        /// What its member wants to answer does not, after a move.
+        CheckFailed = "check_failed",
         /// Staff move it off its host, or have called that off.
         Evacuation = "evacuation",
         StaffNeeded = "staff_needed",
@@ -52,6 +54,7 @@ pub fn group(kind: MailKind) -> Option<Group> {
         | K::Finished
         | K::Failed
         | K::Returned
+        | K::CheckFailed
         | K::Confirmed => Some(Group::Move),
         K::GraduationReady | K::Graduated | K::BetaEnded => Some(Group::Registration),
         K::BugOpened | K::BugReply | K::BugState | K::QuestionAnswered => Some(Group::Board),
@@ -106,6 +109,7 @@ pub fn name(kind: MailKind) -> &'static str {
         K::Started => "A migration starts",
         K::Finished => "A migration has finished",
         K::Failed => "A migration has failed",
+        K::CheckFailed => "A check fails after a move",
         K::Returned => "A Linode is back on its old host",
         K::Confirmed => "A migration is confirmed",
         K::GraduationReady => "A Linode can graduate to a production host",

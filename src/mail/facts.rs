@@ -42,6 +42,8 @@ pub struct Facts {
     pub is_off: bool,
     /// Of a move that staff began, because they empty a host.
     pub move_off: MoveOff,
+    /// Of checks that did not answer.
+    pub checks: CheckFacts,
     /// Why, in words a member can use; may have several lines.
     pub reason: String,
     pub reset: ResetToken,
@@ -62,6 +64,42 @@ pub struct MoveOff {
     pub offer_ended: bool,
     /// The way back of the move before ended with it.
     pub way_back_closed: bool,
+}
+
+/// What follows after checks of a move did not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterCheck<'a> {
+    /// Its member decides.
+    Told,
+    GoesHome,
+    /// It was to go home, and this keeps it.
+    Stays(&'a str),
+    /// They could not be asked at all.
+    NotAsked,
+}
+
+impl AfterCheck<'_> {
+    pub(crate) fn told(self, console: &str) -> CheckFacts {
+        CheckFacts {
+            console: console.to_owned(),
+            goes_home: self == Self::GoesHome,
+            were_asked: self != Self::NotAsked,
+            stays: match self {
+                Self::Stays(why) => why.to_owned(),
+                Self::Told | Self::GoesHome | Self::NotAsked => String::new(),
+            },
+        }
+    }
+}
+
+/// The same, and the end of the console; what is empty is left out.
+#[derive(Debug, Clone, Default)]
+pub struct CheckFacts {
+    pub console: String,
+    pub goes_home: bool,
+    pub were_asked: bool,
+    /// Why it stays, though it was to go home.
+    pub stays: String,
 }
 
 /// A thread or a question. A reply's or answer's text is the facts' `reason`.
@@ -176,6 +214,11 @@ impl Facts {
             is_over: self.is_over,
             is_off: self.is_off,
             move_off: self.move_off,
+            checks: CheckFacts {
+                console: paragraph(&self.checks.console),
+                stays: one_line(&self.checks.stays),
+                ..self.checks
+            },
             reason: paragraph(&self.reason),
             reset: ResetToken(one_line(&self.reset.0)),
             optional: self.optional,

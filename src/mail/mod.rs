@@ -22,7 +22,7 @@ mod tests;
 
 pub use calendar::{Appointment, file as calendar_file};
 pub use clean::one_line;
-pub use facts::{Board, Facts, MoveOff, ResetToken};
+pub use facts::{AfterCheck, Board, CheckFacts, Facts, MoveOff, ResetToken};
 pub use folder::FolderTransport;
 pub use render::{Rendered, render};
 pub use smtp::{SmtpSecurity, SmtpSettings, SmtpTransport};

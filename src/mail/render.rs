@@ -54,6 +54,7 @@ templates! {
     GraduatedText "mail/graduated.txt", GraduatedHtml "mail/graduated.html";
     BetaEndedText "mail/beta_ended.txt", BetaEndedHtml "mail/beta_ended.html";
     UnscheduledText "mail/unscheduled.txt", UnscheduledHtml "mail/unscheduled.html";
+    CheckFailedText "mail/check_failed.txt", CheckFailedHtml "mail/check_failed.html";
     LateText "mail/late.txt", LateHtml "mail/late.html";
     TimeReminderText "mail/time_reminder.txt", TimeReminderHtml "mail/time_reminder.html";
     OfferReminderText "mail/offer_reminder.txt", OfferReminderHtml "mail/offer_reminder.html";
@@ -101,6 +102,7 @@ pub fn render(kind: MailKind, facts: &Facts) -> Result<Rendered, askama::Error> 
         MailKind::Graduated => both!(GraduatedText, GraduatedHtml),
         MailKind::BetaEnded => both!(BetaEndedText, BetaEndedHtml),
         MailKind::Unscheduled => both!(UnscheduledText, UnscheduledHtml),
+        MailKind::CheckFailed => both!(CheckFailedText, CheckFailedHtml),
         MailKind::Late => both!(LateText, LateHtml),
         MailKind::TimeReminder => both!(TimeReminderText, TimeReminderHtml),
         MailKind::OfferReminder => both!(OfferReminderText, OfferReminderHtml),
@@ -131,6 +133,13 @@ fn subject(kind: MailKind, f: &Facts) -> String {
         MailKind::OfferReady => format!("{linode}: ready to migrate when you are"),
         MailKind::OfferExpired => format!("{linode}: the offer to migrate has expired"),
         MailKind::Scheduled => format!("{linode}: stops for its move on {}", f.when),
+        MailKind::CheckFailed if f.checks.goes_home => {
+            format!("{linode}: a check failed, it goes home")
+        }
+        MailKind::CheckFailed if !f.checks.were_asked => {
+            format!("{linode}: its checks could not be asked")
+        }
+        MailKind::CheckFailed => format!("{linode}: a check failed after the move"),
         MailKind::Late => format!("{linode}: not in step at the time you chose"),
         MailKind::Started => format!("{linode}: migration started"),
         MailKind::Finished => format!("{linode}: migration finished"),

@@ -35,7 +35,12 @@ fn facts(kind: MailKind) -> Facts {
         is_over: false,
         is_off: false,
         move_off: MoveOff::default(),
+        checks: match kind {
+            MailKind::CheckFailed => AfterCheck::Told.told("Kernel alive\nhttpd: cannot bind <80>"),
+            _ => CheckFacts::default(),
+        },
         reason: match kind {
+            MailKind::CheckFailed => "http://10.0.0.7:80/ answers 200: Answered 503\nTCP port 22 of 10.0.0.7: No answer within 5 seconds".into(),
             MailKind::Declined => {
                 "Its plan is not part of the beta yet.\nPlease register again in January.".into()
             }

@@ -218,6 +218,67 @@ diesel::table! {
     use diesel::sql_types::*;
     use crate::store::types::Utc;
 
+    check_answers (migration_id, position) {
+        migration_id -> BigInt,
+        position -> Integer,
+        address -> Text,
+        port -> Integer,
+        path -> Text,
+        status -> Integer,
+        home_ok -> Nullable<Bool>,
+        home_said -> Text,
+        home_at -> Utc,
+        ok -> Nullable<Bool>,
+        said -> Text,
+        asked_at -> Nullable<Utc>,
+    }
+}
+
+diesel::table! {
+    check_plans (linode_id) {
+        linode_id -> BigInt,
+        goes_home -> Bool,
+        limit_s -> Integer,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    check_runs (migration_id) {
+        migration_id -> BigInt,
+        state -> Text,
+        goes_home -> Bool,
+        limit_s -> Integer,
+        until -> Nullable<Utc>,
+        went_home -> Bool,
+        why -> Text,
+        console -> Text,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    checks (linode_id, position) {
+        linode_id -> BigInt,
+        position -> Integer,
+        address -> Text,
+        port -> Integer,
+        path -> Text,
+        status -> Integer,
+        ok -> Nullable<Bool>,
+        said -> Text,
+        asked_at -> Nullable<Utc>,
+    }
+}
+
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
     chosen_times (migration_id) {
         migration_id -> BigInt,
         at -> Utc,
@@ -918,6 +979,10 @@ diesel::joinable!(bug_migrations -> bugs (bug_id));
 diesel::joinable!(bug_migrations -> migrations (migration_id));
 diesel::joinable!(bug_posts -> bugs (bug_id));
 diesel::joinable!(bug_posts -> users (author_id));
+diesel::joinable!(check_answers -> migrations (migration_id));
+diesel::joinable!(check_plans -> linodes (linode_id));
+diesel::joinable!(check_runs -> migrations (migration_id));
+diesel::joinable!(checks -> linodes (linode_id));
 diesel::joinable!(chosen_times -> migrations (migration_id));
 diesel::joinable!(config_profiles -> kernels (kernel_id));
 diesel::joinable!(config_profiles -> linodes (linode_id));
@@ -963,6 +1028,10 @@ diesel::allow_tables_to_appear_in_same_query!(
     bug_notes,
     bug_posts,
     bugs,
+    check_answers,
+    check_plans,
+    check_runs,
+    checks,
     chosen_times,
     config_profiles,
     digests,

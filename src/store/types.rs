@@ -22,6 +22,7 @@ use crate::domain::ids::{
     TokenId, UserId,
 };
 use crate::domain::job::{JobKind, JobState};
+use crate::domain::linode::check::CheckState;
 use crate::domain::linode::{IpKind, KernelFamily, LinodeStatus, RunLevel};
 use crate::domain::mail::MailState;
 use crate::domain::migration::forecast::Part;
@@ -263,6 +264,7 @@ string_enums!(
     RegistrationState,
     MigrationKind,
     MigrationState,
+    CheckState,
     MailState,
     Part,
     Side,

@@ -6,7 +6,7 @@ use actix_web::{Route, guard};
 use super::members::account::{self, mail_choices, sign_in, tokens};
 use super::members::bug::{self, new, thread};
 use super::members::linode::profile::{add_remove, edit};
-use super::members::linode::{self, job_queue, power, rename};
+use super::members::linode::{self, check, job_queue, power, rename};
 use super::members::migration::{self, actions, start};
 use super::members::{fairness, faq, registration};
 use super::public::{announcement, assets, receipt_keys};
@@ -56,6 +56,14 @@ pub fn configure(surface: &mut ServiceConfig) {
             "/members/linodes/{id}/never-both",
             post().to(rename::name_group),
         )
+        .route("/members/linodes/{id}/checks", get().to(check::show))
+        .route("/members/linodes/{id}/checks", post().to(check::add))
+        .route(
+            "/members/linodes/{id}/checks/remove",
+            post().to(check::remove),
+        )
+        .route("/members/linodes/{id}/checks/ask", post().to(check::ask))
+        .route("/members/linodes/{id}/checks/plan", post().to(check::plan))
         .route("/members/linodes/{id}/jobs", get().to(job_queue::history))
         .route(
             "/members/linodes/{id}/disks/{disk}",

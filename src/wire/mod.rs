@@ -25,6 +25,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{DiskId, HostId, IpId, JobId, LinodeId};
+use crate::domain::linode::check::Check;
 use crate::domain::linode::{Helper, IpKind, KernelFamily, RunLevel};
 use crate::domain::platform::Platform;
 
@@ -33,10 +34,13 @@ pub use task::Task;
 pub use usage::{MOST_ROUNDS, Round, SAMPLE_S, Sample, Samples, Used};
 
 /// The version of what is said here, sent with every poll. Agents from before it was sent speak version 1.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// From this version on agents show their ledger and what they saw of the portal, and know [`Task::Prove`].
 pub const SHOWS_LEDGER: u32 = 2;
+
+/// From this version on agents know [`Task::Check`].
+pub const ASKS_CHECKS: u32 = 3;
 
 fn first_protocol() -> u32 {
     1
@@ -325,6 +329,9 @@ pub enum Report {
         total_bytes: u64,
         allocated_bytes: u64,
         tells_changes: bool,
+        /// What each check of the order answered. Older agents ask none.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        checks: Vec<CheckAnswer>,
     },
     Warm {
         passes: u32,
@@ -385,12 +392,29 @@ pub enum Report {
     Console {
         text: String,
     },
+    /// Answers [`Task::Check`].
+    Checked {
+        epoch: i64,
+        answers: Vec<CheckAnswer>,
+        /// The console's last lines, if one did not answer.
+        console: String,
+    },
     /// Answers [`Task::Prove`].
     Proof {
         epoch: i64,
         running: bool,
         disks: Vec<DiskProof>,
     },
+}
+
+/// What a check answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckAnswer {
+    pub check: Check,
+    /// As it should; `None`: this host could not ask.
+    pub ok: Option<bool>,
+    /// In words a customer can use: the status, or what kept it.
+    pub said: String,
 }
 
 /// Bytes compared, sent and digested as one; the last chunk of a disk may be short. Smaller finds scattered changes more exactly

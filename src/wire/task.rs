@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{BootSpec, GuestSpec, Peer};
 use crate::domain::ids::MigrationId;
+use crate::domain::linode::check::Check;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -35,10 +36,20 @@ pub enum Task {
         epoch: i64,
         lines: u32,
     },
+    /// At the owner: does each of these answer now? Each is asked once, at the Linode's own addresses and nowhere else. Only
+    /// for agents of protocol 3 and newer.
+    Check {
+        epoch: i64,
+        guest: GuestSpec,
+        checks: Vec<Check>,
+    },
     /// At the source: the disks are whole, the ledger agrees with `epoch`.
     PreflightSource {
         epoch: i64,
         guest: GuestSpec,
+        /// Asked once, at home.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        checks: Vec<Check>,
     },
     /// At the destination: space, memory, kernels, addresses, names.
     PreflightDestination {
@@ -126,6 +137,7 @@ impl Task {
             | Self::Reboot { .. }
             | Self::Shutdown { .. }
             | Self::Console { .. }
+            | Self::Check { .. }
             | Self::PreflightSource { .. }
             | Self::PreflightDestination { .. }
             | Self::Reserve { .. }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use xenbeta::agent::driver::simulated::records::Ring;
 use xenbeta::domain::ids::{DiskId, JobId, LinodeId, MigrationId};
+use xenbeta::domain::linode::check::Check;
 use xenbeta::wire::{Outcome, Peer, Report, Task};
 
 use crate::agents::{Agent, Machine, ask};
@@ -87,6 +88,7 @@ impl Scene {
                 Task::PreflightSource {
                     epoch,
                     guest: guest.clone(),
+                    checks: vec![],
                 },
             ),
             (
@@ -315,4 +317,95 @@ fn agents_killed_at_random_moments_of_a_move() {
     }
     assert!(kills >= 15, "{kills} kills");
     println!("{moves} moves, {kills} kills, 0 overlaps, 0 lost writes");
+}
+
+#[test]
+fn checks_are_asked_of_the_linodes_own_addresses_and_of_nothing_else() {
+    let mut scene = Scene::new();
+    let guest = samples::guest(LINODE);
+    let own = guest.addresses[0].address.clone();
+    let check =
+        |address: &str, port: &str, path: &str| Check::parse(address, port, path, "").unwrap();
+    let task = |checks: Vec<Check>| Task::Check {
+        epoch: 1,
+        guest: guest.clone(),
+        checks,
+    };
+    let answers = |report: Report| match report {
+        Report::Checked {
+            epoch: 1,
+            answers,
+            console,
+        } => {
+            let answers: Vec<_> = answers.into_iter().map(|it| (it.ok, it.said)).collect();
+            (answers, console)
+        }
+        other => panic!("{other:?}"),
+    };
+    let well = [check(&own, "80", "/"), check(&own, "22", "")];
+    let (said, console) = answers(scene.done(0, task(well.to_vec())));
+    assert_eq!(
+        said,
+        [
+            (Some(true), "Answered 200".to_owned()),
+            (Some(true), "Takes connections".to_owned())
+        ]
+    );
+    assert_eq!(console, "");
+    // Its neighbour's address, the host itself, a port that nobody has, a page that is not there.
+    let bad = [
+        check("10.77.0.1", "80", ""),
+        check("127.0.0.1", "22", ""),
+        check(&own, "81", ""),
+        check(&own, "80", "/missing"),
+    ];
+    let (said, console) = answers(scene.done(0, task(bad.to_vec())));
+    let ok: Vec<_> = said.iter().map(|(ok, _)| *ok).collect();
+    assert_eq!(ok, [None, None, Some(false), Some(false)], "{said:?}");
+    assert!(console.contains("login:"), "{console}");
+    let preflight = Task::PreflightSource {
+        epoch: 1,
+        guest: guest.clone(),
+        checks: well.to_vec(),
+    };
+    let Report::Source { checks, .. } = scene.done(0, preflight) else {
+        panic!()
+    };
+    assert!(checks.iter().all(|it| it.ok == Some(true)), "{checks:?}");
+    // Only its owner asks.
+    let foreign = Task::Check {
+        epoch: 2,
+        guest: guest.clone(),
+        checks: well.to_vec(),
+    };
+    let outcome = scene.portal.outcome(scene.give(0, foreign));
+    assert!(matches!(outcome, Outcome::Failed { .. }), "{outcome:?}");
+    // A network that is not there, and a service that does not start.
+    for (fault, want) in [
+        ("no-network", [Some(false), Some(false)]),
+        ("no-service", [Some(false), Some(true)]),
+    ] {
+        scene.agents[0].fault(fault, LINODE, true);
+        scene.done(
+            0,
+            Task::Shutdown {
+                epoch: 1,
+                stop_limit_s: 5,
+            },
+        );
+        let boot = samples::boot(DISK);
+        scene.done(
+            0,
+            Task::Boot {
+                epoch: 1,
+                guest: guest.clone(),
+                boot,
+            },
+        );
+        let (said, _) = answers(scene.done(0, task(well.to_vec())));
+        let ok: Vec<_> = said.iter().map(|(ok, _)| *ok).collect();
+        assert_eq!(ok, want, "{fault}: {said:?}");
+        scene.agents[0].fault(fault, LINODE, false);
+    }
+    scene.agents.iter_mut().for_each(Agent::kill);
 }

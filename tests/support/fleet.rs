@@ -35,7 +35,7 @@ INSERT INTO hosts (id, name, platform, role, plan_id, state, memory_mb, disk_mb,
  (2, 'uml2', 'uml', 'source', NULL, 'enabled', 8192, 400000, 4, FALSE, '127.0.0.1:7002', '{f2}', 'c2', '2026-01-01T00:00:00.000000Z'),
  (3, 'xen1', 'xen', 'beta', NULL, 'enabled', 2048, 400000, 4, FALSE, '127.0.0.1:7003', '{f3}', 'c3', '2026-01-01T00:00:00.000000Z'),
  (4, 'xen2', 'xen', 'beta', NULL, 'enabled', 1024, 400000, 4, FALSE, '127.0.0.1:7004', '{f4}', 'c4', '2026-01-01T00:00:00.000000Z');
-UPDATE hosts SET protocol = 2;
+UPDATE hosts SET protocol = 3;
 INSERT INTO linodes (id, account_id, label, plan_id, host_id, epoch, fetched, status, status_at, mac, created_at) VALUES
  (101, 1, 'web', 1, 1, 1, TRUE, 'running', '2026-01-01T00:00:00.000000Z', 'fe:fd:00:00:01:01', '2026-01-01T00:00:00.000000Z'),
  (102, 1, 'db', 2, 1, 1, TRUE, 'running', '2026-01-01T00:00:00.000000Z', 'fe:fd:00:00:01:02', '2026-01-01T00:00:00.000000Z'),

@@ -4,6 +4,7 @@ use xenbeta::app::context::Agent;
 use xenbeta::app::error::AppError;
 use xenbeta::app::migration::actions::Click;
 use xenbeta::domain::ids::{DiskId, HostId, LinodeId, RegistrationId};
+use xenbeta::domain::linode::check::Check;
 use xenbeta::domain::registration::RegistrationState;
 use xenbeta::domain::time::zone::Tz;
 use xenbeta::domain::values::{Patience, StopLimit};
@@ -11,7 +12,9 @@ use xenbeta::store;
 use xenbeta::store::error::StoreError;
 use xenbeta::store::linode::Linode;
 use xenbeta::store::migration::Migration;
-use xenbeta::wire::{DiskDigest, DiskProof, Finish, Order, Outcome, Report, SealedDigests, Task};
+use xenbeta::wire::{
+    CheckAnswer, DiskDigest, DiskProof, Finish, Order, Outcome, Report, SealedDigests, Task,
+};
 
 use super::TestApp;
 use super::fleet::{UML1, XEN1};
@@ -147,7 +150,8 @@ impl TestApp {
             Task::Console { .. } => Report::Console {
                 text: "guest is up\n".to_owned(),
             },
-            Task::PreflightSource { .. } => Report::Source {
+            Task::PreflightSource { checks, .. } => Report::Source {
+                checks: answers(checks, Some(true)),
                 running: true,
                 total_bytes: 80 << 20,
                 allocated_bytes: 10 << 20,
@@ -196,6 +200,11 @@ impl TestApp {
             Task::Shutdown { .. } => Report::Stopped {
                 forced: false,
                 stopped_after_s: None,
+            },
+            Task::Check { epoch, checks, .. } => Report::Checked {
+                epoch: *epoch,
+                answers: answers(checks, Some(true)),
+                console: String::new(),
             },
             Task::Prove { epoch, guest } => Report::Proof {
                 epoch: *epoch,
@@ -281,6 +290,21 @@ impl TestApp {
     ) -> T {
         self.db.read(f).expect("reads")
     }
+}
+
+/// Each check answers so.
+pub fn answers(checks: &[Check], ok: Option<bool>) -> Vec<CheckAnswer> {
+    let answer = |check: &Check| CheckAnswer {
+        check: check.clone(),
+        ok,
+        said: match ok {
+            Some(true) => "Answered 200",
+            Some(false) => "Takes no connections there",
+            None => "The host has no way to this address",
+        }
+        .to_owned(),
+    };
+    checks.iter().map(answer).collect()
 }
 
 pub fn vienna() -> Tz {

@@ -13,6 +13,7 @@ pub mod uml;
 pub mod xen;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -114,6 +115,11 @@ pub trait Driver: Send + Sync {
 
     /// Takes the Linode's network port away, so that nothing answers on its addresses from here. Idempotent.
     fn withdraw(&self, linode: LinodeId) -> Result<(), DriverError>;
+
+    /// Where this host reaches an address of its guest; `None`: nobody is there.
+    fn reach(&self, _linode: LinodeId, at: SocketAddr) -> Option<SocketAddr> {
+        Some(at)
+    }
 
     /// The last `lines` lines of the guest's console, made printable.
     fn console_tail(&self, linode: LinodeId, lines: usize) -> String;

@@ -2,6 +2,7 @@
 //! touched; what was decided is on disk before it is acted upon; every step may be repeated and may be cut short at any
 //! point; the driver and the disk store only obey.
 
+mod check;
 mod cleanup;
 mod copy;
 mod look;
@@ -83,7 +84,16 @@ fn dispatch(work: &Work<'_>, order: &Order) -> Result<Report, StepError> {
             stop_limit_s,
         } => power::shutdown(work, *epoch, *stop_limit_s),
         Task::Console { epoch, lines } => power::console(work, *epoch, *lines),
-        Task::PreflightSource { epoch, guest } => preflight::source(work, *epoch, guest),
+        Task::Check {
+            epoch,
+            guest,
+            checks,
+        } => check::check(work, *epoch, guest, checks),
+        Task::PreflightSource {
+            epoch,
+            guest,
+            checks,
+        } => preflight::source(work, *epoch, guest, checks),
         Task::PreflightDestination {
             migration,
             guest,

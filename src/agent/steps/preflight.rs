@@ -3,16 +3,23 @@
 use std::cell::Cell;
 use std::time::Instant;
 
+use super::check;
 use super::look::{generation, is_running};
 use super::work::{StepError, Work};
 use crate::agent::disk::{Base, DiskFault};
 use crate::agent::ledger::{Entry, rules};
 use crate::domain::ids::MigrationId;
 use crate::domain::linode::Helper;
+use crate::domain::linode::check::Check;
 use crate::domain::string_enum::StringEnum;
 use crate::wire::{BootSpec, GuestSpec, Progress, Report};
 
-pub(super) fn source(work: &Work<'_>, epoch: i64, guest: &GuestSpec) -> Result<Report, StepError> {
+pub(super) fn source(
+    work: &Work<'_>,
+    epoch: i64,
+    guest: &GuestSpec,
+    checks: &[Check],
+) -> Result<Report, StepError> {
     let entry = work.host.ledger.entry(work.locked.linode())?;
     rules::act(entry.marks, epoch)?;
     let generation = generation(&entry)?;
@@ -25,6 +32,7 @@ pub(super) fn source(work: &Work<'_>, epoch: i64, guest: &GuestSpec) -> Result<R
         total_bytes: usage.total,
         allocated_bytes: usage.allocated,
         tells_changes: work.host.disks.tells_changes(),
+        checks: check::ask(work, guest, checks),
     })
 }
 

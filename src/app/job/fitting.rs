@@ -30,6 +30,7 @@ pub(super) fn fits(job: &Job, report: &Report) -> bool {
         Report::Stopped { .. } => job.kind == Kind::Shutdown,
         Report::Console { .. } => job.kind == Kind::Console,
         Report::Proof { .. } => job.kind == Kind::Prove,
+        Report::Checked { .. } => job.kind == Kind::Check,
     };
     kind && epoch(report).is_none_or(|epoch| epoch == job.epoch)
 }
@@ -41,7 +42,8 @@ fn epoch(report: &Report) -> Option<i64> {
         | Report::Copied { epoch, .. }
         | Report::Started { epoch, .. }
         | Report::StartFailedSealed { epoch, .. }
-        | Report::Proof { epoch, .. } => Some(*epoch),
+        | Report::Proof { epoch, .. }
+        | Report::Checked { epoch, .. } => Some(*epoch),
         Report::Done
         | Report::Adopted { .. }
         | Report::Source { .. }

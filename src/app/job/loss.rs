@@ -7,6 +7,7 @@ use super::outcome::{settle_power, step_of};
 use crate::app::App;
 use crate::app::context::{PORTAL, Tx};
 use crate::app::error::AppError;
+use crate::app::migration;
 use crate::app::migration::event_details::{EventDetails, Words};
 use crate::app::reconcile::BATCH;
 use crate::domain::audit::{Action, Object};
@@ -147,6 +148,7 @@ fn give_up(tx: &mut Tx<'_>, job: &Job, detail: &str) -> Result<(), AppError> {
     };
     store::job::end_unclaimed(tx.conn, job.id, &end)?;
     settle_power(tx.conn, tx.now, job)?;
+    migration::check::given_up(tx, job)?;
     let before = job.state.to_string();
     let step = step_of(tx.conn, job)?;
     match step {

@@ -4,6 +4,7 @@
 use crate::app::App;
 use crate::app::error::AppError;
 use crate::app::host::report::{claim, share_due};
+use crate::app::linode::check::askable;
 use crate::app::linode::power;
 use crate::app::linode::profile::translation::{self, Untranslated};
 use crate::app::migration::guard::{UNASKED, may_still_ask, still_permitted};
@@ -12,8 +13,9 @@ use crate::app::ownership::proof::{self, OldDisks, Purge};
 use crate::app::secrets::purpose;
 use crate::domain::ids::HostId;
 use crate::domain::job::JobKind;
+use crate::domain::linode::check::CheckState;
 use crate::domain::linode::{LinodeStatus, translate};
-use crate::domain::migration::{Step, can_cancel};
+use crate::domain::migration::{MigrationKind, MigrationState, Step, can_cancel};
 use crate::store;
 use crate::store::catalogue::Plan;
 use crate::store::db::Db;
@@ -23,7 +25,10 @@ use crate::store::job::Job;
 use crate::store::linode::Linode;
 use crate::store::linode::profile::ConfigProfile;
 use crate::store::migration::Migration;
-use crate::wire::{AddressSpec, BootSpec, DiskSpec, GuestSpec, Peer, SHOWS_LEDGER, Task};
+use crate::store::migration::check::CheckedRow;
+use crate::wire::{
+    ASKS_CHECKS, AddressSpec, BootSpec, DiskSpec, GuestSpec, Peer, SHOWS_LEDGER, Task,
+};
 
 /// How long a clean shutdown may take where nobody chose a limit, in seconds.
 const STOP_LIMIT_S: u32 = 60;
@@ -130,6 +135,15 @@ fn own_task(conn: &mut Db, job: &Job, linode: &Linode, guest: GuestSpec) -> Resu
             epoch,
             stop_limit_s: STOP_LIMIT_S,
         }),
+        (JobKind::Check, _) => {
+            speaks(conn, job, ASKS_CHECKS)?;
+            let checks = askable(conn, linode.id)?;
+            Ok(Task::Check {
+                epoch,
+                guest,
+                checks,
+            })
+        }
         (JobKind::Console, _) => Ok(Task::Console {
             epoch,
             lines: CONSOLE_LINES,
@@ -168,7 +182,16 @@ impl OfMigration<'_> {
         let (migration, epoch) = (row.id, job.epoch);
         let stop_limit_s = u32::try_from(row.stop_limit_s).unwrap_or(STOP_LIMIT_S);
         Ok(match job.kind {
-            JobKind::PreflightSource => Task::PreflightSource { epoch, guest },
+            JobKind::PreflightSource => Task::PreflightSource {
+                epoch,
+                guest,
+                // Home again, none is asked.
+                checks: match row.kind {
+                    MigrationKind::Return => Vec::new(),
+                    _ => askable(conn, row.linode_id)?,
+                },
+            },
+            JobKind::Check => self.check(conn, guest)?,
             JobKind::PreflightDestination => Task::PreflightDestination {
                 migration,
                 guest,
@@ -219,7 +242,7 @@ impl OfMigration<'_> {
     /// Is it the migration's present step, or tidies up after it?
     fn is_wanted(&self, conn: &mut Db) -> Result<(), NoTask> {
         let (job, row) = (self.job, self.row);
-        if JobKind::TIDYING.contains(&job.kind) {
+        if job.kind == JobKind::Check || JobKind::TIDYING.contains(&job.kind) {
             return Ok(());
         }
         let of_step = row.step.and_then(Step::job);
@@ -256,12 +279,30 @@ impl OfMigration<'_> {
         Ok(first.is_some_and(|at| at <= now))
     }
 
+    /// Those of the move that have not answered yet.
+    fn check(&self, conn: &mut Db, guest: GuestSpec) -> Result<Task, NoTask> {
+        let (job, row) = (self.job, self.row);
+        speaks(conn, job, ASKS_CHECKS)?;
+        let run = store::migration::check::run(conn, row.id)?;
+        let is_asking = run.is_some_and(|run| run.state == CheckState::Asking);
+        if row.state != MigrationState::Finished
+            || !is_asking
+            || !change::is_current(conn, row.linode_id, job)?
+        {
+            return Err(stale("nobody waits for these checks any more"));
+        }
+        let mut rows = store::migration::check::answers(conn, row.id)?;
+        rows.retain(|it| it.asked().is_open());
+        Ok(Task::Check {
+            epoch: job.epoch,
+            guest,
+            checks: rows.iter().map(CheckedRow::check).collect(),
+        })
+    }
+
     fn prove(&self, conn: &mut Db, guest: GuestSpec) -> Result<Task, NoTask> {
         let (job, linode) = (self.job, self.linode);
-        if !store::host::speaks(conn, job.host_id, SHOWS_LEDGER)? {
-            let why = "The agent of this host is of an older release, and cannot show its disks: upgrade it.";
-            return Err(NotDispatchable::NotYet(why.to_owned(), AGENT_UPGRADE_S).into());
-        }
+        speaks(conn, job, SHOWS_LEDGER)?;
         if (linode.host_id, linode.epoch) != (job.host_id, job.epoch) {
             return Err(stale("the Linode has moved since this was asked for"));
         }
@@ -353,6 +394,16 @@ fn fetched(conn: &mut Db, job: &Job) -> Result<(), NoTask> {
     } else {
         Err(stale("another host owns the Linode now"))
     }
+}
+
+/// An agent of an older release does not know what is asked: it waits for the upgrade.
+fn speaks(conn: &mut Db, job: &Job, protocol: u32) -> Result<(), NoTask> {
+    if store::host::speaks(conn, job.host_id, protocol)? {
+        return Ok(());
+    }
+    let why =
+        "The agent of this host is of an older release, and does not know this work: upgrade it.";
+    Err(NotDispatchable::NotYet(why.to_owned(), AGENT_UPGRADE_S).into())
 }
 
 /// Where a host's agent listens and how it is known, if one is enrolled.

@@ -2,9 +2,9 @@
 
 use crate::app::context::{Agent, Tx};
 use crate::app::error::AppError;
-use crate::app::linode::power;
+use crate::app::linode::{self, power};
 use crate::app::migration::event_details::{EventDetails, Words};
-use crate::app::migration::{engine, reported, timing};
+use crate::app::migration::{self, engine, reported, timing};
 use crate::app::ownership::{change, hold, proof};
 use crate::domain::ids::MigrationId;
 use crate::domain::job::{JobKind, JobState, pause_s};
@@ -17,7 +17,7 @@ use crate::store;
 use crate::store::db::Db;
 use crate::store::job::{Again, End, Job, Lease, NewJob};
 use crate::store::migration::{Digest, Migration};
-use crate::wire::{DiskDigest, Marked, Report};
+use crate::wire::{CheckAnswer, DiskDigest, Marked, Report};
 
 /// Stale: the lease is not this agent's any more. It drops the job (409).
 pub(in crate::app) fn stale() -> AppError {
@@ -166,6 +166,7 @@ impl Ending<'_> {
         self.end(tx, JobState::Failed, why)?;
         store::job::set_tries(tx.conn, self.job.id, (failures, 0))?;
         settle_power(tx.conn, tx.now, self.job)?;
+        migration::check::given_up(tx, self.job)?;
         match step_of(tx.conn, self.job)? {
             Some((id, step)) => {
                 Self::tell(tx, id, Event::Failed(step), &EventDetails::failure(why))
@@ -188,6 +189,12 @@ impl Ending<'_> {
         {
             self.note_console(tx, console)?;
             return self.start_failed(tx, *epoch, Words { public, detail });
+        }
+        if let Report::Checked {
+            answers, console, ..
+        } = report
+        {
+            return self.checked(tx, (answers, console));
         }
         self.end(tx, JobState::Succeeded, Words::of(summary(report)))?;
         self.note_linode(tx, report)?;
@@ -214,6 +221,9 @@ impl Ending<'_> {
         {
             given.change.was_running = Some(runs);
         }
+        if let Report::Source { checks, .. } = report {
+            migration::check::found_at_home(tx, &row, checks)?;
+        }
         if let Report::Copied { epoch, digests, .. } = report {
             let copied = Digests {
                 side: Side::Destination,
@@ -232,6 +242,22 @@ impl Ending<'_> {
                 .clone_into(&mut given.message);
         }
         Self::tell(tx, id, Event::Succeeded(step), &given)
+    }
+
+    /// Asked by its member, or by its move, which may want to hear more.
+    fn checked(&self, tx: &mut Tx<'_>, said: (&[CheckAnswer], &str)) -> Result<(), AppError> {
+        let again = match self.job.migration_id {
+            Some(_) => migration::check::answered(tx, self.job, said)?,
+            None => {
+                linode::check::answered(tx, self.job, said.0)?;
+                None
+            }
+        };
+        match again {
+            Some(again) if store::job::release(tx.conn, self.job, &again)? => Ok(()),
+            Some(_) => Err(stale()),
+            None => self.end(tx, JobState::Succeeded, Words::of("Asked.")),
+        }
     }
 
     /// What the report says of the Linode itself.
@@ -354,6 +380,7 @@ fn runs_after(kind: JobKind, report: &Report) -> Option<bool> {
         | Report::Copied { .. }
         | Report::StartFailedSealed { .. }
         | Report::Proof { .. }
+        | Report::Checked { .. }
         | Report::Console { .. } => None,
     }
 }
@@ -385,6 +412,7 @@ fn summary(report: &Report) -> &'static str {
         Report::Started { .. } => "Taken over; it stays off, as it was.",
         Report::StartFailedSealed { .. } => "It did not stay up.",
         Report::Console { .. } => "Read.",
+        Report::Checked { .. } => "Asked.",
         Report::Proof { .. } => "Its disks are there, whole and readable.",
         Report::Stopped { forced: true, .. } => "Shut down by force after its time limit.",
         Report::Stopped { .. } => "Shut down.",

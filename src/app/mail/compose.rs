@@ -4,6 +4,7 @@ use super::kinds::{Chosen, LinodeMail, UserMail};
 use crate::app::App;
 use crate::app::context::Tx;
 use crate::app::error::AppError;
+use crate::app::migration::check;
 use crate::domain::ids::{HostId, MigrationId};
 use crate::domain::linode::LinodeStatus;
 use crate::domain::mail::{MailKind, MailState};
@@ -304,6 +305,7 @@ pub fn post_letter(tx: &mut Tx<'_>, migration: &Migration, letter: Letter) -> Re
         return Ok(());
     };
     let mut told = migration.clone();
+    let why;
     let mail = match letter {
         Letter::Scheduled => LinodeMail::Scheduled {
             of: migration,
@@ -347,9 +349,11 @@ pub fn post_letter(tx: &mut Tx<'_>, migration: &Migration, letter: Letter) -> Re
             told.stopped_at = back.as_ref().and_then(|row| row.stopped_at);
             told.running_at = back.as_ref().and_then(|row| row.running_at);
             told.finished_at = back.as_ref().and_then(|row| row.finished_at);
+            why = check::why_home(tx, migration.id)?;
             LinodeMail::Returned {
                 of: &told,
                 back: back.map(|row| row.id),
+                why: &why,
             }
         }
     };

@@ -5,7 +5,7 @@ use crate::domain::ids::{BugId, MigrationId};
 use crate::domain::mail::MailKind;
 use crate::domain::migration::MigrationKind;
 use crate::domain::time::Time;
-use crate::mail::{Board, Facts, MoveOff, ResetToken};
+use crate::mail::{AfterCheck, Board, Facts, MoveOff, ResetToken};
 use crate::store::migration::Migration;
 
 /// A time that its member chose, for their calendar.
@@ -72,10 +72,18 @@ pub enum LinodeMail<'a> {
         is_over: bool,
         is_off: bool,
     },
-    /// `back`: the way back itself.
+    /// `back`: the way back itself; `why`: what did not answer, if that is why it went home by itself.
     Returned {
         of: &'a Migration,
         back: Option<MigrationId>,
+        why: &'a str,
+    },
+    /// `said`: the checks that did not answer after the move, a line each.
+    CheckFailed {
+        of: &'a Migration,
+        said: &'a str,
+        console: &'a str,
+        then: AfterCheck<'a>,
     },
     Confirmed(&'a Migration),
     Graduated(&'a Migration),
@@ -101,6 +109,7 @@ impl<'a> LinodeMail<'a> {
             Self::Finished(_) => MailKind::Finished,
             Self::Failed { .. } => MailKind::Failed,
             Self::Returned { .. } => MailKind::Returned,
+            Self::CheckFailed { .. } => MailKind::CheckFailed,
             Self::Confirmed(_) => MailKind::Confirmed,
             Self::Graduated(_) => MailKind::Graduated,
         }
@@ -125,6 +134,7 @@ impl<'a> LinodeMail<'a> {
             | Self::Finished(of)
             | Self::Failed { of, .. }
             | Self::Returned { of, .. }
+            | Self::CheckFailed { of, .. }
             | Self::Confirmed(of)
             | Self::Graduated(of) => Some(of),
         }
@@ -224,7 +234,21 @@ impl<'a> LinodeMail<'a> {
                 facts.reason.clone_from(&of.failure);
                 (facts.is_over, facts.is_off) = (is_over, is_off);
             }
-            Self::Started(_) | Self::Returned { .. } => facts.when = shown(now),
+            Self::Started(_) => facts.when = shown(now),
+            Self::Returned { why, .. } => {
+                facts.when = shown(now);
+                why.clone_into(&mut facts.reason);
+            }
+            Self::CheckFailed {
+                of,
+                said,
+                console,
+                then,
+            } => {
+                said.clone_into(&mut facts.reason);
+                facts.checks = then.told(console);
+                facts.until = words(of.way_back_until);
+            }
             Self::Approved | Self::Confirmed(_) | Self::Graduated(_) => {}
         }
     }

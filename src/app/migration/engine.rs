@@ -1,16 +1,15 @@
 //! Carries a migration's transitions out: the pure decision of `domain::migration`, its effects, its event and its audit
 //! entry, in the caller's transaction.
 
+use super::entered::entered;
 use super::event_details::EventDetails;
 use super::guard::one_live;
 use super::log_text::words;
-use super::offer_again;
 use crate::app::context::Tx;
 use crate::app::error::AppError;
 use crate::app::linode::profile;
 use crate::app::mail::compose;
 use crate::app::ownership::{change, guard};
-use crate::domain::audit::{Action, Object};
 use crate::domain::host::HostState;
 use crate::domain::ids::{HostId, JobId, LinodeId, MigrationId};
 use crate::domain::job::{JobKind, JobState};
@@ -19,11 +18,10 @@ use crate::domain::migration::{
 };
 use crate::domain::ownership::{Row, handover};
 use crate::store;
-use crate::store::db::{Db, wake_on_commit};
+use crate::store::db::Db;
 use crate::store::job::NewJob;
 use crate::store::linode::Linode;
 use crate::store::migration::{Change, Migration, NewMigration};
-use crate::store::wake::Wake;
 
 /// What an event did.
 #[derive(Debug)]
@@ -127,37 +125,6 @@ impl Tx<'_> {
         let after = store::migration::migration(self.conn, id)?.ok_or(AppError::NotFound)?;
         Ok(Applied::Done(Box::new(after)))
     }
-}
-
-/// What a new state brings with it, whatever led to it.
-fn entered(tx: &mut Tx<'_>, before: &Migration, state: MigrationState) -> Result<(), AppError> {
-    if state == MigrationState::Cancelled {
-        cancelled(tx, before)?;
-    }
-    // A slot may have become free, or a migration may want one.
-    wake_on_commit(tx.conn, Wake::Reconcile)?;
-    let states = (before.state, state);
-    tx.audit(Action::Migration, Object::Migration(before.id), states)
-}
-
-/// Its member hears of what ends with it.
-fn cancelled(tx: &mut Tx<'_>, before: &Migration) -> Result<(), AppError> {
-    // With the next offer all is told.
-    if offer_again::make(tx, before)? {
-        return Ok(());
-    }
-    if before.kind == MigrationKind::Evacuation {
-        // What had failed is followed by another try, with its own mail.
-        return match before.state {
-            MigrationState::Failed => Ok(()),
-            _ => compose::post_called_off(tx, before),
-        };
-    }
-    if before.not_before.is_some_and(|at| at > tx.now) {
-        let why = "The whole migration was cancelled, and its offer has ended.";
-        compose::post_unscheduled(tx, before, why, None)?;
-    }
-    Ok(())
 }
 
 /// Times and counters that go with a transition.

@@ -1,9 +1,11 @@
 //! Migrations: offered, put off or begun, carried out step by step, taken back, tidied up.
 
 pub mod actions;
+pub(super) mod check;
 pub(super) mod chosen;
 pub(super) mod cleanup;
 pub mod engine;
+mod entered;
 pub mod event_details;
 pub mod guard;
 pub(super) mod holding;

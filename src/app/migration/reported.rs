@@ -75,6 +75,7 @@ pub(in crate::app) fn facts(row: &Migration, job: &Job, now: Time, report: &Repo
         | Report::StartFailedSealed { .. }
         | Report::Stopped { .. }
         | Report::Proof { .. }
+        | Report::Checked { .. }
         | Report::Console { .. } => {}
     }
     change

@@ -34,7 +34,8 @@ pub(in crate::app) fn note(tx: &mut Tx<'_>, job: &Job, report: &Report) -> Resul
         | Report::Warm { .. }
         | Report::StartFailedSealed { .. }
         | Report::Console { .. }
-        | Report::Proof { .. } => return Ok(()),
+        | Report::Proof { .. }
+        | Report::Checked { .. } => return Ok(()),
     };
     let parts = [
         (Part::Stop, stopped),

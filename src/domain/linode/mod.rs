@@ -1,5 +1,6 @@
 //! Linodes and their config profiles.
 
+pub mod check;
 pub mod translate;
 
 use crate::string_enum;

@@ -1,6 +1,7 @@
 //! Linodes, and who owns them.
 
 pub mod address;
+pub mod check;
 pub mod disk;
 pub mod never_both;
 pub mod page;

@@ -1,5 +1,6 @@
 //! Migrations with their events and digests. A state is only ever changed from the state it was read in.
 
+pub mod check;
 pub mod chosen;
 pub mod digests;
 pub mod list;

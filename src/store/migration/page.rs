@@ -2,10 +2,12 @@
 
 use diesel::prelude::*;
 
-use super::{Digest, Migration, MigrationEvent, queue, timing};
+use super::check::{CheckRun, CheckedRow};
+use super::{Digest, Migration, MigrationEvent, check, queue, timing};
 use crate::domain::host::SILENT_S;
 use crate::domain::ids::{AccountId, HostId, MigrationId};
 use crate::domain::job::JobState;
+use crate::domain::linode::check::CheckState;
 use crate::domain::migration::MigrationState;
 use crate::domain::migration::forecast::Forecast;
 use crate::domain::placement::Shut;
@@ -36,6 +38,8 @@ pub struct MigrationDetail {
     pub job: Option<Job>,
     /// The way back begun from this migration, newest.
     pub child: Option<Migration>,
+    /// What was to answer, if its member named something.
+    pub checks: Option<(CheckRun, Vec<CheckedRow>)>,
     pub queue: Place,
 }
 
@@ -50,6 +54,8 @@ pub struct Place {
     pub shut: Option<(HostId, Shut)>,
     /// While it holds: how long its Linode would be off, stopped now.
     pub forecast: Option<Forecast>,
+    /// It is finished, and its checks are being asked.
+    pub is_asked: bool,
     /// Why nothing happens to its Linode at all.
     pub pause: Pause,
     /// When the host at work, or to be at work, was heard of last.
@@ -100,7 +106,10 @@ pub fn migration_now(
         MigrationState::Holding => timing::forecast(conn, &migration, now)?,
         _ => None,
     };
+    let is_asked = migration.state == MigrationState::Finished
+        && check::run(conn, id)?.is_some_and(|run| run.state == CheckState::Asking);
     let queue = Place {
+        is_asked,
         position,
         forecast,
         shut,
@@ -149,6 +158,10 @@ pub fn migration(
         .at_most::<1>()
         .get_result(conn)
         .optional()?;
+    let checks = match check::run(conn, id)? {
+        Some(run) => Some((run, check::answers(conn, id)?)),
+        None => None,
+    };
     let digests = migration::digests(conn, id)?;
     let has_receipt = migration.finished_at.is_some()
         && (!digests.is_empty() || receipt::body(conn, id)?.is_some());
@@ -163,6 +176,7 @@ pub fn migration(
         destination,
         job,
         child,
+        checks,
         queue,
     }))
 }

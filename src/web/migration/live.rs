@@ -52,7 +52,7 @@ impl<'a> Watched<'a> {
 /// The page of a migration hears of what changes, if anything is to come, from `url`.
 pub fn follow(page: Page, url: &str, detail: &MigrationDetail, now: Time) -> Page {
     let page = page.state(Tag::moved(detail.migration.kind, detail.migration.state).text);
-    if !is_moving(detail.migration.state) {
+    if !is_moving(detail.migration.state, detail.queue) {
         return page;
     }
     let shape = Live::new(Watched::of(detail, page.zone()), now).shape;
@@ -68,8 +68,12 @@ impl Live {
             ..
         } = of;
         let shape = format!(
-            "{}-{}-{}-{:?}",
-            migration.state, migration.cancel_asked, migration.round, migration.not_before
+            "{}-{}-{}-{:?}-{}",
+            migration.state,
+            migration.cancel_asked,
+            migration.round,
+            migration.not_before,
+            of.queue.is_asked
         );
         let mut text =
             BTreeMap::from([("phase", phase(of, now)), ("asof", zone.precise(now).text)]);
@@ -127,8 +131,9 @@ pub fn is_at_work(state: State) -> bool {
 }
 
 /// Is anything still to come that the page should hear of by itself?
-pub fn is_moving(state: State) -> bool {
-    is_at_work(state) || matches!(state, State::Queued | State::Holding | State::Returning)
+pub fn is_moving(state: State, queue: Place) -> bool {
+    let is_to_go_on = matches!(state, State::Queued | State::Holding | State::Returning);
+    is_at_work(state) || is_to_go_on || queue.is_asked
 }
 
 fn phase(of: Watched<'_>, now: Time) -> String {
@@ -178,6 +183,9 @@ fn phase(of: Watched<'_>, now: Time) -> String {
         State::Finished if migration.kind == MigrationKind::Return => {
             "Moved back. It runs on its old host again.".to_owned()
         }
+        State::Finished if queue.is_asked => {
+            "Moved. It runs on its new host, which asks its checks now.".to_owned()
+        }
         State::Finished => "Moved. It runs on its new host.".to_owned(),
         State::Confirmed if migration.kind == MigrationKind::Return => {
             "Moved back and confirmed. It runs on its old host.".to_owned()
@@ -196,7 +204,7 @@ fn phase(of: Watched<'_>, now: Time) -> String {
 
 /// Nothing happens to the Linode now, and why.
 fn paused(state: State, queue: Place) -> Option<&'static str> {
-    if !is_moving(state) {
+    if !is_moving(state, queue) {
         return None;
     }
     if queue.pause.held_since.is_some() {

@@ -181,7 +181,7 @@ impl Feed {
         let Some(((migration, job, queue), now)) = found else {
             return Ok(None);
         };
-        self.is_over = !is_moving(migration.state);
+        self.is_over = !is_moving(migration.state, queue);
         let of = Watched {
             migration: &migration,
             job: job.as_ref(),

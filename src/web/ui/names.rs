@@ -88,6 +88,7 @@ pub fn job_name(kind: JobKind) -> &'static str {
         JobKind::Reboot => "Reboot",
         JobKind::Shutdown => "Shut down",
         JobKind::Console => "Read the console",
+        JobKind::Check => "Ask the checks",
         JobKind::PreflightSource => "Check this host",
         JobKind::PreflightDestination => "Check the new host",
         JobKind::Reserve => "Reserve space",

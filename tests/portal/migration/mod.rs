@@ -1,6 +1,7 @@
 //! Migrations: the order of their steps, their times, and what is done at once.
 
 mod after;
+mod check;
 pub mod contest;
 mod engine;
 mod holding;

@@ -153,6 +153,7 @@ pub fn tidying(kind: JobKind) -> Option<Tidying> {
         | JobKind::Reboot
         | JobKind::Shutdown
         | JobKind::Console
+        | JobKind::Check
         | JobKind::PreflightSource
         | JobKind::PreflightDestination
         | JobKind::Reserve

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::{Simulated, guest};
@@ -31,6 +31,29 @@ impl Simulated {
             ours.push('\n');
         }
         file::replace(&self.run_dir(linode), OURS, ours.as_bytes())
+    }
+
+    /// The guest's services as the simulated network shows them: its web server at port 80, the other one at 22.
+    pub(super) fn reached(&self, linode: LinodeId, at: SocketAddr) -> Option<SocketAddr> {
+        let run_dir = self.run_dir(linode);
+        if let Some(dir) = &self.config.addresses {
+            let file = address_file(dir, &at.ip().to_string())?;
+            let text = fs::read_to_string(file).ok()?;
+            if text.lines().next() != Some(self.config.host.as_str()) {
+                return None;
+            }
+        }
+        let port = match at.port() {
+            80 => fs::read_to_string(run_dir.join(guest::WEB)),
+            22 => fs::read_to_string(run_dir.join(guest::PORT)),
+            _ => Ok(String::new()),
+        };
+        // Nobody listens on the first port.
+        let port = port
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or(1);
+        Some(SocketAddr::from(([127, 0, 0, 1], port)))
     }
 
     pub(super) fn take_addresses_away(&self, linode: LinodeId) -> io::Result<()> {

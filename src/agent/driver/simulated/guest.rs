@@ -35,11 +35,14 @@ pub struct GuestFile {
     pub stop_delay_ms: u64,
     pub ignore_term: bool,
     pub fail_boot: bool,
+    pub no_service: bool,
 }
 
 /// In the guest's run folder.
 pub const PROCESS: &str = "process";
 pub const PORT: &str = "port";
+/// The port of its web server.
+pub const WEB: &str = "web";
 
 /// How long a guest that cannot boot takes to find out.
 const PANIC_AFTER: Duration = Duration::from_millis(150);
@@ -86,6 +89,9 @@ fn live(spec: &Path) -> io::Result<ExitCode> {
     }
     report(&spec, Event::Start, found.newest + 1, told)?;
     let newest = Arc::new(AtomicU64::new(found.newest));
+    if !spec.no_service {
+        serve_web(&spec)?;
+    }
     serve(&spec, Arc::clone(&newest))?;
     say(&format!("{} login:", spec.label));
     write_until_told(&spec, first, ring, &acknowledged, &newest, &mut stop)?;
@@ -209,5 +215,35 @@ fn serve(spec: &GuestFile, newest: Arc<AtomicU64>) -> io::Result<()> {
         }
     };
     thread::Builder::new().name("serve".into()).spawn(answer)?;
+    Ok(())
+}
+
+/// Its web server: one page, at `/`.
+fn serve_web(spec: &GuestFile) -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let port = listener.local_addr()?.port().to_string();
+    file::replace(&spec.run_dir, WEB, port.as_bytes())?;
+    let page = format!("linode {} host {}\n", spec.linode, spec.host);
+    let answer = move || {
+        for mut client in listener.incoming().flatten() {
+            let limit = Some(Duration::from_secs(1));
+            let _ = client
+                .set_read_timeout(limit)
+                .and(client.set_write_timeout(limit));
+            let mut head = [0; 2048];
+            let read = client.read(&mut head).unwrap_or(0);
+            let status = match head.get(..read) {
+                Some(head) if head.starts_with(b"GET / ") => "200 OK",
+                Some(head) if head.starts_with(b"GET /") => "404 Not Found",
+                _ => "400 Bad Request",
+            };
+            let length = page.len();
+            let _ = write!(
+                client,
+                "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{page}"
+            );
+        }
+    };
+    thread::Builder::new().name("web".into()).spawn(answer)?;
     Ok(())
 }

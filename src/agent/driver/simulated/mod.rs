@@ -4,7 +4,8 @@
 //! A guest is running exactly while the lock on its run file is held. The agent takes that lock *before* it starts the
 //! process and hands the locked file over, so there is no moment at which a guest exists unseen.
 //!
-//! Faults for tests: a file `fail-boot-<linode>` or `ignore-term-<linode>` in `<state>/driver/faults`.
+//! Faults for tests: a file `fail-boot-<linode>`, `ignore-term-<linode>`, `no-network-<linode>` or `no-service-<linode>` in
+//! `<state>/driver/faults`.
 
 mod addresses;
 mod config;
@@ -16,6 +17,7 @@ pub mod witness;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -189,6 +191,7 @@ impl Simulated {
             stop_delay_ms: self.config.stop_delay_ms,
             ignore_term: self.fault("ignore-term", guest.linode),
             fail_boot: self.fault("fail-boot", guest.linode),
+            no_service: self.fault("no-service", guest.linode),
         }
     }
 
@@ -312,7 +315,7 @@ impl Driver for Simulated {
         let run_dir = self.run_dir(guest.linode);
         file::private_dir(&run_dir).map_err(host)?;
         let lock = self.take_lock(guest.linode)?;
-        for stale in [guest::PROCESS, guest::PORT] {
+        for stale in [guest::PROCESS, guest::PORT, guest::WEB] {
             file::remove(&run_dir, stale).map_err(host)?;
         }
         let bytes = serde_json::to_vec_pretty(&self.guest_file(guest)).map_err(host)?;
@@ -374,7 +377,14 @@ impl Driver for Simulated {
     }
 
     fn announce(&self, linode: LinodeId, spec: &GuestSpec) -> Result<(), DriverError> {
+        if self.fault("no-network", linode) {
+            return Ok(());
+        }
         self.tell_addresses(linode, spec).map_err(host)
+    }
+
+    fn reach(&self, linode: LinodeId, at: SocketAddr) -> Option<SocketAddr> {
+        self.reached(linode, at)
     }
 
     fn withdraw(&self, linode: LinodeId) -> Result<(), DriverError> {

@@ -2,17 +2,14 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-use tokio::time::Instant;
-
-use super::shared::{at_linode, find, page_of, url_of};
+use super::shared::{at_linode, find, is_over, page_of, url_of};
 use crate::domain::ids::{ConfigId, LinodeId};
 use crate::domain::job::JobKind;
-use crate::store;
 use crate::web::extract::{Form, Member, Nothing, Path};
 use crate::web::fault::Response;
 use crate::web::page::{self, ConfirmPage};
-use crate::web::portal::{self, Portal};
+use crate::web::portal::Portal;
+use serde::Deserialize;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -76,7 +73,6 @@ pub async fn shutdown(portal: Portal, member: Member, id: Path<i64>, _: Form<Not
 
 /// How long a page waits for the host's answer before it is shown without.
 const CONSOLE_WAIT: Duration = Duration::from_secs(2);
-const CONSOLE_LOOK: Duration = Duration::from_millis(100);
 
 /// `POST /members/linodes/{id}/console`: has the host read it, and shows it as soon as it is there.
 pub async fn read_console(
@@ -91,17 +87,8 @@ pub async fn read_console(
         })
         .await?;
     let url = format!("/members/linodes/{}", id.0);
-    let deadline = Instant::now() + CONSOLE_WAIT;
-    loop {
-        let row = portal::read(&portal, move |conn| store::job::job(conn, job)).await?;
-        let over = row.is_none_or(|row| row.finished_at.is_some());
-        if over {
-            return Ok(page::see_other(&format!("{url}#console")));
-        }
-        if Instant::now() >= deadline {
-            break;
-        }
-        tokio::time::sleep(CONSOLE_LOOK).await;
+    if is_over(&portal, job, CONSOLE_WAIT).await? {
+        return Ok(page::see_other(&format!("{url}#console")));
     }
     page::said(
         &url,

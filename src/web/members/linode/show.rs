@@ -220,7 +220,7 @@ fn power(detail: &LinodeDetail) -> Power {
     let open = detail
         .jobs
         .iter()
-        .filter(|job| job.kind != JobKind::Console)
+        .filter(|job| !matches!(job.kind, JobKind::Console | JobKind::Check))
         .any(|job| job::is_open(job.state));
     let moving = detail.moves.iter().any(|migration| {
         use crate::domain::migration::MigrationState as S;

@@ -25,6 +25,7 @@ use crate::web::extract::{Asks, Member, Path};
 use crate::web::fault::Response;
 use crate::web::members::fairness::compared::{Compared, compared};
 use crate::web::members::linode::shared::page_of;
+use crate::web::migration::check::ChecksView;
 use crate::web::migration::live::{Live, Watched, follow, is_at_work};
 use crate::web::migration::stream;
 use crate::web::page::{self, Page};
@@ -58,6 +59,8 @@ pub struct MigrationPage {
     pub after: Option<After>,
     pub receipt: Vec<ReceiptRow>,
     pub has_receipt: bool,
+    /// What was to answer, if its member named something.
+    pub checks: Option<ChecksView>,
     pub figures: Vec<(&'static str, String)>,
     /// What it used before and after, once there are samples of both.
     pub moved: Option<Compared>,
@@ -138,6 +141,7 @@ impl MigrationPage {
             after: after(detail, zone, now),
             receipt: receipt(detail),
             has_receipt: detail.has_receipt,
+            checks: detail.checks.as_ref().map(|it| ChecksView::new(it, zone)),
             figures: figures(migration),
             moved: None,
             log: detail

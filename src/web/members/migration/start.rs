@@ -10,6 +10,7 @@ use crate::app::migration::schedule::{Choices, Now, can_unschedule};
 use crate::app::programme::move_times::quiet_words;
 use crate::domain::ids::{LinodeId, MigrationId};
 use crate::domain::linode::Helper;
+use crate::domain::linode::check::CheckPlan;
 use crate::domain::linode::translate::{self, Kernel, Line, Part, Target};
 use crate::domain::migration::forecast::Basis;
 use crate::domain::migration::{MigrationKind, MigrationState};
@@ -18,10 +19,12 @@ use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
 use crate::store;
 use crate::store::error::StoreError;
+use crate::store::linode::check::CheckRow;
 use crate::store::linode::page::LinodeDetail;
 use crate::store::migration::Migration;
 use crate::web::extract::{Form, Member, Path};
 use crate::web::fault::{Fault, Response};
+use crate::web::members::linode::check::CheckView;
 use crate::web::members::linode::shared::{find, page_of};
 use crate::web::page::{self, Page};
 use crate::web::portal::{self, Portal};
@@ -53,6 +56,9 @@ pub struct MigratePage {
     /// Profiles that cannot be translated; then there is no button.
     pub obstacles: Vec<String>,
     pub downtime: String,
+    pub checks: Vec<CheckView>,
+    /// What follows if one does not answer after the move.
+    pub then: &'static str,
     pub way_back_days: i32,
     pub time: TimeFields,
     /// When no Linode is stopped, and from when on one may be.
@@ -119,6 +125,8 @@ pub struct Facts<'a> {
     pub kernels: &'a BTreeMap<String, Kernel>,
     pub way_back_days: i32,
     pub choices: &'a Choices,
+    pub checks: &'a [CheckRow],
+    pub plan: CheckPlan,
     pub now: Time,
 }
 
@@ -156,6 +164,16 @@ impl MigratePage {
             disk_total: units::mebibytes(total),
             addresses: detail.ips.iter().map(|ip| ip.address.clone()).collect(),
             downtime: downtime(facts),
+            checks: facts
+                .checks
+                .iter()
+                .map(|row| CheckView::new(row, zone))
+                .collect(),
+            then: if facts.plan.goes_home && facts.migration.kind != MigrationKind::Evacuation {
+                "it goes home by itself"
+            } else {
+                "you are told, and decide"
+            },
             way_back_days: facts.way_back_days,
             time: TimeFields::new(typed, facts.choices, zone, &page.problems),
             quiet: Quiet::new(facts.choices, zone),
@@ -348,8 +366,8 @@ async fn present(
             )));
         }
     }
-    let destination_id = migration.destination_host_id;
-    let (destination, kernels, way_back_days) = portal::run(portal, move |app| {
+    let (destination_id, linode) = (migration.destination_host_id, migration.linode_id);
+    let (destination, kernels, way_back_days, checks, plan) = portal::run(portal, move |app| {
         let now = app.now();
         app.db.read(|conn| {
             let destination = store::host::host(conn, destination_id)?
@@ -358,6 +376,8 @@ async fn present(
                 destination,
                 store::catalogue::kernels(conn)?,
                 store::programme::get(conn, now)?.way_back_days,
+                store::linode::check::of(conn, linode)?,
+                store::linode::check::plan(conn, linode)?,
             ))
         })
     })
@@ -376,6 +396,8 @@ async fn present(
         kernels: &kernels,
         way_back_days,
         choices: &choices,
+        checks: &checks,
+        plan,
         now: portal.now(),
     };
     page::html_status(status, &MigratePage::new(page, &facts, &typed)?)
