@@ -16,6 +16,7 @@
 mod browser;
 mod copies;
 mod faults;
+mod home;
 mod judge;
 mod long;
 mod pg;

@@ -446,6 +446,23 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
         "/members/linodes/{id}/never-both",
         [303, 303, 404, 404],
     ),
+    ("GET", "/members/linodes/{id}/checks", [303, 200, 404, 404]),
+    ("POST", "/members/linodes/{id}/checks", [303, 400, 400, 404]),
+    (
+        "POST",
+        "/members/linodes/{id}/checks/remove",
+        [303, 400, 400, 404],
+    ),
+    (
+        "POST",
+        "/members/linodes/{id}/checks/ask",
+        [303, 409, 404, 404],
+    ),
+    (
+        "POST",
+        "/members/linodes/{id}/checks/plan",
+        [303, 400, 400, 404],
+    ),
     ("GET", "/members/linodes/{id}/jobs", [303, 200, 404, 404]),
     (
         "GET",

@@ -69,6 +69,7 @@ export async function addresses(member, staff) {
       "profile-new": `/members/linodes/${LINODE["web-01"]}/profiles/new`,
       "linode-rename": `/members/linodes/${LINODE["web-01"]}/rename`,
       "linode-never-both": `/members/linodes/${LINODE["web-01"]}/never-both`,
+      "linode-checks": `/members/linodes/${LINODE["web-01"]}/checks`,
       "linode-jobs": `/members/linodes/${LINODE["web-01"]}/jobs`,
       disk: await firstLink(member, `/members/linodes/${LINODE["web-01"]}`, `/members/linodes/${LINODE["web-01"]}/disks/`),
       "reverse-name": await firstLink(member, `/members/linodes/${LINODE["web-01"]}`, `/members/linodes/${LINODE["web-01"]}/ips/`),

@@ -82,13 +82,9 @@ pub fn answer(is_asked: bool, ok: Option<bool>) -> Tag {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckForm {
-    #[serde(default)]
     address: String,
-    #[serde(default)]
     port: String,
-    #[serde(default)]
     path: String,
-    #[serde(default)]
     status: String,
 }
 
@@ -103,9 +99,7 @@ impl CheckForm {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlanForm {
-    #[serde(default)]
     then: String,
-    #[serde(default)]
     limit: String,
 }
 
