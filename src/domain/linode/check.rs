@@ -110,8 +110,8 @@ pub struct CheckPlan {
 }
 
 impl CheckPlan {
-    /// What can be chosen: a service that is slow to start, and one that is slower still.
-    pub const LIMITS_S: [i32; 5] = [60, 120, 300, 600, 1800];
+    /// What can be chosen: a light one, and services that are slow to start.
+    pub const LIMITS_S: [i32; 6] = [30, 60, 120, 300, 600, 1800];
 }
 
 impl Default for CheckPlan {

@@ -1,0 +1,84 @@
+// A member names what is to answer, it moves, its web server does not come up there: it comes home by itself, the member reads
+// why, is offered a place again, and this time it works.
+
+import assert from "node:assert/strict";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { after, before, test } from "node:test";
+import * as demo from "./lib/demo.js";
+import { Session, launch } from "./lib/browser.js";
+import { approveAndConfigure, confirmIt, openMove, openOffer, phase, register } from "./lib/steps.js";
+
+const LABEL = "staging";
+const checks = `/members/linodes/${demo.LINODE[LABEL]}/checks`;
+let browser, member, staff;
+
+/** On every Xen host: the web server of this Linode does not start there. */
+const faults = ["xen-beta-1", "xen-beta-2"].map((host) =>
+  join(demo.dir, "hosts", host, "state", "driver", "faults", `no-service-${demo.LINODE[LABEL]}`),
+);
+
+before(async () => {
+  browser = await launch();
+  [member, staff] = await Promise.all([Session.open(browser), Session.open(browser)]);
+  await member.signIn(demo.member);
+  await staff.signIn(demo.staff);
+});
+after(() => browser?.close());
+
+test("a member names what is to answer, and sees that it does", async () => {
+  await member.go(`/members/linodes/${demo.LINODE[LABEL]}`);
+  await member.link("What is to answer", false).click();
+  for (const [port, path] of [["22", ""], ["80", "/"]]) {
+    await member.page.getByLabel("Port").fill(port);
+    await member.page.getByLabel("Path, for a web site").fill(path);
+    await member.button("Add the check").click();
+  }
+  await member.page.getByRole("radio", { name: /^Take it home by itself/ }).check();
+  await member.page.getByLabel(/^How long each has to answer/).selectOption("30");
+  await member.button("Save what follows").click();
+  await member.button("Ask them now").click();
+  assert.match(await member.row(/answers 200/).innerText(), /Answers[^]*Answered 200/);
+  assert.match(await member.row(/^TCP port 22/).innerText(), /Takes connections/);
+  member.clean();
+});
+
+test("its web server does not start on the new host: it comes home by itself", async () => {
+  for (const file of faults) {
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, "");
+  }
+  await register(member, [LABEL]);
+  await approveAndConfigure(staff, "Larkspur", [LABEL]);
+  await openOffer(member, LABEL);
+  assert.match(await member.text(), /if one does not after the move, it goes home by itself/);
+  await member.button(`Migrate ${LABEL}`).click();
+  await demo.until("its checks are asked", async () => /asks its checks now/.test(await phase(member)), 90);
+  await demo.until("it is back", async () => (await phase(member)).startsWith("Moved back to the old host."), 120);
+  const text = await member.text();
+  assert.match(text, /did not answer after it, so it went home by itself/);
+  assert.match(text, /answers 200[^]*Answered 200[^]*Takes no connections there/);
+  assert.match(text, /TCP port 22[^]*Takes connections/);
+  assert.match(text, /login:/, "the end of its console");
+  member.clean();
+});
+
+test("it is offered a place again, and this time it works", async () => {
+  faults.forEach((file) => rmSync(file));
+  await staff.go("/staff/registrations?state=approved");
+  await staff.page.getByRole("textbox", { name: "Linode or account" }).fill("Larkspur");
+  await staff.button("Filter").click();
+  await staff.page.getByRole("checkbox", { name: `Choose ${LABEL}` }).check();
+  await staff.button("Configure…").click();
+  await staff.button("Configure 1 registration").click();
+  await openOffer(member, LABEL);
+  await member.button(`Migrate ${LABEL}`).click();
+  const passed = "Each that answered before the move answers after it.";
+  await demo.until("its checks have answered", async () => (await member.text()).includes(passed), 90, 300);
+  await openMove(member, LABEL);
+  await member.link(/confirm/, false).first().click();
+  await confirmIt(member);
+  assert.ok((await member.page.goto(checks))?.ok());
+  member.clean();
+  staff.clean();
+});
