@@ -35,10 +35,10 @@ test("a member names what is to answer, and sees that it does", async () => {
     await member.button("Add the check").click();
   }
   await member.page.getByRole("radio", { name: /^Take it home by itself/ }).check();
-  await member.page.getByLabel(/^How long each has to answer/).selectOption("30");
+  await member.page.getByLabel(/^How long each has to pass/).selectOption("30");
   await member.button("Save what follows").click();
   await member.button("Ask them now").click();
-  assert.match(await member.row(/answers 200/).innerText(), /Answers[^]*Answered 200/);
+  assert.match(await member.row(/answers 200/).innerText(), /Passes[^]*Answered 200/);
   assert.match(await member.row(/^TCP port 22/).innerText(), /Takes connections/);
   member.clean();
 });
@@ -51,12 +51,12 @@ test("its web server does not start on the new host: it comes home by itself", a
   await register(member, [LABEL]);
   await approveAndConfigure(staff, "Larkspur", [LABEL]);
   await openOffer(member, LABEL);
-  assert.match(await member.text(), /if one does not after the move, it goes home by itself/);
+  assert.match(await member.text(), /if one fails after the move, it goes home by itself/);
   await member.button(`Migrate ${LABEL}`).click();
   await demo.until("its checks are asked", async () => /asks its checks now/.test(await phase(member)), 90);
   await demo.until("it is back", async () => (await phase(member)).startsWith("Moved back to the old host."), 120);
   const text = await member.text();
-  assert.match(text, /did not answer after it, so it went home by itself/);
+  assert.match(text, /failed after it, so it went home by itself/);
   assert.match(text, /answers 200[^]*Answered 200[^]*Takes no connections there/);
   assert.match(text, /TCP port 22[^]*Takes connections/);
   assert.match(text, /login:/, "the end of its console");
@@ -73,7 +73,7 @@ test("it is offered a place again, and this time it works", async () => {
   await staff.button("Configure 1 registration").click();
   await openOffer(member, LABEL);
   await member.button(`Migrate ${LABEL}`).click();
-  const passed = "Each that answered before the move answers after it.";
+  const passed = "Each check that passed before the move passes after it.";
   await demo.until("its checks have answered", async () => (await member.text()).includes(passed), 90, 300);
   await openMove(member, LABEL);
   await member.link(/confirm/, false).first().click();

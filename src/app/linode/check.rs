@@ -108,7 +108,7 @@ impl App {
         if !CheckPlan::LIMITS_S.contains(&plan.limit_s) {
             return Err(AppError::invalid(
                 "limit",
-                "Choose how long each has to answer",
+                "Choose how long each has to pass",
             ));
         }
         self.change_checks(actor, id, |tx, linode| {

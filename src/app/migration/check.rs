@@ -54,7 +54,7 @@ pub(in crate::app) fn found_at_home(
     let failed = rows.iter().filter(|it| it.home_ok != Some(true)).count();
     if failed > 0 {
         let line = format!(
-            "{failed} of {} checks did not answer before the move: not demanded after it.",
+            "{failed} of {} checks failed before the move: not demanded after it.",
             rows.len()
         );
         tx.log(row, &line)?;
@@ -75,7 +75,7 @@ pub(super) fn begin(tx: &mut Tx<'_>, id: MigrationId) -> Result<(), AppError> {
     let why = if !row.was_running {
         Some("It was off, so its checks were not asked.")
     } else if answers.iter().all(|it| it.home_ok != Some(true)) {
-        Some("No check answered before the move, so none is demanded after it.")
+        Some("No check passed before the move, so none is demanded after it.")
     } else if !store::host::speaks(tx.conn, row.destination_host_id, ASKS_CHECKS)? {
         Some(OLD_AGENT)
     } else {
@@ -198,7 +198,7 @@ fn passed(tx: &mut Tx<'_>, row: &Migration) -> Result<(), AppError> {
     store::migration::check::change(tx.conn, row.id, &change)?;
     tx.log(
         row,
-        "Each check that answered before the move answers after it.",
+        "Each check that passed before the move passes after it.",
     )
 }
 
@@ -229,7 +229,7 @@ fn failed(tx: &mut Tx<'_>, row: &Migration, run: &CheckRun, console: &str) -> Re
     let all = store::migration::check::answers(tx.conn, row.id)?;
     let said = open_lines(&all);
     for line in said.lines() {
-        tx.log(row, &format!("A check did not answer in time. {line}."))?;
+        tx.log(row, &format!("A check failed. {line}."))?;
     }
     let stays = if run.goes_home {
         go_home(tx, row)?

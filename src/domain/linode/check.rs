@@ -100,7 +100,7 @@ fn is_of_a_path(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"/?-._~!$&'()*+,;=:@%".contains(&byte)
 }
 
-/// What follows if one does not answer after a move.
+/// What follows if one fails after a move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckPlan {
     /// The way back begins by itself; else its member is told.

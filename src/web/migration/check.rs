@@ -44,26 +44,26 @@ fn verdict(run: &CheckRun, zone: Zone) -> String {
     };
     match run.state {
         CheckState::Waiting => format!(
-            "Those that answer now are asked again after the move. If one does not answer there within {}, {then}.",
+            "Those that pass before it are asked again after the move. If one does not pass there within {}, {then}.",
             span(i64::from(run.limit_s))
         ),
         CheckState::Asking => match run.until {
             Some(until) => format!(
-                "They are being asked. If one has not answered by {}, {then}.",
+                "They are being asked. If one has not passed by {}, {then}.",
                 zone.precise(until).text
             ),
             None => "Its new host is to ask them now.".to_owned(),
         },
-        CheckState::Passed => "Each that answered before the move answers after it.".to_owned(),
+        CheckState::Passed => "Each check that passed before the move passes after it.".to_owned(),
         CheckState::Failed if run.went_home => {
-            "One that answered before the move did not answer after it, so it went home by itself.".to_owned()
+            "One that passed before the move failed after it, so it went home by itself.".to_owned()
         }
         CheckState::Failed if !run.why.is_empty() => format!(
-            "One that answered before the move did not answer after it. It was to go home, and cannot: {}",
+            "One that passed before the move failed after it. It was to go home, and cannot: {}",
             run.why
         ),
         CheckState::Failed => {
-            "One that answered before the move did not answer after it. It is yours to decide: the way back is open.".to_owned()
+            "One that passed before the move failed after it. It is yours to decide: the way back is open.".to_owned()
         }
         CheckState::NotAsked => run.why.clone(),
     }

@@ -301,7 +301,7 @@ both_databases! {
         assert!(page.body.contains("which asks its checks now"), "{}", page.body);
         app.says(&order, Some(true));
         let page = member.get(&format!("/members/migrations/{}", row.id));
-        assert!(page.body.contains("Each that answered before the move answers after it."));
+        assert!(page.body.contains("Each check that passed before the move passes after it."));
         // Others' are not there.
         assert_eq!(member.get(&format!("/members/linodes/{THEIRS}/checks")).status, 404);
         assert!(app.add_check(&app.member(), THEIRS, &app.web_and_ssh()[0]).is_err());

@@ -71,8 +71,8 @@ impl CheckView {
 /// What was answered, if it was asked.
 pub fn answer(is_asked: bool, ok: Option<bool>) -> Tag {
     match ok {
-        Some(true) => Tag::new("Answers", Tone::Good),
-        Some(false) => Tag::new("Does not answer", Tone::Bad),
+        Some(true) => Tag::new("Passes", Tone::Good),
+        Some(false) => Tag::new("Fails", Tone::Bad),
         None if is_asked => Tag::new("Could not be asked", Tone::Warn),
         None => Tag::new("Not asked yet", Tone::Plain),
     }
@@ -152,7 +152,7 @@ async fn present(
         most: MOST_CHECKS,
         then: Field::new(
             "then",
-            "If one does not answer there",
+            "If one fails there",
             Input::Radios(vec![
                 Choice::new("tell", "Tell me: I decide"),
                 Choice::new("home", "Take it home by itself, and tell me"),
@@ -162,7 +162,7 @@ async fn present(
         .with(&page.problems),
         limit: Field::select(
             "limit",
-            "How long each has to answer after the start",
+            "How long each has to pass after the start",
             limits.collect(),
         )
         .value(plan.limit_s)
