@@ -71,6 +71,18 @@ struct AtWork {
     host: HostId,
     order: Order,
     report: Report,
+    /// A pass that it was asked to end.
+    cut_short: bool,
+}
+
+impl AtWork {
+    /// Agents tell of a pass each second; as seldom as this only while nothing is copied in it.
+    fn renews_every_s(&self) -> i64 {
+        match self.report {
+            Report::Warm { passes: 1, .. } => 4,
+            _ => 12,
+        }
+    }
 }
 
 struct World {
@@ -283,15 +295,22 @@ impl World {
                     lease_token: it.order.lease_token.clone(),
                     progress: None,
                 };
-                self.app
-                    .renew(&agent(it.host), it.order.job, &renew)
-                    .unwrap();
-                it.renew = now.plus_s(12);
+                let renewed = self.app.renew(&agent(it.host), it.order.job, &renew);
+                if renewed.unwrap().cancel && !it.cut_short {
+                    it.cut_short = true;
+                    it.ends = it.ends.min(now.plus_s(1));
+                }
+                it.renew = now.plus_s(it.renews_every_s());
             }
         }
         let (over, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|it| it.ends <= now);
         self.at_work = rest;
         for it in over {
+            if it.cut_short {
+                let ended = self.app.answer(it.host, &it.order, Outcome::Cancelled);
+                ended.unwrap();
+                continue;
+            }
             let report = match (&it.report, self.app.success(&it.order)) {
                 // The source's digests are handed in with it.
                 (
@@ -337,13 +356,16 @@ impl World {
             while let Some(order) = self.app.claim(&agent(host)).unwrap() {
                 let (seconds, report) = self.carry_out(host, &order);
                 let now = self.app.now();
-                self.at_work.push(AtWork {
+                let it = AtWork {
                     ends: now.plus_s(seconds),
-                    renew: now.plus_s(12),
+                    renew: now,
                     host,
                     order,
                     report,
-                });
+                    cut_short: false,
+                };
+                let renew = now.plus_s(it.renews_every_s());
+                self.at_work.push(AtWork { renew, ..it });
             }
         }
     }
@@ -364,7 +386,7 @@ impl World {
                 let nature = self.natures[&row.linode_id];
                 let link = self.rng.about(nature.link_b_s, 100) / busy;
                 let read = self.rng.about(nature.read_b_s, 100) / busy;
-                let (seconds, sent, rest) = if row.step == Some(Step::TopUp) {
+                let (seconds, sent, (rest, last_s)) = if row.step == Some(Step::TopUp) {
                     let since = row
                         .in_step_at
                         .map_or(0, |at| self.app.now().seconds_since(at));
@@ -374,13 +396,13 @@ impl World {
                     } else {
                         whole(nature.disk_bytes, read)
                     };
-                    (reads + whole(changed, link), changed, 0)
+                    (reads + whole(changed, link), changed, (0, 1))
                 } else {
                     let first = whole(nature.disk_bytes, link);
                     (
                         first + first / 4,
                         nature.disk_bytes,
-                        nature.changes_b_s * (first / 4),
+                        (nature.changes_b_s * (first / 4), first / 4),
                     )
                 };
                 let report = Report::Warm {
@@ -389,6 +411,7 @@ impl World {
                     seconds: seconds as f64,
                     rest_bytes: rest as u64,
                     moving_passes: 0,
+                    last_pass_s: Some(last_s as f64),
                 };
                 (seconds, report)
             }

@@ -341,6 +341,9 @@ pub enum Report {
         /// Passes that read a live disk as it changed, because its host had no room for a clone. Older agents do not say.
         #[serde(default)]
         moving_passes: u32,
+        /// How long the last pass took, in which `rest_bytes` changed. Older agents do not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last_pass_s: Option<f64>,
     },
     Sealed {
         epoch: i64,

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use xenbeta::agent::disk::{DiskStore, FileStore, Image};
-use xenbeta::agent::transfer::{Fault, TransferError};
+use xenbeta::agent::transfer::{Fault, Fetch, TransferError, Watch};
 use xenbeta::domain::ids::MigrationId;
+use xenbeta::wire::Progress;
 
 use super::mover::{Dice, EPOCH, LINODE, Lab, MIB, MIGRATION, spec, unpaced};
 use super::mover_store::{Faults, Faulty};
@@ -399,6 +400,136 @@ fn a_cancel_ends_it_at_once_and_keeps_what_was_copied() {
     let report = lab.finish().unwrap();
     lab.assert_equal(&report);
     assert!(report.sent_bytes < 50_000_000, "{report:?}");
+}
+
+/// Cuts a pass short at the destination's n-th touch of a disk.
+#[derive(Default)]
+struct CutAt {
+    touches: AtomicU64,
+    at: AtomicU64,
+    cut: Mutex<Option<Instant>>,
+    read: AtomicU64,
+}
+
+impl CutAt {
+    fn touched(&self) {
+        if self.touches.fetch_add(1, Ordering::SeqCst) + 1 == self.at.load(Ordering::SeqCst) {
+            *self.cut.lock().unwrap() = Some(Instant::now());
+            // Until the watcher has seen it: this very touch is where the pass ends.
+            std::thread::sleep(Duration::from_millis(150));
+        }
+    }
+
+    /// From now on, at its `at`-th touch; 0: never. Gives what was touched and read before.
+    fn begin(&self, at: u64) -> (u64, u64) {
+        self.at.store(at, Ordering::SeqCst);
+        *self.cut.lock().unwrap() = None;
+        let touches = self.touches.swap(0, Ordering::SeqCst);
+        (touches, self.read.swap(0, Ordering::SeqCst))
+    }
+}
+
+impl Faults for CutAt {
+    fn write(&self, image: &dyn Image, buf: &[u8], at: u64) -> io::Result<()> {
+        self.touched();
+        image.write_at(buf, at)
+    }
+    fn read_uncached(&self, image: &dyn Image, buf: &mut [u8], at: u64) -> io::Result<()> {
+        self.touched();
+        self.read.fetch_add(buf.len() as u64, Ordering::SeqCst);
+        image.read_uncached(buf, at)
+    }
+    fn sync(&self, image: &dyn Image) -> io::Result<()> {
+        self.touched();
+        image.sync()
+    }
+}
+
+impl Watch for CutAt {
+    fn progress(&self, _progress: Progress) {}
+    fn cancelled(&self) -> bool {
+        self.cut.lock().unwrap().is_some()
+    }
+}
+
+/// A pass over what changed, cut short at a touch, and then the final copy. Gives the touches of the pass, and what the final
+/// copy read at the destination.
+fn final_after_a_cut(lab: &Lab, cut: &CutAt, at: u64) -> (u64, u64) {
+    let disk = lab.source_disk(1);
+    Dice(3).write(&disk, 0, 20 << 20);
+    cut.begin(0);
+    lab.warm(2).unwrap();
+    let mut dice = Dice(at + 7);
+    for place in 0..40 {
+        dice.write(&disk, place * 500_000, 30_000);
+    }
+    cut.begin(at);
+    let pass = Fetch {
+        watch: cut,
+        ..lab.fetch()
+    };
+    let done = pass.warm(1);
+    if at == 0 {
+        done.unwrap();
+    } else {
+        assert_eq!(fault(done), Fault::Cancelled, "at touch {at}");
+        let took = cut.cut.lock().unwrap().unwrap().elapsed();
+        assert!(took < Duration::from_secs(1), "at touch {at}: {took:?}");
+    }
+    // What it wrote until it was shut down.
+    dice.write(&disk, 9_000, 10);
+    lab.seal();
+    let (touches, _) = cut.begin(0);
+    let report = lab.finish().unwrap();
+    lab.assert_equal(&report);
+    (touches, cut.begin(0).1)
+}
+
+/// What a stop at a chosen time does to a pass that is at work then.
+fn a_pass_is_cut_short_anywhere(lab: impl Fn(Arc<CutAt>) -> Option<Lab>, most_read: u64) {
+    let run = |at| {
+        let cut = Arc::new(CutAt::default());
+        let lab = lab(Arc::clone(&cut))?;
+        Some(final_after_a_cut(&lab, &cut, at))
+    };
+    let Some((touches, _)) = run(0) else {
+        return;
+    };
+    assert!(touches > 20, "{touches}");
+    for place in 0..12 {
+        // What several threads do first is never quite the same.
+        let at = 1 + place * (touches - 4) / 12;
+        let (_, read) = run(at).unwrap();
+        assert!(read <= most_read, "cut at {at}: {read} bytes read");
+    }
+}
+
+#[test]
+fn a_pass_cut_short_anywhere_is_finished_by_the_final_copy() {
+    let size = 24 * MIB;
+    // It reads the whole copy, as always where the source cannot tell what changed, and what it writes again; not twice.
+    a_pass_is_cut_short_anywhere(
+        |cut| Some(Lab::wrapped(&[size], |store| Faulty::wrap(store, cut))),
+        size + 3 * MIB,
+    );
+}
+
+#[test]
+fn a_pass_cut_short_costs_no_reading_where_the_store_can_tell_what_changed() {
+    let mounts = Mutex::new(Vec::new());
+    let lab = |cut: Arc<CutAt>| {
+        let dir = tempfile::tempdir().unwrap();
+        let mount = super::mover::Mount::xfs(dir.path(), 512 * MIB)?;
+        let (a, b) = (mount.at.join("a"), mount.at.join("b"));
+        std::fs::create_dir_all(&a).unwrap();
+        std::fs::create_dir_all(&b).unwrap();
+        mounts.lock().unwrap().push(mount);
+        let store = |store| store;
+        Some(Lab::on(dir, &a, &b, &[24 * MIB], store, |store| {
+            Faulty::wrap(store, cut)
+        }))
+    };
+    a_pass_is_cut_short_anywhere(lab, 4 * MIB);
 }
 
 /// Spoils what was written, once a chunk: flips a bit, or cuts the write short.

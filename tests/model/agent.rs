@@ -103,6 +103,7 @@ impl World {
         };
         match kind {
             JobKind::StopSeal => self.stop_seal(guards, order, fails),
+            JobKind::WarmCopy => self.warm_copy(order),
             JobKind::FinalCopy => self.final_copy(guards, order, fails),
             JobKind::Start => self.start(guards, order, void, fails),
             JobKind::Purge => self.purge(guards, order),
@@ -187,6 +188,27 @@ impl World {
         self.say(order, Said::Done);
         if !guards.has(Guard::StopFirst) && seal == Seal::Already {
             self.stop(order.to);
+        }
+    }
+
+    /// Into the copy in the making, from disks that may be in use; what was published is none.
+    fn warm_copy(&mut self, order: Order) {
+        if self.at(order.to).ledger.marks().owns() {
+            return self.say(order, Said::Owns);
+        }
+        let from = &self.hosts[usize::from(order.to ^ 1)];
+        let served =
+            !from.dead && rules::serve(from.ledger.marks(), (order.epoch - 1).into()).is_ok();
+        let data = from.data_of(from.ledger.generation).filter(|_| served);
+        let is_it = |copy: &&mut Copy| {
+            !copy.whole && (copy.number, copy.epoch) == (order.number, order.epoch)
+        };
+        match (self.at(order.to).copy.as_mut().filter(is_it), data) {
+            (Some(copy), Some(data)) => {
+                copy.data = data;
+                self.say(order, Said::Done);
+            }
+            _ => self.say(order, Said::Failed),
         }
     }
 

@@ -106,6 +106,8 @@ impl World {
                     self.try_apply(guards, Event::Stopped(step))?;
                 }
             }
+            // The order may be on its way still, or in work: what its agent says of it is late.
+            Effect::EndPass => self.portal.job = None,
             Effect::Commit => {
                 let [source, destination] = mv.digests;
                 if guards.has(Guard::Digests) && (source == 0 || source != destination) {

@@ -29,6 +29,7 @@ struct Kind {
     left: Budget,
     delays: bool,
     old_agents: bool,
+    passes: bool,
     /// Only ways of at most so many acts: all of them would take hours.
     deep: Option<usize>,
     /// A guard that is not there: another does its work, and is looked at alone.
@@ -41,6 +42,7 @@ const fn kind(name: &'static str, left: Budget) -> Kind {
         left,
         delays: false,
         old_agents: false,
+        passes: false,
         deep: None,
         lacks: None,
     }
@@ -49,6 +51,13 @@ const fn kind(name: &'static str, left: Budget) -> Kind {
 const fn of_old_agents(name: &'static str, left: Budget) -> Kind {
     Kind {
         old_agents: true,
+        ..kind(name, left)
+    }
+}
+
+const fn with_passes(name: &'static str, left: Budget) -> Kind {
+    Kind {
+        passes: true,
         ..kind(name, left)
     }
 }
@@ -87,6 +96,9 @@ const WORLDS: &[Kind] = &[
         delays: true,
         ..kind("delays", CALM)
     },
+    with_passes("passes, failures", FAILURES),
+    with_passes("passes, moves", MOVES),
+    with_passes("passes, death", DEATH),
     kind("restore", RESTORE),
     kind(
         "restore, crash",
@@ -159,6 +171,7 @@ fn search(guards: Guards, kind: &Kind) -> Search {
         left: kind.left,
         delays: kind.delays,
         old_agents: kind.old_agents,
+        passes: kind.passes,
     };
     let checker = universe
         .checker()
@@ -313,7 +326,7 @@ fn sum_up((states, bad): (usize, usize), guards: usize) {
 
 #[test]
 fn short_bounds() {
-    let short = ["calm", "death", "twins", "delays", "moves"];
+    let short = ["calm", "death", "twins", "delays", "moves", "passes, moves"];
     let kinds: Vec<&Kind> = WORLDS
         .iter()
         .filter(|kind| short.contains(&kind.name))

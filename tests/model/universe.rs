@@ -57,6 +57,8 @@ pub struct Universe {
     pub left: Budget,
     pub delays: bool,
     pub old_agents: bool,
+    /// While it holds it is kept in step.
+    pub passes: bool,
 }
 
 fn hosts() -> impl Iterator<Item = H> {
@@ -163,8 +165,11 @@ impl Universe {
             if mv.step == Some(Step::PreflightSource) {
                 acts.extend([Act::Prepare, Act::PrepareFails]);
             }
-            if mv.step == Some(Step::Hold) {
+            if matches!(mv.step, Some(Step::Hold | Step::TopUp)) {
                 acts.push(Act::Tell(Event::Stop));
+            }
+            if mv.step == Some(Step::Hold) && self.passes {
+                acts.push(Act::Tell(Event::TopUp));
             }
             // An order that nobody was given yet: quiet hours began, or its member chose anew.
             let ungiven = portal.job.is_some_and(|job| job.leased.is_none());

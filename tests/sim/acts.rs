@@ -11,7 +11,7 @@ use xenbeta::domain::job::{JobKind, JobState};
 use xenbeta::domain::linode::LinodeStatus;
 use xenbeta::domain::migration::{MigrationState, Step};
 use xenbeta::domain::ownership::joint::JointKind;
-use xenbeta::domain::values::{Patience, StopLimit};
+use xenbeta::domain::values::{DownLimit, Patience, StopLimit};
 use xenbeta::store;
 use xenbeta::store::error::StoreError;
 use xenbeta::store::migration::Migration;
@@ -112,6 +112,7 @@ impl Sim {
                 self.told("retry", app.retry_migration(&member(), of));
             }
             MigrationState::Failed => self.offer(&app, which),
+            MigrationState::Holding if limit < 40 => self.hurry(&app, linode),
             _ if limit < 12 => {
                 self.told("cancel", app.cancel_migration(&member(), of));
             }
@@ -146,13 +147,26 @@ impl Sim {
         }
     }
 
+    /// Some allow so little that their move holds, pass after pass.
     fn click(&self, app: &App, linode: LinodeId) {
+        let limit = (self.below(2) == 0).then_some(DownLimit(DownLimit::SECONDS[0]));
+        self.choose(app, linode, limit);
+    }
+
+    /// Its member waits no longer: it stops, in whatever pass it is.
+    fn hurry(&self, app: &App, linode: LinodeId) {
+        let step = newest(app, linode).and_then(|row| row.step);
+        self.note(format!("{linode} waits no longer, in {step:?}"));
+        self.choose(app, linode, None);
+    }
+
+    fn choose(&self, app: &App, linode: LinodeId, down_limit: Option<DownLimit>) {
         let click = Click {
             at: None,
             patience: Patience::default(),
             accept_kernels: true,
             stop_limit: StopLimit(60),
-            down_limit: None,
+            down_limit,
         };
         self.told(
             &format!("click {linode}"),
@@ -168,6 +182,9 @@ impl Sim {
             .expect("reads");
         if held.is_some() {
             self.told("believe", app.believe(&staff(), linode));
+        }
+        if newest(app, linode).is_some_and(|row| row.state == MigrationState::Holding) {
+            self.hurry(app, linode);
         }
         self.trust_ledgers(app);
         for job in failed_jobs(app) {

@@ -180,6 +180,7 @@ impl Mover for SimMover {
             seconds: 1.0,
             rest_bytes: 0,
             moving_passes: 0,
+            last_pass_s: 1.0,
         })
     }
 

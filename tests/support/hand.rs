@@ -163,6 +163,7 @@ impl TestApp {
                 seconds: 1.0,
                 rest_bytes: 1000,
                 moving_passes: 0,
+                last_pass_s: None,
             },
             Task::StopSeal { epoch, .. } => Report::Sealed {
                 epoch: *epoch,

@@ -53,6 +53,7 @@ pub(super) fn warm(
         seconds: warm.seconds,
         rest_bytes: warm.rest_bytes,
         moving_passes: warm.moving_passes,
+        last_pass_s: Some(warm.last_pass_s),
     })
 }
 

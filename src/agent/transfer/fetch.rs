@@ -56,6 +56,8 @@ pub struct WarmReport {
     pub rest_bytes: u64,
     /// Passes that read a live disk as it changed: the source makes clones, and had no room for one.
     pub moving_passes: u32,
+    /// In which `rest_bytes` changed.
+    pub last_pass_s: f64,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -111,6 +113,7 @@ impl Fetch<'_> {
                 seconds: started.elapsed().as_secs_f64(),
                 rest_bytes: policy::rest_bytes(&passes),
                 moving_passes,
+                last_pass_s: passes.last().map_or(0.0, |last| last.took.as_secs_f64()),
             })
         })
     }
@@ -298,9 +301,7 @@ impl Fetch<'_> {
             tracing::warn!(migration = %self.migration, "the source has no room for a clone: this pass reads the live disk");
         }
         live.told.store(told, Ordering::Relaxed);
-        for disk in disks {
-            disk.table.settle().map_err(table_io)?;
-        }
+        settle(disks)?;
         let room = Mutex::new((0, 0));
         let use_room = |bytes| self.use_room(&room, bytes);
         let attempt = Attempt {
@@ -316,11 +317,16 @@ impl Fetch<'_> {
             attempt.skip_known(&mut channel)?;
         }
         if !work.complete() {
-            attempt.run(channel, &open)?;
+            let done = attempt.run(channel, &open);
+            // Cut off or told to stop, workers leave the tables right: nothing is to be read again for them.
+            if done
+                .as_ref()
+                .map_or_else(TransferError::is_clean, |()| true)
+            {
+                settle(disks)?;
+            }
+            done?;
             channel = open()?;
-        }
-        for disk in disks {
-            disk.table.settle().map_err(table_io)?;
         }
         if sealed.is_none() {
             return Ok(Vec::new());
@@ -358,6 +364,12 @@ impl Fetch<'_> {
         }
         Ok(channel)
     }
+}
+
+fn settle(disks: &[Copy]) -> Result<(), TransferError> {
+    disks
+        .iter()
+        .try_for_each(|disk| disk.table.settle().map_err(table_io))
 }
 
 /// Bytes on the wire a second, over the last second or so.

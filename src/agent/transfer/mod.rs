@@ -117,6 +117,11 @@ impl TransferError {
             Fault::Cancelled | Fault::Refused | Fault::NoSpace | Fault::Protocol => false,
         }
     }
+
+    /// Did it end between two pieces, so that what is written down of the copy is right?
+    pub(super) fn is_clean(&self) -> bool {
+        matches!(self.fault, Fault::Unreachable | Fault::Cancelled)
+    }
 }
 
 impl From<DiskError> for TransferError {

@@ -73,7 +73,7 @@ impl Attempt<'_> {
                 let died = |_| Err(TransferError::new(Fault::Disk, "a copying thread died"));
                 let ended = thread.join().unwrap_or_else(died);
                 // What the disks say matters more than what the line says.
-                let worse = |e: &TransferError| e.fault != Fault::Unreachable;
+                let worse = |e: &TransferError| !e.is_clean();
                 if ended.is_err() && !first.as_ref().is_err_and(worse) {
                     first = ended;
                 }

@@ -143,8 +143,8 @@ impl Table {
         Ok(())
     }
 
-    /// Reads all of the copy from the device, and takes what is found for what the copy holds. Cut short, it is done
-    /// when the table is opened next.
+    /// Reads all of the copy from the device, and takes what is found for what the copy holds. Killed, it is done when the
+    /// table is opened next; told to stop it writes nothing that is wrong, and leaves the rest as it was known before.
     pub(super) fn reread(&self, image: &dyn Image, stop: &AtomicBool) -> io::Result<()> {
         let all = (0, self.cut.segments());
         {
@@ -152,8 +152,12 @@ impl Table {
             self.write_mark(all)?;
             *mark = all;
         }
-        self.learn(image, all.0, all.1, stop)?;
-        self.settle()
+        let learnt = self.learn(image, all.0, all.1, stop);
+        if matches!(&learnt, Err(e) if e.kind() != io::ErrorKind::Interrupted) {
+            return learnt;
+        }
+        self.settle()?;
+        learnt
     }
 
     /// `segment` is about to be overwritten; no segment below `low()` is any more.

@@ -214,6 +214,7 @@ impl Work<'_, '_> {
         match effect {
             Effect::RunStep(step) => self.run_step(&row, step),
             Effect::StopJobs => self.stop_jobs(&row),
+            Effect::EndPass => Ok(store::job::stop(self.tx.conn, id, self.tx.now).map(|_| ())?),
             Effect::Commit => self.commit(&row),
             Effect::Recall => self.translate(&row),
             Effect::GrantSource => self.grant_source(&row),
@@ -293,8 +294,7 @@ impl Work<'_, '_> {
                 ..Change::default()
             },
         )?;
-        store::job::cancel_pending(self.tx.conn, row.id, self.tx.now)?;
-        let at_work = store::job::ask_cancel(self.tx.conn, row.id)?;
+        let at_work = store::job::stop(self.tx.conn, row.id, self.tx.now)?;
         if self.event == Event::Cancel
             && at_work == 0
             && let Some(step) = row.step

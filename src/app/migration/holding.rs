@@ -84,6 +84,7 @@ fn due(conn: &mut Db, now: Time, by_time: bool) -> Result<Due, AppError> {
                 };
                 match at_its_moment(conn, &row, now)? {
                     AtItsMoment::Stops(_) => stops.push(it.link),
+                    // What a pass that is at work copies may bring it below its limit.
                     _ if by_time && hold::is_worth_a_pass(it.in_step, now) => {
                         passes.push(it.link.migration);
                     }

@@ -28,6 +28,7 @@ pub(in crate::app) fn facts(row: &Migration, job: &Job, now: Time, report: &Repo
             passes,
             sent_bytes,
             rest_bytes,
+            last_pass_s,
             ..
         } => {
             let before = if row.step == Some(Step::TopUp) {
@@ -42,12 +43,16 @@ pub(in crate::app) fn facts(row: &Migration, job: &Job, now: Time, report: &Repo
             let each = took / i64::from((*passes).max(1));
             change.pass_s = i32::try_from(each.max(0)).ok();
             // What a pass sends is what had changed since the one before; of the first few, its agent says what is left.
-            let (changed, within_s) = match row.in_step_at.filter(|_| row.step == Some(Step::TopUp))
-            {
-                Some(last) => (*sent_bytes, now.seconds_since(last)),
-                None => (*rest_bytes, each),
-            };
-            change.changed_b_s = i64::try_from(changed).ok().map(|it| it / within_s.max(1));
+            let (changed, within_ms) =
+                match row.in_step_at.filter(|_| row.step == Some(Step::TopUp)) {
+                    Some(last) => (*sent_bytes, now.millis_since(last)),
+                    None => (
+                        *rest_bytes,
+                        last_pass_s.and_then(millis).unwrap_or(each * 1000),
+                    ),
+                };
+            let each_s = |bytes: i64| bytes.saturating_mul(1000) / within_ms.max(1000);
+            change.changed_b_s = i64::try_from(changed).ok().map(each_s);
         }
         // The agent keeps across its own crashes what it found at the first try.
         Report::Sealed { was_running, .. } if row.step == Some(Step::StopSeal) => {

@@ -133,6 +133,8 @@ fn at_work(state: State, step: Step, event: Event) -> Decision {
         },
         Event::Stop => match step {
             Step::Hold => run(Step::StopSeal, []),
+            // What the pass had not copied yet, the final copy does.
+            Step::TopUp => run(Step::StopSeal, [Effect::EndPass]),
             _ if state == State::Switching => Err(Refused::Already),
             _ => Err(Refused::NotNow),
         },

@@ -52,6 +52,8 @@ pub struct Work {
     pub changed_bytes: i64,
     /// After this it is stopped by force.
     pub stop_limit_s: i32,
+    /// A pass is at work: the last copy waits for its end, and what it has copied by then does not count.
+    pub in_pass: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +74,15 @@ impl Range {
 
     pub fn words(self) -> String {
         words(self.expected_ms, self.most_ms)
+    }
+
+    /// Until both are over that begin at once.
+    fn beside(self, other: Self) -> Self {
+        Self {
+            least_ms: self.least_ms.max(other.least_ms),
+            expected_ms: self.expected_ms.max(other.expected_ms),
+            most_ms: self.most_ms.max(other.most_ms),
+        }
     }
 
     fn plus(self, other: Self) -> Self {
@@ -112,6 +123,8 @@ const STOP: Range = Range::new(2_000, 8_000, 30_000);
 const START: Range = Range::new(1_000, 3_000, 12_000);
 /// Orders on their way to hosts that wait for them, three of them.
 const HANDS: Range = Range::new(0, 300, 1_500);
+/// A pass that is to end: its agent hears of it when it renews its lease, and leaves its records right.
+const PASS_ENDS: Range = Range::new(0, 2_000, 12_000);
 /// A last copy takes what this many bytes of disk take, and what is on the disks: its order, its connection, its end.
 const COPY_BASE: i64 = 64 << 20;
 /// What changed is read, sent, written and read back, where the rest is read.
@@ -129,6 +142,9 @@ pub fn forecast(work: Work, measured: &Measured) -> Forecast {
     stop.most_ms = stop.most_ms.min(limit_ms.saturating_add(2_000));
     stop.expected_ms = stop.expected_ms.min(stop.most_ms);
     stop.least_ms = stop.least_ms.min(stop.most_ms);
+    if work.in_pass {
+        stop = stop.beside(PASS_ENDS);
+    }
     let start = range(&measured.starts.ms).unwrap_or(START);
     let basis_of = |samples: &Samples| {
         if samples.ms.is_empty() {
@@ -255,6 +271,7 @@ mod tests {
             disk_bytes,
             changed_bytes,
             stop_limit_s: 60,
+            in_pass: false,
         }
     }
 
@@ -353,6 +370,27 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_pass_is_waited_for_beside_the_stop() {
+        let of = Work {
+            in_pass: true,
+            ..work(0, 0)
+        };
+        let usual = forecast(work(0, 0), &Measured::default());
+        let cut_short = forecast(of, &Measured::default());
+        assert_eq!(cut_short, usual, "a usual stop takes longer");
+        let measured = Measured {
+            stops: samples(Basis::Own, &[1000; 5]),
+            ..Measured::default()
+        };
+        let quick = forecast(work(0, 0), &measured);
+        let cut_short = forecast(of, &measured);
+        let longer = [0, 1000, 12_000 - 1100];
+        for ((with, without), by) in down(cut_short).iter().zip(down(quick)).zip(longer) {
+            assert_eq!(with - without, by);
+        }
+    }
+
+    #[test]
     fn figures_beyond_reason_do_not_overflow() {
         let measured = Measured {
             stops: samples(Basis::Own, &[i64::MAX, i64::MIN]),
@@ -363,6 +401,7 @@ mod tests {
             disk_bytes: i64::MAX,
             changed_bytes: changed(i64::MAX, i64::MAX),
             stop_limit_s: i32::MAX,
+            in_pass: true,
         };
         assert!(!forecast(of, &measured).keeps(600));
         assert_eq!(changed(-5, 10), 0);

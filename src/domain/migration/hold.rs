@@ -38,6 +38,8 @@ pub struct InStep {
     pub pass_s: i64,
     /// What its guest changes a second, in bytes: the next pass has all of it since.
     pub changed_b_s: i64,
+    /// Another pass is at work: its stop cuts it short.
+    pub in_pass: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +69,7 @@ pub fn next(of: InStep, aim: Option<Time>, now: Time) -> Next {
         last
     };
     let ends_in_time = now.plus_s(of.pass_s + of.pass_s / 2 + PASS_MARGIN_S / 2) <= aim;
-    if due <= now && of.since < last && ends_in_time {
+    if due <= now && of.since < last && ends_in_time && !of.in_pass {
         Next::Pass
     } else {
         Next::Wait
@@ -77,7 +79,7 @@ pub fn next(of: InStep, aim: Option<Time>, now: Time) -> Next {
 /// Of one whose moment has come and that is kept from its stop: is it time for another pass, so that the stop is short?
 pub fn is_worth_a_pass(of: InStep, now: Time) -> bool {
     // As much time again as passes take, so that hosts do other work, too.
-    now >= of.since.plus_s(of.pass_s.max(KEPT_EVERY_S))
+    !of.in_pass && now >= of.since.plus_s(of.pass_s.max(KEPT_EVERY_S))
 }
 
 /// Do quiet hours bind its stop? They bind what a member started, and neither ways back nor what staff started.
@@ -125,6 +127,7 @@ mod tests {
             since: at(since),
             pass_s,
             changed_b_s: 0,
+            in_pass: false,
         }
     }
 
@@ -185,6 +188,18 @@ mod tests {
         assert_eq!(begins, Some(5934));
         let calm = (0..9000).find(|now| next(of(0, 40), Some(at(9000)), at(*now)) == Next::Pass);
         assert_eq!(calm, Some(8900));
+    }
+
+    #[test]
+    fn a_pass_is_followed_by_no_other_and_ends_at_the_moment_to_stop() {
+        let state = InStep {
+            in_pass: true,
+            ..of(0, 8)
+        };
+        assert!((0..1000).all(|now| next(state, Some(at(1000)), at(now)) == Next::Wait));
+        assert_eq!(next(state, Some(at(1000)), at(1000)), Next::Stop);
+        assert!(!is_worth_a_pass(state, at(1000)));
+        assert!(is_worth_a_pass(of(0, 8), at(1000)));
     }
 
     #[test]

@@ -64,6 +64,7 @@ impl Effect {
             Self::Commit | Self::GrantSource | Self::PurgeSource | Self::BeginReturn => true,
             Self::RunStep(_)
             | Self::StopJobs
+            | Self::EndPass
             | Self::Recall
             | Self::CleanUp
             | Self::CloseTransfer
@@ -135,7 +136,8 @@ pub enum Event {
     Admit,
     /// It holds, and there is time for another pass.
     TopUp,
-    /// It holds, and the moment to stop has come (the application looks at the time, at quiet hours and at free stops).
+    /// It holds, and the moment to stop has come (the application looks at the time, at quiet hours and at free stops). A pass
+    /// that is at work then is cut short.
     Stop,
     /// The order to stop was not given out, and is taken back (the application sees to that).
     Unstop,
@@ -185,6 +187,8 @@ pub enum Effect {
     RunStep(Step),
     /// Cancel jobs of this migration that no agent has taken yet, and ask agents to stop the ones they have.
     StopJobs,
+    /// Cancel the pass of the copy, or ask its agent to end it, without asking for a cancel of the migration.
+    EndPass,
     /// Owner = destination, epoch + 1, addresses moved, profiles translated, `fetched = false`; refused if the two
     /// agents' digests differ.
     Commit,
@@ -502,6 +506,38 @@ mod tests {
             assert!(steps < 20);
         }
         assert_eq!((state, steps), (State::Finished, 9));
+    }
+
+    #[test]
+    fn a_pass_is_cut_short_by_the_stop_and_its_late_word_changes_nothing() {
+        let to = decide(State::Holding, Some(Step::TopUp), Event::Stop).unwrap();
+        assert_eq!(
+            (to.state, to.step),
+            (State::Switching, Some(Step::StopSeal))
+        );
+        // First the pass: the order to stop is a job of the same migration.
+        assert_eq!(
+            to.effects,
+            [Effect::EndPass, Effect::RunStep(Step::StopSeal)]
+        );
+        for step in [Step::StopSeal, Step::Hold, Step::FinalCopy] {
+            for word in [
+                Event::Stopped(Step::TopUp),
+                Event::Succeeded(Step::TopUp),
+                Event::Failed(Step::TopUp),
+            ] {
+                assert_eq!(
+                    decide(step.state(), Some(step), word),
+                    Err(Refused::Late),
+                    "{step} {word:?}"
+                );
+            }
+        }
+        assert_eq!(
+            decide(State::Copying, Some(Step::WarmCopy), Event::Stop),
+            Err(Refused::NotNow),
+            "only what was in step once"
+        );
     }
 
     #[test]

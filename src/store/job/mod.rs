@@ -349,26 +349,6 @@ pub fn expired(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<JobId>, Store
 
 const BEFORE_IT_BEGAN: &str = "Cancelled before it began.";
 
-/// Cancels the migration's jobs that nobody has taken; says how many.
-pub fn cancel_pending(
-    conn: &mut Db,
-    migration: MigrationId,
-    now: Time,
-) -> Result<usize, StoreError> {
-    Ok(diesel::update(
-        jobs::table
-            .filter(jobs::migration_id.eq(migration))
-            .filter(jobs::kind.ne_all(JobKind::TIDYING))
-            .filter(jobs::state.eq(JobState::Pending)),
-    )
-    .set((
-        jobs::state.eq(JobState::Cancelled),
-        jobs::finished_at.eq(now),
-        jobs::message.eq(BEFORE_IT_BEGAN),
-    ))
-    .execute(conn)?)
-}
-
 /// Cancels a job that no agent was ever given; `false`: one was.
 pub fn cancel_ungiven(conn: &mut Db, id: JobId, now: Time) -> Result<bool, StoreError> {
     let end = End {
@@ -388,17 +368,26 @@ pub fn cancel_ungiven(conn: &mut Db, id: JobId, now: Time) -> Result<bool, Store
     Ok(hit == 1)
 }
 
-/// Asks the agents at work for the migration to stop; says how many jobs that concerns. What tidies up after an earlier round
-/// goes on: its end ends nothing.
-pub fn ask_cancel(conn: &mut Db, migration: MigrationId) -> Result<usize, StoreError> {
-    Ok(diesel::update(
+/// Cancels the migration's jobs that nobody has taken, and asks the agents at work for it to stop; says how many these are.
+/// What tidies up after an earlier round goes on: its end ends nothing.
+pub fn stop(conn: &mut Db, migration: MigrationId, now: Time) -> Result<usize, StoreError> {
+    let of = || {
         jobs::table
             .filter(jobs::migration_id.eq(migration))
             .filter(jobs::kind.ne_all(JobKind::TIDYING))
-            .filter(jobs::state.eq(JobState::Leased)),
+    };
+    diesel::update(of().filter(jobs::state.eq(JobState::Pending)))
+        .set((
+            jobs::state.eq(JobState::Cancelled),
+            jobs::finished_at.eq(now),
+            jobs::message.eq(BEFORE_IT_BEGAN),
+        ))
+        .execute(conn)?;
+    Ok(
+        diesel::update(of().filter(jobs::state.eq(JobState::Leased)))
+            .set(jobs::cancel_asked.eq(true))
+            .execute(conn)?,
     )
-    .set(jobs::cancel_asked.eq(true))
-    .execute(conn)?)
 }
 
 /// Ends a job that must not be given out any more, whatever its state; `false` if it had ended.

@@ -137,13 +137,14 @@ impl Migration {
             .filter(|(limit_s, forecast)| !forecast.keeps(*limit_s))
     }
 
-    /// Does it hold, with nobody at work? Then it is in step since, and its last pass took so long.
+    /// Does it hold? Then it is in step since, and its last pass took so long.
     pub fn in_step(&self) -> Option<InStep> {
-        let since = self.in_step_at.filter(|_| self.step == Some(Step::Hold))?;
+        let holds = self.state == MigrationState::Holding;
         Some(InStep {
-            since,
+            since: self.in_step_at.filter(|_| holds)?,
             pass_s: i64::from(self.pass_s),
             changed_b_s: self.changed_b_s,
+            in_pass: self.step == Some(Step::TopUp),
         })
     }
 

@@ -59,7 +59,7 @@ fn links_in(conn: &mut Db, states: &[MigrationState]) -> Result<Vec<Link>, Store
     ))
 }
 
-/// One that holds, with nobody at work on it.
+/// One that holds.
 #[derive(Debug, Clone, Copy)]
 pub struct Holds {
     pub link: Link,
@@ -82,6 +82,7 @@ pub fn holding(conn: &mut Db, limit: i64) -> Result<Vec<Holds>, StoreError> {
         Time,
         i32,
         i64,
+        Option<Step>,
         Option<i32>,
         String,
         Option<UserRole>,
@@ -91,7 +92,6 @@ pub fn holding(conn: &mut Db, limit: i64) -> Result<Vec<Holds>, StoreError> {
         .inner_join(linodes::table)
         .left_join(by)
         .filter(migrations::state.eq(MigrationState::Holding))
-        .filter(migrations::step.eq(Step::Hold))
         .filter(migrations::cancel_asked.eq(false))
         .filter(migrations::in_step_at.is_not_null())
         .order((migrations::not_before, migrations::id))
@@ -102,6 +102,7 @@ pub fn holding(conn: &mut Db, limit: i64) -> Result<Vec<Holds>, StoreError> {
             migrations::in_step_at.assume_not_null(),
             migrations::pass_s,
             migrations::changed_b_s,
+            migrations::step,
             migrations::down_limit_s,
             linodes::never_both,
             users::role.nullable(),
@@ -109,17 +110,20 @@ pub fn holding(conn: &mut Db, limit: i64) -> Result<Vec<Holds>, StoreError> {
         .limited(limit)
         .load(conn)?;
     let holds =
-        |(of, kind, not_before, since, pass_s, changed_b_s, down_limit_s, group, by): Row| Holds {
-            link: link(of),
-            not_before,
-            in_step: InStep {
-                since,
-                pass_s: i64::from(pass_s),
-                changed_b_s,
-            },
-            is_bound: hold::is_bound(kind, by),
-            has_limit: down_limit_s.is_some(),
-            has_group: !group.is_empty(),
+        |(of, kind, not_before, since, pass_s, changed_b_s, step, down_limit_s, group, by): Row| {
+            Holds {
+                link: link(of),
+                not_before,
+                in_step: InStep {
+                    since,
+                    pass_s: i64::from(pass_s),
+                    changed_b_s,
+                    in_pass: step == Some(Step::TopUp),
+                },
+                is_bound: hold::is_bound(kind, by),
+                has_limit: down_limit_s.is_some(),
+                has_group: !group.is_empty(),
+            }
         };
     let mut all: Vec<Holds> = rows.into_iter().map(holds).collect();
     // Databases differ in where NULL comes.
@@ -165,17 +169,31 @@ pub fn copy_rate(
     Ok((seconds > 0).then(|| bytes / seconds.max(1)))
 }
 
+/// Since when one waits in the queue: since its copying is due, or since it was clicked, if that was later.
+#[diesel::dsl::auto_type]
+fn waits_since() -> _ {
+    diesel::dsl::case_when(
+        migrations::begin_at.gt(migrations::queued_at),
+        migrations::begin_at,
+    )
+    .otherwise(migrations::queued_at)
+}
+
+#[diesel::dsl::auto_type]
+fn is_waiting(now: Time) -> _ {
+    let queued: MigrationState = MigrationState::Queued;
+    let is_due = migrations::begin_at
+        .is_null()
+        .or(migrations::begin_at.le(now));
+    migrations::state.eq(queued).and(is_due)
+}
+
 /// Queued migrations whose copying is due, in queue order; `limit` bounds one round of the scheduler.
 pub fn waiting(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<Link>, StoreError> {
     Ok(links(
         migrations::table
-            .filter(migrations::state.eq(MigrationState::Queued))
-            .filter(
-                migrations::begin_at
-                    .is_null()
-                    .or(migrations::begin_at.le(now)),
-            )
-            .order((migrations::queued_at, migrations::id))
+            .filter(is_waiting(now))
+            .order((waits_since(), migrations::id))
             .select(link_columns())
             .limited(limit)
             .load(conn)?,
@@ -184,21 +202,13 @@ pub fn waiting(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<Link>, StoreE
 
 /// How many queued migrations go before this one.
 pub fn queued_before(conn: &mut Db, of: &Migration, now: Time) -> Result<i64, StoreError> {
-    let Some(queued_at) = of.queued_at else {
+    let Some(since) = of.begin_at.max(of.queued_at) else {
         return Ok(0);
     };
+    let as_long = waits_since().eq(since).and(migrations::id.lt(of.id));
     Ok(migrations::table
-        .filter(migrations::state.eq(MigrationState::Queued))
-        .filter(
-            migrations::begin_at
-                .is_null()
-                .or(migrations::begin_at.le(now)),
-        )
-        .filter(
-            migrations::queued_at.lt(queued_at).or(migrations::queued_at
-                .eq(queued_at)
-                .and(migrations::id.lt(of.id))),
-        )
+        .filter(is_waiting(now))
+        .filter(waits_since().lt(since).or(as_long))
         .count()
         .get_result(conn)?)
 }

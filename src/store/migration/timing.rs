@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use super::Migration;
 use crate::domain::ids::{HostId, LinodeId, PlanId};
 use crate::domain::linode::LinodeStatus;
+use crate::domain::migration::Step;
 use crate::domain::migration::forecast::{
     self, Basis, Forecast, LastCopy, Measured, Part, Samples, Work,
 };
@@ -60,6 +61,7 @@ pub fn forecast(conn: &mut Db, of: &Migration, now: Time) -> Result<Option<Forec
         disk_bytes,
         changed_bytes: forecast::changed(of.changed_b_s, of.in_step_at.map_or(0, since_pass)),
         stop_limit_s: of.stop_limit_s,
+        in_pass: of.step == Some(Step::TopUp),
     };
     let measured = measured(conn, (linode.id, linode.plan_id), [&source, &destination])?;
     Ok(Some(forecast::forecast(work, &measured)))

@@ -193,7 +193,7 @@ both_databases! {
         let app = app.with_fleet();
         let row = app.clicked(WEB);
         let warm = app.work_until("warm_copy");
-        let report = Report::Warm { passes: 2, sent_bytes: 1, seconds: 1.0, rest_bytes: 1, moving_passes: 1 };
+        let report = Report::Warm { passes: 2, sent_bytes: 1, seconds: 1.0, rest_bytes: 1, moving_passes: 1, last_pass_s: None };
         app.answer(XEN1, &warm, Outcome::Succeeded { report }).unwrap();
         let job = app.in_db(|c| store::job::job(c, warm.job)).unwrap();
         assert!(job.message.contains("too little free room"), "{}", job.message);

@@ -203,6 +203,22 @@ both_databases! {
         assert_eq!(app.newest_migration(OLD).state, MigrationState::Finished);
     }
 
+    /// Who clicked first and stops last waits for a slot until those are copied that stop before.
+    fn whose_copying_is_due_first_is_copied_first(app: TestApp) {
+        let app = app.with_fleet();
+        app.run_sql("UPDATE programme SET max_overall = 1");
+        let at = app.now().plus_s(2 * HOUR);
+        let last = app.chosen(OLD, later(at.plus_s(300), 2));
+        let first = app.chosen(WEB, later(at, 2));
+        app.look_at(at.plus_s(-600));
+        let states = || [first.id, last.id].map(|id| app.migration(id).state);
+        assert_eq!(states(), [MigrationState::Preparing, MigrationState::Queued]);
+        let before = app.in_db(|conn| store::migration::queue::queued_before(conn, &last, app.now()));
+        assert_eq!(before, 0);
+        app.work_all(&[UML1, XEN1]);
+        assert_eq!(states(), [MigrationState::Holding, MigrationState::Holding]);
+    }
+
     fn two_portals_give_one_stop_once(app: TestApp) {
         let app = app.with_fleet();
         app.stops_at_once(1);
@@ -376,7 +392,7 @@ both_databases! {
         app.cancel_migration(&app.member(), row.id).unwrap();
         assert_eq!(app.migration(row.id).state, MigrationState::Holding);
         assert!(refused(app.migrate(&app.member(), WEB, now_click())).contains("being cancelled"));
-        let report = Report::Warm { passes: 1, sent_bytes: 0, seconds: 1.0, rest_bytes: 0, moving_passes: 0 };
+        let report = Report::Warm { passes: 1, sent_bytes: 0, seconds: 1.0, rest_bytes: 0, moving_passes: 0, last_pass_s: None };
         app.answer(XEN1, &order, Outcome::Succeeded { report }).unwrap();
         assert_eq!(app.migration(row.id).state, MigrationState::Cancelled);
         assert_eq!(app.newest_migration(WEB).state, MigrationState::Offered);

@@ -98,6 +98,33 @@ both_databases! {
         assert!(basis == Basis::Plan || basis == Basis::Usual, "{basis:?}");
     }
 
+    /// Not by the first pass, which is far longer.
+    fn what_a_guest_writes_is_told_by_the_last_pass(app: TestApp) {
+        let app = app.with_fleet();
+        let row = app.chosen(WEB, now_click());
+        app.reconcile().unwrap();
+        let copying = app.work_until("warm_copy");
+        app.pass_s(20);
+        let warm = |last_pass_s| Report::Warm {
+            passes: 2,
+            sent_bytes: 10 << 20,
+            seconds: 20.0,
+            rest_bytes: 8_000_000,
+            moving_passes: 0,
+            last_pass_s,
+        };
+        let report = warm(Some(2.0));
+        app.answer(XEN1, &copying, Outcome::Succeeded { report }).unwrap();
+        assert_eq!(app.migration(row.id).changed_b_s, 4_000_000);
+        // Agents of before say only how long all passes took.
+        let other = app.chosen(OLD, Click { accept_kernels: true, ..now_click() });
+        app.reconcile().unwrap();
+        let copying = app.work_until("warm_copy");
+        app.pass_s(20);
+        app.answer(XEN1, &copying, Outcome::Succeeded { report: warm(None) }).unwrap();
+        assert_eq!(app.migration(other.id).changed_b_s, 800_000);
+    }
+
     fn what_a_start_took_on_another_platform_says_nothing(app: TestApp) {
         let app = app.with_fleet();
         let row = app.chosen(WEB, now_click());

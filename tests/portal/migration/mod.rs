@@ -3,6 +3,7 @@
 mod after;
 mod check;
 pub mod contest;
+mod cut_short;
 mod engine;
 mod holding;
 mod limit;

@@ -225,6 +225,7 @@ both_databases! {
         let row = app.clicked(WEB);
         let order = app.work_until("warm_copy");
         let report = app.success(&order);
+        let now = app.now();
         // A cancel that has the migration and goes on to its job, and meanwhile the agent ends that job.
         let portal = app.second();
         let (begun, has_begun) = mpsc::channel();
@@ -234,7 +235,7 @@ both_databases! {
                     store::migration::locked(conn, row.id)?;
                     begun.send(()).unwrap();
                     std::thread::sleep(Duration::from_millis(300));
-                    store::job::ask_cancel(conn, row.id)
+                    store::job::stop(conn, row.id, now)
                 }).expect("it does not wait for the agent, which waits for it");
             });
             has_begun.recv().unwrap();
