@@ -265,12 +265,38 @@ class Portal:
     def make_graduation(self, linode):
         """The member has confirmed the beta; staff configure its move to production."""
         self.member_confirms(linode)
+        assert self.offer_again(linode) == "graduation"
+
+    def offer_again(self, linode):
+        """Its registration stands: staff configure another place for it."""
         registration = self.one(f"SELECT max(id) FROM registrations WHERE linode_id = {linode.id} AND state = 'approved'")[0]
         page = self.staff.get("/staff/registrations?state=approved")
         page = self.staff.submit(page.form(button="configure"), {"id": str(registration)}, button="configure")
         self.staff.submit(page.form(action="/staff/registrations/configure"))
         found = self.one(f"SELECT state, kind FROM migrations WHERE linode_id = {linode.id} ORDER BY id DESC")
-        assert found == ("offered", "graduation"), f"no offer for {linode.label}: {self.staff.page.text[:1500]}"
+        assert found[0] == "offered", f"no offer for {linode.label}: {self.staff.page.text[:1500]}"
+        return found[1]
+
+    def member_names_checks(self, linode, checks, limit_s):
+        """What is to answer after a move, as a port and a path each; else it goes home by itself."""
+        url = f"/members/linodes/{linode.id}/checks"
+        for port, path in checks:
+            page = self.member.get(url)
+            self.member.submit(page.form(button="Add the check"), {"port": port, "path": path})
+        page = self.member.get(url)
+        self.member.submit(page.form(action="/checks/plan"), {"then": "home", "limit": str(limit_s)})
+        page = self.member.get(url)
+        self.member.submit(page.form(button="Ask them now"))
+        page = eventually("its host has asked", lambda: "Not asked yet" not in self.member.get(url).text and self.member.page)
+        assert page.text.count("Passes") == len(checks), page.text[:1500]
+
+    def subjects(self):
+        """Of all mail that went out."""
+        found = []
+        for name in glob.glob(self.path("mail", "*")):
+            with open(name) as file:
+                found.append(str(email.message_from_file(file, policy=email.policy.default)["Subject"]))
+        return found
 
     def member_migrates(self, linode):
         page = self.member.get(f"/members/linodes/{linode.id}/migrate")

@@ -102,6 +102,11 @@ def network(hosts):
         run("ip", "link", "set", f"br-{host}", "up")
 
 
+def cable(host, state):
+    """Pulls a host's cable to the switch, or puts it back: its guests reach nobody, and nobody reaches them."""
+    run("ip", "link", "set", f"{host}-a", state)
+
+
 class Program:
     """A program of the project that can be killed and started again; its output goes to a file."""
 

@@ -1,0 +1,40 @@
+"""A Linode whose network is dead on its new host: it comes home by itself, with what was written since."""
+
+import time
+
+from moves import say
+from watcher import Client, await_answer, check_sequence
+from world import eventually
+
+
+def comes_home(lab, witness, linode, cut, mend):
+    """`cut` takes the network of the destination away, `mend` gives it back. The Linode has an offer, and serves at its source."""
+    lab.member_names_checks(linode, [("80", "/"), ("80", "/acked")], limit_s=30)
+    client = Client(linode.address)
+    client.start()
+    time.sleep(0.5)
+    clicked = time.monotonic()
+    cut()
+    try:
+        migration = lab.member_migrates(linode)
+        lab.await_migration(migration, ("returning", "returned", "failed", "confirmed"))
+        failed = lab.one(f"SELECT state, went_home FROM check_runs WHERE migration_id = {migration}")
+        said = [row[0] for row in lab.rows(f"SELECT said FROM check_answers WHERE migration_id = {migration}")]
+        assert failed[0] == "failed" and str(failed[1]) in ("1", "t"), f"{failed}: {said}"
+        lab.await_migration(migration, ("returned",))
+    finally:
+        mend()
+    await_answer(linode.address)
+    home = time.monotonic() - clicked
+    time.sleep(0.5)
+    client.end()
+    row = lab.migration(migration)
+    assert lab.owner(linode) == row["source"], "home is where it came from"
+    assert witness.look().get(linode.id) == [row["source"]], "it runs at home, and only there"
+    written = check_sequence(await_answer(linode.address, "/seq"), client.acked)
+    assert not witness.overlaps, f"two runners: {witness.overlaps}"
+    page = lab.receipt_page(migration)
+    assert "so it went home by itself" in page and said[0] in page, "its member reads why"
+    eventually("the mail says which check failed", lambda: any("it goes home" in subject for subject in lab.subjects()))
+    say(f"  {linode.label}, no network there: checks said {said}; home by itself {home:.1f} s after the click, "
+        f"{client.downtime(clicked):.1f} s without an answer; {client.acked} numbers safe from outside, {written} there now, no gap")
