@@ -253,6 +253,7 @@ diesel::table! {
         limit_s -> Integer,
         until -> Nullable<Utc>,
         went_home -> Bool,
+        comes_up -> Bool,
         why -> Text,
         console -> Text,
     }

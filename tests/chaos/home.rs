@@ -1,5 +1,5 @@
 //! Failures after a move, one after the other: a kernel that panics at a device that is not there, no network, a service that
-//! does not start. Each ends with the Linode serving at its source, and no acknowledged write lost. In every run a few;
+//! does not start, a panic when nobody watches the start any more. Each ends with the Linode serving at its source, and no acknowledged write lost. In every run a few;
 //! `CHAOS_HOMES=100` for as many as one likes.
 
 use std::fs;
@@ -18,7 +18,7 @@ use crate::support::fleet::XEN1;
 use crate::world::{MOVED, World};
 
 /// In the destination's driver; the first one ends the move before anything is asked.
-const FAILURES: [&str; 3] = ["fail-boot", "no-network", "no-service"];
+const FAILURES: [&str; 4] = ["fail-boot", "no-network", "no-service", "late-panic"];
 /// So long each check has to answer here, in seconds.
 const LIMIT_S: i32 = 2;
 

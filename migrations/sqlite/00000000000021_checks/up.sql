@@ -28,6 +28,8 @@ CREATE TABLE check_runs (
     until TEXT,
     -- The way back began by itself.
     went_home INTEGER NOT NULL DEFAULT 0,
+    -- It does, and is to run there, whatever became of it; until its member shuts it down.
+    comes_up INTEGER NOT NULL DEFAULT 0,
     -- What kept it from being asked, or from going home.
     why TEXT NOT NULL DEFAULT '',
     console TEXT NOT NULL DEFAULT ''

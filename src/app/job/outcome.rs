@@ -216,10 +216,11 @@ impl Ending<'_> {
             tx.log(&row, summary(report))?;
         }
         let mut given = EventDetails::with(reported::facts(&row, self.job, tx.now, report));
-        if step == Step::StopSeal
-            && let Some(runs) = power::wish(tx.conn, row.linode_id)?
-        {
-            given.change.was_running = Some(runs);
+        if step == Step::StopSeal {
+            let wish = power::wish(tx.conn, row.linode_id)?;
+            if let Some(runs) = wish.or(migration::check::comes_up(tx, &row)?) {
+                given.change.was_running = Some(runs);
+            }
         }
         if let Report::Source { checks, .. } = report {
             migration::check::found_at_home(tx, &row, checks)?;

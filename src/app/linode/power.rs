@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::linode::shared::own_linode;
+use crate::app::migration::check;
 use crate::app::ownership::change;
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::{ConfigId, HostId, JobId, LinodeId};
@@ -130,6 +131,9 @@ impl App {
             }
             let id = store::job::enqueue(tx.conn, &NewJob::own(&linode, kind, tx.now, Some(actor.user)))?;
             store::linode::set_status(tx.conn, linode.id, status, tx.now)?;
+            if kind == JobKind::Shutdown {
+                check::shut_down(tx, linode.id)?;
+            }
             tx.audit(Action::Power, Object::Linode(linode.id), (linode.status, status))?;
             Ok(id)
         })

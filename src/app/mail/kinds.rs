@@ -247,7 +247,8 @@ impl<'a> LinodeMail<'a> {
             } => {
                 said.clone_into(&mut facts.reason);
                 facts.checks = then.told(console);
-                facts.until = words(of.way_back_until);
+                let theirs = of.kind != MigrationKind::Evacuation;
+                facts.until = words(of.way_back_until.filter(|_| theirs));
             }
             Self::Approved | Self::Confirmed(_) | Self::Graduated(_) => {}
         }

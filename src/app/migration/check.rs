@@ -8,7 +8,7 @@ use crate::app::error::AppError;
 use crate::app::linode::check::{answer_to, askable, note};
 use crate::app::mail::kinds::LinodeMail;
 use crate::app::ownership::change::is_current;
-use crate::domain::ids::MigrationId;
+use crate::domain::ids::{LinodeId, MigrationId};
 use crate::domain::job::JobKind;
 use crate::domain::linode::check::{AGAIN_S, CheckState, Verdict, verdict};
 use crate::domain::migration::{Event, MigrationKind, MigrationState};
@@ -100,9 +100,13 @@ pub(super) fn begin(tx: &mut Tx<'_>, id: MigrationId) -> Result<(), AppError> {
 
 /// It is finished no more: whoever ended that does not wait for the checks.
 pub(super) fn end(tx: &mut Tx<'_>, id: MigrationId) -> Result<(), AppError> {
+    let why = "The move was confirmed or taken back before they had answered.";
+    no_more(tx, id, why)
+}
+
+fn no_more(tx: &mut Tx<'_>, id: MigrationId, why: &str) -> Result<(), AppError> {
     let run = store::migration::check::run(tx.conn, id)?;
     if run.is_some_and(|run| run.state == CheckState::Asking) {
-        let why = "The move was confirmed or taken back before they had answered.";
         let change = RunChange {
             state: Some(CheckState::NotAsked),
             why: Some(why.to_owned()),
@@ -111,6 +115,33 @@ pub(super) fn end(tx: &mut Tx<'_>, id: MigrationId) -> Result<(), AppError> {
         store::migration::check::change(tx.conn, id, &change)?;
     }
     Ok(())
+}
+
+/// Its member shuts it down: that it does not answer then is no failure, and at home it is to be off, too.
+pub(in crate::app) fn shut_down(tx: &mut Tx<'_>, linode: LinodeId) -> Result<(), AppError> {
+    let open = [MigrationState::Finished, MigrationState::Returning];
+    let moves = store::migration::of_linode(tx.conn, linode)?;
+    for row in moves.iter().filter(|row| open.contains(&row.state)) {
+        no_more(tx, row.id, "It was shut down before they had answered.")?;
+        let change = RunChange {
+            comes_up: Some(false),
+            ..RunChange::default()
+        };
+        store::migration::check::change(tx.conn, row.id, &change)?;
+    }
+    Ok(())
+}
+
+/// Is it to run at the end of this way back, whatever became of it where it was? `None`: as it is found.
+pub(in crate::app) fn comes_up(
+    tx: &mut Tx<'_>,
+    back: &Migration,
+) -> Result<Option<bool>, AppError> {
+    let Some(parent) = back.parent_id else {
+        return Ok(None);
+    };
+    let run = store::migration::check::run(tx.conn, parent)?;
+    Ok(run.filter(|run| run.comes_up).map(|_| true))
 }
 
 fn not_asked(tx: &mut Tx<'_>, row: &Migration, why: &str) -> Result<(), AppError> {
@@ -239,6 +270,7 @@ fn failed(tx: &mut Tx<'_>, row: &Migration, run: &CheckRun, console: &str) -> Re
     let goes_home = run.goes_home && stays.is_none();
     let change = RunChange {
         went_home: Some(goes_home),
+        comes_up: Some(goes_home),
         why: stays.clone(),
         ..RunChange::default()
     };

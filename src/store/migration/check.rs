@@ -24,6 +24,8 @@ pub struct CheckRun {
     pub until: Option<Time>,
     /// The way back began by itself.
     pub went_home: bool,
+    /// It does, and is to run there, whatever became of it; until its member shuts it down.
+    pub comes_up: bool,
     /// What kept them from being asked, or the Linode from going home, in words for its member.
     pub why: String,
     /// The console's last lines, of one that did not answer.
@@ -39,6 +41,7 @@ impl CheckRun {
             limit_s: plan.limit_s,
             until: None,
             went_home: false,
+            comes_up: false,
             why: String::new(),
             console: String::new(),
         }
@@ -141,6 +144,7 @@ pub struct RunChange {
     pub state: Option<CheckState>,
     pub until: Option<Time>,
     pub went_home: Option<bool>,
+    pub comes_up: Option<bool>,
     pub why: Option<String>,
     pub console: Option<String>,
 }

@@ -22,21 +22,22 @@ pub struct CheckedView {
 }
 
 impl ChecksView {
-    pub fn new((run, rows): &(CheckRun, Vec<CheckedRow>), zone: Zone) -> Self {
+    /// `is_open`: its member can take the way back.
+    pub fn new((run, rows): &(CheckRun, Vec<CheckedRow>), zone: Zone, is_open: bool) -> Self {
         let row = |it: &CheckedRow| CheckedView {
             words: it.check().words(),
             before: (answer(true, it.home_ok), it.home_said.clone()),
             after: it.asked_at.map(|_| (answer(true, it.ok), it.said.clone())),
         };
         Self {
-            verdict: verdict(run, zone),
+            verdict: verdict(run, zone, is_open),
             rows: rows.iter().map(row).collect(),
             console: run.console.clone(),
         }
     }
 }
 
-fn verdict(run: &CheckRun, zone: Zone) -> String {
+fn verdict(run: &CheckRun, zone: Zone, is_open: bool) -> String {
     let then = if run.goes_home {
         "it goes home by itself"
     } else {
@@ -62,9 +63,10 @@ fn verdict(run: &CheckRun, zone: Zone) -> String {
             "One that passed before the move failed after it. It was to go home, and cannot: {}",
             run.why
         ),
-        CheckState::Failed => {
+        CheckState::Failed if is_open => {
             "One that passed before the move failed after it. It is yours to decide: the way back is open.".to_owned()
         }
+        CheckState::Failed => "One that passed before the move failed after it.".to_owned(),
         CheckState::NotAsked => run.why.clone(),
     }
 }

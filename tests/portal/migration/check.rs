@@ -1,5 +1,7 @@
 //! What is to answer after a move: asked at home first, demanded abroad if it answered, and the way home by itself.
 
+use xenbeta::domain::job::JobKind;
+use xenbeta::domain::linode::LinodeStatus;
 use xenbeta::domain::linode::check::{Check, CheckPlan, CheckState};
 use xenbeta::domain::migration::{MigrationKind, MigrationState as State};
 use xenbeta::store;
@@ -72,6 +74,35 @@ impl TestApp {
             assert_eq!(kind(&order), "check");
         }
         panic!("it is asked for ever");
+    }
+
+    /// Its host says so, and its checks fail.
+    fn dies_there(&self) {
+        self.with_checks(true);
+        let (row, order) = self.moved();
+        self.sql(&format!(
+            "UPDATE linodes SET status = 'offline' WHERE id = {WEB}"
+        ));
+        self.never_answers(order, Some(false));
+        assert_eq!(self.migration(row.id).state, State::Returning);
+        self.reconcile().unwrap();
+    }
+
+    fn comes_home_found_dead(&self) {
+        let order = self.work_until_at(XEN1, "stop_seal");
+        let Task::StopSeal { epoch, .. } = order.task else {
+            panic!("{order:?}")
+        };
+        let report = Report::Sealed {
+            epoch,
+            forced: false,
+            was_running: false,
+            stopped_after_s: None,
+        };
+        self.answer(XEN1, &order, Outcome::Succeeded { report })
+            .unwrap();
+        self.work_all(&[UML1, XEN1]);
+        assert_eq!(self.linode(WEB).host_id, UML1);
     }
 
     fn migration_state(&self, order: &Order) -> Option<CheckState> {
@@ -235,6 +266,34 @@ both_databases! {
         assert_eq!(app.migration(row.id).state, State::Confirmed);
         assert!(app.way_back_of(&row).is_none());
         assert_eq!(app.mails_of("check_failed"), Vec::<String>::new());
+    }
+
+    fn one_that_died_there_runs_at_home(app: TestApp) {
+        let app = app.with_fleet();
+        app.dies_there();
+        app.comes_home_found_dead();
+        assert_eq!(app.linode(WEB).status, LinodeStatus::Running);
+    }
+
+    fn one_that_is_shut_down_on_its_way_home_is_off_there(app: TestApp) {
+        let app = app.with_fleet();
+        app.dies_there();
+        app.sql(&format!("UPDATE linodes SET status = 'running' WHERE id = {WEB}"));
+        app.power(&app.member(), WEB, JobKind::Shutdown, None).unwrap();
+        app.comes_home_found_dead();
+        assert_eq!(app.linode(WEB).status, LinodeStatus::Offline);
+    }
+
+    fn whoever_shuts_it_down_meanwhile_gets_no_way_home(app: TestApp) {
+        let app = app.with_fleet();
+        app.with_checks(true);
+        let (row, order) = app.moved();
+        app.power(&app.member(), WEB, JobKind::Shutdown, None).unwrap();
+        app.says(&order, Some(false));
+        let (run, _) = app.run_of(&row);
+        assert_eq!(run.state, CheckState::NotAsked);
+        app.work_all(&[UML1, XEN1]);
+        assert_eq!((app.migration(row.id).state, app.linode(WEB).status), (State::Finished, LinodeStatus::Offline));
     }
 
     fn a_word_of_another_epoch_or_of_other_checks_counts_for_nothing(app: TestApp) {

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use signal_hook::consts::SIGTERM;
@@ -36,6 +36,8 @@ pub struct GuestFile {
     pub ignore_term: bool,
     pub fail_boot: bool,
     pub no_service: bool,
+    /// It comes up, serves nothing, and dies when nobody watches it any more.
+    pub late_panic: bool,
 }
 
 /// In the guest's run folder.
@@ -46,6 +48,9 @@ pub const WEB: &str = "web";
 
 /// How long a guest that cannot boot takes to find out.
 const PANIC_AFTER: Duration = Duration::from_millis(150);
+
+/// Longer than the demonstrations and tests watch a start.
+const LATE_PANIC: Duration = Duration::from_secs(3);
 
 /// The whole life of a guest. Its console is standard output.
 pub fn main(spec: &Path) -> ExitCode {
@@ -89,12 +94,16 @@ fn live(spec: &Path) -> io::Result<ExitCode> {
     }
     report(&spec, Event::Start, found.newest + 1, told)?;
     let newest = Arc::new(AtomicU64::new(found.newest));
-    if !spec.no_service {
+    if !spec.no_service && !spec.late_panic {
         serve_web(&spec)?;
     }
     serve(&spec, Arc::clone(&newest))?;
     say(&format!("{} login:", spec.label));
-    write_until_told(&spec, first, ring, &acknowledged, &newest, &mut stop)?;
+    if write_until_told(&spec, first, ring, &acknowledged, &newest, &mut stop)? == Ended::Died {
+        say("Kernel panic - not syncing: Attempted to kill init!");
+        report(&spec, Event::Gone, newest.load(Ordering::Relaxed), 0)?;
+        return Ok(ExitCode::FAILURE);
+    }
     say("The system is going down for system halt NOW!");
     thread::sleep(Duration::from_millis(spec.stop_delay_ms));
     report(&spec, Event::Stop, newest.load(Ordering::Relaxed), 0)?;
@@ -153,6 +162,12 @@ fn report(spec: &GuestFile, event: Event, number: u64, acknowledged: u64) -> io:
     witness::append(&spec.witness, &line)
 }
 
+#[derive(PartialEq)]
+enum Ended {
+    AsTold,
+    Died,
+}
+
 fn write_until_told(
     spec: &GuestFile,
     disk: &File,
@@ -160,15 +175,19 @@ fn write_until_told(
     acknowledged: &Acknowledged,
     newest: &AtomicU64,
     stop: &mut StopRequest,
-) -> io::Result<()> {
+) -> io::Result<Ended> {
     let pause = Duration::from_millis(spec.write_every_ms.max(1));
+    let begun = Instant::now();
     loop {
         let number = newest.load(Ordering::Relaxed) + 1;
         ring.write(disk, spec.linode, number)?;
         newest.store(number, Ordering::Relaxed);
         acknowledged.say(number)?;
         if stop.comes_within(pause)? && !spec.ignore_term {
-            return Ok(());
+            return Ok(Ended::AsTold);
+        }
+        if spec.late_panic && begun.elapsed() >= LATE_PANIC {
+            return Ok(Ended::Died);
         }
     }
 }

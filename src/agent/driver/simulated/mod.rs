@@ -4,8 +4,8 @@
 //! A guest is running exactly while the lock on its run file is held. The agent takes that lock *before* it starts the
 //! process and hands the locked file over, so there is no moment at which a guest exists unseen.
 //!
-//! Faults for tests: a file `fail-boot-<linode>`, `ignore-term-<linode>`, `no-network-<linode>` or `no-service-<linode>` in
-//! `<state>/driver/faults`.
+//! Faults for tests: a file `fail-boot-<linode>`, `ignore-term-<linode>`, `no-network-<linode>`, `no-service-<linode>` or
+//! `late-panic-<linode>` in `<state>/driver/faults`.
 
 mod addresses;
 mod config;
@@ -192,6 +192,7 @@ impl Simulated {
             ignore_term: self.fault("ignore-term", guest.linode),
             fail_boot: self.fault("fail-boot", guest.linode),
             no_service: self.fault("no-service", guest.linode),
+            late_panic: self.fault("late-panic", guest.linode),
         }
     }
 

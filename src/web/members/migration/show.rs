@@ -121,6 +121,8 @@ impl MigrationPage {
         let zone = page.zone();
         let migration = &detail.migration;
         let live = Live::new(Watched::of(detail, zone), now);
+        let after = after(detail, zone, now);
+        let can_go_back = after.as_ref().is_some_and(|it| it.until.is_some());
         let host = |host: &Host| format!("{} ({})", host.name, platform_name(host.platform));
         Self {
             id: migration.id.0,
@@ -138,10 +140,13 @@ impl MigrationPage {
             ask_again: failed_return(migration),
             came_to_nothing: matches!(migration.state, State::Cancelled | State::Expired),
             failure: (!migration.failure.is_empty()).then(|| migration.failure.clone()),
-            after: after(detail, zone, now),
+            after,
             receipt: receipt(detail),
             has_receipt: detail.has_receipt,
-            checks: detail.checks.as_ref().map(|it| ChecksView::new(it, zone)),
+            checks: detail
+                .checks
+                .as_ref()
+                .map(|it| ChecksView::new(it, zone, can_go_back)),
             figures: figures(migration),
             moved: None,
             log: detail
