@@ -14,6 +14,13 @@ pub fn line(text: &str, limit: usize) -> String {
         .collect()
 }
 
+/// As [`lines`], of a text whose end matters: at most so many of its last characters.
+pub fn last_lines(text: &str, limit: usize) -> String {
+    let all = lines(text, usize::MAX);
+    let from = all.chars().count().saturating_sub(limit);
+    all.chars().skip(from).collect()
+}
+
 /// As [`line`], with its breaks.
 pub fn lines(text: &str, limit: usize) -> String {
     text.chars()

@@ -11,13 +11,16 @@ use crate::domain::job::{JobKind, JobState, pause_s};
 use crate::domain::linode::LinodeStatus;
 use crate::domain::migration::{Event, Side, Step};
 use crate::domain::ownership::{Word, contradiction, handover};
-use crate::domain::text::{line, lines};
+use crate::domain::text::{last_lines, line, lines};
 use crate::domain::time::Time;
 use crate::store;
 use crate::store::db::Db;
 use crate::store::job::{Again, End, Job, Lease, NewJob};
 use crate::store::migration::{Digest, Migration};
 use crate::wire::{CheckAnswer, DiskDigest, Marked, Report};
+
+/// Of a console, in characters.
+const CONSOLE_MOST: usize = 16_384;
 
 /// Stale: the lease is not this agent's any more. It drops the job (409).
 pub(in crate::app) fn stale() -> AppError {
@@ -291,7 +294,7 @@ impl Ending<'_> {
     }
 
     pub(in crate::app) fn note_console(&self, tx: &mut Tx<'_>, text: &str) -> Result<(), AppError> {
-        let text = console_text(text);
+        let text = last_lines(text, CONSOLE_MOST);
         Ok(store::linode::set_console(
             tx.conn,
             self.job.linode_id,
@@ -457,11 +460,4 @@ pub(in crate::app) fn put_digests(
         )?;
     }
     Ok(())
-}
-
-/// At most the last 16 KiB or so of a console, printable.
-fn console_text(text: &str) -> String {
-    let all = lines(text, usize::MAX);
-    let from = all.chars().count().saturating_sub(16_384);
-    all.chars().skip(from).collect()
 }

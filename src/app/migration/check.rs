@@ -12,7 +12,7 @@ use crate::domain::ids::{LinodeId, MigrationId};
 use crate::domain::job::JobKind;
 use crate::domain::linode::check::{AGAIN_S, CheckState, Verdict, verdict};
 use crate::domain::migration::{Event, MigrationKind, MigrationState};
-use crate::domain::text::lines;
+use crate::domain::text::last_lines;
 use crate::mail::AfterCheck;
 use crate::store;
 use crate::store::db::wake_on_commit;
@@ -250,7 +250,7 @@ fn could_not(tx: &mut Tx<'_>, row: &Migration, why: &str) -> Result<(), AppError
 }
 
 fn failed(tx: &mut Tx<'_>, row: &Migration, run: &CheckRun, console: &str) -> Result<(), AppError> {
-    let console = lines(console, CONSOLE_MOST);
+    let console = last_lines(console, CONSOLE_MOST);
     let change = RunChange {
         state: Some(CheckState::Failed),
         console: Some(console.clone()),

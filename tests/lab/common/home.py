@@ -7,7 +7,7 @@ from watcher import Client, await_answer, check_sequence
 from world import eventually
 
 
-def comes_home(lab, witness, linode, cut, mend):
+def comes_home(lab, witness, linode, cut, mend, limit=180):
     """`cut` takes the network of the destination away, `mend` gives it back. The Linode has an offer, and serves at its source."""
     lab.member_names_checks(linode, [("80", "/"), ("80", "/acked")], limit_s=30)
     client = Client(linode.address)
@@ -17,14 +17,14 @@ def comes_home(lab, witness, linode, cut, mend):
     cut()
     try:
         migration = lab.member_migrates(linode)
-        lab.await_migration(migration, ("returning", "returned", "failed", "confirmed"))
+        lab.await_migration(migration, ("returning", "returned", "failed", "confirmed"), limit)
         failed = lab.one(f"SELECT state, went_home FROM check_runs WHERE migration_id = {migration}")
         said = [row[0] for row in lab.rows(f"SELECT said FROM check_answers WHERE migration_id = {migration}")]
         assert failed[0] == "failed" and str(failed[1]) in ("1", "t"), f"{failed}: {said}"
-        lab.await_migration(migration, ("returned",))
+        lab.await_migration(migration, ("returned",), limit)
     finally:
         mend()
-    await_answer(linode.address)
+    await_answer(linode.address, limit=limit)
     home = time.monotonic() - clicked
     time.sleep(0.5)
     client.end()

@@ -28,6 +28,7 @@ STAGES = {
     "move": (stages.there_and_back, 600, ["debian"], True),
     "graduate": (stages.on_to_production, 480, ["small"], True),
     "unbootable": (stages.unbootable, 300, ["broken"], True),
+    "home": (stages.home, 600, ["small"], True),
     "weights": (stages.weights, 300, ["light", "heavy"], True),
     "hostile": (stages.hostile, 300, ["hostile"], True),
     "short": (stages.there_and_back, 420, ["small"], False),

@@ -4,6 +4,7 @@ asserts what must hold, prints what was measured, and returns the figures. Its f
 import json
 import time
 
+from home import comes_home
 from hosts import AGENT, CONFIG
 from moves import move, plain_reboot, report, say
 from watcher import Client, await_answer, check_sequence, fetch
@@ -94,6 +95,20 @@ def unbootable(lab, witness, linodes, _dice):
         f"{client.acked} numbers safe. The member reads: {row['failure']}")
     lab.shut_down(linode)
     return {"noticed_s": noticed, "downtime": client.downtime()}
+
+
+def home(lab, witness, linodes, _dice):
+    """A Linode that is dead to the world on Xen comes home to UML by itself."""
+    linode = linodes[0]
+    lab.bring_up(linode)
+    lab.make_offer(linode)
+    machine = lab.xen["xen1"].machine
+    chains = "".join(f"nft 'add chain bridge lab {hook} {{ type filter hook {hook} priority 10; }}' && "
+                     f"nft 'add rule bridge lab {hook} ip daddr {linode.address} drop' && " for hook in ("forward", "output"))
+    comes_home(lab, witness, linode, lambda: machine.sh(f"nft add table bridge lab && {chains}true"),
+               lambda: machine.sh("nft delete table bridge lab"), MOVE)
+    lab.shut_down(linode)
+    return {}
 
 
 def weights(lab, witness, linodes, _dice):
