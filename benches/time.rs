@@ -294,6 +294,7 @@ impl World {
                     attempt: it.order.attempt,
                     lease_token: it.order.lease_token.clone(),
                     progress: None,
+                    console: None,
                 };
                 let renewed = self.app.renew(&agent(it.host), it.order.job, &renew);
                 if renewed.unwrap().cancel && !it.cut_short {

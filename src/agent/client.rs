@@ -152,6 +152,7 @@ impl Client {
             attempt: 0,
             lease_token: String::new(),
             progress: None,
+            console: None,
         };
         match self.renew(JobId(0), &nothing) {
             Ok(_) | Err(ClientError::Stale(_) | ClientError::Refused { status: 404, .. }) => Ok(()),

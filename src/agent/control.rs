@@ -21,6 +21,8 @@ pub struct JobControl {
 #[derive(Debug, Default)]
 struct Inner {
     progress: Option<Progress>,
+    /// Of a trial.
+    console: Option<String>,
     fresh: bool,
     done: bool,
 }
@@ -82,10 +84,18 @@ impl JobControl {
         }
     }
 
-    pub fn latest(&self) -> Option<Progress> {
+    /// What a trial's clone says, for its page. Said again and again, so that a cancel is heard of soon.
+    pub fn say_console(&self, text: String) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.console = Some(text);
+        inner.fresh = true;
+        self.changed.notify_all();
+    }
+
+    pub fn latest(&self) -> (Option<Progress>, Option<String>) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.fresh = false;
-        inner.progress
+        (inner.progress, inner.console.take())
     }
 
     /// The step ended: the keeper can go.

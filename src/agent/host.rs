@@ -11,7 +11,7 @@ use super::disk::{DiskError, DiskStore, FileStore, LvmStore};
 use super::driver::simulated::Simulated;
 use super::driver::uml::Uml;
 use super::driver::xen::Xen;
-use super::driver::{Driver, DriverError};
+use super::driver::{Driver, DriverError, Trials};
 use super::ledger::error::LedgerError;
 use super::ledger::{Ledger, file};
 use super::looks::Looks;
@@ -23,6 +23,8 @@ use crate::domain::ids::LinodeId;
 pub struct Host {
     pub ledger: Arc<Ledger>,
     pub driver: Box<dyn Driver>,
+    /// Clones that are tried here; `None`: this host has no such guests.
+    pub trials: Option<Trials>,
     pub disks: Arc<dyn DiskStore>,
     /// This agent's end of transfers.
     pub identity: Arc<Identity>,
@@ -115,6 +117,7 @@ impl Host {
     ) -> Self {
         Self {
             ledger: Arc::new(ledger),
+            trials: driver.trials(),
             driver,
             disks,
             identity,
@@ -157,6 +160,15 @@ impl Locks {
             locks: self,
             linode,
         }
+    }
+
+    /// The Linode's lock, if nobody is at work on it.
+    pub fn try_lock(&self, linode: LinodeId) -> Option<Locked<'_>> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.insert(linode).then_some(Locked {
+            locks: self,
+            linode,
+        })
     }
 }
 

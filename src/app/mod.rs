@@ -30,6 +30,7 @@ mod refusals;
 pub mod registration;
 mod retention;
 pub mod secrets;
+pub mod trial;
 
 use std::sync::Arc;
 

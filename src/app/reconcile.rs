@@ -72,6 +72,7 @@ impl App {
             round.reminded = faults.of("reminders", self.remind());
         }
         round.admitted = faults.of("the queue", self.admit_queued(is_right));
+        faults.of("trials", self.close_forsaken_trials());
         round.ordered = faults.of("moves that hold", self.look_after_holding(is_right));
         faults.none(round)
     }

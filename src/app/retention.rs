@@ -34,10 +34,11 @@ type Drop = fn(&mut Db, Time, i64) -> Result<usize, StoreError>;
 impl App {
     pub(super) fn retain(&self) -> Result<(), AppError> {
         let now = self.now();
-        let kinds: [(&str, i64, Drop); 8] = [
+        let kinds: [(&str, i64, Drop); 9] = [
             ("jobs", JOBS_DAYS, store::retention::drop_jobs),
             ("events", EVENTS_DAYS, store::retention::drop_events),
             ("digests", EVENTS_DAYS, store::retention::drop_digests),
+            ("trials", EVENTS_DAYS, store::retention::drop_trials),
             ("timings", EVENTS_DAYS, store::retention::drop_timings),
             ("bodies", BODIES_DAYS, store::retention::blank_bodies),
             ("mails", MAILS_DAYS, store::retention::drop_mails),

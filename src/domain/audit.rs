@@ -37,7 +37,7 @@ string_enum! {
         Register = "register", Registration = "registration",
         Offer = "offer", Schedule = "schedule", StopLimit = "stop limit", Patience = "patience",
         DownLimit = "downtime limit", Migration = "migration",
-        MigrationCancel = "migration.cancel", Evacuate = "evacuate",
+        MigrationCancel = "migration.cancel", Trial = "migration.trial", Evacuate = "evacuate",
         JobLost = "job.lost", JobRetry = "job.retry",
         MailRetry = "mail.retry",
         Owner = "owner", LinodeHold = "linode.hold", LinodeBelieve = "linode.believe", LedgerPin = "ledger.pin",

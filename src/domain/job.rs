@@ -23,11 +23,22 @@ string_enum! {
         Purge = "purge",
         /// Show that the Linode's disks are whole at their owner, before others are deleted.
         Prove = "prove",
+        /// Boot a throw-away clone of a move's copies beside their Linode, to see whether it comes up.
+        Trial = "trial",
     }
 }
 impl JobKind {
     /// No steps of a move: they tidy up after one, and go on when it is cancelled or tried again.
     pub const TIDYING: [Self; 4] = [Self::CloseTransfer, Self::Release, Self::Purge, Self::Prove];
+    /// No steps either way: trials and checks are ended by themselves, and their move waits for none.
+    pub const NO_STEPS: [Self; 6] = [
+        Self::CloseTransfer,
+        Self::Release,
+        Self::Purge,
+        Self::Prove,
+        Self::Trial,
+        Self::Check,
+    ];
 }
 string_enum! {
     pub enum JobState { Pending = "pending", Leased = "leased", Succeeded = "succeeded", Failed = "failed", Cancelled = "cancelled" }

@@ -30,4 +30,5 @@ pub mod search;
 pub mod string_enum;
 pub mod text;
 pub mod time;
+pub mod trial;
 pub mod values;

@@ -38,5 +38,6 @@ pub mod schema;
 pub mod schema_migrations;
 pub mod search;
 mod together;
+pub mod trial;
 pub mod types;
 pub mod wake;

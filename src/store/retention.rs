@@ -50,6 +50,14 @@ pub fn drop_digests(conn: &mut Db, before: Time, limit: i64) -> Result<usize, St
     run(conn, SQL, before, limit)
 }
 
+/// Their trials, as long as their logs.
+pub fn drop_trials(conn: &mut Db, before: Time, limit: i64) -> Result<usize, StoreError> {
+    const SQL: &str = "DELETE FROM trials WHERE id IN (SELECT t.id FROM trials t WHERE t.ended_at < $1 \
+        AND EXISTS (SELECT 1 FROM migrations m WHERE m.id = t.migration_id AND m.closed_at < $1 \
+        AND m.state IN ('confirmed', 'returned', 'expired', 'cancelled')) ORDER BY t.ended_at LIMIT $2)";
+    run(conn, SQL, before, limit)
+}
+
 /// What stops, starts and last copies took by then.
 pub fn drop_timings(conn: &mut Db, before: Time, limit: i64) -> Result<usize, StoreError> {
     const SQL: &str = "DELETE FROM timings WHERE id IN (SELECT t.id FROM timings t WHERE t.at < $1 ORDER BY t.at LIMIT $2)";

@@ -925,6 +925,26 @@ diesel::table! {
 }
 
 diesel::table! {
+    use diesel::sql_types::*;
+    use crate::store::types::Utc;
+
+    trials (id) {
+        id -> BigInt,
+        migration_id -> BigInt,
+        asked_at -> Utc,
+        asked_by -> Nullable<BigInt>,
+        job_id -> BigInt,
+        host_id -> BigInt,
+        state -> Text,
+        outcome -> Text,
+        detail -> Text,
+        console -> Text,
+        began_at -> Nullable<Utc>,
+        ended_at -> Nullable<Utc>,
+    }
+}
+
+diesel::table! {
     usage_days (linode_id, day) {
         linode_id -> BigInt,
         day -> BigInt,
@@ -1072,6 +1092,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     sign_in_failures,
     silence_looks,
     timings,
+    trials,
     usage_days,
     usage_rounds,
     users,

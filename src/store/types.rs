@@ -19,7 +19,7 @@ use crate::domain::host::{HostRole, HostState};
 use crate::domain::ids::{
     AccountId, AuditId, BugFileId, BugId, BugPostId, ConfigId, DiskId, FaqId, HostId, IpId, JobId,
     JointActId, LinodeId, MailId, MigrationId, PlanId, QuestionId, RegistrationId, SessionId,
-    TokenId, UserId,
+    TokenId, TrialId, UserId,
 };
 use crate::domain::job::{JobKind, JobState};
 use crate::domain::linode::check::CheckState;
@@ -33,6 +33,7 @@ use crate::domain::programme::{ProgrammeState, TextSection};
 use crate::domain::registration::RegistrationState;
 use crate::domain::string_enum::StringEnum;
 use crate::domain::time::Time;
+use crate::domain::trial::TrialState;
 
 /// TIMESTAMPTZ on PostgreSQL; on SQLite text of fixed width, so that the order of text is the order of time.
 #[derive(Clone, Copy, diesel::sql_types::SqlType, diesel::query_builder::QueryId)]
@@ -249,6 +250,7 @@ ids!(
     FaqId,
     QuestionId,
     JointActId,
+    TrialId,
 );
 string_enums!(
     Platform,
@@ -265,6 +267,7 @@ string_enums!(
     MigrationKind,
     MigrationState,
     CheckState,
+    TrialState,
     MailState,
     Part,
     Side,

@@ -153,6 +153,11 @@ pub fn configure(surface: &mut ServiceConfig) {
             post().to(actions::unschedule),
         )
         .route("/members/migrations/{id}/retry", post().to(actions::retry))
+        .route("/members/migrations/{id}/try", get().to(actions::ask_trial))
+        .route(
+            "/members/migrations/{id}/try",
+            post().to(actions::begin_trial),
+        )
         .route("/members/xenbeta", get().to(registration::show::show))
         .route("/members/xenbeta", post().to(registration::act::register))
         .route(

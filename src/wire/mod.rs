@@ -28,6 +28,7 @@ use crate::domain::ids::{DiskId, HostId, IpId, JobId, LinodeId};
 use crate::domain::linode::check::Check;
 use crate::domain::linode::{Helper, IpKind, KernelFamily, RunLevel};
 use crate::domain::platform::Platform;
+use crate::domain::trial::TrialEnd;
 
 pub use marks::{DiskProof, LedgerMark, Marked, PortalMark};
 pub use task::Task;
@@ -41,6 +42,8 @@ pub const SHOWS_LEDGER: u32 = 2;
 
 /// From this version on agents know [`Task::Check`].
 pub const ASKS_CHECKS: u32 = 3;
+/// From this version on agents know [`Task::Trial`].
+pub const KNOWS_TRIALS: u32 = 3;
 
 fn first_protocol() -> u32 {
     1
@@ -267,6 +270,9 @@ pub struct Renew {
     pub attempt: i32,
     pub lease_token: String,
     pub progress: Option<Progress>,
+    /// Of a trial: its console so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -407,6 +413,14 @@ pub enum Report {
         epoch: i64,
         running: bool,
         disks: Vec<DiskProof>,
+    },
+    /// Answers [`Task::Trial`]: the clone is gone again. One that never ran is [`Outcome::Failed`].
+    Tried {
+        end: TrialEnd,
+        /// The last of its console.
+        console: String,
+        /// For so long it ran.
+        seconds: f64,
     },
 }
 

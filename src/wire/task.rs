@@ -120,6 +120,15 @@ pub enum Task {
         epoch: i64,
         guest: GuestSpec,
     },
+    /// At the destination of a move that is in step: a throw-away clone of its copies boots, without any network, runs for
+    /// `limit_s` at the most, and is destroyed. It owns nothing, and neither the copies nor the ledger's marks are touched.
+    /// Only for agents of protocol 3 and newer.
+    Trial {
+        migration: MigrationId,
+        guest: GuestSpec,
+        boot: BootSpec,
+        limit_s: u32,
+    },
 }
 
 impl Task {
@@ -144,7 +153,8 @@ impl Task {
             | Self::OpenTransfer { .. }
             | Self::WarmCopy { .. }
             | Self::CloseTransfer { .. }
-            | Self::Prove { .. } => false,
+            | Self::Prove { .. }
+            | Self::Trial { .. } => false,
         }
     }
 

@@ -52,8 +52,9 @@ impl Drop for Machine {
             .flatten()
             .flatten()
         {
-            let guests = fs::read_dir(host.path().join("state/driver"));
-            for guest in guests.into_iter().flatten().flatten() {
+            let guests = ["state/driver", "state/driver/trials"];
+            let guests = guests.map(|dir| fs::read_dir(host.path().join(dir)));
+            for guest in guests.into_iter().flatten().flatten().flatten() {
                 let named = fs::read_to_string(guest.path().join("process"));
                 if let Some(process) = named.ok().and_then(|id| ProcessRef::parse(&id)) {
                     let _ = process.signal(Signal::KILL);
@@ -188,14 +189,32 @@ impl Agent {
 
     /// The process of a guest, if it lives.
     pub fn guest(&self, linode: LinodeId) -> Option<ProcessRef> {
-        let path = self.state().join(format!("driver/linode-{linode}/process"));
+        self.guest_in("driver", linode)
+    }
+
+    /// That of its trial's clone.
+    pub fn trial(&self, linode: LinodeId) -> Option<ProcessRef> {
+        self.guest_in("driver/trials", linode)
+    }
+
+    fn guest_in(&self, dir: &str, linode: LinodeId) -> Option<ProcessRef> {
+        let path = self.state().join(format!("{dir}/linode-{linode}/process"));
         let process = ProcessRef::parse(&fs::read_to_string(path).ok()?)?;
         process.lives().then_some(process)
     }
 
     /// Makes the simulated driver misbehave: `fail-boot` or `ignore-term`.
     pub fn fault(&self, what: &str, linode: LinodeId, on: bool) {
-        let dir = self.state().join("driver/faults");
+        self.fault_in("driver/faults", what, linode, on);
+    }
+
+    /// The same of trials' clones.
+    pub fn trial_fault(&self, what: &str, linode: LinodeId, on: bool) {
+        self.fault_in("driver/trials/faults", what, linode, on);
+    }
+
+    fn fault_in(&self, dir: &str, what: &str, linode: LinodeId, on: bool) {
+        let dir = self.state().join(dir);
         fs::create_dir_all(&dir).unwrap();
         let path = dir.join(format!("{what}-{linode}"));
         if on {

@@ -57,6 +57,8 @@ mod support;
 #[cfg(feature = "agent")]
 mod transfer;
 #[cfg(feature = "agent")]
+mod trials;
+#[cfg(feature = "agent")]
 mod uml;
 #[cfg(feature = "agent")]
 mod units;

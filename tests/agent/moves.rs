@@ -13,18 +13,18 @@ use crate::agents::{Agent, Machine, ask};
 use crate::portal::Portal;
 use crate::samples;
 
-const LINODE: LinodeId = LinodeId(8);
-const DISK: DiskId = DiskId(80);
+pub const LINODE: LinodeId = LinodeId(8);
+pub const DISK: DiskId = DiskId(80);
 
 /// Two hosts and a portal; the Linode runs on the first under epoch 1.
-struct Scene {
-    machine: Machine,
-    portal: Portal,
-    agents: [Agent; 2],
+pub struct Scene {
+    pub machine: Machine,
+    pub portal: Portal,
+    pub agents: [Agent; 2],
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let (machine, portal) = (Machine::new(), Portal::start());
         let mut agents =
             ["uml-1", "uml-2"].map(|name| Agent::enrolled(&machine, name, &portal.url()));
@@ -53,20 +53,20 @@ impl Scene {
         scene
     }
 
-    fn give(&self, at: usize, task: Task) -> JobId {
+    pub fn give(&self, at: usize, task: Task) -> JobId {
         self.portal
             .give(&self.agents[at].credential(), LINODE, task)
     }
 
     #[track_caller]
-    fn done(&self, at: usize, task: Task) -> Report {
+    pub fn done(&self, at: usize, task: Task) -> Report {
         match self.portal.outcome(self.give(at, task.clone())) {
             Outcome::Succeeded { report } => report,
             other => panic!("{task:?}: {other:?}"),
         }
     }
 
-    fn peer(&self, at: usize, token: &str) -> Peer {
+    pub fn peer(&self, at: usize, token: &str) -> Peer {
         let state = self.portal.state.0.lock().unwrap();
         let enrolled = &state.enrolled[&self.agents[at].name];
         Peer {
@@ -77,7 +77,13 @@ impl Scene {
     }
 
     /// The orders of a move, in order: at which host, and what.
-    fn orders(&self, from: usize, to: usize, epoch: i64, base: Option<i64>) -> Vec<(usize, Task)> {
+    pub fn orders(
+        &self,
+        from: usize,
+        to: usize,
+        epoch: i64,
+        base: Option<i64>,
+    ) -> Vec<(usize, Task)> {
         let migration = MigrationId(100 + epoch);
         let guest = samples::guest(LINODE);
         let token = format!("token-of-{migration}");

@@ -623,7 +623,7 @@ fn a_copy_of_earlier_disks_is_capped_reported_and_cancelled() {
     assert!(outcome.is_some_and(|outcome| succeeded(&outcome)));
     // 100 MB at 200 MB/s, less one burst.
     assert!(took > Duration::from_millis(350), "{took:?}");
-    let progress = control.latest().unwrap();
+    let progress = control.latest().0.unwrap();
     assert_eq!((progress.done_bytes, progress.pass), (99_000_000, 0));
     // A hundred seconds' worth, cut short.
     pair.hosts[0].cap.set(Some(1));

@@ -114,6 +114,17 @@ impl Portal {
         job
     }
 
+    /// Gives it no more, though nobody has answered for it.
+    pub fn forget(&self, job: JobId) {
+        let mut state = self.state.0.lock().unwrap();
+        for leased in state.leased.values_mut() {
+            leased.retain(|order| order.job != job);
+        }
+        for waiting in state.orders.values_mut() {
+            waiting.retain(|order| order.job != job);
+        }
+    }
+
     pub fn mood(&self, change: impl FnOnce(&mut Mood)) {
         change(&mut self.state.0.lock().unwrap().mood);
     }

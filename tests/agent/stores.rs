@@ -76,6 +76,7 @@ macro_rules! suite {
             images_hold_what_is_written_wherever_it_is,
             disks_of_another_size_are_refused,
             a_proof_is_what_the_disks_show,
+            a_trials_clones_are_the_copies_as_they_are_and_nothing_of_them_is_left,
         );
     };
     (@all $meta:tt $shop:expr, $($name:ident,)*) => {
@@ -568,4 +569,70 @@ pub fn a_proof_is_what_the_disks_show(shop: &Shop) {
     assert_eq!(shown(prove(3, &disks)), (false, sizes));
     shop.store.purge(LINODE, 3).unwrap();
     failed(prove(3, &disks), false);
+}
+
+pub fn a_trials_clones_are_the_copies_as_they_are_and_nothing_of_them_is_left(shop: &Shop) {
+    let disks = [spec(1, 2 * MIB), spec(2, MIB + 512)];
+    let go = |_: usize| true;
+    let made = |pace| shop.store.make_trial(LINODE, MOVE, &disks, pace);
+    assert!(made(&go).is_err(), "there is nothing to clone");
+    shop.store.reserve(LINODE, MOVE, &disks, None).unwrap();
+    let mut dice = Dice(7);
+    let content: Vec<Vec<u8>> = disks
+        .iter()
+        .map(|disk| {
+            let mut bytes = vec![0; usize::try_from(disk.size_bytes).unwrap()];
+            dice.fill(&mut bytes);
+            let copy = shop.store.target(LINODE, MOVE, disk).unwrap().image;
+            copy.write_at(&bytes, 0).unwrap();
+            copy.sync().unwrap();
+            bytes
+        })
+        .collect();
+    let free = shop.store.space().unwrap().free;
+    for _ in 0..2 {
+        let clones = made(&go).unwrap();
+        assert_eq!(shop.store.list().unwrap().trials, [(LINODE, MOVE)]);
+        for ((id, path), (disk, bytes)) in clones.iter().zip(disks.iter().zip(&content)) {
+            assert_eq!(*id, disk.id);
+            let clone = File::options().read(true).write(true).open(path).unwrap();
+            let mut found = vec![0; bytes.len()];
+            clone.read_exact_at(&mut found, 0).unwrap();
+            assert!(found == *bytes, "disk {id}");
+            clone.write_all_at(&vec![1; 8192], 4096).unwrap();
+            clone.sync_all().unwrap();
+        }
+    }
+    for (disk, bytes) in disks.iter().zip(&content) {
+        let copy = shop.store.target(LINODE, MOVE, disk).unwrap().image;
+        let mut found = vec![0; bytes.len()];
+        copy.read_uncached(&mut found, 0).unwrap();
+        assert!(found == *bytes, "what the clone wrote is not in the copy");
+    }
+    for _ in 0..2 {
+        shop.store.drop_trial(LINODE, MOVE).unwrap();
+    }
+    let listed = shop.store.list().unwrap();
+    assert!(
+        listed.trials.is_empty() && listed.unknown.is_empty(),
+        "{listed:?}"
+    );
+    if shop.own_room {
+        assert!(shop.store.space().unwrap().free >= free - MIB);
+    }
+    let stop = |_: usize| false;
+    match made(&stop) {
+        Err(error) => assert_eq!(error.fault, DiskFault::Stopped, "{error}"),
+        Ok(_) => assert!(
+            shop.store.tells_changes(),
+            "a store that clones asks for nothing"
+        ),
+    }
+    shop.store.drop_trial(LINODE, MOVE).unwrap();
+    shop.store.release(LINODE, MOVE).unwrap();
+    let listed = shop.store.list().unwrap();
+    assert!(
+        listed.copies.is_empty() && listed.unknown.is_empty(),
+        "{listed:?}"
+    );
 }

@@ -76,7 +76,11 @@ impl World {
                 Event::Stop | Event::Gone => {
                     runs.remove(&line.linode);
                 }
-                Event::Overlap | Event::Gap => {}
+                Event::Overlap
+                | Event::Gap
+                | Event::Trial
+                | Event::TrialOver
+                | Event::TrialOverlap => {}
             }
         }
         for linode in ALL {

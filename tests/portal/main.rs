@@ -46,3 +46,4 @@ mod registration;
 mod served;
 mod steps;
 mod store;
+mod trial;

@@ -542,6 +542,8 @@ const MATRIX: &[(&str, &str, [u16; 4])] = &[
         "/members/migrations/{id}/retry",
         [303, 303, 404, 404],
     ),
+    ("GET", "/members/migrations/{id}/try", [303, 409, 404, 404]),
+    ("POST", "/members/migrations/{id}/try", [303, 409, 404, 404]),
     (
         "POST",
         "/members/migrations/{id}/cancel",

@@ -113,6 +113,9 @@ impl Sim {
             }
             MigrationState::Failed => self.offer(&app, which),
             MigrationState::Holding if limit < 40 => self.hurry(&app, linode),
+            MigrationState::Holding if limit < 70 => {
+                self.told("try it there", app.try_there(&member(), of));
+            }
             _ if limit < 12 => {
                 self.told("cancel", app.cancel_migration(&member(), of));
             }
@@ -161,8 +164,10 @@ impl Sim {
     }
 
     fn choose(&self, app: &App, linode: LinodeId, down_limit: Option<DownLimit>) {
+        // Most as soon as they are copied; others hold for a while, and may be tried there.
+        let at = (self.below(4) == 0).then(|| app.now().plus_s(60 + self.below(600) as i64));
         let click = Click {
-            at: None,
+            at,
             patience: Patience::default(),
             accept_kernels: true,
             stop_limit: StopLimit(60),
@@ -187,6 +192,11 @@ impl Sim {
             self.hurry(app, linode);
         }
         self.trust_ledgers(app);
+        let memory = app.db.read(store::ownership::memory::get);
+        if memory.expect("reads").clock_jump_s.is_some() {
+            // What waits for a chosen time waits for this.
+            self.told("the clock is right", app.clock_is_right(&staff()));
+        }
         for job in failed_jobs(app) {
             if self.is_current(app, job) {
                 self.told(&format!("retry job {job}"), app.retry_job(&staff(), job));
@@ -301,6 +311,11 @@ impl Sim {
         }
         for linode in LINODES {
             self.world.borrow_mut().look_at(linode);
+        }
+        let mut world = self.world.borrow_mut();
+        if !world.trials.is_empty() || !world.trial_disks.is_empty() {
+            let left = format!("left of trials: {:?} {:?}", world.trials, world.trial_disks);
+            world.violations.push(left);
         }
     }
 

@@ -93,6 +93,7 @@ fn outcome_told(outcome: &Outcome) -> String {
             } => format!("sealed e{epoch} forced={forced} was_running={was_running}"),
             Report::Stopped { forced, .. } => format!("stopped forced={forced}"),
             Report::Copied { epoch, .. } => format!("copied e{epoch}"),
+            Report::Tried { end, .. } => format!("tried: {end}"),
             other => format!("{other:?}"),
         },
         Outcome::Failed { retry, detail, .. } => format!("failed retry={retry}: {detail}"),
@@ -123,14 +124,25 @@ impl Sim {
             self.prepared.identity(host),
         );
         live.mover = Box::new(SimMover(host));
+        let live = Arc::new(live);
+        {
+            let mut agents = self.agents.borrow_mut();
+            let state = agents.entry(host).or_default();
+            state.live = Some(Arc::clone(&live));
+            state.life += 1;
+            state.not_before = 0;
+            state.heard = false;
+            // Nothing is asked before what trials left is gone.
+            state.poll = Some((0, self.now_ms()));
+        }
+        if !self.alone(host, || steps::sweep(&live)) {
+            return;
+        }
         let held = live.ledger.jobs();
         self.note(format!("agent {host} starts, {} jobs in hand", held.len()));
         let mut agents = self.agents.borrow_mut();
         let state = agents.entry(host).or_default();
-        state.live = Some(Arc::new(live));
-        state.life += 1;
-        state.not_before = 0;
-        state.heard = false;
+        state.poll = None;
         for held in held {
             let stage = match held.outcome {
                 Some(outcome) => Stage::Tell(outcome),
@@ -140,6 +152,19 @@ impl Sim {
             let noted = matches!(stage, Stage::Tell(_));
             let in_hand = in_hand(held.order, held.life, stage, noted);
             state.jobs.insert(in_hand.order.job, in_hand);
+        }
+    }
+
+    /// Something that an agent does by itself. `false`: it was killed meanwhile.
+    fn alone(&self, host: i64, act: impl FnOnce()) -> bool {
+        let life = self.life_of(host);
+        self.stack.borrow_mut().push((host, life));
+        let done = catch_unwind(AssertUnwindSafe(act));
+        self.stack.borrow_mut().pop();
+        match done {
+            Ok(()) => self.life_of(host) == life,
+            Err(payload) if payload.is::<Cut>() => false,
+            Err(payload) => std::panic::resume_unwind(payload),
         }
     }
 
@@ -240,6 +265,9 @@ impl Sim {
 
     fn poll(&self, host: i64) {
         let Some(live) = self.live(host) else { return };
+        if !live.ledger.trials().is_empty() && !self.alone(host, || steps::destroy_left(&live)) {
+            return;
+        }
         let inventory = inventory::collect(&live);
         let mut agents = self.agents.borrow_mut();
         let Some(state) = agents.get_mut(&host) else {
@@ -272,7 +300,8 @@ impl Sim {
             Renew {
                 attempt: it.order.attempt,
                 lease_token: it.order.lease_token.clone(),
-                progress: it.control.latest(),
+                progress: it.control.latest().0,
+                console: None,
             }
         };
         let open = self.request(host, Ask::Renew(job, ask));

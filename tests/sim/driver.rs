@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::DateTime;
-use xenbeta::agent::driver::{Counted, Driver, DriverError, Guest, GuestState, Stopped};
+use xenbeta::agent::driver::{Counted, Driver, DriverError, Guest, GuestState, Stopped, Trials};
 use xenbeta::domain::ids::LinodeId;
 use xenbeta::domain::platform::Platform;
 use xenbeta::wire::{BootSpec, GuestSpec, KernelReport, Share};
@@ -113,6 +113,74 @@ impl Driver for SimDriver {
     }
     fn set_share(&self, _: LinodeId, _: Share) -> Result<(), DriverError> {
         Ok(())
+    }
+    fn trials(&self) -> Option<Trials> {
+        Some(Trials::of(SimTrials(Self(self.0))))
+    }
+}
+
+/// Clones of trials. A look at one that runs finds it ended: nobody waits for a real clock here.
+struct SimTrials(SimDriver);
+
+impl Driver for SimTrials {
+    fn platform(&self) -> Platform {
+        self.0.platform()
+    }
+    fn kernels(&self) -> Vec<KernelReport> {
+        vec![]
+    }
+    fn memory_total_mb(&self) -> i64 {
+        self.0.memory_total_mb()
+    }
+    fn preflight(&self, _: LinodeId, _: &GuestSpec, _: &BootSpec) -> Result<(), DriverError> {
+        Ok(())
+    }
+    fn start(&self, guest: &Guest<'_>) -> Result<(), DriverError> {
+        let (host, linode) = (self.0.0, guest.linode);
+        self.0.call("try", || {
+            sim().note(format!("TRY {linode} on {host}"));
+            sim().world.borrow_mut().try_it(host, linode);
+        })
+    }
+    fn stop(&self, linode: LinodeId, _: Duration) -> Result<Stopped, DriverError> {
+        self.0.call("end trial", || self.gone(linode))
+    }
+    fn state(&self, linode: LinodeId) -> Result<GuestState, DriverError> {
+        self.0.call("look at trial", || self.gone(linode))?;
+        Ok(GuestState::Absent)
+    }
+    fn guests(&self) -> Result<Vec<LinodeId>, DriverError> {
+        let sim = sim();
+        let world = sim.world.borrow();
+        let here = world.trials.iter().filter(|it| it.0 == self.0.0);
+        Ok(here.map(|it| it.1).collect())
+    }
+    fn announce(&self, _: LinodeId, _: &GuestSpec) -> Result<(), DriverError> {
+        Ok(())
+    }
+    fn withdraw(&self, _: LinodeId) -> Result<(), DriverError> {
+        Ok(())
+    }
+    fn console_tail(&self, _: LinodeId, _: usize) -> String {
+        "Kernel panic".into()
+    }
+    fn samples(&self, _: &[LinodeId]) -> BTreeMap<LinodeId, Counted> {
+        BTreeMap::new()
+    }
+    fn shares(&self, _: &[LinodeId]) -> BTreeMap<LinodeId, Share> {
+        BTreeMap::new()
+    }
+    fn set_share(&self, _: LinodeId, _: Share) -> Result<(), DriverError> {
+        Ok(())
+    }
+}
+
+impl SimTrials {
+    fn gone(&self, linode: LinodeId) -> Stopped {
+        let sim = sim();
+        let mut world = sim.world.borrow_mut();
+        world.trials.retain(|it| *it != (self.0.0, linode));
+        Stopped::ByForce
     }
 }
 

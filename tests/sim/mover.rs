@@ -115,6 +115,7 @@ impl SimMover {
             let flip = if sim().chance(15) { 1_u64 << 40 } else { 0 };
             let sim = sim();
             let mut world = sim.world.borrow_mut();
+            world.no_trial(key.0, key.1, "its copies are written");
             let copy = world
                 .copies
                 .get_mut(&key)

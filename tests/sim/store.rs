@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use xenbeta::agent::disk::{
-    Base, DiskError, DiskFault, DiskStore, Image, Listing, Moment, Receipt, Space, Target, Usage,
-    View,
+    Base, DiskError, DiskFault, DiskStore, Image, Listing, Moment, Pace, Receipt, Space, Target,
+    Usage, View,
 };
 use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
 use xenbeta::wire::{DiskDigest, DiskSpec};
@@ -236,7 +236,40 @@ impl DiskStore for SimStore {
     fn release(&self, linode: LinodeId, migration: MigrationId) -> Result<(), DiskError> {
         let key = (self.0, linode, migration);
         self.call("release", |world| {
+            world.no_trial(key.0, key.1, "its copies are deleted");
             world.copies.remove(&key);
+            Ok(())
+        })
+    }
+    fn make_trial(
+        &self,
+        linode: LinodeId,
+        migration: MigrationId,
+        disks: &[DiskSpec],
+        _: Pace<'_>,
+    ) -> Result<Vec<(DiskId, PathBuf)>, DiskError> {
+        let key = (self.0, linode, migration);
+        self.call("clone", |world| {
+            let copy = world.copies.get(&key).ok_or_else(|| missing("copy"))?;
+            if copy.published.is_some() {
+                return Err(missing("copy in the making"));
+            }
+            world.no_trial(key.0, key.1, "another is made");
+            world.trial_disks.insert(key);
+            let path = |disk: DiskId| format!("/{}/{linode}/m{migration}.trial/{disk}", key.0);
+            Ok(disks.iter().map(|it| (it.id, path(it.id).into())).collect())
+        })
+    }
+    fn drop_trial(&self, linode: LinodeId, migration: MigrationId) -> Result<(), DiskError> {
+        let key = (self.0, linode, migration);
+        self.call("drop clone", |world| {
+            if world.trials.contains(&(key.0, key.1)) {
+                world.violations.push(format!(
+                    "clones of {linode} on {} go while they are used",
+                    key.0
+                ));
+            }
+            world.trial_disks.remove(&key);
             Ok(())
         })
     }
@@ -260,6 +293,10 @@ impl DiskStore for SimStore {
         Ok(Listing {
             generations: here.map(|(_, linode, epoch)| (*linode, *epoch)).collect(),
             copies: copies.map(|(_, linode, id)| (*linode, *id)).collect(),
+            trials: (world.trial_disks.iter())
+                .filter(|key| key.0 == self.0)
+                .map(|(_, linode, id)| (*linode, *id))
+                .collect(),
             ..Listing::default()
         })
     }

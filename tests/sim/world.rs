@@ -1,7 +1,7 @@
 //! What is true, whatever anybody remembers: guests and disks of every host. It judges by itself, independent of portal
 //! and agents: two runners of one Linode, a guest on disks that are not the ones it left, an acknowledged write that is gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use xenbeta::agent::disk::Receipt;
 use xenbeta::domain::ids::{DiskId, LinodeId, MigrationId};
@@ -64,6 +64,10 @@ pub struct World {
     pub overlaps: Vec<String>,
     pub lost: Vec<String>,
     pub violations: Vec<String>,
+    /// Trials' clones that run, and the disks made for them.
+    pub trials: Vec<(i64, LinodeId)>,
+    pub trial_disks: BTreeSet<(i64, LinodeId, MigrationId)>,
+    pub tried: u64,
 }
 
 impl World {
@@ -99,6 +103,7 @@ impl World {
                 self.lost.extend(found.into_iter().map(told));
             }
         }
+        self.no_trial(host, linode, "it starts");
         self.runs += 1;
         if !dies {
             let run = Run {
@@ -109,6 +114,30 @@ impl World {
             };
             self.guests.push((linode, run));
         }
+    }
+
+    /// Neither is anything done to copies while a clone stands on them, nor does the Linode run beside it on its host.
+    pub fn no_trial(&mut self, host: i64, linode: LinodeId, what: &str) {
+        let runs = self.trials.contains(&(host, linode));
+        if runs
+            || self
+                .trial_disks
+                .iter()
+                .any(|it| (it.0, it.1) == (host, linode))
+        {
+            self.violations
+                .push(format!("a trial of {linode} is on {host}, and {what}"));
+        }
+    }
+
+    pub fn try_it(&mut self, host: i64, linode: LinodeId) {
+        if self.trials.iter().any(|it| it.1 == linode) || self.run_of(host, linode).is_some() {
+            self.violations.push(format!(
+                "{linode} is tried on {host} beside another trial or itself"
+            ));
+        }
+        self.tried += 1;
+        self.trials.push((host, linode));
     }
 
     /// Deleting disks is right only while what they hold is elsewhere, on disks that can be started.
@@ -178,6 +207,7 @@ impl World {
     /// The host loses power: guests end, and of what was not fsynced some is gone.
     pub fn power_cut(&mut self, host: i64, mut gone: impl FnMut() -> bool) {
         self.guests.retain(|(_, run)| run.host != host);
+        self.trials.retain(|it| it.0 != host);
         let mut forget = |disks: &mut Disks| {
             for disk in disks.values_mut() {
                 for chunk in 0..CHUNKS {

@@ -7,6 +7,7 @@ use xenbeta::domain::ids::{DiskId, HostId, LinodeId, RegistrationId};
 use xenbeta::domain::linode::check::Check;
 use xenbeta::domain::registration::RegistrationState;
 use xenbeta::domain::time::zone::Tz;
+use xenbeta::domain::trial::TrialEnd;
 use xenbeta::domain::values::{Patience, StopLimit};
 use xenbeta::store;
 use xenbeta::store::error::StoreError;
@@ -217,6 +218,11 @@ impl TestApp {
                         root: None,
                     })
                     .collect(),
+            },
+            Task::Trial { .. } => Report::Tried {
+                end: TrialEnd::CameUp,
+                console: "web login:".to_owned(),
+                seconds: 12.0,
             },
             Task::Boot { .. }
             | Task::Reboot { .. }

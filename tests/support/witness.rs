@@ -12,6 +12,8 @@ use xenbeta::domain::ids::LinodeId;
 pub struct Verdict {
     pub starts: usize,
     pub stops: usize,
+    /// Clones that ran, which are no runs of their Linodes.
+    pub trials: usize,
     /// Everything that must never happen, in words.
     pub violations: Vec<String>,
 }
@@ -34,7 +36,17 @@ pub fn judge(witness: &Path) -> io::Result<Verdict> {
     lines.sort_by_key(|line| line.at_ns);
     let mut verdict = Verdict::default();
     let mut newest: BTreeMap<LinodeId, u64> = BTreeMap::new();
+    // On which host a trial of a Linode is.
+    let mut trials: BTreeMap<LinodeId, String> = BTreeMap::new();
     for line in lines {
+        if matches!(line.event, Event::Start | Event::Trial)
+            && trials.get(&line.linode) == Some(&line.host)
+        {
+            verdict.violations.push(format!(
+                "a trial of Linode {} is not over: {line:?}",
+                line.linode
+            ));
+        }
         let newest = newest.entry(line.linode).or_default();
         match line.event {
             Event::Start => {
@@ -52,7 +64,16 @@ pub fn judge(witness: &Path) -> io::Result<Verdict> {
                 *newest = (*newest).max(line.number);
             }
             Event::Gone => verdict.stops += 1,
-            Event::Overlap | Event::Gap => verdict.violations.push(format!("{line:?}")),
+            Event::Trial => {
+                verdict.trials += 1;
+                trials.insert(line.linode, line.host);
+            }
+            Event::TrialOver => {
+                trials.remove(&line.linode);
+            }
+            Event::Overlap | Event::Gap | Event::TrialOverlap => {
+                verdict.violations.push(format!("{line:?}"));
+            }
         }
     }
     Ok(verdict)

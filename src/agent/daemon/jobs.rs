@@ -147,6 +147,7 @@ impl Daemon {
             attempt: order.attempt,
             lease_token: order.lease_token.clone(),
             progress: None,
+            console: None,
         };
         let mut pause = Pause::default();
         while !self.stopping() && !control.lost() {
@@ -195,10 +196,12 @@ impl Daemon {
     fn keep(&self, order: &Order, control: &JobControl) {
         let mut unwelcome = Unwelcome::default();
         while control.wait(NEWS, RENEW) {
+            let (progress, console) = control.latest();
             let renew = Renew {
                 attempt: order.attempt,
                 lease_token: order.lease_token.clone(),
-                progress: control.latest(),
+                progress,
+                console,
             };
             let mut renewed = self.client.renew(order.job, &renew);
             if matches!(renewed, Err(ClientError::Revoked(_))) && self.rotated() {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use super::client::{Client, ClientError, Credential};
 use super::control::JobControl;
 use super::host::Host;
-use super::inventory;
+use super::{inventory, steps};
 use crate::domain::ids::{JobId, LinodeId};
 use crate::wire::{Order, POLL_WAIT_S, PROTOCOL, Poll, PollAnswer, PortalMark, Share};
 pub use pause::Pause;
@@ -30,6 +30,8 @@ const YOUNG: Duration = Duration::from_secs(POLL_WAIT_S as u64);
 const YOUNG_WAIT_S: u32 = 2;
 /// How often it is looked whether guests came or went.
 const WATCH: Duration = Duration::from_secs(2);
+/// How often what is left of trials is looked for.
+const LEFT: Duration = Duration::from_secs(30);
 /// After a share that could not be set.
 const SHARE_PAUSE: Duration = Duration::from_secs(1);
 /// How often a revoked agent asks whether it is welcome again.
@@ -75,6 +77,7 @@ impl Daemon {
 
     /// Takes up the jobs of an earlier run, then polls until [`Daemon::stop`]. Guests are left as they are.
     pub fn run(self: &Arc<Self>) {
+        steps::sweep(&self.host);
         self.take_up();
         let (mut pause, mut untaken) = (Pause::default(), Pause::default());
         while !self.stopping() {
@@ -118,8 +121,13 @@ impl Daemon {
     /// hear of this host there is nobody to tell, and nothing is looked at.
     pub fn watch(&self) {
         let mut told = inventory::running(&self.host);
+        let mut looked = Instant::now();
         while !self.stopping() {
             self.sleep(WATCH);
+            if looked.elapsed() >= LEFT {
+                steps::destroy_left(&self.host);
+                looked = Instant::now();
+            }
             if self.refused.load(Ordering::Acquire) {
                 continue;
             }

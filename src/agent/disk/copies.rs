@@ -12,7 +12,7 @@ use super::files::FileStore;
 use super::folders::hold_table;
 use super::holes::next_data;
 use super::layout::{at, digests, generation, image, no_room, partial};
-use super::{Base, DiskError, DiskStore};
+use super::{Base, DiskError, DiskStore, Pace, go};
 use crate::domain::ids::{LinodeId, MigrationId};
 use crate::wire::DiskSpec;
 
@@ -47,7 +47,7 @@ impl FileStore {
                 .and_then(|generation| generation.read_only(&name))
                 .map_err(at("open the disk to start from"))?;
             if ioctl_ficlone(&file, &old).is_err() {
-                copy_sparse(&old, &file, base)?;
+                copy_sparse(&old, &file, base.pace)?;
             }
         }
         file.set_len(disk.size_bytes).map_err(at("size the copy"))?;
@@ -152,8 +152,8 @@ impl FileStore {
 }
 
 /// Copies what is not a hole.
-fn copy_sparse(from: &File, to: &File, base: Base<'_>) -> Result<(), DiskError> {
-    let failed = at("copy the disk to start from");
+pub(super) fn copy_sparse(from: &File, to: &File, pace: Pace<'_>) -> Result<(), DiskError> {
+    let failed = at("copy a disk");
     let size = from.metadata().map_err(&failed)?.len();
     let mut buf = vec![0; 1 << 20];
     let mut at = 0;
@@ -164,7 +164,7 @@ fn copy_sparse(from: &File, to: &File, base: Base<'_>) -> Result<(), DiskError> 
             let part = buf
                 .get_mut(..usize::try_from(step).unwrap_or(0))
                 .unwrap_or_default();
-            base.go(part.len())?;
+            go(pace, part.len())?;
             from.read_exact_at(part, at).map_err(&failed)?;
             to.write_all_at(part, at).map_err(&failed)?;
             at += step;

@@ -4,6 +4,7 @@
 //! <store>/linodes/<linode>/e<epoch>/<disk>.img          a generation
 //! <store>/linodes/<linode>/m<migration>.partial/…       copies in the making: <disk>.img, <disk>.digests, room
 //! <store>/linodes/<linode>/m<migration>.source/…        a source's tables: <disk>.table
+//! <store>/linodes/<linode>/m<migration>.trial/…         a trial's clones of the copies: <disk>.img
 //! ```
 //!
 //! Clones of live disks have no names: they are in the hands of [`super::room`], and go with it.
@@ -28,8 +29,8 @@ use super::image::FileImage;
 use super::layout::{at, generation, image, no_room, number, partial};
 use super::room::Room;
 use super::{
-    Base, DiskError, DiskFault, DiskStore, Ground, Image, Listing, Moment, Receipt, Space, Target,
-    Usage, View,
+    Base, DiskError, DiskFault, DiskStore, Ground, Image, Listing, Moment, Pace, Receipt, Space,
+    Target, Usage, View,
 };
 use crate::domain::ids::{DiskId, LinodeId, MigrationId};
 use crate::wire::{DiskDigest, DiskSpec};
@@ -67,6 +68,10 @@ impl FileStore {
             tells_changes,
             room: Room::new(ground, reserve),
         })
+    }
+
+    pub(super) fn linode_path(&self, linode: LinodeId) -> PathBuf {
+        self.path.join(linode.to_string())
     }
 
     fn set_mode(&self, linode: LinodeId, epoch: i64, mode: u32) -> Result<(), DiskError> {
@@ -148,8 +153,7 @@ impl DiskStore for FileStore {
     }
 
     fn path(&self, linode: LinodeId, epoch: i64, disk: DiskId) -> PathBuf {
-        self.path
-            .join(linode.to_string())
+        self.linode_path(linode)
             .join(generation(epoch))
             .join(image(disk))
     }
@@ -286,5 +290,23 @@ impl DiskStore for FileStore {
 
     fn forget_sources(&self) -> Result<u32, DiskError> {
         self.folders.forget_sources()
+    }
+
+    fn make_trial(
+        &self,
+        linode: LinodeId,
+        migration: MigrationId,
+        disks: &[DiskSpec],
+        pace: Pace<'_>,
+    ) -> Result<Vec<(DiskId, PathBuf)>, DiskError> {
+        self.clone_copies((linode, migration), disks, pace)
+    }
+
+    fn has_room_for_trial(&self) -> bool {
+        self.room_for_clones()
+    }
+
+    fn drop_trial(&self, linode: LinodeId, migration: MigrationId) -> Result<(), DiskError> {
+        self.folders.drop_trial(linode, migration, &|_| Ok(()))
     }
 }

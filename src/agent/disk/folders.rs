@@ -4,6 +4,7 @@
 //! <store>/linodes/<linode>/e<epoch>/…                a generation
 //! <store>/linodes/<linode>/m<migration>.partial/…    copies in the making; <disk>.digests
 //! <store>/linodes/<linode>/m<migration>.source/…     a source's tables: <disk>.table
+//! <store>/linodes/<linode>/m<migration>.trial/…      a trial's clones of copies in the making
 //! <store>/linodes/<linode>/….gone/…                  being deleted
 //! ```
 //!
@@ -18,7 +19,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use super::dir::Dir;
-use super::layout::{at, digests, generation, is_ours, number, partial, source, taken};
+use super::layout::{at, digests, generation, is_ours, number, partial, source, taken, trial};
 use super::{DiskError, DiskFault, Listing, Receipt, receipt};
 use crate::domain::ids::{DiskId, LinodeId, MigrationId};
 use crate::wire::{DiskDigest, DiskSpec};
@@ -231,6 +232,35 @@ impl Folders {
         discard(&home, &partial(migration), destroy)
     }
 
+    pub(super) fn drop_trial(
+        &self,
+        linode: LinodeId,
+        migration: MigrationId,
+        destroy: &dyn Fn(&Dir) -> Result<(), DiskError>,
+    ) -> Result<(), DiskError> {
+        match self.linode_if_any(linode)? {
+            Some(home) => discard(&home, &trial(migration), destroy),
+            None => Ok(()),
+        }
+    }
+
+    /// The copies of a migration, and an empty folder for clones of them.
+    pub(super) fn for_trial(
+        &self,
+        linode: LinodeId,
+        migration: MigrationId,
+    ) -> Result<(Dir, Dir), DiskError> {
+        let home = self.linode(linode)?;
+        let copies = home
+            .open_dir(&partial(migration))
+            .map_err(at("open the copies' folder"))?;
+        let clones = home
+            .make_dir(&trial(migration))
+            .map_err(at("make the clones' folder"))?;
+        home.sync().map_err(at("make the clones' folder"))?;
+        Ok((copies, clones))
+    }
+
     pub(super) fn purge(
         &self,
         linode: LinodeId,
@@ -261,6 +291,8 @@ impl Folders {
                     listing.generations.push((linode, epoch));
                 } else if let Some(id) = number(&entry, "m", ".partial") {
                     listing.copies.push((linode, MigrationId(id)));
+                } else if let Some(id) = number(&entry, "m", ".trial") {
+                    listing.trials.push((linode, MigrationId(id)));
                 } else if entry.strip_suffix(".gone").is_some() && is_ours(&entry) {
                     // Also one that is at work right now: what is said is true of both.
                     let text =

@@ -21,6 +21,11 @@ pub(super) fn source(migration: MigrationId) -> String {
     format!("m{migration}.source")
 }
 
+/// A trial's clones of a migration's copies.
+pub(super) fn trial(migration: MigrationId) -> String {
+    format!("m{migration}.trial")
+}
+
 pub(super) fn image(disk: DiskId) -> String {
     format!("{disk}.img")
 }
@@ -41,6 +46,7 @@ pub(super) fn is_ours(entry: &str) -> bool {
     number(entry, "m", ".source").is_some()
         || number(gone, "e", "").is_some()
         || number(gone, "m", ".partial").is_some()
+        || number(gone, "m", ".trial").is_some()
 }
 
 pub(super) fn no_room(wanted: u64, free: u64) -> DiskError {

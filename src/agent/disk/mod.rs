@@ -24,6 +24,7 @@ pub mod lvm;
 mod receipt;
 mod room;
 mod sys;
+mod trials;
 mod views;
 
 use std::fs::File;
@@ -117,6 +118,8 @@ pub struct Listing {
     pub generations: Vec<(LinodeId, i64)>,
     /// Copies in the making.
     pub copies: Vec<(LinodeId, MigrationId)>,
+    /// Trials' clones of copies.
+    pub trials: Vec<(LinodeId, MigrationId)>,
     /// Paths (relative to the store) that follow no rule of the layout. Reported, never touched.
     pub unknown: Vec<String>,
 }
@@ -179,22 +182,22 @@ pub enum Moment {
 pub struct Base<'a> {
     /// The sealed generation.
     pub epoch: i64,
-    /// Asked before each piece of so many bytes: waits until they may go. False: stop.
-    pub pace: &'a dyn Fn(usize) -> bool,
+    pub pace: Pace<'a>,
 }
 
-impl Base<'_> {
-    fn go(&self, bytes: usize) -> Result<(), DiskError> {
-        if (self.pace)(bytes) {
-            return Ok(());
-        }
-        let public = "The copy was stopped";
-        Err(DiskError::new(
-            DiskFault::Stopped,
-            public,
-            "it was asked to stop",
-        ))
+/// Asked before each piece of so many bytes: waits until they may go. False: stop.
+pub type Pace<'a> = &'a dyn Fn(usize) -> bool;
+
+fn go(pace: Pace<'_>, bytes: usize) -> Result<(), DiskError> {
+    if pace(bytes) {
+        return Ok(());
     }
+    let public = "The copy was stopped";
+    Err(DiskError::new(
+        DiskFault::Stopped,
+        public,
+        "it was asked to stop",
+    ))
 }
 
 /// What one pass reads of one disk.
@@ -348,4 +351,28 @@ pub trait DiskStore: Send + Sync {
     /// Forgets what earlier agents left of clones and scratch files at this host: they vouch for nothing any more, and their
     /// room is guests'. For the agent's start, before it serves; gives how many migrations' there were.
     fn forget_sources(&self) -> Result<u32, DiskError>;
+
+    /// Throw-away clones of a migration's copies, as they are now, and where a driver finds them: sharing blocks with them
+    /// where the store can, and otherwise copied, if there is room. What an earlier trial left goes first. The copies are
+    /// only read.
+    fn make_trial(
+        &self,
+        _linode: LinodeId,
+        _migration: MigrationId,
+        _disks: &[DiskSpec],
+        _pace: Pace<'_>,
+    ) -> Result<Vec<(DiskId, PathBuf)>, DiskError> {
+        let public = "This host keeps disks in a way of which no trial can be made";
+        Err(DiskError::new(DiskFault::Refused, public, "no clones"))
+    }
+
+    /// Is there room for what the clones' guest may still write? Asked again and again while it runs.
+    fn has_room_for_trial(&self) -> bool {
+        true
+    }
+
+    /// Deletes the clones, whole or not. Idempotent.
+    fn drop_trial(&self, _linode: LinodeId, _migration: MigrationId) -> Result<(), DiskError> {
+        Ok(())
+    }
 }

@@ -215,7 +215,7 @@ impl Room {
     }
 
     /// Bytes free, and the reserve.
-    fn free(&self) -> io::Result<(u64, u64)> {
+    pub(super) fn free(&self) -> io::Result<(u64, u64)> {
         let space = self.ground.space()?;
         let usual = (space.total / RESERVE_PART).min(RESERVE_MOST);
         Ok((space.free, self.reserve.unwrap_or(usual)))

@@ -9,6 +9,7 @@ pub(crate) mod fuzz;
 mod net;
 mod settings;
 pub mod simulated;
+mod trials;
 pub mod uml;
 pub mod xen;
 
@@ -22,6 +23,8 @@ use chrono::{DateTime, Utc};
 use crate::domain::ids::{DiskId, LinodeId};
 use crate::domain::platform::Platform;
 use crate::wire::{BootSpec, GuestSpec, KernelReport, Sample, Share};
+
+pub use trials::Trials;
 
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
@@ -147,5 +150,15 @@ pub trait Driver: Send + Sync {
     /// or is wrong. Changes nothing.
     fn examine(&self) -> Vec<(&'static str, Result<String, String>)> {
         Vec::new()
+    }
+
+    /// The guests of trials on this host, which are none of this driver's; `None`: it has none.
+    fn trials(&self) -> Option<Trials> {
+        None
+    }
+
+    /// Forgets what is kept of a guest that is gone: its folder, its console. Done to those of trials only.
+    fn forget(&self, _linode: LinodeId) -> Result<(), DriverError> {
+        Ok(())
     }
 }

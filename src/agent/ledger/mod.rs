@@ -106,6 +106,15 @@ impl fmt::Debug for OpenTransfer {
     }
 }
 
+/// A trial on this host, written down before anything of it is made and taken out when all of it is gone. Its clones are the
+/// ones that the store made for this migration, its guest the one that the trials' driver has of this Linode: so nothing
+/// else needs to be remembered to destroy it, after whatever crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    pub linode: LinodeId,
+    pub migration: MigrationId,
+}
+
 /// A job taken and not yet answered for. With an outcome, only the answer is still to be delivered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HeldJob {
@@ -132,6 +141,7 @@ pub struct Ledger {
     dir: PathBuf,
     linodes: RecordStore<Counted>,
     transfers: RecordStore<OpenTransfer>,
+    trials: RecordStore<Trial>,
     jobs: RecordStore<HeldJob>,
     /// `None`: only looked at, and it has none yet.
     identity: Option<Identity>,
@@ -198,6 +208,7 @@ impl Ledger {
             dir: dir.to_owned(),
             linodes,
             transfers: RecordStore::open(dir, "transfer", damage, Durable::Yes)?,
+            trials: RecordStore::open(dir, "trial", damage, Durable::Yes)?,
             jobs: RecordStore::open(dir, "job", damage, Durable::NotPower)?,
             identity,
             serial: Mutex::new(serial),
@@ -337,6 +348,22 @@ impl Ledger {
 
     pub fn close_transfer(&self, migration: MigrationId) -> Result<(), LedgerError> {
         self.transfers.remove(migration.0)
+    }
+
+    pub fn trial(&self, linode: LinodeId) -> Result<Option<Trial>, LedgerError> {
+        self.trials.get(linode.0)
+    }
+
+    pub fn trials(&self) -> Vec<Trial> {
+        self.trials.all().into_values().flatten().collect()
+    }
+
+    pub fn begin_trial(&self, trial: &Trial) -> Result<(), LedgerError> {
+        self.trials.put(trial.linode.0, trial)
+    }
+
+    pub fn end_trial(&self, linode: LinodeId) -> Result<(), LedgerError> {
+        self.trials.remove(linode.0)
     }
 
     /// Jobs in hand, by id.

@@ -210,6 +210,15 @@ pub fn superseded(marks: Marks, generation: Option<i64>, epoch: i64) -> bool {
     epoch > 0 && marks.sealed >= epoch && generation.is_some_and(|current| epoch < current)
 }
 
+/// A clone of a migration's copies may boot only where the Linode does not live and does not run: beside it, never with it.
+pub fn may_try(marks: Marks, running: bool) -> Result<(), Refusal> {
+    if marks.owns() || running {
+        Err(Refusal::Running)
+    } else {
+        Ok(())
+    }
+}
+
 /// A migration's copies may go as long as the epoch they would run under was never granted here.
 pub fn may_release(marks: Marks, epoch: i64) -> Result<(), Refusal> {
     real(epoch)?;

@@ -10,8 +10,10 @@ mod ownership;
 mod power;
 mod preflight;
 mod prove;
+mod trial;
 pub mod work;
 
+pub use self::trial::{destroy_left, sweep};
 use self::work::{StepError, Work};
 use super::control::{Halt, JobControl};
 use super::disk::DiskFault;
@@ -33,7 +35,9 @@ pub fn run(host: &Host, control: &JobControl, order: &Order) -> Option<Outcome> 
         control,
         locked: &locked,
     };
-    match dispatch(&work, order) {
+    // What a trial left is gone before anything else is done about its Linode.
+    let done = trial::clear(host, order.linode).and_then(|()| dispatch(&work, order));
+    match done {
         Ok(report) => Some(Outcome::Succeeded { report }),
         Err(StepError::Halted(halt)) => outcome_of_halt(halt),
         Err(error) => Some(failure(&work, order, &error)),
@@ -148,6 +152,12 @@ fn dispatch(work: &Work<'_>, order: &Order) -> Result<Report, StepError> {
         Task::Release { migration, epoch } => cleanup::release(work, *migration, *epoch),
         Task::Purge { epoch } => cleanup::purge(work, *epoch),
         Task::Prove { epoch, guest } => prove::prove(work, *epoch, guest),
+        Task::Trial {
+            migration,
+            guest,
+            boot,
+            limit_s,
+        } => trial::run(work, *migration, (guest, boot), *limit_s),
     }
 }
 

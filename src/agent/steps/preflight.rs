@@ -114,7 +114,7 @@ pub(super) fn reserve(
 
 /// Copying of the store's own is held to the host's cap as any other, reported so that a cancel is heard of soon, and ends
 /// with it.
-fn paced(work: &Work<'_>, guest: &GuestSpec) -> impl Fn(usize) -> bool {
+pub(super) fn paced(work: &Work<'_>, guest: &GuestSpec) -> impl Fn(usize) -> bool {
     let (begun, done) = (Instant::now(), Cell::new(0));
     let total_bytes = guest.disks.iter().map(|disk| disk.size_bytes).sum();
     move |bytes| {
@@ -146,14 +146,18 @@ pub(super) fn not_owner(work: &Work<'_>) -> Result<Entry, StepError> {
 }
 
 /// The other Linodes that live here.
-fn others(work: &Work<'_>) -> Vec<Entry> {
+pub(super) fn others(work: &Work<'_>) -> Vec<Entry> {
     let entries = work.host.ledger.entries().into_values().flatten();
     entries
         .filter(|entry| entry.marks.owns() && entry.linode != work.locked.linode())
         .collect()
 }
 
-fn memory(work: &Work<'_>, guest: &GuestSpec, others: &[Entry]) -> Result<(), StepError> {
+pub(super) fn memory(
+    work: &Work<'_>,
+    guest: &GuestSpec,
+    others: &[Entry],
+) -> Result<(), StepError> {
     let total = work.host.driver.memory_total_mb();
     let ram = |entry: &Entry| entry.guest.as_ref().map_or(0, |guest| guest.ram_mb);
     let used: i64 = others

@@ -31,6 +31,7 @@ pub(super) fn fits(job: &Job, report: &Report) -> bool {
         Report::Console { .. } => job.kind == Kind::Console,
         Report::Proof { .. } => job.kind == Kind::Prove,
         Report::Checked { .. } => job.kind == Kind::Check,
+        Report::Tried { .. } => job.kind == Kind::Trial,
     };
     kind && epoch(report).is_none_or(|epoch| epoch == job.epoch)
 }
@@ -49,6 +50,7 @@ fn epoch(report: &Report) -> Option<i64> {
         | Report::Source { .. }
         | Report::Warm { .. }
         | Report::Stopped { .. }
-        | Report::Console { .. } => None,
+        | Report::Console { .. }
+        | Report::Tried { .. } => None,
     }
 }

@@ -12,12 +12,15 @@ use crate::app::migration::event_details::{EventDetails, Words};
 use crate::app::migration::guard::UNASKED;
 use crate::app::ownership::{guard, ledger};
 use crate::app::secrets::{self, purpose};
+use crate::app::trial;
 use crate::domain::ids::{JobId, MigrationId};
-use crate::domain::job::JobState;
+use crate::domain::job::{JobKind, JobState};
 use crate::domain::migration::{Event, Side, Step};
 use crate::domain::time::Time;
 use crate::store;
+use crate::store::db::wake_on_commit;
 use crate::store::job::{Again, Claim, End, Job, Lease};
+use crate::store::wake::Wake;
 use crate::wire::{Finish, LEASE_S, Order, Outcome, Progress, Renew, Renewed, SealedDigests};
 
 #[allow(
@@ -70,6 +73,9 @@ fn drop_unfit(tx: &mut Tx<'_>, seen: &Job, unfit: &NotDispatchable) -> Result<()
             };
             store::job::release(tx.conn, job, &again)?;
         }
+        NotDispatchable::Impossible(why) if job.kind == JobKind::Trial => {
+            end(tx, job, JobState::Cancelled, (why, why))?;
+        }
         NotDispatchable::Impossible(why) => {
             end(tx, job, JobState::Failed, (why, why))?;
             if let Some((id, step)) = outcome::step_of(tx.conn, job)? {
@@ -97,7 +103,11 @@ fn end(
         now: tx.now,
     };
     store::job::end_unclaimed(tx.conn, job.id, &end)?;
-    Ok(())
+    let why = Words {
+        public: message,
+        detail,
+    };
+    trial::not_tried(tx, job, why)
 }
 
 /// The last progress a job reported, for pages.
@@ -204,10 +214,16 @@ impl App {
                 until,
                 progress.as_deref().map(|text| (text, now)),
             )?;
-            if progress.is_some()
-                && let Some(id) = store::job::job(conn, job)?.and_then(|job| job.migration_id)
+            let console = renew.console.as_deref().filter(|_| cancel.is_some());
+            if (progress.is_some() || console.is_some())
+                && let Some(job) = store::job::job(conn, job)?
             {
-                crate::store::db::wake_on_commit(conn, crate::store::wake::Wake::Migration(id))?;
+                if let Some(text) = console {
+                    store::trial::note_console(conn, job.id, &trial::kept(text))?;
+                }
+                if let Some(id) = job.migration_id {
+                    wake_on_commit(conn, Wake::Migration(id))?;
+                }
             }
             Ok::<_, AppError>(cancel)
         })?;
@@ -270,7 +286,8 @@ impl App {
                     console,
                     owns,
                 } => {
-                    if let Some(console) = console {
+                    // A clone's console is not the Linode's.
+                    if let Some(console) = console.as_ref().filter(|_| job.kind != JobKind::Trial) {
                         ending.note_console(tx, console)?;
                     }
                     match owns {

@@ -10,8 +10,9 @@ use crate::app::error::AppError;
 use crate::app::migration;
 use crate::app::migration::event_details::{EventDetails, Words};
 use crate::app::reconcile::BATCH;
+use crate::app::trial;
 use crate::domain::audit::{Action, Object};
-use crate::domain::job::{JobState, LONGEST_PAUSE_S, pause_s};
+use crate::domain::job::{JobKind, JobState, LONGEST_PAUSE_S, pause_s};
 use crate::domain::migration::{Event, MigrationState, Step, can_cancel};
 use crate::domain::text::lines;
 use crate::domain::time::Time;
@@ -95,7 +96,8 @@ pub(in crate::app) fn lose(tx: &mut Tx<'_>, seen: &Job, detail: &str) -> Result<
     };
     let detail = lines(detail, 4000);
     let losses = job.losses.saturating_add(1);
-    if job.cancel_asked {
+    // A trial is not given again: it began and came to nothing.
+    if job.cancel_asked || job.kind == JobKind::Trial {
         end_stopped(tx, &job, &detail)?;
     } else if losses < MOST_TRIES {
         let again = Again {
@@ -128,6 +130,7 @@ pub(in crate::app) fn end_stopped(
         now: tx.now,
     };
     store::job::end_unclaimed(tx.conn, job.id, &end)?;
+    trial::broken_off(tx, job)?;
     settle_power(tx.conn, tx.now, job)?;
     if let Some((id, step)) = step_of(tx.conn, job)?
         && can_cancel(step.state())

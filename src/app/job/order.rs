@@ -11,11 +11,12 @@ use crate::app::migration::guard::{UNASKED, may_still_ask, still_permitted};
 use crate::app::ownership::change;
 use crate::app::ownership::proof::{self, OldDisks, Purge};
 use crate::app::secrets::purpose;
-use crate::domain::ids::HostId;
+use crate::domain::ids::{ConfigId, HostId};
 use crate::domain::job::JobKind;
 use crate::domain::linode::check::CheckState;
 use crate::domain::linode::{LinodeStatus, translate};
 use crate::domain::migration::{MigrationKind, MigrationState, Step, can_cancel};
+use crate::domain::trial::{LIMIT_S, NotNow};
 use crate::store;
 use crate::store::catalogue::Plan;
 use crate::store::db::Db;
@@ -27,7 +28,7 @@ use crate::store::linode::profile::ConfigProfile;
 use crate::store::migration::Migration;
 use crate::store::migration::check::CheckedRow;
 use crate::wire::{
-    ASKS_CHECKS, AddressSpec, BootSpec, DiskSpec, GuestSpec, Peer, SHOWS_LEDGER, Task,
+    ASKS_CHECKS, AddressSpec, BootSpec, DiskSpec, GuestSpec, KNOWS_TRIALS, Peer, SHOWS_LEDGER, Task,
 };
 
 /// How long a clean shutdown may take where nobody chose a limit, in seconds.
@@ -195,7 +196,7 @@ impl OfMigration<'_> {
             JobKind::PreflightDestination => Task::PreflightDestination {
                 migration,
                 guest,
-                boots: self.boots_there(conn)?,
+                boots: self.boots_there(conn)?.into_iter().map(|it| it.1).collect(),
             },
             JobKind::Reserve => Task::Reserve {
                 migration,
@@ -231,6 +232,7 @@ impl OfMigration<'_> {
             JobKind::Release => Task::Release { migration, epoch },
             JobKind::Purge => self.purge(conn)?,
             JobKind::Prove => self.prove(conn, guest)?,
+            JobKind::Trial => self.trial(conn, guest)?,
             JobKind::Adopt
             | JobKind::Boot
             | JobKind::Reboot
@@ -244,6 +246,9 @@ impl OfMigration<'_> {
         let (job, row) = (self.job, self.row);
         if job.kind == JobKind::Check || JobKind::TIDYING.contains(&job.kind) {
             return Ok(());
+        }
+        if job.kind == JobKind::Trial {
+            return self.is_to_be_tried(conn);
         }
         let of_step = row.step.and_then(Step::job);
         let of_kind = of_step.is_some_and(|(kind, _)| kind == job.kind);
@@ -269,6 +274,40 @@ impl OfMigration<'_> {
             return Err(NotDispatchable::TooSoon.into());
         }
         Ok(())
+    }
+
+    /// It is no step, and wanted for as long as its move stays in step.
+    fn is_to_be_tried(&self, conn: &mut Db) -> Result<(), NoTask> {
+        let (job, row) = (self.job, self.row);
+        if row.step != Some(Step::Hold) || row.cancel_asked {
+            return Err(stale("the migration has moved on"));
+        }
+        if !may_still_ask(conn, job.requested_by, row.account_id)? {
+            return Err(NotDispatchable::Unasked.into());
+        }
+        if !store::host::speaks(conn, job.host_id, KNOWS_TRIALS)? {
+            return Err(impossible(NotNow::OlderAgent.to_string()));
+        }
+        Ok(())
+    }
+
+    fn trial(&self, conn: &mut Db, guest: GuestSpec) -> Result<Task, NoTask> {
+        let chosen = self.linode.boot_config_id;
+        let mut boots = self.boots_there(conn)?;
+        let at = boots.iter().position(|(id, _)| Some(*id) == chosen);
+        if boots.is_empty() {
+            return Err(impossible("the Linode has no config profile to boot from"));
+        }
+        let (_, boot) = boots.swap_remove(at.unwrap_or(0));
+        if !store::trial::begin(conn, self.job.id, self.app.now())? {
+            return Err(stale("nobody waits for it any more"));
+        }
+        Ok(Task::Trial {
+            migration: self.row.id,
+            guest,
+            boot,
+            limit_s: LIMIT_S,
+        })
     }
 
     fn may_stop(&self, conn: &mut Db) -> Result<bool, NoTask> {
@@ -373,14 +412,17 @@ impl OfMigration<'_> {
     }
 
     /// The Linode's config profiles as they will be at the destination.
-    fn boots_there(&self, conn: &mut Db) -> Result<Vec<BootSpec>, NoTask> {
+    fn boots_there(&self, conn: &mut Db) -> Result<Vec<(ConfigId, BootSpec)>, NoTask> {
         let (linode, row) = (self.linode, self.row);
         let plan = store::catalogue::plan(conn, linode.plan_id)?;
         let there = store::host::host(conn, row.destination_host_id)?.ok_or(AppError::NotFound)?;
         match translation::after_move(conn, linode, row, there.platform) {
             Ok(pairs) => Ok(pairs
                 .into_iter()
-                .map(|pair| boot_spec(&pair.row, pair.after.profile, &plan))
+                .map(|pair| {
+                    let boot = boot_spec(&pair.row, pair.after.profile, &plan);
+                    (pair.row.id, boot)
+                })
                 .collect()),
             Err(Untranslated::Not(why)) => Err(impossible(why.to_string())),
             Err(Untranslated::Fault(error)) => Err(error.into()),

@@ -6,6 +6,7 @@ use crate::app::linode::{self, power};
 use crate::app::migration::event_details::{EventDetails, Words};
 use crate::app::migration::{self, engine, reported, timing};
 use crate::app::ownership::{change, hold, proof};
+use crate::app::trial;
 use crate::domain::ids::MigrationId;
 use crate::domain::job::{JobKind, JobState, pause_s};
 use crate::domain::linode::LinodeStatus;
@@ -89,6 +90,7 @@ impl Ending<'_> {
 
     pub(in crate::app) fn cancelled(&self, tx: &mut Tx<'_>) -> Result<(), AppError> {
         self.end(tx, JobState::Cancelled, Words::of("Stopped as asked."))?;
+        trial::broken_off(tx, self.job)?;
         settle_power(tx.conn, tx.now, self.job)?;
         match step_of(tx.conn, self.job)? {
             Some((id, step)) => Self::tell(tx, id, Event::Stopped(step), &EventDetails::default()),
@@ -151,6 +153,11 @@ impl Ending<'_> {
             // It was to stop, and it has.
             return self.cancelled(tx);
         }
+        if self.job.kind == JobKind::Trial {
+            // Whoever asked for it asks again, if they like.
+            self.end(tx, JobState::Cancelled, why)?;
+            return trial::not_tried(tx, self.job, why);
+        }
         let failures = self.job.failures.saturating_add(1);
         if retry && failures < store::job::MOST_TRIES {
             let detail = lines(why.detail, 4000);
@@ -201,6 +208,14 @@ impl Ending<'_> {
         }
         self.end(tx, JobState::Succeeded, Words::of(summary(report)))?;
         self.note_linode(tx, report)?;
+        if let Report::Tried {
+            end,
+            console,
+            seconds,
+        } = report
+        {
+            return trial::tried(tx, self.job, *end, (console, *seconds));
+        }
         timing::note(tx, self.job, report)?;
         if let (JobKind::Purge, Report::Done) = (self.job.kind, report) {
             proof::purged(tx, self.job)?;
@@ -385,6 +400,7 @@ fn runs_after(kind: JobKind, report: &Report) -> Option<bool> {
         | Report::StartFailedSealed { .. }
         | Report::Proof { .. }
         | Report::Checked { .. }
+        | Report::Tried { .. }
         | Report::Console { .. } => None,
     }
 }
@@ -417,6 +433,7 @@ fn summary(report: &Report) -> &'static str {
         Report::StartFailedSealed { .. } => "It did not stay up.",
         Report::Console { .. } => "Read.",
         Report::Checked { .. } => "Asked.",
+        Report::Tried { .. } => "Tried; the clone is gone.",
         Report::Proof { .. } => "Its disks are there, whole and readable.",
         Report::Stopped { forced: true, .. } => "Shut down by force after its time limit.",
         Report::Stopped { .. } => "Shut down.",

@@ -10,6 +10,7 @@ use crate::app::context::{Actor, Tx};
 use crate::app::error::AppError;
 use crate::app::linode::profile::translation::needs_acceptance;
 use crate::app::linode::shared::own_linode;
+use crate::app::trial;
 use crate::domain::account::UserRole;
 use crate::domain::audit::{Action, Object};
 use crate::domain::ids::{LinodeId, MigrationId};
@@ -238,6 +239,7 @@ fn reschedule(
         ..Change::default()
     };
     store::migration::note(tx.conn, row.id, &change)?;
+    trial::end_open(tx, row, trial::FOR_ANOTHER_TIME)?;
     chosen::keep(tx, row.id, at)?;
     wake_on_commit(tx.conn, Wake::Reconcile)?;
     let changed = store::migration::migration(tx.conn, row.id)?.ok_or(AppError::NotFound)?;

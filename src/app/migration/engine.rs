@@ -3,13 +3,14 @@
 
 use super::entered::entered;
 use super::event_details::EventDetails;
-use super::guard::one_live;
+use super::guard::{may_be_kept, one_live};
 use super::log_text::words;
 use crate::app::context::Tx;
 use crate::app::error::AppError;
 use crate::app::linode::profile;
 use crate::app::mail::compose;
 use crate::app::ownership::{change, guard};
+use crate::app::trial;
 use crate::domain::host::HostState;
 use crate::domain::ids::{HostId, JobId, LinodeId, MigrationId};
 use crate::domain::job::{JobKind, JobState};
@@ -94,6 +95,9 @@ impl Tx<'_> {
                 return Ok(Applied::Refused(refused));
             }
         };
+        if trial::is_in_the_way(self.conn, id, event)? {
+            return Ok(Applied::Refused(Refused::NotNow));
+        }
         let mut effects = transition.effects.iter();
         if effects.any(|effect| effect.needs_memory()) {
             guard::may_change_hands(self.conn, before.linode_id, event)?;
@@ -113,6 +117,7 @@ impl Tx<'_> {
             };
             store::migration::insert_event(self.conn, id, self.now, (state, step), &message)?;
         }
+        trial::give_way(self, &before, (event, &transition))?;
         if state == MigrationState::Finished && before.state == MigrationState::Switching {
             self.receipt_at_its_end(id)?;
         }
@@ -192,13 +197,6 @@ fn stamp(
         _ => {}
     }
     Ok(())
-}
-
-/// Can something of its member's own keep one that is in step from its stop?
-fn may_be_kept(conn: &mut Db, row: &Migration) -> Result<bool, AppError> {
-    let linode = store::linode::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;
-    let is_grouped = !linode.never_both.is_empty() && row.kind != MigrationKind::Return;
-    Ok(row.down_limit_s.is_some() || is_grouped)
 }
 
 /// One transition's surroundings, for its effects.

@@ -162,3 +162,10 @@ pub(in crate::app) fn one_live(error: StoreError) -> AppError {
     let other = || AppError::conflict("This Linode has another migration under way or offered.");
     AppError::if_taken(other)(error)
 }
+
+/// Can something of its member's own keep one that is in step from its stop?
+pub(in crate::app) fn may_be_kept(conn: &mut Db, row: &Migration) -> Result<bool, AppError> {
+    let linode = store::linode::linode(conn, row.linode_id)?.ok_or(AppError::NotFound)?;
+    let is_grouped = !linode.never_both.is_empty() && row.kind != MigrationKind::Return;
+    Ok(row.down_limit_s.is_some() || is_grouped)
+}

@@ -7,12 +7,14 @@ use crate::app::App;
 use crate::app::context::{PORTAL, Tx};
 use crate::app::error::AppError;
 use crate::app::mail::kinds::LinodeMail;
+use crate::app::trial;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::forecast::Forecast;
 use crate::domain::migration::hold::{self, Lateness, Next};
 use crate::domain::migration::{Event, MigrationKind, MigrationState};
 use crate::domain::placement;
 use crate::domain::time::{Time, span};
+use crate::domain::trial::yields_to_pass;
 use crate::store;
 use crate::store::db::{Db, lock_scheduler};
 use crate::store::migration::{Change, Migration};
@@ -25,6 +27,8 @@ const MOST: i64 = 5000;
 struct Due {
     stops: Vec<MigrationId>,
     passes: Vec<MigrationId>,
+    /// Trials that the last pass cannot wait for.
+    trials: Vec<MigrationId>,
 }
 
 impl App {
@@ -37,6 +41,11 @@ impl App {
             match self.transact_at(now, PORTAL, |tx| stop(tx, id)) {
                 Ok(stops) => done += usize::from(stops),
                 Err(error) => tracing::error!(migration = %id, %error, "it could not be stopped"),
+            }
+        }
+        for id in due.trials {
+            if let Err(error) = self.end_trial(id, trial::FOR_THE_LAST_PASS) {
+                tracing::error!(migration = %id, %error, "its trial could not be ended");
             }
         }
         for id in due.passes {
@@ -73,7 +82,8 @@ fn due(conn: &mut Db, now: Time, by_time: bool) -> Result<Due, AppError> {
         return Ok(Due::default());
     }
     let (limits, _) = store::programme::move_times::limits(conn)?;
-    let (mut stops, mut passes) = (Vec::new(), Vec::new());
+    let tried = store::trial::open(conn)?;
+    let (mut stops, mut passes, mut trials) = (Vec::new(), Vec::new(), Vec::new());
     for it in &holding {
         let first = limits.first_stop(it.not_before, it.is_bound, now);
         match hold::next(it.in_step, first, now) {
@@ -84,6 +94,7 @@ fn due(conn: &mut Db, now: Time, by_time: bool) -> Result<Due, AppError> {
                 };
                 match at_its_moment(conn, &row, now)? {
                     AtItsMoment::Stops(_) => stops.push(it.link),
+                    _ if tried.contains(&it.link.migration) => {}
                     // What a pass that is at work copies may bring it below its limit.
                     _ if by_time && hold::is_worth_a_pass(it.in_step, now) => {
                         passes.push(it.link.migration);
@@ -92,6 +103,10 @@ fn due(conn: &mut Db, now: Time, by_time: bool) -> Result<Due, AppError> {
                 }
             }
             Next::Stop => stops.push(it.link),
+            Next::Pass if by_time && tried.contains(&it.link.migration) => {
+                let stop_in_s = first.map_or(0, |at| at.seconds_since(now));
+                trials.extend(yields_to_pass(stop_in_s).then_some(it.link.migration));
+            }
             Next::Pass if by_time => passes.push(it.link.migration),
             Next::Pass | Next::Wait => {}
         }
@@ -102,7 +117,11 @@ fn due(conn: &mut Db, now: Time, by_time: bool) -> Result<Due, AppError> {
         let stopped = store::migration::queue::switching(conn)?;
         placement::stops(&stops, &stopped, limits.stops_at_once)
     };
-    Ok(Due { stops, passes })
+    Ok(Due {
+        stops,
+        passes,
+        trials,
+    })
 }
 
 /// How one stands whose moment to stop has come.

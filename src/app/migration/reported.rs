@@ -81,6 +81,7 @@ pub(in crate::app) fn facts(row: &Migration, job: &Job, now: Time, report: &Repo
         | Report::Stopped { .. }
         | Report::Proof { .. }
         | Report::Checked { .. }
+        | Report::Tried { .. }
         | Report::Console { .. } => {}
     }
     change

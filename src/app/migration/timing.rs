@@ -35,7 +35,8 @@ pub(in crate::app) fn note(tx: &mut Tx<'_>, job: &Job, report: &Report) -> Resul
         | Report::StartFailedSealed { .. }
         | Report::Console { .. }
         | Report::Proof { .. }
-        | Report::Checked { .. } => return Ok(()),
+        | Report::Checked { .. }
+        | Report::Tried { .. } => return Ok(()),
     };
     let parts = [
         (Part::Stop, stopped),

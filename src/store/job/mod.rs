@@ -374,7 +374,7 @@ pub fn stop(conn: &mut Db, migration: MigrationId, now: Time) -> Result<usize, S
     let of = || {
         jobs::table
             .filter(jobs::migration_id.eq(migration))
-            .filter(jobs::kind.ne_all(JobKind::TIDYING))
+            .filter(jobs::kind.ne_all(JobKind::NO_STEPS))
     };
     diesel::update(of().filter(jobs::state.eq(JobState::Pending)))
         .set((

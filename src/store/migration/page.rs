@@ -6,12 +6,13 @@ use super::check::{CheckRun, CheckedRow};
 use super::{Digest, Migration, MigrationEvent, check, queue, timing};
 use crate::domain::host::SILENT_S;
 use crate::domain::ids::{AccountId, HostId, MigrationId};
-use crate::domain::job::JobState;
+use crate::domain::job::{JobKind, JobState};
 use crate::domain::linode::check::CheckState;
 use crate::domain::migration::MigrationState;
 use crate::domain::migration::forecast::Forecast;
 use crate::domain::placement::Shut;
 use crate::domain::time::Time;
+use crate::domain::trial::NotNow;
 use crate::store::attention::{self, Pause};
 use crate::store::db::Db;
 use crate::store::error::StoreError;
@@ -21,7 +22,8 @@ use crate::store::limit::Limit;
 use crate::store::linode::disk::Disk;
 use crate::store::linode::{self, Linode};
 use crate::store::programme::move_times;
-use crate::store::{migration, receipt, schema};
+use crate::store::trial::Trial;
+use crate::store::{migration, receipt, schema, trial};
 
 /// Everything on a migration's page.
 pub struct MigrationDetail {
@@ -41,6 +43,19 @@ pub struct MigrationDetail {
     /// What was to answer, if its member named something.
     pub checks: Option<(CheckRun, Vec<CheckedRow>)>,
     pub queue: Place,
+    /// The last one.
+    pub trial: Option<Trial>,
+    /// May another be asked for?
+    pub may_try: Result<(), NotNow>,
+}
+
+/// What changes of a migration while one looks.
+pub struct NowOf {
+    pub migration: Migration,
+    /// At work or waiting.
+    pub job: Option<Job>,
+    pub queue: Place,
+    pub trial: Option<Trial>,
 }
 
 /// Where a migration stands among the queued, and what holds it back.
@@ -62,16 +77,13 @@ pub struct Place {
     pub heard: Option<Time>,
 }
 
-/// What changes of a migration while one looks: the row, its job at work or waiting, its place in the queue.
-/// `account`: whose it must be; `None` for staff. `None` comes back for no such
-/// migration, and for somebody else's.
-#[allow(clippy::type_complexity, reason = "read in one place")]
+/// `account`: whose it must be; `None` for staff. `None` comes back for no such migration, and for somebody else's.
 pub fn migration_now(
     conn: &mut Db,
     account: Option<AccountId>,
     id: MigrationId,
     now: Time,
-) -> Result<Option<(Migration, Option<Job>, Place)>, StoreError> {
+) -> Result<Option<NowOf>, StoreError> {
     let Some(migration) = migration::migration(conn, id)? else {
         return Ok(None);
     };
@@ -81,6 +93,8 @@ pub fn migration_now(
     let job: Option<(Job, Option<Time>)> = schema::jobs::table
         .inner_join(schema::hosts::table)
         .filter(schema::jobs::migration_id.eq(id))
+        // It is no step.
+        .filter(schema::jobs::kind.ne(JobKind::Trial))
         .filter(schema::jobs::state.eq_any([JobState::Pending, JobState::Leased, JobState::Failed]))
         .order(schema::jobs::id.desc())
         .select((Job::as_select(), schema::hosts::last_seen_at))
@@ -117,7 +131,12 @@ pub fn migration_now(
         pause: attention::pause(conn, migration.linode_id)?,
         heard,
     };
-    Ok(Some((migration, job, queue)))
+    Ok(Some(NowOf {
+        trial: trial::newest(conn, id)?,
+        migration,
+        job,
+        queue,
+    }))
 }
 
 /// Everything on a migration's page; `account` as for [`migration_now`].
@@ -127,9 +146,15 @@ pub fn migration(
     id: MigrationId,
     now: Time,
 ) -> Result<Option<MigrationDetail>, StoreError> {
-    let Some((migration, job, queue)) = migration_now(conn, account, id, now)? else {
+    let Some(found) = migration_now(conn, account, id, now)? else {
         return Ok(None);
     };
+    let NowOf {
+        migration,
+        job,
+        queue,
+        trial,
+    } = found;
     let Some(linode) = linode::linode(conn, migration.linode_id)? else {
         return Ok(None);
     };
@@ -162,6 +187,10 @@ pub fn migration(
         Some(run) => Some((run, check::answers(conn, id)?)),
         None => None,
     };
+    let may_try = match migration.state {
+        MigrationState::Holding => trial::may_begin(conn, &migration)?,
+        _ => Err(NotNow::NotInStep),
+    };
     let digests = migration::digests(conn, id)?;
     let has_receipt = migration.finished_at.is_some()
         && (!digests.is_empty() || receipt::body(conn, id)?.is_some());
@@ -178,6 +207,8 @@ pub fn migration(
         child,
         checks,
         queue,
+        trial,
+        may_try,
     }))
 }
 

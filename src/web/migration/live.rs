@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::trial;
 use crate::app::job::lease;
 use crate::domain::host::SILENT_S;
 use crate::domain::job::{JobKind, JobState};
@@ -11,6 +12,7 @@ use crate::domain::time::Time;
 use crate::store::job::Job;
 use crate::store::migration::Migration;
 use crate::store::migration::page::{MigrationDetail, Place};
+use crate::store::trial::Trial;
 use crate::web::page::Page;
 use crate::web::ui::names::step_words;
 use crate::web::ui::{Tag, Zone, units};
@@ -35,6 +37,7 @@ pub struct Watched<'a> {
     pub migration: &'a Migration,
     pub job: Option<&'a Job>,
     pub queue: Place,
+    pub trial: Option<&'a Trial>,
     pub zone: Zone,
 }
 
@@ -44,6 +47,7 @@ impl<'a> Watched<'a> {
             migration: &detail.migration,
             job: detail.job.as_ref(),
             queue: detail.queue,
+            trial: detail.trial.as_ref(),
             zone,
         }
     }
@@ -68,12 +72,13 @@ impl Live {
             ..
         } = of;
         let shape = format!(
-            "{}-{}-{}-{:?}-{}",
+            "{}-{}-{}-{:?}-{}{}",
             migration.state,
             migration.cancel_asked,
             migration.round,
             migration.not_before,
-            of.queue.is_asked
+            of.queue.is_asked,
+            trial::shape(of.trial)
         );
         let mut text =
             BTreeMap::from([("phase", phase(of, now)), ("asof", zone.precise(now).text)]);
@@ -84,6 +89,10 @@ impl Live {
         if let Some(forecast) = of.queue.forecast {
             let words = format!("A stop now would take {}.", forecast.down.words());
             text.insert("forecast", words);
+        }
+        if let Some(trial) = of.trial {
+            text.insert("trial", trial::words(trial, zone));
+            text.insert("trial-console", trial.console.clone());
         }
         if is_at_work(migration.state) {
             let copying = job
@@ -142,6 +151,7 @@ fn phase(of: Watched<'_>, now: Time) -> String {
         job,
         queue,
         zone,
+        ..
     } = of;
     if let Some(words) = paused(migration.state, queue) {
         return words.to_owned();

@@ -4,3 +4,4 @@ pub mod check;
 pub mod live;
 pub mod receipt;
 pub mod stream;
+pub mod trial;

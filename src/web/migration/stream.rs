@@ -178,14 +178,15 @@ impl Feed {
             })
         })
         .await?;
-        let Some(((migration, job, queue), now)) = found else {
+        let Some((found, now)) = found else {
             return Ok(None);
         };
-        self.is_over = !is_moving(migration.state, queue);
+        self.is_over = !is_moving(found.migration.state, found.queue);
         let of = Watched {
-            migration: &migration,
-            job: job.as_ref(),
-            queue,
+            migration: &found.migration,
+            job: found.job.as_ref(),
+            queue: found.queue,
+            trial: found.trial.as_ref(),
             zone,
         };
         Ok(Some(Live::new(of, now)))

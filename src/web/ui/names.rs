@@ -101,6 +101,7 @@ pub fn job_name(kind: JobKind) -> &'static str {
         JobKind::Release => "Release the space",
         JobKind::Purge => "Delete the old copy",
         JobKind::Prove => "Check the disks before the old copy goes",
+        JobKind::Trial => "Try it on the new host",
     }
 }
 

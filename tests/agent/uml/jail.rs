@@ -209,7 +209,7 @@ fn cow_header(of: &Path) -> Vec<u8> {
 }
 
 /// Zombies run nothing.
-fn processes_of(uid: u32) -> usize {
+pub(super) fn processes_of(uid: u32) -> usize {
     use std::os::unix::fs::MetadataExt;
     let entries = fs::read_dir("/proc").unwrap().flatten();
     let pids = entries.filter(|entry| entry.metadata().is_ok_and(|meta| meta.uid() == uid));

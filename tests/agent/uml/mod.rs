@@ -2,6 +2,7 @@
 //! says so and does nothing where they are missing.
 
 mod jail;
+mod trial;
 
 use std::fs;
 use std::io::{Read, Write};

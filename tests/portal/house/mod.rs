@@ -159,7 +159,7 @@ fn every_room_says_what_it_is_for() {
 }
 
 /// What the product is about. Each has this one name on every floor that has it.
-const SUBJECTS: [&str; 18] = [
+const SUBJECTS: [&str; 19] = [
     "account",
     "audit",
     "bug",
@@ -178,6 +178,7 @@ const SUBJECTS: [&str; 18] = [
     "readiness",
     "receipt",
     "registration",
+    "trial",
 ];
 /// What a floor has besides: its tools, and what is its own.
 const TOOLS: [(&str, &str); 9] = [

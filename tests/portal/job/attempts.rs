@@ -42,6 +42,7 @@ fn renewal(order: &Order, progress: bool) -> Renew {
             sent_bytes: 1,
             bytes_per_s: 1,
         }),
+        console: None,
     }
 }
 

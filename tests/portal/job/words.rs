@@ -68,7 +68,7 @@ both_databases! {
         let order = answered(&app, "preflight_source");
         let failed = || Outcome::Failed { retry: true, public: String::new(), detail: String::new(), console: None, owns: None };
         let finish = |attempt, lease_token: &str| Finish { attempt, lease_token: lease_token.to_owned(), outcome: failed() };
-        let renew = |attempt, lease_token: &str| Renew { attempt, lease_token: lease_token.to_owned(), progress: None };
+        let renew = |attempt, lease_token: &str| Renew { attempt, lease_token: lease_token.to_owned(), progress: None, console: None };
         let before = app.in_db(|c| store::job::job(c, order.job)).unwrap();
         for (host, attempt, token) in [
             (UML2, order.attempt, order.lease_token.as_str()),

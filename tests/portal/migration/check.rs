@@ -41,7 +41,7 @@ impl TestApp {
         (row, self.work_until("check"))
     }
 
-    fn says(&self, order: &Order, ok: Option<bool>) {
+    fn hears(&self, order: &Order, ok: Option<bool>) {
         let Task::Check { epoch, checks, .. } = &order.task else {
             panic!("{order:?}")
         };
@@ -64,7 +64,7 @@ impl TestApp {
     /// Asked again and again until its time is over.
     fn never_answers(&self, mut order: Order, ok: Option<bool>) {
         for _ in 0..=LIMIT_S / 50 {
-            self.says(&order, ok);
+            self.hears(&order, ok);
             if self.migration_state(&order) != Some(CheckState::Asking) {
                 return;
             }
@@ -127,7 +127,7 @@ both_databases! {
         let Task::Check { epoch, checks, .. } = &order.task else { panic!() };
         assert_eq!((*epoch, checks.as_slice()), (app.linode(WEB).epoch, &app.web_and_ssh()[..]));
         assert_eq!(app.run_of(&row).0.state, CheckState::Asking);
-        app.says(&order, Some(true));
+        app.hears(&order, Some(true));
         let (run, rows) = app.run_of(&row);
         assert_eq!(run.state, CheckState::Passed);
         assert!(rows.iter().all(|it| it.home_ok == Some(true) && it.ok == Some(true)));
@@ -187,7 +187,7 @@ both_databases! {
         let again = app.take(XEN1);
         let Task::Check { checks, .. } = &again.task else { panic!() };
         assert_eq!(checks.as_slice(), &app.web_and_ssh()[..1]);
-        app.says(&again, Some(true));
+        app.hears(&again, Some(true));
         assert_eq!(app.run_of(&row).0.state, CheckState::Passed);
     }
 
@@ -203,7 +203,7 @@ both_databases! {
         let order = app.work_until("check");
         let Task::Check { checks, .. } = &order.task else { panic!() };
         assert_eq!(checks.as_slice(), &app.web_and_ssh()[1..]);
-        app.says(&order, Some(true));
+        app.hears(&order, Some(true));
         assert_eq!(app.run_of(&row).0.state, CheckState::Passed);
     }
 
@@ -260,7 +260,7 @@ both_databases! {
         app.with_checks(true);
         let (row, order) = app.moved();
         app.confirm_migration(&app.member(), row.id).unwrap();
-        app.says(&order, Some(false));
+        app.hears(&order, Some(false));
         assert_eq!(app.run_of(&row).0.state, CheckState::NotAsked);
         app.work_all(&[UML1, XEN1]);
         assert_eq!(app.migration(row.id).state, State::Confirmed);
@@ -289,7 +289,7 @@ both_databases! {
         app.with_checks(true);
         let (row, order) = app.moved();
         app.power(&app.member(), WEB, JobKind::Shutdown, None).unwrap();
-        app.says(&order, Some(false));
+        app.hears(&order, Some(false));
         let (run, _) = app.run_of(&row);
         assert_eq!(run.state, CheckState::NotAsked);
         app.work_all(&[UML1, XEN1]);
@@ -358,7 +358,7 @@ both_databases! {
         let order = app.work_until("check");
         let page = member.get(&format!("/members/migrations/{}", row.id));
         assert!(page.body.contains("which asks its checks now"), "{}", page.body);
-        app.says(&order, Some(true));
+        app.hears(&order, Some(true));
         let page = member.get(&format!("/members/migrations/{}", row.id));
         assert!(page.body.contains("Each check that passed before the move passes after it."));
         // Others' are not there.

@@ -84,6 +84,7 @@ impl TestApp {
     /// What its host hears when it renews its lease.
     fn hears_of_a_cancel(&self, order: &Order) -> bool {
         let renew = Renew {
+            console: None,
             attempt: order.attempt,
             lease_token: order.lease_token.clone(),
             progress: None,

@@ -231,7 +231,7 @@ both_databases! {
         let order = app.work_until("warm_copy");
         app.cancel_migration(&app.member(), row.id).unwrap();
         assert_eq!(app.migration(row.id).state, MigrationState::Copying, "not before the agent has stopped");
-        let renewed = app.renew(&agent(XEN1), order.job, &xenbeta::wire::Renew { attempt: order.attempt, lease_token: order.lease_token.clone(), progress: None }).unwrap();
+        let renewed = app.renew(&agent(XEN1), order.job, &xenbeta::wire::Renew { attempt: order.attempt, lease_token: order.lease_token.clone(), progress: None, console: None }).unwrap();
         assert!(renewed.cancel);
         app.answer(XEN1, &order, Outcome::Cancelled).unwrap();
         assert_eq!(app.migration(row.id).state, MigrationState::Cancelled);

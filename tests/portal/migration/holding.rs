@@ -22,7 +22,7 @@ use crate::support::hand::{agent, kind, now_click, refused};
 
 const HOUR: i64 = 3600;
 
-fn later(at: Time, hours: i32) -> Click {
+pub(crate) fn later(at: Time, hours: i32) -> Click {
     Click {
         at: Some(at),
         patience: Patience::parse(hours).unwrap(),
@@ -32,7 +32,7 @@ fn later(at: Time, hours: i32) -> Click {
 
 impl TestApp {
     /// In step, some time before the chosen time.
-    fn holds(&self, linode: LinodeId, click: Click) -> Migration {
+    pub(crate) fn holds(&self, linode: LinodeId, click: Click) -> Migration {
         let row = self.chosen(linode, click);
         let begins = row.begin_at.unwrap();
         self.pass_s(begins.seconds_since(self.now()).max(0) + 1);
@@ -47,12 +47,12 @@ impl TestApp {
     }
 
     /// A round of the reconciler at that moment, with the hosts idle.
-    fn look_at(&self, at: Time) {
+    pub(crate) fn look_at(&self, at: Time) {
         self.pass_s((at.seconds_since(self.now()) + 1).max(0));
         self.reconcile().unwrap();
     }
 
-    fn log_of(&self, row: &Migration) -> String {
+    pub(crate) fn log_of(&self, row: &Migration) -> String {
         let log = self.in_db(|conn| store::migration::events(conn, row.id));
         log.into_iter()
             .map(|line| line.message)
@@ -135,7 +135,7 @@ both_databases! {
         app.chosen(WEB, now_click());
         app.reconcile().unwrap();
         let order = app.take(UML1);
-        let renew = xenbeta::wire::Renew { attempt: order.attempt, lease_token: order.lease_token.clone(), progress: None };
+        let renew = xenbeta::wire::Renew { attempt: order.attempt, lease_token: order.lease_token.clone(), progress: None, console: None };
         assert_eq!(app.renew(&agent(UML1), order.job, &renew).unwrap().cap_mb_s, Some(5));
         app.pass_s(61 * 60);
         assert_eq!(app.cap_mb_s(&own(None)).unwrap(), None);

@@ -5,7 +5,7 @@ mod check;
 pub mod contest;
 mod cut_short;
 mod engine;
-mod holding;
+pub mod holding;
 mod limit;
 mod places;
 mod receipt;

@@ -108,6 +108,7 @@ fn all_that_can_end_a_lease(app: &TestApp) -> Race<'_> {
             sent_bytes: 1,
             bytes_per_s: 1,
         }),
+        console: None,
     };
     let id = order.job;
     app.pass_watched_s(31);

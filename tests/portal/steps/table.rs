@@ -161,7 +161,8 @@ pub fn tidying(kind: JobKind) -> Option<Tidying> {
         | JobKind::WarmCopy
         | JobKind::StopSeal
         | JobKind::FinalCopy
-        | JobKind::Start => None,
+        | JobKind::Start
+        | JobKind::Trial => None,
     }
 }
 

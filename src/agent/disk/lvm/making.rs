@@ -8,7 +8,7 @@ use crate::agent::disk::aligned::AlignedBuf;
 use crate::agent::disk::dir::Dir;
 use crate::agent::disk::folders::hold_table;
 use crate::agent::disk::layout::{at, digests, generation, number};
-use crate::agent::disk::{Base, DiskError, Image};
+use crate::agent::disk::{Base, DiskError, Image, Pace, go};
 use crate::domain::ids::{LinodeId, MigrationId};
 use crate::wire::DiskSpec;
 
@@ -35,7 +35,7 @@ impl LvmStore {
             let elder = elder
                 .transpose()
                 .map_err(at("open the disk to start from"))?;
-            let base = base.zip(elder.as_ref());
+            let base = base.map(|base| base.pace).zip(elder.as_ref());
             for disk in &missing {
                 self.fill(linode, &folder, disk, &volumes, base)?;
             }
@@ -89,7 +89,7 @@ impl LvmStore {
     }
 
     /// A volume for each of these disks, each intended before it is made.
-    fn make(
+    pub(super) fn make(
         &self,
         linode: LinodeId,
         migration: MigrationId,
@@ -131,13 +131,13 @@ impl LvmStore {
     }
 
     /// Makes the intended volume what its record will say of it.
-    fn fill(
+    pub(super) fn fill(
         &self,
         linode: LinodeId,
         folder: &Dir,
         disk: &DiskSpec,
         volumes: &[Volume],
-        base: Option<(Base<'_>, &Dir)>,
+        base: Option<(Pace<'_>, &Dir)>,
     ) -> Result<(), DiskError> {
         let intent = record::read_intent(folder, disk.id)?;
         let made = intent.and_then(|intent| volumes.iter().find(|v| intent.is(linode, v)));
@@ -156,9 +156,9 @@ impl LvmStore {
         let copy = self.image(&record, true)?;
         copy.clear_tail()
             .map_err(at("zero behind the disk's end"))?;
-        if let Some((base, folder)) = base {
+        if let Some((pace, folder)) = base {
             let elder = self.image(&record::of(folder, disk.id)?, false)?;
-            copy_disk(&elder, &copy, base)?;
+            copy_disk(&elder, &copy, pace)?;
         }
         copy.sync().map_err(at("sync the copy"))?;
         folder
@@ -188,7 +188,9 @@ impl LvmStore {
             let home = self.folders.linode(linode)?;
             for entry in home.names().map_err(at("list a Linode's folder"))? {
                 let whole = entry.strip_suffix(".gone").unwrap_or(&entry);
-                let disks = number(whole, "e", "").or_else(|| number(whole, "m", ".partial"));
+                let disks = number(whole, "e", "")
+                    .or_else(|| number(whole, "m", ".partial"))
+                    .or_else(|| number(whole, "m", ".trial"));
                 if disks.is_none() || !home.is_folder(&entry) {
                     continue;
                 }
@@ -207,8 +209,8 @@ impl LvmStore {
 }
 
 /// All of one disk onto another, which may be longer or shorter: what has no counterpart reads as zeros.
-fn copy_disk(from: &dyn Image, to: &dyn Image, base: Base<'_>) -> Result<(), DiskError> {
-    let failed = at("copy the disk to start from");
+pub(super) fn copy_disk(from: &dyn Image, to: &dyn Image, pace: Pace<'_>) -> Result<(), DiskError> {
+    let failed = at("copy a disk");
     let mut buf = AlignedBuf::new(1 << 20);
     let common = from.size().min(to.size());
     let mut at = 0;
@@ -216,7 +218,7 @@ fn copy_disk(from: &dyn Image, to: &dyn Image, base: Base<'_>) -> Result<(), Dis
         let n = usize::try_from(common - at)
             .unwrap_or(buf.len())
             .min(buf.len());
-        base.go(n)?;
+        go(pace, n)?;
         let bytes = buf.get_mut(..n).unwrap_or_default();
         from.read_uncached(bytes, at).map_err(&failed)?;
         if bytes.iter().all(|byte| *byte == 0) {

@@ -26,6 +26,7 @@ mod image;
 mod making;
 mod record;
 mod report;
+mod trials;
 pub mod volume;
 
 use std::fs::File;
@@ -42,8 +43,8 @@ use super::dir::Dir;
 use super::folders::{Folders, copy_table};
 use super::layout::{generation, no_room, partial};
 use super::{
-    Base, DiskError, DiskFault, DiskStore, Image, Listing, Moment, Receipt, Space, Target, Usage,
-    View,
+    Base, DiskError, DiskFault, DiskStore, Image, Listing, Moment, Pace, Receipt, Space, Target,
+    Usage, View,
 };
 use crate::domain::ids::{DiskId, LinodeId, MigrationId};
 use crate::wire::{DiskDigest, DiskSpec};
@@ -408,5 +409,22 @@ impl DiskStore for LvmStore {
 
     fn forget_sources(&self) -> Result<u32, DiskError> {
         self.folders.forget_sources()
+    }
+
+    fn make_trial(
+        &self,
+        linode: LinodeId,
+        migration: MigrationId,
+        disks: &[DiskSpec],
+        pace: Pace<'_>,
+    ) -> Result<Vec<(DiskId, PathBuf)>, DiskError> {
+        let made = self.clone_copies((linode, migration), disks, pace);
+        self.forget_report();
+        made
+    }
+
+    fn drop_trial(&self, linode: LinodeId, migration: MigrationId) -> Result<(), DiskError> {
+        let destroy = |folder: &Dir| self.destroy(linode, folder);
+        self.folders.drop_trial(linode, migration, &destroy)
     }
 }

@@ -38,6 +38,9 @@ pub struct GuestFile {
     pub no_service: bool,
     /// It comes up, serves nothing, and dies when nobody watches it any more.
     pub late_panic: bool,
+    /// It is a trial's clone: it serves nobody, and promises nothing of what it writes.
+    #[serde(default)]
+    pub trial: bool,
 }
 
 /// In the guest's run folder.
@@ -80,6 +83,9 @@ fn live(spec: &Path) -> io::Result<ExitCode> {
         .ok_or_else(|| io::Error::other("no disk to boot from"))?;
     let ring = Ring::of(first.metadata()?.len())
         .ok_or_else(|| io::Error::other("the first disk is too small"))?;
+    if spec.trial {
+        return try_out(&spec, first, ring, &mut stop);
+    }
     let acknowledged = Acknowledged::open(&spec.witness, spec.linode)?;
     let found = ring.read(first, spec.linode)?;
     let told = acknowledged.newest()?;
@@ -88,9 +94,7 @@ fn live(spec: &Path) -> io::Result<ExitCode> {
         report(&spec, Event::Gap, found.newest, told)?;
     }
     if spec.fail_boot {
-        thread::sleep(PANIC_AFTER);
-        say("VFS: Cannot open root device\nKernel panic - not syncing: No init found.");
-        return Ok(ExitCode::FAILURE);
+        return Ok(panic());
     }
     report(&spec, Event::Start, found.newest + 1, told)?;
     let newest = Arc::new(AtomicU64::new(found.newest));
@@ -111,6 +115,37 @@ fn live(spec: &Path) -> io::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A clone's life: the copies of a Linode that runs are not of one moment, so what it misses is no loss.
+fn try_out(
+    spec: &GuestFile,
+    disk: &File,
+    ring: Ring,
+    stop: &mut StopRequest,
+) -> io::Result<ExitCode> {
+    report(spec, Event::Trial, 0, 0)?;
+    if spec.fail_boot {
+        return Ok(panic());
+    }
+    let mut number = ring.read(disk, spec.linode)?.newest;
+    file::replace(&spec.run_dir, PORT, b"0")?;
+    say("Network: none");
+    say(&format!("{} login:", spec.label));
+    loop {
+        number += 1;
+        ring.write(disk, spec.linode, number)?;
+        let pause = Duration::from_millis(spec.write_every_ms.max(1));
+        if stop.comes_within(pause)? {
+            return Ok(ExitCode::SUCCESS);
+        }
+    }
+}
+
+fn panic() -> ExitCode {
+    thread::sleep(PANIC_AFTER);
+    say("VFS: Cannot open root device\nKernel panic - not syncing: No init found.");
+    ExitCode::FAILURE
+}
+
 /// Says on the console; a full or closed console is no reason to die.
 fn say(text: &str) {
     let _ = writeln!(io::stdout(), "{text}");
@@ -125,9 +160,14 @@ fn name_process(run_dir: &Path) -> io::Result<()> {
 /// The witness's lock, if nobody else runs this Linode; if somebody does, that is told, and the guest runs on: the
 /// disaster is to be seen whole.
 fn take_lock(spec: &GuestFile) -> io::Result<Option<File>> {
-    let lock = witness::alone(&spec.witness, spec.linode)?;
+    let (lock, overlap) = if spec.trial {
+        let lock = witness::only_trial(&spec.witness, spec.linode)?;
+        (lock, Event::TrialOverlap)
+    } else {
+        (witness::alone(&spec.witness, spec.linode)?, Event::Overlap)
+    };
     if lock.is_none() {
-        report(spec, Event::Overlap, 0, 0)?;
+        report(spec, overlap, 0, 0)?;
     }
     Ok(lock)
 }

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use super::bootable::refuse;
-use super::{Counted, Driver, DriverError, Guest, GuestState, Stopped};
+use super::{Counted, Driver, DriverError, Guest, GuestState, Stopped, Trials, trials};
 use crate::agent::ledger::file;
 use crate::agent::process::{ProcessRef, now};
 use crate::command::{Tool, printable};
@@ -53,6 +53,8 @@ pub struct Simulated {
     dir: PathBuf,
     /// A made-up load, instead of what the processes really use.
     load: Option<Load>,
+    /// Its guests are trials' clones.
+    trial: bool,
 }
 
 impl Simulated {
@@ -64,6 +66,7 @@ impl Simulated {
             load: config.load.clone().map(Load::new),
             config,
             dir: dir.to_owned(),
+            trial: false,
         })
     }
 
@@ -193,6 +196,7 @@ impl Simulated {
             fail_boot: self.fault("fail-boot", guest.linode),
             no_service: self.fault("no-service", guest.linode),
             late_panic: self.fault("late-panic", guest.linode),
+            trial: self.trial,
         }
     }
 
@@ -245,13 +249,13 @@ impl Simulated {
         Ok(())
     }
 
-    fn tell_gone(&self, linode: LinodeId, process: ProcessRef) -> io::Result<()> {
+    fn tell(&self, event: witness::Event, linode: LinodeId, pid: u32) -> io::Result<()> {
         let line = witness::Line {
             at_ns: witness::now_ns(),
-            event: witness::Event::Gone,
+            event,
             linode,
             host: self.config.host.clone(),
-            pid: process.pid,
+            pid,
             epoch: None,
             number: 0,
             acknowledged: 0,
@@ -347,7 +351,10 @@ impl Driver for Simulated {
             return Err(DriverError::Host(message));
         }
         self.confirm_absent(linode)?;
-        self.tell_gone(linode, process).map_err(host)?;
+        if !self.trial {
+            self.tell(witness::Event::Gone, linode, process.pid)
+                .map_err(host)?;
+        }
         Ok(Stopped::ByForce)
     }
 
@@ -422,5 +429,30 @@ impl Driver for Simulated {
     fn set_share(&self, linode: LinodeId, share: Share) -> Result<(), DriverError> {
         let text = serde_json::to_vec(&share).map_err(|error| host(io::Error::other(error)))?;
         file::replace(&self.run_dir(linode), SHARE, &text).map_err(host)
+    }
+
+    fn trials(&self) -> Option<Trials> {
+        let config = SimulatedConfig {
+            load: None,
+            ..self.config.clone()
+        };
+        let driver = Self::new(config, &self.dir.join(trials::FOLDER));
+        let driver =
+            driver.inspect_err(|error| tracing::error!(%error, "nothing can be tried here"));
+        Some(Trials::of(Self {
+            trial: true,
+            ..driver.ok()?
+        }))
+    }
+
+    fn forget(&self, linode: LinodeId) -> Result<(), DriverError> {
+        let dir = self.run_dir(linode);
+        if dir.exists() {
+            fs::remove_dir_all(&dir).map_err(host)?;
+            // Of one that was killed nobody else would say so.
+            self.tell(witness::Event::TrialOver, linode, 0)
+                .map_err(host)?;
+        }
+        Ok(())
     }
 }

@@ -24,6 +24,12 @@ pub enum Event {
     Overlap,
     /// Its disk misses numbers that had been written. Must never happen.
     Gap,
+    /// A trial's clone begins: it is no run of the Linode, and what it writes is nobody's.
+    Trial,
+    /// The clone is gone, with all that was kept of it.
+    TrialOver,
+    /// It found another trial of the Linode alive, or the Linode itself on its own host. Must never happen.
+    TrialOverlap,
 }
 
 /// One line of the file.
@@ -67,7 +73,16 @@ fn beside(witness: &Path, linode: LinodeId, what: &str) -> PathBuf {
 
 /// Takes the Linode's lock for the life of the returned file; `None`: somebody else has it.
 pub fn alone(witness: &Path, linode: LinodeId) -> io::Result<Option<File>> {
-    let file = open(&beside(witness, linode, "lock"))?;
+    lock(witness, linode, "lock")
+}
+
+/// As [`alone`], among the Linode's trials: these may run beside it.
+pub fn only_trial(witness: &Path, linode: LinodeId) -> io::Result<Option<File>> {
+    lock(witness, linode, "trial")
+}
+
+fn lock(witness: &Path, linode: LinodeId, what: &str) -> io::Result<Option<File>> {
+    let file = open(&beside(witness, linode, what))?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(std::fs::TryLockError::WouldBlock) => Ok(None),

@@ -23,7 +23,8 @@ const RAM_LEAST_MB: i64 = 24;
 pub(super) struct Place<'a> {
     pub umid: &'a str,
     pub uml_dir: &'a Path,
-    pub tap: &'a str,
+    /// Without one the guest has no network card.
+    pub tap: Option<&'a str>,
     /// With one, the guest is told what to do in it.
     pub initramfs: Option<&'a Path>,
 }
@@ -67,7 +68,9 @@ pub(super) fn arguments(guest: &Guest<'_>, place: &Place<'_>) -> Result<Vec<Stri
     words.extend(["con=null", "con0=null,fd:2", "ssl=null"].map(str::to_owned));
     words.push(format!("umid={}", place.umid));
     words.push(format!("uml_dir={uml_dir}/"));
-    words.push(format!("eth0=tuntap,{},{}", place.tap, guest.spec.mac));
+    if let Some(tap) = place.tap {
+        words.push(format!("eth0=tuntap,{tap},{}", guest.spec.mac));
+    }
     let length: usize = words.iter().map(|word| word.len() + 1).sum();
     if length > LINE_LIMIT {
         return Err(DriverError::Host(format!(
@@ -97,6 +100,11 @@ fn root(boot: &BootSpec) -> &str {
 /// The name by which UML and this driver know a Linode's guest, unique among the agents of a machine.
 pub(super) fn umid(prefix: &str, linode: LinodeId) -> String {
     format!("{prefix}-linode-{linode}")
+}
+
+/// The same of its trial's clone: as long, and no guest's.
+pub(super) fn trial_umid(prefix: &str, linode: LinodeId) -> String {
+    format!("{prefix}-trial-{linode}")
 }
 
 #[cfg(test)]
@@ -153,6 +161,14 @@ mod tests {
         disk: &str,
         initramfs: Option<&Path>,
     ) -> Result<String, DriverError> {
+        line_of(boot, disk, (initramfs, Some("u17")))
+    }
+
+    fn line_of(
+        boot: &BootSpec,
+        disk: &str,
+        (initramfs, tap): (Option<&Path>, Option<&str>),
+    ) -> Result<String, DriverError> {
         let disks = [
             (DiskId(11), PathBuf::from(disk)),
             (DiskId(12), PathBuf::from("/v/7/12.img")),
@@ -166,7 +182,7 @@ mod tests {
         let place = Place {
             umid: "u1-linode-7",
             uml_dir: Path::new("/run/uml"),
-            tap: "u17",
+            tap,
             initramfs,
         };
         arguments(&guest, &place).map(|words| words.join(" "))
@@ -175,6 +191,20 @@ mod tests {
     #[test]
     fn the_whole_line() {
         insta::assert_snapshot!(line(&boot(), "/v/7/11.img").unwrap(), @"mem=64M ubdad=/v/7/11.img ubdbd=/v/7/12.img root=/dev/ubda rw con=null con0=null,fd:2 ssl=null umid=u1-linode-7 uml_dir=/run/uml/ eth0=tuntap,u17,fe:fd:40:16:47:b4");
+    }
+
+    #[test]
+    fn a_clone_without_a_network_is_told_of_none() {
+        let cut_off = line_of(&boot(), "/v/7/11.img", (None, None)).unwrap();
+        assert!(
+            !cut_off.contains("eth") && !cut_off.contains("tuntap"),
+            "{cut_off}"
+        );
+        assert_eq!(
+            trial_umid("u1", LinodeId(7)).len(),
+            umid("u1", LinodeId(7)).len()
+        );
+        assert_ne!(trial_umid("u1", LinodeId(7)), umid("u1", LinodeId(7)));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(crate) fn starts(guest: &Guest<'_>) {
     let place = Place {
         umid: "xb-linode-7",
         uml_dir: Path::new("/run/uml"),
-        tap: "xb7",
+        tap: Some("xb7"),
         initramfs: Some(Path::new("/boot/uml.img")),
     };
     let Ok(words) = cmdline::arguments(guest, &place) else {

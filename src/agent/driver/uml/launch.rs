@@ -29,13 +29,13 @@ impl Uml {
         kernel: &KernelConfig,
         folder: &Folder,
     ) -> Result<u32, DriverError> {
-        let (umid, tap) = (self.umid(guest.linode), self.tap(guest.linode)?);
+        let (umid, tap) = (self.umid(guest.linode), self.tap_of_guest(guest.linode)?);
         let arguments = cmdline::arguments(
             guest,
             &cmdline::Place {
                 umid: &umid,
                 uml_dir: &self.config.uml_dir,
-                tap: &tap,
+                tap: tap.as_deref(),
                 initramfs: kernel.initramfs.as_deref(),
             },
         )?;
@@ -65,7 +65,7 @@ impl Uml {
         kernel: &KernelConfig,
         folder: &Folder,
     ) -> Result<u32, DriverError> {
-        let (umid, tap) = (self.umid(guest.linode), self.tap(guest.linode)?);
+        let (umid, tap) = (self.umid(guest.linode), self.tap_of_guest(guest.linode)?);
         let disks: Vec<_> = guest
             .disks
             .iter()
@@ -79,7 +79,7 @@ impl Uml {
             &cmdline::Place {
                 umid: &umid,
                 uml_dir: Path::new(jail::inside::UML_DIR),
-                tap: &tap,
+                tap: tap.as_deref(),
                 initramfs: kernel
                     .initramfs
                     .as_ref()

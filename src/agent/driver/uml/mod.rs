@@ -5,7 +5,7 @@
 //!
 //! * `cmdline` says with what words a guest is started; * `folder` what is kept of one; * `processes` finds them;
 //! * `launch` starts them; `jail` makes them strangers to the host; `examine` says what a host lacks;
-//! * `waits` adds up how long they wait for a CPU; * `mconsole` and `stop` end them; * `network` and `packet` connect them; * `console` keeps their output small.
+//! * `waits` adds up how long they wait for a CPU, `memory` what they take; * `mconsole` and `stop` end them; * `network` and `packet` connect them; * `console` keeps their output small.
 
 mod cmdline;
 mod config;
@@ -16,6 +16,7 @@ pub(crate) mod fuzz;
 pub mod jail;
 mod launch;
 mod mconsole;
+mod memory;
 mod network;
 mod processes;
 mod stop;
@@ -32,10 +33,10 @@ use self::folder::{Folder, Record};
 use self::processes::{Marks, Table};
 use self::stop::Stop;
 use self::waits::Waits;
-use super::files::{at, host, plain, writer_of};
+use super::files::{absent_is_fine, at, host, plain, writer_of};
 use super::net;
 use super::net::guard::{Guard, Kept};
-use super::{Counted, Driver, DriverError, Guest, GuestState, Stopped};
+use super::{Counted, Driver, DriverError, Guest, GuestState, Stopped, Trials, trials};
 use crate::agent::process::{ProcessRef, now, storage};
 use crate::domain::ids::LinodeId;
 use crate::domain::platform::Platform;
@@ -51,7 +52,12 @@ pub struct Uml {
     program: PathBuf,
     waits: Waits,
     guard: Guard,
+    /// Its guests are trials' clones.
+    trial: bool,
 }
+
+/// Between the user of a Linode's guest and that of its trial.
+const TRIAL_USERS: u32 = 70_000_000;
 
 impl Uml {
     /// `state` is the driver's own folder. What runs there already is found again.
@@ -80,6 +86,32 @@ impl Uml {
             state,
             waits: Waits::default(),
             guard: Guard::default(),
+            trial: false,
+        })
+    }
+
+    /// The driver of the host's other guests: of trials, if this is the Linodes', and the other way round. It shares no
+    /// name, folder or user with this one.
+    fn twin(&self) -> Option<Self> {
+        let users = self.config.first_uid;
+        let (first_uid, state) = if self.trial {
+            let first = users.checked_sub(TRIAL_USERS);
+            (first?, self.state.parent()?.to_owned())
+        } else {
+            let first = users.checked_add(TRIAL_USERS);
+            (first?, self.state.join(trials::FOLDER))
+        };
+        Some(Self {
+            config: UmlConfig {
+                first_uid,
+                ..self.config.clone()
+            },
+            state,
+            preload: self.preload.clone(),
+            program: self.program.clone(),
+            waits: Waits::default(),
+            guard: Guard::default(),
+            trial: !self.trial,
         })
     }
 
@@ -88,7 +120,12 @@ impl Uml {
     }
 
     fn umid(&self, linode: LinodeId) -> String {
-        cmdline::umid(&self.config.prefix, linode)
+        let umid = if self.trial {
+            cmdline::trial_umid
+        } else {
+            cmdline::umid
+        };
+        umid(&self.config.prefix, linode)
     }
 
     /// The user as which it runs, if it does in a jail: `first_uid` may have been another at its start.
@@ -104,6 +141,11 @@ impl Uml {
 
     fn tap(&self, linode: LinodeId) -> Result<String, DriverError> {
         net::port(&self.config.prefix, linode)
+    }
+
+    /// The port that the guest is given: a trial's has none.
+    fn tap_of_guest(&self, linode: LinodeId) -> Result<Option<String>, DriverError> {
+        (!self.trial).then(|| self.tap(linode)).transpose()
     }
 
     fn kept(&self, linode: LinodeId) -> Result<Kept, DriverError> {
@@ -213,28 +255,6 @@ impl Uml {
         })
     }
 
-    /// Memory of all guests but `except`, in MiB.
-    fn memory_used_mb(&self, except: LinodeId) -> Result<i64, DriverError> {
-        let table = Table::read().map_err(host)?;
-        let mut used = 0;
-        for linode in folder::linodes(&self.state).map_err(host)? {
-            if linode == except {
-                continue;
-            }
-            let folder = self.folder(linode);
-            // One damaged folder concerns its own Linode only; what its guest takes is left to the host's own limits.
-            let record = folder.record().unwrap_or_else(|error| {
-                tracing::warn!(dir = %folder.dir().display(), %error, "a record cannot be read");
-                None
-            });
-            let found = table.guest(&self.marks(&table, linode, record.as_ref()));
-            if !found.all.is_empty() {
-                used += record.map_or(0, |record| record.ram_mb);
-            }
-        }
-        Ok(used)
-    }
-
     fn check(
         &self,
         linode: LinodeId,
@@ -243,8 +263,7 @@ impl Uml {
     ) -> Result<(), DriverError> {
         cmdline::check(spec, boot)?;
         self.kernel(&boot.kernel)?;
-        self.tap(linode)?;
-        if !net::bridge_exists(&self.config.bridge) {
+        if self.tap_of_guest(linode)?.is_some() && !net::bridge_exists(&self.config.bridge) {
             return Err(DriverError::Host(format!(
                 "there is no bridge {}",
                 self.config.bridge
@@ -325,7 +344,9 @@ impl Driver for Uml {
         spec: &GuestSpec,
         boot: &BootSpec,
     ) -> Result<(), DriverError> {
-        self.guard.ready()?;
+        if !self.trial {
+            self.guard.ready()?;
+        }
         self.check(linode, spec, boot)
     }
 
@@ -338,8 +359,10 @@ impl Driver for Uml {
         self.check(guest.linode, guest.spec, guest.boot)?;
         let disks: Vec<PathBuf> = guest.disks.iter().map(|(_, path)| path.clone()).collect();
         self.check_clear(guest, &disks)?;
-        let kept = self.kept(guest.linode)?;
-        network::ensure_tap(&self.guard, &kept, &self.config.bridge, guest.spec)?;
+        if !self.trial {
+            let kept = self.kept(guest.linode)?;
+            network::ensure_tap(&self.guard, &kept, &self.config.bridge, guest.spec)?;
+        }
         self.launch(guest, disks).inspect_err(|_| {
             // A start that failed leaves nothing behind; if even that fails, `state` goes on saying what is there.
             let _ = self.stop(guest.linode, Duration::ZERO);
@@ -424,6 +447,26 @@ impl Driver for Uml {
 
     fn examine(&self) -> Vec<(&'static str, Result<String, String>)> {
         examine::examine(&self.config)
+    }
+
+    fn trials(&self) -> Option<Trials> {
+        let made = || {
+            let twin = self.twin().ok_or_else(|| {
+                DriverError::Host("driver.first_uid leaves no users for trials".to_owned())
+            })?;
+            fs::create_dir_all(&twin.state).map_err(|error| at(&twin.state, &error))?;
+            if twin.config.jail == Jail::Required {
+                jail::claim(twin.config.first_uid, &twin.state)?;
+            }
+            Ok::<_, DriverError>(Trials::of(twin))
+        };
+        let made = made().inspect_err(|error| tracing::error!(%error, "nothing can be tried here"));
+        made.ok()
+    }
+
+    fn forget(&self, linode: LinodeId) -> Result<(), DriverError> {
+        let folder = self.folder(linode);
+        absent_is_fine(fs::remove_dir_all(folder.dir())).map_err(|error| at(folder.dir(), &error))
     }
 
     /// UML's guests are plain processes here: its token limiter is not in Debian's kernel, and there are no weights.

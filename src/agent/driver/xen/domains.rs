@@ -15,7 +15,7 @@ use super::{backend, domain_file, names, share, xl};
 use crate::agent::driver::console::Console;
 use crate::agent::driver::files::{at, boot_id, host, plain, replace, writer_of};
 use crate::agent::driver::net::guard::{Guard, Kept};
-use crate::agent::driver::{DriverError, Guest, net};
+use crate::agent::driver::{DriverError, Guest, net, trials};
 use crate::agent::process::now;
 use crate::domain::ids::LinodeId;
 use crate::wire::{BootSpec, GuestSpec};
@@ -30,6 +30,8 @@ pub struct Xen {
     pub memory_total: Mutex<Option<(Instant, i64)>>,
     pub waits: Waits,
     pub guard: Guard,
+    /// Its guests are trials' clones, without a port.
+    pub trial: bool,
 }
 
 impl Xen {
@@ -39,6 +41,22 @@ impl Xen {
     /// If the configuration is wrong, or the folder cannot be made.
     pub fn new(config: XenConfig, state: PathBuf) -> Result<Self, DriverError> {
         config.check().map_err(DriverError::Host)?;
+        Self::open(config, state)
+    }
+
+    /// The driver of trials: by a prefix that no agent can be given, so that none of its domains is taken for a Linode's.
+    pub fn of_trials(&self) -> Result<Self, DriverError> {
+        let config = XenConfig {
+            prefix: format!("{}.trial", self.config.prefix),
+            ..self.config.clone()
+        };
+        Ok(Self {
+            trial: true,
+            ..Self::open(config, self.state.join(trials::FOLDER))?
+        })
+    }
+
+    fn open(config: XenConfig, state: PathBuf) -> Result<Self, DriverError> {
         if plain(&state).is_none() || !state.is_absolute() {
             return Err(DriverError::Host(format!(
                 "the driver's folder {} is not an absolute path of plain characters",
@@ -52,6 +70,7 @@ impl Xen {
             memory_total: Mutex::new(None),
             waits: Waits::default(),
             guard: Guard::default(),
+            trial: false,
         };
         let hotplug = driver.hotplug();
         write_program(&hotplug, HOTPLUG).map_err(|error| at(&hotplug, &error))?;
@@ -65,7 +84,11 @@ impl Xen {
 
     pub fn search(&self, linode: LinodeId) -> Result<Search, DriverError> {
         let prefix = &self.config.prefix;
-        Search::new(prefix, linode, Folder::new(&self.state, prefix, linode))
+        let folder = Folder::new(&self.state, prefix, linode);
+        if self.trial {
+            return Search::without_port(prefix, linode, folder);
+        }
+        Search::new(prefix, linode, folder)
     }
 
     pub fn console(&self, linode: LinodeId) -> Console {
@@ -100,7 +123,7 @@ impl Xen {
         domain_file::check(spec, boot)?;
         net::addresses(spec)?;
         self.kernel(&boot.kernel)?;
-        if !net::bridge_exists(&self.config.bridge) {
+        if !self.trial && !net::bridge_exists(&self.config.bridge) {
             return Err(DriverError::Host(format!(
                 "there is no bridge {}",
                 self.config.bridge
@@ -177,12 +200,13 @@ impl Xen {
             kernel: &link,
             initramfs: kernel.initramfs.as_ref().map(|_| initramfs.as_path()),
             hotplug: &self.hotplug(),
-            bridge: &self.config.bridge,
-            port: &search.port,
+            vif: (!self.trial).then_some((&self.config.bridge, &search.port)),
         };
         let text = domain_file::text(guest, &place)?;
         folder.make().map_err(inside)?;
-        self.filter(search, guest.spec)?;
+        if !self.trial {
+            self.filter(search, guest.spec)?;
+        }
         // What was said before this start stays, apart. No domain is there that its log could be taken from.
         self.console(guest.linode).bound(0).map_err(host)?;
         let record = Record {
@@ -202,7 +226,12 @@ impl Xen {
             .map_err(inside)?;
         search.record = Some(record);
         xl::create(&search.folder.domain_file(), self.config.create_limit())?;
-        if let Some(domain) = backend::domain_of(&search.port) {
+        if self.trial {
+            // No port names its domain.
+            for domain in search.find()?.domains {
+                search.note(domain.id)?;
+            }
+        } else if let Some(domain) = backend::domain_of(&search.port) {
             search.note(domain)?;
             share::settle(search.port.clone(), guest.spec.io_priority);
         }

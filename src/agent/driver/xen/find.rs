@@ -59,6 +59,24 @@ impl Search {
         })
     }
 
+    /// Of a guest without a network: what stands for its port is longer than any interface's name, so that there is none.
+    pub fn without_port(
+        prefix: &str,
+        linode: LinodeId,
+        folder: Folder,
+    ) -> Result<Self, DriverError> {
+        let record = folder.record().map_err(host)?;
+        let name = names::domain(prefix, linode);
+        Ok(Self {
+            linode,
+            port: format!("no-port-of-{name}"),
+            name,
+            lead: names::lead(prefix, linode)?,
+            folder,
+            record,
+        })
+    }
+
     /// The `xl` first: it may make a domain between the two looks, but a domain never makes an `xl`.
     pub fn keepers(&self) -> Result<Vec<ProcessRef>, DriverError> {
         let found = keeper::among(&[self.folder.domain_file()]).map_err(host)?;

@@ -98,8 +98,7 @@ pub(crate) fn starts(guest: &Guest<'_>) {
         kernel: Path::new("/boot/vmlinuz"),
         initramfs: Some(Path::new("/boot/xen.img")),
         hotplug: Path::new("/run/hotplug"),
-        bridge: "xenbr0",
-        port: "xb7",
+        vif: Some(("xenbr0", "xb7")),
     };
     let Ok(text) = domain_file::text(guest, &place) else {
         return;

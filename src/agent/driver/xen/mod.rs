@@ -31,12 +31,14 @@ mod xl;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 pub use config::{KernelConfig, XenConfig};
 pub use domains::Xen;
 
+use super::files::{absent_is_fine, host};
 use super::net;
-use super::{Counted, Driver, DriverError, Guest, GuestState, Stopped};
+use super::{Counted, Driver, DriverError, Guest, GuestState, Stopped, Trials};
 use crate::domain::ids::LinodeId;
 use crate::domain::platform::Platform;
 use crate::wire::{BootSpec, GuestSpec, KernelReport, Share};
@@ -74,7 +76,7 @@ impl Driver for Xen {
     ) -> Result<(), DriverError> {
         let search = self.search(linode)?;
         self.check(spec, boot)?;
-        if self.config.anti_spoofing {
+        if self.config.anti_spoofing && !self.trial {
             self.guard.ready()?;
         }
         self.check_memory(&search, boot)
@@ -175,5 +177,18 @@ impl Driver for Xen {
 
     fn examine(&self) -> Vec<(&'static str, Result<String, String>)> {
         examine::examine(&self.config)
+    }
+
+    fn trials(&self) -> Option<Trials> {
+        let made = self.of_trials();
+        let made = made.inspect_err(|error| tracing::error!(%error, "nothing can be tried here"));
+        made.ok().map(Trials::of)
+    }
+
+    fn forget(&self, linode: LinodeId) -> Result<(), DriverError> {
+        let search = self.search(linode)?;
+        let gone = |done: io::Result<()>| absent_is_fine(done).map_err(host);
+        gone(fs::remove_file(self.console(linode).now))?;
+        gone(fs::remove_dir_all(search.folder.dir()))
     }
 }

@@ -92,6 +92,15 @@ mod tests {
         }
         assert_eq!(linode_of_uuid("xc", &one), None);
         assert!(!one.starts_with(&lead_of("xb", 820)) && !one.starts_with(&lead_of("xc", 8204)));
+        // A trial's domain is no Linode's, nor the other way round.
+        let trial = "xb.trial";
+        assert_eq!(linode_of("xb", &domain(trial, LinodeId(8204))), None);
+        assert_eq!(linode_of(trial, &domain("xb", LinodeId(8204))), None);
+        assert_eq!(
+            linode_of_uuid("xb", &uuid(trial, LinodeId(8204)).unwrap()),
+            None
+        );
+        assert_eq!(linode_of_uuid(trial, &one), None);
         assert!(lead("xb", LinodeId(0)).is_err() && lead("xb", LinodeId(1 << 48)).is_err());
     }
 }

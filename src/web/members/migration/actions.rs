@@ -14,6 +14,7 @@ use crate::store::migration::page::MigrationDetail;
 use crate::web::extract::{Form, Member, Nothing, Path};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::linode::shared::page_of;
+use crate::web::migration::trial;
 use crate::web::page::{self, ConfirmPage};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::units;
@@ -194,4 +195,27 @@ pub async fn unschedule(
         "The time is cancelled, and the move with it."
     };
     page::said(&url_of(row.id), said)
+}
+
+/// `GET /members/migrations/{id}/try`
+pub async fn ask_trial(portal: Portal, member: Member, id: Path<i64>) -> Response {
+    let (detail, _) = find(&portal, &member, id.0).await?;
+    if let Err(why) = detail.may_try {
+        return Err(at_migration(Fault::conflict(why.to_string()), id.0));
+    }
+    let what = format!("Try {} there", detail.linode.label);
+    ask(&member, &detail, "try", [format!("{what}?"), what])
+        .says(trial::consequences(&detail))
+        .back(url_of(detail.migration.id), "Do not try it")
+        .html()
+}
+
+/// `POST /members/migrations/{id}/try`
+pub async fn begin_trial(
+    portal: Portal,
+    member: Member,
+    id: Path<i64>,
+    _: Form<Nothing>,
+) -> Response {
+    act(&portal, &member, id.0, App::try_there).await
 }

@@ -28,6 +28,7 @@ use crate::web::members::linode::shared::page_of;
 use crate::web::migration::check::ChecksView;
 use crate::web::migration::live::{Live, Watched, follow, is_at_work};
 use crate::web::migration::stream;
+use crate::web::migration::trial::{self, TrialView};
 use crate::web::page::{self, Page};
 use crate::web::portal::Portal;
 use crate::web::ui::names::{kind_name, platform_name};
@@ -78,6 +79,7 @@ pub struct MigrationPage {
     pub move_off: Option<String>,
     /// It failed or is finished: what went wrong can be told.
     pub is_over: bool,
+    pub trial: Option<TrialView>,
     /// It went back: to where its registration stands.
     pub next_try: bool,
 }
@@ -165,6 +167,7 @@ impl MigrationPage {
             ),
             is_return: migration.kind == MigrationKind::Return,
             is_good: matches!(migration.state, State::Finished | State::Confirmed),
+            trial: trial::view(detail, &url_of(migration.id)),
             next_try: next_try(detail),
             old_copy: old_copy(detail, now),
             cached: migration.uncached == Some(false),

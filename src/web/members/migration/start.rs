@@ -22,10 +22,12 @@ use crate::store::error::StoreError;
 use crate::store::linode::check::CheckRow;
 use crate::store::linode::page::LinodeDetail;
 use crate::store::migration::Migration;
+use crate::store::trial::Trial;
 use crate::web::extract::{Form, Member, Path};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::linode::check::CheckView;
 use crate::web::members::linode::shared::{find, page_of};
+use crate::web::migration::trial::warning;
 use crate::web::page::{self, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::names::{helper_name, platform_name};
@@ -74,6 +76,8 @@ pub struct MigratePage {
     pub accept: Option<Field>,
     /// Something is wrong below, or was chosen there.
     pub open_more: bool,
+    /// What came of the last trial, if its clone ran and did not come up.
+    pub tried: Option<String>,
 }
 
 /// The provider's quiet hours in words.
@@ -127,6 +131,8 @@ pub struct Facts<'a> {
     pub choices: &'a Choices,
     pub checks: &'a [CheckRow],
     pub plan: CheckPlan,
+    /// The last one.
+    pub trial: Option<&'a Trial>,
     pub now: Time,
 }
 
@@ -191,6 +197,7 @@ impl MigratePage {
             down_limit: (facts.migration.kind != MigrationKind::Evacuation)
                 .then(|| down_limit(typed, facts.choices).with(&page.problems)),
             accept,
+            tried: warning(facts.trial),
             open_more: page
                 .problems
                 .list()
@@ -367,21 +374,24 @@ async fn present(
         }
     }
     let (destination_id, linode) = (migration.destination_host_id, migration.linode_id);
-    let (destination, kernels, way_back_days, checks, plan) = portal::run(portal, move |app| {
-        let now = app.now();
-        app.db.read(|conn| {
-            let destination = store::host::host(conn, destination_id)?
-                .ok_or(crate::app::error::AppError::NotFound)?;
-            Ok::<_, crate::app::error::AppError>((
-                destination,
-                store::catalogue::kernels(conn)?,
-                store::programme::get(conn, now)?.way_back_days,
-                store::linode::check::of(conn, linode)?,
-                store::linode::check::plan(conn, linode)?,
-            ))
+    let id = migration.id;
+    let (destination, kernels, way_back_days, checks, plan, trial) =
+        portal::run(portal, move |app| {
+            let now = app.now();
+            app.db.read(|conn| {
+                let destination = store::host::host(conn, destination_id)?
+                    .ok_or(crate::app::error::AppError::NotFound)?;
+                Ok::<_, crate::app::error::AppError>((
+                    destination,
+                    store::catalogue::kernels(conn)?,
+                    store::programme::get(conn, now)?.way_back_days,
+                    store::linode::check::of(conn, linode)?,
+                    store::linode::check::plan(conn, linode)?,
+                    store::trial::newest(conn, id)?,
+                ))
+            })
         })
-    })
-    .await?;
+        .await?;
     let offer = migration.clone();
     let choices = portal::run(portal, move |app| app.move_choices(&offer)).await?;
     let status = problems.status();
@@ -398,6 +408,7 @@ async fn present(
         choices: &choices,
         checks: &checks,
         plan,
+        trial: trial.as_ref(),
         now: portal.now(),
     };
     page::html_status(status, &MigratePage::new(page, &facts, &typed)?)

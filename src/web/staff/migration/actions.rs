@@ -11,6 +11,7 @@ use crate::store::migration::Migration;
 use crate::store::migration::page::MigrationDetail;
 use crate::web::extract::{Form, Nothing, Path, Staff};
 use crate::web::fault::{Fault, Response};
+use crate::web::migration::trial;
 use crate::web::page::{self, Area, ConfirmPage};
 use crate::web::portal::Portal;
 
@@ -25,7 +26,14 @@ struct Deed {
     danger: bool,
 }
 
-const DEEDS: [Deed; 4] = [
+const DEEDS: [Deed; 5] = [
+    Deed {
+        verb: "try",
+        title: "Try on the new host",
+        consequences: &[],
+        call: |app, actor, id| app.try_there(actor, id),
+        danger: false,
+    },
     Deed {
         verb: "way-back",
         title: "Take the way back of",
@@ -98,7 +106,7 @@ fn roll_back_words(detail: &MigrationDetail) -> Vec<String> {
     ]
 }
 
-/// `GET /staff/migrations/{id}/{cancel|retry|roll-back}`
+/// `GET /staff/migrations/{id}/{cancel|retry|roll-back|try|way-back}`
 pub async fn ask(portal: Portal, staff: Staff, path: Path<(i64, String)>) -> Response {
     let (id, verb) = path.0;
     let deed = deed(&verb)?;
@@ -113,15 +121,15 @@ pub async fn ask(portal: Portal, staff: Staff, path: Path<(i64, String)>) -> Res
         .crumb("Migrations", PATH)
         .crumb(format!("Migration {id}"), &url);
     let page = ConfirmPage::new(page, title, format!("{url}/{verb}")).danger(deed.danger);
-    let page = if verb == "roll-back" {
-        page.says(roll_back_words(&found.detail))
-    } else {
-        page.says(deed.consequences.iter().copied())
+    let page = match verb.as_str() {
+        "roll-back" => page.says(roll_back_words(&found.detail)),
+        "try" => page.says(trial::consequences(&found.detail)),
+        _ => page.says(deed.consequences.iter().copied()),
     };
     page.back(url, "Leave it as it is").html()
 }
 
-/// `POST /staff/migrations/{id}/{cancel|retry|roll-back}`
+/// `POST /staff/migrations/{id}/{cancel|retry|roll-back|try|way-back}`
 pub async fn act(
     portal: Portal,
     staff: Staff,

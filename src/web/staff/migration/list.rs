@@ -81,7 +81,7 @@ impl Asked {
                 begun = true;
                 [&AT_WORK[..], &[State::Offered, State::Queued]].concat()
             }
-            "" => Vec::new(),
+            "" | "trial-failed" => Vec::new(),
             // Which of these, the list asks the database.
             "running" | "stuck" => AT_WORK.to_vec(),
             "moved" => vec![State::Finished, State::Confirmed],
@@ -124,6 +124,7 @@ impl Asked {
             "stuck" => {
                 Some("their present step has failed for good, or its host is silent".to_owned())
             }
+            "trial-failed" => Some("their last trial on the new host did not come up".to_owned()),
             "under-way" => Some("started, and not over".to_owned()),
             _ => None,
         };
@@ -161,10 +162,14 @@ pub async fn list(portal: Portal, asks: Asks<Staff>, asked: Query<Asked>) -> Res
         .and_then(|filter| Ok((filter, Asked::read(&asked.before)?)));
     let silent_since = portal.now().plus_s(-SILENT_S);
     let only_stuck = asked.state == "stuck";
+    let only_tried = asked.state == "trial-failed";
     let (staff, (rows, counts, hosts)) = asks
         .read_by(wanted, move |conn, (mut filter, before)| {
             if only_stuck {
                 filter.among = Some(store::migration::list::stuck(conn, silent_since)?);
+            }
+            if only_tried {
+                filter.among = Some(store::trial::failed(conn)?);
             }
             let rows = store::migration::list::migrations(conn, &filter, before, Asked::limit())?;
             Ok((

@@ -22,7 +22,7 @@ use crate::web::extract::{Path, Staff};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::migration::show::{MigrationPage, can_cancel, can_retry};
 use crate::web::migration::live::follow;
-use crate::web::migration::stream;
+use crate::web::migration::{stream, trial};
 use crate::web::page::{self, Area, Page};
 use crate::web::portal::{self, Portal};
 use crate::web::ui::{Action, Link};
@@ -35,6 +35,7 @@ pub struct StaffMigrationPage {
     pub shown: MigrationPage,
     pub account: String,
     pub failure_detail: String,
+    pub trial_detail: String,
     pub jobs: Vec<StepRow>,
     pub trail: Vec<TrailRow>,
     pub actions: Vec<Action>,
@@ -94,7 +95,16 @@ impl StaffMigrationPage {
         let zone = page.zone();
         let migration = &found.detail.migration;
         Self {
-            shown: MigrationPage::new(page.clone(), &found.detail, found.now),
+            shown: MigrationPage {
+                trial: trial::view(&found.detail, &format!("{PATH}/{}", migration.id)),
+                ..MigrationPage::new(page.clone(), &found.detail, found.now)
+            },
+            trial_detail: found
+                .detail
+                .trial
+                .as_ref()
+                .map(|trial| trial.detail.clone())
+                .unwrap_or_default(),
             account: found.account.clone(),
             failure_detail: migration.failure_detail.clone(),
             jobs: found.jobs.iter().map(|row| rows::step(row, zone)).collect(),

@@ -35,7 +35,8 @@ pub struct Spec {
     /// What the kernel is linked to, at the same paths inside.
     pub libraries: Vec<PathBuf>,
     pub disks: Vec<(DiskId, PathBuf)>,
-    pub tap: String,
+    /// `None`: the guest has no network.
+    pub tap: Option<String>,
     pub ram_mb: i64,
     pub console: PathBuf,
     pub console_earlier: PathBuf,

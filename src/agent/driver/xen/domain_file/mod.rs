@@ -29,8 +29,8 @@ pub(super) struct Place<'a> {
     pub kernel: &'a Path,
     pub initramfs: Option<&'a Path>,
     pub hotplug: &'a Path,
-    pub bridge: &'a str,
-    pub port: &'a str,
+    /// Its bridge and its port; `None`: it has no network card.
+    pub vif: Option<(&'a str, &'a str)>,
 }
 
 /// The whole file.
@@ -73,15 +73,13 @@ pub(super) fn text(guest: &Guest<'_>, place: &Place<'_>) -> Result<String, Drive
     line("vcpus", &boot.vcpus.to_string());
     line("cpu_weight", &guest.spec.cpu_weight.to_string());
     line("disk", &format!("[{}\n]", disks.concat()));
-    line(
-        "vif",
-        &format!(
-            "[ \"mac={},bridge={},vifname={},script={hotplug}\" ]",
-            guest.spec.mac.to_ascii_lowercase(),
-            place.bridge,
-            place.port
-        ),
-    );
+    let vif = place.vif.map(|(bridge, port)| {
+        format!(
+            "[ \"mac={},bridge={bridge},vifname={port},script={hotplug}\" ]",
+            guest.spec.mac.to_ascii_lowercase()
+        )
+    });
+    line("vif", vif.as_deref().unwrap_or("[]"));
     line("on_poweroff", "\"destroy\"");
     // A reboot inside is the guest's own affair: `xl` makes its domain anew, also while no agent runs. What takes that
     // leave away at a stop is the link to the kernel (see `folder`).

@@ -49,6 +49,15 @@ fn file(
     disk: &str,
     initramfs: bool,
 ) -> Result<String, DriverError> {
+    file_of((spec, boot), disk, initramfs, Some(("xenbr0", "xb7")))
+}
+
+fn file_of(
+    (spec, boot): (&GuestSpec, &BootSpec),
+    disk: &str,
+    initramfs: bool,
+    vif: Option<(&str, &str)>,
+) -> Result<String, DriverError> {
     let disks = [
         (DiskId(11), PathBuf::from(disk)),
         (DiskId(12), PathBuf::from("/srv/linodes/7/12.img")),
@@ -65,8 +74,7 @@ fn file(
         kernel: Path::new("/var/d/xb-7/kernel"),
         initramfs: initramfs.then_some(Path::new("/var/d/xb-7/initramfs")),
         hotplug: Path::new("/var/d/hotplug"),
-        bridge: "xenbr0",
-        port: "xb7",
+        vif,
     };
     text(&guest, &place)
 }
@@ -96,6 +104,13 @@ fn the_whole_file() {
     on_watchdog = "destroy"
     on_soft_reset = "destroy"
     "#);
+}
+
+#[test]
+fn a_clone_without_a_network_is_told_of_none() {
+    let text = file_of((&spec(), &boot()), "/a", true, None).unwrap();
+    assert!(text.contains("\nvif = []\n"), "{text}");
+    assert!(!text.contains("bridge") && !text.contains("mac="), "{text}");
 }
 
 #[test]

@@ -1,0 +1,299 @@
+//! *Try it there*: what a trial of a move is, when one may begin, and what its guest's console says of it. A trial owns
+//! nothing and moves nothing: it is a throw-away clone of the copies that boots beside the Linode, cut off from every network.
+
+use super::linode::RunLevel;
+use super::migration::{MigrationState, Step};
+use crate::string_enum;
+
+/// So long a clone may run, in seconds.
+pub const LIMIT_S: u32 = 300;
+/// What is kept of its console.
+pub const CONSOLE_LINES: usize = 100;
+pub const CONSOLE_BYTES: usize = 16 * 1024;
+
+string_enum! {
+    /// What became of the clone, in its host's words.
+    pub enum TrialEnd {
+        /// A login prompt, or the init's own word.
+        CameUp = "came_up",
+        /// It ended by itself, and had not come up.
+        Stopped = "stopped",
+        /// It ran for all of its time and said neither.
+        Silent = "silent",
+    }
+}
+
+string_enum! {
+    /// How a trial stands.
+    pub enum TrialState {
+        /// Its host has not begun with it.
+        Asked = "asked",
+        Running = "running",
+        CameUp = "came_up",
+        Stopped = "stopped",
+        Silent = "silent",
+        /// No clone came to run: no room, not enough memory, a kernel that is not there.
+        NotTried = "not_tried",
+        /// It was ended before it was over: for the stop, by its member, or with its host's agent.
+        BrokenOff = "broken_off",
+    }
+}
+
+impl From<TrialEnd> for TrialState {
+    fn from(end: TrialEnd) -> Self {
+        match end {
+            TrialEnd::CameUp => Self::CameUp,
+            TrialEnd::Stopped => Self::Stopped,
+            TrialEnd::Silent => Self::Silent,
+        }
+    }
+}
+
+/// Is a clone there, or about to be?
+pub fn is_open(state: TrialState) -> bool {
+    match state {
+        TrialState::Asked | TrialState::Running => true,
+        TrialState::CameUp
+        | TrialState::Stopped
+        | TrialState::Silent
+        | TrialState::NotTried
+        | TrialState::BrokenOff => false,
+    }
+}
+
+/// Did the clone run, and not come up? Its member is told before anything is stopped, and staff see it.
+pub fn has_failed(state: TrialState) -> bool {
+    match state {
+        TrialState::Stopped | TrialState::Silent => true,
+        TrialState::Asked
+        | TrialState::Running
+        | TrialState::CameUp
+        | TrialState::NotTried
+        | TrialState::BrokenOff => false,
+    }
+}
+
+/// What a trial's beginning depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing {
+    pub state: MigrationState,
+    pub step: Option<Step>,
+    pub cancel_asked: bool,
+    /// The trial before, if there was one.
+    pub last: Option<TrialState>,
+    /// The destination's agent knows trials.
+    pub is_known_there: bool,
+}
+
+/// Why none begins now, in words for who asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotNow {
+    #[error("It can be tried there while it is in step with its copy, before it stops.")]
+    NotInStep,
+    #[error("What has changed is being copied just now. Try it there as soon as that is done.")]
+    Copying,
+    #[error("The move is being cancelled.")]
+    Cancelled,
+    #[error("It is being tried there already.")]
+    Already,
+    #[error("Another Linode is being tried on the new host just now. Try again in some minutes.")]
+    HostBusy,
+    #[error(
+        "It cannot be tried there: the new host's agent is of an older release. Staff can upgrade it."
+    )]
+    OlderAgent,
+}
+
+/// May a trial begin?
+pub fn may_begin(it: Standing) -> Result<(), NotNow> {
+    if it.state != MigrationState::Holding {
+        return Err(NotNow::NotInStep);
+    }
+    if it.cancel_asked {
+        return Err(NotNow::Cancelled);
+    }
+    if it.last.is_some_and(is_open) {
+        return Err(NotNow::Already);
+    }
+    if it.step != Some(Step::Hold) {
+        return Err(NotNow::Copying);
+    }
+    if !it.is_known_there {
+        return Err(NotNow::OlderAgent);
+    }
+    Ok(())
+}
+
+/// While a clone runs no pass is ordered, but for the last one before the stop: one that is due so near to it, in seconds,
+/// ends the trial.
+const NEAR_THE_STOP_S: i64 = 600;
+
+/// A pass is due, and the stop so many seconds away: does the trial give way to it?
+pub fn yields_to_pass(stop_in_s: i64) -> bool {
+    stop_in_s <= NEAR_THE_STOP_S
+}
+
+/// What init says when all that it was to start is started.
+const INITS_WORD: [&str; 6] = [
+    "reached target multi-user",
+    "reached target graphical",
+    "reached target login prompts",
+    "please press enter to activate this console",
+    "startup finished in",
+    "welcome to alpine linux",
+];
+/// What one says that stays in its single-user mode, as its profile asks for.
+const SINGLE: [&str; 4] = [
+    "root password for maintenance",
+    "press enter for maintenance",
+    "entering rescue mode",
+    "enter runlevel: s",
+];
+
+/// Does the console show that it came up? Of a guest without its init (`/bin/bash`), that there is a prompt.
+pub fn came_up(console: &str, run_level: RunLevel) -> bool {
+    let prompt = |line: &str| {
+        let end = line.trim_end();
+        end.ends_with('#') || end.ends_with('$')
+    };
+    let mut lines = console.lines().map(str::to_lowercase);
+    lines.any(|line| {
+        let said = |words: &[&str]| words.iter().any(|word| line.contains(word));
+        // The kernel may go on talking behind the prompt.
+        let login =
+            line.trim_end().ends_with("login:") || line.split_whitespace().nth(1) == Some("login:");
+        match run_level {
+            RunLevel::Default => login || said(&INITS_WORD),
+            RunLevel::Single => login || said(&SINGLE) || prompt(&line),
+            RunLevel::BinBash => login || prompt(&line),
+        }
+    })
+}
+
+/// The end of a console, as much of it as is kept: whole lines where they are short enough.
+pub fn console_end(text: &str) -> &str {
+    let from = text.len().saturating_sub(CONSOLE_BYTES);
+    let from = (from..text.len()).find(|at| text.is_char_boundary(*at));
+    let text = text.get(from.unwrap_or(text.len())..).unwrap_or_default();
+    let lines = text.trim_end().rmatch_indices('\n');
+    match lines.map(|(at, _)| at).nth(CONSOLE_LINES - 1) {
+        Some(at) => text.get(at + 1..).unwrap_or_default(),
+        None => text,
+    }
+}
+
+/// Its last words, for a line of the log.
+pub fn last_line(console: &str) -> &str {
+    let mut lines = console.lines().rev().map(str::trim);
+    lines.find(|line| !line.is_empty()).unwrap_or_default()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::domain::string_enum::StringEnum;
+
+    fn holds() -> Standing {
+        Standing {
+            state: MigrationState::Holding,
+            step: Some(Step::Hold),
+            cancel_asked: false,
+            last: None,
+            is_known_there: true,
+        }
+    }
+
+    #[test]
+    fn it_is_tried_only_while_it_holds_and_one_at_a_time() {
+        assert_eq!(may_begin(holds()), Ok(()));
+        for state in MigrationState::ALL {
+            let begins = may_begin(Standing {
+                state: *state,
+                ..holds()
+            });
+            assert_eq!(begins.is_ok(), *state == MigrationState::Holding, "{state}");
+        }
+        for last in TrialState::ALL {
+            let begins = may_begin(Standing {
+                last: Some(*last),
+                ..holds()
+            });
+            assert_eq!(begins.is_ok(), !is_open(*last), "{last}");
+        }
+        let no = |it| may_begin(it).unwrap_err();
+        let copying = Standing {
+            step: Some(Step::TopUp),
+            ..holds()
+        };
+        let cancelled = Standing {
+            cancel_asked: true,
+            ..holds()
+        };
+        let older = Standing {
+            is_known_there: false,
+            ..holds()
+        };
+        assert_eq!(no(copying), NotNow::Copying);
+        assert_eq!(no(cancelled), NotNow::Cancelled);
+        assert_eq!(no(older), NotNow::OlderAgent);
+    }
+
+    #[test]
+    fn a_console_says_that_it_came_up_and_a_panic_does_not() {
+        let up = [
+            (
+                "Debian GNU/Linux 3.1 web01 tty0\n\nweb01 login:",
+                RunLevel::Default,
+            ),
+            ("web01 login: \n", RunLevel::Default),
+            (
+                "web01 login: [   12.345678] random: ready",
+                RunLevel::Default,
+            ),
+            (
+                "[  OK  ] Reached target Multi-User System.",
+                RunLevel::Default,
+            ),
+            (
+                "Please press Enter to activate this console.",
+                RunLevel::Default,
+            ),
+            ("Give root password for maintenance", RunLevel::Single),
+            ("bash-2.05b# ", RunLevel::BinBash),
+        ];
+        for (console, level) in up {
+            assert!(came_up(console, level), "{console}");
+        }
+        let down = [
+            ("", RunLevel::Default),
+            (
+                "VFS: Cannot open root device\nKernel panic - not syncing",
+                RunLevel::Default,
+            ),
+            ("Give root password for maintenance", RunLevel::Default),
+            (
+                "login: cannot fork\nINIT: no more processes",
+                RunLevel::Default,
+            ),
+            ("# fsck.ext3 1.37", RunLevel::BinBash),
+        ];
+        for (console, level) in down {
+            assert!(!came_up(console, level), "{console}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_of_a_console_is_its_bounded_end() {
+        assert_eq!(console_end(""), "");
+        assert_eq!(console_end("one\ntwo"), "one\ntwo");
+        let many: Vec<String> = (0..300).map(|at| format!("line {at}")).collect();
+        let end = console_end(&many.join("\n")).to_owned();
+        assert_eq!(end.lines().count(), CONSOLE_LINES);
+        assert!(end.starts_with("line 200\n") && end.ends_with("line 299"));
+        let long = "é".repeat(CONSOLE_BYTES);
+        assert!(console_end(&long).len() <= CONSOLE_BYTES);
+        assert_eq!(last_line("a\n b \n\n"), "b");
+        assert_eq!(last_line("\n"), "");
+    }
+}
