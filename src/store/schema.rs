@@ -227,7 +227,6 @@ diesel::table! {
         status -> Integer,
         home_ok -> Nullable<Bool>,
         home_said -> Text,
-        home_at -> Utc,
         ok -> Nullable<Bool>,
         said -> Text,
         asked_at -> Nullable<Utc>,

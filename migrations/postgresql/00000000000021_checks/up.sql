@@ -43,7 +43,6 @@ CREATE TABLE check_answers (
     status INTEGER NOT NULL,
     home_ok BOOLEAN,
     home_said TEXT NOT NULL,
-    home_at TIMESTAMPTZ NOT NULL,
     -- After the move.
     ok BOOLEAN,
     said TEXT NOT NULL DEFAULT '',

@@ -43,7 +43,6 @@ CREATE TABLE check_answers (
     status INTEGER NOT NULL,
     home_ok INTEGER,
     home_said TEXT NOT NULL,
-    home_at TEXT NOT NULL,
     -- After the move.
     ok INTEGER,
     said TEXT NOT NULL DEFAULT '',

@@ -8,6 +8,7 @@ use crate::app::App;
 use crate::app::context::{Agent, PORTAL, Tx, Who};
 use crate::app::error::AppError;
 use crate::app::linode::power;
+use crate::app::migration::check;
 use crate::app::migration::event_details::{EventDetails, Words};
 use crate::app::migration::guard::UNASKED;
 use crate::app::ownership::{guard, ledger};
@@ -53,6 +54,7 @@ fn drop_unfit(tx: &mut Tx<'_>, seen: &Job, unfit: &NotDispatchable) -> Result<()
     match unfit {
         NotDispatchable::Stale(why) => {
             end(tx, job, JobState::Cancelled, ("No longer needed.", why))?;
+            check::lapsed(tx, job)?;
         }
         NotDispatchable::Unasked => {
             end(tx, job, JobState::Cancelled, (UNASKED, ""))?;

@@ -132,6 +132,7 @@ pub(in crate::app) fn end_stopped(
     store::job::end_unclaimed(tx.conn, job.id, &end)?;
     trial::broken_off(tx, job)?;
     settle_power(tx.conn, tx.now, job)?;
+    migration::check::lapsed(tx, job)?;
     if let Some((id, step)) = step_of(tx.conn, job)?
         && can_cancel(step.state())
     {
@@ -151,7 +152,7 @@ fn give_up(tx: &mut Tx<'_>, job: &Job, detail: &str) -> Result<(), AppError> {
     };
     store::job::end_unclaimed(tx.conn, job.id, &end)?;
     settle_power(tx.conn, tx.now, job)?;
-    migration::check::given_up(tx, job)?;
+    migration::check::lapsed(tx, job)?;
     let before = job.state.to_string();
     let step = step_of(tx.conn, job)?;
     match step {

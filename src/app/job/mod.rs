@@ -6,3 +6,4 @@ pub(super) mod loss;
 pub mod order;
 pub(super) mod outcome;
 mod retry;
+mod spec;

@@ -1,9 +1,9 @@
 //! Makes the order for a claimed job from the rows as they are now: what the agent is told is never older than the claim,
 //! and a job whose time has passed is found out before it is given away.
 
+use super::spec::{boot, boot_spec, guest};
 use crate::app::App;
 use crate::app::error::AppError;
-use crate::app::host::report::{claim, share_due};
 use crate::app::linode::check::askable;
 use crate::app::linode::power;
 use crate::app::linode::profile::translation::{self, Untranslated};
@@ -13,23 +13,19 @@ use crate::app::ownership::proof::{self, OldDisks, Purge};
 use crate::app::secrets::purpose;
 use crate::domain::ids::{ConfigId, HostId};
 use crate::domain::job::JobKind;
+use crate::domain::linode::LinodeStatus;
 use crate::domain::linode::check::CheckState;
-use crate::domain::linode::{LinodeStatus, translate};
 use crate::domain::migration::{MigrationKind, MigrationState, Step, can_cancel};
 use crate::domain::trial::{LIMIT_S, NotNow};
 use crate::store;
-use crate::store::catalogue::Plan;
 use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::host::Host;
 use crate::store::job::Job;
 use crate::store::linode::Linode;
-use crate::store::linode::profile::ConfigProfile;
 use crate::store::migration::Migration;
 use crate::store::migration::check::CheckedRow;
-use crate::wire::{
-    ASKS_CHECKS, AddressSpec, BootSpec, DiskSpec, GuestSpec, KNOWS_TRIALS, Peer, SHOWS_LEDGER, Task,
-};
+use crate::wire::{ASKS_CHECKS, BootSpec, GuestSpec, KNOWS_TRIALS, Peer, SHOWS_LEDGER, Task};
 
 /// How long a clean shutdown may take where nobody chose a limit, in seconds.
 const STOP_LIMIT_S: u32 = 60;
@@ -321,12 +317,13 @@ impl OfMigration<'_> {
     /// Those of the move that have not answered yet.
     fn check(&self, conn: &mut Db, guest: GuestSpec) -> Result<Task, NoTask> {
         let (job, row) = (self.job, self.row);
-        speaks(conn, job, ASKS_CHECKS)?;
         let run = store::migration::check::run(conn, row.id)?;
         let is_asking = run.is_some_and(|run| run.state == CheckState::Asking);
         if row.state != MigrationState::Finished
             || !is_asking
             || !change::is_current(conn, row.linode_id, job)?
+            // It did when the move ended, and does no more: nobody waits for its upgrade.
+            || !store::host::speaks(conn, job.host_id, ASKS_CHECKS)?
         {
             return Err(stale("nobody waits for these checks any more"));
         }
@@ -454,70 +451,5 @@ fn enrolled(conn: &mut Db, id: HostId) -> Result<(String, String), NoTask> {
     match (host.transfer_address, host.fingerprint) {
         (Some(address), Some(fingerprint)) => Ok((address, fingerprint)),
         _ => Err(impossible(format!("no agent is enrolled on {}", host.name))),
-    }
-}
-
-/// What stays with the Linode wherever it runs.
-pub fn guest(conn: &mut Db, linode: &Linode) -> Result<GuestSpec, AppError> {
-    let plan = store::catalogue::plan(conn, linode.plan_id)?;
-    let disks = store::linode::disk::disks_of(conn, linode.id)?
-        .into_iter()
-        .map(|disk| DiskSpec {
-            id: disk.id,
-            label: disk.label,
-            size_bytes: u64::try_from(disk.size_mb).unwrap_or(0) * 1024 * 1024,
-        })
-        .collect();
-    let addresses = store::linode::address::ips_of(conn, linode.id)?
-        .into_iter()
-        .map(|ip| AddressSpec {
-            id: ip.id,
-            address: ip.address,
-            prefix: ip.prefix,
-            gateway: ip.gateway,
-            kind: ip.kind,
-        })
-        .collect();
-    let own = store::fairness::weights::own(conn, linode.id)?;
-    let share = share_due(store::fairness::weights::rule(conn)?, claim(&plan, own));
-    Ok(GuestSpec {
-        label: linode.label.clone(),
-        ram_mb: plan.ram_mb,
-        mac: linode.mac.clone(),
-        addresses,
-        disks,
-        cpu_weight: share.cpu_weight,
-        io_priority: share.io_priority,
-    })
-}
-
-/// The config profile the Linode boots from: the chosen one, else its first.
-fn boot(conn: &mut Db, linode: &Linode) -> Result<Option<BootSpec>, AppError> {
-    let plan = store::catalogue::plan(conn, linode.plan_id)?;
-    let profiles = store::linode::profile::profiles_of(conn, linode.id)?;
-    let chosen = profiles
-        .iter()
-        .find(|profile| Some(profile.id) == linode.boot_config_id)
-        .or(profiles.first());
-    chosen
-        .map(|profile| Ok(boot_spec(profile, profile.platform_part()?, &plan)))
-        .transpose()
-}
-
-fn boot_spec(profile: &ConfigProfile, part: translate::Profile, plan: &Plan) -> BootSpec {
-    let ram_mb = match part.ram_limit_mb {
-        limit if limit > 0 => limit.min(plan.ram_mb),
-        _ => plan.ram_mb,
-    };
-    BootSpec {
-        label: part.label,
-        kernel: part.kernel,
-        devices: part.devices,
-        root_device: part.root_device,
-        read_only_root: profile.read_only_root,
-        run_level: profile.run_level,
-        ram_mb,
-        vcpus: part.vcpus.clamp(1, plan.vcpus.max(1)),
-        helpers: part.helpers,
     }
 }

@@ -122,6 +122,7 @@ impl Ending<'_> {
         };
         let public = "The host says that it owns the Linode already.";
         self.end(tx, state, Words { public, detail })?;
+        migration::check::lapsed(tx, self.job)?;
         match found {
             Some(found) => hold::hold(tx, self.agent, linode.id, (&word, found)),
             // It has been put right since: the step is done anew.
@@ -176,7 +177,7 @@ impl Ending<'_> {
         self.end(tx, JobState::Failed, why)?;
         store::job::set_tries(tx.conn, self.job.id, (failures, 0))?;
         settle_power(tx.conn, tx.now, self.job)?;
-        migration::check::given_up(tx, self.job)?;
+        migration::check::lapsed(tx, self.job)?;
         match step_of(tx.conn, self.job)? {
             Some((id, step)) => {
                 Self::tell(tx, id, Event::Failed(step), &EventDetails::failure(why))
@@ -264,19 +265,26 @@ impl Ending<'_> {
     }
 
     /// Asked by its member, or by its move, which may want to hear more.
-    fn checked(&self, tx: &mut Tx<'_>, said: (&[CheckAnswer], &str)) -> Result<(), AppError> {
-        let again = match self.job.migration_id {
-            Some(_) => migration::check::answered(tx, self.job, said)?,
-            None => {
-                linode::check::answered(tx, self.job, said.0)?;
-                None
-            }
-        };
-        match again {
-            Some(again) if store::job::release(tx.conn, self.job, &again)? => Ok(()),
-            Some(_) => Err(stale()),
-            None => self.end(tx, JobState::Succeeded, Words::of("Asked.")),
+    fn checked(
+        &self,
+        tx: &mut Tx<'_>,
+        said @ (answers, _): (&[CheckAnswer], &str),
+    ) -> Result<(), AppError> {
+        let asked = Words::of("Asked.");
+        if self.job.migration_id.is_none() {
+            self.end(tx, JobState::Succeeded, asked)?;
+            return linode::check::answered(tx, self.job, answers);
         }
+        let Some(heard) = migration::check::hear(tx, self.job, answers)? else {
+            self.end(tx, JobState::Succeeded, asked)?;
+            return migration::check::lapsed(tx, self.job);
+        };
+        match &heard.again {
+            Some(again) if store::job::release(tx.conn, self.job, again)? => {}
+            Some(_) => return Err(stale()),
+            None => self.end(tx, JobState::Succeeded, asked)?,
+        }
+        migration::check::follow(tx, &heard, said)
     }
 
     /// What the report says of the Linode itself.

@@ -16,7 +16,7 @@ use crate::store::db::Db;
 use crate::store::error::StoreError;
 use crate::store::job::{Job, NewJob};
 use crate::store::linode::check::CheckRow;
-use crate::wire::CheckAnswer;
+use crate::wire::{ASKS_CHECKS, CheckAnswer};
 
 /// Of what a host says of one check.
 const SAID_MOST: usize = 200;
@@ -47,6 +47,8 @@ pub(in crate::app) fn note(
     linode: LinodeId,
     answers: &[CheckAnswer],
 ) -> Result<(), AppError> {
+    // Its member may change them at this moment.
+    store::linode::lock(tx.conn, linode)?;
     for row in store::linode::check::of(tx.conn, linode)? {
         if let Some((ok, said)) = answer_to(answers, &row.check()) {
             let of = (linode, row.position);
@@ -147,7 +149,16 @@ impl App {
                 return Err(AppError::conflict(why));
             }
             if askable(tx.conn, linode.id)?.is_empty() {
-                return Err(AppError::conflict("It has no checks to ask."));
+                let why = if all(tx.conn, linode.id)?.is_empty() {
+                    "It has no checks to ask."
+                } else {
+                    "No check has an address of this Linode any more: remove them, and add others."
+                };
+                return Err(AppError::conflict(why));
+            }
+            if !store::host::speaks(tx.conn, linode.host_id, ASKS_CHECKS)? {
+                let why = "The agent of its host is of an older release, and asks no checks. Ask staff to upgrade it.";
+                return Err(AppError::conflict(why));
             }
             let open = store::job::open_of_linode(tx.conn, linode.id, &[JobKind::Check])?;
             if let Some(open) = open {

@@ -91,6 +91,8 @@ impl App {
             _ => return Err(AppError::Fault(format!("{kind} is not a power job"))),
         };
         self.transact(actor.who(), |tx| {
+            // Moves come before their Linode.
+            let moves = store::migration::locked_of_linode(tx.conn, linode)?;
             store::linode::lock(tx.conn, linode)?;
             let linode = own_linode(tx.conn, account, linode)?;
             if is_switching(tx.conn, linode.id)? {
@@ -111,6 +113,8 @@ impl App {
                 (JobKind::Boot, LinodeStatus::Running) => {
                     return Err(AppError::conflict("The Linode is running already."));
                 }
+                // It died, and is waited for: that is called off.
+                (JobKind::Shutdown, LinodeStatus::Offline) if check::is_awaited(tx, &moves)? => {}
                 (JobKind::Shutdown, LinodeStatus::Offline) => {
                     return Err(AppError::conflict("The Linode is off already."));
                 }
@@ -132,7 +136,7 @@ impl App {
             let id = store::job::enqueue(tx.conn, &NewJob::own(&linode, kind, tx.now, Some(actor.user)))?;
             store::linode::set_status(tx.conn, linode.id, status, tx.now)?;
             if kind == JobKind::Shutdown {
-                check::shut_down(tx, linode.id)?;
+                check::shut_down(tx, &moves)?;
             }
             tx.audit(Action::Power, Object::Linode(linode.id), (linode.status, status))?;
             Ok(id)

@@ -349,7 +349,12 @@ pub fn post_letter(tx: &mut Tx<'_>, migration: &Migration, letter: Letter) -> Re
             told.stopped_at = back.as_ref().and_then(|row| row.stopped_at);
             told.running_at = back.as_ref().and_then(|row| row.running_at);
             told.finished_at = back.as_ref().and_then(|row| row.finished_at);
-            why = check::why_home(tx, migration.id)?;
+            let is_by_itself = back.as_ref().is_some_and(|row| row.queued_by.is_none());
+            why = if is_by_itself && migration.kind != MigrationKind::Evacuation {
+                check::why_home(tx, migration.id)?
+            } else {
+                String::new()
+            };
             LinodeMail::Returned {
                 of: &told,
                 back: back.map(|row| row.id),

@@ -8,9 +8,9 @@ use crate::app::error::AppError;
 use crate::app::linode::check::{answer_to, askable, note};
 use crate::app::mail::kinds::LinodeMail;
 use crate::app::ownership::change::is_current;
-use crate::domain::ids::{LinodeId, MigrationId};
+use crate::domain::ids::MigrationId;
 use crate::domain::job::JobKind;
-use crate::domain::linode::check::{AGAIN_S, CheckState, Verdict, verdict};
+use crate::domain::linode::check::{CheckState, Verdict, again_s, kept, verdict};
 use crate::domain::migration::{Event, MigrationKind, MigrationState};
 use crate::domain::text::last_lines;
 use crate::mail::AfterCheck;
@@ -42,47 +42,47 @@ pub(in crate::app) fn found_at_home(
     let mut rows = Vec::new();
     for (position, check) in (1..).zip(&askable(tx.conn, row.linode_id)?) {
         let (ok, said) = answer_to(answers, check).unwrap_or((None, OLD_AGENT.to_owned()));
-        rows.push(CheckedRow::new(
-            row.id,
-            (position, check),
-            (ok, &said),
-            tx.now,
-        ));
+        rows.push(CheckedRow::new(row.id, (position, check), (ok, &said)));
     }
     store::migration::check::begin(tx.conn, &CheckRun::new(row.id, plan), &rows)?;
     note(tx, row.linode_id, answers)?;
-    let failed = rows.iter().filter(|it| it.home_ok != Some(true)).count();
-    if failed > 0 {
-        let line = format!(
-            "{failed} of {} checks failed before the move: not demanded after it.",
-            rows.len()
-        );
-        tx.log(row, &line)?;
+    for (ok, what) in [(Some(false), "failed"), (None, "could not be asked")] {
+        let count = rows.iter().filter(|it| it.home_ok == ok).count();
+        if count > 0 {
+            let line = format!(
+                "{count} of {} checks {what} before the move: not demanded after it.",
+                rows.len()
+            );
+            tx.log(row, &line)?;
+        }
     }
     Ok(())
 }
 
-/// It has moved: from now on its checks are asked there.
+/// It is at its destination: from now on its checks are asked there.
 pub(super) fn begin(tx: &mut Tx<'_>, id: MigrationId) -> Result<(), AppError> {
-    let Some(run) = store::migration::check::run(tx.conn, id)? else {
-        return Ok(());
-    };
-    let row = store::migration::migration(tx.conn, id)?.ok_or(AppError::NotFound)?;
-    if run.state != CheckState::Waiting {
+    let run = store::migration::check::run(tx.conn, id)?;
+    if !run.is_some_and(|run| run.state == CheckState::Waiting) {
         return Ok(());
     }
+    let row = store::migration::migration(tx.conn, id)?.ok_or(AppError::NotFound)?;
     let answers = store::migration::check::answers(tx.conn, id)?;
-    let why = if !row.was_running {
-        Some("It was off, so its checks were not asked.")
-    } else if answers.iter().all(|it| it.home_ok != Some(true)) {
-        Some("No check passed before the move, so none is demanded after it.")
-    } else if !store::host::speaks(tx.conn, row.destination_host_id, ASKS_CHECKS)? {
-        Some(OLD_AGENT)
-    } else {
-        None
-    };
-    if let Some(why) = why {
+    if !row.was_running {
+        return not_asked(tx, &row, "It was off, so its checks were not asked.");
+    }
+    if answers.iter().all(|it| it.home_ok == Some(false)) {
+        let why = "No check passed before the move, so none is demanded after it.";
         return not_asked(tx, &row, why);
+    }
+    if answers.iter().all(|it| it.home_ok != Some(true)) {
+        return could_not(
+            tx,
+            &row,
+            "No check that passed could be asked before the move.",
+        );
+    }
+    if !store::host::speaks(tx.conn, row.destination_host_id, ASKS_CHECKS)? {
+        return could_not(tx, &row, OLD_AGENT);
     }
     let linode = store::linode::linode(tx.conn, row.linode_id)?.ok_or(AppError::NotFound)?;
     let asking = RunChange {
@@ -98,36 +98,54 @@ pub(super) fn begin(tx: &mut Tx<'_>, id: MigrationId) -> Result<(), AppError> {
     tx.log(&row, "Its checks are asked now.")
 }
 
-/// It is finished no more: whoever ended that does not wait for the checks.
+/// It leaves the state in which it is asked: whoever ended that does not wait for the checks.
 pub(super) fn end(tx: &mut Tx<'_>, id: MigrationId) -> Result<(), AppError> {
-    let why = "The move was confirmed or taken back before they had answered.";
+    let why = "The move was confirmed, taken back or lost before they had passed.";
     no_more(tx, id, why)
+}
+
+/// The way back is over, however: what was to be at its end is no more.
+pub(super) fn is_over(tx: &mut Tx<'_>, id: MigrationId) -> Result<(), AppError> {
+    let change = RunChange {
+        comes_up: Some(false),
+        ..RunChange::default()
+    };
+    Ok(store::migration::check::change(tx.conn, id, &change)?)
 }
 
 fn no_more(tx: &mut Tx<'_>, id: MigrationId, why: &str) -> Result<(), AppError> {
     let run = store::migration::check::run(tx.conn, id)?;
     if run.is_some_and(|run| run.state == CheckState::Asking) {
-        let change = RunChange {
-            state: Some(CheckState::NotAsked),
-            why: Some(why.to_owned()),
-            ..RunChange::default()
-        };
-        store::migration::check::change(tx.conn, id, &change)?;
+        store::migration::check::change(tx.conn, id, &without(why))?;
     }
     Ok(())
 }
 
-/// Its member shuts it down: that it does not answer then is no failure, and at home it is to be off, too.
-pub(in crate::app) fn shut_down(tx: &mut Tx<'_>, linode: LinodeId) -> Result<(), AppError> {
-    let open = [MigrationState::Finished, MigrationState::Returning];
-    let moves = store::migration::of_linode(tx.conn, linode)?;
-    for row in moves.iter().filter(|row| open.contains(&row.state)) {
-        no_more(tx, row.id, "It was shut down before they had answered.")?;
-        let change = RunChange {
-            comes_up: Some(false),
-            ..RunChange::default()
-        };
-        store::migration::check::change(tx.conn, row.id, &change)?;
+fn without(why: &str) -> RunChange {
+    RunChange {
+        state: Some(CheckState::NotAsked),
+        why: Some(why.to_owned()),
+        ..RunChange::default()
+    }
+}
+
+/// Of a Linode whose moves these are: does somebody wait for it to answer, or is it to run at home?
+pub(in crate::app) fn is_awaited(tx: &mut Tx<'_>, moves: &[Migration]) -> Result<bool, AppError> {
+    for row in moves {
+        let run = store::migration::check::run(tx.conn, row.id)?;
+        if run.is_some_and(|run| run.state == CheckState::Asking || run.comes_up) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Its member shuts it down: that it does not answer then is no failure, and at home it is to be off, too. `moves`: the
+/// Linode's, locked.
+pub(in crate::app) fn shut_down(tx: &mut Tx<'_>, moves: &[Migration]) -> Result<(), AppError> {
+    for row in moves {
+        no_more(tx, row.id, "It was shut down before they had passed.")?;
+        is_over(tx, row.id)?;
     }
     Ok(())
 }
@@ -145,78 +163,112 @@ pub(in crate::app) fn comes_up(
 }
 
 fn not_asked(tx: &mut Tx<'_>, row: &Migration, why: &str) -> Result<(), AppError> {
-    let change = RunChange {
-        state: Some(CheckState::NotAsked),
-        why: Some(why.to_owned()),
-        ..RunChange::default()
-    };
-    store::migration::check::change(tx.conn, row.id, &change)?;
+    store::migration::check::change(tx.conn, row.id, &without(why))?;
     tx.log(row, why)
 }
 
-/// A question of a move, and the move's row, if it is still of use.
-pub(in crate::app) fn asked_for(
-    tx: &mut Tx<'_>,
-    job: &Job,
-) -> Result<Option<(Migration, CheckRun)>, AppError> {
+/// The move whose question this job is, if its answer is still waited for.
+fn asked_for(tx: &mut Tx<'_>, job: &Job) -> Result<Option<(Migration, CheckRun)>, AppError> {
     let Some(id) = job.migration_id.filter(|_| job.kind == JobKind::Check) else {
         return Ok(None);
     };
     let row = store::migration::migration(tx.conn, id)?.ok_or(AppError::NotFound)?;
     let run = store::migration::check::run(tx.conn, id)?;
-    let is_wanted =
-        row.state == MigrationState::Finished && is_current(tx.conn, row.linode_id, job)?;
-    let run = run.filter(|run| is_wanted && run.state == CheckState::Asking);
+    let is_waited_for = row.state == MigrationState::Finished;
+    let run = run.filter(|run| is_waited_for && run.state == CheckState::Asking);
     Ok(run.map(|run| (row, run)))
 }
 
-/// What they answered after the move. `Some`: the job is to be given again, then.
-pub(in crate::app) fn answered(
+/// What was answered after the move, and what follows.
+pub(in crate::app) struct Heard {
+    row: Migration,
+    run: CheckRun,
+    all: Vec<CheckedRow>,
+    verdict: Verdict,
+    /// The job is to be given again, then.
+    pub again: Option<Again<'static>>,
+}
+
+/// Notes what they answered after the move. `None`: nobody waits for it.
+pub(in crate::app) fn hear(
     tx: &mut Tx<'_>,
     job: &Job,
-    (answers, console): (&[CheckAnswer], &str),
-) -> Result<Option<Again<'static>>, AppError> {
+    answers: &[CheckAnswer],
+) -> Result<Option<Heard>, AppError> {
     let Some((row, run)) = asked_for(tx, job)? else {
         return Ok(None);
     };
-    for one in store::migration::check::answers(tx.conn, row.id)? {
-        // Once is enough.
-        if one.ok != Some(true)
-            && let Some((ok, said)) = answer_to(answers, &one.check())
-        {
+    if !is_current(tx.conn, row.linode_id, job)? {
+        return Ok(None);
+    }
+    let mut all = store::migration::check::answers(tx.conn, row.id)?;
+    let last = all.iter().filter_map(|it| it.asked_at).max();
+    // Once is enough.
+    for one in all.iter_mut().filter(|it| it.ok != Some(true)) {
+        if let Some((ok, said)) = answer_to(answers, &one.check()) {
             let of = (row.id, one.position);
             store::migration::check::answered(tx.conn, of, (ok, &said), tx.now)?;
+            (one.ok, one.said, one.asked_at) = (ok, said, Some(tx.now));
         }
     }
-    note(tx, row.linode_id, answers)?;
-    let all = store::migration::check::answers(tx.conn, row.id)?;
     let until = run.until.unwrap_or(tx.now.plus_s(i64::from(run.limit_s)));
-    wake_on_commit(tx.conn, Wake::Migration(row.id))?;
-    match verdict(all.iter().map(CheckedRow::asked), until, tx.now) {
-        Verdict::Again => {
-            let change = RunChange {
-                until: Some(until),
-                ..RunChange::default()
-            };
-            store::migration::check::change(tx.conn, row.id, &change)?;
-            return Ok(Some(Again {
-                run_after: tx.now.plus_s(AGAIN_S),
-                failures: 0,
-                losses: 0,
-                detail: "",
-            }));
+    let kept = kept(until, last, tx.now);
+    let until = kept.unwrap_or(until);
+    let verdict = match verdict(all.iter().map(CheckedRow::asked), until, tx.now) {
+        Verdict::Failed | Verdict::NotAsked if kept.is_some() => Verdict::Again,
+        verdict => verdict,
+    };
+    let again = (verdict == Verdict::Again).then(|| {
+        let left_s = until.seconds_since(tx.now);
+        Again {
+            run_after: tx.now.plus_s(again_s(run.limit_s, left_s)),
+            failures: 0,
+            losses: 0,
+            detail: "",
         }
-        Verdict::Passed => passed(tx, &row)?,
-        Verdict::Failed => failed(tx, &row, &run, console)?,
-        Verdict::NotAsked => could_not(tx, &row, "Its host could not ask its checks.")?,
-    }
-    Ok(None)
+    });
+    let run = CheckRun {
+        until: Some(until),
+        ..run
+    };
+    Ok(Some(Heard {
+        row,
+        run,
+        all,
+        verdict,
+        again,
+    }))
 }
 
-/// Its host never came to ask, or failed at it.
-pub(in crate::app) fn given_up(tx: &mut Tx<'_>, job: &Job) -> Result<(), AppError> {
+/// What follows, once the job is ended or given back: the trail comes after all other rows.
+pub(in crate::app) fn follow(
+    tx: &mut Tx<'_>,
+    heard: &Heard,
+    (answers, console): (&[CheckAnswer], &str),
+) -> Result<(), AppError> {
+    let row = &heard.row;
+    note(tx, row.linode_id, answers)?;
+    wake_on_commit(tx.conn, Wake::Migration(row.id))?;
+    match heard.verdict {
+        Verdict::Again => {
+            let change = RunChange {
+                until: heard.run.until,
+                ..RunChange::default()
+            };
+            Ok(store::migration::check::change(tx.conn, row.id, &change)?)
+        }
+        Verdict::Passed => passed(tx, row),
+        Verdict::Failed => failed(tx, heard, console),
+        Verdict::NotAsked => could_not(tx, row, COULD_NOT),
+    }
+}
+
+const COULD_NOT: &str = "Its host could not ask its checks.";
+
+/// The job of the question has ended without a word on it: its host never came to it, or it fits the Linode no more.
+pub(in crate::app) fn lapsed(tx: &mut Tx<'_>, job: &Job) -> Result<(), AppError> {
     match asked_for(tx, job)? {
-        Some((row, _)) => could_not(tx, &row, "Its host could not ask its checks."),
+        Some((row, _)) => could_not(tx, &row, COULD_NOT),
         None => Ok(()),
     }
 }
@@ -246,10 +298,12 @@ fn open_lines(all: &[CheckedRow]) -> String {
 fn could_not(tx: &mut Tx<'_>, row: &Migration, why: &str) -> Result<(), AppError> {
     not_asked(tx, row, why)?;
     let all = store::migration::check::answers(tx.conn, row.id)?;
-    tell(tx, row, &open_lines(&all), ("", AfterCheck::NotAsked))
+    let each: Vec<String> = all.iter().map(|it| it.check().words()).collect();
+    tell(tx, row, &each.join("\n"), ("", AfterCheck::NotAsked))
 }
 
-fn failed(tx: &mut Tx<'_>, row: &Migration, run: &CheckRun, console: &str) -> Result<(), AppError> {
+fn failed(tx: &mut Tx<'_>, heard: &Heard, console: &str) -> Result<(), AppError> {
+    let (row, run) = (&heard.row, &heard.run);
     let console = last_lines(console, CONSOLE_MOST);
     let change = RunChange {
         state: Some(CheckState::Failed),
@@ -257,8 +311,7 @@ fn failed(tx: &mut Tx<'_>, row: &Migration, run: &CheckRun, console: &str) -> Re
         ..RunChange::default()
     };
     store::migration::check::change(tx.conn, row.id, &change)?;
-    let all = store::migration::check::answers(tx.conn, row.id)?;
-    let said = open_lines(&all);
+    let said = open_lines(&heard.all);
     for line in said.lines() {
         tx.log(row, &format!("A check failed. {line}."))?;
     }
@@ -286,10 +339,13 @@ fn failed(tx: &mut Tx<'_>, row: &Migration, run: &CheckRun, console: &str) -> Re
 /// Begins the way back; gives back what keeps it, if something does.
 fn go_home(tx: &mut Tx<'_>, row: &Migration) -> Result<Option<String>, AppError> {
     let source = store::host::host(tx.conn, row.source_host_id)?.ok_or(AppError::NotFound)?;
-    let closed = closed_to_members(row, &source).map(str::to_owned);
-    let why = match closed {
-        Some(why) => Some(why),
-        None => no_way_back(tx.conn, row, &source)?,
+    let watched_s = store::ownership::memory::get(tx.conn)?.watched_s;
+    let why = if let Some(why) = closed_to_members(row, &source) {
+        Some(why.to_owned())
+    } else if row.way_back_is_over(tx.now, watched_s) {
+        Some("The time for the way back is over.".to_owned())
+    } else {
+        no_way_back(tx.conn, row, &source)?
     };
     if let Some(why) = why {
         tx.log(row, &format!("It was to go home, and cannot. {why}"))?;
@@ -318,11 +374,7 @@ fn tell(
     )
 }
 
-/// Why it went home by itself, if it did: what did not answer.
+/// Why it went home by itself: what did not answer.
 pub(in crate::app) fn why_home(tx: &mut Tx<'_>, of: MigrationId) -> Result<String, AppError> {
-    let run = store::migration::check::run(tx.conn, of)?;
-    if !run.is_some_and(|run| run.went_home) {
-        return Ok(String::new());
-    }
     Ok(open_lines(&store::migration::check::answers(tx.conn, of)?))
 }

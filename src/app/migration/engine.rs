@@ -428,7 +428,11 @@ impl Work<'_, '_> {
             stop_limit_s: row.stop_limit_s,
         };
         let new = store::migration::insert(self.tx.conn, &new).map_err(one_live)?;
-        self.tx.log(&new, "The way back was asked for.")
+        let said = match new.queued_by {
+            Some(_) => "The way back was asked for.",
+            None => "It goes home by itself: a check failed.",
+        };
+        self.tx.log(&new, said)
     }
 
     fn tell_parent(&mut self, row: &Migration, succeeded: bool) -> Result<(), AppError> {

@@ -18,11 +18,13 @@ pub(super) fn entered(
     if state == MigrationState::Cancelled {
         cancelled(tx, before)?;
     }
-    if state == MigrationState::Finished && before.state == MigrationState::Switching {
+    if state == MigrationState::Finished {
         check::begin(tx, before.id)?;
     }
-    if before.state == MigrationState::Finished {
-        check::end(tx, before.id)?;
+    match before.state {
+        MigrationState::Finished => check::end(tx, before.id)?,
+        MigrationState::Returning => check::is_over(tx, before.id)?,
+        _ => {}
     }
     // A slot may have become free, or a migration may want one.
     wake_on_commit(tx.conn, Wake::Reconcile)?;

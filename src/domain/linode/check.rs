@@ -12,8 +12,12 @@ use crate::string_enum;
 pub const MOST_CHECKS: usize = 5;
 /// How long one question may take, in seconds; all of a Linode are asked side by side.
 pub const ASK_S: u64 = 5;
-/// A check that did not answer is asked again after so many seconds.
-pub const AGAIN_S: i64 = 3;
+/// A check that did not answer is asked again after so many seconds; after the first minute of it less often.
+const AGAIN_S: i64 = 3;
+const LATER_S: i64 = 10;
+const OFTEN_S: i64 = 60;
+/// Between two answers no more than this goes by, unless something kept its host or the portal.
+const GAP_S: i64 = 20;
 /// Of a path: what fits on a line of a page.
 const PATH_MOST: usize = 200;
 
@@ -71,8 +75,16 @@ impl Check {
     /// Where it is asked; `None`: its address is none that a guest can have.
     pub fn at(&self) -> Option<SocketAddr> {
         let address: IpAddr = self.address.parse().ok()?;
-        let is_guests =
-            !address.is_loopback() && !address.is_unspecified() && !address.is_multicast();
+        // An IPv4 address in IPv6's clothes is that address.
+        let address = address.to_canonical();
+        let is_near = match address {
+            IpAddr::V4(address) => address.is_link_local() || address.is_broadcast(),
+            IpAddr::V6(address) => address.is_unicast_link_local(),
+        };
+        let is_guests = !is_near
+            && !address.is_loopback()
+            && !address.is_unspecified()
+            && !address.is_multicast();
         is_guests.then_some(SocketAddr::new(address, self.port))
     }
 
@@ -162,6 +174,23 @@ pub enum Verdict {
     NotAsked,
 }
 
+/// When it is asked again, in seconds; `left_s`: what is left of its limit.
+pub fn again_s(limit_s: i32, left_s: i64) -> i64 {
+    if i64::from(limit_s) - left_s < OFTEN_S {
+        AGAIN_S
+    } else {
+        LATER_S
+    }
+}
+
+/// The end of the limit, if something kept the question: a host or portal that was away, a reboot, a clock that jumped. That time
+/// does not count. `last`: when the answer before was heard.
+pub fn kept(until: Time, last: Option<Time>, now: Time) -> Option<Time> {
+    let gap_s = now.seconds_since(last?);
+    let is_usual = (0..=GAP_S).contains(&gap_s);
+    (!is_usual).then(|| until.plus_s(gap_s - AGAIN_S))
+}
+
 /// `until`: by then each that is demanded must have answered once.
 pub fn verdict(checks: impl IntoIterator<Item = Asked>, until: Time, now: Time) -> Verdict {
     let mut open = checks.into_iter().filter(|it| it.is_open()).peekable();
@@ -220,10 +249,37 @@ mod tests {
 
     #[test]
     fn only_what_a_guest_can_have_is_asked() {
-        for address in ["127.0.0.1", "::1", "0.0.0.0", "224.0.0.1", "web", ""] {
+        for address in [
+            "127.0.0.1",
+            "::1",
+            "::ffff:127.0.0.1",
+            "0.0.0.0",
+            "::ffff:0.0.0.0",
+            "224.0.0.1",
+            "169.254.169.254",
+            "fe80::1",
+            "255.255.255.255",
+            "web",
+            "",
+        ] {
             let check = Check::parse(address, "80", "", "").unwrap();
             assert_eq!(check.at(), None, "{address}");
         }
+    }
+
+    #[test]
+    fn time_in_which_nobody_could_answer_does_not_count() {
+        let kept = |last: Option<i64>, now| kept(at(300), last.map(at), at(now));
+        assert_eq!(kept(None, 1000), None);
+        assert_eq!(kept(Some(100), 103), None);
+        assert_eq!(kept(Some(100), 120), None);
+        assert_eq!(kept(Some(100), 500), Some(at(697)));
+        // A clock that was set back.
+        assert_eq!(kept(Some(100), 40), Some(at(237)));
+        assert_eq!(
+            (again_s(300, 300), again_s(300, 241), again_s(300, 240)),
+            (3, 3, 10)
+        );
     }
 
     #[test]

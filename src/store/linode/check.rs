@@ -16,8 +16,8 @@ pub struct CheckRow {
     pub linode_id: LinodeId,
     /// From 1, in its member's order.
     pub position: i32,
-    pub address: String,
-    pub port: i32,
+    address: String,
+    port: i32,
     path: String,
     status: i32,
     /// What it answered when it was asked last: as it should, or not; `None`: never asked, or its host could not.

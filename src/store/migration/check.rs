@@ -60,7 +60,6 @@ pub struct CheckedRow {
     /// As it should, or not; `None`: its host could not ask.
     pub home_ok: Option<bool>,
     pub home_said: String,
-    pub home_at: Time,
     /// After the move, likewise.
     pub ok: Option<bool>,
     pub said: String,
@@ -73,7 +72,6 @@ impl CheckedRow {
         migration: MigrationId,
         (position, check): (i32, &Check),
         (ok, said): (Option<bool>, &str),
-        at: Time,
     ) -> Self {
         let (path, status) = http_columns(check);
         Self {
@@ -85,7 +83,6 @@ impl CheckedRow {
             status,
             home_ok: ok,
             home_said: said.to_owned(),
-            home_at: at,
             ok: None,
             said: String::new(),
             asked_at: None,

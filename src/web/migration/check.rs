@@ -1,7 +1,9 @@
 //! What the checks of a move answered, before it and after it.
 
 use crate::domain::linode::check::CheckState;
+use crate::domain::migration::{MigrationKind, MigrationState as State};
 use crate::domain::time::span;
+use crate::store::migration::Migration;
 use crate::store::migration::check::{CheckRun, CheckedRow};
 use crate::web::members::linode::check::answer;
 use crate::web::ui::{Tag, Zone};
@@ -22,28 +24,36 @@ pub struct CheckedView {
 }
 
 impl ChecksView {
-    /// `is_open`: its member can take the way back.
-    pub fn new((run, rows): &(CheckRun, Vec<CheckedRow>), zone: Zone, is_open: bool) -> Self {
-        let row = |it: &CheckedRow| CheckedView {
+    /// `None`: it never came to anything. `can_go_back`: its member can take the way back.
+    pub fn new(
+        (run, rows): &(CheckRun, Vec<CheckedRow>),
+        zone: Zone,
+        (row, can_go_back): (&Migration, bool),
+    ) -> Option<Self> {
+        let never = matches!(row.state, State::Cancelled | State::Expired);
+        if never && run.state == CheckState::Waiting {
+            return None;
+        }
+        let view = |it: &CheckedRow| CheckedView {
             words: it.check().words(),
             before: (answer(true, it.home_ok), it.home_said.clone()),
             after: it.asked_at.map(|_| (answer(true, it.ok), it.said.clone())),
         };
-        Self {
-            verdict: verdict(run, zone, is_open),
-            rows: rows.iter().map(row).collect(),
+        Some(Self {
+            verdict: verdict(run, zone, (row, can_go_back)),
+            rows: rows.iter().map(view).collect(),
             console: run.console.clone(),
-        }
+        })
     }
 }
 
-fn verdict(run: &CheckRun, zone: Zone, is_open: bool) -> String {
-    let then = if run.goes_home {
-        "it goes home by itself"
-    } else {
-        "you are told, and decide"
-    };
+fn verdict(run: &CheckRun, zone: Zone, (row, can_go_back): (&Migration, bool)) -> String {
+    let then = what_follows(row.kind, run.goes_home);
+    let failed = "A check that passed before the move failed after it";
     match run.state {
+        CheckState::Waiting if row.state == State::Failed => {
+            "The move failed, so they were not asked again. Another try asks them anew.".to_owned()
+        }
         CheckState::Waiting => format!(
             "Those that pass before it are asked again after the move. If one does not pass there within {}, {then}.",
             span(i64::from(run.limit_s))
@@ -56,17 +66,28 @@ fn verdict(run: &CheckRun, zone: Zone, is_open: bool) -> String {
             None => "Its new host is to ask them now.".to_owned(),
         },
         CheckState::Passed => "Each check that passed before the move passes after it.".to_owned(),
-        CheckState::Failed if run.went_home => {
-            "One that passed before the move failed after it, so it went home by itself.".to_owned()
+        CheckState::Failed if run.went_home => match row.state {
+            State::Returning => format!("{failed}, so it goes home by itself."),
+            State::Finished => format!("{failed}. It was to go home by itself, and that failed."),
+            _ => format!("{failed}, so it went home by itself."),
+        },
+        CheckState::Failed if !run.why.is_empty() => {
+            format!("{failed}. It was to go home, and cannot. {}", run.why)
         }
-        CheckState::Failed if !run.why.is_empty() => format!(
-            "One that passed before the move failed after it. It was to go home, and cannot: {}",
-            run.why
-        ),
-        CheckState::Failed if is_open => {
-            "One that passed before the move failed after it. It is yours to decide: the way back is open.".to_owned()
+        CheckState::Failed if can_go_back => {
+            format!("{failed}. It is yours to decide: the way back is open.")
         }
-        CheckState::Failed => "One that passed before the move failed after it.".to_owned(),
+        CheckState::Failed => format!("{failed}."),
         CheckState::NotAsked => run.why.clone(),
+    }
+}
+
+/// If a check fails after the move.
+pub fn what_follows(kind: MigrationKind, goes_home: bool) -> &'static str {
+    match kind {
+        // Its host is emptied: it does not go back there.
+        MigrationKind::Evacuation => "you are told",
+        _ if goes_home => "it goes home by itself",
+        _ => "you are told, and decide",
     }
 }

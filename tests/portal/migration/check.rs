@@ -5,8 +5,9 @@ use xenbeta::domain::linode::LinodeStatus;
 use xenbeta::domain::linode::check::{Check, CheckPlan, CheckState};
 use xenbeta::domain::migration::{MigrationKind, MigrationState as State};
 use xenbeta::store;
+use xenbeta::store::db::Db;
 use xenbeta::store::migration::Migration;
-use xenbeta::store::migration::check::{CheckRun, CheckedRow};
+use xenbeta::store::migration::check::{CheckRun, CheckedRow, RunChange};
 use xenbeta::wire::{Order, Outcome, Report, Task};
 
 use crate::both_databases;
@@ -63,13 +64,13 @@ impl TestApp {
 
     /// Asked again and again until its time is over.
     fn never_answers(&self, mut order: Order, ok: Option<bool>) {
-        for _ in 0..=LIMIT_S / 50 {
+        for _ in 0..=LIMIT_S / 15 {
             self.hears(&order, ok);
             if self.migration_state(&order) != Some(CheckState::Asking) {
                 return;
             }
             self.nothing_for(XEN1);
-            self.pass_s(50);
+            self.pass_s(15);
             order = self.take(XEN1);
             assert_eq!(kind(&order), "check");
         }
@@ -239,6 +240,10 @@ both_databases! {
         let (run, _) = app.run_of(&row);
         assert_eq!(run.state, CheckState::NotAsked);
         assert!(run.why.contains("older release"), "{}", run.why);
+        let mail = app.mails_of("check_failed");
+        assert!(mail[0].contains("could not ask"), "who wanted it to go home hears of it: {mail:?}");
+        let page = refused(app.ask_checks(&app.member(), WEB));
+        assert!(page.contains("older release"), "{page}");
     }
 
     fn a_linode_that_is_off_is_not_asked(app: TestApp) {
@@ -278,10 +283,25 @@ both_databases! {
     fn one_that_is_shut_down_on_its_way_home_is_off_there(app: TestApp) {
         let app = app.with_fleet();
         app.dies_there();
-        app.sql(&format!("UPDATE linodes SET status = 'running' WHERE id = {WEB}"));
+        // It is off already, and to be booted at home: that is called off.
         app.power(&app.member(), WEB, JobKind::Shutdown, None).unwrap();
         app.comes_home_found_dead();
         assert_eq!(app.linode(WEB).status, LinodeStatus::Offline);
+    }
+
+    fn a_shutdown_has_the_last_word_over_an_answer_of_its_moment(app: TestApp) {
+        let app = app.with_fleet();
+        app.with_checks(true);
+        let (row, _) = app.moved();
+        // As the transaction that hears the last answer does: the move first.
+        let hears = move |conn: &mut Db| {
+            store::migration::locked(conn, row.id).unwrap();
+            let change = RunChange { state: Some(CheckState::Failed), comes_up: Some(true), ..RunChange::default() };
+            store::migration::check::change(conn, row.id, &change).unwrap();
+        };
+        app.while_open(hears, || app.power(&app.member(), WEB, JobKind::Shutdown, None).unwrap());
+        let (run, _) = app.run_of(&row);
+        assert_eq!((run.state, run.comes_up), (CheckState::Failed, false));
     }
 
     fn whoever_shuts_it_down_meanwhile_gets_no_way_home(app: TestApp) {
@@ -294,6 +314,57 @@ both_databases! {
         assert_eq!(run.state, CheckState::NotAsked);
         app.work_all(&[UML1, XEN1]);
         assert_eq!((app.migration(row.id).state, app.linode(WEB).status), (State::Finished, LinodeStatus::Offline));
+    }
+
+    fn time_in_which_nobody_could_ask_fails_nothing(app: TestApp) {
+        let app = app.with_fleet();
+        app.with_checks(true);
+        let (row, order) = app.moved();
+        app.hears(&order, Some(false));
+        // The host is away for an hour, and so is the portal: its next answer is no verdict.
+        app.pass_s(3600);
+        let order = app.take(XEN1);
+        app.hears(&order, Some(false));
+        assert_eq!(app.run_of(&row).0.state, CheckState::Asking);
+        app.pass_s(3);
+        let order = app.take(XEN1);
+        app.hears(&order, Some(true));
+        assert_eq!(app.run_of(&row).0.state, CheckState::Passed);
+    }
+
+    fn one_that_changes_hands_meanwhile_is_not_waited_for(app: TestApp) {
+        let app = app.with_fleet();
+        app.with_checks(true);
+        let (row, order) = app.moved();
+        app.sql(&format!("UPDATE linodes SET epoch = epoch + 1 WHERE id = {WEB}"));
+        app.hears(&order, Some(false));
+        let (run, _) = app.run_of(&row);
+        assert_eq!((run.state, run.went_home), (CheckState::NotAsked, false));
+        assert_eq!(app.mails_of("check_failed").len(), 1);
+    }
+
+    fn a_way_home_that_fails_is_said_so_and_the_next_one_is_its_members_own(app: TestApp) {
+        let app = app.with_fleet().with_passwords();
+        app.with_checks(true);
+        let (row, order) = app.moved();
+        app.never_answers(order, Some(false));
+        let site = Site::serve(&app.app);
+        let mut member = site.signed_in(MEMBER_EMAIL);
+        let url = format!("/members/migrations/{}", row.id);
+        assert!(member.get(&url).body.contains("so it goes home by itself"));
+        let back = app.way_back_of(&row).unwrap();
+        app.reconcile().unwrap();
+        app.cancel_migration(&app.member(), back.id).unwrap();
+        app.work_all(&[UML1, XEN1]);
+        assert_eq!(app.migration(row.id).state, State::Finished);
+        assert!(member.get(&url).body.contains("It was to go home by itself, and that failed."));
+        assert!(!app.run_of(&row).0.comes_up);
+        app.way_back(&app.member(), row.id).unwrap();
+        app.reconcile().unwrap();
+        app.work_all(&[UML1, XEN1]);
+        assert_eq!(app.migration(row.id).state, State::Returned);
+        let mail = app.mails_of("returned");
+        assert!(!mail[0].contains("by itself"), "{mail:?}");
     }
 
     fn a_word_of_another_epoch_or_of_other_checks_counts_for_nothing(app: TestApp) {

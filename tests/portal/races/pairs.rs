@@ -27,7 +27,7 @@ use crate::support::hand::{agent, now_click, refused};
 
 impl TestApp {
     /// Begins `first` in a transaction of another portal, holds it open while `second` runs, and gives back its outcome.
-    fn while_open<T: Send>(
+    pub fn while_open<T: Send>(
         &self,
         first: impl FnOnce(&mut Db) + Send,
         second: impl FnOnce() -> T + Send,

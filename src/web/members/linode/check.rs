@@ -11,6 +11,7 @@ use crate::domain::ids::LinodeId;
 use crate::domain::linode::check::{ASK_S, Check, CheckPlan, MOST_CHECKS};
 use crate::domain::time::span;
 use crate::store;
+use crate::store::linode::address::Ip;
 use crate::store::linode::check::CheckRow;
 use crate::store::linode::page::LinodeDetail;
 use crate::web::extract::{Form, Member, Nothing, Path};
@@ -48,14 +49,20 @@ pub struct CheckView {
 }
 
 impl CheckView {
-    pub fn new(row: &CheckRow, zone: Zone) -> Self {
+    /// `own`: the Linode's addresses.
+    pub fn new(row: &CheckRow, own: &[Ip], zone: Zone) -> Self {
         let check = row.check();
+        let is_its_own = own.iter().any(|ip| ip.address == check.address);
         let (path, status) = check.http.as_ref().map_or_else(Default::default, |http| {
             (http.path.clone(), http.status.to_string())
         });
         Self {
             words: check.words(),
-            answer: answer(row.asked_at.is_some(), row.ok),
+            answer: if is_its_own {
+                answer(row.asked_at.is_some(), row.ok)
+            } else {
+                Tag::new("Not its address any more: not asked", Tone::Warn)
+            },
             said: row.said.clone(),
             at: row.asked_at.map(|at| zone.show(at.utc())),
             hidden: [
@@ -147,7 +154,10 @@ async fn present(
     let view = ChecksPage {
         linode: id,
         label: detail.linode.label.clone(),
-        checks: rows.iter().map(|row| CheckView::new(row, zone)).collect(),
+        checks: rows
+            .iter()
+            .map(|row| CheckView::new(row, &detail.ips, zone))
+            .collect(),
         fields,
         most: MOST_CHECKS,
         then: Field::new(

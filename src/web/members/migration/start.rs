@@ -27,6 +27,7 @@ use crate::web::extract::{Form, Member, Path};
 use crate::web::fault::{Fault, Response};
 use crate::web::members::linode::check::CheckView;
 use crate::web::members::linode::shared::{find, page_of};
+use crate::web::migration::check::what_follows;
 use crate::web::migration::trial::warning;
 use crate::web::page::{self, Page};
 use crate::web::portal::{self, Portal};
@@ -173,13 +174,9 @@ impl MigratePage {
             checks: facts
                 .checks
                 .iter()
-                .map(|row| CheckView::new(row, zone))
+                .map(|row| CheckView::new(row, &detail.ips, zone))
                 .collect(),
-            then: if facts.plan.goes_home && facts.migration.kind != MigrationKind::Evacuation {
-                "it goes home by itself"
-            } else {
-                "you are told, and decide"
-            },
+            then: what_follows(facts.migration.kind, facts.plan.goes_home),
             way_back_days: facts.way_back_days,
             time: TimeFields::new(typed, facts.choices, zone, &page.problems),
             quiet: Quiet::new(facts.choices, zone),

@@ -97,7 +97,7 @@ impl StaffMigrationPage {
         Self {
             shown: MigrationPage {
                 trial: trial::view(&found.detail, &format!("{PATH}/{}", migration.id)),
-                ..MigrationPage::new(page.clone(), &found.detail, found.now)
+                ..MigrationPage::new(page.clone(), &found.detail, found.now).for_staff()
             },
             trial_detail: found
                 .detail
