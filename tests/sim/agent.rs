@@ -155,6 +155,30 @@ impl Sim {
         }
     }
 
+    /// As the daemon from time to time. `false`: it was killed meanwhile.
+    fn destroys_left(&self, host: i64, live: &Host) -> bool {
+        let trials = live.ledger.trials();
+        let agents = self.agents.borrow();
+        let busy = agents
+            .get(&host)
+            .is_some_and(|state| (trials.iter()).any(|trial| state.busy.contains(&trial.linode)));
+        drop(agents);
+        if trials.is_empty() || busy {
+            return true;
+        }
+        // Whoever works on one of them waits for its lock.
+        trials
+            .iter()
+            .for_each(|it| self.set_busy(host, it.linode, true));
+        let lives = self.alone(host, || steps::destroy_left(live));
+        if lives {
+            trials
+                .iter()
+                .for_each(|it| self.set_busy(host, it.linode, false));
+        }
+        lives
+    }
+
     /// Something that an agent does by itself. `false`: it was killed meanwhile.
     fn alone(&self, host: i64, act: impl FnOnce()) -> bool {
         let life = self.life_of(host);
@@ -265,7 +289,7 @@ impl Sim {
 
     fn poll(&self, host: i64) {
         let Some(live) = self.live(host) else { return };
-        if !live.ledger.trials().is_empty() && !self.alone(host, || steps::destroy_left(&live)) {
+        if !self.destroys_left(host, &live) {
             return;
         }
         let inventory = inventory::collect(&live);
