@@ -93,6 +93,10 @@ impl World {
         if here.dead || here.asks && kind != JobKind::FinalCopy {
             return None;
         }
+        if guards.has(Guard::TrialFirst) {
+            // The Linode's lock waits for one that is at work.
+            here.trial = false;
+        }
         let void = here.seen.is_some_and(|seen| seen.life != mark.life);
         let order = Order {
             to,
@@ -410,6 +414,9 @@ impl World {
         let running = twins + self.hosts.iter().filter(|host| host.running).count();
         if running > 1 {
             self.bad = Some(Bad::TwoRunners);
+        }
+        if self.hosts.iter().any(|host| host.trial && host.running) {
+            self.blame(Bad::TrialBeside);
         }
         let unowned = |host: &Host| host.running && !host.went_back && !host.ledger.marks().owns();
         if self.hosts.iter().any(unowned) {

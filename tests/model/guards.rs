@@ -32,6 +32,8 @@ guards! {
     Reread, "failures" = "what was copied is read again",
     HeldStays, "failures" = "a guest that held stays where its move brought it",
     StayedUp, "failures" = "what stayed up once is not given up by a repeated start",
+    TrialFirst, "trials" = "what a trial left goes before anything else is done",
+    TrialAway, "trials" = "nothing is tried where the Linode lives",
     PurgeProof, "death" = "a purge needs a proof",
     ProofFresh, "death" = "a proof is fresh",
     OtherLedger, "twins" = "another ledger is not believed",

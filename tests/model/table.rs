@@ -21,6 +21,7 @@ const CALM: Budget = Budget {
     flips: 0,
     ledgers: 0,
     twins: 0,
+    trials: 0,
 };
 
 /// A world that is searched: what may go wrong in it.
@@ -81,6 +82,15 @@ const WORLDS: &[Kind] = &[
     kind("calm", CALM),
     kind("failures", FAILURES),
     kind("death", DEATH),
+    kind(
+        "trials",
+        Budget {
+            trials: 1,
+            crashes: 1,
+            failures: 1,
+            ..CALM
+        },
+    ),
     kind("ledger", LEDGER),
     kind("twins", Budget { twins: 1, ..CALM }),
     kind("moves", MOVES),
@@ -326,7 +336,15 @@ fn sum_up((states, bad): (usize, usize), guards: usize) {
 
 #[test]
 fn short_bounds() {
-    let short = ["calm", "death", "twins", "delays", "moves", "passes, moves"];
+    let short = [
+        "calm",
+        "death",
+        "trials",
+        "twins",
+        "delays",
+        "moves",
+        "passes, moves",
+    ];
     let kinds: Vec<&Kind> = WORLDS
         .iter()
         .filter(|kind| short.contains(&kind.name))

@@ -30,6 +30,10 @@ pub enum Act {
     Ask(H),
     GivePurge(Purge),
     Prove(H),
+    /// It is tried at its destination: asked for, carried out, and ended by itself.
+    AskTrial,
+    Try(H),
+    TrialEnds(H),
     Boot(H),
     ShutDown(H),
     Believe,
@@ -96,6 +100,8 @@ impl Universe {
             copy: None,
             gone: Vec::new(),
             running: at == 0,
+            trial: false,
+            to_try: false,
             seen: Some(mark),
             report: None,
             twin: false,
@@ -167,6 +173,7 @@ impl Universe {
             }
             if matches!(mv.step, Some(Step::Hold | Step::TopUp)) {
                 acts.push(Act::Tell(Event::Stop));
+                acts.extend((world.left.trials > 0).then_some(Act::AskTrial));
             }
             if mv.step == Some(Step::Hold) && self.passes {
                 acts.push(Act::Tell(Event::TopUp));
@@ -229,9 +236,10 @@ impl Model for Universe {
                 Act::Boot(host),
                 Act::TakeOver(host),
             ]);
-            if world.hosts[usize::from(host)].asks {
-                acts.push(Act::Ask(host));
-            }
+            let here = &world.hosts[usize::from(host)];
+            acts.extend(here.asks.then_some(Act::Ask(host)));
+            acts.extend(here.to_try.then_some(Act::Try(host)));
+            acts.extend(here.trial.then_some(Act::TrialEnds(host)));
             if self.delays {
                 acts.extend([Act::Send(host), Act::Hear(host)]);
             }
@@ -301,6 +309,9 @@ impl Model for Universe {
             }),
             Property::always("granted disks are not copied over", |_, world: &World| {
                 world.bad != Some(Bad::Overwritten)
+            }),
+            Property::always("no trial beside its Linode", |_, world: &World| {
+                world.bad != Some(Bad::TrialBeside)
             }),
         ]
     }
@@ -395,6 +406,28 @@ impl Universe {
                 rules::act(here.ledger.marks(), row.epoch.into()).ok()?;
                 (row.host == host && whole && !world.portal.closed_to(host))
                     .then(|| world.prove(host))
+            }
+            Act::AskTrial => {
+                let to = world.portal.mv?.destination;
+                self.alive(world, to)?;
+                world.left.trials -= 1;
+                world.hosts[usize::from(to)].to_try = true;
+                Some(())
+            }
+            Act::Try(host) => {
+                self.alive(world, host)?;
+                let here = &mut world.hosts[usize::from(host)];
+                here.to_try = false;
+                let away = rules::may_try(here.ledger.marks(), here.running).is_ok();
+                if away || !guards.has(Guard::TrialAway) {
+                    here.trial = true;
+                }
+                Some(())
+            }
+            Act::TrialEnds(host) => {
+                self.alive(world, host)?;
+                world.hosts[usize::from(host)].trial = false;
+                Some(())
             }
             Act::Boot(host) => self.boot(world, host),
             Act::ShutDown(host) => {
@@ -567,6 +600,7 @@ impl Universe {
                 self.alive(world, host)?;
                 world.left.reboots -= 1;
                 world.stop(host);
+                world.hosts[usize::from(host)].trial = false;
                 world.hosts[usize::from(host)].crash(guards);
             }
             Act::Die(host) => {
@@ -576,6 +610,7 @@ impl Universe {
                 here.dead = true;
                 here.twin = false;
                 here.running = false;
+                (here.trial, here.to_try) = (false, false);
                 here.report = None;
             }
             Act::TakeOver(host) => self.take_over(world, host)?,

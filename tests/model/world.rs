@@ -209,6 +209,10 @@ pub struct Host {
     /// What was lost with its machine, within the time that a proof is good for.
     pub gone: Vec<(u8, u8)>,
     pub running: bool,
+    /// A clone of its copy runs here, or is left of a trial that was cut off.
+    pub trial: bool,
+    /// An order for one was given to its agent, and may be carried out whenever.
+    pub to_try: bool,
     /// Volatile: what its agent saw of the portal.
     pub seen: Option<PortalMark>,
     pub report: Option<Report>,
@@ -317,6 +321,7 @@ pub struct Budget {
     pub flips: u8,
     pub ledgers: u8,
     pub twins: u8,
+    pub trials: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -328,6 +333,7 @@ pub enum Bad {
     LastCopy,
     EpochTwice,
     Overwritten,
+    TrialBeside,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -355,6 +361,8 @@ impl Host {
     pub fn crash(&mut self, guards: Guards) {
         self.seen = self.ledger.seen;
         self.report = None;
+        // Its agent drops that, and destroys what there is of a clone; that this is done soon, nothing here relies on.
+        self.to_try = false;
         self.asks = guards.has(Guard::AskedAgain);
     }
 }
