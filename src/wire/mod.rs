@@ -284,6 +284,12 @@ pub struct Progress {
     /// Bytes put on the wire so far in this job.
     pub sent_bytes: u64,
     pub bytes_per_s: u64,
+    /// Bytes that this pass will put on the wire still, by what it did so far. Older agents do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_bytes: Option<u64>,
+    /// Bytes of the copy that were read once more, as they are while nothing is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked_bytes: Option<u64>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -402,6 +402,40 @@ fn a_cancel_ends_it_at_once_and_keeps_what_was_copied() {
     assert!(report.sent_bytes < 50_000_000, "{report:?}");
 }
 
+/// All that was said.
+#[derive(Default)]
+struct Said(Mutex<Vec<Progress>>);
+
+impl Watch for Said {
+    fn progress(&self, progress: Progress) {
+        self.0.lock().unwrap().push(progress);
+    }
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn what_is_left_to_send_comes_to_nothing_and_holes_are_not_sent() {
+    let lab = Lab::new(&[256 * MIB]);
+    Dice(3).write(&lab.source_disk(1), 0, 40 << 20);
+    let said = Said::default();
+    lab.cap.set(Some(30));
+    let watch = Fetch {
+        watch: &said,
+        ..lab.fetch()
+    };
+    watch.warm(1).unwrap();
+    let said = said.0.into_inner().unwrap();
+    assert!(said.len() >= 4, "{said:?}");
+    for progress in &said {
+        let rest = progress.total_bytes - progress.done_bytes;
+        assert!(progress.left_bytes.unwrap() <= rest, "{progress:?}");
+    }
+    let last = said.last().unwrap();
+    assert_eq!((last.left_bytes, last.checked_bytes), (Some(0), None));
+}
+
 /// Cuts a pass short at the destination's n-th touch of a disk.
 #[derive(Default)]
 struct CutAt {

@@ -94,6 +94,8 @@ impl SimMover {
                     total_bytes: (fetch.disks.len() * CHUNKS) as u64,
                     sent_bytes: differed,
                     bytes_per_s: 1,
+                    left_bytes: None,
+                    checked_bytes: None,
                 });
             }
         }

@@ -14,8 +14,8 @@ use crate::agent::ledger::HeldJob;
 use crate::agent::steps;
 use crate::wire::{Finish, LEASE_S, Order, Outcome, Renew};
 
-/// A lease is renewed this often without news, and not more often with it.
-const RENEW: Duration = Duration::from_secs(LEASE_S as u64 / 3);
+/// A lease is renewed this often without news, so that pages never wait long for a word, and not more often with it.
+const RENEW: Duration = Duration::from_secs(3);
 const NEWS: Duration = Duration::from_secs(1);
 /// How soon a job that waits for the first answer of a run finds it.
 const LOOK: Duration = Duration::from_millis(20);

@@ -130,6 +130,8 @@ pub(super) fn paced(work: &Work<'_>, guest: &GuestSpec) -> impl Fn(usize) -> boo
             total_bytes,
             sent_bytes: 0,
             bytes_per_s: done.get().saturating_mul(1000) / ms.max(1),
+            left_bytes: None,
+            checked_bytes: None,
         });
         done.set(done.get() + bytes as u64);
         true

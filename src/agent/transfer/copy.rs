@@ -26,7 +26,13 @@ pub(super) struct Live {
     /// Bytes of the disks looked at in this pass, and of how many.
     pub done: AtomicU64,
     pub total: AtomicU64,
+    /// Of those, what both ends knew to be the same.
+    pub known: AtomicU64,
     pub pass: AtomicUsize,
+    /// Bytes received when this pass began.
+    pub wire_before: AtomicU64,
+    /// While the copy is read once more: bytes of it, and one more.
+    pub checked: AtomicU64,
     /// The source could tell what changed since the pass before this one, and reads nothing else.
     pub told: AtomicBool,
     /// Bytes received, as they were on the wire; and as they are on the disks.
@@ -40,6 +46,27 @@ pub(super) struct Live {
 impl Live {
     pub(super) fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+
+    /// A pass begins, from the first segment.
+    pub(super) fn begin_pass(&self) {
+        self.done.store(0, Ordering::Relaxed);
+        self.known.store(0, Ordering::Relaxed);
+        self.wire_before
+            .store(self.wire.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// What this pass will send still: of what is not looked at as much as of what it looked at.
+    pub(super) fn left(&self) -> u64 {
+        let looked = self.done.load(Ordering::Relaxed);
+        let rest = self.total.load(Ordering::Relaxed).saturating_sub(looked);
+        let compared = looked.saturating_sub(self.known.load(Ordering::Relaxed));
+        let sent = self.wire.load(Ordering::Relaxed) - self.wire_before.load(Ordering::Relaxed);
+        let share = u128::from(rest) * u128::from(sent);
+        match share.checked_div(u128::from(compared)) {
+            Some(left) => u64::try_from(left).map_or(rest, |left| left.min(rest)),
+            None => rest,
+        }
     }
 
     /// Ends every wait of this copy.
@@ -186,19 +213,18 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    /// Counts a segment for the figures.
-    pub(super) fn looked_at(&self, index: usize) {
-        let Some((disk, segment)) = self.work.item(index) else {
-            return;
-        };
-        let Some(disk) = self.disks.get(usize::from(disk)) else {
-            return;
+    /// Counts a segment for the figures, and says how long it is.
+    pub(super) fn looked_at(&self, index: usize) -> u64 {
+        let item = self.work.item(index);
+        let disk = item.and_then(|(disk, _)| self.disks.get(usize::from(disk)));
+        let Some((disk, (_, segment))) = disk.zip(item) else {
+            return 0;
         };
         let (first, count) = disk.cut.segment(segment);
         let range = disk.cut.range(first, count);
-        self.live
-            .done
-            .fetch_add(range.end - range.start, Ordering::Relaxed);
+        let bytes = range.end - range.start;
+        self.live.done.fetch_add(bytes, Ordering::Relaxed);
+        bytes
     }
 }
 

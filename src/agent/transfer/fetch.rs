@@ -97,10 +97,12 @@ impl Fetch<'_> {
             // the copy is read again now, while the Linode runs.
             if live.told.load(Ordering::Relaxed) || passes.len() == 1 {
                 let begun = Instant::now();
+                live.checked.store(1, Ordering::Relaxed);
                 for disk in &disks {
-                    let done = disk.table.reread(&*disk.image, &live.stop);
+                    let done = disk.table.reread(&*disk.image, &live.stop, &live.checked);
                     done.map_err(|e| target_io(&e))?;
                 }
+                live.checked.store(0, Ordering::Relaxed);
                 // The guest writes meanwhile, too.
                 if let Some(last) = passes.last_mut() {
                     last.took += begun.elapsed();
@@ -268,7 +270,7 @@ impl Fetch<'_> {
             .map_err(|e| TransferError::new(Fault::Refused, format!("TLS: {e}")))?;
         let work = Work::all(disks);
         let mut patience = Patience::default();
-        live.done.store(0, Ordering::Relaxed);
+        live.begin_pass();
         loop {
             match self.attempt(live, disks, &work, sealed, &config) {
                 Err(e) if e.fault == Fault::Unreachable => {
@@ -409,6 +411,8 @@ impl Rate {
             total_bytes: live.total.load(Ordering::Relaxed),
             sent_bytes,
             bytes_per_s,
+            left_bytes: Some(live.left()),
+            checked_bytes: live.checked.load(Ordering::Relaxed).checked_sub(1),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One pass of the destination: what need not be asked for, how many connections work through the rest, and how often a broken one
 //! is made again.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::apply::Worker;
@@ -43,7 +43,8 @@ impl Attempt<'_> {
                 }
                 for differs in differ {
                     if !differs && !self.work.is_done(index) {
-                        self.looked_at(index);
+                        let bytes = self.looked_at(index);
+                        self.live.known.fetch_add(bytes, Ordering::Relaxed);
                         self.work.finished(index);
                     }
                     index += 1;

@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::chunk::{
@@ -127,7 +127,7 @@ impl Table {
         };
         if low < high && !unread {
             image.sync()?;
-            table.learn(image, low, high.min(cut.segments()), stop)?;
+            table.learn(image, (low, high.min(cut.segments())), stop, |_| {})?;
         }
         table.settle()?;
         Ok(table)
@@ -145,14 +145,21 @@ impl Table {
 
     /// Reads all of the copy from the device, and takes what is found for what the copy holds. Killed, it is done when the
     /// table is opened next; told to stop it writes nothing that is wrong, and leaves the rest as it was known before.
-    pub(super) fn reread(&self, image: &dyn Image, stop: &AtomicBool) -> io::Result<()> {
+    pub(super) fn reread(
+        &self,
+        image: &dyn Image,
+        stop: &AtomicBool,
+        checked: &AtomicU64,
+    ) -> io::Result<()> {
         let all = (0, self.cut.segments());
         {
             let mut mark = self.mark.lock().unwrap_or_else(PoisonError::into_inner);
             self.write_mark(all)?;
             *mark = all;
         }
-        let learnt = self.learn(image, all.0, all.1, stop);
+        let learnt = self.learn(image, all, stop, |bytes| {
+            checked.fetch_add(bytes, Ordering::Relaxed);
+        });
         if matches!(&learnt, Err(e) if e.kind() != io::ErrorKind::Interrupted) {
             return learnt;
         }
@@ -214,8 +221,14 @@ impl Table {
         self.digests.file.sync_data()
     }
 
-    /// Reads what is there, from the device, and writes down its digests. All cores.
-    fn learn(&self, image: &dyn Image, low: u32, high: u32, stop: &AtomicBool) -> io::Result<()> {
+    /// Reads what is there, from the device, and writes down its digests. All cores. `learnt`: so many bytes more.
+    fn learn(
+        &self,
+        image: &dyn Image,
+        (low, high): (u32, u32),
+        stop: &AtomicBool,
+        learnt: impl Fn(u64) + Sync,
+    ) -> io::Result<()> {
         let next = AtomicU32::new(low);
         let workers = std::thread::available_parallelism()
             .map_or(1, std::num::NonZero::get)
@@ -229,6 +242,9 @@ impl Table {
                         return Ok(());
                     }
                     self.learn_segment(image, segment, &mut buf, stop)?;
+                    let (first, count) = self.cut.segment(segment);
+                    let range = self.cut.range(first, count);
+                    learnt(range.end - range.start);
                 }
             };
             let threads: Vec<_> = (0..workers).map(|_| scope.spawn(learn)).collect();

@@ -4,6 +4,7 @@ use super::fitting::fits;
 use super::loss;
 use super::order::{self, NoTask, NotDispatchable};
 use super::outcome::{self, Digests, Ending, stale};
+use super::progress::{self, Seen};
 use crate::app::App;
 use crate::app::context::{Agent, PORTAL, Tx, Who};
 use crate::app::error::AppError;
@@ -22,7 +23,7 @@ use crate::store;
 use crate::store::db::wake_on_commit;
 use crate::store::job::{Again, Claim, End, Job, Lease};
 use crate::store::wake::Wake;
-use crate::wire::{Finish, LEASE_S, Order, Outcome, Progress, Renew, Renewed, SealedDigests};
+use crate::wire::{Finish, LEASE_S, Order, Outcome, Renew, Renewed, SealedDigests};
 
 #[allow(
     clippy::large_enum_variant,
@@ -112,13 +113,6 @@ fn end(
     trial::not_tried(tx, job, why)
 }
 
-/// The last progress a job reported, for pages.
-pub fn progress(job: &Job) -> Option<Progress> {
-    job.progress
-        .as_deref()
-        .and_then(|text| serde_json::from_str(text).ok())
-}
-
 impl App {
     /// The next order for a host, if there is one. What it grants is marked as fetched before this returns.
     pub fn claim(&self, agent: &Agent) -> Result<Option<Order>, AppError> {
@@ -203,24 +197,25 @@ impl App {
             attempt: renew.attempt,
             hash: &hash,
         };
-        let progress = renew
-            .progress
-            .map(|progress| serde_json::to_string(&progress))
-            .transpose()
-            .map_err(|error| AppError::Fault(error.to_string()))?;
         let until = now.plus_s(i64::from(LEASE_S));
         let cancel = self.db.write(|conn| {
-            let cancel = store::job::renew(
-                conn,
-                lease,
-                until,
-                progress.as_deref().map(|text| (text, now)),
-            )?;
-            let console = renew.console.as_deref().filter(|_| cancel.is_some());
-            if (progress.is_some() || console.is_some())
-                && let Some(job) = store::job::job(conn, job)?
-            {
-                if let Some(text) = console {
+            let says = renew.progress.is_some() || renew.console.is_some();
+            let before = if says {
+                store::job::job(conn, job)?
+            } else {
+                None
+            };
+            let seen = renew.progress.map(|said| {
+                let seen = Seen::after(before.as_ref().and_then(progress::seen), said);
+                serde_json::to_string(&seen)
+            });
+            let seen = seen
+                .transpose()
+                .map_err(|error| AppError::Fault(error.to_string()))?;
+            let told = seen.as_deref().map(|text| (text, now));
+            let cancel = store::job::renew(conn, lease, until, told)?;
+            if let Some(job) = before.filter(|_| cancel.is_some()) {
+                if let Some(text) = renew.console.as_deref() {
                     store::trial::note_console(conn, job.id, &trial::kept(text))?;
                 }
                 if let Some(id) = job.migration_id {

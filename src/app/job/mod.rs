@@ -5,5 +5,6 @@ pub mod lease;
 pub(super) mod loss;
 pub mod order;
 pub(super) mod outcome;
+pub mod progress;
 mod retry;
 mod spec;

@@ -7,6 +7,7 @@
 mod decide;
 pub mod forecast;
 pub mod hold;
+pub mod progress;
 
 use super::job::JobKind;
 use super::linode::LinodeStatus;

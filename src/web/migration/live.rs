@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::trial;
-use crate::app::job::lease;
+use crate::app::job::progress::{self, Seen};
 use crate::domain::host::SILENT_S;
 use crate::domain::job::{JobKind, JobState};
 use crate::domain::migration::{AT_WORK, MigrationKind, MigrationState as State, Step};
@@ -16,10 +16,10 @@ use crate::store::trial::Trial;
 use crate::web::page::Page;
 use crate::web::ui::names::step_words;
 use crate::web::ui::{Tag, Zone, units};
-use crate::wire::LEASE_S;
+use crate::wire::{LEASE_S, Progress};
 
-/// Silence of a host at work after which the page says so, in seconds: agents report at least every ten.
-const QUIET_S: i64 = 20;
+/// Silence of a host at work after which the page says so, in seconds: agents renew a lease at least every three.
+const QUIET_S: i64 = 5;
 
 /// The values that change while the page is open. The page shows them, and the stream of events sends them; both are
 /// made here, so they cannot differ. Keys name the elements that show them.
@@ -94,30 +94,20 @@ impl Live {
             text.insert("trial", trial::words(trial, zone));
             text.insert("trial-console", trial.console.clone());
         }
-        if is_at_work(migration.state) {
-            let copying = job
+        if AT_WORK.contains(&migration.state) {
+            let seen = job.and_then(progress::seen);
+            let said = job
                 .filter(|job| job.state == JobState::Leased)
-                .and_then(|job| Some((job, lease::progress(job)?)));
-            let (value, words) = copying.map_or((0, String::new()), |(_, progress)| {
-                // Thousandths, so that a large disk's bar still moves.
-                let whole = progress.total_bytes.max(1);
-                let value = u64::try_from(
-                    u128::from(progress.done_bytes.min(whole)) * 1000 / u128::from(whole),
-                )
-                .unwrap_or(0);
-                let words = match job.map(|job| job.kind) {
-                    Some(JobKind::Reserve) => format!(
-                        "It begins with a copy of its earlier disks there: {} of {}.",
-                        units::bytes(progress.done_bytes),
-                        units::bytes(progress.total_bytes)
-                    ),
-                    _ => progress_words(&progress, job.and_then(looked_for_s)),
-                };
-                (value, words)
-            });
-            text.insert("progress", words);
+                .zip(seen)
+                .map(|(job, seen)| progress_words(job, &seen))
+                .unwrap_or_default();
+            text.insert("progress", said);
             text.insert("quiet", quiet(of, now));
-            attr.insert("bar", BTreeMap::from([("value", value.to_string())]));
+            // While it holds, passes come and go.
+            if is_at_work(migration.state) {
+                let value = bar(migration, seen).to_string();
+                attr.insert("bar", BTreeMap::from([("value", value)]));
+            }
         }
         Self { shape, text, attr }
     }
@@ -134,7 +124,7 @@ impl Live {
     }
 }
 
-/// Is something done that has a progress? While it holds, passes come and go.
+/// Is something done that has a bar?
 pub fn is_at_work(state: State) -> bool {
     matches!(state, State::Preparing | State::Copying | State::Switching)
 }
@@ -270,26 +260,47 @@ fn looked_for_s(job: &Job) -> Option<i64> {
     Some(heard.seconds_since(begun)).filter(|seconds| *seconds > 0)
 }
 
-/// `looked_for_s`: since the job began, and so of use for its first pass; later ones are short.
-fn progress_words(progress: &crate::wire::Progress, looked_for_s: Option<i64>) -> String {
+/// In thousandths. In one state it never goes back, whichever step is at work in it.
+fn bar(row: &Migration, seen: Option<Seen>) -> u16 {
+    let is_copied = match row.step {
+        Some(Step::Start) => true,
+        Some(Step::OpenTransfer) => row.base_epoch.is_some(),
+        _ => false,
+    };
+    if is_copied {
+        1000
+    } else {
+        seen.map_or(0, |seen| seen.shown)
+    }
+}
+
+fn progress_words(job: &Job, seen: &Seen) -> String {
+    let said = &seen.said;
+    if job.kind == JobKind::Reserve {
+        return format!(
+            "It begins with a copy of its earlier disks there: {} of {}.",
+            units::bytes(said.done_bytes),
+            units::bytes(said.total_bytes)
+        );
+    }
+    if let Some(checked) = said.checked_bytes {
+        return format!(
+            "Pass {}: {} sent in all; now the copy is read once more, {} of {}.",
+            said.pass,
+            units::bytes(said.sent_bytes),
+            units::bytes(checked),
+            units::bytes(said.total_bytes)
+        );
+    }
+    let left = seen.sending().left();
     let mut words = format!(
-        "Pass {}: {} of {} looked at, {} sent, {}.",
-        progress.pass,
-        units::bytes(progress.done_bytes),
-        units::bytes(progress.total_bytes),
-        units::bytes(progress.sent_bytes),
-        units::rate(progress.bytes_per_s),
+        "Pass {}: {} left to send, {} sent, {}.",
+        said.pass,
+        units::bytes(left),
+        units::bytes(said.sent_bytes),
+        units::rate(said.bytes_per_s),
     );
-    let rest = progress.total_bytes.saturating_sub(progress.done_bytes);
-    let seconds = looked_for_s
-        .filter(|_| progress.pass <= 1)
-        .and_then(|seconds| u64::try_from(seconds).ok())
-        .and_then(|seconds| {
-            rest.saturating_mul(seconds)
-                .checked_div(progress.done_bytes)
-        });
-    if let Some(seconds) = seconds {
-        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX / 4);
+    if let Some(seconds) = left_s(job, said, left) {
         // Disks are uneven: some of the rest is holes, some is dense.
         let (least, most) = (seconds / 2, seconds.saturating_mul(3) / 2);
         words.push_str(&match most {
@@ -304,6 +315,20 @@ fn progress_words(progress: &crate::wire::Progress, looked_for_s: Option<i64>) -
     words
 }
 
+/// How long the rest of the pass takes: of the first one by all that was done since the job began, which is its; of a later
+/// one, which is short, by what is sent at the moment.
+fn left_s(job: &Job, said: &Progress, left: u64) -> Option<i64> {
+    let seconds = if said.pass <= 1 {
+        let looked_for_s = u64::try_from(looked_for_s(job)?).ok()?;
+        let rest = said.total_bytes.saturating_sub(said.done_bytes);
+        rest.saturating_mul(looked_for_s)
+            .checked_div(said.done_bytes)?
+    } else {
+        left.checked_div(said.bytes_per_s)?
+    };
+    Some(i64::try_from(seconds).unwrap_or(i64::MAX / 4))
+}
+
 /// Its host took it, and has not said how it ended: it is to be taken again.
 fn is_lost(job: &Job) -> bool {
     job.state == JobState::Pending && job.losses > 0
@@ -314,7 +339,9 @@ fn quiet(of: Watched<'_>, now: Time) -> String {
     let Some(job) = of.job else {
         return String::new();
     };
-    let said = job.progress_at.max(job.started_at);
+    // Each renewal is a word.
+    let renewed = job.lease_until.map(|at| at.plus_s(-i64::from(LEASE_S)));
+    let said = job.progress_at.max(job.started_at).max(renewed);
     let (heard, most) = match job.state {
         JobState::Leased => (said, QUIET_S),
         // Its lease is over, and the silence goes on.

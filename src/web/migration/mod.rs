@@ -4,4 +4,5 @@ pub mod check;
 pub mod live;
 pub mod receipt;
 pub mod stream;
+pub mod timeline;
 pub mod trial;

@@ -24,8 +24,9 @@ use crate::web::portal::{self, Portal};
 use crate::web::ui::Zone;
 
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// A look without being woken: a host's silence makes no event.
+/// A look without being woken: a host's silence makes no event. Sooner while one is at work, and says something every second.
 const LOOK: Duration = Duration::from_secs(5);
+const LOOK_AT_WORK: Duration = Duration::from_secs(1);
 /// Changes that come together are sent together.
 const GATHER: Duration = Duration::from_millis(200);
 /// Then the browser connects anew by itself.
@@ -135,7 +136,13 @@ impl Feed {
     }
 
     async fn wait(&mut self) {
-        let until = tokio::time::sleep(LOOK);
+        let is_at_work = |(live, _): &(Live, Instant)| live.text.contains_key("quiet");
+        let look = if self.sent.as_ref().is_some_and(is_at_work) {
+            LOOK_AT_WORK
+        } else {
+            LOOK
+        };
+        let until = tokio::time::sleep(look);
         tokio::pin!(until);
         loop {
             tokio::select! {

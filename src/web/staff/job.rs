@@ -3,7 +3,7 @@
 use askama::Template;
 
 use crate::app::error::AppError;
-use crate::app::job::lease;
+use crate::app::job::progress;
 use crate::domain::ids::JobId;
 use crate::domain::job::JobState;
 use crate::domain::string_enum::StringEnum;
@@ -160,7 +160,7 @@ pub async fn show(asks: Asks<Staff>, id: Path<i64>) -> Response {
     if let Some(until) = job.lease_until {
         facts.push(("Lease until", zone.precise(until).text));
     }
-    if let Some(progress) = lease::progress(job) {
+    if let Some(progress) = progress::seen(job).map(|seen| seen.said) {
         let words = format!(
             "Pass {}, {} of {}, {} sent, {}",
             progress.pass,

@@ -41,6 +41,8 @@ fn renewal(order: &Order, progress: bool) -> Renew {
             total_bytes: 2,
             sent_bytes: 1,
             bytes_per_s: 1,
+            left_bytes: None,
+            checked_bytes: None,
         }),
         console: None,
     }

@@ -27,7 +27,11 @@ both_databases! {
         let mut member = site.signed_in(MEMBER_EMAIL);
         let mut page = || member.get(&format!("/members/migrations/{}", row.id));
         page().hides(&["No word from the host"]);
-        app.pass_watched_s(25);
+        app.pass_watched_s(5);
+        page().hides(&["No word from the host"]);
+        app.pass_watched_s(3);
+        assert!((8..13).contains(&silent_s(&page())));
+        app.pass_watched_s(17);
         assert!((25..30).contains(&silent_s(&page())));
         // Its lease is over, and the step waits to be taken again: the silence is the same one.
         app.pass_watched_s(10);

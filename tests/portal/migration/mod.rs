@@ -8,6 +8,8 @@ mod engine;
 pub mod holding;
 mod limit;
 mod places;
+mod progress;
 mod receipt;
 mod schedule;
+mod timeline;
 mod verify;

@@ -107,6 +107,8 @@ fn all_that_can_end_a_lease(app: &TestApp) -> Race<'_> {
             total_bytes: 2,
             sent_bytes: 1,
             bytes_per_s: 1,
+            left_bytes: None,
+            checked_bytes: None,
         }),
         console: None,
     };

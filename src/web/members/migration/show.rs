@@ -10,7 +10,7 @@ use crate::app::migration::guard::closed_to_members;
 use crate::app::migration::schedule::can_unschedule;
 use crate::domain::ids::MigrationId;
 use crate::domain::migration::{
-    self, BEFORE_THE_STOP, MigrationKind, MigrationState as State, Side, forecast,
+    self, AT_WORK, BEFORE_THE_STOP, MigrationKind, MigrationState as State, Side, forecast,
 };
 use crate::domain::placement::Standing;
 use crate::domain::time::Time;
@@ -26,8 +26,9 @@ use crate::web::fault::Response;
 use crate::web::members::fairness::compared::{Compared, compared};
 use crate::web::members::linode::shared::page_of;
 use crate::web::migration::check::ChecksView;
-use crate::web::migration::live::{Live, Watched, follow, is_at_work};
+use crate::web::migration::live::{Live, Watched, follow};
 use crate::web::migration::stream;
+use crate::web::migration::timeline::Timeline;
 use crate::web::migration::trial::{self, TrialView};
 use crate::web::page::{self, Page};
 use crate::web::portal::Portal;
@@ -63,6 +64,7 @@ pub struct MigrationPage {
     /// What was to answer, if its member named something.
     pub checks: Option<ChecksView>,
     pub figures: Vec<(&'static str, String)>,
+    pub timeline: Option<Timeline>,
     /// What it used before and after, once there are samples of both.
     pub moved: Option<Compared>,
     pub log: Vec<LogRow>,
@@ -134,7 +136,7 @@ impl MigrationPage {
             from: host(&detail.source),
             to: host(&detail.destination),
             steps: steps(migration.state),
-            at_work: is_at_work(migration.state),
+            at_work: AT_WORK.contains(&migration.state),
             planned: planned(migration, now)
                 .map(|at| zone.both(detail.queue.held_until.unwrap_or(at))),
             is_held: detail.queue.held_until.is_some(),
@@ -150,6 +152,7 @@ impl MigrationPage {
                 .as_ref()
                 .and_then(|it| ChecksView::new(it, zone, (migration, can_go_back))),
             figures: figures(migration),
+            timeline: Timeline::of(migration, zone, now),
             moved: None,
             log: detail
                 .events
