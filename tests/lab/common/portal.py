@@ -298,9 +298,9 @@ class Portal:
                 found.append(str(email.message_from_file(file, policy=email.policy.default)["Subject"]))
         return found
 
-    def member_migrates(self, linode):
+    def member_migrates(self, linode, **choices):
         page = self.member.get(f"/members/linodes/{linode.id}/migrate")
-        page = self.member.submit(page.form(button=f"Migrate {linode.label}"))
+        page = self.member.submit(page.form(button=f"Migrate {linode.label}"), choices)
         return int(re.search(r"/members/migrations/(\d+)", page.url).group(1))
 
     def receipt_page(self, migration):

@@ -20,6 +20,7 @@ from hosts import Lab  # noqa: E402
 from moves import move, plain_reboot, report, say  # noqa: E402
 from portal import MEMBER, PORT, STAFF  # noqa: E402
 from reboots import reboots  # noqa: E402
+from times import Chosen  # noqa: E402
 from watcher import Client, Witness, await_answer, check_sequence  # noqa: E402
 from world import eventually  # noqa: E402
 
@@ -37,8 +38,12 @@ def moves(lab, witness, args):
     for linode in lab.linodes:
         plain = plain_reboot(lab, witness, linode)
         lab.make_offer(linode)
-        cost = move(lab, witness, linode)
+        # One of them at a time of its member's; the others as soon as they are copied.
+        chosen = Chosen(lab) if linode is lab.linodes[0] else None
+        cost = move(lab, witness, linode, chosen)
         report(linode.label, plain, cost)
+        if chosen:
+            chosen.judge(cost)
         results.setdefault("big" if linode.data_mb else "small", []).append({"plain": plain, **cost})
     if args.way_back:
         way_back_and_confirm(lab, witness)

@@ -31,6 +31,7 @@ STAGES = {
     "home": (stages.home, 600, ["small"], True),
     "weights": (stages.weights, 300, ["light", "heavy"], True),
     "hostile": (stages.hostile, 300, ["hostile"], True),
+    "timed": (stages.at_its_time, 360, ["small"], True),
     "short": (stages.there_and_back, 420, ["small"], False),
     "power": (stages.power, 900, ["small"] * len(stages.MOMENTS), False),
 }

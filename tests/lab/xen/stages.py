@@ -7,6 +7,7 @@ import time
 from home import comes_home
 from hosts import AGENT, CONFIG
 from moves import move, plain_reboot, report, say
+from times import Chosen
 from watcher import Client, await_answer, check_sequence, fetch
 from world import eventually
 
@@ -156,6 +157,19 @@ def hostile(lab, witness, linodes, _dice):
     lab.make_offer(linode)
     floor = plain_reboot(lab, witness, linode)
     cost = moved(lab, witness, linode, "UML to Xen", floor)
+    lab.shut_down(linode, BOOT)
+    return cost
+
+
+def at_its_time(lab, witness, linodes, _dice):
+    """A guest that writes all the time stops at the time its member chose, and is off for no longer than they allow."""
+    linode = linodes[0]
+    lab.bring_up(linode)
+    floor = plain_reboot(lab, witness, linode)
+    lab.make_offer(linode)
+    chosen = Chosen(lab, ahead_s=90, limit_s=300)
+    cost = moved(lab, witness, linode, "UML to Xen", floor, chosen)
+    chosen.judge(cost)
     lab.shut_down(linode, BOOT)
     return cost
 
