@@ -62,7 +62,7 @@ pub(in crate::app) fn found_at_home(
 /// It is at its destination: from now on its checks are asked there.
 pub(super) fn begin(tx: &mut Tx<'_>, id: MigrationId) -> Result<(), AppError> {
     let run = store::migration::check::run(tx.conn, id)?;
-    if !run.is_some_and(|run| run.state == CheckState::Waiting) {
+    if run.is_none_or(|run| run.state != CheckState::Waiting) {
         return Ok(());
     }
     let row = store::migration::migration(tx.conn, id)?.ok_or(AppError::NotFound)?;

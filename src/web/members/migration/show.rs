@@ -184,6 +184,7 @@ impl MigrationPage {
 
 impl MigrationPage {
     /// A console is its member's: staff see what they send along with a bug.
+    #[must_use]
     pub fn for_staff(mut self) -> Self {
         if let Some(checks) = &mut self.checks {
             checks.console.clear();
