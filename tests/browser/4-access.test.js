@@ -64,12 +64,21 @@ for (const who of ["anyone", "member", "staff"]) {
         await session.page.setViewportSize(viewport);
         const width = await session.page.evaluate(() => document.documentElement.scrollWidth);
         if (width > viewport.width) wide.push(`${name} is ${width} px wide on ${viewport.width} px`);
+        const hidden = await session.page.evaluate(statesOutOfSight);
+        for (const state of hidden) wide.push(`${name}: “${state}” is out of sight on ${viewport.width} px`);
       }
     }
     session.clean(...FAULTS);
     await session.close();
     assert.deepEqual(wide, []);
   });
+}
+
+/** States of rows that one would have to scroll to sideways. */
+function statesOutOfSight() {
+  const isOut = ({ left, right, width }) => width && (left < 0 || right > innerWidth + 0.5);
+  const states = [...document.querySelectorAll("main td > .tag:first-child")];
+  return states.filter((tag) => isOut(tag.getBoundingClientRect())).map((tag) => tag.textContent.trim());
 }
 
 /** What axe says of the page as it is now: each rule that is broken, and where. */
