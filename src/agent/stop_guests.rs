@@ -35,6 +35,12 @@ pub fn stop_guests(
         ))
     })?;
     let driver = host::driver(config)?;
+    if let Some(trials) = driver.trials() {
+        // Nothing of them is kept; their clones go when the agent starts again.
+        for linode in trials.guests()? {
+            trials.destroy(linode)?;
+        }
+    }
     for _ in 0..ROUNDS {
         let guests = driver.guests()?;
         if guests.is_empty() {

@@ -2,6 +2,7 @@
 //! nothing and moves nothing: it is a throw-away clone of the copies that boots beside the Linode, cut off from every network.
 
 use super::linode::RunLevel;
+use super::migration::hold::SMALL_PASS_S;
 use super::migration::{MigrationState, Step};
 use crate::string_enum;
 
@@ -124,13 +125,13 @@ pub fn may_begin(it: Standing) -> Result<(), NotNow> {
     Ok(())
 }
 
-/// While a clone runs no pass is ordered, but for the last one before the stop: one that is due so near to it, in seconds,
-/// ends the trial.
-const NEAR_THE_STOP_S: i64 = 600;
+/// Small passes follow every few minutes, and wait for a trial; but not the last one, this near to the stop, in seconds.
+const NEAR_THE_STOP_S: i64 = 120;
 
-/// A pass is due, and the stop so many seconds away: does the trial give way to it?
-pub fn yields_to_pass(stop_in_s: i64) -> bool {
-    stop_in_s <= NEAR_THE_STOP_S
+/// A pass is due, of which the last took so many seconds, and the stop so many away: does the trial give way to it? A long
+/// one is not due before it is the last.
+pub fn yields_to_pass(pass_s: i64, stop_in_s: i64) -> bool {
+    pass_s > SMALL_PASS_S || stop_in_s <= NEAR_THE_STOP_S
 }
 
 /// What init says when all that it was to start is started.
@@ -237,6 +238,15 @@ mod tests {
         assert_eq!(no(copying), NotNow::Copying);
         assert_eq!(no(cancelled), NotNow::Cancelled);
         assert_eq!(no(older), NotNow::OlderAgent);
+    }
+
+    #[test]
+    fn only_the_last_pass_ends_a_trial() {
+        assert!(!yields_to_pass(3, 600) && yields_to_pass(3, 100));
+        assert!(
+            yields_to_pass(300, 700),
+            "a long one is timed to end just before the stop"
+        );
     }
 
     #[test]

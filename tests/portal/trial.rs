@@ -253,11 +253,11 @@ both_databases! {
         let row = app.in_step(WEB);
         let order = app.tries(&row);
         let at = row.not_before.unwrap();
-        app.pass_s(at.seconds_since(app.now()) - 640);
+        app.pass_s(at.seconds_since(app.now()) - 300);
         app.reconcile().unwrap();
         holds_still(&app, &row);
         assert!(!app.says(&order, "booting"));
-        app.pass_s(50);
+        app.pass_s(190);
         app.reconcile().unwrap();
         assert!(app.says(&order, "booting"), "the last pass is not put off");
         assert!(app.trial(&row).outcome.contains("last copying"));

@@ -105,7 +105,9 @@ fn due(conn: &mut Db, now: Time, by_time: bool) -> Result<Due, AppError> {
             Next::Stop => stops.push(it.link),
             Next::Pass if by_time && tried.contains(&it.link.migration) => {
                 let stop_in_s = first.map_or(0, |at| at.seconds_since(now));
-                trials.extend(yields_to_pass(stop_in_s).then_some(it.link.migration));
+                trials.extend(
+                    yields_to_pass(it.in_step.pass_s, stop_in_s).then_some(it.link.migration),
+                );
             }
             Next::Pass if by_time => passes.push(it.link.migration),
             Next::Pass | Next::Wait => {}

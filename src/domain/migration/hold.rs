@@ -9,7 +9,7 @@ use crate::domain::time::Time;
 const LEAD_S: i64 = 15 * 60;
 const LEAD_MOST_S: i64 = 48 * 3600;
 /// A pass that takes no longer than this follows every few minutes; of others one is timed to end just before the stop.
-const SMALL_PASS_S: i64 = 30;
+pub const SMALL_PASS_S: i64 = 30;
 const SMALL_EVERY_S: i64 = 5 * 60;
 /// And so often at most of one that could stop by its time.
 const KEPT_EVERY_S: i64 = 60;

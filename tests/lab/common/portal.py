@@ -8,6 +8,7 @@ import re
 import shutil
 import sqlite3
 import subprocess
+import time
 from datetime import datetime, timezone
 
 import world
@@ -302,6 +303,22 @@ class Portal:
         page = self.member.get(f"/members/linodes/{linode.id}/migrate")
         page = self.member.submit(page.form(button=f"Migrate {linode.label}"), choices)
         return int(re.search(r"/members/migrations/(\d+)", page.url).group(1))
+
+    def member_schedules(self, linode, minutes):
+        """The click with a time: it stops about so many minutes from now. In step it waits for that."""
+        page = self.member.get(f"/members/linodes/{linode.id}/migrate")
+        when = (int(time.time()) // 60 + minutes) * 60
+        page = self.member.submit(page.form(button=linode.label), {"when": f"slot-{when}"})
+        return int(re.search(r"/members/migrations/(\d+)", page.url).group(1))
+
+    def member_tries(self, migration):
+        """The click on *Try it there*."""
+        page = self.member.get(f"/members/migrations/{migration}/try")
+        self.member.submit(page.form(action="/try"))
+
+    def trial(self, migration):
+        """The last one: how it stands, what is said of it, and its console."""
+        return self.one(f"SELECT state, outcome, console FROM trials WHERE migration_id = {migration} ORDER BY id DESC LIMIT 1")
 
     def receipt_page(self, migration):
         return self.member.get(f"/members/migrations/{migration}").body

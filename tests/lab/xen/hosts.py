@@ -238,7 +238,8 @@ class Everywhere(Witness):
             except FileNotFoundError:
                 continue
             for domain in names:
-                number = domain.rsplit("-", 1)[-1]
-                if number.isdigit():
+                owner, _, number = domain.rpartition("-")
+                # A trial's clone is no run of its Linode.
+                if number.isdigit() and not owner.endswith(".trial"):
                     running.setdefault(int(number), []).append(name)
         return running

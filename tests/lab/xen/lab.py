@@ -27,6 +27,7 @@ STAGES = {
     # name: (what is done, seconds it may take, the Linodes it wants, is it done without being named)
     "move": (stages.there_and_back, 600, ["debian"], True),
     "graduate": (stages.on_to_production, 480, ["small"], True),
+    "tried": (stages.tried, 600, ["small"], True),
     "unbootable": (stages.unbootable, 300, ["broken"], True),
     "home": (stages.home, 600, ["small"], True),
     "weights": (stages.weights, 300, ["light", "heavy"], True),

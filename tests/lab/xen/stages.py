@@ -5,7 +5,7 @@ import json
 import time
 
 from home import comes_home
-from hosts import AGENT, CONFIG
+from hosts import AGENT, CONFIG, STATE
 from moves import move, plain_reboot, report, say
 from times import Chosen
 from watcher import Client, await_answer, check_sequence, fetch
@@ -110,6 +110,48 @@ def home(lab, witness, linodes, _dice):
                lambda: machine.sh("nft delete table bridge lab"), MOVE)
     lab.shut_down(linode)
     return {}
+
+
+def tried(lab, witness, linodes, _dice):
+    """A move is tried on Xen before anything is stopped: its console is on the page, and its source serves all the while."""
+    linode = linodes[0]
+    lab.bring_up(linode)
+    lab.make_offer(linode)
+    # Copying begins a quarter of an hour before.
+    migration = lab.member_schedules(linode, 16)
+    eventually("it is in step", lambda: lab.step(migration) == "holding/hold", MOVE)
+    client = Client(linode.address)
+    client.start()
+    time.sleep(1.0)
+    lab.member_tries(migration)
+    begun, host = time.monotonic(), lab.xen["xen1"].machine
+    eventually("a clone runs there", lambda: "xb.trial-" in host.sh("xl list"), BOOT)
+    ports = host.sh("ls /sys/class/net")
+    assert f"xb{linode.id}" not in ports.split(), f"it has a port: {ports}"
+    assert witness.look().get(linode.id) == ["uml1"], "it is no run of the Linode"
+    eventually("the trial is over", lambda: lab.trial(migration)[0] not in ("asked", "running"), BOOT + 300)
+    took, (state, outcome, console) = time.monotonic() - begun, lab.trial(migration)
+    time.sleep(1.0)
+    client.end()
+    asked = [number for _, number in client.answers]
+    unanswered = sum(number is None for number in asked)
+    assert state == "came_up", f"{state}: {outcome}\n{console}"
+    last = console.strip().splitlines()[-3:]
+    page = lab.receipt_page(migration)
+    assert "it came up" in page and "login:" in page, "the member reads its outcome and the console's last lines"
+    left = host.sh(f"xl list; find {STATE} /srv/linodes -name '*.trial*'")
+    assert ".trial" not in left, f"something is left: {left}"
+    assert unanswered == 0, f"{unanswered} of {len(asked)} requests to the source were lost"
+    say(f"  came up and was gone {took:.1f} s after the click; {len(asked)} requests to the source meanwhile, none lost. Its last lines:")
+    say("    " + "\n    ".join(last))
+    # And the move goes as if nothing had been.
+    page = lab.member.get(f"/members/linodes/{linode.id}/migrate")
+    lab.member.submit(page.form(button=linode.label), {"when": "now"})
+    lab.await_migration(migration, ("finished", "failed"), MOVE)
+    assert lab.migration(migration)["state"] == "finished", lab.migration(migration)
+    await_answer(linode.address, limit=BOOT)
+    lab.shut_down(linode, BOOT)
+    return {"took_s": took, "asked": len(asked)}
 
 
 def weights(lab, witness, linodes, _dice):
