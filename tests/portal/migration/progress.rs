@@ -25,8 +25,9 @@ fn pass(pass: u32, looked: u64, sent: u64, left: Option<u64>) -> Progress {
 }
 
 impl TestApp {
-    fn says(&self, order: &Order, progress: Progress) {
+    fn tells(&self, order: &Order, progress: Progress) {
         let renew = Renew {
+            console: None,
             attempt: order.attempt,
             lease_token: order.lease_token.clone(),
             progress: Some(progress),
@@ -56,21 +57,21 @@ both_databases! {
         let site = Site::serve(&app.app);
         let mut member = site.signed_in(MEMBER_EMAIL);
         app.pass_s(20);
-        app.says(&order, pass(1, 2 * GIB, GIB, Some(3 * GIB)));
+        app.tells(&order, pass(1, 2 * GIB, GIB, Some(3 * GIB)));
         let page = member.get(&url);
         assert_eq!(value(&page), 227, "a quarter, of which the guest changes a tenth again");
         page.shows_at("[data-k=progress]", &["Pass 1: 3.0 GiB left to send, 1.0 GiB sent, 100 MiB/s.", "This pass ends in 30 seconds to 90 seconds."]);
-        app.says(&order, pass(1, 8 * GIB, 4 * GIB, Some(0)));
+        app.tells(&order, pass(1, 8 * GIB, 4 * GIB, Some(0)));
         assert_eq!(value(&member.get(&url)), 909);
         // The second pass reads all of it again, and sends little: the bar does not begin anew.
-        app.says(&order, pass(2, 0, 4 * GIB, Some(GIB)));
+        app.tells(&order, pass(2, 0, 4 * GIB, Some(GIB)));
         assert_eq!(value(&member.get(&url)), 909, "more was changed than was thought");
-        app.says(&order, pass(2, 4 * GIB, 4 * GIB, Some(200 << 20)));
+        app.tells(&order, pass(2, 4 * GIB, 4 * GIB, Some(200 << 20)));
         let page = member.get(&url);
         assert_eq!(value(&page), 953);
         page.shows_at("[data-k=progress]", &["200 MiB left to send", "This pass ends in a few seconds."]);
         let again = Progress { checked_bytes: Some(3 * GIB), ..pass(2, 8 * GIB, 4 * GIB, Some(0)) };
-        app.says(&order, again);
+        app.tells(&order, again);
         let page = member.get(&url);
         assert_eq!(value(&page), 990);
         page.shows_at("[data-k=progress]", &["now the copy is read once more, 3.0 GiB of 8.0 GiB"]);
@@ -79,17 +80,17 @@ both_databases! {
         assert_eq!(value(&member.get(&url)), 990);
         app.pass_s(3);
         let order = app.take(XEN1);
-        app.says(&order, pass(1, GIB, 0, None));
+        app.tells(&order, pass(1, GIB, 0, None));
         assert_eq!(value(&member.get(&url)), 990);
     }
 
     fn the_switch_over_has_a_bar_of_its_own_that_stays_full_while_it_starts(app: TestApp) {
         let app = app.with_fleet().with_passwords();
         let (order, url) = app.copies(WEB);
-        app.says(&order, pass(1, 2 * GIB, GIB, Some(3 * GIB)));
+        app.tells(&order, pass(1, 2 * GIB, GIB, Some(3 * GIB)));
         app.answer(XEN1, &order, Outcome::Succeeded { report: app.success(&order) }).unwrap();
         let order = app.work_until("final_copy");
-        app.says(&order, pass(1, 4 * GIB, 0, Some(0)));
+        app.tells(&order, pass(1, 4 * GIB, 0, Some(0)));
         let site = Site::serve(&app.app);
         let mut member = site.signed_in(MEMBER_EMAIL);
         assert_eq!(value(&member.get(&url)), 454);
@@ -122,7 +123,7 @@ both_databases! {
         let order = app.take(XEN1);
         let row = app.newest_migration(WEB);
         assert_eq!(row.step, Some(Step::TopUp));
-        app.says(&order, pass(1, 4 * GIB, 1 << 20, Some(1 << 20)));
+        app.tells(&order, pass(1, 4 * GIB, 1 << 20, Some(1 << 20)));
         let site = Site::serve(&app.app);
         let mut member = site.signed_in(MEMBER_EMAIL);
         let page = member.get(&url);

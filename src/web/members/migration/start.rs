@@ -394,7 +394,7 @@ async fn present(
     let status = problems.status();
     let title = format!("Migrate {}", detail.linode.label);
     let page = page_of(member, &detail.linode, title).problems(problems);
-    let typed = typed.unwrap_or_else(|| Typed::first(&migration, page.zone()));
+    let typed = typed.unwrap_or_else(|| Typed::first(&migration, page.zone(), portal.now()));
     let facts = Facts {
         detail: &detail,
         migration: &migration,

@@ -29,9 +29,9 @@ pub struct Typed {
 }
 
 impl Typed {
-    /// As it stands before anything is typed: the time that is chosen already, else as soon as it is copied.
-    pub fn first(migration: &Migration, zone: Zone) -> Self {
-        let (when, at) = match migration.not_before {
+    /// As it stands before anything is typed: the time that is chosen and to come, else as soon as it is copied.
+    pub fn first(migration: &Migration, zone: Zone, now: Time) -> Self {
+        let (when, at) = match migration.not_before.filter(|at| *at > now) {
             Some(at) => ("at", zone.field(at)),
             None => ("now", String::new()),
         };
