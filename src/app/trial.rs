@@ -146,7 +146,7 @@ pub(in crate::app) fn end_open(
 ) -> Result<bool, AppError> {
     match store::trial::newest(tx.conn, row.id)? {
         Some(it) if trial::is_open(it.state) => {
-            store::trial::end_job(tx.conn, &it, tx.now)?;
+            store::job::stop_one(tx.conn, it.job_id, tx.now)?;
             close(tx, row, &it, why)
         }
         _ => Ok(false),
@@ -159,13 +159,7 @@ fn close(
     it: &store::trial::Trial,
     why: &str,
 ) -> Result<bool, AppError> {
-    let said = Said {
-        state: TrialState::BrokenOff,
-        outcome: format!("The trial was ended: {why}."),
-        detail: "",
-        console: None,
-    };
-    said.of(tx, row, it)
+    Said::broken_off(why).of(tx, row, it)
 }
 
 /// What is noted of a trial that is over.
@@ -177,6 +171,15 @@ struct Said<'a> {
 }
 
 impl Said<'_> {
+    fn broken_off(why: &str) -> Self {
+        Self {
+            state: TrialState::BrokenOff,
+            outcome: format!("The trial was ended: {why}."),
+            detail: "",
+            console: None,
+        }
+    }
+
     fn of(
         &self,
         tx: &mut Tx<'_>,
@@ -268,13 +271,7 @@ pub(in crate::app) fn not_tried(
 
 /// Nobody is at it any more.
 pub(in crate::app) fn broken_off(tx: &mut Tx<'_>, job: &Job) -> Result<(), AppError> {
-    let said = Said {
-        state: TrialState::BrokenOff,
-        outcome: format!("The trial was ended: {WITH_ITS_AGENT}."),
-        detail: "",
-        console: None,
-    };
-    said.of_job(tx, job)
+    Said::broken_off(WITH_ITS_AGENT).of_job(tx, job)
 }
 
 /// What is kept of a console, as a page may show it.

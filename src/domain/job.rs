@@ -28,9 +28,8 @@ string_enum! {
     }
 }
 impl JobKind {
-    /// No steps of a move: they tidy up after one, and go on when it is cancelled or tried again.
-    pub const TIDYING: [Self; 4] = [Self::CloseTransfer, Self::Release, Self::Purge, Self::Prove];
-    /// No steps either way: trials and checks are ended by themselves, and their move waits for none.
+    /// No steps of a move. Some tidy up after one, and go on when it is cancelled or tried again; trials and checks are ended by
+    /// themselves, and their move waits for none.
     pub const NO_STEPS: [Self; 6] = [
         Self::CloseTransfer,
         Self::Release,

@@ -4,7 +4,6 @@ use diesel::prelude::*;
 
 use super::db::{Db, columns};
 use super::error::StoreError;
-use super::job::Job;
 use super::migration::Migration;
 use super::schema::{jobs, trials};
 use crate::domain::ids::{HostId, JobId, MigrationId, TrialId, UserId};
@@ -177,27 +176,6 @@ pub fn forsaken(conn: &mut Db) -> Result<Vec<Trial>, StoreError> {
         .select(columns::<Trial>())
         .at_most::<1000>()
         .load(conn)?)
-}
-
-/// Ends its job: at once if no agent has it; otherwise its agent is asked to. Gives the job as it was.
-pub fn end_job(conn: &mut Db, trial: &Trial, now: Time) -> Result<Option<Job>, StoreError> {
-    let Some(job) = super::job::locked(conn, trial.job_id)? else {
-        return Ok(None);
-    };
-    if job.state == JobState::Pending {
-        let end = super::job::End {
-            state: JobState::Cancelled,
-            message: "Cancelled before it began.",
-            detail: "",
-            now,
-        };
-        super::job::end_unclaimed(conn, job.id, &end)?;
-    } else if job.state == JobState::Leased {
-        diesel::update(jobs::table.find(job.id))
-            .set(jobs::cancel_asked.eq(true))
-            .execute(conn)?;
-    }
-    Ok(Some(job))
 }
 
 /// Migrations whose last trial ran and did not come up; at most 1,000, the newest.

@@ -240,11 +240,11 @@ impl OfMigration<'_> {
     /// Is it the migration's present step, or tidies up after it?
     fn is_wanted(&self, conn: &mut Db) -> Result<(), NoTask> {
         let (job, row) = (self.job, self.row);
-        if job.kind == JobKind::Check || JobKind::TIDYING.contains(&job.kind) {
-            return Ok(());
-        }
         if job.kind == JobKind::Trial {
             return self.is_to_be_tried(conn);
+        }
+        if JobKind::NO_STEPS.contains(&job.kind) {
+            return Ok(());
         }
         let of_step = row.step.and_then(Step::job);
         let of_kind = of_step.is_some_and(|(kind, _)| kind == job.kind);

@@ -30,15 +30,12 @@ pub(in crate::app) fn askable(conn: &mut Db, linode: LinodeId) -> Result<Vec<Che
 }
 
 /// The answer to this check, if there is one, as it is kept.
-pub(in crate::app) fn answer_to<'a>(
-    answers: &'a [CheckAnswer],
+pub(in crate::app) fn answer_to(
+    answers: &[CheckAnswer],
     check: &Check,
 ) -> Option<(Option<bool>, String)> {
-    let of = |it: &&'a CheckAnswer| it.check == *check;
-    answers
-        .iter()
-        .find(of)
-        .map(|it| (it.ok, line(&it.said, SAID_MOST)))
+    let found = answers.iter().find(|it| it.check == *check);
+    found.map(|it| (it.ok, line(&it.said, SAID_MOST)))
 }
 
 /// What the Linode's host says that they answer now.

@@ -349,14 +349,18 @@ pub fn expired(conn: &mut Db, now: Time, limit: i64) -> Result<Vec<JobId>, Store
 
 const BEFORE_IT_BEGAN: &str = "Cancelled before it began.";
 
-/// Cancels a job that no agent was ever given; `false`: one was.
-pub fn cancel_ungiven(conn: &mut Db, id: JobId, now: Time) -> Result<bool, StoreError> {
-    let end = End {
+fn before_it_began(now: Time) -> End<'static> {
+    End {
         state: JobState::Cancelled,
         message: BEFORE_IT_BEGAN,
         detail: "",
         now,
-    };
+    }
+}
+
+/// Cancels a job that no agent was ever given; `false`: one was.
+pub fn cancel_ungiven(conn: &mut Db, id: JobId, now: Time) -> Result<bool, StoreError> {
+    let end = before_it_began(now);
     let hit = diesel::update(
         jobs::table
             .find(id)
@@ -388,6 +392,22 @@ pub fn stop(conn: &mut Db, migration: MigrationId, now: Time) -> Result<usize, S
             .set(jobs::cancel_asked.eq(true))
             .execute(conn)?,
     )
+}
+
+/// As [`stop`], of one job.
+pub fn stop_one(conn: &mut Db, id: JobId, now: Time) -> Result<(), StoreError> {
+    match locked(conn, id)?.map(|job| job.state) {
+        Some(JobState::Pending) => {
+            end_unclaimed(conn, id, &before_it_began(now))?;
+        }
+        Some(JobState::Leased) => {
+            diesel::update(jobs::table.find(id))
+                .set(jobs::cancel_asked.eq(true))
+                .execute(conn)?;
+        }
+        Some(JobState::Succeeded | JobState::Failed | JobState::Cancelled) | None => {}
+    }
+    Ok(())
 }
 
 /// Ends a job that must not be given out any more, whatever its state; `false` if it had ended.

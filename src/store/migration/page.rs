@@ -56,6 +56,8 @@ pub struct NowOf {
     pub job: Option<Job>,
     pub queue: Place,
     pub trial: Option<Trial>,
+    /// How its checks stand, if its member named something.
+    pub checks: Option<CheckRun>,
 }
 
 /// Where a migration stands among the queued, and what holds it back.
@@ -120,8 +122,9 @@ pub fn migration_now(
         MigrationState::Holding => timing::forecast(conn, &migration, now)?,
         _ => None,
     };
-    let is_asked = migration.state == MigrationState::Finished
-        && check::run(conn, id)?.is_some_and(|run| run.state == CheckState::Asking);
+    let checks = check::run(conn, id)?;
+    let asks = |run: &CheckRun| run.state == CheckState::Asking;
+    let is_asked = migration.state == MigrationState::Finished && checks.as_ref().is_some_and(asks);
     let queue = Place {
         is_asked,
         position,
@@ -136,6 +139,7 @@ pub fn migration_now(
         migration,
         job,
         queue,
+        checks,
     }))
 }
 
@@ -154,6 +158,7 @@ pub fn migration(
         job,
         queue,
         trial,
+        checks,
     } = found;
     let Some(linode) = linode::linode(conn, migration.linode_id)? else {
         return Ok(None);
@@ -183,7 +188,7 @@ pub fn migration(
         .at_most::<1>()
         .get_result(conn)
         .optional()?;
-    let checks = match check::run(conn, id)? {
+    let checks = match checks {
         Some(run) => Some((run, check::answers(conn, id)?)),
         None => None,
     };
